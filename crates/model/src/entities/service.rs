@@ -1,0 +1,56 @@
+//! `services`: where requests go, and how.
+
+use super::{Protocol, decode};
+use crate::Record;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// An upstream service (or the name of an upstream whose targets provide it).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    pub id: Uuid,
+    pub name: Option<String>,
+    pub protocol: Protocol,
+    pub host: String,
+    pub port: u16,
+    pub path: Option<String>,
+    /// Further tries after the first one has failed.
+    pub retries: u16,
+    pub connect_timeout: Duration,
+    pub write_timeout: Duration,
+    pub read_timeout: Duration,
+    pub client_certificate: Option<Uuid>,
+    pub tls_verify: Option<bool>,
+    pub tls_verify_depth: Option<u8>,
+    pub ca_certificates: Vec<Uuid>,
+    pub enabled: bool,
+    pub tags: Vec<String>,
+}
+
+impl Service {
+    /// The typed form of a valid record.
+    pub fn from_record(record: &Record) -> Result<Service, String> {
+        let millis = |field: &str| decode::integer::<u64>(record, field, 60_000).map(Duration::from_millis);
+        Ok(Service {
+            id: decode::id(record)?,
+            name: decode::string(record, "name"),
+            protocol: Protocol::parse(&decode::required(record, "protocol")?)?,
+            host: decode::required(record, "host")?,
+            port: decode::integer(record, "port", 80)?,
+            path: decode::string(record, "path"),
+            retries: decode::integer(record, "retries", 5)?,
+            connect_timeout: millis("connect_timeout")?,
+            write_timeout: millis("write_timeout")?,
+            read_timeout: millis("read_timeout")?,
+            client_certificate: decode::foreign(record, "client_certificate")?,
+            tls_verify: record.get("tls_verify").and_then(serde_json::Value::as_bool),
+            tls_verify_depth: match record.get("tls_verify_depth") {
+                None | Some(serde_json::Value::Null) => None,
+                Some(_) => Some(decode::integer(record, "tls_verify_depth", 1)?),
+            },
+            ca_certificates: decode::strings(record, "ca_certificates").iter().filter_map(|id| Uuid::parse_str(id).ok()).collect(),
+            enabled: decode::boolean(record, "enabled", true),
+            tags: decode::strings(record, "tags"),
+        })
+    }
+}

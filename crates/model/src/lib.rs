@@ -1,0 +1,16 @@
+//! What is valid: the schema language, the entities, and the wording of errors.
+//!
+//! Records are JSON objects checked by a [`Schema`]; they become typed structs ([`entities`]) once, when a
+//! snapshot is compiled. Nothing else in the project words a validation error.
+
+mod catalog;
+pub mod entities;
+mod error;
+pub mod schema;
+
+pub use catalog::{Catalog, PluginSchema};
+pub use error::{Code, Error};
+pub use schema::Schema;
+
+/// An entity or a part of one: field names and values, as the Admin API shows them.
+pub type Record = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,25 @@
+//! Changes, as the feed hands them out.
+
+use model::Record;
+
+/// A point in the history of the store; grows with every committed write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Revision(pub u64);
+
+/// What happened to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It was created or changed: `record` is what it is now.
+    Put,
+    /// It was deleted, itself or by cascade: `record` is what it was.
+    Delete,
+}
+
+/// One record that changed.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub operation: Operation,
+    /// The entity's name, such as `routes`.
+    pub entity: String,
+    pub record: Record,
+}

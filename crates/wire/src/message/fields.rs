@@ -1,0 +1,350 @@
+//! Field lines of a message, kept as ranges of one byte arena.
+//!
+//! A parsed head is copied once into the arena; edits append to it and redirect ranges, so that a
+//! message which is forwarded with a few changes costs no allocation per field. The arena and the
+//! table are reused from message to message on a connection.
+
+use super::Known;
+
+/// An ordered list of field lines (RFC 9110, section 5.2). Names compare without case and keep their spelling.
+#[derive(Clone, Default)]
+pub struct Fields {
+    arena: Vec<u8>,
+    lines: Vec<Line>,
+    /// Which known names have ever been added: a clear bit means certainly absent.
+    seen: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Line {
+    name: u32,
+    name_len: u16,
+    known: Known,
+    live: bool,
+    value: u32,
+    value_len: u32,
+    /// The line stands in the arena as `name: value CRLF`, up to this offset (0: it does not).
+    raw_end: u32,
+}
+
+impl Fields {
+    /// An empty list.
+    pub fn new() -> Fields {
+        Fields::default()
+    }
+
+    /// Forgets all lines and keeps the memory.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.lines.clear();
+        self.seen = 0;
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.lines.iter().filter(|l| l.live).count()
+    }
+
+    /// Whether there are no lines.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of the first line of that name.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        let known = Known::of(name.as_bytes());
+        if known != Known::Other {
+            return self.known(known);
+        }
+        self.lines.iter().find(|l| self.is(l, name)).map(|l| self.value_of(l))
+    }
+
+    /// The value of the first line of that name, when it is UTF-8.
+    pub fn get_str(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|v| std::str::from_utf8(v).ok())
+    }
+
+    /// The value of the first line of a known name.
+    pub fn known(&self, name: Known) -> Option<&[u8]> {
+        if self.seen & name.bit() == 0 {
+            return None;
+        }
+        self.lines.iter().find(|l| l.live && l.known == name).map(|l| self.value_of(l))
+    }
+
+    /// The values of all lines of a known name, in order.
+    pub fn known_all(&self, name: Known) -> impl Iterator<Item = &[u8]> {
+        let absent = self.seen & name.bit() == 0;
+        self.lines.iter().filter(move |l| !absent && l.live && l.known == name).map(|l| self.value_of(l))
+    }
+
+    /// The values of all lines of that name, in order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.lines.iter().filter(move |l| self.is(l, name)).map(|l| self.value_of(l))
+    }
+
+    /// Whether a line of that name is there.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Whether a line of that known name is there.
+    pub fn has(&self, name: Known) -> bool {
+        self.known(name).is_some()
+    }
+
+    /// All lines in order: name as spelled, value without surrounding white space.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.lines.iter().filter(|l| l.live).map(|l| (self.name_of(l), self.value_of(l)))
+    }
+
+    /// As [`Fields::iter`], with the class of each name.
+    pub fn iter_known(&self) -> impl Iterator<Item = (Known, &str, &[u8])> {
+        self.lines.iter().filter(|l| l.live).map(|l| (l.known, self.name_of(l), self.value_of(l)))
+    }
+
+    /// Adds a line at the end. The caller vouches for name and value being valid (see [`Fields::is_valid_value`]).
+    pub fn append(&mut self, name: &str, value: &[u8]) {
+        let known = Known::of(name.as_bytes());
+        self.push(known, name.as_bytes(), value);
+    }
+
+    /// Adds a line of a known name, spelled canonically.
+    pub fn append_known(&mut self, name: Known, value: &[u8]) {
+        self.push(name, name.name().as_bytes(), value);
+    }
+
+    /// Replaces all lines of that name by one, in the place of the first, or adds it at the end.
+    pub fn set(&mut self, name: &str, value: &[u8]) {
+        let known = Known::of(name.as_bytes());
+        let first = self.lines.iter().position(|l| self.is(l, name));
+        self.replace(first, known, name.as_bytes(), value);
+    }
+
+    /// As [`Fields::set`], for a known name.
+    pub fn set_known(&mut self, name: Known, value: &[u8]) {
+        let first = if self.seen & name.bit() == 0 { None } else { self.lines.iter().position(|l| l.live && l.known == name) };
+        self.replace(first, name, name.name().as_bytes(), value);
+    }
+
+    /// Drops all lines of that name; says whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let known = Known::of(name.as_bytes());
+        if known != Known::Other {
+            return self.remove_known(known);
+        }
+        let mut found = false;
+        for i in 0..self.lines.len() {
+            if self.is(&self.lines[i], name) {
+                self.lines[i].live = false;
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Drops all lines of a known name; says whether there was one.
+    pub fn remove_known(&mut self, name: Known) -> bool {
+        if self.seen & name.bit() == 0 {
+            return false;
+        }
+        self.seen &= !name.bit();
+        let mut found = false;
+        for line in &mut self.lines {
+            if line.live && line.known == name {
+                line.live = false;
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Keeps only the lines for which `keep` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(Known, &str, &[u8]) -> bool) {
+        for i in 0..self.lines.len() {
+            let line = self.lines[i];
+            if line.live && !keep(line.known, self.name_of(&line), self.value_of(&line)) {
+                self.lines[i].live = false;
+            }
+        }
+    }
+
+    /// Whether these bytes may stand as a field value: no control characters but tab (RFC 9110, section 5.5).
+    pub fn is_valid_value(value: &[u8]) -> bool {
+        value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f))
+    }
+
+    /// Whether these bytes are a field name: a token (RFC 9110, section 5.6.2).
+    pub fn is_valid_name(name: &[u8]) -> bool {
+        !name.is_empty() && name.iter().all(|&b| is_token_byte(b))
+    }
+
+    /// Writes all lines as HTTP/1.1 does, each with its CRLF, without the empty line.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        let mut i = 0;
+        while i < self.lines.len() {
+            let line = &self.lines[i];
+            i += 1;
+            if !line.live {
+                continue;
+            }
+            if line.raw_end == 0 {
+                out.extend_from_slice(self.name_of(line).as_bytes());
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(self.value_of(line));
+                out.extend_from_slice(b"\r\n");
+                continue;
+            }
+            // Unedited neighbours stand one after the other in the arena: copy the whole run at once.
+            let mut end = line.raw_end;
+            while let Some(next) = self.lines.get(i).filter(|n| n.live && n.raw_end != 0 && n.name == end) {
+                end = next.raw_end;
+                i += 1;
+            }
+            out.extend_from_slice(&self.arena[line.name as usize..end as usize]);
+        }
+    }
+
+    /// Starts over with the bytes of a head; lines are then added by [`Fields::push_raw`].
+    pub(crate) fn load(&mut self, head: &[u8]) {
+        self.clear();
+        self.arena.extend_from_slice(head);
+    }
+
+    /// Adds a line that stands in the loaded bytes; `raw_end` is the offset behind its CRLF.
+    pub(crate) fn push_raw(&mut self, name: (usize, usize), value: (usize, usize), raw_end: usize) -> Known {
+        let known = Known::of(&self.arena[name.0..name.0 + name.1]);
+        self.seen |= known.bit();
+        self.lines.push(Line {
+            name: name.0 as u32,
+            name_len: name.1 as u16,
+            known,
+            live: true,
+            value: value.0 as u32,
+            value_len: value.1 as u32,
+            raw_end: raw_end as u32,
+        });
+        known
+    }
+
+    fn push(&mut self, known: Known, name: &[u8], value: &[u8]) {
+        let line = self.write_line(known, name, value);
+        self.lines.push(line);
+    }
+
+    fn replace(&mut self, first: Option<usize>, known: Known, name: &[u8], value: &[u8]) {
+        let line = self.write_line(known, name, value);
+        let Some(at) = first else {
+            self.lines.push(line);
+            return;
+        };
+        for i in at + 1..self.lines.len() {
+            let other = &self.lines[i];
+            if other.live && self.name_of(other).as_bytes().eq_ignore_ascii_case(name) {
+                self.lines[i].live = false;
+            }
+        }
+        self.lines[at] = line;
+    }
+
+    fn write_line(&mut self, known: Known, name: &[u8], value: &[u8]) -> Line {
+        let start = self.arena.len() as u32;
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(b": ");
+        let value_start = self.arena.len() as u32;
+        self.arena.extend_from_slice(value);
+        self.arena.extend_from_slice(b"\r\n");
+        self.seen |= known.bit();
+        Line {
+            name: start,
+            name_len: name.len() as u16,
+            known,
+            live: true,
+            value: value_start,
+            value_len: value.len() as u32,
+            raw_end: self.arena.len() as u32,
+        }
+    }
+
+    fn is(&self, line: &Line, name: &str) -> bool {
+        line.live && line.name_len as usize == name.len() && self.name_of(line).eq_ignore_ascii_case(name)
+    }
+
+    fn name_of(&self, line: &Line) -> &str {
+        let bytes = &self.arena[line.name as usize..line.name as usize + line.name_len as usize];
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    fn value_of(&self, line: &Line) -> &[u8] {
+        &self.arena[line.value as usize..(line.value + line.value_len) as usize]
+    }
+}
+
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.iter().map(|(n, v)| (n, String::from_utf8_lossy(v)))).finish()
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(lines: I) -> Fields {
+        let mut fields = Fields::new();
+        for (name, value) in lines {
+            fields.append(name.as_ref(), value.as_ref());
+        }
+        fields
+    }
+}
+
+fn is_token_byte(b: u8) -> bool {
+    matches!(b, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~') || b.is_ascii_alphanumeric()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(fields: &Fields) -> String {
+        let mut out = Vec::new();
+        fields.write_to(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn edits_keep_order_and_spelling() {
+        let mut f: Fields = [("Host", "a"), ("X-A", "1"), ("x-a", "2"), ("Accept", "*/*")].into_iter().collect();
+        assert_eq!(f.get_all("X-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        f.set("x-A", b"3");
+        f.set_known(Known::Host, b"b");
+        f.append("X-New", b"n");
+        assert!(f.remove("ACCEPT"));
+        assert!(!f.remove("accept"));
+        assert_eq!(text(&f), "Host: b\r\nx-A: 3\r\nX-New: n\r\n");
+        assert_eq!(f.len(), 3);
+        assert_eq!(f.get_str("host"), Some("b"));
+        assert!(!f.has(Known::Accept));
+    }
+
+    #[test]
+    fn raw_lines_are_copied_as_they_stood() {
+        let head = b"Host:a\r\nX-A:   1 \r\nX-B: 2\r\n";
+        let mut f = Fields::new();
+        f.load(head);
+        f.push_raw((0, 4), (5, 1), 8);
+        f.push_raw((8, 3), (15, 1), 19);
+        f.push_raw((19, 3), (24, 1), 27);
+        assert_eq!(text(&f).as_bytes(), head);
+        f.remove("x-a");
+        assert_eq!(text(&f), "Host:a\r\nX-B: 2\r\n");
+        f.append("Host2", b"z");
+        assert_eq!(text(&f), "Host:a\r\nX-B: 2\r\nHost2: z\r\n");
+    }
+
+    #[test]
+    fn values_and_names_are_checked() {
+        assert!(Fields::is_valid_value("a\tü b".as_bytes()));
+        assert!(!Fields::is_valid_value(b"a\r\nX: y"));
+        assert!(Fields::is_valid_name(b"X-A_b"));
+        assert!(!Fields::is_valid_name(b"X A") && !Fields::is_valid_name(b""));
+    }
+}

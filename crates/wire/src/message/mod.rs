@@ -1,0 +1,9 @@
+//! The message model: heads and their field lines, the same for HTTP/1.1, HTTP/2 and HTTP/3.
+
+mod fields;
+mod head;
+mod known;
+
+pub use fields::Fields;
+pub use head::{Framing, Method, RequestHead, ResponseHead, Version};
+pub use known::Known;
