@@ -1,1 +1,19 @@
-//! sdk
+//! What a plugin sees of the gateway, and nothing else: the phases, the exchange it acts on, answers,
+//! and state that outlives configuration changes.
+
+mod answer;
+mod directory;
+mod env;
+mod exchange;
+mod plugin;
+
+pub use answer::Answer;
+pub use directory::Directory;
+pub use env::Env;
+pub use exchange::{Client, Exchange, Source, Timing, UpstreamRequest};
+pub use plugin::{AdminAnswer, AdminRequest, CredentialEntity, Phases, Plugin, PluginKind, Step};
+
+pub use bytes::Bytes;
+pub use futures_util::future::{BoxFuture, LocalBoxFuture};
+pub use model::{Record, entities};
+pub use wire::{Fields, Known, RequestHead, ResponseHead};

@@ -1,0 +1,19 @@
+//! What plugins may look up in the configuration an exchange runs under.
+
+use model::entities::{Consumer, Credential, Uuid};
+use std::sync::Arc;
+
+/// Read-only access to the compiled configuration: memory look-ups, no waiting.
+pub trait Directory: Send + Sync {
+    /// A credential by the key field that its [`crate::CredentialEntity`] names.
+    fn credential(&self, entity: &str, key: &str) -> Option<Arc<Credential>>;
+
+    /// A consumer by id.
+    fn consumer(&self, id: &Uuid) -> Option<Arc<Consumer>>;
+
+    /// A consumer by user name.
+    fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>>;
+
+    /// A shared empty host, so that a new exchange costs no allocation.
+    fn no_host(&self) -> Arc<str>;
+}

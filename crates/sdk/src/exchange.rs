@@ -1,0 +1,199 @@
+//! One request and its response, as plugins see and edit them.
+
+use crate::{Bytes, Directory, Fields};
+use model::entities::{Consumer, Credential, Protocol, Route, Service};
+use std::any::Any;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wire::{RequestHead, ResponseHead};
+
+/// An exchange: made by the gateway when the head of a request has been read, dropped after the log phase.
+pub struct Exchange {
+    /// 32 hexadecimal digits; goes to the service and to the client as `X-Kong-Request-Id`.
+    pub id: [u8; 32],
+    pub client: Client,
+    /// Method, target and version are what the client sent; `fields` are what the service will get, and may be edited.
+    pub request: RequestHead,
+    /// The whole content of the request, when a plugin asked for it; setting it replaces what is sent upstream.
+    pub body: Option<Bytes>,
+    pub route: Option<Arc<Route>>,
+    pub service: Option<Arc<Service>>,
+    /// Named groups of a regex path (and positions), for `uri_capture` and transformers.
+    pub captures: Vec<(String, String)>,
+    pub consumer: Option<Arc<Consumer>>,
+    pub credential: Option<Arc<Credential>>,
+    pub upstream: UpstreamRequest,
+    /// Valid from the header filter on.
+    pub response: ResponseHead,
+    pub source: Source,
+    /// Lines that the response will have in any case; set in the rewrite and access phases, they replace those of the service.
+    pub reply: Fields,
+    pub timing: Timing,
+    /// The configuration this exchange runs under.
+    pub directory: Arc<dyn Directory>,
+    state: Vec<Box<dyn Any + Send>>,
+}
+
+/// Who sent the request.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The address the connection comes from.
+    pub peer: IpAddr,
+    pub peer_port: u16,
+    /// The address of the client itself: `peer`, or what a trusted proxy in front of us says.
+    pub ip: IpAddr,
+    /// Whether `peer` is in `trusted_ips`.
+    pub trusted: bool,
+    /// `https` when the client used TLS, or a trusted proxy says so.
+    pub https: bool,
+    /// The port of ours that was connected to.
+    pub local_port: u16,
+    /// The server name the client asked for in TLS.
+    pub sni: Option<Arc<str>>,
+}
+
+/// Where the request goes and how it looks there; filled from route and service before the access phase.
+#[derive(Clone, Debug)]
+pub struct UpstreamRequest {
+    pub method: Option<String>,
+    pub protocol: Protocol,
+    /// The name of an upstream, or a host.
+    pub host: Arc<str>,
+    pub port: u16,
+    /// The path, escaped as it will be sent.
+    pub path: String,
+    /// What follows the `?`.
+    pub query: Option<String>,
+    /// The `Host` to send instead of the target's own.
+    pub host_header: Option<String>,
+}
+
+/// Who made the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The service behind the gateway.
+    Service,
+    /// A plugin's answer.
+    Exit,
+    /// The gateway itself (no route, no target, a failed service).
+    Error,
+}
+
+/// When things happened.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// The head of the request had been read.
+    pub started: Instant,
+    /// The same as milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// Spent waiting for the service, from the first try to the head of the response.
+    pub upstream: Option<Duration>,
+    /// Spent in the gateway before that.
+    pub proxy: Option<Duration>,
+}
+
+impl Exchange {
+    /// An exchange whose request has just arrived.
+    pub fn new(id: [u8; 32], client: Client, request: RequestHead, timing: Timing, directory: Arc<dyn Directory>) -> Exchange {
+        Exchange {
+            id,
+            client,
+            request,
+            body: None,
+            route: None,
+            service: None,
+            captures: Vec::new(),
+            consumer: None,
+            credential: None,
+            upstream: UpstreamRequest {
+                method: None,
+                protocol: Protocol::Http,
+                host: directory.no_host(),
+                port: 0,
+                path: String::new(),
+                query: None,
+                host_header: None,
+            },
+            response: ResponseHead::default(),
+            source: Source::Error,
+            reply: Fields::new(),
+            timing,
+            directory,
+            state: Vec::new(),
+        }
+    }
+
+    /// The request id as text.
+    pub fn id_str(&self) -> &str {
+        std::str::from_utf8(&self.id).unwrap_or_default()
+    }
+
+    /// Keeps a value of the plugin's own type for its later phases, replacing one of the same type.
+    pub fn put<T: Any + Send>(&mut self, value: T) {
+        let value: Box<dyn Any + Send> = Box::new(value);
+        match self.state.iter_mut().find(|s| s.is::<T>()) {
+            Some(slot) => *slot = value,
+            None => self.state.push(value),
+        }
+    }
+
+    /// The value that was [`put`](Exchange::put), if there is one of that type.
+    pub fn state<T: Any + Send>(&mut self) -> Option<&mut T> {
+        self.state.iter_mut().find_map(|s| s.downcast_mut())
+    }
+
+    /// Takes the value that was [`put`](Exchange::put) out again.
+    pub fn take<T: Any + Send>(&mut self) -> Option<T> {
+        let at = self.state.iter().position(|s| s.is::<T>())?;
+        self.state.swap_remove(at).downcast().ok().map(|b| *b)
+    }
+
+    /// The value of the first query argument of that name, decoded; `None` when absent.
+    pub fn query_arg(&self, name: &str) -> Option<String> {
+        let query = self.request.query()?;
+        query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key) == name).then(|| decode(value))
+        })
+    }
+
+    /// Records who the caller is, and tells the service by Kong's `X-Consumer-*` and `X-Credential-Identifier` lines.
+    /// With no consumer, all of them are removed.
+    pub fn authenticate(&mut self, consumer: Option<Arc<Consumer>>, credential: Option<Arc<Credential>>) {
+        self.consumer = consumer;
+        self.credential = credential;
+        let fields = &mut self.request.fields;
+        let mut line = |name: &str, value: Option<&str>| match value {
+            Some(value) => fields.set(name, value.as_bytes()),
+            None => {
+                fields.remove(name);
+            }
+        };
+        let consumer = self.consumer.as_deref();
+        let id = consumer.map(|c| c.id.to_string());
+        line("X-Consumer-ID", id.as_deref());
+        line("X-Consumer-Custom-ID", consumer.and_then(|c| c.custom_id.as_deref()));
+        line("X-Consumer-Username", consumer.and_then(|c| c.username.as_deref()));
+    }
+}
+
+/// Percent decoding with `+` for a space, as form encoding has it; bytes that are not UTF-8 are replaced.
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let hex = |at: usize| bytes.get(at).and_then(|b| (*b as char).to_digit(16));
+        match (bytes[i], hex(i + 1), hex(i + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                i += 2;
+            }
+            (b'+', ..) => out.push(b' '),
+            (other, ..) => out.push(other),
+        }
+        i += 1;
+    }
+    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}

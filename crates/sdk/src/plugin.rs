@@ -1,0 +1,130 @@
+//! The contract between the gateway and its plugins.
+
+use crate::{Answer, BoxFuture, Bytes, Env, Exchange, LocalBoxFuture, Record};
+use model::entities;
+use serde_json::Value;
+
+/// A plugin as the gateway knows it before anybody has configured it. One static instance per plugin, in one list.
+pub trait PluginKind: Send + Sync {
+    /// The name in `plugins.name` and in URLs, such as `key-auth`.
+    fn name(&self) -> &'static str;
+
+    /// Kong's priority: plugins with a larger one act first in every phase.
+    fn priority(&self) -> i32;
+
+    /// As `GET /` shows it.
+    fn version(&self) -> &'static str {
+        "3.10.0"
+    }
+
+    /// The schema of its configuration, as JSON in the schema language of `model`.
+    fn schema(&self) -> &'static str;
+
+    /// The credential entities that it brings along.
+    fn credentials(&self) -> &'static [CredentialEntity] {
+        &[]
+    }
+
+    /// Makes an instance from a complete valid record. Called when a snapshot is compiled, never on the request
+    /// path; state that must survive a change of configuration is fetched from `env`.
+    fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String>;
+
+    /// Answers a request to the Admin API below a path of its own, such as `/proxy-cache`; `None` when the path is not its own.
+    fn admin(&self, _request: &AdminRequest, _env: &Env) -> Option<BoxFuture<'static, AdminAnswer>> {
+        None
+    }
+}
+
+/// An entity by whose records a plugin recognises callers. The gateway keeps its records in memory, found by `key`.
+pub struct CredentialEntity {
+    /// The schema as JSON; its `name` is the entity's (`keyauth_credentials`).
+    pub schema: &'static str,
+    /// The entity's name, as in the schema.
+    pub entity: &'static str,
+    /// The unique string field by which [`crate::Directory::credential`] finds a record.
+    pub key: &'static str,
+}
+
+/// A configured plugin. Its methods run on the workers: they share nothing mutable with a lock, allocate little and never block.
+/// Only the phases named by [`Plugin::phases`] are called. A panic in one is caught, logged, and answers 500.
+pub trait Plugin: Send + Sync {
+    /// The phases in which it takes part.
+    fn phases(&self) -> Phases;
+
+    /// Before routing. Only global instances are called; route, service and consumer are not known yet.
+    fn rewrite<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
+        Step::Next
+    }
+
+    /// After routing, before a target is chosen. May edit the request that goes upstream, set the consumer, or answer in its place.
+    fn access<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
+        Step::Next
+    }
+
+    /// The head of the response (the service's or our own) is known and not sent yet: `exchange.response` may be edited.
+    fn header_filter(&self, _exchange: &mut Exchange) {}
+
+    /// A piece of the response's content on its way to the client; returns what is sent in its place.
+    /// `last` marks the end and comes exactly once, possibly with an empty piece. A plugin that changes the
+    /// length drops `Content-Length` in its header filter.
+    fn body_filter(&self, _exchange: &mut Exchange, piece: Bytes, _last: bool) -> Bytes {
+        piece
+    }
+
+    /// The exchange is over; nothing can be changed. Runs after the client has its last byte.
+    fn log(&self, _exchange: &mut Exchange) {}
+}
+
+/// What follows from a phase.
+pub enum Step<'a> {
+    /// Go on with the next plugin.
+    Next,
+    /// Send this to the client; the remaining plugins of the phase and the service are skipped.
+    Answer(Answer),
+    /// Not decided yet: waits for something, without blocking the worker.
+    Wait(LocalBoxFuture<'a, Step<'static>>),
+}
+
+/// A set of phases and of things a plugin needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Phases(u8);
+
+impl Phases {
+    pub const NONE: Phases = Phases(0);
+    pub const REWRITE: Phases = Phases(1);
+    pub const ACCESS: Phases = Phases(2);
+    pub const HEADER_FILTER: Phases = Phases(4);
+    pub const BODY_FILTER: Phases = Phases(8);
+    pub const LOG: Phases = Phases(16);
+    /// The whole request content must be in [`Exchange::body`] before the access phase.
+    pub const READS_BODY: Phases = Phases(32);
+
+    /// Both sets together.
+    pub const fn and(self, other: Phases) -> Phases {
+        Phases(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is in the set.
+    pub const fn has(self, other: Phases) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// A request to a plugin's part of the Admin API.
+#[derive(Debug, Clone)]
+pub struct AdminRequest {
+    pub method: String,
+    /// Decoded path segments, such as `["proxy-cache", "<key>"]`.
+    pub path: Vec<String>,
+    pub query: Vec<(String, String)>,
+    pub body: Option<Record>,
+    /// The configured instances of this plugin: by id, so that an endpoint can find its storage.
+    pub instances: Vec<entities::Plugin>,
+}
+
+/// The answer of a plugin's Admin API endpoint: a status and a JSON body (null: none).
+#[derive(Debug, Clone)]
+pub struct AdminAnswer {
+    pub status: u16,
+    pub body: Value,
+}
