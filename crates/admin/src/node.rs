@@ -1,0 +1,153 @@
+//! What only the running gateway knows: the Admin API asks it through [`Node`].
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use std::time::Duration;
+use store::Revision;
+use uuid::Uuid;
+
+/// The node that an Admin API belongs to. Called on the control runtime; the synchronous methods must not wait.
+pub trait Node: Send + Sync + 'static {
+    /// The node's id, as `GET /` shows it.
+    fn id(&self) -> Uuid;
+
+    fn hostname(&self) -> String;
+
+    fn pids(&self) -> Pids;
+
+    /// The settings as `GET /` shows them in `configuration`, secrets already masked. `log_level` is overwritten with the
+    /// level now in force.
+    fn settings(&self) -> Value;
+
+    /// What the listeners have counted since the start.
+    fn counters(&self) -> Counters;
+
+    /// Resolves when the snapshot that answers requests contains everything up to `revision`: a write is answered only
+    /// after it. Must not wait for ever: a snapshot that cannot be compiled is reported elsewhere.
+    fn applied(&self, revision: Revision) -> BoxFuture<'_, ()>;
+
+    /// Whether the node can take traffic; the text says why not (`GET /status/ready`).
+    fn ready(&self) -> Result<(), String>;
+
+    /// The balancer's view of an upstream; `None` while it has none.
+    fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth>;
+
+    /// Marks the addresses of a target by hand. The error is what the client is told with status 400.
+    fn set_target_health(&self, mark: &TargetMark) -> Result<(), String>;
+
+    /// The level in force: `debug`, `info`, `notice`, `warn`, `error`, `crit`, `alert` or `emerg`.
+    fn log_level(&self) -> String;
+
+    /// Changes the level until the time is over (for good when it is zero). The name is a valid one.
+    fn set_log_level(&self, level: &str, timeout: Duration);
+
+    /// The endpoints that plugins add, known once at start. They can be more specific than the generated ones, never replace them.
+    fn plugin_endpoints(&self) -> Vec<PluginEndpoint> {
+        Vec::new()
+    }
+
+    /// Answers a request to one of [`Node::plugin_endpoints`].
+    fn plugin_admin(&self, request: PluginRequest) -> BoxFuture<'_, (u16, Value)> {
+        drop(request);
+        Box::pin(std::future::ready((404, serde_json::json!({ "message": "Not found" }))))
+    }
+}
+
+/// The processes of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Pids {
+    pub master: u32,
+    /// One for each worker; threads of one process repeat its number.
+    pub workers: Vec<u32>,
+}
+
+/// What the listeners have counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub connections_accepted: u64,
+    pub connections_handled: u64,
+    pub connections_active: u64,
+    pub connections_reading: u64,
+    pub connections_waiting: u64,
+    pub connections_writing: u64,
+    pub total_requests: u64,
+}
+
+/// An upstream as its balancer sees it.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamHealth {
+    /// Whether any health check is configured.
+    pub checked: bool,
+    /// Whether enough weight is available (`healthchecks.threshold`).
+    pub healthy: bool,
+    pub weight: Weights,
+    pub hosts: Vec<HostHealth>,
+}
+
+/// One target of an upstream.
+#[derive(Clone, Debug, Default)]
+pub struct HostHealth {
+    /// The target without its port; an IPv6 address in brackets.
+    pub host: String,
+    pub port: u16,
+    /// Where the addresses come from: `A`, `AAAA`, `SRV`, `ttl=0, virtual SRV`.
+    pub dns: String,
+    /// The target's own weight.
+    pub node_weight: u32,
+    pub weight: Weights,
+    /// Empty when the name does not resolve.
+    pub addresses: Vec<AddressHealth>,
+}
+
+/// One address of a target.
+#[derive(Clone, Debug, Default)]
+pub struct AddressHealth {
+    pub ip: String,
+    pub port: u16,
+    pub weight: u32,
+    pub healthy: bool,
+}
+
+/// Sums of weights.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weights {
+    pub total: u64,
+    pub available: u64,
+    pub unavailable: u64,
+}
+
+/// A target whose health is set by hand.
+#[derive(Clone, Debug)]
+pub struct TargetMark {
+    pub upstream: Uuid,
+    /// For the error text.
+    pub upstream_name: String,
+    /// The target's name or address, without port.
+    pub host: String,
+    /// The target's port, or that of `address`.
+    pub port: u16,
+    /// Only this address; otherwise all that the name resolves to.
+    pub ip: Option<String>,
+    pub healthy: bool,
+}
+
+/// An endpoint that a plugin adds.
+#[derive(Clone, Debug)]
+pub struct PluginEndpoint {
+    /// Such as `/proxy-cache/{plugin_id}/caches/{cache_key}`.
+    pub path: String,
+    /// Such as `["DELETE", "GET"]`; `HEAD` and `OPTIONS` follow from them.
+    pub methods: Vec<String>,
+}
+
+/// A request to an endpoint of a plugin.
+#[derive(Clone, Debug)]
+pub struct PluginRequest {
+    /// The `path` of the endpoint that matched.
+    pub endpoint: String,
+    pub method: String,
+    /// The decoded segments of the path.
+    pub segments: Vec<String>,
+    /// The decoded pairs of the query.
+    pub query: Vec<(String, String)>,
+}
