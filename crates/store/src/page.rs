@@ -1,6 +1,11 @@
-//! Pages of a collection.
+//! Pages of a collection: what a client asks for, and the opaque offset that leads from one page to the next.
 
-use model::Record;
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::DecodePaddingMode;
+use model::{Code, Error, Record};
+use serde_json::{Value, json};
 
 /// Which records of a collection to list.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +20,7 @@ pub struct PageQuery {
 }
 
 /// A selection by tags: `a,b` (all of them) or `a/b` (any of them).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TagFilter {
     All(Vec<String>),
     Any(Vec<String>),
@@ -27,4 +32,152 @@ pub struct Page {
     pub data: Vec<Record>,
     /// What `offset` must be for the next page; `None` on the last one.
     pub offset: Option<String>,
+}
+
+/// One tag of one record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TagEntry {
+    pub tag: String,
+    /// The entity's name, such as `services`.
+    pub entity: String,
+    pub id: String,
+    /// The tag's place in the record's `tags`, from 0.
+    pub place: u32,
+}
+
+/// A page of tags and the way to the next.
+#[derive(Clone, Debug, Default)]
+pub struct TagPage {
+    pub data: Vec<TagEntry>,
+    pub offset: Option<String>,
+}
+
+pub(crate) const DEFAULT_SIZE: usize = 100;
+pub(crate) const MAX_SIZE: usize = 1000;
+
+/// The `size` argument of a query string.
+pub fn page_size(text: &str) -> Result<usize, Error> {
+    let number: f64 = text.trim().parse().map_err(|_| invalid_size("size must be a number"))?;
+    if number.fract() != 0.0 || !(1.0..=MAX_SIZE as f64).contains(&number) {
+        return Err(size_out_of_range());
+    }
+    Ok(number as usize)
+}
+
+impl PageQuery {
+    pub(crate) fn limit(&self) -> Result<usize, Error> {
+        match self.size {
+            0 => Ok(DEFAULT_SIZE),
+            size if size <= MAX_SIZE => Ok(size),
+            _ => Err(size_out_of_range()),
+        }
+    }
+}
+
+impl TagFilter {
+    /// The `tags` argument of a query string. At most five tags.
+    pub fn parse(text: &str) -> Result<TagFilter, Error> {
+        if text.is_empty() {
+            return Err(invalid_tags("cannot be null"));
+        }
+        let filter = match (text.contains(','), text.contains('/')) {
+            (true, true) => return Err(invalid_tags("invalid filter syntax")),
+            (_, false) => TagFilter::All(text.split(',').map(str::to_owned).collect()),
+            (false, true) => TagFilter::Any(text.split('/').map(str::to_owned).collect()),
+        };
+        if text.chars().any(|c| c.is_ascii_control()) {
+            return Err(invalid_tags("must only contain printable ascii (except `,` and `/`) or valid utf-8"));
+        }
+        if filter.tags().len() > 5 {
+            return Err(invalid_tags("cannot query more than 5 tags"));
+        }
+        Ok(filter)
+    }
+
+    pub(crate) fn tags(&self) -> &[String] {
+        match self {
+            TagFilter::All(tags) | TagFilter::Any(tags) => tags,
+        }
+    }
+}
+
+impl TagEntry {
+    /// As `GET /tags` shows it.
+    pub fn body(&self) -> Value {
+        json!({ "entity_id": self.id, "entity_name": self.entity, "tag": self.tag })
+    }
+}
+
+/// Kong's encoding: a JSON array of the last row's key, in base64 without padding.
+pub(crate) fn encode_offset(key: &Value) -> String {
+    BASE64.encode(key.to_string())
+}
+
+/// The array inside an offset.
+pub(crate) fn decode_offset(offset: &str) -> Result<Vec<Value>, Error> {
+    let bytes = BASE64.decode(offset).map_err(|_| invalid_offset(offset, "bad base64 encoding"))?;
+    serde_json::from_slice(&bytes).map_err(|_| invalid_offset(offset, "bad json encoding"))
+}
+
+pub(crate) fn invalid_offset(offset: &str, why: &str) -> Error {
+    Error { code: Code::InvalidOffset, message: format!("'{offset}' is not a valid offset: {why}"), fields: Value::Null }
+}
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+fn invalid_size(why: &str) -> Error {
+    Error { code: Code::InvalidSize, message: why.to_owned(), fields: Value::Null }
+}
+
+fn size_out_of_range() -> Error {
+    invalid_size("size must be an integer between 1 and 1000")
+}
+
+fn invalid_tags(why: &str) -> Error {
+    Error { code: Code::InvalidOptions, message: format!("invalid option (tags: {why})"), fields: json!({ "tags": why }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(page_size("1000").unwrap(), 1000);
+        assert_eq!(page_size("2").unwrap(), 2);
+        for text in ["0", "-1", "1001", "1.5", "1e9", "inf", "nan"] {
+            assert_eq!(page_size(text).unwrap_err().message, "size must be an integer between 1 and 1000", "{text}");
+        }
+        for text in ["", "abc", "1x"] {
+            assert_eq!(page_size(text).unwrap_err().message, "size must be a number", "{text}");
+        }
+    }
+
+    #[test]
+    fn offsets() {
+        let offset = encode_offset(&json!(["a"]));
+        assert_eq!(offset, "WyJhIl0");
+        assert_eq!(decode_offset(&offset).unwrap(), vec![json!("a")]);
+        assert_eq!(decode_offset("WyJhIl0=").unwrap(), vec![json!("a")]);
+        assert_eq!(decode_offset("zzz").unwrap_err().message, "'zzz' is not a valid offset: bad json encoding");
+        assert_eq!(decode_offset("").unwrap_err().message, "'' is not a valid offset: bad json encoding");
+        assert_eq!(decode_offset("!").unwrap_err().message, "'!' is not a valid offset: bad base64 encoding");
+    }
+
+    #[test]
+    fn tag_filters() {
+        let all = |tags: &[&str]| TagFilter::All(tags.iter().map(|t| (*t).to_owned()).collect());
+        assert_eq!(TagFilter::parse("x,y").unwrap(), all(&["x", "y"]));
+        assert_eq!(TagFilter::parse("x,").unwrap(), all(&["x", ""]));
+        assert_eq!(TagFilter::parse("x/z").unwrap(), TagFilter::Any(vec!["x".into(), "z".into()]));
+        assert_eq!(TagFilter::parse("x/y,z").unwrap_err().message, "invalid option (tags: invalid filter syntax)");
+        assert_eq!(TagFilter::parse("").unwrap_err().message, "invalid option (tags: cannot be null)");
+        assert_eq!(TagFilter::parse("a,b,c,d,e,f").unwrap_err().message, "invalid option (tags: cannot query more than 5 tags)");
+    }
 }
