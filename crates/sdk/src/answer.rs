@@ -1,9 +1,11 @@
 //! Answers that the gateway or a plugin gives in place of the service.
 
-use crate::{Bytes, Exchange, Fields};
-use serde_json::Value;
+use crate::{Bytes, ErrorFormat, Exchange, Fields, Known};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use wire::Version;
 
-/// A whole response: status, field lines, content.
+/// A whole response: status, field lines, content. The gateway adds `Content-Length`.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -12,21 +14,296 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer with that content and no `Content-Type`.
+    pub fn new(status: u16, body: impl Into<Bytes>) -> Answer {
+        Answer { status, fields: Fields::new(), body: body.into() }
+    }
+
     /// A JSON answer (`application/json; charset=utf-8`).
     pub fn json(status: u16, body: &Value) -> Answer {
-        let mut fields = Fields::new();
-        fields.append("Content-Type", b"application/json; charset=utf-8");
-        Answer { status, fields, body: Bytes::from(body.to_string()) }
+        Answer::new(status, body.to_string()).with_type(ErrorFormat::Json.content_type())
+    }
+
+    /// `{"message": …}` as `kong.response.exit` sends it; for a gRPC call, the message as its status.
+    pub fn message(exchange: &Exchange, status: u16, message: &str) -> Answer {
+        if is_grpc(exchange) {
+            return grpc(status, Some(message));
+        }
+        Answer::json(status, &json!({ "message": message }))
     }
 
     /// An error in the format that the client accepts, with the request id, as `kong.response.error` makes it;
     /// JSON when the client does not say.
     pub fn error(exchange: &Exchange, status: u16, message: &str) -> Answer {
-        todo!("{} {status} {message}", exchange.id_str())
+        if is_grpc(exchange) {
+            return grpc(status, None);
+        }
+        let mut lines = exchange.request.fields.known_all(Known::Accept).peekable();
+        let format = match lines.peek() {
+            None => Some(ErrorFormat::Json),
+            Some(_) => accepted(lines),
+        };
+        formatted(exchange, format, status, message)
     }
 
-    /// An error of the proxy itself: as [`Answer::error`], but `text/plain` (`error_default_type`) when the client does not say.
+    /// An error of the proxy itself: as [`Answer::error`], but in the format of the request's content, or else in
+    /// `error_default_type`, when the client does not say. Status 494 (a head too large) becomes 400.
     pub fn gateway_error(exchange: &Exchange, status: u16, message: &str) -> Answer {
-        todo!("{} {status} {message}", exchange.id_str())
+        let fields = &exchange.request.fields;
+        let wanted = fields.known(Known::Accept).or_else(|| fields.known(Known::ContentType));
+        let status = if status == 494 { 400 } else { status };
+        match wanted {
+            Some(value) if value.starts_with(b"application/grpc") => Answer::message(exchange, status, message),
+            Some(value) => formatted(exchange, accepted(std::iter::once(value)), status, message),
+            None => formatted(exchange, Some(exchange.directory.error_pages().default_format), status, message),
+        }
+    }
+
+    /// What `kong.response.error` says when the caller gives no message.
+    pub fn status_message(status: u16) -> Cow<'static, str> {
+        Cow::Borrowed(match status {
+            400 => "Bad request",
+            401 => "Unauthorized",
+            402 => "Payment required",
+            403 => "Forbidden",
+            404 => "Not found",
+            405 => "Method not allowed",
+            406 => "Not acceptable",
+            407 => "Proxy authentication required",
+            408 => "Request timeout",
+            409 => "Conflict",
+            410 => "Gone",
+            411 => "Length required",
+            412 => "Precondition failed",
+            413 => "Payload too large",
+            414 => "URI too long",
+            415 => "Unsupported media type",
+            416 => "Range not satisfiable",
+            417 => "Expectation failed",
+            418 => "I'm a teapot",
+            421 => "Misdirected request",
+            422 => "Unprocessable entity",
+            423 => "Locked",
+            424 => "Failed dependency",
+            425 => "Too early",
+            426 => "Upgrade required",
+            428 => "Precondition required",
+            429 => "Too many requests",
+            431 => "Request header fields too large",
+            451 => "Unavailable for legal reasons",
+            494 => "Request header or cookie too large",
+            500 => "An unexpected error occurred",
+            501 => "Not implemented",
+            502 => "An invalid response was received from the upstream server",
+            503 => "The upstream server is currently unavailable",
+            504 => "The upstream server is timing out",
+            505 => "HTTP version not supported",
+            506 => "Variant also negotiates",
+            507 => "Insufficient storage",
+            508 => "Loop detected",
+            510 => "Not extended",
+            511 => "Network authentication required",
+            _ => return Cow::Owned(format!("The upstream server responded with {status}")),
+        })
+    }
+
+    /// What the proxy itself says for a status: Kong words fewer of them there.
+    pub fn gateway_message(status: u16) -> Cow<'static, str> {
+        match status {
+            400 | 404 | 405 | 408 | 411..=414 | 417 | 494 | 500 | 502..=504 => Answer::status_message(status),
+            _ => Cow::Owned(format!("The upstream server responded with {status}")),
+        }
+    }
+
+    /// The answer with that line in place of any of the same name.
+    pub fn with(mut self, name: &str, value: &[u8]) -> Answer {
+        self.fields.set(name, value);
+        self
+    }
+
+    fn with_type(mut self, content_type: &str) -> Answer {
+        self.fields.set_known(Known::ContentType, content_type.as_bytes());
+        self
+    }
+}
+
+fn formatted(exchange: &Exchange, format: Option<ErrorFormat>, status: u16, message: &str) -> Answer {
+    match format {
+        Some(format) => {
+            let body = exchange.directory.error_pages().render(format, message, exchange.id_str());
+            Answer::new(status, body).with_type(format.content_type())
+        }
+        None => Answer::json(status, &json!({ "message": message })),
+    }
+}
+
+/// Whether the request is a gRPC call (HTTP/2 with gRPC content), whose errors travel in header fields.
+fn is_grpc(exchange: &Exchange) -> bool {
+    exchange.request.version == Version::Http2 && exchange.request.fields.known(Known::ContentType).is_some_and(|value| value.starts_with(b"application/grpc"))
+}
+
+/// A gRPC response that consists of its status only.
+fn grpc(status: u16, message: Option<&str>) -> Answer {
+    let (code, name) = grpc_status(status);
+    // Bytes that a field line cannot carry would be percent-encoded (gRPC over HTTP/2, "Responses").
+    let mut text = Vec::new();
+    for &byte in message.unwrap_or(name).as_bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => text.push(byte),
+            _ => text.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+    Answer::new(status, Bytes::new()).with_type("application/grpc").with("grpc-status", code.as_bytes()).with("grpc-message", &text)
+}
+
+/// Kong's gRPC code and its name for an HTTP status.
+fn grpc_status(status: u16) -> (&'static str, &'static str) {
+    match status {
+        401 => ("16", "Unauthenticated"),
+        403 => ("7", "PermissionDenied"),
+        404 => ("5", "NotFound"),
+        409 => ("6", "AlreadyExists"),
+        429 => ("8", "ResourceExhausted"),
+        499 => ("1", "Canceled"),
+        501 => ("12", "Unimplemented"),
+        503 => ("14", "Unavailable"),
+        504 => ("4", "DeadlineExceeded"),
+        200..=299 => ("0", "OK"),
+        400..=499 => ("3", "InvalidArgument"),
+        500..=599 => ("13", "Internal"),
+        _ => ("2", "Unknown"),
+    }
+}
+
+/// The format of the media range with the highest quality, the first among equals; types we do not speak count as
+/// JSON. `None`: the client asks for gRPC without speaking it.
+fn accepted<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<ErrorFormat> {
+    let mut best = 0;
+    let mut format = Some(ErrorFormat::Json);
+    for range in lines.flat_map(|line| line.split(|&b| b == b',')) {
+        let mut parts = range.split(|&b| b == b';').map(<[u8]>::trim_ascii);
+        let Some(kind) = parts.next().and_then(media_type) else { continue };
+        let quality = parts.filter_map(quality).next_back().unwrap_or(1000);
+        if quality > best {
+            best = quality;
+            format = kind;
+        }
+    }
+    format
+}
+
+/// What a media range asks for; the outer `None` when it is not one, the inner for gRPC.
+fn media_type(range: &[u8]) -> Option<Option<ErrorFormat>> {
+    let range = std::str::from_utf8(range).ok()?;
+    let (kind, subtype) = range.split_once('/')?;
+    if ![kind, subtype].iter().all(|part| *part == "*" || (part.len() > 1 && Fields::is_valid_name(part.as_bytes()))) {
+        return None;
+    }
+    let is = |name: &str| range.eq_ignore_ascii_case(name);
+    Some(if is("application/grpc") {
+        None
+    } else if is("text/html") {
+        Some(ErrorFormat::Html)
+    } else if is("application/xml") {
+        Some(ErrorFormat::Xml)
+    } else if is("text/plain") || is("text/*") {
+        Some(ErrorFormat::Plain)
+    } else {
+        Some(ErrorFormat::Json)
+    })
+}
+
+/// The thousandths of a `q=` parameter; `None` for other parameters.
+fn quality(parameter: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(parameter).ok()?;
+    let (name, value) = text.split_once('=')?;
+    if !name.trim_end().eq_ignore_ascii_case("q") {
+        return None;
+    }
+    let (whole, fraction) = value.trim_start().split_once('.').unwrap_or((value.trim(), ""));
+    match whole {
+        "1" => Some(1000),
+        "0" if fraction.len() <= 3 && fraction.bytes().all(|b| b.is_ascii_digit()) => format!("{fraction:0<3}").parse().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn exchange(lines: &[(&str, &str)]) -> Exchange {
+        testing::exchange("GET", "/a", lines)
+    }
+
+    fn kind(answer: &Answer) -> &str {
+        answer.fields.get_str("content-type").unwrap_or("")
+    }
+
+    #[test]
+    fn bodies_are_those_of_kong() {
+        let id = testing::ID;
+        let body = |accept: &str| {
+            let answer = Answer::error(&exchange(&[("Accept", accept)]), 401, "No");
+            (kind(&answer).to_owned(), String::from_utf8(answer.body.to_vec()).unwrap())
+        };
+        assert_eq!(body("application/json"), ("application/json; charset=utf-8".into(), format!("{{\n  \"message\":\"No\",\n  \"request_id\":\"{id}\"\n}}")));
+        assert_eq!(body("text/plain"), ("text/plain; charset=utf-8".into(), format!("No\nrequest_id: {id}\n")));
+        assert!(body("text/html").1.ends_with(&format!("    <p>No.</p>\n    <p>request_id: {id}</p>\n  </body>\n</html>\n")));
+        assert!(body("application/xml").1.contains(&format!("<error>\n  <message>No</message>\n  <requestid>{id}</requestid>\n</error>\n")));
+    }
+
+    #[test]
+    fn messages_are_escaped() {
+        let answer = Answer::error(&exchange(&[]), 400, "say \"a\\b\"");
+        assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap()["message"], "say \"a\\b\"");
+        let answer = Answer::error(&exchange(&[("Accept", "text/html")]), 400, "<b>");
+        assert!(String::from_utf8(answer.body.to_vec()).unwrap().contains("&lt;b&gt;"));
+    }
+
+    #[test]
+    fn accept_is_negotiated() {
+        let format = |accept: &str| accepted(std::iter::once(accept.as_bytes()));
+        assert_eq!(format("text/html;q=0.5, application/json;q=0.9"), Some(ErrorFormat::Json));
+        assert_eq!(format("text/html;q=0.9, application/json;q=0.5"), Some(ErrorFormat::Html));
+        assert_eq!(format("text/*"), Some(ErrorFormat::Plain));
+        assert_eq!(format("application/*"), Some(ErrorFormat::Json));
+        assert_eq!(format("image/png, text/html"), Some(ErrorFormat::Json));
+        assert_eq!(format("text/html;q=0"), Some(ErrorFormat::Json));
+        assert_eq!(format("text/html;level=1;q=0.1, text/plain ; q=0.2"), Some(ErrorFormat::Plain));
+        assert_eq!(format("garbage, text/plain"), Some(ErrorFormat::Plain));
+        assert_eq!(format("application/grpc"), None);
+        assert_eq!(format("*/*"), Some(ErrorFormat::Json));
+    }
+
+    #[test]
+    fn the_proxy_falls_back_to_content_type_and_then_plain_text() {
+        let answer = |lines: &[(&str, &str)]| Answer::gateway_error(&exchange(lines), 502, "x");
+        assert_eq!(kind(&answer(&[])), "text/plain; charset=utf-8");
+        assert_eq!(kind(&answer(&[("Content-Type", "text/html; a=b")])), "text/html; charset=utf-8");
+        assert_eq!(kind(&Answer::error(&exchange(&[]), 502, "x")), "application/json; charset=utf-8");
+        let grpc = answer(&[("Accept", "application/grpc")]);
+        assert_eq!((kind(&grpc), &grpc.body[..]), ("application/json; charset=utf-8", &br#"{"message":"x"}"#[..]));
+        assert_eq!(Answer::gateway_error(&exchange(&[]), 494, "x").status, 400);
+    }
+
+    #[test]
+    fn grpc_calls_get_a_grpc_status() {
+        let mut exchange = exchange(&[("Content-Type", "application/grpc+proto")]);
+        exchange.request.version = Version::Http2;
+        let answer = Answer::error(&exchange, 401, "No");
+        assert_eq!((answer.fields.get_str("grpc-status"), answer.fields.get_str("grpc-message")), (Some("16"), Some("Unauthenticated")));
+        let answer = Answer::gateway_error(&exchange, 503, "50% off");
+        assert_eq!((answer.fields.get_str("grpc-status"), answer.fields.get_str("grpc-message")), (Some("14"), Some("50%25 off")));
+        assert!(answer.body.is_empty());
+    }
+
+    #[test]
+    fn statuses_have_kongs_words() {
+        assert_eq!(Answer::status_message(431), "Request header fields too large");
+        assert_eq!(Answer::status_message(599), "The upstream server responded with 599");
+        assert_eq!(Answer::gateway_message(431), "The upstream server responded with 431");
+        assert_eq!(Answer::gateway_message(504), "The upstream server is timing out");
     }
 }

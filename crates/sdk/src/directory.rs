@@ -1,5 +1,6 @@
 //! What plugins may look up in the configuration an exchange runs under.
 
+use crate::ErrorPages;
 use model::entities::{Consumer, Credential, Uuid};
 use std::sync::Arc;
 
@@ -16,4 +17,9 @@ pub trait Directory: Send + Sync {
 
     /// A shared empty host, so that a new exchange costs no allocation.
     fn no_host(&self) -> Arc<str>;
+
+    /// How error bodies look.
+    fn error_pages(&self) -> &ErrorPages {
+        const { &ErrorPages::DEFAULT }
+    }
 }

@@ -4,12 +4,15 @@
 mod answer;
 mod directory;
 mod env;
+mod error_pages;
 mod exchange;
 mod plugin;
+pub mod testing;
 
 pub use answer::Answer;
 pub use directory::Directory;
 pub use env::Env;
+pub use error_pages::{ErrorFormat, ErrorPages};
 pub use exchange::{Client, Exchange, Source, Timing, UpstreamRequest};
 pub use plugin::{AdminAnswer, AdminRequest, CredentialEntity, Phases, Plugin, PluginKind, Step};
 

@@ -1,0 +1,130 @@
+//! Runs plugins without sockets: exchanges made from a few words, a directory made from lists, and the phases in order.
+
+use crate::{Answer, Bytes, Client, Directory, Env, Exchange, Fields, Plugin, PluginKind, RequestHead, Source, Step, Timing};
+use model::Record;
+use model::entities::{Consumer, Credential, Protocol, Uuid};
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use wire::Method;
+
+/// The request id of every exchange made here.
+pub const ID: &str = "0123456789abcdef0123456789abcdef";
+
+/// A directory that holds what it is given.
+#[derive(Default)]
+pub struct Entries {
+    pub consumers: Vec<Arc<Consumer>>,
+    /// Entity, key, credential.
+    pub credentials: Vec<(String, String, Arc<Credential>)>,
+}
+
+/// A request from 127.0.0.1 as the gateway has it after routing to a service at `/`.
+pub fn exchange(method: &str, target: &str, lines: &[(&str, &str)]) -> Exchange {
+    exchange_with(method, target, lines, Arc::new(Entries::default()))
+}
+
+/// As [`exchange`], with consumers and credentials.
+pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directory: Arc<dyn Directory>) -> Exchange {
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let client = Client { peer: ip, peer_port: 40000, ip, trusted: false, https: false, local_port: 8000, sni: None };
+    let request =
+        RequestHead { method: Method::new(method.as_bytes()), target: target.to_owned(), fields: lines.iter().copied().collect(), ..RequestHead::default() };
+    let mut id = [0; 32];
+    id.copy_from_slice(ID.as_bytes());
+    let started_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    let timing = Timing { started: Instant::now(), started_unix_ms, upstream: None, proxy: None };
+    let mut exchange = Exchange::new(id, client, request, timing, directory);
+    exchange.upstream.path = exchange.request.path().to_owned();
+    exchange.upstream.query = exchange.request.query().map(str::to_owned);
+    exchange.upstream.protocol = Protocol::Http;
+    exchange.source = Source::Service;
+    exchange
+}
+
+/// An instance with that configuration; its schema is not consulted, so `config` has to be complete.
+pub fn configure(kind: &dyn PluginKind, config: Value, env: &Env) -> Box<dyn Plugin> {
+    let record = json!({ "id": Uuid::from_u128(1).to_string(), "name": kind.name(), "protocols": ["http"], "enabled": true, "config": config });
+    let Value::Object(record) = record else { unreachable!("the literal above is an object") };
+    let plugin = model::entities::Plugin::from_record(&record).unwrap_or_else(|e| panic!("record: {e}"));
+    kind.configure(&plugin, env).unwrap_or_else(|e| panic!("{}: {e}", kind.name()))
+}
+
+/// Runs the access phase; the answer, if the plugin gave one.
+pub fn access(plugin: &dyn Plugin, exchange: &mut Exchange) -> Option<Answer> {
+    let answer = finish(plugin.access(exchange));
+    if let Some(answer) = &answer {
+        exchange.source = Source::Exit;
+        exchange.response.status = answer.status;
+        exchange.response.fields = answer.fields.clone();
+    }
+    answer
+}
+
+/// Gives a response of the service to the plugin's filters and the log phase; returns the content that the client gets.
+pub fn respond(plugin: &dyn Plugin, exchange: &mut Exchange, status: u16, lines: &[(&str, &str)], body: &[&str]) -> String {
+    exchange.response.status = status;
+    exchange.response.fields = lines.iter().copied().collect::<Fields>();
+    let kept: Vec<(String, Vec<u8>)> = exchange.reply.iter().map(|(n, v)| (n.to_owned(), v.to_vec())).collect();
+    for (name, value) in kept {
+        exchange.response.fields.set(&name, &value);
+    }
+    plugin.header_filter(exchange);
+    let mut out = Vec::new();
+    for piece in body {
+        out.extend_from_slice(&plugin.body_filter(exchange, Bytes::copy_from_slice(piece.as_bytes()), false));
+    }
+    out.extend_from_slice(&plugin.body_filter(exchange, Bytes::new(), true));
+    plugin.log(exchange);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+impl Entries {
+    /// Adds a consumer.
+    pub fn consumer(&mut self, username: &str, custom_id: Option<&str>) -> Arc<Consumer> {
+        let id = Uuid::new_v4();
+        let consumer = Arc::new(Consumer { id, username: Some(username.to_owned()), custom_id: custom_id.map(str::to_owned), tags: Vec::new() });
+        self.consumers.push(Arc::clone(&consumer));
+        consumer
+    }
+
+    /// Adds a credential of a consumer, found by `key`.
+    pub fn credential(&mut self, entity: &str, key: &str, consumer: &Consumer) -> Arc<Credential> {
+        let credential = Arc::new(Credential { id: Uuid::new_v4(), consumer: Some(consumer.id), record: Record::new() });
+        self.credentials.push((entity.to_owned(), key.to_owned(), Arc::clone(&credential)));
+        credential
+    }
+}
+
+impl Directory for Entries {
+    fn credential(&self, entity: &str, key: &str) -> Option<Arc<Credential>> {
+        self.credentials.iter().find(|(e, k, _)| e == entity && k == key).map(|(_, _, c)| Arc::clone(c))
+    }
+
+    fn consumer(&self, id: &Uuid) -> Option<Arc<Consumer>> {
+        self.consumers.iter().find(|c| c.id == *id).cloned()
+    }
+
+    fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>> {
+        self.consumers.iter().find(|c| c.username.as_deref() == Some(username)).cloned()
+    }
+
+    fn no_host(&self) -> Arc<str> {
+        Arc::from("")
+    }
+}
+
+/// Follows a step to its end; plugins that wait for something outside cannot be tested this way.
+fn finish(step: Step<'_>) -> Option<Answer> {
+    match step {
+        Step::Next => None,
+        Step::Answer(answer) => Some(answer),
+        Step::Wait(future) => match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(step) => finish(step),
+            Poll::Pending => panic!("the plugin waits for something that a test without sockets does not have"),
+        },
+    }
+}
