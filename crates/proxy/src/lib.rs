@@ -2,4 +2,5 @@
 
 pub mod balancer;
 pub mod dns;
+pub mod health;
 pub mod router;
