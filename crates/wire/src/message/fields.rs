@@ -171,7 +171,12 @@ impl Fields {
 
     /// Whether these bytes may stand as a field value: no control characters but tab (RFC 9110, section 5.5).
     pub fn is_valid_value(value: &[u8]) -> bool {
-        value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f))
+        let mut words = value.chunks_exact(8);
+        let clean = words.by_ref().all(|w| {
+            let word = u64::from_le_bytes([w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]]);
+            !has_control(word) || w.iter().all(|&b| is_value_byte(b))
+        });
+        clean && words.remainder().iter().all(|&b| is_value_byte(b))
     }
 
     /// Whether these bytes are a field name: a token (RFC 9110, section 5.6.2).
@@ -205,26 +210,25 @@ impl Fields {
         }
     }
 
-    /// Starts over with the bytes of a head; lines are then added by [`Fields::push_raw`].
-    pub(crate) fn load(&mut self, head: &[u8]) {
-        self.clear();
-        self.arena.extend_from_slice(head);
-    }
-
-    /// Adds a line that stands in the loaded bytes; `raw_end` is the offset behind its CRLF.
-    pub(crate) fn push_raw(&mut self, name: (usize, usize), value: (usize, usize), raw_end: usize) -> Known {
-        let known = Known::of(&self.arena[name.0..name.0 + name.1]);
+    /// Adds a line by its place in a head that is being parsed; [`Fields::finish_load`] then brings the head's bytes.
+    /// `name` and `value` are offset and length, `raw_end` the offset behind the CRLF.
+    pub(crate) fn push_raw(&mut self, known: Known, (name, name_len): (usize, usize), (value, value_len): (usize, usize), raw_end: usize) {
         self.seen |= known.bit();
         self.lines.push(Line {
-            name: name.0 as u32,
-            name_len: name.1 as u16,
+            name: name as u32,
+            name_len: name_len as u16,
             known,
             live: true,
-            value: value.0 as u32,
-            value_len: value.1 as u32,
+            value: value as u32,
+            value_len: value_len as u32,
             raw_end: raw_end as u32,
         });
-        known
+    }
+
+    /// Takes the bytes of the head whose lines were added by [`Fields::push_raw`].
+    pub(crate) fn finish_load(&mut self, head: &[u8]) {
+        self.arena.clear();
+        self.arena.extend_from_slice(head);
     }
 
     fn push(&mut self, known: Known, name: &[u8], value: &[u8]) {
@@ -296,8 +300,21 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
     }
 }
 
+fn is_value_byte(b: u8) -> bool {
+    b == b'\t' || (b >= b' ' && b != 0x7f)
+}
+
+/// Whether one of eight octets may be below 0x20 or 0x7f; never misses one, and may point at innocent ones.
+fn has_control(word: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let below = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    let del = word ^ (ONES * 0x7f);
+    below | (del.wrapping_sub(ONES) & !del & HIGHS) != 0
+}
+
 fn is_token_byte(b: u8) -> bool {
-    matches!(b, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~') || b.is_ascii_alphanumeric()
+    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'.' | b'^' | b'`' | b'|' | b'~')
 }
 
 #[cfg(test)]
@@ -329,10 +346,10 @@ mod tests {
     fn raw_lines_are_copied_as_they_stood() {
         let head = b"Host:a\r\nX-A:   1 \r\nX-B: 2\r\n";
         let mut f = Fields::new();
-        f.load(head);
-        f.push_raw((0, 4), (5, 1), 8);
-        f.push_raw((8, 3), (15, 1), 19);
-        f.push_raw((19, 3), (24, 1), 27);
+        f.push_raw(Known::Host, (0, 4), (5, 1), 8);
+        f.push_raw(Known::Other, (8, 3), (15, 1), 19);
+        f.push_raw(Known::Other, (19, 3), (24, 1), 27);
+        f.finish_load(head);
         assert_eq!(text(&f).as_bytes(), head);
         f.remove("x-a");
         assert_eq!(text(&f), "Host:a\r\nX-B: 2\r\n");

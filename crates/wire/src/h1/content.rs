@@ -1,0 +1,244 @@
+//! Content on its way in and out of a connection, in whatever framing the head announced.
+
+use super::chunked::{ChunkedDecoder, Decoded};
+use crate::message::{Fields, Framing};
+use crate::net::{BUFFER_SIZE, Buffer, Stream};
+use std::io::{self, IoSlice, Write as _};
+use std::task::{Context, Poll, ready};
+
+/// Pieces up to this size are gathered before they are written.
+const GATHER: usize = 4096;
+/// Gathered octets beyond this are written even when more could follow.
+const GATHER_MAX: usize = 16 * 1024;
+
+/// Why content could not be read to its end.
+#[derive(Debug)]
+pub enum ContentError {
+    /// The peer broke the framing.
+    Malformed(&'static str),
+    /// The connection ended too early.
+    Truncated,
+    Io(io::Error),
+}
+
+/// Reads the content of one message.
+#[derive(Debug, Default)]
+pub struct ContentReader(Reading);
+
+#[derive(Debug, Default)]
+enum Reading {
+    #[default]
+    Done,
+    Length(u64),
+    Chunked(Box<ChunkedDecoder>),
+    /// Chunked, and at its end: what the trailers were.
+    Trailers(Box<ChunkedDecoder>),
+    UntilClose,
+}
+
+/// Writes the head and the content of one message; what is small is gathered into few writes.
+#[derive(Debug, Default)]
+pub struct ContentWriter {
+    out: Vec<u8>,
+    /// Octets of `out`, and then of the current piece and its end, that are written.
+    written: usize,
+    /// Bytes of the chunk-size line are in `out` for the piece being written.
+    opened: bool,
+    chunked: bool,
+}
+
+impl ContentReader {
+    /// A reader for the content that a head announced.
+    pub fn new(framing: Framing) -> ContentReader {
+        ContentReader(match framing {
+            Framing::Empty | Framing::Length(0) => Reading::Done,
+            Framing::Length(n) => Reading::Length(n),
+            Framing::Delimited => Reading::Chunked(Box::default()),
+            Framing::UntilClose => Reading::UntilClose,
+        })
+    }
+
+    /// Whether all content has been consumed.
+    pub fn is_done(&self) -> bool {
+        matches!(self.0, Reading::Done | Reading::Trailers(_))
+    }
+
+    /// The trailers, when the content was chunked and is over.
+    pub fn trailers(&self) -> Option<&Fields> {
+        match &self.0 {
+            Reading::Trailers(decoder) if !decoder.trailers().is_empty() => Some(decoder.trailers()),
+            _ => None,
+        }
+    }
+
+    /// How many octets of content stand at the beginning of the buffer; `None` at the end of the content.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>, stream: &mut Stream, buffer: &mut Buffer) -> Poll<Result<Option<usize>, ContentError>> {
+        loop {
+            match &mut self.0 {
+                Reading::Done | Reading::Trailers(_) => return Poll::Ready(Ok(None)),
+                Reading::Length(left) if !buffer.is_empty() => {
+                    return Poll::Ready(Ok(Some(buffer.data().len().min(usize::try_from(*left).unwrap_or(usize::MAX)))));
+                }
+                Reading::UntilClose if !buffer.is_empty() => return Poll::Ready(Ok(Some(buffer.data().len()))),
+                Reading::Chunked(decoder) if !buffer.is_empty() => match decoder.decode(buffer.data()).map_err(ContentError::Malformed)? {
+                    Decoded::Data { skip, length } => {
+                        buffer.consume(skip);
+                        return Poll::Ready(Ok(Some(length)));
+                    }
+                    Decoded::Incomplete { skip } => buffer.consume(skip),
+                    Decoded::End { skip } => {
+                        buffer.consume(skip);
+                        if let Reading::Chunked(decoder) = std::mem::take(&mut self.0) {
+                            self.0 = Reading::Trailers(decoder);
+                        }
+                        return Poll::Ready(Ok(None));
+                    }
+                },
+                _ => {}
+            }
+            let read = ready!(stream.poll_fill(cx, buffer, BUFFER_SIZE)).map_err(ContentError::Io)?;
+            if read == 0 {
+                return Poll::Ready(match self.0 {
+                    Reading::UntilClose => {
+                        self.0 = Reading::Done;
+                        Ok(None)
+                    }
+                    _ => Err(ContentError::Truncated),
+                });
+            }
+        }
+    }
+
+    /// Takes `n` octets of the piece out of the buffer.
+    pub fn consume(&mut self, buffer: &mut Buffer, n: usize) {
+        buffer.consume(n);
+        match &mut self.0 {
+            Reading::Length(left) => {
+                *left = left.saturating_sub(n as u64);
+                if *left == 0 {
+                    self.0 = Reading::Done;
+                }
+            }
+            Reading::Chunked(decoder) => decoder.consumed(n),
+            _ => {}
+        }
+    }
+}
+
+impl ContentWriter {
+    /// Starts a message: `write` puts the head into the buffer. Content that follows is chunked if so announced.
+    pub fn start(&mut self, chunked: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.written == self.out.len() {
+            self.out.clear();
+            self.written = 0;
+        }
+        self.opened = false;
+        self.chunked = chunked;
+        write(&mut self.out);
+    }
+
+    /// Sends a piece. After `Pending`, call again with the same piece. What is small is only gathered:
+    /// call [`ContentWriter::poll_flush`] before waiting for anything else.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>, stream: &mut Stream, piece: &[u8]) -> Poll<io::Result<()>> {
+        if piece.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.opened {
+            if self.out.len() - self.written > GATHER_MAX {
+                ready!(self.poll_flush(cx, stream))?;
+            }
+            if self.chunked {
+                // Writing into a vector cannot fail.
+                let _ = write!(self.out, "{:x}\r\n", piece.len());
+            }
+            if piece.len() <= GATHER {
+                self.out.extend_from_slice(piece);
+                if self.chunked {
+                    self.out.extend_from_slice(b"\r\n");
+                }
+                return Poll::Ready(Ok(()));
+            }
+            self.opened = true;
+        }
+        let end: &[u8] = if self.chunked { b"\r\n" } else { b"" };
+        let total = self.out.len() + piece.len() + end.len();
+        while self.written < total {
+            let (a, b, c) = rest_of(&self.out, piece, end, self.written);
+            let written = ready!(stream.poll_write_vectored(cx, &[IoSlice::new(a), IoSlice::new(b), IoSlice::new(c)]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+        }
+        self.opened = false;
+        self.out.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the content; with [`ContentWriter::poll_flush`] everything is then on its way.
+    pub fn finish(&mut self, trailers: Option<&Fields>) {
+        if self.chunked {
+            self.out.extend_from_slice(b"0\r\n");
+            if let Some(trailers) = trailers {
+                trailers.write_to(&mut self.out);
+            }
+            self.out.extend_from_slice(b"\r\n");
+            self.chunked = false;
+        }
+    }
+
+    /// Writes all that was gathered.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<io::Result<()>> {
+        while self.written < self.out.len() {
+            let written = ready!(stream.poll_write(cx, &self.out[self.written..]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+        }
+        self.out.clear();
+        self.written = 0;
+        if self.out.capacity() > GATHER_MAX {
+            self.out = Vec::new();
+        }
+        stream.poll_flush(cx)
+    }
+
+    /// Whether something is gathered and not written.
+    pub fn has_pending(&self) -> bool {
+        self.written < self.out.len()
+    }
+}
+
+impl std::fmt::Display for ContentError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ContentError::Malformed(why) => f.write_str(why),
+            ContentError::Truncated => f.write_str("the connection ended before the content"),
+            ContentError::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What remains of three pieces when `written` octets of all are gone.
+fn rest_of<'a>(out: &'a [u8], piece: &'a [u8], end: &'a [u8], written: usize) -> (&'a [u8], &'a [u8], &'a [u8]) {
+    let in_piece = written.saturating_sub(out.len());
+    let in_end = in_piece.saturating_sub(piece.len());
+    (&out[written.min(out.len())..], &piece[in_piece.min(piece.len())..], &end[in_end.min(end.len())..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_three_pieces() {
+        let rest = |n| rest_of(b"ab", b"cde", b"f", n);
+        assert_eq!(rest(0), (&b"ab"[..], &b"cde"[..], &b"f"[..]));
+        assert_eq!(rest(1), (&b"b"[..], &b"cde"[..], &b"f"[..]));
+        assert_eq!(rest(3), (&b""[..], &b"de"[..], &b"f"[..]));
+        assert_eq!(rest(5), (&b""[..], &b""[..], &b"f"[..]));
+        assert_eq!(rest(6), (&b""[..], &b""[..], &b""[..]));
+    }
+}

@@ -1,0 +1,450 @@
+//! Parsing heads, strictly: every line ends with CRLF, no folding, no white space before a colon, one meaning of framing.
+//!
+//! A head is parsed line by line as it arrives; no byte is looked at twice, however slowly the peer sends. Own code rather
+//! than a general parser, because the answer depends on what is wrong (400, 414, 494, 501, 505) and because field
+//! lines are kept as offsets.
+
+use crate::message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version};
+use memchr::memchr;
+
+/// How much a peer may send in a head.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Octets of the request line, and of each field line.
+    pub line: usize,
+    /// Octets of the whole head.
+    pub head: usize,
+    /// How many field lines.
+    pub fields: usize,
+}
+
+/// Four buffers of 8 KiB, as nginx's `large_client_header_buffers`.
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { line: 8192, head: 32_768, fields: 1000 }
+    }
+}
+
+/// What is wrong with a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadError {
+    /// Not HTTP, or ambiguous: why. Answered with 400.
+    Malformed(&'static str),
+    /// The request line is too long: 414.
+    TargetTooLong,
+    /// A field line, their number or the head as a whole is too large: 400, as nginx's 494.
+    TooLarge,
+    /// A transfer coding other than `chunked`: 501.
+    UnknownCoding,
+    /// Neither HTTP/1.0 nor HTTP/1.1: 505.
+    UnknownVersion,
+    /// A request without version (HTTP/0.9): the connection is closed without an answer.
+    NoVersion,
+}
+
+/// How far the parsing of a head has come; start a new one for each head.
+#[derive(Debug, Default)]
+pub struct HeadParser {
+    /// Where the current line begins.
+    line: usize,
+    /// Up to where the current line has been searched for its end.
+    seen: usize,
+    started: bool,
+    count: usize,
+}
+
+/// Parses a request head at the beginning of `buf`. `Some(n)`: it is complete and `n` octets long.
+/// `None`: call again with more octets behind the same ones.
+pub fn parse_request(buf: &[u8], parser: &mut HeadParser, head: &mut RequestHead, limits: &Limits) -> Result<Option<usize>, HeadError> {
+    let end = parser.lines(buf, limits, &mut head.fields, |line| match request_line(line) {
+        Ok((method, target, version)) => {
+            head.method = Method::new(method);
+            head.version = version;
+            head.target.clear();
+            push_target(&mut head.target, target);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    })?;
+    let Some(end) = end else { return Ok(None) };
+    head.fields.finish_load(&buf[..end]);
+    to_origin_form(head)?;
+    check_host(head)?;
+    head.framing = request_framing(head)?;
+    Ok(Some(end))
+}
+
+/// Parses a response head at the beginning of `buf`; otherwise as [`parse_request`]. `no_content`: the request was HEAD.
+pub fn parse_response(buf: &[u8], parser: &mut HeadParser, head: &mut ResponseHead, limits: &Limits, no_content: bool) -> Result<Option<usize>, HeadError> {
+    let end = parser.lines(buf, limits, &mut head.fields, |line| {
+        let (version, status, reason) = status_line(line)?;
+        head.version = version;
+        head.status = status;
+        head.reason.clear();
+        head.reason.extend_from_slice(reason);
+        Ok(())
+    })?;
+    let Some(end) = end else { return Ok(None) };
+    head.fields.finish_load(&buf[..end]);
+    head.framing = response_framing(head, no_content)?;
+    Ok(Some(end))
+}
+
+impl HeadParser {
+    /// Goes through the lines that are complete; the offset behind the empty line when that has come.
+    fn lines(
+        &mut self,
+        buf: &[u8],
+        limits: &Limits,
+        fields: &mut Fields,
+        mut first: impl FnMut(&[u8]) -> Result<(), HeadError>,
+    ) -> Result<Option<usize>, HeadError> {
+        loop {
+            let too_long = if self.started { HeadError::TooLarge } else { HeadError::TargetTooLong };
+            let Some(at) = memchr(b'\n', &buf[self.seen..]) else {
+                self.seen = buf.len();
+                if buf.len() - self.line > limits.line {
+                    return Err(too_long);
+                }
+                return if buf.len() > limits.head { Err(HeadError::TooLarge) } else { Ok(None) };
+            };
+            let newline = self.seen + at;
+            if newline == self.line || buf[newline - 1] != b'\r' {
+                return Err(HeadError::Malformed("a line does not end with CRLF"));
+            }
+            let start = self.line;
+            let line = &buf[start..newline - 1];
+            if line.len() > limits.line {
+                return Err(too_long);
+            }
+            if newline >= limits.head {
+                return Err(HeadError::TooLarge);
+            }
+            self.line = newline + 1;
+            self.seen = newline + 1;
+            if !self.started {
+                // RFC 9112, section 2.2: an empty line before the request line is ignored; more than two are not.
+                if line.is_empty() {
+                    if start >= 4 {
+                        return Err(HeadError::Malformed("empty lines instead of a start line"));
+                    }
+                    continue;
+                }
+                first(line)?;
+                fields.clear();
+                self.started = true;
+                continue;
+            }
+            if line.is_empty() {
+                return Ok(Some(self.line));
+            }
+            self.count += 1;
+            if self.count > limits.fields {
+                return Err(HeadError::TooLarge);
+            }
+            field_line(line, start, self.line, fields)?;
+        }
+    }
+}
+
+fn field_line(line: &[u8], start: usize, end: usize, fields: &mut Fields) -> Result<(), HeadError> {
+    let colon = memchr(b':', line).ok_or(HeadError::Malformed("a field line without colon"))?;
+    let name = &line[..colon];
+    if !Fields::is_valid_name(name) {
+        return Err(HeadError::Malformed("a field name with forbidden characters"));
+    }
+    let mut from = colon + 1;
+    let mut to = line.len();
+    while from < to && matches!(line[from], b' ' | b'\t') {
+        from += 1;
+    }
+    while to > from && matches!(line[to - 1], b' ' | b'\t') {
+        to -= 1;
+    }
+    if !Fields::is_valid_value(&line[from..to]) {
+        return Err(HeadError::Malformed("a field value with control characters"));
+    }
+    fields.push_raw(Known::of(name), (start, colon), (start + from, to - from), end);
+    Ok(())
+}
+
+fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), HeadError> {
+    let method_end = memchr(b' ', line).ok_or(HeadError::Malformed("no request line"))?;
+    let method = &line[..method_end];
+    // As nginx: upper case, with dash and underscore.
+    if method.is_empty() || method.len() > 32 || !method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_')) {
+        return Err(HeadError::Malformed("no valid method"));
+    }
+    let rest = &line[method_end + 1..];
+    let Some(target_end) = memchr(b' ', rest) else {
+        return Err(if rest.first() == Some(&b'/') { HeadError::NoVersion } else { HeadError::Malformed("no version") });
+    };
+    let target = &rest[..target_end];
+    let version = match &rest[target_end + 1..] {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        other if is_version(other) => return Err(HeadError::UnknownVersion),
+        _ => return Err(HeadError::Malformed("no valid version")),
+    };
+    if target.is_empty() || target.iter().any(|&b| b <= b' ' || b == 0x7f) {
+        return Err(HeadError::Malformed("no valid request target"));
+    }
+    Ok((method, target, version))
+}
+
+fn is_version(text: &[u8]) -> bool {
+    matches!(text, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+fn status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), HeadError> {
+    let version = match line.get(..9) {
+        Some(b"HTTP/1.1 ") => Version::Http11,
+        Some(b"HTTP/1.0 ") => Version::Http10,
+        Some(other) if is_version(&other[..8]) => return Err(HeadError::UnknownVersion),
+        _ => return Err(HeadError::Malformed("no status line")),
+    };
+    let digits = line.get(9..12).filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or(HeadError::Malformed("no valid status"))?;
+    let status = digits.iter().fold(0u16, |n, d| n * 10 + u16::from(d - b'0'));
+    let reason = match line.get(12) {
+        None => &[][..],
+        Some(b' ') => &line[13..],
+        Some(_) => return Err(HeadError::Malformed("no valid status")),
+    };
+    if status < 100 || !Fields::is_valid_value(reason) {
+        return Err(HeadError::Malformed("no valid status"));
+    }
+    Ok((version, status, reason))
+}
+
+/// Appends a request target without its fragment; octets that are not UTF-8 are escaped.
+fn push_target(out: &mut String, target: &[u8]) {
+    let target = memchr(b'#', target).map_or(target, |at| &target[..at]);
+    match std::str::from_utf8(target) {
+        Ok(text) => out.push_str(text),
+        Err(_) => {
+            for &b in target {
+                if b.is_ascii() {
+                    out.push(char::from(b));
+                } else {
+                    out.push_str(&format!("%{b:02X}"));
+                }
+            }
+        }
+    }
+}
+
+/// Reduces `http://authority/path` to `/path`; the authority then takes the place of `Host` (RFC 9112, section 3.2.2).
+fn to_origin_form(head: &mut RequestHead) -> Result<(), HeadError> {
+    if head.target.starts_with('/') || head.target == "*" {
+        return Ok(());
+    }
+    let rest = head.target.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"));
+    let Some((_, rest)) = rest else {
+        return Err(HeadError::Malformed("no valid request target"));
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let authority = authority.to_owned();
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    if head.fields.known_all(Known::Host).count() > 1 {
+        return Err(HeadError::Malformed("several Host lines"));
+    }
+    head.fields.set_known(Known::Host, authority.as_bytes());
+    head.target = path;
+    Ok(())
+}
+
+fn check_host(head: &RequestHead) -> Result<(), HeadError> {
+    let mut hosts = head.fields.known_all(Known::Host);
+    let first = hosts.next();
+    if hosts.next().is_some() {
+        return Err(HeadError::Malformed("several Host lines"));
+    }
+    match first {
+        None if head.version >= Version::Http11 => Err(HeadError::Malformed("no Host line")),
+        None => Ok(()),
+        Some(host) if is_host(host) => Ok(()),
+        Some(_) => Err(HeadError::Malformed("no valid Host")),
+    }
+}
+
+/// Whether a `Host` value can be one: a name or address with an optional port, nothing that would change a URL's meaning.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host {
+        [b'[', ..] => match memchr(b']', host) {
+            Some(end) => host.split_at(end + 1),
+            None => return false,
+        },
+        _ => host.split_at(memchr(b':', host).unwrap_or(host.len())),
+    };
+    let name_ok =
+        !name.is_empty() && name.iter().all(|&b| b > b' ' && b != 0x7f && !matches!(b, b'/' | b'\\' | b'@' | b'?' | b'#' | b',' | b'"' | b'<' | b'>'));
+    name_ok && (port.is_empty() || (port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit) && port.len() <= 6))
+}
+
+fn request_framing(head: &RequestHead) -> Result<Framing, HeadError> {
+    let coding = transfer_coding(&head.fields)?;
+    let length = content_length(&head.fields)?;
+    match (coding, length) {
+        (true, Some(_)) => Err(HeadError::Malformed("both Content-Length and Transfer-Encoding")),
+        (true, None) if head.version < Version::Http11 => Err(HeadError::Malformed("Transfer-Encoding in HTTP/1.0")),
+        (true, None) => Ok(Framing::Delimited),
+        (false, Some(0) | None) => Ok(Framing::Empty),
+        (false, Some(n)) => Ok(Framing::Length(n)),
+    }
+}
+
+fn response_framing(head: &ResponseHead, no_content: bool) -> Result<Framing, HeadError> {
+    let coding = transfer_coding(&head.fields)?;
+    let length = content_length(&head.fields)?;
+    if coding && length.is_some() {
+        return Err(HeadError::Malformed("both Content-Length and Transfer-Encoding"));
+    }
+    if no_content || head.status < 200 || matches!(head.status, 204 | 304) {
+        return Ok(Framing::Empty);
+    }
+    Ok(match (coding, length) {
+        (true, _) => Framing::Delimited,
+        (_, Some(0)) => Framing::Empty,
+        (_, Some(n)) => Framing::Length(n),
+        (_, None) => Framing::UntilClose,
+    })
+}
+
+/// Whether the content is chunked.
+fn transfer_coding(fields: &Fields) -> Result<bool, HeadError> {
+    let mut lines = fields.known_all(Known::TransferEncoding);
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(false),
+        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(true),
+        (Some(_), None) => Err(HeadError::UnknownCoding),
+        (Some(_), Some(_)) => Err(HeadError::Malformed("several Transfer-Encoding lines")),
+    }
+}
+
+fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
+    let mut lines = fields.known_all(Known::ContentLength);
+    let Some(value) = lines.next() else { return Ok(None) };
+    if lines.next().is_some() {
+        return Err(HeadError::Malformed("several Content-Length lines"));
+    }
+    // 18 digits stay below 2^63, beyond which arithmetic elsewhere could overflow.
+    if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
+        return Err(HeadError::Malformed("no valid Content-Length"));
+    }
+    Ok(Some(value.iter().fold(0, |n, d| n * 10 + u64::from(d - b'0'))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(text: &str) -> Result<RequestHead, HeadError> {
+        let mut head = RequestHead::default();
+        let end = parse_request(text.as_bytes(), &mut HeadParser::default(), &mut head, &Limits::default())?;
+        assert_eq!(end, Some(text.len()), "incomplete: {text:?}");
+        Ok(head)
+    }
+
+    fn response(text: &str) -> Result<ResponseHead, HeadError> {
+        let mut head = ResponseHead::default();
+        parse_response(text.as_bytes(), &mut HeadParser::default(), &mut head, &Limits::default(), false)?;
+        Ok(head)
+    }
+
+    #[test]
+    fn reads_a_request_octet_by_octet() {
+        let text = b"\r\nPOST /a?b=c#frag HTTP/1.1\r\nHost: h:80\r\nX-A:  v \r\ncontent-length: 3\r\n\r\nabc";
+        let (mut head, mut parser) = (RequestHead::default(), HeadParser::default());
+        for n in 0..text.len() - 3 {
+            assert_eq!(parse_request(&text[..n], &mut parser, &mut head, &Limits::default()), Ok(None));
+        }
+        assert_eq!(parse_request(text, &mut parser, &mut head, &Limits::default()), Ok(Some(text.len() - 3)));
+        assert_eq!((head.method.as_str(), head.path(), head.query()), ("POST", "/a", Some("b=c")));
+        assert_eq!(head.framing, Framing::Length(3));
+        let lines: Vec<_> = head.fields.iter().collect();
+        assert_eq!(lines, [("Host", &b"h:80"[..]), ("X-A", b"v"), ("content-length", b"3")]);
+    }
+
+    #[test]
+    fn refuses_what_two_readers_could_read_differently() {
+        for bad in [
+            "GARBAGE\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n folded\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nBad Header: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nNoColon\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a:8x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
+            "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
+            assert!(matches!(request(bad), Err(HeadError::Malformed(_))), "accepted {bad:?}");
+        }
+        assert_eq!(request("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n").err(), Some(HeadError::UnknownCoding));
+        assert_eq!(request("GET / HTTP/9.9\r\nHost: a\r\n\r\n").err(), Some(HeadError::UnknownVersion));
+        assert_eq!(request("GET /\r\n\r\n").err(), Some(HeadError::NoVersion));
+    }
+
+    #[test]
+    fn absolute_form_names_the_host() {
+        let head = request("GET http://b.test:81/x?y HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert_eq!((head.target.as_str(), head.fields.get_str("host")), ("/x?y", Some("b.test:81")));
+        let head = request("GET http://b.test?y HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert_eq!(head.target, "/?y");
+        assert_eq!(request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().target, "*");
+    }
+
+    #[test]
+    fn limits_hold_while_the_head_is_still_coming() {
+        let parse = |text: &[u8]| parse_request(text, &mut HeadParser::default(), &mut RequestHead::default(), &Limits::default());
+        assert_eq!(parse(&[b'x'; 9000]), Err(HeadError::TargetTooLong));
+        let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(9000));
+        assert_eq!(parse(long.as_bytes()), Err(HeadError::TargetTooLong));
+        let big = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(9000));
+        assert_eq!(parse(big.as_bytes()), Err(HeadError::TooLarge));
+        let many = format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(1001));
+        assert_eq!(parse(many.as_bytes()), Err(HeadError::TooLarge));
+        let total = format!("GET / HTTP/1.1\r\n{}", format!("a: {}\r\n", "x".repeat(8000)).repeat(5));
+        assert_eq!(parse(total.as_bytes()), Err(HeadError::TooLarge));
+    }
+
+    #[test]
+    fn response_framing_follows_rfc_9112() {
+        let framing = |text: &str| response(text).map(|h| h.framing);
+        assert_eq!(framing("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), Ok(Framing::Length(5)));
+        assert_eq!(framing("HTTP/1.1 200\r\nTransfer-Encoding: Chunked\r\n\r\n"), Ok(Framing::Delimited));
+        assert_eq!(framing("HTTP/1.0 200 OK\r\n\r\n"), Ok(Framing::UntilClose));
+        assert_eq!(framing("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n"), Ok(Framing::Empty));
+        assert_eq!(framing("HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n"), Ok(Framing::Empty));
+        assert_eq!(framing("HTTP/1.1 101 Go\r\n\r\n"), Ok(Framing::Empty));
+        assert!(framing("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+        assert!(framing("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n").is_err());
+        assert!(framing("HTTP/1.1 20 OK\r\n\r\n").is_err() && framing("HTTP/1.1 2000\r\n\r\n").is_err() && framing("ICY 200 OK\r\n\r\n").is_err());
+        assert_eq!(framing("HTTP/2.0 200 OK\r\n\r\n"), Err(HeadError::UnknownVersion));
+    }
+}

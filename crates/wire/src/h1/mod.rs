@@ -1,0 +1,12 @@
+//! HTTP/1.1 (RFC 9112): heads, chunked content, and the connections to clients and to services.
+
+mod chunked;
+mod client;
+mod content;
+mod head;
+mod server;
+
+pub use client::{ClientConnection, ResponseError};
+pub use content::{ContentError, ContentReader, ContentWriter};
+pub use head::{HeadError, HeadParser, Limits, parse_request, parse_response};
+pub use server::{RequestError, ServerConnection, reason_phrase};

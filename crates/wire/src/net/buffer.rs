@@ -1,0 +1,143 @@
+//! Read buffers, lent by a pool per worker, so that idle connections hold none.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Octets of a buffer: a head of usual size and the beginning of its content in one read.
+pub const BUFFER_SIZE: usize = 16 * 1024;
+/// How many free buffers a worker keeps.
+const KEEP: usize = 256;
+
+/// The free buffers of one worker.
+#[derive(Clone, Default)]
+pub struct BufferPool {
+    free: Rc<RefCell<Vec<Box<[u8]>>>>,
+}
+
+/// Octets that were read and not yet used. Holds memory only while there are some.
+pub struct Buffer {
+    pool: BufferPool,
+    memory: Option<Box<[u8]>>,
+    start: usize,
+    end: usize,
+}
+
+impl BufferPool {
+    fn take(&self) -> Box<[u8]> {
+        self.free.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER_SIZE].into_boxed_slice())
+    }
+
+    fn give(&self, memory: Box<[u8]>) {
+        let mut free = self.free.borrow_mut();
+        if memory.len() == BUFFER_SIZE && free.len() < KEEP {
+            free.push(memory);
+        }
+    }
+}
+
+impl Buffer {
+    /// An empty buffer, without memory.
+    pub fn new(pool: &BufferPool) -> Buffer {
+        Buffer { pool: pool.clone(), memory: None, start: 0, end: 0 }
+    }
+
+    /// What was read and not consumed.
+    pub fn data(&self) -> &[u8] {
+        self.memory.as_ref().map_or(&[], |m| &m[self.start..self.end])
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Drops the first `n` octets; gives the memory back when nothing is left.
+    pub fn consume(&mut self, n: usize) {
+        self.start = (self.start + n).min(self.end);
+        if self.is_empty() {
+            self.release();
+        }
+    }
+
+    /// Room for reading more behind what is there: at least one octet, unless `limit` octets are held already.
+    pub fn space(&mut self, limit: usize) -> &mut [u8] {
+        let held = self.end - self.start;
+        let memory = self.memory.take().unwrap_or_else(|| self.pool.take());
+        let memory = if self.end < memory.len() {
+            memory
+        } else if self.start > 0 {
+            let mut memory = memory;
+            memory.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, held);
+            memory
+        } else if held < limit {
+            let mut larger = vec![0; (memory.len() * 2).min(limit.max(BUFFER_SIZE) + 1)].into_boxed_slice();
+            larger[..held].copy_from_slice(&memory[..held]);
+            self.pool.give(memory);
+            larger
+        } else {
+            memory
+        };
+        let end = self.end;
+        &mut self.memory.insert(memory)[end..]
+    }
+
+    /// `n` octets were read into [`Buffer::space`].
+    pub fn filled(&mut self, n: usize) {
+        self.end += n;
+        if self.is_empty() {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if let Some(memory) = self.memory.take() {
+            self.pool.give(memory);
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_memory_only_while_it_holds_octets() {
+        let pool = BufferPool::default();
+        let mut buffer = Buffer::new(&pool);
+        buffer.space(10)[..3].copy_from_slice(b"abc");
+        buffer.filled(3);
+        assert_eq!((buffer.data(), pool.free.borrow().len()), (&b"abc"[..], 0));
+        buffer.consume(2);
+        assert_eq!(buffer.data(), b"c");
+        buffer.consume(1);
+        assert_eq!(pool.free.borrow().len(), 1);
+        buffer.space(10);
+        buffer.filled(0);
+        assert_eq!(pool.free.borrow().len(), 1);
+    }
+
+    #[test]
+    fn grows_up_to_the_limit() {
+        let pool = BufferPool::default();
+        let mut buffer = Buffer::new(&pool);
+        let limit = 2 * BUFFER_SIZE;
+        loop {
+            let space = buffer.space(limit).len();
+            if space == 0 {
+                break;
+            }
+            buffer.filled(space);
+        }
+        assert_eq!(buffer.data().len(), limit);
+        buffer.consume(5);
+        assert_eq!(buffer.space(limit).len(), 5);
+    }
+}

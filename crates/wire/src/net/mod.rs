@@ -1,0 +1,9 @@
+//! Sockets and timers of one worker: the only part of the engine that knows the event loop.
+
+mod buffer;
+mod stream;
+mod timer;
+
+pub use buffer::{BUFFER_SIZE, Buffer, BufferPool};
+pub use stream::Stream;
+pub use timer::{TimedOut, Timer, Timers};

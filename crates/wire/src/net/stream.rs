@@ -1,0 +1,113 @@
+//! A connection's octets, plain or through TLS.
+
+use super::Buffer;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A connected socket.
+pub enum Stream {
+    Plain(TcpStream),
+    /// We are the server.
+    TlsServer(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    /// We are the client.
+    TlsClient(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Waits until a read is worth trying; needs no buffer. True at once when decrypted octets may be waiting.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(tcp) => tcp.poll_read_ready(cx),
+            // Decrypted octets can wait inside rustls while the socket has none.
+            Stream::TlsServer(_) | Stream::TlsClient(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Reads behind what the buffer holds, up to `limit` octets in all. Zero: the peer has closed its side, or the limit is reached.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer, limit: usize) -> Poll<io::Result<usize>> {
+        if buffer.is_empty() {
+            ready!(self.poll_readable(cx))?;
+        }
+        let mut space = ReadBuf::new(buffer.space(limit));
+        let result = match self {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut space),
+            Stream::TlsServer(tls) => Pin::new(tls).poll_read(cx, &mut space),
+            Stream::TlsClient(tls) => Pin::new(tls).poll_read(cx, &mut space),
+        };
+        let filled = space.filled().len();
+        buffer.filled(filled);
+        ready!(result)?;
+        Poll::Ready(Ok(filled))
+    }
+
+    /// Writes some of the octets.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, data),
+            Stream::TlsServer(tls) => Pin::new(tls).poll_write(cx, data),
+            Stream::TlsClient(tls) => Pin::new(tls).poll_write(cx, data),
+        }
+    }
+
+    /// Writes some of the octets of several pieces with one call.
+    pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, pieces),
+            Stream::TlsServer(tls) => Pin::new(tls).poll_write_vectored(cx, pieces),
+            Stream::TlsClient(tls) => Pin::new(tls).poll_write_vectored(cx, pieces),
+        }
+    }
+
+    /// Makes sure that everything written has left this process.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::TlsServer(tls) => Pin::new(tls).poll_flush(cx),
+            Stream::TlsClient(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    /// Closes our side: the peer reads an end of file, and we may go on reading.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Stream::TlsServer(tls) => Pin::new(tls).poll_shutdown(cx),
+            Stream::TlsClient(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+
+    /// Whether an idle connection has been closed by the peer or has octets that nobody asked for, as far as
+    /// the event loop knows: costs no system call when nothing has happened.
+    pub fn is_disturbed(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let tcp = self.tcp();
+        match tcp.poll_read_ready(&mut cx) {
+            Poll::Pending => false,
+            Poll::Ready(Err(_)) => true,
+            Poll::Ready(Ok(())) => self.is_closed_now(),
+        }
+    }
+
+    /// Asks the kernel whether the peer has closed the connection or sent something.
+    pub fn is_closed_now(&self) -> bool {
+        match self.tcp().try_io(tokio::io::Interest::READABLE, || {
+            let mut octet = [0u8; 1];
+            rustix::net::recv(self.tcp(), &mut octet, rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT).map_err(io::Error::from)
+        }) {
+            Ok(_) => true,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// The socket underneath.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(tcp) => tcp,
+            Stream::TlsServer(tls) => tls.get_ref().0,
+            Stream::TlsClient(tls) => tls.get_ref().0,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Coarse deadlines: one sleeping task per worker instead of one timer per wait.
+//!
+//! Whoever waits notes its deadline and its waker in a slot; the worker's timekeeper sleeps until the earliest deadline it
+//! knows of, then wakes those that are due. A wait that ends in time costs a few stores.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Deadlines are kept to this precision.
+const GRAIN: Duration = Duration::from_millis(10);
+
+/// The deadlines of one worker.
+#[derive(Clone)]
+pub struct Timers(Rc<Shared>);
+
+/// A place for one deadline at a time; one per connection.
+pub struct Timer {
+    timers: Timers,
+    slot: Rc<Slot>,
+}
+
+/// The wait took longer than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut;
+
+struct Shared {
+    slots: RefCell<Vec<Rc<Slot>>>,
+    /// Milliseconds since `epoch` at which the timekeeper wakes; `NEVER` when it sleeps until told.
+    next: Cell<u64>,
+    epoch: Instant,
+    sooner: Notify,
+}
+
+struct Slot {
+    deadline: Cell<u64>,
+    waker: RefCell<Option<Waker>>,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Timers {
+    /// Timers without any deadline; [`Timers::keep`] must run on the same worker.
+    pub fn new() -> Timers {
+        Timers(Rc::new(Shared { slots: RefCell::default(), next: Cell::new(NEVER), epoch: Instant::now(), sooner: Notify::new() }))
+    }
+
+    /// A timer for one connection.
+    pub fn timer(&self) -> Timer {
+        let slot = Rc::new(Slot { deadline: Cell::new(NEVER), waker: RefCell::default() });
+        self.0.slots.borrow_mut().push(Rc::clone(&slot));
+        Timer { timers: self.clone(), slot }
+    }
+
+    /// The timekeeper's task; never ends.
+    pub async fn keep(self) {
+        loop {
+            let now = self.now();
+            self.0.next.set(self.wake_due(now));
+            if self.0.next.get() == NEVER {
+                self.0.sooner.notified().await;
+                continue;
+            }
+            let wait = Duration::from_millis(self.0.next.get().saturating_sub(now)).max(GRAIN);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.0.sooner.notified() => {}
+            }
+        }
+    }
+
+    /// Wakes what is due, forgets what is gone, and says when to look again.
+    fn wake_due(&self, now: u64) -> u64 {
+        let mut next = NEVER;
+        self.0.slots.borrow_mut().retain(|slot| {
+            let deadline = slot.deadline.get();
+            if deadline <= now {
+                if let Some(waker) = slot.waker.borrow_mut().take() {
+                    waker.wake();
+                }
+            } else {
+                next = next.min(deadline);
+            }
+            Rc::strong_count(slot) > 1
+        });
+        next
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.epoch.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+}
+
+impl Default for Timers {
+    fn default() -> Timers {
+        Timers::new()
+    }
+}
+
+impl Timer {
+    /// Polls until it is ready, or until `limit` has passed.
+    pub async fn limit<T>(&self, limit: Duration, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, TimedOut> {
+        let mut armed = false;
+        let result = poll_fn(|cx| {
+            if let Poll::Ready(value) = poll(cx) {
+                return Poll::Ready(Ok(value));
+            }
+            if !armed {
+                armed = true;
+                self.arm(limit);
+            }
+            if self.poll_expired(cx) { Poll::Ready(Err(TimedOut)) } else { Poll::Pending }
+        })
+        .await;
+        self.disarm();
+        result
+    }
+
+    /// Sets the deadline anew: for waits that make progress step by step.
+    pub fn arm(&self, limit: Duration) {
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(NEVER / 2).min(NEVER / 2);
+        let deadline = self.timers.now() + limit.max(1);
+        self.slot.deadline.set(deadline);
+        let shared = &self.timers.0;
+        if deadline < shared.next.get() {
+            shared.next.set(deadline);
+            shared.sooner.notify_one();
+        }
+    }
+
+    /// No deadline.
+    pub fn disarm(&self) {
+        self.slot.deadline.set(NEVER);
+    }
+
+    /// Whether the deadline has passed; otherwise the task is woken when it does.
+    pub fn poll_expired(&self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.slot.deadline.get();
+        if deadline == NEVER {
+            return false;
+        }
+        if deadline <= self.timers.now() {
+            return true;
+        }
+        let mut waker = self.slot.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_and_not_before_when_ready() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            let timers = Timers::new();
+            tokio::task::spawn_local(timers.clone().keep());
+            let timer = timers.timer();
+            let started = Instant::now();
+            assert_eq!(timer.limit(Duration::from_millis(30), |_| Poll::<()>::Pending).await, Err(TimedOut));
+            assert!(started.elapsed() >= Duration::from_millis(30));
+            assert_eq!(timer.limit(Duration::ZERO, |_| Poll::Ready(7)).await, Ok(7));
+            // A later, nearer deadline is kept although the timekeeper already sleeps for a farther one.
+            let far = timers.timer();
+            far.arm(Duration::from_secs(3600));
+            tokio::task::yield_now().await;
+            assert_eq!(timer.limit(Duration::from_millis(20), |_| Poll::<()>::Pending).await, Err(TimedOut));
+            drop(timer);
+            timers.wake_due(0);
+            assert_eq!(timers.0.slots.borrow().len(), 1);
+        });
+    }
+}
