@@ -3,7 +3,7 @@
 
 mod node;
 
-pub use node::{AddressHealth, Counters, HostHealth, Node, Pids, PluginEndpoint, PluginRequest, TargetMark, UpstreamHealth, Weights};
+pub use node::{AddressHealth, Counters, HostHealth, Node, Pids, PluginRequest, TargetMark, UpstreamHealth, Weights};
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! What only the running gateway knows: the Admin API asks it through [`Node`].
 
 use futures_util::future::BoxFuture;
+use model::Record;
 use serde_json::Value;
 use std::time::Duration;
 use store::Revision;
@@ -29,6 +30,11 @@ pub trait Node: Send + Sync + 'static {
     /// Whether the node can take traffic; the text says why not (`GET /status/ready`).
     fn ready(&self) -> Result<(), String>;
 
+    /// The hash of the declarative configuration, on nodes that have no database.
+    fn configuration_hash(&self) -> Option<String> {
+        None
+    }
+
     /// The balancer's view of an upstream; `None` while it has none.
     fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth>;
 
@@ -41,16 +47,8 @@ pub trait Node: Send + Sync + 'static {
     /// Changes the level until the time is over (for good when it is zero). The name is a valid one.
     fn set_log_level(&self, level: &str, timeout: Duration);
 
-    /// The endpoints that plugins add, known once at start. They can be more specific than the generated ones, never replace them.
-    fn plugin_endpoints(&self) -> Vec<PluginEndpoint> {
-        Vec::new()
-    }
-
-    /// Answers a request to one of [`Node::plugin_endpoints`].
-    fn plugin_admin(&self, request: PluginRequest) -> BoxFuture<'_, (u16, Value)> {
-        drop(request);
-        Box::pin(std::future::ready((404, serde_json::json!({ "message": "Not found" }))))
-    }
+    /// Answers a request to a path that no entity has: one that a plugin adds, such as `/proxy-cache`. `None`: it is nobody's.
+    fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>>;
 }
 
 /// The processes of a node.
@@ -131,23 +129,15 @@ pub struct TargetMark {
     pub healthy: bool,
 }
 
-/// An endpoint that a plugin adds.
-#[derive(Clone, Debug)]
-pub struct PluginEndpoint {
-    /// Such as `/proxy-cache/{plugin_id}/caches/{cache_key}`.
-    pub path: String,
-    /// Such as `["DELETE", "GET"]`; `HEAD` and `OPTIONS` follow from them.
-    pub methods: Vec<String>,
-}
-
 /// A request to an endpoint of a plugin.
 #[derive(Clone, Debug)]
 pub struct PluginRequest {
-    /// The `path` of the endpoint that matched.
-    pub endpoint: String,
+    /// `HEAD` comes as `GET`.
     pub method: String,
-    /// The decoded segments of the path.
-    pub segments: Vec<String>,
+    /// The decoded segments of the path, none of them empty.
+    pub path: Vec<String>,
     /// The decoded pairs of the query.
     pub query: Vec<(String, String)>,
+    /// The fields of a JSON or form body.
+    pub body: Option<Record>,
 }
