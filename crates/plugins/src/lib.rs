@@ -1,8 +1,10 @@
-//! The bundled plugins, one folder each.
+//! The bundled plugins, one folder each: code, schema, credential entities, tests.
+
+mod request_termination;
 
 use sdk::PluginKind;
 
 /// Every bundled plugin.
 pub fn bundled() -> &'static [&'static dyn PluginKind] {
-    &[]
+    &[&request_termination::RequestTermination]
 }

@@ -1,9 +1,8 @@
 //! Answers that the gateway or a plugin gives in place of the service.
 
-use crate::{Bytes, ErrorFormat, Exchange, Fields, Known};
+use crate::{Bytes, ErrorFormat, Exchange, Fields, Known, Source, Version};
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use wire::Version;
 
 /// A whole response: status, field lines, content. The gateway adds `Content-Length`.
 #[derive(Clone, Debug)]
@@ -11,12 +10,15 @@ pub struct Answer {
     pub status: u16,
     pub fields: Fields,
     pub body: Bytes,
+    /// [`Source::Exit`]; [`Source::Service`] for a stored response of the service, which is passed on as if it came
+    /// from there just now.
+    pub source: Source,
 }
 
 impl Answer {
     /// An answer with that content and no `Content-Type`.
     pub fn new(status: u16, body: impl Into<Bytes>) -> Answer {
-        Answer { status, fields: Fields::new(), body: body.into() }
+        Answer { status, fields: Fields::new(), body: body.into(), source: Source::Exit }
     }
 
     /// A JSON answer (`application/json; charset=utf-8`).
@@ -119,6 +121,16 @@ impl Answer {
     pub fn with(mut self, name: &str, value: &[u8]) -> Answer {
         self.fields.set(name, value);
         self
+    }
+
+    /// The answer with that `Content-Type`; some text types get nginx's `charset=UTF-8` when they name no charset.
+    pub fn typed(self, content_type: &str) -> Answer {
+        let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let text = ["text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
+        if text.contains(&kind.as_str()) && !content_type.to_ascii_lowercase().contains("charset=") {
+            return self.with_type(&format!("{content_type}; charset=UTF-8"));
+        }
+        self.with_type(content_type)
     }
 
     fn with_type(mut self, content_type: &str) -> Answer {

@@ -1,5 +1,6 @@
 //! What plugins keep across configuration changes.
 
+use model::entities::Uuid;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,9 +8,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Default)]
 pub struct Env {
     shared: Arc<Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>>,
+    node: Arc<Node>,
+}
+
+/// What the node says of itself.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub id: Uuid,
+    pub hostname: String,
 }
 
 impl Env {
+    /// The surroundings on that node.
+    pub fn new(node: Node) -> Env {
+        Env { shared: Arc::default(), node: Arc::new(node) }
+    }
+
+    /// The node that the plugin runs on.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
     /// The one value of that type on this node, made on first use. It outlives configuration changes: counters,
     /// caches and connection pools live in such values, keyed by whatever must tell instances apart.
     /// Called when an instance is configured, never on the request path.
@@ -23,5 +42,13 @@ impl Env {
         });
         drop(shared);
         value.downcast().unwrap_or_default()
+    }
+}
+
+impl Default for Node {
+    /// A new id, and the name of this machine.
+    fn default() -> Node {
+        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default();
+        Node { id: Uuid::new_v4(), hostname }
     }
 }

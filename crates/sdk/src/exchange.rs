@@ -1,7 +1,7 @@
 //! One request and its response, as plugins see and edit them.
 
-use crate::{Bytes, Directory, Fields};
-use model::entities::{Consumer, Credential, Protocol, Route, Service};
+use crate::{Args, Bytes, Directory, Fields};
+use model::entities::{Consumer, Credential, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -151,49 +151,67 @@ impl Exchange {
 
     /// The value of the first query argument of that name, decoded; `None` when absent.
     pub fn query_arg(&self, name: &str) -> Option<String> {
-        let query = self.request.query()?;
-        query.split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(key) == name).then(|| decode(value))
-        })
+        let value = Args::find(self.request.query()?, name).next()?;
+        Some(value.unwrap_or_default().into_owned())
     }
 
-    /// Records who the caller is, and tells the service by Kong's `X-Consumer-*` and `X-Credential-Identifier` lines.
-    /// With no consumer, all of them are removed.
+    /// Records who the caller is, and tells the service by Kong's `X-Consumer-*` and `X-Credential-Identifier` lines,
+    /// in place of what the client may have sent under these names. The identifier is the credential's id, or what
+    /// [`Exchange::identify`] sets. A consumer without a credential is an anonymous one.
     pub fn authenticate(&mut self, consumer: Option<Arc<Consumer>>, credential: Option<Arc<Credential>>) {
-        self.consumer = consumer;
-        self.credential = credential;
         let fields = &mut self.request.fields;
         let mut line = |name: &str, value: Option<&str>| match value {
-            Some(value) => fields.set(name, value.as_bytes()),
-            None => {
+            Some(value) if Fields::is_valid_value(value.as_bytes()) => fields.set(name, value.as_bytes()),
+            _ => {
                 fields.remove(name);
             }
         };
-        let consumer = self.consumer.as_deref();
-        let id = consumer.map(|c| c.id.to_string());
-        line("X-Consumer-ID", id.as_deref());
-        line("X-Consumer-Custom-ID", consumer.and_then(|c| c.custom_id.as_deref()));
-        line("X-Consumer-Username", consumer.and_then(|c| c.username.as_deref()));
+        let (mut id, mut identifier) = (Uuid::encode_buffer(), Uuid::encode_buffer());
+        line("X-Consumer-ID", consumer.as_ref().map(|c| &*c.id.hyphenated().encode_lower(&mut id)));
+        line("X-Consumer-Custom-ID", consumer.as_ref().and_then(|c| c.custom_id.as_deref()));
+        line("X-Consumer-Username", consumer.as_ref().and_then(|c| c.username.as_deref()));
+        line("X-Credential-Identifier", credential.as_ref().map(|c| &*c.id.hyphenated().encode_lower(&mut identifier)));
+        line("X-Anonymous-Consumer", credential.is_none().then_some("true"));
+        self.consumer = consumer;
+        self.credential = credential;
+    }
+
+    /// Tells the service another name for the credential than its id, such as a user name.
+    pub fn identify(&mut self, identifier: &str) {
+        if Fields::is_valid_value(identifier.as_bytes()) {
+            self.request.fields.set("X-Credential-Identifier", identifier.as_bytes());
+        }
     }
 }
 
-/// Percent decoding with `+` for a space, as form encoding has it; bytes that are not UTF-8 are replaced.
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let hex = |at: usize| bytes.get(at).and_then(|b| (*b as char).to_digit(16));
-        match (bytes[i], hex(i + 1), hex(i + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                i += 2;
-            }
-            (b'+', ..) => out.push(b' '),
-            (other, ..) => out.push(other),
-        }
-        i += 1;
+#[cfg(test)]
+mod tests {
+    use crate::testing::{self, Entries};
+
+    #[test]
+    fn identity_lines_of_the_client_are_replaced() {
+        let mut entries = Entries::default();
+        let ada = entries.consumer("ada", None);
+        let credential = entries.credential("keyauth_credentials", "k", &ada);
+        let fake = [("X-Consumer-Custom-ID", "fake"), ("x-anonymous-consumer", "true"), ("X-Credential-Identifier", "fake")];
+        let mut exchange = testing::exchange("GET", "/", &fake);
+        exchange.authenticate(Some(ada.clone()), Some(credential.clone()));
+        let get = |name: &str| exchange.request.fields.get_str(name).map(str::to_owned);
+        assert_eq!((get("X-Consumer-ID"), get("X-Consumer-Username")), (Some(ada.id.to_string()), Some("ada".to_owned())));
+        assert_eq!((get("X-Consumer-Custom-ID"), get("X-Anonymous-Consumer")), (None, None));
+        assert_eq!(get("X-Credential-Identifier"), Some(credential.id.to_string()));
+        exchange.authenticate(Some(ada), None);
+        let get = |name: &str| exchange.request.fields.get_str(name);
+        assert_eq!((get("X-Credential-Identifier"), get("X-Anonymous-Consumer")), (None, Some("true")));
     }
-    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+
+    #[test]
+    fn state_is_kept_by_type() {
+        let mut exchange = testing::exchange("GET", "/?a=%31&b", &[]);
+        exchange.put(1u8);
+        exchange.put(2u8);
+        exchange.put("text");
+        assert_eq!((exchange.state::<u8>().copied(), exchange.take::<&str>(), exchange.take::<&str>()), (Some(2), Some("text"), None));
+        assert_eq!((exchange.query_arg("a"), exchange.query_arg("b"), exchange.query_arg("c")), (Some("1".to_owned()), Some(String::new()), None));
+    }
 }

@@ -2,21 +2,29 @@
 //! and state that outlives configuration changes.
 
 mod answer;
+mod args;
+mod config;
+mod content;
 mod directory;
 mod env;
 mod error_pages;
 mod exchange;
+mod multipart;
 mod plugin;
 pub mod testing;
 
 pub use answer::Answer;
+pub use args::{Args, decode};
+pub use config::Config;
+pub use content::Content;
 pub use directory::Directory;
-pub use env::Env;
+pub use env::{Env, Node};
 pub use error_pages::{ErrorFormat, ErrorPages};
 pub use exchange::{Client, Exchange, Source, Timing, UpstreamRequest};
+pub use multipart::Multipart;
 pub use plugin::{AdminAnswer, AdminRequest, CredentialEntity, Phases, Plugin, PluginKind, Step};
 
 pub use bytes::Bytes;
 pub use futures_util::future::{BoxFuture, LocalBoxFuture};
 pub use model::{Record, entities};
-pub use wire::{Fields, Known, RequestHead, ResponseHead};
+pub use wire::{Fields, Known, RequestHead, ResponseHead, Version};

@@ -57,9 +57,10 @@ pub fn configure(kind: &dyn PluginKind, config: Value, env: &Env) -> Box<dyn Plu
 pub fn access(plugin: &dyn Plugin, exchange: &mut Exchange) -> Option<Answer> {
     let answer = finish(plugin.access(exchange));
     if let Some(answer) = &answer {
-        exchange.source = Source::Exit;
+        exchange.source = answer.source;
         exchange.response.status = answer.status;
         exchange.response.fields = answer.fields.clone();
+        apply_reply(exchange);
     }
     answer
 }
@@ -68,10 +69,7 @@ pub fn access(plugin: &dyn Plugin, exchange: &mut Exchange) -> Option<Answer> {
 pub fn respond(plugin: &dyn Plugin, exchange: &mut Exchange, status: u16, lines: &[(&str, &str)], body: &[&str]) -> String {
     exchange.response.status = status;
     exchange.response.fields = lines.iter().copied().collect::<Fields>();
-    let kept: Vec<(String, Vec<u8>)> = exchange.reply.iter().map(|(n, v)| (n.to_owned(), v.to_vec())).collect();
-    for (name, value) in kept {
-        exchange.response.fields.set(&name, &value);
-    }
+    apply_reply(exchange);
     plugin.header_filter(exchange);
     let mut out = Vec::new();
     for piece in body {
@@ -114,6 +112,16 @@ impl Directory for Entries {
 
     fn no_host(&self) -> Arc<str> {
         Arc::from("")
+    }
+}
+
+/// What the gateway does with [`Exchange::reply`]: its lines replace those of the same name.
+fn apply_reply(exchange: &mut Exchange) {
+    for (name, _) in exchange.reply.iter() {
+        exchange.response.fields.remove(name);
+    }
+    for (name, value) in exchange.reply.iter() {
+        exchange.response.fields.append(name, value);
     }
 }
 
