@@ -93,7 +93,7 @@ impl Args {
     }
 
     /// The values of an argument in a raw query, without decoding anything else.
-    pub fn find<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = Option<Cow<'a, str>>> {
+    pub fn find<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Option<Cow<'q, str>>> {
         pairs(query).take(Args::LIMIT).filter(move |(n, _)| is(n, name)).map(|(_, value)| value.map(decode))
     }
 

@@ -29,14 +29,15 @@ impl Content {
         }
     }
 
-    /// The string values of a member; `None` for a value that is something else.
+    /// The string values of a member; `None` for a value that is something else. A list or an object in JSON counts as
+    /// several values, whatever it holds.
     pub fn get_all(&self, name: &str) -> Vec<Option<String>> {
         match self {
             Content::Form(args) => args.get_all(name).map(|v| v.map(str::to_owned)).collect(),
             Content::Multipart(form) => form.get_all(name).map(|v| String::from_utf8(v.to_vec()).ok()).collect(),
             Content::Json(members) => match members.get(name) {
                 None | Some(Value::Null) => Vec::new(),
-                Some(Value::Array(list)) => list.iter().map(|v| v.as_str().map(str::to_owned)).chain((list.len() < 2).then_some(None)).collect(),
+                Some(Value::Array(_) | Value::Object(_)) => vec![None, None],
                 Some(value) => vec![value.as_str().map(str::to_owned)],
             },
         }

@@ -1,0 +1,186 @@
+//! `key-auth`: callers show a key in a header, the query or the body.
+
+use sdk::{Answer, Args, Config, Content, CredentialEntity, Env, Exchange, Phases, Plugin, PluginKind, Step, entities};
+use std::borrow::Cow;
+
+/// The plugin as the gateway knows it.
+pub struct KeyAuth;
+
+const ENTITY: &str = "keyauth_credentials";
+
+struct Instance {
+    key_names: Vec<String>,
+    in_header: bool,
+    in_query: bool,
+    in_body: bool,
+    hide: bool,
+    on_preflight: bool,
+    /// The consumer as which a caller without a valid key goes on.
+    anonymous: Option<String>,
+    challenge: String,
+}
+
+/// Why a caller is not known: what is said with status 401.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusal {
+    Duplicate,
+    Missing,
+    Unknown,
+}
+
+/// What was found under the key names.
+enum Found<'a> {
+    /// A key, and under which name.
+    Key(Cow<'a, str>, usize),
+    Several,
+    Nothing,
+}
+
+impl PluginKind for KeyAuth {
+    fn name(&self) -> &'static str {
+        "key-auth"
+    }
+
+    fn priority(&self) -> i32 {
+        1250
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("schema.json")
+    }
+
+    fn credentials(&self) -> &'static [CredentialEntity] {
+        &[CredentialEntity { schema: include_str!("keyauth_credentials.json"), entity: ENTITY, key: "key" }]
+    }
+
+    fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
+        let config = Config::new(&plugin.config);
+        Ok(Box::new(Instance {
+            key_names: config.texts("key_names"),
+            in_header: config.flag("key_in_header"),
+            in_query: config.flag("key_in_query"),
+            in_body: config.flag("key_in_body"),
+            hide: config.flag("hide_credentials"),
+            on_preflight: config.flag("run_on_preflight"),
+            anonymous: config.text("anonymous").map(str::to_owned),
+            challenge: config.text("realm").map_or_else(|| "Key".to_owned(), |realm| format!("Key realm=\"{}\"", realm.replace(['\r', '\n'], ""))),
+        }))
+    }
+}
+
+impl Plugin for Instance {
+    fn phases(&self) -> Phases {
+        if self.in_body { Phases::ACCESS.and(Phases::READS_BODY) } else { Phases::ACCESS }
+    }
+
+    fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        if !self.on_preflight && exchange.request.method.as_str() == "OPTIONS" {
+            return Step::Next;
+        }
+        // With an anonymous consumer, one of several authentication plugins suffices.
+        if self.anonymous.is_some() && exchange.credential.is_some() {
+            return Step::Next;
+        }
+        match (self.recognise(exchange), &self.anonymous) {
+            (Ok(()), _) => Step::Next,
+            (Err(_), Some(anonymous)) => self.go_on_as(exchange, anonymous),
+            (Err(refusal), None) => Step::Answer(Answer::error(exchange, 401, refusal.words()).with("WWW-Authenticate", self.challenge.as_bytes())),
+        }
+    }
+}
+
+impl Instance {
+    /// Finds the caller by the key of the request.
+    fn recognise(&self, exchange: &mut Exchange) -> Result<(), Refusal> {
+        let content = if self.in_body { Content::of(exchange) } else { None };
+        let (found, name) = match self.find(exchange, content.as_ref()) {
+            Found::Key(key, name) if key.is_empty() => (Err(Refusal::Missing), name),
+            Found::Key(key, name) => (exchange.directory.credential(ENTITY, &key).ok_or(Refusal::Unknown), name),
+            Found::Several => return Err(Refusal::Duplicate),
+            Found::Nothing => return Err(Refusal::Missing),
+        };
+        if self.hide {
+            hide(exchange, &self.key_names[name], content);
+        }
+        let credential = found?;
+        let consumer = credential.consumer.and_then(|id| exchange.directory.consumer(&id)).ok_or(Refusal::Unknown)?;
+        exchange.authenticate(Some(consumer), Some(credential));
+        Ok(())
+    }
+
+    /// The first key name that has a value decides; header before query before body.
+    fn find<'a>(&'a self, exchange: &'a Exchange, content: Option<&Content>) -> Found<'a> {
+        for (at, name) in self.key_names.iter().enumerate() {
+            if self.in_header {
+                let mut lines = exchange.request.fields.get_all(name);
+                match (lines.next(), lines.next()) {
+                    (Some(_), Some(_)) => return Found::Several,
+                    (Some(value), None) => return Found::Key(String::from_utf8_lossy(value), at),
+                    _ => {}
+                }
+            }
+            if self.in_query
+                && let Some(query) = exchange.request.query()
+            {
+                let mut values = Args::find(query, name);
+                match (values.next(), values.next()) {
+                    (Some(_), Some(_)) => return Found::Several,
+                    (Some(Some(value)), None) => return Found::Key(value, at),
+                    // An argument without `=` is no key, and keeps the body from being searched.
+                    (Some(None), None) => continue,
+                    _ => {}
+                }
+            }
+            let mut values = content.map(|content| content.get_all(name)).unwrap_or_default();
+            match (values.pop(), values.pop()) {
+                (Some(_), Some(_)) => return Found::Several,
+                (Some(Some(value)), None) => return Found::Key(Cow::Owned(value), at),
+                _ => {}
+            }
+        }
+        Found::Nothing
+    }
+
+    fn go_on_as(&self, exchange: &mut Exchange, anonymous: &str) -> Step<'static> {
+        let directory = &exchange.directory;
+        let by_id = entities::Uuid::parse_str(anonymous).ok().and_then(|id| directory.consumer(&id));
+        match by_id.or_else(|| directory.consumer_by_username(anonymous)) {
+            Some(consumer) => {
+                exchange.authenticate(Some(consumer), None);
+                Step::Next
+            }
+            None => {
+                let message = format!("anonymous consumer {anonymous} is configured but doesn't exist");
+                tracing::error!("key-auth: {message}");
+                Step::Answer(Answer::error(exchange, 500, &message))
+            }
+        }
+    }
+}
+
+impl Refusal {
+    fn words(self) -> &'static str {
+        match self {
+            Refusal::Duplicate => "Duplicate API key found",
+            Refusal::Missing => "No API key found in request",
+            Refusal::Unknown => "Unauthorized",
+        }
+    }
+}
+
+/// Removes the key from everything that goes to the service.
+fn hide(exchange: &mut Exchange, name: &str, content: Option<Content>) {
+    exchange.request.fields.remove(name);
+    if let Some(query) = &exchange.upstream.query {
+        let rest = Args::without(query, name);
+        exchange.upstream.query = Some(rest).filter(|rest| !rest.is_empty());
+    }
+    if let Some(mut content) = content
+        && content.remove(name)
+    {
+        exchange.body = Some(content.encode());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! The rules of `key-auth`, without sockets.
+
+use super::*;
+use sdk::testing::{self, Entries};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn configure(changes: Value) -> Box<dyn Plugin> {
+    let mut config = json!({
+        "key_names": ["apikey"], "key_in_header": true, "key_in_query": true, "key_in_body": false,
+        "hide_credentials": false, "run_on_preflight": true, "anonymous": null, "realm": null
+    });
+    config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    testing::configure(&KeyAuth, config, &Env::default())
+}
+
+fn request(method: &str, target: &str, lines: &[(&str, &str)]) -> Exchange {
+    let mut entries = Entries::default();
+    let ada = entries.consumer("ada", Some("ada-1"));
+    entries.credential(ENTITY, "k-ada", &ada);
+    entries.consumer("guest", None);
+    testing::exchange_with(method, target, lines, Arc::new(entries))
+}
+
+/// The message of a refusal, empty when the request went on.
+fn refusal(plugin: &dyn Plugin, exchange: &mut Exchange) -> String {
+    match testing::access(plugin, exchange) {
+        None => String::new(),
+        Some(answer) => serde_json::from_slice::<Value>(&answer.body).unwrap()["message"].as_str().unwrap().to_owned(),
+    }
+}
+
+fn refused(config: Value, target: &str, lines: &[(&str, &str)]) -> String {
+    refusal(&*configure(config), &mut request("GET", target, lines))
+}
+
+#[test]
+fn keys_in_headers_and_queries() {
+    assert_eq!(refused(json!({}), "/", &[("ApiKey", "k-ada")]), "");
+    assert_eq!(refused(json!({}), "/?x=1&apikey=k%2Dada", &[]), "");
+    assert_eq!(refused(json!({}), "/", &[]), "No API key found in request");
+    assert_eq!(refused(json!({}), "/?apikey", &[]), "No API key found in request");
+    assert_eq!(refused(json!({}), "/?apikey=", &[]), "No API key found in request");
+    assert_eq!(refused(json!({}), "/", &[("apikey", "nope")]), "Unauthorized");
+    assert_eq!(refused(json!({}), "/?apikey=k-ada", &[("apikey", "nope")]), "Unauthorized");
+    assert_eq!(refused(json!({}), "/?apikey=k-ada&apikey=other", &[]), "Duplicate API key found");
+    assert_eq!(refused(json!({}), "/", &[("apikey", "k-ada"), ("apikey", "k-ada")]), "Duplicate API key found");
+    assert_eq!(refused(json!({ "key_in_header": false }), "/", &[("apikey", "k-ada")]), "No API key found in request");
+    assert_eq!(refused(json!({ "key_in_query": false }), "/?apikey=k-ada", &[]), "No API key found in request");
+}
+
+#[test]
+fn names_are_tried_in_order() {
+    let names = || json!({ "key_names": ["x-key", "apikey"] });
+    assert_eq!(refused(names(), "/", &[("apikey", "k-ada")]), "");
+    assert_eq!(refused(names(), "/", &[("apikey", "k-ada"), ("x-key", "nope")]), "Unauthorized");
+}
+
+#[test]
+fn the_service_learns_who_calls() {
+    let mut exchange = request("GET", "/", &[("apikey", "k-ada"), ("X-Consumer-ID", "fake")]);
+    assert!(testing::access(&*configure(json!({})), &mut exchange).is_none());
+    let consumer = exchange.consumer.clone().unwrap();
+    let fields = &exchange.request.fields;
+    assert_eq!(fields.get_str("x-consumer-id"), Some(&*consumer.id.to_string()));
+    assert_eq!((fields.get_str("x-consumer-custom-id"), fields.get_str("apikey")), (Some("ada-1"), Some("k-ada")));
+    assert!(exchange.credential.is_some());
+}
+
+#[test]
+fn challenges_name_the_realm() {
+    let answer = |config| testing::access(&*configure(config), &mut request("GET", "/", &[])).unwrap();
+    assert_eq!(answer(json!({})).fields.get_str("www-authenticate"), Some("Key"));
+    assert_eq!(answer(json!({ "realm": "my-api" })).fields.get_str("www-authenticate"), Some("Key realm=\"my-api\""));
+}
+
+#[test]
+fn preflights_may_pass() {
+    assert_eq!(refusal(&*configure(json!({ "run_on_preflight": false })), &mut request("OPTIONS", "/", &[])), "");
+    assert_ne!(refusal(&*configure(json!({})), &mut request("OPTIONS", "/", &[])), "");
+}
+
+#[test]
+fn anonymous_callers_go_on_as_a_consumer() {
+    let mut exchange = request("GET", "/?apikey=nope&x=1", &[]);
+    assert_eq!(refusal(&*configure(json!({ "anonymous": "guest", "hide_credentials": true })), &mut exchange), "");
+    assert_eq!(exchange.request.fields.get_str("x-anonymous-consumer"), Some("true"));
+    assert_eq!(exchange.consumer.clone().unwrap().username.as_deref(), Some("guest"));
+    assert_eq!(exchange.upstream.query.as_deref(), Some("x=1"));
+    let by_id = exchange.directory.consumer_by_username("guest").unwrap().id.to_string();
+    exchange.consumer = None;
+    assert_eq!(refusal(&*configure(json!({ "anonymous": by_id })), &mut exchange), "");
+    assert!(exchange.consumer.is_some());
+    assert_eq!(refused(json!({ "anonymous": "nobody" }), "/", &[]), "anonymous consumer nobody is configured but doesn't exist");
+    let mut exchange = request("GET", "/", &[("apikey", "k-ada")]);
+    assert_eq!(refusal(&*configure(json!({ "anonymous": "guest" })), &mut exchange), "");
+    assert_eq!(exchange.request.fields.get_str("x-anonymous-consumer"), None);
+    // Known already by another plugin: left alone.
+    exchange.request.fields.set("apikey", b"nope");
+    assert_eq!(refusal(&*configure(json!({ "anonymous": "guest" })), &mut exchange), "");
+    assert_eq!(exchange.consumer.clone().unwrap().username.as_deref(), Some("ada"));
+}
+
+#[test]
+fn keys_in_bodies() {
+    let plugin = configure(json!({ "key_in_body": true, "hide_credentials": true }));
+    assert!(plugin.phases().has(Phases::READS_BODY));
+    let post = |kind: &str, body: &str| {
+        let mut exchange = request("POST", "/", &[("Content-Type", kind)]);
+        exchange.body = Some(body.to_owned().into());
+        (refusal(&*plugin, &mut exchange), exchange.body.unwrap())
+    };
+    assert_eq!(post("application/x-www-form-urlencoded", "apikey=k-ada&x=1"), (String::new(), "x=1".into()));
+    assert_eq!(post("application/json", r#"{"apikey": "k-ada", "x": 1}"#), (String::new(), r#"{"x":1}"#.into()));
+    let multipart = "--b\r\nContent-Disposition: form-data; name=\"apikey\"\r\n\r\nk-ada\r\n--b--\r\n";
+    assert_eq!(post("multipart/form-data; boundary=b", multipart), (String::new(), "--b--\r\n".into()));
+    assert_eq!(post("application/x-www-form-urlencoded", "other=1").0, "No API key found in request");
+    assert_eq!(post("application/json", r#"{"apikey": ["k-ada"]}"#).0, "Duplicate API key found");
+    assert_eq!(post("application/json", r#"{"apikey": 1}"#).0, "No API key found in request");
+    assert_eq!(post("text/plain", "apikey=k-ada").0, "No API key found in request");
+    assert_eq!(post("application/json", "{broken").0, "No API key found in request");
+}
