@@ -1,6 +1,7 @@
 //! All schemas that a node knows: its entities, and the subschemas of plugins and vaults.
 
-use crate::Schema;
+use crate::{Error, Record, Schema};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 pub struct Catalog {
     entities: Vec<Arc<Schema>>,
     plugins: BTreeMap<String, PluginSchema>,
+    vaults: BTreeMap<String, Arc<Schema>>,
 }
 
 /// What the model has to know of a plugin.
@@ -20,13 +22,36 @@ pub struct PluginSchema {
     pub schema: Arc<Schema>,
 }
 
+/// `router_flavor`: decides what routes look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RouterFlavor {
+    /// `traditional` and `traditional_compatible`.
+    #[default]
+    Traditional,
+    /// Routes can have an `expression` and a `priority`.
+    Expressions,
+}
+
+/// Finds the records of an entity whose field has that value; for a foreign key field the value is the id referred to.
+pub type Lookup<'a> = &'a mut dyn FnMut(&str, &str, &Value) -> Result<Vec<Record>, Error>;
+
 impl Catalog {
     /// The core entities, without plugins.
     pub fn core() -> Catalog {
-        todo!()
+        Catalog::core_with(RouterFlavor::Traditional)
     }
 
-    /// Adds an entity, such as a plugin's credentials.
+    /// The core entities for a flavour of router, without plugins.
+    pub fn core_with(flavor: RouterFlavor) -> Catalog {
+        let mut catalog = Catalog::default();
+        for text in crate::entities::schemas(flavor) {
+            catalog.add_entity(core_schema(text));
+        }
+        catalog.add_vault("env", core_schema(crate::entities::ENV_VAULT));
+        catalog
+    }
+
+    /// Adds an entity, such as a plugin's credentials. The entities that it refers to must be there.
     pub fn add_entity(&mut self, schema: Schema) {
         self.entities.push(Arc::new(schema));
     }
@@ -34,6 +59,11 @@ impl Catalog {
     /// Adds a plugin by name.
     pub fn add_plugin(&mut self, name: &str, plugin: PluginSchema) {
         self.plugins.insert(name.to_owned(), plugin);
+    }
+
+    /// Adds a kind of vault by name.
+    pub fn add_vault(&mut self, name: &str, schema: Schema) {
+        self.vaults.insert(name.to_owned(), Arc::new(schema));
     }
 
     /// An entity by name (`services`, `keyauth_credentials`).
@@ -54,5 +84,82 @@ impl Catalog {
     /// All plugins by name.
     pub fn plugins(&self) -> impl Iterator<Item = (&str, &PluginSchema)> {
         self.plugins.iter().map(|(name, plugin)| (name.as_str(), plugin))
+    }
+
+    /// A kind of vault by name.
+    pub fn vault(&self, name: &str) -> Option<&Arc<Schema>> {
+        self.vaults.get(name)
+    }
+
+    /// The references to an entity: who refers to it, and by which field.
+    pub fn references_to<'a>(&'a self, entity: &'a str) -> impl Iterator<Item = (&'a Arc<Schema>, &'a crate::schema::Field)> {
+        self.entities.iter().flat_map(move |schema| schema.foreign_fields().filter(move |(_, to)| *to == entity).map(move |(field, _)| (schema, field)))
+    }
+
+    /// Rules between a record and those that it refers to: a plugin's `protocols` must suit its route, or one of the routes
+    /// of its service. Called with a client's `input` before it is processed, and the record that it changes; only what
+    /// the input touches is checked.
+    pub fn check_references(&self, entity: &str, input: &Record, current: Option<&Record>, lookup: Lookup) -> Result<(), Error> {
+        const FIELDS: [&str; 3] = ["protocols", "route", "service"];
+        if entity != "plugins" || !FIELDS.iter().any(|f| input.contains_key(*f)) {
+            return Ok(());
+        }
+        let value = |field: &str| input.get(field).or_else(|| current?.get(field)).filter(|v| !v.is_null());
+        let id = |field: &str| value(field).and_then(|v| v.get("id"));
+        let Some(Value::Array(protocols)) = value("protocols") else { return Ok(()) };
+        let suits = |route: &Record| route.get("protocols").and_then(Value::as_array).is_some_and(|r| r.iter().any(|p| protocols.contains(p)));
+        if let Some(route) = id("route") {
+            if lookup("routes", "id", route)?.iter().any(|route| !suits(route)) {
+                return Err(Error::field_violation("protocols", "must match the associated route's protocols"));
+            }
+        } else if let Some(service) = id("service") {
+            let routes = lookup("routes", "service", service)?;
+            if !routes.is_empty() && !routes.iter().any(suits) {
+                return Err(Error::field_violation("protocols", "must match the protocols of at least one route pointing to this Plugin's service"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn core_schema(text: &str) -> Schema {
+    Schema::parse(text).expect("the core schemas are part of the program, and a test reads them all")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn core_entities_follow_what_they_refer_to() {
+        for flavor in [RouterFlavor::Traditional, RouterFlavor::Expressions] {
+            let catalog = Catalog::core_with(flavor);
+            let mut seen = Vec::new();
+            for schema in catalog.entities() {
+                assert!(schema.foreign_fields().all(|(_, to)| seen.contains(&to)), "{}", schema.name);
+                seen.push(schema.name.as_str());
+            }
+            assert_eq!(seen.len(), 17);
+        }
+        let catalog = Catalog::core();
+        let to_services: Vec<_> = catalog.references_to("services").map(|(s, f)| (s.name.as_str(), f.name.as_str())).collect();
+        assert_eq!(to_services, [("routes", "service"), ("plugins", "service"), ("filter_chains", "service")]);
+    }
+
+    #[test]
+    fn protocols_of_plugins_suit_their_routes() {
+        let catalog = Catalog::core();
+        let route = |protocols: Value| json!({ "protocols": protocols }).as_object().cloned().unwrap_or_default();
+        let check = |input: Value, routes: Vec<Record>| {
+            let mut lookup = |_: &str, _: &str, _: &Value| Ok(routes.clone());
+            catalog.check_references("plugins", input.as_object().unwrap_or(&Record::new()), None, &mut lookup).err().map(|e| e.message)
+        };
+        let bad = check(json!({"protocols": ["https"], "route": {"id": "r"}}), vec![route(json!(["http"]))]);
+        assert_eq!(bad.as_deref(), Some("schema violation (protocols: must match the associated route's protocols)"));
+        assert_eq!(check(json!({"protocols": ["https"], "service": {"id": "s"}}), vec![]), None);
+        assert!(check(json!({"protocols": ["tcp"], "service": {"id": "s"}}), vec![route(json!(["http"])), route(json!(["https"]))]).is_some());
+        assert_eq!(check(json!({"protocols": ["https"], "service": {"id": "s"}}), vec![route(json!(["http"])), route(json!(["https"]))]), None);
+        assert_eq!(check(json!({"route": {"id": "r"}}), vec![route(json!(["tcp"]))]), None);
     }
 }

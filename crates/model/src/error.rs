@@ -1,5 +1,6 @@
 //! Kong's error objects: code, name, message and the tree of fields.
 
+use crate::{Record, pretty};
 use serde_json::{Value, json};
 
 /// The kinds of failure of a data access, numbered as Kong numbers them.
@@ -34,14 +35,202 @@ pub struct Error {
     pub code: Code,
     /// Without Kong's `[postgres]`-like prefix.
     pub message: String,
-    /// The `fields` tree of the body, or null.
+    /// The `fields` tree of the body, or null; of an `invalid unique` error the name of the field, which is part of its name.
     pub fields: Value,
 }
 
 impl Error {
-    /// The body of an Admin API answer: `{"code", "name", "message", "fields"}`.
+    /// An error without fields.
+    pub fn new(code: Code, message: impl Into<String>) -> Error {
+        Error { code, message: message.into(), fields: Value::Null }
+    }
+
+    /// The body of an Admin API answer: `{"code", "name", "message", "fields"}`; `fields` only when there are any
+    /// (they are called `options` in errors about options).
     pub fn body(&self) -> Value {
-        json!({ "code": self.code as u8, "name": self.code.name(), "message": self.message, "fields": self.fields })
+        let mut body = json!({ "code": self.code as u8, "name": self.name(), "message": self.message });
+        if !self.fields.is_null() && self.code != Code::InvalidUnique {
+            body[if self.code == Code::InvalidOptions { "options" } else { "fields" }] = self.fields.clone();
+        }
+        body
+    }
+
+    /// The `name` of the body.
+    pub fn name(&self) -> String {
+        match (&self.fields, self.code) {
+            (Value::String(field), Code::InvalidUnique) => format!("invalid unique {field}"),
+            _ => self.code.name().to_owned(),
+        }
+    }
+
+    /// The HTTP status with which the Admin API answers.
+    pub fn status(&self) -> u16 {
+        match self.code {
+            Code::NotFound => 404,
+            Code::UniqueViolation => 409,
+            Code::OperationUnsupported => 405,
+            Code::DatabaseError => 500,
+            _ => 400,
+        }
+    }
+
+    /// A record breaks its schema. `errors` is the tree of fields; `@entity` holds errors of the record as a whole.
+    pub fn schema_violation(errors: Record) -> Error {
+        let mut lines = Vec::new();
+        match errors.get("@entity") {
+            Some(Value::Array(entity)) => lines.extend(entity.iter().map(text)),
+            Some(single) => lines.push(text(single)),
+            None => {}
+        }
+        let mut fields: Vec<_> = errors.iter().filter(|(name, _)| *name != "@entity").collect();
+        fields.sort_by_key(|(name, _)| *name);
+        for (name, error) in fields {
+            match error {
+                Value::Object(inner) => {
+                    let mut inner: Vec<_> = inner.iter().collect();
+                    inner.sort_by_key(|(name, _)| *name);
+                    lines.extend(inner.into_iter().map(|(sub, error)| format!("{name}.{sub}: {}", text(error))));
+                }
+                Value::Array(items) => {
+                    let items = items.iter().enumerate().filter(|(_, error)| !error.is_null());
+                    lines.extend(items.map(|(i, error)| format!("{name}.{}: {}", i + 1, text(error))));
+                }
+                other => lines.push(format!("{name}: {}", text(other))),
+            }
+        }
+        Error { fields: Value::Object(errors), ..Error::new(Code::SchemaViolation, counted("schema violation", "schema violations", &lines)) }
+    }
+
+    /// A schema violation by one field.
+    pub fn field_violation(field: &str, message: impl Into<Value>) -> Error {
+        Error::schema_violation(Record::from_iter([(field.to_owned(), message.into())]))
+    }
+
+    /// A schema violation by the record as a whole.
+    pub fn entity_violation(message: &str) -> Error {
+        Error::field_violation("@entity", json!([message]))
+    }
+
+    /// The key in the path is malformed. `errors` says what is wrong with each of its fields.
+    pub fn invalid_primary_key(errors: Record) -> Error {
+        Error::about(Code::InvalidPrimaryKey, errors, |key| format!("invalid primary key: '{key}'"))
+    }
+
+    /// A foreign key in the path is malformed.
+    pub fn invalid_foreign_key(errors: Record) -> Error {
+        Error::about(Code::InvalidForeignKey, errors, |key| format!("invalid foreign key: '{key}'"))
+    }
+
+    /// A record with that primary key exists.
+    pub fn primary_key_violation(key: Record) -> Error {
+        Error::about(Code::PrimaryKeyViolation, key, |key| format!("primary key violation on key '{key}'"))
+    }
+
+    /// `field` refers to a record of `parent` (an entity's name) that does not exist.
+    pub fn foreign_key_violation(field: &str, key: Record, parent: &str) -> Error {
+        let key = Value::Object(key);
+        let message = format!("the foreign key '{}' does not reference an existing '{parent}' entity.", pretty::compact(&key));
+        Error { fields: json!({ field: key }), ..Error::new(Code::ForeignKeyViolation, message) }
+    }
+
+    /// A record of `parent` cannot be deleted while records of `child` (entities' names) refer to it.
+    pub fn still_referenced(parent: &str, child: &str) -> Error {
+        let message = format!("an existing '{child}' entity references this '{parent}' entity");
+        Error { fields: json!({ "@referenced_by": child }), ..Error::new(Code::ForeignKeyViolation, message) }
+    }
+
+    /// `field` names a record of `parent` by a unique field with a value that no record has.
+    pub fn foreign_key_unresolved(field: &str, by: &str, value: &Value, parent: &str) -> Error {
+        Error::foreign_keys_unresolved(Record::from_iter([(field.to_owned(), json!({ by: unresolved(by, value, parent) }))]))
+    }
+
+    /// Several references that name no record, as a tree of [`Error::unresolved_text`] by field and unique field.
+    pub fn foreign_keys_unresolved(errors: Record) -> Error {
+        let mut error = Error::schema_violation(errors);
+        error.code = Code::ForeignKeysUnresolved;
+        error.message =
+            error.message.replacen("schema violation", "foreign key unresolved", 1).replacen("foreign key unresolveds", "foreign keys unresolved", 1);
+        error
+    }
+
+    /// The words for one reference that names no record.
+    pub fn unresolved_text(by: &str, value: &Value, parent: &str) -> String {
+        unresolved(by, value, parent)
+    }
+
+    /// Another record has these values of a unique field or combination.
+    pub fn unique_violation(key: Record) -> Error {
+        Error::about(Code::UniqueViolation, key, |key| format!("UNIQUE violation detected on '{key}'"))
+    }
+
+    /// No record has that primary key.
+    pub fn not_found(key: Record) -> Error {
+        Error::about(Code::NotFound, key, |key| format!("could not find the entity with primary key '{key}'"))
+    }
+
+    /// No record has that value of a unique field.
+    pub fn not_found_by_field(field: &str, value: impl Into<Value>) -> Error {
+        let key = Record::from_iter([(field.to_owned(), value.into())]);
+        Error::about(Code::NotFound, key, |key| format!("could not find the entity with '{key}'"))
+    }
+
+    /// An `offset` that no page has given out; `reason` as in `bad json encoding`.
+    pub fn invalid_offset(offset: &str, reason: &str) -> Error {
+        Error::new(Code::InvalidOffset, format!("'{offset}' is not a valid offset: {reason}"))
+    }
+
+    /// A page size that is no number (`None`) or outside of 1 to that maximum.
+    pub fn invalid_size(max: Option<usize>) -> Error {
+        let message = max.map_or_else(|| "size must be a number".to_owned(), |max| format!("size must be an integer between 1 and {max}"));
+        Error::new(Code::InvalidSize, message)
+    }
+
+    /// The value in the path can not be one of that unique field; `reason` is the field's error.
+    pub fn invalid_unique(field: &str, reason: impl Into<String>) -> Error {
+        Error { fields: field.into(), ..Error::new(Code::InvalidUnique, reason) }
+    }
+
+    /// Bad options of a call such as `tags` or `ttl`; a tree like that of a schema violation.
+    pub fn invalid_options(errors: Record) -> Error {
+        let mut error = Error::schema_violation(errors);
+        error.code = Code::InvalidOptions;
+        error.message = error.message.replacen("schema violations", "option violations", 1).replacen("schema violation", "invalid option", 1);
+        error
+    }
+
+    /// One bad option.
+    pub fn invalid_option(name: &str, reason: &str) -> Error {
+        Error::invalid_options(Record::from_iter([(name.to_owned(), reason.into())]))
+    }
+
+    /// Something that this database cannot do.
+    pub fn operation_unsupported(message: impl Into<String>) -> Error {
+        Error::new(Code::OperationUnsupported, message)
+    }
+
+    /// The database failed; the cause is for the log, clients get it too as Kong's do.
+    pub fn database(cause: impl std::fmt::Display) -> Error {
+        Error::new(Code::DatabaseError, cause.to_string())
+    }
+
+    /// A value derived from the record could not be computed.
+    pub fn transformation(cause: impl std::fmt::Display) -> Error {
+        Error::new(Code::Transformation, format!("transformation failed: {cause}"))
+    }
+
+    /// Bad declarative configuration; `errors` by entity and position.
+    pub fn declarative_config(errors: Record) -> Error {
+        Error::about(Code::DeclarativeConfig, errors, |tree| format!("declarative config is invalid: {tree}"))
+    }
+
+    /// Still referred to from where no foreign key says so (a list of ids).
+    pub fn referenced_by_others(message: impl Into<String>) -> Error {
+        Error::new(Code::ReferencedByOthers, message)
+    }
+
+    fn about(code: Code, fields: Record, message: impl FnOnce(String) -> String) -> Error {
+        let fields = Value::Object(fields);
+        Error { fields: fields.clone(), ..Error::new(code, message(pretty::compact(&fields))) }
     }
 }
 
@@ -58,7 +247,7 @@ impl Code {
             Code::InvalidOffset => "invalid offset",
             Code::DatabaseError => "database error",
             Code::InvalidSize => "invalid size",
-            Code::InvalidUnique => "invalid unique %s",
+            Code::InvalidUnique => "invalid unique",
             Code::InvalidOptions => "invalid options",
             Code::OperationUnsupported => "operation unsupported",
             Code::ForeignKeysUnresolved => "foreign keys unresolved",
@@ -80,3 +269,63 @@ impl std::fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+fn text(error: &Value) -> String {
+    match error {
+        Value::String(text) => text.clone(),
+        other => pretty::indented(other),
+    }
+}
+
+fn counted(one: &str, many: &str, lines: &[String]) -> String {
+    match lines {
+        [line] => format!("{one} ({line})"),
+        lines => format!("{} {many} ({})", lines.len(), lines.join("; ")),
+    }
+}
+
+fn unresolved(by: &str, value: &Value, parent: &str) -> String {
+    let key = pretty::compact(&json!({ by: value }));
+    format!("the foreign key cannot be resolved with '{key}' for an existing '{parent}' entity")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(value: Value) -> Record {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn schema_violations_list_entity_errors_first_then_fields_by_name() {
+        let error = Error::schema_violation(record(json!({"path": "value must be null", "@entity": ["failed"], "host": "required field missing"})));
+        assert_eq!(error.message, "3 schema violations (failed; host: required field missing; path: value must be null)");
+        let error = Error::schema_violation(record(json!({"tags": [null, "bad"], "config": {"redis": {"host": "missing"}}})));
+        assert_eq!(error.message, "2 schema violations (config.redis: {\n  host = \"missing\"\n}; tags.2: bad)");
+        assert_eq!(Error::field_violation("id", "expected a valid UUID").message, "schema violation (id: expected a valid UUID)");
+    }
+
+    #[test]
+    fn keys_are_shown_as_lua_tables() {
+        let key = record(json!({"name": "a", "service": null, "route": {"id": "r"}}));
+        assert_eq!(Error::unique_violation(key).message, r#"UNIQUE violation detected on '{name="a",route={id="r"},service=null}'"#);
+        let error = Error::foreign_key_unresolved("service", "name", &json!("nope"), "services");
+        assert_eq!(
+            error.message,
+            r#"foreign key unresolved (service.name: the foreign key cannot be resolved with '{name="nope"}' for an existing 'services' entity)"#
+        );
+        assert_eq!(error.body()["code"], 13);
+    }
+
+    #[test]
+    fn bodies_have_fields_or_options_or_neither() {
+        let body = Error::invalid_option("tags", "cannot be null").body();
+        assert_eq!(
+            body,
+            json!({"code": 11, "name": "invalid options", "message": "invalid option (tags: cannot be null)", "options": {"tags": "cannot be null"}})
+        );
+        assert_eq!(Error::invalid_unique("name", "bad").body(), json!({"code": 10, "name": "invalid unique name", "message": "bad"}));
+        assert_eq!(Error::invalid_size(Some(1000)).body()["message"], "size must be an integer between 1 and 1000");
+    }
+}

@@ -6,11 +6,12 @@
 mod catalog;
 pub mod entities;
 mod error;
+mod pretty;
 pub mod schema;
 
-pub use catalog::{Catalog, PluginSchema};
+pub use catalog::{Catalog, Lookup, PluginSchema, RouterFlavor};
 pub use error::{Code, Error};
-pub use schema::Schema;
+pub use schema::{Function, Schema};
 
 /// An entity or a part of one: field names and values, as the Admin API shows them.
 pub type Record = serde_json::Map<String, serde_json::Value>;

@@ -3,10 +3,12 @@
 //! `from_record` expects a record that its schema has accepted and completed; it fails only on records
 //! written by something else (a damaged database), and says which field is wrong.
 
+pub mod address;
 mod consumer;
 mod decode;
 mod plugin;
 mod route;
+pub(crate) mod rules;
 mod service;
 mod target;
 mod upstream;
@@ -18,3 +20,34 @@ pub use service::Service;
 pub use target::Target;
 pub use upstream::{ActiveChecks, Algorithm, CheckKind, HashOn, Healthchecks, PassiveChecks, Upstream};
 pub use uuid::Uuid;
+
+use crate::catalog::RouterFlavor;
+
+/// The texts of the core schemas, in the order in which records can be inserted.
+pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 17] {
+    [
+        include_str!("workspace.json"),
+        include_str!("certificate.json"),
+        include_str!("ca_certificate.json"),
+        include_str!("sni.json"),
+        include_str!("consumer.json"),
+        include_str!("service.json"),
+        match flavor {
+            RouterFlavor::Traditional => include_str!("route.json"),
+            RouterFlavor::Expressions => include_str!("route_expressions.json"),
+        },
+        include_str!("upstream.json"),
+        include_str!("target.json"),
+        include_str!("plugin.json"),
+        include_str!("key_set.json"),
+        include_str!("key.json"),
+        include_str!("vault.json"),
+        include_str!("filter_chain.json"),
+        include_str!("tag.json"),
+        include_str!("parameter.json"),
+        include_str!("clustering_data_plane.json"),
+    ]
+}
+
+/// The configuration of the vault that reads environment variables.
+pub(crate) const ENV_VAULT: &str = include_str!("vault_env.json");

@@ -1,40 +1,427 @@
 //! The schema language as data: fields, validation, defaults, entity checks, shorthands and their description.
+//!
+//! A schema is JSON text: what `GET /schemas/*` shows, plus keys that stay hidden because they matter to the gateway only:
+//! - of an entity: `name`, `primary_key` (default `["id"]`), `endpoint_key`, `admin_api_name`, `admin_api_nested_name`,
+//!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `shorthand_fields`, `transformations`
+//!   (`[{"input": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of refinements, or the
+//!   kind that the catalog knows by name: `"plugins"`, `"vaults"`);
+//! - of a field: `validator` (the name of a function), and `func` in shorthand fields;
+//! - of a `custom_entity_check`: `check` (the name of a function).
+
+mod checks;
+mod field;
+mod form;
+mod functions;
+mod path;
+mod pattern;
+mod process;
+mod shape;
+mod validate;
+
+pub use field::{Field, Kind, OnDelete};
+pub use functions::{Check, Derive, Expand, Function, Validator};
+pub use pattern::matches as pattern_matches;
+pub use shape::Shape;
 
 use crate::{Catalog, Error, Record};
-use serde_json::Value;
+use functions::Functions;
+use process::Context;
+use serde_json::{Map, Value, json};
+use validate::{Scope, View};
+
+/// Records, lists and maps inside each other in a schema.
+const MAX_DEPTH: usize = 32;
 
 /// The shape of one entity (or of a plugin's or vault's part of one) and the rules its records obey.
 #[derive(Debug)]
 pub struct Schema {
     /// The entity's name, such as `services`.
     pub name: String,
+    shape: Shape,
+    subschemas: Subschemas,
+    transformations: Vec<Transformation>,
+    primary_key: Vec<String>,
+    endpoint_key: Option<String>,
+    path_name: String,
+    nested_name: String,
+    cache_key: Vec<String>,
+    ttl: bool,
+    workspaceable: bool,
+    generate_admin_api: bool,
+    description: Value,
+}
+
+/// Where the part of a schema comes from that depends on a record's own values.
+#[derive(Debug)]
+struct Subschemas {
+    source: Source,
+    /// The field that chooses.
+    key: String,
+    /// What is said of an unknown choice.
+    error: String,
+}
+
+#[derive(Debug)]
+enum Source {
+    None,
+    Own(Vec<(Vec<String>, Shape)>),
+    Plugins,
+    Vaults,
+}
+
+#[derive(Debug)]
+struct Transformation {
+    input: Vec<String>,
+    derive: Derive,
 }
 
 impl Schema {
     /// A schema from its description: what `GET /schemas/*` shows plus what Kong keeps to itself
     /// (`name`, `primary_key`, `endpoint_key`, `cache_key`, `ttl`, names of custom checks).
     pub fn parse(text: &str) -> Result<Schema, String> {
-        todo!("{text}")
+        Schema::parse_with(text, &[])
     }
 
-    /// A complete valid record from a client's new one: shorthands resolved, scalars taken for sets,
-    /// defaults and automatic fields filled in.
+    /// [`Schema::parse`] for a text that names functions of the caller's own beside those of the model.
+    pub fn parse_with(text: &str, functions: &'static [(&'static str, Function)]) -> Result<Schema, String> {
+        let raw: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let raw = raw.as_object().ok_or("a schema is a JSON object")?;
+        let functions = Functions { own: functions };
+        let string = |key: &str| raw.get(key).and_then(Value::as_str).map(str::to_owned);
+        let strings = |key: &str| raw.get(key).and_then(Value::as_array).map(|l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>());
+        let flag = |key: &str, default: bool| raw.get(key).and_then(Value::as_bool).unwrap_or(default);
+        let name = string("name").unwrap_or_default();
+        let path_name = string("admin_api_name").unwrap_or_else(|| name.clone());
+        let schema = Schema {
+            shape: Shape::parse(raw, None, &functions, MAX_DEPTH)?,
+            subschemas: Subschemas {
+                source: Source::parse(raw, &functions)?,
+                key: string("subschema_key").unwrap_or_default(),
+                error: string("subschema_error").unwrap_or_else(|| "unknown type: %s".to_owned()),
+            },
+            transformations: raw
+                .get("transformations")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .map(|t| Transformation::parse(t, &functions))
+                .collect::<Result<_, _>>()?,
+            primary_key: strings("primary_key").unwrap_or_else(|| vec!["id".to_owned()]),
+            endpoint_key: string("endpoint_key"),
+            nested_name: string("admin_api_nested_name").unwrap_or_else(|| path_name.clone()),
+            path_name,
+            cache_key: strings("cache_key").unwrap_or_default(),
+            ttl: flag("ttl", false),
+            workspaceable: flag("workspaceable", false),
+            generate_admin_api: flag("generate_admin_api", true),
+            description: json!({ "fields": visible(&raw["fields"]), "entity_checks": visible(raw.get("entity_checks").unwrap_or(&json!([]))) }),
+            name,
+        };
+        Ok(schema)
+    }
+
+    /// A complete valid record from a client's new one: shorthands resolved, defaults and automatic fields filled in.
+    /// References must have been resolved to ids before ([`Schema::resolve_foreign`]).
     pub fn process_insert(&self, catalog: &Catalog, input: Record) -> Result<Record, Error> {
-        todo!("{catalog:?} {input:?}")
+        let scope = Scope { catalog, updating: false };
+        let record = self.process(scope, input, Context::Insert)?;
+        self.finish(scope, record, true)
     }
 
     /// The complete valid record after a partial change of `current`: records merge, null clears.
     pub fn process_update(&self, catalog: &Catalog, input: Record, current: &Record) -> Result<Record, Error> {
-        todo!("{catalog:?} {input:?} {current:?}")
+        let scope = Scope { catalog, updating: true };
+        let view = self.known_view(catalog, current);
+        // Which subschema the change is to be read by may be said by the record alone.
+        let read = if self.subschema_key().is_some_and(|key| input.contains_key(key)) { self.known_view(catalog, &input) } else { view };
+        let change = process::shape(scope, read, input, Context::Update).map_err(Error::schema_violation)?;
+        self.check_immutable(&change, current)?;
+        let merged = process::merge(view, change, &process::without_shorthands(view, current));
+        self.finish(scope, merged, false)
     }
 
     /// A complete valid record for `PUT`: as an insert, but fields named in `keys` (the primary or endpoint key) are given.
-    pub fn process_upsert(&self, catalog: &Catalog, input: Record, keys: &Record) -> Result<Record, Error> {
-        todo!("{catalog:?} {input:?} {keys:?}")
+    pub fn process_upsert(&self, catalog: &Catalog, mut input: Record, keys: &Record) -> Result<Record, Error> {
+        let scope = Scope { catalog, updating: false };
+        input.extend(keys.clone());
+        let record = self.process(scope, input, Context::Upsert)?;
+        self.finish(scope, record, true)
+    }
+
+    /// A stored record as it is shown: fields that its writer did not know are filled in, unknown ones left out.
+    pub fn process_select(&self, catalog: &Catalog, record: Record) -> Record {
+        let scope = Scope { catalog, updating: false };
+        let ttl = self.ttl.then(|| record.get("ttl").cloned().unwrap_or(Value::Null));
+        let stored = record.clone();
+        let view = self.known_view(catalog, &record);
+        let mut shown = process::shape(scope, view, record, Context::Select).unwrap_or(stored);
+        if let Some(ttl) = ttl {
+            shown.insert("ttl".to_owned(), ttl);
+        }
+        shown
+    }
+
+    /// Checks a record as [`Schema::process_insert`] would, for `POST /schemas/{name}/validate`.
+    pub fn validate(&self, catalog: &Catalog, input: Record) -> Result<(), Error> {
+        self.process_insert(catalog, input).map(drop)
+    }
+
+    /// Checks a value that is to be looked up by a unique field (`GET /services/{name}`).
+    pub fn check_unique(&self, catalog: &Catalog, field: &str, value: &Value) -> Result<(), Error> {
+        let Some(known) = self.field(field) else { return Ok(()) };
+        let scope = Scope { catalog, updating: false };
+        validate::field(scope, known, value).map_err(|error| match error {
+            Value::Object(errors) => Error::invalid_foreign_key(errors),
+            error => Error::invalid_unique(field, validate::show(&error)),
+        })
+    }
+
+    /// Checks a primary key given by itself, such as `{"id": ...}`.
+    pub fn check_primary_key(&self, catalog: &Catalog, key: &Record) -> Result<(), Error> {
+        let errors = validate::primary_key(Scope { catalog, updating: false }, self, &Value::Object(key.clone()));
+        if errors.is_empty() { Ok(()) } else { Err(Error::invalid_primary_key(errors)) }
+    }
+
+    /// Replaces references by a unique field (`{"consumer": {"username": "ada"}}`) by references by id. `lookup` finds
+    /// the record of an entity by the value of a unique field. References by id stay as they are.
+    pub fn resolve_foreign(
+        &self,
+        catalog: &Catalog,
+        input: &mut Record,
+        lookup: &mut dyn FnMut(&str, &str, &Value) -> Result<Option<Record>, Error>,
+    ) -> Result<(), Error> {
+        let scope = Scope { catalog, updating: false };
+        let mut unresolved = Record::new();
+        for (field, entity) in self.foreign_fields() {
+            let Some(Value::Object(given)) = input.get(&field.name) else { continue };
+            let Some(schema) = catalog.entity(entity) else { continue };
+            if validate::primary_key(scope, schema, &Value::Object(given.clone())).is_empty() {
+                continue;
+            }
+            let mut failed = Record::new();
+            let mut found = None;
+            for unique in schema.unique_fields() {
+                let Some(value) = given.get(&unique.name).filter(|v| !v.is_null()) else { continue };
+                if validate::field(scope, unique, value).is_err() {
+                    continue;
+                }
+                match lookup(entity, &unique.name, value)? {
+                    Some(record) => {
+                        found = Some(record.into_iter().filter(|(name, _)| schema.primary_key.contains(name)).collect::<Record>());
+                        break;
+                    }
+                    None => drop(failed.insert(unique.name.clone(), Error::unresolved_text(&unique.name, value, entity).into())),
+                }
+            }
+            match found {
+                Some(key) => drop(input.insert(field.name.clone(), Value::Object(key))),
+                None if failed.is_empty() => {}
+                None => drop(unresolved.insert(field.name.clone(), Value::Object(failed))),
+            }
+        }
+        if unresolved.is_empty() { Ok(()) } else { Err(Error::foreign_keys_unresolved(unresolved)) }
+    }
+
+    /// Turns the strings of a form into what the fields want: numbers, booleans, lists; an empty string becomes null.
+    pub fn coerce_form(&self, catalog: &Catalog, input: Record) -> Record {
+        form::coerce(self, catalog, input)
     }
 
     /// What `GET /schemas/{name}` answers.
     pub fn describe(&self) -> Value {
-        todo!()
+        self.description.clone()
+    }
+
+    /// All fields in the order of the schema.
+    pub fn fields(&self) -> &[Field] {
+        self.shape.fields()
+    }
+
+    /// A field by name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.shape.field(name)
+    }
+
+    /// Fields and checks, for walking through nested records.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The references to other entities: field, and entity referred to.
+    pub fn foreign_fields(&self) -> impl Iterator<Item = (&Field, &str)> {
+        self.fields().iter().filter_map(|field| Some((field, field.reference()?)))
+    }
+
+    /// The fields whose values no two records share, each for itself.
+    pub fn unique_fields(&self) -> impl Iterator<Item = &Field> {
+        self.fields().iter().filter(|field| field.unique)
+    }
+
+    /// The names of the fields of the primary key.
+    pub fn primary_key(&self) -> &[String] {
+        &self.primary_key
+    }
+
+    /// The field that can stand in paths for the id (`name`, `username`, `key` …).
+    pub fn endpoint_key(&self) -> Option<&str> {
+        self.endpoint_key.as_deref()
+    }
+
+    /// The collection's name in paths (`key-auths`).
+    pub fn path_name(&self) -> &str {
+        &self.path_name
+    }
+
+    /// The collection's name below the record that it belongs to (`/consumers/{c}/key-auth`).
+    pub fn nested_name(&self) -> &str {
+        &self.nested_name
+    }
+
+    /// The fields that together name a record in caches; with more than one, the combination is unique.
+    pub fn cache_key(&self) -> &[String] {
+        &self.cache_key
+    }
+
+    /// Whether records can expire: the input-only integer `ttl`, in seconds, is accepted.
+    pub fn ttl(&self) -> bool {
+        self.ttl
+    }
+
+    /// Whether records belong to a workspace.
+    pub fn workspaceable(&self) -> bool {
+        self.workspaceable
+    }
+
+    /// Whether the Admin API has endpoints for it that follow from the schema.
+    pub fn generate_admin_api(&self) -> bool {
+        self.generate_admin_api
+    }
+
+    /// The field whose value chooses the subschema (`name` of plugins and vaults).
+    pub fn subschema_key(&self) -> Option<&str> {
+        Some(self.subschemas.key.as_str()).filter(|key| !key.is_empty())
+    }
+
+    /// How records of this schema are to be read; the error is a field and what is wrong with it.
+    fn view<'a>(&'a self, catalog: &'a Catalog, input: &Record) -> Result<View<'a>, (String, String)> {
+        let Some(key) = self.subschema_key() else { return Ok(View::of(&self.shape)) };
+        let value = match input.get(key) {
+            None | Some(Value::Null) => return Err((key.to_owned(), validate::REQUIRED.to_owned())),
+            Some(value) => value,
+        };
+        match self.subschema(catalog, value) {
+            Some(sub) => Ok(View { base: &self.shape, sub: Some(sub) }),
+            None => {
+                let choice = match value {
+                    Value::Array(items) => items.first().map_or_else(|| "nil".to_owned(), validate::show),
+                    Value::Object(_) => "nil".to_owned(),
+                    other => validate::show(other),
+                };
+                Err((key.to_owned(), self.subschemas.error.replacen("%s", &choice, 1)))
+            }
+        }
+    }
+
+    /// [`Schema::view`] where an unknown choice is no error: the schema alone.
+    fn known_view<'a>(&'a self, catalog: &'a Catalog, input: &Record) -> View<'a> {
+        self.view(catalog, input).unwrap_or(View::of(&self.shape))
+    }
+
+    fn subschema<'a>(&'a self, catalog: &'a Catalog, value: &Value) -> Option<&'a Shape> {
+        let by_name = |name: &str| match &self.subschemas.source {
+            Source::None => None,
+            Source::Own(list) => list.iter().find(|(names, _)| names.iter().any(|n| n == name)).map(|(_, shape)| shape),
+            Source::Plugins => catalog.plugin(name).map(|plugin| &plugin.schema.shape),
+            Source::Vaults => catalog.vault(name).map(|vault| &vault.shape),
+        };
+        match value {
+            Value::String(name) => by_name(name),
+            Value::Array(items) => items.iter().filter_map(Value::as_str).find_map(by_name),
+            _ => None,
+        }
+    }
+
+    fn process(&self, scope: Scope, input: Record, context: Context) -> Result<Record, Error> {
+        let view = self.known_view(scope.catalog, &input);
+        process::shape(scope, view, input, context).map_err(Error::schema_violation)
+    }
+
+    fn finish(&self, scope: Scope, mut record: Record, full: bool) -> Result<Record, Error> {
+        let errors = validate::record(scope, self, &record, full);
+        if !errors.is_empty() {
+            return Err(Error::schema_violation(errors));
+        }
+        for transformation in &self.transformations {
+            if transformation.input.iter().all(|field| record.get(field).is_some_and(|v| !v.is_null())) {
+                (transformation.derive)(&mut record).map_err(Error::transformation)?;
+            }
+        }
+        Ok(self.process_select(scope.catalog, record))
+    }
+
+    fn check_immutable(&self, change: &Record, current: &Record) -> Result<(), Error> {
+        let changed = |field: &&Field| match (change.get(&field.name), current.get(&field.name)) {
+            (new, Some(old)) => new != Some(old),
+            (_, None) => false,
+        };
+        let errors: Record = self
+            .fields()
+            .iter()
+            .filter(|f| f.immutable && change.contains_key(&f.name))
+            .filter(changed)
+            .map(|f| (f.name.clone(), "immutable field cannot be updated".into()))
+            .collect();
+        if errors.is_empty() { Ok(()) } else { Err(Error::schema_violation(errors)) }
     }
 }
+
+impl Source {
+    fn parse(raw: &Map<String, Value>, functions: &Functions) -> Result<Source, String> {
+        match raw.get("subschemas") {
+            None => Ok(Source::None),
+            Some(Value::String(kind)) if kind == "plugins" => Ok(Source::Plugins),
+            Some(Value::String(kind)) if kind == "vaults" => Ok(Source::Vaults),
+            Some(Value::Array(list)) => {
+                let parse = |sub: &Value| -> Result<(Vec<String>, Shape), String> {
+                    let map = sub.as_object().ok_or("a subschema is not an object")?;
+                    let names = sub["names"].as_array().map_or_else(Vec::new, |l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+                    Ok((names, Shape::parse(map, Some(raw), functions, MAX_DEPTH)?))
+                };
+                list.iter().map(parse).collect::<Result<_, _>>().map(Source::Own)
+            }
+            Some(other) => Err(format!("bad 'subschemas': {other}")),
+        }
+    }
+}
+
+impl Transformation {
+    fn parse(raw: &Value, functions: &Functions) -> Result<Transformation, String> {
+        let input = raw["input"].as_array().map_or_else(Vec::new, |l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+        let name = raw["func"].as_str().ok_or("a transformation without 'func'")?;
+        match functions.find(name) {
+            Some(Function::Derive(derive)) => Ok(Transformation { input, derive: *derive }),
+            _ => Err(format!("no transformation '{name}'")),
+        }
+    }
+}
+
+/// A description without the keys that clients do not see.
+fn visible(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => Value::Array(items.iter().map(visible).collect()),
+        Value::Object(map) => {
+            // `check` and `validator` name functions; a field of that name has an object as its value.
+            let hidden = |(key, value): &(&String, &Value)| matches!(key.as_str(), "check" | "validator" | "func") && value.is_string();
+            Value::Object(
+                map.iter()
+                    .filter(|entry| !hidden(entry))
+                    .map(|(key, value)| (key.clone(), if key == "default" { value.clone() } else { visible(value) }))
+                    .collect(),
+            )
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

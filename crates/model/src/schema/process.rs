@@ -1,0 +1,248 @@
+//! Completing records: shorthands, defaults, automatic fields, merging.
+
+use super::field::{Field, Kind};
+use super::path;
+use super::shape::Shorthand;
+use super::validate::{self, Scope, View};
+use crate::Record;
+use serde_json::{Number, Value};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What a record is processed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Context {
+    Insert,
+    Update,
+    Upsert,
+    /// To be shown: everything filled in, nothing unknown kept.
+    Select,
+}
+
+/// A record of that shape with shorthands replaced and, except for updates, everything missing filled in. The error
+/// is the tree of fields. Unknown fields stay (but not in `Select`): validation names them.
+pub(super) fn shape(scope: Scope, view: View, mut data: Record, context: Context) -> Result<Record, Record> {
+    let mut errors = Record::new();
+    for shorthand in &view.base.shorthands {
+        if let Err(error) = shorthand.replace(scope, &mut data) {
+            errors.insert(shorthand.field.name.clone(), error);
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let mut out = Record::new();
+    for field in view.fields() {
+        let mut value = data.remove(&field.name);
+        if context != Context::Select && field.auto {
+            value = automatic(field, value, context);
+        }
+        if let Some(value) = adjust(scope, field, value, context)? {
+            out.insert(field.name.clone(), value);
+        }
+    }
+    if context != Context::Select {
+        out.extend(data);
+        return Ok(out);
+    }
+    // Deprecated names go on being shown with the values of what replaced them.
+    for shorthand in &view.base.shorthands {
+        if let Some(value) = shorthand.replaced_with.first().and_then(|p| path::get_list(&out, p)).cloned() {
+            out.insert(shorthand.field.name.clone(), value);
+        }
+    }
+    Ok(out)
+}
+
+/// `top` laid over `bottom`: records merge, everything else is replaced.
+pub(super) fn merge(view: View, top: Record, bottom: &Record) -> Record {
+    let mut out = bottom.clone();
+    for (name, value) in top {
+        let below = bottom.get(&name).and_then(Value::as_object);
+        let value = match (value, view.field(&name).filter(|f| !f.is_abstract).map(|f| &f.kind), below) {
+            (Value::Object(value), Some(Kind::Record(inner)), Some(below)) => Value::Object(merge(View::of(inner), value, below)),
+            (value, ..) => value,
+        };
+        out.insert(name, value);
+    }
+    out
+}
+
+/// Takes the names out again that [`Context::Select`] adds for show.
+pub(super) fn without_shorthands(view: View, record: &Record) -> Record {
+    let shown = |name: &str| view.base.shorthands.iter().any(|s| s.field.name == name && view.base.field(name).is_none());
+    let strip = |(name, value): (&String, &Value)| {
+        let value = match (view.field(name).map(|f| &f.kind), value) {
+            (Some(Kind::Record(inner)), Value::Object(map)) => Value::Object(without_shorthands(View::of(inner), map)),
+            (_, value) => value.clone(),
+        };
+        (name.clone(), value)
+    };
+    record.iter().filter(|(name, _)| !shown(name)).map(strip).collect()
+}
+
+impl Shorthand {
+    fn replace(&self, scope: Scope, data: &mut Record) -> Result<(), Value> {
+        let name = &self.field.name;
+        let Some(value) = data.get(name).cloned() else { return Ok(()) };
+        validate::field(scope, &self.field, &value)?;
+        if !value.is_null()
+            && let Some((path, new)) = self.replaced_with.iter().find_map(|p| Some((p, path::get_list(data, p)?)))
+            && !new.is_null()
+            && *new != Value::Bool(false)
+            && integral(new) != integral(&value)
+        {
+            let (old, new, path) = (validate::show(&value), validate::show(new), path.join("."));
+            return Err(format!("both deprecated and new field are used but their values mismatch: {name} = {old} vs {path} = {new}").into());
+        }
+        data.remove(name);
+        match self.expand {
+            Some(expand) => {
+                for (key, new) in expand(&value).into_iter().flatten() {
+                    self.lay(data, key, new);
+                }
+            }
+            None => {
+                for path in &self.replaced_with {
+                    if path::get_list(data, path).is_none_or(Value::is_null) {
+                        path::set_list(data, path, value.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets one of the fields that the shorthand stands for. What replaces a deprecated name wins over it.
+    fn lay(&self, data: &mut Record, key: String, new: Value) {
+        let current = data.get(&key).filter(|v| !v.is_null());
+        let value = match (new, current) {
+            (Value::Object(mut new), Some(Value::Object(current))) => {
+                if self.deprecated {
+                    for (k, v) in current {
+                        if !v.is_null() || !new.contains_key(k) {
+                            new.insert(k.clone(), v.clone());
+                        }
+                    }
+                    Value::Object(new)
+                } else {
+                    let mut merged = current.clone();
+                    merged.extend(new);
+                    Value::Object(merged)
+                }
+            }
+            (_, Some(current)) if self.deprecated => current.clone(),
+            (new, _) => new,
+        };
+        data.insert(key, value);
+    }
+}
+
+fn automatic(field: &Field, value: Option<Value>, context: Context) -> Option<Value> {
+    let creating = matches!(context, Context::Insert | Context::Upsert);
+    let unset = value.as_ref().is_none_or(Value::is_null);
+    if field.is_uuid() {
+        return if creating && unset { Some(uuid::Uuid::new_v4().to_string().into()) } else { value };
+    }
+    match (&field.kind, field.name.as_str()) {
+        (Kind::String, _) if creating && value.is_none() => Some(random_string().into()),
+        (Kind::Integer, "created_at") if creating && unset => Some(now().as_secs().into()),
+        (Kind::Number, "created_at") if creating && unset => Some(milliseconds()),
+        (Kind::Integer, "updated_at") => Some(now().as_secs().into()),
+        (Kind::Number, "updated_at") => Some(milliseconds()),
+        _ => value,
+    }
+}
+
+fn adjust(scope: Scope, field: &Field, value: Option<Value>, context: Context) -> Result<Option<Value>, Record> {
+    if context == Context::Select && field.required && matches!(value, Some(Value::Null)) {
+        return missing(scope, field, value);
+    }
+    if field.is_abstract {
+        return Ok(value);
+    }
+    let each = |elements: &Field, items: Vec<Value>| -> Result<Vec<Value>, Record> {
+        items.into_iter().map(|item| Ok(adjust(scope, elements, Some(item), context)?.unwrap_or(Value::Null))).collect()
+    };
+    Ok(Some(match (&field.kind, value) {
+        (Kind::Record(_), None) if context != Context::Update && field.required => {
+            let default = missing(scope, field, None)?;
+            match (&field.kind, default) {
+                (Kind::Record(inner), Some(Value::Object(map))) => Value::Object(shape(scope, View::of(inner), map, context)?),
+                (_, Some(default)) => default,
+                (_, None) => return Ok(None),
+            }
+        }
+        (Kind::Record(inner), Some(Value::Object(map))) => Value::Object(shape(scope, View::of(inner), map, context)?),
+        (Kind::Record(inner), Some(Value::Array(items))) if items.is_empty() => Value::Object(shape(scope, View::of(inner), Record::new(), context)?),
+        (Kind::Array(elements), Some(Value::Array(items))) => Value::Array(each(elements, items)?),
+        (Kind::Set(elements), Some(Value::Array(items))) => Value::Array(each(elements, distinct(items))?),
+        (Kind::Array(_) | Kind::Set(_), Some(Value::Object(map))) if map.is_empty() => Value::Array(Vec::new()),
+        (Kind::Map(_, values), Some(Value::Object(map))) => {
+            let adjusted: Result<Record, Record> =
+                map.into_iter().map(|(key, item)| Ok((key, adjust(scope, values, Some(item), context)?.unwrap_or(Value::Null)))).collect();
+            Value::Object(adjusted?)
+        }
+        (Kind::Map(..), Some(Value::Array(items))) if items.is_empty() => Value::Object(Record::new()),
+        (Kind::Foreign(entity), Some(Value::Object(map))) if context == Context::Select => Value::Object(key_only(scope, entity, map)),
+        (Kind::Integer | Kind::Number, Some(value)) => validate::integral(value),
+        (_, Some(value)) => value,
+        (_, None) if context != Context::Update => return missing(scope, field, None),
+        (_, None) => return Ok(None),
+    }))
+}
+
+/// What takes the place of a field that was not given.
+fn missing(scope: Scope, field: &Field, value: Option<Value>) -> Result<Option<Value>, Record> {
+    if let Some(default) = &field.default {
+        return Ok(Some(default.clone()));
+    }
+    if !field.required {
+        return Ok(Some(Value::Null));
+    }
+    match &field.kind {
+        _ if field.is_abstract => Ok(None),
+        Kind::Record(inner) => shape(scope, View::of(inner), Record::new(), Context::Insert).map(|map| Some(Value::Object(map))),
+        // Validation will say that it is missing.
+        _ => Ok(value.filter(|v| !v.is_null())),
+    }
+}
+
+fn key_only(scope: Scope, entity: &str, map: Record) -> Record {
+    match scope.catalog.entity(entity) {
+        Some(schema) if schema.primary_key().iter().all(|k| map.contains_key(k)) => map.into_iter().filter(|(k, _)| schema.primary_key().contains(k)).collect(),
+        _ => map,
+    }
+}
+
+/// Drops repeated scalars and keeps the order.
+fn distinct(items: Vec<Value>) -> Vec<Value> {
+    let mut seen = std::collections::HashSet::new();
+    items.into_iter().filter(|item| item.is_array() || item.is_object() || item.is_null() || seen.insert(integral(item))).collect()
+}
+
+fn integral(value: &Value) -> Value {
+    validate::integral(value.clone())
+}
+
+fn now() -> std::time::Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn milliseconds() -> Value {
+    let now = now();
+    let seconds = now.as_secs() as f64 + f64::from(now.subsec_millis()) / 1000.0;
+    Number::from_f64(seconds).map_or(Value::Null, Value::Number)
+}
+
+/// 32 random letters and digits.
+fn random_string() -> String {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut out = String::with_capacity(32);
+    while out.len() < 32 {
+        let id = uuid::Uuid::new_v4();
+        // Bytes 6 and 8 of a UUID are not all random; bytes past the largest multiple of 62 would favour some letters.
+        let random = id.as_bytes().iter().enumerate().filter(|(i, b)| ![6, 8].contains(i) && **b < 248);
+        out.extend(random.map(|(_, b)| char::from(ALPHABET[usize::from(b % 62)])).take(32 - out.len()));
+    }
+    out
+}

@@ -1,0 +1,401 @@
+//! Checking values and records. Every message here is one that Kong's clients know.
+
+use super::checks::quoted;
+use super::field::{Field, Kind, Rules};
+use super::process::{self, Context};
+use super::{Schema, Shape, pattern};
+use crate::{Catalog, Record, pretty};
+use serde_json::{Number, Value, json};
+
+pub(super) const REQUIRED: &str = "required field missing";
+const UNKNOWN: &str = "unknown field";
+
+/// What checking needs to know beside schema and value.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub catalog: &'a Catalog,
+    /// A partial update is checked: messages say so.
+    pub updating: bool,
+}
+
+impl Scope<'_> {
+    pub fn at_least_one_of(self) -> &'static str {
+        match self.updating {
+            true => "when updating, at least one of these fields must be non-empty: %s",
+            false => "at least one of these fields must be non-empty: %s",
+        }
+    }
+}
+
+/// A shape, refined by a subschema when there is one.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub base: &'a Shape,
+    pub sub: Option<&'a Shape>,
+}
+
+impl<'a> View<'a> {
+    pub fn of(base: &'a Shape) -> View<'a> {
+        View { base, sub: None }
+    }
+
+    pub fn fields(self) -> impl Iterator<Item = &'a Field> {
+        self.base.fields().iter().map(move |field| self.sub.and_then(|sub| sub.field(&field.name)).unwrap_or(field))
+    }
+
+    pub fn field(self, name: &str) -> Option<&'a Field> {
+        let field = self.base.field(name)?;
+        Some(self.sub.and_then(|sub| sub.field(name)).unwrap_or(field))
+    }
+}
+
+/// All errors of a record of `schema`; empty when it is valid. `full`: absent fields count as missing.
+pub(super) fn record(scope: Scope, schema: &Schema, input: &Record, full: bool) -> Record {
+    match schema.view(scope.catalog, input) {
+        Ok(view) => shape(scope, view, schema.ttl(), input, full),
+        Err((field, words)) => Record::from_iter([(field, words.into())]),
+    }
+}
+
+/// All errors of a record of that shape.
+pub(super) fn shape(scope: Scope, view: View, ttl: bool, input: &Record, full: bool) -> Record {
+    let mut errors = Record::new();
+    for (name, value) in input {
+        // Time stamps of the gateway's own making are not the client's fault.
+        if name == "updated_at" || (name == "ttl" && ttl) {
+            continue;
+        }
+        match view.field(name) {
+            None => drop(errors.insert(name.clone(), UNKNOWN.into())),
+            Some(known) => {
+                if let Err(error) = field(scope, known, value) {
+                    errors.insert(name.clone(), error);
+                }
+            }
+        }
+    }
+    // Of the schema itself, not of the subschema.
+    for required in view.base.fields().iter().filter(|f| f.required) {
+        if input.get(&required.name).map_or(full, Value::is_null) {
+            errors.insert(required.name.clone(), REQUIRED.into());
+        }
+    }
+    for check in &view.base.checks {
+        check.run(scope, &[view.base], input, full, &mut errors);
+    }
+    if let Some(sub) = view.sub {
+        for check in &sub.checks {
+            check.run(scope, &[sub, view.base], input, full, &mut errors);
+        }
+    }
+    errors
+}
+
+/// Checks one value; the error is a text, or a tree for collections and records.
+pub(super) fn field(scope: Scope, field: &Field, value: &Value) -> Result<(), Value> {
+    let rules = &field.rules;
+    let own = |words: String| Err(Value::String(rules.err.clone().unwrap_or(words)));
+    if value.is_null() {
+        if rules.ne == Some(Value::Null) {
+            return own("value must not be null".to_owned());
+        }
+        return match &rules.eq {
+            Some(wanted) if !wanted.is_null() => Err(format!("value must be {}", show(wanted)).into()),
+            _ if field.required => Err(REQUIRED.into()),
+            _ => Ok(()),
+        };
+    }
+    if rules.eq == Some(Value::Null) {
+        return own("value must be null".to_owned());
+    }
+    if field.is_abstract {
+        return Err("error in schema definition: abstract field was not specialized".into());
+    }
+    match &field.kind {
+        Kind::Any | Kind::Json => {}
+        Kind::String => match value {
+            Value::String(_) if field.referenceable && is_reference(value) => return Ok(()),
+            Value::String(_) => {}
+            _ => return Err("expected a string".into()),
+        },
+        Kind::Integer if !value.as_f64().is_some_and(|n| n.fract() == 0.0 && n.is_finite()) => return Err("expected an integer".into()),
+        Kind::Number if !value.is_number() => return Err("expected a number".into()),
+        Kind::Boolean if !value.is_boolean() => return Err("expected a boolean".into()),
+        Kind::Integer | Kind::Number | Kind::Boolean => {}
+        Kind::Array(elements) => list(scope, elements, value, "expected an array")?,
+        Kind::Set(elements) => list(scope, elements, value, "expected a set")?,
+        Kind::Map(keys, values) => map(scope, keys, values, value)?,
+        Kind::Record(inner) => {
+            let listed;
+            let input = match value {
+                Value::Object(map) => map,
+                Value::Array(items) => {
+                    listed = numbered(items);
+                    &listed
+                }
+                _ => return Err("expected a record".into()),
+            };
+            let completed = process::shape(scope, View::of(inner), input.clone(), Context::Insert).map_err(Value::Object)?;
+            let errors = shape(scope, View::of(inner), false, &completed, true);
+            if !errors.is_empty() {
+                return Err(tree(errors, value));
+            }
+        }
+        Kind::Foreign(entity) => foreign(scope, entity, value)?,
+    }
+    match broken(field, value) {
+        Some(words) => own(words),
+        None => Ok(()),
+    }
+}
+
+/// Whether a value stands for a secret that a vault holds: `{vault://...}`.
+pub(super) fn is_reference(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.len() > 10 && text.starts_with("{vault://") && text.ends_with('}'))
+}
+
+/// Whether two scalars are the same; collections never are.
+pub(super) fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Array(_) | Value::Object(_), _) => false,
+        (a, b) => a == b,
+    }
+}
+
+/// The errors of a primary key given as a record; fields beside it are ignored.
+pub(super) fn primary_key(scope: Scope, schema: &Schema, key: &Value) -> Record {
+    let mut errors = Record::new();
+    for name in schema.primary_key() {
+        let Some(known) = schema.field(name) else { continue };
+        let error = match key.get(name) {
+            None | Some(Value::Bool(false)) => Some("missing primary key".into()),
+            Some(Value::Null) if known.required || known.auto => Some(REQUIRED.into()),
+            Some(value) => field(scope, known, value).err(),
+        };
+        if let Some(error) = error {
+            errors.insert(name.clone(), error);
+        }
+    }
+    errors
+}
+
+fn foreign(scope: Scope, entity: &str, value: &Value) -> Result<(), Value> {
+    let Some(schema) = scope.catalog.entity(entity) else {
+        // An entity of an edition that this node lacks: nothing more is known of its keys.
+        return if value.get("id").is_some_and(Value::is_string) { Ok(()) } else { Err(json!({ "id": "missing primary key" })) };
+    };
+    let errors = primary_key(scope, schema, value);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    if let Value::Object(given) = value {
+        let foreign = record(scope, schema, given, false);
+        if !foreign.is_empty() {
+            return Err(Value::Object(foreign));
+        }
+    }
+    Err(Value::Object(errors))
+}
+
+fn list(scope: Scope, elements: &Field, value: &Value, words: &str) -> Result<(), Value> {
+    let items = match value {
+        Value::Array(items) => items,
+        Value::Object(map) if map.is_empty() => return Ok(()),
+        _ => return Err(words.into()),
+    };
+    let mut errors = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        let result =
+            if item.is_null() && elements.rules.ne.is_none() && elements.rules.eq.is_none() { Err(REQUIRED.into()) } else { field(scope, elements, item) };
+        if let Err(error) = result {
+            errors.resize(i, Value::Null);
+            errors.push(error);
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Value::Array(errors)) }
+}
+
+fn map(scope: Scope, keys: &Field, values: &Field, value: &Value) -> Result<(), Value> {
+    match value {
+        Value::Object(map) => {
+            for (key, item) in map {
+                field(scope, keys, &Value::String(key.clone()))?;
+                if item.is_null() {
+                    return Err(REQUIRED.into());
+                }
+                field(scope, values, item)?;
+            }
+            Ok(())
+        }
+        Value::Array(items) => {
+            // A list is a map with numbers as keys, to which names must not be numbers.
+            for (i, item) in items.iter().enumerate() {
+                field(scope, keys, &json!(i + 1))?;
+                field(scope, values, item)?;
+            }
+            Ok(())
+        }
+        _ => Err("expected a map".into()),
+    }
+}
+
+/// The message of the first rule that the value breaks.
+fn broken(field: &Field, value: &Value) -> Option<String> {
+    let rules = &field.rules;
+    let listed = |options: &[Value]| options.iter().map(show).collect::<Vec<_>>().join(", ");
+    if let Some(wanted) = &rules.eq
+        && !same(value, wanted)
+    {
+        return Some(format!("value must be {}", show(wanted)));
+    }
+    if let Some(unwanted) = &rules.ne
+        && same(value, unwanted)
+    {
+        return Some(format!("value must not be {}", show(value)));
+    }
+    if let Some(options) = &rules.not_one_of
+        && options.iter().any(|o| same(o, value))
+    {
+        return Some(format!("must not be one of: {}", listed(options)));
+    }
+    if let Some(options) = &rules.one_of
+        && !options.iter().any(|o| same(o, value))
+    {
+        return Some(format!("expected one of: {}", listed(options)));
+    }
+    number(rules, value)
+        .or_else(|| length(field, value))
+        .or_else(|| text(rules, value))
+        .or_else(|| {
+            let wanted = rules.contains.as_ref()?;
+            let found = value.as_array()?.iter().any(|item| same(item, wanted));
+            (!found).then(|| format!("expected to contain: {}", show(wanted)))
+        })
+        .or_else(|| (rules.validator?)(value).err())
+        .or_else(|| exclusive_subsets(&rules.subsets, value))
+}
+
+fn number(rules: &Rules, value: &Value) -> Option<String> {
+    if let (Some(limit), Some(n)) = (rules.gt, value.as_f64())
+        && n <= limit
+    {
+        return Some(format!("value must be greater than {}", pretty::float(limit)));
+    }
+    if rules.timestamp && value.as_f64().is_some_and(|n| n <= 0.0) {
+        return Some("expected a valid timestamp".to_owned());
+    }
+    if rules.uuid && !value.as_str().is_some_and(is_uuid) {
+        return Some("expected a valid UUID".to_owned());
+    }
+    if rules.is_regex && value.as_str().is_some_and(|text| regex::Regex::new(text).is_err()) {
+        return Some(format!("not a valid regex: {}", show(value)));
+    }
+    if let (Some((low, high)), Some(n)) = (rules.between, value.as_f64())
+        && (n < low || n > high)
+    {
+        return Some(format!("value should be between {} and {}", low.trunc() as i64, high.trunc() as i64));
+    }
+    None
+}
+
+fn length(field: &Field, value: &Value) -> Option<String> {
+    let rules = &field.rules;
+    let length = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.len(),
+        Value::Object(map) if matches!(field.kind, Kind::Map(..)) => map.len(),
+        Value::Object(_) => 0,
+        _ => return None,
+    };
+    // Strings are not empty unless the schema says so.
+    let least = rules.len_min.or_else(|| matches!(field.kind, Kind::String).then_some(1));
+    match (rules.len_eq, least, rules.len_max) {
+        (Some(n), _, _) if length != n => Some(format!("length must be {n}")),
+        (_, Some(n), _) if length < n => Some(format!("length must be at least {n}")),
+        (_, _, Some(n)) if length > n => Some(format!("length must be at most {n}")),
+        _ => None,
+    }
+}
+
+fn text(rules: &Rules, value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    if let Some(start) = &rules.starts_with
+        && !text.starts_with(start.as_str())
+    {
+        return Some(format!("should start with: {start}"));
+    }
+    if rules.not_match.as_ref().is_some_and(|p| pattern::matches(text, p)) {
+        return Some(format!("invalid value: {text}"));
+    }
+    if let Some((_, err)) = rules.match_none.iter().find(|(p, _)| pattern::matches(text, p)) {
+        return Some(err.clone());
+    }
+    if rules.pattern.as_ref().is_some_and(|p| !pattern::matches(text, p)) {
+        return Some(format!("invalid value: {text}"));
+    }
+    if let Some((_, err)) = rules.match_all.iter().find(|(p, _)| !pattern::matches(text, p)) {
+        return Some(err.clone());
+    }
+    let (patterns, err) = rules.match_any.as_ref()?;
+    let any = patterns.iter().any(|p| pattern::matches(text, p));
+    (!any).then(|| err.clone().unwrap_or_else(|| format!("invalid value: {text}")))
+}
+
+fn exclusive_subsets(subsets: &[Vec<Value>], value: &Value) -> Option<String> {
+    let items = value.as_array()?;
+    let mut members: Vec<usize> = Vec::new();
+    for item in items {
+        if let Some(i) = subsets.iter().position(|subset| subset.contains(item))
+            && !members.contains(&i)
+        {
+            members.push(i);
+        }
+    }
+    if members.len() <= 1 {
+        return None;
+    }
+    let sets: Vec<_> = members.iter().map(|&i| format!("({})", quoted(&subsets[i].iter().map(show).collect::<Vec<_>>()))).collect();
+    Some(format!("these sets are mutually exclusive: {}", sets.join(", ")))
+}
+
+/// Whether it has the form of a UUID, in either case of letters.
+pub(super) fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
+
+/// A value inside a message.
+pub(super) fn show(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(n) => pretty::number(n),
+        other => pretty::compact(other),
+    }
+}
+
+/// The number without a needless fraction: `2.0` is `2`.
+pub(super) fn integral(value: Value) -> Value {
+    match value.as_f64() {
+        Some(n) if !value.is_i64() && !value.is_u64() && n.fract() == 0.0 && n.abs() < 9e15 => Value::Number(Number::from(n as i64)),
+        _ => value,
+    }
+}
+
+/// A list taken for a record has its positions as names.
+fn numbered(items: &[Value]) -> Record {
+    items.iter().enumerate().map(|(i, item)| ((i + 1).to_string(), item.clone())).collect()
+}
+
+/// Errors of a list that was taken for a record go back into a list when there are no others.
+fn tree(errors: Record, value: &Value) -> Value {
+    match value {
+        Value::Array(items) if !items.is_empty() && errors.keys().all(|k| k.parse::<usize>().is_ok()) => {
+            Value::Array((1..=items.len()).map(|i| errors.get(&i.to_string()).cloned().unwrap_or(Value::Null)).collect())
+        }
+        _ => Value::Object(errors),
+    }
+}
