@@ -1,10 +1,30 @@
 //! The Admin API and the Status API: the endpoints that follow from the schemas in `model`, over `store`, and the few
-//! that are written by hand here.
+//! that are written by hand.
+//!
+//! A request goes `server` → `http` (content types, limits, content) → `endpoint` (the tree of paths, built once) →
+//! a handler in `entity`, `nested` or `routes` → `answer` → `http` again for the headers that all answers have.
 
+mod answer;
+mod call;
+mod content;
+mod endpoint;
+mod entity;
+mod form;
+mod http;
+mod nested;
 mod node;
+mod page;
+mod resource;
+mod routes;
+mod server;
 
 pub use node::{AddressHealth, Counters, HostHealth, Node, Pids, PluginRequest, TargetMark, UpstreamHealth, Weights};
 
+use bytes::Bytes;
+use endpoint::Endpoints;
+use http::Face;
+use http_body_util::Full;
+use hyper::{Request, Response};
 use std::future::Future;
 use std::sync::Arc;
 use store::Store;
@@ -15,6 +35,8 @@ pub struct Admin {
     store: Store,
     node: Arc<dyn Node>,
     options: Options,
+    endpoints: Endpoints,
+    status_endpoints: Endpoints,
 }
 
 /// The settings that the Admin API itself obeys.
@@ -50,18 +72,27 @@ impl Default for Options {
 impl Admin {
     /// The Admin API of `node` over `store`.
     pub fn new(store: Store, node: Arc<dyn Node>, options: Options) -> Admin {
-        Admin { store, node, options }
+        let endpoints = Endpoints::admin(store.catalog());
+        Admin { store, node, options, endpoints, status_endpoints: Endpoints::status() }
+    }
+
+    /// Answers one request to the Admin API, without a socket.
+    pub async fn answer(self: &Arc<Admin>, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+        http::respond(self, Face::Admin, request).await
+    }
+
+    /// Answers one request to the Status API, without a socket.
+    pub async fn answer_status(self: &Arc<Admin>, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+        http::respond(self, Face::Status, request).await
     }
 }
 
 /// Serves the Admin API until `shutdown` resolves and the requests under way are answered.
 pub async fn serve(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, shutdown: impl Future<Output = ()> + Send) {
-    drop((admin, listener, tls));
-    shutdown.await;
+    server::serve(admin, Face::Admin, listener, tls, shutdown).await;
 }
 
 /// Serves the Status API until `shutdown` resolves and the requests under way are answered.
 pub async fn serve_status(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, shutdown: impl Future<Output = ()> + Send) {
-    drop((admin, listener, tls));
-    shutdown.await;
+    server::serve(admin, Face::Status, listener, tls, shutdown).await;
 }

@@ -1,0 +1,118 @@
+//! The content of requests: which types are read, how much of it, and what it becomes.
+
+use crate::answer::Answer;
+use crate::form;
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::header::{self, HeaderMap};
+use model::Record;
+use serde_json::Value;
+use std::time::Duration;
+
+/// The content of a request.
+#[derive(Debug, Default, PartialEq)]
+pub enum Content {
+    #[default]
+    None,
+    Json(Record),
+    /// Form fields: nested, but every leaf still a string.
+    Form(Record),
+    /// YAML, for the endpoints that take it.
+    Text(String),
+}
+
+/// The content of a request, from a socket or from a test.
+pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Why a request's content could not be read.
+#[derive(Debug)]
+pub struct BodyError(pub String);
+
+impl std::fmt::Display for BodyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// Kong's `nginx_admin_client_max_body_size`.
+const MAX_CONTENT: usize = 10 * 1024 * 1024;
+/// A client that takes longer to send a request's content is given up.
+const CONTENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The content types that are read, compared as Kong does: case matters.
+pub fn check_type(headers: &HeaderMap, path: &str, has_content: bool) -> Result<(), Answer> {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(kind) = types.next() else {
+        return if has_content { Err(Answer::message(415, "Unsupported media type")) } else { Ok(()) };
+    };
+    if types.next().is_some() {
+        return Err(Answer::message(400, "Multiple Content-Type headers not allowed"));
+    }
+    let kind = kind.as_bytes();
+    let known = ["application/json", "multipart/form-data", "application/x-www-form-urlencoded"];
+    let yaml = ["application/yaml", "text/yaml"];
+    let starts = |name: &&str| kind.starts_with(name.as_bytes());
+    if known.iter().any(starts) || (path.trim_end_matches('/') == "/config" && yaml.iter().any(starts)) {
+        return Ok(());
+    }
+    Err(Answer::message(415, "Unsupported media type"))
+}
+
+/// Reads a request's content and parses it as its type says.
+pub async fn parse(headers: &HeaderMap, body: RequestBody) -> Result<Content, Answer> {
+    let bytes = read(body).await?;
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return Ok(Content::None) };
+    if kind.starts_with("application/json") {
+        return json(&bytes);
+    }
+    if kind.starts_with("application/x-www-form-urlencoded") {
+        return nest(form::parse_pairs(&bytes));
+    }
+    if kind.starts_with("multipart/form-data") {
+        return nest(multipart(kind, bytes).await?);
+    }
+    Ok(Content::Text(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+async fn read(body: RequestBody) -> Result<Bytes, Answer> {
+    let limited = Limited::new(body, MAX_CONTENT);
+    let read = tokio::time::timeout(CONTENT_TIMEOUT, limited.collect()).await;
+    match read {
+        Err(_) => Err(Answer::message(408, "Request body was not received in time")),
+        Ok(Ok(all)) => Ok(all.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::message(413, "Request body is larger than 10 MB")),
+        Ok(Err(error)) => Err(Answer::message(400, format!("Cannot read request body: {error}"))),
+    }
+}
+
+fn json(bytes: &[u8]) -> Result<Content, Answer> {
+    match serde_json::from_slice::<Value>(bytes) {
+        Ok(Value::Object(record)) => Ok(Content::Json(record)),
+        Ok(_) => Err(Answer::message(400, "Cannot parse JSON body: it is not an object")),
+        Err(_) => Err(Answer::message(400, "Cannot parse JSON body")),
+    }
+}
+
+fn nest(pairs: Vec<(String, Option<String>)>) -> Result<Content, Answer> {
+    form::nest(pairs).map(Content::Form).map_err(|error| Answer::message(400, error.message()))
+}
+
+async fn multipart(kind: &str, bytes: Bytes) -> Result<Vec<(String, Option<String>)>, Answer> {
+    let invalid = |error: multer::Error| Answer::message(400, format!("Cannot parse multipart body: {error}"));
+    let boundary = multer::parse_boundary(kind).map_err(invalid)?;
+    let stream = futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(bytes)));
+    let mut parts = multer::Multipart::new(stream, boundary);
+    let mut pairs = Vec::new();
+    while let Some(part) = parts.next_field().await.map_err(invalid)? {
+        if pairs.len() > form::MAX_FIELDS {
+            break;
+        }
+        let Some(name) = part.name().map(str::to_owned) else { continue };
+        let value = part.bytes().await.map_err(invalid)?;
+        pairs.push((name, Some(String::from_utf8_lossy(&value).into_owned())));
+    }
+    Ok(pairs)
+}

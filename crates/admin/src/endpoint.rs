@@ -1,0 +1,273 @@
+//! The tree of endpoints: built once from the catalog, then matched segment by segment.
+
+use crate::answer::Reply;
+use crate::call::Call;
+use crate::resource::Resource;
+use crate::{entity, nested, routes};
+use futures_util::future::BoxFuture;
+use model::Catalog;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// The methods that an endpoint can have; `HEAD` and `OPTIONS` follow from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    Delete,
+    Get,
+    Patch,
+    Post,
+    Put,
+}
+
+/// Answers one method of an endpoint.
+pub type Handler = fn(Call) -> BoxFuture<'static, Reply>;
+
+/// A path and what it answers.
+pub struct Endpoint {
+    /// What the `Allow` header says.
+    pub allow: String,
+    /// The entities concerned, when the endpoint follows from the schemas.
+    pub subject: Option<Subject>,
+    methods: Vec<(Method, Handler)>,
+}
+
+/// The entities that a generated endpoint is about.
+#[derive(Clone)]
+pub struct Subject {
+    /// The first entity of the path.
+    pub outer: Arc<Resource>,
+    /// For `/services/{services}/routes` the routes; for `/routes/{routes}/service` the services.
+    pub inner: Option<Arc<Resource>>,
+    /// The foreign key that connects the two.
+    pub field: String,
+}
+
+/// All endpoints of a listener.
+pub struct Endpoints {
+    root: Node,
+    list: Vec<String>,
+}
+
+#[derive(Default)]
+struct Node {
+    literals: HashMap<String, Node>,
+    parameter: Option<Box<Node>>,
+    endpoint: Option<Arc<Endpoint>>,
+}
+
+impl Method {
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Delete => "DELETE",
+            Method::Get => "GET",
+            Method::Patch => "PATCH",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+        }
+    }
+
+    /// Whether a request with it has a body that counts.
+    pub fn has_body(self) -> bool {
+        matches!(self, Method::Patch | Method::Post | Method::Put)
+    }
+}
+
+impl Endpoint {
+    pub fn handler(&self, method: Method) -> Option<Handler> {
+        self.methods.iter().find(|(m, _)| *m == method).map(|(_, handler)| *handler)
+    }
+
+    /// Without methods the endpoint exists by name only, as Kong's disabled ones do.
+    pub fn disabled(&self) -> bool {
+        self.methods.is_empty()
+    }
+}
+
+impl Endpoints {
+    /// The Admin API: what the schemas generate, changed and completed by what is written by hand.
+    pub fn admin(catalog: &Catalog) -> Endpoints {
+        let mut drafts = Drafts::default();
+        let resources = Resource::all(catalog);
+        for resource in resources.values().filter(|resource| resource.generated) {
+            generate(&mut drafts, &resources, resource);
+        }
+        routes::admin(&mut drafts);
+        drafts.build()
+    }
+
+    /// The Status API.
+    pub fn status() -> Endpoints {
+        let mut drafts = Drafts::default();
+        routes::status(&mut drafts);
+        drafts.build()
+    }
+
+    /// The endpoint of a path (without query) and the values of its parameters, still encoded. One trailing slash is ignored.
+    pub fn find<'a>(&self, path: &'a str) -> Option<(&Arc<Endpoint>, Vec<&'a str>)> {
+        let path = path.strip_prefix('/')?;
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let mut parameters = Vec::new();
+        if path.is_empty() {
+            return self.root.endpoint.as_ref().map(|endpoint| (endpoint, parameters));
+        }
+        let segments: Vec<&str> = path.split('/').take(MAX_SEGMENTS + 1).collect();
+        if segments.len() > MAX_SEGMENTS {
+            return None;
+        }
+        self.root.find(&segments, &mut parameters).map(|endpoint| (endpoint, parameters))
+    }
+
+    /// All paths, in the order in which `GET /endpoints` lists them.
+    pub fn list(&self) -> &[String] {
+        &self.list
+    }
+}
+
+/// No endpoint is deeper; also bounds the recursion below.
+const MAX_SEGMENTS: usize = 8;
+
+impl Node {
+    fn find<'a>(&self, segments: &[&'a str], parameters: &mut Vec<&'a str>) -> Option<&Arc<Endpoint>> {
+        let Some((first, rest)) = segments.split_first() else { return self.endpoint.as_ref() };
+        if first.is_empty() {
+            return None;
+        }
+        if let Some(found) = self.literals.get(*first).and_then(|node| node.find(rest, parameters)) {
+            return Some(found);
+        }
+        let node = self.parameter.as_ref()?;
+        parameters.push(first);
+        let found = node.find(rest, parameters);
+        if found.is_none() {
+            parameters.pop();
+        }
+        found
+    }
+}
+
+/// Endpoints while they are put together.
+#[derive(Default)]
+pub struct Drafts {
+    drafts: BTreeMap<String, Draft>,
+}
+
+#[derive(Default)]
+struct Draft {
+    subject: Option<Subject>,
+    methods: BTreeMap<Method, Handler>,
+}
+
+impl Drafts {
+    /// Adds methods to an endpoint, or replaces those that it has.
+    pub fn add(&mut self, path: &str, methods: &[(Method, Handler)]) {
+        self.drafts.entry(path.to_owned()).or_default().methods.extend(methods.iter().copied());
+    }
+
+    /// Replaces methods of an endpoint that was generated; without effect when the catalog has no such entity.
+    pub fn change(&mut self, path: &str, methods: &[(Method, Handler)]) {
+        if let Some(draft) = self.drafts.get_mut(path) {
+            draft.methods.extend(methods.iter().copied());
+        }
+    }
+
+    /// Takes all methods from an endpoint.
+    pub fn disable(&mut self, path: &str) {
+        if let Some(draft) = self.drafts.get_mut(path) {
+            draft.methods.clear();
+        }
+    }
+
+    /// What the endpoint is about.
+    pub fn subject(&self, path: &str) -> Option<Subject> {
+        self.drafts.get(path).and_then(|draft| draft.subject.clone())
+    }
+
+    /// Gives a hand-written endpoint the entities of a generated one.
+    pub fn set_subject(&mut self, path: &str, subject: Subject) {
+        self.drafts.entry(path.to_owned()).or_default().subject = Some(subject);
+    }
+
+    fn generate(&mut self, path: String, subject: Subject, methods: &[(Method, Handler)]) {
+        self.add(&path, methods);
+        self.set_subject(&path, subject);
+    }
+
+    fn build(self) -> Endpoints {
+        let mut list: Vec<String> = self.drafts.keys().cloned().collect();
+        list.sort_by_cached_key(|path| path.replace('/', "\0"));
+        let mut root = Node::default();
+        for (path, draft) in self.drafts {
+            let mut node = &mut root;
+            for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+                node = match segment.starts_with('{') {
+                    true => node.parameter.get_or_insert_default(),
+                    false => node.literals.entry(segment.to_owned()).or_default(),
+                };
+            }
+            let methods: Vec<(Method, Handler)> = draft.methods.into_iter().collect();
+            node.endpoint = Some(Arc::new(Endpoint { allow: allow(&methods), subject: draft.subject, methods }));
+        }
+        Endpoints { root, list }
+    }
+}
+
+/// What follows from one entity: its collection, its records, and both once more for each of its foreign keys.
+fn generate(drafts: &mut Drafts, resources: &BTreeMap<String, Arc<Resource>>, resource: &Arc<Resource>) {
+    let Resource { name, path, nested_path, .. } = &**resource;
+    let own = Subject { outer: resource.clone(), inner: None, field: String::new() };
+    drafts.generate(
+        format!("/{path}"),
+        own.clone(),
+        &[(Method::Get, |call| Box::pin(entity::list(call))), (Method::Post, |call| Box::pin(entity::create(call)))],
+    );
+    drafts.generate(
+        format!("/{path}/{{{name}}}"),
+        own,
+        &[
+            (Method::Get, |call| Box::pin(entity::read(call))),
+            (Method::Put, |call| Box::pin(entity::replace(call))),
+            (Method::Patch, |call| Box::pin(entity::change(call))),
+            (Method::Delete, |call| Box::pin(entity::delete(call))),
+        ],
+    );
+    for (field, reference) in &resource.foreign {
+        let Some(target) = resources.get(reference) else { continue };
+        let Resource { name: parent, path: parent_path, .. } = &**target;
+        drafts.generate(
+            format!("/{path}/{{{name}}}/{field}"),
+            Subject { outer: resource.clone(), inner: Some(target.clone()), field: field.clone() },
+            &[
+                (Method::Get, |call| Box::pin(nested::read_foreign(call))),
+                (Method::Put, |call| Box::pin(nested::replace_foreign(call))),
+                (Method::Patch, |call| Box::pin(nested::change_foreign(call))),
+                (Method::Delete, |call| Box::pin(nested::delete_foreign(call))),
+            ],
+        );
+        let subject = Subject { outer: target.clone(), inner: Some(resource.clone()), field: field.clone() };
+        drafts.generate(
+            format!("/{parent_path}/{{{parent}}}/{nested_path}"),
+            subject.clone(),
+            &[(Method::Get, |call| Box::pin(nested::list(call))), (Method::Post, |call| Box::pin(nested::create(call)))],
+        );
+        drafts.generate(
+            format!("/{parent_path}/{{{parent}}}/{nested_path}/{{{name}}}"),
+            subject,
+            &[
+                (Method::Get, |call| Box::pin(nested::read(call))),
+                (Method::Put, |call| Box::pin(nested::replace(call))),
+                (Method::Patch, |call| Box::pin(nested::change(call))),
+                (Method::Delete, |call| Box::pin(nested::delete(call))),
+            ],
+        );
+    }
+}
+
+fn allow(methods: &[(Method, Handler)]) -> String {
+    let mut names: Vec<&str> = methods.iter().map(|(method, _)| method.name()).collect();
+    if names.contains(&"GET") {
+        names.push("HEAD");
+    }
+    names.push("OPTIONS");
+    names.sort_unstable();
+    names.join(", ")
+}

@@ -1,0 +1,43 @@
+//! What the tree of endpoints has to know of an entity, read from its schema.
+
+use model::{Catalog, Schema};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An entity as the Admin API shows it.
+#[derive(Debug)]
+pub struct Resource {
+    /// The entity's name, such as `keyauth_credentials`.
+    pub name: String,
+    /// The first segment of its path, such as `key-auths`.
+    pub path: String,
+    /// The segment under another entity, such as `key-auth`.
+    pub nested_path: String,
+    /// The field by which a path can name a record instead of its id.
+    pub endpoint_key: Option<String>,
+    /// The foreign keys: field and entity.
+    pub foreign: Vec<(String, String)>,
+    /// Whether its records have tags.
+    pub tagged: bool,
+    /// Whether it has endpoints at all.
+    pub generated: bool,
+}
+
+impl Resource {
+    /// All entities of a catalog by name.
+    pub fn all(catalog: &Catalog) -> BTreeMap<String, Arc<Resource>> {
+        catalog.entities().map(|schema| (schema.name.clone(), Arc::new(Resource::new(schema)))).collect()
+    }
+
+    fn new(schema: &Schema) -> Resource {
+        Resource {
+            name: schema.name.clone(),
+            path: schema.path_name().to_owned(),
+            nested_path: schema.nested_name().to_owned(),
+            endpoint_key: schema.endpoint_key().map(str::to_owned),
+            foreign: schema.foreign_fields().map(|(field, entity)| (field.name.clone(), entity.to_owned())).collect(),
+            tagged: schema.field("tags").is_some(),
+            generated: schema.generate_admin_api(),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! `/consumers?custom_id=`: the consumer with that id in another system.
+
+use crate::answer::{Answer, Reply};
+use crate::call::Call;
+use crate::endpoint::{Drafts, Method};
+use crate::{entity, page};
+
+pub fn add(drafts: &mut Drafts) {
+    drafts.change("/consumers", &[(Method::Get, |call| Box::pin(list(call)))]);
+}
+
+async fn list(call: Call) -> Reply {
+    let Some(custom_id) = call.query.first("custom_id") else { return entity::list(call).await };
+    if custom_id.is_empty() {
+        return Err(Answer::message(400, "custom_id must be an unempty string"));
+    }
+    let found = call.admin.store.get_by("consumers", "custom_id", custom_id).await?;
+    Ok(Answer::new(200, page::records(found.into_iter().collect(), None, "/consumers", "")))
+}

@@ -1,0 +1,41 @@
+//! `/debug`: the log level at run time.
+
+use crate::answer::{Answer, Reply};
+use crate::call::Call;
+use crate::endpoint::{Drafts, Method};
+use std::time::Duration;
+
+const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
+/// How long a changed level holds unless the client says otherwise.
+const DEFAULT_TIMEOUT: f64 = 60.0;
+
+pub fn add(drafts: &mut Drafts) {
+    drafts.add("/debug/node/log-level", &[(Method::Get, |call| Box::pin(read(call)))]);
+    for path in ["/debug/node/log-level/{log_level}", "/debug/cluster/log-level/{log_level}"] {
+        drafts.add(path, &[(Method::Put, |call| Box::pin(change(call)))]);
+    }
+}
+
+async fn read(call: Call) -> Reply {
+    Ok(Answer::message(200, format!("log level: {}", call.admin.node.log_level())))
+}
+
+async fn change(call: Call) -> Reply {
+    if call.admin.options.dbless {
+        return Err(Answer::message(405, "cannot change log level when not using a database"));
+    }
+    let level = call.parameter(0);
+    if !LEVELS.contains(&level.as_str()) {
+        return Err(Answer::message(400, format!("unknown log level: {level}")));
+    }
+    let timeout = call.query.first("timeout").and_then(|text| text.parse::<f64>().ok()).unwrap_or(DEFAULT_TIMEOUT).ceil();
+    if timeout < 0.0 {
+        return Err(Answer::message(400, "timeout must be greater than or equal to 0"));
+    }
+    if call.admin.node.log_level() == level {
+        return Ok(Answer::message(200, format!("log level is already {level}")));
+    }
+    let timeout = Duration::try_from_secs_f64(timeout).map_err(|_| Answer::message(400, "timeout is out of range"))?;
+    call.admin.node.set_log_level(&level, timeout);
+    Ok(Answer::message(200, "log level changed"))
+}

@@ -1,0 +1,136 @@
+//! `/status`: memory, connections, and whether the database answers; `/status/ready` on the Status API.
+
+use crate::answer::{Answer, Reply};
+use crate::call::Call;
+use crate::endpoint::{Drafts, Method};
+use serde_json::{Map, Value, json};
+use store::Key;
+
+pub fn add(drafts: &mut Drafts) {
+    drafts.add("/status", &[(Method::Get, |call| Box::pin(status(call)))]);
+    drafts.add("/status/dns", &[(Method::Get, |call| Box::pin(dns(call)))]);
+}
+
+pub fn add_ready(drafts: &mut Drafts) {
+    drafts.add("/status/ready", &[(Method::Get, |call| Box::pin(ready(call)))]);
+}
+
+async fn status(call: Call) -> Reply {
+    let unit = Unit::parse(call.query.first("unit").unwrap_or("m"), call.query.first("scale"))?;
+    let node = &call.admin.node;
+    let counters = node.counters();
+    let mut body = json!({
+        "memory": memory(unit, &node.pids().workers),
+        "server": {
+            "connections_accepted": counters.connections_accepted,
+            "connections_active": counters.connections_active,
+            "connections_handled": counters.connections_handled,
+            "connections_reading": counters.connections_reading,
+            "connections_waiting": counters.connections_waiting,
+            "connections_writing": counters.connections_writing,
+            "total_requests": counters.total_requests,
+        },
+    });
+    match node.configuration_hash() {
+        Some(hash) => body["configuration_hash"] = Value::String(hash),
+        None => body["database"] = json!({ "reachable": reachable(&call).await }),
+    }
+    Ok(Answer::new(200, body))
+}
+
+async fn ready(call: Call) -> Reply {
+    match call.admin.node.ready() {
+        Ok(()) => Ok(Answer::message(200, "ready")),
+        Err(why) => Err(Answer::message(503, why)),
+    }
+}
+
+async fn dns(_call: Call) -> Reply {
+    Err(Answer::message(501, "not implemented with the legacy DNS client"))
+}
+
+/// A lookup that finds nothing still has to be answered.
+async fn reachable(call: &Call) -> bool {
+    let nobody = Key::Id(uuid::Uuid::nil().to_string());
+    match call.admin.store.get("services", &nobody).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::error!(%error, "the database does not answer");
+            false
+        }
+    }
+}
+
+/// Kong's shape. There is no shared memory here and no Lua heap per worker: `kong` is the memory of the process
+/// within that of the machine, and each worker's share is an equal one.
+fn memory(unit: Unit, workers: &[u32]) -> Value {
+    let resident = kibibytes("/proc/self/status", "VmRSS:") * 1024;
+    let total = kibibytes("/proc/meminfo", "MemTotal:") * 1024;
+    let share = resident / workers.len().max(1) as u64;
+    let mut dicts = Map::new();
+    dicts.insert("kong".to_owned(), json!({ "allocated_slabs": unit.show(resident), "capacity": unit.show(total) }));
+    let vms: Vec<Value> = workers.iter().map(|pid| json!({ "pid": pid, "http_allocated_gc": unit.show(share) })).collect();
+    json!({ "lua_shared_dicts": dicts, "workers_lua_vms": vms })
+}
+
+/// A number that the kernel reports in kB; 0 where there is no such file.
+fn kibibytes(file: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// How amounts of memory are shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Unit {
+    Bytes,
+    /// The divisor, its name and the digits behind the point.
+    Scaled(f64, &'static str, usize),
+}
+
+impl Unit {
+    fn parse(unit: &str, scale: Option<&str>) -> Result<Unit, Answer> {
+        let scale = scale.and_then(|text| text.parse::<f64>().ok()).unwrap_or(2.0);
+        let scaled = |divisor: f64, name| {
+            if !(0.0..100.0).contains(&scale) {
+                return Err(Answer::message(400, "scale must be equal or greater than 0"));
+            }
+            Ok(Unit::Scaled(divisor, name, scale as usize))
+        };
+        match unit {
+            "" | "b" | "B" => Ok(Unit::Bytes),
+            "k" | "K" => scaled(1024.0, "KiB"),
+            "m" | "M" => scaled(1024.0 * 1024.0, "MiB"),
+            "g" | "G" => scaled(1024.0 * 1024.0 * 1024.0, "GiB"),
+            _ => Err(Answer::message(400, format!("invalid unit '{unit}' (expected 'k/K', 'm/M', or 'g/G')"))),
+        }
+    }
+
+    fn show(self, bytes: u64) -> Value {
+        match self {
+            Unit::Bytes => Value::from(bytes),
+            Unit::Scaled(divisor, name, digits) => Value::String(format!("{:.*} {name}", digits, bytes as f64 / divisor)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units() {
+        assert_eq!(Unit::parse("m", None).unwrap().show(5_497_558), "5.24 MiB");
+        assert_eq!(Unit::parse("G", Some("3")).unwrap().show(5_497_558_138), "5.120 GiB");
+        assert_eq!(Unit::parse("b", Some("0")).unwrap().show(7), 7);
+        assert_eq!(Unit::parse("k", Some("x")).unwrap().show(1024), "1.00 KiB");
+        assert!(Unit::parse("k", Some("-1")).is_err());
+        assert_eq!(Unit::parse("x", None).unwrap_err().body.unwrap()["message"], "invalid unit 'x' (expected 'k/K', 'm/M', or 'g/G')");
+    }
+
+    #[test]
+    fn the_process_has_memory() {
+        assert!(kibibytes("/proc/self/status", "VmRSS:") > 0);
+        assert_eq!(kibibytes("/nowhere", "VmRSS:"), 0);
+    }
+}

@@ -1,0 +1,162 @@
+//! `/upstreams/{upstreams}/targets`: targets are found by id or by address, listed newest first, and have no path of their own.
+
+use crate::answer::{Answer, Reply};
+use crate::call::Call;
+use crate::endpoint::{Drafts, Method};
+use crate::node::TargetMark;
+use crate::{entity, nested, page};
+use model::{Error, Record};
+use serde_json::Value;
+use std::net::IpAddr;
+use store::Key;
+use uuid::Uuid;
+
+const COLLECTION: &str = "/upstreams/{upstreams}/targets";
+/// The port of an address that is given without one.
+const DEFAULT_PORT: u16 = 8000;
+
+pub fn add(drafts: &mut Drafts) {
+    for path in ["/targets", "/targets/{targets}", "/targets/{targets}/upstream"] {
+        drafts.disable(path);
+    }
+    let Some(subject) = drafts.subject(COLLECTION) else { return };
+    drafts.change(COLLECTION, &[(Method::Get, |call| Box::pin(list(call)))]);
+    drafts.change(
+        &format!("{COLLECTION}/{{targets}}"),
+        &[
+            (Method::Get, |call| Box::pin(read(call))),
+            (Method::Put, |call| Box::pin(change(call))),
+            (Method::Patch, |call| Box::pin(change(call))),
+            (Method::Delete, |call| Box::pin(delete(call))),
+        ],
+    );
+    let all = format!("{COLLECTION}/all");
+    drafts.add(&all, &[(Method::Get, |call| Box::pin(nested::list(call)))]);
+    drafts.set_subject(&all, subject.clone());
+    for address in ["", "/{address}"] {
+        let healthy = format!("{COLLECTION}/{{targets}}{address}/healthy");
+        drafts.add(&healthy, &[(Method::Put, |call| Box::pin(mark(call, true)))]);
+        drafts.set_subject(&healthy, subject.clone());
+        let unhealthy = format!("{COLLECTION}/{{targets}}{address}/unhealthy");
+        drafts.add(&unhealthy, &[(Method::Put, |call| Box::pin(mark(call, false)))]);
+        drafts.set_subject(&unhealthy, subject.clone());
+    }
+}
+
+/// A page of an upstream's targets, newest first, each address once, and the number that leads to the next page.
+pub async fn page_of(call: &Call, upstream: &str) -> Result<(Vec<Record>, Option<String>), Answer> {
+    let size = page::size(&call.query)?;
+    let offset =
+        call.query.first("offset").map_or(Ok(0), |text| text.parse::<usize>().map_err(|_| Answer::from(Error::invalid_offset(text, "not a number"))))?;
+    let mut all = newest_first(call, upstream).await?;
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|target| seen.insert(address(target).to_owned()));
+    let more = all.len() > offset.saturating_add(size);
+    let data = all.into_iter().skip(offset).take(size).collect();
+    Ok((data, more.then(|| offset.saturating_add(size).to_string())))
+}
+
+async fn list(call: Call) -> Reply {
+    let upstream = upstream(&call).await?;
+    let (data, offset) = page_of(&call, &nested::id(&upstream)).await?;
+    let path = format!("/upstreams/{}/targets", call.raw_parameter(0));
+    Ok(Answer::new(200, page::records(data, offset, &path, "")))
+}
+
+async fn read(call: Call) -> Reply {
+    let upstream = upstream(&call).await?;
+    Ok(Answer::new(200, Value::Object(target(&call, &upstream).await?)))
+}
+
+/// `PUT` changes too: a target is never created by its address.
+async fn change(mut call: Call) -> Reply {
+    let upstream = upstream(&call).await?;
+    let target = target(&call, &upstream).await?;
+    let inner = entity::subject(&call)?.inner.ok_or_else(Answer::not_found)?;
+    let input = call.input(&inner.name, None)?;
+    entity::update(&call, &inner, &Key::Id(nested::id(&target)), input).await
+}
+
+async fn delete(call: Call) -> Reply {
+    let upstream = upstream(&call).await?;
+    let target = target(&call, &upstream).await?;
+    let inner = entity::subject(&call)?.inner.ok_or_else(Answer::not_found)?;
+    entity::remove(&call, &inner, &Key::Id(nested::id(&target))).await
+}
+
+/// `PUT …/healthy` and `PUT …/unhealthy`, for all addresses of a target or for one.
+async fn mark(call: Call, healthy: bool) -> Reply {
+    let upstream = upstream(&call).await?;
+    let target = target(&call, &upstream).await?;
+    let (host, port) = split(address(&target));
+    let mut mark = TargetMark {
+        upstream: Uuid::parse_str(&nested::id(&upstream)).map_err(|_| Answer::unexpected())?,
+        upstream_name: upstream.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        host: host.to_owned(),
+        port,
+        ip: None,
+        healthy,
+    };
+    if call.parameters.len() > 2 {
+        let text = call.parameter(2);
+        let (ip, port) = split(&text);
+        mark.port = port;
+        // a name stands for all of its addresses
+        mark.ip = ip.trim_matches(['[', ']']).parse::<IpAddr>().ok().map(|ip| ip.to_string());
+    }
+    match call.admin.node.set_target_health(&mark) {
+        Ok(()) => Ok(Answer::empty(204)),
+        Err(why) => Err(Answer::message(400, why)),
+    }
+}
+
+async fn upstream(call: &Call) -> Result<Record, Answer> {
+    let outer = entity::subject(call)?.outer;
+    entity::find(call, &outer, &call.key(&outer, 0)).await
+}
+
+/// The target that the path names, if it is the upstream's.
+async fn target(call: &Call, upstream: &Record) -> Result<Record, Answer> {
+    let id = nested::id(upstream);
+    let name = call.parameter(1);
+    if let Key::Id(_) = call.admin.store.key("targets", &name) {
+        let inner = entity::subject(call)?.inner.ok_or_else(Answer::not_found)?;
+        let found = entity::find(call, &inner, &Key::Id(name)).await?;
+        let owner = found.get("upstream").and_then(|upstream| upstream.get("id")).and_then(Value::as_str);
+        return if owner == Some(id.as_str()) { Ok(found) } else { Err(Answer::not_found()) };
+    }
+    newest_first(call, &id).await?.into_iter().find(|target| address(target) == name).ok_or_else(Answer::not_found)
+}
+
+async fn newest_first(call: &Call, upstream: &str) -> Result<Vec<Record>, Answer> {
+    let mut all = call.admin.store.all_for("targets", "upstream", upstream).await?;
+    let created = |target: &Record| target.get("created_at").and_then(Value::as_f64).unwrap_or(0.0);
+    all.sort_by(|a, b| created(b).total_cmp(&created(a)).then_with(|| nested::id(b).cmp(&nested::id(a))));
+    Ok(all)
+}
+
+pub fn address(target: &Record) -> &str {
+    target.get("target").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Host and port of `host:port`, `[v6]:port`, or a host alone.
+pub fn split(text: &str) -> (&str, u16) {
+    match text.rsplit_once(':') {
+        Some((host, port)) if host.ends_with(']') || !host.contains(':') => (host, port.parse().unwrap_or(DEFAULT_PORT)),
+        _ => (text, DEFAULT_PORT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(split("h.test:81"), ("h.test", 81));
+        assert_eq!(split("h.test"), ("h.test", DEFAULT_PORT));
+        assert_eq!(split("[::1]:80"), ("[::1]", 80));
+        assert_eq!(split("::1"), ("::1", DEFAULT_PORT));
+        assert_eq!(split("h.test:99999"), ("h.test", DEFAULT_PORT));
+    }
+}
