@@ -1,11 +1,12 @@
 //! The bundled plugins, one folder each: code, schema, credential entities, tests.
 
 mod key_auth;
+mod rate_limiting;
 mod request_termination;
 
 use sdk::PluginKind;
 
 /// Every bundled plugin.
 pub fn bundled() -> &'static [&'static dyn PluginKind] {
-    &[&key_auth::KeyAuth, &request_termination::RequestTermination]
+    &[&key_auth::KeyAuth, &rate_limiting::RateLimiting, &request_termination::RequestTermination]
 }

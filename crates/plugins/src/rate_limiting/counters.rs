@@ -1,0 +1,263 @@
+//! Counters that all workers share without a lock, exact under concurrency.
+//!
+//! Every caller has one entry with a cell per kind of window. A cell holds the window's index and its count in one
+//! word, so that a new window starts by replacing the word and nothing has to expire. Entries whose windows are all
+//! over are dropped by a sweep on a thread of its own, which starts when the map has doubled.
+
+use super::window::Window;
+use sdk::entities::Uuid;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Whose requests are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The route and the service that the plugin is configured on (nil: none).
+    pub route: Uuid,
+    pub service: Uuid,
+    pub who: Who,
+}
+
+/// A caller.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// A consumer, a credential or a service.
+    Id(Uuid),
+    Address(IpAddr),
+    Text(Arc<[u8]>),
+}
+
+/// What a request found: how much of each window was used before it, and the window that refuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub used: [u32; 6],
+    pub refused_by: Option<Window>,
+}
+
+/// All counters of a node. They outlive changes of the configuration.
+#[derive(Default)]
+pub struct Counters {
+    entries: papaya::HashMap<Key, Entry, foldhash::quality::RandomState>,
+    /// The number of entries at which the next sweep starts; 0 stands for [`Counters::FIRST_SWEEP`].
+    sweep_at: AtomicUsize,
+    sweeping: AtomicBool,
+}
+
+#[derive(Default)]
+struct Entry {
+    /// Window index in the upper half, count in the lower.
+    cells: [AtomicU64; 6],
+    state: AtomicU8,
+}
+
+/// States of an entry. A sweep first marks an entry, then looks whether it is over, then drops it; a request first
+/// counts, then looks for the mark and takes it away. So either the sweep sees the count or the request the mark.
+const LIVE: u8 = 0;
+const MARKED: u8 = 1;
+const DROPPED: u8 = 2;
+
+impl Counters {
+    const FIRST_SWEEP: usize = 4_096;
+
+    /// Counts a request in all windows of `limits` (window, most requests in it), or in none when one of them is full.
+    /// `now`: seconds since 1970.
+    pub fn take(self: &Arc<Self>, key: &Key, limits: &[(Window, u32)], now: u64) -> Usage {
+        let entries = self.entries.pin();
+        loop {
+            let entry = match entries.get(key) {
+                Some(entry) => entry,
+                None => {
+                    self.sweep_when_due(entries.len(), now);
+                    entries.get_or_insert_with(key.clone(), Entry::default)
+                }
+            };
+            let usage = entry.take(limits, now);
+            if entry.keep() {
+                return usage;
+            }
+            let _ = entries.remove_if(key, |_, entry| entry.state.load(SeqCst) == DROPPED);
+        }
+    }
+
+    /// Drops the entries whose windows were all over at that time.
+    fn sweep(&self, now: u64) {
+        let indices = Window::ALL.map(|window| window.index(now));
+        let entries = self.entries.pin();
+        entries.retain(|_, entry| !entry.drop_if_over(&indices));
+        self.sweep_at.store(Self::FIRST_SWEEP.max(entries.len() * 2), SeqCst);
+    }
+
+    fn sweep_when_due(self: &Arc<Self>, len: usize, now: u64) {
+        if len < Self::FIRST_SWEEP.max(self.sweep_at.load(SeqCst)) || self.sweeping.swap(true, SeqCst) {
+            return;
+        }
+        let counters = Arc::clone(self);
+        let sweep = move || {
+            counters.sweep(SystemTime::now().duration_since(UNIX_EPOCH).map_or(now, |d| d.as_secs()));
+            counters.sweeping.store(false, SeqCst);
+        };
+        if let Err(error) = std::thread::Builder::new().name("rate-limiting".to_owned()).spawn(sweep) {
+            tracing::warn!("rate-limiting: no thread to drop old counters: {error}");
+            self.sweeping.store(false, SeqCst);
+        }
+    }
+}
+
+impl Entry {
+    fn take(&self, limits: &[(Window, u32)], now: u64) -> Usage {
+        let mut usage = Usage { used: [0; 6], refused_by: None };
+        let mut taken = [0; 6];
+        for (at, (window, limit)) in limits.iter().enumerate() {
+            let cell = &self.cells[*window as usize];
+            let index = window.index(now);
+            match add(cell, index, *limit) {
+                Ok((before, index)) => {
+                    usage.used[*window as usize] = before;
+                    taken[at] = index;
+                }
+                Err(full) => {
+                    usage.used[*window as usize] = full;
+                    usage.refused_by = Some(*window);
+                    for ((window, _), index) in limits[..at].iter().zip(taken) {
+                        give_back(&self.cells[*window as usize], index);
+                    }
+                    for (window, _) in &limits[at + 1..] {
+                        let (stored, count) = unpack(self.cells[*window as usize].load(SeqCst));
+                        usage.used[*window as usize] = if stored >= window.index(now) { count } else { 0 };
+                    }
+                    break;
+                }
+            }
+        }
+        usage
+    }
+
+    /// Takes a sweep's mark away; false when the entry has been dropped meanwhile.
+    fn keep(&self) -> bool {
+        match self.state.load(SeqCst) {
+            LIVE => true,
+            _ => !matches!(self.state.compare_exchange(MARKED, LIVE, SeqCst, SeqCst), Err(DROPPED)),
+        }
+    }
+
+    fn drop_if_over(&self, indices: &[u32; 6]) -> bool {
+        if self.state.compare_exchange(LIVE, MARKED, SeqCst, SeqCst) == Err(DROPPED) {
+            return true;
+        }
+        let over = self.cells.iter().zip(indices).all(|(cell, now)| {
+            let (index, count) = unpack(cell.load(SeqCst));
+            count == 0 || index < *now
+        });
+        let next = if over { DROPPED } else { LIVE };
+        self.state.compare_exchange(MARKED, next, SeqCst, SeqCst).is_ok() && over
+    }
+}
+
+/// Adds one to the count of a window unless it is full: the count before and the window's index, or the full count.
+/// A request that is late for its window counts in the one that has begun since.
+fn add(cell: &AtomicU64, index: u32, limit: u32) -> Result<(u32, u32), u32> {
+    let mut word = cell.load(SeqCst);
+    loop {
+        let (stored, count) = unpack(word);
+        let (index, count) = if stored >= index { (stored, count) } else { (index, 0) };
+        if count >= limit {
+            return Err(count);
+        }
+        match cell.compare_exchange_weak(word, pack(index, count + 1), SeqCst, SeqCst) {
+            Ok(_) => return Ok((count, index)),
+            Err(now) => word = now,
+        }
+    }
+}
+
+/// Undoes [`add`], if the window still runs.
+fn give_back(cell: &AtomicU64, index: u32) {
+    let undo = |word| {
+        let (stored, count) = unpack(word);
+        (stored == index && count > 0).then(|| pack(index, count - 1))
+    };
+    let _ = cell.fetch_update(SeqCst, SeqCst, undo);
+}
+
+fn pack(index: u32, count: u32) -> u64 {
+    u64::from(index) << 32 | u64::from(count)
+}
+
+fn unpack(word: u64) -> (u32, u32) {
+    ((word >> 32) as u32, word as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u128) -> Key {
+        Key { route: Uuid::nil(), service: Uuid::nil(), who: Who::Id(Uuid::from_u128(n)) }
+    }
+
+    #[test]
+    fn a_full_window_refuses_and_leaves_the_others_alone() {
+        let counters = Arc::new(Counters::default());
+        let limits = [(Window::Second, 5), (Window::Minute, 2), (Window::Hour, 10)];
+        let now = 3_600 * 1_000;
+        assert_eq!(counters.take(&key(1), &limits, now), Usage { used: [0; 6], refused_by: None });
+        assert_eq!(counters.take(&key(1), &limits, now).used, [1, 1, 1, 0, 0, 0]);
+        let refused = Usage { used: [2, 2, 2, 0, 0, 0], refused_by: Some(Window::Minute) };
+        assert_eq!((counters.take(&key(1), &limits, now), counters.take(&key(1), &limits, now)), (refused, refused));
+        assert_eq!(counters.take(&key(2), &limits, now).used, [0; 6]);
+        assert_eq!(counters.take(&key(1), &limits, now + 60), Usage { used: [0, 0, 2, 0, 0, 0], refused_by: None });
+        // Late for the first minute: counted in the second one.
+        assert_eq!(counters.take(&key(1), &limits, now + 59).used, [1, 1, 3, 0, 0, 0]);
+    }
+
+    #[test]
+    fn concurrent_requests_are_counted_exactly() {
+        let counters = Arc::new(Counters::default());
+        let limits = [(Window::Minute, 1_000), (Window::Day, 900)];
+        let admitted: usize = std::thread::scope(|scope| {
+            let work = |n: usize| {
+                let counters = Arc::clone(&counters);
+                move || (0..500).filter(|i| counters.take(&key((n as u128 + i) % 2), &limits, 86_400 * 20).refused_by.is_none()).count()
+            };
+            let sweeper = scope.spawn(|| (0..200).for_each(|_| counters.sweep(86_400 * 20)));
+            let workers: Vec<_> = (0..8).map(|n| scope.spawn(work(n))).collect();
+            let admitted = workers.into_iter().map(|w| w.join().unwrap()).sum();
+            sweeper.join().unwrap();
+            admitted
+        });
+        assert_eq!(admitted, 1_800);
+    }
+
+    #[test]
+    fn no_count_is_lost_to_a_sweep() {
+        let counters = Arc::new(Counters::default());
+        for round in 1..=300 {
+            let now = round * 60;
+            let admitted: usize = std::thread::scope(|scope| {
+                let take = || (0..20).filter(|_| counters.take(&key(1), &[(Window::Minute, 10)], now).refused_by.is_none()).count();
+                let sweeper = scope.spawn(|| (0..20).for_each(|_| counters.sweep(now)));
+                let workers = [scope.spawn(take), scope.spawn(take)];
+                let admitted = workers.into_iter().map(|w| w.join().unwrap()).sum();
+                sweeper.join().unwrap();
+                admitted
+            });
+            assert_eq!(admitted, 10, "round {round}");
+        }
+    }
+
+    #[test]
+    fn sweeps_drop_what_is_over() {
+        let counters = Arc::new(Counters::default());
+        for n in 0..100 {
+            counters.take(&key(n), &[(Window::Minute, 5)], 600);
+        }
+        counters.take(&key(7), &[(Window::Minute, 5)], 660);
+        counters.take(&key(8), &[(Window::Hour, 5)], 600);
+        counters.sweep(660);
+        assert_eq!(counters.entries.pin().len(), 2);
+        assert_eq!(counters.take(&key(7), &[(Window::Minute, 5)], 660).used[1], 1);
+        assert_eq!(counters.take(&key(9), &[(Window::Minute, 5)], 660).used[1], 0);
+    }
+}

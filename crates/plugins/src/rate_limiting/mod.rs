@@ -1,0 +1,185 @@
+//! `rate-limiting`: how many requests a caller may make in a second, a minute and so on.
+//!
+//! Counts on this node. The policies `cluster` and `redis` are accepted and count here too.
+
+mod counters;
+mod window;
+
+use counters::{Counters, Key, Usage, Who};
+use sdk::{Answer, Config, Env, Exchange, Phases, Plugin, PluginKind, Step, entities};
+use serde_json::Value;
+use std::sync::Arc;
+use window::Window;
+
+/// The plugin as the gateway knows it.
+pub struct RateLimiting;
+
+struct Instance {
+    counters: Arc<Counters>,
+    limits: Vec<Limit>,
+    /// For each limit, the window and the most requests in it.
+    ceilings: Vec<(Window, u32)>,
+    limit_by: LimitBy,
+    route: entities::Uuid,
+    service: entities::Uuid,
+    hide_headers: bool,
+    error_code: u16,
+    error_message: String,
+}
+
+struct Limit {
+    window: Window,
+    limit: f64,
+    /// As headers show it.
+    text: String,
+}
+
+enum LimitBy {
+    Consumer,
+    Credential,
+    Address,
+    Service,
+    Header(String),
+    Path(Arc<[u8]>),
+}
+
+impl PluginKind for RateLimiting {
+    fn name(&self) -> &'static str {
+        "rate-limiting"
+    }
+
+    fn priority(&self) -> i32 {
+        910
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("schema.json")
+    }
+
+    fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
+        let config = Config::new(&plugin.config);
+        if let Some(policy @ ("cluster" | "redis")) = config.text("policy") {
+            tracing::warn!("rate-limiting {}: policy {policy} counts on this node only", plugin.id);
+        }
+        let limit = |window: &Window| {
+            let limit = config.number(window.name())?;
+            Some(Limit { window: *window, limit, text: limit.to_string() })
+        };
+        let limits: Vec<_> = Window::ALL.iter().filter_map(limit).collect();
+        let need = |field: &str| config.text(field).ok_or_else(|| format!("config.{field}: missing"));
+        Ok(Box::new(Instance {
+            counters: env.shared(),
+            // A fraction of a request left still admits one, as in Kong. The cast saturates.
+            ceilings: limits.iter().map(|l| (l.window, l.limit.ceil() as u32)).collect(),
+            limits,
+            limit_by: match config.text("limit_by").unwrap_or("consumer") {
+                "consumer" => LimitBy::Consumer,
+                "credential" => LimitBy::Credential,
+                "ip" => LimitBy::Address,
+                "service" => LimitBy::Service,
+                "header" => LimitBy::Header(need("header_name")?.to_owned()),
+                "path" => LimitBy::Path(need("path")?.as_bytes().into()),
+                other => return Err(format!("config.limit_by: unknown '{other}'")),
+            },
+            route: plugin.route.unwrap_or_default(),
+            service: plugin.service.unwrap_or_default(),
+            hide_headers: config.flag("hide_client_headers"),
+            error_code: config.integer("error_code").unwrap_or(429),
+            error_message: config.text("error_message").unwrap_or("API rate limit exceeded").to_owned(),
+        }))
+    }
+}
+
+impl Plugin for Instance {
+    fn phases(&self) -> Phases {
+        Phases::ACCESS
+    }
+
+    fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        let now = exchange.timing.started_unix_ms / 1_000;
+        let key = Key { route: self.route, service: self.service, who: self.caller(exchange) };
+        let usage = self.counters.take(&key, &self.ceilings, now);
+        if !self.hide_headers {
+            self.tell(exchange, &usage, now);
+        }
+        match usage.refused_by {
+            None => Step::Next,
+            Some(_) => Step::Answer(Answer::error(exchange, self.error_code, &self.error_message)),
+        }
+    }
+}
+
+impl Instance {
+    /// Whose requests this one is counted with; the client's address when there is no better name.
+    fn caller(&self, exchange: &Exchange) -> Who {
+        let consumer = || exchange.consumer.as_ref().map(|c| c.id);
+        let credential = || exchange.credential.as_ref().map(|c| c.id);
+        let named = match &self.limit_by {
+            LimitBy::Consumer => consumer().or_else(credential).map(Who::Id),
+            LimitBy::Credential => credential().map(Who::Id),
+            LimitBy::Service => exchange.service.as_ref().map(|s| Who::Id(s.id)),
+            LimitBy::Header(name) => exchange.request.fields.get(name).map(|value| Who::Text(value.into())),
+            LimitBy::Path(path) if exchange.request.path().as_bytes() == &**path => Some(Who::Text(Arc::clone(path))),
+            LimitBy::Path(_) | LimitBy::Address => None,
+        };
+        named.unwrap_or(Who::Address(exchange.client.ip))
+    }
+
+    /// Two header lines per window, and a summary of the one with the least left (the longer of two).
+    fn tell(&self, exchange: &mut Exchange, usage: &Usage, now: u64) {
+        let mut summary: Option<(&Limit, f64)> = None;
+        for limit in &self.limits {
+            let window = limit.window;
+            let counts_here = usage.refused_by.is_none_or(|stop| stop == window);
+            let remaining = (limit.limit - f64::from(usage.used[window as usize]) - f64::from(u8::from(counts_here))).max(0.0);
+            if summary.is_none_or(|(_, least)| remaining <= least) {
+                summary = Some((limit, remaining));
+            }
+            let (limit_name, remaining_name) = window.headers();
+            exchange.reply.set(limit_name, limit.text.as_bytes());
+            set_number(exchange, remaining_name, remaining);
+        }
+        let Some((limit, remaining)) = summary else { return };
+        let reset = f64::from(limit.window.reset(now));
+        exchange.reply.set("RateLimit-Limit", limit.text.as_bytes());
+        set_number(exchange, "RateLimit-Remaining", remaining);
+        set_number(exchange, "RateLimit-Reset", reset);
+        if usage.refused_by.is_some() {
+            set_number(exchange, "Retry-After", reset);
+        }
+    }
+}
+
+/// The check that the schema names: longer windows have no lower limits, and `sync_rate` is for redis.
+pub fn check_config(config: &Value) -> Result<(), String> {
+    let limit = |window: Window| config.get(window.name()).and_then(Value::as_f64);
+    for (at, lower) in Window::ALL.into_iter().enumerate() {
+        for upper in Window::ALL.into_iter().skip(at + 1) {
+            if let (Some(low), Some(high)) = (limit(lower), limit(upper))
+                && high < low
+            {
+                return Err(format!("The limit for {}({high:.1}) cannot be lower than the limit for {}({low:.1})", upper.name(), lower.name()));
+            }
+        }
+    }
+    let sync_rate = config.get("sync_rate").and_then(Value::as_f64).unwrap_or(-1.0);
+    let redis = config.get("policy").and_then(Value::as_str) == Some("redis");
+    if sync_rate != -1.0 && !redis {
+        Err("sync_rate can only be used with the redis policy".to_owned())
+    } else if sync_rate != -1.0 && sync_rate < 0.02 {
+        Err("sync_rate must be greater than 0.02, or -1 to disable".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn set_number(exchange: &mut Exchange, name: &str, number: f64) {
+    if number.fract() == 0.0 {
+        exchange.reply.set(name, itoa::Buffer::new().format(number as i64).as_bytes());
+    } else {
+        exchange.reply.set(name, number.to_string().as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests;
