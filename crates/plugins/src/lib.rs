@@ -10,3 +10,17 @@ use sdk::PluginKind;
 pub fn bundled() -> &'static [&'static dyn PluginKind] {
     &[&key_auth::KeyAuth, &rate_limiting::RateLimiting, &request_termination::RequestTermination]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::bundled;
+
+    #[test]
+    fn every_schema_can_be_read() {
+        let mut catalog = model::Catalog::core();
+        for kind in bundled() {
+            sdk::register(*kind, &mut catalog).unwrap_or_else(|e| panic!("{e}"));
+        }
+        assert_eq!(catalog.plugins().count(), bundled().len());
+    }
+}

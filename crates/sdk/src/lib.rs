@@ -22,9 +22,9 @@ pub use env::{Env, Node};
 pub use error_pages::{ErrorFormat, ErrorPages};
 pub use exchange::{Client, Exchange, Source, Timing, UpstreamRequest};
 pub use multipart::Multipart;
-pub use plugin::{AdminAnswer, AdminRequest, CredentialEntity, Phases, Plugin, PluginKind, Step};
+pub use plugin::{AdminAnswer, AdminRequest, CredentialEntity, Phases, Plugin, PluginKind, Step, register};
 
 pub use bytes::Bytes;
 pub use futures_util::future::{BoxFuture, LocalBoxFuture};
-pub use model::{Record, entities};
+pub use model::{Function, Record, entities};
 pub use wire::{Fields, Known, RequestHead, ResponseHead, Version};

@@ -1,8 +1,9 @@
 //! The contract between the gateway and its plugins.
 
 use crate::{Answer, BoxFuture, Bytes, Env, Exchange, LocalBoxFuture, Record};
-use model::entities;
+use model::{Catalog, Function, PluginSchema, Schema, entities};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// A plugin as the gateway knows it before anybody has configured it. One static instance per plugin, in one list.
 pub trait PluginKind: Send + Sync {
@@ -20,6 +21,11 @@ pub trait PluginKind: Send + Sync {
     /// The schema of its configuration, as JSON in the schema language of `model`.
     fn schema(&self) -> &'static str;
 
+    /// Functions that its schemas name, beside those that `model` has for everybody.
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        &[]
+    }
+
     /// The credential entities that it brings along.
     fn credentials(&self) -> &'static [CredentialEntity] {
         &[]
@@ -33,6 +39,17 @@ pub trait PluginKind: Send + Sync {
     fn admin(&self, _request: &AdminRequest, _env: &Env) -> Option<BoxFuture<'static, AdminAnswer>> {
         None
     }
+}
+
+/// Makes a plugin and its credential entities known to a catalog. The error names the schema and its mistake.
+pub fn register(kind: &dyn PluginKind, catalog: &mut Catalog) -> Result<(), String> {
+    let parse = |name: &str, text: &str| Schema::parse_with(text, kind.functions()).map_err(|e| format!("schema of {name}: {e}"));
+    for credential in kind.credentials() {
+        catalog.add_entity(parse(credential.entity, credential.schema)?);
+    }
+    let schema = Arc::new(parse(kind.name(), kind.schema())?);
+    catalog.add_plugin(kind.name(), PluginSchema { priority: kind.priority(), version: kind.version().to_owned(), schema });
+    Ok(())
 }
 
 /// An entity by whose records a plugin recognises callers. The gateway keeps its records in memory, found by `key`.
