@@ -3,4 +3,5 @@
 pub mod balancer;
 pub mod dns;
 pub mod health;
+pub mod path;
 pub mod router;

@@ -2,8 +2,26 @@
 //!
 //! A [`Router`] is immutable; a change makes a new one that shares what did not change, so that one write costs
 //! what it touches and not what exists.
+//!
+//! Routes are looked up by host (exact names in a hash map, wildcards in radix trees from either end), under each
+//! host by path (a radix tree, in which a regex stands under the literal text it begins with), and there in order
+//! of rank. What is found is what trying all routes one by one in order of rank would find.
 
-use model::entities::{Route, Service, Uuid};
+mod radix;
+mod rank;
+mod rule;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use crate::path;
+use foldhash::fast::RandomState;
+use model::entities::{PathHandling, Protocol, Route, Service, Uuid};
+use radix::Tree;
+use rpds::HashTrieMapSync;
+use rule::{HostPattern, NamePattern, PathKind, Rule};
+use slots::{Best, Slot, Slots};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use wire::Fields;
 
@@ -19,10 +37,14 @@ pub enum Flavor {
 /// What is matched of a request.
 pub struct Query<'a> {
     pub method: &'a str,
-    /// `https`, or `http`; with TLS or a trusted `X-Forwarded-Proto: https`.
+    /// Whether it counts as https: with TLS or a trusted `X-Forwarded-Proto: https`.
     pub https: bool,
+    /// Whether the connection is TLS; SNIs of routes are looked at only then.
+    pub tls: bool,
     /// The `Host` field as sent, possibly with a port; empty when there was none.
     pub host: &'a str,
+    /// The port that the client reached (after `port_maps`): implied when `host` has none.
+    pub port: u16,
     /// The path as routes see it: normalised, without query.
     pub path: &'a str,
     pub sni: Option<&'a str>,
@@ -40,28 +62,233 @@ pub struct Match {
     pub captures: Vec<(String, String)>,
     /// The protocol does not fit (an http request for an https route): answer with the route's redirect status.
     pub wrong_protocol: bool,
+    /// The path handling in effect; only the traditional flavour obeys the route's.
+    pub path_handling: PathHandling,
 }
 
 /// All routes, in the order in which they are tried.
 #[derive(Clone, Default)]
 pub struct Router {
     flavor: Flavor,
+    rules: HashTrieMapSync<Uuid, Arc<Rule>, RandomState>,
+    exact: HashTrieMapSync<Box<[u8]>, Paths, RandomState>,
+    /// Wildcards at the left, by their text from its end to its start.
+    suffixes: Tree<Paths>,
+    /// Wildcards at the right.
+    prefixes: Tree<Paths>,
+    /// Routes without hosts.
+    hostless: Paths,
 }
+
+/// The routes under one host pattern, by path.
+type Paths = Tree<Slots>;
+
+/// Longer hosts are nobody's, so they are not looked up (a name has at most 253 bytes).
+const MAX_HOST: usize = 512;
 
 impl Router {
     /// No routes.
     pub fn new(flavor: Flavor) -> Router {
-        Router { flavor }
+        Router { flavor, ..Router::default() }
     }
 
     /// A router with these routes put (added or replaced, by id) and those removed. Errors name the routes that
-    /// could not be compiled and are left out; the others take effect.
+    /// could not be compiled and are left out; the others take effect. Routes of disabled services and routes for
+    /// streams are left out silently; when a service changes, all its routes are to be put again.
     pub fn apply(&self, put: &[(Arc<Route>, Option<Arc<Service>>)], remove: &[Uuid]) -> (Router, Vec<(Uuid, String)>) {
-        todo!("{put:?} {remove:?} {:?}", self.flavor)
+        let mut next = self.clone();
+        let mut errors = Vec::new();
+        for id in remove {
+            next.remove(id);
+        }
+        for (route, service) in put {
+            let old = next.remove(&route.id);
+            if !Rule::is_active(route, service.as_ref()) {
+                continue;
+            }
+            match Rule::compile(self.flavor, route, service.as_ref(), old.as_deref()) {
+                Ok(rule) => next.insert(Arc::new(rule)),
+                Err(error) => errors.push((route.id, error)),
+            }
+        }
+        (next, errors)
+    }
+
+    /// How many routes can be found.
+    pub fn len(&self) -> usize {
+        self.rules.size()
+    }
+
+    /// Whether no route can be found.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
     }
 
     /// The route of a request.
     pub fn find(&self, query: &Query<'_>) -> Option<Match> {
-        todo!("{}", query.path)
+        let mut best = None;
+        let (host, port) = rule::split_port(query.host);
+        if !host.is_empty() && host.len() <= MAX_HOST {
+            self.find_by_host(query, host, port, &mut best);
+        }
+        search(&self.hostless, query, 0, &mut best);
+        let (slot, depth) = best?;
+        Some(self.found(slot, depth, query))
     }
+
+    fn find_by_host<'r>(&'r self, query: &Query<'_>, host: &str, port: Option<u32>, best: &mut Best<'r>) {
+        let traditional = self.flavor == Flavor::Traditional;
+        // A port that is not in `Host` is the listener's; the traditional flavour takes that of the scheme, and only
+        // for wildcards.
+        let (exact_port, wildcard_port) = match (port, traditional) {
+            (Some(port), _) => (port, port),
+            (None, false) => (query.port.into(), query.port.into()),
+            (None, true) => (0, if query.tls { 443 } else { 80 }),
+        };
+        let mut lower: SmallVec<[u8; 128]> = SmallVec::from_slice(host.as_bytes());
+        lower.make_ascii_lowercase();
+        if let Some(paths) = self.exact.get(&lower[..]) {
+            search(paths, query, exact_port, best);
+        }
+        let mut wildcard = |len: usize, paths: &'r Paths| {
+            // `*.a.test` fits `.a.test` in the compatible flavour only.
+            if !traditional || len < host.len() {
+                search(paths, query, wildcard_port, best);
+            }
+        };
+        if !self.prefixes.is_empty() {
+            self.prefixes.walk(&lower, &mut wildcard);
+        }
+        if !self.suffixes.is_empty() {
+            lower.reverse();
+            self.suffixes.walk(&lower, &mut wildcard);
+        }
+    }
+
+    fn found(&self, slot: &Slot, depth: usize, query: &Query<'_>) -> Match {
+        let Rule { route, service, paths, .. } = &*slot.rule;
+        let (matched_path, captures) = match &paths[slot.path].kind {
+            PathKind::Any => (None, Vec::new()),
+            PathKind::Prefix => (Some(depth), Vec::new()),
+            PathKind::Regex(regex) => captures(regex, query.path),
+        };
+        let protocols = route.protocols;
+        Match {
+            matched_path,
+            captures,
+            wrong_protocol: protocols.contains(Protocol::Https) && !protocols.contains(Protocol::Http) && !query.https,
+            path_handling: if self.flavor == Flavor::Traditional { route.path_handling } else { PathHandling::V0 },
+            route: route.clone(),
+            service: service.clone(),
+        }
+    }
+
+    fn insert(&mut self, rule: Arc<Rule>) {
+        if rule.hosts.is_empty() {
+            insert(&mut self.hostless, &rule, None);
+        }
+        for host in &rule.hosts {
+            let paths = match &host.name {
+                NamePattern::Exact(name) => {
+                    if !self.exact.contains_key(name.as_bytes()) {
+                        self.exact.insert_mut(name.as_bytes().into(), Paths::default());
+                    }
+                    self.exact.get_mut(name.as_bytes())
+                }
+                NamePattern::Suffix(text) => Some(self.suffixes.entry(&reversed(text), Paths::default)),
+                NamePattern::Prefix(text) => Some(self.prefixes.entry(text.as_bytes(), Paths::default)),
+            };
+            if let Some(paths) = paths {
+                insert(paths, &rule, Some(host));
+            }
+        }
+        self.rules.insert_mut(rule.route.id, rule);
+    }
+
+    fn remove(&mut self, id: &Uuid) -> Option<Arc<Rule>> {
+        let rule = self.rules.get(id)?.clone();
+        self.rules.remove_mut(id);
+        if rule.hosts.is_empty() {
+            remove(&mut self.hostless, &rule);
+        }
+        for host in &rule.hosts {
+            match &host.name {
+                NamePattern::Exact(name) => {
+                    if let Some(paths) = self.exact.get_mut(name.as_bytes())
+                        && !remove(paths, &rule)
+                    {
+                        self.exact.remove_mut(name.as_bytes());
+                    }
+                }
+                NamePattern::Suffix(text) => self.suffixes.change(&reversed(text), |paths| remove(paths, &rule)),
+                NamePattern::Prefix(text) => self.prefixes.change(text.as_bytes(), |paths| remove(paths, &rule)),
+            }
+        }
+        Some(rule)
+    }
+}
+
+impl Match {
+    /// The part of the path that is cut off before the request goes to the service.
+    pub fn stripped<'p>(&self, path: &'p str) -> Option<&'p str> {
+        self.matched_path.filter(|_| self.route.strip_path).and_then(|len| path.get(..len))
+    }
+
+    /// Appends the path for the service, escaped, to `out`; `path` is the one that was matched. The query is the
+    /// caller's to add, as it came.
+    pub fn write_upstream_path(&self, path: &str, out: &mut String) {
+        let base = self.service.as_ref().and_then(|s| s.path.as_deref()).unwrap_or("/");
+        path::join(self.path_handling, base, path, self.matched_path, self.route.strip_path, out);
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router").field("flavor", &self.flavor).field("routes", &self.len()).finish()
+    }
+}
+
+fn search<'r>(paths: &'r Paths, query: &Query<'_>, port: u32, best: &mut Best<'r>) {
+    paths.walk(query.path.as_bytes(), |depth, slots| slots.search(query, port, depth, best));
+}
+
+fn insert(paths: &mut Paths, rule: &Arc<Rule>, host: Option<&HostPattern>) {
+    for (at, path) in rule.paths.iter().enumerate() {
+        let rank = path.rank.with_host(host.map_or(0, HostPattern::closeness));
+        let slot = Slot { rank, rule: rule.clone(), path: at, port: host.and_then(|h| h.port) };
+        paths.entry(&path.prefix, Slots::default).insert(Arc::new(slot));
+    }
+}
+
+/// Says whether anything is left.
+fn remove(paths: &mut Paths, rule: &Rule) -> bool {
+    for path in &rule.paths {
+        paths.change(&path.prefix, |slots| {
+            slots.remove(rule);
+            !slots.is_empty()
+        });
+    }
+    !paths.is_empty()
+}
+
+fn reversed(text: &str) -> Vec<u8> {
+    text.bytes().rev().collect()
+}
+
+/// How long the match of a regex is, and its groups.
+fn captures(regex: &regex::Regex, path: &str) -> (Option<usize>, Vec<(String, String)>) {
+    // A regex with several alternatives may match in the middle; as in Kong, that length is counted from the start.
+    let len = |range: std::ops::Range<usize>| Some((range.len()..).find(|&at| path.is_char_boundary(at)).unwrap_or(path.len()));
+    if regex.captures_len() == 1 {
+        return (regex.find(path).and_then(|m| len(m.range())), Vec::new());
+    }
+    let Some(found) = regex.captures(path) else { return (None, Vec::new()) };
+    let mut groups = Vec::with_capacity(regex.captures_len());
+    for (at, name) in regex.capture_names().enumerate().skip(1) {
+        if let Some(group) = found.get(at) {
+            groups.push((at.to_string(), group.as_str().to_owned()));
+            groups.extend(name.map(|name| (name.to_owned(), group.as_str().to_owned())));
+        }
+    }
+    (len(found.get_match().range()), groups)
 }

@@ -1,0 +1,89 @@
+//! Which of several fitting routes wins.
+
+use super::Flavor;
+use model::entities::{Route, Uuid};
+use std::cmp::Reverse;
+
+/// The place of a route's path in the order of trial; the greatest one that fits wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// What the route asks for, by the rules of the flavour.
+    criteria: u128,
+    /// How closely the host fits: exact before wildcard, the longer wildcard first.
+    host: u32,
+    age: Reverse<i64>,
+    /// Kong's own last word between equals.
+    id: Uuid,
+    /// The position of the path in the route.
+    path: Reverse<u32>,
+}
+
+impl Rank {
+    /// The rank of one path (by its position; `None`: the route has none) of a route.
+    pub fn new(flavor: Flavor, route: &Route, path: Option<usize>) -> Rank {
+        let text = path.map(|at| route.paths[at].as_str());
+        let criteria = match flavor {
+            Flavor::Traditional => traditional(route, text),
+            Flavor::TraditionalCompatible | Flavor::Expressions => compatible(route, text),
+        };
+        Rank { criteria, host: 0, age: Reverse(route.created_at), id: route.id, path: Reverse(path.unwrap_or(0) as u32) }
+    }
+
+    /// The rank when the route is reached by a host pattern that fits that closely.
+    pub fn with_host(self, host: u32) -> Rank {
+        Rank { host, ..self }
+    }
+}
+
+/// Number of kinds of criteria, exact hosts only, number of headers, regex, its priority, length of the prefix:
+/// the bit layout of Kong's expression router for routes without expression.
+fn compatible(route: &Route, path: Option<&str>) -> u128 {
+    let weight = kinds(route).count_ones() as u128;
+    let plain = !route.hosts.is_empty() && !has_wildcard(route);
+    weight << 61 | (plain as u128) << 60 | headers(route) << 52 | path_bits(route, path)
+}
+
+/// Number of kinds of criteria, then which ones, then the order among routes with the same.
+fn traditional(route: &Route, path: Option<&str>) -> u128 {
+    let kinds = kinds(route);
+    let plain = !route.hosts.is_empty() && !has_wildcard(route);
+    let wildcard_port = route.hosts.iter().any(|h| h.contains('*') && super::rule::split_port(h).1.is_some());
+    let regex = path.is_some_and(|p| p.starts_with('~'));
+    let order = (wildcard_port as u128) << 2 | (plain as u128) << 1 | regex as u128;
+    let weight = kinds.count_ones() as u128;
+    weight << 80 | (kinds as u128) << 64 | order << 60 | headers(route) << 52 | path_bits(route, path)
+}
+
+/// A bit for each kind of criterion, the more important the higher.
+fn kinds(route: &Route) -> u8 {
+    let kinds = [
+        !route.hosts.is_empty(),
+        !route.headers.is_empty(),
+        !route.paths.is_empty(),
+        !route.methods.is_empty(),
+        !route.snis.is_empty(),
+        !route.sources.is_empty(),
+        !route.destinations.is_empty(),
+    ];
+    kinds.into_iter().fold(0, |bits, kind| bits << 1 | kind as u8)
+}
+
+fn has_wildcard(route: &Route) -> bool {
+    route.hosts.iter().any(|h| h.contains('*'))
+}
+
+fn headers(route: &Route) -> u128 {
+    route.headers.len().min(255) as u128
+}
+
+/// Regex before prefix; regexes by priority (negative ones too), prefixes by length.
+fn path_bits(route: &Route, path: Option<&str>) -> u128 {
+    match path {
+        None => 0,
+        Some(path) if path.starts_with('~') => {
+            let priority = route.regex_priority.clamp(i32::MIN.into(), i32::MAX.into());
+            1 << 51 | ((priority - i64::from(i32::MIN)) as u128) << 19
+        }
+        Some(path) => path.len().min(0x7ffff) as u128,
+    }
+}
