@@ -1,21 +1,54 @@
 //! The configuration store: one generic data-access layer over several backends, and the feed of changes
 //! from which snapshots are compiled.
+//!
+//! `write` and `read` hold the rules (keys, references, cascades, expiry, pages) and run inside transactions of a
+//! [`backend::Backend`], which knows only tables and indexes; `layout` derives those from the schemas.
 
+pub mod backend;
 mod change;
+mod clock;
+mod feed;
+pub mod layout;
 mod page;
+mod read;
+mod rules;
+mod write;
 
 pub use change::{Change, Operation, Revision};
+pub use clock::Clock;
+pub use feed::Feed;
 pub use page::{Page, PageQuery, TagEntry, TagFilter, TagPage, page_size};
+pub use read::is_uuid;
 
+use backend::memory::Memory;
+use backend::sqlite::Sqlite;
+use backend::{Backend, Reader};
+use layout::{Layout, Table};
 use model::{Catalog, Error, Record};
+use read::View;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use write::Session;
 
 /// Access to all entities. Cheap to clone; every method may wait for the backend and is called on the control
 /// runtime, never on a worker.
 #[derive(Clone)]
 pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    backend: Box<dyn Backend>,
+    feed: Arc<Feed>,
+}
+
+/// What transactions need, wherever they run.
+struct Shared {
     catalog: Arc<Catalog>,
+    layout: Arc<Layout>,
+    clock: Clock,
 }
 
 /// How a record is named in a path: by primary key or by the entity's endpoint key (`name`, `username`, `key` …).
@@ -42,118 +75,288 @@ pub enum Write {
     Delete { entity: String, key: Key },
 }
 
+/// How many expired records one transaction removes.
+const PURGED_AT_ONCE: usize = 500;
+
 impl Store {
     /// A store in one SQLite file, which is created when missing. An answered write is on disk.
     pub async fn open_sqlite(catalog: Arc<Catalog>, path: &Path) -> Result<Store, Error> {
-        todo!("{catalog:?} {path:?}")
+        Store::open_sqlite_at(catalog, path, Clock::default()).await
+    }
+
+    /// [`Store::open_sqlite`] with a clock that can be moved.
+    pub async fn open_sqlite_at(catalog: Arc<Catalog>, path: &Path, clock: Clock) -> Result<Store, Error> {
+        let layout = Arc::new(Layout::new(&catalog).map_err(Error::database)?);
+        let (path, tables) = (path.to_owned(), layout.clone());
+        let opened = tokio::task::spawn_blocking(move || Sqlite::open(tables, &path));
+        let (sqlite, feed) = opened.await.map_err(Error::database)??;
+        Ok(Store::new(Shared { catalog, layout, clock }, Box::new(sqlite), feed))
     }
 
     /// A store that lives and dies with the process: tests and DB-less nodes.
     pub fn memory(catalog: Arc<Catalog>) -> Result<Store, Error> {
-        todo!("{catalog:?}")
+        Store::memory_at(catalog, Clock::default())
+    }
+
+    /// [`Store::memory`] with a clock that can be moved.
+    pub fn memory_at(catalog: Arc<Catalog>, clock: Clock) -> Result<Store, Error> {
+        let layout = Arc::new(Layout::new(&catalog).map_err(Error::database)?);
+        let feed = Arc::new(Feed::new(Revision(0), feed::CAPACITY));
+        let memory = Memory::new(layout.clone(), feed.clone());
+        Ok(Store::new(Shared { catalog, layout, clock }, Box::new(memory), feed))
+    }
+
+    fn new(shared: Shared, backend: Box<dyn Backend>, feed: Arc<Feed>) -> Store {
+        Store { inner: Arc::new(Inner { shared: Arc::new(shared), backend, feed }) }
     }
 
     /// The schemas that records are checked by.
     pub fn catalog(&self) -> &Arc<Catalog> {
-        &self.catalog
+        &self.inner.shared.catalog
     }
 
-    /// What a path segment names: a UUID is an id; else the entity's endpoint key, if it has one.
+    /// What a path segment names: a UUID is an id; else the entity's endpoint key, if it has one (of certificates: an
+    /// SNI).
     pub fn key(&self, entity: &str, segment: &str) -> Key {
-        todo!("{entity} {segment}")
+        let table = self.inner.shared.layout.table(entity);
+        let by_name = table.is_some_and(|table| table.endpoint.is_some() || rules::has_other_names(table));
+        if by_name && !is_uuid(segment) { Key::Name(segment.to_owned()) } else { Key::Id(segment.to_owned()) }
     }
 
     /// One record.
     pub async fn get(&self, entity: &str, key: &Key) -> Result<Option<Record>, Error> {
-        todo!("{entity} {key:?}")
+        let key = key.clone();
+        self.read_table(entity, move |shared, reader, table| {
+            let view = shared.view();
+            let row = read::lookup(reader, &view, table, &key)?;
+            row.map(|row| read::show_whole(reader, &view, table, row)).transpose()
+        })
+        .await
     }
 
     /// The record whose unique field has that value (`custom_id` of consumers).
     pub async fn get_by(&self, entity: &str, field: &str, value: &str) -> Result<Option<Record>, Error> {
-        todo!("{entity} {field} {value}")
+        let (field, value) = (field.to_owned(), value.to_owned());
+        self.read_table(entity, move |shared, reader, table| {
+            let view = shared.view();
+            let row = read::by_field(reader, table, &field, &value, view.now)?;
+            row.map(|row| read::show_whole(reader, &view, table, row)).transpose()
+        })
+        .await
     }
 
     /// Several records by id, in the order asked for; ids of nothing are left out.
     pub async fn get_many(&self, entity: &str, ids: &[String]) -> Result<Vec<Record>, Error> {
-        todo!("{entity} {ids:?}")
+        let ids = ids.to_vec();
+        self.read_table(entity, move |shared, reader, table| {
+            let view = shared.view();
+            let mut found = Vec::with_capacity(ids.len().min(page::MAX_SIZE));
+            for id in ids.iter().filter_map(|id| read::normal_id(table, id)) {
+                if let Some(row) = reader.get(table, &id)?.filter(|row| row.is_live(view.now)) {
+                    found.push(read::show_whole(reader, &view, table, row)?);
+                }
+            }
+            Ok(found)
+        })
+        .await
     }
 
     /// Every record whose foreign key field points at that id (`targets` by `upstream`), ordered by id.
     pub async fn all_for(&self, entity: &str, field: &str, id: &str) -> Result<Vec<Record>, Error> {
-        todo!("{entity} {field} {id}")
+        let (field, id) = (field.to_owned(), id.to_ascii_lowercase());
+        self.read_table(entity, move |shared, reader, table| {
+            let view = shared.view();
+            let foreign = read::foreign(table, &field)?;
+            let mut found = Vec::new();
+            read::each(reader, table, Some((foreign, &id)), view.now, |row| {
+                found.push(read::show(&view, table, row));
+                Ok(true)
+            })?;
+            Ok(found)
+        })
+        .await
     }
 
     /// One page of a collection, optionally only what a foreign key or tags select.
     pub async fn page(&self, entity: &str, query: &PageQuery) -> Result<Page, Error> {
-        todo!("{entity} {query:?}")
+        let query = query.clone();
+        self.read_table(entity, move |shared, reader, table| read::page(reader, &shared.view(), table, &query)).await
     }
 
     /// One page of all tags, or of the entities with one tag. `query` gives size and offset.
     pub async fn page_tags(&self, tag: Option<&str>, query: &PageQuery) -> Result<TagPage, Error> {
-        todo!("{tag:?} {query:?}")
+        let (tag, query) = (tag.map(str::to_owned), query.clone());
+        self.read(move |shared, reader| read::page_tags(reader, &shared.layout, tag.as_deref(), &query)).await
     }
 
     /// How many records there are.
     pub async fn count(&self, entity: &str) -> Result<u64, Error> {
-        todo!("{entity}")
+        self.read_table(entity, |shared, reader, table| reader.count(table, shared.clock.now())).await
     }
 
     /// Adds a record (`POST`). `input` is what the client sent; the schema completes it.
     /// For entities with a `ttl`, `input` may have one, in seconds.
     pub async fn insert(&self, entity: &str, input: Record) -> Result<Written, Error> {
-        todo!("{entity} {input:?}")
+        let entity = entity.to_owned();
+        let (revision, record) = self.write(move |session| session.insert(write::known(session.layout, &entity)?, input)).await?;
+        Ok(Written { record, revision })
     }
 
     /// Changes a record (`PATCH`); `None` when there is none.
     pub async fn update(&self, entity: &str, key: &Key, input: Record) -> Result<Option<Written>, Error> {
-        todo!("{entity} {key:?} {input:?}")
+        let (entity, key) = (entity.to_owned(), key.clone());
+        let (revision, record) = self.write(move |session| session.update(write::known(session.layout, &entity)?, &key, input)).await?;
+        Ok(record.map(|record| Written { record, revision }))
     }
 
     /// Creates or replaces a record (`PUT`).
     pub async fn upsert(&self, entity: &str, key: &Key, input: Record) -> Result<Written, Error> {
-        todo!("{entity} {key:?} {input:?}")
+        let (entity, key) = (entity.to_owned(), key.clone());
+        let (revision, record) = self.write(move |session| session.upsert(write::known(session.layout, &entity)?, &key, input)).await?;
+        Ok(Written { record, revision })
     }
 
     /// Deletes a record with what cascades from it; the revision is `None` when there was nothing to delete.
     pub async fn delete(&self, entity: &str, key: &Key) -> Result<Option<Revision>, Error> {
-        todo!("{entity} {key:?}")
+        let (entity, key) = (entity.to_owned(), key.clone());
+        let (revision, deleted) = self.write(move |session| session.delete(write::known(session.layout, &entity)?, &key)).await?;
+        Ok(deleted.then_some(revision))
     }
 
     /// Does all writes in one transaction, in order; the first that fails undoes all. The records are those of
     /// the writes, `None` for deletions and for updates of nothing.
     pub async fn apply(&self, writes: Vec<Write>) -> Result<(Revision, Vec<Option<Record>>), Error> {
-        todo!("{writes:?}")
+        self.write(move |session| writes.into_iter().map(|write| session.apply(write)).collect()).await
     }
 
     /// Deletes all records of an entity, and whatever refers to them.
     pub async fn truncate(&self, entity: &str) -> Result<Revision, Error> {
-        todo!("{entity}")
+        let entity = entity.to_owned();
+        self.write(move |session| session.truncate(write::known(session.layout, &entity)?)).await.map(|(revision, ())| revision)
     }
 
     /// Deletes what has outlived its `ttl`. Returns when the next record expires, in Unix milliseconds.
     pub async fn purge(&self) -> Result<Option<i64>, Error> {
-        todo!()
+        loop {
+            let next = self.next_expiry().await?;
+            if next.is_none_or(|next| next > self.inner.shared.clock.now()) {
+                return Ok(next);
+            }
+            self.write(|session| session.purge(PURGED_AT_ONCE)).await?;
+        }
     }
 
     /// Purges whenever a record expires, for ever: to be spawned once on the control runtime.
     pub async fn run_expiry(&self) {
-        todo!()
+        // A write may bring an earlier expiry; a backend that fails is asked again after a while.
+        const LONGEST: Duration = Duration::from_secs(3600);
+        const RETRY: Duration = Duration::from_secs(5);
+        let mut changed = self.watch();
+        loop {
+            changed.mark_unchanged();
+            let wait = match self.purge().await {
+                Ok(Some(next)) => Duration::from_millis(next.saturating_sub(self.inner.shared.clock.now()).max(1) as u64).min(LONGEST),
+                Ok(None) => LONGEST,
+                Err(error) => {
+                    tracing::error!("cannot delete expired records: {error}");
+                    RETRY
+                }
+            };
+            let _ = tokio::time::timeout(wait, changed.changed()).await;
+        }
     }
 
     /// Everything there is, as inserts, at one consistent revision: what a node starts from. Entities come in the
     /// catalog's order, so that what is referred to precedes what refers to it.
     pub async fn snapshot(&self) -> Result<(Revision, Vec<Change>), Error> {
-        todo!()
+        self.read(|shared, reader| {
+            let view = shared.view();
+            let mut changes = Vec::new();
+            for table in shared.layout.tables() {
+                read::each(reader, table, None, view.now, |row| {
+                    let record = read::show(&view, table, row);
+                    changes.push(Change { operation: Operation::Put, entity: table.name.clone(), record });
+                    Ok(true)
+                })?;
+            }
+            Ok((reader.revision()?, changes))
+        })
+        .await
     }
 
     /// The changes after a revision, in order, and the revision they lead to. `None`: the feed no longer reaches
     /// back that far, take a [`Store::snapshot`].
     pub async fn changes_since(&self, revision: Revision) -> Result<Option<(Revision, Vec<Change>)>, Error> {
-        todo!("{revision:?}")
+        Ok(self.inner.feed.since(revision))
     }
 
     /// Wakes whoever compiles snapshots: its value is the newest revision.
     pub fn watch(&self) -> tokio::sync::watch::Receiver<Revision> {
-        todo!()
+        self.inner.feed.watch()
     }
+
+    async fn next_expiry(&self) -> Result<Option<i64>, Error> {
+        self.read(|shared, reader| {
+            let mut next: Option<i64> = None;
+            for table in shared.layout.tables().iter().filter(|table| table.has_ttl) {
+                let first = reader.next_expiry(table)?;
+                next = next.into_iter().chain(first).min();
+            }
+            Ok(next)
+        })
+        .await
+    }
+
+    async fn read_table<T: Send + 'static>(
+        &self,
+        entity: &str,
+        query: impl FnOnce(&Shared, &mut dyn Reader, &Table) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let entity = entity.to_owned();
+        self.read(move |shared, reader| query(shared, reader, write::known(&shared.layout, &entity)?)).await
+    }
+
+    async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Shared, &mut dyn Reader) -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+        let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
+        let out = slot.clone();
+        let query = Box::new(move |reader: &mut dyn Reader| {
+            let found = query(&shared, reader)?;
+            put(&out, found);
+            Ok(())
+        });
+        self.inner.backend.read(query).await?;
+        take(&slot)
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<(Revision, T), Error> {
+        let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
+        let out = slot.clone();
+        let work = Box::new(move |transaction: &mut dyn backend::Transaction| {
+            let now = shared.clock.now();
+            let mut session = Session { catalog: &shared.catalog, layout: &shared.layout, transaction, now, changes: Vec::new() };
+            put(&out, work(&mut session)?);
+            Ok(session.changes)
+        });
+        let revision = self.inner.backend.write(work).await?;
+        Ok((revision, take(&slot)?))
+    }
+}
+
+impl Shared {
+    fn view(&self) -> View<'_> {
+        View { catalog: &self.catalog, layout: &self.layout, now: self.clock.now() }
+    }
+}
+
+fn put<T>(slot: &Mutex<Option<T>>, value: T) {
+    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+}
+
+/// What a transaction has left behind when it was done.
+fn take<T>(slot: &Mutex<Option<T>>) -> Result<T, Error> {
+    let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    value.ok_or_else(|| Error::database("the transaction was not run"))
 }

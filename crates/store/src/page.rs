@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
-use model::{Code, Error, Record};
+use model::{Error, Record};
 use serde_json::{Value, json};
 
 /// Which records of a collection to list.
@@ -57,9 +57,9 @@ pub(crate) const MAX_SIZE: usize = 1000;
 
 /// The `size` argument of a query string.
 pub fn page_size(text: &str) -> Result<usize, Error> {
-    let number: f64 = text.trim().parse().map_err(|_| invalid_size("size must be a number"))?;
+    let number: f64 = text.trim().parse().map_err(|_| Error::invalid_size(None))?;
     if number.fract() != 0.0 || !(1.0..=MAX_SIZE as f64).contains(&number) {
-        return Err(size_out_of_range());
+        return Err(Error::invalid_size(Some(MAX_SIZE)));
     }
     Ok(number as usize)
 }
@@ -69,7 +69,7 @@ impl PageQuery {
         match self.size {
             0 => Ok(DEFAULT_SIZE),
             size if size <= MAX_SIZE => Ok(size),
-            _ => Err(size_out_of_range()),
+            _ => Err(Error::invalid_size(Some(MAX_SIZE))),
         }
     }
 }
@@ -78,18 +78,18 @@ impl TagFilter {
     /// The `tags` argument of a query string. At most five tags.
     pub fn parse(text: &str) -> Result<TagFilter, Error> {
         if text.is_empty() {
-            return Err(invalid_tags("cannot be null"));
+            return Err(Error::invalid_option("tags", "cannot be null"));
         }
         let filter = match (text.contains(','), text.contains('/')) {
-            (true, true) => return Err(invalid_tags("invalid filter syntax")),
+            (true, true) => return Err(Error::invalid_option("tags", "invalid filter syntax")),
             (_, false) => TagFilter::All(text.split(',').map(str::to_owned).collect()),
             (false, true) => TagFilter::Any(text.split('/').map(str::to_owned).collect()),
         };
         if text.chars().any(|c| c.is_ascii_control()) {
-            return Err(invalid_tags("must only contain printable ascii (except `,` and `/`) or valid utf-8"));
+            return Err(Error::invalid_option("tags", "must only contain printable ascii (except `,` and `/`) or valid utf-8"));
         }
         if filter.tags().len() > 5 {
-            return Err(invalid_tags("cannot query more than 5 tags"));
+            return Err(Error::invalid_option("tags", "cannot query more than 5 tags"));
         }
         Ok(filter)
     }
@@ -115,12 +115,8 @@ pub(crate) fn encode_offset(key: &Value) -> String {
 
 /// The array inside an offset.
 pub(crate) fn decode_offset(offset: &str) -> Result<Vec<Value>, Error> {
-    let bytes = BASE64.decode(offset).map_err(|_| invalid_offset(offset, "bad base64 encoding"))?;
-    serde_json::from_slice(&bytes).map_err(|_| invalid_offset(offset, "bad json encoding"))
-}
-
-pub(crate) fn invalid_offset(offset: &str, why: &str) -> Error {
-    Error { code: Code::InvalidOffset, message: format!("'{offset}' is not a valid offset: {why}"), fields: Value::Null }
+    let bytes = BASE64.decode(offset).map_err(|_| Error::invalid_offset(offset, "bad base64 encoding"))?;
+    serde_json::from_slice(&bytes).map_err(|_| Error::invalid_offset(offset, "bad json encoding"))
 }
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -130,18 +126,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
-
-fn invalid_size(why: &str) -> Error {
-    Error { code: Code::InvalidSize, message: why.to_owned(), fields: Value::Null }
-}
-
-fn size_out_of_range() -> Error {
-    invalid_size("size must be an integer between 1 and 1000")
-}
-
-fn invalid_tags(why: &str) -> Error {
-    Error { code: Code::InvalidOptions, message: format!("invalid option (tags: {why})"), fields: json!({ "tags": why }) }
-}
 
 #[cfg(test)]
 mod tests {

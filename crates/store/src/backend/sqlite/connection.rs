@@ -1,0 +1,181 @@
+//! One connection: rows in and out by prepared statements.
+
+use crate::backend::cells::{self, Cell};
+use crate::backend::sql::{SQLITE, Statements, TagStatements};
+use crate::backend::{Reader, Row, Selection, Transaction, failure};
+use crate::layout::{Layout, Table};
+use crate::{Revision, TagEntry};
+use model::Error;
+use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
+use rusqlite::{OptionalExtension, Params, params, params_from_iter};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A connection with the statements of all tables.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) sqlite: rusqlite::Connection,
+    pub(super) statements: Arc<[Statements]>,
+    pub(super) tags: Arc<TagStatements>,
+}
+
+/// Statements that stay prepared: more than the request of an Admin API's usual mix needs.
+const PREPARED: usize = 256;
+
+impl Connection {
+    /// Opens a file. The layout's tables need not exist yet.
+    pub fn open(path: &Path, layout: Arc<Layout>) -> rusqlite::Result<Connection> {
+        let sqlite = rusqlite::Connection::open(path)?;
+        sqlite.busy_timeout(Duration::from_secs(5))?;
+        sqlite.pragma_update(None, "journal_mode", "WAL")?;
+        sqlite.pragma_update(None, "synchronous", "FULL")?;
+        sqlite.pragma_update(None, "temp_store", "MEMORY")?;
+        sqlite.set_prepared_statement_cache_capacity(PREPARED);
+        let statements = layout.tables().iter().map(|table| Statements::new(table, SQLITE)).collect();
+        Ok(Connection { sqlite, statements, tags: Arc::new(TagStatements::new(SQLITE)) })
+    }
+
+    /// Runs one of a few fixed statements.
+    pub fn execute(&self, sql: &str) -> Result<(), Error> {
+        self.run(sql, [])
+    }
+
+    /// The revision in the file.
+    pub fn stored_revision(&self) -> Result<Revision, Error> {
+        let mut statement = self.sqlite.prepare_cached("SELECT revision FROM feed").map_err(failure)?;
+        let revision: i64 = statement.query_row([], |row| row.get(0)).map_err(failure)?;
+        Ok(Revision(revision.max(0) as u64))
+    }
+
+    /// Records the revision of a commit.
+    pub fn store_revision(&self, revision: Revision) -> Result<(), Error> {
+        self.run("UPDATE feed SET revision = ?1", params![revision.0 as i64])
+    }
+
+    fn run(&self, sql: &str, params: impl Params) -> Result<(), Error> {
+        self.sqlite.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map(drop).map_err(failure)
+    }
+
+    fn rows(&self, table: &Table, sql: &str, params: impl Params) -> Result<Vec<Row>, Error> {
+        let mut statement = self.sqlite.prepare_cached(sql).map_err(failure)?;
+        let mut rows = statement.query(params).map_err(failure)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(failure)? {
+            found.push(decode(table, row)?);
+        }
+        Ok(found)
+    }
+
+    fn row(&self, table: &Table, sql: &str, params: impl Params) -> Result<Option<Row>, Error> {
+        let mut statement = self.sqlite.prepare_cached(sql).map_err(failure)?;
+        let mut rows = statement.query(params).map_err(failure)?;
+        rows.next().map_err(failure)?.map(|row| decode(table, row)).transpose()
+    }
+}
+
+impl Reader for Connection {
+    fn get(&mut self, table: &Table, id: &str) -> Result<Option<Row>, Error> {
+        self.row(table, &self.statements[table.index].get, [id])
+    }
+
+    fn find(&mut self, table: &Table, column: &str, value: &str) -> Result<Option<Row>, Error> {
+        self.row(table, &self.statements[table.index].find(column), [value])
+    }
+
+    fn scan(&mut self, table: &Table, selection: &Selection<'_>) -> Result<Vec<Row>, Error> {
+        let (sql, texts) = self.statements[table.index].scan(table, selection);
+        let limit = Value::Integer(i64::try_from(selection.limit).unwrap_or(i64::MAX));
+        let texts = texts.iter().map(|text| ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())));
+        self.rows(table, &sql, params_from_iter(texts.chain([ToSqlOutput::Owned(limit)])))
+    }
+
+    fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error> {
+        let mut statement = self.sqlite.prepare_cached(&self.statements[table.index].count).map_err(failure)?;
+        let params = table.has_ttl.then_some(now);
+        let count: i64 = statement.query_row(params_from_iter(params), |row| row.get(0)).map_err(failure)?;
+        Ok(count.max(0) as u64)
+    }
+
+    fn tags(&mut self, tag: Option<&str>, after: Option<(&str, &str, u32)>, limit: usize) -> Result<Vec<TagEntry>, Error> {
+        // No place is below 0, so this comes before everything.
+        let (id, entity, place) = after.map_or(("", "", -1), |(id, entity, place)| (id, entity, i64::from(place)));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = if tag.is_some() { &self.tags.page_of_one } else { &self.tags.page };
+        let mut statement = self.sqlite.prepare_cached(sql).map_err(failure)?;
+        let entry = |row: &rusqlite::Row<'_>| Ok(TagEntry { tag: row.get(0)?, entity: row.get(1)?, id: row.get(2)?, place: row.get(3)? });
+        let found = match tag {
+            Some(tag) => statement.query_map(params![tag, id, entity, place, limit], entry),
+            None => statement.query_map(params![id, entity, place, limit], entry),
+        };
+        found.and_then(Iterator::collect).map_err(failure)
+    }
+
+    fn expired(&mut self, table: &Table, now: i64, limit: usize) -> Result<Vec<Row>, Error> {
+        if !table.has_ttl {
+            return Ok(Vec::new());
+        }
+        self.rows(table, &self.statements[table.index].expired, params![now, i64::try_from(limit).unwrap_or(i64::MAX)])
+    }
+
+    fn next_expiry(&mut self, table: &Table) -> Result<Option<i64>, Error> {
+        if !table.has_ttl {
+            return Ok(None);
+        }
+        let mut statement = self.sqlite.prepare_cached(&self.statements[table.index].next_expiry).map_err(failure)?;
+        statement.query_row([], |row| row.get(0)).optional().map(Option::flatten).map_err(failure)
+    }
+
+    fn revision(&mut self) -> Result<Revision, Error> {
+        self.stored_revision()
+    }
+}
+
+impl Transaction for Connection {
+    fn put(&mut self, table: &Table, row: &Row, old: Option<&Row>) -> Result<(), Error> {
+        let cells = cells::encode(table, row).map_err(failure)?;
+        self.run(&self.statements[table.index].put, params_from_iter(cells))?;
+        let id = table.id(&row.record);
+        if old.is_some_and(|old| old.tags().eq(row.tags())) {
+            return Ok(());
+        }
+        if old.is_some_and(|old| old.tags().next().is_some()) {
+            self.run(&self.tags.remove, params![table.name, id])?;
+        }
+        for (place, tag) in (0i64..).zip(row.tags()) {
+            self.run(&self.tags.add, params![table.name, id, tag, place])?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, table: &Table, row: &Row) -> Result<(), Error> {
+        let id = table.id(&row.record);
+        self.run(&self.statements[table.index].remove, [id])?;
+        if row.tags().next().is_some() {
+            self.run(&self.tags.remove, params![table.name, id])?;
+        }
+        Ok(())
+    }
+}
+
+impl ToSql for Cell {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Cell::Null => ToSqlOutput::Owned(Value::Null),
+            Cell::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Cell::Integer(integer) => ToSqlOutput::Owned(Value::Integer(*integer)),
+            Cell::Real(real) => ToSqlOutput::Owned(Value::Real(*real)),
+        })
+    }
+}
+
+fn decode(table: &Table, row: &rusqlite::Row<'_>) -> Result<Row, Error> {
+    let count = row.as_ref().column_count();
+    let cells = (0..count).map(|i| match row.get_ref(i) {
+        Ok(ValueRef::Text(text)) => Cell::Text(String::from_utf8_lossy(text).into_owned()),
+        Ok(ValueRef::Integer(integer)) => Cell::Integer(integer),
+        Ok(ValueRef::Real(real)) => Cell::Real(real),
+        Ok(ValueRef::Null | ValueRef::Blob(_)) | Err(_) => Cell::Null,
+    });
+    cells::decode(table, cells).map_err(failure)
+}

@@ -1,0 +1,119 @@
+//! Records in one SQLite file: a thread of its own writes, a few connections read.
+//!
+//! Durability: WAL with `synchronous=FULL`, so a commit is on disk before a write is answered. Writes that wait at
+//! the same time share one commit, each in a savepoint of its own.
+
+mod connection;
+mod migrate;
+mod writer;
+
+use self::connection::Connection;
+use self::writer::{Job, Writer};
+use super::{Backend, Query, Work, failure};
+use crate::Revision;
+use crate::feed::{CAPACITY, Feed};
+use crate::layout::Layout;
+use futures_util::future::{BoxFuture, FutureExt};
+use model::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use tokio::sync::{Semaphore, oneshot};
+
+/// See [`Backend`].
+#[derive(Debug)]
+pub struct Sqlite {
+    readers: Arc<Readers>,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// Connections that wait for a query; new ones are opened when there is none.
+#[derive(Debug)]
+struct Readers {
+    path: PathBuf,
+    layout: Arc<Layout>,
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+}
+
+/// How many queries run at once.
+const READERS: usize = 4;
+
+impl Sqlite {
+    /// Opens the file, creates or extends its tables, and starts the writing thread. Blocks.
+    pub fn open(layout: Arc<Layout>, path: &Path) -> Result<(Sqlite, Arc<Feed>), Error> {
+        migrate::create_private(path).map_err(|e| failure(format_args!("cannot create {}: {e}", path.display())))?;
+        let mut connection = Connection::open(path, layout.clone()).map_err(|e| failure(format_args!("cannot open {}: {e}", path.display())))?;
+        migrate::migrate(&mut connection, &layout).map_err(|e| failure(format_args!("cannot use {}: {e}", path.display())))?;
+        let revision = connection.stored_revision()?;
+        let feed = Arc::new(Feed::new(revision, CAPACITY));
+        let (jobs, queue) = mpsc::channel();
+        let writer = Writer::new(connection, feed.clone(), revision);
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(queue)).map_err(failure)?;
+        let permits = Arc::new(Semaphore::new(READERS));
+        let readers = Arc::new(Readers { path: path.to_owned(), layout, idle: Mutex::default(), permits });
+        Ok((Sqlite { readers, jobs: Some(jobs), writer: Some(thread) }, feed))
+    }
+}
+
+impl Backend for Sqlite {
+    fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>> {
+        let readers = self.readers.clone();
+        async move {
+            let permit = readers.permits.clone().acquire_owned().await.map_err(failure)?;
+            let done = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                readers.run(query)
+            });
+            done.await.map_err(failure)?
+        }
+        .boxed()
+    }
+
+    fn write(&self, work: Work) -> BoxFuture<'_, Result<Revision, Error>> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job { work, answer }).is_ok());
+        async move {
+            match answered.await {
+                Ok(done) if sent => done,
+                _ => Err(failure("the store's writer has stopped")),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Writes that were begun are finished, and the log is folded into the file.
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("store: the writer panicked");
+        }
+    }
+}
+
+impl Readers {
+    fn run(&self, query: Query) -> Result<(), Error> {
+        let idle = self.idle().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => Connection::open(&self.path, self.layout.clone()).map_err(failure)?,
+        };
+        connection.execute("BEGIN")?;
+        let done = catch_unwind(AssertUnwindSafe(|| query(&mut connection))).unwrap_or_else(|_| Err(failure("a read panicked")));
+        // A connection that cannot end its transaction is closed, not used again.
+        if connection.execute("ROLLBACK").is_ok() {
+            self.idle().push(connection);
+        }
+        done
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,264 @@
+//! What the store has to know of each entity: columns, keys, indexes and who refers to whom. Derived once from
+//! the schemas; backends build their tables and SQL from it.
+
+use crate::rules;
+pub use model::schema::OnDelete;
+use model::schema::{Field, Kind as Type};
+use model::{Catalog, Record, Schema};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// All entities that are stored, in the catalog's order: what is referred to precedes what refers to it.
+#[derive(Debug)]
+pub struct Layout {
+    tables: Vec<Table>,
+    by_name: HashMap<String, usize>,
+}
+
+/// One entity.
+#[derive(Debug)]
+pub struct Table {
+    pub schema: Arc<Schema>,
+    /// The entity's name, such as `services`.
+    pub name: String,
+    /// Its place in the layout.
+    pub index: usize,
+    /// The primary key's only field: `id`, or `key` of parameters.
+    pub primary: String,
+    /// The field that names a record in a path.
+    pub endpoint: Option<String>,
+    /// The stored fields in the schema's order, the primary key among them.
+    pub columns: Vec<Column>,
+    pub foreigns: Vec<Foreign>,
+    /// What must be unique, in the order in which violations are reported.
+    pub uniques: Vec<Unique>,
+    /// Columns that records are looked up by: of foreign keys, unique fields and the endpoint key.
+    pub lookups: Vec<Lookup>,
+    pub has_tags: bool,
+    pub has_ttl: bool,
+    /// Whether primary keys are UUIDs.
+    pub has_uuid: bool,
+    /// The foreign keys that point here: (table, place in its `foreigns`).
+    pub referrers: Vec<(usize, usize)>,
+}
+
+/// A stored field.
+#[derive(Debug)]
+pub struct Column {
+    pub field: String,
+    /// The column's name: of foreign keys with `_id` behind it.
+    pub name: String,
+    pub kind: Kind,
+    /// What rows get that are older than the column.
+    pub default: Value,
+}
+
+/// How a field is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Integer,
+    Number,
+    Boolean,
+    /// The id of another record.
+    Foreign,
+    /// Sets, arrays, maps and records, as JSON text.
+    Json,
+}
+
+/// A reference to another entity.
+#[derive(Debug)]
+pub struct Foreign {
+    pub field: String,
+    pub column: String,
+    /// The other entity's place in the layout.
+    pub target: usize,
+    pub on_delete: OnDelete,
+}
+
+/// One or several fields whose values no two records share. Null of a single field is never equal to null;
+/// of several fields it is.
+#[derive(Debug)]
+pub struct Unique {
+    pub fields: Vec<String>,
+    pub column: String,
+}
+
+/// A column with an index.
+#[derive(Debug)]
+pub struct Lookup {
+    pub column: String,
+    pub unique: bool,
+    fields: Vec<String>,
+}
+
+/// The column of the fields that are unique together.
+pub const COMPOSITE: &str = "cache_key";
+
+impl Layout {
+    /// The layout of all entities with one primary key field. (Kong's `tags` is a view, and what has several
+    /// primary key fields are counters, which do not live here.)
+    pub fn new(catalog: &Catalog) -> Result<Layout, String> {
+        let mut tables: Vec<Table> = Vec::new();
+        let mut by_name = HashMap::new();
+        for schema in catalog.entities() {
+            let [primary] = schema.primary_key() else { continue };
+            if schema.name == "tags" {
+                continue;
+            }
+            let mut table = Table::new(schema, primary);
+            table.index = tables.len();
+            for (field, reference) in schema.foreign_fields() {
+                let target = if reference == schema.name { Some(table.index) } else { by_name.get(reference).copied() };
+                let target = target.ok_or_else(|| format!("{} refers to {reference}, which is not known before it", schema.name))?;
+                table.foreigns.push(Foreign {
+                    field: field.name.clone(),
+                    column: format!("{}_id", field.name),
+                    target,
+                    on_delete: rules::on_delete(&schema.name, &field.name, field.on_delete),
+                });
+            }
+            by_name.insert(schema.name.clone(), table.index);
+            tables.push(table);
+        }
+        for index in 0..tables.len() {
+            for place in 0..tables[index].foreigns.len() {
+                let target = tables[index].foreigns[place].target;
+                tables[target].referrers.push((index, place));
+            }
+        }
+        Ok(Layout { tables, by_name })
+    }
+
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.by_name.get(name).map(|&index| &self.tables[index])
+    }
+
+    pub fn at(&self, index: usize) -> &Table {
+        &self.tables[index]
+    }
+}
+
+impl Table {
+    fn new(schema: &Arc<Schema>, primary: &str) -> Table {
+        let columns: Vec<Column> = schema.fields().iter().filter_map(Column::new).collect();
+        let mut uniques = Vec::new();
+        let composite = schema.cache_key();
+        if composite.len() > 1 {
+            uniques.push(Unique { fields: composite.to_vec(), column: COMPOSITE.to_owned() });
+        }
+        for field in schema.unique_fields().filter(|field| field.name != primary) {
+            if let Some(column) = columns.iter().find(|c| c.field == field.name && matches!(c.kind, Kind::Text | Kind::Foreign)) {
+                uniques.push(Unique { fields: vec![field.name.clone()], column: column.name.clone() });
+            }
+        }
+        let mut lookups: Vec<Lookup> =
+            uniques.iter().map(|u| Lookup { column: u.column.clone(), unique: true, fields: u.fields.clone() }).collect();
+        let endpoint = schema.endpoint_key().filter(|&key| key != primary);
+        for column in &columns {
+            let wanted = column.kind == Kind::Foreign || Some(column.field.as_str()) == endpoint;
+            if wanted && !lookups.iter().any(|l| l.column == column.name) {
+                lookups.push(Lookup { column: column.name.clone(), unique: false, fields: vec![column.field.clone()] });
+            }
+        }
+        Table {
+            schema: schema.clone(),
+            name: schema.name.clone(),
+            index: 0,
+            primary: primary.to_owned(),
+            endpoint: schema.endpoint_key().map(str::to_owned),
+            has_tags: columns.iter().any(|c| c.field == "tags"),
+            has_ttl: schema.ttl(),
+            has_uuid: schema.field(primary).is_some_and(Field::is_uuid),
+            columns,
+            foreigns: Vec::new(),
+            uniques,
+            lookups,
+            referrers: Vec::new(),
+        }
+    }
+
+    /// A record's primary key; empty for what is no record of this entity.
+    pub fn id<'r>(&self, record: &'r Record) -> &'r str {
+        record.get(&self.primary).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The name of a field's column.
+    pub fn column_of(&self, field: &str) -> Option<&str> {
+        self.columns.iter().find(|c| c.field == field).map(|c| c.name.as_str())
+    }
+
+    /// The column in which to look for a field's value.
+    pub fn lookup(&self, field: &str) -> Option<&Lookup> {
+        self.lookups.iter().find(|l| l.fields.len() == 1 && l.fields[0] == field)
+    }
+
+    pub fn foreign(&self, field: &str) -> Option<&Foreign> {
+        self.foreigns.iter().find(|f| f.field == field)
+    }
+
+    /// What must be unique together.
+    pub fn composite(&self) -> Option<&Unique> {
+        self.uniques.iter().find(|u| u.fields.len() > 1)
+    }
+}
+
+impl Column {
+    fn new(field: &Field) -> Option<Column> {
+        if field.transient {
+            return None;
+        }
+        let kind = match field.kind {
+            Type::String => Kind::Text,
+            Type::Integer => Kind::Integer,
+            Type::Number => Kind::Number,
+            Type::Boolean => Kind::Boolean,
+            Type::Foreign(_) => Kind::Foreign,
+            _ => Kind::Json,
+        };
+        let name = if kind == Kind::Foreign { format!("{}_id", field.name) } else { field.name.clone() };
+        Some(Column { field: field.name.clone(), name, kind, default: field.default.clone().unwrap_or(Value::Null) })
+    }
+}
+
+impl Unique {
+    /// What the column holds for a record.
+    pub fn value(&self, record: &Record) -> Option<String> {
+        column_value(&self.fields, record)
+    }
+
+    /// The fields of a violation's error.
+    pub fn fields(&self, record: &Record) -> Record {
+        self.fields.iter().map(|field| (field.clone(), record.get(field).cloned().unwrap_or(Value::Null))).collect()
+    }
+}
+
+impl Lookup {
+    /// What the column holds for a record.
+    pub fn value(&self, record: &Record) -> Option<String> {
+        column_value(&self.fields, record)
+    }
+}
+
+/// The id that a foreign key field's value holds.
+pub fn foreign_id(value: &Value) -> Option<&str> {
+    value.get("id").and_then(Value::as_str)
+}
+
+/// One field stands for itself; several become a JSON array, which no other combination of values equals.
+fn column_value(fields: &[String], record: &Record) -> Option<String> {
+    let scalar = |field: &String| match record.get(field)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Object(_) => foreign_id(&record[field]).map(str::to_owned),
+        _ => None,
+    };
+    match fields {
+        [field] => scalar(field),
+        _ => Some(serde_json::json!(fields.iter().map(scalar).collect::<Vec<_>>()).to_string()),
+    }
+}

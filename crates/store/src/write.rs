@@ -1,0 +1,310 @@
+//! The rules of writing, inside one transaction: references are resolved and must exist, unique values are
+//! unique, deletions cascade or are refused, and all that happened is noted for the feed.
+
+use crate::backend::{Row, Transaction};
+use crate::layout::{Layout, OnDelete, Table, foreign_id};
+use crate::read::{self, View, by_field, is_uuid, lookup, show, valid_id};
+use crate::{Change, Key, Operation, Write, rules};
+use model::{Catalog, Error, Record};
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// A transaction with what it has changed so far.
+pub struct Session<'t> {
+    pub catalog: &'t Catalog,
+    pub layout: &'t Layout,
+    pub transaction: &'t mut dyn Transaction,
+    /// Unix milliseconds.
+    pub now: i64,
+    pub changes: Vec<Change>,
+}
+
+/// The greatest `ttl`, in seconds: about three years.
+const MAX_TTL: i64 = 100_000_000;
+
+/// What a client says about how long a record lives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ttl {
+    Unsaid,
+    Never,
+    Milliseconds(i64),
+}
+
+impl Session<'_> {
+    /// One write of a batch.
+    pub fn apply(&mut self, write: Write) -> Result<Option<Record>, Error> {
+        let layout = self.layout;
+        match write {
+            Write::Insert { entity, input } => self.insert(known(layout, &entity)?, input).map(Some),
+            Write::Update { entity, key, input } => self.update(known(layout, &entity)?, &key, input),
+            Write::Upsert { entity, key, input } => self.upsert(known(layout, &entity)?, &key, input).map(Some),
+            Write::Delete { entity, key } => self.delete(known(layout, &entity)?, &key).map(|_| None),
+        }
+    }
+
+    pub fn insert(&mut self, table: &Table, mut input: Record) -> Result<Record, Error> {
+        let ttl = take_ttl(table, &mut input)?;
+        self.normalize(table, &mut input)?;
+        let created = input.get("created_at").and_then(Value::as_f64);
+        let attached = rules::Attached::take(self, table, &mut input, None)?;
+        let checks = rules::Checks::of(table, &input, false);
+        let record = table.schema.process_insert(self.catalog, input)?;
+        let row = Row { record, expires: self.expiry(ttl, created) };
+        let record = self.store(table, row, None, checks)?;
+        attached.store(self, table, record)
+    }
+
+    pub fn update(&mut self, table: &Table, key: &Key, mut input: Record) -> Result<Option<Record>, Error> {
+        let ttl = take_ttl(table, &mut input)?;
+        let Some(old) = lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)? else { return Ok(None) };
+        self.normalize(table, &mut input)?;
+        let attached = rules::Attached::take(self, table, &mut input, Some(table.id(&old.record)))?;
+        let checks = rules::Checks::of(table, &input, true);
+        let mut record = table.schema.process_update(self.catalog, input, &old.record)?;
+        record.insert(table.primary.clone(), old.record[&table.primary].clone());
+        rules::check_not_null(table, key, &record)?;
+        let expires = if ttl == Ttl::Unsaid { old.expires } else { self.expiry(ttl, None) };
+        let record = self.store(table, Row { record, expires }, Some(old), checks)?;
+        attached.store(self, table, record).map(Some)
+    }
+
+    pub fn upsert(&mut self, table: &Table, key: &Key, mut input: Record) -> Result<Record, Error> {
+        let ttl = take_ttl(table, &mut input)?;
+        let old = lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)?;
+        self.normalize(table, &mut input)?;
+        let mut keys = Record::new();
+        match key {
+            Key::Id(id) => drop(keys.insert(table.primary.clone(), valid_id(table, id)?.into())),
+            Key::Name(_) if rules::has_other_names(table) => {
+                keys.extend(old.as_ref().map(|old| (table.primary.clone(), table.id(&old.record).into())));
+            }
+            Key::Name(name) => {
+                let field = table.endpoint.as_ref().unwrap_or(&table.primary);
+                keys.insert(field.clone(), name.as_str().into());
+                if let Some(old) = &old {
+                    keys.insert(table.primary.clone(), table.id(&old.record).into());
+                }
+            }
+        }
+        let created = input.get("created_at").and_then(Value::as_f64);
+        let attached = rules::Attached::take(self, table, &mut input, keys.get(&table.primary).and_then(Value::as_str))?;
+        let checks = rules::Checks::of(table, &input, false);
+        let mut record = table.schema.process_upsert(self.catalog, input, &keys)?;
+        record.extend(keys);
+        let row = Row { record, expires: self.expiry(ttl, created) };
+        let record = self.store(table, row, old, checks)?;
+        attached.store(self, table, record)
+    }
+
+    /// Whether there was something to delete.
+    pub fn delete(&mut self, table: &Table, key: &Key) -> Result<bool, Error> {
+        let Some(row) = lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)? else { return Ok(false) };
+        rules::check_delete(self, table, &row)?;
+        self.remove(table, vec![row], true)?;
+        Ok(true)
+    }
+
+    /// Removes all rows of a table, and all that refer to them, whatever their foreign keys say.
+    pub fn truncate(&mut self, table: &Table) -> Result<(), Error> {
+        let mut rows = Vec::new();
+        read::each(self.transaction, table, None, i64::MIN, |row| {
+            rows.push(row);
+            Ok(true)
+        })?;
+        self.remove(table, rows, false)
+    }
+
+    /// Removes what has expired.
+    pub fn purge(&mut self, limit: usize) -> Result<(), Error> {
+        let layout = self.layout;
+        for table in layout.tables().iter().filter(|table| table.has_ttl) {
+            let rows = self.transaction.expired(table, self.now, limit)?;
+            self.remove(table, rows, false)?;
+        }
+        Ok(())
+    }
+
+    /// Checks a complete record against all others, and puts it in the place of `old`.
+    fn store(&mut self, table: &Table, mut row: Row, old: Option<Row>, checks: rules::Checks) -> Result<Record, Error> {
+        // What the schema takes as input but does not store goes no further.
+        row.record.retain(|field, _| table.column_of(field).is_some());
+        checks.run(self, &row.record)?;
+        if old.is_none() {
+            let key = Record::from_iter([(table.primary.clone(), table.id(&row.record).into())]);
+            if let Some(other) = self.transaction.get(table, table.id(&row.record))? {
+                self.evict(table, other, || Error::primary_key_violation(key))?;
+            }
+        }
+        for unique in &table.uniques {
+            let Some(value) = unique.value(&row.record) else { continue };
+            if let Some(other) = self.transaction.find(table, &unique.column, &value)?
+                && table.id(&other.record) != table.id(&row.record)
+            {
+                self.evict(table, other, || Error::unique_violation(unique.fields(&row.record)))?;
+            }
+        }
+        for foreign in &table.foreigns {
+            let Some(id) = row.record.get(&foreign.field).and_then(foreign_id) else { continue };
+            let target = self.layout.at(foreign.target);
+            let found = self.transaction.get(target, id)?;
+            if !found.is_some_and(|row| row.is_live(self.now)) {
+                let key = Record::from_iter([(target.primary.clone(), id.into())]);
+                return Err(Error::foreign_key_violation(&foreign.field, key, &target.name));
+            }
+        }
+        self.transaction.put(table, &row, old.as_ref())?;
+        let record = show(&self.view(), table, row);
+        self.note(Operation::Put, table, record.clone());
+        Ok(record)
+    }
+
+    /// What has expired but is not purged yet gives way; anything else is in the way.
+    fn evict(&mut self, table: &Table, other: Row, in_the_way: impl FnOnce() -> Error) -> Result<(), Error> {
+        if other.is_live(self.now) { Err(in_the_way()) } else { self.remove(table, vec![other], false) }
+    }
+
+    /// Removes rows and what cascades from them. With `restrict`, fails when anything else refers to them that is
+    /// not to be deleted with them; without, that is removed too.
+    fn remove(&mut self, table: &Table, rows: Vec<Row>, restrict: bool) -> Result<(), Error> {
+        let layout = self.layout;
+        let mut seen: HashSet<(usize, String)> = rows.iter().map(|row| (table.index, table.id(&row.record).to_owned())).collect();
+        let mut doomed: Vec<(usize, Row)> = rows.into_iter().map(|row| (table.index, row)).collect();
+        let mut orphaned: Vec<(usize, usize, Row)> = Vec::new();
+        let mut next = 0;
+        while next < doomed.len() {
+            let parent = layout.at(doomed[next].0);
+            let id = parent.id(&doomed[next].1.record).to_owned();
+            for &(child, place) in &parent.referrers {
+                let child = layout.at(child);
+                let foreign = &child.foreigns[place];
+                if foreign.on_delete == OnDelete::Restrict && restrict {
+                    continue;
+                }
+                read::each(self.transaction, child, Some((foreign, &id)), i64::MIN, |row| {
+                    if foreign.on_delete == OnDelete::Null {
+                        orphaned.push((child.index, place, row));
+                    } else if seen.insert((child.index, child.id(&row.record).to_owned())) {
+                        doomed.push((child.index, row));
+                    }
+                    Ok(true)
+                })?;
+            }
+            next += 1;
+        }
+        if restrict {
+            self.check_unreferenced(&doomed, &seen)?;
+        }
+        for (child, place, row) in orphaned {
+            let child = layout.at(child);
+            if !seen.contains(&(child.index, child.id(&row.record).to_owned())) {
+                // Another of its references may have been cleared a moment ago.
+                let Some(old) = self.transaction.get(child, child.id(&row.record))? else { continue };
+                let mut row = old.clone();
+                row.record.insert(child.foreigns[place].field.clone(), Value::Null);
+                self.transaction.put(child, &row, Some(&old))?;
+                self.note(Operation::Put, child, show(&self.view(), child, row));
+            }
+        }
+        // What refers goes before what it refers to.
+        for (index, row) in doomed.into_iter().rev() {
+            let table = layout.at(index);
+            self.transaction.remove(table, &row)?;
+            self.note(Operation::Delete, table, show(&self.view(), table, row));
+        }
+        Ok(())
+    }
+
+    /// Fails when a row that stays refers to one that goes.
+    fn check_unreferenced(&mut self, doomed: &[(usize, Row)], seen: &HashSet<(usize, String)>) -> Result<(), Error> {
+        for (index, row) in doomed {
+            let parent = self.layout.at(*index);
+            // Of several entities, the one that was declared last is named, as Kong does.
+            for &(child, place) in parent.referrers.iter().rev() {
+                let child = self.layout.at(child);
+                let foreign = &child.foreigns[place];
+                if foreign.on_delete != OnDelete::Restrict {
+                    continue;
+                }
+                let mut stays = false;
+                read::each(self.transaction, child, Some((foreign, parent.id(&row.record))), self.now, |row| {
+                    stays = !seen.contains(&(child.index, child.id(&row.record).to_owned()));
+                    Ok(!stays)
+                })?;
+                if stays {
+                    return Err(Error::still_referenced(&parent.name, &child.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings ids to the form in which they are stored, and references by other unique fields to ids.
+    fn normalize(&mut self, table: &Table, input: &mut Record) -> Result<(), Error> {
+        let (layout, now) = (self.layout, self.now);
+        let transaction = &mut *self.transaction;
+        let mut find = |entity: &str, field: &str, value: &Value| {
+            let (Some(target), Some(value)) = (layout.table(entity), value.as_str()) else { return Ok(None) };
+            let row = by_field(transaction, target, field, value, now)?;
+            Ok(row.map(|row| row.record))
+        };
+        table.schema.resolve_foreign(self.catalog, input, &mut find)?;
+        if table.has_uuid {
+            lower_uuid(input.get_mut(&table.primary));
+        }
+        for foreign in &table.foreigns {
+            let target = layout.at(foreign.target);
+            if target.has_uuid {
+                lower_uuid(input.get_mut(&foreign.field).and_then(|reference| reference.get_mut(&target.primary)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A ttl counts from when the record says that it was created.
+    fn expiry(&self, ttl: Ttl, created: Option<f64>) -> Option<i64> {
+        match ttl {
+            Ttl::Milliseconds(ttl) => Some(created.map_or(self.now, |seconds| (seconds * 1000.0) as i64).saturating_add(ttl)),
+            Ttl::Unsaid | Ttl::Never => None,
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        View { catalog: self.catalog, layout: self.layout, now: self.now }
+    }
+
+    fn note(&mut self, operation: Operation, table: &Table, record: Record) {
+        self.changes.push(Change { operation, entity: table.name.clone(), record });
+    }
+}
+
+fn lower_uuid(value: Option<&mut Value>) {
+    if let Some(Value::String(id)) = value
+        && is_uuid(id)
+    {
+        id.make_ascii_lowercase();
+    }
+}
+
+/// The entity of that name.
+pub fn known<'l>(layout: &'l Layout, entity: &str) -> Result<&'l Table, Error> {
+    layout.table(entity).ok_or_else(|| Error::operation_unsupported(format!("there is no entity '{entity}'")))
+}
+
+/// Takes `ttl` (seconds) out of the input of an entity that has it.
+fn take_ttl(table: &Table, input: &mut Record) -> Result<Ttl, Error> {
+    if !table.has_ttl {
+        return Ok(Ttl::Unsaid);
+    }
+    let seconds = match input.remove("ttl") {
+        None => return Ok(Ttl::Unsaid),
+        Some(Value::Null) => return Ok(Ttl::Never),
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
+        Some(_) => None,
+    };
+    match seconds {
+        Some(0.0) => Ok(Ttl::Never),
+        Some(seconds) if seconds.fract() == 0.0 && (0.0..=MAX_TTL as f64).contains(&seconds) => Ok(Ttl::Milliseconds(seconds as i64 * 1000)),
+        _ => Err(Error::invalid_option("ttl", &format!("must be an integer between 0 and {MAX_TTL}"))),
+    }
+}

@@ -1,0 +1,18 @@
+//! One suite for all backends: each test runs on every one of them.
+
+#[path = "suite/scale.rs"]
+mod scale;
+#[path = "suite/expiry.rs"]
+mod expiry;
+#[path = "suite/feed.rs"]
+mod feed;
+#[path = "suite/keys.rs"]
+mod keys;
+#[path = "suite/pages.rs"]
+mod pages;
+#[path = "suite/references.rs"]
+mod references;
+#[path = "suite/setup.rs"]
+mod setup;
+#[path = "suite/sqlite.rs"]
+mod sqlite;

@@ -1,0 +1,149 @@
+//! Creating, reading, changing and deleting; primary and unique keys.
+
+use super::setup::{id, name, record, subjects, uuid};
+use serde_json::{Value, json};
+use store::Write;
+
+#[tokio::test]
+async fn records_live_and_die() {
+    for s in subjects().await {
+        let service = s.add("services", json!({"name": "a", "host": "h.test", "tags": ["x"]})).await;
+        let found = s.find("services", "a").await.unwrap();
+        assert_eq!(found["id"], json!(service));
+        assert_eq!((&found["port"], &found["enabled"], &found["client_certificate"]), (&json!(80), &json!(true), &Value::Null));
+        assert_eq!(s.find("services", &service.to_uppercase()).await, Some(found.clone()));
+        let changed = s.store.update("services", &name("a"), record(json!({"port": 8080, "tags": null}))).await.unwrap().unwrap();
+        assert_eq!((&changed.record["port"], &changed.record["tags"], &changed.record["host"]), (&json!(8080), &Value::Null, &json!("h.test")));
+        assert_eq!(s.find("services", &service).await, Some(changed.record));
+        assert!(s.store.update("services", &name("b"), record(json!({"port": 1}))).await.unwrap().is_none());
+        let moved = s.store.update("services", &id(&service), record(json!({"id": uuid(7), "name": "b"}))).await.unwrap().unwrap();
+        assert_eq!(moved.record["id"], json!(service), "a primary key stays");
+        assert!(s.find("services", "a").await.is_none());
+        assert!(s.store.delete("services", &name("b")).await.unwrap().is_some());
+        assert!(s.store.delete("services", &name("b")).await.unwrap().is_none());
+        assert_eq!(s.count("services").await, 0);
+        assert_eq!(s.refuse("services", json!({"name": "a"})).await["code"], 2);
+        assert!(s.store.get("nothing", &id("x")).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn upserts_create_then_replace() {
+    for s in subjects().await {
+        let put = async |key, input| s.store.upsert("services", &key, record(input)).await.unwrap().record;
+        let first = put(name("up"), json!({"host": "one.test", "port": 81, "name": "other"})).await;
+        assert_eq!((&first["name"], &first["port"]), (&json!("up"), &json!(81)));
+        let second = put(name("up"), json!({"host": "two.test", "id": uuid(1)})).await;
+        assert_eq!((&second["id"], &second["port"], &second["host"]), (&first["id"], &json!(80), &json!("two.test")));
+        let fresh = put(id(&uuid(2)), json!({"host": "h.test", "id": uuid(3)})).await;
+        assert_eq!(fresh["id"], json!(uuid(2)));
+        let given = put(name("given"), json!({"host": "h.test", "id": uuid(4)})).await;
+        assert_eq!(given["id"], json!(uuid(4)));
+        let renamed = put(id(&uuid(2)), json!({"host": "h.test", "name": "n"})).await;
+        assert_eq!(renamed["name"], json!("n"));
+        assert_eq!(s.count("services").await, 3);
+        let taken = s.store.upsert("services", &id(&uuid(2)), record(json!({"host": "h.test", "name": "up"}))).await.unwrap_err();
+        assert_eq!(taken.message, "UNIQUE violation detected on '{name=\"up\"}'");
+        let clash = s.store.upsert("services", &name("new"), record(json!({"host": "h.test", "id": uuid(2)}))).await.unwrap_err();
+        assert_eq!(clash.body()["code"], 3);
+        let bad = s.store.upsert("services", &id("nonsense"), record(json!({"host": "h.test"}))).await.unwrap_err();
+        assert_eq!(bad.body(), json!({"code": 1, "name": "invalid primary key", "fields": {"id": "expected a valid UUID"},
+            "message": "invalid primary key: '{id=\"expected a valid UUID\"}'"}));
+        let plain = s.store.upsert("parameters", &id("any text"), record(json!({"value": "v"}))).await.unwrap();
+        assert_eq!(plain.record["key"], json!("any text"));
+    }
+}
+
+#[tokio::test]
+async fn keys_are_unique() {
+    for s in subjects().await {
+        s.add("services", json!({"name": "a", "host": "h.test", "id": uuid(1)})).await;
+        let error = s.refuse("services", json!({"host": "h.test", "id": uuid(1)})).await;
+        assert_eq!(error["message"], json!(format!("primary key violation on key '{{id=\"{}\"}}'", uuid(1))));
+        assert_eq!((&error["code"], &error["fields"]), (&json!(3), &json!({"id": uuid(1)})));
+        let error = s.refuse("services", json!({"host": "h.test", "name": "a"})).await;
+        assert_eq!(error, json!({"code": 5, "name": "unique constraint violation", "fields": {"name": "a"},
+            "message": "UNIQUE violation detected on '{name=\"a\"}'"}));
+        s.add("services", json!({"host": "h.test"})).await;
+        s.add("services", json!({"host": "h.test", "name": "A"})).await;
+        assert_eq!(s.count("services").await, 3);
+    }
+}
+
+#[tokio::test]
+async fn combinations_are_unique_nulls_included() {
+    for s in subjects().await {
+        let service = s.add("services", json!({"name": "s", "host": "h.test"})).await;
+        s.add("plugins", json!({"name": "cors"})).await;
+        s.add("plugins", json!({"name": "cors", "service": {"id": service}})).await;
+        let error = s.refuse("plugins", json!({"name": "cors"})).await;
+        assert_eq!(error["message"], "UNIQUE violation detected on '{consumer=null,name=\"cors\",route=null,service=null}'");
+        assert_eq!(error["fields"], json!({"consumer": null, "name": "cors", "route": null, "service": null}));
+        let error = s.refuse("plugins", json!({"name": "cors", "service": {"name": "s"}})).await;
+        assert_eq!(error["fields"]["service"], json!({"id": service}));
+        for upstream in ["u", "v"] {
+            s.add("upstreams", json!({"name": upstream})).await;
+            s.add("targets", json!({"upstream": {"name": upstream}, "target": "h.test:80"})).await;
+        }
+        assert_eq!(s.refuse("targets", json!({"upstream": {"name": "u"}, "target": "h.test:80"})).await["code"], 5);
+    }
+}
+
+#[tokio::test]
+async fn what_tables_cannot_hold_null_is_refused() {
+    for s in subjects().await {
+        s.add("upstreams", json!({"name": "u"})).await;
+        let error = s.store.update("upstreams", &name("u"), record(json!({"slots": null}))).await.unwrap_err();
+        assert_eq!(error.body(), json!({"code": 3, "fields": {"name": "u"}, "message": "primary key violation on key '{name=\"u\"}'",
+            "name": "primary key violation"}));
+    }
+}
+
+#[tokio::test]
+async fn lookups_by_other_fields() {
+    for s in subjects().await {
+        let a = s.add("consumers", json!({"username": "a", "custom_id": "c1"})).await;
+        let b = s.add("consumers", json!({"username": "b"})).await;
+        assert_eq!(s.store.get_by("consumers", "custom_id", "c1").await.unwrap().unwrap()["id"], json!(a));
+        assert!(s.store.get_by("consumers", "custom_id", "c2").await.unwrap().is_none());
+        assert!(s.store.get_by("consumers", "tags", "c2").await.is_err());
+        let many = s.store.get_many("consumers", &[b.clone(), uuid(1), "x".into(), a.clone()]).await.unwrap();
+        assert_eq!(many.iter().map(|r| r["id"].clone()).collect::<Vec<_>>(), [json!(b), json!(a)]);
+    }
+}
+
+#[tokio::test]
+async fn hostile_strings_are_only_strings() {
+    let names = ["o'brien", "a\"b", "x; DROP TABLE services; --", "nul\0nul", "nul\0", "%_\\", "été 标签 🦀", "\u{feff}\u{202e}", "?1", "$1"];
+    for s in subjects().await {
+        for text in names {
+            s.add("services", json!({"name": text, "host": text, "tags": [text]})).await;
+            let found = s.find("services", text).await.unwrap();
+            assert_eq!((&found["name"], &found["host"], &found["tags"]), (&json!(text), &json!(text), &json!([text])), "{}", s.name);
+            s.add("routes", json!({"name": text, "service": {"name": text}, "headers": {text: [text]}})).await;
+            assert_eq!(s.find("routes", text).await.unwrap()["headers"], json!({text: [text]}));
+            assert_eq!(s.store.page_tags(Some(text), &Default::default()).await.unwrap().data.len(), 1, "{} {text:?}", s.name);
+        }
+        assert_eq!(s.count("services").await, names.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn batches_happen_whole_or_not_at_all() {
+    for s in subjects().await {
+        let insert = |entity: &str, input: Value| Write::Insert { entity: entity.to_owned(), input: record(input) };
+        let service = || insert("services", json!({"name": "s", "host": "h.test", "tags": ["t"]}));
+        let route = || insert("routes", json!({"name": "r", "service": {"name": "s"}}));
+        let failed = s.store.apply(vec![service(), route(), insert("routes", json!({"name": "r"}))]).await;
+        assert_eq!(failed.unwrap_err().body()["code"], 5);
+        assert_eq!((s.count("services").await, s.count("routes").await), (0, 0));
+        assert!(s.store.page_tags(None, &Default::default()).await.unwrap().data.is_empty());
+        let delete = Write::Delete { entity: "routes".to_owned(), key: name("none") };
+        let update = Write::Update { entity: "services".to_owned(), key: name("s"), input: record(json!({"port": 1})) };
+        let (revision, records) = s.store.apply(vec![service(), route(), delete, update]).await.unwrap();
+        assert_eq!(revision.0, 1);
+        assert_eq!(records[1].as_ref().unwrap()["service"]["id"], records[0].as_ref().unwrap()["id"]);
+        assert!(records[2].is_none());
+        assert_eq!(records[3].as_ref().unwrap()["port"], json!(1));
+    }
+}

@@ -1,0 +1,127 @@
+//! The backends, and entities with one of each kind of key, reference and rule.
+
+use model::{Catalog, Record, Schema};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use store::{Clock, Key, Store};
+use tempfile::TempDir;
+
+/// A store to test.
+pub struct Subject {
+    pub name: &'static str,
+    pub store: Store,
+    pub clock: Clock,
+    _directory: Option<TempDir>,
+}
+
+/// One empty store of each backend.
+pub async fn subjects() -> Vec<Subject> {
+    let clock = Clock::default();
+    let memory = Subject { name: "memory", store: Store::memory_at(catalog(), clock.clone()).unwrap(), clock, _directory: None };
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::default();
+    let store = open(&directory.path().join("bascule.db"), &clock).await;
+    let sqlite = Subject { name: "sqlite", store, clock, _directory: Some(directory) };
+    vec![memory, sqlite]
+}
+
+pub async fn open(path: &Path, clock: &Clock) -> Store {
+    Store::open_sqlite_at(catalog(), path, clock.clone()).await.unwrap()
+}
+
+impl Subject {
+    /// Inserts a record that must be accepted; returns its id.
+    pub async fn add(&self, entity: &str, input: Value) -> String {
+        let written = self.store.insert(entity, record(input)).await;
+        let written = written.unwrap_or_else(|e| panic!("{}: {}", self.name, e.body()));
+        written.record["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The body of the error with which an insert must fail.
+    pub async fn refuse(&self, entity: &str, input: Value) -> Value {
+        self.store.insert(entity, record(input)).await.expect_err(self.name).body()
+    }
+
+    pub async fn find(&self, entity: &str, segment: &str) -> Option<Record> {
+        self.store.get(entity, &self.store.key(entity, segment)).await.unwrap()
+    }
+
+    pub async fn count(&self, entity: &str) -> u64 {
+        self.store.count(entity).await.unwrap()
+    }
+}
+
+pub fn record(value: Value) -> Record {
+    value.as_object().cloned().unwrap()
+}
+
+pub fn id(text: &str) -> Key {
+    Key::Id(text.to_owned())
+}
+
+pub fn name(text: &str) -> Key {
+    Key::Name(text.to_owned())
+}
+
+/// A UUID that sorts by its number.
+pub fn uuid(number: u64) -> String {
+    format!("{number:08x}-0000-4000-8000-000000000000")
+}
+
+pub fn catalog() -> Arc<Catalog> {
+    catalog_with(|_, _| {})
+}
+
+/// The catalog, after `change` has seen each schema's text.
+pub fn catalog_with(change: impl Fn(&str, &mut Value)) -> Arc<Catalog> {
+    let mut catalog = Catalog::default();
+    for mut schema in schemas() {
+        let name = schema["name"].as_str().unwrap().to_owned();
+        change(&name, &mut schema);
+        catalog.add_entity(Schema::parse(&schema.to_string()).unwrap());
+    }
+    Arc::new(catalog)
+}
+
+fn schemas() -> Vec<Value> {
+    let id = || json!({"id": {"type": "string", "uuid": true, "auto": true}});
+    let created = || json!({"created_at": {"type": "integer", "timestamp": true, "auto": true}});
+    let updated = || json!({"updated_at": {"type": "integer", "timestamp": true, "auto": true}});
+    let tags = || json!({"tags": {"type": "set", "elements": {"type": "string", "required": true}}});
+    let unique = |name: &str| json!({name: {"type": "string", "unique": true}});
+    let foreign = |name: &str, reference: &str, on_delete: Value| {
+        let mut field = json!({"type": "foreign", "reference": reference});
+        if !on_delete.is_null() {
+            field["on_delete"] = on_delete;
+        }
+        json!({name: field})
+    };
+    vec![
+        json!({"name": "certificates", "fields": [id(), {"cert": {"type": "string", "required": true}}, tags(),
+            {"snis": {"type": "array", "elements": {"type": "string"}, "transient": true}}]}),
+        json!({"name": "snis", "endpoint_key": "name", "fields": [id(), unique("name"), foreign("certificate", "certificates", Value::Null)]}),
+        json!({"name": "services", "endpoint_key": "name", "fields": [id(), created(), updated(), unique("name"),
+            {"host": {"type": "string", "required": true}}, {"port": {"type": "integer", "default": 80}},
+            {"enabled": {"type": "boolean", "default": true}}, tags(), foreign("client_certificate", "certificates", Value::Null)]}),
+        json!({"name": "routes", "endpoint_key": "name", "fields": [id(), unique("name"),
+            {"protocols": {"type": "set", "elements": {"type": "string"}, "default": ["http", "https"]}},
+            {"paths": {"type": "array", "elements": {"type": "string"}}},
+            {"headers": {"type": "map", "keys": {"type": "string"}, "values": {"type": "array", "elements": {"type": "string"}}}},
+            foreign("service", "services", Value::Null), tags()]}),
+        json!({"name": "consumers", "endpoint_key": "username", "fields": [id(), unique("username"), unique("custom_id"), tags(),
+            foreign("favourite", "services", json!("null"))]}),
+        json!({"name": "plugins", "endpoint_key": "instance_name", "cache_key": ["name", "route", "service", "consumer"], "fields": [id(),
+            {"name": {"type": "string", "required": true}}, unique("instance_name"),
+            {"protocols": {"type": "set", "elements": {"type": "string"}, "default": ["http", "https"]}},
+            foreign("route", "routes", json!("cascade")), foreign("service", "services", json!("cascade")),
+            foreign("consumer", "consumers", json!("cascade")), {"config": {"type": "map", "keys": {"type": "string"}, "values": {"type": "any"}}}]}),
+        json!({"name": "upstreams", "endpoint_key": "name", "fields": [id(), unique("name"), {"slots": {"type": "integer", "default": 10000}}]}),
+        json!({"name": "targets", "endpoint_key": "target", "cache_key": ["upstream", "target"], "fields": [id(),
+            {"created_at": {"type": "number", "timestamp": true, "auto": true}}, foreign("upstream", "upstreams", json!("cascade")),
+            {"target": {"type": "string", "required": true}}, {"weight": {"type": "integer", "default": 100}}]}),
+        json!({"name": "keyauth_credentials", "endpoint_key": "key", "ttl": true, "fields": [id(), created(),
+            {"key": {"type": "string", "unique": true, "auto": true}}, foreign("consumer", "consumers", json!("cascade")), tags()]}),
+        json!({"name": "parameters", "primary_key": ["key"], "fields": [{"key": {"type": "string", "required": true}}, {"value": {"type": "string"}}]}),
+    ]
+}
