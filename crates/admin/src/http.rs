@@ -6,10 +6,12 @@ use crate::content::{self, BodyError, Content, RequestBody};
 use crate::endpoint::{Endpoint, Endpoints, Method};
 use crate::{Admin, form};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, Version, header};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,7 +66,12 @@ async fn answer(admin: &Arc<Admin>, asked: &Asked<'_>, body: RequestBody) -> Res
     let query = query(asked.query)?;
     let content = if method.has_body() { content::parse(asked.headers, body).await? } else { Content::None };
     let parameters = parameters.into_iter().map(str::to_owned).collect();
-    handler(Call { admin: admin.clone(), endpoint: endpoint.clone(), parameters, query, content }).await
+    let call = Call { admin: admin.clone(), endpoint: endpoint.clone(), parameters, query, content };
+    // a fault in one handler must not take the connection down with it
+    AssertUnwindSafe(handler(call)).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(method = asked.method, path = asked.path, "admin request handler panicked");
+        Err(Answer::unexpected())
+    })
 }
 
 /// Paths that no schema and no file in `routes` knows may belong to a plugin.
