@@ -137,7 +137,14 @@ impl Schema {
         let change = process::shape(scope, read, input, Context::Update).map_err(Error::schema_violation)?;
         self.check_immutable(&change, current)?;
         let merged = process::merge(view, change, &process::without_shorthands(view, current));
-        self.finish(scope, merged, false)
+        let mut changed = self.finish(scope, merged, false)?;
+        // The key given in the path stands, whatever the change says.
+        for name in &self.primary_key {
+            if let Some(value) = current.get(name) {
+                changed.insert(name.clone(), value.clone());
+            }
+        }
+        Ok(changed)
     }
 
     /// A complete valid record for `PUT`: as an insert, but fields named in `keys` (the primary or endpoint key) are given.

@@ -193,6 +193,8 @@ fn updates_merge_records_and_replace_lists() {
     let error = update(&catalog, "upstreams", &upstream, json!({"healthchecks": {"active": {"timeout": -1}}})).map_err(|e| e.message);
     assert_eq!(error, Err("schema violation (healthchecks.active: {\n  timeout = \"value should be between 0 and 65535\"\n})".to_owned()));
     let consumer = accepted(insert(&catalog, "consumers", json!({"username": "u"})));
+    let moved = accepted(update(&catalog, "consumers", &consumer, json!({"id": "11111111-1111-4111-8111-111111111111"})));
+    assert_eq!(moved["id"], consumer["id"]);
     assert_eq!(
         fields(update(&catalog, "consumers", &consumer, json!({"username": null}))),
         json!({"@entity": ["when updating, at least one of these fields must be non-empty: 'custom_id', 'username'"]})
