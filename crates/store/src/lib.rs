@@ -134,6 +134,18 @@ impl Store {
         .await
     }
 
+    /// One record of those whose foreign key field points at that id: `/upstreams/{u}/targets/{t}`. By name it need
+    /// not be the only one of its name.
+    pub async fn get_under(&self, entity: &str, key: &Key, field: &str, id: &str) -> Result<Option<Record>, Error> {
+        let (key, field, id) = (key.clone(), field.to_owned(), id.to_ascii_lowercase());
+        self.read_table(entity, move |shared, reader, table| {
+            let view = shared.view();
+            let row = read::lookup_under(reader, &view, table, &key, read::foreign(table, &field)?, &id)?;
+            row.map(|row| read::show_whole(reader, &view, table, row)).transpose()
+        })
+        .await
+    }
+
     /// The record whose unique field has that value (`custom_id` of consumers).
     pub async fn get_by(&self, entity: &str, field: &str, value: &str) -> Result<Option<Record>, Error> {
         let (field, value) = (field.to_owned(), value.to_owned());

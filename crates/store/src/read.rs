@@ -1,7 +1,7 @@
 //! Looking up records inside a transaction: by key, by reference, by page.
 
 use crate::backend::{Reader, Row, Selection};
-use crate::layout::{Foreign, Layout, Table};
+use crate::layout::{Foreign, Layout, Lookup, Table, foreign_id};
 use crate::page::{decode_offset, encode_offset};
 use crate::{Key, Page, PageQuery, TagPage, rules};
 use model::{Catalog, Error, Record};
@@ -29,6 +29,24 @@ pub fn lookup(reader: &mut dyn Reader, view: &View<'_>, table: &Table, key: &Key
             by_field(reader, table, field, name, now)
         }
     }
+}
+
+/// The row that a key names among those that refer to `id`.
+pub fn lookup_under(reader: &mut dyn Reader, view: &View<'_>, table: &Table, key: &Key, foreign: &Foreign, id: &str) -> Result<Option<Row>, Error> {
+    let endpoint = table.endpoint.as_deref().unwrap_or(&table.primary);
+    if let (Key::Name(name), Some(Lookup { unique: false, .. })) = (key, table.lookup(endpoint)) {
+        table.schema.check_unique(view.catalog, endpoint, &name.as_str().into())?;
+        let mut found = None;
+        each(reader, table, Some((foreign, id)), view.now, |row| {
+            if row.record.get(endpoint).and_then(Value::as_str) == Some(name) {
+                found = Some(row);
+            }
+            Ok(found.is_none())
+        })?;
+        return Ok(found);
+    }
+    let row = lookup(reader, view, table, key)?;
+    Ok(row.filter(|row| row.record.get(&foreign.field).and_then(foreign_id) == Some(id)))
 }
 
 /// The first row with that value of a field with an index, unless it has expired.

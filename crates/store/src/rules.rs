@@ -20,7 +20,7 @@ pub fn on_delete(entity: &str, field: &str, declared: OnDelete) -> OnDelete {
 
 /// Fields that have a default, are not required and yet cannot be cleared: the columns of Kong's tables are not
 /// nullable, and this is how that is reported.
-pub fn check_not_null(table: &Table, key: &Key, record: &Record) -> Result<(), Error> {
+pub fn check_not_null(table: &Table, key: Option<&Key>, record: &Record) -> Result<(), Error> {
     let field = match table.name.as_str() {
         "upstreams" => "slots",
         "targets" => "weight",
@@ -30,55 +30,30 @@ pub fn check_not_null(table: &Table, key: &Key, record: &Record) -> Result<(), E
         return Ok(());
     }
     let (field, value) = match key {
-        Key::Id(id) => (&table.primary, id),
-        Key::Name(name) => (table.endpoint.as_ref().unwrap_or(&table.primary), name),
+        Some(Key::Name(name)) => (table.endpoint.as_ref().unwrap_or(&table.primary), name.as_str()),
+        _ => (&table.primary, table.id(record)),
     };
-    Err(Error::primary_key_violation(Record::from_iter([(field.clone(), value.as_str().into())])))
+    Err(Error::primary_key_violation(Record::from_iter([(field.clone(), value.into())])))
 }
 
-/// Rules between a record and others, which hold only when the client has touched the fields in question.
-#[derive(Clone, Copy)]
-pub struct Checks {
-    protocols: bool,
-}
-
-impl Checks {
-    /// What to check of a record made from that input.
-    pub fn of(table: &Table, input: &Record, updating: bool) -> Checks {
-        let given = |field: &str| input.get(field).is_some_and(|value| !value.is_null());
-        let protocols = given("protocols") || updating && (given("service") || given("route"));
-        Checks { protocols: protocols && table.name == "plugins" }
-    }
-
-    /// Checks a complete record before it is stored.
-    pub fn run(self, session: &mut Session<'_>, record: &Record) -> Result<(), Error> {
-        if self.protocols { check_protocols(session, record) } else { Ok(()) }
-    }
-}
-
-/// A plugin must share a protocol with the route that it is on, or with one of the routes of its service.
-fn check_protocols(session: &mut Session<'_>, plugin: &Record) -> Result<(), Error> {
-    let Some(routes) = session.layout.table("routes") else { return Ok(()) };
-    let protocols = |record: &Record| record.get("protocols").and_then(Value::as_array).cloned().unwrap_or_default();
-    let wanted = protocols(plugin);
-    let shared = |route: &Record| protocols(route).iter().any(|protocol| wanted.contains(protocol));
-    if let Some(id) = plugin.get("route").and_then(foreign_id) {
-        return match session.transaction.get(routes, id)? {
-            Some(route) if !shared(&route.record) => Err(Error::field_violation("protocols", "must match the associated route's protocols")),
-            _ => Ok(()),
-        };
-    }
-    let (Some(id), Some(foreign)) = (plugin.get("service").and_then(foreign_id), routes.foreign("service")) else { return Ok(()) };
-    let (mut any, mut found) = (false, false);
-    read::each(session.transaction, routes, Some((foreign, id)), session.now, |row| {
-        any = true;
-        found = shared(&row.record);
-        Ok(!found)
-    })?;
-    if any && !found {
-        return Err(Error::field_violation("protocols", "must match the protocols of at least one route pointing to this Plugin's service"));
-    }
-    Ok(())
+/// The model's rules between a record and those that it refers to, before `input` is processed.
+pub fn check_references(session: &mut Session<'_>, table: &Table, input: &Record, current: Option<&Record>) -> Result<(), Error> {
+    let (layout, now) = (session.layout, session.now);
+    let transaction = &mut *session.transaction;
+    let mut lookup = |entity: &str, field: &str, value: &Value| {
+        let (Some(table), Some(value)) = (layout.table(entity), value.as_str()) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        if let Some(foreign) = table.foreign(field) {
+            read::each(transaction, table, Some((foreign, value)), now, |row| {
+                found.push(row.record);
+                Ok(true)
+            })?;
+        } else {
+            found.extend(read::by_field(transaction, table, field, value, now)?.map(|row| row.record));
+        }
+        Ok(found)
+    };
+    session.catalog.check_references(&table.name, input, current, &mut lookup)
 }
 
 /// Rules about deletions that no foreign key expresses.

@@ -47,10 +47,11 @@ impl Session<'_> {
         self.normalize(table, &mut input)?;
         let created = input.get("created_at").and_then(Value::as_f64);
         let attached = rules::Attached::take(self, table, &mut input, None)?;
-        let checks = rules::Checks::of(table, &input, false);
+        rules::check_references(self, table, &input, None)?;
         let record = table.schema.process_insert(self.catalog, input)?;
+        rules::check_not_null(table, None, &record)?;
         let row = Row { record, expires: self.expiry(ttl, created) };
-        let record = self.store(table, row, None, checks)?;
+        let record = self.store(table, row, None)?;
         attached.store(self, table, record)
     }
 
@@ -59,12 +60,12 @@ impl Session<'_> {
         let Some(old) = lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)? else { return Ok(None) };
         self.normalize(table, &mut input)?;
         let attached = rules::Attached::take(self, table, &mut input, Some(table.id(&old.record)))?;
-        let checks = rules::Checks::of(table, &input, true);
+        rules::check_references(self, table, &input, Some(&old.record))?;
         let mut record = table.schema.process_update(self.catalog, input, &old.record)?;
         record.insert(table.primary.clone(), old.record[&table.primary].clone());
-        rules::check_not_null(table, key, &record)?;
+        rules::check_not_null(table, Some(key), &record)?;
         let expires = if ttl == Ttl::Unsaid { old.expires } else { self.expiry(ttl, None) };
-        let record = self.store(table, Row { record, expires }, Some(old), checks)?;
+        let record = self.store(table, Row { record, expires }, Some(old))?;
         attached.store(self, table, record).map(Some)
     }
 
@@ -88,11 +89,12 @@ impl Session<'_> {
         }
         let created = input.get("created_at").and_then(Value::as_f64);
         let attached = rules::Attached::take(self, table, &mut input, keys.get(&table.primary).and_then(Value::as_str))?;
-        let checks = rules::Checks::of(table, &input, false);
+        rules::check_references(self, table, &input, None)?;
         let mut record = table.schema.process_upsert(self.catalog, input, &keys)?;
         record.extend(keys);
+        rules::check_not_null(table, Some(key), &record)?;
         let row = Row { record, expires: self.expiry(ttl, created) };
-        let record = self.store(table, row, old, checks)?;
+        let record = self.store(table, row, old)?;
         attached.store(self, table, record)
     }
 
@@ -125,10 +127,9 @@ impl Session<'_> {
     }
 
     /// Checks a complete record against all others, and puts it in the place of `old`.
-    fn store(&mut self, table: &Table, mut row: Row, old: Option<Row>, checks: rules::Checks) -> Result<Record, Error> {
+    fn store(&mut self, table: &Table, mut row: Row, old: Option<Row>) -> Result<Record, Error> {
         // What the schema takes as input but does not store goes no further.
         row.record.retain(|field, _| table.column_of(field).is_some());
-        checks.run(self, &row.record)?;
         if old.is_none() {
             let key = Record::from_iter([(table.primary.clone(), table.id(&row.record).into())]);
             if let Some(other) = self.transaction.get(table, table.id(&row.record))? {

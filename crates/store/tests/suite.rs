@@ -2,6 +2,8 @@
 
 #[path = "suite/scale.rs"]
 mod scale;
+#[path = "suite/core.rs"]
+mod core;
 #[path = "suite/expiry.rs"]
 mod expiry;
 #[path = "suite/feed.rs"]

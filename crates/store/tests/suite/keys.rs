@@ -96,6 +96,7 @@ async fn what_tables_cannot_hold_null_is_refused() {
         let error = s.store.update("upstreams", &name("u"), record(json!({"slots": null}))).await.unwrap_err();
         assert_eq!(error.body(), json!({"code": 3, "fields": {"name": "u"}, "message": "primary key violation on key '{name=\"u\"}'",
             "name": "primary key violation"}));
+        assert_eq!(s.refuse("upstreams", json!({"id": uuid(1), "slots": null})).await["fields"], json!({"id": uuid(1)}));
     }
 }
 
@@ -109,6 +110,29 @@ async fn lookups_by_other_fields() {
         assert!(s.store.get_by("consumers", "tags", "c2").await.is_err());
         let many = s.store.get_many("consumers", &[b.clone(), uuid(1), "x".into(), a.clone()]).await.unwrap();
         assert_eq!(many.iter().map(|r| r["id"].clone()).collect::<Vec<_>>(), [json!(b), json!(a)]);
+    }
+}
+
+#[tokio::test]
+async fn lookups_below_a_parent() {
+    for s in subjects().await {
+        let u = s.add("upstreams", json!({"name": "u"})).await;
+        let v = s.add("upstreams", json!({"name": "v"})).await;
+        for upstream in [&u, &v] {
+            s.add("targets", json!({"upstream": {"id": upstream}, "target": "h.test:80"})).await;
+        }
+        let under = async |upstream: &str, key| s.store.get_under("targets", &key, "upstream", upstream).await.unwrap();
+        for upstream in [&u, &v] {
+            let target = under(upstream, name("h.test:80")).await.unwrap();
+            assert_eq!(target["upstream"], json!({"id": upstream}));
+            let by_id = id(target["id"].as_str().unwrap());
+            assert_eq!(under(upstream, by_id.clone()).await, Some(target));
+            assert!(under(&uuid(1), by_id).await.is_none());
+        }
+        assert!(under(&u, name("h.test:81")).await.is_none());
+        s.add("consumers", json!({"username": "c"})).await;
+        s.add("keyauth_credentials", json!({"key": "k", "consumer": {"username": "c"}})).await;
+        assert!(s.store.get_under("keyauth_credentials", &name("k"), "consumer", &uuid(1)).await.unwrap().is_none());
     }
 }
 
