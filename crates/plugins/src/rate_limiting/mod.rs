@@ -6,7 +6,7 @@ mod counters;
 mod window;
 
 use counters::{Counters, Key, Usage, Who};
-use sdk::{Answer, Config, Env, Exchange, Phases, Plugin, PluginKind, Step, entities};
+use sdk::{Answer, Config, Env, Exchange, Function, Phases, Plugin, PluginKind, Step, entities};
 use serde_json::Value;
 use std::sync::Arc;
 use window::Window;
@@ -54,6 +54,10 @@ impl PluginKind for RateLimiting {
 
     fn schema(&self) -> &'static str {
         include_str!("schema.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        &[("rate_limiting", Function::Validator(check_config))]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
@@ -151,7 +155,7 @@ impl Instance {
 }
 
 /// The check that the schema names: longer windows have no lower limits, and `sync_rate` is for redis.
-pub fn check_config(config: &Value) -> Result<(), String> {
+fn check_config(config: &Value) -> Result<(), String> {
     let limit = |window: Window| config.get(window.name()).and_then(Value::as_f64);
     for (at, lower) in Window::ALL.into_iter().enumerate() {
         for upper in Window::ALL.into_iter().skip(at + 1) {

@@ -41,7 +41,7 @@ impl PluginKind for RequestTermination {
     }
 
     fn functions(&self) -> &'static [(&'static str, Function)] {
-        &[("request_termination", Function::Validator(fields_suit))]
+        &[("request_termination", Function::Validator(check_config))]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
@@ -89,7 +89,7 @@ impl Plugin for Instance {
 }
 
 /// The check that the schema names: which settings exclude each other.
-pub fn check_config(config: &Value) -> Result<(), String> {
+fn check_config(config: &Value) -> Result<(), String> {
     let given = |field: &str| config.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     let (message, content_type, body) = (given("message"), given("content_type"), given("body"));
     if message && (content_type || body) {
@@ -117,22 +117,6 @@ fn default_message(status: u16) -> Option<&'static str> {
 
 fn has_error_page(status: u16) -> bool {
     matches!(status, 400 | 404 | 405 | 408 | 411..=414 | 417 | 494 | 500 | 502..=504)
-}
-
-/// A message is put into a body of our own making, so it excludes a given body; an echo excludes both.
-fn fields_suit(config: &Value) -> Result<(), String> {
-    let given = |field: &str| config[field].as_str().is_some_and(|text| !text.is_empty());
-    let (body, content_type) = (given("body"), given("content_type"));
-    if given("message") && (content_type || body) {
-        return Err("message cannot be used with content_type or body".to_owned());
-    }
-    if content_type && !body {
-        return Err("content_type requires a body".to_owned());
-    }
-    if config["echo"] == true && (content_type || body) {
-        return Err("echo cannot be used with content_type and body".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,59 @@
+//! What the schemas of the bundled plugins accept and how they word refusals.
+
+use super::bundled;
+use model::{Catalog, Record};
+use serde_json::{Value, json};
+
+fn catalog() -> Catalog {
+    let mut catalog = Catalog::core();
+    for kind in bundled() {
+        sdk::register(*kind, &mut catalog).unwrap();
+    }
+    catalog
+}
+
+/// The complete record of a plugin, or the `fields` of the refusal.
+fn insert(name: &str, config: Value) -> Result<Record, Value> {
+    let catalog = catalog();
+    let Value::Object(input) = json!({ "name": name, "config": config }) else { unreachable!() };
+    catalog.entity("plugins").unwrap().process_insert(&catalog, input).map_err(|error| error.fields)
+}
+
+#[test]
+fn every_plugin_has_a_valid_schema_and_a_place_in_the_order() {
+    let catalog = catalog();
+    for kind in bundled() {
+        let known = catalog.plugin(kind.name()).unwrap();
+        assert_eq!((known.schema.name.as_str(), known.priority), (kind.name(), kind.priority()));
+    }
+    let mut priorities: Vec<_> = bundled().iter().map(|k| k.priority()).collect();
+    priorities.sort_unstable();
+    priorities.dedup();
+    assert_eq!(priorities.len(), bundled().len());
+}
+
+#[test]
+fn defaults_make_configurations_complete() {
+    let record = insert("key-auth", json!({})).unwrap();
+    assert_eq!(
+        record["config"],
+        json!({
+            "key_names": ["apikey"], "hide_credentials": false, "anonymous": null, "key_in_header": true, "key_in_query": true,
+            "key_in_body": false, "run_on_preflight": true, "realm": null
+        })
+    );
+    let record = insert("rate-limiting", json!({ "minute": 5, "redis_host": "127.0.0.1" })).unwrap();
+    assert_eq!((&record["config"]["policy"], &record["config"]["redis"]["host"]), (&json!("local"), &json!("127.0.0.1")));
+}
+
+#[test]
+fn refusals_have_kongs_words() {
+    let refused = |name: &str, config: Value| insert(name, config).unwrap_err()["config"].clone();
+    assert_eq!(refused("request-termination", json!({ "content_type": "text/plain" })), json!("content_type requires a body"));
+    assert_eq!(refused("key-auth", json!({ "key_names": ["a b"] }))["key_names"][0].as_str().map(|e| e.contains("a b")), Some(true));
+    assert_eq!(
+        refused("rate-limiting", json!({ "second": 20, "minute": 10 })),
+        json!("The limit for minute(10.0) cannot be lower than the limit for second(20.0)")
+    );
+    assert_eq!(refused("rate-limiting", json!({ "minute": 1, "limit_by": "header" })), json!({ "header_name": "required field missing" }));
+}
