@@ -2,8 +2,6 @@
 
 pub mod balancer;
 pub mod dns;
-pub mod forwarded;
 pub mod health;
-pub mod hop_by_hop;
 pub mod path;
 pub mod router;

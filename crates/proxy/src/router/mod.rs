@@ -7,7 +7,6 @@
 //! host by path (a radix tree, in which a regex stands under the literal text it begins with), and there in order
 //! of rank. What is found is what trying all routes one by one in order of rank would find.
 
-mod protocol;
 mod radix;
 mod rank;
 mod rule;
@@ -17,8 +16,7 @@ mod tests;
 
 use crate::path;
 use foldhash::fast::RandomState;
-use model::entities::{PathHandling, Route, Service, Uuid};
-pub use protocol::Mismatch;
+use model::entities::{PathHandling, Protocol, Route, Service, Uuid};
 use radix::Tree;
 use rpds::HashTrieMapSync;
 use rule::{HostPattern, NamePattern, PathKind, Rule};
@@ -63,7 +61,6 @@ pub struct Match {
     /// Groups of a regex path, by name and by position (`"1"`).
     pub captures: Vec<(String, String)>,
     /// The protocol does not fit (an http request for an https route): answer with the route's redirect status.
-    /// [`Mismatch::of`] tells this and more.
     pub wrong_protocol: bool,
     /// The path handling in effect; only the traditional flavour obeys the route's.
     pub path_handling: PathHandling,
@@ -175,10 +172,11 @@ impl Router {
             PathKind::Prefix => (Some(depth), Vec::new()),
             PathKind::Regex(regex) => captures(regex, query.path),
         };
+        let protocols = route.protocols;
         Match {
             matched_path,
             captures,
-            wrong_protocol: !query.https && protocol::needs_https(route),
+            wrong_protocol: protocols.contains(Protocol::Https) && !protocols.contains(Protocol::Http) && !query.https,
             path_handling: if self.flavor == Flavor::Traditional { route.path_handling } else { PathHandling::V0 },
             route: route.clone(),
             service: service.clone(),

@@ -1,0 +1,151 @@
+//! The one node that may run in a prefix: how it claims the prefix, and how commands find it, signal it and wait for its end.
+//!
+//! The claim is a lock on the file with the process id. The system releases it when the process ends, however it
+//! ends, so that a file left behind never passes for a running node.
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::process::{Flock, FlockOffsetType, FlockType, PidfdFlags, Signal, fcntl_getlk, pidfd_open, pidfd_send_signal};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const PID_FILE: &str = "pids/bascule.pid";
+const ADDRESSES_FILE: &str = "pids/bascule.json";
+
+/// The right to be the node of a prefix; given up when dropped or when the process ends.
+pub struct Claim {
+    prefix: PathBuf,
+    /// Holds the lock; opening the file a second time in this process would release it.
+    _file: File,
+}
+
+/// A running node, as another process sees it.
+pub struct Running {
+    pub pid: u32,
+    process: OwnedFd,
+}
+
+/// Where a node listens, with the ports that the system chose.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    pub proxy: Vec<SocketAddr>,
+    pub proxy_tls: Vec<SocketAddr>,
+    pub admin: Vec<SocketAddr>,
+    pub status: Vec<SocketAddr>,
+}
+
+impl Claim {
+    /// Claims a prefix whose directories exist; fails when a node runs there.
+    pub fn take(prefix: &Path) -> Result<Claim, String> {
+        let path = prefix.join(PID_FILE);
+        let failed = |e: io::Error| format!("cannot write {}: {e}", path.display());
+        let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
+        if fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(format!("Bascule is already running in {}", prefix.display()));
+        }
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+        Ok(Claim { prefix: prefix.to_owned(), _file: file })
+    }
+
+    /// Leaves word where the node listens.
+    pub fn announce(&self, addresses: &Addresses) -> io::Result<()> {
+        let text = |list: &[SocketAddr]| list.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
+        let body = serde_json::json!({
+            "pid": std::process::id(),
+            "proxy": text(&addresses.proxy),
+            "proxy_tls": text(&addresses.proxy_tls),
+            "admin": text(&addresses.admin),
+            "status": text(&addresses.status),
+        });
+        std::fs::write(self.prefix.join(ADDRESSES_FILE), body.to_string())
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        for name in [ADDRESSES_FILE, PID_FILE] {
+            // A file that stays is harmless: nobody holds its lock.
+            let _ = std::fs::remove_file(self.prefix.join(name));
+        }
+    }
+}
+
+impl Running {
+    /// The node of a prefix, if one runs.
+    pub fn find(prefix: &Path) -> Option<Running> {
+        let file = File::open(prefix.join(PID_FILE)).ok()?;
+        let probe = Flock { start: 0, length: 0, pid: None, typ: FlockType::WriteLock, offset_type: FlockOffsetType::Set };
+        let pid = fcntl_getlk(&file, &probe).ok()??.pid?;
+        let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        Some(Running { pid: pid.as_raw_nonzero().get().unsigned_abs(), process })
+    }
+
+    /// Sends a signal; to this very process, never to one that has got its number since.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(pidfd_send_signal(&self.process, signal)?)
+    }
+
+    /// Waits until the process has ended; whether it has.
+    pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
+        let end = Instant::now() + timeout;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let time = left.try_into().unwrap_or(rustix::event::Timespec { tv_sec: 3600, tv_nsec: 0 });
+            match poll(&mut [PollFd::new(&self.process, PollFlags::IN)], Some(&time)) {
+                Ok(0) => return Ok(false),
+                Ok(_) => return Ok(true),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+impl Addresses {
+    /// For people.
+    pub fn describe(&self) -> String {
+        let text = |list: &[SocketAddr]| list.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" ");
+        let interfaces = [("proxy", &self.proxy), ("proxy (TLS)", &self.proxy_tls), ("Admin API", &self.admin), ("Status API", &self.status)];
+        let open = interfaces.iter().filter(|(_, list)| !list.is_empty());
+        open.map(|(name, list)| format!("{name} on {}", text(list))).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Where the node of a prefix listens.
+    pub fn of(prefix: &Path) -> Option<Addresses> {
+        let body: serde_json::Value = serde_json::from_slice(&std::fs::read(prefix.join(ADDRESSES_FILE)).ok()?).ok()?;
+        let list = |name: &str| body[name].as_array().into_iter().flatten().filter_map(|a| a.as_str()?.parse().ok()).collect();
+        Some(Addresses { proxy: list("proxy"), proxy_tls: list("proxy_tls"), admin: list("admin"), status: list("status") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_left_behind_is_no_node() {
+        let prefix = tempfile::tempdir().unwrap();
+        assert!(Running::find(prefix.path()).is_none());
+        std::fs::create_dir(prefix.path().join("pids")).unwrap();
+        std::fs::write(prefix.path().join(PID_FILE), "1\n").unwrap();
+        assert!(Running::find(prefix.path()).is_none());
+        let claim = Claim::take(prefix.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(prefix.path().join(PID_FILE)).unwrap(), format!("{}\n", std::process::id()));
+        drop(claim);
+        assert!(!prefix.path().join(PID_FILE).exists());
+    }
+
+    #[test]
+    fn addresses_are_read_back() {
+        let prefix = tempfile::tempdir().unwrap();
+        std::fs::create_dir(prefix.path().join("pids")).unwrap();
+        let claim = Claim::take(prefix.path()).unwrap();
+        let admin: Vec<SocketAddr> = vec!["127.0.0.1:8001".parse().unwrap(), "[::1]:8001".parse().unwrap()];
+        claim.announce(&Addresses { admin: admin.clone(), ..Addresses::default() }).unwrap();
+        assert_eq!(Addresses::of(prefix.path()).unwrap().admin, admin);
+    }
+}

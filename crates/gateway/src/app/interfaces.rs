@@ -1,0 +1,101 @@
+//! The listeners of the Admin API and the Status API.
+
+use super::certificates::{self, Interface};
+use crate::settings::{Listener, Settings};
+use admin::Admin;
+use rustls::ServerConfig;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Sockets that are bound and, later, served.
+pub struct Interfaces {
+    sockets: Vec<Socket>,
+    /// Servers that have not ended yet.
+    serving: Arc<AtomicUsize>,
+}
+
+struct Socket {
+    interface: Interface,
+    address: SocketAddr,
+    listener: std::net::TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl Interfaces {
+    /// Binds what the settings name, so that errors show before the node serves.
+    pub async fn bind(settings: &Settings) -> Result<Interfaces, String> {
+        let mut sockets = Vec::new();
+        for (interface, listeners) in [(Interface::Admin, &settings.admin_listen), (Interface::Status, &settings.status_listen)] {
+            let tls = if listeners.iter().any(|l| l.ssl) { Some(certificates::server_config(settings, interface)?) } else { None };
+            for entry in listeners {
+                let failed = |e: std::io::Error| format!("cannot listen on {}:{}: {e}", entry.host, entry.port);
+                for address in entry.addresses().map_err(failed)? {
+                    let listener = bind(entry, address).map_err(failed)?;
+                    let address = listener.local_addr().map_err(failed)?;
+                    sockets.push(Socket { interface, address, listener, tls: if entry.ssl { tls.clone() } else { None } });
+                }
+            }
+        }
+        Ok(Interfaces { sockets, serving: Arc::default() })
+    }
+
+    /// Serves all of them until `stopped` says so.
+    pub fn serve(&self, tasks: &mut JoinSet<()>, admin: &Arc<Admin>, stopped: &watch::Receiver<bool>) {
+        for socket in &self.sockets {
+            let listener = match socket.listener.try_clone().and_then(TcpListener::from_std) {
+                Ok(listener) => listener,
+                Err(e) => {
+                    tracing::error!("cannot serve {}: {e}", socket.address);
+                    continue;
+                }
+            };
+            let (admin, tls, mut stopped) = (Arc::clone(admin), socket.tls.clone(), stopped.clone());
+            let shutdown = async move {
+                // An error means that the node is gone, which is an end too.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            let (interface, serving) = (socket.interface, Arc::clone(&self.serving));
+            serving.fetch_add(1, Ordering::Relaxed);
+            tasks.spawn(async move {
+                match interface {
+                    Interface::Status => admin::serve_status(admin, listener, tls, shutdown).await,
+                    _ => admin::serve(admin, listener, tls, shutdown).await,
+                }
+                serving.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    }
+
+    /// Waits until the servers have ended, among other tasks that never do.
+    pub async fn ended(&self, tasks: &mut JoinSet<()>) {
+        while self.serving.load(Ordering::Relaxed) > 0 && tasks.join_next().await.is_some() {}
+    }
+
+    /// The addresses of the Admin API, those without TLS first.
+    pub fn admin(&self) -> Vec<SocketAddr> {
+        self.addresses(Interface::Admin)
+    }
+
+    /// The addresses of the Status API, those without TLS first.
+    pub fn status(&self) -> Vec<SocketAddr> {
+        self.addresses(Interface::Status)
+    }
+
+    fn addresses(&self, interface: Interface) -> Vec<SocketAddr> {
+        let mut sockets: Vec<&Socket> = self.sockets.iter().filter(|s| s.interface == interface).collect();
+        sockets.sort_by_key(|s| s.tls.is_some());
+        sockets.iter().map(|s| s.address).collect()
+    }
+}
+
+fn bind(entry: &Listener, address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+    // No SO_REUSEPORT, whatever the flags say: two nodes must not share an Admin API by accident.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(entry.backlog.unwrap_or(511))?.into_std()
+}

@@ -1,0 +1,201 @@
+//! The life of a node: build everything from the settings, serve, take signals, drain.
+//!
+//! The proxy's workers are threads of their own. Everything else (Admin API, store, compiling of snapshots, health
+//! checks) runs on the control runtime, so that it never delays a request.
+
+mod certificates;
+pub mod instance;
+mod interfaces;
+mod node;
+mod plane;
+pub mod prefix;
+mod publisher;
+mod signals;
+
+use crate::logging::Logging;
+use crate::settings::Settings;
+use instance::{Addresses, Claim};
+use interfaces::Interfaces;
+use model::Catalog;
+use node::RunningNode;
+use plane::Plane;
+use publisher::Publisher;
+use sdk::PluginKind;
+use signals::{Request, Signals};
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use tokio::sync::watch;
+
+/// The version of Kong whose behaviour this is.
+pub const KONG_VERSION: &str = "3.10.0";
+
+/// How long requests may take to finish after SIGTERM.
+const STOP_TIME: Duration = Duration::from_secs(5);
+/// The same after SIGQUIT; whoever sends it decides how long to wait.
+const QUIT_TIME: Duration = Duration::from_secs(3600);
+
+/// Whether the node has somebody's terminal to write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    Kept,
+    Left,
+}
+
+/// Runs a node until a signal ends it; `ready` is called when it serves. The error is why it could not start.
+pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses)) -> Result<(), String> {
+    prefix::prepare(&settings)?;
+    let claim = Claim::take(&settings.prefix)?;
+    let kept = settings.own_file();
+    prefix::write_private(&kept, &settings.to_file()).map_err(|e| format!("cannot write {}: {e}", kept.display()))?;
+    let log_file = match console {
+        Console::Kept if !settings.is_given("proxy_error_log") => None,
+        _ => prefix::log_file(&settings, "proxy_error_log"),
+    };
+    let logging = Logging::start(settings.text("log_level"), log_file.as_deref()).map_err(|e| format!("cannot open the error log: {e}"))?;
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    signals::raise_file_limit();
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start the control runtime: {e}"))?;
+    let outcome = control.block_on(async {
+        let signals = Signals::listen().map_err(|e| format!("cannot listen for signals: {e}"))?;
+        let node = Running::start(settings, logging).await?;
+        let addresses = node.addresses();
+        claim.announce(&addresses).map_err(|e| format!("cannot write to the prefix: {e}"))?;
+        tracing::info!("started, {}", addresses.describe());
+        ready(&addresses);
+        node.serve_until_told(signals, log_file).await;
+        Ok(())
+    });
+    // Nothing that is left has anything to finish.
+    control.shutdown_background();
+    drop(claim);
+    outcome
+}
+
+/// A node that serves.
+struct Running {
+    settings: Settings,
+    logging: Logging,
+    plane: Arc<Plane>,
+    interfaces: Interfaces,
+    stop: watch::Sender<bool>,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+impl Running {
+    async fn start(settings: Settings, logging: Logging) -> Result<Running, String> {
+        let kinds = enabled(&settings)?;
+        let env = sdk::Env::default();
+        let plane = Arc::new(Plane::bind(&settings, env.clone()).map_err(|e| format!("cannot start the proxy: {e}"))?);
+        let interfaces = Interfaces::bind(&settings).await?;
+        let database = settings.path("bascule.db");
+        let store = Store::open_sqlite(Arc::new(catalog(&settings, &kinds)?), &database);
+        let store = store.await.map_err(|e| format!("cannot open {}: {e}", database.display()))?;
+        let publisher = Publisher::start(store.clone(), Arc::clone(&plane)).await.map_err(|e| format!("cannot read {}: {e}", database.display()))?;
+        let node = RunningNode::new(&settings, kinds, env, store.clone(), Arc::clone(&plane), publisher.applied(), logging.clone())?;
+        let options = admin::Options {
+            server_header: settings.headers.server,
+            latency_header: settings.headers.admin_latency,
+            origins: settings.list("admin_gui_url").to_vec(),
+            ..admin::Options::default()
+        };
+        let admin = Arc::new(admin::Admin::new(store.clone(), Arc::new(node), options));
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = tokio::task::JoinSet::new();
+        interfaces.serve(&mut tasks, &admin, &stopped);
+        tasks.spawn(publisher.run());
+        tasks.spawn(async move { store.run_expiry().await });
+        plane.serve().map_err(|e| format!("cannot start the workers: {e}"))?;
+        Ok(Running { settings, logging, plane, interfaces, stop, tasks })
+    }
+
+    fn addresses(&self) -> Addresses {
+        let (proxy, proxy_tls) = self.plane.addresses();
+        Addresses { proxy, proxy_tls, admin: self.interfaces.admin(), status: self.interfaces.status() }
+    }
+
+    /// Takes signals until one of them ends the node; then lets requests finish.
+    async fn serve_until_told(mut self, mut signals: Signals, log_file: Option<std::path::PathBuf>) {
+        let time = loop {
+            match signals.next().await {
+                Request::Stop => break STOP_TIME,
+                Request::Quit => break QUIT_TIME,
+                Request::Reload => self.reload(),
+                Request::Reopen => {
+                    if let Some(Err(e)) = log_file.as_deref().map(|path| self.logging.reopen(path)) {
+                        tracing::error!("cannot open the error log: {e}");
+                    }
+                }
+            }
+        };
+        tracing::info!("stopping, requests under way have up to {} seconds", time.as_secs());
+        let plane = Arc::clone(&self.plane);
+        let drained = tokio::task::spawn_blocking(move || plane.drain(time));
+        let told_again = async {
+            // Only a request to end at once cuts a patient end short.
+            while signals.next().await != Request::Stop {}
+        };
+        tokio::select! {
+            _ = drained => {}
+            () = told_again => tracing::warn!("stopping at once, requests under way are cut off"),
+        }
+        // The Admin API goes last: until now it could be asked how things stand.
+        self.stop.send_replace(true);
+        self.interfaces.ended(&mut self.tasks).await;
+        self.tasks.shutdown().await;
+        tracing::info!("stopped");
+    }
+
+    /// Takes the settings that `bascule reload` has left.
+    fn reload(&mut self) {
+        let sources = crate::settings::Sources { file: Some(self.settings.own_file()), ..crate::settings::Sources::default() };
+        match Settings::load(&sources) {
+            Ok(new) => {
+                let level = new.text("log_level");
+                if level != self.settings.text("log_level") {
+                    self.logging.set_level(level);
+                }
+                for key in self.settings.differences(&new).iter().filter(|key| *key != "log_level") {
+                    tracing::warn!("the new value of '{key}' takes effect when the node is started again");
+                }
+                self.settings = new;
+                tracing::info!("reloaded");
+            }
+            Err(errors) => tracing::error!("the new settings are not taken: {}", errors.join("; ")),
+        }
+    }
+}
+
+/// The plugins that the setting `plugins` names.
+fn enabled(settings: &Settings) -> Result<Vec<&'static dyn PluginKind>, String> {
+    let names = settings.list("plugins");
+    if names.first().is_some_and(|name| name == "off") {
+        return Ok(Vec::new());
+    }
+    let known = |name: &String| name == "bundled" || name == "off" || plugins::bundled().iter().any(|kind| kind.name() == name);
+    if let Some(name) = names.iter().find(|name| !known(name)) {
+        return Err(format!("plugins: there is no plugin '{name}'"));
+    }
+    let wanted = |kind: &&&'static dyn PluginKind| names.iter().any(|name| name == "bundled" || name == kind.name());
+    Ok(plugins::bundled().iter().filter(wanted).copied().collect())
+}
+
+/// The schemas of the node.
+fn catalog(settings: &Settings, kinds: &[&'static dyn PluginKind]) -> Result<Catalog, String> {
+    let flavor = match settings.text("router_flavor") {
+        "expressions" => model::RouterFlavor::Expressions,
+        _ => model::RouterFlavor::Traditional,
+    };
+    let mut catalog = Catalog::core_with(flavor);
+    for kind in kinds {
+        sdk::register(*kind, &mut catalog)?;
+    }
+    Ok(catalog)
+}

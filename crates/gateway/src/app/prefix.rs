@@ -1,0 +1,52 @@
+//! The directory in which a node keeps its files.
+
+use crate::settings::Settings;
+use rustix::fs::Mode;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Makes the directories of a node. Only its user can look into them: there are keys and credentials inside.
+pub fn prepare(settings: &Settings) -> Result<(), String> {
+    let failed = |path: &Path, e: io::Error| format!("could not prepare Bascule prefix at {}: {e}", path.display());
+    std::fs::create_dir_all(&settings.prefix).map_err(|e| failed(&settings.prefix, e))?;
+    for name in ["pids", "logs", "ssl"] {
+        let path = settings.path(name);
+        match rustix::fs::mkdir(&path, Mode::RWXU) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(e) => return Err(failed(&path, e.into())),
+        }
+    }
+    Ok(())
+}
+
+/// Replaces a file that only the node's user may read, in one step.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let _ = std::fs::remove_file(&new);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    std::fs::rename(&new, path)
+}
+
+/// The file of a log setting (its first word), unless it is `off`.
+pub fn log_file(settings: &Settings, name: &str) -> Option<PathBuf> {
+    let file = settings.text(name).split_whitespace().next()?;
+    (file != "off").then(|| settings.path(file))
+}
+
+/// The node's id: the one in the settings, or one that is made once and kept.
+pub fn node_id(settings: &Settings) -> io::Result<uuid::Uuid> {
+    if let Ok(id) = uuid::Uuid::parse_str(settings.text("node_id")) {
+        return Ok(id);
+    }
+    let path = settings.path("kong.id");
+    if let Some(id) = std::fs::read_to_string(&path).ok().and_then(|text| uuid::Uuid::parse_str(text.trim()).ok()) {
+        return Ok(id);
+    }
+    let id = uuid::Uuid::new_v4();
+    write_private(&path, &format!("{id}\n"))?;
+    Ok(id)
+}

@@ -1,0 +1,59 @@
+//! What signals ask of a node.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What somebody asks of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// SIGTERM, SIGINT: end soon.
+    Stop,
+    /// SIGQUIT: end when all requests are finished.
+    Quit,
+    /// SIGHUP: take new settings.
+    Reload,
+    /// SIGUSR1: open log files anew.
+    Reopen,
+}
+
+/// The signals that a node takes.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+    reopen: Signal,
+}
+
+impl Signals {
+    /// From now on, these signals no longer end the process.
+    pub fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The next request.
+    pub async fn next(&mut self) -> Request {
+        tokio::select! {
+            _ = self.terminate.recv() => Request::Stop,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.quit.recv() => Request::Quit,
+            _ = self.hangup.recv() => Request::Reload,
+            _ = self.reopen.recv() => Request::Reopen,
+        }
+    }
+}
+
+/// Lets the process open as many files (connections) as the system allows.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!("cannot raise the limit of open files: {e}");
+    }
+}

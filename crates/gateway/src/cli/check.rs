@@ -1,0 +1,34 @@
+//! `bascule check`: says whether a configuration file is valid.
+
+use super::Outcome;
+use crate::settings::{Settings, Sources};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Check a configuration file
+#[derive(clap::Args)]
+pub struct Check {
+    /// The file
+    #[arg(default_value = "/etc/kong/kong.conf")]
+    conf: PathBuf,
+}
+
+impl Check {
+    pub(super) fn execute(&self) -> Outcome {
+        match Settings::load(&Sources::of_process(Some(&self.conf), None)) {
+            Ok(settings) => {
+                for warning in &settings.warnings {
+                    eprintln!("Warning: {warning}");
+                }
+                println!("configuration at {} is valid", self.conf.display());
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(errors) => {
+                for error in errors {
+                    eprintln!("[error] {error}");
+                }
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The command line: one file per command, with Kong's names and flags.
+
+mod check;
+mod health;
+mod migrations;
+mod quickstart;
+mod quit;
+mod reload;
+mod restart;
+mod run;
+mod settings;
+mod start;
+mod stop;
+mod version;
+
+use crate::app::instance::Running;
+use crate::settings::{Settings, Sources};
+use clap::{Args, Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// API gateway and load balancer, a drop-in for Kong Gateway.
+#[derive(Parser)]
+#[command(name = "bascule", version = env!("CARGO_PKG_VERSION"), disable_version_flag = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    talk: Talk,
+}
+
+/// How much a command says.
+#[derive(Args, Clone, Copy)]
+struct Talk {
+    /// Say more
+    #[arg(short, long = "v", global = true)]
+    v: bool,
+    /// Say everything
+    #[arg(long = "vv", global = true)]
+    vv: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Start(start::Start),
+    Run(run::Run),
+    Stop(stop::Stop),
+    Quit(quit::Quit),
+    Reload(reload::Reload),
+    Restart(restart::Restart),
+    Check(check::Check),
+    Health(health::Health),
+    Version(version::Version),
+    Quickstart(quickstart::Quickstart),
+    #[command(hide = true)]
+    Echo(quickstart::Echo),
+    Migrations(migrations::Migrations),
+    Settings(settings::PrintSettings),
+}
+
+/// Where the settings of a node come from.
+#[derive(Args, Clone, Default)]
+struct Place {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE")]
+    conf: Option<PathBuf>,
+    /// Directory of the node, in place of the one in the settings
+    #[arg(short, long, value_name = "DIR")]
+    prefix: Option<PathBuf>,
+}
+
+/// Flags that mean something to Kong only.
+#[derive(Args, Clone, Default)]
+struct KongFlags {
+    /// Accepted for Kong's sake: there is no nginx
+    #[arg(long, value_name = "FILE", hide = true)]
+    nginx_conf: Option<PathBuf>,
+    /// Accepted for Kong's sake
+    #[arg(long, value_name = "FLAGS", hide = true)]
+    nginx_conf_flags: Option<String>,
+    /// Prepare the database first (SQLite needs no preparation)
+    #[arg(long)]
+    run_migrations: bool,
+    /// Seconds for operations of the database
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    db_timeout: Option<f64>,
+    /// Seconds to wait for other nodes that prepare the database
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    lock_timeout: Option<f64>,
+}
+
+/// The end of a command: nothing more to say, or why it failed.
+type Outcome = Result<ExitCode, String>;
+
+/// Runs the command of the process' arguments.
+pub fn execute(cli: Cli) -> ExitCode {
+    let talk = cli.talk;
+    let outcome = match cli.command {
+        Command::Start(command) => command.execute(talk),
+        Command::Run(command) => command.execute(),
+        Command::Stop(command) => command.execute(),
+        Command::Quit(command) => command.execute(talk),
+        Command::Reload(command) => command.execute(),
+        Command::Restart(command) => command.execute(talk),
+        Command::Check(command) => command.execute(),
+        Command::Health(command) => command.execute(),
+        Command::Version(command) => command.execute(),
+        Command::Quickstart(command) => command.execute(),
+        Command::Echo(command) => command.execute(),
+        Command::Migrations(command) => command.execute(),
+        Command::Settings(command) => command.execute(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("Error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+impl Talk {
+    fn verbose(self, text: impl FnOnce() -> String) {
+        if self.v || self.vv {
+            println!("{}", text());
+        }
+    }
+}
+
+impl Place {
+    fn sources(&self) -> Sources {
+        Sources::of_process(self.conf.as_deref(), self.prefix.as_deref())
+    }
+
+    /// The settings, with what they warn of on standard error.
+    fn load(&self) -> Result<Settings, String> {
+        let settings = self.load_quietly()?;
+        for warning in &settings.warnings {
+            eprintln!("Warning: {warning}");
+        }
+        Ok(settings)
+    }
+
+    fn load_quietly(&self) -> Result<Settings, String> {
+        Settings::load(&self.sources()).map_err(|errors| errors.join("\n"))
+    }
+}
+
+/// The directory of a node that is to be acted on; it must exist.
+fn existing_prefix(prefix: Option<&Path>) -> Result<PathBuf, String> {
+    let place = Place { conf: None, prefix: prefix.map(Path::to_owned) };
+    let prefix = place.load_quietly()?.prefix;
+    if prefix.is_dir() { Ok(prefix) } else { Err(format!("no such prefix: {}", prefix.display())) }
+}
+
+/// The node that runs there.
+fn running(prefix: &Path) -> Result<Running, String> {
+    Running::find(prefix).ok_or_else(|| format!("Bascule is not running in {}", prefix.display()))
+}

@@ -1,0 +1,25 @@
+//! `bascule restart`: `stop`, then `start`.
+
+use super::start::Start;
+use super::stop::stop;
+use super::{KongFlags, Outcome, Place, Talk};
+use crate::app::instance::Running;
+
+/// Stop a node and start it again
+#[derive(clap::Args)]
+pub struct Restart {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    kong: KongFlags,
+}
+
+impl Restart {
+    pub(super) fn execute(&self, talk: Talk) -> Outcome {
+        let settings = self.place.load_quietly()?;
+        if Running::find(&settings.prefix).is_some() {
+            stop(&settings.prefix)?;
+        }
+        Start { place: self.place.clone(), kong: self.kong.clone() }.execute(talk)
+    }
+}

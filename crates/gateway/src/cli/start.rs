@@ -1,0 +1,63 @@
+//! `bascule start`: starts a node in the background and returns when it is ready.
+
+use super::{KongFlags, Outcome, Place, Talk};
+use crate::app::{self, prefix};
+use crate::settings::Settings;
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::process::{Command, ExitCode, Stdio};
+
+/// Start a node in the background; returns when it is ready
+#[derive(clap::Args, Clone)]
+pub struct Start {
+    #[command(flatten)]
+    pub(super) place: Place,
+    #[command(flatten)]
+    pub(super) kong: KongFlags,
+}
+
+/// What the node writes to its standard output when it is ready; anything else is why it is not.
+pub const READY: &str = "ready\n";
+
+impl Start {
+    pub(super) fn execute(&self, talk: Talk) -> Outcome {
+        let settings = self.place.load()?;
+        talk.verbose(|| format!("prefix in use: {}", settings.prefix.display()));
+        if !settings.daemon {
+            return app::run(settings, app::Console::Kept, |_| {}).map(|()| ExitCode::SUCCESS);
+        }
+        prefix::prepare(&settings)?;
+        self.spawn(&settings)?;
+        if !settings.is_given("prefix") {
+            println!("prefix: {}", settings.prefix.display());
+        }
+        println!("Bascule started");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Starts this program again, in the background, and waits for its word.
+    fn spawn(&self, settings: &Settings) -> Result<(), String> {
+        let log = prefix::log_file(settings, "proxy_error_log").unwrap_or_else(|| "/dev/null".into());
+        let stderr = OpenOptions::new().create(true).append(true).open(&log).map_err(|e| format!("cannot write {}: {e}", log.display()))?;
+        let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
+        let mut command = Command::new(program);
+        command.arg("run").arg("--detached").arg("--prefix").arg(&settings.prefix);
+        if let Some(conf) = &self.place.conf {
+            command.arg("--conf").arg(conf);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().map_err(|e| format!("could not start: {e}"))?;
+        let mut word = String::new();
+        if let Some(mut stdout) = child.stdout.take() {
+            stdout.read_to_string(&mut word).map_err(|e| format!("could not start: {e}"))?;
+        }
+        if word == READY {
+            return Ok(());
+        }
+        // It has closed its output without being ready: it is ending.
+        let status = child.wait().map_err(|e| format!("could not start: {e}"))?;
+        match word.trim() {
+            "" => Err(format!("the node ended before it was ready ({status}); see {}", log.display())),
+            error => Err(error.to_owned()),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The node's messages: one line per event in the form of nginx's error log, with Kong's levels.
+//!
+//! The code has five levels (`tracing`'s); Kong has eight. Errors are `error`, warnings `warn`, information `notice`,
+//! debugging `info`, traces `debug`; `crit`, `alert` and `emerg` as thresholds let nothing through.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
+
+/// The names of the levels, from the most talkative.
+pub const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
+
+/// Changes what is logged while the node runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Logging {
+    filter: reload::Handle<Targets, Registry>,
+    sink: Arc<Sink>,
+    /// Index into [`LEVELS`].
+    level: Arc<AtomicUsize>,
+}
+
+/// Where lines go.
+enum Sink {
+    Console,
+    File(Mutex<File>),
+}
+
+/// Writes events to the sink.
+struct Lines(Arc<Sink>);
+
+impl Logging {
+    /// Starts logging, to a file or to standard error. Called once.
+    pub fn start(level: &str, file: Option<&Path>) -> io::Result<Logging> {
+        let sink = Arc::new(match file {
+            Some(path) => Sink::File(Mutex::new(append(path)?)),
+            None => Sink::Console,
+        });
+        let index = position(level);
+        let (filter, handle) = reload::Layer::new(targets(index));
+        let subscriber = tracing_subscriber::registry().with(Lines(Arc::clone(&sink)).with_filter(filter));
+        // Fails when something else has begun to log in this process, which only tests do.
+        let _ = subscriber.try_init();
+        Ok(Logging { filter: handle, sink, level: Arc::new(AtomicUsize::new(index)) })
+    }
+
+    /// The level in force.
+    pub fn level(&self) -> &'static str {
+        LEVELS[self.level.load(Ordering::Relaxed)]
+    }
+
+    /// Takes another level into force.
+    pub fn set_level(&self, level: &str) {
+        let index = position(level);
+        self.level.store(index, Ordering::Relaxed);
+        if let Err(e) = self.filter.reload(targets(index)) {
+            tracing::error!("cannot change the log level: {e}");
+        }
+    }
+
+    /// Opens the file anew, after it has been moved away.
+    pub fn reopen(&self, path: &Path) -> io::Result<()> {
+        if let Sink::File(file) = &*self.sink {
+            *file.lock().unwrap_or_else(PoisonError::into_inner) = append(path)?;
+        }
+        Ok(())
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = format!("{} [{}] {}#0: ", timestamp(SystemTime::now()), word(*event.metadata().level()), std::process::id());
+        let mut text = Text::default();
+        event.record(&mut text);
+        line.push_str(&text.message);
+        line.push_str(&text.fields);
+        // One event, one line, whatever a client made its way into it.
+        let mut line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        line.push('\n');
+        let written = match &*self.0 {
+            Sink::Console => io::stderr().lock().write_all(line.as_bytes()),
+            Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()),
+        };
+        // There is nowhere to report it to.
+        drop(written);
+    }
+}
+
+/// The parts of an event.
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, ", {name}: {value:?}"),
+        };
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message.push_str(value),
+            name => self.fields.push_str(&format!(", {name}: {value}")),
+        }
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+fn position(level: &str) -> usize {
+    LEVELS.iter().position(|l| *l == level).unwrap_or(2)
+}
+
+/// Our crates at the level, others at most at `warn`.
+fn targets(index: usize) -> Targets {
+    let filter = match LEVELS[index] {
+        "debug" => LevelFilter::TRACE,
+        "info" => LevelFilter::DEBUG,
+        "notice" => LevelFilter::INFO,
+        "warn" => LevelFilter::WARN,
+        "error" => LevelFilter::ERROR,
+        _ => LevelFilter::OFF,
+    };
+    let ours = ["wire", "model", "store", "sdk", "plugins", "proxy", "admin", "bascule"];
+    Targets::new().with_default(filter.min(LevelFilter::WARN)).with_targets(ours.map(|name| (name, filter)))
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "notice",
+        Level::DEBUG => "info",
+        Level::TRACE => "debug",
+    }
+}
+
+/// `2026/11/23 13:34:06`, in UTC.
+fn timestamp(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, clock) = (seconds / 86_400, seconds % 86_400);
+    // Days since 0000-03-01, in eras of 400 years (Howard Hinnant's algorithm).
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}/{month:02}/{day:02} {:02}:{:02}:{:02}", clock / 3600, clock / 60 % 60, clock % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn timestamps() {
+        let at = |seconds| timestamp(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970/01/01 00:00:00");
+        assert_eq!(at(951_827_696), "2000/02/29 12:34:56");
+        assert_eq!(at(1_795_440_846), "2026/11/23 13:34:06");
+        assert_eq!(at(4_107_542_400), "2100/03/01 00:00:00");
+    }
+
+    #[test]
+    fn levels() {
+        use tracing::subscriber::with_default;
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let sink = Arc::new(Sink::File(Mutex::new(append(path.path()).unwrap())));
+        let subscriber = tracing_subscriber::registry().with(Lines(sink).with_filter(targets(position("notice"))));
+        with_default(subscriber, || {
+            tracing::info!(target: "proxy", route = "r", "one\nline");
+            tracing::debug!(target: "proxy", "not this");
+            tracing::info!(target: "hyper", "nor this");
+        });
+        let text = std::fs::read_to_string(path.path()).unwrap();
+        assert!(text.ends_with("#0: one line, route: \"r\"\n") || text.ends_with("#0: one line, route: r\n"), "{text}");
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.contains(" [notice] "));
+    }
+}

@@ -1,0 +1,227 @@
+//! Checks that concern more than one value's type, and the values that the program reads often.
+
+use super::listen::{self, Listener};
+use super::load::Loaded;
+use super::value::{Value, size};
+use super::{Block, Headers, Settings};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+const DEFAULT_PREFIX: &str = "/usr/local/kong";
+
+/// The settings, or everything that is wrong with them.
+pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
+    let mut errors = std::mem::take(&mut loaded.errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let warnings = std::mem::take(&mut loaded.warnings);
+    let mut settings = Settings {
+        prefix: prefix(&loaded),
+        proxy_listen: Vec::new(),
+        admin_listen: Vec::new(),
+        status_listen: Vec::new(),
+        workers: 1,
+        daemon: true,
+        headers: Headers::default(),
+        request_id_upstream: false,
+        trusted_ips: Vec::new(),
+        client_max_body_size: 0,
+        keepalive_requests: 0,
+        port_maps: Vec::new(),
+        warnings,
+        loaded,
+    };
+    let mut keep = |result: Result<(), String>| errors.extend(result.err());
+    keep(listeners(&settings, "proxy_listen").map(|l| settings.proxy_listen = l));
+    keep(listeners(&settings, "admin_listen").map(|l| settings.admin_listen = l));
+    keep(listeners(&settings, "status_listen").map(|l| settings.status_listen = l));
+    keep(workers(settings.text("nginx_main_worker_processes")).map(|n| settings.workers = n));
+    keep(headers(settings.list("headers")).map(|h| settings.headers = h));
+    keep(headers_upstream(settings.list("headers_upstream")).map(|on| settings.request_id_upstream = on));
+    keep(trusted_ips(settings.list("trusted_ips")).map(|blocks| settings.trusted_ips = blocks));
+    keep(bytes(&settings, "nginx_http_client_max_body_size").map(|n| settings.client_max_body_size = n));
+    keep(bytes(&settings, "nginx_http_keepalive_requests").map(|n| settings.keepalive_requests = n));
+    keep(port_maps(settings.list("port_maps")).map(|maps| settings.port_maps = maps));
+    settings.daemon = settings.text("nginx_main_daemon") != "off";
+    errors.extend(certificates(&settings));
+    errors.extend(ranges(&settings));
+    errors.extend(names(&settings));
+    errors.extend(absent(&settings));
+    if errors.is_empty() { Ok(settings) } else { Err(errors) }
+}
+
+fn prefix(loaded: &Loaded) -> PathBuf {
+    let chosen = match loaded.values.get("prefix") {
+        Some(Value::Text(prefix)) if loaded.given.contains_key("prefix") => PathBuf::from(prefix),
+        _ if writable(Path::new(DEFAULT_PREFIX)) => PathBuf::from(DEFAULT_PREFIX),
+        _ => std::env::var_os("HOME").map_or_else(|| PathBuf::from(DEFAULT_PREFIX), |home| PathBuf::from(home).join(".bascule")),
+    };
+    std::path::absolute(&chosen).unwrap_or(chosen)
+}
+
+/// Whether files can be made there, possibly after making the directory.
+fn writable(path: &Path) -> bool {
+    let existing = path.ancestors().find(|p| p.exists());
+    existing.is_some_and(|p| rustix::fs::access(p, rustix::fs::Access::WRITE_OK).is_ok())
+}
+
+fn listeners(settings: &Settings, name: &str) -> Result<Vec<Listener>, String> {
+    listen::parse(name, settings.list(name))
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    match text {
+        "auto" | "" => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+        number => {
+            let parsed = number.parse().ok().filter(|n| (1..=1024).contains(n));
+            parsed.ok_or_else(|| format!("nginx_worker_processes must be 'auto' or a number between 1 and 1024, got '{number}'"))
+        }
+    }
+}
+
+fn bytes(settings: &Settings, name: &str) -> Result<u64, String> {
+    match settings.text(name) {
+        "" => Ok(0),
+        text => size(name, text),
+    }
+}
+
+fn headers(tokens: &[String]) -> Result<Headers, String> {
+    let mut headers = Headers::default();
+    if tokens.first().is_some_and(|t| t == "off") {
+        return Ok(headers);
+    }
+    for token in tokens.iter().filter(|t| *t != "off") {
+        let flag = match token.to_ascii_lowercase().as_str() {
+            "server_tokens" => &mut headers.server_tokens,
+            "latency_tokens" => &mut headers.latency_tokens,
+            "server" => &mut headers.server,
+            "via" => &mut headers.via,
+            "x-kong-proxy-latency" => &mut headers.proxy_latency,
+            "x-kong-response-latency" => &mut headers.response_latency,
+            "x-kong-admin-latency" => &mut headers.admin_latency,
+            "x-kong-upstream-latency" => &mut headers.upstream_latency,
+            "x-kong-upstream-status" => &mut headers.upstream_status,
+            "x-kong-request-id" => &mut headers.request_id,
+            _ => return Err(format!("headers: invalid entry '{token}'")),
+        };
+        *flag = true;
+    }
+    if headers.server_tokens {
+        (headers.server, headers.via) = (true, true);
+    }
+    if headers.latency_tokens {
+        (headers.proxy_latency, headers.response_latency, headers.admin_latency, headers.upstream_latency) = (true, true, true, true);
+    }
+    Ok(headers)
+}
+
+fn headers_upstream(tokens: &[String]) -> Result<bool, String> {
+    let unknown = tokens.iter().find(|t| *t != "off" && !t.eq_ignore_ascii_case("x-kong-request-id"));
+    match unknown {
+        Some(token) => Err(format!("headers_upstream: invalid entry '{token}'")),
+        None => Ok(tokens.first().is_some_and(|t| t != "off")),
+    }
+}
+
+fn trusted_ips(entries: &[String]) -> Result<Vec<Block>, String> {
+    let block = |text: &String| {
+        let form = "trusted_ips must be a comma separated list in the form of IPv4 or IPv6 address or CIDR block or 'unix:'";
+        Block::parse(text).ok_or_else(|| format!("{form}, got '{text}'"))
+    };
+    entries.iter().filter(|text| *text != "unix:").map(block).collect()
+}
+
+fn port_maps(entries: &[String]) -> Result<Vec<(u16, u16)>, String> {
+    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
+    let pair = |entry: &String| {
+        let (public, own) = entry.split_once(':')?;
+        Some((port(own)?, port(public)?))
+    };
+    entries.iter().map(|entry| pair(entry).ok_or_else(|| format!("invalid port mapping (`port_maps`): {entry}"))).collect()
+}
+
+/// Certificates and keys come in pairs.
+fn certificates(settings: &Settings) -> Vec<String> {
+    let mut errors = Vec::new();
+    for (prefix, listeners) in [("", &settings.proxy_listen), ("admin_", &settings.admin_listen), ("status_", &settings.status_listen)] {
+        if !listeners.iter().any(|l| l.ssl) {
+            continue;
+        }
+        let (cert, key) = (format!("{prefix}ssl_cert"), format!("{prefix}ssl_cert_key"));
+        match (settings.list(&cert).len(), settings.list(&key).len()) {
+            (certs, keys) if certs == keys => {}
+            (_, 0) => errors.push(format!("{key} must be specified")),
+            (0, _) => errors.push(format!("{cert} must be specified")),
+            (certs, keys) => errors.push(format!("{cert} was specified {certs} times while {key} was specified {keys} times")),
+        }
+    }
+    if !["modern", "intermediate", "old", "fips", "custom"].contains(&settings.text("ssl_cipher_suite")) {
+        errors.push(format!("Undefined cipher suite {}", settings.text("ssl_cipher_suite")));
+    }
+    errors
+}
+
+fn ranges(settings: &Settings) -> Vec<String> {
+    let number = |name: &str| settings.number(name).unwrap_or_default();
+    let mut errors = Vec::new();
+    for name in ["upstream_keepalive_pool_size", "upstream_keepalive_max_requests", "upstream_keepalive_idle_timeout"] {
+        if number(name) < 0.0 {
+            errors.push(format!("{name} must be 0 or greater"));
+        }
+    }
+    for name in ["lua_max_req_headers", "lua_max_resp_headers", "lua_max_uri_args", "lua_max_post_args"] {
+        let value = number(name);
+        if !(1.0..=1000.0).contains(&value) || value.fract() != 0.0 {
+            errors.push(format!("{name} must be an integer between 1 and 1000"));
+        }
+    }
+    if number("worker_state_update_frequency") <= 0.0 {
+        errors.push("worker_state_update_frequency must be greater than 0".to_owned());
+    }
+    let node_id = settings.text("node_id");
+    if !node_id.is_empty() && uuid::Uuid::parse_str(node_id).is_err() {
+        errors.push("node_id must be a valid UUID".to_owned());
+    }
+    errors
+}
+
+/// Name servers, record types, hosts file.
+fn names(settings: &Settings) -> Vec<String> {
+    let mut errors = Vec::new();
+    for name in ["dns_resolver", "resolver_address"] {
+        for server in settings.list(name).iter().filter(|s| !is_server(s)) {
+            errors.push(format!("{name} must be a comma separated list in the form of IPv4/6 or IPv4/6:port, got '{server}'"));
+        }
+    }
+    for (name, types) in [("dns_order", &["LAST", "A", "AAAA", "CNAME", "SRV"][..]), ("resolver_family", &["A", "AAAA", "SRV"])] {
+        for entry in settings.list(name).iter().filter(|e| !types.contains(&e.to_ascii_uppercase().as_str())) {
+            errors.push(format!("{name}: invalid entry '{entry}'"));
+        }
+    }
+    let hosts = settings.text("dns_hostsfile");
+    if !hosts.is_empty() && !Path::new(hosts).is_file() {
+        errors.push("dns_hostsfile: file does not exist".to_owned());
+    }
+    errors
+}
+
+fn is_server(text: &str) -> bool {
+    text.parse::<std::net::SocketAddr>().is_ok() || text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
+/// What Kong has and this version does not: better said than ignored.
+fn absent(settings: &Settings) -> Vec<String> {
+    let mut errors = Vec::new();
+    match settings.text("database") {
+        "cassandra" => errors.push("database = cassandra is not supported; use sqlite".to_owned()),
+        other @ ("postgres" | "off") => errors.push(format!("database = {other} is not available in this version; use database = sqlite (the default)")),
+        _ => {}
+    }
+    let role = settings.text("role");
+    if role != "traditional" {
+        errors.push(format!("role = {role} is not available in this version; use role = traditional (the default)"));
+    }
+    errors
+}

@@ -1,0 +1,112 @@
+//! What a setting is: its name, type, default and meaning.
+
+/// One key of `kong.conf`.
+#[derive(Debug)]
+pub struct Setting {
+    /// As in the file; in the environment it is upper case with `KONG_` in front.
+    pub name: &'static str,
+    pub kind: Kind,
+    /// As it would be written in the file; empty: not set.
+    pub default: &'static str,
+    /// One or two sentences of Markdown for the documentation.
+    pub doc: &'static str,
+    /// Never shown.
+    pub secret: bool,
+    /// Accepted so that Kong's files can be used, without effect in this version.
+    pub inert: bool,
+    /// An old name; the keys in `implies` have taken its place.
+    pub deprecated: bool,
+    /// Keys that take this value unless they are given themselves.
+    pub implies: &'static [&'static str],
+}
+
+/// The type of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// `on` or `off` (`true`, `false`).
+    Boolean,
+    /// `on` or `off`, shown as such.
+    NginxBoolean,
+    Number,
+    /// Separated by commas.
+    List,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// A group of settings in the documentation.
+pub struct Section {
+    pub title: &'static str,
+    pub about: &'static str,
+    pub settings: &'static [Setting],
+}
+
+impl Setting {
+    const fn new(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {
+        Setting { name, kind, default, doc, secret: false, inert: false, deprecated: false, implies: &[] }
+    }
+
+    pub(super) const fn secret(mut self) -> Setting {
+        self.secret = true;
+        self
+    }
+
+    pub(super) const fn inert(mut self) -> Setting {
+        self.inert = true;
+        self
+    }
+
+    pub(super) const fn implies(mut self, keys: &'static [&'static str]) -> Setting {
+        self.implies = keys;
+        self
+    }
+
+    pub(super) const fn deprecated(mut self, by: &'static [&'static str]) -> Setting {
+        self.deprecated = true;
+        self.implies = by;
+        self
+    }
+
+    /// The name of the environment variable.
+    pub fn variable(&self) -> String {
+        format!("KONG_{}", self.name.to_ascii_uppercase())
+    }
+}
+
+impl Kind {
+    /// What the type is called in the documentation and in messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Text => "string",
+            Kind::Boolean | Kind::NginxBoolean => "boolean",
+            Kind::Number => "number",
+            Kind::List => "array",
+            Kind::Choice(_) => "choice",
+        }
+    }
+}
+
+pub(super) const fn text(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
+    Setting::new(name, Kind::Text, default, doc)
+}
+
+pub(super) const fn boolean(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
+    Setting::new(name, Kind::Boolean, default, doc)
+}
+
+pub(super) const fn nginx_boolean(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
+    Setting::new(name, Kind::NginxBoolean, default, doc)
+}
+
+pub(super) const fn number(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
+    Setting::new(name, Kind::Number, default, doc)
+}
+
+pub(super) const fn list(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
+    Setting::new(name, Kind::List, default, doc)
+}
+
+pub(super) const fn choice(name: &'static str, default: &'static str, words: &'static [&'static str], doc: &'static str) -> Setting {
+    Setting::new(name, Kind::Choice(words), default, doc)
+}

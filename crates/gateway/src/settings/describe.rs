@@ -1,0 +1,89 @@
+//! The `configuration` object of `GET /`.
+
+use super::listen::Listener;
+use super::table;
+use super::{Headers, Settings};
+use serde_json::{Map, Value as Json, json};
+
+const SECRET: &str = "******";
+
+/// Groups of nginx directives that are shown as lists of name and value.
+const DIRECTIVES: &[&str] = &["main", "events", "http", "upstream", "proxy", "location", "status", "admin", "stream", "supstream", "sproxy"];
+
+/// Files of a node, by the names that Kong shows them under.
+const PATHS: &[(&str, &str)] = &[
+    ("admin_acc_logs", "logs/admin_access.log"),
+    ("admin_ssl_cert_default_ecdsa", "ssl/admin-kong-default-ecdsa.crt"),
+    ("admin_ssl_cert_key_default_ecdsa", "ssl/admin-kong-default-ecdsa.key"),
+    ("kong_env", ".kong_env"),
+    ("nginx_acc_logs", "logs/access.log"),
+    ("nginx_err_logs", "logs/error.log"),
+    ("nginx_pid", "pids/bascule.pid"),
+    ("ssl_cert_default_ecdsa", "ssl/kong-default-ecdsa.crt"),
+    ("ssl_cert_key_default_ecdsa", "ssl/kong-default-ecdsa.key"),
+    ("status_ssl_cert_default_ecdsa", "ssl/status-kong-default-ecdsa.crt"),
+    ("status_ssl_cert_key_default_ecdsa", "ssl/status-kong-default-ecdsa.key"),
+];
+
+impl Settings {
+    /// All settings as `GET /` shows them: by name, secrets masked, with what follows from them. `plugins` are those that are loaded.
+    pub fn describe(&self, plugins: &[&str]) -> Json {
+        let mut shown = Map::new();
+        for (name, value) in &self.loaded.values {
+            let secret = table::setting(name).is_some_and(|s| s.secret);
+            let reference = self.loaded.references.get(name);
+            let json = if secret { json!(SECRET) } else { reference.map_or_else(|| value.json(), |r| json!(r)) };
+            shown.insert(name.clone(), json);
+        }
+        for (name, listeners, flag) in [
+            ("proxy_listeners", &self.proxy_listen, "proxy_ssl_enabled"),
+            ("admin_listeners", &self.admin_listen, "admin_ssl_enabled"),
+            ("status_listeners", &self.status_listen, "status_ssl_enabled"),
+        ] {
+            shown.insert(name.to_owned(), list(listeners.iter().map(Listener::describe).collect()));
+            shown.insert(flag.to_owned(), json!(listeners.iter().any(|l| l.ssl)));
+        }
+        for block in DIRECTIVES {
+            shown.insert(format!("nginx_{block}_directives"), self.directives(&format!("nginx_{block}_")));
+        }
+        for (name, path) in PATHS {
+            shown.insert((*name).to_owned(), json!(self.path(path)));
+        }
+        shown.insert("prefix".to_owned(), json!(self.prefix));
+        shown.insert("enabled_headers".to_owned(), self.headers.describe());
+        shown.insert("enabled_headers_upstream".to_owned(), json!({ "X-Kong-Request-Id": self.request_id_upstream }));
+        shown.insert("loaded_plugins".to_owned(), plugins.iter().map(|name| ((*name).to_owned(), json!(true))).collect::<Map<_, _>>().into());
+        shown.insert("loaded_vaults".to_owned(), json!({ "env": true }));
+        let ports = self.port_maps.iter().map(|(own, public)| (own.to_string(), json!(public)));
+        shown.insert("host_ports".to_owned(), ports.collect::<Map<_, _>>().into());
+        shown.sort_keys();
+        Json::Object(shown)
+    }
+
+    fn directives(&self, prefix: &str) -> Json {
+        let named = self.loaded.values.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));
+        list(named.map(|(name, value)| json!({ "name": name, "value": value.text() })).collect())
+    }
+}
+
+impl Headers {
+    fn describe(&self) -> Json {
+        json!({
+            "Server": self.server,
+            "Via": self.via,
+            "X-Kong-Admin-Latency": self.admin_latency,
+            "X-Kong-Proxy-Latency": self.proxy_latency,
+            "X-Kong-Request-Id": self.request_id,
+            "X-Kong-Response-Latency": self.response_latency,
+            "X-Kong-Upstream-Latency": self.upstream_latency,
+            "X-Kong-Upstream-Status": self.upstream_status,
+            "latency_tokens": self.latency_tokens,
+            "server_tokens": self.server_tokens,
+        })
+    }
+}
+
+/// A list; an empty one is an empty object, as in Kong's answers.
+fn list(items: Vec<Json>) -> Json {
+    if items.is_empty() { json!({}) } else { Json::Array(items) }
+}

@@ -1,0 +1,163 @@
+//! Addresses to listen on, with nginx's flags.
+
+use serde_json::{Map, Value, json};
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+/// One entry of a `*_listen` setting.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Listener {
+    /// An address (IPv6 in brackets) or a name.
+    pub host: String,
+    /// 0 lets the system choose.
+    pub port: u16,
+    pub ssl: bool,
+    pub http2: bool,
+    pub proxy_protocol: bool,
+    pub deferred: bool,
+    pub bind: bool,
+    pub reuseport: bool,
+    pub backlog: Option<u32>,
+    pub ipv6only: Option<bool>,
+    /// `on`, `off` or `idle:interval:count`.
+    pub so_keepalive: Option<String>,
+}
+
+/// The entries of a setting; `off` as the first one stands for none.
+pub fn parse(setting: &str, entries: &[String]) -> Result<Vec<Listener>, String> {
+    match entries.first().map(|first| first.trim()) {
+        None => Err(usage(setting)),
+        Some("off") => Ok(Vec::new()),
+        Some(_) => entries.iter().map(|entry| Listener::parse(entry).ok_or_else(|| usage(setting))).collect(),
+    }
+}
+
+impl Listener {
+    fn parse(entry: &str) -> Option<Listener> {
+        let mut listener = Listener::default();
+        let mut words = entry.split_whitespace();
+        let address = words.next()?;
+        for word in words {
+            match word.split_once('=') {
+                None => *listener.flag(word)? = true,
+                Some(("backlog", number)) => listener.backlog = Some(number.parse().ok()?),
+                Some(("ipv6only", "on")) => listener.ipv6only = Some(true),
+                Some(("ipv6only", "off")) => listener.ipv6only = Some(false),
+                Some(("so_keepalive", value)) if value == "on" || value == "off" || value.split(':').count() == 3 => {
+                    listener.so_keepalive = Some(value.to_owned());
+                }
+                Some(_) => return None,
+            }
+        }
+        let (host, port) = address.rsplit_once(':')?;
+        listener.port = port.parse().ok()?;
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let valid = match bare {
+            Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+        };
+        listener.host = host.to_owned();
+        valid.then_some(listener)
+    }
+
+    fn flag(&mut self, word: &str) -> Option<&mut bool> {
+        match word {
+            "ssl" => Some(&mut self.ssl),
+            "http2" => Some(&mut self.http2),
+            "proxy_protocol" => Some(&mut self.proxy_protocol),
+            "deferred" => Some(&mut self.deferred),
+            "bind" => Some(&mut self.bind),
+            "reuseport" => Some(&mut self.reuseport),
+            _ => None,
+        }
+    }
+
+    /// The addresses that the host stands for.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let addresses: Vec<SocketAddr> = (self.host.trim_matches(['[', ']']), self.port).to_socket_addrs()?.collect();
+        if addresses.is_empty() { Err(io::Error::new(io::ErrorKind::NotFound, "no such host")) } else { Ok(addresses) }
+    }
+
+    /// As `GET /` shows it in `*_listeners`: every flag by name.
+    pub fn describe(&self) -> Value {
+        let mut shown = Map::new();
+        // Kong calls flags with a value by the value, or by its pattern when they are not given.
+        let backlog = self.backlog.map_or("backlog=%d+".to_owned(), |n| format!("backlog={n}"));
+        shown.insert(backlog.clone(), json!(self.backlog.is_some()));
+        for (flag, set) in [("bind", self.bind), ("deferred", self.deferred), ("http2", self.http2)] {
+            shown.insert(flag.to_owned(), json!(set));
+        }
+        shown.insert("ip".to_owned(), json!(self.host));
+        shown.insert("ipv6only=off".to_owned(), json!(self.ipv6only == Some(false)));
+        shown.insert("ipv6only=on".to_owned(), json!(self.ipv6only == Some(true)));
+        shown.insert("listener".to_owned(), json!(self.text()));
+        shown.insert("port".to_owned(), json!(self.port));
+        shown.insert("proxy_protocol".to_owned(), json!(self.proxy_protocol));
+        shown.insert("reuseport".to_owned(), json!(self.reuseport));
+        let keepalive = self.so_keepalive.as_deref();
+        let intervals = keepalive.filter(|k| k.contains(':'));
+        shown.insert(intervals.map_or("so_keepalive=%w*:%w*:%d*".to_owned(), |k| format!("so_keepalive={k}")), json!(intervals.is_some()));
+        shown.insert("so_keepalive=off".to_owned(), json!(keepalive == Some("off")));
+        shown.insert("so_keepalive=on".to_owned(), json!(keepalive == Some("on")));
+        shown.insert("ssl".to_owned(), json!(self.ssl));
+        Value::Object(shown)
+    }
+
+    /// Address and flags in nginx's syntax (which has no `http2` flag any more).
+    fn text(&self) -> String {
+        let mut text = format!("{}:{}", self.host, self.port);
+        let flags =
+            [(self.ssl, "ssl"), (self.proxy_protocol, "proxy_protocol"), (self.deferred, "deferred"), (self.bind, "bind"), (self.reuseport, "reuseport")];
+        for (_, flag) in flags.iter().filter(|(set, _)| *set) {
+            text.push(' ');
+            text.push_str(flag);
+        }
+        if let Some(backlog) = self.backlog {
+            text.push_str(&format!(" backlog={backlog}"));
+        }
+        if let Some(only) = self.ipv6only {
+            text.push_str(if only { " ipv6only=on" } else { " ipv6only=off" });
+        }
+        if let Some(keepalive) = &self.so_keepalive {
+            text.push_str(&format!(" so_keepalive={keepalive}"));
+        }
+        text
+    }
+}
+
+fn usage(setting: &str) -> String {
+    format!(
+        "{setting} must be of form: [off] | <ip>:<port> [ssl] [http2] [proxy_protocol] [deferred] [bind] [reuseport] [backlog=%d+] \
+         [ipv6only=on] [ipv6only=off] [so_keepalive=on] [so_keepalive=off] [so_keepalive=%w*:%w*:%d*], [... next entry ...]"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(entry: &str) -> Result<Listener, String> {
+        parse("proxy_listen", &[entry.to_owned()]).map(|mut l| l.remove(0))
+    }
+
+    #[test]
+    fn flags() {
+        let listener = one("0.0.0.0:8443 http2 ssl reuseport backlog=16384").unwrap();
+        assert!(listener.ssl && listener.http2 && listener.reuseport && !listener.bind);
+        assert_eq!((listener.host.as_str(), listener.port, listener.backlog), ("0.0.0.0", 8443, Some(16384)));
+        assert_eq!(listener.describe()["listener"], "0.0.0.0:8443 ssl reuseport backlog=16384");
+        assert_eq!(listener.describe()["backlog=16384"], true);
+        let v6 = one("[::1]:8000 ipv6only=on so_keepalive=30m::10").unwrap();
+        assert_eq!(v6.addresses().unwrap(), ["[::1]:8000".parse::<SocketAddr>().unwrap()]);
+        assert_eq!(v6.describe()["so_keepalive=30m::10"], true);
+    }
+
+    #[test]
+    fn off_and_errors() {
+        assert_eq!(parse("x", &["off".to_owned()]), Ok(vec![]));
+        for entry in ["", "8000", ":8000", "0.0.0.0", "0.0.0.0:99999", "0.0.0.0:80 tls", "::1:80", "[x]:80", "a b:80", "h:1 backlog=x"] {
+            assert!(one(entry).is_err(), "{entry}");
+        }
+        assert!(parse("proxy_listen", &[]).unwrap_err().starts_with("proxy_listen must be of form: [off] | <ip>:<port>"));
+    }
+}

@@ -1,0 +1,149 @@
+//! From the sources of settings to one value for each: the environment goes before the file, the file before the default.
+
+use super::definition::Setting;
+use super::file;
+use super::table::{self, FREE_PREFIXES};
+use super::value::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where settings come from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A file that must exist; without one, Kong's usual places are tried.
+    pub file: Option<PathBuf>,
+    /// Variables of the environment; only those that begin with `KONG_` are settings.
+    pub environment: Vec<(String, String)>,
+    /// Values from the command line, which go before everything.
+    pub overrides: Vec<(&'static str, String)>,
+}
+
+/// Every setting that has a value, with what is known of its origin.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    pub values: BTreeMap<String, Value>,
+    /// What was given by file, environment or command line, as text.
+    pub given: BTreeMap<String, String>,
+    /// References to vaults, by setting: shown in place of the value.
+    pub references: BTreeMap<String, String>,
+    /// What the operator should know: unknown keys, old names.
+    pub warnings: Vec<String>,
+    pub errors: Vec<String>,
+}
+
+/// Kong's usual places for the file.
+pub const DEFAULT_FILES: &[&str] = &["/etc/kong/kong.conf", "/etc/kong.conf"];
+
+impl Sources {
+    /// A file named on the command line, the process' environment, and a prefix named on the command line.
+    pub fn of_process(file: Option<&Path>, prefix: Option<&Path>) -> Sources {
+        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let overrides = prefix.map(|p| ("prefix", p.to_string_lossy().into_owned())).into_iter().collect();
+        Sources { file: file.map(Path::to_owned), environment, overrides }
+    }
+
+    /// The values; problems with single settings are collected in `errors`.
+    pub fn load(&self) -> Result<Loaded, String> {
+        let mut loaded = Loaded::default();
+        let text = match self.path() {
+            Some(path) => std::fs::read_to_string(&path).map_err(|e| format!("could not load config file {}: {e}", path.display()))?,
+            None => String::new(),
+        };
+        loaded.take(file::parse(&text), |key| format!("unknown setting '{key}' in the configuration file"));
+        let variables = self.environment.iter().filter_map(|(k, v)| Some((k.strip_prefix("KONG_")?.to_ascii_lowercase(), v.clone())));
+        loaded.take(variables.collect(), |key| format!("unknown setting 'KONG_{}' in the environment", key.to_ascii_uppercase()));
+        loaded.given.extend(self.overrides.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        loaded.dereference(&self.environment);
+        loaded.imply();
+        loaded.evaluate();
+        Ok(loaded)
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        let usual = || DEFAULT_FILES.iter().map(PathBuf::from).find(|p| p.exists());
+        self.file.clone().or_else(usual)
+    }
+}
+
+impl Loaded {
+    /// Adds pairs of one source; keys that nobody knows are left out with a warning.
+    fn take(&mut self, pairs: BTreeMap<String, String>, unknown: impl Fn(&str) -> String) {
+        for (key, value) in pairs {
+            let free = FREE_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+            match table::setting(&key) {
+                Some(setting) if setting.deprecated => {
+                    self.warnings.push(format!("the setting '{key}' is deprecated, use '{}' instead", setting.implies.join("', '")));
+                }
+                None if free && key.starts_with("nginx_") => self.warnings.push(format!("the nginx directive '{key}' has no effect here")),
+                None if !free => {
+                    self.warnings.push(unknown(&key));
+                    continue;
+                }
+                _ => {}
+            }
+            self.given.insert(key, value);
+        }
+    }
+
+    /// Replaces `{vault://env/name}` by the variable's value. Other vaults are not there yet.
+    fn dereference(&mut self, environment: &[(String, String)]) {
+        for (key, value) in &mut self.given {
+            let Some(reference) = value.trim().strip_prefix("{vault://").and_then(|r| r.strip_suffix('}')) else { continue };
+            match resolve(reference, environment) {
+                Ok(resolved) => {
+                    let reference = std::mem::replace(value, resolved);
+                    self.references.insert(key.clone(), reference.trim().to_owned());
+                }
+                Err(why) => self.errors.push(format!("failed to dereference '{}': {why} for config option '{key}'", value.trim())),
+            }
+        }
+    }
+
+    /// Hands values on to the keys that follow them, unless those are given themselves.
+    fn imply(&mut self) {
+        for setting in table::all() {
+            let Some(value) = self.given.get(setting.name).cloned() else { continue };
+            for key in setting.implies {
+                self.given.entry((*key).to_owned()).or_insert_with(|| value.clone());
+            }
+        }
+    }
+
+    fn evaluate(&mut self) {
+        for setting in table::all() {
+            let text = self.given.get(setting.name).map_or(setting.default, String::as_str);
+            match Value::parse(setting, text) {
+                Ok(Some(value)) => {
+                    self.values.insert(setting.name.to_owned(), value);
+                }
+                Ok(None) => {}
+                Err(error) => self.errors.push(error),
+            }
+        }
+        for (key, text) in self.given.iter().filter(|(key, _)| table::setting(key).is_none()) {
+            self.values.insert(key.clone(), Value::Text(text.trim().to_owned()));
+        }
+        let implied: Vec<(&str, Value)> =
+            table::all().flat_map(|s: &Setting| s.implies.iter().filter_map(|key| Some((*key, self.values.get(s.name)?.clone())))).collect();
+        for (key, value) in implied {
+            self.values.entry(key.to_owned()).or_insert(Value::Text(value.text()));
+        }
+    }
+}
+
+/// The value behind `env/name`, `env/name/key` (one field of a JSON object) or `env/name?prefix=X_`.
+fn resolve(reference: &str, environment: &[(String, String)]) -> Result<String, String> {
+    let (path, query) = reference.split_once('?').unwrap_or((reference, ""));
+    let (vault, resource) = path.split_once('/').ok_or("it names no resource")?;
+    if vault != "env" {
+        return Err(format!("there is no vault '{vault}'"));
+    }
+    let (name, field) = resource.split_once('/').map_or((resource, None), |(name, field)| (name, Some(field)));
+    let prefix = query.split('&').find_map(|pair| pair.strip_prefix("prefix=")).unwrap_or("");
+    let variable = format!("{prefix}{name}").replace('-', "_").to_ascii_uppercase();
+    let value = environment.iter().find(|(k, _)| *k == variable).map(|(_, v)| v.clone()).ok_or_else(|| format!("there is no variable {variable}"))?;
+    let Some(field) = field else { return Ok(value) };
+    let object: serde_json::Value = serde_json::from_str(&value).map_err(|_| format!("{variable} is not JSON"))?;
+    let found = object.get(field).ok_or_else(|| format!("{variable} has no field '{field}'"))?;
+    Ok(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
+}

@@ -1,0 +1,176 @@
+//! Settings: `kong.conf`, `KONG_*` variables and what the command line adds, as the values that the program works with.
+//!
+//! [`table`] defines every key once; everything else here follows from it.
+
+mod check;
+mod definition;
+mod describe;
+mod document;
+mod file;
+mod listen;
+mod load;
+mod table;
+mod value;
+
+pub use document::{default_file, documentation};
+pub use listen::Listener;
+pub use load::Sources;
+
+use load::Loaded;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use value::Value;
+
+/// Every setting of a node, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Absolute.
+    pub prefix: PathBuf,
+    pub proxy_listen: Vec<Listener>,
+    pub admin_listen: Vec<Listener>,
+    pub status_listen: Vec<Listener>,
+    /// Threads that serve the proxy.
+    pub workers: usize,
+    pub daemon: bool,
+    /// Headers of responses.
+    pub headers: Headers,
+    /// Whether requests to services carry `X-Kong-Request-Id`.
+    pub request_id_upstream: bool,
+    pub trusted_ips: Vec<Block>,
+    /// Largest request body in bytes; 0: no limit.
+    pub client_max_body_size: u64,
+    /// Requests after which a client's connection is closed.
+    pub keepalive_requests: u64,
+    /// Own ports and the public ones that stand for them.
+    pub port_maps: Vec<(u16, u16)>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+    loaded: Loaded,
+}
+
+/// The headers that the node adds to responses (`headers`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    pub server_tokens: bool,
+    pub latency_tokens: bool,
+    pub server: bool,
+    pub via: bool,
+    pub proxy_latency: bool,
+    pub response_latency: bool,
+    pub admin_latency: bool,
+    pub upstream_latency: bool,
+    pub upstream_status: bool,
+    pub request_id: bool,
+}
+
+/// A range of addresses, `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    pub address: IpAddr,
+    pub bits: u8,
+}
+
+impl Settings {
+    /// The settings that the sources give; or what is wrong with them.
+    pub fn load(sources: &Sources) -> Result<Settings, Vec<String>> {
+        let loaded = sources.load().map_err(|e| vec![e])?;
+        check::check(loaded)
+    }
+
+    /// A setting that is a text (or a choice, or `on` and `off`); empty when it is not set.
+    pub fn text(&self, name: &str) -> &str {
+        match self.loaded.values.get(name) {
+            Some(Value::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// A setting that is on or off.
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.loaded.values.get(name), Some(Value::Boolean(true))) || self.text(name) == "on"
+    }
+
+    /// A number, if it is set.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        match self.loaded.values.get(name) {
+            Some(Value::Number(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// A whole number; 0 when it is not set or negative.
+    pub fn count(&self, name: &str) -> usize {
+        self.number(name).map_or(0, |n| n as usize)
+    }
+
+    /// Seconds as a time.
+    pub fn seconds(&self, name: &str) -> Option<Duration> {
+        self.number(name).and_then(|n| Duration::try_from_secs_f64(n).ok())
+    }
+
+    /// The items of a list.
+    pub fn list(&self, name: &str) -> &[String] {
+        match self.loaded.values.get(name) {
+            Some(Value::List(items)) => items,
+            _ => &[],
+        }
+    }
+
+    /// Whether the operator gave the setting a value.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.loaded.given.contains_key(name)
+    }
+
+    /// The keys whose values are not the same there.
+    pub fn differences(&self, other: &Settings) -> Vec<String> {
+        let (ours, theirs) = (&self.loaded.values, &other.loaded.values);
+        let mut keys: Vec<String> = ours.keys().chain(theirs.keys()).filter(|key| ours.get(*key) != theirs.get(*key)).cloned().collect();
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
+    /// A file of the node.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.prefix.join(name)
+    }
+
+    /// The file in which a running node's settings are kept, for commands that act on it.
+    pub fn own_file(&self) -> PathBuf {
+        self.path(".kong_env")
+    }
+
+    /// What was given, as a file that leads to the same settings.
+    pub fn to_file(&self) -> String {
+        self.to_file_with(self)
+    }
+
+    /// What was given, or given anew by `newer`, as a file. Texts of several lines (certificates) are written in base64.
+    pub fn to_file_with(&self, newer: &Settings) -> String {
+        use base64::Engine;
+        let mut given = self.loaded.given.clone();
+        given.extend(newer.loaded.given.clone());
+        given.insert("prefix".to_owned(), newer.prefix.to_string_lossy().into_owned());
+        let mut out = String::from("# The settings of the node that runs here, written when it started. Do not edit.\n");
+        for (key, value) in given {
+            let value = if value.trim().contains('\n') { base64::engine::general_purpose::STANDARD.encode(value) } else { value };
+            out.push_str(&format!("{key} = {}\n", file::escape(value.trim())));
+        }
+        out
+    }
+}
+
+impl Block {
+    /// An address or a CIDR block.
+    pub fn parse(text: &str) -> Option<Block> {
+        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let address: IpAddr = address.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
+        (bits <= most).then_some(Block { address, bits })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! What comes out of files, environments and command lines.
+
+use super::*;
+use serde_json::json;
+
+fn load(file: &str, environment: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(path.path(), file).unwrap();
+    let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Settings::load(&Sources { file: Some(path.path().to_owned()), environment, overrides: vec![("prefix", "/tmp/p".to_owned())] })
+}
+
+#[test]
+fn defaults() {
+    let settings = load("", &[]).unwrap();
+    assert_eq!(settings.warnings, Vec::<String>::new());
+    assert_eq!(settings.proxy_listen.len(), 2);
+    assert!(settings.proxy_listen[1].ssl);
+    assert_eq!(settings.text("database"), "sqlite");
+    assert_eq!(settings.count("upstream_keepalive_pool_size"), 512);
+    assert_eq!(settings.seconds("dns_stale_ttl"), Some(Duration::from_secs(3600)));
+    assert!(settings.headers.via && settings.headers.admin_latency && !settings.headers.upstream_status && settings.headers.request_id);
+    assert!(settings.request_id_upstream && settings.daemon && !settings.flag("allow_debug_header"));
+    assert_eq!((settings.client_max_body_size, settings.keepalive_requests), (0, 10000));
+}
+
+#[test]
+fn environment_goes_before_file() {
+    let settings = load("log_level = warn\ndns_order = A\n", &[("KONG_LOG_LEVEL", "debug"), ("KONG_WASM", "on"), ("LOG_LEVEL", "x")]).unwrap();
+    assert_eq!(settings.text("log_level"), "debug");
+    assert_eq!(settings.list("dns_order"), ["A"]);
+    assert!(settings.flag("wasm"));
+}
+
+#[test]
+fn an_empty_variable_unsets() {
+    let settings = load("trusted_ips = 10.0.0.1\n", &[("KONG_TRUSTED_IPS", "")]).unwrap();
+    assert!(settings.trusted_ips.is_empty());
+}
+
+#[test]
+fn unknown_keys_are_named() {
+    let settings = load("admin_lisen = off\nnginx_http_gzip = on\nvault_env_prefix = X_\n", &[("KONG_NO_SUCH", "1")]).unwrap();
+    assert_eq!(
+        settings.warnings,
+        [
+            "unknown setting 'admin_lisen' in the configuration file",
+            "the nginx directive 'nginx_http_gzip' has no effect here",
+            "unknown setting 'KONG_NO_SUCH' in the environment",
+        ]
+    );
+}
+
+#[test]
+fn old_names_are_followed() {
+    let settings = load("opentelemetry_tracing = all\nnginx_worker_processes = 3\nreal_ip_header = X-Forwarded-For\n", &[]).unwrap();
+    assert_eq!(settings.list("tracing_instrumentations"), ["all"]);
+    assert_eq!(settings.workers, 3);
+    assert_eq!(settings.text("nginx_proxy_real_ip_header"), "X-Forwarded-For");
+    assert_eq!(settings.warnings, ["the setting 'opentelemetry_tracing' is deprecated, use 'tracing_instrumentations' instead"]);
+    let settings = load("nginx_worker_processes = 3\nnginx_main_worker_processes = 2\n", &[]).unwrap();
+    assert_eq!(settings.workers, 2);
+}
+
+#[test]
+fn references_to_the_environment() {
+    let settings =
+        load("pg_user = {vault://env/db-user}\nlog_level = {vault://env/all/level}\n", &[("DB_USER", "me"), ("ALL", r#"{"level":"info"}"#)]).unwrap();
+    assert_eq!((settings.text("pg_user"), settings.text("log_level")), ("me", "info"));
+    assert_eq!(settings.describe(&[])["pg_user"], "{vault://env/db-user}");
+    let errors = load("pg_user = {vault://env/db-user}\n", &[]).unwrap_err();
+    assert_eq!(errors, ["failed to dereference '{vault://env/db-user}': there is no variable DB_USER for config option 'pg_user'"]);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    for (line, error) in [
+        ("database = postgres", "database = postgres is not available in this version; use database = sqlite (the default)"),
+        ("database = mysql", "database has an invalid value: 'mysql' (sqlite, postgres, cassandra, off)"),
+        ("role = data_plane", "role = data_plane is not available in this version; use role = traditional (the default)"),
+        ("headers = Via, X-Nope", "headers: invalid entry 'X-Nope'"),
+        ("nginx_http_client_max_body_size = 10q", "nginx_http_client_max_body_size is not a size: '10q'"),
+        ("nginx_worker_processes = 0", "nginx_worker_processes must be 'auto' or a number between 1 and 1024, got '0'"),
+        ("ssl_cert = /x.crt", "ssl_cert_key must be specified"),
+        ("port_maps = 80", "invalid port mapping (`port_maps`): 80"),
+        ("dns_resolver = localhost", "dns_resolver must be a comma separated list in the form of IPv4/6 or IPv4/6:port, got 'localhost'"),
+        ("node_id = 1", "node_id must be a valid UUID"),
+        ("lua_max_req_headers = 0", "lua_max_req_headers must be an integer between 1 and 1000"),
+    ] {
+        assert_eq!(load(line, &[]).unwrap_err(), [error], "{line}");
+    }
+    let missing = Sources { file: Some("/nonexistent".into()), ..Sources::default() };
+    assert!(Settings::load(&missing).unwrap_err()[0].starts_with("could not load config file /nonexistent: "));
+}
+
+#[test]
+fn what_is_shown() {
+    let shown = load("pg_password = hush\ntrusted_ips = 10.0.0.0/8\n", &[]).unwrap().describe(&["key-auth"]);
+    assert_eq!(shown["pg_password"], "******");
+    assert_eq!(shown["trusted_ips"], json!(["10.0.0.0/8"]));
+    assert_eq!(shown["ssl_cert"], json!({}));
+    assert_eq!(shown["admin_listeners"][0]["port"], 8001);
+    assert_eq!(shown["enabled_headers"]["X-Kong-Upstream-Status"], false);
+    assert_eq!(shown["loaded_plugins"], json!({ "key-auth": true }));
+    assert_eq!(shown["nginx_proxy_directives"][0], json!({ "name": "real_ip_header", "value": "X-Real-IP" }));
+    assert_eq!(shown["upstream_keepalive_pool_size"], 512);
+    assert_eq!(shown["nginx_http_ssl_session_tickets"], "on");
+    assert_eq!(shown.get("pg_schema"), None);
+    assert_eq!(shown["prefix"], "/tmp/p");
+}
+
+#[test]
+fn a_running_nodes_settings_can_be_read_back() {
+    let first = load("pg_password = a\\#b\nproxy_listen = 127.0.0.1:1, 127.0.0.1:2 ssl\nnginx_worker_processes = 2\n", &[("KONG_LOG_LEVEL", "info")]).unwrap();
+    let second = load(&first.to_file(), &[]).unwrap();
+    assert_eq!(second.loaded.values, first.loaded.values);
+    assert_eq!(second.text("pg_password"), "a#b");
+}
+
+#[test]
+fn blocks() {
+    assert_eq!(Block::parse("10.0.0.0/8").map(|b| b.bits), Some(8));
+    assert_eq!(Block::parse("::1").map(|b| b.bits), Some(128));
+    for text in ["", "x", "10.0.0.0/33", "10.0.0.0/", "::/129", "10.0.0/8"] {
+        assert_eq!(Block::parse(text), None, "{text}");
+    }
+}
