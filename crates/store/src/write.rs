@@ -138,6 +138,9 @@ impl Session<'_> {
         }
         for unique in &table.uniques {
             let Some(value) = unique.value(&row.record) else { continue };
+            if old.as_ref().and_then(|old| unique.value(&old.record)).as_ref() == Some(&value) {
+                continue;
+            }
             if let Some(other) = self.transaction.find(table, &unique.column, &value)?
                 && table.id(&other.record) != table.id(&row.record)
             {
@@ -145,9 +148,13 @@ impl Session<'_> {
             }
         }
         for foreign in &table.foreigns {
-            let Some(id) = row.record.get(&foreign.field).and_then(foreign_id) else { continue };
+            let reference = |row: &Row| row.record.get(&foreign.field).and_then(foreign_id).map(str::to_owned);
+            let Some(id) = reference(&row) else { continue };
+            if old.as_ref().and_then(reference).as_ref() == Some(&id) {
+                continue;
+            }
             let target = self.layout.at(foreign.target);
-            let found = self.transaction.get(target, id)?;
+            let found = self.transaction.get(target, &id)?;
             if !found.is_some_and(|row| row.is_live(self.now)) {
                 let key = Record::from_iter([(target.primary.clone(), id.into())]);
                 return Err(Error::foreign_key_violation(&foreign.field, key, &target.name));

@@ -1,6 +1,7 @@
 //! SQL from the layout. What differs between databases is in [`Dialect`].
 
 use super::Selection;
+use super::cells::Cell;
 use crate::TagFilter;
 use crate::layout::{COMPOSITE, Kind, Table};
 use std::fmt::Write;
@@ -135,48 +136,50 @@ impl Statements {
         format!("SELECT {} FROM {} t WHERE {} = {parameter} ORDER BY {} LIMIT 1", self.columns, quote(&self.table), quote(column), self.primary)
     }
 
-    /// A scan and its parameters; the last parameter is the limit, appended by the caller as an integer.
+    /// A scan and its parameters.
     ///
     /// Each form reads an index in the order of the primary key and stops at the limit, so that a page costs its
     /// size: all tags by walking the first one's entries, any of several by merging as many entries of each.
-    pub fn scan<'s>(&self, table: &Table, selection: &Selection<'s>) -> (String, Vec<&'s str>) {
-        let mut texts: Vec<&str> = Vec::new();
-        let mut parameter = |text: &'s str| {
-            texts.push(text);
-            (self.dialect.parameter)(texts.len())
+    pub fn scan(&self, table: &Table, selection: &Selection<'_>) -> (String, Vec<Cell>) {
+        let mut parameters: Vec<Cell> = Vec::new();
+        let mut bind = |cell: Cell| {
+            parameters.push(cell);
+            (self.dialect.parameter)(parameters.len())
         };
+        let text = |text: &str| Cell::Text(text.to_owned());
+        let limit = bind(Cell::Integer(i64::try_from(selection.limit).unwrap_or(i64::MAX)));
         let primary = &self.primary;
         // The entity's name is no input, but a literal: it is quoted as one.
         let entity = self.table.replace('\'', "''");
         let mut conditions: Vec<String> = Vec::new();
         if let Some((foreign, id)) = selection.foreign {
-            conditions.push(format!("t.{} = {}", quote(&foreign.column), parameter(id)));
+            conditions.push(format!("t.{} = {}", quote(&foreign.column), bind(text(id))));
         }
         if table.has_ttl {
             let expires = quote(EXPIRES);
-            conditions.push(format!("(t.{expires} IS NULL OR t.{expires} > {})", selection.now));
+            conditions.push(format!("(t.{expires} IS NULL OR t.{expires} > {})", bind(Cell::Integer(selection.now))));
         }
-        let after = selection.after.map(&mut parameter);
+        let after = selection.after.map(|after| bind(text(after)));
         let mut source = format!("{} t", quote(&self.table));
         let mut order = format!("t.{primary}");
         match selection.tags {
             Some(TagFilter::All(tags)) if !tags.is_empty() => {
                 source = format!("tags g CROSS JOIN {source}");
                 order = "g.id".to_owned();
-                let first = parameter(&tags[0]);
+                let first = bind(text(&tags[0]));
                 conditions.push(format!("g.entity = '{entity}' AND g.tag = {first} AND t.{primary} = g.id"));
                 for tag in &tags[1..] {
-                    let tag = parameter(tag);
+                    let tag = bind(text(tag));
                     conditions.push(format!("EXISTS (SELECT 1 FROM tags h WHERE h.entity = '{entity}' AND h.tag = {tag} AND h.id = g.id)"));
                 }
             }
             Some(TagFilter::Any(tags)) => {
                 let after = after.as_ref().map(|after| format!(" AND id > {after}")).unwrap_or_default();
                 // With other conditions, more than a page's worth of a tag may be needed to fill the page.
-                let limit = if conditions.is_empty() { format!(" ORDER BY id LIMIT {}", selection.limit) } else { String::new() };
+                let limit = if conditions.is_empty() { format!(" ORDER BY id LIMIT {limit}") } else { String::new() };
                 let each: Vec<String> = tags
                     .iter()
-                    .map(|tag| format!("SELECT * FROM (SELECT id FROM tags WHERE entity = '{entity}' AND tag = {}{after}{limit})", parameter(tag)))
+                    .map(|tag| format!("SELECT * FROM (SELECT id FROM tags WHERE entity = '{entity}' AND tag = {}{after}{limit})", bind(text(tag))))
                     .collect();
                 conditions.push(format!("t.{primary} IN ({})", each.join(" UNION ")));
             }
@@ -189,8 +192,8 @@ impl Statements {
         for (i, condition) in conditions.iter().enumerate() {
             let _ = write!(sql, "{}{condition}", if i == 0 { " WHERE " } else { " AND " });
         }
-        let _ = write!(sql, " ORDER BY {order} LIMIT {}", (self.dialect.parameter)(texts.len() + 1));
-        (sql, texts)
+        let _ = write!(sql, " ORDER BY {order} LIMIT {limit}");
+        (sql, parameters)
     }
 }
 

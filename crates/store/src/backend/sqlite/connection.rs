@@ -84,10 +84,8 @@ impl Reader for Connection {
     }
 
     fn scan(&mut self, table: &Table, selection: &Selection<'_>) -> Result<Vec<Row>, Error> {
-        let (sql, texts) = self.statements[table.index].scan(table, selection);
-        let limit = Value::Integer(i64::try_from(selection.limit).unwrap_or(i64::MAX));
-        let texts = texts.iter().map(|text| ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())));
-        self.rows(table, &sql, params_from_iter(texts.chain([ToSqlOutput::Owned(limit)])))
+        let (sql, parameters) = self.statements[table.index].scan(table, selection);
+        self.rows(table, &sql, params_from_iter(parameters))
     }
 
     fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error> {
