@@ -1,8 +1,141 @@
 //! Names to addresses: Kong's resolver settings, a cache with stale answers, refresh off the workers.
+//!
+//! Workers only read what is published in an [`Entry`]; questions are asked by tasks on the control runtime, one at a time
+//! for each name, and whoever needs a name that is not known yet waits for the entry to change.
 
+mod answer;
+mod entry;
+mod files;
+mod lookup;
+mod query;
 mod settings;
 
+pub use answer::{Answer, Failure, Record, Service};
+pub use entry::{Entry, Known};
 pub use settings::{Kind, Settings};
 
+use files::ResolvConf;
+use lookup::{Found, Lookup};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
+
 /// The resolver of a node, with its cache.
-pub struct Resolver {}
+pub struct Resolver {
+    lookup: Lookup,
+    settings: Settings,
+    control: Handle,
+    entries: papaya::HashMap<Arc<str>, Arc<Entry>, foldhash::fast::RandomState>,
+    sweeping: AtomicBool,
+    this: Weak<Resolver>,
+}
+
+impl Resolver {
+    /// Reads the hosts file and `resolv.conf` once; questions are asked on `control`.
+    pub fn new(settings: Settings, control: Handle) -> Arc<Resolver> {
+        let lookup = Lookup::new(&settings, ResolvConf::load(&settings), files::load_hosts(&settings));
+        Arc::new_cyclic(|this| Resolver {
+            lookup,
+            settings,
+            control,
+            entries: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            sweeping: AtomicBool::new(false),
+            this: this.clone(),
+        })
+    }
+
+    /// What is known of a name or address (an IPv6 address may stand in brackets). Asks nothing yet.
+    pub fn entry(&self, name: &str) -> Arc<Entry> {
+        let entries = self.entries.pin();
+        if let Some(entry) = entries.get(name) {
+            return Arc::clone(entry);
+        }
+        let entry = Arc::new(Entry::new(name, self.without_asking(name)));
+        if entries.len() >= self.settings.cache_size.max(1) {
+            self.sweep();
+            // The sweep runs elsewhere; until it is through, new names are simply not remembered.
+            if entries.len() >= self.settings.cache_size.saturating_mul(2).max(2) {
+                return entry;
+            }
+        }
+        Arc::clone(entries.get_or_insert(Arc::clone(entry.name()), entry))
+    }
+
+    /// What can be used of an entry now. When that is not fresh, a question is under way afterwards.
+    pub fn read(&self, entry: &Arc<Entry>) -> Known {
+        let known = entry.known(&self.settings);
+        if known.wants_refresh() {
+            self.refresh(entry);
+        }
+        known
+    }
+
+    /// Asks for the name now, or waits for the question that is under way. The answer may be a stale one when no server
+    /// answers.
+    pub async fn fresh(&self, entry: &Arc<Entry>) -> Result<Arc<Answer>, Failure> {
+        let changed = entry.changed();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        self.refresh(entry);
+        changed.await;
+        entry.outcome(&self.settings)
+    }
+
+    /// Starts a question, unless one is under way (or always, with `dns_no_sync`).
+    pub fn refresh(&self, entry: &Arc<Entry>) {
+        if !entry.start_refresh() && !self.settings.no_sync {
+            return;
+        }
+        let Some(this) = self.this.upgrade() else { return };
+        let entry = Arc::clone(entry);
+        self.control.spawn(async move {
+            // Whatever becomes of this task, those who wait go on.
+            let _done = entry.refresh_guard();
+            let found = match timeout(this.lookup.patience(), this.lookup.find(entry.name(), entry.last_kind())).await {
+                Ok(found) => found,
+                Err(_) => Err(Failure::Network("the name servers did not answer in time".to_owned())),
+            };
+            entry.settle(found.map(|found| this.answer(found)), &this.settings);
+        });
+    }
+
+    /// Addresses and names in the hosts file need no question.
+    fn without_asking(&self, name: &str) -> Option<Answer> {
+        let bare = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return Some(Answer::fixed(ip));
+        }
+        self.lookup.in_hosts(name).map(|found| self.answer(found))
+    }
+
+    fn answer(&self, found: Found) -> Answer {
+        // A time to live of 0 would mean a question for each request: once in a second must do.
+        let ttl = found.ttl.map(|ttl| self.settings.valid_ttl.unwrap_or(ttl).max(Duration::from_secs(1)));
+        Answer::new(found.kind, found.records, ttl.map(|ttl| Instant::now() + ttl))
+    }
+
+    /// Forgets names that nothing in the configuration uses: a quarter of the cache, those first that were asked for longest ago.
+    fn sweep(&self) {
+        if self.sweeping.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let Some(this) = self.this.upgrade() else { return };
+        self.control.spawn(async move {
+            let entries = this.entries.pin();
+            let mut unused: Vec<(Instant, Arc<str>)> =
+                entries.iter().filter(|(_, entry)| Arc::strong_count(entry) == 1).map(|(name, entry)| (entry.asked(), Arc::clone(name))).collect();
+            unused.sort_unstable();
+            for (_, name) in unused.iter().take(this.settings.cache_size / 4 + 1) {
+                entries.remove(name);
+            }
+            drop(entries);
+            this.sweeping.store(false, Ordering::Relaxed);
+        });
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

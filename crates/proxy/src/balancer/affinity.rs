@@ -1,0 +1,116 @@
+//! What `hash_on` and `hash_fallback` find in a request.
+
+use super::continuum::xxh32;
+use model::entities::{HashOn, Upstream, Uuid};
+use percent_encoding::percent_decode;
+use sdk::Exchange;
+use std::borrow::Cow;
+use wire::Fields;
+
+/// The hash of what the upstream asks for; `None` when the request has nothing of it. With a cookie that the request lacks
+/// comes the `Set-Cookie` value that gives it one.
+pub fn of(upstream: &Upstream, exchange: &Exchange) -> (Option<u32>, Option<Box<str>>) {
+    for on in [&upstream.hash_on, &upstream.hash_fallback] {
+        let found = match on {
+            HashOn::None => None,
+            HashOn::Consumer => consumer(exchange),
+            HashOn::Ip => Some(xxh32(exchange.client.ip.to_string().as_bytes())),
+            HashOn::Header(name) => header(&exchange.request.fields, name),
+            HashOn::Path => Some(xxh32(&unescape(exchange.request.path()))),
+            HashOn::QueryArg(name) => query_arg(exchange.request.query().unwrap_or_default(), name),
+            HashOn::UriCapture(name) => exchange.captures.iter().find(|(n, _)| n == name).map(|(_, value)| xxh32(value.as_bytes())),
+            HashOn::Cookie => match &upstream.hash_on_cookie {
+                Some(name) => match cookie(&exchange.request.fields, name) {
+                    Some(hash) => Some(hash),
+                    None => return new_cookie(name, &upstream.hash_on_cookie_path, exchange),
+                },
+                None => None,
+            },
+        };
+        if found.is_some() {
+            return (found, None);
+        }
+    }
+    (None, None)
+}
+
+fn consumer(exchange: &Exchange) -> Option<u32> {
+    let id = exchange.consumer.as_ref().map(|c| c.id).or(exchange.credential.as_ref().map(|c| c.id))?;
+    Some(xxh32(id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes()))
+}
+
+/// Several lines of one name count as one, joined as RFC 9110 has it.
+fn header(fields: &Fields, name: &str) -> Option<u32> {
+    let mut values = fields.get_all(name);
+    let first = values.next()?;
+    match values.next() {
+        None => Some(xxh32(first)),
+        Some(second) => {
+            let all: Vec<&[u8]> = [first, second].into_iter().chain(values).collect();
+            Some(xxh32(&all.join(&b", "[..])))
+        }
+    }
+}
+
+fn cookie(fields: &Fields, name: &str) -> Option<u32> {
+    let pairs = fields.get_all("cookie").flat_map(|line| line.split(|b| *b == b';')).map(<[u8]>::trim_ascii);
+    pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")).next().map(xxh32)
+}
+
+/// A value for a client that has none. It follows from the id of the exchange, so that each try of a request gives the same.
+fn new_cookie(name: &str, path: &str, exchange: &Exchange) -> (Option<u32>, Option<Box<str>>) {
+    let value = Uuid::new_v5(&Uuid::NAMESPACE_OID, &exchange.id).to_string();
+    let line = format!("{name}={value}; Path={path}; SameSite=Lax; HttpOnly");
+    (Some(xxh32(value.as_bytes())), Some(line.into()))
+}
+
+/// All values of the argument, sorted and joined by commas; an argument without `=` counts as `true`, as in Kong.
+fn query_arg(query: &str, name: &str) -> Option<u32> {
+    let value = |pair: &str| {
+        let (key, value) = pair.split_once('=').map_or((pair, None), |(k, v)| (k, Some(v)));
+        (*plus(key) == *name.as_bytes()).then(|| value.map_or_else(|| b"true".to_vec(), |v| plus(v).into_owned()))
+    };
+    let mut values: Vec<Vec<u8>> = query.split('&').filter(|pair| !pair.is_empty()).filter_map(value).collect();
+    values.sort_unstable();
+    (!values.is_empty()).then(|| xxh32(&values.join(&b","[..])))
+}
+
+fn plus(text: &str) -> Cow<'_, [u8]> {
+    match text.contains('+') {
+        false => unescape(text),
+        true => Cow::Owned(unescape(&text.replace('+', " ")).into_owned()),
+    }
+}
+
+fn unescape(text: &str) -> Cow<'_, [u8]> {
+    percent_decode(text.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_one_name_count_as_one() {
+        let fields: Fields = [("X-K", "a"), ("x-k", "b"), ("x-l", "a, b")].into_iter().collect();
+        assert_eq!(header(&fields, "x-k"), Some(xxh32(b"a, b")));
+        assert_eq!(header(&fields, "X-L"), header(&fields, "x-k"));
+        assert_eq!(header(&fields, "x-m"), None);
+    }
+
+    #[test]
+    fn cookies_are_found_by_their_whole_name() {
+        let fields: Fields = [("Cookie", "ab=1; a=2;b=3"), ("Cookie", "c=4")].into_iter().collect();
+        assert_eq!(cookie(&fields, "a"), Some(xxh32(b"2")));
+        assert_eq!(cookie(&fields, "c"), Some(xxh32(b"4")));
+        assert_eq!(cookie(&fields, "d"), None);
+    }
+
+    #[test]
+    fn query_arguments_are_decoded_sorted_and_joined() {
+        assert_eq!(query_arg("k=b&x=1&%6B=a+c", "k"), Some(xxh32(b"a c,b")));
+        assert_eq!(query_arg("k", "k"), Some(xxh32(b"true")));
+        assert_eq!(query_arg("k=", "k"), Some(xxh32(b"")));
+        assert_eq!(query_arg("x=1", "k"), None);
+    }
+}
