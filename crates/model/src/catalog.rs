@@ -91,11 +91,6 @@ impl Catalog {
         self.vaults.get(name)
     }
 
-    /// The references to an entity: who refers to it, and by which field.
-    pub fn references_to<'a>(&'a self, entity: &'a str) -> impl Iterator<Item = (&'a Arc<Schema>, &'a crate::schema::Field)> {
-        self.entities.iter().flat_map(move |schema| schema.foreign_fields().filter(move |(_, to)| *to == entity).map(move |(field, _)| (schema, field)))
-    }
-
     /// Rules between a record and those that it refers to: a plugin's `protocols` must suit its route, or one of the routes
     /// of its service. Called with a client's `input` before it is processed, and the record that it changes; only what
     /// the input touches is checked.
@@ -142,9 +137,6 @@ mod tests {
             }
             assert_eq!(seen.len(), 17);
         }
-        let catalog = Catalog::core();
-        let to_services: Vec<_> = catalog.references_to("services").map(|(s, f)| (s.name.as_str(), f.name.as_str())).collect();
-        assert_eq!(to_services, [("routes", "service"), ("plugins", "service"), ("filter_chains", "service")]);
     }
 
     #[test]

@@ -139,11 +139,6 @@ impl Error {
         Error { fields: json!({ "@referenced_by": child }), ..Error::new(Code::ForeignKeyViolation, message) }
     }
 
-    /// `field` names a record of `parent` by a unique field with a value that no record has.
-    pub fn foreign_key_unresolved(field: &str, by: &str, value: &Value, parent: &str) -> Error {
-        Error::foreign_keys_unresolved(Record::from_iter([(field.to_owned(), json!({ by: unresolved(by, value, parent) }))]))
-    }
-
     /// Several references that name no record, as a tree of [`Error::unresolved_text`] by field and unique field.
     pub fn foreign_keys_unresolved(errors: Record) -> Error {
         let mut error = Error::schema_violation(errors);
@@ -155,7 +150,8 @@ impl Error {
 
     /// The words for one reference that names no record.
     pub fn unresolved_text(by: &str, value: &Value, parent: &str) -> String {
-        unresolved(by, value, parent)
+        let key = pretty::compact(&json!({ by: value }));
+        format!("the foreign key cannot be resolved with '{key}' for an existing '{parent}' entity")
     }
 
     /// Another record has these values of a unique field or combination.
@@ -284,11 +280,6 @@ fn counted(one: &str, many: &str, lines: &[String]) -> String {
     }
 }
 
-fn unresolved(by: &str, value: &Value, parent: &str) -> String {
-    let key = pretty::compact(&json!({ by: value }));
-    format!("the foreign key cannot be resolved with '{key}' for an existing '{parent}' entity")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,12 +301,15 @@ mod tests {
     fn keys_are_shown_as_lua_tables() {
         let key = record(json!({"name": "a", "service": null, "route": {"id": "r"}}));
         assert_eq!(Error::unique_violation(key).message, r#"UNIQUE violation detected on '{name="a",route={id="r"},service=null}'"#);
-        let error = Error::foreign_key_unresolved("service", "name", &json!("nope"), "services");
+        let words = Error::unresolved_text("name", &json!("nope"), "services");
+        let error = Error::foreign_keys_unresolved(record(json!({"service": {"name": words}})));
         assert_eq!(
             error.message,
             r#"foreign key unresolved (service.name: the foreign key cannot be resolved with '{name="nope"}' for an existing 'services' entity)"#
         );
         assert_eq!(error.body()["code"], 13);
+        let error = Error::foreign_keys_unresolved(record(json!({"route": {"name": "a"}, "service": {"name": "b"}})));
+        assert_eq!(error.message, "2 foreign keys unresolved (route.name: a; service.name: b)");
     }
 
     #[test]

@@ -48,6 +48,6 @@ async fn validate(mut call: Call, entity: String) -> Reply {
         return Err(Answer::message(404, format!("No entity named '{entity}'")));
     };
     let input = call.input(&entity, None)?;
-    schema.process_insert(&catalog, input)?;
+    schema.validate(&catalog, input)?;
     Ok(Answer::message(200, "schema validation successful"))
 }

@@ -20,7 +20,6 @@ mod validate;
 
 pub use field::{Field, Kind, OnDelete};
 pub use functions::{Check, Derive, Expand, Function, Validator};
-pub use pattern::matches as pattern_matches;
 pub use shape::Shape;
 
 use crate::{Catalog, Error, Record};
@@ -50,6 +49,9 @@ pub struct Schema {
     generate_admin_api: bool,
     description: Value,
 }
+
+/// Finds the record of an entity by the value of a unique field.
+pub type Find<'a> = &'a mut dyn FnMut(&str, &str, &Value) -> Result<Option<Record>, Error>;
 
 /// Where the part of a schema comes from that depends on a record's own values.
 #[derive(Debug)]
@@ -159,9 +161,9 @@ impl Schema {
     pub fn process_select(&self, catalog: &Catalog, record: Record) -> Record {
         let scope = Scope { catalog, updating: false };
         let ttl = self.ttl.then(|| record.get("ttl").cloned().unwrap_or(Value::Null));
-        let stored = record.clone();
         let view = self.known_view(catalog, &record);
-        let mut shown = process::shape(scope, view, record, Context::Select).unwrap_or(stored);
+        // Only shorthands can fail, and what is shown is not checked for them.
+        let mut shown = process::shape(scope, view, record, Context::Select).unwrap_or_default();
         if let Some(ttl) = ttl {
             shown.insert("ttl".to_owned(), ttl);
         }
@@ -189,14 +191,9 @@ impl Schema {
         if errors.is_empty() { Ok(()) } else { Err(Error::invalid_primary_key(errors)) }
     }
 
-    /// Replaces references by a unique field (`{"consumer": {"username": "ada"}}`) by references by id. `lookup` finds
-    /// the record of an entity by the value of a unique field. References by id stay as they are.
-    pub fn resolve_foreign(
-        &self,
-        catalog: &Catalog,
-        input: &mut Record,
-        lookup: &mut dyn FnMut(&str, &str, &Value) -> Result<Option<Record>, Error>,
-    ) -> Result<(), Error> {
+    /// Replaces references by a unique field (`{"consumer": {"username": "ada"}}`) by references by id. References
+    /// by id stay as they are.
+    pub fn resolve_foreign(&self, catalog: &Catalog, input: &mut Record, lookup: Find) -> Result<(), Error> {
         let scope = Scope { catalog, updating: false };
         let mut unresolved = Record::new();
         for (field, entity) in self.foreign_fields() {

@@ -23,7 +23,9 @@ pub(super) enum Context {
 pub(super) fn shape(scope: Scope, view: View, mut data: Record, context: Context) -> Result<Record, Record> {
     let mut errors = Record::new();
     for shorthand in &view.base.shorthands {
-        if let Err(error) = shorthand.replace(scope, &mut data) {
+        if let Err(error) = shorthand.replace(scope, &mut data)
+            && context != Context::Select
+        {
             errors.insert(shorthand.field.name.clone(), error);
         }
     }
