@@ -2,7 +2,10 @@
 
 use super::setup::{catalog, catalog_with, name, open, record};
 use serde_json::json;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use store::{Clock, Revision, Store};
 
 #[tokio::test]
@@ -39,6 +42,42 @@ async fn an_answered_write_is_in_the_file() {
         let copied = open(&copy.path().join("bascule.db"), &Clock::default()).await;
         assert_eq!(copied.snapshot().await.unwrap().0, Revision(n + 1));
         assert_eq!(copied.count("services").await.unwrap(), n + 1);
+    }
+}
+
+/// The writer is another process (this test's own program), killed in the middle of its work.
+#[tokio::test]
+async fn answered_writes_survive_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bascule.db");
+    let mut writer = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sqlite::the_writer_to_be_killed", "--nocapture"])
+        .env(VICTIM, &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let answered = BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut answered = answered.filter_map(|line| line.strip_prefix("answered ").and_then(|n| n.parse::<u64>().ok()));
+    let mut last = answered.nth(40).unwrap();
+    writer.kill().unwrap();
+    last = answered.last().unwrap_or(last);
+    writer.wait().unwrap();
+    let store = open(&path, &Clock::default()).await;
+    let (revision, changes) = store.snapshot().await.unwrap();
+    assert!(revision.0 >= last, "answered {last}, found {}", revision.0);
+    assert_eq!(revision.0 as usize, changes.len());
+}
+
+const VICTIM: &str = "STORE_TEST_VICTIM";
+
+/// No test by itself: see [`answered_writes_survive_a_kill`], which alone sets the variable.
+#[tokio::test]
+async fn the_writer_to_be_killed() {
+    let Some(path) = std::env::var_os(VICTIM) else { return };
+    let store = open(Path::new(&path), &Clock::default()).await;
+    for n in 0..100_000 {
+        let written = store.insert("services", record(json!({"name": format!("s{n}"), "host": "h.test", "tags": ["t"]}))).await.unwrap();
+        println!("\nanswered {}", written.revision.0);
     }
 }
 

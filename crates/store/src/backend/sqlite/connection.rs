@@ -24,13 +24,14 @@ pub struct Connection {
 const PREPARED: usize = 256;
 
 impl Connection {
-    /// Opens a file. The layout's tables need not exist yet.
-    pub fn open(path: &Path, layout: Arc<Layout>) -> rusqlite::Result<Connection> {
+    /// Opens a file. The layout's tables need not exist yet. `cache` is how many KiB of it are kept in memory.
+    pub fn open(path: &Path, layout: &Layout, cache: u32) -> rusqlite::Result<Connection> {
         let sqlite = rusqlite::Connection::open(path)?;
         sqlite.busy_timeout(Duration::from_secs(5))?;
         sqlite.pragma_update(None, "journal_mode", "WAL")?;
         sqlite.pragma_update(None, "synchronous", "FULL")?;
         sqlite.pragma_update(None, "temp_store", "MEMORY")?;
+        sqlite.pragma_update(None, "cache_size", -i64::from(cache))?;
         sqlite.set_prepared_statement_cache_capacity(PREPARED);
         let statements = layout.tables().iter().map(|table| Statements::new(table, SQLITE)).collect();
         Ok(Connection { sqlite, statements, tags: Arc::new(TagStatements::new(SQLITE)) })

@@ -41,11 +41,15 @@ struct Readers {
 /// How many queries run at once.
 const READERS: usize = 4;
 
+/// KiB of the file in memory, beside what the system caches: the writer touches all indexes of a table, readers few.
+const WRITER_CACHE: u32 = 4096;
+const READER_CACHE: u32 = 512;
+
 impl Sqlite {
     /// Opens the file, creates or extends its tables, and starts the writing thread. Blocks.
     pub fn open(layout: Arc<Layout>, path: &Path) -> Result<(Sqlite, Arc<Feed>), Error> {
         migrate::create_private(path).map_err(|e| failure(format_args!("cannot create {}: {e}", path.display())))?;
-        let mut connection = Connection::open(path, layout.clone()).map_err(|e| failure(format_args!("cannot open {}: {e}", path.display())))?;
+        let mut connection = Connection::open(path, &layout, WRITER_CACHE).map_err(|e| failure(format_args!("cannot open {}: {e}", path.display())))?;
         migrate::migrate(&mut connection, &layout).map_err(|e| failure(format_args!("cannot use {}: {e}", path.display())))?;
         let revision = connection.stored_revision()?;
         let feed = Arc::new(Feed::new(revision, CAPACITY));
@@ -102,7 +106,7 @@ impl Readers {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => Connection::open(&self.path, self.layout.clone()).map_err(failure)?,
+            None => Connection::open(&self.path, &self.layout, READER_CACHE).map_err(failure)?,
         };
         connection.execute("BEGIN")?;
         let done = catch_unwind(AssertUnwindSafe(|| query(&mut connection))).unwrap_or_else(|_| Err(failure("a read panicked")));
