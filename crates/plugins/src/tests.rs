@@ -55,5 +55,7 @@ fn refusals_have_kongs_words() {
         refused("rate-limiting", json!({ "second": 20, "minute": 10 })),
         json!("The limit for minute(10.0) cannot be lower than the limit for second(20.0)")
     );
+    let elsewhere = json!({ "strategy": "memory", "memory": { "dictionary_name": "nope" } });
+    assert_eq!(insert("proxy-cache", elsewhere).unwrap_err(), json!({ "@entity": ["missing shared dict 'nope'"] }));
     assert_eq!(refused("rate-limiting", json!({ "minute": 1, "limit_by": "header" })), json!({ "header_name": "required field missing" }));
 }

@@ -5,10 +5,11 @@ use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The surroundings of plugin instances; one per node, handed to [`crate::PluginKind::configure`].
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Env {
     shared: Arc<Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>>,
     node: Arc<Node>,
+    cache_size: usize,
 }
 
 /// What the node says of itself.
@@ -21,7 +22,17 @@ pub struct Node {
 impl Env {
     /// The surroundings on that node.
     pub fn new(node: Node) -> Env {
-        Env { shared: Arc::default(), node: Arc::new(node) }
+        Env { shared: Arc::default(), node: Arc::new(node), cache_size: 128 << 20 }
+    }
+
+    /// With room for that many bytes in each cache of a plugin's own (`mem_cache_size`).
+    pub fn with_cache_size(self, bytes: usize) -> Env {
+        Env { cache_size: bytes, ..self }
+    }
+
+    /// How many bytes a cache of a plugin's own may hold.
+    pub fn cache_size(&self) -> usize {
+        self.cache_size
     }
 
     /// The node that the plugin runs on.
@@ -42,6 +53,12 @@ impl Env {
         });
         drop(shared);
         value.downcast().unwrap_or_default()
+    }
+}
+
+impl Default for Env {
+    fn default() -> Env {
+        Env::new(Node::default())
     }
 }
 

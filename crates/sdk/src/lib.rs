@@ -9,6 +9,7 @@ mod directory;
 mod env;
 mod error_pages;
 mod exchange;
+mod media_type;
 mod multipart;
 mod plugin;
 pub mod testing;
@@ -21,6 +22,7 @@ pub use directory::Directory;
 pub use env::{Env, Node};
 pub use error_pages::{ErrorFormat, ErrorPages};
 pub use exchange::{Client, Exchange, Source, Timing, UpstreamRequest};
+pub use media_type::MediaType;
 pub use multipart::Multipart;
 pub use plugin::{AdminAnswer, AdminRequest, CredentialEntity, Phases, Plugin, PluginKind, Step, register};
 

@@ -1,0 +1,171 @@
+//! The rules of `proxy-cache`, without sockets.
+
+use super::*;
+use sdk::testing;
+use serde_json::json;
+
+const TEXT: (&str, &str) = ("Content-Type", "text/plain");
+
+struct Cache {
+    plugin: Box<dyn Plugin>,
+    env: Env,
+    /// Seconds that have passed.
+    later: u64,
+}
+
+fn cache(changes: Value) -> Cache {
+    let mut config = json!({
+        "response_code": [200, 301, 404], "request_method": ["GET", "HEAD"], "content_type": ["text/plain", "application/json"],
+        "cache_ttl": 300, "strategy": "memory", "cache_control": false, "memory": { "dictionary_name": "kong_db_cache" },
+        "response_headers": { "age": true, "X-Cache-Status": true, "X-Cache-Key": true }
+    });
+    config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    let env = Env::default();
+    Cache { plugin: testing::configure(&ProxyCache, config, &env), env, later: 0 }
+}
+
+impl Cache {
+    fn request(&self, method: &str, target: &str, lines: &[(&str, &str)]) -> Exchange {
+        let mut exchange = testing::exchange(method, target, lines);
+        exchange.timing.started_unix_ms += self.later * 1_000;
+        exchange
+    }
+
+    /// Sends a request; the service answers with these lines and that text. Returns the cache's status and the content.
+    fn send(&self, mut exchange: Exchange, status: u16, lines: &[(&str, &str)], body: &str) -> (String, String) {
+        let content = match testing::access(&*self.plugin, &mut exchange) {
+            Some(answer) => String::from_utf8(answer.body.to_vec()).unwrap(),
+            None => testing::respond(&*self.plugin, &mut exchange, status, lines, &[body]),
+        };
+        (exchange.response.fields.get_str("x-cache-status").unwrap_or_default().to_owned(), content)
+    }
+
+    fn get(&self, target: &str, lines: &[(&str, &str)]) -> String {
+        self.send(self.request("GET", target, lines), 200, &[TEXT], "fresh").0
+    }
+
+    fn answered(&self, target: &str, status: u16, lines: &[(&str, &str)]) -> String {
+        self.send(self.request("GET", target, &[]), status, lines, "fresh").0
+    }
+
+    fn admin(&self, method: &str, path: &[&str]) -> Option<AdminAnswer> {
+        let Value::Object(record) = json!({ "id": "00000000-0000-0000-0000-000000000001", "name": "proxy-cache", "config": {} }) else { unreachable!() };
+        let instances = vec![entities::Plugin::from_record(&record).unwrap()];
+        let path = path.iter().map(|p| p.to_string()).collect();
+        admin::answer(&AdminRequest { method: method.to_owned(), path, query: Vec::new(), body: None, instances }, &self.env)
+    }
+}
+
+#[test]
+fn a_miss_then_a_hit() {
+    let cache = cache(json!({}));
+    let lines = [TEXT, ("X-Backend", "b1"), ("Connection", "x-hop"), ("X-Hop", "1"), ("Content-Length", "5")];
+    assert_eq!(cache.send(cache.request("GET", "/a", &[]), 200, &lines, "hello"), ("Miss".to_owned(), "hello".to_owned()));
+    let mut exchange = cache.request("GET", "/a", &[]);
+    exchange.timing.started_unix_ms += 3_000;
+    let answer = testing::access(&*cache.plugin, &mut exchange).unwrap();
+    assert_eq!((answer.status, &answer.body[..], answer.source), (200, &b"hello"[..], Source::Service));
+    let get = |name| exchange.response.fields.get_str(name);
+    assert_eq!((get("x-cache-status"), get("age"), get("x-backend")), (Some("Hit"), Some("3"), Some("b1")));
+    assert_eq!((get("connection"), get("x-hop"), get("content-length")), (None, None, None));
+    assert_eq!(get("x-cache-key").map(str::len), Some(64));
+}
+
+#[test]
+fn methods_statuses_and_types_decide() {
+    let cache = cache(json!({ "content_type": ["text/plain", "application/json; charset=utf-8", "image/*"] }));
+    let send = |method: &str| cache.send(cache.request(method, "/m", &[]), 200, &[TEXT], "x").0;
+    assert_eq!(["GET", "GET", "HEAD", "HEAD", "POST", "DELETE"].map(send), ["Miss", "Hit", "Miss", "Hit", "Bypass", "Bypass"]);
+    assert_eq!([301, 404, 302, 500].map(|status| cache.answered(&format!("/s{status}"), status, &[TEXT])), ["Miss", "Miss", "Bypass", "Bypass"]);
+    let types = ["TEXT/plain", "text/html", "application/json", "image/png", "application/json;charset=utf-8"];
+    assert_eq!(types.map(|t| cache.answered(&format!("/{t}"), 200, &[("Content-Type", t)])), ["Miss", "Bypass", "Bypass", "Miss", "Miss"]);
+    assert_eq!(cache.answered("/none", 200, &[]), "Bypass");
+}
+
+#[test]
+fn entries_end_or_are_refreshed() {
+    let mut short = cache(json!({ "cache_ttl": 1 }));
+    assert_eq!((short.get("/t", &[]), short.get("/t", &[])), ("Miss".into(), "Hit".into()));
+    short.later = 3;
+    assert_eq!(short.get("/t", &[]), "Miss");
+    let mut stored = cache(json!({ "cache_ttl": 1, "storage_ttl": 20 }));
+    assert_eq!(stored.get("/t", &[]), "Miss");
+    stored.later = 3;
+    assert_eq!(stored.get("/t", &[]), "Refresh");
+}
+
+#[test]
+fn cache_control_of_requests() {
+    let mut cache = cache(json!({ "cache_control": true }));
+    let control = |value| [("Cache-Control", value)];
+    assert_eq!(["no-cache", "no-store"].map(|c| cache.get("/n", &control(c))), ["Bypass", "Bypass"]);
+    assert_eq!(cache.get("/n", &[("Authorization", "x")]), "Bypass");
+    let mut exchange = cache.request("GET", "/o", &control("only-if-cached"));
+    assert_eq!(testing::access(&*cache.plugin, &mut exchange).unwrap().status, 504);
+    let store = |cache: &Cache| cache.answered("/y", 200, &[TEXT, ("Cache-Control", "max-age=60")]);
+    assert_eq!(store(&cache), "Miss");
+    cache.later = 2;
+    let ask = |wish| cache.send(cache.request("GET", "/y", &control(wish)), 500, &[], "").0;
+    assert_eq!(["max-age=5", "min-fresh=50", "max-stale=1", "only-if-cached"].map(ask), ["Hit"; 4]);
+    let refresh = |wish| {
+        let mut exchange = cache.request("GET", "/y", &control(wish));
+        testing::access(&*cache.plugin, &mut exchange);
+        exchange.reply.get_str("x-cache-status").unwrap_or_default().to_owned()
+    };
+    assert_eq!(["max-age=1", "min-fresh=59"].map(refresh), ["Refresh"; 2]);
+}
+
+#[test]
+fn cache_control_of_responses() {
+    let cache = cache(json!({ "cache_control": true }));
+    let send = |(at, control): (usize, &str)| cache.answered(&format!("/{at}"), 200, &[TEXT, ("Cache-Control", control)]);
+    let controls = ["max-age=30", "s-maxage=30", "max-age=0", "private, max-age=30", "no-store", "no-cache", "public"];
+    assert_eq!(controls.into_iter().enumerate().map(send).collect::<Vec<_>>(), ["Miss", "Miss", "Bypass", "Bypass", "Bypass", "Bypass", "Bypass"]);
+    let off = self::cache(json!({}));
+    assert_eq!(
+        (off.answered("/f", 200, &[TEXT, ("Cache-Control", "no-store")]), off.get("/f", &[("Cache-Control", "no-cache")])),
+        ("Miss".into(), "Hit".into())
+    );
+}
+
+#[test]
+fn incomplete_and_foreign_responses_are_not_kept() {
+    let cache = cache(json!({}));
+    assert_eq!(cache.answered("/cut", 200, &[TEXT, ("Content-Length", "50")]), "Miss");
+    assert_eq!(cache.get("/cut", &[]), "Miss");
+    let mut exchange = cache.request("GET", "/exit", &[]);
+    testing::access(&*cache.plugin, &mut exchange);
+    exchange.source = Source::Exit;
+    testing::respond(&*cache.plugin, &mut exchange, 200, &[TEXT], &["x"]);
+    assert_eq!(exchange.response.fields.get_str("x-cache-status"), Some("Bypass"));
+}
+
+#[test]
+fn diagnostic_lines_can_be_hidden() {
+    let cache = cache(json!({ "response_headers": { "age": false, "X-Cache-Status": false, "X-Cache-Key": false } }));
+    assert_eq!((cache.get("/x", &[]), cache.get("/x", &[])), (String::new(), String::new()));
+    let mut exchange = cache.request("GET", "/x", &[]);
+    assert!(testing::access(&*cache.plugin, &mut exchange).unwrap().fields.get("age").is_none() && exchange.reply.is_empty());
+    assert_eq!(cache.get("/x", &[("Kong-Debug", "1")]), "Hit");
+}
+
+#[test]
+fn the_admin_api_shows_and_drops_entries() {
+    let cache = cache(json!({ "cache_ttl": 30 }));
+    let send = || cache.send(cache.request("GET", "/a", &[]), 200, &[TEXT, ("X-A", "1"), ("X-A", "2")], "hello");
+    send();
+    let mut exchange = cache.request("GET", "/a", &[]);
+    testing::access(&*cache.plugin, &mut exchange);
+    let key = exchange.reply.get_str("x-cache-key").unwrap().to_owned();
+    let admin = |method: &str, path: &[&str]| cache.admin(method, path).map(|a| a.status);
+    let shown = cache.admin("GET", &["proxy-cache", &key]).unwrap();
+    assert_eq!((shown.status, &shown.body["body"], &shown.body["ttl"], &shown.body["body_len"]), (200, &json!("hello"), &json!(30), &json!(5)));
+    assert_eq!(shown.body["headers"], json!({ "Content-Type": "text/plain", "X-A": ["1", "2"] }));
+    let plugin = "00000000-0000-0000-0000-000000000001";
+    assert_eq!(admin("GET", &["proxy-cache", plugin, "caches", &key]), Some(200));
+    assert_eq!(admin("GET", &["proxy-cache", "11111111-1111-4111-8111-111111111111", "caches", &key]), Some(404));
+    assert_eq!((admin("GET", &["proxy-cache", "nothing"]), admin("GET", &["proxy-cache"]), admin("GET", &["other"])), (Some(404), Some(405), None));
+    assert_eq!((admin("DELETE", &["proxy-cache", &key]), admin("DELETE", &["proxy-cache", &key])), (Some(204), Some(404)));
+    assert_eq!(send().0, "Miss");
+    assert_eq!((admin("DELETE", &["proxy-cache"]), send().0), (Some(204), "Miss".to_owned()));
+}
