@@ -1,0 +1,191 @@
+//! Making chains from instances and their scopes.
+
+use super::{Chain, Instance, Slot};
+use model::entities::Uuid;
+use sdk::Phases;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// All enabled instances by where they apply. Kept by whoever compiles snapshots.
+#[derive(Default)]
+pub struct Scopes {
+    instances: Map<Uuid, Arc<Instance>>,
+    /// Those with neither route nor service.
+    anywhere: Vec<Uuid>,
+    by_route: Map<Uuid, Vec<Uuid>>,
+    /// Those with a service and no route.
+    by_service: Map<Uuid, Vec<Uuid>>,
+}
+
+impl Scopes {
+    /// Adds an instance or replaces the one of the same id. Says which scope is touched.
+    pub fn put(&mut self, instance: Arc<Instance>) {
+        self.remove(&instance.id);
+        self.list(&instance).push(instance.id);
+        self.instances.insert(instance.id, instance);
+    }
+
+    /// Removes an instance; gives it back when it was there.
+    pub fn remove(&mut self, id: &Uuid) -> Option<Arc<Instance>> {
+        let old = self.instances.remove(id)?;
+        let list = self.list(&old);
+        list.retain(|other| other != id);
+        if list.is_empty() {
+            if let Some(route) = &old.route {
+                self.by_route.remove(route);
+            } else if let Some(service) = &old.service {
+                self.by_service.remove(service);
+            }
+        }
+        Some(old)
+    }
+
+    /// Whether routes of that id have instances of their own.
+    pub fn has_route(&self, route: &Uuid) -> bool {
+        self.by_route.contains_key(route)
+    }
+
+    /// Whether services of that id have instances of their own.
+    pub fn has_service(&self, service: &Uuid) -> bool {
+        self.by_service.contains_key(service)
+    }
+
+    /// The routes with instances of their own.
+    pub fn routes(&self) -> impl Iterator<Item = &Uuid> {
+        self.by_route.keys()
+    }
+
+    /// The services with instances of their own.
+    pub fn services(&self) -> impl Iterator<Item = &Uuid> {
+        self.by_service.keys()
+    }
+
+    /// The chain for a route and its service; with neither, that of the global instances.
+    pub fn chain(&self, route: Option<&Uuid>, service: Option<&Uuid>) -> Chain {
+        let own = |map: &Map<Uuid, Vec<Uuid>>, id: Option<&Uuid>| id.and_then(|id| map.get(id)).cloned().unwrap_or_default();
+        let mut candidates: Vec<&Arc<Instance>> = self
+            .anywhere
+            .iter()
+            .chain(&own(&self.by_service, service))
+            .chain(&own(&self.by_route, route))
+            .filter_map(|id| self.instances.get(id))
+            .filter(|i| i.service.is_none() || i.service.as_ref() == service)
+            .collect();
+        candidates.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.name.cmp(a.name)));
+        let mut chain = Chain::default();
+        for group in candidates.chunk_by(|a, b| a.name == b.name) {
+            chain.phases = group.iter().fold(chain.phases, |all, i| all.and(i.phases));
+            chain.slots.push(slot(group));
+        }
+        chain
+    }
+
+    fn list(&mut self, instance: &Instance) -> &mut Vec<Uuid> {
+        match (&instance.route, &instance.service) {
+            (Some(route), _) => self.by_route.entry(*route).or_default(),
+            (None, Some(service)) => self.by_service.entry(*service).or_default(),
+            (None, None) => &mut self.anywhere,
+        }
+    }
+}
+
+fn slot(group: &[&Arc<Instance>]) -> Slot {
+    let better = |a: &&&Arc<Instance>, b: &&&Arc<Instance>| rank(b).cmp(&rank(a));
+    let base = group.iter().filter(|i| i.consumer.is_none()).min_by(better);
+    let mut by_consumer: Map<Uuid, Arc<Instance>> = Map::default();
+    for &instance in group {
+        let Some(consumer) = instance.consumer else { continue };
+        let before_base = base.is_none_or(|base| rank(instance) > rank(base));
+        let before_other = by_consumer.get(&consumer).is_none_or(|other| rank(instance) > rank(other));
+        if before_base && before_other {
+            by_consumer.insert(consumer, Arc::clone(instance));
+        }
+    }
+    Slot { base: base.map(|&i| Arc::clone(i)), by_consumer }
+}
+
+/// Kong's order of precedence, from the most specific combination of scopes down to global.
+fn rank(instance: &Instance) -> u8 {
+    match (instance.route.is_some(), instance.service.is_some(), instance.consumer.is_some()) {
+        (true, true, true) => 8,
+        (true, false, true) => 7,
+        (false, true, true) => 6,
+        (true, true, false) => 5,
+        (false, false, true) => 4,
+        (true, false, false) => 3,
+        (false, true, false) => 2,
+        (false, false, false) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::entities::Protocols;
+
+    struct Nothing;
+
+    impl sdk::Plugin for Nothing {
+        fn phases(&self) -> Phases {
+            Phases::ACCESS
+        }
+    }
+
+    const R: Uuid = Uuid::from_u128(1);
+    const S: Uuid = Uuid::from_u128(2);
+    const C: Uuid = Uuid::from_u128(3);
+
+    fn instance(id: u128, name: &'static str, priority: i32, scope: (bool, bool, bool)) -> Arc<Instance> {
+        Arc::new(Instance {
+            id: Uuid::from_u128(id),
+            name,
+            priority,
+            route: scope.0.then_some(R),
+            service: scope.1.then_some(S),
+            consumer: scope.2.then_some(C),
+            protocols: Protocols::default(),
+            phases: Phases::ACCESS,
+            plugin: Box::new(Nothing),
+        })
+    }
+
+    #[test]
+    fn the_most_specific_scope_wins_in_kongs_order() {
+        // In the order of precedence: each must win over all that follow it.
+        let order = [(true, true, true), (true, false, true), (false, true, true), (true, true, false), (false, false, true), (true, false, false), (false, true, false), (false, false, false)];
+        for from in 0..order.len() {
+            let mut scopes = Scopes::default();
+            for (n, scope) in order.iter().enumerate().skip(from).rev() {
+                scopes.put(instance(100 + n as u128, "p", 1, *scope));
+            }
+            let chain = scopes.chain(Some(&R), Some(&S));
+            assert_eq!(chain.slots[0].select(Some(&C)).unwrap().id.as_u128(), 100 + from as u128);
+        }
+    }
+
+    #[test]
+    fn without_the_consumer_its_instances_do_not_count() {
+        let mut scopes = Scopes::default();
+        scopes.put(instance(1, "p", 1, (false, false, true)));
+        assert!(scopes.chain(None, None).slots[0].select(None).is_none());
+        scopes.put(instance(2, "p", 1, (false, true, false)));
+        assert!(scopes.chain(None, None).slots[0].select(None).is_none());
+        let chain = scopes.chain(Some(&R), Some(&S));
+        assert_eq!(chain.slots[0].select(None).unwrap().id.as_u128(), 2);
+        assert_eq!(chain.slots[0].select(Some(&C)).unwrap().id.as_u128(), 1);
+    }
+
+    #[test]
+    fn chains_are_sorted_by_priority_and_forget_what_is_removed() {
+        let mut scopes = Scopes::default();
+        scopes.put(instance(1, "low", 1, (false, false, false)));
+        scopes.put(instance(2, "high", 9, (true, false, false)));
+        let names: Vec<_> = scopes.chain(Some(&R), None).slots.iter().map(|s| s.base.as_ref().unwrap().name).collect();
+        assert_eq!(names, ["high", "low"]);
+        assert!(scopes.has_route(&R));
+        scopes.remove(&Uuid::from_u128(2));
+        assert!(!scopes.has_route(&R) && scopes.chain(Some(&R), None).slots.len() == 1);
+    }
+}

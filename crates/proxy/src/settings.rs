@@ -1,0 +1,180 @@
+//! What the data plane has to be told when it starts.
+
+use crate::router::Flavor;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sdk::ErrorPages;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that is fixed for the life of a data plane.
+#[derive(Debug)]
+pub struct Settings {
+    pub listen: Vec<Listen>,
+    /// Threads that serve requests; each has its own sockets, pools and buffers.
+    pub workers: usize,
+    pub flavor: Flavor,
+    pub headers: Headers,
+    pub error_pages: ErrorPages,
+    /// `trusted_ips`, as written.
+    pub trusted_ips: Vec<String>,
+    /// `real_ip_header`.
+    pub real_ip_header: String,
+    /// `real_ip_recursive`.
+    pub real_ip_recursive: bool,
+    /// `allow_debug_header`.
+    pub allow_debug_header: bool,
+    pub keepalive: Keepalive,
+    pub limits: Limits,
+    /// What TLS clients get when no certificate of the configuration fits: chains with their keys, in order of preference.
+    pub certificates: Vec<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    /// Who may vouch for services (`lua_ssl_trusted_certificate`).
+    pub trusted_roots: Arc<rustls::RootCertStore>,
+    /// `bascule/<version>`: `Server` and `Via`.
+    pub token: String,
+}
+
+/// A proxy listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub address: SocketAddr,
+    pub tls: bool,
+    /// Accepted for the future: HTTP/1.1 is what is spoken.
+    pub http2: bool,
+    /// Length of the queue of connections not accepted yet.
+    pub backlog: u32,
+}
+
+/// Which lines the gateway adds of its own (`headers`, `headers_upstream`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    pub server: bool,
+    pub via: bool,
+    pub proxy_latency: bool,
+    pub upstream_latency: bool,
+    pub response_latency: bool,
+    pub upstream_status: bool,
+    pub request_id: bool,
+    pub request_id_upstream: bool,
+}
+
+/// Connections kept open to services (`upstream_keepalive_*`).
+#[derive(Clone, Copy, Debug)]
+pub struct Keepalive {
+    /// Idle connections per address and worker; 0 keeps none.
+    pub pool_size: usize,
+    /// Requests on one connection; 0: no limit.
+    pub max_requests: u64,
+    /// Zero: no limit.
+    pub idle_timeout: Duration,
+}
+
+/// Bounds on what clients may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `nginx_http_client_max_body_size`, octets; 0: no limit.
+    pub max_body: u64,
+    /// Requests on one client connection (`nginx_http_keepalive_requests`).
+    pub keepalive_requests: u64,
+    /// How long a client connection may stay idle between requests.
+    pub keepalive_timeout: Duration,
+    /// How long the head of a request may take, and the pauses within its content.
+    pub client_timeout: Duration,
+    /// Open client connections per worker; more wait in the queue of the listener.
+    pub connections: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            listen: Vec::new(),
+            workers: 1,
+            flavor: Flavor::TraditionalCompatible,
+            headers: Headers::default(),
+            error_pages: ErrorPages::default(),
+            trusted_ips: Vec::new(),
+            real_ip_header: "X-Real-IP".to_owned(),
+            real_ip_recursive: false,
+            allow_debug_header: false,
+            keepalive: Keepalive::default(),
+            limits: Limits::default(),
+            certificates: Vec::new(),
+            trusted_roots: Arc::new(rustls::RootCertStore::empty()),
+            token: concat!("bascule/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// Kong's default: `server_tokens, latency_tokens, X-Kong-Request-Id`.
+impl Default for Headers {
+    fn default() -> Headers {
+        Headers {
+            server: true,
+            via: true,
+            proxy_latency: true,
+            upstream_latency: true,
+            response_latency: true,
+            upstream_status: false,
+            request_id: true,
+            request_id_upstream: true,
+        }
+    }
+}
+
+impl Headers {
+    /// From the entries of `headers` and `headers_upstream`; the error names an entry that is none.
+    pub fn parse<S: AsRef<str>>(headers: &[S], upstream: &[S]) -> Result<Headers, String> {
+        let mut on = Headers {
+            server: false,
+            via: false,
+            proxy_latency: false,
+            upstream_latency: false,
+            response_latency: false,
+            upstream_status: false,
+            request_id: false,
+            request_id_upstream: false,
+        };
+        for entry in headers {
+            match entry.as_ref().to_ascii_lowercase().as_str() {
+                "off" => {}
+                "server_tokens" => (on.server, on.via) = (true, true),
+                "server" => on.server = true,
+                "via" => on.via = true,
+                "latency_tokens" => (on.proxy_latency, on.upstream_latency, on.response_latency) = (true, true, true),
+                "x-kong-proxy-latency" => on.proxy_latency = true,
+                "x-kong-upstream-latency" => on.upstream_latency = true,
+                "x-kong-response-latency" => on.response_latency = true,
+                "x-kong-upstream-status" => on.upstream_status = true,
+                "x-kong-request-id" => on.request_id = true,
+                "x-kong-admin-latency" => {}
+                other => return Err(format!("headers: invalid entry '{other}'")),
+            }
+        }
+        for entry in upstream {
+            match entry.as_ref().to_ascii_lowercase().as_str() {
+                "off" => {}
+                "x-kong-request-id" => on.request_id_upstream = true,
+                other => return Err(format!("headers_upstream: invalid entry '{other}'")),
+            }
+        }
+        Ok(on)
+    }
+}
+
+impl Default for Keepalive {
+    fn default() -> Keepalive {
+        Keepalive { pool_size: 512, max_requests: 10_000, idle_timeout: Duration::from_secs(60) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_body: 0,
+            keepalive_requests: 10_000,
+            keepalive_timeout: Duration::from_secs(75),
+            client_timeout: Duration::from_secs(60),
+            connections: 65_536,
+        }
+    }
+}
