@@ -3,9 +3,19 @@
 pub mod balancer;
 pub mod chain;
 pub mod dns;
+pub mod forwarded;
 pub mod health;
+pub mod hop_by_hop;
+mod http;
 pub mod path;
+mod plane;
 pub mod router;
 pub mod settings;
 pub mod snapshot;
-pub mod tls;
+mod tls;
+mod upstream;
+mod worker;
+
+pub use plane::{Counters, DataPlane};
+pub use settings::Settings;
+pub use snapshot::Change;

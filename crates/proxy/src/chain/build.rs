@@ -2,7 +2,6 @@
 
 use super::{Chain, Instance, Slot};
 use model::entities::Uuid;
-use sdk::Phases;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -123,6 +122,7 @@ fn rank(instance: &Instance) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sdk::Phases;
     use model::entities::Protocols;
 
     struct Nothing;

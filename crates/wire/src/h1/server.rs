@@ -49,7 +49,7 @@ impl ServerConnection {
         let mut parser = HeadParser::default();
         if self.input.is_empty() {
             let (stream, input, limit) = (&mut self.stream, &mut self.input, self.limits.head);
-            match self.timer.limit(idle, |cx| stream.poll_fill(cx, input, limit)).await {
+            match self.timer.limit_idle(idle, |cx| stream.poll_fill(cx, input, limit)).await {
                 Ok(Ok(n)) if n > 0 => {}
                 _ => return Err(RequestError::Closed),
             }
@@ -109,8 +109,6 @@ impl ServerConnection {
     /// [`ServerConnection::poll_write`], then [`ServerConnection::finish`] and [`ServerConnection::poll_flush`].
     /// Says whether the connection must be closed for the client to see the end.
     pub fn start_response(&mut self, head: &mut ResponseHead, client: Version) -> bool {
-        // A client that still waits for permission to send will not get it any more.
-        self.continue_wanted = false;
         let mut until_close = false;
         match head.framing {
             Framing::Delimited | Framing::UntilClose => {
@@ -158,6 +156,11 @@ impl ServerConnection {
     /// Writes everything that was queued.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.writer.poll_flush(cx, &mut self.stream)
+    }
+
+    /// Whether something is queued that has not left yet.
+    pub fn has_pending(&self) -> bool {
+        self.writer.has_pending()
     }
 
     /// The connection's timer.

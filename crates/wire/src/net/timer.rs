@@ -17,7 +17,8 @@ const GRAIN: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub struct Timers(Rc<Shared>);
 
-/// A place for one deadline at a time; one per connection.
+/// A place for one deadline at a time; one per connection. Clones share it.
+#[derive(Clone)]
 pub struct Timer {
     timers: Timers,
     slot: Rc<Slot>,
@@ -37,6 +38,8 @@ struct Shared {
 
 struct Slot {
     deadline: Cell<u64>,
+    /// The wait is for something that nobody has begun: it ends when the worker drains.
+    idle: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -50,9 +53,17 @@ impl Timers {
 
     /// A timer for one connection.
     pub fn timer(&self) -> Timer {
-        let slot = Rc::new(Slot { deadline: Cell::new(NEVER), waker: RefCell::default() });
+        let slot = Rc::new(Slot { deadline: Cell::new(NEVER), idle: Cell::new(false), waker: RefCell::default() });
         self.0.slots.borrow_mut().push(Rc::clone(&slot));
         Timer { timers: self.clone(), slot }
+    }
+
+    /// Ends all idle waits, now.
+    pub fn expire_idle(&self) {
+        for slot in self.0.slots.borrow().iter().filter(|slot| slot.idle.get()) {
+            slot.deadline.set(0);
+        }
+        self.wake_due(0);
     }
 
     /// The timekeeper's task; never ends.
@@ -116,6 +127,14 @@ impl Timer {
         })
         .await;
         self.disarm();
+        result
+    }
+
+    /// As [`Timer::limit`], for a wait that [`Timers::expire_idle`] ends.
+    pub async fn limit_idle<T>(&self, limit: Duration, poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, TimedOut> {
+        self.slot.idle.set(true);
+        let result = self.limit(limit, poll).await;
+        self.slot.idle.set(false);
         result
     }
 

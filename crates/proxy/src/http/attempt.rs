@@ -1,0 +1,244 @@
+//! Trying peers until one answers: choose, connect, send, await the head of the response.
+//!
+//! A try that failed is repeated with another peer as long as that is safe (RFC 9110, section 9.2.2): nothing of the request
+//! can have been acted upon, or acting twice is as good as once, and its content is still at hand.
+
+use super::exchange::Scene;
+use super::payload::Payload;
+use super::relay::{self, Stage, Upload};
+use super::request;
+use crate::balancer::{Destination, Outcome, Peer, PickError};
+use crate::upstream::{ConnectError, PoolKey, Tls, connect};
+use crate::worker::Worker;
+use model::entities::{Protocol, Service};
+use sdk::{Exchange, ResponseHead};
+use smallvec::SmallVec;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use wire::Version;
+use wire::h1::{ClientConnection, ResponseError, ServerConnection};
+
+/// A connection to a service with the exchange on it.
+pub(crate) struct Upstream {
+    pub connection: ClientConnection,
+    pub stage: Stage,
+    /// Grows whenever something moves, so that timeouts count pauses and not totals.
+    pub progress: u32,
+    /// The request could not be sent whole: the connection is of no further use.
+    pub spoiled: bool,
+    pub read_timeout: Duration,
+    key: PoolKey,
+    /// Counts as a connection of the target as long as it lives.
+    peer: Option<Peer>,
+}
+
+/// What came of all tries.
+pub(crate) enum Attempted {
+    /// `exchange.response` is the head of the service's final response.
+    Response(Box<Upstream>),
+    /// Status, and Kong's words where they are not the usual ones.
+    Failed(u16, Option<&'static str>),
+    TooLarge,
+    /// The client's content did not arrive.
+    ClientFailed,
+}
+
+/// How a single try failed.
+enum Failure {
+    /// Before anything of the request can have been read by the service.
+    Unsent(Outcome),
+    /// After it may have been.
+    Sent(Outcome),
+    Content(Upload),
+}
+
+impl Upstream {
+    /// Gives the connection back to its pool.
+    pub fn give_back(self, worker: &Worker) {
+        drop(self.peer);
+        worker.pool.borrow_mut().give(self.key, self.connection);
+    }
+}
+
+/// Tries peers until one answers.
+pub(crate) async fn run(scene: &mut Scene<'_>, exchange: &mut Exchange, client: &mut ServerConnection, payload: &mut Payload, upgrade: bool) -> Attempted {
+    let Some(service) = exchange.service.clone() else { return Attempted::Failed(503, None) };
+    let destination = scene.worker.shared.balancers.destination(&exchange.upstream.host, exchange.upstream.port);
+    let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+    exchange.timing.proxy = Some(exchange.timing.started.elapsed());
+    let mut last = 502;
+    for _ in 0..=service.retries {
+        let peer = match pick(scene, exchange, &destination, &tried).await {
+            Ok(peer) => peer,
+            Err(_) if !tried.is_empty() => return Attempted::Failed(last, None),
+            Err(PickError::NameResolution) => return Attempted::Failed(503, Some("name resolution failed")),
+            Err(PickError::NoPeer) => return Attempted::Failed(503, Some("failure to get a peer from the ring-balancer")),
+        };
+        let started = Instant::now();
+        if tried.is_empty() {
+            exchange.timing.proxy = Some(started.duration_since(exchange.timing.started));
+        }
+        tried.push(peer.address);
+        let result = attempt(scene, exchange, client, payload, &service, &peer, upgrade).await;
+        exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + started.elapsed());
+        let (outcome, sent) = match result {
+            Ok(mut upstream) => {
+                peer.report(Outcome::Status(exchange.response.status));
+                if let Some(cookie) = &peer.set_cookie {
+                    exchange.response.fields.append("Set-Cookie", cookie.as_bytes());
+                }
+                upstream.peer = Some(peer);
+                return Attempted::Response(Box::new(upstream));
+            }
+            Err(Failure::Unsent(outcome)) => (outcome, false),
+            Err(Failure::Sent(outcome)) => (outcome, true),
+            Err(Failure::Content(Upload::TooLarge)) => return Attempted::TooLarge,
+            Err(Failure::Content(_)) => return Attempted::ClientFailed,
+        };
+        peer.report(outcome);
+        last = if outcome == Outcome::Timeout { 504 } else { 502 };
+        tracing::info!(request_id = exchange.id_str(), peer = %peer.address, ?outcome, sent, "a try at a service failed");
+        if sent && !exchange.request.method.is_retriable() || !payload.is_repeatable() {
+            break;
+        }
+    }
+    Attempted::Failed(last, None)
+}
+
+async fn pick(scene: &Scene<'_>, exchange: &Exchange, destination: &Destination, tried: &[SocketAddr]) -> Result<Peer, PickError> {
+    let balancers = &scene.worker.shared.balancers;
+    match destination.try_pick(balancers, exchange, tried)? {
+        Some(peer) => Ok(peer),
+        None => destination.pick(balancers, exchange, tried).await,
+    }
+}
+
+async fn attempt(
+    scene: &mut Scene<'_>,
+    exchange: &mut Exchange,
+    client: &mut ServerConnection,
+    payload: &mut Payload,
+    service: &Service,
+    peer: &Peer,
+    upgrade: bool,
+) -> Result<Upstream, Failure> {
+    request::address(scene, exchange, peer);
+    let tls = match exchange.upstream.protocol {
+        Protocol::Https | Protocol::Grpcs | Protocol::Tls => Some(Tls { name: request::server_name(exchange, peer), verify: service.tls_verify == Some(true) }),
+        _ => None,
+    };
+    let key = PoolKey { address: peer.address, tls };
+    let repeatable = exchange.request.method.is_retriable();
+    let pooled = scene.worker.pool.borrow_mut().take(&key);
+    // What may not be sent twice is not sent into a connection that the service is just closing.
+    let pooled = pooled.filter(|c| repeatable || !c.stream().is_closed_now());
+    let mut reused = pooled.is_some();
+    let mut connection = match pooled {
+        Some(connection) => connection,
+        None => dial(scene, client, &key, service).await?,
+    };
+    loop {
+        connection.start_request(scene.head_request, payload.framing() == wire::Framing::Delimited, |out| request::write_head(exchange, out));
+        let mut upstream = Upstream {
+            connection,
+            stage: Stage::Held,
+            progress: 0,
+            spoiled: false,
+            read_timeout: service.read_timeout,
+            key: key.clone(),
+            peer: None,
+        };
+        let before = payload.is_repeatable();
+        match await_head(scene, exchange, client, payload, &mut upstream, service, upgrade).await {
+            Ok(()) => return Ok(upstream),
+            // The service had closed the kept connection in the meantime: that says nothing about its health.
+            Err(Failure::Sent(Outcome::TcpFailure)) if reused && repeatable && before && payload.is_repeatable() => {
+                reused = false;
+                connection = dial(scene, client, &key, service).await?;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+async fn dial(scene: &Scene<'_>, client: &ServerConnection, key: &PoolKey, service: &Service) -> Result<ClientConnection, Failure> {
+    connect(scene.worker, client.timer(), key, service.connect_timeout).await.map_err(|error| match error {
+        ConnectError::TimedOut => Failure::Unsent(Outcome::Timeout),
+        ConnectError::Failed(error) => {
+            tracing::debug!(address = %key.address, "cannot connect: {error}");
+            Failure::Unsent(Outcome::TcpFailure)
+        }
+    })
+}
+
+/// Sends the request and waits for the head of the final response; interim ones are passed on.
+async fn await_head(
+    scene: &Scene<'_>,
+    exchange: &mut Exchange,
+    client: &mut ServerConnection,
+    payload: &mut Payload,
+    upstream: &mut Upstream,
+    service: &Service,
+    upgrade: bool,
+) -> Result<(), Failure> {
+    let timer = client.timer().clone();
+    let client_timeout = scene.worker.shared.settings.limits.client_timeout;
+    let (mut armed, mut progress) = (false, 0);
+    let interim = exchange.request.version == Version::Http11;
+    let result = poll_fn(|cx| {
+        if upstream.stage != Stage::Done {
+            match relay::poll_upload(cx, client, upstream, payload) {
+                // The service may have answered and closed: its answer decides.
+                Poll::Ready(Err(Upload::Upstream(_))) => {
+                    upstream.stage = Stage::Done;
+                    upstream.spoiled = true;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Content(error))),
+                _ => {}
+            }
+        }
+        while let Poll::Ready(head) = upstream.connection.poll_head(cx, &mut exchange.response) {
+            match head {
+                Err(error) => return Poll::Ready(Err(failure(error))),
+                Ok(()) => match exchange.response.status {
+                    101 if upgrade => return Poll::Ready(Ok(())),
+                    101 => return Poll::Ready(Err(Failure::Sent(Outcome::TcpFailure))),
+                    100 => {}
+                    102..200 => {
+                        if interim {
+                            client.queue_interim(&exchange.response);
+                        }
+                    }
+                    _ => return Poll::Ready(Ok(())),
+                },
+            }
+        }
+        if !armed || progress != upstream.progress {
+            (armed, progress) = (true, upstream.progress);
+            timer.arm(match upstream.stage {
+                Stage::Held | Stage::Flush => service.write_timeout,
+                Stage::Rest => client_timeout,
+                Stage::Done => service.read_timeout,
+            });
+        }
+        if timer.poll_expired(cx) {
+            return Poll::Ready(Err(if upstream.stage == Stage::Rest { Failure::Content(Upload::TimedOut) } else { Failure::Sent(Outcome::Timeout) }));
+        }
+        Poll::Pending
+    })
+    .await;
+    timer.disarm();
+    if result.is_err() {
+        exchange.response = ResponseHead::default();
+    }
+    result
+}
+
+fn failure(error: ResponseError) -> Failure {
+    if let ResponseError::Head(error) = &error {
+        tracing::warn!("a service sent no valid response: {error:?}");
+    }
+    Failure::Sent(Outcome::TcpFailure)
+}

@@ -1,0 +1,78 @@
+//! HTTP from a client's connection to a service and back.
+//!
+//! [`serve`] is the life of a connection; `exchange` the life of one request on it, in the order in which it happens:
+//! rewrite, route, access, `request` (the head for the service), `attempt` (a peer, a connection, the head of its answer),
+//! `respond` (the head for the client), `relay` (content both ways), log.
+
+mod attempt;
+mod exchange;
+mod payload;
+mod relay;
+mod request;
+mod respond;
+mod upgrade;
+
+use crate::forwarded::Address;
+use crate::worker::Worker;
+use exchange::After;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use wire::RequestHead;
+use wire::h1::{HeadError, Limits, RequestError, ServerConnection};
+use wire::net::Stream;
+
+/// How long, and for how many octets, a connection that we close is read from, so that the client sees our last answer.
+const LINGER: (Duration, usize) = (Duration::from_secs(5), 1 << 20);
+
+/// Where a connection comes from.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub peer: Address,
+    pub local_port: u16,
+    pub tls: bool,
+    pub sni: Option<Arc<str>>,
+}
+
+/// Takes a client's TLS handshake; the connection and the server name it asked for. Plain HTTP on a TLS port is answered
+/// with 400, as nginx does.
+pub(crate) async fn accept_tls(acceptor: tokio_rustls::TlsAcceptor, socket: TcpStream) -> Option<(Stream, Option<Arc<str>>)> {
+    let mut first = [0; 1];
+    if socket.peek(&mut first).await.ok()? == 1 && first[0].is_ascii_uppercase() {
+        respond::plain_on_tls(socket).await;
+        return None;
+    }
+    let stream = acceptor.accept(socket).await.ok()?;
+    let sni = stream.get_ref().1.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
+    Some((Stream::TlsServer(Box::new(stream)), sni))
+}
+
+/// Serves a connection until either side ends it.
+pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Origin) {
+    let limits = &worker.shared.settings.limits;
+    let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), Limits::default());
+    let mut head = RequestHead::default();
+    for served in 1.. {
+        let idle = if served == 1 { limits.client_timeout } else { limits.keepalive_timeout };
+        worker.gauges.idle(true);
+        let read = connection.read_head(&mut head, idle, limits.client_timeout).await;
+        worker.gauges.idle(false);
+        match read {
+            Ok(()) => {}
+            Err(RequestError::Closed | RequestError::Timeout | RequestError::Head(HeadError::NoVersion)) => return,
+            Err(RequestError::Head(error)) => {
+                worker.gauges.request();
+                respond::refuse(worker, &mut connection, &origin, std::mem::take(&mut head), error).await;
+                return connection.linger(LINGER.0, LINGER.1).await;
+            }
+        }
+        worker.gauges.request();
+        let last = worker.draining.get() || served >= limits.keepalive_requests;
+        match exchange::run(worker, connection, &origin, head, last).await {
+            After::Keep(kept, used) => (connection, head) = (kept, used),
+            After::Linger(left) => return left.linger(LINGER.0, LINGER.1).await,
+            After::Gone => return,
+        }
+    }
+}

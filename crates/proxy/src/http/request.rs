@@ -1,0 +1,149 @@
+//! The head that a service gets.
+
+use super::exchange::Scene;
+use super::payload::Payload;
+use crate::balancer::Peer;
+use crate::forwarded::Forwarded;
+use crate::router::Match;
+use crate::{hop_by_hop, path};
+use model::entities::Protocol;
+use sdk::{Exchange, Known};
+use std::sync::Arc;
+use wire::Framing;
+
+/// Takes the route into the exchange and works out where the request goes; the part of the path that was stripped.
+pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Match, path: &str) -> Option<String> {
+    let Match { route, service, matched_path, captures, .. } = matched;
+    let mut prefix = None;
+    if let Some(service) = &service {
+        let upstream = &mut exchange.upstream;
+        upstream.protocol = service.protocol;
+        upstream.host = Arc::from(service.host.as_str());
+        upstream.port = service.port;
+        let base = service.path.as_deref().unwrap_or("/");
+        path::join(route.path_handling, base, path, matched_path, route.strip_path, &mut upstream.path);
+        upstream.query = path::Target::split(&exchange.request.target).query.map(str::to_owned);
+        if route.strip_path {
+            prefix = matched_path.and_then(|n| path.get(..n)).filter(|p| !p.is_empty() && *p != "/").map(str::to_owned);
+        }
+    }
+    if route.preserve_host {
+        scene.kept_host = exchange.request.fields.get_str("host").map(str::to_owned);
+    }
+    exchange.captures = captures;
+    exchange.route = Some(route);
+    exchange.service = service;
+    prefix
+}
+
+/// Makes the field lines those of a request to a service; whether it asks for an upgrade that we relay.
+pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, prefix: Option<&str>, payload: &Payload) -> bool {
+    let shared = &scene.worker.shared;
+    let origin = scene.origin;
+    let head = &mut exchange.request;
+    let version = head.version.number();
+    let forwarded = Forwarded {
+        peer: &origin.peer,
+        client: scene.client.as_ref().unwrap_or(&origin.peer),
+        trusted: exchange.client.trusted,
+        tls: origin.tls,
+        port: origin.local_port,
+        path: path::Target::split(&head.target).path,
+        prefix,
+    };
+    let fields = &mut head.fields;
+    forwarded.write(fields, &mut scene.worker.scratch.borrow_mut());
+    scene.asked = hop_by_hop::strip_request(fields);
+    let upgrade = scene.asked.websocket && head.version == wire::Version::Http11;
+    if upgrade {
+        fields.set_known(Known::Connection, b"Upgrade");
+        fields.set_known(Known::Upgrade, b"websocket");
+    } else {
+        fields.set_known(Known::Connection, b"keep-alive");
+    }
+    fields.remove_known(Known::Expect);
+    fields.remove_known(Known::TransferEncoding);
+    match payload.framing() {
+        Framing::Length(n) => set_length(fields, n),
+        Framing::Delimited => {
+            fields.remove_known(Known::ContentLength);
+            fields.append_known(Known::TransferEncoding, b"chunked");
+        }
+        // A client that said that its content is empty says so to the service too.
+        _ if fields.has(Known::ContentLength) => set_length(fields, 0),
+        _ => {}
+    }
+    if shared.settings.headers.request_id_upstream {
+        fields.set_known(Known::XKongRequestId, &exchange.id);
+    }
+    let via = shared.via.as_bytes();
+    match fields.known(Known::Via) {
+        None => {
+            if version == "1.1" {
+                fields.append_known(Known::Via, via);
+            } else {
+                fields.append_known(Known::Via, format!("{version} {}", shared.settings.token).as_bytes());
+            }
+        }
+        Some(before) => {
+            let all = [before, b", ", version.as_bytes(), b" ", shared.settings.token.as_bytes()].concat();
+            fields.set_known(Known::Via, &all);
+        }
+    }
+    upgrade
+}
+
+/// Sets `Host` for a peer: what a plugin or the client (`preserve_host`) wants, else the peer's own name with its port
+/// where that is not the usual one.
+pub(crate) fn address(scene: &Scene<'_>, exchange: &mut Exchange, peer: &Peer) {
+    let usual = match exchange.upstream.protocol {
+        Protocol::Https | Protocol::Grpcs => 443,
+        _ => 80,
+    };
+    let port = peer.address.port();
+    let kept = exchange.upstream.host_header.as_deref().or(scene.kept_host.as_deref());
+    let own: String;
+    let host = match kept {
+        Some(host) => host,
+        None if port == usual => &peer.host,
+        None => {
+            own = format!("{}:{port}", peer.host);
+            &own
+        }
+    };
+    exchange.request.fields.set_known(Known::Host, host.as_bytes());
+}
+
+/// The server name for TLS: as Kong, the host that the request names.
+pub(crate) fn server_name(exchange: &Exchange, peer: &Peer) -> Arc<str> {
+    let host = exchange.request.fields.known(Known::Host).and_then(|h| std::str::from_utf8(h).ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    if name.is_empty() || name == &*peer.host { Arc::clone(&peer.host) } else { Arc::from(name) }
+}
+
+/// Writes request line and field lines.
+pub(crate) fn write_head(exchange: &Exchange, out: &mut Vec<u8>) {
+    let upstream = &exchange.upstream;
+    out.extend_from_slice(upstream.method.as_deref().unwrap_or(exchange.request.method.as_str()).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(if upstream.path.is_empty() { b"/" } else { upstream.path.as_bytes() });
+    if let Some(query) = &upstream.query {
+        out.push(b'?');
+        out.extend_from_slice(query.as_bytes());
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    exchange.request.fields.write_to(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn set_length(fields: &mut sdk::Fields, length: u64) {
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(length);
+    if fields.known(Known::ContentLength) != Some(text.as_bytes()) {
+        fields.set_known(Known::ContentLength, text.as_bytes());
+    }
+}

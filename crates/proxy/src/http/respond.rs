@@ -1,0 +1,254 @@
+//! The head that a client gets, and the answers that we give ourselves.
+
+use super::Origin;
+use super::exchange::{self, Broken, Scene};
+use crate::chain::{self, Ran};
+use crate::hop_by_hop::{self, Asked};
+use crate::worker::Worker;
+use sdk::{Answer, Bytes, Exchange, Fields, Known, Phases, RequestHead, ResponseHead, Source};
+use std::rc::Rc;
+use std::task::ready;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use wire::Framing;
+use wire::Version;
+use wire::h1::{HeadError, ServerConnection};
+
+/// Begins the service's response: `exchange.response` with our edits is queued.
+pub(crate) fn start(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) {
+    exchange.source = Source::Service;
+    let headers = scene.worker.shared.settings.headers;
+    hop_by_hop::strip_response(&mut exchange.response.fields, scene.asked);
+    if headers.upstream_status {
+        set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", u128::from(exchange.response.status));
+    }
+    merge(&mut exchange.response.fields, &exchange.reply);
+    chain::run_header_filter(&scene.ran, exchange);
+    add_proxied(scene, exchange);
+    // A filter that changes the content has taken its length away.
+    if matches!(exchange.response.framing, Framing::Length(_)) && !exchange.response.fields.has(Known::ContentLength) {
+        exchange.response.framing = Framing::Delimited;
+    }
+    finish_head(scene, exchange, connection);
+}
+
+/// Sends an answer of our own, whole.
+pub(crate) async fn send(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection, answer: Answer, source: Source) -> Result<(), Broken> {
+    // What the client still sends is read and dropped when it is little; else the connection ends.
+    if matches!(exchange.request.framing, Framing::Length(n) if n > 64 * 1024) && !connection.content_is_done() {
+        scene.close = true;
+    }
+    exchange.source = source;
+    exchange.response = ResponseHead { status: answer.status, fields: answer.fields, framing: Framing::Empty, ..ResponseHead::default() };
+    let mut body = answer.body;
+    merge(&mut exchange.response.fields, &exchange.reply);
+    chain::run_header_filter(&scene.ran, exchange);
+    if exchange.timing.upstream.is_some() {
+        add_proxied(scene, exchange);
+    } else {
+        add_own(scene, exchange);
+    }
+    if !exchange.response.fields.has(Known::Date) {
+        scene.worker.date(|date| exchange.response.fields.append_known(Known::Date, date.as_bytes()));
+    }
+    let length = body.len() as u64;
+    if scene.ran.iter().any(|i| i.phases.has(Phases::BODY_FILTER)) {
+        body = chain::run_body_filter(&scene.ran, exchange, body, true);
+    }
+    let bodiless = matches!(exchange.response.status, 100..200 | 204 | 304);
+    if bodiless {
+        body = Bytes::new();
+        exchange.response.fields.remove_known(Known::ContentLength);
+    } else if scene.head_request {
+        set_number(&mut exchange.response.fields, "Content-Length", u128::from(length));
+        body = Bytes::new();
+    } else {
+        set_number(&mut exchange.response.fields, "Content-Length", body.len() as u128);
+        exchange.response.framing = Framing::Length(body.len() as u64);
+    }
+    finish_head(scene, exchange, connection);
+    write_all(scene, connection, &body).await
+}
+
+/// Answers `101 Switching Protocols` as the service did.
+pub(crate) async fn start_upgrade(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<(), Broken> {
+    exchange.source = Source::Service;
+    chain::run_header_filter(&scene.ran, exchange);
+    add_proxied(scene, exchange);
+    exchange.response.fields.set_known(Known::Connection, b"upgrade");
+    connection.start_response(&mut exchange.response, scene.version);
+    write_all(scene, connection, b"").await
+}
+
+/// Answers a head that cannot be understood, as nginx and Kong's error handler do.
+pub(crate) async fn refuse(worker: &Rc<Worker>, connection: &mut ServerConnection, origin: &Origin, mut head: RequestHead, error: HeadError) {
+    let status = match error {
+        HeadError::Malformed(_) => 400,
+        HeadError::TargetTooLong => 414,
+        HeadError::TooLarge => 494,
+        HeadError::UnknownCoding => 501,
+        HeadError::UnknownVersion | HeadError::NoVersion => 505,
+    };
+    tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
+    // Nothing of it is to be trusted but that there was one.
+    head.fields = Fields::new();
+    head.framing = Framing::Empty;
+    let mut scene = Scene {
+        worker,
+        origin,
+        client: None,
+        asked: Asked::default(),
+        snapshot: worker.snapshot(),
+        ran: Ran::new(),
+        version: Version::Http11,
+        head_request: false,
+        kept_host: None,
+        close: true,
+    };
+    let mut exchange = exchange::begin(&scene, head);
+    let answer = Answer::gateway_error(&exchange, status, &Answer::gateway_message(status));
+    // The client is about to be disconnected either way.
+    let _ = send(&mut scene, &mut exchange, connection, answer, Source::Error).await;
+}
+
+/// Answers plain HTTP on a TLS port.
+pub(crate) async fn plain_on_tls(mut socket: TcpStream) {
+    const BODY: &str = "The plain HTTP request was sent to HTTPS port\n";
+    let head = format!("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}", BODY.len());
+    let _ = tokio::time::timeout(Duration::from_secs(5), async {
+        // Read what is there, so that closing does not reset the connection before the answer is read.
+        let mut sink = [0; 4096];
+        let _ = socket.try_read(&mut sink);
+        socket.write_all(head.as_bytes()).await?;
+        socket.shutdown().await
+    })
+    .await;
+}
+
+/// The answer to an http request whose route takes https only: `https_redirect_status_code`.
+pub(crate) fn wrong_protocol(exchange: &Exchange) -> Answer {
+    let status = exchange.route.as_ref().map_or(426, |r| r.https_redirect_status_code);
+    if status == 426 {
+        return Answer::error(exchange, 426, "Please use HTTPS protocol").with("Connection", b"Upgrade").with("Upgrade", b"TLS/1.2, HTTP/1.1");
+    }
+    let host = exchange.request.fields.get_str("host").unwrap_or_default();
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let location = format!("https://{host}{}", exchange.request.target);
+    Answer::new(status, Bytes::new()).with("Location", location.as_bytes())
+}
+
+/// The lines of a response that comes from a service, or from a service's failure.
+fn add_proxied(scene: &Scene<'_>, exchange: &mut Exchange) {
+    let shared = &scene.worker.shared;
+    let headers = shared.settings.headers;
+    let timing = &exchange.timing;
+    let (upstream, proxy) = (timing.upstream.unwrap_or_default(), timing.proxy.unwrap_or_default());
+    let fields = &mut exchange.response.fields;
+    if !fields.has(Known::Server) && headers.server {
+        fields.append_known(Known::Server, shared.settings.token.as_bytes());
+    }
+    if headers.upstream_latency {
+        set_number(fields, "X-Kong-Upstream-Latency", upstream.as_millis());
+    }
+    if headers.proxy_latency {
+        set_number(fields, "X-Kong-Proxy-Latency", proxy.as_millis());
+    }
+    if headers.via {
+        match fields.known(Known::Via) {
+            None => fields.append_known(Known::Via, shared.via.as_bytes()),
+            Some(before) => {
+                let all = [before, b", ", shared.via.as_bytes()].concat();
+                fields.set_known(Known::Via, &all);
+            }
+        }
+    }
+    add_common(scene, exchange);
+}
+
+/// The lines of a response that is our own.
+fn add_own(scene: &Scene<'_>, exchange: &mut Exchange) {
+    let shared = &scene.worker.shared;
+    let headers = shared.settings.headers;
+    let elapsed = exchange.timing.started.elapsed().as_millis();
+    let fields = &mut exchange.response.fields;
+    if headers.response_latency {
+        set_number(fields, "X-Kong-Response-Latency", elapsed);
+    }
+    let replayed = headers.via && fields.has(Known::Via);
+    if headers.server && !(replayed && fields.has(Known::Server)) {
+        fields.set_known(Known::Server, shared.settings.token.as_bytes());
+    }
+    add_common(scene, exchange);
+}
+
+fn add_common(scene: &Scene<'_>, exchange: &mut Exchange) {
+    let settings = &scene.worker.shared.settings;
+    if settings.headers.request_id {
+        exchange.response.fields.set_known(Known::XKongRequestId, &exchange.id);
+    }
+    if settings.allow_debug_header && exchange.request.fields.get("Kong-Debug") == Some(b"1") {
+        let fields = &mut exchange.response.fields;
+        if let Some(route) = &exchange.route {
+            fields.set("Kong-Route-Id", route.id.to_string().as_bytes());
+            if let Some(name) = &route.name {
+                fields.set("Kong-Route-Name", name.as_bytes());
+            }
+        }
+        if let Some(service) = &exchange.service {
+            fields.set("Kong-Service-Id", service.id.to_string().as_bytes());
+            if let Some(name) = &service.name {
+                fields.set("Kong-Service-Name", name.as_bytes());
+            }
+        }
+    }
+}
+
+/// Queues the head, with what it says about the connection.
+fn finish_head(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) {
+    // An answer of ours may ask for an upgrade (426); that stays.
+    let keep = !scene.close;
+    let fields = &mut exchange.response.fields;
+    if exchange.source == Source::Service || !fields.has(Known::Upgrade) {
+        fields.set_known(Known::Connection, if keep { b"keep-alive" } else { b"close" });
+    }
+    scene.close |= connection.start_response(&mut exchange.response, scene.version);
+}
+
+async fn write_all(scene: &Scene<'_>, connection: &mut ServerConnection, body: &[u8]) -> Result<(), Broken> {
+    let timer = connection.timer().clone();
+    let mut finished = false;
+    let written = timer
+        .limit(scene.worker.shared.settings.limits.client_timeout, |cx| {
+            if !finished {
+                if let Err(error) = ready!(connection.poll_write(cx, body)) {
+                    return std::task::Poll::Ready(Err(error));
+                }
+                connection.finish(None);
+                finished = true;
+            }
+            connection.poll_flush(cx)
+        })
+        .await;
+    match written {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(Broken),
+    }
+}
+
+/// Lines of `reply` replace those of the same name.
+fn merge(fields: &mut Fields, reply: &Fields) {
+    for (name, _) in reply.iter() {
+        fields.remove(name);
+    }
+    for (name, value) in reply.iter() {
+        fields.append(name, value);
+    }
+}
+
+fn set_number(fields: &mut Fields, name: &str, number: u128) {
+    fields.set(name, itoa::Buffer::new().format(number).as_bytes());
+}

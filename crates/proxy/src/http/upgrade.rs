@@ -1,0 +1,80 @@
+//! After `101 Switching Protocols`: octets both ways until both sides have ended.
+
+use super::attempt::Upstream;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use wire::h1::ServerConnection;
+use wire::net::{BUFFER_SIZE, Buffer, Stream};
+
+/// Relays between the client and the service. Ends when both have closed, one of them fails, or nothing moves for the
+/// service's read timeout.
+pub(crate) async fn relay(client: ServerConnection, upstream: Upstream) {
+    let idle = upstream.read_timeout.max(Duration::from_secs(1));
+    let (mut client, client_sent, timer) = client.into_parts();
+    let (mut service, service_sent) = upstream.connection.into_parts();
+    let mut up = Way { buffer: client_sent, state: State::Open, moved: 0 };
+    let mut down = Way { buffer: service_sent, state: State::Open, moved: 0 };
+    let mut moved = u64::MAX;
+    std::future::poll_fn(|cx| {
+        let first = up.poll(cx, &mut client, &mut service);
+        let second = down.poll(cx, &mut service, &mut client);
+        if matches!(first, Poll::Ready(Err(_))) || matches!(second, Poll::Ready(Err(_))) || (first.is_ready() && second.is_ready()) {
+            return Poll::Ready(());
+        }
+        if moved != up.moved + down.moved {
+            moved = up.moved + down.moved;
+            timer.arm(idle);
+        }
+        if timer.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// One direction.
+struct Way {
+    buffer: Buffer,
+    state: State,
+    moved: u64,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    Open,
+    Closing,
+    Closed,
+}
+
+impl Way {
+    fn poll(&mut self, cx: &mut Context<'_>, from: &mut Stream, to: &mut Stream) -> Poll<std::io::Result<()>> {
+        loop {
+            while !self.buffer.is_empty() {
+                let n = ready!(to.poll_write(cx, self.buffer.data()))?;
+                if n == 0 {
+                    return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+                }
+                self.buffer.consume(n);
+                self.moved += 1;
+            }
+            match self.state {
+                State::Open => {
+                    let read = from.poll_fill(cx, &mut self.buffer, BUFFER_SIZE);
+                    if read.is_pending() {
+                        // What TLS has gathered leaves while we wait.
+                        if let Poll::Ready(Err(error)) = to.poll_flush(cx) {
+                            return Poll::Ready(Err(error));
+                        }
+                        return Poll::Pending;
+                    }
+                    if ready!(read)? == 0 {
+                        self.state = State::Closing;
+                    }
+                }
+                State::Closing => {
+                    ready!(to.poll_shutdown(cx))?;
+                    self.state = State::Closed;
+                }
+                State::Closed => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The data plane as the rest of the node sees it: bind, apply changes, serve, drain.
+
+use crate::balancer::Balancers;
+use crate::forwarded::TrustedProxies;
+use crate::settings::{Listen, Settings};
+use crate::snapshot::{Change, Compiler, Snapshot};
+use crate::tls::{self, Certificates};
+use crate::worker::{self, Gauges};
+use arc_swap::ArcSwap;
+use rustls::{ClientConfig, ServerConfig};
+use sdk::{Env, PluginKind};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Listeners, workers, and the configuration they serve.
+pub struct DataPlane {
+    shared: Arc<Shared>,
+    compiler: Mutex<Compiler>,
+    addresses: Vec<SocketAddr>,
+    /// One set of listening sockets per worker, until they serve.
+    sockets: Mutex<Vec<Vec<std::net::TcpListener>>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    phase: watch::Sender<Phase>,
+}
+
+/// What all workers have in common; all of it read-only or atomic.
+pub(crate) struct Shared {
+    pub settings: Settings,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub balancers: Balancers,
+    pub trusted: TrustedProxies,
+    pub server_tls: Arc<ServerConfig>,
+    pub verifying_tls: Arc<ClientConfig>,
+    pub trusting_tls: Arc<ClientConfig>,
+    pub gauges: Vec<Arc<Gauges>>,
+    /// `bascule/<version>` as `Via` has it for HTTP/1.1.
+    pub via: String,
+}
+
+/// How far the life of a data plane has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    /// No new connections or requests; those under way are finished.
+    Draining,
+    /// Whatever is left is cut off.
+    Ended,
+}
+
+/// What the listeners have counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub accepted: u64,
+    pub active: u64,
+    /// Connections on which nothing is under way.
+    pub idle: u64,
+    pub requests: u64,
+}
+
+impl DataPlane {
+    /// Binds all listeners, so that errors show before anything else happens. Serves nothing yet.
+    pub fn bind(mut settings: Settings, kinds: &'static [&'static dyn PluginKind], env: Env, balancers: Balancers) -> io::Result<DataPlane> {
+        let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let (sockets, addresses) = bind_all(&settings.listen, settings.workers.max(1))?;
+        let certificates = Certificates::new(std::mem::take(&mut settings.certificates)).map_err(invalid)?;
+        balancers.trust(Arc::clone(&settings.trusted_roots));
+        let compiler = Compiler::new(settings.flavor, kinds, env, balancers.clone(), certificates, settings.error_pages.clone());
+        let (verifying_tls, trusting_tls) = tls::client_configs(Arc::clone(&settings.trusted_roots)).map_err(|e| invalid(e.to_string()))?;
+        let trusted = TrustedProxies::new(&settings.trusted_ips, &settings.real_ip_header, settings.real_ip_recursive).map_err(invalid)?;
+        let snapshot = Arc::clone(compiler.current());
+        let gauges = (0..sockets.len()).map(|_| Arc::default()).collect();
+        let snapshot = Arc::new(ArcSwap::new(snapshot));
+        let of_handshake = Arc::clone(&snapshot);
+        let server_tls = tls::server_config(move || of_handshake.load().certificates.clone()).map_err(|e| invalid(e.to_string()))?;
+        let shared = Arc::new(Shared { via: format!("1.1 {}", settings.token), settings, snapshot, balancers, trusted, server_tls, verifying_tls, trusting_tls, gauges });
+        Ok(DataPlane {
+            shared,
+            compiler: Mutex::new(compiler),
+            addresses,
+            sockets: Mutex::new(sockets),
+            workers: Mutex::default(),
+            phase: watch::Sender::new(Phase::Serving),
+        })
+    }
+
+    /// The addresses of the listeners, in the order of the settings, with the ports that were really bound.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The balancers, for the Admin API's view of health.
+    pub fn balancers(&self) -> &Balancers {
+        &self.shared.balancers
+    }
+
+    /// Takes changes into force, in their order. When this returns, every request whose head is read from now on sees them.
+    /// Takes time in proportion to what changed: call it from where blocking is allowed.
+    pub fn apply(&self, changes: &[Change<'_>]) {
+        let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = compiler.apply(changes);
+        self.shared.snapshot.store(next);
+    }
+
+    /// Starts the workers.
+    pub fn serve(&self) -> io::Result<()> {
+        let sets = std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, sockets) in sets.into_iter().enumerate() {
+            let shared = Arc::clone(&self.shared);
+            let phase = self.phase.subscribe();
+            workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker::run(index, &shared, sockets, phase))?);
+        }
+        Ok(())
+    }
+
+    /// Stops accepting, lets requests under way finish, and ends what is left when the time is over. Blocks until the workers have ended.
+    pub fn drain(&self, time: Duration) {
+        let deadline = Instant::now() + time;
+        self.phase.send_replace(Phase::Draining);
+        let workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        while Instant::now() < deadline && workers.iter().any(|w| !w.is_finished()) {
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        self.phase.send_replace(Phase::Ended);
+        for worker in workers {
+            if worker.join().is_err() {
+                tracing::error!("a worker ended by a panic");
+            }
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        self.shared.gauges.iter().fold(Counters::default(), |sum, gauges| gauges.add_to(sum))
+    }
+}
+
+fn bind_all(listen: &[Listen], workers: usize) -> io::Result<(Vec<Vec<std::net::TcpListener>>, Vec<SocketAddr>)> {
+    let mut addresses = Vec::new();
+    let mut sets: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for entry in listen {
+        let mut address = entry.address;
+        for set in &mut sets {
+            let socket = bind(address, entry.backlog).map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
+            // With port 0 the first worker's port is everybody's.
+            address = socket.local_addr()?;
+            set.push(socket);
+        }
+        addresses.push(address);
+    }
+    Ok((sets, addresses))
+}
+
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}

@@ -1,0 +1,74 @@
+//! Idle connections to services, per worker.
+
+use crate::settings::Keepalive;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use wire::h1::ClientConnection;
+
+/// What connections must have in common to stand in for each other.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PoolKey {
+    pub address: SocketAddr,
+    pub tls: Option<Tls>,
+}
+
+/// How a connection is encrypted.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Tls {
+    /// The server name that is asked for.
+    pub name: Arc<str>,
+    pub verify: bool,
+}
+
+/// Connections on which nothing is under way.
+pub struct Pool {
+    idle: HashMap<PoolKey, Vec<Idle>, foldhash::fast::RandomState>,
+    limits: Keepalive,
+}
+
+struct Idle {
+    connection: ClientConnection,
+    since: Instant,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(limits: Keepalive) -> Pool {
+        Pool { idle: HashMap::default(), limits }
+    }
+
+    /// The connection that was used last and that the service has not closed.
+    pub fn take(&mut self, key: &PoolKey) -> Option<ClientConnection> {
+        let list = self.idle.get_mut(key)?;
+        while let Some(idle) = list.pop() {
+            if !idle.connection.stream().is_disturbed() {
+                return Some(idle.connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose exchange is over, when it may be used again.
+    pub fn give(&mut self, key: PoolKey, connection: ClientConnection) {
+        let worn = self.limits.max_requests > 0 && connection.exchanges() >= self.limits.max_requests;
+        if !connection.is_reusable() || worn || self.limits.pool_size == 0 {
+            return;
+        }
+        let list = self.idle.entry(key).or_default();
+        if list.len() >= self.limits.pool_size {
+            list.remove(0);
+        }
+        list.push(Idle { connection, since: Instant::now() });
+    }
+
+    /// Closes what has been idle for too long or was closed by the service.
+    pub fn sweep(&mut self) {
+        let limit = self.limits.idle_timeout;
+        self.idle.retain(|_, list| {
+            list.retain(|idle| (limit.is_zero() || idle.since.elapsed() < limit) && !idle.connection.stream().is_disturbed());
+            !list.is_empty()
+        });
+    }
+}

@@ -1,0 +1,216 @@
+//! A worker: one thread with its own event loop, listening sockets, buffers, timers, counters and connections to services.
+
+use crate::forwarded::Address;
+use crate::http;
+use crate::plane::{Counters, Phase, Shared};
+use crate::snapshot::Snapshot;
+use crate::upstream::Pool;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use wire::net::{BufferPool, Stream, Timers};
+
+/// What everything on a worker has at hand.
+pub(crate) struct Worker {
+    pub shared: Arc<Shared>,
+    pub buffers: BufferPool,
+    pub timers: Timers,
+    pub pool: RefCell<Pool>,
+    pub gauges: Arc<Gauges>,
+    pub draining: Cell<bool>,
+    snapshot: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    random: RefCell<fastrand::Rng>,
+    date: RefCell<(u64, String)>,
+    /// For putting values together; empty between uses.
+    pub scratch: RefCell<Vec<u8>>,
+    open: Cell<usize>,
+    closed: Notify,
+}
+
+/// A worker's counters; written by it alone, read by whoever asks.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Gauges {
+    accepted: AtomicU64,
+    closed: AtomicU64,
+    idle: AtomicU64,
+    requests: AtomicU64,
+}
+
+/// How often idle connections to services are looked over.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(60);
+
+/// The life of a worker: ends when the data plane has been drained.
+pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::TcpListener>, phase: watch::Receiver<Phase>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("worker {index} cannot start: {error}");
+            return;
+        }
+    };
+    let worker = Rc::new(Worker {
+        buffers: BufferPool::default(),
+        timers: Timers::new(),
+        pool: RefCell::new(Pool::new(shared.settings.keepalive)),
+        gauges: Arc::clone(&shared.gauges[index]),
+        draining: Cell::new(false),
+        snapshot: RefCell::new(arc_swap::Cache::new(Arc::clone(&shared.snapshot))),
+        random: RefCell::new(fastrand::Rng::new()),
+        date: RefCell::new((0, String::new())),
+        scratch: RefCell::default(),
+        open: Cell::new(0),
+        closed: Notify::new(),
+        shared: Arc::clone(shared),
+    });
+    tokio::task::LocalSet::new().block_on(&runtime, worker.serve(sockets, phase));
+}
+
+impl Worker {
+    async fn serve(self: &Rc<Self>, sockets: Vec<std::net::TcpListener>, mut phase: watch::Receiver<Phase>) {
+        let keeper = tokio::task::spawn_local(self.timers.clone().keep());
+        let sweeper = tokio::task::spawn_local(Rc::clone(self).sweep());
+        let mut accepting = Vec::new();
+        for (socket, listen) in sockets.into_iter().zip(&self.shared.settings.listen) {
+            match TcpListener::from_std(socket) {
+                Ok(listener) => accepting.push(tokio::task::spawn_local(Rc::clone(self).accept(listener, listen.tls))),
+                Err(error) => tracing::error!("cannot serve {}: {error}", listen.address),
+            }
+        }
+        // An error means that the data plane is gone, which ends the worker too.
+        let _ = phase.wait_for(|p| *p != Phase::Serving).await;
+        accepting.iter().for_each(tokio::task::JoinHandle::abort);
+        self.draining.set(true);
+        self.timers.expire_idle();
+        let ended = async {
+            while self.open.get() > 0 {
+                self.closed.notified().await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            _ = phase.wait_for(|p| *p == Phase::Ended) => {}
+        }
+        keeper.abort();
+        sweeper.abort();
+    }
+
+    async fn accept(self: Rc<Self>, listener: TcpListener, tls: bool) {
+        let local_port = listener.local_addr().map_or(0, |a| a.port());
+        loop {
+            if self.open.get() >= self.shared.settings.limits.connections {
+                self.closed.notified().await;
+                continue;
+            }
+            match listener.accept().await {
+                Ok((socket, peer)) => {
+                    self.open.set(self.open.get() + 1);
+                    self.gauges.accepted.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::spawn_local(Rc::clone(&self).connection(socket, peer, local_port, tls));
+                }
+                Err(error) => {
+                    // Out of file descriptors or the like: those who are served will give some back.
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self: Rc<Self>, socket: TcpStream, peer: SocketAddr, local_port: u16, tls: bool) {
+        let _open = Open(&self);
+        // Without it small responses wait for acknowledgements; a failure only costs time.
+        let _ = socket.set_nodelay(true);
+        let (stream, sni) = if tls {
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.shared.server_tls));
+            match tokio::time::timeout(HANDSHAKE, http::accept_tls(acceptor, socket)).await {
+                Ok(Some((stream, sni))) => (stream, sni),
+                _ => return,
+            }
+        } else {
+            (Stream::Plain(socket), None)
+        };
+        http::serve(&self, stream, http::Origin { peer: Address::new(peer), local_port, tls, sni }).await;
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        let mut tick = tokio::time::interval(SWEEP);
+        loop {
+            tick.tick().await;
+            self.pool.borrow_mut().sweep();
+        }
+    }
+
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(self.snapshot.borrow_mut().load())
+    }
+
+    /// A fresh request id: 32 hexadecimal digits.
+    pub fn request_id(&self) -> [u8; 32] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let bytes = self.random.borrow_mut().u128(..).to_le_bytes();
+        let mut id = [0; 32];
+        for (pair, byte) in id.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        id
+    }
+
+    /// Now, as `Date` has it (RFC 9110, section 5.6.7).
+    pub fn date(&self, write: impl FnOnce(&str)) {
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            *date = (second, httpdate::fmt_http_date(now));
+        }
+        write(&date.1);
+    }
+}
+
+impl Gauges {
+    /// A request has begun.
+    pub fn request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection has become idle, or is no longer.
+    pub fn idle(&self, idle: bool) {
+        if idle {
+            self.idle.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The sum with these counters.
+    pub fn add_to(&self, sum: Counters) -> Counters {
+        let accepted = self.accepted.load(Ordering::Relaxed);
+        Counters {
+            accepted: sum.accepted + accepted,
+            active: sum.active + accepted.saturating_sub(self.closed.load(Ordering::Relaxed)),
+            idle: sum.idle + self.idle.load(Ordering::Relaxed),
+            requests: sum.requests + self.requests.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Counts a connection as open until it is dropped, however its task ends.
+struct Open<'a>(&'a Worker);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.gauges.closed.fetch_add(1, Ordering::Relaxed);
+        self.0.closed.notify_waiters();
+    }
+}
