@@ -77,7 +77,17 @@ impl DataPlane {
         let snapshot = Arc::new(ArcSwap::new(snapshot));
         let of_handshake = Arc::clone(&snapshot);
         let server_tls = tls::server_config(move || of_handshake.load().certificates.clone()).map_err(|e| invalid(e.to_string()))?;
-        let shared = Arc::new(Shared { via: format!("1.1 {}", settings.token), settings, snapshot, balancers, trusted, server_tls, verifying_tls, trusting_tls, gauges });
+        let shared = Arc::new(Shared {
+            via: format!("1.1 {}", settings.token),
+            settings,
+            snapshot,
+            balancers,
+            trusted,
+            server_tls,
+            verifying_tls,
+            trusting_tls,
+            gauges,
+        });
         Ok(DataPlane {
             shared,
             compiler: Mutex::new(compiler),

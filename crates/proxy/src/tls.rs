@@ -71,7 +71,8 @@ impl Certificates {
 /// The TLS settings of the proxy's listeners; `current` gives the certificates in force at each handshake.
 pub fn server_config(current: impl Fn() -> Certificates + Send + Sync + 'static) -> Result<Arc<ServerConfig>, rustls::Error> {
     let resolver = Resolver { current: Box::new(current) };
-    let mut config = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
+    let mut config =
+        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Arc::new(config))
@@ -120,7 +121,14 @@ impl ResolvesServerCert for Resolver {
 struct TrustAnybody(Arc<CryptoProvider>);
 
 impl ServerCertVerifier for TrustAnybody {
-    fn verify_server_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: &ServerName<'_>, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, rustls::Error> {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
         Ok(ServerCertVerified::assertion())
     }
 

@@ -122,8 +122,8 @@ fn rank(instance: &Instance) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sdk::Phases;
     use model::entities::Protocols;
+    use sdk::Phases;
 
     struct Nothing;
 
@@ -154,7 +154,16 @@ mod tests {
     #[test]
     fn the_most_specific_scope_wins_in_kongs_order() {
         // In the order of precedence: each must win over all that follow it.
-        let order = [(true, true, true), (true, false, true), (false, true, true), (true, true, false), (false, false, true), (true, false, false), (false, true, false), (false, false, false)];
+        let order = [
+            (true, true, true),
+            (true, false, true),
+            (false, true, true),
+            (true, true, false),
+            (false, false, true),
+            (true, false, false),
+            (false, true, false),
+            (false, false, false),
+        ];
         for from in 0..order.len() {
             let mut scopes = Scopes::default();
             for (n, scope) in order.iter().enumerate().skip(from).rev() {

@@ -141,15 +141,8 @@ async fn attempt(
     };
     loop {
         connection.start_request(scene.head_request, payload.framing() == wire::Framing::Delimited, |out| request::write_head(exchange, out));
-        let mut upstream = Upstream {
-            connection,
-            stage: Stage::Held,
-            progress: 0,
-            spoiled: false,
-            read_timeout: service.read_timeout,
-            key: key.clone(),
-            peer: None,
-        };
+        let mut upstream =
+            Upstream { connection, stage: Stage::Held, progress: 0, spoiled: false, read_timeout: service.read_timeout, key: key.clone(), peer: None };
         let before = payload.is_repeatable();
         match await_head(scene, exchange, client, payload, &mut upstream, service, upgrade).await {
             Ok(()) => return Ok(upstream),

@@ -6,8 +6,8 @@ use super::{Origin, relay, request, respond, upgrade};
 use crate::chain::{self, Chain, Ran};
 use crate::forwarded::{self, Address};
 use crate::hop_by_hop::Asked;
-use crate::router::{Match, Query};
 use crate::path;
+use crate::router::{Match, Query};
 use crate::snapshot::Snapshot;
 use crate::worker::Worker;
 use model::entities::Protocol;
@@ -206,7 +206,16 @@ fn route(scene: &Scene<'_>, exchange: &Exchange) -> Result<(Match, String), Answ
         return Err(Answer::gateway_error(exchange, 400, &Answer::gateway_message(400)));
     };
     let host = head.fields.known(Known::Host).and_then(|h| std::str::from_utf8(h).ok()).unwrap_or_default();
-    let query = Query { method: head.method.as_str(), https: exchange.client.https, tls: scene.origin.tls, port: scene.origin.local_port, host, path: &path, sni: exchange.client.sni.as_deref(), fields: &head.fields };
+    let query = Query {
+        method: head.method.as_str(),
+        https: exchange.client.https,
+        tls: scene.origin.tls,
+        port: scene.origin.local_port,
+        host,
+        path: &path,
+        sni: exchange.client.sni.as_deref(),
+        fields: &head.fields,
+    };
     let Some(matched) = scene.snapshot.router.find(&query) else {
         return Err(Answer::error(exchange, 404, "no Route matched with those values"));
     };

@@ -34,12 +34,7 @@ pub(crate) enum Stage {
 }
 
 /// Sends content up until it is all on its way.
-pub(crate) fn poll_upload(
-    cx: &mut Context<'_>,
-    connection: &mut ServerConnection,
-    upstream: &mut Upstream,
-    payload: &mut Payload,
-) -> Poll<Result<(), Upload>> {
+pub(crate) fn poll_upload(cx: &mut Context<'_>, connection: &mut ServerConnection, upstream: &mut Upstream, payload: &mut Payload) -> Poll<Result<(), Upload>> {
     loop {
         match upstream.stage {
             Stage::Held => {
@@ -222,7 +217,6 @@ impl Down {
             }
         }
     }
-
 }
 
 /// The service did not send all of its content: the client must not take what it has for the whole.

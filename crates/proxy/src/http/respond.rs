@@ -34,7 +34,13 @@ pub(crate) fn start(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: 
 }
 
 /// Sends an answer of our own, whole.
-pub(crate) async fn send(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection, answer: Answer, source: Source) -> Result<(), Broken> {
+pub(crate) async fn send(
+    scene: &mut Scene<'_>,
+    exchange: &mut Exchange,
+    connection: &mut ServerConnection,
+    answer: Answer,
+    source: Source,
+) -> Result<(), Broken> {
     // What the client still sends is read and dropped when it is little; else the connection ends.
     if matches!(exchange.request.framing, Framing::Length(n) if n > 64 * 1024) && !connection.content_is_done() {
         scene.close = true;
@@ -115,7 +121,8 @@ pub(crate) async fn refuse(worker: &Rc<Worker>, connection: &mut ServerConnectio
 /// Answers plain HTTP on a TLS port.
 pub(crate) async fn plain_on_tls(mut socket: TcpStream) {
     const BODY: &str = "The plain HTTP request was sent to HTTPS port\n";
-    let head = format!("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}", BODY.len());
+    let head =
+        format!("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}", BODY.len());
     let _ = tokio::time::timeout(Duration::from_secs(5), async {
         // Read what is there, so that closing does not reset the connection before the answer is read.
         let mut sink = [0; 4096];

@@ -1,0 +1,168 @@
+//! Field lines that concern one connection only and do not go on (RFC 9110, section 7.6.1), by Kong's rules.
+
+use smallvec::SmallVec;
+use wire::{Fields, Known};
+
+/// What a request's hop-by-hop lines asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// A change to the WebSocket protocol.
+    pub websocket: bool,
+    /// The client takes trailers.
+    pub trailers: bool,
+}
+
+/// Prepares a request's lines for the service. What stays of these is `TE: trailers` when it was among the codings,
+/// and for a WebSocket `Upgrade: websocket`; `Connection` is for the sender to set.
+pub fn strip_request(fields: &mut Fields) -> Asked {
+    strip_named(fields);
+    fields.remove_known(Known::KeepAlive);
+    fields.remove_known(Known::ProxyConnection);
+    if fields.contains("Proxy") {
+        fields.remove("Proxy");
+    }
+    let websocket = fields.known(Known::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"));
+    if websocket {
+        fields.set_known(Known::Upgrade, b"websocket");
+    } else {
+        fields.remove_known(Known::Upgrade);
+    }
+    let trailers = fields.known_all(Known::Te).flat_map(items).any(|item| item.eq_ignore_ascii_case(b"trailers"));
+    if trailers {
+        fields.set_known(Known::Te, b"trailers");
+    } else {
+        fields.remove_known(Known::Te);
+    }
+    Asked { websocket, trailers }
+}
+
+/// Prepares a response's lines for the client. `Upgrade` stays when the protocol changes, `Trailer` when the client
+/// takes trailers; `Connection` is for the sender to set.
+pub fn strip_response(fields: &mut Fields, asked: Asked) {
+    strip_named(fields);
+    fields.remove_known(Known::KeepAlive);
+    if !(asked.websocket && fields.known(Known::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))) {
+        fields.remove_known(Known::Upgrade);
+    }
+    if !asked.trailers {
+        fields.remove_known(Known::Trailer);
+    }
+}
+
+/// Drops `Connection` and the lines that it names.
+fn strip_named(fields: &mut Fields) {
+    let mut named: SmallVec<[u8; 128]> = SmallVec::new();
+    for value in fields.known_all(Known::Connection) {
+        if !is_usual(value) {
+            named.extend_from_slice(value);
+            named.push(b',');
+        }
+    }
+    fields.remove_known(Known::Connection);
+    if named.is_empty() {
+        return;
+    }
+    for name in items(&named) {
+        if !is_kept(name)
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            fields.remove(name);
+        }
+    }
+}
+
+/// The items of a comma-separated list.
+fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
+}
+
+/// A value that names no line but those that are seen to anyway.
+fn is_usual(value: &[u8]) -> bool {
+    [&b"keep-alive"[..], b"close", b"upgrade"].iter().any(|usual| value.eq_ignore_ascii_case(usual))
+}
+
+/// Lines that `Connection` cannot drop: those that frame the message or say where it goes (dropping them lets requests
+/// be smuggled), those that have rules of their own, and those in which the gateway speaks for itself.
+fn is_kept(name: &[u8]) -> bool {
+    match Known::of(name) {
+        Known::ContentLength | Known::TransferEncoding | Known::Host | Known::Expect => true,
+        Known::Te | Known::Trailer | Known::Upgrade => true,
+        Known::Via | Known::XForwardedFor | Known::XForwardedHost | Known::XForwardedPath | Known::XForwardedPort => true,
+        Known::XForwardedPrefix | Known::XForwardedProto | Known::XKongRequestId | Known::XRealIp => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(lines: &[(&str, &str)]) -> (String, Asked) {
+        let mut fields: Fields = lines.iter().copied().collect();
+        let asked = strip_request(&mut fields);
+        (text(&fields), asked)
+    }
+
+    fn text(fields: &Fields) -> String {
+        fields.iter().map(|(n, v)| format!("{n}: {};", String::from_utf8_lossy(v))).collect()
+    }
+
+    const NOTHING: Asked = Asked { websocket: false, trailers: false };
+
+    #[test]
+    fn requests_lose_what_is_for_this_connection() {
+        let lines = [
+            ("Connection", "keep-alive, X-Hop"),
+            ("X-Hop", "1"),
+            ("connection", "x-other"),
+            ("X-Other", "2"),
+            ("Keep-Alive", "timeout=5"),
+            ("TE", "gzip, Trailers"),
+            ("Trailer", "X-T"),
+            ("Upgrade", "foo"),
+            ("Proxy-Connection", "keep-alive"),
+            ("Proxy", "p"),
+            ("Proxy-Authorization", "Basic eA=="),
+        ];
+        assert_eq!(request(&lines), ("TE: trailers;Trailer: X-T;Proxy-Authorization: Basic eA==;".into(), Asked { websocket: false, trailers: true }));
+        assert_eq!(request(&[("TE", "gzip, trailers;q=0.5")]), ("".into(), NOTHING));
+        let h2c = [("Connection", "Upgrade"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMA")];
+        assert_eq!(request(&h2c), ("HTTP2-Settings: AAMA;".into(), NOTHING));
+        let websocket = [("Connection", "keep-alive, Upgrade"), ("Upgrade", "WebSocket")];
+        assert_eq!(request(&websocket), ("Upgrade: websocket;".into(), Asked { websocket: true, trailers: false }));
+    }
+
+    #[test]
+    fn connection_cannot_drop_framing_nor_what_the_gateway_says() {
+        let lines = [
+            ("Connection", "content-length, Transfer-Encoding,HOST ,, X-Real-IP, X-Forwarded-For, Via, a\u{e9}"),
+            ("Host", "a"),
+            ("Content-Length", "3"),
+            ("Transfer-Encoding", "chunked"),
+            ("X-Real-IP", "1"),
+            ("X-Forwarded-For", "1"),
+            ("Via", "1"),
+        ];
+        assert_eq!(request(&lines).0, "Host: a;Content-Length: 3;Transfer-Encoding: chunked;X-Real-IP: 1;X-Forwarded-For: 1;Via: 1;");
+    }
+
+    #[test]
+    fn responses_lose_what_is_for_this_connection() {
+        let lines = [
+            ("Connection", "close, X-Hop, Content-Length"),
+            ("X-Hop", "1"),
+            ("Content-Length", "2"),
+            ("Keep-Alive", "t"),
+            ("Trailer", "X-T"),
+            ("Upgrade", "websocket"),
+            ("Proxy-Authenticate", "Basic"),
+        ];
+        let response = |asked| {
+            let mut fields: Fields = lines.iter().copied().collect();
+            strip_response(&mut fields, asked);
+            text(&fields)
+        };
+        assert_eq!(response(NOTHING), "Content-Length: 2;Proxy-Authenticate: Basic;");
+        assert_eq!(response(Asked { websocket: true, trailers: true }), "Content-Length: 2;Trailer: X-T;Upgrade: websocket;Proxy-Authenticate: Basic;");
+    }
+}
