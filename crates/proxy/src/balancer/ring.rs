@@ -174,7 +174,12 @@ impl Ring {
     pub(super) fn close(&self) -> Vec<Uuid> {
         let mut members = self.members();
         members.probes = None;
-        members.targets.drain().map(|(id, _)| id).collect()
+        let targets = members.targets.drain().map(|(id, _)| id).collect();
+        if self.plan.load().pending {
+            // The look-ups that requests wait for have ended with their targets.
+            self.publish_locked(&members);
+        }
+        targets
     }
 
     /// Makes what has changed effective.
@@ -203,8 +208,9 @@ impl Ring {
         if members.checks.is_none() {
             return false;
         }
-        let wanted = ip.and_then(|ip| ip.trim_matches(['[', ']']).parse::<IpAddr>().ok());
-        for member in members.targets.values().filter(|m| *m.host == *host) {
+        let bare = |host: &str| host.trim_matches(['[', ']']).to_owned();
+        let wanted = ip.and_then(|ip| bare(ip).parse::<IpAddr>().ok());
+        for member in members.targets.values().filter(|m| bare(&m.host) == bare(host)) {
             let chosen = |e: &&Arc<Endpoint>| match wanted {
                 Some(ip) => e.address().ip() == ip && e.address().port() == port,
                 None => member.port == port,

@@ -295,6 +295,26 @@ async fn names_of_targets_are_resolved_and_share_the_weight() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_the_name_of_an_upstream_that_is_gone() {
+    let stub = Stub::default();
+    stub.silence(true);
+    let balancers = balancers(&stub).await;
+    let up = upstream("u", json!({}));
+    balancers.apply(&[up.clone()], &[target(&up, "slow.test:81", 100)], &[], &[]);
+    let destination = balancers.destination("u", 80);
+    let exchange = exchange(&[]);
+    let waiting = destination.pick(&balancers, &exchange, &[]);
+    tokio::pin!(waiting);
+    tokio::select! {
+        biased;
+        _ = waiting.as_mut() => panic!("the name cannot be known"),
+        () = std::future::ready(()) => {}
+    }
+    balancers.apply(&[], &[], &[up.id], &[]);
+    assert_eq!(waiting.await.unwrap_err(), PickError::NoPeer);
+}
+
+#[tokio::test]
 async fn a_name_that_does_not_resolve_is_tried_again() {
     let stub = Stub::default();
     let balancers = balancers(&stub).await;

@@ -17,7 +17,7 @@ pub use settings::{Kind, Settings};
 use files::ResolvConf;
 use lookup::{Found, Lookup};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -29,16 +29,27 @@ pub struct Resolver {
     settings: Settings,
     control: Handle,
     entries: papaya::HashMap<Arc<str>, Arc<Entry>, foldhash::fast::RandomState>,
+    /// With so many entries it is time to forget some.
+    limit: AtomicUsize,
     sweeping: AtomicBool,
     this: Weak<Resolver>,
 }
 
+/// Times in the settings are not longer than that, so that no sum of times overflows.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 impl Resolver {
     /// Reads the hosts file and `resolv.conf` once; questions are asked on `control`.
-    pub fn new(settings: Settings, control: Handle) -> Arc<Resolver> {
+    pub fn new(mut settings: Settings, control: Handle) -> Arc<Resolver> {
+        settings.valid_ttl = settings.valid_ttl.map(|ttl| ttl.min(LONGEST));
+        for ttl in [&mut settings.stale_ttl, &mut settings.not_found_ttl, &mut settings.error_ttl] {
+            *ttl = (*ttl).min(LONGEST);
+        }
+        settings.cache_size = settings.cache_size.clamp(1, 10_000_000);
         let lookup = Lookup::new(&settings, ResolvConf::load(&settings), files::load_hosts(&settings));
         Arc::new_cyclic(|this| Resolver {
             lookup,
+            limit: AtomicUsize::new(settings.cache_size),
             settings,
             control,
             entries: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
@@ -54,10 +65,11 @@ impl Resolver {
             return Arc::clone(entry);
         }
         let entry = Arc::new(Entry::new(name, self.without_asking(name)));
-        if entries.len() >= self.settings.cache_size.max(1) {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if entries.len() >= limit {
             self.sweep();
             // The sweep runs elsewhere; until it is through, new names are simply not remembered.
-            if entries.len() >= self.settings.cache_size.saturating_mul(2).max(2) {
+            if entries.len() >= limit + self.settings.cache_size {
                 return entry;
             }
         }
@@ -90,10 +102,11 @@ impl Resolver {
             return;
         }
         let Some(this) = self.this.upgrade() else { return };
+        // Whatever becomes of the task, those who wait go on: the guard is dropped with it, even if it never runs.
+        let done = entry.refresh_guard();
         let entry = Arc::clone(entry);
         self.control.spawn(async move {
-            // Whatever becomes of this task, those who wait go on.
-            let _done = entry.refresh_guard();
+            let _done = done;
             let found = match timeout(this.lookup.patience(), this.lookup.find(entry.name(), entry.last_kind())).await {
                 Ok(found) => found,
                 Err(_) => Err(Failure::Network("the name servers did not answer in time".to_owned())),
@@ -117,7 +130,8 @@ impl Resolver {
         Answer::new(found.kind, found.records, ttl.map(|ttl| Instant::now() + ttl))
     }
 
-    /// Forgets names that nothing in the configuration uses: a quarter of the cache, those first that were asked for longest ago.
+    /// Forgets names that nothing in the configuration uses, those first that were asked for longest ago. Names in use stay
+    /// and do not count.
     fn sweep(&self) {
         if self.sweeping.swap(true, Ordering::Relaxed) {
             return;
@@ -125,13 +139,16 @@ impl Resolver {
         let Some(this) = self.this.upgrade() else { return };
         self.control.spawn(async move {
             let entries = this.entries.pin();
+            let size = this.settings.cache_size;
             let mut unused: Vec<(Instant, Arc<str>)> =
                 entries.iter().filter(|(_, entry)| Arc::strong_count(entry) == 1).map(|(name, entry)| (entry.asked(), Arc::clone(name))).collect();
+            let used = entries.len().saturating_sub(unused.len());
             unused.sort_unstable();
-            for (_, name) in unused.iter().take(this.settings.cache_size / 4 + 1) {
+            for (_, name) in unused.iter().take(unused.len().saturating_sub(size * 3 / 4)) {
                 entries.remove(name);
             }
             drop(entries);
+            this.limit.store(used + size, Ordering::Relaxed);
             this.sweeping.store(false, Ordering::Relaxed);
         });
     }

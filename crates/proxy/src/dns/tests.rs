@@ -7,7 +7,8 @@ use hickory_proto::rr::{Name, RData, Record as DnsRecord, RecordType};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
 
 /// Records by name and kind, and the questions that came. A name that is not there does not exist.
 #[derive(Clone, Default)]
@@ -15,21 +16,46 @@ pub struct Stub {
     zones: Arc<Mutex<HashMap<(String, RecordType), Vec<RData>>>>,
     pub asked: Arc<Mutex<Vec<(String, RecordType)>>>,
     silent: Arc<AtomicBool>,
+    truncating: Arc<AtomicBool>,
 }
 
 impl Stub {
-    /// Starts to answer on a port of its own.
+    /// Starts to answer on a port of its own, over UDP and TCP.
     pub async fn start(&self) -> SocketAddr {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = socket.local_addr().unwrap();
+        let (udp, tcp) = loop {
+            let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+                break (udp, tcp);
+            }
+        };
+        let address = udp.local_addr().unwrap();
+        let stub = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = tcp.accept().await.unwrap();
+                let mut question = vec![0; stream.read_u16().await.unwrap() as usize];
+                stream.read_exact(&mut question).await.unwrap();
+                let reply = stub.reply(&Message::from_vec(&question).unwrap()).to_vec().unwrap();
+                stream.write_u16(reply.len() as u16).await.unwrap();
+                stream.write_all(&reply).await.unwrap();
+            }
+        });
         let stub = self.clone();
         tokio::spawn(async move {
             let mut buffer = [0; 1500];
             loop {
-                let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
+                let (length, peer) = udp.recv_from(&mut buffer).await.unwrap();
                 let question = Message::from_vec(&buffer[..length]).unwrap();
+                let reply = match stub.truncating.load(Ordering::Relaxed) {
+                    true => Stub::default().reply(&question).set_response_code(ResponseCode::NoError).set_truncated(true).to_vec(),
+                    false => stub.reply(&question).to_vec(),
+                };
+                // A forgery with another id comes first.
+                let mut forged = Stub::default().reply(&question);
+                forged.set_id(question.id().wrapping_add(1)).set_response_code(ResponseCode::NXDomain);
+                udp.send_to(&forged.to_vec().unwrap(), peer).await.unwrap();
                 if !stub.silent.load(Ordering::Relaxed) {
-                    socket.send_to(&stub.reply(&question).to_vec().unwrap(), peer).await.unwrap();
+                    udp.send_to(&reply.unwrap(), peer).await.unwrap();
                 }
             }
         });
@@ -42,6 +68,10 @@ impl Stub {
 
     pub fn a(&self, name: &str, ips: &[&str]) {
         self.set(name, RecordType::A, ips.iter().map(|ip| RData::A(A(ip.parse().unwrap()))).collect());
+    }
+
+    pub fn silence(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Relaxed);
     }
 
     fn remove(&self, name: &str) {
@@ -123,6 +153,15 @@ async fn kinds_are_asked_in_order_and_the_last_success_first() {
 }
 
 #[tokio::test]
+async fn answers_too_long_for_udp_are_fetched_over_tcp() {
+    let stub = Stub::default();
+    stub.a("big.test", &["10.0.0.1", "10.0.0.2"]);
+    stub.truncating.store(true, Ordering::Relaxed);
+    let resolver = resolver(&stub).await;
+    assert_eq!(resolver.fresh(&resolver.entry("big.test")).await.unwrap().records.len(), 2);
+}
+
+#[tokio::test]
 async fn aliases_are_followed() {
     let stub = Stub::default();
     stub.set("alias.test", RecordType::CNAME, vec![RData::CNAME(CNAME(name("real.test.")))]);
@@ -191,7 +230,7 @@ async fn stale_addresses_are_used_while_newer_ones_are_asked_for() {
 #[tokio::test]
 async fn a_silent_server_ends_in_a_failure_in_bounded_time() {
     let stub = Stub::default();
-    stub.silent.store(true, Ordering::Relaxed);
+    stub.silence(true);
     let resolver = resolver(&stub).await;
     let entry = resolver.entry("s.test");
     tokio::time::pause();

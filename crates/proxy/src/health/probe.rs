@@ -180,6 +180,47 @@ mod tests {
         assert!(matches!(seen, Outcome::TcpFailure | Outcome::Timeout), "{seen:?}");
     }
 
+    /// Speaks TLS with a certificate of its own for `name.test`; gives its address and the certificate.
+    async fn tls_server() -> (SocketAddr, rustls::pki_types::CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed(["name.test".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let certificate = made.cert.der().clone();
+        let config = config.with_no_client_auth().with_single_cert(vec![certificate.clone()], key).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut request = [0; 512];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(b"HTTP/1.0 204 No Content\r\n\r\n").await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        (address, certificate)
+    }
+
+    #[tokio::test]
+    async fn certificates_are_verified_unless_that_is_switched_off() {
+        let (address, certificate) = tls_server().await;
+        let (system, own) = (ProbeTls::default(), ProbeTls::default());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        own.trust(std::sync::Arc::new(roots));
+        let verifying = Probe::new(&checks(serde_json::json!({ "type": "https" })), None);
+        assert_eq!(verifying.run(address, "name.test", &system).await, Outcome::TcpFailure, "nobody vouches for it");
+        assert_eq!(verifying.run(address, "other.test", &own).await, Outcome::TcpFailure, "it is for another name");
+        assert_eq!(verifying.run(address, "name.test", &own).await, Outcome::Status(204));
+        let named = Probe::new(&checks(serde_json::json!({ "type": "https", "https_sni": "name.test" })), None);
+        assert_eq!(named.run(address, "127.0.0.1", &own).await, Outcome::Status(204));
+        let careless = Probe::new(&checks(serde_json::json!({ "type": "https", "https_verify_certificate": false })), None);
+        assert_eq!(careless.run(address, "127.0.0.1", &system).await, Outcome::Status(204));
+    }
+
     #[test]
     fn status_lines_are_read_strictly() {
         for (line, expected) in [
