@@ -1,0 +1,64 @@
+//! The heads of HTTP/1.1: the same answer however the octets arrive, and a head that is sent on means what it meant.
+//!
+//! `cargo +nightly fuzz run http1_parser`
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wire::h1::{HeadParser, Limits, parse_request, parse_response};
+use wire::{Known, RequestHead, ResponseHead};
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&step, data)) = data.split_first() else { return };
+    let limits = Limits { line: 200, head: 1000, fields: 20 };
+    request(data, step, &limits);
+    response(data, step, &limits);
+});
+
+fn request(data: &[u8], step: u8, limits: &Limits) {
+    let mut whole = RequestHead::default();
+    let at_once = parse_request(data, &mut HeadParser::default(), &mut whole, limits);
+
+    let (mut parser, mut head) = (HeadParser::default(), RequestHead::default());
+    let mut end = 0;
+    let in_pieces = loop {
+        end = (end + 1 + step as usize % 7).min(data.len());
+        let parsed = parse_request(&data[..end], &mut parser, &mut head, limits);
+        if parsed != Ok(None) || end == data.len() {
+            break parsed;
+        }
+    };
+    // Too much of something may be noticed sooner or later.
+    if at_once.is_ok() || in_pieces.is_ok() {
+        assert_eq!(at_once, in_pieces);
+    }
+    let Ok(Some(length)) = at_once else { return };
+    assert!(length <= data.len() && (head.target.starts_with('/') || head.target == "*"));
+    assert_eq!((&whole.target, whole.framing), (&head.target, head.framing));
+
+    let mut text = format!("{} {} HTTP/{}\r\n", whole.method.as_str(), whole.target, whole.version.number()).into_bytes();
+    whole.fields.write_to(&mut text);
+    text.extend_from_slice(b"\r\n");
+    let mut again = RequestHead::default();
+    let roomy = Limits { line: 4096, head: 8192, fields: 40 };
+    assert_eq!(parse_request(&text, &mut HeadParser::default(), &mut again, &roomy), Ok(Some(text.len())));
+    assert_eq!((again.framing, again.fields.known(Known::Host)), (whole.framing, whole.fields.known(Known::Host)));
+    assert!(again.fields.iter().eq(whole.fields.iter()));
+}
+
+fn response(data: &[u8], step: u8, limits: &Limits) {
+    let mut head = ResponseHead::default();
+    let no_content = step > 127;
+    let Ok(Some(length)) = parse_response(data, &mut HeadParser::default(), &mut head, limits, no_content) else { return };
+    assert!(length <= data.len() && (100..1000).contains(&head.status));
+    let mut text = format!("HTTP/{} {} ", head.version.number(), head.status).into_bytes();
+    text.extend_from_slice(&head.reason);
+    text.extend_from_slice(b"\r\n");
+    head.fields.write_to(&mut text);
+    text.extend_from_slice(b"\r\n");
+    let mut again = ResponseHead::default();
+    let roomy = Limits { line: 4096, head: 8192, fields: 40 };
+    assert_eq!(parse_response(&text, &mut HeadParser::default(), &mut again, &roomy, no_content), Ok(Some(text.len())));
+    assert_eq!((again.status, again.framing), (head.status, head.framing));
+    assert!(again.fields.iter().eq(head.fields.iter()));
+}
