@@ -6,6 +6,7 @@
 mod catalog;
 pub mod entities;
 mod error;
+pub mod expression;
 mod pretty;
 pub mod schema;
 

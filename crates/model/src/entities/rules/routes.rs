@@ -2,11 +2,8 @@
 
 use super::text;
 use crate::Record;
-use regex::{Regex, RegexBuilder};
+use crate::expression::{Expression, compile, verdict};
 use serde_json::Value;
-
-/// A compiled pattern may take this much memory.
-const REGEX_BYTES: usize = 1 << 20;
 
 /// `/prefix` in normal form, or `~/regex`.
 pub fn path(value: &Value) -> Result<(), String> {
@@ -21,7 +18,7 @@ pub fn path(value: &Value) -> Result<(), String> {
         }
         Some(regex) => match compile(regex) {
             // Valid for the library that Kong asks first; the router refuses it afterwards.
-            Err(error) if !is_unsupported(&error) => Err(format!("invalid regex: '{regex}' (PCRE returned: {})", last_line(&error))),
+            Err(error) if !is_unsupported(&error) => Err(format!("invalid regex: '{regex}' (PCRE returned: {})", verdict(&error))),
             _ => Ok(()),
         },
     }
@@ -38,7 +35,7 @@ pub fn expression(route: &Record) -> Result<(), String> {
     };
     let others = ["snis", "sources", "destinations", "methods", "hosts", "paths", "headers"].iter().any(|field| !empty(field));
     let number = |field: &str| route.get(field).and_then(Value::as_f64).unwrap_or(0.0);
-    if let Some(Value::String(_)) = route.get("expression") {
+    if let Some(Value::String(text)) = route.get("expression") {
         if others {
             return failed(
                 "cannot set 'expression' with 'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or 'destinations' simultaneously".to_owned(),
@@ -47,14 +44,15 @@ pub fn expression(route: &Record) -> Result<(), String> {
         if number("regex_priority") != 0.0 {
             return failed("cannot set 'regex_priority' with 'expression' simultaneously".to_owned());
         }
-        return Ok(());
+        let stream = strings(route.get("protocols")).first().is_some_and(|p| ["tcp", "tls", "udp", "tls_passthrough"].contains(p));
+        return Expression::parse(text, stream).map(drop).or_else(failed);
     }
     if others && number("priority") != 0.0 {
         return failed("cannot set 'priority' with 'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or 'destinations' simultaneously".to_owned());
     }
     for path in strings(route.get("paths")) {
         if let Some(Err(error)) = path.strip_prefix('~').map(|regex| compile(&format!("^{regex}"))) {
-            return failed(last_line(&error));
+            return failed(verdict(&error));
         }
     }
     for (name, values) in route.get("headers").and_then(Value::as_object).into_iter().flatten() {
@@ -65,7 +63,7 @@ pub fn expression(route: &Record) -> Result<(), String> {
         // A value alone may be a pattern: `~*regex`.
         for regex in values.iter().filter_map(|v| v.strip_prefix("~*")) {
             if let Err(error) = compile(&regex.to_lowercase()) {
-                return failed(last_line(&error));
+                return failed(verdict(&error));
             }
         }
     }
@@ -121,20 +119,10 @@ fn decode(path: &[u8]) -> Vec<u8> {
     out
 }
 
-fn compile(regex: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(regex).size_limit(REGEX_BYTES).build()
-}
-
 /// Look-around and back-references: correct, but nothing that the router can do.
 fn is_unsupported(error: &regex::Error) -> bool {
     let text = error.to_string();
     matches!(error, regex::Error::CompiledTooBig(_)) || text.contains("look-around") || text.contains("backreferences")
-}
-
-/// The parser's verdict without its drawing of the pattern.
-fn last_line(error: &regex::Error) -> String {
-    let text = error.to_string();
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
 fn strings(value: Option<&Value>) -> Vec<&str> {
