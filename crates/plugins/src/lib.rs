@@ -1,15 +1,26 @@
 //! The bundled plugins, one folder each: code, schema, credential entities, tests.
 
+mod correlation_id;
+mod ip_restriction;
 mod key_auth;
 mod proxy_cache;
 mod rate_limiting;
 mod request_termination;
+mod response_transformer;
 
 use sdk::PluginKind;
 
 /// Every bundled plugin.
 pub fn bundled() -> &'static [&'static dyn PluginKind] {
-    &[&key_auth::KeyAuth, &proxy_cache::ProxyCache, &rate_limiting::RateLimiting, &request_termination::RequestTermination]
+    &[
+        &correlation_id::CorrelationId,
+        &ip_restriction::IpRestriction,
+        &key_auth::KeyAuth,
+        &proxy_cache::ProxyCache,
+        &rate_limiting::RateLimiting,
+        &request_termination::RequestTermination,
+        &response_transformer::ResponseTransformer,
+    ]
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The surroundings of plugin instances; one per node, handed to [`crate::PluginKind::configure`].
 #[derive(Clone)]
 pub struct Env {
-    shared: Arc<Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>>,
+    shared: Arc<Mutex<Vec<Shared>>>,
     node: Arc<Node>,
     cache_size: usize,
 }
+
+type Shared = (TypeId, Arc<dyn Any + Send + Sync>);
 
 /// What the node says of itself.
 #[derive(Clone, Debug)]

@@ -34,6 +34,7 @@ pub struct Store {
 #[derive(Default)]
 pub struct Stores(Mutex<HashMap<String, Arc<Store>>>);
 
+#[derive(Default)]
 struct Generations {
     young: Arc<Generation>,
     old: Arc<Generation>,
@@ -131,18 +132,6 @@ impl Generation {
             }
             _ => false,
         }
-    }
-}
-
-impl Default for Generations {
-    fn default() -> Generations {
-        Generations { young: Arc::default(), old: Arc::default() }
-    }
-}
-
-impl Default for Store {
-    fn default() -> Store {
-        Store::new(0)
     }
 }
 

@@ -1,0 +1,160 @@
+//! `ip-restriction`: lets addresses in or keeps them out.
+
+use sdk::{Answer, Config, Env, Exchange, Phases, Plugin, PluginKind, Step, entities};
+use std::net::IpAddr;
+
+/// The plugin as the gateway knows it.
+pub struct IpRestriction;
+
+struct Instance {
+    /// Empty: everybody but those denied.
+    allow: Networks,
+    deny: Networks,
+    status: u16,
+    message: Option<String>,
+}
+
+/// A set of addresses: ranges of them, sorted and apart, so that the size of the list does not matter.
+struct Networks {
+    v4: Vec<(u128, u128)>,
+    v6: Vec<(u128, u128)>,
+}
+
+impl PluginKind for IpRestriction {
+    fn name(&self) -> &'static str {
+        "ip-restriction"
+    }
+
+    fn priority(&self) -> i32 {
+        990
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("schema.json")
+    }
+
+    fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
+        let config = Config::new(&plugin.config);
+        Ok(Box::new(Instance {
+            allow: Networks::parse(&config.texts("allow")).map_err(|e| format!("config.allow: {e}"))?,
+            deny: Networks::parse(&config.texts("deny")).map_err(|e| format!("config.deny: {e}"))?,
+            status: config.integer("status").unwrap_or(403),
+            message: config.text("message").map(str::to_owned),
+        }))
+    }
+}
+
+impl Plugin for Instance {
+    fn phases(&self) -> Phases {
+        Phases::ACCESS
+    }
+
+    fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        let ip = exchange.client.ip.to_canonical();
+        if !self.deny.contains(ip) && (self.allow.is_empty() || self.allow.contains(ip)) {
+            return Step::Next;
+        }
+        let message = self.message.clone().unwrap_or_else(|| format!("IP address not allowed: {ip}"));
+        tracing::warn!("ip-restriction: {message}");
+        Step::Answer(Answer::error(exchange, self.status, &message))
+    }
+}
+
+impl Networks {
+    /// The addresses and CIDR blocks of a list.
+    fn parse(list: &[String]) -> Result<Networks, String> {
+        let mut networks = Networks { v4: Vec::new(), v6: Vec::new() };
+        for text in list {
+            let (ip, range) = range(text).ok_or_else(|| format!("invalid ip or cidr range: '{text}'"))?;
+            let ranges = if ip.is_ipv4() { &mut networks.v4 } else { &mut networks.v6 };
+            ranges.push(range);
+        }
+        for ranges in [&mut networks.v4, &mut networks.v6] {
+            ranges.sort_unstable();
+            ranges.dedup_by(|next, kept| {
+                let inside = next.0 <= kept.1;
+                if inside {
+                    kept.1 = kept.1.max(next.1);
+                }
+                inside
+            });
+        }
+        Ok(networks)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    fn contains(&self, ip: IpAddr) -> bool {
+        let (ranges, bits) = match ip {
+            IpAddr::V4(_) => (&self.v4, bits(ip)),
+            IpAddr::V6(_) => (&self.v6, bits(ip)),
+        };
+        let after = ranges.partition_point(|(first, _)| *first <= bits);
+        after > 0 && bits <= ranges[after - 1].1
+    }
+}
+
+/// The first and last address of `ip` or `ip/prefix`.
+fn range(text: &str) -> Option<(IpAddr, (u128, u128))> {
+    let (ip, prefix) = text.split_once('/').map_or((text, None), |(ip, prefix)| (ip, Some(prefix)));
+    let ip: IpAddr = ip.parse().ok()?;
+    let width: u32 = if ip.is_ipv4() { 32 } else { 128 };
+    let prefix: u32 = prefix.map_or(Some(width), |p| p.parse().ok())?;
+    let host = width.checked_sub(prefix)?;
+    let mask = if host == 128 { u128::MAX } else { (1 << host) - 1 };
+    Some((ip, (bits(ip) & !mask, bits(ip) | mask)))
+}
+
+fn bits(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u128::from(ip.to_bits()),
+        IpAddr::V6(ip) => ip.to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sdk::testing;
+    use serde_json::{Value, json};
+
+    /// Which of these addresses pass.
+    fn passing<const N: usize>(config: Value, addresses: [&str; N]) -> [bool; N] {
+        let plugin = testing::configure(&IpRestriction, config, &Env::default());
+        addresses.map(|ip| {
+            let mut exchange = testing::exchange("GET", "/", &[]);
+            exchange.client.ip = ip.parse().unwrap();
+            testing::access(&*plugin, &mut exchange).is_none()
+        })
+    }
+
+    #[test]
+    fn lists() {
+        let allow = json!({ "allow": ["10.0.0.0/8", "192.168.1.7", "fd00::/8"] });
+        let addresses = ["10.1.2.3", "192.168.1.7", "192.168.1.8", "11.0.0.1", "fd00::1", "fe80::1", "::ffff:10.0.0.1"];
+        assert_eq!(passing(allow, addresses), [true, true, false, false, true, false, true]);
+        assert_eq!(passing(json!({ "deny": ["10.0.0.0/24", "::1"] }), ["10.0.0.255", "10.0.1.0", "::1", "::2"]), [false, true, false, true]);
+        assert_eq!(passing(json!({ "deny": ["10.0.0.5"], "allow": ["10.0.0.0/24"] }), ["10.0.0.5", "10.0.0.6", "10.0.1.6"]), [false, true, false]);
+        assert_eq!(passing(json!({ "deny": ["0.0.0.0/0"] }), ["1.1.1.1", "::1"]), [false, true]);
+        let nested = json!({ "deny": ["10.0.0.0/8", "10.0.0.1", "10.0.0.0/30", "11.0.0.0/8", "::/0"] });
+        assert_eq!(passing(nested, ["10.255.0.1", "11.0.0.1", "12.0.0.1", "::5"]), [false, false, true, false]);
+    }
+
+    #[test]
+    fn answers() {
+        let answer = |config| testing::access(&*testing::configure(&IpRestriction, config, &Env::default()), &mut testing::exchange("GET", "/", &[])).unwrap();
+        let default = answer(json!({ "deny": ["127.0.0.1"] }));
+        assert_eq!(default.status, 403);
+        assert_eq!(serde_json::from_slice::<Value>(&default.body).unwrap()["message"], "IP address not allowed: 127.0.0.1");
+        assert_eq!(answer(json!({ "deny": ["127.0.0.0/8"], "status": 423, "message": "closed" })).status, 423);
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["300.1.1.1", "10.0.0.0/99", "hello", "1.1.1.1/", "::1/129", "1.1.1.1/x"] {
+            assert!(Networks::parse(&[text.to_owned()]).is_err(), "{text}");
+        }
+    }
+}
