@@ -102,9 +102,10 @@ impl TagFilter {
 }
 
 impl TagEntry {
-    /// As `GET /tags` shows it.
+    /// As `GET /tags` shows it: with the name of Kong's table, which differs from the entity's for vaults.
     pub fn body(&self) -> Value {
-        json!({ "entity_id": self.id, "entity_name": self.entity, "tag": self.tag })
+        let table = if self.entity == "vaults" { "sm_vaults" } else { self.entity.as_str() };
+        json!({ "entity_id": self.id, "entity_name": table, "tag": self.tag })
     }
 }
 
@@ -152,6 +153,13 @@ mod tests {
         assert_eq!(decode_offset("zzz").unwrap_err().message, "'zzz' is not a valid offset: bad json encoding");
         assert_eq!(decode_offset("").unwrap_err().message, "'' is not a valid offset: bad json encoding");
         assert_eq!(decode_offset("!").unwrap_err().message, "'!' is not a valid offset: bad base64 encoding");
+    }
+
+    #[test]
+    fn tags_of_vaults_name_their_table() {
+        let entry = |entity: &str| TagEntry { tag: "t".into(), entity: entity.into(), id: "i".into(), place: 0 };
+        assert_eq!(entry("services").body(), json!({"entity_id": "i", "entity_name": "services", "tag": "t"}));
+        assert_eq!(entry("vaults").body()["entity_name"], "sm_vaults");
     }
 
     #[test]
