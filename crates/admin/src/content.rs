@@ -37,8 +37,6 @@ impl std::fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// Kong's `nginx_admin_client_max_body_size`.
-const MAX_CONTENT: usize = 10 * 1024 * 1024;
 /// A client that takes longer to send a request's content is given up.
 const CONTENT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -62,8 +60,8 @@ pub fn check_type(headers: &HeaderMap, path: &str, has_content: bool) -> Result<
 }
 
 /// Reads a request's content and parses it as its type says.
-pub async fn parse(headers: &HeaderMap, body: RequestBody) -> Result<Content, Answer> {
-    let bytes = read(body).await?;
+pub async fn parse(headers: &HeaderMap, body: RequestBody, limit: usize) -> Result<Content, Answer> {
+    let bytes = read(body, limit).await?;
     let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return Ok(Content::None) };
     if kind.starts_with("application/json") {
         return json(&bytes);
@@ -77,13 +75,13 @@ pub async fn parse(headers: &HeaderMap, body: RequestBody) -> Result<Content, An
     Ok(Content::Text(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-async fn read(body: RequestBody) -> Result<Bytes, Answer> {
-    let limited = Limited::new(body, MAX_CONTENT);
+async fn read(body: RequestBody, limit: usize) -> Result<Bytes, Answer> {
+    let limited = Limited::new(body, limit);
     let read = tokio::time::timeout(CONTENT_TIMEOUT, limited.collect()).await;
     match read {
         Err(_) => Err(Answer::message(408, "Request body was not received in time")),
         Ok(Ok(all)) => Ok(all.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::message(413, "Request body is larger than 10 MB")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::message(413, format!("Request body is larger than {limit} bytes"))),
         Ok(Err(error)) => Err(Answer::message(400, format!("Cannot read request body: {error}"))),
     }
 }

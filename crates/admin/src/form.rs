@@ -26,7 +26,7 @@ impl FormError {
     }
 }
 
-/// The pairs of a URL-encoded body or a query. A field without `=` is `true`, as in Kong.
+/// The pairs of a URL-encoded body or a query, at most one more than [`MAX_FIELDS`]. A field without `=` has no value.
 pub fn parse_pairs(text: &[u8]) -> Vec<(String, Option<String>)> {
     text.split(|&b| b == b'&')
         .filter(|part| !part.is_empty())
@@ -35,6 +35,7 @@ pub fn parse_pairs(text: &[u8]) -> Vec<(String, Option<String>)> {
             None => (unescape(part), None),
         })
         .filter(|(name, _)| !name.is_empty())
+        .take(MAX_FIELDS + 1)
         .collect()
 }
 
@@ -44,7 +45,7 @@ pub fn unescape(text: &[u8]) -> String {
     percent_encoding::percent_decode(&spaced).decode_utf8_lossy().into_owned()
 }
 
-/// The nested record that form fields describe.
+/// The nested record that form fields describe. A field without a value is `true`, as in Kong.
 pub fn nest(pairs: Vec<(String, Option<String>)>) -> Result<Record, FormError> {
     if pairs.len() > MAX_FIELDS {
         return Err(FormError::TooManyFields);
@@ -263,6 +264,7 @@ mod tests {
 
     #[test]
     fn limits() {
+        assert_eq!(parse_pairs("a&".repeat(1_000_000).as_bytes()).len(), MAX_FIELDS + 1);
         let many = (0..=MAX_FIELDS).map(|n| (format!("f{n}"), None)).collect();
         assert_eq!(nest(many), Err(FormError::TooManyFields));
         let deep = "a.".repeat(100) + "a";

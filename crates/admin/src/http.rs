@@ -64,7 +64,7 @@ async fn answer(admin: &Arc<Admin>, asked: &Asked<'_>, body: RequestBody) -> Res
     let method = method.filter(|m| endpoint.handler(*m).is_some()).ok_or_else(Answer::method_not_allowed)?;
     let handler = endpoint.handler(method).ok_or_else(Answer::method_not_allowed)?;
     let query = query(asked.query)?;
-    let content = if method.has_body() { content::parse(asked.headers, body).await? } else { Content::None };
+    let content = if method.has_body() { content::parse(asked.headers, body, admin.options.max_content).await? } else { Content::None };
     let parameters = parameters.into_iter().map(str::to_owned).collect();
     let call = Call { admin: admin.clone(), endpoint: endpoint.clone(), parameters, query, content };
     // a fault in one handler must not take the connection down with it
@@ -83,7 +83,7 @@ async fn plugin(admin: &Arc<Admin>, asked: &Asked<'_>, body: RequestBody) -> Res
     }
     let method = if asked.method == "HEAD" { "GET" } else { asked.method };
     let body = match self::method(method) {
-        Some(m) if m.has_body() => match content::parse(asked.headers, body).await? {
+        Some(m) if m.has_body() => match content::parse(asked.headers, body, admin.options.max_content).await? {
             Content::Json(record) | Content::Form(record) => Some(record),
             Content::None | Content::Text(_) => None,
         },

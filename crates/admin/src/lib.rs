@@ -52,6 +52,8 @@ pub struct Options {
     pub dbless: bool,
     /// `role = control_plane`.
     pub control_plane: bool,
+    /// The largest content of a request, in bytes (`nginx_admin_client_max_body_size`).
+    pub max_content: usize,
     /// The origins of the GUI; empty: any origin is allowed.
     pub origins: Vec<String>,
 }
@@ -64,6 +66,7 @@ impl Default for Options {
             latency_header: true,
             dbless: false,
             control_plane: false,
+            max_content: 10 * 1024 * 1024,
             origins: Vec::new(),
         }
     }

@@ -104,7 +104,7 @@ async fn delete(call: Call) -> Reply {
     let key = Key::Id(id(&call).await?);
     entity::writable(&call, &resource, "remove", Some(&key))?;
     let Key::Id(id) = &key else { return Err(Answer::not_found()) };
-    let mut writes: Vec<Write> = snis(&call, id).await?.iter().map(|sni| remove_sni(sni)).collect();
+    let mut writes: Vec<Write> = snis(&call, id).await?.iter().map(remove_sni).collect();
     writes.push(Write::Delete { entity: "certificates".to_owned(), key: key.clone() });
     let (revision, _) = call.admin.store.apply(writes).await?;
     call.applied(revision).await;

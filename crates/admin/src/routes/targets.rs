@@ -117,15 +117,8 @@ async fn upstream(call: &Call) -> Result<Record, Answer> {
 
 /// The target that the path names, if it is the upstream's.
 async fn target(call: &Call, upstream: &Record) -> Result<Record, Answer> {
-    let id = nested::id(upstream);
-    let name = call.parameter(1);
-    if let Key::Id(_) = call.admin.store.key("targets", &name) {
-        let inner = entity::subject(call)?.inner.ok_or_else(Answer::not_found)?;
-        let found = entity::find(call, &inner, &Key::Id(name)).await?;
-        let owner = found.get("upstream").and_then(|upstream| upstream.get("id")).and_then(Value::as_str);
-        return if owner == Some(id.as_str()) { Ok(found) } else { Err(Answer::not_found()) };
-    }
-    newest_first(call, &id).await?.into_iter().find(|target| address(target) == name).ok_or_else(Answer::not_found)
+    let key = call.admin.store.key("targets", &call.parameter(1));
+    call.admin.store.get_under("targets", &key, "upstream", &nested::id(upstream)).await?.ok_or_else(Answer::not_found)
 }
 
 async fn newest_first(call: &Call, upstream: &str) -> Result<Vec<Record>, Answer> {

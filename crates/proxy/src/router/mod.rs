@@ -7,6 +7,7 @@
 //! host by path (a radix tree, in which a regex stands under the literal text it begins with), and there in order
 //! of rank. What is found is what trying all routes one by one in order of rank would find.
 
+mod protocol;
 mod radix;
 mod rank;
 mod rule;
@@ -16,7 +17,8 @@ mod tests;
 
 use crate::path;
 use foldhash::fast::RandomState;
-use model::entities::{PathHandling, Protocol, Route, Service, Uuid};
+use model::entities::{PathHandling, Route, Service, Uuid};
+pub use protocol::Mismatch;
 use radix::Tree;
 use rpds::HashTrieMapSync;
 use rule::{HostPattern, NamePattern, PathKind, Rule};
@@ -61,6 +63,7 @@ pub struct Match {
     /// Groups of a regex path, by name and by position (`"1"`).
     pub captures: Vec<(String, String)>,
     /// The protocol does not fit (an http request for an https route): answer with the route's redirect status.
+    /// [`Mismatch::of`] tells this and more.
     pub wrong_protocol: bool,
     /// The path handling in effect; only the traditional flavour obeys the route's.
     pub path_handling: PathHandling,
@@ -172,11 +175,10 @@ impl Router {
             PathKind::Prefix => (Some(depth), Vec::new()),
             PathKind::Regex(regex) => captures(regex, query.path),
         };
-        let protocols = route.protocols;
         Match {
             matched_path,
             captures,
-            wrong_protocol: protocols.contains(Protocol::Https) && !protocols.contains(Protocol::Http) && !query.https,
+            wrong_protocol: !query.https && protocol::needs_https(route),
             path_handling: if self.flavor == Flavor::Traditional { route.path_handling } else { PathHandling::V0 },
             route: route.clone(),
             service: service.clone(),

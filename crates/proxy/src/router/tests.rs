@@ -1,7 +1,7 @@
 //! The router against a plain list of all routes, tried one by one; and Kong's rules by example.
 
 use super::*;
-use model::entities::Protocols;
+use model::entities::{Protocol, Protocols};
 use regex::Regex;
 use std::time::Duration;
 

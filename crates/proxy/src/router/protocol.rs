@@ -1,0 +1,74 @@
+//! Requests that fit a route in all but the protocol.
+
+use model::entities::{Protocol, Route};
+use wire::{Fields, Known, Version};
+
+/// Why a route cannot serve a request that it matched, and thus how to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It takes https only: 426 with `Connection: Upgrade` and `Upgrade: TLS/1.2, HTTP/1.1`, or a redirect of that
+    /// status to the same URL with https.
+    NeedsHttps { status: u16 },
+    /// A gRPC request, not over HTTP/2: 426 with `Connection: Upgrade` and `Upgrade: HTTP/2`.
+    NeedsHttp2,
+    /// A route for gRPC, and something else as a request: 415.
+    NotGrpc,
+    /// A gRPC request without TLS for a route that takes grpcs only: 200 with `grpc-status: 1`.
+    NeedsGrpcs,
+}
+
+impl Mismatch {
+    /// What is wrong, if anything. `https` is whether the request counts as such.
+    pub fn of(route: &Route, https: bool, version: Version, fields: &Fields) -> Option<Mismatch> {
+        let takes = |protocol| route.protocols.contains(protocol);
+        if needs_https(route) && !https {
+            return Some(Mismatch::NeedsHttps { status: route.https_redirect_status_code });
+        }
+        if !takes(Protocol::Grpc) && !takes(Protocol::Grpcs) {
+            return None;
+        }
+        let content_type = fields.known(Known::ContentType).unwrap_or_default();
+        match content_type.starts_with(b"application/grpc") {
+            false => Some(Mismatch::NotGrpc),
+            true if version != Version::Http2 => Some(Mismatch::NeedsHttp2),
+            true => (!takes(Protocol::Grpc) && !https).then_some(Mismatch::NeedsGrpcs),
+        }
+    }
+
+    /// What the body of the answer says; Kong's words.
+    pub fn message(self) -> &'static str {
+        match self {
+            Mismatch::NeedsHttps { .. } => "Please use HTTPS protocol",
+            Mismatch::NeedsHttp2 => "Please use HTTP2 protocol",
+            Mismatch::NotGrpc => "Non-gRPC request matched gRPC route",
+            Mismatch::NeedsGrpcs => "gRPC request matched gRPCs route",
+        }
+    }
+}
+
+/// Whether a route takes https and no http.
+pub fn needs_https(route: &Route) -> bool {
+    route.protocols.contains(Protocol::Https) && !route.protocols.contains(Protocol::Http)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::tests::route;
+    use model::entities::Protocols;
+
+    #[test]
+    fn names_what_is_missing() {
+        let with = |protocols: &[Protocol]| Route { protocols: protocols.iter().fold(Protocols::default(), |set, &p| set.with(p)), ..route(1) };
+        let (plain, grpc) = (Fields::new(), Fields::from_iter([("content-type", "application/grpc+proto")]));
+        let of = |protocols: &[Protocol], https, version, fields| Mismatch::of(&with(protocols), https, version, fields);
+        assert_eq!(of(&[Protocol::Http], true, Version::Http11, &plain), None);
+        assert_eq!(of(&[Protocol::Https], false, Version::Http11, &plain), Some(Mismatch::NeedsHttps { status: 426 }));
+        assert_eq!(of(&[Protocol::Http, Protocol::Https], false, Version::Http11, &plain), None);
+        assert_eq!(of(&[Protocol::Grpc], false, Version::Http11, &plain), Some(Mismatch::NotGrpc));
+        assert_eq!(of(&[Protocol::Grpc], false, Version::Http11, &grpc), Some(Mismatch::NeedsHttp2));
+        assert_eq!(of(&[Protocol::Grpc], false, Version::Http2, &grpc), None);
+        assert_eq!(of(&[Protocol::Grpcs], false, Version::Http2, &grpc), Some(Mismatch::NeedsGrpcs));
+        assert_eq!(of(&[Protocol::Grpcs], true, Version::Http2, &grpc), None);
+    }
+}
