@@ -184,7 +184,7 @@ async fn await_head(
         if upstream.stage != Stage::Done {
             match relay::poll_upload(cx, client, upstream, payload) {
                 // The service may have answered and closed: its answer decides.
-                Poll::Ready(Err(Upload::Upstream(_))) => {
+                Poll::Ready(Err(Upload::Upstream)) => {
                     upstream.stage = Stage::Done;
                     upstream.spoiled = true;
                 }

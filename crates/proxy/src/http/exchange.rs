@@ -7,10 +7,9 @@ use crate::chain::{self, Chain, Ran};
 use crate::forwarded::{self, Address};
 use crate::hop_by_hop::Asked;
 use crate::path;
-use crate::router::{Match, Query};
+use crate::router::{Match, Mismatch, Query};
 use crate::snapshot::Snapshot;
 use crate::worker::Worker;
-use model::entities::Protocol;
 use sdk::{Answer, Client, Exchange, Known, Phases, RequestHead, Source, Timing};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -120,11 +119,11 @@ async fn serve(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut 
         }
     };
     let chain = Arc::clone(scene.snapshot.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id)));
-    let wrong_protocol = matched.wrong_protocol;
+    let mismatch = Mismatch::of(&matched.route, exchange.client.https, exchange.request.version, &exchange.request.fields);
     let prefix = request::enter(scene, exchange, matched, &path);
-    if wrong_protocol {
+    if let Some(mismatch) = mismatch {
         chain::run_access(&chain, exchange, &mut scene.ran, false).await;
-        let answer = respond::wrong_protocol(exchange);
+        let answer = respond::mismatch(exchange, mismatch);
         return respond::send(scene, exchange, connection, answer, Source::Error).await.map(|()| None);
     }
     proxy(scene, exchange, connection, &chain, prefix).await
@@ -219,16 +218,6 @@ fn route(scene: &Scene<'_>, exchange: &Exchange) -> Result<(Match, String), Answ
     let Some(matched) = scene.snapshot.router.find(&query) else {
         return Err(Answer::error(exchange, 404, "no Route matched with those values"));
     };
-    let route = &matched.route;
-    if route.protocols.contains(Protocol::Grpc) || route.protocols.contains(Protocol::Grpcs) {
-        let grpc = head.fields.known(Known::ContentType).is_some_and(|t| t.starts_with(b"application/grpc"));
-        // gRPC needs HTTP/2 from the client, which is not spoken here.
-        return Err(if grpc {
-            Answer::error(exchange, 426, "Please use HTTP2 protocol").with("Connection", b"Upgrade").with("Upgrade", b"HTTP/2")
-        } else {
-            Answer::error(exchange, 415, "Non-gRPC request matched gRPC route")
-        });
-    }
     let path = path.into_owned();
     Ok((matched, path))
 }

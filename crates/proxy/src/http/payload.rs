@@ -107,7 +107,7 @@ impl Payload {
                     Poll::Pending if !wait => return Poll::Ready(Ok(None)),
                     other => ready!(other),
                 };
-                let Some(n) = piece.map_err(Upload::Client)? else { return Poll::Ready(Ok(Some(true))) };
+                let Some(n) = piece.map_err(|_| Upload::Client)? else { return Poll::Ready(Ok(Some(true))) };
                 held.extend_from_slice(connection.content(n));
                 connection.consume(n);
                 Poll::Ready(if limit > 0 && held.len() as u64 > limit { Err(Upload::TooLarge) } else { Ok(Some(false)) })

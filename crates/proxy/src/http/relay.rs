@@ -8,19 +8,19 @@ use crate::chain;
 use sdk::{Bytes, Exchange, Phases};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use wire::h1::{ContentError, ServerConnection};
+use wire::h1::ServerConnection;
 
 /// Why content could not be sent up.
 #[derive(Debug)]
 pub(crate) enum Upload {
     /// The client broke its framing or went away.
-    Client(ContentError),
+    Client,
     /// The client was silent for too long.
     TimedOut,
     /// More than is allowed.
     TooLarge,
     /// The service does not take it.
-    Upstream(std::io::Error),
+    Upstream,
 }
 
 /// How far the content of a request has come on its way to one service.
@@ -38,7 +38,7 @@ pub(crate) fn poll_upload(cx: &mut Context<'_>, connection: &mut ServerConnectio
     loop {
         match upstream.stage {
             Stage::Held => {
-                ready!(upstream.connection.poll_write(cx, payload.held())).map_err(Upload::Upstream)?;
+                ready!(upstream.connection.poll_write(cx, payload.held())).map_err(|_| Upload::Upstream)?;
                 upstream.stage = Stage::Rest;
             }
             Stage::Rest if !payload.has_rest() => {
@@ -48,25 +48,25 @@ pub(crate) fn poll_upload(cx: &mut Context<'_>, connection: &mut ServerConnectio
             Stage::Rest => match connection.poll_content(cx) {
                 Poll::Pending => {
                     // What was gathered leaves before we wait; whether that can be done now or later is the same to us.
-                    if let Poll::Ready(Err(error)) = upstream.connection.poll_flush(cx) {
-                        return Poll::Ready(Err(Upload::Upstream(error)));
+                    if let Poll::Ready(Err(_)) = upstream.connection.poll_flush(cx) {
+                        return Poll::Ready(Err(Upload::Upstream));
                     }
                     return Poll::Pending;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Upload::Client(error))),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Upload::Client)),
                 Poll::Ready(Ok(None)) => {
                     upstream.connection.finish(connection.trailers());
                     upstream.stage = Stage::Flush;
                 }
                 Poll::Ready(Ok(Some(n))) => {
-                    ready!(upstream.connection.poll_write(cx, connection.content(n))).map_err(Upload::Upstream)?;
+                    ready!(upstream.connection.poll_write(cx, connection.content(n))).map_err(|_| Upload::Upstream)?;
                     connection.consume(n);
                     payload.stream(n).map_err(|_| Upload::TooLarge)?;
                     upstream.progress += 1;
                 }
             },
             Stage::Flush => {
-                ready!(upstream.connection.poll_flush(cx)).map_err(Upload::Upstream)?;
+                ready!(upstream.connection.poll_flush(cx)).map_err(|_| Upload::Upstream)?;
                 upstream.stage = Stage::Done;
                 upstream.progress += 1;
             }

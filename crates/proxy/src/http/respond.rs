@@ -4,6 +4,7 @@ use super::Origin;
 use super::exchange::{self, Broken, Scene};
 use crate::chain::{self, Ran};
 use crate::hop_by_hop::{self, Asked};
+use crate::router::Mismatch;
 use crate::worker::Worker;
 use sdk::{Answer, Bytes, Exchange, Fields, Known, Phases, RequestHead, ResponseHead, Source};
 use std::rc::Rc;
@@ -133,19 +134,23 @@ pub(crate) async fn plain_on_tls(mut socket: TcpStream) {
     .await;
 }
 
-/// The answer to an http request whose route takes https only: `https_redirect_status_code`.
-pub(crate) fn wrong_protocol(exchange: &Exchange) -> Answer {
-    let status = exchange.route.as_ref().map_or(426, |r| r.https_redirect_status_code);
-    if status == 426 {
-        return Answer::error(exchange, 426, "Please use HTTPS protocol").with("Connection", b"Upgrade").with("Upgrade", b"TLS/1.2, HTTP/1.1");
+/// The answer to a request that fits its route in all but the protocol.
+pub(crate) fn mismatch(exchange: &Exchange, mismatch: Mismatch) -> Answer {
+    let error = |status| Answer::error(exchange, status, mismatch.message());
+    match mismatch {
+        Mismatch::NeedsHttps { status: 426 } => error(426).with("Connection", b"Upgrade").with("Upgrade", b"TLS/1.2, HTTP/1.1"),
+        Mismatch::NeedsHttps { status } => {
+            let host = exchange.request.fields.get_str("host").unwrap_or_default();
+            let host = match host.rsplit_once(':') {
+                Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+                _ => host,
+            };
+            Answer::new(status, Bytes::new()).with("Location", format!("https://{host}{}", exchange.request.target).as_bytes())
+        }
+        Mismatch::NeedsHttp2 => error(426).with("Connection", b"Upgrade").with("Upgrade", b"HTTP/2"),
+        Mismatch::NotGrpc => error(415),
+        Mismatch::NeedsGrpcs => Answer::new(200, Bytes::new()).with("grpc-status", b"1").with("grpc-message", mismatch.message().as_bytes()),
     }
-    let host = exchange.request.fields.get_str("host").unwrap_or_default();
-    let host = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let location = format!("https://{host}{}", exchange.request.target);
-    Answer::new(status, Bytes::new()).with("Location", location.as_bytes())
 }
 
 /// The lines of a response that comes from a service, or from a service's failure.
