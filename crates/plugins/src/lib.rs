@@ -1,6 +1,7 @@
 //! The bundled plugins, one folder each: code, schema, credential entities, tests.
 
 mod correlation_id;
+mod cors;
 mod ip_restriction;
 mod key_auth;
 mod proxy_cache;
@@ -14,6 +15,7 @@ use sdk::PluginKind;
 pub fn bundled() -> &'static [&'static dyn PluginKind] {
     &[
         &correlation_id::CorrelationId,
+        &cors::Cors,
         &ip_restriction::IpRestriction,
         &key_auth::KeyAuth,
         &proxy_cache::ProxyCache,
