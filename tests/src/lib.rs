@@ -1,1 +1,24 @@
-//! Black-box tests.
+//! Black-box tests: the real binary in a directory of its own on free ports, spoken to over sockets.
+//!
+//! [`Node`] starts and ends it, [`http`] is the client, [`Backend`] the services behind it.
+
+mod backend;
+pub mod http;
+mod node;
+
+pub use backend::Backend;
+pub use node::{Node, bascule, binary};
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Asks again and again until the answer is yes; fails with `what` when it never is.
+pub fn eventually(what: &str, mut question: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !question() {
+        assert!(Instant::now() < end, "never happened: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}

@@ -116,6 +116,13 @@ impl DataPlane {
         self.shared.snapshot.store(next);
     }
 
+    /// Takes these records into force in place of everything there was.
+    pub fn replace(&self, records: &[Change<'_>]) {
+        let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = compiler.replace(records);
+        self.shared.snapshot.store(next);
+    }
+
     /// Starts the workers.
     pub fn serve(&self) -> io::Result<()> {
         let sets = std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));

@@ -29,6 +29,11 @@ impl Certificates {
         Ok(Certificates { by_id: HashTrieMapSync::new_sync(), names: HashTrieMapSync::new_sync(), default })
     }
 
+    /// The same defaults, and nothing of the configuration.
+    pub fn defaults(&self) -> Certificates {
+        Certificates { by_id: HashTrieMapSync::new_sync(), names: HashTrieMapSync::new_sync(), default: self.default.clone() }
+    }
+
     /// Takes a record of `certificates`.
     pub fn take_certificate(&mut self, record: &Record, deleted: bool) -> Result<(), String> {
         let id = uuid(record, "id")?;

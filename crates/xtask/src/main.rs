@@ -1,1 +1,44 @@
-fn main() {}
+//! The developer's commands: `cargo xtask test | tidy | codegen | oracle | bench`.
+
+mod licences;
+mod oracle;
+mod packages;
+mod shell;
+mod test;
+mod tidy;
+
+use shell::Shell;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  test              every check and test there is, as the continuous integration runs them
+  tidy              the house rules that a machine can check
+  codegen           write docs/configuration.md and kong.conf.default anew
+  oracle [NAME...]  play recorded scenarios (all areas by default) and report
+  oracle --update   play all and write those that pass to tests/oracle.txt
+  bench [...]       compare with nginx, HAProxy and Envoy (bench/run --help)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let shell = Shell::at_root();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("test") => test::run(&shell),
+        Some("tidy") => tidy::run(&shell),
+        Some("codegen") => shell.run_with("cargo", &["test", "--quiet", "--package", "gateway", "generated_files"], &[("BASCULE_CODEGEN", "1")]),
+        Some("oracle") => oracle::explore(&shell, &arguments[1..]),
+        Some("bench") => {
+            let words: Vec<&str> = std::iter::once("bench/run").chain(arguments[1..].iter().map(String::as_str)).collect();
+            shell.run("python3", &words)
+        }
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

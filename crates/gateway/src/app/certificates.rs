@@ -4,12 +4,12 @@ use super::prefix::write_private;
 use crate::settings::Settings;
 use base64::Engine;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +23,9 @@ pub enum Interface {
 
 /// Certificates with their keys, best first, as PEM text.
 pub type Pairs = Vec<(String, String)>;
+
+/// A certificate with those that lead to its root, and its key.
+pub type Chain = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// The certificates of an interface.
 pub fn pairs(settings: &Settings, interface: Interface) -> Result<Pairs, String> {
@@ -61,9 +64,38 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-fn certified(cert: &str, key: &str) -> Result<Arc<CertifiedKey>, String> {
+/// The certificates of an interface with their keys, decoded.
+pub fn chains(settings: &Settings, interface: Interface) -> Result<Vec<Chain>, String> {
+    pairs(settings, interface)?.iter().map(|(cert, key)| decoded(cert, key)).collect()
+}
+
+/// Who may vouch for services and other peers (`lua_ssl_trusted_certificate`).
+pub fn trusted_roots(settings: &Settings) -> Result<Arc<RootCertStore>, String> {
+    const SETTING: &str = "lua_ssl_trusted_certificate";
+    let mut roots = RootCertStore::empty();
+    for entry in settings.list(SETTING) {
+        if entry == "system" {
+            // A certificate of the system's that cannot be used is not this node's business.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            continue;
+        }
+        let text = read(entry, SETTING)?;
+        for cert in CertificateDer::pem_slice_iter(text.as_bytes()) {
+            let cert = cert.map_err(|e| format!("{SETTING}: {e}"))?;
+            roots.add(cert).map_err(|e| format!("{SETTING}: {e}"))?;
+        }
+    }
+    Ok(Arc::new(roots))
+}
+
+fn decoded(cert: &str, key: &str) -> Result<Chain, String> {
     let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|e| format!("bad certificate: {e}"))?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| format!("bad key: {e}"))?;
+    Ok((chain, key))
+}
+
+fn certified(cert: &str, key: &str) -> Result<Arc<CertifiedKey>, String> {
+    let (chain, key) = decoded(cert, key)?;
     let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|e| format!("certificate and key: {e}"))?;
     Ok(Arc::new(key))
 }

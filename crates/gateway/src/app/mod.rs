@@ -25,6 +25,7 @@ use signals::{Request, Signals};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// The version of Kong whose behaviour this is.
@@ -91,12 +92,13 @@ struct Running {
 
 impl Running {
     async fn start(settings: Settings, logging: Logging) -> Result<Running, String> {
-        let kinds = enabled(&settings)?;
+        // The list lives as long as the process, as the plugins themselves do.
+        let kinds: &'static [&'static dyn PluginKind] = enabled(&settings)?.leak();
         let env = sdk::Env::default();
-        let plane = Arc::new(Plane::bind(&settings, env.clone()).map_err(|e| format!("cannot start the proxy: {e}"))?);
+        let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current())?);
         let interfaces = Interfaces::bind(&settings).await?;
         let database = settings.path("bascule.db");
-        let store = Store::open_sqlite(Arc::new(catalog(&settings, &kinds)?), &database);
+        let store = Store::open_sqlite(Arc::new(catalog(&settings, kinds)?), &database);
         let store = store.await.map_err(|e| format!("cannot open {}: {e}", database.display()))?;
         let publisher = Publisher::start(store.clone(), Arc::clone(&plane)).await.map_err(|e| format!("cannot read {}: {e}", database.display()))?;
         let node = RunningNode::new(&settings, kinds, env, store.clone(), Arc::clone(&plane), publisher.applied(), logging.clone())?;

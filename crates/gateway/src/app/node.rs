@@ -23,7 +23,7 @@ pub struct RunningNode {
     hostname: String,
     workers: usize,
     settings: Value,
-    kinds: Vec<&'static dyn PluginKind>,
+    kinds: &'static [&'static dyn PluginKind],
     env: sdk::Env,
     store: Store,
     plane: Arc<Plane>,
@@ -37,7 +37,7 @@ impl RunningNode {
     /// The node's facts, gathered once.
     pub fn new(
         settings: &Settings,
-        kinds: Vec<&'static dyn PluginKind>,
+        kinds: &'static [&'static dyn PluginKind],
         env: sdk::Env,
         store: Store,
         plane: Arc<Plane>,

@@ -1,53 +1,180 @@
-//! The proxy, as the node uses it.
+//! From the node's settings to the data plane, and between the words of `store`, `proxy` and `admin` for the same things.
 
+use super::certificates::{self, Interface};
 use crate::settings::Settings;
-use admin::{Counters, TargetMark, UpstreamHealth};
+use admin::{AddressHealth, Counters, HostHealth, TargetMark, UpstreamHealth, Weights};
+use proxy::balancer::Balancers;
+use proxy::settings::{Headers, Keepalive, Limits, Listen};
+use proxy::{Change, DataPlane, dns, health, router};
 use sdk::entities::Uuid;
-use std::io;
+use sdk::{ErrorFormat, ErrorPages, PluginKind};
 use std::net::SocketAddr;
 use std::time::Duration;
-use store::Change;
+use store::Operation;
+use tokio::runtime::Handle;
 
-/// Stands where the data plane will be.
-pub struct Plane {}
+/// The data plane of this node.
+pub struct Plane {
+    data: DataPlane,
+    /// Which of its addresses speak TLS.
+    tls: Vec<bool>,
+}
 
 impl Plane {
-    /// Binds the proxy's listeners.
-    pub fn bind(_settings: &Settings, _env: sdk::Env) -> io::Result<Plane> {
-        Ok(Plane {})
+    /// Binds the proxy's listeners. Look-ups and probes run on `control`.
+    pub fn bind(settings: &Settings, kinds: &'static [&'static dyn PluginKind], env: sdk::Env, control: Handle) -> Result<Plane, String> {
+        let listen = listen(settings)?;
+        let tls = listen.iter().map(|l| l.tls).collect::<Vec<_>>();
+        let certificates = if tls.contains(&true) { certificates::chains(settings, Interface::Proxy)? } else { Vec::new() };
+        let proxy = proxy::Settings {
+            listen,
+            workers: settings.workers,
+            flavor: match settings.text("router_flavor") {
+                "traditional" => router::Flavor::Traditional,
+                "expressions" => router::Flavor::Expressions,
+                _ => router::Flavor::TraditionalCompatible,
+            },
+            headers: Headers {
+                server: settings.headers.server,
+                via: settings.headers.via,
+                proxy_latency: settings.headers.proxy_latency,
+                upstream_latency: settings.headers.upstream_latency,
+                response_latency: settings.headers.response_latency,
+                upstream_status: settings.headers.upstream_status,
+                request_id: settings.headers.request_id,
+                request_id_upstream: settings.request_id_upstream,
+            },
+            error_pages: error_pages(settings)?,
+            trusted_ips: settings.list("trusted_ips").iter().filter(|ip| *ip != "unix:").cloned().collect(),
+            real_ip_header: settings.text("nginx_proxy_real_ip_header").to_owned(),
+            real_ip_recursive: settings.flag("nginx_proxy_real_ip_recursive"),
+            allow_debug_header: settings.flag("allow_debug_header"),
+            keepalive: Keepalive {
+                pool_size: settings.count("upstream_keepalive_pool_size"),
+                max_requests: settings.count("upstream_keepalive_max_requests") as u64,
+                idle_timeout: settings.seconds("upstream_keepalive_idle_timeout").unwrap_or_default(),
+            },
+            limits: Limits { max_body: settings.client_max_body_size, keepalive_requests: settings.keepalive_requests, ..Limits::default() },
+            certificates,
+            trusted_roots: certificates::trusted_roots(settings)?,
+            ..proxy::Settings::default()
+        };
+        let balancers = Balancers::new(resolver(settings)?, control);
+        let data = DataPlane::bind(proxy, kinds, env, balancers).map_err(|e| e.to_string())?;
+        Ok(Plane { data, tls })
     }
 
-    /// Plain and TLS addresses.
+    /// Where it listens: without TLS, and with.
     pub fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
-        (Vec::new(), Vec::new())
+        let with = |tls: bool| self.data.addresses().iter().zip(&self.tls).filter(|(_, t)| **t == tls).map(|(a, _)| *a).collect();
+        (with(false), with(true))
     }
 
-    /// Takes changes into force.
-    pub fn apply(&self, _changes: &[Change]) {}
+    /// Takes changes into force; blocks while they are compiled.
+    pub fn apply(&self, changes: &[store::Change]) {
+        let changed = |change: &'_ store::Change| change.operation == Operation::Delete;
+        let changes: Vec<Change<'_>> = changes.iter().map(|c| Change { deleted: changed(c), entity: &c.entity, record: &c.record }).collect();
+        self.data.apply(&changes);
+    }
 
     /// Takes records into force in place of everything there was.
-    pub fn replace(&self, _records: &[Change]) {}
+    pub fn replace(&self, records: &[store::Change]) {
+        let records: Vec<Change<'_>> = records.iter().map(|c| Change { deleted: false, entity: &c.entity, record: &c.record }).collect();
+        self.data.replace(&records);
+    }
 
     /// Starts the workers.
-    pub fn serve(&self) -> io::Result<()> {
-        Ok(())
+    pub fn serve(&self) -> std::io::Result<()> {
+        self.data.serve()
+    }
+
+    /// Lets requests finish; blocks until they have, or the time is over.
+    pub fn drain(&self, time: Duration) {
+        self.data.drain(time);
     }
 
     /// What the listeners have counted.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        let counted = self.data.counters();
+        Counters {
+            connections_accepted: counted.accepted,
+            connections_handled: counted.accepted,
+            connections_active: counted.active,
+            connections_reading: 0,
+            connections_waiting: counted.idle,
+            connections_writing: counted.active.saturating_sub(counted.idle),
+            total_requests: counted.requests,
+        }
     }
 
     /// The balancer's view of an upstream.
-    pub fn upstream_health(&self, _upstream: Uuid) -> Option<UpstreamHealth> {
-        None
+    pub fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {
+        let health = self.data.balancers().upstream_health(upstream)?;
+        let weights = |w: health::Weights| Weights { total: w.total, available: w.available, unavailable: w.unavailable };
+        let address = |a: health::AddressHealth| AddressHealth { ip: a.ip, port: a.port, weight: a.weight, healthy: a.healthy };
+        let host = |h: health::HostHealth| HostHealth {
+            host: h.host,
+            port: h.port,
+            dns: h.dns,
+            node_weight: h.node_weight,
+            weight: weights(h.weight),
+            addresses: h.addresses.into_iter().map(address).collect(),
+        };
+        Some(UpstreamHealth {
+            checked: health.checked,
+            healthy: health.healthy,
+            weight: weights(health.weight),
+            hosts: health.hosts.into_iter().map(host).collect(),
+        })
     }
 
     /// Sets the health of a target by hand.
-    pub fn set_target_health(&self, _mark: &TargetMark) -> Result<(), String> {
-        Ok(())
+    pub fn set_target_health(&self, mark: &TargetMark) -> Result<(), String> {
+        let balancers = self.data.balancers();
+        balancers.set_health(mark.upstream, &mark.upstream_name, &mark.host, mark.port, mark.ip.as_deref(), mark.healthy)
     }
+}
 
-    /// Lets requests finish; blocks.
-    pub fn drain(&self, _time: Duration) {}
+fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {
+    let mut listen = Vec::new();
+    for entry in &settings.proxy_listen {
+        let addresses = entry.addresses().map_err(|e| format!("proxy_listen: {}: {e}", entry.host))?;
+        listen.extend(addresses.into_iter().map(|address| Listen { address, tls: entry.ssl, http2: entry.http2, backlog: entry.backlog.unwrap_or(511) }));
+    }
+    Ok(listen)
+}
+
+fn error_pages(settings: &Settings) -> Result<ErrorPages, String> {
+    let mut pages = ErrorPages::default();
+    if let Some(format) = ErrorFormat::parse(settings.text("error_default_type")) {
+        pages.default_format = format;
+    }
+    for (format, name) in [(ErrorFormat::Json, "json"), (ErrorFormat::Html, "html"), (ErrorFormat::Xml, "xml"), (ErrorFormat::Plain, "plain")] {
+        let path = settings.text(&format!("error_template_{name}"));
+        if !path.is_empty() {
+            let text = std::fs::read_to_string(path).map_err(|e| format!("error_template_{name}: cannot read {path}: {e}"))?;
+            pages.templates[format as usize] = Some(text);
+        }
+    }
+    Ok(pages)
+}
+
+fn resolver(settings: &Settings) -> Result<dns::Settings, String> {
+    let servers = match settings.list("dns_resolver") {
+        [] => settings.list("resolver_address"),
+        servers => servers,
+    };
+    let usual = dns::Settings::default();
+    Ok(dns::Settings {
+        servers: servers.iter().map(|s| dns::Settings::server(s)).collect::<Result<_, _>>()?,
+        hosts_file: settings.text("dns_hostsfile").into(),
+        order: dns::Settings::kinds(settings.list("dns_order"))?,
+        valid_ttl: settings.seconds("dns_valid_ttl"),
+        stale_ttl: settings.seconds("dns_stale_ttl").unwrap_or(usual.stale_ttl),
+        not_found_ttl: settings.seconds("dns_not_found_ttl").unwrap_or(usual.not_found_ttl),
+        error_ttl: settings.seconds("dns_error_ttl").unwrap_or(usual.error_ttl),
+        cache_size: settings.count("dns_cache_size"),
+        no_sync: settings.flag("dns_no_sync"),
+        ..usual
+    })
 }

@@ -67,11 +67,6 @@ impl Setting {
         self.implies = by;
         self
     }
-
-    /// The name of the environment variable.
-    pub fn variable(&self) -> String {
-        format!("KONG_{}", self.name.to_ascii_uppercase())
-    }
 }
 
 impl Kind {

@@ -27,6 +27,7 @@ pub struct Change<'a> {
 
 /// Holds what is needed to make the next snapshot.
 pub struct Compiler {
+    flavor: Flavor,
     kinds: &'static [&'static dyn PluginKind],
     env: Env,
     balancers: Balancers,
@@ -36,6 +37,9 @@ pub struct Compiler {
     routes_of_service: HashMap<Uuid, HashSet<Uuid>, foldhash::fast::RandomState>,
     /// The key under which a credential is indexed, by its id.
     credential_keys: HashMap<Uuid, String, foldhash::fast::RandomState>,
+    /// What the balancers know of.
+    upstreams: HashSet<Uuid>,
+    targets: HashSet<Uuid>,
     current: Arc<Snapshot>,
 }
 
@@ -64,17 +68,9 @@ impl Compiler {
         certificates: Certificates,
         error_pages: ErrorPages,
     ) -> Compiler {
-        let current = Snapshot {
-            router: Router::new(flavor),
-            chains: Chains { global: Arc::default(), by_route: HashTrieMapSync::new_sync(), by_service: HashTrieMapSync::new_sync() },
-            consumers: HashTrieMapSync::new_sync(),
-            usernames: HashTrieMapSync::new_sync(),
-            credentials: HashTrieMapSync::new_sync(),
-            certificates,
-            error_pages: Arc::new(error_pages),
-            no_host: Arc::from(""),
-        };
+        let current = empty(flavor, certificates, Arc::new(error_pages));
         Compiler {
+            flavor,
             kinds,
             env,
             balancers,
@@ -83,6 +79,8 @@ impl Compiler {
             routes: HashMap::default(),
             routes_of_service: HashMap::default(),
             credential_keys: HashMap::default(),
+            upstreams: HashSet::new(),
+            targets: HashSet::new(),
             current: Arc::new(current),
         }
     }
@@ -122,6 +120,25 @@ impl Compiler {
         Arc::clone(&self.current)
     }
 
+    /// The snapshot of exactly these records, whatever there was before. What outlives changes outlives this one too:
+    /// counters of plugins, health and position of upstreams that are still there.
+    pub fn replace(&mut self, records: &[Change<'_>]) -> Arc<Snapshot> {
+        self.scopes = Scopes::default();
+        self.services.clear();
+        self.routes.clear();
+        self.routes_of_service.clear();
+        self.credential_keys.clear();
+        let (upstreams, targets) = (std::mem::take(&mut self.upstreams), std::mem::take(&mut self.targets));
+        self.current = Arc::new(empty(self.flavor, self.current.certificates.defaults(), Arc::clone(&self.current.error_pages)));
+        let next = self.apply(records);
+        let gone_upstreams: Vec<Uuid> = upstreams.difference(&self.upstreams).copied().collect();
+        let gone_targets: Vec<Uuid> = targets.difference(&self.targets).copied().collect();
+        if !(gone_upstreams.is_empty() && gone_targets.is_empty()) {
+            self.balancers.apply(&[], &[], &gone_upstreams, &gone_targets);
+        }
+        next
+    }
+
     fn take(&mut self, change: &Change<'_>, next: &mut Snapshot, batch: &mut Batch) -> Result<(), String> {
         let record = change.record;
         match change.entity {
@@ -130,9 +147,11 @@ impl Compiler {
             "upstreams" => {
                 let upstream = Upstream::from_record(record)?;
                 if change.deleted {
+                    self.upstreams.remove(&upstream.id);
                     batch.put_upstreams.remove(&upstream.id);
                     batch.removed_upstreams.push(upstream.id);
                 } else {
+                    self.upstreams.insert(upstream.id);
                     batch.put_upstreams.insert(upstream.id, Arc::new(upstream));
                 }
                 Ok(())
@@ -140,9 +159,11 @@ impl Compiler {
             "targets" => {
                 let target = Target::from_record(record)?;
                 if change.deleted {
+                    self.targets.remove(&target.id);
                     batch.put_targets.remove(&target.id);
                     batch.removed_targets.push(target.id);
                 } else {
+                    self.targets.insert(target.id);
                     batch.put_targets.insert(target.id, Arc::new(target));
                 }
                 Ok(())
@@ -296,6 +317,20 @@ impl Batch {
             }
             (None, None) => self.all_chains = true,
         }
+    }
+}
+
+/// A snapshot of nothing.
+fn empty(flavor: Flavor, certificates: Certificates, error_pages: Arc<ErrorPages>) -> Snapshot {
+    Snapshot {
+        router: Router::new(flavor),
+        chains: Chains { global: Arc::default(), by_route: HashTrieMapSync::new_sync(), by_service: HashTrieMapSync::new_sync() },
+        consumers: HashTrieMapSync::new_sync(),
+        usernames: HashTrieMapSync::new_sync(),
+        credentials: HashTrieMapSync::new_sync(),
+        certificates,
+        error_pages,
+        no_host: Arc::from(""),
     }
 }
 

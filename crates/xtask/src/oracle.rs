@@ -1,0 +1,123 @@
+//! The recorded scenarios of the real Kong, where they are at hand: those listed in `tests/oracle.txt` must pass.
+
+use crate::packages;
+use crate::shell::Shell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+const FOLDER: &str = "../shared/oracle";
+const LIST: &str = "tests/oracle.txt";
+/// What is played when nothing is named.
+const AREAS: &[&str] = &[
+    "smoke",
+    "admin-services",
+    "admin-routes",
+    "admin-http",
+    "admin-upstreams",
+    "admin-targets",
+    "admin-consumers",
+    "admin-plugins",
+    "router",
+    "paths",
+    "headers",
+    "errors",
+    "bodies",
+    "health",
+    "plugin-scopes",
+    "plugins/key-auth",
+    "plugins/rate-limiting",
+    "plugins/proxy-cache",
+    "balancer/round-robin*",
+    "balancer/retry*",
+    "balancer/target*",
+];
+
+/// Plays the listed scenarios; how many there were. `None`: they are not at hand.
+pub fn check(shell: &Shell) -> Result<Option<usize>, String> {
+    let Some(folder) = folder(shell) else { return Ok(None) };
+    let names = listed(shell)?;
+    let words: Vec<&str> = names.iter().map(String::as_str).collect();
+    let results = play(shell, &folder, &words, true)?;
+    let missing: Vec<&String> = names.iter().filter(|name| results.get(*name) != Some(&true)).collect();
+    if missing.is_empty() { Ok(Some(names.len())) } else { Err(format!("scenarios that passed and no longer do: {missing:?}")) }
+}
+
+/// Plays scenarios for the developer, or writes the list anew.
+pub fn explore(shell: &Shell, arguments: &[String]) -> Result<(), String> {
+    let folder = folder(shell).ok_or(format!("there is no {FOLDER}"))?;
+    let update = arguments.first().is_some_and(|a| a == "--update");
+    let names: Vec<&str> = arguments.iter().skip(usize::from(update)).map(String::as_str).collect();
+    let results = play(shell, &folder, if names.is_empty() { AREAS } else { &names }, false)?;
+    let passed = results.values().filter(|passed| **passed).count();
+    for name in results.iter().filter(|(_, passed)| !**passed).map(|(name, _)| name) {
+        println!("fails: {name}");
+    }
+    println!("{passed} of {} scenarios pass", results.len());
+    if update {
+        let text = results.iter().filter(|(_, passed)| **passed).map(|(name, _)| format!("{name}\n")).collect::<String>();
+        std::fs::write(shell.root.join(LIST), text).map_err(|e| format!("{LIST}: {e}"))?;
+    }
+    Ok(())
+}
+
+fn folder(shell: &Shell) -> Option<PathBuf> {
+    std::fs::canonicalize(shell.root.join(FOLDER)).ok().filter(|folder| folder.join("run.py").exists())
+}
+
+fn listed(shell: &Shell) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(shell.root.join(LIST)).map_err(|e| format!("{LIST}: {e}"))?;
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
+}
+
+/// Whether each scenario passes, by name.
+fn play(shell: &Shell, folder: &std::path::Path, names: &[&str], quiet: bool) -> Result<BTreeMap<String, bool>, String> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    if !packages::python_module(shell, "yaml", "python3-yaml", "pyyaml") {
+        return Err("the scenarios need PyYAML (python3-yaml)".to_owned());
+    }
+    shell.run("cargo", &["build", "--quiet", "--package", "gateway"])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell.root.join("target"), |dir| shell.root.join(dir));
+    let work = target.join("oracle");
+    std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
+    let (results, prefix, runner) = (work.join("results.tsv"), work.join("prefix"), folder.join("run.py"));
+    // A file of an earlier run must not pass for this one's.
+    let _ = std::fs::remove_file(&results);
+    let script = folder.join("targets/bascule.sh");
+    let (start, stop) = (format!("bash {} start", script.display()), format!("bash {} stop", script.display()));
+    let base = std::env::var("ORACLE_BASE").unwrap_or("17000".to_owned());
+    let (runner, results_arg, prefix) = (runner.display().to_string(), results.display().to_string(), prefix.display().to_string());
+    let mut words = vec![runner.as_str(), "check", "--start", &start, "--stop", &stop, "--tsv", &results_arg, "--base", &base, "--prefix", &prefix];
+    if quiet {
+        words.push("-q");
+    }
+    words.extend(names);
+    let binary = target.join("debug/bascule").display().to_string();
+    // It fails when a scenario does; which, the file says.
+    let ended = shell.watch("python3", &words, &[("BASCULE", &binary)], |_| {});
+    let text = std::fs::read_to_string(&results).map_err(|e| format!("no results ({e}): {ended:?}"))?;
+    Ok(parse(&text))
+}
+
+/// From lines `area/name<TAB>step<TAB>pass|fail…`: a scenario passes when all its steps do.
+fn parse(text: &str) -> BTreeMap<String, bool> {
+    let mut results = BTreeMap::new();
+    for line in text.lines() {
+        let mut cells = line.split('\t');
+        let (Some(name), Some(_), Some(result)) = (cells.next(), cells.next(), cells.next()) else { continue };
+        *results.entry(name.to_owned()).or_insert(true) &= result == "pass";
+    }
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_scenario_passes_when_all_its_steps_do() {
+        let results = parse("a/b\t01 GET /\tpass\t\na/b\t02 GET /\tfail\tstatus\na/c\t01 GET /\tpass\t\n");
+        assert_eq!(results.into_iter().collect::<Vec<_>>(), [("a/b".to_owned(), false), ("a/c".to_owned(), true)]);
+    }
+}

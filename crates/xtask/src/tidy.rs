@@ -1,0 +1,93 @@
+//! The house rules that a machine can check.
+
+use crate::shell::Shell;
+use std::path::{Path, PathBuf};
+
+/// Longest source file, in lines; tables of data may be longer.
+const MAX_LINES: usize = 600;
+const TABLES: &[&str] = &["table.rs"];
+const MAX_MAIN: usize = 120;
+const BANNED_MODULES: &[&str] = &["utils", "util", "helpers", "helper", "common", "manager", "misc"];
+/// What must not be in the program, and why. Tests may.
+const BANNED_CODE: &[(&str, &str)] = &[
+    (".unwrap()", "handle the error, or say with `expect` which invariant makes it impossible"),
+    ("todo!(", "finish it"),
+    ("unimplemented!(", "finish it"),
+    ("thread::sleep(", "wait for the condition"),
+    ("#[ignore", "a test runs or goes"),
+];
+
+/// Fails with every breach.
+pub fn run(shell: &Shell) -> Result<(), String> {
+    let mut breaches = Vec::new();
+    for folder in ["crates", "tests"] {
+        for path in sources(&shell.root.join(folder)) {
+            let name = path.strip_prefix(&shell.root).unwrap_or(&path).display().to_string();
+            let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+            breaches.extend(check(&name, &text));
+        }
+    }
+    if breaches.is_empty() {
+        return Ok(());
+    }
+    Err(format!("house rules:\n  {}", breaches.join("\n  ")))
+}
+
+fn check(name: &str, text: &str) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let path = Path::new(name);
+    let file = path.file_name().and_then(|f| f.to_str()).unwrap_or_default();
+    let lines = text.lines().count();
+    if !text.starts_with("//! ") {
+        breaches.push(format!("{name}: the first line says what the file is for (`//! …`)"));
+    }
+    if lines > MAX_LINES && !TABLES.contains(&file) {
+        breaches.push(format!("{name}: {lines} lines, at most {MAX_LINES}"));
+    }
+    if file == "main.rs" && lines > MAX_MAIN {
+        breaches.push(format!("{name}: {lines} lines, at most {MAX_MAIN}"));
+    }
+    let module = if file == "mod.rs" { path.parent().and_then(Path::file_name) } else { path.file_stem() };
+    if module.and_then(|m| m.to_str()).is_some_and(|m| BANNED_MODULES.contains(&m)) {
+        breaches.push(format!("{name}: a module is named for what it is about"));
+    }
+    let test = name.starts_with("tests/") || name.contains("/tests/") || file == "tests.rs" || file == "testing.rs" || name.starts_with("crates/xtask/");
+    let program = if test { "" } else { text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default() };
+    for (number, line) in program.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+        for (code, advice) in BANNED_CODE.iter().filter(|(code, _)| line.contains(code)) {
+            breaches.push(format!("{name}:{}: `{code}`: {advice}", number + 1));
+        }
+    }
+    breaches
+}
+
+/// All Rust files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn rules() {
+        assert_eq!(check("crates/x/src/a.rs", "//! A.\nfn f() {}\n#[cfg(test)]\nmod tests {\n x.unwrap() }\n"), Vec::<String>::new());
+        assert_eq!(check("crates/x/src/utils.rs", "fn f() { x.unwrap() }\n").len(), 3);
+        assert_eq!(check("crates/x/src/utils/mod.rs", "//! A.\n").len(), 1);
+        assert_eq!(check("crates/x/src/long.rs", &format!("//! A.\n{}", "\n".repeat(600))).len(), 1);
+        assert_eq!(check("tests/tests/a.rs", "//! A.\nx.unwrap()\n").len(), 0);
+    }
+}

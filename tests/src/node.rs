@@ -1,0 +1,134 @@
+//! The program under test: building, starting, ending it.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// A running node on ports that the system chose.
+pub struct Node {
+    prefix: TempDir,
+    settings: Vec<(String, String)>,
+    process: Option<Child>,
+    addresses: Value,
+}
+
+/// The program: `$BASCULE`, or the one of this build, brought up to date first.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("BASCULE") {
+            return path.into();
+        }
+        let test = std::env::current_exe().expect("the test's own path");
+        let profile = test.ancestors().nth(2).expect("tests are in <target>/<profile>/deps");
+        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        build.args(["build", "--quiet", "--package", "gateway", "--target-dir"]).arg(profile.parent().expect("<target>"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo can be run").success(), "the program does not build");
+        profile.join("bascule")
+    })
+}
+
+/// The program, with no settings from the test's own environment.
+pub fn bascule() -> Command {
+    let mut command = Command::new(binary());
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("KONG_")) {
+        command.env_remove(key);
+    }
+    command
+}
+
+impl Node {
+    /// Starts a node with these settings (`kong.conf` names) on top of free ports on loopback.
+    pub fn start(settings: &[(&str, &str)]) -> Node {
+        let prefix = TempDir::new().expect("a directory");
+        let ports = [
+            ("proxy_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"),
+            ("admin_listen", "127.0.0.1:0"),
+            ("status_listen", "127.0.0.1:0"),
+            ("nginx_worker_processes", "2"),
+        ];
+        let settings = ports.iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut node = Node { prefix, settings, process: None, addresses: Value::Null };
+        node.revive();
+        node
+    }
+
+    /// Starts it again in the same directory, after [`Node::kill`] or [`Node::end`].
+    pub fn revive(&mut self) {
+        let mut command = bascule();
+        command.args(["run", "--attended", "--prefix"]).arg(self.prefix.path());
+        for (key, value) in &self.settings {
+            command.env(format!("KONG_{}", key.to_uppercase()), value);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("its word");
+        assert_eq!(line, "ready\n", "{}", self.log());
+        self.process = Some(child);
+        let text = std::fs::read(self.prefix.path().join("pids/bascule.json")).expect("where it listens");
+        self.addresses = serde_json::from_slice(&text).expect("JSON");
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("it runs");
+            process.wait().expect("it ends");
+        }
+    }
+
+    /// Ends it by a signal and waits; whether it ended well.
+    pub fn end(&mut self, signal: rustix::process::Signal) -> bool {
+        let mut process = self.process.take().expect("it runs");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&process), signal).expect("it runs");
+        process.wait().expect("it ends").success()
+    }
+
+    pub fn prefix(&self) -> &Path {
+        self.prefix.path()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
+    pub fn proxy(&self) -> SocketAddr {
+        self.address("proxy")
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.address("admin")
+    }
+
+    pub fn status(&self) -> SocketAddr {
+        self.address("status")
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.prefix.path().join("logs/error.log")).unwrap_or_default()
+    }
+
+    fn address(&self, interface: &str) -> SocketAddr {
+        self.addresses[interface][0].as_str().and_then(|a| a.parse().ok()).unwrap_or_else(|| panic!("no {interface}: {}", self.addresses))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("the node's log:\n{}", self.log());
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A write that has been answered is in force, and survives whatever happens to the process.
+
+use blackbox::http::{Connection, form, get, request};
+use blackbox::{Backend, Node};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[test]
+fn an_answered_write_is_in_force() {
+    let backend = Backend::start("b");
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    let mut admin = Connection::open(node.admin()).unwrap();
+    let mut proxy = Connection::open(node.proxy()).unwrap();
+    for i in 0..200 {
+        let body = format!("name=r{i}&paths[]=/p{i}");
+        admin.send("POST", "/services/s/routes", &[("Content-Type", "application/x-www-form-urlencoded")], body.as_bytes()).unwrap();
+        admin.receive(false).unwrap().expect(201);
+        proxy.send("GET", &format!("/p{i}"), &[], b"").unwrap();
+        proxy.receive(false).unwrap().expect(200);
+        if i % 2 == 0 {
+            admin.send("DELETE", &format!("/routes/r{i}"), &[], b"").unwrap();
+            admin.receive(false).unwrap().expect(204);
+            proxy.send("GET", &format!("/p{i}"), &[], b"").unwrap();
+            assert_eq!(proxy.receive(false).unwrap().expect(404).json()["message"], "no Route matched with those values");
+        }
+    }
+}
+
+#[test]
+fn changes_do_not_disturb_traffic() {
+    let backend = Backend::start("b");
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/stay").expect(201);
+    let stop = Arc::<AtomicBool>::default();
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (stop, proxy) = (Arc::clone(&stop), node.proxy());
+            std::thread::spawn(move || {
+                let mut connection = Connection::open(proxy).unwrap();
+                let mut count = 0;
+                while !stop.load(Ordering::SeqCst) {
+                    connection.send("GET", "/stay", &[], b"").unwrap();
+                    connection.receive(false).unwrap().expect(200);
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    for i in 0..100 {
+        form(node.admin(), "POST", "/services/s/routes", &format!("paths[]=/go{i}")).expect(201);
+        get(node.proxy(), &format!("/go{i}")).expect(200);
+    }
+    stop.store(true, Ordering::SeqCst);
+    assert!(clients.into_iter().all(|client| client.join().unwrap() > 0));
+}
+
+#[test]
+fn an_answered_write_survives_a_crash() {
+    let backend = Backend::start("b");
+    let mut node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    for i in 0..20 {
+        form(node.admin(), "POST", "/services/s/routes", &format!("name=r{i}&paths[]=/p{i}")).expect(201);
+        if i % 7 == 3 {
+            node.kill();
+            node.revive();
+            get(node.proxy(), &format!("/p{i}")).expect(200);
+        }
+    }
+    request(node.admin(), "DELETE", "/routes/r0", &[], b"").unwrap().expect(204);
+    node.kill();
+    node.revive();
+    get(node.admin(), "/routes/r0").expect(404);
+    for i in 1..20 {
+        get(node.admin(), &format!("/routes/r{i}")).expect(200);
+        get(node.proxy(), &format!("/p{i}")).expect(200);
+    }
+}

@@ -1,0 +1,151 @@
+//! The command line: start, health, reload, restart, quit, stop, and what they say when they cannot.
+
+use blackbox::http::{Connection, form, get};
+use blackbox::{Backend, Node, bascule, eventually};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
+
+/// Runs a command on a prefix, with free ports.
+fn run(prefix: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    let mut command = bascule();
+    command.args(arguments).arg("--prefix").arg(prefix);
+    for (key, value) in [("KONG_PROXY_LISTEN", "127.0.0.1:0"), ("KONG_ADMIN_LISTEN", "127.0.0.1:0"), ("KONG_STATUS_LISTEN", "off")].iter().chain(settings) {
+        command.env(key, value);
+    }
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn said(output: &Output, success: bool) -> String {
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.success(), success, "{text}");
+    text
+}
+
+fn admin(prefix: &Path) -> SocketAddr {
+    let addresses: Value = serde_json::from_slice(&std::fs::read(prefix.join("pids/bascule.json")).unwrap()).unwrap();
+    addresses["admin"][0].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_life_of_a_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let prefix = directory.path();
+    assert!(said(&run(prefix, &["health"], &[]), false).contains("not running"));
+    assert_eq!(said(&run(prefix, &["start"], &[]), true), "Bascule started\n");
+    // `start` returns when the node is ready: no waiting here.
+    form(admin(prefix), "POST", "/services", "name=s&url=http://localhost").expect(201);
+    assert!(said(&run(prefix, &["health"], &[]), true).contains("Bascule is healthy at"));
+    assert!(said(&run(prefix, &["start"], &[]), false).contains("Bascule is already running in"));
+    let first = std::fs::read_to_string(prefix.join("pids/bascule.pid")).unwrap();
+    assert_eq!(said(&run(prefix, &["restart"], &[]), true), "Bascule started\n");
+    assert_ne!(std::fs::read_to_string(prefix.join("pids/bascule.pid")).unwrap(), first);
+    get(admin(prefix), "/services/s").expect(200);
+    assert_eq!(said(&run(prefix, &["quit"], &[]), true), "Bascule stopped (gracefully)\n");
+    assert_eq!(said(&run(prefix, &["start"], &[]), true), "Bascule started\n");
+    assert_eq!(said(&run(prefix, &["stop"], &[]), true), "Bascule stopped\n");
+    for command in ["stop", "quit", "reload"] {
+        assert!(said(&run(prefix, &[command], &[]), false).contains("Bascule is not running in"), "{command}");
+    }
+    assert!(said(&run(&prefix.join("no"), &["stop"], &[]), false).contains("no such prefix"));
+}
+
+#[test]
+fn a_failed_start_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let text = said(&run(directory.path(), &["start"], &[("KONG_ADMIN_LISTEN", &address)]), false);
+    assert!(text.contains(&format!("Error: cannot listen on {address}: ")), "{text}");
+    let text = said(&run(directory.path(), &["start"], &[("KONG_DATABASE", "postgres")]), false);
+    assert!(text.contains("database = postgres is not available in this version"), "{text}");
+    let text = said(&run(directory.path(), &["start"], &[("KONG_PLUGINS", "bundled, nope")]), false);
+    assert!(text.contains("there is no plugin 'nope'"), "{text}");
+    assert!(said(&run(directory.path(), &["health"], &[]), false).contains("not running"));
+}
+
+#[test]
+fn reload_changes_settings_under_way() {
+    let backend = Backend::start("b");
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "paths[]=/").expect(201);
+    let mut connection = Connection::open(node.proxy()).unwrap();
+    connection.send("GET", "/", &[], b"").unwrap();
+    connection.receive(false).unwrap().expect(200);
+    let mut reload = bascule();
+    reload.args(["reload", "--prefix"]).arg(node.prefix()).env("KONG_LOG_LEVEL", "debug").env("KONG_MEM_CACHE_SIZE", "1m");
+    assert_eq!(said(&reload.output().unwrap(), true), "Bascule reloaded\n");
+    eventually("the new log level", || get(node.admin(), "/").json()["configuration"]["log_level"] == "debug");
+    assert!(node.log().contains("the new value of 'mem_cache_size' takes effect when the node is started again"), "{}", node.log());
+    connection.send("GET", "/", &[], b"").unwrap();
+    connection.receive(false).unwrap().expect(200);
+}
+
+#[test]
+fn quit_lets_requests_finish() {
+    let slow = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", slow.local_addr().unwrap())).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "paths[]=/").expect(201);
+    let mut connection = Connection::open(node.proxy()).unwrap();
+    connection.send("GET", "/", &[], b"").unwrap();
+    let (mut service, _) = slow.accept().unwrap();
+    let proxy = node.proxy();
+    let ending = std::thread::spawn(move || node.end(Signal::QUIT));
+    eventually("new connections are refused", || std::net::TcpStream::connect(proxy).is_err());
+    std::io::Write::write_all(&mut service, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").unwrap();
+    let answer = connection.receive(false).unwrap().expect(200);
+    assert_eq!(answer.text(), "done");
+    assert!(ending.join().unwrap());
+}
+
+#[test]
+fn idle_connections_do_not_delay_the_end() {
+    let mut node = Node::start(&[]);
+    let mut idle = Connection::open(node.proxy()).unwrap();
+    idle.send("GET", "/", &[], b"").unwrap();
+    idle.receive(false).unwrap().expect(404);
+    let _silent = Connection::open(node.proxy()).unwrap();
+    let _admin = Connection::open(node.admin()).unwrap();
+    let start = std::time::Instant::now();
+    assert!(node.end(Signal::TERM));
+    assert!(start.elapsed() < std::time::Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[test]
+fn unknown_settings_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.conf");
+    std::fs::write(&file, "admin_lisen = off\nlog_level = info\n").unwrap();
+    let check = bascule().arg("check").arg(&file).env("KONG_NO_SUCH_KEY", "1").output().unwrap();
+    let text = said(&check, true);
+    assert!(text.contains("unknown setting 'admin_lisen' in the configuration file"), "{text}");
+    assert!(text.contains("unknown setting 'KONG_NO_SUCH_KEY' in the environment"), "{text}");
+    assert!(text.contains("is valid"), "{text}");
+    std::fs::write(&file, "log_level = loud\npg_port = x\n").unwrap();
+    let text = said(&bascule().arg("check").arg(&file).output().unwrap(), false);
+    assert!(text.contains("log_level has an invalid value: 'loud'") && text.contains("pg_port is not a number: 'x'"), "{text}");
+    let node = Node::start(&[("no_such_key", "1")]);
+    assert!(node.log().contains("[warn]") && node.log().contains("unknown setting 'KONG_NO_SUCH_KEY' in the environment"), "{}", node.log());
+}
+
+#[test]
+fn small_commands() {
+    let text = said(&bascule().args(["version", "--all"]).output().unwrap(), true);
+    assert!(text.starts_with("Bascule: ") && text.contains("compatible with Kong: 3.10.0"), "{text}");
+    let directory = tempfile::tempdir().unwrap();
+    for command in ["bootstrap", "up", "finish", "list", "reset"] {
+        said(&run(directory.path(), &["migrations", command, "--yes"], &[]), true);
+    }
+    let settings = said(&bascule().arg("settings").output().unwrap(), true);
+    assert!(settings.contains("#database = sqlite"));
+    let file = directory.path().join("all.conf");
+    let all: String = settings.lines().map(|l| l.strip_prefix('#').filter(|l| !l.starts_with([' ', '-'])).unwrap_or("")).flat_map(|l| [l, "\n"]).collect();
+    std::fs::write(&file, all).unwrap();
+    said(&bascule().arg("check").arg(&file).output().unwrap(), true);
+    said(&bascule().arg("no-such-command").output().unwrap(), false);
+}
