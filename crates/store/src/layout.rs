@@ -157,8 +157,7 @@ impl Table {
                 uniques.push(Unique { fields: vec![field.name.clone()], column: column.name.clone() });
             }
         }
-        let mut lookups: Vec<Lookup> =
-            uniques.iter().map(|u| Lookup { column: u.column.clone(), unique: true, fields: u.fields.clone() }).collect();
+        let mut lookups: Vec<Lookup> = uniques.iter().map(|u| Lookup { column: u.column.clone(), unique: true, fields: u.fields.clone() }).collect();
         let endpoint = schema.endpoint_key().filter(|&key| key != primary);
         for column in &columns {
             let wanted = column.kind == Kind::Foreign || Some(column.field.as_str()) == endpoint;

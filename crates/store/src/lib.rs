@@ -340,10 +340,7 @@ impl Store {
         take(&slot)
     }
 
-    async fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<(Revision, T), Error> {
+    async fn write<T: Send + 'static>(&self, work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static) -> Result<(Revision, T), Error> {
         let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
         let out = slot.clone();
         let work = Box::new(move |transaction: &mut dyn backend::Transaction| {

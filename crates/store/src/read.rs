@@ -92,9 +92,7 @@ pub fn page(reader: &mut dyn Reader, view: &View<'_>, table: &Table, query: &Pag
         return Err(Error::invalid_option("tags", &format!("cannot be used with '{}'", table.name)));
     }
     let foreign = match &query.foreign {
-        Some((field, id)) => {
-            Some((foreign(table, field)?, id.to_ascii_lowercase()))
-        }
+        Some((field, id)) => Some((foreign(table, field)?, id.to_ascii_lowercase())),
         None => None,
     };
     let selection = Selection {

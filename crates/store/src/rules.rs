@@ -95,9 +95,7 @@ impl Attached {
             None => None,
             Some(Value::Null) => Some(Vec::new()),
             // What is no list of strings is the schema's to refuse.
-            Some(snis) => {
-                snis.as_array().map(|list| list.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect::<Vec<_>>())
-            }
+            Some(snis) => snis.as_array().map(|list| list.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect::<Vec<_>>()),
         };
         let Some(mut snis) = snis else { return Ok(Attached { snis: None }) };
         snis.sort();

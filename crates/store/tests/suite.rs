@@ -1,7 +1,5 @@
 //! One suite for all backends: each test runs on every one of them.
 
-#[path = "suite/scale.rs"]
-mod scale;
 #[path = "suite/core.rs"]
 mod core;
 #[path = "suite/expiry.rs"]
@@ -14,6 +12,8 @@ mod keys;
 mod pages;
 #[path = "suite/references.rs"]
 mod references;
+#[path = "suite/scale.rs"]
+mod scale;
 #[path = "suite/setup.rs"]
 mod setup;
 #[path = "suite/sqlite.rs"]

@@ -49,8 +49,11 @@ async fn ttl_is_kept_by_patch_and_reset_by_put() {
         assert_eq!(put.record["ttl"], Value::Null);
         for ttl in [json!(-1), json!(1.5), json!(100_000_001), json!("x"), json!([])] {
             let refused = s.refuse("keyauth_credentials", json!({"ttl": ttl, "consumer": {"username": "u"}})).await;
-            assert_eq!(refused, json!({"code": 11, "name": "invalid options", "options": {"ttl": "must be an integer between 0 and 100000000"},
-                "message": "invalid option (ttl: must be an integer between 0 and 100000000)"}));
+            assert_eq!(
+                refused,
+                json!({"code": 11, "name": "invalid options", "options": {"ttl": "must be an integer between 0 and 100000000"},
+                "message": "invalid option (ttl: must be an integer between 0 and 100000000)"})
+            );
         }
         assert_eq!(s.refuse("services", json!({"host": "h.test", "ttl": 1})).await["fields"], json!({"ttl": "unknown field"}));
     }

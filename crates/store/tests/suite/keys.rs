@@ -47,8 +47,11 @@ async fn upserts_create_then_replace() {
         let clash = s.store.upsert("services", &name("new"), record(json!({"host": "h.test", "id": uuid(2)}))).await.unwrap_err();
         assert_eq!(clash.body()["code"], 3);
         let bad = s.store.upsert("services", &id("nonsense"), record(json!({"host": "h.test"}))).await.unwrap_err();
-        assert_eq!(bad.body(), json!({"code": 1, "name": "invalid primary key", "fields": {"id": "expected a valid UUID"},
-            "message": "invalid primary key: '{id=\"expected a valid UUID\"}'"}));
+        assert_eq!(
+            bad.body(),
+            json!({"code": 1, "name": "invalid primary key", "fields": {"id": "expected a valid UUID"},
+            "message": "invalid primary key: '{id=\"expected a valid UUID\"}'"})
+        );
         let plain = s.store.upsert("parameters", &id("any text"), record(json!({"value": "v"}))).await.unwrap();
         assert_eq!(plain.record["key"], json!("any text"));
     }
@@ -62,8 +65,11 @@ async fn keys_are_unique() {
         assert_eq!(error["message"], json!(format!("primary key violation on key '{{id=\"{}\"}}'", uuid(1))));
         assert_eq!((&error["code"], &error["fields"]), (&json!(3), &json!({"id": uuid(1)})));
         let error = s.refuse("services", json!({"host": "h.test", "name": "a"})).await;
-        assert_eq!(error, json!({"code": 5, "name": "unique constraint violation", "fields": {"name": "a"},
-            "message": "UNIQUE violation detected on '{name=\"a\"}'"}));
+        assert_eq!(
+            error,
+            json!({"code": 5, "name": "unique constraint violation", "fields": {"name": "a"},
+            "message": "UNIQUE violation detected on '{name=\"a\"}'"})
+        );
         s.add("services", json!({"host": "h.test"})).await;
         s.add("services", json!({"host": "h.test", "name": "A"})).await;
         assert_eq!(s.count("services").await, 3);
@@ -94,8 +100,11 @@ async fn what_tables_cannot_hold_null_is_refused() {
     for s in subjects().await {
         s.add("upstreams", json!({"name": "u"})).await;
         let error = s.store.update("upstreams", &name("u"), record(json!({"slots": null}))).await.unwrap_err();
-        assert_eq!(error.body(), json!({"code": 3, "fields": {"name": "u"}, "message": "primary key violation on key '{name=\"u\"}'",
-            "name": "primary key violation"}));
+        assert_eq!(
+            error.body(),
+            json!({"code": 3, "fields": {"name": "u"}, "message": "primary key violation on key '{name=\"u\"}'",
+            "name": "primary key violation"})
+        );
         assert_eq!(s.refuse("upstreams", json!({"id": uuid(1), "slots": null})).await["fields"], json!({"id": uuid(1)}));
     }
 }

@@ -129,7 +129,10 @@ async fn tags_are_listed() {
             assert_eq!(list(None, size).await, all, "{} by {size}", s.name);
             assert_eq!(list(Some("x"), size).await, ["1 consumers x", "1 services x", "2 routes x"], "{} by {size}", s.name);
         }
-        assert_eq!(s.store.page_tags(Some("z"), &Default::default()).await.unwrap().data[0].body(), json!({"entity_id": uuid(1), "entity_name": "consumers", "tag": "z"}));
+        assert_eq!(
+            s.store.page_tags(Some("z"), &Default::default()).await.unwrap().data[0].body(),
+            json!({"entity_id": uuid(1), "entity_name": "consumers", "tag": "z"})
+        );
         s.store.update("services", &id(&uuid(1)), record(json!({"tags": ["x", "w"]}))).await.unwrap().unwrap();
         s.store.delete("routes", &id(&uuid(2))).await.unwrap().unwrap();
         assert_eq!(list(None, 0).await, ["1 consumers z", "1 consumers x", "1 services x", "1 services w"]);

@@ -13,11 +13,17 @@ async fn references_by_other_unique_fields_become_ids() {
         }
         let error = s.refuse("routes", json!({"service": {"name": "nope"}})).await;
         let text = "the foreign key cannot be resolved with '{name=\"nope\"}' for an existing 'services' entity";
-        assert_eq!(error, json!({"code": 13, "name": "foreign keys unresolved", "fields": {"service": {"name": text}},
-            "message": format!("foreign key unresolved (service.name: {text})")}));
+        assert_eq!(
+            error,
+            json!({"code": 13, "name": "foreign keys unresolved", "fields": {"service": {"name": text}},
+            "message": format!("foreign key unresolved (service.name: {text})")})
+        );
         let error = s.refuse("routes", json!({"service": {"id": uuid(1)}})).await;
-        assert_eq!(error, json!({"code": 4, "name": "foreign key violation", "fields": {"service": {"id": uuid(1)}},
-            "message": format!("the foreign key '{{id=\"{}\"}}' does not reference an existing 'services' entity.", uuid(1))}));
+        assert_eq!(
+            error,
+            json!({"code": 4, "name": "foreign key violation", "fields": {"service": {"id": uuid(1)}},
+            "message": format!("the foreign key '{{id=\"{}\"}}' does not reference an existing 'services' entity.", uuid(1))})
+        );
         assert_eq!(s.refuse("routes", json!({"service": {}})).await["message"], "schema violation (service.id: missing primary key)");
         let moved = s.store.update("routes", &id(&s.add("routes", json!({})).await), record(json!({"service": {"name": "s"}}))).await;
         assert_eq!(moved.unwrap().unwrap().record["service"], json!({"id": service}));
@@ -30,8 +36,11 @@ async fn deletions_are_refused_while_referred_to() {
         s.add("services", json!({"name": "s", "host": "h.test"})).await;
         s.add("routes", json!({"name": "r", "service": {"name": "s"}})).await;
         let error = s.store.delete("services", &name("s")).await.unwrap_err();
-        assert_eq!(error.body(), json!({"code": 4, "name": "foreign key violation", "fields": {"@referenced_by": "routes"},
-            "message": "an existing 'routes' entity references this 'services' entity"}));
+        assert_eq!(
+            error.body(),
+            json!({"code": 4, "name": "foreign key violation", "fields": {"@referenced_by": "routes"},
+            "message": "an existing 'routes' entity references this 'services' entity"})
+        );
         s.store.delete("routes", &name("r")).await.unwrap().unwrap();
         s.store.delete("services", &name("s")).await.unwrap().unwrap();
     }
