@@ -7,6 +7,7 @@ mod key_auth;
 mod proxy_cache;
 mod rate_limiting;
 mod request_termination;
+mod request_transformer;
 mod response_transformer;
 
 use sdk::PluginKind;
@@ -21,6 +22,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &proxy_cache::ProxyCache,
         &rate_limiting::RateLimiting,
         &request_termination::RequestTermination,
+        &request_transformer::RequestTransformer,
         &response_transformer::ResponseTransformer,
     ]
 }

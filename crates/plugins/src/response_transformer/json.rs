@@ -34,8 +34,8 @@ impl JsonEdits {
                 members.insert(new.clone(), value);
             }
         }
-        // In Lua, null does not count as present, nor does false.
-        let present = |members: &Map<String, Value>, name: &str| !matches!(members.get(name), None | Some(Value::Null | Value::Bool(false)));
+        // In Lua, false does not count as present; null does.
+        let present = |members: &Map<String, Value>, name: &str| !matches!(members.get(name), None | Some(Value::Bool(false)));
         for edit in &self.replace {
             if present(&members, &edit.name) {
                 members.insert(edit.name.clone(), edit.value.clone());
