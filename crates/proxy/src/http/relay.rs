@@ -197,7 +197,11 @@ impl Down {
                 }
             };
             match piece {
-                Err(error) => return Poll::Ready(Err(truncated(exchange, &error.to_string()))),
+                Err(error) => {
+                    // What came before is the client's, as far as it can be sent without waiting.
+                    let _ = connection.poll_flush(cx);
+                    return Poll::Ready(Err(truncated(exchange, &error.to_string())));
+                }
                 Ok(Some(n)) => {
                     upstream.progress += 1;
                     if self.filters {

@@ -1,0 +1,147 @@
+//! A data plane on free ports, scripted services behind it, and a client that sends raw octets.
+
+use proxy::balancer::Balancers;
+use proxy::settings::{Limits, Listen};
+use proxy::{Change, DataPlane, Settings, dns};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// A data plane with one service and one route for every path.
+pub struct Stage {
+    pub plane: DataPlane,
+    pub proxy: SocketAddr,
+    _control: tokio::runtime::Runtime,
+}
+
+impl Stage {
+    /// Routes everything to `service`, with these fields of the service and the route changed.
+    pub fn new(service: SocketAddr, of_service: Value, of_route: Value) -> Stage {
+        Stage::with(Limits::default(), service, of_service, of_route)
+    }
+
+    /// As [`Stage::new`], with limits.
+    pub fn with(limits: Limits, service: SocketAddr, of_service: Value, of_route: Value) -> Stage {
+        let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listen = vec![Listen { address: "127.0.0.1:0".parse().unwrap(), tls: false, http2: false, backlog: 128 }];
+        let settings = Settings { listen, limits, ..Settings::default() };
+        let balancers = Balancers::new(dns::Settings::default(), control.handle().clone());
+        let plane = DataPlane::bind(settings, &[], sdk::Env::default(), balancers).unwrap();
+        let proxy = plane.addresses()[0];
+        let mut s = json!({"id": "00000000-0000-4000-8000-000000000001", "protocol": "http", "host": service.ip().to_string(), "port": service.port(), "retries": 1, "enabled": true});
+        let mut r = json!({"id": "00000000-0000-4000-8000-000000000002", "protocols": ["http", "https"], "paths": ["/"], "strip_path": true, "service": {"id": s["id"]}});
+        merge(&mut s, of_service);
+        merge(&mut r, of_route);
+        let stage = Stage { plane, proxy, _control: control };
+        stage.put("services", s);
+        stage.put("routes", r);
+        stage.plane.serve().unwrap();
+        stage
+    }
+
+    /// Takes a record into force.
+    pub fn put(&self, entity: &str, record: Value) {
+        self.plane.apply(&[Change { deleted: false, entity, record: record.as_object().unwrap() }]);
+    }
+
+    /// A connection to the proxy.
+    pub fn connect(&self) -> Wire {
+        Wire::new(TcpStream::connect(self.proxy).unwrap())
+    }
+
+    /// Sends octets on a connection of their own and reads what comes until the proxy closes.
+    pub fn send(&self, request: &str) -> String {
+        let mut wire = self.connect();
+        wire.write(request);
+        wire.rest()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.plane.drain(Duration::from_millis(200));
+    }
+}
+
+/// A raw connection, from either end.
+pub struct Wire(TcpStream, Vec<u8>);
+
+impl Wire {
+    fn new(stream: TcpStream) -> Wire {
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Wire(stream, Vec::new())
+    }
+
+    pub fn write(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads up to and including `end`.
+    pub fn until(&mut self, end: &str) -> String {
+        loop {
+            if let Some(at) = self.1.windows(end.len()).position(|w| w == end.as_bytes()) {
+                let rest = self.1.split_off(at + end.len());
+                return String::from_utf8(std::mem::replace(&mut self.1, rest)).unwrap();
+            }
+            let mut chunk = [0; 65_536];
+            let n = self.0.read(&mut chunk).unwrap();
+            assert!(n > 0, "closed before {end:?}, after {:?}", String::from_utf8_lossy(&self.1));
+            self.1.extend_from_slice(&chunk[..n]);
+        }
+    }
+
+    /// Reads a head.
+    pub fn head(&mut self) -> String {
+        self.until("\r\n\r\n")
+    }
+
+    /// Reads exactly `n` octets.
+    pub fn take(&mut self, n: usize) -> String {
+        while self.1.len() < n {
+            let mut chunk = [0; 65_536];
+            let read = self.0.read(&mut chunk).unwrap();
+            assert!(read > 0, "closed after {} of {n} octets", self.1.len());
+            self.1.extend_from_slice(&chunk[..read]);
+        }
+        let rest = self.1.split_off(n);
+        String::from_utf8(std::mem::replace(&mut self.1, rest)).unwrap()
+    }
+
+    /// Reads until the peer closes or resets.
+    pub fn rest(&mut self) -> String {
+        let _ = self.0.read_to_end(&mut self.1);
+        String::from_utf8_lossy(&std::mem::take(&mut self.1)).into_owned()
+    }
+
+    pub fn close_sending(&self) {
+        self.0.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+}
+
+/// A service whose connections are played by `script`, each on a thread of its own; what it returns can be collected.
+pub fn service<T: Send + 'static>(script: impl Fn(usize, &mut Wire) -> T + Send + Sync + 'static) -> (SocketAddr, mpsc::Receiver<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let script = std::sync::Arc::new(script);
+    std::thread::spawn(move || {
+        for (n, stream) in listener.incoming().enumerate() {
+            let (script, sender) = (script.clone(), sender.clone());
+            let stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut wire = Wire::new(stream);
+                // Nobody need wait for it.
+                let _ = sender.send(script(n, &mut wire));
+            });
+        }
+    });
+    (address, receiver)
+}
+
+fn merge(into: &mut Value, from: Value) {
+    let into = into.as_object_mut().unwrap();
+    into.extend(from.as_object().cloned().unwrap_or_default());
+}
