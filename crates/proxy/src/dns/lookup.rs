@@ -16,7 +16,7 @@ use std::time::Duration;
 const MAX_DEPTH: usize = 8;
 /// More records than that are not used.
 const MAX_RECORDS: usize = 64;
-/// A name in a hosts file is as good as an address; records without any limit are kept that long.
+/// Records are kept no longer than that, whatever they ask for.
 const LONG: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What was found, before it gets its time of expiry.
