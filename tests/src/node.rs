@@ -1,6 +1,7 @@
 //! The program under test: building, starting, ending it.
 
 use serde_json::Value;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,8 @@ impl Node {
         for (key, value) in &self.settings {
             command.env(format!("KONG_{}", key.to_uppercase()), value);
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
+        let stderr = File::options().create(true).append(true).open(self.prefix.path().join("stderr")).expect("a file");
+        let mut child = command.stderr(stderr).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("its word");
         assert_eq!(line, "ready\n", "{}", self.log());
@@ -111,9 +113,10 @@ impl Node {
         self.address("status")
     }
 
-    /// What it has logged.
+    /// What it has logged, and written to its standard error.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.prefix.path().join("logs/error.log")).unwrap_or_default()
+        let read = |name| std::fs::read_to_string(self.prefix.path().join(name)).unwrap_or_default();
+        read("logs/error.log") + &read("stderr")
     }
 
     fn address(&self, interface: &str) -> SocketAddr {
@@ -129,6 +132,9 @@ impl Drop for Node {
         }
         if std::thread::panicking() {
             eprintln!("the node's log:\n{}", self.log());
+        } else {
+            // A panic that the node has survived is still a mistake.
+            assert!(!self.log().contains("panicked"), "{}", self.log());
         }
     }
 }

@@ -42,7 +42,10 @@ fn changes_do_not_disturb_traffic() {
                 let mut count = 0;
                 while !stop.load(Ordering::SeqCst) {
                     connection.send("GET", "/stay", &[], b"").unwrap();
-                    connection.receive(false).unwrap().expect(200);
+                    let answer = connection.receive(false).unwrap().expect(200);
+                    if answer.header("Connection") == Some("close") {
+                        connection = Connection::open(proxy).unwrap();
+                    }
                     count += 1;
                 }
                 count

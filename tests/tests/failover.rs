@@ -40,6 +40,9 @@ fn a_target_dies_and_comes_back_under_load() {
                     connection.send("GET", "/x", &[], b"").unwrap();
                     let answer = connection.receive(false).unwrap();
                     assert_eq!(answer.status, 200, "{}", answer.text());
+                    if answer.header("Connection") == Some("close") {
+                        connection = Connection::open(proxy).unwrap();
+                    }
                     answered.fetch_add(1, Ordering::SeqCst);
                 }
             })

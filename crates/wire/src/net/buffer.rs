@@ -51,9 +51,9 @@ impl Buffer {
         self.start == self.end
     }
 
-    /// Drops the first `n` octets; gives the memory back when nothing is left.
+    /// Drops the first `n` octets (`usize::MAX`: all); gives the memory back when nothing is left.
     pub fn consume(&mut self, n: usize) {
-        self.start = (self.start + n).min(self.end);
+        self.start = self.start.saturating_add(n).min(self.end);
         if self.is_empty() {
             self.release();
         }
