@@ -73,7 +73,7 @@ pub(crate) async fn run(worker: &Rc<Worker>, mut connection: ServerConnection, o
         Err(Broken) => return After::Gone,
     };
     match after {
-        true if !scene.close => After::Keep(connection, exchange.request),
+        true if !scene.close && !worker.draining.get() => After::Keep(connection, exchange.request),
         _ => After::Linger(connection),
     }
 }

@@ -222,6 +222,8 @@ fn add_common(scene: &Scene<'_>, exchange: &mut Exchange) {
 /// Queues the head, with what it says about the connection.
 fn finish_head(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) {
     // An answer of ours may ask for an upgrade (426); that stays.
+    // The node may have begun to end since the request came.
+    scene.close |= scene.worker.draining.get();
     let keep = !scene.close;
     let fields = &mut exchange.response.fields;
     if exchange.source == Source::Service || !fields.has(Known::Upgrade) {
