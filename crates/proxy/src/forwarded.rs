@@ -154,6 +154,11 @@ impl Address {
         self.port
     }
 
+    /// Both.
+    pub fn socket_address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port)
+    }
+
     /// The IP address as text.
     pub fn as_str(&self) -> &str {
         // It was written from a string.

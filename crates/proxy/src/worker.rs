@@ -128,6 +128,7 @@ impl Worker {
         let _open = Open(&self);
         // Without it small responses wait for acknowledgements; a failure only costs time.
         let _ = socket.set_nodelay(true);
+        let local_ip = socket.local_addr().ok().map(|a| a.ip());
         let (stream, sni) = if tls {
             let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.shared.server_tls));
             match tokio::time::timeout(HANDSHAKE, http::accept_tls(acceptor, socket)).await {
@@ -137,7 +138,7 @@ impl Worker {
         } else {
             (Stream::Plain(socket), None)
         };
-        http::serve(&self, stream, http::Origin { peer: Address::new(peer), local_port, tls, sni }).await;
+        http::serve(&self, stream, http::Origin { peer: Address::new(peer), local_ip, local_port, tls, sni }).await;
     }
 
     async fn sweep(self: Rc<Self>) {

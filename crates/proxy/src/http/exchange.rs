@@ -205,6 +205,7 @@ fn route(scene: &Scene<'_>, exchange: &Exchange) -> Result<(Match, String), Answ
         return Err(Answer::gateway_error(exchange, 400, &Answer::gateway_message(400)));
     };
     let host = head.fields.known(Known::Host).and_then(|h| std::str::from_utf8(h).ok()).unwrap_or_default();
+    let client = scene.client.as_ref().unwrap_or(&scene.origin.peer);
     let query = Query {
         method: head.method.as_str(),
         https: exchange.client.https,
@@ -212,7 +213,10 @@ fn route(scene: &Scene<'_>, exchange: &Exchange) -> Result<(Match, String), Answ
         port: scene.origin.local_port,
         host,
         path: &path,
+        query: target.query,
         sni: exchange.client.sni.as_deref(),
+        source: Some(client.socket_address()),
+        destination: scene.origin.local_ip,
         fields: &head.fields,
     };
     let Some(matched) = scene.snapshot.router.find(&query) else {

@@ -15,6 +15,7 @@ mod upgrade;
 use crate::forwarded::Address;
 use crate::worker::Worker;
 use exchange::After;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,8 @@ const LINGER: (Duration, usize) = (Duration::from_secs(5), 1 << 20);
 #[derive(Clone)]
 pub(crate) struct Origin {
     pub peer: Address,
+    /// The address of ours that was connected to.
+    pub local_ip: Option<IpAddr>,
     pub local_port: u16,
     pub tls: bool,
     pub sni: Option<Arc<str>>,

@@ -7,6 +7,7 @@
 //! host by path (a radix tree, in which a regex stands under the literal text it begins with), and there in order
 //! of rank. What is found is what trying all routes one by one in order of rank would find.
 
+mod expression;
 mod protocol;
 mod radix;
 mod rank;
@@ -24,6 +25,7 @@ use rpds::HashTrieMapSync;
 use rule::{HostPattern, NamePattern, PathKind, Rule};
 use slots::{Best, Slot, Slots};
 use smallvec::SmallVec;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use wire::Fields;
 
@@ -49,7 +51,13 @@ pub struct Query<'a> {
     pub port: u16,
     /// The path as routes see it: normalised, without query.
     pub path: &'a str,
+    /// What follows the `?` in the target.
+    pub query: Option<&'a str>,
     pub sni: Option<&'a str>,
+    /// The client's address.
+    pub source: Option<SocketAddr>,
+    /// The address of ours that was connected to.
+    pub destination: Option<IpAddr>,
     pub fields: &'a Fields,
 }
 
@@ -171,7 +179,10 @@ impl Router {
     fn found(&self, slot: &Slot, depth: usize, query: &Query<'_>) -> Match {
         let Rule { route, service, paths, .. } = &*slot.rule;
         let (matched_path, captures) = match &paths[slot.path].kind {
-            PathKind::Any => (None, Vec::new()),
+            PathKind::Any => slot.rule.findings(query).map_or((None, Vec::new()), |findings| {
+                let groups = findings.regexes.iter().flat_map(|(regex, text)| captures(regex, text).1);
+                (findings.matched_path.map(|len| up_to_boundary(query.path, len)), distinct(groups))
+            }),
             PathKind::Prefix => (Some(depth), Vec::new()),
             PathKind::Regex(regex) => captures(regex, query.path),
         };
@@ -256,7 +267,8 @@ fn search<'r>(paths: &'r Paths, query: &Query<'_>, port: u32, best: &mut Best<'r
 
 fn insert(paths: &mut Paths, rule: &Arc<Rule>, host: Option<&HostPattern>) {
     for (at, path) in rule.paths.iter().enumerate() {
-        let rank = path.rank.with_host(host.map_or(0, HostPattern::closeness));
+        let closeness = host.filter(|_| rule.route.expression.is_none()).map_or(0, HostPattern::closeness);
+        let rank = path.rank.with_host(closeness);
         let slot = Slot { rank, rule: rule.clone(), path: at, port: host.and_then(|h| h.port) };
         paths.entry(&path.prefix, Slots::default).insert(Arc::new(slot));
     }
@@ -280,9 +292,9 @@ fn reversed(text: &str) -> Vec<u8> {
 /// How long the match of a regex is, and its groups.
 fn captures(regex: &regex::Regex, path: &str) -> (Option<usize>, Vec<(String, String)>) {
     // A regex with several alternatives may match in the middle; as in Kong, that length is counted from the start.
-    let len = |range: std::ops::Range<usize>| Some((range.len()..).find(|&at| path.is_char_boundary(at)).unwrap_or(path.len()));
+    let len = |found: regex::Match<'_>| up_to_boundary(path, found.len());
     if regex.captures_len() == 1 {
-        return (regex.find(path).and_then(|m| len(m.range())), Vec::new());
+        return (regex.find(path).map(len), Vec::new());
     }
     let Some(found) = regex.captures(path) else { return (None, Vec::new()) };
     let mut groups = Vec::with_capacity(regex.captures_len());
@@ -292,5 +304,23 @@ fn captures(regex: &regex::Regex, path: &str) -> (Option<usize>, Vec<(String, St
             groups.extend(name.map(|name| (name.to_owned(), group.as_str().to_owned())));
         }
     }
-    (len(found.get_match().range()), groups)
+    (Some(len(found.get_match())), groups)
+}
+
+/// The groups of several regexes; of those with the same name the last one counts.
+fn distinct(groups: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = Vec::new();
+    for (name, value) in groups {
+        match all.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = value,
+            None => all.push((name, value)),
+        }
+    }
+    all.sort();
+    all
+}
+
+/// A length that does not end inside a character.
+fn up_to_boundary(path: &str, len: usize) -> usize {
+    (len..path.len()).find(|&at| path.is_char_boundary(at)).unwrap_or(path.len())
 }

@@ -29,6 +29,12 @@ impl Rank {
         Rank { criteria, host: 0, age: Reverse(route.created_at), id: route.id, path: Reverse(path.unwrap_or(0) as u32) }
     }
 
+    /// The rank of a route with an expression: above all others.
+    pub fn of_expression(route: &Route) -> Rank {
+        let criteria = 0xff << 56 | u128::from(route.priority);
+        Rank { criteria, host: 0, age: Reverse(route.created_at), id: route.id, path: Reverse(0) }
+    }
+
     /// The rank when the route is reached by a host pattern that fits that closely.
     pub fn with_host(self, host: u32) -> Rank {
         Rank { host, ..self }

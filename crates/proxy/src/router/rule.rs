@@ -1,17 +1,20 @@
 //! A route, prepared for matching: its patterns compiled, and those criteria checked that no index answers.
 
+use super::expression::{Condition, Findings};
 use super::rank::Rank;
 use super::{Flavor, Query};
-use model::entities::{Protocol, Route, Service};
+use model::entities::{Address, Protocol, Route, Service};
 use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{self, literal};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use wire::Fields;
 
 /// Compiled regexes larger than this are refused (bytes; the default of the `regex` crate, which Kong uses too).
-const REGEX_SIZE: usize = 10 << 20;
+pub const REGEX_SIZE: usize = 10 << 20;
 /// What one regex may keep for its lazily built automaton, per thread (bytes).
-const REGEX_CACHE: usize = 256 << 10;
+pub const REGEX_CACHE: usize = 256 << 10;
 
 /// A compiled route.
 pub struct Rule {
@@ -22,6 +25,10 @@ pub struct Rule {
     pub paths: Vec<PathPattern>,
     pub headers: Vec<HeaderRule>,
     snis: Vec<NamePattern>,
+    sources: Vec<AddressRule>,
+    destinations: Vec<AddressRule>,
+    /// In place of all the others.
+    expression: Option<Condition>,
 }
 
 /// A host name, exact or with a wildcard at one end, in lower case.
@@ -51,10 +58,16 @@ pub struct PathPattern {
 /// How a path is matched beyond its prefix.
 #[derive(Clone)]
 pub enum PathKind {
-    /// The route has no paths.
+    /// The route has no paths, or an expression that sees to them.
     Any,
     Prefix,
     Regex(Regex),
+}
+
+/// An address or network that the connection must be from or to, and its port.
+struct AddressRule {
+    network: Option<(IpAddr, u8)>,
+    port: Option<u16>,
 }
 
 /// A header that must have one of some values.
@@ -73,13 +86,18 @@ pub enum HeaderValue {
 impl Rule {
     /// Compiles a route; `old` is an earlier version of it, whose regexes are used again.
     pub fn compile(flavor: Flavor, route: &Arc<Route>, service: Option<&Arc<Service>>, old: Option<&Rule>) -> Result<Rule, String> {
-        if route.expression.is_some() {
-            return Err("expression: not supported by this router".into());
+        if let Some(text) = &route.expression {
+            return match flavor {
+                Flavor::Expressions => Rule::of_expression(text, route, service),
+                _ => Err("expression: needs router_flavor = expressions".into()),
+            };
         }
-        if !route.sources.is_empty() || !route.destinations.is_empty() {
-            return Err("sources, destinations: not supported on http routes".into());
+        let nets = !route.sources.is_empty() || !route.destinations.is_empty();
+        if nets && flavor != Flavor::Expressions {
+            return Err("sources, destinations: need router_flavor = expressions on http routes".into());
         }
-        if route.hosts.is_empty() && route.paths.is_empty() && route.methods.is_empty() && route.headers.is_empty() && route.snis.is_empty() {
+        let lists = [route.hosts.len(), route.paths.len(), route.methods.len(), route.headers.len(), route.snis.len()];
+        if lists == [0; 5] && !nets {
             return Err("nothing to match: none of hosts, paths, methods, headers and snis is set".into());
         }
         let hosts = route.hosts.iter().map(|h| HostPattern::parse(h)).collect();
@@ -92,7 +110,40 @@ impl Rule {
         if paths.is_empty() {
             paths.push(PathPattern { rank: Rank::new(flavor, route, None), prefix: Box::default(), kind: PathKind::Any });
         }
-        Ok(Rule { route: route.clone(), service: service.cloned(), hosts, paths, headers, snis })
+        let addresses = |list: &[Address]| list.iter().map(AddressRule::parse).collect::<Result<Vec<_>, _>>();
+        Ok(Rule {
+            route: route.clone(),
+            service: service.cloned(),
+            hosts,
+            paths,
+            headers,
+            snis,
+            sources: addresses(&route.sources)?,
+            destinations: addresses(&route.destinations)?,
+            expression: None,
+        })
+    }
+
+    fn of_expression(text: &str, route: &Arc<Route>, service: Option<&Arc<Service>>) -> Result<Rule, String> {
+        let condition = Condition::parse(text)?;
+        let places = condition.places();
+        // One place without host makes the route one for all hosts.
+        let names: Option<BTreeSet<_>> = places.iter().map(|p| p.host.clone()).collect();
+        let hosts = names.into_iter().flatten().map(|name| HostPattern { name: NamePattern::Exact(name), port: None }).collect();
+        let prefixes: BTreeSet<_> = places.into_iter().map(|p| p.prefix).collect();
+        let rank = Rank::of_expression(route);
+        let paths = prefixes.into_iter().map(|prefix| PathPattern { rank, prefix, kind: PathKind::Any }).collect();
+        Ok(Rule {
+            route: route.clone(),
+            service: service.cloned(),
+            hosts,
+            paths,
+            headers: Vec::new(),
+            snis: Vec::new(),
+            sources: Vec::new(),
+            destinations: Vec::new(),
+            expression: Some(condition),
+        })
     }
 
     /// Whether requests over HTTP can match at all.
@@ -103,10 +154,56 @@ impl Rule {
 
     /// Whether everything but host and path fits.
     pub fn fits(&self, query: &Query<'_>) -> bool {
+        if let Some(condition) = &self.expression {
+            return condition.holds(query, &mut None);
+        }
         let methods = &self.route.methods;
         (methods.is_empty() || methods.iter().any(|m| m == query.method))
             && (self.snis.is_empty() || !query.tls || query.sni.is_some_and(|sni| self.snis.iter().any(|p| p.fits(sni_name(sni)))))
             && self.headers.iter().all(|h| h.fits(query.fields))
+            && (self.sources.is_empty() || self.sources.iter().any(|a| a.fits(query.source)))
+            && (self.destinations.is_empty() || {
+                let destination = query.destination.map(|ip| SocketAddr::new(ip, query.port));
+                self.destinations.iter().any(|a| a.fits(destination))
+            })
+    }
+
+    /// What an expression found in a request that it fits; `None`: the route has no expression.
+    pub fn findings(&self, query: &Query<'_>) -> Option<Findings<'_>> {
+        let mut findings = Findings::default();
+        self.expression.as_ref()?.holds(query, &mut Some(&mut findings));
+        Some(findings)
+    }
+}
+
+impl AddressRule {
+    fn parse(address: &Address) -> Result<AddressRule, String> {
+        let invalid = |ip: &str| format!("sources, destinations: '{ip}' is no address or network");
+        let network = match &address.ip {
+            None => None,
+            Some(text) => {
+                let (ip, length) = text.split_once('/').map_or((text.as_str(), None), |(ip, length)| (ip, Some(length)));
+                let ip: IpAddr = ip.parse().map_err(|_| invalid(text))?;
+                let length = match length {
+                    None => {
+                        if ip.is_ipv4() {
+                            32
+                        } else {
+                            128
+                        }
+                    }
+                    Some(length) => length.parse().map_err(|_| invalid(text))?,
+                };
+                Some((ip, length))
+            }
+        };
+        Ok(AddressRule { network, port: address.port })
+    }
+
+    fn fits(&self, address: Option<SocketAddr>) -> bool {
+        address.is_some_and(|a| {
+            self.port.is_none_or(|port| port == a.port()) && self.network.is_none_or(|(ip, length)| in_network(a.ip().to_canonical(), ip, length))
+        })
     }
 }
 
@@ -181,7 +278,7 @@ impl HeaderRule {
                 regex.map(HeaderValue::Regex).map_err(|e| format!("headers: '{name}': {e}"))
             }
         });
-        Ok(HeaderRule { name: name.to_ascii_lowercase().replace('-', "_").into(), values: values.collect::<Result<_, _>>()? })
+        Ok(HeaderRule { name: header_name(name), values: values.collect::<Result<_, _>>()? })
     }
 
     /// The values that a request has for this header.
@@ -218,12 +315,28 @@ fn sni_name(sni: &str) -> &str {
     sni.strip_suffix('.').filter(|name| !name.is_empty()).unwrap_or(sni)
 }
 
-fn same_name(sent: &str, wanted: &str) -> bool {
+/// Whether an address is in a network; families do not mix.
+pub fn in_network(address: IpAddr, network: IpAddr, length: u8) -> bool {
+    let length = u32::from(length);
+    match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) => (a.to_bits() ^ n.to_bits()).checked_shr(32u32.saturating_sub(length)).unwrap_or(0) == 0,
+        (IpAddr::V6(a), IpAddr::V6(n)) => (a.to_bits() ^ n.to_bits()).checked_shr(128u32.saturating_sub(length)).unwrap_or(0) == 0,
+        _ => false,
+    }
+}
+
+/// The name of a header as rules have it: in lower case, with `_` for `-`.
+pub fn header_name(name: &str) -> Box<str> {
+    name.to_ascii_lowercase().replace('-', "_").into()
+}
+
+/// Whether a header that was sent is the one of a rule.
+pub fn same_name(sent: &str, wanted: &str) -> bool {
     sent.len() == wanted.len() && sent.bytes().zip(wanted.bytes()).all(|(s, w)| s.to_ascii_lowercase() == w || (s == b'-' && w == b'_'))
 }
 
 /// The literal text that every match of an anchored regex begins with.
-fn literal_prefix(pattern: &str) -> Box<[u8]> {
+pub fn literal_prefix(pattern: &str) -> Box<[u8]> {
     let Ok(hir) = regex_syntax::parse(pattern) else { return Box::default() };
     // In an unanchored one (`^/a|/b`) a match may start anywhere.
     if !hir.properties().look_set_prefix().contains(hir::Look::Start) {

@@ -69,27 +69,29 @@ fn router(flavor: Flavor, routes: Vec<Route>) -> Router {
     router
 }
 
-/// A request in words: host, path, header lines.
-struct Ask {
-    method: &'static str,
+/// A request in words.
+pub struct Ask {
+    pub method: &'static str,
     tls: bool,
     host: String,
     path: String,
+    pub search: Option<&'static str>,
+    pub source: &'static str,
     sni: Option<&'static str>,
     fields: Fields,
 }
 
 impl Ask {
-    fn get(host: &str, path: &str) -> Ask {
-        Ask { method: "GET", tls: false, host: host.into(), path: path.into(), sni: None, fields: Fields::new() }
+    pub fn get(host: &str, path: &str) -> Ask {
+        Ask { method: "GET", tls: false, host: host.into(), path: path.into(), search: None, source: "10.1.2.3:99", sni: None, fields: Fields::new() }
     }
 
-    fn header(mut self, name: &str, value: &str) -> Ask {
+    pub fn header(mut self, name: &str, value: &str) -> Ask {
         self.fields.append(name, value.as_bytes());
         self
     }
 
-    fn query(&self) -> Query<'_> {
+    pub fn query(&self) -> Query<'_> {
         Query {
             method: self.method,
             https: self.tls,
@@ -97,12 +99,15 @@ impl Ask {
             host: &self.host,
             port: if self.tls { 8443 } else { 8000 },
             path: &self.path,
+            query: self.search,
             sni: self.sni,
+            source: self.source.parse().ok(),
+            destination: Some([192, 0, 2, 1].into()),
             fields: &self.fields,
         }
     }
 
-    fn id(&self, router: &Router) -> Option<u128> {
+    pub fn id(&self, router: &Router) -> Option<u128> {
         router.find(&self.query()).map(|m| m.route.id.as_u128())
     }
 }
@@ -494,7 +499,7 @@ fn what_does_not_compile_is_left_out_and_named() {
     let expression = Route { expression: Some("http.path == \"/\"".into()), ..route(4) };
     let huge = Route { paths: vec!["~/(a{1000}){1000}".into()], ..route(5) };
     let put: Vec<_> = [good, bad, empty, expression, huge].into_iter().map(|r| (Arc::new(r), None)).collect();
-    let (router, errors) = Router::new(Flavor::Expressions).apply(&put, &[]);
+    let (router, errors) = Router::default().apply(&put, &[]);
     assert_eq!(Ask::get("", "/ok").id(&router), Some(1));
     assert_eq!(Ask::get("", "/x").id(&router), None);
     let ids: Vec<_> = errors.iter().map(|(id, _)| id.as_u128()).collect();

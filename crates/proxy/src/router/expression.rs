@@ -1,0 +1,444 @@
+//! Routes that say in an `expression` what they match: the conditions, compiled, and what an index can know of them.
+
+use super::Query;
+use super::rule::{self, REGEX_CACHE, REGEX_SIZE};
+use model::expression::{Expression, Literal, Operator, Predicate};
+use regex::{Regex, RegexBuilder};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// A compiled expression.
+pub enum Condition {
+    All(Vec<Condition>),
+    Any(Vec<Condition>),
+    Not(Box<Condition>),
+    Test(Test),
+}
+
+/// A comparison of a field with a constant.
+pub struct Test {
+    field: Field,
+    lower: bool,
+    /// One of several values is enough; else all must fit.
+    any: bool,
+    check: Check,
+}
+
+/// What the tests that held say about the path and its groups.
+#[derive(Default)]
+pub struct Findings<'r> {
+    /// How long the text was that the last test of the path found: it is cut off by `strip_path`.
+    pub matched_path: Option<usize>,
+    /// Regexes that matched, with their texts.
+    pub regexes: Vec<(&'r Regex, String)>,
+}
+
+/// Where alone a request can be for an expression to hold: with this host (`None`: any), and a path that begins so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub host: Option<Box<str>>,
+    pub prefix: Box<[u8]>,
+}
+
+enum Field {
+    Protocol,
+    Sni,
+    Method,
+    Host,
+    Path,
+    /// The segments from and to these positions, joined by slashes; the second only when there are several.
+    Segments(usize, Option<usize>),
+    SegmentCount,
+    Header(Box<str>),
+    Query(Box<str>),
+    SourceIp,
+    SourcePort,
+    DestinationIp,
+    DestinationPort,
+}
+
+enum Check {
+    Text(TextOperator, Box<str>),
+    Regex(Regex),
+    Integer(Operator, i64),
+    Ip { is: bool, ip: IpAddr },
+    Network { inside: bool, ip: IpAddr, length: u8 },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TextOperator {
+    Equals,
+    NotEquals,
+    Prefix,
+    Postfix,
+    Contains,
+}
+
+/// As many query arguments are looked at (`lua_max_uri_args`).
+const MAX_ARGUMENTS: usize = 100;
+
+/// In more places a route is not listed; it is tried for all requests then.
+const MAX_PLACES: usize = 64;
+
+impl Condition {
+    /// Compiles the text of an expression.
+    pub fn parse(text: &str) -> Result<Condition, String> {
+        Condition::compile(&Expression::parse(text, false)?)
+    }
+
+    /// Chains of one operator become one list, so that depth is that of the parentheses.
+    fn compile(tree: &Expression) -> Result<Condition, String> {
+        match tree {
+            Expression::And(..) => chain(tree, true).map(Condition::All),
+            Expression::Or(..) => chain(tree, false).map(Condition::Any),
+            Expression::Not(inner) => Ok(Condition::Not(Box::new(Condition::compile(inner)?))),
+            Expression::Predicate(predicate) => Test::compile(predicate).map(Condition::Test),
+        }
+    }
+
+    /// Whether the condition holds; what it found on the way goes to `findings`.
+    pub fn holds<'r>(&'r self, query: &Query<'_>, findings: &mut Option<&mut Findings<'r>>) -> bool {
+        match self {
+            Condition::All(list) => list.iter().all(|c| c.holds(query, findings)),
+            Condition::Any(list) => list.iter().any(|c| c.holds(query, findings)),
+            Condition::Not(inner) => !inner.holds(query, findings),
+            Condition::Test(test) => test.holds(query, findings),
+        }
+    }
+
+    /// Where a request must be for the condition to hold.
+    pub fn places(&self) -> Vec<Place> {
+        let anywhere = || vec![Place { host: None, prefix: Box::default() }];
+        match self {
+            Condition::All(list) => list.iter().fold(anywhere(), |so_far, condition| {
+                let both: Vec<_> = condition.places().iter().flat_map(|b| so_far.iter().map(move |a| a.and(b))).collect();
+                if both.len() <= MAX_PLACES { both } else { so_far }
+            }),
+            Condition::Any(list) => {
+                let mut places: Vec<Place> = Vec::new();
+                for place in list.iter().flat_map(Condition::places) {
+                    if !places.contains(&place) {
+                        places.push(place);
+                    }
+                    if places.len() > MAX_PLACES {
+                        return anywhere();
+                    }
+                }
+                places
+            }
+            Condition::Not(_) => anywhere(),
+            Condition::Test(test) => vec![test.place()],
+        }
+    }
+}
+
+impl Test {
+    fn compile(predicate: &Predicate) -> Result<Test, String> {
+        let Predicate { field, lower, any, operator, value } = predicate;
+        let field = Field::parse(field)?;
+        // Names of hosts compare without regard to case, whatever the expression says.
+        let no_case = matches!(field, Field::Host | Field::Sni);
+        let check = match (value, operator) {
+            (Literal::Text(pattern), Operator::Regex) => {
+                let regex = RegexBuilder::new(pattern).case_insensitive(no_case).size_limit(REGEX_SIZE).dfa_size_limit(REGEX_CACHE).build();
+                Check::Regex(regex.map_err(|e| format!("expression: '{pattern}': {e}"))?)
+            }
+            (Literal::Text(text), operator) => {
+                let operator = match operator {
+                    Operator::NotEquals => TextOperator::NotEquals,
+                    Operator::Prefix => TextOperator::Prefix,
+                    Operator::Postfix => TextOperator::Postfix,
+                    Operator::Contains => TextOperator::Contains,
+                    _ => TextOperator::Equals,
+                };
+                Check::Text(operator, if no_case { text.to_lowercase() } else { text.clone() }.into())
+            }
+            (Literal::Integer(n), operator) => Check::Integer(*operator, *n),
+            (Literal::Ip(ip), operator) => Check::Ip { is: *operator != Operator::NotEquals, ip: *ip },
+            (Literal::Cidr(ip, length), operator) => Check::Network { inside: *operator != Operator::NotIn, ip: *ip, length: *length },
+        };
+        Ok(Test { field, lower: *lower || no_case, any: *any, check })
+    }
+
+    fn holds<'r>(&'r self, query: &Query<'_>, findings: &mut Option<&mut Findings<'r>>) -> bool {
+        match &self.check {
+            Check::Integer(operator, wanted) => self.field.integer(query).is_some_and(|n| match operator {
+                Operator::NotEquals => n != *wanted,
+                Operator::Greater => n > *wanted,
+                Operator::GreaterOrEqual => n >= *wanted,
+                Operator::Less => n < *wanted,
+                Operator::LessOrEqual => n <= *wanted,
+                _ => n == *wanted,
+            }),
+            Check::Ip { is, ip } => self.field.ip(query).is_some_and(|found| (found == *ip) == *is),
+            Check::Network { inside, ip, length } => self.field.ip(query).is_some_and(|found| rule::in_network(found, *ip, *length) == *inside),
+            Check::Text(..) | Check::Regex(_) => {
+                let values = self.field.texts(query);
+                let mut fits = |value: &Cow<'_, str>| self.text_fits(value, findings);
+                !values.is_empty() && if self.any { values.iter().any(&mut fits) } else { values.iter().all(fits) }
+            }
+        }
+    }
+
+    fn text_fits<'r>(&'r self, value: &str, findings: &mut Option<&mut Findings<'r>>) -> bool {
+        let lowered: String;
+        let value = if self.lower && value.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
+            lowered = value.to_lowercase();
+            &lowered
+        } else {
+            value
+        };
+        let (fits, matched) = match &self.check {
+            Check::Text(operator, wanted) => match operator {
+                TextOperator::Equals => (value == &**wanted, Some(wanted.len())),
+                TextOperator::NotEquals => (value != &**wanted, None),
+                TextOperator::Prefix => (value.starts_with(&**wanted), Some(wanted.len())),
+                // As Kong: so much is cut off at the start.
+                TextOperator::Postfix => (value.ends_with(&**wanted), Some(wanted.len())),
+                TextOperator::Contains => (value.contains(&**wanted), None),
+            },
+            Check::Regex(regex) => match regex.find(value) {
+                Some(found) => (true, Some(found.len())),
+                None => (false, None),
+            },
+            Check::Integer(..) | Check::Ip { .. } | Check::Network { .. } => (false, None),
+        };
+        if let Some(findings) = findings.as_deref_mut().filter(|_| fits) {
+            if matches!(self.field, Field::Path) {
+                findings.matched_path = matched.or(findings.matched_path);
+            }
+            if let Check::Regex(regex) = &self.check {
+                findings.regexes.push((regex, value.to_owned()));
+            }
+        }
+        fits
+    }
+
+    fn place(&self) -> Place {
+        let mut place = Place { host: None, prefix: Box::default() };
+        match (&self.field, &self.check) {
+            (Field::Host, Check::Text(TextOperator::Equals, host)) => place.host = Some(host.clone()),
+            (Field::Path, Check::Text(TextOperator::Equals | TextOperator::Prefix, text)) if !self.lower => place.prefix = text.as_bytes().into(),
+            (Field::Path, Check::Regex(regex)) if !self.lower => place.prefix = rule::literal_prefix(regex.as_str()),
+            _ => {}
+        }
+        place
+    }
+}
+
+impl Place {
+    /// A place that holds all requests that are in both.
+    fn and(&self, other: &Place) -> Place {
+        let prefix = if self.prefix.len() >= other.prefix.len() { &self.prefix } else { &other.prefix };
+        Place { host: self.host.clone().or_else(|| other.host.clone()), prefix: prefix.clone() }
+    }
+}
+
+impl Field {
+    fn parse(name: &str) -> Result<Field, String> {
+        Ok(match name {
+            "net.protocol" => Field::Protocol,
+            "tls.sni" => Field::Sni,
+            "http.method" => Field::Method,
+            "http.host" => Field::Host,
+            "http.path" => Field::Path,
+            "http.path.segments.len" => Field::SegmentCount,
+            "net.src.ip" => Field::SourceIp,
+            "net.src.port" => Field::SourcePort,
+            "net.dst.ip" => Field::DestinationIp,
+            "net.dst.port" | "net.port" => Field::DestinationPort,
+            _ => {
+                let segments = |range: &str| match range.split_once('_') {
+                    Some((from, to)) => Some(Field::Segments(from.parse().ok()?, Some(to.parse().ok()?))),
+                    None => Some(Field::Segments(range.parse().ok()?, None)),
+                };
+                let field = if let Some(name) = name.strip_prefix("http.headers.") {
+                    Some(Field::Header(rule::header_name(name)))
+                } else if let Some(name) = name.strip_prefix("http.queries.") {
+                    Some(Field::Query(name.into()))
+                } else {
+                    name.strip_prefix("http.path.segments.").and_then(segments)
+                };
+                field.ok_or_else(|| format!("expression: unknown field '{name}'"))?
+            }
+        })
+    }
+
+    fn integer(&self, query: &Query<'_>) -> Option<i64> {
+        match self {
+            Field::SegmentCount => Some(segments(query.path).count() as i64),
+            Field::SourcePort => query.source.map(|s| s.port().into()),
+            Field::DestinationPort => Some(rule::split_port(query.host).1.map_or(query.port.into(), i64::from)),
+            _ => None,
+        }
+    }
+
+    fn ip(&self, query: &Query<'_>) -> Option<IpAddr> {
+        match self {
+            Field::SourceIp => query.source.map(|s| s.ip().to_canonical()),
+            Field::DestinationIp => query.destination.map(|ip| ip.to_canonical()),
+            _ => None,
+        }
+    }
+
+    fn texts<'a>(&self, query: &'a Query<'_>) -> SmallVec<[Cow<'a, str>; 2]> {
+        let one = |text: Option<&'a str>| text.map(Cow::Borrowed).into_iter().collect();
+        match self {
+            Field::Protocol => one(Some(if query.tls { "https" } else { "http" })),
+            Field::Sni => one(query.sni),
+            Field::Method => one(Some(query.method)),
+            Field::Host => one(Some(rule::split_port(query.host).0).filter(|host| !host.is_empty())),
+            Field::Path => one(Some(query.path)),
+            Field::Segments(from, to) => one(segment_range(query.path, *from, *to)),
+            Field::Header(name) => {
+                let lines = query.fields.iter().filter(|(sent, _)| rule::same_name(sent, name));
+                lines.map(|(_, value)| String::from_utf8_lossy(value)).collect()
+            }
+            Field::Query(name) => {
+                let arguments = query.query.unwrap_or_default().split('&').filter(|a| !a.is_empty()).take(MAX_ARGUMENTS);
+                let pairs = arguments.map(|a| a.split_once('=').unwrap_or((a, "")));
+                pairs.filter(|(key, _)| decoded(key) == **name).map(|(_, value)| decoded(value)).collect()
+            }
+            _ => SmallVec::new(),
+        }
+    }
+}
+
+/// The conditions of a chain like `a && b && c`, in order.
+fn chain(tree: &Expression, and: bool) -> Result<Vec<Condition>, String> {
+    let (mut list, mut rest) = (Vec::new(), tree);
+    loop {
+        match rest {
+            Expression::And(left, right) if and => {
+                list.push(Condition::compile(right)?);
+                rest = left;
+            }
+            Expression::Or(left, right) if !and => {
+                list.push(Condition::compile(right)?);
+                rest = left;
+            }
+            first => {
+                list.push(Condition::compile(first)?);
+                list.reverse();
+                return Ok(list);
+            }
+        }
+    }
+}
+
+/// The segments of a path; empty ones at its end do not count.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    let path = path.strip_prefix('/').unwrap_or(path).trim_end_matches('/');
+    path.split('/').filter(move |_| !path.is_empty())
+}
+
+/// Some segments as they stand in the path.
+fn segment_range(path: &str, from: usize, to: Option<usize>) -> Option<&str> {
+    let first = segments(path).nth(from)?;
+    let last = match to {
+        Some(to) if to <= from => return None,
+        Some(to) => segments(path).nth(to)?,
+        None => first,
+    };
+    // Both are parts of the path.
+    let start = first.as_ptr().addr() - path.as_ptr().addr();
+    let end = last.as_ptr().addr() - path.as_ptr().addr() + last.len();
+    path.get(start..end)
+}
+
+/// A part of a query with its escapes decoded.
+fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let spaced = text.replace('+', " ");
+    Cow::Owned(percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::tests::{Ask, route};
+    use crate::router::{Flavor, Router};
+    use model::entities::Route;
+    use std::sync::Arc;
+
+    fn holds(text: &str, ask: &Ask) -> bool {
+        Condition::parse(text).unwrap().holds(&ask.query(), &mut None)
+    }
+
+    #[test]
+    fn fields_and_operators() {
+        let mut ask = Ask::get("A.Test:81", "/a/b/c/").header("X-A", "One").header("x-a", "two");
+        ask.search = Some("q=1&q=%32+&flag&k%65y=v");
+        for (text, expected) in [
+            (r#"net.protocol == "http" && http.method == "GET" && http.host == "a.test""#, true),
+            (r#"http.host != "a.TEST" || tls.sni != "x""#, false),
+            (r#"http.host ~ "^A\\.T""#, true),
+            ("net.dst.port == 81 && net.port > 80 && net.dst.port <= 81", true),
+            ("net.src.ip in 10.0.0.0/8 && net.src.ip == 10.1.2.3 && net.src.port == 99 && net.src.ip not in 10.2.0.0/16", true),
+            ("net.dst.ip in 10.0.0.0/8", false),
+            (r#"http.headers.x_a == "One""#, false),
+            (r#"any(http.headers.x_a) == "One" && any(lower(http.headers.x_a)) == "one" && http.headers.x_a != "three""#, true),
+            (r#"http.headers.x_b != "1""#, false),
+            (r#"http.queries.q == "1""#, false),
+            (r#"any(http.queries.q) == "2 " && http.queries.flag == "" && http.queries.key == "v""#, true),
+            (r#"http.path.segments.0 == "a" && http.path.segments.1_2 == "b/c" && http.path.segments.len == 3"#, true),
+            (r#"http.path.segments.3 == "" || http.path.segments.1_3 ^= "b""#, false),
+            (r#"http.path =^ "/c/" && http.path contains "/b/" && !(http.path == "/")"#, true),
+            (r#"lower(http.path) ~ "^/a" || http.path == "x""#, true),
+        ] {
+            assert_eq!(holds(text, &ask), expected, "{text}");
+        }
+        assert_eq!((segments("/").count(), segments("/a//b//").count()), (0, 3));
+    }
+
+    #[test]
+    fn long_chains_are_flat() {
+        let text = vec!["net.dst.port == 1"; 2000].join(" || ");
+        assert!(!holds(&text, &Ask::get("", "/")));
+        assert_eq!(Condition::parse(&text).unwrap().places().len(), 1);
+    }
+
+    #[test]
+    fn places_follow_from_what_must_hold() {
+        let places = |text: &str| {
+            let places = Condition::parse(text).unwrap().places();
+            places.iter().map(|p| format!("{}{}", p.host.as_deref().unwrap_or("*"), String::from_utf8_lossy(&p.prefix))).collect::<Vec<_>>()
+        };
+        assert_eq!(places(r#"http.host == "A" && (http.path ^= "/x" || http.path ~ "^/y/[0-9]")"#), ["a/x", "a/y/"]);
+        assert_eq!(places(r#"http.path ^= "/x" && !(http.host == "a") && http.path == "/xyz""#), ["*/xyz"]);
+        assert_eq!(places(r#"lower(http.path) == "/x" || http.host =^ ".a""#), ["*"]);
+    }
+
+    #[test]
+    fn routes_by_expression_go_before_others_and_by_priority() {
+        let by = |id, expression: &str, priority| Route { expression: Some(expression.into()), priority, ..route(id) };
+        let routes = [
+            by(1, r#"http.path ^= "/""#, 1),
+            by(2, r#"http.path ^= "/a""#, 100),
+            by(3, r#"http.path ^= "/a/b" && http.host == "h""#, 50),
+            by(4, r#"http.path ~ "^/re/(?<n>[0-9]+)" && http.headers.x ~ "(a)""#, 200),
+            by(5, r#"http.path contains "needle""#, 300),
+            Route { paths: vec!["/a".into()], hosts: vec!["h".into()], ..route(6) },
+            Route { methods: vec!["PATCH".into()], sources: vec![model::entities::Address { ip: Some("10.0.0.0/8".into()), port: None }], ..route(7) },
+        ];
+        let put: Vec<_> = routes.into_iter().map(|r| (Arc::new(r), None)).collect();
+        let (router, errors) = Router::new(Flavor::Expressions).apply(&put, &[]);
+        assert_eq!(errors, []);
+        let found = |ask: Ask| router.find(&ask.query()).map(|m| (m.route.id.as_u128(), m.matched_path, m.captures));
+        assert_eq!(found(Ask::get("h", "/a/b")), Some((2, Some(2), vec![])));
+        assert_eq!(found(Ask::get("h", "/z")), Some((1, Some(1), vec![])));
+        assert_eq!(found(Ask::get("h", "/a/needle")), Some((5, None, vec![])));
+        let groups = [("1", "a"), ("n", "7")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(found(Ask::get("h", "/re/7/x").header("X", "bab")), Some((4, Some(5), groups.to_vec())));
+        let gone: Vec<_> = (1..=6).map(model::entities::Uuid::from_u128).collect();
+        let (router, _) = router.apply(&[], &gone);
+        let mut ask = Ask::get("", "/");
+        ask.method = "PATCH";
+        assert_eq!(ask.id(&router), Some(7));
+        ask.source = "11.1.1.1:1";
+        assert_eq!((ask.id(&router), router.len()), (None, 1));
+    }
+}
