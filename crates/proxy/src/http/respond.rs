@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use wire::Framing;
 use wire::Version;
-use wire::h1::{HeadError, ServerConnection};
+use wire::h1::{HeadError, ServerConnection, reason_phrase};
 
 /// Begins the service's response: `exchange.response` with our edits is queued.
 pub(crate) fn start(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) {
@@ -45,6 +45,9 @@ pub(crate) async fn send(
     // What the client still sends is read and dropped when it is little; else the connection ends.
     if matches!(exchange.request.framing, Framing::Length(n) if n > 64 * 1024) && !connection.content_is_done() {
         scene.close = true;
+    }
+    if !scene.close {
+        connection.queue_continue();
     }
     exchange.source = source;
     exchange.response = ResponseHead { status: answer.status, fields: answer.fields, framing: Framing::Empty, ..ResponseHead::default() };
@@ -138,16 +141,18 @@ pub(crate) async fn plain_on_tls(mut socket: TcpStream) {
 pub(crate) fn mismatch(exchange: &Exchange, mismatch: Mismatch) -> Answer {
     let error = |status| Answer::error(exchange, status, mismatch.message());
     match mismatch {
-        Mismatch::NeedsHttps { status: 426 } => error(426).with("Connection", b"Upgrade").with("Upgrade", b"TLS/1.2, HTTP/1.1"),
+        Mismatch::NeedsHttps { status: 426 } => error(426).with("Upgrade", b"TLS/1.2, HTTP/1.1"),
         Mismatch::NeedsHttps { status } => {
             let host = exchange.request.fields.get_str("host").unwrap_or_default();
             let host = match host.rsplit_once(':') {
                 Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
                 _ => host,
             };
-            Answer::new(status, Bytes::new()).with("Location", format!("https://{host}{}", exchange.request.target).as_bytes())
+            let page = format!("<html><head><title>{status} {}</title></head></html>\n", reason_phrase(status));
+            let location = format!("https://{host}{}", exchange.request.target);
+            Answer::new(status, page).with("Location", location.as_bytes()).with("Content-Type", b"text/html")
         }
-        Mismatch::NeedsHttp2 => error(426).with("Connection", b"Upgrade").with("Upgrade", b"HTTP/2"),
+        Mismatch::NeedsHttp2 => error(426).with("Upgrade", b"HTTP/2"),
         Mismatch::NotGrpc => error(415),
         Mismatch::NeedsGrpcs => Answer::new(200, Bytes::new()).with("grpc-status", b"1").with("grpc-message", mismatch.message().as_bytes()),
     }
@@ -221,13 +226,13 @@ fn add_common(scene: &Scene<'_>, exchange: &mut Exchange) {
 
 /// Queues the head, with what it says about the connection.
 fn finish_head(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) {
-    // An answer of ours may ask for an upgrade (426); that stays.
     // The node may have begun to end since the request came.
     scene.close |= scene.worker.draining.get();
-    let keep = !scene.close;
     let fields = &mut exchange.response.fields;
-    if exchange.source == Source::Service || !fields.has(Known::Upgrade) {
-        fields.set_known(Known::Connection, if keep { b"keep-alive" } else { b"close" });
+    fields.set_known(Known::Connection, if scene.close { b"close" } else { b"keep-alive" });
+    // An answer of our own that asks for an upgrade (426) names it there too, in a line of its own as Kong's.
+    if exchange.source != Source::Service && fields.has(Known::Upgrade) {
+        fields.append_known(Known::Connection, b"Upgrade");
     }
     scene.close |= connection.start_response(&mut exchange.response, scene.version);
 }

@@ -72,13 +72,17 @@ impl ServerConnection {
         }
     }
 
+    /// Queues `100 Continue` if the client waits for it: its content will be read, if only to be dropped.
+    pub fn queue_continue(&mut self) {
+        if std::mem::take(&mut self.continue_wanted) {
+            self.writer.start(false, |out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
+        }
+    }
+
     /// How many octets of the request's content can be had by [`ServerConnection::content`]; `None` at its end.
     /// A client that waits for `100 Continue` gets it now.
     pub fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>, ContentError>> {
-        if self.continue_wanted {
-            self.continue_wanted = false;
-            self.writer.start(false, |out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
-        }
+        self.queue_continue();
         if self.writer.has_pending() {
             ready!(self.writer.poll_flush(cx, &mut self.stream)).map_err(ContentError::Io)?;
         }
