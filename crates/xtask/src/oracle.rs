@@ -60,8 +60,10 @@ pub fn explore(shell: &Shell, arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
+/// `$BASCULE_ORACLE`, or beside the repository.
 fn folder(shell: &Shell) -> Option<PathBuf> {
-    std::fs::canonicalize(shell.root.join(FOLDER)).ok().filter(|folder| folder.join("run.py").exists())
+    let folder = std::env::var_os("BASCULE_ORACLE").map_or_else(|| shell.root.join(FOLDER), PathBuf::from);
+    std::fs::canonicalize(folder).ok().filter(|folder| folder.join("run.py").exists())
 }
 
 fn listed(shell: &Shell) -> Result<Vec<String>, String> {
@@ -88,11 +90,12 @@ fn play(shell: &Shell, folder: &std::path::Path, names: &[&str], quiet: bool) ->
     let (start, stop) = (format!("bash {} start", script.display()), format!("bash {} stop", script.display()));
     let base = std::env::var("ORACLE_BASE").unwrap_or("17000".to_owned());
     let (runner, results_arg, prefix) = (runner.display().to_string(), results.display().to_string(), prefix.display().to_string());
-    let mut words = vec![runner.as_str(), "check", "--start", &start, "--stop", &stop, "--tsv", &results_arg, "--base", &base, "--prefix", &prefix];
+    let mut words = vec![runner.as_str(), "check"];
+    words.extend(names);
+    words.extend(["--start", &start, "--stop", &stop, "--tsv", &results_arg, "--base", &base, "--prefix", &prefix]);
     if quiet {
         words.push("-q");
     }
-    words.extend(names);
     let binary = target.join("debug/bascule").display().to_string();
     // It fails when a scenario does; which, the file says.
     let ended = shell.watch("python3", &words, &[("BASCULE", &binary)], |_| {});
