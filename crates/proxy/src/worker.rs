@@ -46,6 +46,8 @@ pub(crate) struct Gauges {
 const SWEEP: Duration = Duration::from_secs(5);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(60);
+/// Stands for an address that the system does not tell.
+const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 /// The life of a worker: ends when the data plane has been drained.
 pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::TcpListener>, phase: watch::Receiver<Phase>) {
@@ -103,7 +105,7 @@ impl Worker {
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener, tls: bool) {
-        let local_port = listener.local_addr().map_or(0, |a| a.port());
+        let bound = listener.local_addr().unwrap_or(UNKNOWN);
         loop {
             if self.open.get() >= self.shared.settings.limits.connections {
                 self.closed.notified().await;
@@ -112,8 +114,11 @@ impl Worker {
             match listener.accept().await {
                 Ok((socket, peer)) => {
                     self.open.set(self.open.get() + 1);
-                    self.gauges.accepted.fetch_add(1, Ordering::Relaxed);
-                    tokio::task::spawn_local(Rc::clone(&self).connection(socket, peer, local_port, tls));
+                    let number = self.gauges.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+                    // A socket bound to all addresses does not know which one was asked for.
+                    let local = if bound.ip().is_unspecified() { socket.local_addr().unwrap_or(bound) } else { bound };
+                    let origin = http::Origin { peer: Address::new(peer), local, connection: number, request: 1, tls, sni: None };
+                    tokio::task::spawn_local(Rc::clone(&self).connection(socket, origin));
                 }
                 Err(error) => {
                     // Out of file descriptors or the like: those who are served will give some back.
@@ -124,21 +129,23 @@ impl Worker {
         }
     }
 
-    async fn connection(self: Rc<Self>, socket: TcpStream, peer: SocketAddr, local_port: u16, tls: bool) {
+    async fn connection(self: Rc<Self>, socket: TcpStream, mut origin: http::Origin) {
         let _open = Open(&self);
         // Without it small responses wait for acknowledgements; a failure only costs time.
         let _ = socket.set_nodelay(true);
-        let local_ip = socket.local_addr().ok().map(|a| a.ip());
-        let (stream, sni) = if tls {
+        let stream = if origin.tls {
             let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.shared.server_tls));
             match tokio::time::timeout(HANDSHAKE, http::accept_tls(acceptor, socket)).await {
-                Ok(Some((stream, sni))) => (stream, sni),
+                Ok(Some((stream, sni))) => {
+                    origin.sni = sni;
+                    stream
+                }
                 _ => return,
             }
         } else {
-            (Stream::Plain(socket), None)
+            Stream::Plain(socket)
         };
-        http::serve(&self, stream, http::Origin { peer: Address::new(peer), local_ip, local_port, tls, sni }).await;
+        http::serve(&self, stream, origin).await;
     }
 
     async fn sweep(self: Rc<Self>) {

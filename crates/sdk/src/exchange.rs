@@ -47,8 +47,12 @@ pub struct Client {
     pub trusted: bool,
     /// `https` when the client used TLS, or a trusted proxy says so.
     pub https: bool,
-    /// The port of ours that was connected to.
+    /// The address and port of ours that was connected to.
+    pub local_ip: IpAddr,
     pub local_port: u16,
+    /// The number of the connection on its worker, and that of the request on the connection, both from 1.
+    pub connection: u64,
+    pub request: u64,
     /// The server name the client asked for in TLS.
     pub sni: Option<Arc<str>>,
 }

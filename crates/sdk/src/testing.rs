@@ -30,7 +30,7 @@ pub fn exchange(method: &str, target: &str, lines: &[(&str, &str)]) -> Exchange 
 /// As [`exchange`], with consumers and credentials.
 pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directory: Arc<dyn Directory>) -> Exchange {
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let client = Client { peer: ip, peer_port: 40000, ip, trusted: false, https: false, local_port: 8000, sni: None };
+    let client = Client { peer: ip, peer_port: 40000, ip, trusted: false, https: false, local_ip: ip, local_port: 8000, connection: 1, request: 1, sni: None };
     let request =
         RequestHead { method: Method::new(method.as_bytes()), target: target.to_owned(), fields: lines.iter().copied().collect(), ..RequestHead::default() };
     let mut id = [0; 32];

@@ -94,7 +94,8 @@ impl Running {
     async fn start(settings: Settings, logging: Logging) -> Result<Running, String> {
         // The list lives as long as the process, as the plugins themselves do.
         let kinds: &'static [&'static dyn PluginKind] = enabled(&settings)?.leak();
-        let env = sdk::Env::default();
+        let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
+        let env = sdk::Env::new(sdk::Node { id, ..sdk::Node::default() }).with_cache_size(settings.size("mem_cache_size")?);
         let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current())?);
         let interfaces = Interfaces::bind(&settings).await?;
         let database = settings.path("bascule.db");

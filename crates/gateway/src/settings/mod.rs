@@ -104,6 +104,12 @@ impl Settings {
         self.number(name).map_or(0, |n| n as usize)
     }
 
+    /// A text that gives a size (`128m`), in bytes.
+    pub fn size(&self, name: &str) -> Result<usize, String> {
+        let size = value::size(name, self.text(name))?;
+        usize::try_from(size).map_err(|_| format!("{name}: too large"))
+    }
+
     /// Seconds as a time.
     pub fn seconds(&self, name: &str) -> Option<Duration> {
         self.number(name).and_then(|n| Duration::try_from_secs_f64(n).ok())

@@ -265,7 +265,7 @@ pub const SECTIONS: &[Section] = &[
             number("db_cache_neg_ttl", "", "Seconds for which Kong caches a miss.").inert(),
             number("db_resurrect_ttl", "30", "Seconds for which Kong serves a stale record.").inert(),
             list("db_cache_warmup_entities", "services", "What Kong loads at start.").inert(),
-            text("mem_cache_size", "128m", "Size of Kong's record cache.").inert(),
+            text("mem_cache_size", "128m", "Memory for each cache of a plugin, such as the responses that `proxy-cache` keeps."),
         ],
     },
     Section {

@@ -17,8 +17,8 @@ enum Generator {
     Uuid,
     /// One identifier for the node and a number that grows.
     Counter(Arc<Counter>),
-    /// Our address, the process, a number that grows and the time: where the request came in.
-    Tracker(Arc<Counter>),
+    /// Our address, the process, the connection, the request on it and the time: where the request came in.
+    Tracker,
 }
 
 struct Counter {
@@ -47,7 +47,7 @@ impl PluginKind for CorrelationId {
         }
         let generator = match config.text("generator").unwrap_or("uuid#counter") {
             "uuid" => Generator::Uuid,
-            "tracker" => Generator::Tracker(env.shared()),
+            "tracker" => Generator::Tracker,
             _ => Generator::Counter(env.shared()),
         };
         Ok(Box::new(Instance { header, generator, echo: config.flag("echo_downstream") }))
@@ -85,11 +85,10 @@ impl Generator {
         match self {
             Generator::Uuid => entities::Uuid::new_v4().to_string(),
             Generator::Counter(counter) => format!("{}#{}", counter.id, counter.next()),
-            Generator::Tracker(counter) => {
+            Generator::Tracker => {
                 let (client, now) = (&exchange.client, exchange.timing.started_unix_ms);
-                let address = if client.peer.is_ipv6() { "::1" } else { "127.0.0.1" };
-                let process = std::process::id();
-                format!("{address}-{}-{process}-{}-{}-{}.{:03}", client.local_port, client.peer_port, counter.next(), now / 1_000, now % 1_000)
+                let (address, port, process) = (client.local_ip, client.local_port, std::process::id());
+                format!("{address}-{port}-{process}-{}-{}-{}.{:03}", client.connection, client.request, now / 1_000, now % 1_000)
             }
         }
     }

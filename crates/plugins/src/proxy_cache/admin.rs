@@ -8,8 +8,13 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Answers a request; `None` when the path is not ours.
-pub fn answer(request: &AdminRequest, env: &Env) -> Option<AdminAnswer> {
+/// Whether the path is one of ours.
+pub fn owns(path: &[String]) -> bool {
+    path.first().is_some_and(|first| first == "proxy-cache") && (path.len() <= 2 || (path.len() == 4 && path[2] == "caches"))
+}
+
+/// Answers a request to a path of ours.
+pub fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let open = |plugin: &entities::Plugin| {
         let name = Config::new(&plugin.config).section("memory").text("dictionary_name").unwrap_or(DEFAULT_DICTIONARY);
@@ -19,10 +24,10 @@ pub fn answer(request: &AdminRequest, env: &Env) -> Option<AdminAnswer> {
         ["proxy-cache"] => (request.instances.iter().collect::<Vec<_>>(), None),
         ["proxy-cache", key] => (request.instances.iter().collect(), Some(key)),
         ["proxy-cache", plugin, "caches", key] => (request.instances.iter().filter(|p| p.id.to_string() == plugin).collect(), Some(key)),
-        _ => return None,
+        _ => return not_found(),
     };
     let stores = instances.into_iter().map(open);
-    Some(match (request.method.as_str(), key) {
+    match (request.method.as_str(), key) {
         ("DELETE", None) => {
             stores.for_each(|store| store.clear());
             AdminAnswer { status: 204, body: Value::Null }
@@ -33,13 +38,17 @@ pub fn answer(request: &AdminRequest, env: &Env) -> Option<AdminAnswer> {
             AdminAnswer { status: 204, body: Value::Null }
         }),
         _ => AdminAnswer { status: 405, body: json!({ "message": "Method not allowed" }) },
-    })
+    }
 }
 
 fn found(mut stores: impl Iterator<Item = Arc<Store>>, key: &str, act: impl Fn(&Store, &key::Digest, &Entry) -> AdminAnswer) -> AdminAnswer {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     let hit = key::from_hex(key).and_then(|key| stores.find_map(|store| store.get(&key, now_ms).map(|entry| act(&store, &key, &entry))));
-    hit.unwrap_or_else(|| AdminAnswer { status: 404, body: json!({ "message": "Not found" }) })
+    hit.unwrap_or_else(not_found)
+}
+
+fn not_found() -> AdminAnswer {
+    AdminAnswer { status: 404, body: json!({ "message": "Not found" }) }
 }
 
 fn show(entry: &Entry) -> Value {

@@ -103,8 +103,8 @@ impl PluginKind for ProxyCache {
     }
 
     fn admin(&self, request: &AdminRequest, env: &Env) -> Option<BoxFuture<'static, AdminAnswer>> {
-        let answer = admin::answer(request, env)?;
-        Some(Box::pin(std::future::ready(answer)))
+        let (request, env) = (admin::owns(&request.path).then(|| request.clone())?, env.clone());
+        Some(Box::pin(async move { admin::answer(&request, &env) }))
     }
 }
 

@@ -52,7 +52,8 @@ impl Cache {
         let Value::Object(record) = json!({ "id": "00000000-0000-0000-0000-000000000001", "name": "proxy-cache", "config": {} }) else { unreachable!() };
         let instances = vec![entities::Plugin::from_record(&record).unwrap()];
         let path = path.iter().map(|p| p.to_string()).collect();
-        admin::answer(&AdminRequest { method: method.to_owned(), path, query: Vec::new(), body: None, instances }, &self.env)
+        let request = AdminRequest { method: method.to_owned(), path, query: Vec::new(), body: None, instances };
+        admin::owns(&request.path).then(|| admin::answer(&request, &self.env))
     }
 }
 

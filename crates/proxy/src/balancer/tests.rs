@@ -30,7 +30,7 @@ impl Directory for Nothing {
 
 fn exchange(fields: &[(&str, &str)]) -> Exchange {
     let ip = "127.0.0.1".parse().unwrap();
-    let client = Client { peer: ip, peer_port: 1, ip, trusted: false, https: false, local_port: 80, sni: None };
+    let client = Client { peer: ip, peer_port: 1, ip, trusted: false, https: false, local_ip: ip, local_port: 80, connection: 1, request: 1, sni: None };
     let head = RequestHead { target: "/a?k=1".to_owned(), fields: fields.iter().copied().collect(), ..RequestHead::default() };
     let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
     Exchange::new([b'0'; 32], client, head, timing, Arc::new(Nothing))

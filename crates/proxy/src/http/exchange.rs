@@ -92,7 +92,10 @@ pub(crate) fn begin(scene: &Scene<'_>, head: RequestHead) -> Exchange {
         ip: scene.client.as_ref().map_or(peer, Address::ip),
         trusted,
         https: forwarded::is_https(trusted, origin.tls, &head.fields),
-        local_port: origin.local_port,
+        local_ip: origin.local.ip(),
+        local_port: origin.local.port(),
+        connection: origin.connection,
+        request: origin.request,
         sni: origin.sni.clone(),
     };
     let timing = Timing {
@@ -210,13 +213,13 @@ fn route(scene: &Scene<'_>, exchange: &Exchange) -> Result<(Match, String), Answ
         method: head.method.as_str(),
         https: exchange.client.https,
         tls: scene.origin.tls,
-        port: scene.origin.local_port,
+        port: scene.origin.local.port(),
         host,
         path: &path,
         query: target.query,
         sni: exchange.client.sni.as_deref(),
         source: Some(client.socket_address()),
-        destination: scene.origin.local_ip,
+        destination: Some(scene.origin.local.ip()),
         fields: &head.fields,
     };
     let Some(matched) = scene.snapshot.router.find(&query) else {

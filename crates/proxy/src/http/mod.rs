@@ -15,7 +15,7 @@ mod upgrade;
 use crate::forwarded::Address;
 use crate::worker::Worker;
 use exchange::After;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +31,11 @@ const LINGER: (Duration, usize) = (Duration::from_secs(5), 1 << 20);
 #[derive(Clone)]
 pub(crate) struct Origin {
     pub peer: Address,
-    /// The address of ours that was connected to.
-    pub local_ip: Option<IpAddr>,
-    pub local_port: u16,
+    /// Where it has come to.
+    pub local: SocketAddr,
+    /// Its number on the worker, and that of the request that is served now, both from 1.
+    pub connection: u64,
+    pub request: u64,
     pub tls: bool,
     pub sni: Option<Arc<str>>,
 }
@@ -52,7 +54,7 @@ pub(crate) async fn accept_tls(acceptor: tokio_rustls::TlsAcceptor, socket: TcpS
 }
 
 /// Serves a connection until either side ends it.
-pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Origin) {
+pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origin) {
     let limits = &worker.shared.settings.limits;
     let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), Limits::default());
     let mut head = RequestHead::default();
@@ -71,6 +73,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Origin) {
             }
         }
         worker.gauges.request();
+        origin.request = served;
         let last = worker.draining.get() || served >= limits.keepalive_requests;
         match exchange::run(worker, connection, &origin, head, last).await {
             After::Keep(kept, used) => (connection, head) = (kept, used),

@@ -49,7 +49,8 @@ pub(crate) async fn send(
     if !scene.close {
         connection.queue_continue();
     }
-    exchange.source = source;
+    // A plugin may answer with what the service said before.
+    exchange.source = if source == Source::Exit { answer.source } else { source };
     exchange.response = ResponseHead { status: answer.status, fields: answer.fields, framing: Framing::Empty, ..ResponseHead::default() };
     let mut body = answer.body;
     merge(&mut exchange.response.fields, &exchange.reply);
@@ -71,7 +72,10 @@ pub(crate) async fn send(
         body = Bytes::new();
         exchange.response.fields.remove_known(Known::ContentLength);
     } else if scene.head_request {
-        set_number(&mut exchange.response.fields, "Content-Length", u128::from(length));
+        // What the service said of content that it did not send is the better knowledge.
+        if exchange.source != Source::Service || !exchange.response.fields.has(Known::ContentLength) {
+            set_number(&mut exchange.response.fields, "Content-Length", u128::from(length));
+        }
         body = Bytes::new();
     } else {
         set_number(&mut exchange.response.fields, "Content-Length", body.len() as u128);
