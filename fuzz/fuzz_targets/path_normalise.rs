@@ -9,9 +9,12 @@ use model::entities::PathHandling;
 use proxy::path::{Target, join, normalise};
 
 fuzz_target!(|data: &[u8]| {
-    // The first byte says how much of the path a route matched; the codec passes on text only.
+    // The first byte says how much of the path a route matched; the codec passes on text only, without control characters.
     let Some((&matched, data)) = data.split_first() else { return };
     let Ok(target) = std::str::from_utf8(data) else { return };
+    if target.bytes().any(|b| b <= b' ' || b == 0x7f) {
+        return;
+    }
     let Target { path, query } = Target::split(target);
     assert!(!path.contains(['?', '#']) && !query.unwrap_or_default().contains('#'));
 
