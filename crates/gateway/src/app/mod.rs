@@ -106,6 +106,10 @@ impl Running {
         let options = admin::Options {
             server_header: settings.headers.server,
             latency_header: settings.headers.admin_latency,
+            max_content: match settings.admin_max_body_size {
+                0 => admin::Options::default().max_content,
+                size => usize::try_from(size).unwrap_or(usize::MAX),
+            },
             origins: settings.list("admin_gui_url").to_vec(),
             ..admin::Options::default()
         };

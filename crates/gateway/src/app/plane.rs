@@ -159,21 +159,23 @@ fn error_pages(settings: &Settings) -> Result<ErrorPages, String> {
     Ok(pages)
 }
 
+/// By the keys of Kong's classic resolver, or of its newer one.
 fn resolver(settings: &Settings) -> Result<dns::Settings, String> {
-    let servers = match settings.list("dns_resolver") {
-        [] => settings.list("resolver_address"),
-        servers => servers,
-    };
     let usual = dns::Settings::default();
+    let newer = settings.flag("new_dns_client");
+    let key = |classic: &'static str, new: &'static str| if newer { new } else { classic };
+    let seconds = |name: &str, default| settings.seconds(name).unwrap_or(default);
+    let servers = settings.list(key("dns_resolver", "resolver_address"));
     Ok(dns::Settings {
         servers: servers.iter().map(|s| dns::Settings::server(s)).collect::<Result<_, _>>()?,
-        hosts_file: settings.text("dns_hostsfile").into(),
-        order: dns::Settings::kinds(settings.list("dns_order"))?,
-        valid_ttl: settings.seconds("dns_valid_ttl"),
-        stale_ttl: settings.seconds("dns_stale_ttl").unwrap_or(usual.stale_ttl),
-        not_found_ttl: settings.seconds("dns_not_found_ttl").unwrap_or(usual.not_found_ttl),
-        error_ttl: settings.seconds("dns_error_ttl").unwrap_or(usual.error_ttl),
-        cache_size: settings.count("dns_cache_size"),
+        hosts_file: settings.text(key("dns_hostsfile", "resolver_hosts_file")).into(),
+        order: dns::Settings::kinds(settings.list(key("dns_order", "resolver_family")))?,
+        srv_names_only: newer,
+        valid_ttl: settings.seconds(key("dns_valid_ttl", "resolver_valid_ttl")),
+        stale_ttl: seconds(key("dns_stale_ttl", "resolver_stale_ttl"), usual.stale_ttl),
+        not_found_ttl: seconds(key("dns_not_found_ttl", "resolver_error_ttl"), usual.not_found_ttl),
+        error_ttl: seconds(key("dns_error_ttl", "resolver_error_ttl"), usual.error_ttl),
+        cache_size: settings.count(key("dns_cache_size", "resolver_lru_cache_size")),
         no_sync: settings.flag("dns_no_sync"),
         ..usual
     })

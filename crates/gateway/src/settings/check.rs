@@ -27,6 +27,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         request_id_upstream: false,
         trusted_ips: Vec::new(),
         client_max_body_size: 0,
+        admin_max_body_size: 0,
         keepalive_requests: 0,
         port_maps: Vec::new(),
         warnings,
@@ -41,6 +42,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     keep(headers_upstream(settings.list("headers_upstream")).map(|on| settings.request_id_upstream = on));
     keep(trusted_ips(settings.list("trusted_ips")).map(|blocks| settings.trusted_ips = blocks));
     keep(bytes(&settings, "nginx_http_client_max_body_size").map(|n| settings.client_max_body_size = n));
+    keep(bytes(&settings, "nginx_admin_client_max_body_size").map(|n| settings.admin_max_body_size = n));
     keep(bytes(&settings, "nginx_http_keepalive_requests").map(|n| settings.keepalive_requests = n));
     keep(port_maps(settings.list("port_maps")).map(|maps| settings.port_maps = maps));
     settings.daemon = settings.text("nginx_main_daemon") != "off";
@@ -48,6 +50,8 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     errors.extend(ranges(&settings));
     errors.extend(names(&settings));
     errors.extend(absent(&settings));
+    let without_effect = missed(&settings);
+    settings.warnings.extend(without_effect);
     if errors.is_empty() { Ok(settings) } else { Err(errors) }
 }
 
@@ -224,4 +228,23 @@ fn absent(settings: &Settings) -> Vec<String> {
         errors.push(format!("role = {role} is not available in this version; use role = traditional (the default)"));
     }
     errors
+}
+
+/// Keys without effect whose owner would miss what they stand for, and should know.
+fn missed(settings: &Settings) -> Vec<String> {
+    const MISSED: &[&str] = &[
+        "admin_gui_listen",
+        "client_ssl",
+        "declarative_config",
+        "declarative_config_string",
+        "pluginserver_names",
+        "port_maps",
+        "proxy_server",
+        "stream_listen",
+        "tracing_instrumentations",
+        "wasm",
+    ];
+    let off = |name: &str| settings.text(name).is_empty() && !settings.flag(name) && settings.list(name).first().is_none_or(|first| first == "off");
+    let given = MISSED.iter().filter(|name| settings.is_given(name) && !off(name));
+    given.map(|name| format!("the setting '{name}' has no effect in this version")).collect()
 }

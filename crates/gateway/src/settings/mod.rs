@@ -40,6 +40,8 @@ pub struct Settings {
     pub trusted_ips: Vec<Block>,
     /// Largest request body in bytes; 0: no limit.
     pub client_max_body_size: u64,
+    /// Largest body of a request to the Admin API in bytes; 0: no limit of the operator's.
+    pub admin_max_body_size: u64,
     /// Requests after which a client's connection is closed.
     pub keepalive_requests: u64,
     /// Own ports and the public ones that stand for them.

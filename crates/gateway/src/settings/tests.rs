@@ -52,9 +52,15 @@ fn unknown_keys_are_named() {
 }
 
 #[test]
+fn what_is_missing_is_said() {
+    let settings = load("stream_listen = 0.0.0.0:9000\nadmin_gui_listen = off\nwasm = off\nmem_cache_size = 1m\n", &[]).unwrap();
+    assert_eq!(settings.warnings, ["the setting 'stream_listen' has no effect in this version"]);
+}
+
+#[test]
 fn old_names_are_followed() {
-    let settings = load("opentelemetry_tracing = all\nnginx_worker_processes = 3\nreal_ip_header = X-Forwarded-For\n", &[]).unwrap();
-    assert_eq!(settings.list("tracing_instrumentations"), ["all"]);
+    let settings = load("opentelemetry_tracing = off\nnginx_worker_processes = 3\nreal_ip_header = X-Forwarded-For\n", &[]).unwrap();
+    assert_eq!(settings.list("tracing_instrumentations"), ["off"]);
     assert_eq!(settings.workers, 3);
     assert_eq!(settings.text("nginx_proxy_real_ip_header"), "X-Forwarded-For");
     assert_eq!(settings.warnings, ["the setting 'opentelemetry_tracing' is deprecated, use 'tracing_instrumentations' instead"]);
