@@ -3,6 +3,7 @@
 use super::Origin;
 use super::exchange::{self, Broken, Scene};
 use crate::chain::{self, Ran};
+use crate::forwarded;
 use crate::hop_by_hop::{self, Asked};
 use crate::router::Mismatch;
 use crate::worker::Worker;
@@ -147,11 +148,7 @@ pub(crate) fn mismatch(exchange: &Exchange, mismatch: Mismatch) -> Answer {
     match mismatch {
         Mismatch::NeedsHttps { status: 426 } => error(426).with("Upgrade", b"TLS/1.2, HTTP/1.1"),
         Mismatch::NeedsHttps { status } => {
-            let host = exchange.request.fields.get_str("host").unwrap_or_default();
-            let host = match host.rsplit_once(':') {
-                Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-                _ => host,
-            };
+            let host = forwarded::host(exchange.client.trusted, &exchange.request.fields);
             let page = format!("<html><head><title>{status} {}</title></head></html>\n", reason_phrase(status));
             let location = format!("https://{host}{}", exchange.request.target);
             Answer::new(status, page).with("Location", location.as_bytes()).with("Content-Type", b"text/html")
