@@ -32,6 +32,9 @@ pub struct Echo {
     /// Where it listens; the address is printed
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Started by `bascule quickstart`: ends with it
+    #[arg(long, hide = true)]
+    attended: bool,
 }
 
 impl Quickstart {
@@ -46,6 +49,10 @@ impl Quickstart {
 
 impl Echo {
     pub(super) fn execute(&self) -> Outcome {
+        if self.attended {
+            // Without it, the service would merely outlive a quickstart that is killed.
+            let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+        }
         quickstart::echo::serve(&self.name, self.listen).map(|()| ExitCode::SUCCESS)
     }
 }

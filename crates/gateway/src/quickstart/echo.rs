@@ -23,8 +23,6 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// Serves until the process is told to end. Prints its address when it listens.
 pub fn serve(name: &str, listen: SocketAddr) -> Result<(), String> {
-    // Ends with the process that started it, however that one ends.
-    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("cannot start: {e}"))?;
     runtime.block_on(accept(Arc::from(name), listen)).map_err(|e| format!("cannot listen on {listen}: {e}"))
 }

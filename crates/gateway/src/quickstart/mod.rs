@@ -24,6 +24,14 @@ pub struct Options {
 /// The names of the two services.
 const SERVICES: [&str; 2] = ["left", "right"];
 
+/// Checks that take a dead target out within a second and bring it back: seconds and counts, all of them 1.
+const CHECKS: [&str; 4] = [
+    "healthchecks.active.healthy.interval",
+    "healthchecks.active.unhealthy.interval",
+    "healthchecks.active.healthy.successes",
+    "healthchecks.active.unhealthy.tcp_failures",
+];
+
 /// A process that ends with this value.
 struct Attendant(Child);
 
@@ -90,8 +98,10 @@ fn start(options: &Options) -> Result<(Vec<Service>, Attendant, Addresses), Stri
 async fn configure(services: &[Service], addresses: &Addresses) -> Result<(), String> {
     println!("Configuring it through its Admin API:\n");
     let admin = first(&addresses.admin)?;
+    let mut upstream = vec![("name", "example_upstream".to_owned())];
+    upstream.extend(CHECKS.map(|key| (key, "1".to_owned())));
     let mut steps = vec![
-        ("/upstreams", vec![("name", "example_upstream".to_owned())]),
+        ("/upstreams", upstream),
         ("/services", vec![("name", "example_service".to_owned()), ("url", "http://example_upstream".to_owned())]),
         ("/services/example_service/routes", vec![("name", "example_route".to_owned()), ("paths[]", "/mock".to_owned())]),
     ];
@@ -125,10 +135,11 @@ async fn show(services: &[Service], addresses: &Addresses, options: &Options) ->
   curl -i http://{proxy}/mock/status/418
   curl http://{admin}/services/example_service
 
-  # stop one of the services: no request fails, the other one serves them all
+  # stop one of the services: no request fails, the other one serves them all; then start it again
   kill {pid}
   for i in 1 2 3 4; do curl -s http://{proxy}/mock/anything | grep served_by; done
   curl http://{admin}/upstreams/example_upstream/health
+  {program} echo --name {name} --listen {address} &
 
   # limit requests, then ask for keys
   curl -X POST http://{admin}/plugins --data name=rate-limiting --data config.minute=5 --data config.policy=local
@@ -140,6 +151,9 @@ async fn show(services: &[Service], addresses: &Addresses, options: &Options) ->
 
 Messages are in {prefix}/logs/error.log. Ctrl-C ends everything.",
         pid = victim.process.0.id(),
+        name = victim.name,
+        address = victim.address,
+        program = std::env::current_exe().unwrap_or_else(|_| "bascule".into()).display(),
         prefix = options.prefix.display(),
     );
     Ok(())
@@ -148,7 +162,7 @@ Messages are in {prefix}/logs/error.log. Ctrl-C ends everything.",
 impl Service {
     fn start(name: &'static str) -> Result<Service, String> {
         let mut command = program()?;
-        command.args(["echo", "--name", name]);
+        command.args(["echo", "--attended", "--name", name]);
         let (process, said) = Attendant::start(command)?;
         let address = said.parse().map_err(|_| format!("service {name} did not start: {said}"))?;
         Ok(Service { name, address, process })
