@@ -1,6 +1,6 @@
 //! The `configuration` object of `GET /`.
 
-use super::listen::Listener;
+use super::listen::{self, Listener};
 use super::table;
 use super::{Headers, Settings};
 use serde_json::{Map, Value as Json, json};
@@ -42,6 +42,11 @@ impl Settings {
         ] {
             shown.insert(name.to_owned(), list(listeners.iter().map(Listener::describe).collect()));
             shown.insert(flag.to_owned(), json!(listeners.iter().any(|l| l.ssl)));
+        }
+        for name in ["admin_gui_listen", "cluster_listen", "stream_listen"] {
+            // Nothing listens there in this version, so that nobody has checked them.
+            let listeners = listen::parse(name, self.list(name)).unwrap_or_default();
+            shown.insert(format!("{name}ers"), list(listeners.iter().map(Listener::describe).collect()));
         }
         for block in DIRECTIVES {
             shown.insert(format!("nginx_{block}_directives"), self.directives(&format!("nginx_{block}_")));

@@ -18,6 +18,7 @@ impl Value {
         let (name, text) = (setting.name, text.trim());
         match setting.kind {
             Kind::List => return Ok(Some(Value::List(split(text)))),
+            Kind::Boolean if text.is_empty() && !setting.deprecated => return Ok(Some(Value::Boolean(false))),
             _ if text.is_empty() => return Ok(None),
             _ => {}
         }
