@@ -93,7 +93,7 @@ fn responses_of_every_framing_arrive_whole() {
 
 #[test]
 fn a_stale_kept_connection_is_replaced_for_get_and_avoided_for_post() {
-    let (address, _seen) = service(|_, wire| {
+    let (address, closed) = service(|_, wire| {
         let head = wire.head();
         if head.starts_with("POST") {
             wire.take(1);
@@ -108,6 +108,7 @@ fn a_stale_kept_connection_is_replaced_for_get_and_avoided_for_post() {
         let head = client.head();
         assert!(head.starts_with("HTTP/1.1 200 OK"), "round {round}: {head}");
         client.take(2);
+        closed.recv().unwrap();
     }
 }
 

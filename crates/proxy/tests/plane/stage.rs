@@ -133,8 +133,10 @@ pub fn service<T: Send + 'static>(script: impl Fn(usize, &mut Wire) -> T + Send 
             let stream = stream.unwrap();
             std::thread::spawn(move || {
                 let mut wire = Wire::new(stream);
-                // Nobody need wait for it.
-                let _ = sender.send(script(n, &mut wire));
+                let seen = script(n, &mut wire);
+                // Whoever waits for what was seen waits for the end of the connection too; nobody need.
+                drop(wire);
+                let _ = sender.send(seen);
             });
         }
     });
