@@ -2,6 +2,7 @@
 
 use super::{Protocol, decode};
 use crate::Record;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -11,7 +12,8 @@ pub struct Service {
     pub id: Uuid,
     pub name: Option<String>,
     pub protocol: Protocol,
-    pub host: String,
+    /// Shared, since every request to the service names it.
+    pub host: Arc<str>,
     pub port: u16,
     pub path: Option<String>,
     /// Further tries after the first one has failed.
@@ -35,7 +37,7 @@ impl Service {
             id: decode::id(record)?,
             name: decode::string(record, "name"),
             protocol: Protocol::parse(&decode::required(record, "protocol")?)?,
-            host: decode::required(record, "host")?,
+            host: Arc::from(decode::required(record, "host")?),
             port: decode::integer(record, "port", 80)?,
             path: decode::string(record, "path"),
             retries: decode::integer(record, "retries", 5)?,

@@ -81,7 +81,7 @@ fn service(service: &Service) -> Value {
         "id": service.id.to_string(),
         "name": service.name,
         "protocol": service.protocol.as_str(),
-        "host": service.host,
+        "host": *service.host,
         "port": service.port,
         "path": service.path,
         "retries": service.retries,

@@ -34,15 +34,12 @@ pub(crate) struct Upstream {
     peer: Option<Peer>,
 }
 
-/// What came of all tries.
-pub(crate) enum Attempted {
-    /// `exchange.response` is the head of the service's final response.
-    Response(Box<Upstream>),
+/// Why there is no response.
+pub(crate) enum Failed {
     /// Status, and Kong's words where they are not the usual ones.
-    Failed(u16, Option<&'static str>),
-    TooLarge,
-    /// The client's content did not arrive.
-    ClientFailed,
+    Service(u16, Option<&'static str>),
+    /// The request's content did not arrive, or must not go on.
+    Content(Upload),
 }
 
 /// How a single try failed.
@@ -62,9 +59,15 @@ impl Upstream {
     }
 }
 
-/// Tries peers until one answers.
-pub(crate) async fn run(scene: &mut Scene<'_>, exchange: &mut Exchange, client: &mut ServerConnection, payload: &mut Payload, upgrade: bool) -> Attempted {
-    let Some(service) = exchange.service.clone() else { return Attempted::Failed(503, None) };
+/// Tries peers until one answers; `exchange.response` is then the head of its final response.
+pub(crate) async fn run(
+    scene: &mut Scene<'_>,
+    exchange: &mut Exchange,
+    client: &mut ServerConnection,
+    payload: &mut Payload,
+    upgrade: bool,
+) -> Result<Box<Upstream>, Failed> {
+    let Some(service) = exchange.service.clone() else { return Err(Failed::Service(503, None)) };
     let destination = scene.worker.shared.balancers.destination(&exchange.upstream.host, exchange.upstream.port);
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     exchange.timing.proxy = Some(exchange.timing.started.elapsed());
@@ -72,9 +75,9 @@ pub(crate) async fn run(scene: &mut Scene<'_>, exchange: &mut Exchange, client: 
     for _ in 0..=service.retries {
         let peer = match pick(scene, exchange, &destination, &tried).await {
             Ok(peer) => peer,
-            Err(_) if !tried.is_empty() => return Attempted::Failed(last, None),
-            Err(PickError::NameResolution) => return Attempted::Failed(503, Some("name resolution failed")),
-            Err(PickError::NoPeer) => return Attempted::Failed(503, Some("failure to get a peer from the ring-balancer")),
+            Err(_) if !tried.is_empty() => return Err(Failed::Service(last, None)),
+            Err(PickError::NameResolution) => return Err(Failed::Service(503, Some("name resolution failed"))),
+            Err(PickError::NoPeer) => return Err(Failed::Service(503, Some("failure to get a peer from the ring-balancer"))),
         };
         let started = Instant::now();
         if tried.is_empty() {
@@ -90,12 +93,11 @@ pub(crate) async fn run(scene: &mut Scene<'_>, exchange: &mut Exchange, client: 
                     exchange.response.fields.append("Set-Cookie", cookie.as_bytes());
                 }
                 upstream.peer = Some(peer);
-                return Attempted::Response(Box::new(upstream));
+                return Ok(Box::new(upstream));
             }
             Err(Failure::Unsent(outcome)) => (outcome, false),
             Err(Failure::Sent(outcome)) => (outcome, true),
-            Err(Failure::Content(Upload::TooLarge)) => return Attempted::TooLarge,
-            Err(Failure::Content(_)) => return Attempted::ClientFailed,
+            Err(Failure::Content(failure)) => return Err(Failed::Content(failure)),
         };
         peer.report(outcome);
         last = if outcome == Outcome::Timeout { 504 } else { 502 };
@@ -104,7 +106,7 @@ pub(crate) async fn run(scene: &mut Scene<'_>, exchange: &mut Exchange, client: 
             break;
         }
     }
-    Attempted::Failed(last, None)
+    Err(Failed::Service(last, None))
 }
 
 async fn pick(scene: &Scene<'_>, exchange: &Exchange, destination: &Destination, tried: &[SocketAddr]) -> Result<Peer, PickError> {

@@ -1,8 +1,9 @@
 //! One request, from its head to the log phase.
 
-use super::attempt::{self, Attempted};
+use super::attempt::{self, Failed, Upstream};
 use super::payload::Payload;
-use super::{Origin, relay, request, respond, upgrade};
+use super::relay::{self, Upload};
+use super::{Origin, request, respond, upgrade};
 use crate::chain::{self, Chain, Ran};
 use crate::forwarded::{self, Address};
 use crate::hop_by_hop::Asked;
@@ -107,106 +108,118 @@ pub(crate) fn begin(scene: &Scene<'_>, head: RequestHead) -> Exchange {
     Exchange::new(worker.request_id(), client, head, timing, Arc::clone(&scene.snapshot) as Arc<dyn sdk::Directory>)
 }
 
+/// An answer of our own in place of a service's.
+struct Reply(Answer, Source);
+
 /// All phases but the last; an upgraded connection to the service is handed back.
-async fn serve(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<Option<attempt::Upstream>, Broken> {
+async fn serve(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<Option<Upstream>, Broken> {
+    match ask(scene, exchange, connection).await {
+        Ok((upstream, _)) if exchange.response.status == 101 => {
+            respond::start_upgrade(scene, exchange, connection).await?;
+            Ok(Some(*upstream))
+        }
+        Ok((upstream, payload)) => relay::response(scene, exchange, connection, *upstream, payload).await.map(|()| None),
+        Err(Reply(answer, source)) => respond::send(scene, exchange, connection, answer, source).await.map(|()| None),
+    }
+}
+
+/// Up to the head of the service's response.
+async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<(Box<Upstream>, Payload), Reply> {
     let global = Arc::clone(scene.snapshot.global_chain());
     if let Some(answer) = chain::run_rewrite(&global, exchange).await {
         chain::run_access(&global, exchange, &mut scene.ran, false).await;
-        return respond::send(scene, exchange, connection, answer, Source::Exit).await.map(|()| None);
+        return Err(Reply(answer, Source::Exit));
     }
-    let (matched, path) = match route(scene, exchange) {
-        Ok(found) => found,
-        Err(answer) => {
+    // The target is lent out, so that the path can be looked at while the exchange changes.
+    let target = std::mem::take(&mut exchange.request.target);
+    let entered = enter(scene, exchange, &target);
+    exchange.request.target = target;
+    let (chain, prefix) = match entered {
+        Ok(entered) => entered,
+        Err(refused) => {
             chain::run_access(&global, exchange, &mut scene.ran, false).await;
-            return respond::send(scene, exchange, connection, answer, Source::Error).await.map(|()| None);
+            let (status, message) = refused;
+            return Err(match message {
+                Some(message) => Reply(Answer::error(exchange, status, message), Source::Error),
+                None => gateway_error(exchange, status),
+            });
         }
     };
-    let chain = Arc::clone(scene.snapshot.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id)));
-    let mismatch = Mismatch::of(&matched.route, exchange.client.https, exchange.request.version, &exchange.request.fields);
-    let prefix = request::enter(scene, exchange, matched, &path);
-    if let Some(mismatch) = mismatch {
+    let route = exchange.route.as_ref();
+    let mismatch = route.and_then(|route| Mismatch::of(route, exchange.client.https, exchange.request.version, &exchange.request.fields));
+    let payload = Payload::new(exchange.request.framing, scene.worker.shared.settings.limits.max_body);
+    let (mut payload, refused) = match (payload, mismatch) {
+        (Ok(payload), None) => (payload, None),
+        (Ok(payload), Some(mismatch)) => (payload, Some(Reply(respond::mismatch(exchange, mismatch), Source::Error))),
+        (Err(failure), _) => (Payload::default(), Some(content_failure(scene, exchange, failure))),
+    };
+    if let Some(reply) = refused {
         chain::run_access(&chain, exchange, &mut scene.ran, false).await;
-        let answer = respond::mismatch(exchange, mismatch);
-        return respond::send(scene, exchange, connection, answer, Source::Error).await.map(|()| None);
+        return Err(reply);
     }
-    proxy(scene, exchange, connection, &chain, prefix).await
-}
-
-/// From the access phase on.
-async fn proxy(
-    scene: &mut Scene<'_>,
-    exchange: &mut Exchange,
-    connection: &mut ServerConnection,
-    chain: &Chain,
-    prefix: Option<String>,
-) -> Result<Option<attempt::Upstream>, Broken> {
-    let limit = scene.worker.shared.settings.limits.max_body;
-    let mut payload = match Payload::new(exchange.request.framing, limit) {
-        Ok(payload) => payload,
-        Err(_) => {
-            chain::run_access(chain, exchange, &mut scene.ran, false).await;
-            return too_large(scene, exchange, connection).await;
-        }
-    };
     if chain.has(Phases::READS_BODY) {
-        match payload.hold_all(scene, connection).await {
-            Ok(()) => exchange.body = payload.whole(),
-            Err(relay::Upload::TooLarge) => {
-                chain::run_access(chain, exchange, &mut scene.ran, false).await;
-                return too_large(scene, exchange, connection).await;
-            }
-            Err(_) => return bad_content(scene, exchange, connection).await,
+        if let Err(failure) = payload.hold_all(scene, connection).await {
+            chain::run_access(&chain, exchange, &mut scene.ran, false).await;
+            return Err(content_failure(scene, exchange, failure));
         }
+        exchange.body = payload.whole();
     }
-    if let Some(answer) = chain::run_access(chain, exchange, &mut scene.ran, true).await {
-        return respond::send(scene, exchange, connection, answer, Source::Exit).await.map(|()| None);
+    if let Some(answer) = chain::run_access(&chain, exchange, &mut scene.ran, true).await {
+        return Err(Reply(answer, Source::Exit));
     }
     if exchange.service.is_none() {
-        let answer = Answer::error(exchange, 503, "no Service found with those values");
-        return respond::send(scene, exchange, connection, answer, Source::Error).await.map(|()| None);
+        return Err(Reply(Answer::error(exchange, 503, "no Service found with those values"), Source::Error));
     }
-    if chain.has(Phases::READS_BODY)
-        && let Some(body) = exchange.body.take()
-    {
+    if let Some(body) = exchange.body.take() {
         payload.replace(body);
     }
     let buffering = exchange.route.as_ref().is_none_or(|r| r.request_buffering);
-    match payload.hold(scene, connection, buffering).await {
-        Ok(()) => {}
-        Err(relay::Upload::TooLarge) => return too_large(scene, exchange, connection).await,
-        Err(_) => return bad_content(scene, exchange, connection).await,
+    if let Err(failure) = payload.hold(scene, connection, buffering).await {
+        return Err(content_failure(scene, exchange, failure));
     }
     let upgrade = request::prepare(scene, exchange, prefix.as_deref(), &payload);
     match attempt::run(scene, exchange, connection, &mut payload, upgrade).await {
-        Attempted::Response(upstream) => {
-            if exchange.response.status == 101 {
-                respond::start_upgrade(scene, exchange, connection).await?;
-                return Ok(Some(*upstream));
-            }
-            relay::response(scene, exchange, connection, *upstream, payload).await.map(|()| None)
-        }
-        Attempted::Failed(status, message) => {
-            let answer = match message {
-                Some(message) => Answer::error(exchange, status, message),
-                None => Answer::gateway_error(exchange, status, &Answer::gateway_message(status)),
-            };
-            respond::send(scene, exchange, connection, answer, Source::Error).await.map(|()| None)
-        }
-        Attempted::TooLarge => too_large(scene, exchange, connection).await,
-        Attempted::ClientFailed => bad_content(scene, exchange, connection).await,
+        Ok(upstream) => Ok((upstream, payload)),
+        Err(Failed::Service(status, Some(message))) => Err(Reply(Answer::error(exchange, status, message), Source::Error)),
+        Err(Failed::Service(status, None)) => Err(gateway_error(exchange, status)),
+        Err(Failed::Content(failure)) => Err(content_failure(scene, exchange, failure)),
     }
 }
 
-/// The route for a request, and its path as routes see it; or the answer in its place.
-fn route(scene: &Scene<'_>, exchange: &Exchange) -> Result<(Match, String), Answer> {
-    let head = &exchange.request;
-    if head.method.as_str() == "TRACE" {
-        return Err(Answer::gateway_error(exchange, 405, &Answer::gateway_message(405)));
+fn gateway_error(exchange: &Exchange, status: u16) -> Reply {
+    Reply(Answer::gateway_error(exchange, status, &Answer::gateway_message(status)), Source::Error)
+}
+
+/// The client's content is too large, broken, or does not come. What follows on the connection cannot be told from it.
+fn content_failure(scene: &mut Scene<'_>, exchange: &Exchange, failure: Upload) -> Reply {
+    scene.close = true;
+    gateway_error(
+        exchange,
+        match failure {
+            Upload::TooLarge => 413,
+            Upload::TimedOut => 408,
+            Upload::Client | Upload::Upstream => 400,
+        },
+    )
+}
+
+/// Finds the route and takes it into the exchange; its chain, and the part of the path that was stripped. Refusals are a status with
+/// Kong's words, where they are not the usual ones.
+fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, target: &str) -> Result<(Arc<Chain>, Option<String>), (u16, Option<&'static str>)> {
+    if exchange.request.method.as_str() == "TRACE" {
+        return Err((405, None));
     }
-    let target = path::Target::split(&head.target);
-    let Ok(path) = path::normalise(target.path) else {
-        return Err(Answer::gateway_error(exchange, 400, &Answer::gateway_message(400)));
-    };
+    let target = path::Target::split(target);
+    let path = path::normalise(target.path).map_err(|_| (400, None))?;
+    let matched = find(scene, exchange, &path, target.query).ok_or((404, Some("no Route matched with those values")))?;
+    let chain = Arc::clone(scene.snapshot.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id)));
+    let prefix = request::enter(scene, exchange, matched, &path, target.query);
+    Ok((chain, prefix))
+}
+
+/// The route for a request.
+fn find(scene: &Scene<'_>, exchange: &Exchange, path: &str, query: Option<&str>) -> Option<Match> {
+    let head = &exchange.request;
     let host = head.fields.known(Known::Host).and_then(|h| std::str::from_utf8(h).ok()).unwrap_or_default();
     let client = scene.client.as_ref().unwrap_or(&scene.origin.peer);
     let query = Query {
@@ -215,30 +228,14 @@ fn route(scene: &Scene<'_>, exchange: &Exchange) -> Result<(Match, String), Answ
         tls: scene.origin.tls,
         port: scene.origin.local.port(),
         host,
-        path: &path,
-        query: target.query,
+        path,
+        query,
         sni: exchange.client.sni.as_deref(),
         source: Some(client.socket_address()),
         destination: Some(scene.origin.local.ip()),
         fields: &head.fields,
     };
-    let Some(matched) = scene.snapshot.router.find(&query) else {
-        return Err(Answer::error(exchange, 404, "no Route matched with those values"));
-    };
-    let path = path.into_owned();
-    Ok((matched, path))
-}
-
-async fn too_large(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<Option<attempt::Upstream>, Broken> {
-    scene.close = true;
-    let answer = Answer::gateway_error(exchange, 413, &Answer::gateway_message(413));
-    respond::send(scene, exchange, connection, answer, Source::Error).await.map(|()| None)
-}
-
-async fn bad_content(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<Option<attempt::Upstream>, Broken> {
-    scene.close = true;
-    let answer = Answer::gateway_error(exchange, 400, &Answer::gateway_message(400));
-    respond::send(scene, exchange, connection, answer, Source::Error).await.map(|()| None)
+    scene.snapshot.router.find(&query)
 }
 
 /// Whether the client's connection ends after this request (RFC 9112, section 9.3).

@@ -13,6 +13,7 @@ const HOLD: usize = 64 * 1024;
 const HOLD_FOR_PLUGINS: usize = 1 << 20;
 
 /// A request's content.
+#[derive(Default)]
 pub(crate) struct Payload {
     /// What was read already, from the beginning.
     held: Bytes,
@@ -26,14 +27,11 @@ pub(crate) struct Payload {
     count: u64,
 }
 
-/// More content than `client_max_body_size` allows.
-pub(crate) struct TooLarge;
-
 impl Payload {
     /// The content that a head announced.
-    pub fn new(framing: Framing, limit: u64) -> Result<Payload, TooLarge> {
+    pub fn new(framing: Framing, limit: u64) -> Result<Payload, Upload> {
         if limit > 0 && matches!(framing, Framing::Length(n) if n > limit) {
-            return Err(TooLarge);
+            return Err(Upload::TooLarge);
         }
         Ok(Payload { held: Bytes::new(), rest: framing != Framing::Empty, framing, streamed: false, limit, count: 0 })
     }
@@ -72,10 +70,10 @@ impl Payload {
     }
 
     /// Counts octets that are streamed to the service.
-    pub fn stream(&mut self, octets: usize) -> Result<(), TooLarge> {
+    pub fn stream(&mut self, octets: usize) -> Result<(), Upload> {
         self.streamed = true;
         self.count += octets as u64;
-        if self.limit > 0 && self.count > self.limit { Err(TooLarge) } else { Ok(()) }
+        if self.limit > 0 && self.count > self.limit { Err(Upload::TooLarge) } else { Ok(()) }
     }
 
     /// Reads small content whole, so that its length is known and a try can be repeated. Without `buffering`, only what has

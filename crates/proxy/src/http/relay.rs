@@ -61,7 +61,7 @@ pub(crate) fn poll_upload(cx: &mut Context<'_>, connection: &mut ServerConnectio
                 Poll::Ready(Ok(Some(n))) => {
                     ready!(upstream.connection.poll_write(cx, connection.content(n))).map_err(|_| Upload::Upstream)?;
                     connection.consume(n);
-                    payload.stream(n).map_err(|_| Upload::TooLarge)?;
+                    payload.stream(n)?;
                     upstream.progress += 1;
                 }
             },

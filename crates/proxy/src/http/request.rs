@@ -12,17 +12,17 @@ use std::sync::Arc;
 use wire::Framing;
 
 /// Takes the route into the exchange and works out where the request goes; the part of the path that was stripped.
-pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Match, path: &str) -> Option<String> {
+pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Match, path: &str, query: Option<&str>) -> Option<String> {
     let Match { route, service, matched_path, captures, path_handling, .. } = matched;
     let mut prefix = None;
     if let Some(service) = &service {
         let upstream = &mut exchange.upstream;
         upstream.protocol = service.protocol;
-        upstream.host = Arc::from(service.host.as_str());
+        upstream.host = Arc::clone(&service.host);
         upstream.port = service.port;
         let base = service.path.as_deref().unwrap_or("/");
         path::join(path_handling, base, path, matched_path, route.strip_path, &mut upstream.path);
-        upstream.query = path::Target::split(&exchange.request.target).query.map(str::to_owned);
+        upstream.query = query.map(str::to_owned);
         if route.strip_path {
             prefix = matched_path.and_then(|n| path.get(..n)).filter(|p| !p.is_empty() && *p != "/").map(str::to_owned);
         }
