@@ -5,12 +5,14 @@ use crate::http;
 use crate::plane::{Counters, Phase, Shared};
 use crate::snapshot::Snapshot;
 use crate::upstream::Pool;
+use model::entities::{Consumer, Credential, Uuid};
+use sdk::{Client, Directory, Exchange, RequestHead, Timing};
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use wire::net::{BufferPool, Stream, Timers};
@@ -28,6 +30,9 @@ pub(crate) struct Worker {
     date: RefCell<(u64, String)>,
     /// For putting values together; empty between uses.
     pub scratch: RefCell<Vec<u8>>,
+    /// Exchanges that are over, for their memory.
+    spare: RefCell<Vec<Box<Exchange>>>,
+    nobody: Arc<dyn Directory>,
     open: Cell<usize>,
     closed: Notify,
 }
@@ -44,6 +49,8 @@ pub(crate) struct Gauges {
 
 /// How often idle connections to services are looked over.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How many exchanges are kept for their memory.
+const SPARE: usize = 128;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(60);
 /// Stands for an address that the system does not tell.
@@ -68,6 +75,8 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::Tcp
         random: RefCell::new(fastrand::Rng::new()),
         date: RefCell::new((0, String::new())),
         scratch: RefCell::default(),
+        spare: RefCell::default(),
+        nobody: Arc::new(Nobody(Arc::from(""))),
         open: Cell::new(0),
         closed: Notify::new(),
         shared: Arc::clone(shared),
@@ -161,6 +170,36 @@ impl Worker {
         Arc::clone(self.snapshot.borrow_mut().load())
     }
 
+    /// An exchange to read a head into.
+    pub fn exchange(&self) -> Box<Exchange> {
+        self.spare.borrow_mut().pop().unwrap_or_else(|| {
+            let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            let client = Client {
+                peer: nowhere,
+                peer_port: 0,
+                ip: nowhere,
+                trusted: false,
+                https: false,
+                local_ip: nowhere,
+                local_port: 0,
+                connection: 0,
+                request: 0,
+                sni: None,
+            };
+            let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
+            Box::new(Exchange::new([b'0'; 32], client, RequestHead::default(), timing, Arc::clone(&self.nobody)))
+        })
+    }
+
+    /// Takes an exchange that is over back. It lets go of the configuration that it ran under.
+    pub fn give_back(&self, mut exchange: Box<Exchange>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE {
+            exchange.clear(Arc::clone(&self.nobody));
+            spare.push(exchange);
+        }
+    }
+
     /// A fresh request id: 32 hexadecimal digits.
     pub fn request_id(&self) -> [u8; 32] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -209,6 +248,27 @@ impl Gauges {
             idle: sum.idle + self.idle.load(Ordering::Relaxed),
             requests: sum.requests + self.requests.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// The directory of exchanges that have not begun.
+struct Nobody(Arc<str>);
+
+impl Directory for Nobody {
+    fn credential(&self, _: &str, _: &str) -> Option<Arc<Credential>> {
+        None
+    }
+
+    fn consumer(&self, _: &Uuid) -> Option<Arc<Consumer>> {
+        None
+    }
+
+    fn consumer_by_username(&self, _: &str) -> Option<Arc<Consumer>> {
+        None
+    }
+
+    fn no_host(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 

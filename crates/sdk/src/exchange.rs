@@ -128,6 +128,29 @@ impl Exchange {
         }
     }
 
+    /// Forgets everything of an exchange that is over and keeps the memory for another one.
+    pub fn clear(&mut self, directory: Arc<dyn Directory>) {
+        self.request.fields.clear();
+        self.request.target.clear();
+        self.body = None;
+        self.route = None;
+        self.service = None;
+        self.captures.clear();
+        self.consumer = None;
+        self.credential = None;
+        self.upstream.method = None;
+        self.upstream.host = directory.no_host();
+        self.upstream.path.clear();
+        self.upstream.query = None;
+        self.upstream.host_header = None;
+        self.response.fields.clear();
+        self.source = Source::Error;
+        self.reply.clear();
+        (self.timing.upstream, self.timing.proxy) = (None, None);
+        self.state.clear();
+        self.directory = directory;
+    }
+
     /// The request id as text.
     pub fn id_str(&self) -> &str {
         std::str::from_utf8(&self.id).unwrap_or_default()

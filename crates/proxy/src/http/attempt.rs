@@ -22,7 +22,7 @@ use wire::h1::{ClientConnection, ResponseError, ServerConnection};
 
 /// A connection to a service with the exchange on it.
 pub(crate) struct Upstream {
-    pub connection: ClientConnection,
+    pub connection: Box<ClientConnection>,
     pub stage: Stage,
     /// Grows whenever something moves, so that timeouts count pauses and not totals.
     pub progress: u32,
@@ -158,7 +158,7 @@ async fn attempt(
     }
 }
 
-async fn dial(scene: &Scene<'_>, client: &ServerConnection, key: &PoolKey, service: &Service) -> Result<ClientConnection, Failure> {
+async fn dial(scene: &Scene<'_>, client: &ServerConnection, key: &PoolKey, service: &Service) -> Result<Box<ClientConnection>, Failure> {
     connect(scene.worker, client.timer(), key, service.connect_timeout).await.map_err(|error| match error {
         ConnectError::TimedOut => Failure::Unsent(Outcome::Timeout),
         ConnectError::Failed(error) => {

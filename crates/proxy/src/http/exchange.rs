@@ -3,7 +3,7 @@
 use super::attempt::{self, Failed, Upstream};
 use super::payload::Payload;
 use super::relay::{self, Upload};
-use super::{Origin, request, respond, upgrade};
+use super::{Origin, request, respond};
 use crate::chain::{self, Chain, Ran};
 use crate::forwarded::{self, Address};
 use crate::hop_by_hop::Asked;
@@ -20,10 +20,12 @@ use wire::h1::ServerConnection;
 
 /// What becomes of the client's connection.
 pub(crate) enum After {
-    /// It waits for the next request; the head's memory is used again.
-    Keep(ServerConnection, RequestHead),
+    /// It waits for the next request.
+    Keep,
     /// It is closed, gently.
-    Linger(ServerConnection),
+    Linger,
+    /// It is joined with that of the service, octet by octet.
+    Upgraded(Box<Upstream>),
     /// It is over already.
     Gone,
 }
@@ -48,8 +50,8 @@ pub(crate) struct Scene<'a> {
 }
 
 /// Runs an exchange.
-pub(crate) async fn run(worker: &Rc<Worker>, mut connection: ServerConnection, origin: &Origin, head: RequestHead, last: bool) -> After {
-    let snapshot = worker.snapshot();
+pub(crate) async fn run(worker: &Rc<Worker>, connection: &mut ServerConnection, origin: &Origin, exchange: &mut Exchange, last: bool) -> After {
+    let head = &exchange.request;
     let mut scene = Scene {
         worker,
         origin,
@@ -59,64 +61,59 @@ pub(crate) async fn run(worker: &Rc<Worker>, mut connection: ServerConnection, o
         version: head.version,
         head_request: head.method.is_head(),
         kept_host: None,
-        close: last || wants_close(&head),
-        snapshot,
+        close: last || wants_close(head),
+        snapshot: worker.snapshot(),
     };
-    let mut exchange = begin(&scene, head);
-    let served = serve(&mut scene, &mut exchange, &mut connection).await;
-    chain::run_log(&scene.ran, &mut exchange);
-    let after = match served {
-        Ok(Some(upgraded)) => {
-            upgrade::relay(connection, upgraded).await;
-            return After::Gone;
-        }
-        Ok(None) => drain(&mut connection).await,
-        Err(Broken) => return After::Gone,
-    };
-    match after {
-        true if !scene.close && !worker.draining.get() => After::Keep(connection, exchange.request),
-        _ => After::Linger(connection),
+    begin(&scene, exchange);
+    let served = serve(&mut scene, exchange, connection).await;
+    chain::run_log(&scene.ran, exchange);
+    match served {
+        Ok(Some(upgraded)) => After::Upgraded(upgraded),
+        Ok(None) if drain(connection).await && !scene.close && !worker.draining.get() => After::Keep,
+        Ok(None) => After::Linger,
+        Err(Broken) => After::Gone,
     }
 }
 
 /// The client's connection broke, or had to be cut because a response could not be completed.
 pub(crate) struct Broken;
 
-/// An exchange for a head that has just been read.
-pub(crate) fn begin(scene: &Scene<'_>, head: RequestHead) -> Exchange {
+/// Begins an exchange whose head has just been read.
+pub(crate) fn begin(scene: &Scene<'_>, exchange: &mut Exchange) {
     let (worker, origin) = (scene.worker, scene.origin);
     let peer = origin.peer.ip();
     let trusted = worker.shared.trusted.trusts(peer);
-    let client = Client {
+    exchange.client = Client {
         peer,
         peer_port: origin.peer.port(),
         ip: scene.client.as_ref().map_or(peer, Address::ip),
         trusted,
-        https: forwarded::is_https(trusted, origin.tls, &head.fields),
+        https: forwarded::is_https(trusted, origin.tls, &exchange.request.fields),
         local_ip: origin.local.ip(),
         local_port: origin.local.port(),
         connection: origin.connection,
         request: origin.request,
         sni: origin.sni.clone(),
     };
-    let timing = Timing {
+    exchange.timing = Timing {
         started: Instant::now(),
         started_unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
         upstream: None,
         proxy: None,
     };
-    Exchange::new(worker.request_id(), client, head, timing, Arc::clone(&scene.snapshot) as Arc<dyn sdk::Directory>)
+    exchange.id = worker.request_id();
+    exchange.directory = Arc::clone(&scene.snapshot) as Arc<dyn sdk::Directory>;
 }
 
 /// An answer of our own in place of a service's.
 struct Reply(Answer, Source);
 
 /// All phases but the last; an upgraded connection to the service is handed back.
-async fn serve(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<Option<Upstream>, Broken> {
+async fn serve(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<Option<Box<Upstream>>, Broken> {
     match ask(scene, exchange, connection).await {
         Ok((upstream, _)) if exchange.response.status == 101 => {
             respond::start_upgrade(scene, exchange, connection).await?;
-            Ok(Some(*upstream))
+            Ok(Some(upstream))
         }
         Ok((upstream, payload)) => relay::response(scene, exchange, connection, *upstream, payload).await.map(|()| None),
         Err(Reply(answer, source)) => respond::send(scene, exchange, connection, answer, source).await.map(|()| None),

@@ -20,7 +20,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use wire::RequestHead;
 use wire::h1::{HeadError, Limits, RequestError, ServerConnection};
 use wire::net::Stream;
 
@@ -57,27 +56,35 @@ pub(crate) async fn accept_tls(acceptor: tokio_rustls::TlsAcceptor, socket: TcpS
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origin) {
     let limits = &worker.shared.settings.limits;
     let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), Limits::default());
-    let mut head = RequestHead::default();
     for served in 1.. {
         let idle = if served == 1 { limits.client_timeout } else { limits.keepalive_timeout };
         worker.gauges.idle(true);
-        let read = connection.read_head(&mut head, idle, limits.client_timeout).await;
+        let begun = connection.wait(idle).await;
         worker.gauges.idle(false);
-        match read {
-            Ok(()) => {}
-            Err(RequestError::Closed | RequestError::Timeout | RequestError::Head(HeadError::NoVersion)) => return,
+        if !begun {
+            return;
+        }
+        let mut exchange = worker.exchange();
+        let read = connection.read_head(&mut exchange.request, limits.client_timeout).await;
+        origin.request = served;
+        let after = match read {
+            Ok(()) => {
+                worker.gauges.request();
+                let last = worker.draining.get() || served >= limits.keepalive_requests;
+                exchange::run(worker, &mut connection, &origin, &mut exchange, last).await
+            }
+            Err(RequestError::Closed | RequestError::Timeout | RequestError::Head(HeadError::NoVersion)) => After::Gone,
             Err(RequestError::Head(error)) => {
                 worker.gauges.request();
-                respond::refuse(worker, &mut connection, &origin, std::mem::take(&mut head), error).await;
-                return connection.linger(LINGER.0, LINGER.1).await;
+                respond::refuse(worker, &mut connection, &origin, &mut exchange, error).await;
+                After::Linger
             }
-        }
-        worker.gauges.request();
-        origin.request = served;
-        let last = worker.draining.get() || served >= limits.keepalive_requests;
-        match exchange::run(worker, connection, &origin, head, last).await {
-            After::Keep(kept, used) => (connection, head) = (kept, used),
-            After::Linger(left) => return left.linger(LINGER.0, LINGER.1).await,
+        };
+        worker.give_back(exchange);
+        match after {
+            After::Keep => {}
+            After::Linger => return connection.linger(LINGER.0, LINGER.1).await,
+            After::Upgraded(service) => return upgrade::relay(connection, *service).await,
             After::Gone => return,
         }
     }

@@ -17,6 +17,8 @@ const HOLD_FOR_PLUGINS: usize = 1 << 20;
 pub(crate) struct Payload {
     /// What was read already, from the beginning.
     held: Bytes,
+    /// All of it is in the buffer of the client's connection, and stays there until the exchange is over: that many octets.
+    in_place: usize,
     /// More follows from the client.
     rest: bool,
     /// As the service will get it.
@@ -33,7 +35,7 @@ impl Payload {
         if limit > 0 && matches!(framing, Framing::Length(n) if n > limit) {
             return Err(Upload::TooLarge);
         }
-        Ok(Payload { held: Bytes::new(), rest: framing != Framing::Empty, framing, streamed: false, limit, count: 0 })
+        Ok(Payload { held: Bytes::new(), in_place: 0, rest: framing != Framing::Empty, framing, streamed: false, limit, count: 0 })
     }
 
     /// How the content is delimited towards the service.
@@ -42,8 +44,13 @@ impl Payload {
     }
 
     /// What is held.
-    pub fn held(&self) -> &[u8] {
-        &self.held
+    pub fn held<'a>(&'a self, connection: &'a ServerConnection) -> &'a [u8] {
+        if self.in_place > 0 { connection.content(self.in_place) } else { &self.held }
+    }
+
+    /// Lets go of what is held in the client's connection.
+    pub fn release(&mut self, connection: &mut ServerConnection) {
+        connection.consume(std::mem::take(&mut self.in_place));
     }
 
     /// Whether more follows from the client.
@@ -63,10 +70,9 @@ impl Payload {
 
     /// A plugin has put other content in its place.
     pub fn replace(&mut self, body: Bytes) {
-        if !self.rest {
-            self.framing = if body.is_empty() { Framing::Empty } else { Framing::Length(body.len() as u64) };
-            self.held = body;
-        }
+        self.framing = if body.is_empty() { Framing::Empty } else { Framing::Length(body.len() as u64) };
+        self.held = body;
+        self.rest = false;
     }
 
     /// Counts octets that are streamed to the service.
@@ -79,6 +85,15 @@ impl Payload {
     /// Reads small content whole, so that its length is known and a try can be repeated. Without `buffering`, only what has
     /// arrived already.
     pub async fn hold(&mut self, scene: &Scene<'_>, connection: &mut ServerConnection, buffering: bool) -> Result<(), Upload> {
+        if let Framing::Length(n) = self.framing
+            && self.rest
+            && usize::try_from(n).is_ok_and(|n| n <= connection.buffered())
+        {
+            // Small content usually comes with its head: no need to copy it.
+            self.in_place = usize::try_from(n).unwrap_or_default();
+            self.rest = false;
+            return Ok(());
+        }
         let small = match self.framing {
             Framing::Length(n) => n <= HOLD as u64 && buffering,
             Framing::Delimited => true,

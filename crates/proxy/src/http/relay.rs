@@ -38,7 +38,7 @@ pub(crate) fn poll_upload(cx: &mut Context<'_>, connection: &mut ServerConnectio
     loop {
         match upstream.stage {
             Stage::Held => {
-                ready!(upstream.connection.poll_write(cx, payload.held())).map_err(|_| Upload::Upstream)?;
+                ready!(upstream.connection.poll_write(cx, payload.held(connection))).map_err(|_| Upload::Upstream)?;
                 upstream.stage = Stage::Rest;
             }
             Stage::Rest if !payload.has_rest() => {
@@ -115,6 +115,7 @@ pub(crate) async fn response(
     })
     .await;
     timer.disarm();
+    payload.release(connection);
     if result.is_ok() && !upstream.spoiled {
         upstream.give_back(scene.worker);
     }

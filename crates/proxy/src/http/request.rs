@@ -102,16 +102,19 @@ pub(crate) fn address(scene: &Scene<'_>, exchange: &mut Exchange, peer: &Peer) {
     };
     let port = peer.address.port();
     let kept = exchange.upstream.host_header.as_deref().or(scene.kept_host.as_deref());
-    let own: String;
+    let mut scratch = scene.worker.scratch.borrow_mut();
     let host = match kept {
-        Some(host) => host,
-        None if port == usual => &peer.host,
+        Some(host) => host.as_bytes(),
+        None if port == usual => peer.host.as_bytes(),
         None => {
-            own = format!("{}:{port}", peer.host);
-            &own
+            scratch.clear();
+            scratch.extend_from_slice(peer.host.as_bytes());
+            scratch.push(b':');
+            scratch.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
+            &scratch
         }
     };
-    exchange.request.fields.set_known(Known::Host, host.as_bytes());
+    exchange.request.fields.set_known(Known::Host, host);
 }
 
 /// The server name for TLS: as Kong, the host that the request names.

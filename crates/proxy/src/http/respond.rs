@@ -7,7 +7,7 @@ use crate::forwarded;
 use crate::hop_by_hop::{self, Asked};
 use crate::router::Mismatch;
 use crate::worker::Worker;
-use sdk::{Answer, Bytes, Exchange, Fields, Known, Phases, RequestHead, ResponseHead, Source};
+use sdk::{Answer, Bytes, Exchange, Fields, Known, Phases, ResponseHead, Source};
 use std::rc::Rc;
 use std::task::ready;
 use std::time::Duration;
@@ -97,7 +97,7 @@ pub(crate) async fn start_upgrade(scene: &mut Scene<'_>, exchange: &mut Exchange
 }
 
 /// Answers a head that cannot be understood, as nginx and Kong's error handler do.
-pub(crate) async fn refuse(worker: &Rc<Worker>, connection: &mut ServerConnection, origin: &Origin, mut head: RequestHead, error: HeadError) {
+pub(crate) async fn refuse(worker: &Rc<Worker>, connection: &mut ServerConnection, origin: &Origin, exchange: &mut Exchange, error: HeadError) {
     let status = match error {
         HeadError::Malformed(_) => 400,
         HeadError::TargetTooLong => 414,
@@ -107,8 +107,8 @@ pub(crate) async fn refuse(worker: &Rc<Worker>, connection: &mut ServerConnectio
     };
     tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
     // Nothing of it is to be trusted but that there was one.
-    head.fields = Fields::new();
-    head.framing = Framing::Empty;
+    exchange.request.fields.clear();
+    exchange.request.framing = Framing::Empty;
     let mut scene = Scene {
         worker,
         origin,
@@ -121,10 +121,10 @@ pub(crate) async fn refuse(worker: &Rc<Worker>, connection: &mut ServerConnectio
         kept_host: None,
         close: true,
     };
-    let mut exchange = exchange::begin(&scene, head);
-    let answer = Answer::gateway_error(&exchange, status, &Answer::gateway_message(status));
+    exchange::begin(&scene, exchange);
+    let answer = Answer::gateway_error(exchange, status, &Answer::gateway_message(status));
     // The client is about to be disconnected either way.
-    let _ = send(&mut scene, &mut exchange, connection, answer, Source::Error).await;
+    let _ = send(&mut scene, exchange, connection, answer, Source::Error).await;
 }
 
 /// Answers plain HTTP on a TLS port.

@@ -29,7 +29,7 @@ pub struct Pool {
 }
 
 struct Idle {
-    connection: ClientConnection,
+    connection: Box<ClientConnection>,
     since: Instant,
 }
 
@@ -40,7 +40,7 @@ impl Pool {
     }
 
     /// The connection that was used last and that the service has not closed.
-    pub fn take(&mut self, key: &PoolKey) -> Option<ClientConnection> {
+    pub fn take(&mut self, key: &PoolKey) -> Option<Box<ClientConnection>> {
         let list = self.idle.get_mut(key)?;
         while let Some(idle) = list.pop() {
             if !idle.connection.stream().is_disturbed() {
@@ -51,7 +51,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is over, when it may be used again.
-    pub fn give(&mut self, key: PoolKey, connection: ClientConnection) {
+    pub fn give(&mut self, key: PoolKey, connection: Box<ClientConnection>) {
         let worn = self.limits.max_requests > 0 && connection.exchanges() >= self.limits.max_requests;
         if !connection.is_reusable() || worn || self.limits.pool_size == 0 {
             return;

@@ -22,7 +22,7 @@ pub struct ServerConnection {
 /// Why no head could be read.
 #[derive(Debug)]
 pub enum RequestError {
-    /// The client went away, or stayed silent too long between requests: nothing to answer.
+    /// The client went away: nothing to answer.
     Closed,
     /// It began a head and did not finish it in time: 408.
     Timeout,
@@ -43,17 +43,18 @@ impl ServerConnection {
         }
     }
 
-    /// Reads the next head. `idle` is how long the client may stay silent before it begins, `whole` how long the head may take.
-    /// The content of the request before must have been read to its end.
-    pub async fn read_head(&mut self, head: &mut RequestHead, idle: Duration, whole: Duration) -> Result<(), RequestError> {
-        let mut parser = HeadParser::default();
-        if self.input.is_empty() {
-            let (stream, input, limit) = (&mut self.stream, &mut self.input, self.limits.head);
-            match self.timer.limit_idle(idle, |cx| stream.poll_fill(cx, input, limit)).await {
-                Ok(Ok(n)) if n > 0 => {}
-                _ => return Err(RequestError::Closed),
-            }
+    /// Waits until the client begins a request, at most for `idle`; false when it does not. Holds no memory meanwhile.
+    pub async fn wait(&mut self, idle: Duration) -> bool {
+        if !self.input.is_empty() {
+            return true;
         }
+        let (stream, input, limit) = (&mut self.stream, &mut self.input, self.limits.head);
+        matches!(self.timer.limit_idle(idle, |cx| stream.poll_fill(cx, input, limit)).await, Ok(Ok(n)) if n > 0)
+    }
+
+    /// Reads the next head, which may take as long as `whole`. The content of the request before must have been read to its end.
+    pub async fn read_head(&mut self, head: &mut RequestHead, whole: Duration) -> Result<(), RequestError> {
+        let mut parser = HeadParser::default();
         loop {
             if let Some(end) = parse_request(self.input.data(), &mut parser, head, &self.limits).map_err(RequestError::Head)? {
                 self.input.consume(end);
@@ -87,6 +88,11 @@ impl ServerConnection {
             ready!(self.writer.poll_flush(cx, &mut self.stream)).map_err(ContentError::Io)?;
         }
         self.reader.poll_piece(cx, &mut self.stream, &mut self.input)
+    }
+
+    /// How many octets have arrived that were not consumed.
+    pub fn buffered(&self) -> usize {
+        self.input.data().len()
     }
 
     /// The first `n` octets of the content that was announced.

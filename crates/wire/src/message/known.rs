@@ -38,32 +38,41 @@ pub enum Known {
 impl Known {
     /// The class of a field name, ignoring case (RFC 9110, section 5.1).
     pub fn of(name: &[u8]) -> Known {
-        let candidates: &[(Known, &str)] = match name.len() {
-            2 => &[(Known::Te, "te")],
-            3 => &[(Known::Via, "via")],
-            4 => &[(Known::Host, "host"), (Known::Date, "date")],
-            6 => &[(Known::Accept, "accept"), (Known::Cookie, "cookie"), (Known::Expect, "expect"), (Known::Server, "server")],
-            7 => &[(Known::Upgrade, "upgrade"), (Known::Trailer, "trailer")],
-            9 => &[(Known::XRealIp, "x-real-ip")],
-            10 => &[(Known::Connection, "connection"), (Known::UserAgent, "user-agent"), (Known::KeepAlive, "keep-alive")],
-            12 => &[(Known::ContentType, "content-type")],
-            13 => &[(Known::Authorization, "authorization")],
-            14 => &[(Known::ContentLength, "content-length")],
-            15 => &[(Known::XForwardedFor, "x-forwarded-for")],
-            16 => &[
-                (Known::XForwardedHost, "x-forwarded-host"),
-                (Known::XForwardedPort, "x-forwarded-port"),
-                (Known::XForwardedPath, "x-forwarded-path"),
-                (Known::ContentEncoding, "content-encoding"),
-                (Known::ProxyConnection, "proxy-connection"),
-            ],
-            17 => {
-                &[(Known::TransferEncoding, "transfer-encoding"), (Known::XForwardedProto, "x-forwarded-proto"), (Known::XKongRequestId, "x-kong-request-id")]
-            }
-            18 => &[(Known::XForwardedPrefix, "x-forwarded-prefix")],
-            _ => &[],
+        let Some(first) = name.first() else { return Known::Other };
+        // Length and one letter leave a single candidate.
+        let (known, text): (Known, &[u8]) = match (name.len(), first | 0x20) {
+            (2, b't') => (Known::Te, b"te"),
+            (3, b'v') => (Known::Via, b"via"),
+            (4, b'h') => (Known::Host, b"host"),
+            (4, b'd') => (Known::Date, b"date"),
+            (6, b'a') => (Known::Accept, b"accept"),
+            (6, b'c') => (Known::Cookie, b"cookie"),
+            (6, b'e') => (Known::Expect, b"expect"),
+            (6, b's') => (Known::Server, b"server"),
+            (7, b'u') => (Known::Upgrade, b"upgrade"),
+            (7, b't') => (Known::Trailer, b"trailer"),
+            (9, b'x') => (Known::XRealIp, b"x-real-ip"),
+            (10, b'c') => (Known::Connection, b"connection"),
+            (10, b'u') => (Known::UserAgent, b"user-agent"),
+            (10, b'k') => (Known::KeepAlive, b"keep-alive"),
+            (12, b'c') => (Known::ContentType, b"content-type"),
+            (13, b'a') => (Known::Authorization, b"authorization"),
+            (14, b'c') => (Known::ContentLength, b"content-length"),
+            (15, b'x') => (Known::XForwardedFor, b"x-forwarded-for"),
+            (16, b'x') => match name[13] | 0x20 {
+                b'a' => (Known::XForwardedPath, b"x-forwarded-path"),
+                _ if name[12] | 0x20 == b'h' => (Known::XForwardedHost, b"x-forwarded-host"),
+                _ => (Known::XForwardedPort, b"x-forwarded-port"),
+            },
+            (16, b'c') => (Known::ContentEncoding, b"content-encoding"),
+            (16, b'p') => (Known::ProxyConnection, b"proxy-connection"),
+            (17, b't') => (Known::TransferEncoding, b"transfer-encoding"),
+            (17, b'x') if name[2] | 0x20 == b'k' => (Known::XKongRequestId, b"x-kong-request-id"),
+            (17, b'x') => (Known::XForwardedProto, b"x-forwarded-proto"),
+            (18, b'x') => (Known::XForwardedPrefix, b"x-forwarded-prefix"),
+            _ => return Known::Other,
         };
-        candidates.iter().find(|(_, text)| name.eq_ignore_ascii_case(text.as_bytes())).map_or(Known::Other, |(known, _)| *known)
+        if name.eq_ignore_ascii_case(text) { known } else { Known::Other }
     }
 
     /// The canonical spelling, as the gateway writes it.

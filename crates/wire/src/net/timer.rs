@@ -38,6 +38,8 @@ struct Shared {
 
 struct Slot {
     deadline: Cell<u64>,
+    /// The timekeeper has seen the deadline pass.
+    expired: Cell<bool>,
     /// The wait is for something that nobody has begun: it ends when the worker drains.
     idle: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -53,7 +55,7 @@ impl Timers {
 
     /// A timer for one connection.
     pub fn timer(&self) -> Timer {
-        let slot = Rc::new(Slot { deadline: Cell::new(NEVER), idle: Cell::new(false), waker: RefCell::default() });
+        let slot = Rc::new(Slot { deadline: Cell::new(NEVER), expired: Cell::new(false), idle: Cell::new(false), waker: RefCell::default() });
         self.0.slots.borrow_mut().push(Rc::clone(&slot));
         Timer { timers: self.clone(), slot }
     }
@@ -89,6 +91,8 @@ impl Timers {
         self.0.slots.borrow_mut().retain(|slot| {
             let deadline = slot.deadline.get();
             if deadline <= now {
+                slot.expired.set(true);
+                slot.deadline.set(NEVER);
                 if let Some(waker) = slot.waker.borrow_mut().take() {
                     waker.wake();
                 }
@@ -143,6 +147,7 @@ impl Timer {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(NEVER / 2).min(NEVER / 2);
         let deadline = self.timers.now() + limit.max(1);
         self.slot.deadline.set(deadline);
+        self.slot.expired.set(false);
         let shared = &self.timers.0;
         if deadline < shared.next.get() {
             shared.next.set(deadline);
@@ -153,16 +158,16 @@ impl Timer {
     /// No deadline.
     pub fn disarm(&self) {
         self.slot.deadline.set(NEVER);
+        self.slot.expired.set(false);
     }
 
     /// Whether the deadline has passed; otherwise the task is woken when it does.
     pub fn poll_expired(&self, cx: &mut Context<'_>) -> bool {
-        let deadline = self.slot.deadline.get();
-        if deadline == NEVER {
-            return false;
-        }
-        if deadline <= self.timers.now() {
+        if self.slot.expired.get() {
             return true;
+        }
+        if self.slot.deadline.get() == NEVER {
+            return false;
         }
         let mut waker = self.slot.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
