@@ -171,8 +171,8 @@ impl Fields {
 
     /// Whether these bytes may stand as a field value: no control characters but tab (RFC 9110, section 5.5).
     pub fn is_valid_value(value: &[u8]) -> bool {
-        // Without an early end the compiler looks at many octets at once.
-        !value.iter().fold(false, |bad, &b| bad | ((b < b' ') & (b != b'\t')) | (b == 0x7f))
+        // Without an early end, and with octets for truth values, the compiler looks at many octets at once.
+        value.iter().fold(0u8, |bad, &b| bad | (u8::from(b < b' ') & u8::from(b != b'\t')) | u8::from(b == 0x7f)) == 0
     }
 
     /// Whether these bytes are a field name: a token (RFC 9110, section 5.6.2).
