@@ -28,6 +28,8 @@ pub(crate) struct Worker {
     snapshot: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     random: RefCell<fastrand::Rng>,
     date: RefCell<(u64, String)>,
+    /// A moment and what it was in milliseconds since 1970; made anew every second.
+    clock: Cell<(Instant, u64)>,
     /// For putting values together; empty between uses.
     pub scratch: RefCell<Vec<u8>>,
     /// Exchanges that are over, for their memory.
@@ -74,6 +76,7 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::Tcp
         snapshot: RefCell::new(arc_swap::Cache::new(Arc::clone(&shared.snapshot))),
         random: RefCell::new(fastrand::Rng::new()),
         date: RefCell::new((0, String::new())),
+        clock: Cell::new((Instant::now(), unix_millis())),
         scratch: RefCell::default(),
         spare: RefCell::default(),
         nobody: Arc::new(Nobody(Arc::from(""))),
@@ -212,6 +215,19 @@ impl Worker {
         id
     }
 
+    /// Now, and in milliseconds since 1970: one look at the clock for both.
+    pub fn now(&self) -> (Instant, u64) {
+        let now = Instant::now();
+        let (at, unix) = self.clock.get();
+        let since = now.saturating_duration_since(at);
+        if since < Duration::from_secs(1) {
+            return (now, unix + u64::from(since.subsec_millis()));
+        }
+        let unix = unix_millis();
+        self.clock.set((now, unix));
+        (now, unix)
+    }
+
     /// Now, as `Date` has it (RFC 9110, section 5.6.7).
     pub fn date(&self, write: impl FnOnce(&str)) {
         let now = SystemTime::now();
@@ -249,6 +265,10 @@ impl Gauges {
             requests: sum.requests + self.requests.load(Ordering::Relaxed),
         }
     }
+}
+
+fn unix_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The directory of exchanges that have not begun.

@@ -52,10 +52,10 @@ enum Failure {
 }
 
 impl Upstream {
-    /// Gives the connection back to its pool.
-    pub fn give_back(self, worker: &Worker) {
+    /// Gives the connection back to its pool. `now` may be some time ago: it counts for how long connections stay idle.
+    pub fn give_back(self, worker: &Worker, now: Instant) {
         drop(self.peer);
-        worker.pool.borrow_mut().give(self.key, self.connection);
+        worker.pool.borrow_mut().give(self.key, self.connection, now);
     }
 }
 
@@ -70,7 +70,6 @@ pub(crate) async fn run(
     let Some(service) = exchange.service.clone() else { return Err(Failed::Service(503, None)) };
     let destination = scene.worker.shared.balancers.destination(&exchange.upstream.host, exchange.upstream.port);
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
-    exchange.timing.proxy = Some(exchange.timing.started.elapsed());
     let mut last = 502;
     for _ in 0..=service.retries {
         let peer = match pick(scene, exchange, &destination, &tried).await {

@@ -14,7 +14,6 @@ use crate::worker::Worker;
 use sdk::{Answer, Client, Exchange, Known, Phases, RequestHead, Source, Timing};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use wire::Version;
 use wire::h1::ServerConnection;
 
@@ -95,12 +94,8 @@ pub(crate) fn begin(scene: &Scene<'_>, exchange: &mut Exchange) {
         request: origin.request,
         sni: origin.sni.clone(),
     };
-    exchange.timing = Timing {
-        started: Instant::now(),
-        started_unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
-        upstream: None,
-        proxy: None,
-    };
+    let (started, started_unix_ms) = worker.now();
+    exchange.timing = Timing { started, started_unix_ms, upstream: None, proxy: None };
     exchange.id = worker.request_id();
     exchange.directory = Arc::clone(&scene.snapshot) as Arc<dyn sdk::Directory>;
 }

@@ -117,7 +117,7 @@ pub(crate) async fn response(
     timer.disarm();
     payload.release(connection);
     if result.is_ok() && !upstream.spoiled {
-        upstream.give_back(scene.worker);
+        upstream.give_back(scene.worker, exchange.timing.started);
     }
     result
 }

@@ -51,7 +51,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is over, when it may be used again.
-    pub fn give(&mut self, key: PoolKey, connection: Box<ClientConnection>) {
+    pub fn give(&mut self, key: PoolKey, connection: Box<ClientConnection>, now: Instant) {
         let worn = self.limits.max_requests > 0 && connection.exchanges() >= self.limits.max_requests;
         if !connection.is_reusable() || worn || self.limits.pool_size == 0 {
             return;
@@ -60,7 +60,7 @@ impl Pool {
         if list.len() >= self.limits.pool_size {
             list.remove(0);
         }
-        list.push(Idle { connection, since: Instant::now() });
+        list.push(Idle { connection, since: now });
     }
 
     /// Closes what has been idle for too long or was closed by the service.
