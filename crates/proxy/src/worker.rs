@@ -33,6 +33,7 @@ pub(crate) struct Worker {
     /// For putting values together; empty between uses.
     pub scratch: RefCell<Vec<u8>>,
     /// Exchanges that are over, for their memory.
+    #[expect(clippy::vec_box, reason = "they are lent out as boxes: moving one must not copy it")]
     spare: RefCell<Vec<Box<Exchange>>>,
     nobody: Arc<dyn Directory>,
     open: Cell<usize>,
