@@ -70,7 +70,7 @@ impl DataPlane {
         let certificates = Certificates::new(std::mem::take(&mut settings.certificates)).map_err(invalid)?;
         balancers.trust(Arc::clone(&settings.trusted_roots));
         let compiler = Compiler::new(settings.flavor, kinds, env, balancers.clone(), certificates, settings.error_pages.clone());
-        let (verifying_tls, trusting_tls) = tls::client_configs(Arc::clone(&settings.trusted_roots)).map_err(|e| invalid(e.to_string()))?;
+        let (verifying_tls, trusting_tls) = (tls::verifying(Arc::clone(&settings.trusted_roots)), tls::trusting());
         let trusted = TrustedProxies::new(&settings.trusted_ips, &settings.real_ip_header, settings.real_ip_recursive).map_err(invalid)?;
         let snapshot = Arc::clone(compiler.current());
         let gauges = (0..sockets.len()).map(|_| Arc::default()).collect();

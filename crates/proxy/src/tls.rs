@@ -83,12 +83,19 @@ pub fn server_config(current: impl Fn() -> Certificates + Send + Sync + 'static)
     Ok(Arc::new(config))
 }
 
-/// The TLS settings towards services: `(verifying, trusting anybody)`.
-pub fn client_configs(roots: Arc<RootCertStore>) -> Result<(Arc<ClientConfig>, Arc<ClientConfig>), rustls::Error> {
-    let builder = || ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    let verifying = builder()?.with_root_certificates(roots).with_no_client_auth();
-    let trusting = builder()?.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnybody(provider()))).with_no_client_auth();
-    Ok((Arc::new(verifying), Arc::new(trusting)))
+/// The TLS settings towards servers whose certificates must be vouched for by `roots`.
+pub fn verifying(roots: Arc<RootCertStore>) -> Arc<ClientConfig> {
+    Arc::new(client().with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The TLS settings towards servers whose certificates nobody looks at.
+pub fn trusting() -> Arc<ClientConfig> {
+    Arc::new(client().dangerous().with_custom_certificate_verifier(Arc::new(TrustAnybody(provider()))).with_no_client_auth())
+}
+
+fn client() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    // The provider supports both versions, so this cannot fail; should it ever, it must not bring the node down.
+    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap_or_else(|_| ClientConfig::builder())
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -121,7 +128,8 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-/// Kong's default towards services (`tls_verify` unset): encrypted, but nobody is asked for a proof of identity.
+/// Kong's default towards services (`tls_verify` unset), and `https_verify_certificate: false` of probes: encrypted, but nobody is
+/// asked for a proof of identity.
 #[derive(Debug)]
 struct TrustAnybody(Arc<CryptoProvider>);
 

@@ -5,8 +5,7 @@ use crate::http;
 use crate::plane::{Counters, Phase, Shared};
 use crate::snapshot::Snapshot;
 use crate::upstream::Pool;
-use model::entities::{Consumer, Credential, Uuid};
-use sdk::{Client, Directory, Exchange, RequestHead, Timing};
+use sdk::{Client, Directory, Exchange, Nothing, RequestHead, Timing};
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -35,7 +34,7 @@ pub(crate) struct Worker {
     /// Exchanges that are over, for their memory.
     #[expect(clippy::vec_box, reason = "they are lent out as boxes: moving one must not copy it")]
     spare: RefCell<Vec<Box<Exchange>>>,
-    nobody: Arc<dyn Directory>,
+    nothing: Arc<dyn Directory>,
     open: Cell<usize>,
     closed: Notify,
 }
@@ -80,7 +79,7 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::Tcp
         clock: Cell::new((Instant::now(), unix_millis())),
         scratch: RefCell::default(),
         spare: RefCell::default(),
-        nobody: Arc::new(Nobody(Arc::from(""))),
+        nothing: Arc::new(Nothing::default()),
         open: Cell::new(0),
         closed: Notify::new(),
         shared: Arc::clone(shared),
@@ -191,7 +190,7 @@ impl Worker {
                 sni: None,
             };
             let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
-            Box::new(Exchange::new([b'0'; 32], client, RequestHead::default(), timing, Arc::clone(&self.nobody)))
+            Box::new(Exchange::new([b'0'; 32], client, RequestHead::default(), timing, Arc::clone(&self.nothing)))
         })
     }
 
@@ -199,7 +198,7 @@ impl Worker {
     pub fn give_back(&self, mut exchange: Box<Exchange>) {
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE {
-            exchange.clear(Arc::clone(&self.nobody));
+            exchange.clear(Arc::clone(&self.nothing));
             spare.push(exchange);
         }
     }
@@ -270,27 +269,6 @@ impl Gauges {
 
 fn unix_millis() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// The directory of exchanges that have not begun.
-struct Nobody(Arc<str>);
-
-impl Directory for Nobody {
-    fn credential(&self, _: &str, _: &str) -> Option<Arc<Credential>> {
-        None
-    }
-
-    fn consumer(&self, _: &Uuid) -> Option<Arc<Consumer>> {
-        None
-    }
-
-    fn consumer_by_username(&self, _: &str) -> Option<Arc<Consumer>> {
-        None
-    }
-
-    fn no_host(&self) -> Arc<str> {
-        Arc::clone(&self.0)
-    }
 }
 
 /// Counts a connection as open until it is dropped, however its task ends.

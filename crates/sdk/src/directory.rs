@@ -23,3 +23,25 @@ pub trait Directory: Send + Sync {
         const { &ErrorPages::DEFAULT }
     }
 }
+
+/// A directory in which nothing is found: for exchanges that have not begun, and for tests.
+#[derive(Default)]
+pub struct Nothing(Arc<str>);
+
+impl Directory for Nothing {
+    fn credential(&self, _: &str, _: &str) -> Option<Arc<Credential>> {
+        None
+    }
+
+    fn consumer(&self, _: &Uuid) -> Option<Arc<Consumer>> {
+        None
+    }
+
+    fn consumer_by_username(&self, _: &str) -> Option<Arc<Consumer>> {
+        None
+    }
+
+    fn no_host(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+}

@@ -18,7 +18,7 @@ pub use answer::Answer;
 pub use args::{Args, decode};
 pub use config::Config;
 pub use content::Content;
-pub use directory::Directory;
+pub use directory::{Directory, Nothing};
 pub use env::{Env, Node};
 pub use error_pages::{ErrorFormat, ErrorPages};
 pub use exchange::{Client, Exchange, Source, Timing, UpstreamRequest};

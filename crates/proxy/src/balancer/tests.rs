@@ -3,37 +3,19 @@
 use super::*;
 use crate::dns::Settings;
 use crate::dns::tests::Stub;
-use model::entities::{Consumer, Credential};
-use sdk::{Client, Directory, Timing};
+use sdk::{Client, Nothing, Timing};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use wire::RequestHead;
 
-struct Nothing;
-
-impl Directory for Nothing {
-    fn credential(&self, _: &str, _: &str) -> Option<Arc<Credential>> {
-        None
-    }
-    fn consumer(&self, _: &Uuid) -> Option<Arc<Consumer>> {
-        None
-    }
-    fn consumer_by_username(&self, _: &str) -> Option<Arc<Consumer>> {
-        None
-    }
-    fn no_host(&self) -> Arc<str> {
-        "".into()
-    }
-}
-
 fn exchange(fields: &[(&str, &str)]) -> Exchange {
     let ip = "127.0.0.1".parse().unwrap();
     let client = Client { peer: ip, peer_port: 1, ip, trusted: false, https: false, local_ip: ip, local_port: 80, connection: 1, request: 1, sni: None };
     let head = RequestHead { target: "/a?k=1".to_owned(), fields: fields.iter().copied().collect(), ..RequestHead::default() };
     let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
-    Exchange::new([b'0'; 32], client, head, timing, Arc::new(Nothing))
+    Exchange::new([b'0'; 32], client, head, timing, Arc::new(Nothing::default()))
 }
 
 fn upstream(name: &str, more: Value) -> Arc<Upstream> {
