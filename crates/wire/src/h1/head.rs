@@ -149,11 +149,12 @@ impl HeadParser {
 }
 
 fn field_line(line: &[u8], start: usize, end: usize, fields: &mut Fields) -> Result<(), HeadError> {
-    let colon = memchr(b':', line).ok_or(HeadError::Malformed("a field line without colon"))?;
-    let name = &line[..colon];
-    if !Fields::is_valid_name(name) {
-        return Err(HeadError::Malformed("a field name with forbidden characters"));
+    // The name ends where its octets do: checking it finds the colon.
+    let colon = Fields::name_length(line);
+    if colon == 0 || colon > usize::from(u16::MAX) || line.get(colon) != Some(&b':') {
+        return Err(HeadError::Malformed("no valid field name before a colon"));
     }
+    let name = &line[..colon];
     let mut from = colon + 1;
     let mut to = line.len();
     while from < to && matches!(line[from], b' ' | b'\t') {

@@ -180,7 +180,12 @@ impl Fields {
 
     /// Whether these bytes are a field name: a token (RFC 9110, section 5.6.2).
     pub fn is_valid_name(name: &[u8]) -> bool {
-        !name.is_empty() && name.iter().all(|&b| TOKEN[usize::from(b)])
+        !name.is_empty() && Fields::name_length(name) == name.len()
+    }
+
+    /// How many octets at the beginning can belong to a field name.
+    pub(crate) fn name_length(text: &[u8]) -> usize {
+        text.iter().position(|&b| !TOKEN[usize::from(b)]).unwrap_or(text.len())
     }
 
     /// Writes all lines as HTTP/1.1 does, each with its CRLF, without the empty line.
