@@ -1,11 +1,11 @@
-//! The heads of HTTP/1.1: the same answer however the octets arrive, and a head that is sent on means what it meant.
+//! HTTP/1.1: heads and chunked content are read the same however the octets arrive, and a head that is sent on means what it meant.
 //!
 //! `cargo +nightly fuzz run http1_parser`
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wire::h1::{HeadParser, Limits, parse_request, parse_response};
+use wire::h1::{ChunkedDecoder, Decoded, HeadParser, Limits, parse_request, parse_response};
 use wire::{Known, RequestHead, ResponseHead};
 
 fuzz_target!(|data: &[u8]| {
@@ -13,6 +13,7 @@ fuzz_target!(|data: &[u8]| {
     let limits = Limits { line: 200, head: 1000, fields: 20 };
     request(data, step, &limits);
     response(data, step, &limits);
+    assert_eq!(chunked(data, data.len().max(1)), chunked(data, 1 + step as usize % 7));
 });
 
 fn request(data: &[u8], step: u8, limits: &Limits) {
@@ -61,4 +62,28 @@ fn response(data: &[u8], step: u8, limits: &Limits) {
     assert_eq!(parse_response(&text, &mut HeadParser::default(), &mut again, &roomy, no_content), Ok(Some(text.len())));
     assert_eq!((again.status, again.framing), (head.status, head.framing));
     assert!(again.fields.iter().eq(head.fields.iter()));
+}
+
+/// The content and the length of its framing, read in pieces of `step` octets; `None` when it is broken or not whole.
+fn chunked(data: &[u8], step: usize) -> Option<(Vec<u8>, usize)> {
+    let (mut decoder, mut content) = (ChunkedDecoder::default(), Vec::new());
+    let (mut from, mut to) = (0, step.min(data.len()));
+    loop {
+        match decoder.decode(&data[from..to]).ok()? {
+            Decoded::Data { skip, length } => {
+                from += skip;
+                content.extend_from_slice(&data[from..from + length]);
+                from += length;
+                decoder.consumed(length);
+            }
+            Decoded::Incomplete { skip } => {
+                from += skip;
+                if to == data.len() {
+                    return None;
+                }
+                to = (to + step).min(data.len());
+            }
+            Decoded::End { skip } => return Some((content, from + skip)),
+        }
+    }
 }

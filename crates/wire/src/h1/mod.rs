@@ -6,6 +6,7 @@ mod content;
 mod head;
 mod server;
 
+pub use chunked::{ChunkedDecoder, Decoded};
 pub use client::{ClientConnection, ResponseError};
 pub use content::{ContentError, ContentReader, ContentWriter};
 pub use head::{HeadError, HeadParser, Limits, parse_request, parse_response};
