@@ -1,4 +1,4 @@
-//! The developer's commands: `cargo xtask test | tidy | codegen | oracle | bench`.
+//! The developer's commands: `cargo xtask test | tidy | codegen | oracle | bench | icount`.
 
 mod licences;
 mod oracle;
@@ -18,6 +18,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   oracle [NAME...]  play recorded scenarios (all areas by default) and report
   oracle --update   play all and write those that pass to tests/oracle.txt
   bench [...]       compare with nginx, HAProxy and Envoy (bench/run --help)
+  icount [...]      count instructions per request beside nginx (bench/icount --help)
 ";
 
 fn main() -> ExitCode {
@@ -28,10 +29,8 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(&shell),
         Some("codegen") => shell.run_with("cargo", &["test", "--quiet", "--package", "gateway", "generated_files"], &[("BASCULE_CODEGEN", "1")]),
         Some("oracle") => oracle::explore(&shell, &arguments[1..]),
-        Some("bench") => {
-            let words: Vec<&str> = std::iter::once("bench/run").chain(arguments[1..].iter().map(String::as_str)).collect();
-            shell.run("python3", &words)
-        }
+        Some("bench") => python(&shell, "bench/run", &arguments[1..]),
+        Some("icount") => python(&shell, "bench/icount", &arguments[1..]),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -41,4 +40,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn python(shell: &Shell, script: &str, arguments: &[String]) -> Result<(), String> {
+    let words: Vec<&str> = std::iter::once(script).chain(arguments.iter().map(String::as_str)).collect();
+    shell.run("python3", &words)
 }
