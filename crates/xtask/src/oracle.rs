@@ -17,6 +17,12 @@ const AREAS: &[&str] = &[
     "admin-targets",
     "admin-consumers",
     "admin-plugins",
+    "admin-collections",
+    "admin-certificates",
+    "admin-keys",
+    "admin-tags",
+    "admin-schemas",
+    "admin-vaults",
     "router",
     "paths",
     "headers",
@@ -27,10 +33,14 @@ const AREAS: &[&str] = &[
     "plugins/key-auth",
     "plugins/rate-limiting",
     "plugins/proxy-cache",
-    "balancer/round-robin*",
-    "balancer/retry*",
-    "balancer/target*",
+    "balancer",
+    "dns",
+    "expressions",
+    "protocols",
 ];
+
+/// Not listed: what is recorded there is that the player gave up after half a minute.
+const SLOW: &[&str] = &["protocols/https-service-that-speaks-http"];
 
 /// Plays the listed scenarios; how many there were. `None`: they are not at hand.
 pub fn check(shell: &Shell) -> Result<Option<usize>, String> {
@@ -54,7 +64,7 @@ pub fn explore(shell: &Shell, arguments: &[String]) -> Result<(), String> {
     }
     println!("{passed} of {} scenarios pass", results.len());
     if update {
-        let text = results.iter().filter(|(_, passed)| **passed).map(|(name, _)| format!("{name}\n")).collect::<String>();
+        let text = results.iter().filter(|(name, passed)| **passed && !SLOW.contains(&name.as_str())).map(|(name, _)| format!("{name}\n")).collect::<String>();
         std::fs::write(shell.root.join(LIST), text).map_err(|e| format!("{LIST}: {e}"))?;
     }
     Ok(())

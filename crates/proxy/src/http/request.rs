@@ -56,7 +56,7 @@ pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, prefix: Op
     scene.asked = hop_by_hop::strip_request(fields);
     let upgrade = scene.asked.websocket && head.version == wire::Version::Http11;
     if upgrade {
-        fields.set_known(Known::Connection, b"Upgrade");
+        fields.set_known(Known::Connection, b"keep-alive, Upgrade");
         fields.set_known(Known::Upgrade, b"websocket");
     } else {
         fields.set_known(Known::Connection, b"keep-alive");
