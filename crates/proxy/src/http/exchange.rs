@@ -131,6 +131,8 @@ async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut Se
         Err(refused) => {
             chain::run_access(&global, exchange, &mut scene.ran, false).await;
             let (status, message) = refused;
+            // As nginx: what is refused for its form is the last on its connection.
+            scene.close |= message.is_none();
             return Err(match message {
                 Some(message) => Reply(Answer::error(exchange, status, message), Source::Error),
                 None => gateway_error(exchange, status),
@@ -198,7 +200,7 @@ fn content_failure(scene: &mut Scene<'_>, exchange: &Exchange, failure: Upload) 
 /// Finds the route and takes it into the exchange; its chain, and the part of the path that was stripped. Refusals are a status with
 /// Kong's words, where they are not the usual ones.
 fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, target: &str) -> Result<(Arc<Chain>, Option<String>), (u16, Option<&'static str>)> {
-    if exchange.request.method.as_str() == "TRACE" {
+    if matches!(exchange.request.method.as_str(), "TRACE" | "CONNECT") {
         return Err((405, None));
     }
     let target = path::Target::split(target);

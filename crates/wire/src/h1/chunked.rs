@@ -114,7 +114,9 @@ fn chunk_size(line: &[u8]) -> Result<u64, &'static str> {
     if digits == 0 || digits > 15 {
         return Err("no valid chunk size");
     }
-    let extension = &line[digits..];
+    // White space before an extension is legal (RFC 9112, section 7.1.1), and old servers pad sizes with it.
+    let blank = line[digits..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    let extension = &line[digits + blank..];
     if !extension.is_empty() && (extension[0] != b';' || !Fields::is_valid_value(extension)) {
         return Err("no valid chunk extension");
     }
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn decodes_in_pieces_of_any_size() {
-        let input = b"5;a=b\r\nhello\r\n1\r\n \r\n00005\r\nworld\r\n0\r\nX-T: 1\r\nContent-Length: 9\r\n\r\nNEXT";
+        let input = b"5 ; a=b\r\nhello\r\n1\r\n \r\n00005  \r\nworld\r\n0\r\nX-T: 1\r\nContent-Length: 9\r\n\r\nNEXT";
         for step in 1..input.len() {
             let (out, used, trailers) = decode(input, step).unwrap();
             assert_eq!((out.as_slice(), &input[used..]), (&b"hello world"[..], &b"NEXT"[..]));
@@ -194,7 +196,9 @@ mod tests {
             "x\r\n",
             "-1\r\n",
             "0x5\r\n",
-            "5 \r\nhello\r\n",
+            " 5\r\nhello\r\n",
+            "5 x\r\nhello\r\n",
+            "5\r\r\nhello\r\n",
             "5\nhello\r\n",
             "5\r\nhelloX\r\n",
             "5\r\nhello\n",

@@ -10,7 +10,7 @@ use memchr::memchr;
 /// How much a peer may send in a head.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Octets of the request line, and of each field line.
+    /// Octets of the request line, and of each field line, without their ends.
     pub line: usize,
     /// Octets of the whole head.
     pub head: usize,
@@ -18,10 +18,10 @@ pub struct Limits {
     pub fields: usize,
 }
 
-/// Four buffers of 8 KiB, as nginx's `large_client_header_buffers`.
+/// Four buffers of 8 KiB, as nginx's `large_client_header_buffers`; a line has its end in there too.
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { line: 8192, head: 32_768, fields: 1000 }
+        Limits { line: 8190, head: 32_768, fields: 1000 }
     }
 }
 
@@ -68,8 +68,8 @@ pub fn parse_request(buf: &[u8], parser: &mut HeadParser, head: &mut RequestHead
     })?;
     let Some(end) = end else { return Ok(None) };
     head.fields.finish_load(&buf[..end]);
-    to_origin_form(head)?;
     check_host(head)?;
+    to_origin_form(head)?;
     head.framing = request_framing(head)?;
     Ok(Some(end))
 }
@@ -248,8 +248,8 @@ fn to_origin_form(head: &mut RequestHead) -> Result<(), HeadError> {
     let (authority, path) = rest.split_at(end);
     let authority = authority.to_owned();
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    if head.fields.known_all(Known::Host).count() > 1 {
-        return Err(HeadError::Malformed("several Host lines"));
+    if !is_host(authority.as_bytes()) {
+        return Err(HeadError::Malformed("no valid host in the request target"));
     }
     head.fields.set_known(Known::Host, authority.as_bytes());
     head.target = path;
@@ -419,6 +419,10 @@ mod tests {
         let head = request("GET http://b.test?y HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         assert_eq!(head.target, "/?y");
         assert_eq!(request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().target, "*");
+        // RFC 9112, section 3.2: the line must be there all the same, and be a host.
+        for bad in ["GET http://b/ HTTP/1.1\r\n\r\n", "GET http://b/ HTTP/1.1\r\nHost: a b\r\n\r\n", "GET http://u@b/ HTTP/1.1\r\nHost: a\r\n\r\n"] {
+            assert!(matches!(request(bad), Err(HeadError::Malformed(_))), "accepted {bad:?}");
+        }
     }
 
     #[test]
@@ -434,7 +438,7 @@ mod tests {
         let total = format!("GET / HTTP/1.1\r\n{}", format!("a: {}\r\n", "x".repeat(8000)).repeat(5));
         assert_eq!(parse(total.as_bytes()), Err(HeadError::TooLarge));
         // A line that just fits may come without its last octet first.
-        let fits = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r", "x".repeat(8192 - 3));
+        let fits = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r", "x".repeat(8190 - 3));
         assert_eq!(parse(fits.as_bytes()), Ok(None));
         assert!(matches!(parse(format!("{fits}\n\r\n").as_bytes()), Ok(Some(_))));
     }
