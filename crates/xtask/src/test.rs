@@ -4,7 +4,7 @@ use crate::shell::Shell;
 use crate::{licences, oracle, packages, tidy};
 
 /// Debian packages of the programs that tests call.
-const PROGRAMS: &[(&str, &str)] = &[("wrk", "wrk"), ("curl", "curl"), ("cc", "build-essential"), ("cmake", "cmake")];
+const PROGRAMS: &[(&str, &str)] = &[("wrk", "wrk"), ("/usr/sbin/nginx", "nginx-light"), ("curl", "curl"), ("cc", "build-essential"), ("cmake", "cmake")];
 
 /// Runs everything; the last line says how much there was.
 pub fn run(shell: &Shell) -> Result<(), String> {

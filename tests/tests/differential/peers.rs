@@ -1,0 +1,133 @@
+//! The other two readers of HTTP/1.1: nginx as a proxy, set up as Kong sets it up, and a server on hyper.
+
+use crate::recorder::Seen;
+use blackbox::eventually;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// A running nginx in front of a service.
+pub struct Nginx {
+    pub address: SocketAddr,
+    pub version: String,
+    process: Child,
+    _prefix: TempDir,
+}
+
+/// A server that notes what it is asked.
+pub struct Hyper {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Nginx {
+    pub fn start(service: SocketAddr) -> Nginx {
+        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
+        let program = program.expect("nginx is needed (Debian package nginx-light; `cargo xtask test` installs it)");
+        let version = String::from_utf8(Command::new(program).arg("-v").output().unwrap().stderr).unwrap();
+        let version = version.trim().rsplit('/').next().unwrap_or_default().to_owned();
+        let prefix = TempDir::new().unwrap();
+        let folder = prefix.path().display();
+        // It cannot choose a free port itself: one that was free a moment ago is taken, and another one when it was not.
+        for _ in 0..10 {
+            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            std::fs::write(prefix.path().join("nginx.conf"), configuration(&folder.to_string(), address, service)).unwrap();
+            let mut process = Command::new(program)
+                .args(["-c", &format!("{folder}/nginx.conf"), "-p", &folder.to_string()])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let mut ended = false;
+            eventually("nginx listens", || {
+                ended = process.try_wait().unwrap().is_some();
+                ended || TcpStream::connect(address).is_ok()
+            });
+            if !ended {
+                return Nginx { address, version, process, _prefix: prefix };
+            }
+        }
+        panic!("nginx does not start: {}", std::fs::read_to_string(prefix.path().join("error.log")).unwrap_or_default());
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Hyper {
+    pub fn start() -> Hyper {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Hyper { address: listener.local_addr().unwrap(), seen: Arc::default() };
+        let seen = Arc::clone(&server.seen);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                listener.set_nonblocking(true).unwrap();
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                while let Ok((stream, _)) = listener.accept().await {
+                    let seen = Arc::clone(&seen);
+                    tokio::spawn(async move {
+                        let service = service_fn(|request| answer(request, &seen));
+                        // What is wrong with a connection shows in what was answered.
+                        let _ = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service).await;
+                    });
+                }
+            });
+        });
+        server
+    }
+
+    /// The requests since the last call.
+    pub fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+}
+
+async fn answer(request: Request<Incoming>, seen: &Mutex<Vec<Seen>>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let target = request.uri().path_and_query().map_or_else(|| request.uri().to_string(), ToString::to_string);
+    let host = request.headers().get("host").map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+    let method = request.method().to_string();
+    let body = request.into_body().collect().await?.to_bytes().to_vec();
+    seen.lock().unwrap().push(Seen { method, target, host: host.unwrap_or_default(), body });
+    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))).or_else(|never| match never {})
+}
+
+/// What Kong's own template says where it matters for requests and responses.
+fn configuration(folder: &str, address: SocketAddr, service: SocketAddr) -> String {
+    format!(
+        "daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log info;
+events {{ worker_connections 256; }}
+http {{
+  access_log off; underscores_in_headers on; client_max_body_size 0; keepalive_requests 10000; server_tokens off;
+  client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3; uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
+  map $http_upgrade $upstream_upgrade {{ default ''; '~*^websocket$' websocket; }}
+  map $upstream_upgrade $upstream_connection {{ default keep-alive; websocket upgrade; }}
+  map $http_host $upstream_host {{ default $http_host; '' {service}; }}
+  upstream service {{ server {service} max_fails=0; keepalive 16; }}
+  server {{
+    listen {address};
+    error_page 494 =494 /refused;
+    location = /refused {{ internal; return 494; }}
+    location / {{
+      proxy_pass http://service; proxy_http_version 1.1; proxy_ignore_client_abort on;
+      proxy_set_header Host $upstream_host; proxy_set_header Upgrade $upstream_upgrade; proxy_set_header Connection $upstream_connection;
+      proxy_set_header TE ''; proxy_set_header Proxy '';
+    }}
+  }}
+}}
+"
+    )
+}
