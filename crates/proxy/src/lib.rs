@@ -12,7 +12,7 @@ mod plane;
 pub mod router;
 pub mod settings;
 pub mod snapshot;
-mod tls;
+pub mod tls;
 mod upstream;
 mod worker;
 

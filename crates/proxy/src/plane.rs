@@ -4,10 +4,10 @@ use crate::balancer::Balancers;
 use crate::forwarded::TrustedProxies;
 use crate::settings::{Listen, Settings};
 use crate::snapshot::{Change, Compiler, Snapshot};
-use crate::tls::{self, Certificates};
+use crate::tls::{Certificates, Identity, Outbound, Resolver};
 use crate::worker::{self, Gauges};
 use arc_swap::ArcSwap;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ServerConfig;
 use sdk::{Env, PluginKind};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -35,8 +35,6 @@ pub(crate) struct Shared {
     pub balancers: Balancers,
     pub trusted: TrustedProxies,
     pub server_tls: Arc<ServerConfig>,
-    pub verifying_tls: Arc<ClientConfig>,
-    pub trusting_tls: Arc<ClientConfig>,
     pub gauges: Vec<Arc<Gauges>>,
     /// `bascule/<version>` as `Via` has it for HTTP/1.1.
     pub via: String,
@@ -67,27 +65,20 @@ impl DataPlane {
     pub fn bind(mut settings: Settings, kinds: &'static [&'static dyn PluginKind], env: Env, balancers: Balancers) -> io::Result<DataPlane> {
         let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
         let (sockets, addresses) = bind_all(&settings.listen, settings.workers.max(1))?;
-        let certificates = Certificates::new(std::mem::take(&mut settings.certificates)).map_err(invalid)?;
-        balancers.trust(Arc::clone(&settings.trusted_roots));
-        let compiler = Compiler::new(settings.flavor, kinds, env, balancers.clone(), certificates, settings.error_pages.clone());
-        let (verifying_tls, trusting_tls) = (tls::verifying(Arc::clone(&settings.trusted_roots)), tls::trusting());
+        let default = match std::mem::take(&mut settings.certificates) {
+            none if none.is_empty() => None,
+            chains => Some(Arc::new(Identity::new(chains).map_err(invalid)?)),
+        };
+        let outbound = Outbound::new(std::mem::take(&mut settings.services_tls)).map_err(invalid)?;
+        let compiler = Compiler::new(settings.flavor, kinds, env, balancers.clone(), Certificates::new(default), outbound, settings.error_pages.clone());
         let trusted = TrustedProxies::new(&settings.trusted_ips, &settings.real_ip_header, settings.real_ip_recursive).map_err(invalid)?;
         let snapshot = Arc::clone(compiler.current());
         let gauges = (0..sockets.len()).map(|_| Arc::default()).collect();
         let snapshot = Arc::new(ArcSwap::new(snapshot));
         let of_handshake = Arc::clone(&snapshot);
-        let server_tls = tls::server_config(move || of_handshake.load().certificates.clone()).map_err(|e| invalid(e.to_string()))?;
-        let shared = Arc::new(Shared {
-            via: format!("1.1 {}", settings.token),
-            settings,
-            snapshot,
-            balancers,
-            trusted,
-            server_tls,
-            verifying_tls,
-            trusting_tls,
-            gauges,
-        });
+        let resolver = Resolver(move || of_handshake.load().certificates.clone());
+        let server_tls = Arc::new(settings.listener_tls.server_config(Arc::new(resolver)).map_err(|e| invalid(format!("TLS of the listeners: {e}")))?);
+        let shared = Arc::new(Shared { via: format!("1.1 {}", settings.token), settings, snapshot, balancers, trusted, server_tls, gauges });
         Ok(DataPlane {
             shared,
             compiler: Mutex::new(compiler),

@@ -1,10 +1,9 @@
 //! What the data plane has to be told when it starts.
 
 use crate::router::Flavor;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use crate::tls::{Chain, Policy, Services};
 use sdk::ErrorPages;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that is fixed for the life of a data plane.
@@ -27,9 +26,9 @@ pub struct Settings {
     pub keepalive: Keepalive,
     pub limits: Limits,
     /// What TLS clients get when no certificate of the configuration fits: chains with their keys, in order of preference.
-    pub certificates: Vec<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-    /// Who may vouch for services (`lua_ssl_trusted_certificate`).
-    pub trusted_roots: Arc<rustls::RootCertStore>,
+    pub certificates: Vec<Chain>,
+    pub listener_tls: Policy,
+    pub services_tls: Services,
     /// `bascule/<version>`: `Server` and `Via`.
     pub token: String,
 }
@@ -99,7 +98,8 @@ impl Default for Settings {
             keepalive: Keepalive::default(),
             limits: Limits::default(),
             certificates: Vec::new(),
-            trusted_roots: Arc::new(rustls::RootCertStore::empty()),
+            listener_tls: Policy::default(),
+            services_tls: Services::default(),
             token: concat!("bascule/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

@@ -56,7 +56,7 @@ impl Plane {
             },
             limits: Limits { max_body: settings.client_max_body_size, keepalive_requests: settings.keepalive_requests, ..Limits::default() },
             certificates,
-            trusted_roots: certificates::trusted_roots(settings)?,
+            services_tls: proxy::tls::Services { roots: certificates::trusted_roots(settings)?, ..proxy::tls::Services::default() },
             ..proxy::Settings::default()
         };
         let balancers = Balancers::new(resolver(settings)?, control);

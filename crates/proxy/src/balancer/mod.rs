@@ -16,6 +16,7 @@ pub use ring::Ring;
 use crate::dns;
 use crate::health::UpstreamHealth;
 use crate::health::tls::ProbeTls;
+use crate::tls::{Certificates, Outbound};
 use model::entities::{Target, Upstream, Uuid};
 use plan::{Plan, Slot};
 use ring::Context;
@@ -102,9 +103,9 @@ impl Balancers {
         Balancers { shared: Arc::new(Shared { context, by_name, registry: Mutex::default() }) }
     }
 
-    /// The certificate authorities that https probes trust; without this call, those of the system.
-    pub fn trust(&self, roots: Arc<rustls::RootCertStore>) {
-        self.shared.context.tls.trust(roots);
+    /// How https probes are secured from now on; without this call, there are none.
+    pub(crate) fn secure(&self, outbound: &Outbound, certificates: &Certificates) {
+        self.shared.context.tls.secure(outbound.emptied(), certificates.clone());
     }
 
     /// The resolver, for other names that the node needs.
@@ -208,6 +209,14 @@ impl Balancers {
 }
 
 impl Destination {
+    /// The certificate to be shown to the targets of the upstream, where the service has none of its own.
+    pub(crate) fn client_certificate(&self) -> Option<Uuid> {
+        match self {
+            Destination::Upstream(ring) => ring.plan().upstream.client_certificate,
+            Destination::Host(_) => None,
+        }
+    }
+
     /// A server for this exchange, not one of `tried` unless there is no other; `None` when a name must be resolved first
     /// (then [`Destination::pick`] waits for it). Takes no lock and allocates nothing but a new cookie.
     pub fn try_pick(&self, balancers: &Balancers, exchange: &Exchange, tried: &[SocketAddr]) -> Result<Option<Peer>, PickError> {

@@ -131,7 +131,7 @@ impl Ring {
             }
             members.checks = checks;
         }
-        let probe = Probe::new(&upstream.healthchecks.active, upstream.host_header.as_deref());
+        let probe = Probe::new(&upstream);
         if members.probes.as_ref().map(Probes::probe) != Some(&probe) {
             members.probes = Probes::start(probe, &self.this, &self.context.control);
         }

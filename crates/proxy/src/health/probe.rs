@@ -2,7 +2,7 @@
 
 use super::tls::ProbeTls;
 use crate::balancer::Outcome;
-use model::entities::{ActiveChecks, CheckKind};
+use model::entities::{ActiveChecks, CheckKind, Upstream, Uuid};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
@@ -20,11 +20,13 @@ const MAX_STATUS_LINE: usize = 1024;
 pub struct Probe {
     pub checks: ActiveChecks,
     host_header: Option<String>,
+    client_certificate: Option<Uuid>,
 }
 
 impl Probe {
-    pub fn new(checks: &ActiveChecks, host_header: Option<&str>) -> Probe {
-        Probe { checks: checks.clone(), host_header: host_header.map(str::to_owned) }
+    pub fn new(upstream: &Upstream) -> Probe {
+        let checks = upstream.healthchecks.active.clone();
+        Probe { checks, host_header: upstream.host_header.clone(), client_certificate: upstream.client_certificate }
     }
 
     /// Probes an address of a target of that name.
@@ -52,7 +54,8 @@ impl Probe {
                 let name = self.checks.https_sni.as_deref().unwrap_or(host);
                 let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
                 let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-                let mut stream = tls.connector(self.checks.https_verify_certificate).connect(name, stream).await?;
+                let connector = tls.connector(self.checks.https_verify_certificate, self.client_certificate).map_err(io::Error::other)?;
+                let mut stream = connector.connect(name, stream).await?;
                 match self.checks.kind {
                     CheckKind::Grpcs => Ok(Outcome::Connected),
                     _ => self.ask(&mut stream, host).await,
@@ -118,10 +121,10 @@ mod tests {
     use model::entities::Upstream;
     use tokio::net::TcpListener;
 
-    fn checks(active: serde_json::Value) -> ActiveChecks {
-        let record = serde_json::json!({ "id": uuid::Uuid::nil().to_string(), "name": "u", "healthchecks": { "active": active } });
+    fn probing(active: serde_json::Value, host_header: Option<&str>) -> Probe {
+        let record = serde_json::json!({ "id": uuid::Uuid::nil().to_string(), "name": "u", "host_header": host_header, "healthchecks": { "active": active } });
         let record: Record = record.as_object().unwrap().clone();
-        Upstream::from_record(&record).unwrap().healthchecks.active
+        Probe::new(&Upstream::from_record(&record).unwrap())
     }
 
     /// Answers one connection and gives back what it was asked.
@@ -146,12 +149,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_http_probe_asks_for_the_path_and_reads_the_status() {
-        let probe = Probe::new(&checks(serde_json::json!({ "http_path": "/health", "headers": { "x-a": ["1", "2"], "bad name": ["x"] } })), None);
+        let probe = probing(serde_json::json!({ "http_path": "/health", "headers": { "x-a": ["1", "2"], "bad name": ["x"] } }), None);
         let (address, asked) = server(b"HTTP/1.1 503 Sorry\r\n\r\n").await;
         assert_eq!(probe.run(address, "name.test", &ProbeTls::default()).await, Outcome::Status(503));
         assert_eq!(asked.await.unwrap(), "GET /health HTTP/1.0\r\nx-a: 1\r\nx-a: 2\r\nHost: name.test\r\n\r\n");
         let (address, asked) = server(b"SSH-2.0\r\n").await;
-        let probe = Probe::new(&checks(serde_json::json!({})), Some("other.test"));
+        let probe = probing(serde_json::json!({}), Some("other.test"));
         assert_eq!(probe.run(address, "name.test", &ProbeTls::default()).await, Outcome::Status(0));
         assert!(asked.await.unwrap().contains("Host: other.test\r\n"));
     }
@@ -160,23 +163,33 @@ mod tests {
     async fn refusals_closings_and_silence_are_told_apart() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let probe = Probe::new(&checks(serde_json::json!({ "timeout": 0.05 })), None);
+        let probe = probing(serde_json::json!({ "timeout": 0.05 }), None);
         assert_eq!(probe.run(address, "h", &ProbeTls::default()).await, Outcome::Timeout);
         drop(listener);
         assert_eq!(probe.run(address, "h", &ProbeTls::default()).await, Outcome::TcpFailure);
-        let probe = Probe::new(&checks(serde_json::json!({})), None);
+        let probe = probing(serde_json::json!({}), None);
         let (address, _) = server(b"").await;
         assert_eq!(probe.run(address, "h", &ProbeTls::default()).await, Outcome::TcpFailure);
         let (address, _) = server(b"").await;
-        let probe = Probe::new(&checks(serde_json::json!({ "type": "tcp" })), None);
+        let probe = probing(serde_json::json!({ "type": "tcp" }), None);
         assert_eq!(probe.run(address, "h", &ProbeTls::default()).await, Outcome::Connected);
+    }
+
+    /// With this authority, or none.
+    fn secured(authority: Option<rustls::pki_types::CertificateDer<'static>>) -> ProbeTls {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(authority);
+        let settings = crate::tls::Services { roots: std::sync::Arc::new(roots), ..Default::default() };
+        let tls = ProbeTls::default();
+        tls.secure(crate::tls::Outbound::new(settings).unwrap(), crate::tls::Certificates::new(None));
+        tls
     }
 
     #[tokio::test]
     async fn a_tls_probe_needs_tls() {
         let (address, _) = server(b"HTTP/1.1 200 OK\r\n\r\n").await;
-        let probe = Probe::new(&checks(serde_json::json!({ "type": "https", "https_verify_certificate": false, "timeout": 0.2 })), None);
-        let seen = probe.run(address, "127.0.0.1", &ProbeTls::default()).await;
+        let probe = probing(serde_json::json!({ "type": "https", "https_verify_certificate": false, "timeout": 0.2 }), None);
+        let seen = probe.run(address, "127.0.0.1", &secured(None)).await;
         assert!(matches!(seen, Outcome::TcpFailure | Outcome::Timeout), "{seen:?}");
     }
 
@@ -207,17 +220,14 @@ mod tests {
     #[tokio::test]
     async fn certificates_are_verified_unless_that_is_switched_off() {
         let (address, certificate) = tls_server().await;
-        let (system, own) = (ProbeTls::default(), ProbeTls::default());
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(certificate).unwrap();
-        own.trust(std::sync::Arc::new(roots));
-        let verifying = Probe::new(&checks(serde_json::json!({ "type": "https" })), None);
+        let (system, own) = (secured(None), secured(Some(certificate)));
+        let verifying = probing(serde_json::json!({ "type": "https" }), None);
         assert_eq!(verifying.run(address, "name.test", &system).await, Outcome::TcpFailure, "nobody vouches for it");
         assert_eq!(verifying.run(address, "other.test", &own).await, Outcome::TcpFailure, "it is for another name");
         assert_eq!(verifying.run(address, "name.test", &own).await, Outcome::Status(204));
-        let named = Probe::new(&checks(serde_json::json!({ "type": "https", "https_sni": "name.test" })), None);
+        let named = probing(serde_json::json!({ "type": "https", "https_sni": "name.test" }), None);
         assert_eq!(named.run(address, "127.0.0.1", &own).await, Outcome::Status(204));
-        let careless = Probe::new(&checks(serde_json::json!({ "type": "https", "https_verify_certificate": false })), None);
+        let careless = probing(serde_json::json!({ "type": "https", "https_verify_certificate": false }), None);
         assert_eq!(careless.run(address, "127.0.0.1", &system).await, Outcome::Status(204));
     }
 

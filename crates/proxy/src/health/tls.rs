@@ -1,43 +1,28 @@
-//! TLS for probes: with and without a look at the certificate.
+//! TLS for probes: with and without a look at the certificate, and with one of our own to be shown.
 
-use crate::tls;
+use crate::tls::{Certificates, Outbound};
 use arc_swap::ArcSwapOption;
-use rustls::{ClientConfig, RootCertStore};
-use std::sync::{Arc, OnceLock};
+use model::entities::Uuid;
+use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 
-/// Makes connectors for probes. Built on first use: reading the system's authorities takes a while, and most nodes never need it.
+/// Makes connectors for probes.
 #[derive(Default)]
 pub struct ProbeTls {
-    given: ArcSwapOption<ClientConfig>,
-    system: OnceLock<Arc<ClientConfig>>,
-    careless: OnceLock<Arc<ClientConfig>>,
+    current: ArcSwapOption<(Outbound, Certificates)>,
 }
 
 impl ProbeTls {
-    /// Trusts these authorities from now on, instead of those of the system.
-    pub fn trust(&self, roots: Arc<RootCertStore>) {
-        self.given.store(Some(tls::verifying(roots)));
+    /// Takes terms and certificates into use.
+    pub fn secure(&self, outbound: Outbound, certificates: Certificates) {
+        self.current.store(Some(Arc::new((outbound, certificates))));
     }
 
-    /// A connector that verifies certificates, or one that takes any.
-    pub fn connector(&self, verify: bool) -> TlsConnector {
-        if !verify {
-            return TlsConnector::from(Arc::clone(self.careless.get_or_init(tls::trusting)));
-        }
-        match self.given.load_full() {
-            Some(config) => TlsConnector::from(config),
-            None => TlsConnector::from(Arc::clone(self.system.get_or_init(|| tls::verifying(Arc::new(system_roots()))))),
-        }
+    /// A connector that verifies certificates, or one that takes any, and shows the certificate of an upstream or that of the
+    /// node. The error says what is missing.
+    pub fn connector(&self, verify: bool, certificate: Option<Uuid>) -> Result<TlsConnector, String> {
+        let current = self.current.load();
+        let (outbound, certificates) = current.as_deref().ok_or("TLS is not set up yet")?;
+        Ok(TlsConnector::from(outbound.probing(verify, certificate, certificates)?.config()))
     }
-}
-
-fn system_roots() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "cannot read certificate authorities of the system");
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    roots
 }

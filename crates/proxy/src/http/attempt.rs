@@ -8,6 +8,7 @@ use super::payload::Payload;
 use super::relay::{self, Stage, Upload};
 use super::request;
 use crate::balancer::{Destination, Outcome, Peer, PickError};
+use crate::tls::Terms;
 use crate::upstream::{ConnectError, PoolKey, Tls, connect};
 use crate::worker::Worker;
 use model::entities::{Protocol, Service};
@@ -69,6 +70,7 @@ pub(crate) async fn run(
 ) -> Result<Box<Upstream>, Failed> {
     let Some(service) = exchange.service.clone() else { return Err(Failed::Service(503, None)) };
     let destination = scene.worker.shared.balancers.destination(&exchange.upstream.host, exchange.upstream.port);
+    let Ok(terms) = terms(scene, exchange, &service, &destination) else { return Err(Failed::Service(502, None)) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     let mut last = 502;
     for _ in 0..=service.retries {
@@ -83,7 +85,10 @@ pub(crate) async fn run(
             exchange.timing.proxy = Some(started.duration_since(exchange.timing.started));
         }
         tried.push(peer.address);
-        let result = attempt(scene, exchange, client, payload, &service, &peer, upgrade).await;
+        request::address(scene, exchange, &peer);
+        let tls = terms.clone().map(|terms| Tls { name: request::server_name(exchange, &peer), terms });
+        let key = PoolKey { address: peer.address, tls };
+        let result = attempt(scene, exchange, client, payload, &service, key, upgrade).await;
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + started.elapsed());
         let (outcome, sent) = match result {
             Ok(mut upstream) => {
@@ -108,6 +113,16 @@ pub(crate) async fn run(
     Err(Failed::Service(last, None))
 }
 
+/// How connections are secured, where they are. Without what the configuration asks for, none is made at all.
+fn terms(scene: &Scene<'_>, exchange: &Exchange, service: &Service, destination: &Destination) -> Result<Option<Terms>, ()> {
+    if !matches!(exchange.upstream.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Tls) {
+        return Ok(None);
+    }
+    let snapshot = &scene.snapshot;
+    let terms = snapshot.outbound.terms(&service.id, destination.client_certificate(), &snapshot.certificates);
+    terms.map(Some).map_err(|error| tracing::error!(service = %service.id, request_id = exchange.id_str(), "no connection to a service: {error}"))
+}
+
 async fn pick(scene: &Scene<'_>, exchange: &Exchange, destination: &Destination, tried: &[SocketAddr]) -> Result<Peer, PickError> {
     let balancers = &scene.worker.shared.balancers;
     match destination.try_pick(balancers, exchange, tried)? {
@@ -122,15 +137,9 @@ async fn attempt(
     client: &mut ServerConnection,
     payload: &mut Payload,
     service: &Service,
-    peer: &Peer,
+    key: PoolKey,
     upgrade: bool,
 ) -> Result<Upstream, Failure> {
-    request::address(scene, exchange, peer);
-    let tls = match exchange.upstream.protocol {
-        Protocol::Https | Protocol::Grpcs | Protocol::Tls => Some(Tls { name: request::server_name(exchange, peer), verify: service.tls_verify == Some(true) }),
-        _ => None,
-    };
-    let key = PoolKey { address: peer.address, tls };
     let repeatable = exchange.request.method.is_retriable();
     let pooled = scene.worker.pool.borrow_mut().take(&key);
     // What may not be sent twice is not sent into a connection that the service is just closing.

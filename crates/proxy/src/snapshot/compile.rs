@@ -7,7 +7,7 @@ use super::{Chains, Snapshot};
 use crate::balancer::Balancers;
 use crate::chain::{Instance, Scopes};
 use crate::router::{Flavor, Router};
-use crate::tls::Certificates;
+use crate::tls::{Certificates, Outbound, TrustCompiler};
 use model::Record;
 use model::entities::{Consumer, Credential, Plugin, Route, Service, Target, Upstream, Uuid};
 use rpds::HashTrieMapSync;
@@ -40,6 +40,9 @@ pub struct Compiler {
     /// What the balancers know of.
     upstreams: HashSet<Uuid>,
     targets: HashSet<Uuid>,
+    trust: TrustCompiler,
+    /// While everything is replaced: the certificates there were, since those that stay are kept.
+    former: Option<Certificates>,
     current: Arc<Snapshot>,
 }
 
@@ -56,6 +59,7 @@ struct Batch {
     chain_of_route: HashSet<Uuid>,
     chain_of_service: HashSet<Uuid>,
     all_chains: bool,
+    certificates: bool,
 }
 
 impl Compiler {
@@ -66,9 +70,11 @@ impl Compiler {
         env: Env,
         balancers: Balancers,
         certificates: Certificates,
+        outbound: Outbound,
         error_pages: ErrorPages,
     ) -> Compiler {
-        let current = empty(flavor, certificates, Arc::new(error_pages));
+        balancers.secure(&outbound, &certificates);
+        let current = empty(flavor, certificates, outbound, Arc::new(error_pages));
         Compiler {
             flavor,
             kinds,
@@ -81,6 +87,8 @@ impl Compiler {
             credential_keys: HashMap::default(),
             upstreams: HashSet::new(),
             targets: HashSet::new(),
+            trust: TrustCompiler::default(),
+            former: None,
             current: Arc::new(current),
         }
     }
@@ -99,6 +107,7 @@ impl Compiler {
             usernames: self.current.usernames.clone(),
             credentials: self.current.credentials.clone(),
             certificates: self.current.certificates.clone(),
+            outbound: self.current.outbound.clone(),
             error_pages: Arc::clone(&self.current.error_pages),
             no_host: Arc::clone(&self.current.no_host),
         };
@@ -111,6 +120,10 @@ impl Compiler {
         }
         self.finish_routes(&mut next, &batch);
         self.finish_chains(&mut next, &batch);
+        self.trust.finish(|id| self.services.get(id).map(Arc::as_ref), &mut next.outbound);
+        if batch.certificates {
+            self.balancers.secure(&next.outbound, &next.certificates);
+        }
         let upstreams: Vec<_> = batch.put_upstreams.into_values().collect();
         let targets: Vec<_> = batch.put_targets.into_values().collect();
         if !(upstreams.is_empty() && targets.is_empty() && batch.removed_upstreams.is_empty() && batch.removed_targets.is_empty()) {
@@ -128,9 +141,14 @@ impl Compiler {
         self.routes.clear();
         self.routes_of_service.clear();
         self.credential_keys.clear();
+        self.trust.restart();
+        self.former = Some(self.current.certificates.clone());
         let (upstreams, targets) = (std::mem::take(&mut self.upstreams), std::mem::take(&mut self.targets));
-        self.current = Arc::new(empty(self.flavor, self.current.certificates.defaults(), Arc::clone(&self.current.error_pages)));
+        self.current =
+            Arc::new(empty(self.flavor, self.current.certificates.emptied(), self.current.outbound.emptied(), Arc::clone(&self.current.error_pages)));
         let next = self.apply(records);
+        self.former = None;
+        self.balancers.secure(&next.outbound, &next.certificates);
         let gone_upstreams: Vec<Uuid> = upstreams.difference(&self.upstreams).copied().collect();
         let gone_targets: Vec<Uuid> = targets.difference(&self.targets).copied().collect();
         if !(gone_upstreams.is_empty() && gone_targets.is_empty()) {
@@ -170,7 +188,11 @@ impl Compiler {
             }
             "consumers" => take_consumer(change, next),
             "plugins" => self.take_plugin(change, batch),
-            "certificates" => next.certificates.take_certificate(record, change.deleted),
+            "certificates" => {
+                batch.certificates = true;
+                next.certificates.take_certificate(record, change.deleted, self.former.as_ref())
+            }
+            "ca_certificates" => self.trust.take_authority(record, change.deleted),
             "snis" => next.certificates.take_sni(record, change.deleted),
             other => match credential_entity(self.kinds, other) {
                 Some(entity) => self.take_credential(entity, change, next),
@@ -182,6 +204,8 @@ impl Compiler {
     fn take_service(&mut self, change: &Change<'_>, batch: &mut Batch) -> Result<(), String> {
         let service = Service::from_record(change.record)?;
         let id = service.id;
+        let old = self.services.get(&id).map(Arc::as_ref);
+        self.trust.touch(id, old, Some(&service).filter(|_| !change.deleted));
         if change.deleted {
             self.services.remove(&id);
         } else {
@@ -321,7 +345,7 @@ impl Batch {
 }
 
 /// A snapshot of nothing.
-fn empty(flavor: Flavor, certificates: Certificates, error_pages: Arc<ErrorPages>) -> Snapshot {
+fn empty(flavor: Flavor, certificates: Certificates, outbound: Outbound, error_pages: Arc<ErrorPages>) -> Snapshot {
     Snapshot {
         router: Router::new(flavor),
         chains: Chains { global: Arc::default(), by_route: HashTrieMapSync::new_sync(), by_service: HashTrieMapSync::new_sync() },
@@ -329,6 +353,7 @@ fn empty(flavor: Flavor, certificates: Certificates, error_pages: Arc<ErrorPages
         usernames: HashTrieMapSync::new_sync(),
         credentials: HashTrieMapSync::new_sync(),
         certificates,
+        outbound,
         error_pages,
         no_host: Arc::from(""),
     }

@@ -6,7 +6,7 @@ pub use compile::{Change, Compiler};
 
 use crate::chain::Chain;
 use crate::router::Router;
-use crate::tls::Certificates;
+use crate::tls::{Certificates, Outbound};
 use model::entities::{Consumer, Credential, Uuid};
 use rpds::HashTrieMapSync;
 use sdk::{Directory, ErrorPages};
@@ -21,6 +21,8 @@ pub struct Snapshot {
     /// By entity, then by key field.
     pub(crate) credentials: HashTrieMapSync<&'static str, HashTrieMapSync<String, Arc<Credential>>>,
     pub(crate) certificates: Certificates,
+    /// How connections to services are secured.
+    pub(crate) outbound: Outbound,
     pub(crate) error_pages: Arc<ErrorPages>,
     pub(crate) no_host: Arc<str>,
 }

@@ -6,7 +6,6 @@ use rustls::pki_types::ServerName;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use wire::h1::ClientConnection;
@@ -22,7 +21,7 @@ pub enum ConnectError {
 
 /// A new connection, within the time allowed.
 pub(crate) async fn connect(worker: &Worker, timer: &Timer, key: &PoolKey, limit: Duration) -> Result<Box<ClientConnection>, ConnectError> {
-    let mut connecting = pin!(open(worker, key));
+    let mut connecting = pin!(open(key));
     match timer.limit(limit, |cx| connecting.as_mut().poll(cx)).await {
         Ok(Ok(stream)) => Ok(Box::new(ClientConnection::new(stream, &worker.buffers))),
         Ok(Err(error)) => Err(ConnectError::Failed(error)),
@@ -30,16 +29,16 @@ pub(crate) async fn connect(worker: &Worker, timer: &Timer, key: &PoolKey, limit
     }
 }
 
-async fn open(worker: &Worker, key: &PoolKey) -> io::Result<Stream> {
+async fn open(key: &PoolKey) -> io::Result<Stream> {
     let socket = TcpStream::connect(key.address).await?;
     socket.set_nodelay(true)?;
     let Some(tls) = &key.tls else { return Ok(Stream::Plain(socket)) };
-    let config = if tls.verify { &worker.shared.verifying_tls } else { &worker.shared.trusting_tls };
     let name = match ServerName::try_from(tls.name.as_ref()) {
         Ok(name) => name.to_owned(),
         // A name that is no server name is not sent; the handshake goes by the address.
         Err(_) => ServerName::IpAddress(key.address.ip().into()),
     };
-    let stream = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, socket).await?;
+    let handshake = tokio_rustls::TlsConnector::from(tls.terms.config()).connect(name, socket).await;
+    let stream = handshake.inspect_err(|error| tracing::warn!(address = %key.address, name = %tls.name, "no TLS with a service: {error}"))?;
     Ok(Stream::TlsClient(Box::new(stream)))
 }

@@ -1,6 +1,7 @@
 //! Idle connections to services, per worker.
 
 use crate::settings::Keepalive;
+use crate::tls::Terms;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,12 +15,12 @@ pub struct PoolKey {
     pub tls: Option<Tls>,
 }
 
-/// How a connection is encrypted.
+/// How a connection is secured.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Tls {
     /// The server name that is asked for.
     pub name: Arc<str>,
-    pub verify: bool,
+    pub terms: Terms,
 }
 
 /// Connections on which nothing is under way.

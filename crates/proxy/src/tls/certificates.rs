@@ -1,0 +1,155 @@
+//! The certificates of the configuration, by id and by server name.
+
+use super::Identity;
+use model::Record;
+use model::entities::Uuid;
+use rpds::HashTrieMapSync;
+use std::sync::Arc;
+
+/// Certificates by id and by server name; shares what did not change with its predecessor.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    by_id: HashTrieMapSync<Uuid, Arc<Identity>>,
+    /// Lower-cased name, possibly `*.example` or `example.*`, to the id of a certificate.
+    names: HashTrieMapSync<String, Uuid>,
+    /// The name of each record of `snis`, which may change.
+    name_of: HashTrieMapSync<Uuid, String>,
+    default: Option<Arc<Identity>>,
+}
+
+impl Certificates {
+    /// None but that for clients that name no known server.
+    pub fn new(default: Option<Arc<Identity>>) -> Certificates {
+        Certificates { by_id: HashTrieMapSync::new_sync(), names: HashTrieMapSync::new_sync(), name_of: HashTrieMapSync::new_sync(), default }
+    }
+
+    /// The same default, and nothing of the configuration.
+    pub fn emptied(&self) -> Certificates {
+        Certificates::new(self.default.clone())
+    }
+
+    /// Takes a record of `certificates`. What `former` has already, it keeps, with the connections made by it.
+    pub fn take_certificate(&mut self, record: &Record, deleted: bool, former: Option<&Certificates>) -> Result<(), String> {
+        let id = uuid(record, "id")?;
+        let known = former.map_or(&self.by_id, |f| &f.by_id).get(&id).cloned();
+        self.by_id.remove_mut(&id);
+        if !deleted {
+            let identity = Identity::from_record(record)?;
+            let kept = known.filter(|k| k.shows_same(&identity));
+            self.by_id.insert_mut(id, kept.unwrap_or_else(|| Arc::new(identity)));
+        }
+        Ok(())
+    }
+
+    /// Takes a record of `snis`.
+    pub fn take_sni(&mut self, record: &Record, deleted: bool) -> Result<(), String> {
+        let id = uuid(record, "id")?;
+        if let Some(former) = self.name_of.get(&id) {
+            self.names.remove_mut(former);
+            self.name_of.remove_mut(&id);
+        }
+        if deleted {
+            return Ok(());
+        }
+        let name = record.get("name").and_then(serde_json::Value::as_str).ok_or("name: missing")?.to_ascii_lowercase();
+        let certificate = record.get("certificate").and_then(serde_json::Value::as_object).ok_or("certificate: missing")?;
+        self.names.insert_mut(name.clone(), uuid(certificate, "id")?);
+        self.name_of.insert_mut(id, name);
+        Ok(())
+    }
+
+    /// A certificate by its id.
+    pub fn by_id(&self, id: &Uuid) -> Option<&Arc<Identity>> {
+        self.by_id.get(id)
+    }
+
+    /// The certificate for a server name: exact, then `*.` and `.*` wildcards, then `*`; the default for clients that name none
+    /// of these, or no server at all.
+    pub fn for_server(&self, name: Option<&str>) -> Option<&Arc<Identity>> {
+        let named = |key: &str| self.names.get(key).and_then(|id| self.by_id.get(id));
+        let found = name.filter(|_| !self.names.is_empty()).and_then(|name| {
+            let name = name.to_ascii_lowercase();
+            // A wildcard stands for the first label of at least three, or for the last one.
+            let left = name.split_once('.').filter(|(_, rest)| rest.contains('.')).map(|(_, rest)| format!("*.{rest}"));
+            let right = name.rsplit_once('.').map(|(rest, _)| format!("{rest}.*"));
+            named(&name).or_else(|| left.as_deref().and_then(named)).or_else(|| right.as_deref().and_then(named)).or_else(|| named("*"))
+        });
+        found.or(self.default.as_ref())
+    }
+}
+
+fn uuid(record: &Record, field: &str) -> Result<Uuid, String> {
+    let text = record.get(field).and_then(serde_json::Value::as_str).ok_or_else(|| format!("{field}: missing"))?;
+    Uuid::parse_str(text).map_err(|e| format!("{field}: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn certificate(id: u128) -> Value {
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        json!({"id": Uuid::from_u128(id).to_string(), "cert": made.cert.pem(), "key": made.signing_key.serialize_pem()})
+    }
+
+    #[test]
+    fn names_are_looked_up_from_the_closest_on() {
+        let default = Arc::new(Identity::from_record(certificate(0).as_object().unwrap()).unwrap());
+        let mut all = Certificates::new(Some(Arc::clone(&default)));
+        for (id, names) in [(1, &["One.test"][..]), (2, &["*.one.test", "one.*"]), (3, &["*"]), (4, &["gone.test"])] {
+            let record = certificate(id);
+            all.take_certificate(record.as_object().unwrap(), false, None).unwrap();
+            for name in names {
+                let sni = json!({"id": Uuid::new_v4().to_string(), "name": name, "certificate": {"id": record["id"]}});
+                all.take_sni(sni.as_object().unwrap(), false).unwrap();
+            }
+        }
+        all.take_certificate(json!({"id": Uuid::from_u128(4).to_string()}).as_object().unwrap(), true, None).unwrap();
+        let of = |name| all.for_server(name).unwrap().number();
+        let id = |id| all.by_id(&Uuid::from_u128(id)).unwrap().number();
+        for (name, expected) in [
+            (None, default.number()),
+            (Some("one.test"), id(1)),
+            (Some("ONE.TEST"), id(1)),
+            (Some("a.one.test"), id(2)),
+            (Some("a.b.one.test"), id(3)),
+            (Some("one.example"), id(2)),
+            (Some("gone.test"), id(3)),
+            (Some(""), id(3)),
+        ] {
+            assert_eq!(of(name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_given_up_is_nobodys() {
+        let (mut all, record) = (Certificates::new(None), certificate(1));
+        all.take_certificate(record.as_object().unwrap(), false, None).unwrap();
+        let sni = |name: &str| json!({"id": Uuid::from_u128(9).to_string(), "name": name, "certificate": {"id": record["id"]}}).as_object().unwrap().clone();
+        all.take_sni(&sni("one.test"), false).unwrap();
+        all.take_sni(&sni("uno.test"), false).unwrap();
+        assert!(all.for_server(Some("one.test")).is_none() && all.for_server(Some("uno.test")).is_some());
+        all.take_sni(&sni("uno.test"), true).unwrap();
+        assert!(all.for_server(Some("uno.test")).is_none());
+    }
+
+    #[test]
+    fn what_did_not_change_stays_the_same() {
+        let mut all = Certificates::new(None);
+        let (id, record) = (Uuid::from_u128(1), certificate(1));
+        all.take_certificate(record.as_object().unwrap(), false, None).unwrap();
+        let first = all.by_id(&id).unwrap().number();
+        all.take_certificate(record.as_object().unwrap(), false, None).unwrap();
+        assert_eq!(all.by_id(&id).unwrap().number(), first);
+        let mut emptied = all.emptied();
+        assert!(emptied.by_id(&id).is_none());
+        emptied.take_certificate(record.as_object().unwrap(), false, Some(&all)).unwrap();
+        assert_eq!(emptied.by_id(&id).unwrap().number(), first);
+        all.take_certificate(certificate(1).as_object().unwrap(), false, None).unwrap();
+        assert_ne!(all.by_id(&id).unwrap().number(), first);
+        let broken = json!({"id": id.to_string(), "cert": "x", "key": "y"});
+        assert!(all.take_certificate(broken.as_object().unwrap(), false, None).is_err());
+        assert!(all.by_id(&id).is_none());
+    }
+}

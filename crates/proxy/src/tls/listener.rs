@@ -1,0 +1,157 @@
+//! What clients may use: protocol versions, cipher suites, resumption of sessions.
+
+use super::{Certificates, provider};
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// TLS as the listeners of an interface speak it.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub versions: Vec<&'static SupportedProtocolVersion>,
+    /// In order of preference; empty: all there are.
+    pub suites: Vec<SupportedCipherSuite>,
+    /// Our order of suites counts, not the client's.
+    pub own_order: bool,
+    /// Sessions are resumed by tickets that clients keep.
+    pub tickets: bool,
+    /// For how long sessions can be resumed. Keys of tickets are thrown away after 12 hours in any case.
+    pub lifetime: Duration,
+    /// Sessions that the node keeps, for clients without tickets.
+    pub sessions: usize,
+}
+
+impl Policy {
+    /// The settings of a listener. Certificates are chosen by `resolver` at each handshake.
+    pub fn server_config(&self, resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
+        let builder = ServerConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
+        let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+        config.ignore_client_order = self.own_order;
+        let lifetime = self.lifetime.as_secs().max(1);
+        if self.tickets {
+            config.ticketer = Arc::new(Perishable { kept: aws_lc_rs::Ticketer::new()?, lifetime });
+        }
+        config.session_storage = match self.sessions {
+            0 => Arc::new(NoServerSessionStorage {}),
+            n => Arc::new(Perishable { kept: ServerSessionMemoryCache::new(n), lifetime }),
+        };
+        Ok(config)
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            versions: vec![&TLS13, &TLS12],
+            suites: Vec::new(),
+            own_order: false,
+            tickets: true,
+            lifetime: Duration::from_secs(24 * 60 * 60),
+            sessions: 1024,
+        }
+    }
+}
+
+/// Chooses by the certificates in force at each handshake.
+pub(crate) struct Resolver<F>(pub F);
+
+impl<F> fmt::Debug for Resolver<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+impl<F: Fn() -> Certificates + Send + Sync> ResolvesServerCert for Resolver<F> {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        (self.0)().for_server(hello.server_name())?.for_client(hello.signature_schemes())
+    }
+}
+
+/// Puts the time before what is kept, and hands out nothing that is too old.
+#[derive(Debug)]
+struct Perishable<K> {
+    kept: K,
+    /// Seconds.
+    lifetime: u64,
+}
+
+impl<K> Perishable<K> {
+    fn stamped(value: &[u8]) -> Vec<u8> {
+        [&now().to_be_bytes()[..], value].concat()
+    }
+
+    fn fresh(&self, stamped: Vec<u8>) -> Option<Vec<u8>> {
+        let (stamp, value) = stamped.split_first_chunk::<8>()?;
+        let age = now().saturating_sub(u64::from_be_bytes(*stamp));
+        (age < self.lifetime).then(|| value.to_vec())
+    }
+}
+
+impl ProducesTickets for Perishable<Arc<dyn ProducesTickets>> {
+    fn enabled(&self) -> bool {
+        self.kept.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.kept.lifetime().min(u32::try_from(self.lifetime).unwrap_or(u32::MAX))
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.kept.encrypt(&Self::stamped(plain))
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.fresh(self.kept.decrypt(cipher)?)
+    }
+}
+
+impl StoresServerSessions for Perishable<Arc<ServerSessionMemoryCache>> {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.kept.put(key, Self::stamped(&value))
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.fresh(self.kept.get(key)?)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.fresh(self.kept.take(key)?)
+    }
+
+    fn can_cache(&self) -> bool {
+        self.kept.can_cache()
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_perish() {
+        let cache = |lifetime| Perishable { kept: ServerSessionMemoryCache::new(8), lifetime };
+        let kept = cache(60);
+        assert!(kept.put(b"k".to_vec(), b"v".to_vec()));
+        assert_eq!(kept.get(b"k").as_deref(), Some(&b"v"[..]));
+        assert_eq!(kept.take(b"k").as_deref(), Some(&b"v"[..]));
+        assert_eq!(kept.get(b"k"), None);
+        let spoiled = cache(0);
+        assert!(spoiled.put(b"k".to_vec(), b"v".to_vec()));
+        assert_eq!(spoiled.get(b"k"), None);
+        let tickets = Perishable { kept: aws_lc_rs::Ticketer::new().unwrap(), lifetime: 10 };
+        assert_eq!(tickets.lifetime(), 10);
+        let ticket = tickets.encrypt(b"session").unwrap();
+        assert_eq!(tickets.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        assert_eq!(Perishable { kept: tickets.kept, lifetime: 0 }.decrypt(&ticket), None);
+    }
+}

@@ -1,0 +1,37 @@
+//! TLS towards clients and towards services.
+//!
+//! `identity` is what we prove ourselves by, `certificates` finds one for a server name, `listener` is what clients may use;
+//! `verify` and `trust` are what services must prove, `outbound` says which of all that applies to a service.
+
+mod certificates;
+mod identity;
+mod listener;
+mod outbound;
+mod trust;
+mod verify;
+
+pub use certificates::Certificates;
+pub use identity::{Chain, Identity};
+pub use listener::Policy;
+pub(crate) use listener::Resolver;
+pub use outbound::{Outbound, Terms, TrustCompiler};
+pub use trust::{Services, Trust};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The algorithms there are, with these cipher suites only; all of them when there are none.
+fn provider(suites: &[rustls::SupportedCipherSuite]) -> Arc<CryptoProvider> {
+    let mut provider = aws_lc_rs::default_provider();
+    if !suites.is_empty() {
+        provider.cipher_suites = suites.to_vec();
+    }
+    Arc::new(provider)
+}
+
+/// Tells things that are made once apart, for as long as the process lives.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

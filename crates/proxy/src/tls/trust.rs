@@ -1,0 +1,82 @@
+//! What servers must prove before we talk to them.
+
+use super::verify::{Anybody, Known};
+use super::{Chain, Identity, next_number, provider};
+use rustls::client::ClientConfig;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
+use std::sync::Arc;
+
+/// TLS towards services, as the settings of the node have it.
+#[derive(Debug)]
+pub struct Services {
+    /// Who may vouch for services and other peers (`lua_ssl_trusted_certificate`).
+    pub roots: Arc<RootCertStore>,
+    /// Whether certificates of services are verified where the service does not say.
+    pub verify: bool,
+    /// The longest chain of intermediates, where the service does not say.
+    pub depth: usize,
+    /// The same for probes.
+    pub probe_depth: usize,
+    pub versions: Vec<&'static SupportedProtocolVersion>,
+    /// Empty: all there are.
+    pub suites: Vec<SupportedCipherSuite>,
+    /// What we show to services and targets that have no certificate of their own to be shown.
+    pub identity: Option<Chain>,
+}
+
+/// Settings for connections that are made in the same way; they share sessions.
+#[derive(Debug)]
+pub struct Trust {
+    number: u64,
+    config: Arc<ClientConfig>,
+}
+
+impl Services {
+    /// Terms under which certificates must be vouched for by one of `roots`, through at most so many others.
+    pub(super) fn verifying(&self, roots: &Arc<RootCertStore>, depth: usize) -> Result<Trust, rustls::Error> {
+        let provider = provider(&self.suites);
+        self.trust(Arc::new(Known { roots: Arc::clone(roots), depth, provider }))
+    }
+
+    /// Terms under which nobody looks at certificates.
+    pub(super) fn careless(&self) -> Result<Trust, rustls::Error> {
+        self.trust(Arc::new(Anybody(provider(&self.suites))))
+    }
+
+    fn trust(&self, verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>) -> Result<Trust, rustls::Error> {
+        let builder = ClientConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
+        let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        Ok(Trust { number: next_number(), config: Arc::new(config) })
+    }
+}
+
+impl Default for Services {
+    fn default() -> Services {
+        Services {
+            roots: Arc::new(RootCertStore::empty()),
+            verify: false,
+            depth: 1,
+            probe_depth: 1,
+            versions: vec![&TLS13, &TLS12],
+            suites: Vec::new(),
+            identity: None,
+        }
+    }
+}
+
+impl Trust {
+    /// Different for all that were ever made.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Settings for a connection on which we prove ourselves by that. A session of another identity is not resumed: rustls
+    /// compares who is to be shown before it takes one.
+    pub fn config(&self, identity: Option<&Arc<Identity>>) -> Arc<ClientConfig> {
+        let Some(identity) = identity else { return Arc::clone(&self.config) };
+        let mut config = ClientConfig::clone(&self.config);
+        config.client_auth_cert_resolver = Arc::clone(identity) as Arc<dyn rustls::client::ResolvesClientCert>;
+        Arc::new(config)
+    }
+}

@@ -1,0 +1,262 @@
+//! Looking at the certificates of servers as OpenSSL does, where rustls' own verifier is stricter or knows less: chains have a longest
+//! length, a certificate can vouch for itself, a name can stand in the subject alone.
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, RootCertStore, SignatureScheme};
+use std::sync::Arc;
+use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, anchor_from_trusted_cert};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Verifies that somebody known vouches for a server and for its name.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub roots: Arc<RootCertStore>,
+    /// The most certificates between that of the server and that of the authority.
+    pub depth: usize,
+    pub provider: Arc<CryptoProvider>,
+}
+
+/// Kong's default towards services (`tls_verify` unset), and `https_verify_certificate: false` of probes: encrypted, but nobody is
+/// asked for a proof of identity.
+#[derive(Debug)]
+pub(super) struct Anybody(pub Arc<CryptoProvider>);
+
+impl Known {
+    /// Whether one of the authorities vouches for the certificate, through not too many others.
+    fn vouched(&self, cert: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<(), webpki::Error> {
+        let entity = EndEntityCert::try_from(cert)?;
+        let short = |path: &webpki::VerifiedPath<'_>| match path.intermediate_certificates().count() {
+            n if n > self.depth => Err(webpki::Error::MaximumPathDepthExceeded),
+            _ => Ok(()),
+        };
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        entity.verify_for_usage(algorithms, &self.roots.roots, others, now, KeyUsage::server_auth(), None, Some(&short)).map(drop)
+    }
+
+    /// Whether the certificate is itself one of the authorities: what `openssl req -x509` makes, and people upload.
+    fn is_authority(&self, cert: &CertificateDer<'_>) -> bool {
+        anchor_from_trusted_cert(cert).is_ok_and(|anchor| self.roots.roots.contains(&anchor))
+    }
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        cert: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.vouched(cert, others, now) {
+            Ok(()) => {}
+            Err(_) if self.is_authority(cert) => in_time(cert, now)?,
+            Err(error) => return Err(refusal(error)),
+        }
+        is_for(cert, name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        signed_tls12(&self.provider.signature_verification_algorithms, message, cert, signed)
+    }
+
+    fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        signed_tls13(&self.provider.signature_verification_algorithms, message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        signed_tls12(&self.0.signature_verification_algorithms, message, cert, signed)
+    }
+
+    fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        signed_tls13(&self.0.signature_verification_algorithms, message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whether the certificate is for that name. Without alternative names, the common name of the subject counts.
+fn is_for(cert: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
+    let found = EndEntityCert::try_from(cert).and_then(|entity| entity.verify_is_valid_for_subject_name(name));
+    let Err(error) = found else { return Ok(()) };
+    let ServerName::DnsName(name) = name else { return Err(refusal(error)) };
+    let (_, cert) = X509Certificate::from_der(cert).map_err(|_| refusal(error.clone()))?;
+    let alternatives = cert.subject_alternative_name().map_err(|_| refusal(error.clone()))?;
+    let mut common = cert.subject().iter_common_name().filter_map(|cn| cn.as_str().ok());
+    if alternatives.is_none() && common.any(|cn| covers(cn, name.as_ref())) { Ok(()) } else { Err(refusal(error)) }
+}
+
+/// Whether a common name, which may begin with `*.`, stands for a name.
+fn covers(common: &str, name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    match common.strip_prefix("*.") {
+        Some(domain) => domain.contains('.') && name.split_once('.').is_some_and(|(first, rest)| !first.is_empty() && rest.eq_ignore_ascii_case(domain)),
+        None => !common.contains('*') && common.eq_ignore_ascii_case(name),
+    }
+}
+
+fn in_time(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let (_, cert) = X509Certificate::from_der(cert).map_err(|_| CertificateError::BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    match cert.validity() {
+        v if now < v.not_before.timestamp() => Err(CertificateError::NotValidYet.into()),
+        v if now > v.not_after.timestamp() => Err(CertificateError::Expired.into()),
+        _ => Ok(()),
+    }
+}
+
+fn signed_tls12(
+    algorithms: &WebPkiSupportedAlgorithms,
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    let Some(key) = key_alone(cert) else { return verify_tls12_signature(message, cert, signed, algorithms) };
+    let key = RawPublicKeyEntity::try_from(&key).map_err(refusal)?;
+    let (_, usable) = algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme).ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+    if usable.iter().any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok()) {
+        return Ok(HandshakeSignatureValid::assertion());
+    }
+    Err(CertificateError::BadSignature.into())
+}
+
+fn signed_tls13(
+    algorithms: &WebPkiSupportedAlgorithms,
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    match key_alone(cert) {
+        None => verify_tls13_signature(message, cert, signed, algorithms),
+        Some(key) => verify_tls13_signature_with_raw_key(message, &key, signed, algorithms),
+    }
+}
+
+/// The public key of a certificate that is of no use otherwise, such as one of version 1.
+fn key_alone(cert: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
+    if EndEntityCert::try_from(cert).is_ok() {
+        return None;
+    }
+    let (_, cert) = X509Certificate::from_der(cert).ok()?;
+    Some(SubjectPublicKeyInfoDer::from(cert.public_key().raw.to_vec()))
+}
+
+/// The error for the log and for the alert that the server gets.
+fn refusal(error: webpki::Error) -> Error {
+    use webpki::Error as E;
+    let error = match error {
+        E::BadDer | E::BadDerTime | E::TrailingData(_) => CertificateError::BadEncoding,
+        E::CertNotValidYet { time, not_before } => CertificateError::NotValidYetContext { time, not_before },
+        E::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
+        E::UnknownIssuer => CertificateError::UnknownIssuer,
+        E::CertNotValidForName(name) => CertificateError::NotValidForNameContext { expected: name.expected, presented: name.presented },
+        E::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        other => CertificateError::Other(OtherError(Arc::new(other))),
+    };
+    error.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+    use rustls::crypto::aws_lc_rs;
+
+    /// An authority or a server, and what others need to be vouched for by it.
+    struct Made {
+        der: CertificateDer<'static>,
+        params: CertificateParams,
+        key: KeyPair,
+    }
+
+    fn params(common: &str, names: &[&str], authority: bool) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, common);
+        params.subject_alt_names = names.iter().map(|n| SanType::DnsName((*n).try_into().unwrap())).collect();
+        params.is_ca = if authority { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+        params
+    }
+
+    fn made(params: CertificateParams, by: Option<&Made>) -> Made {
+        let key = KeyPair::generate().unwrap();
+        let cert = match by {
+            None => params.self_signed(&key).unwrap(),
+            Some(by) => params.signed_by(&key, &Issuer::from_params(&by.params, &by.key)).unwrap(),
+        };
+        Made { der: cert.der().clone(), params, key }
+    }
+
+    fn verify(depth: usize, roots: &[&Made], cert: &Made, others: &[&Made], name: &str) -> Result<(), Error> {
+        let mut store = RootCertStore::empty();
+        for root in roots {
+            store.add(root.der.clone()).unwrap();
+        }
+        let known = Known { roots: Arc::new(store), depth, provider: Arc::new(aws_lc_rs::default_provider()) };
+        let others: Vec<_> = others.iter().map(|m| m.der.clone()).collect();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        known.verify_server_cert(&cert.der, &others, &name, &[], UnixTime::now()).map(drop)
+    }
+
+    #[test]
+    fn chains_have_a_longest_length() {
+        let root = made(params("root", &[], true), None);
+        let first = made(params("first", &[], true), Some(&root));
+        let second = made(params("second", &[], true), Some(&first));
+        let direct = made(params("direct", &["a.test"], false), Some(&root));
+        let far = made(params("far", &["a.test"], false), Some(&second));
+        assert_eq!(verify(0, &[&root], &direct, &[], "a.test"), Ok(()));
+        assert!(verify(1, &[&root], &far, &[&second, &first], "a.test").is_err());
+        assert_eq!(verify(2, &[&root], &far, &[&second, &first], "a.test"), Ok(()));
+        let other = made(params("root", &[], true), None);
+        assert!(verify(9, &[&other], &direct, &[], "a.test").is_err());
+        assert!(verify(9, &[], &direct, &[], "a.test").is_err());
+    }
+
+    #[test]
+    fn a_certificate_can_vouch_for_itself() {
+        let own = made(params("a.test", &["a.test"], true), None);
+        assert_eq!(verify(1, &[&own], &own, &[], "a.test"), Ok(()));
+        assert!(verify(1, &[&own], &own, &[], "b.test").is_err());
+        let mut expired = params("a.test", &["a.test"], true);
+        expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let old = made(expired, None);
+        assert_eq!(verify(1, &[&old], &old, &[], "a.test"), Err(CertificateError::Expired.into()));
+    }
+
+    #[test]
+    fn the_common_name_counts_without_alternatives_only() {
+        let root = made(params("root", &[], true), None);
+        let named = made(params("a.test", &[], false), Some(&root));
+        assert_eq!(verify(1, &[&root], &named, &[], "A.test"), Ok(()));
+        assert!(verify(1, &[&root], &named, &[], "b.test").is_err());
+        let both = made(params("a.test", &["b.test"], false), Some(&root));
+        assert!(verify(1, &[&root], &both, &[], "a.test").is_err());
+        for (common, name, expected) in
+            [("*.a.test", "x.a.test", true), ("*.a.test", "x.y.a.test", false), ("*.test", "a.test", false), ("a*.test", "ab.test", false)]
+        {
+            assert_eq!(covers(common, name), expected, "{common} {name}");
+        }
+    }
+}
