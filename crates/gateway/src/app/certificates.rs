@@ -1,14 +1,12 @@
 //! Certificates of listeners: those in the settings, or self-signed ones that are made once and kept in the prefix.
 
 use super::prefix::write_private;
-use crate::settings::Settings;
+use crate::settings::{Settings, tls};
 use base64::Engine;
+use proxy::tls::{Chain, Identity, Policy};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ResolvesServerCert;
-use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,8 +22,8 @@ pub enum Interface {
 /// Certificates with their keys, best first, as PEM text.
 pub type Pairs = Vec<(String, String)>;
 
-/// A certificate with those that lead to its root, and its key.
-pub type Chain = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+/// Sessions of clients of the Admin API and the like; there are few of them.
+const OTHER_SESSIONS: usize = 256;
 
 /// The certificates of an interface.
 pub fn pairs(settings: &Settings, interface: Interface) -> Result<Pairs, String> {
@@ -45,23 +43,10 @@ pub fn pairs(settings: &Settings, interface: Interface) -> Result<Pairs, String>
 
 /// The TLS configuration of an interface other than the proxy's.
 pub fn server_config(settings: &Settings, interface: Interface) -> Result<Arc<ServerConfig>, String> {
-    let keys = pairs(settings, interface)?.iter().map(|(cert, key)| certified(cert, key)).collect::<Result<Vec<_>, _>>()?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Resolver(keys)));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let identity = Identity::new(chains(settings, interface)?)?;
+    let policy = Policy { sessions: OTHER_SESSIONS, ..tls::policy(settings, false)? };
+    let config = policy.server_config(Arc::new(identity)).map_err(|e| format!("TLS: {e}"))?;
     Ok(Arc::new(config))
-}
-
-/// Offers the first certificate that suits the client.
-#[derive(Debug)]
-struct Resolver(Vec<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, hello: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let suits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        self.0.iter().find(suits).or(self.0.first()).cloned()
-    }
 }
 
 /// The certificates of an interface with their keys, decoded.
@@ -69,20 +54,40 @@ pub fn chains(settings: &Settings, interface: Interface) -> Result<Vec<Chain>, S
     pairs(settings, interface)?.iter().map(|(cert, key)| decoded(cert, key)).collect()
 }
 
-/// Who may vouch for services and other peers (`lua_ssl_trusted_certificate`).
+/// What is shown to services that have nothing else to be shown (`client_ssl_cert`); without one, what clients are shown.
+pub fn client(settings: &Settings) -> Result<Option<Chain>, String> {
+    let (cert, key) = (settings.text("client_ssl_cert"), settings.text("client_ssl_cert_key"));
+    match settings.flag("client_ssl") {
+        false => Ok(None),
+        true if cert.is_empty() => kept(settings, "").and_then(|(cert, key)| decoded(&cert, &key)).map(Some),
+        true => decoded(&read(cert, "client_ssl_cert")?, &read(key, "client_ssl_cert_key")?).map(Some),
+    }
+}
+
+/// Who may vouch for peers (`lua_ssl_trusted_certificate`).
 pub fn trusted_roots(settings: &Settings) -> Result<Arc<RootCertStore>, String> {
-    const SETTING: &str = "lua_ssl_trusted_certificate";
+    roots("lua_ssl_trusted_certificate", settings.list("lua_ssl_trusted_certificate"))
+}
+
+/// Who may vouch for services (`proxy_ssl_trusted_certificate`), when that is not the same.
+pub fn service_roots(settings: &Settings) -> Result<Option<Arc<RootCertStore>>, String> {
+    const SETTING: &str = "nginx_proxy_proxy_ssl_trusted_certificate";
+    let file = settings.text(SETTING).to_owned();
+    if file.is_empty() { Ok(None) } else { roots(SETTING, &[file]).map(Some) }
+}
+
+fn roots(setting: &str, entries: &[String]) -> Result<Arc<RootCertStore>, String> {
     let mut roots = RootCertStore::empty();
-    for entry in settings.list(SETTING) {
+    for entry in entries {
         if entry == "system" {
             // A certificate of the system's that cannot be used is not this node's business.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             continue;
         }
-        let text = read(entry, SETTING)?;
+        let text = read(entry, setting)?;
         for cert in CertificateDer::pem_slice_iter(text.as_bytes()) {
-            let cert = cert.map_err(|e| format!("{SETTING}: {e}"))?;
-            roots.add(cert).map_err(|e| format!("{SETTING}: {e}"))?;
+            let cert = cert.map_err(|e| format!("{setting}: {e}"))?;
+            roots.add(cert).map_err(|e| format!("{setting}: {e}"))?;
         }
     }
     Ok(Arc::new(roots))
@@ -92,12 +97,6 @@ fn decoded(cert: &str, key: &str) -> Result<Chain, String> {
     let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|e| format!("bad certificate: {e}"))?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| format!("bad key: {e}"))?;
     Ok((chain, key))
-}
-
-fn certified(cert: &str, key: &str) -> Result<Arc<CertifiedKey>, String> {
-    let (chain, key) = decoded(cert, key)?;
-    let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|e| format!("certificate and key: {e}"))?;
-    Ok(Arc::new(key))
 }
 
 /// PEM text from a file's name, from itself, or from base64.

@@ -1,14 +1,16 @@
 //! From the node's settings to the data plane, and between the words of `store`, `proxy` and `admin` for the same things.
 
 use super::certificates::{self, Interface};
-use crate::settings::Settings;
+use crate::settings::{Settings, tls};
 use admin::{AddressHealth, Counters, HostHealth, TargetMark, UpstreamHealth, Weights};
 use proxy::balancer::Balancers;
 use proxy::settings::{Headers, Keepalive, Limits, Listen};
+use proxy::tls::{Peers, Services};
 use proxy::{Change, DataPlane, dns, health, router};
 use sdk::entities::Uuid;
 use sdk::{ErrorFormat, ErrorPages, PluginKind};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use store::Operation;
 use tokio::runtime::Handle;
@@ -24,8 +26,8 @@ impl Plane {
     /// Binds the proxy's listeners. Look-ups and probes run on `control`.
     pub fn bind(settings: &Settings, kinds: &'static [&'static dyn PluginKind], env: sdk::Env, control: Handle) -> Result<Plane, String> {
         let listen = listen(settings)?;
-        let tls = listen.iter().map(|l| l.tls).collect::<Vec<_>>();
-        let certificates = if tls.contains(&true) { certificates::chains(settings, Interface::Proxy)? } else { Vec::new() };
+        let with_tls = listen.iter().map(|l| l.tls).collect::<Vec<_>>();
+        let certificates = if with_tls.contains(&true) { certificates::chains(settings, Interface::Proxy)? } else { Vec::new() };
         let proxy = proxy::Settings {
             listen,
             workers: settings.workers,
@@ -56,12 +58,13 @@ impl Plane {
             },
             limits: Limits { max_body: settings.client_max_body_size, keepalive_requests: settings.keepalive_requests, ..Limits::default() },
             certificates,
-            services_tls: proxy::tls::Services { roots: certificates::trusted_roots(settings)?, ..proxy::tls::Services::default() },
+            listener_tls: tls::policy(settings, true)?,
+            services_tls: services_tls(settings)?,
             ..proxy::Settings::default()
         };
         let balancers = Balancers::new(resolver(settings)?, control);
         let data = DataPlane::bind(proxy, kinds, env, balancers).map_err(|e| e.to_string())?;
-        Ok(Plane { data, tls })
+        Ok(Plane { data, tls: with_tls })
     }
 
     /// Where it listens: without TLS, and with.
@@ -142,6 +145,26 @@ fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {
         listen.extend(addresses.into_iter().map(|address| Listen { address, tls: entry.ssl, http2: entry.http2, backlog: entry.backlog.unwrap_or(511) }));
     }
     Ok(listen)
+}
+
+fn services_tls(settings: &Settings) -> Result<Services, String> {
+    let roots = certificates::trusted_roots(settings)?;
+    let depth = settings.count("lua_ssl_verify_depth");
+    let given = settings.text("nginx_proxy_proxy_ssl_verify_depth");
+    let of_services =
+        if given.is_empty() { depth } else { given.parse().map_err(|_| format!("nginx_proxy_proxy_ssl_verify_depth is not a number: '{given}'"))? };
+    let (requests, probes) = (tls::services(settings)?, tls::probes(settings)?);
+    Ok(Services {
+        requests: Peers {
+            roots: certificates::service_roots(settings)?.unwrap_or_else(|| Arc::clone(&roots)),
+            depth: of_services,
+            versions: requests.versions,
+            suites: requests.suites,
+        },
+        probes: Peers { roots, depth, versions: probes.versions, suites: probes.suites },
+        verify: settings.text("nginx_proxy_proxy_ssl_verify") == "on",
+        identity: certificates::client(settings)?,
+    })
 }
 
 fn error_pages(settings: &Settings) -> Result<ErrorPages, String> {

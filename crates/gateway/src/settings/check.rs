@@ -3,7 +3,7 @@
 use super::listen::{self, Listener};
 use super::load::Loaded;
 use super::value::{Value, size};
-use super::{Block, Headers, Settings};
+use super::{Block, Headers, Settings, tls};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         return Err(errors);
     }
     let warnings = std::mem::take(&mut loaded.warnings);
+    tls::impose(&mut loaded);
     let mut settings = Settings {
         prefix: prefix(&loaded),
         proxy_listen: Vec::new(),
@@ -50,6 +51,10 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     errors.extend(ranges(&settings));
     errors.extend(names(&settings));
     errors.extend(absent(&settings));
+    for checked in [tls::policy(&settings, true).err(), tls::policy(&settings, false).err(), tls::services(&settings).err(), tls::probes(&settings).err()] {
+        errors.extend(checked.filter(|error| !errors.contains(error)));
+    }
+    settings.warnings.extend(tls::warnings(&settings));
     let without_effect = missed(&settings);
     settings.warnings.extend(without_effect);
     if errors.is_empty() { Ok(settings) } else { Err(errors) }
@@ -161,6 +166,12 @@ fn certificates(settings: &Settings) -> Vec<String> {
             (certs, keys) => errors.push(format!("{cert} was specified {certs} times while {key} was specified {keys} times")),
         }
     }
+    let (cert, key) = (settings.text("client_ssl_cert"), settings.text("client_ssl_cert_key"));
+    match (settings.flag("client_ssl"), cert.is_empty(), key.is_empty()) {
+        (true, false, true) => errors.push("client_ssl_cert_key must be specified".to_owned()),
+        (true, true, false) => errors.push("client_ssl_cert must be specified".to_owned()),
+        _ => {}
+    }
     if !["modern", "intermediate", "old", "fips", "custom"].contains(&settings.text("ssl_cipher_suite")) {
         errors.push(format!("Undefined cipher suite {}", settings.text("ssl_cipher_suite")));
     }
@@ -234,7 +245,6 @@ fn absent(settings: &Settings) -> Vec<String> {
 fn missed(settings: &Settings) -> Vec<String> {
     const MISSED: &[&str] = &[
         "admin_gui_listen",
-        "client_ssl",
         "declarative_config",
         "declarative_config_string",
         "pluginserver_names",

@@ -3,6 +3,7 @@
 //! [`table`] defines every key once; everything else here follows from it.
 
 mod check;
+mod ciphers;
 mod definition;
 mod describe;
 mod document;
@@ -10,6 +11,7 @@ mod file;
 mod listen;
 mod load;
 mod table;
+pub mod tls;
 mod value;
 
 pub use document::{default_file, documentation};

@@ -38,7 +38,8 @@ pub const SECTIONS: &[Section] = &[
             text("status_error_log", "logs/status_error.log", "Messages of the Status API; they go to `proxy_error_log`.").inert(),
             list("vaults", "bundled", "Vaults that references may name; `bundled` stands for all that are built in."),
             list("plugins", "bundled", "Plugins that can be configured; `bundled` stands for all that are built in, `off` for none."),
-            list("port_maps", "", "Pairs `public:own` of ports, for nodes behind a port-mapping balancer: what `X-Forwarded-Port` and route matching see.").inert(),
+            list("port_maps", "", "Pairs `public:own` of ports, for nodes behind a port-mapping balancer: what `X-Forwarded-Port` and route matching see.")
+                .inert(),
             text("host_ports", "", "Filled from `port_maps`.").inert(),
             boolean("anonymous_reports", "on", "Kong's usage reports. Bascule never sends any.").inert(),
             text("proxy_server", "", "URL of a forward proxy for the node's own requests.").secret().inert(),
@@ -93,28 +94,33 @@ pub const SECTIONS: &[Section] = &[
         title: "TLS",
         about: "Certificates, given as files, as PEM text, or as base64 of it. Without any, a self-signed one is made in the prefix.",
         settings: &[
-            text("ssl_cipher_suite", "intermediate", "Mozilla's profile of protocols and ciphers: `modern`, `intermediate`, `old`, `fips` or `custom`. TLS 1.2 and 1.3 are spoken, with modern ciphers.").inert(),
-            text("ssl_ciphers", "", "Ciphers of the `custom` suite.").inert(),
-            text("ssl_protocols", "TLSv1.2 TLSv1.3", "Protocol versions that clients may use.").inert()
+            text(
+                "ssl_cipher_suite",
+                "intermediate",
+                "Mozilla's profile of protocols and ciphers: `modern`, `intermediate`, `old`, `fips` or `custom`. TLS 1.2 and 1.3 are spoken, with ciphers that authenticate and keep secrets for the future; a profile that asks for more is cut down with a warning.",
+            ),
+            text("ssl_ciphers", "", "Ciphers of the `custom` profile for TLS 1.2, as OpenSSL lists them; what is not available is left out with a warning."),
+            text("ssl_protocols", "TLSv1.2 TLSv1.3", "Protocol versions that clients may use, in the `custom` profile.")
                 .implies(&["nginx_http_ssl_protocols", "nginx_stream_ssl_protocols"]),
-            nginx_boolean("ssl_prefer_server_ciphers", "on", "Whose order of ciphers counts.")
-                .implies(&["nginx_http_ssl_prefer_server_ciphers", "nginx_stream_ssl_prefer_server_ciphers"])
-                .inert(),
+            nginx_boolean("ssl_prefer_server_ciphers", "on", "Whether our order of ciphers counts and not the client's, in the `custom` profile.")
+                .implies(&["nginx_http_ssl_prefer_server_ciphers", "nginx_stream_ssl_prefer_server_ciphers"]),
             text("ssl_dhparam", "", "Diffie-Hellman parameters; elliptic curves are used instead.")
                 .implies(&["nginx_http_ssl_dhparam", "nginx_stream_ssl_dhparam"])
                 .inert(),
-            nginx_boolean("ssl_session_tickets", "on", "Whether sessions can be resumed by tickets.")
-                .implies(&["nginx_http_ssl_session_tickets", "nginx_stream_ssl_session_tickets"])
-                .inert(),
-            text("ssl_session_timeout", "1d", "How long a session can be resumed.")
-                .implies(&["nginx_http_ssl_session_timeout", "nginx_stream_ssl_session_timeout"])
-                .inert(),
-            text("ssl_session_cache_size", "10m", "Memory for sessions.").inert(),
+            nginx_boolean("ssl_session_tickets", "on", "Whether sessions can be resumed by tickets that clients keep.")
+                .implies(&["nginx_http_ssl_session_tickets", "nginx_stream_ssl_session_tickets"]),
+            text("ssl_session_timeout", "1d", "How long a session can be resumed; tickets for 12 hours at most.")
+                .implies(&["nginx_http_ssl_session_timeout", "nginx_stream_ssl_session_timeout"]),
+            text("ssl_session_cache_size", "10m", "Memory for sessions of clients without tickets; a megabyte holds about 4000."),
             list("ssl_cert", "", "Default certificates of the proxy, one per kind of key."),
             list("ssl_cert_key", "", "Keys of `ssl_cert`, in the same order.").secret(),
-            boolean("client_ssl", "off", "Whether the node shows `client_ssl_cert` to services.").inert(),
-            text("client_ssl_cert", "", "Certificate shown to services.").inert(),
-            text("client_ssl_cert_key", "", "Key of `client_ssl_cert`.").secret().inert(),
+            boolean(
+                "client_ssl",
+                "off",
+                "Whether the node shows `client_ssl_cert` to services that have no certificate of their own to be shown, and neither has the upstream.",
+            ),
+            text("client_ssl_cert", "", "Certificate shown to services; without one, the default certificate of the proxy."),
+            text("client_ssl_cert_key", "", "Key of `client_ssl_cert`.").secret(),
             list("admin_ssl_cert", "", "Certificates of the Admin API."),
             list("admin_ssl_cert_key", "", "Keys of `admin_ssl_cert`.").secret(),
             list("admin_gui_ssl_cert", "", "Certificates of the GUI.").inert(),
@@ -126,10 +132,13 @@ pub const SECTIONS: &[Section] = &[
                 "system",
                 "Authorities that certificates of services and other peers are verified against; `system` stands for the machine's own.",
             ),
-            number("lua_ssl_verify_depth", "1", "Longest chain of intermediates.").inert(),
-            text("lua_ssl_protocols", "TLSv1.2 TLSv1.3", "Protocol versions towards other peers.")
-                .implies(&["nginx_http_lua_ssl_protocols", "nginx_stream_lua_ssl_protocols"])
-                .inert(),
+            number(
+                "lua_ssl_verify_depth",
+                "1",
+                "Most certificates between that of a peer and that of its authority: for probes, and for services where neither they nor nginx's directives say.",
+            ),
+            text("lua_ssl_protocols", "TLSv1.2 TLSv1.3", "Protocol versions of probes.")
+                .implies(&["nginx_http_lua_ssl_protocols", "nginx_stream_lua_ssl_protocols"]),
         ],
     },
     Section {
@@ -193,11 +202,11 @@ pub const SECTIONS: &[Section] = &[
             text("nginx_http_client_max_body_size", "0", "Largest request body, such as `10m`; larger ones are answered 413. 0: no limit."),
             text("nginx_http_client_body_buffer_size", "8k", "As `client_body_buffer_size`.").inert(),
             text("nginx_http_keepalive_requests", "10000", "Requests after which a client's connection is closed."),
-            text("nginx_http_ssl_protocols", "", "As `ssl_protocols`.").inert(),
-            text("nginx_http_ssl_prefer_server_ciphers", "", "As `ssl_prefer_server_ciphers`.").inert(),
+            text("nginx_http_ssl_protocols", "", "As `ssl_protocols`."),
+            text("nginx_http_ssl_prefer_server_ciphers", "", "As `ssl_prefer_server_ciphers`."),
             text("nginx_http_ssl_dhparam", "", "As `ssl_dhparam`.").inert(),
-            text("nginx_http_ssl_session_tickets", "", "As `ssl_session_tickets`.").inert(),
-            text("nginx_http_ssl_session_timeout", "", "As `ssl_session_timeout`.").inert(),
+            text("nginx_http_ssl_session_tickets", "", "As `ssl_session_tickets`."),
+            text("nginx_http_ssl_session_timeout", "", "As `ssl_session_timeout`."),
             text("nginx_http_ssl_conf_command", "", "OpenSSL commands; there is no OpenSSL here.").inert(),
             text("nginx_http_proxy_ssl_conf_command", "", "OpenSSL commands.").inert(),
             text("nginx_http_lua_ssl_conf_command", "", "OpenSSL commands.").inert(),
@@ -212,6 +221,30 @@ pub const SECTIONS: &[Section] = &[
             text("nginx_stream_ssl_dhparam", "", "As `ssl_dhparam`, for streams.").inert(),
             text("nginx_stream_ssl_session_tickets", "", "As `ssl_session_tickets`, for streams.").inert(),
             text("nginx_stream_ssl_session_timeout", "", "As `ssl_session_timeout`, for streams.").inert(),
+            text("nginx_proxy_ssl_protocols", "", "Protocol versions that clients of the proxy may use, whatever the profile."),
+            text("nginx_proxy_ssl_ciphers", "", "Ciphers for clients of the proxy, whatever the profile."),
+            text("nginx_proxy_ssl_prefer_server_ciphers", "", "As `ssl_prefer_server_ciphers`, for the proxy, whatever the profile."),
+            text("nginx_proxy_ssl_session_tickets", "", "As `ssl_session_tickets`, for the proxy."),
+            text("nginx_proxy_ssl_session_timeout", "", "As `ssl_session_timeout`, for the proxy."),
+            text("nginx_http_proxy_ssl_verify", "", "As `nginx_proxy_proxy_ssl_verify`.").implies(&["nginx_proxy_proxy_ssl_verify"]),
+            text("nginx_http_proxy_ssl_verify_depth", "", "As `nginx_proxy_proxy_ssl_verify_depth`.").implies(&["nginx_proxy_proxy_ssl_verify_depth"]),
+            text("nginx_http_proxy_ssl_trusted_certificate", "", "As `nginx_proxy_proxy_ssl_trusted_certificate`.")
+                .implies(&["nginx_proxy_proxy_ssl_trusted_certificate"]),
+            text("nginx_http_proxy_ssl_protocols", "", "As `nginx_proxy_proxy_ssl_protocols`.").implies(&["nginx_proxy_proxy_ssl_protocols"]),
+            text("nginx_http_proxy_ssl_ciphers", "", "As `nginx_proxy_proxy_ssl_ciphers`.").implies(&["nginx_proxy_proxy_ssl_ciphers"]),
+            text("nginx_proxy_proxy_ssl_verify", "", "With `on`, certificates of services are verified unless the service has `tls_verify` off."),
+            text(
+                "nginx_proxy_proxy_ssl_verify_depth",
+                "",
+                "Most certificates between that of a service and that of its authority, where the service has no `tls_verify_depth`.",
+            ),
+            text(
+                "nginx_proxy_proxy_ssl_trusted_certificate",
+                "",
+                "Authorities of services without `ca_certificates`, in place of `lua_ssl_trusted_certificate`.",
+            ),
+            text("nginx_proxy_proxy_ssl_protocols", "", "Protocol versions towards services."),
+            text("nginx_proxy_proxy_ssl_ciphers", "", "Ciphers towards services for TLS 1.2."),
             text("nginx_proxy_real_ip_header", "X-Real-IP", "As `real_ip_header`."),
             text("nginx_proxy_real_ip_recursive", "off", "As `real_ip_recursive`."),
             text("nginx_admin_client_max_body_size", "10m", "Largest body of a request to the Admin API."),
@@ -281,7 +314,11 @@ pub const SECTIONS: &[Section] = &[
             number("dns_not_found_ttl", "30", "Seconds for which `no such name` is remembered."),
             number("dns_error_ttl", "1", "Seconds for which a failure is remembered."),
             boolean("dns_no_sync", "off", "Whether every request makes its own query. Queries are shared here."),
-            boolean("new_dns_client", "off", "Resolve as Kong's newer client does: by the `resolver_*` settings, SRV records only for names such as `_http._tcp.example`."),
+            boolean(
+                "new_dns_client",
+                "off",
+                "Resolve as Kong's newer client does: by the `resolver_*` settings, SRV records only for names such as `_http._tcp.example`.",
+            ),
             list("resolver_address", "", "As `dns_resolver`, with `new_dns_client`."),
             text("resolver_hosts_file", "/etc/hosts", "As `dns_hostsfile`, with `new_dns_client`."),
             list("resolver_family", "A,SRV", "Record types to ask for, with `new_dns_client`."),

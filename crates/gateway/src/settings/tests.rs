@@ -91,12 +91,55 @@ fn what_is_wrong_is_said() {
         ("port_maps = 80", "invalid port mapping (`port_maps`): 80"),
         ("dns_resolver = localhost", "dns_resolver must be a comma separated list in the form of IPv4/6 or IPv4/6:port, got 'localhost'"),
         ("node_id = 1", "node_id must be a valid UUID"),
+        ("ssl_cipher_suite = custom\nssl_protocols = TLSv1", "ssl_protocols: TLSv1.2 and TLSv1.3 are spoken here, got 'TLSv1'"),
+        ("ssl_cipher_suite = custom\nssl_protocols = TLSv1.2\nssl_ciphers = AES128-SHA", "ssl_ciphers: none of them is available here: 'AES128-SHA'"),
+        ("ssl_session_timeout = soon", "ssl_session_timeout is not a time: 'soon'"),
+        ("client_ssl = on\nclient_ssl_cert = /x.crt", "client_ssl_cert_key must be specified"),
         ("lua_max_req_headers = 0", "lua_max_req_headers must be an integer between 1 and 1000"),
     ] {
         assert_eq!(load(line, &[]).unwrap_err(), [error], "{line}");
     }
     let missing = Sources { file: Some("/nonexistent".into()), ..Sources::default() };
     assert!(Settings::load(&missing).unwrap_err()[0].starts_with("could not load config file /nonexistent: "));
+}
+
+#[test]
+fn profiles_of_tls() {
+    let versions = |s: &Settings| tls::policy(s, true).unwrap().versions.iter().map(|v| format!("{:?}", v.version)).collect::<Vec<_>>();
+    let usual = load("", &[]).unwrap();
+    assert_eq!(versions(&usual), ["TLSv1_2", "TLSv1_3"]);
+    let policy = tls::policy(&usual, true).unwrap();
+    assert_eq!((policy.suites.len(), policy.own_order, policy.tickets, policy.sessions), (9, false, true, 40_960));
+    assert_eq!(policy.lifetime, Duration::from_secs(86_400));
+    let modern = load("ssl_cipher_suite = modern\nssl_session_tickets = off\nssl_session_timeout = 1h\nssl_session_cache_size = 1m\n", &[]).unwrap();
+    assert_eq!((versions(&modern), modern.warnings.len()), (vec!["TLSv1_3".to_owned()], 0));
+    let policy = tls::policy(&modern, true).unwrap();
+    assert_eq!((policy.tickets, policy.lifetime.as_secs(), policy.sessions), (false, 3600, 4096));
+    let old = load("ssl_cipher_suite = old\n", &[]).unwrap();
+    assert!(old.warnings[0].starts_with("ssl_cipher_suite = old: not available here, and left out: TLSv1, TLSv1.1, DHE-RSA-AES128-GCM-SHA256, "));
+    let fips = tls::policy(&load("ssl_cipher_suite = fips\n", &[]).unwrap(), true).unwrap();
+    assert_eq!((fips.versions.len(), fips.suites.iter().filter(|s| s.tls13().is_none()).count(), fips.own_order), (1, 4, true));
+}
+
+#[test]
+fn tls_as_one_likes() {
+    let custom = load("ssl_cipher_suite = custom\nssl_protocols = TLSv1.1 TLSv1.2\nssl_ciphers = ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA\n", &[]).unwrap();
+    assert_eq!(custom.warnings, ["ssl_cipher_suite = custom: not available here, and left out: TLSv1.1, AES128-SHA"]);
+    let policy = tls::policy(&custom, true).unwrap();
+    assert_eq!((policy.versions.len(), policy.suites.len(), policy.own_order), (1, 4, true));
+    let inner = load("nginx_proxy_ssl_protocols = TLSv1.3\nnginx_proxy_ssl_session_tickets = off\n", &[]).unwrap();
+    assert_eq!(inner.warnings, Vec::<String>::new());
+    let of = |proxy| tls::policy(&inner, proxy).map(|p| (p.versions.len(), p.tickets));
+    assert_eq!((of(true), of(false)), (Ok((1, false)), Ok((2, true))));
+    let unheard = load("ssl_protocols = TLSv1.3\nssl_dhparam = ffdhe2048\n", &[]).unwrap();
+    assert_eq!(
+        unheard.warnings,
+        ["ssl_protocols counts only with ssl_cipher_suite = custom", "ssl_dhparam has no effect: keys are exchanged by elliptic curves only"]
+    );
+    let services = load("nginx_http_proxy_ssl_verify = on\nnginx_http_proxy_ssl_protocols = TLSv1.2 TLSv1\n", &[]).unwrap();
+    assert_eq!(services.text("nginx_proxy_proxy_ssl_verify"), "on");
+    assert_eq!(tls::services(&services).unwrap().versions.len(), 1);
+    assert_eq!(services.warnings, ["nginx_proxy_proxy_ssl_*: not available here, and left out: TLSv1"]);
 }
 
 #[test]

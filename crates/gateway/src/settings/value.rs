@@ -2,6 +2,7 @@
 
 use super::definition::{Kind, Setting};
 use serde_json::{Value as Json, json};
+use std::time::Duration;
 
 /// The value of a setting that is set.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +72,29 @@ pub fn size(name: &str, text: &str) -> Result<u64, String> {
     number.and_then(|n| n.checked_mul(factor)).ok_or_else(|| format!("{name} is not a size: '{text}'"))
 }
 
+/// A time in nginx's notation: `30s`, `1h30m`, `1d`; seconds without a unit.
+pub fn time(name: &str, text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{name} is not a time: '{text}'");
+    let (mut total, mut rest) = (0u64, text.trim());
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let units = [("ms", 0), ("s", 1), ("m", 60), ("h", 3600), ("d", 86_400), ("w", 604_800), ("M", 2_592_000), ("y", 31_536_000)];
+        let unit = units.iter().find(|(unit, _)| rest[digits..].starts_with(unit));
+        let (length, seconds) = match unit {
+            Some((unit, seconds)) => (unit.len(), *seconds),
+            None if digits == rest.len() => (0, 1),
+            None => return Err(wrong()),
+        };
+        total = number.checked_mul(seconds).and_then(|n| total.checked_add(n)).ok_or_else(wrong)?;
+        rest = rest[digits + length..].trim_start();
+    }
+    Ok(Duration::from_secs(total))
+}
+
 fn split(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
@@ -103,6 +127,15 @@ mod tests {
         assert_eq!(parse("trusted_ips", "").unwrap().unwrap().json(), json!({}));
         assert_eq!(parse("role", "x").unwrap_err(), "role has an invalid value: 'x' (data_plane, control_plane, traditional)");
         assert_eq!(parse("tracing_sampling_rate", "0.01").unwrap().unwrap().json(), json!(0.01));
+    }
+
+    #[test]
+    fn times() {
+        let seconds = |text| time("x", text).map(|t| t.as_secs());
+        assert_eq!([seconds("30"), seconds("30s"), seconds("1h 30m"), seconds("1d"), seconds("500ms")], [Ok(30), Ok(30), Ok(5400), Ok(86_400), Ok(0)]);
+        for text in ["", "m", "-1", "1x", "1h30x", "99999999999999999999", "18446744073709551615y", "ä"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -179,7 +179,7 @@ mod tests {
     fn secured(authority: Option<rustls::pki_types::CertificateDer<'static>>) -> ProbeTls {
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(authority);
-        let settings = crate::tls::Services { roots: std::sync::Arc::new(roots), ..Default::default() };
+        let settings = crate::tls::Services { probes: crate::tls::Peers { roots: std::sync::Arc::new(roots), ..Default::default() }, ..Default::default() };
         let tls = ProbeTls::default();
         tls.secure(crate::tls::Outbound::new(settings).unwrap(), crate::tls::Certificates::new(None));
         tls

@@ -6,6 +6,7 @@ use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureScheme};
 use smallvec::SmallVec;
@@ -63,9 +64,15 @@ impl Identity {
         schemes.iter().find_map(|scheme| self.keys.iter().find(|k| k.key.choose_scheme(&[*scheme]).is_some()))
     }
 
-    /// The certificate for a client. One that suits nobody is better than none: the client learns why the handshake fails.
+    /// The certificate for a client, by what it can verify. One that suits nobody is better than none: the client learns why the handshake fails.
     pub fn for_client(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.suiting(schemes).or(self.keys.first()).cloned()
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.for_client(hello.signature_schemes())
     }
 }
 

@@ -15,7 +15,7 @@ pub use identity::{Chain, Identity};
 pub use listener::Policy;
 pub(crate) use listener::Resolver;
 pub use outbound::{Outbound, Terms, TrustCompiler};
-pub use trust::{Services, Trust};
+pub use trust::{Peers, Services, Trust};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Which terms apply to the connections with a service.
 
-use super::{Certificates, Identity, Services, Trust};
+use super::{Certificates, Identity, Peers, Services, Trust};
 use model::Record;
 use model::entities::{Service, Uuid};
 use rpds::HashTrieMapSync;
@@ -31,12 +31,12 @@ pub struct Outbound {
 /// What the settings of the node say.
 #[derive(Debug)]
 struct Usual {
-    services: Services,
-    /// For services.
+    peers: Peers,
+    verify: bool,
     trust: Arc<Trust>,
     careless: Arc<Trust>,
-    /// For probes.
-    verifying: Arc<Trust>,
+    verifying_probes: Arc<Trust>,
+    careless_probes: Arc<Trust>,
     identity: Option<Arc<Identity>>,
 }
 
@@ -69,17 +69,19 @@ struct Wish {
 
 impl Outbound {
     /// The terms of the node's settings.
-    pub fn new(mut services: Services) -> Result<Outbound, String> {
+    pub fn new(services: Services) -> Result<Outbound, String> {
         let failed = |e: rustls::Error| format!("TLS towards services: {e}");
-        let identity = services.identity.take().map(|chain| Identity::new(vec![chain])).transpose()?.map(Arc::new);
-        let careless = Arc::new(services.careless().map_err(failed)?);
-        let verifying = Arc::new(services.verifying(&services.roots, services.probe_depth).map_err(failed)?);
-        let trust = match services.verify {
-            true => Arc::new(services.verifying(&services.roots, services.depth).map_err(failed)?),
+        let Services { requests: peers, probes, verify, identity } = services;
+        let identity = identity.map(|chain| Identity::new(vec![chain])).transpose()?.map(Arc::new);
+        let careless = Arc::new(peers.careless().map_err(failed)?);
+        let trust = match verify {
+            true => Arc::new(peers.verifying(&peers.roots, peers.depth).map_err(failed)?),
             false => Arc::clone(&careless),
         };
-        let usual = Arc::new(Usual { services, trust, careless, verifying, identity });
-        Ok(Outbound { usual, services: HashTrieMapSync::new_sync() })
+        let verifying_probes = Arc::new(probes.verifying(&probes.roots, probes.depth).map_err(failed)?);
+        let careless_probes = Arc::new(probes.careless().map_err(failed)?);
+        let usual = Usual { peers, verify, trust, careless, verifying_probes, careless_probes, identity };
+        Ok(Outbound { usual: Arc::new(usual), services: HashTrieMapSync::new_sync() })
     }
 
     /// The same settings, and no services.
@@ -101,7 +103,7 @@ impl Outbound {
 
     /// The terms for probes of the targets of an upstream with that certificate.
     pub fn probing(&self, verify: bool, of_upstream: Option<Uuid>, certificates: &Certificates) -> Result<Terms, String> {
-        let trust = if verify { &self.usual.verifying } else { &self.usual.careless };
+        let trust = if verify { &self.usual.verifying_probes } else { &self.usual.careless_probes };
         Ok(Terms { trust: Arc::clone(trust), identity: self.identity(of_upstream, certificates)? })
     }
 
@@ -203,15 +205,15 @@ impl TrustCompiler {
     }
 
     fn trust(&mut self, service: &Service, usual: &Usual) -> Result<Arc<Trust>, String> {
-        if !service.tls_verify.unwrap_or(usual.services.verify) {
+        if !service.tls_verify.unwrap_or(usual.verify) {
             return Ok(Arc::clone(&usual.careless));
         }
-        let wish = self.wish(service, &usual.services)?;
+        let wish = self.wish(service, &usual.peers)?;
         if let Some(trust) = self.made.get(&wish).and_then(Weak::upgrade) {
             return Ok(trust);
         }
         let roots = match &wish.authorities {
-            None => Arc::clone(&usual.services.roots),
+            None => Arc::clone(&usual.peers.roots),
             Some(authorities) => {
                 let mut roots = RootCertStore::empty();
                 for authority in authorities {
@@ -220,12 +222,12 @@ impl TrustCompiler {
                 Arc::new(roots)
             }
         };
-        let trust = Arc::new(usual.services.verifying(&roots, wish.depth).map_err(|e| e.to_string())?);
+        let trust = Arc::new(usual.peers.verifying(&roots, wish.depth).map_err(|e| e.to_string())?);
         self.made.insert(wish, Arc::downgrade(&trust));
         Ok(trust)
     }
 
-    fn wish(&self, service: &Service, usual: &Services) -> Result<Wish, String> {
+    fn wish(&self, service: &Service, usual: &Peers) -> Result<Wish, String> {
         let known = |id: &Uuid| self.authorities.get(id).cloned().ok_or_else(|| format!("the authority {id} in ca_certificates is not there or of no use"));
         let mut authorities = service.ca_certificates.iter().map(known).collect::<Result<Vec<_>, _>>()?;
         authorities.sort();

@@ -8,21 +8,26 @@ use rustls::{RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
 use std::sync::Arc;
 
 /// TLS towards services, as the settings of the node have it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Services {
-    /// Who may vouch for services and other peers (`lua_ssl_trusted_certificate`).
-    pub roots: Arc<RootCertStore>,
+    pub requests: Peers,
+    pub probes: Peers,
     /// Whether certificates of services are verified where the service does not say.
     pub verify: bool,
-    /// The longest chain of intermediates, where the service does not say.
+    /// What we show to services and targets that have no certificate of their own to be shown.
+    pub identity: Option<Chain>,
+}
+
+/// What servers must be able to do and to prove, where nothing else is said.
+#[derive(Debug)]
+pub struct Peers {
+    /// Who may vouch for them.
+    pub roots: Arc<RootCertStore>,
+    /// The most certificates between that of a server and that of its authority.
     pub depth: usize,
-    /// The same for probes.
-    pub probe_depth: usize,
     pub versions: Vec<&'static SupportedProtocolVersion>,
     /// Empty: all there are.
     pub suites: Vec<SupportedCipherSuite>,
-    /// What we show to services and targets that have no certificate of their own to be shown.
-    pub identity: Option<Chain>,
 }
 
 /// Settings for connections that are made in the same way; they share sessions.
@@ -32,7 +37,7 @@ pub struct Trust {
     config: Arc<ClientConfig>,
 }
 
-impl Services {
+impl Peers {
     /// Terms under which certificates must be vouched for by one of `roots`, through at most so many others.
     pub(super) fn verifying(&self, roots: &Arc<RootCertStore>, depth: usize) -> Result<Trust, rustls::Error> {
         let provider = provider(&self.suites);
@@ -51,17 +56,9 @@ impl Services {
     }
 }
 
-impl Default for Services {
-    fn default() -> Services {
-        Services {
-            roots: Arc::new(RootCertStore::empty()),
-            verify: false,
-            depth: 1,
-            probe_depth: 1,
-            versions: vec![&TLS13, &TLS12],
-            suites: Vec::new(),
-            identity: None,
-        }
+impl Default for Peers {
+    fn default() -> Peers {
+        Peers { roots: Arc::new(RootCertStore::empty()), depth: 1, versions: vec![&TLS13, &TLS12], suites: Vec::new() }
     }
 }
 

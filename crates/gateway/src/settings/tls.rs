@@ -1,0 +1,161 @@
+//! Protocol versions, ciphers and sessions: from profiles and nginx's directives to what rustls can do, and a word about what it cannot.
+
+use super::Settings;
+use super::ciphers;
+use super::load::Loaded;
+use super::value::{Value, size, time};
+use proxy::tls::Policy;
+use rustls::version::{TLS12, TLS13};
+use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
+
+/// One of Mozilla's profiles (`ssl_cipher_suite`).
+struct Profile {
+    name: &'static str,
+    protocols: &'static str,
+    /// Empty: the ciphers of TLS 1.3.
+    ciphers: &'static str,
+    own_order: &'static str,
+}
+
+const PROFILES: &[Profile] = &[
+    Profile { name: "modern", protocols: "TLSv1.3", ciphers: "", own_order: "off" },
+    Profile {
+        name: "intermediate",
+        protocols: "TLSv1.2 TLSv1.3",
+        ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
+                  ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:\
+                  DHE-RSA-CHACHA20-POLY1305",
+        own_order: "off",
+    },
+    Profile {
+        name: "old",
+        protocols: "TLSv1 TLSv1.1 TLSv1.2 TLSv1.3",
+        ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
+                  ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:\
+                  DHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:\
+                  ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:DHE-RSA-AES128-SHA256:\
+                  DHE-RSA-AES256-SHA256:AES128-GCM-SHA256:AES256-GCM-SHA384:AES128-SHA256:AES256-SHA256:AES128-SHA:AES256-SHA:DES-CBC3-SHA",
+        own_order: "on",
+    },
+    Profile { name: "fips", protocols: "TLSv1.2", ciphers: "TLSv1.2+FIPS:kRSA+FIPS:!eNULL:!aNULL", own_order: "on" },
+];
+
+/// nginx's own list, for the `custom` profile without `ssl_ciphers`.
+const NGINX_CIPHERS: &str = "HIGH:!aNULL:!MD5";
+/// As many octets as nginx needs for a session: it says that a megabyte holds about 4000.
+const SESSION: u64 = 256;
+const MOST_SESSIONS: u64 = 1 << 20;
+
+/// Versions and ciphers, as far as there are such, and words about the rest.
+pub struct Offer {
+    pub versions: Vec<&'static SupportedProtocolVersion>,
+    pub suites: Vec<SupportedCipherSuite>,
+    pub absent: Vec<String>,
+}
+
+/// Lets a profile other than `custom` decide over versions and ciphers, whatever else says of them.
+pub fn impose(loaded: &mut Loaded) {
+    let Some(Value::Text(name)) = loaded.values.get("ssl_cipher_suite") else { return };
+    let Some(profile) = PROFILES.iter().find(|p| p.name == name) else { return };
+    let text = |text: &str| Value::Text(text.to_owned());
+    match profile.ciphers {
+        "" => drop(loaded.values.remove("ssl_ciphers")),
+        ciphers => drop(loaded.values.insert("ssl_ciphers".to_owned(), text(ciphers))),
+    }
+    for block in ["http", "stream"] {
+        loaded.values.insert(format!("nginx_{block}_ssl_protocols"), text(profile.protocols));
+        loaded.values.insert(format!("nginx_{block}_ssl_prefer_server_ciphers"), text(profile.own_order));
+    }
+}
+
+/// What clients of the proxy may use (`of_proxy`), or those of the other interfaces.
+pub fn policy(settings: &Settings, of_proxy: bool) -> Result<Policy, String> {
+    let offer = clients(settings, of_proxy)?;
+    let cache = size("ssl_session_cache_size", settings.text("ssl_session_cache_size"))?;
+    Ok(Policy {
+        versions: offer.versions,
+        suites: offer.suites,
+        own_order: directive(settings, of_proxy, "ssl_prefer_server_ciphers") == "on",
+        tickets: directive(settings, of_proxy, "ssl_session_tickets") != "off",
+        lifetime: time("ssl_session_timeout", directive(settings, of_proxy, "ssl_session_timeout"))?,
+        sessions: usize::try_from((cache / SESSION).min(MOST_SESSIONS)).unwrap_or_default(),
+    })
+}
+
+/// Versions and ciphers towards services.
+pub fn services(settings: &Settings) -> Result<Offer, String> {
+    offer("nginx_proxy_proxy_ssl", settings.text("nginx_proxy_proxy_ssl_protocols"), settings.text("nginx_proxy_proxy_ssl_ciphers"))
+}
+
+/// Versions and ciphers of probes.
+pub fn probes(settings: &Settings) -> Result<Offer, String> {
+    offer("lua_ssl", settings.text("nginx_http_lua_ssl_protocols"), "")
+}
+
+/// Everything that is asked for and not there, for the operator.
+pub fn warnings(settings: &Settings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let profile = settings.text("ssl_cipher_suite");
+    let custom = profile == "custom";
+    // What the usual profile lists and rustls has not is missed by nobody who did not ask for it.
+    let chosen = custom || settings.is_given("ssl_cipher_suite") && profile != "intermediate";
+    let offers = [
+        (format!("ssl_cipher_suite = {profile}"), clients(settings, false).ok().filter(|_| chosen)),
+        ("nginx_proxy_ssl_protocols".to_owned(), offer("ssl", settings.text("nginx_proxy_ssl_protocols"), "").ok()),
+        ("nginx_proxy_ssl_ciphers".to_owned(), offer("ssl", "", settings.text("nginx_proxy_ssl_ciphers")).ok()),
+        ("nginx_proxy_proxy_ssl_*".to_owned(), services(settings).ok()),
+        ("lua_ssl_protocols".to_owned(), probes(settings).ok()),
+    ];
+    for (name, offer) in offers {
+        if let Some(Offer { absent, .. }) = offer.filter(|offer| !offer.absent.is_empty()) {
+            warnings.push(format!("{name}: not available here, and left out: {}", absent.join(", ")));
+        }
+    }
+    let unheard = ["ssl_protocols", "ssl_ciphers", "ssl_prefer_server_ciphers"].into_iter().filter(|name| !custom && settings.is_given(name));
+    warnings.extend(unheard.map(|name| format!("{name} counts only with ssl_cipher_suite = custom")));
+    if settings.is_given("ssl_dhparam") || settings.is_given("nginx_http_ssl_dhparam") {
+        warnings.push("ssl_dhparam has no effect: keys are exchanged by elliptic curves only".to_owned());
+    }
+    warnings
+}
+
+fn clients(settings: &Settings, of_proxy: bool) -> Result<Offer, String> {
+    let own = if of_proxy { settings.text("nginx_proxy_ssl_ciphers") } else { "" };
+    let ciphers = [own, settings.text("ssl_ciphers")].into_iter().find(|list| !list.is_empty());
+    offer("ssl", directive(settings, of_proxy, "ssl_protocols"), ciphers.unwrap_or(NGINX_CIPHERS))
+}
+
+/// A directive of the proxy's block, else of the one around it.
+fn directive<'s>(settings: &'s Settings, of_proxy: bool, name: &str) -> &'s str {
+    let inner = if of_proxy { settings.text(&format!("nginx_proxy_{name}")) } else { "" };
+    if inner.is_empty() { settings.text(&format!("nginx_http_{name}")) } else { inner }
+}
+
+/// `prefix` is that of the settings, for messages. Empty texts stand for all there are.
+fn offer(prefix: &str, protocols: &str, ciphers: &str) -> Result<Offer, String> {
+    let (mut versions, mut absent): (Vec<&'static SupportedProtocolVersion>, Vec<String>) = (Vec::new(), Vec::new());
+    for protocol in protocols.split_whitespace() {
+        match protocol {
+            "TLSv1.3" => versions.push(&TLS13),
+            "TLSv1.2" => versions.push(&TLS12),
+            "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => absent.push(protocol.to_owned()),
+            _ => return Err(format!("{prefix}_protocols has an invalid value: '{protocol}' (SSLv2, SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3)")),
+        }
+    }
+    match (protocols.trim().is_empty(), versions.is_empty()) {
+        (true, _) => versions = vec![&TLS13, &TLS12],
+        (false, true) => return Err(format!("{prefix}_protocols: TLSv1.2 and TLSv1.3 are spoken here, got '{protocols}'")),
+        _ => {}
+    }
+    if ciphers.is_empty() {
+        return Ok(Offer { versions, suites: Vec::new(), absent });
+    }
+    let selection = ciphers::select(ciphers);
+    if selection.suites.is_empty() && !versions.contains(&&TLS13) {
+        return Err(format!("{prefix}_ciphers: none of them is available here: '{ciphers}'"));
+    }
+    absent.extend(selection.absent);
+    let all = rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES.iter().copied();
+    let suites = all.filter(|suite| suite.tls13().is_some()).chain(selection.suites).collect();
+    Ok(Offer { versions, suites, absent })
+}
