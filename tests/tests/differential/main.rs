@@ -7,6 +7,7 @@ mod deviations;
 mod peers;
 mod recorder;
 mod requests;
+mod responses;
 
 use blackbox::http::form;
 use blackbox::{Node, PATIENCE};
@@ -17,6 +18,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+
+/// In as large steps as the system takes.
+const WHOLE: usize = usize::MAX;
 
 /// What became of a case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,8 +43,8 @@ fn requests_mean_the_same_to_all() {
     let version_fits = nginx.version.starts_with(deviations::NGINX);
     let hyper = Hyper::start();
     let cases = requests::all();
-    let proxied = |address, recorder: &Recorder, case: &Case| {
-        let statuses = play(address, &case.bytes);
+    let proxied = |address, recorder: &Recorder, case: &Case, step: usize| {
+        let statuses = play(address, &case.bytes, step);
         let (mut seen, doubts) = recorder.take();
         // Where the client names no host, the service's own is told.
         for seen in seen.iter_mut().filter(|seen| seen.host == recorder.address.to_string()) {
@@ -48,9 +52,10 @@ fn requests_mean_the_same_to_all() {
         }
         Outcome { statuses, seen, doubts }
     };
-    let bascule: Vec<_> = cases.iter().map(|case| proxied(node.proxy(), &behind_bascule, case)).collect();
-    let nginx: Vec<_> = cases.iter().map(|case| proxied(nginx.address, &behind_nginx, case)).collect();
-    let hyper: Vec<_> = cases.iter().map(|case| Outcome { statuses: play(hyper.address, &case.bytes), seen: hyper.take(), doubts: Vec::new() }).collect();
+    let bascule: Vec<_> = cases.iter().map(|case| proxied(node.proxy(), &behind_bascule, case, WHOLE)).collect();
+    let nginx: Vec<_> = cases.iter().map(|case| proxied(nginx.address, &behind_nginx, case, WHOLE)).collect();
+    let hyper: Vec<_> =
+        cases.iter().map(|case| Outcome { statuses: play(hyper.address, &case.bytes, WHOLE), seen: hyper.take(), doubts: Vec::new() }).collect();
     let mut expected: HashMap<&str, &str> = deviations::REQUESTS.iter().flat_map(|(_, cases)| cases.iter().copied()).collect();
     let mut complaints = String::new();
     for (((case, ours), nginx), hyper) in cases.iter().zip(&bascule).zip(&nginx).zip(&hyper) {
@@ -62,6 +67,13 @@ fn requests_mean_the_same_to_all() {
         }
         if !stricter(ours, nginx) && !stricter(ours, hyper) {
             complain("taken for what neither of the others takes it for");
+        }
+        if case.bytes.len() < 1000 {
+            let pieces = proxied(node.proxy(), &behind_bascule, case, 1);
+            // A client is told to go on only when its content has not come yet.
+            if without_100(&pieces) != without_100(ours) {
+                complain(&format!("not the same octet by octet, but {}", show(&pieces)));
+            }
         }
         let same = ours.statuses == nginx.statuses && ours.seen == nginx.seen;
         match expected.remove(case.name.as_str()) {
@@ -81,13 +93,23 @@ fn stricter(ours: &Outcome, theirs: &Outcome) -> bool {
     ours.seen.len() <= theirs.seen.len() && ours.seen.iter().zip(&theirs.seen).all(|(a, b)| (&a.method, &a.body) == (&b.method, &b.body))
 }
 
-/// Sends a case and the ordinary request behind it, then nothing more, and reads to the end; the statuses of the answers.
-fn play(address: SocketAddr, bytes: &[u8]) -> Vec<u16> {
+fn without_100(outcome: &Outcome) -> Outcome {
+    let mut outcome = outcome.clone();
+    outcome.statuses.retain(|status| *status != 100);
+    outcome
+}
+
+/// Sends a case and the ordinary request behind it in steps of so many octets, then nothing more, and reads to the end; the
+/// statuses of the answers.
+fn play(address: SocketAddr, bytes: &[u8], step: usize) -> Vec<u16> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    // The peer may have closed before it has read everything.
-    let _ = stream.write_all(&[bytes, SENTINEL].concat());
+    stream.set_nodelay(true).unwrap();
+    for piece in [bytes, SENTINEL].concat().chunks(step) {
+        // The peer may have closed before it has read everything.
+        let _ = stream.write_all(piece);
+    }
     let _ = stream.shutdown(Shutdown::Write);
     let mut answers = Vec::new();
     if let Err(error) = stream.read_to_end(&mut answers) {

@@ -184,7 +184,8 @@ impl Down {
                 self.filtered = None;
             }
             if self.end == End::Reached {
-                connection.finish(upstream.connection.trailers());
+                // As nginx, which drops them all: nobody gets trailers unasked.
+                connection.finish(upstream.connection.trailers().filter(|_| scene.asked.trailers));
                 self.end = End::Marked;
             }
             if self.end == End::Marked {
