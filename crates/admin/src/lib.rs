@@ -18,11 +18,12 @@ mod resource;
 mod routes;
 mod server;
 
-pub use node::{AddressHealth, Counters, HostHealth, Node, Pids, PluginRequest, TargetMark, UpstreamHealth, Weights};
+pub use http::Face;
+pub use hyper::HeaderMap;
+pub use node::{AddressHealth, Answered, Counters, HostHealth, Node, Origin, Pids, PluginRequest, TargetMark, UpstreamHealth, Weights};
 
 use bytes::Bytes;
 use endpoint::Endpoints;
-use http::Face;
 use http_body_util::Full;
 use hyper::{Request, Response};
 use std::future::Future;

@@ -1,8 +1,11 @@
 //! What only the running gateway knows: the Admin API asks it through [`Node`].
 
+use crate::http::Face;
 use futures_util::future::BoxFuture;
+use hyper::HeaderMap;
 use model::Record;
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::time::Duration;
 use store::Revision;
 use uuid::Uuid;
@@ -49,6 +52,42 @@ pub trait Node: Send + Sync + 'static {
 
     /// Answers a request to a path that no entity has: one that a plugin adds, such as `/proxy-cache`. `None`: it is nobody's.
     fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>>;
+
+    /// Whether requests are noted, by [`Node::note`].
+    fn notes(&self, _face: Face) -> bool {
+        false
+    }
+
+    /// Writes a request that was answered to the access log.
+    fn note(&self, _face: Face, _answered: &Answered<'_>) {}
+}
+
+/// A request that was answered.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    pub origin: Origin,
+    /// The number of the request on its connection, from 1.
+    pub request: u64,
+    pub method: &'a str,
+    /// Path and query as they came.
+    pub target: &'a str,
+    pub http_1_0: bool,
+    pub request_headers: &'a HeaderMap,
+    pub response_headers: &'a HeaderMap,
+    pub status: u16,
+    /// Octets of the answer's content.
+    pub content: u64,
+    pub took: Duration,
+}
+
+/// A connection to a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub tls: bool,
+    /// Its number on its listener, from 1.
+    pub connection: u64,
 }
 
 /// The processes of a node.

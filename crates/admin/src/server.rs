@@ -2,13 +2,20 @@
 
 use crate::Admin;
 use crate::http::{Face, respond};
+use crate::node::{Answered, Origin};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Method, Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -29,20 +36,22 @@ pub async fn serve(admin: Arc<Admin>, face: Face, listener: TcpListener, tls: Op
     let (stop, stopped) = watch::channel(());
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
     let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let (stream, slot) = tokio::select! {
+    for number in 1.. {
+        let (stream, peer, slot) = tokio::select! {
             () = &mut shutdown => break,
             accepted = accept(&listener, &slots) => match accepted {
                 Some(accepted) => accepted,
                 None => continue,
             },
         };
+        let Ok(local) = stream.local_addr() else { continue };
+        let origin = Origin { peer, local, tls: acceptor.is_some(), connection: number };
         let (admin, acceptor, stopped) = (admin.clone(), acceptor.clone(), stopped.clone());
         tokio::spawn(async move {
             match acceptor {
-                None => connection(admin, face, stream, stopped).await,
+                None => connection(admin, face, stream, origin, stopped).await,
                 Some(acceptor) => match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(admin, face, stream, stopped).await,
+                    Ok(Ok(stream)) => connection(admin, face, stream, origin, stopped).await,
                     Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed on the admin listener"),
                     Err(_) => tracing::debug!("TLS handshake timed out on the admin listener"),
                 },
@@ -57,14 +66,14 @@ pub async fn serve(admin: Arc<Admin>, face: Face, listener: TcpListener, tls: Op
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "cannot set TCP_NODELAY on an admin connection");
             }
-            Some((stream, slot))
+            Some((stream, peer, slot))
         }
         Err(error) => {
             tracing::warn!(%error, "cannot accept on the admin listener");
@@ -74,13 +83,17 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpSt
     }
 }
 
-async fn connection<S>(admin: Arc<Admin>, face: Face, stream: S, mut stopped: watch::Receiver<()>)
+async fn connection<S>(admin: Arc<Admin>, face: Face, stream: S, origin: Origin, mut stopped: watch::Receiver<()>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let requests = AtomicU64::new(0);
     let service = service_fn(move |request| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(respond(&admin, face, request).await) }
+        let number = requests.fetch_add(1, Ordering::Relaxed) + 1;
+        async move {
+            Ok::<_, Infallible>(if admin.node.notes(face) { noted(&admin, face, origin, number, request).await } else { respond(&admin, face, request).await })
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -99,4 +112,26 @@ where
     if let Err(error) = ended {
         tracing::debug!(%error, "admin connection ended early");
     }
+}
+
+/// Answers a request and writes it to the access log.
+async fn noted(admin: &Arc<Admin>, face: Face, origin: Origin, number: u64, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let started = Instant::now();
+    let (method, uri, version, headers) = (request.method().clone(), request.uri().clone(), request.version(), request.headers().clone());
+    let response = respond(admin, face, request).await;
+    let content = if method == Method::HEAD { 0 } else { response.body().size_hint().exact().unwrap_or_default() };
+    let answered = Answered {
+        origin,
+        request: number,
+        method: method.as_str(),
+        target: uri.path_and_query().map_or("*", |target| target.as_str()),
+        http_1_0: version == Version::HTTP_10,
+        request_headers: &headers,
+        response_headers: response.headers(),
+        status: response.status().as_u16(),
+        content,
+        took: started.elapsed(),
+    };
+    admin.node.note(face, &answered);
+    response
 }

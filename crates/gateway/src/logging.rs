@@ -3,13 +3,15 @@
 //! The code has five levels (`tracing`'s); Kong has eight. Errors are `error`, warnings `warn`, information `notice`,
 //! debugging `info`, traces `debug`; `crit`, `alert` and `emerg` as thresholds let nothing through.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proxy::access_log::Destination;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
@@ -32,7 +34,8 @@ pub struct Logging {
 
 /// Where lines go.
 enum Sink {
-    Console,
+    Stderr,
+    Stdout,
     File(Mutex<File>),
 }
 
@@ -40,11 +43,12 @@ enum Sink {
 struct Lines(Arc<Sink>);
 
 impl Logging {
-    /// Starts logging, to a file or to standard error. Called once.
-    pub fn start(level: &str, file: Option<&Path>) -> io::Result<Logging> {
-        let sink = Arc::new(match file {
-            Some(path) => Sink::File(Mutex::new(append(path)?)),
-            None => Sink::Console,
+    /// Starts logging. Called once.
+    pub fn start(level: &str, destination: &Destination) -> io::Result<Logging> {
+        let sink = Arc::new(match destination {
+            Destination::File(path) => Sink::File(Mutex::new(append(path)?)),
+            Destination::Stdout => Sink::Stdout,
+            Destination::Stderr => Sink::Stderr,
         });
         let index = position(level);
         let (filter, handle) = reload::Layer::new(targets(index));
@@ -69,8 +73,8 @@ impl Logging {
     }
 
     /// Opens the file anew, after it has been moved away.
-    pub fn reopen(&self, path: &Path) -> io::Result<()> {
-        if let Sink::File(file) = &*self.sink {
+    pub fn reopen(&self, destination: &Destination) -> io::Result<()> {
+        if let (Sink::File(file), Destination::File(path)) = (&*self.sink, destination) {
             *file.lock().unwrap_or_else(PoisonError::into_inner) = append(path)?;
         }
         Ok(())
@@ -79,7 +83,7 @@ impl Logging {
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = format!("{} [{}] {}#0: ", timestamp(SystemTime::now()), word(*event.metadata().level()), std::process::id());
+        let mut line = format!("{} [{}] {}#0: ", timestamp(Timestamp::now()), word(*event.metadata().level()), std::process::id());
         let mut text = Text::default();
         event.record(&mut text);
         line.push_str(&text.message);
@@ -88,7 +92,8 @@ impl<S: Subscriber> Layer<S> for Lines {
         let mut line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         line.push('\n');
         let written = match &*self.0 {
-            Sink::Console => io::stderr().lock().write_all(line.as_bytes()),
+            Sink::Stdout => io::stdout().lock().write_all(line.as_bytes()),
+            Sink::Stderr => io::stderr().lock().write_all(line.as_bytes()),
             Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()),
         };
         // There is nowhere to report it to.
@@ -151,35 +156,14 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-/// `2026/11/23 13:34:06`, in UTC.
-fn timestamp(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (days, clock) = (seconds / 86_400, seconds % 86_400);
-    // Days since 0000-03-01, in eras of 400 years (Howard Hinnant's algorithm).
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}/{month:02}/{day:02} {:02}:{:02}:{:02}", clock / 3600, clock / 60 % 60, clock % 60)
+/// `2026/11/23 13:34:06`, where the node is.
+fn timestamp(time: Timestamp) -> String {
+    time.to_zoned_datetime(TimeZone::system()).strftime("%Y/%m/%d %H:%M:%S").to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn timestamps() {
-        let at = |seconds| timestamp(UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "1970/01/01 00:00:00");
-        assert_eq!(at(951_827_696), "2000/02/29 12:34:56");
-        assert_eq!(at(1_795_440_846), "2026/11/23 13:34:06");
-        assert_eq!(at(4_107_542_400), "2100/03/01 00:00:00");
-    }
 
     #[test]
     fn levels() {

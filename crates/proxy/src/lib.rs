@@ -1,5 +1,6 @@
 //! The data plane: listeners, routing, plugin chains, balancing, health checks, and the exchange with services.
 
+pub mod access_log;
 pub mod balancer;
 pub mod chain;
 pub mod dns;

@@ -1,5 +1,6 @@
 //! What the data plane has to be told when it starts.
 
+use crate::access_log::AccessLog;
 use crate::router::Flavor;
 use crate::tls::{Chain, Policy, Services};
 use sdk::ErrorPages;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub allow_debug_header: bool,
     pub keepalive: Keepalive,
     pub limits: Limits,
+    /// Where requests are noted; `None`: nowhere.
+    pub access_log: Option<AccessLog>,
     /// What TLS clients get when no certificate of the configuration fits: chains with their keys, in order of preference.
     pub certificates: Vec<Chain>,
     pub listener_tls: Policy,
@@ -97,6 +100,7 @@ impl Default for Settings {
             allow_debug_header: false,
             keepalive: Keepalive::default(),
             limits: Limits::default(),
+            access_log: None,
             certificates: Vec::new(),
             listener_tls: Policy::default(),
             services_tls: Services::default(),

@@ -1,5 +1,6 @@
 //! A worker: one thread with its own event loop, listening sockets, buffers, timers, counters and connections to services.
 
+use crate::access_log;
 use crate::forwarded::Address;
 use crate::http;
 use crate::plane::{Counters, Phase, Shared};
@@ -23,6 +24,7 @@ pub(crate) struct Worker {
     pub timers: Timers,
     pub pool: RefCell<Pool>,
     pub gauges: Arc<Gauges>,
+    pub access_log: Option<access_log::Buffer>,
     pub draining: Cell<bool>,
     snapshot: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     random: RefCell<fastrand::Rng>,
@@ -72,6 +74,7 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::Tcp
         timers: Timers::new(),
         pool: RefCell::new(Pool::new(shared.settings.keepalive)),
         gauges: Arc::clone(&shared.gauges[index]),
+        access_log: shared.settings.access_log.clone().map(access_log::Buffer::new),
         draining: Cell::new(false),
         snapshot: RefCell::new(arc_swap::Cache::new(Arc::clone(&shared.snapshot))),
         random: RefCell::new(fastrand::Rng::new()),
@@ -91,6 +94,7 @@ impl Worker {
     async fn serve(self: &Rc<Self>, sockets: Vec<std::net::TcpListener>, mut phase: watch::Receiver<Phase>) {
         let keeper = tokio::task::spawn_local(self.timers.clone().keep());
         let sweeper = tokio::task::spawn_local(Rc::clone(self).sweep());
+        let logger = tokio::task::spawn_local(Rc::clone(self).keep_log());
         let mut accepting = Vec::new();
         for (socket, listen) in sockets.into_iter().zip(&self.shared.settings.listen) {
             match TcpListener::from_std(socket) {
@@ -114,6 +118,10 @@ impl Worker {
         }
         keeper.abort();
         sweeper.abort();
+        logger.abort();
+        if let Some(log) = &self.access_log {
+            log.flush();
+        }
     }
 
     async fn accept(self: Rc<Self>, listener: TcpListener, tls: bool) {
@@ -168,6 +176,12 @@ impl Worker {
         }
     }
 
+    async fn keep_log(self: Rc<Self>) {
+        if let Some(log) = &self.access_log {
+            log.keep().await;
+        }
+    }
+
     /// The configuration in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(self.snapshot.borrow_mut().load())
@@ -201,6 +215,11 @@ impl Worker {
             exchange.clear(Arc::clone(&self.nothing));
             spare.push(exchange);
         }
+    }
+
+    /// Lets an exchange go on without the configuration that it ran under, when it may take long.
+    pub fn detach(&self, exchange: &mut Exchange) {
+        exchange.directory = Arc::clone(&self.nothing);
     }
 
     /// A fresh request id: 32 hexadecimal digits.

@@ -3,7 +3,7 @@
 use crate::{Args, Bytes, Directory, Fields};
 use model::entities::{Consumer, Credential, Protocol, Route, Service, Uuid};
 use std::any::Any;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::{RequestHead, ResponseHead};
@@ -30,6 +30,8 @@ pub struct Exchange {
     /// Lines that the response will have in any case; set in the rewrite and access phases, they replace those of the service.
     pub reply: Fields,
     pub timing: Timing,
+    /// Tries at services, in order.
+    pub tries: Vec<Try>,
     /// The configuration this exchange runs under.
     pub directory: Arc<dyn Directory>,
     state: Vec<Box<dyn Any + Send>>,
@@ -97,6 +99,17 @@ pub struct Timing {
     pub proxy: Option<Duration>,
 }
 
+/// One try to get an answer from an address of a service.
+#[derive(Clone, Debug)]
+pub struct Try {
+    pub address: SocketAddr,
+    /// What it answered, or what its failure amounts to: 502 or 504.
+    pub status: u16,
+    pub started: Instant,
+    /// From the start until the head of the response had come, or the try had failed.
+    pub waited: Duration,
+}
+
 impl Exchange {
     /// An exchange whose request has just arrived.
     pub fn new(id: [u8; 32], client: Client, request: RequestHead, timing: Timing, directory: Arc<dyn Directory>) -> Exchange {
@@ -123,6 +136,7 @@ impl Exchange {
             source: Source::Error,
             reply: Fields::new(),
             timing,
+            tries: Vec::new(),
             directory,
             state: Vec::new(),
         }
@@ -144,9 +158,11 @@ impl Exchange {
         self.upstream.query = None;
         self.upstream.host_header = None;
         self.response.fields.clear();
+        self.response.status = 0;
         self.source = Source::Error;
         self.reply.clear();
         (self.timing.upstream, self.timing.proxy) = (None, None);
+        self.tries.clear();
         self.state.clear();
         self.directory = directory;
     }

@@ -21,7 +21,7 @@ pub use content::Content;
 pub use directory::{Directory, Nothing};
 pub use env::{Env, Node};
 pub use error_pages::{ErrorFormat, ErrorPages};
-pub use exchange::{Client, Exchange, Source, Timing, UpstreamRequest};
+pub use exchange::{Client, Exchange, Source, Timing, Try, UpstreamRequest};
 pub use media_type::MediaType;
 pub use multipart::Multipart;
 pub use plugin::{AdminAnswer, AdminRequest, CredentialEntity, Phases, Plugin, PluginKind, Step, register};

@@ -3,6 +3,7 @@
 //! The proxy's workers are threads of their own. Everything else (Admin API, store, compiling of snapshots, health
 //! checks) runs on the control runtime, so that it never delays a request.
 
+mod access_logs;
 mod certificates;
 pub mod instance;
 mod interfaces;
@@ -14,11 +15,13 @@ mod signals;
 
 use crate::logging::Logging;
 use crate::settings::Settings;
+use access_logs::AccessLogs;
 use instance::{Addresses, Claim};
 use interfaces::Interfaces;
 use model::Catalog;
 use node::RunningNode;
 use plane::Plane;
+use proxy::access_log::Destination;
 use publisher::Publisher;
 use sdk::PluginKind;
 use signals::{Request, Signals};
@@ -49,11 +52,13 @@ pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses))
     let claim = Claim::take(&settings.prefix)?;
     let kept = settings.own_file();
     prefix::write_private(&kept, &settings.to_file()).map_err(|e| format!("cannot write {}: {e}", kept.display()))?;
-    let log_file = match console {
-        Console::Kept if !settings.is_given("proxy_error_log") => None,
-        _ => prefix::log_file(&settings, "proxy_error_log"),
+    let error_log = match (console, prefix::error_log(&settings)) {
+        (Console::Kept, _) if !settings.is_given("proxy_error_log") => Destination::Stderr,
+        // Whoever started it has given it what is meant as its standard error, and waits for a word on its standard output.
+        (Console::Left, Some(Destination::Stdout)) | (_, None) => Destination::Stderr,
+        (_, Some(destination)) => destination,
     };
-    let logging = Logging::start(settings.text("log_level"), log_file.as_deref()).map_err(|e| format!("cannot open the error log: {e}"))?;
+    let logging = Logging::start(settings.text("log_level"), &error_log).map_err(|e| format!("cannot open the error log: {e}"))?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -66,12 +71,12 @@ pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses))
         .map_err(|e| format!("cannot start the control runtime: {e}"))?;
     let outcome = control.block_on(async {
         let signals = Signals::listen().map_err(|e| format!("cannot listen for signals: {e}"))?;
-        let node = Running::start(settings, logging).await?;
+        let node = Running::start(settings, logging, console).await?;
         let addresses = node.addresses();
         claim.announce(&addresses).map_err(|e| format!("cannot write to the prefix: {e}"))?;
         tracing::info!("started, {}", addresses.describe());
         ready(&addresses);
-        node.serve_until_told(signals, log_file).await;
+        node.serve_until_told(signals, error_log).await;
         Ok(())
     });
     // Nothing that is left has anything to finish.
@@ -84,6 +89,7 @@ pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses))
 struct Running {
     settings: Settings,
     logging: Logging,
+    access_logs: AccessLogs,
     plane: Arc<Plane>,
     interfaces: Interfaces,
     stop: watch::Sender<bool>,
@@ -91,18 +97,20 @@ struct Running {
 }
 
 impl Running {
-    async fn start(settings: Settings, logging: Logging) -> Result<Running, String> {
+    async fn start(settings: Settings, logging: Logging, console: Console) -> Result<Running, String> {
         // The list lives as long as the process, as the plugins themselves do.
         let kinds: &'static [&'static dyn PluginKind] = enabled(&settings)?.leak();
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
         let env = sdk::Env::new(sdk::Node { id, ..sdk::Node::default() }).with_cache_size(settings.size("mem_cache_size")?);
-        let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current())?);
+        let access_logs = AccessLogs::open(&settings, console)?;
+        let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), access_logs.proxy.clone())?);
         let interfaces = Interfaces::bind(&settings).await?;
         let database = settings.path("bascule.db");
         let store = Store::open_sqlite(Arc::new(catalog(&settings, kinds)?), &database);
         let store = store.await.map_err(|e| format!("cannot open {}: {e}", database.display()))?;
         let publisher = Publisher::start(store.clone(), Arc::clone(&plane)).await.map_err(|e| format!("cannot read {}: {e}", database.display()))?;
         let node = RunningNode::new(&settings, kinds, env, store.clone(), Arc::clone(&plane), publisher.applied(), logging.clone())?;
+        let node = node.with_access_logs(access_logs.admin.clone(), access_logs.status.clone());
         let options = admin::Options {
             server_header: settings.headers.server,
             latency_header: settings.headers.admin_latency,
@@ -120,7 +128,7 @@ impl Running {
         tasks.spawn(publisher.run());
         tasks.spawn(async move { store.run_expiry().await });
         plane.serve().map_err(|e| format!("cannot start the workers: {e}"))?;
-        Ok(Running { settings, logging, plane, interfaces, stop, tasks })
+        Ok(Running { settings, logging, access_logs, plane, interfaces, stop, tasks })
     }
 
     fn addresses(&self) -> Addresses {
@@ -129,14 +137,18 @@ impl Running {
     }
 
     /// Takes signals until one of them ends the node; then lets requests finish.
-    async fn serve_until_told(mut self, mut signals: Signals, log_file: Option<std::path::PathBuf>) {
+    async fn serve_until_told(mut self, mut signals: Signals, error_log: Destination) {
         let time = loop {
             match signals.next().await {
                 Request::Stop => break STOP_TIME,
                 Request::Quit => break QUIT_TIME,
-                Request::Reload => self.reload(),
+                Request::Reload => {
+                    self.reload();
+                    self.access_logs.reopen();
+                }
                 Request::Reopen => {
-                    if let Some(Err(e)) = log_file.as_deref().map(|path| self.logging.reopen(path)) {
+                    self.access_logs.reopen();
+                    if let Err(e) = self.logging.reopen(&error_log) {
                         tracing::error!("cannot open the error log: {e}");
                     }
                 }
@@ -157,6 +169,7 @@ impl Running {
         self.stop.send_replace(true);
         self.interfaces.ended(&mut self.tasks).await;
         self.tasks.shutdown().await;
+        self.access_logs.finish();
         tracing::info!("stopped");
     }
 

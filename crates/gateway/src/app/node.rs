@@ -4,13 +4,14 @@ use super::plane::Plane;
 use super::prefix;
 use crate::logging::Logging;
 use crate::settings::Settings;
-use admin::{Counters, Node, Pids, PluginRequest, TargetMark, UpstreamHealth};
+use admin::{Answered, Counters, Face, Node, Pids, PluginRequest, TargetMark, UpstreamHealth};
+use proxy::access_log::{AccessLog, Entry, Stamp};
 use sdk::entities::{Plugin, Uuid};
-use sdk::{AdminRequest, BoxFuture, PluginKind};
+use sdk::{AdminRequest, BoxFuture, Fields, PluginKind, Version};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::{PageQuery, Revision, Store};
 use tokio::sync::watch;
 
@@ -29,6 +30,8 @@ pub struct RunningNode {
     plane: Arc<Plane>,
     applied: watch::Receiver<Revision>,
     logging: Logging,
+    admin_log: Option<AccessLog>,
+    status_log: Option<AccessLog>,
     /// Counts changes of the log level, so that only the last one's timeout takes effect.
     level_changes: Arc<AtomicU64>,
 }
@@ -56,8 +59,22 @@ impl RunningNode {
             plane,
             applied,
             logging,
+            admin_log: None,
+            status_log: None,
             level_changes: Arc::default(),
         })
+    }
+
+    /// Notes requests to the Admin and the Status API.
+    pub fn with_access_logs(self, admin_log: Option<AccessLog>, status_log: Option<AccessLog>) -> RunningNode {
+        RunningNode { admin_log, status_log, ..self }
+    }
+
+    fn access_log(&self, face: Face) -> Option<&AccessLog> {
+        match face {
+            Face::Admin => self.admin_log.as_ref(),
+            Face::Status => self.status_log.as_ref(),
+        }
     }
 
     /// The configured instances of a plugin.
@@ -139,6 +156,50 @@ impl Node for RunningNode {
                 logging.set_level(before);
             }
         });
+    }
+
+    fn notes(&self, face: Face) -> bool {
+        self.access_log(face).is_some()
+    }
+
+    fn note(&self, face: Face, answered: &Answered<'_>) {
+        let Some(log) = self.access_log(face) else { return };
+        let fields = |map: &admin::HeaderMap| map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect::<Fields>();
+        let client = answered.origin.peer.ip().to_canonical().to_string();
+        let mut now = Stamp::default();
+        now.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or_default()));
+        let entry = Entry {
+            client: &client,
+            client_port: answered.origin.peer.port(),
+            peer: answered.origin.peer,
+            local: answered.origin.local,
+            tls: answered.origin.tls,
+            sni: None,
+            server: match face {
+                Face::Admin => "kong_admin",
+                Face::Status => "kong_status",
+            },
+            connection: answered.origin.connection,
+            connection_requests: answered.request,
+            method: answered.method,
+            target: answered.target,
+            version: if answered.http_1_0 { Version::Http10 } else { Version::Http11 },
+            request: &fields(answered.request_headers),
+            kept: None,
+            response: &fields(answered.response_headers),
+            status: answered.status,
+            sent: None,
+            content_sent: answered.content,
+            received: None,
+            id: None,
+            elapsed: answered.took,
+            tries: &[],
+            since_last_try: Duration::ZERO,
+            now: &now,
+        };
+        let mut line = Vec::new();
+        log.format.write(&entry, &mut line);
+        log.sink.put(line, 1);
     }
 
     fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>> {

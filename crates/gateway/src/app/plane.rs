@@ -3,6 +3,7 @@
 use super::certificates::{self, Interface};
 use crate::settings::{Settings, tls};
 use admin::{AddressHealth, Counters, HostHealth, TargetMark, UpstreamHealth, Weights};
+use proxy::access_log::AccessLog;
 use proxy::balancer::Balancers;
 use proxy::settings::{Headers, Keepalive, Limits, Listen};
 use proxy::tls::{Peers, Services};
@@ -24,7 +25,13 @@ pub struct Plane {
 
 impl Plane {
     /// Binds the proxy's listeners. Look-ups and probes run on `control`.
-    pub fn bind(settings: &Settings, kinds: &'static [&'static dyn PluginKind], env: sdk::Env, control: Handle) -> Result<Plane, String> {
+    pub fn bind(
+        settings: &Settings,
+        kinds: &'static [&'static dyn PluginKind],
+        env: sdk::Env,
+        control: Handle,
+        access_log: Option<AccessLog>,
+    ) -> Result<Plane, String> {
         let listen = listen(settings)?;
         let with_tls = listen.iter().map(|l| l.tls).collect::<Vec<_>>();
         let certificates = if with_tls.contains(&true) { certificates::chains(settings, Interface::Proxy)? } else { Vec::new() };
@@ -57,6 +64,7 @@ impl Plane {
                 idle_timeout: settings.seconds("upstream_keepalive_idle_timeout").unwrap_or_default(),
             },
             limits: Limits { max_body: settings.client_max_body_size, keepalive_requests: settings.keepalive_requests, ..Limits::default() },
+            access_log,
             certificates,
             listener_tls: tls::policy(settings, true)?,
             services_tls: services_tls(settings)?,

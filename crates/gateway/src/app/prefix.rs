@@ -1,6 +1,7 @@
 //! The directory in which a node keeps its files.
 
 use crate::settings::Settings;
+use proxy::access_log::Destination;
 use rustix::fs::Mode;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -31,10 +32,10 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     std::fs::rename(&new, path)
 }
 
-/// The file of a log setting (its first word), unless it is `off`.
-pub fn log_file(settings: &Settings, name: &str) -> Option<PathBuf> {
-    let file = settings.text(name).split_whitespace().next()?;
-    (file != "off").then(|| settings.path(file))
+/// Where the node's messages go, by its setting; `None` when it says `off`.
+pub fn error_log(settings: &Settings) -> Option<Destination> {
+    let file = settings.text("proxy_error_log").split_whitespace().next()?;
+    (file != "off").then(|| Destination::of(&settings.path(file)))
 }
 
 /// The node's id: the one in the settings, or one that is made once and kept.

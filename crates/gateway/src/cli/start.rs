@@ -3,6 +3,7 @@
 use super::{KongFlags, Outcome, Place, Talk};
 use crate::app::{self, prefix};
 use crate::settings::Settings;
+use proxy::access_log::Destination;
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
@@ -37,7 +38,12 @@ impl Start {
 
     /// Starts this program again, in the background, and waits for its word.
     fn spawn(&self, settings: &Settings) -> Result<(), String> {
-        let log = prefix::log_file(settings, "proxy_error_log").unwrap_or_else(|| "/dev/null".into());
+        let log = match prefix::error_log(settings) {
+            None => "/dev/null".into(),
+            Some(Destination::File(path)) => path,
+            Some(Destination::Stdout) => "/dev/stdout".into(),
+            Some(Destination::Stderr) => "/dev/stderr".into(),
+        };
         let stderr = OpenOptions::new().create(true).append(true).open(&log).map_err(|e| format!("cannot write {}: {e}", log.display()))?;
         let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
         let mut command = Command::new(program);

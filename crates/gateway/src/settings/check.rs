@@ -1,5 +1,6 @@
 //! Checks that concern more than one value's type, and the values that the program reads often.
 
+use super::access_log::{self, AccessLogs};
 use super::listen::{self, Listener};
 use super::load::Loaded;
 use super::value::{Value, size};
@@ -31,6 +32,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         admin_max_body_size: 0,
         keepalive_requests: 0,
         port_maps: Vec::new(),
+        access_logs: AccessLogs::default(),
         warnings,
         loaded,
     };
@@ -46,6 +48,9 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     keep(bytes(&settings, "nginx_admin_client_max_body_size").map(|n| settings.admin_max_body_size = n));
     keep(bytes(&settings, "nginx_http_keepalive_requests").map(|n| settings.keepalive_requests = n));
     keep(port_maps(settings.list("port_maps")).map(|maps| settings.port_maps = maps));
+    let mut of_logs = Vec::new();
+    keep(access_log::parse(&settings, &mut of_logs).map(|logs| settings.access_logs = logs));
+    settings.warnings.extend(of_logs);
     settings.daemon = settings.text("nginx_main_daemon") != "off";
     errors.extend(certificates(&settings));
     errors.extend(ranges(&settings));

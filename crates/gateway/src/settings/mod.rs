@@ -2,6 +2,7 @@
 //!
 //! [`table`] defines every key once; everything else here follows from it.
 
+mod access_log;
 mod check;
 mod ciphers;
 mod definition;
@@ -14,6 +15,7 @@ mod table;
 pub mod tls;
 mod value;
 
+pub use access_log::{AccessLogFile, AccessLogs};
 pub use document::{default_file, documentation};
 pub use listen::Listener;
 pub use load::Sources;
@@ -48,6 +50,7 @@ pub struct Settings {
     pub keepalive_requests: u64,
     /// Own ports and the public ones that stand for them.
     pub port_maps: Vec<(u16, u16)>,
+    pub access_logs: AccessLogs,
     /// What the operator should know.
     pub warnings: Vec<String>,
     loaded: Loaded,

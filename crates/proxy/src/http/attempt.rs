@@ -12,7 +12,7 @@ use crate::tls::Terms;
 use crate::upstream::{ConnectError, PoolKey, Tls, connect};
 use crate::worker::Worker;
 use model::entities::{Protocol, Service};
-use sdk::{Exchange, ResponseHead};
+use sdk::{Exchange, ResponseHead, Try};
 use smallvec::SmallVec;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -90,8 +90,10 @@ pub(crate) async fn run(
         let key = PoolKey { address: peer.address, tls };
         let result = attempt(scene, exchange, client, payload, &service, key, upgrade).await;
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + started.elapsed());
+        let mut note = |status| exchange.tries.push(Try { address: peer.address, status, started, waited: started.elapsed() });
         let (outcome, sent) = match result {
             Ok(mut upstream) => {
+                note(exchange.response.status);
                 peer.report(Outcome::Status(exchange.response.status));
                 if let Some(cookie) = &peer.set_cookie {
                     exchange.response.fields.append("Set-Cookie", cookie.as_bytes());
@@ -105,6 +107,7 @@ pub(crate) async fn run(
         };
         peer.report(outcome);
         last = if outcome == Outcome::Timeout { 504 } else { 502 };
+        note(last);
         tracing::info!(request_id = exchange.id_str(), peer = %peer.address, ?outcome, sent, "a try at a service failed");
         if sent && !exchange.request.method.is_retriable() || !payload.is_repeatable() {
             break;

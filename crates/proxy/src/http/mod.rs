@@ -4,6 +4,7 @@
 //! rewrite, route, access, `request` (the head for the service), `attempt` (a peer, a connection, the head of its answer),
 //! `respond` (the head for the client), `relay` (content both ways), log.
 
+mod access;
 mod attempt;
 mod exchange;
 mod payload;
@@ -67,25 +68,34 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
         let mut exchange = worker.exchange();
         let read = connection.read_head(&mut exchange.request, limits.client_timeout).await;
         origin.request = served;
+        let mut line = access::Line::begin(worker, &exchange.request.fields);
         let after = match read {
             Ok(()) => {
                 worker.gauges.request();
                 let last = worker.draining.get() || served >= limits.keepalive_requests;
                 exchange::run(worker, &mut connection, &origin, &mut exchange, last).await
             }
-            Err(RequestError::Closed | RequestError::Timeout | RequestError::Head(HeadError::NoVersion)) => After::Gone,
+            Err(RequestError::Closed | RequestError::Timeout | RequestError::Head(HeadError::NoVersion)) => {
+                line = None;
+                After::Gone
+            }
             Err(RequestError::Head(error)) => {
                 worker.gauges.request();
                 respond::refuse(worker, &mut connection, &origin, &mut exchange, error).await;
                 After::Linger
             }
         };
-        worker.give_back(exchange);
+        if let Some(line) = &mut line {
+            line.took(connection.take_traffic());
+        }
         match after {
-            After::Keep => {}
-            After::Linger => return connection.linger(LINGER.0, LINGER.1).await,
-            After::Upgraded(service) => return upgrade::relay(connection, *service).await,
-            After::Gone => return,
+            After::Keep => access::end(line, worker, &origin, exchange),
+            After::Linger => {
+                access::end(line, worker, &origin, exchange);
+                return connection.linger(LINGER.0, LINGER.1).await;
+            }
+            After::Upgraded(service) => return access::follow(line, worker, &origin, exchange, upgrade::relay(connection, *service)).await,
+            After::Gone => return access::end(line, worker, &origin, exchange),
         }
     }
 }

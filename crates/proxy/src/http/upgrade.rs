@@ -3,17 +3,17 @@
 use super::attempt::Upstream;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use wire::h1::ServerConnection;
+use wire::h1::{ServerConnection, Traffic};
 use wire::net::{BUFFER_SIZE, Buffer, Stream};
 
 /// Relays between the client and the service. Ends when both have closed, one of them fails, or nothing moves for the
-/// service's read timeout.
-pub(crate) async fn relay(client: ServerConnection, upstream: Upstream) {
+/// service's read timeout. What came from the client and what went to it.
+pub(crate) async fn relay(client: ServerConnection, upstream: Upstream) -> Traffic {
     let idle = upstream.read_timeout.max(Duration::from_secs(1));
     let (mut client, client_sent, timer) = client.into_parts();
     let (mut service, service_sent) = upstream.connection.into_parts();
-    let mut up = Way { buffer: client_sent, state: State::Open, moved: 0 };
-    let mut down = Way { buffer: service_sent, state: State::Open, moved: 0 };
+    let mut up = Way { buffer: client_sent, state: State::Open, moved: 0, octets: 0 };
+    let mut down = Way { buffer: service_sent, state: State::Open, moved: 0, octets: 0 };
     let mut moved = u64::MAX;
     std::future::poll_fn(|cx| {
         let first = up.poll(cx, &mut client, &mut service);
@@ -28,13 +28,16 @@ pub(crate) async fn relay(client: ServerConnection, upstream: Upstream) {
         if timer.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+    Traffic { received: up.octets, sent: down.octets, heads: 0 }
 }
 
 /// One direction.
 struct Way {
     buffer: Buffer,
     state: State,
+    /// Grows whenever something moves.
     moved: u64,
+    octets: u64,
 }
 
 #[derive(PartialEq, Eq)]
@@ -54,6 +57,7 @@ impl Way {
                 }
                 self.buffer.consume(n);
                 self.moved += 1;
+                self.octets += n as u64;
             }
             match self.state {
                 State::Open => {

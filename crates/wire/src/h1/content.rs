@@ -45,6 +45,8 @@ pub struct ContentWriter {
     /// Bytes of the chunk-size line are in `out` for the piece being written.
     opened: bool,
     chunked: bool,
+    /// Octets that have left.
+    sent: u64,
 }
 
 impl ContentReader {
@@ -127,14 +129,22 @@ impl ContentReader {
 
 impl ContentWriter {
     /// Starts a message: `write` puts the head into the buffer. Content that follows is chunked if so announced.
-    pub fn start(&mut self, chunked: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    /// How many octets the head has.
+    pub fn start(&mut self, chunked: bool, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         if self.written == self.out.len() {
             self.out.clear();
             self.written = 0;
         }
         self.opened = false;
         self.chunked = chunked;
+        let before = self.out.len();
         write(&mut self.out);
+        self.out.len() - before
+    }
+
+    /// How many octets have left since this was asked last.
+    pub fn take_sent(&mut self) -> u64 {
+        std::mem::take(&mut self.sent)
     }
 
     /// Sends a piece. After `Pending`, call again with the same piece. What is small is only gathered:
@@ -169,6 +179,7 @@ impl ContentWriter {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += written;
+            self.sent += written as u64;
         }
         self.opened = false;
         self.out.clear();
@@ -196,6 +207,7 @@ impl ContentWriter {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += written;
+            self.sent += written as u64;
         }
         self.out.clear();
         self.written = 0;

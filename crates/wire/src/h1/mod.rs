@@ -10,4 +10,4 @@ pub use chunked::{ChunkedDecoder, Decoded};
 pub use client::{ClientConnection, ResponseError};
 pub use content::{ContentError, ContentReader, ContentWriter};
 pub use head::{HeadError, HeadParser, Limits, parse_request, parse_response};
-pub use server::{RequestError, ServerConnection, reason_phrase};
+pub use server::{RequestError, ServerConnection, Traffic, reason_phrase};

@@ -17,6 +17,16 @@ pub struct ServerConnection {
     timer: Timer,
     limits: Limits,
     continue_wanted: bool,
+    traffic: Traffic,
+}
+
+/// Octets that a request and its response took on a connection, without those of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub received: u64,
+    pub sent: u64,
+    /// Of those sent or about to be, the ones of heads.
+    pub heads: u64,
 }
 
 /// Why no head could be read.
@@ -40,6 +50,7 @@ impl ServerConnection {
             timer,
             limits,
             continue_wanted: false,
+            traffic: Traffic::default(),
         }
     }
 
@@ -58,6 +69,7 @@ impl ServerConnection {
         loop {
             if let Some(end) = parse_request(self.input.data(), &mut parser, head, &self.limits).map_err(RequestError::Head)? {
                 self.input.consume(end);
+                self.traffic.received += end as u64;
                 self.reader = ContentReader::new(head.framing);
                 self.continue_wanted = head.version == Version::Http11
                     && head.framing != Framing::Empty
@@ -76,7 +88,8 @@ impl ServerConnection {
     /// Queues `100 Continue` if the client waits for it: its content will be read, if only to be dropped.
     pub fn queue_continue(&mut self) {
         if std::mem::take(&mut self.continue_wanted) {
-            self.writer.start(false, |out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
+            let head = self.writer.start(false, |out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
+            self.traffic.heads += head as u64;
         }
     }
 
@@ -103,6 +116,7 @@ impl ServerConnection {
     /// Takes octets of the content as used.
     pub fn consume(&mut self, n: usize) {
         self.reader.consume(&mut self.input, n);
+        self.traffic.received += n as u64;
     }
 
     /// Whether the request's content has been read to its end.
@@ -144,13 +158,15 @@ impl ServerConnection {
             head.fields.set_known(Known::Connection, b"close");
         }
         let chunked = !until_close && matches!(head.framing, Framing::Delimited | Framing::UntilClose);
-        self.writer.start(chunked, |out| write_response_head(head, out));
+        let octets = self.writer.start(chunked, |out| write_response_head(head, out));
+        self.traffic.heads += octets as u64;
         until_close
     }
 
     /// Queues an interim response (1xx).
     pub fn queue_interim(&mut self, head: &ResponseHead) {
-        self.writer.start(false, |out| write_response_head(head, out));
+        let octets = self.writer.start(false, |out| write_response_head(head, out));
+        self.traffic.heads += octets as u64;
     }
 
     /// Sends a piece of the response's content; after `Pending`, call again with the same piece.
@@ -171,6 +187,11 @@ impl ServerConnection {
     /// Whether something is queued that has not left yet.
     pub fn has_pending(&self) -> bool {
         self.writer.has_pending()
+    }
+
+    /// What was received and sent since this was asked last.
+    pub fn take_traffic(&mut self) -> Traffic {
+        Traffic { sent: self.writer.take_sent(), ..std::mem::take(&mut self.traffic) }
     }
 
     /// The connection's timer.

@@ -1,0 +1,59 @@
+//! The access logs of a node: files and the thread that writes them.
+
+use super::Console;
+use crate::settings::{AccessLogFile, Settings};
+use proxy::access_log::{AccessLog, Destination, Writer};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the last lines may take at the end.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// The access logs that are open.
+#[derive(Default)]
+pub struct AccessLogs {
+    pub proxy: Option<AccessLog>,
+    pub admin: Option<AccessLog>,
+    pub status: Option<AccessLog>,
+    writer: Option<Writer>,
+}
+
+impl AccessLogs {
+    /// Opens what the settings name.
+    pub fn open(settings: &Settings, console: Console) -> Result<AccessLogs, String> {
+        let logs = &settings.access_logs;
+        let mut destinations = Vec::new();
+        let mut add = |file: &Option<AccessLogFile>| {
+            let file = file.as_ref()?;
+            let destination = Destination::of(&file.path);
+            if console == Console::Left && destination == Destination::Stdout {
+                tracing::warn!("there is no access log on standard output: a node in the background has none");
+                return None;
+            }
+            destinations.push(destination);
+            Some(Arc::clone(&file.format))
+        };
+        let formats = [add(&logs.proxy), add(&logs.admin), add(&logs.status)];
+        if destinations.is_empty() {
+            return Ok(AccessLogs::default());
+        }
+        let (writer, sinks) = Writer::start(destinations)?;
+        let mut sinks = sinks.into_iter();
+        let [proxy, admin, status] = formats.map(|format| format.and_then(|format| Some(AccessLog { format, sink: sinks.next()? })));
+        Ok(AccessLogs { proxy, admin, status, writer: Some(writer) })
+    }
+
+    /// Opens the files anew, after they have been moved away.
+    pub fn reopen(&self) {
+        if let Some(writer) = &self.writer {
+            writer.reopen();
+        }
+    }
+
+    /// Writes the last lines.
+    pub fn finish(self) {
+        if self.writer.is_some_and(|writer| !writer.finish(FINISH)) {
+            tracing::warn!("the last lines of the access logs could not be written");
+        }
+    }
+}

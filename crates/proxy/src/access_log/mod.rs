@@ -1,0 +1,26 @@
+//! Access logs: one line per request, in the language of nginx's `log_format`.
+//!
+//! A worker puts its lines together in a buffer of its own ([`Buffer`]) and hands it over when it is large or a moment
+//! old. One thread writes for all logs of the node ([`Writer`]). What it cannot write in time is dropped and counted:
+//! no request ever waits for a disk or a terminal.
+
+mod buffer;
+mod entry;
+mod escape;
+mod format;
+mod variable;
+mod writer;
+
+pub use buffer::Buffer;
+pub use entry::{Entry, Stamp};
+pub use format::Format;
+pub use writer::{Destination, Sink, Writer};
+
+use std::sync::Arc;
+
+/// Where lines go and how they look. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    pub format: Arc<Format>,
+    pub sink: Sink,
+}

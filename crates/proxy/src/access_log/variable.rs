@@ -1,0 +1,142 @@
+//! The variables that a format can name: nginx's, and Kong's own.
+
+/// What a variable stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Variable {
+    Args,
+    Arg(String),
+    BodyBytesSent,
+    BytesSent,
+    Connection,
+    ConnectionRequests,
+    Cookie(String),
+    Host,
+    Hostname,
+    Https,
+    IsArgs,
+    LocalAddress,
+    LocalPort,
+    Milliseconds,
+    PeerAddress,
+    PeerPort,
+    Pid,
+    Pipelined,
+    Protocol,
+    RemoteAddress,
+    RemotePort,
+    RemoteUser,
+    Request,
+    /// A field line of the request.
+    RequestField(String),
+    RequestId,
+    RequestLength,
+    RequestMethod,
+    RequestTime,
+    RequestUri,
+    /// A field line of the response.
+    ResponseField(String),
+    Scheme,
+    ServerName,
+    ServerNameAsked,
+    Status,
+    TimeIso8601,
+    TimeLocal,
+    TransportProtocol,
+    UpstreamAddress,
+    UpstreamHeaderTime,
+    UpstreamResponseTime,
+    UpstreamStatus,
+    Uri,
+}
+
+/// Request lines that the proxy rewrites on their way to the service: what the client sent has to be kept for the log.
+const REWRITTEN: &[&str] = &[
+    "host",
+    "connection",
+    "upgrade",
+    "te",
+    "via",
+    "expect",
+    "content-length",
+    "transfer-encoding",
+    "x-real-ip",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-kong-request-id",
+    "keep-alive",
+    "proxy-connection",
+    "trailer",
+];
+
+impl Variable {
+    /// By its name without the `$`; `None` for one that we do not know.
+    pub fn parse(name: &str) -> Option<Variable> {
+        let field = |name: &str| name.replace('_', "-");
+        Some(match name {
+            "args" | "query_string" => Variable::Args,
+            "body_bytes_sent" => Variable::BodyBytesSent,
+            "bytes_sent" => Variable::BytesSent,
+            "connection" => Variable::Connection,
+            "connection_requests" => Variable::ConnectionRequests,
+            "content_length" | "content_type" => Variable::RequestField(field(name)),
+            "host" => Variable::Host,
+            "hostname" => Variable::Hostname,
+            "https" => Variable::Https,
+            "is_args" => Variable::IsArgs,
+            "kong_request_id" | "request_id" => Variable::RequestId,
+            "msec" => Variable::Milliseconds,
+            "pid" => Variable::Pid,
+            "pipe" => Variable::Pipelined,
+            "protocol" => Variable::TransportProtocol,
+            "realip_remote_addr" => Variable::PeerAddress,
+            "realip_remote_port" => Variable::PeerPort,
+            "remote_addr" => Variable::RemoteAddress,
+            "remote_port" => Variable::RemotePort,
+            "remote_user" => Variable::RemoteUser,
+            "request" => Variable::Request,
+            "request_length" | "bytes_received" => Variable::RequestLength,
+            "request_method" => Variable::RequestMethod,
+            "request_time" | "session_time" => Variable::RequestTime,
+            "request_uri" => Variable::RequestUri,
+            "scheme" => Variable::Scheme,
+            "server_addr" => Variable::LocalAddress,
+            "server_name" => Variable::ServerName,
+            "server_port" => Variable::LocalPort,
+            "server_protocol" => Variable::Protocol,
+            "ssl_server_name" => Variable::ServerNameAsked,
+            "status" => Variable::Status,
+            "time_iso8601" => Variable::TimeIso8601,
+            "time_local" => Variable::TimeLocal,
+            "upstream_addr" => Variable::UpstreamAddress,
+            "upstream_header_time" => Variable::UpstreamHeaderTime,
+            "upstream_response_time" => Variable::UpstreamResponseTime,
+            "upstream_status" => Variable::UpstreamStatus,
+            "uri" | "document_uri" => Variable::Uri,
+            _ => {
+                let after = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
+                if let Some(name) = after("sent_http_").or_else(|| after("upstream_http_")) {
+                    Variable::ResponseField(field(name))
+                } else if let Some(name) = after("http_") {
+                    Variable::RequestField(field(name))
+                } else if let Some(name) = after("cookie_") {
+                    Variable::Cookie(name.to_owned())
+                } else {
+                    Variable::Arg(after("arg_")?.to_owned())
+                }
+            }
+        })
+    }
+
+    /// The request line that must be kept from before the request is made one for the service.
+    pub fn rewritten(&self) -> Option<&str> {
+        match self {
+            Variable::Host => Some("host"),
+            Variable::RequestField(name) if REWRITTEN.contains(&name.as_str()) => Some(name),
+            _ => None,
+        }
+    }
+}

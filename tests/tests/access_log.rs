@@ -1,0 +1,98 @@
+//! What is noted about requests, and where.
+
+use blackbox::http::{Connection, form, get, request};
+use blackbox::{Backend, Node, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+fn lines(node: &Node, name: &str) -> Vec<String> {
+    std::fs::read_to_string(node.prefix().join("logs").join(name)).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// The lines of a log once there are that many.
+fn wait(node: &Node, name: &str, count: usize) -> Vec<String> {
+    eventually(&format!("{count} lines in {name}"), || lines(node, name).len() >= count);
+    lines(node, name)
+}
+
+/// What is before and after the time.
+fn around_time(line: &str) -> (&str, &str) {
+    let (before, rest) = line.split_once(" [").expect("a time");
+    (before, rest.split_once("] ").expect("the time's end").1)
+}
+
+#[test]
+fn kongs_lines() {
+    let backend = Backend::start("b");
+    let mut node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "paths[]=/a").expect(201);
+    let headers = [("Referer", "http://x/\\\"é"), ("User-Agent", "test/1"), ("Authorization", "Basic YWRhOnNlY3JldA==")];
+    let answer = request(node.proxy(), "GET", "/a/b?c=%22\"", &headers, b"").unwrap().expect(200);
+    let id = answer.header("X-Kong-Request-Id").unwrap().to_owned();
+    let missing = get(node.proxy(), "/none").expect(404);
+    let mut malformed = TcpStream::connect(node.proxy()).unwrap();
+    malformed.write_all(b"GET /x HTTP/1.1\r\nHost : h\r\n\r\n").unwrap();
+    malformed.read_to_end(&mut Vec::new()).unwrap();
+
+    let noted = wait(&node, "access.log", 3);
+    let request_line = "\"GET /a/b?c=%22\\x22 HTTP/1.1\"";
+    let expected = format!("{request_line} 200 {} \"http://x/\\x5C\\x22\\xC3\\xA9\" \"test/1\" kong_request_id: \"{id}\"", answer.body.len());
+    assert_eq!(around_time(&noted[0]), ("127.0.0.1 - ada", expected.as_str()));
+    let expected = format!("\"GET /none HTTP/1.1\" 404 {} \"-\" \"-\" kong_request_id: \"", missing.body.len());
+    assert!(around_time(&noted[1]).1.starts_with(&expected), "{}", noted[1]);
+    assert!(around_time(&noted[2]).1.starts_with("\"GET /x HTTP/1.1\" 400 "), "{}", noted[2]);
+    let administered = wait(&node, "admin_access.log", 2);
+    assert!(around_time(&administered[0]).1.starts_with("\"POST /services HTTP/1.1\" 201 "), "{}", administered[0]);
+    assert!(!noted.concat().contains("secret") && !node.prefix().join("logs/status_access.log").exists());
+
+    // What was answered is noted, even when the node ends at once.
+    get(node.proxy(), "/last").expect(404);
+    assert!(node.end(Signal::TERM));
+    assert!(lines(&node, "access.log").last().unwrap().contains("GET /last "));
+}
+
+#[test]
+fn files_are_rotated() {
+    let node = Node::start(&[]);
+    get(node.proxy(), "/one").expect(404);
+    wait(&node, "access.log", 1);
+    let logs = node.prefix().join("logs");
+    std::fs::rename(logs.join("access.log"), logs.join("access.log.1")).unwrap();
+    kill_process(Pid::from_raw(i32::try_from(node.pid()).unwrap()).unwrap(), Signal::USR1).unwrap();
+    eventually("a new file", || logs.join("access.log").exists());
+    get(node.proxy(), "/two").expect(404);
+    assert!(wait(&node, "access.log", 1)[0].contains("GET /two "));
+    assert_eq!(lines(&node, "access.log.1").len(), 1);
+}
+
+#[test]
+fn own_formats() {
+    let backend = Backend::start("b");
+    let format = r#"own escape=json '{"to":"$host","from":"$http_x_forwarded_for","status":$status,"up":"$upstream_status","at":"$upstream_addr",' '"n":$connection_requests,"size":$request_length,"?":"$no_such"}'"#;
+    let settings = [
+        ("nginx_http_log_format", format),
+        ("proxy_access_log", "logs/own.log own"),
+        ("admin_access_log", "off"),
+        ("status_access_log", "logs/status.log basic"),
+    ];
+    let node = Node::start(&settings);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "paths[]=/a").expect(201);
+    let mut connection = Connection::open(node.proxy()).unwrap();
+    for _ in 0..2 {
+        connection.send("POST", "/a", &[("X-Forwarded-For", "192.0.2.7"), ("Content-Type", "text/plain")], b"12345").unwrap();
+        connection.receive(false).unwrap().expect(200);
+    }
+    get(node.status(), "/status").expect(200);
+    let noted = wait(&node, "own.log", 2);
+    let line: serde_json::Value = serde_json::from_str(&noted[1]).unwrap();
+    assert_eq!((line["to"].as_str(), line["from"].as_str()), (Some("127.0.0.1"), Some("192.0.2.7")));
+    assert_eq!((line["status"].as_u64(), line["up"].as_str(), line["n"].as_u64()), (Some(200), Some("200"), Some(2)));
+    assert_eq!((line["at"].as_str(), line["?"].as_str()), (Some(backend.address.to_string().as_str()), Some("-")));
+    assert!(line["size"].as_u64().unwrap() > 60, "{line}");
+    assert!(wait(&node, "status.log", 1)[0].starts_with("127.0.0.1 ["));
+    assert!(!node.prefix().join("logs/admin_access.log").exists());
+    assert!(node.log().contains("the variable '$no_such' of 'own' is not known here"), "{}", node.log());
+}
