@@ -9,7 +9,7 @@ use proxy::access_log::Destination;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::field::{Field, Visit};
@@ -27,35 +27,44 @@ pub const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit
 #[derive(Clone)]
 pub struct Logging {
     filter: reload::Handle<Targets, Registry>,
-    sink: Arc<Sink>,
+    sinks: Arc<Sinks>,
     /// Index into [`LEVELS`].
     level: Arc<AtomicUsize>,
 }
 
-/// Where lines go.
+/// Where messages go: those of the Admin API, and all others.
+#[derive(Clone, Debug)]
+pub struct Destinations {
+    pub node: Destination,
+    /// `None`: where the others go.
+    pub admin: Option<Destination>,
+}
+
+struct Sinks {
+    node: Sink,
+    admin: Option<Sink>,
+}
+
 enum Sink {
     Stderr,
     Stdout,
-    File(Mutex<File>),
+    File { path: PathBuf, file: Mutex<File> },
 }
 
-/// Writes events to the sink.
-struct Lines(Arc<Sink>);
+/// Writes events to their sinks.
+struct Lines(Arc<Sinks>);
 
 impl Logging {
     /// Starts logging. Called once.
-    pub fn start(level: &str, destination: &Destination) -> io::Result<Logging> {
-        let sink = Arc::new(match destination {
-            Destination::File(path) => Sink::File(Mutex::new(append(path)?)),
-            Destination::Stdout => Sink::Stdout,
-            Destination::Stderr => Sink::Stderr,
-        });
+    pub fn start(level: &str, destinations: &Destinations) -> io::Result<Logging> {
+        let admin = destinations.admin.as_ref().map(Sink::open).transpose()?;
+        let sinks = Arc::new(Sinks { node: Sink::open(&destinations.node)?, admin });
         let index = position(level);
         let (filter, handle) = reload::Layer::new(targets(index));
-        let subscriber = tracing_subscriber::registry().with(Lines(Arc::clone(&sink)).with_filter(filter));
+        let subscriber = tracing_subscriber::registry().with(Lines(Arc::clone(&sinks)).with_filter(filter));
         // Fails when something else has begun to log in this process, which only tests do.
         let _ = subscriber.try_init();
-        Ok(Logging { filter: handle, sink, level: Arc::new(AtomicUsize::new(index)) })
+        Ok(Logging { filter: handle, sinks, level: Arc::new(AtomicUsize::new(index)) })
     }
 
     /// The level in force.
@@ -72,12 +81,38 @@ impl Logging {
         }
     }
 
-    /// Opens the file anew, after it has been moved away.
-    pub fn reopen(&self, destination: &Destination) -> io::Result<()> {
-        if let (Sink::File(file), Destination::File(path)) = (&*self.sink, destination) {
-            *file.lock().unwrap_or_else(PoisonError::into_inner) = append(path)?;
+    /// Opens files anew, after they have been moved away.
+    pub fn reopen(&self) {
+        for sink in [Some(&self.sinks.node), self.sinks.admin.as_ref()].into_iter().flatten() {
+            if let Err((path, error)) = sink.reopen() {
+                tracing::error!("cannot open {}: {error}", path.display());
+            }
+        }
+    }
+}
+
+impl Sink {
+    fn open(destination: &Destination) -> io::Result<Sink> {
+        Ok(match destination {
+            Destination::File(path) => Sink::File { path: path.clone(), file: Mutex::new(append(path)?) },
+            Destination::Stdout => Sink::Stdout,
+            Destination::Stderr => Sink::Stderr,
+        })
+    }
+
+    fn reopen(&self) -> Result<(), (&Path, io::Error)> {
+        if let Sink::File { path, file } = self {
+            *file.lock().unwrap_or_else(PoisonError::into_inner) = append(path).map_err(|e| (path.as_path(), e))?;
         }
         Ok(())
+    }
+
+    fn write(&self, line: &[u8]) -> io::Result<()> {
+        match self {
+            Sink::Stdout => io::stdout().lock().write_all(line),
+            Sink::Stderr => io::stderr().lock().write_all(line),
+            Sink::File { file, .. } => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line),
+        }
     }
 }
 
@@ -91,13 +126,9 @@ impl<S: Subscriber> Layer<S> for Lines {
         // One event, one line, whatever a client made its way into it.
         let mut line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         line.push('\n');
-        let written = match &*self.0 {
-            Sink::Stdout => io::stdout().lock().write_all(line.as_bytes()),
-            Sink::Stderr => io::stderr().lock().write_all(line.as_bytes()),
-            Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()),
-        };
-        // There is nowhere to report it to.
-        drop(written);
+        let sink = self.0.admin.as_ref().filter(|_| event.metadata().target().starts_with("admin")).unwrap_or(&self.0.node);
+        // There is nowhere to report a failure to.
+        drop(sink.write(line.as_bytes()));
     }
 }
 
@@ -168,14 +199,17 @@ mod tests {
     #[test]
     fn levels() {
         use tracing::subscriber::with_default;
-        let path = tempfile::NamedTempFile::new().unwrap();
-        let sink = Arc::new(Sink::File(Mutex::new(append(path.path()).unwrap())));
-        let subscriber = tracing_subscriber::registry().with(Lines(sink).with_filter(targets(position("notice"))));
+        let (path, admin) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let sink = |path: &tempfile::NamedTempFile| Sink::open(&Destination::File(path.path().to_owned())).unwrap();
+        let sinks = Arc::new(Sinks { node: sink(&path), admin: Some(sink(&admin)) });
+        let subscriber = tracing_subscriber::registry().with(Lines(sinks).with_filter(targets(position("notice"))));
         with_default(subscriber, || {
             tracing::info!(target: "proxy", route = "r", "one\nline");
             tracing::debug!(target: "proxy", "not this");
             tracing::info!(target: "hyper", "nor this");
+            tracing::warn!(target: "admin::server", "elsewhere");
         });
+        assert!(std::fs::read_to_string(admin.path()).unwrap().ends_with("#0: elsewhere\n"));
         let text = std::fs::read_to_string(path.path()).unwrap();
         assert!(text.ends_with("#0: one line, route: \"r\"\n") || text.ends_with("#0: one line, route: r\n"), "{text}");
         assert_eq!(text.lines().count(), 1);

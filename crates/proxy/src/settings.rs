@@ -11,6 +11,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Settings {
     pub listen: Vec<Listen>,
+    /// Ports of ours and the public ones that lead to them (`port_maps`); others lead to themselves.
+    pub port_maps: Vec<(u16, u16)>,
     /// Threads that serve requests; each has its own sockets, pools and buffers.
     pub workers: usize,
     pub flavor: Flavor,
@@ -90,6 +92,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             listen: Vec::new(),
+            port_maps: Vec::new(),
             workers: 1,
             flavor: Flavor::TraditionalCompatible,
             headers: Headers::default(),
@@ -106,6 +109,13 @@ impl Default for Settings {
             services_tls: Services::default(),
             token: concat!("bascule/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
+    }
+}
+
+impl Settings {
+    /// The port that clients use to reach one of ours. The last of several that lead to the same one counts, as in Kong.
+    pub fn public_port(&self, own: u16) -> u16 {
+        self.port_maps.iter().rev().find(|(port, _)| *port == own).map_or(own, |(_, public)| *public)
     }
 }
 
@@ -180,5 +190,16 @@ impl Default for Limits {
             client_timeout: Duration::from_secs(60),
             connections: 65_536,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Settings;
+
+    #[test]
+    fn ports_are_mapped() {
+        let settings = Settings { port_maps: vec![(8000, 80), (8443, 443), (8000, 8080)], ..Settings::default() };
+        assert_eq!([8000, 8443, 9000].map(|port| settings.public_port(port)), [8080, 443, 9000]);
     }
 }

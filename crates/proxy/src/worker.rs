@@ -126,6 +126,7 @@ impl Worker {
 
     async fn accept(self: Rc<Self>, listener: TcpListener, tls: bool) {
         let bound = listener.local_addr().unwrap_or(UNKNOWN);
+        let port = self.shared.settings.public_port(bound.port());
         loop {
             if self.open.get() >= self.shared.settings.limits.connections {
                 self.closed.notified().await;
@@ -137,7 +138,7 @@ impl Worker {
                     let number = self.gauges.accepted.fetch_add(1, Ordering::Relaxed) + 1;
                     // A socket bound to all addresses does not know which one was asked for.
                     let local = if bound.ip().is_unspecified() { socket.local_addr().unwrap_or(bound) } else { bound };
-                    let origin = http::Origin { peer: Address::new(peer), local, connection: number, request: 1, tls, sni: None };
+                    let origin = http::Origin { peer: Address::new(peer), local, port, connection: number, request: 1, tls, sni: None };
                     tokio::task::spawn_local(Rc::clone(&self).connection(socket, origin));
                 }
                 Err(error) => {

@@ -13,7 +13,7 @@ pub mod prefix;
 mod publisher;
 mod signals;
 
-use crate::logging::Logging;
+use crate::logging::{Destinations, Logging};
 use crate::settings::Settings;
 use access_logs::AccessLogs;
 use instance::{Addresses, Claim};
@@ -52,13 +52,8 @@ pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses))
     let claim = Claim::take(&settings.prefix)?;
     let kept = settings.own_file();
     prefix::write_private(&kept, &settings.to_file()).map_err(|e| format!("cannot write {}: {e}", kept.display()))?;
-    let error_log = match (console, prefix::error_log(&settings)) {
-        (Console::Kept, _) if !settings.is_given("proxy_error_log") => Destination::Stderr,
-        // Whoever started it has given it what is meant as its standard error, and waits for a word on its standard output.
-        (Console::Left, Some(Destination::Stdout)) | (_, None) => Destination::Stderr,
-        (_, Some(destination)) => destination,
-    };
-    let logging = Logging::start(settings.text("log_level"), &error_log).map_err(|e| format!("cannot open the error log: {e}"))?;
+    let error_logs = error_logs(&settings, console);
+    let logging = Logging::start(settings.text("log_level"), &error_logs).map_err(|e| format!("cannot open the error log: {e}"))?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -76,7 +71,7 @@ pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses))
         claim.announce(&addresses).map_err(|e| format!("cannot write to the prefix: {e}"))?;
         tracing::info!("started, {}", addresses.describe());
         ready(&addresses);
-        node.serve_until_told(signals, error_log).await;
+        node.serve_until_told(signals).await;
         Ok(())
     });
     // Nothing that is left has anything to finish.
@@ -137,7 +132,7 @@ impl Running {
     }
 
     /// Takes signals until one of them ends the node; then lets requests finish.
-    async fn serve_until_told(mut self, mut signals: Signals, error_log: Destination) {
+    async fn serve_until_told(mut self, mut signals: Signals) {
         let time = loop {
             match signals.next().await {
                 Request::Stop => break STOP_TIME,
@@ -145,12 +140,11 @@ impl Running {
                 Request::Reload => {
                     self.reload();
                     self.access_logs.reopen();
+                    self.logging.reopen();
                 }
                 Request::Reopen => {
                     self.access_logs.reopen();
-                    if let Err(e) = self.logging.reopen(&error_log) {
-                        tracing::error!("cannot open the error log: {e}");
-                    }
+                    self.logging.reopen();
                 }
             }
         };
@@ -191,6 +185,19 @@ impl Running {
             Err(errors) => tracing::error!("the new settings are not taken: {}", errors.join("; ")),
         }
     }
+}
+
+/// Where messages go.
+fn error_logs(settings: &Settings, console: Console) -> Destinations {
+    let of = |setting| match (console, prefix::error_log(settings, setting)) {
+        // Whoever started it has given it what is meant as its standard error, and waits for a word on its standard output.
+        (Console::Left, Some(Destination::Stdout)) | (_, None) => Destination::Stderr,
+        (_, Some(destination)) => destination,
+    };
+    let on_console = console == Console::Kept && !settings.is_given("proxy_error_log");
+    let node = if on_console { Destination::Stderr } else { of("proxy_error_log") };
+    let admin = settings.is_given("admin_error_log").then(|| of("admin_error_log")).filter(|admin| *admin != node);
+    Destinations { node, admin }
 }
 
 /// The plugins that the setting `plugins` names.

@@ -37,6 +37,7 @@ impl Plane {
         let certificates = if with_tls.contains(&true) { certificates::chains(settings, Interface::Proxy)? } else { Vec::new() };
         let proxy = proxy::Settings {
             listen,
+            port_maps: settings.port_maps.clone(),
             workers: settings.workers,
             flavor: match settings.text("router_flavor") {
                 "traditional" => router::Flavor::Traditional,

@@ -32,9 +32,9 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     std::fs::rename(&new, path)
 }
 
-/// Where the node's messages go, by its setting; `None` when it says `off`.
-pub fn error_log(settings: &Settings) -> Option<Destination> {
-    let file = settings.text("proxy_error_log").split_whitespace().next()?;
+/// Where messages go by a setting; `None` when it says `off`.
+pub fn error_log(settings: &Settings, setting: &str) -> Option<Destination> {
+    let file = settings.text(setting).split_whitespace().next()?;
     (file != "off").then(|| Destination::of(&settings.path(file)))
 }
 

@@ -38,7 +38,7 @@ impl Start {
 
     /// Starts this program again, in the background, and waits for its word.
     fn spawn(&self, settings: &Settings) -> Result<(), String> {
-        let log = match prefix::error_log(settings) {
+        let log = match prefix::error_log(settings, "proxy_error_log") {
             None => "/dev/null".into(),
             Some(Destination::File(path)) => path,
             Some(Destination::Stdout) => "/dev/stdout".into(),

@@ -253,7 +253,6 @@ fn missed(settings: &Settings) -> Vec<String> {
         "declarative_config",
         "declarative_config_string",
         "pluginserver_names",
-        "port_maps",
         "proxy_server",
         "stream_listen",
         "tracing_instrumentations",

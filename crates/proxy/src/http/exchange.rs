@@ -220,7 +220,7 @@ fn find(scene: &Scene<'_>, exchange: &Exchange, path: &str, query: Option<&str>)
         method: head.method.as_str(),
         https: exchange.client.https,
         tls: scene.origin.tls,
-        port: scene.origin.local.port(),
+        port: scene.origin.port,
         host,
         path,
         query,

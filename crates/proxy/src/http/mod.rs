@@ -33,6 +33,8 @@ pub(crate) struct Origin {
     pub peer: Address,
     /// Where it has come to.
     pub local: SocketAddr,
+    /// The port that it was meant for, in front of whatever maps ports to ours.
+    pub port: u16,
     /// Its number on the worker, and that of the request that is served now, both from 1.
     pub connection: u64,
     pub request: u64,

@@ -47,7 +47,7 @@ pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, prefix: Op
         client: scene.client.as_ref().unwrap_or(&origin.peer),
         trusted: exchange.client.trusted,
         tls: origin.tls,
-        port: origin.local.port(),
+        port: origin.port,
         path: path::Target::split(&head.target).path,
         prefix,
     };
