@@ -16,8 +16,10 @@ pub struct Response {
 }
 
 /// A connection that can be used for several requests.
-pub struct Connection {
-    stream: BufReader<TcpStream>,
+pub struct Connection<S: Read + Write = TcpStream> {
+    stream: BufReader<S>,
+    /// For `Host`.
+    authority: String,
 }
 
 /// One request on a connection of its own.
@@ -74,14 +76,31 @@ impl Connection {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream: BufReader::new(stream) })
+        Ok(Connection::over(stream, &address.to_string()))
+    }
+
+    /// Sends nothing more.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.stream.get_mut().shutdown(Shutdown::Write)
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// Over something that is connected already.
+    pub fn over(stream: S, authority: &str) -> Connection<S> {
+        Connection { stream: BufReader::new(stream), authority: authority.to_owned() }
+    }
+
+    /// What it goes over.
+    pub fn stream(&self) -> &S {
+        self.stream.get_ref()
     }
 
     /// Sends a request with `Host` and, when there is a body, `Content-Length`.
     pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            head.push_str(&format!("Host: {}\r\n", self.stream.get_ref().peer_addr()?));
+            head.push_str(&format!("Host: {}\r\n", self.authority));
         }
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -96,11 +115,6 @@ impl Connection {
     /// Sends bytes as they are.
     pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
-    }
-
-    /// Sends nothing more.
-    pub fn finish(&mut self) -> io::Result<()> {
-        self.stream.get_mut().shutdown(Shutdown::Write)
     }
 
     /// The next final response; `bodiless` when it answers HEAD.

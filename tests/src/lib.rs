@@ -5,6 +5,7 @@
 mod backend;
 pub mod http;
 mod node;
+pub mod tls;
 
 pub use backend::Backend;
 pub use node::{Node, bascule, binary};

@@ -105,6 +105,10 @@ impl Node {
         self.address("proxy")
     }
 
+    pub fn proxy_tls(&self) -> SocketAddr {
+        self.address("proxy_tls")
+    }
+
     pub fn admin(&self) -> SocketAddr {
         self.address("admin")
     }

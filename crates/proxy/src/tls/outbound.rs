@@ -57,6 +57,8 @@ pub struct TrustCompiler {
     /// What was made for services before, by what it was made from.
     made: HashMap<Wish, Weak<Trust>>,
     touched: HashSet<Uuid>,
+    /// When `made` has grown to that, what nobody uses any more is forgotten.
+    crowded: usize,
 }
 
 /// Everything that terms with verification follow from, but the settings.
@@ -201,7 +203,10 @@ impl TrustCompiler {
                 }
             }
         }
-        self.made.retain(|_, trust| trust.strong_count() > 0);
+        if self.made.len() > self.crowded {
+            self.made.retain(|_, trust| trust.strong_count() > 0);
+            self.crowded = (2 * self.made.len()).max(64);
+        }
     }
 
     fn trust(&mut self, service: &Service, usual: &Usual) -> Result<Arc<Trust>, String> {
@@ -239,4 +244,129 @@ impl TrustCompiler {
 /// Whether the settings of the node do not say all.
 fn is_special(service: &Service) -> bool {
     service.client_certificate.is_some() || service.tls_verify.is_some() || service.tls_verify_depth.is_some() || !service.ca_certificates.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn id(n: u128) -> Value {
+        json!(Uuid::from_u128(n).to_string())
+    }
+
+    fn authority(name: &str) -> String {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    }
+
+    /// The compiler with what it is given by the snapshot's.
+    #[derive(Default)]
+    struct Stage {
+        compiler: TrustCompiler,
+        services: HashMap<Uuid, Service>,
+    }
+
+    impl Stage {
+        fn authority(&mut self, n: u128, pem: &str) {
+            self.compiler.take_authority(json!({"id": id(n), "cert": pem}).as_object().unwrap(), false).unwrap();
+        }
+
+        fn service(&mut self, n: u128, fields: Value) {
+            let mut record = json!({"id": id(n), "protocol": "https", "host": "h"});
+            record.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            let service = Service::from_record(record.as_object().unwrap()).unwrap();
+            let old = self.services.insert(service.id, service.clone());
+            self.compiler.touch(service.id, old.as_ref(), Some(&service));
+        }
+
+        fn finish(&mut self, outbound: &mut Outbound) {
+            self.compiler.finish(|id| self.services.get(id), outbound);
+        }
+    }
+
+    fn terms(outbound: &Outbound, n: u128) -> Option<Terms> {
+        outbound.terms(&Uuid::from_u128(n), None, &Certificates::new(None)).ok()
+    }
+
+    #[test]
+    fn equal_wishes_share_their_terms() {
+        let (mut stage, mut outbound) = (Stage::default(), Outbound::new(Services::default()).unwrap());
+        let (first, second) = (authority("first"), authority("second"));
+        stage.authority(101, &first);
+        stage.authority(102, &second);
+        stage.service(1, json!({"tls_verify": true, "ca_certificates": [id(101), id(102)]}));
+        stage.service(2, json!({"tls_verify": true, "ca_certificates": [id(102), id(101)]}));
+        stage.service(3, json!({"tls_verify": true, "ca_certificates": [id(101)]}));
+        stage.service(4, json!({"tls_verify": true, "ca_certificates": [id(101)], "tls_verify_depth": 2}));
+        stage.service(5, json!({"tls_verify": false, "ca_certificates": [id(101)]}));
+        stage.service(6, json!({}));
+        stage.finish(&mut outbound);
+        let of = |outbound: &Outbound, n| terms(outbound, n).unwrap();
+        assert_eq!(of(&outbound, 1), of(&outbound, 2));
+        assert_eq!(of(&outbound, 5), of(&outbound, 6));
+        for (a, b) in [(1, 3), (3, 4), (4, 5), (3, 6)] {
+            assert_ne!(of(&outbound, a), of(&outbound, b), "{a} {b}");
+        }
+        // An authority that changes takes along those whom it vouches for, and nobody else.
+        let before: Vec<Terms> = (1..=6).map(|n| of(&outbound, n)).collect();
+        stage.authority(102, &authority("second"));
+        stage.finish(&mut outbound);
+        let same: Vec<bool> = (1..=6).zip(&before).map(|(n, terms)| of(&outbound, n) == *terms).collect();
+        assert_eq!(same, [false, false, true, true, true, true]);
+        // What is made anew from the same is the same: connections stay.
+        stage.compiler.restart();
+        let mut anew = outbound.emptied();
+        stage.authority(101, &first);
+        stage.services.clear();
+        stage.service(3, json!({"tls_verify": true, "ca_certificates": [id(101)]}));
+        stage.finish(&mut anew);
+        assert_eq!(of(&anew, 3), before[2]);
+    }
+
+    #[test]
+    fn what_is_missing_is_no_reason_to_trust() {
+        let (mut stage, mut outbound) = (Stage::default(), Outbound::new(Services::default()).unwrap());
+        stage.service(1, json!({"tls_verify": true, "ca_certificates": [id(101)]}));
+        stage.service(2, json!({"client_certificate": {"id": id(201)}}));
+        stage.finish(&mut outbound);
+        assert_eq!((terms(&outbound, 1), terms(&outbound, 2)), (None, None));
+        stage.authority(101, &authority("late"));
+        stage.finish(&mut outbound);
+        assert!(terms(&outbound, 1).is_some());
+        stage.compiler.take_authority(json!({"id": id(101)}).as_object().unwrap(), true).unwrap();
+        stage.finish(&mut outbound);
+        assert_eq!(terms(&outbound, 1), None);
+        stage.service(1, json!({}));
+        stage.finish(&mut outbound);
+        assert!(terms(&outbound, 1).is_some() && outbound.services.size() == 1);
+    }
+
+    #[test]
+    fn the_closest_certificate_is_shown() {
+        let pair = || rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let node = pair();
+        let chain = (vec![node.cert.der().clone()], rustls::pki_types::PrivateKeyDer::try_from(node.signing_key.serialize_der()).unwrap());
+        let (mut stage, mut outbound) = (Stage::default(), Outbound::new(Services { identity: Some(chain), ..Services::default() }).unwrap());
+        let mut certificates = Certificates::new(None);
+        for n in [201, 202] {
+            let made = pair();
+            let record = json!({"id": id(n), "cert": made.cert.pem(), "key": made.signing_key.serialize_pem()});
+            certificates.take_certificate(record.as_object().unwrap(), false, None).unwrap();
+        }
+        stage.service(1, json!({"client_certificate": {"id": id(201)}}));
+        stage.finish(&mut outbound);
+        let (service, upstream) = (Uuid::from_u128(201), Uuid::from_u128(202));
+        let number = |id: &Uuid| certificates.by_id(id).unwrap().number();
+        let shown = |n, of_upstream| outbound.terms(&Uuid::from_u128(n), of_upstream, &certificates).unwrap().numbers().1;
+        assert_eq!((shown(1, Some(upstream)), shown(1, None)), (number(&service), number(&service)));
+        assert_eq!(shown(2, Some(upstream)), number(&upstream));
+        let usual = outbound.usual.identity.as_ref().unwrap().number();
+        assert_eq!(shown(2, None), usual);
+        assert_eq!(outbound.probing(true, None, &certificates).unwrap().numbers().1, usual);
+        assert_eq!(outbound.probing(false, Some(upstream), &certificates).unwrap().numbers().1, number(&upstream));
+        assert!(outbound.probing(true, Some(Uuid::from_u128(999)), &certificates).is_err());
+    }
 }

@@ -1,0 +1,142 @@
+//! TLS towards clients: certificates, versions, ciphers, sessions.
+
+use blackbox::Node;
+use blackbox::http::{get, json};
+use blackbox::tls::{Client, Offer, Pair};
+use rustls::SignatureScheme;
+use rustls::crypto::aws_lc_rs::cipher_suite;
+use rustls::version::{TLS12, TLS13};
+use serde_json::json;
+
+fn certificate(node: &Node, pair: &Pair, snis: &[&str]) -> String {
+    let mut record = pair.record();
+    record["snis"] = json!(snis);
+    json(node.admin(), "POST", "/certificates", &record).expect(201).json()["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_server_name_decides_which_certificate() {
+    let root = Pair::authority("root");
+    let default = root.issue(&["default.test"]);
+    let node = Node::start(&[("ssl_cert", &default.chain), ("ssl_cert_key", &default.key)]);
+    // A client that has been there before would resume its session and see no certificate.
+    let seen = |sni: Option<&str>| Client::new(&Offer::default()).get(node.proxy_tls(), sni, "/").unwrap().server;
+    assert_eq!(seen(Some("one.test")), "default.test");
+    let one = certificate(&node, &root.issue(&["one"]), &["one.test"]);
+    certificate(&node, &root.issue(&["wild"]), &["*.wild.test", "right.*"]);
+    for (name, expected) in [
+        (Some("one.test"), "one"),
+        (Some("ONE.test"), "one"),
+        (Some("x.one.test"), "default.test"),
+        (Some("x.wild.test"), "wild"),
+        (Some("x.y.wild.test"), "default.test"),
+        (Some("wild.test"), "default.test"),
+        (Some("right.example"), "wild"),
+        (None, "default.test"),
+    ] {
+        assert_eq!(seen(name), expected, "{name:?}");
+    }
+    // Another certificate in its place, a name that goes elsewhere, and one for everybody who says a name: all at once.
+    json(node.admin(), "PATCH", &format!("/certificates/{one}"), &root.issue(&["uno"]).record()).expect(200);
+    assert_eq!(seen(Some("one.test")), "uno");
+    let any = certificate(&node, &root.issue(&["any"]), &["*"]);
+    assert_eq!((seen(Some("other.test")).as_str(), seen(None).as_str()), ("any", "default.test"));
+    json(node.admin(), "PATCH", "/snis/one.test", &json!({ "certificate": { "id": any } })).expect(200);
+    assert_eq!(seen(Some("one.test")), "any");
+}
+
+#[test]
+fn the_client_decides_which_kind_of_key() {
+    let root = Pair::authority("root");
+    let node = Node::start(&[]);
+    let (ec, rsa) = (root.issue(&["ec"]), root.issue_by(&rcgen::PKCS_RSA_SHA256, &["rsa"]));
+    let record = json!({ "cert": ec.chain, "key": ec.key, "cert_alt": rsa.chain, "key_alt": rsa.key, "snis": ["one.test"] });
+    json(node.admin(), "POST", "/certificates", &record).expect(201);
+    let seen = |offer: &Offer<'_>| Client::new(offer).get(node.proxy_tls(), Some("one.test"), "/").map(|s| s.server).ok();
+    for (schemes, expected) in [
+        (&[SignatureScheme::ECDSA_NISTP256_SHA256][..], Some("ec")),
+        (&[SignatureScheme::RSA_PSS_SHA256], Some("rsa")),
+        (&[SignatureScheme::RSA_PSS_SHA256, SignatureScheme::ECDSA_NISTP256_SHA256], Some("rsa")),
+        (&[SignatureScheme::ED25519], None),
+    ] {
+        assert_eq!(seen(&Offer { schemes, ..Offer::default() }).as_deref(), expected, "{schemes:?}");
+    }
+    // With TLS 1.2 the ciphers say it.
+    let suites = &[cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256];
+    assert_eq!(seen(&Offer { suites, versions: &[&TLS12], ..Offer::default() }).as_deref(), Some("rsa"));
+}
+
+/// The version that is agreed upon, if one is.
+fn version(node: &Node, versions: &[&'static rustls::SupportedProtocolVersion]) -> Option<String> {
+    Client::new(&Offer { versions, ..Offer::default() }).get(node.proxy_tls(), None, "/").map(|s| s.version).ok()
+}
+
+#[test]
+fn profiles_decide_over_versions_and_ciphers() {
+    let node = Node::start(&[]);
+    assert_eq!(version(&node, &[&TLS12]).as_deref(), Some("TLSv1_2"));
+    assert_eq!(version(&node, &[&TLS12, &TLS13]).as_deref(), Some("TLSv1_3"));
+    let node = Node::start(&[("ssl_cipher_suite", "modern")]);
+    assert_eq!((version(&node, &[&TLS12]), version(&node, &[&TLS13]).as_deref()), (None, Some("TLSv1_3")));
+    let wish = [
+        ("ssl_cipher_suite", "custom"),
+        ("ssl_protocols", "TLSv1.1 TLSv1.2"),
+        ("ssl_ciphers", "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256:AES128-SHA"),
+    ];
+    let node = Node::start(&wish);
+    assert!(node.log().contains("left out: TLSv1.1, AES128-SHA"), "{}", node.log());
+    assert_eq!(version(&node, &[&TLS13]), None);
+    let suites = [cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256];
+    let suite = |suites: &[_]| {
+        let client = Client::new(&Offer { suites, versions: &[&TLS12], ..Offer::default() });
+        client.get(node.proxy_tls(), None, "/").map(|s| s.suite).ok()
+    };
+    assert_eq!(suite(&suites).as_deref(), Some("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"), "the node's order counts");
+    assert_eq!(suite(&suites[..1]).as_deref(), Some("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"));
+    assert_eq!(suite(&[cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]), None);
+}
+
+#[test]
+fn sessions_are_resumed_as_the_settings_say() {
+    for (settings, versions, resumed) in [
+        (&[][..], &[&TLS13][..], true),
+        (&[], &[&TLS12], true),
+        (&[("ssl_session_tickets", "off")], &[&TLS13], true),
+        (&[("ssl_session_tickets", "off")], &[&TLS12], true),
+        (&[("ssl_session_tickets", "off"), ("ssl_session_cache_size", "0")], &[&TLS13], false),
+        (&[("ssl_session_tickets", "off"), ("ssl_session_cache_size", "0")], &[&TLS12], false),
+    ] {
+        let node = Node::start(settings);
+        let client = Client::new(&Offer { versions, ..Offer::default() });
+        let again = |sni| client.get(node.proxy_tls(), Some(sni), "/").unwrap().resumed;
+        assert!(!again("one.test"));
+        // Either worker can resume what the other one began.
+        for _ in 0..4 {
+            assert_eq!(again("one.test"), resumed, "{settings:?} {versions:?}");
+        }
+        assert!(!again("two.test"), "a session is for one name");
+    }
+}
+
+#[test]
+fn protocols_are_agreed_upon() {
+    let node = Node::start(&[]);
+    let agreed = |alpn: &[&str]| Client::new(&Offer { alpn, ..Offer::default() }).get(node.proxy_tls(), None, "/").map(|s| s.alpn);
+    assert_eq!(agreed(&[]).unwrap(), None);
+    assert_eq!(agreed(&["x", "http/1.1"]).unwrap().as_deref(), Some("http/1.1"));
+    assert!(agreed(&["x"]).is_err());
+}
+
+#[test]
+fn routes_go_by_the_server_name() {
+    let node = Node::start(&[]);
+    let client = Client::new(&Offer::default());
+    json(node.admin(), "POST", "/routes", &json!({ "snis": ["one.test"], "protocols": ["https"] })).expect(201);
+    json(node.admin(), "POST", "/routes", &json!({ "paths": ["/moved"], "protocols": ["https"], "https_redirect_status_code": 308 })).expect(201);
+    let status = |sni, path| client.get(node.proxy_tls(), sni, path).unwrap().response.status;
+    // 503: the route is found, and has no service.
+    assert_eq!((status(Some("one.test"), "/"), status(Some("two.test"), "/"), status(None, "/")), (503, 404, 404));
+    assert_eq!(status(None, "/moved"), 503);
+    let moved = get(node.proxy(), "/moved?a=b").expect(308);
+    assert_eq!(moved.header("Location"), Some("https://127.0.0.1/moved?a=b"));
+}
