@@ -27,7 +27,8 @@ pub struct Pair {
 }
 
 /// A service that speaks TLS and answers every request with what it knows of the connection, as JSON: `{"client": common name of the
-/// client's certificate, "sni": name it was asked for, "connection": its number, "resumed": whether the session was}`.
+/// client's certificate, "sni": name it was asked for, "connection": its number, "resumed": whether the session was}`. For `/cut`
+/// it closes the connection in place of an end.
 pub struct SecureBackend {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -195,12 +196,13 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::
     let tls = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut reader = BufReader::new(StreamOwned::new(tls, stream));
     loop {
-        let mut line = String::new();
+        let (mut line, mut path) = (String::new(), None);
         while line != "\r\n" {
             line.clear();
             if reader.read_line(&mut line)? == 0 {
                 return Ok(());
             }
+            path.get_or_insert_with(|| line.split(' ').nth(1).unwrap_or_default().to_owned());
         }
         let tls = &reader.get_ref().conn;
         let body = serde_json::json!({
@@ -211,6 +213,11 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::
         });
         let body = body.to_string();
         let stream = reader.get_mut();
+        if path.as_deref() == Some("/cut") {
+            // The content ends with the connection, and that without a word of TLS.
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{body}")?;
+            return stream.flush();
+        }
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
         stream.flush()?;
     }

@@ -235,3 +235,14 @@ fn what_is_missing_fails_its_service_alone() {
     patch(&node, "/services/broken", &json!({ "ca_certificates": [known] }));
     get(node.proxy(), "/broken").expect(200);
 }
+
+#[test]
+fn a_service_that_just_closes() {
+    let root = Pair::authority("root");
+    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Anybody);
+    let node = Node::start(&[]);
+    route(&node, "s", json!({ "port": port(&backend) }));
+    for _ in 0..3 {
+        assert!(get(node.proxy(), "/s/cut").expect(200).json()["connection"].is_number());
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::verify::{Anybody, Known};
 use super::{Chain, Identity, next_number, provider};
-use rustls::client::ClientConfig;
+use rustls::client::{ClientConfig, Resumption};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub struct Peers {
     pub versions: Vec<&'static SupportedProtocolVersion>,
     /// Empty: all there are.
     pub suites: Vec<SupportedCipherSuite>,
+    /// How many sessions are kept for each set of terms; a server gives several.
+    pub sessions: usize,
 }
 
 /// Settings for connections that are made in the same way; they share sessions.
@@ -51,14 +53,15 @@ impl Peers {
 
     fn trust(&self, verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>) -> Result<Trust, rustls::Error> {
         let builder = ClientConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
-        let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        config.resumption = Resumption::in_memory_sessions(self.sessions);
         Ok(Trust { number: next_number(), config: Arc::new(config) })
     }
 }
 
 impl Default for Peers {
     fn default() -> Peers {
-        Peers { roots: Arc::new(RootCertStore::empty()), depth: 1, versions: vec![&TLS13, &TLS12], suites: Vec::new() }
+        Peers { roots: Arc::new(RootCertStore::empty()), depth: 1, versions: vec![&TLS13, &TLS12], suites: Vec::new(), sessions: 2048 }
     }
 }
 

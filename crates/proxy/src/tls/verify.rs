@@ -259,4 +259,47 @@ mod tests {
             assert_eq!(covers(common, name), expected, "{common} {name}");
         }
     }
+
+    /// A self-signed certificate of version 1, as `openssl x509 -req` makes, and its key.
+    const OLD: (&str, &str) = (
+        "-----BEGIN CERTIFICATE-----\n\
+         MIIBIjCByQIUDPME31k6HrEUfP/egvi0jyU3qZ4wCgYIKoZIzj0EAwIwEzERMA8G\n\
+         A1UEAwwIb2xkLnRlc3QwIBcNMjYxMTIzMTY0NTU3WhgPMjEyNjEwMzAxNjQ1NTda\n\
+         MBMxETAPBgNVBAMMCG9sZC50ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n\
+         cfrJDE5YjNXhZY+u7cX3f8b1Ukpyint9mXDffldjszcZrCPSW4BhMdyOUrJ9p8c0\n\
+         oNQ3OJiLO+dYjVcyqKtx+jAKBggqhkjOPQQDAgNIADBFAiBQSnEcmuxTlLrIbvjP\n\
+         Sg381w5puc7v0pZG/TBmUSMoOgIhAMwZtFLbWAMl1hYfR3X1hqCsigVsxoSHq3hx\n\
+         QEJdd9T6\n\
+         -----END CERTIFICATE-----",
+        "-----BEGIN PRIVATE KEY-----\n\
+         MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgT4fiDCU5Af4lqnXg\n\
+         5N8cRDNyuTwWK+ECom6hRkUIv9ihRANCAARx+skMTliM1eFlj67txfd/xvVSSnKK\n\
+         e32ZcN9+V2OzNxmsI9JbgGEx3I5Ssn2nxzSg1Dc4mIs751iNVzKoq3H6\n\
+         -----END PRIVATE KEY-----",
+    );
+
+    #[test]
+    fn certificates_of_version_1_are_good_enough_for_those_who_do_not_look() {
+        let record = serde_json::json!({ "cert": OLD.0, "key": OLD.1 });
+        let identity = super::super::Identity::from_record(record.as_object().unwrap()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let server = Arc::new(server.with_no_client_auth().with_cert_resolver(Arc::new(identity)));
+        for version in rustls::ALL_VERSIONS {
+            let client = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[version]).unwrap();
+            let client = client.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(Arc::clone(&provider)))).with_no_client_auth();
+            let mut client = rustls::ClientConnection::new(Arc::new(client), ServerName::try_from("any.test").unwrap()).unwrap();
+            let mut server = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
+            while client.is_handshaking() || server.is_handshaking() {
+                let mut octets = Vec::new();
+                client.write_tls(&mut octets).unwrap();
+                server.read_tls(&mut &octets[..]).unwrap();
+                server.process_new_packets().unwrap();
+                octets.clear();
+                server.write_tls(&mut octets).unwrap();
+                client.read_tls(&mut &octets[..]).unwrap();
+                client.process_new_packets().unwrap();
+            }
+        }
+    }
 }

@@ -39,8 +39,11 @@ impl Stream {
         };
         let filled = space.filled().len();
         buffer.filled(filled);
-        ready!(result)?;
-        Poll::Ready(Ok(filled))
+        match ready!(result) {
+            // Many servers end TLS without saying so. Where that matters, the framing of the content shows that something is missing.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
+            result => Poll::Ready(result.map(|()| filled)),
+        }
     }
 
     /// Writes some of the octets.
