@@ -63,6 +63,20 @@ impl Feed {
         Some((newest, commits.iter().flat_map(|(_, changes)| changes.iter().cloned()).collect()))
     }
 
+    /// Lets go of all commits up to a revision: who follows has them. Records can be large, and thousands of them would
+    /// otherwise stay in memory for nobody.
+    pub fn forget(&self, until: Revision) {
+        let mut recent = self.recent();
+        while let Some((revision, changes)) = recent.commits.pop_front_if(|(revision, _)| *revision <= until) {
+            recent.len -= changes.len();
+            recent.floor = revision;
+        }
+        // What a burst needed is not needed for ever.
+        if recent.commits.is_empty() {
+            recent.commits.shrink_to(64);
+        }
+    }
+
     pub fn watch(&self) -> watch::Receiver<Revision> {
         self.newest.subscribe()
     }
@@ -101,6 +115,20 @@ mod tests {
         assert_eq!(names(&feed, 6), Some((8, vec!["b".into(), "c".into(), "d".into()])));
         assert_eq!(names(&feed, 8), Some((8, vec![])));
         assert_eq!(*watch.borrow(), Revision(8));
+    }
+
+    #[test]
+    fn forgets_what_was_taken() {
+        let feed = Feed::new(Revision(0), 9);
+        feed.publish(Revision(1), vec![change("a"), change("b")]);
+        feed.publish(Revision(2), vec![change("c")]);
+        feed.forget(Revision(1));
+        assert_eq!(names(&feed, 0), None);
+        assert_eq!(names(&feed, 1), Some((2, vec!["c".into()])));
+        feed.forget(Revision(5));
+        assert_eq!(names(&feed, 1), None);
+        assert_eq!(names(&feed, 2), Some((2, vec![])));
+        assert_eq!(feed.recent().len, 0);
     }
 
     #[test]

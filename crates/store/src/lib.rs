@@ -302,6 +302,11 @@ impl Store {
         Ok(self.inner.feed.since(revision))
     }
 
+    /// Lets go of the changes up to that revision, for the one who follows has taken them.
+    pub fn forget_changes(&self, until: Revision) {
+        self.inner.feed.forget(until);
+    }
+
     /// Wakes whoever compiles snapshots: its value is the newest revision.
     pub fn watch(&self) -> tokio::sync::watch::Receiver<Revision> {
         self.inner.feed.watch()

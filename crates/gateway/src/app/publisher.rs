@@ -52,11 +52,13 @@ impl Publisher {
                 None => {
                     let (revision, records) = self.store.snapshot().await?;
                     self.take(move |plane| plane.replace(&records)).await;
+                    self.store.forget_changes(revision);
                     self.applied.send_replace(revision);
                     continue;
                 }
             };
             self.take(move |plane| plane.apply(&changes)).await;
+            self.store.forget_changes(revision);
             self.applied.send_replace(revision);
         }
     }
