@@ -11,6 +11,17 @@ use wire::{Fields, Known};
 /// What a host is called to services when the client named none.
 const NO_HOST: &[u8] = b"kong";
 
+/// The lines that tell a service about the client.
+const OWN: [Known; 7] = [
+    Known::XForwardedFor,
+    Known::XForwardedHost,
+    Known::XForwardedPath,
+    Known::XForwardedPort,
+    Known::XForwardedPrefix,
+    Known::XForwardedProto,
+    Known::XRealIp,
+];
+
 /// The longest address in text: eight groups of four digits, with colons.
 const MAX_TEXT: usize = 39;
 
@@ -172,8 +183,20 @@ impl Address {
 
 impl Forwarded<'_> {
     /// Writes the lines that tell the service about the client, in place of the client's own where these are not
-    /// trusted. `Host` must still be the client's. `scratch` is memory to use again.
-    pub fn write(&self, fields: &mut Fields, scratch: &mut Vec<u8>) {
+    /// trusted. `Host` must still be the client's. `lines` is what [`lines`] made, when the
+    /// client is the peer; `scratch` is memory to use again.
+    pub fn write(&self, fields: &mut Fields, lines: Option<&Fields>, scratch: &mut Vec<u8>) {
+        if let Some(lines) = lines.filter(|_| !fields.may_have(&OWN)) {
+            fields.append_all(lines);
+            scratch.clear();
+            host_name(fields, scratch);
+            fields.append_known(Known::XForwardedHost, scratch);
+            set_path(fields, Known::XForwardedPath, self.path);
+            if let Some(prefix) = self.prefix.filter(|p| *p != "/") {
+                set_path(fields, Known::XForwardedPrefix, prefix);
+            }
+            return;
+        }
         if !self.keeps(fields, Known::XForwardedProto) {
             fields.set_known(Known::XForwardedProto, if self.tls { b"https" } else { b"http" });
         }
@@ -226,6 +249,16 @@ impl Forwarded<'_> {
         }
         true
     }
+}
+
+/// The lines of a connection that are the same for all requests on which nobody has said anything yet.
+pub fn lines(peer: &Address, tls: bool, port: u16) -> Fields {
+    let mut lines = Fields::new();
+    lines.append_known(Known::XForwardedFor, peer.bytes());
+    lines.append_known(Known::XForwardedProto, if tls { b"https" } else { b"http" });
+    lines.append_known(Known::XForwardedPort, itoa::Buffer::new().format(port).as_bytes());
+    lines.append_known(Known::XRealIp, peer.bytes());
+    lines
 }
 
 /// Whether a request counts as https: sent over TLS, or a trusted peer says so.
@@ -381,7 +414,8 @@ mod tests {
         let (peer, client) = (address("127.0.0.1"), address(if trusted { "10.1.1.1" } else { "127.0.0.1" }));
         let mut fields = fields(lines);
         let forwarded = Forwarded { peer: &peer, client: &client, trusted, tls, port: 8000, path: "/a/x", prefix };
-        forwarded.write(&mut fields, &mut Vec::new());
+        let prepared = super::lines(&peer, tls, 8000);
+        forwarded.write(&mut fields, (!trusted).then_some(&prepared), &mut Vec::new());
         let mut out: Vec<_> =
             fields.iter().filter(|(n, _)| n.starts_with("X-")).map(|(n, v)| (n.to_owned(), String::from_utf8_lossy(v).into_owned())).collect();
         out.sort();

@@ -18,9 +18,7 @@ pub fn strip_request(fields: &mut Fields) -> Asked {
     strip_named(fields);
     fields.remove_known(Known::KeepAlive);
     fields.remove_known(Known::ProxyConnection);
-    if fields.contains("Proxy") {
-        fields.remove("Proxy");
-    }
+    fields.remove_known(Known::Proxy);
     let websocket = fields.known(Known::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"));
     if websocket {
         fields.set_known(Known::Upgrade, b"websocket");

@@ -26,11 +26,10 @@ pub enum BadPath {
 impl<'a> Target<'a> {
     /// Splits a request target in origin form.
     pub fn split(target: &'a str) -> Target<'a> {
-        let target = memchr::memchr(b'#', target.as_bytes()).map_or(target, |at| &target[..at]);
-        match memchr::memchr(b'?', target.as_bytes()) {
-            Some(at) => Target { path: &target[..at], query: Some(&target[at + 1..]) },
-            None => Target { path: target, query: None },
-        }
+        let Some(at) = memchr::memchr2(b'?', b'#', target.as_bytes()) else { return Target { path: target, query: None } };
+        let (path, rest) = target.split_at(at);
+        let query = rest.strip_prefix('?').map(|query| query.split_once('#').map_or(query, |(query, _)| query));
+        Target { path, query }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::tls::{Certificates, Identity, Outbound, Resolver};
 use crate::worker::{self, Gauges};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use sdk::{Env, PluginKind};
+use sdk::{Env, Fields, PluginKind};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub gauges: Vec<Arc<Gauges>>,
     /// `bascule/<version>` as `Via` has it for HTTP/1.1.
     pub via: String,
+    /// The line with it.
+    pub via_line: Fields,
 }
 
 /// How far the life of a data plane has come.
@@ -78,7 +80,8 @@ impl DataPlane {
         let of_handshake = Arc::clone(&snapshot);
         let resolver = Resolver(move || of_handshake.load().certificates.clone());
         let server_tls = Arc::new(settings.listener_tls.server_config(Arc::new(resolver)).map_err(|e| invalid(format!("TLS of the listeners: {e}")))?);
-        let shared = Arc::new(Shared { via: format!("1.1 {}", settings.token), settings, snapshot, balancers, trusted, server_tls, gauges });
+        let via = format!("1.1 {}", settings.token);
+        let shared = Arc::new(Shared { via_line: [("Via", &via)].into_iter().collect(), via, settings, snapshot, balancers, trusted, server_tls, gauges });
         Ok(DataPlane {
             shared,
             compiler: Mutex::new(compiler),

@@ -1,12 +1,12 @@
 //! A worker: one thread with its own event loop, listening sockets, buffers, timers, counters and connections to services.
 
 use crate::access_log;
-use crate::forwarded::Address;
+use crate::forwarded::{self, Address};
 use crate::http;
 use crate::plane::{Counters, Phase, Shared};
 use crate::snapshot::Snapshot;
 use crate::upstream::Pool;
-use sdk::{Client, Directory, Exchange, Nothing, RequestHead, Timing};
+use sdk::{Client, Exchange, RequestHead, Timing};
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -14,31 +14,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, watch};
-use wire::net::{BufferPool, Stream, Timers};
+use wire::net::{BufferPool, Clock, Stream, Timers};
 
 /// What everything on a worker has at hand.
 pub(crate) struct Worker {
     pub shared: Arc<Shared>,
     pub buffers: BufferPool,
     pub timers: Timers,
+    /// The time of the event loop, by which the timers go.
+    time: Arc<Clock>,
     pub pool: RefCell<Pool>,
     pub gauges: Arc<Gauges>,
     pub access_log: Option<access_log::Buffer>,
     pub draining: Cell<bool>,
     snapshot: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    /// Sessions that are over, for their memory; none holds configuration older than the last request's.
+    spare: RefCell<Vec<Session>>,
     random: RefCell<fastrand::Rng>,
     date: RefCell<(u64, String)>,
     /// A moment and what it was in milliseconds since 1970; made anew every second.
     clock: Cell<(Instant, u64)>,
     /// For putting values together; empty between uses.
     pub scratch: RefCell<Vec<u8>>,
-    /// Exchanges that are over, for their memory.
-    #[expect(clippy::vec_box, reason = "they are lent out as boxes: moving one must not copy it")]
-    spare: RefCell<Vec<Box<Exchange>>>,
-    nothing: Arc<dyn Directory>,
     open: Cell<usize>,
     closed: Notify,
+}
+
+/// What a request needs from its head to its log: the exchange, and the configuration that it runs under.
+pub(crate) struct Session {
+    pub exchange: Box<Exchange>,
+    pub snapshot: Arc<Snapshot>,
 }
 
 /// A worker's counters; written by it alone, read by whoever asks.
@@ -53,7 +60,7 @@ pub(crate) struct Gauges {
 
 /// How often idle connections to services are looked over.
 const SWEEP: Duration = Duration::from_secs(5);
-/// How many exchanges are kept for their memory.
+/// How many sessions are kept for their memory.
 const SPARE: usize = 128;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(60);
@@ -62,7 +69,15 @@ const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 
 /// The life of a worker: ends when the data plane has been drained.
 pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::TcpListener>, phase: watch::Receiver<Phase>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let clock = Clock::new();
+    let ticking = Arc::clone(&clock);
+    // As many tasks as there are events in one go: each turn of the event loop costs a system call.
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(256)
+        .on_thread_unpark(move || ticking.set(Instant::now()))
+        .build_local(LocalOptions::default());
+    let runtime = match built {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("worker {index} cannot start: {error}");
@@ -71,7 +86,8 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::Tcp
     };
     let worker = Rc::new(Worker {
         buffers: BufferPool::default(),
-        timers: Timers::new(),
+        timers: Timers::new(Arc::clone(&clock)),
+        time: clock,
         pool: RefCell::new(Pool::new(shared.settings.keepalive)),
         gauges: Arc::clone(&shared.gauges[index]),
         access_log: shared.settings.access_log.clone().map(access_log::Buffer::new),
@@ -82,12 +98,11 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::Tcp
         clock: Cell::new((Instant::now(), unix_millis())),
         scratch: RefCell::default(),
         spare: RefCell::default(),
-        nothing: Arc::new(Nothing::default()),
         open: Cell::new(0),
         closed: Notify::new(),
         shared: Arc::clone(shared),
     });
-    tokio::task::LocalSet::new().block_on(&runtime, worker.serve(sockets, phase));
+    runtime.block_on(worker.serve(sockets, phase));
 }
 
 impl Worker {
@@ -138,7 +153,9 @@ impl Worker {
                     let number = self.gauges.accepted.fetch_add(1, Ordering::Relaxed) + 1;
                     // A socket bound to all addresses does not know which one was asked for.
                     let local = if bound.ip().is_unspecified() { socket.local_addr().unwrap_or(bound) } else { bound };
-                    let origin = http::Origin { peer: Address::new(peer), local, port, connection: number, request: 1, tls, sni: None };
+                    let peer = Address::new(peer);
+                    let lines = forwarded::lines(&peer, tls, port);
+                    let origin = http::Origin { peer, local, port, connection: number, request: 1, tls, sni: None, lines };
                     tokio::task::spawn_local(Rc::clone(&self).connection(socket, origin));
                 }
                 Err(error) => {
@@ -183,14 +200,10 @@ impl Worker {
         }
     }
 
-    /// The configuration in force.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(self.snapshot.borrow_mut().load())
-    }
-
-    /// An exchange to read a head into.
-    pub fn exchange(&self) -> Box<Exchange> {
+    /// A session to read a head into; [`Worker::renew`] is to be called when the head has come.
+    pub fn session(&self) -> Session {
         self.spare.borrow_mut().pop().unwrap_or_else(|| {
+            let snapshot = Arc::clone(self.snapshot.borrow_mut().load());
             let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
             let client = Client {
                 peer: nowhere,
@@ -205,22 +218,30 @@ impl Worker {
                 sni: None,
             };
             let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
-            Box::new(Exchange::new([b'0'; 32], client, RequestHead::default(), timing, Arc::clone(&self.nothing)))
+            let directory = Arc::clone(&snapshot) as Arc<dyn sdk::Directory>;
+            Session { exchange: Box::new(Exchange::new([b'0'; 32], client, RequestHead::default(), timing, directory)), snapshot }
         })
     }
 
-    /// Takes an exchange that is over back. It lets go of the configuration that it ran under.
-    pub fn give_back(&self, mut exchange: Box<Exchange>) {
-        let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARE {
-            exchange.clear(Arc::clone(&self.nothing));
-            spare.push(exchange);
+    /// Puts a session under the configuration in force.
+    pub fn renew(&self, session: &mut Session) {
+        let mut cache = self.snapshot.borrow_mut();
+        let current = cache.load();
+        if !Arc::ptr_eq(current, &session.snapshot) {
+            // Those that wait hold what is no longer in force.
+            self.spare.borrow_mut().clear();
+            session.snapshot = Arc::clone(current);
+            session.exchange.directory = Arc::clone(current) as Arc<dyn sdk::Directory>;
         }
     }
 
-    /// Lets an exchange go on without the configuration that it ran under, when it may take long.
-    pub fn detach(&self, exchange: &mut Exchange) {
-        exchange.directory = Arc::clone(&self.nothing);
+    /// Takes a session that is over back.
+    pub fn give_back(&self, mut session: Session) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE && Arc::ptr_eq(self.snapshot.borrow_mut().load(), &session.snapshot) {
+            session.exchange.clear();
+            spare.push(session);
+        }
     }
 
     /// A fresh request id: 32 hexadecimal digits.
@@ -238,6 +259,8 @@ impl Worker {
     /// Now, and in milliseconds since 1970: one look at the clock for both.
     pub fn now(&self) -> (Instant, u64) {
         let now = Instant::now();
+        // A loop that always finds something to do is never woken.
+        self.time.set(now);
         let (at, unix) = self.clock.get();
         let since = now.saturating_duration_since(at);
         if since < Duration::from_secs(1) {
@@ -263,16 +286,12 @@ impl Worker {
 impl Gauges {
     /// A request has begun.
     pub fn request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        add(&self.requests, 1);
     }
 
     /// A connection has become idle, or is no longer.
     pub fn idle(&self, idle: bool) {
-        if idle {
-            self.idle.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.idle.fetch_sub(1, Ordering::Relaxed);
-        }
+        add(&self.idle, if idle { 1 } else { u64::MAX });
     }
 
     /// The sum with these counters.
@@ -285,6 +304,11 @@ impl Gauges {
             requests: sum.requests + self.requests.load(Ordering::Relaxed),
         }
     }
+}
+
+/// Adds (wrapping) to a counter that only this thread writes: no bus lock needed.
+fn add(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
 }
 
 fn unix_millis() -> u64 {

@@ -15,9 +15,6 @@ pub trait Directory: Send + Sync {
     /// A consumer by user name.
     fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>>;
 
-    /// A shared empty host, so that a new exchange costs no allocation.
-    fn no_host(&self) -> Arc<str>;
-
     /// How error bodies look.
     fn error_pages(&self) -> &ErrorPages {
         const { &ErrorPages::DEFAULT }
@@ -25,8 +22,7 @@ pub trait Directory: Send + Sync {
 }
 
 /// A directory in which nothing is found: for exchanges that have not begun, and for tests.
-#[derive(Default)]
-pub struct Nothing(Arc<str>);
+pub struct Nothing;
 
 impl Directory for Nothing {
     fn credential(&self, _: &str, _: &str) -> Option<Arc<Credential>> {
@@ -39,9 +35,5 @@ impl Directory for Nothing {
 
     fn consumer_by_username(&self, _: &str) -> Option<Arc<Consumer>> {
         None
-    }
-
-    fn no_host(&self) -> Arc<str> {
-        Arc::clone(&self.0)
     }
 }

@@ -64,8 +64,8 @@ pub struct Client {
 pub struct UpstreamRequest {
     pub method: Option<String>,
     pub protocol: Protocol,
-    /// The name of an upstream, or a host.
-    pub host: Arc<str>,
+    /// The name of an upstream, or a host, in place of the service's; `port` goes with it.
+    pub host: Option<Arc<str>>,
     pub port: u16,
     /// The path, escaped as it will be sent.
     pub path: String,
@@ -123,15 +123,7 @@ impl Exchange {
             captures: Vec::new(),
             consumer: None,
             credential: None,
-            upstream: UpstreamRequest {
-                method: None,
-                protocol: Protocol::Http,
-                host: directory.no_host(),
-                port: 0,
-                path: String::new(),
-                query: None,
-                host_header: None,
-            },
+            upstream: UpstreamRequest { method: None, protocol: Protocol::Http, host: None, port: 0, path: String::new(), query: None, host_header: None },
             response: ResponseHead::default(),
             source: Source::Error,
             reply: Fields::new(),
@@ -142,8 +134,8 @@ impl Exchange {
         }
     }
 
-    /// Forgets everything of an exchange that is over and keeps the memory for another one.
-    pub fn clear(&mut self, directory: Arc<dyn Directory>) {
+    /// Forgets everything of an exchange that is over and keeps the memory, and the directory, for another one.
+    pub fn clear(&mut self) {
         self.request.fields.clear();
         self.request.target.clear();
         self.body = None;
@@ -153,7 +145,7 @@ impl Exchange {
         self.consumer = None;
         self.credential = None;
         self.upstream.method = None;
-        self.upstream.host = directory.no_host();
+        self.upstream.host = None;
         self.upstream.path.clear();
         self.upstream.query = None;
         self.upstream.host_header = None;
@@ -164,7 +156,6 @@ impl Exchange {
         (self.timing.upstream, self.timing.proxy) = (None, None);
         self.tries.clear();
         self.state.clear();
-        self.directory = directory;
     }
 
     /// The request id as text.

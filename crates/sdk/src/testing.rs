@@ -109,10 +109,6 @@ impl Directory for Entries {
     fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>> {
         self.consumers.iter().find(|c| c.username.as_deref() == Some(username)).cloned()
     }
-
-    fn no_host(&self) -> Arc<str> {
-        Arc::from("")
-    }
 }
 
 /// What the gateway does with [`Exchange::reply`]: its lines replace those of the same name.

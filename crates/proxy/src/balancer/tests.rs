@@ -15,7 +15,7 @@ fn exchange(fields: &[(&str, &str)]) -> Exchange {
     let client = Client { peer: ip, peer_port: 1, ip, trusted: false, https: false, local_ip: ip, local_port: 80, connection: 1, request: 1, sni: None };
     let head = RequestHead { target: "/a?k=1".to_owned(), fields: fields.iter().copied().collect(), ..RequestHead::default() };
     let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
-    Exchange::new([b'0'; 32], client, head, timing, Arc::new(Nothing::default()))
+    Exchange::new([b'0'; 32], client, head, timing, Arc::new(Nothing))
 }
 
 fn upstream(name: &str, more: Value) -> Arc<Upstream> {

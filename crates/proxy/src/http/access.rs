@@ -3,11 +3,12 @@
 use super::Origin;
 use crate::access_log::Entry;
 use crate::forwarded::Address;
-use crate::worker::Worker;
-use sdk::{Exchange, Fields};
+use crate::worker::{Session, Worker};
+use sdk::{Exchange, Fields, Nothing};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use wire::h1::Traffic;
 
 /// What status a request has that was not answered, because the client went away.
@@ -69,22 +70,25 @@ impl Line {
     }
 }
 
-/// Notes a request that is over, and gives its exchange back.
-pub(crate) fn end(line: Option<Line>, worker: &Worker, origin: &Origin, exchange: Box<Exchange>) {
+/// Notes a request that is over, and gives its session back.
+pub(crate) fn end(line: Option<Line>, worker: &Worker, origin: &Origin, session: Session) {
     if let Some(line) = line {
-        line.write(worker, origin, &exchange);
+        line.write(worker, origin, &session.exchange);
     }
-    worker.give_back(exchange);
+    worker.give_back(session);
 }
 
 /// The same for a connection that has become something else: its request is over when that has ended.
-pub(crate) async fn follow(line: Option<Line>, worker: &Rc<Worker>, origin: &Origin, mut exchange: Box<Exchange>, relay: impl Future<Output = Traffic>) {
+pub(crate) async fn follow(line: Option<Line>, worker: &Rc<Worker>, origin: &Origin, session: Session, relay: impl Future<Output = Traffic>) {
     let Some(mut line) = line else {
-        worker.give_back(exchange);
+        worker.give_back(session);
         relay.await;
         return;
     };
-    worker.detach(&mut exchange);
+    // The relay may take long, and needs nothing of the configuration.
+    let Session { mut exchange, snapshot } = session;
+    exchange.directory = Arc::new(Nothing);
+    drop(snapshot);
     line.took(relay.await);
-    end(Some(line), worker, origin, exchange);
+    line.write(worker, origin, &exchange);
 }

@@ -69,7 +69,7 @@ pub(crate) async fn run(
     upgrade: bool,
 ) -> Result<Box<Upstream>, Failed> {
     let Some(service) = exchange.service.clone() else { return Err(Failed::Service(503, None)) };
-    let destination = scene.worker.shared.balancers.destination(&exchange.upstream.host, exchange.upstream.port);
+    let destination = scene.worker.shared.balancers.destination(exchange.upstream.host.as_ref().unwrap_or(&service.host), exchange.upstream.port);
     let Ok(terms) = terms(scene, exchange, &service, &destination) else { return Err(Failed::Service(502, None)) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     let mut last = 502;
@@ -121,7 +121,7 @@ fn terms(scene: &Scene<'_>, exchange: &Exchange, service: &Service, destination:
     if !matches!(exchange.upstream.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Tls) {
         return Ok(None);
     }
-    let snapshot = &scene.snapshot;
+    let snapshot = scene.snapshot;
     let terms = snapshot.outbound.terms(&service.id, destination.client_certificate(), &snapshot.certificates);
     terms.map(Some).map_err(|error| tracing::error!(service = %service.id, request_id = exchange.id_str(), "no connection to a service: {error}"))
 }

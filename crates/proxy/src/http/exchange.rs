@@ -10,10 +10,9 @@ use crate::hop_by_hop::Asked;
 use crate::path;
 use crate::router::{Match, Mismatch, Query};
 use crate::snapshot::Snapshot;
-use crate::worker::Worker;
+use crate::worker::{Session, Worker};
 use sdk::{Answer, Client, Exchange, Known, Phases, RequestHead, Source, Timing};
 use std::rc::Rc;
-use std::sync::Arc;
 use wire::Version;
 use wire::h1::ServerConnection;
 
@@ -37,7 +36,7 @@ pub(crate) struct Scene<'a> {
     pub client: Option<Address>,
     /// What the client asked of the connection.
     pub asked: Asked,
-    pub snapshot: Arc<Snapshot>,
+    pub snapshot: &'a Snapshot,
     pub ran: Ran,
     /// What the client speaks, for framing.
     pub version: Version,
@@ -49,7 +48,9 @@ pub(crate) struct Scene<'a> {
 }
 
 /// Runs an exchange.
-pub(crate) async fn run(worker: &Rc<Worker>, connection: &mut ServerConnection, origin: &Origin, exchange: &mut Exchange, last: bool) -> After {
+pub(crate) async fn run(worker: &Rc<Worker>, connection: &mut ServerConnection, origin: &Origin, session: &mut Session, last: bool) -> After {
+    worker.renew(session);
+    let Session { exchange, snapshot } = session;
     let head = &exchange.request;
     let mut scene = Scene {
         worker,
@@ -61,7 +62,7 @@ pub(crate) async fn run(worker: &Rc<Worker>, connection: &mut ServerConnection, 
         head_request: head.method.is_head(),
         kept_host: None,
         close: last || wants_close(head),
-        snapshot: worker.snapshot(),
+        snapshot,
     };
     begin(&scene, exchange);
     let served = serve(&mut scene, exchange, connection).await;
@@ -97,7 +98,6 @@ pub(crate) fn begin(scene: &Scene<'_>, exchange: &mut Exchange) {
     let (started, started_unix_ms) = worker.now();
     exchange.timing = Timing { started, started_unix_ms, upstream: None, proxy: None };
     exchange.id = worker.request_id();
-    exchange.directory = Arc::clone(&scene.snapshot) as Arc<dyn sdk::Directory>;
 }
 
 /// An answer of our own in place of a service's.
@@ -117,9 +117,10 @@ async fn serve(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut 
 
 /// Up to the head of the service's response.
 async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<(Box<Upstream>, Payload), Reply> {
-    let global = Arc::clone(scene.snapshot.global_chain());
-    if let Some(answer) = chain::run_rewrite(&global, exchange).await {
-        chain::run_access(&global, exchange, &mut scene.ran, false).await;
+    let snapshot = scene.snapshot;
+    let global = snapshot.global_chain();
+    if let Some(answer) = chain::run_rewrite(global, exchange).await {
+        chain::run_access(global, exchange, &mut scene.ran, false).await;
         return Err(Reply(answer, Source::Exit));
     }
     // The target is lent out, so that the path can be looked at while the exchange changes.
@@ -129,7 +130,7 @@ async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut Se
     let (chain, prefix) = match entered {
         Ok(entered) => entered,
         Err(refused) => {
-            chain::run_access(&global, exchange, &mut scene.ran, false).await;
+            chain::run_access(global, exchange, &mut scene.ran, false).await;
             let (status, message) = refused;
             // As nginx: what is refused for its form is the last on its connection.
             scene.close |= message.is_none();
@@ -148,17 +149,17 @@ async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut Se
         (Err(failure), _) => (Payload::default(), Some(content_failure(scene, exchange, failure))),
     };
     if let Some(reply) = refused {
-        chain::run_access(&chain, exchange, &mut scene.ran, false).await;
+        chain::run_access(chain, exchange, &mut scene.ran, false).await;
         return Err(reply);
     }
     if chain.has(Phases::READS_BODY) {
         if let Err(failure) = payload.hold_all(scene, connection).await {
-            chain::run_access(&chain, exchange, &mut scene.ran, false).await;
+            chain::run_access(chain, exchange, &mut scene.ran, false).await;
             return Err(content_failure(scene, exchange, failure));
         }
         exchange.body = payload.whole();
     }
-    if let Some(answer) = chain::run_access(&chain, exchange, &mut scene.ran, true).await {
+    if let Some(answer) = chain::run_access(chain, exchange, &mut scene.ran, true).await {
         return Err(Reply(answer, Source::Exit));
     }
     if exchange.service.is_none() {
@@ -199,14 +200,14 @@ fn content_failure(scene: &mut Scene<'_>, exchange: &Exchange, failure: Upload) 
 
 /// Finds the route and takes it into the exchange; its chain, and the part of the path that was stripped. Refusals are a status with
 /// Kong's words, where they are not the usual ones.
-fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, target: &str) -> Result<(Arc<Chain>, Option<String>), (u16, Option<&'static str>)> {
-    if matches!(exchange.request.method.as_str(), "TRACE" | "CONNECT") {
+fn enter<'a>(scene: &mut Scene<'a>, exchange: &mut Exchange, target: &str) -> Result<(&'a Chain, Option<String>), (u16, Option<&'static str>)> {
+    if matches!(exchange.request.method.as_bytes(), b"TRACE" | b"CONNECT") {
         return Err((405, None));
     }
     let target = path::Target::split(target);
     let path = path::normalise(target.path).map_err(|_| (400, None))?;
     let matched = find(scene, exchange, &path, target.query).ok_or((404, Some("no Route matched with those values")))?;
-    let chain = Arc::clone(scene.snapshot.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id)));
+    let chain = scene.snapshot.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id));
     let prefix = request::enter(scene, exchange, matched, &path, target.query);
     Ok((chain, prefix))
 }

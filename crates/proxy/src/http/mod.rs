@@ -16,6 +16,7 @@ mod upgrade;
 use crate::forwarded::Address;
 use crate::worker::Worker;
 use exchange::After;
+use sdk::Fields;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,7 +29,6 @@ use wire::net::Stream;
 const LINGER: (Duration, usize) = (Duration::from_secs(5), 1 << 20);
 
 /// Where a connection comes from.
-#[derive(Clone)]
 pub(crate) struct Origin {
     pub peer: Address,
     /// Where it has come to.
@@ -40,6 +40,8 @@ pub(crate) struct Origin {
     pub request: u64,
     pub tls: bool,
     pub sni: Option<Arc<str>>,
+    /// The lines that tell services about the client, where no trusted proxy or earlier hop has said something ([`crate::forwarded::lines`]).
+    pub lines: Fields,
 }
 
 /// Takes a client's TLS handshake; the connection and the server name it asked for. Plain HTTP on a TLS port is answered
@@ -67,15 +69,15 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
         if !begun {
             return;
         }
-        let mut exchange = worker.exchange();
-        let read = connection.read_head(&mut exchange.request, limits.client_timeout).await;
+        let mut session = worker.session();
+        let read = connection.read_head(&mut session.exchange.request, limits.client_timeout).await;
         origin.request = served;
-        let mut line = access::Line::begin(worker, &exchange.request.fields);
+        let mut line = access::Line::begin(worker, &session.exchange.request.fields);
         let after = match read {
             Ok(()) => {
                 worker.gauges.request();
                 let last = worker.draining.get() || served >= limits.keepalive_requests;
-                exchange::run(worker, &mut connection, &origin, &mut exchange, last).await
+                exchange::run(worker, &mut connection, &origin, &mut session, last).await
             }
             Err(RequestError::Closed | RequestError::Timeout | RequestError::Head(HeadError::NoVersion)) => {
                 line = None;
@@ -83,7 +85,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
             }
             Err(RequestError::Head(error)) => {
                 worker.gauges.request();
-                respond::refuse(worker, &mut connection, &origin, &mut exchange, error).await;
+                respond::refuse(worker, &mut connection, &origin, &mut session, error).await;
                 After::Linger
             }
         };
@@ -91,13 +93,13 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
             line.took(connection.take_traffic());
         }
         match after {
-            After::Keep => access::end(line, worker, &origin, exchange),
+            After::Keep => access::end(line, worker, &origin, session),
             After::Linger => {
-                access::end(line, worker, &origin, exchange);
+                access::end(line, worker, &origin, session);
                 return connection.linger(LINGER.0, LINGER.1).await;
             }
-            After::Upgraded(service) => return access::follow(line, worker, &origin, exchange, upgrade::relay(connection, *service)).await,
-            After::Gone => return access::end(line, worker, &origin, exchange),
+            After::Upgraded(service) => return access::follow(line, worker, &origin, session, upgrade::relay(connection, *service)).await,
+            After::Gone => return access::end(line, worker, &origin, session),
         }
     }
 }

@@ -18,7 +18,6 @@ pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Mat
     if let Some(service) = &service {
         let upstream = &mut exchange.upstream;
         upstream.protocol = service.protocol;
-        upstream.host = Arc::clone(&service.host);
         upstream.port = service.port;
         let base = service.path.as_deref().unwrap_or("/");
         path::join(path_handling, base, path, matched_path, route.strip_path, &mut upstream.path);
@@ -52,14 +51,14 @@ pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, prefix: Op
         prefix,
     };
     let fields = &mut head.fields;
-    forwarded.write(fields, &mut scene.worker.scratch.borrow_mut());
+    forwarded.write(fields, scene.client.is_none().then_some(&origin.lines), &mut scene.worker.scratch.borrow_mut());
     scene.asked = hop_by_hop::strip_request(fields);
     let upgrade = scene.asked.websocket && head.version == wire::Version::Http11;
     if upgrade {
-        fields.set_known(Known::Connection, b"keep-alive, Upgrade");
+        fields.append_known(Known::Connection, b"keep-alive, Upgrade");
         fields.set_known(Known::Upgrade, b"websocket");
     } else {
-        fields.set_known(Known::Connection, b"keep-alive");
+        fields.append_known(Known::Connection, b"keep-alive");
     }
     fields.remove_known(Known::Expect);
     fields.remove_known(Known::TransferEncoding);
@@ -76,15 +75,9 @@ pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, prefix: Op
     if shared.settings.headers.request_id_upstream {
         fields.set_known(Known::XKongRequestId, &exchange.id);
     }
-    let via = shared.via.as_bytes();
     match fields.known(Known::Via) {
-        None => {
-            if version == "1.1" {
-                fields.append_known(Known::Via, via);
-            } else {
-                fields.append_known(Known::Via, format!("{version} {}", shared.settings.token).as_bytes());
-            }
-        }
+        None if head.version == wire::Version::Http11 => fields.append_all(&shared.via_line),
+        None => fields.append_known(Known::Via, format!("{version} {}", shared.settings.token).as_bytes()),
         Some(before) => {
             let all = [before, b", ", version.as_bytes(), b" ", shared.settings.token.as_bytes()].concat();
             fields.set_known(Known::Via, &all);
@@ -131,7 +124,7 @@ pub(crate) fn server_name(exchange: &Exchange, peer: &Peer) -> Arc<str> {
 /// Writes request line and field lines.
 pub(crate) fn write_head(exchange: &Exchange, out: &mut Vec<u8>) {
     let upstream = &exchange.upstream;
-    out.extend_from_slice(upstream.method.as_deref().unwrap_or(exchange.request.method.as_str()).as_bytes());
+    out.extend_from_slice(upstream.method.as_deref().map_or(exchange.request.method.as_bytes(), str::as_bytes));
     out.push(b' ');
     out.extend_from_slice(if upstream.path.is_empty() { b"/" } else { upstream.path.as_bytes() });
     if let Some(query) = &upstream.query {

@@ -6,7 +6,7 @@ use crate::chain::{self, Ran};
 use crate::forwarded;
 use crate::hop_by_hop::{self, Asked};
 use crate::router::Mismatch;
-use crate::worker::Worker;
+use crate::worker::{Session, Worker};
 use sdk::{Answer, Bytes, Exchange, Fields, Known, Phases, ResponseHead, Source};
 use std::rc::Rc;
 use std::task::ready;
@@ -23,7 +23,7 @@ pub(crate) fn start(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: 
     let headers = scene.worker.shared.settings.headers;
     hop_by_hop::strip_response(&mut exchange.response.fields, scene.asked);
     if headers.upstream_status {
-        set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", u128::from(exchange.response.status));
+        set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", u64::from(exchange.response.status));
     }
     merge(&mut exchange.response.fields, &exchange.reply);
     chain::run_header_filter(&scene.ran, exchange);
@@ -75,11 +75,11 @@ pub(crate) async fn send(
     } else if scene.head_request {
         // What the service said of content that it did not send is the better knowledge.
         if exchange.source != Source::Service || !exchange.response.fields.has(Known::ContentLength) {
-            set_number(&mut exchange.response.fields, "Content-Length", u128::from(length));
+            set_number(&mut exchange.response.fields, "Content-Length", length);
         }
         body = Bytes::new();
     } else {
-        set_number(&mut exchange.response.fields, "Content-Length", body.len() as u128);
+        set_number(&mut exchange.response.fields, "Content-Length", body.len() as u64);
         exchange.response.framing = Framing::Length(body.len() as u64);
     }
     finish_head(scene, exchange, connection);
@@ -97,7 +97,7 @@ pub(crate) async fn start_upgrade(scene: &mut Scene<'_>, exchange: &mut Exchange
 }
 
 /// Answers a head that cannot be understood, as nginx and Kong's error handler do.
-pub(crate) async fn refuse(worker: &Rc<Worker>, connection: &mut ServerConnection, origin: &Origin, exchange: &mut Exchange, error: HeadError) {
+pub(crate) async fn refuse(worker: &Rc<Worker>, connection: &mut ServerConnection, origin: &Origin, session: &mut Session, error: HeadError) {
     let status = match error {
         HeadError::Malformed(_) => 400,
         HeadError::TargetTooLong => 414,
@@ -106,6 +106,8 @@ pub(crate) async fn refuse(worker: &Rc<Worker>, connection: &mut ServerConnectio
         HeadError::UnknownVersion | HeadError::NoVersion => 505,
     };
     tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
+    worker.renew(session);
+    let Session { exchange, snapshot } = session;
     // Nothing of it is to be trusted but that there was one.
     exchange.request.fields.clear();
     exchange.request.framing = Framing::Empty;
@@ -114,7 +116,7 @@ pub(crate) async fn refuse(worker: &Rc<Worker>, connection: &mut ServerConnectio
         origin,
         client: None,
         asked: Asked::default(),
-        snapshot: worker.snapshot(),
+        snapshot,
         ran: Ran::new(),
         version: Version::Http11,
         head_request: false,
@@ -170,14 +172,14 @@ fn add_proxied(scene: &Scene<'_>, exchange: &mut Exchange) {
         fields.append_known(Known::Server, shared.settings.token.as_bytes());
     }
     if headers.upstream_latency {
-        set_number(fields, "X-Kong-Upstream-Latency", upstream.as_millis());
+        set_number(fields, "X-Kong-Upstream-Latency", millis(upstream));
     }
     if headers.proxy_latency {
-        set_number(fields, "X-Kong-Proxy-Latency", proxy.as_millis());
+        set_number(fields, "X-Kong-Proxy-Latency", millis(proxy));
     }
     if headers.via {
         match fields.known(Known::Via) {
-            None => fields.append_known(Known::Via, shared.via.as_bytes()),
+            None => fields.append_all(&shared.via_line),
             Some(before) => {
                 let all = [before, b", ", shared.via.as_bytes()].concat();
                 fields.set_known(Known::Via, &all);
@@ -191,7 +193,7 @@ fn add_proxied(scene: &Scene<'_>, exchange: &mut Exchange) {
 fn add_own(scene: &Scene<'_>, exchange: &mut Exchange) {
     let shared = &scene.worker.shared;
     let headers = shared.settings.headers;
-    let elapsed = exchange.timing.started.elapsed().as_millis();
+    let elapsed = millis(exchange.timing.started.elapsed());
     let fields = &mut exchange.response.fields;
     if headers.response_latency {
         set_number(fields, "X-Kong-Response-Latency", elapsed);
@@ -269,6 +271,10 @@ fn merge(fields: &mut Fields, reply: &Fields) {
     }
 }
 
-fn set_number(fields: &mut Fields, name: &str, number: u128) {
+fn millis(time: Duration) -> u64 {
+    time.as_secs() * 1000 + u64::from(time.subsec_millis())
+}
+
+fn set_number(fields: &mut Fields, name: &str, number: u64) {
     fields.set(name, itoa::Buffer::new().format(number).as_bytes());
 }

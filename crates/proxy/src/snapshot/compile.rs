@@ -109,7 +109,6 @@ impl Compiler {
             certificates: self.current.certificates.clone(),
             outbound: self.current.outbound.clone(),
             error_pages: Arc::clone(&self.current.error_pages),
-            no_host: Arc::clone(&self.current.no_host),
         };
         let mut batch = Batch::default();
         for change in changes {
@@ -355,7 +354,6 @@ fn empty(flavor: Flavor, certificates: Certificates, outbound: Outbound, error_p
         certificates,
         outbound,
         error_pages,
-        no_host: Arc::from(""),
     }
 }
 

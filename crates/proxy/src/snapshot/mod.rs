@@ -24,7 +24,6 @@ pub struct Snapshot {
     /// How connections to services are secured.
     pub(crate) outbound: Outbound,
     pub(crate) error_pages: Arc<ErrorPages>,
-    pub(crate) no_host: Arc<str>,
 }
 
 /// The chains: of routes and services with plugins of their own, and the one for all others.
@@ -69,10 +68,6 @@ impl Directory for Snapshot {
 
     fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>> {
         self.consumers.get(self.usernames.get(username)?).cloned()
-    }
-
-    fn no_host(&self) -> Arc<str> {
-        Arc::clone(&self.no_host)
     }
 
     fn error_pages(&self) -> &ErrorPages {

@@ -93,6 +93,12 @@ impl Fields {
         self.known(name).is_some()
     }
 
+    /// Whether a line of one of these names may be there: false is certain, true is not.
+    #[inline]
+    pub fn may_have(&self, names: &[Known]) -> bool {
+        names.iter().any(|name| self.seen & name.bit() != 0)
+    }
+
     /// All lines in order: name as spelled, value without surrounding white space.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.lines.iter().filter(|l| l.live).map(|l| (self.name_of(l), self.value_of(l)))
@@ -105,26 +111,54 @@ impl Fields {
 
     /// Adds a line at the end. The caller vouches for name and value being valid (see [`Fields::is_valid_value`]).
     pub fn append(&mut self, name: &str, value: &[u8]) {
-        let known = Known::of(name.as_bytes());
-        self.push(known, name.as_bytes(), value);
+        let mut line = self.write_line(Known::Other, name.as_bytes(), value);
+        line.known = Known::of(name.as_bytes());
+        self.seen |= line.known.bit();
+        self.lines.push(line);
     }
 
     /// Adds a line of a known name, spelled canonically.
     pub fn append_known(&mut self, name: Known, value: &[u8]) {
-        self.push(name, name.name().as_bytes(), value);
+        let line = self.write_line(name, name.lead().as_bytes(), value);
+        self.lines.push(line);
+    }
+
+    /// Adds all lines of another list at the end: for lines that are made once and written often.
+    pub fn append_all(&mut self, other: &Fields) {
+        let at = self.arena.len() as u32;
+        self.arena.extend_from_slice(&other.arena);
+        self.seen |= other.seen;
+        let moved =
+            |line: &Line| Line { name: line.name + at, value: line.value + at, raw_end: if line.raw_end == 0 { 0 } else { line.raw_end + at }, ..*line };
+        self.lines.extend(other.lines.iter().map(moved));
     }
 
     /// Replaces all lines of that name by one, in the place of the first, or adds it at the end.
     pub fn set(&mut self, name: &str, value: &[u8]) {
-        let known = Known::of(name.as_bytes());
-        let first = self.lines.iter().position(|l| self.is(l, name));
-        self.replace(first, known, name.as_bytes(), value);
+        let Some(at) = self.lines.iter().position(|l| self.is(l, name)) else { return self.append(name, value) };
+        let mut line = self.write_line(Known::Other, name.as_bytes(), value);
+        line.known = self.lines[at].known;
+        for i in at + 1..self.lines.len() {
+            if self.is(&self.lines[i], name) {
+                self.lines[i].live = false;
+            }
+        }
+        self.lines[at] = line;
     }
 
     /// As [`Fields::set`], for a known name.
     pub fn set_known(&mut self, name: Known, value: &[u8]) {
-        let first = if self.seen & name.bit() == 0 { None } else { self.lines.iter().position(|l| l.live && l.known == name) };
-        self.replace(first, name, name.name().as_bytes(), value);
+        if self.seen & name.bit() == 0 {
+            return self.append_known(name, value);
+        }
+        let mut line = Some(self.write_line(name, name.lead().as_bytes(), value));
+        for old in self.lines.iter_mut().filter(|l| l.live && l.known == name) {
+            match line.take() {
+                Some(line) => *old = line,
+                None => old.live = false,
+            }
+        }
+        self.lines.extend(line);
     }
 
     /// Drops all lines of that name; says whether there was one.
@@ -235,44 +269,23 @@ impl Fields {
         self.arena.extend_from_slice(head);
     }
 
-    fn push(&mut self, known: Known, name: &[u8], value: &[u8]) {
-        let line = self.write_line(known, name, value);
-        self.lines.push(line);
-    }
-
-    fn replace(&mut self, first: Option<usize>, known: Known, name: &[u8], value: &[u8]) {
-        let line = self.write_line(known, name, value);
-        let Some(at) = first else {
-            self.lines.push(line);
-            return;
-        };
-        for i in at + 1..self.lines.len() {
-            let other = &self.lines[i];
-            if other.live && usize::from(other.name_len) == name.len() && self.name_bytes(other).eq_ignore_ascii_case(name) {
-                self.lines[i].live = false;
-            }
-        }
-        self.lines[at] = line;
-    }
-
-    fn write_line(&mut self, known: Known, name: &[u8], value: &[u8]) -> Line {
+    /// Writes a line to the arena. `lead` is the name, followed by a colon and a space where `known` says which name it is.
+    #[inline(never)]
+    fn write_line(&mut self, known: Known, lead: &[u8], value: &[u8]) -> Line {
         let start = self.arena.len() as u32;
-        self.arena.reserve(name.len() + value.len() + 4);
-        self.arena.extend_from_slice(name);
-        self.arena.extend_from_slice(b": ");
+        self.arena.reserve(lead.len() + value.len() + 4);
+        self.arena.extend_from_slice(lead);
+        let name_len = if known == Known::Other {
+            self.arena.extend_from_slice(b": ");
+            lead.len()
+        } else {
+            lead.len() - 2
+        };
         let value_start = self.arena.len() as u32;
         self.arena.extend_from_slice(value);
         self.arena.extend_from_slice(b"\r\n");
         self.seen |= known.bit();
-        Line {
-            name: start,
-            name_len: name.len() as u16,
-            known,
-            live: true,
-            value: value_start,
-            value_len: value.len() as u32,
-            raw_end: self.arena.len() as u32,
-        }
+        Line { name: start, name_len: name_len as u16, known, live: true, value: value_start, value_len: value.len() as u32, raw_end: self.arena.len() as u32 }
     }
 
     fn is(&self, line: &Line, name: &str) -> bool {
@@ -360,6 +373,11 @@ mod tests {
         assert_eq!(text(&f), "Host: b\r\nx-A: 3\r\nX-New: n\r\n");
         assert_eq!(f.len(), 3);
         assert_eq!(f.get_str("host"), Some("b"));
+        let mut g: Fields = [("Via", "1"), ("X-Z", "2")].into_iter().collect();
+        g.append_all(&f);
+        g.set("x-Z", b"3");
+        assert_eq!(text(&g), "Via: 1\r\nx-Z: 3\r\nHost: b\r\nx-A: 3\r\nX-New: n\r\n");
+        assert_eq!((g.get_str("host"), g.get_str("X-NEW")), (Some("b"), Some("n")));
         assert!(!f.has(Known::Accept));
     }
 

@@ -18,6 +18,11 @@ impl Method {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// The method as octets.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Whether sending the request twice has the effect of sending it once (RFC 9110, section 9.2.2),
     /// so that it may be tried again after it may have reached an upstream. As nginx, this leaves out
     /// POST, LOCK and PATCH and lets every other method through.

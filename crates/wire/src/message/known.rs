@@ -17,6 +17,7 @@ pub enum Known {
     Expect,
     Host,
     KeepAlive,
+    Proxy,
     ProxyConnection,
     Server,
     Te,
@@ -45,6 +46,7 @@ impl Known {
             (3, b'v') => (Known::Via, b"via"),
             (4, b'h') => (Known::Host, b"host"),
             (4, b'd') => (Known::Date, b"date"),
+            (5, b'p') => (Known::Proxy, b"proxy"),
             (6, b'a') => (Known::Accept, b"accept"),
             (6, b'c') => (Known::Cookie, b"cookie"),
             (6, b'e') => (Known::Expect, b"expect"),
@@ -72,46 +74,64 @@ impl Known {
             (18, b'x') => (Known::XForwardedPrefix, b"x-forwarded-prefix"),
             _ => return Known::Other,
         };
-        if name.eq_ignore_ascii_case(text) { known } else { Known::Other }
+        if is_name(name, text) { known } else { Known::Other }
     }
 
     /// The canonical spelling, as the gateway writes it.
     pub fn name(self) -> &'static str {
+        let lead = self.lead();
+        &lead[..lead.len().saturating_sub(2)]
+    }
+
+    /// The canonical spelling with the colon and the space before the value.
+    pub(crate) fn lead(self) -> &'static str {
         match self {
             Known::Other => "",
-            Known::Accept => "Accept",
-            Known::Authorization => "Authorization",
-            Known::Connection => "Connection",
-            Known::ContentEncoding => "Content-Encoding",
-            Known::ContentLength => "Content-Length",
-            Known::ContentType => "Content-Type",
-            Known::Cookie => "Cookie",
-            Known::Date => "Date",
-            Known::Expect => "Expect",
-            Known::Host => "Host",
-            Known::KeepAlive => "Keep-Alive",
-            Known::ProxyConnection => "Proxy-Connection",
-            Known::Server => "Server",
-            Known::Te => "TE",
-            Known::Trailer => "Trailer",
-            Known::TransferEncoding => "Transfer-Encoding",
-            Known::Upgrade => "Upgrade",
-            Known::UserAgent => "User-Agent",
-            Known::Via => "Via",
-            Known::XForwardedFor => "X-Forwarded-For",
-            Known::XForwardedHost => "X-Forwarded-Host",
-            Known::XForwardedPath => "X-Forwarded-Path",
-            Known::XForwardedPort => "X-Forwarded-Port",
-            Known::XForwardedPrefix => "X-Forwarded-Prefix",
-            Known::XForwardedProto => "X-Forwarded-Proto",
-            Known::XKongRequestId => "X-Kong-Request-Id",
-            Known::XRealIp => "X-Real-IP",
+            Known::Accept => "Accept: ",
+            Known::Authorization => "Authorization: ",
+            Known::Connection => "Connection: ",
+            Known::ContentEncoding => "Content-Encoding: ",
+            Known::ContentLength => "Content-Length: ",
+            Known::ContentType => "Content-Type: ",
+            Known::Cookie => "Cookie: ",
+            Known::Date => "Date: ",
+            Known::Expect => "Expect: ",
+            Known::Host => "Host: ",
+            Known::KeepAlive => "Keep-Alive: ",
+            Known::Proxy => "Proxy: ",
+            Known::ProxyConnection => "Proxy-Connection: ",
+            Known::Server => "Server: ",
+            Known::Te => "TE: ",
+            Known::Trailer => "Trailer: ",
+            Known::TransferEncoding => "Transfer-Encoding: ",
+            Known::Upgrade => "Upgrade: ",
+            Known::UserAgent => "User-Agent: ",
+            Known::Via => "Via: ",
+            Known::XForwardedFor => "X-Forwarded-For: ",
+            Known::XForwardedHost => "X-Forwarded-Host: ",
+            Known::XForwardedPath => "X-Forwarded-Path: ",
+            Known::XForwardedPort => "X-Forwarded-Port: ",
+            Known::XForwardedPrefix => "X-Forwarded-Prefix: ",
+            Known::XForwardedProto => "X-Forwarded-Proto: ",
+            Known::XKongRequestId => "X-Kong-Request-Id: ",
+            Known::XRealIp => "X-Real-IP: ",
         }
     }
 
     pub(crate) fn bit(self) -> u32 {
         1 << self as u32
     }
+}
+
+/// Whether a field name is `text`, which is in lower case and as long. Compares words, in which setting one bit makes lower
+/// case of letters and leaves the dash; other octets that it makes into either are none of a field name.
+fn is_name(name: &[u8], text: &[u8]) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let word = |octets: &[u8]| octets.try_into().map_or(0, u64::from_le_bytes);
+    let Some(last) = name.len().checked_sub(8) else { return name.eq_ignore_ascii_case(text) };
+    let same = |at: usize| word(&name[at..at + 8]) | CASE == word(&text[at..at + 8]);
+    // The last word overlaps the one before; no name here is longer than three words.
+    same(0) && same(last) && (last <= 8 || same(8))
 }
 
 #[cfg(test)]
@@ -127,10 +147,13 @@ mod tests {
             assert_eq!(Known::of(known.name().to_uppercase().as_bytes()), known);
         }
         assert_eq!(Known::of(b"X-Other"), Known::Other);
+        for near in ["x-forwarded-prefiy", "x-forwardee-prefix", "x-forwarded-qrefix", "y-forwarded-prefix", "connectiom", "ghost", "hos"] {
+            assert_eq!(Known::of(near.as_bytes()), Known::Other, "{near}");
+        }
         assert_eq!(Known::of(b""), Known::Other);
     }
 
-    const ALL: [Known; 27] = [
+    const ALL: [Known; 28] = [
         Known::Accept,
         Known::Authorization,
         Known::Connection,
@@ -142,6 +165,7 @@ mod tests {
         Known::Expect,
         Known::Host,
         Known::KeepAlive,
+        Known::Proxy,
         Known::ProxyConnection,
         Known::Server,
         Known::Te,

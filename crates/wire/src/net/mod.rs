@@ -6,4 +6,4 @@ mod timer;
 
 pub use buffer::{BUFFER_SIZE, Buffer, BufferPool};
 pub use stream::Stream;
-pub use timer::{TimedOut, Timer, Timers};
+pub use timer::{Clock, TimedOut, Timer, Timers};

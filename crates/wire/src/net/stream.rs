@@ -1,10 +1,11 @@
 //! A connection's octets, plain or through TLS.
 
 use super::Buffer;
+use rustix::net::{RecvFlags, SendFlags};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A connected socket.
@@ -28,8 +29,16 @@ impl Stream {
 
     /// Reads behind what the buffer holds, up to `limit` octets in all. Zero: the peer has closed its side, or the limit is reached.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer, limit: usize) -> Poll<io::Result<usize>> {
-        if buffer.is_empty() {
-            ready!(self.poll_readable(cx))?;
+        if let Stream::Plain(tcp) = self {
+            loop {
+                ready!(tcp.poll_read_ready(cx))?;
+                let received = receive(tcp, buffer.space(limit));
+                buffer.filled(*received.as_ref().unwrap_or(&0));
+                match received {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return Poll::Ready(result),
+                }
+            }
         }
         let mut space = ReadBuf::new(buffer.space(limit));
         let result = match self {
@@ -49,7 +58,12 @@ impl Stream {
     /// Writes some of the octets.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, data),
+            Stream::Plain(tcp) => loop {
+                match tcp.try_io(Interest::WRITABLE, || send(tcp, data)) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(tcp.poll_write_ready(cx))?,
+                    result => return Poll::Ready(result),
+                }
+            },
             Stream::TlsServer(tls) => Pin::new(tls).poll_write(cx, data),
             Stream::TlsClient(tls) => Pin::new(tls).poll_write(cx, data),
         }
@@ -96,9 +110,9 @@ impl Stream {
 
     /// Asks the kernel whether the peer has closed the connection or sent something.
     pub fn is_closed_now(&self) -> bool {
-        match self.tcp().try_io(tokio::io::Interest::READABLE, || {
+        match self.tcp().try_io(Interest::READABLE, || {
             let mut octet = [0u8; 1];
-            rustix::net::recv(self.tcp(), &mut octet, rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT).map_err(io::Error::from)
+            rustix::net::recv(self.tcp(), &mut octet, RecvFlags::PEEK | RecvFlags::DONTWAIT).map_err(io::Error::from)
         }) {
             Ok(_) => true,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
@@ -113,4 +127,25 @@ impl Stream {
             Stream::TlsClient(tls) => tls.get_ref().0,
         }
     }
+}
+
+/// Reads what is there. A call of our own rather than tokio's: no detour through the C library, and one look at the readiness.
+fn receive(tcp: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
+    let room = space.len();
+    let mut short = None;
+    let result = tcp.try_io(Interest::READABLE, || {
+        let (n, _) = rustix::io::retry_on_intr(|| rustix::net::recv(tcp, &mut *space, RecvFlags::empty()))?;
+        if 0 < n && n < room {
+            // Less than there was room for: the socket is empty now. The event loop is told so here, which saves a call that
+            // would only find that out.
+            short = Some(n);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(n)
+    });
+    short.map_or(result, Ok)
+}
+
+fn send(tcp: &TcpStream, data: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| rustix::net::send(tcp, data, SendFlags::NOSIGNAL))?)
 }

@@ -6,6 +6,8 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -16,6 +18,13 @@ const GRAIN: Duration = Duration::from_millis(10);
 /// The deadlines of one worker.
 #[derive(Clone)]
 pub struct Timers(Rc<Shared>);
+
+/// The time of one event loop: read whenever the loop wakes, so that a deadline costs no look at the clock.
+pub struct Clock {
+    epoch: Instant,
+    /// Milliseconds since `epoch`.
+    now: AtomicU64,
+}
 
 /// A place for one deadline at a time; one per connection. Clones share it.
 #[derive(Clone)]
@@ -30,9 +39,9 @@ pub struct TimedOut;
 
 struct Shared {
     slots: RefCell<Vec<Rc<Slot>>>,
-    /// Milliseconds since `epoch` at which the timekeeper wakes; `NEVER` when it sleeps until told.
+    /// Milliseconds on the clock at which the timekeeper wakes; `NEVER` when it sleeps until told.
     next: Cell<u64>,
-    epoch: Instant,
+    clock: Arc<Clock>,
     sooner: Notify,
 }
 
@@ -47,10 +56,29 @@ struct Slot {
 
 const NEVER: u64 = u64::MAX;
 
+impl Clock {
+    /// A clock that stands at now.
+    pub fn new() -> Arc<Clock> {
+        Arc::new(Clock { epoch: Instant::now(), now: AtomicU64::new(0) })
+    }
+
+    /// Sets it to a moment that was just taken.
+    pub fn set(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.epoch);
+        // One thread writes and reads; only the type is shared.
+        self.now.store(since.as_secs() * 1000 + u64::from(since.subsec_millis()), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+}
+
 impl Timers {
-    /// Timers without any deadline; [`Timers::keep`] must run on the same worker.
-    pub fn new() -> Timers {
-        Timers(Rc::new(Shared { slots: RefCell::default(), next: Cell::new(NEVER), epoch: Instant::now(), sooner: Notify::new() }))
+    /// Timers without any deadline; [`Timers::keep`] must run on the same worker. The clock has to be set by the event loop
+    /// whenever it wakes, before it polls anything.
+    pub fn new(clock: Arc<Clock>) -> Timers {
+        Timers(Rc::new(Shared { slots: RefCell::default(), next: Cell::new(NEVER), clock, sooner: Notify::new() }))
     }
 
     /// A timer for one connection.
@@ -71,7 +99,8 @@ impl Timers {
     /// The timekeeper's task; never ends.
     pub async fn keep(self) {
         loop {
-            let now = self.now();
+            self.0.clock.set(Instant::now());
+            let now = self.0.clock.now();
             self.0.next.set(self.wake_due(now));
             if self.0.next.get() == NEVER {
                 self.0.sooner.notified().await;
@@ -102,16 +131,6 @@ impl Timers {
             Rc::strong_count(slot) > 1
         });
         next
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.0.epoch.elapsed().as_millis()).unwrap_or(NEVER - 1)
-    }
-}
-
-impl Default for Timers {
-    fn default() -> Timers {
-        Timers::new()
     }
 }
 
@@ -145,7 +164,7 @@ impl Timer {
     /// Sets the deadline anew: for waits that make progress step by step.
     pub fn arm(&self, limit: Duration) {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(NEVER / 2).min(NEVER / 2);
-        let deadline = self.timers.now() + limit.max(1);
+        let deadline = self.timers.0.clock.now() + limit.max(1);
         self.slot.deadline.set(deadline);
         self.slot.expired.set(false);
         let shared = &self.timers.0;
@@ -186,7 +205,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async {
-            let timers = Timers::new();
+            let timers = Timers::new(Clock::new());
             tokio::task::spawn_local(timers.clone().keep());
             let timer = timers.timer();
             let started = Instant::now();
