@@ -12,6 +12,7 @@ pub struct Backend {
     pub name: String,
     pub address: SocketAddr,
     requests: Arc<AtomicUsize>,
+    accepted: Arc<AtomicUsize>,
     running: Option<Run>,
 }
 
@@ -26,7 +27,7 @@ impl Backend {
     pub fn start(name: &str) -> Backend {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let mut backend = Backend { name: name.to_owned(), address, requests: Arc::default(), running: None };
+        let mut backend = Backend { name: name.to_owned(), address, requests: Arc::default(), accepted: Arc::default(), running: None };
         backend.run(listener);
         backend
     }
@@ -55,15 +56,22 @@ impl Backend {
         self.requests.load(Ordering::SeqCst)
     }
 
+    /// How many connections it has accepted.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
     fn run(&mut self, listener: TcpListener) {
         let (stop, connections) = (Arc::<AtomicBool>::default(), Arc::<Mutex<HashMap<usize, TcpStream>>>::default());
         let (stopped, open, name, requests) = (Arc::clone(&stop), Arc::clone(&connections), self.name.clone(), Arc::clone(&self.requests));
+        let accepted = Arc::clone(&self.accepted);
         let acceptor = std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let Ok(stream) = stream else { continue };
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
+                accepted.fetch_add(1, Ordering::SeqCst);
                 if let Ok(copy) = stream.try_clone() {
                     open.lock().expect("no panic under the lock").insert(number, copy);
                 }

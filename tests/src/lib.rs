@@ -6,9 +6,11 @@ mod backend;
 pub mod http;
 mod node;
 pub mod tls;
+mod usage;
 
 pub use backend::Backend;
 pub use node::{Node, bascule, binary};
+pub use usage::Usage;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,235 @@
+//! Long-lived behaviour in short: after thousands of changes, reloads and failures under traffic a node is as it was before.
+
+use blackbox::http::{Connection, Response, form, get};
+use blackbox::{Backend, Node, Usage, bascule, eventually};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Clients that ask again and again on kept connections, and must always be answered well.
+struct Traffic {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Traffic {
+    /// One client per method.
+    fn start(proxy: SocketAddr, methods: &'static [&'static str]) -> Traffic {
+        let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let clients = methods.iter().map(|method| {
+            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+            std::thread::spawn(move || {
+                let body = vec![b'x'; if *method == "GET" { 0 } else { 2000 }];
+                let mut connection = Connection::open(proxy).unwrap();
+                while !stop.load(Ordering::SeqCst) {
+                    connection.send(method, "/stay", &[], &body).unwrap();
+                    let answer = connection.receive(false).unwrap().expect(200);
+                    if answer.header("Connection") == Some("close") {
+                        connection = Connection::open(proxy).unwrap();
+                    }
+                    answered.fetch_add(1, Ordering::SeqCst);
+                    // Steady, but not all that the machine can do.
+                    std::thread::park_timeout(Duration::from_micros(500));
+                }
+            })
+        });
+        let clients = clients.collect();
+        Traffic { stop, answered, clients }
+    }
+
+    /// Waits until that many more requests have been answered.
+    fn goes_on(&self, more: usize) {
+        let before = self.answered.load(Ordering::SeqCst);
+        eventually("more traffic", || self.clients.iter().any(JoinHandle::is_finished) || self.answered.load(Ordering::SeqCst) >= before + more);
+    }
+
+    /// Ends it; how many requests were answered.
+    fn end(self) -> usize {
+        self.stop.store(true, Ordering::SeqCst);
+        for client in self.clients {
+            client.join().expect("every request was answered well");
+        }
+        self.answered.load(Ordering::SeqCst)
+    }
+}
+
+/// Connections of somebody who changes the configuration and tries it at once.
+struct Operator {
+    admin: Connection,
+    proxy: Connection,
+    writes: usize,
+}
+
+impl Operator {
+    fn of(node: &Node) -> Operator {
+        Operator { admin: Connection::open(node.admin()).unwrap(), proxy: Connection::open(node.proxy()).unwrap(), writes: 0 }
+    }
+
+    #[track_caller]
+    fn write(&mut self, method: &str, path: &str, body: &Value, status: u16) -> Response {
+        self.writes += 1;
+        if body.is_null() {
+            self.admin.send(method, path, &[], b"").unwrap();
+        } else {
+            self.admin.send(method, path, &[("Content-Type", "application/json")], body.to_string().as_bytes()).unwrap();
+        }
+        self.admin.receive(false).unwrap().expect(status)
+    }
+
+    #[track_caller]
+    fn get(&mut self, path: &str, key: &str, status: u16) {
+        let headers = [("apikey", key)];
+        self.proxy.send("GET", path, if key.is_empty() { &[] } else { &headers }, b"").unwrap();
+        self.proxy.receive(false).unwrap().expect(status);
+    }
+
+    /// Makes a bit of everything, changes it, uses it, and takes it away again.
+    fn round(&mut self, number: usize, backends: [SocketAddr; 2]) {
+        let (upstream, service, route, consumer) = (format!("u{number}"), format!("s{number}"), format!("r{number}"), format!("c{number}"));
+        let (path, other, key) = (format!("/go/{number}/"), format!("/other/{number}/"), format!("key-{number}"));
+        self.write("POST", "/upstreams", &json!({ "name": upstream, "healthchecks": { "passive": { "unhealthy": { "tcp_failures": 3 } } } }), 201);
+        for backend in backends {
+            self.write("POST", &format!("/upstreams/{upstream}/targets"), &json!({ "target": backend.to_string() }), 201);
+        }
+        self.write("POST", "/services", &json!({ "name": service, "host": upstream }), 201);
+        self.write("POST", &format!("/services/{service}/routes"), &json!({ "name": route, "paths": [path] }), 201);
+        self.get(&path, "", 200);
+        let plugin = self.write("POST", &format!("/routes/{route}/plugins"), &json!({ "name": "key-auth" }), 201).json();
+        self.get(&path, "", 401);
+        self.write("POST", "/consumers", &json!({ "username": consumer, "tags": ["soak"] }), 201);
+        self.write("POST", &format!("/consumers/{consumer}/key-auth"), &json!({ "key": key }), 201);
+        self.get(&path, &key, 200);
+        self.write("POST", &format!("/services/{service}/plugins"), &json!({ "name": "rate-limiting", "config": { "second": 1000, "policy": "local" } }), 201);
+        self.write(
+            "POST",
+            &format!("/consumers/{consumer}/plugins"),
+            &json!({ "name": "request-transformer", "config": { "add": { "headers": ["x-a:b"] } } }),
+            201,
+        );
+        self.get(&path, &key, 200);
+        self.write("PATCH", &format!("/plugins/{}", plugin["id"].as_str().unwrap()), &json!({ "config": { "hide_credentials": true } }), 200);
+        self.write("PATCH", &format!("/routes/{route}"), &json!({ "paths": [path, other] }), 200);
+        self.write("PATCH", &format!("/services/{service}"), &json!({ "retries": 2 }), 200);
+        self.write("PATCH", &format!("/upstreams/{upstream}/targets/{}", backends[0]), &json!({ "weight": 10 }), 200);
+        self.write("PUT", &format!("/upstreams/{upstream}/targets/{}/unhealthy", backends[0]), &Value::Null, 204);
+        self.get(&other, &key, 200);
+        self.write("DELETE", &format!("/upstreams/{upstream}/targets/{}", backends[0]), &Value::Null, 204);
+        self.get(&path, &key, 200);
+        self.write("DELETE", &format!("/plugins/{}", plugin["id"].as_str().unwrap()), &Value::Null, 204);
+        self.get(&path, "", 200);
+        for gone in [format!("/routes/{route}"), format!("/services/{service}"), format!("/consumers/{consumer}"), format!("/upstreams/{upstream}")] {
+            self.write("DELETE", &gone, &Value::Null, 204);
+        }
+        self.get(&path, "", 404);
+    }
+}
+
+/// A node with a route to two targets by an upstream.
+fn balanced(upstream: &str, backends: [SocketAddr; 2]) -> Node {
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/upstreams", upstream).expect(201);
+    for backend in backends {
+        form(node.admin(), "POST", "/upstreams/stay/targets", &format!("target={backend}")).expect(201);
+    }
+    form(node.admin(), "POST", "/services", "name=stay&host=stay").expect(201);
+    form(node.admin(), "POST", "/services/stay/routes", "name=stay&paths[]=/stay").expect(201);
+    node
+}
+
+/// The state of every target of the upstream.
+fn health(node: &Node) -> Vec<(String, String)> {
+    let all = get(node.admin(), "/upstreams/stay/health").expect(200).json();
+    let text = |target: &Value, key: &str| target[key].as_str().unwrap_or_default().to_owned();
+    let mut all: Vec<_> = all["data"].as_array().unwrap().iter().map(|t| (text(t, "target"), text(t, "health"))).collect();
+    all.sort();
+    all
+}
+
+/// The last third of the samples holds no more than the first, but for so much.
+#[track_caller]
+fn flat(samples: &[Usage], memory_kib: usize, files: usize) {
+    let third = samples.len() / 3;
+    let most = |part: &[Usage]| Usage { memory: part.iter().map(|u| u.memory).max().unwrap(), files: part.iter().map(|u| u.files).max().unwrap() };
+    let (first, last) = (most(&samples[..third]), most(&samples[samples.len() - third..]));
+    assert!(last.memory <= first.memory + memory_kib, "memory grows from {} to {} KiB: {samples:?}", first.memory, last.memory);
+    assert!(last.files <= first.files + files, "open files grow from {} to {}: {samples:?}", first.files, last.files);
+}
+
+#[test]
+fn thousands_of_changes_leave_nothing_behind() {
+    const ROUNDS: usize = 150;
+    let (first, second, other) = (Backend::start("first"), Backend::start("second"), Backend::start("other"));
+    let node = balanced("name=stay&healthchecks.passive.unhealthy.tcp_failures=3", [first.address, second.address]);
+    // Somebody has taken a third one out: that must still be so in the end.
+    form(node.admin(), "POST", "/upstreams/stay/targets", &format!("target={}", other.address)).expect(201);
+    form(node.admin(), "PUT", &format!("/upstreams/stay/targets/{}/unhealthy", other.address), "").expect(204);
+    let before = health(&node);
+    assert_eq!(before.iter().filter(|(_, health)| health == "UNHEALTHY").count(), 1);
+    let traffic = Traffic::start(node.proxy(), &["GET", "POST"]);
+    let mut operator = Operator::of(&node);
+    let samples: Vec<_> = (0..ROUNDS)
+        .map(|number| {
+            operator.round(number, [other.address, second.address]);
+            Usage::of(node.pid())
+        })
+        .collect();
+    traffic.goes_on(100);
+    let answered = traffic.end();
+    assert!(operator.writes > 3000, "{}", operator.writes);
+    assert_eq!(health(&node), before);
+    // 2000 writes lie between the thirds. What is allowed is what the allocator keeps; half a kilobyte for each would be too much.
+    flat(&samples, 1024, 6);
+    // One connection per client of each worker is enough for all of it.
+    assert!(first.accepted() <= 16, "{} connections for {answered} requests", first.accepted());
+}
+
+#[test]
+fn reloads_disturb_nobody() {
+    const RELOADS: usize = 60;
+    let (first, second) = (Backend::start("first"), Backend::start("second"));
+    let node = balanced("name=stay", [first.address, second.address]);
+    let traffic = Traffic::start(node.proxy(), &["GET", "POST"]);
+    let mut samples = Vec::new();
+    for number in 0..RELOADS {
+        let level = ["info", "notice"][number % 2];
+        let mut reload = bascule();
+        reload.args(["reload", "--prefix"]).arg(node.prefix()).env("KONG_LOG_LEVEL", level);
+        assert!(reload.output().unwrap().status.success());
+        eventually("the new log level", || get(node.admin(), "/").json()["configuration"]["log_level"] == level);
+        traffic.goes_on(20);
+        samples.push(Usage::of(node.pid()));
+    }
+    let answered = traffic.end();
+    flat(&samples, 512, 6);
+    assert!(first.accepted() + second.accepted() <= 16, "connections for {answered} requests: {}, {}", first.accepted(), second.accepted());
+}
+
+#[test]
+fn a_target_that_comes_and_goes_costs_nothing() {
+    const FLAPS: usize = 45;
+    let (mut flapping, steady) = (Backend::start("flapping"), Backend::start("steady"));
+    let checks = "name=stay&healthchecks.active.healthy.interval=0.02&healthchecks.active.unhealthy.interval=0.02\
+                  &healthchecks.active.healthy.successes=1&healthchecks.active.unhealthy.tcp_failures=1";
+    let node = balanced(checks, [flapping.address, steady.address]);
+    // Only what may be sent twice: a request that a dying service has begun to answer is not lost on anyone.
+    let traffic = Traffic::start(node.proxy(), &["GET", "GET"]);
+    let mut samples = Vec::new();
+    let state = |address: SocketAddr| health(&node).into_iter().find(|(target, _)| *target == address.to_string()).unwrap().1;
+    for _ in 0..FLAPS {
+        let before = flapping.requests();
+        eventually("traffic on the flapping target", || flapping.requests() > before + 10);
+        flapping.kill();
+        eventually("the dead target is unhealthy", || state(flapping.address) == "UNHEALTHY");
+        assert_eq!(state(steady.address), "HEALTHY");
+        traffic.goes_on(10);
+        flapping.revive();
+        eventually("the revived target is healthy", || state(flapping.address) == "HEALTHY");
+        samples.push(Usage::of(node.pid()));
+    }
+    traffic.end();
+    flat(&samples, 512, 6);
+}
