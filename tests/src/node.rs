@@ -113,6 +113,11 @@ impl Node {
         self.address("admin")
     }
 
+    /// The second address of the Admin API; one with TLS comes behind the others.
+    pub fn admin_tls(&self) -> SocketAddr {
+        self.addresses["admin"][1].as_str().and_then(|a| a.parse().ok()).unwrap_or_else(|| panic!("no second one: {}", self.addresses))
+    }
+
     pub fn status(&self) -> SocketAddr {
         self.address("status")
     }

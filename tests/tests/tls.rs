@@ -1,8 +1,8 @@
 //! TLS towards clients: certificates, versions, ciphers, sessions.
 
-use blackbox::Node;
 use blackbox::http::{get, json};
-use blackbox::tls::{Client, Offer, Pair};
+use blackbox::tls::{Client, Clients, Offer, Pair, SecureBackend};
+use blackbox::{Node, bascule, eventually};
 use rustls::SignatureScheme;
 use rustls::crypto::aws_lc_rs::cipher_suite;
 use rustls::version::{TLS12, TLS13};
@@ -139,4 +139,38 @@ fn routes_go_by_the_server_name() {
     assert_eq!(status(None, "/moved"), 503);
     let moved = get(node.proxy(), "/moved?a=b").expect(308);
     assert_eq!(moved.header("Location"), Some("https://127.0.0.1/moved?a=b"));
+}
+
+#[test]
+fn a_reload_takes_what_the_files_hold_now() {
+    let root = Pair::authority("root");
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let write = |pair: &Pair| {
+        std::fs::write(file("cert"), &pair.chain).unwrap();
+        std::fs::write(file("key"), &pair.key).unwrap();
+    };
+    write(&root.issue(&["old.test"]));
+    std::fs::write(file("ca"), &Pair::authority("other").chain).unwrap();
+    let (cert, key, ca) = (file("cert"), file("key"), file("ca"));
+    let mut settings = vec![("admin_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"), ("client_ssl", "on"), ("lua_ssl_trusted_certificate", &ca)];
+    settings.extend(["ssl_cert", "admin_ssl_cert", "client_ssl_cert"].map(|name| (name, cert.as_str())));
+    settings.extend(["ssl_cert_key", "admin_ssl_cert_key", "client_ssl_cert_key"].map(|name| (name, key.as_str())));
+    let node = Node::start(&settings);
+    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Welcome(&root));
+    let service = json!({ "name": "s", "protocol": "https", "host": "127.0.0.1", "port": backend.address.port(), "retries": 0, "tls_verify": true });
+    json(node.admin(), "POST", "/services", &service).expect(201);
+    json(node.admin(), "POST", "/services/s/routes", &json!({ "paths": ["/s"] })).expect(201);
+    let shown = |address| Client::new(&Offer::default()).get(address, None, "/").unwrap().server;
+    assert_eq!([shown(node.proxy_tls()), shown(node.admin_tls())], ["old.test", "old.test"]);
+    get(node.proxy(), "/s").expect(502);
+    write(&root.issue(&["new.test"]));
+    std::fs::write(&ca, &root.chain).unwrap();
+    assert!(bascule().args(["reload", "--prefix"]).arg(node.prefix()).output().unwrap().status.success());
+    eventually("the new certificates", || [shown(node.proxy_tls()), shown(node.admin_tls())] == ["new.test", "new.test"]);
+    assert_eq!(get(node.proxy(), "/s").expect(200).json()["client"], "new.test");
+    std::fs::write(&cert, "nothing of use").unwrap();
+    assert!(bascule().args(["reload", "--prefix"]).arg(node.prefix()).output().unwrap().status.success());
+    eventually("a word about it", || node.log().contains("new certificates are not taken"));
+    assert_eq!(shown(node.proxy_tls()), "new.test");
 }

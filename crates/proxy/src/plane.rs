@@ -4,7 +4,7 @@ use crate::balancer::Balancers;
 use crate::forwarded::TrustedProxies;
 use crate::settings::{Listen, Settings};
 use crate::snapshot::{Change, Compiler, Snapshot};
-use crate::tls::{Certificates, Identity, Outbound, Resolver};
+use crate::tls::{self, Certificates, Chain, Identity, Outbound, Resolver};
 use crate::worker::{self, Gauges};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -67,10 +67,7 @@ impl DataPlane {
     pub fn bind(mut settings: Settings, kinds: &'static [&'static dyn PluginKind], env: Env, balancers: Balancers) -> io::Result<DataPlane> {
         let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
         let (sockets, addresses) = bind_all(&settings.listen, settings.workers.max(1))?;
-        let default = match std::mem::take(&mut settings.certificates) {
-            none if none.is_empty() => None,
-            chains => Some(Arc::new(Identity::new(chains).map_err(invalid)?)),
-        };
+        let default = identity(std::mem::take(&mut settings.certificates)).map_err(invalid)?;
         let outbound = Outbound::new(std::mem::take(&mut settings.services_tls)).map_err(invalid)?;
         let compiler = Compiler::new(settings.flavor, kinds, env, balancers.clone(), Certificates::new(default), outbound, settings.error_pages.clone());
         let trusted = TrustedProxies::new(&settings.trusted_ips, &settings.real_ip_header, settings.real_ip_recursive).map_err(invalid)?;
@@ -117,6 +114,15 @@ impl DataPlane {
         self.shared.snapshot.store(next);
     }
 
+    /// Takes other certificates for clients that name no known server, and other settings of TLS towards services.
+    pub fn renew(&self, certificates: Vec<Chain>, services: tls::Services) -> Result<(), String> {
+        let default = identity(certificates)?;
+        let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = compiler.renew(default, services)?;
+        self.shared.snapshot.store(next);
+        Ok(())
+    }
+
     /// Starts the workers.
     pub fn serve(&self) -> io::Result<()> {
         let sets = std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
@@ -149,6 +155,10 @@ impl DataPlane {
     pub fn counters(&self) -> Counters {
         self.shared.gauges.iter().fold(Counters::default(), |sum, gauges| gauges.add_to(sum))
     }
+}
+
+fn identity(certificates: Vec<Chain>) -> Result<Option<Arc<Identity>>, String> {
+    if certificates.is_empty() { Ok(None) } else { Identity::new(certificates).map(|identity| Some(Arc::new(identity))) }
 }
 
 fn bind_all(listen: &[Listen], workers: usize) -> io::Result<(Vec<Vec<std::net::TcpListener>>, Vec<SocketAddr>)> {

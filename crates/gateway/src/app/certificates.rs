@@ -7,9 +7,11 @@ use proxy::tls::{Chain, Identity, Policy};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// An interface that has certificates of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +43,37 @@ pub fn pairs(settings: &Settings, interface: Interface) -> Result<Pairs, String>
     given.iter().zip(keys).map(pair).collect()
 }
 
-/// The TLS configuration of an interface other than the proxy's.
-pub fn server_config(settings: &Settings, interface: Interface) -> Result<Arc<ServerConfig>, String> {
-    let identity = Identity::new(chains(settings, interface)?)?;
-    let policy = Policy { sessions: OTHER_SESSIONS, ..tls::policy(settings, false)? };
-    let config = policy.server_config(Arc::new(identity)).map_err(|e| format!("TLS: {e}"))?;
-    Ok(Arc::new(config))
+/// The TLS of an interface other than the proxy's.
+#[derive(Clone)]
+pub struct Secure {
+    pub config: Arc<ServerConfig>,
+    identity: Arc<Renewable>,
+}
+
+impl Secure {
+    pub fn new(settings: &Settings, interface: Interface) -> Result<Secure, String> {
+        let identity = Arc::new(Renewable(RwLock::new(Arc::new(Identity::new(chains(settings, interface)?)?))));
+        let policy = Policy { sessions: OTHER_SESSIONS, ..tls::policy(settings, false)? };
+        let config = policy.server_config(Arc::clone(&identity) as Arc<dyn ResolvesServerCert>).map_err(|e| format!("TLS: {e}"))?;
+        Ok(Secure { config: Arc::new(config), identity })
+    }
+
+    /// Takes the certificates that the settings name as they are now.
+    pub fn renew(&self, settings: &Settings, interface: Interface) -> Result<(), String> {
+        let identity = Arc::new(Identity::new(chains(settings, interface)?)?);
+        *self.identity.0.write().unwrap_or_else(PoisonError::into_inner) = identity;
+        Ok(())
+    }
+}
+
+/// What clients are shown until the next reload.
+#[derive(Debug)]
+struct Renewable(RwLock<Arc<Identity>>);
+
+impl ResolvesServerCert for Renewable {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).resolve(hello)
+    }
 }
 
 /// The certificates of an interface with their keys, decoded.
@@ -158,7 +185,7 @@ mod tests {
         let first = pairs(&settings, Interface::Admin).unwrap();
         assert_eq!(pairs(&settings, Interface::Admin).unwrap(), first);
         assert_ne!(pairs(&settings, Interface::Proxy).unwrap(), first);
-        server_config(&settings, Interface::Admin).unwrap();
+        Secure::new(&settings, Interface::Admin).unwrap().renew(&settings, Interface::Admin).unwrap();
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! The listeners of the Admin API and the Status API.
 
-use super::certificates::{self, Interface};
+use super::certificates::{Interface, Secure};
 use crate::settings::{Listener, Settings};
 use admin::Admin;
-use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +21,7 @@ struct Socket {
     interface: Interface,
     address: SocketAddr,
     listener: std::net::TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Secure>,
 }
 
 impl Interfaces {
@@ -30,7 +29,7 @@ impl Interfaces {
     pub async fn bind(settings: &Settings) -> Result<Interfaces, String> {
         let mut sockets = Vec::new();
         for (interface, listeners) in [(Interface::Admin, &settings.admin_listen), (Interface::Status, &settings.status_listen)] {
-            let tls = if listeners.iter().any(|l| l.ssl) { Some(certificates::server_config(settings, interface)?) } else { None };
+            let tls = if listeners.iter().any(|l| l.ssl) { Some(Secure::new(settings, interface)?) } else { None };
             for entry in listeners {
                 let failed = |e: std::io::Error| format!("cannot listen on {}:{}: {e}", entry.host, entry.port);
                 for address in entry.addresses().map_err(failed)? {
@@ -53,7 +52,7 @@ impl Interfaces {
                     continue;
                 }
             };
-            let (admin, tls, mut stopped) = (Arc::clone(admin), socket.tls.clone(), stopped.clone());
+            let (admin, tls, mut stopped) = (Arc::clone(admin), socket.tls.as_ref().map(|tls| Arc::clone(&tls.config)), stopped.clone());
             let shutdown = async move {
                 // An error means that the node is gone, which is an end too.
                 let _ = stopped.wait_for(|stop| *stop).await;
@@ -68,6 +67,12 @@ impl Interfaces {
                 serving.fetch_sub(1, Ordering::Relaxed);
             });
         }
+    }
+
+    /// Takes the certificates that the settings name as they are now.
+    pub fn renew(&self, settings: &Settings) -> Result<(), String> {
+        let mut sockets = self.sockets.iter().filter_map(|socket| Some((socket.interface, socket.tls.as_ref()?)));
+        sockets.try_for_each(|(interface, tls)| tls.renew(settings, interface))
     }
 
     /// Waits until the servers have ended, among other tasks that never do.

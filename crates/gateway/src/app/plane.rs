@@ -6,7 +6,7 @@ use admin::{AddressHealth, Counters, HostHealth, TargetMark, UpstreamHealth, Wei
 use proxy::access_log::AccessLog;
 use proxy::balancer::Balancers;
 use proxy::settings::{Headers, Keepalive, Limits, Listen};
-use proxy::tls::{Peers, Services};
+use proxy::tls::{Chain, Peers, Services};
 use proxy::{Change, DataPlane, dns, health, router};
 use sdk::entities::Uuid;
 use sdk::{ErrorFormat, ErrorPages, PluginKind};
@@ -34,7 +34,7 @@ impl Plane {
     ) -> Result<Plane, String> {
         let listen = listen(settings)?;
         let with_tls = listen.iter().map(|l| l.tls).collect::<Vec<_>>();
-        let certificates = if with_tls.contains(&true) { certificates::chains(settings, Interface::Proxy)? } else { Vec::new() };
+        let certificates = default_certificates(settings, &with_tls)?;
         let proxy = proxy::Settings {
             listen,
             port_maps: settings.port_maps.clone(),
@@ -74,6 +74,11 @@ impl Plane {
         let balancers = Balancers::new(resolver(settings)?, control);
         let data = DataPlane::bind(proxy, kinds, env, balancers).map_err(|e| e.to_string())?;
         Ok(Plane { data, tls: with_tls })
+    }
+
+    /// Takes certificates and authorities that the settings name as they are now.
+    pub fn renew(&self, settings: &Settings) -> Result<(), String> {
+        self.data.renew(default_certificates(settings, &self.tls)?, services_tls(settings)?)
     }
 
     /// Where it listens: without TLS, and with.
@@ -154,6 +159,11 @@ fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {
         listen.extend(addresses.into_iter().map(|address| Listen { address, tls: entry.ssl, http2: entry.http2, backlog: entry.backlog.unwrap_or(511) }));
     }
     Ok(listen)
+}
+
+/// None where nobody can ask for them.
+fn default_certificates(settings: &Settings, with_tls: &[bool]) -> Result<Vec<Chain>, String> {
+    if with_tls.contains(&true) { certificates::chains(settings, Interface::Proxy) } else { Ok(Vec::new()) }
 }
 
 fn services_tls(settings: &Settings) -> Result<Services, String> {

@@ -7,7 +7,7 @@ use super::{Chains, Snapshot};
 use crate::balancer::Balancers;
 use crate::chain::{Instance, Scopes};
 use crate::router::{Flavor, Router};
-use crate::tls::{Certificates, Outbound, TrustCompiler};
+use crate::tls::{self, Certificates, Identity, Outbound, TrustCompiler};
 use model::Record;
 use model::entities::{Consumer, Credential, Plugin, Route, Service, Target, Upstream, Uuid};
 use rpds::HashTrieMapSync;
@@ -100,16 +100,7 @@ impl Compiler {
 
     /// The snapshot after a batch of changes, in their order.
     pub fn apply(&mut self, changes: &[Change<'_>]) -> Arc<Snapshot> {
-        let mut next = Snapshot {
-            router: self.current.router.clone(),
-            chains: self.current.chains.clone(),
-            consumers: self.current.consumers.clone(),
-            usernames: self.current.usernames.clone(),
-            credentials: self.current.credentials.clone(),
-            certificates: self.current.certificates.clone(),
-            outbound: self.current.outbound.clone(),
-            error_pages: Arc::clone(&self.current.error_pages),
-        };
+        let mut next = Snapshot::clone(&self.current);
         let mut batch = Batch::default();
         for change in changes {
             if let Err(error) = self.take(change, &mut next, &mut batch) {
@@ -154,6 +145,19 @@ impl Compiler {
             self.balancers.apply(&[], &[], &gone_upstreams, &gone_targets);
         }
         next
+    }
+
+    /// The snapshot with the same configuration and other settings of TLS: what clients get who name no known server, and how
+    /// services are connected to.
+    pub fn renew(&mut self, default: Option<Arc<Identity>>, services: tls::Services) -> Result<Arc<Snapshot>, String> {
+        let mut next = Snapshot::clone(&self.current);
+        next.certificates.renew(default);
+        next.outbound = self.current.outbound.renewed(services)?;
+        self.trust.renew(self.services.values().map(Arc::as_ref), next.outbound.asks_same(&self.current.outbound));
+        self.trust.finish(|id| self.services.get(id).map(Arc::as_ref), &mut next.outbound);
+        self.balancers.secure(&next.outbound, &next.certificates);
+        self.current = Arc::new(next);
+        Ok(Arc::clone(&self.current))
     }
 
     fn take(&mut self, change: &Change<'_>, next: &mut Snapshot, batch: &mut Batch) -> Result<(), String> {

@@ -12,7 +12,8 @@ use rpds::HashTrieMapSync;
 use sdk::{Directory, ErrorPages};
 use std::sync::Arc;
 
-/// One state of the configuration. An exchange keeps the one it began with.
+/// One state of the configuration. An exchange keeps the one it began with. Clones share everything.
+#[derive(Clone)]
 pub struct Snapshot {
     pub router: Router,
     pub(crate) chains: Chains,

@@ -28,6 +28,14 @@ impl Certificates {
         Certificates::new(self.default.clone())
     }
 
+    /// Takes another default, unless it is the same.
+    pub fn renew(&mut self, default: Option<Arc<Identity>>) {
+        let same = matches!((&self.default, &default), (Some(old), Some(new)) if old.shows_same(new));
+        if !same {
+            self.default = default;
+        }
+    }
+
     /// Takes a record of `certificates`. What `former` has already, it keeps, with the connections made by it.
     pub fn take_certificate(&mut self, record: &Record, deleted: bool, former: Option<&Certificates>) -> Result<(), String> {
         let id = uuid(record, "id")?;

@@ -32,6 +32,7 @@ pub struct Outbound {
 #[derive(Debug)]
 struct Usual {
     peers: Peers,
+    probes: Peers,
     verify: bool,
     trust: Arc<Trust>,
     careless: Arc<Trust>,
@@ -82,8 +83,37 @@ impl Outbound {
         };
         let verifying_probes = Arc::new(probes.verifying(&probes.roots, probes.depth).map_err(failed)?);
         let careless_probes = Arc::new(probes.careless().map_err(failed)?);
-        let usual = Usual { peers, verify, trust, careless, verifying_probes, careless_probes, identity };
+        let usual = Usual { peers, probes, verify, trust, careless, verifying_probes, careless_probes, identity };
         Ok(Outbound { usual: Arc::new(usual), services: HashTrieMapSync::new_sync() })
+    }
+
+    /// Other settings, and no services. Terms that come out the same are the same, and connections under them stay.
+    pub fn renewed(&self, services: Services) -> Result<Outbound, String> {
+        let mut renewed = Outbound::new(services)?;
+        let old = &*self.usual;
+        if let Some(new) = Arc::get_mut(&mut renewed.usual) {
+            if new.peers.same(&old.peers) {
+                new.careless = Arc::clone(&old.careless);
+                match (new.verify, old.verify) {
+                    (true, true) => new.trust = Arc::clone(&old.trust),
+                    (false, _) => new.trust = Arc::clone(&old.careless),
+                    _ => {}
+                }
+            }
+            if new.probes.same(&old.probes) {
+                new.verifying_probes = Arc::clone(&old.verifying_probes);
+                new.careless_probes = Arc::clone(&old.careless_probes);
+            }
+            if matches!((&new.identity, &old.identity), (Some(new), Some(old)) if new.shows_same(old)) {
+                new.identity.clone_from(&old.identity);
+            }
+        }
+        Ok(renewed)
+    }
+
+    /// Whether both ask the same of services that do not say themselves.
+    pub fn asks_same(&self, other: &Outbound) -> bool {
+        self.usual.peers.same(&other.usual.peers)
     }
 
     /// The same settings, and no services.
@@ -184,6 +214,15 @@ impl TrustCompiler {
     /// Forgets all services and authorities; terms that are made anew from the same as before stay the same.
     pub fn restart(&mut self) {
         *self = TrustCompiler { made: std::mem::take(&mut self.made), ..TrustCompiler::default() };
+    }
+
+    /// Has the terms of all services looked at again, since the settings have changed; made anew, unless these are the `same`
+    /// where it matters.
+    pub fn renew<'s>(&mut self, services: impl Iterator<Item = &'s Service>, same: bool) {
+        if !same {
+            self.made.clear();
+        }
+        self.touched.extend(services.filter(|s| is_special(s)).map(|s| s.id));
     }
 
     /// Makes the terms of all services that were touched.
@@ -363,6 +402,10 @@ mod tests {
         let shown = |n, of_upstream| outbound.terms(&Uuid::from_u128(n), of_upstream, &certificates).unwrap().numbers().1;
         assert_eq!((shown(1, Some(upstream)), shown(1, None)), (number(&service), number(&service)));
         assert_eq!(shown(2, Some(upstream)), number(&upstream));
+        let renewed = outbound.renewed(Services::default()).unwrap();
+        assert!(renewed.asks_same(&outbound) && terms(&renewed, 3).unwrap().numbers() == (outbound.usual.trust.number(), 0));
+        let stricter = outbound.renewed(Services { verify: true, ..Services::default() }).unwrap();
+        assert!(terms(&stricter, 3).unwrap().numbers().0 != outbound.usual.trust.number());
         let usual = outbound.usual.identity.as_ref().unwrap().number();
         assert_eq!(shown(2, None), usual);
         assert_eq!(outbound.probing(true, None, &certificates).unwrap().numbers().1, usual);

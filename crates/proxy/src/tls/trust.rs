@@ -51,6 +51,14 @@ impl Peers {
         self.trust(Arc::new(Anybody(provider(&self.suites))))
     }
 
+    /// Whether terms made by both are the same.
+    pub(super) fn same(&self, other: &Peers) -> bool {
+        self.roots.roots == other.roots.roots
+            && (self.depth, self.sessions) == (other.depth, other.sessions)
+            && self.versions == other.versions
+            && self.suites == other.suites
+    }
+
     fn trust(&self, verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>) -> Result<Trust, rustls::Error> {
         let builder = ClientConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
