@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
 use rustls::{SignatureScheme, StreamOwned, SupportedCipherSuite, SupportedProtocolVersion};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ pub struct Pair {
 
 /// A service that speaks TLS and answers every request with what it knows of the connection, as JSON: `{"client": common name of the
 /// client's certificate, "sni": name it was asked for, "connection": its number, "resumed": whether the session was}`. For `/cut`
-/// it closes the connection in place of an end.
+/// it closes the connection in place of an end, for `/echo` it answers with the request's content.
 pub struct SecureBackend {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -167,8 +167,8 @@ impl Client {
         Client { config: Arc::new(config) }
     }
 
-    /// A GET on a connection of its own, with that server name or none.
-    pub fn get(&self, address: SocketAddr, sni: Option<&str>, path: &str) -> io::Result<Secured> {
+    /// A connection that asks for that server name, or for none.
+    pub fn open(&self, address: SocketAddr, sni: Option<&str>) -> io::Result<Connection<StreamOwned<ClientConnection, TcpStream>>> {
         let name = match sni {
             Some(name) => ServerName::try_from(name.to_owned()).expect("a name"),
             None => ServerName::IpAddress(address.ip().into()),
@@ -176,7 +176,12 @@ impl Client {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let tls = ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
-        let mut connection = Connection::over(StreamOwned::new(tls, stream), sni.unwrap_or("localhost"));
+        Ok(Connection::over(StreamOwned::new(tls, stream), sni.unwrap_or("localhost")))
+    }
+
+    /// A GET on a connection of its own.
+    pub fn get(&self, address: SocketAddr, sni: Option<&str>, path: &str) -> io::Result<Secured> {
+        let mut connection = self.open(address, sni)?;
         connection.send("GET", path, &[], b"")?;
         let response = connection.receive(false)?;
         let tls = &connection.stream().conn;
@@ -196,13 +201,25 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::
     let tls = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut reader = BufReader::new(StreamOwned::new(tls, stream));
     loop {
-        let (mut line, mut path) = (String::new(), None);
+        let (mut line, mut path, mut length) = (String::new(), None, 0);
         while line != "\r\n" {
             line.clear();
             if reader.read_line(&mut line)? == 0 {
                 return Ok(());
             }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
             path.get_or_insert_with(|| line.split(' ').nth(1).unwrap_or_default().to_owned());
+        }
+        let mut content = Vec::new();
+        (&mut reader).take(length).read_to_end(&mut content)?;
+        if path.as_deref() == Some("/echo") {
+            let stream = reader.get_mut();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len())?;
+            stream.write_all(&content)?;
+            stream.flush()?;
+            continue;
         }
         let tls = &reader.get_ref().conn;
         let body = serde_json::json!({

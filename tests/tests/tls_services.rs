@@ -1,7 +1,7 @@
 //! TLS towards services: who must prove what to whom.
 
 use blackbox::http::{Response, get, json};
-use blackbox::tls::{Clients, Pair, SecureBackend};
+use blackbox::tls::{Client, Clients, Offer, Pair, SecureBackend};
 use blackbox::{Node, eventually};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -245,4 +245,21 @@ fn a_service_that_just_closes() {
     for _ in 0..3 {
         assert!(get(node.proxy(), "/s/cut").expect(200).json()["connection"].is_number());
     }
+}
+
+#[test]
+fn content_of_every_size_goes_through_both_ends() {
+    let root = Pair::authority("root");
+    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Anybody);
+    let node = Node::start(&[("nginx_worker_processes", "1")]);
+    route(&node, "s", json!({ "port": port(&backend) }));
+    let mut connection = Client::new(&Offer::default()).open(node.proxy_tls(), Some("one.test")).unwrap();
+    // Around the sizes of records, of buffers, and of what is held before the service is asked.
+    for size in [0, 1, 4095, 16_384, 16_385, 65_536, 65_537, 300_000, 5_000_000] {
+        let content: Vec<u8> = (0..size).map(|n: usize| (n % 251) as u8).collect();
+        connection.send("POST", "/s/echo", &[], &content).unwrap();
+        let answer = connection.receive(false).unwrap().expect(200);
+        assert!(answer.body == content, "{size}: {} octets came back", answer.body.len());
+    }
+    assert_eq!(backend.connections(), 1);
 }

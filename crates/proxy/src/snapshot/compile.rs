@@ -137,7 +137,9 @@ impl Compiler {
         self.current =
             Arc::new(empty(self.flavor, self.current.certificates.emptied(), self.current.outbound.emptied(), Arc::clone(&self.current.error_pages)));
         let next = self.apply(records);
-        self.former = None;
+        if let Some(former) = self.former.take() {
+            next.certificates.retire_rest(&former);
+        }
         self.balancers.secure(&next.outbound, &next.certificates);
         let gone_upstreams: Vec<Uuid> = upstreams.difference(&self.upstreams).copied().collect();
         let gone_targets: Vec<Uuid> = targets.difference(&self.targets).copied().collect();

@@ -41,12 +41,21 @@ impl Certificates {
         let id = uuid(record, "id")?;
         let known = former.map_or(&self.by_id, |f| &f.by_id).get(&id).cloned();
         self.by_id.remove_mut(&id);
-        if !deleted {
-            let identity = Identity::from_record(record)?;
-            let kept = known.filter(|k| k.shows_same(&identity));
-            self.by_id.insert_mut(id, kept.unwrap_or_else(|| Arc::new(identity)));
+        let new = if deleted { None } else { Some(Identity::from_record(record)) };
+        let kept = known.as_ref().filter(|known| matches!(&new, Some(Ok(new)) if new.shows_same(known)));
+        if let (Some(known), None) = (&known, kept) {
+            known.retire();
+        }
+        if let Some(new) = new {
+            let new = new?;
+            self.by_id.insert_mut(id, kept.cloned().unwrap_or_else(|| Arc::new(new)));
         }
         Ok(())
+    }
+
+    /// Retires what there was in `former` and is here no more.
+    pub fn retire_rest(&self, former: &Certificates) {
+        former.by_id.iter().filter(|(id, _)| !self.by_id.contains_key(id)).for_each(|(_, gone)| gone.retire());
     }
 
     /// Takes a record of `snis`.
@@ -154,10 +163,22 @@ mod tests {
         assert!(emptied.by_id(&id).is_none());
         emptied.take_certificate(record.as_object().unwrap(), false, Some(&all)).unwrap();
         assert_eq!(emptied.by_id(&id).unwrap().number(), first);
-        all.take_certificate(certificate(1).as_object().unwrap(), false, None).unwrap();
-        assert_ne!(all.by_id(&id).unwrap().number(), first);
+        let (nothing, kept) = (emptied.emptied(), emptied.clone());
+        kept.retire_rest(&emptied);
+        assert!(!emptied.by_id(&id).unwrap().is_retired());
+        let alike = certificate(2);
+        emptied.take_certificate(alike.as_object().unwrap(), false, None).unwrap();
+        kept.retire_rest(&emptied);
+        nothing.retire_rest(&nothing);
+        assert!(emptied.by_id(&Uuid::from_u128(2)).unwrap().is_retired() && !emptied.by_id(&id).unwrap().is_retired());
+        let (mut later, other) = (emptied.clone(), certificate(1));
+        later.take_certificate(other.as_object().unwrap(), false, None).unwrap();
+        assert!(emptied.by_id(&id).unwrap().is_retired() && !later.by_id(&id).unwrap().is_retired());
+        assert_ne!(later.by_id(&id).unwrap().number(), first);
+        let mut all = later;
+        let last = Arc::clone(all.by_id(&id).unwrap());
         let broken = json!({"id": id.to_string(), "cert": "x", "key": "y"});
         assert!(all.take_certificate(broken.as_object().unwrap(), false, None).is_err());
-        assert!(all.by_id(&id).is_none());
+        assert!(all.by_id(&id).is_none() && last.is_retired());
     }
 }

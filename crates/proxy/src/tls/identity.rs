@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureScheme};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A certificate with those that lead to its root, and its key.
 pub type Chain = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -19,6 +20,8 @@ pub type Chain = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 #[derive(Debug)]
 pub struct Identity {
     number: u64,
+    /// No longer part of the configuration: connections made by it are not kept.
+    retired: AtomicBool,
     keys: SmallVec<[Arc<CertifiedKey>; 2]>,
 }
 
@@ -26,7 +29,7 @@ impl Identity {
     /// Certificates in order of preference; at least one.
     pub fn new(chains: Vec<Chain>) -> Result<Identity, String> {
         let keys = chains.into_iter().map(|(chain, key)| certified(chain, &key)).collect::<Result<SmallVec<_>, _>>()?;
-        if keys.is_empty() { Err("no certificate".to_owned()) } else { Ok(Identity { number: next_number(), keys }) }
+        if keys.is_empty() { Err("no certificate".to_owned()) } else { Ok(Identity { number: next_number(), retired: AtomicBool::new(false), keys }) }
     }
 
     /// What a record of `certificates` holds.
@@ -49,6 +52,16 @@ impl Identity {
     /// Different for each identity that was ever made.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Has connections made by it closed as soon as nothing is under way on them.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is no longer part of the configuration.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// Whether both consist of the same certificates, and therefore of the same keys.

@@ -153,6 +153,11 @@ impl Terms {
         self.trust.config(self.identity.as_ref())
     }
 
+    /// Whether connections under these terms are of no further use.
+    pub fn are_over(&self) -> bool {
+        self.identity.as_ref().is_some_and(|i| i.is_retired())
+    }
+
     fn numbers(&self) -> (u64, u64) {
         (self.trust.number(), self.identity.as_ref().map_or(0, |i| i.number()))
     }
