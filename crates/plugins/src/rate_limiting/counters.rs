@@ -2,7 +2,9 @@
 //!
 //! Every caller has one entry with a cell per kind of window. A cell holds the window's index and its count in one
 //! word, so that a new window starts by replacing the word and nothing has to expire. Entries whose windows are all
-//! over are dropped by a sweep on a thread of its own, which starts when the map has doubled.
+//! over are dropped by a sweep on a thread of its own, which starts when the map has doubled. When too many callers are
+//! known even so (somebody may send a new header value with each request), those with the fewest requests are forgotten:
+//! who comes near a limit is kept.
 
 use super::window::Window;
 use sdk::entities::Uuid;
@@ -60,6 +62,8 @@ const DROPPED: u8 = 2;
 
 impl Counters {
     const FIRST_SWEEP: usize = 4_096;
+    /// Callers known at a time, about 100 MiB of them.
+    const MOST: usize = 500_000;
 
     /// Counts a request in all windows of `limits` (window, most requests in it), or in none when one of them is full.
     /// `now`: seconds since 1970.
@@ -85,8 +89,32 @@ impl Counters {
     fn sweep(&self, now: u64) {
         let indices = Window::ALL.map(|window| window.index(now));
         let entries = self.entries.pin();
-        entries.retain(|_, entry| !entry.drop_if_over(&indices));
-        self.sweep_at.store(Self::FIRST_SWEEP.max(entries.len() * 2), SeqCst);
+        entries.retain(|_, entry| !entry.drop_if(|entry| entry.is_over(&indices)));
+        if entries.len() >= Self::MOST {
+            self.relieve(Self::MOST / 2, &indices);
+        }
+        self.sweep_at.store((entries.len() * 2).clamp(Self::FIRST_SWEEP, Self::MOST), SeqCst);
+    }
+
+    /// Drops those with the fewest requests until so many are left.
+    fn relieve(&self, left: usize, indices: &[u32; 6]) {
+        let entries = self.entries.pin();
+        // How many callers have that many requests; the last stands for all that have more.
+        let mut callers = [0_usize; 256];
+        entries.values().for_each(|entry| callers[entry.most(indices).min(255)] += 1);
+        let mut surplus = callers.iter().sum::<usize>().saturating_sub(left);
+        for (requests, there) in callers.into_iter().enumerate() {
+            let mut dropping = there.min(surplus);
+            surplus -= dropping;
+            if dropping > 0 {
+                entries.retain(|_, entry| {
+                    let drop = dropping > 0 && entry.drop_if(|entry| entry.most(indices).min(255) == requests);
+                    dropping -= usize::from(drop);
+                    !drop
+                });
+            }
+        }
+        tracing::warn!("rate-limiting: too many callers at a time, those with the fewest requests are forgotten");
     }
 
     fn sweep_when_due(self: &Arc<Self>, len: usize, now: u64) {
@@ -142,16 +170,28 @@ impl Entry {
         }
     }
 
-    fn drop_if_over(&self, indices: &[u32; 6]) -> bool {
+    /// Whether all its windows are over.
+    fn is_over(&self, indices: &[u32; 6]) -> bool {
+        self.most(indices) == 0
+    }
+
+    /// The most requests in one of its windows that are not over.
+    fn most(&self, indices: &[u32; 6]) -> usize {
+        let counts = self.cells.iter().zip(indices).map(|(cell, now)| {
+            let (index, count) = unpack(cell.load(SeqCst));
+            if index < *now { 0 } else { count as usize }
+        });
+        counts.max().unwrap_or(0)
+    }
+
+    /// Gives the entry up if that holds, and no request has counted in it meanwhile.
+    fn drop_if(&self, condition: impl Fn(&Entry) -> bool) -> bool {
         if self.state.compare_exchange(LIVE, MARKED, SeqCst, SeqCst) == Err(DROPPED) {
             return true;
         }
-        let over = self.cells.iter().zip(indices).all(|(cell, now)| {
-            let (index, count) = unpack(cell.load(SeqCst));
-            count == 0 || index < *now
-        });
-        let next = if over { DROPPED } else { LIVE };
-        self.state.compare_exchange(MARKED, next, SeqCst, SeqCst).is_ok() && over
+        let drop = condition(self);
+        let next = if drop { DROPPED } else { LIVE };
+        self.state.compare_exchange(MARKED, next, SeqCst, SeqCst).is_ok() && drop
     }
 }
 
@@ -259,5 +299,21 @@ mod tests {
         assert_eq!(counters.entries.pin().len(), 2);
         assert_eq!(counters.take(&key(7), &[(Window::Minute, 5)], 660).used[1], 1);
         assert_eq!(counters.take(&key(9), &[(Window::Minute, 5)], 660).used[1], 0);
+    }
+
+    #[test]
+    fn too_many_callers_cost_those_with_the_fewest_requests() {
+        let counters = Arc::new(Counters::default());
+        let (limits, now) = ([(Window::Hour, 900)], 3_600);
+        for n in 0..100 {
+            for _ in 0..=(n / 10) * 20 {
+                counters.take(&key(n), &limits, now);
+            }
+        }
+        counters.relieve(25, &Window::ALL.map(|window| window.index(now)));
+        assert_eq!(counters.entries.pin().len(), 25);
+        // The twenty with the most, and five of the next ten.
+        assert!((80..100).all(|n| counters.take(&key(n), &limits, now).used[2] > 0));
+        assert_eq!((0..80).filter(|n| counters.take(&key(*n), &limits, now).used[2] > 0).count(), 5);
     }
 }
