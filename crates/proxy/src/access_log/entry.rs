@@ -108,7 +108,7 @@ impl Entry<'_> {
     }
 
     /// Values that come from outside, or may be missing.
-    fn text(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
+    fn text<'v>(&'v self, variable: &'v Variable) -> Option<Cow<'v, [u8]>> {
         match variable {
             Variable::Args => self.query().map(|query| query.as_bytes().into()),
             Variable::Arg(name) => {
@@ -175,12 +175,15 @@ impl Entry<'_> {
 }
 
 /// All lines of that name; nginx reads a dash and an underscore as the same.
-fn joined<'a>(fields: &'a Fields, name: &str) -> Option<Cow<'a, [u8]>> {
-    let first = fields.get(name).or_else(|| fields.get(&name.replace('-', "_")))?;
-    if fields.get_all(name).nth(1).is_none() {
-        return Some(first.into());
+fn joined<'a>(fields: &'a Fields, name: &'a str) -> Option<Cow<'a, [u8]>> {
+    let mut values = fields.get_all(name);
+    let Some(first) = values.next() else {
+        return if name.contains('-') { fields.get(&name.replace('-', "_")).map(Cow::Borrowed) } else { None };
+    };
+    match values.next() {
+        None => Some(first.into()),
+        Some(_) => Some(fields.get_all(name).collect::<Vec<_>>().join(&b", "[..]).into()),
     }
-    Some(fields.get_all(name).collect::<Vec<_>>().join(&b", "[..]).into())
 }
 
 /// The user of `Authorization: Basic`.
