@@ -130,6 +130,18 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
+    /// Exactly that many bytes.
+    pub fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The head of an answer, interim or final.
+    pub fn receive_head(&mut self) -> io::Result<Response> {
+        self.head()
+    }
+
     /// What comes until the peer closes.
     pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();

@@ -28,7 +28,8 @@ pub struct Pair {
 
 /// A service that speaks TLS and answers every request with what it knows of the connection, as JSON: `{"client": common name of the
 /// client's certificate, "sni": name it was asked for, "connection": its number, "resumed": whether the session was}`. For `/cut`
-/// it closes the connection in place of an end, for `/echo` it answers with the request's content.
+/// it closes the connection in place of an end, for `/echo` it answers with the request's content, for `/upgrade` it changes
+/// to a protocol in which it gives back what it gets.
 pub struct SecureBackend {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -220,6 +221,18 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::
             stream.write_all(&content)?;
             stream.flush()?;
             continue;
+        }
+        if path.as_deref() == Some("/upgrade") {
+            let stream = reader.get_mut();
+            stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
+            stream.flush()?;
+            let mut chunk = [0; 4096];
+            loop {
+                match reader.read(&mut chunk)? {
+                    0 => return Ok(()),
+                    n => reader.get_mut().write_all(&chunk[..n]).and_then(|()| reader.get_mut().flush())?,
+                }
+            }
         }
         let tls = &reader.get_ref().conn;
         let body = serde_json::json!({

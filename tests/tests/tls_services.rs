@@ -263,3 +263,20 @@ fn content_of_every_size_goes_through_both_ends() {
     }
     assert_eq!(backend.connections(), 1);
 }
+
+#[test]
+fn upgraded_connections_stay_secure() {
+    let root = Pair::authority("root");
+    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Anybody);
+    let node = Node::start(&[]);
+    route(&node, "s", json!({ "port": port(&backend) }));
+    let mut connection = Client::new(&Offer::default()).open(node.proxy_tls(), Some("one.test")).unwrap();
+    let headers = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+    connection.send("GET", "/s/upgrade", &headers, b"").unwrap();
+    assert_eq!(connection.receive_head().unwrap().status, 101);
+    for size in [1, 100, 20_000, 1] {
+        let sent = vec![b'x'; size];
+        connection.send_raw(&sent).unwrap();
+        assert_eq!(connection.take(size).unwrap(), sent);
+    }
+}
