@@ -179,9 +179,8 @@ fn services_tls(settings: &Settings) -> Result<Services, String> {
             depth: of_services,
             versions: requests.versions,
             suites: requests.suites,
-            ..Peers::default()
         },
-        probes: Peers { roots, depth, versions: probes.versions, suites: probes.suites, ..Peers::default() },
+        probes: Peers { roots, depth, versions: probes.versions, suites: probes.suites },
         verify: settings.text("nginx_proxy_proxy_ssl_verify") == "on",
         identity: certificates::client(settings)?,
     })

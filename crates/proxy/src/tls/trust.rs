@@ -2,10 +2,14 @@
 
 use super::verify::{Anybody, Known};
 use super::{Chain, Identity, next_number, provider};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ClientConfig, Resumption};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
 use std::sync::Arc;
+
+/// How many sessions are kept for terms; a server gives up to eight.
+const SESSIONS: usize = 2048;
 
 /// TLS towards services, as the settings of the node have it.
 #[derive(Debug, Default)]
@@ -28,8 +32,6 @@ pub struct Peers {
     pub versions: Vec<&'static SupportedProtocolVersion>,
     /// Empty: all there are.
     pub suites: Vec<SupportedCipherSuite>,
-    /// How many sessions are kept for each set of terms; a server gives several.
-    pub sessions: usize,
 }
 
 /// Settings for connections that are made in the same way; they share sessions.
@@ -43,33 +45,32 @@ impl Peers {
     /// Terms under which certificates must be vouched for by one of `roots`, through at most so many others.
     pub(super) fn verifying(&self, roots: &Arc<RootCertStore>, depth: usize) -> Result<Trust, rustls::Error> {
         let provider = provider(&self.suites);
-        self.trust(Arc::new(Known { roots: Arc::clone(roots), depth, provider }))
+        // Terms of the node are those of many servers, others are those of a few.
+        let sessions = if Arc::ptr_eq(roots, &self.roots) { SESSIONS } else { SESSIONS / 8 };
+        self.trust(Arc::new(Known { roots: Arc::clone(roots), depth, provider }), sessions)
     }
 
     /// Terms under which nobody looks at certificates.
     pub(super) fn careless(&self) -> Result<Trust, rustls::Error> {
-        self.trust(Arc::new(Anybody(provider(&self.suites))))
+        self.trust(Arc::new(Anybody(provider(&self.suites))), SESSIONS)
     }
 
     /// Whether terms made by both are the same.
     pub(super) fn same(&self, other: &Peers) -> bool {
-        self.roots.roots == other.roots.roots
-            && (self.depth, self.sessions) == (other.depth, other.sessions)
-            && self.versions == other.versions
-            && self.suites == other.suites
+        self.roots.roots == other.roots.roots && self.depth == other.depth && self.versions == other.versions && self.suites == other.suites
     }
 
-    fn trust(&self, verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>) -> Result<Trust, rustls::Error> {
+    fn trust(&self, verifier: Arc<dyn ServerCertVerifier>, sessions: usize) -> Result<Trust, rustls::Error> {
         let builder = ClientConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-        config.resumption = Resumption::in_memory_sessions(self.sessions);
+        config.resumption = Resumption::in_memory_sessions(sessions);
         Ok(Trust { number: next_number(), config: Arc::new(config) })
     }
 }
 
 impl Default for Peers {
     fn default() -> Peers {
-        Peers { roots: Arc::new(RootCertStore::empty()), depth: 1, versions: vec![&TLS13, &TLS12], suites: Vec::new(), sessions: 2048 }
+        Peers { roots: Arc::new(RootCertStore::empty()), depth: 1, versions: vec![&TLS13, &TLS12], suites: Vec::new() }
     }
 }
 
