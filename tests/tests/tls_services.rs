@@ -234,6 +234,13 @@ fn what_is_missing_fails_its_service_alone() {
     assert!(node.log().contains("00000000-0000-4000-8000-00000000dead"), "{}", node.log());
     patch(&node, "/services/broken", &json!({ "ca_certificates": [known] }));
     get(node.proxy(), "/broken").expect(200);
+    // A certificate that only a vault could give.
+    let secret = "{vault://nowhere/certificate}";
+    let certificate = create(&node, "/certificates", &json!({ "cert": secret, "key": secret }));
+    patch(&node, "/services/broken", &json!({ "client_certificate": { "id": certificate } }));
+    get(node.proxy(), "/broken").expect(502);
+    get(node.proxy(), "/whole").expect(200);
+    assert!(node.log().contains(certificate.as_str().unwrap()), "{}", node.log());
 }
 
 #[test]

@@ -37,6 +37,9 @@ impl Identity {
         let text = |field: &str| record.get(field).and_then(serde_json::Value::as_str);
         let chain = |cert: &str, key: &str| {
             let pem = text(cert).ok_or_else(|| format!("{cert}: missing"))?;
+            if pem.starts_with("{vault://") {
+                return Err(format!("{cert}: no vault can be asked for it in this version"));
+            }
             let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|e| format!("{cert}: {e}"))?;
             let pem = text(key).ok_or_else(|| format!("{key}: missing"))?;
             let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| format!("{key}: {e}"))?;
