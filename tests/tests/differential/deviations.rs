@@ -207,6 +207,14 @@ pub const REQUESTS: &[Deviations] = &[
             ("expect without content", r#"200 200 [GET / "a.test" ""] +"#),
         ],
     ),
+    (
+        "Content that nobody wants is read and dropped up to 64 KiB; beyond that the connection ends.",
+        &[("own answer: large content", "404"), ("own answer: a large chunk", "404")],
+    ),
+    (
+        "A client that waits with such content is told to send it: then it is clear where its next request begins.",
+        &[("own answer: expect", "100 404 200 +"), ("own answer: expect with a request as content", "100 404 200 +")],
+    ),
 ];
 
 /// Of `responses`.

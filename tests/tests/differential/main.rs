@@ -38,6 +38,8 @@ fn requests_mean_the_same_to_all() {
     let node = Node::start(&[("nginx_worker_processes", "1")]);
     form(node.admin(), "POST", "/services", &format!("name=s&retries=0&url=http://{}", behind_bascule.address)).expect(201);
     form(node.admin(), "POST", "/services/s/routes", "paths[]=/&preserve_host=true&strip_path=false").expect(201);
+    form(node.admin(), "POST", "/routes", "name=own&paths[]=/own").expect(201);
+    form(node.admin(), "POST", "/routes/own/plugins", "name=request-termination&config.status_code=404").expect(201);
     let nginx = Nginx::start(behind_nginx.address);
     // Others are known to be stricter here and there; what holds without nginx is checked all the same.
     let version_fits = nginx.version.starts_with(deviations::NGINX);

@@ -120,6 +120,7 @@ http {{
     listen {address};
     error_page 494 =494 /refused;
     location = /refused {{ internal; return 494; }}
+    location /own {{ return 404; }}
     location / {{
       proxy_pass http://service; proxy_http_version 1.1; proxy_ignore_client_abort on;
       proxy_set_header Host $upstream_host; proxy_set_header Upgrade $upstream_upgrade; proxy_set_header Connection $upstream_connection;

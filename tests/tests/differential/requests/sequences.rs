@@ -8,6 +8,7 @@ pub fn add(t: &mut Table) {
     sequences(t);
     expectations(t);
     limits(t);
+    own_answers(t);
 }
 
 fn connections(t: &mut Table) {
@@ -105,4 +106,34 @@ fn limits(t: &mut Table) {
     t.raw("an endless field", [&b"GET / HTTP/1.1\r\nHost: a.test\r\nX: "[..], &[b'x'; 200_000]].concat());
     t.post("content of 200 KB", "Content-Length: 200000\r\n", &"x".repeat(200_000));
     t.chunked("a chunk of 200 KB", &format!("30d40\r\n{}\r\n0\r\n\r\n", "x".repeat(200_000)));
+}
+
+/// Requests that the gateway answers by itself, without asking for their content.
+fn own_answers(t: &mut Table) {
+    const INSIDE: &str = "GET /inside HTTP/1.1\r\nHost: inside.test\r\n\r\n";
+    let large = "x".repeat(200_000);
+    for (name, method, lines, content) in [
+        ("GET", "GET", "", ""),
+        ("HEAD", "HEAD", "", ""),
+        ("POST without content", "POST", "", ""),
+        ("POST", "POST", "Content-Length: 5\r\n", HELLO),
+        ("GET with content", "GET", "Content-Length: 5\r\n", HELLO),
+        ("a request as content", "POST", &format!("Content-Length: {}\r\n", INSIDE.len()), INSIDE),
+        ("chunks", "POST", "Transfer-Encoding: chunked\r\n", CHUNKED_HELLO),
+        ("a request in a chunk", "POST", "Transfer-Encoding: chunked\r\n", &format!("{:x}\r\n{INSIDE}\r\n0\r\n\r\n", INSIDE.len())),
+        ("a bad chunk size", "POST", "Transfer-Encoding: chunked\r\n", "5\r\nhello\r\nx\r\n\r\n"),
+        ("chunks longer than their size", "POST", "Transfer-Encoding: chunked\r\n", "4\r\nhello\r\n0\r\n\r\n"),
+        ("no last chunk", "POST", "Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n"),
+        ("length beyond the end", "POST", "Content-Length: 5000\r\n", HELLO),
+        ("large content", "POST", "Content-Length: 200000\r\n", &large),
+        ("a large chunk", "POST", "Transfer-Encoding: chunked\r\n", &format!("30d40\r\n{large}\r\n0\r\n\r\n")),
+        ("close", "POST", "Connection: close\r\nContent-Length: 5\r\n", HELLO),
+        ("expect", "POST", "Expect: 100-continue\r\nContent-Length: 5\r\n", HELLO),
+        ("expect with a request as content", "POST", &format!("Expect: 100-continue\r\nContent-Length: {}\r\n", INSIDE.len()), INSIDE),
+        ("upgrade", "GET", "Connection: Upgrade\r\nUpgrade: websocket\r\n", ""),
+    ] {
+        t.raw(format!("own answer: {name}"), format!("{method} /own HTTP/1.1\r\nHost: a.test\r\n{lines}\r\n{content}"));
+    }
+    t.raw("own answer: HTTP/1.0", "POST /own HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello");
+    t.raw("own answer: several", "POST /own HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello".repeat(5));
 }
