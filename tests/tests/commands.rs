@@ -80,7 +80,8 @@ fn reload_changes_settings_under_way() {
     reload.args(["reload", "--prefix"]).arg(node.prefix()).env("KONG_LOG_LEVEL", "debug").env("KONG_MEM_CACHE_SIZE", "1m");
     assert_eq!(said(&reload.output().unwrap(), true), "Bascule reloaded\n");
     eventually("the new log level", || get(node.admin(), "/").json()["configuration"]["log_level"] == "debug");
-    assert!(node.log().contains("the new value of 'mem_cache_size' takes effect when the node is started again"), "{}", node.log());
+    let warning = "the new value of 'mem_cache_size' takes effect when the node is started again";
+    eventually("what must wait is named", || node.log().contains(warning));
     connection.send("GET", "/", &[], b"").unwrap();
     connection.receive(false).unwrap().expect(200);
 }
