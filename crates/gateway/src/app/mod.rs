@@ -172,16 +172,16 @@ impl Running {
         let sources = crate::settings::Sources { file: Some(self.settings.own_file()), ..crate::settings::Sources::default() };
         match Settings::load(&sources) {
             Ok(new) => {
-                let level = new.text("log_level");
-                if level != self.settings.text("log_level") {
-                    self.logging.set_level(level);
+                for key in self.settings.differences(&new).iter().filter(|key| *key != "log_level" && !RENEWED.contains(&key.as_str())) {
+                    tracing::warn!("the new value of '{key}' takes effect when the node is started again");
                 }
                 // The files may hold something else though the settings are the same.
                 if let Err(error) = self.plane.renew(&new).and_then(|()| self.interfaces.renew(&new)) {
                     tracing::error!("new certificates are not taken: {error}");
                 }
-                for key in self.settings.differences(&new).iter().filter(|key| *key != "log_level" && !RENEWED.contains(&key.as_str())) {
-                    tracing::warn!("the new value of '{key}' takes effect when the node is started again");
+                let level = new.text("log_level");
+                if level != self.settings.text("log_level") {
+                    self.logging.set_level(level);
                 }
                 self.settings = new;
                 tracing::info!("reloaded");
