@@ -37,12 +37,14 @@ fn kongs_lines() {
     malformed.read_to_end(&mut Vec::new()).unwrap();
 
     let noted = wait(&node, "access.log", 3);
+    // Workers hand their lines over each on its own.
+    let line = |target: &str| noted.iter().find(|line| line.contains(&format!("\"GET {target}"))).expect("a line");
     let request_line = "\"GET /a/b?c=%22\\x22 HTTP/1.1\"";
     let expected = format!("{request_line} 200 {} \"http://x/\\x5C\\x22\\xC3\\xA9\" \"test/1\" kong_request_id: \"{id}\"", answer.body.len());
-    assert_eq!(around_time(&noted[0]), ("127.0.0.1 - ada", expected.as_str()));
+    assert_eq!(around_time(line("/a/b")), ("127.0.0.1 - ada", expected.as_str()));
     let expected = format!("\"GET /none HTTP/1.1\" 404 {} \"-\" \"-\" kong_request_id: \"", missing.body.len());
-    assert!(around_time(&noted[1]).1.starts_with(&expected), "{}", noted[1]);
-    assert!(around_time(&noted[2]).1.starts_with("\"GET /x HTTP/1.1\" 400 "), "{}", noted[2]);
+    assert!(around_time(line("/none")).1.starts_with(&expected), "{noted:?}");
+    assert!(around_time(line("/x")).1.starts_with("\"GET /x HTTP/1.1\" 400 "), "{noted:?}");
     let administered = wait(&node, "admin_access.log", 2);
     assert!(around_time(&administered[0]).1.starts_with("\"POST /services HTTP/1.1\" 201 "), "{}", administered[0]);
     assert!(!noted.concat().contains("secret") && !node.prefix().join("logs/status_access.log").exists());
@@ -50,7 +52,7 @@ fn kongs_lines() {
     // What was answered is noted, even when the node ends at once.
     get(node.proxy(), "/last").expect(404);
     assert!(node.end(Signal::TERM));
-    assert!(lines(&node, "access.log").last().unwrap().contains("GET /last "));
+    assert!(lines(&node, "access.log").iter().any(|line| line.contains("GET /last ")));
 }
 
 #[test]
