@@ -313,7 +313,7 @@ pub const RESPONSES: &[Deviations] = &[
             ("100, then the answer", r#"200 length "hello""#),
             ("103, for HTTP/1.0", r#"200 length "hello""#),
             ("100 with a length", r#"200 length "hello""#),
-            ("100 and the end", "502"),
+            ("100 and the end", "502 (asked 3 times)"),
             ("101 unasked", "502"),
         ],
     ),

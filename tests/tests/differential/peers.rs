@@ -29,7 +29,8 @@ pub struct Hyper {
 }
 
 impl Nginx {
-    pub fn start(service: SocketAddr) -> Nginx {
+    /// `tries`: how often it asks the service for a request at most.
+    pub fn start(service: SocketAddr, tries: usize) -> Nginx {
         let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
         let program = program.expect("nginx is needed (Debian package nginx-light; `cargo xtask test` installs it)");
         let version = String::from_utf8(Command::new(program).arg("-v").output().unwrap().stderr).unwrap();
@@ -39,7 +40,7 @@ impl Nginx {
         // It cannot choose a free port itself: one that was free a moment ago is taken, and another one when it was not.
         for _ in 0..10 {
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            std::fs::write(prefix.path().join("nginx.conf"), configuration(&folder.to_string(), address, service)).unwrap();
+            std::fs::write(prefix.path().join("nginx.conf"), configuration(&folder.to_string(), address, service, tries)).unwrap();
             let mut process = Command::new(program)
                 .args(["-c", &format!("{folder}/nginx.conf"), "-p", &folder.to_string()])
                 .stdout(Stdio::null())
@@ -105,7 +106,8 @@ async fn answer(request: Request<Incoming>, seen: &Mutex<Vec<Seen>>) -> Result<R
 }
 
 /// What Kong's own template says where it matters for requests and responses.
-fn configuration(folder: &str, address: SocketAddr, service: SocketAddr) -> String {
+fn configuration(folder: &str, address: SocketAddr, service: SocketAddr, tries: usize) -> String {
+    let servers = format!("server {service} max_fails=0; ").repeat(tries);
     format!(
         "daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log info;
 events {{ worker_connections 256; }}
@@ -115,7 +117,7 @@ http {{
   map $http_upgrade $upstream_upgrade {{ default ''; '~*^websocket$' websocket; }}
   map $upstream_upgrade $upstream_connection {{ default keep-alive; websocket upgrade; }}
   map $http_host $upstream_host {{ default $http_host; '' {service}; }}
-  upstream service {{ server {service} max_fails=0; keepalive 16; }}
+  upstream service {{ {servers} keepalive 16; }}
   server {{
     listen {address};
     error_page 494 =494 /refused;

@@ -49,6 +49,8 @@ enum Failure {
     Unsent(Outcome),
     /// After it may have been.
     Sent(Outcome),
+    /// The service has answered, but not in HTTP. As with nginx it is not asked again, and counts as if it had said 502.
+    Invalid,
     Content(Upload),
 }
 
@@ -103,6 +105,11 @@ pub(crate) async fn run(
             }
             Err(Failure::Unsent(outcome)) => (outcome, false),
             Err(Failure::Sent(outcome)) => (outcome, true),
+            Err(Failure::Invalid) => {
+                note(502);
+                peer.report(Outcome::Status(502));
+                return Err(Failed::Service(502, None));
+            }
             Err(Failure::Content(failure)) => return Err(Failed::Content(failure)),
         };
         peer.report(outcome);
@@ -210,7 +217,10 @@ async fn await_head(
                 Err(error) => return Poll::Ready(Err(failure(error))),
                 Ok(()) => match exchange.response.status {
                     101 if upgrade => return Poll::Ready(Ok(())),
-                    101 => return Poll::Ready(Err(Failure::Sent(Outcome::TcpFailure))),
+                    101 => {
+                        tracing::warn!("a service changed the protocol unasked");
+                        return Poll::Ready(Err(Failure::Invalid));
+                    }
                     100 => {}
                     102..200 => {
                         if interim {
@@ -245,6 +255,7 @@ async fn await_head(
 fn failure(error: ResponseError) -> Failure {
     if let ResponseError::Head(error) = &error {
         tracing::warn!("a service sent no valid response: {error:?}");
+        return Failure::Invalid;
     }
     Failure::Sent(Outcome::TcpFailure)
 }

@@ -35,9 +35,9 @@ fn play(address: SocketAddr, service: &Rough, case: &Case) -> String {
 fn answers_mean_the_same_to_all() {
     let (behind_bascule, behind_nginx) = (Rough::start(), Rough::start());
     let node = Node::start(&[("nginx_worker_processes", "1")]);
-    form(node.admin(), "POST", "/services", &format!("name=s&retries=0&url=http://{}", behind_bascule.address)).expect(201);
+    form(node.admin(), "POST", "/services", &format!("name=s&retries=2&url=http://{}", behind_bascule.address)).expect(201);
     form(node.admin(), "POST", "/services/s/routes", "paths[]=/&strip_path=false").expect(201);
-    let nginx = Nginx::start(behind_nginx.address);
+    let nginx = Nginx::start(behind_nginx.address, 3);
     let version_fits = nginx.version.starts_with(deviations::NGINX);
     let mut expected: HashMap<&str, &str> = deviations::RESPONSES.iter().flat_map(|(_, cases)| cases.iter().copied()).collect();
     let mut complaints = String::new();
