@@ -24,15 +24,17 @@ pub(super) struct Known {
 pub(super) struct Anybody(pub Arc<CryptoProvider>);
 
 impl Known {
-    /// Whether one of the authorities vouches for the certificate, through not too many others.
-    fn vouched(&self, cert: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<(), webpki::Error> {
+    /// Whether one of the authorities vouches for the certificate, through not too many others; and whether it may vouch for
+    /// some names only.
+    fn vouched(&self, cert: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<bool, webpki::Error> {
         let entity = EndEntityCert::try_from(cert)?;
         let short = |path: &webpki::VerifiedPath<'_>| match path.intermediate_certificates().count() {
             n if n > self.depth => Err(webpki::Error::MaximumPathDepthExceeded),
             _ => Ok(()),
         };
         let algorithms = self.provider.signature_verification_algorithms.all;
-        entity.verify_for_usage(algorithms, &self.roots.roots, others, now, KeyUsage::server_auth(), None, Some(&short)).map(drop)
+        let path = entity.verify_for_usage(algorithms, &self.roots.roots, others, now, KeyUsage::server_auth(), None, Some(&short))?;
+        Ok(path.anchor().name_constraints.is_some())
     }
 
     /// Whether the certificate is itself one of the authorities: what `openssl req -x509` makes, and people upload.
@@ -50,12 +52,12 @@ impl ServerCertVerifier for Known {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.vouched(cert, others, now) {
-            Ok(()) => {}
-            Err(_) if self.is_authority(cert) => in_time(cert, now)?,
+        let constrained = match self.vouched(cert, others, now) {
+            Ok(constrained) => constrained || others.iter().any(constrains_names),
+            Err(_) if self.is_authority(cert) => in_time(cert, now).map(|()| false)?,
             Err(error) => return Err(refusal(error)),
-        }
-        is_for(cert, name)?;
+        };
+        is_for(cert, name, constrained)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -97,15 +99,21 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// Whether the certificate is for that name. Without alternative names, the common name of the subject counts.
-fn is_for(cert: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
+/// Whether the certificate is for that name. Without alternative names, the common name of the subject counts, unless somebody on
+/// the way to the authority may vouch for some names only (`constrained`): that is not checked for common names.
+fn is_for(cert: &CertificateDer<'_>, name: &ServerName<'_>, constrained: bool) -> Result<(), Error> {
     let found = EndEntityCert::try_from(cert).and_then(|entity| entity.verify_is_valid_for_subject_name(name));
     let Err(error) = found else { return Ok(()) };
-    let ServerName::DnsName(name) = name else { return Err(refusal(error)) };
+    let (ServerName::DnsName(name), false) = (name, constrained) else { return Err(refusal(error)) };
     let (_, cert) = X509Certificate::from_der(cert).map_err(|_| refusal(error.clone()))?;
     let alternatives = cert.subject_alternative_name().map_err(|_| refusal(error.clone()))?;
     let mut common = cert.subject().iter_common_name().filter_map(|cn| cn.as_str().ok());
     if alternatives.is_none() && common.any(|cn| covers(cn, name.as_ref())) { Ok(()) } else { Err(refusal(error)) }
+}
+
+/// Whether a certificate limits the names that it vouches for, or cannot be looked into.
+fn constrains_names(cert: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(cert).map_or(true, |(_, cert)| !matches!(cert.name_constraints(), Ok(None)))
 }
 
 /// Whether a common name, which may begin with `*.`, stands for a name.
@@ -253,6 +261,15 @@ mod tests {
         assert!(verify(1, &[&root], &named, &[], "b.test").is_err());
         let both = made(params("a.test", &["b.test"], false), Some(&root));
         assert!(verify(1, &[&root], &both, &[], "a.test").is_err());
+        // Who may vouch for some names only must not get around that by leaving out the alternatives.
+        let mut limited = params("limited", &[], true);
+        let permitted_subtrees = vec![rcgen::GeneralSubtree::DnsName("b.test".to_owned())];
+        limited.name_constraints = Some(rcgen::NameConstraints { permitted_subtrees, excluded_subtrees: vec![] });
+        let limited = made(limited, Some(&root));
+        let sly = made(params("a.test", &[], false), Some(&limited));
+        assert!(verify(1, &[&root], &sly, &[&limited], "a.test").is_err() && verify(1, &[&limited], &sly, &[], "a.test").is_err());
+        let honest = made(params("x", &["x.b.test"], false), Some(&limited));
+        assert_eq!(verify(1, &[&root], &honest, &[&limited], "x.b.test"), Ok(()));
         for (common, name, expected) in
             [("*.a.test", "x.a.test", true), ("*.a.test", "x.y.a.test", false), ("*.test", "a.test", false), ("a*.test", "ab.test", false)]
         {
