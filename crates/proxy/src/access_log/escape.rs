@@ -25,13 +25,13 @@ impl Escape {
 
     /// Writes a value.
     pub fn write(self, value: &[u8], out: &mut Vec<u8>) {
-        let is_plain: fn(u8) -> bool = match self {
-            Escape::Default => |b| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\',
-            Escape::Json => |b| b >= b' ' && b != b'"' && b != b'\\',
+        let special = match self {
+            Escape::Default => &SPECIAL,
+            Escape::Json => &SPECIAL_IN_JSON,
             Escape::None => return out.extend_from_slice(value),
         };
         let mut rest = value;
-        while let Some(at) = rest.iter().position(|&b| !is_plain(b)) {
+        while let Some(at) = rest.iter().position(|&b| special[usize::from(b)]) {
             out.extend_from_slice(&rest[..at]);
             if self == Escape::Default {
                 hexadecimal(rest[at], out)
@@ -49,6 +49,21 @@ impl Escape {
             out.push(b'-');
         }
     }
+}
+
+/// Octets that are escaped: a look-up each, since most of a line passes through here.
+static SPECIAL: [bool; 256] = specials(0x7f);
+static SPECIAL_IN_JSON: [bool; 256] = specials(256);
+
+/// Control characters, quotes, backslashes, and everything from `end` on.
+const fn specials(end: usize) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = b < 0x20 || b >= end || b == b'"' as usize || b == b'\\' as usize;
+        b += 1;
+    }
+    table
 }
 
 const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
