@@ -73,7 +73,12 @@ impl Counters {
             let entry = match entries.get(key) {
                 Some(entry) => entry,
                 None => {
-                    self.sweep_when_due(entries.len(), now);
+                    let known = entries.len();
+                    self.sweep_when_due(known, now);
+                    // Until the sweep is through, new callers are not remembered: their first request is free in any case.
+                    if known >= Self::MOST + Self::MOST / 4 {
+                        return Entry::default().take(limits, now);
+                    }
                     entries.get_or_insert_with(key.clone(), Entry::default)
                 }
             };
@@ -103,16 +108,21 @@ impl Counters {
         let mut callers = [0_usize; 256];
         entries.values().for_each(|entry| callers[entry.most(indices).min(255)] += 1);
         let mut surplus = callers.iter().sum::<usize>().saturating_sub(left);
-        for (requests, there) in callers.into_iter().enumerate() {
-            let mut dropping = there.min(surplus);
-            surplus -= dropping;
-            if dropping > 0 {
-                entries.retain(|_, entry| {
-                    let drop = dropping > 0 && entry.drop_if(|entry| entry.most(indices).min(255) == requests);
-                    dropping -= usize::from(drop);
-                    !drop
-                });
+        for (requests, there) in callers.into_iter().enumerate().filter(|(_, there)| *there > 0) {
+            let dropping = there.min(surplus);
+            if dropping == 0 {
+                break;
             }
+            surplus -= dropping;
+            // Evenly from everywhere: the order is that of the hashes, and a table with hashes of one kind has no room.
+            let mut turn = 0;
+            entries.retain(|_, entry| {
+                !entry.drop_if(|entry| {
+                    let concerned = entry.most(indices).min(255) == requests;
+                    turn += usize::from(concerned);
+                    concerned && turn * dropping / there > (turn - 1) * dropping / there
+                })
+            });
         }
         tracing::warn!("rate-limiting: too many callers at a time, those with the fewest requests are forgotten");
     }
@@ -185,7 +195,7 @@ impl Entry {
     }
 
     /// Gives the entry up if that holds, and no request has counted in it meanwhile.
-    fn drop_if(&self, condition: impl Fn(&Entry) -> bool) -> bool {
+    fn drop_if(&self, condition: impl FnOnce(&Entry) -> bool) -> bool {
         if self.state.compare_exchange(LIVE, MARKED, SeqCst, SeqCst) == Err(DROPPED) {
             return true;
         }
@@ -315,5 +325,17 @@ mod tests {
         // The twenty with the most, and five of the next ten.
         assert!((80..100).all(|n| counters.take(&key(n), &limits, now).used[2] > 0));
         assert_eq!((0..80).filter(|n| counters.take(&key(*n), &limits, now).used[2] > 0).count(), 5);
+    }
+
+    #[test]
+    fn there_is_room_after_any_number_of_new_callers() {
+        let counters = Arc::new(Counters::default());
+        for n in 0..100_000 {
+            counters.take(&key(n), &[(Window::Hour, 900)], 3_600);
+            if n % 1_000 == 0 {
+                counters.relieve(1_000, &Window::ALL.map(|window| window.index(3_600)));
+            }
+        }
+        assert_eq!(counters.entries.pin().len(), 1_999);
     }
 }
