@@ -67,7 +67,9 @@ impl Feed {
     /// otherwise stay in memory for nobody.
     pub fn forget(&self, until: Revision) {
         let mut recent = self.recent();
-        while let Some((revision, changes)) = recent.commits.pop_front_if(|(revision, _)| *revision <= until) {
+        while recent.commits.front().is_some_and(|(revision, _)| *revision <= until)
+            && let Some((revision, changes)) = recent.commits.pop_front()
+        {
             recent.len -= changes.len();
             recent.floor = revision;
         }
