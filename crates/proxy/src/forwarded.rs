@@ -324,7 +324,11 @@ fn host_name(fields: &Fields, out: &mut Vec<u8>) {
     let host = &host[..end];
     match host.strip_suffix(b".").unwrap_or(host) {
         b"" => out.extend_from_slice(NO_HOST),
-        host => out.extend(host.iter().map(u8::to_ascii_lowercase)),
+        host => {
+            let start = out.len();
+            out.extend_from_slice(host);
+            out[start..].make_ascii_lowercase();
+        }
     }
 }
 

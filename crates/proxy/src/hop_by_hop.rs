@@ -76,7 +76,13 @@ fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// A value that names no line but those that are seen to anyway.
 fn is_usual(value: &[u8]) -> bool {
-    [&b"keep-alive"[..], b"close", b"upgrade"].iter().any(|usual| value.eq_ignore_ascii_case(usual))
+    let usual: &[u8] = match value.len() {
+        5 => b"close",
+        7 => b"upgrade",
+        10 => b"keep-alive",
+        _ => return false,
+    };
+    value.eq_ignore_ascii_case(usual)
 }
 
 /// Lines that `Connection` cannot drop: those that frame the message or say where it goes (dropping them lets requests

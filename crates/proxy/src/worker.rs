@@ -1,14 +1,13 @@
 //! A worker: one thread with its own event loop, listening sockets, buffers, timers, counters and connections to services.
 
 use crate::access_log;
-use crate::forwarded::{self, Address};
 use crate::http;
 use crate::plane::{Counters, Phase, Shared};
 use crate::snapshot::Snapshot;
 use crate::upstream::Pool;
 use sdk::{Client, Exchange, RequestHead, Timing};
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -153,9 +152,7 @@ impl Worker {
                     let number = self.gauges.accepted.fetch_add(1, Ordering::Relaxed) + 1;
                     // A socket bound to all addresses does not know which one was asked for.
                     let local = if bound.ip().is_unspecified() { socket.local_addr().unwrap_or(bound) } else { bound };
-                    let peer = Address::new(peer);
-                    let lines = forwarded::lines(&peer, tls, port);
-                    let origin = http::Origin { peer, local, port, connection: number, request: 1, tls, sni: None, lines };
+                    let origin = http::Origin::new(&self.shared, (peer, local), port, tls, number);
                     tokio::task::spawn_local(Rc::clone(&self).connection(socket, origin));
                 }
                 Err(error) => {
@@ -175,7 +172,7 @@ impl Worker {
             let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.shared.server_tls));
             match tokio::time::timeout(HANDSHAKE, http::accept_tls(acceptor, socket)).await {
                 Ok(Some((stream, sni))) => {
-                    origin.sni = sni;
+                    origin.client.sni = sni;
                     stream
                 }
                 _ => return,
@@ -201,25 +198,12 @@ impl Worker {
     }
 
     /// A session to read a head into; [`Worker::renew`] is to be called when the head has come.
-    pub fn session(&self) -> Session {
+    pub fn session(&self, client: &Client) -> Session {
         self.spare.borrow_mut().pop().unwrap_or_else(|| {
             let snapshot = Arc::clone(self.snapshot.borrow_mut().load());
-            let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-            let client = Client {
-                peer: nowhere,
-                peer_port: 0,
-                ip: nowhere,
-                trusted: false,
-                https: false,
-                local_ip: nowhere,
-                local_port: 0,
-                connection: 0,
-                request: 0,
-                sni: None,
-            };
             let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
             let directory = Arc::clone(&snapshot) as Arc<dyn sdk::Directory>;
-            Session { exchange: Box::new(Exchange::new([b'0'; 32], client, RequestHead::default(), timing, directory)), snapshot }
+            Session { exchange: Box::new(Exchange::new([b'0'; 32], client.clone(), RequestHead::default(), timing, directory)), snapshot }
         })
     }
 

@@ -21,16 +21,19 @@ use std::time::{Duration, Instant};
 use wire::Version;
 use wire::h1::{ClientConnection, ResponseError, ServerConnection};
 
-/// A connection to a service with the exchange on it.
+/// A connection to a service, with the exchange on it. Lives as long as the connection, and is lent as a box, so that
+/// nothing is made or moved for an exchange.
 pub(crate) struct Upstream {
-    pub connection: Box<ClientConnection>,
+    pub connection: ClientConnection,
     pub stage: Stage,
     /// Grows whenever something moves, so that timeouts count pauses and not totals.
     pub progress: u32,
     /// The request could not be sent whole: the connection is of no further use.
     pub spoiled: bool,
     pub read_timeout: Duration,
-    key: PoolKey,
+    pub key: PoolKey,
+    /// When it was last given back.
+    pub since: Instant,
     /// Counts as a connection of the target as long as it lives.
     peer: Option<Peer>,
 }
@@ -55,10 +58,23 @@ enum Failure {
 }
 
 impl Upstream {
+    /// A connection that was just made.
+    fn new(key: PoolKey, connection: ClientConnection, now: Instant) -> Box<Upstream> {
+        let (stage, read_timeout) = (Stage::Held, Duration::ZERO);
+        Box::new(Upstream { connection, stage, progress: 0, spoiled: false, read_timeout, key, since: now, peer: None })
+    }
+
+    /// Makes it ready for an exchange.
+    fn begin(&mut self, read_timeout: Duration) {
+        (self.stage, self.progress, self.spoiled) = (Stage::Held, 0, false);
+        self.read_timeout = read_timeout;
+    }
+
     /// Gives the connection back to its pool. `now` may be some time ago: it counts for how long connections stay idle.
-    pub fn give_back(self, worker: &Worker, now: Instant) {
-        drop(self.peer);
-        worker.pool.borrow_mut().give(self.key, self.connection, now);
+    pub fn give_back(mut self: Box<Self>, worker: &Worker, now: Instant) {
+        self.peer = None;
+        self.since = now;
+        worker.pool.borrow_mut().give(self);
     }
 }
 
@@ -91,8 +107,9 @@ pub(crate) async fn run(
         let tls = terms.clone().map(|terms| Tls { name: request::server_name(exchange, &peer), terms });
         let key = PoolKey { address: peer.address, tls };
         let result = attempt(scene, exchange, client, payload, &service, key, upgrade).await;
-        exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + started.elapsed());
-        let mut note = |status| exchange.tries.push(Try { address: peer.address, status, started, waited: started.elapsed() });
+        let waited = started.elapsed();
+        exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
+        let mut note = |status| exchange.tries.push(Try { address: peer.address, status, started, waited });
         let (outcome, sent) = match result {
             Ok(mut upstream) => {
                 note(exchange.response.status);
@@ -101,7 +118,7 @@ pub(crate) async fn run(
                     exchange.response.fields.append("Set-Cookie", cookie.as_bytes());
                 }
                 upstream.peer = Some(peer);
-                return Ok(Box::new(upstream));
+                return Ok(upstream);
             }
             Err(Failure::Unsent(outcome)) => (outcome, false),
             Err(Failure::Sent(outcome)) => (outcome, true),
@@ -149,41 +166,41 @@ async fn attempt(
     service: &Service,
     key: PoolKey,
     upgrade: bool,
-) -> Result<Upstream, Failure> {
+) -> Result<Box<Upstream>, Failure> {
     let repeatable = exchange.request.method.is_retriable();
     let pooled = scene.worker.pool.borrow_mut().take(&key);
     // What may not be sent twice is not sent into a connection that the service is just closing.
-    let pooled = pooled.filter(|c| repeatable || !c.stream().is_closed_now());
+    let pooled = pooled.filter(|u| repeatable || !u.connection.stream().is_closed_now());
     let mut reused = pooled.is_some();
-    let mut connection = match pooled {
-        Some(connection) => connection,
-        None => dial(scene, client, &key, service).await?,
+    let mut upstream = match pooled {
+        Some(upstream) => upstream,
+        None => dial(scene, client, key, service).await?,
     };
     loop {
-        connection.start_request(scene.head_request, payload.framing() == wire::Framing::Delimited, |out| request::write_head(exchange, out));
-        let mut upstream =
-            Upstream { connection, stage: Stage::Held, progress: 0, spoiled: false, read_timeout: service.read_timeout, key: key.clone(), peer: None };
+        upstream.begin(service.read_timeout);
+        upstream.connection.start_request(scene.head_request, payload.framing() == wire::Framing::Delimited, |out| request::write_head(exchange, out));
         let before = payload.is_repeatable();
         match await_head(scene, exchange, client, payload, &mut upstream, service, upgrade).await {
             Ok(()) => return Ok(upstream),
             // The service had closed the kept connection in the meantime: that says nothing about its health.
             Err(Failure::Sent(Outcome::TcpFailure)) if reused && repeatable && before && payload.is_repeatable() => {
                 reused = false;
-                connection = dial(scene, client, &key, service).await?;
+                upstream = dial(scene, client, upstream.key, service).await?;
             }
             Err(failure) => return Err(failure),
         }
     }
 }
 
-async fn dial(scene: &Scene<'_>, client: &ServerConnection, key: &PoolKey, service: &Service) -> Result<Box<ClientConnection>, Failure> {
-    connect(scene.worker, client.timer(), key, service.connect_timeout).await.map_err(|error| match error {
+async fn dial(scene: &Scene<'_>, client: &ServerConnection, key: PoolKey, service: &Service) -> Result<Box<Upstream>, Failure> {
+    let connected = connect(scene.worker, client.timer(), &key, service.connect_timeout).await.map_err(|error| match error {
         ConnectError::TimedOut => Failure::Unsent(Outcome::Timeout),
         ConnectError::Failed(error) => {
             tracing::debug!(address = %key.address, "cannot connect: {error}");
             Failure::Unsent(Outcome::TcpFailure)
         }
-    })
+    })?;
+    Ok(Upstream::new(key, connected, Instant::now()))
 }
 
 /// Sends the request and waits for the head of the final response; interim ones are passed on.

@@ -11,7 +11,7 @@ use crate::path;
 use crate::router::{Match, Mismatch, Query};
 use crate::snapshot::Snapshot;
 use crate::worker::{Session, Worker};
-use sdk::{Answer, Client, Exchange, Known, Phases, RequestHead, Source, Timing};
+use sdk::{Answer, Exchange, Known, Phases, RequestHead, Source, Timing};
 use std::rc::Rc;
 use wire::Version;
 use wire::h1::ServerConnection;
@@ -69,7 +69,7 @@ pub(crate) async fn run(worker: &Rc<Worker>, connection: &mut ServerConnection, 
     chain::run_log(&scene.ran, exchange);
     match served {
         Ok(Some(upgraded)) => After::Upgraded(upgraded),
-        Ok(None) if drain(connection).await && !scene.close && !worker.draining.get() => After::Keep,
+        Ok(None) if (connection.content_is_done() || drain(connection).await) && !scene.close && !worker.draining.get() => After::Keep,
         Ok(None) => After::Linger,
         Err(Broken) => After::Gone,
     }
@@ -81,47 +81,44 @@ pub(crate) struct Broken;
 /// Begins an exchange whose head has just been read.
 pub(crate) fn begin(scene: &Scene<'_>, exchange: &mut Exchange) {
     let (worker, origin) = (scene.worker, scene.origin);
-    let peer = origin.peer.ip();
-    let trusted = worker.shared.trusted.trusts(peer);
-    exchange.client = Client {
-        peer,
-        peer_port: origin.peer.port(),
-        ip: scene.client.as_ref().map_or(peer, Address::ip),
-        trusted,
-        https: forwarded::is_https(trusted, origin.tls, &exchange.request.fields),
-        local_ip: origin.local.ip(),
-        local_port: origin.local.port(),
-        connection: origin.connection,
-        request: origin.request,
-        sni: origin.sni.clone(),
-    };
+    exchange.client.clone_from(&origin.client);
+    let client = &mut exchange.client;
+    client.request = origin.request;
+    if client.trusted {
+        client.ip = scene.client.as_ref().map_or(client.peer, Address::ip);
+        client.https = forwarded::is_https(true, origin.tls, &exchange.request.fields);
+    }
     let (started, started_unix_ms) = worker.now();
     exchange.timing = Timing { started, started_unix_ms, upstream: None, proxy: None };
     exchange.id = worker.request_id();
 }
 
-/// An answer of our own in place of a service's.
-struct Reply(Answer, Source);
+/// An answer of our own in place of a service's; boxed, so that what it might be is not carried around for what it mostly is not.
+struct Reply(Box<Answer>, Source);
 
 /// All phases but the last; an upgraded connection to the service is handed back.
 async fn serve(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<Option<Box<Upstream>>, Broken> {
-    match ask(scene, exchange, connection).await {
-        Ok((upstream, _)) if exchange.response.status == 101 => {
+    let mut payload = Payload::default();
+    match ask(scene, exchange, connection, &mut payload).await {
+        Ok(upstream) if exchange.response.status == 101 => {
             respond::start_upgrade(scene, exchange, connection).await?;
             Ok(Some(upstream))
         }
-        Ok((upstream, payload)) => relay::response(scene, exchange, connection, *upstream, payload).await.map(|()| None),
-        Err(Reply(answer, source)) => respond::send(scene, exchange, connection, answer, source).await.map(|()| None),
+        Ok(upstream) => relay::response(scene, exchange, connection, upstream, &mut payload).await.map(|()| None),
+        Err(Reply(answer, source)) => respond::send(scene, exchange, connection, *answer, source).await.map(|()| None),
     }
 }
 
-/// Up to the head of the service's response.
-async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) -> Result<(Box<Upstream>, Payload), Reply> {
+/// Up to the head of the service's response. What usually needs no waiting is asked first, and waited for only if it does:
+/// that keeps the way of most requests short.
+async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut ServerConnection, payload: &mut Payload) -> Result<Box<Upstream>, Reply> {
     let snapshot = scene.snapshot;
     let global = snapshot.global_chain();
-    if let Some(answer) = chain::run_rewrite(global, exchange).await {
+    if global.has(Phases::REWRITE)
+        && let Some(answer) = chain::run_rewrite(global, exchange).await
+    {
         chain::run_access(global, exchange, &mut scene.ran, false).await;
-        return Err(Reply(answer, Source::Exit));
+        return Err(Reply(Box::new(answer), Source::Exit));
     }
     // The target is lent out, so that the path can be looked at while the exchange changes.
     let target = std::mem::take(&mut exchange.request.target);
@@ -135,18 +132,18 @@ async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut Se
             // As nginx: what is refused for its form is the last on its connection.
             scene.close |= message.is_none();
             return Err(match message {
-                Some(message) => Reply(Answer::error(exchange, status, message), Source::Error),
+                Some(message) => own_error(exchange, status, message),
                 None => gateway_error(exchange, status),
             });
         }
     };
     let route = exchange.route.as_ref();
     let mismatch = route.and_then(|route| Mismatch::of(route, exchange.client.https, exchange.request.version, &exchange.request.fields));
-    let payload = Payload::new(exchange.request.framing, scene.worker.shared.settings.limits.max_body);
-    let (mut payload, refused) = match (payload, mismatch) {
-        (Ok(payload), None) => (payload, None),
-        (Ok(payload), Some(mismatch)) => (payload, Some(Reply(respond::mismatch(exchange, mismatch), Source::Error))),
-        (Err(failure), _) => (Payload::default(), Some(content_failure(scene, exchange, failure))),
+    let announced = payload.begin(exchange.request.framing, scene.worker.shared.settings.limits.max_body);
+    let refused = match (announced, mismatch) {
+        (Ok(()), None) => None,
+        (Ok(()), Some(mismatch)) => Some(Reply(Box::new(respond::mismatch(exchange, mismatch)), Source::Error)),
+        (Err(failure), _) => Some(content_failure(scene, exchange, failure)),
     };
     if let Some(reply) = refused {
         chain::run_access(chain, exchange, &mut scene.ran, false).await;
@@ -159,33 +156,44 @@ async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut Se
         }
         exchange.body = payload.whole();
     }
-    if let Some(answer) = chain::run_access(chain, exchange, &mut scene.ran, true).await {
-        return Err(Reply(answer, Source::Exit));
+    if !chain.is_empty()
+        && let Some(answer) = chain::run_access(chain, exchange, &mut scene.ran, true).await
+    {
+        return Err(Reply(Box::new(answer), Source::Exit));
     }
     if exchange.service.is_none() {
-        return Err(Reply(Answer::error(exchange, 503, "no Service found with those values"), Source::Error));
+        return Err(own_error(exchange, 503, "no Service found with those values"));
     }
     if let Some(body) = exchange.body.take() {
         payload.replace(body);
     }
     let buffering = exchange.route.as_ref().is_none_or(|r| r.request_buffering);
-    if let Err(failure) = payload.hold(scene, connection, buffering).await {
+    if payload.has_rest()
+        && let Err(failure) = payload.hold(scene, connection, buffering).await
+    {
         return Err(content_failure(scene, exchange, failure));
     }
-    let upgrade = request::prepare(scene, exchange, prefix.as_deref(), &payload);
-    match attempt::run(scene, exchange, connection, &mut payload, upgrade).await {
-        Ok(upstream) => Ok((upstream, payload)),
-        Err(Failed::Service(status, Some(message))) => Err(Reply(Answer::error(exchange, status, message), Source::Error)),
+    let upgrade = request::prepare(scene, exchange, prefix.as_deref(), payload);
+    match attempt::run(scene, exchange, connection, payload, upgrade).await {
+        Ok(upstream) => Ok(upstream),
+        Err(Failed::Service(status, Some(message))) => Err(own_error(exchange, status, message)),
         Err(Failed::Service(status, None)) => Err(gateway_error(exchange, status)),
         Err(Failed::Content(failure)) => Err(content_failure(scene, exchange, failure)),
     }
 }
 
+#[cold]
+fn own_error(exchange: &Exchange, status: u16, message: &str) -> Reply {
+    Reply(Box::new(Answer::error(exchange, status, message)), Source::Error)
+}
+
+#[cold]
 fn gateway_error(exchange: &Exchange, status: u16) -> Reply {
-    Reply(Answer::gateway_error(exchange, status, &Answer::gateway_message(status)), Source::Error)
+    Reply(Box::new(Answer::gateway_error(exchange, status, &Answer::gateway_message(status))), Source::Error)
 }
 
 /// The client's content is too large, broken, or does not come. What follows on the connection cannot be told from it.
+#[cold]
 fn content_failure(scene: &mut Scene<'_>, exchange: &Exchange, failure: Upload) -> Reply {
     scene.close = true;
     gateway_error(
@@ -253,8 +261,5 @@ fn wants_close(head: &RequestHead) -> bool {
 /// Reads what is left of a request's content, up to a limit; whether the connection can take another request.
 async fn drain(connection: &mut ServerConnection) -> bool {
     const MOST: usize = 64 * 1024;
-    if connection.content_is_done() {
-        return true;
-    }
     relay::discard(connection, MOST).await
 }

@@ -13,10 +13,13 @@ mod request;
 mod respond;
 mod upgrade;
 
-use crate::forwarded::Address;
+pub(crate) use attempt::Upstream;
+
+use crate::forwarded::{self, Address};
+use crate::plane::Shared;
 use crate::worker::Worker;
 use exchange::After;
-use sdk::Fields;
+use sdk::{Client, Fields};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,13 +38,34 @@ pub(crate) struct Origin {
     pub local: SocketAddr,
     /// The port that it was meant for, in front of whatever maps ports to ours.
     pub port: u16,
-    /// Its number on the worker, and that of the request that is served now, both from 1.
-    pub connection: u64,
+    /// The number of the request that is served now, from 1.
     pub request: u64,
     pub tls: bool,
-    pub sni: Option<Arc<str>>,
+    /// What exchanges are told about the client; only what a trusted proxy says changes from one to the next.
+    pub client: Client,
     /// The lines that tell services about the client, where no trusted proxy or earlier hop has said something ([`crate::forwarded::lines`]).
     pub lines: Fields,
+}
+
+impl Origin {
+    /// A connection between these two addresses, the client's first; `port` is what clients call ours. `number` is its number on the worker, from 1.
+    pub fn new(shared: &Shared, (peer, local): (SocketAddr, SocketAddr), port: u16, tls: bool, number: u64) -> Origin {
+        let peer = Address::new(peer);
+        let client = Client {
+            peer: peer.ip(),
+            peer_port: peer.port(),
+            ip: peer.ip(),
+            trusted: shared.trusted.trusts(peer.ip()),
+            https: tls,
+            local_ip: local.ip(),
+            local_port: local.port(),
+            connection: number,
+            request: 1,
+            sni: None,
+        };
+        let lines = forwarded::lines(&peer, tls, port);
+        Origin { peer, local, port, request: 1, tls, client, lines }
+    }
 }
 
 /// Takes a client's TLS handshake; the connection and the server name it asked for. Plain HTTP on a TLS port is answered
@@ -69,7 +93,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
         if !begun {
             return;
         }
-        let mut session = worker.session();
+        let mut session = worker.session(&origin.client);
         let read = connection.read_head(&mut session.exchange.request, limits.client_timeout).await;
         origin.request = served;
         let mut line = access::Line::begin(worker, &session.exchange.request.fields);

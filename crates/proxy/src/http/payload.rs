@@ -30,12 +30,13 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    /// The content that a head announced.
-    pub fn new(framing: Framing, limit: u64) -> Result<Payload, Upload> {
+    /// Takes the content that a head announced.
+    pub fn begin(&mut self, framing: Framing, limit: u64) -> Result<(), Upload> {
         if limit > 0 && matches!(framing, Framing::Length(n) if n > limit) {
             return Err(Upload::TooLarge);
         }
-        Ok(Payload { held: Bytes::new(), in_place: 0, rest: framing != Framing::Empty, framing, streamed: false, limit, count: 0 })
+        (self.framing, self.rest, self.limit) = (framing, framing != Framing::Empty, limit);
+        Ok(())
     }
 
     /// How the content is delimited towards the service.

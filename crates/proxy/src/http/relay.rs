@@ -80,8 +80,8 @@ pub(crate) async fn response(
     scene: &mut Scene<'_>,
     exchange: &mut Exchange,
     connection: &mut ServerConnection,
-    mut upstream: Upstream,
-    mut payload: Payload,
+    mut upstream: Box<Upstream>,
+    payload: &mut Payload,
 ) -> Result<(), Broken> {
     // A service that answers before it has read everything: the client's connection cannot be told where its content ends.
     if upstream.stage != Stage::Done && payload.has_rest() {
@@ -94,7 +94,7 @@ pub(crate) async fn response(
     let (mut armed_for, mut progress) = (Waiting::Nothing, 0);
     let result = std::future::poll_fn(|cx| {
         if upstream.stage != Stage::Done
-            && let Poll::Ready(Err(_)) = poll_upload(cx, connection, &mut upstream, &mut payload)
+            && let Poll::Ready(Err(_)) = poll_upload(cx, connection, &mut upstream, payload)
         {
             upstream.stage = Stage::Done;
             upstream.spoiled = true;

@@ -172,10 +172,10 @@ fn add_proxied(scene: &Scene<'_>, exchange: &mut Exchange) {
         fields.append_known(Known::Server, shared.settings.token.as_bytes());
     }
     if headers.upstream_latency {
-        set_number(fields, "X-Kong-Upstream-Latency", millis(upstream));
+        fields.set_known(Known::XKongUpstreamLatency, itoa::Buffer::new().format(millis(upstream)).as_bytes());
     }
     if headers.proxy_latency {
-        set_number(fields, "X-Kong-Proxy-Latency", millis(proxy));
+        fields.set_known(Known::XKongProxyLatency, itoa::Buffer::new().format(millis(proxy)).as_bytes());
     }
     if headers.via {
         match fields.known(Known::Via) {

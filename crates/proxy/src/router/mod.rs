@@ -156,6 +156,9 @@ impl Router {
             (None, false) => (query.port.into(), query.port.into()),
             (None, true) => (0, if query.tls { 443 } else { 80 }),
         };
+        if self.exact.is_empty() && self.prefixes.is_empty() && self.suffixes.is_empty() {
+            return;
+        }
         let mut lower: SmallVec<[u8; 128]> = SmallVec::from_slice(host.as_bytes());
         lower.make_ascii_lowercase();
         if let Some(paths) = self.exact.get(&lower[..]) {

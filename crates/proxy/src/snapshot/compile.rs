@@ -3,14 +3,13 @@
 //! The compiler runs on the control runtime. A record that cannot be compiled is reported and left out; everything
 //! else takes effect.
 
-use super::{Chains, Snapshot};
+use super::{Chains, Map, Snapshot};
 use crate::balancer::Balancers;
 use crate::chain::{Instance, Scopes};
 use crate::router::{Flavor, Router};
 use crate::tls::{self, Certificates, Identity, Outbound, TrustCompiler};
 use model::Record;
 use model::entities::{Consumer, Credential, Plugin, Route, Service, Target, Upstream, Uuid};
-use rpds::HashTrieMapSync;
 use sdk::{CredentialEntity, Env, ErrorPages, PluginKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -273,7 +272,7 @@ impl Compiler {
 
     fn take_credential(&mut self, entity: &'static CredentialEntity, change: &Change<'_>, next: &mut Snapshot) -> Result<(), String> {
         let credential = Credential::from_record(change.record)?;
-        let mut index = next.credentials.get(entity.entity).cloned().unwrap_or_else(HashTrieMapSync::new_sync);
+        let mut index = next.credentials.get(entity.entity).cloned().unwrap_or_default();
         if let Some(old) = self.credential_keys.remove(&credential.id)
             && index.get(&old).is_some_and(|c| c.id == credential.id)
         {
@@ -353,10 +352,10 @@ impl Batch {
 fn empty(flavor: Flavor, certificates: Certificates, outbound: Outbound, error_pages: Arc<ErrorPages>) -> Snapshot {
     Snapshot {
         router: Router::new(flavor),
-        chains: Chains { global: Arc::default(), by_route: HashTrieMapSync::new_sync(), by_service: HashTrieMapSync::new_sync() },
-        consumers: HashTrieMapSync::new_sync(),
-        usernames: HashTrieMapSync::new_sync(),
-        credentials: HashTrieMapSync::new_sync(),
+        chains: Chains { global: Arc::default(), by_route: Map::default(), by_service: Map::default() },
+        consumers: Map::default(),
+        usernames: Map::default(),
+        credentials: Map::default(),
         certificates,
         outbound,
         error_pages,

@@ -12,15 +12,18 @@ use rpds::HashTrieMapSync;
 use sdk::{Directory, ErrorPages};
 use std::sync::Arc;
 
+/// A map of which the next state of the configuration shares what did not change.
+pub(crate) type Map<K, V> = HashTrieMapSync<K, V, foldhash::fast::RandomState>;
+
 /// One state of the configuration. An exchange keeps the one it began with. Clones share everything.
 #[derive(Clone)]
 pub struct Snapshot {
     pub router: Router,
     pub(crate) chains: Chains,
-    pub(crate) consumers: HashTrieMapSync<Uuid, Arc<Consumer>>,
-    pub(crate) usernames: HashTrieMapSync<String, Uuid>,
+    pub(crate) consumers: Map<Uuid, Arc<Consumer>>,
+    pub(crate) usernames: Map<String, Uuid>,
     /// By entity, then by key field.
-    pub(crate) credentials: HashTrieMapSync<&'static str, HashTrieMapSync<String, Arc<Credential>>>,
+    pub(crate) credentials: Map<&'static str, Map<String, Arc<Credential>>>,
     pub(crate) certificates: Certificates,
     /// How connections to services are secured.
     pub(crate) outbound: Outbound,
@@ -31,8 +34,8 @@ pub struct Snapshot {
 #[derive(Clone)]
 pub(crate) struct Chains {
     pub global: Arc<Chain>,
-    pub by_route: HashTrieMapSync<Uuid, Arc<Chain>>,
-    pub by_service: HashTrieMapSync<Uuid, Arc<Chain>>,
+    pub by_route: Map<Uuid, Arc<Chain>>,
+    pub by_service: Map<Uuid, Arc<Chain>>,
 }
 
 impl Snapshot {

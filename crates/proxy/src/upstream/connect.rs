@@ -20,10 +20,10 @@ pub enum ConnectError {
 }
 
 /// A new connection, within the time allowed.
-pub(crate) async fn connect(worker: &Worker, timer: &Timer, key: &PoolKey, limit: Duration) -> Result<Box<ClientConnection>, ConnectError> {
+pub(crate) async fn connect(worker: &Worker, timer: &Timer, key: &PoolKey, limit: Duration) -> Result<ClientConnection, ConnectError> {
     let mut connecting = pin!(open(key));
     match timer.limit(limit, |cx| connecting.as_mut().poll(cx)).await {
-        Ok(Ok(stream)) => Ok(Box::new(ClientConnection::new(stream, &worker.buffers))),
+        Ok(Ok(stream)) => Ok(ClientConnection::new(stream, &worker.buffers)),
         Ok(Err(error)) => Err(ConnectError::Failed(error)),
         Err(_) => Err(ConnectError::TimedOut),
     }

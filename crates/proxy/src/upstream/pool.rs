@@ -1,12 +1,11 @@
 //! Idle connections to services, per worker.
 
+use crate::http::Upstream;
 use crate::settings::Keepalive;
 use crate::tls::Terms;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
-use wire::h1::ClientConnection;
 
 /// What connections must have in common to stand in for each other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -25,13 +24,9 @@ pub struct Tls {
 
 /// Connections on which nothing is under way.
 pub struct Pool {
-    idle: HashMap<PoolKey, Vec<Idle>, foldhash::fast::RandomState>,
+    #[expect(clippy::vec_box, reason = "they are lent out as boxes: moving one must not copy it")]
+    idle: HashMap<PoolKey, Vec<Box<Upstream>>, foldhash::fast::RandomState>,
     limits: Keepalive,
-}
-
-struct Idle {
-    connection: Box<ClientConnection>,
-    since: Instant,
 }
 
 impl Pool {
@@ -41,27 +36,31 @@ impl Pool {
     }
 
     /// The connection that was used last and that the service has not closed.
-    pub fn take(&mut self, key: &PoolKey) -> Option<Box<ClientConnection>> {
+    pub fn take(&mut self, key: &PoolKey) -> Option<Box<Upstream>> {
         let list = self.idle.get_mut(key)?;
-        while let Some(idle) = list.pop() {
-            if !idle.connection.stream().is_disturbed() {
-                return Some(idle.connection);
+        while let Some(upstream) = list.pop() {
+            if !upstream.connection.stream().is_disturbed() {
+                return Some(upstream);
             }
         }
         None
     }
 
     /// Keeps a connection whose exchange is over, when it may be used again.
-    pub fn give(&mut self, key: PoolKey, connection: Box<ClientConnection>, now: Instant) {
+    pub fn give(&mut self, upstream: Box<Upstream>) {
+        let connection = &upstream.connection;
         let worn = self.limits.max_requests > 0 && connection.exchanges() >= self.limits.max_requests;
         if !connection.is_reusable() || worn || self.limits.pool_size == 0 {
             return;
         }
-        let list = self.idle.entry(key).or_default();
+        let Some(list) = self.idle.get_mut(&upstream.key) else {
+            self.idle.insert(upstream.key.clone(), vec![upstream]);
+            return;
+        };
         if list.len() >= self.limits.pool_size {
             list.remove(0);
         }
-        list.push(Idle { connection, since: now });
+        list.push(upstream);
     }
 
     /// Closes what has been idle for too long, was closed by the service, or shows a certificate that is no longer to be shown.

@@ -47,11 +47,11 @@ pub enum HeadError {
 pub struct HeadParser {
     /// Where the current line begins.
     line: usize,
-    /// Up to where the current line has been searched for its end.
+    /// Up to where the current line has been looked at.
     seen: usize,
+    /// Where the colon of the current field line is; 0 as long as it has not come.
+    colon: usize,
     started: bool,
-    /// Lines so far, and field lines among them.
-    lines: usize,
     count: usize,
 }
 
@@ -101,82 +101,104 @@ impl HeadParser {
         fields: &mut Fields,
         mut first: impl FnMut(&[u8]) -> Result<(), HeadError>,
     ) -> Result<Option<usize>, HeadError> {
-        loop {
-            let too_long = if self.started { HeadError::TooLarge } else { HeadError::TargetTooLong };
-            let Some(at) = memchr(b'\n', &buf[self.seen..]) else {
-                self.seen = buf.len();
-                // One more may be the CR of a line that just fits.
-                if buf.len() - self.line > limits.line + 1 {
-                    return Err(too_long);
+        while !self.started {
+            let Some(line) = self.start_line(buf, limits)? else { return Ok(None) };
+            // RFC 9112, section 2.2: an empty line before the request line is ignored; more than two are not.
+            if line.is_empty() {
+                if self.line > 4 {
+                    return Err(HeadError::Malformed("empty lines instead of a start line"));
                 }
-                return if buf.len() > limits.head { Err(HeadError::TooLarge) } else { Ok(None) };
-            };
-            let newline = self.seen + at;
-            if newline == self.line || buf[newline - 1] != b'\r' {
-                return Err(HeadError::Malformed("a line does not end with CRLF"));
-            }
-            let start = self.line;
-            let line = &buf[start..newline - 1];
-            if line.len() > limits.line {
-                return Err(too_long);
-            }
-            if newline >= limits.head {
-                return Err(HeadError::TooLarge);
-            }
-            self.line = newline + 1;
-            self.seen = newline + 1;
-            self.lines += 1;
-            if !self.started {
-                // RFC 9112, section 2.2: an empty line before the request line is ignored; more than two are not.
-                if line.is_empty() {
-                    if start >= 4 {
-                        return Err(HeadError::Malformed("empty lines instead of a start line"));
-                    }
-                    continue;
-                }
-                first(line)?;
-                fields.clear();
-                self.started = true;
                 continue;
             }
-            if line.is_empty() {
-                // Every line has its CR and LF, so that these make up all of them.
-                return if controls(&buf[..self.line]) == 2 * self.lines { Ok(Some(self.line)) } else { Err(HeadError::Malformed("control characters")) };
+            first(line)?;
+            fields.clear();
+            self.started = true;
+        }
+        self.field_lines(buf, limits, fields)
+    }
+
+    /// The next line of whatever kind, without its CRLF, when it has come.
+    fn start_line<'a>(&mut self, buf: &'a [u8], limits: &Limits) -> Result<Option<&'a [u8]>, HeadError> {
+        let Some(at) = memchr(b'\n', &buf[self.seen..]) else { return self.wait(buf, limits, HeadError::TargetTooLong).map(|()| None) };
+        let newline = self.seen + at;
+        if newline == self.line || buf[newline - 1] != b'\r' {
+            return Err(HeadError::Malformed("a line does not end with CRLF"));
+        }
+        let line = &buf[self.line..newline - 1];
+        if line.len() > limits.line {
+            return Err(HeadError::TargetTooLong);
+        }
+        (self.line, self.seen) = (newline + 1, newline + 1);
+        Ok(Some(line))
+    }
+
+    /// Takes the field lines that have come, up to the empty line; the offset behind that.
+    fn field_lines(&mut self, buf: &[u8], limits: &Limits, fields: &mut Fields) -> Result<Option<usize>, HeadError> {
+        loop {
+            let start = self.line;
+            if self.colon == 0 {
+                // The name ends where its octets do: checking it finds the colon.
+                let end = self.seen + Fields::name_length(&buf[self.seen..]);
+                match buf.get(end) {
+                    None => {
+                        self.seen = end;
+                        return self.wait(buf, limits, HeadError::TooLarge).map(|()| None);
+                    }
+                    Some(b':') if end > start => (self.colon, self.seen) = (end, end + 1),
+                    Some(b'\r') if end == start => {
+                        return match buf.get(end + 1) {
+                            None => self.wait(buf, limits, HeadError::TooLarge).map(|()| None),
+                            Some(b'\n') if end + 1 >= limits.head => Err(HeadError::TooLarge),
+                            Some(b'\n') => Ok(Some(end + 2)),
+                            Some(_) => Err(HeadError::Malformed("a line does not end with CRLF")),
+                        };
+                    }
+                    Some(_) => return Err(HeadError::Malformed("no valid field name before a colon")),
+                }
             }
-            self.count += 1;
-            if self.count > limits.fields {
+            let mut end = Fields::value_end(buf, self.seen);
+            while buf.get(end) == Some(&b'\t') {
+                end = Fields::value_end(buf, end + 1);
+            }
+            if end + 1 >= buf.len() && buf.get(end).is_none_or(|&b| b == b'\r') {
+                self.seen = end;
+                return self.wait(buf, limits, HeadError::TooLarge).map(|()| None);
+            }
+            if buf.get(end..end + 2) != Some(b"\r\n") {
+                return Err(HeadError::Malformed("a control character in a field value, or no CRLF after it"));
+            }
+            if end - start > limits.line || end + 1 >= limits.head {
                 return Err(HeadError::TooLarge);
             }
-            field_line(line, start, self.line, fields)?;
+            self.count += 1;
+            let name = start..self.colon;
+            if self.count > limits.fields || name.len() > usize::from(u16::MAX) {
+                return Err(HeadError::TooLarge);
+            }
+            let (mut from, mut to) = (self.colon + 1, end);
+            while from < to && matches!(buf[from], b' ' | b'\t') {
+                from += 1;
+            }
+            while to > from && matches!(buf[to - 1], b' ' | b'\t') {
+                to -= 1;
+            }
+            let next = end + 2;
+            fields.push_raw(Known::of(&buf[name.clone()]), (start, name.len()), (from, to - from), next);
+            (self.line, self.seen, self.colon) = (next, next, 0);
         }
     }
-}
 
-/// How many octets are control characters other than tabs. One pass over a whole head costs less than one per line.
-fn controls(head: &[u8]) -> usize {
-    let is_control = |b: u8| (b < b' ' && b != b'\t') || b == 0x7f;
-    // Sums of so few fit into an octet, which lets the compiler count sixteen at a time.
-    head.chunks(128).map(|chunk| usize::from(chunk.iter().fold(0u8, |sum, &b| sum + u8::from(is_control(b))))).sum()
-}
-
-/// Takes a field line apart; what its value is made of is checked at the end of the head.
-fn field_line(line: &[u8], start: usize, end: usize, fields: &mut Fields) -> Result<(), HeadError> {
-    // The name ends where its octets do: checking it finds the colon.
-    let colon = Fields::name_length(line);
-    if colon == 0 || colon > usize::from(u16::MAX) || line.get(colon) != Some(&b':') {
-        return Err(HeadError::Malformed("no valid field name before a colon"));
+    /// More octets are needed: whether there is room for them.
+    fn wait(&mut self, buf: &[u8], limits: &Limits, too_long: HeadError) -> Result<(), HeadError> {
+        if !self.started {
+            self.seen = buf.len();
+        }
+        // One more may be the CR of a line that just fits.
+        if buf.len() - self.line > limits.line + 1 {
+            return Err(too_long);
+        }
+        if buf.len() > limits.head { Err(HeadError::TooLarge) } else { Ok(()) }
     }
-    let name = &line[..colon];
-    let mut from = colon + 1;
-    let mut to = line.len();
-    while from < to && matches!(line[from], b' ' | b'\t') {
-        from += 1;
-    }
-    while to > from && matches!(line[to - 1], b' ' | b'\t') {
-        to -= 1;
-    }
-    fields.push_raw(Known::of(name), (start, colon), (start + from, to - from), end);
-    Ok(())
 }
 
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), HeadError> {
@@ -221,7 +243,7 @@ fn status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), HeadError> {
         Some(b' ') => &line[13..],
         Some(_) => return Err(HeadError::Malformed("no valid status")),
     };
-    if status < 100 {
+    if status < 100 || !Fields::is_valid_value(reason) {
         return Err(HeadError::Malformed("no valid status"));
     }
     Ok((version, status, reason))

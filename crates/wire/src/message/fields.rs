@@ -205,11 +205,26 @@ impl Fields {
 
     /// Whether these bytes may stand as a field value: no control characters but tab (RFC 9110, section 5.5).
     pub fn is_valid_value(value: &[u8]) -> bool {
-        let word = |octets: &[u8]| octets.try_into().map_or(0, u64::from_le_bytes);
-        let Some(last) = value.len().checked_sub(8) else { return value.iter().all(|&b| is_value_byte(b)) };
-        // Eight octets at a time; the last word overlaps the one before.
-        let suspects = value.chunks_exact(8).fold(suspects(word(&value[last..])), |all, w| all | suspects(word(w)));
-        suspects == 0 || value.iter().all(|&b| is_value_byte(b))
+        let mut end = Fields::value_end(value, 0);
+        while value.get(end) == Some(&b'\t') {
+            end = Fields::value_end(value, end + 1);
+        }
+        end == value.len()
+    }
+
+    /// Where the first control character (tabs are one) from `at` on is; the length when there is none.
+    #[inline]
+    pub(crate) fn value_end(text: &[u8], at: usize) -> usize {
+        let mut rest = &text[at..];
+        // Eight octets at a time.
+        while let Some((word, more)) = rest.split_first_chunk() {
+            let marks = controls(u64::from_le_bytes(*word));
+            if marks != 0 {
+                return text.len() - rest.len() + marks.trailing_zeros() as usize / 8;
+            }
+            rest = more;
+        }
+        text.len() - rest.len() + rest.iter().position(|&b| b < b' ' || b == 0x7f).unwrap_or(rest.len())
     }
 
     /// Whether these bytes are a field name: a token (RFC 9110, section 5.6.2).
@@ -321,12 +336,9 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
     }
 }
 
-fn is_value_byte(b: u8) -> bool {
-    b == b'\t' || (b >= b' ' && b != 0x7f)
-}
-
-/// Marks octets below 0x20 and equal to 0x7f in the high bit of their place; may mark innocent ones next to them.
-fn suspects(word: u64) -> u64 {
+/// Marks octets below 0x20 and equal to 0x7f in the high bit of their place. The lowest mark is right; one above it may be
+/// of an innocent neighbour.
+fn controls(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     let control = word.wrapping_sub(ONES * 0x20) & !word;
@@ -400,6 +412,15 @@ mod tests {
     fn values_and_names_are_checked() {
         assert!(Fields::is_valid_value("a\tü b".as_bytes()));
         assert!(!Fields::is_valid_value(b"a\r\nX: y"));
+        for at in 0..20 {
+            let mut text = *b"a value long enough.";
+            for (octet, valid) in [(0, false), (9, true), (31, false), (32, true), (126, true), (127, false), (128, true), (255, true)] {
+                text[at] = octet;
+                assert_eq!(Fields::is_valid_value(&text), valid, "{octet} at {at}");
+                let after = text.iter().skip(3).position(|&b| b < 32 || b == 127).map_or(20, |n| n + 3);
+                assert_eq!(Fields::value_end(&text, 3), after);
+            }
+        }
         assert!(Fields::is_valid_name(b"X-A_b"));
         assert!(!Fields::is_valid_name(b"X A") && !Fields::is_valid_name(b""));
     }

@@ -32,7 +32,9 @@ pub enum Known {
     XForwardedPort,
     XForwardedPrefix,
     XForwardedProto,
+    XKongProxyLatency,
     XKongRequestId,
+    XKongUpstreamLatency,
     XRealIp,
 }
 
@@ -72,6 +74,8 @@ impl Known {
             (17, b'x') if name[2] | 0x20 == b'k' => (Known::XKongRequestId, b"x-kong-request-id"),
             (17, b'x') => (Known::XForwardedProto, b"x-forwarded-proto"),
             (18, b'x') => (Known::XForwardedPrefix, b"x-forwarded-prefix"),
+            (20, b'x') => (Known::XKongProxyLatency, b"x-kong-proxy-latency"),
+            (23, b'x') => (Known::XKongUpstreamLatency, b"x-kong-upstream-latency"),
             _ => return Known::Other,
         };
         if is_name(name, text) { known } else { Known::Other }
@@ -113,7 +117,9 @@ impl Known {
             Known::XForwardedPort => "X-Forwarded-Port: ",
             Known::XForwardedPrefix => "X-Forwarded-Prefix: ",
             Known::XForwardedProto => "X-Forwarded-Proto: ",
+            Known::XKongProxyLatency => "X-Kong-Proxy-Latency: ",
             Known::XKongRequestId => "X-Kong-Request-Id: ",
+            Known::XKongUpstreamLatency => "X-Kong-Upstream-Latency: ",
             Known::XRealIp => "X-Real-IP: ",
         }
     }
@@ -153,7 +159,7 @@ mod tests {
         assert_eq!(Known::of(b""), Known::Other);
     }
 
-    const ALL: [Known; 28] = [
+    const ALL: [Known; 30] = [
         Known::Accept,
         Known::Authorization,
         Known::Connection,
@@ -180,7 +186,9 @@ mod tests {
         Known::XForwardedPort,
         Known::XForwardedPrefix,
         Known::XForwardedProto,
+        Known::XKongProxyLatency,
         Known::XKongRequestId,
+        Known::XKongUpstreamLatency,
         Known::XRealIp,
     ];
 }
