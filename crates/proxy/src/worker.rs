@@ -24,6 +24,8 @@ pub(crate) struct Worker {
     pub timers: Timers,
     /// The time of the event loop, by which the timers go.
     time: Arc<Clock>,
+    /// Requests since a request set it.
+    since_set: Cell<u32>,
     pub pool: RefCell<Pool>,
     pub gauges: Arc<Gauges>,
     pub access_log: Option<access_log::Buffer>,
@@ -59,6 +61,8 @@ pub(crate) struct Gauges {
 
 /// How often idle connections to services are looked over.
 const SWEEP: Duration = Duration::from_secs(5);
+/// After how many requests the time is looked up, even if the event loop was never woken between them.
+const LOOKS: u32 = 32;
 /// How many sessions are kept for their memory.
 const SPARE: usize = 128;
 /// How long a TLS handshake may take.
@@ -87,6 +91,7 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::Tcp
         buffers: BufferPool::default(),
         timers: Timers::new(Arc::clone(&clock)),
         time: clock,
+        since_set: Cell::new(0),
         pool: RefCell::new(Pool::new(shared.settings.keepalive)),
         gauges: Arc::clone(&shared.gauges[index]),
         access_log: shared.settings.access_log.clone().map(access_log::Buffer::new),
@@ -240,11 +245,15 @@ impl Worker {
         id
     }
 
-    /// Now, and in milliseconds since 1970: one look at the clock for both.
+    /// The time of the event loop, and the same in milliseconds since 1970. To be called once for each request: a loop that always
+    /// finds something to do is never woken, so that its time must be set by those who keep it busy.
     pub fn now(&self) -> (Instant, u64) {
-        let now = Instant::now();
-        // A loop that always finds something to do is never woken.
-        self.time.set(now);
+        let requests = self.since_set.get();
+        self.since_set.set((requests + 1) % LOOKS);
+        if requests == 0 {
+            self.time.set(Instant::now());
+        }
+        let now = self.time.now();
         let (at, unix) = self.clock.get();
         let since = now.saturating_duration_since(at);
         if since < Duration::from_secs(1) {
@@ -253,6 +262,11 @@ impl Worker {
         let unix = unix_millis();
         self.clock.set((now, unix));
         (now, unix)
+    }
+
+    /// The time of the event loop: when it was woken last, as nginx has it. What happens at once takes no time.
+    pub fn time(&self) -> Instant {
+        self.time.now()
     }
 
     /// Now, as `Date` has it (RFC 9110, section 5.6.7).

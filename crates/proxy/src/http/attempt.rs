@@ -98,16 +98,16 @@ pub(crate) async fn run(
             Err(PickError::NameResolution) => return Err(Failed::Service(503, Some("name resolution failed"))),
             Err(PickError::NoPeer) => return Err(Failed::Service(503, Some("failure to get a peer from the ring-balancer"))),
         };
-        let started = Instant::now();
+        let started = scene.worker.time();
         if tried.is_empty() {
-            exchange.timing.proxy = Some(started.duration_since(exchange.timing.started));
+            exchange.timing.proxy = Some(started.saturating_duration_since(exchange.timing.started));
         }
         tried.push(peer.address);
         request::address(scene, exchange, &peer);
         let tls = terms.clone().map(|terms| Tls { name: request::server_name(exchange, &peer), terms });
         let key = PoolKey { address: peer.address, tls };
         let result = attempt(scene, exchange, client, payload, &service, key, upgrade).await;
-        let waited = started.elapsed();
+        let waited = scene.worker.time().saturating_duration_since(started);
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
         let mut note = |status| exchange.tries.push(Try { address: peer.address, status, started, waited });
         let (outcome, sent) = match result {
@@ -200,7 +200,7 @@ async fn dial(scene: &Scene<'_>, client: &ServerConnection, key: PoolKey, servic
             Failure::Unsent(Outcome::TcpFailure)
         }
     })?;
-    Ok(Upstream::new(key, connected, Instant::now()))
+    Ok(Upstream::new(key, connected, scene.worker.time()))
 }
 
 /// Sends the request and waits for the head of the final response; interim ones are passed on.

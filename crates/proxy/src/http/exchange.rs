@@ -3,7 +3,8 @@
 use super::attempt::{self, Failed, Upstream};
 use super::payload::Payload;
 use super::relay::{self, Upload};
-use super::{Origin, request, respond};
+use super::request::{self, Stripped};
+use super::{Origin, respond};
 use crate::chain::{self, Chain, Ran};
 use crate::forwarded::{self, Address};
 use crate::hop_by_hop::Asked;
@@ -12,6 +13,7 @@ use crate::router::{Match, Mismatch, Query};
 use crate::snapshot::Snapshot;
 use crate::worker::{Session, Worker};
 use sdk::{Answer, Exchange, Known, Phases, RequestHead, Source, Timing};
+use std::borrow::Cow;
 use std::rc::Rc;
 use wire::Version;
 use wire::h1::ServerConnection;
@@ -124,7 +126,7 @@ async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut Se
     let target = std::mem::take(&mut exchange.request.target);
     let entered = enter(scene, exchange, &target);
     exchange.request.target = target;
-    let (chain, prefix) = match entered {
+    let (chain, stripped) = match entered {
         Ok(entered) => entered,
         Err(refused) => {
             chain::run_access(global, exchange, &mut scene.ran, false).await;
@@ -173,7 +175,7 @@ async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut Se
     {
         return Err(content_failure(scene, exchange, failure));
     }
-    let upgrade = request::prepare(scene, exchange, prefix.as_deref(), payload);
+    let upgrade = request::prepare(scene, exchange, &stripped, payload);
     match attempt::run(scene, exchange, connection, payload, upgrade).await {
         Ok(upstream) => Ok(upstream),
         Err(Failed::Service(status, Some(message))) => Err(own_error(exchange, status, message)),
@@ -208,7 +210,7 @@ fn content_failure(scene: &mut Scene<'_>, exchange: &Exchange, failure: Upload) 
 
 /// Finds the route and takes it into the exchange; its chain, and the part of the path that was stripped. Refusals are a status with
 /// Kong's words, where they are not the usual ones.
-fn enter<'a>(scene: &mut Scene<'a>, exchange: &mut Exchange, target: &str) -> Result<(&'a Chain, Option<String>), (u16, Option<&'static str>)> {
+fn enter<'a>(scene: &mut Scene<'a>, exchange: &mut Exchange, target: &str) -> Result<(&'a Chain, Stripped), (u16, Option<&'static str>)> {
     if matches!(exchange.request.method.as_bytes(), b"TRACE" | b"CONNECT") {
         return Err((405, None));
     }
@@ -216,8 +218,9 @@ fn enter<'a>(scene: &mut Scene<'a>, exchange: &mut Exchange, target: &str) -> Re
     let path = path::normalise(target.path).map_err(|_| (400, None))?;
     let matched = find(scene, exchange, &path, target.query).ok_or((404, Some("no Route matched with those values")))?;
     let chain = scene.snapshot.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id));
-    let prefix = request::enter(scene, exchange, matched, &path, target.query);
-    Ok((chain, prefix))
+    let verbatim = matches!(path, Cow::Borrowed(_));
+    let stripped = request::enter(scene, exchange, matched, &path, verbatim, target.query);
+    Ok((chain, stripped))
 }
 
 /// The route for a request.

@@ -11,10 +11,29 @@ use sdk::{Exchange, Known};
 use std::sync::Arc;
 use wire::Framing;
 
-/// Takes the route into the exchange and works out where the request goes; the part of the path that was stripped.
-pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Match, path: &str, query: Option<&str>) -> Option<String> {
+/// The part of the path that does not go to the service.
+pub(crate) enum Stripped {
+    Nothing,
+    /// So much of the target, which is in normal form already.
+    OfTarget(usize),
+    Of(String),
+}
+
+impl Stripped {
+    fn as_str<'a>(&'a self, target: &'a str) -> Option<&'a str> {
+        match self {
+            Stripped::Nothing => None,
+            Stripped::OfTarget(length) => target.get(..*length),
+            Stripped::Of(prefix) => Some(prefix),
+        }
+    }
+}
+
+/// Takes the route into the exchange and works out where the request goes. `path` is that of the request in normal form,
+/// `verbatim` whether it came so.
+pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Match, path: &str, verbatim: bool, query: Option<&str>) -> Stripped {
     let Match { route, service, matched_path, captures, path_handling, .. } = matched;
-    let mut prefix = None;
+    let mut stripped = Stripped::Nothing;
     if let Some(service) = &service {
         let upstream = &mut exchange.upstream;
         upstream.protocol = service.protocol;
@@ -22,8 +41,9 @@ pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Mat
         let base = service.path.as_deref().unwrap_or("/");
         path::join(path_handling, base, path, matched_path, route.strip_path, &mut upstream.path);
         upstream.query = query.map(str::to_owned);
-        if route.strip_path {
-            prefix = matched_path.and_then(|n| path.get(..n)).filter(|p| !p.is_empty() && *p != "/").map(str::to_owned);
+        let prefix = matched_path.filter(|_| route.strip_path).and_then(|n| path.get(..n));
+        if let Some(prefix) = prefix.filter(|p| !p.is_empty() && *p != "/") {
+            stripped = if verbatim { Stripped::OfTarget(prefix.len()) } else { Stripped::Of(prefix.to_owned()) };
         }
     }
     if route.preserve_host {
@@ -32,11 +52,11 @@ pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Mat
     exchange.captures = captures;
     exchange.route = Some(route);
     exchange.service = service;
-    prefix
+    stripped
 }
 
 /// Makes the field lines those of a request to a service; whether it asks for an upgrade that we relay.
-pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, prefix: Option<&str>, payload: &Payload) -> bool {
+pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, stripped: &Stripped, payload: &Payload) -> bool {
     let shared = &scene.worker.shared;
     let origin = scene.origin;
     let head = &mut exchange.request;
@@ -48,7 +68,7 @@ pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, prefix: Op
         tls: origin.tls,
         port: origin.port,
         path: path::Target::split(&head.target).path,
-        prefix,
+        prefix: stripped.as_str(&head.target),
     };
     let fields = &mut head.fields;
     forwarded.write(fields, scene.client.is_none().then_some(&origin.lines), &mut scene.worker.scratch.borrow_mut());

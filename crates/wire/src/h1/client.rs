@@ -39,7 +39,7 @@ impl ClientConnection {
             input: Buffer::new(pool),
             parser: HeadParser::default(),
             reader: ContentReader::default(),
-            writer: ContentWriter::default(),
+            writer: ContentWriter::new(pool),
             limits: Limits { line: 32_768, head: 65_536, fields: 1000 },
             head_request: false,
             keep: true,

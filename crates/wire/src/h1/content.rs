@@ -2,7 +2,7 @@
 
 use super::chunked::{ChunkedDecoder, Decoded};
 use crate::message::{Fields, Framing};
-use crate::net::{BUFFER_SIZE, Buffer, Stream};
+use crate::net::{BUFFER_SIZE, Buffer, BufferPool, Stream};
 use std::io::{self, IoSlice, Write as _};
 use std::task::{Context, Poll, ready};
 
@@ -36,9 +36,10 @@ enum Reading {
     UntilClose,
 }
 
-/// Writes the head and the content of one message; what is small is gathered into few writes.
-#[derive(Debug, Default)]
+/// Writes the head and the content of one message; what is small is gathered into few writes. Holds memory, which the worker lends,
+/// only while something is to be written: so it is mostly the same that is used, and warm.
 pub struct ContentWriter {
+    pool: BufferPool,
     out: Vec<u8>,
     /// Octets of `out`, and then of the current piece and its end, that are written.
     written: usize,
@@ -128,6 +129,11 @@ impl ContentReader {
 }
 
 impl ContentWriter {
+    /// A writer with nothing to write.
+    pub fn new(pool: &BufferPool) -> ContentWriter {
+        ContentWriter { pool: pool.clone(), out: Vec::new(), written: 0, opened: false, chunked: false, sent: 0 }
+    }
+
     /// Starts a message: `write` puts the head into the buffer. Content that follows is chunked if so announced.
     /// How many octets the head has.
     pub fn start(&mut self, chunked: bool, write: impl FnOnce(&mut Vec<u8>)) -> usize {
@@ -137,6 +143,9 @@ impl ContentWriter {
         }
         self.opened = false;
         self.chunked = chunked;
+        if self.out.capacity() == 0 {
+            self.out = self.pool.take_out();
+        }
         let before = self.out.len();
         write(&mut self.out);
         self.out.len() - before
@@ -209,11 +218,8 @@ impl ContentWriter {
             self.written += written;
             self.sent += written as u64;
         }
-        self.out.clear();
+        self.pool.give_out(std::mem::take(&mut self.out));
         self.written = 0;
-        if self.out.capacity() > GATHER_MAX {
-            self.out = Vec::new();
-        }
         stream.poll_flush(cx)
     }
 

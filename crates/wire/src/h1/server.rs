@@ -46,7 +46,7 @@ impl ServerConnection {
             stream,
             input: Buffer::new(pool),
             reader: ContentReader::default(),
-            writer: ContentWriter::default(),
+            writer: ContentWriter::new(pool),
             timer,
             limits,
             continue_wanted: false,

@@ -1,17 +1,20 @@
-//! Read buffers, lent by a pool per worker, so that idle connections hold none.
+//! Buffers for reading and writing, lent by a pool per worker, so that idle connections hold none.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Octets of a buffer: a head of usual size and the beginning of its content in one read.
 pub const BUFFER_SIZE: usize = 16 * 1024;
-/// How many free buffers a worker keeps.
+/// Octets of what is written that have room from the start: a head of usual size.
+const OUT_SIZE: usize = 2048;
+/// How many free buffers of each kind a worker keeps.
 const KEEP: usize = 256;
 
 /// The free buffers of one worker.
 #[derive(Clone, Default)]
 pub struct BufferPool {
     free: Rc<RefCell<Vec<Box<[u8]>>>>,
+    out: Rc<RefCell<Vec<Vec<u8>>>>,
 }
 
 /// Octets that were read and not yet used. Holds memory only while there are some.
@@ -31,6 +34,20 @@ impl BufferPool {
         let mut free = self.free.borrow_mut();
         if memory.len() == BUFFER_SIZE && free.len() < KEEP {
             free.push(memory);
+        }
+    }
+
+    /// An empty vector to gather in what is to be written.
+    pub(crate) fn take_out(&self) -> Vec<u8> {
+        self.out.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(OUT_SIZE))
+    }
+
+    /// Takes one back.
+    pub(crate) fn give_out(&self, mut memory: Vec<u8>) {
+        let mut out = self.out.borrow_mut();
+        if (1..=BUFFER_SIZE).contains(&memory.capacity()) && out.len() < KEEP {
+            memory.clear();
+            out.push(memory);
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Timers(Rc<Shared>);
 /// The time of one event loop: read whenever the loop wakes, so that a deadline costs no look at the clock.
 pub struct Clock {
     epoch: Instant,
-    /// Milliseconds since `epoch`.
+    /// Nanoseconds since `epoch`.
     now: AtomicU64,
 }
 
@@ -65,12 +65,17 @@ impl Clock {
     /// Sets it to a moment that was just taken.
     pub fn set(&self, now: Instant) {
         let since = now.saturating_duration_since(self.epoch);
-        // One thread writes and reads; only the type is shared.
-        self.now.store(since.as_secs() * 1000 + u64::from(since.subsec_millis()), Ordering::Relaxed);
+        // One thread writes and reads; only the type is shared. It lasts for five hundred years.
+        self.now.store(since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()), Ordering::Relaxed);
     }
 
-    fn now(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
+    /// The moment that it shows.
+    pub fn now(&self) -> Instant {
+        self.epoch + Duration::from_nanos(self.now.load(Ordering::Relaxed))
+    }
+
+    fn millis(&self) -> u64 {
+        self.now.load(Ordering::Relaxed) / 1_000_000
     }
 }
 
@@ -100,7 +105,7 @@ impl Timers {
     pub async fn keep(self) {
         loop {
             self.0.clock.set(Instant::now());
-            let now = self.0.clock.now();
+            let now = self.0.clock.millis();
             self.0.next.set(self.wake_due(now));
             if self.0.next.get() == NEVER {
                 self.0.sooner.notified().await;
@@ -164,7 +169,7 @@ impl Timer {
     /// Sets the deadline anew: for waits that make progress step by step.
     pub fn arm(&self, limit: Duration) {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(NEVER / 2).min(NEVER / 2);
-        let deadline = self.timers.0.clock.now() + limit.max(1);
+        let deadline = self.timers.0.clock.millis() + limit.max(1);
         self.slot.deadline.set(deadline);
         self.slot.expired.set(false);
         let shared = &self.timers.0;
