@@ -20,12 +20,21 @@ const BANNED_CODE: &[(&str, &str)] = &[
 /// Fails with every breach.
 pub fn run(shell: &Shell) -> Result<(), String> {
     let mut breaches = Vec::new();
+    let read = |path: &Path| {
+        let name = path.strip_prefix(&shell.root).unwrap_or(path).display().to_string();
+        std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}")).map(|text| (name, text))
+    };
     for folder in ["crates", "tests"] {
-        for path in sources(&shell.root.join(folder)) {
-            let name = path.strip_prefix(&shell.root).unwrap_or(&path).display().to_string();
-            let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+        for path in files(&shell.root.join(folder), "rs") {
+            let (name, text) = read(&path)?;
             breaches.extend(check(&name, &text));
         }
+    }
+    let pages = ["ARCHITECTURE.md", "CHANGELOG.md", "README.md"].map(|page| shell.root.join(page));
+    for path in pages.into_iter().chain(files(&shell.root.join("docs"), "md")) {
+        let (name, text) = read(&path)?;
+        let exists = |link: &str| path.parent().is_some_and(|folder| folder.join(link).exists());
+        breaches.extend(check_page(&name, &text, exists));
     }
     if breaches.is_empty() {
         return Ok(());
@@ -61,15 +70,30 @@ fn check(name: &str, text: &str) -> Vec<String> {
     breaches
 }
 
-/// All Rust files below a folder.
-fn sources(folder: &Path) -> Vec<PathBuf> {
+/// `exists` says whether there is a file where a link of the page leads.
+fn check_page(name: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        if ["<<<<<<< ", "=======", ">>>>>>> "].iter().any(|mark| line.starts_with(mark)) {
+            breaches.push(format!("{name}:{}: the mark of a merge", number + 1));
+        }
+        let links = line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for link in links.filter(|link| !link.is_empty() && !link.contains("://") && !exists(link)) {
+            breaches.push(format!("{name}:{}: `{link}` leads nowhere", number + 1));
+        }
+    }
+    breaches
+}
+
+/// All files below a folder with that extension.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
+            } else if path.extension().is_some_and(|e| e == extension) {
                 found.push(path);
             }
         }
@@ -80,7 +104,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, check_page};
 
     #[test]
     fn rules() {
@@ -89,5 +113,12 @@ mod tests {
         assert_eq!(check("crates/x/src/utils/mod.rs", "//! A.\n").len(), 1);
         assert_eq!(check("crates/x/src/long.rs", &format!("//! A.\n{}", "\n".repeat(600))).len(), 1);
         assert_eq!(check("tests/tests/a.rs", "//! A.\nx.unwrap()\n").len(), 0);
+    }
+
+    #[test]
+    fn rules_of_pages() {
+        let exists = |link: &str| link == "a.md";
+        assert_eq!(check_page("b.md", "[a](a.md#x) and [b](http://b.test) and [c](#c)\n", exists), Vec::<String>::new());
+        assert_eq!(check_page("b.md", "[a](c.md)\n<<<<<<< HEAD\n", exists).len(), 2);
     }
 }
