@@ -14,6 +14,9 @@ use tokio::sync::Notify;
 
 /// Deadlines are kept to this precision.
 const GRAIN: Duration = Duration::from_millis(10);
+/// How long the timekeeper sleeps at most while there are deadlines: a loop that always finds something to do is never woken, and
+/// would not set its clock.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The deadlines of one worker.
 #[derive(Clone)]
@@ -111,7 +114,7 @@ impl Timers {
                 self.0.sooner.notified().await;
                 continue;
             }
-            let wait = Duration::from_millis(self.0.next.get().saturating_sub(now)).max(GRAIN);
+            let wait = Duration::from_millis(self.0.next.get().saturating_sub(now)).clamp(GRAIN, LOOK);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.0.sooner.notified() => {}
@@ -204,6 +207,23 @@ impl Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_clock_goes_on_while_the_loop_is_busy() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let (clock, started) = (Clock::new(), Instant::now());
+            let timers = Timers::new(Arc::clone(&clock));
+            tokio::task::spawn_local(timers.clone().keep());
+            let timer = timers.timer();
+            timer.arm(Duration::from_secs(60));
+            let set = clock.now();
+            while clock.now() < set + LOOK / 2 {
+                assert!(started.elapsed() < 10 * LOOK);
+                tokio::task::yield_now().await;
+            }
+        });
+    }
 
     #[test]
     fn a_wait_ends_at_its_deadline_and_not_before_when_ready() {
