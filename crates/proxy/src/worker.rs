@@ -24,7 +24,7 @@ pub(crate) struct Worker {
     pub timers: Timers,
     /// The time of the event loop, by which the timers go.
     time: Arc<Clock>,
-    /// Requests since a request set it.
+    /// Requests since one of them set it.
     since_set: Cell<u32>,
     pub pool: RefCell<Pool>,
     pub gauges: Arc<Gauges>,
@@ -245,13 +245,13 @@ impl Worker {
         id
     }
 
-    /// The time of the event loop, and the same in milliseconds since 1970. To be called once for each request: a loop that always
-    /// finds something to do is never woken, so that its time must be set by those who keep it busy.
+    /// The time of the event loop, and the same in milliseconds since 1970. Each request calls this: a loop that always finds something
+    /// to do is never woken, so that its time must be set by those who keep it busy.
     pub fn now(&self) -> (Instant, u64) {
         let requests = self.since_set.get();
         self.since_set.set((requests + 1) % LOOKS);
         if requests == 0 {
-            self.time.set(Instant::now());
+            self.look();
         }
         let now = self.time.now();
         let (at, unix) = self.clock.get();
@@ -262,6 +262,11 @@ impl Worker {
         let unix = unix_millis();
         self.clock.set((now, unix));
         (now, unix)
+    }
+
+    /// Sets the time of the event loop to now: after something that may have computed for long.
+    pub fn look(&self) {
+        self.time.set(Instant::now());
     }
 
     /// The time of the event loop: when it was woken last, as nginx has it. What happens at once takes no time.

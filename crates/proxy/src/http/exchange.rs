@@ -158,10 +158,13 @@ async fn ask(scene: &mut Scene<'_>, exchange: &mut Exchange, connection: &mut Se
         }
         exchange.body = payload.whole();
     }
-    if !chain.is_empty()
-        && let Some(answer) = chain::run_access(chain, exchange, &mut scene.ran, true).await
-    {
-        return Err(Reply(Box::new(answer), Source::Exit));
+    if !chain.is_empty() {
+        let answer = chain::run_access(chain, exchange, &mut scene.ran, true).await;
+        // What plugins take is the gateway's time and not the service's.
+        scene.worker.look();
+        if let Some(answer) = answer {
+            return Err(Reply(Box::new(answer), Source::Exit));
+        }
     }
     if exchange.service.is_none() {
         return Err(own_error(exchange, 503, "no Service found with those values"));

@@ -4,7 +4,7 @@ mod stage;
 
 use proxy::settings::Limits;
 use serde_json::json;
-use stage::{Stage, Wire, service};
+use stage::{COMPUTES, Stage, Wire, service};
 use std::time::Duration;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -252,6 +252,20 @@ fn timeouts_count_pauses() {
     let (mute, _held) = service(|_, wire| wire.rest());
     let stage = Stage::new(mute, json!({"read_timeout": 100, "retries": 0}), json!({}));
     assert!(stage.send(&get("/")).starts_with("HTTP/1.1 504 "));
+}
+
+#[test]
+fn what_plugins_take_is_the_gateways_time() {
+    let (address, _requests) = service(simple);
+    let stage = Stage::new(address, json!({}), json!({}));
+    stage.put("plugins", json!({"id": "00000000-0000-4000-8000-000000000003", "name": "busy", "enabled": true, "protocols": ["http", "https"], "config": {}}));
+    let answer = stage.send(&get("/"));
+    let latency = |of: &str| -> u128 {
+        let line = answer.lines().find_map(|line| line.strip_prefix(&format!("X-Kong-{of}-Latency: ")));
+        line.unwrap_or_else(|| panic!("{answer}")).parse().unwrap()
+    };
+    assert!(latency("Proxy") >= COMPUTES.as_millis(), "{answer}");
+    assert!(latency("Upstream") < latency("Proxy"), "{answer}");
 }
 
 #[test]

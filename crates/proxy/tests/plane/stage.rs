@@ -7,7 +7,13 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long the plugin `busy` computes.
+pub const COMPUTES: Duration = Duration::from_millis(50);
+
+/// A plugin that keeps its worker busy.
+struct Busy;
 
 /// A data plane with one service and one route for every path.
 pub struct Stage {
@@ -28,7 +34,7 @@ impl Stage {
         let listen = vec![Listen { address: "127.0.0.1:0".parse().unwrap(), tls: false, http2: false, backlog: 128 }];
         let settings = Settings { listen, limits, ..Settings::default() };
         let balancers = Balancers::new(dns::Settings::default(), control.handle().clone());
-        let plane = DataPlane::bind(settings, &[], sdk::Env::default(), balancers).unwrap();
+        let plane = DataPlane::bind(settings, &[&Busy], sdk::Env::default(), balancers).unwrap();
         let proxy = plane.addresses()[0];
         let mut s = json!({"id": "00000000-0000-4000-8000-000000000001", "protocol": "http", "host": service.ip().to_string(), "port": service.port(), "retries": 1, "enabled": true});
         let mut r = json!({"id": "00000000-0000-4000-8000-000000000002", "protocols": ["http", "https"], "paths": ["/"], "strip_path": true, "service": {"id": s["id"]}});
@@ -56,6 +62,38 @@ impl Stage {
         let mut wire = self.connect();
         wire.write(request);
         wire.rest()
+    }
+}
+
+impl sdk::PluginKind for Busy {
+    fn name(&self) -> &'static str {
+        "busy"
+    }
+
+    fn priority(&self) -> i32 {
+        1
+    }
+
+    fn schema(&self) -> &'static str {
+        "{}"
+    }
+
+    fn configure(&self, _: &model::entities::Plugin, _: &sdk::Env) -> Result<Box<dyn sdk::Plugin>, String> {
+        Ok(Box::new(Busy))
+    }
+}
+
+impl sdk::Plugin for Busy {
+    fn phases(&self) -> sdk::Phases {
+        sdk::Phases::ACCESS
+    }
+
+    fn access<'a>(&'a self, _: &'a mut sdk::Exchange) -> sdk::Step<'a> {
+        let started = Instant::now();
+        while started.elapsed() < COMPUTES {
+            std::hint::spin_loop();
+        }
+        sdk::Step::Next
     }
 }
 
