@@ -172,7 +172,7 @@ impl Running {
         let sources = crate::settings::Sources { file: Some(self.settings.own_file()), ..crate::settings::Sources::default() };
         match Settings::load(&sources) {
             Ok(new) => {
-                for key in self.settings.differences(&new).iter().filter(|key| *key != "log_level" && !RENEWED.contains(&key.as_str())) {
+                for key in self.settings.unrenewed(&new) {
                     tracing::warn!("the new value of '{key}' takes effect when the node is started again");
                 }
                 // The files may hold something else though the settings are the same.
@@ -190,34 +190,6 @@ impl Running {
         }
     }
 }
-
-/// What takes effect by a reload, with the files that it names.
-const RENEWED: &[&str] = &[
-    "ssl_cert",
-    "ssl_cert_key",
-    "admin_ssl_cert",
-    "admin_ssl_cert_key",
-    "status_ssl_cert",
-    "status_ssl_cert_key",
-    "client_ssl",
-    "client_ssl_cert",
-    "client_ssl_cert_key",
-    "lua_ssl_trusted_certificate",
-    "lua_ssl_verify_depth",
-    "lua_ssl_protocols",
-    "nginx_http_lua_ssl_protocols",
-    "nginx_stream_lua_ssl_protocols",
-    "nginx_proxy_proxy_ssl_verify",
-    "nginx_proxy_proxy_ssl_verify_depth",
-    "nginx_proxy_proxy_ssl_trusted_certificate",
-    "nginx_proxy_proxy_ssl_protocols",
-    "nginx_proxy_proxy_ssl_ciphers",
-    "nginx_http_proxy_ssl_verify",
-    "nginx_http_proxy_ssl_verify_depth",
-    "nginx_http_proxy_ssl_trusted_certificate",
-    "nginx_http_proxy_ssl_protocols",
-    "nginx_http_proxy_ssl_ciphers",
-];
 
 /// Where messages go.
 fn error_logs(settings: &Settings, console: Console) -> Destinations {

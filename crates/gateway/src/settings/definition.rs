@@ -14,6 +14,8 @@ pub struct Setting {
     pub secret: bool,
     /// Accepted so that Kong's files can be used, without effect in this version.
     pub inert: bool,
+    /// A new value, and what the files that it names hold by then, is taken by a reload. Also true of the keys in `implies`.
+    pub renewed: bool,
     /// An old name; the keys in `implies` have taken its place.
     pub deprecated: bool,
     /// Keys that take this value unless they are given themselves.
@@ -44,7 +46,7 @@ pub struct Section {
 
 impl Setting {
     const fn new(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {
-        Setting { name, kind, default, doc, secret: false, inert: false, deprecated: false, implies: &[] }
+        Setting { name, kind, default, doc, secret: false, inert: false, renewed: false, deprecated: false, implies: &[] }
     }
 
     pub(super) const fn secret(mut self) -> Setting {
@@ -54,6 +56,11 @@ impl Setting {
 
     pub(super) const fn inert(mut self) -> Setting {
         self.inert = true;
+        self
+    }
+
+    pub(super) const fn renewed(mut self) -> Setting {
+        self.renewed = true;
         self
     }
 

@@ -55,7 +55,9 @@ fn row(setting: &Setting) -> String {
 }
 
 fn doc(setting: &Setting) -> String {
-    if setting.deprecated { format!("Deprecated. {}", setting.doc) } else { setting.doc.to_owned() }
+    let deprecated = if setting.deprecated { "Deprecated. " } else { "" };
+    let renewed = if setting.renewed { " Renewed by `bascule reload`." } else { "" };
+    format!("{deprecated}{}{renewed}", setting.doc)
 }
 
 /// Comment lines of at most 100 characters.

@@ -135,10 +135,12 @@ impl Settings {
         self.loaded.given.contains_key(name)
     }
 
-    /// The keys whose values are not the same there.
-    pub fn differences(&self, other: &Settings) -> Vec<String> {
+    /// The keys whose values are not the same there, and that a reload does not renew.
+    pub fn unrenewed(&self, other: &Settings) -> Vec<String> {
         let (ours, theirs) = (&self.loaded.values, &other.loaded.values);
-        let mut keys: Vec<String> = ours.keys().chain(theirs.keys()).filter(|key| ours.get(*key) != theirs.get(*key)).cloned().collect();
+        let renewed = |key: &str| table::all().any(|setting| setting.renewed && (setting.name == key || setting.implies.contains(&key)));
+        let differ = ours.keys().chain(theirs.keys()).filter(|key| ours.get(*key) != theirs.get(*key));
+        let mut keys: Vec<String> = differ.filter(|key| !renewed(key)).cloned().collect();
         keys.sort();
         keys.dedup();
         keys

@@ -174,3 +174,10 @@ fn blocks() {
         assert_eq!(Block::parse(text), None, "{text}");
     }
 }
+
+#[test]
+fn a_reload_renews_what_the_table_says_and_what_that_implies() {
+    let (usual, other) = (load("", &[]).unwrap(), load("log_level = debug\nlua_ssl_protocols = TLSv1.3\nheaders = off\n", &[]).unwrap());
+    assert_eq!(usual.unrenewed(&other), ["headers"]);
+    assert_eq!(usual.unrenewed(&usual), Vec::<String>::new());
+}
