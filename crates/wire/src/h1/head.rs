@@ -119,7 +119,13 @@ impl HeadParser {
 
     /// The next line of whatever kind, without its CRLF, when it has come.
     fn start_line<'a>(&mut self, buf: &'a [u8], limits: &Limits) -> Result<Option<&'a [u8]>, HeadError> {
-        let Some(at) = memchr(b'\n', &buf[self.seen..]) else { return self.wait(buf, limits, HeadError::TargetTooLong).map(|()| None) };
+        let Some(at) = memchr(b'\n', &buf[self.seen..]) else {
+            let can_begin = |b: &u8| b.is_ascii_uppercase() || matches!(b, b'-' | b'_' | b'\r');
+            if !buf.get(self.line).is_none_or(can_begin) {
+                return Err(HeadError::Malformed("no start line"));
+            }
+            return self.wait(buf, limits, HeadError::TargetTooLong).map(|()| None);
+        };
         let newline = self.seen + at;
         if newline == self.line || buf[newline - 1] != b'\r' {
             return Err(HeadError::Malformed("a line does not end with CRLF"));
@@ -459,7 +465,7 @@ mod tests {
     #[test]
     fn limits_hold_while_the_head_is_still_coming() {
         let parse = |text: &[u8]| parse_request(text, &mut HeadParser::default(), &mut RequestHead::default(), &Limits::default());
-        assert_eq!(parse(&[b'x'; 9000]), Err(HeadError::TargetTooLong));
+        assert_eq!(parse(&[b'X'; 9000]), Err(HeadError::TargetTooLong));
         let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(9000));
         assert_eq!(parse(long.as_bytes()), Err(HeadError::TargetTooLong));
         let big = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(9000));
@@ -472,6 +478,10 @@ mod tests {
         let fits = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r", "x".repeat(8190 - 3));
         assert_eq!(parse(fits.as_bytes()), Ok(None));
         assert!(matches!(parse(format!("{fits}\n\r\n").as_bytes()), Ok(Some(_))));
+        // What cannot become a request line is not waited for: a client that speaks TLS, for one.
+        assert!(matches!(parse(b"\x16\x03\x01\x02\x00\x01"), Err(HeadError::Malformed(_))));
+        assert!(matches!(parse(b"\r\n\x16"), Err(HeadError::Malformed(_))));
+        assert_eq!(parse(b"\r"), Ok(None));
     }
 
     #[test]
