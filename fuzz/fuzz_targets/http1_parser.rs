@@ -1,4 +1,5 @@
-//! HTTP/1.1: heads and chunked content are read the same however the octets arrive, and a head that is sent on means what it meant.
+//! HTTP/1.1: heads and chunked content are read the same however the octets arrive, and a head that is sent on means
+//! what it meant.
 //!
 //! `cargo +nightly fuzz run http1_parser`
 

@@ -9,7 +9,8 @@ use model::entities::PathHandling;
 use proxy::path::{Target, join, normalise};
 
 fuzz_target!(|data: &[u8]| {
-    // The first byte says how much of the path a route matched; the codec passes on text only, without control characters.
+    // The first byte says how much of the path a route matched; the codec passes on text only, without control
+    // characters.
     let Some((&matched, data)) = data.split_first() else { return };
     let Ok(target) = std::str::from_utf8(data) else { return };
     if target.bytes().any(|b| b <= b' ' || b == 0x7f) {

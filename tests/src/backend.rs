@@ -27,7 +27,13 @@ impl Backend {
     pub fn start(name: &str) -> Backend {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let mut backend = Backend { name: name.to_owned(), address, requests: Arc::default(), accepted: Arc::default(), running: None };
+        let mut backend = Backend {
+            name: name.to_owned(),
+            address,
+            requests: Arc::default(),
+            accepted: Arc::default(),
+            running: None,
+        };
         backend.run(listener);
         backend
     }
@@ -63,7 +69,8 @@ impl Backend {
 
     fn run(&mut self, listener: TcpListener) {
         let (stop, connections) = (Arc::<AtomicBool>::default(), Arc::<Mutex<HashMap<usize, TcpStream>>>::default());
-        let (stopped, open, name, requests) = (Arc::clone(&stop), Arc::clone(&connections), self.name.clone(), Arc::clone(&self.requests));
+        let (stopped, open, name, requests) =
+            (Arc::clone(&stop), Arc::clone(&connections), self.name.clone(), Arc::clone(&self.requests));
         let accepted = Arc::clone(&self.accepted);
         let acceptor = std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
@@ -116,7 +123,10 @@ fn converse(stream: TcpStream, name: &str, requests: &AtomicUsize) -> std::io::R
         std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink())?;
         let body = serde_json::json!({ "backend": name, "head": head }).to_string();
         requests.fetch_add(1, Ordering::SeqCst);
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Backend: {name}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Backend: {name}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         reader.get_mut().write_all(answer.as_bytes())?;
     }
 }

@@ -23,7 +23,13 @@ pub struct Connection<S: Read + Write = TcpStream> {
 }
 
 /// One request on a connection of its own.
-pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
+pub fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Response> {
     let mut connection = Connection::open(address)?;
     connection.send(method, path, headers, body)?;
     connection.receive(method == "HEAD")
@@ -43,7 +49,8 @@ pub fn form(address: SocketAddr, method: &str, path: &str, body: &str) -> Respon
 /// A request with a JSON body, that must be answered.
 pub fn json(address: SocketAddr, method: &str, path: &str, body: &Value) -> Response {
     let headers = [("Content-Type", "application/json")];
-    request(address, method, path, &headers, body.to_string().as_bytes()).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    request(address, method, path, &headers, body.to_string().as_bytes())
+        .unwrap_or_else(|e| panic!("{method} {path}: {e}"))
 }
 
 impl Response {
@@ -156,7 +163,8 @@ impl<S: Read + Write> Connection<S> {
             (Some("HTTP/1.1" | "HTTP/1.0"), Some(status)) => status,
             _ => return Err(bad(format!("no status line: {line:?}"))),
         };
-        let mut response = Response { status, reason: words.next().unwrap_or_default().to_owned(), ..Response::default() };
+        let mut response =
+            Response { status, reason: words.next().unwrap_or_default().to_owned(), ..Response::default() };
         loop {
             let line = self.line()?;
             if line.is_empty() {
@@ -172,7 +180,8 @@ impl<S: Read + Write> Connection<S> {
         match (response.header("Transfer-Encoding"), response.header("Content-Length")) {
             (Some("chunked"), None) => loop {
                 let line = self.line()?;
-                let size = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16).map_err(|_| bad(format!("no chunk size: {line:?}")))?;
+                let size = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16)
+                    .map_err(|_| bad(format!("no chunk size: {line:?}")))?;
                 let start = body.len();
                 body.resize(start + size, 0);
                 self.stream.read_exact(&mut body[start..])?;

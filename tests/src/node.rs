@@ -27,7 +27,9 @@ pub fn binary() -> &'static Path {
         let test = std::env::current_exe().expect("the test's own path");
         let profile = test.ancestors().nth(2).expect("tests are in <target>/<profile>/deps");
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-        build.args(["build", "--quiet", "--package", "gateway", "--target-dir"]).arg(profile.parent().expect("<target>"));
+        build
+            .args(["build", "--quiet", "--package", "gateway", "--target-dir"])
+            .arg(profile.parent().expect("<target>"));
         if profile.ends_with("release") {
             build.arg("--release");
         }
@@ -69,7 +71,8 @@ impl Node {
             command.env(format!("KONG_{}", key.to_uppercase()), value);
         }
         let stderr = File::options().create(true).append(true).open(self.prefix.path().join("stderr")).expect("a file");
-        let mut child = command.stderr(stderr).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
+        let mut child =
+            command.stderr(stderr).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("its word");
         assert_eq!(line, "ready\n", "{}", self.log());
@@ -115,7 +118,10 @@ impl Node {
 
     /// The second address of the Admin API; one with TLS comes behind the others.
     pub fn admin_tls(&self) -> SocketAddr {
-        self.addresses["admin"][1].as_str().and_then(|a| a.parse().ok()).unwrap_or_else(|| panic!("no second one: {}", self.addresses))
+        self.addresses["admin"][1]
+            .as_str()
+            .and_then(|a| a.parse().ok())
+            .unwrap_or_else(|| panic!("no second one: {}", self.addresses))
     }
 
     pub fn status(&self) -> SocketAddr {
@@ -129,7 +135,10 @@ impl Node {
     }
 
     fn address(&self, interface: &str) -> SocketAddr {
-        self.addresses[interface][0].as_str().and_then(|a| a.parse().ok()).unwrap_or_else(|| panic!("no {interface}: {}", self.addresses))
+        self.addresses[interface][0]
+            .as_str()
+            .and_then(|a| a.parse().ok())
+            .unwrap_or_else(|| panic!("no {interface}: {}", self.addresses))
     }
 }
 

@@ -8,7 +8,10 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, RootCertStore, ServerConfig,
+    ServerConnection,
+};
 use rustls::{SignatureScheme, StreamOwned, SupportedCipherSuite, SupportedProtocolVersion};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,10 +29,10 @@ pub struct Pair {
     keys: KeyPair,
 }
 
-/// A service that speaks TLS and answers every request with what it knows of the connection, as JSON: `{"client": common name of the
-/// client's certificate, "sni": name it was asked for, "connection": its number, "resumed": whether the session was}`. For `/cut`
-/// it closes the connection in place of an end, for `/echo` it answers with the request's content, for `/upgrade` it changes
-/// to a protocol in which it gives back what it gets.
+/// A service that speaks TLS and answers every request with what it knows of the connection, as JSON: `{"client":
+/// common name of the client's certificate, "sni": name it was asked for, "connection": its number, "resumed": whether
+/// the session was}`. For `/cut` it closes the connection in place of an end, for `/echo` it answers with the request's
+/// content, for `/upgrade` it changes to a protocol in which it gives back what it gets.
 pub struct SecureBackend {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -37,7 +40,7 @@ pub struct SecureBackend {
 
 /// Who is asked for a certificate.
 pub enum Clients<'a> {
-    Anybody,
+    Any,
     /// Those who have one of this authority show it.
     Welcome(&'a Pair),
     /// Nobody else gets in.
@@ -96,8 +99,15 @@ impl Pair {
         serde_json::json!({ "cert": self.chain, "key": self.key })
     }
 
-    fn make(name: &str, names: &[&str], authority: bool, algorithm: &'static rcgen::SignatureAlgorithm, by: Option<&Pair>) -> Pair {
-        let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).expect("names");
+    fn make(
+        name: &str,
+        names: &[&str],
+        authority: bool,
+        algorithm: &'static rcgen::SignatureAlgorithm,
+        by: Option<&Pair>,
+    ) -> Pair {
+        let mut params =
+            CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).expect("names");
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = if authority { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
         let keys = KeyPair::generate_for(algorithm).expect("a key");
@@ -121,12 +131,15 @@ impl SecureBackend {
     /// Starts one on a free port. It ends with the test.
     pub fn start(pair: &Pair, clients: &Clients<'_>) -> SecureBackend {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().expect("both versions");
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("both versions");
         let builder = match clients {
-            Clients::Anybody => builder.with_no_client_auth(),
+            Clients::Any => builder.with_no_client_auth(),
             Clients::Welcome(authority) | Clients::Known(authority) => {
                 let verifier = WebPkiClientVerifier::builder_with_provider(authority.roots(), provider);
-                let verifier = if matches!(clients, Clients::Known(_)) { verifier } else { verifier.allow_unauthenticated() };
+                let verifier =
+                    if matches!(clients, Clients::Known(_)) { verifier } else { verifier.allow_unauthenticated() };
                 builder.with_client_cert_verifier(verifier.build().expect("an authority"))
             }
         };
@@ -162,14 +175,23 @@ impl Client {
         let all = provider.signature_verification_algorithms.supported_schemes();
         let schemes = if offer.schemes.is_empty() { all } else { offer.schemes.to_vec() };
         let versions = if offer.versions.is_empty() { rustls::ALL_VERSIONS } else { offer.versions };
-        let builder = ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions).expect("versions and suites");
-        let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(schemes))).with_no_client_auth();
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .expect("versions and suites");
+        let mut config = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(NoVerification(schemes)))
+            .with_no_client_auth();
         config.alpn_protocols = offer.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Client { config: Arc::new(config) }
     }
 
     /// A connection that asks for that server name, or for none.
-    pub fn open(&self, address: SocketAddr, sni: Option<&str>) -> io::Result<Connection<StreamOwned<ClientConnection, TcpStream>>> {
+    pub fn open(
+        &self,
+        address: SocketAddr,
+        sni: Option<&str>,
+    ) -> io::Result<Connection<StreamOwned<ClientConnection, TcpStream>>> {
         let name = match sni {
             Some(name) => ServerName::try_from(name.to_owned()).expect("a name"),
             None => ServerName::IpAddress(address.ip().into()),
@@ -224,7 +246,8 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::
         }
         if path.as_deref() == Some("/upgrade") {
             let stream = reader.get_mut();
-            stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
+            stream
+                .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
             stream.flush()?;
             let mut chunk = [0; 4096];
             loop {
@@ -248,7 +271,11 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{body}")?;
             return stream.flush();
         }
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
         stream.flush()?;
     }
 }
@@ -265,9 +292,9 @@ fn common_name(cert: &CertificateDer<'_>) -> String {
 
 /// Takes every certificate, signed by these schemes.
 #[derive(Debug)]
-struct Anybody(Vec<SignatureScheme>);
+struct NoVerification(Vec<SignatureScheme>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -279,12 +306,32 @@ impl ServerCertVerifier for Anybody {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signed, &aws_lc_rs::default_provider().signature_verification_algorithms)
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(
+            message,
+            cert,
+            signed,
+            &aws_lc_rs::default_provider().signature_verification_algorithms,
+        )
     }
 
-    fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signed, &aws_lc_rs::default_provider().signature_verification_algorithms)
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            cert,
+            signed,
+            &aws_lc_rs::default_provider().signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

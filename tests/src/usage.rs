@@ -5,7 +5,8 @@ use std::path::PathBuf;
 /// What a process holds at a moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Its own memory in KiB. Pages of files, such as the program's, are not counted: other processes share them now and then.
+    /// Its own memory in KiB. Pages of files, such as the program's, are not counted: other processes share them now
+    /// and then.
     pub memory: usize,
     /// Open file descriptors.
     pub files: usize,

@@ -7,7 +7,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 fn lines(node: &Node, name: &str) -> Vec<String> {
-    std::fs::read_to_string(node.prefix().join("logs").join(name)).unwrap_or_default().lines().map(str::to_owned).collect()
+    std::fs::read_to_string(node.prefix().join("logs").join(name))
+        .unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The lines of a log once there are that many.
@@ -28,7 +32,8 @@ fn kongs_lines() {
     let mut node = Node::start(&[]);
     form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
     form(node.admin(), "POST", "/services/s/routes", "paths[]=/a").expect(201);
-    let headers = [("Referer", "http://x/\\\"é"), ("User-Agent", "test/1"), ("Authorization", "Basic YWRhOnNlY3JldA==")];
+    let headers =
+        [("Referer", "http://x/\\\"é"), ("User-Agent", "test/1"), ("Authorization", "Basic YWRhOnNlY3JldA==")];
     let answer = request(node.proxy(), "GET", "/a/b?c=%22\"", &headers, b"").unwrap().expect(200);
     let id = answer.header("X-Kong-Request-Id").unwrap().to_owned();
     let missing = get(node.proxy(), "/none").expect(404);
@@ -40,7 +45,10 @@ fn kongs_lines() {
     // Workers hand their lines over each on its own.
     let line = |target: &str| noted.iter().find(|line| line.contains(&format!("\"GET {target}"))).expect("a line");
     let request_line = "\"GET /a/b?c=%22\\x22 HTTP/1.1\"";
-    let expected = format!("{request_line} 200 {} \"http://x/\\x5C\\x22\\xC3\\xA9\" \"test/1\" kong_request_id: \"{id}\"", answer.body.len());
+    let expected = format!(
+        "{request_line} 200 {} \"http://x/\\x5C\\x22\\xC3\\xA9\" \"test/1\" kong_request_id: \"{id}\"",
+        answer.body.len()
+    );
     assert_eq!(around_time(line("/a/b")), ("127.0.0.1 - ada", expected.as_str()));
     let expected = format!("\"GET /none HTTP/1.1\" 404 {} \"-\" \"-\" kong_request_id: \"", missing.body.len());
     assert!(around_time(line("/none")).1.starts_with(&expected), "{noted:?}");
@@ -84,7 +92,9 @@ fn own_formats() {
     form(node.admin(), "POST", "/services/s/routes", "paths[]=/a").expect(201);
     let mut connection = Connection::open(node.proxy()).unwrap();
     for _ in 0..2 {
-        connection.send("POST", "/a", &[("X-Forwarded-For", "192.0.2.7"), ("Content-Type", "text/plain")], b"12345").unwrap();
+        connection
+            .send("POST", "/a", &[("X-Forwarded-For", "192.0.2.7"), ("Content-Type", "text/plain")], b"12345")
+            .unwrap();
         connection.receive(false).unwrap().expect(200);
     }
     get(node.status(), "/status").expect(200);

@@ -14,7 +14,14 @@ fn an_answered_write_is_in_force() {
     let mut proxy = Connection::open(node.proxy()).unwrap();
     for i in 0..200 {
         let body = format!("name=r{i}&paths[]=/p{i}x");
-        admin.send("POST", "/services/s/routes", &[("Content-Type", "application/x-www-form-urlencoded")], body.as_bytes()).unwrap();
+        admin
+            .send(
+                "POST",
+                "/services/s/routes",
+                &[("Content-Type", "application/x-www-form-urlencoded")],
+                body.as_bytes(),
+            )
+            .unwrap();
         admin.receive(false).unwrap().expect(201);
         proxy.send("GET", &format!("/p{i}x"), &[], b"").unwrap();
         proxy.receive(false).unwrap().expect(200);
@@ -22,7 +29,10 @@ fn an_answered_write_is_in_force() {
             admin.send("DELETE", &format!("/routes/r{i}"), &[], b"").unwrap();
             admin.receive(false).unwrap().expect(204);
             proxy.send("GET", &format!("/p{i}x"), &[], b"").unwrap();
-            assert_eq!(proxy.receive(false).unwrap().expect(404).json()["message"], "no Route matched with those values");
+            assert_eq!(
+                proxy.receive(false).unwrap().expect(404).json()["message"],
+                "no Route matched with those values"
+            );
         }
     }
 }
@@ -56,7 +66,14 @@ fn thousands_of_routes_come_under_load() {
     let mut admin = Connection::open(node.admin()).unwrap();
     for i in 0..ROUTES {
         let body = format!("paths[]=/go/{i}/");
-        admin.send("POST", "/services/s/routes", &[("Content-Type", "application/x-www-form-urlencoded")], body.as_bytes()).unwrap();
+        admin
+            .send(
+                "POST",
+                "/services/s/routes",
+                &[("Content-Type", "application/x-www-form-urlencoded")],
+                body.as_bytes(),
+            )
+            .unwrap();
         admin.receive(false).unwrap().expect(201);
         get(node.proxy(), &format!("/go/{i}/")).expect(200);
     }

@@ -12,7 +12,11 @@ use std::process::Output;
 fn run(prefix: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     let mut command = bascule();
     command.args(arguments).arg("--prefix").arg(prefix);
-    for (key, value) in [("KONG_PROXY_LISTEN", "127.0.0.1:0"), ("KONG_ADMIN_LISTEN", "127.0.0.1:0"), ("KONG_STATUS_LISTEN", "off")].iter().chain(settings) {
+    for (key, value) in
+        [("KONG_PROXY_LISTEN", "127.0.0.1:0"), ("KONG_ADMIN_LISTEN", "127.0.0.1:0"), ("KONG_STATUS_LISTEN", "off")]
+            .iter()
+            .chain(settings)
+    {
         command.env(key, value);
     }
     command.output().unwrap()
@@ -77,7 +81,11 @@ fn reload_changes_settings_under_way() {
     connection.send("GET", "/", &[], b"").unwrap();
     connection.receive(false).unwrap().expect(200);
     let mut reload = bascule();
-    reload.args(["reload", "--prefix"]).arg(node.prefix()).env("KONG_LOG_LEVEL", "debug").env("KONG_MEM_CACHE_SIZE", "1m");
+    reload
+        .args(["reload", "--prefix"])
+        .arg(node.prefix())
+        .env("KONG_LOG_LEVEL", "debug")
+        .env("KONG_MEM_CACHE_SIZE", "1m");
     assert_eq!(said(&reload.output().unwrap(), true), "Bascule reloaded\n");
     eventually("the new log level", || get(node.admin(), "/").json()["configuration"]["log_level"] == "debug");
     let warning = "the new value of 'mem_cache_size' takes effect when the node is started again";
@@ -130,9 +138,16 @@ fn unknown_settings_are_named() {
     assert!(text.contains("is valid"), "{text}");
     std::fs::write(&file, "log_level = loud\npg_port = x\n").unwrap();
     let text = said(&bascule().arg("check").arg(&file).output().unwrap(), false);
-    assert!(text.contains("log_level has an invalid value: 'loud'") && text.contains("pg_port is not a number: 'x'"), "{text}");
+    assert!(
+        text.contains("log_level has an invalid value: 'loud'") && text.contains("pg_port is not a number: 'x'"),
+        "{text}"
+    );
     let node = Node::start(&[("no_such_key", "1")]);
-    assert!(node.log().contains("[warn]") && node.log().contains("unknown setting 'KONG_NO_SUCH_KEY' in the environment"), "{}", node.log());
+    assert!(
+        node.log().contains("[warn]") && node.log().contains("unknown setting 'KONG_NO_SUCH_KEY' in the environment"),
+        "{}",
+        node.log()
+    );
 }
 
 #[test]
@@ -146,7 +161,11 @@ fn small_commands() {
     let settings = said(&bascule().arg("settings").output().unwrap(), true);
     assert!(settings.contains("#database = sqlite"));
     let file = directory.path().join("all.conf");
-    let all: String = settings.lines().map(|l| l.strip_prefix('#').filter(|l| !l.starts_with([' ', '-'])).unwrap_or("")).flat_map(|l| [l, "\n"]).collect();
+    let all: String = settings
+        .lines()
+        .map(|l| l.strip_prefix('#').filter(|l| !l.starts_with([' ', '-'])).unwrap_or(""))
+        .flat_map(|l| [l, "\n"])
+        .collect();
     std::fs::write(&file, all).unwrap();
     said(&bascule().arg("check").arg(&file).output().unwrap(), true);
     said(&bascule().arg("no-such-command").output().unwrap(), false);

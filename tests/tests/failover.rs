@@ -22,7 +22,13 @@ fn balanced(backends: &[&Backend]) -> Node {
 fn health(node: &Node, backend: &Backend) -> String {
     let all = get(node.admin(), "/upstreams/u/health").expect(200).json();
     let target = backend.address.to_string();
-    let found = all["data"].as_array().unwrap().iter().find(|t| t["target"] == target).unwrap_or_else(|| panic!("{all}")).clone();
+    let found = all["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|t| t["target"] == target)
+        .unwrap_or_else(|| panic!("{all}"))
+        .clone();
     found["health"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -50,7 +56,9 @@ fn a_target_dies_and_comes_back_under_load() {
         .collect();
     for _ in 0..2 {
         let before = (first.requests(), answered.load(Ordering::SeqCst));
-        eventually("traffic on the first target", || first.requests() > before.0 + 20 && answered.load(Ordering::SeqCst) > before.1 + 40);
+        eventually("traffic on the first target", || {
+            first.requests() > before.0 + 20 && answered.load(Ordering::SeqCst) > before.1 + 40
+        });
         first.kill();
         eventually("the dead target is unhealthy", || health(&node, &first) == "UNHEALTHY");
         let before = answered.load(Ordering::SeqCst);

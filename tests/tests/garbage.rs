@@ -30,7 +30,11 @@ fn refused(address: SocketAddr, bytes: &[u8]) {
     let _ = connection.send_raw(bytes);
     let _ = connection.finish();
     let answer = connection.rest().unwrap_or_default();
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4") || answer.starts_with(b"HTTP/1.1 5"), "{bytes:?}: {}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 4") || answer.starts_with(b"HTTP/1.1 5"),
+        "{bytes:?}: {}",
+        String::from_utf8_lossy(&answer)
+    );
 }
 
 #[test]

@@ -7,7 +7,8 @@ use serde_json::Value;
 /// A node with the guide's service in front of one backend.
 fn guide(backend: &Backend) -> Node {
     let node = Node::start(&[]);
-    form(node.admin(), "POST", "/services", &format!("name=example_service&url=http://{}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services", &format!("name=example_service&url=http://{}", backend.address))
+        .expect(201);
     form(node.admin(), "POST", "/services/example_service/routes", "paths[]=/mock&name=example_route").expect(201);
     node
 }
@@ -35,7 +36,8 @@ fn services_and_routes() {
     let backend = Backend::start("httpbin");
     let node = Node::start(&[]);
     let admin = node.admin();
-    let created = form(admin, "POST", "/services", "name=example_service&url=https://httpbin.konghq.com").expect(201).json();
+    let created =
+        form(admin, "POST", "/services", "name=example_service&url=https://httpbin.konghq.com").expect(201).json();
     for (field, value) in [("host", "httpbin.konghq.com"), ("protocol", "https"), ("name", "example_service")] {
         assert_eq!(created[field], value);
     }
@@ -49,22 +51,33 @@ fn services_and_routes() {
     let list = get(admin, "/services").expect(200).json();
     assert_eq!((&list["data"][0], &list["next"]), (&patched, &Value::Null));
 
-    let route = form(admin, "POST", "/services/example_service/routes", "paths[]=/mock&name=example_route").expect(201).json();
+    let route =
+        form(admin, "POST", "/services/example_service/routes", "paths[]=/mock&name=example_route").expect(201).json();
     assert_eq!(route["paths"], serde_json::json!(["/mock"]));
     assert_eq!(route["protocols"], serde_json::json!(["http", "https"]));
     assert_eq!(route["service"]["id"], created["id"]);
-    assert_eq!((&route["strip_path"], &route["preserve_host"], &route["https_redirect_status_code"]), (&true.into(), &false.into(), &426.into()));
+    assert_eq!(
+        (&route["strip_path"], &route["preserve_host"], &route["https_redirect_status_code"]),
+        (&true.into(), &false.into(), &426.into())
+    );
     assert_eq!(get(admin, "/services/example_service/routes/example_route").expect(200).json()["id"], route["id"]);
-    let tagged = form(admin, "PATCH", "/services/example_service/routes/example_route", "tags=tutorial").expect(200).json();
+    let tagged =
+        form(admin, "PATCH", "/services/example_service/routes/example_route", "tags=tutorial").expect(200).json();
     assert_eq!(tagged["tags"], serde_json::json!(["tutorial"]));
     assert_eq!(get(admin, "/routes").expect(200).json()["data"][0]["name"], "example_route");
 
     form(admin, "PATCH", "/services/example_service", &format!("url=http://{}", backend.address)).expect(200);
     let echoed = mock(&node, &[]).expect(200).json();
     assert_eq!(echoed["backend"], "httpbin");
-    let head: Vec<String> = echoed["head"].as_array().unwrap().iter().map(|l| l.as_str().unwrap().to_ascii_lowercase()).collect();
+    let head: Vec<String> =
+        echoed["head"].as_array().unwrap().iter().map(|l| l.as_str().unwrap().to_ascii_lowercase()).collect();
     assert_eq!(head[0], "get /anything http/1.1");
-    for line in ["x-forwarded-path: /mock/anything", "x-forwarded-prefix: /mock", "x-forwarded-proto: http", "x-forwarded-for: 127.0.0.1"] {
+    for line in [
+        "x-forwarded-path: /mock/anything",
+        "x-forwarded-prefix: /mock",
+        "x-forwarded-proto: http",
+        "x-forwarded-for: 127.0.0.1",
+    ] {
         assert!(head.iter().any(|l| l == line), "{line} is not in {head:?}");
     }
 }
@@ -73,7 +86,9 @@ fn services_and_routes() {
 fn rate_limiting() {
     let backend = Backend::start("httpbin");
     let node = guide(&backend);
-    let created = form(node.admin(), "POST", "/plugins", "name=rate-limiting&config.minute=5&config.policy=local").expect(201).json();
+    let created = form(node.admin(), "POST", "/plugins", "name=rate-limiting&config.minute=5&config.policy=local")
+        .expect(201)
+        .json();
     assert_eq!((&created["enabled"], &created["config"]["minute"]), (&true.into(), &5.into()));
     // The minute may end in the middle of it: then the count begins again, and the sixth after that is refused.
     let answers: Vec<Response> = (0..12).map(|_| mock(&node, &[])).collect();
@@ -82,8 +97,20 @@ fn rate_limiting() {
     assert_eq!(refused.json()["message"], "API rate limit exceeded");
     assert_eq!(refused.header("X-RateLimit-Limit-Minute"), Some("5"));
     assert!(refused.header("Retry-After").is_some());
-    form(node.admin(), "POST", "/services/example_service/plugins", "name=rate-limiting&config.minute=5&config.policy=local").expect(201);
-    form(node.admin(), "POST", "/routes/example_route/plugins", "name=rate-limiting&config.minute=5&config.policy=local").expect(201);
+    form(
+        node.admin(),
+        "POST",
+        "/services/example_service/plugins",
+        "name=rate-limiting&config.minute=5&config.policy=local",
+    )
+    .expect(201);
+    form(
+        node.admin(),
+        "POST",
+        "/routes/example_route/plugins",
+        "name=rate-limiting&config.minute=5&config.policy=local",
+    )
+    .expect(201);
     form(node.admin(), "POST", "/consumers/", "username=jsmith").expect(201);
     form(node.admin(), "POST", "/plugins", "name=rate-limiting&consumer.username=jsmith&config.second=5").expect(201);
 }
@@ -92,8 +119,7 @@ fn rate_limiting() {
 fn proxy_cache() {
     let backend = Backend::start("httpbin");
     let node = guide(&backend);
-    let settings =
-        "name=proxy-cache&config.request_method=GET&config.response_code=200&config.content_type=application/json&config.cache_ttl=30&config.strategy=memory";
+    let settings = "name=proxy-cache&config.request_method=GET&config.response_code=200&config.content_type=application/json&config.cache_ttl=30&config.strategy=memory";
     form(node.admin(), "POST", "/plugins", settings).expect(201);
     let first = mock(&node, &[]).expect(200);
     assert_eq!(first.header("X-Cache-Status"), Some("Miss"));
@@ -143,17 +169,31 @@ fn load_balancing() {
     let node = guide(&backends[1]);
     form(node.admin(), "POST", "/upstreams", "name=example_upstream").expect(201);
     for backend in &backends {
-        let target =
-            form(node.admin(), "POST", "/upstreams/example_upstream/targets", &format!("target='{}'", backend.address).replace('\'', "")).expect(201).json();
+        let target = form(
+            node.admin(),
+            "POST",
+            "/upstreams/example_upstream/targets",
+            &format!("target='{}'", backend.address).replace('\'', ""),
+        )
+        .expect(201)
+        .json();
         assert_eq!(target["weight"], 100);
     }
     form(node.admin(), "PATCH", "/services/example_service", "host=example_upstream").expect(200);
-    let mut names: Vec<String> = (0..8).map(|_| mock(&node, &[]).expect(200).header("X-Backend").unwrap().to_owned()).collect();
+    let mut names: Vec<String> =
+        (0..8).map(|_| mock(&node, &[]).expect(200).header("X-Backend").unwrap().to_owned()).collect();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
     names.sort();
     assert_eq!(names[..4], ["httpbin"; 4]);
     // Each target sees its own address as the host.
     let echoed = mock(&node, &[]).json();
     let own = backends.iter().find(|b| b.name == echoed["backend"]).unwrap().address;
-    assert!(echoed["head"].as_array().unwrap().iter().any(|l| l.as_str().unwrap().eq_ignore_ascii_case(&format!("Host: {own}"))), "{echoed}");
+    assert!(
+        echoed["head"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|l| l.as_str().unwrap().eq_ignore_ascii_case(&format!("Host: {own}"))),
+        "{echoed}"
+    );
 }

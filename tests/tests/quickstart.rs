@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 fn quickstart() {
     let directory = tempfile::tempdir().unwrap();
     let mut command: Command = bascule();
-    command.args(["quickstart", "--proxy-port", "0", "--proxy-tls-port", "0", "--admin-port", "0", "--prefix"]).arg(directory.path());
+    command
+        .args(["quickstart", "--proxy-port", "0", "--proxy-tls-port", "0", "--admin-port", "0", "--prefix"])
+        .arg(directory.path());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut output = Vec::new();
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
@@ -34,7 +36,9 @@ fn quickstart() {
     for _ in 0..6 {
         get(proxy, "/mock/anything").expect(200);
     }
-    eventually("only the other one serves", || (0..4).all(|_| get(proxy, "/mock/anything").header("X-Served-By") == Some("right")));
+    eventually("only the other one serves", || {
+        (0..4).all(|_| get(proxy, "/mock/anything").header("X-Served-By") == Some("right"))
+    });
     let node: i32 = std::fs::read_to_string(directory.path().join("pids/bascule.pid")).unwrap().trim().parse().unwrap();
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert!(child.wait().unwrap().success());

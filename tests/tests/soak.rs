@@ -1,4 +1,5 @@
-//! Long-lived behaviour in short: after thousands of changes, reloads and failures under traffic a node is as it was before.
+//! Long-lived behaviour in short: after thousands of changes, reloads and failures under traffic a node is as it was
+//! before.
 
 use blackbox::http::{Connection, Response, form, get};
 use blackbox::{Backend, Node, Usage, bascule, eventually};
@@ -44,7 +45,9 @@ impl Traffic {
     /// Waits until that many more requests have been answered.
     fn goes_on(&self, more: usize) {
         let before = self.answered.load(Ordering::SeqCst);
-        eventually("more traffic", || self.clients.iter().any(JoinHandle::is_finished) || self.answered.load(Ordering::SeqCst) >= before + more);
+        eventually("more traffic", || {
+            self.clients.iter().any(JoinHandle::is_finished) || self.answered.load(Ordering::SeqCst) >= before + more
+        });
     }
 
     /// Ends it; how many requests were answered.
@@ -66,7 +69,11 @@ struct Operator {
 
 impl Operator {
     fn of(node: &Node) -> Operator {
-        Operator { admin: Connection::open(node.admin()).unwrap(), proxy: Connection::open(node.proxy()).unwrap(), writes: 0 }
+        Operator {
+            admin: Connection::open(node.admin()).unwrap(),
+            proxy: Connection::open(node.proxy()).unwrap(),
+            writes: 0,
+        }
     }
 
     #[track_caller]
@@ -75,7 +82,9 @@ impl Operator {
         if body.is_null() {
             self.admin.send(method, path, &[], b"").unwrap();
         } else {
-            self.admin.send(method, path, &[("Content-Type", "application/json")], body.to_string().as_bytes()).unwrap();
+            self.admin
+                .send(method, path, &[("Content-Type", "application/json")], body.to_string().as_bytes())
+                .unwrap();
         }
         self.admin.receive(false).unwrap().expect(status)
     }
@@ -89,21 +98,38 @@ impl Operator {
 
     /// Makes a bit of everything, changes it, uses it, and takes it away again.
     fn round(&mut self, number: usize, backends: [SocketAddr; 2]) {
-        let (upstream, service, route, consumer) = (format!("u{number}"), format!("s{number}"), format!("r{number}"), format!("c{number}"));
+        let (upstream, service, route, consumer) =
+            (format!("u{number}"), format!("s{number}"), format!("r{number}"), format!("c{number}"));
         let (path, other, key) = (format!("/go/{number}/"), format!("/other/{number}/"), format!("key-{number}"));
-        self.write("POST", "/upstreams", &json!({ "name": upstream, "healthchecks": { "passive": { "unhealthy": { "tcp_failures": 3 } } } }), 201);
+        self.write(
+            "POST",
+            "/upstreams",
+            &json!({ "name": upstream, "healthchecks": { "passive": { "unhealthy": { "tcp_failures": 3 } } } }),
+            201,
+        );
         for backend in backends {
-            self.write("POST", &format!("/upstreams/{upstream}/targets"), &json!({ "target": backend.to_string() }), 201);
+            self.write(
+                "POST",
+                &format!("/upstreams/{upstream}/targets"),
+                &json!({ "target": backend.to_string() }),
+                201,
+            );
         }
         self.write("POST", "/services", &json!({ "name": service, "host": upstream }), 201);
         self.write("POST", &format!("/services/{service}/routes"), &json!({ "name": route, "paths": [path] }), 201);
         self.get(&path, "", 200);
-        let plugin = self.write("POST", &format!("/routes/{route}/plugins"), &json!({ "name": "key-auth" }), 201).json();
+        let plugin =
+            self.write("POST", &format!("/routes/{route}/plugins"), &json!({ "name": "key-auth" }), 201).json();
         self.get(&path, "", 401);
         self.write("POST", "/consumers", &json!({ "username": consumer, "tags": ["soak"] }), 201);
         self.write("POST", &format!("/consumers/{consumer}/key-auth"), &json!({ "key": key }), 201);
         self.get(&path, &key, 200);
-        self.write("POST", &format!("/services/{service}/plugins"), &json!({ "name": "rate-limiting", "config": { "second": 1000, "policy": "local" } }), 201);
+        self.write(
+            "POST",
+            &format!("/services/{service}/plugins"),
+            &json!({ "name": "rate-limiting", "config": { "second": 1000, "policy": "local" } }),
+            201,
+        );
         self.write(
             "POST",
             &format!("/consumers/{consumer}/plugins"),
@@ -111,7 +137,12 @@ impl Operator {
             201,
         );
         self.get(&path, &key, 200);
-        self.write("PATCH", &format!("/plugins/{}", plugin["id"].as_str().unwrap()), &json!({ "config": { "hide_credentials": true } }), 200);
+        self.write(
+            "PATCH",
+            &format!("/plugins/{}", plugin["id"].as_str().unwrap()),
+            &json!({ "config": { "hide_credentials": true } }),
+            200,
+        );
         self.write("PATCH", &format!("/routes/{route}"), &json!({ "paths": [path, other] }), 200);
         self.write("PATCH", &format!("/services/{service}"), &json!({ "retries": 2 }), 200);
         self.write("PATCH", &format!("/upstreams/{upstream}/targets/{}", backends[0]), &json!({ "weight": 10 }), 200);
@@ -121,7 +152,12 @@ impl Operator {
         self.get(&path, &key, 200);
         self.write("DELETE", &format!("/plugins/{}", plugin["id"].as_str().unwrap()), &Value::Null, 204);
         self.get(&path, "", 200);
-        for gone in [format!("/routes/{route}"), format!("/services/{service}"), format!("/consumers/{consumer}"), format!("/upstreams/{upstream}")] {
+        for gone in [
+            format!("/routes/{route}"),
+            format!("/services/{service}"),
+            format!("/consumers/{consumer}"),
+            format!("/upstreams/{upstream}"),
+        ] {
             self.write("DELETE", &gone, &Value::Null, 204);
         }
         self.get(&path, "", 404);
@@ -144,7 +180,8 @@ fn balanced(upstream: &str, backends: [SocketAddr; 2]) -> Node {
 fn health(node: &Node) -> Vec<(String, String)> {
     let all = get(node.admin(), "/upstreams/stay/health").expect(200).json();
     let text = |target: &Value, key: &str| target[key].as_str().unwrap_or_default().to_owned();
-    let mut all: Vec<_> = all["data"].as_array().unwrap().iter().map(|t| (text(t, "target"), text(t, "health"))).collect();
+    let mut all: Vec<_> =
+        all["data"].as_array().unwrap().iter().map(|t| (text(t, "target"), text(t, "health"))).collect();
     all.sort();
     all
 }
@@ -153,9 +190,17 @@ fn health(node: &Node) -> Vec<(String, String)> {
 #[track_caller]
 fn flat(samples: &[Usage], memory_kib: usize, files: usize) {
     let third = samples.len() / 3;
-    let most = |part: &[Usage]| Usage { memory: part.iter().map(|u| u.memory).max().unwrap(), files: part.iter().map(|u| u.files).max().unwrap() };
+    let most = |part: &[Usage]| Usage {
+        memory: part.iter().map(|u| u.memory).max().unwrap(),
+        files: part.iter().map(|u| u.files).max().unwrap(),
+    };
     let (first, last) = (most(&samples[..third]), most(&samples[samples.len() - third..]));
-    assert!(last.memory <= first.memory + memory_kib, "memory grows from {} to {} KiB: {samples:?}", first.memory, last.memory);
+    assert!(
+        last.memory <= first.memory + memory_kib,
+        "memory grows from {} to {} KiB: {samples:?}",
+        first.memory,
+        last.memory
+    );
     assert!(last.files <= first.files + files, "open files grow from {} to {}: {samples:?}", first.files, last.files);
 }
 
@@ -181,7 +226,8 @@ fn thousands_of_changes_leave_nothing_behind() {
     let answered = traffic.end();
     assert!(operator.writes > 3000, "{}", operator.writes);
     assert_eq!(health(&node), before);
-    // 2000 writes lie between the thirds. What is allowed is what the allocator keeps; half a kilobyte for each would be too much.
+    // 2000 writes lie between the thirds. What is allowed is what the allocator keeps; half a kilobyte for each would
+    // be too much.
     flat(&samples, 1024, 6);
     // One connection per client of each worker is enough for all of it.
     assert!(first.accepted() <= 16, "{} connections for {answered} requests", first.accepted());
@@ -205,7 +251,12 @@ fn reloads_disturb_nobody() {
     }
     let answered = traffic.end();
     flat(&samples, 512, 6);
-    assert!(first.accepted() + second.accepted() <= 16, "connections for {answered} requests: {}, {}", first.accepted(), second.accepted());
+    assert!(
+        first.accepted() + second.accepted() <= 16,
+        "connections for {answered} requests: {}, {}",
+        first.accepted(),
+        second.accepted()
+    );
 }
 
 #[test]
@@ -218,7 +269,8 @@ fn a_target_that_comes_and_goes_costs_nothing() {
     // Only what may be sent twice: a request that a dying service has begun to answer is not lost on anyone.
     let traffic = Traffic::start(node.proxy(), &["GET", "GET"]);
     let mut samples = Vec::new();
-    let state = |address: SocketAddr| health(&node).into_iter().find(|(target, _)| *target == address.to_string()).unwrap().1;
+    let state =
+        |address: SocketAddr| health(&node).into_iter().find(|(target, _)| *target == address.to_string()).unwrap().1;
     for _ in 0..FLAPS {
         let before = flapping.requests();
         eventually("traffic on the flapping target", || flapping.requests() > before + 10);

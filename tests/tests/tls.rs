@@ -50,9 +50,11 @@ fn the_client_decides_which_kind_of_key() {
     let root = Pair::authority("root");
     let node = Node::start(&[]);
     let (ec, rsa) = (root.issue(&["ec"]), root.issue_by(&rcgen::PKCS_RSA_SHA256, &["rsa"]));
-    let record = json!({ "cert": ec.chain, "key": ec.key, "cert_alt": rsa.chain, "key_alt": rsa.key, "snis": ["one.test"] });
+    let record =
+        json!({ "cert": ec.chain, "key": ec.key, "cert_alt": rsa.chain, "key_alt": rsa.key, "snis": ["one.test"] });
     json(node.admin(), "POST", "/certificates", &record).expect(201);
-    let seen = |offer: &Offer<'_>| Client::new(offer).get(node.proxy_tls(), Some("one.test"), "/").map(|s| s.server).ok();
+    let seen =
+        |offer: &Offer<'_>| Client::new(offer).get(node.proxy_tls(), Some("one.test"), "/").map(|s| s.server).ok();
     for (schemes, expected) in [
         (&[SignatureScheme::ECDSA_NISTP256_SHA256][..], Some("ec")),
         (&[SignatureScheme::RSA_PSS_SHA256], Some("rsa")),
@@ -86,12 +88,19 @@ fn profiles_decide_over_versions_and_ciphers() {
     let node = Node::start(&wish);
     assert!(node.log().contains("left out: TLSv1.1, AES128-SHA"), "{}", node.log());
     assert_eq!(version(&node, &[&TLS13]), None);
-    let suites = [cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256];
+    let suites = [
+        cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    ];
     let suite = |suites: &[_]| {
         let client = Client::new(&Offer { suites, versions: &[&TLS12], ..Offer::default() });
         client.get(node.proxy_tls(), None, "/").map(|s| s.suite).ok()
     };
-    assert_eq!(suite(&suites).as_deref(), Some("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"), "the node's order counts");
+    assert_eq!(
+        suite(&suites).as_deref(),
+        Some("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
+        "the node's order counts"
+    );
     assert_eq!(suite(&suites[..1]).as_deref(), Some("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"));
     assert_eq!(suite(&[cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]), None);
 }
@@ -121,7 +130,9 @@ fn sessions_are_resumed_as_the_settings_say() {
 #[test]
 fn protocols_are_agreed_upon() {
     let node = Node::start(&[]);
-    let agreed = |alpn: &[&str]| Client::new(&Offer { alpn, ..Offer::default() }).get(node.proxy_tls(), None, "/").map(|s| s.alpn);
+    let agreed = |alpn: &[&str]| {
+        Client::new(&Offer { alpn, ..Offer::default() }).get(node.proxy_tls(), None, "/").map(|s| s.alpn)
+    };
     assert_eq!(agreed(&[]).unwrap(), None);
     assert_eq!(agreed(&["x", "http/1.1"]).unwrap().as_deref(), Some("http/1.1"));
     assert!(agreed(&["x"]).is_err());
@@ -132,7 +143,13 @@ fn routes_go_by_the_server_name() {
     let node = Node::start(&[]);
     let client = Client::new(&Offer::default());
     json(node.admin(), "POST", "/routes", &json!({ "snis": ["one.test"], "protocols": ["https"] })).expect(201);
-    json(node.admin(), "POST", "/routes", &json!({ "paths": ["/moved"], "protocols": ["https"], "https_redirect_status_code": 308 })).expect(201);
+    json(
+        node.admin(),
+        "POST",
+        "/routes",
+        &json!({ "paths": ["/moved"], "protocols": ["https"], "https_redirect_status_code": 308 }),
+    )
+    .expect(201);
     let status = |sni, path| client.get(node.proxy_tls(), sni, path).unwrap().response.status;
     // 503: the route is found, and has no service.
     assert_eq!((status(Some("one.test"), "/"), status(Some("two.test"), "/"), status(None, "/")), (503, 404, 404));
@@ -153,7 +170,11 @@ fn a_reload_takes_what_the_files_hold_now() {
     write(&root.issue(&["old.test"]));
     std::fs::write(file("ca"), &Pair::authority("other").chain).unwrap();
     let (cert, key, ca) = (file("cert"), file("key"), file("ca"));
-    let mut settings = vec![("admin_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"), ("client_ssl", "on"), ("lua_ssl_trusted_certificate", &ca)];
+    let mut settings = vec![
+        ("admin_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"),
+        ("client_ssl", "on"),
+        ("lua_ssl_trusted_certificate", &ca),
+    ];
     settings.extend(["ssl_cert", "admin_ssl_cert", "client_ssl_cert"].map(|name| (name, cert.as_str())));
     settings.extend(["ssl_cert_key", "admin_ssl_cert_key", "client_ssl_cert_key"].map(|name| (name, key.as_str())));
     let node = Node::start(&settings);
@@ -167,7 +188,9 @@ fn a_reload_takes_what_the_files_hold_now() {
     write(&root.issue(&["new.test"]));
     std::fs::write(&ca, &root.chain).unwrap();
     assert!(bascule().args(["reload", "--prefix"]).arg(node.prefix()).output().unwrap().status.success());
-    eventually("the new certificates", || [shown(node.proxy_tls()), shown(node.admin_tls())] == ["new.test", "new.test"]);
+    eventually("the new certificates", || {
+        [shown(node.proxy_tls()), shown(node.admin_tls())] == ["new.test", "new.test"]
+    });
     assert_eq!(get(node.proxy(), "/s").expect(200).json()["client"], "new.test");
     std::fs::write(&cert, "nothing of use").unwrap();
     assert!(bascule().args(["reload", "--prefix"]).arg(node.prefix()).output().unwrap().status.success());

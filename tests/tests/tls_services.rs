@@ -11,7 +11,8 @@ fn route(node: &Node, name: &str, service: Value) {
     let mut record = json!({ "name": name, "protocol": "https", "host": "127.0.0.1" });
     record.as_object_mut().unwrap().extend(service.as_object().unwrap().clone());
     json(node.admin(), "POST", "/services", &record).expect(201);
-    json(node.admin(), "POST", &format!("/services/{name}/routes"), &json!({ "paths": [format!("/{name}")] })).expect(201);
+    json(node.admin(), "POST", &format!("/services/{name}/routes"), &json!({ "paths": [format!("/{name}")] }))
+        .expect(201);
 }
 
 fn create(node: &Node, path: &str, record: &Value) -> Value {
@@ -67,9 +68,10 @@ fn a_service_that_knows_its_clients() {
 #[test]
 fn services_prove_who_they_are() {
     let (root, other) = (Pair::authority("root"), Pair::authority("other"));
-    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Anybody);
+    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Any);
     let node = Node::start(&[]);
-    let (known, unknown) = (create(&node, "/ca_certificates", &authority(&root)), create(&node, "/ca_certificates", &authority(&other)));
+    let (known, unknown) =
+        (create(&node, "/ca_certificates", &authority(&root)), create(&node, "/ca_certificates", &authority(&other)));
     route(&node, "s", json!({ "port": port(&backend), "retries": 0 }));
     let verify = |record: Value| patch(&node, "/services/s", &record);
     get(node.proxy(), "/s").expect(200);
@@ -99,13 +101,19 @@ fn chains_have_a_longest_length() {
     let first = root.lesser("first");
     let second = first.lesser("second");
     let (near, far) = (first.issue(&["127.0.0.1"]), second.issue(&["127.0.0.1"]));
-    let (near, far) = (SecureBackend::start(&near, &Clients::Anybody), SecureBackend::start(&far, &Clients::Anybody));
+    let (near, far) = (SecureBackend::start(&near, &Clients::Any), SecureBackend::start(&far, &Clients::Any));
     let node = Node::start(&[]);
     let known = create(&node, "/ca_certificates", &authority(&root));
     for (name, backend) in [("near", &near), ("far", &far)] {
-        route(&node, name, json!({ "port": port(backend), "retries": 0, "tls_verify": true, "ca_certificates": [known] }));
+        route(
+            &node,
+            name,
+            json!({ "port": port(backend), "retries": 0, "tls_verify": true, "ca_certificates": [known] }),
+        );
     }
-    for (depth, expected) in [(json!(null), [200, 502]), (json!(0), [502, 502]), (json!(1), [200, 502]), (json!(2), [200, 200])] {
+    for (depth, expected) in
+        [(json!(null), [200, 502]), (json!(0), [502, 502]), (json!(1), [200, 502]), (json!(2), [200, 200])]
+    {
         for (name, status) in [("near", expected[0]), ("far", expected[1])] {
             patch(&node, &format!("/services/{name}"), &json!({ "tls_verify_depth": depth }));
             assert_eq!(get(node.proxy(), &format!("/{name}")).status, status, "{name} with {depth}");
@@ -118,7 +126,10 @@ fn connections_are_kept_apart() {
     let root = Pair::authority("root");
     let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Welcome(&root));
     let node = Node::start(&[("nginx_worker_processes", "1")]);
-    let (known, other) = (create(&node, "/ca_certificates", &authority(&root)), create(&node, "/ca_certificates", &authority(&Pair::authority("other"))));
+    let (known, other) = (
+        create(&node, "/ca_certificates", &authority(&root)),
+        create(&node, "/ca_certificates", &authority(&Pair::authority("other"))),
+    );
     for name in ["one.test", "two.test"] {
         let certificate = create(&node, "/certificates", &root.issue(&[name]).record());
         let name = name.strip_suffix(".test").unwrap();
@@ -126,7 +137,11 @@ fn connections_are_kept_apart() {
     }
     route(&node, "nobody", json!({ "port": port(&backend) }));
     route(&node, "verified", json!({ "port": port(&backend), "tls_verify": true, "ca_certificates": [known] }));
-    route(&node, "refused", json!({ "port": port(&backend), "retries": 0, "tls_verify": true, "ca_certificates": [other] }));
+    route(
+        &node,
+        "refused",
+        json!({ "port": port(&backend), "retries": 0, "tls_verify": true, "ca_certificates": [other] }),
+    );
     for round in 0..5 {
         assert_eq!(client(node.proxy(), "/one"), "one.test");
         assert_eq!(client(node.proxy(), "/two"), "two.test");
@@ -181,7 +196,8 @@ fn upstreams_have_certificates_too() {
     eventually("the probe is not let in", || health() == "UNHEALTHY");
     patch(&node, &path, &root.issue(&["upstream.test"]).record());
     eventually("the probe shows the certificate", || health() == "HEALTHY");
-    let sni = |name: Value| patch(&node, "/upstreams/u", &json!({ "healthchecks": { "active": { "https_sni": name } } }));
+    let sni =
+        |name: Value| patch(&node, "/upstreams/u", &json!({ "healthchecks": { "active": { "https_sni": name } } }));
     sni(json!("other.test"));
     eventually("the target has another name", || health() == "UNHEALTHY");
     patch(&node, "/upstreams/u", &json!({ "healthchecks": { "active": { "https_verify_certificate": false } } }));
@@ -193,7 +209,8 @@ fn the_node_shows_a_certificate_where_nothing_else_is_shown() {
     let root = Pair::authority("root");
     let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Known(&root));
     let own = root.issue(&["node.test"]);
-    let settings = [("client_ssl", "on"), ("client_ssl_cert", own.chain.as_str()), ("client_ssl_cert_key", own.key.as_str())];
+    let settings =
+        [("client_ssl", "on"), ("client_ssl_cert", own.chain.as_str()), ("client_ssl_cert_key", own.key.as_str())];
     let node = Node::start(&settings);
     route(&node, "s", json!({ "port": port(&backend) }));
     assert_eq!(client(node.proxy(), "/s"), "node.test");
@@ -205,13 +222,17 @@ fn the_node_shows_a_certificate_where_nothing_else_is_shown() {
 #[test]
 fn the_node_verifies_where_the_service_does_not_say() {
     let root = Pair::authority("root");
-    let backend = SecureBackend::start(&root.lesser("between").issue(&["127.0.0.1"]), &Clients::Anybody);
+    let backend = SecureBackend::start(&root.lesser("between").issue(&["127.0.0.1"]), &Clients::Any);
     let ca = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(ca.path(), &root.chain).unwrap();
     let file = ca.path().to_str().unwrap();
     for (depth, status) in [("0", 502), ("1", 200)] {
         let trusted = ("nginx_proxy_proxy_ssl_trusted_certificate", file);
-        let node = Node::start(&[("nginx_proxy_proxy_ssl_verify", "on"), ("nginx_proxy_proxy_ssl_verify_depth", depth), trusted]);
+        let node = Node::start(&[
+            ("nginx_proxy_proxy_ssl_verify", "on"),
+            ("nginx_proxy_proxy_ssl_verify_depth", depth),
+            trusted,
+        ]);
         route(&node, "s", json!({ "port": port(&backend), "retries": 0 }));
         get(node.proxy(), "/s").expect(status);
         patch(&node, "/services/s", &json!({ "tls_verify": false }));
@@ -222,7 +243,7 @@ fn the_node_verifies_where_the_service_does_not_say() {
 #[test]
 fn what_is_missing_fails_its_service_alone() {
     let root = Pair::authority("root");
-    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Anybody);
+    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Any);
     let node = Node::start(&[]);
     let known = create(&node, "/ca_certificates", &authority(&root));
     let verified = json!({ "port": port(&backend), "tls_verify": true, "ca_certificates": [known] });
@@ -246,7 +267,7 @@ fn what_is_missing_fails_its_service_alone() {
 #[test]
 fn a_service_that_just_closes() {
     let root = Pair::authority("root");
-    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Anybody);
+    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Any);
     let node = Node::start(&[]);
     route(&node, "s", json!({ "port": port(&backend) }));
     for _ in 0..3 {
@@ -257,7 +278,7 @@ fn a_service_that_just_closes() {
 #[test]
 fn content_of_every_size_goes_through_both_ends() {
     let root = Pair::authority("root");
-    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Anybody);
+    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Any);
     let node = Node::start(&[("nginx_worker_processes", "1")]);
     route(&node, "s", json!({ "port": port(&backend) }));
     let mut connection = Client::new(&Offer::default()).open(node.proxy_tls(), Some("one.test")).unwrap();
@@ -274,7 +295,7 @@ fn content_of_every_size_goes_through_both_ends() {
 #[test]
 fn upgraded_connections_stay_secure() {
     let root = Pair::authority("root");
-    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Anybody);
+    let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Any);
     let node = Node::start(&[]);
     route(&node, "s", json!({ "port": port(&backend) }));
     let mut connection = Client::new(&Offer::default()).open(node.proxy_tls(), Some("one.test")).unwrap();

@@ -1,4 +1,5 @@
-//! What an endpoint answers, and how errors become answers: their statuses are in [`model::Error`], where their words are.
+//! What an endpoint answers, and how errors become answers: their statuses are in [`model::Error`], where their words
+//! are.
 
 use model::Error;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ pub struct Answer {
 }
 
 /// What handlers return: both sides are answers, so that `?` ends a handler early.
-pub type Reply = Result<Answer, Answer>;
+pub type HandlerResult = Result<Answer, Answer>;
 
 impl Answer {
     pub fn new(status: u16, body: Value) -> Answer {

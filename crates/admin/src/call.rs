@@ -53,7 +53,8 @@ impl Call {
         self.admin.store.catalog().entity(entity).cloned().ok_or_else(Answer::not_found)
     }
 
-    /// Takes the content as input for an entity. `known` are fields that decide how form fields are read (a plugin's `name`).
+    /// Takes the content as input for an entity. `known` are fields that decide how form fields are read (a plugin's
+    /// `name`).
     pub fn input(&mut self, entity: &str, known: Option<(&str, &Value)>) -> Result<Record, Answer> {
         match std::mem::take(&mut self.content) {
             Content::None | Content::Text(_) => Ok(Record::new()),

@@ -62,7 +62,9 @@ pub fn check_type(headers: &HeaderMap, path: &str, has_content: bool) -> Result<
 /// Reads a request's content and parses it as its type says.
 pub async fn parse(headers: &HeaderMap, body: RequestBody, limit: usize) -> Result<Content, Answer> {
     let bytes = read(body, limit).await?;
-    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return Ok(Content::None) };
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return Ok(Content::None);
+    };
     if kind.starts_with("application/json") {
         return json(&bytes);
     }
@@ -81,7 +83,9 @@ async fn read(body: RequestBody, limit: usize) -> Result<Bytes, Answer> {
     match read {
         Err(_) => Err(Answer::message(408, "Request body was not received in time")),
         Ok(Ok(all)) => Ok(all.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::message(413, format!("Request body is larger than {limit} bytes"))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Answer::message(413, format!("Request body is larger than {limit} bytes")))
+        }
         Ok(Err(error)) => Err(Answer::message(400, format!("Cannot read request body: {error}"))),
     }
 }

@@ -1,6 +1,6 @@
 //! The tree of endpoints: built once from the catalog, then matched segment by segment.
 
-use crate::answer::Reply;
+use crate::answer::HandlerResult;
 use crate::call::Call;
 use crate::resource::Resource;
 use crate::{entity, nested, routes};
@@ -20,7 +20,7 @@ pub enum Method {
 }
 
 /// Answers one method of an endpoint.
-pub type Handler = fn(Call) -> BoxFuture<'static, Reply>;
+pub type Handler = fn(Call) -> BoxFuture<'static, HandlerResult>;
 
 /// A path and what it answers.
 pub struct Endpoint {
@@ -44,14 +44,14 @@ pub struct Subject {
 
 /// All endpoints of a listener.
 pub struct Endpoints {
-    root: Node,
+    root: Branch,
     list: Vec<String>,
 }
 
 #[derive(Default)]
-struct Node {
-    literals: HashMap<String, Node>,
-    parameter: Option<Box<Node>>,
+struct Branch {
+    literals: HashMap<String, Branch>,
+    parameter: Option<Box<Branch>>,
     endpoint: Option<Arc<Endpoint>>,
 }
 
@@ -102,7 +102,8 @@ impl Endpoints {
         drafts.build()
     }
 
-    /// The endpoint of a path (without query) and the values of its parameters, still encoded. One trailing slash is ignored.
+    /// The endpoint of a path (without query) and the values of its parameters, still encoded. One trailing slash is
+    /// ignored.
     pub fn find<'a>(&self, path: &'a str) -> Option<(&Arc<Endpoint>, Vec<&'a str>)> {
         let path = path.strip_prefix('/')?;
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -126,7 +127,7 @@ impl Endpoints {
 /// No endpoint is deeper; also bounds the recursion below.
 const MAX_SEGMENTS: usize = 8;
 
-impl Node {
+impl Branch {
     fn find<'a>(&self, segments: &[&'a str], parameters: &mut Vec<&'a str>) -> Option<&Arc<Endpoint>> {
         let Some((first, rest)) = segments.split_first() else { return self.endpoint.as_ref() };
         if first.is_empty() {
@@ -195,7 +196,7 @@ impl Drafts {
     fn build(self) -> Endpoints {
         let mut list: Vec<String> = self.drafts.keys().cloned().collect();
         list.sort_by_cached_key(|path| path.replace('/', "\0"));
-        let mut root = Node::default();
+        let mut root = Branch::default();
         for (path, draft) in self.drafts {
             let mut node = &mut root;
             for segment in path.split('/').filter(|segment| !segment.is_empty()) {
@@ -247,7 +248,10 @@ fn generate(drafts: &mut Drafts, resources: &BTreeMap<String, Arc<Resource>>, re
         drafts.generate(
             format!("/{parent_path}/{{{parent}}}/{nested_path}"),
             subject.clone(),
-            &[(Method::Get, |call| Box::pin(nested::list(call))), (Method::Post, |call| Box::pin(nested::create(call)))],
+            &[
+                (Method::Get, |call| Box::pin(nested::list(call))),
+                (Method::Post, |call| Box::pin(nested::create(call))),
+            ],
         );
         drafts.generate(
             format!("/{parent_path}/{{{parent}}}/{nested_path}/{{{name}}}"),

@@ -1,6 +1,6 @@
 //! Collections and records of one entity: `/services` and `/services/{services}`.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::Subject;
 use crate::page;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use store::Key;
 
 /// `GET /services`.
-pub async fn list(call: Call) -> Reply {
+pub async fn list(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let query = page::query(&call.query, &resource)?;
     let found = call.admin.store.page(&resource.name, &query).await?;
@@ -20,21 +20,21 @@ pub async fn list(call: Call) -> Reply {
 }
 
 /// `POST /services`.
-pub async fn create(mut call: Call) -> Reply {
+pub async fn create(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let input = call.input(&resource.name, None)?;
     insert(&call, &resource, input).await
 }
 
 /// `GET /services/{services}`.
-pub async fn read(call: Call) -> Reply {
+pub async fn read(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let record = find(&call, &resource, &call.key(&resource, 0)).await?;
     Ok(Answer::new(200, Value::Object(record)))
 }
 
 /// `PUT /services/{services}`.
-pub async fn replace(mut call: Call) -> Reply {
+pub async fn replace(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let input = call.input(&resource.name, None)?;
     let key = call.key(&resource, 0);
@@ -42,7 +42,7 @@ pub async fn replace(mut call: Call) -> Reply {
 }
 
 /// `PATCH /services/{services}`.
-pub async fn change(mut call: Call) -> Reply {
+pub async fn change(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let key = call.key(&resource, 0);
     let input = change_input(&mut call, &resource, &key).await?;
@@ -50,7 +50,7 @@ pub async fn change(mut call: Call) -> Reply {
 }
 
 /// `DELETE /services/{services}`.
-pub async fn delete(call: Call) -> Reply {
+pub async fn delete(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     remove(&call, &resource, &call.key(&resource, 0)).await
 }
@@ -60,7 +60,8 @@ pub async fn find(call: &Call, resource: &Resource, key: &Key) -> Result<Record,
     call.admin.store.get(&resource.name, key).await?.ok_or_else(Answer::not_found)
 }
 
-/// The content of a change. A plugin's `name` decides what its other fields mean, so it is looked up when it is not given.
+/// The content of a change. A plugin's `name` decides what its other fields mean, so it is looked up when it is not
+/// given.
 pub async fn change_input(call: &mut Call, resource: &Resource, key: &Key) -> Result<Record, Answer> {
     if resource.name != "plugins" || call.content_field("name").is_some() {
         return call.input(&resource.name, None);
@@ -73,21 +74,21 @@ pub async fn change_input(call: &mut Call, resource: &Resource, key: &Key) -> Re
 }
 
 /// Adds a record and answers it.
-pub async fn insert(call: &Call, resource: &Resource, input: Record) -> Reply {
+pub async fn insert(call: &Call, resource: &Resource, input: Record) -> HandlerResult {
     writable(call, resource, "create", None)?;
     let written = call.admin.store.insert(&resource.name, input).await?;
     Ok(Answer::new(201, Value::Object(call.written(written).await)))
 }
 
 /// Creates or replaces a record and answers it.
-pub async fn upsert(call: &Call, resource: &Resource, key: &Key, input: Record) -> Reply {
+pub async fn upsert(call: &Call, resource: &Resource, key: &Key, input: Record) -> HandlerResult {
     writable(call, resource, "create or update", Some(key))?;
     let written = call.admin.store.upsert(&resource.name, key, input).await?;
     Ok(Answer::new(200, Value::Object(call.written(written).await)))
 }
 
 /// Changes a record and answers it.
-pub async fn update(call: &Call, resource: &Resource, key: &Key, input: Record) -> Reply {
+pub async fn update(call: &Call, resource: &Resource, key: &Key, input: Record) -> HandlerResult {
     writable(call, resource, "update", Some(key))?;
     match call.admin.store.update(&resource.name, key, input).await? {
         Some(written) => Ok(Answer::new(200, Value::Object(call.written(written).await))),
@@ -96,7 +97,7 @@ pub async fn update(call: &Call, resource: &Resource, key: &Key, input: Record) 
 }
 
 /// Deletes a record; there is none to begin with: just as well.
-pub async fn remove(call: &Call, resource: &Resource, key: &Key) -> Reply {
+pub async fn remove(call: &Call, resource: &Resource, key: &Key) -> HandlerResult {
     writable(call, resource, "remove", Some(key))?;
     if let Some(revision) = call.admin.store.delete(&resource.name, key).await? {
         call.applied(revision).await;
@@ -122,7 +123,10 @@ pub fn writable(call: &Call, resource: &Resource, verb: &str, key: Option<&Key>)
         (Some(Key::Name(_)), Some(field)) => format!(" by '{field}'"),
         _ => String::new(),
     };
-    Err(Answer::from(Error::operation_unsupported(format!("cannot {verb} '{}' entities{by} when not using a database", resource.name))))
+    Err(Answer::from(Error::operation_unsupported(format!(
+        "cannot {verb} '{}' entities{by} when not using a database",
+        resource.name
+    ))))
 }
 
 /// What a change of a missing record answers.

@@ -1,5 +1,5 @@
-//! Kong's way to write nested values as form fields: `paths[]=/a`, `paths[1]=/a`, `config.minute=5`, `config[minute]=5`,
-//! `sources[1].ip=..`, and repeated fields. Types come later, from the schema.
+//! Kong's way to write nested values as form fields: `paths[]=/a`, `paths[1]=/a`, `config.minute=5`,
+//! `config[minute]=5`, `sources[1].ip=..`, and repeated fields. Types come later, from the schema.
 
 use model::Record;
 use serde_json::Value;
@@ -74,11 +74,11 @@ enum Step {
 /// A value under construction, like a Lua table: names and indices side by side.
 #[derive(Debug, Default)]
 struct Table {
-    entries: Vec<(Step, Node)>,
+    entries: Vec<(Step, FormValue)>,
 }
 
 #[derive(Debug)]
-enum Node {
+enum FormValue {
     Leaf(Value),
     Table(Table),
 }
@@ -99,25 +99,30 @@ impl Table {
             return self.append(value);
         }
         match self.entries.iter_mut().find(|(key, _)| key == step) {
-            None => self.entries.push((step.clone(), Node::Leaf(value))),
+            None => self.entries.push((step.clone(), FormValue::Leaf(value))),
             // the field is repeated: its values become a list
-            Some((_, Node::Table(table))) => table.append(value),
-            Some((_, node @ Node::Leaf(_))) => {
+            Some((_, FormValue::Table(table))) => table.append(value),
+            Some((_, node @ FormValue::Leaf(_))) => {
                 node.as_table().append(value);
             }
         }
     }
 
     fn append(&mut self, value: Value) {
-        let last = self.entries.iter().filter_map(|(key, _)| if let Step::Index(n) = key { Some(*n) } else { None }).max().unwrap_or(0);
-        self.entries.push((Step::Index(last.saturating_add(1)), Node::Leaf(value)));
+        let last = self
+            .entries
+            .iter()
+            .filter_map(|(key, _)| if let Step::Index(n) = key { Some(*n) } else { None })
+            .max()
+            .unwrap_or(0);
+        self.entries.push((Step::Index(last.saturating_add(1)), FormValue::Leaf(value)));
     }
 
     fn table(&mut self, step: Step) -> &mut Table {
         let at = match self.entries.iter().position(|(key, _)| *key == step) {
             Some(at) => at,
             None => {
-                self.entries.push((step, Node::Table(Table::default())));
+                self.entries.push((step, FormValue::Table(Table::default())));
                 self.entries.len() - 1
             }
         };
@@ -148,28 +153,29 @@ impl Table {
     }
 }
 
-impl Node {
+impl FormValue {
     /// Makes a table of a leaf, with the leaf as its first element.
     fn as_table(&mut self) -> &mut Table {
-        if let Node::Leaf(value) = self {
+        if let FormValue::Leaf(value) = self {
             let first = std::mem::take(value);
-            *self = Node::Table(Table { entries: vec![(Step::Index(1), Node::Leaf(first))] });
+            *self = FormValue::Table(Table { entries: vec![(Step::Index(1), FormValue::Leaf(first))] });
         }
         match self {
-            Node::Table(table) => table,
-            Node::Leaf(_) => unreachable!("just made a table"),
+            FormValue::Table(table) => table,
+            FormValue::Leaf(_) => unreachable!("just made a table"),
         }
     }
 
     fn into_value(self) -> Value {
         match self {
-            Node::Leaf(value) => value,
-            Node::Table(table) => table.into_value(),
+            FormValue::Leaf(value) => value,
+            FormValue::Table(table) => table.into_value(),
         }
     }
 }
 
-/// The steps of a field's name. A name that starts or ends with a dot, or whose brackets do not close, is taken as it is.
+/// The steps of a field's name. A name that starts or ends with a dot, or whose brackets do not close, is taken as it
+/// is.
 fn parse_name(name: &str) -> Result<Vec<Step>, FormError> {
     let whole = || Ok(vec![Step::Name(name.to_owned())]);
     if name.starts_with('.') || name.ends_with('.') {
@@ -227,7 +233,10 @@ mod tests {
 
     #[test]
     fn plain_and_repeated_fields() {
-        assert_eq!(form("name=a&host=h%2Fx+y&flag&empty="), json!({"name": "a", "host": "h/x y", "flag": true, "empty": ""}));
+        assert_eq!(
+            form("name=a&host=h%2Fx+y&flag&empty="),
+            json!({"name": "a", "host": "h/x y", "flag": true, "empty": ""})
+        );
         assert_eq!(form("tags=x&tags=y&tags=z"), json!({"tags": ["x", "y", "z"]}));
         assert_eq!(form("&&=x&a=1"), json!({"a": "1"}));
     }
@@ -243,12 +252,18 @@ mod tests {
 
     #[test]
     fn nested_names() {
-        assert_eq!(form("config.redis.host=h&config.redis.port=1"), json!({"config": {"redis": {"host": "h", "port": "1"}}}));
+        assert_eq!(
+            form("config.redis.host=h&config.redis.port=1"),
+            json!({"config": {"redis": {"host": "h", "port": "1"}}})
+        );
         assert_eq!(form("config[allow][]=g&config[hide]=true"), json!({"config": {"allow": ["g"], "hide": "true"}}));
         assert_eq!(form("headers[x.y]=1"), json!({"headers": {"x.y": "1"}}));
         assert_eq!(form("sources[1].ip=i&sources[1].port=80"), json!({"sources": [{"ip": "i", "port": "80"}]}));
         assert_eq!(form("headers.x-a[]=1&headers.x-a[]=2"), json!({"headers": {"x-a": ["1", "2"]}}));
-        assert_eq!(form("config.add.headers[1]=a:b&config.add.headers[2]=c"), json!({"config": {"add": {"headers": ["a:b", "c"]}}}));
+        assert_eq!(
+            form("config.add.headers[1]=a:b&config.add.headers[2]=c"),
+            json!({"config": {"add": {"headers": ["a:b", "c"]}}})
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! From an HTTP request to an [`Answer`] and back: content types, limits, methods, and the headers that every answer has.
+//! From an HTTP request to an [`Answer`] and back: content types, limits, methods, and the headers that every answer
+//! has.
 
 use crate::answer::Answer;
 use crate::call::{Call, Query};
@@ -17,79 +18,95 @@ use std::time::{Duration, Instant};
 
 /// The two listeners that speak for the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Face {
+pub enum Interface {
     Admin,
     Status,
 }
 
 /// Answers one request.
-pub async fn respond<B>(admin: &Arc<Admin>, face: Face, request: Request<B>) -> Response<Full<Bytes>>
+pub async fn respond<B>(admin: &Arc<Admin>, interface: Interface, request: Request<B>) -> Response<Full<Bytes>>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
     let start = Instant::now();
     let (head, body) = request.into_parts();
-    let asked = Asked { face, method: head.method.as_str(), path: head.uri.path(), query: head.uri.query(), headers: &head.headers };
-    let answer = answer(admin, &asked, body.map_err(|error| BodyError(error.to_string())).boxed_unsync()).await.unwrap_or_else(|answer| answer);
+    let request_line = RequestLine {
+        interface,
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query(),
+        headers: &head.headers,
+    };
+    let answer = answer(admin, &request_line, body.map_err(|error| BodyError(error.to_string())).boxed_unsync())
+        .await
+        .unwrap_or_else(|answer| answer);
     let close = head.version != Version::HTTP_11 || connection_close(&head.headers);
-    response(admin, &asked, answer, start.elapsed(), close)
+    response(admin, &request_line, answer, start.elapsed(), close)
 }
 
 /// What of a request's head matters here.
-struct Asked<'a> {
-    face: Face,
+struct RequestLine<'a> {
+    interface: Interface,
     method: &'a str,
     path: &'a str,
     query: Option<&'a str>,
     headers: &'a HeaderMap,
 }
 
-async fn answer(admin: &Arc<Admin>, asked: &Asked<'_>, body: RequestBody) -> Result<Answer, Answer> {
-    let endpoints: &Endpoints = match asked.face {
-        Face::Admin => &admin.endpoints,
-        Face::Status => &admin.status_endpoints,
+async fn answer(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
+    let endpoints: &Endpoints = match request_line.interface {
+        Interface::Admin => &admin.endpoints,
+        Interface::Status => &admin.status_endpoints,
     };
-    let Some((endpoint, parameters)) = endpoints.find(asked.path) else { return plugin(admin, asked, body).await };
+    let Some((endpoint, parameters)) = endpoints.find(request_line.path) else {
+        return plugin(admin, request_line, body).await;
+    };
     if endpoint.disabled() {
         return Err(Answer::not_found());
     }
-    if asked.method == "OPTIONS" {
-        return Ok(options(endpoint, asked));
+    if request_line.method == "OPTIONS" {
+        return Ok(options(endpoint, request_line));
     }
-    let method = method(asked.method);
+    let method = method(request_line.method);
     if method.is_some_and(Method::has_body) {
-        content::check_type(asked.headers, asked.path, !body.is_end_stream())?;
+        content::check_type(request_line.headers, request_line.path, !body.is_end_stream())?;
     }
     let method = method.filter(|m| endpoint.handler(*m).is_some()).ok_or_else(Answer::method_not_allowed)?;
     let handler = endpoint.handler(method).ok_or_else(Answer::method_not_allowed)?;
-    let query = query(asked.query)?;
-    let content = if method.has_body() { content::parse(asked.headers, body, admin.options.max_content).await? } else { Content::None };
+    let query = query(request_line.query)?;
+    let content = if method.has_body() {
+        content::parse(request_line.headers, body, admin.options.max_content).await?
+    } else {
+        Content::None
+    };
     let parameters = parameters.into_iter().map(str::to_owned).collect();
     let call = Call { admin: admin.clone(), endpoint: endpoint.clone(), parameters, query, content };
     // a fault in one handler must not take the connection down with it
     AssertUnwindSafe(handler(call)).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(method = asked.method, path = asked.path, "admin request handler panicked");
+        tracing::error!(method = request_line.method, path = request_line.path, "admin request handler panicked");
         Err(Answer::unexpected())
     })
 }
 
 /// Paths that no schema and no file in `routes` knows may belong to a plugin.
-async fn plugin(admin: &Arc<Admin>, asked: &Asked<'_>, body: RequestBody) -> Result<Answer, Answer> {
-    let path = asked.path.strip_prefix('/').unwrap_or(asked.path);
-    let segments: Vec<String> = path.strip_suffix('/').unwrap_or(path).split('/').map(|s| form::unescape(s.as_bytes())).collect();
-    if asked.face == Face::Status || segments.iter().any(String::is_empty) {
+async fn plugin(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
+    let path = request_line.path.strip_prefix('/').unwrap_or(request_line.path);
+    let segments: Vec<String> =
+        path.strip_suffix('/').unwrap_or(path).split('/').map(|s| form::unescape(s.as_bytes())).collect();
+    if request_line.interface == Interface::Status || segments.iter().any(String::is_empty) {
         return Err(Answer::not_found());
     }
-    let method = if asked.method == "HEAD" { "GET" } else { asked.method };
+    let method = if request_line.method == "HEAD" { "GET" } else { request_line.method };
     let body = match self::method(method) {
-        Some(m) if m.has_body() => match content::parse(asked.headers, body, admin.options.max_content).await? {
+        Some(m) if m.has_body() => match content::parse(request_line.headers, body, admin.options.max_content).await? {
             Content::Json(record) | Content::Form(record) => Some(record),
             Content::None | Content::Text(_) => None,
         },
         _ => None,
     };
-    let query = query(asked.query)?.0.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect();
+    let query =
+        query(request_line.query)?.0.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect();
     let request = crate::PluginRequest { method: method.to_owned(), path: segments, query, body };
     let (status, body) = match admin.node.plugin_admin(request) {
         Some(answer) => answer.await,
@@ -109,8 +126,12 @@ fn method(name: &str) -> Option<Method> {
     })
 }
 
-fn options(endpoint: &Endpoint, asked: &Asked<'_>) -> Answer {
-    let headers = asked.headers.get("access-control-request-headers").and_then(|value| value.to_str().ok()).unwrap_or("Content-Type");
+fn options(endpoint: &Endpoint, request_line: &RequestLine<'_>) -> Answer {
+    let headers = request_line
+        .headers
+        .get("access-control-request-headers")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("Content-Type");
     Answer::empty(204)
         .with_header("allow", &endpoint.allow)
         .with_header("access-control-allow-methods", &endpoint.allow)
@@ -134,21 +155,31 @@ fn connection_close(headers: &HeaderMap) -> bool {
         .any(|token| token.trim().eq_ignore_ascii_case("close"))
 }
 
-fn response(admin: &Admin, asked: &Asked<'_>, answer: Answer, took: Duration, close: bool) -> Response<Full<Bytes>> {
+fn response(
+    admin: &Admin,
+    request_line: &RequestLine<'_>,
+    answer: Answer,
+    took: Duration,
+    close: bool,
+) -> Response<Full<Bytes>> {
     let content = answer.body.map(|body| Bytes::from(body.to_string()));
     let mut response = Response::new(Full::new(content.clone().unwrap_or_default()));
-    *response.status_mut() = hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     if content.is_some() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     }
     headers.insert(header::CONNECTION, HeaderValue::from_static(if close { "close" } else { "keep-alive" }));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed_origin(admin, asked));
-    if asked.face == Face::Admin {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed_origin(admin, request_line));
+    if request_line.interface == Interface::Admin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
     if admin.options.latency_header {
-        headers.insert(HeaderName::from_static("x-kong-admin-latency"), HeaderValue::from(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
+        headers.insert(
+            HeaderName::from_static("x-kong-admin-latency"),
+            HeaderValue::from(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+        );
     }
     if admin.options.server_header
         && let Ok(value) = HeaderValue::from_str(&format!("bascule/{}", admin.options.version))
@@ -163,11 +194,12 @@ fn response(admin: &Admin, asked: &Asked<'_>, answer: Answer, took: Duration, cl
     response
 }
 
-/// Any origin may use the Admin API, unless the GUI's are set: then the client's own if it is among them, else the first.
-fn allowed_origin(admin: &Admin, asked: &Asked<'_>) -> HeaderValue {
-    let own = asked.headers.get(header::ORIGIN);
+/// Any origin may use the Admin API, unless the GUI's are set: then the client's own if it is among them, else the
+/// first.
+fn allowed_origin(admin: &Admin, request_line: &RequestLine<'_>) -> HeaderValue {
+    let own = request_line.headers.get(header::ORIGIN);
     match admin.options.origins.first() {
-        Some(first) if asked.face == Face::Admin => own
+        Some(first) if request_line.interface == Interface::Admin => own
             .filter(|origin| admin.options.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()))
             .cloned()
             .or_else(|| HeaderValue::from_str(first).ok()),

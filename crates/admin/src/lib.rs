@@ -18,9 +18,12 @@ mod resource;
 mod routes;
 mod server;
 
-pub use http::Face;
+pub use http::Interface;
 pub use hyper::HeaderMap;
-pub use node::{AddressHealth, Answered, Counters, HostHealth, Node, Origin, Pids, PluginRequest, TargetMark, UpstreamHealth, Weights};
+pub use node::{
+    AddressHealth, Answered, Counters, HostHealth, Node, Origin, Pids, PluginRequest, TargetMark, UpstreamHealth,
+    Weights,
+};
 
 use bytes::Bytes;
 use endpoint::Endpoints;
@@ -82,21 +85,31 @@ impl Admin {
 
     /// Answers one request to the Admin API, without a socket.
     pub async fn answer(self: &Arc<Admin>, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
-        http::respond(self, Face::Admin, request).await
+        http::respond(self, Interface::Admin, request).await
     }
 
     /// Answers one request to the Status API, without a socket.
     pub async fn answer_status(self: &Arc<Admin>, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
-        http::respond(self, Face::Status, request).await
+        http::respond(self, Interface::Status, request).await
     }
 }
 
 /// Serves the Admin API until `shutdown` resolves and the requests under way are answered.
-pub async fn serve(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, shutdown: impl Future<Output = ()> + Send) {
-    server::serve(admin, Face::Admin, listener, tls, shutdown).await;
+pub async fn serve(
+    admin: Arc<Admin>,
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    server::serve(admin, Interface::Admin, listener, tls, shutdown).await;
 }
 
 /// Serves the Status API until `shutdown` resolves and the requests under way are answered.
-pub async fn serve_status(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, shutdown: impl Future<Output = ()> + Send) {
-    server::serve(admin, Face::Status, listener, tls, shutdown).await;
+pub async fn serve_status(
+    admin: Arc<Admin>,
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    server::serve(admin, Interface::Status, listener, tls, shutdown).await;
 }

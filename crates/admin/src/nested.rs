@@ -1,7 +1,7 @@
 //! Entities seen through a foreign key: `/services/{services}/routes[/{routes}]` from the side that is pointed at,
 //! `/routes/{routes}/service` from the side that points.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::resource::Resource;
 use crate::{entity, page};
@@ -19,7 +19,7 @@ struct Pair {
 }
 
 /// `GET /services/{services}/routes`.
-pub async fn list(call: Call) -> Reply {
+pub async fn list(call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let id = id(&entity::find(&call, &outer, &call.key(&outer, 0)).await?);
     let mut query = page::query(&call.query, &inner)?;
@@ -30,7 +30,7 @@ pub async fn list(call: Call) -> Reply {
 }
 
 /// `POST /services/{services}/routes`.
-pub async fn create(mut call: Call) -> Reply {
+pub async fn create(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let id = id(&entity::find(&call, &outer, &call.key(&outer, 0)).await?);
     let mut input = call.input(&inner.name, None)?;
@@ -39,14 +39,14 @@ pub async fn create(mut call: Call) -> Reply {
 }
 
 /// `GET /services/{services}/routes/{routes}`.
-pub async fn read(call: Call) -> Reply {
+pub async fn read(call: Call) -> HandlerResult {
     let pair = pair(&call)?;
     let id = id(&entity::find(&call, &pair.outer, &call.key(&pair.outer, 0)).await?);
     Ok(Answer::new(200, Value::Object(owned(&call, &pair, &id).await?)))
 }
 
 /// `PUT /services/{services}/routes/{routes}`.
-pub async fn replace(mut call: Call) -> Reply {
+pub async fn replace(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let id = id(&entity::find(&call, &outer, &call.key(&outer, 0)).await?);
     let key = call.key(&inner, 1);
@@ -56,7 +56,7 @@ pub async fn replace(mut call: Call) -> Reply {
 }
 
 /// `PATCH /services/{services}/routes/{routes}`.
-pub async fn change(mut call: Call) -> Reply {
+pub async fn change(mut call: Call) -> HandlerResult {
     let pair = pair(&call)?;
     let id = id(&entity::find(&call, &pair.outer, &call.key(&pair.outer, 0)).await?);
     let key = call.key(&pair.inner, 1);
@@ -67,7 +67,7 @@ pub async fn change(mut call: Call) -> Reply {
 }
 
 /// `DELETE /services/{services}/routes/{routes}`.
-pub async fn delete(call: Call) -> Reply {
+pub async fn delete(call: Call) -> HandlerResult {
     let pair = pair(&call)?;
     let id = id(&entity::find(&call, &pair.outer, &call.key(&pair.outer, 0)).await?);
     owned(&call, &pair, &id).await?;
@@ -75,7 +75,7 @@ pub async fn delete(call: Call) -> Reply {
 }
 
 /// `GET /routes/{routes}/service`.
-pub async fn read_foreign(call: Call) -> Reply {
+pub async fn read_foreign(call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let record = entity::find(&call, &outer, &call.key(&outer, 0)).await?;
     let key = pointed_at(&record, &field).ok_or_else(Answer::not_found)?;
@@ -83,7 +83,7 @@ pub async fn read_foreign(call: Call) -> Reply {
 }
 
 /// `PUT /routes/{routes}/service`: creates what the key does not point at yet.
-pub async fn replace_foreign(mut call: Call) -> Reply {
+pub async fn replace_foreign(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let record = entity::find(&call, &outer, &call.key(&outer, 0)).await?;
     let input = call.input(&inner.name, None)?;
@@ -105,7 +105,7 @@ pub async fn replace_foreign(mut call: Call) -> Reply {
 }
 
 /// `PATCH /routes/{routes}/service`.
-pub async fn change_foreign(mut call: Call) -> Reply {
+pub async fn change_foreign(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let record = entity::find(&call, &outer, &call.key(&outer, 0)).await?;
     let key = pointed_at(&record, &field).ok_or_else(Answer::not_found)?;
@@ -114,7 +114,7 @@ pub async fn change_foreign(mut call: Call) -> Reply {
 }
 
 /// `DELETE /routes/{routes}/service`: not from this side.
-pub async fn delete_foreign(call: Call) -> Reply {
+pub async fn delete_foreign(call: Call) -> HandlerResult {
     let Pair { outer, field, .. } = pair(&call)?;
     let record = entity::find(&call, &outer, &call.key(&outer, 0)).await?;
     pointed_at(&record, &field).ok_or_else(Answer::not_found)?;

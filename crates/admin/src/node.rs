@@ -1,6 +1,6 @@
 //! What only the running gateway knows: the Admin API asks it through [`Node`].
 
-use crate::http::Face;
+use crate::http::Interface;
 use futures_util::future::BoxFuture;
 use hyper::HeaderMap;
 use model::Record;
@@ -19,8 +19,8 @@ pub trait Node: Send + Sync + 'static {
 
     fn pids(&self) -> Pids;
 
-    /// The settings as `GET /` shows them in `configuration`, secrets already masked. `log_level` is overwritten with the
-    /// level now in force.
+    /// The settings as `GET /` shows them in `configuration`, secrets already masked. `log_level` is overwritten with
+    /// the level now in force.
     fn settings(&self) -> Value;
 
     /// What the listeners have counted since the start.
@@ -50,16 +50,17 @@ pub trait Node: Send + Sync + 'static {
     /// Changes the level until the time is over (for good when it is zero). The name is a valid one.
     fn set_log_level(&self, level: &str, timeout: Duration);
 
-    /// Answers a request to a path that no entity has: one that a plugin adds, such as `/proxy-cache`. `None`: it is nobody's.
+    /// Answers a request to a path that no entity has: one that a plugin adds, such as `/proxy-cache`. `None`: it is
+    /// nobody's.
     fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>>;
 
     /// Whether requests are noted, by [`Node::note`].
-    fn notes(&self, _face: Face) -> bool {
+    fn notes(&self, _face: Interface) -> bool {
         false
     }
 
     /// Writes a request that was answered to the access log.
-    fn note(&self, _face: Face, _answered: &Answered<'_>) {}
+    fn note(&self, _face: Interface, _answered: &Answered<'_>) {}
 }
 
 /// A request that was answered.

@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn next_links() {
-        let page = answer(Vec::new(), Some("a+/=".into()), "/services", &carried(&of(&[("size", "2"), ("tags", "x,y")])));
+        let page =
+            answer(Vec::new(), Some("a+/=".into()), "/services", &carried(&of(&[("size", "2"), ("tags", "x,y")])));
         assert_eq!(page["next"], "/services?offset=a%2B%2F%3D&tags=x%2Cy&size=2");
         assert_eq!(answer(Vec::new(), None, "/services", "")["next"], Value::Null);
     }

@@ -1,7 +1,7 @@
 //! The listeners: accept, TLS, HTTP/1.1, and a drain at the end.
 
 use crate::Admin;
-use crate::http::{Face, respond};
+use crate::http::{Interface, respond};
 use crate::node::{Answered, Origin};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -31,7 +31,13 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown` resolves and the requests under way are answered.
-pub async fn serve(admin: Arc<Admin>, face: Face, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, shutdown: impl Future<Output = ()> + Send) {
+pub async fn serve(
+    admin: Arc<Admin>,
+    interface: Interface,
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let acceptor = tls.map(TlsAcceptor::from);
     let (stop, stopped) = watch::channel(());
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
@@ -49,9 +55,9 @@ pub async fn serve(admin: Arc<Admin>, face: Face, listener: TcpListener, tls: Op
         let (admin, acceptor, stopped) = (admin.clone(), acceptor.clone(), stopped.clone());
         tokio::spawn(async move {
             match acceptor {
-                None => connection(admin, face, stream, origin, stopped).await,
+                None => connection(admin, interface, stream, origin, stopped).await,
                 Some(acceptor) => match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(admin, face, stream, origin, stopped).await,
+                    Ok(Ok(stream)) => connection(admin, interface, stream, origin, stopped).await,
                     Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed on the admin listener"),
                     Err(_) => tracing::debug!("TLS handshake timed out on the admin listener"),
                 },
@@ -66,7 +72,10 @@ pub async fn serve(admin: Arc<Admin>, face: Face, listener: TcpListener, tls: Op
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {
@@ -83,8 +92,13 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpSt
     }
 }
 
-async fn connection<S>(admin: Arc<Admin>, face: Face, stream: S, origin: Origin, mut stopped: watch::Receiver<()>)
-where
+async fn connection<S>(
+    admin: Arc<Admin>,
+    interface: Interface,
+    stream: S,
+    origin: Origin,
+    mut stopped: watch::Receiver<()>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let requests = AtomicU64::new(0);
@@ -92,7 +106,11 @@ where
         let admin = admin.clone();
         let number = requests.fetch_add(1, Ordering::Relaxed) + 1;
         async move {
-            Ok::<_, Infallible>(if admin.node.notes(face) { noted(&admin, face, origin, number, request).await } else { respond(&admin, face, request).await })
+            Ok::<_, Infallible>(if admin.node.notes(interface) {
+                noted(&admin, interface, origin, number, request).await
+            } else {
+                respond(&admin, interface, request).await
+            })
         }
     });
     let connection = http1::Builder::new()
@@ -115,10 +133,17 @@ where
 }
 
 /// Answers a request and writes it to the access log.
-async fn noted(admin: &Arc<Admin>, face: Face, origin: Origin, number: u64, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn noted(
+    admin: &Arc<Admin>,
+    interface: Interface,
+    origin: Origin,
+    number: u64,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let started = Instant::now();
-    let (method, uri, version, headers) = (request.method().clone(), request.uri().clone(), request.version(), request.headers().clone());
-    let response = respond(admin, face, request).await;
+    let (method, uri, version, headers) =
+        (request.method().clone(), request.uri().clone(), request.version(), request.headers().clone());
+    let response = respond(admin, interface, request).await;
     let content = if method == Method::HEAD { 0 } else { response.body().size_hint().exact().unwrap_or_default() };
     let answered = Answered {
         origin,
@@ -132,6 +157,6 @@ async fn noted(admin: &Arc<Admin>, face: Face, origin: Origin, number: u64, requ
         content,
         took: started.elapsed(),
     };
-    admin.node.note(face, &answered);
+    admin.node.note(interface, &answered);
     response
 }

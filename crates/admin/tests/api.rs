@@ -74,7 +74,7 @@ struct Api {
     store: Store,
 }
 
-struct Reply {
+struct Answer {
     status: u16,
     body: Value,
     head: Response<()>,
@@ -88,36 +88,36 @@ impl Api {
         Api { admin: Arc::new(Admin::new(store.clone(), node.clone(), options)), node, store }
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Reply {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         let (head, body) = self.admin.answer(request).await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
-        Reply { status: head.status.as_u16(), body, head: Response::from_parts(head, ()) }
+        Answer { status: head.status.as_u16(), body, head: Response::from_parts(head, ()) }
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    async fn get(&self, path: &str) -> Answer {
         self.call("GET", path).await
     }
 
-    async fn call(&self, method: &str, path: &str) -> Reply {
+    async fn call(&self, method: &str, path: &str) -> Answer {
         self.send(Request::builder().method(method).uri(path).body(Full::default()).unwrap()).await
     }
 
-    async fn json(&self, method: &str, path: &str, body: Value) -> Reply {
+    async fn json(&self, method: &str, path: &str, body: Value) -> Answer {
         self.typed(method, path, "application/json", &body.to_string()).await
     }
 
-    async fn form(&self, method: &str, path: &str, body: &str) -> Reply {
+    async fn form(&self, method: &str, path: &str, body: &str) -> Answer {
         self.typed(method, path, "application/x-www-form-urlencoded", body).await
     }
 
-    async fn typed(&self, method: &str, path: &str, kind: &str, body: &str) -> Reply {
+    async fn typed(&self, method: &str, path: &str, kind: &str, body: &str) -> Answer {
         let request = Request::builder().method(method).uri(path).header("content-type", kind);
         self.send(request.body(Full::from(body.to_owned())).unwrap()).await
     }
 }
 
-impl Reply {
+impl Answer {
     fn header(&self, name: &str) -> Option<&str> {
         self.head.headers().get(name).and_then(|value| value.to_str().ok())
     }
@@ -152,7 +152,10 @@ async fn routes_under_a_service_and_back() {
         api.json("POST", "/services", json!({ "name": name, "host": "h.test" })).await;
     }
     let route = api.form("POST", "/services/a/routes", "name=r&paths[]=/x&paths[]=/y&strip_path=false").await;
-    assert_eq!((route.status, &route.body["paths"], &route.body["strip_path"]), (201, &json!(["/x", "/y"]), &json!(false)));
+    assert_eq!(
+        (route.status, &route.body["paths"], &route.body["strip_path"]),
+        (201, &json!(["/x", "/y"]), &json!(false))
+    );
     assert_eq!(api.get("/services/a/routes").await.body["data"].as_array().unwrap().len(), 1);
     assert_eq!(api.get("/services/b/routes").await.body, json!({ "data": [], "next": null }));
     assert_eq!(api.get("/services/a/routes/r").await.body, route.body);
@@ -218,7 +221,13 @@ async fn methods_and_headers() {
     assert_eq!((options.status, options.header("allow")), (204, Some("DELETE, GET, HEAD, OPTIONS, PATCH, PUT")));
     assert_eq!(api.call("OPTIONS", "/upstreams/x/targets/y/healthy").await.header("allow"), Some("OPTIONS, PUT"));
     assert_eq!(api.call("OPTIONS", "/none").await.status, 404);
-    for (method, path) in [("DELETE", "/"), ("PUT", "/services"), ("FOO", "/services"), ("TRACE", "/services"), ("GET", "/schemas/plugins/validate")] {
+    for (method, path) in [
+        ("DELETE", "/"),
+        ("PUT", "/services"),
+        ("FOO", "/services"),
+        ("TRACE", "/services"),
+        ("GET", "/schemas/plugins/validate"),
+    ] {
         assert_eq!(api.call(method, path).await.status, 405, "{method} {path}");
     }
     for path in [
@@ -267,7 +276,10 @@ async fn targets_of_an_upstream() {
     assert_eq!(api.call("PUT", "/upstreams/u/targets/h.test:80/unhealthy").await.status, 204);
     assert_eq!(api.call("PUT", "/upstreams/u/targets/h.test:80/10.0.0.1:81/healthy").await.status, 204);
     let marks = std::mem::take(&mut *api.node.marks.lock().unwrap());
-    assert_eq!((marks[0].host.as_str(), marks[0].port, marks[0].ip.as_deref(), marks[0].healthy), ("h.test", 80, None, false));
+    assert_eq!(
+        (marks[0].host.as_str(), marks[0].port, marks[0].ip.as_deref(), marks[0].healthy),
+        ("h.test", 80, None, false)
+    );
     assert_eq!((marks[1].port, marks[1].ip.as_deref(), marks[1].healthy), (81, Some("10.0.0.1"), true));
     api.json("POST", "/upstreams/off/targets", json!({ "target": "h.test:80" })).await;
     let refused = api.call("PUT", "/upstreams/off/targets/h.test:80/healthy").await;
@@ -288,7 +300,8 @@ async fn health_of_an_upstream() {
     let weight = Weights { total: 100, available: 0, unavailable: 100 };
     let addresses = vec![AddressHealth { ip: "127.0.0.1".into(), port: 80, weight: 100, healthy: false }];
     let host = HostHealth { host: "127.0.0.1".into(), port: 80, dns: "A".into(), node_weight: 100, weight, addresses };
-    *api.node.health.lock().unwrap() = Some(UpstreamHealth { checked: true, healthy: false, weight, hosts: vec![host] });
+    *api.node.health.lock().unwrap() =
+        Some(UpstreamHealth { checked: true, healthy: false, weight, hosts: vec![host] });
     let health = api.get("/upstreams/u/health").await.body;
     let state = |target: &str| {
         let of = |entry: &&Value| entry["target"] == target;
@@ -313,7 +326,12 @@ async fn what_the_node_says() {
     assert_eq!(api.call("PUT", "/debug/node/log-level/nope").await.status, 400);
     assert_eq!(api.get("/config").await.status, 400);
     assert_eq!(api.get("/clustering/status").await.status, 400);
-    assert!(api.get("/endpoints").await.body["data"].as_array().unwrap().contains(&json!("/services/{services}/routes/{routes}")));
+    assert!(
+        api.get("/endpoints").await.body["data"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("/services/{services}/routes/{routes}"))
+    );
     assert_eq!(api.get("/proxy-cache/a%20b").await.body, json!({ "method": "GET", "path": ["proxy-cache", "a b"] }));
     assert_eq!(api.get("/schemas/nope").await.body["message"], "No entity named 'nope'");
     assert_eq!(api.json("POST", "/schemas/services/validate", json!({ "host": "h.test" })).await.status, 200);
@@ -341,13 +359,22 @@ async fn certificates_go_by_their_snis() {
     assert_eq!((made.status, &made.body["snis"]), (201, &json!(["a.test", "b.test"])));
     assert_eq!(api.get("/certificates/a.test").await.body, made.body);
     assert_eq!(api.get("/certificates").await.body["data"][0]["snis"], made.body["snis"]);
-    assert_eq!(api.json("PATCH", "/certificates/b.test", json!({ "snis": ["c.test"] })).await.body["snis"], json!(["c.test"]));
+    assert_eq!(
+        api.json("PATCH", "/certificates/b.test", json!({ "snis": ["c.test"] })).await.body["snis"],
+        json!(["c.test"])
+    );
     assert_eq!(api.get("/certificates/a.test").await.body["message"], "SNI not found");
     assert_eq!(api.get("/certificates/c.test/snis/c.test").await.status, 200);
     let taken = api.json("POST", "/certificates", pair(json!(["c.test"]))).await;
     assert_eq!((taken.status, &taken.body["code"]), (400, &json!(2)));
-    assert_eq!(api.json("POST", "/certificates", pair(json!(["d.test", "d.test"]))).await.body["fields"], json!({ "snis": "d.test is duplicated" }));
-    assert_eq!(api.json("PUT", "/certificates/new.test", pair(json!(["d.test"]))).await.body["snis"], json!(["d.test", "new.test"]));
+    assert_eq!(
+        api.json("POST", "/certificates", pair(json!(["d.test", "d.test"]))).await.body["fields"],
+        json!({ "snis": "d.test is duplicated" })
+    );
+    assert_eq!(
+        api.json("PUT", "/certificates/new.test", pair(json!(["d.test"]))).await.body["snis"],
+        json!(["d.test", "new.test"])
+    );
     assert_eq!(api.call("DELETE", "/certificates/c.test").await.status, 204);
     assert_eq!(api.get("/snis").await.body["data"].as_array().unwrap().len(), 2);
     assert_eq!(api.get("/snis/d.test/certificate").await.status, 404);
@@ -365,7 +392,12 @@ async fn over_a_socket_until_shutdown() {
     stream.write_all(b"GET /services HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
-    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("X-Kong-Admin-Latency: ") && text.ends_with("{\"data\":[],\"next\":null}"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 200 OK\r\n")
+            && text.contains("X-Kong-Admin-Latency: ")
+            && text.ends_with("{\"data\":[],\"next\":null}"),
+        "{text}"
+    );
     stop.send(()).unwrap();
     server.await.unwrap();
 }
@@ -377,7 +409,8 @@ async fn over_tls() {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
-    let server = rustls::ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+    let server =
+        rustls::ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
     let server = server.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(own.cert.der().clone()).unwrap();

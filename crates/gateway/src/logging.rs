@@ -118,7 +118,8 @@ impl Sink {
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = format!("{} [{}] {}#0: ", timestamp(Timestamp::now()), word(*event.metadata().level()), std::process::id());
+        let mut line =
+            format!("{} [{}] {}#0: ", timestamp(Timestamp::now()), word(*event.metadata().level()), std::process::id());
         let mut text = Text::default();
         event.record(&mut text);
         line.push_str(&text.message);
@@ -126,7 +127,8 @@ impl<S: Subscriber> Layer<S> for Lines {
         // One event, one line, whatever a client made its way into it.
         let mut line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         line.push('\n');
-        let sink = self.0.admin.as_ref().filter(|_| event.metadata().target().starts_with("admin")).unwrap_or(&self.0.node);
+        let sink =
+            self.0.admin.as_ref().filter(|_| event.metadata().target().starts_with("admin")).unwrap_or(&self.0.node);
         // There is nowhere to report a failure to.
         drop(sink.write(line.as_bytes()));
     }

@@ -91,10 +91,16 @@ impl Catalog {
         self.vaults.get(name)
     }
 
-    /// Rules between a record and those that it refers to: a plugin's `protocols` must suit its route, or one of the routes
-    /// of its service. Called with a client's `input` before it is processed, and the record that it changes; only what
-    /// the input touches is checked.
-    pub fn check_references(&self, entity: &str, input: &Record, current: Option<&Record>, lookup: Lookup) -> Result<(), Error> {
+    /// Rules between a record and those that it refers to: a plugin's `protocols` must suit its route, or one of the
+    /// routes of its service. Called with a client's `input` before it is processed, and the record that it changes;
+    /// only what the input touches is checked.
+    pub fn check_references(
+        &self,
+        entity: &str,
+        input: &Record,
+        current: Option<&Record>,
+        lookup: Lookup,
+    ) -> Result<(), Error> {
         const FIELDS: [&str; 3] = ["protocols", "route", "service"];
         if entity != "plugins" || !FIELDS.iter().any(|f| input.contains_key(*f)) {
             return Ok(());
@@ -102,7 +108,9 @@ impl Catalog {
         let value = |field: &str| input.get(field).or_else(|| current?.get(field)).filter(|v| !v.is_null());
         let id = |field: &str| value(field).and_then(|v| v.get("id"));
         let Some(Value::Array(protocols)) = value("protocols") else { return Ok(()) };
-        let suits = |route: &Record| route.get("protocols").and_then(Value::as_array).is_some_and(|r| r.iter().any(|p| protocols.contains(p)));
+        let suits = |route: &Record| {
+            route.get("protocols").and_then(Value::as_array).is_some_and(|r| r.iter().any(|p| protocols.contains(p)))
+        };
         if let Some(route) = id("route") {
             if lookup("routes", "id", route)?.iter().any(|route| !suits(route)) {
                 return Err(Error::field_violation("protocols", "must match the associated route's protocols"));
@@ -110,7 +118,10 @@ impl Catalog {
         } else if let Some(service) = id("service") {
             let routes = lookup("routes", "service", service)?;
             if !routes.is_empty() && !routes.iter().any(suits) {
-                return Err(Error::field_violation("protocols", "must match the protocols of at least one route pointing to this Plugin's service"));
+                return Err(Error::field_violation(
+                    "protocols",
+                    "must match the protocols of at least one route pointing to this Plugin's service",
+                ));
             }
         }
         Ok(())
@@ -145,13 +156,28 @@ mod tests {
         let route = |protocols: Value| json!({ "protocols": protocols }).as_object().cloned().unwrap_or_default();
         let check = |input: Value, routes: Vec<Record>| {
             let mut lookup = |_: &str, _: &str, _: &Value| Ok(routes.clone());
-            catalog.check_references("plugins", input.as_object().unwrap_or(&Record::new()), None, &mut lookup).err().map(|e| e.message)
+            catalog
+                .check_references("plugins", input.as_object().unwrap_or(&Record::new()), None, &mut lookup)
+                .err()
+                .map(|e| e.message)
         };
         let bad = check(json!({"protocols": ["https"], "route": {"id": "r"}}), vec![route(json!(["http"]))]);
         assert_eq!(bad.as_deref(), Some("schema violation (protocols: must match the associated route's protocols)"));
         assert_eq!(check(json!({"protocols": ["https"], "service": {"id": "s"}}), vec![]), None);
-        assert!(check(json!({"protocols": ["tcp"], "service": {"id": "s"}}), vec![route(json!(["http"])), route(json!(["https"]))]).is_some());
-        assert_eq!(check(json!({"protocols": ["https"], "service": {"id": "s"}}), vec![route(json!(["http"])), route(json!(["https"]))]), None);
+        assert!(
+            check(
+                json!({"protocols": ["tcp"], "service": {"id": "s"}}),
+                vec![route(json!(["http"])), route(json!(["https"]))]
+            )
+            .is_some()
+        );
+        assert_eq!(
+            check(
+                json!({"protocols": ["https"], "service": {"id": "s"}}),
+                vec![route(json!(["http"])), route(json!(["https"]))]
+            ),
+            None
+        );
         assert_eq!(check(json!({"route": {"id": "r"}}), vec![route(json!(["tcp"]))]), None);
     }
 }

@@ -35,7 +35,8 @@ pub struct Error {
     pub code: Code,
     /// Without Kong's `[postgres]`-like prefix.
     pub message: String,
-    /// The `fields` tree of the body, or null; of an `invalid unique` error the name of the field, which is part of its name.
+    /// The `fields` tree of the body, or null; of an `invalid unique` error the name of the field, which is part of its
+    /// name.
     pub fields: Value,
 }
 
@@ -98,7 +99,10 @@ impl Error {
                 other => lines.push(format!("{name}: {}", text(other))),
             }
         }
-        Error { fields: Value::Object(errors), ..Error::new(Code::SchemaViolation, counted("schema violation", "schema violations", &lines)) }
+        Error {
+            fields: Value::Object(errors),
+            ..Error::new(Code::SchemaViolation, counted("schema violation", "schema violations", &lines))
+        }
     }
 
     /// A schema violation by one field.
@@ -129,7 +133,8 @@ impl Error {
     /// `field` refers to a record of `parent` (an entity's name) that does not exist.
     pub fn foreign_key_violation(field: &str, key: Record, parent: &str) -> Error {
         let key = Value::Object(key);
-        let message = format!("the foreign key '{}' does not reference an existing '{parent}' entity.", pretty::compact(&key));
+        let message =
+            format!("the foreign key '{}' does not reference an existing '{parent}' entity.", pretty::compact(&key));
         Error { fields: json!({ field: key }), ..Error::new(Code::ForeignKeyViolation, message) }
     }
 
@@ -143,8 +148,11 @@ impl Error {
     pub fn foreign_keys_unresolved(errors: Record) -> Error {
         let mut error = Error::schema_violation(errors);
         error.code = Code::ForeignKeysUnresolved;
-        error.message =
-            error.message.replacen("schema violation", "foreign key unresolved", 1).replacen("foreign key unresolveds", "foreign keys unresolved", 1);
+        error.message = error.message.replacen("schema violation", "foreign key unresolved", 1).replacen(
+            "foreign key unresolveds",
+            "foreign keys unresolved",
+            1,
+        );
         error
     }
 
@@ -177,7 +185,10 @@ impl Error {
 
     /// A page size that is no number (`None`) or outside of 1 to that maximum.
     pub fn invalid_size(max: Option<usize>) -> Error {
-        let message = max.map_or_else(|| "size must be a number".to_owned(), |max| format!("size must be an integer between 1 and {max}"));
+        let message = max.map_or_else(
+            || "size must be a number".to_owned(),
+            |max| format!("size must be an integer between 1 and {max}"),
+        );
         Error::new(Code::InvalidSize, message)
     }
 
@@ -190,7 +201,11 @@ impl Error {
     pub fn invalid_options(errors: Record) -> Error {
         let mut error = Error::schema_violation(errors);
         error.code = Code::InvalidOptions;
-        error.message = error.message.replacen("schema violations", "option violations", 1).replacen("schema violation", "invalid option", 1);
+        error.message = error.message.replacen("schema violations", "option violations", 1).replacen(
+            "schema violation",
+            "invalid option",
+            1,
+        );
         error
     }
 
@@ -290,17 +305,29 @@ mod tests {
 
     #[test]
     fn schema_violations_list_entity_errors_first_then_fields_by_name() {
-        let error = Error::schema_violation(record(json!({"path": "value must be null", "@entity": ["failed"], "host": "required field missing"})));
-        assert_eq!(error.message, "3 schema violations (failed; host: required field missing; path: value must be null)");
-        let error = Error::schema_violation(record(json!({"tags": [null, "bad"], "config": {"redis": {"host": "missing"}}})));
+        let error = Error::schema_violation(record(
+            json!({"path": "value must be null", "@entity": ["failed"], "host": "required field missing"}),
+        ));
+        assert_eq!(
+            error.message,
+            "3 schema violations (failed; host: required field missing; path: value must be null)"
+        );
+        let error =
+            Error::schema_violation(record(json!({"tags": [null, "bad"], "config": {"redis": {"host": "missing"}}})));
         assert_eq!(error.message, "2 schema violations (config.redis: {\n  host = \"missing\"\n}; tags.2: bad)");
-        assert_eq!(Error::field_violation("id", "expected a valid UUID").message, "schema violation (id: expected a valid UUID)");
+        assert_eq!(
+            Error::field_violation("id", "expected a valid UUID").message,
+            "schema violation (id: expected a valid UUID)"
+        );
     }
 
     #[test]
     fn keys_are_shown_as_lua_tables() {
         let key = record(json!({"name": "a", "service": null, "route": {"id": "r"}}));
-        assert_eq!(Error::unique_violation(key).message, r#"UNIQUE violation detected on '{name="a",route={id="r"},service=null}'"#);
+        assert_eq!(
+            Error::unique_violation(key).message,
+            r#"UNIQUE violation detected on '{name="a",route={id="r"},service=null}'"#
+        );
         let words = Error::unresolved_text("name", &json!("nope"), "services");
         let error = Error::foreign_keys_unresolved(record(json!({"service": {"name": words}})));
         assert_eq!(
@@ -319,7 +346,10 @@ mod tests {
             body,
             json!({"code": 11, "name": "invalid options", "message": "invalid option (tags: cannot be null)", "options": {"tags": "cannot be null"}})
         );
-        assert_eq!(Error::invalid_unique("name", "bad").body(), json!({"code": 10, "name": "invalid unique name", "message": "bad"}));
+        assert_eq!(
+            Error::invalid_unique("name", "bad").body(),
+            json!({"code": 10, "name": "invalid unique name", "message": "bad"})
+        );
         assert_eq!(Error::invalid_size(Some(1000)).body()["message"], "size must be an integer between 1 and 1000");
     }
 }

@@ -1,8 +1,8 @@
 //! The language of routes' `expression`: parsing and checking. The router compiles the tree.
 //!
 //! `&&` binds tighter than `||`; `!` stands before parentheses; the left side of a predicate is a field, perhaps inside
-//! `lower(...)` and `any(...)`; the right side a string (`"..."` with escapes or raw `r#"..."#`), an integer, an address
-//! or a network.
+//! `lower(...)` and `any(...)`; the right side a string (`"..."` with escapes or raw `r#"..."#`), an integer, an
+//! address or a network.
 
 mod check;
 mod parse;
@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn and_binds_tighter_than_or() {
-        let tree = Expression::parse(r##"http.path ^= "/b" && http.host == r#"x"y"# || !(net.dst.port >= 0x50)"##, false);
+        let tree =
+            Expression::parse(r##"http.path ^= "/b" && http.host == r#"x"y"# || !(net.dst.port >= 0x50)"##, false);
         let path = predicate("http.path", Operator::Prefix, Literal::Text("/b".to_owned()));
         let host = predicate("http.host", Operator::Equals, Literal::Text("x\"y".to_owned()));
         let port = predicate("net.dst.port", Operator::GreaterOrEqual, Literal::Integer(80));
@@ -106,13 +107,26 @@ mod tests {
     #[test]
     fn literals_and_transformations() {
         let cidr = |text: &str, bits| Literal::Cidr(text.parse().unwrap_or(IpAddr::from([0; 4])), bits);
-        assert_eq!(Expression::parse("net.src.ip in 10.0.0.0/8", true), Ok(predicate("net.src.ip", Operator::In, cidr("10.0.0.0", 8))));
-        assert_eq!(Expression::parse("net.src.ip not in fd00::/64", false), Ok(predicate("net.src.ip", Operator::NotIn, cidr("fd00::", 64))));
-        let Ok(Expression::Predicate(found)) = Expression::parse(r#"any(lower(http.headers.x_a)) ~ "^a\\d\t""#, false) else { panic!("no predicate") };
+        assert_eq!(
+            Expression::parse("net.src.ip in 10.0.0.0/8", true),
+            Ok(predicate("net.src.ip", Operator::In, cidr("10.0.0.0", 8)))
+        );
+        assert_eq!(
+            Expression::parse("net.src.ip not in fd00::/64", false),
+            Ok(predicate("net.src.ip", Operator::NotIn, cidr("fd00::", 64)))
+        );
+        let Ok(Expression::Predicate(found)) = Expression::parse(r#"any(lower(http.headers.x_a)) ~ "^a\\d\t""#, false)
+        else {
+            panic!("no predicate")
+        };
         assert_eq!((found.any, found.lower, found.value), (true, true, Literal::Text("^a\\d\t".to_owned())));
-        for good in
-            ["http.path.segments.len == 2", r#"http.path.segments.0_1 == "a/b""#, r#"http.queries.a != "b""#, r#"net.protocol=="tls""#, "net.src.ip==::1"]
-        {
+        for good in [
+            "http.path.segments.len == 2",
+            r#"http.path.segments.0_1 == "a/b""#,
+            r#"http.queries.a != "b""#,
+            r#"net.protocol=="tls""#,
+            "net.src.ip==::1",
+        ] {
             assert_eq!(error(good, false), "", "{good}");
         }
     }
@@ -122,10 +136,19 @@ mod tests {
         assert_eq!(error(r#"foo == "/a""#, false), "Unknown LHS field");
         assert_eq!(error(r#"http.path == "/a""#, true), "Unknown LHS field");
         let mismatch = "Type mismatch between the LHS and RHS values of predicate";
-        assert_eq!((error("http.path == 1", false), error(r#"net.port == "x""#, false)), (mismatch.to_owned(), mismatch.to_owned()));
-        assert_eq!(error("lower(net.src.port) == 1", false), "lower-case transformation function only supported with String type fields");
+        assert_eq!(
+            (error("http.path == 1", false), error(r#"net.port == "x""#, false)),
+            (mismatch.to_owned(), mismatch.to_owned())
+        );
+        assert_eq!(
+            error("lower(net.src.port) == 1", false),
+            "lower-case transformation function only supported with String type fields"
+        );
         assert_eq!(error(r#"net.src.ip in "a""#, false), "In/NotIn operators only supports IP in CIDR");
-        assert_eq!(error(r#"http.path > "a""#, false), "Greater/GreaterOrEqual/Lesser/LesserOrEqual operators only supports integer operands");
+        assert_eq!(
+            error(r#"http.path > "a""#, false),
+            "Greater/GreaterOrEqual/Lesser/LesserOrEqual operators only supports integer operands"
+        );
         assert_eq!(error(r#"http.path.segments.2_1 == "a""#, false), "illformed http.path.segments.* field");
     }
 

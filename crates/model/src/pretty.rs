@@ -74,7 +74,12 @@ fn write(out: &mut String, value: &Value, indent: Option<&str>, depth: usize) {
     }
 }
 
-fn table<'a>(out: &mut String, indent: Option<&str>, depth: usize, entries: impl Iterator<Item = (Option<String>, &'a Value)>) {
+fn table<'a>(
+    out: &mut String,
+    indent: Option<&str>,
+    depth: usize,
+    entries: impl Iterator<Item = (Option<String>, &'a Value)>,
+) {
     let newline = |out: &mut String, depth: usize| {
         if let Some(indent) = indent {
             out.push('\n');
@@ -99,10 +104,11 @@ fn table<'a>(out: &mut String, indent: Option<&str>, depth: usize, entries: impl
 
 fn key(name: &str) -> String {
     const KEYWORDS: [&str; 22] = [
-        "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil", "not", "or", "repeat", "return", "then",
-        "true", "until", "while",
+        "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil",
+        "not", "or", "repeat", "return", "then", "true", "until", "while",
     ];
-    let identifier = name.bytes().enumerate().all(|(i, b)| b == b'_' || b.is_ascii_alphabetic() || (i > 0 && b.is_ascii_digit()));
+    let identifier =
+        name.bytes().enumerate().all(|(i, b)| b == b'_' || b.is_ascii_alphabetic() || (i > 0 && b.is_ascii_digit()));
     if identifier && !name.is_empty() && !KEYWORDS.contains(&name) {
         name.to_owned()
     } else {
@@ -143,7 +149,10 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_and_quoted_when_needed() {
-        assert_eq!(compact(&json!({"target": "h:80", "upstream": {"id": "u"}})), r#"{target="h:80",upstream={id="u"}}"#);
+        assert_eq!(
+            compact(&json!({"target": "h:80", "upstream": {"id": "u"}})),
+            r#"{target="h:80",upstream={id="u"}}"#
+        );
         assert_eq!(compact(&json!({"x-a": 1, "route": null, "end": true})), r#"{["end"]=true,route=null,["x-a"]=1}"#);
     }
 
@@ -156,7 +165,15 @@ mod tests {
 
     #[test]
     fn numbers_look_as_in_lua() {
-        for (n, text) in [(0.5, "0.5"), (5.0, "5"), (1e15, "1e+15"), (0.1, "0.1"), (-2.25, "-2.25"), (1e-7, "1e-07"), (2147483646.0, "2147483646")] {
+        for (n, text) in [
+            (0.5, "0.5"),
+            (5.0, "5"),
+            (1e15, "1e+15"),
+            (0.1, "0.1"),
+            (-2.25, "-2.25"),
+            (1e-7, "1e-07"),
+            (2147483646.0, "2147483646"),
+        ] {
             assert_eq!(float(n), text);
         }
     }

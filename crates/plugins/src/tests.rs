@@ -43,19 +43,31 @@ fn defaults_make_configurations_complete() {
         })
     );
     let record = insert("rate-limiting", json!({ "minute": 5, "redis_host": "127.0.0.1" })).unwrap();
-    assert_eq!((&record["config"]["policy"], &record["config"]["redis"]["host"]), (&json!("local"), &json!("127.0.0.1")));
+    assert_eq!(
+        (&record["config"]["policy"], &record["config"]["redis"]["host"]),
+        (&json!("local"), &json!("127.0.0.1"))
+    );
 }
 
 #[test]
 fn refusals_have_kongs_words() {
     let refused = |name: &str, config: Value| insert(name, config).unwrap_err()["config"].clone();
-    assert_eq!(refused("request-termination", json!({ "content_type": "text/plain" })), json!("content_type requires a body"));
-    assert_eq!(refused("key-auth", json!({ "key_names": ["a b"] }))["key_names"][0].as_str().map(|e| e.contains("a b")), Some(true));
+    assert_eq!(
+        refused("request-termination", json!({ "content_type": "text/plain" })),
+        json!("content_type requires a body")
+    );
+    assert_eq!(
+        refused("key-auth", json!({ "key_names": ["a b"] }))["key_names"][0].as_str().map(|e| e.contains("a b")),
+        Some(true)
+    );
     assert_eq!(
         refused("rate-limiting", json!({ "second": 20, "minute": 10 })),
         json!("The limit for minute(10.0) cannot be lower than the limit for second(20.0)")
     );
     let elsewhere = json!({ "strategy": "memory", "memory": { "dictionary_name": "nope" } });
     assert_eq!(insert("proxy-cache", elsewhere).unwrap_err(), json!({ "@entity": ["missing shared dict 'nope'"] }));
-    assert_eq!(refused("rate-limiting", json!({ "minute": 1, "limit_by": "header" })), json!({ "header_name": "required field missing" }));
+    assert_eq!(
+        refused("rate-limiting", json!({ "minute": 1, "limit_by": "header" })),
+        json!({ "header_name": "required field missing" })
+    );
 }

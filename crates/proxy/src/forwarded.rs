@@ -81,8 +81,9 @@ impl TrustedProxies {
     /// name of a header or `proxy_protocol`, and whether trusted addresses in the header are skipped.
     pub fn new(trusted_ips: &[String], real_ip_header: &str, recursive: bool) -> Result<TrustedProxies, String> {
         let blocks = trusted_ips.iter().filter(|text| *text != "unix:");
-        let blocks =
-            blocks.map(|text| Block::parse(text).ok_or_else(|| format!("trusted_ips: '{text}' is no address or CIDR block"))).collect::<Result<_, _>>()?;
+        let blocks = blocks
+            .map(|text| Block::parse(text).ok_or_else(|| format!("trusted_ips: '{text}' is no address or CIDR block")))
+            .collect::<Result<_, _>>()?;
         let header = match real_ip_header {
             "proxy_protocol" => RealIpHeader::ProxyProtocol,
             name => match Known::of(name.as_bytes()) {
@@ -385,7 +386,9 @@ mod tests {
     fn the_client_is_whom_trusted_proxies_name() {
         let local = &["127.0.0.0/8"];
         let client = |trust: &TrustedProxies, peer: &str, lines: &[(&str, &str)]| {
-            trust.client(&address(peer), Some("7.7.7.7:70".parse().unwrap()), &fields(lines)).map(|a| (a.as_str().to_owned(), a.port()))
+            trust
+                .client(&address(peer), Some("7.7.7.7:70".parse().unwrap()), &fields(lines))
+                .map(|a| (a.as_str().to_owned(), a.port()))
         };
         let named = |ip: &str, port| Some((ip.to_owned(), port));
         let real = proxies(local, "x-real-ip", false);
@@ -393,7 +396,10 @@ mod tests {
         assert_eq!(client(&real, "10.0.0.1", &[("X-Real-IP", "1.1.1.1")]), None);
         assert_eq!(client(&real, "127.0.0.1", &[]), None);
         assert_eq!(client(&proxies(local, "proxy_protocol", false), "127.0.0.1", &[]), named("7.7.7.7", 70));
-        assert_eq!(client(&proxies(local, "CF-IP", false), "127.0.0.1", &[("cf-ip", "2001:db8::1")]), named("2001:db8::1", 0));
+        assert_eq!(
+            client(&proxies(local, "CF-IP", false), "127.0.0.1", &[("cf-ip", "2001:db8::1")]),
+            named("2001:db8::1", 0)
+        );
 
         let (last, recursive) = (proxies(local, "X-Forwarded-For", false), proxies(local, "X-Forwarded-For", true));
         for (value, in_last, in_recursive) in [
@@ -420,14 +426,25 @@ mod tests {
         let forwarded = Forwarded { peer: &peer, client: &client, trusted, tls, port: 8000, path: "/a/x", prefix };
         let prepared = super::lines(&peer, tls, 8000);
         forwarded.write(&mut fields, (!trusted).then_some(&prepared), &mut Vec::new());
-        let mut out: Vec<_> =
-            fields.iter().filter(|(n, _)| n.starts_with("X-")).map(|(n, v)| (n.to_owned(), String::from_utf8_lossy(v).into_owned())).collect();
+        let mut out: Vec<_> = fields
+            .iter()
+            .filter(|(n, _)| n.starts_with("X-"))
+            .map(|(n, v)| (n.to_owned(), String::from_utf8_lossy(v).into_owned()))
+            .collect();
         out.sort();
         out
     }
 
     fn expected(values: [&str; 7]) -> Vec<(String, String)> {
-        let names = ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Path", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Real-IP"];
+        let names = [
+            "X-Forwarded-For",
+            "X-Forwarded-Host",
+            "X-Forwarded-Path",
+            "X-Forwarded-Port",
+            "X-Forwarded-Prefix",
+            "X-Forwarded-Proto",
+            "X-Real-IP",
+        ];
         let lines = names.into_iter().zip(values).filter(|(_, value)| !value.is_empty());
         lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
@@ -445,9 +462,18 @@ mod tests {
             ("X-Forwarded-Prefix", "/pre"),
             ("X-Real-IP", "10.2.2.2"),
         ];
-        assert_eq!(written(false, false, Some("/a"), &lines), expected(["10.1.1.1, 127.0.0.1", "a.test", "/a/x", "8000", "/a", "http", "127.0.0.1"]));
-        assert_eq!(written(false, true, Some("/"), &lines[..1]), expected(["127.0.0.1", "a.test", "/a/x", "8000", "", "https", "127.0.0.1"]));
-        assert_eq!(written(false, false, None, &[]), expected(["127.0.0.1", "kong", "/a/x", "8000", "", "http", "127.0.0.1"]));
+        assert_eq!(
+            written(false, false, Some("/a"), &lines),
+            expected(["10.1.1.1, 127.0.0.1", "a.test", "/a/x", "8000", "/a", "http", "127.0.0.1"])
+        );
+        assert_eq!(
+            written(false, true, Some("/"), &lines[..1]),
+            expected(["127.0.0.1", "a.test", "/a/x", "8000", "", "https", "127.0.0.1"])
+        );
+        assert_eq!(
+            written(false, false, None, &[]),
+            expected(["127.0.0.1", "kong", "/a/x", "8000", "", "http", "127.0.0.1"])
+        );
         assert_eq!(written(false, false, Some("/a\r\nX: y"), &[("Host", "[::1]:80")])[4].1, "/a%0D%0AX:%20y");
     }
 
@@ -465,9 +491,14 @@ mod tests {
         ];
         let values = ["10.1.1.1, 127.0.0.1", "front.test", "/front", "9999", "/pre", "https", "10.1.1.1"];
         assert_eq!(written(true, false, Some("/a"), &lines), expected(values));
-        assert_eq!(written(true, false, Some("/a"), &lines[..1]), expected(["10.1.1.1", "a.test", "/a/x", "8000", "/a", "http", "10.1.1.1"]));
+        assert_eq!(
+            written(true, false, Some("/a"), &lines[..1]),
+            expected(["10.1.1.1", "a.test", "/a/x", "8000", "/a", "http", "10.1.1.1"])
+        );
         assert_eq!((host(true, &fields(&lines)), host(false, &fields(&lines))), ("front.test".into(), "a.test".into()));
         assert!(is_https(true, false, &fields(&lines)) && !is_https(false, false, &fields(&lines)));
-        assert!(is_https(false, true, &fields(&[])) && !is_https(true, true, &fields(&[("X-Forwarded-Proto", "http")])));
+        assert!(
+            is_https(false, true, &fields(&[])) && !is_https(true, true, &fields(&[("X-Forwarded-Proto", "http")]))
+        );
     }
 }

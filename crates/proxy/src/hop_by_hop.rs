@@ -5,7 +5,7 @@ use wire::{Fields, Known};
 
 /// What a request's hop-by-hop lines asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Asked {
+pub struct HopByHop {
     /// A change to the WebSocket protocol.
     pub websocket: bool,
     /// The client takes trailers.
@@ -14,7 +14,7 @@ pub struct Asked {
 
 /// Prepares a request's lines for the service. What stays of these is `TE: trailers` when it was among the codings,
 /// and for a WebSocket `Upgrade: websocket`; `Connection` is for the sender to set.
-pub fn strip_request(fields: &mut Fields) -> Asked {
+pub fn strip_request(fields: &mut Fields) -> HopByHop {
     strip_named(fields);
     fields.remove_known(Known::KeepAlive);
     fields.remove_known(Known::ProxyConnection);
@@ -31,12 +31,12 @@ pub fn strip_request(fields: &mut Fields) -> Asked {
     } else {
         fields.remove_known(Known::Te);
     }
-    Asked { websocket, trailers }
+    HopByHop { websocket, trailers }
 }
 
 /// Prepares a response's lines for the client. `Upgrade` stays when the protocol changes, `Trailer` when the client
 /// takes trailers; `Connection` is for the sender to set.
-pub fn strip_response(fields: &mut Fields, asked: Asked) {
+pub fn strip_response(fields: &mut Fields, asked: HopByHop) {
     strip_named(fields);
     fields.remove_known(Known::KeepAlive);
     if !(asked.websocket && fields.known(Known::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))) {
@@ -91,7 +91,9 @@ fn is_kept(name: &[u8]) -> bool {
     match Known::of(name) {
         Known::ContentLength | Known::TransferEncoding | Known::Host | Known::Expect => true,
         Known::Te | Known::Trailer | Known::Upgrade => true,
-        Known::Via | Known::XForwardedFor | Known::XForwardedHost | Known::XForwardedPath | Known::XForwardedPort => true,
+        Known::Via | Known::XForwardedFor | Known::XForwardedHost | Known::XForwardedPath | Known::XForwardedPort => {
+            true
+        }
         Known::XForwardedPrefix | Known::XForwardedProto | Known::XKongRequestId | Known::XRealIp => true,
         _ => false,
     }
@@ -101,7 +103,7 @@ fn is_kept(name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn request(lines: &[(&str, &str)]) -> (String, Asked) {
+    fn request(lines: &[(&str, &str)]) -> (String, HopByHop) {
         let mut fields: Fields = lines.iter().copied().collect();
         let asked = strip_request(&mut fields);
         (text(&fields), asked)
@@ -111,7 +113,7 @@ mod tests {
         fields.iter().map(|(n, v)| format!("{n}: {};", String::from_utf8_lossy(v))).collect()
     }
 
-    const NOTHING: Asked = Asked { websocket: false, trailers: false };
+    const NOTHING: HopByHop = HopByHop { websocket: false, trailers: false };
 
     #[test]
     fn requests_lose_what_is_for_this_connection() {
@@ -128,12 +130,18 @@ mod tests {
             ("Proxy", "p"),
             ("Proxy-Authorization", "Basic eA=="),
         ];
-        assert_eq!(request(&lines), ("TE: trailers;Trailer: X-T;Proxy-Authorization: Basic eA==;".into(), Asked { websocket: false, trailers: true }));
+        assert_eq!(
+            request(&lines),
+            (
+                "TE: trailers;Trailer: X-T;Proxy-Authorization: Basic eA==;".into(),
+                HopByHop { websocket: false, trailers: true }
+            )
+        );
         assert_eq!(request(&[("TE", "gzip, trailers;q=0.5")]), ("".into(), NOTHING));
         let h2c = [("Connection", "Upgrade"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMA")];
         assert_eq!(request(&h2c), ("HTTP2-Settings: AAMA;".into(), NOTHING));
         let websocket = [("Connection", "keep-alive, Upgrade"), ("Upgrade", "WebSocket")];
-        assert_eq!(request(&websocket), ("Upgrade: websocket;".into(), Asked { websocket: true, trailers: false }));
+        assert_eq!(request(&websocket), ("Upgrade: websocket;".into(), HopByHop { websocket: true, trailers: false }));
     }
 
     #[test]
@@ -147,7 +155,10 @@ mod tests {
             ("X-Forwarded-For", "1"),
             ("Via", "1"),
         ];
-        assert_eq!(request(&lines).0, "Host: a;Content-Length: 3;Transfer-Encoding: chunked;X-Real-IP: 1;X-Forwarded-For: 1;Via: 1;");
+        assert_eq!(
+            request(&lines).0,
+            "Host: a;Content-Length: 3;Transfer-Encoding: chunked;X-Real-IP: 1;X-Forwarded-For: 1;Via: 1;"
+        );
     }
 
     #[test]
@@ -167,6 +178,9 @@ mod tests {
             text(&fields)
         };
         assert_eq!(response(NOTHING), "Content-Length: 2;Proxy-Authenticate: Basic;");
-        assert_eq!(response(Asked { websocket: true, trailers: true }), "Content-Length: 2;Trailer: X-T;Upgrade: websocket;Proxy-Authenticate: Basic;");
+        assert_eq!(
+            response(HopByHop { websocket: true, trailers: true }),
+            "Content-Length: 2;Trailer: X-T;Upgrade: websocket;Proxy-Authenticate: Basic;"
+        );
     }
 }

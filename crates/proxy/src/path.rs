@@ -26,7 +26,9 @@ pub enum BadPath {
 impl<'a> Target<'a> {
     /// Splits a request target in origin form.
     pub fn split(target: &'a str) -> Target<'a> {
-        let Some(at) = memchr::memchr2(b'?', b'#', target.as_bytes()) else { return Target { path: target, query: None } };
+        let Some(at) = memchr::memchr2(b'?', b'#', target.as_bytes()) else {
+            return Target { path: target, query: None };
+        };
         let (path, rest) = target.split_at(at);
         let query = rest.strip_prefix('?').map(|query| query.split_once('#').map_or(query, |(query, _)| query));
         Target { path, query }
@@ -95,7 +97,9 @@ pub fn join(handling: PathHandling, base: &str, path: &str, matched: Option<usiz
         // The end of the path decides between `/base` and `/base/` when nothing is left of it.
         (PathHandling::V0, true, Some("")) if rest.is_empty() => (base, ""),
         (PathHandling::V0, true, Some(cut)) if rest.is_empty() => (if path.ends_with('/') { base } else { cut }, ""),
-        (PathHandling::V0, true, None) if rest.is_empty() => (base, if path.len() > 1 && path.ends_with('/') { "/" } else { "" }),
+        (PathHandling::V0, true, None) if rest.is_empty() => {
+            (base, if path.len() > 1 && path.ends_with('/') { "/" } else { "" })
+        }
         (PathHandling::V0, true, Some(cut)) if rest.starts_with('/') => (cut, rest),
         (PathHandling::V0, true, None) if !rest.starts_with('/') => {
             escape(base, out);

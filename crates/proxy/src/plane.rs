@@ -64,21 +64,49 @@ pub struct Counters {
 
 impl DataPlane {
     /// Binds all listeners, so that errors show before anything else happens. Serves nothing yet.
-    pub fn bind(mut settings: Settings, kinds: &'static [&'static dyn PluginKind], env: Env, balancers: Balancers) -> io::Result<DataPlane> {
+    pub fn bind(
+        mut settings: Settings,
+        kinds: &'static [&'static dyn PluginKind],
+        env: Env,
+        balancers: Balancers,
+    ) -> io::Result<DataPlane> {
         let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
         let (sockets, addresses) = bind_all(&settings.listen, settings.workers.max(1))?;
         let default = identity(std::mem::take(&mut settings.certificates)).map_err(invalid)?;
         let outbound = Outbound::new(std::mem::take(&mut settings.services_tls)).map_err(invalid)?;
-        let compiler = Compiler::new(settings.flavor, kinds, env, balancers.clone(), Certificates::new(default), outbound, settings.error_pages.clone());
-        let trusted = TrustedProxies::new(&settings.trusted_ips, &settings.real_ip_header, settings.real_ip_recursive).map_err(invalid)?;
+        let compiler = Compiler::new(
+            settings.flavor,
+            kinds,
+            env,
+            balancers.clone(),
+            Certificates::new(default),
+            outbound,
+            settings.error_pages.clone(),
+        );
+        let trusted = TrustedProxies::new(&settings.trusted_ips, &settings.real_ip_header, settings.real_ip_recursive)
+            .map_err(invalid)?;
         let snapshot = Arc::clone(compiler.current());
         let gauges = (0..sockets.len()).map(|_| Arc::default()).collect();
         let snapshot = Arc::new(ArcSwap::new(snapshot));
         let of_handshake = Arc::clone(&snapshot);
         let resolver = Resolver(move || of_handshake.load().certificates.clone());
-        let server_tls = Arc::new(settings.listener_tls.server_config(Arc::new(resolver)).map_err(|e| invalid(format!("TLS of the listeners: {e}")))?);
+        let server_tls = Arc::new(
+            settings
+                .listener_tls
+                .server_config(Arc::new(resolver))
+                .map_err(|e| invalid(format!("TLS of the listeners: {e}")))?,
+        );
         let via = format!("1.1 {}", settings.token);
-        let shared = Arc::new(Shared { via_line: [("Via", &via)].into_iter().collect(), via, settings, snapshot, balancers, trusted, server_tls, gauges });
+        let shared = Arc::new(Shared {
+            via_line: [("Via", &via)].into_iter().collect(),
+            via,
+            settings,
+            snapshot,
+            balancers,
+            trusted,
+            server_tls,
+            gauges,
+        });
         Ok(DataPlane {
             shared,
             compiler: Mutex::new(compiler),
@@ -99,8 +127,8 @@ impl DataPlane {
         &self.shared.balancers
     }
 
-    /// Takes changes into force, in their order. When this returns, every request whose head is read from now on sees them.
-    /// Takes time in proportion to what changed: call it from where blocking is allowed.
+    /// Takes changes into force, in their order. When this returns, every request whose head is read from now on sees
+    /// them. Takes time in proportion to what changed: call it from where blocking is allowed.
     pub fn apply(&self, changes: &[Change<'_>]) {
         let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
         let next = compiler.apply(changes);
@@ -115,10 +143,10 @@ impl DataPlane {
     }
 
     /// Takes other certificates for clients that name no known server, and other settings of TLS towards services.
-    pub fn renew(&self, certificates: Vec<Chain>, services: tls::Services) -> Result<(), String> {
+    pub fn reload_tls(&self, certificates: Vec<Chain>, services: tls::Services) -> Result<(), String> {
         let default = identity(certificates)?;
         let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = compiler.renew(default, services)?;
+        let next = compiler.reload_tls(default, services)?;
         self.shared.snapshot.store(next);
         Ok(())
     }
@@ -130,12 +158,17 @@ impl DataPlane {
         for (index, sockets) in sets.into_iter().enumerate() {
             let shared = Arc::clone(&self.shared);
             let phase = self.phase.subscribe();
-            workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker::run(index, &shared, sockets, phase))?);
+            workers.push(
+                std::thread::Builder::new()
+                    .name(format!("worker-{index}"))
+                    .spawn(move || worker::run(index, &shared, sockets, phase))?,
+            );
         }
         Ok(())
     }
 
-    /// Stops accepting, lets requests under way finish, and ends what is left when the time is over. Blocks until the workers have ended.
+    /// Stops accepting, lets requests under way finish, and ends what is left when the time is over. Blocks until the
+    /// workers have ended.
     pub fn drain(&self, time: Duration) {
         let deadline = Instant::now() + time;
         self.phase.send_replace(Phase::Draining);
@@ -158,7 +191,11 @@ impl DataPlane {
 }
 
 fn identity(certificates: Vec<Chain>) -> Result<Option<Arc<Identity>>, String> {
-    if certificates.is_empty() { Ok(None) } else { Identity::new(certificates).map(|identity| Some(Arc::new(identity))) }
+    if certificates.is_empty() {
+        Ok(None)
+    } else {
+        Identity::new(certificates).map(|identity| Some(Arc::new(identity)))
+    }
 }
 
 fn bind_all(listen: &[Listen], workers: usize) -> io::Result<(Vec<Vec<std::net::TcpListener>>, Vec<SocketAddr>)> {
@@ -167,7 +204,8 @@ fn bind_all(listen: &[Listen], workers: usize) -> io::Result<(Vec<Vec<std::net::
     for entry in listen {
         let mut address = entry.address;
         for set in &mut sets {
-            let socket = bind(address, entry.backlog).map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
+            let socket = bind(address, entry.backlog)
+                .map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
             // With port 0 the first worker's port is everybody's.
             address = socket.local_addr()?;
             set.push(socket);

@@ -5,6 +5,7 @@ use crate::router::Flavor;
 use crate::tls::{Chain, Policy, Services};
 use sdk::ErrorPages;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything that is fixed for the life of a data plane.
@@ -30,7 +31,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where requests are noted; `None`: nowhere.
     pub access_log: Option<AccessLog>,
-    /// What TLS clients get when no certificate of the configuration fits: chains with their keys, in order of preference.
+    /// What TLS clients get when no certificate of the configuration fits: chains with their keys, in order of
+    /// preference.
     pub certificates: Vec<Chain>,
     pub listener_tls: Policy,
     pub services_tls: Services,
@@ -73,19 +75,42 @@ pub struct Keepalive {
     pub idle_timeout: Duration,
 }
 
-/// Bounds on what clients may do.
-#[derive(Clone, Copy, Debug)]
+/// Bounds on what clients and services may do, under the names of nginx's directives.
+#[derive(Clone, Debug)]
 pub struct Limits {
-    /// `nginx_http_client_max_body_size`, octets; 0: no limit.
-    pub max_body: u64,
-    /// Requests on one client connection (`nginx_http_keepalive_requests`).
+    /// `client_max_body_size`, octets; 0: no limit.
+    pub client_max_body_size: u64,
+    /// `client_body_buffer_size`, octets: so much of a request's content is held in memory, the rest in a temporary file.
+    /// `None`: it is not set, and we take what suits us.
+    pub client_body_buffer_size: Option<usize>,
+    /// `client_header_timeout`: from the first octet of a head to its last.
+    pub client_header_timeout: Duration,
+    /// `client_body_timeout`: between two reads of a request's content.
+    pub client_body_timeout: Duration,
+    /// `send_timeout`: between two writes to a client.
+    pub send_timeout: Duration,
+    /// `lingering_time`: how long the rest of a request is read and dropped after its answer.
+    pub lingering_time: Duration,
+    /// `lingering_timeout`: the longest pause in that.
+    pub lingering_timeout: Duration,
+    /// `keepalive_requests`: on one client connection.
     pub keepalive_requests: u64,
-    /// How long a client connection may stay idle between requests.
+    /// `keepalive_timeout`: how long a client connection may stay idle between requests. Zero: it is closed after each.
     pub keepalive_timeout: Duration,
-    /// How long the head of a request may take, and the pauses within its content.
-    pub client_timeout: Duration,
-    /// Open client connections per worker; more wait in the queue of the listener.
+    /// `large_client_header_buffers`: how many there are, and the octets of one. A line fits into one, a head into all.
+    pub large_client_header_buffers: (usize, usize),
+    /// `proxy_ignore_client_abort`: a service's answer is awaited although its client is gone.
+    pub proxy_ignore_client_abort: bool,
+    /// `proxy_buffers`, octets in all: so much of a response waits in memory for a slow client.
+    pub proxy_buffers: usize,
+    /// `proxy_max_temp_file_size`, octets: so much more of a response waits in a temporary file. 0: none.
+    pub proxy_max_temp_file_size: u64,
+    /// Where temporary files are made; they have no name, and vanish with the process.
+    pub temporary_files: PathBuf,
+    /// `worker_connections`: open client connections per worker; more are refused.
     pub connections: usize,
+    /// Octets of contents of requests and responses that all exchanges together hold in memory.
+    pub held_in_memory: usize,
 }
 
 impl Default for Settings {
@@ -113,7 +138,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The port that clients use to reach one of ours. The last of several that lead to the same one counts, as in Kong.
+    /// The port that clients use to reach one of ours. The last of several that lead to the same one counts, as in
+    /// Kong.
     pub fn public_port(&self, own: u16) -> u16 {
         self.port_maps.iter().rev().find(|(port, _)| *port == own).map_or(own, |(_, public)| *public)
     }
@@ -181,14 +207,26 @@ impl Default for Keepalive {
     }
 }
 
+/// nginx's defaults, and Kong's where its template names others.
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            max_body: 0,
+            client_max_body_size: 0,
+            client_body_buffer_size: None,
+            client_header_timeout: Duration::from_secs(60),
+            client_body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+            lingering_time: Duration::from_secs(30),
+            lingering_timeout: Duration::from_secs(5),
             keepalive_requests: 10_000,
             keepalive_timeout: Duration::from_secs(75),
-            client_timeout: Duration::from_secs(60),
+            large_client_header_buffers: (4, 8 << 10),
+            proxy_ignore_client_abort: false,
+            proxy_buffers: 64 << 10,
+            proxy_max_temp_file_size: 1 << 30,
+            temporary_files: std::env::temp_dir(),
             connections: 65_536,
+            held_in_memory: 256 << 20,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A worker: one thread with its own event loop, listening sockets, buffers, timers, counters and connections to services.
+//! A worker: one thread with its own event loop, listening sockets, buffers, timers, counters and connections to
+//! services.
 
 use crate::access_log;
 use crate::http;
@@ -71,7 +72,12 @@ const HANDSHAKE: Duration = Duration::from_secs(60);
 const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 /// The life of a worker: ends when the data plane has been drained.
-pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<std::net::TcpListener>, phase: watch::Receiver<Phase>) {
+pub(crate) fn run(
+    index: usize,
+    shared: &Arc<Shared>,
+    sockets: Vec<std::net::TcpListener>,
+    phase: watch::Receiver<Phase>,
+) {
     let clock = Clock::new();
     let ticking = Arc::clone(&clock);
     // As many tasks as there are events in one go: each turn of the event loop costs a system call.
@@ -202,18 +208,27 @@ impl Worker {
         }
     }
 
-    /// A session to read a head into; [`Worker::renew`] is to be called when the head has come.
+    /// A session to read a head into; [`Worker::refresh_snapshot`] is to be called when the head has come.
     pub fn session(&self, client: &Client) -> Session {
         self.spare.borrow_mut().pop().unwrap_or_else(|| {
             let snapshot = Arc::clone(self.snapshot.borrow_mut().load());
             let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
             let directory = Arc::clone(&snapshot) as Arc<dyn sdk::Directory>;
-            Session { exchange: Box::new(Exchange::new([b'0'; 32], client.clone(), RequestHead::default(), timing, directory)), snapshot }
+            Session {
+                exchange: Box::new(Exchange::new(
+                    [b'0'; 32],
+                    client.clone(),
+                    RequestHead::default(),
+                    timing,
+                    directory,
+                )),
+                snapshot,
+            }
         })
     }
 
     /// Puts a session under the configuration in force.
-    pub fn renew(&self, session: &mut Session) {
+    pub fn refresh_snapshot(&self, session: &mut Session) {
         let mut cache = self.snapshot.borrow_mut();
         let current = cache.load();
         if !Arc::ptr_eq(current, &session.snapshot) {
@@ -245,13 +260,13 @@ impl Worker {
         id
     }
 
-    /// The time of the event loop, and the same in milliseconds since 1970. Each request calls this: a loop that always finds something
-    /// to do is never woken, so that its time must be set by those who keep it busy.
+    /// The time of the event loop, and the same in milliseconds since 1970. Each request calls this: a loop that always
+    /// finds something to do is never woken, so that its time must be set by those who keep it busy.
     pub fn now(&self) -> (Instant, u64) {
         let requests = self.since_set.get();
         self.since_set.set((requests + 1) % LOOKS);
         if requests == 0 {
-            self.look();
+            self.update_time();
         }
         let now = self.time.now();
         let (at, unix) = self.clock.get();
@@ -265,12 +280,12 @@ impl Worker {
     }
 
     /// Sets the time of the event loop to now: after something that may have computed for long.
-    pub fn look(&self) {
+    pub fn update_time(&self) {
         self.time.set(Instant::now());
     }
 
     /// The time of the event loop: when it was woken last, as nginx has it. What happens at once takes no time.
-    pub fn time(&self) -> Instant {
+    pub fn loop_time(&self) -> Instant {
         self.time.now()
     }
 

@@ -126,7 +126,14 @@ impl Answer {
     /// The answer with that `Content-Type`; some text types get nginx's `charset=UTF-8` when they name no charset.
     pub fn typed(self, content_type: &str) -> Answer {
         let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let text = ["text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
+        let text = [
+            "text/html",
+            "text/xml",
+            "text/plain",
+            "text/vnd.wap.wml",
+            "application/javascript",
+            "application/rss+xml",
+        ];
         if text.contains(&kind.as_str()) && !content_type.to_ascii_lowercase().contains("charset=") {
             return self.with_type(&format!("{content_type}; charset=UTF-8"));
         }
@@ -151,7 +158,8 @@ fn formatted(exchange: &Exchange, format: Option<ErrorFormat>, status: u16, mess
 
 /// Whether the request is a gRPC call (HTTP/2 with gRPC content), whose errors travel in header fields.
 fn is_grpc(exchange: &Exchange) -> bool {
-    exchange.request.version == Version::Http2 && exchange.request.fields.known(Known::ContentType).is_some_and(|value| value.starts_with(b"application/grpc"))
+    exchange.request.version == Version::Http2
+        && exchange.request.fields.known(Known::ContentType).is_some_and(|value| value.starts_with(b"application/grpc"))
 }
 
 /// A gRPC response that consists of its status only.
@@ -165,7 +173,10 @@ fn grpc(status: u16, message: Option<&str>) -> Answer {
             _ => text.extend_from_slice(format!("%{byte:02X}").as_bytes()),
         }
     }
-    Answer::new(status, Bytes::new()).with_type("application/grpc").with("grpc-status", code.as_bytes()).with("grpc-message", &text)
+    Answer::new(status, Bytes::new())
+        .with_type("application/grpc")
+        .with("grpc-status", code.as_bytes())
+        .with("grpc-message", &text)
 }
 
 /// Kong's gRPC code and its name for an HTTP status.
@@ -235,7 +246,9 @@ fn quality(parameter: &[u8]) -> Option<u32> {
     let (whole, fraction) = value.trim_start().split_once('.').unwrap_or((value.trim(), ""));
     match whole {
         "1" => Some(1000),
-        "0" if fraction.len() <= 3 && fraction.bytes().all(|b| b.is_ascii_digit()) => format!("{fraction:0<3}").parse().ok(),
+        "0" if fraction.len() <= 3 && fraction.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("{fraction:0<3}").parse().ok()
+        }
         _ => None,
     }
 }
@@ -260,10 +273,24 @@ mod tests {
             let answer = Answer::error(&exchange(&[("Accept", accept)]), 401, "No");
             (kind(&answer).to_owned(), String::from_utf8(answer.body.to_vec()).unwrap())
         };
-        assert_eq!(body("application/json"), ("application/json; charset=utf-8".into(), format!("{{\n  \"message\":\"No\",\n  \"request_id\":\"{id}\"\n}}")));
+        assert_eq!(
+            body("application/json"),
+            (
+                "application/json; charset=utf-8".into(),
+                format!("{{\n  \"message\":\"No\",\n  \"request_id\":\"{id}\"\n}}")
+            )
+        );
         assert_eq!(body("text/plain"), ("text/plain; charset=utf-8".into(), format!("No\nrequest_id: {id}\n")));
-        assert!(body("text/html").1.ends_with(&format!("    <p>No.</p>\n    <p>request_id: {id}</p>\n  </body>\n</html>\n")));
-        assert!(body("application/xml").1.contains(&format!("<error>\n  <message>No</message>\n  <requestid>{id}</requestid>\n</error>\n")));
+        assert!(
+            body("text/html")
+                .1
+                .ends_with(&format!("    <p>No.</p>\n    <p>request_id: {id}</p>\n  </body>\n</html>\n"))
+        );
+        assert!(
+            body("application/xml")
+                .1
+                .contains(&format!("<error>\n  <message>No</message>\n  <requestid>{id}</requestid>\n</error>\n"))
+        );
     }
 
     #[test]
@@ -305,9 +332,15 @@ mod tests {
         let mut exchange = exchange(&[("Content-Type", "application/grpc+proto")]);
         exchange.request.version = Version::Http2;
         let answer = Answer::error(&exchange, 401, "No");
-        assert_eq!((answer.fields.get_str("grpc-status"), answer.fields.get_str("grpc-message")), (Some("16"), Some("Unauthenticated")));
+        assert_eq!(
+            (answer.fields.get_str("grpc-status"), answer.fields.get_str("grpc-message")),
+            (Some("16"), Some("Unauthenticated"))
+        );
         let answer = Answer::gateway_error(&exchange, 503, "50% off");
-        assert_eq!((answer.fields.get_str("grpc-status"), answer.fields.get_str("grpc-message")), (Some("14"), Some("50%25 off")));
+        assert_eq!(
+            (answer.fields.get_str("grpc-status"), answer.fields.get_str("grpc-message")),
+            (Some("14"), Some("50%25 off"))
+        );
         assert!(answer.body.is_empty());
     }
 

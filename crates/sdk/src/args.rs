@@ -13,7 +13,12 @@ impl Args {
 
     /// The arguments of `a=1&b=2&c`; empty names are skipped.
     pub fn parse(text: &str) -> Args {
-        Args(pairs(text).take(Args::LIMIT).map(|(name, value)| (decode(name).into_owned(), value.map(|v| decode(v).into_owned()))).collect())
+        Args(
+            pairs(text)
+                .take(Args::LIMIT)
+                .map(|(name, value)| (decode(name).into_owned(), value.map(|v| decode(v).into_owned())))
+                .collect(),
+        )
     }
 
     /// The values of an argument.
@@ -99,7 +104,11 @@ impl Args {
 
     /// A raw query without an argument, otherwise as it was.
     pub fn without(query: &str, name: &str) -> String {
-        query.split('&').filter(|pair| !is(pair.split_once('=').map_or(*pair, |(n, _)| n), name)).collect::<Vec<_>>().join("&")
+        query
+            .split('&')
+            .filter(|pair| !is(pair.split_once('=').map_or(*pair, |(n, _)| n), name))
+            .collect::<Vec<_>>()
+            .join("&")
     }
 }
 
@@ -127,7 +136,9 @@ pub fn decode(text: &str) -> Cow<'_, str> {
 }
 
 fn pairs(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
-    text.split('&').map(|pair| pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)))).filter(|(name, _)| !name.is_empty())
+    text.split('&')
+        .map(|pair| pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value))))
+        .filter(|(name, _)| !name.is_empty())
 }
 
 fn is(raw: &str, name: &str) -> bool {
@@ -151,7 +162,10 @@ mod tests {
     #[test]
     fn decodes_and_encodes() {
         let args = Args::parse("a=1&b=x+y%26&c&=z&a=%zz");
-        assert_eq!(args.iter().collect::<Vec<_>>(), [("a", Some("1")), ("b", Some("x y&")), ("c", None), ("a", Some("%zz"))]);
+        assert_eq!(
+            args.iter().collect::<Vec<_>>(),
+            [("a", Some("1")), ("b", Some("x y&")), ("c", None), ("a", Some("%zz"))]
+        );
         assert_eq!(args.encode(), "a=1&b=x%20y%26&c&a=%25zz");
         assert_eq!(Args::find("x=1&%61=2&a=3", "a").collect::<Vec<_>>(), [Some("2".into()), Some("3".into())]);
         assert_eq!(Args::without("a=1&x=%20&%61", "a"), "x=%20");

@@ -3,7 +3,8 @@
 use crate::Record;
 use serde_json::Value;
 
-/// A configuration record, or a record inside one, that the plugin's schema has completed. Null and absent are the same.
+/// A configuration record, or a record inside one, that the plugin's schema has completed. Null and absent are the
+/// same.
 #[derive(Clone, Copy, Debug)]
 pub struct Config<'a>(Option<&'a Record>);
 

@@ -16,7 +16,7 @@ impl Content {
     /// have asked for the body by [`crate::Phases::READS_BODY`].
     pub fn of(exchange: &Exchange) -> Option<Content> {
         let content_type = std::str::from_utf8(exchange.request.fields.known(Known::ContentType)?).ok()?;
-        let body = exchange.body.as_ref()?;
+        let body = exchange.body.bytes()?;
         let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
         if is("application/x-www-form-urlencoded") {
             Some(Content::Form(Args::parse(std::str::from_utf8(body).ok()?)))
@@ -69,7 +69,7 @@ mod tests {
 
     fn content(kind: &str, body: &str) -> Option<Content> {
         let mut exchange = testing::exchange("POST", "/", &[("Content-Type", kind)]);
-        exchange.body = Some(Bytes::copy_from_slice(body.as_bytes()));
+        exchange.body = Bytes::copy_from_slice(body.as_bytes()).into();
         Content::of(&exchange)
     }
 
@@ -80,10 +80,17 @@ mod tests {
         assert!(form.remove("a"));
         assert_eq!(form.encode(), "b=2");
         let mut json = content("Application/JSON", r#"{"z":1,"k":"v","l":["x"]}"#).unwrap();
-        assert_eq!((json.get_all("k"), json.get_all("z"), json.get_all("l").len()), (vec![Some("v".to_owned())], vec![None], 2));
+        assert_eq!(
+            (json.get_all("k"), json.get_all("z"), json.get_all("l").len()),
+            (vec![Some("v".to_owned())], vec![None], 2)
+        );
         json.remove("k");
         assert_eq!(json.encode(), r#"{"z":1,"l":["x"]}"#);
-        let multipart = content("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=k\r\n\r\nv\r\n--b--").unwrap();
+        let multipart = content(
+            "multipart/form-data; boundary=b",
+            "--b\r\nContent-Disposition: form-data; name=k\r\n\r\nv\r\n--b--",
+        )
+        .unwrap();
         assert_eq!(multipart.get_all("k"), [Some("v".to_owned())]);
         assert!(content("text/plain", "a=1").is_none() && content("application/json", "[1]").is_none());
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone)]
 pub struct Env {
     shared: Arc<Mutex<Vec<Shared>>>,
-    node: Arc<Node>,
+    node: Arc<NodeInfo>,
     cache_size: usize,
 }
 
@@ -16,14 +16,14 @@ type Shared = (TypeId, Arc<dyn Any + Send + Sync>);
 
 /// What the node says of itself.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct NodeInfo {
     pub id: Uuid,
     pub hostname: String,
 }
 
 impl Env {
     /// The surroundings on that node.
-    pub fn new(node: Node) -> Env {
+    pub fn new(node: NodeInfo) -> Env {
         Env { shared: Arc::default(), node: Arc::new(node), cache_size: 128 << 20 }
     }
 
@@ -38,7 +38,7 @@ impl Env {
     }
 
     /// The node that the plugin runs on.
-    pub fn node(&self) -> &Arc<Node> {
+    pub fn node(&self) -> &Arc<NodeInfo> {
         &self.node
     }
 
@@ -60,14 +60,15 @@ impl Env {
 
 impl Default for Env {
     fn default() -> Env {
-        Env::new(Node::default())
+        Env::new(NodeInfo::default())
     }
 }
 
-impl Default for Node {
+impl Default for NodeInfo {
     /// A new id, and the name of this machine.
-    fn default() -> Node {
-        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default();
-        Node { id: Uuid::new_v4(), hostname }
+    fn default() -> NodeInfo {
+        let hostname =
+            std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default();
+        NodeInfo { id: Uuid::new_v4(), hostname }
     }
 }

@@ -22,7 +22,8 @@ pub struct ErrorPages {
 
 impl ErrorPages {
     /// Kong's defaults.
-    pub const DEFAULT: ErrorPages = ErrorPages { default_format: ErrorFormat::Plain, templates: [None, None, None, None] };
+    pub const DEFAULT: ErrorPages =
+        ErrorPages { default_format: ErrorFormat::Plain, templates: [None, None, None, None] };
 
     /// The body of an error, with the message escaped as the format needs it.
     pub fn render(&self, format: ErrorFormat, message: &str, request_id: &str) -> String {
@@ -74,7 +75,9 @@ impl ErrorFormat {
         match self {
             ErrorFormat::Json => "{\n  \"message\":\"%s\",\n  \"request_id\":\"%s\"\n}",
             ErrorFormat::Plain => "%s\nrequest_id: %s\n",
-            ErrorFormat::Xml => "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>%s</message>\n  <requestid>%s</requestid>\n</error>\n",
+            ErrorFormat::Xml => {
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>%s</message>\n  <requestid>%s</requestid>\n</error>\n"
+            }
             ErrorFormat::Html => concat!(
                 "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>Error</title>\n  </head>\n",
                 "  <body>\n    <h1>Error</h1>\n    <p>%s.</p>\n    <p>request_id: %s</p>\n  </body>\n</html>\n"

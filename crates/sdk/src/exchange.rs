@@ -1,6 +1,6 @@
 //! One request and its response, as plugins see and edit them.
 
-use crate::{Args, Bytes, Directory, Fields};
+use crate::{Args, Directory, Fields, RequestBody};
 use model::entities::{Consumer, Credential, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
@@ -15,8 +15,8 @@ pub struct Exchange {
     pub client: Client,
     /// Method, target and version are what the client sent; `fields` are what the service will get, and may be edited.
     pub request: RequestHead,
-    /// The whole content of the request, when a plugin asked for it; setting it replaces what is sent upstream.
-    pub body: Option<Bytes>,
+    /// The content of the request, when a plugin asked for it; setting it to other content replaces what is sent upstream.
+    pub body: RequestBody,
     pub route: Option<Arc<Route>>,
     pub service: Option<Arc<Service>>,
     /// Named groups of a regex path (and positions), for `uri_capture` and transformers.
@@ -27,7 +27,8 @@ pub struct Exchange {
     /// Valid from the header filter on.
     pub response: ResponseHead,
     pub source: Source,
-    /// Lines that the response will have in any case; set in the rewrite and access phases, they replace those of the service.
+    /// Lines that the response will have in any case; set in the rewrite and access phases, they replace those of the
+    /// service.
     pub reply: Fields,
     pub timing: Timing,
     /// Tries at services, in order.
@@ -112,18 +113,32 @@ pub struct Try {
 
 impl Exchange {
     /// An exchange whose request has just arrived.
-    pub fn new(id: [u8; 32], client: Client, request: RequestHead, timing: Timing, directory: Arc<dyn Directory>) -> Exchange {
+    pub fn new(
+        id: [u8; 32],
+        client: Client,
+        request: RequestHead,
+        timing: Timing,
+        directory: Arc<dyn Directory>,
+    ) -> Exchange {
         Exchange {
             id,
             client,
             request,
-            body: None,
+            body: RequestBody::Unread,
             route: None,
             service: None,
             captures: Vec::new(),
             consumer: None,
             credential: None,
-            upstream: UpstreamRequest { method: None, protocol: Protocol::Http, host: None, port: 0, path: String::new(), query: None, host_header: None },
+            upstream: UpstreamRequest {
+                method: None,
+                protocol: Protocol::Http,
+                host: None,
+                port: 0,
+                path: String::new(),
+                query: None,
+                host_header: None,
+            },
             response: ResponseHead::default(),
             source: Source::Error,
             reply: Fields::new(),
@@ -138,7 +153,7 @@ impl Exchange {
     pub fn clear(&mut self) {
         self.request.fields.clear();
         self.request.target.clear();
-        self.body = None;
+        self.body = RequestBody::Unread;
         self.route = None;
         self.service = None;
         self.captures.clear();
@@ -227,11 +242,15 @@ mod tests {
         let mut entries = Entries::default();
         let ada = entries.consumer("ada", None);
         let credential = entries.credential("keyauth_credentials", "k", &ada);
-        let fake = [("X-Consumer-Custom-ID", "fake"), ("x-anonymous-consumer", "true"), ("X-Credential-Identifier", "fake")];
+        let fake =
+            [("X-Consumer-Custom-ID", "fake"), ("x-anonymous-consumer", "true"), ("X-Credential-Identifier", "fake")];
         let mut exchange = testing::exchange("GET", "/", &fake);
         exchange.authenticate(Some(ada.clone()), Some(credential.clone()));
         let get = |name: &str| exchange.request.fields.get_str(name).map(str::to_owned);
-        assert_eq!((get("X-Consumer-ID"), get("X-Consumer-Username")), (Some(ada.id.to_string()), Some("ada".to_owned())));
+        assert_eq!(
+            (get("X-Consumer-ID"), get("X-Consumer-Username")),
+            (Some(ada.id.to_string()), Some("ada".to_owned()))
+        );
         assert_eq!((get("X-Consumer-Custom-ID"), get("X-Anonymous-Consumer")), (None, None));
         assert_eq!(get("X-Credential-Identifier"), Some(credential.id.to_string()));
         exchange.authenticate(Some(ada), None);
@@ -245,7 +264,13 @@ mod tests {
         exchange.put(1u8);
         exchange.put(2u8);
         exchange.put("text");
-        assert_eq!((exchange.state::<u8>().copied(), exchange.take::<&str>(), exchange.take::<&str>()), (Some(2), Some("text"), None));
-        assert_eq!((exchange.query_arg("a"), exchange.query_arg("b"), exchange.query_arg("c")), (Some("1".to_owned()), Some(String::new()), None));
+        assert_eq!(
+            (exchange.state::<u8>().copied(), exchange.take::<&str>(), exchange.take::<&str>()),
+            (Some(2), Some("text"), None)
+        );
+        assert_eq!(
+            (exchange.query_arg("a"), exchange.query_arg("b"), exchange.query_arg("c")),
+            (Some("1".to_owned()), Some(String::new()), None)
+        );
     }
 }

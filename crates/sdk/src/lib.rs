@@ -12,6 +12,7 @@ mod exchange;
 mod media_type;
 mod multipart;
 mod plugin;
+mod request_body;
 pub mod testing;
 
 pub use answer::Answer;
@@ -19,12 +20,13 @@ pub use args::{Args, decode};
 pub use config::Config;
 pub use content::Content;
 pub use directory::{Directory, Nothing};
-pub use env::{Env, Node};
+pub use env::{Env, NodeInfo};
 pub use error_pages::{ErrorFormat, ErrorPages};
 pub use exchange::{Client, Exchange, Source, Timing, Try, UpstreamRequest};
 pub use media_type::MediaType;
 pub use multipart::Multipart;
 pub use plugin::{AdminAnswer, AdminRequest, CredentialEntity, Phases, Plugin, PluginKind, Step, register};
+pub use request_body::RequestBody;
 
 pub use bytes::Bytes;
 pub use futures_util::future::{BoxFuture, LocalBoxFuture};

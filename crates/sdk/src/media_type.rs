@@ -64,10 +64,22 @@ mod tests {
     #[test]
     fn parses_and_matches() {
         let parse = |text| MediaType::parse(text).unwrap();
-        assert!(parse("image/*").matches(&parse("IMAGE/png")) && parse("*").matches(&parse("a/b")) && parse("*/*").matches(&parse("a/b")));
+        assert!(
+            parse("image/*").matches(&parse("IMAGE/png"))
+                && parse("*").matches(&parse("a/b"))
+                && parse("*/*").matches(&parse("a/b"))
+        );
         assert!(parse("a/b; x=1; y=\"2;3\"").matches(&parse("A/B;y=\"2;3\" ;X=1")));
         assert!(!parse("a/b").matches(&parse("a/b; x=1")) && !parse("a/b; x=1").matches(&parse("a/b; x=2")));
-        assert!(parse("application/json; charset=utf-8").is_json() && parse("application/hal+json").is_json() && !parse("text/json").is_json());
-        assert!(["", "a", "a/", "a/b/c", "a/b; x", "a/b; x=\"1", "a b/c"].iter().all(|text| MediaType::parse(text).is_none()));
+        assert!(
+            parse("application/json; charset=utf-8").is_json()
+                && parse("application/hal+json").is_json()
+                && !parse("text/json").is_json()
+        );
+        assert!(
+            ["", "a", "a/", "a/b/c", "a/b; x", "a/b; x=\"1", "a b/c"]
+                .iter()
+                .all(|text| MediaType::parse(text).is_none())
+        );
     }
 }

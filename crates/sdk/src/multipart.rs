@@ -67,7 +67,11 @@ impl Multipart {
     pub fn set(&mut self, name: &str, content: &[u8]) {
         let at = self.parts.iter().position(|p| p.name.as_deref() == Some(name));
         self.remove(name);
-        let quoted: String = name.chars().filter(|c| !matches!(c, '\r' | '\n')).map(|c| if c == '"' { "%22".to_owned() } else { c.to_string() }).collect();
+        let quoted: String = name
+            .chars()
+            .filter(|c| !matches!(c, '\r' | '\n'))
+            .map(|c| if c == '"' { "%22".to_owned() } else { c.to_string() })
+            .collect();
         let mut bytes = format!("Content-Disposition: form-data; name=\"{quoted}\"\r\n\r\n").into_bytes();
         let start = bytes.len();
         bytes.extend_from_slice(content);
@@ -92,7 +96,10 @@ impl Part {
     fn parse(bytes: &[u8]) -> Option<Part> {
         let head_end = if bytes.starts_with(b"\r\n") { 0 } else { find(bytes, b"\r\n\r\n")? + 2 };
         let head = String::from_utf8_lossy(&bytes[..head_end]);
-        let disposition = head.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| name.trim().eq_ignore_ascii_case("content-disposition"));
+        let disposition = head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("content-disposition"));
         let name = disposition.and_then(|(_, value)| parameter(value, "name"));
         Some(Part { name, bytes: bytes.to_vec(), content: head_end + 2..bytes.len() })
     }

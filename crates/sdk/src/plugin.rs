@@ -35,7 +35,8 @@ pub trait PluginKind: Send + Sync {
     /// path; state that must survive a change of configuration is fetched from `env`.
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String>;
 
-    /// Answers a request to the Admin API below a path of its own, such as `/proxy-cache`; `None` when the path is not its own.
+    /// Answers a request to the Admin API below a path of its own, such as `/proxy-cache`; `None` when the path is not
+    /// its own.
     fn admin(&self, _request: &AdminRequest, _env: &Env) -> Option<BoxFuture<'static, AdminAnswer>> {
         None
     }
@@ -43,12 +44,17 @@ pub trait PluginKind: Send + Sync {
 
 /// Makes a plugin and its credential entities known to a catalog. The error names the schema and its mistake.
 pub fn register(kind: &dyn PluginKind, catalog: &mut Catalog) -> Result<(), String> {
-    let parse = |name: &str, text: &str| Schema::parse_with(text, kind.functions()).map_err(|e| format!("schema of {name}: {e}"));
+    let parse = |name: &str, text: &str| {
+        Schema::parse_with(text, kind.functions()).map_err(|e| format!("schema of {name}: {e}"))
+    };
     for credential in kind.credentials() {
         catalog.add_entity(parse(credential.entity, credential.schema)?);
     }
     let schema = Arc::new(parse(kind.name(), kind.schema())?);
-    catalog.add_plugin(kind.name(), PluginSchema { priority: kind.priority(), version: kind.version().to_owned(), schema });
+    catalog.add_plugin(
+        kind.name(),
+        PluginSchema { priority: kind.priority(), version: kind.version().to_owned(), schema },
+    );
     Ok(())
 }
 
@@ -62,8 +68,9 @@ pub struct CredentialEntity {
     pub key: &'static str,
 }
 
-/// A configured plugin. Its methods run on the workers: they share nothing mutable with a lock, allocate little and never block.
-/// Only the phases named by [`Plugin::phases`] are called. A panic in one is caught, logged, and answers 500.
+/// A configured plugin. Its methods run on the workers: they share nothing mutable with a lock, allocate little and
+/// never block. Only the phases named by [`Plugin::phases`] are called. A panic in one is caught, logged, and answers
+/// 500.
 pub trait Plugin: Send + Sync {
     /// The phases in which it takes part.
     fn phases(&self) -> Phases;
@@ -73,12 +80,14 @@ pub trait Plugin: Send + Sync {
         Step::Next
     }
 
-    /// After routing, before a target is chosen. May edit the request that goes upstream, set the consumer, or answer in its place.
+    /// After routing, before a target is chosen. May edit the request that goes upstream, set the consumer, or answer
+    /// in its place.
     fn access<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
         Step::Next
     }
 
-    /// The head of the response (the service's or our own) is known and not sent yet: `exchange.response` may be edited.
+    /// The head of the response (the service's or our own) is known and not sent yet: `exchange.response` may be
+    /// edited.
     fn header_filter(&self, _exchange: &mut Exchange) {}
 
     /// A piece of the response's content on its way to the client; returns what is sent in its place.

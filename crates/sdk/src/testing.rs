@@ -1,6 +1,8 @@
 //! Runs plugins without sockets: exchanges made from a few words, a directory made from lists, and the phases in order.
 
-use crate::{Answer, Bytes, Client, Directory, Env, Exchange, Fields, Plugin, PluginKind, RequestHead, Source, Step, Timing};
+use crate::{
+    Answer, Bytes, Client, Directory, Env, Exchange, Fields, Plugin, PluginKind, RequestHead, Source, Step, Timing,
+};
 use model::Record;
 use model::entities::{Consumer, Credential, Protocol, Uuid};
 use serde_json::{Value, json};
@@ -30,9 +32,24 @@ pub fn exchange(method: &str, target: &str, lines: &[(&str, &str)]) -> Exchange 
 /// As [`exchange`], with consumers and credentials.
 pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directory: Arc<dyn Directory>) -> Exchange {
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let client = Client { peer: ip, peer_port: 40000, ip, trusted: false, https: false, local_ip: ip, local_port: 8000, connection: 1, request: 1, sni: None };
-    let request =
-        RequestHead { method: Method::new(method.as_bytes()), target: target.to_owned(), fields: lines.iter().copied().collect(), ..RequestHead::default() };
+    let client = Client {
+        peer: ip,
+        peer_port: 40000,
+        ip,
+        trusted: false,
+        https: false,
+        local_ip: ip,
+        local_port: 8000,
+        connection: 1,
+        request: 1,
+        sni: None,
+    };
+    let request = RequestHead {
+        method: Method::new(method.as_bytes()),
+        target: target.to_owned(),
+        fields: lines.iter().copied().collect(),
+        ..RequestHead::default()
+    };
     let mut id = [0; 32];
     id.copy_from_slice(ID.as_bytes());
     let started_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
@@ -66,7 +83,13 @@ pub fn access(plugin: &dyn Plugin, exchange: &mut Exchange) -> Option<Answer> {
 }
 
 /// Gives a response of the service to the plugin's filters and the log phase; returns the content that the client gets.
-pub fn respond(plugin: &dyn Plugin, exchange: &mut Exchange, status: u16, lines: &[(&str, &str)], body: &[&str]) -> String {
+pub fn respond(
+    plugin: &dyn Plugin,
+    exchange: &mut Exchange,
+    status: u16,
+    lines: &[(&str, &str)],
+    body: &[&str],
+) -> String {
     exchange.response.status = status;
     exchange.response.fields = lines.iter().copied().collect::<Fields>();
     apply_reply(exchange);
@@ -84,14 +107,20 @@ impl Entries {
     /// Adds a consumer.
     pub fn consumer(&mut self, username: &str, custom_id: Option<&str>) -> Arc<Consumer> {
         let id = Uuid::new_v4();
-        let consumer = Arc::new(Consumer { id, username: Some(username.to_owned()), custom_id: custom_id.map(str::to_owned), tags: Vec::new() });
+        let consumer = Arc::new(Consumer {
+            id,
+            username: Some(username.to_owned()),
+            custom_id: custom_id.map(str::to_owned),
+            tags: Vec::new(),
+        });
         self.consumers.push(Arc::clone(&consumer));
         consumer
     }
 
     /// Adds a credential of a consumer, found by `key`.
     pub fn credential(&mut self, entity: &str, key: &str, consumer: &Consumer) -> Arc<Credential> {
-        let credential = Arc::new(Credential { id: Uuid::new_v4(), consumer: Some(consumer.id), record: Record::new() });
+        let credential =
+            Arc::new(Credential { id: Uuid::new_v4(), consumer: Some(consumer.id), record: Record::new() });
         self.credentials.push((entity.to_owned(), key.to_owned(), Arc::clone(&credential)));
         credential
     }

@@ -3,7 +3,7 @@
 
 use crate::rules;
 pub use model::schema::OnDelete;
-use model::schema::{Field, Kind as Type};
+use model::schema::{Field, FieldType as Type};
 use model::{Catalog, Record, Schema};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -49,14 +49,14 @@ pub struct Column {
     pub field: String,
     /// The column's name: of foreign keys with `_id` behind it.
     pub name: String,
-    pub kind: Kind,
+    pub kind: ColumnType,
     /// What rows get that are older than the column.
     pub default: Value,
 }
 
 /// How a field is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnType {
     Text,
     Integer,
     Number,
@@ -111,7 +111,8 @@ impl Layout {
             table.index = tables.len();
             for (field, reference) in schema.foreign_fields() {
                 let target = if reference == schema.name { Some(table.index) } else { by_name.get(reference).copied() };
-                let target = target.ok_or_else(|| format!("{} refers to {reference}, which is not known before it", schema.name))?;
+                let target = target
+                    .ok_or_else(|| format!("{} refers to {reference}, which is not known before it", schema.name))?;
                 table.foreigns.push(Foreign {
                     field: field.name.clone(),
                     column: format!("{}_id", field.name),
@@ -153,14 +154,20 @@ impl Table {
             uniques.push(Unique { fields: composite.to_vec(), column: COMPOSITE.to_owned() });
         }
         for field in schema.unique_fields().filter(|field| field.name != primary) {
-            if let Some(column) = columns.iter().find(|c| c.field == field.name && matches!(c.kind, Kind::Text | Kind::Foreign)) {
+            if let Some(column) = columns
+                .iter()
+                .find(|c| c.field == field.name && matches!(c.kind, ColumnType::Text | ColumnType::Foreign))
+            {
                 uniques.push(Unique { fields: vec![field.name.clone()], column: column.name.clone() });
             }
         }
-        let mut lookups: Vec<Lookup> = uniques.iter().map(|u| Lookup { column: u.column.clone(), unique: true, fields: u.fields.clone() }).collect();
+        let mut lookups: Vec<Lookup> = uniques
+            .iter()
+            .map(|u| Lookup { column: u.column.clone(), unique: true, fields: u.fields.clone() })
+            .collect();
         let endpoint = schema.endpoint_key().filter(|&key| key != primary);
         for column in &columns {
-            let wanted = column.kind == Kind::Foreign || Some(column.field.as_str()) == endpoint;
+            let wanted = column.kind == ColumnType::Foreign || Some(column.field.as_str()) == endpoint;
             if wanted && !lookups.iter().any(|l| l.column == column.name) {
                 lookups.push(Lookup { column: column.name.clone(), unique: false, fields: vec![column.field.clone()] });
             }
@@ -213,14 +220,14 @@ impl Column {
             return None;
         }
         let kind = match field.kind {
-            Type::String => Kind::Text,
-            Type::Integer => Kind::Integer,
-            Type::Number => Kind::Number,
-            Type::Boolean => Kind::Boolean,
-            Type::Foreign(_) => Kind::Foreign,
-            _ => Kind::Json,
+            Type::String => ColumnType::Text,
+            Type::Integer => ColumnType::Integer,
+            Type::Number => ColumnType::Number,
+            Type::Boolean => ColumnType::Boolean,
+            Type::Foreign(_) => ColumnType::Foreign,
+            _ => ColumnType::Json,
         };
-        let name = if kind == Kind::Foreign { format!("{}_id", field.name) } else { field.name.clone() };
+        let name = if kind == ColumnType::Foreign { format!("{}_id", field.name) } else { field.name.clone() };
         Some(Column { field: field.name.clone(), name, kind, default: field.default.clone().unwrap_or(Value::Null) })
     }
 }

@@ -210,28 +210,32 @@ impl Store {
     /// For entities with a `ttl`, `input` may have one, in seconds.
     pub async fn insert(&self, entity: &str, input: Record) -> Result<Written, Error> {
         let entity = entity.to_owned();
-        let (revision, record) = self.write(move |session| session.insert(write::known(session.layout, &entity)?, input)).await?;
+        let (revision, record) =
+            self.write(move |session| session.insert(write::known(session.layout, &entity)?, input)).await?;
         Ok(Written { record, revision })
     }
 
     /// Changes a record (`PATCH`); `None` when there is none.
     pub async fn update(&self, entity: &str, key: &Key, input: Record) -> Result<Option<Written>, Error> {
         let (entity, key) = (entity.to_owned(), key.clone());
-        let (revision, record) = self.write(move |session| session.update(write::known(session.layout, &entity)?, &key, input)).await?;
+        let (revision, record) =
+            self.write(move |session| session.update(write::known(session.layout, &entity)?, &key, input)).await?;
         Ok(record.map(|record| Written { record, revision }))
     }
 
     /// Creates or replaces a record (`PUT`).
     pub async fn upsert(&self, entity: &str, key: &Key, input: Record) -> Result<Written, Error> {
         let (entity, key) = (entity.to_owned(), key.clone());
-        let (revision, record) = self.write(move |session| session.upsert(write::known(session.layout, &entity)?, &key, input)).await?;
+        let (revision, record) =
+            self.write(move |session| session.upsert(write::known(session.layout, &entity)?, &key, input)).await?;
         Ok(Written { record, revision })
     }
 
     /// Deletes a record with what cascades from it; the revision is `None` when there was nothing to delete.
     pub async fn delete(&self, entity: &str, key: &Key) -> Result<Option<Revision>, Error> {
         let (entity, key) = (entity.to_owned(), key.clone());
-        let (revision, deleted) = self.write(move |session| session.delete(write::known(session.layout, &entity)?, &key)).await?;
+        let (revision, deleted) =
+            self.write(move |session| session.delete(write::known(session.layout, &entity)?, &key)).await?;
         Ok(deleted.then_some(revision))
     }
 
@@ -244,7 +248,9 @@ impl Store {
     /// Deletes all records of an entity, and whatever refers to them.
     pub async fn truncate(&self, entity: &str) -> Result<Revision, Error> {
         let entity = entity.to_owned();
-        self.write(move |session| session.truncate(write::known(session.layout, &entity)?)).await.map(|(revision, ())| revision)
+        self.write(move |session| session.truncate(write::known(session.layout, &entity)?))
+            .await
+            .map(|(revision, ())| revision)
     }
 
     /// Deletes what has outlived its `ttl`. Returns when the next record expires, in Unix milliseconds.
@@ -267,7 +273,9 @@ impl Store {
         loop {
             changed.mark_unchanged();
             let wait = match self.purge().await {
-                Ok(Some(next)) => Duration::from_millis(next.saturating_sub(self.inner.shared.clock.now()).max(1) as u64).min(LONGEST),
+                Ok(Some(next)) => {
+                    Duration::from_millis(next.saturating_sub(self.inner.shared.clock.now()).max(1) as u64).min(LONGEST)
+                }
                 Ok(None) => LONGEST,
                 Err(error) => {
                     tracing::error!("cannot delete expired records: {error}");
@@ -333,7 +341,10 @@ impl Store {
         self.read(move |shared, reader| query(shared, reader, write::known(&shared.layout, &entity)?)).await
     }
 
-    async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Shared, &mut dyn Reader) -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Shared, &mut dyn Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
         let out = slot.clone();
         let query = Box::new(move |reader: &mut dyn Reader| {
@@ -345,12 +356,16 @@ impl Store {
         take(&slot)
     }
 
-    async fn write<T: Send + 'static>(&self, work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static) -> Result<(Revision, T), Error> {
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<(Revision, T), Error> {
         let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
         let out = slot.clone();
         let work = Box::new(move |transaction: &mut dyn backend::Transaction| {
             let now = shared.clock.now();
-            let mut session = Session { catalog: &shared.catalog, layout: &shared.layout, transaction, now, changes: Vec::new() };
+            let mut session =
+                Session { catalog: &shared.catalog, layout: &shared.layout, transaction, now, changes: Vec::new() };
             put(&out, work(&mut session)?);
             Ok(session.changes)
         });

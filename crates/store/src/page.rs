@@ -86,7 +86,10 @@ impl TagFilter {
             (false, true) => TagFilter::Any(text.split('/').map(str::to_owned).collect()),
         };
         if text.chars().any(|c| c.is_ascii_control()) {
-            return Err(Error::invalid_option("tags", "must only contain printable ascii (except `,` and `/`) or valid utf-8"));
+            return Err(Error::invalid_option(
+                "tags",
+                "must only contain printable ascii (except `,` and `/`) or valid utf-8",
+            ));
         }
         if filter.tags().len() > 5 {
             return Err(Error::invalid_option("tags", "cannot query more than 5 tags"));
@@ -122,7 +125,10 @@ pub(crate) fn decode_offset(offset: &str) -> Result<Vec<Value>, Error> {
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
-    GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 #[cfg(test)]
@@ -167,6 +173,9 @@ mod tests {
         assert_eq!(TagFilter::parse("x/z").unwrap(), TagFilter::Any(vec!["x".into(), "z".into()]));
         assert_eq!(TagFilter::parse("x/y,z").unwrap_err().message, "invalid option (tags: invalid filter syntax)");
         assert_eq!(TagFilter::parse("").unwrap_err().message, "invalid option (tags: cannot be null)");
-        assert_eq!(TagFilter::parse("a,b,c,d,e,f").unwrap_err().message, "invalid option (tags: cannot query more than 5 tags)");
+        assert_eq!(
+            TagFilter::parse("a,b,c,d,e,f").unwrap_err().message,
+            "invalid option (tags: cannot query more than 5 tags)"
+        );
     }
 }

@@ -32,7 +32,14 @@ pub fn lookup(reader: &mut dyn Reader, view: &View<'_>, table: &Table, key: &Key
 }
 
 /// The row that a key names among those that refer to `id`.
-pub fn lookup_under(reader: &mut dyn Reader, view: &View<'_>, table: &Table, key: &Key, foreign: &Foreign, id: &str) -> Result<Option<Row>, Error> {
+pub fn lookup_under(
+    reader: &mut dyn Reader,
+    view: &View<'_>,
+    table: &Table,
+    key: &Key,
+    foreign: &Foreign,
+    id: &str,
+) -> Result<Option<Row>, Error> {
     let endpoint = table.endpoint.as_deref().unwrap_or(&table.primary);
     if let (Key::Name(name), Some(Lookup { unique: false, .. })) = (key, table.lookup(endpoint)) {
         table.schema.check_unique(view.catalog, endpoint, &name.as_str().into())?;
@@ -50,7 +57,13 @@ pub fn lookup_under(reader: &mut dyn Reader, view: &View<'_>, table: &Table, key
 }
 
 /// The first row with that value of a field with an index, unless it has expired.
-pub fn by_field(reader: &mut dyn Reader, table: &Table, field: &str, value: &str, now: i64) -> Result<Option<Row>, Error> {
+pub fn by_field(
+    reader: &mut dyn Reader,
+    table: &Table,
+    field: &str,
+    value: &str,
+    now: i64,
+) -> Result<Option<Row>, Error> {
     if field == table.primary {
         return live(reader.get(table, value)?, now);
     }
@@ -64,7 +77,10 @@ pub fn by_field(reader: &mut dyn Reader, table: &Table, field: &str, value: &str
 pub fn valid_id(table: &Table, id: &str) -> Result<String, Error> {
     match normal_id(table, id) {
         Some(id) => Ok(id),
-        None => Err(Error::invalid_primary_key(Record::from_iter([(table.primary.clone(), "expected a valid UUID".into())]))),
+        None => Err(Error::invalid_primary_key(Record::from_iter([(
+            table.primary.clone(),
+            "expected a valid UUID".into(),
+        )]))),
     }
 }
 
@@ -111,19 +127,32 @@ pub fn page(reader: &mut dyn Reader, view: &View<'_>, table: &Table, query: &Pag
 }
 
 /// A page of tags.
-pub fn page_tags(reader: &mut dyn Reader, layout: &Layout, tag: Option<&str>, query: &PageQuery) -> Result<TagPage, Error> {
+pub fn page_tags(
+    reader: &mut dyn Reader,
+    layout: &Layout,
+    tag: Option<&str>,
+    query: &PageQuery,
+) -> Result<TagPage, Error> {
     let limit = query.limit()?;
     let after = match &query.offset {
         Some(offset) => match decode_offset(offset)?.as_slice() {
             [Value::String(id), Value::String(entity), Value::Number(place)] if layout.table(entity).is_some() => {
                 let place = place.as_u64().and_then(|place| u32::try_from(place).ok());
-                Some((id.clone(), entity.clone(), place.ok_or_else(|| Error::invalid_offset(offset, "bad json encoding"))?))
+                Some((
+                    id.clone(),
+                    entity.clone(),
+                    place.ok_or_else(|| Error::invalid_offset(offset, "bad json encoding"))?,
+                ))
             }
             _ => return Err(Error::invalid_offset(offset, "bad json encoding")),
         },
         None => None,
     };
-    let mut data = reader.tags(tag, after.as_ref().map(|(id, entity, place)| (id.as_str(), entity.as_str(), *place)), limit + 1)?;
+    let mut data = reader.tags(
+        tag,
+        after.as_ref().map(|(id, entity, place)| (id.as_str(), entity.as_str(), *place)),
+        limit + 1,
+    )?;
     let more = data.len() > limit;
     data.truncate(limit);
     let offset = data.last().filter(|_| more).map(|last| encode_offset(&json!([last.id, last.entity, last.place])));
@@ -175,7 +204,9 @@ pub fn show(view: &View<'_>, table: &Table, row: Row) -> Record {
 
 /// A foreign key by name.
 pub fn foreign<'t>(table: &'t Table, field: &str) -> Result<&'t Foreign, Error> {
-    table.foreign(field).ok_or_else(|| Error::operation_unsupported(format!("{} has no foreign key {field}", table.name)))
+    table
+        .foreign(field)
+        .ok_or_else(|| Error::operation_unsupported(format!("{} has no foreign key {field}", table.name)))
 }
 
 fn live(row: Option<Row>, now: i64) -> Result<Option<Row>, Error> {

@@ -37,7 +37,12 @@ pub fn check_not_null(table: &Table, key: Option<&Key>, record: &Record) -> Resu
 }
 
 /// The model's rules between a record and those that it refers to, before `input` is processed.
-pub fn check_references(session: &mut Session<'_>, table: &Table, input: &Record, current: Option<&Record>) -> Result<(), Error> {
+pub fn check_references(
+    session: &mut Session<'_>,
+    table: &Table,
+    input: &Record,
+    current: Option<&Record>,
+) -> Result<(), Error> {
     let (layout, now) = (session.layout, session.now);
     let transaction = &mut *session.transaction;
     let mut lookup = |entity: &str, field: &str, value: &Value| {
@@ -62,7 +67,9 @@ pub fn check_delete(session: &mut Session<'_>, table: &Table, row: &Row) -> Resu
         return Ok(());
     }
     let id = table.id(&row.record);
-    let names = |value: Option<&Value>| value.and_then(Value::as_array).is_some_and(|ids| ids.iter().any(|i| i.as_str() == Some(id)));
+    let names = |value: Option<&Value>| {
+        value.and_then(Value::as_array).is_some_and(|ids| ids.iter().any(|i| i.as_str() == Some(id)))
+    };
     for (entity, config) in [("services", false), ("plugins", true)] {
         let Some(holders) = session.layout.table(entity) else { continue };
         let mut holder = None;
@@ -74,7 +81,9 @@ pub fn check_delete(session: &mut Session<'_>, table: &Table, row: &Row) -> Resu
             Ok(holder.is_none())
         })?;
         if let Some(holder) = holder {
-            return Err(Error::referenced_by_others(format!("ca certificate {id} is still referenced by {entity} (id = {holder})")));
+            return Err(Error::referenced_by_others(format!(
+                "ca certificate {id} is still referenced by {entity} (id = {holder})"
+            )));
         }
     }
     Ok(())
@@ -87,7 +96,12 @@ pub struct Attached {
 
 impl Attached {
     /// Takes them out of the input of a record; `id` is its primary key, unless it gets a new one.
-    pub fn take(session: &mut Session<'_>, table: &Table, input: &mut Record, id: Option<&str>) -> Result<Attached, Error> {
+    pub fn take(
+        session: &mut Session<'_>,
+        table: &Table,
+        input: &mut Record,
+        id: Option<&str>,
+    ) -> Result<Attached, Error> {
         if table.name != CERTIFICATES {
             return Ok(Attached { snis: None });
         }
@@ -95,7 +109,9 @@ impl Attached {
             None => None,
             Some(Value::Null) => Some(Vec::new()),
             // What is no list of strings is the schema's to refuse.
-            Some(snis) => snis.as_array().map(|list| list.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect::<Vec<_>>()),
+            Some(snis) => snis
+                .as_array()
+                .map(|list| list.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect::<Vec<_>>()),
         };
         let Some(mut snis) = snis else { return Ok(Attached { snis: None }) };
         snis.sort();
@@ -108,7 +124,10 @@ impl Attached {
             let Some(sni) = read::by_field(session.transaction, table, "name", name, session.now)? else { continue };
             let owner = sni.record.get("certificate").and_then(foreign_id).unwrap_or_default();
             if Some(owner) != id {
-                return Err(Error::field_violation("snis", format!("{name} already associated with existing certificate '{owner}'")));
+                return Err(Error::field_violation(
+                    "snis",
+                    format!("{name} already associated with existing certificate '{owner}'"),
+                ));
             }
         }
         Ok(Attached { snis: Some(snis) })
@@ -124,7 +143,10 @@ impl Attached {
             }
             for name in wanted.iter().filter(|name| !present.iter().any(|sni| *name == sni_name(sni))) {
                 let reference = Record::from_iter([("id".to_owned(), id.as_str().into())]);
-                let sni = Record::from_iter([("name".to_owned(), name.as_str().into()), ("certificate".to_owned(), reference.into())]);
+                let sni = Record::from_iter([
+                    ("name".to_owned(), name.as_str().into()),
+                    ("certificate".to_owned(), reference.into()),
+                ]);
                 session.insert(snis, sni)?;
             }
         }
@@ -134,9 +156,16 @@ impl Attached {
 }
 
 /// Adds to a record what is shown with it: the names of a certificate's SNIs.
-pub fn attach(reader: &mut dyn Reader, layout: &Layout, table: &Table, record: &mut Record, now: i64) -> Result<(), Error> {
+pub fn attach(
+    reader: &mut dyn Reader,
+    layout: &Layout,
+    table: &Table,
+    record: &mut Record,
+    now: i64,
+) -> Result<(), Error> {
     if let (CERTIFICATES, Some(snis)) = (table.name.as_str(), layout.table("snis")) {
-        let mut names: Vec<String> = snis_of(reader, snis, table.id(record), now)?.iter().map(|sni| sni_name(sni).to_owned()).collect();
+        let mut names: Vec<String> =
+            snis_of(reader, snis, table.id(record), now)?.iter().map(|sni| sni_name(sni).to_owned()).collect();
         names.sort();
         record.insert("snis".to_owned(), names.into());
     }
@@ -149,7 +178,13 @@ pub fn has_other_names(table: &Table) -> bool {
 }
 
 /// The row that such a name stands for.
-pub fn by_other_name(reader: &mut dyn Reader, layout: &Layout, table: &Table, name: &str, now: i64) -> Result<Option<Row>, Error> {
+pub fn by_other_name(
+    reader: &mut dyn Reader,
+    layout: &Layout,
+    table: &Table,
+    name: &str,
+    now: i64,
+) -> Result<Option<Row>, Error> {
     let Some(snis) = layout.table("snis") else { return Ok(None) };
     let sni = read::by_field(reader, snis, "name", name, now)?;
     match sni.as_ref().and_then(|sni| sni.record.get("certificate")).and_then(foreign_id) {

@@ -57,7 +57,11 @@ impl Session<'_> {
 
     pub fn update(&mut self, table: &Table, key: &Key, mut input: Record) -> Result<Option<Record>, Error> {
         let ttl = take_ttl(table, &mut input)?;
-        let Some(old) = lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)? else { return Ok(None) };
+        let Some(old) =
+            lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)?
+        else {
+            return Ok(None);
+        };
         self.normalize(table, &mut input)?;
         let attached = rules::Attached::take(self, table, &mut input, Some(table.id(&old.record)))?;
         rules::check_references(self, table, &input, Some(&old.record))?;
@@ -71,7 +75,8 @@ impl Session<'_> {
 
     pub fn upsert(&mut self, table: &Table, key: &Key, mut input: Record) -> Result<Record, Error> {
         let ttl = take_ttl(table, &mut input)?;
-        let old = lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)?;
+        let old =
+            lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)?;
         self.normalize(table, &mut input)?;
         let mut keys = Record::new();
         match key {
@@ -88,7 +93,8 @@ impl Session<'_> {
             }
         }
         let created = input.get("created_at").and_then(Value::as_f64);
-        let attached = rules::Attached::take(self, table, &mut input, keys.get(&table.primary).and_then(Value::as_str))?;
+        let attached =
+            rules::Attached::take(self, table, &mut input, keys.get(&table.primary).and_then(Value::as_str))?;
         rules::check_references(self, table, &input, None)?;
         let mut record = table.schema.process_upsert(self.catalog, input, &keys)?;
         record.extend(keys);
@@ -100,7 +106,11 @@ impl Session<'_> {
 
     /// Whether there was something to delete.
     pub fn delete(&mut self, table: &Table, key: &Key) -> Result<bool, Error> {
-        let Some(row) = lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)? else { return Ok(false) };
+        let Some(row) =
+            lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)?
+        else {
+            return Ok(false);
+        };
         rules::check_delete(self, table, &row)?;
         self.remove(table, vec![row], true)?;
         Ok(true)
@@ -175,7 +185,8 @@ impl Session<'_> {
     /// not to be deleted with them; without, that is removed too.
     fn remove(&mut self, table: &Table, rows: Vec<Row>, restrict: bool) -> Result<(), Error> {
         let layout = self.layout;
-        let mut seen: HashSet<(usize, String)> = rows.iter().map(|row| (table.index, table.id(&row.record).to_owned())).collect();
+        let mut seen: HashSet<(usize, String)> =
+            rows.iter().map(|row| (table.index, table.id(&row.record).to_owned())).collect();
         let mut doomed: Vec<(usize, Row)> = rows.into_iter().map(|row| (table.index, row)).collect();
         let mut orphaned: Vec<(usize, usize, Row)> = Vec::new();
         let mut next = 0;
@@ -271,7 +282,9 @@ impl Session<'_> {
     /// A ttl counts from when the record says that it was created.
     fn expiry(&self, ttl: Ttl, created: Option<f64>) -> Option<i64> {
         match ttl {
-            Ttl::Milliseconds(ttl) => Some(created.map_or(self.now, |seconds| (seconds * 1000.0) as i64).saturating_add(ttl)),
+            Ttl::Milliseconds(ttl) => {
+                Some(created.map_or(self.now, |seconds| (seconds * 1000.0) as i64).saturating_add(ttl))
+            }
             Ttl::Unsaid | Ttl::Never => None,
         }
     }
@@ -312,7 +325,9 @@ fn take_ttl(table: &Table, input: &mut Record) -> Result<Ttl, Error> {
     };
     match seconds {
         Some(0.0) => Ok(Ttl::Never),
-        Some(seconds) if seconds.fract() == 0.0 && (0.0..=MAX_TTL as f64).contains(&seconds) => Ok(Ttl::Milliseconds(seconds as i64 * 1000)),
+        Some(seconds) if seconds.fract() == 0.0 && (0.0..=MAX_TTL as f64).contains(&seconds) => {
+            Ok(Ttl::Milliseconds(seconds as i64 * 1000))
+        }
         _ => Err(Error::invalid_option("ttl", &format!("must be an integer between 0 and {MAX_TTL}"))),
     }
 }

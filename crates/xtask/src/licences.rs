@@ -30,7 +30,14 @@ pub fn check(shell: &Shell) -> Result<(), String> {
         .iter()
         .filter(|package| !package["source"].is_null())
         .filter(|package| !package["license"].as_str().is_some_and(allowed))
-        .map(|package| format!("{} {}: {}", package["name"].as_str().unwrap_or("?"), package["version"].as_str().unwrap_or("?"), package["license"]))
+        .map(|package| {
+            format!(
+                "{} {}: {}",
+                package["name"].as_str().unwrap_or("?"),
+                package["version"].as_str().unwrap_or("?"),
+                package["license"]
+            )
+        })
         .collect();
     if refused.is_empty() { Ok(()) } else { Err(format!("licences that are not allowed:\n  {}", refused.join("\n  "))) }
 }
@@ -38,9 +45,14 @@ pub fn check(shell: &Shell) -> Result<(), String> {
 /// Whether an SPDX expression can be satisfied: of alternatives one, of a conjunction all.
 fn allowed(expression: &str) -> bool {
     let plain = expression.replace(['(', ')'], "").replace('/', " OR ");
-    let satisfied = |all: &str| all.split(" AND ").all(|part| part.split(" OR ").any(|licence| ALLOWED.contains(&licence.trim())));
+    let satisfied =
+        |all: &str| all.split(" AND ").all(|part| part.split(" OR ").any(|licence| ALLOWED.contains(&licence.trim())));
     // Without brackets AND binds closer than OR; with them, as they are used in practice, it is the other way round.
-    if expression.contains('(') { satisfied(&plain) } else { plain.split(" OR ").any(|all| all.split(" AND ").all(|l| ALLOWED.contains(&l.trim()))) }
+    if expression.contains('(') {
+        satisfied(&plain)
+    } else {
+        plain.split(" OR ").any(|all| all.split(" AND ").all(|l| ALLOWED.contains(&l.trim())))
+    }
 }
 
 #[cfg(test)]
@@ -49,7 +61,14 @@ mod tests {
 
     #[test]
     fn expressions() {
-        for fine in ["MIT", "MIT OR Apache-2.0", "MIT/Apache-2.0", "(MIT OR Apache-2.0) AND Unicode-3.0", "ISC AND (Apache-2.0 OR ISC)", "GPL-3.0 OR MIT"] {
+        for fine in [
+            "MIT",
+            "MIT OR Apache-2.0",
+            "MIT/Apache-2.0",
+            "(MIT OR Apache-2.0) AND Unicode-3.0",
+            "ISC AND (Apache-2.0 OR ISC)",
+            "GPL-3.0 OR MIT",
+        ] {
             assert!(allowed(fine), "{fine}");
         }
         for refused in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND GPL-2.0", "MPL-2.0", ""] {

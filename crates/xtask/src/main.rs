@@ -27,7 +27,11 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test::run(&shell),
         Some("tidy") => tidy::run(&shell),
-        Some("codegen") => shell.run_with("cargo", &["test", "--quiet", "--package", "gateway", "generated_files"], &[("BASCULE_CODEGEN", "1")]),
+        Some("codegen") => shell.run_with(
+            "cargo",
+            &["test", "--quiet", "--package", "gateway", "generated_files"],
+            &[("BASCULE_CODEGEN", "1")],
+        ),
         Some("oracle") => oracle::explore(&shell, &arguments[1..]),
         Some("bench") => python(&shell, "bench/run", &arguments[1..]),
         Some("icount") => python(&shell, "bench/icount", &arguments[1..]),

@@ -56,7 +56,11 @@ pub fn check(shell: &Shell) -> Result<Option<usize>, String> {
     let words: Vec<&str> = names.iter().map(String::as_str).collect();
     let results = play(shell, &folder, &words, true)?;
     let missing: Vec<&String> = names.iter().filter(|name| results.get(*name) != Some(&true)).collect();
-    if missing.is_empty() { Ok(Some(names.len())) } else { Err(format!("scenarios that passed and no longer do: {missing:?}")) }
+    if missing.is_empty() {
+        Ok(Some(names.len()))
+    } else {
+        Err(format!("scenarios that passed and no longer do: {missing:?}"))
+    }
 }
 
 /// Plays scenarios for the developer, or writes the list anew.
@@ -71,7 +75,11 @@ pub fn explore(shell: &Shell, arguments: &[String]) -> Result<(), String> {
     }
     println!("{passed} of {} scenarios pass", results.len());
     if update {
-        let text = results.iter().filter(|(name, passed)| **passed && !SLOW.contains(&name.as_str())).map(|(name, _)| format!("{name}\n")).collect::<String>();
+        let text = results
+            .iter()
+            .filter(|(name, passed)| **passed && !SLOW.contains(&name.as_str()))
+            .map(|(name, _)| format!("{name}\n"))
+            .collect::<String>();
         std::fs::write(shell.root.join(LIST), text).map_err(|e| format!("{LIST}: {e}"))?;
     }
     Ok(())
@@ -85,11 +93,21 @@ fn folder(shell: &Shell) -> Option<PathBuf> {
 
 fn listed(shell: &Shell) -> Result<Vec<String>, String> {
     let text = std::fs::read_to_string(shell.root.join(LIST)).map_err(|e| format!("{LIST}: {e}"))?;
-    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
+    Ok(text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Whether each scenario passes, by name.
-fn play(shell: &Shell, folder: &std::path::Path, names: &[&str], quiet: bool) -> Result<BTreeMap<String, bool>, String> {
+fn play(
+    shell: &Shell,
+    folder: &std::path::Path,
+    names: &[&str],
+    quiet: bool,
+) -> Result<BTreeMap<String, bool>, String> {
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -97,7 +115,8 @@ fn play(shell: &Shell, folder: &std::path::Path, names: &[&str], quiet: bool) ->
         return Err("the scenarios need PyYAML (python3-yaml)".to_owned());
     }
     shell.run("cargo", &["build", "--quiet", "--package", "gateway"])?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell.root.join("target"), |dir| shell.root.join(dir));
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell.root.join("target"), |dir| shell.root.join(dir));
     let work = target.join("oracle");
     std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
     let (results, prefix, runner) = (work.join("results.tsv"), work.join("prefix"), folder.join("run.py"));
@@ -106,7 +125,8 @@ fn play(shell: &Shell, folder: &std::path::Path, names: &[&str], quiet: bool) ->
     let script = folder.join("targets/bascule.sh");
     let (start, stop) = (format!("bash {} start", script.display()), format!("bash {} stop", script.display()));
     let base = std::env::var("ORACLE_BASE").unwrap_or("17000".to_owned());
-    let (runner, results_arg, prefix) = (runner.display().to_string(), results.display().to_string(), prefix.display().to_string());
+    let (runner, results_arg, prefix) =
+        (runner.display().to_string(), results.display().to_string(), prefix.display().to_string());
     let mut words = vec![runner.as_str(), "check"];
     words.extend(names);
     words.extend(["--start", &start, "--stop", &stop, "--tsv", &results_arg, "--base", &base, "--prefix", &prefix]);

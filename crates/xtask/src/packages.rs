@@ -4,13 +4,16 @@ use crate::shell::Shell;
 
 /// Makes a program available; whether it is.
 pub fn program(shell: &Shell, name: &str, package: &str) -> bool {
-    shell.succeeds("sh", &["-c", &format!("command -v {name}")]) || (install(shell, package) && shell.succeeds("sh", &["-c", &format!("command -v {name}")]))
+    shell.succeeds("sh", &["-c", &format!("command -v {name}")])
+        || (install(shell, package) && shell.succeeds("sh", &["-c", &format!("command -v {name}")]))
 }
 
 /// Makes a Python module available to `python3`; whether it is.
 pub fn python_module(shell: &Shell, module: &str, package: &str, wheel: &str) -> bool {
     let there = || shell.succeeds("python3", &["-c", &format!("import {module}")]);
-    there() || (install(shell, package) && there()) || (shell.succeeds("python3", &["-m", "pip", "install", "--quiet", wheel]) && there())
+    there()
+        || (install(shell, package) && there())
+        || (shell.succeeds("python3", &["-m", "pip", "install", "--quiet", wheel]) && there())
 }
 
 fn install(shell: &Shell, package: &str) -> bool {

@@ -29,9 +29,19 @@ impl Shell {
     }
 
     /// Runs a program, shows what it prints and hands every line to `see`.
-    pub fn watch(&self, program: &str, arguments: &[&str], variables: &[(&str, &str)], mut see: impl FnMut(&str)) -> Result<(), String> {
+    pub fn watch(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        mut see: impl FnMut(&str),
+    ) -> Result<(), String> {
         self.announce(program, arguments);
-        let mut child = self.command(program, arguments, variables).stdout(Stdio::piped()).spawn().map_err(|e| format!("{program}: {e}"))?;
+        let mut child = self
+            .command(program, arguments, variables)
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("{program}: {e}"))?;
         let stdout = child.stdout.take().ok_or("no output")?;
         for line in BufReader::new(stdout).lines() {
             let line = line.map_err(|e| format!("{program}: {e}"))?;
@@ -45,12 +55,21 @@ impl Shell {
     /// Whether a program runs without complaint; nothing is shown.
     pub fn succeeds(&self, program: &str, arguments: &[&str]) -> bool {
         let mut command = self.command(program, arguments, &[]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     }
 
     /// What a program prints; fails when it does.
     pub fn output(&self, program: &str, arguments: &[&str]) -> Result<Vec<u8>, String> {
-        let output = self.command(program, arguments, &[]).stderr(Stdio::inherit()).output().map_err(|e| format!("{program}: {e}"))?;
+        let output = self
+            .command(program, arguments, &[])
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|e| format!("{program}: {e}"))?;
         if output.status.success() { Ok(output.stdout) } else { Err(failed(program, arguments)) }
     }
 

@@ -4,7 +4,13 @@ use crate::shell::Shell;
 use crate::{licences, oracle, packages, tidy};
 
 /// Debian packages of the programs that tests call.
-const PROGRAMS: &[(&str, &str)] = &[("wrk", "wrk"), ("/usr/sbin/nginx", "nginx-light"), ("curl", "curl"), ("cc", "build-essential"), ("cmake", "cmake")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("wrk", "wrk"),
+    ("/usr/sbin/nginx", "nginx-light"),
+    ("curl", "curl"),
+    ("cc", "build-essential"),
+    ("cmake", "cmake"),
+];
 
 /// Runs everything; the last line says how much there was.
 pub fn run(shell: &Shell) -> Result<(), String> {
@@ -51,7 +57,10 @@ mod tests {
 
     #[test]
     fn summaries() {
-        assert_eq!(counts("test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.12s"), Some((12, 0)));
+        assert_eq!(
+            counts("test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.12s"),
+            Some((12, 0))
+        );
         assert_eq!(counts("test result: FAILED. 1 passed; 2 failed; 0 ignored"), Some((1, 2)));
         assert_eq!(counts("test a ... ok"), None);
     }

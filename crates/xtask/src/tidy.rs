@@ -60,7 +60,11 @@ fn check(name: &str, text: &str) -> Vec<String> {
     if module.and_then(|m| m.to_str()).is_some_and(|m| BANNED_MODULES.contains(&m)) {
         breaches.push(format!("{name}: a module is named for what it is about"));
     }
-    let test = name.starts_with("tests/") || name.contains("/tests/") || file == "tests.rs" || file == "testing.rs" || name.starts_with("crates/xtask/");
+    let test = name.starts_with("tests/")
+        || name.contains("/tests/")
+        || file == "tests.rs"
+        || file == "testing.rs"
+        || name.starts_with("crates/xtask/");
     let program = if test { "" } else { text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default() };
     for (number, line) in program.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
         for (code, advice) in BANNED_CODE.iter().filter(|(code, _)| line.contains(code)) {
@@ -108,7 +112,10 @@ mod tests {
 
     #[test]
     fn rules() {
-        assert_eq!(check("crates/x/src/a.rs", "//! A.\nfn f() {}\n#[cfg(test)]\nmod tests {\n x.unwrap() }\n"), Vec::<String>::new());
+        assert_eq!(
+            check("crates/x/src/a.rs", "//! A.\nfn f() {}\n#[cfg(test)]\nmod tests {\n x.unwrap() }\n"),
+            Vec::<String>::new()
+        );
         assert_eq!(check("crates/x/src/utils.rs", "fn f() { x.unwrap() }\n").len(), 3);
         assert_eq!(check("crates/x/src/utils/mod.rs", "//! A.\n").len(), 1);
         assert_eq!(check("crates/x/src/long.rs", &format!("//! A.\n{}", "\n".repeat(600))).len(), 1);
@@ -118,7 +125,10 @@ mod tests {
     #[test]
     fn rules_of_pages() {
         let exists = |link: &str| link == "a.md";
-        assert_eq!(check_page("b.md", "[a](a.md#x) and [b](http://b.test) and [c](#c)\n", exists), Vec::<String>::new());
+        assert_eq!(
+            check_page("b.md", "[a](a.md#x) and [b](http://b.test) and [c](#c)\n", exists),
+            Vec::<String>::new()
+        );
         assert_eq!(check_page("b.md", "[a](c.md)\n<<<<<<< HEAD\n", exists).len(), 2);
     }
 }

@@ -84,7 +84,10 @@ pub const REQUESTS: &[Deviations] = &[
             (r#"chunk size "000000000000000000000000000000005""#, "400"),
         ],
     ),
-    ("The client is told that its content is incomplete.", &[(r#"length "9223372036854775807""#, "400"), ("length beyond the end", "400")]),
+    (
+        "The client is told that its content is incomplete.",
+        &[(r#"length "9223372036854775807""#, "400"), ("length beyond the end", "400")],
+    ),
     (
         "A chunk's size line and trailers are what the RFC says or the request is refused.",
         &[
@@ -169,7 +172,10 @@ pub const REQUESTS: &[Deviations] = &[
             ("target absolute in HTTP/1.0", r#"200 [GET /a "b.test" ""]"#),
         ],
     ),
-    ("We speak for http and https only.", &[(r#"target "ftp://b.test/a""#, "400"), (r#"target "ws://b.test/a""#, "400")]),
+    (
+        "We speak for http and https only.",
+        &[(r#"target "ftp://b.test/a""#, "400"), (r#"target "ws://b.test/a""#, "400")],
+    ),
     (
         "A host is a name or an address with an optional port; nginx looks for less, but dislikes two dots.",
         &[
@@ -228,7 +234,10 @@ pub const RESPONSES: &[Deviations] = &[
             ("chunks ending with LF, closed", r#"200 chunked "" cut"#),
         ],
     ),
-    ("An empty line before the status line is skipped, as before a request.", &[(r#"status line "\r\nHTTP/1.1 200 OK", closed"#, r#"200 length "hello""#)]),
+    (
+        "An empty line before the status line is skipped, as before a request.",
+        &[(r#"status line "\r\nHTTP/1.1 200 OK", closed"#, r#"200 length "hello""#)],
+    ),
     (
         "What is no answer in HTTP/1.0 or 1.1 is 502. nginx reads many things as a status line, and takes the rest for content without a head.",
         &[
@@ -305,7 +314,12 @@ pub const RESPONSES: &[Deviations] = &[
     ),
     (
         "Field lines are what the RFC says or the answer is 502; nginx passes the line on.",
-        &[("field without colon", "502"), ("field with a bell", "502"), ("field with UTF-8 in the name", "502"), ("field with brackets in the name", "502")],
+        &[
+            ("field without colon", "502"),
+            ("field with a bell", "502"),
+            ("field with UTF-8 in the name", "502"),
+            ("field with brackets in the name", "502"),
+        ],
     ),
     (
         "Interim answers are passed on to those who know them, `100 Continue` is ours to give, and `101` must have been asked for. nginx takes each for the final answer.",
@@ -321,5 +335,8 @@ pub const RESPONSES: &[Deviations] = &[
         "Content behind the head of an answer to HEAD spoils the connection.",
         &[("HEAD with content", "200 says length 5"), ("HEAD with 404 and content", "404 says length 5")],
     ),
-    ("Connections to services that speak HTTP/1.0 are kept when they offer it.", &[("HTTP/1.0 with keep-alive", r#"200 length "hello" +"#)]),
+    (
+        "Connections to services that speak HTTP/1.0 are kept when they offer it.",
+        &[("HTTP/1.0 with keep-alive", r#"200 length "hello" +"#)],
+    ),
 ];

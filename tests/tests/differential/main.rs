@@ -1,7 +1,8 @@
 //! The HTTP/1.1 engine beside nginx and hyper: the same octets go to all three, and what they make of them is compared.
 //!
-//! What nginx does is what users of Kong are used to, so that Bascule does the same or says in `deviations.rs` why not. It may be
-//! stricter than the others, but never laxer than both, and what it sends on leaves no doubt where a request ends.
+//! What nginx does is what users of Kong are used to, so that Bascule does the same or says in `deviations.rs` why not.
+//! It may be stricter than the others, but never laxer than both, and what it sends on leaves no doubt where a request
+//! ends.
 
 mod deviations;
 mod peers;
@@ -36,7 +37,8 @@ struct Outcome {
 fn requests_mean_the_same_to_all() {
     let (behind_bascule, behind_nginx) = (Recorder::start(), Recorder::start());
     let node = Node::start(&[("nginx_worker_processes", "1")]);
-    form(node.admin(), "POST", "/services", &format!("name=s&retries=0&url=http://{}", behind_bascule.address)).expect(201);
+    form(node.admin(), "POST", "/services", &format!("name=s&retries=0&url=http://{}", behind_bascule.address))
+        .expect(201);
     form(node.admin(), "POST", "/services/s/routes", "paths[]=/&preserve_host=true&strip_path=false").expect(201);
     form(node.admin(), "POST", "/routes", "name=own&paths[]=/own").expect(201);
     form(node.admin(), "POST", "/routes/own/plugins", "name=request-termination&config.status_code=404").expect(201);
@@ -56,13 +58,27 @@ fn requests_mean_the_same_to_all() {
     };
     let bascule: Vec<_> = cases.iter().map(|case| proxied(node.proxy(), &behind_bascule, case, WHOLE)).collect();
     let nginx: Vec<_> = cases.iter().map(|case| proxied(nginx.address, &behind_nginx, case, WHOLE)).collect();
-    let hyper: Vec<_> =
-        cases.iter().map(|case| Outcome { statuses: play(hyper.address, &case.bytes, WHOLE), seen: hyper.take(), doubts: Vec::new() }).collect();
-    let mut expected: HashMap<&str, &str> = deviations::REQUESTS.iter().flat_map(|(_, cases)| cases.iter().copied()).collect();
+    let hyper: Vec<_> = cases
+        .iter()
+        .map(|case| Outcome {
+            statuses: play(hyper.address, &case.bytes, WHOLE),
+            seen: hyper.take(),
+            doubts: Vec::new(),
+        })
+        .collect();
+    let mut expected: HashMap<&str, &str> =
+        deviations::REQUESTS.iter().flat_map(|(_, cases)| cases.iter().copied()).collect();
     let mut complaints = String::new();
     for (((case, ours), nginx), hyper) in cases.iter().zip(&bascule).zip(&nginx).zip(&hyper) {
         let mut complain = |what: &str| {
-            let _ = writeln!(complaints, "{what}: {}\n  bascule {}\n  nginx   {}\n  hyper   {}", case.name, show(ours), show(nginx), show(hyper));
+            let _ = writeln!(
+                complaints,
+                "{what}: {}\n  bascule {}\n  nginx   {}\n  hyper   {}",
+                case.name,
+                show(ours),
+                show(nginx),
+                show(hyper)
+            );
         };
         if !ours.doubts.is_empty() {
             complain("passed on in doubtful form");
@@ -92,7 +108,8 @@ fn requests_mean_the_same_to_all() {
 
 /// Whether the service got the same requests, or the first of them: as many, and with the same content.
 fn stricter(ours: &Outcome, theirs: &Outcome) -> bool {
-    ours.seen.len() <= theirs.seen.len() && ours.seen.iter().zip(&theirs.seen).all(|(a, b)| (&a.method, &a.body) == (&b.method, &b.body))
+    ours.seen.len() <= theirs.seen.len()
+        && ours.seen.iter().zip(&theirs.seen).all(|(a, b)| (&a.method, &a.body) == (&b.method, &b.body))
 }
 
 fn without_100(outcome: &Outcome) -> Outcome {
@@ -101,8 +118,8 @@ fn without_100(outcome: &Outcome) -> Outcome {
     outcome
 }
 
-/// Sends a case and the ordinary request behind it in steps of so many octets, then nothing more, and reads to the end; the
-/// statuses of the answers.
+/// Sends a case and the ordinary request behind it in steps of so many octets, then nothing more, and reads to the end;
+/// the statuses of the answers.
 fn play(address: SocketAddr, bytes: &[u8], step: usize) -> Vec<u16> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -124,14 +141,19 @@ fn play(address: SocketAddr, bytes: &[u8], step: usize) -> Vec<u16> {
 fn statuses(mut answers: &[u8]) -> Vec<u16> {
     let mut statuses = Vec::new();
     while !answers.is_empty() {
-        let Some(end) = answers.windows(4).position(|w| w == b"\r\n\r\n").filter(|_| answers.starts_with(b"HTTP/1.")) else {
+        let Some(end) = answers.windows(4).position(|w| w == b"\r\n\r\n").filter(|_| answers.starts_with(b"HTTP/1."))
+        else {
             statuses.push(0);
             break;
         };
         let head = String::from_utf8_lossy(&answers[..end]).to_ascii_lowercase();
         answers = &answers[end + 4..];
         statuses.push(head.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0));
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).and_then(|length| length.parse().ok()).unwrap_or(0);
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .and_then(|length| length.parse().ok())
+            .unwrap_or(0);
         if !answers.starts_with(b"HTTP/1.") {
             answers = &answers[answers.len().min(length)..];
         }
@@ -146,7 +168,11 @@ fn show(outcome: &Outcome) -> String {
         if seen.target == "/sentinel" {
             text.push_str(" +");
         } else {
-            let body = if seen.body.len() > 30 { format!("{} octets", seen.body.len()) } else { String::from_utf8_lossy(&seen.body).into_owned() };
+            let body = if seen.body.len() > 30 {
+                format!("{} octets", seen.body.len())
+            } else {
+                String::from_utf8_lossy(&seen.body).into_owned()
+            };
             let target: String = seen.target.chars().take(30).collect();
             let host: String = seen.host.chars().take(30).collect();
             let _ = write!(text, " [{} {target} {host:?} {body:?}]", seen.method);

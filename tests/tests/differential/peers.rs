@@ -31,16 +31,23 @@ pub struct Hyper {
 impl Nginx {
     /// `tries`: how often it asks the service for a request at most.
     pub fn start(service: SocketAddr, tries: usize) -> Nginx {
-        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
+        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
+            .into_iter()
+            .find(|path| Path::new(path).exists());
         let program = program.expect("nginx is needed (Debian package nginx-light; `cargo xtask test` installs it)");
         let version = String::from_utf8(Command::new(program).arg("-v").output().unwrap().stderr).unwrap();
         let version = version.trim().rsplit('/').next().unwrap_or_default().to_owned();
         let prefix = TempDir::new().unwrap();
         let folder = prefix.path().display();
-        // It cannot choose a free port itself: one that was free a moment ago is taken, and another one when it was not.
+        // It cannot choose a free port itself: one that was free a moment ago is taken, and another one when it was
+        // not.
         for _ in 0..10 {
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            std::fs::write(prefix.path().join("nginx.conf"), configuration(&folder.to_string(), address, service, tries)).unwrap();
+            std::fs::write(
+                prefix.path().join("nginx.conf"),
+                configuration(&folder.to_string(), address, service, tries),
+            )
+            .unwrap();
             let mut process = Command::new(program)
                 .args(["-c", &format!("{folder}/nginx.conf"), "-p", &folder.to_string()])
                 .stdout(Stdio::null())
@@ -56,7 +63,10 @@ impl Nginx {
                 return Nginx { address, version, process, _prefix: prefix };
             }
         }
-        panic!("nginx does not start: {}", std::fs::read_to_string(prefix.path().join("error.log")).unwrap_or_default());
+        panic!(
+            "nginx does not start: {}",
+            std::fs::read_to_string(prefix.path().join("error.log")).unwrap_or_default()
+        );
     }
 }
 
@@ -82,7 +92,10 @@ impl Hyper {
                     tokio::spawn(async move {
                         let service = service_fn(|request| answer(request, &seen));
                         // What is wrong with a connection shows in what was answered.
-                        let _ = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service).await;
+                        let _ = http1::Builder::new()
+                            .half_close(true)
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await;
                     });
                 }
             });

@@ -1,5 +1,5 @@
-//! A service that takes nothing for granted: it notes each request that reaches it, and everything in it that two readers
-//! could understand differently.
+//! A service that takes nothing for granted: it notes each request that reaches it, and everything in it that two
+//! readers could understand differently.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -58,7 +58,9 @@ fn converse(mut stream: TcpStream, notes: &Mutex<Notes>) {
             notes.doubts.extend(doubts.iter().map(|doubt| format!("{doubt} in {seen:?}")));
             notes.seen.push(seen);
         }
-        if stream.write_all(&[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", answer].concat()).is_err() || !doubts.is_empty() {
+        if stream.write_all(&[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", answer].concat()).is_err()
+            || !doubts.is_empty()
+        {
             return;
         }
     }
@@ -124,7 +126,8 @@ fn chunks(input: &mut Input, doubts: &mut Vec<&'static str>) -> Option<Vec<u8>> 
     let mut body = Vec::new();
     loop {
         let line = input.line(doubts)?;
-        let digits = std::str::from_utf8(&line).ok().filter(|l| l.len() <= 8 && l.bytes().all(|b| b.is_ascii_hexdigit()));
+        let digits =
+            std::str::from_utf8(&line).ok().filter(|l| l.len() <= 8 && l.bytes().all(|b| b.is_ascii_hexdigit()));
         let Some(size) = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok()) else {
             doubts.push("no plain chunk size");
             return Some(body);
@@ -143,7 +146,10 @@ fn chunks(input: &mut Input, doubts: &mut Vec<&'static str>) -> Option<Vec<u8>> 
             return Some(body);
         }
         let name = text(line.split(|b| *b == b':').next().unwrap_or_default()).to_ascii_lowercase();
-        if name.is_empty() || !name.bytes().all(is_token) || ["host", "content-length", "transfer-encoding"].contains(&name.as_str()) {
+        if name.is_empty()
+            || !name.bytes().all(is_token)
+            || ["host", "content-length", "transfer-encoding"].contains(&name.as_str())
+        {
             doubts.push("a trailer that means framing");
         }
     }

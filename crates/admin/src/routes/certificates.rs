@@ -1,6 +1,6 @@
 //! `/certificates`: named by one of their SNIs too, and shown and written together with them.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use crate::{entity, nested, page};
@@ -12,7 +12,10 @@ use uuid::Uuid;
 const ONE: &str = "/certificates/{certificates}";
 
 pub fn add(drafts: &mut Drafts) {
-    drafts.change("/certificates", &[(Method::Get, |call| Box::pin(list(call))), (Method::Post, |call| Box::pin(create(call)))]);
+    drafts.change(
+        "/certificates",
+        &[(Method::Get, |call| Box::pin(list(call))), (Method::Post, |call| Box::pin(create(call)))],
+    );
     drafts.change(
         ONE,
         &[
@@ -41,7 +44,7 @@ pub fn add(drafts: &mut Drafts) {
     drafts.disable("/snis/{snis}/certificate");
 }
 
-async fn list(call: Call) -> Reply {
+async fn list(call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let found = call.admin.store.page(&resource.name, &page::query(&call.query, &resource)?).await?;
     let mut data = Vec::with_capacity(found.data.len());
@@ -51,18 +54,23 @@ async fn list(call: Call) -> Reply {
     Ok(Answer::new(200, page::answer(data, found.offset, "/certificates", &page::carried(&call.query))))
 }
 
-async fn create(mut call: Call) -> Reply {
+async fn create(mut call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     entity::writable(&call, &resource, "create", None)?;
     let mut input = call.input("certificates", None)?;
     let names = names(input.remove("snis"))?;
     // the SNIs refer to the certificate, so that its id must be known before it is written
-    let id = input.entry("id").or_insert_with(|| Value::String(Uuid::new_v4().to_string())).as_str().unwrap_or_default().to_owned();
+    let id = input
+        .entry("id")
+        .or_insert_with(|| Value::String(Uuid::new_v4().to_string()))
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let first = Write::Insert { entity: "certificates".to_owned(), input };
     write(&call, 201, first, &id, names).await
 }
 
-async fn read(call: Call) -> Reply {
+async fn read(call: Call) -> HandlerResult {
     let id = id(&call).await?;
     match call.admin.store.get("certificates", &Key::Id(id.clone())).await? {
         Some(record) => Ok(Answer::new(200, shown(&call, record).await?)),
@@ -70,7 +78,7 @@ async fn read(call: Call) -> Reply {
     }
 }
 
-async fn replace(mut call: Call) -> Reply {
+async fn replace(mut call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let (id, name) = match id(&call).await {
         Ok(id) => (id, None),
@@ -87,19 +95,21 @@ async fn replace(mut call: Call) -> Reply {
     write(&call, 200, first, &id, Some(names)).await
 }
 
-async fn change(mut call: Call) -> Reply {
+async fn change(mut call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let id = id(&call).await?;
     let key = Key::Id(id.clone());
     entity::writable(&call, &resource, "update", Some(&key))?;
     let mut input = call.input("certificates", None)?;
     let names = names(input.remove("snis"))?;
-    entity::find(&call, &resource, &key).await.map_err(|answer| if answer.status == 404 { missing(&id) } else { answer })?;
+    entity::find(&call, &resource, &key)
+        .await
+        .map_err(|answer| if answer.status == 404 { missing(&id) } else { answer })?;
     let first = Write::Update { entity: "certificates".to_owned(), key, input };
     write(&call, 200, first, &id, names).await
 }
 
-async fn delete(call: Call) -> Reply {
+async fn delete(call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let key = Key::Id(id(&call).await?);
     entity::writable(&call, &resource, "remove", Some(&key))?;
@@ -112,7 +122,7 @@ async fn delete(call: Call) -> Reply {
 }
 
 /// Writes a certificate and, if they are given, exactly these SNIs, in one transaction.
-async fn write(call: &Call, status: u16, first: Write, id: &str, names: Option<Vec<String>>) -> Reply {
+async fn write(call: &Call, status: u16, first: Write, id: &str, names: Option<Vec<String>>) -> HandlerResult {
     let mut writes = vec![first];
     if let Some(names) = names {
         let mut current = Vec::new();
@@ -128,7 +138,8 @@ async fn write(call: &Call, status: u16, first: Write, id: &str, names: Option<V
         let known = if status == 201 { Vec::new() } else { snis(call, id).await? };
         writes.extend(known.iter().filter(|sni| !names.iter().any(|name| name == sni_name(sni))).map(remove_sni));
         writes.extend(names.iter().filter(|name| !current.contains(name)).map(|name| {
-            let input = Record::from_iter([("name".to_owned(), json!(name)), ("certificate".to_owned(), json!({ "id": id }))]);
+            let input =
+                Record::from_iter([("name".to_owned(), json!(name)), ("certificate".to_owned(), json!({ "id": id }))]);
             Write::Insert { entity: "snis".to_owned(), input }
         }));
     }
@@ -151,7 +162,9 @@ fn names(field: Option<Value>) -> Result<Option<Vec<String>>, Answer> {
     };
     let mut names = Vec::with_capacity(list.len());
     for name in list {
-        let Value::String(name) = name else { return Err(Answer::from(Error::field_violation("snis", "expected a string"))) };
+        let Value::String(name) = name else {
+            return Err(Answer::from(Error::field_violation("snis", "expected a string")));
+        };
         if names.contains(&name) {
             return Err(Answer::from(Error::field_violation("snis", format!("{name} is duplicated"))));
         }
@@ -188,7 +201,8 @@ async fn snis(call: &Call, id: &str) -> Result<Vec<Record>, Answer> {
 
 /// A certificate with the names of its SNIs.
 async fn shown(call: &Call, mut record: Record) -> Result<Value, Answer> {
-    let mut names: Vec<String> = snis(call, &nested::id(&record)).await?.iter().map(|sni| sni_name(sni).to_owned()).collect();
+    let mut names: Vec<String> =
+        snis(call, &nested::id(&record)).await?.iter().map(|sni| sni_name(sni).to_owned()).collect();
     names.sort();
     record.insert("snis".to_owned(), json!(names));
     Ok(Value::Object(record))

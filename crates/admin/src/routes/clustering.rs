@@ -1,6 +1,6 @@
 //! `/clustering`: the data planes of a control plane.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use crate::page;
@@ -15,14 +15,21 @@ pub fn add(drafts: &mut Drafts) {
     drafts.add("/clustering/status", &[(Method::Get, |call| Box::pin(status(call)))]);
 }
 
-async fn list(call: Call) -> Reply {
+async fn list(call: Call) -> HandlerResult {
     check_role(&call)?;
-    let query = PageQuery { size: page::size(&call.query)?, offset: call.query.first("offset").map(str::to_owned), ..PageQuery::default() };
+    let query = PageQuery {
+        size: page::size(&call.query)?,
+        offset: call.query.first("offset").map(str::to_owned),
+        ..PageQuery::default()
+    };
     let found = call.admin.store.page(ENTITY, &query).await?;
-    Ok(Answer::new(200, page::records(found.data, found.offset, "/clustering/data-planes", &page::carried(&call.query))))
+    Ok(Answer::new(
+        200,
+        page::records(found.data, found.offset, "/clustering/data-planes", &page::carried(&call.query)),
+    ))
 }
 
-async fn status(call: Call) -> Reply {
+async fn status(call: Call) -> HandlerResult {
     check_role(&call)?;
     let mut all = Map::new();
     for record in page::all(&call.admin.store, ENTITY).await? {
@@ -41,5 +48,8 @@ fn check_role(call: &Call) -> Result<(), Answer> {
     if call.admin.options.control_plane {
         return Ok(());
     }
-    Err(Answer::message(400, "this endpoint is only available when Kong is configured to run as Control Plane for the cluster"))
+    Err(Answer::message(
+        400,
+        "this endpoint is only available when Kong is configured to run as Control Plane for the cluster",
+    ))
 }

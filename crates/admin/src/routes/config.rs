@@ -1,14 +1,15 @@
 //! `/config`: loads a declarative configuration into a node without a database.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 
 pub fn add(drafts: &mut Drafts) {
-    drafts.add("/config", &[(Method::Get, |call| Box::pin(refuse(call))), (Method::Post, |call| Box::pin(refuse(call)))]);
+    drafts
+        .add("/config", &[(Method::Get, |call| Box::pin(refuse(call))), (Method::Post, |call| Box::pin(refuse(call)))]);
 }
 
-async fn refuse(call: Call) -> Reply {
+async fn refuse(call: Call) -> HandlerResult {
     if call.admin.options.dbless {
         return Ok(Answer::message(501, "this node cannot load a configuration while it runs"));
     }

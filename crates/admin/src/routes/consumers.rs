@@ -1,6 +1,6 @@
 //! `/consumers?custom_id=`: the consumer with that id in another system.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use crate::{entity, page};
@@ -9,7 +9,7 @@ pub fn add(drafts: &mut Drafts) {
     drafts.change("/consumers", &[(Method::Get, |call| Box::pin(list(call)))]);
 }
 
-async fn list(call: Call) -> Reply {
+async fn list(call: Call) -> HandlerResult {
     let Some(custom_id) = call.query.first("custom_id") else { return entity::list(call).await };
     if custom_id.is_empty() {
         return Err(Answer::message(400, "custom_id must be an unempty string"));

@@ -1,6 +1,6 @@
 //! `/debug`: the log level at run time.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use std::time::Duration;
@@ -16,11 +16,11 @@ pub fn add(drafts: &mut Drafts) {
     }
 }
 
-async fn read(call: Call) -> Reply {
+async fn read(call: Call) -> HandlerResult {
     Ok(Answer::message(200, format!("log level: {}", call.admin.node.log_level())))
 }
 
-async fn change(call: Call) -> Reply {
+async fn change(call: Call) -> HandlerResult {
     if call.admin.options.dbless {
         return Err(Answer::message(405, "cannot change log level when not using a database"));
     }
@@ -28,7 +28,8 @@ async fn change(call: Call) -> Reply {
     if !LEVELS.contains(&level.as_str()) {
         return Err(Answer::message(400, format!("unknown log level: {level}")));
     }
-    let timeout = call.query.first("timeout").and_then(|text| text.parse::<f64>().ok()).unwrap_or(DEFAULT_TIMEOUT).ceil();
+    let timeout =
+        call.query.first("timeout").and_then(|text| text.parse::<f64>().ok()).unwrap_or(DEFAULT_TIMEOUT).ceil();
     if timeout < 0.0 {
         return Err(Answer::message(400, "timeout must be greater than or equal to 0"));
     }

@@ -1,6 +1,6 @@
 //! What the node says about itself: `/`, `/endpoints`, `/timers`.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use crate::page;
@@ -15,7 +15,7 @@ pub fn add(drafts: &mut Drafts) {
     drafts.add("/timers", &[(Method::Get, |call| Box::pin(timers(call)))]);
 }
 
-async fn root(call: Call) -> Reply {
+async fn root(call: Call) -> HandlerResult {
     let node = &call.admin.node;
     let mut enabled: Vec<Value> = Vec::new();
     for plugin in page::all(&call.admin.store, "plugins").await? {
@@ -55,12 +55,12 @@ async fn root(call: Call) -> Reply {
     ))
 }
 
-async fn endpoints(call: Call) -> Reply {
+async fn endpoints(call: Call) -> HandlerResult {
     Ok(Answer::new(200, json!({ "data": call.admin.endpoints.list() })))
 }
 
 /// Kong's timers are the tasks of the control runtime here.
-async fn timers(call: Call) -> Reply {
+async fn timers(call: Call) -> HandlerResult {
     let metrics = tokio::runtime::Handle::current().metrics();
     let (running, pending) = (metrics.num_alive_tasks(), metrics.global_queue_depth());
     Ok(Answer::new(

@@ -1,6 +1,6 @@
 //! `/schemas`: the schemas, and whether a record obeys one.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 
@@ -13,7 +13,7 @@ pub fn add(drafts: &mut Drafts) {
     drafts.add("/schemas/vaults/validate", &[(Method::Post, |call| Box::pin(validate(call, "vaults".to_owned())))]);
 }
 
-async fn entity(call: Call) -> Reply {
+async fn entity(call: Call) -> HandlerResult {
     let name = call.parameter(0);
     match call.admin.store.catalog().entity(&name) {
         Some(schema) => Ok(Answer::new(200, schema.describe())),
@@ -21,7 +21,7 @@ async fn entity(call: Call) -> Reply {
     }
 }
 
-async fn plugin(call: Call) -> Reply {
+async fn plugin(call: Call) -> HandlerResult {
     let name = call.parameter(0);
     match call.admin.store.catalog().plugin(&name) {
         Some(plugin) => Ok(Answer::new(200, plugin.schema.describe())),
@@ -29,7 +29,7 @@ async fn plugin(call: Call) -> Reply {
     }
 }
 
-async fn vault(call: Call) -> Reply {
+async fn vault(call: Call) -> HandlerResult {
     let name = call.parameter(0);
     match call.admin.store.catalog().vault(&name) {
         Some(schema) => Ok(Answer::new(200, schema.describe())),
@@ -37,12 +37,12 @@ async fn vault(call: Call) -> Reply {
     }
 }
 
-async fn validate_entity(call: Call) -> Reply {
+async fn validate_entity(call: Call) -> HandlerResult {
     let name = call.parameter(0);
     validate(call, name).await
 }
 
-async fn validate(mut call: Call, entity: String) -> Reply {
+async fn validate(mut call: Call, entity: String) -> HandlerResult {
     let catalog = call.admin.store.catalog().clone();
     let Some(schema) = catalog.entity(&entity) else {
         return Err(Answer::message(404, format!("No entity named '{entity}'")));

@@ -1,6 +1,6 @@
 //! `/status`: memory, connections, and whether the database answers; `/status/ready` on the Status API.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ pub fn add_ready(drafts: &mut Drafts) {
     drafts.add("/status/ready", &[(Method::Get, |call| Box::pin(ready(call)))]);
 }
 
-async fn status(call: Call) -> Reply {
+async fn status(call: Call) -> HandlerResult {
     let unit = Unit::parse(call.query.first("unit").unwrap_or("m"), call.query.first("scale"))?;
     let node = &call.admin.node;
     let counters = node.counters();
@@ -38,14 +38,14 @@ async fn status(call: Call) -> Reply {
     Ok(Answer::new(200, body))
 }
 
-async fn ready(call: Call) -> Reply {
+async fn ready(call: Call) -> HandlerResult {
     match call.admin.node.ready() {
         Ok(()) => Ok(Answer::message(200, "ready")),
         Err(why) => Err(Answer::message(503, why)),
     }
 }
 
-async fn dns(_call: Call) -> Reply {
+async fn dns(_call: Call) -> HandlerResult {
     Err(Answer::message(501, "not implemented with the legacy DNS client"))
 }
 
@@ -69,7 +69,8 @@ fn memory(unit: Unit, workers: &[u32]) -> Value {
     let share = resident / workers.len().max(1) as u64;
     let mut dicts = Map::new();
     dicts.insert("kong".to_owned(), json!({ "allocated_slabs": unit.show(resident), "capacity": unit.show(total) }));
-    let vms: Vec<Value> = workers.iter().map(|pid| json!({ "pid": pid, "http_allocated_gc": unit.show(share) })).collect();
+    let vms: Vec<Value> =
+        workers.iter().map(|pid| json!({ "pid": pid, "http_allocated_gc": unit.show(share) })).collect();
     json!({ "lua_shared_dicts": dicts, "workers_lua_vms": vms })
 }
 
@@ -109,7 +110,9 @@ impl Unit {
     fn show(self, bytes: u64) -> Value {
         match self {
             Unit::Bytes => Value::from(bytes),
-            Unit::Scaled(divisor, name, digits) => Value::String(format!("{:.*} {name}", digits, bytes as f64 / divisor)),
+            Unit::Scaled(divisor, name, digits) => {
+                Value::String(format!("{:.*} {name}", digits, bytes as f64 / divisor))
+            }
         }
     }
 }
@@ -125,7 +128,10 @@ mod tests {
         assert_eq!(Unit::parse("b", Some("0")).unwrap().show(7), 7);
         assert_eq!(Unit::parse("k", Some("x")).unwrap().show(1024), "1.00 KiB");
         assert!(Unit::parse("k", Some("-1")).is_err());
-        assert_eq!(Unit::parse("x", None).unwrap_err().body.unwrap()["message"], "invalid unit 'x' (expected 'k/K', 'm/M', or 'g/G')");
+        assert_eq!(
+            Unit::parse("x", None).unwrap_err().body.unwrap()["message"],
+            "invalid unit 'x' (expected 'k/K', 'm/M', or 'g/G')"
+        );
     }
 
     #[test]

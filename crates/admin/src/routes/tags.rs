@@ -1,6 +1,6 @@
 //! `/tags`: all tags with the records that have them. They are written with the records, never here.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use crate::page;
@@ -20,22 +20,26 @@ pub fn add(drafts: &mut Drafts) {
     );
 }
 
-async fn list(call: Call) -> Reply {
+async fn list(call: Call) -> HandlerResult {
     let found = call.admin.store.page_tags(None, &query(&call)?).await?;
     let data = found.data.iter().map(TagEntry::body).collect();
     Ok(Answer::new(200, page::answer(data, found.offset, "/tags", &page::carried(&call.query))))
 }
 
-async fn of_tag(call: Call) -> Reply {
+async fn of_tag(call: Call) -> HandlerResult {
     let found = call.admin.store.page_tags(Some(&call.parameter(0)), &query(&call)?).await?;
     let data = found.data.iter().map(TagEntry::body).collect();
     Ok(Answer::new(200, page::answer(data, found.offset, &format!("/tags/{}", call.raw_parameter(0)), "")))
 }
 
-async fn refuse(_call: Call) -> Reply {
+async fn refuse(_call: Call) -> HandlerResult {
     Err(Answer::from(Error::field_violation("tags", "does not support insert/upsert/update/delete operations")))
 }
 
 fn query(call: &Call) -> Result<PageQuery, Answer> {
-    Ok(PageQuery { size: page::size(&call.query)?, offset: call.query.first("offset").map(str::to_owned), ..PageQuery::default() })
+    Ok(PageQuery {
+        size: page::size(&call.query)?,
+        offset: call.query.first("offset").map(str::to_owned),
+        ..PageQuery::default()
+    })
 }

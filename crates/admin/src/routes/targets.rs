@@ -1,6 +1,7 @@
-//! `/upstreams/{upstreams}/targets`: targets are found by id or by address, listed newest first, and have no path of their own.
+//! `/upstreams/{upstreams}/targets`: targets are found by id or by address, listed newest first, and have no path of
+//! their own.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use crate::node::TargetMark;
@@ -46,8 +47,9 @@ pub fn add(drafts: &mut Drafts) {
 /// A page of an upstream's targets, newest first, each address once, and the number that leads to the next page.
 pub async fn page_of(call: &Call, upstream: &str) -> Result<(Vec<Record>, Option<String>), Answer> {
     let size = page::size(&call.query)?;
-    let offset =
-        call.query.first("offset").map_or(Ok(0), |text| text.parse::<usize>().map_err(|_| Answer::from(Error::invalid_offset(text, "not a number"))))?;
+    let offset = call.query.first("offset").map_or(Ok(0), |text| {
+        text.parse::<usize>().map_err(|_| Answer::from(Error::invalid_offset(text, "not a number")))
+    })?;
     let mut all = newest_first(call, upstream).await?;
     let mut seen = std::collections::HashSet::new();
     all.retain(|target| seen.insert(address(target).to_owned()));
@@ -56,20 +58,20 @@ pub async fn page_of(call: &Call, upstream: &str) -> Result<(Vec<Record>, Option
     Ok((data, more.then(|| offset.saturating_add(size).to_string())))
 }
 
-async fn list(call: Call) -> Reply {
+async fn list(call: Call) -> HandlerResult {
     let upstream = upstream(&call).await?;
     let (data, offset) = page_of(&call, &nested::id(&upstream)).await?;
     let path = format!("/upstreams/{}/targets", call.raw_parameter(0));
     Ok(Answer::new(200, page::records(data, offset, &path, "")))
 }
 
-async fn read(call: Call) -> Reply {
+async fn read(call: Call) -> HandlerResult {
     let upstream = upstream(&call).await?;
     Ok(Answer::new(200, Value::Object(target(&call, &upstream).await?)))
 }
 
 /// `PUT` changes too: a target is never created by its address.
-async fn change(mut call: Call) -> Reply {
+async fn change(mut call: Call) -> HandlerResult {
     let upstream = upstream(&call).await?;
     let target = target(&call, &upstream).await?;
     let inner = entity::subject(&call)?.inner.ok_or_else(Answer::not_found)?;
@@ -77,7 +79,7 @@ async fn change(mut call: Call) -> Reply {
     entity::update(&call, &inner, &Key::Id(nested::id(&target)), input).await
 }
 
-async fn delete(call: Call) -> Reply {
+async fn delete(call: Call) -> HandlerResult {
     let upstream = upstream(&call).await?;
     let target = target(&call, &upstream).await?;
     let inner = entity::subject(&call)?.inner.ok_or_else(Answer::not_found)?;
@@ -85,7 +87,7 @@ async fn delete(call: Call) -> Reply {
 }
 
 /// `PUT …/healthy` and `PUT …/unhealthy`, for all addresses of a target or for one.
-async fn mark(call: Call, healthy: bool) -> Reply {
+async fn mark(call: Call, healthy: bool) -> HandlerResult {
     let upstream = upstream(&call).await?;
     let target = target(&call, &upstream).await?;
     let (host, port) = split(address(&target));
@@ -135,7 +137,9 @@ pub fn address(target: &Record) -> &str {
 /// Host and port of `host:port`, `[v6]:port`, or a host alone.
 pub fn split(text: &str) -> (&str, u16) {
     match text.rsplit_once(':') {
-        Some((host, port)) if host.ends_with(']') || !host.contains(':') => (host, port.parse().unwrap_or(DEFAULT_PORT)),
+        Some((host, port)) if host.ends_with(']') || !host.contains(':') => {
+            (host, port.parse().unwrap_or(DEFAULT_PORT))
+        }
         _ => (text, DEFAULT_PORT),
     }
 }

@@ -1,6 +1,6 @@
 //! `/upstreams/{upstreams}/health`: targets as the balancer of this node sees them.
 
-use crate::answer::{Answer, Reply};
+use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use crate::node::{AddressHealth, HostHealth, UpstreamHealth, Weights};
@@ -19,7 +19,7 @@ pub fn add(drafts: &mut Drafts) {
     drafts.set_subject(path, subject);
 }
 
-async fn health(call: Call) -> Reply {
+async fn health(call: Call) -> HandlerResult {
     let outer = entity::subject(&call)?.outer;
     let upstream = entity::find(&call, &outer, &call.key(&outer, 0)).await?;
     let id = nested::id(&upstream);
@@ -77,7 +77,10 @@ fn add_health(target: &mut Record, upstream: &UpstreamHealth) {
         "UNHEALTHY"
     };
     target.insert("health".to_owned(), json!(health));
-    let shown = show(host, |address| json!({ "ip": address.ip, "port": address.port, "weight": address.weight, "health": state(address) }));
+    let shown = show(
+        host,
+        |address| json!({ "ip": address.ip, "port": address.port, "weight": address.weight, "health": state(address) }),
+    );
     target.insert("data".to_owned(), shown);
 }
 

@@ -39,7 +39,8 @@ impl AccessLogs {
         }
         let (writer, sinks) = Writer::start(destinations)?;
         let mut sinks = sinks.into_iter();
-        let [proxy, admin, status] = formats.map(|format| format.and_then(|format| Some(AccessLog { format, sink: sinks.next()? })));
+        let [proxy, admin, status] =
+            formats.map(|format| format.and_then(|format| Some(AccessLog { format, sink: sinks.next()? })));
         Ok(AccessLogs { proxy, admin, status, writer: Some(writer) })
     }
 

@@ -39,7 +39,9 @@ pub fn pairs(settings: &Settings, interface: Interface) -> Result<Pairs, String>
         return kept(settings, file).map(|pair| vec![pair]);
     }
     let keys = settings.list(&format!("{prefix}ssl_cert_key"));
-    let pair = |(cert, key): (&String, &String)| Ok((read(cert, &format!("{prefix}ssl_cert"))?, read(key, &format!("{prefix}ssl_cert_key"))?));
+    let pair = |(cert, key): (&String, &String)| {
+        Ok((read(cert, &format!("{prefix}ssl_cert"))?, read(key, &format!("{prefix}ssl_cert_key"))?))
+    };
     given.iter().zip(keys).map(pair).collect()
 }
 
@@ -54,12 +56,14 @@ impl Secure {
     pub fn new(settings: &Settings, interface: Interface) -> Result<Secure, String> {
         let identity = Arc::new(Renewable(RwLock::new(Arc::new(Identity::new(chains(settings, interface)?)?))));
         let policy = Policy { sessions: OTHER_SESSIONS, ..tls::policy(settings, false)? };
-        let config = policy.server_config(Arc::clone(&identity) as Arc<dyn ResolvesServerCert>).map_err(|e| format!("TLS: {e}"))?;
+        let config = policy
+            .server_config(Arc::clone(&identity) as Arc<dyn ResolvesServerCert>)
+            .map_err(|e| format!("TLS: {e}"))?;
         Ok(Secure { config: Arc::new(config), identity })
     }
 
     /// Takes the certificates that the settings name as they are now.
-    pub fn renew(&self, settings: &Settings, interface: Interface) -> Result<(), String> {
+    pub fn reload_tls(&self, settings: &Settings, interface: Interface) -> Result<(), String> {
         let identity = Arc::new(Identity::new(chains(settings, interface)?)?);
         *self.identity.0.write().unwrap_or_else(PoisonError::into_inner) = identity;
         Ok(())
@@ -81,7 +85,8 @@ pub fn chains(settings: &Settings, interface: Interface) -> Result<Vec<Chain>, S
     pairs(settings, interface)?.iter().map(|(cert, key)| decoded(cert, key)).collect()
 }
 
-/// What is shown to services that have nothing else to be shown (`client_ssl_cert`); without one, what clients are shown.
+/// What is shown to services that have nothing else to be shown (`client_ssl_cert`); without one, what clients are
+/// shown.
 pub fn client(settings: &Settings) -> Result<Option<Chain>, String> {
     let (cert, key) = (settings.text("client_ssl_cert"), settings.text("client_ssl_cert_key"));
     match settings.flag("client_ssl") {
@@ -121,7 +126,9 @@ fn roots(setting: &str, entries: &[String]) -> Result<Arc<RootCertStore>, String
 }
 
 fn decoded(cert: &str, key: &str) -> Result<Chain, String> {
-    let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|e| format!("bad certificate: {e}"))?;
+    let chain = CertificateDer::pem_slice_iter(cert.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| format!("bad certificate: {e}"))?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| format!("bad key: {e}"))?;
     Ok((chain, key))
 }
@@ -135,8 +142,11 @@ fn read(given: &str, setting: &str) -> Result<String, String> {
         return std::fs::read_to_string(given).map_err(|e| format!("{setting}: cannot read {given}: {e}"));
     }
     let compact: String = given.split_whitespace().collect();
-    let decoded = base64::engine::general_purpose::STANDARD.decode(compact).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    decoded.filter(|text| text.contains("-----BEGIN")).ok_or_else(|| format!("{setting}: neither a file nor PEM text nor base64 of it"))
+    let decoded =
+        base64::engine::general_purpose::STANDARD.decode(compact).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded
+        .filter(|text| text.contains("-----BEGIN"))
+        .ok_or_else(|| format!("{setting}: neither a file nor PEM text nor base64 of it"))
 }
 
 /// The self-signed certificate of an interface, made when there is none yet.
@@ -174,7 +184,8 @@ mod tests {
         let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
         let file = Some(prefix.join("kong.conf"));
         std::fs::write(prefix.join("kong.conf"), "").unwrap();
-        Settings::load(&Sources { file, environment, overrides: vec![("prefix", prefix.display().to_string())] }).unwrap()
+        Settings::load(&Sources { file, environment, overrides: vec![("prefix", prefix.display().to_string())] })
+            .unwrap()
     }
 
     #[test]
@@ -185,7 +196,7 @@ mod tests {
         let first = pairs(&settings, Interface::Admin).unwrap();
         assert_eq!(pairs(&settings, Interface::Admin).unwrap(), first);
         assert_ne!(pairs(&settings, Interface::Proxy).unwrap(), first);
-        Secure::new(&settings, Interface::Admin).unwrap().renew(&settings, Interface::Admin).unwrap();
+        Secure::new(&settings, Interface::Admin).unwrap().reload_tls(&settings, Interface::Admin).unwrap();
     }
 
     #[test]
@@ -195,9 +206,14 @@ mod tests {
         let file = prefix.path().join("x.key");
         std::fs::write(&file, &key).unwrap();
         let base64 = base64::engine::general_purpose::STANDARD.encode(&cert);
-        let given = settings(prefix.path(), &[("KONG_SSL_CERT", base64), ("KONG_SSL_CERT_KEY", file.display().to_string())]);
+        let given =
+            settings(prefix.path(), &[("KONG_SSL_CERT", base64), ("KONG_SSL_CERT_KEY", file.display().to_string())]);
         assert_eq!(pairs(&given, Interface::Proxy).unwrap(), [(cert, key)]);
-        let wrong = settings(prefix.path(), &[("KONG_SSL_CERT", "x".to_owned()), ("KONG_SSL_CERT_KEY", "y".to_owned())]);
-        assert_eq!(pairs(&wrong, Interface::Proxy).unwrap_err(), "ssl_cert: neither a file nor PEM text nor base64 of it");
+        let wrong =
+            settings(prefix.path(), &[("KONG_SSL_CERT", "x".to_owned()), ("KONG_SSL_CERT_KEY", "y".to_owned())]);
+        assert_eq!(
+            pairs(&wrong, Interface::Proxy).unwrap_err(),
+            "ssl_cert: neither a file nor PEM text nor base64 of it"
+        );
     }
 }

@@ -1,11 +1,14 @@
-//! The one node that may run in a prefix: how it claims the prefix, and how commands find it, signal it and wait for its end.
+//! The one node that may run in a prefix: how it claims the prefix, and how commands find it, signal it and wait for
+//! its end.
 //!
 //! The claim is a lock on the file with the process id. The system releases it when the process ends, however it
 //! ends, so that a file left behind never passes for a running node.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, fcntl_lock};
-use rustix::process::{Flock, FlockOffsetType, FlockType, PidfdFlags, Signal, fcntl_getlk, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Flock, FlockOffsetType, FlockType, PidfdFlags, Signal, fcntl_getlk, pidfd_open, pidfd_send_signal,
+};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -78,7 +81,8 @@ impl Running {
     /// The node of a prefix, if one runs.
     pub fn find(prefix: &Path) -> Option<Running> {
         let file = File::open(prefix.join(PID_FILE)).ok()?;
-        let probe = Flock { start: 0, length: 0, pid: None, typ: FlockType::WriteLock, offset_type: FlockOffsetType::Set };
+        let probe =
+            Flock { start: 0, length: 0, pid: None, typ: FlockType::WriteLock, offset_type: FlockOffsetType::Set };
         let pid = fcntl_getlk(&file, &probe).ok()??.pid?;
         let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         Some(Running { pid: pid.as_raw_nonzero().get().unsigned_abs(), process })
@@ -109,7 +113,12 @@ impl Addresses {
     /// For people.
     pub fn describe(&self) -> String {
         let text = |list: &[SocketAddr]| list.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" ");
-        let interfaces = [("proxy", &self.proxy), ("proxy (TLS)", &self.proxy_tls), ("Admin API", &self.admin), ("Status API", &self.status)];
+        let interfaces = [
+            ("proxy", &self.proxy),
+            ("proxy (TLS)", &self.proxy_tls),
+            ("Admin API", &self.admin),
+            ("Status API", &self.status),
+        ];
         let open = interfaces.iter().filter(|(_, list)| !list.is_empty());
         open.map(|(name, list)| format!("{name} on {}", text(list))).collect::<Vec<_>>().join(", ")
     }
@@ -117,8 +126,14 @@ impl Addresses {
     /// Where the node of a prefix listens.
     pub fn of(prefix: &Path) -> Option<Addresses> {
         let body: serde_json::Value = serde_json::from_slice(&std::fs::read(prefix.join(ADDRESSES_FILE)).ok()?).ok()?;
-        let list = |name: &str| body[name].as_array().into_iter().flatten().filter_map(|a| a.as_str()?.parse().ok()).collect();
-        Some(Addresses { proxy: list("proxy"), proxy_tls: list("proxy_tls"), admin: list("admin"), status: list("status") })
+        let list =
+            |name: &str| body[name].as_array().into_iter().flatten().filter_map(|a| a.as_str()?.parse().ok()).collect();
+        Some(Addresses {
+            proxy: list("proxy"),
+            proxy_tls: list("proxy_tls"),
+            admin: list("admin"),
+            status: list("status"),
+        })
     }
 }
 

@@ -28,14 +28,21 @@ impl Interfaces {
     /// Binds what the settings name, so that errors show before the node serves.
     pub async fn bind(settings: &Settings) -> Result<Interfaces, String> {
         let mut sockets = Vec::new();
-        for (interface, listeners) in [(Interface::Admin, &settings.admin_listen), (Interface::Status, &settings.status_listen)] {
+        for (interface, listeners) in
+            [(Interface::Admin, &settings.admin_listen), (Interface::Status, &settings.status_listen)]
+        {
             let tls = if listeners.iter().any(|l| l.ssl) { Some(Secure::new(settings, interface)?) } else { None };
             for entry in listeners {
                 let failed = |e: std::io::Error| format!("cannot listen on {}:{}: {e}", entry.host, entry.port);
                 for address in entry.addresses().map_err(failed)? {
                     let listener = bind(entry, address).map_err(failed)?;
                     let address = listener.local_addr().map_err(failed)?;
-                    sockets.push(Socket { interface, address, listener, tls: if entry.ssl { tls.clone() } else { None } });
+                    sockets.push(Socket {
+                        interface,
+                        address,
+                        listener,
+                        tls: if entry.ssl { tls.clone() } else { None },
+                    });
                 }
             }
         }
@@ -52,7 +59,8 @@ impl Interfaces {
                     continue;
                 }
             };
-            let (admin, tls, mut stopped) = (Arc::clone(admin), socket.tls.as_ref().map(|tls| Arc::clone(&tls.config)), stopped.clone());
+            let (admin, tls, mut stopped) =
+                (Arc::clone(admin), socket.tls.as_ref().map(|tls| Arc::clone(&tls.config)), stopped.clone());
             let shutdown = async move {
                 // An error means that the node is gone, which is an end too.
                 let _ = stopped.wait_for(|stop| *stop).await;
@@ -70,9 +78,9 @@ impl Interfaces {
     }
 
     /// Takes the certificates that the settings name as they are now.
-    pub fn renew(&self, settings: &Settings) -> Result<(), String> {
+    pub fn reload_tls(&self, settings: &Settings) -> Result<(), String> {
         let mut sockets = self.sockets.iter().filter_map(|socket| Some((socket.interface, socket.tls.as_ref()?)));
-        sockets.try_for_each(|(interface, tls)| tls.renew(settings, interface))
+        sockets.try_for_each(|(interface, tls)| tls.reload_tls(settings, interface))
     }
 
     /// Waits until the servers have ended, among other tasks that never do.

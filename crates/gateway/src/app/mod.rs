@@ -53,7 +53,8 @@ pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses))
     let kept = settings.own_file();
     prefix::write_private(&kept, &settings.to_file()).map_err(|e| format!("cannot write {}: {e}", kept.display()))?;
     let error_logs = error_logs(&settings, console);
-    let logging = Logging::start(settings.text("log_level"), &error_logs).map_err(|e| format!("cannot open the error log: {e}"))?;
+    let logging = Logging::start(settings.text("log_level"), &error_logs)
+        .map_err(|e| format!("cannot open the error log: {e}"))?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -96,15 +97,26 @@ impl Running {
         // The list lives as long as the process, as the plugins themselves do.
         let kinds: &'static [&'static dyn PluginKind] = enabled(&settings)?.leak();
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
-        let env = sdk::Env::new(sdk::Node { id, ..sdk::Node::default() }).with_cache_size(settings.size("mem_cache_size")?);
+        let env = sdk::Env::new(sdk::NodeInfo { id, ..sdk::NodeInfo::default() })
+            .with_cache_size(settings.size("mem_cache_size")?);
         let access_logs = AccessLogs::open(&settings, console)?;
         let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), access_logs.proxy.clone())?);
         let interfaces = Interfaces::bind(&settings).await?;
         let database = settings.path("bascule.db");
         let store = Store::open_sqlite(Arc::new(catalog(&settings, kinds)?), &database);
         let store = store.await.map_err(|e| format!("cannot open {}: {e}", database.display()))?;
-        let publisher = Publisher::start(store.clone(), Arc::clone(&plane)).await.map_err(|e| format!("cannot read {}: {e}", database.display()))?;
-        let node = RunningNode::new(&settings, kinds, env, store.clone(), Arc::clone(&plane), publisher.applied(), logging.clone())?;
+        let publisher = Publisher::start(store.clone(), Arc::clone(&plane))
+            .await
+            .map_err(|e| format!("cannot read {}: {e}", database.display()))?;
+        let node = RunningNode::new(
+            &settings,
+            kinds,
+            env,
+            store.clone(),
+            Arc::clone(&plane),
+            publisher.applied(),
+            logging.clone(),
+        )?;
         let node = node.with_access_logs(access_logs.admin.clone(), access_logs.status.clone());
         let options = admin::Options {
             server_header: settings.headers.server,
@@ -169,14 +181,15 @@ impl Running {
 
     /// Takes the settings that `bascule reload` has left.
     fn reload(&mut self) {
-        let sources = crate::settings::Sources { file: Some(self.settings.own_file()), ..crate::settings::Sources::default() };
+        let sources =
+            crate::settings::Sources { file: Some(self.settings.own_file()), ..crate::settings::Sources::default() };
         match Settings::load(&sources) {
             Ok(new) => {
                 for key in self.settings.unrenewed(&new) {
                     tracing::warn!("the new value of '{key}' takes effect when the node is started again");
                 }
                 // The files may hold something else though the settings are the same.
-                if let Err(error) = self.plane.renew(&new).and_then(|()| self.interfaces.renew(&new)) {
+                if let Err(error) = self.plane.reload_tls(&new).and_then(|()| self.interfaces.reload_tls(&new)) {
                     tracing::error!("new certificates are not taken: {error}");
                 }
                 let level = new.text("log_level");
@@ -194,7 +207,8 @@ impl Running {
 /// Where messages go.
 fn error_logs(settings: &Settings, console: Console) -> Destinations {
     let of = |setting| match (console, prefix::error_log(settings, setting)) {
-        // Whoever started it has given it what is meant as its standard error, and waits for a word on its standard output.
+        // Whoever started it has given it what is meant as its standard error, and waits for a word on its standard
+        // output.
         (Console::Left, Some(Destination::Stdout)) | (_, None) => Destination::Stderr,
         (_, Some(destination)) => destination,
     };
@@ -210,7 +224,8 @@ fn enabled(settings: &Settings) -> Result<Vec<&'static dyn PluginKind>, String> 
     if names.first().is_some_and(|name| name == "off") {
         return Ok(Vec::new());
     }
-    let known = |name: &String| name == "bundled" || name == "off" || plugins::bundled().iter().any(|kind| kind.name() == name);
+    let known =
+        |name: &String| name == "bundled" || name == "off" || plugins::bundled().iter().any(|kind| kind.name() == name);
     if let Some(name) = names.iter().find(|name| !known(name)) {
         return Err(format!("plugins: there is no plugin '{name}'"));
     }

@@ -4,8 +4,8 @@ use super::plane::Plane;
 use super::prefix;
 use crate::logging::Logging;
 use crate::settings::Settings;
-use admin::{Answered, Counters, Face, Node, Pids, PluginRequest, TargetMark, UpstreamHealth};
-use proxy::access_log::{AccessLog, Entry, Stamp};
+use admin::{Answered, Counters, Interface, Node, Pids, PluginRequest, TargetMark, UpstreamHealth};
+use proxy::access_log::{AccessLog, Record, Stamp};
 use sdk::entities::{Plugin, Uuid};
 use sdk::{AdminRequest, BoxFuture, Fields, PluginKind, Version};
 use serde_json::{Value, json};
@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::{PageQuery, Revision, Store};
 use tokio::sync::watch;
 
-/// How long the answer to a write waits for the proxy. Compiling takes milliseconds; this is for when it cannot be done.
+/// How long the answer to a write waits for the proxy. Compiling takes milliseconds; this is for when it cannot be
+/// done.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The node of this process.
@@ -70,10 +71,10 @@ impl RunningNode {
         RunningNode { admin_log, status_log, ..self }
     }
 
-    fn access_log(&self, face: Face) -> Option<&AccessLog> {
-        match face {
-            Face::Admin => self.admin_log.as_ref(),
-            Face::Status => self.status_log.as_ref(),
+    fn access_log(&self, interface: Interface) -> Option<&AccessLog> {
+        match interface {
+            Interface::Admin => self.admin_log.as_ref(),
+            Interface::Status => self.status_log.as_ref(),
         }
     }
 
@@ -158,26 +159,32 @@ impl Node for RunningNode {
         });
     }
 
-    fn notes(&self, face: Face) -> bool {
-        self.access_log(face).is_some()
+    fn notes(&self, interface: Interface) -> bool {
+        self.access_log(interface).is_some()
     }
 
-    fn note(&self, face: Face, answered: &Answered<'_>) {
-        let Some(log) = self.access_log(face) else { return };
-        let fields = |map: &admin::HeaderMap| map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect::<Fields>();
+    fn note(&self, interface: Interface, answered: &Answered<'_>) {
+        let Some(log) = self.access_log(interface) else { return };
+        let fields = |map: &admin::HeaderMap| {
+            map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect::<Fields>()
+        };
         let client = answered.origin.peer.ip().to_canonical().to_string();
         let mut now = Stamp::default();
-        now.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or_default()));
-        let entry = Entry {
+        now.set(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or_default()),
+        );
+        let entry = Record {
             client: &client,
             client_port: answered.origin.peer.port(),
             peer: answered.origin.peer,
             local: answered.origin.local,
             tls: answered.origin.tls,
             sni: None,
-            server: match face {
-                Face::Admin => "kong_admin",
-                Face::Status => "kong_status",
+            server: match interface {
+                Interface::Admin => "kong_admin",
+                Interface::Status => "kong_status",
             },
             connection: answered.origin.connection,
             connection_requests: answered.request,
@@ -203,7 +210,13 @@ impl Node for RunningNode {
     }
 
     fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>> {
-        let request = AdminRequest { method: request.method, path: request.path, query: request.query, body: request.body, instances: Vec::new() };
+        let request = AdminRequest {
+            method: request.method,
+            path: request.path,
+            query: request.query,
+            body: request.body,
+            instances: Vec::new(),
+        };
         // Whose it is shows without the instances, which have to be fetched first.
         let kind = *self.kinds.iter().find(|kind| kind.admin(&request, &self.env).is_some())?;
         Some(Box::pin(async move {

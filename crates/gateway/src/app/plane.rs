@@ -1,4 +1,5 @@
-//! From the node's settings to the data plane, and between the words of `store`, `proxy` and `admin` for the same things.
+//! From the node's settings to the data plane, and between the words of `store`, `proxy` and `admin` for the same
+//! things.
 
 use super::certificates::{self, Interface};
 use crate::settings::{Settings, tls};
@@ -64,7 +65,11 @@ impl Plane {
                 max_requests: settings.count("upstream_keepalive_max_requests") as u64,
                 idle_timeout: settings.seconds("upstream_keepalive_idle_timeout").unwrap_or_default(),
             },
-            limits: Limits { max_body: settings.client_max_body_size, keepalive_requests: settings.keepalive_requests, ..Limits::default() },
+            limits: Limits {
+                client_max_body_size: settings.client_max_body_size,
+                keepalive_requests: settings.keepalive_requests,
+                ..Limits::default()
+            },
             access_log,
             certificates,
             listener_tls: tls::policy(settings, true)?,
@@ -77,26 +82,30 @@ impl Plane {
     }
 
     /// Takes certificates and authorities that the settings name as they are now.
-    pub fn renew(&self, settings: &Settings) -> Result<(), String> {
-        self.data.renew(default_certificates(settings, &self.tls)?, services_tls(settings)?)
+    pub fn reload_tls(&self, settings: &Settings) -> Result<(), String> {
+        self.data.reload_tls(default_certificates(settings, &self.tls)?, services_tls(settings)?)
     }
 
     /// Where it listens: without TLS, and with.
     pub fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
-        let with = |tls: bool| self.data.addresses().iter().zip(&self.tls).filter(|(_, t)| **t == tls).map(|(a, _)| *a).collect();
+        let with = |tls: bool| {
+            self.data.addresses().iter().zip(&self.tls).filter(|(_, t)| **t == tls).map(|(a, _)| *a).collect()
+        };
         (with(false), with(true))
     }
 
     /// Takes changes into force; blocks while they are compiled.
     pub fn apply(&self, changes: &[store::Change]) {
         let changed = |change: &'_ store::Change| change.operation == Operation::Delete;
-        let changes: Vec<Change<'_>> = changes.iter().map(|c| Change { deleted: changed(c), entity: &c.entity, record: &c.record }).collect();
+        let changes: Vec<Change<'_>> =
+            changes.iter().map(|c| Change { deleted: changed(c), entity: &c.entity, record: &c.record }).collect();
         self.data.apply(&changes);
     }
 
     /// Takes records into force in place of everything there was.
     pub fn replace(&self, records: &[store::Change]) {
-        let records: Vec<Change<'_>> = records.iter().map(|c| Change { deleted: false, entity: &c.entity, record: &c.record }).collect();
+        let records: Vec<Change<'_>> =
+            records.iter().map(|c| Change { deleted: false, entity: &c.entity, record: &c.record }).collect();
         self.data.replace(&records);
     }
 
@@ -127,8 +136,10 @@ impl Plane {
     /// The balancer's view of an upstream.
     pub fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {
         let health = self.data.balancers().upstream_health(upstream)?;
-        let weights = |w: health::Weights| Weights { total: w.total, available: w.available, unavailable: w.unavailable };
-        let address = |a: health::AddressHealth| AddressHealth { ip: a.ip, port: a.port, weight: a.weight, healthy: a.healthy };
+        let weights =
+            |w: health::Weights| Weights { total: w.total, available: w.available, unavailable: w.unavailable };
+        let address =
+            |a: health::AddressHealth| AddressHealth { ip: a.ip, port: a.port, weight: a.weight, healthy: a.healthy };
         let host = |h: health::HostHealth| HostHealth {
             host: h.host,
             port: h.port,
@@ -148,7 +159,14 @@ impl Plane {
     /// Sets the health of a target by hand.
     pub fn set_target_health(&self, mark: &TargetMark) -> Result<(), String> {
         let balancers = self.data.balancers();
-        balancers.set_health(mark.upstream, &mark.upstream_name, &mark.host, mark.port, mark.ip.as_deref(), mark.healthy)
+        balancers.set_health(
+            mark.upstream,
+            &mark.upstream_name,
+            &mark.host,
+            mark.port,
+            mark.ip.as_deref(),
+            mark.healthy,
+        )
     }
 }
 
@@ -156,7 +174,12 @@ fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {
     let mut listen = Vec::new();
     for entry in &settings.proxy_listen {
         let addresses = entry.addresses().map_err(|e| format!("proxy_listen: {}: {e}", entry.host))?;
-        listen.extend(addresses.into_iter().map(|address| Listen { address, tls: entry.ssl, http2: entry.http2, backlog: entry.backlog.unwrap_or(511) }));
+        listen.extend(addresses.into_iter().map(|address| Listen {
+            address,
+            tls: entry.ssl,
+            http2: entry.http2,
+            backlog: entry.backlog.unwrap_or(511),
+        }));
     }
     Ok(listen)
 }
@@ -170,8 +193,11 @@ fn services_tls(settings: &Settings) -> Result<Services, String> {
     let roots = certificates::trusted_roots(settings)?;
     let depth = settings.count("lua_ssl_verify_depth");
     let given = settings.text("nginx_proxy_proxy_ssl_verify_depth");
-    let of_services =
-        if given.is_empty() { depth } else { given.parse().map_err(|_| format!("nginx_proxy_proxy_ssl_verify_depth is not a number: '{given}'"))? };
+    let of_services = if given.is_empty() {
+        depth
+    } else {
+        given.parse().map_err(|_| format!("nginx_proxy_proxy_ssl_verify_depth is not a number: '{given}'"))?
+    };
     let (requests, probes) = (tls::services(settings)?, tls::probes(settings)?);
     Ok(Services {
         requests: Peers {
@@ -191,10 +217,16 @@ fn error_pages(settings: &Settings) -> Result<ErrorPages, String> {
     if let Some(format) = ErrorFormat::parse(settings.text("error_default_type")) {
         pages.default_format = format;
     }
-    for (format, name) in [(ErrorFormat::Json, "json"), (ErrorFormat::Html, "html"), (ErrorFormat::Xml, "xml"), (ErrorFormat::Plain, "plain")] {
+    for (format, name) in [
+        (ErrorFormat::Json, "json"),
+        (ErrorFormat::Html, "html"),
+        (ErrorFormat::Xml, "xml"),
+        (ErrorFormat::Plain, "plain"),
+    ] {
         let path = settings.text(&format!("error_template_{name}"));
         if !path.is_empty() {
-            let text = std::fs::read_to_string(path).map_err(|e| format!("error_template_{name}: cannot read {path}: {e}"))?;
+            let text =
+                std::fs::read_to_string(path).map_err(|e| format!("error_template_{name}: cannot read {path}: {e}"))?;
             pages.templates[format as usize] = Some(text);
         }
     }

@@ -42,7 +42,9 @@ impl Migrations {
     pub(super) fn execute(&self) -> Outcome {
         let settings = self.place.load()?;
         let said = match self.command {
-            Action::Bootstrap | Action::Up | Action::Finish => "Nothing to do: a SQLite database is made and kept up to date by the node itself".to_owned(),
+            Action::Bootstrap | Action::Up | Action::Finish => {
+                "Nothing to do: a SQLite database is made and kept up to date by the node itself".to_owned()
+            }
             Action::List => "Executed migrations: none, SQLite needs none".to_owned(),
             Action::Status => "{}".to_owned(),
             Action::Reset => {
@@ -55,7 +57,9 @@ impl Migrations {
                 for name in ["bascule.db", "bascule.db-wal", "bascule.db-shm"] {
                     let path = settings.path(name);
                     match std::fs::remove_file(&path) {
-                        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(format!("cannot remove {}: {e}", path.display())),
+                        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                            return Err(format!("cannot remove {}: {e}", path.display()));
+                        }
                         _ => {}
                     }
                 }

@@ -26,12 +26,12 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    talk: Talk,
+    verbosity: Verbosity,
 }
 
 /// How much a command says.
 #[derive(Args, Clone, Copy)]
-struct Talk {
+struct Verbosity {
     /// Say more
     #[arg(short, long = "v", global = true)]
     v: bool,
@@ -94,14 +94,14 @@ type Outcome = Result<ExitCode, String>;
 
 /// Runs the command of the process' arguments.
 pub fn execute(cli: Cli) -> ExitCode {
-    let talk = cli.talk;
+    let verbosity = cli.verbosity;
     let outcome = match cli.command {
-        Command::Start(command) => command.execute(talk),
+        Command::Start(command) => command.execute(verbosity),
         Command::Run(command) => command.execute(),
         Command::Stop(command) => command.execute(),
-        Command::Quit(command) => command.execute(talk),
+        Command::Quit(command) => command.execute(verbosity),
         Command::Reload(command) => command.execute(),
-        Command::Restart(command) => command.execute(talk),
+        Command::Restart(command) => command.execute(verbosity),
         Command::Check(command) => command.execute(),
         Command::Health(command) => command.execute(),
         Command::Version(command) => command.execute(),
@@ -116,7 +116,7 @@ pub fn execute(cli: Cli) -> ExitCode {
     })
 }
 
-impl Talk {
+impl Verbosity {
     fn verbose(self, text: impl FnOnce() -> String) {
         if self.v || self.vv {
             println!("{}", text());

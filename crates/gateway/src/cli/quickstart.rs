@@ -42,7 +42,12 @@ impl Quickstart {
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".bascule/quickstart"));
         let prefix = self.prefix.clone().or_else(home).ok_or("HOME is not set: say where with --prefix")?;
         let prefix = std::path::absolute(&prefix).map_err(|e| e.to_string())?;
-        let options = quickstart::Options { prefix, proxy: self.proxy_port, proxy_tls: self.proxy_tls_port, admin: self.admin_port };
+        let options = quickstart::Options {
+            prefix,
+            proxy: self.proxy_port,
+            proxy_tls: self.proxy_tls_port,
+            admin: self.admin_port,
+        };
         quickstart::run(&options).map(|()| ExitCode::SUCCESS)
     }
 }

@@ -1,7 +1,7 @@
 //! `bascule quit`: lets a node finish its requests, then ends it.
 
 use super::stop::end;
-use super::{Outcome, Talk, existing_prefix, running};
+use super::{Outcome, Verbosity, existing_prefix, running};
 use rustix::process::Signal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,17 +22,17 @@ pub struct Quit {
 }
 
 impl Quit {
-    pub(super) fn execute(&self, talk: Talk) -> Outcome {
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         let node = running(&existing_prefix(self.prefix.as_deref())?)?;
         let failed = |e: std::io::Error| format!("cannot stop process {}: {e}", node.pid);
         if self.wait > 0.0 {
-            talk.verbose(|| format!("waiting {} seconds before quitting", self.wait));
+            verbosity.verbose(|| format!("waiting {} seconds before quitting", self.wait));
             if node.wait(seconds(self.wait)).map_err(failed)? {
                 return Err("Bascule stopped while waiting (unexpected)".to_owned());
             }
         }
         node.signal(Signal::QUIT).map_err(failed)?;
-        talk.verbose(|| "waiting for the node to finish its requests".to_owned());
+        verbosity.verbose(|| "waiting for the node to finish its requests".to_owned());
         if node.wait(seconds(self.timeout.max(1.0))).map_err(failed)? {
             println!("Bascule stopped (gracefully)");
         } else {

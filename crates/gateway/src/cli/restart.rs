@@ -2,7 +2,7 @@
 
 use super::start::Start;
 use super::stop::stop;
-use super::{KongFlags, Outcome, Place, Talk};
+use super::{KongFlags, Outcome, Place, Verbosity};
 use crate::app::instance::Running;
 
 /// Stop a node and start it again
@@ -15,11 +15,11 @@ pub struct Restart {
 }
 
 impl Restart {
-    pub(super) fn execute(&self, talk: Talk) -> Outcome {
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         let settings = self.place.load_quietly()?;
         if Running::find(&settings.prefix).is_some() {
             stop(&settings.prefix)?;
         }
-        Start { place: self.place.clone(), kong: self.kong.clone() }.execute(talk)
+        Start { place: self.place.clone(), kong: self.kong.clone() }.execute(verbosity)
     }
 }

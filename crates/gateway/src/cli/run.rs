@@ -27,7 +27,8 @@ impl Run {
     pub(super) fn execute(&self) -> Outcome {
         if !self.detached && !self.attended {
             let settings = self.place.load()?;
-            return app::run(settings, Console::Kept, |addresses| eprintln!("{}", addresses.describe())).map(|()| ExitCode::SUCCESS);
+            return app::run(settings, Console::Kept, |addresses| eprintln!("{}", addresses.describe()))
+                .map(|()| ExitCode::SUCCESS);
         }
         match self.in_background() {
             Ok(()) => Ok(ExitCode::SUCCESS),

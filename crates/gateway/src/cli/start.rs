@@ -1,6 +1,6 @@
 //! `bascule start`: starts a node in the background and returns when it is ready.
 
-use super::{KongFlags, Outcome, Place, Talk};
+use super::{KongFlags, Outcome, Place, Verbosity};
 use crate::app::{self, prefix};
 use crate::settings::Settings;
 use proxy::access_log::Destination;
@@ -21,9 +21,9 @@ pub struct Start {
 pub const READY: &str = "ready\n";
 
 impl Start {
-    pub(super) fn execute(&self, talk: Talk) -> Outcome {
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         let settings = self.place.load()?;
-        talk.verbose(|| format!("prefix in use: {}", settings.prefix.display()));
+        verbosity.verbose(|| format!("prefix in use: {}", settings.prefix.display()));
         if !settings.daemon {
             return app::run(settings, app::Console::Kept, |_| {}).map(|()| ExitCode::SUCCESS);
         }
@@ -44,14 +44,23 @@ impl Start {
             Some(Destination::Stdout) => "/dev/stdout".into(),
             Some(Destination::Stderr) => "/dev/stderr".into(),
         };
-        let stderr = OpenOptions::new().create(true).append(true).open(&log).map_err(|e| format!("cannot write {}: {e}", log.display()))?;
+        let stderr = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(|e| format!("cannot write {}: {e}", log.display()))?;
         let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
         let mut command = Command::new(program);
         command.arg("run").arg("--detached").arg("--prefix").arg(&settings.prefix);
         if let Some(conf) = &self.place.conf {
             command.arg("--conf").arg(conf);
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().map_err(|e| format!("could not start: {e}"))?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .map_err(|e| format!("could not start: {e}"))?;
         let mut word = String::new();
         if let Some(mut stdout) = child.stdout.take() {
             stdout.read_to_string(&mut word).map_err(|e| format!("could not start: {e}"))?;

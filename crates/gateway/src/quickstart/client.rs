@@ -16,7 +16,12 @@ pub struct Answer {
 }
 
 /// Sends a request, with a form as its body when there are fields.
-pub async fn request(address: SocketAddr, method: &str, path: &str, fields: &[(&str, String)]) -> Result<Answer, String> {
+pub async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &[(&str, String)],
+) -> Result<Answer, String> {
     let failed = |e: &dyn std::fmt::Display| format!("{method} http://{address}{path}: {e}");
     let stream = TcpStream::connect(address).await.map_err(|e| failed(&e))?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;

@@ -23,7 +23,8 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// Serves until the process is told to end. Prints its address when it listens.
 pub fn serve(name: &str, listen: SocketAddr) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("cannot start: {e}"))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("cannot start: {e}"))?;
     runtime.block_on(accept(Arc::from(name), listen)).map_err(|e| format!("cannot listen on {listen}: {e}"))
 }
 
@@ -53,7 +54,8 @@ async fn answer(name: &str, peer: SocketAddr, request: Request<Incoming>) -> Res
     let headers = || {
         let mut shown = Map::new();
         for key in head.headers.keys() {
-            let values: Vec<_> = head.headers.get_all(key).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+            let values: Vec<_> =
+                head.headers.get_all(key).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
             shown.insert(key.to_string(), json!(values.join(", ")));
         }
         Value::Object(shown)
@@ -63,7 +65,8 @@ async fn answer(name: &str, peer: SocketAddr, request: Request<Incoming>) -> Res
             Some(code) => (code, json!({ "served_by": name, "status": code })),
             None => (400, json!({ "served_by": name, "message": "a status is a number from 200 to 599" })),
         },
-        ("delay", Some(seconds)) => match seconds.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok()) {
+        ("delay", Some(seconds)) => match seconds.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok())
+        {
             Some(delay) => {
                 tokio::time::sleep(delay.min(MAX_DELAY)).await;
                 (200, json!({ "served_by": name, "delay": seconds }))
@@ -71,7 +74,9 @@ async fn answer(name: &str, peer: SocketAddr, request: Request<Incoming>) -> Res
             None => (400, json!({ "served_by": name, "message": "a delay is a number of seconds" })),
         },
         ("headers", None) => (200, json!({ "served_by": name, "headers": headers() })),
-        ("get", None) if head.method != Method::GET && head.method != Method::HEAD => (405, json!({ "served_by": name, "message": "GET only" })),
+        ("get", None) if head.method != Method::GET && head.method != Method::HEAD => {
+            (405, json!({ "served_by": name, "message": "GET only" }))
+        }
         ("post", None) if head.method != Method::POST => (405, json!({ "served_by": name, "message": "POST only" })),
         ("anything", _) | ("get" | "post", None) => match Limited::new(body, MAX_BODY).collect().await {
             Ok(data) => {

@@ -1,4 +1,5 @@
-//! The Get Started guide in one command: a node of its own, two services, and the first requests, shown as `curl` lines.
+//! The Get Started guide in one command: a node of its own, two services, and the first requests, shown as `curl`
+//! lines.
 
 mod client;
 pub mod echo;
@@ -44,7 +45,8 @@ struct Service {
 
 /// Runs until Ctrl-C.
 pub fn run(options: &Options) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("cannot start: {e}"))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("cannot start: {e}"))?;
     runtime.block_on(async {
         let failed = |e: std::io::Error| format!("cannot wait for signals: {e}");
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -67,7 +69,11 @@ pub fn run(options: &Options) -> Result<(), String> {
 
 /// Starts the services and the node.
 fn start(options: &Options) -> Result<(Vec<Service>, Attendant, Addresses), String> {
-    println!("Bascule {}: starting two services and a gateway in {}\n", env!("CARGO_PKG_VERSION"), options.prefix.display());
+    println!(
+        "Bascule {}: starting two services and a gateway in {}\n",
+        env!("CARGO_PKG_VERSION"),
+        options.prefix.display()
+    );
     let services = SERVICES.iter().map(|name| Service::start(name)).collect::<Result<Vec<_>, _>>()?;
     for service in &services {
         println!("  service {:5}  http://{}  (process {})", service.name, service.address, service.process.0.id());
@@ -81,7 +87,10 @@ fn start(options: &Options) -> Result<(Vec<Service>, Attendant, Addresses), Stri
     for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("KONG_")) {
         command.env_remove(key);
     }
-    command.env("KONG_PROXY_LISTEN", format!("127.0.0.1:{} reuseport, 127.0.0.1:{} ssl reuseport", options.proxy, options.proxy_tls));
+    command.env(
+        "KONG_PROXY_LISTEN",
+        format!("127.0.0.1:{} reuseport, 127.0.0.1:{} ssl reuseport", options.proxy, options.proxy_tls),
+    );
     command.env("KONG_ADMIN_LISTEN", format!("127.0.0.1:{}", options.admin));
     command.env("KONG_STATUS_LISTEN", "off");
     let (node, said) = Attendant::start(command)?;
@@ -103,7 +112,10 @@ async fn configure(services: &[Service], addresses: &Addresses) -> Result<(), St
     let mut steps = vec![
         ("/upstreams", upstream),
         ("/services", vec![("name", "example_service".to_owned()), ("url", "http://example_upstream".to_owned())]),
-        ("/services/example_service/routes", vec![("name", "example_route".to_owned()), ("paths[]", "/mock".to_owned())]),
+        (
+            "/services/example_service/routes",
+            vec![("name", "example_route".to_owned()), ("paths[]", "/mock".to_owned())],
+        ),
     ];
     for service in services {
         steps.insert(1, ("/upstreams/example_upstream/targets", vec![("target", service.address.to_string())]));
@@ -126,7 +138,10 @@ async fn show(services: &[Service], addresses: &Addresses, options: &Options) ->
     for _ in 0..4 {
         let Answer { status, body } = request(proxy, "GET", "/mock/anything", &[]).await?;
         let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-        println!("  curl http://{proxy}/mock/anything  ->  {status}, served by {}", answer["served_by"].as_str().unwrap_or("?"));
+        println!(
+            "  curl http://{proxy}/mock/anything  ->  {status}, served by {}",
+            answer["served_by"].as_str().unwrap_or("?")
+        );
     }
     let victim = &services[0];
     println!(

@@ -31,11 +31,14 @@ pub fn parse(settings: &Settings, warnings: &mut Vec<String>) -> Result<AccessLo
     };
     for (name, format) in &own {
         for variable in format.unknown() {
-            warnings.push(format!("{SETTING}: the variable '${variable}' of '{name}' is not known here, '-' stands for it"));
+            warnings.push(format!(
+                "{SETTING}: the variable '${variable}' of '{name}' is not known here, '-' stands for it"
+            ));
         }
     }
     let own = own.into_iter().map(|(name, format)| (name, Arc::new(format))).collect();
-    let mut file = |setting, usual, used: bool| if used { one(settings, setting, usual, &own, warnings) } else { Ok(None) };
+    let mut file =
+        |setting, usual, used: bool| if used { one(settings, setting, usual, &own, warnings) } else { Ok(None) };
     Ok(AccessLogs {
         proxy: file("proxy_access_log", "kong_log_format", !settings.proxy_listen.is_empty())?,
         admin: file("admin_access_log", "combined", !settings.admin_listen.is_empty())?,

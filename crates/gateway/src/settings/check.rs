@@ -56,7 +56,12 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     errors.extend(ranges(&settings));
     errors.extend(names(&settings));
     errors.extend(absent(&settings));
-    for checked in [tls::policy(&settings, true).err(), tls::policy(&settings, false).err(), tls::services(&settings).err(), tls::probes(&settings).err()] {
+    for checked in [
+        tls::policy(&settings, true).err(),
+        tls::policy(&settings, false).err(),
+        tls::services(&settings).err(),
+        tls::probes(&settings).err(),
+    ] {
         errors.extend(checked.filter(|error| !errors.contains(error)));
     }
     settings.warnings.extend(tls::warnings(&settings));
@@ -69,7 +74,8 @@ fn prefix(loaded: &Loaded) -> PathBuf {
     let chosen = match loaded.values.get("prefix") {
         Some(Value::Text(prefix)) if loaded.given.contains_key("prefix") => PathBuf::from(prefix),
         _ if writable(Path::new(DEFAULT_PREFIX)) => PathBuf::from(DEFAULT_PREFIX),
-        _ => std::env::var_os("HOME").map_or_else(|| PathBuf::from(DEFAULT_PREFIX), |home| PathBuf::from(home).join(".bascule")),
+        _ => std::env::var_os("HOME")
+            .map_or_else(|| PathBuf::from(DEFAULT_PREFIX), |home| PathBuf::from(home).join(".bascule")),
     };
     std::path::absolute(&chosen).unwrap_or(chosen)
 }
@@ -89,7 +95,9 @@ fn workers(text: &str) -> Result<usize, String> {
         "auto" | "" => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
         number => {
             let parsed = number.parse().ok().filter(|n| (1..=1024).contains(n));
-            parsed.ok_or_else(|| format!("nginx_worker_processes must be 'auto' or a number between 1 and 1024, got '{number}'"))
+            parsed.ok_or_else(|| {
+                format!("nginx_worker_processes must be 'auto' or a number between 1 and 1024, got '{number}'")
+            })
         }
     }
 }
@@ -126,7 +134,8 @@ fn headers(tokens: &[String]) -> Result<Headers, String> {
         (headers.server, headers.via) = (true, true);
     }
     if headers.latency_tokens {
-        (headers.proxy_latency, headers.response_latency, headers.admin_latency, headers.upstream_latency) = (true, true, true, true);
+        (headers.proxy_latency, headers.response_latency, headers.admin_latency, headers.upstream_latency) =
+            (true, true, true, true);
     }
     Ok(headers)
 }
@@ -141,7 +150,8 @@ fn headers_upstream(tokens: &[String]) -> Result<bool, String> {
 
 fn trusted_ips(entries: &[String]) -> Result<Vec<Block>, String> {
     let block = |text: &String| {
-        let form = "trusted_ips must be a comma separated list in the form of IPv4 or IPv6 address or CIDR block or 'unix:'";
+        let form =
+            "trusted_ips must be a comma separated list in the form of IPv4 or IPv6 address or CIDR block or 'unix:'";
         Block::parse(text).ok_or_else(|| format!("{form}, got '{text}'"))
     };
     entries.iter().filter(|text| *text != "unix:").map(block).collect()
@@ -153,13 +163,18 @@ fn port_maps(entries: &[String]) -> Result<Vec<(u16, u16)>, String> {
         let (public, own) = entry.split_once(':')?;
         Some((port(own)?, port(public)?))
     };
-    entries.iter().map(|entry| pair(entry).ok_or_else(|| format!("invalid port mapping (`port_maps`): {entry}"))).collect()
+    entries
+        .iter()
+        .map(|entry| pair(entry).ok_or_else(|| format!("invalid port mapping (`port_maps`): {entry}")))
+        .collect()
 }
 
 /// Certificates and keys come in pairs.
 fn certificates(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
-    for (prefix, listeners) in [("", &settings.proxy_listen), ("admin_", &settings.admin_listen), ("status_", &settings.status_listen)] {
+    for (prefix, listeners) in
+        [("", &settings.proxy_listen), ("admin_", &settings.admin_listen), ("status_", &settings.status_listen)]
+    {
         if !listeners.iter().any(|l| l.ssl) {
             continue;
         }
@@ -168,7 +183,9 @@ fn certificates(settings: &Settings) -> Vec<String> {
             (certs, keys) if certs == keys => {}
             (_, 0) => errors.push(format!("{key} must be specified")),
             (0, _) => errors.push(format!("{cert} must be specified")),
-            (certs, keys) => errors.push(format!("{cert} was specified {certs} times while {key} was specified {keys} times")),
+            (certs, keys) => {
+                errors.push(format!("{cert} was specified {certs} times while {key} was specified {keys} times"))
+            }
         }
     }
     let (cert, key) = (settings.text("client_ssl_cert"), settings.text("client_ssl_cert_key"));
@@ -212,10 +229,14 @@ fn names(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
     for name in ["dns_resolver", "resolver_address"] {
         for server in settings.list(name).iter().filter(|s| !is_server(s)) {
-            errors.push(format!("{name} must be a comma separated list in the form of IPv4/6 or IPv4/6:port, got '{server}'"));
+            errors.push(format!(
+                "{name} must be a comma separated list in the form of IPv4/6 or IPv4/6:port, got '{server}'"
+            ));
         }
     }
-    for (name, types) in [("dns_order", &["LAST", "A", "AAAA", "CNAME", "SRV"][..]), ("resolver_family", &["A", "AAAA", "SRV"])] {
+    for (name, types) in
+        [("dns_order", &["LAST", "A", "AAAA", "CNAME", "SRV"][..]), ("resolver_family", &["A", "AAAA", "SRV"])]
+    {
         for entry in settings.list(name).iter().filter(|e| !types.contains(&e.to_ascii_uppercase().as_str())) {
             errors.push(format!("{name}: invalid entry '{entry}'"));
         }
@@ -236,7 +257,8 @@ fn absent(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
     match settings.text("database") {
         "cassandra" => errors.push("database = cassandra is not supported; use sqlite".to_owned()),
-        other @ ("postgres" | "off") => errors.push(format!("database = {other} is not available in this version; use database = sqlite (the default)")),
+        other @ ("postgres" | "off") => errors
+            .push(format!("database = {other} is not available in this version; use database = sqlite (the default)")),
         _ => {}
     }
     let role = settings.text("role");
@@ -258,7 +280,11 @@ fn missed(settings: &Settings) -> Vec<String> {
         "tracing_instrumentations",
         "wasm",
     ];
-    let off = |name: &str| settings.text(name).is_empty() && !settings.flag(name) && settings.list(name).first().is_none_or(|first| first == "off");
+    let off = |name: &str| {
+        settings.text(name).is_empty()
+            && !settings.flag(name)
+            && settings.list(name).first().is_none_or(|first| first == "off")
+    };
     let given = MISSED.iter().filter(|name| settings.is_given(name) && !off(name));
     given.map(|name| format!("the setting '{name}' has no effect in this version")).collect()
 }

@@ -33,8 +33,16 @@ const CIPHERS: &[Cipher] = &[
         words: &["RSA", "aRSA", "AES", "AES256", "AESGCM", "FIPS"],
         suite: suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
     },
-    Cipher { name: "ECDHE-ECDSA-CHACHA20-POLY1305", words: &["ECDSA", "aECDSA", "CHACHA20"], suite: suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 },
-    Cipher { name: "ECDHE-RSA-CHACHA20-POLY1305", words: &["RSA", "aRSA", "CHACHA20"], suite: suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 },
+    Cipher {
+        name: "ECDHE-ECDSA-CHACHA20-POLY1305",
+        words: &["ECDSA", "aECDSA", "CHACHA20"],
+        suite: suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    },
+    Cipher {
+        name: "ECDHE-RSA-CHACHA20-POLY1305",
+        words: &["RSA", "aRSA", "CHACHA20"],
+        suite: suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    },
     Cipher {
         name: "ECDHE-ECDSA-AES128-GCM-SHA256",
         words: &["ECDSA", "aECDSA", "AES", "AES128", "AESGCM", "FIPS"],
@@ -50,12 +58,18 @@ const CIPHERS: &[Cipher] = &[
 impl Cipher {
     /// Whether all words of `A+B+C` apply.
     fn is(&self, term: &str) -> bool {
-        let is = |word: &str| word == self.name || ALL.contains(&word) || self.words.contains(&word) || format!("{:?}", self.suite.suite()) == word;
+        let is = |word: &str| {
+            word == self.name
+                || ALL.contains(&word)
+                || self.words.contains(&word)
+                || format!("{:?}", self.suite.suite()) == word
+        };
         term.split('+').all(is)
     }
 }
 
-/// Evaluates a list as `openssl ciphers` does: terms add in their order, `!` bars, `-` takes away, `+` moves to the end.
+/// Evaluates a list as `openssl ciphers` does: terms add in their order, `!` bars, `-` takes away, `+` moves to the
+/// end.
 pub fn select(list: &str) -> Selection {
     let (mut chosen, mut barred): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
     let mut absent = Vec::new();
@@ -74,7 +88,9 @@ pub fn select(list: &str) -> Selection {
             }
             b'-' => chosen.retain(|at| !meant.contains(at)),
             b'+' => chosen.sort_by_key(|at| meant.contains(at)),
-            _ if meant.is_empty() && !words.starts_with("TLS_AES_") && !words.starts_with("TLS_CHACHA20_") => absent.push(term.to_owned()),
+            _ if meant.is_empty() && !words.starts_with("TLS_AES_") && !words.starts_with("TLS_CHACHA20_") => {
+                absent.push(term.to_owned())
+            }
             _ => {
                 for at in meant {
                     if !chosen.contains(&at) && !barred.contains(&at) {
@@ -99,7 +115,9 @@ mod tests {
 
     #[test]
     fn lists_are_read_as_openssl_reads_them() {
-        let (chosen, absent) = names("ECDHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:AES128-SHA");
+        let (chosen, absent) = names(
+            "ECDHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:AES128-SHA",
+        );
         assert_eq!(chosen, ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"]);
         assert_eq!(absent, ["DHE-RSA-AES128-GCM-SHA256", "AES128-SHA"]);
         assert_eq!(names("HIGH:!aNULL:!MD5:@STRENGTH").0.len(), 6);

@@ -5,7 +5,7 @@
 pub struct Setting {
     /// As in the file; in the environment it is upper case with `KONG_` in front.
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: ValueType,
     /// As it would be written in the file; empty: not set.
     pub default: &'static str,
     /// One or two sentences of Markdown for the documentation.
@@ -14,7 +14,8 @@ pub struct Setting {
     pub secret: bool,
     /// Accepted so that Kong's files can be used, without effect in this version.
     pub inert: bool,
-    /// A new value, and what the files that it names hold by then, is taken by a reload. Also true of the keys in `implies`.
+    /// A new value, and what the files that it names hold by then, is taken by a reload. Also true of the keys in
+    /// `implies`.
     pub renewed: bool,
     /// An old name; the keys in `implies` have taken its place.
     pub deprecated: bool,
@@ -24,7 +25,7 @@ pub struct Setting {
 
 /// The type of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueType {
     Text,
     /// `on` or `off` (`true`, `false`).
     Boolean,
@@ -45,8 +46,18 @@ pub struct Section {
 }
 
 impl Setting {
-    const fn new(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {
-        Setting { name, kind, default, doc, secret: false, inert: false, renewed: false, deprecated: false, implies: &[] }
+    const fn new(name: &'static str, kind: ValueType, default: &'static str, doc: &'static str) -> Setting {
+        Setting {
+            name,
+            kind,
+            default,
+            doc,
+            secret: false,
+            inert: false,
+            renewed: false,
+            deprecated: false,
+            implies: &[],
+        }
     }
 
     pub(super) const fn secret(mut self) -> Setting {
@@ -76,39 +87,44 @@ impl Setting {
     }
 }
 
-impl Kind {
+impl ValueType {
     /// What the type is called in the documentation and in messages.
     pub fn word(self) -> &'static str {
         match self {
-            Kind::Text => "string",
-            Kind::Boolean | Kind::NginxBoolean => "boolean",
-            Kind::Number => "number",
-            Kind::List => "array",
-            Kind::Choice(_) => "choice",
+            ValueType::Text => "string",
+            ValueType::Boolean | ValueType::NginxBoolean => "boolean",
+            ValueType::Number => "number",
+            ValueType::List => "array",
+            ValueType::Choice(_) => "choice",
         }
     }
 }
 
 pub(super) const fn text(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
-    Setting::new(name, Kind::Text, default, doc)
+    Setting::new(name, ValueType::Text, default, doc)
 }
 
 pub(super) const fn boolean(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
-    Setting::new(name, Kind::Boolean, default, doc)
+    Setting::new(name, ValueType::Boolean, default, doc)
 }
 
 pub(super) const fn nginx_boolean(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
-    Setting::new(name, Kind::NginxBoolean, default, doc)
+    Setting::new(name, ValueType::NginxBoolean, default, doc)
 }
 
 pub(super) const fn number(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
-    Setting::new(name, Kind::Number, default, doc)
+    Setting::new(name, ValueType::Number, default, doc)
 }
 
 pub(super) const fn list(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
-    Setting::new(name, Kind::List, default, doc)
+    Setting::new(name, ValueType::List, default, doc)
 }
 
-pub(super) const fn choice(name: &'static str, default: &'static str, words: &'static [&'static str], doc: &'static str) -> Setting {
-    Setting::new(name, Kind::Choice(words), default, doc)
+pub(super) const fn choice(
+    name: &'static str,
+    default: &'static str,
+    words: &'static [&'static str],
+    doc: &'static str,
+) -> Setting {
+    Setting::new(name, ValueType::Choice(words), default, doc)
 }

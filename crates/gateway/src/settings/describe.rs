@@ -8,7 +8,8 @@ use serde_json::{Map, Value as Json, json};
 const SECRET: &str = "******";
 
 /// Groups of nginx directives that are shown as lists of name and value.
-const DIRECTIVES: &[&str] = &["main", "events", "http", "upstream", "proxy", "location", "status", "admin", "stream", "supstream", "sproxy"];
+const DIRECTIVES: &[&str] =
+    &["main", "events", "http", "upstream", "proxy", "location", "status", "admin", "stream", "supstream", "sproxy"];
 
 /// Files of a node, by the names that Kong shows them under.
 const PATHS: &[(&str, &str)] = &[
@@ -26,7 +27,8 @@ const PATHS: &[(&str, &str)] = &[
 ];
 
 impl Settings {
-    /// All settings as `GET /` shows them: by name, secrets masked, with what follows from them. `plugins` are those that are loaded.
+    /// All settings as `GET /` shows them: by name, secrets masked, with what follows from them. `plugins` are those
+    /// that are loaded.
     pub fn describe(&self, plugins: &[&str]) -> Json {
         let mut shown = Map::new();
         for (name, value) in &self.loaded.values {
@@ -57,7 +59,10 @@ impl Settings {
         shown.insert("prefix".to_owned(), json!(self.prefix));
         shown.insert("enabled_headers".to_owned(), self.headers.describe());
         shown.insert("enabled_headers_upstream".to_owned(), json!({ "X-Kong-Request-Id": self.request_id_upstream }));
-        shown.insert("loaded_plugins".to_owned(), plugins.iter().map(|name| ((*name).to_owned(), json!(true))).collect::<Map<_, _>>().into());
+        shown.insert(
+            "loaded_plugins".to_owned(),
+            plugins.iter().map(|name| ((*name).to_owned(), json!(true))).collect::<Map<_, _>>().into(),
+        );
         shown.insert("loaded_vaults".to_owned(), json!({ "env": true }));
         let ports = self.port_maps.iter().map(|(own, public)| (own.to_string(), json!(public)));
         shown.insert("host_ports".to_owned(), ports.collect::<Map<_, _>>().into());

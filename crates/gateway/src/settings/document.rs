@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask codegen` writes them; a test sees to it that they are up to date.
 
-use super::definition::{Kind, Setting};
+use super::definition::{Setting, ValueType};
 use super::table::SECTIONS;
 
 /// The text of `docs/configuration.md`.
@@ -18,7 +18,10 @@ pub fn documentation() -> String {
          for Kong can be used as they are, and have no effect in this version.\n",
     );
     for section in SECTIONS {
-        out.push_str(&format!("\n## {}\n\n{}\n\n| key | type | default | |\n|---|---|---|---|\n", section.title, section.about));
+        out.push_str(&format!(
+            "\n## {}\n\n{}\n\n| key | type | default | |\n|---|---|---|---|\n",
+            section.title, section.about
+        ));
         for setting in section.settings {
             out.push_str(&row(setting));
         }
@@ -38,7 +41,11 @@ pub fn default_file() -> String {
         for setting in section.settings {
             let assignment = format!("#{} = {}", setting.name, super::file::escape(setting.default));
             let mark = if setting.inert { " (no effect in this version)" } else { "" };
-            out.push_str(&format!("\n{}\n{}", assignment.trim_end(), wrapped(&format!("{}{mark}", doc(setting).replace('`', "'")))));
+            out.push_str(&format!(
+                "\n{}\n{}",
+                assignment.trim_end(),
+                wrapped(&format!("{}{mark}", doc(setting).replace('`', "'")))
+            ));
         }
     }
     out
@@ -48,7 +55,7 @@ fn row(setting: &Setting) -> String {
     let name = if setting.inert { format!("○ `{}`", setting.name) } else { format!("`{}`", setting.name) };
     let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
     let kind = match setting.kind {
-        Kind::Choice(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" "),
+        ValueType::Choice(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" "),
         kind => kind.word().to_owned(),
     };
     format!("| {name} | {kind} | {default} | {} |\n", doc(setting).replace('|', "\\|"))
@@ -92,7 +99,10 @@ mod tests {
             if std::env::var_os(WRITE).is_some() {
                 std::fs::write(&path, text).unwrap();
             } else {
-                assert!(std::fs::read_to_string(&path).is_ok_and(|old| old == text), "{name} is out of date: run `cargo xtask codegen`");
+                assert!(
+                    std::fs::read_to_string(&path).is_ok_and(|old| old == text),
+                    "{name} is out of date: run `cargo xtask codegen`"
+                );
             }
         }
     }

@@ -96,7 +96,10 @@ impl Listener {
         shown.insert("reuseport".to_owned(), json!(self.reuseport));
         let keepalive = self.so_keepalive.as_deref();
         let intervals = keepalive.filter(|k| k.contains(':'));
-        shown.insert(intervals.map_or("so_keepalive=%w*:%w*:%d*".to_owned(), |k| format!("so_keepalive={k}")), json!(intervals.is_some()));
+        shown.insert(
+            intervals.map_or("so_keepalive=%w*:%w*:%d*".to_owned(), |k| format!("so_keepalive={k}")),
+            json!(intervals.is_some()),
+        );
         shown.insert("so_keepalive=off".to_owned(), json!(keepalive == Some("off")));
         shown.insert("so_keepalive=on".to_owned(), json!(keepalive == Some("on")));
         shown.insert("ssl".to_owned(), json!(self.ssl));
@@ -106,8 +109,13 @@ impl Listener {
     /// Address and flags in nginx's syntax (which has no `http2` flag any more).
     fn text(&self) -> String {
         let mut text = format!("{}:{}", self.host, self.port);
-        let flags =
-            [(self.ssl, "ssl"), (self.proxy_protocol, "proxy_protocol"), (self.deferred, "deferred"), (self.bind, "bind"), (self.reuseport, "reuseport")];
+        let flags = [
+            (self.ssl, "ssl"),
+            (self.proxy_protocol, "proxy_protocol"),
+            (self.deferred, "deferred"),
+            (self.bind, "bind"),
+            (self.reuseport, "reuseport"),
+        ];
         for (_, flag) in flags.iter().filter(|(set, _)| *set) {
             text.push(' ');
             text.push_str(flag);
@@ -155,9 +163,22 @@ mod tests {
     #[test]
     fn off_and_errors() {
         assert_eq!(parse("x", &["off".to_owned()]), Ok(vec![]));
-        for entry in ["", "8000", ":8000", "0.0.0.0", "0.0.0.0:99999", "0.0.0.0:80 tls", "::1:80", "[x]:80", "a b:80", "h:1 backlog=x"] {
+        for entry in [
+            "",
+            "8000",
+            ":8000",
+            "0.0.0.0",
+            "0.0.0.0:99999",
+            "0.0.0.0:80 tls",
+            "::1:80",
+            "[x]:80",
+            "a b:80",
+            "h:1 backlog=x",
+        ] {
             assert!(one(entry).is_err(), "{entry}");
         }
-        assert!(parse("proxy_listen", &[]).unwrap_err().starts_with("proxy_listen must be of form: [off] | <ip>:<port>"));
+        assert!(
+            parse("proxy_listen", &[]).unwrap_err().starts_with("proxy_listen must be of form: [off] | <ip>:<port>")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! From the sources of settings to one value for each: the environment goes before the file, the file before the default.
+//! From the sources of settings to one value for each: the environment goes before the file, the file before the
+//! default.
 
 use super::definition::Setting;
 use super::file;
@@ -37,7 +38,8 @@ pub const DEFAULT_FILES: &[&str] = &["/etc/kong/kong.conf", "/etc/kong.conf"];
 impl Sources {
     /// A file named on the command line, the process' environment, and a prefix named on the command line.
     pub fn of_process(file: Option<&Path>, prefix: Option<&Path>) -> Sources {
-        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let environment =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
         let overrides = prefix.map(|p| ("prefix", p.to_string_lossy().into_owned())).into_iter().collect();
         Sources { file: file.map(Path::to_owned), environment, overrides }
     }
@@ -46,12 +48,18 @@ impl Sources {
     pub fn load(&self) -> Result<Loaded, String> {
         let mut loaded = Loaded::default();
         let text = match self.path() {
-            Some(path) => std::fs::read_to_string(&path).map_err(|e| format!("could not load config file {}: {e}", path.display()))?,
+            Some(path) => std::fs::read_to_string(&path)
+                .map_err(|e| format!("could not load config file {}: {e}", path.display()))?,
             None => String::new(),
         };
         loaded.take(file::parse(&text), |key| format!("unknown setting '{key}' in the configuration file"));
-        let variables = self.environment.iter().filter_map(|(k, v)| Some((k.strip_prefix("KONG_")?.to_ascii_lowercase(), v.clone())));
-        loaded.take(variables.collect(), |key| format!("unknown setting 'KONG_{}' in the environment", key.to_ascii_uppercase()));
+        let variables = self
+            .environment
+            .iter()
+            .filter_map(|(k, v)| Some((k.strip_prefix("KONG_")?.to_ascii_lowercase(), v.clone())));
+        loaded.take(variables.collect(), |key| {
+            format!("unknown setting 'KONG_{}' in the environment", key.to_ascii_uppercase())
+        });
         loaded.given.extend(self.overrides.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         loaded.dereference(&self.environment);
         loaded.imply();
@@ -72,9 +80,14 @@ impl Loaded {
             let free = FREE_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
             match table::setting(&key) {
                 Some(setting) if setting.deprecated => {
-                    self.warnings.push(format!("the setting '{key}' is deprecated, use '{}' instead", setting.implies.join("', '")));
+                    self.warnings.push(format!(
+                        "the setting '{key}' is deprecated, use '{}' instead",
+                        setting.implies.join("', '")
+                    ));
                 }
-                None if free && key.starts_with("nginx_") => self.warnings.push(format!("the nginx directive '{key}' has no effect here")),
+                None if free && key.starts_with("nginx_") => {
+                    self.warnings.push(format!("the nginx directive '{key}' has no effect here"))
+                }
                 None if !free => {
                     self.warnings.push(unknown(&key));
                     continue;
@@ -88,13 +101,17 @@ impl Loaded {
     /// Replaces `{vault://env/name}` by the variable's value. Other vaults are not there yet.
     fn dereference(&mut self, environment: &[(String, String)]) {
         for (key, value) in &mut self.given {
-            let Some(reference) = value.trim().strip_prefix("{vault://").and_then(|r| r.strip_suffix('}')) else { continue };
+            let Some(reference) = value.trim().strip_prefix("{vault://").and_then(|r| r.strip_suffix('}')) else {
+                continue;
+            };
             match resolve(reference, environment) {
                 Ok(resolved) => {
                     let reference = std::mem::replace(value, resolved);
                     self.references.insert(key.clone(), reference.trim().to_owned());
                 }
-                Err(why) => self.errors.push(format!("failed to dereference '{}': {why} for config option '{key}'", value.trim())),
+                Err(why) => self
+                    .errors
+                    .push(format!("failed to dereference '{}': {why} for config option '{key}'", value.trim())),
             }
         }
     }
@@ -123,8 +140,9 @@ impl Loaded {
         for (key, text) in self.given.iter().filter(|(key, _)| table::setting(key).is_none()) {
             self.values.insert(key.clone(), Value::Text(text.trim().to_owned()));
         }
-        let implied: Vec<(&str, Value)> =
-            table::all().flat_map(|s: &Setting| s.implies.iter().filter_map(|key| Some((*key, self.values.get(s.name)?.clone())))).collect();
+        let implied: Vec<(&str, Value)> = table::all()
+            .flat_map(|s: &Setting| s.implies.iter().filter_map(|key| Some((*key, self.values.get(s.name)?.clone()))))
+            .collect();
         for (key, value) in implied {
             self.values.entry(key.to_owned()).or_insert(Value::Text(value.text()));
         }
@@ -141,7 +159,11 @@ fn resolve(reference: &str, environment: &[(String, String)]) -> Result<String, 
     let (name, field) = resource.split_once('/').map_or((resource, None), |(name, field)| (name, Some(field)));
     let prefix = query.split('&').find_map(|pair| pair.strip_prefix("prefix=")).unwrap_or("");
     let variable = format!("{prefix}{name}").replace('-', "_").to_ascii_uppercase();
-    let value = environment.iter().find(|(k, _)| *k == variable).map(|(_, v)| v.clone()).ok_or_else(|| format!("there is no variable {variable}"))?;
+    let value = environment
+        .iter()
+        .find(|(k, _)| *k == variable)
+        .map(|(_, v)| v.clone())
+        .ok_or_else(|| format!("there is no variable {variable}"))?;
     let Some(field) = field else { return Ok(value) };
     let object: serde_json::Value = serde_json::from_str(&value).map_err(|_| format!("{variable} is not JSON"))?;
     let found = object.get(field).ok_or_else(|| format!("{variable} has no field '{field}'"))?;

@@ -138,7 +138,9 @@ impl Settings {
     /// The keys whose values are not the same there, and that a reload does not renew.
     pub fn unrenewed(&self, other: &Settings) -> Vec<String> {
         let (ours, theirs) = (&self.loaded.values, &other.loaded.values);
-        let renewed = |key: &str| table::all().any(|setting| setting.renewed && (setting.name == key || setting.implies.contains(&key)));
+        let renewed = |key: &str| {
+            table::all().any(|setting| setting.renewed && (setting.name == key || setting.implies.contains(&key)))
+        };
         let differ = ours.keys().chain(theirs.keys()).filter(|key| ours.get(*key) != theirs.get(*key));
         let mut keys: Vec<String> = differ.filter(|key| !renewed(key)).cloned().collect();
         keys.sort();
@@ -161,15 +163,21 @@ impl Settings {
         self.to_file_with(self)
     }
 
-    /// What was given, or given anew by `newer`, as a file. Texts of several lines (certificates) are written in base64.
+    /// What was given, or given anew by `newer`, as a file. Texts of several lines (certificates) are written in
+    /// base64.
     pub fn to_file_with(&self, newer: &Settings) -> String {
         use base64::Engine;
         let mut given = self.loaded.given.clone();
         given.extend(newer.loaded.given.clone());
         given.insert("prefix".to_owned(), newer.prefix.to_string_lossy().into_owned());
-        let mut out = String::from("# The settings of the node that runs here, written when it started. Do not edit.\n");
+        let mut out =
+            String::from("# The settings of the node that runs here, written when it started. Do not edit.\n");
         for (key, value) in given {
-            let value = if value.trim().contains('\n') { base64::engine::general_purpose::STANDARD.encode(value) } else { value };
+            let value = if value.trim().contains('\n') {
+                base64::engine::general_purpose::STANDARD.encode(value)
+            } else {
+                value
+            };
             out.push_str(&format!("{key} = {}\n", file::escape(value.trim())));
         }
         out

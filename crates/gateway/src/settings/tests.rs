@@ -7,7 +7,11 @@ fn load(file: &str, environment: &[(&str, &str)]) -> Result<Settings, Vec<String
     let path = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(path.path(), file).unwrap();
     let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    Settings::load(&Sources { file: Some(path.path().to_owned()), environment, overrides: vec![("prefix", "/tmp/p".to_owned())] })
+    Settings::load(&Sources {
+        file: Some(path.path().to_owned()),
+        environment,
+        overrides: vec![("prefix", "/tmp/p".to_owned())],
+    })
 }
 
 #[test]
@@ -19,14 +23,23 @@ fn defaults() {
     assert_eq!(settings.text("database"), "sqlite");
     assert_eq!(settings.count("upstream_keepalive_pool_size"), 512);
     assert_eq!(settings.seconds("dns_stale_ttl"), Some(Duration::from_secs(3600)));
-    assert!(settings.headers.via && settings.headers.admin_latency && !settings.headers.upstream_status && settings.headers.request_id);
+    assert!(
+        settings.headers.via
+            && settings.headers.admin_latency
+            && !settings.headers.upstream_status
+            && settings.headers.request_id
+    );
     assert!(settings.request_id_upstream && settings.daemon && !settings.flag("allow_debug_header"));
     assert_eq!((settings.client_max_body_size, settings.keepalive_requests), (0, 10000));
 }
 
 #[test]
 fn environment_goes_before_file() {
-    let settings = load("log_level = warn\ndns_order = A\n", &[("KONG_LOG_LEVEL", "debug"), ("KONG_WASM", "on"), ("LOG_LEVEL", "x")]).unwrap();
+    let settings = load(
+        "log_level = warn\ndns_order = A\n",
+        &[("KONG_LOG_LEVEL", "debug"), ("KONG_WASM", "on"), ("LOG_LEVEL", "x")],
+    )
+    .unwrap();
     assert_eq!(settings.text("log_level"), "debug");
     assert_eq!(settings.list("dns_order"), ["A"]);
     assert!(settings.flag("wasm"));
@@ -40,7 +53,8 @@ fn an_empty_variable_unsets() {
 
 #[test]
 fn unknown_keys_are_named() {
-    let settings = load("admin_lisen = off\nnginx_http_gzip = on\nvault_env_prefix = X_\n", &[("KONG_NO_SUCH", "1")]).unwrap();
+    let settings =
+        load("admin_lisen = off\nnginx_http_gzip = on\nvault_env_prefix = X_\n", &[("KONG_NO_SUCH", "1")]).unwrap();
     assert_eq!(
         settings.warnings,
         [
@@ -53,46 +67,73 @@ fn unknown_keys_are_named() {
 
 #[test]
 fn what_is_missing_is_said() {
-    let settings = load("stream_listen = 0.0.0.0:9000\nadmin_gui_listen = off\nwasm = off\nmem_cache_size = 1m\n", &[]).unwrap();
+    let settings =
+        load("stream_listen = 0.0.0.0:9000\nadmin_gui_listen = off\nwasm = off\nmem_cache_size = 1m\n", &[]).unwrap();
     assert_eq!(settings.warnings, ["the setting 'stream_listen' has no effect in this version"]);
 }
 
 #[test]
 fn old_names_are_followed() {
-    let settings = load("opentelemetry_tracing = off\nnginx_worker_processes = 3\nreal_ip_header = X-Forwarded-For\n", &[]).unwrap();
+    let settings =
+        load("opentelemetry_tracing = off\nnginx_worker_processes = 3\nreal_ip_header = X-Forwarded-For\n", &[])
+            .unwrap();
     assert_eq!(settings.list("tracing_instrumentations"), ["off"]);
     assert_eq!(settings.workers, 3);
     assert_eq!(settings.text("nginx_proxy_real_ip_header"), "X-Forwarded-For");
-    assert_eq!(settings.warnings, ["the setting 'opentelemetry_tracing' is deprecated, use 'tracing_instrumentations' instead"]);
+    assert_eq!(
+        settings.warnings,
+        ["the setting 'opentelemetry_tracing' is deprecated, use 'tracing_instrumentations' instead"]
+    );
     let settings = load("nginx_worker_processes = 3\nnginx_main_worker_processes = 2\n", &[]).unwrap();
     assert_eq!(settings.workers, 2);
 }
 
 #[test]
 fn references_to_the_environment() {
-    let settings =
-        load("pg_user = {vault://env/db-user}\nlog_level = {vault://env/all/level}\n", &[("DB_USER", "me"), ("ALL", r#"{"level":"info"}"#)]).unwrap();
+    let settings = load(
+        "pg_user = {vault://env/db-user}\nlog_level = {vault://env/all/level}\n",
+        &[("DB_USER", "me"), ("ALL", r#"{"level":"info"}"#)],
+    )
+    .unwrap();
     assert_eq!((settings.text("pg_user"), settings.text("log_level")), ("me", "info"));
     assert_eq!(settings.describe(&[])["pg_user"], "{vault://env/db-user}");
     let errors = load("pg_user = {vault://env/db-user}\n", &[]).unwrap_err();
-    assert_eq!(errors, ["failed to dereference '{vault://env/db-user}': there is no variable DB_USER for config option 'pg_user'"]);
+    assert_eq!(
+        errors,
+        ["failed to dereference '{vault://env/db-user}': there is no variable DB_USER for config option 'pg_user'"]
+    );
 }
 
 #[test]
 fn what_is_wrong_is_said() {
     for (line, error) in [
-        ("database = postgres", "database = postgres is not available in this version; use database = sqlite (the default)"),
+        (
+            "database = postgres",
+            "database = postgres is not available in this version; use database = sqlite (the default)",
+        ),
         ("database = mysql", "database has an invalid value: 'mysql' (sqlite, postgres, cassandra, off)"),
-        ("role = data_plane", "role = data_plane is not available in this version; use role = traditional (the default)"),
+        (
+            "role = data_plane",
+            "role = data_plane is not available in this version; use role = traditional (the default)",
+        ),
         ("headers = Via, X-Nope", "headers: invalid entry 'X-Nope'"),
         ("nginx_http_client_max_body_size = 10q", "nginx_http_client_max_body_size is not a size: '10q'"),
         ("nginx_worker_processes = 0", "nginx_worker_processes must be 'auto' or a number between 1 and 1024, got '0'"),
         ("ssl_cert = /x.crt", "ssl_cert_key must be specified"),
         ("port_maps = 80", "invalid port mapping (`port_maps`): 80"),
-        ("dns_resolver = localhost", "dns_resolver must be a comma separated list in the form of IPv4/6 or IPv4/6:port, got 'localhost'"),
+        (
+            "dns_resolver = localhost",
+            "dns_resolver must be a comma separated list in the form of IPv4/6 or IPv4/6:port, got 'localhost'",
+        ),
         ("node_id = 1", "node_id must be a valid UUID"),
-        ("ssl_cipher_suite = custom\nssl_protocols = TLSv1", "ssl_protocols: TLSv1.2 and TLSv1.3 are spoken here, got 'TLSv1'"),
-        ("ssl_cipher_suite = custom\nssl_protocols = TLSv1.2\nssl_ciphers = AES128-SHA", "ssl_ciphers: none of them is available here: 'AES128-SHA'"),
+        (
+            "ssl_cipher_suite = custom\nssl_protocols = TLSv1",
+            "ssl_protocols: TLSv1.2 and TLSv1.3 are spoken here, got 'TLSv1'",
+        ),
+        (
+            "ssl_cipher_suite = custom\nssl_protocols = TLSv1.2\nssl_ciphers = AES128-SHA",
+            "ssl_ciphers: none of them is available here: 'AES128-SHA'",
+        ),
         ("ssl_session_timeout = soon", "ssl_session_timeout is not a time: 'soon'"),
         ("client_ssl = on\nclient_ssl_cert = /x.crt", "client_ssl_cert_key must be specified"),
         ("lua_max_req_headers = 0", "lua_max_req_headers must be an integer between 1 and 1000"),
@@ -105,20 +146,31 @@ fn what_is_wrong_is_said() {
 
 #[test]
 fn profiles_of_tls() {
-    let versions = |s: &Settings| tls::policy(s, true).unwrap().versions.iter().map(|v| format!("{:?}", v.version)).collect::<Vec<_>>();
+    let versions = |s: &Settings| {
+        tls::policy(s, true).unwrap().versions.iter().map(|v| format!("{:?}", v.version)).collect::<Vec<_>>()
+    };
     let usual = load("", &[]).unwrap();
     assert_eq!(versions(&usual), ["TLSv1_2", "TLSv1_3"]);
     let policy = tls::policy(&usual, true).unwrap();
     assert_eq!((policy.suites.len(), policy.own_order, policy.tickets, policy.sessions), (9, false, true, 40_960));
     assert_eq!(policy.lifetime, Duration::from_secs(86_400));
-    let modern = load("ssl_cipher_suite = modern\nssl_session_tickets = off\nssl_session_timeout = 1h\nssl_session_cache_size = 1m\n", &[]).unwrap();
+    let modern = load(
+        "ssl_cipher_suite = modern\nssl_session_tickets = off\nssl_session_timeout = 1h\nssl_session_cache_size = 1m\n",
+        &[],
+    )
+    .unwrap();
     assert_eq!((versions(&modern), modern.warnings.len()), (vec!["TLSv1_3".to_owned()], 0));
     let policy = tls::policy(&modern, true).unwrap();
     assert_eq!((policy.tickets, policy.lifetime.as_secs(), policy.sessions), (false, 3600, 4096));
     let old = load("ssl_cipher_suite = old\n", &[]).unwrap();
-    assert!(old.warnings[0].starts_with("ssl_cipher_suite = old: not available here, and left out: TLSv1, TLSv1.1, DHE-RSA-AES128-GCM-SHA256, "));
+    assert!(old.warnings[0].starts_with(
+        "ssl_cipher_suite = old: not available here, and left out: TLSv1, TLSv1.1, DHE-RSA-AES128-GCM-SHA256, "
+    ));
     let fips = tls::policy(&load("ssl_cipher_suite = fips\n", &[]).unwrap(), true).unwrap();
-    assert_eq!((fips.versions.len(), fips.suites.iter().filter(|s| s.tls13().is_none()).count(), fips.own_order), (1, 4, true));
+    assert_eq!(
+        (fips.versions.len(), fips.suites.iter().filter(|s| s.tls13().is_none()).count(), fips.own_order),
+        (1, 4, true)
+    );
 }
 
 #[test]
@@ -134,9 +186,13 @@ fn tls_as_one_likes() {
     let unheard = load("ssl_protocols = TLSv1.3\nssl_dhparam = ffdhe2048\n", &[]).unwrap();
     assert_eq!(
         unheard.warnings,
-        ["ssl_protocols counts only with ssl_cipher_suite = custom", "ssl_dhparam has no effect: keys are exchanged by elliptic curves only"]
+        [
+            "ssl_protocols counts only with ssl_cipher_suite = custom",
+            "ssl_dhparam has no effect: keys are exchanged by elliptic curves only"
+        ]
     );
-    let services = load("nginx_http_proxy_ssl_verify = on\nnginx_http_proxy_ssl_protocols = TLSv1.2 TLSv1\n", &[]).unwrap();
+    let services =
+        load("nginx_http_proxy_ssl_verify = on\nnginx_http_proxy_ssl_protocols = TLSv1.2 TLSv1\n", &[]).unwrap();
     assert_eq!(services.text("nginx_proxy_proxy_ssl_verify"), "on");
     assert_eq!(tls::services(&services).unwrap().versions.len(), 1);
     assert_eq!(services.warnings, ["nginx_proxy_proxy_ssl_*: not available here, and left out: TLSv1"]);
@@ -160,7 +216,11 @@ fn what_is_shown() {
 
 #[test]
 fn a_running_nodes_settings_can_be_read_back() {
-    let first = load("pg_password = a\\#b\nproxy_listen = 127.0.0.1:1, 127.0.0.1:2 ssl\nnginx_worker_processes = 2\n", &[("KONG_LOG_LEVEL", "info")]).unwrap();
+    let first = load(
+        "pg_password = a\\#b\nproxy_listen = 127.0.0.1:1, 127.0.0.1:2 ssl\nnginx_worker_processes = 2\n",
+        &[("KONG_LOG_LEVEL", "info")],
+    )
+    .unwrap();
     let second = load(&first.to_file(), &[]).unwrap();
     assert_eq!(second.loaded.values, first.loaded.values);
     assert_eq!(second.text("pg_password"), "a#b");
@@ -177,7 +237,8 @@ fn blocks() {
 
 #[test]
 fn a_reload_renews_what_the_table_says_and_what_that_implies() {
-    let (usual, other) = (load("", &[]).unwrap(), load("log_level = debug\nlua_ssl_protocols = TLSv1.3\nheaders = off\n", &[]).unwrap());
+    let (usual, other) =
+        (load("", &[]).unwrap(), load("log_level = debug\nlua_ssl_protocols = TLSv1.3\nheaders = off\n", &[]).unwrap());
     assert_eq!(usual.unrenewed(&other), ["headers"]);
     assert_eq!(usual.unrenewed(&usual), Vec::<String>::new());
 }

@@ -1,4 +1,5 @@
-//! Protocol versions, ciphers and sessions: from profiles and nginx's directives to what rustls can do, and a word about what it cannot.
+//! Protocol versions, ciphers and sessions: from profiles and nginx's directives to what rustls can do, and a word
+//! about what it cannot.
 
 use super::Settings;
 use super::ciphers;
@@ -84,7 +85,11 @@ pub fn policy(settings: &Settings, of_proxy: bool) -> Result<Policy, String> {
 
 /// Versions and ciphers towards services.
 pub fn services(settings: &Settings) -> Result<Offer, String> {
-    offer("nginx_proxy_proxy_ssl", settings.text("nginx_proxy_proxy_ssl_protocols"), settings.text("nginx_proxy_proxy_ssl_ciphers"))
+    offer(
+        "nginx_proxy_proxy_ssl",
+        settings.text("nginx_proxy_proxy_ssl_protocols"),
+        settings.text("nginx_proxy_proxy_ssl_ciphers"),
+    )
 }
 
 /// Versions and ciphers of probes.
@@ -111,7 +116,9 @@ pub fn warnings(settings: &Settings) -> Vec<String> {
             warnings.push(format!("{name}: not available here, and left out: {}", absent.join(", ")));
         }
     }
-    let unheard = ["ssl_protocols", "ssl_ciphers", "ssl_prefer_server_ciphers"].into_iter().filter(|name| !custom && settings.is_given(name));
+    let unheard = ["ssl_protocols", "ssl_ciphers", "ssl_prefer_server_ciphers"]
+        .into_iter()
+        .filter(|name| !custom && settings.is_given(name));
     warnings.extend(unheard.map(|name| format!("{name} counts only with ssl_cipher_suite = custom")));
     if settings.is_given("ssl_dhparam") || settings.is_given("nginx_http_ssl_dhparam") {
         warnings.push("ssl_dhparam has no effect: keys are exchanged by elliptic curves only".to_owned());
@@ -139,12 +146,18 @@ fn offer(prefix: &str, protocols: &str, ciphers: &str) -> Result<Offer, String> 
             "TLSv1.3" => versions.push(&TLS13),
             "TLSv1.2" => versions.push(&TLS12),
             "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => absent.push(protocol.to_owned()),
-            _ => return Err(format!("{prefix}_protocols has an invalid value: '{protocol}' (SSLv2, SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3)")),
+            _ => {
+                return Err(format!(
+                    "{prefix}_protocols has an invalid value: '{protocol}' (SSLv2, SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3)"
+                ));
+            }
         }
     }
     match (protocols.trim().is_empty(), versions.is_empty()) {
         (true, _) => versions = vec![&TLS13, &TLS12],
-        (false, true) => return Err(format!("{prefix}_protocols: TLSv1.2 and TLSv1.3 are spoken here, got '{protocols}'")),
+        (false, true) => {
+            return Err(format!("{prefix}_protocols: TLSv1.2 and TLSv1.3 are spoken here, got '{protocols}'"));
+        }
         _ => {}
     }
     if ciphers.is_empty() {

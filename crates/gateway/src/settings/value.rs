@@ -1,6 +1,6 @@
 //! Values of settings: from text by type, and to JSON.
 
-use super::definition::{Kind, Setting};
+use super::definition::{Setting, ValueType};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 
@@ -18,21 +18,23 @@ impl Value {
     pub fn parse(setting: &Setting, text: &str) -> Result<Option<Value>, String> {
         let (name, text) = (setting.name, text.trim());
         match setting.kind {
-            Kind::List => return Ok(Some(Value::List(split(text)))),
-            Kind::Boolean if text.is_empty() && !setting.deprecated => return Ok(Some(Value::Boolean(false))),
+            ValueType::List => return Ok(Some(Value::List(split(text)))),
+            ValueType::Boolean if text.is_empty() && !setting.deprecated => return Ok(Some(Value::Boolean(false))),
             _ if text.is_empty() => return Ok(None),
             _ => {}
         }
         Ok(Some(match setting.kind {
-            Kind::Text | Kind::List => Value::Text(text.to_owned()),
-            Kind::Boolean => Value::Boolean(truth(text)),
-            Kind::NginxBoolean => Value::Text(if truth(text) { "on" } else { "off" }.to_owned()),
-            Kind::Number => match text.parse::<f64>() {
+            ValueType::Text | ValueType::List => Value::Text(text.to_owned()),
+            ValueType::Boolean => Value::Boolean(truth(text)),
+            ValueType::NginxBoolean => Value::Text(if truth(text) { "on" } else { "off" }.to_owned()),
+            ValueType::Number => match text.parse::<f64>() {
                 Ok(number) if number.is_finite() => Value::Number(number),
                 _ => return Err(format!("{name} is not a number: '{}'", shown(setting, text))),
             },
-            Kind::Choice(words) if words.contains(&text) => Value::Text(text.to_owned()),
-            Kind::Choice(words) => return Err(format!("{name} has an invalid value: '{text}' ({})", words.join(", "))),
+            ValueType::Choice(words) if words.contains(&text) => Value::Text(text.to_owned()),
+            ValueType::Choice(words) => {
+                return Err(format!("{name} has an invalid value: '{text}' ({})", words.join(", ")));
+            }
         }))
     }
 
@@ -82,7 +84,16 @@ pub fn time(name: &str, text: &str) -> Result<Duration, String> {
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
-        let units = [("ms", 0), ("s", 1), ("m", 60), ("h", 3600), ("d", 86_400), ("w", 604_800), ("M", 2_592_000), ("y", 31_536_000)];
+        let units = [
+            ("ms", 0),
+            ("s", 1),
+            ("m", 60),
+            ("h", 3600),
+            ("d", 86_400),
+            ("w", 604_800),
+            ("M", 2_592_000),
+            ("y", 31_536_000),
+        ];
         let unit = units.iter().find(|(unit, _)| rest[digits..].starts_with(unit));
         let (length, seconds) = match unit {
             Some((unit, seconds)) => (unit.len(), *seconds),
@@ -125,14 +136,20 @@ mod tests {
         assert_eq!(parse("real_ip_recursive", "true"), Ok(Some(Value::Text("on".to_owned()))));
         assert_eq!(parse("trusted_ips", " a, ,b,"), Ok(Some(Value::List(vec!["a".to_owned(), "b".to_owned()]))));
         assert_eq!(parse("trusted_ips", "").unwrap().unwrap().json(), json!({}));
-        assert_eq!(parse("role", "x").unwrap_err(), "role has an invalid value: 'x' (data_plane, control_plane, traditional)");
+        assert_eq!(
+            parse("role", "x").unwrap_err(),
+            "role has an invalid value: 'x' (data_plane, control_plane, traditional)"
+        );
         assert_eq!(parse("tracing_sampling_rate", "0.01").unwrap().unwrap().json(), json!(0.01));
     }
 
     #[test]
     fn times() {
         let seconds = |text| time("x", text).map(|t| t.as_secs());
-        assert_eq!([seconds("30"), seconds("30s"), seconds("1h 30m"), seconds("1d"), seconds("500ms")], [Ok(30), Ok(30), Ok(5400), Ok(86_400), Ok(0)]);
+        assert_eq!(
+            [seconds("30"), seconds("30s"), seconds("1h 30m"), seconds("1d"), seconds("500ms")],
+            [Ok(30), Ok(30), Ok(5400), Ok(86_400), Ok(0)]
+        );
         for text in ["", "m", "-1", "1x", "1h30x", "99999999999999999999", "18446744073709551615y", "ä"] {
             assert!(seconds(text).is_err(), "{text}");
         }
@@ -140,7 +157,10 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!([size("x", "0"), size("x", "10k"), size("x", "8M"), size("x", "2g")], [Ok(0), Ok(10 << 10), Ok(8 << 20), Ok(2 << 30)]);
+        assert_eq!(
+            [size("x", "0"), size("x", "10k"), size("x", "8M"), size("x", "2g")],
+            [Ok(0), Ok(10 << 10), Ok(8 << 20), Ok(2 << 30)]
+        );
         for text in ["", "k", "-1", "+1k", "1.5m", "99999999999999999999", "18446744073709551615g", "ä"] {
             assert!(size("x", text).is_err(), "{text}");
         }

@@ -84,7 +84,10 @@ fn ipv4(text: &str) -> Result<(String, Option<u16>), String> {
     let invalid = || format!("invalid ipv4 address: {text}");
     let (address, digits) = text.split_once(':').map_or((text, None), |(a, p)| (a, Some(p)));
     let parts: Vec<&str> = address.split('.').collect();
-    if parts.len() != 4 || !parts.iter().all(|p| (1..=3).contains(&p.len())) || digits.is_some_and(|d| d.is_empty() || d.contains('.')) {
+    if parts.len() != 4
+        || !parts.iter().all(|p| (1..=3).contains(&p.len()))
+        || digits.is_some_and(|d| d.is_empty() || d.contains('.'))
+    {
         return Err(invalid());
     }
     let numbers: Result<Vec<u8>, _> = parts.iter().map(|p| p.parse::<u8>()).collect();
@@ -113,14 +116,19 @@ fn ipv6(text: &str) -> Result<(String, Option<u16>), String> {
 
 fn name(text: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => (host, Some(port(digits)?)),
+        Some((host, digits)) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            (host, Some(port(digits)?))
+        }
         _ => (text, None),
     };
-    let characters = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    let characters =
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
     // One dot may end a name; labels are not empty and do not end with a dash.
     let labels: Vec<&str> = host.split('.').collect();
     let last = labels.len().saturating_sub(1);
-    if !characters || labels.iter().enumerate().any(|(i, label)| label.ends_with('-') || (label.is_empty() && i != last)) {
+    if !characters
+        || labels.iter().enumerate().any(|(i, label)| label.ends_with('-') || (label.is_empty() && i != last))
+    {
         return Err(format!("invalid hostname: {text}"));
     }
     Ok((host.to_owned(), port))
@@ -148,10 +156,17 @@ mod tests {
 
     #[test]
     fn what_is_no_address() {
-        for text in ["", "a b", "h.test:x", "http://x.test", "a..b", "a-.b", "300.1.1.1", "1.2.3", "::g", "*.a", "[::1]x"] {
+        for text in
+            ["", "a b", "h.test:x", "http://x.test", "a..b", "a-.b", "300.1.1.1", "1.2.3", "::g", "*.a", "[::1]x"]
+        {
             assert!(HostPort::parse(text).is_err(), "{text}");
         }
         assert_eq!(HostPort::parse("h.test:99999"), Err(INVALID_PORT.to_owned()));
-        assert!(is_ip_or_cidr("10.0.0.0/8") && is_ip_or_cidr("::/0") && !is_ip_or_cidr("10.0.0.0/33") && !is_ip_or_cidr("10.0.0.0/08"));
+        assert!(
+            is_ip_or_cidr("10.0.0.0/8")
+                && is_ip_or_cidr("::/0")
+                && !is_ip_or_cidr("10.0.0.0/33")
+                && !is_ip_or_cidr("10.0.0.0/08")
+        );
     }
 }

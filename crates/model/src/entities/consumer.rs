@@ -36,6 +36,10 @@ pub struct Credential {
 impl Credential {
     /// The typed form of a valid record of a credential entity.
     pub fn from_record(record: &Record) -> Result<Credential, String> {
-        Ok(Credential { id: decode::id(record)?, consumer: decode::foreign(record, "consumer")?, record: record.clone() })
+        Ok(Credential {
+            id: decode::id(record)?,
+            consumer: decode::foreign(record, "consumer")?,
+            record: record.clone(),
+        })
     }
 }

@@ -36,7 +36,10 @@ pub fn integer<T: TryFrom<i64>>(record: &Record, field: &str, default: T) -> Res
     match record.get(field) {
         None | Some(Value::Null) => Ok(default),
         Some(value) => {
-            let n = value.as_i64().or_else(|| value.as_f64().map(|f| f as i64)).ok_or_else(|| format!("{field}: not a number"))?;
+            let n = value
+                .as_i64()
+                .or_else(|| value.as_f64().map(|f| f as i64))
+                .ok_or_else(|| format!("{field}: not a number"))?;
             T::try_from(n).map_err(|_| format!("{field}: out of range"))
         }
     }
@@ -54,15 +57,17 @@ pub fn boolean(record: &Record, field: &str, default: bool) -> bool {
 
 /// A list of strings; null and absent are empty.
 pub fn strings(record: &Record, field: &str) -> Vec<String> {
-    record.get(field).and_then(Value::as_array).map_or_else(Vec::new, |list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    record
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or_else(Vec::new, |list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
 }
 
 /// A list of integers; null and absent are empty.
 pub fn integers(record: &Record, field: &str) -> Vec<u16> {
-    record
-        .get(field)
-        .and_then(Value::as_array)
-        .map_or_else(Vec::new, |list| list.iter().filter_map(Value::as_u64).filter_map(|n| u16::try_from(n).ok()).collect())
+    record.get(field).and_then(Value::as_array).map_or_else(Vec::new, |list| {
+        list.iter().filter_map(Value::as_u64).filter_map(|n| u16::try_from(n).ok()).collect()
+    })
 }
 
 /// A nested record; null and absent are empty.

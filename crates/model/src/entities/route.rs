@@ -71,7 +71,9 @@ impl Protocols {
     }
 
     pub(super) fn from_record(record: &Record) -> Result<Protocols, String> {
-        decode::strings(record, "protocols").iter().try_fold(Protocols::default(), |set, p| Ok(set.with(Protocol::parse(p)?)))
+        decode::strings(record, "protocols")
+            .iter()
+            .try_fold(Protocols::default(), |set, p| Ok(set.with(Protocol::parse(p)?)))
     }
 }
 
@@ -126,7 +128,9 @@ impl Route {
         let headers = decode::record(record, "headers").map_or_else(Vec::new, |map| {
             map.iter()
                 .map(|(name, values)| {
-                    let values = values.as_array().map_or_else(Vec::new, |v| v.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+                    let values = values
+                        .as_array()
+                        .map_or_else(Vec::new, |v| v.iter().filter_map(Value::as_str).map(str::to_owned).collect());
                     (name.to_ascii_lowercase(), values)
                 })
                 .collect()
@@ -147,7 +151,11 @@ impl Route {
             regex_priority: decode::integer(record, "regex_priority", 0)?,
             strip_path: decode::boolean(record, "strip_path", true),
             preserve_host: decode::boolean(record, "preserve_host", false),
-            path_handling: if decode::string(record, "path_handling").as_deref() == Some("v1") { PathHandling::V1 } else { PathHandling::V0 },
+            path_handling: if decode::string(record, "path_handling").as_deref() == Some("v1") {
+                PathHandling::V1
+            } else {
+                PathHandling::V0
+            },
             https_redirect_status_code: decode::integer(record, "https_redirect_status_code", 426)?,
             request_buffering: decode::boolean(record, "request_buffering", true),
             response_buffering: decode::boolean(record, "response_buffering", true),

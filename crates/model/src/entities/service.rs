@@ -50,7 +50,10 @@ impl Service {
                 None | Some(serde_json::Value::Null) => None,
                 Some(_) => Some(decode::integer(record, "tls_verify_depth", 1)?),
             },
-            ca_certificates: decode::strings(record, "ca_certificates").iter().filter_map(|id| Uuid::parse_str(id).ok()).collect(),
+            ca_certificates: decode::strings(record, "ca_certificates")
+                .iter()
+                .filter_map(|id| Uuid::parse_str(id).ok())
+                .collect(),
             enabled: decode::boolean(record, "enabled", true),
             tags: decode::strings(record, "tags"),
         })

@@ -156,8 +156,11 @@ fn active(record: &Record) -> Result<ActiveChecks, String> {
     let empty = Record::new();
     let healthy = decode::record(record, "healthy").unwrap_or(&empty);
     let unhealthy = decode::record(record, "unhealthy").unwrap_or(&empty);
-    let seconds = |r: &Record, field: &str, default: f64| Duration::from_secs_f64(decode::number(r, field, default).clamp(0.0, 65_535.0));
-    let headers = decode::record(record, "headers").map_or_else(Vec::new, |map| map.keys().map(|name| (name.clone(), decode::strings(map, name))).collect());
+    let seconds = |r: &Record, field: &str, default: f64| {
+        Duration::from_secs_f64(decode::number(r, field, default).clamp(0.0, 65_535.0))
+    };
+    let headers = decode::record(record, "headers")
+        .map_or_else(Vec::new, |map| map.keys().map(|name| (name.clone(), decode::strings(map, name))).collect());
     Ok(ActiveChecks {
         kind: kind(record),
         timeout: seconds(record, "timeout", 1.0),

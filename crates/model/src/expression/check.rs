@@ -39,12 +39,19 @@ fn check(predicate: &Predicate, stream: bool) -> Result<(), &'static str> {
     }
     let (suits, words) = match operator {
         Operator::Equals | Operator::NotEquals => (true, ""),
-        Operator::Regex => (field == Type::Text && value == Type::Text, "Regex operators only supports string operands"),
-        Operator::Prefix | Operator::Postfix => (value == Type::Text, "Regex/Prefix/Postfix operators only supports string operands"),
-        Operator::Greater | Operator::GreaterOrEqual | Operator::Less | Operator::LessOrEqual => {
-            (value == Type::Integer, "Greater/GreaterOrEqual/Lesser/LesserOrEqual operators only supports integer operands")
+        Operator::Regex => {
+            (field == Type::Text && value == Type::Text, "Regex operators only supports string operands")
         }
-        Operator::In | Operator::NotIn => (field == Type::Ip && value == Type::Cidr, "In/NotIn operators only supports IP in CIDR"),
+        Operator::Prefix | Operator::Postfix => {
+            (value == Type::Text, "Regex/Prefix/Postfix operators only supports string operands")
+        }
+        Operator::Greater | Operator::GreaterOrEqual | Operator::Less | Operator::LessOrEqual => (
+            value == Type::Integer,
+            "Greater/GreaterOrEqual/Lesser/LesserOrEqual operators only supports integer operands",
+        ),
+        Operator::In | Operator::NotIn => {
+            (field == Type::Ip && value == Type::Cidr, "In/NotIn operators only supports IP in CIDR")
+        }
         Operator::Contains => (value == Type::Text, "Contains operator only supports string operands"),
     };
     if !suits {

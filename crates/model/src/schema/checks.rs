@@ -24,9 +24,23 @@ enum Rule {
     MutuallyRequired(Vec<String>),
     MutuallyExclusive(Vec<String>),
     MutuallyExclusiveSets(Vec<String>, Vec<String>),
-    Conditional { condition: Condition, then_field: String, then_required: bool, then_rule: Box<Field>, then_err: Option<String> },
-    ConditionalAtLeastOneOf { condition: Condition, then: Vec<String>, then_err: Option<String>, otherwise: Option<Otherwise> },
-    Custom { sources: Vec<String>, check: functions::Check },
+    Conditional {
+        condition: Condition,
+        then_field: String,
+        then_required: bool,
+        then_rule: Box<Field>,
+        then_err: Option<String>,
+    },
+    ConditionalAtLeastOneOf {
+        condition: Condition,
+        then: Vec<String>,
+        then_err: Option<String>,
+        otherwise: Option<Otherwise>,
+    },
+    Custom {
+        sources: Vec<String>,
+        check: functions::Check,
+    },
 }
 
 /// A field that must have values of some kind for the rest of a check to apply.
@@ -65,7 +79,11 @@ impl Check {
         // A condition is the field's own description with the condition's rules laid over it.
         let overlay = |field: &str, rules: &str| -> Result<Box<Field>, String> {
             let rules = arg.get(rules).and_then(Value::as_object).ok_or_else(|| format!("{kind}: no '{rules}'"))?;
-            let mut laid = raw_field(schema, field).or_else(|| raw_field(parent?, field)).and_then(Value::as_object).cloned().unwrap_or_default();
+            let mut laid = raw_field(schema, field)
+                .or_else(|| raw_field(parent?, field))
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap_or_default();
             laid.extend(rules.clone());
             Field::parse("", &Value::Object(laid), functions, depth).map(Box::new)
         };
@@ -100,13 +118,20 @@ impl Check {
                     }),
                     None => None,
                 };
-                Rule::ConditionalAtLeastOneOf { condition, then: strings(&arg["then_at_least_one_of"]), then_err: text("then_err"), otherwise }
+                Rule::ConditionalAtLeastOneOf {
+                    condition,
+                    then: strings(&arg["then_at_least_one_of"]),
+                    then_err: text("then_err"),
+                    otherwise,
+                }
             }
             "custom_entity_check" => {
                 let name = arg.get("check").or_else(|| entry.get("check")).and_then(Value::as_str);
                 let Some(name) = name else { return Ok(None) };
                 match functions.find(name) {
-                    Some(Function::Check(check)) => Rule::Custom { sources: strings(&arg["field_sources"]), check: *check },
+                    Some(Function::Check(check)) => {
+                        Rule::Custom { sources: strings(&arg["field_sources"]), check: *check }
+                    }
                     _ => return Err(format!("no check '{name}'")),
                 }
             }
@@ -120,7 +145,11 @@ impl Check {
             Rule::Custom { .. } => (false, false),
         };
         // The checks that run on missing fields by nature also run when all of them are absent.
-        Ok(Some(Check { rule, run_with_missing: flag("run_with_missing_fields", missing), run_with_invalid: flag("run_with_invalid_fields", invalid) }))
+        Ok(Some(Check {
+            rule,
+            run_with_missing: flag("run_with_missing_fields", missing),
+            run_with_invalid: flag("run_with_invalid_fields", invalid),
+        }))
     }
 
     /// Runs the check on `input` and adds what it finds to `errors`. `full`: the record is complete, absent fields
@@ -147,7 +176,11 @@ impl Check {
             return;
         }
         if !missing.is_empty() {
-            let words = if scope.updating { "field required for entity check when updating" } else { "field required for entity check" };
+            let words = if scope.updating {
+                "field required for entity check when updating"
+            } else {
+                "field required for entity check"
+            };
             missing.iter().for_each(|field| path::set(errors, field, words.into()));
             return;
         }
@@ -167,12 +200,19 @@ impl Check {
             fields.iter().map(move |f| (f.as_str(), required))
         }
         match &self.rule {
-            Rule::AtLeastOneOf(f) | Rule::OnlyOneOf(f) | Rule::Distinct(f) | Rule::MutuallyRequired(f) | Rule::MutuallyExclusive(f) => all(f, true).collect(),
+            Rule::AtLeastOneOf(f)
+            | Rule::OnlyOneOf(f)
+            | Rule::Distinct(f)
+            | Rule::MutuallyRequired(f)
+            | Rule::MutuallyExclusive(f) => all(f, true).collect(),
             Rule::MutuallyExclusiveSets(a, b) => all(a, true).chain(all(b, true)).collect(),
             Rule::Conditional { condition, then_field, .. } => vec![(&condition.field, true), (then_field, false)],
             Rule::ConditionalAtLeastOneOf { condition, then, otherwise, .. } => {
                 let otherwise = otherwise.as_ref().map_or(&[][..], |o| &o.fields);
-                std::iter::once((condition.field.as_str(), true)).chain(all(then, false)).chain(all(otherwise, false)).collect()
+                std::iter::once((condition.field.as_str(), true))
+                    .chain(all(then, false))
+                    .chain(all(otherwise, false))
+                    .collect()
             }
             Rule::Custom { sources, .. } => all(sources, true).collect(),
         }
@@ -186,14 +226,20 @@ impl Rule {
         let fail = |words, fields: &[String]| Some(Failure::Fields(words, quoted(fields)));
         match self {
             Rule::AtLeastOneOf(fields) if count(fields) == 0 => fail(scope.at_least_one_of(), fields),
-            Rule::OnlyOneOf(fields) if count(fields) != 1 => fail("exactly one of these fields must be non-empty: %s", fields),
+            Rule::OnlyOneOf(fields) if count(fields) != 1 => {
+                fail("exactly one of these fields must be non-empty: %s", fields)
+            }
             Rule::Distinct(fields) => {
                 let values: Vec<_> = fields.iter().filter(|f| filled(f)).filter_map(|f| path::get(input, f)).collect();
                 let repeated = values.iter().enumerate().any(|(i, v)| values[..i].iter().any(|w| validate::same(v, w)));
                 if repeated { fail("values of these fields must be distinct: %s", fields) } else { None }
             }
-            Rule::MutuallyRequired(fields) if ![0, fields.len()].contains(&count(fields)) => fail("all or none of these fields must be set: %s", fields),
-            Rule::MutuallyExclusive(fields) if count(fields) > 1 => fail("only one or none of these fields must be set: %s", fields),
+            Rule::MutuallyRequired(fields) if ![0, fields.len()].contains(&count(fields)) => {
+                fail("all or none of these fields must be set: %s", fields)
+            }
+            Rule::MutuallyExclusive(fields) if count(fields) > 1 => {
+                fail("only one or none of these fields must be set: %s", fields)
+            }
             Rule::MutuallyExclusiveSets(a, b) if count(a) > 0 && count(b) > 0 => {
                 let set = |fields: &[String]| quoted(&fields.iter().filter(|f| filled(f)).cloned().collect::<Vec<_>>());
                 Some(Failure::Fields("these sets are mutually exclusive: %s", format!("({}), ({})", set(a), set(b))))
@@ -205,7 +251,10 @@ impl Rule {
                 let value = path::get(input, then_field).unwrap_or(&Value::Null);
                 let failed = |words: Option<&String>| match words {
                     Some(words) => Failure::Words(words.replacen("%s", &condition.field, 1)),
-                    None => Failure::Fields("failed conditional validation given value of field '%s'", condition.field.clone()),
+                    None => Failure::Fields(
+                        "failed conditional validation given value of field '%s'",
+                        condition.field.clone(),
+                    ),
                 };
                 if *then_required && value.is_null() {
                     path::set(errors, then_field, validate::REQUIRED.into());

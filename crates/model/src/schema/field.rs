@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 pub struct Field {
     /// Empty for elements, keys and values.
     pub name: String,
-    pub kind: Kind,
+    pub kind: FieldType,
     pub required: bool,
     /// Filled in by the gateway: ids, time stamps, generated keys.
     pub auto: bool,
@@ -30,7 +30,7 @@ pub struct Field {
 
 /// The type of a field.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum FieldType {
     /// Only the rules are checked.
     Any,
     String,
@@ -98,7 +98,7 @@ impl Field {
     /// The entity that it refers to.
     pub fn reference(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Foreign(entity) => Some(entity),
+            FieldType::Foreign(entity) => Some(entity),
             _ => None,
         }
     }
@@ -106,7 +106,7 @@ impl Field {
     /// The fields of a record.
     pub fn shape(&self) -> Option<&Shape> {
         match &self.kind {
-            Kind::Record(shape) => Some(shape),
+            FieldType::Record(shape) => Some(shape),
             _ => None,
         }
     }
@@ -114,7 +114,7 @@ impl Field {
     /// What elements of an array or set must be.
     pub fn elements(&self) -> Option<&Field> {
         match &self.kind {
-            Kind::Array(elements) | Kind::Set(elements) => Some(elements),
+            FieldType::Array(elements) | FieldType::Set(elements) => Some(elements),
             _ => None,
         }
     }
@@ -124,19 +124,27 @@ impl Field {
         let at = |what: &str| format!("{name}: {what}");
         let map = raw.as_object().ok_or_else(|| at("not an object"))?;
         let depth = depth.checked_sub(1).ok_or_else(|| at("nested too deeply"))?;
-        let inner = |key: &str| Field::parse("", map.get(key).ok_or_else(|| at(&format!("no '{key}'")))?, functions, depth).map_err(|e| at(&e)).map(Box::new);
+        let inner = |key: &str| {
+            Field::parse("", map.get(key).ok_or_else(|| at(&format!("no '{key}'")))?, functions, depth)
+                .map_err(|e| at(&e))
+                .map(Box::new)
+        };
         let kind = match map.get("type").and_then(Value::as_str) {
-            None | Some("any") => Kind::Any,
-            Some("string") => Kind::String,
-            Some("integer") => Kind::Integer,
-            Some("number") => Kind::Number,
-            Some("boolean") => Kind::Boolean,
-            Some("array") => Kind::Array(inner("elements")?),
-            Some("set") => Kind::Set(inner("elements")?),
-            Some("map") => Kind::Map(inner("keys")?, inner("values")?),
-            Some("record") => Kind::Record(Box::new(Shape::parse(map, None, functions, depth).map_err(|e| at(&e))?)),
-            Some("foreign") => Kind::Foreign(map.get("reference").and_then(Value::as_str).ok_or_else(|| at("no 'reference'"))?.to_owned()),
-            Some("json") => Kind::Json,
+            None | Some("any") => FieldType::Any,
+            Some("string") => FieldType::String,
+            Some("integer") => FieldType::Integer,
+            Some("number") => FieldType::Number,
+            Some("boolean") => FieldType::Boolean,
+            Some("array") => FieldType::Array(inner("elements")?),
+            Some("set") => FieldType::Set(inner("elements")?),
+            Some("map") => FieldType::Map(inner("keys")?, inner("values")?),
+            Some("record") => {
+                FieldType::Record(Box::new(Shape::parse(map, None, functions, depth).map_err(|e| at(&e))?))
+            }
+            Some("foreign") => FieldType::Foreign(
+                map.get("reference").and_then(Value::as_str).ok_or_else(|| at("no 'reference'"))?.to_owned(),
+            ),
+            Some("json") => FieldType::Json,
             Some(other) => return Err(at(&format!("unknown type '{other}'"))),
         };
         let flag = |key: &str| map.get(key).and_then(Value::as_bool).unwrap_or(false);
@@ -170,10 +178,17 @@ impl Rules {
         let list = |key: &str| map.get(key).and_then(Value::as_array).cloned();
         let size = |key: &str| map.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
         let patterns = |key: &str| -> Vec<(String, String)> {
-            let entry = |v: &Value| Some((v.get("pattern")?.as_str()?.to_owned(), v.get("err").and_then(Value::as_str).unwrap_or_default().to_owned()));
+            let entry = |v: &Value| {
+                Some((
+                    v.get("pattern")?.as_str()?.to_owned(),
+                    v.get("err").and_then(Value::as_str).unwrap_or_default().to_owned(),
+                ))
+            };
             list(key).unwrap_or_default().iter().filter_map(entry).collect()
         };
-        let strings = |value: &Value| value.as_array().map_or_else(Vec::new, |v| v.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+        let strings = |value: &Value| {
+            value.as_array().map_or_else(Vec::new, |v| v.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        };
         let between = match map.get("between").and_then(Value::as_array).map(Vec::as_slice) {
             Some([low, high]) => Some((low.as_f64().ok_or("bad 'between'")?, high.as_f64().ok_or("bad 'between'")?)),
             Some(_) => return Err("bad 'between'".to_owned()),
@@ -204,11 +219,19 @@ impl Rules {
             pattern: text("match"),
             match_none: patterns("match_none"),
             match_all: patterns("match_all"),
-            match_any: map
-                .get("match_any")
-                .map(|any| (any.get("patterns").map_or_else(Vec::new, strings), any.get("err").and_then(Value::as_str).map(str::to_owned))),
+            match_any: map.get("match_any").map(|any| {
+                (
+                    any.get("patterns").map_or_else(Vec::new, strings),
+                    any.get("err").and_then(Value::as_str).map(str::to_owned),
+                )
+            }),
             contains: map.get("contains").cloned(),
-            subsets: list("mutually_exclusive_subsets").unwrap_or_default().iter().filter_map(Value::as_array).cloned().collect(),
+            subsets: list("mutually_exclusive_subsets")
+                .unwrap_or_default()
+                .iter()
+                .filter_map(Value::as_array)
+                .cloned()
+                .collect(),
             validator,
             err: text("err"),
         })

@@ -1,7 +1,7 @@
 //! Forms: strings become what the fields want.
 
 use super::Schema;
-use super::field::{Field, Kind};
+use super::field::{Field, FieldType};
 use super::validate::View;
 use crate::{Catalog, Record};
 use serde_json::{Number, Value};
@@ -21,7 +21,11 @@ pub(super) fn coerce(schema: &Schema, catalog: &Catalog, input: Record) -> Recor
 fn record(view: View, catalog: &Catalog, input: Record) -> Record {
     let coerce = |(name, value): (String, Value)| {
         let mut value = value;
-        for field in view.field(&name).into_iter().chain(view.base.shorthands.iter().map(|s| &s.field).filter(|f| f.name == name)) {
+        for field in view
+            .field(&name)
+            .into_iter()
+            .chain(view.base.shorthands.iter().map(|s| &s.field).filter(|f| f.name == name))
+        {
             value = coerced(field, catalog, value);
         }
         (name, value)
@@ -34,20 +38,26 @@ fn coerced(field: &Field, catalog: &Catalog, value: Value) -> Value {
         return Value::Null;
     }
     match (&field.kind, value) {
-        (Kind::Integer | Kind::Number, value) => number(&value).unwrap_or(value),
-        (Kind::Boolean, Value::String(text)) => match text.as_str() {
+        (FieldType::Integer | FieldType::Number, value) => number(&value).unwrap_or(value),
+        (FieldType::Boolean, Value::String(text)) => match text.as_str() {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
             _ => Value::String(text),
         },
-        (Kind::Array(elements) | Kind::Set(elements), Value::Array(items)) => {
+        (FieldType::Array(elements) | FieldType::Set(elements), Value::Array(items)) => {
             Value::Array(items.into_iter().map(|item| coerced(elements, catalog, item)).collect())
         }
-        (Kind::Array(_) | Kind::Set(_), Value::Object(map)) => Value::Object(map),
-        (Kind::Array(elements) | Kind::Set(elements), scalar) => Value::Array(vec![coerced(elements, catalog, scalar)]),
-        (Kind::Map(_, values), Value::Object(map)) => Value::Object(map.into_iter().map(|(key, value)| (key, coerced(values, catalog, value))).collect()),
-        (Kind::Record(inner), Value::Object(map)) if !field.is_abstract => Value::Object(record(View::of(inner), catalog, map)),
-        (Kind::Foreign(entity), Value::Object(map)) => match catalog.entity(entity) {
+        (FieldType::Array(_) | FieldType::Set(_), Value::Object(map)) => Value::Object(map),
+        (FieldType::Array(elements) | FieldType::Set(elements), scalar) => {
+            Value::Array(vec![coerced(elements, catalog, scalar)])
+        }
+        (FieldType::Map(_, values), Value::Object(map)) => {
+            Value::Object(map.into_iter().map(|(key, value)| (key, coerced(values, catalog, value))).collect())
+        }
+        (FieldType::Record(inner), Value::Object(map)) if !field.is_abstract => {
+            Value::Object(record(View::of(inner), catalog, map))
+        }
+        (FieldType::Foreign(entity), Value::Object(map)) => match catalog.entity(entity) {
             Some(schema) => Value::Object(coerce(schema, catalog, map)),
             None => Value::Object(map),
         },

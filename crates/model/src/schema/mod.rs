@@ -1,6 +1,7 @@
 //! The schema language as data: fields, validation, defaults, entity checks, shorthands and their description.
 //!
-//! A schema is JSON text: what `GET /schemas/*` shows, plus keys that stay hidden because they matter to the gateway only:
+//! A schema is JSON text: what `GET /schemas/*` shows, plus keys that stay hidden because they matter to the gateway
+//! only:
 //! - of an entity: `name`, `primary_key` (default `["id"]`), `endpoint_key`, `admin_api_name`, `admin_api_nested_name`,
 //!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `shorthand_fields`, `transformations`
 //!   (`[{"input": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of refinements, or the
@@ -18,7 +19,7 @@ mod process;
 mod shape;
 mod validate;
 
-pub use field::{Field, Kind, OnDelete};
+pub use field::{Field, FieldType, OnDelete};
 pub use functions::{Check, Derive, Expand, Function, Validator};
 pub use shape::Shape;
 
@@ -90,7 +91,11 @@ impl Schema {
         let raw = raw.as_object().ok_or("a schema is a JSON object")?;
         let functions = Functions { own: functions };
         let string = |key: &str| raw.get(key).and_then(Value::as_str).map(str::to_owned);
-        let strings = |key: &str| raw.get(key).and_then(Value::as_array).map(|l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>());
+        let strings = |key: &str| {
+            raw.get(key)
+                .and_then(Value::as_array)
+                .map(|l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>())
+        };
         let flag = |key: &str, default: bool| raw.get(key).and_then(Value::as_bool).unwrap_or(default);
         let name = string("name").unwrap_or_default();
         let path_name = string("admin_api_name").unwrap_or_else(|| name.clone());
@@ -135,7 +140,11 @@ impl Schema {
         let scope = Scope { catalog, updating: true };
         let view = self.known_view(catalog, current);
         // Which subschema the change is to be read by may be said by the record alone.
-        let read = if self.subschema_key().is_some_and(|key| input.contains_key(key)) { self.known_view(catalog, &input) } else { view };
+        let read = if self.subschema_key().is_some_and(|key| input.contains_key(key)) {
+            self.known_view(catalog, &input)
+        } else {
+            view
+        };
         let change = process::shape(scope, read, input, Context::Update).map_err(Error::schema_violation)?;
         self.check_immutable(&change, current)?;
         let merged = process::merge(view, change, &process::without_shorthands(view, current));
@@ -149,7 +158,8 @@ impl Schema {
         Ok(changed)
     }
 
-    /// A complete valid record for `PUT`: as an insert, but fields named in `keys` (the primary or endpoint key) are given.
+    /// A complete valid record for `PUT`: as an insert, but fields named in `keys` (the primary or endpoint key) are
+    /// given.
     pub fn process_upsert(&self, catalog: &Catalog, mut input: Record, keys: &Record) -> Result<Record, Error> {
         let scope = Scope { catalog, updating: false };
         input.extend(keys.clone());
@@ -211,10 +221,17 @@ impl Schema {
                 }
                 match lookup(entity, &unique.name, value)? {
                     Some(record) => {
-                        found = Some(record.into_iter().filter(|(name, _)| schema.primary_key.contains(name)).collect::<Record>());
+                        found = Some(
+                            record
+                                .into_iter()
+                                .filter(|(name, _)| schema.primary_key.contains(name))
+                                .collect::<Record>(),
+                        );
                         break;
                     }
-                    None => drop(failed.insert(unique.name.clone(), Error::unresolved_text(&unique.name, value, entity).into())),
+                    None => drop(
+                        failed.insert(unique.name.clone(), Error::unresolved_text(&unique.name, value, entity).into()),
+                    ),
                 }
             }
             match found {
@@ -388,7 +405,9 @@ impl Source {
             Some(Value::Array(list)) => {
                 let parse = |sub: &Value| -> Result<(Vec<String>, Shape), String> {
                     let map = sub.as_object().ok_or("a subschema is not an object")?;
-                    let names = sub["names"].as_array().map_or_else(Vec::new, |l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+                    let names = sub["names"]
+                        .as_array()
+                        .map_or_else(Vec::new, |l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect());
                     Ok((names, Shape::parse(map, Some(raw), functions, MAX_DEPTH)?))
                 };
                 list.iter().map(parse).collect::<Result<_, _>>().map(Source::Own)
@@ -400,7 +419,9 @@ impl Source {
 
 impl Transformation {
     fn parse(raw: &Value, functions: &Functions) -> Result<Transformation, String> {
-        let input = raw["input"].as_array().map_or_else(Vec::new, |l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+        let input = raw["input"]
+            .as_array()
+            .map_or_else(Vec::new, |l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect());
         let name = raw["func"].as_str().ok_or("a transformation without 'func'")?;
         match functions.find(name) {
             Some(Function::Derive(derive)) => Ok(Transformation { input, derive: *derive }),
@@ -415,7 +436,9 @@ fn visible(value: &Value) -> Value {
         Value::Array(items) => Value::Array(items.iter().map(visible).collect()),
         Value::Object(map) => {
             // `check` and `validator` name functions; a field of that name has an object as its value.
-            let hidden = |(key, value): &(&String, &Value)| matches!(key.as_str(), "check" | "validator" | "func") && value.is_string();
+            let hidden = |(key, value): &(&String, &Value)| {
+                matches!(key.as_str(), "check" | "validator" | "func") && value.is_string()
+            };
             Value::Object(
                 map.iter()
                     .filter(|entry| !hidden(entry))

@@ -1,6 +1,6 @@
 //! Completing records: shorthands, defaults, automatic fields, merging.
 
-use super::field::{Field, Kind};
+use super::field::{Field, FieldType};
 use super::path;
 use super::shape::Shorthand;
 use super::validate::{self, Scope, View};
@@ -61,7 +61,9 @@ pub(super) fn merge(view: View, top: Record, bottom: &Record) -> Record {
     for (name, value) in top {
         let below = bottom.get(&name).and_then(Value::as_object);
         let value = match (value, view.field(&name).filter(|f| !f.is_abstract).map(|f| &f.kind), below) {
-            (Value::Object(value), Some(Kind::Record(inner)), Some(below)) => Value::Object(merge(View::of(inner), value, below)),
+            (Value::Object(value), Some(FieldType::Record(inner)), Some(below)) => {
+                Value::Object(merge(View::of(inner), value, below))
+            }
             (value, ..) => value,
         };
         out.insert(name, value);
@@ -71,10 +73,13 @@ pub(super) fn merge(view: View, top: Record, bottom: &Record) -> Record {
 
 /// Takes the names out again that [`Context::Select`] adds for show.
 pub(super) fn without_shorthands(view: View, record: &Record) -> Record {
-    let shown = |name: &str| view.base.shorthands.iter().any(|s| s.field.name == name && view.base.field(name).is_none());
+    let shown =
+        |name: &str| view.base.shorthands.iter().any(|s| s.field.name == name && view.base.field(name).is_none());
     let strip = |(name, value): (&String, &Value)| {
         let value = match (view.field(name).map(|f| &f.kind), value) {
-            (Some(Kind::Record(inner)), Value::Object(map)) => Value::Object(without_shorthands(View::of(inner), map)),
+            (Some(FieldType::Record(inner)), Value::Object(map)) => {
+                Value::Object(without_shorthands(View::of(inner), map))
+            }
             (_, value) => value.clone(),
         };
         (name.clone(), value)
@@ -94,7 +99,10 @@ impl Shorthand {
             && integral(new) != integral(&value)
         {
             let (old, new, path) = (validate::show(&value), validate::show(new), path.join("."));
-            return Err(format!("both deprecated and new field are used but their values mismatch: {name} = {old} vs {path} = {new}").into());
+            return Err(format!(
+                "both deprecated and new field are used but their values mismatch: {name} = {old} vs {path} = {new}"
+            )
+            .into());
         }
         data.remove(name);
         match self.expand {
@@ -146,11 +154,11 @@ fn automatic(field: &Field, value: Option<Value>, context: Context) -> Option<Va
         return if creating && unset { Some(uuid::Uuid::new_v4().to_string().into()) } else { value };
     }
     match (&field.kind, field.name.as_str()) {
-        (Kind::String, _) if creating && value.is_none() => Some(random_string().into()),
-        (Kind::Integer, "created_at") if creating && unset => Some(now().as_secs().into()),
-        (Kind::Number, "created_at") if creating && unset => Some(milliseconds()),
-        (Kind::Integer, "updated_at") => Some(now().as_secs().into()),
-        (Kind::Number, "updated_at") => Some(milliseconds()),
+        (FieldType::String, _) if creating && value.is_none() => Some(random_string().into()),
+        (FieldType::Integer, "created_at") if creating && unset => Some(now().as_secs().into()),
+        (FieldType::Number, "created_at") if creating && unset => Some(milliseconds()),
+        (FieldType::Integer, "updated_at") => Some(now().as_secs().into()),
+        (FieldType::Number, "updated_at") => Some(milliseconds()),
         _ => value,
     }
 }
@@ -166,27 +174,39 @@ fn adjust(scope: Scope, field: &Field, value: Option<Value>, context: Context) -
         items.into_iter().map(|item| Ok(adjust(scope, elements, Some(item), context)?.unwrap_or(Value::Null))).collect()
     };
     Ok(Some(match (&field.kind, value) {
-        (Kind::Record(_), None) if context != Context::Update && field.required => {
+        (FieldType::Record(_), None) if context != Context::Update && field.required => {
             let default = missing(scope, field, None)?;
             match (&field.kind, default) {
-                (Kind::Record(inner), Some(Value::Object(map))) => Value::Object(shape(scope, View::of(inner), map, context)?),
+                (FieldType::Record(inner), Some(Value::Object(map))) => {
+                    Value::Object(shape(scope, View::of(inner), map, context)?)
+                }
                 (_, Some(default)) => default,
                 (_, None) => return Ok(None),
             }
         }
-        (Kind::Record(inner), Some(Value::Object(map))) => Value::Object(shape(scope, View::of(inner), map, context)?),
-        (Kind::Record(inner), Some(Value::Array(items))) if items.is_empty() => Value::Object(shape(scope, View::of(inner), Record::new(), context)?),
-        (Kind::Array(elements), Some(Value::Array(items))) => Value::Array(each(elements, items)?),
-        (Kind::Set(elements), Some(Value::Array(items))) => Value::Array(each(elements, distinct(items))?),
-        (Kind::Array(_) | Kind::Set(_), Some(Value::Object(map))) if map.is_empty() => Value::Array(Vec::new()),
-        (Kind::Map(_, values), Some(Value::Object(map))) => {
-            let adjusted: Result<Record, Record> =
-                map.into_iter().map(|(key, item)| Ok((key, adjust(scope, values, Some(item), context)?.unwrap_or(Value::Null)))).collect();
+        (FieldType::Record(inner), Some(Value::Object(map))) => {
+            Value::Object(shape(scope, View::of(inner), map, context)?)
+        }
+        (FieldType::Record(inner), Some(Value::Array(items))) if items.is_empty() => {
+            Value::Object(shape(scope, View::of(inner), Record::new(), context)?)
+        }
+        (FieldType::Array(elements), Some(Value::Array(items))) => Value::Array(each(elements, items)?),
+        (FieldType::Set(elements), Some(Value::Array(items))) => Value::Array(each(elements, distinct(items))?),
+        (FieldType::Array(_) | FieldType::Set(_), Some(Value::Object(map))) if map.is_empty() => {
+            Value::Array(Vec::new())
+        }
+        (FieldType::Map(_, values), Some(Value::Object(map))) => {
+            let adjusted: Result<Record, Record> = map
+                .into_iter()
+                .map(|(key, item)| Ok((key, adjust(scope, values, Some(item), context)?.unwrap_or(Value::Null))))
+                .collect();
             Value::Object(adjusted?)
         }
-        (Kind::Map(..), Some(Value::Array(items))) if items.is_empty() => Value::Object(Record::new()),
-        (Kind::Foreign(entity), Some(Value::Object(map))) if context == Context::Select => Value::Object(key_only(scope, entity, map)),
-        (Kind::Integer | Kind::Number, Some(value)) => validate::integral(value),
+        (FieldType::Map(..), Some(Value::Array(items))) if items.is_empty() => Value::Object(Record::new()),
+        (FieldType::Foreign(entity), Some(Value::Object(map))) if context == Context::Select => {
+            Value::Object(key_only(scope, entity, map))
+        }
+        (FieldType::Integer | FieldType::Number, Some(value)) => validate::integral(value),
         (_, Some(value)) => value,
         (_, None) if context != Context::Update => return missing(scope, field, None),
         (_, None) => return Ok(None),
@@ -203,7 +223,9 @@ fn missing(scope: Scope, field: &Field, value: Option<Value>) -> Result<Option<V
     }
     match &field.kind {
         _ if field.is_abstract => Ok(None),
-        Kind::Record(inner) => shape(scope, View::of(inner), Record::new(), Context::Insert).map(|map| Some(Value::Object(map))),
+        FieldType::Record(inner) => {
+            shape(scope, View::of(inner), Record::new(), Context::Insert).map(|map| Some(Value::Object(map)))
+        }
         // Validation will say that it is missing.
         _ => Ok(value.filter(|v| !v.is_null())),
     }
@@ -211,7 +233,9 @@ fn missing(scope: Scope, field: &Field, value: Option<Value>) -> Result<Option<V
 
 fn key_only(scope: Scope, entity: &str, map: Record) -> Record {
     match scope.catalog.entity(entity) {
-        Some(schema) if schema.primary_key().iter().all(|k| map.contains_key(k)) => map.into_iter().filter(|(k, _)| schema.primary_key().contains(k)).collect(),
+        Some(schema) if schema.primary_key().iter().all(|k| map.contains_key(k)) => {
+            map.into_iter().filter(|(k, _)| schema.primary_key().contains(k)).collect()
+        }
         _ => map,
     }
 }
@@ -219,7 +243,10 @@ fn key_only(scope: Scope, entity: &str, map: Record) -> Record {
 /// Drops repeated scalars and keeps the order.
 fn distinct(items: Vec<Value>) -> Vec<Value> {
     let mut seen = std::collections::HashSet::new();
-    items.into_iter().filter(|item| item.is_array() || item.is_object() || item.is_null() || seen.insert(integral(item))).collect()
+    items
+        .into_iter()
+        .filter(|item| item.is_array() || item.is_object() || item.is_null() || seen.insert(integral(item)))
+        .collect()
 }
 
 fn integral(value: &Value) -> Value {

@@ -47,7 +47,12 @@ impl Shape {
 
     /// Reads fields, entity checks and shorthands. `parent` is the description of the schema that a subschema refines:
     /// its checks may name the parent's fields.
-    pub(super) fn parse(raw: &Map<String, Value>, parent: Option<&Map<String, Value>>, functions: &Functions, depth: usize) -> Result<Shape, String> {
+    pub(super) fn parse(
+        raw: &Map<String, Value>,
+        parent: Option<&Map<String, Value>>,
+        functions: &Functions,
+        depth: usize,
+    ) -> Result<Shape, String> {
         let mut shape = Shape::default();
         for (name, field) in named(raw, "fields")? {
             shape.index.insert(name.clone(), shape.fields.len());
@@ -66,7 +71,9 @@ impl Shape {
 impl Shorthand {
     fn parse(name: &str, raw: &Value, functions: &Functions, depth: usize) -> Result<Shorthand, String> {
         let deprecation = raw.get("deprecation");
-        let path = |path: &Value| path.as_array().map(|p| p.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>());
+        let path = |path: &Value| {
+            path.as_array().map(|p| p.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>())
+        };
         let mut replaced_with: Vec<_> = deprecation
             .and_then(|d| d.get("replaced_with"))
             .and_then(Value::as_array)
@@ -82,7 +89,12 @@ impl Shorthand {
             None if replaced_with.is_empty() => return Err(format!("shorthand '{name}' stands for nothing")),
             None => None,
         };
-        Ok(Shorthand { field: Field::parse(name, raw, functions, depth)?, expand, deprecated: deprecation.is_some(), replaced_with })
+        Ok(Shorthand {
+            field: Field::parse(name, raw, functions, depth)?,
+            expand,
+            deprecated: deprecation.is_some(),
+            replaced_with,
+        })
     }
 }
 
@@ -92,5 +104,9 @@ pub(super) fn named<'a>(raw: &'a Map<String, Value>, key: &str) -> Result<Vec<(&
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(list) => list.as_array().ok_or_else(|| format!("'{key}' is not a list"))?,
     };
-    list.iter().map(|entry| entry.as_object().and_then(|e| e.iter().next()).ok_or_else(|| format!("an entry of '{key}' has no name"))).collect()
+    list.iter()
+        .map(|entry| {
+            entry.as_object().and_then(|e| e.iter().next()).ok_or_else(|| format!("an entry of '{key}' has no name"))
+        })
+        .collect()
 }

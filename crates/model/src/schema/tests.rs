@@ -63,27 +63,42 @@ fn with_plugin() -> Catalog {
     let mut catalog = Catalog::core();
     let schema = Schema::parse_with(LIMITS, &[("order", Function::Validator(order))]).unwrap_or_else(|e| panic!("{e}"));
     catalog.add_plugin("limits", PluginSchema { priority: 1, version: "1.0.0".to_owned(), schema: Arc::new(schema) });
-    let empty = Schema::parse(r#"{"fields": [{"config": {"type": "record", "required": true, "fields": []}}]}"#).unwrap_or_else(|e| panic!("{e}"));
+    let empty = Schema::parse(r#"{"fields": [{"config": {"type": "record", "required": true, "fields": []}}]}"#)
+        .unwrap_or_else(|e| panic!("{e}"));
     catalog.add_plugin("empty", PluginSchema { priority: 1, version: "1.0.0".to_owned(), schema: Arc::new(empty) });
     catalog
 }
 
 #[test]
 fn services_are_completed() {
-    let service = accepted(insert(&Catalog::core(), "services", json!({"name": "s", "url": "https://a.test/p", "port": 99.0, "tags": ["b", "a", "b"]})));
+    let service = accepted(insert(
+        &Catalog::core(),
+        "services",
+        json!({"name": "s", "url": "https://a.test/p", "port": 99.0, "tags": ["b", "a", "b"]}),
+    ));
     assert!(validate::is_uuid(service["id"].as_str().unwrap_or_default()));
     assert!(service["created_at"].as_i64() > Some(1_700_000_000) && service["created_at"] == service["updated_at"]);
     let names: Vec<_> = service.as_object().map(|s| s.keys().map(String::as_str).collect()).unwrap_or_default();
     assert_eq!(names.len(), 18);
     assert_eq!(service["port"].to_string(), "443");
-    assert_eq!((&service["protocol"], &service["host"], &service["path"]), (&json!("https"), &json!("a.test"), &json!("/p")));
-    assert_eq!((&service["tags"], &service["client_certificate"], &service["retries"]), (&json!(["b", "a"]), &Value::Null, &json!(5)));
+    assert_eq!(
+        (&service["protocol"], &service["host"], &service["path"]),
+        (&json!("https"), &json!("a.test"), &json!("/p"))
+    );
+    assert_eq!(
+        (&service["tags"], &service["client_certificate"], &service["retries"]),
+        (&json!(["b", "a"]), &Value::Null, &json!(5))
+    );
 }
 
 #[test]
 fn every_error_of_a_record_is_reported_at_once() {
     let catalog = Catalog::core();
-    let Err(error) = insert(&catalog, "services", json!({"name": "a b", "port": -1, "protocol": "ftp", "retries": "x", "foo": 1})) else { panic!("accepted") };
+    let Err(error) =
+        insert(&catalog, "services", json!({"name": "a b", "port": -1, "protocol": "ftp", "retries": "x", "foo": 1}))
+    else {
+        panic!("accepted")
+    };
     assert_eq!(
         error.message,
         "6 schema violations (foo: unknown field; host: required field missing; name: invalid value 'a b': the only accepted ascii characters are \
@@ -94,10 +109,22 @@ fn every_error_of_a_record_is_reported_at_once() {
     assert_eq!(host(Value::Null), "required field missing");
     assert_eq!(host(json!("")), "length must be at least 1");
     assert_eq!(host(json!(12)), "expected a string");
-    assert_eq!(fields(insert(&catalog, "services", json!({"host": "h", "tags": "x"}))), json!({"tags": "expected a set"}));
-    assert_eq!(fields(insert(&catalog, "services", json!({"host": "h", "tags": ["a", 1]}))), json!({"tags": [null, "expected a string"]}));
-    assert_eq!(fields(insert(&catalog, "services", json!({"host": "h", "tags": [null]}))), json!({"tags": ["required field missing"]}));
-    assert_eq!(fields(insert(&catalog, "services", json!({"host": "h", "url": ""}))), json!({"url": "length must be at least 1"}));
+    assert_eq!(
+        fields(insert(&catalog, "services", json!({"host": "h", "tags": "x"}))),
+        json!({"tags": "expected a set"})
+    );
+    assert_eq!(
+        fields(insert(&catalog, "services", json!({"host": "h", "tags": ["a", 1]}))),
+        json!({"tags": [null, "expected a string"]})
+    );
+    assert_eq!(
+        fields(insert(&catalog, "services", json!({"host": "h", "tags": [null]}))),
+        json!({"tags": ["required field missing"]})
+    );
+    assert_eq!(
+        fields(insert(&catalog, "services", json!({"host": "h", "url": ""}))),
+        json!({"url": "length must be at least 1"})
+    );
 }
 
 #[test]
@@ -109,16 +136,28 @@ fn conditions_between_fields() {
         json!({"@entity": [failed], "path": "value must be null"})
     );
     let certificate = json!({"host": "h", "client_certificate": "x"});
-    assert_eq!(fields(insert(&catalog, "services", certificate)), json!({"@entity": [failed], "client_certificate": "value must be null"}));
-    let service = accepted(insert(&catalog, "services", json!({"host": "h", "protocol": "https", "tls_verify": true, "tls_verify_depth": 3})));
+    assert_eq!(
+        fields(insert(&catalog, "services", certificate)),
+        json!({"@entity": [failed], "client_certificate": "value must be null"})
+    );
+    let service = accepted(insert(
+        &catalog,
+        "services",
+        json!({"host": "h", "protocol": "https", "tls_verify": true, "tls_verify_depth": 3}),
+    ));
     let Err(error) = update(&catalog, "services", &service, json!({"protocol": "tcp"})) else { panic!("accepted") };
-    assert_eq!(error.fields, json!({"@entity": [failed, failed], "tls_verify": "value must be null", "tls_verify_depth": "value must be null"}));
+    assert_eq!(
+        error.fields,
+        json!({"@entity": [failed, failed], "tls_verify": "value must be null", "tls_verify_depth": "value must be null"})
+    );
 }
 
 #[test]
 fn references() {
     let catalog = Catalog::core();
-    let route = |service: Value| fields(insert(&catalog, "routes", json!({"paths": ["/a"], "service": service})))["service"].clone();
+    let route = |service: Value| {
+        fields(insert(&catalog, "routes", json!({"paths": ["/a"], "service": service})))["service"].clone()
+    };
     assert_eq!(route(json!({})), json!({"id": "missing primary key"}));
     assert_eq!(route(json!("x")), json!({"id": "missing primary key"}));
     assert_eq!(route(json!({"id": "x"})), json!({"id": "expected a valid UUID"}));
@@ -134,7 +173,10 @@ fn references() {
     assert_eq!(input["service"], json!({ "id": id }));
     let mut input = record(json!({"service": {"name": "nope"}}));
     let Err(error) = routes.resolve_foreign(&catalog, &mut input, &mut |_, _, _| Ok(None)) else { panic!("resolved") };
-    assert_eq!(error.fields, json!({"service": {"name": "the foreign key cannot be resolved with '{name=\"nope\"}' for an existing 'services' entity"}}));
+    assert_eq!(
+        error.fields,
+        json!({"service": {"name": "the foreign key cannot be resolved with '{name=\"nope\"}' for an existing 'services' entity"}})
+    );
 }
 
 #[test]
@@ -142,10 +184,22 @@ fn routes_need_something_to_match_by() {
     let catalog = Catalog::core();
     let errors = |input: Value| fields(insert(&catalog, "routes", input));
     let one_of = |words: &str| json!({"@entity": [words]});
-    assert_eq!(errors(json!({})), one_of("must set one of 'methods', 'hosts', 'headers', 'paths', 'snis' when 'protocols' is 'https'"));
-    assert_eq!(errors(json!({"protocols": ["http"]})), one_of("must set one of 'methods', 'hosts', 'headers', 'paths' when 'protocols' is 'http'"));
-    assert_eq!(errors(json!({"protocols": ["tls"]})), one_of("must set one of 'sources', 'destinations', 'snis' when 'protocols' is 'tcp', 'tls' or 'udp'"));
-    assert_eq!(errors(json!({"protocols": ["tls_passthrough"]})), one_of("must set snis when 'protocols' is 'tls_passthrough'"));
+    assert_eq!(
+        errors(json!({})),
+        one_of("must set one of 'methods', 'hosts', 'headers', 'paths', 'snis' when 'protocols' is 'https'")
+    );
+    assert_eq!(
+        errors(json!({"protocols": ["http"]})),
+        one_of("must set one of 'methods', 'hosts', 'headers', 'paths' when 'protocols' is 'http'")
+    );
+    assert_eq!(
+        errors(json!({"protocols": ["tls"]})),
+        one_of("must set one of 'sources', 'destinations', 'snis' when 'protocols' is 'tcp', 'tls' or 'udp'")
+    );
+    assert_eq!(
+        errors(json!({"protocols": ["tls_passthrough"]})),
+        one_of("must set snis when 'protocols' is 'tls_passthrough'")
+    );
     assert_eq!(errors(json!({"protocols": []})), json!({"protocols": "unknown type: nil"}));
     assert_eq!(errors(json!({"protocols": ["ftp"], "paths": ["/a"]})), json!({"protocols": "unknown type: ftp"}));
     assert_eq!(errors(json!({"protocols": "http", "paths": ["/a"]})), json!({"protocols": "expected a set"}));
@@ -174,7 +228,10 @@ fn routes_need_something_to_match_by() {
     assert_eq!(tcp(json!({})), json!([{"@entity": ["at least one of these fields must be non-empty: 'ip', 'port'"]}]));
     let headers = |headers: Value| errors(json!({ "headers": headers }))["headers"].clone();
     assert_eq!(headers(json!({"x-a": "a"})), "expected an array");
-    assert_eq!(headers(json!({"Host": ["a"]})), "cannot contain 'host' header, which must be specified in the 'hosts' attribute");
+    assert_eq!(
+        headers(json!({"Host": ["a"]})),
+        "cannot contain 'host' header, which must be specified in the 'hosts' attribute"
+    );
     assert_eq!(headers(json!(["x"])), "expected a string");
     assert_eq!(headers(json!({"x-a": [1]})), json!(["expected a string"]));
 }
@@ -182,18 +239,41 @@ fn routes_need_something_to_match_by() {
 #[test]
 fn updates_merge_records_and_replace_lists() {
     let catalog = Catalog::core();
-    let upstream = accepted(insert(&catalog, "upstreams", json!({"name": "u", "healthchecks": {"active": {"healthy": {"interval": 5}}}})));
-    assert_eq!(upstream["healthchecks"]["active"]["healthy"], json!({"interval": 5, "successes": 0, "http_statuses": [200, 302]}));
+    let upstream = accepted(insert(
+        &catalog,
+        "upstreams",
+        json!({"name": "u", "healthchecks": {"active": {"healthy": {"interval": 5}}}}),
+    ));
+    assert_eq!(
+        upstream["healthchecks"]["active"]["healthy"],
+        json!({"interval": 5, "successes": 0, "http_statuses": [200, 302]})
+    );
     assert_eq!(upstream["healthchecks"]["active"]["headers"], Value::Null);
-    let changed =
-        accepted(update(&catalog, "upstreams", &upstream, json!({"healthchecks": {"active": {"healthy": {"http_statuses": [204]}, "timeout": 2.5}}})));
-    assert_eq!(changed["healthchecks"]["active"]["healthy"], json!({"interval": 5, "successes": 0, "http_statuses": [204]}));
-    assert_eq!((&changed["healthchecks"]["active"]["timeout"], &changed["id"], &changed["slots"]), (&json!(2.5), &upstream["id"], &json!(10000)));
+    let changed = accepted(update(
+        &catalog,
+        "upstreams",
+        &upstream,
+        json!({"healthchecks": {"active": {"healthy": {"http_statuses": [204]}, "timeout": 2.5}}}),
+    ));
+    assert_eq!(
+        changed["healthchecks"]["active"]["healthy"],
+        json!({"interval": 5, "successes": 0, "http_statuses": [204]})
+    );
+    assert_eq!(
+        (&changed["healthchecks"]["active"]["timeout"], &changed["id"], &changed["slots"]),
+        (&json!(2.5), &upstream["id"], &json!(10000))
+    );
     assert_eq!(changed["healthchecks"]["passive"], upstream["healthchecks"]["passive"]);
-    let error = update(&catalog, "upstreams", &upstream, json!({"healthchecks": {"active": {"timeout": -1}}})).map_err(|e| e.message);
-    assert_eq!(error, Err("schema violation (healthchecks.active: {\n  timeout = \"value should be between 0 and 65535\"\n})".to_owned()));
+    let error = update(&catalog, "upstreams", &upstream, json!({"healthchecks": {"active": {"timeout": -1}}}))
+        .map_err(|e| e.message);
+    assert_eq!(
+        error,
+        Err("schema violation (healthchecks.active: {\n  timeout = \"value should be between 0 and 65535\"\n})"
+            .to_owned())
+    );
     let consumer = accepted(insert(&catalog, "consumers", json!({"username": "u"})));
-    let moved = accepted(update(&catalog, "consumers", &consumer, json!({"id": "11111111-1111-4111-8111-111111111111"})));
+    let moved =
+        accepted(update(&catalog, "consumers", &consumer, json!({"id": "11111111-1111-4111-8111-111111111111"})));
     assert_eq!(moved["id"], consumer["id"]);
     assert_eq!(
         fields(update(&catalog, "consumers", &consumer, json!({"username": null}))),
@@ -224,13 +304,19 @@ fn targets_are_written_in_full() {
     let catalog = Catalog::core();
     let id = "11111111-1111-4111-8111-111111111111";
     let target = accepted(insert(&catalog, "targets", json!({"target": "::1", "upstream": {"id": id, "name": "u"}})));
-    assert_eq!((&target["target"], &target["upstream"]), (&json!("[0000:0000:0000:0000:0000:0000:0000:0001]:8000"), &json!({ "id": id })));
+    assert_eq!(
+        (&target["target"], &target["upstream"]),
+        (&json!("[0000:0000:0000:0000:0000:0000:0000:0001]:8000"), &json!({ "id": id }))
+    );
     assert!(target["created_at"].is_f64());
     let bad = json!({"target": "Invalid target; not a valid hostname or ip address"});
     for text in ["", "a b", "h.test:x"] {
         assert_eq!(fields(insert(&catalog, "targets", json!({"target": text, "weight": "x"}))), bad);
     }
-    assert_eq!(fields(insert(&catalog, "targets", json!({"upstream": {"id": id}}))), json!({"target": "required field missing"}));
+    assert_eq!(
+        fields(insert(&catalog, "targets", json!({"upstream": {"id": id}}))),
+        json!({"target": "required field missing"})
+    );
 }
 
 #[test]
@@ -242,7 +328,10 @@ fn plugins_are_checked_by_their_own_schema() {
         fields(insert(&catalog, "plugins", json!({"name": "nope"}))),
         json!({"name": "plugin 'nope' not enabled; add it to the 'plugins' configuration property"})
     );
-    assert_eq!(errors(json!({})), json!({"@entity": ["at least one of these fields must be non-empty: 'config.second', 'config.minute'"]}));
+    assert_eq!(
+        errors(json!({})),
+        json!({"@entity": ["at least one of these fields must be non-empty: 'config.second', 'config.minute'"]})
+    );
     assert_eq!(errors(json!(1))["config"], "expected a record");
     assert_eq!(errors(json!({"minute": 0})), json!({"config": {"minute": "value must be greater than 0"}}));
     assert_eq!(errors(json!({"second": 2, "minute": 1})), json!({"config": "out of order"}));
@@ -250,22 +339,37 @@ fn plugins_are_checked_by_their_own_schema() {
         errors(json!({"minute": 1, "policy": "redis"})),
         json!({"@entity": ["failed conditional validation given value of field 'config.policy'"], "config": {"redis": {"host": "required field missing"}}})
     );
-    let consumer = json!({"name": "limits", "config": {"minute": 1}, "consumer": {"id": "11111111-1111-4111-8111-111111111111"}});
+    let consumer =
+        json!({"name": "limits", "config": {"minute": 1}, "consumer": {"id": "11111111-1111-4111-8111-111111111111"}});
     assert_eq!(fields(insert(&catalog, "plugins", consumer)), json!({"consumer": "value must be null"}));
     assert_eq!(
         fields(insert(&catalog, "plugins", json!({"name": "limits", "config": {"minute": 1}, "protocols": ["tcp"]}))),
         json!({"protocols": ["expected one of: grpc, grpcs, http, https"]})
     );
-    assert_eq!(errors(json!({"minute": 1, "redis": {"password": "x"}})), json!({"config": {"redis": {"password": "invalid value: x"}}}));
-    let vault = accepted(insert(&catalog, "plugins", json!({"name": "limits", "config": {"minute": 5.0, "redis": {"password": "{vault://env/x}"}}})));
+    assert_eq!(
+        errors(json!({"minute": 1, "redis": {"password": "x"}})),
+        json!({"config": {"redis": {"password": "invalid value: x"}}})
+    );
+    let vault = accepted(insert(
+        &catalog,
+        "plugins",
+        json!({"name": "limits", "config": {"minute": 5.0, "redis": {"password": "{vault://env/x}"}}}),
+    ));
     assert_eq!(vault["config"]["minute"].to_string(), "5");
-    assert_eq!(fields(update(&catalog, "plugins", &vault, json!({"name": "empty"})))["config"]["minute"], "unknown field");
+    assert_eq!(
+        fields(update(&catalog, "plugins", &vault, json!({"name": "empty"})))["config"]["minute"],
+        "unknown field"
+    );
 }
 
 #[test]
 fn deprecated_names_are_taken_and_shown() {
     let catalog = with_plugin();
-    let plugin = accepted(insert(&catalog, "plugins", json!({"name": "limits", "config": {"minute": 1, "redis_host": "h", "redis_port": 1}})));
+    let plugin = accepted(insert(
+        &catalog,
+        "plugins",
+        json!({"name": "limits", "config": {"minute": 1, "redis_host": "h", "redis_port": 1}}),
+    ));
     let config = &plugin["config"];
     assert_eq!(
         (&config["redis"]["host"], &config["redis"]["port"], &config["redis_host"], &config["redis_port"]),
@@ -275,21 +379,45 @@ fn deprecated_names_are_taken_and_shown() {
     assert_eq!((&changed["config"]["redis_host"], &changed["config"]["redis"]["port"]), (&json!("i"), &json!(1)));
     let changed = accepted(update(&catalog, "plugins", &changed, json!({"config": {"redis_host": "j"}})));
     assert_eq!(changed["config"]["redis"]["host"], "j");
-    let both = insert(&catalog, "plugins", json!({"name": "limits", "config": {"minute": 1, "redis_host": "h", "redis": {"host": "i"}}}));
-    assert_eq!(fields(both), json!({"redis_host": "both deprecated and new field are used but their values mismatch: redis_host = h vs redis.host = i"}));
+    let both = insert(
+        &catalog,
+        "plugins",
+        json!({"name": "limits", "config": {"minute": 1, "redis_host": "h", "redis": {"host": "i"}}}),
+    );
+    assert_eq!(
+        fields(both),
+        json!({"redis_host": "both deprecated and new field are used but their values mismatch: redis_host = h vs redis.host = i"})
+    );
 }
 
 #[test]
 fn forms_become_values() {
     let catalog = with_plugin();
-    let coerce =
-        |entity: &str, input: Value| Value::Object(catalog.entity(entity).unwrap_or_else(|| panic!("no {entity}")).coerce_form(&catalog, record(input)));
-    let service = coerce("services", json!({"port": "80", "enabled": "true", "tags": "a", "retries": "", "name": "7", "connect_timeout": "abc"}));
-    assert_eq!(service, json!({"port": 80, "enabled": true, "tags": ["a"], "retries": null, "name": "7", "connect_timeout": "abc"}));
-    let plugin =
-        coerce("plugins", json!({"name": "limits", "config": {"minute": "5", "redis_port": "1", "redis": {"port": "0x10"}}, "consumer": {"username": "ada"}}));
-    assert_eq!(plugin, json!({"name": "limits", "config": {"minute": 5, "redis_port": 1, "redis": {"port": 16}}, "consumer": {"username": "ada"}}));
-    assert_eq!(coerce("routes", json!({"headers": {"x-a": "1"}, "paths": ["/a", ""]})), json!({"headers": {"x-a": ["1"]}, "paths": ["/a", null]}));
+    let coerce = |entity: &str, input: Value| {
+        Value::Object(
+            catalog.entity(entity).unwrap_or_else(|| panic!("no {entity}")).coerce_form(&catalog, record(input)),
+        )
+    };
+    let service = coerce(
+        "services",
+        json!({"port": "80", "enabled": "true", "tags": "a", "retries": "", "name": "7", "connect_timeout": "abc"}),
+    );
+    assert_eq!(
+        service,
+        json!({"port": 80, "enabled": true, "tags": ["a"], "retries": null, "name": "7", "connect_timeout": "abc"})
+    );
+    let plugin = coerce(
+        "plugins",
+        json!({"name": "limits", "config": {"minute": "5", "redis_port": "1", "redis": {"port": "0x10"}}, "consumer": {"username": "ada"}}),
+    );
+    assert_eq!(
+        plugin,
+        json!({"name": "limits", "config": {"minute": 5, "redis_port": 1, "redis": {"port": 16}}, "consumer": {"username": "ada"}})
+    );
+    assert_eq!(
+        coerce("routes", json!({"headers": {"x-a": "1"}, "paths": ["/a", ""]})),
+        json!({"headers": {"x-a": ["1"]}, "paths": ["/a", null]})
+    );
 }
 
 #[test]
@@ -301,7 +429,10 @@ fn keys_in_paths_are_checked() {
     assert_eq!((error.name().as_str(), error.code as u8), ("invalid unique name", 10));
     let Err(error) = schema.check_primary_key(&catalog, &record(json!({"id": "x"}))) else { panic!("accepted") };
     assert_eq!(error.message, "invalid primary key: '{id=\"expected a valid UUID\"}'");
-    assert_eq!((schema.endpoint_key(), schema.path_name(), schema.primary_key()), (Some("name"), "services", &["id".to_owned()][..]));
+    assert_eq!(
+        (schema.endpoint_key(), schema.path_name(), schema.primary_key()),
+        (Some("name"), "services", &["id".to_owned()][..])
+    );
 }
 
 #[test]
@@ -310,7 +441,11 @@ fn put_takes_its_key_from_the_path() {
     let schema = catalog.entity("services").unwrap_or_else(|| panic!("no services"));
     let id = "11111111-1111-4111-8111-111111111111";
     let put = schema
-        .process_upsert(&catalog, record(json!({"host": "h", "name": "old"})), &record(json!({"id": id, "name": "new"})))
+        .process_upsert(
+            &catalog,
+            record(json!({"host": "h", "name": "old"})),
+            &record(json!({"id": id, "name": "new"})),
+        )
         .unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((&put["id"], &put["name"], &put["port"]), (&json!(id), &json!("new"), &json!(80)));
 }
@@ -323,12 +458,19 @@ fn descriptions_hide_what_is_the_gateways_own() {
             let description = schema.describe();
             assert_eq!(description.as_object().map(|d| d.len()), Some(2), "{}", schema.name);
             let text = description.to_string();
-            assert!(["validator", "\"func\"", "\"check\"", "primary_key"].iter().all(|hidden| !text.contains(hidden)), "{}", schema.name);
+            assert!(
+                ["validator", "\"func\"", "\"check\"", "primary_key"].iter().all(|hidden| !text.contains(hidden)),
+                "{}",
+                schema.name
+            );
         }
     }
     let plugin = with_plugin();
     let described = plugin.plugin("limits").map(|p| p.schema.describe()).unwrap_or_default();
-    assert_eq!(described["fields"][2]["config"]["shorthand_fields"][0]["redis_host"]["deprecation"]["replaced_with"][0]["path"], json!(["redis", "host"]));
+    assert_eq!(
+        described["fields"][2]["config"]["shorthand_fields"][0]["redis_host"]["deprecation"]["replaced_with"][0]["path"],
+        json!(["redis", "host"])
+    );
 }
 
 #[test]
@@ -377,7 +519,10 @@ fn no_value_is_too_odd() {
                 let inputs = if coerced == input { vec![input] } else { vec![input, coerced] };
                 for input in inputs {
                     let shown = schema.process_select(&catalog, input.clone());
-                    let results = [schema.process_insert(&catalog, input.clone()), schema.process_update(&catalog, input, &shown)];
+                    let results = [
+                        schema.process_insert(&catalog, input.clone()),
+                        schema.process_update(&catalog, input, &shown),
+                    ];
                     for error in results.into_iter().filter_map(Result::err) {
                         assert!(error.message.contains("schema violation"), "{error}");
                     }

@@ -1,7 +1,7 @@
 //! Checking values and records. Every message here is one that Kong's clients know.
 
 use super::checks::quoted;
-use super::field::{Field, Kind, Rules};
+use super::field::{Field, FieldType, Rules};
 use super::process::{self, Context};
 use super::{Schema, Shape, pattern};
 use crate::{Catalog, Record, pretty};
@@ -112,20 +112,22 @@ pub(super) fn field(scope: Scope, field: &Field, value: &Value) -> Result<(), Va
         return Err("error in schema definition: abstract field was not specialized".into());
     }
     match &field.kind {
-        Kind::Any | Kind::Json => {}
-        Kind::String => match value {
+        FieldType::Any | FieldType::Json => {}
+        FieldType::String => match value {
             Value::String(_) if field.referenceable && is_reference(value) => return Ok(()),
             Value::String(_) => {}
             _ => return Err("expected a string".into()),
         },
-        Kind::Integer if !value.as_f64().is_some_and(|n| n.fract() == 0.0 && n.is_finite()) => return Err("expected an integer".into()),
-        Kind::Number if !value.is_number() => return Err("expected a number".into()),
-        Kind::Boolean if !value.is_boolean() => return Err("expected a boolean".into()),
-        Kind::Integer | Kind::Number | Kind::Boolean => {}
-        Kind::Array(elements) => list(scope, elements, value, "expected an array")?,
-        Kind::Set(elements) => list(scope, elements, value, "expected a set")?,
-        Kind::Map(keys, values) => map(scope, keys, values, value)?,
-        Kind::Record(inner) => {
+        FieldType::Integer if !value.as_f64().is_some_and(|n| n.fract() == 0.0 && n.is_finite()) => {
+            return Err("expected an integer".into());
+        }
+        FieldType::Number if !value.is_number() => return Err("expected a number".into()),
+        FieldType::Boolean if !value.is_boolean() => return Err("expected a boolean".into()),
+        FieldType::Integer | FieldType::Number | FieldType::Boolean => {}
+        FieldType::Array(elements) => list(scope, elements, value, "expected an array")?,
+        FieldType::Set(elements) => list(scope, elements, value, "expected a set")?,
+        FieldType::Map(keys, values) => map(scope, keys, values, value)?,
+        FieldType::Record(inner) => {
             let listed;
             let input = match value {
                 Value::Object(map) => map,
@@ -135,13 +137,14 @@ pub(super) fn field(scope: Scope, field: &Field, value: &Value) -> Result<(), Va
                 }
                 _ => return Err("expected a record".into()),
             };
-            let completed = process::shape(scope, View::of(inner), input.clone(), Context::Insert).map_err(Value::Object)?;
+            let completed =
+                process::shape(scope, View::of(inner), input.clone(), Context::Insert).map_err(Value::Object)?;
             let errors = shape(scope, View::of(inner), false, &completed, true);
             if !errors.is_empty() {
                 return Err(tree(errors, value));
             }
         }
-        Kind::Foreign(entity) => foreign(scope, entity, value)?,
+        FieldType::Foreign(entity) => foreign(scope, entity, value)?,
     }
     match broken(field, value) {
         Some(words) => own(words),
@@ -183,7 +186,11 @@ pub(super) fn primary_key(scope: Scope, schema: &Schema, key: &Value) -> Record 
 fn foreign(scope: Scope, entity: &str, value: &Value) -> Result<(), Value> {
     let Some(schema) = scope.catalog.entity(entity) else {
         // An entity of an edition that this node lacks: nothing more is known of its keys.
-        return if value.get("id").is_some_and(Value::is_string) { Ok(()) } else { Err(json!({ "id": "missing primary key" })) };
+        return if value.get("id").is_some_and(Value::is_string) {
+            Ok(())
+        } else {
+            Err(json!({ "id": "missing primary key" }))
+        };
     };
     let errors = primary_key(scope, schema, value);
     if errors.is_empty() {
@@ -206,8 +213,11 @@ fn list(scope: Scope, elements: &Field, value: &Value, words: &str) -> Result<()
     };
     let mut errors = Vec::new();
     for (i, item) in items.iter().enumerate() {
-        let result =
-            if item.is_null() && elements.rules.ne.is_none() && elements.rules.eq.is_none() { Err(REQUIRED.into()) } else { field(scope, elements, item) };
+        let result = if item.is_null() && elements.rules.ne.is_none() && elements.rules.eq.is_none() {
+            Err(REQUIRED.into())
+        } else {
+            field(scope, elements, item)
+        };
         if let Err(error) = result {
             errors.resize(i, Value::Null);
             errors.push(error);
@@ -304,12 +314,12 @@ fn length(field: &Field, value: &Value) -> Option<String> {
     let length = match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.len(),
-        Value::Object(map) if matches!(field.kind, Kind::Map(..)) => map.len(),
+        Value::Object(map) if matches!(field.kind, FieldType::Map(..)) => map.len(),
         Value::Object(_) => 0,
         _ => return None,
     };
     // Strings are not empty unless the schema says so.
-    let least = rules.len_min.or_else(|| matches!(field.kind, Kind::String).then_some(1));
+    let least = rules.len_min.or_else(|| matches!(field.kind, FieldType::String).then_some(1));
     match (rules.len_eq, least, rules.len_max) {
         (Some(n), _, _) if length != n => Some(format!("length must be {n}")),
         (_, Some(n), _) if length < n => Some(format!("length must be at least {n}")),
@@ -355,7 +365,8 @@ fn exclusive_subsets(subsets: &[Vec<Value>], value: &Value) -> Option<String> {
     if members.len() <= 1 {
         return None;
     }
-    let sets: Vec<_> = members.iter().map(|&i| format!("({})", quoted(&subsets[i].iter().map(show).collect::<Vec<_>>()))).collect();
+    let sets: Vec<_> =
+        members.iter().map(|&i| format!("({})", quoted(&subsets[i].iter().map(show).collect::<Vec<_>>()))).collect();
     Some(format!("these sets are mutually exclusive: {}", sets.join(", ")))
 }
 
@@ -380,7 +391,9 @@ pub(super) fn show(value: &Value) -> String {
 /// The number without a needless fraction: `2.0` is `2`.
 pub(super) fn integral(value: Value) -> Value {
     match value.as_f64() {
-        Some(n) if !value.is_i64() && !value.is_u64() && n.fract() == 0.0 && n.abs() < 9e15 => Value::Number(Number::from(n as i64)),
+        Some(n) if !value.is_i64() && !value.is_u64() && n.fract() == 0.0 && n.abs() < 9e15 => {
+            Value::Number(Number::from(n as i64))
+        }
         _ => value,
     }
 }
@@ -393,9 +406,9 @@ fn numbered(items: &[Value]) -> Record {
 /// Errors of a list that was taken for a record go back into a list when there are no others.
 fn tree(errors: Record, value: &Value) -> Value {
     match value {
-        Value::Array(items) if !items.is_empty() && errors.keys().all(|k| k.parse::<usize>().is_ok()) => {
-            Value::Array((1..=items.len()).map(|i| errors.get(&i.to_string()).cloned().unwrap_or(Value::Null)).collect())
-        }
+        Value::Array(items) if !items.is_empty() && errors.keys().all(|k| k.parse::<usize>().is_ok()) => Value::Array(
+            (1..=items.len()).map(|i| errors.get(&i.to_string()).cloned().unwrap_or(Value::Null)).collect(),
+        ),
         _ => Value::Object(errors),
     }
 }

@@ -88,7 +88,13 @@ impl Generator {
             Generator::Tracker => {
                 let (client, now) = (&exchange.client, exchange.timing.started_unix_ms);
                 let (address, port, process) = (client.local_ip, client.local_port, std::process::id());
-                format!("{address}-{port}-{process}-{}-{}-{}.{:03}", client.connection, client.request, now / 1_000, now % 1_000)
+                format!(
+                    "{address}-{port}-{process}-{}-{}-{}.{:03}",
+                    client.connection,
+                    client.request,
+                    now / 1_000,
+                    now % 1_000
+                )
             }
         }
     }

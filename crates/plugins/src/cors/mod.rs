@@ -46,7 +46,11 @@ impl PluginKind for Cors {
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        let joined = |field: &str| Some(config.texts(field).join(",")).filter(|text| Fields::is_valid_value(text.as_bytes())).unwrap_or_default();
+        let joined = |field: &str| {
+            Some(config.texts(field).join(","))
+                .filter(|text| Fields::is_valid_value(text.as_bytes()))
+                .unwrap_or_default()
+        };
         Ok(Box::new(Instance {
             origins: Origins::parse(&config.texts("origins")).map_err(|e| format!("config.origins: {e}"))?,
             headers: joined("headers"),
@@ -72,7 +76,10 @@ impl Plugin for Instance {
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let fields = &exchange.request.fields;
         let origin = asked_origin(fields).to_owned();
-        if exchange.request.method.as_str() != "OPTIONS" || origin.is_empty() || !fields.contains("Access-Control-Request-Method") {
+        if exchange.request.method.as_str() != "OPTIONS"
+            || origin.is_empty()
+            || !fields.contains("Access-Control-Request-Method")
+        {
             return Step::Next;
         }
         let answer = (!self.preflight_continue).then(|| self.preflight(fields, &origin));
@@ -145,7 +152,11 @@ impl Instance {
 /// The check that the schema names.
 fn is_origin(entry: &Value) -> Result<(), String> {
     let entry = entry.as_str().unwrap_or_default();
-    if entry == "*" || regex::Regex::new(entry).is_ok() { Ok(()) } else { Err(format!("'{entry}' is not a valid regex")) }
+    if entry == "*" || regex::Regex::new(entry).is_ok() {
+        Ok(())
+    } else {
+        Err(format!("'{entry}' is not a valid regex"))
+    }
 }
 
 /// The origin that a request names; empty when it names none that could be answered.
@@ -176,7 +187,11 @@ mod tests {
         let mut exchange = testing::exchange("OPTIONS", "/", &lines);
         let answer = testing::access(&*plugin, &mut exchange);
         plugin.header_filter(&mut exchange);
-        assert!(answer.as_ref().is_none_or(|a| a.status == 200 && a.body.is_empty() && a.fields.len() == exchange.response.fields.len()));
+        assert!(
+            answer.as_ref().is_none_or(|a| a.status == 200
+                && a.body.is_empty()
+                && a.fields.len() == exchange.response.fields.len())
+        );
         answer.map(|a| shown(&a.fields))
     }
 
@@ -190,7 +205,8 @@ mod tests {
     fn preflights() {
         let methods = "allow-methods=GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT";
         assert_eq!(preflight(json!({}), &[]).unwrap(), ["allow-origin=*", methods]);
-        let wanted = [("Access-Control-Request-Headers", "x-a, x-b"), ("Access-Control-Request-Private-Network", "true")];
+        let wanted =
+            [("Access-Control-Request-Headers", "x-a, x-b"), ("Access-Control-Request-Private-Network", "true")];
         assert_eq!(preflight(json!({}), &wanted).unwrap(), ["allow-origin=*", "allow-headers=x-a, x-b", methods]);
         let config = json!({
             "origins": ["http://app.test"], "methods": ["GET", "PUT"], "headers": ["x-one", "x-two"], "exposed_headers": ["x-out"],
@@ -212,10 +228,14 @@ mod tests {
     #[test]
     fn only_preflights_are_answered() {
         let plugin = plugin(json!({}));
-        let answered = |method, lines: &[(&str, &str)]| testing::access(&*plugin, &mut testing::exchange(method, "/", lines)).is_some();
+        let answered = |method, lines: &[(&str, &str)]| {
+            testing::access(&*plugin, &mut testing::exchange(method, "/", lines)).is_some()
+        };
         let (origin, method) = (("Origin", "http://app.test"), ("Access-Control-Request-Method", "PUT"));
         assert!(answered("OPTIONS", &[origin, method]));
-        assert!(!answered("GET", &[origin, method]) && !answered("OPTIONS", &[origin]) && !answered("OPTIONS", &[method]));
+        assert!(
+            !answered("GET", &[origin, method]) && !answered("OPTIONS", &[origin]) && !answered("OPTIONS", &[method])
+        );
         assert!(!answered("OPTIONS", &[("Origin", ""), method]));
     }
 
@@ -226,17 +246,27 @@ mod tests {
         assert_eq!(simple(json!({}), &[], &[]), ["allow-origin=*"]);
         assert!(simple(json!({ "allow_origin_absent": false }), &[], &[]).is_empty());
         let credentials = json!({ "credentials": true });
-        assert_eq!(simple(credentials.clone(), &app, &[]), ["vary=Origin", "allow-origin=http://app.test", "allow-credentials=true"]);
+        assert_eq!(
+            simple(credentials.clone(), &app, &[]),
+            ["vary=Origin", "allow-origin=http://app.test", "allow-credentials=true"]
+        );
         assert_eq!(simple(credentials, &[], &[]), ["allow-origin=*"]);
-        let one = json!({ "origins": ["http://one.test"], "exposed_headers": ["x-out", "x-more"], "credentials": true });
-        assert_eq!(simple(one, &app, &[]), ["vary=Origin", "allow-origin=http://one.test", "allow-credentials=true", "expose-headers=x-out,x-more"]);
+        let one =
+            json!({ "origins": ["http://one.test"], "exposed_headers": ["x-out", "x-more"], "credentials": true });
+        assert_eq!(
+            simple(one, &app, &[]),
+            ["vary=Origin", "allow-origin=http://one.test", "allow-credentials=true", "expose-headers=x-out,x-more"]
+        );
     }
 
     #[test]
     fn the_services_own_lines() {
         let config = || json!({ "origins": ["http://one.test", "http://app.test"] });
         let up = [("Access-Control-Allow-Origin", "http://up.test"), ("Vary", "Accept-Encoding")];
-        assert_eq!(simple(config(), &[("Origin", "http://app.test")], &up), ["allow-origin=http://app.test", "vary=Accept-Encoding", "vary=Origin"]);
+        assert_eq!(
+            simple(config(), &[("Origin", "http://app.test")], &up),
+            ["allow-origin=http://app.test", "vary=Accept-Encoding", "vary=Origin"]
+        );
         assert_eq!(simple(config(), &[("Origin", "http://no.test")], &up), ["vary=Accept-Encoding", "vary=Origin"]);
     }
 }

@@ -51,7 +51,9 @@ impl Origins {
             }
             let subject = if entry.contains(':') { Subject::Origin } else { Subject::Host };
             // Kong's patterns hold for the whole subject.
-            Regex::new(&format!("^(?:{entry})$")).map(|regex| Rule::Pattern(regex, subject)).map_err(|e| format!("'{entry}': {e}"))
+            Regex::new(&format!("^(?:{entry})$"))
+                .map(|regex| Rule::Pattern(regex, subject))
+                .map_err(|e| format!("'{entry}': {e}"))
         };
         let star = list.iter().any(|entry| entry == "*");
         let rules = list.iter().filter(|entry| *entry != "*").map(rule).collect::<Result<_, _>>()?;
@@ -69,7 +71,9 @@ impl Origins {
                 let (origin, host) = normalise(asked);
                 let matches = |rule: &Rule| match rule {
                     Rule::Plain(plain) => *plain == origin,
-                    Rule::Pattern(regex, subject) => regex.is_match(if *subject == Subject::Host { &host } else { &origin }),
+                    Rule::Pattern(regex, subject) => {
+                        regex.is_match(if *subject == Subject::Host { &host } else { &origin })
+                    }
                 };
                 if rules.iter().any(matches) { Verdict::Asked(origin) } else { Verdict::Refused }
             }
@@ -91,7 +95,11 @@ fn normalise(text: &str) -> (String, String) {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (authority, ""),
     };
-    let port = if matches!((scheme, port), ("http", "80") | ("https", "443") | (_, "")) { String::new() } else { format!(":{port}") };
+    let port = if matches!((scheme, port), ("http", "80") | ("https", "443") | (_, "")) {
+        String::new()
+    } else {
+        format!(":{port}")
+    };
     (format!("{scheme}://{host}{port}"), host.trim_matches(['[', ']']).to_owned())
 }
 

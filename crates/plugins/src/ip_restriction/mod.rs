@@ -135,8 +135,14 @@ mod tests {
         let allow = json!({ "allow": ["10.0.0.0/8", "192.168.1.7", "fd00::/8"] });
         let addresses = ["10.1.2.3", "192.168.1.7", "192.168.1.8", "11.0.0.1", "fd00::1", "fe80::1", "::ffff:10.0.0.1"];
         assert_eq!(passing(allow, addresses), [true, true, false, false, true, false, true]);
-        assert_eq!(passing(json!({ "deny": ["10.0.0.0/24", "::1"] }), ["10.0.0.255", "10.0.1.0", "::1", "::2"]), [false, true, false, true]);
-        assert_eq!(passing(json!({ "deny": ["10.0.0.5"], "allow": ["10.0.0.0/24"] }), ["10.0.0.5", "10.0.0.6", "10.0.1.6"]), [false, true, false]);
+        assert_eq!(
+            passing(json!({ "deny": ["10.0.0.0/24", "::1"] }), ["10.0.0.255", "10.0.1.0", "::1", "::2"]),
+            [false, true, false, true]
+        );
+        assert_eq!(
+            passing(json!({ "deny": ["10.0.0.5"], "allow": ["10.0.0.0/24"] }), ["10.0.0.5", "10.0.0.6", "10.0.1.6"]),
+            [false, true, false]
+        );
         assert_eq!(passing(json!({ "deny": ["0.0.0.0/0"] }), ["1.1.1.1", "::1"]), [false, true]);
         let nested = json!({ "deny": ["10.0.0.0/8", "10.0.0.1", "10.0.0.0/30", "11.0.0.0/8", "::/0"] });
         assert_eq!(passing(nested, ["10.255.0.1", "11.0.0.1", "12.0.0.1", "::5"]), [false, false, true, false]);
@@ -144,10 +150,19 @@ mod tests {
 
     #[test]
     fn answers() {
-        let answer = |config| testing::access(&*testing::configure(&IpRestriction, config, &Env::default()), &mut testing::exchange("GET", "/", &[])).unwrap();
+        let answer = |config| {
+            testing::access(
+                &*testing::configure(&IpRestriction, config, &Env::default()),
+                &mut testing::exchange("GET", "/", &[]),
+            )
+            .unwrap()
+        };
         let default = answer(json!({ "deny": ["127.0.0.1"] }));
         assert_eq!(default.status, 403);
-        assert_eq!(serde_json::from_slice::<Value>(&default.body).unwrap()["message"], "IP address not allowed: 127.0.0.1");
+        assert_eq!(
+            serde_json::from_slice::<Value>(&default.body).unwrap()["message"],
+            "IP address not allowed: 127.0.0.1"
+        );
         assert_eq!(answer(json!({ "deny": ["127.0.0.0/8"], "status": 423, "message": "closed" })).status, 423);
     }
 

@@ -63,7 +63,9 @@ impl PluginKind for KeyAuth {
             hide: config.flag("hide_credentials"),
             on_preflight: config.flag("run_on_preflight"),
             anonymous: config.text("anonymous").map(str::to_owned),
-            challenge: config.text("realm").map_or_else(|| "Key".to_owned(), |realm| format!("Key realm=\"{}\"", realm.replace(['\r', '\n'], ""))),
+            challenge: config
+                .text("realm")
+                .map_or_else(|| "Key".to_owned(), |realm| format!("Key realm=\"{}\"", realm.replace(['\r', '\n'], ""))),
         }))
     }
 }
@@ -84,7 +86,9 @@ impl Plugin for Instance {
         match (self.recognise(exchange), &self.anonymous) {
             (Ok(()), _) => Step::Next,
             (Err(_), Some(anonymous)) => self.go_on_as(exchange, anonymous),
-            (Err(refusal), None) => Step::Answer(Answer::error(exchange, 401, refusal.words()).with("WWW-Authenticate", self.challenge.as_bytes())),
+            (Err(refusal), None) => Step::Answer(
+                Answer::error(exchange, 401, refusal.words()).with("WWW-Authenticate", self.challenge.as_bytes()),
+            ),
         }
     }
 }
@@ -178,7 +182,7 @@ fn hide(exchange: &mut Exchange, name: &str, content: Option<Content>) {
     if let Some(mut content) = content
         && content.remove(name)
     {
-        exchange.body = Some(content.encode());
+        exchange.body = content.encode().into();
     }
 }
 

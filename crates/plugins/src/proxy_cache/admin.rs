@@ -1,7 +1,7 @@
 //! `/proxy-cache`: looks at stored responses and drops them.
 
 use super::key;
-use super::store::{Entry, Store, Stores};
+use super::store::{CachedResponse, Store, Stores};
 use super::{DEFAULT_DICTIONARY, VERSION};
 use sdk::{AdminAnswer, AdminRequest, Config, Env, entities};
 use serde_json::{Map, Value, json};
@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Whether the path is one of ours.
 pub fn owns(path: &[String]) -> bool {
-    path.first().is_some_and(|first| first == "proxy-cache") && (path.len() <= 2 || (path.len() == 4 && path[2] == "caches"))
+    path.first().is_some_and(|first| first == "proxy-cache")
+        && (path.len() <= 2 || (path.len() == 4 && path[2] == "caches"))
 }
 
 /// Answers a request to a path of ours.
@@ -23,7 +24,9 @@ pub fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
     let (instances, key) = match path[..] {
         ["proxy-cache"] => (request.instances.iter().collect::<Vec<_>>(), None),
         ["proxy-cache", key] => (request.instances.iter().collect(), Some(key)),
-        ["proxy-cache", plugin, "caches", key] => (request.instances.iter().filter(|p| p.id.to_string() == plugin).collect(), Some(key)),
+        ["proxy-cache", plugin, "caches", key] => {
+            (request.instances.iter().filter(|p| p.id.to_string() == plugin).collect(), Some(key))
+        }
         _ => return not_found(),
     };
     let stores = instances.into_iter().map(open);
@@ -41,9 +44,14 @@ pub fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
     }
 }
 
-fn found(mut stores: impl Iterator<Item = Arc<Store>>, key: &str, act: impl Fn(&Store, &key::Digest, &Entry) -> AdminAnswer) -> AdminAnswer {
+fn found(
+    mut stores: impl Iterator<Item = Arc<Store>>,
+    key: &str,
+    act: impl Fn(&Store, &key::Digest, &CachedResponse) -> AdminAnswer,
+) -> AdminAnswer {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-    let hit = key::from_hex(key).and_then(|key| stores.find_map(|store| store.get(&key, now_ms).map(|entry| act(&store, &key, &entry))));
+    let hit = key::from_hex(key)
+        .and_then(|key| stores.find_map(|store| store.get(&key, now_ms).map(|entry| act(&store, &key, &entry))));
     hit.unwrap_or_else(not_found)
 }
 
@@ -51,7 +59,7 @@ fn not_found() -> AdminAnswer {
     AdminAnswer { status: 404, body: json!({ "message": "Not found" }) }
 }
 
-fn show(entry: &Entry) -> Value {
+fn show(entry: &CachedResponse) -> Value {
     let mut headers = Map::new();
     for (name, value) in entry.fields.iter() {
         let value = Value::from(String::from_utf8_lossy(value));

@@ -11,7 +11,8 @@ impl Directives {
     pub fn of(fields: &Fields) -> Directives {
         let lines = fields.get_all("Cache-Control").filter_map(|line| std::str::from_utf8(line).ok());
         let parse = |directive: &str| {
-            let (name, value) = directive.split_once('=').map_or((directive, None), |(name, value)| (name, Some(value)));
+            let (name, value) =
+                directive.split_once('=').map_or((directive, None), |(name, value)| (name, Some(value)));
             (name.trim().to_ascii_lowercase(), value.map(|v| v.trim().trim_matches('"').to_owned()))
         };
         Directives(lines.flat_map(|line| line.split(',')).map(parse).filter(|(name, _)| !name.is_empty()).collect())
@@ -29,7 +30,10 @@ impl Directives {
 
     /// For how many seconds the response with these directives and fields may be used; 0 when it does not say.
     pub fn lifetime(&self, fields: &Fields, now: u64) -> u64 {
-        self.seconds("s-maxage").or_else(|| self.seconds("max-age")).or_else(|| Some(expires(fields)?.saturating_sub(now))).unwrap_or(0)
+        self.seconds("s-maxage")
+            .or_else(|| self.seconds("max-age"))
+            .or_else(|| Some(expires(fields)?.saturating_sub(now)))
+            .unwrap_or(0)
     }
 }
 

@@ -40,7 +40,8 @@ impl Vary {
         text.push('|');
         let mut first = true;
         for name in &self.headers {
-            let values = exchange.request.fields.get_all(name).map(|v| Some(String::from_utf8_lossy(v).into_owned())).collect();
+            let values =
+                exchange.request.fields.get_all(name).map(|v| Some(String::from_utf8_lossy(v).into_owned())).collect();
             push_values(name, values, &mut first, &mut text);
         }
         Sha256::digest(text).into()
@@ -138,8 +139,15 @@ mod tests {
         let all = Vary::default();
         assert_eq!(key(&all, "/r/a", &[]), sha("default|GET|GET /r/a HTTP/1.1||"));
         assert_eq!(key(&all, "/r?b=2&a=1&c&a=0", &[]), sha("default|GET|GET /r|a=0,1:b=2:c|"));
-        let some = Vary { query: vec!["z".into(), "a".into()], headers: vec!["x-lang".into(), "x-none".into()], ignore_case: true };
-        assert_eq!(key(&some, "/R?b=2&a=1&z=3", &[("X-Lang", "en"), ("x-lang", "de")]), sha("default|GET|get /r|z=3:a=1|x-lang=de,en"));
+        let some = Vary {
+            query: vec!["z".into(), "a".into()],
+            headers: vec!["x-lang".into(), "x-none".into()],
+            ignore_case: true,
+        };
+        assert_eq!(
+            key(&some, "/R?b=2&a=1&z=3", &[("X-Lang", "en"), ("x-lang", "de")]),
+            sha("default|GET|get /r|z=3:a=1|x-lang=de,en")
+        );
     }
 
     #[test]

@@ -8,13 +8,13 @@ mod store;
 use control::Directives;
 use key::{Digest, Vary};
 use sdk::{
-    AdminAnswer, AdminRequest, Answer, BoxFuture, Bytes, Config, Env, Exchange, Fields, Function, Known, MediaType, Phases, Plugin, PluginKind, Record, Source,
-    Step, entities,
+    AdminAnswer, AdminRequest, Answer, BoxFuture, Bytes, Config, Env, Exchange, Fields, Function, Known, MediaType,
+    Phases, Plugin, PluginKind, Record, Source, Step, entities,
 };
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Entry, Store, Stores};
+use store::{CachedResponse, Store, Stores};
 
 /// The plugin as the gateway knows it.
 pub struct ProxyCache;
@@ -59,7 +59,7 @@ struct Wanted(Digest);
 /// A response that is being gathered.
 struct Gathering {
     key: Digest,
-    entry: Entry,
+    entry: CachedResponse,
     /// A copy: pieces may be parts of larger buffers that belong to a connection.
     content: Vec<u8>,
     /// How long the content must be, when the service said so and sends content.
@@ -89,7 +89,11 @@ impl PluginKind for ProxyCache {
         let shown = config.section("response_headers");
         Ok(Box::new(Instance {
             store: env.shared::<Stores>().open(dictionary, env.cache_size()),
-            vary: Vary { query: config.texts("vary_query_params"), headers: config.texts("vary_headers"), ignore_case: config.flag("ignore_uri_case") },
+            vary: Vary {
+                query: config.texts("vary_query_params"),
+                headers: config.texts("vary_headers"),
+                ignore_case: config.flag("ignore_uri_case"),
+            },
             methods: config.texts("request_method"),
             statuses: config.list("response_code").iter().filter_map(|v| v.as_u64()?.try_into().ok()).collect(),
             types: config.texts("content_type").iter().filter_map(|t| MediaType::parse(t)).collect(),
@@ -125,9 +129,13 @@ impl Plugin for Instance {
         }
         let now_ms = exchange.timing.started_unix_ms;
         match self.store.get(&key, now_ms) {
-            None if wishes.has("only-if-cached") => Step::Answer(Answer::gateway_error(exchange, 504, &Answer::gateway_message(504))),
+            None if wishes.has("only-if-cached") => {
+                Step::Answer(Answer::gateway_error(exchange, 504, &Answer::gateway_message(504)))
+            }
             None => self.want(exchange, key, "Miss"),
-            Some(entry) if self.is_fresh(&entry, &wishes, now_ms / 1_000) => Step::Answer(self.hit(exchange, &entry, now_ms / 1_000)),
+            Some(entry) if self.is_fresh(&entry, &wishes, now_ms / 1_000) => {
+                Step::Answer(self.hit(exchange, &entry, now_ms / 1_000))
+            }
             Some(_) => self.want(exchange, key, "Refresh"),
         }
     }
@@ -138,7 +146,7 @@ impl Plugin for Instance {
         match self.lifetime(exchange, now_ms / 1_000) {
             Some(ttl) => {
                 let keep_for = self.storage_ttl.unwrap_or(ttl);
-                let entry = Entry {
+                let entry = CachedResponse {
                     status: exchange.response.status,
                     fields: kept_fields(&exchange.response.fields, exchange.request.method.is_head()),
                     body: Bytes::new(),
@@ -146,7 +154,11 @@ impl Plugin for Instance {
                     ttl,
                     drop_at_ms: now_ms.saturating_add(keep_for.saturating_mul(1_000)),
                 };
-                let length = exchange.response.fields.known(Known::ContentLength).and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+                let length = exchange
+                    .response
+                    .fields
+                    .known(Known::ContentLength)
+                    .and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
                 let expected = length.filter(|_| !exchange.request.method.is_head());
                 exchange.put(Gathering { key, entry, content: Vec::new(), expected });
             }
@@ -174,12 +186,13 @@ impl Plugin for Instance {
 
 impl Instance {
     fn may_be_cached(&self, exchange: &Exchange, wishes: &Directives) -> bool {
-        let refused = || wishes.has("no-store") || wishes.has("no-cache") || exchange.request.fields.has(Known::Authorization);
+        let refused =
+            || wishes.has("no-store") || wishes.has("no-cache") || exchange.request.fields.has(Known::Authorization);
         self.methods.iter().any(|m| m == exchange.request.method.as_str()) && !(self.cache_control && refused())
     }
 
     /// Whether a stored response may be used for a request with these wishes.
-    fn is_fresh(&self, entry: &Entry, wishes: &Directives, now: u64) -> bool {
+    fn is_fresh(&self, entry: &CachedResponse, wishes: &Directives, now: u64) -> bool {
         let age = now.saturating_sub(entry.stored_at);
         if !self.cache_control {
             return age <= self.cache_ttl;
@@ -204,10 +217,15 @@ impl Instance {
     }
 
     /// A stored response, passed on as if the service had just sent it.
-    fn hit(&self, exchange: &mut Exchange, entry: &Entry, now: u64) -> Answer {
+    fn hit(&self, exchange: &mut Exchange, entry: &CachedResponse, now: u64) -> Answer {
         self.tell(exchange, "Hit");
         exchange.timing.upstream = Some(Duration::ZERO);
-        let mut answer = Answer { status: entry.status, fields: entry.fields.clone(), body: entry.body.clone(), source: Source::Service };
+        let mut answer = Answer {
+            status: entry.status,
+            fields: entry.fields.clone(),
+            body: entry.body.clone(),
+            source: Source::Service,
+        };
         if self.show_age || debugging(exchange) {
             answer.fields.set("Age", itoa::Buffer::new().format(now.saturating_sub(entry.stored_at)).as_bytes());
         }
@@ -248,7 +266,8 @@ impl Instance {
 /// The check that the schema names.
 fn dictionary_exists(record: &Record) -> Result<(), String> {
     let config = record.get("config").and_then(Value::as_object);
-    let name = config.and_then(|c| Config::new(c).section("memory").text("dictionary_name")).unwrap_or(DEFAULT_DICTIONARY);
+    let name =
+        config.and_then(|c| Config::new(c).section("memory").text("dictionary_name")).unwrap_or(DEFAULT_DICTIONARY);
     if DICTIONARIES.contains(&name) { Ok(()) } else { Err(format!("missing shared dict '{name}'")) }
 }
 
@@ -264,16 +283,26 @@ fn now_ms(exchange: &Exchange) -> u64 {
 /// The lines that are stored: not those of one connection, nor those that each answer gets anew. The length of
 /// content is that of the stored one, but a response to HEAD has none to measure.
 fn kept_fields(fields: &Fields, head: bool) -> Fields {
-    let named =
-        |name: &str| fields.known_all(Known::Connection).any(|line| line.split(|b| *b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(name.as_bytes())));
+    let named = |name: &str| {
+        fields
+            .known_all(Known::Connection)
+            .any(|line| line.split(|b| *b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(name.as_bytes())))
+    };
     let kept = |known: Known, name: &str| match known {
-        Known::Connection | Known::KeepAlive | Known::Te | Known::TransferEncoding | Known::Upgrade | Known::Trailer => false,
+        Known::Connection
+        | Known::KeepAlive
+        | Known::Te
+        | Known::TransferEncoding
+        | Known::Upgrade
+        | Known::Trailer => false,
         Known::ContentLength => head,
         Known::XKongRequestId => false,
         _ => {
             let name = name.to_ascii_lowercase();
-            !matches!(name.as_str(), "proxy-authenticate" | "proxy-authorization" | "trailers" | "age" | "x-cache-status" | "x-cache-key")
-                && !name.contains("ratelimit-remaining")
+            !matches!(
+                name.as_str(),
+                "proxy-authenticate" | "proxy-authorization" | "trailers" | "age" | "x-cache-status" | "x-cache-key"
+            ) && !name.contains("ratelimit-remaining")
                 && !name.starts_with("x-kong-")
                 && !named(&name)
         }

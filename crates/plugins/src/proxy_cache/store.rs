@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A stored response.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CachedResponse {
     pub status: u16,
     pub fields: Fields,
     pub body: Bytes,
@@ -42,7 +42,7 @@ struct Generations {
 
 #[derive(Default)]
 struct Generation {
-    entries: papaya::HashMap<Digest, Arc<Entry>, foldhash::fast::RandomState>,
+    entries: papaya::HashMap<Digest, Arc<CachedResponse>, foldhash::fast::RandomState>,
     bytes: AtomicUsize,
 }
 
@@ -66,7 +66,7 @@ impl Store {
     }
 
     /// The response of that key, unless it is past its time.
-    pub fn get(&self, key: &Digest, now_ms: u64) -> Option<Arc<Entry>> {
+    pub fn get(&self, key: &Digest, now_ms: u64) -> Option<Arc<CachedResponse>> {
         let generations = self.generations.load();
         let alive = |generation: &Generation| {
             let entry = generation.entries.pin().get(key).map(Arc::clone)?;
@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// Keeps a response in place of the one that the key had; one that is too large is not kept.
-    pub fn put(&self, key: Digest, entry: Arc<Entry>) {
+    pub fn put(&self, key: Digest, entry: Arc<CachedResponse>) {
         if entry.weight() > self.largest() {
             self.remove(&key);
             return;
@@ -115,7 +115,7 @@ impl Store {
 }
 
 impl Generation {
-    fn insert(&self, key: Digest, entry: Arc<Entry>) {
+    fn insert(&self, key: Digest, entry: Arc<CachedResponse>) {
         self.bytes.fetch_add(entry.weight(), Relaxed);
         if let Some(replaced) = self.entries.pin().insert(key, entry) {
             self.bytes.fetch_sub(replaced.weight(), Relaxed);
@@ -123,7 +123,7 @@ impl Generation {
     }
 
     /// Removes what is under the key, or only that very entry.
-    fn remove(&self, key: &Digest, entry: Option<&Arc<Entry>>) -> bool {
+    fn remove(&self, key: &Digest, entry: Option<&Arc<CachedResponse>>) -> bool {
         let entries = self.entries.pin();
         match entries.remove_if(key, |_, found| entry.is_none_or(|entry| Arc::ptr_eq(entry, found))) {
             Ok(Some((_, removed))) => {
@@ -135,7 +135,7 @@ impl Generation {
     }
 }
 
-impl Entry {
+impl CachedResponse {
     /// Roughly what it takes in memory.
     fn weight(&self) -> usize {
         let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
@@ -147,8 +147,15 @@ impl Entry {
 mod tests {
     use super::*;
 
-    fn entry(size: usize, drop_at_ms: u64) -> Arc<Entry> {
-        Arc::new(Entry { status: 200, fields: Fields::new(), body: vec![0; size].into(), stored_at: 0, ttl: 0, drop_at_ms })
+    fn entry(size: usize, drop_at_ms: u64) -> Arc<CachedResponse> {
+        Arc::new(CachedResponse {
+            status: 200,
+            fields: Fields::new(),
+            body: vec![0; size].into(),
+            stored_at: 0,
+            ttl: 0,
+            drop_at_ms,
+        })
     }
 
     fn key(n: u16) -> Digest {

@@ -49,7 +49,11 @@ impl Cache {
     }
 
     fn admin(&self, method: &str, path: &[&str]) -> Option<AdminAnswer> {
-        let Value::Object(record) = json!({ "id": "00000000-0000-0000-0000-000000000001", "name": "proxy-cache", "config": {} }) else { unreachable!() };
+        let Value::Object(record) =
+            json!({ "id": "00000000-0000-0000-0000-000000000001", "name": "proxy-cache", "config": {} })
+        else {
+            unreachable!()
+        };
         let instances = vec![entities::Plugin::from_record(&record).unwrap()];
         let path = path.iter().map(|p| p.to_string()).collect();
         let request = AdminRequest { method: method.to_owned(), path, query: Vec::new(), body: None, instances };
@@ -61,7 +65,10 @@ impl Cache {
 fn a_miss_then_a_hit() {
     let cache = cache(json!({}));
     let lines = [TEXT, ("X-Backend", "b1"), ("Connection", "x-hop"), ("X-Hop", "1"), ("Content-Length", "5")];
-    assert_eq!(cache.send(cache.request("GET", "/a", &[]), 200, &lines, "hello"), ("Miss".to_owned(), "hello".to_owned()));
+    assert_eq!(
+        cache.send(cache.request("GET", "/a", &[]), 200, &lines, "hello"),
+        ("Miss".to_owned(), "hello".to_owned())
+    );
     let mut exchange = cache.request("GET", "/a", &[]);
     exchange.timing.started_unix_ms += 3_000;
     let answer = testing::access(&*cache.plugin, &mut exchange).unwrap();
@@ -76,10 +83,19 @@ fn a_miss_then_a_hit() {
 fn methods_statuses_and_types_decide() {
     let cache = cache(json!({ "content_type": ["text/plain", "application/json; charset=utf-8", "image/*"] }));
     let send = |method: &str| cache.send(cache.request(method, "/m", &[]), 200, &[TEXT], "x").0;
-    assert_eq!(["GET", "GET", "HEAD", "HEAD", "POST", "DELETE"].map(send), ["Miss", "Hit", "Miss", "Hit", "Bypass", "Bypass"]);
-    assert_eq!([301, 404, 302, 500].map(|status| cache.answered(&format!("/s{status}"), status, &[TEXT])), ["Miss", "Miss", "Bypass", "Bypass"]);
+    assert_eq!(
+        ["GET", "GET", "HEAD", "HEAD", "POST", "DELETE"].map(send),
+        ["Miss", "Hit", "Miss", "Hit", "Bypass", "Bypass"]
+    );
+    assert_eq!(
+        [301, 404, 302, 500].map(|status| cache.answered(&format!("/s{status}"), status, &[TEXT])),
+        ["Miss", "Miss", "Bypass", "Bypass"]
+    );
     let types = ["TEXT/plain", "text/html", "application/json", "image/png", "application/json;charset=utf-8"];
-    assert_eq!(types.map(|t| cache.answered(&format!("/{t}"), 200, &[("Content-Type", t)])), ["Miss", "Bypass", "Bypass", "Miss", "Miss"]);
+    assert_eq!(
+        types.map(|t| cache.answered(&format!("/{t}"), 200, &[("Content-Type", t)])),
+        ["Miss", "Bypass", "Bypass", "Miss", "Miss"]
+    );
     assert_eq!(cache.answered("/none", 200, &[]), "Bypass");
 }
 
@@ -119,12 +135,19 @@ fn cache_control_of_requests() {
 #[test]
 fn cache_control_of_responses() {
     let cache = cache(json!({ "cache_control": true }));
-    let send = |(at, control): (usize, &str)| cache.answered(&format!("/{at}"), 200, &[TEXT, ("Cache-Control", control)]);
+    let send =
+        |(at, control): (usize, &str)| cache.answered(&format!("/{at}"), 200, &[TEXT, ("Cache-Control", control)]);
     let controls = ["max-age=30", "s-maxage=30", "max-age=0", "private, max-age=30", "no-store", "no-cache", "public"];
-    assert_eq!(controls.into_iter().enumerate().map(send).collect::<Vec<_>>(), ["Miss", "Miss", "Bypass", "Bypass", "Bypass", "Bypass", "Bypass"]);
+    assert_eq!(
+        controls.into_iter().enumerate().map(send).collect::<Vec<_>>(),
+        ["Miss", "Miss", "Bypass", "Bypass", "Bypass", "Bypass", "Bypass"]
+    );
     let off = self::cache(json!({}));
     assert_eq!(
-        (off.answered("/f", 200, &[TEXT, ("Cache-Control", "no-store")]), off.get("/f", &[("Cache-Control", "no-cache")])),
+        (
+            off.answered("/f", 200, &[TEXT, ("Cache-Control", "no-store")]),
+            off.get("/f", &[("Cache-Control", "no-cache")])
+        ),
         ("Miss".into(), "Hit".into())
     );
 }
@@ -146,7 +169,10 @@ fn diagnostic_lines_can_be_hidden() {
     let cache = cache(json!({ "response_headers": { "age": false, "X-Cache-Status": false, "X-Cache-Key": false } }));
     assert_eq!((cache.get("/x", &[]), cache.get("/x", &[])), (String::new(), String::new()));
     let mut exchange = cache.request("GET", "/x", &[]);
-    assert!(testing::access(&*cache.plugin, &mut exchange).unwrap().fields.get("age").is_none() && exchange.reply.is_empty());
+    assert!(
+        testing::access(&*cache.plugin, &mut exchange).unwrap().fields.get("age").is_none()
+            && exchange.reply.is_empty()
+    );
     assert_eq!(cache.get("/x", &[("Kong-Debug", "1")]), "Hit");
 }
 
@@ -160,13 +186,22 @@ fn the_admin_api_shows_and_drops_entries() {
     let key = exchange.reply.get_str("x-cache-key").unwrap().to_owned();
     let admin = |method: &str, path: &[&str]| cache.admin(method, path).map(|a| a.status);
     let shown = cache.admin("GET", &["proxy-cache", &key]).unwrap();
-    assert_eq!((shown.status, &shown.body["body"], &shown.body["ttl"], &shown.body["body_len"]), (200, &json!("hello"), &json!(30), &json!(5)));
+    assert_eq!(
+        (shown.status, &shown.body["body"], &shown.body["ttl"], &shown.body["body_len"]),
+        (200, &json!("hello"), &json!(30), &json!(5))
+    );
     assert_eq!(shown.body["headers"], json!({ "Content-Type": "text/plain", "X-A": ["1", "2"] }));
     let plugin = "00000000-0000-0000-0000-000000000001";
     assert_eq!(admin("GET", &["proxy-cache", plugin, "caches", &key]), Some(200));
     assert_eq!(admin("GET", &["proxy-cache", "11111111-1111-4111-8111-111111111111", "caches", &key]), Some(404));
-    assert_eq!((admin("GET", &["proxy-cache", "nothing"]), admin("GET", &["proxy-cache"]), admin("GET", &["other"])), (Some(404), Some(405), None));
-    assert_eq!((admin("DELETE", &["proxy-cache", &key]), admin("DELETE", &["proxy-cache", &key])), (Some(204), Some(404)));
+    assert_eq!(
+        (admin("GET", &["proxy-cache", "nothing"]), admin("GET", &["proxy-cache"]), admin("GET", &["other"])),
+        (Some(404), Some(405), None)
+    );
+    assert_eq!(
+        (admin("DELETE", &["proxy-cache", &key]), admin("DELETE", &["proxy-cache", &key])),
+        (Some(204), Some(404))
+    );
     assert_eq!(send().0, "Miss");
     assert_eq!((admin("DELETE", &["proxy-cache"]), send().0), (Some(204), "Miss".to_owned()));
 }

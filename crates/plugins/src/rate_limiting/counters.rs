@@ -3,8 +3,8 @@
 //! Every caller has one entry with a cell per kind of window. A cell holds the window's index and its count in one
 //! word, so that a new window starts by replacing the word and nothing has to expire. Entries whose windows are all
 //! over are dropped by a sweep on a thread of its own, which starts when the map has doubled. When too many callers are
-//! known even so (somebody may send a new header value with each request), those with the fewest requests are forgotten:
-//! who comes near a limit is kept.
+//! known even so (somebody may send a new header value with each request), those with the fewest requests are
+//! forgotten: who comes near a limit is kept.
 
 use super::window::Window;
 use sdk::entities::Uuid;
@@ -41,14 +41,14 @@ pub struct Usage {
 /// All counters of a node. They outlive changes of the configuration.
 #[derive(Default)]
 pub struct Counters {
-    entries: papaya::HashMap<Key, Entry, foldhash::quality::RandomState>,
+    entries: papaya::HashMap<Key, Counter, foldhash::quality::RandomState>,
     /// The number of entries at which the next sweep starts; 0 stands for [`Counters::FIRST_SWEEP`].
     sweep_at: AtomicUsize,
     sweeping: AtomicBool,
 }
 
 #[derive(Default)]
-struct Entry {
+struct Counter {
     /// Window index in the upper half, count in the lower.
     cells: [AtomicU64; 6],
     state: AtomicU8,
@@ -75,11 +75,12 @@ impl Counters {
                 None => {
                     let known = entries.len();
                     self.sweep_when_due(known, now);
-                    // Until the sweep is through, new callers are not remembered: their first request is free in any case.
+                    // Until the sweep is through, new callers are not remembered: their first request is free in any
+                    // case.
                     if known >= Self::MOST + Self::MOST / 4 {
-                        return Entry::default().take(limits, now);
+                        return Counter::default().take(limits, now);
                     }
-                    entries.get_or_insert_with(key.clone(), Entry::default)
+                    entries.get_or_insert_with(key.clone(), Counter::default)
                 }
             };
             let usage = entry.take(limits, now);
@@ -143,7 +144,7 @@ impl Counters {
     }
 }
 
-impl Entry {
+impl Counter {
     fn take(&self, limits: &[(Window, u32)], now: u64) -> Usage {
         let mut usage = Usage { used: [0; 6], refused_by: None };
         let mut taken = [0; 6];
@@ -195,7 +196,7 @@ impl Entry {
     }
 
     /// Gives the entry up if that holds, and no request has counted in it meanwhile.
-    fn drop_if(&self, condition: impl FnOnce(&Entry) -> bool) -> bool {
+    fn drop_if(&self, condition: impl FnOnce(&Counter) -> bool) -> bool {
         if self.state.compare_exchange(LIVE, MARKED, SeqCst, SeqCst) == Err(DROPPED) {
             return true;
         }
@@ -269,7 +270,11 @@ mod tests {
         let admitted: usize = std::thread::scope(|scope| {
             let work = |n: usize| {
                 let counters = Arc::clone(&counters);
-                move || (0..500).filter(|i| counters.take(&key((n as u128 + i) % 2), &limits, 86_400 * 20).refused_by.is_none()).count()
+                move || {
+                    (0..500)
+                        .filter(|i| counters.take(&key((n as u128 + i) % 2), &limits, 86_400 * 20).refused_by.is_none())
+                        .count()
+                }
             };
             let sweeper = scope.spawn(|| (0..200).for_each(|_| counters.sweep(86_400 * 20)));
             let workers: Vec<_> = (0..8).map(|n| scope.spawn(work(n))).collect();
@@ -286,7 +291,11 @@ mod tests {
         for round in 1..=300 {
             let now = round * 60;
             let admitted: usize = std::thread::scope(|scope| {
-                let take = || (0..20).filter(|_| counters.take(&key(1), &[(Window::Minute, 10)], now).refused_by.is_none()).count();
+                let take = || {
+                    (0..20)
+                        .filter(|_| counters.take(&key(1), &[(Window::Minute, 10)], now).refused_by.is_none())
+                        .count()
+                };
                 let sweeper = scope.spawn(|| (0..20).for_each(|_| counters.sweep(now)));
                 let workers = [scope.spawn(take), scope.spawn(take)];
                 let admitted = workers.into_iter().map(|w| w.join().unwrap()).sum();

@@ -135,7 +135,8 @@ impl Instance {
         for limit in &self.limits {
             let window = limit.window;
             let counts_here = usage.refused_by.is_none_or(|stop| stop == window);
-            let remaining = (limit.limit - f64::from(usage.used[window as usize]) - f64::from(u8::from(counts_here))).max(0.0);
+            let remaining =
+                (limit.limit - f64::from(usage.used[window as usize]) - f64::from(u8::from(counts_here))).max(0.0);
             if summary.is_none_or(|(_, least)| remaining <= least) {
                 summary = Some((limit, remaining));
             }
@@ -162,7 +163,11 @@ fn check_config(config: &Value) -> Result<(), String> {
             if let (Some(low), Some(high)) = (limit(lower), limit(upper))
                 && high < low
             {
-                return Err(format!("The limit for {}({high:.1}) cannot be lower than the limit for {}({low:.1})", upper.name(), lower.name()));
+                return Err(format!(
+                    "The limit for {}({high:.1}) cannot be lower than the limit for {}({low:.1})",
+                    upper.name(),
+                    lower.name()
+                ));
             }
         }
     }

@@ -31,15 +31,24 @@ fn headers_count_down_and_the_last_request_is_refused() {
     let plugin = plugin(json!({ "minute": 1, "hour": 10, "error_message": "API rate limit exceeded" }));
     let mut first = request("/", &[]);
     assert!(testing::access(&*plugin, &mut first).is_none());
-    assert_eq!((line(&first, "X-RateLimit-Limit-Minute"), line(&first, "X-RateLimit-Remaining-Minute")), (Some("1"), Some("0")));
+    assert_eq!(
+        (line(&first, "X-RateLimit-Limit-Minute"), line(&first, "X-RateLimit-Remaining-Minute")),
+        (Some("1"), Some("0"))
+    );
     assert_eq!((line(&first, "X-RateLimit-Remaining-Hour"), line(&first, "Retry-After")), (Some("9"), None));
-    assert_eq!((line(&first, "RateLimit-Limit"), line(&first, "RateLimit-Remaining"), line(&first, "RateLimit-Reset")), (Some("1"), Some("0"), Some("30")));
+    assert_eq!(
+        (line(&first, "RateLimit-Limit"), line(&first, "RateLimit-Remaining"), line(&first, "RateLimit-Reset")),
+        (Some("1"), Some("0"), Some("30"))
+    );
     let mut second = request("/", &[]);
     let answer = testing::access(&*plugin, &mut second).unwrap();
     assert_eq!(answer.status, 429);
     assert!(String::from_utf8(answer.body.to_vec()).unwrap().contains("\"message\":\"API rate limit exceeded\""));
     assert_eq!((line(&second, "X-RateLimit-Remaining-Hour"), line(&second, "Retry-After")), (Some("9"), Some("30")));
-    assert_eq!((line(&second, "RateLimit-Limit"), second.response.fields.get_str("ratelimit-remaining")), (Some("1"), Some("0")));
+    assert_eq!(
+        (line(&second, "RateLimit-Limit"), second.response.fields.get_str("ratelimit-remaining")),
+        (Some("1"), Some("0"))
+    );
 }
 
 #[test]
@@ -48,7 +57,11 @@ fn the_summary_shows_the_window_with_the_least_left() {
     let mut exchange = request("/", &[]);
     testing::access(&*plugin, &mut exchange);
     assert_eq!(
-        (line(&exchange, "RateLimit-Limit"), line(&exchange, "RateLimit-Remaining"), line(&exchange, "RateLimit-Reset")),
+        (
+            line(&exchange, "RateLimit-Limit"),
+            line(&exchange, "RateLimit-Remaining"),
+            line(&exchange, "RateLimit-Reset")
+        ),
         (Some("100"), Some("99"), Some("1"))
     );
     assert_eq!(line(&exchange, "X-RateLimit-Remaining-Year"), Some("104"));
@@ -56,9 +69,14 @@ fn the_summary_shows_the_window_with_the_least_left() {
 
 #[test]
 fn callers_are_told_apart() {
-    let by = |limit_by: &str| plugin(json!({ "minute": 1, "limit_by": limit_by, "header_name": "X-Tenant", "path": "/r/x" }));
+    let by = |limit_by: &str| {
+        plugin(json!({ "minute": 1, "limit_by": limit_by, "header_name": "X-Tenant", "path": "/r/x" }))
+    };
     let tenant = |name| request("/", &[("x-tenant", name)]);
-    assert_eq!(statuses(&*by("header"), &mut [tenant("a"), tenant("a"), tenant("b"), request("/", &[]), request("/", &[])]), [0, 429, 0, 0, 429]);
+    assert_eq!(
+        statuses(&*by("header"), &mut [tenant("a"), tenant("a"), tenant("b"), request("/", &[]), request("/", &[])]),
+        [0, 429, 0, 0, 429]
+    );
     let paths = ["/r/x", "/r/x?q=1", "/r/y", "/r/z"];
     assert_eq!(statuses(&*by("path"), &mut paths.map(|path| request(path, &[]))), [0, 429, 0, 429]);
     let from = |ip: &str| {
@@ -92,7 +110,8 @@ fn counters_belong_to_the_scope_and_outlive_the_configuration() {
 
 #[test]
 fn answers_can_be_changed() {
-    let plugin = plugin(json!({ "minute": 0.5, "hide_client_headers": true, "error_code": 404, "error_message": "later" }));
+    let plugin =
+        plugin(json!({ "minute": 0.5, "hide_client_headers": true, "error_code": 404, "error_message": "later" }));
     let mut requests = [request("/", &[]), request("/", &[])];
     assert_eq!(statuses(&*plugin, &mut requests), [0, 404]);
     assert!(requests.iter().all(|exchange| exchange.reply.is_empty()));
@@ -100,7 +119,10 @@ fn answers_can_be_changed() {
 
 #[test]
 fn limits_must_be_ordered() {
-    assert_eq!(check_config(&json!({ "second": 20, "minute": 10 })).unwrap_err(), "The limit for minute(10.0) cannot be lower than the limit for second(20.0)");
+    assert_eq!(
+        check_config(&json!({ "second": 20, "minute": 10 })).unwrap_err(),
+        "The limit for minute(10.0) cannot be lower than the limit for second(20.0)"
+    );
     assert!(check_config(&json!({ "second": 1, "year": 1, "hour": null, "sync_rate": -1 })).is_ok());
     assert!(check_config(&json!({ "second": 1, "sync_rate": 1 })).is_err());
     assert!(check_config(&json!({ "second": 1, "sync_rate": 0.01, "policy": "redis" })).is_err());

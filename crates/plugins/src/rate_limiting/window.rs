@@ -14,7 +14,8 @@ pub enum Window {
 
 impl Window {
     /// From the shortest to the longest.
-    pub const ALL: [Window; 6] = [Window::Second, Window::Minute, Window::Hour, Window::Day, Window::Month, Window::Year];
+    pub const ALL: [Window; 6] =
+        [Window::Second, Window::Minute, Window::Hour, Window::Day, Window::Month, Window::Year];
 
     /// As in the configuration.
     pub fn name(self) -> &'static str {
@@ -116,7 +117,12 @@ mod tests {
     fn windows_begin_with_the_calendar() {
         let now = 1_709_251_199; // 2024-02-29 23:59:59
         for window in Window::ALL {
-            assert_eq!(window.index(now) + u32::from(window != Window::Year), window.index(now + 1), "{}", window.name());
+            assert_eq!(
+                window.index(now) + u32::from(window != Window::Year),
+                window.index(now + 1),
+                "{}",
+                window.name()
+            );
         }
         assert_eq!((Window::Second.reset(now), Window::Minute.reset(now), Window::Day.reset(now)), (1, 1, 1));
         assert_eq!(Window::Minute.reset(now + 1), 60);

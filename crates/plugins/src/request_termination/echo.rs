@@ -1,19 +1,29 @@
 //! The answer to `echo`: the request as the gateway sees it.
 
 use sdk::entities::{Protocol, Protocols, Route, Service};
-use sdk::{Args, Content, Exchange, Known, Node};
+use sdk::{Args, Content, Exchange, Known, NodeInfo};
 use serde_json::{Map, Value, json};
 
 /// Describes the exchange as Kong does.
-pub fn describe(exchange: &Exchange, message: Option<&str>, node: &Node) -> Value {
+pub fn describe(exchange: &Exchange, message: Option<&str>, node: &NodeInfo) -> Value {
     let request = &exchange.request;
     let host = request.fields.known(Known::Host).and_then(|h| std::str::from_utf8(h).ok()).unwrap_or_default();
-    let query = collect(Args::parse(request.query().unwrap_or_default()).iter().map(|(name, value)| (name.to_owned(), value.map_or(true.into(), Value::from))));
-    let headers = collect(request.fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(value).into())));
+    let query = collect(
+        Args::parse(request.query().unwrap_or_default())
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.map_or(true.into(), Value::from))),
+    );
+    let headers = collect(
+        request.fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(value).into())),
+    );
     let body = match Content::of(exchange) {
         Some(Content::Json(members)) => Value::Object(members),
-        Some(Content::Form(args)) => collect(args.iter().map(|(name, value)| (name.to_owned(), value.map_or(true.into(), Value::from)))),
-        Some(Content::Multipart(form)) => collect(form.iter().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into()))),
+        Some(Content::Form(args)) => {
+            collect(args.iter().map(|(name, value)| (name.to_owned(), value.map_or(true.into(), Value::from))))
+        }
+        Some(Content::Multipart(form)) => {
+            collect(form.iter().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into())))
+        }
         None => Value::Null,
     };
     json!({
@@ -26,7 +36,7 @@ pub fn describe(exchange: &Exchange, message: Option<&str>, node: &Node) -> Valu
             "headers": headers,
             "query": query,
             "body": body,
-            "raw_body": exchange.body.as_deref().map(String::from_utf8_lossy).unwrap_or_default(),
+            "raw_body": exchange.body.bytes().map(|body| String::from_utf8_lossy(body)).unwrap_or_default(),
             "method": request.method.as_str(),
             "path": request.path(),
             "uri_captures": collect(exchange.captures.iter().map(|(name, value)| (name.clone(), value.as_str().into()))),
@@ -94,6 +104,15 @@ fn service(service: &Service) -> Value {
 }
 
 fn protocols(set: Protocols) -> Vec<&'static str> {
-    let all = [Protocol::Http, Protocol::Https, Protocol::Grpc, Protocol::Grpcs, Protocol::Tcp, Protocol::Tls, Protocol::TlsPassthrough, Protocol::Udp];
+    let all = [
+        Protocol::Http,
+        Protocol::Https,
+        Protocol::Grpc,
+        Protocol::Grpcs,
+        Protocol::Tcp,
+        Protocol::Tls,
+        Protocol::TlsPassthrough,
+        Protocol::Udp,
+    ];
     all.into_iter().filter(|p| set.contains(*p)).map(Protocol::as_str).collect()
 }

@@ -2,7 +2,7 @@
 
 mod echo;
 
-use sdk::{Answer, Args, Config, Env, Exchange, Function, Node, Phases, Plugin, PluginKind, Step, entities};
+use sdk::{Answer, Args, Config, Env, Exchange, Function, NodeInfo, Phases, Plugin, PluginKind, Step, entities};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ pub struct RequestTermination;
 
 struct Instance {
     status: u16,
-    reply: Reply,
+    reply: Termination,
     /// The name of a header or query argument without which the plugin does nothing.
     trigger: Option<String>,
 }
 
-enum Reply {
+enum Termination {
     Raw(Answer),
     Message(String),
     /// No content: statuses that have an error page show it, as in nginx.
     Empty,
     Echo {
         message: Option<String>,
-        node: Arc<Node>,
+        node: Arc<NodeInfo>,
     },
 }
 
@@ -49,15 +49,15 @@ impl PluginKind for RequestTermination {
         let status = config.integer("status_code").unwrap_or(503);
         let message = config.text("message").or(default_message(status));
         let reply = if config.flag("echo") {
-            Reply::Echo { message: message.map(str::to_owned), node: Arc::clone(env.node()) }
+            Termination::Echo { message: message.map(str::to_owned), node: Arc::clone(env.node()) }
         } else if let Some(body) = config.text("body") {
             let answer = Answer::new(status, body.to_owned());
-            Reply::Raw(match config.text("content_type") {
+            Termination::Raw(match config.text("content_type") {
                 Some(content_type) => answer.typed(content_type),
                 None => answer,
             })
         } else {
-            message.map_or(Reply::Empty, |message| Reply::Message(message.to_owned()))
+            message.map_or(Termination::Empty, |message| Termination::Message(message.to_owned()))
         };
         Ok(Box::new(Instance { status, reply, trigger: config.text("trigger").map(str::to_owned) }))
     }
@@ -66,7 +66,7 @@ impl PluginKind for RequestTermination {
 impl Plugin for Instance {
     fn phases(&self) -> Phases {
         match self.reply {
-            Reply::Echo { .. } => Phases::ACCESS.and(Phases::READS_BODY),
+            Termination::Echo { .. } => Phases::ACCESS.and(Phases::READS_BODY),
             _ => Phases::ACCESS,
         }
     }
@@ -79,11 +79,15 @@ impl Plugin for Instance {
             }
         }
         Step::Answer(match &self.reply {
-            Reply::Raw(answer) => answer.clone(),
-            Reply::Message(message) => Answer::message(exchange, self.status, message),
-            Reply::Empty if has_error_page(self.status) => Answer::gateway_error(exchange, self.status, &Answer::gateway_message(self.status)),
-            Reply::Empty => Answer::new(self.status, ""),
-            Reply::Echo { message, node } => Answer::json(self.status, &echo::describe(exchange, message.as_deref(), node)),
+            Termination::Raw(answer) => answer.clone(),
+            Termination::Message(message) => Answer::message(exchange, self.status, message),
+            Termination::Empty if has_error_page(self.status) => {
+                Answer::gateway_error(exchange, self.status, &Answer::gateway_message(self.status))
+            }
+            Termination::Empty => Answer::new(self.status, ""),
+            Termination::Echo { message, node } => {
+                Answer::json(self.status, &echo::describe(exchange, message.as_deref(), node))
+            }
         })
     }
 }
@@ -145,8 +149,12 @@ mod tests {
 
     #[test]
     fn raw_bodies_keep_their_type() {
-        let answer = answer(json!({ "status_code": 201, "body": "<b>", "content_type": "text/html" }), "/", &[]).unwrap();
-        assert_eq!((answer.status, text(&answer), answer.fields.get_str("content-type")), (201, "<b>".to_owned(), Some("text/html; charset=UTF-8")));
+        let answer =
+            answer(json!({ "status_code": 201, "body": "<b>", "content_type": "text/html" }), "/", &[]).unwrap();
+        assert_eq!(
+            (answer.status, text(&answer), answer.fields.get_str("content-type")),
+            (201, "<b>".to_owned(), Some("text/html; charset=UTF-8"))
+        );
     }
 
     #[test]
@@ -159,15 +167,23 @@ mod tests {
 
     #[test]
     fn echo_shows_the_request() {
-        let plugin = testing::configure(&RequestTermination, json!({ "status_code": 404, "echo": true }), &Env::default());
-        let mut exchange = testing::exchange("POST", "/r/x?a=1&a=2&b", &[("Host", "h.test:81"), ("X-T", "v"), ("Content-Type", "application/json")]);
-        exchange.body = Some("{\"k\": 1}".into());
+        let plugin =
+            testing::configure(&RequestTermination, json!({ "status_code": 404, "echo": true }), &Env::default());
+        let mut exchange = testing::exchange(
+            "POST",
+            "/r/x?a=1&a=2&b",
+            &[("Host", "h.test:81"), ("X-T", "v"), ("Content-Type", "application/json")],
+        );
+        exchange.body = "{\"k\": 1}".into();
         let answer = testing::access(&*plugin, &mut exchange).unwrap();
         let shown: Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(shown["message"], "Not found");
         assert_eq!(shown["request"]["query"], json!({ "a": ["1", "2"], "b": true }));
         assert_eq!((&shown["request"]["host"], &shown["request"]["port"]), (&json!("h.test"), &json!(8000)));
-        assert_eq!((&shown["request"]["body"], &shown["request"]["raw_body"]), (&json!({ "k": 1 }), &json!("{\"k\": 1}")));
+        assert_eq!(
+            (&shown["request"]["body"], &shown["request"]["raw_body"]),
+            (&json!({ "k": 1 }), &json!("{\"k\": 1}"))
+        );
         assert_eq!((&shown["request"]["headers"]["x-t"], &shown["request"]["path"]), (&json!("v"), &json!("/r/x")));
     }
 

@@ -1,7 +1,7 @@
 //! Edits to request bodies: forms, JSON objects, multipart forms.
 
 use super::Edits;
-use sdk::{Args, Bytes, Content, Exchange, Multipart, Record};
+use sdk::{Args, Bytes, Content, Exchange, Multipart, Record, RequestBody};
 use serde_json::Value;
 
 /// Edits the body when it is of a kind that has members.
@@ -24,13 +24,23 @@ pub fn edit(exchange: &mut Exchange, edits: &Edits<String>) {
             form.encode().into()
         }
     };
-    exchange.body = Some(edited);
+    exchange.body = edited.into();
 }
 
 /// The body; an empty one counts as one without members, if something can be added to it.
 fn content(exchange: &mut Exchange) -> Option<Content> {
-    if exchange.body.as_ref().is_some_and(|body| !body.is_empty()) {
-        return Content::of(exchange);
+    match &exchange.body {
+        RequestBody::Whole(body) if body.is_empty() => {}
+        RequestBody::Whole(_) => return Content::of(exchange),
+        RequestBody::TooLarge => {
+            let id = exchange.id_str();
+            tracing::warn!(
+                request_id = id,
+                "request-transformer: the content is too large to be edited and is passed on"
+            );
+            return None;
+        }
+        RequestBody::Unread => return None,
     }
     let content_type = exchange.request.fields.get_str("content-type")?.to_ascii_lowercase();
     if content_type.contains("application/json") {

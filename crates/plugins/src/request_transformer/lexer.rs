@@ -23,7 +23,10 @@ pub fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
             let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
             (Token::Name(&rest[..length]), length)
         } else {
-            let symbol = SYMBOLS.iter().find(|s| rest.starts_with(**s)).ok_or_else(|| format!("unexpected symbol near '{first}'"))?;
+            let symbol = SYMBOLS
+                .iter()
+                .find(|s| rest.starts_with(**s))
+                .ok_or_else(|| format!("unexpected symbol near '{first}'"))?;
             (Token::Symbol(symbol), symbol.len())
         };
         tokens.push(token);
@@ -39,7 +42,10 @@ fn number(text: &str) -> Result<(Token<'_>, usize), String> {
     if text[end..].starts_with('.') && !text[end..].starts_with("..") {
         end = digits(end + 1);
     }
-    text[..end].parse().map(|n| (Token::Number(n), end)).map_err(|_| format!("malformed number near '{}'", &text[..end]))
+    text[..end]
+        .parse()
+        .map(|n| (Token::Number(n), end))
+        .map_err(|_| format!("malformed number near '{}'", &text[..end]))
 }
 
 fn string(text: &str, quote: char) -> Result<(Token<'_>, usize), String> {

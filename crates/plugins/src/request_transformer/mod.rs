@@ -89,7 +89,8 @@ impl Instance {
         // Templates speak of the request as it came.
         let scope = Scope::new(exchange);
         let uri = self.uri.as_ref().map(|uri| uri.render(&scope)).transpose()?;
-        let (headers, query, body) = (self.headers.render(&scope)?, self.query.render(&scope)?, self.body.render(&scope)?);
+        let (headers, query, body) =
+            (self.headers.render(&scope)?, self.query.render(&scope)?, self.body.render(&scope)?);
         if let Some(uri) = uri {
             if !uri.starts_with('/') {
                 return Err(format!("path '{uri}' must start with /"));
@@ -120,7 +121,11 @@ impl Instance {
 impl<T> Edits<T> {
     /// Whether nothing is done at all.
     fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.rename.is_empty() && self.replace.is_empty() && self.add.is_empty() && self.append.is_empty()
+        self.remove.is_empty()
+            && self.rename.is_empty()
+            && self.replace.is_empty()
+            && self.add.is_empty()
+            && self.append.is_empty()
     }
 }
 
@@ -131,7 +136,9 @@ impl Edits<Template> {
             let entry = |text: &String| {
                 let (name, value) = split(text);
                 // An entry without a value does nothing.
-                (!value.is_empty()).then(|| Ok((name.to_owned(), Template::parse(value).map_err(|e| format!("config.{section}.{what}: {e}"))?)))
+                (!value.is_empty()).then(|| {
+                    Ok((name.to_owned(), Template::parse(value).map_err(|e| format!("config.{section}.{what}: {e}"))?))
+                })
             };
             texts.iter().filter_map(entry).collect()
         };
@@ -145,8 +152,16 @@ impl Edits<Template> {
     }
 
     fn render(&self, scope: &Scope<'_>) -> Result<Edits<String>, String> {
-        let all = |entries: &[(String, Template)]| entries.iter().map(|(name, value)| Ok((name.clone(), value.render(scope)?))).collect::<Result<_, String>>();
-        Ok(Edits { remove: self.remove.clone(), rename: all(&self.rename)?, replace: all(&self.replace)?, add: all(&self.add)?, append: all(&self.append)? })
+        let all = |entries: &[(String, Template)]| {
+            entries.iter().map(|(name, value)| Ok((name.clone(), value.render(scope)?))).collect::<Result<_, String>>()
+        };
+        Ok(Edits {
+            remove: self.remove.clone(),
+            rename: all(&self.rename)?,
+            replace: all(&self.replace)?,
+            add: all(&self.add)?,
+            append: all(&self.append)?,
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Values with `$(…)` in them: expressions over the request, in the part of Lua that configurations use.
 //!
-//! There are `headers`, `query_params`, `uri_captures` and `shared` with their members (`.name`, `["name"]`, `[1]`), strings,
-//! numbers, `or`, `and`, `not`, `==`, `~=`, `..`, parentheses, the functions `tostring` and `type`, and the string methods
-//! `sub`, `lower`, `upper`, `len`, `rep` and `reverse`.
+//! There are `headers`, `query_params`, `uri_captures` and `shared` with their members (`.name`, `["name"]`, `[1]`),
+//! strings, numbers, `or`, `and`, `not`, `==`, `~=`, `..`, parentheses, the functions `tostring` and `type`, and the
+//! string methods `sub`, `lower`, `upper`, `len`, `rep` and `reverse`.
 
 use super::lexer::{Token, tokens};
 use sdk::{Args, Exchange};
@@ -138,7 +138,9 @@ impl<'a> Scope<'a> {
                 let exact = list(fields.get_all(&name).map(text));
                 if exact == Value::Nil { list(fields.get_all(&name.replace('_', "-")).map(text)) } else { exact }
             }
-            Table::Query => list(self.query.get_all(&name).map(|v| v.map_or(Value::Boolean(true), |v| Value::Text(v.to_owned())))),
+            Table::Query => {
+                list(self.query.get_all(&name).map(|v| v.map_or(Value::Boolean(true), |v| Value::Text(v.to_owned()))))
+            }
             Table::Captures => {
                 let found = self.exchange.captures.iter().find(|(capture, _)| *capture == name);
                 found.map_or(Value::Nil, |(_, value)| Value::Text(value.clone()))
@@ -158,7 +160,9 @@ impl Expression {
             Expression::Not(inner) => Value::Boolean(!inner.evaluate(scope)?.is_true()),
             Expression::Index(inner, key) => match (inner.evaluate(scope)?, key.evaluate(scope)?) {
                 (Value::Table(table), key) => scope.member(table, &key),
-                (Value::List(values), Value::Number(n)) if n >= 1.0 => values.into_iter().nth(n as usize - 1).unwrap_or(Value::Nil),
+                (Value::List(values), Value::Number(n)) if n >= 1.0 => {
+                    values.into_iter().nth(n as usize - 1).unwrap_or(Value::Nil)
+                }
                 (Value::List(_), _) => Value::Nil,
                 (other, _) => return Err(format!("attempt to index a {} value", other.kind())),
             },
@@ -182,7 +186,13 @@ impl Expression {
                         (left @ (Value::Text(_) | Value::Number(_)), right @ (Value::Text(_) | Value::Number(_))) => {
                             bounded(left.to_text() + &right.to_text())?
                         }
-                        (left, right) => return Err(format!("attempt to concatenate a {} and a {} value", left.kind(), right.kind())),
+                        (left, right) => {
+                            return Err(format!(
+                                "attempt to concatenate a {} and a {} value",
+                                left.kind(),
+                                right.kind()
+                            ));
+                        }
                     },
                 }
             }
@@ -441,7 +451,17 @@ mod tests {
 
     #[test]
     fn mistakes() {
-        for text in ["$(headers.none.x)", "$('a' .. nil)", "$(os.time())", "$()", "$(headers[)", "$(1 2)", "$('a)", "$(('a'):rep(9999999))", "$(x:gsub('a'))"] {
+        for text in [
+            "$(headers.none.x)",
+            "$('a' .. nil)",
+            "$(os.time())",
+            "$()",
+            "$(headers[)",
+            "$(1 2)",
+            "$('a)",
+            "$(('a'):rep(9999999))",
+            "$(x:gsub('a'))",
+        ] {
             assert!(render(text).is_err(), "{text}");
         }
         assert!(Template::parse(&format!("$({}1{})", "(".repeat(200), ")".repeat(200))).is_err());

@@ -20,7 +20,11 @@ pub struct Typed {
 impl JsonEdits {
     /// Whether nothing is done at all.
     pub fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.rename.is_empty() && self.replace.is_empty() && self.add.is_empty() && self.append.is_empty()
+        self.remove.is_empty()
+            && self.rename.is_empty()
+            && self.replace.is_empty()
+            && self.add.is_empty()
+            && self.append.is_empty()
     }
 
     /// The edited text; `None` when it is no JSON object.
@@ -35,7 +39,8 @@ impl JsonEdits {
             }
         }
         // In Lua, false does not count as present; null does.
-        let present = |members: &Map<String, Value>, name: &str| !matches!(members.get(name), None | Some(Value::Bool(false)));
+        let present =
+            |members: &Map<String, Value>, name: &str| !matches!(members.get(name), None | Some(Value::Bool(false)));
         for edit in &self.replace {
             if present(&members, &edit.name) {
                 members.insert(edit.name.clone(), edit.value.clone());
@@ -96,7 +101,10 @@ mod tests {
             remove: Vec::new(),
             rename: Vec::new(),
             replace: typed("x", "-1.5", "number").into_iter().collect(),
-            add: [("n", "5", "number"), ("b", "true", "boolean"), ("s", "5", "string")].into_iter().filter_map(|(n, t, k)| typed(n, t, k)).collect(),
+            add: [("n", "5", "number"), ("b", "true", "boolean"), ("s", "5", "string")]
+                .into_iter()
+                .filter_map(|(n, t, k)| typed(n, t, k))
+                .collect(),
             append: typed("l", "1", "number").into_iter().collect(),
         };
         assert_eq!(apply(&edits, json!({ "x": 1 })), json!({ "x": -1.5, "n": 5, "b": true, "s": "5", "l": [1] }));

@@ -45,14 +45,20 @@ impl PluginKind for ResponseTransformer {
         let config = Config::new(&plugin.config);
         // Lines that could not be sent are left out: the schema does not look at them.
         let lines = |section: &str| -> Vec<(String, String)> {
-            let valid = |(name, value): &(String, String)| Fields::is_valid_name(name.as_bytes()) && Fields::is_valid_value(value.as_bytes());
+            let valid = |(name, value): &(String, String)| {
+                Fields::is_valid_name(name.as_bytes()) && Fields::is_valid_value(value.as_bytes())
+            };
             config.section(section).texts("headers").iter().filter_map(|entry| pair(entry)).filter(valid).collect()
         };
         let json = |section: &str| config.section(section).texts("json");
         let typed = |section: &str| -> Vec<Typed> {
             let types = config.section(section).texts("json_types");
             let entries = json(section);
-            entries.iter().enumerate().filter_map(|(at, entry)| Typed::new(pair(entry)?, types.get(at).map(String::as_str))).collect()
+            entries
+                .iter()
+                .enumerate()
+                .filter_map(|(at, entry)| Typed::new(pair(entry)?, types.get(at).map(String::as_str)))
+                .collect()
         };
         Ok(Box::new(Instance {
             remove: config.section("remove").texts("headers").iter().map(|entry| name(entry).to_owned()).collect(),
@@ -152,7 +158,9 @@ fn is_header_name(name: &str) -> bool {
 }
 
 fn is_json(fields: &Fields) -> bool {
-    let Some(content_type) = fields.known(Known::ContentType).and_then(|v| std::str::from_utf8(v).ok()) else { return false };
+    let Some(content_type) = fields.known(Known::ContentType).and_then(|v| std::str::from_utf8(v).ok()) else {
+        return false;
+    };
     content_type.split(',').filter_map(|t| MediaType::parse(t.trim())).any(|t| t.is_json())
 }
 
@@ -178,7 +186,12 @@ mod tests {
         });
         let lines = [("X-Gone", "1"), ("X-Old", "o"), ("X-Have", "h"), ("X-Present", "p"), ("X-App", "1")];
         let (exchange, _) = respond(config, &lines, &["x"]);
-        let mut shown: Vec<_> = exchange.response.fields.iter().map(|(n, v)| format!("{}={}", n.to_lowercase(), String::from_utf8_lossy(v))).collect();
+        let mut shown: Vec<_> = exchange
+            .response
+            .fields
+            .iter()
+            .map(|(n, v)| format!("{}={}", n.to_lowercase(), String::from_utf8_lossy(v)))
+            .collect();
         shown.sort();
         assert_eq!(shown, ["x-add=A", "x-app=1", "x-app=2", "x-fresh=1:2", "x-have=R", "x-new=o", "x-present=p"]);
     }
@@ -192,7 +205,11 @@ mod tests {
             })
         };
         let lines = [("Content-Type", "application/json; charset=utf-8"), ("Content-Length", "70")];
-        let (exchange, body) = respond(config(), &lines, &["{\"gone\":1,\"old\":\"o\",\"ha", "ve\":\"h\",\"present\":\"p\",\"app\":\"1\"}"]);
+        let (exchange, body) = respond(
+            config(),
+            &lines,
+            &["{\"gone\":1,\"old\":\"o\",\"ha", "ve\":\"h\",\"present\":\"p\",\"app\":\"1\"}"],
+        );
         assert_eq!(
             serde_json::from_str::<Value>(&body).unwrap(),
             json!({ "new": "o", "have": "R", "add": "A", "present": "p", "app": ["1", "2"], "fresh": ["1"] })

@@ -1,6 +1,6 @@
 //! A worker's lines that have not been handed to the writer.
 
-use super::{AccessLog, Entry, Format, Stamp};
+use super::{AccessLog, Format, Record, Stamp};
 use std::cell::{Ref, RefCell};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -42,7 +42,7 @@ impl Buffer {
     }
 
     /// Adds the line of a request.
-    pub fn add(&self, entry: &Entry<'_>) {
+    pub fn add(&self, entry: &Record<'_>) {
         let mut lines = self.lines.borrow_mut();
         if lines.text.capacity() == 0 {
             // Room for a last line beyond the limit.

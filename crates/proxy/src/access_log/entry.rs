@@ -12,7 +12,7 @@ use std::time::Duration;
 use wire::{Fields, Known, Version};
 
 /// One request, when everything about it is known.
-pub struct Entry<'a> {
+pub struct Record<'a> {
     /// The client: the peer, or whom a trusted proxy names.
     pub client: &'a str,
     pub client_port: u16,
@@ -73,7 +73,7 @@ impl Stamp {
     }
 }
 
-impl Entry<'_> {
+impl Record<'_> {
     /// Writes the value of a variable.
     pub(super) fn write(&self, variable: &Variable, escape: Escape, out: &mut Vec<u8>) {
         match variable {
@@ -117,17 +117,22 @@ impl Entry<'_> {
             }
             Variable::Cookie(name) => {
                 let mut pairs = self.request.known_all(Known::Cookie).flat_map(|line| line.split(|&b| b == b';'));
-                pairs.find_map(|pair| pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"=")).map(Cow::Borrowed)
+                pairs
+                    .find_map(|pair| pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+                    .map(Cow::Borrowed)
             }
             Variable::Host => {
                 let host = self.kept.unwrap_or(self.request).known(Known::Host).unwrap_or(self.server.as_bytes());
-                let port = host.iter().rposition(|&b| b == b':').filter(|at| host[at + 1..].iter().all(u8::is_ascii_digit));
+                let port =
+                    host.iter().rposition(|&b| b == b':').filter(|at| host[at + 1..].iter().all(u8::is_ascii_digit));
                 Some(host[..port.unwrap_or(host.len())].to_ascii_lowercase().into())
             }
             Variable::Https => Some(if self.tls { &b"on"[..] } else { b"" }.into()),
             Variable::IsArgs => Some(if self.query().is_some() { &b"?"[..] } else { b"" }.into()),
             Variable::RemoteUser => remote_user(self.request.known(Known::Authorization)?).map(Cow::Owned),
-            Variable::RequestField(name) => joined(self.kept.filter(|_| variable.rewritten().is_some()).unwrap_or(self.request), name),
+            Variable::RequestField(name) => {
+                joined(self.kept.filter(|_| variable.rewritten().is_some()).unwrap_or(self.request), name)
+            }
             Variable::RequestId => self.id.map(|id| id.as_bytes().into()),
             Variable::RequestMethod => (!self.target.is_empty()).then(|| self.method.as_bytes().into()),
             Variable::RequestUri => (!self.target.is_empty()).then(|| self.target.as_bytes().into()),
@@ -135,7 +140,9 @@ impl Entry<'_> {
             Variable::ServerNameAsked => self.sni.map(|name| name.as_bytes().into()),
             Variable::UpstreamAddress => self.each_try(|_, attempt| attempt.address.to_string()),
             Variable::UpstreamHeaderTime => self.each_try(|_, attempt| seconds_text(attempt.waited)),
-            Variable::UpstreamResponseTime => self.each_try(|last, attempt| seconds_text(if last { self.since_last_try } else { attempt.waited })),
+            Variable::UpstreamResponseTime => {
+                self.each_try(|last, attempt| seconds_text(if last { self.since_last_try } else { attempt.waited }))
+            }
             Variable::UpstreamStatus => self.each_try(|_, attempt| attempt.status.to_string()),
             Variable::Uri => {
                 let path = self.target.split_once('?').map_or(self.target, |(path, _)| path);
@@ -169,7 +176,8 @@ impl Entry<'_> {
     /// What there is to say of each try, as nginx lists it; the first argument says which is the last.
     fn each_try(&self, say: impl Fn(bool, &Try) -> String) -> Option<Cow<'_, [u8]>> {
         let last = self.tries.len().checked_sub(1)?;
-        let texts: Vec<String> = self.tries.iter().enumerate().map(|(index, attempt)| say(index == last, attempt)).collect();
+        let texts: Vec<String> =
+            self.tries.iter().enumerate().map(|(index, attempt)| say(index == last, attempt)).collect();
         Some(texts.join(", ").into_bytes().into())
     }
 }
@@ -231,10 +239,17 @@ mod tests {
     use std::time::Instant;
 
     fn line(format: &str) -> String {
-        let format = Format::known(format).unwrap_or_else(|| Format::parse(&format!("x {format}")).unwrap().remove(0).1);
+        let format =
+            Format::known(format).unwrap_or_else(|| Format::parse(&format!("x {format}")).unwrap().remove(0).1);
         let fields = |lines: &[(&str, &str)]| lines.iter().copied().collect::<Fields>();
-        let sent =
-            [("Host", "Front.test:8000"), ("User-Agent", "a \"b\""), ("Authorization", "Basic YWRhOng="), ("Cookie", "a=1; b=2"), ("X-A", "1"), ("x_b", "2")];
+        let sent = [
+            ("Host", "Front.test:8000"),
+            ("User-Agent", "a \"b\""),
+            ("Authorization", "Basic YWRhOng="),
+            ("Cookie", "a=1; b=2"),
+            ("X-A", "1"),
+            ("x_b", "2"),
+        ];
         let request = fields(&sent);
         let kept = format.keep(&request);
         let mut request = request;
@@ -243,9 +258,13 @@ mod tests {
         request.append("X-Forwarded-For", b"192.0.2.1");
         let mut now = Stamp::default();
         now.set(1_795_440_846_123);
-        let attempt =
-            |port, status| Try { address: SocketAddr::from(([10, 0, 0, 1], port)), status, started: Instant::now(), waited: Duration::from_millis(5) };
-        let entry = Entry {
+        let attempt = |port, status| Try {
+            address: SocketAddr::from(([10, 0, 0, 1], port)),
+            status,
+            started: Instant::now(),
+            waited: Duration::from_millis(5),
+        };
+        let entry = Record {
             client: "192.0.2.1",
             client_port: 1234,
             peer: "[::ffff:198.51.100.1]:99".parse().unwrap(),
@@ -284,7 +303,13 @@ mod tests {
         assert_eq!(before, "192.0.2.1 - ada ");
         assert_eq!(after, " \"GET /a%20b?k=v&x HTTP/1.1\" 200 50 \"-\" \"a \\x22b\\x22\" kong_request_id: \"0123\"\n");
         assert!(
-            time.ends_with(&jiff::Timestamp::from_second(1_795_440_846).unwrap().to_zoned_datetime(TimeZone::system()).strftime("%z").to_string()),
+            time.ends_with(
+                &jiff::Timestamp::from_second(1_795_440_846)
+                    .unwrap()
+                    .to_zoned_datetime(TimeZone::system())
+                    .strftime("%z")
+                    .to_string()
+            ),
             "{time}"
         );
         assert_eq!((&time[2..8], &time[14..20]), ("/Nov/2", ":34:06"));
@@ -292,10 +317,22 @@ mod tests {
 
     #[test]
     fn variables() {
-        assert_eq!(line("$host|$http_host|$http_x_a|$http_x_b|$http_x_forwarded_for"), "front.test|Front.test:8000|1, 3|2|-\n");
-        assert_eq!(line("$uri$is_args$args|$arg_k|$arg_x|$cookie_b|$sent_http_content_type"), "/a b?k=v&x|v|-|2|text/plain\n");
-        assert_eq!(line("'$upstream_addr $upstream_status $upstream_response_time'"), "10.0.0.1:1, 10.0.0.1:2 502, 200 0.005, 0.007\n");
-        assert_eq!(line("'$request_time $msec $bytes_sent $realip_remote_addr'"), "1.042 1795440846.123 150 198.51.100.1\n");
+        assert_eq!(
+            line("$host|$http_host|$http_x_a|$http_x_b|$http_x_forwarded_for"),
+            "front.test|Front.test:8000|1, 3|2|-\n"
+        );
+        assert_eq!(
+            line("$uri$is_args$args|$arg_k|$arg_x|$cookie_b|$sent_http_content_type"),
+            "/a b?k=v&x|v|-|2|text/plain\n"
+        );
+        assert_eq!(
+            line("'$upstream_addr $upstream_status $upstream_response_time'"),
+            "10.0.0.1:1, 10.0.0.1:2 502, 200 0.005, 0.007\n"
+        );
+        assert_eq!(
+            line("'$request_time $msec $bytes_sent $realip_remote_addr'"),
+            "1.042 1795440846.123 150 198.51.100.1\n"
+        );
         assert_eq!(line("escape=json {$http_referer}{$http_user_agent}"), "{}{a \\\"b\\\"}\n");
         assert_eq!(line("'$nonsense $ssl_server_name'"), "- -\n");
     }

@@ -1,6 +1,6 @@
 //! Formats: nginx's `log_format` read into pieces, once.
 
-use super::entry::Entry;
+use super::entry::Record;
 use super::escape::Escape;
 use super::variable::Variable;
 use wire::Fields;
@@ -36,8 +36,8 @@ impl Format {
         Format::compile(&text, Escape::Default).ok()
     }
 
-    /// Reads what follows `log_format` in nginx's configuration: `name [escape=default|json|none] 'text' …`. After a `;`
-    /// another `log_format` may follow.
+    /// Reads what follows `log_format` in nginx's configuration: `name [escape=default|json|none] 'text' …`. After a
+    /// `;` another `log_format` may follow.
     pub fn parse(text: &str) -> Result<Vec<(String, Format)>, String> {
         let mut formats = Vec::new();
         for (index, mut words) in directives(text)?.into_iter().enumerate() {
@@ -47,7 +47,9 @@ impl Format {
             let mut words = words.into_iter().peekable();
             let name = words.next().ok_or("it has no name")?;
             let escape = match words.next_if(|word| word.starts_with("escape=")) {
-                Some(word) => Escape::parse(&word["escape=".len()..]).ok_or_else(|| format!("unknown parameter '{word}'"))?,
+                Some(word) => {
+                    Escape::parse(&word["escape=".len()..]).ok_or_else(|| format!("unknown parameter '{word}'"))?
+                }
                 None => Escape::Default,
             };
             let text = words.collect::<String>();
@@ -77,7 +79,7 @@ impl Format {
     }
 
     /// Writes the line of a request.
-    pub fn write(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
+    pub fn write(&self, entry: &Record<'_>, out: &mut Vec<u8>) {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
@@ -95,7 +97,9 @@ impl Format {
             let after = &rest[at + 1..];
             let (name, next) = match after.strip_prefix('{') {
                 Some(inner) => inner.split_once('}').ok_or("a '${' without '}'")?,
-                None => after.split_at(after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len())),
+                None => {
+                    after.split_at(after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len()))
+                }
             };
             if name.is_empty() {
                 return Err("a '$' without a name".to_owned());
@@ -109,7 +113,7 @@ impl Format {
 
     fn push_variable(&mut self, name: &str) {
         let variable = match Variable::parse(&name.to_ascii_lowercase()) {
-            Some(Variable::Hostname) => return self.push_text(&sdk::Node::default().hostname),
+            Some(Variable::Hostname) => return self.push_text(&sdk::NodeInfo::default().hostname),
             Some(variable) => variable,
             None => {
                 self.unknown.push(name.to_owned());
@@ -191,10 +195,16 @@ mod tests {
 
     #[test]
     fn definitions() {
-        let formats = Format::parse(r#"main escape=json '{"a":"$status",' '"b":"${request_id}x"}'; log_format two "$nope\t$http_host";"#).unwrap();
+        let formats = Format::parse(
+            r#"main escape=json '{"a":"$status",' '"b":"${request_id}x"}'; log_format two "$nope\t$http_host";"#,
+        )
+        .unwrap();
         let names: Vec<&str> = formats.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["main", "two"]);
-        assert_eq!((text(&formats[0].1).as_str(), formats[0].1.escape), (r#"{"a":"<Status>","b":"<RequestId>x"}"#, Escape::Json));
+        assert_eq!(
+            (text(&formats[0].1).as_str(), formats[0].1.escape),
+            (r#"{"a":"<Status>","b":"<RequestId>x"}"#, Escape::Json)
+        );
         assert_eq!(text(&formats[1].1), "-\t<RequestField(\"host\")>");
         assert_eq!((formats[1].1.unknown(), &formats[1].1.kept), (&["nope".to_owned()][..], &vec!["host".to_owned()]));
         assert_eq!(text(&Format::parse("plain $status$status").unwrap()[0].1), "<Status><Status>");
@@ -202,10 +212,23 @@ mod tests {
 
     #[test]
     fn mistakes() {
-        for wrong in ["", "name", "name ''", "name 'open", "name escape=xml $status", "name '$'", "name '${status'", "a $status; access_log off"] {
+        for wrong in [
+            "",
+            "name",
+            "name ''",
+            "name 'open",
+            "name escape=xml $status",
+            "name '$'",
+            "name '${status'",
+            "a $status; access_log off",
+        ] {
             assert!(Format::parse(wrong).is_err(), "{wrong}");
         }
         assert!(Format::known("main").is_none());
-        assert!(["combined", "basic", "kong_log_format"].iter().all(|name| Format::known(name).unwrap().unknown().is_empty()));
+        assert!(
+            ["combined", "basic", "kong_log_format"]
+                .iter()
+                .all(|name| Format::known(name).unwrap().unknown().is_empty())
+        );
     }
 }

@@ -12,7 +12,7 @@ mod variable;
 mod writer;
 
 pub use buffer::Buffer;
-pub use entry::{Entry, Stamp};
+pub use entry::{Record, Stamp};
 pub use format::Format;
 pub use writer::{Destination, Sink, Writer};
 

@@ -60,19 +60,27 @@ enum Message {
 impl Writer {
     /// Opens all destinations and starts the thread; one sink for each. The error names the destination.
     pub fn start(destinations: Vec<Destination>) -> Result<(Writer, Vec<Sink>), String> {
-        let open = |d: Destination| d.open().map(|file| Log { file, lost: 0, destination: d.clone() }).map_err(|e| format!("cannot open {d}: {e}"));
+        let open = |d: Destination| {
+            d.open()
+                .map(|file| Log { file, lost: 0, destination: d.clone() })
+                .map_err(|e| format!("cannot open {d}: {e}"))
+        };
         let logs = destinations.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let (queue, messages) = sync_channel(QUEUE);
         let (done, ended) = sync_channel(1);
         let state = Arc::new(State::default());
-        let sinks = (0..logs.len()).map(|index| Sink { index, queue: queue.clone(), state: Arc::clone(&state) }).collect();
+        let sinks =
+            (0..logs.len()).map(|index| Sink { index, queue: queue.clone(), state: Arc::clone(&state) }).collect();
         let thread = Thread { logs, messages, state: Arc::clone(&state), reported: Instant::now() };
         let run = move || {
             thread.run();
             // Nobody may be waiting.
             let _ = done.send(());
         };
-        std::thread::Builder::new().name("access-log".to_owned()).spawn(run).map_err(|e| format!("cannot start the thread for access logs: {e}"))?;
+        std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(run)
+            .map_err(|e| format!("cannot start the thread for access logs: {e}"))?;
         Ok((Writer { queue, state, ended }, sinks))
     }
 
@@ -94,17 +102,22 @@ impl Writer {
 impl Sink {
     /// Takes lines to be written. Never waits: when the thread cannot keep up they are dropped and counted.
     pub fn put(&self, text: Vec<u8>, count: u64) {
-        if let Err(TrySendError::Full(Message::Lines { count, .. })) = self.queue.try_send(Message::Lines { index: self.index, text, count }) {
+        if let Err(TrySendError::Full(Message::Lines { count, .. })) =
+            self.queue.try_send(Message::Lines { index: self.index, text, count })
+        {
             self.state.dropped.fetch_add(count, Ordering::Relaxed);
         }
     }
 }
 
 impl Destination {
-    /// From a path; also a link to standard output or error stands for it, since the node's own must not be opened a second time.
+    /// From a path; also a link to standard output or error stands for it, since the node's own must not be opened a
+    /// second time.
     pub fn of(path: &Path) -> Destination {
         let target = std::fs::read_link(path).ok();
-        let named = |names: &[&str]| names.iter().any(|name| path == Path::new(name) || target.as_deref() == Some(Path::new(name)));
+        let named = |names: &[&str]| {
+            names.iter().any(|name| path == Path::new(name) || target.as_deref() == Some(Path::new(name)))
+        };
         if named(&["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1"]) {
             Destination::Stdout
         } else if named(&["/dev/stderr", "/proc/self/fd/2", "/dev/fd/2"]) {
@@ -187,7 +200,9 @@ impl Thread {
         self.reported = Instant::now();
         match self.state.dropped.swap(0, Ordering::Relaxed) {
             0 => {}
-            dropped => tracing::warn!("{dropped} lines of access logs were dropped: they cannot be written fast enough"),
+            dropped => {
+                tracing::warn!("{dropped} lines of access logs were dropped: they cannot be written fast enough")
+            }
         }
         for log in &mut self.logs {
             match std::mem::take(&mut log.lost) {

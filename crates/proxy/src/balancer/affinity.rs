@@ -7,8 +7,8 @@ use sdk::Exchange;
 use std::borrow::Cow;
 use wire::Fields;
 
-/// The hash of what the upstream asks for; `None` when the request has nothing of it. With a cookie that the request lacks
-/// comes the `Set-Cookie` value that gives it one.
+/// The hash of what the upstream asks for; `None` when the request has nothing of it. With a cookie that the request
+/// lacks comes the `Set-Cookie` value that gives it one.
 pub fn of(upstream: &Upstream, exchange: &Exchange) -> (Option<u32>, Option<Box<str>>) {
     for on in [&upstream.hash_on, &upstream.hash_fallback] {
         let found = match on {
@@ -18,7 +18,9 @@ pub fn of(upstream: &Upstream, exchange: &Exchange) -> (Option<u32>, Option<Box<
             HashOn::Header(name) => header(&exchange.request.fields, name),
             HashOn::Path => Some(xxh32(&unescape(exchange.request.path()))),
             HashOn::QueryArg(name) => query_arg(exchange.request.query().unwrap_or_default(), name),
-            HashOn::UriCapture(name) => exchange.captures.iter().find(|(n, _)| n == name).map(|(_, value)| xxh32(value.as_bytes())),
+            HashOn::UriCapture(name) => {
+                exchange.captures.iter().find(|(n, _)| n == name).map(|(_, value)| xxh32(value.as_bytes()))
+            }
             HashOn::Cookie => match &upstream.hash_on_cookie {
                 Some(name) => match cookie(&exchange.request.fields, name) {
                     Some(hash) => Some(hash),
@@ -57,7 +59,8 @@ fn cookie(fields: &Fields, name: &str) -> Option<u32> {
     pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")).next().map(xxh32)
 }
 
-/// A value for a client that has none. It follows from the id of the exchange, so that each try of a request gives the same.
+/// A value for a client that has none. It follows from the id of the exchange, so that each try of a request gives the
+/// same.
 fn new_cookie(name: &str, path: &str, exchange: &Exchange) -> (Option<u32>, Option<Box<str>>) {
     let value = Uuid::new_v5(&Uuid::NAMESPACE_OID, &exchange.id).to_string();
     let line = format!("{name}={value}; Path={path}; SameSite=Lax; HttpOnly");

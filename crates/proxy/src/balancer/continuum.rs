@@ -26,7 +26,8 @@ const MIN_SIZE: u32 = 1000;
 const POINTS_EACH: f64 = 160.0;
 
 impl Continuum {
-    /// Places the servers on a circle of `size` points; `targets` is how many targets there are, those without a server included.
+    /// Places the servers on a circle of `size` points; `targets` is how many targets there are, those without a server
+    /// included.
     pub fn build(mut members: Vec<Member<'_>>, targets: usize, size: u32) -> Continuum {
         let size = size.max(MIN_SIZE);
         // The order decides who gets a point that two hash to.
@@ -85,7 +86,11 @@ pub fn xxh32(data: &[u8]) -> u32 {
             }
         }
         let [a, b, c, d] = lanes;
-        hash = a.rotate_left(1).wrapping_add(b.rotate_left(7)).wrapping_add(c.rotate_left(12)).wrapping_add(d.rotate_left(18));
+        hash = a
+            .rotate_left(1)
+            .wrapping_add(b.rotate_left(7))
+            .wrapping_add(c.rotate_left(12))
+            .wrapping_add(d.rotate_left(18));
     }
     hash = hash.wrapping_add(data.len() as u32);
     let words = tail.chunks_exact(4);

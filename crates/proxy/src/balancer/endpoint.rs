@@ -1,4 +1,5 @@
-//! One address of one target: health, open exchanges, latency. Lives as long as target and address do, whatever else changes.
+//! One address of one target: health, open exchanges, latency. Lives as long as target and address do, whatever else
+//! changes.
 
 use super::Outcome;
 use super::ring::Ring;
@@ -42,7 +43,13 @@ struct Latency {
 const DECAY_SECONDS: f64 = 10.0;
 
 impl Endpoint {
-    pub(super) fn new(address: SocketAddr, host: Arc<str>, label: Arc<str>, checks: Option<Arc<Checks>>, ring: Weak<Ring>) -> Endpoint {
+    pub(super) fn new(
+        address: SocketAddr,
+        host: Arc<str>,
+        label: Arc<str>,
+        checks: Option<Arc<Checks>>,
+        ring: Weak<Ring>,
+    ) -> Endpoint {
         Endpoint {
             address,
             host,
@@ -93,8 +100,8 @@ impl Endpoint {
         self.health.set(healthy)
     }
 
-    /// Counts what a request (or, `active`, a probe) has seen. The first report over the threshold takes effect at once,
-    /// for all workers; the ring is rebuilt around it in the background.
+    /// Counts what a request (or, `active`, a probe) has seen. The first report over the threshold takes effect at
+    /// once, for all workers; the ring is rebuilt around it in the background.
     pub(super) fn count(&self, active: bool, outcome: Outcome) {
         let checks = self.checks.load();
         let Some(checks) = checks.as_ref() else { return };

@@ -1,20 +1,20 @@
 //! A host that is no upstream: its addresses in turn.
 
 use super::{Lease, Peer, PickError};
-use crate::dns::{Entry, Known, Resolver};
+use crate::dns::{CacheState, CachedName, Resolver};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// A host that is no upstream, with what is known of its addresses.
 pub struct Host {
-    entry: Arc<Entry>,
+    entry: Arc<CachedName>,
     port: u16,
     /// What requests for an IPv6 address name: the address in brackets.
     bracketed: Option<Arc<str>>,
 }
 
 impl Host {
-    pub(super) fn new(entry: Arc<Entry>, port: u16) -> Host {
+    pub(super) fn new(entry: Arc<CachedName>, port: u16) -> Host {
         let bracketed = entry.name().parse::<Ipv6Addr>().is_ok().then(|| format!("[{}]", entry.name()).into());
         Host { entry, port, bracketed }
     }
@@ -31,12 +31,18 @@ impl Host {
 
     pub(super) fn try_pick(&self, resolver: &Resolver, tried: &[SocketAddr]) -> Result<Option<Peer>, PickError> {
         let answer = match resolver.read(&self.entry) {
-            Known::Fresh(answer) | Known::Stale(answer) => answer,
-            Known::Failed => return Err(PickError::NameResolution),
-            Known::Unknown => return Ok(None),
+            CacheState::Fresh(answer) | CacheState::Stale(answer) => answer,
+            CacheState::Failed => return Err(PickError::NameResolution),
+            CacheState::Unknown => return Ok(None),
         };
         let address = self.entry.next(&answer, self.port, tried).ok_or(PickError::NameResolution)?;
-        Ok(Some(Peer { address, host: Arc::clone(self.name()), target: None, set_cookie: None, lease: Lease::default() }))
+        Ok(Some(Peer {
+            address,
+            host: Arc::clone(self.name()),
+            target: None,
+            set_cookie: None,
+            lease: Lease::default(),
+        }))
     }
 
     pub(super) async fn pick(&self, resolver: &Resolver, tried: &[SocketAddr]) -> Result<Peer, PickError> {

@@ -18,7 +18,7 @@ use crate::health::UpstreamHealth;
 use crate::health::tls::ProbeTls;
 use crate::tls::{Certificates, Outbound};
 use model::entities::{Target, Upstream, Uuid};
-use plan::{Plan, Slot};
+use plan::{Plan, WeightedEndpoint};
 use ring::Context;
 use sdk::Exchange;
 use std::collections::HashMap;
@@ -46,12 +46,14 @@ pub enum Destination {
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: SocketAddr,
-    /// The name for `Host` (the port is to be added when it is not the usual one) and TLS: the upstream's `host_header`, or
-    /// the host of target or service, or what the SRV record names (`use_srv_name`). An IPv6 address is in brackets.
+    /// The name for `Host` (the port is to be added when it is not the usual one) and TLS: the upstream's
+    /// `host_header`, or the host of target or service, or what the SRV record names (`use_srv_name`). An IPv6 address
+    /// is in brackets.
     pub host: Arc<str>,
     /// Which target this is, for reports.
     pub target: Option<Arc<Endpoint>>,
-    /// A `Set-Cookie` value to add to the response, for `hash_on: cookie` when the request had none. The same on every try.
+    /// A `Set-Cookie` value to add to the response, for `hash_on: cookie` when the request had none. The same on every
+    /// try.
     pub set_cookie: Option<Box<str>>,
     /// Counts as a connection of the endpoint until it is dropped: keep the peer until the exchange with it is over.
     lease: Lease,
@@ -114,9 +116,15 @@ impl Balancers {
     }
 
     /// Takes a new set of upstreams and targets into use: what changed is rebuilt, everything else (health, position,
-    /// counters) stays as it is. Runs on the control runtime when a snapshot is compiled. An upstream that is both removed
-    /// and put starts afresh.
-    pub fn apply(&self, put_upstreams: &[Arc<Upstream>], put_targets: &[Arc<Target>], removed_upstreams: &[Uuid], removed_targets: &[Uuid]) {
+    /// counters) stays as it is. Runs on the control runtime when a snapshot is compiled. An upstream that is both
+    /// removed and put starts afresh.
+    pub fn apply(
+        &self,
+        put_upstreams: &[Arc<Upstream>],
+        put_targets: &[Arc<Target>],
+        removed_upstreams: &[Uuid],
+        removed_targets: &[Uuid],
+    ) {
         let mut registry = self.registry();
         let by_name = self.shared.by_name.pin();
         let forget_name = |ring: &Arc<Ring>, name: &str| {
@@ -178,8 +186,8 @@ impl Balancers {
         }
     }
 
-    /// Where the requests of a service go, now. Ask again when an upstream has come or gone; cheap enough for each request
-    /// (two look-ups in lock-free tables).
+    /// Where the requests of a service go, now. Ask again when an upstream has come or gone; cheap enough for each
+    /// request (two look-ups in lock-free tables).
     pub fn destination(&self, host: &str, port: u16) -> Destination {
         match self.shared.by_name.pin().get(host) {
             Some(ring) => Destination::Upstream(Arc::clone(ring)),
@@ -193,13 +201,25 @@ impl Balancers {
         ring.map(|ring| ring.health())
     }
 
-    /// Sets the health of the addresses of a target (`host` without port, `port`) by hand: of all of them, or of `ip` only,
-    /// in which case `port` is the port of that address. Addresses that are not there are passed over. The error is what the
-    /// client of the Admin API is told with status 400.
-    pub fn set_health(&self, upstream: Uuid, upstream_name: &str, host: &str, port: u16, ip: Option<&str>, healthy: bool) -> Result<(), String> {
+    /// Sets the health of the addresses of a target (`host` without port, `port`) by hand: of all of them, or of `ip`
+    /// only, in which case `port` is the port of that address. Addresses that are not there are passed over. The error
+    /// is what the client of the Admin API is told with status 400.
+    pub fn set_health(
+        &self,
+        upstream: Uuid,
+        upstream_name: &str,
+        host: &str,
+        port: u16,
+        ip: Option<&str>,
+        healthy: bool,
+    ) -> Result<(), String> {
         let ring = self.registry().rings.get(&upstream).cloned();
         let ring = ring.ok_or_else(|| format!("Upstream {upstream_name} has no balancer"))?;
-        if ring.set_health(host, port, ip, healthy) { Ok(()) } else { Err(format!("no healthchecker found for {upstream_name}")) }
+        if ring.set_health(host, port, ip, healthy) {
+            Ok(())
+        } else {
+            Err(format!("no healthchecker found for {upstream_name}"))
+        }
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -217,13 +237,19 @@ impl Destination {
         }
     }
 
-    /// A server for this exchange, not one of `tried` unless there is no other; `None` when a name must be resolved first
-    /// (then [`Destination::pick`] waits for it). Takes no lock and allocates nothing but a new cookie.
-    pub fn try_pick(&self, balancers: &Balancers, exchange: &Exchange, tried: &[SocketAddr]) -> Result<Option<Peer>, PickError> {
+    /// A server for this exchange, not one of `tried` unless there is no other; `None` when a name must be resolved
+    /// first (then [`Destination::pick`] waits for it). Takes no lock and allocates nothing but a new cookie.
+    pub fn try_pick(
+        &self,
+        balancers: &Balancers,
+        exchange: &Exchange,
+        tried: &[SocketAddr],
+    ) -> Result<Option<Peer>, PickError> {
         match self {
             Destination::Upstream(ring) => {
                 let plan = ring.plan();
-                let (hash, set_cookie) = if plan.hashes() { affinity::of(&plan.upstream, exchange) } else { (None, None) };
+                let (hash, set_cookie) =
+                    if plan.hashes() { affinity::of(&plan.upstream, exchange) } else { (None, None) };
                 match plan.pick(ring.position(), hash, tried) {
                     Some(slot) => Ok(Some(Peer::of(slot, &plan, set_cookie))),
                     None if plan.pending => Ok(None),
@@ -235,7 +261,12 @@ impl Destination {
     }
 
     /// As [`Destination::try_pick`]; waits for a name to be resolved.
-    pub async fn pick(&self, balancers: &Balancers, exchange: &Exchange, tried: &[SocketAddr]) -> Result<Peer, PickError> {
+    pub async fn pick(
+        &self,
+        balancers: &Balancers,
+        exchange: &Exchange,
+        tried: &[SocketAddr],
+    ) -> Result<Peer, PickError> {
         let ring = match self {
             Destination::Upstream(ring) => ring,
             Destination::Host(host) => return host.pick(balancers.resolver(), tried).await,
@@ -264,7 +295,7 @@ impl Peer {
         endpoint.count(false, outcome);
     }
 
-    fn of(slot: &Slot, plan: &Plan, set_cookie: Option<Box<str>>) -> Peer {
+    fn of(slot: &WeightedEndpoint, plan: &Plan, set_cookie: Option<Box<str>>) -> Peer {
         let lease = match (plan.counts_exchanges(), plan.measures_latency()) {
             (true, _) => Lease::counted(&slot.endpoint),
             (_, true) => Lease::timed(),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What picks read. Published as a whole, so that a pick never sees half a change.
 pub struct Plan {
     pub upstream: Arc<Upstream>,
-    slots: Box<[Slot]>,
+    slots: Box<[WeightedEndpoint]>,
     choice: Choice,
     /// Whether enough weight is available (`healthchecks.threshold`).
     healthy: bool,
@@ -20,7 +20,7 @@ pub struct Plan {
 }
 
 /// An address that takes requests.
-pub struct Slot {
+pub struct WeightedEndpoint {
     pub endpoint: Arc<Endpoint>,
     /// The `Host` for it.
     pub host: Arc<str>,
@@ -45,17 +45,24 @@ const WINDOW: usize = 256;
 
 impl Plan {
     /// `targets` counts those without an address too.
-    pub fn build(upstream: Arc<Upstream>, slots: Vec<Slot>, targets: usize, pending: bool) -> Plan {
-        let sum = |available: bool| -> u64 { slots.iter().filter(|s| !available || s.endpoint.is_available()).map(|s| u64::from(s.weight)).sum() };
+    pub fn build(upstream: Arc<Upstream>, slots: Vec<WeightedEndpoint>, targets: usize, pending: bool) -> Plan {
+        let sum = |available: bool| -> u64 {
+            slots.iter().filter(|s| !available || s.endpoint.is_available()).map(|s| u64::from(s.weight)).sum()
+        };
         let healthy = is_healthy(sum(true), sum(false), upstream.healthchecks.threshold);
         let choice = match upstream.algorithm {
             Algorithm::RoundRobin => {
-                let weights: Vec<u32> = slots.iter().map(|s| if s.endpoint.is_available() { s.weight } else { 0 }).collect();
+                let weights: Vec<u32> =
+                    slots.iter().map(|s| if s.endpoint.is_available() { s.weight } else { 0 }).collect();
                 Choice::RoundRobin(wheel::build(&weights))
             }
             Algorithm::ConsistentHashing => {
                 let member = |(slot, s)| Self::member(slot, s);
-                Choice::ConsistentHashing(Continuum::build(slots.iter().enumerate().map(member).collect(), targets, upstream.slots))
+                Choice::ConsistentHashing(Continuum::build(
+                    slots.iter().enumerate().map(member).collect(),
+                    targets,
+                    upstream.slots,
+                ))
             }
             Algorithm::LeastConnections => Choice::LeastConnections,
             Algorithm::Latency => {
@@ -66,14 +73,20 @@ impl Plan {
         Plan { upstream, slots: slots.into(), choice, healthy, pending }
     }
 
-    fn member(slot: usize, s: &Slot) -> continuum::Member<'_> {
+    fn member(slot: usize, s: &WeightedEndpoint) -> continuum::Member<'_> {
         let target = (&*s.target.0, s.target.1);
-        continuum::Member { slot: slot as u32, target, label: s.endpoint.label(), port: s.endpoint.address().port(), weight: s.weight }
+        continuum::Member {
+            slot: slot as u32,
+            target,
+            label: s.endpoint.label(),
+            port: s.endpoint.address().port(),
+            weight: s.weight,
+        }
     }
 
-    /// An available slot, not one of `tried` unless there is no other. Every turn taken moves `position`, which all workers
-    /// share, so that requests alternate whichever worker has them.
-    pub fn pick(&self, position: &AtomicUsize, hash: Option<u32>, tried: &[SocketAddr]) -> Option<&Slot> {
+    /// An available slot, not one of `tried` unless there is no other. Every turn taken moves `position`, which all
+    /// workers share, so that requests alternate whichever worker has them.
+    pub fn pick(&self, position: &AtomicUsize, hash: Option<u32>, tried: &[SocketAddr]) -> Option<&WeightedEndpoint> {
         if !self.healthy {
             return None;
         }
@@ -82,10 +95,17 @@ impl Plan {
             Choice::ConsistentHashing(continuum) => {
                 // Without anything to hash, requests are spread.
                 let hash = hash.unwrap_or_else(|| scatter(position.fetch_add(1, Ordering::Relaxed)) as u32);
-                let slots = || continuum.from(hash).filter_map(|slot| self.slots.get(slot as usize)).filter(|s| s.endpoint.is_available());
+                let slots = || {
+                    continuum
+                        .from(hash)
+                        .filter_map(|slot| self.slots.get(slot as usize))
+                        .filter(|s| s.endpoint.is_available())
+                };
                 slots().find(|s| !tried.contains(&s.endpoint.address())).or_else(|| slots().next())
             }
-            Choice::LeastConnections => self.best(position, tried, |s| f64::from(s.endpoint.open() + 1) / f64::from(s.weight)),
+            Choice::LeastConnections => {
+                self.best(position, tried, |s| f64::from(s.endpoint.open() + 1) / f64::from(s.weight))
+            }
             Choice::Latency => self.best(position, tried, |s| s.endpoint.latency() / f64::from(s.weight)),
         }
     }
@@ -104,11 +124,11 @@ impl Plan {
         matches!(self.choice, Choice::ConsistentHashing(_))
     }
 
-    pub fn slots(&self) -> &[Slot] {
+    pub fn slots(&self) -> &[WeightedEndpoint] {
         &self.slots
     }
 
-    fn in_turn(&self, turns: &[u32], position: &AtomicUsize, tried: &[SocketAddr]) -> Option<&Slot> {
+    fn in_turn(&self, turns: &[u32], position: &AtomicUsize, tried: &[SocketAddr]) -> Option<&WeightedEndpoint> {
         if turns.is_empty() {
             return None;
         }
@@ -125,12 +145,21 @@ impl Plan {
     }
 
     /// The slot with the lowest score; equal ones take turns.
-    fn best(&self, position: &AtomicUsize, tried: &[SocketAddr], score: impl Fn(&Slot) -> f64) -> Option<&Slot> {
+    fn best(
+        &self,
+        position: &AtomicUsize,
+        tried: &[SocketAddr],
+        score: impl Fn(&WeightedEndpoint) -> f64,
+    ) -> Option<&WeightedEndpoint> {
         let turn = position.fetch_add(1, Ordering::Relaxed);
         let start = if self.slots.len() > WINDOW { scatter(turn) } else { turn };
         let among = |window: usize, tried: &[SocketAddr]| {
-            let mut best: Option<(&Slot, f64)> = None;
-            for slot in self.around(start).take(window).filter(|s| s.endpoint.is_available() && !tried.contains(&s.endpoint.address())) {
+            let mut best: Option<(&WeightedEndpoint, f64)> = None;
+            for slot in self
+                .around(start)
+                .take(window)
+                .filter(|s| s.endpoint.is_available() && !tried.contains(&s.endpoint.address()))
+            {
                 let score = score(slot);
                 if best.is_none_or(|(_, least)| score < least) {
                     best = Some((slot, score));
@@ -142,7 +171,7 @@ impl Plan {
     }
 
     /// All slots, from some place on.
-    fn around(&self, start: usize) -> impl Iterator<Item = &Slot> {
+    fn around(&self, start: usize) -> impl Iterator<Item = &WeightedEndpoint> {
         let (before, after) = self.slots.split_at(start % self.slots.len().max(1));
         after.iter().chain(before)
     }
@@ -154,7 +183,7 @@ pub fn is_healthy(available: u64, total: u64, threshold: f64) -> bool {
 }
 
 /// New addresses begin with the average of the known ones.
-fn introduce(slots: &[Slot]) {
+fn introduce(slots: &[WeightedEndpoint]) {
     let known: Vec<f64> = slots.iter().map(|s| s.endpoint.latency()).filter(|seconds| *seconds > 0.0).collect();
     if known.is_empty() {
         return;

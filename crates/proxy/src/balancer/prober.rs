@@ -24,8 +24,9 @@ impl Probes {
     pub fn start(probe: Probe, ring: &Weak<Ring>, control: &Handle) -> Option<Probes> {
         let probe = Arc::new(probe);
         let rounds = [(true, probe.checks.healthy_interval), (false, probe.checks.unhealthy_interval)];
-        let round =
-            |(available, interval): (bool, Duration)| Task(control.spawn(rounds_of(Arc::clone(&probe), ring.clone(), available, interval)).abort_handle());
+        let round = |(available, interval): (bool, Duration)| {
+            Task(control.spawn(rounds_of(Arc::clone(&probe), ring.clone(), available, interval)).abort_handle())
+        };
         let tasks: Vec<Task> = rounds.into_iter().filter(|(_, interval)| !interval.is_zero()).map(round).collect();
         (!tasks.is_empty()).then_some(Probes { probe, _tasks: tasks })
     }
@@ -44,13 +45,23 @@ async fn rounds_of(probe: Arc<Probe>, ring: Weak<Ring>, available: bool, interva
     loop {
         let Some(strong) = ring.upgrade() else { return };
         let context = Arc::clone(strong.context());
-        let endpoints: Vec<Arc<Endpoint>> = strong.plan().slots().iter().map(|s| &s.endpoint).filter(|e| e.is_available() == available).cloned().collect();
+        let endpoints: Vec<Arc<Endpoint>> = strong
+            .plan()
+            .slots()
+            .iter()
+            .map(|s| &s.endpoint)
+            .filter(|e| e.is_available() == available)
+            .cloned()
+            .collect();
         drop(strong);
         let probe_one = |endpoint: Arc<Endpoint>| {
             let (probe, context) = (Arc::clone(&probe), Arc::clone(&context));
             async move { endpoint.count(true, probe.run(endpoint.address(), endpoint.host(), &context.tls).await) }
         };
-        stream::iter(endpoints.into_iter().map(probe_one)).buffer_unordered(probe.checks.concurrency.max(1)).for_each(|()| async {}).await;
+        stream::iter(endpoints.into_iter().map(probe_one))
+            .buffer_unordered(probe.checks.concurrency.max(1))
+            .for_each(|()| async {})
+            .await;
         tokio::time::sleep(interval).await;
     }
 }

@@ -1,13 +1,13 @@
 //! One upstream: its targets, what their names resolve to, and the plan that follows from both.
 //!
-//! Changes of any kind (configuration, look-ups, health) are made on the control runtime under one lock, which ends in a
-//! new [`Plan`]. Picks read the plan and the endpoints, never the lock.
+//! Changes of any kind (configuration, look-ups, health) are made on the control runtime under one lock, which ends in
+//! a new [`Plan`]. Picks read the plan and the endpoints, never the lock.
 
 use super::Outcome;
 use super::endpoint::Endpoint;
-use super::plan::{Plan, Slot, is_healthy};
+use super::plan::{Plan, WeightedEndpoint, is_healthy};
 use super::prober::Probes;
-use crate::dns::{Answer, Entry, Failure, Kind, Known, Resolver};
+use crate::dns::{Answer, CacheState, CachedName, Failure, QueryType, Resolver};
 use crate::health::probe::Probe;
 use crate::health::state::Checks;
 use crate::health::tls::ProbeTls;
@@ -59,7 +59,7 @@ struct Member {
     /// An IPv6 address is in brackets.
     host: Arc<str>,
     port: u16,
-    entry: Arc<Entry>,
+    entry: Arc<CachedName>,
     resolution: Resolution,
     endpoints: Vec<(Arc<Endpoint>, u32)>,
     _tracker: Option<Task>,
@@ -68,14 +68,15 @@ struct Member {
 /// What became of the name of a target.
 enum Resolution {
     Pending,
-    Known(Arc<Answer>),
+    Resolved(Arc<Answer>),
     Failed(Failure),
 }
 
 /// A task that ends with what it works for.
 pub(super) struct Task(pub AbortHandle);
 
-/// Names that do not resolve are asked for again after the first of these times, then twice as long each time up to the second.
+/// Names that do not resolve are asked for again after the first of these times, then twice as long each time up to the
+/// second.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// Names are not asked for more often than that, whatever their time to live.
@@ -90,7 +91,12 @@ impl Ring {
             plan: ArcSwap::from_pointee(Plan::build(Arc::clone(&upstream), Vec::new(), 0, false)),
             position: Position(AtomicUsize::new(start)),
             changed: Notify::new(),
-            members: Mutex::new(Members { upstream: Arc::clone(&upstream), checks: None, targets: HashMap::new(), probes: None }),
+            members: Mutex::new(Members {
+                upstream: Arc::clone(&upstream),
+                checks: None,
+                targets: HashMap::new(),
+                probes: None,
+            }),
             context,
             this: this.clone(),
         });
@@ -121,7 +127,8 @@ impl Ring {
         self.members().upstream.name.clone()
     }
 
-    /// Takes new settings of the upstream; targets, their health and the position stay. A plan follows with [`Ring::publish`].
+    /// Takes new settings of the upstream; targets, their health and the position stay. A plan follows with
+    /// [`Ring::publish`].
     pub(super) fn configure(&self, upstream: Arc<Upstream>) {
         let mut members = self.members();
         let checks = Checks::of(&upstream).map(Arc::new);
@@ -143,7 +150,8 @@ impl Ring {
         let mut members = self.members();
         let Members { checks, targets, .. } = &mut *members;
         let (host, port) = target.host_port();
-        if let Some(member) = targets.get_mut(&target.id).filter(|m| m.entry.name().as_ref() == host && m.port == port) {
+        if let Some(member) = targets.get_mut(&target.id).filter(|m| m.entry.name().as_ref() == host && m.port == port)
+        {
             member.target = target;
             member.weigh();
             return;
@@ -151,13 +159,20 @@ impl Ring {
         let entry = self.context.resolver.entry(host);
         let shown: Arc<str> = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]").into() } else { host.into() };
         let id = target.id;
-        let mut member =
-            Member { target, host: shown, port, entry: Arc::clone(&entry), resolution: Resolution::Pending, endpoints: Vec::new(), _tracker: None };
+        let mut member = Member {
+            target,
+            host: shown,
+            port,
+            entry: Arc::clone(&entry),
+            resolution: Resolution::Pending,
+            endpoints: Vec::new(),
+            _tracker: None,
+        };
         let known = self.context.resolver.read(&entry);
-        if let Known::Fresh(answer) | Known::Stale(answer) = &known {
+        if let CacheState::Fresh(answer) | CacheState::Stale(answer) = &known {
             member.resolve(Ok(Arc::clone(answer)), checks.as_ref(), &self.this);
         }
-        if !matches!(&known, Known::Fresh(answer) if answer.expires.is_none()) {
+        if !matches!(&known, CacheState::Fresh(answer) if answer.expires.is_none()) {
             let tracker = track(self.this.clone(), id, entry, Arc::clone(&self.context.resolver));
             member._tracker = Some(Task(self.context.control.spawn(tracker).abort_handle()));
         }
@@ -169,8 +184,8 @@ impl Ring {
         self.members().targets.remove(id);
     }
 
-    /// Ends probes and look-ups, since the upstream is gone; the last plan stays for requests that hold the ring. The result
-    /// are the targets it had.
+    /// Ends probes and look-ups, since the upstream is gone; the last plan stays for requests that hold the ring. The
+    /// result are the targets it had.
     pub(super) fn close(&self) -> Vec<Uuid> {
         let mut members = self.members();
         members.probes = None;
@@ -198,7 +213,13 @@ impl Ring {
     /// An endpoint has changed its health by itself: says so once, and takes it out of or into the plan.
     pub(super) fn turned(&self, endpoint: &Endpoint, healthy: bool, active: bool, reason: Outcome) {
         let Some(this) = self.this.upgrade() else { return };
-        log_turn(&self.plan.load().upstream.name, endpoint, healthy, if active { "probe" } else { "request" }, Some(reason));
+        log_turn(
+            &self.plan.load().upstream.name,
+            endpoint,
+            healthy,
+            if active { "probe" } else { "request" },
+            Some(reason),
+        );
         self.context.control.spawn(async move { this.publish() });
     }
 
@@ -271,11 +292,17 @@ impl Members {
         let host_header: Option<Arc<str>> = self.upstream.host_header.as_deref().map(Arc::from);
         let mut slots = Vec::new();
         for member in &members {
-            let by_service = self.upstream.use_srv_name && matches!(&member.resolution, Resolution::Known(a) if a.kind == Kind::Srv);
+            let by_service = self.upstream.use_srv_name
+                && matches!(&member.resolution, Resolution::Resolved(a) if a.kind == QueryType::Srv);
             for (endpoint, weight) in member.endpoints.iter().filter(|(_, weight)| *weight > 0) {
                 let own = if by_service { endpoint.label() } else { &member.host };
                 let host = Arc::clone(host_header.as_ref().unwrap_or(own));
-                slots.push(Slot { endpoint: Arc::clone(endpoint), host, weight: *weight, target: (Arc::clone(&member.host), member.port) });
+                slots.push(WeightedEndpoint {
+                    endpoint: Arc::clone(endpoint),
+                    host,
+                    weight: *weight,
+                    target: (Arc::clone(&member.host), member.port),
+                });
             }
         }
         let pending = members.iter().any(|m| m.target.weight > 0 && matches!(m.resolution, Resolution::Pending));
@@ -284,8 +311,14 @@ impl Members {
 }
 
 impl Member {
-    /// Takes the outcome of a look-up; says whether anything has changed. Addresses that were there before keep their state.
-    fn resolve(&mut self, result: Result<Arc<Answer>, Failure>, checks: Option<&Arc<Checks>>, ring: &Weak<Ring>) -> bool {
+    /// Takes the outcome of a look-up; says whether anything has changed. Addresses that were there before keep their
+    /// state.
+    fn resolve(
+        &mut self,
+        result: Result<Arc<Answer>, Failure>,
+        checks: Option<&Arc<Checks>>,
+        ring: &Weak<Ring>,
+    ) -> bool {
         let answer = match result {
             Ok(answer) => answer,
             Err(failure) => {
@@ -295,8 +328,8 @@ impl Member {
                 return changed;
             }
         };
-        if matches!(&self.resolution, Resolution::Known(known) if known.same_records(&answer)) {
-            self.resolution = Resolution::Known(answer);
+        if matches!(&self.resolution, Resolution::Resolved(known) if known.same_records(&answer)) {
+            self.resolution = Resolution::Resolved(answer);
             return false;
         }
         let mut before = std::mem::take(&mut self.endpoints);
@@ -313,14 +346,15 @@ impl Member {
                 self.endpoints.push((endpoint, 0));
             }
         }
-        self.resolution = Resolution::Known(answer);
+        self.resolution = Resolution::Resolved(answer);
         self.weigh();
         true
     }
 
-    /// Gives each address its weight: that of the target, or of the SRV record. A target of weight 0 takes nothing either way.
+    /// Gives each address its weight: that of the target, or of the SRV record. A target of weight 0 takes nothing
+    /// either way.
     fn weigh(&mut self) {
-        let Resolution::Known(answer) = &self.resolution else { return };
+        let Resolution::Resolved(answer) = &self.resolution else { return };
         for (endpoint, weight) in &mut self.endpoints {
             let record = answer.records.iter().find(|r| r.address(self.port) == endpoint.address());
             let service = record.and_then(|r| r.service.as_ref()).filter(|_| self.target.weight > 0);
@@ -340,13 +374,20 @@ impl Member {
         let dns = match &self.resolution {
             Resolution::Pending => "unknown".to_owned(),
             Resolution::Failed(failure) => failure.to_string(),
-            Resolution::Known(answer) => match answer.kind {
-                Kind::Srv => "SRV".to_owned(),
-                Kind::Aaaa => "AAAA".to_owned(),
+            Resolution::Resolved(answer) => match answer.kind {
+                QueryType::Srv => "SRV".to_owned(),
+                QueryType::Aaaa => "AAAA".to_owned(),
                 _ => "A".to_owned(),
             },
         };
-        HostHealth { host: self.host.to_string(), port: self.port, dns, node_weight: self.target.weight.into(), weight, addresses }
+        HostHealth {
+            host: self.host.to_string(),
+            port: self.port,
+            dns,
+            node_weight: self.target.weight.into(),
+            weight,
+            addresses,
+        }
     }
 }
 
@@ -357,14 +398,17 @@ impl Drop for Task {
 }
 
 /// Keeps the addresses of a target up to date as long as the target is there.
-async fn track(ring: Weak<Ring>, id: Uuid, entry: Arc<Entry>, resolver: Arc<Resolver>) {
+async fn track(ring: Weak<Ring>, id: Uuid, entry: Arc<CachedName>, resolver: Arc<Resolver>) {
     let mut retry = FIRST_RETRY;
     loop {
         let result = match resolver.read(&entry) {
-            Known::Fresh(answer) if !answer.is_expired(Instant::now()) => Ok(answer),
+            CacheState::Fresh(answer) if !answer.is_expired(Instant::now()) => Ok(answer),
             _ => resolver.fresh(&entry).await,
         };
-        let left = result.as_ref().ok().map(|a| a.expires.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now())));
+        let left = result
+            .as_ref()
+            .ok()
+            .map(|a| a.expires.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now())));
         let Some(ring) = ring.upgrade() else { return };
         ring.resolved(&id, result);
         drop(ring);

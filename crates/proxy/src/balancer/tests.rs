@@ -12,8 +12,20 @@ use wire::RequestHead;
 
 fn exchange(fields: &[(&str, &str)]) -> Exchange {
     let ip = "127.0.0.1".parse().unwrap();
-    let client = Client { peer: ip, peer_port: 1, ip, trusted: false, https: false, local_ip: ip, local_port: 80, connection: 1, request: 1, sni: None };
-    let head = RequestHead { target: "/a?k=1".to_owned(), fields: fields.iter().copied().collect(), ..RequestHead::default() };
+    let client = Client {
+        peer: ip,
+        peer_port: 1,
+        ip,
+        trusted: false,
+        https: false,
+        local_ip: ip,
+        local_port: 80,
+        connection: 1,
+        request: 1,
+        sni: None,
+    };
+    let head =
+        RequestHead { target: "/a?k=1".to_owned(), fields: fields.iter().copied().collect(), ..RequestHead::default() };
     let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
     Exchange::new([b'0'; 32], client, head, timing, Arc::new(Nothing))
 }
@@ -27,7 +39,14 @@ fn upstream(name: &str, more: Value) -> Arc<Upstream> {
 fn target(upstream: &Upstream, address: &str, weight: u16) -> Arc<Target> {
     thread_local!(static CREATED: std::cell::Cell<f64> = const { std::cell::Cell::new(1.0) });
     let created_at = CREATED.replace(CREATED.get() + 1.0);
-    Arc::new(Target { id: Uuid::new_v4(), upstream: upstream.id, target: address.to_owned(), weight, created_at, tags: Vec::new() })
+    Arc::new(Target {
+        id: Uuid::new_v4(),
+        upstream: upstream.id,
+        target: address.to_owned(),
+        weight,
+        created_at,
+        tags: Vec::new(),
+    })
 }
 
 fn reweighed(target: &Target, weight: u16) -> Arc<Target> {
@@ -35,12 +54,20 @@ fn reweighed(target: &Target, weight: u16) -> Arc<Target> {
 }
 
 async fn balancers(stub: &Stub) -> Balancers {
-    let settings = Settings { servers: vec![stub.start().await], hosts_file: "/nonexistent".into(), resolv_conf: "/nonexistent".into(), ..Settings::default() };
+    let settings = Settings {
+        servers: vec![stub.start().await],
+        hosts_file: "/nonexistent".into(),
+        resolv_conf: "/nonexistent".into(),
+        ..Settings::default()
+    };
     Balancers::new(settings, Handle::current())
 }
 
 fn peer(balancers: &Balancers, host: &str) -> Result<Peer, PickError> {
-    balancers.destination(host, 80).try_pick(balancers, &exchange(&[]), &[]).map(|peer| peer.expect("everything is resolved"))
+    balancers
+        .destination(host, 80)
+        .try_pick(balancers, &exchange(&[]), &[])
+        .map(|peer| peer.expect("everything is resolved"))
 }
 
 fn picks(balancers: &Balancers, host: &str, n: usize) -> Vec<String> {
@@ -91,12 +118,18 @@ async fn requests_alternate_and_follow_the_weights() {
 async fn shares_are_exact_over_all_workers() {
     let balancers = balancers(&Stub::default()).await;
     let up = upstream("u", json!({}));
-    balancers.apply(&[up.clone()], &[target(&up, "10.0.0.1:80", 10), target(&up, "10.0.0.2:80", 20), target(&up, "10.0.0.3:80", 70)], &[], &[]);
+    balancers.apply(
+        &[up.clone()],
+        &[target(&up, "10.0.0.1:80", 10), target(&up, "10.0.0.2:80", 20), target(&up, "10.0.0.3:80", 70)],
+        &[],
+        &[],
+    );
     let worker = |_| {
         let balancers = balancers.clone();
         tokio::spawn(async move { picks(&balancers, "u", 1000) })
     };
-    let all: Vec<String> = futures_util::future::join_all((0..4).map(worker)).await.into_iter().flat_map(Result::unwrap).collect();
+    let all: Vec<String> =
+        futures_util::future::join_all((0..4).map(worker)).await.into_iter().flat_map(Result::unwrap).collect();
     assert_eq!(shares(&all), BTreeMap::from([("10.0.0.1:80", 400), ("10.0.0.2:80", 800), ("10.0.0.3:80", 2800)]));
 }
 
@@ -125,7 +158,8 @@ async fn tried_addresses_are_avoided_while_there_are_others() {
     for algorithm in ["round-robin", "least-connections", "latency", "consistent-hashing"] {
         let balancers = balancers(&Stub::default()).await;
         let up = upstream("u", json!({ "algorithm": algorithm, "hash_on": "ip" }));
-        let targets: Vec<Arc<Target>> = (1..=3).map(|i| target(&up, &format!("10.0.0.{i}:80"), if i == 1 { 1000 } else { 1 })).collect();
+        let targets: Vec<Arc<Target>> =
+            (1..=3).map(|i| target(&up, &format!("10.0.0.{i}:80"), if i == 1 { 1000 } else { 1 })).collect();
         balancers.apply(&[up.clone()], &targets, &[], &[]);
         let destination = balancers.destination("u", 80);
         for _ in 0..50 {
@@ -146,7 +180,8 @@ async fn failures_take_a_target_out_and_other_changes_keep_it_out() {
     let up = upstream("u", passive(json!({ "http_failures": 2, "tcp_failures": 1 })));
     let (one, two) = (target(&up, "10.0.0.1:80", 100), target(&up, "10.0.0.2:80", 100));
     balancers.apply(&[up.clone()], &[one.clone(), two.clone()], &[], &[]);
-    let of = |ip: &str| (0..4).map(|_| peer(&balancers, "u").unwrap()).find(|p| p.address.ip().to_string() == ip).unwrap();
+    let of =
+        |ip: &str| (0..4).map(|_| peer(&balancers, "u").unwrap()).find(|p| p.address.ip().to_string() == ip).unwrap();
     let bad = of("10.0.0.1");
     bad.report(Outcome::Status(500));
     bad.report(Outcome::Status(200));
@@ -155,7 +190,12 @@ async fn failures_take_a_target_out_and_other_changes_keep_it_out() {
     assert_eq!(shares(&picks(&balancers, "u", 4)).len(), 2, "a success between forgets the failure");
     bad.report(Outcome::Status(503));
     assert_eq!(shares(&picks(&balancers, "u", 4)), BTreeMap::from([("10.0.0.2:80", 4)]), "at once, before any rebuild");
-    balancers.apply(&[up.clone()], &[target(&up, "10.0.0.3:80", 100), reweighed(&two, 50), reweighed(&one, 500)], &[], &[]);
+    balancers.apply(
+        &[up.clone()],
+        &[target(&up, "10.0.0.3:80", 100), reweighed(&two, 50), reweighed(&one, 500)],
+        &[],
+        &[],
+    );
     let all = picks(&balancers, "u", 30);
     assert_eq!(shares(&all), BTreeMap::from([("10.0.0.2:80", 10), ("10.0.0.3:80", 20)]));
     let view = balancers.upstream_health(up.id).unwrap();
@@ -188,7 +228,8 @@ async fn health_is_set_by_hand() {
     settings["healthchecks"]["threshold"] = json!(60);
     let up = upstream("u", settings);
     let plain = upstream("plain", json!({}));
-    let targets = [target(&up, "10.0.0.1:80", 100), target(&up, "10.0.0.2:80", 100), target(&plain, "10.0.0.1:80", 100)];
+    let targets =
+        [target(&up, "10.0.0.1:80", 100), target(&up, "10.0.0.2:80", 100), target(&plain, "10.0.0.1:80", 100)];
     balancers.apply(&[up.clone(), plain.clone()], &targets, &[], &[]);
     let set = |ip, healthy| balancers.set_health(up.id, "u", "10.0.0.1", 80, ip, healthy);
     set(Some("10.9.9.9"), false).unwrap();
@@ -266,7 +307,10 @@ async fn names_of_targets_are_resolved_and_share_the_weight() {
     let all = picks(&balancers, "u", 9);
     assert_eq!(shares(&all), BTreeMap::from([("10.0.0.1:81", 3), ("10.0.0.2:81", 3), ("10.0.0.3:80", 3)]));
     let view = balancers.upstream_health(up.id).unwrap();
-    assert_eq!((view.hosts[0].host.as_str(), view.hosts[0].dns.as_str(), view.hosts[0].weight.total), ("two.test", "A", 200));
+    assert_eq!(
+        (view.hosts[0].host.as_str(), view.hosts[0].dns.as_str(), view.hosts[0].weight.total),
+        ("two.test", "A", 200)
+    );
     // The records change, and after their time the new ones are used.
     stub.a("two.test", &["10.0.0.2", "10.0.0.4"]);
     tokio::time::pause();
@@ -350,7 +394,12 @@ async fn probes_take_a_target_out_and_bring_it_back() {
     let address = listener.local_addr().unwrap();
     let checks = json!({ "healthchecks": { "active": { "type": "tcp", "timeout": 5, "healthy": { "interval": 0.1, "successes": 1 }, "unhealthy": { "interval": 0.1, "tcp_failures": 1 } } } });
     let up = upstream("u", checks);
-    balancers.apply(&[up.clone()], &[target(&up, &address.to_string(), 100), target(&up, "127.0.0.1:1", 100)], &[], &[]);
+    balancers.apply(
+        &[up.clone()],
+        &[target(&up, &address.to_string(), 100), target(&up, "127.0.0.1:1", 100)],
+        &[],
+        &[],
+    );
     let healthy = |i: usize| balancers.upstream_health(up.id).unwrap().hosts[i].addresses[0].healthy;
     until("the dead target to be found", || !healthy(1)).await;
     assert!(healthy(0));

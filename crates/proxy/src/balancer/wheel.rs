@@ -1,11 +1,11 @@
 //! Weighted round robin: a cycle in which each server has exactly its share, as evenly spread as can be.
 
-/// Cycles are not longer than that (or eight turns for each server, where there are more servers). Beyond it, shares are
-/// rounded, and every server with a weight keeps at least one turn.
+/// Cycles are not longer than that (or eight turns for each server, where there are more servers). Beyond it, shares
+/// are rounded, and every server with a weight keeps at least one turn.
 const MAX_TURNS: u64 = 65_536;
 
-/// Indices of `weights` in the order of their turns: each as often as its weight over the greatest common divisor of all.
-/// Servers of weight 0 get no turn; with none left the cycle is empty.
+/// Indices of `weights` in the order of their turns: each as often as its weight over the greatest common divisor of
+/// all. Servers of weight 0 get no turn; with none left the cycle is empty.
 pub fn build(weights: &[u32]) -> Box<[u32]> {
     let divisor = weights.iter().fold(0, |divisor, &weight| gcd(divisor, weight));
     if divisor == 0 {

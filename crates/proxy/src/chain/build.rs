@@ -1,6 +1,6 @@
 //! Making chains from instances and their scopes.
 
-use super::{Chain, Instance, Slot};
+use super::{Chain, Instance, PluginSlot};
 use model::entities::Uuid;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,7 +63,8 @@ impl Scopes {
 
     /// The chain for a route and its service; with neither, that of the global instances.
     pub fn chain(&self, route: Option<&Uuid>, service: Option<&Uuid>) -> Chain {
-        let own = |map: &Map<Uuid, Vec<Uuid>>, id: Option<&Uuid>| id.and_then(|id| map.get(id)).cloned().unwrap_or_default();
+        let own =
+            |map: &Map<Uuid, Vec<Uuid>>, id: Option<&Uuid>| id.and_then(|id| map.get(id)).cloned().unwrap_or_default();
         let mut candidates: Vec<&Arc<Instance>> = self
             .anywhere
             .iter()
@@ -90,7 +91,7 @@ impl Scopes {
     }
 }
 
-fn slot(group: &[&Arc<Instance>]) -> Slot {
+fn slot(group: &[&Arc<Instance>]) -> PluginSlot {
     let better = |a: &&&Arc<Instance>, b: &&&Arc<Instance>| rank(b).cmp(&rank(a));
     let base = group.iter().filter(|i| i.consumer.is_none()).min_by(better);
     let mut by_consumer: Map<Uuid, Arc<Instance>> = Map::default();
@@ -102,7 +103,7 @@ fn slot(group: &[&Arc<Instance>]) -> Slot {
             by_consumer.insert(consumer, Arc::clone(instance));
         }
     }
-    Slot { base: base.map(|&i| Arc::clone(i)), by_consumer }
+    PluginSlot { base: base.map(|&i| Arc::clone(i)), by_consumer }
 }
 
 /// Kong's order of precedence, from the most specific combination of scopes down to global.

@@ -1,14 +1,14 @@
 //! Which plugins act on a request, in which order, with which of their instances.
 //!
-//! Everything that can be decided when the configuration changes is decided then: a [`Chain`] is made per combination of
-//! route and service that has plugins of its own, and all others share the chain of the global ones. What remains for the
-//! request is to look whether the consumer has an instance of its own.
+//! Everything that can be decided when the configuration changes is decided then: a [`Chain`] is made per combination
+//! of route and service that has plugins of its own, and all others share the chain of the global ones. What remains
+//! for the request is to look whether the consumer has an instance of its own.
 
 mod build;
 mod run;
 
 pub use build::Scopes;
-pub use run::{Ran, run_access, run_body_filter, run_header_filter, run_log, run_rewrite};
+pub use run::{Selected, run_access, run_body_filter, run_header_filter, run_log, run_rewrite};
 
 use model::entities::{Protocols, Uuid};
 use sdk::{Phases, Plugin};
@@ -31,13 +31,13 @@ pub struct Instance {
 /// The plugins for one combination of route and service, by descending priority.
 #[derive(Default)]
 pub struct Chain {
-    pub(crate) slots: Vec<Slot>,
+    pub(crate) slots: Vec<PluginSlot>,
     /// What any instance in it takes part in.
     pub(crate) phases: Phases,
 }
 
 /// One plugin: the instance for everybody, and those of single consumers where they go before it.
-pub(crate) struct Slot {
+pub(crate) struct PluginSlot {
     pub base: Option<Arc<Instance>>,
     pub by_consumer: HashMap<Uuid, Arc<Instance>, foldhash::fast::RandomState>,
 }
@@ -54,7 +54,7 @@ impl Chain {
     }
 }
 
-impl Slot {
+impl PluginSlot {
     /// The instance for that consumer.
     pub fn select(&self, consumer: Option<&Uuid>) -> Option<&Arc<Instance>> {
         if !self.by_consumer.is_empty()

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// The instances that were selected for an exchange; they take part in its later phases.
-pub type Ran = SmallVec<[Arc<Instance>; 4]>;
+pub type Selected = SmallVec<[Arc<Instance>; 4]>;
 
 /// The rewrite phase: global instances only.
 pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answer> {
@@ -29,11 +29,14 @@ pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answe
 
 /// The access phase. Goes on selecting after an answer, since the later phases run for all that apply.
 /// `run` false only selects: for requests without a route.
-pub async fn run_access(chain: &Chain, exchange: &mut Exchange, ran: &mut Ran, run: bool) -> Option<Answer> {
+pub async fn run_access(chain: &Chain, exchange: &mut Exchange, selected: &mut Selected, run: bool) -> Option<Answer> {
     let mut answer = None;
     for slot in &chain.slots {
-        let Some(instance) = slot.select(exchange.consumer.as_ref().map(|c| &c.id)).filter(|i| applies(i, exchange)) else { continue };
-        ran.push(Arc::clone(instance));
+        let Some(instance) = slot.select(exchange.consumer.as_ref().map(|c| &c.id)).filter(|i| applies(i, exchange))
+        else {
+            continue;
+        };
+        selected.push(Arc::clone(instance));
         if run && answer.is_none() && instance.phases.has(Phases::ACCESS) {
             let step = guarded(instance, || instance.plugin.access(exchange));
             answer = settle(instance, step).await;
@@ -43,23 +46,23 @@ pub async fn run_access(chain: &Chain, exchange: &mut Exchange, ran: &mut Ran, r
 }
 
 /// The header filter phase.
-pub fn run_header_filter(ran: &Ran, exchange: &mut Exchange) {
-    for instance in ran.iter().filter(|i| i.phases.has(Phases::HEADER_FILTER)) {
+pub fn run_header_filter(selected: &Selected, exchange: &mut Exchange) {
+    for instance in selected.iter().filter(|i| i.phases.has(Phases::HEADER_FILTER)) {
         guarded_sync(instance, || instance.plugin.header_filter(exchange));
     }
 }
 
 /// The body filter phase, for one piece.
-pub fn run_body_filter(ran: &Ran, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
-    ran.iter().filter(|i| i.phases.has(Phases::BODY_FILTER)).fold(piece, |piece, instance| {
+pub fn run_body_filter(selected: &Selected, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
+    selected.iter().filter(|i| i.phases.has(Phases::BODY_FILTER)).fold(piece, |piece, instance| {
         let before = piece.clone();
         guarded_sync(instance, || instance.plugin.body_filter(exchange, piece, last)).unwrap_or(before)
     })
 }
 
 /// The log phase.
-pub fn run_log(ran: &Ran, exchange: &mut Exchange) {
-    for instance in ran.iter().filter(|i| i.phases.has(Phases::LOG)) {
+pub fn run_log(selected: &Selected, exchange: &mut Exchange) {
+    for instance in selected.iter().filter(|i| i.phases.has(Phases::LOG)) {
         guarded_sync(instance, || instance.plugin.log(exchange));
     }
 }
@@ -75,7 +78,9 @@ async fn settle(instance: &Instance, mut step: Step<'_>) -> Option<Answer> {
         match step {
             Step::Next => return None,
             Step::Answer(answer) => return Some(answer),
-            Step::Wait(future) => step = AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|panic| failed(instance, &*panic)),
+            Step::Wait(future) => {
+                step = AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|panic| failed(instance, &*panic))
+            }
         }
     }
 }
@@ -95,6 +100,10 @@ fn guarded_sync<T>(instance: &Instance, call: impl FnOnce() -> T) -> Option<T> {
 }
 
 fn report(instance: &Instance, panic: &(dyn std::any::Any + Send)) {
-    let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let what = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
     tracing::error!(plugin = instance.name, id = %instance.id, "plugin failed: {what}");
 }

@@ -1,6 +1,6 @@
 //! What is known of a name: its addresses in the order they are taken, and until when; or why there are none.
 
-use super::Kind;
+use super::QueryType;
 use crate::balancer::wheel;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct Answer {
     /// `A`, `Aaaa` or `Srv`.
-    pub kind: Kind,
+    pub kind: QueryType,
     /// At least one, each address and port once, sorted.
     pub records: Box<[Record]>,
     /// Indices of `records` in the order they are taken, each as often as its weight asks.
@@ -57,16 +57,17 @@ pub enum Failure {
 
 impl Answer {
     /// The answer for records found with this time to live.
-    pub fn new(kind: Kind, mut records: Vec<Record>, expires: Option<Instant>) -> Answer {
+    pub fn new(kind: QueryType, mut records: Vec<Record>, expires: Option<Instant>) -> Answer {
         records.sort();
-        records.dedup_by(|a, b| a.ip == b.ip && a.service.as_ref().map(|s| s.port) == b.service.as_ref().map(|s| s.port));
+        records
+            .dedup_by(|a, b| a.ip == b.ip && a.service.as_ref().map(|s| s.port) == b.service.as_ref().map(|s| s.port));
         let weights: Vec<u32> = records.iter().map(|r| r.service.as_ref().map_or(1, |s| s.weight)).collect();
         Answer { kind, order: wheel::build(&weights), records: records.into(), expires }
     }
 
     /// An address that was given as such.
     pub fn fixed(ip: IpAddr) -> Answer {
-        let kind = if ip.is_ipv4() { Kind::A } else { Kind::Aaaa };
+        let kind = if ip.is_ipv4() { QueryType::A } else { QueryType::Aaaa };
         Answer::new(kind, vec![Record { ip, service: None }], None)
     }
 
@@ -132,7 +133,11 @@ mod tests {
 
     #[test]
     fn turns_follow_the_weights_and_avoid_what_was_tried() {
-        let answer = Answer::new(Kind::Srv, vec![srv("10.0.0.2", 8, 30), srv("10.0.0.1", 0, 10), srv("10.0.0.1", 0, 10)], None);
+        let answer = Answer::new(
+            QueryType::Srv,
+            vec![srv("10.0.0.2", 8, 30), srv("10.0.0.1", 0, 10), srv("10.0.0.1", 0, 10)],
+            None,
+        );
         assert_eq!(answer.records.len(), 2, "the same address and port counts once");
         let taken: Vec<SocketAddr> = (0..8).map(|i| answer.at(i, 7, &[]).unwrap()).collect();
         assert_eq!(taken.iter().filter(|a| a.to_string() == "10.0.0.1:7").count(), 2);

@@ -1,6 +1,6 @@
 //! One name in the cache: what is published of it, and the question under way.
 
-use super::{Answer, Failure, Kind, Settings};
+use super::{Answer, Failure, QueryType, Settings};
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 /// A name and what is known of it. Reading takes no lock.
-pub struct Entry {
+pub struct CachedName {
     name: Arc<str>,
     state: ArcSwap<State>,
     turn: AtomicUsize,
@@ -20,7 +20,7 @@ pub struct Entry {
 }
 
 /// What can be used of an entry at this moment.
-pub enum Known {
+pub enum CacheState {
     /// Good addresses.
     Fresh(Arc<Answer>),
     /// Addresses past their time, to be used while newer ones are asked for.
@@ -39,10 +39,10 @@ struct State {
     asked: Instant,
 }
 
-impl Entry {
+impl CachedName {
     /// An entry with what is known without asking.
-    pub fn new(name: &str, answer: Option<Answer>) -> Entry {
-        Entry {
+    pub fn new(name: &str, answer: Option<Answer>) -> CachedName {
+        CachedName {
             name: name.into(),
             state: ArcSwap::from_pointee(State { answer: answer.map(Arc::new), failure: None, asked: Instant::now() }),
             turn: AtomicUsize::new(0),
@@ -56,20 +56,20 @@ impl Entry {
     }
 
     /// What can be used now.
-    pub fn known(&self, settings: &Settings) -> Known {
+    pub fn known(&self, settings: &Settings) -> CacheState {
         let state = self.state.load();
         let answer = state.answer.as_ref();
         // Addresses and names from the hosts file do not even need the time.
         if let Some(answer) = answer.filter(|a| a.expires.is_none()) {
-            return Known::Fresh(Arc::clone(answer));
+            return CacheState::Fresh(Arc::clone(answer));
         }
         let now = Instant::now();
         let too_early = state.failure.as_ref().is_some_and(|(_, until)| now < *until);
         match answer.filter(|a| a.is_usable(now, settings.stale_ttl)) {
-            Some(answer) if too_early || !answer.is_expired(now) => Known::Fresh(Arc::clone(answer)),
-            Some(answer) => Known::Stale(Arc::clone(answer)),
-            None if too_early => Known::Failed,
-            None => Known::Unknown,
+            Some(answer) if too_early || !answer.is_expired(now) => CacheState::Fresh(Arc::clone(answer)),
+            Some(answer) => CacheState::Stale(Arc::clone(answer)),
+            None if too_early => CacheState::Failed,
+            None => CacheState::Unknown,
         }
     }
 
@@ -84,7 +84,7 @@ impl Entry {
     }
 
     /// The kind of record that answered last time.
-    pub fn last_kind(&self) -> Option<Kind> {
+    pub fn last_kind(&self) -> Option<QueryType> {
         self.state.load().answer.as_ref().map(|a| a.kind)
     }
 
@@ -98,7 +98,10 @@ impl Entry {
         let state = self.state.load();
         match state.answer.as_ref().filter(|a| a.is_usable(Instant::now(), settings.stale_ttl)) {
             Some(answer) => Ok(Arc::clone(answer)),
-            None => Err(state.failure.as_ref().map_or(Failure::Network("the look-up was given up".to_owned()), |(f, _)| f.clone())),
+            None => Err(state
+                .failure
+                .as_ref()
+                .map_or(Failure::Network("the look-up was given up".to_owned()), |(f, _)| f.clone())),
         }
     }
 
@@ -108,8 +111,8 @@ impl Entry {
     }
 
     /// Ends the question and wakes those who wait, when dropped.
-    pub(super) fn refresh_guard(self: &Arc<Entry>) -> impl Drop + use<> {
-        struct Done(Arc<Entry>);
+    pub(super) fn refresh_guard(self: &Arc<CachedName>) -> impl Drop + use<> {
+        struct Done(Arc<CachedName>);
         impl Drop for Done {
             fn drop(&mut self) {
                 self.0.refreshing.store(false, Ordering::Release);
@@ -126,7 +129,10 @@ impl Entry {
             Ok(answer) => State { answer: Some(Arc::new(answer)), failure: None, asked: now },
             Err(failure) => {
                 let known = self.state.load();
-                let answer = known.answer.clone().filter(|a| failure != Failure::NotFound && a.is_usable(now, settings.stale_ttl));
+                let answer = known
+                    .answer
+                    .clone()
+                    .filter(|a| failure != Failure::NotFound && a.is_usable(now, settings.stale_ttl));
                 let wait = match failure {
                     Failure::NotFound | Failure::Empty if answer.is_none() => settings.not_found_ttl,
                     _ => settings.error_ttl,
@@ -139,9 +145,9 @@ impl Entry {
     }
 }
 
-impl Known {
+impl CacheState {
     /// Whether a question should be asked.
     pub fn wants_refresh(&self) -> bool {
-        matches!(self, Known::Stale(_) | Known::Unknown)
+        matches!(self, CacheState::Stale(_) | CacheState::Unknown)
     }
 }

@@ -32,7 +32,14 @@ const MAX_SEARCH: usize = 6;
 
 impl Default for ResolvConf {
     fn default() -> ResolvConf {
-        ResolvConf { servers: Vec::new(), search: Vec::new(), ndots: 1, timeout: Duration::from_secs(2), attempts: 5, rotate: false }
+        ResolvConf {
+            servers: Vec::new(),
+            search: Vec::new(),
+            ndots: 1,
+            timeout: Duration::from_secs(2),
+            attempts: 5,
+            rotate: false,
+        }
     }
 }
 
@@ -109,7 +116,9 @@ pub fn parse_hosts(text: &str) -> Hosts {
             }
         }
     }
-    hosts.entry("localhost".to_owned()).or_insert(HostsEntry { v4: Some(Ipv4Addr::LOCALHOST), v6: Some(Ipv6Addr::LOCALHOST) });
+    hosts
+        .entry("localhost".to_owned())
+        .or_insert(HostsEntry { v4: Some(Ipv4Addr::LOCALHOST), v6: Some(Ipv6Addr::LOCALHOST) });
     hosts
 }
 

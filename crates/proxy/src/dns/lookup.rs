@@ -3,7 +3,7 @@
 use super::answer::{Failure, Record, Service};
 use super::files::{Hosts, ResolvConf};
 use super::query::Servers;
-use super::{Kind, Settings};
+use super::{QueryType, Settings};
 use crate::balancer::wheel::gcd;
 use futures_util::future::{BoxFuture, join_all};
 use hickory_proto::op::Message;
@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(7 * 24 * 3600);
 /// What was found, before it gets its time of expiry.
 #[derive(Debug)]
 pub struct Found {
-    pub kind: Kind,
+    pub kind: QueryType,
     pub records: Vec<Record>,
     /// `None`: from the hosts file.
     pub ttl: Option<Duration>,
@@ -32,12 +32,12 @@ pub struct Found {
 pub struct Lookup {
     servers: Servers,
     hosts: Hosts,
-    order: Vec<Kind>,
+    order: Vec<QueryType>,
     srv_names_only: bool,
 }
 
 /// What one question brought.
-enum Reply {
+enum DnsResponse {
     Records(Found),
     Alias(Name, Duration),
     Services(Vec<(Service, u16)>, Duration),
@@ -46,7 +46,12 @@ enum Reply {
 
 impl Lookup {
     pub fn new(settings: &Settings, conf: ResolvConf, hosts: Hosts) -> Lookup {
-        Lookup { servers: Servers::new(conf), hosts, order: settings.order.clone(), srv_names_only: settings.srv_names_only }
+        Lookup {
+            servers: Servers::new(conf),
+            hosts,
+            order: settings.order.clone(),
+            srv_names_only: settings.srv_names_only,
+        }
     }
 
     /// The longest that a look-up may take.
@@ -58,9 +63,9 @@ impl Lookup {
     /// What the hosts file says.
     pub fn in_hosts(&self, name: &str) -> Option<Found> {
         let entry = self.hosts.get(name.trim_end_matches('.').to_ascii_lowercase().as_str())?;
-        let of = |kind: &Kind| match kind {
-            Kind::A => entry.v4.map(|ip| (Kind::A, IpAddr::V4(ip))),
-            Kind::Aaaa => entry.v6.map(|ip| (Kind::Aaaa, IpAddr::V6(ip))),
+        let of = |kind: &QueryType| match kind {
+            QueryType::A => entry.v4.map(|ip| (QueryType::A, IpAddr::V4(ip))),
+            QueryType::Aaaa => entry.v6.map(|ip| (QueryType::Aaaa, IpAddr::V6(ip))),
             _ => None,
         };
         let (kind, ip) = self.order.iter().find_map(of)?;
@@ -68,17 +73,17 @@ impl Lookup {
     }
 
     /// Looks a name up. `last` is the kind that answered last time.
-    pub async fn find(&self, name: &str, last: Option<Kind>) -> Result<Found, Failure> {
+    pub async fn find(&self, name: &str, last: Option<QueryType>) -> Result<Found, Failure> {
         self.find_at(name.to_owned(), last, 0).await
     }
 
-    fn find_at(&self, name: String, last: Option<Kind>, depth: usize) -> BoxFuture<'_, Result<Found, Failure>> {
+    fn find_at(&self, name: String, last: Option<QueryType>, depth: usize) -> BoxFuture<'_, Result<Found, Failure>> {
         Box::pin(async move {
             if depth > MAX_DEPTH {
                 return Err(Failure::Network("recursion detected".to_owned()));
             }
             if let Ok(ip) = name.parse::<IpAddr>() {
-                let kind = if ip.is_ipv4() { Kind::A } else { Kind::Aaaa };
+                let kind = if ip.is_ipv4() { QueryType::A } else { QueryType::Aaaa };
                 return Ok(Found { kind, records: vec![Record { ip, service: None }], ttl: None });
             }
             if let Some(found) = self.in_hosts(&name) {
@@ -100,37 +105,44 @@ impl Lookup {
         })
     }
 
-    async fn ask(&self, name: &Name, kind: Kind, depth: usize) -> Result<Option<Found>, Failure> {
+    async fn ask(&self, name: &Name, kind: QueryType, depth: usize) -> Result<Option<Found>, Failure> {
         let wanted = match kind {
-            Kind::Srv => RecordType::SRV,
-            Kind::A => RecordType::A,
-            Kind::Aaaa => RecordType::AAAA,
-            Kind::Cname => RecordType::CNAME,
-            Kind::Last => return Ok(None),
+            QueryType::Srv => RecordType::SRV,
+            QueryType::A => RecordType::A,
+            QueryType::Aaaa => RecordType::AAAA,
+            QueryType::Cname => RecordType::CNAME,
+            QueryType::Last => return Ok(None),
         };
         let message = self.servers.ask(name, wanted).await?;
         match read(&message, name, kind) {
-            Reply::Records(found) => Ok(Some(found)),
-            Reply::Nothing => Ok(None),
-            Reply::Alias(target, ttl) => {
+            DnsResponse::Records(found) => Ok(Some(found)),
+            DnsResponse::Nothing => Ok(None),
+            DnsResponse::Alias(target, ttl) => {
                 let mut found = self.find_at(absolute(&target), None, depth + 1).await?;
                 found.ttl = Some(found.ttl.map_or(ttl, |t| t.min(ttl)));
                 Ok(Some(found))
             }
-            Reply::Services(services, ttl) => self.services(name, services, ttl, depth).await,
+            DnsResponse::Services(services, ttl) => self.services(name, services, ttl, depth).await,
         }
     }
 
     /// The addresses behind SRV records. A name with several addresses shares the record's weight among them.
-    async fn services(&self, name: &Name, services: Vec<(Service, u16)>, ttl: Duration, depth: usize) -> Result<Option<Found>, Failure> {
+    async fn services(
+        &self,
+        name: &Name,
+        services: Vec<(Service, u16)>,
+        ttl: Duration,
+        depth: usize,
+    ) -> Result<Option<Found>, Failure> {
         let own = absolute(name);
         let top = services.iter().map(|(_, priority)| *priority).min();
-        let chosen: Vec<Service> = services.into_iter().filter(|(_, p)| Some(*p) == top).map(|(s, _)| s).take(MAX_RECORDS).collect();
+        let chosen: Vec<Service> =
+            services.into_iter().filter(|(_, p)| Some(*p) == top).map(|(s, _)| s).take(MAX_RECORDS).collect();
         if chosen.iter().all(|s| s.name.eq_ignore_ascii_case(own.trim_end_matches('.'))) {
             return Ok(None);
         }
         // Only addresses are asked for here: an SRV record must not point to an SRV record (RFC 2782).
-        let last = if self.order.contains(&Kind::A) { Kind::A } else { Kind::Aaaa };
+        let last = if self.order.contains(&QueryType::A) { QueryType::A } else { QueryType::Aaaa };
         let found = join_all(chosen.iter().map(|s| self.find_at(format!("{}.", s.name), Some(last), depth + 2))).await;
         let mut failure = None;
         let mut ttl = ttl;
@@ -139,7 +151,8 @@ impl Lookup {
             match found {
                 Ok(found) => {
                     ttl = found.ttl.map_or(ttl, |t| t.min(ttl));
-                    let ips: Vec<IpAddr> = found.records.iter().filter(|r| r.service.is_none()).map(|r| r.ip).take(MAX_RECORDS).collect();
+                    let ips: Vec<IpAddr> =
+                        found.records.iter().filter(|r| r.service.is_none()).map(|r| r.ip).take(MAX_RECORDS).collect();
                     groups.push((service, ips));
                 }
                 Err(error) => failure = Some(error),
@@ -154,18 +167,20 @@ impl Lookup {
         let mut records = Vec::new();
         for (service, ips) in groups {
             let weight = (service.weight * scale / ips.len() as u32).max(1);
-            records.extend(ips.into_iter().map(|ip| Record { ip, service: Some(Service { weight, ..service.clone() }) }));
+            records
+                .extend(ips.into_iter().map(|ip| Record { ip, service: Some(Service { weight, ..service.clone() }) }));
         }
         records.truncate(MAX_RECORDS);
-        Ok(Some(Found { kind: Kind::Srv, records, ttl: Some(ttl) }))
+        Ok(Some(Found { kind: QueryType::Srv, records, ttl: Some(ttl) }))
     }
 
     /// The kinds to ask for, in order, each once.
-    fn kinds(&self, name: &str, last: Option<Kind>, depth: usize) -> Vec<Kind> {
+    fn kinds(&self, name: &str, last: Option<QueryType>, depth: usize) -> Vec<QueryType> {
         let mut kinds = Vec::new();
         for &kind in &self.order {
-            let kind = if kind == Kind::Last { last } else { Some(kind) };
-            let wanted = |k: &Kind| *k != Kind::Srv || (depth == 0 && (!self.srv_names_only || name.starts_with('_')));
+            let kind = if kind == QueryType::Last { last } else { Some(kind) };
+            let wanted =
+                |k: &QueryType| *k != QueryType::Srv || (depth == 0 && (!self.srv_names_only || name.starts_with('_')));
             kinds.extend(kind.filter(wanted).filter(|k| !kinds.contains(k)));
         }
         kinds
@@ -175,7 +190,10 @@ impl Lookup {
     fn candidates(&self, name: &str) -> Result<Vec<Name>, Failure> {
         let conf = self.servers.conf();
         let parse = |text: &str| {
-            let mut name = Name::from_str_relaxed(text).or_else(|_| Name::from_ascii(text)).map_err(|_| Failure::Invalid)?.to_lowercase();
+            let mut name = Name::from_str_relaxed(text)
+                .or_else(|_| Name::from_ascii(text))
+                .map_err(|_| Failure::Invalid)?
+                .to_lowercase();
             name.set_fqdn(true);
             Ok(name)
         };
@@ -183,7 +201,8 @@ impl Lookup {
         if name.ends_with('.') || conf.search.is_empty() {
             return Ok(vec![bare]);
         }
-        let mut names: Vec<Name> = conf.search.iter().filter_map(|domain| parse(&format!("{name}.{domain}.")).ok()).collect();
+        let mut names: Vec<Name> =
+            conf.search.iter().filter_map(|domain| parse(&format!("{name}.{domain}.")).ok()).collect();
         let few_dots = name.matches('.').count() < conf.ndots;
         names.insert(if few_dots { names.len() } else { 0 }, bare);
         Ok(names)
@@ -191,7 +210,7 @@ impl Lookup {
 }
 
 /// The records of an answer that belong to the name, over the aliases that stand in the same answer.
-fn read(message: &Message, name: &Name, kind: Kind) -> Reply {
+fn read(message: &Message, name: &Name, kind: QueryType) -> DnsResponse {
     let mut owner = name;
     let mut ttl = LONG;
     for _ in 0..MAX_DEPTH {
@@ -207,13 +226,14 @@ fn read(message: &Message, name: &Name, kind: Kind) -> Reply {
     let mut services = Vec::new();
     for record in message.answers().iter().filter(|r| r.name() == owner).take(MAX_RECORDS) {
         match (record.data(), kind) {
-            (RData::A(ip), Kind::A) => ips.push(IpAddr::V4(ip.0)),
-            (RData::AAAA(ip), Kind::Aaaa) => ips.push(IpAddr::V6(ip.0)),
+            (RData::A(ip), QueryType::A) => ips.push(IpAddr::V4(ip.0)),
+            (RData::AAAA(ip), QueryType::Aaaa) => ips.push(IpAddr::V6(ip.0)),
             // A service that points to the root is "decidedly not available" (RFC 2782).
-            (RData::SRV(srv), Kind::Srv) if !srv.target().is_root() => {
+            (RData::SRV(srv), QueryType::Srv) if !srv.target().is_root() => {
                 let name: Arc<str> = absolute(srv.target()).trim_end_matches('.').into();
                 // A weight of 0 still gets the smallest possible share, as in Kong.
-                services.push((Service { port: srv.port(), weight: u32::from(srv.weight()).max(1), name }, srv.priority()));
+                services
+                    .push((Service { port: srv.port(), weight: u32::from(srv.weight()).max(1), name }, srv.priority()));
             }
             _ => continue,
         }
@@ -221,13 +241,14 @@ fn read(message: &Message, name: &Name, kind: Kind) -> Reply {
     }
     if !ips.is_empty() {
         let records = ips.into_iter().map(|ip| Record { ip, service: None }).collect();
-        return Reply::Records(Found { kind, records, ttl: Some(ttl) });
+        return DnsResponse::Records(Found { kind, records, ttl: Some(ttl) });
     }
     if !services.is_empty() {
-        return Reply::Services(services, ttl);
+        return DnsResponse::Services(services, ttl);
     }
-    // An alias without the wanted records: the rest must be asked for, but an SRV question may leave that to the next kind.
-    if owner != name && kind != Kind::Srv { Reply::Alias(owner.clone(), ttl) } else { Reply::Nothing }
+    // An alias without the wanted records: the rest must be asked for, but an SRV question may leave that to the next
+    // kind.
+    if owner != name && kind != QueryType::Srv { DnsResponse::Alias(owner.clone(), ttl) } else { DnsResponse::Nothing }
 }
 
 fn absolute(name: &Name) -> String {

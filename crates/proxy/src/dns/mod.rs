@@ -1,7 +1,7 @@
 //! Names to addresses: Kong's resolver settings, a cache with stale answers, refresh off the workers.
 //!
-//! Workers only read what is published in an [`Entry`]; questions are asked by tasks on the control runtime, one at a time
-//! for each name, and whoever needs a name that is not known yet waits for the entry to change.
+//! Workers only read what is published in an [`CachedName`]; questions are asked by tasks on the control runtime, one
+//! at a time for each name, and whoever needs a name that is not known yet waits for the entry to change.
 
 mod answer;
 mod entry;
@@ -11,8 +11,8 @@ mod query;
 mod settings;
 
 pub use answer::{Answer, Failure, Record, Service};
-pub use entry::{Entry, Known};
-pub use settings::{Kind, Settings};
+pub use entry::{CacheState, CachedName};
+pub use settings::{QueryType, Settings};
 
 use files::ResolvConf;
 use lookup::{Found, Lookup};
@@ -28,7 +28,7 @@ pub struct Resolver {
     lookup: Lookup,
     settings: Settings,
     control: Handle,
-    entries: papaya::HashMap<Arc<str>, Arc<Entry>, foldhash::fast::RandomState>,
+    entries: papaya::HashMap<Arc<str>, Arc<CachedName>, foldhash::fast::RandomState>,
     /// With so many entries it is time to forget some.
     limit: AtomicUsize,
     sweeping: AtomicBool,
@@ -59,12 +59,12 @@ impl Resolver {
     }
 
     /// What is known of a name or address (an IPv6 address may stand in brackets). Asks nothing yet.
-    pub fn entry(&self, name: &str) -> Arc<Entry> {
+    pub fn entry(&self, name: &str) -> Arc<CachedName> {
         let entries = self.entries.pin();
         if let Some(entry) = entries.get(name) {
             return Arc::clone(entry);
         }
-        let entry = Arc::new(Entry::new(name, self.without_asking(name)));
+        let entry = Arc::new(CachedName::new(name, self.without_asking(name)));
         let limit = self.limit.load(Ordering::Relaxed);
         if entries.len() >= limit {
             self.sweep();
@@ -77,7 +77,7 @@ impl Resolver {
     }
 
     /// What can be used of an entry now. When that is not fresh, a question is under way afterwards.
-    pub fn read(&self, entry: &Arc<Entry>) -> Known {
+    pub fn read(&self, entry: &Arc<CachedName>) -> CacheState {
         let known = entry.known(&self.settings);
         if known.wants_refresh() {
             self.refresh(entry);
@@ -87,7 +87,7 @@ impl Resolver {
 
     /// Asks for the name now, or waits for the question that is under way. The answer may be a stale one when no server
     /// answers.
-    pub async fn fresh(&self, entry: &Arc<Entry>) -> Result<Arc<Answer>, Failure> {
+    pub async fn fresh(&self, entry: &Arc<CachedName>) -> Result<Arc<Answer>, Failure> {
         let changed = entry.changed();
         tokio::pin!(changed);
         changed.as_mut().enable();
@@ -97,7 +97,7 @@ impl Resolver {
     }
 
     /// Starts a question, unless one is under way (or always, with `dns_no_sync`).
-    pub fn refresh(&self, entry: &Arc<Entry>) {
+    pub fn refresh(&self, entry: &Arc<CachedName>) {
         if !entry.start_refresh() && !self.settings.no_sync {
             return;
         }
@@ -130,8 +130,8 @@ impl Resolver {
         Answer::new(found.kind, found.records, ttl.map(|ttl| Instant::now() + ttl))
     }
 
-    /// Forgets names that nothing in the configuration uses, those first that were asked for longest ago. Names in use stay
-    /// and do not count.
+    /// Forgets names that nothing in the configuration uses, those first that were asked for longest ago. Names in use
+    /// stay and do not count.
     fn sweep(&self) {
         if self.sweeping.swap(true, Ordering::Relaxed) {
             return;
@@ -140,8 +140,11 @@ impl Resolver {
         self.control.spawn(async move {
             let entries = this.entries.pin();
             let size = this.settings.cache_size;
-            let mut unused: Vec<(Instant, Arc<str>)> =
-                entries.iter().filter(|(_, entry)| Arc::strong_count(entry) == 1).map(|(name, entry)| (entry.asked(), Arc::clone(name))).collect();
+            let mut unused: Vec<(Instant, Arc<str>)> = entries
+                .iter()
+                .filter(|(_, entry)| Arc::strong_count(entry) == 1)
+                .map(|(name, entry)| (entry.asked(), Arc::clone(name)))
+                .collect();
             let used = entries.len().saturating_sub(unused.len());
             unused.sort_unstable();
             for (_, name) in unused.iter().take(unused.len().saturating_sub(size * 3 / 4)) {

@@ -73,7 +73,8 @@ impl Servers {
 }
 
 async fn over_udp(server: SocketAddr, question: &[u8], name: &Name, kind: RecordType, id: u16) -> io::Result<Message> {
-    let local: SocketAddr = if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let local: SocketAddr =
+        if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(local).await?;
     socket.connect(server).await?;
     socket.send(question).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A kind of record to ask for, in the order of `dns_order`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum QueryType {
     /// The kind that answered last time.
     Last,
     Srv,
@@ -15,7 +15,8 @@ pub enum Kind {
     Cname,
 }
 
-/// How names are resolved. The keys named are those of the classic client; `resolver_*` of the newer one set the same fields.
+/// How names are resolved. The keys named are those of the classic client; `resolver_*` of the newer one set the same
+/// fields.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `dns_resolver`, `resolver_address`; empty: those of `resolv_conf`.
@@ -25,7 +26,7 @@ pub struct Settings {
     /// `/etc/resolv.conf`: servers, search list and options.
     pub resolv_conf: PathBuf,
     /// `dns_order`, `resolver_family`.
-    pub order: Vec<Kind>,
+    pub order: Vec<QueryType>,
     /// Ask for SRV records of names such as `_http._tcp.example` only, as the newer client does.
     pub srv_names_only: bool,
     /// `dns_valid_ttl`, `resolver_valid_ttl`: replaces the time that records may be kept.
@@ -54,13 +55,13 @@ impl Settings {
     }
 
     /// The entries of `dns_order` or `resolver_family`.
-    pub fn kinds<S: AsRef<str>>(names: &[S]) -> Result<Vec<Kind>, String> {
+    pub fn kinds<S: AsRef<str>>(names: &[S]) -> Result<Vec<QueryType>, String> {
         let kind = |name: &S| match name.as_ref().trim().to_ascii_uppercase().as_str() {
-            "LAST" => Ok(Kind::Last),
-            "SRV" => Ok(Kind::Srv),
-            "A" => Ok(Kind::A),
-            "AAAA" => Ok(Kind::Aaaa),
-            "CNAME" => Ok(Kind::Cname),
+            "LAST" => Ok(QueryType::Last),
+            "SRV" => Ok(QueryType::Srv),
+            "A" => Ok(QueryType::A),
+            "AAAA" => Ok(QueryType::Aaaa),
+            "CNAME" => Ok(QueryType::Cname),
             other => Err(format!("invalid record type: {other}")),
         };
         names.iter().map(kind).collect()
@@ -73,7 +74,7 @@ impl Default for Settings {
             servers: Vec::new(),
             hosts_file: PathBuf::from("/etc/hosts"),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
-            order: vec![Kind::Last, Kind::Srv, Kind::A, Kind::Cname],
+            order: vec![QueryType::Last, QueryType::Srv, QueryType::A, QueryType::Cname],
             srv_names_only: false,
             valid_ttl: None,
             stale_ttl: Duration::from_secs(3600),
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(Settings::server("[::1]").unwrap().to_string(), "[::1]:53");
         assert_eq!(Settings::server("[::1]:54").unwrap().to_string(), "[::1]:54");
         assert!(Settings::server("dns.example").is_err());
-        assert_eq!(Settings::kinds(&["LAST", "srv", "A"]).unwrap(), [Kind::Last, Kind::Srv, Kind::A]);
+        assert_eq!(Settings::kinds(&["LAST", "srv", "A"]).unwrap(), [QueryType::Last, QueryType::Srv, QueryType::A]);
         assert!(Settings::kinds(&["MX"]).is_err());
     }
 }

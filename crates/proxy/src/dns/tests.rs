@@ -47,7 +47,11 @@ impl Stub {
                 let (length, peer) = udp.recv_from(&mut buffer).await.unwrap();
                 let question = Message::from_vec(&buffer[..length]).unwrap();
                 let reply = match stub.truncating.load(Ordering::Relaxed) {
-                    true => Stub::default().reply(&question).set_response_code(ResponseCode::NoError).set_truncated(true).to_vec(),
+                    true => Stub::default()
+                        .reply(&question)
+                        .set_response_code(ResponseCode::NoError)
+                        .set_truncated(true)
+                        .to_vec(),
                     false => stub.reply(&question).to_vec(),
                 };
                 // A forgery with another id comes first.
@@ -132,8 +136,10 @@ async fn later(seconds: u64) {
 async fn addresses_and_hosts_need_no_question() {
     let stub = Stub::default();
     let resolver = resolver(&stub).await;
-    for (text, ip) in [("10.0.0.1", "10.0.0.1:1"), ("::1", "[::1]:1"), ("[::2]", "[::2]:1"), ("LocalHost", "127.0.0.1:1")] {
-        let Known::Fresh(answer) = resolver.read(&resolver.entry(text)) else { panic!("{text} is not known") };
+    for (text, ip) in
+        [("10.0.0.1", "10.0.0.1:1"), ("::1", "[::1]:1"), ("[::2]", "[::2]:1"), ("LocalHost", "127.0.0.1:1")]
+    {
+        let CacheState::Fresh(answer) = resolver.read(&resolver.entry(text)) else { panic!("{text} is not known") };
         assert_eq!(ips(&answer), [ip]);
     }
     assert_eq!(stub.questions(), 0);
@@ -175,7 +181,11 @@ async fn aliases_are_followed() {
 #[tokio::test]
 async fn services_give_ports_and_weights() {
     let stub = Stub::default();
-    stub.set("s.test", RecordType::SRV, vec![srv(10, 81, "one.test."), srv(0, 82, "two.test."), srv(5, 83, "gone.test.")]);
+    stub.set(
+        "s.test",
+        RecordType::SRV,
+        vec![srv(10, 81, "one.test."), srv(0, 82, "two.test."), srv(5, 83, "gone.test.")],
+    );
     stub.a("one.test", &["10.0.0.1", "10.0.0.2"]);
     stub.a("two.test", &["10.0.0.3"]);
     let resolver = resolver(&stub).await;
@@ -183,7 +193,7 @@ async fn services_give_ports_and_weights() {
     assert_eq!(ips(&answer), ["10.0.0.1:81", "10.0.0.2:81", "10.0.0.3:82"]);
     let weights: Vec<u32> = answer.records.iter().map(|r| r.service.as_ref().unwrap().weight).collect();
     assert_eq!(weights, [10, 10, 2], "ten shared by two addresses, and nought counts as one, in the same proportion");
-    assert_eq!(answer.kind, Kind::Srv);
+    assert_eq!(answer.kind, QueryType::Srv);
 }
 
 #[tokio::test]
@@ -191,14 +201,14 @@ async fn unknown_names_fail_for_a_while_and_recover() {
     let stub = Stub::default();
     let resolver = resolver(&stub).await;
     let entry = resolver.entry("late.test");
-    assert!(matches!(resolver.read(&entry), Known::Unknown));
+    assert!(matches!(resolver.read(&entry), CacheState::Unknown));
     assert_eq!(resolver.fresh(&entry).await.unwrap_err(), Failure::NotFound);
     let questions = stub.questions();
-    assert!(matches!(resolver.read(&entry), Known::Failed));
+    assert!(matches!(resolver.read(&entry), CacheState::Failed));
     assert_eq!(stub.questions(), questions, "a failure is remembered");
     stub.a("late.test", &["10.0.0.9"]);
     later(31).await;
-    assert!(matches!(resolver.read(&entry), Known::Unknown), "after not_found_ttl it is asked for again");
+    assert!(matches!(resolver.read(&entry), CacheState::Unknown), "after not_found_ttl it is asked for again");
     assert_eq!(ips(&resolver.fresh(&entry).await.unwrap()), ["10.0.0.9:1"]);
 }
 
@@ -210,15 +220,15 @@ async fn stale_addresses_are_used_while_newer_ones_are_asked_for() {
     let entry = resolver.entry("s.test");
     resolver.fresh(&entry).await.unwrap();
     stub.a("s.test", &["10.0.0.2"]);
-    assert!(matches!(resolver.read(&entry), Known::Fresh(_)));
+    assert!(matches!(resolver.read(&entry), CacheState::Fresh(_)));
     later(61).await;
     let changed = entry.changed();
     tokio::pin!(changed);
     changed.as_mut().enable();
-    let Known::Stale(answer) = resolver.read(&entry) else { panic!("the old answer may still be used") };
+    let CacheState::Stale(answer) = resolver.read(&entry) else { panic!("the old answer may still be used") };
     assert_eq!(ips(&answer), ["10.0.0.1:1"]);
     changed.await;
-    let Known::Fresh(answer) = resolver.read(&entry) else { panic!("the new answer has come") };
+    let CacheState::Fresh(answer) = resolver.read(&entry) else { panic!("the new answer has come") };
     assert_eq!(ips(&answer), ["10.0.0.2:1"]);
     // A server that fails does not cost the addresses; one that denies the name does.
     stub.set("s.test", RecordType::A, Vec::new());
@@ -253,7 +263,12 @@ async fn one_question_serves_all_who_wait() {
 #[tokio::test]
 async fn the_cache_forgets_what_nobody_uses() {
     let stub = Stub::default();
-    let settings = Settings { cache_size: 8, servers: vec![stub.start().await], hosts_file: "/nonexistent".into(), ..Settings::default() };
+    let settings = Settings {
+        cache_size: 8,
+        servers: vec![stub.start().await],
+        hosts_file: "/nonexistent".into(),
+        ..Settings::default()
+    };
     let resolver = Resolver::new(settings, Handle::current());
     let kept = resolver.entry("10.9.9.9");
     for i in 0..200 {

@@ -54,7 +54,9 @@ impl Probe {
                 let name = self.checks.https_sni.as_deref().unwrap_or(host);
                 let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
                 let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-                let connector = tls.connector(self.checks.https_verify_certificate, self.client_certificate).map_err(io::Error::other)?;
+                let connector = tls
+                    .connector(self.checks.https_verify_certificate, self.client_certificate)
+                    .map_err(io::Error::other)?;
                 let mut stream = connector.connect(name, stream).await?;
                 match self.checks.kind {
                     CheckKind::Grpcs => Ok(Outcome::Connected),
@@ -149,7 +151,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_http_probe_asks_for_the_path_and_reads_the_status() {
-        let probe = probing(serde_json::json!({ "http_path": "/health", "headers": { "x-a": ["1", "2"], "bad name": ["x"] } }), None);
+        let probe = probing(
+            serde_json::json!({ "http_path": "/health", "headers": { "x-a": ["1", "2"], "bad name": ["x"] } }),
+            None,
+        );
         let (address, asked) = server(b"HTTP/1.1 503 Sorry\r\n\r\n").await;
         assert_eq!(probe.run(address, "name.test", &ProbeTls::default()).await, Outcome::Status(503));
         assert_eq!(asked.await.unwrap(), "GET /health HTTP/1.0\r\nx-a: 1\r\nx-a: 2\r\nHost: name.test\r\n\r\n");
@@ -179,7 +184,10 @@ mod tests {
     fn secured(authority: Option<rustls::pki_types::CertificateDer<'static>>) -> ProbeTls {
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(authority);
-        let settings = crate::tls::Services { probes: crate::tls::Peers { roots: std::sync::Arc::new(roots), ..Default::default() }, ..Default::default() };
+        let settings = crate::tls::Services {
+            probes: crate::tls::Peers { roots: std::sync::Arc::new(roots), ..Default::default() },
+            ..Default::default()
+        };
         let tls = ProbeTls::default();
         tls.secure(crate::tls::Outbound::new(settings).unwrap(), crate::tls::Certificates::new(None));
         tls
@@ -188,7 +196,8 @@ mod tests {
     #[tokio::test]
     async fn a_tls_probe_needs_tls() {
         let (address, _) = server(b"HTTP/1.1 200 OK\r\n\r\n").await;
-        let probe = probing(serde_json::json!({ "type": "https", "https_verify_certificate": false, "timeout": 0.2 }), None);
+        let probe =
+            probing(serde_json::json!({ "type": "https", "https_verify_certificate": false, "timeout": 0.2 }), None);
         let seen = probe.run(address, "127.0.0.1", &secured(None)).await;
         assert!(matches!(seen, Outcome::TcpFailure | Outcome::Timeout), "{seen:?}");
     }
@@ -198,7 +207,8 @@ mod tests {
         let made = rcgen::generate_simple_self_signed(["name.test".to_owned()]).unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let certificate = made.cert.der().clone();
         let config = config.with_no_client_auth().with_single_cert(vec![certificate.clone()], key).unwrap();
         let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
@@ -227,8 +237,8 @@ mod tests {
         assert_eq!(verifying.run(address, "name.test", &own).await, Outcome::Status(204));
         let named = probing(serde_json::json!({ "type": "https", "https_sni": "name.test" }), None);
         assert_eq!(named.run(address, "127.0.0.1", &own).await, Outcome::Status(204));
-        let careless = probing(serde_json::json!({ "type": "https", "https_verify_certificate": false }), None);
-        assert_eq!(careless.run(address, "127.0.0.1", &system).await, Outcome::Status(204));
+        let unverified = probing(serde_json::json!({ "type": "https", "https_verify_certificate": false }), None);
+        assert_eq!(unverified.run(address, "127.0.0.1", &system).await, Outcome::Status(204));
     }
 
     #[test]

@@ -50,8 +50,8 @@ const SUCCESSES: u64 = 0xff;
 const FAILURES: u64 = 0xffff_ff00;
 
 impl Checks {
-    /// The rules of an upstream; `None` when nothing there could ever turn an address unhealthy, which is what Kong calls
-    /// health checks being off.
+    /// The rules of an upstream; `None` when nothing there could ever turn an address unhealthy, which is what Kong
+    /// calls health checks being off.
     pub fn of(upstream: &Upstream) -> Option<Checks> {
         let Healthchecks { active, passive, .. } = &upstream.healthchecks;
         let on = !active.healthy_interval.is_zero()
@@ -176,7 +176,14 @@ mod tests {
     use Report::{HttpFailure, Success, TcpFailure, Timeout};
 
     fn rules(successes: u8, http_failures: u8, tcp_failures: u8, timeouts: u8) -> Rules {
-        Rules { healthy: Statuses::of(&[200, 302]), unhealthy: Statuses::of(&[429, 500]), successes, http_failures, tcp_failures, timeouts }
+        Rules {
+            healthy: Statuses::of(&[200, 302]),
+            unhealthy: Statuses::of(&[429, 500]),
+            successes,
+            http_failures,
+            tcp_failures,
+            timeouts,
+        }
     }
 
     /// Plays reports and shows the availability after each.
@@ -201,8 +208,14 @@ mod tests {
 
     #[test]
     fn a_success_forgets_the_failures() {
-        assert_eq!(play(&rules(1, 2, 0, 0), true, &[HttpFailure, Success, HttpFailure, Success, HttpFailure]), [true; 5]);
-        assert_eq!(play(&rules(2, 2, 0, 0), true, &[HttpFailure, Success, HttpFailure, HttpFailure]), [true, true, true, false]);
+        assert_eq!(
+            play(&rules(1, 2, 0, 0), true, &[HttpFailure, Success, HttpFailure, Success, HttpFailure]),
+            [true; 5]
+        );
+        assert_eq!(
+            play(&rules(2, 2, 0, 0), true, &[HttpFailure, Success, HttpFailure, HttpFailure]),
+            [true, true, true, false]
+        );
     }
 
     #[test]
@@ -213,13 +226,19 @@ mod tests {
 
     #[test]
     fn kinds_of_failure_count_apart() {
-        assert_eq!(play(&rules(1, 2, 2, 2), true, &[HttpFailure, TcpFailure, Timeout, TcpFailure]), [true, true, true, false]);
+        assert_eq!(
+            play(&rules(1, 2, 2, 2), true, &[HttpFailure, TcpFailure, Timeout, TcpFailure]),
+            [true, true, true, false]
+        );
     }
 
     #[test]
     fn successes_in_a_row_bring_an_address_back() {
         assert_eq!(play(&rules(2, 1, 1, 0), false, &[Success, Success]), [false, true]);
-        assert_eq!(play(&rules(2, 2, 2, 0), false, &[Success, HttpFailure, Success, Success]), [false, false, false, true]);
+        assert_eq!(
+            play(&rules(2, 2, 2, 0), false, &[Success, HttpFailure, Success, Success]),
+            [false, false, false, true]
+        );
         let turns = play(&rules(1, 1, 0, 0), true, &[HttpFailure, Success, HttpFailure, Success]);
         assert_eq!(turns, [false, true, false, true]);
     }
@@ -243,7 +262,8 @@ mod tests {
     #[test]
     fn statuses_are_classified() {
         let rules = rules(1, 1, 1, 1);
-        let meaning: Vec<Option<Report>> = [200, 302, 429, 500, 404, 0, 999, 65_535].iter().map(|s| rules.classify(*s)).collect();
+        let meaning: Vec<Option<Report>> =
+            [200, 302, 429, 500, 404, 0, 999, 65_535].iter().map(|s| rules.classify(*s)).collect();
         let (good, bad) = (Some(Success), Some(HttpFailure));
         assert_eq!(meaning, [good, good, bad, bad, None, bad, None, None]);
     }

@@ -18,8 +18,8 @@ impl ProbeTls {
         self.current.store(Some(Arc::new((outbound, certificates))));
     }
 
-    /// A connector that verifies certificates, or one that takes any, and shows the certificate of an upstream or that of the
-    /// node. The error says what is missing.
+    /// A connector that verifies certificates, or one that takes any, and shows the certificate of an upstream or that
+    /// of the node. The error says what is missing.
     pub fn connector(&self, verify: bool, certificate: Option<Uuid>) -> Result<TlsConnector, String> {
         let current = self.current.load();
         let (outbound, certificates) = current.as_deref().ok_or("TLS is not set up yet")?;

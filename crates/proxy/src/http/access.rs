@@ -1,7 +1,7 @@
 //! The access log's line about a request.
 
 use super::Origin;
-use crate::access_log::Entry;
+use crate::access_log::Record;
 use crate::forwarded::Address;
 use crate::worker::{Session, Worker};
 use sdk::{Exchange, Fields, Nothing};
@@ -40,7 +40,7 @@ impl Line {
         // Only a trusted proxy names another one than the peer, whose text is at hand.
         let named = (client.ip != origin.peer.ip()).then(|| Address::new(SocketAddr::new(client.ip, 0)));
         let (now, unix_ms) = worker.now();
-        let entry = Entry {
+        let entry = Record {
             client: named.as_ref().unwrap_or(&origin.peer).as_str(),
             client_port: client.peer_port,
             peer: origin.peer.socket_address(),
@@ -63,7 +63,11 @@ impl Line {
             id: Some(exchange.id_str()),
             elapsed: now.saturating_duration_since(exchange.timing.started),
             tries: &exchange.tries,
-            since_last_try: exchange.tries.last().map(|last| now.saturating_duration_since(last.started)).unwrap_or_default(),
+            since_last_try: exchange
+                .tries
+                .last()
+                .map(|last| now.saturating_duration_since(last.started))
+                .unwrap_or_default(),
             now: &log.stamp(unix_ms),
         };
         log.add(&entry);
@@ -79,7 +83,13 @@ pub(crate) fn end(line: Option<Line>, worker: &Worker, origin: &Origin, session:
 }
 
 /// The same for a connection that has become something else: its request is over when that has ended.
-pub(crate) async fn follow(line: Option<Line>, worker: &Rc<Worker>, origin: &Origin, session: Session, relay: impl Future<Output = Traffic>) {
+pub(crate) async fn follow(
+    line: Option<Line>,
+    worker: &Rc<Worker>,
+    origin: &Origin,
+    session: Session,
+    relay: impl Future<Output = Traffic>,
+) {
     let Some(mut line) = line else {
         worker.give_back(session);
         relay.await;

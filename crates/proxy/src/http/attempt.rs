@@ -1,9 +1,9 @@
 //! Trying peers until one answers: choose, connect, send, await the head of the response.
 //!
-//! A try that failed is repeated with another peer as long as that is safe (RFC 9110, section 9.2.2): nothing of the request
-//! can have been acted upon, or acting twice is as good as once, and its content is still at hand.
+//! A try that failed is repeated with another peer as long as that is safe (RFC 9110, section 9.2.2): nothing of the
+//! request can have been acted upon, or acting twice is as good as once, and its content is still at hand.
 
-use super::exchange::Scene;
+use super::exchange::RequestContext;
 use super::payload::Payload;
 use super::relay::{self, Stage, Upload};
 use super::request;
@@ -52,7 +52,8 @@ enum Failure {
     Unsent(Outcome),
     /// After it may have been.
     Sent(Outcome),
-    /// The service has answered, but not in HTTP. As with nginx it is not asked again, and counts as if it had said 502.
+    /// The service has answered, but not in HTTP. As with nginx it is not asked again, and counts as if it had said
+    /// 502.
     Invalid,
     Content(Upload),
 }
@@ -80,34 +81,40 @@ impl Upstream {
 
 /// Tries peers until one answers; `exchange.response` is then the head of its final response.
 pub(crate) async fn run(
-    scene: &mut Scene<'_>,
+    context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
     client: &mut ServerConnection,
     payload: &mut Payload,
     upgrade: bool,
 ) -> Result<Box<Upstream>, Failed> {
     let Some(service) = exchange.service.clone() else { return Err(Failed::Service(503, None)) };
-    let destination = scene.worker.shared.balancers.destination(exchange.upstream.host.as_ref().unwrap_or(&service.host), exchange.upstream.port);
-    let Ok(terms) = terms(scene, exchange, &service, &destination) else { return Err(Failed::Service(502, None)) };
+    let destination = context
+        .worker
+        .shared
+        .balancers
+        .destination(exchange.upstream.host.as_ref().unwrap_or(&service.host), exchange.upstream.port);
+    let Ok(terms) = terms(context, exchange, &service, &destination) else { return Err(Failed::Service(502, None)) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     let mut last = 502;
     for _ in 0..=service.retries {
-        let peer = match pick(scene, exchange, &destination, &tried).await {
+        let peer = match pick(context, exchange, &destination, &tried).await {
             Ok(peer) => peer,
             Err(_) if !tried.is_empty() => return Err(Failed::Service(last, None)),
             Err(PickError::NameResolution) => return Err(Failed::Service(503, Some("name resolution failed"))),
-            Err(PickError::NoPeer) => return Err(Failed::Service(503, Some("failure to get a peer from the ring-balancer"))),
+            Err(PickError::NoPeer) => {
+                return Err(Failed::Service(503, Some("failure to get a peer from the ring-balancer")));
+            }
         };
-        let started = scene.worker.time();
+        let started = context.worker.loop_time();
         if tried.is_empty() {
             exchange.timing.proxy = Some(started.saturating_duration_since(exchange.timing.started));
         }
         tried.push(peer.address);
-        request::address(scene, exchange, &peer);
+        request::address(context, exchange, &peer);
         let tls = terms.clone().map(|terms| Tls { name: request::server_name(exchange, &peer), terms });
         let key = PoolKey { address: peer.address, tls };
-        let result = attempt(scene, exchange, client, payload, &service, key, upgrade).await;
-        let waited = scene.worker.time().saturating_duration_since(started);
+        let result = attempt(context, exchange, client, payload, &service, key, upgrade).await;
+        let waited = context.worker.loop_time().saturating_duration_since(started);
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
         let mut note = |status| exchange.tries.push(Try { address: peer.address, status, started, waited });
         let (outcome, sent) = match result {
@@ -141,17 +148,27 @@ pub(crate) async fn run(
 }
 
 /// How connections are secured, where they are. Without what the configuration asks for, none is made at all.
-fn terms(scene: &Scene<'_>, exchange: &Exchange, service: &Service, destination: &Destination) -> Result<Option<Terms>, ()> {
+fn terms(
+    context: &RequestContext<'_>,
+    exchange: &Exchange,
+    service: &Service,
+    destination: &Destination,
+) -> Result<Option<Terms>, ()> {
     if !matches!(exchange.upstream.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Tls) {
         return Ok(None);
     }
-    let snapshot = scene.snapshot;
+    let snapshot = context.snapshot;
     let terms = snapshot.outbound.terms(&service.id, destination.client_certificate(), &snapshot.certificates);
     terms.map(Some).map_err(|error| tracing::error!(service = %service.id, request_id = exchange.id_str(), "no connection to a service: {error}"))
 }
 
-async fn pick(scene: &Scene<'_>, exchange: &Exchange, destination: &Destination, tried: &[SocketAddr]) -> Result<Peer, PickError> {
-    let balancers = &scene.worker.shared.balancers;
+async fn pick(
+    context: &RequestContext<'_>,
+    exchange: &Exchange,
+    destination: &Destination,
+    tried: &[SocketAddr],
+) -> Result<Peer, PickError> {
+    let balancers = &context.worker.shared.balancers;
     match destination.try_pick(balancers, exchange, tried)? {
         Some(peer) => Ok(peer),
         None => destination.pick(balancers, exchange, tried).await,
@@ -159,7 +176,7 @@ async fn pick(scene: &Scene<'_>, exchange: &Exchange, destination: &Destination,
 }
 
 async fn attempt(
-    scene: &mut Scene<'_>,
+    context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
     client: &mut ServerConnection,
     payload: &mut Payload,
@@ -168,44 +185,52 @@ async fn attempt(
     upgrade: bool,
 ) -> Result<Box<Upstream>, Failure> {
     let repeatable = exchange.request.method.is_retriable();
-    let pooled = scene.worker.pool.borrow_mut().take(&key);
+    let pooled = context.worker.pool.borrow_mut().take(&key);
     // What may not be sent twice is not sent into a connection that the service is just closing.
     let pooled = pooled.filter(|u| repeatable || !u.connection.stream().is_closed_now());
     let mut reused = pooled.is_some();
     let mut upstream = match pooled {
         Some(upstream) => upstream,
-        None => dial(scene, client, key, service).await?,
+        None => dial(context, client, key, service).await?,
     };
     loop {
         upstream.begin(service.read_timeout);
-        upstream.connection.start_request(scene.head_request, payload.framing() == wire::Framing::Delimited, |out| request::write_head(exchange, out));
+        upstream.connection.start_request(context.head_request, payload.framing() == wire::Framing::Delimited, |out| {
+            request::write_head(exchange, out)
+        });
         let before = payload.is_repeatable();
-        match await_head(scene, exchange, client, payload, &mut upstream, service, upgrade).await {
+        match await_head(context, exchange, client, payload, &mut upstream, service, upgrade).await {
             Ok(()) => return Ok(upstream),
             // The service had closed the kept connection in the meantime: that says nothing about its health.
             Err(Failure::Sent(Outcome::TcpFailure)) if reused && repeatable && before && payload.is_repeatable() => {
                 reused = false;
-                upstream = dial(scene, client, upstream.key, service).await?;
+                upstream = dial(context, client, upstream.key, service).await?;
             }
             Err(failure) => return Err(failure),
         }
     }
 }
 
-async fn dial(scene: &Scene<'_>, client: &ServerConnection, key: PoolKey, service: &Service) -> Result<Box<Upstream>, Failure> {
-    let connected = connect(scene.worker, client.timer(), &key, service.connect_timeout).await.map_err(|error| match error {
-        ConnectError::TimedOut => Failure::Unsent(Outcome::Timeout),
-        ConnectError::Failed(error) => {
-            tracing::debug!(address = %key.address, "cannot connect: {error}");
-            Failure::Unsent(Outcome::TcpFailure)
-        }
-    })?;
-    Ok(Upstream::new(key, connected, scene.worker.time()))
+async fn dial(
+    context: &RequestContext<'_>,
+    client: &ServerConnection,
+    key: PoolKey,
+    service: &Service,
+) -> Result<Box<Upstream>, Failure> {
+    let connected =
+        connect(context.worker, client.timer(), &key, service.connect_timeout).await.map_err(|error| match error {
+            ConnectError::TimedOut => Failure::Unsent(Outcome::Timeout),
+            ConnectError::Failed(error) => {
+                tracing::debug!(address = %key.address, "cannot connect: {error}");
+                Failure::Unsent(Outcome::TcpFailure)
+            }
+        })?;
+    Ok(Upstream::new(key, connected, context.worker.loop_time()))
 }
 
 /// Sends the request and waits for the head of the final response; interim ones are passed on.
 async fn await_head(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     exchange: &mut Exchange,
     client: &mut ServerConnection,
     payload: &mut Payload,
@@ -214,7 +239,7 @@ async fn await_head(
     upgrade: bool,
 ) -> Result<(), Failure> {
     let timer = client.timer().clone();
-    let client_timeout = scene.worker.shared.settings.limits.client_timeout;
+    let client_timeout = context.worker.shared.settings.limits.client_body_timeout;
     let (mut armed, mut progress) = (false, 0);
     let interim = exchange.request.version == Version::Http11;
     let result = poll_fn(|cx| {
@@ -257,7 +282,11 @@ async fn await_head(
             });
         }
         if timer.poll_expired(cx) {
-            return Poll::Ready(Err(if upstream.stage == Stage::Rest { Failure::Content(Upload::TimedOut) } else { Failure::Sent(Outcome::Timeout) }));
+            return Poll::Ready(Err(if upstream.stage == Stage::Rest {
+                Failure::Content(Upload::TimedOut)
+            } else {
+                Failure::Sent(Outcome::Timeout)
+            }));
         }
         Poll::Pending
     })

@@ -1,8 +1,8 @@
 //! HTTP from a client's connection to a service and back.
 //!
 //! [`serve`] is the life of a connection; `exchange` the life of one request on it, in the order in which it happens:
-//! rewrite, route, access, `request` (the head for the service), `attempt` (a peer, a connection, the head of its answer),
-//! `respond` (the head for the client), `relay` (content both ways), log.
+//! rewrite, route, access, `request` (the head for the service), `attempt` (a peer, a connection, the head of its
+//! answer), `respond` (the head for the client), `relay` (content both ways), log.
 
 mod access;
 mod attempt;
@@ -18,7 +18,7 @@ pub(crate) use attempt::Upstream;
 use crate::forwarded::{self, Address};
 use crate::plane::Shared;
 use crate::worker::Worker;
-use exchange::After;
+use exchange::Disposition;
 use sdk::{Client, Fields};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -43,12 +43,14 @@ pub(crate) struct Origin {
     pub tls: bool,
     /// What exchanges are told about the client; only what a trusted proxy says changes from one to the next.
     pub client: Client,
-    /// The lines that tell services about the client, where no trusted proxy or earlier hop has said something ([`crate::forwarded::lines`]).
+    /// The lines that tell services about the client, where no trusted proxy or earlier hop has said something
+    /// ([`crate::forwarded::lines`]).
     pub lines: Fields,
 }
 
 impl Origin {
-    /// A connection between these two addresses, the client's first; `port` is what clients call ours. `number` is its number on the worker, from 1.
+    /// A connection between these two addresses, the client's first; `port` is what clients call ours. `number` is its
+    /// number on the worker, from 1.
     pub fn new(shared: &Shared, (peer, local): (SocketAddr, SocketAddr), port: u16, tls: bool, number: u64) -> Origin {
         let peer = Address::new(peer);
         let client = Client {
@@ -68,9 +70,12 @@ impl Origin {
     }
 }
 
-/// Takes a client's TLS handshake; the connection and the server name it asked for. Plain HTTP on a TLS port is answered
-/// with 400, as nginx does.
-pub(crate) async fn accept_tls(acceptor: tokio_rustls::TlsAcceptor, socket: TcpStream) -> Option<(Stream, Option<Arc<str>>)> {
+/// Takes a client's TLS handshake; the connection and the server name it asked for. Plain HTTP on a TLS port is
+/// answered with 400, as nginx does.
+pub(crate) async fn accept_tls(
+    acceptor: tokio_rustls::TlsAcceptor,
+    socket: TcpStream,
+) -> Option<(Stream, Option<Arc<str>>)> {
     let mut first = [0; 1];
     if socket.peek(&mut first).await.ok()? == 1 && first[0].is_ascii_uppercase() {
         respond::plain_on_tls(socket).await;
@@ -86,7 +91,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
     let limits = &worker.shared.settings.limits;
     let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), Limits::default());
     for served in 1.. {
-        let idle = if served == 1 { limits.client_timeout } else { limits.keepalive_timeout };
+        let idle = if served == 1 { limits.client_header_timeout } else { limits.keepalive_timeout };
         worker.gauges.idle(true);
         let begun = connection.wait(idle).await;
         worker.gauges.idle(false);
@@ -94,7 +99,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
             return;
         }
         let mut session = worker.session(&origin.client);
-        let read = connection.read_head(&mut session.exchange.request, limits.client_timeout).await;
+        let read = connection.read_head(&mut session.exchange.request, limits.client_header_timeout).await;
         origin.request = served;
         let mut line = access::Line::begin(worker, &session.exchange.request.fields);
         let after = match read {
@@ -105,25 +110,27 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
             }
             Err(RequestError::Closed | RequestError::Timeout | RequestError::Head(HeadError::NoVersion)) => {
                 line = None;
-                After::Gone
+                Disposition::Gone
             }
             Err(RequestError::Head(error)) => {
                 worker.gauges.request();
                 respond::refuse(worker, &mut connection, &origin, &mut session, error).await;
-                After::Linger
+                Disposition::Linger
             }
         };
         if let Some(line) = &mut line {
             line.took(connection.take_traffic());
         }
         match after {
-            After::Keep => access::end(line, worker, &origin, session),
-            After::Linger => {
+            Disposition::Keep => access::end(line, worker, &origin, session),
+            Disposition::Linger => {
                 access::end(line, worker, &origin, session);
                 return connection.linger(LINGER.0, LINGER.1).await;
             }
-            After::Upgraded(service) => return access::follow(line, worker, &origin, session, upgrade::relay(connection, *service)).await,
-            After::Gone => return access::end(line, worker, &origin, session),
+            Disposition::Upgraded(service) => {
+                return access::follow(line, worker, &origin, session, upgrade::relay(connection, *service)).await;
+            }
+            Disposition::Gone => return access::end(line, worker, &origin, session),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The content of a request on its way to the service: how much of it is held, so that a failed try can be repeated.
 
-use super::exchange::Scene;
+use super::exchange::RequestContext;
 use super::relay::Upload;
 use sdk::Bytes;
 use std::task::{Poll, ready};
@@ -17,7 +17,8 @@ const HOLD_FOR_PLUGINS: usize = 1 << 20;
 pub(crate) struct Payload {
     /// What was read already, from the beginning.
     held: Bytes,
-    /// All of it is in the buffer of the client's connection, and stays there until the exchange is over: that many octets.
+    /// All of it is in the buffer of the client's connection, and stays there until the exchange is over: that many
+    /// octets.
     in_place: usize,
     /// More follows from the client.
     rest: bool,
@@ -83,9 +84,14 @@ impl Payload {
         if self.limit > 0 && self.count > self.limit { Err(Upload::TooLarge) } else { Ok(()) }
     }
 
-    /// Reads small content whole, so that its length is known and a try can be repeated. Without `buffering`, only what has
-    /// arrived already.
-    pub async fn hold(&mut self, scene: &Scene<'_>, connection: &mut ServerConnection, buffering: bool) -> Result<(), Upload> {
+    /// Reads small content whole, so that its length is known and a try can be repeated. Without `buffering`, only what
+    /// has arrived already.
+    pub async fn hold(
+        &mut self,
+        context: &RequestContext<'_>,
+        connection: &mut ServerConnection,
+        buffering: bool,
+    ) -> Result<(), Upload> {
         if let Framing::Length(n) = self.framing
             && self.rest
             && usize::try_from(n).is_ok_and(|n| n <= connection.buffered())
@@ -100,22 +106,32 @@ impl Payload {
             Framing::Delimited => true,
             _ => false,
         };
-        if !self.rest || !small { Ok(()) } else { self.read(scene, connection, HOLD, buffering).await }
+        if !self.rest || !small { Ok(()) } else { self.read(context, connection, HOLD, buffering).await }
     }
 
     /// Reads the content for a plugin; what is longer than we hold for that stays a stream.
-    pub async fn hold_all(&mut self, scene: &Scene<'_>, connection: &mut ServerConnection) -> Result<(), Upload> {
-        if self.rest { self.read(scene, connection, HOLD_FOR_PLUGINS, true).await } else { Ok(()) }
+    pub async fn hold_all(
+        &mut self,
+        context: &RequestContext<'_>,
+        connection: &mut ServerConnection,
+    ) -> Result<(), Upload> {
+        if self.rest { self.read(context, connection, HOLD_FOR_PLUGINS, true).await } else { Ok(()) }
     }
 
-    async fn read(&mut self, scene: &Scene<'_>, connection: &mut ServerConnection, most: usize, wait: bool) -> Result<(), Upload> {
+    async fn read(
+        &mut self,
+        context: &RequestContext<'_>,
+        connection: &mut ServerConnection,
+        most: usize,
+        wait: bool,
+    ) -> Result<(), Upload> {
         let mut held = Vec::from(std::mem::take(&mut self.held));
         if let Framing::Length(n) = self.framing {
             held.reserve(usize::try_from(n).unwrap_or(most).min(most));
         }
         let limit = self.limit;
         loop {
-            let time = scene.worker.shared.settings.limits.client_timeout;
+            let time = context.worker.shared.settings.limits.client_body_timeout;
             let step = |cx: &mut std::task::Context<'_>, connection: &mut ServerConnection, held: &mut Vec<u8>| {
                 let piece = match connection.poll_content(cx) {
                     Poll::Pending if !wait => return Poll::Ready(Ok(None)),
@@ -124,12 +140,21 @@ impl Payload {
                 let Some(n) = piece.map_err(|_| Upload::Client)? else { return Poll::Ready(Ok(Some(true))) };
                 held.extend_from_slice(connection.content(n));
                 connection.consume(n);
-                Poll::Ready(if limit > 0 && held.len() as u64 > limit { Err(Upload::TooLarge) } else { Ok(Some(false)) })
+                Poll::Ready(if limit > 0 && held.len() as u64 > limit {
+                    Err(Upload::TooLarge)
+                } else {
+                    Ok(Some(false))
+                })
             };
             let next = if connection.content_is_done() {
                 Some(true)
             } else {
-                connection.timer().clone().limit(time, |cx| step(cx, connection, &mut held)).await.map_err(|_| Upload::TimedOut)??
+                connection
+                    .timer()
+                    .clone()
+                    .limit(time, |cx| step(cx, connection, &mut held))
+                    .await
+                    .map_err(|_| Upload::TimedOut)??
             };
             match next {
                 Some(true) => {

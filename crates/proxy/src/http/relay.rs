@@ -1,7 +1,7 @@
 //! Content on its way: up to the service while its answer is awaited, down to the client while the rest still goes up.
 
 use super::attempt::Upstream;
-use super::exchange::{Broken, Scene};
+use super::exchange::{Broken, RequestContext};
 use super::payload::Payload;
 use super::respond;
 use crate::chain;
@@ -34,7 +34,12 @@ pub(crate) enum Stage {
 }
 
 /// Sends content up until it is all on its way.
-pub(crate) fn poll_upload(cx: &mut Context<'_>, connection: &mut ServerConnection, upstream: &mut Upstream, payload: &mut Payload) -> Poll<Result<(), Upload>> {
+pub(crate) fn poll_upload(
+    cx: &mut Context<'_>,
+    connection: &mut ServerConnection,
+    upstream: &mut Upstream,
+    payload: &mut Payload,
+) -> Poll<Result<(), Upload>> {
     loop {
         match upstream.stage {
             Stage::Held => {
@@ -77,19 +82,21 @@ pub(crate) fn poll_upload(cx: &mut Context<'_>, connection: &mut ServerConnectio
 
 /// Sends the response whose head has come, then its content, and gives the service's connection back.
 pub(crate) async fn response(
-    scene: &mut Scene<'_>,
+    context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
     connection: &mut ServerConnection,
     mut upstream: Box<Upstream>,
     payload: &mut Payload,
 ) -> Result<(), Broken> {
-    // A service that answers before it has read everything: the client's connection cannot be told where its content ends.
+    // A service that answers before it has read everything: the client's connection cannot be told where its content
+    // ends.
     if upstream.stage != Stage::Done && payload.has_rest() {
-        scene.close = true;
+        context.close = true;
     }
-    respond::start(scene, exchange, connection);
-    let filters = scene.ran.iter().any(|i| i.phases.has(Phases::BODY_FILTER));
-    let (timer, times) = (connection.timer().clone(), (upstream.read_timeout, scene.worker.shared.settings.limits.client_timeout));
+    respond::start(context, exchange, connection);
+    let filters = context.selected.iter().any(|i| i.phases.has(Phases::BODY_FILTER));
+    let (timer, times) =
+        (connection.timer().clone(), (upstream.read_timeout, context.worker.shared.settings.limits.send_timeout));
     let mut down = Down { filtered: None, end: End::Open, filters };
     let (mut armed_for, mut progress) = (Waiting::Nothing, 0);
     let result = std::future::poll_fn(|cx| {
@@ -99,7 +106,7 @@ pub(crate) async fn response(
             upstream.stage = Stage::Done;
             upstream.spoiled = true;
         }
-        let waiting = match down.poll(cx, scene, exchange, connection, &mut upstream) {
+        let waiting = match down.poll(cx, context, exchange, connection, &mut upstream) {
             Poll::Ready(result) => return Poll::Ready(result),
             Poll::Pending if connection.has_pending() => Waiting::Client,
             Poll::Pending => Waiting::Service,
@@ -109,7 +116,11 @@ pub(crate) async fn response(
             timer.arm(if waiting == Waiting::Client { times.1 } else { times.0 });
         }
         if timer.poll_expired(cx) {
-            return Poll::Ready(Err(if waiting == Waiting::Client { Broken } else { truncated(exchange, "no content within the read timeout") }));
+            return Poll::Ready(Err(if waiting == Waiting::Client {
+                Broken
+            } else {
+                truncated(exchange, "no content within the read timeout")
+            }));
         }
         Poll::Pending
     })
@@ -117,7 +128,7 @@ pub(crate) async fn response(
     timer.disarm();
     payload.release(connection);
     if result.is_ok() && !upstream.spoiled {
-        upstream.give_back(scene.worker, exchange.timing.started);
+        upstream.give_back(context.worker, exchange.timing.started);
     }
     result
 }
@@ -173,7 +184,7 @@ impl Down {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        scene: &Scene<'_>,
+        context: &RequestContext<'_>,
         exchange: &mut Exchange,
         connection: &mut ServerConnection,
         upstream: &mut Upstream,
@@ -185,7 +196,7 @@ impl Down {
             }
             if self.end == End::Reached {
                 // As nginx, which drops them all: nobody gets trailers unasked.
-                connection.finish(upstream.connection.trailers().filter(|_| scene.asked.trailers));
+                connection.finish(upstream.connection.trailers().filter(|_| context.asked.trailers));
                 self.end = End::Marked;
             }
             if self.end == End::Marked {
@@ -208,7 +219,7 @@ impl Down {
                     upstream.progress += 1;
                     if self.filters {
                         let piece = Bytes::copy_from_slice(upstream.connection.content(n));
-                        self.filtered = Some(chain::run_body_filter(&scene.ran, exchange, piece, false));
+                        self.filtered = Some(chain::run_body_filter(&context.selected, exchange, piece, false));
                     } else {
                         ready!(connection.poll_write(cx, upstream.connection.content(n))).map_err(|_| Broken)?;
                     }
@@ -217,7 +228,7 @@ impl Down {
                 Ok(None) => {
                     self.end = End::Reached;
                     if self.filters {
-                        self.filtered = Some(chain::run_body_filter(&scene.ran, exchange, Bytes::new(), true));
+                        self.filtered = Some(chain::run_body_filter(&context.selected, exchange, Bytes::new(), true));
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! The head that a service gets.
 
-use super::exchange::Scene;
+use super::exchange::RequestContext;
 use super::payload::Payload;
 use crate::balancer::Peer;
 use crate::forwarded::Forwarded;
@@ -29,9 +29,16 @@ impl Stripped {
     }
 }
 
-/// Takes the route into the exchange and works out where the request goes. `path` is that of the request in normal form,
-/// `verbatim` whether it came so.
-pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Match, path: &str, verbatim: bool, query: Option<&str>) -> Stripped {
+/// Takes the route into the exchange and works out where the request goes. `path` is that of the request in normal
+/// form, `verbatim` whether it came so.
+pub(crate) fn enter(
+    context: &mut RequestContext<'_>,
+    exchange: &mut Exchange,
+    matched: Match,
+    path: &str,
+    verbatim: bool,
+    query: Option<&str>,
+) -> Stripped {
     let Match { route, service, matched_path, captures, path_handling, .. } = matched;
     let mut stripped = Stripped::Nothing;
     if let Some(service) = &service {
@@ -47,7 +54,7 @@ pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Mat
         }
     }
     if route.preserve_host {
-        scene.kept_host = exchange.request.fields.get_str("host").map(str::to_owned);
+        context.kept_host = exchange.request.fields.get_str("host").map(str::to_owned);
     }
     exchange.captures = captures;
     exchange.route = Some(route);
@@ -56,14 +63,19 @@ pub(crate) fn enter(scene: &mut Scene<'_>, exchange: &mut Exchange, matched: Mat
 }
 
 /// Makes the field lines those of a request to a service; whether it asks for an upgrade that we relay.
-pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, stripped: &Stripped, payload: &Payload) -> bool {
-    let shared = &scene.worker.shared;
-    let origin = scene.origin;
+pub(crate) fn prepare(
+    context: &mut RequestContext<'_>,
+    exchange: &mut Exchange,
+    stripped: &Stripped,
+    payload: &Payload,
+) -> bool {
+    let shared = &context.worker.shared;
+    let origin = context.origin;
     let head = &mut exchange.request;
     let version = head.version.number();
     let forwarded = Forwarded {
         peer: &origin.peer,
-        client: scene.client.as_ref().unwrap_or(&origin.peer),
+        client: context.client.as_ref().unwrap_or(&origin.peer),
         trusted: exchange.client.trusted,
         tls: origin.tls,
         port: origin.port,
@@ -71,9 +83,13 @@ pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, stripped: 
         prefix: stripped.as_str(&head.target),
     };
     let fields = &mut head.fields;
-    forwarded.write(fields, scene.client.is_none().then_some(&origin.lines), &mut scene.worker.scratch.borrow_mut());
-    scene.asked = hop_by_hop::strip_request(fields);
-    let upgrade = scene.asked.websocket && head.version == wire::Version::Http11;
+    forwarded.write(
+        fields,
+        context.client.is_none().then_some(&origin.lines),
+        &mut context.worker.scratch.borrow_mut(),
+    );
+    context.asked = hop_by_hop::strip_request(fields);
+    let upgrade = context.asked.websocket && head.version == wire::Version::Http11;
     if upgrade {
         fields.append_known(Known::Connection, b"keep-alive, Upgrade");
         fields.set_known(Known::Upgrade, b"websocket");
@@ -108,14 +124,14 @@ pub(crate) fn prepare(scene: &mut Scene<'_>, exchange: &mut Exchange, stripped: 
 
 /// Sets `Host` for a peer: what a plugin or the client (`preserve_host`) wants, else the peer's own name with its port
 /// where that is not the usual one.
-pub(crate) fn address(scene: &Scene<'_>, exchange: &mut Exchange, peer: &Peer) {
+pub(crate) fn address(context: &RequestContext<'_>, exchange: &mut Exchange, peer: &Peer) {
     let usual = match exchange.upstream.protocol {
         Protocol::Https | Protocol::Grpcs => 443,
         _ => 80,
     };
     let port = peer.address.port();
-    let kept = exchange.upstream.host_header.as_deref().or(scene.kept_host.as_deref());
-    let mut scratch = scene.worker.scratch.borrow_mut();
+    let kept = exchange.upstream.host_header.as_deref().or(context.kept_host.as_deref());
+    let mut scratch = context.worker.scratch.borrow_mut();
     let host = match kept {
         Some(host) => host.as_bytes(),
         None if port == usual => peer.host.as_bytes(),

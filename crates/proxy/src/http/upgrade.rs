@@ -18,7 +18,10 @@ pub(crate) async fn relay(client: ServerConnection, upstream: Upstream) -> Traff
     std::future::poll_fn(|cx| {
         let first = up.poll(cx, &mut client, &mut service);
         let second = down.poll(cx, &mut service, &mut client);
-        if matches!(first, Poll::Ready(Err(_))) || matches!(second, Poll::Ready(Err(_))) || (first.is_ready() && second.is_ready()) {
+        if matches!(first, Poll::Ready(Err(_)))
+            || matches!(second, Poll::Ready(Err(_)))
+            || (first.is_ready() && second.is_ready())
+        {
             return Poll::Ready(());
         }
         if moved != up.moved + down.moved {

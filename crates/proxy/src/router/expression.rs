@@ -112,7 +112,8 @@ impl Condition {
         let anywhere = || vec![Place { host: None, prefix: Box::default() }];
         match self {
             Condition::All(list) => list.iter().fold(anywhere(), |so_far, condition| {
-                let both: Vec<_> = condition.places().iter().flat_map(|b| so_far.iter().map(move |a| a.and(b))).collect();
+                let both: Vec<_> =
+                    condition.places().iter().flat_map(|b| so_far.iter().map(move |a| a.and(b))).collect();
                 if both.len() <= MAX_PLACES { both } else { so_far }
             }),
             Condition::Any(list) => {
@@ -141,7 +142,11 @@ impl Test {
         let no_case = matches!(field, Field::Host | Field::Sni);
         let check = match (value, operator) {
             (Literal::Text(pattern), Operator::Regex) => {
-                let regex = RegexBuilder::new(pattern).case_insensitive(no_case).size_limit(REGEX_SIZE).dfa_size_limit(REGEX_CACHE).build();
+                let regex = RegexBuilder::new(pattern)
+                    .case_insensitive(no_case)
+                    .size_limit(REGEX_SIZE)
+                    .dfa_size_limit(REGEX_CACHE)
+                    .build();
                 Check::Regex(regex.map_err(|e| format!("expression: '{pattern}': {e}"))?)
             }
             (Literal::Text(text), operator) => {
@@ -156,7 +161,9 @@ impl Test {
             }
             (Literal::Integer(n), operator) => Check::Integer(*operator, *n),
             (Literal::Ip(ip), operator) => Check::Ip { is: *operator != Operator::NotEquals, ip: *ip },
-            (Literal::Cidr(ip, length), operator) => Check::Network { inside: *operator != Operator::NotIn, ip: *ip, length: *length },
+            (Literal::Cidr(ip, length), operator) => {
+                Check::Network { inside: *operator != Operator::NotIn, ip: *ip, length: *length }
+            }
         };
         Ok(Test { field, lower: *lower || no_case, any: *any, check })
     }
@@ -172,7 +179,9 @@ impl Test {
                 _ => n == *wanted,
             }),
             Check::Ip { is, ip } => self.field.ip(query).is_some_and(|found| (found == *ip) == *is),
-            Check::Network { inside, ip, length } => self.field.ip(query).is_some_and(|found| rule::in_network(found, *ip, *length) == *inside),
+            Check::Network { inside, ip, length } => {
+                self.field.ip(query).is_some_and(|found| rule::in_network(found, *ip, *length) == *inside)
+            }
             Check::Text(..) | Check::Regex(_) => {
                 let values = self.field.texts(query);
                 let mut fits = |value: &Cow<'_, str>| self.text_fits(value, findings);
@@ -219,7 +228,9 @@ impl Test {
         let mut place = Place { host: None, prefix: Box::default() };
         match (&self.field, &self.check) {
             (Field::Host, Check::Text(TextOperator::Equals, host)) => place.host = Some(host.clone()),
-            (Field::Path, Check::Text(TextOperator::Equals | TextOperator::Prefix, text)) if !self.lower => place.prefix = text.as_bytes().into(),
+            (Field::Path, Check::Text(TextOperator::Equals | TextOperator::Prefix, text)) if !self.lower => {
+                place.prefix = text.as_bytes().into()
+            }
             (Field::Path, Check::Regex(regex)) if !self.lower => place.prefix = rule::literal_prefix(regex.as_str()),
             _ => {}
         }
@@ -296,7 +307,8 @@ impl Field {
                 lines.map(|(_, value)| String::from_utf8_lossy(value)).collect()
             }
             Field::Query(name) => {
-                let arguments = query.query.unwrap_or_default().split('&').filter(|a| !a.is_empty()).take(MAX_ARGUMENTS);
+                let arguments =
+                    query.query.unwrap_or_default().split('&').filter(|a| !a.is_empty()).take(MAX_ARGUMENTS);
                 let pairs = arguments.map(|a| a.split_once('=').unwrap_or((a, "")));
                 pairs.filter(|(key, _)| decoded(key) == **name).map(|(_, value)| decoded(value)).collect()
             }
@@ -377,10 +389,16 @@ mod tests {
             (r#"http.host != "a.TEST" || tls.sni != "x""#, false),
             (r#"http.host ~ "^A\\.T""#, true),
             ("net.dst.port == 81 && net.port > 80 && net.dst.port <= 81", true),
-            ("net.src.ip in 10.0.0.0/8 && net.src.ip == 10.1.2.3 && net.src.port == 99 && net.src.ip not in 10.2.0.0/16", true),
+            (
+                "net.src.ip in 10.0.0.0/8 && net.src.ip == 10.1.2.3 && net.src.port == 99 && net.src.ip not in 10.2.0.0/16",
+                true,
+            ),
             ("net.dst.ip in 10.0.0.0/8", false),
             (r#"http.headers.x_a == "One""#, false),
-            (r#"any(http.headers.x_a) == "One" && any(lower(http.headers.x_a)) == "one" && http.headers.x_a != "three""#, true),
+            (
+                r#"any(http.headers.x_a) == "One" && any(lower(http.headers.x_a)) == "one" && http.headers.x_a != "three""#,
+                true,
+            ),
             (r#"http.headers.x_b != "1""#, false),
             (r#"http.queries.q == "1""#, false),
             (r#"any(http.queries.q) == "2 " && http.queries.flag == "" && http.queries.key == "v""#, true),
@@ -405,7 +423,10 @@ mod tests {
     fn places_follow_from_what_must_hold() {
         let places = |text: &str| {
             let places = Condition::parse(text).unwrap().places();
-            places.iter().map(|p| format!("{}{}", p.host.as_deref().unwrap_or("*"), String::from_utf8_lossy(&p.prefix))).collect::<Vec<_>>()
+            places
+                .iter()
+                .map(|p| format!("{}{}", p.host.as_deref().unwrap_or("*"), String::from_utf8_lossy(&p.prefix)))
+                .collect::<Vec<_>>()
         };
         assert_eq!(places(r#"http.host == "A" && (http.path ^= "/x" || http.path ~ "^/y/[0-9]")"#), ["a/x", "a/y/"]);
         assert_eq!(places(r#"http.path ^= "/x" && !(http.host == "a") && http.path == "/xyz""#), ["*/xyz"]);
@@ -422,7 +443,11 @@ mod tests {
             by(4, r#"http.path ~ "^/re/(?<n>[0-9]+)" && http.headers.x ~ "(a)""#, 200),
             by(5, r#"http.path contains "needle""#, 300),
             Route { paths: vec!["/a".into()], hosts: vec!["h".into()], ..route(6) },
-            Route { methods: vec!["PATCH".into()], sources: vec![model::entities::Address { ip: Some("10.0.0.0/8".into()), port: None }], ..route(7) },
+            Route {
+                methods: vec!["PATCH".into()],
+                sources: vec![model::entities::Address { ip: Some("10.0.0.0/8".into()), port: None }],
+                ..route(7)
+            },
         ];
         let put: Vec<_> = routes.into_iter().map(|r| (Arc::new(r), None)).collect();
         let (router, errors) = Router::new(Flavor::Expressions).apply(&put, &[]);

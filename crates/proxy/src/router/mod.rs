@@ -23,7 +23,7 @@ pub use protocol::Mismatch;
 use radix::Tree;
 use rpds::HashTrieMapSync;
 use rule::{HostPattern, NamePattern, PathKind, Rule};
-use slots::{Best, Slot, Slots};
+use slots::{Best, Candidate, Slots};
 use smallvec::SmallVec;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -179,7 +179,7 @@ impl Router {
         }
     }
 
-    fn found(&self, slot: &Slot, depth: usize, query: &Query<'_>) -> Match {
+    fn found(&self, slot: &Candidate, depth: usize, query: &Query<'_>) -> Match {
         let Rule { route, service, paths, .. } = &*slot.rule;
         let (matched_path, captures) = match &paths[slot.path].kind {
             PathKind::Any => slot.rule.findings(query).map_or((None, Vec::new()), |findings| {
@@ -272,7 +272,7 @@ fn insert(paths: &mut Paths, rule: &Arc<Rule>, host: Option<&HostPattern>) {
     for (at, path) in rule.paths.iter().enumerate() {
         let closeness = host.filter(|_| rule.route.expression.is_none()).map_or(0, HostPattern::closeness);
         let rank = path.rank.with_host(closeness);
-        let slot = Slot { rank, rule: rule.clone(), path: at, port: host.and_then(|h| h.port) };
+        let slot = Candidate { rank, rule: rule.clone(), path: at, port: host.and_then(|h| h.port) };
         paths.entry(&path.prefix, Slots::default).insert(Arc::new(slot));
     }
 }

@@ -59,9 +59,13 @@ mod tests {
 
     #[test]
     fn names_what_is_missing() {
-        let with = |protocols: &[Protocol]| Route { protocols: protocols.iter().fold(Protocols::default(), |set, &p| set.with(p)), ..route(1) };
+        let with = |protocols: &[Protocol]| Route {
+            protocols: protocols.iter().fold(Protocols::default(), |set, &p| set.with(p)),
+            ..route(1)
+        };
         let (plain, grpc) = (Fields::new(), Fields::from_iter([("content-type", "application/grpc+proto")]));
-        let of = |protocols: &[Protocol], https, version, fields| Mismatch::of(&with(protocols), https, version, fields);
+        let of =
+            |protocols: &[Protocol], https, version, fields| Mismatch::of(&with(protocols), https, version, fields);
         assert_eq!(of(&[Protocol::Http], true, Version::Http11, &plain), None);
         assert_eq!(of(&[Protocol::Https], false, Version::Http11, &plain), Some(Mismatch::NeedsHttps { status: 426 }));
         assert_eq!(of(&[Protocol::Http, Protocol::Https], false, Version::Http11, &plain), None);

@@ -87,7 +87,8 @@ impl<V: Clone> Tree<V> {
             let common = child.label.iter().zip(rest).take_while(|(a, b)| a == b).count();
             if common < child.label.len() {
                 let mut lower = Node::clone(child);
-                let mut upper = Node { label: child.label[..common].into(), value: None, firsts: Vec::new(), children: Vec::new() };
+                let mut upper =
+                    Node { label: child.label[..common].into(), value: None, firsts: Vec::new(), children: Vec::new() };
                 lower.label = lower.label[common..].into();
                 upper.push(lower);
                 *child = Arc::new(upper);
@@ -233,7 +234,9 @@ mod tests {
         }
         let mut changed = tree.clone();
         *changed.entry(b"/500/x", || 0) = 7;
-        let shared = |a: &Node<i32>, b: &Node<i32>| a.children.iter().zip(&b.children).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
+        let shared = |a: &Node<i32>, b: &Node<i32>| {
+            a.children.iter().zip(&b.children).filter(|(a, b)| Arc::ptr_eq(a, b)).count()
+        };
         let (a, b) = (&tree.root.children[0], &changed.root.children[0]);
         assert_eq!((a.children.len(), shared(a, b)), (10, 9));
         assert_eq!((tree.get(b"/500/x"), changed.get(b"/500/x")), (Some(&500), Some(&7)));

@@ -26,7 +26,13 @@ impl Rank {
             Flavor::Traditional => traditional(route, text),
             Flavor::TraditionalCompatible | Flavor::Expressions => compatible(route, text),
         };
-        Rank { criteria, host: 0, age: Reverse(route.created_at), id: route.id, path: Reverse(path.unwrap_or(0) as u32) }
+        Rank {
+            criteria,
+            host: 0,
+            age: Reverse(route.created_at),
+            id: route.id,
+            path: Reverse(path.unwrap_or(0) as u32),
+        }
     }
 
     /// The rank of a route with an expression: above all others.

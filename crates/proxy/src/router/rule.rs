@@ -85,7 +85,12 @@ pub enum HeaderValue {
 
 impl Rule {
     /// Compiles a route; `old` is an earlier version of it, whose regexes are used again.
-    pub fn compile(flavor: Flavor, route: &Arc<Route>, service: Option<&Arc<Service>>, old: Option<&Rule>) -> Result<Rule, String> {
+    pub fn compile(
+        flavor: Flavor,
+        route: &Arc<Route>,
+        service: Option<&Arc<Service>>,
+        old: Option<&Rule>,
+    ) -> Result<Rule, String> {
         if let Some(text) = &route.expression {
             return match flavor {
                 Flavor::Expressions => Rule::of_expression(text, route, service),
@@ -102,13 +107,18 @@ impl Rule {
         }
         let hosts = route.hosts.iter().map(|h| HostPattern::parse(h)).collect();
         let snis = route.snis.iter().map(|s| NamePattern::parse(sni_name(s))).collect();
-        let headers = route.headers.iter().map(|(name, values)| HeaderRule::parse(name, values)).collect::<Result<_, _>>()?;
+        let headers =
+            route.headers.iter().map(|(name, values)| HeaderRule::parse(name, values)).collect::<Result<_, _>>()?;
         let mut paths = Vec::with_capacity(route.paths.len().max(1));
         for (at, path) in route.paths.iter().enumerate() {
             paths.push(PathPattern::parse(flavor, path, Rank::new(flavor, route, Some(at)), old)?);
         }
         if paths.is_empty() {
-            paths.push(PathPattern { rank: Rank::new(flavor, route, None), prefix: Box::default(), kind: PathKind::Any });
+            paths.push(PathPattern {
+                rank: Rank::new(flavor, route, None),
+                prefix: Box::default(),
+                kind: PathKind::Any,
+            });
         }
         let addresses = |list: &[Address]| list.iter().map(AddressRule::parse).collect::<Result<Vec<_>, _>>();
         Ok(Rule {
@@ -129,7 +139,11 @@ impl Rule {
         let places = condition.places();
         // One place without host makes the route one for all hosts.
         let names: Option<BTreeSet<_>> = places.iter().map(|p| p.host.clone()).collect();
-        let hosts = names.into_iter().flatten().map(|name| HostPattern { name: NamePattern::Exact(name), port: None }).collect();
+        let hosts = names
+            .into_iter()
+            .flatten()
+            .map(|name| HostPattern { name: NamePattern::Exact(name), port: None })
+            .collect();
         let prefixes: BTreeSet<_> = places.into_iter().map(|p| p.prefix).collect();
         let rank = Rank::of_expression(route);
         let paths = prefixes.into_iter().map(|prefix| PathPattern { rank, prefix, kind: PathKind::Any }).collect();
@@ -159,7 +173,9 @@ impl Rule {
         }
         let methods = &self.route.methods;
         (methods.is_empty() || methods.iter().any(|m| m == query.method))
-            && (self.snis.is_empty() || !query.tls || query.sni.is_some_and(|sni| self.snis.iter().any(|p| p.fits(sni_name(sni)))))
+            && (self.snis.is_empty()
+                || !query.tls
+                || query.sni.is_some_and(|sni| self.snis.iter().any(|p| p.fits(sni_name(sni)))))
             && self.headers.iter().all(|h| h.fits(query.fields))
             && (self.sources.is_empty() || self.sources.iter().any(|a| a.fits(query.source)))
             && (self.destinations.is_empty() || {
@@ -182,7 +198,8 @@ impl AddressRule {
         let network = match &address.ip {
             None => None,
             Some(text) => {
-                let (ip, length) = text.split_once('/').map_or((text.as_str(), None), |(ip, length)| (ip, Some(length)));
+                let (ip, length) =
+                    text.split_once('/').map_or((text.as_str(), None), |(ip, length)| (ip, Some(length)));
                 let ip: IpAddr = ip.parse().map_err(|_| invalid(text))?;
                 let length = match length {
                     None => {
@@ -202,7 +219,8 @@ impl AddressRule {
 
     fn fits(&self, address: Option<SocketAddr>) -> bool {
         address.is_some_and(|a| {
-            self.port.is_none_or(|port| port == a.port()) && self.network.is_none_or(|(ip, length)| in_network(a.ip().to_canonical(), ip, length))
+            self.port.is_none_or(|port| port == a.port())
+                && self.network.is_none_or(|(ip, length)| in_network(a.ip().to_canonical(), ip, length))
         })
     }
 }
@@ -223,10 +241,14 @@ impl NamePattern {
     fn fits(&self, name: &str) -> bool {
         match self {
             NamePattern::Exact(text) => name.eq_ignore_ascii_case(text),
-            NamePattern::Suffix(suffix) => {
-                name.len().checked_sub(suffix.len()).and_then(|at| name.as_bytes().get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
+            NamePattern::Suffix(suffix) => name
+                .len()
+                .checked_sub(suffix.len())
+                .and_then(|at| name.as_bytes().get(at..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes())),
+            NamePattern::Prefix(prefix) => {
+                name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
             }
-            NamePattern::Prefix(prefix) => name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes())),
         }
     }
 }
@@ -274,7 +296,11 @@ impl HeaderRule {
         let values = values.iter().map(|value| match value.strip_prefix("~*") {
             None => Ok(HeaderValue::Exact(value.as_str().into())),
             Some(pattern) => {
-                let regex = RegexBuilder::new(pattern).case_insensitive(true).size_limit(REGEX_SIZE).dfa_size_limit(REGEX_CACHE).build();
+                let regex = RegexBuilder::new(pattern)
+                    .case_insensitive(true)
+                    .size_limit(REGEX_SIZE)
+                    .dfa_size_limit(REGEX_CACHE)
+                    .build();
                 regex.map(HeaderValue::Regex).map_err(|e| format!("headers: '{name}': {e}"))
             }
         });
@@ -319,8 +345,12 @@ fn sni_name(sni: &str) -> &str {
 pub fn in_network(address: IpAddr, network: IpAddr, length: u8) -> bool {
     let length = u32::from(length);
     match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(n)) => (a.to_bits() ^ n.to_bits()).checked_shr(32u32.saturating_sub(length)).unwrap_or(0) == 0,
-        (IpAddr::V6(a), IpAddr::V6(n)) => (a.to_bits() ^ n.to_bits()).checked_shr(128u32.saturating_sub(length)).unwrap_or(0) == 0,
+        (IpAddr::V4(a), IpAddr::V4(n)) => {
+            (a.to_bits() ^ n.to_bits()).checked_shr(32u32.saturating_sub(length)).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(a), IpAddr::V6(n)) => {
+            (a.to_bits() ^ n.to_bits()).checked_shr(128u32.saturating_sub(length)).unwrap_or(0) == 0
+        }
         _ => false,
     }
 }
@@ -332,7 +362,8 @@ pub fn header_name(name: &str) -> Box<str> {
 
 /// Whether a header that was sent is the one of a rule.
 pub fn same_name(sent: &str, wanted: &str) -> bool {
-    sent.len() == wanted.len() && sent.bytes().zip(wanted.bytes()).all(|(s, w)| s.to_ascii_lowercase() == w || (s == b'-' && w == b'_'))
+    sent.len() == wanted.len()
+        && sent.bytes().zip(wanted.bytes()).all(|(s, w)| s.to_ascii_lowercase() == w || (s == b'-' && w == b'_'))
 }
 
 /// The literal text that every match of an anchored regex begins with.

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// One path of a route under one of its hosts.
-pub struct Slot {
+pub struct Candidate {
     pub rank: Rank,
     pub rule: Arc<Rule>,
     /// Which of the rule's paths.
@@ -23,7 +23,7 @@ pub struct Slot {
 /// routes that differ only in a header do not slow each other down.
 #[derive(Clone, Default)]
 pub struct Slots {
-    plain: Vec<Arc<Slot>>,
+    plain: Vec<Arc<Candidate>>,
     by_header: Vec<HeaderSlots>,
 }
 
@@ -33,15 +33,15 @@ struct HeaderSlots {
     sample: Arc<Rule>,
     header: usize,
     /// By value in lower case.
-    values: HashTrieMapSync<Box<[u8]>, Vec<Arc<Slot>>, RandomState>,
+    values: HashTrieMapSync<Box<[u8]>, Vec<Arc<Candidate>>, RandomState>,
 }
 
 /// The best slot so far, and how long the path prefix was under which it was found.
-pub type Best<'r> = Option<(&'r Slot, usize)>;
+pub type Best<'r> = Option<(&'r Candidate, usize)>;
 
 impl Slots {
     /// Adds a slot.
-    pub fn insert(&mut self, slot: Arc<Slot>) {
+    pub fn insert(&mut self, slot: Arc<Candidate>) {
         let Some((header, values)) = indexable(&slot.rule) else {
             return insert(&mut self.plain, slot);
         };
@@ -109,7 +109,7 @@ impl HeaderSlots {
     }
 }
 
-impl Slot {
+impl Candidate {
     fn fits(&self, query: &Query<'_>, port: u32) -> bool {
         self.port.is_none_or(|p| p == port)
             && self.rule.fits(query)
@@ -132,16 +132,16 @@ fn indexable(rule: &Rule) -> Option<(usize, Vec<Box<[u8]>>)> {
     rule.headers.iter().enumerate().find_map(|(at, header)| Some((at, values(header)?)))
 }
 
-fn insert(list: &mut Vec<Arc<Slot>>, slot: Arc<Slot>) {
+fn insert(list: &mut Vec<Arc<Candidate>>, slot: Arc<Candidate>) {
     let at = list.partition_point(|s| s.rank > slot.rank);
     list.insert(at, slot);
 }
 
-fn remove(list: &mut Vec<Arc<Slot>>, id: Uuid) {
+fn remove(list: &mut Vec<Arc<Candidate>>, id: Uuid) {
     list.retain(|slot| slot.rule.route.id != id);
 }
 
-fn search<'r>(list: &'r [Arc<Slot>], query: &Query<'_>, port: u32, depth: usize, best: &mut Best<'r>) {
+fn search<'r>(list: &'r [Arc<Candidate>], query: &Query<'_>, port: u32, depth: usize, best: &mut Best<'r>) {
     for slot in list {
         if best.is_some_and(|(b, _)| b.rank >= slot.rank) {
             return;

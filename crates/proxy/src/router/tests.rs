@@ -84,7 +84,16 @@ pub struct Ask {
 
 impl Ask {
     pub fn get(host: &str, path: &str) -> Ask {
-        Ask { method: "GET", tls: false, host: host.into(), path: path.into(), search: None, source: "10.1.2.3:99", sni: None, fields: Fields::new() }
+        Ask {
+            method: "GET",
+            tls: false,
+            host: host.into(),
+            path: path.into(),
+            search: None,
+            source: "10.1.2.3:99",
+            sni: None,
+            fields: Fields::new(),
+        }
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Ask {
@@ -160,7 +169,14 @@ impl Reference {
         let wild = route.hosts.iter().any(|h| h.contains('*'));
         let plain = flag(!route.hosts.is_empty() && !wild);
         let wild_port = flag(route.hosts.iter().any(|h| h.contains('*') && h.contains(':')));
-        let kinds = [!route.hosts.is_empty(), !route.headers.is_empty(), path.is_some(), !route.methods.is_empty(), !route.snis.is_empty()].map(flag);
+        let kinds = [
+            !route.hosts.is_empty(),
+            !route.headers.is_empty(),
+            path.is_some(),
+            !route.methods.is_empty(),
+            !route.snis.is_empty(),
+        ]
+        .map(flag);
         let mut order = vec![kinds.iter().sum()];
         if self.flavor == Flavor::Traditional {
             order.extend(kinds);
@@ -186,7 +202,8 @@ impl Reference {
         }
         let traditional = self.flavor == Flavor::Traditional;
         let fitting = route.hosts.iter().filter_map(|pattern| {
-            let (want, want_port) = pattern.split_once(':').map_or((&**pattern, None), |(n, p)| (n, p.parse::<u32>().ok()));
+            let (want, want_port) =
+                pattern.split_once(':').map_or((&**pattern, None), |(n, p)| (n, p.parse::<u32>().ok()));
             let least = if traditional { want.len() } else { want.len() - 1 };
             let fits = match (want.strip_prefix('*'), want.strip_suffix('*')) {
                 (Some(end), _) => name.ends_with(end) && name.len() >= least,
@@ -200,14 +217,17 @@ impl Reference {
             };
             let port_fits = want_port.is_none() || want_port == port.or(implied);
             let text = want.trim_matches('*').len();
-            (fits && port_fits).then(|| 1 + if want.contains('*') { 0 } else { 1000 } + 2 * text + want_port.is_some() as usize)
+            (fits && port_fits)
+                .then(|| 1 + if want.contains('*') { 0 } else { 1000 } + 2 * text + want_port.is_some() as usize)
         });
         fitting.max()
     }
 
     fn others(&self, route: &Route, ask: &Ask) -> bool {
         let method = route.methods.is_empty() || route.methods.iter().any(|m| m == ask.method);
-        let sni = route.snis.is_empty() || !ask.tls || ask.sni.is_some_and(|s| route.snis.iter().any(|w| w == s || (w == "*.test" && s.ends_with(".test"))));
+        let sni = route.snis.is_empty()
+            || !ask.tls
+            || ask.sni.is_some_and(|s| route.snis.iter().any(|w| w == s || (w == "*.test" && s.ends_with(".test"))));
         method
             && sni
             && route.headers.iter().all(|(name, values)| {
@@ -263,21 +283,44 @@ impl Dice {
             "*.a.test:80",
             "x.*:81",
         ];
-        const PATHS: [&str; 14] =
-            ["/", "/a", "/a/b", "/ab", "/a/b/c", "/b", r"~/a/\d+", "~/a", "~/[ab]/.*$", "~/(?<n>a|b)/b", "~(?i)/A/b", "~/a$|/b", "~/é+", "~/a/b/(c|d)$"];
+        const PATHS: [&str; 14] = [
+            "/",
+            "/a",
+            "/a/b",
+            "/ab",
+            "/a/b/c",
+            "/b",
+            r"~/a/\d+",
+            "~/a",
+            "~/[ab]/.*$",
+            "~/(?<n>a|b)/b",
+            "~(?i)/A/b",
+            "~/a$|/b",
+            "~/é+",
+            "~/a/b/(c|d)$",
+        ];
         route.hosts = self.some(&HOSTS, 3);
         route.paths = self.some(&PATHS, 4);
         if self.roll(3) == 0 {
             route.methods = self.some(&["GET", "POST", "PUT"], 2);
         }
         if self.roll(3) == 0 {
-            route.headers = self.some(&["x-a", "x-b", "x-c"], 2).into_iter().map(|name| (name, self.some(&["1", "2", "V", "~*^[12]$"], 2))).collect();
+            route.headers = self
+                .some(&["x-a", "x-b", "x-c"], 2)
+                .into_iter()
+                .map(|name| (name, self.some(&["1", "2", "V", "~*^[12]$"], 2)))
+                .collect();
             route.headers.retain(|(_, values)| !values.is_empty());
         }
         if self.roll(4) == 0 {
             route.snis = self.some(&["a.test", "b.test", "*.test"], 2);
         }
-        if route.hosts.is_empty() && route.paths.is_empty() && route.methods.is_empty() && route.headers.is_empty() && route.snis.is_empty() {
+        if route.hosts.is_empty()
+            && route.paths.is_empty()
+            && route.methods.is_empty()
+            && route.headers.is_empty()
+            && route.snis.is_empty()
+        {
             route.paths = texts(&["/"]);
         }
         route.regex_priority = self.roll(3) as i64 - 1;
@@ -286,8 +329,21 @@ impl Dice {
     }
 
     fn ask(&mut self) -> Ask {
-        const HOSTS: [&str; 13] =
-            ["a.test", "A.Test", "b.test", "x.a.test", "y.x.a.test", "a.com", "x.a.com", "", ".test", "a.test:80", "a.test:81", "x.a.test:443", "x.y:81"];
+        const HOSTS: [&str; 13] = [
+            "a.test",
+            "A.Test",
+            "b.test",
+            "x.a.test",
+            "y.x.a.test",
+            "a.com",
+            "x.a.com",
+            "",
+            ".test",
+            "a.test:80",
+            "a.test:81",
+            "x.a.test:443",
+            "x.y:81",
+        ];
         let segments = ["a", "b", "c", "d", "7", "ab", "A", "é", ""];
         let mut path = String::new();
         for _ in 0..1 + self.roll(4) {
@@ -336,14 +392,35 @@ fn agrees_with_trying_all_routes() {
                     let ask = dice.ask();
                     let found = router.find(&ask.query()).map(|m| (m.route.id.as_u128(), m.matched_path));
                     let expected = reference.find(&ask);
-                    let show =
-                        || routes.iter().filter(|r| [found, expected].iter().flatten().any(|(id, _)| *id == r.id.as_u128())).cloned().collect::<Vec<_>>();
-                    assert_eq!(found, expected, "{flavor:?} {} {} {} {:?} {:?}\n{:#?}", ask.method, ask.host, ask.path, ask.sni, ask.fields, show());
+                    let show = || {
+                        routes
+                            .iter()
+                            .filter(|r| [found, expected].iter().flatten().any(|(id, _)| *id == r.id.as_u128()))
+                            .cloned()
+                            .collect::<Vec<_>>()
+                    };
+                    assert_eq!(
+                        found,
+                        expected,
+                        "{flavor:?} {} {} {} {:?} {:?}\n{:#?}",
+                        ask.method,
+                        ask.host,
+                        ask.path,
+                        ask.sni,
+                        ask.fields,
+                        show()
+                    );
                 }
             }
             let ids: Vec<_> = routes.iter().map(|r| r.id).collect();
             let (empty, _) = router.apply(&[], &ids);
-            assert!(empty.exact.is_empty() && empty.suffixes.is_empty() && empty.prefixes.is_empty() && empty.hostless.is_empty() && empty.is_empty());
+            assert!(
+                empty.exact.is_empty()
+                    && empty.suffixes.is_empty()
+                    && empty.prefixes.is_empty()
+                    && empty.hostless.is_empty()
+                    && empty.is_empty()
+            );
         }
     }
 }
@@ -381,15 +458,33 @@ fn expressions_agree_with_trying_all_routes() {
     let mut dice = Dice(5);
     for _ in 0..100 {
         let routes: Vec<Route> = (0..20)
-            .map(|id| Route { expression: Some(dice.expression(3)), priority: dice.roll(4) as u64, created_at: dice.roll(2) as i64, ..route(id) })
+            .map(|id| Route {
+                expression: Some(dice.expression(3)),
+                priority: dice.roll(4) as u64,
+                created_at: dice.roll(2) as i64,
+                ..route(id)
+            })
             .collect();
-        let mut order: Vec<_> = routes.iter().map(|r| (r.priority, -r.created_at, r.id, Condition::parse(r.expression.as_deref().unwrap()).unwrap())).collect();
+        let mut order: Vec<_> = routes
+            .iter()
+            .map(|r| (r.priority, -r.created_at, r.id, Condition::parse(r.expression.as_deref().unwrap()).unwrap()))
+            .collect();
         order.sort_by_key(|(priority, age, id, _)| std::cmp::Reverse((*priority, *age, *id)));
         let router = router(Flavor::Expressions, routes.clone());
         for _ in 0..50 {
             let ask = dice.ask();
-            let expected = order.iter().find(|(.., condition)| condition.holds(&ask.query(), &mut None)).map(|(_, _, id, _)| id.as_u128());
-            assert_eq!(ask.id(&router), expected, "{} {} {:?}", ask.host, ask.path, routes.iter().map(|r| &r.expression).collect::<Vec<_>>());
+            let expected = order
+                .iter()
+                .find(|(.., condition)| condition.holds(&ask.query(), &mut None))
+                .map(|(_, _, id, _)| id.as_u128());
+            assert_eq!(
+                ask.id(&router),
+                expected,
+                "{} {} {:?}",
+                ask.host,
+                ask.path,
+                routes.iter().map(|r| &r.expression).collect::<Vec<_>>()
+            );
         }
     }
 }
@@ -404,7 +499,9 @@ fn one_change_leaves_the_rest_shared() {
     let changed = Route { hosts: texts(&["h7.test"]), paths: texts(&["/new"]), ..route(7) };
     let (after, _) = before.apply(&[(Arc::new(changed), None)], &[]);
     for i in (0..2000).filter(|&i| i != 7) {
-        let slots = |router: &Router| std::ptr::from_ref(router.exact.get(format!("h{i}.test").as_bytes()).unwrap().get(b"/").unwrap());
+        let slots = |router: &Router| {
+            std::ptr::from_ref(router.exact.get(format!("h{i}.test").as_bytes()).unwrap().get(b"/").unwrap())
+        };
         assert_eq!(slots(&before), slots(&after));
     }
     let under = |router: &Router, i: usize| {
@@ -515,7 +612,12 @@ fn regexes_tell_what_they_matched() {
 
 #[test]
 fn protocols_and_services() {
-    let https = Route { paths: texts(&["/s"]), protocols: protocols(&[Protocol::Https]), snis: texts(&["One.test."]), ..route(1) };
+    let https = Route {
+        paths: texts(&["/s"]),
+        protocols: protocols(&[Protocol::Https]),
+        snis: texts(&["One.test."]),
+        ..route(1)
+    };
     let stream = Route { snis: texts(&["a"]), protocols: protocols(&[Protocol::Tls]), ..route(2) };
     let (on, off) = (service(true, Some("/svc")), service(false, None));
     let put = [

@@ -115,7 +115,11 @@ impl Compiler {
         }
         let upstreams: Vec<_> = batch.put_upstreams.into_values().collect();
         let targets: Vec<_> = batch.put_targets.into_values().collect();
-        if !(upstreams.is_empty() && targets.is_empty() && batch.removed_upstreams.is_empty() && batch.removed_targets.is_empty()) {
+        if !(upstreams.is_empty()
+            && targets.is_empty()
+            && batch.removed_upstreams.is_empty()
+            && batch.removed_targets.is_empty())
+        {
             self.balancers.apply(&upstreams, &targets, &batch.removed_upstreams, &batch.removed_targets);
         }
         self.current = Arc::new(next);
@@ -133,8 +137,12 @@ impl Compiler {
         self.trust.restart();
         self.former = Some(self.current.certificates.clone());
         let (upstreams, targets) = (std::mem::take(&mut self.upstreams), std::mem::take(&mut self.targets));
-        self.current =
-            Arc::new(empty(self.flavor, self.current.certificates.emptied(), self.current.outbound.emptied(), Arc::clone(&self.current.error_pages)));
+        self.current = Arc::new(empty(
+            self.flavor,
+            self.current.certificates.emptied(),
+            self.current.outbound.emptied(),
+            Arc::clone(&self.current.error_pages),
+        ));
         let next = self.apply(records);
         if let Some(former) = self.former.take() {
             next.certificates.retire_rest(&former);
@@ -148,13 +156,17 @@ impl Compiler {
         next
     }
 
-    /// The snapshot with the same configuration and other settings of TLS: what clients get who name no known server, and how
-    /// services are connected to.
-    pub fn renew(&mut self, default: Option<Arc<Identity>>, services: tls::Services) -> Result<Arc<Snapshot>, String> {
+    /// The snapshot with the same configuration and other settings of TLS: what clients get who name no known server,
+    /// and how services are connected to.
+    pub fn reload_tls(
+        &mut self,
+        default: Option<Arc<Identity>>,
+        services: tls::Services,
+    ) -> Result<Arc<Snapshot>, String> {
         let mut next = Snapshot::clone(&self.current);
-        next.certificates.renew(default);
-        next.outbound = self.current.outbound.renewed(services)?;
-        self.trust.renew(self.services.values().map(Arc::as_ref), next.outbound.asks_same(&self.current.outbound));
+        next.certificates.reload_tls(default);
+        next.outbound = self.current.outbound.with_settings(services)?;
+        self.trust.reload_tls(self.services.values().map(Arc::as_ref), next.outbound.asks_same(&self.current.outbound));
         self.trust.finish(|id| self.services.get(id).map(Arc::as_ref), &mut next.outbound);
         self.balancers.secure(&next.outbound, &next.certificates);
         self.current = Arc::new(next);
@@ -253,7 +265,11 @@ impl Compiler {
         if change.deleted || !plugin.enabled {
             return Ok(());
         }
-        let kind = self.kinds.iter().find(|k| k.name() == plugin.name).ok_or_else(|| format!("no plugin '{}' on this node", plugin.name))?;
+        let kind = self
+            .kinds
+            .iter()
+            .find(|k| k.name() == plugin.name)
+            .ok_or_else(|| format!("no plugin '{}' on this node", plugin.name))?;
         let instance = kind.configure(&plugin, &self.env)?;
         batch.touch(plugin.route.as_ref(), plugin.service.as_ref());
         self.scopes.put(Arc::new(Instance {
@@ -270,7 +286,12 @@ impl Compiler {
         Ok(())
     }
 
-    fn take_credential(&mut self, entity: &'static CredentialEntity, change: &Change<'_>, next: &mut Snapshot) -> Result<(), String> {
+    fn take_credential(
+        &mut self,
+        entity: &'static CredentialEntity,
+        change: &Change<'_>,
+        next: &mut Snapshot,
+    ) -> Result<(), String> {
         let credential = Credential::from_record(change.record)?;
         let mut index = next.credentials.get(entity.entity).cloned().unwrap_or_default();
         if let Some(old) = self.credential_keys.remove(&credential.id)
@@ -279,7 +300,11 @@ impl Compiler {
             index.remove_mut(&old);
         }
         if !change.deleted {
-            let key = change.record.get(entity.key).and_then(serde_json::Value::as_str).ok_or_else(|| format!("{}: missing", entity.key))?;
+            let key = change
+                .record
+                .get(entity.key)
+                .and_then(serde_json::Value::as_str)
+                .ok_or_else(|| format!("{}: missing", entity.key))?;
             self.credential_keys.insert(credential.id, key.to_owned());
             index.insert_mut(key.to_owned(), Arc::new(credential));
         }
@@ -294,7 +319,8 @@ impl Compiler {
             .filter_map(|id| self.routes.get(id))
             .map(|route| (Arc::clone(route), route.service.and_then(|id| self.services.get(&id)).cloned()))
             .collect();
-        let removed: Vec<Uuid> = batch.removed_routes.iter().filter(|id| !batch.put_routes.contains(id)).copied().collect();
+        let removed: Vec<Uuid> =
+            batch.removed_routes.iter().filter(|id| !batch.put_routes.contains(id)).copied().collect();
         if put.is_empty() && removed.is_empty() {
             return;
         }

@@ -20,7 +20,12 @@ pub struct Certificates {
 impl Certificates {
     /// None but that for clients that name no known server.
     pub fn new(default: Option<Arc<Identity>>) -> Certificates {
-        Certificates { by_id: HashTrieMapSync::new_sync(), names: HashTrieMapSync::new_sync(), name_of: HashTrieMapSync::new_sync(), default }
+        Certificates {
+            by_id: HashTrieMapSync::new_sync(),
+            names: HashTrieMapSync::new_sync(),
+            name_of: HashTrieMapSync::new_sync(),
+            default,
+        }
     }
 
     /// The same default, and nothing of the configuration.
@@ -29,7 +34,7 @@ impl Certificates {
     }
 
     /// Takes another default, unless it is the same.
-    pub fn renew(&mut self, default: Option<Arc<Identity>>) {
+    pub fn reload_tls(&mut self, default: Option<Arc<Identity>>) {
         let same = matches!((&self.default, &default), (Some(old), Some(new)) if old.shows_same(new));
         if !same {
             self.default = default;
@@ -37,7 +42,12 @@ impl Certificates {
     }
 
     /// Takes a record of `certificates`. What `former` has already, it keeps, with the connections made by it.
-    pub fn take_certificate(&mut self, record: &Record, deleted: bool, former: Option<&Certificates>) -> Result<(), String> {
+    pub fn take_certificate(
+        &mut self,
+        record: &Record,
+        deleted: bool,
+        former: Option<&Certificates>,
+    ) -> Result<(), String> {
         let id = uuid(record, "id")?;
         let known = former.map_or(&self.by_id, |f| &f.by_id).get(&id).cloned();
         self.by_id.remove_mut(&id);
@@ -69,7 +79,8 @@ impl Certificates {
             return Ok(());
         }
         let name = record.get("name").and_then(serde_json::Value::as_str).ok_or("name: missing")?.to_ascii_lowercase();
-        let certificate = record.get("certificate").and_then(serde_json::Value::as_object).ok_or("certificate: missing")?;
+        let certificate =
+            record.get("certificate").and_then(serde_json::Value::as_object).ok_or("certificate: missing")?;
         self.names.insert_mut(name.clone(), uuid(certificate, "id")?);
         self.name_of.insert_mut(id, name);
         Ok(())
@@ -80,8 +91,8 @@ impl Certificates {
         self.by_id.get(id)
     }
 
-    /// The certificate for a server name: exact, then `*.` and `.*` wildcards, then `*`; the default for clients that name none
-    /// of these, or no server at all.
+    /// The certificate for a server name: exact, then `*.` and `.*` wildcards, then `*`; the default for clients that
+    /// name none of these, or no server at all.
     pub fn for_server(&self, name: Option<&str>) -> Option<&Arc<Identity>> {
         let named = |key: &str| self.names.get(key).and_then(|id| self.by_id.get(id));
         let found = name.filter(|_| !self.names.is_empty()).and_then(|name| {
@@ -89,7 +100,10 @@ impl Certificates {
             // A wildcard stands for the first label of at least three, or for the last one.
             let left = name.split_once('.').filter(|(_, rest)| rest.contains('.')).map(|(_, rest)| format!("*.{rest}"));
             let right = name.rsplit_once('.').map(|(rest, _)| format!("{rest}.*"));
-            named(&name).or_else(|| left.as_deref().and_then(named)).or_else(|| right.as_deref().and_then(named)).or_else(|| named("*"))
+            named(&name)
+                .or_else(|| left.as_deref().and_then(named))
+                .or_else(|| right.as_deref().and_then(named))
+                .or_else(|| named("*"))
         });
         found.or(self.default.as_ref())
     }
@@ -143,7 +157,12 @@ mod tests {
     fn a_name_that_was_given_up_is_nobodys() {
         let (mut all, record) = (Certificates::new(None), certificate(1));
         all.take_certificate(record.as_object().unwrap(), false, None).unwrap();
-        let sni = |name: &str| json!({"id": Uuid::from_u128(9).to_string(), "name": name, "certificate": {"id": record["id"]}}).as_object().unwrap().clone();
+        let sni = |name: &str| {
+            json!({"id": Uuid::from_u128(9).to_string(), "name": name, "certificate": {"id": record["id"]}})
+                .as_object()
+                .unwrap()
+                .clone()
+        };
         all.take_sni(&sni("one.test"), false).unwrap();
         all.take_sni(&sni("uno.test"), false).unwrap();
         assert!(all.for_server(Some("one.test")).is_none() && all.for_server(Some("uno.test")).is_some());

@@ -29,7 +29,11 @@ impl Identity {
     /// Certificates in order of preference; at least one.
     pub fn new(chains: Vec<Chain>) -> Result<Identity, String> {
         let keys = chains.into_iter().map(|(chain, key)| certified(chain, &key)).collect::<Result<SmallVec<_>, _>>()?;
-        if keys.is_empty() { Err("no certificate".to_owned()) } else { Ok(Identity { number: next_number(), retired: AtomicBool::new(false), keys }) }
+        if keys.is_empty() {
+            Err("no certificate".to_owned())
+        } else {
+            Ok(Identity { number: next_number(), retired: AtomicBool::new(false), keys })
+        }
     }
 
     /// What a record of `certificates` holds.
@@ -40,7 +44,9 @@ impl Identity {
             if pem.starts_with("{vault://") {
                 return Err(format!("{cert}: no vault can be asked for it in this version"));
             }
-            let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|e| format!("{cert}: {e}"))?;
+            let chain = CertificateDer::pem_slice_iter(pem.as_bytes())
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|e| format!("{cert}: {e}"))?;
             let pem = text(key).ok_or_else(|| format!("{key}: missing"))?;
             let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| format!("{key}: {e}"))?;
             Ok::<_, String>((chain, key))
@@ -80,7 +86,8 @@ impl Identity {
         schemes.iter().find_map(|scheme| self.keys.iter().find(|k| k.key.choose_scheme(&[*scheme]).is_some()))
     }
 
-    /// The certificate for a client, by what it can verify. One that suits nobody is better than none: the client learns why the handshake fails.
+    /// The certificate for a client, by what it can verify. One that suits nobody is better than none: the client
+    /// learns why the handshake fails.
     pub fn for_client(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.suiting(schemes).or(self.keys.first()).cloned()
     }
@@ -110,7 +117,9 @@ fn certified(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'static>) 
     let certified = CertifiedKey::new(chain, key);
     // Certificates that cannot be looked into (of version 1, say) are shown all the same.
     match certified.keys_match() {
-        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err("the certificate is not that of the key".to_owned()),
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err("the certificate is not that of the key".to_owned())
+        }
         _ => Ok(Arc::new(certified)),
     }
 }

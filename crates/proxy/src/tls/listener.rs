@@ -2,7 +2,10 @@
 
 use super::{Certificates, provider};
 use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache,
+    StoresServerSessions,
+};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
@@ -29,7 +32,8 @@ pub struct Policy {
 impl Policy {
     /// The settings of a listener. Certificates are chosen by `resolver` at each handshake.
     pub fn server_config(&self, resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
-        let builder = ServerConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
+        let builder =
+            ServerConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         config.ignore_client_order = self.own_order;

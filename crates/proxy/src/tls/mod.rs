@@ -1,7 +1,7 @@
 //! TLS towards clients and towards services.
 //!
-//! `identity` is what we prove ourselves by, `certificates` finds one for a server name, `listener` is what clients may use;
-//! `verify` and `trust` are what services must prove, `outbound` says which of all that applies to a service.
+//! `identity` is what we prove ourselves by, `certificates` finds one for a server name, `listener` is what clients may
+//! use; `verify` and `trust` are what services must prove, `outbound` says which of all that applies to a service.
 
 mod certificates;
 mod identity;

@@ -23,26 +23,26 @@ pub struct Terms {
 /// The terms of all services; part of a snapshot.
 #[derive(Clone, Debug)]
 pub struct Outbound {
-    usual: Arc<Usual>,
+    node_policy: Arc<NodePolicy>,
     /// Services with wishes of their own.
-    services: HashTrieMapSync<Uuid, Special>,
+    services: HashTrieMapSync<Uuid, ServicePolicy>,
 }
 
 /// What the settings of the node say.
 #[derive(Debug)]
-struct Usual {
+struct NodePolicy {
     peers: Peers,
     probes: Peers,
     verify: bool,
     trust: Arc<Trust>,
-    careless: Arc<Trust>,
+    unverified: Arc<Trust>,
     verifying_probes: Arc<Trust>,
-    careless_probes: Arc<Trust>,
+    unverified_probes: Arc<Trust>,
     identity: Option<Arc<Identity>>,
 }
 
 #[derive(Clone, Debug)]
-struct Special {
+struct ServicePolicy {
     /// `None`: an authority that is to vouch for the service is not there.
     trust: Option<Arc<Trust>>,
     certificate: Option<Uuid>,
@@ -56,7 +56,7 @@ pub struct TrustCompiler {
     /// The services that each authority vouches for.
     users: HashMap<Uuid, HashSet<Uuid>>,
     /// What was made for services before, by what it was made from.
-    made: HashMap<Wish, Weak<Trust>>,
+    made: HashMap<TrustKey, Weak<Trust>>,
     touched: HashSet<Uuid>,
     /// When `made` has grown to that, what nobody uses any more is forgotten.
     crowded: usize,
@@ -64,7 +64,7 @@ pub struct TrustCompiler {
 
 /// Everything that terms with verification follow from, but the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Wish {
+struct TrustKey {
     depth: usize,
     /// In order; `None`: those of the node.
     authorities: Option<Vec<Arc<[u8]>>>,
@@ -76,33 +76,34 @@ impl Outbound {
         let failed = |e: rustls::Error| format!("TLS towards services: {e}");
         let Services { requests: peers, probes, verify, identity } = services;
         let identity = identity.map(|chain| Identity::new(vec![chain])).transpose()?.map(Arc::new);
-        let careless = Arc::new(peers.careless().map_err(failed)?);
+        let unverified = Arc::new(peers.unverified().map_err(failed)?);
         let trust = match verify {
             true => Arc::new(peers.verifying(&peers.roots, peers.depth).map_err(failed)?),
-            false => Arc::clone(&careless),
+            false => Arc::clone(&unverified),
         };
         let verifying_probes = Arc::new(probes.verifying(&probes.roots, probes.depth).map_err(failed)?);
-        let careless_probes = Arc::new(probes.careless().map_err(failed)?);
-        let usual = Usual { peers, probes, verify, trust, careless, verifying_probes, careless_probes, identity };
-        Ok(Outbound { usual: Arc::new(usual), services: HashTrieMapSync::new_sync() })
+        let unverified_probes = Arc::new(probes.unverified().map_err(failed)?);
+        let node_policy =
+            NodePolicy { peers, probes, verify, trust, unverified, verifying_probes, unverified_probes, identity };
+        Ok(Outbound { node_policy: Arc::new(node_policy), services: HashTrieMapSync::new_sync() })
     }
 
     /// Other settings, and no services. Terms that come out the same are the same, and connections under them stay.
-    pub fn renewed(&self, services: Services) -> Result<Outbound, String> {
+    pub fn with_settings(&self, services: Services) -> Result<Outbound, String> {
         let mut renewed = Outbound::new(services)?;
-        let old = &*self.usual;
-        if let Some(new) = Arc::get_mut(&mut renewed.usual) {
+        let old = &*self.node_policy;
+        if let Some(new) = Arc::get_mut(&mut renewed.node_policy) {
             if new.peers.same(&old.peers) {
-                new.careless = Arc::clone(&old.careless);
+                new.unverified = Arc::clone(&old.unverified);
                 match (new.verify, old.verify) {
                     (true, true) => new.trust = Arc::clone(&old.trust),
-                    (false, _) => new.trust = Arc::clone(&old.careless),
+                    (false, _) => new.trust = Arc::clone(&old.unverified),
                     _ => {}
                 }
             }
             if new.probes.same(&old.probes) {
                 new.verifying_probes = Arc::clone(&old.verifying_probes);
-                new.careless_probes = Arc::clone(&old.careless_probes);
+                new.unverified_probes = Arc::clone(&old.unverified_probes);
             }
             if matches!((&new.identity, &old.identity), (Some(new), Some(old)) if new.shows_same(old)) {
                 new.identity.clone_from(&old.identity);
@@ -113,36 +114,56 @@ impl Outbound {
 
     /// Whether both ask the same of services that do not say themselves.
     pub fn asks_same(&self, other: &Outbound) -> bool {
-        self.usual.peers.same(&other.usual.peers)
+        self.node_policy.peers.same(&other.node_policy.peers)
     }
 
     /// The same settings, and no services.
     pub fn emptied(&self) -> Outbound {
-        Outbound { usual: Arc::clone(&self.usual), services: HashTrieMapSync::new_sync() }
+        Outbound { node_policy: Arc::clone(&self.node_policy), services: HashTrieMapSync::new_sync() }
     }
 
-    /// The terms of a service, at targets of an upstream with that certificate. The service's own certificate goes before the
-    /// upstream's, and that before the node's. The error says what is missing.
-    pub fn terms(&self, service: &Uuid, of_upstream: Option<Uuid>, certificates: &Certificates) -> Result<Terms, String> {
+    /// The terms of a service, at targets of an upstream with that certificate. The service's own certificate goes
+    /// before the upstream's, and that before the node's. The error says what is missing.
+    pub fn terms(
+        &self,
+        service: &Uuid,
+        of_upstream: Option<Uuid>,
+        certificates: &Certificates,
+    ) -> Result<Terms, String> {
         let special = if self.services.is_empty() { None } else { self.services.get(service) };
         let trust = match special {
-            None => &self.usual.trust,
-            Some(special) => special.trust.as_ref().ok_or("an authority in ca_certificates is not there or of no use")?,
+            None => &self.node_policy.trust,
+            Some(special) => {
+                special.trust.as_ref().ok_or("an authority in ca_certificates is not there or of no use")?
+            }
         };
         let identity = self.identity(special.and_then(|s| s.certificate).or(of_upstream), certificates)?;
         Ok(Terms { trust: Arc::clone(trust), identity })
     }
 
     /// The terms for probes of the targets of an upstream with that certificate.
-    pub fn probing(&self, verify: bool, of_upstream: Option<Uuid>, certificates: &Certificates) -> Result<Terms, String> {
-        let trust = if verify { &self.usual.verifying_probes } else { &self.usual.careless_probes };
+    pub fn probing(
+        &self,
+        verify: bool,
+        of_upstream: Option<Uuid>,
+        certificates: &Certificates,
+    ) -> Result<Terms, String> {
+        let trust = if verify { &self.node_policy.verifying_probes } else { &self.node_policy.unverified_probes };
         Ok(Terms { trust: Arc::clone(trust), identity: self.identity(of_upstream, certificates)? })
     }
 
-    fn identity(&self, certificate: Option<Uuid>, certificates: &Certificates) -> Result<Option<Arc<Identity>>, String> {
+    fn identity(
+        &self,
+        certificate: Option<Uuid>,
+        certificates: &Certificates,
+    ) -> Result<Option<Arc<Identity>>, String> {
         match certificate {
-            None => Ok(self.usual.identity.clone()),
-            Some(id) => certificates.by_id(&id).cloned().map(Some).ok_or_else(|| format!("the certificate {id} is not there or of no use")),
+            None => Ok(self.node_policy.identity.clone()),
+            Some(id) => certificates
+                .by_id(&id)
+                .cloned()
+                .map(Some)
+                .ok_or_else(|| format!("the certificate {id} is not there or of no use")),
         }
     }
 }
@@ -186,7 +207,9 @@ impl fmt::Debug for Terms {
 impl TrustCompiler {
     /// Takes a record of `ca_certificates`.
     pub fn take_authority(&mut self, record: &Record, deleted: bool) -> Result<(), String> {
-        let text = |field: &str| record.get(field).and_then(serde_json::Value::as_str).ok_or_else(|| format!("{field}: missing"));
+        let text = |field: &str| {
+            record.get(field).and_then(serde_json::Value::as_str).ok_or_else(|| format!("{field}: missing"))
+        };
         let id = Uuid::parse_str(text("id")?).map_err(|e| format!("id: {e}"))?;
         self.authorities.remove(&id);
         self.touched.extend(self.users.get(&id).into_iter().flatten());
@@ -221,9 +244,9 @@ impl TrustCompiler {
         *self = TrustCompiler { made: std::mem::take(&mut self.made), ..TrustCompiler::default() };
     }
 
-    /// Has the terms of all services looked at again, since the settings have changed; made anew, unless these are the `same`
-    /// where it matters.
-    pub fn renew<'s>(&mut self, services: impl Iterator<Item = &'s Service>, same: bool) {
+    /// Has the terms of all services looked at again, since the settings have changed; made anew, unless these are the
+    /// `same` where it matters.
+    pub fn reload_tls<'s>(&mut self, services: impl Iterator<Item = &'s Service>, same: bool) {
         if !same {
             self.made.clear();
         }
@@ -241,9 +264,9 @@ impl TrustCompiler {
                     outbound.services.remove_mut(&id);
                 }
                 Some(service) => {
-                    let trust = self.trust(service, &outbound.usual);
+                    let trust = self.trust(service, &outbound.node_policy);
                     let trust = trust.inspect_err(|e| tracing::error!(entity = "services", %id, "no connection can be made to a service: {e}")).ok();
-                    outbound.services.insert_mut(id, Special { trust, certificate: service.client_certificate });
+                    outbound.services.insert_mut(id, ServicePolicy { trust, certificate: service.client_certificate });
                 }
             }
         }
@@ -253,16 +276,16 @@ impl TrustCompiler {
         }
     }
 
-    fn trust(&mut self, service: &Service, usual: &Usual) -> Result<Arc<Trust>, String> {
-        if !service.tls_verify.unwrap_or(usual.verify) {
-            return Ok(Arc::clone(&usual.careless));
+    fn trust(&mut self, service: &Service, node_policy: &NodePolicy) -> Result<Arc<Trust>, String> {
+        if !service.tls_verify.unwrap_or(node_policy.verify) {
+            return Ok(Arc::clone(&node_policy.unverified));
         }
-        let wish = self.wish(service, &usual.peers)?;
+        let wish = self.wish(service, &node_policy.peers)?;
         if let Some(trust) = self.made.get(&wish).and_then(Weak::upgrade) {
             return Ok(trust);
         }
         let roots = match &wish.authorities {
-            None => Arc::clone(&usual.peers.roots),
+            None => Arc::clone(&node_policy.peers.roots),
             Some(authorities) => {
                 let mut roots = RootCertStore::empty();
                 for authority in authorities {
@@ -271,23 +294,31 @@ impl TrustCompiler {
                 Arc::new(roots)
             }
         };
-        let trust = Arc::new(usual.peers.verifying(&roots, wish.depth).map_err(|e| e.to_string())?);
+        let trust = Arc::new(node_policy.peers.verifying(&roots, wish.depth).map_err(|e| e.to_string())?);
         self.made.insert(wish, Arc::downgrade(&trust));
         Ok(trust)
     }
 
-    fn wish(&self, service: &Service, usual: &Peers) -> Result<Wish, String> {
-        let known = |id: &Uuid| self.authorities.get(id).cloned().ok_or_else(|| format!("the authority {id} in ca_certificates is not there or of no use"));
+    fn wish(&self, service: &Service, node_policy: &Peers) -> Result<TrustKey, String> {
+        let known = |id: &Uuid| {
+            self.authorities
+                .get(id)
+                .cloned()
+                .ok_or_else(|| format!("the authority {id} in ca_certificates is not there or of no use"))
+        };
         let mut authorities = service.ca_certificates.iter().map(known).collect::<Result<Vec<_>, _>>()?;
         authorities.sort();
-        let depth = service.tls_verify_depth.map_or(usual.depth, usize::from);
-        Ok(Wish { depth, authorities: (!authorities.is_empty()).then_some(authorities) })
+        let depth = service.tls_verify_depth.map_or(node_policy.depth, usize::from);
+        Ok(TrustKey { depth, authorities: (!authorities.is_empty()).then_some(authorities) })
     }
 }
 
 /// Whether the settings of the node do not say all.
 fn is_special(service: &Service) -> bool {
-    service.client_certificate.is_some() || service.tls_verify.is_some() || service.tls_verify_depth.is_some() || !service.ca_certificates.is_empty()
+    service.client_certificate.is_some()
+        || service.tls_verify.is_some()
+        || service.tls_verify_depth.is_some()
+        || !service.ca_certificates.is_empty()
 }
 
 #[cfg(test)]
@@ -392,8 +423,12 @@ mod tests {
     fn the_closest_certificate_is_shown() {
         let pair = || rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
         let node = pair();
-        let chain = (vec![node.cert.der().clone()], rustls::pki_types::PrivateKeyDer::try_from(node.signing_key.serialize_der()).unwrap());
-        let (mut stage, mut outbound) = (Stage::default(), Outbound::new(Services { identity: Some(chain), ..Services::default() }).unwrap());
+        let chain = (
+            vec![node.cert.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(node.signing_key.serialize_der()).unwrap(),
+        );
+        let (mut stage, mut outbound) =
+            (Stage::default(), Outbound::new(Services { identity: Some(chain), ..Services::default() }).unwrap());
         let mut certificates = Certificates::new(None);
         for n in [201, 202] {
             let made = pair();
@@ -404,16 +439,20 @@ mod tests {
         stage.finish(&mut outbound);
         let (service, upstream) = (Uuid::from_u128(201), Uuid::from_u128(202));
         let number = |id: &Uuid| certificates.by_id(id).unwrap().number();
-        let shown = |n, of_upstream| outbound.terms(&Uuid::from_u128(n), of_upstream, &certificates).unwrap().numbers().1;
+        let shown =
+            |n, of_upstream| outbound.terms(&Uuid::from_u128(n), of_upstream, &certificates).unwrap().numbers().1;
         assert_eq!((shown(1, Some(upstream)), shown(1, None)), (number(&service), number(&service)));
         assert_eq!(shown(2, Some(upstream)), number(&upstream));
-        let renewed = outbound.renewed(Services::default()).unwrap();
-        assert!(renewed.asks_same(&outbound) && terms(&renewed, 3).unwrap().numbers() == (outbound.usual.trust.number(), 0));
-        let stricter = outbound.renewed(Services { verify: true, ..Services::default() }).unwrap();
-        assert!(terms(&stricter, 3).unwrap().numbers().0 != outbound.usual.trust.number());
-        let usual = outbound.usual.identity.as_ref().unwrap().number();
-        assert_eq!(shown(2, None), usual);
-        assert_eq!(outbound.probing(true, None, &certificates).unwrap().numbers().1, usual);
+        let renewed = outbound.with_settings(Services::default()).unwrap();
+        assert!(
+            renewed.asks_same(&outbound)
+                && terms(&renewed, 3).unwrap().numbers() == (outbound.node_policy.trust.number(), 0)
+        );
+        let stricter = outbound.with_settings(Services { verify: true, ..Services::default() }).unwrap();
+        assert!(terms(&stricter, 3).unwrap().numbers().0 != outbound.node_policy.trust.number());
+        let node_policy = outbound.node_policy.identity.as_ref().unwrap().number();
+        assert_eq!(shown(2, None), node_policy);
+        assert_eq!(outbound.probing(true, None, &certificates).unwrap().numbers().1, node_policy);
         assert_eq!(outbound.probing(false, Some(upstream), &certificates).unwrap().numbers().1, number(&upstream));
         assert!(outbound.probing(true, Some(Uuid::from_u128(999)), &certificates).is_err());
     }

@@ -1,6 +1,6 @@
 //! What servers must prove before we talk to them.
 
-use super::verify::{Anybody, Known};
+use super::verify::{CaVerifier, NoVerification};
 use super::{Chain, Identity, next_number, provider};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ClientConfig, Resumption};
@@ -47,21 +47,25 @@ impl Peers {
         let provider = provider(&self.suites);
         // Terms of the node are those of many servers, others are those of a few.
         let sessions = if Arc::ptr_eq(roots, &self.roots) { SESSIONS } else { SESSIONS / 8 };
-        self.trust(Arc::new(Known { roots: Arc::clone(roots), depth, provider }), sessions)
+        self.trust(Arc::new(CaVerifier { roots: Arc::clone(roots), depth, provider }), sessions)
     }
 
     /// Terms under which nobody looks at certificates.
-    pub(super) fn careless(&self) -> Result<Trust, rustls::Error> {
-        self.trust(Arc::new(Anybody(provider(&self.suites))), SESSIONS)
+    pub(super) fn unverified(&self) -> Result<Trust, rustls::Error> {
+        self.trust(Arc::new(NoVerification(provider(&self.suites))), SESSIONS)
     }
 
     /// Whether terms made by both are the same.
     pub(super) fn same(&self, other: &Peers) -> bool {
-        self.roots.roots == other.roots.roots && self.depth == other.depth && self.versions == other.versions && self.suites == other.suites
+        self.roots.roots == other.roots.roots
+            && self.depth == other.depth
+            && self.versions == other.versions
+            && self.suites == other.suites
     }
 
     fn trust(&self, verifier: Arc<dyn ServerCertVerifier>, sessions: usize) -> Result<Trust, rustls::Error> {
-        let builder = ClientConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
+        let builder =
+            ClientConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         config.resumption = Resumption::in_memory_sessions(sessions);
         Ok(Trust { number: next_number(), config: Arc::new(config) })
@@ -80,8 +84,8 @@ impl Trust {
         self.number
     }
 
-    /// Settings for a connection on which we prove ourselves by that. A session of another identity is not resumed: rustls
-    /// compares who is to be shown before it takes one.
+    /// Settings for a connection on which we prove ourselves by that. A session of another identity is not resumed:
+    /// rustls compares who is to be shown before it takes one.
     pub fn config(&self, identity: Option<&Arc<Identity>>) -> Arc<ClientConfig> {
         let Some(identity) = identity else { return Arc::clone(&self.config) };
         let mut config = ClientConfig::clone(&self.config);

@@ -1,39 +1,57 @@
-//! Looking at the certificates of servers as OpenSSL does, where rustls' own verifier is stricter or knows less: chains have a longest
-//! length, a certificate can vouch for itself, a name can stand in the subject alone.
+//! Looking at the certificates of servers as OpenSSL does, where rustls' own verifier is stricter or knows less: chains
+//! have a longest length, a certificate can vouch for itself, a name can stand in the subject alone.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, RootCertStore, SignatureScheme,
+};
 use std::sync::Arc;
 use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Verifies that somebody known vouches for a server and for its name.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct CaVerifier {
     pub roots: Arc<RootCertStore>,
     /// The most certificates between that of the server and that of the authority.
     pub depth: usize,
     pub provider: Arc<CryptoProvider>,
 }
 
-/// Kong's default towards services (`tls_verify` unset), and `https_verify_certificate: false` of probes: encrypted, but nobody is
-/// asked for a proof of identity.
+/// Kong's default towards services (`tls_verify` unset), and `https_verify_certificate: false` of probes: encrypted,
+/// but nobody is asked for a proof of identity.
 #[derive(Debug)]
-pub(super) struct Anybody(pub Arc<CryptoProvider>);
+pub(super) struct NoVerification(pub Arc<CryptoProvider>);
 
-impl Known {
-    /// Whether one of the authorities vouches for the certificate, through not too many others; and whether it may vouch for
-    /// some names only.
-    fn vouched(&self, cert: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<bool, webpki::Error> {
+impl CaVerifier {
+    /// Whether one of the authorities vouches for the certificate, through not too many others; and whether it may
+    /// vouch for some names only.
+    fn vouched(
+        &self,
+        cert: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<bool, webpki::Error> {
         let entity = EndEntityCert::try_from(cert)?;
         let short = |path: &webpki::VerifiedPath<'_>| match path.intermediate_certificates().count() {
             n if n > self.depth => Err(webpki::Error::MaximumPathDepthExceeded),
             _ => Ok(()),
         };
         let algorithms = self.provider.signature_verification_algorithms.all;
-        let path = entity.verify_for_usage(algorithms, &self.roots.roots, others, now, KeyUsage::server_auth(), None, Some(&short))?;
+        let path = entity.verify_for_usage(
+            algorithms,
+            &self.roots.roots,
+            others,
+            now,
+            KeyUsage::server_auth(),
+            None,
+            Some(&short),
+        )?;
         Ok(path.anchor().name_constraints.is_some())
     }
 
@@ -43,7 +61,7 @@ impl Known {
     }
 }
 
-impl ServerCertVerifier for Known {
+impl ServerCertVerifier for CaVerifier {
     fn verify_server_cert(
         &self,
         cert: &CertificateDer<'_>,
@@ -61,11 +79,21 @@ impl ServerCertVerifier for Known {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
         signed_tls12(&self.provider.signature_verification_algorithms, message, cert, signed)
     }
 
-    fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
         signed_tls13(&self.provider.signature_verification_algorithms, message, cert, signed)
     }
 
@@ -74,7 +102,7 @@ impl ServerCertVerifier for Known {
     }
 }
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -86,11 +114,21 @@ impl ServerCertVerifier for Anybody {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
         signed_tls12(&self.0.signature_verification_algorithms, message, cert, signed)
     }
 
-    fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
         signed_tls13(&self.0.signature_verification_algorithms, message, cert, signed)
     }
 
@@ -99,8 +137,9 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// Whether the certificate is for that name. Without alternative names, the common name of the subject counts, unless somebody on
-/// the way to the authority may vouch for some names only (`constrained`): that is not checked for common names.
+/// Whether the certificate is for that name. Without alternative names, the common name of the subject counts, unless
+/// somebody on the way to the authority may vouch for some names only (`constrained`): that is not checked for common
+/// names.
 fn is_for(cert: &CertificateDer<'_>, name: &ServerName<'_>, constrained: bool) -> Result<(), Error> {
     let found = EndEntityCert::try_from(cert).and_then(|entity| entity.verify_is_valid_for_subject_name(name));
     let Err(error) = found else { return Ok(()) };
@@ -120,7 +159,12 @@ fn constrains_names(cert: &CertificateDer<'_>) -> bool {
 fn covers(common: &str, name: &str) -> bool {
     let name = name.trim_end_matches('.');
     match common.strip_prefix("*.") {
-        Some(domain) => domain.contains('.') && name.split_once('.').is_some_and(|(first, rest)| !first.is_empty() && rest.eq_ignore_ascii_case(domain)),
+        Some(domain) => {
+            domain.contains('.')
+                && name
+                    .split_once('.')
+                    .is_some_and(|(first, rest)| !first.is_empty() && rest.eq_ignore_ascii_case(domain))
+        }
         None => !common.contains('*') && common.eq_ignore_ascii_case(name),
     }
 }
@@ -143,7 +187,11 @@ fn signed_tls12(
 ) -> Result<HandshakeSignatureValid, Error> {
     let Some(key) = key_alone(cert) else { return verify_tls12_signature(message, cert, signed, algorithms) };
     let key = RawPublicKeyEntity::try_from(&key).map_err(refusal)?;
-    let (_, usable) = algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme).ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+    let (_, usable) = algorithms
+        .mapping
+        .iter()
+        .find(|(scheme, _)| *scheme == signed.scheme)
+        .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
     if usable.iter().any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok()) {
         return Ok(HandshakeSignatureValid::assertion());
     }
@@ -179,7 +227,9 @@ fn refusal(error: webpki::Error) -> Error {
         E::CertNotValidYet { time, not_before } => CertificateError::NotValidYetContext { time, not_before },
         E::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
         E::UnknownIssuer => CertificateError::UnknownIssuer,
-        E::CertNotValidForName(name) => CertificateError::NotValidForNameContext { expected: name.expected, presented: name.presented },
+        E::CertNotValidForName(name) => {
+            CertificateError::NotValidForNameContext { expected: name.expected, presented: name.presented }
+        }
         E::InvalidSignatureForPublicKey => CertificateError::BadSignature,
         other => CertificateError::Other(OtherError(Arc::new(other))),
     };
@@ -221,7 +271,7 @@ mod tests {
         for root in roots {
             store.add(root.der.clone()).unwrap();
         }
-        let known = Known { roots: Arc::new(store), depth, provider: Arc::new(aws_lc_rs::default_provider()) };
+        let known = CaVerifier { roots: Arc::new(store), depth, provider: Arc::new(aws_lc_rs::default_provider()) };
         let others: Vec<_> = others.iter().map(|m| m.der.clone()).collect();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         known.verify_server_cert(&cert.der, &others, &name, &[], UnixTime::now()).map(drop)
@@ -267,12 +317,18 @@ mod tests {
         limited.name_constraints = Some(rcgen::NameConstraints { permitted_subtrees, excluded_subtrees: vec![] });
         let limited = made(limited, Some(&root));
         let sly = made(params("a.test", &[], false), Some(&limited));
-        assert!(verify(1, &[&root], &sly, &[&limited], "a.test").is_err() && verify(1, &[&limited], &sly, &[], "a.test").is_err());
+        assert!(
+            verify(1, &[&root], &sly, &[&limited], "a.test").is_err()
+                && verify(1, &[&limited], &sly, &[], "a.test").is_err()
+        );
         let honest = made(params("x", &["x.b.test"], false), Some(&limited));
         assert_eq!(verify(1, &[&root], &honest, &[&limited], "x.b.test"), Ok(()));
-        for (common, name, expected) in
-            [("*.a.test", "x.a.test", true), ("*.a.test", "x.y.a.test", false), ("*.test", "a.test", false), ("a*.test", "ab.test", false)]
-        {
+        for (common, name, expected) in [
+            ("*.a.test", "x.a.test", true),
+            ("*.a.test", "x.y.a.test", false),
+            ("*.test", "a.test", false),
+            ("a*.test", "ab.test", false),
+        ] {
             assert_eq!(covers(common, name), expected, "{common} {name}");
         }
     }
@@ -300,12 +356,20 @@ mod tests {
         let record = serde_json::json!({ "cert": OLD.0, "key": OLD.1 });
         let identity = super::super::Identity::from_record(record.as_object().unwrap()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let server = Arc::new(server.with_no_client_auth().with_cert_resolver(Arc::new(identity)));
         for version in rustls::ALL_VERSIONS {
-            let client = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[version]).unwrap();
-            let client = client.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(Arc::clone(&provider)))).with_no_client_auth();
-            let mut client = rustls::ClientConnection::new(Arc::new(client), ServerName::try_from("any.test").unwrap()).unwrap();
+            let client = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(&[version])
+                .unwrap();
+            let client = client
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(NoVerification(Arc::clone(&provider))))
+                .with_no_client_auth();
+            let mut client =
+                rustls::ClientConnection::new(Arc::new(client), ServerName::try_from("any.test").unwrap()).unwrap();
             let mut server = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
             while client.is_handshaking() || server.is_handshaking() {
                 let mut octets = Vec::new();

@@ -20,7 +20,12 @@ pub enum ConnectError {
 }
 
 /// A new connection, within the time allowed.
-pub(crate) async fn connect(worker: &Worker, timer: &Timer, key: &PoolKey, limit: Duration) -> Result<ClientConnection, ConnectError> {
+pub(crate) async fn connect(
+    worker: &Worker,
+    timer: &Timer,
+    key: &PoolKey,
+    limit: Duration,
+) -> Result<ClientConnection, ConnectError> {
     let mut connecting = pin!(open(key));
     match timer.limit(limit, |cx| connecting.as_mut().poll(cx)).await {
         Ok(Ok(stream)) => Ok(ClientConnection::new(stream, &worker.buffers)),
@@ -39,6 +44,8 @@ async fn open(key: &PoolKey) -> io::Result<Stream> {
         Err(_) => ServerName::IpAddress(key.address.ip().into()),
     };
     let handshake = tokio_rustls::TlsConnector::from(tls.terms.config()).connect(name, socket).await;
-    let stream = handshake.inspect_err(|error| tracing::warn!(address = %key.address, name = %tls.name, "no TLS with a service: {error}"))?;
+    let stream = handshake.inspect_err(
+        |error| tracing::warn!(address = %key.address, name = %tls.name, "no TLS with a service: {error}"),
+    )?;
     Ok(Stream::TlsClient(Box::new(stream)))
 }

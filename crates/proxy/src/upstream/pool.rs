@@ -63,14 +63,17 @@ impl Pool {
         list.push(upstream);
     }
 
-    /// Closes what has been idle for too long, was closed by the service, or shows a certificate that is no longer to be shown.
+    /// Closes what has been idle for too long, was closed by the service, or shows a certificate that is no longer to
+    /// be shown.
     pub fn sweep(&mut self) {
         let limit = self.limits.idle_timeout;
         self.idle.retain(|key, list| {
             if key.tls.as_ref().is_some_and(|tls| tls.terms.are_over()) {
                 return false;
             }
-            list.retain(|idle| (limit.is_zero() || idle.since.elapsed() < limit) && !idle.connection.stream().is_disturbed());
+            list.retain(|idle| {
+                (limit.is_zero() || idle.since.elapsed() < limit) && !idle.connection.stream().is_disturbed()
+            });
             !list.is_empty()
         });
     }

@@ -88,7 +88,11 @@ fn responses_of_every_framing_arrive_whole() {
         assert!(answer.contains("abcde"), "{answer}");
     }
     let hints = stage.send(&get("/"));
-    assert!(hints.starts_with("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\n") && hints.ends_with("abcde"), "{hints}");
+    assert!(
+        hints.starts_with("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\n")
+            && hints.ends_with("abcde"),
+        "{hints}"
+    );
 }
 
 #[test]
@@ -103,7 +107,11 @@ fn a_stale_kept_connection_is_replaced_for_get_and_avoided_for_post() {
     let stage = Stage::new(address, json!({"retries": 0}), json!({}));
     let mut client = stage.connect();
     for round in 0..20 {
-        let request = if round % 2 == 0 { "GET / HTTP/1.1\r\nHost: h\r\n\r\n" } else { "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx" };
+        let request = if round % 2 == 0 {
+            "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+        } else {
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"
+        };
         client.write(request);
         let head = client.head();
         assert!(head.starts_with("HTTP/1.1 200 OK"), "round {round}: {head}");
@@ -132,7 +140,11 @@ fn a_post_is_sent_once_and_a_get_again() {
         wire.head();
     });
     let stage = Stage::new(address, json!({"retries": 2}), json!({}));
-    assert!(stage.send("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx").starts_with("HTTP/1.1 502 "));
+    assert!(
+        stage
+            .send("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx")
+            .starts_with("HTTP/1.1 502 ")
+    );
     seen.recv().unwrap();
     assert!(stage.send(&get("/")).starts_with("HTTP/1.1 502 "));
     assert_eq!((0..3).map(|_| seen.recv().unwrap()).count(), 3);
@@ -172,18 +184,26 @@ fn http_1_0_clients_get_what_they_understand() {
     });
     let stage = Stage::new(address, json!({}), json!({}));
     let answer = stage.send("GET / HTTP/1.0\r\n\r\n");
-    assert!(answer.ends_with("\r\n\r\nabcde") && answer.contains("Connection: close\r\n") && !answer.contains("chunked"), "{answer}");
+    assert!(
+        answer.ends_with("\r\n\r\nabcde") && answer.contains("Connection: close\r\n") && !answer.contains("chunked"),
+        "{answer}"
+    );
 }
 
 #[test]
 fn garbage_is_refused_and_the_connection_closed() {
     let (address, _seen) = service(simple);
     let stage = Stage::new(address, json!({}), json!({}));
-    for (bytes, status) in
-        [("GARBAGE\r\n\r\n", "400"), ("GET / HTTP/9.9\r\nHost: a\r\n\r\n", "505"), ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: foo\r\n\r\n", "501")]
-    {
+    for (bytes, status) in [
+        ("GARBAGE\r\n\r\n", "400"),
+        ("GET / HTTP/9.9\r\nHost: a\r\n\r\n", "505"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: foo\r\n\r\n", "501"),
+    ] {
         let answer = stage.send(bytes);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains("Connection: close\r\n"), "{bytes:?}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains("Connection: close\r\n"),
+            "{bytes:?}: {answer}"
+        );
     }
     assert_eq!(stage.send("GET /\r\n\r\n"), "");
     let bad_chunk = stage.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX0\r\n\r\n");
@@ -194,10 +214,11 @@ fn garbage_is_refused_and_the_connection_closed() {
 #[test]
 fn too_much_content_is_refused_however_it_is_framed() {
     let (address, _seen) = service(simple);
-    let stage = Stage::with(Limits { max_body: 1000, ..Limits::default() }, address, json!({}), json!({}));
+    let stage = Stage::with(Limits { client_max_body_size: 1000, ..Limits::default() }, address, json!({}), json!({}));
     let long = "y".repeat(2000);
     let by_length = stage.send(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n{long}"));
-    let by_chunks = stage.send(&format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n{long}\r\n0\r\n\r\n"));
+    let by_chunks = stage
+        .send(&format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n{long}\r\n0\r\n\r\n"));
     assert!(by_length.starts_with("HTTP/1.1 413 "), "{by_length}");
     assert!(by_chunks.starts_with("HTTP/1.1 413 "), "{by_chunks}");
 }

@@ -160,7 +160,9 @@ impl Wire {
 }
 
 /// A service whose connections are played by `script`, each on a thread of its own; what it returns can be collected.
-pub fn service<T: Send + 'static>(script: impl Fn(usize, &mut Wire) -> T + Send + Sync + 'static) -> (SocketAddr, mpsc::Receiver<T>) {
+pub fn service<T: Send + 'static>(
+    script: impl Fn(usize, &mut Wire) -> T + Send + Sync + 'static,
+) -> (SocketAddr, mpsc::Receiver<T>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, receiver) = mpsc::channel();

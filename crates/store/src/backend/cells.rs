@@ -1,7 +1,7 @@
 //! Records as rows of typed cells and back, the same for every SQL database.
 
 use super::Row;
-use crate::layout::{Kind, Table, foreign_id};
+use crate::layout::{ColumnType, Table, foreign_id};
 use model::Record;
 use serde_json::{Map, Number, Value};
 
@@ -19,7 +19,10 @@ pub fn encode(table: &Table, row: &Row) -> Result<Vec<Cell>, String> {
     let mut cells = Vec::with_capacity(table.columns.len() + 2);
     for column in &table.columns {
         let value = row.record.get(&column.field).unwrap_or(&Value::Null);
-        cells.push(encode_value(column.kind, value).ok_or_else(|| format!("{}.{} cannot hold {value}", table.name, column.field))?);
+        cells.push(
+            encode_value(column.kind, value)
+                .ok_or_else(|| format!("{}.{} cannot hold {value}", table.name, column.field))?,
+        );
     }
     if let Some(composite) = table.composite() {
         cells.push(composite.value(&row.record).map_or(Cell::Null, Cell::Text));
@@ -31,17 +34,17 @@ pub fn encode(table: &Table, row: &Row) -> Result<Vec<Cell>, String> {
 }
 
 /// One value as its column holds it; `None` when it is of another type.
-pub fn encode_value(kind: Kind, value: &Value) -> Option<Cell> {
+pub fn encode_value(kind: ColumnType, value: &Value) -> Option<Cell> {
     Some(match (kind, value) {
         (_, Value::Null) => Cell::Null,
-        (Kind::Json, value) => Cell::Text(value.to_string()),
-        (Kind::Text, Value::String(text)) => Cell::Text(text.clone()),
-        (Kind::Boolean, Value::Bool(flag)) => Cell::Integer((*flag).into()),
-        (Kind::Integer | Kind::Number, Value::Number(number)) => match number.as_i64() {
+        (ColumnType::Json, value) => Cell::Text(value.to_string()),
+        (ColumnType::Text, Value::String(text)) => Cell::Text(text.clone()),
+        (ColumnType::Boolean, Value::Bool(flag)) => Cell::Integer((*flag).into()),
+        (ColumnType::Integer | ColumnType::Number, Value::Number(number)) => match number.as_i64() {
             Some(integer) => Cell::Integer(integer),
             None => Cell::Real(number.as_f64()?),
         },
-        (Kind::Foreign, value) => Cell::Text(foreign_id(value)?.to_owned()),
+        (ColumnType::Foreign, value) => Cell::Text(foreign_id(value)?.to_owned()),
         _ => return None,
     })
 }
@@ -52,7 +55,8 @@ pub fn decode(table: &Table, cells: impl IntoIterator<Item = Cell>) -> Result<Ro
     let mut record = Record::new();
     for column in &table.columns {
         let cell = cells.next().unwrap_or(Cell::Null);
-        let value = decode_value(column.kind, cell).ok_or_else(|| format!("{}.{} holds what it never should", table.name, column.field))?;
+        let value = decode_value(column.kind, cell)
+            .ok_or_else(|| format!("{}.{} holds what it never should", table.name, column.field))?;
         record.insert(column.field.clone(), value);
     }
     let expires = match cells.next() {
@@ -62,15 +66,15 @@ pub fn decode(table: &Table, cells: impl IntoIterator<Item = Cell>) -> Result<Ro
     Ok(Row { record, expires })
 }
 
-fn decode_value(kind: Kind, cell: Cell) -> Option<Value> {
+fn decode_value(kind: ColumnType, cell: Cell) -> Option<Value> {
     Some(match (kind, cell) {
         (_, Cell::Null) => Value::Null,
-        (Kind::Json, Cell::Text(text)) => serde_json::from_str(&text).ok()?,
-        (Kind::Text, Cell::Text(text)) => Value::String(text),
-        (Kind::Boolean, Cell::Integer(flag)) => Value::Bool(flag != 0),
-        (Kind::Integer | Kind::Number, Cell::Integer(integer)) => integer.into(),
-        (Kind::Integer | Kind::Number, Cell::Real(real)) => Value::Number(Number::from_f64(real)?),
-        (Kind::Foreign, Cell::Text(id)) => Value::Object(Map::from_iter([("id".to_owned(), Value::String(id))])),
+        (ColumnType::Json, Cell::Text(text)) => serde_json::from_str(&text).ok()?,
+        (ColumnType::Text, Cell::Text(text)) => Value::String(text),
+        (ColumnType::Boolean, Cell::Integer(flag)) => Value::Bool(flag != 0),
+        (ColumnType::Integer | ColumnType::Number, Cell::Integer(integer)) => integer.into(),
+        (ColumnType::Integer | ColumnType::Number, Cell::Real(real)) => Value::Number(Number::from_f64(real)?),
+        (ColumnType::Foreign, Cell::Text(id)) => Value::Object(Map::from_iter([("id".to_owned(), Value::String(id))])),
         _ => return None,
     })
 }

@@ -55,7 +55,8 @@ impl Memory {
         // A panic inside is caught and undone below, so a poisoned lock guards whole data.
         let mut data = self.data.write().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = Undoable { data: &mut data, log: Vec::new() };
-        let done = catch_unwind(AssertUnwindSafe(|| work(&mut transaction))).unwrap_or_else(|_| Err(failure("a write panicked")));
+        let done = catch_unwind(AssertUnwindSafe(|| work(&mut transaction)))
+            .unwrap_or_else(|_| Err(failure("a write panicked")));
         match done {
             Ok(changes) if changes.is_empty() => Ok(data.revision),
             Ok(changes) => {
@@ -79,7 +80,8 @@ impl Backend for Memory {
     fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>> {
         let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
         let mut reader: &Data = &data;
-        let done = catch_unwind(AssertUnwindSafe(|| query(&mut reader))).unwrap_or_else(|_| Err(failure("a read panicked")));
+        let done =
+            catch_unwind(AssertUnwindSafe(|| query(&mut reader))).unwrap_or_else(|_| Err(failure("a read panicked")));
         future::ready(done).boxed()
     }
 
@@ -128,11 +130,24 @@ impl Data {
     }
 
     /// Ids with that value in a lookup column, after an id.
-    fn ids<'d>(&'d self, table: &Table, column: &str, value: &str, after: &str) -> Box<dyn Iterator<Item = &'d str> + 'd> {
-        let Some(index) = table.lookups.iter().position(|l| l.column == column) else { return Box::new(std::iter::empty()) };
+    fn ids<'d>(
+        &'d self,
+        table: &Table,
+        column: &str,
+        value: &str,
+        after: &str,
+    ) -> Box<dyn Iterator<Item = &'d str> + 'd> {
+        let Some(index) = table.lookups.iter().position(|l| l.column == column) else {
+            return Box::new(std::iter::empty());
+        };
         let value = value.to_owned();
         let from = (Bound::Excluded((value.clone(), after.to_owned())), Bound::Unbounded);
-        Box::new(self.tables[table.index].lookups[index].range(from).take_while(move |(v, _)| *v == value).map(|(_, id)| id.as_str()))
+        Box::new(
+            self.tables[table.index].lookups[index]
+                .range(from)
+                .take_while(move |(v, _)| *v == value)
+                .map(|(_, id)| id.as_str()),
+        )
     }
 
     /// Ids of records of a table with a tag, after an id.
@@ -176,7 +191,9 @@ impl Reader for &Data {
         let ids: Box<dyn Iterator<Item = &str>> = match (selection.foreign, selection.tags) {
             (Some((foreign, id)), _) => self.ids(table, &foreign.column, id, after),
             (None, Some(TagFilter::All(tags))) if !tags.is_empty() => Box::new(self.tagged(table, &tags[0], after)),
-            (None, Some(TagFilter::Any(tags))) => Box::new(merge(tags.iter().map(|tag| self.tagged(table, tag, after)).collect())),
+            (None, Some(TagFilter::Any(tags))) => {
+                Box::new(merge(tags.iter().map(|tag| self.tagged(table, tag, after)).collect()))
+            }
             _ => Box::new(rows.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(id, _)| id.as_str())),
         };
         let wanted = |row: &&Row| {
@@ -197,9 +214,19 @@ impl Reader for &Data {
         Ok((rows.rows.len() - expired) as u64)
     }
 
-    fn tags(&mut self, tag: Option<&str>, after: Option<(&str, &str, u32)>, limit: usize) -> Result<Vec<TagEntry>, Error> {
+    fn tags(
+        &mut self,
+        tag: Option<&str>,
+        after: Option<(&str, &str, u32)>,
+        limit: usize,
+    ) -> Result<Vec<TagEntry>, Error> {
         let (id, entity, place) = after.unwrap_or(("", "", 0));
-        let entry = |tag: &str, id: &str, entity: &str, place| TagEntry { tag: tag.to_owned(), entity: entity.to_owned(), id: id.to_owned(), place };
+        let entry = |tag: &str, id: &str, entity: &str, place| TagEntry {
+            tag: tag.to_owned(),
+            entity: entity.to_owned(),
+            id: id.to_owned(),
+            place,
+        };
         Ok(match tag {
             Some(tag) => {
                 let from = Bound::Excluded((tag.to_owned(), id.to_owned(), entity.to_owned(), place));
@@ -249,7 +276,12 @@ impl Reader for Undoable<'_> {
         (&*self.data).count(table, now)
     }
 
-    fn tags(&mut self, tag: Option<&str>, after: Option<(&str, &str, u32)>, limit: usize) -> Result<Vec<TagEntry>, Error> {
+    fn tags(
+        &mut self,
+        tag: Option<&str>,
+        after: Option<(&str, &str, u32)>,
+        limit: usize,
+    ) -> Result<Vec<TagEntry>, Error> {
         (&*self.data).tags(tag, after, limit)
     }
 

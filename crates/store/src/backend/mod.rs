@@ -47,7 +47,12 @@ pub trait Reader {
     fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error>;
 
     /// Tags in the order of (id, entity, place), after such a position, of all names or of one.
-    fn tags(&mut self, tag: Option<&str>, after: Option<(&str, &str, u32)>, limit: usize) -> Result<Vec<TagEntry>, Error>;
+    fn tags(
+        &mut self,
+        tag: Option<&str>,
+        after: Option<(&str, &str, u32)>,
+        limit: usize,
+    ) -> Result<Vec<TagEntry>, Error>;
 
     /// Rows that have expired, at most `limit`.
     fn expired(&mut self, table: &Table, now: i64, limit: usize) -> Result<Vec<Row>, Error>;

@@ -3,14 +3,14 @@
 use super::Selection;
 use super::cells::Cell;
 use crate::TagFilter;
-use crate::layout::{COMPOSITE, Kind, Table};
+use crate::layout::{COMPOSITE, ColumnType, Table};
 use std::fmt::Write;
 
 /// How one database writes what SQL leaves open.
 #[derive(Clone, Copy, Debug)]
 pub struct Dialect {
     /// The type of a column.
-    pub column_type: fn(Kind) -> &'static str,
+    pub column_type: fn(ColumnType) -> &'static str,
     /// The n-th parameter, from 1.
     pub parameter: fn(usize) -> String,
     /// What follows the definition of a table.
@@ -20,9 +20,9 @@ pub struct Dialect {
 /// SQLite. Numbers have no declared type, so that integers among them stay integers.
 pub const SQLITE: Dialect = Dialect {
     column_type: |kind| match kind {
-        Kind::Text | Kind::Foreign | Kind::Json => "TEXT",
-        Kind::Integer | Kind::Boolean => "INTEGER",
-        Kind::Number => "",
+        ColumnType::Text | ColumnType::Foreign | ColumnType::Json => "TEXT",
+        ColumnType::Integer | ColumnType::Boolean => "INTEGER",
+        ColumnType::Number => "",
     },
     parameter: |n| format!("?{n}"),
     table_suffix: " WITHOUT ROWID",
@@ -63,13 +63,13 @@ impl Statements {
     pub fn new(table: &Table, dialect: Dialect) -> Statements {
         let name = quote(&table.name);
         let primary = quote(&table.primary);
-        let mut columns: Vec<(String, Kind)> = table.columns.iter().map(|c| (quote(&c.name), c.kind)).collect();
+        let mut columns: Vec<(String, ColumnType)> = table.columns.iter().map(|c| (quote(&c.name), c.kind)).collect();
         let mut select = columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         if table.composite().is_some() {
-            columns.push((quote(COMPOSITE), Kind::Text));
+            columns.push((quote(COMPOSITE), ColumnType::Text));
         }
         if table.has_ttl {
-            columns.push((quote(EXPIRES), Kind::Integer));
+            columns.push((quote(EXPIRES), ColumnType::Integer));
             select.push(quote(EXPIRES));
         }
         let selected = select.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
@@ -83,10 +83,19 @@ impl Statements {
             })
             .collect();
         let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-        let assignments: Vec<String> = names.iter().filter(|n| **n != primary).map(|n| format!("{n} = excluded.{n}")).collect();
-        let conflict = if assignments.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", assignments.join(", ")) };
+        let assignments: Vec<String> =
+            names.iter().filter(|n| **n != primary).map(|n| format!("{n} = excluded.{n}")).collect();
+        let conflict = if assignments.is_empty() {
+            "NOTHING".to_owned()
+        } else {
+            format!("UPDATE SET {}", assignments.join(", "))
+        };
         let expires = quote(EXPIRES);
-        let alive = if table.has_ttl { format!(" WHERE {expires} IS NULL OR {expires} > {}", parameter(1)) } else { String::new() };
+        let alive = if table.has_ttl {
+            format!(" WHERE {expires} IS NULL OR {expires} > {}", parameter(1))
+        } else {
+            String::new()
+        };
         let mut indexes: Vec<String> = table
             .lookups
             .iter()
@@ -98,7 +107,8 @@ impl Statements {
             .collect();
         if table.has_ttl {
             let index = quote(&format!("{}_{EXPIRES}", table.name));
-            indexes.push(format!("CREATE INDEX IF NOT EXISTS {index} ON {name} ({expires}) WHERE {expires} IS NOT NULL"));
+            indexes
+                .push(format!("CREATE INDEX IF NOT EXISTS {index} ON {name} ({expires}) WHERE {expires} IS NOT NULL"));
         }
         Statements {
             create: format!("CREATE TABLE IF NOT EXISTS {name} ({}){}", definitions.join(", "), dialect.table_suffix),
@@ -121,8 +131,10 @@ impl Statements {
     }
 
     /// Adds a column to a table that was made before the schema had it.
-    pub fn add_column(&self, column: &str, kind: Kind) -> String {
-        format!("ALTER TABLE {} ADD COLUMN {} {}", quote(&self.table), quote(column), (self.dialect.column_type)(kind)).trim_end().to_owned()
+    pub fn add_column(&self, column: &str, kind: ColumnType) -> String {
+        format!("ALTER TABLE {} ADD COLUMN {} {}", quote(&self.table), quote(column), (self.dialect.column_type)(kind))
+            .trim_end()
+            .to_owned()
     }
 
     /// Gives all rows a value of a column.
@@ -133,7 +145,13 @@ impl Statements {
     /// The first row by the value of one column.
     pub fn find(&self, column: &str) -> String {
         let parameter = (self.dialect.parameter)(1);
-        format!("SELECT {} FROM {} t WHERE {} = {parameter} ORDER BY {} LIMIT 1", self.columns, quote(&self.table), quote(column), self.primary)
+        format!(
+            "SELECT {} FROM {} t WHERE {} = {parameter} ORDER BY {} LIMIT 1",
+            self.columns,
+            quote(&self.table),
+            quote(column),
+            self.primary
+        )
     }
 
     /// A scan and its parameters.
@@ -170,7 +188,9 @@ impl Statements {
                 conditions.push(format!("g.entity = '{entity}' AND g.tag = {first} AND t.{primary} = g.id"));
                 for tag in &tags[1..] {
                     let tag = bind(text(tag));
-                    conditions.push(format!("EXISTS (SELECT 1 FROM tags h WHERE h.entity = '{entity}' AND h.tag = {tag} AND h.id = g.id)"));
+                    conditions.push(format!(
+                        "EXISTS (SELECT 1 FROM tags h WHERE h.entity = '{entity}' AND h.tag = {tag} AND h.id = g.id)"
+                    ));
                 }
             }
             Some(TagFilter::Any(tags)) => {
@@ -179,7 +199,12 @@ impl Statements {
                 let limit = if conditions.is_empty() { format!(" ORDER BY id LIMIT {limit}") } else { String::new() };
                 let each: Vec<String> = tags
                     .iter()
-                    .map(|tag| format!("SELECT * FROM (SELECT id FROM tags WHERE entity = '{entity}' AND tag = {}{after}{limit})", bind(text(tag))))
+                    .map(|tag| {
+                        format!(
+                            "SELECT * FROM (SELECT id FROM tags WHERE entity = '{entity}' AND tag = {}{after}{limit})",
+                            bind(text(tag))
+                        )
+                    })
                     .collect();
                 conditions.push(format!("t.{primary} IN ({})", each.join(" UNION ")));
             }
@@ -201,7 +226,15 @@ impl TagStatements {
     pub fn new(dialect: Dialect) -> TagStatements {
         let p = |n| (dialect.parameter)(n);
         let page = "SELECT tag, entity, id, place FROM tags WHERE";
-        let after = |n| format!("(id, entity, place) > ({}, {}, {}) ORDER BY id, entity, place LIMIT {}", p(n), p(n + 1), p(n + 2), p(n + 3));
+        let after = |n| {
+            format!(
+                "(id, entity, place) > ({}, {}, {}) ORDER BY id, entity, place LIMIT {}",
+                p(n),
+                p(n + 1),
+                p(n + 2),
+                p(n + 3)
+            )
+        };
         TagStatements {
             create: vec![
                 format!(
@@ -212,7 +245,13 @@ impl TagStatements {
                 "CREATE INDEX IF NOT EXISTS tags_by_record ON tags (id, entity, place)".to_owned(),
                 "CREATE INDEX IF NOT EXISTS tags_by_tag ON tags (tag, id, entity, place)".to_owned(),
             ],
-            add: format!("INSERT INTO tags (entity, id, tag, place) VALUES ({}, {}, {}, {}) ON CONFLICT DO NOTHING", p(1), p(2), p(3), p(4)),
+            add: format!(
+                "INSERT INTO tags (entity, id, tag, place) VALUES ({}, {}, {}, {}) ON CONFLICT DO NOTHING",
+                p(1),
+                p(2),
+                p(3),
+                p(4)
+            ),
             remove: format!("DELETE FROM tags WHERE entity = {} AND id = {}", p(1), p(2)),
             page: format!("{page} {}", after(1)),
             page_of_one: format!("{page} tag = {} AND {}", p(1), after(2)),

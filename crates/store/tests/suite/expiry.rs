@@ -26,7 +26,14 @@ async fn expired_records_are_not_seen() {
         assert_eq!(s.count("keyauth_credentials").await, 3);
         assert_eq!(s.store.page("keyauth_credentials", &PageQuery::default()).await.unwrap().data.len(), 3);
         for tags in [TagFilter::Any(vec!["t".into()]), TagFilter::All(vec!["t".into()])] {
-            assert!(s.store.page("keyauth_credentials", &PageQuery { tags: Some(tags), ..Default::default() }).await.unwrap().data.is_empty());
+            assert!(
+                s.store
+                    .page("keyauth_credentials", &PageQuery { tags: Some(tags), ..Default::default() })
+                    .await
+                    .unwrap()
+                    .data
+                    .is_empty()
+            );
         }
         let (_, snapshot) = s.store.snapshot().await.unwrap();
         assert_eq!(snapshot.iter().filter(|c| c.entity == "keyauth_credentials").count(), 3);
@@ -41,11 +48,17 @@ async fn ttl_is_kept_by_patch_and_reset_by_put() {
         s.add("consumers", json!({"username": "u"})).await;
         credential(&s, json!({"key": "k", "ttl": 100})).await;
         s.clock.advance(50_000);
-        let patched = s.store.update("keyauth_credentials", &name("k"), record(json!({"tags": ["t"]}))).await.unwrap().unwrap();
+        let patched =
+            s.store.update("keyauth_credentials", &name("k"), record(json!({"tags": ["t"]}))).await.unwrap().unwrap();
         assert!((49..=50).contains(&patched.record["ttl"].as_i64().unwrap()));
-        let patched = s.store.update("keyauth_credentials", &name("k"), record(json!({"ttl": 100}))).await.unwrap().unwrap();
+        let patched =
+            s.store.update("keyauth_credentials", &name("k"), record(json!({"ttl": 100}))).await.unwrap().unwrap();
         assert_eq!(patched.record["ttl"], json!(100));
-        let put = s.store.upsert("keyauth_credentials", &name("k"), record(json!({"consumer": {"username": "u"}}))).await.unwrap();
+        let put = s
+            .store
+            .upsert("keyauth_credentials", &name("k"), record(json!({"consumer": {"username": "u"}})))
+            .await
+            .unwrap();
         assert_eq!(put.record["ttl"], Value::Null);
         for ttl in [json!(-1), json!(1.5), json!(100_000_001), json!("x"), json!([])] {
             let refused = s.refuse("keyauth_credentials", json!({"ttl": ttl, "consumer": {"username": "u"}})).await;
@@ -55,7 +68,10 @@ async fn ttl_is_kept_by_patch_and_reset_by_put() {
                 "message": "invalid option (ttl: must be an integer between 0 and 100000000)"})
             );
         }
-        assert_eq!(s.refuse("services", json!({"host": "h.test", "ttl": 1})).await["fields"], json!({"ttl": "unknown field"}));
+        assert_eq!(
+            s.refuse("services", json!({"host": "h.test", "ttl": 1})).await["fields"],
+            json!({"ttl": "unknown field"})
+        );
     }
 }
 
@@ -93,6 +109,12 @@ async fn the_expiry_task_purges_by_itself() {
         assert_eq!(s.store.changes_since(Revision(2)).await.unwrap().unwrap().1[0].operation, Operation::Delete);
         task.abort();
         let _ = task.await;
-        assert!(s.store.delete("consumers", &id(s.find("consumers", "u").await.unwrap()["id"].as_str().unwrap())).await.unwrap().is_some());
+        assert!(
+            s.store
+                .delete("consumers", &id(s.find("consumers", "u").await.unwrap()["id"].as_str().unwrap()))
+                .await
+                .unwrap()
+                .is_some()
+        );
     }
 }

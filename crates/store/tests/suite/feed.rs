@@ -8,7 +8,13 @@ fn summary(changes: &[Change]) -> Vec<String> {
     changes
         .iter()
         .map(|c| {
-            let label = c.record.get("name").or(c.record.get("username")).or(c.record.get("key")).and_then(|n| n.as_str()).unwrap_or("-");
+            let label = c
+                .record
+                .get("name")
+                .or(c.record.get("username"))
+                .or(c.record.get("key"))
+                .and_then(|n| n.as_str())
+                .unwrap_or("-");
             format!("{}{} {label}", if c.operation == Operation::Put { "+" } else { "-" }, c.entity)
         })
         .collect()
@@ -30,7 +36,10 @@ async fn every_write_is_one_revision() {
         s.store.delete("routes", &name("r")).await.unwrap().unwrap();
         let (newest, changes) = s.store.changes_since(Revision(0)).await.unwrap().unwrap();
         assert_eq!(newest, Revision(5));
-        assert_eq!(summary(&changes), ["+services s", "+routes r", "+plugins p", "+services s", "-plugins p", "-routes r"]);
+        assert_eq!(
+            summary(&changes),
+            ["+services s", "+routes r", "+plugins p", "+services s", "-plugins p", "-routes r"]
+        );
         assert_eq!(changes[3].record["port"], json!(1));
         assert!(changes[4].record["route"]["id"].is_string(), "deleted records are whole");
         let (newest, changes) = s.store.changes_since(Revision(4)).await.unwrap().unwrap();
@@ -58,7 +67,10 @@ async fn snapshots_are_everything_in_order() {
 async fn a_feed_too_far_behind_says_so() {
     for s in subjects().await {
         let many = |from: usize| {
-            let insert = |n: usize| store::Write::Insert { entity: "consumers".into(), input: record(json!({"username": format!("u{n}")})) };
+            let insert = |n: usize| store::Write::Insert {
+                entity: "consumers".into(),
+                input: record(json!({"username": format!("u{n}")})),
+            };
             (from..from + 3000).map(insert).collect::<Vec<_>>()
         };
         s.store.apply(many(0)).await.unwrap();
@@ -76,7 +88,9 @@ async fn concurrent_writers_get_different_revisions() {
             .map(|n| {
                 let store = s.store.clone();
                 // Pairs fight for a name: one of each wins.
-                tokio::spawn(async move { store.insert("services", record(json!({"name": format!("s{}", n / 2), "host": "h.test"}))).await })
+                tokio::spawn(async move {
+                    store.insert("services", record(json!({"name": format!("s{}", n / 2), "host": "h.test"}))).await
+                })
             })
             .collect();
         let (mut revisions, mut refused) = (Vec::new(), 0);
@@ -100,7 +114,8 @@ async fn concurrent_writers_get_different_revisions() {
 async fn a_dropped_write_still_ends() {
     for s in subjects().await {
         let store = s.store.clone();
-        let write = tokio::spawn(async move { store.insert("services", record(json!({"name": "s", "host": "h.test"}))).await });
+        let write =
+            tokio::spawn(async move { store.insert("services", record(json!({"name": "s", "host": "h.test"}))).await });
         tokio::task::yield_now().await;
         write.abort();
         let _ = write.await;

@@ -10,13 +10,25 @@ async fn records_live_and_die() {
         let service = s.add("services", json!({"name": "a", "host": "h.test", "tags": ["x"]})).await;
         let found = s.find("services", "a").await.unwrap();
         assert_eq!(found["id"], json!(service));
-        assert_eq!((&found["port"], &found["enabled"], &found["client_certificate"]), (&json!(80), &json!(true), &Value::Null));
+        assert_eq!(
+            (&found["port"], &found["enabled"], &found["client_certificate"]),
+            (&json!(80), &json!(true), &Value::Null)
+        );
         assert_eq!(s.find("services", &service.to_uppercase()).await, Some(found.clone()));
-        let changed = s.store.update("services", &name("a"), record(json!({"port": 8080, "tags": null}))).await.unwrap().unwrap();
-        assert_eq!((&changed.record["port"], &changed.record["tags"], &changed.record["host"]), (&json!(8080), &Value::Null, &json!("h.test")));
+        let changed =
+            s.store.update("services", &name("a"), record(json!({"port": 8080, "tags": null}))).await.unwrap().unwrap();
+        assert_eq!(
+            (&changed.record["port"], &changed.record["tags"], &changed.record["host"]),
+            (&json!(8080), &Value::Null, &json!("h.test"))
+        );
         assert_eq!(s.find("services", &service).await, Some(changed.record));
         assert!(s.store.update("services", &name("b"), record(json!({"port": 1}))).await.unwrap().is_none());
-        let moved = s.store.update("services", &id(&service), record(json!({"id": uuid(7), "name": "b"}))).await.unwrap().unwrap();
+        let moved = s
+            .store
+            .update("services", &id(&service), record(json!({"id": uuid(7), "name": "b"})))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(moved.record["id"], json!(service), "a primary key stays");
         assert!(s.find("services", "a").await.is_none());
         assert!(s.store.delete("services", &name("b")).await.unwrap().is_some());
@@ -42,9 +54,17 @@ async fn upserts_create_then_replace() {
         let renamed = put(id(&uuid(2)), json!({"host": "h.test", "name": "n"})).await;
         assert_eq!(renamed["name"], json!("n"));
         assert_eq!(s.count("services").await, 3);
-        let taken = s.store.upsert("services", &id(&uuid(2)), record(json!({"host": "h.test", "name": "up"}))).await.unwrap_err();
+        let taken = s
+            .store
+            .upsert("services", &id(&uuid(2)), record(json!({"host": "h.test", "name": "up"})))
+            .await
+            .unwrap_err();
         assert_eq!(taken.message, "UNIQUE violation detected on '{name=\"up\"}'");
-        let clash = s.store.upsert("services", &name("new"), record(json!({"host": "h.test", "id": uuid(2)}))).await.unwrap_err();
+        let clash = s
+            .store
+            .upsert("services", &name("new"), record(json!({"host": "h.test", "id": uuid(2)})))
+            .await
+            .unwrap_err();
         assert_eq!(clash.body()["code"], 3);
         let bad = s.store.upsert("services", &id("nonsense"), record(json!({"host": "h.test"}))).await.unwrap_err();
         assert_eq!(
@@ -83,7 +103,10 @@ async fn combinations_are_unique_nulls_included() {
         s.add("plugins", json!({"name": "cors"})).await;
         s.add("plugins", json!({"name": "cors", "service": {"id": service}})).await;
         let error = s.refuse("plugins", json!({"name": "cors"})).await;
-        assert_eq!(error["message"], "UNIQUE violation detected on '{consumer=null,name=\"cors\",route=null,service=null}'");
+        assert_eq!(
+            error["message"],
+            "UNIQUE violation detected on '{consumer=null,name=\"cors\",route=null,service=null}'"
+        );
         assert_eq!(error["fields"], json!({"consumer": null, "name": "cors", "route": null, "service": null}));
         let error = s.refuse("plugins", json!({"name": "cors", "service": {"name": "s"}})).await;
         assert_eq!(error["fields"]["service"], json!({"id": service}));
@@ -105,7 +128,10 @@ async fn what_tables_cannot_hold_null_is_refused() {
             json!({"code": 3, "fields": {"name": "u"}, "message": "primary key violation on key '{name=\"u\"}'",
             "name": "primary key violation"})
         );
-        assert_eq!(s.refuse("upstreams", json!({"id": uuid(1), "slots": null})).await["fields"], json!({"id": uuid(1)}));
+        assert_eq!(
+            s.refuse("upstreams", json!({"id": uuid(1), "slots": null})).await["fields"],
+            json!({"id": uuid(1)})
+        );
     }
 }
 
@@ -147,15 +173,36 @@ async fn lookups_below_a_parent() {
 
 #[tokio::test]
 async fn hostile_strings_are_only_strings() {
-    let names = ["o'brien", "a\"b", "x; DROP TABLE services; --", "nul\0nul", "nul\0", "%_\\", "été 标签 🦀", "\u{feff}\u{202e}", "?1", "$1"];
+    let names = [
+        "o'brien",
+        "a\"b",
+        "x; DROP TABLE services; --",
+        "nul\0nul",
+        "nul\0",
+        "%_\\",
+        "été 标签 🦀",
+        "\u{feff}\u{202e}",
+        "?1",
+        "$1",
+    ];
     for s in subjects().await {
         for text in names {
             s.add("services", json!({"name": text, "host": text, "tags": [text]})).await;
             let found = s.find("services", text).await.unwrap();
-            assert_eq!((&found["name"], &found["host"], &found["tags"]), (&json!(text), &json!(text), &json!([text])), "{}", s.name);
+            assert_eq!(
+                (&found["name"], &found["host"], &found["tags"]),
+                (&json!(text), &json!(text), &json!([text])),
+                "{}",
+                s.name
+            );
             s.add("routes", json!({"name": text, "service": {"name": text}, "headers": {text: [text]}})).await;
             assert_eq!(s.find("routes", text).await.unwrap()["headers"], json!({text: [text]}));
-            assert_eq!(s.store.page_tags(Some(text), &Default::default()).await.unwrap().data.len(), 1, "{} {text:?}", s.name);
+            assert_eq!(
+                s.store.page_tags(Some(text), &Default::default()).await.unwrap().data.len(),
+                1,
+                "{} {text:?}",
+                s.name
+            );
         }
         assert_eq!(s.count("services").await, names.len() as u64);
     }

@@ -42,10 +42,25 @@ async fn pages_are_ordered_and_complete() {
             assert_eq!(pages.concat(), all);
         }
         let refused = s.store.page("consumers", &PageQuery { size: 1001, ..Default::default() }).await.unwrap_err();
-        assert_eq!(refused.body(), json!({"code": 9, "message": "size must be an integer between 1 and 1000", "name": "invalid size"}));
-        for (offset, why) in [("zzz", "bad json encoding"), ("", "bad json encoding"), ("*", "bad base64 encoding"), ("W10", "bad json encoding")] {
-            let refused = s.store.page("consumers", &PageQuery { offset: Some(offset.into()), ..Default::default() }).await.unwrap_err();
-            assert_eq!(refused.body(), json!({"code": 7, "message": format!("'{offset}' is not a valid offset: {why}"), "name": "invalid offset"}));
+        assert_eq!(
+            refused.body(),
+            json!({"code": 9, "message": "size must be an integer between 1 and 1000", "name": "invalid size"})
+        );
+        for (offset, why) in [
+            ("zzz", "bad json encoding"),
+            ("", "bad json encoding"),
+            ("*", "bad base64 encoding"),
+            ("W10", "bad json encoding"),
+        ] {
+            let refused = s
+                .store
+                .page("consumers", &PageQuery { offset: Some(offset.into()), ..Default::default() })
+                .await
+                .unwrap_err();
+            assert_eq!(
+                refused.body(),
+                json!({"code": 7, "message": format!("'{offset}' is not a valid offset: {why}"), "name": "invalid offset"})
+            );
         }
     }
 }
@@ -71,7 +86,8 @@ async fn pages_of_a_reference() {
             s.add("services", json!({"name": name, "host": "h.test"})).await;
         }
         for n in 0..5 {
-            s.add("routes", json!({"id": uuid(n), "service": {"name": if n == 2 { "b" } else { "a" }}, "tags": ["t"]})).await;
+            s.add("routes", json!({"id": uuid(n), "service": {"name": if n == 2 { "b" } else { "a" }}, "tags": ["t"]}))
+                .await;
         }
         let a = s.find("services", "a").await.unwrap()["id"].as_str().unwrap().to_owned();
         let foreign = Some(("service".to_owned(), a.clone()));
@@ -92,7 +108,15 @@ async fn pages_by_tags() {
     for s in subjects().await {
         fill(&s, 30).await;
         s.add("services", json!({"host": "h.test", "tags": ["even"]})).await;
-        for (filter, want) in [("even", 15), ("even,third", 5), ("even/third", 20), ("third,nope", 0), ("nope/third", 10), ("all,", 0), ("all,even,third", 5)] {
+        for (filter, want) in [
+            ("even", 15),
+            ("even,third", 5),
+            ("even/third", 20),
+            ("third,nope", 0),
+            ("nope/third", 10),
+            ("all,", 0),
+            ("all,even,third", 5),
+        ] {
             let tags = TagFilter::parse(filter).unwrap();
             let pages = walk(&s, "consumers", PageQuery { size: 4, tags: Some(tags), ..Default::default() }).await;
             let ids = pages.concat();
@@ -117,7 +141,9 @@ async fn tags_are_listed() {
             let mut found = Vec::new();
             loop {
                 let page = s.store.page_tags(tag, &query).await.unwrap();
-                found.extend(page.data.iter().map(|e| format!("{} {} {}", e.id.trim_start_matches('0').split('-').next().unwrap(), e.entity, e.tag)));
+                found.extend(page.data.iter().map(|e| {
+                    format!("{} {} {}", e.id.trim_start_matches('0').split('-').next().unwrap(), e.entity, e.tag)
+                }));
                 match page.offset {
                     Some(offset) => query.offset = Some(offset),
                     None => return found,
@@ -127,7 +153,12 @@ async fn tags_are_listed() {
         let all = ["1 consumers z", "1 consumers x", "1 services y", "1 services x", "2 routes x"];
         for size in [0, 1, 2, 5] {
             assert_eq!(list(None, size).await, all, "{} by {size}", s.name);
-            assert_eq!(list(Some("x"), size).await, ["1 consumers x", "1 services x", "2 routes x"], "{} by {size}", s.name);
+            assert_eq!(
+                list(Some("x"), size).await,
+                ["1 consumers x", "1 services x", "2 routes x"],
+                "{} by {size}",
+                s.name
+            );
         }
         assert_eq!(
             s.store.page_tags(Some("z"), &Default::default()).await.unwrap().data[0].body(),
@@ -137,6 +168,8 @@ async fn tags_are_listed() {
         s.store.delete("routes", &id(&uuid(2))).await.unwrap().unwrap();
         assert_eq!(list(None, 0).await, ["1 consumers z", "1 consumers x", "1 services x", "1 services w"]);
         assert!(list(Some("y"), 0).await.is_empty());
-        assert!(s.store.page_tags(None, &PageQuery { offset: Some("WzFd".into()), ..Default::default() }).await.is_err());
+        assert!(
+            s.store.page_tags(None, &PageQuery { offset: Some("WzFd".into()), ..Default::default() }).await.is_err()
+        );
     }
 }

@@ -9,7 +9,12 @@ async fn references_by_other_unique_fields_become_ids() {
         let service = s.add("services", json!({"name": "s", "host": "h.test"})).await;
         for reference in [json!({"name": "s"}), json!({"id": service}), json!({"id": service.to_uppercase()})] {
             let route = s.add("routes", json!({"service": reference})).await;
-            assert_eq!(s.find("routes", &route).await.unwrap()["service"], json!({"id": service}), "{} {reference}", s.name);
+            assert_eq!(
+                s.find("routes", &route).await.unwrap()["service"],
+                json!({"id": service}),
+                "{} {reference}",
+                s.name
+            );
         }
         let error = s.refuse("routes", json!({"service": {"name": "nope"}})).await;
         let text = "the foreign key cannot be resolved with '{name=\"nope\"}' for an existing 'services' entity";
@@ -24,8 +29,14 @@ async fn references_by_other_unique_fields_become_ids() {
             json!({"code": 4, "name": "foreign key violation", "fields": {"service": {"id": uuid(1)}},
             "message": format!("the foreign key '{{id=\"{}\"}}' does not reference an existing 'services' entity.", uuid(1))})
         );
-        assert_eq!(s.refuse("routes", json!({"service": {}})).await["message"], "schema violation (service.id: missing primary key)");
-        let moved = s.store.update("routes", &id(&s.add("routes", json!({})).await), record(json!({"service": {"name": "s"}}))).await;
+        assert_eq!(
+            s.refuse("routes", json!({"service": {}})).await["message"],
+            "schema violation (service.id: missing primary key)"
+        );
+        let moved = s
+            .store
+            .update("routes", &id(&s.add("routes", json!({})).await), record(json!({"service": {"name": "s"}})))
+            .await;
         assert_eq!(moved.unwrap().unwrap().record["service"], json!({"id": service}));
     }
 }
@@ -85,7 +96,10 @@ async fn plugins_share_a_protocol_with_their_route() {
         let error = s.refuse("plugins", json!({"name": "a", "route": {"name": "r"}, "protocols": ["tcp"]})).await;
         assert_eq!(error["fields"], json!({"protocols": "must match the associated route's protocols"}));
         let error = s.refuse("plugins", json!({"name": "a", "service": {"name": "s"}, "protocols": ["tcp"]})).await;
-        assert_eq!(error["fields"], json!({"protocols": "must match the protocols of at least one route pointing to this Plugin's service"}));
+        assert_eq!(
+            error["fields"],
+            json!({"protocols": "must match the protocols of at least one route pointing to this Plugin's service"})
+        );
         let plugin = s.add("plugins", json!({"name": "a", "route": {"name": "r"}, "protocols": ["tcp", "http"]})).await;
         let error = s.store.update("plugins", &id(&plugin), record(json!({"protocols": ["grpc"]}))).await.unwrap_err();
         assert_eq!(error.body()["code"], 2);
@@ -97,9 +111,18 @@ async fn plugins_share_a_protocol_with_their_route() {
 #[tokio::test]
 async fn certificates_bring_their_snis() {
     for s in subjects().await {
-        let put = async |snis: Value| s.store.upsert("certificates", &id(&uuid(1)), record(json!({"cert": "c", "snis": snis}))).await;
+        let put = async |snis: Value| {
+            s.store.upsert("certificates", &id(&uuid(1)), record(json!({"cert": "c", "snis": snis}))).await
+        };
         let names = async || {
-            let mut names: Vec<_> = s.store.all_for("snis", "certificate", &uuid(1)).await.unwrap().iter().map(|sni| sni["name"].clone()).collect();
+            let mut names: Vec<_> = s
+                .store
+                .all_for("snis", "certificate", &uuid(1))
+                .await
+                .unwrap()
+                .iter()
+                .map(|sni| sni["name"].clone())
+                .collect();
             names.sort_by_key(Value::to_string);
             names
         };
@@ -108,10 +131,19 @@ async fn certificates_bring_their_snis() {
         assert_eq!(put(json!(["b.test", "c.test"])).await.unwrap().record["snis"], json!(["b.test", "c.test"]));
         assert_eq!(names().await, ["b.test", "c.test"]);
         assert_eq!(s.find("certificates", &uuid(1)).await.unwrap()["snis"], json!(["b.test", "c.test"]));
-        assert_eq!(s.store.page("certificates", &Default::default()).await.unwrap().data[0]["snis"], json!(["b.test", "c.test"]));
+        assert_eq!(
+            s.store.page("certificates", &Default::default()).await.unwrap().data[0]["snis"],
+            json!(["b.test", "c.test"])
+        );
         assert_eq!(s.find("certificates", "c.test").await.unwrap()["id"], json!(uuid(1)), "found by SNI");
         let error = s.refuse("certificates", json!({"cert": "d", "snis": ["c.test"]})).await;
-        assert_eq!(error["message"], json!(format!("schema violation (snis: c.test already associated with existing certificate '{}')", uuid(1))));
+        assert_eq!(
+            error["message"],
+            json!(format!(
+                "schema violation (snis: c.test already associated with existing certificate '{}')",
+                uuid(1)
+            ))
+        );
         let error = s.refuse("certificates", json!({"cert": "d", "snis": ["d.test", "d.test"]})).await;
         assert_eq!(error["message"], "schema violation (snis: d.test is duplicated)");
         s.store.delete("certificates", &id(&uuid(1))).await.unwrap().unwrap();

@@ -11,15 +11,26 @@ const EXISTING: usize = 8_000;
 async fn writes_and_lookups_do_not_slow_with_the_number_of_records() {
     for s in subjects().await {
         s.add("services", json!({"name": "s", "host": "h.test"})).await;
-        let route = |n: usize| record(json!({"name": format!("r{n}"), "paths": [format!("/{n}")], "service": {"name": "s"}, "tags": ["t"]}));
+        let route = |n: usize| {
+            record(
+                json!({"name": format!("r{n}"), "paths": [format!("/{n}")], "service": {"name": "s"}, "tags": ["t"]}),
+            )
+        };
         let work = async |from: usize| {
             let start = Instant::now();
             for n in from..from + 50 {
                 s.store.insert("routes", route(n)).await.unwrap();
-                s.store.update("routes", &name(&format!("r{n}")), record(json!({"paths": ["/x"]}))).await.unwrap().unwrap();
+                s.store
+                    .update("routes", &name(&format!("r{n}")), record(json!({"paths": ["/x"]})))
+                    .await
+                    .unwrap()
+                    .unwrap();
                 s.find("routes", &format!("r{n}")).await.unwrap();
                 for tags in [TagFilter::Any(vec!["t".into(), "u".into()]), TagFilter::All(vec!["t".into()])] {
-                    s.store.page("routes", &PageQuery { size: 1, tags: Some(tags), ..Default::default() }).await.unwrap();
+                    s.store
+                        .page("routes", &PageQuery { size: 1, tags: Some(tags), ..Default::default() })
+                        .await
+                        .unwrap();
                 }
                 s.store.delete("routes", &name(&format!("r{n}"))).await.unwrap().unwrap();
             }
@@ -27,7 +38,8 @@ async fn writes_and_lookups_do_not_slow_with_the_number_of_records() {
         };
         let few = work(0).await;
         for chunk in (1000..EXISTING).step_by(1000) {
-            let batch = (chunk..chunk + 1000).map(|n| Write::Insert { entity: "routes".into(), input: route(n) }).collect();
+            let batch =
+                (chunk..chunk + 1000).map(|n| Write::Insert { entity: "routes".into(), input: route(n) }).collect();
             s.store.apply(batch).await.unwrap();
         }
         let many = work(0).await;

@@ -18,7 +18,8 @@ pub struct Subject {
 /// One empty store of each backend.
 pub async fn subjects() -> Vec<Subject> {
     let clock = Clock::default();
-    let memory = Subject { name: "memory", store: Store::memory_at(catalog(), clock.clone()).unwrap(), clock, _directory: None };
+    let memory =
+        Subject { name: "memory", store: Store::memory_at(catalog(), clock.clone()).unwrap(), clock, _directory: None };
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::default();
     let store = open(&directory.path().join("bascule.db"), &clock).await;

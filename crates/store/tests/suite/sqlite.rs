@@ -14,7 +14,10 @@ async fn records_and_revisions_survive() {
     let path = directory.path().join("bascule.db");
     let store = open(&path, &Clock::default()).await;
     store.insert("services", record(json!({"name": "s", "host": "h.test", "tags": ["t"]}))).await.unwrap();
-    store.insert("routes", record(json!({"name": "r", "service": {"name": "s"}, "headers": {"a": ["b"]}}))).await.unwrap();
+    store
+        .insert("routes", record(json!({"name": "r", "service": {"name": "s"}, "headers": {"a": ["b"]}})))
+        .await
+        .unwrap();
     let before = store.snapshot().await.unwrap();
     drop(store);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "it holds secrets");
@@ -76,7 +79,10 @@ async fn the_writer_to_be_killed() {
     let Some(path) = std::env::var_os(VICTIM) else { return };
     let store = open(Path::new(&path), &Clock::default()).await;
     for n in 0..100_000 {
-        let written = store.insert("services", record(json!({"name": format!("s{n}"), "host": "h.test", "tags": ["t"]}))).await.unwrap();
+        let written = store
+            .insert("services", record(json!({"name": format!("s{n}"), "host": "h.test", "tags": ["t"]})))
+            .await
+            .unwrap();
         println!("\nanswered {}", written.revision.0);
     }
 }
@@ -87,7 +93,9 @@ async fn files_are_extended_when_schemas_grow() {
     let path = directory.path().join("bascule.db");
     let old = catalog_with(|name, schema| {
         if name == "services" {
-            schema["fields"].as_array_mut().unwrap().retain(|f| f.get("port").is_none() && f.get("client_certificate").is_none() && f.get("name").is_none());
+            schema["fields"].as_array_mut().unwrap().retain(|f| {
+                f.get("port").is_none() && f.get("client_certificate").is_none() && f.get("name").is_none()
+            });
             schema.as_object_mut().unwrap().remove("endpoint_key");
         }
     });
@@ -96,9 +104,15 @@ async fn files_are_extended_when_schemas_grow() {
     drop(store);
     let store = Store::open_sqlite(catalog(), &path).await.unwrap();
     let found = store.get("services", &store.key("services", id.as_str().unwrap())).await.unwrap().unwrap();
-    assert_eq!((&found["port"], &found["name"], &found["client_certificate"]), (&json!(80), &json!(null), &json!(null)));
+    assert_eq!(
+        (&found["port"], &found["name"], &found["client_certificate"]),
+        (&json!(80), &json!(null), &json!(null))
+    );
     store.insert("services", record(json!({"name": "s", "host": "h.test"}))).await.unwrap();
-    assert_eq!(store.insert("services", record(json!({"name": "s", "host": "h.test"}))).await.unwrap_err().body()["code"], 5);
+    assert_eq!(
+        store.insert("services", record(json!({"name": "s", "host": "h.test"}))).await.unwrap_err().body()["code"],
+        5
+    );
 }
 
 #[tokio::test]

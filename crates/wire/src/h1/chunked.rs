@@ -1,4 +1,5 @@
-//! The chunked transfer coding (RFC 9112, section 7.1), strictly read: CRLF only, bounded sizes, extensions and trailers.
+//! The chunked transfer coding (RFC 9112, section 7.1), strictly read: CRLF only, bounded sizes, extensions and
+//! trailers.
 
 use crate::message::{Fields, Known};
 use memchr::memchr;
@@ -48,13 +49,19 @@ impl ChunkedDecoder {
         loop {
             match self.state {
                 State::Size => {
-                    let Some(line) = take_line(input, &mut at, MAX_SIZE_LINE)? else { return Ok(Decoded::Incomplete { skip: at }) };
+                    let Some(line) = take_line(input, &mut at, MAX_SIZE_LINE)? else {
+                        return Ok(Decoded::Incomplete { skip: at });
+                    };
                     let size = chunk_size(line)?;
                     self.state = if size == 0 { State::Trailers } else { State::Data(size) };
                 }
                 State::Data(left) => {
                     let there = (input.len() - at).min(usize::try_from(left).unwrap_or(usize::MAX));
-                    return Ok(if there == 0 { Decoded::Incomplete { skip: at } } else { Decoded::Data { skip: at, length: there } });
+                    return Ok(if there == 0 {
+                        Decoded::Incomplete { skip: at }
+                    } else {
+                        Decoded::Data { skip: at, length: there }
+                    });
                 }
                 State::AfterData => match &input[at..] {
                     [b'\r', b'\n', ..] => {
@@ -66,7 +73,9 @@ impl ChunkedDecoder {
                 },
                 State::Trailers => {
                     let before = at;
-                    let Some(line) = take_line(input, &mut at, MAX_TRAILERS)? else { return Ok(Decoded::Incomplete { skip: at }) };
+                    let Some(line) = take_line(input, &mut at, MAX_TRAILERS)? else {
+                        return Ok(Decoded::Incomplete { skip: at });
+                    };
                     if line.is_empty() {
                         self.state = State::Done;
                         continue;

@@ -36,8 +36,8 @@ enum Reading {
     UntilClose,
 }
 
-/// Writes the head and the content of one message; what is small is gathered into few writes. Holds memory, which the worker lends,
-/// only while something is to be written: so it is mostly the same that is used, and warm.
+/// Writes the head and the content of one message; what is small is gathered into few writes. Holds memory, which the
+/// worker lends, only while something is to be written: so it is mostly the same that is used, and warm.
 pub struct ContentWriter {
     pool: BufferPool,
     out: Vec<u8>,
@@ -75,28 +75,37 @@ impl ContentReader {
     }
 
     /// How many octets of content stand at the beginning of the buffer; `None` at the end of the content.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>, stream: &mut Stream, buffer: &mut Buffer) -> Poll<Result<Option<usize>, ContentError>> {
+    pub fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        buffer: &mut Buffer,
+    ) -> Poll<Result<Option<usize>, ContentError>> {
         loop {
             match &mut self.0 {
                 Reading::Done | Reading::Trailers(_) => return Poll::Ready(Ok(None)),
                 Reading::Length(left) if !buffer.is_empty() => {
-                    return Poll::Ready(Ok(Some(buffer.data().len().min(usize::try_from(*left).unwrap_or(usize::MAX)))));
+                    return Poll::Ready(Ok(Some(
+                        buffer.data().len().min(usize::try_from(*left).unwrap_or(usize::MAX)),
+                    )));
                 }
                 Reading::UntilClose if !buffer.is_empty() => return Poll::Ready(Ok(Some(buffer.data().len()))),
-                Reading::Chunked(decoder) if !buffer.is_empty() => match decoder.decode(buffer.data()).map_err(ContentError::Malformed)? {
-                    Decoded::Data { skip, length } => {
-                        buffer.consume(skip);
-                        return Poll::Ready(Ok(Some(length)));
-                    }
-                    Decoded::Incomplete { skip } => buffer.consume(skip),
-                    Decoded::End { skip } => {
-                        buffer.consume(skip);
-                        if let Reading::Chunked(decoder) = std::mem::take(&mut self.0) {
-                            self.0 = Reading::Trailers(decoder);
+                Reading::Chunked(decoder) if !buffer.is_empty() => {
+                    match decoder.decode(buffer.data()).map_err(ContentError::Malformed)? {
+                        Decoded::Data { skip, length } => {
+                            buffer.consume(skip);
+                            return Poll::Ready(Ok(Some(length)));
                         }
-                        return Poll::Ready(Ok(None));
+                        Decoded::Incomplete { skip } => buffer.consume(skip),
+                        Decoded::End { skip } => {
+                            buffer.consume(skip);
+                            if let Reading::Chunked(decoder) = std::mem::take(&mut self.0) {
+                                self.0 = Reading::Trailers(decoder);
+                            }
+                            return Poll::Ready(Ok(None));
+                        }
                     }
-                },
+                }
                 _ => {}
             }
             let read = ready!(stream.poll_fill(cx, buffer, BUFFER_SIZE)).map_err(ContentError::Io)?;

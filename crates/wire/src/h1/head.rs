@@ -1,8 +1,9 @@
-//! Parsing heads, strictly: every line ends with CRLF, no folding, no white space before a colon, one meaning of framing.
+//! Parsing heads, strictly: every line ends with CRLF, no folding, no white space before a colon, one meaning of
+//! framing.
 //!
-//! A head is parsed line by line as it arrives; no byte is looked at twice, however slowly the peer sends. Own code rather
-//! than a general parser, because the answer depends on what is wrong (400, 414, 494, 501, 505) and because field
-//! lines are kept as offsets.
+//! A head is parsed line by line as it arrives; no byte is looked at twice, however slowly the peer sends. Own code
+//! rather than a general parser, because the answer depends on what is wrong (400, 414, 494, 501, 505) and because
+//! field lines are kept as offsets.
 
 use crate::message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version};
 use memchr::memchr;
@@ -57,7 +58,12 @@ pub struct HeadParser {
 
 /// Parses a request head at the beginning of `buf`. `Some(n)`: it is complete and `n` octets long.
 /// `None`: call again with more octets behind the same ones.
-pub fn parse_request(buf: &[u8], parser: &mut HeadParser, head: &mut RequestHead, limits: &Limits) -> Result<Option<usize>, HeadError> {
+pub fn parse_request(
+    buf: &[u8],
+    parser: &mut HeadParser,
+    head: &mut RequestHead,
+    limits: &Limits,
+) -> Result<Option<usize>, HeadError> {
     let end = parser.lines(buf, limits, &mut head.fields, |line| match request_line(line) {
         Ok((method, target, version)) => {
             head.method = Method::new(method);
@@ -76,8 +82,15 @@ pub fn parse_request(buf: &[u8], parser: &mut HeadParser, head: &mut RequestHead
     Ok(Some(end))
 }
 
-/// Parses a response head at the beginning of `buf`; otherwise as [`parse_request`]. `no_content`: the request was HEAD.
-pub fn parse_response(buf: &[u8], parser: &mut HeadParser, head: &mut ResponseHead, limits: &Limits, no_content: bool) -> Result<Option<usize>, HeadError> {
+/// Parses a response head at the beginning of `buf`; otherwise as [`parse_request`]. `no_content`: the request was
+/// HEAD.
+pub fn parse_response(
+    buf: &[u8],
+    parser: &mut HeadParser,
+    head: &mut ResponseHead,
+    limits: &Limits,
+    no_content: bool,
+) -> Result<Option<usize>, HeadError> {
     let end = parser.lines(buf, limits, &mut head.fields, |line| {
         let (version, status, reason) = status_line(line)?;
         head.version = version;
@@ -211,12 +224,19 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), HeadError> {
     let method_end = memchr(b' ', line).ok_or(HeadError::Malformed("no request line"))?;
     let method = &line[..method_end];
     // As nginx: upper case, with dash and underscore.
-    if method.is_empty() || method.len() > 32 || !method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_')) {
+    if method.is_empty()
+        || method.len() > 32
+        || !method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_'))
+    {
         return Err(HeadError::Malformed("no valid method"));
     }
     let rest = &line[method_end + 1..];
     let Some(target_end) = memchr(b' ', rest) else {
-        return Err(if rest.first() == Some(&b'/') { HeadError::NoVersion } else { HeadError::Malformed("no version") });
+        return Err(if rest.first() == Some(&b'/') {
+            HeadError::NoVersion
+        } else {
+            HeadError::Malformed("no version")
+        });
     };
     let target = &rest[..target_end];
     let version = match &rest[target_end + 1..] {
@@ -242,7 +262,8 @@ fn status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), HeadError> {
         Some(other) if is_version(&other[..8]) => return Err(HeadError::UnknownVersion),
         _ => return Err(HeadError::Malformed("no status line")),
     };
-    let digits = line.get(9..12).filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or(HeadError::Malformed("no valid status"))?;
+    let digits =
+        line.get(9..12).filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or(HeadError::Malformed("no valid status"))?;
     let status = digits.iter().fold(0u16, |n, d| n * 10 + u16::from(d - b'0'));
     let reason = match line.get(12) {
         None => &[][..],
@@ -277,7 +298,10 @@ fn to_origin_form(head: &mut RequestHead) -> Result<(), HeadError> {
     if head.target.starts_with('/') || head.target == "*" {
         return Ok(());
     }
-    let rest = head.target.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"));
+    let rest = head
+        .target
+        .split_once("://")
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"));
     let Some((_, rest)) = rest else {
         return Err(HeadError::Malformed("no valid request target"));
     };
@@ -307,7 +331,8 @@ fn check_host(head: &RequestHead) -> Result<(), HeadError> {
     }
 }
 
-/// Whether a `Host` value can be one: a name or address with an optional port, nothing that would change a URL's meaning.
+/// Whether a `Host` value can be one: a name or address with an optional port, nothing that would change a URL's
+/// meaning.
 fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host {
         [b'[', ..] => match memchr(b']', host) {
@@ -316,8 +341,10 @@ fn is_host(host: &[u8]) -> bool {
         },
         _ => host.split_at(memchr(b':', host).unwrap_or(host.len())),
     };
-    let name_ok =
-        !name.is_empty() && name.iter().all(|&b| b > b' ' && b != 0x7f && !matches!(b, b'/' | b'\\' | b'@' | b'?' | b'#' | b',' | b'"' | b'<' | b'>'));
+    let name_ok = !name.is_empty()
+        && name.iter().all(|&b| {
+            b > b' ' && b != 0x7f && !matches!(b, b'/' | b'\\' | b'@' | b'?' | b'#' | b',' | b'"' | b'<' | b'>')
+        });
     name_ok && (port.is_empty() || (port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit) && port.len() <= 6))
 }
 
@@ -444,7 +471,10 @@ mod tests {
         ] {
             assert!(matches!(request(bad), Err(HeadError::Malformed(_))), "accepted {bad:?}");
         }
-        assert_eq!(request("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n").err(), Some(HeadError::UnknownCoding));
+        assert_eq!(
+            request("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n").err(),
+            Some(HeadError::UnknownCoding)
+        );
         assert_eq!(request("GET / HTTP/9.9\r\nHost: a\r\n\r\n").err(), Some(HeadError::UnknownVersion));
         assert_eq!(request("GET /\r\n\r\n").err(), Some(HeadError::NoVersion));
     }
@@ -457,14 +487,20 @@ mod tests {
         assert_eq!(head.target, "/?y");
         assert_eq!(request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().target, "*");
         // RFC 9112, section 3.2: the line must be there all the same, and be a host.
-        for bad in ["GET http://b/ HTTP/1.1\r\n\r\n", "GET http://b/ HTTP/1.1\r\nHost: a b\r\n\r\n", "GET http://u@b/ HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        for bad in [
+            "GET http://b/ HTTP/1.1\r\n\r\n",
+            "GET http://b/ HTTP/1.1\r\nHost: a b\r\n\r\n",
+            "GET http://u@b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
             assert!(matches!(request(bad), Err(HeadError::Malformed(_))), "accepted {bad:?}");
         }
     }
 
     #[test]
     fn limits_hold_while_the_head_is_still_coming() {
-        let parse = |text: &[u8]| parse_request(text, &mut HeadParser::default(), &mut RequestHead::default(), &Limits::default());
+        let parse = |text: &[u8]| {
+            parse_request(text, &mut HeadParser::default(), &mut RequestHead::default(), &Limits::default())
+        };
         assert_eq!(parse(&[b'X'; 9000]), Err(HeadError::TargetTooLong));
         let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(9000));
         assert_eq!(parse(long.as_bytes()), Err(HeadError::TargetTooLong));
@@ -495,7 +531,11 @@ mod tests {
         assert_eq!(framing("HTTP/1.1 101 Go\r\n\r\n"), Ok(Framing::Empty));
         assert!(framing("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
         assert!(framing("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n").is_err());
-        assert!(framing("HTTP/1.1 20 OK\r\n\r\n").is_err() && framing("HTTP/1.1 2000\r\n\r\n").is_err() && framing("ICY 200 OK\r\n\r\n").is_err());
+        assert!(
+            framing("HTTP/1.1 20 OK\r\n\r\n").is_err()
+                && framing("HTTP/1.1 2000\r\n\r\n").is_err()
+                && framing("ICY 200 OK\r\n\r\n").is_err()
+        );
         assert_eq!(framing("HTTP/2.0 200 OK\r\n\r\n"), Err(HeadError::UnknownVersion));
     }
 }

@@ -8,7 +8,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// A client's connection: requests come in one after the other (pipelined ones wait in the buffer), each is answered before the next is read.
+/// A client's connection: requests come in one after the other (pipelined ones wait in the buffer), each is answered
+/// before the next is read.
 pub struct ServerConnection {
     stream: Stream,
     input: Buffer,
@@ -63,11 +64,14 @@ impl ServerConnection {
         matches!(self.timer.limit_idle(idle, |cx| stream.poll_fill(cx, input, limit)).await, Ok(Ok(n)) if n > 0)
     }
 
-    /// Reads the next head, which may take as long as `whole`. The content of the request before must have been read to its end.
+    /// Reads the next head, which may take as long as `whole`. The content of the request before must have been read to
+    /// its end.
     pub async fn read_head(&mut self, head: &mut RequestHead, whole: Duration) -> Result<(), RequestError> {
         let mut parser = HeadParser::default();
         loop {
-            if let Some(end) = parse_request(self.input.data(), &mut parser, head, &self.limits).map_err(RequestError::Head)? {
+            if let Some(end) =
+                parse_request(self.input.data(), &mut parser, head, &self.limits).map_err(RequestError::Head)?
+            {
                 self.input.consume(end);
                 self.traffic.received += end as u64;
                 self.reader = ContentReader::new(head.framing);
@@ -204,8 +208,8 @@ impl ServerConnection {
         &self.stream
     }
 
-    /// Closes gently: our side at once, then reads and drops what the client still sends, up to `octets` and `time`, so that
-    /// it can read our last answer before it sees a reset.
+    /// Closes gently: our side at once, then reads and drops what the client still sends, up to `octets` and `time`, so
+    /// that it can read our last answer before it sees a reset.
     pub async fn linger(mut self, time: Duration, octets: usize) {
         let mut left = octets;
         let (stream, input) = (&mut self.stream, &mut self.input);

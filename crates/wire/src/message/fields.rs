@@ -128,8 +128,12 @@ impl Fields {
         let at = self.arena.len() as u32;
         self.arena.extend_from_slice(&other.arena);
         self.seen |= other.seen;
-        let moved =
-            |line: &Line| Line { name: line.name + at, value: line.value + at, raw_end: if line.raw_end == 0 { 0 } else { line.raw_end + at }, ..*line };
+        let moved = |line: &Line| Line {
+            name: line.name + at,
+            value: line.value + at,
+            raw_end: if line.raw_end == 0 { 0 } else { line.raw_end + at },
+            ..*line
+        };
         self.lines.extend(other.lines.iter().map(moved));
     }
 
@@ -265,7 +269,13 @@ impl Fields {
 
     /// Adds a line by its place in a head that is being parsed; [`Fields::finish_load`] then brings the head's bytes.
     /// `name` and `value` are offset and length, `raw_end` the offset behind the CRLF.
-    pub(crate) fn push_raw(&mut self, known: Known, (name, name_len): (usize, usize), (value, value_len): (usize, usize), raw_end: usize) {
+    pub(crate) fn push_raw(
+        &mut self,
+        known: Known,
+        (name, name_len): (usize, usize),
+        (value, value_len): (usize, usize),
+        raw_end: usize,
+    ) {
         self.seen |= known.bit();
         self.lines.push(Line {
             name: name as u32,
@@ -284,7 +294,8 @@ impl Fields {
         self.arena.extend_from_slice(head);
     }
 
-    /// Writes a line to the arena. `lead` is the name, followed by a colon and a space where `known` says which name it is.
+    /// Writes a line to the arena. `lead` is the name, followed by a colon and a space where `known` says which name it
+    /// is.
     #[inline(never)]
     fn write_line(&mut self, known: Known, lead: &[u8], value: &[u8]) -> Line {
         let start = self.arena.len() as u32;
@@ -300,11 +311,21 @@ impl Fields {
         self.arena.extend_from_slice(value);
         self.arena.extend_from_slice(b"\r\n");
         self.seen |= known.bit();
-        Line { name: start, name_len: name_len as u16, known, live: true, value: value_start, value_len: value.len() as u32, raw_end: self.arena.len() as u32 }
+        Line {
+            name: start,
+            name_len: name_len as u16,
+            known,
+            live: true,
+            value: value_start,
+            value_len: value.len() as u32,
+            raw_end: self.arena.len() as u32,
+        }
     }
 
     fn is(&self, line: &Line, name: &str) -> bool {
-        line.live && usize::from(line.name_len) == name.len() && self.name_bytes(line).eq_ignore_ascii_case(name.as_bytes())
+        line.live
+            && usize::from(line.name_len) == name.len()
+            && self.name_bytes(line).eq_ignore_ascii_case(name.as_bytes())
     }
 
     fn name_bytes(&self, line: &Line) -> &[u8] {
@@ -336,8 +357,8 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
     }
 }
 
-/// Marks octets below 0x20 and equal to 0x7f in the high bit of their place. The lowest mark is right; one above it may be
-/// of an innocent neighbour.
+/// Marks octets below 0x20 and equal to 0x7f in the high bit of their place. The lowest mark is right; one above it may
+/// be of an innocent neighbour.
 fn controls(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -414,7 +435,9 @@ mod tests {
         assert!(!Fields::is_valid_value(b"a\r\nX: y"));
         for at in 0..20 {
             let mut text = *b"a value long enough.";
-            for (octet, valid) in [(0, false), (9, true), (31, false), (32, true), (126, true), (127, false), (128, true), (255, true)] {
+            for (octet, valid) in
+                [(0, false), (9, true), (31, false), (32, true), (126, true), (127, false), (128, true), (255, true)]
+            {
                 text[at] = octet;
                 assert_eq!(Fields::is_valid_value(&text), valid, "{octet} at {at}");
                 let after = text.iter().skip(3).position(|&b| b < 32 || b == 127).map_or(20, |n| n + 3);

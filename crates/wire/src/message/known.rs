@@ -129,8 +129,8 @@ impl Known {
     }
 }
 
-/// Whether a field name is `text`, which is in lower case and as long. Compares words, in which setting one bit makes lower
-/// case of letters and leaves the dash; other octets that it makes into either are none of a field name.
+/// Whether a field name is `text`, which is in lower case and as long. Compares words, in which setting one bit makes
+/// lower case of letters and leaves the dash; other octets that it makes into either are none of a field name.
 fn is_name(name: &[u8], text: &[u8]) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
     let word = |octets: &[u8]| octets.try_into().map_or(0, u64::from_le_bytes);
@@ -153,7 +153,15 @@ mod tests {
             assert_eq!(Known::of(known.name().to_uppercase().as_bytes()), known);
         }
         assert_eq!(Known::of(b"X-Other"), Known::Other);
-        for near in ["x-forwarded-prefiy", "x-forwardee-prefix", "x-forwarded-qrefix", "y-forwarded-prefix", "connectiom", "ghost", "hos"] {
+        for near in [
+            "x-forwarded-prefiy",
+            "x-forwardee-prefix",
+            "x-forwarded-qrefix",
+            "y-forwarded-prefix",
+            "connectiom",
+            "ghost",
+            "hos",
+        ] {
             assert_eq!(Known::of(near.as_bytes()), Known::Other, "{near}");
         }
         assert_eq!(Known::of(b""), Known::Other);

@@ -27,7 +27,8 @@ impl Stream {
         }
     }
 
-    /// Reads behind what the buffer holds, up to `limit` octets in all. Zero: the peer has closed its side, or the limit is reached.
+    /// Reads behind what the buffer holds, up to `limit` octets in all. Zero: the peer has closed its side, or the
+    /// limit is reached.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer, limit: usize) -> Poll<io::Result<usize>> {
         if let Stream::Plain(tcp) = self {
             loop {
@@ -49,7 +50,8 @@ impl Stream {
         let filled = space.filled().len();
         buffer.filled(filled);
         match ready!(result) {
-            // Many servers end TLS without saying so. Where that matters, the framing of the content shows that something is missing.
+            // Many servers end TLS without saying so. Where that matters, the framing of the content shows that
+            // something is missing.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
             result => Poll::Ready(result.map(|()| filled)),
         }
@@ -129,15 +131,16 @@ impl Stream {
     }
 }
 
-/// Reads what is there. A call of our own rather than tokio's: no detour through the C library, and one look at the readiness.
+/// Reads what is there. A call of our own rather than tokio's: no detour through the C library, and one look at the
+/// readiness.
 fn receive(tcp: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
     let room = space.len();
     let mut short = None;
     let result = tcp.try_io(Interest::READABLE, || {
         let (n, _) = rustix::io::retry_on_intr(|| rustix::net::recv(tcp, &mut *space, RecvFlags::empty()))?;
         if 0 < n && n < room {
-            // Less than there was room for: the socket is empty now. The event loop is told so here, which saves a call that
-            // would only find that out.
+            // Less than there was room for: the socket is empty now. The event loop is told so here, which saves a call
+            // that would only find that out.
             short = Some(n);
             return Err(io::ErrorKind::WouldBlock.into());
         }

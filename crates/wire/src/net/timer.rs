@@ -1,7 +1,7 @@
 //! Coarse deadlines: one sleeping task per worker instead of one timer per wait.
 //!
-//! Whoever waits notes its deadline and its waker in a slot; the worker's timekeeper sleeps until the earliest deadline it
-//! knows of, then wakes those that are due. A wait that ends in time costs a few stores.
+//! Whoever waits notes its deadline and its waker in a slot; the worker's timekeeper sleeps until the earliest deadline
+//! it knows of, then wakes those that are due. A wait that ends in time costs a few stores.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 
 /// Deadlines are kept to this precision.
 const GRAIN: Duration = Duration::from_millis(10);
-/// How long the timekeeper sleeps at most while there are deadlines: a loop that always finds something to do is never woken, and
-/// would not set its clock.
+/// How long the timekeeper sleeps at most while there are deadlines: a loop that always finds something to do is never
+/// woken, and would not set its clock.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The deadlines of one worker.
@@ -33,7 +33,7 @@ pub struct Clock {
 #[derive(Clone)]
 pub struct Timer {
     timers: Timers,
-    slot: Rc<Slot>,
+    slot: Rc<TimerEntry>,
 }
 
 /// The wait took longer than allowed.
@@ -41,14 +41,14 @@ pub struct Timer {
 pub struct TimedOut;
 
 struct Shared {
-    slots: RefCell<Vec<Rc<Slot>>>,
+    slots: RefCell<Vec<Rc<TimerEntry>>>,
     /// Milliseconds on the clock at which the timekeeper wakes; `NEVER` when it sleeps until told.
     next: Cell<u64>,
     clock: Arc<Clock>,
     sooner: Notify,
 }
 
-struct Slot {
+struct TimerEntry {
     deadline: Cell<u64>,
     /// The timekeeper has seen the deadline pass.
     expired: Cell<bool>,
@@ -83,15 +83,20 @@ impl Clock {
 }
 
 impl Timers {
-    /// Timers without any deadline; [`Timers::keep`] must run on the same worker. The clock has to be set by the event loop
-    /// whenever it wakes, before it polls anything.
+    /// Timers without any deadline; [`Timers::keep`] must run on the same worker. The clock has to be set by the event
+    /// loop whenever it wakes, before it polls anything.
     pub fn new(clock: Arc<Clock>) -> Timers {
         Timers(Rc::new(Shared { slots: RefCell::default(), next: Cell::new(NEVER), clock, sooner: Notify::new() }))
     }
 
     /// A timer for one connection.
     pub fn timer(&self) -> Timer {
-        let slot = Rc::new(Slot { deadline: Cell::new(NEVER), expired: Cell::new(false), idle: Cell::new(false), waker: RefCell::default() });
+        let slot = Rc::new(TimerEntry {
+            deadline: Cell::new(NEVER),
+            expired: Cell::new(false),
+            idle: Cell::new(false),
+            waker: RefCell::default(),
+        });
         self.0.slots.borrow_mut().push(Rc::clone(&slot));
         Timer { timers: self.clone(), slot }
     }
@@ -144,7 +149,11 @@ impl Timers {
 
 impl Timer {
     /// Polls until it is ready, or until `limit` has passed.
-    pub async fn limit<T>(&self, limit: Duration, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, TimedOut> {
+    pub async fn limit<T>(
+        &self,
+        limit: Duration,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Result<T, TimedOut> {
         let mut armed = false;
         let result = poll_fn(|cx| {
             if let Poll::Ready(value) = poll(cx) {
@@ -162,7 +171,11 @@ impl Timer {
     }
 
     /// As [`Timer::limit`], for a wait that [`Timers::expire_idle`] ends.
-    pub async fn limit_idle<T>(&self, limit: Duration, poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, TimedOut> {
+    pub async fn limit_idle<T>(
+        &self,
+        limit: Duration,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Result<T, TimedOut> {
         self.slot.idle.set(true);
         let result = self.limit(limit, poll).await;
         self.slot.idle.set(false);
@@ -210,7 +223,10 @@ mod tests {
 
     #[test]
     fn the_clock_goes_on_while_the_loop_is_busy() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default())
+            .unwrap();
         runtime.block_on(async {
             let (clock, started) = (Clock::new(), Instant::now());
             let timers = Timers::new(Arc::clone(&clock));

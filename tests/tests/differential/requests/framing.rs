@@ -62,7 +62,10 @@ fn lengths(t: &mut Table) {
     t.raw("GET with content", "GET / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello");
     t.get("GET with length 0", "Content-Length: 0\r\n");
     t.raw("HEAD with length 0", "HEAD / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n");
-    t.raw("HTTP/1.0 with length", "POST / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello");
+    t.raw(
+        "HTTP/1.0 with length",
+        "POST / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
+    );
     t.raw("HTTP/1.0 without length", "POST / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n");
 }
 
@@ -118,7 +121,10 @@ fn codings(t: &mut Table) {
     ] {
         t.post(format!("coding {name}"), lines, CHUNKED_HELLO);
     }
-    t.raw("GET with chunks", format!("GET / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNKED_HELLO}"));
+    t.raw(
+        "GET with chunks",
+        format!("GET / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNKED_HELLO}"),
+    );
     t.raw("HTTP/1.0 with chunks", format!("POST / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNKED_HELLO}"));
 }
 
@@ -136,7 +142,10 @@ fn lengths_and_codings(t: &mut Table) {
         ("coding hidden by folding", "Content-Length: 15\r\nX: y\r\n Transfer-Encoding: chunked\r\n"),
         ("coding hidden by an underscore", "Content-Length: 15\r\nTransfer_Encoding: chunked\r\n"),
         ("length hidden by an underscore", "Content_Length: 15\r\nTransfer-Encoding: chunked\r\n"),
-        ("dropped by Connection", "Content-Length: 15\r\nTransfer-Encoding: chunked\r\nConnection: Transfer-Encoding\r\n"),
+        (
+            "dropped by Connection",
+            "Content-Length: 15\r\nTransfer-Encoding: chunked\r\nConnection: Transfer-Encoding\r\n",
+        ),
     ] {
         t.post(format!("length and coding, {name}"), lines, CHUNKED_HELLO);
     }
@@ -218,7 +227,10 @@ fn chunks(t: &mut Table) {
         t.chunked(format!("chunk extension of {length}"), &format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(length)));
     }
     t.chunked("a thousand chunks", &format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(1000)));
-    t.chunked("a thousand chunks with extensions", &format!("{}0\r\n\r\n", format!("1;{}\r\nx\r\n", "e".repeat(100)).repeat(1000)));
+    t.chunked(
+        "a thousand chunks with extensions",
+        &format!("{}0\r\n\r\n", format!("1;{}\r\nx\r\n", "e".repeat(100)).repeat(1000)),
+    );
 }
 
 fn trailers(t: &mut Table) {

@@ -231,7 +231,10 @@ fn versions(t: &mut Table) {
         "X",
         "",
     ] {
-        t.raw(format!("version {version:?}"), format!("GET / {version}\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n"));
+        t.raw(
+            format!("version {version:?}"),
+            format!("GET / {version}\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n"),
+        );
     }
     t.raw("no version", "GET /\r\n");
     t.raw("no version, no path", "GET\r\n\r\n");

@@ -10,8 +10,8 @@ pub struct Case {
     pub bytes: Vec<u8>,
 }
 
-/// The ordinary request that is sent behind every case: whether it is answered shows whether the connection was kept and
-/// where the case's requests ended.
+/// The ordinary request that is sent behind every case: whether it is answered shows whether the connection was kept
+/// and where the case's requests ended.
 pub const SENTINEL: &[u8] = b"GET /sentinel HTTP/1.1\r\nHost: sentinel.test\r\nConnection: close\r\n\r\n";
 
 /// All cases.

@@ -32,7 +32,10 @@ fn connections(t: &mut Table) {
         "Connection",
     ] {
         t.get(format!("connection {value:?}"), &format!("Connection: {value}\r\nX-Hop: 1\r\n"));
-        t.raw(format!("connection {value:?} in HTTP/1.0"), format!("GET / HTTP/1.0\r\nHost: a.test\r\nConnection: {value}\r\nX-Hop: 1\r\n\r\n"));
+        t.raw(
+            format!("connection {value:?} in HTTP/1.0"),
+            format!("GET / HTTP/1.0\r\nHost: a.test\r\nConnection: {value}\r\nX-Hop: 1\r\n\r\n"),
+        );
     }
     t.get("connection twice, close first", "Connection: close\r\nConnection: keep-alive\r\n");
     t.get("connection twice, close last", "Connection: keep-alive\r\nConnection: close\r\n");
@@ -40,9 +43,16 @@ fn connections(t: &mut Table) {
     t.get("Proxy-Connection: close", "Proxy-Connection: close\r\n");
     t.get("Keep-Alive", "Keep-Alive: timeout=5, max=1\r\n");
     t.post("connection names Content-Length", "Connection: Content-Length\r\nContent-Length: 5\r\n", HELLO);
-    t.post("connection names Transfer-Encoding", "Connection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n", CHUNKED_HELLO);
+    t.post(
+        "connection names Transfer-Encoding",
+        "Connection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n",
+        CHUNKED_HELLO,
+    );
     t.post("connection names both and Host", "Connection: Host, content-length, TE\r\nContent-Length: 5\r\n", HELLO);
-    t.get("upgrade to h2c", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n");
+    t.get(
+        "upgrade to h2c",
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
+    );
     t.get("upgrade to an unknown protocol", "Connection: Upgrade\r\nUpgrade: foo/2\r\n");
     t.get(
         "upgrade to WebSocket, not taken",
@@ -70,7 +80,10 @@ fn sequences(t: &mut Table) {
     ] {
         t.raw(format!("sequence: {name} between"), [B, between, A].concat());
     }
-    t.raw("sequence: the first asks to close", format!("GET /1 HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n{A}"));
+    t.raw(
+        "sequence: the first asks to close",
+        format!("GET /1 HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n{A}"),
+    );
     t.raw("sequence: HTTP/1.0 in between", format!("{A}GET /2 HTTP/1.0\r\nHost: a.test\r\n\r\n{A}"));
     t.raw("sequence: a bad one in between", format!("{A}GET /2 HTTP/1.1\r\n\r\n{A}"));
     t.post("sequence: a request as content", &format!("Content-Length: {}\r\n", A.len()), A);
@@ -84,13 +97,19 @@ fn expectations(t: &mut Table) {
     t.post("expect with chunks", "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n", CHUNKED_HELLO);
     t.post("expect twice", "Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 5\r\n", HELLO);
     t.get("expect without content", "Expect: 100-continue\r\n");
-    t.raw("expect in HTTP/1.0", "POST / HTTP/1.0\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello");
+    t.raw(
+        "expect in HTTP/1.0",
+        "POST / HTTP/1.0\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+    );
 }
 
 fn limits(t: &mut Table) {
     for length in [8000, 8190, 8191, 9000, 40_000] {
         // The whole request line has that length, without its end.
-        t.raw(format!("request line of {length}"), format!("GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "x".repeat(length - 14)));
+        t.raw(
+            format!("request line of {length}"),
+            format!("GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "x".repeat(length - 14)),
+        );
     }
     for length in [8000, 8189, 8190, 8191, 9000, 40_000] {
         t.get(format!("field line of {length}"), &format!("X: {}\r\n", "x".repeat(length - 3)));
@@ -120,7 +139,12 @@ fn own_answers(t: &mut Table) {
         ("GET with content", "GET", "Content-Length: 5\r\n", HELLO),
         ("a request as content", "POST", &format!("Content-Length: {}\r\n", INSIDE.len()), INSIDE),
         ("chunks", "POST", "Transfer-Encoding: chunked\r\n", CHUNKED_HELLO),
-        ("a request in a chunk", "POST", "Transfer-Encoding: chunked\r\n", &format!("{:x}\r\n{INSIDE}\r\n0\r\n\r\n", INSIDE.len())),
+        (
+            "a request in a chunk",
+            "POST",
+            "Transfer-Encoding: chunked\r\n",
+            &format!("{:x}\r\n{INSIDE}\r\n0\r\n\r\n", INSIDE.len()),
+        ),
         ("a bad chunk size", "POST", "Transfer-Encoding: chunked\r\n", "5\r\nhello\r\nx\r\n\r\n"),
         ("chunks longer than their size", "POST", "Transfer-Encoding: chunked\r\n", "4\r\nhello\r\n0\r\n\r\n"),
         ("no last chunk", "POST", "Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n"),
@@ -129,11 +153,19 @@ fn own_answers(t: &mut Table) {
         ("a large chunk", "POST", "Transfer-Encoding: chunked\r\n", &format!("30d40\r\n{large}\r\n0\r\n\r\n")),
         ("close", "POST", "Connection: close\r\nContent-Length: 5\r\n", HELLO),
         ("expect", "POST", "Expect: 100-continue\r\nContent-Length: 5\r\n", HELLO),
-        ("expect with a request as content", "POST", &format!("Expect: 100-continue\r\nContent-Length: {}\r\n", INSIDE.len()), INSIDE),
+        (
+            "expect with a request as content",
+            "POST",
+            &format!("Expect: 100-continue\r\nContent-Length: {}\r\n", INSIDE.len()),
+            INSIDE,
+        ),
         ("upgrade", "GET", "Connection: Upgrade\r\nUpgrade: websocket\r\n", ""),
     ] {
         t.raw(format!("own answer: {name}"), format!("{method} /own HTTP/1.1\r\nHost: a.test\r\n{lines}\r\n{content}"));
     }
-    t.raw("own answer: HTTP/1.0", "POST /own HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello");
+    t.raw(
+        "own answer: HTTP/1.0",
+        "POST /own HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
+    );
     t.raw("own answer: several", "POST /own HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello".repeat(5));
 }

@@ -1,4 +1,5 @@
-//! Answers of a rough service through Bascule and nginx: what the client gets to see, and whether the connection is used again.
+//! Answers of a rough service through Bascule and nginx: what the client gets to see, and whether the connection is
+//! used again.
 
 mod rough;
 mod table;
@@ -14,8 +15,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use table::Case;
 
-/// What became of a case, in words: the client's view, how often the service was asked if more than once, and `+` if its
-/// connection was used again.
+/// What became of a case, in words: the client's view, how often the service was asked if more than once, and `+` if
+/// its connection was used again.
 fn play(address: SocketAddr, service: &Rough, case: &Case) -> String {
     service.learn(Script { answer: case.answer.clone(), close: case.close });
     let mut text = view(&ask(address, case.request.as_bytes(), &case.name), case.request.starts_with("HEAD"));
@@ -23,7 +24,13 @@ fn play(address: SocketAddr, service: &Rough, case: &Case) -> String {
         service.blurt(octets);
     }
     let next = ask(address, b"GET /well HTTP/1.1\r\nHost: a.test\r\n\r\n", &case.name);
-    assert_eq!(view(&next, false), "200 length \"well\"", "the request behind {:?} got what was not for it: {:?}", case.name, String::from_utf8_lossy(&next));
+    assert_eq!(
+        view(&next, false),
+        "200 length \"well\"",
+        "the request behind {:?} got what was not for it: {:?}",
+        case.name,
+        String::from_utf8_lossy(&next)
+    );
     let (count, reused) = service.asked();
     if count != 1 {
         let _ = write!(text, " (asked {count} times)");
@@ -35,11 +42,13 @@ fn play(address: SocketAddr, service: &Rough, case: &Case) -> String {
 fn answers_mean_the_same_to_all() {
     let (behind_bascule, behind_nginx) = (Rough::start(), Rough::start());
     let node = Node::start(&[("nginx_worker_processes", "1")]);
-    form(node.admin(), "POST", "/services", &format!("name=s&retries=2&url=http://{}", behind_bascule.address)).expect(201);
+    form(node.admin(), "POST", "/services", &format!("name=s&retries=2&url=http://{}", behind_bascule.address))
+        .expect(201);
     form(node.admin(), "POST", "/services/s/routes", "paths[]=/&strip_path=false").expect(201);
     let nginx = Nginx::start(behind_nginx.address, 3);
     let version_fits = nginx.version.starts_with(deviations::NGINX);
-    let mut expected: HashMap<&str, &str> = deviations::RESPONSES.iter().flat_map(|(_, cases)| cases.iter().copied()).collect();
+    let mut expected: HashMap<&str, &str> =
+        deviations::RESPONSES.iter().flat_map(|(_, cases)| cases.iter().copied()).collect();
     let mut complaints = String::new();
     for case in table::all() {
         let (ours, theirs) = (play(node.proxy(), &behind_bascule, &case), play(nginx.address, &behind_nginx, &case));
@@ -70,8 +79,8 @@ fn ask(address: SocketAddr, request: &[u8], case: &str) -> Vec<u8> {
     answer
 }
 
-/// What a client that forgives nothing sees: statuses, framing, content; `cut` when it must notice that there should be more.
-/// Of our own and nginx's error pages only the status.
+/// What a client that forgives nothing sees: statuses, framing, content; `cut` when it must notice that there should be
+/// more. Of our own and nginx's error pages only the status.
 fn view(mut answer: &[u8], head_request: bool) -> String {
     let mut text = String::new();
     loop {
@@ -81,8 +90,13 @@ fn view(mut answer: &[u8], head_request: bool) -> String {
         let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
         answer = &answer[end + 4..];
         let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.strip_prefix("http/1.1 ")).map_or("no status", |rest| &rest[..rest.len().min(3)]);
-        let all = |name: &str| head.split("\r\n").filter_map(|line| line.strip_prefix(name)).map(str::trim).collect::<Vec<_>>();
+        let status = lines
+            .next()
+            .and_then(|line| line.strip_prefix("http/1.1 "))
+            .map_or("no status", |rest| &rest[..rest.len().min(3)]);
+        let all = |name: &str| {
+            head.split("\r\n").filter_map(|line| line.strip_prefix(name)).map(str::trim).collect::<Vec<_>>()
+        };
         let (lengths, codings) = (all("content-length:"), all("transfer-encoding:"));
         text.push_str(status);
         if status.starts_with('5') && !head.contains("x-rough:") {
@@ -136,6 +150,10 @@ fn chunked(mut answer: &[u8]) -> String {
     };
     let trailers = String::from_utf8_lossy(answer.strip_suffix(b"\r\n").unwrap_or_default()).into_owned();
     let trailers = if whole && !trailers.is_empty() { format!(" trailers {trailers:?}") } else { String::new() };
-    let shown = if body.len() > 40 { format!("{} octets", body.len()) } else { format!("{:?}", String::from_utf8_lossy(&body)) };
+    let shown = if body.len() > 40 {
+        format!("{} octets", body.len())
+    } else {
+        format!("{:?}", String::from_utf8_lossy(&body))
+    };
     format!(" chunked {shown}{trailers}{}", if whole { "" } else { " cut" })
 }

@@ -77,7 +77,10 @@ fn converse(mut stream: TcpStream, number: usize, state: &Mutex<State>) {
             state.asked.push((number, case));
             state.last = stream.try_clone().ok();
             // Nothing of it is kept, so that every case begins with a connection of its own.
-            let well = Script { answer: b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwell".to_vec(), close: true };
+            let well = Script {
+                answer: b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwell".to_vec(),
+                close: true,
+            };
             if case { state.script.clone() } else { well }
         };
         // The other side may have heard enough.

@@ -35,7 +35,13 @@ struct Table(Vec<Case>);
 
 impl Table {
     fn add(&mut self, name: impl Into<String>, request: &str, answer: impl AsRef<[u8]>, close: bool) {
-        self.0.push(Case { name: name.into(), request: request.to_owned(), answer: answer.as_ref().to_vec(), close, later: None });
+        self.0.push(Case {
+            name: name.into(),
+            request: request.to_owned(),
+            answer: answer.as_ref().to_vec(),
+            close,
+            later: None,
+        });
     }
 
     /// The service then waits for another request.
@@ -50,7 +56,15 @@ impl Table {
 }
 
 fn start_lines(t: &mut Table) {
-    for line in ["HTTP/1.1 200 OK", "HTTP/1.1 200", "HTTP/1.1 200 ", "HTTP/1.1 299 Odd", "HTTP/1.1 418 \u{e4}", "HTTP/1.1 600 Beyond", "HTTP/1.1 999 Last"] {
+    for line in [
+        "HTTP/1.1 200 OK",
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 ",
+        "HTTP/1.1 299 Odd",
+        "HTTP/1.1 418 \u{e4}",
+        "HTTP/1.1 600 Beyond",
+        "HTTP/1.1 999 Last",
+    ] {
         t.open(format!("status line {line:?}"), format!("{line}\r\nContent-Length: 5\r\n\r\nhello"));
     }
     for line in [
@@ -89,10 +103,18 @@ fn start_lines(t: &mut Table) {
 
 fn lengths(t: &mut Table) {
     for value in ["5", "05", " 5 ", "0"] {
-        t.open(format!("length {value:?}"), format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\n{}", if value == "0" { "" } else { "hello" }));
+        t.open(
+            format!("length {value:?}"),
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\n{}", if value == "0" { "" } else { "hello" }),
+        );
     }
-    for value in ["", "+5", "-5", "5,5", "5, 5", "5;", "0x5", "5 5", "x", "18446744073709551621", "99999999999999999999999"] {
-        t.closed(format!("length {value:?}, closed"), format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\nhello"));
+    for value in
+        ["", "+5", "-5", "5,5", "5, 5", "5;", "0x5", "5 5", "x", "18446744073709551621", "99999999999999999999999"]
+    {
+        t.closed(
+            format!("length {value:?}, closed"),
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\nhello"),
+        );
     }
     for (name, lines) in [
         ("twice, the same", "Content-Length: 5\r\nContent-Length: 5\r\n"),
@@ -121,8 +143,22 @@ fn codings(t: &mut Table) {
     for value in ["chunked", "Chunked", " chunked "] {
         t.open(format!("coding {value:?}"), format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {value}\r\n\r\n{CHUNKS}"));
     }
-    for value in ["", "identity", "gzip", "gzip, chunked", "chunked, chunked", "chunked, identity", "xchunked", "chunked;q=1", "\tchunked", "cow"] {
-        t.closed(format!("coding {value:?}, closed"), format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {value}\r\n\r\n{CHUNKS}"));
+    for value in [
+        "",
+        "identity",
+        "gzip",
+        "gzip, chunked",
+        "chunked, chunked",
+        "chunked, identity",
+        "xchunked",
+        "chunked;q=1",
+        "\tchunked",
+        "cow",
+    ] {
+        t.closed(
+            format!("coding {value:?}, closed"),
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {value}\r\n\r\n{CHUNKS}"),
+        );
     }
     for (name, lines) in [
         ("twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
@@ -165,10 +201,16 @@ fn chunks(t: &mut Table) {
         ("with a bad trailer", "5\r\nhello\r\n0\r\nnonsense\r\n\r\n"),
         ("none", ""),
     ] {
-        t.closed(format!("chunks {name}, closed"), format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{content}"));
+        t.closed(
+            format!("chunks {name}, closed"),
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{content}"),
+        );
     }
     t.open("chunks, and more", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\ngarbage");
-    t.open("chunks, and another answer", format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n{GOOD}"));
+    t.open(
+        "chunks, and another answer",
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n{GOOD}"),
+    );
     t.add(
         "chunks with a trailer, wanted",
         TRAILERS,
@@ -195,9 +237,21 @@ fn fields(t: &mut Table) {
         t.closed(format!("field {name}"), format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 5\r\n\r\nhello"));
     }
     t.open("many fields", format!("HTTP/1.1 200 OK\r\n{}Content-Length: 5\r\n\r\nhello", "X: y\r\n".repeat(200)));
-    t.closed("a field of 3 KB", format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 5\r\n\r\nhello", "y".repeat(3000)));
-    t.closed("a field of 40 KB", format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 5\r\n\r\nhello", "y".repeat(40_000)));
-    t.closed("fields of 100 KB", format!("HTTP/1.1 200 OK\r\n{}Content-Length: 5\r\n\r\nhello", format!("X: {}\r\n", "y".repeat(1000)).repeat(100)));
+    t.closed(
+        "a field of 3 KB",
+        format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 5\r\n\r\nhello", "y".repeat(3000)),
+    );
+    t.closed(
+        "a field of 40 KB",
+        format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 5\r\n\r\nhello", "y".repeat(40_000)),
+    );
+    t.closed(
+        "fields of 100 KB",
+        format!(
+            "HTTP/1.1 200 OK\r\n{}Content-Length: 5\r\n\r\nhello",
+            format!("X: {}\r\n", "y".repeat(1000)).repeat(100)
+        ),
+    );
 }
 
 fn interim(t: &mut Table) {
@@ -209,7 +263,12 @@ fn interim(t: &mut Table) {
     t.closed("100 with a length", format!("HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n{GOOD}"));
     t.closed("100 and the end", "HTTP/1.1 100 Continue\r\n\r\n");
     t.closed("101 unasked", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhello");
-    t.add("101 for an upgrade", SOCKET, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", true);
+    t.add(
+        "101 for an upgrade",
+        SOCKET,
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        true,
+    );
     t.add("200 for an upgrade", SOCKET, GOOD, false);
 }
 
@@ -220,7 +279,10 @@ fn bodiless(t: &mut Table) {
         t.open(format!("{status} with a length"), format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n"));
         t.open(format!("{status} with content"), format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nhello"));
         t.open(format!("{status} with a coding"), format!("HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n"));
-        t.open(format!("{status} with chunks"), format!("HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"));
+        t.open(
+            format!("{status} with chunks"),
+            format!("HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        );
     }
     t.open("205 with length 0", "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n");
     t.add("HEAD", HEAD, "HTTP/1.1 200 OK\r\n\r\n", false);
@@ -229,18 +291,31 @@ fn bodiless(t: &mut Table) {
     t.add("HEAD with content", HEAD, GOOD, false);
     t.add("HEAD with 404 and content", HEAD, "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhello", false);
     t.add("HEAD with a bad length", HEAD, "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", true);
-    t.open("an error with content", "HTTP/1.1 500 Internal Server Error\r\nX-Rough: 1\r\nContent-Length: 5\r\n\r\nhello");
+    t.open(
+        "an error with content",
+        "HTTP/1.1 500 Internal Server Error\r\nX-Rough: 1\r\nContent-Length: 5\r\n\r\nhello",
+    );
 }
 
 fn connections(t: &mut Table) {
     for value in ["close", "Close", "keep-alive, close", "x, close", "keep-alive", "x"] {
-        t.open(format!("connection {value:?}"), format!("HTTP/1.1 200 OK\r\nConnection: {value}\r\nContent-Length: 5\r\n\r\nhello"));
+        t.open(
+            format!("connection {value:?}"),
+            format!("HTTP/1.1 200 OK\r\nConnection: {value}\r\nContent-Length: 5\r\n\r\nhello"),
+        );
     }
-    t.open("connection in two lines", "HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello");
+    t.open(
+        "connection in two lines",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
+    );
     t.open("HTTP/1.0", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     t.open("HTTP/1.0 with keep-alive", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello");
     t.closed("closed behind the answer", GOOD);
-    for (name, later) in [("an answer", &b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"[..]), ("an octet", b"x"), ("an empty line", b"\r\n")] {
+    for (name, later) in [
+        ("an answer", &b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"[..]),
+        ("an octet", b"x"),
+        ("an empty line", b"\r\n"),
+    ] {
         t.open(format!("{name} unasked"), GOOD);
         t.0.last_mut().unwrap().later = Some(later);
     }

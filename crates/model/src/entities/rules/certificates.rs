@@ -40,9 +40,11 @@ pub fn types_differ(record: &Record) -> Verdict {
         parse(&der).ok().map(|cert| cert.public_key().algorithm.algorithm.to_id_string())
     };
     match (algorithm("cert"), algorithm("cert_alt")) {
-        (Some(a), Some(b)) if a == b => Err("certificate and alternative certificate need to have different type (e.g. RSA and ECDSA), \
+        (Some(a), Some(b)) if a == b => {
+            Err("certificate and alternative certificate need to have different type (e.g. RSA and ECDSA), \
              the provided certificates were both of the same type"
-            .to_owned()),
+                .to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -55,7 +57,8 @@ pub fn authority(record: &Record) -> Verdict {
     }
     let der = certificate_der(pem)?;
     let cert = parse(&der)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+    let now =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
     if cert.validity().not_after.timestamp() < now {
         return Err("certificate expired, \"Not After\" time is in the past".to_owned());
     }
@@ -90,7 +93,9 @@ pub fn public_of(pem: &str) -> Result<Vec<u8>, String> {
         &signature::ECDSA_P256K1_SHA256_ASN1_SIGNING,
     ];
     for curve in curves {
-        if let Ok(pair) = EcdsaKeyPair::from_pkcs8(curve, bytes).or_else(|_| EcdsaKeyPair::from_private_key_der(curve, bytes)) {
+        if let Ok(pair) =
+            EcdsaKeyPair::from_pkcs8(curve, bytes).or_else(|_| EcdsaKeyPair::from_private_key_der(curve, bytes))
+        {
             return Ok(pair.public_key().as_ref().to_vec());
         }
     }
@@ -105,7 +110,11 @@ fn belongs(record: &Record, cert: &str, key: &str, words: &str) -> Verdict {
     let (Some(cert), Some(key)) = (text(cert), text(key)) else { return Ok(()) };
     let der = certificate_der(cert)?;
     let cert = parse(&der)?;
-    if cert.public_key().subject_public_key.data.as_ref() == public_of(key)?.as_slice() { Ok(()) } else { Err(words.to_owned()) }
+    if cert.public_key().subject_public_key.data.as_ref() == public_of(key)?.as_slice() {
+        Ok(())
+    } else {
+        Err(words.to_owned())
+    }
 }
 
 fn certificate_der(pem: &str) -> Result<CertificateDer<'static>, String> {
@@ -128,7 +137,10 @@ mod tests {
         let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(certificate(&json!(empty)).is_err());
         let two = json!({ "cert": empty.repeat(2) });
-        assert_eq!(two.as_object().map(authority), Some(Err("please submit only one certificate at a time".to_owned())));
+        assert_eq!(
+            two.as_object().map(authority),
+            Some(Err("please submit only one certificate at a time".to_owned()))
+        );
     }
 
     #[test]

@@ -14,7 +14,9 @@ pub fn pem(value: &Value) -> Result<(), String> {
         return Ok(());
     }
     let public = half("public_key").map(|text| public_key(text).ok_or("could not load public key")).transpose()?;
-    let private = half("private_key").map(|text| certificates::public_of(text).map_err(|_| "could not load private key")).transpose()?;
+    let private = half("private_key")
+        .map(|text| certificates::public_of(text).map_err(|_| "could not load private key"))
+        .transpose()?;
     match (public, private) {
         (Some(public), Some(private)) if public != private => Err("public key does not match private key".to_owned()),
         _ => Ok(()),
@@ -23,7 +25,9 @@ pub fn pem(value: &Value) -> Result<(), String> {
 
 /// A JWK is JSON, has the `kid` of the record and the members that its type needs.
 pub fn formats(record: &Record) -> Result<(), String> {
-    let Some(text) = record.get("jwk").and_then(Value::as_str).filter(|text| !text.starts_with("{vault://")) else { return Ok(()) };
+    let Some(text) = record.get("jwk").and_then(Value::as_str).filter(|text| !text.starts_with("{vault://")) else {
+        return Ok(());
+    };
     let jwk: Value = serde_json::from_str(text).map_err(|_| "could not json decode jwk string")?;
     if jwk.get("kid").filter(|kid| !kid.is_null()) != record.get("kid") {
         return Err("kid in jwk.kid must be equal to keys.kid".to_owned());
@@ -53,7 +57,9 @@ mod tests {
 
     #[test]
     fn jwks_have_the_kid_of_their_record() {
-        let check = |jwk: &str, kid: &str| formats(json!({"jwk": jwk, "kid": kid}).as_object().unwrap_or(&Record::new())).err().unwrap_or_default();
+        let check = |jwk: &str, kid: &str| {
+            formats(json!({"jwk": jwk, "kid": kid}).as_object().unwrap_or(&Record::new())).err().unwrap_or_default()
+        };
         assert_eq!(check("x", "1"), "could not json decode jwk string");
         assert_eq!(check(r#"{"kid":"2","kty":"RSA"}"#, "1"), "kid in jwk.kid must be equal to keys.kid");
         assert_eq!(check(r#"{"kid":"1","kty":"RSA"}"#, "1"), "could not load JWK, likely not a valid key");
@@ -65,9 +71,14 @@ mod tests {
         let Ok(key) = rcgen::KeyPair::generate() else { panic!("no key") };
         let Ok(other) = rcgen::KeyPair::generate() else { panic!("no key") };
         let public = |key: &rcgen::KeyPair| rcgen::PublicKeyData::subject_public_key_info(key);
-        let pem_of = |key: &rcgen::KeyPair| format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", base64(&public(key)));
+        let pem_of = |key: &rcgen::KeyPair| {
+            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", base64(&public(key)))
+        };
         assert_eq!(pem(&json!({"private_key": key.serialize_pem(), "public_key": pem_of(&key)})), Ok(()));
-        assert_eq!(pem(&json!({"private_key": key.serialize_pem(), "public_key": pem_of(&other)})), Err("public key does not match private key".to_owned()));
+        assert_eq!(
+            pem(&json!({"private_key": key.serialize_pem(), "public_key": pem_of(&other)})),
+            Err("public key does not match private key".to_owned())
+        );
         assert_eq!(pem(&json!({"public_key": "x"})), Err("could not load public key".to_owned()));
     }
 

@@ -14,11 +14,17 @@ pub fn path(value: &Value) -> Result<(), String> {
     match path.strip_prefix('~') {
         None => {
             let normal = normalize(path.as_bytes());
-            if normal == path.as_bytes() { Ok(()) } else { Err(format!("non-normalized path, consider use '{}' instead", String::from_utf8_lossy(&normal))) }
+            if normal == path.as_bytes() {
+                Ok(())
+            } else {
+                Err(format!("non-normalized path, consider use '{}' instead", String::from_utf8_lossy(&normal)))
+            }
         }
         Some(regex) => match compile(regex) {
             // Valid for the library that Kong asks first; the router refuses it afterwards.
-            Err(error) if !is_unsupported(&error) => Err(format!("invalid regex: '{regex}' (PCRE returned: {})", verdict(&error))),
+            Err(error) if !is_unsupported(&error) => {
+                Err(format!("invalid regex: '{regex}' (PCRE returned: {})", verdict(&error)))
+            }
             _ => Ok(()),
         },
     }
@@ -33,7 +39,8 @@ pub fn expression(route: &Record) -> Result<(), String> {
         Some(Value::Object(map)) => map.is_empty(),
         Some(_) => false,
     };
-    let others = ["snis", "sources", "destinations", "methods", "hosts", "paths", "headers"].iter().any(|field| !empty(field));
+    let others =
+        ["snis", "sources", "destinations", "methods", "hosts", "paths", "headers"].iter().any(|field| !empty(field));
     let number = |field: &str| route.get(field).and_then(Value::as_f64).unwrap_or(0.0);
     if let Some(Value::String(text)) = route.get("expression") {
         if others {
@@ -44,7 +51,9 @@ pub fn expression(route: &Record) -> Result<(), String> {
         if number("regex_priority") != 0.0 {
             return failed("cannot set 'regex_priority' with 'expression' simultaneously".to_owned());
         }
-        let stream = strings(route.get("protocols")).first().is_some_and(|p| ["tcp", "tls", "udp", "tls_passthrough"].contains(p));
+        let stream = strings(route.get("protocols"))
+            .first()
+            .is_some_and(|p| ["tcp", "tls", "udp", "tls_passthrough"].contains(p));
         return Expression::parse(text, stream).map(drop).or_else(failed);
     }
     if others && number("priority") != 0.0 {
@@ -156,7 +165,10 @@ mod tests {
         assert_eq!(error("~/a(?=b)"), "");
         let route = |value: Value| expression(value.as_object().unwrap_or(&Record::new())).err().unwrap_or_default();
         assert!(route(json!({"paths": ["~/a(?=b)"]})).starts_with("Router Expression failed validation: "));
-        assert!(!route(json!({"headers": {"x-a": []}})).is_empty() && !route(json!({"headers": {"x-a": ["~*("]}})).is_empty());
+        assert!(
+            !route(json!({"headers": {"x-a": []}})).is_empty()
+                && !route(json!({"headers": {"x-a": ["~*("]}})).is_empty()
+        );
         assert_eq!(route(json!({"headers": {"x-a": ["a", "b"]}, "paths": null})), "");
         assert!(route(json!({"paths": ["/a"], "expression": "x"})).contains("cannot set 'expression' with"));
         assert!(route(json!({"paths": ["/a"], "priority": 1})).contains("cannot set 'priority' with"));

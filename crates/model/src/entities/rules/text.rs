@@ -28,7 +28,9 @@ pub fn wildcard_host(value: &Value) -> Verdict {
     let host = text(value)?;
     match host.find('*') {
         None => server_name(host),
-        Some(at) if at != 0 && at != host.len() - 1 => Err("wildcard must be leftmost or rightmost character".to_owned()),
+        Some(at) if at != 0 && at != host.len() - 1 => {
+            Err("wildcard must be leftmost or rightmost character".to_owned())
+        }
         Some(_) if host.matches('*').count() > 1 => Err("only one wildcard must be specified".to_owned()),
         Some(_) => server_name(&host.replace('*', "wildcard")),
     }
@@ -71,7 +73,8 @@ pub fn path(value: &Value) -> Verdict {
 pub fn percent_encoding(path: &str) -> Verdict {
     let bytes = path.as_bytes();
     for (i, _) in path.match_indices('%') {
-        if !(bytes.get(i + 1).is_some_and(u8::is_ascii_hexdigit) && bytes.get(i + 2).is_some_and(u8::is_ascii_hexdigit)) {
+        if !(bytes.get(i + 1).is_some_and(u8::is_ascii_hexdigit) && bytes.get(i + 2).is_some_and(u8::is_ascii_hexdigit))
+        {
             let shown: String = path[i..].chars().take(3).collect();
             return Err(format!("invalid url-encoded value: '{shown}'"));
         }
@@ -129,8 +132,7 @@ pub fn header_name(value: &Value) -> Verdict {
 pub fn cookie_name(value: &Value) -> Verdict {
     let name = text(value)?;
     if name.bytes().any(|b| b <= b' ' || b >= 127 || b"()<>@,;:\\\"/?={}[]".contains(&b)) {
-        let words =
-            "contains one or more invalid characters. ASCII control characters (0-31;127), space, tab and the characters ()<>@,;:\\\"/?={}[] are not allowed.";
+        let words = "contains one or more invalid characters. ASCII control characters (0-31;127), space, tab and the characters ()<>@,;:\\\"/?={}[] are not allowed.";
         return Err(words.to_owned());
     }
     Ok(())
@@ -212,9 +214,13 @@ struct Url<'a> {
 impl Url<'_> {
     fn parse(text: &str) -> Url<'_> {
         let text = text.split('#').next().unwrap_or_default();
-        let scheme_char = |(i, b): (usize, u8)| if i == 0 { b.is_ascii_alphabetic() } else { b.is_ascii_alphanumeric() || b"+-.".contains(&b) };
+        let scheme_char = |(i, b): (usize, u8)| {
+            if i == 0 { b.is_ascii_alphabetic() } else { b.is_ascii_alphanumeric() || b"+-.".contains(&b) }
+        };
         let (scheme, rest) = match text.split_once(':') {
-            Some((scheme, rest)) if !scheme.is_empty() && scheme.bytes().enumerate().all(scheme_char) => (Some(scheme), rest),
+            Some((scheme, rest)) if !scheme.is_empty() && scheme.bytes().enumerate().all(scheme_char) => {
+                (Some(scheme), rest)
+            }
             _ => (None, text),
         };
         let (authority, rest) = match rest.strip_prefix("//") {
@@ -271,11 +277,20 @@ mod tests {
     #[test]
     fn urls_of_services() {
         let fields = |url: &str| Value::Object(service_url(&json!(url)).unwrap_or_default());
-        assert_eq!(fields("http://user:pw@a.test/p?x=1"), json!({"protocol": "http", "host": "a.test", "port": 80, "path": "/p"}));
+        assert_eq!(
+            fields("http://user:pw@a.test/p?x=1"),
+            json!({"protocol": "http", "host": "a.test", "port": 80, "path": "/p"})
+        );
         assert_eq!(fields("https://a.test"), json!({"protocol": "https", "host": "a.test", "port": 443, "path": null}));
-        assert_eq!(fields("http://[::1]:8080/x"), json!({"protocol": "http", "host": "::1", "port": 8080, "path": "/x"}));
+        assert_eq!(
+            fields("http://[::1]:8080/x"),
+            json!({"protocol": "http", "host": "::1", "port": 8080, "path": "/x"})
+        );
         assert_eq!(fields("not a url"), json!({"protocol": "http", "host": null, "port": 80, "path": "not a url"}));
-        assert_eq!(fields("http://a.test:abc/"), json!({"protocol": "http", "host": "a.test", "port": "abc", "path": "/"}));
+        assert_eq!(
+            fields("http://a.test:abc/"),
+            json!({"protocol": "http", "host": "a.test", "port": "abc", "path": "/"})
+        );
         assert_eq!(fields("grpc://a.test:1")["protocol"], "grpc");
     }
 

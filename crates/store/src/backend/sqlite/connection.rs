@@ -96,13 +96,20 @@ impl Reader for Connection {
         Ok(count.max(0) as u64)
     }
 
-    fn tags(&mut self, tag: Option<&str>, after: Option<(&str, &str, u32)>, limit: usize) -> Result<Vec<TagEntry>, Error> {
+    fn tags(
+        &mut self,
+        tag: Option<&str>,
+        after: Option<(&str, &str, u32)>,
+        limit: usize,
+    ) -> Result<Vec<TagEntry>, Error> {
         // No place is below 0, so this comes before everything.
         let (id, entity, place) = after.map_or(("", "", -1), |(id, entity, place)| (id, entity, i64::from(place)));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let sql = if tag.is_some() { &self.tags.page_of_one } else { &self.tags.page };
         let mut statement = self.sqlite.prepare_cached(sql).map_err(failure)?;
-        let entry = |row: &rusqlite::Row<'_>| Ok(TagEntry { tag: row.get(0)?, entity: row.get(1)?, id: row.get(2)?, place: row.get(3)? });
+        let entry = |row: &rusqlite::Row<'_>| {
+            Ok(TagEntry { tag: row.get(0)?, entity: row.get(1)?, id: row.get(2)?, place: row.get(3)? })
+        };
         let found = match tag {
             Some(tag) => statement.query_map(params![tag, id, entity, place, limit], entry),
             None => statement.query_map(params![id, entity, place, limit], entry),

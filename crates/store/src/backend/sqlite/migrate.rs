@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use crate::backend::cells::encode_value;
 use crate::backend::sql::EXPIRES;
-use crate::layout::{COMPOSITE, Kind, Layout, Table};
+use crate::layout::{COMPOSITE, ColumnType, Layout, Table};
 use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io;
@@ -39,7 +39,10 @@ fn steps(connection: &mut Connection, layout: &Layout) -> Result<(), String> {
         return Err(format!("it was written by a newer version (layout {version}, this program knows {VERSION})"));
     }
     if version < 1 {
-        connection.sqlite.execute_batch("CREATE TABLE feed (revision INTEGER NOT NULL); INSERT INTO feed VALUES (0)").map_err(text)?;
+        connection
+            .sqlite
+            .execute_batch("CREATE TABLE feed (revision INTEGER NOT NULL); INSERT INTO feed VALUES (0)")
+            .map_err(text)?;
         for sql in &connection.tags.create {
             connection.sqlite.execute_batch(sql).map_err(text)?;
         }
@@ -68,7 +71,8 @@ fn table_steps(connection: &Connection, table: &Table) -> Result<(), String> {
                 sqlite.execute(&statements.fill_column(&column.name), [cell]).map_err(text)?;
             }
         }
-        let extra = [(table.composite().is_some(), COMPOSITE, Kind::Text), (table.has_ttl, EXPIRES, Kind::Integer)];
+        let extra =
+            [(table.composite().is_some(), COMPOSITE, ColumnType::Text), (table.has_ttl, EXPIRES, ColumnType::Integer)];
         for (_, column, kind) in extra.into_iter().filter(|(wanted, column, _)| *wanted && !present.contains(*column)) {
             sqlite.execute_batch(&statements.add_column(column, kind)).map_err(text)?;
         }

@@ -49,13 +49,18 @@ impl Sqlite {
     /// Opens the file, creates or extends its tables, and starts the writing thread. Blocks.
     pub fn open(layout: Arc<Layout>, path: &Path) -> Result<(Sqlite, Arc<Feed>), Error> {
         migrate::create_private(path).map_err(|e| failure(format_args!("cannot create {}: {e}", path.display())))?;
-        let mut connection = Connection::open(path, &layout, WRITER_CACHE).map_err(|e| failure(format_args!("cannot open {}: {e}", path.display())))?;
-        migrate::migrate(&mut connection, &layout).map_err(|e| failure(format_args!("cannot use {}: {e}", path.display())))?;
+        let mut connection = Connection::open(path, &layout, WRITER_CACHE)
+            .map_err(|e| failure(format_args!("cannot open {}: {e}", path.display())))?;
+        migrate::migrate(&mut connection, &layout)
+            .map_err(|e| failure(format_args!("cannot use {}: {e}", path.display())))?;
         let revision = connection.stored_revision()?;
         let feed = Arc::new(Feed::new(revision, CAPACITY));
         let (jobs, queue) = mpsc::channel();
         let writer = Writer::new(connection, feed.clone(), revision);
-        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(queue)).map_err(failure)?;
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(failure)?;
         let permits = Arc::new(Semaphore::new(READERS));
         let readers = Arc::new(Readers { path: path.to_owned(), layout, idle: Mutex::default(), permits });
         Ok((Sqlite { readers, jobs: Some(jobs), writer: Some(thread) }, feed))
@@ -109,7 +114,8 @@ impl Readers {
             None => Connection::open(&self.path, &self.layout, READER_CACHE).map_err(failure)?,
         };
         connection.execute("BEGIN")?;
-        let done = catch_unwind(AssertUnwindSafe(|| query(&mut connection))).unwrap_or_else(|_| Err(failure("a read panicked")));
+        let done = catch_unwind(AssertUnwindSafe(|| query(&mut connection)))
+            .unwrap_or_else(|_| Err(failure("a read panicked")));
         // A connection that cannot end its transaction is closed, not used again.
         if connection.execute("ROLLBACK").is_ok() {
             self.idle().push(connection);

@@ -85,7 +85,8 @@ impl Writer {
     fn savepoint(&mut self, work: Work) -> Result<Vec<Change>, Error> {
         self.in_transaction()?;
         self.connection.execute("SAVEPOINT one")?;
-        let done = catch_unwind(AssertUnwindSafe(|| work(&mut self.connection))).unwrap_or_else(|_| Err(failure("a write panicked")));
+        let done = catch_unwind(AssertUnwindSafe(|| work(&mut self.connection)))
+            .unwrap_or_else(|_| Err(failure("a write panicked")));
         match done {
             Ok(changes) => self.connection.execute("RELEASE one").map(|()| changes),
             Err(error) => {
@@ -98,7 +99,11 @@ impl Writer {
 
     /// A full disk or a failing one makes SQLite roll back everything: nothing may go on as if it had not.
     fn in_transaction(&self) -> Result<(), Error> {
-        if self.connection.sqlite.is_autocommit() { Err(failure("the database has rolled back the transaction")) } else { Ok(()) }
+        if self.connection.sqlite.is_autocommit() {
+            Err(failure("the database has rolled back the transaction"))
+        } else {
+            Ok(())
+        }
     }
 
     fn commit(&mut self, revision: Revision) -> Result<(), Error> {
