@@ -3,41 +3,68 @@
 use smallvec::SmallVec;
 use wire::{Fields, Known};
 
-/// What a request's hop-by-hop lines asked for.
+/// What a request says about its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct HopByHop {
-    /// A change to the WebSocket protocol.
+    /// It asks for a change to the WebSocket protocol.
     pub websocket: bool,
     /// The client takes trailers.
     pub trailers: bool,
 }
 
-/// Prepares a request's lines for the service. What stays of these is `TE: trailers` when it was among the codings,
-/// and for a WebSocket `Upgrade: websocket`; `Connection` is for the sender to set.
-pub fn strip_request(fields: &mut Fields) -> HopByHop {
-    strip_named(fields);
-    fields.remove_known(Known::KeepAlive);
-    fields.remove_known(Known::ProxyConnection);
-    fields.remove_known(Known::Proxy);
-    let websocket = fields.known(Known::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"));
-    if websocket {
-        fields.set_known(Known::Upgrade, b"websocket");
-    } else {
-        fields.remove_known(Known::Upgrade);
+impl HopByHop {
+    /// Looks at a request that has just been read, and drops the lines that `Connection` names: before anything is added
+    /// under such a name that the client could make disappear.
+    pub fn take(fields: &mut Fields) -> HopByHop {
+        drop_named(fields);
+        HopByHop {
+            websocket: fields.known(Known::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket")),
+            trailers: fields.known_all(Known::Te).flat_map(items).any(|item| item.eq_ignore_ascii_case(b"trailers")),
+        }
     }
-    let trailers = fields.known_all(Known::Te).flat_map(items).any(|item| item.eq_ignore_ascii_case(b"trailers"));
-    if trailers {
+}
+
+/// Prepares a request's lines for the service: what stays of those that concern the connection is `TE: trailers` when it
+/// was among the codings. The rest is for the sender to set.
+pub fn strip_request(fields: &mut Fields, hop_by_hop: HopByHop) {
+    const LINES: [Known; 6] = [
+        Known::Connection,
+        Known::KeepAlive,
+        Known::ProxyConnection,
+        Known::Proxy,
+        Known::Upgrade,
+        Known::TransferEncoding,
+    ];
+    for line in LINES {
+        fields.remove_known(line);
+    }
+    if hop_by_hop.trailers {
         fields.set_known(Known::Te, b"trailers");
     } else {
         fields.remove_known(Known::Te);
     }
-    HopByHop { websocket, trailers }
 }
 
-/// Prepares a response's lines for the client. `Upgrade` stays when the protocol changes, `Trailer` when the client
-/// takes trailers; `Connection` is for the sender to set.
+/// Prepares a request's trailers for the service. What the gateway and its plugins say of the client in the head must
+/// not be said again by the client behind it.
+pub fn strip_request_trailers(trailers: &mut Fields) {
+    const PREFIXES: [&[u8]; 6] =
+        [b"x-consumer-", b"x-credential-", b"x-anonymous-", b"x-authenticated-", b"x-forwarded-", b"x-kong-"];
+    trailers.retain(|known, name, _| {
+        let name = name.as_bytes();
+        let begins = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        let reserved = matches!(known, Known::XRealIp | Known::Via | Known::KeepAlive | Known::Proxy)
+            || name.eq_ignore_ascii_case(b"forwarded")
+            || known == Known::ProxyConnection;
+        !reserved && !PREFIXES.into_iter().any(begins)
+    });
+}
+
+/// Prepares a response's lines for the client, be it a final or an interim one. `Upgrade` stays when the protocol
+/// changes, `Trailer` when the client takes trailers; `Connection` is for the sender to set.
 pub fn strip_response(fields: &mut Fields, asked: HopByHop) {
-    strip_named(fields);
+    drop_named(fields);
+    fields.remove_known(Known::Connection);
     fields.remove_known(Known::KeepAlive);
     if !(asked.websocket && fields.known(Known::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))) {
         fields.remove_known(Known::Upgrade);
@@ -47,18 +74,14 @@ pub fn strip_response(fields: &mut Fields, asked: HopByHop) {
     }
 }
 
-/// Drops `Connection` and the lines that it names.
-fn strip_named(fields: &mut Fields) {
+/// Drops the lines that `Connection` names, but not that one itself.
+fn drop_named(fields: &mut Fields) {
     let mut named: SmallVec<[u8; 128]> = SmallVec::new();
     for value in fields.known_all(Known::Connection) {
         if !is_usual(value) {
             named.extend_from_slice(value);
             named.push(b',');
         }
-    }
-    fields.remove_known(Known::Connection);
-    if named.is_empty() {
-        return;
     }
     for name in items(&named) {
         if !is_kept(name)
@@ -90,7 +113,7 @@ fn is_usual(value: &[u8]) -> bool {
 fn is_kept(name: &[u8]) -> bool {
     match Known::of(name) {
         Known::ContentLength | Known::TransferEncoding | Known::Host | Known::Expect => true,
-        Known::Te | Known::Trailer | Known::Upgrade => true,
+        Known::Te | Known::Trailer | Known::Upgrade | Known::Connection => true,
         Known::Via | Known::XForwardedFor | Known::XForwardedHost | Known::XForwardedPath | Known::XForwardedPort => {
             true
         }
@@ -105,8 +128,9 @@ mod tests {
 
     fn request(lines: &[(&str, &str)]) -> (String, HopByHop) {
         let mut fields: Fields = lines.iter().copied().collect();
-        let asked = strip_request(&mut fields);
-        (text(&fields), asked)
+        let hop_by_hop = HopByHop::take(&mut fields);
+        strip_request(&mut fields, hop_by_hop);
+        (text(&fields), hop_by_hop)
     }
 
     fn text(fields: &Fields) -> String {
@@ -141,7 +165,7 @@ mod tests {
         let h2c = [("Connection", "Upgrade"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMA")];
         assert_eq!(request(&h2c), ("HTTP2-Settings: AAMA;".into(), NOTHING));
         let websocket = [("Connection", "keep-alive, Upgrade"), ("Upgrade", "WebSocket")];
-        assert_eq!(request(&websocket), ("Upgrade: websocket;".into(), HopByHop { websocket: true, trailers: false }));
+        assert_eq!(request(&websocket), ("".into(), HopByHop { websocket: true, trailers: false }));
     }
 
     #[test]
@@ -155,10 +179,22 @@ mod tests {
             ("X-Forwarded-For", "1"),
             ("Via", "1"),
         ];
-        assert_eq!(
-            request(&lines).0,
-            "Host: a;Content-Length: 3;Transfer-Encoding: chunked;X-Real-IP: 1;X-Forwarded-For: 1;Via: 1;"
-        );
+        assert_eq!(request(&lines).0, "Host: a;Content-Length: 3;X-Real-IP: 1;X-Forwarded-For: 1;Via: 1;");
+    }
+
+    #[test]
+    fn trailers_say_nothing_of_the_client() {
+        let lines = [
+            ("X-Checksum", "1"),
+            ("X-Consumer-Username", "fake"),
+            ("x-real-ip", "1"),
+            ("X-Forwarded-For", "1"),
+            ("x-anonymous-consumer", "true"),
+            ("Forwarded", "for=1"),
+        ];
+        let mut trailers: Fields = lines.iter().copied().collect();
+        strip_request_trailers(&mut trailers);
+        assert_eq!(text(&trailers), "X-Checksum: 1;");
     }
 
     #[test]

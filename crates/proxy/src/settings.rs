@@ -5,7 +5,8 @@ use crate::router::Flavor;
 use crate::tls::{Chain, Policy, Services};
 use sdk::ErrorPages;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that is fixed for the life of a data plane.
@@ -106,7 +107,7 @@ pub struct Limits {
     /// `proxy_max_temp_file_size`, octets: so much more of a response waits in a temporary file. 0: none.
     pub proxy_max_temp_file_size: u64,
     /// Where temporary files are made; they have no name, and vanish with the process.
-    pub temporary_files: PathBuf,
+    pub temporary_files: Arc<Path>,
     /// `worker_connections`: open client connections per worker; more are refused.
     pub connections: usize,
     /// Octets of contents of requests and responses that all exchanges together hold in memory.
@@ -224,7 +225,7 @@ impl Default for Limits {
             proxy_ignore_client_abort: false,
             proxy_buffers: 64 << 10,
             proxy_max_temp_file_size: 1 << 30,
-            temporary_files: std::env::temp_dir(),
+            temporary_files: Arc::from(std::env::temp_dir()),
             connections: 65_536,
             held_in_memory: 256 << 20,
         }

@@ -4,15 +4,9 @@ use super::Origin;
 use crate::access_log::Record;
 use crate::forwarded::Address;
 use crate::worker::{Session, Worker};
-use sdk::{Exchange, Fields, Nothing};
-use std::future::Future;
+use sdk::{Exchange, Fields};
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::sync::Arc;
 use wire::h1::Traffic;
-
-/// What status a request has that was not answered, because the client went away.
-const NOT_ANSWERED: u16 = 499;
 
 /// What has to be gathered for the line while the request runs.
 pub(crate) struct Line {
@@ -56,7 +50,7 @@ impl Line {
             request: &exchange.request.fields,
             kept: self.kept.as_ref(),
             response: &exchange.response.fields,
-            status: if exchange.response.status == 0 { NOT_ANSWERED } else { exchange.response.status },
+            status: exchange.response.status,
             sent: Some(self.traffic.sent),
             content_sent: self.traffic.sent.saturating_sub(self.traffic.heads),
             received: Some(self.traffic.received),
@@ -76,29 +70,13 @@ impl Line {
 
 /// Notes a request that is over, and gives its session back.
 pub(crate) fn end(line: Option<Line>, worker: &Worker, origin: &Origin, session: Session) {
-    if let Some(line) = line {
-        line.write(worker, origin, &session.exchange);
-    }
+    write(line, worker, origin, &session.exchange);
     worker.give_back(session);
 }
 
-/// The same for a connection that has become something else: its request is over when that has ended.
-pub(crate) async fn follow(
-    line: Option<Line>,
-    worker: &Rc<Worker>,
-    origin: &Origin,
-    session: Session,
-    relay: impl Future<Output = Traffic>,
-) {
-    let Some(mut line) = line else {
-        worker.give_back(session);
-        relay.await;
-        return;
-    };
-    // The relay may take long, and needs nothing of the configuration.
-    let Session { mut exchange, snapshot } = session;
-    exchange.directory = Arc::new(Nothing);
-    drop(snapshot);
-    line.took(relay.await);
-    line.write(worker, origin, &exchange);
+/// Notes a request that is over.
+pub(crate) fn write(line: Option<Line>, worker: &Worker, origin: &Origin, exchange: &Exchange) {
+    if let Some(line) = line {
+        line.write(worker, origin, exchange);
+    }
 }

@@ -3,47 +3,35 @@
 //! A try that failed is repeated with another peer as long as that is safe (RFC 9110, section 9.2.2): nothing of the
 //! request can have been acted upon, or acting twice is as good as once, and its content is still at hand.
 
-use super::exchange::RequestContext;
+use super::context::RequestContext;
+use super::deadlines::Wait;
+use super::downstream::Downstream;
 use super::payload::Payload;
-use super::relay::{self, Stage, Upload};
 use super::request;
+use super::upload::{Upload, UploadError};
 use crate::balancer::{Destination, Outcome, Peer, PickError};
+use crate::hop_by_hop;
 use crate::tls::Terms;
-use crate::upstream::{ConnectError, PoolKey, Tls, connect};
-use crate::worker::Worker;
-use model::entities::{Protocol, Service};
+use crate::upstream::{ConnectError, PoolKey, Tls, Upstream, connect};
+use model::entities::{Protocol, Uuid};
 use sdk::{Exchange, ResponseHead, Try};
 use smallvec::SmallVec;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 use wire::Version;
-use wire::h1::{ClientConnection, ResponseError, ServerConnection};
-
-/// A connection to a service, with the exchange on it. Lives as long as the connection, and is lent as a box, so that
-/// nothing is made or moved for an exchange.
-pub(crate) struct Upstream {
-    pub connection: ClientConnection,
-    pub stage: Stage,
-    /// Grows whenever something moves, so that timeouts count pauses and not totals.
-    pub progress: u32,
-    /// The request could not be sent whole: the connection is of no further use.
-    pub spoiled: bool,
-    pub read_timeout: Duration,
-    pub key: PoolKey,
-    /// When it was last given back.
-    pub since: Instant,
-    /// Counts as a connection of the target as long as it lives.
-    peer: Option<Peer>,
-}
+use wire::h1::ResponseError;
 
 /// Why there is no response.
 pub(crate) enum Failed {
     /// Status, and Kong's words where they are not the usual ones.
     Service(u16, Option<&'static str>),
     /// The request's content did not arrive, or must not go on.
-    Content(Upload),
+    Content(UploadError),
+    /// The client went away meanwhile.
+    ClientClosed,
 }
 
 /// How a single try failed.
@@ -52,51 +40,40 @@ enum Failure {
     Unsent(Outcome),
     /// After it may have been.
     Sent(Outcome),
-    /// The service has answered, but not in HTTP. As with nginx it is not asked again, and counts as if it had said
-    /// 502.
+    /// The service has answered, but not in HTTP. As with nginx it is not asked again, and counts as if it had said 502.
     Invalid,
-    Content(Upload),
+    /// It is our own: no peer is to blame, and none will do better now.
+    Local,
+    Content(UploadError),
+    ClientClosed,
 }
 
-impl Upstream {
-    /// A connection that was just made.
-    fn new(key: PoolKey, connection: ClientConnection, now: Instant) -> Box<Upstream> {
-        let (stage, read_timeout) = (Stage::Held, Duration::ZERO);
-        Box::new(Upstream { connection, stage, progress: 0, spoiled: false, read_timeout, key, since: now, peer: None })
-    }
-
-    /// Makes it ready for an exchange.
-    fn begin(&mut self, read_timeout: Duration) {
-        (self.stage, self.progress, self.spoiled) = (Stage::Held, 0, false);
-        self.read_timeout = read_timeout;
-    }
-
-    /// Gives the connection back to its pool. `now` may be some time ago: it counts for how long connections stay idle.
-    pub fn give_back(mut self: Box<Self>, worker: &Worker, now: Instant) {
-        self.peer = None;
-        self.since = now;
-        worker.pool.borrow_mut().give(self);
-    }
+/// How long a service may take for what.
+#[derive(Clone, Copy)]
+struct Timeouts {
+    connect: Duration,
+    read: Duration,
+    write: Duration,
 }
 
 /// Tries peers until one answers; `exchange.response` is then the head of its final response.
 pub(crate) async fn run(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
-    client: &mut ServerConnection,
+    downstream: &mut Downstream<'_>,
+    upload: &mut Upload,
     payload: &mut Payload,
-    upgrade: bool,
 ) -> Result<Box<Upstream>, Failed> {
-    let Some(service) = exchange.service.clone() else { return Err(Failed::Service(503, None)) };
-    let destination = context
-        .worker
-        .shared
-        .balancers
-        .destination(exchange.upstream.host.as_ref().unwrap_or(&service.host), exchange.upstream.port);
-    let Ok(terms) = terms(context, exchange, &service, &destination) else { return Err(Failed::Service(502, None)) };
+    let Some(service) = exchange.service.as_deref() else { return Err(Failed::Service(503, None)) };
+    let timeouts =
+        Timeouts { connect: service.connect_timeout, read: service.read_timeout, write: service.write_timeout };
+    let (id, retries) = (service.id, service.retries);
+    let host = exchange.upstream.host.as_ref().unwrap_or(&service.host);
+    let destination = context.worker.shared.balancers.destination(host, exchange.upstream.port);
+    let Ok(terms) = terms(context, exchange, id, &destination) else { return Err(Failed::Service(502, None)) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     let mut last = 502;
-    for _ in 0..=service.retries {
+    for _ in 0..=retries {
         let peer = match pick(context, exchange, &destination, &tried).await {
             Ok(peer) => peer,
             Err(_) if !tried.is_empty() => return Err(Failed::Service(last, None)),
@@ -113,7 +90,9 @@ pub(crate) async fn run(
         request::address(context, exchange, &peer);
         let tls = terms.clone().map(|terms| Tls { name: request::server_name(exchange, &peer), terms });
         let key = PoolKey { address: peer.address, tls };
-        let result = attempt(context, exchange, client, payload, &service, key, upgrade).await;
+        *upload = Upload::default();
+        let result = attempt(context, exchange, downstream, (upload, payload), key, timeouts).await;
+        context.deadlines.clear(downstream.timer());
         let waited = context.worker.loop_time().saturating_duration_since(started);
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
         let mut note = |status| exchange.tries.push(Try { address: peer.address, status, started, waited });
@@ -124,7 +103,7 @@ pub(crate) async fn run(
                 if let Some(cookie) = &peer.set_cookie {
                     exchange.response.fields.append("Set-Cookie", cookie.as_bytes());
                 }
-                upstream.peer = Some(peer);
+                upstream.belongs_to(peer);
                 return Ok(upstream);
             }
             Err(Failure::Unsent(outcome)) => (outcome, false),
@@ -134,7 +113,15 @@ pub(crate) async fn run(
                 peer.report(Outcome::Status(502));
                 return Err(Failed::Service(502, None));
             }
+            Err(Failure::Local) => {
+                note(503);
+                return Err(Failed::Service(503, None));
+            }
             Err(Failure::Content(failure)) => return Err(Failed::Content(failure)),
+            Err(Failure::ClientClosed) => {
+                note(0);
+                return Err(Failed::ClientClosed);
+            }
         };
         peer.report(outcome);
         last = if outcome == Outcome::Timeout { 504 } else { 502 };
@@ -151,15 +138,15 @@ pub(crate) async fn run(
 fn terms(
     context: &RequestContext<'_>,
     exchange: &Exchange,
-    service: &Service,
+    service: Uuid,
     destination: &Destination,
 ) -> Result<Option<Terms>, ()> {
     if !matches!(exchange.upstream.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Tls) {
         return Ok(None);
     }
     let snapshot = context.snapshot;
-    let terms = snapshot.outbound.terms(&service.id, destination.client_certificate(), &snapshot.certificates);
-    terms.map(Some).map_err(|error| tracing::error!(service = %service.id, request_id = exchange.id_str(), "no connection to a service: {error}"))
+    let terms = snapshot.outbound.terms(&service, destination.client_certificate(), &snapshot.certificates);
+    terms.map(Some).map_err(|error| tracing::error!(service = %service, request_id = exchange.id_str(), "no connection to a service: {error}"))
 }
 
 async fn pick(
@@ -178,86 +165,109 @@ async fn pick(
 async fn attempt(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
-    client: &mut ServerConnection,
-    payload: &mut Payload,
-    service: &Service,
+    downstream: &mut Downstream<'_>,
+    (upload, payload): (&mut Upload, &mut Payload),
     key: PoolKey,
-    upgrade: bool,
+    timeouts: Timeouts,
 ) -> Result<Box<Upstream>, Failure> {
     let repeatable = exchange.request.method.is_retriable();
     let pooled = context.worker.pool.borrow_mut().take(&key);
     // What may not be sent twice is not sent into a connection that the service is just closing.
-    let pooled = pooled.filter(|u| repeatable || !u.connection.stream().is_closed_now());
+    let pooled = pooled.filter(|upstream| repeatable || !upstream.is_closed_now());
     let mut reused = pooled.is_some();
     let mut upstream = match pooled {
         Some(upstream) => upstream,
-        None => dial(context, client, key, service).await?,
+        None => dial(context, downstream, key, timeouts.connect).await?,
     };
     loop {
-        upstream.begin(service.read_timeout);
-        upstream.connection.start_request(context.head_request, payload.framing() == wire::Framing::Delimited, |out| {
-            request::write_head(exchange, out)
-        });
+        upstream.start_request(&request::outgoing(context, exchange, payload));
         let before = payload.is_repeatable();
-        match await_head(context, exchange, client, payload, &mut upstream, service, upgrade).await {
+        match await_head(context, exchange, downstream, (upload, payload), &mut upstream, timeouts).await {
             Ok(()) => return Ok(upstream),
             // The service had closed the kept connection in the meantime: that says nothing about its health.
             Err(Failure::Sent(Outcome::TcpFailure)) if reused && repeatable && before && payload.is_repeatable() => {
                 reused = false;
-                upstream = dial(context, client, upstream.key, service).await?;
+                *upload = Upload::default();
+                context.deadlines.clear(downstream.timer());
+                upstream = dial(context, downstream, upstream.key().clone(), timeouts.connect).await?;
             }
             Err(failure) => return Err(failure),
         }
     }
 }
 
+/// Makes a connection, unless the client goes away meanwhile.
 async fn dial(
     context: &RequestContext<'_>,
-    client: &ServerConnection,
+    downstream: &mut Downstream<'_>,
     key: PoolKey,
-    service: &Service,
+    limit: Duration,
 ) -> Result<Box<Upstream>, Failure> {
-    let connected =
-        connect(context.worker, client.timer(), &key, service.connect_timeout).await.map_err(|error| match error {
-            ConnectError::TimedOut => Failure::Unsent(Outcome::Timeout),
-            ConnectError::Failed(error) => {
-                tracing::debug!(address = %key.address, "cannot connect: {error}");
-                Failure::Unsent(Outcome::TcpFailure)
-            }
-        })?;
+    let timer = downstream.timer().clone();
+    let connected = {
+        let mut connecting = pin!(connect(&context.worker.buffers, &timer, &key, limit));
+        poll_fn(|cx| match connecting.as_mut().poll(cx) {
+            Poll::Pending if has_gone(cx, context, downstream) => Poll::Ready(Err(Failure::ClientClosed)),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(result) => Poll::Ready(result.map_err(|error| connect_failure(&key, &error))),
+        })
+        .await?
+    };
     Ok(Upstream::new(key, connected, context.worker.loop_time()))
+}
+
+fn connect_failure(key: &PoolKey, error: &ConnectError) -> Failure {
+    match error {
+        ConnectError::TimedOut => Failure::Unsent(Outcome::Timeout),
+        ConnectError::Local(error) => {
+            tracing::error!(address = %key.address, "no connection to a service can be made: {error}");
+            Failure::Local
+        }
+        ConnectError::Failed(error) => {
+            tracing::debug!(address = %key.address, "cannot connect: {error}");
+            Failure::Unsent(Outcome::TcpFailure)
+        }
+    }
+}
+
+/// Whether nobody waits for the answer any more, where that matters.
+fn has_gone(cx: &mut Context<'_>, context: &RequestContext<'_>, downstream: &mut Downstream<'_>) -> bool {
+    !context.limits().proxy_ignore_client_abort && downstream.poll_closed(cx).is_ready()
 }
 
 /// Sends the request and waits for the head of the final response; interim ones are passed on.
 async fn await_head(
-    context: &RequestContext<'_>,
+    context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
-    client: &mut ServerConnection,
-    payload: &mut Payload,
+    downstream: &mut Downstream<'_>,
+    (upload, payload): (&mut Upload, &mut Payload),
     upstream: &mut Upstream,
-    service: &Service,
-    upgrade: bool,
+    timeouts: Timeouts,
 ) -> Result<(), Failure> {
-    let timer = client.timer().clone();
-    let client_timeout = context.worker.shared.settings.limits.client_body_timeout;
-    let (mut armed, mut progress) = (false, 0);
-    let interim = exchange.request.version == Version::Http11;
+    let limits = context.limits();
+    let upgrade = request::is_upgrade(context);
     let result = poll_fn(|cx| {
-        if upstream.stage != Stage::Done {
-            match relay::poll_upload(cx, client, upstream, payload) {
+        if !upload.is_done() {
+            match upload.poll(cx, downstream, upstream, payload) {
                 // The service may have answered and closed: its answer decides.
-                Poll::Ready(Err(Upload::Upstream)) => {
-                    upstream.stage = Stage::Done;
-                    upstream.spoiled = true;
-                }
+                Poll::Ready(Err(UploadError::Service)) => upload.stop(upstream),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Content(error))),
                 _ => {}
             }
         }
-        while let Poll::Ready(head) = upstream.connection.poll_head(cx, &mut exchange.response) {
-            match head {
-                Err(error) => return Poll::Ready(Err(failure(error))),
-                Ok(()) => match exchange.response.status {
+        let flushing = loop {
+            // An interim response leaves before the next one is read: a service cannot make them pile up.
+            if downstream.has_pending() {
+                match downstream.poll_flush(cx) {
+                    Poll::Pending => break true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientClosed)),
+                    Poll::Ready(Ok(())) => {}
+                }
+            }
+            match upstream.poll_head(cx, &mut exchange.response) {
+                Poll::Pending => break false,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(failure(&error))),
+                Poll::Ready(Ok(())) => match exchange.response.status {
                     101 if upgrade => return Poll::Ready(Ok(())),
                     101 => {
                         tracing::warn!("a service changed the protocol unasked");
@@ -265,41 +275,57 @@ async fn await_head(
                     }
                     100 => {}
                     102..200 => {
-                        if interim {
-                            client.queue_interim(&exchange.response);
+                        if exchange.request.version >= Version::Http11 {
+                            hop_by_hop::strip_response(&mut exchange.response.fields, context.hop_by_hop);
+                            downstream.queue_interim(&mut exchange.response);
                         }
                     }
                     _ => return Poll::Ready(Ok(())),
                 },
             }
+        };
+        if upload.is_done() && has_gone(cx, context, downstream) {
+            return Poll::Ready(Err(Failure::ClientClosed));
         }
-        if !armed || progress != upstream.progress {
-            (armed, progress) = (true, upstream.progress);
-            timer.arm(match upstream.stage {
-                Stage::Held | Stage::Flush => service.write_timeout,
-                Stage::Rest => client_timeout,
-                Stage::Done => service.read_timeout,
-            });
+        let now = context.worker.loop_time();
+        let deadlines = &mut context.deadlines;
+        // Whom the request waits for, the service or the client; and the response, once the request is sent.
+        match upload.waits {
+            Some(Wait::ClientRead) => {
+                deadlines.end(Wait::ServiceWrite);
+                deadlines.begin(Wait::ClientRead, downstream.received(), limits.client_body_timeout, now);
+            }
+            Some(_) => {
+                deadlines.end(Wait::ClientRead);
+                deadlines.begin(Wait::ServiceWrite, upstream.sent(), timeouts.write, now);
+            }
+            None if flushing => deadlines.end(Wait::ServiceRead),
+            None => {
+                deadlines.end(Wait::ClientRead);
+                deadlines.end(Wait::ServiceWrite);
+                deadlines.begin(Wait::ServiceRead, upstream.received(), timeouts.read, now);
+            }
         }
-        if timer.poll_expired(cx) {
-            return Poll::Ready(Err(if upstream.stage == Stage::Rest {
-                Failure::Content(Upload::TimedOut)
-            } else {
-                Failure::Sent(Outcome::Timeout)
-            }));
+        match flushing {
+            true => deadlines.begin(Wait::ClientWrite, downstream.sent(), limits.send_timeout, now),
+            false => deadlines.end(Wait::ClientWrite),
         }
-        Poll::Pending
+        match deadlines.poll_expired(cx, downstream.timer(), now) {
+            None => Poll::Pending,
+            Some(Wait::ClientRead) => Poll::Ready(Err(Failure::Content(UploadError::TimedOut))),
+            Some(Wait::ClientWrite) => Poll::Ready(Err(Failure::ClientClosed)),
+            Some(Wait::ServiceRead | Wait::ServiceWrite) => Poll::Ready(Err(Failure::Sent(Outcome::Timeout))),
+        }
     })
     .await;
-    timer.disarm();
     if result.is_err() {
         exchange.response = ResponseHead::default();
     }
     result
 }
 
-fn failure(error: ResponseError) -> Failure {
-    if let ResponseError::Head(error) = &error {
+fn failure(error: &ResponseError) -> Failure {
+    if let ResponseError::Head(error) = error {
         tracing::warn!("a service sent no valid response: {error:?}");
         return Failure::Invalid;
     }

@@ -1,98 +1,91 @@
 //! One request, from its head to the log phase.
 
-use super::attempt::{self, Failed, Upstream};
+use super::attempt::{self, Failed};
+use super::context::{Broken, RequestContext};
+use super::downstream::Downstream;
 use super::payload::Payload;
-use super::relay::{self, Upload};
+use super::relay;
 use super::request::{self, Stripped};
+use super::upload::{Upload, UploadError};
 use super::{Origin, respond};
 use crate::chain::{self, Chain, Selected};
 use crate::forwarded::{self, Address};
 use crate::hop_by_hop::HopByHop;
 use crate::path;
 use crate::router::{Match, Mismatch, Query};
-use crate::snapshot::Snapshot;
+use crate::upstream::Upstream;
 use crate::worker::{Session, Worker};
-use sdk::{Answer, Exchange, Known, Phases, RequestBody, RequestHead, Source, Timing};
+use sdk::{Answer, Exchange, Known, Phases, RequestBody, Source, Timing};
 use std::borrow::Cow;
 use std::rc::Rc;
-use wire::Version;
-use wire::h1::ServerConnection;
+use std::time::Duration;
 
 /// What becomes of the client's connection.
 pub(crate) enum Disposition {
     /// It waits for the next request.
-    Keep,
+    KeepAlive,
     /// It is closed, gently.
-    Linger,
+    Close,
     /// It is joined with that of the service, octet by octet.
-    Upgraded(Box<Upstream>),
+    Upgraded(Box<Upgraded>),
     /// It is over already.
     Gone,
 }
 
-/// What stays the same through an exchange.
-pub(crate) struct RequestContext<'a> {
-    pub worker: &'a Rc<Worker>,
-    pub origin: &'a Origin,
-    /// The client's address, when a trusted proxy in front of us names it.
-    pub client: Option<Address>,
-    /// What the client asked of the connection.
-    pub asked: HopByHop,
-    pub snapshot: &'a Snapshot,
+/// An exchange whose protocol has changed. Its log phase is still to come.
+pub(crate) struct Upgraded {
+    pub upstream: Upstream,
     pub selected: Selected,
-    /// What the client speaks, for framing.
-    pub version: Version,
-    pub head_request: bool,
-    /// The client's `Host`, when the service gets it too.
-    pub kept_host: Option<String>,
-    /// The client's connection ends with this exchange.
-    pub close: bool,
+    /// How long the connection may be silent.
+    pub read_timeout: Duration,
 }
 
-/// Runs an exchange.
+/// Why a request is not answered by a service.
+enum Refusal {
+    /// An answer of our own takes the place of the service's; boxed, so that what it might be is not carried around for
+    /// what it mostly is not.
+    Answer(Box<Answer>, Source),
+    /// There is nobody to answer any more.
+    ClientClosed,
+}
+
+/// As nginx: the status of a request whose client went away before there was an answer.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Runs an exchange whose head has just been read.
 pub(crate) async fn run(
     worker: &Rc<Worker>,
-    connection: &mut ServerConnection,
+    downstream: &mut Downstream<'_>,
     origin: &Origin,
     session: &mut Session,
     last: bool,
 ) -> Disposition {
-    worker.refresh_snapshot(session);
     let Session { exchange, snapshot } = session;
-    let head = &exchange.request;
-    let mut context = RequestContext {
-        worker,
-        origin,
-        client: worker.shared.trusted.client(&origin.peer, None, &head.fields),
-        asked: HopByHop::default(),
-        selected: Selected::new(),
-        version: head.version,
-        head_request: head.method.is_head(),
-        kept_host: None,
-        close: last || wants_close(head),
-        snapshot,
-    };
+    let mut context = RequestContext::new(worker, origin, snapshot, &exchange.request, last);
     begin(&context, exchange);
-    let served = serve(&mut context, exchange, connection).await;
+    context.hop_by_hop = HopByHop::take(&mut exchange.request.fields);
+    let served = serve(&mut context, exchange, downstream).await;
+    if let Ok(Some(upstream)) = served {
+        let read_timeout = exchange.service.as_ref().map(|service| service.read_timeout).unwrap_or_default();
+        let selected = context.selected;
+        return Disposition::Upgraded(Box::new(Upgraded { upstream: *upstream, selected, read_timeout }));
+    }
+    if exchange.response.status == 0 {
+        exchange.response.status = CLIENT_CLOSED_REQUEST;
+    }
     chain::run_log(&context.selected, exchange);
-    match served {
-        Ok(Some(upgraded)) => Disposition::Upgraded(upgraded),
-        Ok(None)
-            if (connection.content_is_done() || drain(connection).await)
-                && !context.close
-                && !worker.draining.get() =>
-        {
-            Disposition::Keep
-        }
-        Ok(None) => Disposition::Linger,
-        Err(Broken) => Disposition::Gone,
+    if served.is_err() {
+        return Disposition::Gone;
+    }
+    let keep = !context.close && !worker.draining.get() && !downstream.awaits_continue();
+    if keep && (downstream.content_is_done() || downstream.discard_content(context.lingering()).await) {
+        Disposition::KeepAlive
+    } else {
+        Disposition::Close
     }
 }
 
-/// The client's connection broke, or had to be cut because a response could not be completed.
-pub(crate) struct Broken;
-
-/// Begins an exchange whose head has just been read.
+/// Fills in what is known of an exchange as soon as its head is.
 pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let (worker, origin) = (context.worker, context.origin);
     exchange.client.clone_from(&origin.client);
@@ -107,26 +100,28 @@ pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     exchange.id = worker.request_id();
 }
 
-/// An answer of our own in place of a service's; boxed, so that what it might be is not carried around for what it
-/// mostly is not.
-struct OwnAnswer(Box<Answer>, Source);
-
 /// All phases but the last; an upgraded connection to the service is handed back.
 async fn serve(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
-    connection: &mut ServerConnection,
+    downstream: &mut Downstream<'_>,
 ) -> Result<Option<Box<Upstream>>, Broken> {
     let mut payload = Payload::default();
-    match ask(context, exchange, connection, &mut payload).await {
+    let mut upload = Upload::default();
+    match ask(context, exchange, downstream, &mut upload, &mut payload).await {
         Ok(upstream) if exchange.response.status == 101 => {
-            respond::start_upgrade(context, exchange, connection).await?;
+            respond::start_upgrade(context, exchange, downstream).await?;
             Ok(Some(upstream))
         }
-        Ok(upstream) => relay::response(context, exchange, connection, upstream, &mut payload).await.map(|()| None),
-        Err(OwnAnswer(answer, source)) => {
-            respond::send(context, exchange, connection, *answer, source).await.map(|()| None)
+        Ok(upstream) => {
+            let sending = (&mut upload, &mut payload);
+            relay::response(context, exchange, downstream, upstream, sending).await.map(|()| None)
         }
+        Err(Refusal::Answer(answer, source)) => {
+            payload.release(downstream);
+            respond::send(context, exchange, downstream, *answer, source).await.map(|()| None)
+        }
+        Err(Refusal::ClientClosed) => Err(Broken::ClientClosed),
     }
 }
 
@@ -135,16 +130,17 @@ async fn serve(
 async fn ask(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
-    connection: &mut ServerConnection,
+    downstream: &mut Downstream<'_>,
+    upload: &mut Upload,
     payload: &mut Payload,
-) -> Result<Box<Upstream>, OwnAnswer> {
+) -> Result<Box<Upstream>, Refusal> {
     let snapshot = context.snapshot;
     let global = snapshot.global_chain();
     if global.has(Phases::REWRITE)
         && let Some(answer) = chain::run_rewrite(global, exchange).await
     {
         chain::run_access(global, exchange, &mut context.selected, false).await;
-        return Err(OwnAnswer(Box::new(answer), Source::Exit));
+        return Err(Refusal::Answer(Box::new(answer), Source::Exit));
     }
     // The target is lent out, so that the path can be looked at while the exchange changes.
     let target = std::mem::take(&mut exchange.request.target);
@@ -152,9 +148,8 @@ async fn ask(
     exchange.request.target = target;
     let (chain, stripped) = match entered {
         Ok(entered) => entered,
-        Err(refused) => {
+        Err((status, message)) => {
             chain::run_access(global, exchange, &mut context.selected, false).await;
-            let (status, message) = refused;
             // As nginx: what is refused for its form is the last on its connection.
             context.close |= message.is_none();
             return Err(match message {
@@ -167,29 +162,30 @@ async fn ask(
     let mismatch = route.and_then(|route| {
         Mismatch::of(route, exchange.client.https, exchange.request.version, &exchange.request.fields)
     });
-    let announced = payload.begin(exchange.request.framing, context.worker.shared.settings.limits.client_max_body_size);
-    let refused = match (announced, mismatch) {
+    let refused = match (payload.begin(exchange.request.framing, context.limits().client_max_body_size), mismatch) {
         (Ok(()), None) => None,
-        (Ok(()), Some(mismatch)) => Some(OwnAnswer(Box::new(respond::mismatch(exchange, mismatch)), Source::Error)),
+        (Ok(()), Some(mismatch)) => {
+            Some(Refusal::Answer(Box::new(respond::mismatch(exchange, mismatch)), Source::Error))
+        }
         (Err(failure), _) => Some(content_failure(context, exchange, failure)),
     };
-    if let Some(reply) = refused {
+    if let Some(refused) = refused {
         chain::run_access(chain, exchange, &mut context.selected, false).await;
-        return Err(reply);
+        return Err(refused);
     }
     if chain.has(Phases::READS_BODY) {
-        if let Err(failure) = payload.hold_all(context, connection).await {
+        if let Err(failure) = payload.hold_for_plugins(context, downstream).await {
             chain::run_access(chain, exchange, &mut context.selected, false).await;
             return Err(content_failure(context, exchange, failure));
         }
-        exchange.body = payload.whole().map_or(RequestBody::TooLarge, RequestBody::Whole);
+        exchange.body = payload.for_plugins();
     }
     if !chain.is_empty() {
         let answer = chain::run_access(chain, exchange, &mut context.selected, true).await;
         // What plugins take is the gateway's time and not the service's.
         context.worker.update_time();
         if let Some(answer) = answer {
-            return Err(OwnAnswer(Box::new(answer), Source::Exit));
+            return Err(Refusal::Answer(Box::new(answer), Source::Exit));
         }
     }
     if exchange.service.is_none() {
@@ -198,43 +194,47 @@ async fn ask(
     if let RequestBody::Whole(body) = std::mem::take(&mut exchange.body) {
         payload.replace(body);
     }
-    let buffering = exchange.route.as_ref().is_none_or(|r| r.request_buffering);
+    let buffering = exchange.route.as_ref().is_none_or(|route| route.request_buffering);
     if payload.has_rest()
-        && let Err(failure) = payload.hold(context, connection, buffering).await
+        && let Err(failure) = payload.hold(context, downstream, buffering).await
     {
         return Err(content_failure(context, exchange, failure));
     }
-    let upgrade = request::prepare(context, exchange, &stripped, payload);
-    match attempt::run(context, exchange, connection, payload, upgrade).await {
+    request::prepare(context, exchange, &stripped, payload);
+    match attempt::run(context, exchange, downstream, upload, payload).await {
         Ok(upstream) => Ok(upstream),
         Err(Failed::Service(status, Some(message))) => Err(own_error(exchange, status, message)),
         Err(Failed::Service(status, None)) => Err(gateway_error(exchange, status)),
         Err(Failed::Content(failure)) => Err(content_failure(context, exchange, failure)),
+        Err(Failed::ClientClosed) => Err(Refusal::ClientClosed),
     }
 }
 
 #[cold]
-fn own_error(exchange: &Exchange, status: u16, message: &str) -> OwnAnswer {
-    OwnAnswer(Box::new(Answer::error(exchange, status, message)), Source::Error)
+fn own_error(exchange: &Exchange, status: u16, message: &str) -> Refusal {
+    Refusal::Answer(Box::new(Answer::error(exchange, status, message)), Source::Error)
 }
 
 #[cold]
-fn gateway_error(exchange: &Exchange, status: u16) -> OwnAnswer {
-    OwnAnswer(Box::new(Answer::gateway_error(exchange, status, &Answer::gateway_message(status))), Source::Error)
+fn gateway_error(exchange: &Exchange, status: u16) -> Refusal {
+    let answer = Answer::gateway_error(exchange, status, &Answer::gateway_message(status));
+    Refusal::Answer(Box::new(answer), Source::Error)
 }
 
 /// The client's content is too large, broken, or does not come. What follows on the connection cannot be told from it.
 #[cold]
-fn content_failure(context: &mut RequestContext<'_>, exchange: &Exchange, failure: Upload) -> OwnAnswer {
+fn content_failure(context: &mut RequestContext<'_>, exchange: &Exchange, failure: UploadError) -> Refusal {
     context.close = true;
-    gateway_error(
-        exchange,
-        match failure {
-            Upload::TooLarge => 413,
-            Upload::TimedOut => 408,
-            Upload::Client | Upload::Upstream => 400,
-        },
-    )
+    match failure {
+        UploadError::TooLarge => gateway_error(exchange, 413),
+        UploadError::TimedOut => gateway_error(exchange, 408),
+        UploadError::Malformed | UploadError::Service => gateway_error(exchange, 400),
+        UploadError::ClientClosed => Refusal::ClientClosed,
+        UploadError::Spool(error) => {
+            tracing::error!(request_id = exchange.id_str(), "the content of a request cannot be kept on disk: {error}");
+            gateway_error(exchange, 500)
+        }
+    }
 }
 
 /// Finds the route and takes it into the exchange; its chain, and the part of the path that was stripped. Refusals are
@@ -276,27 +276,4 @@ fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Op
         fields: &head.fields,
     };
     context.snapshot.router.find(&query)
-}
-
-/// Whether the client's connection ends after this request (RFC 9112, section 9.3).
-fn wants_close(head: &RequestHead) -> bool {
-    let mut close = head.version < Version::Http11;
-    for value in head.fields.known_all(Known::Connection) {
-        for option in value.split(|&b| b == b',') {
-            let option = option.trim_ascii();
-            if option.eq_ignore_ascii_case(b"close") {
-                return true;
-            }
-            if option.eq_ignore_ascii_case(b"keep-alive") {
-                close = false;
-            }
-        }
-    }
-    close
-}
-
-/// Reads what is left of a request's content, up to a limit; whether the connection can take another request.
-async fn drain(connection: &mut ServerConnection) -> bool {
-    const MOST: usize = 64 * 1024;
-    relay::discard(connection, MOST).await
 }

@@ -1,35 +1,37 @@
 //! HTTP from a client's connection to a service and back.
 //!
-//! [`serve`] is the life of a connection; `exchange` the life of one request on it, in the order in which it happens:
-//! rewrite, route, access, `request` (the head for the service), `attempt` (a peer, a connection, the head of its
-//! answer), `respond` (the head for the client), `relay` (content both ways), log.
+//! [`serve`] is the life of an HTTP/1.1 connection; `exchange` the life of one request on it, in the order in which it
+//! happens: rewrite, route, access, `payload` (what is held of the content), `request` (the head for the service),
+//! `attempt` (a peer, a connection, the head of its answer), `respond` (the head for the client), `relay` (content down,
+//! while `upload` may still go up), log. Phases know the client as `downstream` and the service as
+//! [`crate::upstream::Upstream`], and every wait of theirs has a deadline in `deadlines`.
 
 mod access;
 mod attempt;
+mod context;
+mod deadlines;
+mod downstream;
 mod exchange;
 mod payload;
 mod relay;
 mod request;
 mod respond;
+mod spool;
 mod upgrade;
-
-pub(crate) use attempt::Upstream;
+mod upload;
 
 use crate::forwarded::{self, Address};
 use crate::plane::Shared;
 use crate::worker::Worker;
+use downstream::Downstream;
 use exchange::Disposition;
 use sdk::{Client, Fields};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpStream;
-use wire::h1::{HeadError, Limits, RequestError, ServerConnection};
+use wire::h1::{HeadError, Limits, Lingering, RequestError, ServerConnection};
 use wire::net::Stream;
-
-/// How long, and for how many octets, a connection that we close is read from, so that the client sees our last answer.
-const LINGER: (Duration, usize) = (Duration::from_secs(5), 1 << 20);
 
 /// Where a connection comes from.
 pub(crate) struct Origin {
@@ -89,7 +91,11 @@ pub(crate) async fn accept_tls(
 /// Serves a connection until either side ends it.
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origin) {
     let limits = &worker.shared.settings.limits;
-    let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), Limits::default());
+    let lingering = Lingering { time: limits.lingering_time, pause: limits.lingering_timeout };
+    let (buffers, size) = limits.large_client_header_buffers;
+    // A line has its end in the buffer too.
+    let of_heads = Limits { line: size.saturating_sub(2), head: buffers.saturating_mul(size), ..Limits::default() };
+    let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), of_heads);
     for served in 1.. {
         let idle = if served == 1 { limits.client_header_timeout } else { limits.keepalive_timeout };
         worker.gauges.idle(true);
@@ -101,34 +107,36 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
         let mut session = worker.session(&origin.client);
         let read = connection.read_head(&mut session.exchange.request, limits.client_header_timeout).await;
         origin.request = served;
+        worker.gauges.request();
+        worker.refresh_snapshot(&mut session);
         let mut line = access::Line::begin(worker, &session.exchange.request.fields);
-        let after = match read {
+        let mut downstream = Downstream::Http1(&mut connection);
+        let disposition = match read {
             Ok(()) => {
-                worker.gauges.request();
-                let last = worker.draining.get() || served >= limits.keepalive_requests;
-                exchange::run(worker, &mut connection, &origin, &mut session, last).await
+                let last =
+                    worker.draining.get() || served >= limits.keepalive_requests || limits.keepalive_timeout.is_zero();
+                exchange::run(worker, &mut downstream, &origin, &mut session, last).await
             }
-            Err(RequestError::Closed | RequestError::Timeout | RequestError::Head(HeadError::NoVersion)) => {
-                line = None;
+            Err(RequestError::Head(error)) if error != HeadError::NoVersion => {
+                respond::refuse(worker, &mut downstream, &origin, &mut session, error).await;
+                Disposition::Close
+            }
+            Err(error) => {
+                respond::give_up(worker, &origin, &mut session, &error);
                 Disposition::Gone
-            }
-            Err(RequestError::Head(error)) => {
-                worker.gauges.request();
-                respond::refuse(worker, &mut connection, &origin, &mut session, error).await;
-                Disposition::Linger
             }
         };
         if let Some(line) = &mut line {
             line.took(connection.take_traffic());
         }
-        match after {
-            Disposition::Keep => access::end(line, worker, &origin, session),
-            Disposition::Linger => {
+        match disposition {
+            Disposition::KeepAlive => access::end(line, worker, &origin, session),
+            Disposition::Close => {
                 access::end(line, worker, &origin, session);
-                return connection.linger(LINGER.0, LINGER.1).await;
+                return connection.close(lingering).await;
             }
-            Disposition::Upgraded(service) => {
-                return access::follow(line, worker, &origin, session, upgrade::relay(connection, *service)).await;
+            Disposition::Upgraded(upgraded) => {
+                return upgrade::follow(line, worker, &origin, session, connection, *upgraded).await;
             }
             Disposition::Gone => return access::end(line, worker, &origin, session),
         }

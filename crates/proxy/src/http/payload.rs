@@ -1,22 +1,29 @@
-//! The content of a request on its way to the service: how much of it is held, so that a failed try can be repeated.
+//! The content of a request before it goes to a service: how much of it is held, where, and so whether a failed try can
+//! be repeated.
 
-use super::exchange::RequestContext;
-use super::relay::Upload;
-use sdk::Bytes;
-use std::task::{Poll, ready};
+use super::context::RequestContext;
+use super::deadlines::Wait;
+use super::downstream::Downstream;
+use super::spool::Spool;
+use super::upload::UploadError;
+use crate::settings::Limits;
+use sdk::{Bytes, Fields, RequestBody};
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 use wire::Framing;
-use wire::h1::ServerConnection;
 
-/// Held before a service is asked at all, when the route buffers requests: a slow client then occupies no service.
-const HOLD: usize = 64 * 1024;
-/// Held for a plugin that reads the content.
-const HOLD_FOR_PLUGINS: usize = 1 << 20;
+/// Held in memory when `client_body_buffer_size` is not set.
+const IN_MEMORY: usize = 64 << 10;
+/// The same, for a plugin that looks at the content.
+const IN_MEMORY_FOR_PLUGINS: usize = 1 << 20;
 
 /// A request's content.
 #[derive(Default)]
 pub(crate) struct Payload {
     /// What was read already, from the beginning.
     held: Bytes,
+    /// What was read after that.
+    spool: Option<Box<Spool>>,
     /// All of it is in the buffer of the client's connection, and stays there until the exchange is over: that many
     /// octets.
     in_place: usize,
@@ -32,11 +39,13 @@ pub(crate) struct Payload {
 
 impl Payload {
     /// Takes the content that a head announced.
-    pub fn begin(&mut self, framing: Framing, limit: u64) -> Result<(), Upload> {
+    pub fn begin(&mut self, framing: Framing, limit: u64) -> Result<(), UploadError> {
         if limit > 0 && matches!(framing, Framing::Length(n) if n > limit) {
-            return Err(Upload::TooLarge);
+            return Err(UploadError::TooLarge);
         }
-        (self.framing, self.rest, self.limit) = (framing, framing != Framing::Empty, limit);
+        self.framing = framing;
+        self.rest = !matches!(framing, Framing::Empty | Framing::Length(0));
+        self.limit = limit;
         Ok(())
     }
 
@@ -45,14 +54,22 @@ impl Payload {
         self.framing
     }
 
-    /// What is held.
-    pub fn held<'a>(&'a self, connection: &'a ServerConnection) -> &'a [u8] {
-        if self.in_place > 0 { connection.content(self.in_place) } else { &self.held }
+    /// What is held in memory.
+    pub fn held<'a>(&'a self, downstream: &'a Downstream<'_>) -> &'a [u8] {
+        if self.in_place > 0 { downstream.content(self.in_place) } else { &self.held }
+    }
+
+    /// What is held on disk, behind that.
+    pub fn spool_mut(&mut self) -> Option<&mut Spool> {
+        self.spool.as_deref_mut()
     }
 
     /// Lets go of what is held in the client's connection.
-    pub fn release(&mut self, connection: &mut ServerConnection) {
-        connection.consume(std::mem::take(&mut self.in_place));
+    pub fn release(&mut self, downstream: &mut Downstream<'_>) {
+        let octets = std::mem::take(&mut self.in_place);
+        if octets > 0 {
+            downstream.consume(octets);
+        }
     }
 
     /// Whether more follows from the client.
@@ -65,112 +82,151 @@ impl Payload {
         !self.streamed
     }
 
-    /// The content, when all of it is held.
-    pub fn whole(&self) -> Option<Bytes> {
-        (!self.rest).then(|| self.held.clone())
+    /// The content as plugins see it, after [`Payload::hold`].
+    pub fn for_plugins(&self) -> RequestBody {
+        if self.rest || self.spool.is_some() {
+            return RequestBody::TooLarge;
+        }
+        RequestBody::Whole(self.held.clone())
     }
 
-    /// A plugin has put other content in its place.
+    /// A plugin may have put other content in its place.
     pub fn replace(&mut self, body: Bytes) {
-        self.framing = if body.is_empty() { Framing::Empty } else { Framing::Length(body.len() as u64) };
+        if body.is_empty() && self.framing == Framing::Empty {
+            return;
+        }
+        // Trailers are kept where the content is.
+        if self.framing != Framing::Delimited || body != self.held {
+            self.framing = Framing::Length(body.len() as u64);
+        }
         self.held = body;
         self.rest = false;
     }
 
-    /// Counts octets that are streamed to the service.
-    pub fn stream(&mut self, octets: usize) -> Result<(), Upload> {
-        self.streamed = true;
-        self.count += octets as u64;
-        if self.limit > 0 && self.count > self.limit { Err(Upload::TooLarge) } else { Ok(()) }
+    /// The trailers that the service gets.
+    pub fn trailers(&self, downstream: &Downstream<'_>) -> Option<Fields> {
+        let trailers = downstream.trailers().filter(|_| self.framing == Framing::Delimited)?;
+        let mut trailers = trailers.clone();
+        crate::hop_by_hop::strip_request_trailers(&mut trailers);
+        Some(trailers)
     }
 
-    /// Reads small content whole, so that its length is known and a try can be repeated. Without `buffering`, only what
-    /// has arrived already.
+    /// Counts octets that are streamed to the service.
+    pub fn stream(&mut self, octets: usize) -> Result<(), UploadError> {
+        self.streamed = true;
+        self.add(octets)
+    }
+
+    /// Before a service is asked: reads the content whole when `buffering`, in memory and then on disk, so that a slow
+    /// client occupies no service and a try can be repeated. Without, only what has come already.
     pub async fn hold(
         &mut self,
-        context: &RequestContext<'_>,
-        connection: &mut ServerConnection,
+        context: &mut RequestContext<'_>,
+        downstream: &mut Downstream<'_>,
         buffering: bool,
-    ) -> Result<(), Upload> {
+    ) -> Result<(), UploadError> {
         if let Framing::Length(n) = self.framing
-            && self.rest
-            && usize::try_from(n).is_ok_and(|n| n <= connection.buffered())
+            && let Some(n) = usize::try_from(n).ok().filter(|n| *n <= downstream.buffered())
         {
             // Small content usually comes with its head: no need to copy it.
-            self.in_place = usize::try_from(n).unwrap_or_default();
+            self.in_place = n;
             self.rest = false;
             return Ok(());
         }
-        let small = match self.framing {
-            Framing::Length(n) => n <= HOLD as u64 && buffering,
-            Framing::Delimited => true,
-            _ => false,
-        };
-        if !self.rest || !small { Ok(()) } else { self.read(context, connection, HOLD, buffering).await }
+        let most = context.limits().client_body_buffer_size.unwrap_or(IN_MEMORY);
+        match (buffering, self.framing) {
+            (true, _) => self.read(context, downstream, most, true).await,
+            // Whether it is over already decides how it can be sent.
+            (false, Framing::Delimited) => self.read(context, downstream, most, false).await,
+            (false, _) => Ok(()),
+        }
     }
 
-    /// Reads the content for a plugin; what is longer than we hold for that stays a stream.
-    pub async fn hold_all(
+    /// Reads the content whole for plugins that look at it: what is more than fits in memory goes to disk, where they
+    /// cannot.
+    pub async fn hold_for_plugins(
         &mut self,
-        context: &RequestContext<'_>,
-        connection: &mut ServerConnection,
-    ) -> Result<(), Upload> {
-        if self.rest { self.read(context, connection, HOLD_FOR_PLUGINS, true).await } else { Ok(()) }
+        context: &mut RequestContext<'_>,
+        downstream: &mut Downstream<'_>,
+    ) -> Result<(), UploadError> {
+        let most = context.limits().client_body_buffer_size.unwrap_or(IN_MEMORY_FOR_PLUGINS);
+        if self.rest { self.read(context, downstream, most, true).await } else { Ok(()) }
     }
 
     async fn read(
         &mut self,
-        context: &RequestContext<'_>,
-        connection: &mut ServerConnection,
+        context: &mut RequestContext<'_>,
+        downstream: &mut Downstream<'_>,
         most: usize,
         wait: bool,
-    ) -> Result<(), Upload> {
-        let mut held = Vec::from(std::mem::take(&mut self.held));
+    ) -> Result<(), UploadError> {
+        let mut held = Vec::new();
         if let Framing::Length(n) = self.framing {
             held.reserve(usize::try_from(n).unwrap_or(most).min(most));
         }
-        let limit = self.limit;
-        loop {
-            let time = context.worker.shared.settings.limits.client_body_timeout;
-            let step = |cx: &mut std::task::Context<'_>, connection: &mut ServerConnection, held: &mut Vec<u8>| {
-                let piece = match connection.poll_content(cx) {
-                    Poll::Pending if !wait => return Poll::Ready(Ok(None)),
-                    other => ready!(other),
-                };
-                let Some(n) = piece.map_err(|_| Upload::Client)? else { return Poll::Ready(Ok(Some(true))) };
-                held.extend_from_slice(connection.content(n));
-                connection.consume(n);
-                Poll::Ready(if limit > 0 && held.len() as u64 > limit {
-                    Err(Upload::TooLarge)
-                } else {
-                    Ok(Some(false))
-                })
-            };
-            let next = if connection.content_is_done() {
-                Some(true)
-            } else {
-                connection
-                    .timer()
-                    .clone()
-                    .limit(time, |cx| step(cx, connection, &mut held))
-                    .await
-                    .map_err(|_| Upload::TimedOut)??
-            };
-            match next {
-                Some(true) => {
-                    self.rest = false;
-                    break;
-                }
-                Some(false) if held.len() <= most => {}
-                _ => break,
+        let limits = context.limits();
+        let result = poll_fn(|cx| {
+            if let Poll::Ready(result) = self.poll_read(cx, downstream, &mut held, (most, wait), limits) {
+                return Poll::Ready(result);
             }
-        }
-        self.count = held.len() as u64;
+            if !wait && self.spool.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            let now = context.worker.loop_time();
+            let (received, deadlines) = (downstream.received(), &mut context.deadlines);
+            deadlines.begin(Wait::ClientRead, received, limits.client_body_timeout, now);
+            match deadlines.poll_expired(cx, downstream.timer(), now) {
+                Some(_) => Poll::Ready(Err(UploadError::TimedOut)),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        context.deadlines.clear(downstream.timer());
         self.held = Bytes::from(held);
+        result?;
         // With trailers the content stays delimited, so that they can follow it.
-        if !self.rest && connection.trailers().is_none() {
-            self.framing = if self.held.is_empty() { Framing::Empty } else { Framing::Length(self.held.len() as u64) };
+        if !self.rest && downstream.trailers().is_none() {
+            self.framing = Framing::Length(self.count);
         }
         Ok(())
+    }
+
+    /// Ready when all has come, or, when the end is not waited for, as much as is held in memory.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        downstream: &mut Downstream<'_>,
+        held: &mut Vec<u8>,
+        (most, whole): (usize, bool),
+        limits: &Limits,
+    ) -> Poll<Result<(), UploadError>> {
+        loop {
+            if let Some(spool) = &mut self.spool {
+                ready!(spool.poll_ready(cx)).map_err(UploadError::Spool)?;
+            }
+            let Some(n) = ready!(downstream.poll_content(cx)).map_err(UploadError::from)? else {
+                self.rest = false;
+                return Poll::Ready(Ok(()));
+            };
+            self.add(n)?;
+            if self.spool.is_none() && held.len() + n > most {
+                if !whole {
+                    // What is left in the connection is counted when it is streamed.
+                    self.count -= n as u64;
+                    return Poll::Ready(Ok(()));
+                }
+                self.spool = Some(Box::new(Spool::new(&limits.temporary_files)));
+            }
+            match &mut self.spool {
+                Some(spool) => spool.push(downstream.content(n)),
+                None => held.extend_from_slice(downstream.content(n)),
+            }
+            downstream.consume(n);
+        }
+    }
+
+    fn add(&mut self, octets: usize) -> Result<(), UploadError> {
+        self.count += octets as u64;
+        if self.limit > 0 && self.count > self.limit { Err(UploadError::TooLarge) } else { Ok(()) }
     }
 }

@@ -1,243 +1,331 @@
-//! Content on its way: up to the service while its answer is awaited, down to the client while the rest still goes up.
+//! The response of a service on its way down to the client, while the rest of the request may still go up.
 
-use super::attempt::Upstream;
-use super::exchange::{Broken, RequestContext};
+use super::context::{Broken, RequestContext};
+use super::deadlines::Wait;
+use super::downstream::Downstream;
 use super::payload::Payload;
 use super::respond;
+use super::spool::Spool;
+use super::upload::Upload;
 use crate::chain;
-use sdk::{Bytes, Exchange, Phases};
+use crate::settings::Limits;
+use crate::upstream::Upstream;
+use sdk::{Bytes, Exchange, Fields, Known, Phases};
+use std::collections::VecDeque;
+use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-use wire::h1::ServerConnection;
-
-/// Why content could not be sent up.
-#[derive(Debug)]
-pub(crate) enum Upload {
-    /// The client broke its framing or went away.
-    Client,
-    /// The client was silent for too long.
-    TimedOut,
-    /// More than is allowed.
-    TooLarge,
-    /// The service does not take it.
-    Upstream,
-}
-
-/// How far the content of a request has come on its way to one service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) enum Stage {
-    #[default]
-    Held,
-    Rest,
-    Flush,
-    Done,
-}
-
-/// Sends content up until it is all on its way.
-pub(crate) fn poll_upload(
-    cx: &mut Context<'_>,
-    connection: &mut ServerConnection,
-    upstream: &mut Upstream,
-    payload: &mut Payload,
-) -> Poll<Result<(), Upload>> {
-    loop {
-        match upstream.stage {
-            Stage::Held => {
-                ready!(upstream.connection.poll_write(cx, payload.held(connection))).map_err(|_| Upload::Upstream)?;
-                upstream.stage = Stage::Rest;
-            }
-            Stage::Rest if !payload.has_rest() => {
-                upstream.connection.finish(connection.trailers());
-                upstream.stage = Stage::Flush;
-            }
-            Stage::Rest => match connection.poll_content(cx) {
-                Poll::Pending => {
-                    // What was gathered leaves before we wait; whether that can be done now or later is the same to us.
-                    if let Poll::Ready(Err(_)) = upstream.connection.poll_flush(cx) {
-                        return Poll::Ready(Err(Upload::Upstream));
-                    }
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Upload::Client)),
-                Poll::Ready(Ok(None)) => {
-                    upstream.connection.finish(connection.trailers());
-                    upstream.stage = Stage::Flush;
-                }
-                Poll::Ready(Ok(Some(n))) => {
-                    ready!(upstream.connection.poll_write(cx, connection.content(n))).map_err(|_| Upload::Upstream)?;
-                    connection.consume(n);
-                    payload.stream(n)?;
-                    upstream.progress += 1;
-                }
-            },
-            Stage::Flush => {
-                ready!(upstream.connection.poll_flush(cx)).map_err(|_| Upload::Upstream)?;
-                upstream.stage = Stage::Done;
-                upstream.progress += 1;
-            }
-            Stage::Done => return Poll::Ready(Ok(())),
-        }
-    }
-}
 
 /// Sends the response whose head has come, then its content, and gives the service's connection back.
 pub(crate) async fn response(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
-    connection: &mut ServerConnection,
-    mut upstream: Box<Upstream>,
-    payload: &mut Payload,
+    downstream: &mut Downstream<'_>,
+    upstream: Box<Upstream>,
+    (upload, payload): (&mut Upload, &mut Payload),
 ) -> Result<(), Broken> {
-    // A service that answers before it has read everything: the client's connection cannot be told where its content
-    // ends.
-    if upstream.stage != Stage::Done && payload.has_rest() {
+    // A service that answers before it has read everything: what the client still sends belongs to nothing.
+    if !upload.is_done() && payload.has_rest() {
         context.close = true;
     }
-    respond::start(context, exchange, connection);
+    let bodiless = respond::start(context, exchange, downstream);
+    let limits = context.limits();
     let filters = context.selected.iter().any(|i| i.phases.has(Phases::BODY_FILTER));
-    let (timer, times) =
-        (connection.timer().clone(), (upstream.read_timeout, context.worker.shared.settings.limits.send_timeout));
-    let mut down = Down { filtered: None, end: End::Open, filters };
-    let (mut armed_for, mut progress) = (Waiting::Nothing, 0);
+    let mut down = Down {
+        upstream: Some(upstream),
+        piece: None,
+        waiting: Waiting::new(is_buffered(exchange).then_some(limits)),
+        end: End::Open,
+        trailers: None,
+        filters,
+        bodiless,
+    };
+    let read_timeout = exchange.service.as_ref().map(|service| service.read_timeout).unwrap_or_default();
     let result = std::future::poll_fn(|cx| {
-        if upstream.stage != Stage::Done
-            && let Poll::Ready(Err(_)) = poll_upload(cx, connection, &mut upstream, payload)
+        if let Some(upstream) = &mut down.upstream
+            && !upload.is_done()
+            && let Poll::Ready(Err(_)) = upload.poll(cx, downstream, upstream, payload)
         {
-            upstream.stage = Stage::Done;
-            upstream.spoiled = true;
+            upload.stop(upstream);
         }
-        let waiting = match down.poll(cx, context, exchange, connection, &mut upstream) {
+        let waits = match down.poll(cx, context, exchange, downstream, upload.is_done()) {
             Poll::Ready(result) => return Poll::Ready(result),
-            Poll::Pending if connection.has_pending() => Waiting::Client,
-            Poll::Pending => Waiting::Service,
+            Poll::Pending => down.waits(downstream.has_pending()),
         };
-        if armed_for != waiting || progress != upstream.progress {
-            (armed_for, progress) = (waiting, upstream.progress);
-            timer.arm(if waiting == Waiting::Client { times.1 } else { times.0 });
+        if !limits.proxy_ignore_client_abort && upload.is_done() && downstream.poll_closed(cx).is_ready() {
+            return Poll::Ready(Err(Broken::ClientClosed));
         }
-        if timer.poll_expired(cx) {
-            return Poll::Ready(Err(if waiting == Waiting::Client {
-                Broken
-            } else {
-                truncated(exchange, "no content within the read timeout")
-            }));
+        let (now, deadlines) = (context.worker.loop_time(), &mut context.deadlines);
+        match waits.0 {
+            true => deadlines.begin(Wait::ClientWrite, downstream.sent(), limits.send_timeout, now),
+            false => deadlines.end(Wait::ClientWrite),
         }
-        Poll::Pending
+        match down.upstream.as_ref().filter(|_| waits.1) {
+            Some(upstream) => deadlines.begin(Wait::ServiceRead, upstream.received(), read_timeout, now),
+            None => deadlines.end(Wait::ServiceRead),
+        }
+        match deadlines.poll_expired(cx, downstream.timer(), now) {
+            None => Poll::Pending,
+            Some(Wait::ServiceRead) => {
+                down.truncate(exchange, "no content within the read timeout");
+                // What came before is the client's.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(_) => {
+                tracing::info!(request_id = exchange.id_str(), "a client does not read its response");
+                Poll::Ready(Err(Broken::Aborted))
+            }
+        }
     })
     .await;
-    timer.disarm();
-    payload.release(connection);
-    if result.is_ok() && !upstream.spoiled {
-        upstream.give_back(context.worker, exchange.timing.started);
-    }
+    context.deadlines.clear(downstream.timer());
+    payload.release(downstream);
     result
 }
 
-/// Reads and drops what is left of a request's content; false when there is more than that, or it does not come.
-pub(crate) async fn discard(connection: &mut ServerConnection, most: usize) -> bool {
-    let mut left = most;
-    let timer = connection.timer().clone();
-    let drained = timer
-        .limit(Duration::from_secs(5), |cx| {
-            loop {
-                match ready!(connection.poll_content(cx)) {
-                    Ok(None) => return Poll::Ready(true),
-                    Ok(Some(n)) if n <= left => {
-                        connection.consume(n);
-                        left -= n;
-                    }
-                    _ => return Poll::Ready(false),
-                }
-            }
-        })
-        .await;
-    drained == Ok(true)
-}
-
-/// Whom the relay waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    Nothing,
-    Client,
-    Service,
+/// Whether the response is taken from the service as fast as it comes. Streams of events are not held back, nor what a
+/// service says should not be (`X-Accel-Buffering`, as nginx).
+fn is_buffered(exchange: &Exchange) -> bool {
+    let fields = &exchange.response.fields;
+    let asked = match fields.get("x-accel-buffering") {
+        Some(value) if value.eq_ignore_ascii_case(b"no") => return false,
+        Some(value) => value.eq_ignore_ascii_case(b"yes"),
+        None => false,
+    };
+    let events = fields.known(Known::ContentType).is_some_and(|value| {
+        let kind = value.split(|&b| b == b';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    });
+    !events && (asked || exchange.route.as_ref().is_none_or(|route| route.response_buffering))
 }
 
 /// The way down.
-struct Down {
-    /// A piece that has passed the body filters and is being written.
-    filtered: Option<Bytes>,
+struct Down<'a> {
+    /// Until it has given all; then its connection serves somebody else, however slow the client is.
+    upstream: Option<Box<Upstream>>,
+    /// A piece that is being written.
+    piece: Option<Bytes>,
+    waiting: Waiting<'a>,
     end: End,
+    trailers: Option<Fields>,
     filters: bool,
+    /// The response has no content whatever the filters say.
+    bodiless: bool,
 }
 
 /// How near the end of the content is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Open,
-    /// All content has come; the last filtered piece may still have to be written.
+    /// All content has come; what waits for the client still has to be written.
     Reached,
+    /// The service failed: what it sent before is written, and then the client is cut off.
+    Truncated,
     /// The end mark is queued.
     Marked,
 }
 
-impl Down {
+/// What has come from the service and waits for a slow client, behind [`Down::piece`].
+struct Waiting<'a> {
+    pieces: VecDeque<Bytes>,
+    /// Octets of `pieces`.
+    octets: usize,
+    /// What came after that.
+    spool: Option<Box<Spool>>,
+    /// How much of the spool has been taken.
+    taken: u64,
+    /// The room that there is; `None`: nothing may wait.
+    limits: Option<&'a Limits>,
+}
+
+impl Down<'_> {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         context: &RequestContext<'_>,
         exchange: &mut Exchange,
-        connection: &mut ServerConnection,
-        upstream: &mut Upstream,
+        downstream: &mut Downstream<'_>,
+        uploaded: bool,
     ) -> Poll<Result<(), Broken>> {
         loop {
-            if let Some(piece) = &self.filtered {
-                ready!(connection.poll_write(cx, piece)).map_err(|_| Broken)?;
-                self.filtered = None;
-            }
-            if self.end == End::Reached {
-                // As nginx, which drops them all: nobody gets trailers unasked.
-                connection.finish(upstream.connection.trailers().filter(|_| context.asked.trailers));
-                self.end = End::Marked;
-            }
-            if self.end == End::Marked {
-                return connection.poll_flush(cx).map_err(|_| Broken);
-            }
-            let piece = match upstream.connection.poll_content(cx) {
-                Poll::Ready(piece) => piece,
-                Poll::Pending => {
-                    ready!(connection.poll_flush(cx)).map_err(|_| Broken)?;
-                    return Poll::Pending;
-                }
+            let blocked = match self.poll_out(cx, downstream) {
+                Poll::Pending => true,
+                Poll::Ready(Ok(())) => false,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(exchange, &error))),
             };
-            match piece {
-                Err(error) => {
-                    // What came before is the client's, as far as it can be sent without waiting.
-                    let _ = connection.poll_flush(cx);
-                    return Poll::Ready(Err(truncated(exchange, &error.to_string())));
+            match self.end {
+                End::Reached if !blocked => {
+                    downstream.finish(self.trailers.as_ref());
+                    self.end = End::Marked;
                 }
-                Ok(Some(n)) => {
-                    upstream.progress += 1;
-                    if self.filters {
-                        let piece = Bytes::copy_from_slice(upstream.connection.content(n));
-                        self.filtered = Some(chain::run_body_filter(&context.selected, exchange, piece, false));
-                    } else {
-                        ready!(connection.poll_write(cx, upstream.connection.content(n))).map_err(|_| Broken)?;
-                    }
-                    upstream.connection.consume(n);
+                End::Marked => return downstream.poll_flush(cx).map_err(|_| Broken::ClientClosed),
+                End::Truncated if !blocked => {
+                    let _ = ready!(downstream.poll_flush(cx));
+                    return Poll::Ready(Err(Broken::Aborted));
                 }
-                Ok(None) => {
-                    self.end = End::Reached;
-                    if self.filters {
-                        self.filtered = Some(chain::run_body_filter(&context.selected, exchange, Bytes::new(), true));
+                End::Reached | End::Truncated => return Poll::Pending,
+                End::Open if blocked && !self.waiting.poll_room(cx) => return Poll::Pending,
+                End::Open => {
+                    let fresh = self.poll_in(cx, context, exchange, downstream, (blocked, uploaded));
+                    if fresh.is_pending() {
+                        if !blocked {
+                            ready!(downstream.poll_flush(cx)).map_err(|_| Broken::ClientClosed)?;
+                        }
+                        return Poll::Pending;
                     }
                 }
             }
         }
     }
+
+    /// For whom it waits: the client, the service. `unsent`: something is queued for the client.
+    fn waits(&self, unsent: bool) -> (bool, bool) {
+        let behind = self.piece.is_some() || !self.waiting.is_empty();
+        let for_client = behind || unsent || self.end != End::Open;
+        let for_service = self.end == End::Open && (!behind || self.waiting.has_room());
+        (for_client, for_service)
+    }
+
+    /// Takes the next piece from the service.
+    fn poll_in(
+        &mut self,
+        cx: &mut Context<'_>,
+        context: &RequestContext<'_>,
+        exchange: &mut Exchange,
+        downstream: &mut Downstream<'_>,
+        (blocked, uploaded): (bool, bool),
+    ) -> Poll<()> {
+        let Some(upstream) = &mut self.upstream else { return Poll::Ready(()) };
+        match ready!(upstream.poll_content(cx)) {
+            Err(error) => self.truncate(exchange, &error.to_string()),
+            Ok(Some(n)) if self.filters || blocked => {
+                let mut piece = Bytes::copy_from_slice(upstream.content(n));
+                upstream.consume(n);
+                if self.filters {
+                    piece = chain::run_body_filter(&context.selected, exchange, piece, false);
+                }
+                self.put(piece);
+            }
+            Ok(Some(n)) if self.bodiless => upstream.consume(n),
+            Ok(Some(n)) => {
+                // The usual way: from one connection's buffer to the other.
+                match downstream.poll_write(cx, upstream.content(n)) {
+                    Poll::Pending => self.piece = Some(Bytes::copy_from_slice(upstream.content(n))),
+                    // An error shows again when the next piece is written.
+                    Poll::Ready(_) => {}
+                }
+                upstream.consume(n);
+            }
+            Ok(None) => {
+                // As nginx, which drops them all: nobody gets trailers unasked.
+                self.trailers = upstream.trailers().filter(|_| context.hop_by_hop.trailers).cloned();
+                self.end = End::Reached;
+                if self.filters {
+                    let piece = chain::run_body_filter(&context.selected, exchange, Bytes::new(), true);
+                    self.put(piece);
+                }
+                if let Some(upstream) = self.upstream.take()
+                    && uploaded
+                {
+                    context.worker.pool.borrow_mut().give(upstream, context.worker.loop_time());
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn put(&mut self, piece: Bytes) {
+        if piece.is_empty() || self.bodiless {
+            return;
+        }
+        match &self.piece {
+            None if self.waiting.is_empty() => self.piece = Some(piece),
+            _ => self.waiting.push(piece),
+        }
+    }
+
+    /// Writes what waits for the client; ready when nothing does.
+    fn poll_out(&mut self, cx: &mut Context<'_>, downstream: &mut Downstream<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if let Some(piece) = &self.piece {
+                ready!(downstream.poll_write(cx, piece))?;
+                self.piece = None;
+            }
+            if self.waiting.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.piece = Some(ready!(self.waiting.poll_pop(cx))?);
+        }
+    }
+
+    /// The service did not send all of its content: the client must not take what it has for the whole.
+    fn truncate(&mut self, exchange: &Exchange, why: &str) {
+        tracing::warn!(request_id = exchange.id_str(), "the service's response is cut short: {why}");
+        self.upstream = None;
+        self.end = End::Truncated;
+    }
 }
 
-/// The service did not send all of its content: the client must not take what it has for the whole.
-fn truncated(exchange: &Exchange, why: &str) -> Broken {
-    tracing::warn!(request_id = exchange.id_str(), "the service's response is cut short: {why}");
-    Broken
+impl<'a> Waiting<'a> {
+    fn new(limits: Option<&'a Limits>) -> Waiting<'a> {
+        Waiting { pieces: VecDeque::new(), octets: 0, spool: None, taken: 0, limits }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.spooled() == 0
+    }
+
+    /// Whether more may be taken from the service.
+    fn has_room(&self) -> bool {
+        let Some(limits) = self.limits else { return false };
+        let in_memory = self.spooled() == 0 && self.octets < limits.proxy_buffers;
+        in_memory || self.spool.as_ref().map_or(0, |spool| spool.len()) < limits.proxy_max_temp_file_size
+    }
+
+    /// The same; where a piece is just being stored, the task is woken when there is room.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> bool {
+        self.has_room()
+            && match &mut self.spool {
+                // A failure shows when what was lost is read.
+                Some(spool) => matches!(spool.poll_ready(cx), Poll::Ready(Ok(()))),
+                None => true,
+            }
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        let Some(limits) = self.limits else { return self.keep(piece) };
+        // The order stays: once something is on disk, what comes next follows it there.
+        if self.spooled() == 0 && (self.octets < limits.proxy_buffers || limits.proxy_max_temp_file_size == 0) {
+            return self.keep(piece);
+        }
+        self.spool.get_or_insert_with(|| Box::new(Spool::new(&limits.temporary_files))).push(&piece);
+    }
+
+    fn keep(&mut self, piece: Bytes) {
+        self.octets += piece.len();
+        self.pieces.push_back(piece);
+    }
+
+    fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if let Some(piece) = self.pieces.pop_front() {
+            self.octets -= piece.len();
+            return Poll::Ready(Ok(piece));
+        }
+        let Some(spool) = &mut self.spool else { return Poll::Ready(Ok(Bytes::new())) };
+        let piece = ready!(spool.poll_read(cx, self.taken))?;
+        self.taken += piece.len() as u64;
+        if self.taken == spool.len() && spool.restart() {
+            self.taken = 0;
+        }
+        Poll::Ready(Ok(piece))
+    }
+
+    fn spooled(&self) -> u64 {
+        self.spool.as_ref().map_or(0, |spool| spool.len()).saturating_sub(self.taken)
+    }
+}
+
+fn broken(exchange: &Exchange, error: &io::Error) -> Broken {
+    tracing::info!(request_id = exchange.id_str(), "a response could not be sent to its client: {error}");
+    Broken::ClientClosed
 }

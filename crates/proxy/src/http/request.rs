@@ -1,6 +1,6 @@
 //! The head that a service gets.
 
-use super::exchange::RequestContext;
+use super::context::RequestContext;
 use super::payload::Payload;
 use crate::balancer::Peer;
 use crate::forwarded::Forwarded;
@@ -9,7 +9,8 @@ use crate::{hop_by_hop, path};
 use model::entities::Protocol;
 use sdk::{Exchange, Known};
 use std::sync::Arc;
-use wire::Framing;
+use wire::h1::OutgoingRequest;
+use wire::{Framing, Version};
 
 /// The part of the path that does not go to the service.
 pub(crate) enum Stripped {
@@ -62,13 +63,13 @@ pub(crate) fn enter(
     stripped
 }
 
-/// Makes the field lines those of a request to a service; whether it asks for an upgrade that we relay.
+/// Makes the field lines those of a request to a service.
 pub(crate) fn prepare(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
     stripped: &Stripped,
     payload: &Payload,
-) -> bool {
+) {
     let shared = &context.worker.shared;
     let origin = context.origin;
     let head = &mut exchange.request;
@@ -88,25 +89,13 @@ pub(crate) fn prepare(
         context.client.is_none().then_some(&origin.lines),
         &mut context.worker.scratch.borrow_mut(),
     );
-    context.asked = hop_by_hop::strip_request(fields);
-    let upgrade = context.asked.websocket && head.version == wire::Version::Http11;
-    if upgrade {
-        fields.append_known(Known::Connection, b"keep-alive, Upgrade");
-        fields.set_known(Known::Upgrade, b"websocket");
-    } else {
-        fields.append_known(Known::Connection, b"keep-alive");
-    }
+    hop_by_hop::strip_request(fields, context.hop_by_hop);
     fields.remove_known(Known::Expect);
-    fields.remove_known(Known::TransferEncoding);
     match payload.framing() {
         Framing::Length(n) => set_length(fields, n),
-        Framing::Delimited => {
+        _ => {
             fields.remove_known(Known::ContentLength);
-            fields.append_known(Known::TransferEncoding, b"chunked");
         }
-        // A client that said that its content is empty says so to the service too.
-        _ if fields.has(Known::ContentLength) => set_length(fields, 0),
-        _ => {}
     }
     if shared.settings.headers.request_id_upstream {
         fields.set_known(Known::XKongRequestId, &exchange.id);
@@ -119,7 +108,6 @@ pub(crate) fn prepare(
             fields.set_known(Known::Via, &all);
         }
     }
-    upgrade
 }
 
 /// Sets `Host` for a peer: what a plugin or the client (`preserve_host`) wants, else the peer's own name with its port
@@ -157,19 +145,26 @@ pub(crate) fn server_name(exchange: &Exchange, peer: &Peer) -> Arc<str> {
     if name.is_empty() || name == &*peer.host { Arc::clone(&peer.host) } else { Arc::from(name) }
 }
 
-/// Writes request line and field lines.
-pub(crate) fn write_head(exchange: &Exchange, out: &mut Vec<u8>) {
+/// The request as the service gets it.
+pub(crate) fn outgoing<'a>(
+    context: &RequestContext<'_>,
+    exchange: &'a Exchange,
+    payload: &Payload,
+) -> OutgoingRequest<'a> {
     let upstream = &exchange.upstream;
-    out.extend_from_slice(upstream.method.as_deref().map_or(exchange.request.method.as_bytes(), str::as_bytes));
-    out.push(b' ');
-    out.extend_from_slice(if upstream.path.is_empty() { b"/" } else { upstream.path.as_bytes() });
-    if let Some(query) = &upstream.query {
-        out.push(b'?');
-        out.extend_from_slice(query.as_bytes());
+    OutgoingRequest {
+        method: upstream.method.as_deref().map_or(exchange.request.method.as_bytes(), str::as_bytes),
+        path: &upstream.path,
+        query: upstream.query.as_deref(),
+        fields: &exchange.request.fields,
+        framing: payload.framing(),
+        websocket: is_upgrade(context),
     }
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    exchange.request.fields.write_to(out);
-    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether the request asks for an upgrade that we relay.
+pub(crate) fn is_upgrade(context: &RequestContext<'_>) -> bool {
+    context.hop_by_hop.websocket && context.version == Version::Http11
 }
 
 fn set_length(fields: &mut sdk::Fields, length: u64) {

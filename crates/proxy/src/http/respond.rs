@@ -1,54 +1,81 @@
 //! The head that a client gets, and the answers that we give ourselves.
 
 use super::Origin;
-use super::exchange::{self, Broken, RequestContext};
-use crate::chain::{self, Selected};
+use super::context::{Broken, RequestContext};
+use super::deadlines::Wait;
+use super::downstream::Downstream;
+use super::exchange;
+use crate::chain;
 use crate::forwarded;
-use crate::hop_by_hop::{self, HopByHop};
+use crate::hop_by_hop;
 use crate::router::Mismatch;
 use crate::worker::{Session, Worker};
 use sdk::{Answer, Bytes, Exchange, Fields, Known, Phases, ResponseHead, Source};
+use std::io;
 use std::rc::Rc;
-use std::task::ready;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use wire::Framing;
 use wire::Version;
-use wire::h1::{HeadError, ServerConnection, reason_phrase};
+use wire::h1::{HeadError, RequestError, reason_phrase};
 
-/// Begins the service's response: `exchange.response` with our edits is queued.
-pub(crate) fn start(context: &mut RequestContext<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) {
+/// Content of that many octets is asked for although nobody wants it, if the client waits to be asked.
+const CONTINUE_MOST: u64 = 64 * 1024;
+
+/// Begins the service's response: `exchange.response` with our edits is queued. Says whether it has no content,
+/// whatever filters make of that.
+pub(crate) fn start(
+    context: &mut RequestContext<'_>,
+    exchange: &mut Exchange,
+    downstream: &mut Downstream<'_>,
+) -> bool {
+    let bodiless = filter_head(context, exchange);
+    if bodiless {
+        exchange.response.framing = Framing::Empty;
+    } else if !exchange.response.fields.has(Known::ContentLength) {
+        // A filter that changes the content has taken its length away.
+        exchange.response.framing = Framing::Delimited;
+    }
+    finish_head(context, exchange, downstream);
+    bodiless
+}
+
+/// The service's head with the edits of plugins and our own; whether the response can have no content.
+fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
     exchange.source = Source::Service;
-    let headers = context.worker.shared.settings.headers;
-    hop_by_hop::strip_response(&mut exchange.response.fields, context.asked);
-    if headers.upstream_status {
-        set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", u64::from(exchange.response.status));
+    hop_by_hop::strip_response(&mut exchange.response.fields, context.hop_by_hop);
+    if context.worker.shared.settings.headers.upstream_status {
+        let status = u64::from(exchange.response.status);
+        set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", status);
     }
     merge(&mut exchange.response.fields, &exchange.reply);
     chain::run_header_filter(&context.selected, exchange);
     add_proxied(context, exchange);
-    // A filter that changes the content has taken its length away.
-    if matches!(exchange.response.framing, Framing::Length(_)) && !exchange.response.fields.has(Known::ContentLength) {
-        exchange.response.framing = Framing::Delimited;
-    }
-    finish_head(context, exchange, connection);
+    context.head_request || has_no_content(exchange.response.status)
+}
+
+/// Whether responses of that status have no content (RFC 9110, section 6.4.1).
+fn has_no_content(status: u16) -> bool {
+    matches!(status, 100..200 | 204 | 304)
 }
 
 /// Sends an answer of our own, whole.
 pub(crate) async fn send(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
-    connection: &mut ServerConnection,
+    downstream: &mut Downstream<'_>,
     answer: Answer,
     source: Source,
 ) -> Result<(), Broken> {
-    // What the client still sends is read and dropped when it is little; else the connection ends.
-    if matches!(exchange.request.framing, Framing::Length(n) if n > 64 * 1024) && !connection.content_is_done() {
-        context.close = true;
-    }
-    if !context.close {
-        connection.queue_continue();
+    if downstream.awaits_continue() {
+        // Little content is taken and dropped, so that the connection can stay; much is better not sent at all.
+        if context.close || !matches!(exchange.request.framing, Framing::Length(n) if n <= CONTINUE_MOST) {
+            context.close = true;
+        } else {
+            downstream.queue_continue();
+        }
     }
     // A plugin may answer with what the service said before.
     exchange.source = if source == Source::Exit { answer.source } else { source };
@@ -73,8 +100,7 @@ pub(crate) async fn send(
     if context.selected.iter().any(|i| i.phases.has(Phases::BODY_FILTER)) {
         body = chain::run_body_filter(&context.selected, exchange, body, true);
     }
-    let bodiless = matches!(exchange.response.status, 100..200 | 204 | 304);
-    if bodiless {
+    if has_no_content(exchange.response.status) {
         body = Bytes::new();
         exchange.response.fields.remove_known(Known::ContentLength);
     } else if context.head_request {
@@ -87,28 +113,26 @@ pub(crate) async fn send(
         set_number(&mut exchange.response.fields, "Content-Length", body.len() as u64);
         exchange.response.framing = Framing::Length(body.len() as u64);
     }
-    finish_head(context, exchange, connection);
-    write_all(context, connection, &body).await
+    finish_head(context, exchange, downstream);
+    write_all(context, downstream, &body).await
 }
 
 /// Answers `101 Switching Protocols` as the service did.
 pub(crate) async fn start_upgrade(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
-    connection: &mut ServerConnection,
+    downstream: &mut Downstream<'_>,
 ) -> Result<(), Broken> {
-    exchange.source = Source::Service;
-    chain::run_header_filter(&context.selected, exchange);
-    add_proxied(context, exchange);
-    exchange.response.fields.set_known(Known::Connection, b"upgrade");
-    connection.start_response(&mut exchange.response, context.version);
-    write_all(context, connection, b"").await
+    filter_head(context, exchange);
+    downstream.start_upgrade(&mut exchange.response);
+    write_all(context, downstream, b"").await
 }
 
-/// Answers a head that cannot be understood, as nginx and Kong's error handler do.
+/// Answers a head that cannot be understood, as nginx and Kong's error handler do. The exchange keeps of it what was
+/// understood, for the log.
 pub(crate) async fn refuse(
     worker: &Rc<Worker>,
-    connection: &mut ServerConnection,
+    downstream: &mut Downstream<'_>,
     origin: &Origin,
     session: &mut Session,
     error: HeadError,
@@ -121,27 +145,25 @@ pub(crate) async fn refuse(
         HeadError::UnknownVersion | HeadError::NoVersion => 505,
     };
     tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
-    worker.refresh_snapshot(session);
     let Session { exchange, snapshot } = session;
-    // Nothing of it is to be trusted but that there was one.
-    exchange.request.fields.clear();
-    exchange.request.framing = Framing::Empty;
-    let mut context = RequestContext {
-        worker,
-        origin,
-        client: None,
-        asked: HopByHop::default(),
-        snapshot,
-        selected: Selected::new(),
-        version: Version::Http11,
-        head_request: false,
-        kept_host: None,
-        close: true,
-    };
+    let mut context = RequestContext::new(worker, origin, snapshot, &exchange.request, true);
+    context.version = Version::Http11;
+    context.head_request = false;
     exchange::begin(&context, exchange);
     let answer = Answer::gateway_error(exchange, status, &Answer::gateway_message(status));
     // The client is about to be disconnected either way.
-    let _ = send(&mut context, exchange, connection, answer, Source::Error).await;
+    let _ = send(&mut context, exchange, downstream, answer, Source::Error).await;
+}
+
+/// Notes a request whose head did not come whole: as nginx, with the status that says why, which nobody is sent.
+pub(crate) fn give_up(worker: &Rc<Worker>, origin: &Origin, session: &mut Session, error: &RequestError) {
+    let Session { exchange, snapshot } = session;
+    let context = RequestContext::new(worker, origin, snapshot, &exchange.request, true);
+    exchange::begin(&context, exchange);
+    exchange.response.status = match error {
+        RequestError::TimedOut => 408,
+        _ => 400,
+    };
 }
 
 /// Answers plain HTTP on a TLS port.
@@ -247,36 +269,50 @@ fn add_common(context: &RequestContext<'_>, exchange: &mut Exchange) {
 }
 
 /// Queues the head, with what it says about the connection.
-fn finish_head(context: &mut RequestContext<'_>, exchange: &mut Exchange, connection: &mut ServerConnection) {
+fn finish_head(context: &mut RequestContext<'_>, exchange: &mut Exchange, downstream: &mut Downstream<'_>) {
     // The node may have begun to end since the request came.
     context.close |= context.worker.draining.get();
-    let fields = &mut exchange.response.fields;
-    fields.set_known(Known::Connection, if context.close { b"close" } else { b"keep-alive" });
-    // An answer of our own that asks for an upgrade (426) names it there too, in a line of its own as Kong's.
-    if exchange.source != Source::Service && fields.has(Known::Upgrade) {
-        fields.append_known(Known::Connection, b"Upgrade");
-    }
-    context.close |= connection.start_response(&mut exchange.response, context.version);
+    context.close = !downstream.start_response(&mut exchange.response, context.version, context.close);
 }
 
-async fn write_all(context: &RequestContext<'_>, connection: &mut ServerConnection, body: &[u8]) -> Result<(), Broken> {
-    let timer = connection.timer().clone();
+/// Sends the only piece of content and the end. What the client still sends meanwhile is read and dropped: many a client
+/// reads nothing before it has written everything.
+async fn write_all(
+    context: &mut RequestContext<'_>,
+    downstream: &mut Downstream<'_>,
+    body: &[u8],
+) -> Result<(), Broken> {
     let mut finished = false;
-    let written = timer
-        .limit(context.worker.shared.settings.limits.send_timeout, |cx| {
-            if !finished {
-                if let Err(error) = ready!(connection.poll_write(cx, body)) {
-                    return std::task::Poll::Ready(Err(error));
-                }
-                connection.finish(None);
-                finished = true;
+    let written = std::future::poll_fn(|cx| {
+        if !finished && downstream.poll_write(cx, body)?.is_ready() {
+            downstream.finish(None);
+            finished = true;
+        }
+        if finished && downstream.poll_flush(cx)?.is_ready() {
+            return Poll::Ready(Ok(true));
+        }
+        if !downstream.awaits_continue() {
+            while let Poll::Ready(Ok(Some(n))) = downstream.poll_content(cx) {
+                downstream.consume(n);
             }
-            connection.poll_flush(cx)
-        })
-        .await;
+        }
+        let (now, deadlines) = (context.worker.loop_time(), &mut context.deadlines);
+        let send_timeout = context.worker.shared.settings.limits.send_timeout;
+        deadlines.begin(Wait::ClientWrite, downstream.sent(), send_timeout, now);
+        match deadlines.poll_expired(cx, downstream.timer(), now) {
+            Some(_) => Poll::Ready(Ok(false)),
+            None => Poll::Pending,
+        }
+    })
+    .await;
+    context.deadlines.clear(downstream.timer());
     match written {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(Broken),
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Broken::Aborted),
+        Err(error) => {
+            let _: io::Error = error;
+            Err(Broken::ClientClosed)
+        }
     }
 }
 

@@ -1,17 +1,47 @@
 //! After `101 Switching Protocols`: octets both ways until both sides have ended.
 
-use super::attempt::Upstream;
+use super::Origin;
+use super::access::{self, Line};
+use super::exchange::Upgraded;
+use crate::chain;
+use crate::upstream::Upstream;
+use crate::worker::{Session, Worker};
+use sdk::Nothing;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use wire::h1::{ServerConnection, Traffic};
 use wire::net::{BUFFER_SIZE, Buffer, Stream};
 
-/// Relays between the client and the service. Ends when both have closed, one of them fails, or nothing moves for the
-/// service's read timeout. What came from the client and what went to it.
-pub(crate) async fn relay(client: ServerConnection, upstream: Upstream) -> Traffic {
-    let idle = upstream.read_timeout.max(Duration::from_secs(1));
+/// The rest of an exchange whose protocol has changed: the relay, the log phase, and the line of the access log.
+pub(crate) async fn follow(
+    mut line: Option<Line>,
+    worker: &Rc<Worker>,
+    origin: &Origin,
+    session: Session,
+    connection: ServerConnection,
+    upgraded: Upgraded,
+) {
+    let Upgraded { upstream, selected, read_timeout } = upgraded;
+    // The relay may take long, and needs nothing of the configuration.
+    let Session { mut exchange, snapshot } = session;
+    exchange.directory = Arc::new(Nothing);
+    drop(snapshot);
+    let traffic = relay(connection, upstream, read_timeout).await;
+    chain::run_log(&selected, &mut exchange);
+    if let Some(line) = &mut line {
+        line.took(traffic);
+    }
+    access::write(line, worker, origin, &exchange);
+}
+
+/// Relays between the client and the service. Ends when both have closed, one of them fails, or nothing moves for
+/// `idle`. What came from the client and what went to it.
+async fn relay(client: ServerConnection, upstream: Upstream, idle: Duration) -> Traffic {
+    let idle = idle.max(Duration::from_secs(1));
     let (mut client, client_sent, timer) = client.into_parts();
-    let (mut service, service_sent) = upstream.connection.into_parts();
+    let (mut service, service_sent, _peer) = upstream.into_parts();
     let mut up = Way { buffer: client_sent, state: State::Open, moved: 0, octets: 0 };
     let mut down = Way { buffer: service_sent, state: State::Open, moved: 0, octets: 0 };
     let mut moved = u64::MAX;

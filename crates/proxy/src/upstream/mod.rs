@@ -1,8 +1,10 @@
 //! Connections to services: made, kept, and given back.
 
 mod connect;
+mod exchange;
 mod pool;
 
 pub use connect::ConnectError;
 pub(crate) use connect::connect;
+pub(crate) use exchange::Upstream;
 pub use pool::{Pool, PoolKey, Tls};

@@ -1,11 +1,12 @@
 //! Idle connections to services, per worker.
 
-use crate::http::Upstream;
+use super::Upstream;
 use crate::settings::Keepalive;
 use crate::tls::Terms;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What connections must have in common to stand in for each other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -39,7 +40,7 @@ impl Pool {
     pub fn take(&mut self, key: &PoolKey) -> Option<Box<Upstream>> {
         let list = self.idle.get_mut(key)?;
         while let Some(upstream) = list.pop() {
-            if !upstream.connection.stream().is_disturbed() {
+            if !upstream.is_disturbed() {
                 return Some(upstream);
             }
         }
@@ -47,14 +48,16 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is over, when it may be used again.
-    pub fn give(&mut self, upstream: Box<Upstream>) {
-        let connection = &upstream.connection;
-        let worn = self.limits.max_requests > 0 && connection.exchanges() >= self.limits.max_requests;
-        if !connection.is_reusable() || worn || self.limits.pool_size == 0 {
+    /// `now` may be some time ago: it counts for how long connections stay idle.
+    pub fn give(&mut self, mut upstream: Box<Upstream>, now: Instant) {
+        upstream.release(now);
+        let worn = self.limits.max_requests > 0 && upstream.exchanges() >= self.limits.max_requests;
+        if !upstream.is_reusable() || worn || self.limits.pool_size == 0 {
             return;
         }
-        let Some(list) = self.idle.get_mut(&upstream.key) else {
-            self.idle.insert(upstream.key.clone(), vec![upstream]);
+        let Some(list) = self.idle.get_mut(upstream.key()) else {
+            let key = upstream.key().clone();
+            self.idle.insert(key, vec![upstream]);
             return;
         };
         if list.len() >= self.limits.pool_size {
@@ -71,9 +74,7 @@ impl Pool {
             if key.tls.as_ref().is_some_and(|tls| tls.terms.are_over()) {
                 return false;
             }
-            list.retain(|idle| {
-                (limit.is_zero() || idle.since.elapsed() < limit) && !idle.connection.stream().is_disturbed()
-            });
+            list.retain(|idle| (limit.is_zero() || idle.since().elapsed() < limit) && !idle.is_disturbed());
             !list.is_empty()
         });
     }

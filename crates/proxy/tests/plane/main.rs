@@ -5,6 +5,7 @@ mod stage;
 use proxy::settings::Limits;
 use serde_json::json;
 use stage::{COMPUTES, Stage, Wire, service};
+use std::sync::mpsc;
 use std::time::Duration;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -167,13 +168,31 @@ fn what_a_service_sends_unasked_does_not_answer_the_next_request() {
 }
 
 #[test]
-fn a_client_that_closes_its_side_still_gets_the_answer() {
-    let (address, _seen) = service(simple);
-    let stage = Stage::new(address, json!({}), json!({}));
-    let mut client = stage.connect();
-    client.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    client.close_sending();
-    assert!(client.rest().ends_with("ok"));
+fn a_client_that_closes_its_side_is_gone_unless_that_is_to_be_ignored() {
+    for ignored in [true, false] {
+        let (closed, sees) = mpsc::channel();
+        let (address, _seen) = service(move |_, wire| {
+            wire.head();
+            if ignored {
+                wire.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            } else {
+                // It never answers: only the gateway can end this.
+                let _ = closed.send(wire.rest());
+            }
+        });
+        let limits = Limits { proxy_ignore_client_abort: ignored, ..Limits::default() };
+        let stage = Stage::with(limits, address, json!({}), json!({}));
+        let mut client = stage.connect();
+        client.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.close_sending();
+        let answer = client.rest();
+        if ignored {
+            assert!(answer.ends_with("ok"));
+        } else {
+            assert_eq!(answer, "");
+            assert_eq!(sees.recv_timeout(Duration::from_secs(10)).as_deref(), Ok(""));
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,21 @@ use crate::net::{Buffer, BufferPool, Stream};
 use std::io;
 use std::task::{Context, Poll, ready};
 
+/// A request to a service, whatever version it is sent in.
+pub struct OutgoingRequest<'a> {
+    pub method: &'a [u8],
+    /// Escaped as it is sent.
+    pub path: &'a str,
+    /// What follows the `?`.
+    pub query: Option<&'a str>,
+    /// With `Content-Length` where the length is known; without what concerns one connection only.
+    pub fields: &'a Fields,
+    /// `Length` or `Delimited` where content follows.
+    pub framing: Framing,
+    /// The connection is to become a WebSocket's.
+    pub websocket: bool,
+}
+
 /// A connection to a service, for one exchange at a time.
 pub struct ClientConnection {
     stream: Stream,
@@ -20,6 +35,8 @@ pub struct ClientConnection {
     keep: bool,
     request_done: bool,
     exchanges: u64,
+    /// Octets of heads and content that have come from the service.
+    received: u64,
 }
 
 /// Why no response head could be read.
@@ -45,18 +62,19 @@ impl ClientConnection {
             keep: true,
             request_done: true,
             exchanges: 0,
+            received: 0,
         }
     }
 
-    /// Begins a request: `write` puts the whole head into the buffer.
-    pub fn start_request(&mut self, head_request: bool, chunked: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Begins a request: its head is queued, with the lines that this version needs for framing and the connection.
+    pub fn start_request(&mut self, request: &OutgoingRequest<'_>) {
         self.parser = HeadParser::default();
         self.reader = ContentReader::default();
-        self.head_request = head_request;
+        self.head_request = request.method == b"HEAD";
         self.keep = true;
         self.request_done = false;
         self.exchanges += 1;
-        self.writer.start(chunked, write);
+        self.writer.start(request.framing == Framing::Delimited, |out| write_request_head(request, out));
     }
 
     /// Sends a piece of the request's content; after `Pending`, call again with the same piece.
@@ -101,7 +119,7 @@ impl ClientConnection {
                     self.keep = false;
                     return Poll::Ready(Err(ResponseError::Closed(self.input.is_empty())));
                 }
-                Ok(_) => {}
+                Ok(octets) => self.received += octets as u64,
                 Err(error) => {
                     self.keep = false;
                     return Poll::Ready(Err(ResponseError::Io(error)));
@@ -125,6 +143,7 @@ impl ClientConnection {
     /// Takes octets of the content as used.
     pub fn consume(&mut self, n: usize) {
         self.reader.consume(&mut self.input, n);
+        self.received += n as u64;
     }
 
     /// The response's trailers, after its content.
@@ -135,6 +154,16 @@ impl ClientConnection {
     /// Whether another exchange may follow: this one is over on both sides, and nothing unasked has arrived.
     pub fn is_reusable(&self) -> bool {
         self.keep && self.request_done && self.reader.is_done() && self.input.is_empty() && !self.writer.has_pending()
+    }
+
+    /// Octets that have left for the service since the connection was made.
+    pub fn sent(&self) -> u64 {
+        self.writer.sent()
+    }
+
+    /// Octets that have come from the service since the connection was made: grows with whatever it sends.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     /// How many requests were begun on it.
@@ -151,6 +180,26 @@ impl ClientConnection {
     pub fn into_parts(self) -> (Stream, Buffer) {
         (self.stream, self.input)
     }
+}
+
+fn write_request_head(request: &OutgoingRequest<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(request.method);
+    out.push(b' ');
+    out.extend_from_slice(if request.path.is_empty() { b"/" } else { request.path.as_bytes() });
+    if let Some(query) = request.query {
+        out.push(b'?');
+        out.extend_from_slice(query.as_bytes());
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    request.fields.write_to(out);
+    if request.framing == Framing::Delimited {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    out.extend_from_slice(if request.websocket {
+        b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    } else {
+        b"Connection: keep-alive\r\n\r\n"
+    });
 }
 
 fn keeps_open(head: &ResponseHead) -> bool {

@@ -160,9 +160,9 @@ impl ContentWriter {
         self.out.len() - before
     }
 
-    /// How many octets have left since this was asked last.
-    pub fn take_sent(&mut self) -> u64 {
-        std::mem::take(&mut self.sent)
+    /// How many octets have left since the connection was made.
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Sends a piece. After `Pending`, call again with the same piece. What is small is only gathered:

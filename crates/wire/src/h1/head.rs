@@ -242,6 +242,8 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), HeadError> {
     let version = match &rest[target_end + 1..] {
         b"HTTP/1.1" => Version::Http11,
         b"HTTP/1.0" => Version::Http10,
+        // RFC 9110, section 2.5: a higher minor version is understood as the highest that we know.
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => Version::Http11,
         other if is_version(other) => return Err(HeadError::UnknownVersion),
         _ => return Err(HeadError::Malformed("no valid version")),
     };
@@ -355,7 +357,7 @@ fn request_framing(head: &RequestHead) -> Result<Framing, HeadError> {
         (true, Some(_)) => Err(HeadError::Malformed("both Content-Length and Transfer-Encoding")),
         (true, None) if head.version < Version::Http11 => Err(HeadError::Malformed("Transfer-Encoding in HTTP/1.0")),
         (true, None) => Ok(Framing::Delimited),
-        (false, Some(0) | None) => Ok(Framing::Empty),
+        (false, None) => Ok(Framing::Empty),
         (false, Some(n)) => Ok(Framing::Length(n)),
     }
 }
@@ -371,7 +373,6 @@ fn response_framing(head: &ResponseHead, no_content: bool) -> Result<Framing, He
     }
     Ok(match (coding, length) {
         (true, _) => Framing::Delimited,
-        (_, Some(0)) => Framing::Empty,
         (_, Some(n)) => Framing::Length(n),
         (_, None) => Framing::UntilClose,
     })

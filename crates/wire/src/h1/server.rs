@@ -3,8 +3,9 @@
 use super::content::{ContentError, ContentReader, ContentWriter};
 use super::head::{HeadError, HeadParser, Limits, parse_request};
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
-use crate::net::{Buffer, BufferPool, Stream, TimedOut, Timer};
+use crate::net::{BUFFER_SIZE, Buffer, BufferPool, Stream, Timer};
 use std::io;
+use std::ops::ControlFlow;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,7 +19,12 @@ pub struct ServerConnection {
     timer: Timer,
     limits: Limits,
     continue_wanted: bool,
-    traffic: Traffic,
+    /// Octets of requests that were used, since the connection was made.
+    received: u64,
+    /// Octets of response heads that were queued, since the connection was made.
+    heads: u64,
+    /// What [`ServerConnection::take_traffic`] has told already.
+    told: Traffic,
 }
 
 /// Octets that a request and its response took on a connection, without those of TLS.
@@ -33,11 +39,21 @@ pub struct Traffic {
 /// Why no head could be read.
 #[derive(Debug)]
 pub enum RequestError {
-    /// The client went away: nothing to answer.
+    /// The client went away before it had sent a whole head: there is nobody to answer.
     Closed,
-    /// It began a head and did not finish it in time: 408.
-    Timeout,
+    /// It began a head and did not finish it in time.
+    TimedOut,
     Head(HeadError),
+}
+
+/// How a connection that is to be closed waits for the client to read its last answer: nginx's `lingering_time` and
+/// `lingering_timeout`.
+#[derive(Clone, Copy, Debug)]
+pub struct Lingering {
+    /// How long in all.
+    pub time: Duration,
+    /// The longest pause in what the client sends.
+    pub pause: Duration,
 }
 
 impl ServerConnection {
@@ -51,7 +67,9 @@ impl ServerConnection {
             timer,
             limits,
             continue_wanted: false,
-            traffic: Traffic::default(),
+            received: 0,
+            heads: 0,
+            told: Traffic::default(),
         }
     }
 
@@ -64,27 +82,39 @@ impl ServerConnection {
         matches!(self.timer.limit_idle(idle, |cx| stream.poll_fill(cx, input, limit)).await, Ok(Ok(n)) if n > 0)
     }
 
-    /// Reads the next head, which may take as long as `whole`. The content of the request before must have been read to
-    /// its end.
+    /// Reads the next head, all of it within `whole`, however it comes. The content of the request before must have
+    /// been read to its end. After an error the head has no field lines; its request line is there if it was understood.
     pub async fn read_head(&mut self, head: &mut RequestHead, whole: Duration) -> Result<(), RequestError> {
         let mut parser = HeadParser::default();
-        loop {
-            if let Some(end) =
-                parse_request(self.input.data(), &mut parser, head, &self.limits).map_err(RequestError::Head)?
-            {
+        head.target.clear();
+        let (stream, input, limits) = (&mut self.stream, &mut self.input, &self.limits);
+        let poll = |cx: &mut Context<'_>| loop {
+            match parse_request(input.data(), &mut parser, head, limits) {
+                Ok(Some(end)) => return Poll::Ready(Ok(end)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(RequestError::Head(error))),
+            }
+            match ready!(stream.poll_fill(cx, input, limits.head + 1)) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(RequestError::Closed)),
+                Ok(_) => {}
+            }
+        };
+        match self.timer.limit(whole, poll).await.unwrap_or(Err(RequestError::TimedOut)) {
+            Ok(end) => {
                 self.input.consume(end);
-                self.traffic.received += end as u64;
+                self.received += end as u64;
                 self.reader = ContentReader::new(head.framing);
                 self.continue_wanted = head.version == Version::Http11
-                    && head.framing != Framing::Empty
+                    && !matches!(head.framing, Framing::Empty | Framing::Length(0))
                     && head.fields.known(Known::Expect).is_some_and(|e| e.eq_ignore_ascii_case(b"100-continue"));
-                return Ok(());
+                Ok(())
             }
-            let (stream, input, limit) = (&mut self.stream, &mut self.input, self.limits.head);
-            match self.timer.limit(whole, |cx| stream.poll_fill(cx, input, limit + 1)).await {
-                Ok(Ok(0) | Err(_)) => return Err(RequestError::Closed),
-                Ok(Ok(_)) => {}
-                Err(TimedOut) => return Err(RequestError::Timeout),
+            Err(error) => {
+                self.received += self.input.data().len() as u64;
+                // Lines whose octets have not been taken over must not be looked at.
+                head.fields.clear();
+                head.framing = Framing::Empty;
+                Err(error)
             }
         }
     }
@@ -93,15 +123,20 @@ impl ServerConnection {
     pub fn queue_continue(&mut self) {
         if std::mem::take(&mut self.continue_wanted) {
             let head = self.writer.start(false, |out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
-            self.traffic.heads += head as u64;
+            self.heads += head as u64;
         }
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends its content.
+    pub fn awaits_continue(&self) -> bool {
+        self.continue_wanted
     }
 
     /// How many octets of the request's content can be had by [`ServerConnection::content`]; `None` at its end.
     /// A client that waits for `100 Continue` gets it now.
     pub fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>, ContentError>> {
-        self.queue_continue();
-        if self.writer.has_pending() {
+        if self.continue_wanted {
+            self.queue_continue();
             ready!(self.writer.poll_flush(cx, &mut self.stream)).map_err(ContentError::Io)?;
         }
         self.reader.poll_piece(cx, &mut self.stream, &mut self.input)
@@ -120,7 +155,7 @@ impl ServerConnection {
     /// Takes octets of the content as used.
     pub fn consume(&mut self, n: usize) {
         self.reader.consume(&mut self.input, n);
-        self.traffic.received += n as u64;
+        self.received += n as u64;
     }
 
     /// Whether the request's content has been read to its end.
@@ -133,19 +168,30 @@ impl ServerConnection {
         self.reader.trailers()
     }
 
+    /// Ready when the client has gone: it has ended its side of the connection or reset it. What it sends meanwhile is
+    /// kept for the next request, up to the size of a buffer; beyond that nothing is noticed.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.input.data().len() < BUFFER_SIZE {
+            match ready!(self.stream.poll_fill(cx, &mut self.input, BUFFER_SIZE)) {
+                Ok(n) if n > 0 => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
     /// Begins the response: writes the head with the framing that fits the client's version. The content follows by
     /// [`ServerConnection::poll_write`], then [`ServerConnection::finish`] and [`ServerConnection::poll_flush`].
-    /// Says whether the connection must be closed for the client to see the end.
-    pub fn start_response(&mut self, head: &mut ResponseHead, client: Version) -> bool {
-        let mut until_close = false;
+    /// `close`: the connection ends with this response. Says whether it does, which the framing can make necessary.
+    pub fn start_response(&mut self, head: &mut ResponseHead, client: Version, close: bool) -> bool {
+        let delimited = matches!(head.framing, Framing::Delimited | Framing::UntilClose);
+        let until_close = delimited && client < Version::Http11;
         match head.framing {
             Framing::Delimited | Framing::UntilClose => {
                 head.fields.remove_known(Known::ContentLength);
                 head.fields.remove_known(Known::TransferEncoding);
-                if client >= Version::Http11 {
+                if !until_close {
                     head.fields.append_known(Known::TransferEncoding, b"chunked");
-                } else {
-                    until_close = true;
                 }
             }
             Framing::Length(n) => {
@@ -158,19 +204,35 @@ impl ServerConnection {
                 head.fields.remove_known(Known::TransferEncoding);
             }
         }
-        if until_close {
-            head.fields.set_known(Known::Connection, b"close");
+        let close = close || until_close;
+        head.fields.set_known(Known::Connection, if close { b"close" } else { b"keep-alive" });
+        // RFC 9110, section 7.8: whoever names a protocol to upgrade to says so here too.
+        if head.fields.has(Known::Upgrade) {
+            head.fields.append_known(Known::Connection, b"Upgrade");
         }
-        let chunked = !until_close && matches!(head.framing, Framing::Delimited | Framing::UntilClose);
-        let octets = self.writer.start(chunked, |out| write_response_head(head, out));
-        self.traffic.heads += octets as u64;
-        until_close
+        self.queue_head(delimited && !until_close, head);
+        close
     }
 
-    /// Queues an interim response (1xx).
-    pub fn queue_interim(&mut self, head: &ResponseHead) {
-        let octets = self.writer.start(false, |out| write_response_head(head, out));
-        self.traffic.heads += octets as u64;
+    /// Answers `101 Switching Protocols`: what follows on the connection is no HTTP.
+    pub fn start_upgrade(&mut self, head: &mut ResponseHead) {
+        head.fields.remove_known(Known::TransferEncoding);
+        head.fields.remove_known(Known::ContentLength);
+        head.fields.set_known(Known::Connection, b"upgrade");
+        self.queue_head(false, head);
+    }
+
+    /// Queues an interim response (1xx); it has no content, so that nothing in it may say how long that is.
+    pub fn queue_interim(&mut self, head: &mut ResponseHead) {
+        head.fields.remove_known(Known::TransferEncoding);
+        head.fields.remove_known(Known::ContentLength);
+        self.continue_wanted = false;
+        self.queue_head(false, head);
+    }
+
+    fn queue_head(&mut self, chunked: bool, head: &ResponseHead) {
+        let octets = self.writer.start(chunked, |out| write_response_head(head, out));
+        self.heads += octets as u64;
     }
 
     /// Sends a piece of the response's content; after `Pending`, call again with the same piece.
@@ -193,9 +255,21 @@ impl ServerConnection {
         self.writer.has_pending()
     }
 
+    /// Octets that were taken from the client since the connection was made.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Octets that have left for the client since the connection was made.
+    pub fn sent(&self) -> u64 {
+        self.writer.sent()
+    }
+
     /// What was received and sent since this was asked last.
     pub fn take_traffic(&mut self) -> Traffic {
-        Traffic { sent: self.writer.take_sent(), ..std::mem::take(&mut self.traffic) }
+        let now = Traffic { received: self.received, sent: self.writer.sent(), heads: self.heads };
+        let told = std::mem::replace(&mut self.told, now);
+        Traffic { received: now.received - told.received, sent: now.sent - told.sent, heads: now.heads - told.heads }
     }
 
     /// The connection's timer.
@@ -208,23 +282,45 @@ impl ServerConnection {
         &self.stream
     }
 
-    /// Closes gently: our side at once, then reads and drops what the client still sends, up to `octets` and `time`, so
-    /// that it can read our last answer before it sees a reset.
-    pub async fn linger(mut self, time: Duration, octets: usize) {
-        let mut left = octets;
+    /// Reads and drops what is left of a request's content, within the times given; whether it came to its end.
+    pub async fn discard_content(&mut self, lingering: Lingering) -> bool {
+        let timer = self.timer.clone();
+        let ended = timer.limit_steps(lingering.time, lingering.pause, |cx| match ready!(self.poll_content(cx)) {
+            Ok(None) => Poll::Ready(ControlFlow::Break(true)),
+            Ok(Some(n)) => {
+                self.consume(n);
+                Poll::Ready(ControlFlow::Continue(()))
+            }
+            Err(_) => Poll::Ready(ControlFlow::Break(false)),
+        });
+        ended.await == Ok(true)
+    }
+
+    /// Closes the connection. Where the client may still be sending, our side is closed first, and what comes is read
+    /// and dropped within the times given: a client that is reset before it has read the last answer loses it.
+    pub async fn close(mut self, lingering: Lingering) {
+        if self.reader.is_done() && self.input.is_empty() && !self.stream.is_disturbed() {
+            if !matches!(self.stream, Stream::Plain(_)) {
+                let stream = &mut self.stream;
+                let _ = self.timer.limit(lingering.pause, |cx| stream.poll_shutdown(cx)).await;
+            }
+            return;
+        }
+        let timer = self.timer.clone();
         let (stream, input) = (&mut self.stream, &mut self.input);
-        let _ = self
-            .timer
-            .limit(time, |cx| {
-                if ready!(stream.poll_shutdown(cx)).is_err() {
-                    return Poll::Ready(());
-                }
-                loop {
-                    input.consume(usize::MAX);
-                    match ready!(stream.poll_fill(cx, input, usize::MAX / 4)) {
-                        Ok(n) if n > 0 && n <= left => left -= n,
-                        _ => return Poll::Ready(()),
+        let mut shut = false;
+        let _ = timer
+            .limit_steps(lingering.time, lingering.pause, |cx| {
+                if !shut {
+                    if ready!(stream.poll_shutdown(cx)).is_err() {
+                        return Poll::Ready(ControlFlow::Break(()));
                     }
+                    shut = true;
+                }
+                input.consume(usize::MAX);
+                match ready!(stream.poll_fill(cx, input, BUFFER_SIZE)) {
+                    Ok(n) if n > 0 => Poll::Ready(ControlFlow::Continue(())),
+                    _ => Poll::Ready(ControlFlow::Break(())),
                 }
             })
             .await;

@@ -263,7 +263,7 @@ impl Fields {
                 end = next.raw_end;
                 i += 1;
             }
-            out.extend_from_slice(&self.arena[line.name as usize..end as usize]);
+            out.extend_from_slice(self.arena.get(line.name as usize..end as usize).unwrap_or_default());
         }
     }
 
@@ -329,7 +329,7 @@ impl Fields {
     }
 
     fn name_bytes(&self, line: &Line) -> &[u8] {
-        &self.arena[line.name as usize..line.name as usize + usize::from(line.name_len)]
+        self.octets(line.name, u32::from(line.name_len))
     }
 
     fn name_of(&self, line: &Line) -> &str {
@@ -337,7 +337,12 @@ impl Fields {
     }
 
     fn value_of(&self, line: &Line) -> &[u8] {
-        &self.arena[line.value as usize..(line.value + line.value_len) as usize]
+        self.octets(line.value, line.value_len)
+    }
+
+    /// A range of the arena. Lines of a head whose octets never came ([`Fields::finish_load`]) have none.
+    fn octets(&self, start: u32, length: u32) -> &[u8] {
+        self.arena.get(start as usize..start as usize + length as usize).unwrap_or_default()
     }
 }
 

@@ -67,10 +67,11 @@ impl Version {
 /// How long the content of a message is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Framing {
-    /// There is none.
+    /// There is none, and nothing says how long it is: a request without `Content-Length`, a response that cannot have
+    /// any (to HEAD, 1xx, 204, 304).
     #[default]
     Empty,
-    /// That many octets.
+    /// That many octets, perhaps none.
     Length(u64),
     /// Delimited by the protocol: `chunked` in HTTP/1.1, the end of the stream in HTTP/2 and HTTP/3.
     Delimited,

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -162,6 +163,40 @@ impl Timer {
             if !armed {
                 armed = true;
                 self.arm(limit);
+            }
+            if self.poll_expired(cx) { Poll::Ready(Err(TimedOut)) } else { Poll::Pending }
+        })
+        .await;
+        self.disarm();
+        result
+    }
+
+    /// Polls step after step until one breaks off, until all have taken `whole`, or until one has taken `pause`.
+    pub async fn limit_steps<T>(
+        &self,
+        whole: Duration,
+        pause: Duration,
+        mut step: impl FnMut(&mut Context<'_>) -> Poll<ControlFlow<T>>,
+    ) -> Result<T, TimedOut> {
+        let end = self.timers.0.clock.now() + whole;
+        let mut armed = false;
+        let result = poll_fn(|cx| {
+            loop {
+                match step(cx) {
+                    Poll::Ready(ControlFlow::Break(value)) => return Poll::Ready(Ok(value)),
+                    Poll::Ready(ControlFlow::Continue(())) => {
+                        armed = false;
+                        // Whoever always has something ready must still come to an end.
+                        if self.timers.0.clock.now() >= end {
+                            return Poll::Ready(Err(TimedOut));
+                        }
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            if !armed {
+                armed = true;
+                self.arm(pause.min(end.saturating_duration_since(self.timers.0.clock.now())));
             }
             if self.poll_expired(cx) { Poll::Ready(Err(TimedOut)) } else { Poll::Pending }
         })

@@ -1,0 +1,96 @@
+//! What stays at hand through an exchange.
+
+use super::Origin;
+use super::deadlines::Deadlines;
+use crate::chain::Selected;
+use crate::forwarded::Address;
+use crate::hop_by_hop::HopByHop;
+use crate::settings::Limits;
+use crate::snapshot::Snapshot;
+use crate::worker::Worker;
+use sdk::RequestHead;
+use std::rc::Rc;
+use wire::h1::Lingering;
+use wire::{Known, Version};
+
+/// The surroundings of one exchange.
+pub(crate) struct RequestContext<'a> {
+    pub worker: &'a Rc<Worker>,
+    pub origin: &'a Origin,
+    /// The client's address, when a trusted proxy in front of us names it.
+    pub client: Option<Address>,
+    /// What the request says about its connection.
+    pub hop_by_hop: HopByHop,
+    pub snapshot: &'a Snapshot,
+    pub selected: Selected,
+    /// What the client speaks, for framing.
+    pub version: Version,
+    pub head_request: bool,
+    /// The client's `Host`, when the service gets it too.
+    pub kept_host: Option<String>,
+    /// The client's connection ends with this exchange.
+    pub close: bool,
+    pub deadlines: Deadlines,
+}
+
+/// Nobody is there to be answered any more, or has to be cut off.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The client has gone.
+    ClientClosed,
+    /// It does not read, or its response cannot be completed: it must not take what it has for the whole.
+    Aborted,
+}
+
+impl<'a> RequestContext<'a> {
+    /// The surroundings of a request whose head has just been read; `last`: no other follows on the connection.
+    pub fn new(
+        worker: &'a Rc<Worker>,
+        origin: &'a Origin,
+        snapshot: &'a Snapshot,
+        head: &RequestHead,
+        last: bool,
+    ) -> RequestContext<'a> {
+        RequestContext {
+            worker,
+            origin,
+            client: worker.shared.trusted.client(&origin.peer, None, &head.fields),
+            hop_by_hop: HopByHop::default(),
+            selected: Selected::new(),
+            version: head.version,
+            head_request: head.method.is_head(),
+            kept_host: None,
+            close: last || wants_close(head),
+            deadlines: Deadlines::default(),
+            snapshot,
+        }
+    }
+
+    /// The bounds of the node's settings.
+    pub fn limits(&self) -> &'a Limits {
+        &self.worker.shared.settings.limits
+    }
+
+    /// How long the rest of a request that is not used is waited for.
+    pub fn lingering(&self) -> Lingering {
+        let limits = self.limits();
+        Lingering { time: limits.lingering_time, pause: limits.lingering_timeout }
+    }
+}
+
+/// Whether the client's connection ends after this request (RFC 9112, section 9.3).
+fn wants_close(head: &RequestHead) -> bool {
+    let mut close = head.version < Version::Http11;
+    for value in head.fields.known_all(Known::Connection) {
+        for option in value.split(|&b| b == b',') {
+            let option = option.trim_ascii();
+            if option.eq_ignore_ascii_case(b"close") {
+                return true;
+            }
+            if option.eq_ignore_ascii_case(b"keep-alive") {
+                close = false;
+            }
+        }
+    }
+    close
+}
