@@ -3,7 +3,8 @@
 mod buffer;
 mod stream;
 mod timer;
+mod wheel;
 
 pub use buffer::{BUFFER_SIZE, Buffer, BufferPool};
 pub use stream::Stream;
-pub use timer::{Clock, TimedOut, Timer, Timers};
+pub use timer::{Clock, Deadline, TimedOut, Timer, Timers};

@@ -1,8 +1,10 @@
 //! Coarse deadlines: one sleeping task per worker instead of one timer per wait.
 //!
-//! Whoever waits notes its deadline and its waker in a slot; the worker's timekeeper sleeps until the earliest deadline
-//! it knows of, then wakes those that are due. A wait that ends in time costs a few stores.
+//! Whoever waits notes its deadline and its waker; the worker's timekeeper sleeps until a bucket of the timing wheel
+//! comes due, then wakes those whose time is over. A wait that ends in time costs a few stores: it stays in the wheel
+//! with whatever deadline it gets next.
 
+use super::wheel::{Entry, NEVER, Wheel};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -13,8 +15,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// Deadlines are kept to this precision.
-const GRAIN: Duration = Duration::from_millis(10);
 /// How long the timekeeper sleeps at most while there are deadlines: a loop that always finds something to do is never
 /// woken, and would not set its clock.
 const LOOK: Duration = Duration::from_secs(1);
@@ -30,35 +30,39 @@ pub struct Clock {
     now: AtomicU64,
 }
 
-/// A place for one deadline at a time; one per connection. Clones share it.
+/// A place for one deadline at a time; one per connection. Clones share it. When the last one is dropped, nothing of it
+/// remains with the worker's timers.
 #[derive(Clone)]
-pub struct Timer {
-    timers: Timers,
-    slot: Rc<TimerEntry>,
-}
+pub struct Timer(Rc<Entry<Place>>);
+
+/// The deadline of one wait among several that a task has at once on one [`Timer`]: only its owner sets it anew, however
+/// often the task is woken for something else.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(u64);
 
 /// The wait took longer than allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
 struct Shared {
-    slots: RefCell<Vec<Rc<TimerEntry>>>,
-    /// Milliseconds on the clock at which the timekeeper wakes; `NEVER` when it sleeps until told.
+    wheel: RefCell<Wheel<Place>>,
+    /// When the timekeeper wakes by itself; `NEVER` when it sleeps until told.
     next: Cell<u64>,
     clock: Arc<Clock>,
     sooner: Notify,
+    /// Nobody waits for what has not begun any more.
+    idle_is_over: Cell<bool>,
 }
 
-struct TimerEntry {
-    deadline: Cell<u64>,
+/// What a timer has beside its deadline.
+struct Place {
+    timers: Timers,
     /// The timekeeper has seen the deadline pass.
     expired: Cell<bool>,
     /// The wait is for something that nobody has begun: it ends when the worker drains.
     idle: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
-
-const NEVER: u64 = u64::MAX;
 
 impl Clock {
     /// A clock that stands at now.
@@ -68,18 +72,21 @@ impl Clock {
 
     /// Sets it to a moment that was just taken.
     pub fn set(&self, now: Instant) {
-        let since = now.saturating_duration_since(self.epoch);
-        // One thread writes and reads; only the type is shared. It lasts for five hundred years.
-        self.now.store(since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()), Ordering::Relaxed);
+        // One thread writes and reads; only the type is shared.
+        self.now.store(self.nanos_at(now), Ordering::Relaxed);
     }
 
     /// The moment that it shows.
     pub fn now(&self) -> Instant {
-        self.epoch + Duration::from_nanos(self.now.load(Ordering::Relaxed))
+        self.epoch + Duration::from_nanos(self.nanos())
     }
 
-    fn millis(&self) -> u64 {
-        self.now.load(Ordering::Relaxed) / 1_000_000
+    fn nanos(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    fn nanos_at(&self, moment: Instant) -> u64 {
+        nanos_of(moment.saturating_duration_since(self.epoch))
     }
 }
 
@@ -87,69 +94,70 @@ impl Timers {
     /// Timers without any deadline; [`Timers::keep`] must run on the same worker. The clock has to be set by the event
     /// loop whenever it wakes, before it polls anything.
     pub fn new(clock: Arc<Clock>) -> Timers {
-        Timers(Rc::new(Shared { slots: RefCell::default(), next: Cell::new(NEVER), clock, sooner: Notify::new() }))
+        Timers(Rc::new(Shared {
+            wheel: RefCell::new(Wheel::new()),
+            next: Cell::new(NEVER),
+            clock,
+            sooner: Notify::new(),
+            idle_is_over: Cell::new(false),
+        }))
     }
 
     /// A timer for one connection.
     pub fn timer(&self) -> Timer {
-        let slot = Rc::new(TimerEntry {
-            deadline: Cell::new(NEVER),
+        Timer(Entry::new(Place {
+            timers: self.clone(),
             expired: Cell::new(false),
             idle: Cell::new(false),
             waker: RefCell::default(),
-        });
-        self.0.slots.borrow_mut().push(Rc::clone(&slot));
-        Timer { timers: self.clone(), slot }
+        }))
     }
 
-    /// Ends all idle waits, now.
+    /// Ends all idle waits, now and from now on.
     pub fn expire_idle(&self) {
-        for slot in self.0.slots.borrow().iter().filter(|slot| slot.idle.get()) {
-            slot.deadline.set(0);
+        self.0.idle_is_over.set(true);
+        let mut idle = Vec::new();
+        let mut wheel = self.0.wheel.borrow_mut();
+        idle.extend(wheel.iter().filter(|e| e.value.idle.get() && e.deadline.get() != NEVER).cloned());
+        for entry in &idle {
+            wheel.remove(entry);
         }
-        self.wake_due(0);
+        drop(wheel);
+        wake(idle);
     }
 
     /// The timekeeper's task; never ends.
     pub async fn keep(self) {
         loop {
             self.0.clock.set(Instant::now());
-            let now = self.0.clock.millis();
-            self.0.next.set(self.wake_due(now));
-            if self.0.next.get() == NEVER {
+            let now = self.0.clock.nanos();
+            let next = self.advance(now);
+            self.0.next.set(next);
+            if next == NEVER {
                 self.0.sooner.notified().await;
                 continue;
             }
-            let wait = Duration::from_millis(self.0.next.get().saturating_sub(now)).clamp(GRAIN, LOOK);
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(Duration::from_nanos(next.saturating_sub(now)).min(LOOK)) => {}
                 () = self.0.sooner.notified() => {}
             }
         }
     }
 
-    /// Wakes what is due, forgets what is gone, and says when to look again.
-    fn wake_due(&self, now: u64) -> u64 {
-        let mut next = NEVER;
-        self.0.slots.borrow_mut().retain(|slot| {
-            let deadline = slot.deadline.get();
-            if deadline <= now {
-                slot.expired.set(true);
-                slot.deadline.set(NEVER);
-                if let Some(waker) = slot.waker.borrow_mut().take() {
-                    waker.wake();
-                }
-            } else {
-                next = next.min(deadline);
-            }
-            Rc::strong_count(slot) > 1
-        });
+    /// Wakes what is due, and says when to look again.
+    fn advance(&self, now: u64) -> u64 {
+        let mut expired = Vec::new();
+        let mut wheel = self.0.wheel.borrow_mut();
+        wheel.advance(now, &mut expired);
+        let next = wheel.next_due();
+        drop(wheel);
+        wake(expired);
         next
     }
 }
 
 impl Timer {
-    /// Polls until it is ready, or until `limit` has passed.
+    /// Polls until it is ready, or until `limit` has passed since it first was not.
     pub async fn limit<T>(
         &self,
         limit: Duration,
@@ -211,50 +219,177 @@ impl Timer {
         limit: Duration,
         poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Result<T, TimedOut> {
-        self.slot.idle.set(true);
+        let place = &self.0.value;
+        place.idle.set(true);
+        let limit = if place.timers.0.idle_is_over.get() { Duration::ZERO } else { limit };
         let result = self.limit(limit, poll).await;
-        self.slot.idle.set(false);
+        place.idle.set(false);
         result
+    }
+
+    /// Polls until it is ready, or until the deadline: for a whole that takes several waits, none of which puts the
+    /// deadline off.
+    pub async fn limit_until<T>(
+        &self,
+        deadline: Deadline,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Result<T, TimedOut> {
+        poll_fn(|cx| {
+            if let Poll::Ready(value) = poll(cx) {
+                return Poll::Ready(Ok(value));
+            }
+            if deadline.poll_expired(cx, self) { Poll::Ready(Err(TimedOut)) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// The moment when `limit` will have passed, by the time of the event loop.
+    pub fn deadline(&self, limit: Duration) -> Deadline {
+        Deadline(self.clock().nanos().saturating_add(nanos_of(limit)).min(NEVER - 1))
     }
 
     /// Sets the deadline anew: for waits that make progress step by step.
     pub fn arm(&self, limit: Duration) {
-        let limit = u64::try_from(limit.as_millis()).unwrap_or(NEVER / 2).min(NEVER / 2);
-        let deadline = self.timers.0.clock.millis() + limit.max(1);
-        self.slot.deadline.set(deadline);
-        self.slot.expired.set(false);
-        let shared = &self.timers.0;
-        if deadline < shared.next.get() {
-            shared.next.set(deadline);
-            shared.sooner.notify_one();
-        }
+        self.set(self.deadline(limit).0);
     }
 
     /// No deadline.
     pub fn disarm(&self) {
-        self.slot.deadline.set(NEVER);
-        self.slot.expired.set(false);
+        self.0.deadline.set(NEVER);
+        self.0.value.expired.set(false);
     }
 
     /// Whether the deadline has passed; otherwise the task is woken when it does.
     pub fn poll_expired(&self, cx: &mut Context<'_>) -> bool {
-        if self.slot.expired.get() {
+        if self.0.value.expired.get() {
             return true;
         }
-        if self.slot.deadline.get() == NEVER {
-            return false;
-        }
-        let mut waker = self.slot.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
+        if self.0.deadline.get() != NEVER {
+            self.register(cx);
         }
         false
     }
+
+    fn set(&self, deadline: u64) {
+        let Timer(entry) = self;
+        entry.deadline.set(deadline);
+        entry.value.expired.set(false);
+        // The usual deadline lies farther than the one before: the wheel looks when it comes to it.
+        if deadline < entry.due() {
+            self.place();
+        }
+    }
+
+    fn place(&self) {
+        let Timer(entry) = self;
+        let shared = &entry.value.timers.0;
+        shared.wheel.borrow_mut().place(entry, shared.clock.nanos());
+        if entry.due() < shared.next.get() {
+            shared.next.set(entry.due());
+            shared.sooner.notify_one();
+        }
+    }
+
+    fn register(&self, cx: &mut Context<'_>) {
+        let mut waker = self.0.value.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.0.value.timers.0.clock
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let Timer(entry) = self;
+        // The other reference is the wheel's.
+        if entry.is_linked() && Rc::strong_count(entry) == 2 {
+            entry.value.timers.0.wheel.borrow_mut().remove(entry);
+        }
+    }
+}
+
+impl Deadline {
+    /// A wait without a deadline.
+    pub const NEVER: Deadline = Deadline(NEVER);
+
+    /// Whether it has passed by the time of the event loop; otherwise the task is woken when it does, or earlier. Not to
+    /// be mixed with [`Timer::poll_expired`] in one wait: the timer then goes by the earliest of the deadlines.
+    pub fn poll_expired(self, cx: &mut Context<'_>, timer: &Timer) -> bool {
+        if self.0 == NEVER {
+            return false;
+        }
+        if self.0 <= timer.clock().nanos() {
+            return true;
+        }
+        if self.0 < timer.0.deadline.get() {
+            timer.set(self.0);
+        }
+        timer.register(cx);
+        false
+    }
+}
+
+fn wake(expired: Vec<Rc<Entry<Place>>>) {
+    for entry in expired {
+        entry.deadline.set(NEVER);
+        entry.value.expired.set(true);
+        if let Some(waker) = entry.value.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Lasts for five hundred years.
+fn nanos_of(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A waker that counts, and the timers of a loop whose time the test sets.
+    struct Loop {
+        count: Arc<Count>,
+        waker: Waker,
+        timers: Timers,
+    }
+
+    impl Loop {
+        fn new() -> Loop {
+            let count = Arc::<Count>::default();
+            Loop { waker: Waker::from(Arc::clone(&count)), count, timers: Timers::new(Clock::new()) }
+        }
+
+        /// The time is now so many milliseconds after the beginning; how often the waker was called till then.
+        fn at(&self, millis: u64) -> usize {
+            let clock = &self.timers.0.clock;
+            clock.set(clock.epoch + Duration::from_millis(millis));
+            self.timers.advance(clock.nanos());
+            self.count.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn pending(_: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
 
     #[test]
     fn the_clock_goes_on_while_the_loop_is_busy() {
@@ -285,17 +420,110 @@ mod tests {
             tokio::task::spawn_local(timers.clone().keep());
             let timer = timers.timer();
             let started = Instant::now();
-            assert_eq!(timer.limit(Duration::from_millis(30), |_| Poll::<()>::Pending).await, Err(TimedOut));
+            assert_eq!(timer.limit(Duration::from_millis(30), pending).await, Err(TimedOut));
             assert!(started.elapsed() >= Duration::from_millis(30));
             assert_eq!(timer.limit(Duration::ZERO, |_| Poll::Ready(7)).await, Ok(7));
             // A later, nearer deadline is kept although the timekeeper already sleeps for a farther one.
             let far = timers.timer();
             far.arm(Duration::from_secs(3600));
             tokio::task::yield_now().await;
-            assert_eq!(timer.limit(Duration::from_millis(20), |_| Poll::<()>::Pending).await, Err(TimedOut));
-            drop(timer);
-            timers.wake_due(0);
-            assert_eq!(timers.0.slots.borrow().len(), 1);
+            assert_eq!(timer.limit(Duration::from_millis(20), pending).await, Err(TimedOut));
         });
+    }
+
+    #[test]
+    fn a_dropped_timer_is_gone_with_its_waker() {
+        let looped = Loop::new();
+        let unused = Arc::strong_count(&looped.count);
+        let timers = (0..100).map(|_| looped.timers.timer()).collect::<Vec<_>>();
+        for timer in &timers {
+            timer.arm(Duration::from_secs(60));
+            assert!(!timer.poll_expired(&mut Context::from_waker(&looped.waker)));
+        }
+        let clones = timers.clone();
+        drop(timers);
+        assert_eq!(Arc::strong_count(&looped.count), unused + 100);
+        assert_eq!(looped.timers.0.wheel.borrow().iter().count(), 100);
+        drop(clones);
+        assert_eq!(Arc::strong_count(&looped.count), unused);
+        assert_eq!(looped.timers.0.wheel.borrow().iter().count(), 0);
+        assert_eq!(looped.at(100_000), 0);
+    }
+
+    #[test]
+    fn arming_anew_puts_the_deadline_off() {
+        let looped = Loop::new();
+        let mut cx = Context::from_waker(&looped.waker);
+        let timer = looped.timers.timer();
+        for second in 0..120 {
+            assert_eq!(looped.at(second * 1000), 0);
+            timer.arm(Duration::from_secs(60));
+            assert!(!timer.poll_expired(&mut cx));
+        }
+        assert_eq!(looped.at(178_999), 0);
+        assert_eq!(looped.at(179_010), 1);
+        assert!(timer.poll_expired(&mut cx));
+        timer.disarm();
+        assert!(!timer.poll_expired(&mut cx));
+    }
+
+    #[test]
+    fn the_deadline_of_a_whole_is_not_put_off_by_its_parts() {
+        let looped = Loop::new();
+        let mut cx = Context::from_waker(&looped.waker);
+        let timer = looped.timers.timer();
+        let whole = timer.deadline(Duration::from_secs(60));
+        for second in 1..60 {
+            assert_eq!(looped.at(second * 1000), 0);
+            let mut part = pin!(timer.limit_until(whole, pending));
+            assert!(part.as_mut().poll(&mut cx).is_pending());
+        }
+        let mut part = pin!(timer.limit_until(whole, pending));
+        assert!(part.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(looped.at(60_010), 1);
+        assert_eq!(part.poll(&mut cx), Poll::Ready(Err(TimedOut)));
+    }
+
+    #[test]
+    fn several_deadlines_of_one_task_are_kept_apart() {
+        let looped = Loop::new();
+        let mut cx = Context::from_waker(&looped.waker);
+        let timer = looped.timers.timer();
+        let reading = timer.deadline(Duration::from_secs(5));
+        let mut writing = timer.deadline(Duration::from_secs(3));
+        let mut over = |deadline: Deadline| deadline.poll_expired(&mut cx, &timer);
+        assert!(!over(reading));
+        assert!(!over(writing));
+        looped.at(2000);
+        writing = timer.deadline(Duration::from_secs(30));
+        looped.at(4000);
+        assert!(!over(reading), "woken for the deadline that was put off");
+        assert!(!over(writing));
+        looped.at(5010);
+        assert!(over(reading));
+        assert!(!over(writing));
+        let before = looped.at(31_999);
+        assert_eq!(looped.at(32_010), before + 1);
+        assert!(over(writing));
+        assert!(!over(Deadline::NEVER));
+    }
+
+    #[test]
+    fn draining_ends_idle_waits_and_those_that_follow() {
+        let looped = Loop::new();
+        let mut cx = Context::from_waker(&looped.waker);
+        let (idle, busy, late) = (looped.timers.timer(), looped.timers.timer(), looped.timers.timer());
+        let limit = Duration::from_secs(60);
+        let mut idle = pin!(idle.limit_idle(limit, pending));
+        let mut busy = pin!(busy.limit(limit, pending));
+        let mut late = pin!(late.limit_idle(limit, pending));
+        assert!(idle.as_mut().poll(&mut cx).is_pending());
+        assert!(busy.as_mut().poll(&mut cx).is_pending());
+        looped.timers.expire_idle();
+        assert_eq!(idle.poll(&mut cx), Poll::Ready(Err(TimedOut)));
+        assert!(busy.as_mut().poll(&mut cx).is_pending());
+        assert!(late.as_mut().poll(&mut cx).is_pending());
+        looped.at(20);
+        assert_eq!(late.poll(&mut cx), Poll::Ready(Err(TimedOut)));
     }
 }
