@@ -8,7 +8,7 @@ use crate::tls::{self, Certificates, Chain, Identity, Outbound, Resolver};
 use crate::worker::{self, Gauges};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use sdk::{Env, Fields, PluginKind};
+use sdk::{Env, Fields, MemoryBudget, PluginKind};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub trusted: TrustedProxies,
     pub server_tls: Arc<ServerConfig>,
     pub gauges: Vec<Arc<Gauges>>,
+    /// What contents may be held in memory, by exchanges and by plugins.
+    pub memory: MemoryBudget,
     /// `bascule/<version>` as `Via` has it for HTTP/1.1.
     pub via: String,
     /// The line with it.
@@ -74,10 +76,11 @@ impl DataPlane {
         let (sockets, addresses) = bind_all(&settings.listen, settings.workers.max(1))?;
         let default = identity(std::mem::take(&mut settings.certificates)).map_err(invalid)?;
         let outbound = Outbound::new(std::mem::take(&mut settings.services_tls)).map_err(invalid)?;
+        let memory = MemoryBudget::new(settings.limits.held_in_memory);
         let compiler = Compiler::new(
             settings.flavor,
             kinds,
-            env,
+            env.with_memory(memory.clone()),
             balancers.clone(),
             Certificates::new(default),
             outbound,
@@ -106,6 +109,7 @@ impl DataPlane {
             trusted,
             server_tls,
             gauges,
+            memory,
         });
         Ok(DataPlane {
             shared,
@@ -182,6 +186,11 @@ impl DataPlane {
                 tracing::error!("a worker ended by a panic");
             }
         }
+    }
+
+    /// How many octets of contents are held in memory now, of [`crate::settings::Limits::held_in_memory`].
+    pub fn held_in_memory(&self) -> usize {
+        self.shared.memory.taken()
     }
 
     /// What was counted so far.

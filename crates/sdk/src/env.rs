@@ -1,5 +1,6 @@
 //! What plugins keep across configuration changes.
 
+use crate::MemoryBudget;
 use model::entities::Uuid;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ pub struct Env {
     shared: Arc<Mutex<Vec<Shared>>>,
     node: Arc<NodeInfo>,
     cache_size: usize,
+    memory: MemoryBudget,
 }
 
 type Shared = (TypeId, Arc<dyn Any + Send + Sync>);
@@ -24,7 +26,7 @@ pub struct NodeInfo {
 impl Env {
     /// The surroundings on that node.
     pub fn new(node: NodeInfo) -> Env {
-        Env { shared: Arc::default(), node: Arc::new(node), cache_size: 128 << 20 }
+        Env { shared: Arc::default(), node: Arc::new(node), cache_size: 128 << 20, memory: MemoryBudget::default() }
     }
 
     /// With room for that many bytes in each cache of a plugin's own (`mem_cache_size`).
@@ -35,6 +37,16 @@ impl Env {
     /// How many bytes a cache of a plugin's own may hold.
     pub fn cache_size(&self) -> usize {
         self.cache_size
+    }
+
+    /// With that budget for the contents that are held in memory, in place of one of its own.
+    pub fn with_memory(self, memory: MemoryBudget) -> Env {
+        Env { memory, ..self }
+    }
+
+    /// What contents of requests and responses may be held in memory, by plugins and by the gateway itself.
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.memory
     }
 
     /// The node that the plugin runs on.
