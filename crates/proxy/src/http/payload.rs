@@ -7,7 +7,7 @@ use super::downstream::Downstream;
 use super::spool::Spool;
 use super::upload::UploadError;
 use crate::settings::Limits;
-use sdk::{Bytes, Fields, RequestBody};
+use sdk::{Bytes, Fields, Held, RequestBody};
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use wire::Framing;
@@ -160,10 +160,7 @@ impl Payload {
         most: usize,
         wait: bool,
     ) -> Result<(), UploadError> {
-        let mut held = Vec::new();
-        if let Framing::Length(n) = self.framing {
-            held.reserve(usize::try_from(n).unwrap_or(most).min(most));
-        }
+        let mut held = Held::new(&context.worker.shared.memory);
         let limits = context.limits();
         let result = poll_fn(|cx| {
             if let Poll::Ready(result) = self.poll_read(cx, downstream, &mut held, (most, wait), limits) {
@@ -182,7 +179,7 @@ impl Payload {
         })
         .await;
         context.deadlines.clear(downstream.timer());
-        self.held = Bytes::from(held);
+        self.held = held.into_bytes();
         result?;
         // With trailers the content stays delimited, so that they can follow it.
         if !self.rest && downstream.trailers().is_none() {
@@ -196,7 +193,7 @@ impl Payload {
         &mut self,
         cx: &mut Context<'_>,
         downstream: &mut Downstream<'_>,
-        held: &mut Vec<u8>,
+        held: &mut Held,
         (most, whole): (usize, bool),
         limits: &Limits,
     ) -> Poll<Result<(), UploadError>> {
@@ -209,17 +206,21 @@ impl Payload {
                 return Poll::Ready(Ok(()));
             };
             self.add(n)?;
-            if self.spool.is_none() && held.len() + n > most {
-                if !whole {
-                    // What is left in the connection is counted when it is streamed.
-                    self.count -= n as u64;
-                    return Poll::Ready(Ok(()));
+            let piece = downstream.content(n);
+            let kept = match &mut self.spool {
+                Some(spool) => {
+                    spool.push(piece);
+                    true
                 }
-                self.spool = Some(Box::new(Spool::new(&limits.temporary_files)));
+                None => held.octets().len() + n <= most && held.try_extend(piece).is_ok(),
+            };
+            if !kept && !whole {
+                // What is left in the connection is counted when it is streamed.
+                self.count -= n as u64;
+                return Poll::Ready(Ok(()));
             }
-            match &mut self.spool {
-                Some(spool) => spool.push(downstream.content(n)),
-                None => held.extend_from_slice(downstream.content(n)),
+            if !kept {
+                self.spool.insert(Box::new(Spool::new(&limits.temporary_files))).push(piece);
             }
             downstream.consume(n);
         }

@@ -10,7 +10,7 @@ use super::upload::Upload;
 use crate::chain;
 use crate::settings::Limits;
 use crate::upstream::Upstream;
-use sdk::{Bytes, Exchange, Fields, Known, Phases};
+use sdk::{Bytes, Exchange, Fields, Known, Lease, MemoryBudget, Phases};
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -33,7 +33,7 @@ pub(crate) async fn response(
     let mut down = Down {
         upstream: Some(upstream),
         piece: None,
-        waiting: Waiting::new(is_buffered(exchange).then_some(limits)),
+        waiting: Waiting::new(is_buffered(exchange).then_some(limits), &context.worker.shared.memory),
         end: End::Open,
         trailers: None,
         filters,
@@ -128,8 +128,10 @@ enum End {
 /// What has come from the service and waits for a slow client, behind [`Down::piece`].
 struct Waiting<'a> {
     pieces: VecDeque<Bytes>,
-    /// Octets of `pieces`.
+    /// Octets of `pieces`, and what is taken of the budget for them.
     octets: usize,
+    lease: Option<Lease>,
+    budget: &'a MemoryBudget,
     /// What came after that.
     spool: Option<Box<Spool>>,
     /// How much of the spool has been taken.
@@ -267,8 +269,8 @@ impl Down<'_> {
 }
 
 impl<'a> Waiting<'a> {
-    fn new(limits: Option<&'a Limits>) -> Waiting<'a> {
-        Waiting { pieces: VecDeque::new(), octets: 0, spool: None, taken: 0, limits }
+    fn new(limits: Option<&'a Limits>, budget: &'a MemoryBudget) -> Waiting<'a> {
+        Waiting { pieces: VecDeque::new(), octets: 0, lease: None, budget, spool: None, taken: 0, limits }
     }
 
     fn is_empty(&self) -> bool {
@@ -293,22 +295,34 @@ impl<'a> Waiting<'a> {
     }
 
     fn push(&mut self, piece: Bytes) {
-        let Some(limits) = self.limits else { return self.keep(piece) };
         // The order stays: once something is on disk, what comes next follows it there.
-        if self.spooled() == 0 && (self.octets < limits.proxy_buffers || limits.proxy_max_temp_file_size == 0) {
-            return self.keep(piece);
+        let in_memory = self.spooled() == 0
+            && self.limits.is_some_and(|limits| self.octets < limits.proxy_buffers)
+            && self.take(piece.len());
+        match self.limits.filter(|limits| limits.proxy_max_temp_file_size > 0) {
+            Some(limits) if !in_memory => {
+                self.spool.get_or_insert_with(|| Box::new(Spool::new(&limits.temporary_files))).push(&piece);
+                return;
+            }
+            // This one is here already; the next ones stay with the service.
+            None if !in_memory => self.limits = None,
+            _ => {}
         }
-        self.spool.get_or_insert_with(|| Box::new(Spool::new(&limits.temporary_files))).push(&piece);
-    }
-
-    fn keep(&mut self, piece: Bytes) {
         self.octets += piece.len();
         self.pieces.push_back(piece);
+    }
+
+    /// Takes memory from what all exchanges may hold.
+    fn take(&mut self, octets: usize) -> bool {
+        self.lease.get_or_insert_with(|| self.budget.lease()).try_grow(octets)
     }
 
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         if let Some(piece) = self.pieces.pop_front() {
             self.octets -= piece.len();
+            if let Some(lease) = &mut self.lease {
+                lease.shrink_to(self.octets);
+            }
             return Poll::Ready(Ok(piece));
         }
         let Some(spool) = &mut self.spool else { return Poll::Ready(Ok(Bytes::new())) };

@@ -186,7 +186,7 @@ impl Timer {
         pause: Duration,
         mut step: impl FnMut(&mut Context<'_>) -> Poll<ControlFlow<T>>,
     ) -> Result<T, TimedOut> {
-        let end = self.timers.0.clock.now() + whole;
+        let end = self.clock().now() + whole;
         let mut armed = false;
         let result = poll_fn(|cx| {
             loop {
@@ -195,7 +195,7 @@ impl Timer {
                     Poll::Ready(ControlFlow::Continue(())) => {
                         armed = false;
                         // Whoever always has something ready must still come to an end.
-                        if self.timers.0.clock.now() >= end {
+                        if self.clock().now() >= end {
                             return Poll::Ready(Err(TimedOut));
                         }
                     }
@@ -204,7 +204,7 @@ impl Timer {
             }
             if !armed {
                 armed = true;
-                self.arm(pause.min(end.saturating_duration_since(self.timers.0.clock.now())));
+                self.arm(pause.min(end.saturating_duration_since(self.clock().now())));
             }
             if self.poll_expired(cx) { Poll::Ready(Err(TimedOut)) } else { Poll::Pending }
         })
