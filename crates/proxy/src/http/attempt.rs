@@ -287,30 +287,29 @@ async fn await_head(
         if upload.is_done() && has_gone(cx, context, downstream) {
             return Poll::Ready(Err(Failure::ClientClosed));
         }
-        let now = context.worker.loop_time();
-        let deadlines = &mut context.deadlines;
+        let (timer, deadlines) = (downstream.timer(), &mut context.deadlines);
         // Whom the request waits for, the service or the client; and the response, once the request is sent.
         match upload.waits {
             Some(Wait::ClientRead) => {
                 deadlines.end(Wait::ServiceWrite);
-                deadlines.begin(Wait::ClientRead, downstream.received(), limits.client_body_timeout, now);
+                deadlines.begin(Wait::ClientRead, downstream.received(), limits.client_body_timeout, timer);
             }
             Some(_) => {
                 deadlines.end(Wait::ClientRead);
-                deadlines.begin(Wait::ServiceWrite, upstream.sent(), timeouts.write, now);
+                deadlines.begin(Wait::ServiceWrite, upstream.sent(), timeouts.write, timer);
             }
             None if flushing => deadlines.end(Wait::ServiceRead),
             None => {
                 deadlines.end(Wait::ClientRead);
                 deadlines.end(Wait::ServiceWrite);
-                deadlines.begin(Wait::ServiceRead, upstream.received(), timeouts.read, now);
+                deadlines.begin(Wait::ServiceRead, upstream.received(), timeouts.read, timer);
             }
         }
         match flushing {
-            true => deadlines.begin(Wait::ClientWrite, downstream.sent(), limits.send_timeout, now),
+            true => deadlines.begin(Wait::ClientWrite, downstream.sent(), limits.send_timeout, timer),
             false => deadlines.end(Wait::ClientWrite),
         }
-        match deadlines.poll_expired(cx, downstream.timer(), now) {
+        match deadlines.poll_expired(cx, timer) {
             None => Poll::Pending,
             Some(Wait::ClientRead) => Poll::Ready(Err(Failure::Content(UploadError::TimedOut))),
             Some(Wait::ClientWrite) => Poll::Ready(Err(Failure::ClientClosed)),

@@ -5,8 +5,8 @@
 //! anew only when that very wait has got somewhere: what one side does never extends the time of the other.
 
 use std::task::Context;
-use std::time::{Duration, Instant};
-use wire::net::Timer;
+use std::time::Duration;
+use wire::net::{Deadline, Timer};
 
 /// What is waited for, and so whose fault it is when it does not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,54 +22,48 @@ pub(crate) enum Wait {
 }
 
 /// The deadlines of one exchange.
-#[derive(Default)]
 pub(crate) struct Deadlines {
-    waits: [Option<Deadline>; 4],
-    /// For when the timer is set.
-    armed: Option<Instant>,
+    due: [Deadline; 4],
+    /// How far each wait had come when its deadline was set.
+    progress: [u64; 4],
+    used: bool,
 }
 
-#[derive(Clone, Copy)]
-struct Deadline {
-    due: Instant,
-    /// How far the wait had come when the deadline was set.
-    progress: u64,
+const ALL: [Wait; 4] = [Wait::ClientRead, Wait::ClientWrite, Wait::ServiceRead, Wait::ServiceWrite];
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines { due: [Deadline::NEVER; 4], progress: [0; 4], used: false }
+    }
 }
 
 impl Deadlines {
     /// The exchange waits for that, at most for `limit` since it began to or since `progress` changed.
-    pub fn begin(&mut self, wait: Wait, progress: u64, limit: Duration, now: Instant) {
-        let deadline = &mut self.waits[wait as usize];
-        if deadline.is_none_or(|deadline| deadline.progress != progress) {
-            // A limit beyond what the clock can express is none.
-            *deadline = now.checked_add(limit).map(|due| Deadline { due, progress });
+    pub fn begin(&mut self, wait: Wait, progress: u64, limit: Duration, timer: &Timer) {
+        let at = wait as usize;
+        if self.due[at] == Deadline::NEVER || self.progress[at] != progress {
+            self.due[at] = timer.deadline(limit);
+            self.progress[at] = progress;
+            self.used = true;
         }
     }
 
     /// The exchange does not wait for that now.
     pub fn end(&mut self, wait: Wait) {
-        self.waits[wait as usize] = None;
+        self.due[wait as usize] = Deadline::NEVER;
     }
 
     /// Which wait has taken too long; otherwise the task is woken when the next one does.
-    pub fn poll_expired(&mut self, cx: &mut Context<'_>, timer: &Timer, now: Instant) -> Option<Wait> {
-        const ALL: [Wait; 4] = [Wait::ClientRead, Wait::ClientWrite, Wait::ServiceRead, Wait::ServiceWrite];
-        let due = |wait: &Wait| self.waits[*wait as usize].map(|deadline| deadline.due);
-        let first = ALL.into_iter().filter(|wait| due(wait).is_some()).min_by_key(due)?;
-        let next = due(&first)?;
-        if self.armed != Some(next) {
-            timer.arm(next.saturating_duration_since(now));
-            self.armed = Some(next);
-        }
-        timer.poll_expired(cx).then_some(first)
+    pub fn poll_expired(&self, cx: &mut Context<'_>, timer: &Timer) -> Option<Wait> {
+        ALL.into_iter().find(|wait| self.due[*wait as usize].poll_expired(cx, timer))
     }
 
     /// Nothing is waited for any more.
     pub fn clear(&mut self, timer: &Timer) {
-        if self.armed.take().is_some() {
+        if self.used {
             timer.disarm();
+            *self = Deadlines::default();
         }
-        self.waits = Default::default();
     }
 }
 
@@ -78,6 +72,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use std::task::Waker;
+    use std::time::Instant;
     use wire::net::{Clock, Timers};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -86,26 +81,34 @@ mod tests {
     fn a_wait_is_extended_by_its_own_progress_only() {
         let clock = Clock::new();
         let timer = Timers::new(Arc::clone(&clock)).timer();
-        let start = clock.now();
+        let start = Instant::now();
+        let at = |seconds: u32| clock.set(start + seconds * SECOND);
         let mut deadlines = Deadlines::default();
         let mut cx = Context::from_waker(Waker::noop());
-        deadlines.begin(Wait::ServiceRead, 0, 3 * SECOND, start);
-        deadlines.begin(Wait::ClientWrite, 0, 2 * SECOND, start);
-        assert_eq!(deadlines.poll_expired(&mut cx, &timer, start), None);
-        assert_eq!(deadlines.armed, Some(start + 2 * SECOND));
-        // Asking again changes nothing; progress does.
-        deadlines.begin(Wait::ClientWrite, 0, 2 * SECOND, start + SECOND);
-        assert_eq!(deadlines.poll_expired(&mut cx, &timer, start + SECOND), None);
-        assert_eq!(deadlines.armed, Some(start + 2 * SECOND));
-        deadlines.begin(Wait::ClientWrite, 7, 2 * SECOND, start + SECOND);
-        assert_eq!(deadlines.poll_expired(&mut cx, &timer, start + SECOND), None);
-        assert_eq!(deadlines.armed, Some(start + 3 * SECOND));
-        deadlines.end(Wait::ServiceRead);
+        at(0);
+        deadlines.begin(Wait::ServiceRead, 0, 6 * SECOND, &timer);
+        deadlines.begin(Wait::ClientWrite, 0, 2 * SECOND, &timer);
+        at(1);
+        // Asking again changes nothing.
+        deadlines.begin(Wait::ClientWrite, 0, 2 * SECOND, &timer);
+        assert_eq!(deadlines.poll_expired(&mut cx, &timer), None);
+        at(2);
+        assert_eq!(deadlines.poll_expired(&mut cx, &timer), Some(Wait::ClientWrite));
+        // Progress does.
+        deadlines.begin(Wait::ClientWrite, 7, 3 * SECOND, &timer);
+        at(4);
+        assert_eq!(deadlines.poll_expired(&mut cx, &timer), None);
+        at(6);
+        assert_eq!(deadlines.poll_expired(&mut cx, &timer), Some(Wait::ClientWrite));
         deadlines.end(Wait::ClientWrite);
-        assert_eq!(deadlines.poll_expired(&mut cx, &timer, start + SECOND), None);
+        assert_eq!(deadlines.poll_expired(&mut cx, &timer), Some(Wait::ServiceRead));
         // A wait that begins again has its whole time.
-        deadlines.begin(Wait::ServiceRead, 0, 3 * SECOND, start + 5 * SECOND);
-        assert_eq!(deadlines.poll_expired(&mut cx, &timer, start + 5 * SECOND), None);
-        assert_eq!(deadlines.armed, Some(start + 8 * SECOND));
+        deadlines.end(Wait::ServiceRead);
+        deadlines.begin(Wait::ServiceRead, 0, 6 * SECOND, &timer);
+        at(11);
+        assert_eq!(deadlines.poll_expired(&mut cx, &timer), None);
+        deadlines.clear(&timer);
+        at(100);
+        assert_eq!(deadlines.poll_expired(&mut cx, &timer), None);
     }
 }

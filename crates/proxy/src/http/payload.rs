@@ -169,10 +169,9 @@ impl Payload {
             if !wait && self.spool.is_none() {
                 return Poll::Ready(Ok(()));
             }
-            let now = context.worker.loop_time();
-            let (received, deadlines) = (downstream.received(), &mut context.deadlines);
-            deadlines.begin(Wait::ClientRead, received, limits.client_body_timeout, now);
-            match deadlines.poll_expired(cx, downstream.timer(), now) {
+            let (received, timer, deadlines) = (downstream.received(), downstream.timer(), &mut context.deadlines);
+            deadlines.begin(Wait::ClientRead, received, limits.client_body_timeout, timer);
+            match deadlines.poll_expired(cx, timer) {
                 Some(_) => Poll::Ready(Err(UploadError::TimedOut)),
                 None => Poll::Pending,
             }

@@ -33,7 +33,7 @@ pub(crate) async fn response(
     let mut down = Down {
         upstream: Some(upstream),
         piece: None,
-        waiting: Waiting::new(is_buffered(exchange).then_some(limits), &context.worker.shared.memory),
+        waiting: Waiting::new(limits, &context.worker.shared.memory),
         end: End::Open,
         trailers: None,
         filters,
@@ -54,16 +54,16 @@ pub(crate) async fn response(
         if !limits.proxy_ignore_client_abort && upload.is_done() && downstream.poll_closed(cx).is_ready() {
             return Poll::Ready(Err(Broken::ClientClosed));
         }
-        let (now, deadlines) = (context.worker.loop_time(), &mut context.deadlines);
+        let (timer, deadlines) = (downstream.timer(), &mut context.deadlines);
         match waits.0 {
-            true => deadlines.begin(Wait::ClientWrite, downstream.sent(), limits.send_timeout, now),
+            true => deadlines.begin(Wait::ClientWrite, downstream.sent(), limits.send_timeout, timer),
             false => deadlines.end(Wait::ClientWrite),
         }
         match down.upstream.as_ref().filter(|_| waits.1) {
-            Some(upstream) => deadlines.begin(Wait::ServiceRead, upstream.received(), read_timeout, now),
+            Some(upstream) => deadlines.begin(Wait::ServiceRead, upstream.received(), read_timeout, timer),
             None => deadlines.end(Wait::ServiceRead),
         }
-        match deadlines.poll_expired(cx, downstream.timer(), now) {
+        match deadlines.poll_expired(cx, timer) {
             None => Poll::Pending,
             Some(Wait::ServiceRead) => {
                 down.truncate(exchange, "no content within the read timeout");
@@ -138,6 +138,8 @@ struct Waiting<'a> {
     taken: u64,
     /// The room that there is; `None`: nothing may wait.
     limits: Option<&'a Limits>,
+    /// It is known whether something may.
+    decided: bool,
 }
 
 impl Down<'_> {
@@ -166,7 +168,7 @@ impl Down<'_> {
                     return Poll::Ready(Err(Broken::Aborted));
                 }
                 End::Reached | End::Truncated => return Poll::Pending,
-                End::Open if blocked && !self.waiting.poll_room(cx) => return Poll::Pending,
+                End::Open if blocked && !self.waiting.poll_room(cx, exchange) => return Poll::Pending,
                 End::Open => {
                     let fresh = self.poll_in(cx, context, exchange, downstream, (blocked, uploaded));
                     if fresh.is_pending() {
@@ -269,8 +271,9 @@ impl Down<'_> {
 }
 
 impl<'a> Waiting<'a> {
-    fn new(limits: Option<&'a Limits>, budget: &'a MemoryBudget) -> Waiting<'a> {
-        Waiting { pieces: VecDeque::new(), octets: 0, lease: None, budget, spool: None, taken: 0, limits }
+    fn new(limits: &'a Limits, budget: &'a MemoryBudget) -> Waiting<'a> {
+        let (pieces, limits) = (VecDeque::new(), Some(limits));
+        Waiting { pieces, octets: 0, lease: None, budget, spool: None, taken: 0, limits, decided: false }
     }
 
     fn is_empty(&self) -> bool {
@@ -285,7 +288,12 @@ impl<'a> Waiting<'a> {
     }
 
     /// The same; where a piece is just being stored, the task is woken when there is room.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_room(&mut self, cx: &mut Context<'_>, exchange: &Exchange) -> bool {
+        if !self.decided {
+            // Not looked at before, since it does not matter to most.
+            self.decided = true;
+            self.limits = self.limits.filter(|_| is_buffered(exchange));
+        }
         self.has_room()
             && match &mut self.spool {
                 // A failure shows when what was lost is read.

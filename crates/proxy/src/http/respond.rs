@@ -296,10 +296,10 @@ async fn write_all(
                 downstream.consume(n);
             }
         }
-        let (now, deadlines) = (context.worker.loop_time(), &mut context.deadlines);
         let send_timeout = context.worker.shared.settings.limits.send_timeout;
-        deadlines.begin(Wait::ClientWrite, downstream.sent(), send_timeout, now);
-        match deadlines.poll_expired(cx, downstream.timer(), now) {
+        let (timer, deadlines) = (downstream.timer(), &mut context.deadlines);
+        deadlines.begin(Wait::ClientWrite, downstream.sent(), send_timeout, timer);
+        match deadlines.poll_expired(cx, timer) {
             Some(_) => Poll::Ready(Ok(false)),
             None => Poll::Pending,
         }

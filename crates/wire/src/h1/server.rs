@@ -86,7 +86,9 @@ impl ServerConnection {
     /// been read to its end. After an error the head has no field lines; its request line is there if it was understood.
     pub async fn read_head(&mut self, head: &mut RequestHead, whole: Duration) -> Result<(), RequestError> {
         let mut parser = HeadParser::default();
+        // A request line that is not understood leaves nothing of the request before it.
         head.target.clear();
+        head.version = Version::default();
         let (stream, input, limits) = (&mut self.stream, &mut self.input, &self.limits);
         let poll = |cx: &mut Context<'_>| loop {
             match parse_request(input.data(), &mut parser, head, limits) {

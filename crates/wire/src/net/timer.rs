@@ -37,7 +37,7 @@ pub struct Timer(Rc<Entry<Place>>);
 
 /// The deadline of one wait among several that a task has at once on one [`Timer`]: only its owner sets it anew, however
 /// often the task is woken for something else.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(u64);
 
 /// The wait took longer than allowed.
