@@ -75,7 +75,7 @@ impl Plugin for Instance {
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let fields = &exchange.request.fields;
-        let origin = asked_origin(fields).to_owned();
+        let origin = asked_origin(fields).to_vec();
         if exchange.request.method.as_str() != "OPTIONS"
             || origin.is_empty()
             || !fields.contains("Access-Control-Request-Method")
@@ -105,7 +105,7 @@ impl Plugin for Instance {
 
 impl Instance {
     /// The lines that say who may read the response, and whether with credentials.
-    fn allow(&self, fields: &mut Fields, origin: &str) {
+    fn allow(&self, fields: &mut Fields, origin: &[u8]) {
         let verdict = self.origins.judge(origin);
         // The answer depends on the origin: caches must know.
         if !matches!(self.origins, Origins::All) {
@@ -115,7 +115,7 @@ impl Instance {
             // A star is not accepted together with credentials.
             Verdict::All if self.credentials && !origin.is_empty() => {
                 fields.append("Vary", b"Origin");
-                fields.set(ALLOW_ORIGIN, origin.as_bytes());
+                fields.set(ALLOW_ORIGIN, origin);
             }
             Verdict::All => fields.set(ALLOW_ORIGIN, b"*"),
             Verdict::Named(named) => fields.set(ALLOW_ORIGIN, named.as_bytes()),
@@ -129,7 +129,7 @@ impl Instance {
         }
     }
 
-    fn preflight(&self, request: &Fields, origin: &str) -> Answer {
+    fn preflight(&self, request: &Fields, origin: &[u8]) -> Answer {
         let mut answer = Answer::new(200, "");
         let fields = &mut answer.fields;
         self.allow(fields, origin);
@@ -159,9 +159,9 @@ fn is_origin(entry: &Value) -> Result<(), String> {
     }
 }
 
-/// The origin that a request names; empty when it names none that could be answered.
-fn asked_origin(fields: &Fields) -> &str {
-    fields.get_str("Origin").unwrap_or_default()
+/// The origin that a request names; empty when it names none.
+fn asked_origin(fields: &Fields) -> &[u8] {
+    fields.get("Origin").unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(crate) struct RequestContext<'a> {
     pub version: Version,
     pub head_request: bool,
     /// The client's `Host`, when the service gets it too.
-    pub kept_host: Option<String>,
+    pub kept_host: Option<Vec<u8>>,
     /// The client's connection ends with this exchange.
     pub close: bool,
 }
@@ -260,7 +260,7 @@ fn enter<'a>(
 /// The route for a request.
 fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Option<&str>) -> Option<Match> {
     let head = &exchange.request;
-    let host = head.fields.known(Known::Host).and_then(|h| std::str::from_utf8(h).ok()).unwrap_or_default();
+    let host = head.fields.known(Known::Host).unwrap_or_default();
     let client = context.client.as_ref().unwrap_or(&context.origin.peer);
     let query = Query {
         method: head.method.as_str(),
