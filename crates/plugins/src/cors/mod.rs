@@ -46,19 +46,13 @@ impl PluginKind for Cors {
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        let joined = |field: &str| {
-            Some(config.texts(field).join(","))
-                .filter(|text| Fields::is_valid_value(text.as_bytes()))
-                .unwrap_or_default()
-        };
         Ok(Box::new(Instance {
             origins: Origins::parse(&config.texts("origins")).map_err(|e| format!("config.origins: {e}"))?,
-            headers: joined("headers"),
-            exposed_headers: joined("exposed_headers"),
-            methods: match config.list("methods") {
-                [] => "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT".to_owned(),
-                _ => joined("methods"),
-            },
+            headers: config.header_list("headers")?.unwrap_or_default(),
+            exposed_headers: config.header_list("exposed_headers")?.unwrap_or_default(),
+            methods: config
+                .header_list("methods")?
+                .unwrap_or_else(|| "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT".to_owned()),
             max_age: config.number("max_age").map(|seconds| seconds.to_string()),
             credentials: config.flag("credentials"),
             private_network: config.flag("private_network"),

@@ -66,8 +66,8 @@ impl PluginKind for KeyAuth {
             on_preflight: config.flag("run_on_preflight"),
             anonymous: config.text("anonymous").map(str::to_owned),
             challenge: config
-                .text("realm")
-                .map_or_else(|| "Key".to_owned(), |realm| format!("Key realm=\"{}\"", realm.replace(['\r', '\n'], ""))),
+                .header_value("realm")?
+                .map_or_else(|| "Key".to_owned(), |realm| format!("Key realm=\"{realm}\"")),
         }))
     }
 }

@@ -52,7 +52,7 @@ impl PluginKind for RequestTermination {
             Termination::Echo { message: message.map(str::to_owned), node: Arc::clone(env.node()) }
         } else if let Some(body) = config.text("body") {
             let answer = Answer::new(status, body.to_owned());
-            Termination::Raw(match config.text("content_type") {
+            Termination::Raw(match config.header_value("content_type")? {
                 Some(content_type) => answer.typed(content_type),
                 None => answer,
             })

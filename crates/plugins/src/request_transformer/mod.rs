@@ -140,10 +140,16 @@ impl Edits<Template> {
             let texts = config.section(section).texts(what);
             let entry = |text: &String| {
                 let (name, value) = split(text);
+                let template = || -> Result<Template, String> {
+                    if what == "headers" {
+                        is_header_name(name)?;
+                        is_header_value(value)?;
+                    }
+                    Template::parse(value)
+                };
                 // An entry without a value does nothing.
-                (!value.is_empty()).then(|| {
-                    Ok((name.to_owned(), Template::parse(value).map_err(|e| format!("config.{section}.{what}: {e}"))?))
-                })
+                (!value.is_empty())
+                    .then(|| Ok((name.to_owned(), template().map_err(|e| format!("config.{section}.{what}: {e}"))?)))
             };
             texts.iter().filter_map(entry).collect()
         };
@@ -273,6 +279,7 @@ fn has_value(entry: &Value) -> Result<(), String> {
 fn names_header(entry: &Value) -> Result<(), String> {
     let (name, value) = split(entry.as_str().unwrap_or_default());
     is_header_name(name)?;
+    is_header_value(value)?;
     Template::parse(value).map(|_| ()).map_err(|e| format!("value '{value}' is not in supported format, error:{e}"))
 }
 
@@ -283,9 +290,16 @@ fn names_headers(entry: &Value) -> Result<(), String> {
     is_header_name(value)
 }
 
+fn is_header_value(value: &str) -> Result<(), String> {
+    match Fields::is_valid_value(value.as_bytes()) {
+        true => Ok(()),
+        false => Err(format!("bad header value '{}', control characters are not allowed", value.escape_debug())),
+    }
+}
+
 fn is_header_name(name: &str) -> Result<(), String> {
     let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if valid { Ok(()) } else { Err(format!("'{name}' is not a valid header")) }
+    if valid { Ok(()) } else { Err(format!("'{}' is not a valid header", name.escape_debug())) }
 }
 
 #[cfg(test)]

@@ -42,17 +42,21 @@ impl PluginKind for ResponseTransformer {
     }
 
     fn functions(&self) -> &'static [(&'static str, Function)] {
-        &[("header_names", Function::Validator(are_header_names))]
+        &[
+            ("header_names", Function::Validator(are_header_names)),
+            ("header_line", Function::Validator(|entry| is_line(entry.as_str().unwrap_or_default()))),
+        ]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        // Lines that could not be sent are left out: the schema does not look at them.
-        let lines = |section: &str| -> Vec<(String, String)> {
-            let valid = |(name, value): &(String, String)| {
-                Fields::is_valid_name(name.as_bytes()) && Fields::is_valid_value(value.as_bytes())
-            };
-            config.section(section).texts("headers").iter().filter_map(|entry| pair(entry)).filter(valid).collect()
+        let lines = |section: &str| -> Result<Vec<(String, String)>, String> {
+            let entries = config.section(section).texts("headers");
+            entries
+                .iter()
+                .try_for_each(|entry| is_line(entry))
+                .map_err(|e| format!("config.{section}.headers: {e}"))?;
+            Ok(entries.iter().filter_map(|entry| pair(entry)).collect())
         };
         let json = |section: &str| config.section(section).texts("json");
         let typed = |section: &str| -> Vec<Typed> {
@@ -66,10 +70,10 @@ impl PluginKind for ResponseTransformer {
         };
         Ok(Box::new(Instance {
             remove: config.section("remove").texts("headers").iter().map(|entry| name(entry).to_owned()).collect(),
-            rename: lines("rename"),
-            replace: lines("replace"),
-            add: lines("add"),
-            append: lines("append"),
+            rename: lines("rename")?,
+            replace: lines("replace")?,
+            add: lines("add")?,
+            append: lines("append")?,
             json: JsonEdits {
                 remove: json("remove").iter().map(|entry| name(entry).to_owned()).collect(),
                 rename: json("rename").iter().filter_map(|entry| pair(entry)).collect(),
@@ -160,6 +164,19 @@ fn are_header_names(entry: &Value) -> Result<(), String> {
     }
 }
 
+/// Whether an entry can become a header line.
+fn is_line(entry: &str) -> Result<(), String> {
+    let Some((name, value)) = pair(entry) else { return Ok(()) };
+    if !Fields::is_valid_name(name.as_bytes()) {
+        return Err(format!("'{}' is not a valid header", name.escape_debug()));
+    }
+    if !Fields::is_valid_value(value.as_bytes()) {
+        let value = value.escape_debug();
+        return Err(format!("bad header value '{value}', control characters are not allowed"));
+    }
+    Ok(())
+}
+
 /// What stands before the first colon.
 fn name(entry: &str) -> &str {
     entry.split(':').next().unwrap_or_default()
@@ -198,7 +215,7 @@ mod tests {
     fn header_lines() {
         let config = json!({
             "remove": { "headers": ["x-gone"] }, "rename": { "headers": ["x-old:x-new"] },
-            "replace": { "headers": ["x-have:R", "x-havenot:R"] }, "add": { "headers": ["x-add:A", "x-present:A", "x-bad:a\r\nb"] },
+            "replace": { "headers": ["x-have:R", "x-havenot:R"] }, "add": { "headers": ["x-add:A", "x-present:A", "x-none:"] },
             "append": { "headers": ["x-app:2", "x-fresh:1:2"] }
         });
         let lines = [("X-Gone", "1"), ("X-Old", "o"), ("X-Have", "h"), ("X-Present", "p"), ("X-App", "1")];
@@ -270,5 +287,15 @@ mod tests {
         assert_eq!(are_header_names(&json!("a b:c")).unwrap_err(), "'a b' is not a valid header");
         assert_eq!(are_header_names(&json!("a:c d")).unwrap_err(), "'c d' is not a valid header");
         assert!(are_header_names(&json!("a:c")).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_become_a_line_is_refused() {
+        assert_eq!(is_line("x y:1").unwrap_err(), "'x y' is not a valid header");
+        assert_eq!(
+            is_line("x:a\r\nb: c").unwrap_err(),
+            "bad header value 'a\\r\\nb: c', control characters are not allowed"
+        );
+        assert!(is_line("x:a\tb:\u{e9}").is_ok() && is_line("x y:").is_ok());
     }
 }
