@@ -71,3 +71,36 @@ fn refusals_have_kongs_words() {
         json!({ "header_name": "required field missing" })
     );
 }
+
+#[test]
+fn what_becomes_a_header_line_has_no_line_breaks() {
+    let split = "a\r\nX-Evil: 1";
+    let cases = [
+        ("request-termination", json!({ "body": "b", "content_type": split })),
+        ("key-auth", json!({ "realm": split })),
+        ("cors", json!({ "headers": ["x", split] })),
+        ("cors", json!({ "exposed_headers": [split] })),
+        ("correlation-id", json!({ "header_name": split })),
+        ("rate-limiting", json!({ "minute": 1, "limit_by": "header", "header_name": split })),
+        ("response-transformer", json!({ "add": { "headers": [format!("x:{split}")] } })),
+        ("response-transformer", json!({ "replace": { "headers": ["x\n:y"] } })),
+        ("response-transformer", json!({ "append": { "headers": ["x:a\0b"] } })),
+        ("response-transformer", json!({ "rename": { "headers": [format!("x:{split}")] } })),
+        ("request-transformer", json!({ "add": { "headers": [format!("x:{split}")] } })),
+        ("request-transformer", json!({ "replace": { "headers": [format!("Host:{split}")] } })),
+        ("request-transformer", json!({ "append": { "headers": ["x\r:y"] } })),
+    ];
+    for (name, config) in cases {
+        let error = insert(name, config.clone()).unwrap_err();
+        assert!(error["config"].is_object(), "{name} {config}: {error}");
+        // A record that somebody else has stored.
+        let kind = bundled().iter().find(|kind| kind.name() == name).unwrap();
+        let id = sdk::entities::Uuid::nil().to_string();
+        let record = json!({ "id": id, "name": name, "config": config });
+        let plugin = sdk::entities::Plugin::from_record(record.as_object().unwrap()).unwrap();
+        // It only looks for lines of that name.
+        if name != "rate-limiting" {
+            assert!(kind.configure(&plugin, &sdk::Env::default()).is_err(), "{name} {config}");
+        }
+    }
+}

@@ -271,13 +271,13 @@ pub fn is_https(trusted: bool, tls: bool, fields: &Fields) -> bool {
 }
 
 /// The host that the client used: what a trusted peer says, else `Host` in lower case without port.
-pub fn host(trusted: bool, fields: &Fields) -> String {
+pub fn host(trusted: bool, fields: &Fields) -> Vec<u8> {
     let mut name = Vec::new();
     match fields.known(Known::XForwardedHost) {
         Some(host) if trusted => name.extend_from_slice(host),
         _ => host_name(fields, &mut name),
     }
-    String::from_utf8_lossy(&name).into_owned()
+    name
 }
 
 impl Block {
@@ -495,7 +495,10 @@ mod tests {
             written(true, false, Some("/a"), &lines[..1]),
             expected(["10.1.1.1", "a.test", "/a/x", "8000", "/a", "http", "10.1.1.1"])
         );
-        assert_eq!((host(true, &fields(&lines)), host(false, &fields(&lines))), ("front.test".into(), "a.test".into()));
+        assert_eq!(
+            (host(true, &fields(&lines)), host(false, &fields(&lines))),
+            (b"front.test".to_vec(), b"a.test".to_vec())
+        );
         assert!(is_https(true, false, &fields(&lines)) && !is_https(false, false, &fields(&lines)));
         assert!(
             is_https(false, true, &fields(&[])) && !is_https(true, true, &fields(&[("X-Forwarded-Proto", "http")]))

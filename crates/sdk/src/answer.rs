@@ -1,6 +1,6 @@
 //! Answers that the gateway or a plugin gives in place of the service.
 
-use crate::{Bytes, ErrorFormat, Exchange, Fields, Known, Source, Version};
+use crate::{Bytes, ErrorFormat, Exchange, Fields, JsonObject, Known, Source, Version};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -24,6 +24,11 @@ impl Answer {
     /// A JSON answer (`application/json; charset=utf-8`).
     pub fn json(status: u16, body: &Value) -> Answer {
         Answer::new(status, body.to_string()).with_type(ErrorFormat::Json.content_type())
+    }
+
+    /// A JSON answer whose strings may hold octets that are no text, as those of Kong may.
+    pub fn json_object(status: u16, object: &JsonObject) -> Answer {
+        Answer::new(status, object.encode()).with_type(ErrorFormat::Json.content_type())
     }
 
     /// `{"message": …}` as `kong.response.exit` sends it; for a gRPC call, the message as its status.

@@ -1,6 +1,6 @@
 //! Reading a plugin's configuration once, when an instance is made.
 
-use crate::Record;
+use crate::{Fields, Record};
 use serde_json::Value;
 
 /// A configuration record, or a record inside one, that the plugin's schema has completed. Null and absent are the
@@ -17,6 +17,19 @@ impl<'a> Config<'a> {
     /// A string.
     pub fn text(&self, field: &str) -> Option<&'a str> {
         self.value(field)?.as_str()
+    }
+
+    /// A string that becomes the value of a header line. Schemas check it; records that were stored before, or by others,
+    /// are refused here.
+    pub fn header_value(&self, field: &str) -> Result<Option<&'a str>, String> {
+        self.text(field).map(|value| is_header_value(value).map_err(|e| format!("config.{field}: {e}"))).transpose()
+    }
+
+    /// Strings that become the value of a header line, joined by commas; `None` when there are none.
+    pub fn header_list(&self, field: &str) -> Result<Option<String>, String> {
+        let joined = self.texts(field).join(",");
+        is_header_value(&joined).map_err(|e| format!("config.{field}: {e}"))?;
+        Ok((!joined.is_empty()).then_some(joined))
     }
 
     /// A boolean; false when not set.
@@ -52,5 +65,13 @@ impl<'a> Config<'a> {
 
     fn value(&self, field: &str) -> Option<&'a Value> {
         self.0?.get(field)
+    }
+}
+
+fn is_header_value(value: &str) -> Result<&str, String> {
+    if Fields::is_valid_value(value.as_bytes()) {
+        Ok(value)
+    } else {
+        Err(format!("'{}' cannot be the value of a header", value.escape_debug()))
     }
 }

@@ -1,13 +1,12 @@
 //! Request bodies whose members plugins read and edit: forms, JSON objects, multipart forms.
 
-use crate::{Args, Bytes, Exchange, Known, Multipart, Record};
-use serde_json::Value;
+use crate::{Args, Bytes, Exchange, JsonObject, Known, Multipart, json};
 
 /// A parsed request body.
 #[derive(Clone, Debug)]
 pub enum Content {
     Form(Args),
-    Json(Record),
+    Json(JsonObject),
     Multipart(Multipart),
 }
 
@@ -15,30 +14,30 @@ impl Content {
     /// The request's body as its `Content-Type` says; `None` when it has no such body or is broken. The plugin must
     /// have asked for the body by [`crate::Phases::READS_BODY`].
     pub fn of(exchange: &Exchange) -> Option<Content> {
-        let content_type = std::str::from_utf8(exchange.request.fields.known(Known::ContentType)?).ok()?;
+        let content_type = exchange.request.fields.known(Known::ContentType)?;
         let body = exchange.body.bytes()?;
-        let is = |kind: &str| content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
-        if is("application/x-www-form-urlencoded") {
-            Some(Content::Form(Args::parse(std::str::from_utf8(body).ok()?)))
-        } else if is("application/json") {
-            serde_json::from_slice(body).ok().map(Content::Json)
-        } else if is("multipart/form-data") {
-            Multipart::parse(content_type, body).map(Content::Multipart)
-        } else {
-            None
+        match Kind::of(content_type)? {
+            Kind::Form => Some(Content::Form(Args::parse(body))),
+            Kind::Json => JsonObject::parse(body).map(Content::Json),
+            Kind::Multipart => Multipart::parse(content_type, body).map(Content::Multipart),
         }
     }
 
-    /// The string values of a member; `None` for a value that is something else. A list or an object in JSON counts as
-    /// several values, whatever it holds.
-    pub fn get_all(&self, name: &str) -> Vec<Option<String>> {
+    /// Whether the request's body is of a type that has members, although it is too large to be read.
+    pub fn is_too_large(exchange: &Exchange) -> bool {
+        exchange.body.is_too_large() && exchange.request.fields.known(Known::ContentType).and_then(Kind::of).is_some()
+    }
+
+    /// The string values of a member, as octets; `None` for a value that is something else. A list or an object in JSON
+    /// counts as several values, whatever it holds.
+    pub fn get_all(&self, name: &str) -> Vec<Option<Vec<u8>>> {
         match self {
-            Content::Form(args) => args.get_all(name).map(|v| v.map(str::to_owned)).collect(),
-            Content::Multipart(form) => form.get_all(name).map(|v| String::from_utf8(v.to_vec()).ok()).collect(),
-            Content::Json(members) => match members.get(name) {
-                None | Some(Value::Null) => Vec::new(),
-                Some(Value::Array(_) | Value::Object(_)) => vec![None, None],
-                Some(value) => vec![value.as_str().map(str::to_owned)],
+            Content::Form(args) => args.get_all(name).map(|value| value.map(Into::into)).collect(),
+            Content::Multipart(form) => form.get_all(name).map(|value| Some(value.to_vec())).collect(),
+            Content::Json(object) => match object.get(name) {
+                None | Some(b"null") => Vec::new(),
+                Some([b'[' | b'{', ..]) => vec![None, None],
+                Some(value) => vec![json::string(value).map(Into::into)],
             },
         }
     }
@@ -47,7 +46,7 @@ impl Content {
     pub fn remove(&mut self, name: &str) -> bool {
         match self {
             Content::Form(args) => args.remove(name),
-            Content::Json(members) => members.shift_remove(name).is_some(),
+            Content::Json(object) => object.remove(name),
             Content::Multipart(form) => form.remove(name),
         }
     }
@@ -56,9 +55,32 @@ impl Content {
     pub fn encode(&self) -> Bytes {
         match self {
             Content::Form(args) => args.encode().into(),
-            Content::Json(members) => serde_json::to_vec(members).unwrap_or_default().into(),
+            Content::Json(object) => object.encode().into(),
             Content::Multipart(form) => form.encode().into(),
         }
+    }
+}
+
+enum Kind {
+    Form,
+    Json,
+    Multipart,
+}
+
+impl Kind {
+    fn of(content_type: &[u8]) -> Option<Kind> {
+        let is = |kind: &str| {
+            content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind.as_bytes()))
+        };
+        Some(if is("application/x-www-form-urlencoded") {
+            Kind::Form
+        } else if is("application/json") {
+            Kind::Json
+        } else if is("multipart/form-data") {
+            Kind::Multipart
+        } else {
+            return None;
+        })
     }
 }
 
@@ -67,31 +89,44 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    fn content(kind: &str, body: &str) -> Option<Content> {
+    fn content(kind: &str, body: &[u8]) -> Option<Content> {
         let mut exchange = testing::exchange("POST", "/", &[("Content-Type", kind)]);
-        exchange.body = Bytes::copy_from_slice(body.as_bytes()).into();
+        exchange.body = Bytes::copy_from_slice(body).into();
         Content::of(&exchange)
     }
 
+    fn strings(values: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
+        values.iter().map(|value| Some(value.to_vec())).collect()
+    }
+
     #[test]
-    fn reads_each_kind() {
-        let mut form = content("application/x-www-form-urlencoded; charset=x", "a=1&b=2").unwrap();
-        assert_eq!(form.get_all("a"), [Some("1".to_owned())]);
+    fn forms() {
+        let mut form = content("application/x-www-form-urlencoded; charset=x", b"a=%E9+1&b=2+%e9&c=\xe9").unwrap();
+        assert_eq!(form.get_all("a"), strings(&[b"\xe9 1"]));
+        assert_eq!(form.get_all("c"), strings(&[b"\xe9"]));
         assert!(form.remove("a"));
-        assert_eq!(form.encode(), "b=2");
-        let mut json = content("Application/JSON", r#"{"z":1,"k":"v","l":["x"]}"#).unwrap();
-        assert_eq!(
-            (json.get_all("k"), json.get_all("z"), json.get_all("l").len()),
-            (vec![Some("v".to_owned())], vec![None], 2)
-        );
-        json.remove("k");
-        assert_eq!(json.encode(), r#"{"z":1,"l":["x"]}"#);
-        let multipart = content(
-            "multipart/form-data; boundary=b",
-            "--b\r\nContent-Disposition: form-data; name=k\r\n\r\nv\r\n--b--",
-        )
-        .unwrap();
-        assert_eq!(multipart.get_all("k"), [Some("v".to_owned())]);
-        assert!(content("text/plain", "a=1").is_none() && content("application/json", "[1]").is_none());
+        assert_eq!(form.encode(), &b"b=2+%e9&c=\xe9"[..]);
+    }
+
+    #[test]
+    fn json_objects() {
+        let mut json = content("Application/JSON", b"{\"z\":1.0,\"k\":\"\xe9\\u00e9\",\"l\":[\"x\"]}").unwrap();
+        assert_eq!(json.get_all("k"), strings(&[b"\xe9\xc3\xa9"]));
+        assert_eq!(json.get_all("z"), [None]);
+        assert_eq!(json.get_all("l").len(), 2);
+        assert!(json.remove("k"));
+        assert_eq!(json.encode(), &br#"{"z":1.0,"l":["x"]}"#[..]);
+    }
+
+    #[test]
+    fn multipart_forms() {
+        let body = b"--b\r\nContent-Disposition: form-data; name=k\r\n\r\n\xe9\r\n--b--";
+        assert_eq!(content("multipart/form-data; boundary=b", body).unwrap().get_all("k"), strings(&[b"\xe9"]));
+    }
+
+    #[test]
+    fn other_content_has_no_members() {
+        assert!(content("text/plain", b"a=1").is_none());
+        assert!(content("application/json", b"[1]").is_none());
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 /// Read-only access to the compiled configuration: memory look-ups, no waiting.
 pub trait Directory: Send + Sync {
-    /// A credential by the key field that its [`crate::CredentialEntity`] names.
-    fn credential(&self, entity: &str, key: &str) -> Option<Arc<Credential>>;
+    /// A credential by the key field that its [`crate::CredentialEntity`] names. Keys of records are text: octets that
+    /// are no text are nobody's key. A credential whose time is over is not found.
+    fn credential(&self, entity: &str, key: &[u8]) -> Option<Arc<Credential>>;
 
     /// A consumer by id.
     fn consumer(&self, id: &Uuid) -> Option<Arc<Consumer>>;
@@ -25,7 +26,7 @@ pub trait Directory: Send + Sync {
 pub struct Nothing;
 
 impl Directory for Nothing {
-    fn credential(&self, _: &str, _: &str) -> Option<Arc<Credential>> {
+    fn credential(&self, _: &str, _: &[u8]) -> Option<Arc<Credential>> {
         None
     }
 

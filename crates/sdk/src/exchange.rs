@@ -1,8 +1,9 @@
 //! One request and its response, as plugins see and edit them.
 
-use crate::{Args, Directory, Fields, RequestBody};
+use crate::{Directory, Fields, RequestBody, path};
 use model::entities::{Consumer, Credential, Protocol, Route, Service, Uuid};
 use std::any::Any;
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,8 +20,8 @@ pub struct Exchange {
     pub body: RequestBody,
     pub route: Option<Arc<Route>>,
     pub service: Option<Arc<Service>>,
-    /// Named groups of a regex path (and positions), for `uri_capture` and transformers.
-    pub captures: Vec<(String, String)>,
+    /// Named groups of a regex path (and positions) in octets, for `uri_capture` and transformers.
+    pub captures: Vec<(String, Vec<u8>)>,
     pub consumer: Option<Arc<Consumer>>,
     pub credential: Option<Arc<Credential>>,
     pub upstream: UpstreamRequest,
@@ -73,7 +74,7 @@ pub struct UpstreamRequest {
     /// What follows the `?`.
     pub query: Option<String>,
     /// The `Host` to send instead of the target's own.
-    pub host_header: Option<String>,
+    pub host_header: Option<Vec<u8>>,
 }
 
 /// Who made the response.
@@ -198,10 +199,11 @@ impl Exchange {
         self.state.swap_remove(at).downcast().ok().map(|b| *b)
     }
 
-    /// The value of the first query argument of that name, decoded; `None` when absent.
-    pub fn query_arg(&self, name: &str) -> Option<String> {
-        let value = Args::find(self.request.query()?, name).next()?;
-        Some(value.unwrap_or_default().into_owned())
+    /// The path in the normal form in which routes see it, without query (`kong.request.get_path`).
+    pub fn path(&self) -> Cow<'_, str> {
+        let path = self.request.path();
+        // What has no normal form gets no further than to an answer of ours.
+        path::normalise(path).unwrap_or(Cow::Borrowed(path))
     }
 
     /// Records who the caller is, and tells the service by Kong's `X-Consumer-*` and `X-Credential-Identifier` lines,
@@ -259,18 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn paths_are_normal() {
+        assert_eq!(testing::exchange("GET", "//a/x/../%62?q=/./", &[]).path(), "/a/b");
+        assert_eq!(testing::exchange("OPTIONS", "*", &[]).path(), "*");
+    }
+
+    #[test]
     fn state_is_kept_by_type() {
-        let mut exchange = testing::exchange("GET", "/?a=%31&b", &[]);
+        let mut exchange = testing::exchange("GET", "/", &[]);
         exchange.put(1u8);
         exchange.put(2u8);
         exchange.put("text");
         assert_eq!(
             (exchange.state::<u8>().copied(), exchange.take::<&str>(), exchange.take::<&str>()),
             (Some(2), Some("text"), None)
-        );
-        assert_eq!(
-            (exchange.query_arg("a"), exchange.query_arg("b"), exchange.query_arg("c")),
-            (Some("1".to_owned()), Some(String::new()), None)
         );
     }
 }

@@ -5,30 +5,28 @@
 pub struct MediaType {
     pub kind: String,
     pub subtype: String,
-    /// Sorted by name.
-    pub parameters: Vec<(String, String)>,
+    /// Sorted by name; values are octets.
+    pub parameters: Vec<(String, Vec<u8>)>,
 }
 
 impl MediaType {
     /// A media type, or `*` for any; `None` when it is not one.
-    pub fn parse(text: &str) -> Option<MediaType> {
-        let mut parts = split(text).into_iter();
-        let range = parts.next()?.trim();
-        let (kind, subtype) = if range == "*" { ("*", "*") } else { range.split_once('/')? };
-        if !is_token(kind) || !is_token(subtype) {
-            return None;
-        }
+    pub fn parse(text: impl AsRef<[u8]>) -> Option<MediaType> {
+        let mut parts = split(text.as_ref()).into_iter();
+        let range = parts.next()?.trim_ascii();
+        let (kind, subtype) = if range == b"*" { (range, range) } else { cut(range, b'/')? };
+        let (kind, subtype) = (token(kind)?, token(subtype)?);
         let mut parameters = Vec::new();
         for part in parts {
-            let (name, value) = part.trim().split_once('=')?;
-            let value = match value.strip_prefix('"') {
-                Some(quoted) => quoted.strip_suffix('"')?,
-                None => Some(value).filter(|v| is_token(v))?,
+            let (name, value) = cut(part.trim_ascii(), b'=')?;
+            let value = match value.strip_prefix(b"\"") {
+                Some(quoted) => quoted.strip_suffix(b"\"")?,
+                None => token(value).map(|_| value)?,
             };
-            parameters.push((Some(name).filter(|n| is_token(n))?.to_ascii_lowercase(), value.to_owned()));
+            parameters.push((token(name)?, value.to_vec()));
         }
         parameters.sort();
-        Some(MediaType { kind: kind.to_ascii_lowercase(), subtype: subtype.to_ascii_lowercase(), parameters })
+        Some(MediaType { kind, subtype, parameters })
     }
 
     /// Whether `other` is of this type or range, and has the same parameters.
@@ -44,17 +42,24 @@ impl MediaType {
 }
 
 /// Splits at semicolons outside quotes.
-fn split(text: &str) -> Vec<&str> {
+fn split(text: &[u8]) -> Vec<&[u8]> {
     let mut quoted = false;
-    text.split(|c| {
-        quoted ^= c == '"';
-        c == ';' && !quoted
+    text.split(|&b| {
+        quoted ^= b == b'"';
+        b == b';' && !quoted
     })
     .collect()
 }
 
-fn is_token(text: &str) -> bool {
-    crate::Fields::is_valid_name(text.as_bytes())
+/// What stands before and behind the first of these octets.
+fn cut(text: &[u8], octet: u8) -> Option<(&[u8], &[u8])> {
+    memchr::memchr(octet, text).map(|at| (&text[..at], &text[at + 1..]))
+}
+
+/// A token in lower case.
+fn token(octets: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(octets).ok().filter(|_| crate::Fields::is_valid_name(octets))?;
+    Some(text.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -63,7 +68,7 @@ mod tests {
 
     #[test]
     fn parses_and_matches() {
-        let parse = |text| MediaType::parse(text).unwrap();
+        let parse = |text: &str| MediaType::parse(text).unwrap();
         assert!(
             parse("image/*").matches(&parse("IMAGE/png"))
                 && parse("*").matches(&parse("a/b"))
@@ -76,6 +81,7 @@ mod tests {
                 && parse("application/hal+json").is_json()
                 && !parse("text/json").is_json()
         );
+        assert!(MediaType::parse(b"application/json; x=\"\xe9\"").unwrap().is_json());
         assert!(
             ["", "a", "a/", "a/b/c", "a/b; x", "a/b; x=\"1", "a b/c"]
                 .iter()

@@ -1,20 +1,20 @@
 //! `multipart/form-data` bodies that plugins read and edit.
 
-use std::ops::Range;
+use crate::Bytes;
 
-/// The parts of a multipart body; untouched parts keep their bytes.
+/// The parts of a multipart body; untouched parts keep their octets.
 #[derive(Clone, Debug)]
 pub struct Multipart {
-    boundary: String,
+    boundary: Vec<u8>,
     parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug)]
 struct Part {
-    name: Option<String>,
-    /// Header lines, the empty line, and the content.
-    bytes: Vec<u8>,
-    content: Range<usize>,
+    name: Option<Vec<u8>>,
+    /// Header lines, the empty line, and the content, which begins at `content`.
+    octets: Bytes,
+    content: usize,
 }
 
 impl Multipart {
@@ -22,60 +22,63 @@ impl Multipart {
     const LIMIT: usize = 1000;
 
     /// The parts of `body`; `None` when it is no multipart body with the boundary that `content_type` names.
-    pub fn parse(content_type: &str, body: &[u8]) -> Option<Multipart> {
+    pub fn parse(content_type: &[u8], body: &Bytes) -> Option<Multipart> {
         let boundary = parameter(content_type, "boundary")?;
         if boundary.is_empty() || boundary.len() > 70 {
             return None;
         }
-        let delimiter = format!("--{boundary}");
-        let delimiter = delimiter.as_bytes();
+        let delimiter = [b"--", &boundary[..]].concat();
+        let ending = [b"\r\n", &delimiter[..]].concat();
         let mut parts = Vec::new();
-        let mut at = find(body, delimiter)? + delimiter.len();
+        let mut at = find(body, &delimiter)? + delimiter.len();
         loop {
             if body[at..].starts_with(b"--") {
                 return Some(Multipart { boundary, parts });
             }
             let start = at + find(&body[at..], b"\r\n")? + 2;
             // A part without header lines begins with the empty line itself.
-            let end = start + find(&body[start..], &[b"\r\n", delimiter].concat())?;
+            let end = start + find(&body[start..], &ending)?;
             if parts.len() == Multipart::LIMIT {
                 return None;
             }
-            parts.push(Part::parse(&body[start..end])?);
-            at = end + 2 + delimiter.len();
+            parts.push(Part::parse(body.slice(start..end))?);
+            at = end + ending.len();
         }
     }
 
     /// The contents of the parts of that name.
-    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.parts.iter().filter(move |p| p.name.as_deref() == Some(name)).map(|p| &p.bytes[p.content.clone()])
+    pub fn get_all<'a, N: AsRef<[u8]> + ?Sized>(&'a self, name: &'a N) -> impl Iterator<Item = &'a [u8]> {
+        self.parts.iter().filter(|p| p.is(name.as_ref())).map(Part::content)
     }
 
     /// Names and contents of all named parts.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.parts.iter().filter_map(|p| p.name.as_deref().map(|name| (name, &p.bytes[p.content.clone()])))
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.parts.iter().filter_map(|p| p.name.as_deref().map(|name| (name, p.content())))
     }
 
     /// Drops the parts of that name; says whether there was one.
-    pub fn remove(&mut self, name: &str) -> bool {
+    pub fn remove(&mut self, name: impl AsRef<[u8]>) -> bool {
         let before = self.parts.len();
-        self.parts.retain(|p| p.name.as_deref() != Some(name));
+        self.parts.retain(|p| !p.is(name.as_ref()));
         self.parts.len() != before
     }
 
     /// Replaces the parts of that name by one with nothing but a name and content.
-    pub fn set(&mut self, name: &str, content: &[u8]) {
-        let at = self.parts.iter().position(|p| p.name.as_deref() == Some(name));
+    pub fn set(&mut self, name: impl AsRef<[u8]>, content: &[u8]) {
+        let name = name.as_ref();
+        let at = self.parts.iter().position(|p| p.is(name));
         self.remove(name);
-        let quoted: String = name
-            .chars()
-            .filter(|c| !matches!(c, '\r' | '\n'))
-            .map(|c| if c == '"' { "%22".to_owned() } else { c.to_string() })
-            .collect();
-        let mut bytes = format!("Content-Disposition: form-data; name=\"{quoted}\"\r\n\r\n").into_bytes();
-        let start = bytes.len();
-        bytes.extend_from_slice(content);
-        let part = Part { name: Some(name.to_owned()), content: start..bytes.len(), bytes };
+        let mut octets = b"Content-Disposition: form-data; name=\"".to_vec();
+        for &octet in name.iter().filter(|b| !matches!(b, b'\r' | b'\n')) {
+            match octet {
+                b'"' => octets.extend_from_slice(b"%22"),
+                other => octets.push(other),
+            }
+        }
+        octets.extend_from_slice(b"\"\r\n\r\n");
+        let start = octets.len();
+        octets.extend_from_slice(content);
+        let part = Part { name: Some(name.to_vec()), content: start, octets: octets.into() };
         self.parts.insert(at.unwrap_or(self.parts.len()).min(self.parts.len()), part);
     }
 
@@ -83,33 +86,50 @@ impl Multipart {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for part in &self.parts {
-            out.extend_from_slice(format!("--{}\r\n", self.boundary).as_bytes());
-            out.extend_from_slice(&part.bytes);
-            out.extend_from_slice(b"\r\n");
+            for piece in [b"--", &self.boundary[..], b"\r\n", &part.octets, b"\r\n"] {
+                out.extend_from_slice(piece);
+            }
         }
-        out.extend_from_slice(format!("--{}--\r\n", self.boundary).as_bytes());
+        for piece in [b"--", &self.boundary[..], b"--\r\n"] {
+            out.extend_from_slice(piece);
+        }
         out
     }
 }
 
 impl Part {
-    fn parse(bytes: &[u8]) -> Option<Part> {
-        let head_end = if bytes.starts_with(b"\r\n") { 0 } else { find(bytes, b"\r\n\r\n")? + 2 };
-        let head = String::from_utf8_lossy(&bytes[..head_end]);
-        let disposition = head
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(name, _)| name.trim().eq_ignore_ascii_case("content-disposition"));
+    fn parse(octets: Bytes) -> Option<Part> {
+        let head_end = if octets.starts_with(b"\r\n") { 0 } else { find(&octets, b"\r\n\r\n")? + 2 };
+        let lines = octets[..head_end].split(|&b| b == b'\n');
+        let mut fields =
+            lines.filter_map(|line| line.iter().position(|&b| b == b':').map(|colon| line.split_at(colon)));
+        let disposition = fields.find(|(name, _)| name.trim_ascii().eq_ignore_ascii_case(b"content-disposition"));
         let name = disposition.and_then(|(_, value)| parameter(value, "name"));
-        Some(Part { name, bytes: bytes.to_vec(), content: head_end + 2..bytes.len() })
+        Some(Part { name, content: head_end + 2, octets })
+    }
+
+    fn is(&self, name: &[u8]) -> bool {
+        self.name.as_deref() == Some(name)
+    }
+
+    fn content(&self) -> &[u8] {
+        &self.octets[self.content..]
     }
 }
 
 /// A parameter of a header value such as `form-data; name="x"`.
-fn parameter(value: &str, name: &str) -> Option<String> {
-    value.split(';').skip(1).find_map(|part| {
-        let (key, value) = part.split_once('=')?;
-        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
+fn parameter(value: &[u8], name: &str) -> Option<Vec<u8>> {
+    let mut quoted = false;
+    let parts = value.split(|&b| {
+        quoted ^= b == b'"';
+        b == b';' && !quoted
+    });
+    parts.skip(1).find_map(|part| {
+        let equals = part.iter().position(|&b| b == b'=')?;
+        let (key, value) = (&part[..equals], part[equals + 1..].trim_ascii());
+        let unquoted = value.strip_prefix(b"\"").unwrap_or(value);
+        let unquoted = unquoted.strip_suffix(b"\"").unwrap_or(unquoted);
+        key.trim_ascii().eq_ignore_ascii_case(name.as_bytes()).then(|| unquoted.to_vec())
     })
 }
 
@@ -121,26 +141,30 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const TYPE: &str = "multipart/form-data; boundary=\"b b\"";
+    const TYPE: &[u8] = b"multipart/form-data; boundary=\"b b\"";
     const BODY: &[u8] =
-        b"pre\r\n--b b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b b\r\ncontent-disposition: form-data; filename=f; name=x\r\nX: y\r\n\r\nl1\r\nl2\r\n--b b--\r\n";
+        b"pre\r\n--b b\r\nContent-Disposition: form-data; name=\"a;\xe9\"\r\n\r\n\xe91\r\n--b b\r\ncontent-disposition: form-data; filename=f; name=x\r\nX: y\r\n\r\nl1\r\nl2\r\n--b b--\r\n";
+
+    fn parse(content_type: &[u8], body: &'static [u8]) -> Option<Multipart> {
+        Multipart::parse(content_type, &Bytes::from_static(body))
+    }
 
     #[test]
     fn parses_and_edits() {
-        let mut form = Multipart::parse(TYPE, BODY).unwrap();
-        assert_eq!(form.iter().collect::<Vec<_>>(), [("a", &b"1"[..]), ("x", b"l1\r\nl2")]);
-        assert!(form.remove("a") && !form.remove("a"));
-        form.set("n", b"v");
-        let again = Multipart::parse(TYPE, &form.encode()).unwrap();
-        assert_eq!(again.iter().collect::<Vec<_>>(), [("x", &b"l1\r\nl2"[..]), ("n", b"v")]);
+        let mut form = parse(TYPE, BODY).unwrap();
+        assert_eq!(form.iter().collect::<Vec<_>>(), [(&b"a;\xe9"[..], &b"\xe91"[..]), (b"x", b"l1\r\nl2")]);
+        assert!(form.remove(b"a;\xe9") && !form.remove("a;\u{fffd}"));
+        form.set("n", b"\xff");
+        let again = Multipart::parse(TYPE, &form.encode().into()).unwrap();
+        assert_eq!(again.iter().collect::<Vec<_>>(), [(&b"x"[..], &b"l1\r\nl2"[..]), (b"n", b"\xff")]);
     }
 
     #[test]
     fn refuses_what_is_not_multipart() {
-        assert!(Multipart::parse("multipart/form-data", BODY).is_none());
-        assert!(Multipart::parse(TYPE, b"--b b\r\n").is_none());
-        assert!(Multipart::parse(TYPE, b"").is_none());
-        assert!(Multipart::parse(TYPE, b"--b b\r\nno end of head\r\n--b b--").is_none());
-        assert_eq!(Multipart::parse(TYPE, b"--b b\r\n\r\nv\r\n--b b--").unwrap().iter().count(), 0);
+        assert!(parse(b"multipart/form-data", BODY).is_none());
+        assert!(parse(TYPE, b"--b b\r\n").is_none());
+        assert!(parse(TYPE, b"").is_none());
+        assert!(parse(TYPE, b"--b b\r\nno end of head\r\n--b b--").is_none());
+        assert_eq!(parse(TYPE, b"--b b\r\n\r\nv\r\n--b b--").unwrap().iter().count(), 0);
     }
 }

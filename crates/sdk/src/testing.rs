@@ -90,17 +90,30 @@ pub fn respond(
     lines: &[(&str, &str)],
     body: &[&str],
 ) -> String {
+    let body: Vec<&[u8]> = body.iter().map(|piece| piece.as_bytes()).collect();
+    let octets = respond_octets(plugin, exchange, status, lines, &body);
+    String::from_utf8(octets).unwrap_or_else(|e| panic!("the content is no text: {e}"))
+}
+
+/// As [`respond`], for content that is no text.
+pub fn respond_octets(
+    plugin: &dyn Plugin,
+    exchange: &mut Exchange,
+    status: u16,
+    lines: &[(&str, &str)],
+    body: &[&[u8]],
+) -> Vec<u8> {
     exchange.response.status = status;
     exchange.response.fields = lines.iter().copied().collect::<Fields>();
     apply_reply(exchange);
     plugin.header_filter(exchange);
     let mut out = Vec::new();
     for piece in body {
-        out.extend_from_slice(&plugin.body_filter(exchange, Bytes::copy_from_slice(piece.as_bytes()), false));
+        out.extend_from_slice(&plugin.body_filter(exchange, Bytes::copy_from_slice(piece), false));
     }
     out.extend_from_slice(&plugin.body_filter(exchange, Bytes::new(), true));
     plugin.log(exchange);
-    String::from_utf8_lossy(&out).into_owned()
+    out
 }
 
 impl Entries {
@@ -119,16 +132,20 @@ impl Entries {
 
     /// Adds a credential of a consumer, found by `key`.
     pub fn credential(&mut self, entity: &str, key: &str, consumer: &Consumer) -> Arc<Credential> {
-        let credential =
-            Arc::new(Credential { id: Uuid::new_v4(), consumer: Some(consumer.id), record: Record::new() });
+        let credential = Arc::new(Credential {
+            id: Uuid::new_v4(),
+            consumer: Some(consumer.id),
+            expiry: None,
+            record: Record::new(),
+        });
         self.credentials.push((entity.to_owned(), key.to_owned(), Arc::clone(&credential)));
         credential
     }
 }
 
 impl Directory for Entries {
-    fn credential(&self, entity: &str, key: &str) -> Option<Arc<Credential>> {
-        self.credentials.iter().find(|(e, k, _)| e == entity && k == key).map(|(_, _, c)| Arc::clone(c))
+    fn credential(&self, entity: &str, key: &[u8]) -> Option<Arc<Credential>> {
+        self.credentials.iter().find(|(e, k, _)| e == entity && k.as_bytes() == key).map(|(_, _, c)| Arc::clone(c))
     }
 
     fn consumer(&self, id: &Uuid) -> Option<Arc<Consumer>> {

@@ -2,6 +2,7 @@
 
 use super::decode;
 use crate::Record;
+use std::time::{Duration, Instant, SystemTime};
 use uuid::Uuid;
 
 /// Somebody who uses services.
@@ -30,16 +31,79 @@ impl Consumer {
 pub struct Credential {
     pub id: Uuid,
     pub consumer: Option<Uuid>,
+    /// When it ends, if it does.
+    pub expiry: Option<Expiry>,
     pub record: Record,
 }
 
+/// The end of a credential. It comes by whichever clock comes to it first, so that a step of the system's clock cannot
+/// put it off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    system: SystemTime,
+    steady: Instant,
+}
+
 impl Credential {
-    /// The typed form of a valid record of a credential entity.
+    /// The typed form of a valid record of a credential entity, whose `ttl` is what remains of its time now.
     pub fn from_record(record: &Record) -> Result<Credential, String> {
         Ok(Credential {
             id: decode::id(record)?,
             consumer: decode::foreign(record, "consumer")?,
+            expiry: record.get("ttl").and_then(serde_json::Value::as_u64).map(Duration::from_secs).map(Expiry::after),
             record: record.clone(),
         })
+    }
+
+    /// Whether it has ended. Costs a look at the clocks only where there is an end.
+    pub fn is_over(&self) -> bool {
+        self.expiry.is_some_and(|expiry| expiry.is_over(SystemTime::now(), Instant::now()))
+    }
+}
+
+impl Expiry {
+    /// After that time from now.
+    pub fn after(time: Duration) -> Expiry {
+        Expiry::since(SystemTime::now(), Instant::now(), time)
+    }
+
+    fn since(system: SystemTime, steady: Instant, time: Duration) -> Expiry {
+        // The schema allows some years; what no clock can show is over at once.
+        Expiry {
+            system: system.checked_add(time).unwrap_or(system),
+            steady: steady.checked_add(time).unwrap_or(steady),
+        }
+    }
+
+    fn is_over(&self, system: SystemTime, steady: Instant) -> bool {
+        system >= self.system || steady >= self.steady
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_clock_step_puts_an_end_off() {
+        let (system, steady) = (SystemTime::now(), Instant::now());
+        let seconds = Duration::from_secs;
+        let expiry = Expiry::since(system, steady, seconds(10));
+        assert!(!expiry.is_over(system + seconds(9), steady + seconds(9)));
+        assert!(expiry.is_over(system + seconds(10), steady + seconds(10)));
+        assert!(expiry.is_over(system - seconds(3_600), steady + seconds(10)), "the clock was put back");
+        assert!(expiry.is_over(system + seconds(10), steady), "the machine slept");
+    }
+
+    #[test]
+    fn records_say_what_remains() {
+        let id = Uuid::from_u128(1).to_string();
+        let credential = |ttl: serde_json::Value| {
+            let record = serde_json::json!({ "id": id, "key": "k", "ttl": ttl });
+            Credential::from_record(record.as_object().unwrap()).unwrap()
+        };
+        assert!(!credential(serde_json::Value::Null).is_over());
+        assert!(!credential(60.into()).is_over());
+        assert!(credential(0.into()).is_over());
     }
 }

@@ -13,7 +13,7 @@ mod service;
 mod target;
 mod upstream;
 
-pub use consumer::{Consumer, Credential};
+pub use consumer::{Consumer, Credential, Expiry};
 pub use plugin::Plugin;
 pub use route::{Address, PathHandling, Protocol, Protocols, Route};
 pub use service::Service;

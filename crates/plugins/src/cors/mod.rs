@@ -46,19 +46,13 @@ impl PluginKind for Cors {
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        let joined = |field: &str| {
-            Some(config.texts(field).join(","))
-                .filter(|text| Fields::is_valid_value(text.as_bytes()))
-                .unwrap_or_default()
-        };
         Ok(Box::new(Instance {
             origins: Origins::parse(&config.texts("origins")).map_err(|e| format!("config.origins: {e}"))?,
-            headers: joined("headers"),
-            exposed_headers: joined("exposed_headers"),
-            methods: match config.list("methods") {
-                [] => "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT".to_owned(),
-                _ => joined("methods"),
-            },
+            headers: config.header_list("headers")?.unwrap_or_default(),
+            exposed_headers: config.header_list("exposed_headers")?.unwrap_or_default(),
+            methods: config
+                .header_list("methods")?
+                .unwrap_or_else(|| "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT".to_owned()),
             max_age: config.number("max_age").map(|seconds| seconds.to_string()),
             credentials: config.flag("credentials"),
             private_network: config.flag("private_network"),
@@ -75,7 +69,7 @@ impl Plugin for Instance {
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let fields = &exchange.request.fields;
-        let origin = asked_origin(fields).to_owned();
+        let origin = asked_origin(fields).to_vec();
         if exchange.request.method.as_str() != "OPTIONS"
             || origin.is_empty()
             || !fields.contains("Access-Control-Request-Method")
@@ -105,7 +99,7 @@ impl Plugin for Instance {
 
 impl Instance {
     /// The lines that say who may read the response, and whether with credentials.
-    fn allow(&self, fields: &mut Fields, origin: &str) {
+    fn allow(&self, fields: &mut Fields, origin: &[u8]) {
         let verdict = self.origins.judge(origin);
         // The answer depends on the origin: caches must know.
         if !matches!(self.origins, Origins::All) {
@@ -115,7 +109,7 @@ impl Instance {
             // A star is not accepted together with credentials.
             Verdict::All if self.credentials && !origin.is_empty() => {
                 fields.append("Vary", b"Origin");
-                fields.set(ALLOW_ORIGIN, origin.as_bytes());
+                fields.set(ALLOW_ORIGIN, origin);
             }
             Verdict::All => fields.set(ALLOW_ORIGIN, b"*"),
             Verdict::Named(named) => fields.set(ALLOW_ORIGIN, named.as_bytes()),
@@ -129,7 +123,7 @@ impl Instance {
         }
     }
 
-    fn preflight(&self, request: &Fields, origin: &str) -> Answer {
+    fn preflight(&self, request: &Fields, origin: &[u8]) -> Answer {
         let mut answer = Answer::new(200, "");
         let fields = &mut answer.fields;
         self.allow(fields, origin);
@@ -159,9 +153,9 @@ fn is_origin(entry: &Value) -> Result<(), String> {
     }
 }
 
-/// The origin that a request names; empty when it names none that could be answered.
-fn asked_origin(fields: &Fields) -> &str {
-    fields.get_str("Origin").unwrap_or_default()
+/// The origin that a request names; empty when it names none.
+fn asked_origin(fields: &Fields) -> &[u8] {
+    fields.get("Origin").unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -61,13 +61,15 @@ impl Origins {
     }
 
     /// What a request from that origin is told (empty: it names none).
-    pub fn judge(&self, asked: &str) -> Verdict<'_> {
+    pub fn judge(&self, asked: &[u8]) -> Verdict<'_> {
         match self {
             Origins::All => Verdict::All,
             Origins::One(one) => Verdict::Named(one),
             Origins::Some { .. } if asked.is_empty() => Verdict::Refused,
             Origins::Some { star: true, .. } => Verdict::All,
             Origins::Some { rules, .. } => {
+                // Rules are text: no other origin is among them.
+                let Ok(asked) = std::str::from_utf8(asked) else { return Verdict::Refused };
                 let (origin, host) = normalise(asked);
                 let matches = |rule: &Rule| match rule {
                     Rule::Plain(plain) => *plain == origin,
@@ -109,7 +111,7 @@ mod tests {
 
     fn told(list: &[&str], asked: &str) -> Option<String> {
         let list: Vec<_> = list.iter().map(|o| o.to_string()).collect();
-        match Origins::parse(&list).unwrap().judge(asked) {
+        match Origins::parse(&list).unwrap().judge(asked.as_bytes()) {
             Verdict::All => Some("*".to_owned()),
             Verdict::Named(origin) => Some(origin.to_owned()),
             Verdict::Asked(origin) => Some(origin),
@@ -124,6 +126,8 @@ mod tests {
         assert_eq!(told(&["http://one.test"], "http://other.test"), Some("http://one.test".into()));
         assert_eq!(told(&["http://one.test", "*"], "http://x.test"), Some("*".into()));
         assert_eq!(told(&["http://one.test", "*"], ""), None);
+        let pattern = Origins::parse(&[".*".to_owned(), "x.test".to_owned()]).unwrap();
+        assert!(matches!(pattern.judge(b"http://\xe9.test"), Verdict::Refused));
     }
 
     #[test]

@@ -20,18 +20,20 @@ struct Instance {
     challenge: String,
 }
 
-/// Why a caller is not known: what is said with status 401.
+/// Why a caller is not known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Refusal {
     Duplicate,
     Missing,
     Unknown,
+    /// The key may be in a body that is too large to be searched.
+    TooLarge,
 }
 
 /// What was found under the key names.
 enum Found<'a> {
     /// A key, and under which name.
-    Key(Cow<'a, str>, usize),
+    Key(Cow<'a, [u8]>, usize),
     Several,
     Nothing,
 }
@@ -64,8 +66,8 @@ impl PluginKind for KeyAuth {
             on_preflight: config.flag("run_on_preflight"),
             anonymous: config.text("anonymous").map(str::to_owned),
             challenge: config
-                .text("realm")
-                .map_or_else(|| "Key".to_owned(), |realm| format!("Key realm=\"{}\"", realm.replace(['\r', '\n'], ""))),
+                .header_value("realm")?
+                .map_or_else(|| "Key".to_owned(), |realm| format!("Key realm=\"{realm}\"")),
         }))
     }
 }
@@ -86,6 +88,7 @@ impl Plugin for Instance {
         match (self.recognise(exchange), &self.anonymous) {
             (Ok(()), _) => Step::Next,
             (Err(_), Some(anonymous)) => self.go_on_as(exchange, anonymous),
+            (Err(Refusal::TooLarge), None) => Step::Answer(Answer::error(exchange, 413, Refusal::TooLarge.words())),
             (Err(refusal), None) => Step::Answer(
                 Answer::error(exchange, 401, refusal.words()).with("WWW-Authenticate", self.challenge.as_bytes()),
             ),
@@ -101,6 +104,7 @@ impl Instance {
             Found::Key(key, name) if key.is_empty() => (Err(Refusal::Missing), name),
             Found::Key(key, name) => (exchange.directory.credential(ENTITY, &key).ok_or(Refusal::Unknown), name),
             Found::Several => return Err(Refusal::Duplicate),
+            Found::Nothing if self.in_body && Content::is_too_large(exchange) => return Err(Refusal::TooLarge),
             Found::Nothing => return Err(Refusal::Missing),
         };
         if self.hide {
@@ -119,7 +123,7 @@ impl Instance {
                 let mut lines = exchange.request.fields.get_all(name);
                 match (lines.next(), lines.next()) {
                     (Some(_), Some(_)) => return Found::Several,
-                    (Some(value), None) => return Found::Key(String::from_utf8_lossy(value), at),
+                    (Some(value), None) => return Found::Key(Cow::Borrowed(value), at),
                     _ => {}
                 }
             }
@@ -168,6 +172,7 @@ impl Refusal {
             Refusal::Duplicate => "Duplicate API key found",
             Refusal::Missing => "No API key found in request",
             Refusal::Unknown => "Unauthorized",
+            Refusal::TooLarge => "Request body is too large to be searched for an API key",
         }
     }
 }
@@ -183,6 +188,9 @@ fn hide(exchange: &mut Exchange, name: &str, content: Option<Content>) {
         && content.remove(name)
     {
         exchange.body = content.encode().into();
+    } else if Content::is_too_large(exchange) {
+        let id = exchange.id_str();
+        tracing::warn!(request_id = id, "key-auth: the content is too large for keys in it to be removed");
     }
 }
 

@@ -123,3 +123,66 @@ fn keys_in_bodies() {
     assert_eq!(post("text/plain", "apikey=k-ada").0, "No API key found in request");
     assert_eq!(post("application/json", "{broken").0, "No API key found in request");
 }
+
+#[test]
+fn keys_are_octets() {
+    let mut entries = Entries::default();
+    let ada = entries.consumer("ada", None);
+    entries.credential(ENTITY, "caf\u{fffd}", &ada);
+    entries.credential(ENTITY, "caf\u{e9}", &ada);
+    let entries = Arc::new(entries);
+    let ask = |target: &str| testing::exchange_with("GET", target, &[], entries.clone());
+    let plugin = configure(json!({}));
+    assert_eq!(refusal(&*plugin, &mut ask("/?apikey=caf%E9")), "Unauthorized");
+    assert_eq!(refusal(&*plugin, &mut ask("/?apikey=caf%C3%A9")), "");
+    let mut with_line = ask("/");
+    with_line.request.fields.append("apikey", b"caf\xe9");
+    assert_eq!(refusal(&*plugin, &mut with_line), "Unauthorized");
+    with_line.request.fields.set("apikey", "caf\u{e9}".as_bytes());
+    assert_eq!(refusal(&*plugin, &mut with_line), "");
+    let in_body = configure(json!({ "key_in_body": true }));
+    for (kind, body) in [
+        ("application/json", &b"{\"apikey\":\"caf\xe9\"}"[..]),
+        ("application/x-www-form-urlencoded", b"apikey=caf%E9"),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data; name=apikey\r\n\r\ncaf\xe9\r\n--b--",
+        ),
+    ] {
+        let mut exchange = ask("/");
+        exchange.request.fields.append("Content-Type", kind.as_bytes());
+        exchange.body = body.to_vec().into();
+        assert_eq!(refusal(&*in_body, &mut exchange), "Unauthorized", "{kind}");
+    }
+}
+
+#[test]
+fn hiding_keys_leaves_everything_else_as_it_came() {
+    let plugin = configure(json!({ "key_in_body": true, "hide_credentials": true }));
+    let mut exchange = request("POST", "/?a=%E9+%2f&apikey=k-ada&b", &[("Content-Type", "application/json")]);
+    exchange.body = b"{\"apikey\":\"k-ada\", \"n\":1.0, \"s\":\"\xe9\"}".to_vec().into();
+    assert_eq!(refusal(&*plugin, &mut exchange), "");
+    assert_eq!(exchange.upstream.query.as_deref(), Some("a=%E9+%2f&b"));
+    assert_eq!(exchange.body.bytes().unwrap(), &b"{\"n\":1.0,\"s\":\"\xe9\"}"[..]);
+    let mut exchange = request("POST", "/", &[("Content-Type", "application/x-www-form-urlencoded")]);
+    exchange.body = "a=%E9+%2f&apikey=k-ada&b".into();
+    assert_eq!(refusal(&*plugin, &mut exchange), "");
+    assert_eq!(exchange.body.bytes().unwrap(), "a=%E9+%2f&b");
+}
+
+#[test]
+fn a_body_that_is_too_large_is_not_an_empty_one() {
+    let ask = |config: Value, kind: &str, target: &str| {
+        let mut exchange = request("POST", target, &[("Content-Type", kind)]);
+        exchange.body = sdk::RequestBody::TooLarge;
+        let answer = testing::access(&*configure(config), &mut exchange);
+        assert!(exchange.body.is_too_large(), "it goes on unchanged");
+        answer.map(|answer| answer.status)
+    };
+    let in_body = || json!({ "key_in_body": true, "hide_credentials": true });
+    assert_eq!(ask(in_body(), "application/json", "/"), Some(413));
+    assert_eq!(ask(in_body(), "application/json", "/?apikey=k-ada"), None);
+    assert_eq!(ask(in_body(), "application/json", "/?apikey=nope"), Some(401));
+    assert_eq!(ask(in_body(), "text/plain", "/"), Some(401), "there is no key in such a body");
+    assert_eq!(ask(json!({ "key_in_body": true, "anonymous": "guest" }), "application/json", "/"), None);
+}

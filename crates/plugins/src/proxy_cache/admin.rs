@@ -1,8 +1,8 @@
 //! `/proxy-cache`: looks at stored responses and drops them.
 
 use super::key;
-use super::store::{CachedResponse, Store, Stores};
-use super::{DEFAULT_DICTIONARY, VERSION};
+use super::store::{CachedResponse, Store};
+use super::{VERSION, store_of};
 use sdk::{AdminAnswer, AdminRequest, Config, Env, entities};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -17,10 +17,7 @@ pub fn owns(path: &[String]) -> bool {
 /// Answers a request to a path of ours.
 pub fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
-    let open = |plugin: &entities::Plugin| {
-        let name = Config::new(&plugin.config).section("memory").text("dictionary_name").unwrap_or(DEFAULT_DICTIONARY);
-        env.shared::<Stores>().open(name, env.cache_size())
-    };
+    let open = |plugin: &entities::Plugin| store_of(&Config::new(&plugin.config), env);
     let (instances, key) = match path[..] {
         ["proxy-cache"] => (request.instances.iter().collect::<Vec<_>>(), None),
         ["proxy-cache", key] => (request.instances.iter().collect(), Some(key)),
@@ -59,6 +56,7 @@ fn not_found() -> AdminAnswer {
     AdminAnswer { status: 404, body: json!({ "message": "Not found" }) }
 }
 
+/// An entry for people to look at: what is no text shows as U+FFFD.
 fn show(entry: &CachedResponse) -> Value {
     let mut headers = Map::new();
     for (name, value) in entry.fields.iter() {

@@ -2,30 +2,35 @@
 
 use sdk::Fields;
 
-/// The directives of all `Cache-Control` lines.
+/// The directives of all `Cache-Control` lines: names in lower case, and values.
 #[derive(Debug, Default)]
-pub struct Directives(Vec<(String, Option<String>)>);
+pub struct Directives(Vec<(Vec<u8>, Option<Vec<u8>>)>);
 
 impl Directives {
     /// The directives of a message.
     pub fn of(fields: &Fields) -> Directives {
-        let lines = fields.get_all("Cache-Control").filter_map(|line| std::str::from_utf8(line).ok());
-        let parse = |directive: &str| {
-            let (name, value) =
-                directive.split_once('=').map_or((directive, None), |(name, value)| (name, Some(value)));
-            (name.trim().to_ascii_lowercase(), value.map(|v| v.trim().trim_matches('"').to_owned()))
+        let parse = |directive: &[u8]| match directive.iter().position(|&b| b == b'=') {
+            None => (directive.trim_ascii().to_ascii_lowercase(), None),
+            Some(at) => {
+                let value = directive[at + 1..].trim_ascii();
+                let value = value.strip_prefix(b"\"").unwrap_or(value);
+                let value = value.strip_suffix(b"\"").unwrap_or(value);
+                (directive[..at].trim_ascii().to_ascii_lowercase(), Some(value.to_vec()))
+            }
         };
-        Directives(lines.flat_map(|line| line.split(',')).map(parse).filter(|(name, _)| !name.is_empty()).collect())
+        let directives = fields.get_all("Cache-Control").flat_map(|line| line.split(|&b| b == b','));
+        Directives(directives.map(parse).filter(|(name, _)| !name.is_empty()).collect())
     }
 
     /// Whether the directive is there.
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(n, _)| n == name)
+        self.0.iter().any(|(n, _)| n == name.as_bytes())
     }
 
     /// The number of seconds that a directive gives.
     pub fn seconds(&self, name: &str) -> Option<u64> {
-        self.0.iter().find(|(n, _)| n == name)?.1.as_deref()?.parse().ok()
+        let value = self.0.iter().find(|(n, _)| n == name.as_bytes())?.1.as_deref()?;
+        std::str::from_utf8(value).ok()?.parse().ok()
     }
 
     /// For how many seconds the response with these directives and fields may be used; 0 when it does not say.
@@ -61,5 +66,14 @@ mod tests {
         assert_eq!(lifetime(&[("Expires", "Sun, 09 Sep 2001 01:46:30 GMT")]), 0);
         assert_eq!(lifetime(&[("Expires", "0")]), 0);
         assert_eq!(lifetime(&[("Cache-Control", "max-age=x"), ("Expires", "never")]), 0);
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_counts() {
+        let mut fields = Fields::new();
+        fields.append("Cache-Control", b"Private, x=\"\xe9\", max-age=5");
+        let directives = Directives::of(&fields);
+        assert!(directives.has("private"));
+        assert_eq!(directives.seconds("max-age"), Some(5));
     }
 }

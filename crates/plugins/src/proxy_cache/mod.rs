@@ -8,8 +8,8 @@ mod store;
 use control::Directives;
 use key::{Digest, Vary};
 use sdk::{
-    AdminAnswer, AdminRequest, Answer, BoxFuture, Bytes, Config, Env, Exchange, Fields, Function, Known, MediaType,
-    Phases, Plugin, PluginKind, Record, Source, Step, entities,
+    AdminAnswer, AdminRequest, Answer, BoxFuture, Bytes, Config, Env, Exchange, Fields, Function, Held, Known,
+    MediaType, MemoryBudget, Phases, Plugin, PluginKind, Record, Source, Step, entities,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -24,23 +24,25 @@ const DEFAULT_DICTIONARY: &str = "kong_db_cache";
 /// The layout of stored responses, as Kong numbers it.
 const VERSION: u32 = 1;
 
-/// The shared memories that Kong defines, by whose names configurations choose a store.
-const DICTIONARIES: [&str; 11] = [
-    "kong",
-    "kong_cluster_events",
-    "kong_core_db_cache",
-    "kong_core_db_cache_miss",
-    "kong_db_cache",
-    "kong_db_cache_miss",
-    "kong_healthchecks",
-    "kong_locks",
-    "kong_rate_limiting_counters",
-    "kong_secrets",
-    "prometheus_metrics",
+/// The shared memories that Kong defines, by whose names configurations choose a store, with their sizes in its template
+/// (MiB); those without have `mem_cache_size`.
+const DICTIONARIES: [(&str, Option<usize>); 11] = [
+    ("kong", Some(5)),
+    ("kong_cluster_events", Some(5)),
+    ("kong_core_db_cache", None),
+    ("kong_core_db_cache_miss", Some(12)),
+    (DEFAULT_DICTIONARY, None),
+    ("kong_db_cache_miss", Some(12)),
+    ("kong_healthchecks", Some(5)),
+    ("kong_locks", Some(8)),
+    ("kong_rate_limiting_counters", Some(12)),
+    ("kong_secrets", Some(5)),
+    ("prometheus_metrics", Some(5)),
 ];
 
 struct Instance {
     store: Arc<Store>,
+    memory: MemoryBudget,
     vary: Vary,
     methods: Vec<String>,
     statuses: Vec<u16>,
@@ -61,7 +63,7 @@ struct Gathering {
     key: Digest,
     entry: CachedResponse,
     /// A copy: pieces may be parts of larger buffers that belong to a connection.
-    content: Vec<u8>,
+    content: Held,
     /// How long the content must be, when the service said so and sends content.
     expected: Option<usize>,
 }
@@ -85,10 +87,10 @@ impl PluginKind for ProxyCache {
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        let dictionary = config.section("memory").text("dictionary_name").unwrap_or(DEFAULT_DICTIONARY);
         let shown = config.section("response_headers");
         Ok(Box::new(Instance {
-            store: env.shared::<Stores>().open(dictionary, env.cache_size()),
+            store: store_of(&config, env),
+            memory: env.memory().clone(),
             vary: Vary {
                 query: config.texts("vary_query_params"),
                 headers: config.texts("vary_headers"),
@@ -160,7 +162,7 @@ impl Plugin for Instance {
                     .known(Known::ContentLength)
                     .and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
                 let expected = length.filter(|_| !exchange.request.method.is_head());
-                exchange.put(Gathering { key, entry, content: Vec::new(), expected });
+                exchange.put(Gathering { key, entry, content: Held::new(&self.memory), expected });
             }
             None if self.show_status || debugging(exchange) => {
                 exchange.response.fields.set("X-Cache-Status", b"Bypass");
@@ -172,11 +174,16 @@ impl Plugin for Instance {
 
     fn body_filter(&self, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
         let Some(gathering) = exchange.state::<Gathering>() else { return piece };
-        if gathering.content.len() + piece.len() > self.store.largest() {
+        if gathering.content.octets().len() + piece.len() > self.store.largest() {
             exchange.take::<Gathering>();
             return piece;
         }
-        gathering.content.extend_from_slice(&piece);
+        if gathering.content.try_extend(&piece).is_err() {
+            exchange.take::<Gathering>();
+            let id = exchange.id_str();
+            tracing::warn!(request_id = id, "proxy-cache: there is no memory to hold a response, it is not stored");
+            return piece;
+        }
         if last && let Some(whole) = exchange.take::<Gathering>() {
             self.keep(whole);
         }
@@ -238,8 +245,7 @@ impl Instance {
         if exchange.source != Source::Service || !self.statuses.contains(&response.status) {
             return None;
         }
-        let content_type = std::str::from_utf8(response.fields.known(Known::ContentType)?).ok()?;
-        let content_type = MediaType::parse(content_type)?;
+        let content_type = MediaType::parse(response.fields.known(Known::ContentType)?)?;
         if !self.types.iter().any(|t| t.matches(&content_type)) {
             return None;
         }
@@ -255,12 +261,19 @@ impl Instance {
 
     fn keep(&self, gathering: Gathering) {
         let Gathering { key, mut entry, content, expected } = gathering;
-        if expected.is_some_and(|length| length != content.len()) {
+        if expected.is_some_and(|length| length != content.octets().len()) {
             return;
         }
-        entry.body = content.into_boxed_slice().into();
+        entry.body = content.into_vec().into_boxed_slice().into();
         self.store.put(key, Arc::new(entry));
     }
+}
+
+/// The store that a configuration chooses.
+fn store_of(config: &Config<'_>, env: &Env) -> Arc<Store> {
+    let name = config.section("memory").text("dictionary_name").unwrap_or(DEFAULT_DICTIONARY);
+    let mebibytes = DICTIONARIES.iter().find(|(known, _)| *known == name).and_then(|(_, size)| *size);
+    env.shared::<Stores>().open(name, mebibytes.map_or(env.cache_size(), |size| size << 20))
 }
 
 /// The check that the schema names.
@@ -268,7 +281,11 @@ fn dictionary_exists(record: &Record) -> Result<(), String> {
     let config = record.get("config").and_then(Value::as_object);
     let name =
         config.and_then(|c| Config::new(c).section("memory").text("dictionary_name")).unwrap_or(DEFAULT_DICTIONARY);
-    if DICTIONARIES.contains(&name) { Ok(()) } else { Err(format!("missing shared dict '{name}'")) }
+    if DICTIONARIES.iter().any(|(known, _)| *known == name) {
+        Ok(())
+    } else {
+        Err(format!("missing shared dict '{name}'"))
+    }
 }
 
 /// Whether the client asks for all the diagnostic lines.

@@ -8,6 +8,7 @@
 
 use super::window::Window;
 use sdk::entities::Uuid;
+use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -22,13 +23,16 @@ pub struct Key {
     pub who: Who,
 }
 
-/// A caller.
+/// A caller. All of them take the same room, however much they have sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Who {
     /// A consumer, a credential or a service.
     Id(Uuid),
     Address(IpAddr),
-    Text(Arc<[u8]>),
+    /// A short text: its length, and its octets with zeros behind them.
+    Short(u8, [u8; 32]),
+    /// The SHA-256 of a longer one, so that nobody can find one that counts as another's.
+    Long([u8; 32]),
 }
 
 /// What a request found: how much of each window was used before it, and the window that refuses it.
@@ -62,8 +66,10 @@ const DROPPED: u8 = 2;
 
 impl Counters {
     const FIRST_SWEEP: usize = 4_096;
-    /// Callers known at a time, about 100 MiB of them.
-    const MOST: usize = 500_000;
+    /// What all callers take in memory, in octets.
+    const MEMORY: usize = 64 << 20;
+    /// Callers known at a time: an entry, and what the table needs for it.
+    const MOST: usize = Self::MEMORY / (size_of::<Key>() + size_of::<Counter>() + 64);
 
     /// Counts a request in all windows of `limits` (window, most requests in it), or in none when one of them is full.
     /// `now`: seconds since 1970.
@@ -140,6 +146,20 @@ impl Counters {
         if let Err(error) = std::thread::Builder::new().name("rate-limiting".to_owned()).spawn(sweep) {
             tracing::warn!("rate-limiting: no thread to drop old counters: {error}");
             self.sweeping.store(false, SeqCst);
+        }
+    }
+}
+
+impl Who {
+    /// A caller that is known by some text.
+    pub fn of(text: &[u8]) -> Who {
+        let mut octets = [0; 32];
+        match octets.get_mut(..text.len()) {
+            Some(start) => {
+                start.copy_from_slice(text);
+                Who::Short(text.len() as u8, octets)
+            }
+            None => Who::Long(Sha256::digest(text).into()),
         }
     }
 }
@@ -246,6 +266,16 @@ mod tests {
 
     fn key(n: u128) -> Key {
         Key { route: Uuid::nil(), service: Uuid::nil(), who: Who::Id(Uuid::from_u128(n)) }
+    }
+
+    #[test]
+    fn texts_are_told_apart_in_the_same_room() {
+        let mut texts: Vec<Vec<u8>> = (0..=40).map(|n| vec![0; n]).collect();
+        texts.extend([vec![0xe9], vec![0xe8], "\u{fffd}".into(), vec![b'x'; 7_500], vec![b'x'; 7_501]]);
+        let callers: std::collections::HashSet<_> = texts.iter().map(|text| Who::of(text)).collect();
+        assert_eq!(callers.len(), texts.len());
+        assert_eq!(Who::of(&[b'x'; 7_500]), Who::of(&[b'x'; 7_500]));
+        assert!(size_of::<Key>() <= 72);
     }
 
     #[test]

@@ -40,7 +40,7 @@ enum LimitBy {
     Address,
     Service,
     Header(String),
-    Path(Arc<[u8]>),
+    Path(String),
 }
 
 impl PluginKind for RateLimiting {
@@ -82,7 +82,7 @@ impl PluginKind for RateLimiting {
                 "ip" => LimitBy::Address,
                 "service" => LimitBy::Service,
                 "header" => LimitBy::Header(need("header_name")?.to_owned()),
-                "path" => LimitBy::Path(need("path")?.as_bytes().into()),
+                "path" => LimitBy::Path(need("path")?.to_owned()),
                 other => return Err(format!("config.limit_by: unknown '{other}'")),
             },
             route: plugin.route.unwrap_or_default(),
@@ -122,9 +122,9 @@ impl Instance {
             LimitBy::Consumer => consumer().or_else(credential).map(Who::Id),
             LimitBy::Credential => credential().map(Who::Id),
             LimitBy::Service => exchange.service.as_ref().map(|s| Who::Id(s.id)),
-            LimitBy::Header(name) => exchange.request.fields.get(name).map(|value| Who::Text(value.into())),
-            LimitBy::Path(path) if exchange.request.path().as_bytes() == &**path => Some(Who::Text(Arc::clone(path))),
-            LimitBy::Path(_) | LimitBy::Address => None,
+            LimitBy::Header(name) => exchange.request.fields.get(name).map(Who::of),
+            LimitBy::Path(path) => (exchange.path() == **path).then(|| Who::of(path.as_bytes())),
+            LimitBy::Address => None,
         };
         named.unwrap_or(Who::Address(exchange.client.ip))
     }

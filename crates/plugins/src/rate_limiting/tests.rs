@@ -77,8 +77,20 @@ fn callers_are_told_apart() {
         statuses(&*by("header"), &mut [tenant("a"), tenant("a"), tenant("b"), request("/", &[]), request("/", &[])]),
         [0, 429, 0, 0, 429]
     );
-    let paths = ["/r/x", "/r/x?q=1", "/r/y", "/r/z"];
-    assert_eq!(statuses(&*by("path"), &mut paths.map(|path| request(path, &[]))), [0, 429, 0, 429]);
+    let paths = ["/r/x", "/r/x?q=1", "/r//./x", "/a/../r/%78", "/r/y", "/r/z"];
+    assert_eq!(statuses(&*by("path"), &mut paths.map(|path| request(path, &[]))), [0, 429, 429, 429, 0, 429]);
+    let octets = |value: &[u8]| {
+        let mut exchange = request("/", &[]);
+        exchange.request.fields.append("X-Tenant", value);
+        exchange
+    };
+    assert_eq!(
+        statuses(
+            &*by("header"),
+            &mut [octets(b"\xe9"), octets(b"\xe8"), octets("\u{fffd}".as_bytes()), octets(b"\xe9")]
+        ),
+        [0, 0, 0, 429]
+    );
     let from = |ip: &str| {
         let mut exchange = request("/", &[]);
         exchange.client.ip = ip.parse().unwrap();

@@ -1,69 +1,106 @@
-//! The answer to `echo`: the request as the gateway sees it.
+//! The answer to `echo`: the request as the gateway sees it, in octets.
 
 use sdk::entities::{Protocol, Protocols, Route, Service};
-use sdk::{Args, Content, Exchange, Known, NodeInfo};
-use serde_json::{Map, Value, json};
+use sdk::{Args, Content, Exchange, JsonObject, Known, NodeInfo, json, path};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// A value's text.
+type Text = Vec<u8>;
 
 /// Describes the exchange as Kong does.
-pub fn describe(exchange: &Exchange, message: Option<&str>, node: &NodeInfo) -> Value {
+pub fn describe(exchange: &Exchange, message: Option<&str>, node: &NodeInfo) -> JsonObject {
     let request = &exchange.request;
-    let host = request.fields.known(Known::Host).and_then(|h| std::str::from_utf8(h).ok()).unwrap_or_default();
-    let query = collect(
-        Args::parse(request.query().unwrap_or_default())
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.map_or(true.into(), Value::from))),
-    );
-    let headers = collect(
-        request.fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(value).into())),
-    );
+    let headers = request.fields.iter().map(|(name, value)| (name.to_ascii_lowercase().into_bytes(), string(value)));
+    let captures = exchange.captures.iter().map(|(name, value)| (name.clone().into_bytes(), string(value)));
     let body = match Content::of(exchange) {
-        Some(Content::Json(members)) => Value::Object(members),
-        Some(Content::Form(args)) => {
-            collect(args.iter().map(|(name, value)| (name.to_owned(), value.map_or(true.into(), Value::from))))
-        }
-        Some(Content::Multipart(form)) => {
-            collect(form.iter().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into())))
-        }
-        None => Value::Null,
+        Some(Content::Json(object)) => object.encode(),
+        Some(Content::Form(args)) => arguments(&args),
+        Some(Content::Multipart(form)) => collect(form.iter().map(|(name, value)| (name.to_vec(), string(value)))),
+        None => plain(&Value::Null),
     };
-    json!({
-        "message": message,
-        "kong": { "node_id": node.id.to_string(), "worker_pid": std::process::id(), "hostname": node.hostname },
-        "request": {
-            "scheme": if exchange.client.https { "https" } else { "http" },
-            "host": without_port(host),
-            "port": exchange.client.local_port,
-            "headers": headers,
-            "query": query,
-            "body": body,
-            "raw_body": exchange.body.bytes().map(|body| String::from_utf8_lossy(body)).unwrap_or_default(),
-            "method": request.method.as_str(),
-            "path": request.path(),
-            "uri_captures": collect(exchange.captures.iter().map(|(name, value)| (name.clone(), value.as_str().into()))),
-        },
-        "matched_route": exchange.route.as_deref().map(route),
-        "matched_service": exchange.service.as_deref().map(service),
-    })
+    // What is too large to be looked at is not empty.
+    let raw_body = match exchange.body.bytes() {
+        Some(body) => string(body),
+        None if exchange.body.is_too_large() => plain(&Value::Null),
+        None => string(b""),
+    };
+    let described = object([
+        ("scheme", string(if exchange.client.https { b"https" } else { b"http" })),
+        ("host", string(without_port(request.fields.known(Known::Host).unwrap_or_default()))),
+        ("port", plain(&exchange.client.local_port.into())),
+        ("headers", collect(headers)),
+        ("query", arguments(&Args::parse(request.query().unwrap_or_default()))),
+        ("body", body),
+        ("raw_body", raw_body),
+        ("method", string(request.method.as_bytes())),
+        ("path", string(&path::octets(&exchange.path()))),
+        ("uri_captures", collect(captures)),
+    ]);
+    let process =
+        json!({ "node_id": node.id.to_string(), "worker_pid": std::process::id(), "hostname": node.hostname });
+    object([
+        ("message", plain(&message.into())),
+        ("kong", plain(&process)),
+        ("request", described.encode()),
+        ("matched_route", plain(&exchange.route.as_deref().map(route).into())),
+        ("matched_service", plain(&exchange.service.as_deref().map(service).into())),
+    ])
+}
+
+fn object<const N: usize>(members: [(&str, Text); N]) -> JsonObject {
+    let mut object = JsonObject::default();
+    members.iter().for_each(|(name, value)| object.set(name, value));
+    object
+}
+
+fn plain(value: &Value) -> Text {
+    value.to_string().into()
+}
+
+fn string(octets: &[u8]) -> Text {
+    let mut text = Vec::with_capacity(octets.len() + 2);
+    json::quote(octets, &mut text);
+    text
+}
+
+/// An argument without value is `true`.
+fn arguments(args: &Args) -> Text {
+    let value = |value: Option<Cow<'_, [u8]>>| value.map_or_else(|| plain(&true.into()), |value| string(&value));
+    collect(args.iter().map(|(name, text)| (name.into_owned(), value(text))))
 }
 
 /// An object whose repeated names have arrays.
-fn collect(pairs: impl Iterator<Item = (String, Value)>) -> Value {
-    let mut map = Map::new();
+fn collect(pairs: impl Iterator<Item = (Vec<u8>, Text)>) -> Text {
+    let mut members: Vec<(Vec<u8>, Vec<Text>)> = Vec::new();
+    let mut places = HashMap::new();
     for (name, value) in pairs {
-        match map.get_mut(&name) {
-            None => {
-                map.insert(name, value);
-            }
-            Some(Value::Array(list)) => list.push(value),
-            Some(first) => *first = json!([first.take(), value]),
+        let at = *places.entry(name.clone()).or_insert(members.len());
+        if at == members.len() {
+            members.push((name, Vec::new()));
+        }
+        members[at].1.push(value);
+    }
+    let mut out = vec![b'{'];
+    for (at, (name, values)) in members.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        json::quote(name, &mut out);
+        out.push(b':');
+        match &values[..] {
+            [one] => out.extend_from_slice(one),
+            several => out.extend_from_slice(&[b"[", &several.join(&b","[..])[..], b"]"].concat()),
         }
     }
-    Value::Object(map)
+    out.push(b'}');
+    out
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+fn without_port(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|&b| b == b':') {
+        Some(colon) if host[colon + 1..].iter().all(u8::is_ascii_digit) => &host[..colon],
         _ => host,
     }
 }

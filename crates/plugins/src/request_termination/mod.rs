@@ -52,7 +52,7 @@ impl PluginKind for RequestTermination {
             Termination::Echo { message: message.map(str::to_owned), node: Arc::clone(env.node()) }
         } else if let Some(body) = config.text("body") {
             let answer = Answer::new(status, body.to_owned());
-            Termination::Raw(match config.text("content_type") {
+            Termination::Raw(match config.header_value("content_type")? {
                 Some(content_type) => answer.typed(content_type),
                 None => answer,
             })
@@ -86,7 +86,7 @@ impl Plugin for Instance {
             }
             Termination::Empty => Answer::new(self.status, ""),
             Termination::Echo { message, node } => {
-                Answer::json(self.status, &echo::describe(exchange, message.as_deref(), node))
+                Answer::json_object(self.status, &echo::describe(exchange, message.as_deref(), node))
             }
         })
     }
@@ -185,6 +185,30 @@ mod tests {
             (&json!({ "k": 1 }), &json!("{\"k\": 1}"))
         );
         assert_eq!((&shown["request"]["headers"]["x-t"], &shown["request"]["path"]), (&json!("v"), &json!("/r/x")));
+    }
+
+    #[test]
+    fn echo_shows_octets() {
+        let config = json!({ "status_code": 404, "echo": true });
+        let plugin = testing::configure(&RequestTermination, config, &Env::default());
+        let mut exchange = testing::exchange("POST", "//r/%E9?a=%E9&%E8=1", &[("Content-Type", "application/json")]);
+        exchange.request.fields.append("X-T", b"\xe9");
+        exchange.body = b"{\"k\":\"\xe9\"}".to_vec().into();
+        let echo = |exchange: &mut Exchange| {
+            testing::access(&*plugin, exchange).unwrap().body.escape_ascii().to_string().replace("\\\"", "'")
+        };
+        let shown = echo(&mut exchange);
+        for part in [
+            r"'x-t':'\xe9'",
+            r"'query':{'a':'\xe9','\xe8':'1'}",
+            r"'body':{'k':'\xe9'}",
+            r"'raw_body':'{\\'k\\':\\'\xe9\\'}'",
+            r"'path':'/r/\xe9'",
+        ] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        exchange.body = sdk::RequestBody::TooLarge;
+        assert!(echo(&mut exchange).contains("'body':null,'raw_body':null"));
     }
 
     #[test]

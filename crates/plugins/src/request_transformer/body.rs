@@ -1,30 +1,35 @@
 //! Edits to request bodies: forms, JSON objects, multipart forms.
 
 use super::Edits;
-use sdk::{Args, Bytes, Content, Exchange, Multipart, Record, RequestBody};
-use serde_json::Value;
+use sdk::{Args, Content, Exchange, JsonObject, MemoryBudget, Multipart, RequestBody, json};
 
 /// Edits the body when it is of a kind that has members.
-pub fn edit(exchange: &mut Exchange, edits: &Edits<String>) {
+pub fn edit(exchange: &mut Exchange, edits: &Edits<Vec<u8>>, memory: &MemoryBudget) {
     if edits.is_empty() {
         return;
     }
     let Some(content) = content(exchange) else { return };
-    let edited: Bytes = match content {
+    let edited = match content {
         Content::Form(mut args) => {
             edits.apply(&mut args);
-            args.encode().into()
+            args.encode()
         }
-        Content::Json(mut members) => {
-            edit_json(&mut members, edits);
-            serde_json::to_vec(&members).unwrap_or_default().into()
+        Content::Json(mut object) => {
+            edit_json(&mut object, edits);
+            object.encode()
         }
         Content::Multipart(mut form) => {
             edit_multipart(&mut form, edits);
-            form.encode().into()
+            form.encode()
         }
     };
-    exchange.body = edited.into();
+    match memory.hold(edited) {
+        Ok(edited) => exchange.body = edited.into(),
+        Err(_) => tracing::warn!(
+            request_id = exchange.id_str(),
+            "request-transformer: there is no memory for edited content, it is passed on as it is"
+        ),
+    }
 }
 
 /// The body; an empty one counts as one without members, if something can be added to it.
@@ -42,56 +47,49 @@ fn content(exchange: &mut Exchange) -> Option<Content> {
         }
         RequestBody::Unread => return None,
     }
-    let content_type = exchange.request.fields.get_str("content-type")?.to_ascii_lowercase();
-    if content_type.contains("application/json") {
-        Some(Content::Json(Record::new()))
-    } else if content_type.contains("application/x-www-form-urlencoded") {
+    let content_type = exchange.request.fields.get("content-type")?.to_ascii_lowercase();
+    let names = |kind: &str| memchr::memmem::find(&content_type, kind.as_bytes()).is_some();
+    if names("application/json") {
+        Some(Content::Json(JsonObject::default()))
+    } else if names("application/x-www-form-urlencoded") {
         Some(Content::Form(Args::default()))
     } else {
         None
     }
 }
 
-fn edit_json(members: &mut Record, edits: &Edits<String>) {
-    // In Lua, false does not count as present; null does.
-    let present = |members: &Record, name: &str| !matches!(members.get(name), None | Some(Value::Bool(false)));
+fn edit_json(object: &mut JsonObject, edits: &Edits<Vec<u8>>) {
+    let string = |value: &[u8]| {
+        let mut text = Vec::with_capacity(value.len() + 2);
+        json::quote(value, &mut text);
+        text
+    };
     for name in &edits.remove {
-        members.shift_remove(name);
+        object.remove(name);
     }
-    for (old, new) in edits.rename.iter().filter(|(old, new)| old != new) {
-        if present(members, old)
-            && let Some(value) = members.shift_remove(old)
-        {
-            members.insert(new.clone(), value);
+    for (old, new) in edits.rename.iter().filter(|(old, new)| old.as_bytes() != new) {
+        if object.is_present(old) {
+            object.rename(old, new);
         }
     }
     for (name, value) in &edits.replace {
-        if present(members, name) {
-            members.insert(name.clone(), value.as_str().into());
+        if object.is_present(name) {
+            object.set(name, &string(value));
         }
     }
     for (name, value) in &edits.add {
-        if !present(members, name) {
-            members.insert(name.clone(), value.as_str().into());
+        if !object.is_present(name) {
+            object.set(name, &string(value));
         }
     }
     for (name, value) in &edits.append {
-        let value = Value::from(value.as_str());
-        let appended = match members.get_mut(name).map(Value::take) {
-            Some(first @ Value::String(_)) => vec![first, value],
-            Some(Value::Array(mut values)) => {
-                values.push(value);
-                values
-            }
-            _ => vec![value],
-        };
-        members.insert(name.clone(), appended.into());
+        object.append(name, &string(value));
     }
 }
 
-fn edit_multipart(form: &mut Multipart, edits: &Edits<String>) {
+fn edit_multipart(form: &mut Multipart, edits: &Edits<Vec<u8>>) {
     // As Kong: renaming comes first here, and nothing is appended.
-    for (old, new) in edits.rename.iter().filter(|(old, new)| old != new) {
+    for (old, new) in edits.rename.iter().filter(|(old, new)| old.as_bytes() != new) {
         let first = form.get_all(old).next().map(<[u8]>::to_vec);
         if let Some(value) = first {
             form.remove(old);
@@ -103,12 +101,12 @@ fn edit_multipart(form: &mut Multipart, edits: &Edits<String>) {
     }
     for (name, value) in &edits.replace {
         if form.get_all(name).next().is_some() {
-            form.set(name, value.as_bytes());
+            form.set(name, value);
         }
     }
     for (name, value) in &edits.add {
         if form.get_all(name).next().is_none() {
-            form.set(name, value.as_bytes());
+            form.set(name, value);
         }
     }
 }

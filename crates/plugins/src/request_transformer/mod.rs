@@ -4,7 +4,10 @@ mod body;
 mod lexer;
 mod template;
 
-use sdk::{Answer, Args, Config, Content, Env, Exchange, Fields, Function, Phases, Plugin, PluginKind, Step, entities};
+use sdk::{
+    Answer, Args, Config, Content, Env, Exchange, Fields, Function, MemoryBudget, Phases, Plugin, PluginKind, Step,
+    entities,
+};
 use serde_json::Value;
 use template::{Scope, Template};
 
@@ -17,6 +20,7 @@ struct Instance {
     headers: Edits<Template>,
     query: Edits<Template>,
     body: Edits<Template>,
+    memory: MemoryBudget,
 }
 
 /// What is done to named things, in this order.
@@ -49,7 +53,7 @@ impl PluginKind for RequestTransformer {
         ]
     }
 
-    fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
+    fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
         let template = |text: &str| Template::parse(text).map_err(|e| format!("value '{text}': {e}"));
         Ok(Box::new(Instance {
@@ -58,6 +62,7 @@ impl PluginKind for RequestTransformer {
             headers: Edits::parse(&config, "headers")?,
             query: Edits::parse(&config, "querystring")?,
             body: Edits::parse(&config, "body")?,
+            memory: env.memory().clone(),
         }))
     }
 }
@@ -92,8 +97,8 @@ impl Instance {
         let (headers, query, body) =
             (self.headers.render(&scope)?, self.query.render(&scope)?, self.body.render(&scope)?);
         if let Some(uri) = uri {
-            if !uri.starts_with('/') {
-                return Err(format!("path '{uri}' must start with /"));
+            if !uri.starts_with(b"/") {
+                return Err(format!("path '{}' must start with /", uri.escape_ascii()));
             }
             exchange.upstream.path = escape_path(&uri);
         }
@@ -104,15 +109,15 @@ impl Instance {
             if self.moves_form()
                 && let Some(Content::Form(form)) = Content::of(exchange)
             {
-                form.iter().for_each(|(name, value)| args.append(name, value));
+                form.iter().for_each(|(name, value)| args.append(name, value.as_deref()));
                 args_changed |= !form.is_empty();
             }
         }
         edit_headers(exchange, &headers);
-        body::edit(exchange, &body);
+        body::edit(exchange, &body, &self.memory);
         if args_changed {
             query.apply(&mut args);
-            exchange.upstream.query = Some(args.encode()).filter(|query| !query.is_empty());
+            exchange.upstream.query = args.to_query();
         }
         Ok(())
     }
@@ -135,10 +140,16 @@ impl Edits<Template> {
             let texts = config.section(section).texts(what);
             let entry = |text: &String| {
                 let (name, value) = split(text);
+                let template = || -> Result<Template, String> {
+                    if what == "headers" {
+                        is_header_name(name)?;
+                        is_header_value(value)?;
+                    }
+                    Template::parse(value)
+                };
                 // An entry without a value does nothing.
-                (!value.is_empty()).then(|| {
-                    Ok((name.to_owned(), Template::parse(value).map_err(|e| format!("config.{section}.{what}: {e}"))?))
-                })
+                (!value.is_empty())
+                    .then(|| Ok((name.to_owned(), template().map_err(|e| format!("config.{section}.{what}: {e}"))?)))
             };
             texts.iter().filter_map(entry).collect()
         };
@@ -151,7 +162,7 @@ impl Edits<Template> {
         })
     }
 
-    fn render(&self, scope: &Scope<'_>) -> Result<Edits<String>, String> {
+    fn render(&self, scope: &Scope<'_>) -> Result<Edits<Vec<u8>>, String> {
         let all = |entries: &[(String, Template)]| {
             entries.iter().map(|(name, value)| Ok((name.clone(), value.render(scope)?))).collect::<Result<_, String>>()
         };
@@ -165,7 +176,7 @@ impl Edits<Template> {
     }
 }
 
-impl Edits<String> {
+impl Edits<Vec<u8>> {
     fn apply(&self, args: &mut Args) {
         for name in &self.remove {
             args.remove(name);
@@ -190,15 +201,17 @@ impl Edits<String> {
 }
 
 /// `Host` is not among the lines, but can be replaced.
-fn edit_headers(exchange: &mut Exchange, edits: &Edits<String>) {
+fn edit_headers(exchange: &mut Exchange, edits: &Edits<Vec<u8>>) {
     let is_host = |name: &str| name.eq_ignore_ascii_case("host");
     let fields = &mut exchange.request.fields;
     for name in edits.remove.iter().filter(|name| !is_host(name)) {
         fields.remove(name);
     }
-    for (old, new) in edits.rename.iter().filter(|(old, new)| old != new && !is_host(old) && !is_host(new)) {
+    for (old, new) in edits.rename.iter().filter(|(old, _)| !is_host(old)) {
+        // What is no text is no name either.
+        let Ok(new) = std::str::from_utf8(new) else { continue };
         let values: Vec<Vec<u8>> = fields.get_all(old).map(<[u8]>::to_vec).collect();
-        if !values.is_empty() && Fields::is_valid_name(new.as_bytes()) {
+        if old != new && !is_host(new) && !values.is_empty() && Fields::is_valid_name(new.as_bytes()) {
             fields.remove(old);
             fields.remove(new);
             values.iter().for_each(|value| fields.append(new, value));
@@ -208,40 +221,40 @@ fn edit_headers(exchange: &mut Exchange, edits: &Edits<String>) {
         if is_host(name) {
             exchange.upstream.host_header = Some(as_line(value));
         } else if fields.contains(name) {
-            fields.set(name, as_line(value).as_bytes());
+            fields.set(name, &as_line(value));
         }
     }
     for (name, value) in edits.add.iter().filter(|(name, _)| !is_host(name)) {
         if !fields.contains(name) {
-            fields.set(name, as_line(value).as_bytes());
+            fields.set(name, &as_line(value));
         }
     }
     for (name, value) in edits.append.iter().filter(|(name, _)| !is_host(name)) {
-        fields.append(name, as_line(value).as_bytes());
+        fields.append(name, &as_line(value));
     }
 }
 
 /// A value that can stand in a line: what a client could smuggle in by a template is escaped.
-fn as_line(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    for c in value.trim().chars() {
-        match c {
-            '\t' => out.push(c),
-            c if c.is_ascii_control() => out.push_str(&format!("%{:02X}", u32::from(c))),
-            c => out.push(c),
+fn as_line(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    for &octet in value.trim_ascii() {
+        match octet {
+            b'\t' => out.push(octet),
+            octet if octet.is_ascii_control() => out.extend_from_slice(format!("%{octet:02X}").as_bytes()),
+            octet => out.push(octet),
         }
     }
     out
 }
 
 /// A path as it is sent: what a path cannot hold is escaped, what is escaped already stays.
-fn escape_path(path: &str) -> String {
+fn escape_path(path: &[u8]) -> String {
     let mut out = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"!$&'()*+,/:;=@[]-_.~%".contains(&byte) {
-            out.push(byte as char);
+    for &octet in path {
+        if octet.is_ascii_alphanumeric() || b"!$&'()*+,/:;=@[]-_.~%".contains(&octet) {
+            out.push(char::from(octet));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.push_str(&format!("%{octet:02X}"));
         }
     }
     out
@@ -266,6 +279,7 @@ fn has_value(entry: &Value) -> Result<(), String> {
 fn names_header(entry: &Value) -> Result<(), String> {
     let (name, value) = split(entry.as_str().unwrap_or_default());
     is_header_name(name)?;
+    is_header_value(value)?;
     Template::parse(value).map(|_| ()).map_err(|e| format!("value '{value}' is not in supported format, error:{e}"))
 }
 
@@ -276,9 +290,16 @@ fn names_headers(entry: &Value) -> Result<(), String> {
     is_header_name(value)
 }
 
+fn is_header_value(value: &str) -> Result<(), String> {
+    match Fields::is_valid_value(value.as_bytes()) {
+        true => Ok(()),
+        false => Err(format!("bad header value '{}', control characters are not allowed", value.escape_debug())),
+    }
+}
+
 fn is_header_name(name: &str) -> Result<(), String> {
     let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if valid { Ok(()) } else { Err(format!("'{name}' is not a valid header")) }
+    if valid { Ok(()) } else { Err(format!("'{}' is not a valid header", name.escape_debug())) }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use super::lexer::{Token, tokens};
 use sdk::{Args, Exchange};
+use std::borrow::Cow;
 
 /// A value that may depend on the request.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub struct Template(Vec<Part>);
 
 #[derive(Debug)]
 enum Part {
-    Text(String),
+    Text(Vec<u8>),
     Expression(Expression),
 }
 
@@ -67,7 +68,8 @@ enum Value {
     Nil,
     Boolean(bool),
     Number(f64),
-    Text(String),
+    /// Octets, as in Lua.
+    Text(Vec<u8>),
     List(Vec<Value>),
     Table(Table),
 }
@@ -85,7 +87,7 @@ impl Template {
         while let Some(start) = rest.find("$(") {
             let Some(end) = closing(&rest[start + 1..]) else { break };
             if start > 0 {
-                parts.push(Part::Text(rest[..start].to_owned()));
+                parts.push(Part::Text(rest[..start].into()));
             }
             let inner = &rest[start + 2..start + 1 + end];
             let mut parser = Parser { tokens: tokens(inner)?, at: 0 };
@@ -97,21 +99,21 @@ impl Template {
             rest = &rest[start + 1 + end + 1..];
         }
         if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
+            parts.push(Part::Text(rest.into()));
         }
         Ok(Template(parts))
     }
 
     /// The value for a request.
-    pub fn render(&self, scope: &Scope<'_>) -> Result<String, String> {
-        let mut out = String::new();
+    pub fn render(&self, scope: &Scope<'_>) -> Result<Vec<u8>, String> {
+        let mut out = Vec::new();
         for part in &self.0 {
             match part {
-                Part::Text(text) => out.push_str(text),
+                Part::Text(text) => out.extend_from_slice(text),
                 // Nil and false show as nothing.
                 Part::Expression(expression) => match expression.evaluate(scope)? {
                     Value::Nil | Value::Boolean(false) => {}
-                    value => out.push_str(&value.to_text()),
+                    value => out.extend_from_slice(&value.to_text()),
                 },
             }
         }
@@ -131,18 +133,21 @@ impl<'a> Scope<'a> {
             Value::Number(_) => key.to_text(),
             _ => return Value::Nil,
         };
-        let text = |bytes: &[u8]| Value::Text(String::from_utf8_lossy(bytes).into_owned());
         match table {
             Table::Headers => {
+                // What is no text names no header line.
+                let Ok(name) = std::str::from_utf8(&name) else { return Value::Nil };
                 let fields = &self.exchange.request.fields;
-                let exact = list(fields.get_all(&name).map(text));
-                if exact == Value::Nil { list(fields.get_all(&name.replace('_', "-")).map(text)) } else { exact }
+                let values = |name: &str| list(fields.get_all(name).map(|value| Value::Text(value.to_vec())));
+                let exact = values(name);
+                if exact == Value::Nil { values(&name.replace('_', "-")) } else { exact }
             }
             Table::Query => {
-                list(self.query.get_all(&name).map(|v| v.map_or(Value::Boolean(true), |v| Value::Text(v.to_owned()))))
+                let value = |value: Option<Cow<'_, [u8]>>| value.map(|v| Value::Text(v.into_owned()));
+                list(self.query.get_all(&name).map(|v| value(v).unwrap_or(Value::Boolean(true))))
             }
             Table::Captures => {
-                let found = self.exchange.captures.iter().find(|(capture, _)| *capture == name);
+                let found = self.exchange.captures.iter().find(|(capture, _)| *capture.as_bytes() == *name);
                 found.map_or(Value::Nil, |(_, value)| Value::Text(value.clone()))
             }
             Table::Shared => Value::Nil,
@@ -155,7 +160,7 @@ impl Expression {
         Ok(match self {
             Expression::Constant(value) => value.clone(),
             Expression::Table(table) => Value::Table(*table),
-            Expression::TypeOf(inner) => Value::Text(inner.evaluate(scope)?.kind().to_owned()),
+            Expression::TypeOf(inner) => Value::Text(inner.evaluate(scope)?.kind().into()),
             Expression::ToString(inner) => Value::Text(inner.evaluate(scope)?.to_text()),
             Expression::Not(inner) => Value::Boolean(!inner.evaluate(scope)?.is_true()),
             Expression::Index(inner, key) => match (inner.evaluate(scope)?, key.evaluate(scope)?) {
@@ -184,7 +189,7 @@ impl Expression {
                     Operator::Unequal => Value::Boolean(left != right.evaluate(scope)?),
                     Operator::Concat => match (left, right.evaluate(scope)?) {
                         (left @ (Value::Text(_) | Value::Number(_)), right @ (Value::Text(_) | Value::Number(_))) => {
-                            bounded(left.to_text() + &right.to_text())?
+                            bounded([left.to_text(), right.to_text()].concat())?
                         }
                         (left, right) => {
                             return Err(format!(
@@ -201,7 +206,7 @@ impl Expression {
 }
 
 impl Method {
-    fn call(self, text: &str, args: &[Value]) -> Result<Value, String> {
+    fn call(self, text: &[u8], args: &[Value]) -> Result<Value, String> {
         let number = |at: usize| match args.get(at) {
             Some(Value::Number(n)) => Some(*n as i64),
             _ => None,
@@ -210,7 +215,7 @@ impl Method {
             Method::Lower => Value::Text(text.to_ascii_lowercase()),
             Method::Upper => Value::Text(text.to_ascii_uppercase()),
             Method::Len => Value::Number(text.len() as f64),
-            Method::Reverse => Value::Text(text.chars().rev().collect()),
+            Method::Reverse => Value::Text(text.iter().rev().copied().collect()),
             Method::Rep => {
                 let times = usize::try_from(number(0).ok_or("rep needs a number")?).unwrap_or(0);
                 if times.saturating_mul(text.len()) > MAX_TEXT {
@@ -223,8 +228,7 @@ impl Method {
                 let place = |n: i64| if n < 0 { (length + n + 1).max(0) } else { n };
                 let first = place(number(0).ok_or("sub needs a number")?).max(1);
                 let last = place(number(1).unwrap_or(-1)).min(length);
-                let bytes = if first > last { &[] } else { &text.as_bytes()[first as usize - 1..last as usize] };
-                Value::Text(String::from_utf8_lossy(bytes).into_owned())
+                Value::Text(if first > last { Vec::new() } else { text[first as usize - 1..last as usize].to_vec() })
             }
         })
     }
@@ -245,14 +249,14 @@ impl Value {
         }
     }
 
-    fn to_text(&self) -> String {
+    fn to_text(&self) -> Vec<u8> {
         match self {
-            Value::Nil => "nil".to_owned(),
-            Value::Boolean(value) => value.to_string(),
-            Value::Number(value) => value.to_string(),
+            Value::Nil => b"nil".to_vec(),
+            Value::Boolean(value) => value.to_string().into(),
+            Value::Number(value) => value.to_string().into(),
             Value::Text(text) => text.clone(),
-            Value::List(values) => values.iter().map(Value::to_text).collect::<Vec<_>>().join(", "),
-            Value::Table(_) => "table".to_owned(),
+            Value::List(values) => values.iter().map(Value::to_text).collect::<Vec<_>>().join(&b", "[..]),
+            Value::Table(_) => b"table".to_vec(),
         }
     }
 }
@@ -296,7 +300,7 @@ impl<'a> Parser<'a> {
             }
             let inner = Box::new(expression);
             expression = if self.take(&Token::Symbol(".")) {
-                Expression::Index(inner, Box::new(Expression::Constant(Value::Text(self.name()?.to_owned()))))
+                Expression::Index(inner, Box::new(Expression::Constant(Value::Text(self.name()?.into()))))
             } else if self.take(&Token::Symbol("[")) {
                 let key = self.binary(0, depth)?;
                 self.expect("]")?;
@@ -323,7 +327,7 @@ impl<'a> Parser<'a> {
         let token = self.tokens.get(self.at).cloned().ok_or("an expression ends too early")?;
         self.at += 1;
         Ok(match token {
-            Token::Text(text) => Expression::Constant(Value::Text(text)),
+            Token::Text(text) => Expression::Constant(Value::Text(text.into())),
             Token::Number(number) => Expression::Constant(Value::Number(number)),
             Token::Symbol("(") => {
                 let inner = self.binary(0, depth)?;
@@ -396,7 +400,7 @@ fn list(values: impl Iterator<Item = Value>) -> Value {
     }
 }
 
-fn bounded(text: String) -> Result<Value, String> {
+fn bounded(text: Vec<u8>) -> Result<Value, String> {
     if text.len() > MAX_TEXT { Err("the text is too long".to_owned()) } else { Ok(Value::Text(text)) }
 }
 
@@ -421,9 +425,9 @@ mod tests {
 
     fn render(text: &str) -> Result<String, String> {
         let lines = [("X-In", "in"), ("X-Two", "a"), ("X-Two", "b"), ("Authorization", "Bearer abc")];
-        let mut exchange = testing::exchange("GET", "/?q=7&flag&n=a%20b", &lines);
-        exchange.captures = vec![("user".to_owned(), "ada".to_owned()), ("1".to_owned(), "ada".to_owned())];
-        Template::parse(text)?.render(&Scope::new(&exchange))
+        let mut exchange = testing::exchange("GET", "/?q=7&flag&n=a%20b&l=%E9x&%E9=k", &lines);
+        exchange.captures = ["user", "1"].map(|name| (name.to_owned(), b"ada".to_vec())).to_vec();
+        Ok(Template::parse(text)?.render(&Scope::new(&exchange))?.escape_ascii().to_string())
     }
 
     #[test]
@@ -442,6 +446,9 @@ mod tests {
             ("$(type(headers['x-two']) .. headers['x-two'][2])", "tableb"),
             ("$(not headers.none)$(shared.x)", "true"),
             ("$(headers.authorization:sub(-3, -2))$(('ab'):rep(2))", "ababab"),
+            ("$(query_params.l)$(query_params.l:sub(1, 1))$(query_params.l:len())", "\\xe9x\\xe92"),
+            ("$(query_params.l:reverse():upper() .. 'é')", "X\\xe9\\xc3\\xa9"),
+            ("$(query_params[query_params.l:sub(1, 1)])$(headers[query_params.l])", "k"),
             ("a $( b", "a $( b"),
             ("$", "$"),
         ] {

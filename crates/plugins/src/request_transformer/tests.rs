@@ -1,7 +1,7 @@
 //! The rules of `request-transformer`, without sockets.
 
 use super::*;
-use sdk::testing;
+use sdk::{RequestBody, testing};
 use serde_json::json;
 
 fn run(config: Value, mut exchange: Exchange) -> Exchange {
@@ -58,7 +58,7 @@ fn the_order_is_remove_rename_replace_add_append() {
 #[test]
 fn host_can_be_replaced_only() {
     let host = |config| run(config, testing::exchange("GET", "/", &[("Host", "h")])).upstream.host_header;
-    assert_eq!(host(json!({ "replace": { "headers": ["Host:other.test"] } })).as_deref(), Some("other.test"));
+    assert_eq!(host(json!({ "replace": { "headers": ["Host:other.test"] } })).as_deref(), Some(&b"other.test"[..]));
     assert_eq!(host(json!({ "add": { "headers": ["Host:other.test"] }, "remove": { "headers": ["host"] } })), None);
 }
 
@@ -88,7 +88,7 @@ fn bodies() {
     assert_eq!(body(config(), "application/json", "{broken"), "{broken");
     assert_eq!(body(config(), "text/plain", "hello"), "hello");
     let form = json!({ "remove": { "body": ["gone"] }, "rename": { "body": ["old:new"] } });
-    assert_eq!(body(form, "application/x-www-form-urlencoded", "gone=1&old=a+b"), "new=a%20b");
+    assert_eq!(body(form, "application/x-www-form-urlencoded", "gone=1&old=a+b"), "new=a+b");
     let part =
         |name: &str, value: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
     let multipart = json!({ "remove": { "body": ["gone"] }, "add": { "body": ["more:yes"] } });
@@ -109,9 +109,9 @@ fn methods_and_paths() {
         (Some("GET"), Some("z=1&a=1"))
     );
     let mut exchange = testing::exchange("GET", "/r/ada/42", &[]);
-    exchange.captures = vec![("user".to_owned(), "a/d ?a".to_owned()), ("id".to_owned(), "42".to_owned())];
+    exchange.captures = vec![("user".to_owned(), b"a/d ?\xe9".to_vec()), ("id".to_owned(), b"42".to_vec())];
     let exchange = run(json!({ "replace": { "uri": "/u/$(uri_captures.user)/$(uri_captures[\"id\"])" } }), exchange);
-    assert_eq!(exchange.upstream.path, "/u/a/d%20%3Fa/42");
+    assert_eq!(exchange.upstream.path, "/u/a/d%20%3F%E9/42");
 }
 
 #[test]
@@ -144,4 +144,54 @@ fn entries_are_checked() {
             && names_header(&json!("x-a:1:2")).is_ok()
             && names_headers(&json!("a:b")).is_ok()
     );
+}
+
+#[test]
+fn what_nobody_edits_is_sent_as_it_came() {
+    let edits = || {
+        json!({
+            "add": { "querystring": ["new:1"], "body": ["new:1"], "headers": ["x-q:$(query_params.l)"] },
+            "remove": { "querystring": ["gone"], "body": ["gone"] }
+        })
+    };
+    let exchange = run(edits(), testing::exchange("GET", "/?l=%E9+%2f&gone=%E8&f", &[("X-In", "a")]));
+    assert_eq!(exchange.upstream.query.as_deref(), Some("l=%E9+%2f&f&new=1"));
+    assert_eq!(exchange.request.fields.get("x-q"), Some(&b"\xe9 /"[..]));
+    let sent = |kind: &str, body: &[u8]| {
+        let mut exchange = testing::exchange("POST", "/", &[("Content-Type", kind)]);
+        exchange.body = body.to_vec().into();
+        run(edits(), exchange).body.bytes().unwrap().escape_ascii().to_string()
+    };
+    assert_eq!(sent("application/x-www-form-urlencoded", b"l=%E9+%2f&gone=1&r=\xe8"), r"l=%E9+%2f&r=\xe8&new=1");
+    assert_eq!(
+        sent("application/json", b"{\"l\":\"\xe9\", \"n\":1.10}"),
+        r#"{\"l\":\"\xe9\",\"n\":1.10,\"new\":\"1\"}"#
+    );
+    let part = b"--b\r\nContent-Disposition: form-data; name=\"\xe9\"\r\n\r\n\xff\r\n--b--\r\n";
+    assert!(sent("multipart/form-data; boundary=b", part).contains(r#"name=\"\xe9\"\r\n\r\n\xff\r\n--b"#));
+}
+
+#[test]
+fn a_form_in_the_query_keeps_its_octets() {
+    let mut exchange = testing::exchange("POST", "/?z=%E9", &[("Content-Type", "application/x-www-form-urlencoded")]);
+    exchange.body = b"a=%E8&b=\xe8+".to_vec().into();
+    let exchange = run(json!({ "http_method": "GET" }), exchange);
+    assert_eq!(exchange.upstream.query.as_deref(), Some("z=%E9&a=%E8&b=%E8%20"));
+}
+
+#[test]
+fn a_body_that_is_too_large_is_not_an_empty_one() {
+    let mut exchange = testing::exchange("POST", "/", &[("Content-Type", "application/json")]);
+    exchange.body = RequestBody::TooLarge;
+    assert!(run(json!({ "add": { "body": ["a:b"] } }), exchange).body.is_too_large());
+}
+
+#[test]
+fn without_memory_content_is_passed_on_as_it_is() {
+    let env = Env::default().with_memory(MemoryBudget::new(10));
+    let plugin = testing::configure(&RequestTransformer, json!({ "add": { "body": ["a:b"] } }), &env);
+    let mut exchange = testing::exchange("POST", "/", &[("Content-Type", "application/json")]);
+    exchange.body = r#"{"k":"some content"}"#.into();
+    assert!(testing::access(&*plugin, &mut exchange).is_none());
+    assert_eq!(exchange.body.bytes().unwrap(), r#"{"k":"some content"}"#);
 }

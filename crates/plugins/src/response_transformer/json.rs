@@ -1,6 +1,6 @@
 //! Edits to the top-level members of a JSON object.
 
-use serde_json::{Map, Number, Value};
+use sdk::{Bytes, JsonObject, json};
 
 /// What is done to an object, in this order.
 pub struct JsonEdits {
@@ -11,10 +11,10 @@ pub struct JsonEdits {
     pub append: Vec<Typed>,
 }
 
-/// A member's name and its value in the wanted type.
+/// A member's name and the text of its value in the wanted type.
 pub struct Typed {
     name: String,
-    value: Value,
+    value: Vec<u8>,
 }
 
 impl JsonEdits {
@@ -28,42 +28,28 @@ impl JsonEdits {
     }
 
     /// The edited text; `None` when it is no JSON object.
-    pub fn apply(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let mut members: Map<String, Value> = serde_json::from_slice(text).ok()?;
+    pub fn apply(&self, text: &Bytes) -> Option<Vec<u8>> {
+        let mut object = JsonObject::parse(text)?;
         for name in &self.remove {
-            members.shift_remove(name);
+            object.remove(name);
         }
         for (old, new) in &self.rename {
-            if let Some(value) = members.shift_remove(old) {
-                members.insert(new.clone(), value);
-            }
+            object.rename(old, new);
         }
-        // In Lua, false does not count as present; null does.
-        let present =
-            |members: &Map<String, Value>, name: &str| !matches!(members.get(name), None | Some(Value::Bool(false)));
         for edit in &self.replace {
-            if present(&members, &edit.name) {
-                members.insert(edit.name.clone(), edit.value.clone());
+            if object.is_present(&edit.name) {
+                object.set(&edit.name, &edit.value);
             }
         }
         for edit in &self.add {
-            if !present(&members, &edit.name) {
-                members.insert(edit.name.clone(), edit.value.clone());
+            if !object.is_present(&edit.name) {
+                object.set(&edit.name, &edit.value);
             }
         }
         for edit in &self.append {
-            let value = edit.value.clone();
-            let appended = match members.get_mut(&edit.name).map(Value::take) {
-                Some(first @ Value::String(_)) => Value::Array(vec![first, value]),
-                Some(Value::Array(mut values)) => {
-                    values.push(value);
-                    Value::Array(values)
-                }
-                _ => Value::Array(vec![value]),
-            };
-            members.insert(edit.name.clone(), appended);
+            object.append(&edit.name, &edit.value);
         }
-        serde_json::to_vec(&members).ok()
+        Some(object.encode())
     }
 }
 
@@ -71,12 +57,22 @@ impl Typed {
     /// A member from its text; `None` for a number that is none.
     pub fn new((name, text): (String, String), kind: Option<&str>) -> Option<Typed> {
         let value = match kind {
-            Some("number") => Value::Number(match text.trim().parse::<i64>() {
-                Ok(integer) => integer.into(),
-                Err(_) => Number::from_f64(text.trim().parse().ok()?)?,
-            }),
-            Some("boolean") => Value::Bool(text == "true"),
-            _ => Value::String(text),
+            Some("number") => match text.trim().parse::<i64>() {
+                Ok(integer) => integer.to_string().into(),
+                Err(_) => serde_json::Number::from_f64(text.trim().parse().ok()?)?.to_string().into(),
+            },
+            Some("boolean") => {
+                if text == "true" {
+                    b"true".to_vec()
+                } else {
+                    b"false".to_vec()
+                }
+            }
+            _ => {
+                let mut quoted = Vec::new();
+                json::quote(text.as_bytes(), &mut quoted);
+                quoted
+            }
         };
         Some(Typed { name, value })
     }
@@ -85,14 +81,14 @@ impl Typed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn typed(name: &str, text: &str, kind: &str) -> Option<Typed> {
         Typed::new((name.to_owned(), text.to_owned()), Some(kind))
     }
 
     fn apply(edits: &JsonEdits, before: Value) -> Value {
-        serde_json::from_slice(&edits.apply(before.to_string().as_bytes()).unwrap()).unwrap()
+        serde_json::from_slice(&edits.apply(&before.to_string().into()).unwrap()).unwrap()
     }
 
     #[test]
@@ -108,7 +104,8 @@ mod tests {
             append: typed("l", "1", "number").into_iter().collect(),
         };
         assert_eq!(apply(&edits, json!({ "x": 1 })), json!({ "x": -1.5, "n": 5, "b": true, "s": "5", "l": [1] }));
-        assert!(typed("n", "five", "number").is_none() && edits.apply(b"[1]").is_none());
+        assert!(typed("n", "five", "number").is_none());
+        assert!(edits.apply(&Bytes::from_static(b"[1]")).is_none());
     }
 
     #[test]

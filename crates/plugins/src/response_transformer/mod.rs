@@ -3,7 +3,10 @@
 mod json;
 
 use json::{JsonEdits, Typed};
-use sdk::{Bytes, Config, Env, Exchange, Fields, Function, Known, MediaType, Phases, Plugin, PluginKind, entities};
+use sdk::{
+    Bytes, Config, Env, Exchange, Fields, Function, Held, Known, MediaType, MemoryBudget, Phases, Plugin, PluginKind,
+    entities,
+};
 use serde_json::Value;
 
 /// The plugin as the gateway knows it.
@@ -16,13 +19,14 @@ struct Instance {
     add: Vec<(String, String)>,
     append: Vec<(String, String)>,
     json: JsonEdits,
+    memory: MemoryBudget,
 }
 
 /// Larger bodies are not edited.
 const MOST: usize = 64 << 20;
 
 /// The content so far of a response whose JSON is to be edited.
-struct Gathering(Vec<u8>);
+struct Gathering(Held);
 
 impl PluginKind for ResponseTransformer {
     fn name(&self) -> &'static str {
@@ -38,17 +42,21 @@ impl PluginKind for ResponseTransformer {
     }
 
     fn functions(&self) -> &'static [(&'static str, Function)] {
-        &[("header_names", Function::Validator(are_header_names))]
+        &[
+            ("header_names", Function::Validator(are_header_names)),
+            ("header_line", Function::Validator(|entry| is_line(entry.as_str().unwrap_or_default()))),
+        ]
     }
 
-    fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
+    fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        // Lines that could not be sent are left out: the schema does not look at them.
-        let lines = |section: &str| -> Vec<(String, String)> {
-            let valid = |(name, value): &(String, String)| {
-                Fields::is_valid_name(name.as_bytes()) && Fields::is_valid_value(value.as_bytes())
-            };
-            config.section(section).texts("headers").iter().filter_map(|entry| pair(entry)).filter(valid).collect()
+        let lines = |section: &str| -> Result<Vec<(String, String)>, String> {
+            let entries = config.section(section).texts("headers");
+            entries
+                .iter()
+                .try_for_each(|entry| is_line(entry))
+                .map_err(|e| format!("config.{section}.headers: {e}"))?;
+            Ok(entries.iter().filter_map(|entry| pair(entry)).collect())
         };
         let json = |section: &str| config.section(section).texts("json");
         let typed = |section: &str| -> Vec<Typed> {
@@ -62,10 +70,10 @@ impl PluginKind for ResponseTransformer {
         };
         Ok(Box::new(Instance {
             remove: config.section("remove").texts("headers").iter().map(|entry| name(entry).to_owned()).collect(),
-            rename: lines("rename"),
-            replace: lines("replace"),
-            add: lines("add"),
-            append: lines("append"),
+            rename: lines("rename")?,
+            replace: lines("replace")?,
+            add: lines("add")?,
+            append: lines("append")?,
             json: JsonEdits {
                 remove: json("remove").iter().map(|entry| name(entry).to_owned()).collect(),
                 rename: json("rename").iter().filter_map(|entry| pair(entry)).collect(),
@@ -73,6 +81,7 @@ impl PluginKind for ResponseTransformer {
                 add: typed("add"),
                 append: typed("append"),
             },
+            memory: env.memory().clone(),
         }))
     }
 }
@@ -108,27 +117,41 @@ impl Plugin for Instance {
         }
         if !self.json.is_empty() && is_json(&before) {
             fields.remove_known(Known::ContentLength);
-            exchange.put(Gathering(Vec::new()));
+            exchange.put(Gathering(Held::new(&self.memory)));
         }
     }
 
     fn body_filter(&self, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
-        let Some(Gathering(content)) = exchange.state() else { return piece };
-        content.extend_from_slice(&piece);
-        let too_large = content.len() > MOST;
-        if !last && !too_large {
+        let Some(Gathering(mut content)) = exchange.take() else { return piece };
+        let refusal = if content.octets().len() + piece.len() > MOST {
+            Some("it is too large")
+        } else {
+            content.try_extend(&piece).err().map(|_| "there is no memory for it")
+        };
+        if let Some(why) = refusal {
+            warn(exchange, why);
+            content.extend_anyway(&piece);
+            return content.into_bytes();
+        }
+        if !last {
+            exchange.put(Gathering(content));
             return Bytes::new();
         }
-        let content = exchange.take::<Gathering>().map(|Gathering(content)| content).unwrap_or_default();
-        if too_large {
-            tracing::warn!("response-transformer: a body of more than {MOST} bytes is left as it is");
-            return content.into();
-        }
-        match self.json.apply(&content) {
-            Some(edited) => edited.into(),
-            None => content.into(),
+        let content = content.into_bytes();
+        match self.json.apply(&content).map(|edited| self.memory.hold(edited)) {
+            Some(Ok(edited)) => edited,
+            Some(Err(_)) => {
+                warn(exchange, "there is no memory for an edited form of it");
+                content
+            }
+            None => content,
         }
     }
+}
+
+fn warn(exchange: &Exchange, why: &str) {
+    let id = exchange.id_str();
+    tracing::warn!(request_id = id, "response-transformer: content is passed on as it is: {why}");
 }
 
 /// The check that the schema names, for `old:new`.
@@ -139,6 +162,19 @@ fn are_header_names(entry: &Value) -> Result<(), String> {
         None => Ok(()),
         Some(wrong) => Err(format!("'{wrong}' is not a valid header")),
     }
+}
+
+/// Whether an entry can become a header line.
+fn is_line(entry: &str) -> Result<(), String> {
+    let Some((name, value)) = pair(entry) else { return Ok(()) };
+    if !Fields::is_valid_name(name.as_bytes()) {
+        return Err(format!("'{}' is not a valid header", name.escape_debug()));
+    }
+    if !Fields::is_valid_value(value.as_bytes()) {
+        let value = value.escape_debug();
+        return Err(format!("bad header value '{value}', control characters are not allowed"));
+    }
+    Ok(())
 }
 
 /// What stands before the first colon.
@@ -158,10 +194,8 @@ fn is_header_name(name: &str) -> bool {
 }
 
 fn is_json(fields: &Fields) -> bool {
-    let Some(content_type) = fields.known(Known::ContentType).and_then(|v| std::str::from_utf8(v).ok()) else {
-        return false;
-    };
-    content_type.split(',').filter_map(|t| MediaType::parse(t.trim())).any(|t| t.is_json())
+    let content_type = fields.known(Known::ContentType).unwrap_or_default();
+    content_type.split(|&b| b == b',').filter_map(|t| MediaType::parse(t.trim_ascii())).any(|t| t.is_json())
 }
 
 #[cfg(test)]
@@ -181,7 +215,7 @@ mod tests {
     fn header_lines() {
         let config = json!({
             "remove": { "headers": ["x-gone"] }, "rename": { "headers": ["x-old:x-new"] },
-            "replace": { "headers": ["x-have:R", "x-havenot:R"] }, "add": { "headers": ["x-add:A", "x-present:A", "x-bad:a\r\nb"] },
+            "replace": { "headers": ["x-have:R", "x-havenot:R"] }, "add": { "headers": ["x-add:A", "x-present:A", "x-none:"] },
             "append": { "headers": ["x-app:2", "x-fresh:1:2"] }
         });
         let lines = [("X-Gone", "1"), ("X-Old", "o"), ("X-Have", "h"), ("X-Present", "p"), ("X-App", "1")];
@@ -220,9 +254,48 @@ mod tests {
     }
 
     #[test]
+    fn json_that_is_no_text_is_edited() {
+        let plugin = testing::configure(&ResponseTransformer, json!({ "add": { "json": ["a:b"] } }), &Env::default());
+        let mut exchange = testing::exchange("GET", "/", &[]);
+        let lines = [("Content-Type", "application/json")];
+        let body: [&[u8]; 2] = [b"{\"l\":\"\xe9\",", b"\"n\":1.10}"];
+        let edited = testing::respond_octets(&*plugin, &mut exchange, 200, &lines, &body);
+        assert_eq!(edited, b"{\"l\":\"\xe9\",\"n\":1.10,\"a\":\"b\"}");
+    }
+
+    #[test]
+    fn what_cannot_be_held_is_passed_on_as_it_is() {
+        let env = Env::default().with_memory(MemoryBudget::new(10_000));
+        let plugin = testing::configure(&ResponseTransformer, json!({ "add": { "json": ["a:b"] } }), &env);
+        let lines = [("Content-Type", "application/json")];
+        let respond = |body: &[&str]| {
+            let mut exchange = testing::exchange("GET", "/", &[]);
+            testing::respond(&*plugin, &mut exchange, 200, &lines, body)
+        };
+        let text = "x".repeat(6_000);
+        assert_eq!(
+            respond(&["{\"l\":\"", &text, "\",\"m\":\"", &text, "\"}"]),
+            format!(r#"{{"l":"{text}","m":"{text}"}}"#)
+        );
+        assert_eq!(respond(&["{\"l\":\"", &text, "\"}"]), format!(r#"{{"l":"{text}"}}"#), "both forms do not fit");
+        assert_eq!(respond(&["{}"]), r#"{"a":"b"}"#);
+        assert_eq!(env.memory().taken(), 0);
+    }
+
+    #[test]
     fn header_names_are_checked() {
         assert_eq!(are_header_names(&json!("a b:c")).unwrap_err(), "'a b' is not a valid header");
         assert_eq!(are_header_names(&json!("a:c d")).unwrap_err(), "'c d' is not a valid header");
         assert!(are_header_names(&json!("a:c")).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_become_a_line_is_refused() {
+        assert_eq!(is_line("x y:1").unwrap_err(), "'x y' is not a valid header");
+        assert_eq!(
+            is_line("x:a\r\nb: c").unwrap_err(),
+            "bad header value 'a\\r\\nb: c', control characters are not allowed"
+        );
+        assert!(is_line("x:a\tb:\u{e9}").is_ok() && is_line("x y:").is_ok());
     }
 }

@@ -4,7 +4,6 @@ use super::escape::Escape;
 use super::variable::Variable;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use percent_encoding::percent_decode_str;
 use sdk::Try;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -146,7 +145,7 @@ impl Record<'_> {
             Variable::UpstreamStatus => self.each_try(|_, attempt| attempt.status.to_string()),
             Variable::Uri => {
                 let path = self.target.split_once('?').map_or(self.target, |(path, _)| path);
-                (!path.is_empty()).then(|| percent_decode_str(path).into())
+                (!path.is_empty()).then(|| sdk::path::uri(path))
             }
             _ => None,
         }

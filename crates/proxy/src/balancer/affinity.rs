@@ -2,9 +2,7 @@
 
 use super::continuum::xxh32;
 use model::entities::{HashOn, Upstream, Uuid};
-use percent_encoding::percent_decode;
-use sdk::Exchange;
-use std::borrow::Cow;
+use sdk::{Args, Exchange, path};
 use wire::Fields;
 
 /// The hash of what the upstream asks for; `None` when the request has nothing of it. With a cookie that the request
@@ -16,10 +14,10 @@ pub fn of(upstream: &Upstream, exchange: &Exchange) -> (Option<u32>, Option<Box<
             HashOn::Consumer => consumer(exchange),
             HashOn::Ip => Some(xxh32(exchange.client.ip.to_string().as_bytes())),
             HashOn::Header(name) => header(&exchange.request.fields, name),
-            HashOn::Path => Some(xxh32(&unescape(exchange.request.path()))),
+            HashOn::Path => Some(xxh32(&path::uri(exchange.request.path()))),
             HashOn::QueryArg(name) => query_arg(exchange.request.query().unwrap_or_default(), name),
             HashOn::UriCapture(name) => {
-                exchange.captures.iter().find(|(n, _)| n == name).map(|(_, value)| xxh32(value.as_bytes()))
+                exchange.captures.iter().find(|(n, _)| n == name).map(|(_, value)| xxh32(value))
             }
             HashOn::Cookie => match &upstream.hash_on_cookie {
                 Some(name) => match cookie(&exchange.request.fields, name) {
@@ -69,24 +67,9 @@ fn new_cookie(name: &str, path: &str, exchange: &Exchange) -> (Option<u32>, Opti
 
 /// All values of the argument, sorted and joined by commas; an argument without `=` counts as `true`, as in Kong.
 fn query_arg(query: &str, name: &str) -> Option<u32> {
-    let value = |pair: &str| {
-        let (key, value) = pair.split_once('=').map_or((pair, None), |(k, v)| (k, Some(v)));
-        (*plus(key) == *name.as_bytes()).then(|| value.map_or_else(|| b"true".to_vec(), |v| plus(v).into_owned()))
-    };
-    let mut values: Vec<Vec<u8>> = query.split('&').filter(|pair| !pair.is_empty()).filter_map(value).collect();
+    let mut values: Vec<_> = Args::find(query, name).map(|value| value.unwrap_or(b"true"[..].into())).collect();
     values.sort_unstable();
     (!values.is_empty()).then(|| xxh32(&values.join(&b","[..])))
-}
-
-fn plus(text: &str) -> Cow<'_, [u8]> {
-    match text.contains('+') {
-        false => unescape(text),
-        true => Cow::Owned(unescape(&text.replace('+', " ")).into_owned()),
-    }
-}
-
-fn unescape(text: &str) -> Cow<'_, [u8]> {
-    percent_decode(text.as_bytes()).into()
 }
 
 #[cfg(test)]
@@ -114,6 +97,18 @@ mod tests {
         assert_eq!(query_arg("k=b&x=1&%6B=a+c", "k"), Some(xxh32(b"a c,b")));
         assert_eq!(query_arg("k", "k"), Some(xxh32(b"true")));
         assert_eq!(query_arg("k=", "k"), Some(xxh32(b"")));
+        assert_eq!(query_arg("k=%E9", "k"), Some(xxh32(b"\xe9")));
         assert_eq!(query_arg("x=1", "k"), None);
+    }
+
+    #[test]
+    fn paths_count_in_normal_form() {
+        let upstream = serde_json::json!({ "id": Uuid::nil().to_string(), "name": "u", "hash_on": "path" });
+        let upstream = Upstream::from_record(upstream.as_object().unwrap()).unwrap();
+        let hash = |target: &str| of(&upstream, &sdk::testing::exchange("GET", target, &[])).0.unwrap();
+        for target in ["/x/../bob", "//bob", "/%62ob?q=1", "/./bob"] {
+            assert_eq!(hash(target), xxh32(b"/bob"), "{target}");
+        }
+        assert_eq!(hash("/%E9"), xxh32(b"/\xe9"));
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct RequestContext<'a> {
     pub version: Version,
     pub head_request: bool,
     /// The client's `Host`, when the service gets it too.
-    pub kept_host: Option<String>,
+    pub kept_host: Option<Vec<u8>>,
     /// The client's connection ends with this exchange.
     pub close: bool,
     pub deadlines: Deadlines,

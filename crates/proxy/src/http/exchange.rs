@@ -260,7 +260,7 @@ fn enter<'a>(
 /// The route for a request.
 fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Option<&str>) -> Option<Match> {
     let head = &exchange.request;
-    let host = head.fields.known(Known::Host).and_then(|h| std::str::from_utf8(h).ok()).unwrap_or_default();
+    let host = head.fields.known(Known::Host).unwrap_or_default();
     let client = context.client.as_ref().unwrap_or(&context.origin.peer);
     let query = Query {
         method: head.method.as_str(),

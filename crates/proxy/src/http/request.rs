@@ -55,7 +55,7 @@ pub(crate) fn enter(
         }
     }
     if route.preserve_host {
-        context.kept_host = exchange.request.fields.get_str("host").map(str::to_owned);
+        context.kept_host = exchange.request.fields.known(Known::Host).map(<[u8]>::to_vec);
     }
     exchange.captures = captures;
     exchange.route = Some(route);
@@ -121,7 +121,7 @@ pub(crate) fn address(context: &RequestContext<'_>, exchange: &mut Exchange, pee
     let kept = exchange.upstream.host_header.as_deref().or(context.kept_host.as_deref());
     let mut scratch = context.worker.scratch.borrow_mut();
     let host = match kept {
-        Some(host) => host.as_bytes(),
+        Some(host) => host,
         None if port == usual => peer.host.as_bytes(),
         None => {
             scratch.clear();

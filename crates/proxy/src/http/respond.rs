@@ -191,8 +191,8 @@ pub(crate) fn mismatch(exchange: &Exchange, mismatch: Mismatch) -> Answer {
         Mismatch::NeedsHttps { status } => {
             let host = forwarded::host(exchange.client.trusted, &exchange.request.fields);
             let page = format!("<html><head><title>{status} {}</title></head></html>\n", reason_phrase(status));
-            let location = format!("https://{host}{}", exchange.request.target);
-            Answer::new(status, page).with("Location", location.as_bytes()).with("Content-Type", b"text/html")
+            let location = [b"https://", &host[..], exchange.request.target.as_bytes()].concat();
+            Answer::new(status, page).with("Location", &location).with("Content-Type", b"text/html")
         }
         Mismatch::NeedsHttp2 => error(426).with("Upgrade", b"HTTP/2"),
         Mismatch::NotGrpc => error(415),

@@ -2,8 +2,10 @@
 
 use super::Query;
 use super::rule::{self, REGEX_CACHE, REGEX_SIZE};
+use super::subject::Subject;
 use model::expression::{Expression, Literal, Operator, Predicate};
 use regex::{Regex, RegexBuilder};
+use sdk::Args;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -30,8 +32,8 @@ pub struct Test {
 pub struct Findings<'r> {
     /// How long the text was that the last test of the path found: it is cut off by `strip_path`.
     pub matched_path: Option<usize>,
-    /// Regexes that matched, with their texts.
-    pub regexes: Vec<(&'r Regex, String)>,
+    /// Regexes that matched, with what they matched.
+    pub regexes: Vec<(&'r Regex, Subject<'static>)>,
 }
 
 /// Where alone a request can be for an expression to hold: with this host (`None`: any), and a path that begins so.
@@ -74,9 +76,6 @@ enum TextOperator {
     Postfix,
     Contains,
 }
-
-/// As many query arguments are looked at (`lua_max_uri_args`).
-const MAX_ARGUMENTS: usize = 100;
 
 /// In more places a route is not listed; it is tried for all requests then.
 const MAX_PLACES: usize = 64;
@@ -184,30 +183,28 @@ impl Test {
             }
             Check::Text(..) | Check::Regex(_) => {
                 let values = self.field.texts(query);
-                let mut fits = |value: &Cow<'_, str>| self.text_fits(value, findings);
+                let mut fits = |value: &Subject<'_>| self.text_fits(value, findings);
                 !values.is_empty() && if self.any { values.iter().any(&mut fits) } else { values.iter().all(fits) }
             }
         }
     }
 
-    fn text_fits<'r>(&'r self, value: &str, findings: &mut Option<&mut Findings<'r>>) -> bool {
-        let lowered: String;
-        let value = if self.lower && value.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
-            lowered = value.to_lowercase();
-            &lowered
-        } else {
-            value
-        };
+    fn text_fits<'r>(&'r self, value: &Subject<'_>, findings: &mut Option<&mut Findings<'r>>) -> bool {
+        let lowered = self.lower.then(|| value.to_lowercase());
+        let value = lowered.as_ref().unwrap_or(value);
         let (fits, matched) = match &self.check {
-            Check::Text(operator, wanted) => match operator {
-                TextOperator::Equals => (value == &**wanted, Some(wanted.len())),
-                TextOperator::NotEquals => (value != &**wanted, None),
-                TextOperator::Prefix => (value.starts_with(&**wanted), Some(wanted.len())),
-                // As Kong: so much is cut off at the start.
-                TextOperator::Postfix => (value.ends_with(&**wanted), Some(wanted.len())),
-                TextOperator::Contains => (value.contains(&**wanted), None),
-            },
-            Check::Regex(regex) => match regex.find(value) {
+            Check::Text(operator, wanted) => {
+                let (octets, wanted) = (value.octets(), wanted.as_bytes());
+                match operator {
+                    TextOperator::Equals => (*octets == *wanted, Some(wanted.len())),
+                    TextOperator::NotEquals => (*octets != *wanted, None),
+                    TextOperator::Prefix => (octets.starts_with(wanted), Some(wanted.len())),
+                    // As Kong: so much is cut off at the start.
+                    TextOperator::Postfix => (octets.ends_with(wanted), Some(wanted.len())),
+                    TextOperator::Contains => (memchr::memmem::find(&octets, wanted).is_some(), None),
+                }
+            }
+            Check::Regex(regex) => match regex.find(value.text()) {
                 Some(found) => (true, Some(found.len())),
                 None => (false, None),
             },
@@ -293,24 +290,27 @@ impl Field {
         }
     }
 
-    fn texts<'a>(&self, query: &'a Query<'_>) -> SmallVec<[Cow<'a, str>; 2]> {
-        let one = |text: Option<&'a str>| text.map(Cow::Borrowed).into_iter().collect();
+    fn texts<'a>(&'a self, query: &'a Query<'_>) -> SmallVec<[Subject<'a>; 2]> {
+        let one = |text: Option<&'a str>| text.map(Subject::from_text).into_iter().collect();
         match self {
             Field::Protocol => one(Some(if query.tls { "https" } else { "http" })),
             Field::Sni => one(query.sni),
             Field::Method => one(Some(query.method)),
-            Field::Host => one(Some(rule::split_port(query.host).0).filter(|host| !host.is_empty())),
-            Field::Path => one(Some(query.path)),
-            Field::Segments(from, to) => one(segment_range(query.path, *from, *to)),
+            Field::Host => {
+                let host = rule::split_port(query.host).0;
+                if host.is_empty() { SmallVec::new() } else { [Subject::from_octets(host)].into_iter().collect() }
+            }
+            Field::Path => [Subject::of_path(query.path)].into_iter().collect(),
+            Field::Segments(from, to) => {
+                segment_range(query.path, *from, *to).map(Subject::of_path).into_iter().collect()
+            }
             Field::Header(name) => {
                 let lines = query.fields.iter().filter(|(sent, _)| rule::same_name(sent, name));
-                lines.map(|(_, value)| String::from_utf8_lossy(value)).collect()
+                lines.map(|(_, value)| Subject::from_octets(value)).collect()
             }
             Field::Query(name) => {
-                let arguments =
-                    query.query.unwrap_or_default().split('&').filter(|a| !a.is_empty()).take(MAX_ARGUMENTS);
-                let pairs = arguments.map(|a| a.split_once('=').unwrap_or((a, "")));
-                pairs.filter(|(key, _)| decoded(key) == **name).map(|(_, value)| decoded(value)).collect()
+                let values = Args::find(query.query.unwrap_or_default(), &**name);
+                values.map(|value| Subject::from_octets(value.unwrap_or(Cow::Borrowed(b"")))).collect()
             }
             _ => SmallVec::new(),
         }
@@ -357,15 +357,6 @@ fn segment_range(path: &str, from: usize, to: Option<usize>) -> Option<&str> {
     let start = first.as_ptr().addr() - path.as_ptr().addr();
     let end = last.as_ptr().addr() - path.as_ptr().addr() + last.len();
     path.get(start..end)
-}
-
-/// A part of a query with its escapes decoded.
-fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text);
-    }
-    let spaced = text.replace('+', " ");
-    Cow::Owned(percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -456,7 +447,7 @@ mod tests {
         assert_eq!(found(Ask::get("h", "/a/b")), Some((2, Some(2), vec![])));
         assert_eq!(found(Ask::get("h", "/z")), Some((1, Some(1), vec![])));
         assert_eq!(found(Ask::get("h", "/a/needle")), Some((5, None, vec![])));
-        let groups = [("1", "a"), ("n", "7")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let groups = [("1", "a"), ("n", "7")].map(|(n, v)| (n.to_owned(), v.as_bytes().to_vec()));
         assert_eq!(found(Ask::get("h", "/re/7/x").header("X", "bab")), Some((4, Some(5), groups.to_vec())));
         let gone: Vec<_> = (1..=6).map(model::entities::Uuid::from_u128).collect();
         let (router, _) = router.apply(&[], &gone);

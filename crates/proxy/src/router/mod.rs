@@ -13,6 +13,7 @@ mod radix;
 mod rank;
 mod rule;
 mod slots;
+mod subject;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use slots::{Best, Candidate, Slots};
 use smallvec::SmallVec;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use subject::Subject;
 use wire::Fields;
 
 /// Which of Kong's matching rules apply (`router_flavor`).
@@ -46,7 +48,7 @@ pub struct Query<'a> {
     /// Whether the connection is TLS; SNIs of routes are looked at only then.
     pub tls: bool,
     /// The `Host` field as sent, possibly with a port; empty when there was none.
-    pub host: &'a str,
+    pub host: &'a [u8],
     /// The port that the client reached (after `port_maps`): implied when `host` has none.
     pub port: u16,
     /// The path as routes see it: normalised, without query.
@@ -69,7 +71,7 @@ pub struct Match {
     /// How much of `Query::path` the route's path matched; `None` when it has no paths.
     pub matched_path: Option<usize>,
     /// Groups of a regex path, by name and by position (`"1"`).
-    pub captures: Vec<(String, String)>,
+    pub captures: Vec<(String, Vec<u8>)>,
     /// The protocol does not fit (an http request for an https route): answer with the route's redirect status.
     /// [`Mismatch::of`] tells this and more.
     pub wrong_protocol: bool,
@@ -147,7 +149,7 @@ impl Router {
         Some(self.found(slot, depth, query))
     }
 
-    fn find_by_host<'r>(&'r self, query: &Query<'_>, host: &str, port: Option<u32>, best: &mut Best<'r>) {
+    fn find_by_host<'r>(&'r self, query: &Query<'_>, host: &[u8], port: Option<u32>, best: &mut Best<'r>) {
         let traditional = self.flavor == Flavor::Traditional;
         // A port that is not in `Host` is the listener's; the traditional flavour takes that of the scheme, and only
         // for wildcards.
@@ -159,7 +161,7 @@ impl Router {
         if self.exact.is_empty() && self.prefixes.is_empty() && self.suffixes.is_empty() {
             return;
         }
-        let mut lower: SmallVec<[u8; 128]> = SmallVec::from_slice(host.as_bytes());
+        let mut lower: SmallVec<[u8; 128]> = SmallVec::from_slice(host);
         lower.make_ascii_lowercase();
         if let Some(paths) = self.exact.get(&lower[..]) {
             search(paths, query, exact_port, best);
@@ -183,11 +185,11 @@ impl Router {
         let Rule { route, service, paths, .. } = &*slot.rule;
         let (matched_path, captures) = match &paths[slot.path].kind {
             PathKind::Any => slot.rule.findings(query).map_or((None, Vec::new()), |findings| {
-                let groups = findings.regexes.iter().flat_map(|(regex, text)| captures(regex, text).1);
+                let groups = findings.regexes.iter().flat_map(|(regex, subject)| captures(regex, subject).1);
                 (findings.matched_path.map(|len| up_to_boundary(query.path, len)), distinct(groups))
             }),
             PathKind::Prefix => (Some(depth), Vec::new()),
-            PathKind::Regex(regex) => captures(regex, query.path),
+            PathKind::Regex(regex) => captures(regex, &Subject::of_path(query.path)),
         };
         Match {
             matched_path,
@@ -293,26 +295,28 @@ fn reversed(text: &str) -> Vec<u8> {
 }
 
 /// How long the match of a regex is, and its groups.
-fn captures(regex: &regex::Regex, path: &str) -> (Option<usize>, Vec<(String, String)>) {
+fn captures(regex: &regex::Regex, subject: &Subject<'_>) -> (Option<usize>, Vec<(String, Vec<u8>)>) {
+    let text = subject.text();
     // A regex with several alternatives may match in the middle; as in Kong, that length is counted from the start.
-    let len = |found: regex::Match<'_>| up_to_boundary(path, found.len());
+    let len = |found: regex::Match<'_>| up_to_boundary(text, found.len());
     if regex.captures_len() == 1 {
-        return (regex.find(path).map(len), Vec::new());
+        return (regex.find(text).map(len), Vec::new());
     }
-    let Some(found) = regex.captures(path) else { return (None, Vec::new()) };
+    let Some(found) = regex.captures(text) else { return (None, Vec::new()) };
     let mut groups = Vec::with_capacity(regex.captures_len());
     for (at, name) in regex.capture_names().enumerate().skip(1) {
         if let Some(group) = found.get(at) {
-            groups.push((at.to_string(), group.as_str().to_owned()));
-            groups.extend(name.map(|name| (name.to_owned(), group.as_str().to_owned())));
+            let value = subject.octets_of(group.as_str());
+            groups.push((at.to_string(), value.clone()));
+            groups.extend(name.map(|name| (name.to_owned(), value)));
         }
     }
     (Some(len(found.get_match())), groups)
 }
 
 /// The groups of several regexes; of those with the same name the last one counts.
-fn distinct(groups: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> = Vec::new();
+fn distinct(groups: impl Iterator<Item = (String, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<(String, Vec<u8>)> = Vec::new();
     for (name, value) in groups {
         match all.iter_mut().find(|(known, _)| *known == name) {
             Some(known) => known.1 = value,

@@ -59,7 +59,8 @@ fn compatible(route: &Route, path: Option<&str>) -> u128 {
 fn traditional(route: &Route, path: Option<&str>) -> u128 {
     let kinds = kinds(route);
     let plain = !route.hosts.is_empty() && !has_wildcard(route);
-    let wildcard_port = route.hosts.iter().any(|h| h.contains('*') && super::rule::split_port(h).1.is_some());
+    let wildcard_port =
+        route.hosts.iter().any(|h| h.contains('*') && super::rule::split_port(h.as_bytes()).1.is_some());
     let regex = path.is_some_and(|p| p.starts_with('~'));
     let order = (wildcard_port as u128) << 2 | (plain as u128) << 1 | regex as u128;
     let weight = kinds.count_ones() as u128;

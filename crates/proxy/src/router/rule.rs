@@ -2,6 +2,7 @@
 
 use super::expression::{Condition, Findings};
 use super::rank::Rank;
+use super::subject::Subject;
 use super::{Flavor, Query};
 use model::entities::{Address, Protocol, Route, Service};
 use regex::{Regex, RegexBuilder};
@@ -255,8 +256,8 @@ impl NamePattern {
 
 impl HostPattern {
     fn parse(text: &str) -> HostPattern {
-        let (name, port) = split_port(text);
-        HostPattern { name: NamePattern::parse(name), port }
+        let (name, port) = split_port(text.as_bytes());
+        HostPattern { name: NamePattern::parse(&text[..name.len()]), port }
     }
 
     /// How closely the pattern fits the hosts that fit it.
@@ -316,22 +317,24 @@ impl HeaderRule {
         self.values_in(fields).any(|value| {
             self.values.iter().any(|want| match want {
                 HeaderValue::Exact(text) => value.eq_ignore_ascii_case(text.as_bytes()),
-                HeaderValue::Regex(regex) => std::str::from_utf8(value).is_ok_and(|v| regex.is_match(v)),
+                HeaderValue::Regex(regex) => regex.is_match(Subject::from_octets(value).text()),
             })
         })
     }
 }
 
 /// Splits a decimal port off a host; a colon with nothing behind it goes away, anything else stays with the name.
-pub fn split_port(host: &str) -> (&str, Option<u32>) {
-    let colon = match host.starts_with('[') {
-        true => host.find("]:").map(|at| at + 1),
-        false => memchr::memchr(b':', host.as_bytes()),
+pub fn split_port(host: &[u8]) -> (&[u8], Option<u32>) {
+    let colon = match host.starts_with(b"[") {
+        true => memchr::memmem::find(host, b"]:").map(|at| at + 1),
+        false => memchr::memchr(b':', host),
     };
     let Some(colon) = colon else { return (host, None) };
     match &host[colon + 1..] {
-        "" => (&host[..colon], None),
-        port if port.len() <= 9 && port.bytes().all(|b| b.is_ascii_digit()) => (&host[..colon], port.parse().ok()),
+        b"" => (&host[..colon], None),
+        port if port.len() <= 9 && port.iter().all(u8::is_ascii_digit) => {
+            (&host[..colon], Some(port.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))))
+        }
         _ => (host, None),
     }
 }

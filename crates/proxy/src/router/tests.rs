@@ -74,12 +74,12 @@ fn router(flavor: Flavor, routes: Vec<Route>) -> Router {
 pub struct Ask {
     pub method: &'static str,
     tls: bool,
-    host: String,
+    pub host: Vec<u8>,
     path: String,
     pub search: Option<&'static str>,
     pub source: &'static str,
     sni: Option<&'static str>,
-    fields: Fields,
+    pub fields: Fields,
 }
 
 impl Ask {
@@ -195,7 +195,7 @@ impl Reference {
         if route.hosts.is_empty() {
             return Some(0);
         }
-        let host = ask.host.to_lowercase();
+        let host = ask.host.escape_ascii().to_string().to_lowercase();
         let (name, port) = host.split_once(':').map_or((&*host, None), |(n, p)| (n, p.parse::<u32>().ok()));
         if name.is_empty() {
             return None;
@@ -404,7 +404,7 @@ fn agrees_with_trying_all_routes() {
                         expected,
                         "{flavor:?} {} {} {} {:?} {:?}\n{:#?}",
                         ask.method,
-                        ask.host,
+                        ask.host.escape_ascii(),
                         ask.path,
                         ask.sni,
                         ask.fields,
@@ -481,7 +481,7 @@ fn expressions_agree_with_trying_all_routes() {
                 ask.id(&router),
                 expected,
                 "{} {} {:?}",
-                ask.host,
+                ask.host.escape_ascii(),
                 ask.path,
                 routes.iter().map(|r| &r.expression).collect::<Vec<_>>()
             );
@@ -602,7 +602,7 @@ fn regexes_tell_what_they_matched() {
     let ask = Ask::get("", "/v/abc/rest");
     let found = router.find(&ask.query()).unwrap();
     assert_eq!(found.matched_path, Some(7));
-    assert_eq!(found.captures, [("1".into(), "abc".into()), ("id".into(), "abc".into())]);
+    assert_eq!(found.captures, [("1".into(), b"abc".to_vec()), ("id".into(), b"abc".to_vec())]);
     assert_eq!(found.stripped(&ask.path), Some("/v/abc/"));
     assert_eq!(router.find(&Ask::get("", "/u/12").query()).unwrap().matched_path, Some(5));
     assert_eq!(router.find(&Ask::get("", "/u/12/").query()).unwrap().matched_path, Some(2));

@@ -62,8 +62,10 @@ impl Snapshot {
 }
 
 impl Directory for Snapshot {
-    fn credential(&self, entity: &str, key: &str) -> Option<Arc<Credential>> {
-        self.credentials.get(entity)?.get(key).cloned()
+    fn credential(&self, entity: &str, key: &[u8]) -> Option<Arc<Credential>> {
+        let credential = self.credentials.get(entity)?.get(std::str::from_utf8(key).ok()?)?;
+        // Purging may be late: the end counts, not the removal.
+        (!credential.is_over()).then(|| Arc::clone(credential))
     }
 
     fn consumer(&self, id: &Uuid) -> Option<Arc<Consumer>> {

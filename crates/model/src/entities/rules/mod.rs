@@ -24,6 +24,8 @@ pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("utf8_name", Validator(text::utf8_name)),
     ("tag", Validator(text::tag)),
     ("header_name", Validator(text::header_name)),
+    ("header_token", Validator(text::header_token)),
+    ("header_value", Validator(text::header_value)),
     ("cookie_name", Validator(text::cookie_name)),
     ("upstream_name", Validator(text::upstream_name)),
     ("target", Validator(text::target)),

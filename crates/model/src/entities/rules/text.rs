@@ -128,6 +128,24 @@ pub fn header_name(value: &Value) -> Verdict {
     Err(format!("bad header name '{name}', allowed characters are A-Z, a-z, 0-9, '_', and '-'"))
 }
 
+/// A header name of the characters that HTTP allows (a token by RFC 9110), where Kong does not ask for fewer.
+pub fn header_token(value: &Value) -> Verdict {
+    let name = text(value)?;
+    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)) {
+        return Ok(());
+    }
+    Err(format!("bad header name '{}', allowed characters are A-Z, a-z, 0-9, and !#$%&'*+-.^_`|~", name.escape_debug()))
+}
+
+/// What can stand in a header line. Kong sends line breaks on: that splits messages.
+pub fn header_value(value: &Value) -> Verdict {
+    let value = text(value)?;
+    if value.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
+        return Err(format!("bad header value '{}', control characters are not allowed", value.escape_debug()));
+    }
+    Ok(())
+}
+
 /// A token by RFC 2616.
 pub fn cookie_name(value: &Value) -> Verdict {
     let name = text(value)?;
@@ -323,5 +341,11 @@ mod tests {
         assert_eq!(error(upstream_name, "10.0.0.1:80"), "Invalid name ('10.0.0.1:80'); no ip addresses allowed");
         assert_eq!(error(url, "nope"), "missing host in url");
         assert_eq!(error(host, "h.test:80"), "must not have a port");
+        assert_eq!(error(header_value, "text/plain;\ta=\u{e9}"), "");
+        for bad in ["a\r\nb: c", "a\nb", "a\0", "a\u{7f}"] {
+            assert!(error(header_value, bad).starts_with("bad header value 'a"), "{bad:?}");
+            assert!(error(header_token, bad).starts_with("bad header name 'a"), "{bad:?}");
+        }
+        assert_eq!(error(header_token, "X.Request~Id"), "");
     }
 }
