@@ -1,6 +1,7 @@
 //! What the data plane has to be told when it starts.
 
 use crate::access_log::AccessLog;
+use crate::listener::{Descriptors, SocketOptions};
 use crate::router::Flavor;
 use crate::tls::{Chain, Policy, Services};
 use sdk::ErrorPages;
@@ -30,6 +31,7 @@ pub struct Settings {
     pub allow_debug_header: bool,
     pub keepalive: Keepalive,
     pub limits: Limits,
+    pub descriptors: Descriptors,
     /// Where requests are noted; `None`: nowhere.
     pub access_log: Option<AccessLog>,
     /// What TLS clients get when no certificate of the configuration fits: chains with their keys, in order of
@@ -48,8 +50,9 @@ pub struct Listen {
     pub tls: bool,
     /// Accepted for the future: HTTP/1.1 is what is spoken.
     pub http2: bool,
-    /// Length of the queue of connections not accepted yet.
-    pub backlog: u32,
+    /// Connections begin with a header of the PROXY protocol; those that do not are refused.
+    pub proxy_protocol: bool,
+    pub socket: SocketOptions,
 }
 
 /// Which lines the gateway adds of its own (`headers`, `headers_upstream`).
@@ -129,6 +132,7 @@ impl Default for Settings {
             allow_debug_header: false,
             keepalive: Keepalive::default(),
             limits: Limits::default(),
+            descriptors: Descriptors::default(),
             access_log: None,
             certificates: Vec::new(),
             listener_tls: Policy::default(),
