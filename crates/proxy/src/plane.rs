@@ -2,7 +2,7 @@
 
 use crate::balancer::Balancers;
 use crate::forwarded::TrustedProxies;
-use crate::listener::Listening;
+use crate::listener::{Descriptors, Listening};
 use crate::settings::{Listen, Settings};
 use crate::snapshot::{Change, Compiler, Snapshot};
 use crate::tls::{self, Certificates, Chain, Identity, Outbound, Resolver};
@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     pub settings: Settings,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub balancers: Balancers,
+    pub descriptors: Descriptors,
     pub trusted: TrustedProxies,
     pub server_tls: Arc<ServerConfig>,
     pub gauges: Vec<Arc<Gauges>>,
@@ -108,6 +109,7 @@ impl DataPlane {
             settings,
             snapshot,
             balancers,
+            descriptors: Descriptors::of_process(),
             trusted,
             server_tls,
             gauges,

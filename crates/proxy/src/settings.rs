@@ -1,7 +1,7 @@
 //! What the data plane has to be told when it starts.
 
 use crate::access_log::AccessLog;
-use crate::listener::{Descriptors, SocketOptions};
+use crate::listener::SocketOptions;
 use crate::router::Flavor;
 use crate::tls::{Chain, Policy, Services};
 use sdk::ErrorPages;
@@ -31,7 +31,6 @@ pub struct Settings {
     pub allow_debug_header: bool,
     pub keepalive: Keepalive,
     pub limits: Limits,
-    pub descriptors: Descriptors,
     /// Where requests are noted; `None`: nowhere.
     pub access_log: Option<AccessLog>,
     /// What TLS clients get when no certificate of the configuration fits: chains with their keys, in order of
@@ -132,7 +131,6 @@ impl Default for Settings {
             allow_debug_header: false,
             keepalive: Keepalive::default(),
             limits: Limits::default(),
-            descriptors: Descriptors::default(),
             access_log: None,
             certificates: Vec::new(),
             listener_tls: Policy::default(),

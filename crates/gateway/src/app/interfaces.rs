@@ -38,8 +38,7 @@ impl Interfaces {
                 let addresses = entry.addresses().map_err(|e| format!("{setting}: {}: {e}", entry.host))?;
                 for address in addresses {
                     // Whatever the flags say: two nodes must not share an Admin API by accident.
-                    let listener =
-                        listen_alone(address, &entry.socket()).map_err(|e| format!("{setting}: {e}"))?;
+                    let listener = listen_alone(address, &entry.socket()).map_err(|e| format!("{setting}: {e}"))?;
                     let address = listener.local_addr().map_err(|e| format!("{setting}: {e}"))?;
                     sockets.push(Socket {
                         interface,

@@ -267,9 +267,7 @@ mod tests {
 
     #[test]
     fn an_address_is_listed_once() {
-        let list = |entries: &[&str]| {
-            parse("x", &entries.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>()).unwrap()
-        };
+        let list = |entries: &[&str]| parse("x", &entries.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>()).unwrap();
         let (proxy, admin) = (list(&["h:1", "h:2", "h:1 ssl", "h:0", "h:0"]), list(&["h:2", "i:1"]));
         let errors = duplicates(&[("proxy_listen", &proxy), ("admin_listen", &admin)]);
         assert_eq!(errors, ["proxy_listen: h:1 is listed twice", "admin_listen: h:2 is in proxy_listen too"]);

@@ -163,16 +163,12 @@ impl Loaded {
 }
 
 /// A list with its references replaced, and how it was given; `None` when there are none.
-fn elements(
-    key: &str,
-    list: &str,
-    environment: &[(String, String)],
-) -> Result<Option<(String, Reference)>, String> {
+fn elements(key: &str, list: &str, environment: &[(String, String)]) -> Result<Option<(String, Reference)>, String> {
     let given = value::split(list);
     let (mut resolved, mut found) = (Vec::new(), false);
     for (index, element) in given.iter().enumerate() {
-        let behind = resolve(element, environment)
-            .map_err(|why| format!("{why} for config option '{key}[{}]'", index + 1))?;
+        let behind =
+            resolve(element, environment).map_err(|why| format!("{why} for config option '{key}[{}]'", index + 1))?;
         found |= behind.is_some();
         resolved.push(value::one_line(behind.as_ref().unwrap_or(element)));
     }

@@ -4,7 +4,12 @@
 //! The system gives out the lowest number that is free, so that a socket's own number says how many descriptors are
 //! open: nothing has to be counted.
 
+use rustix::process::{Resource, getrlimit};
+use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use tokio::net::TcpSocket;
+use wire::net::out_of_descriptors;
 
 /// The shares of clients and services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +23,11 @@ pub struct Descriptors {
 const RESERVE: (u64, u64) = (1024, 32);
 
 impl Descriptors {
+    /// The shares by the limit of this process.
+    pub fn of_process() -> Descriptors {
+        Descriptors::of(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
+    }
+
     /// The shares where a process may have that many (RLIMIT_NOFILE).
     pub fn of(limit: u64) -> Descriptors {
         let reserve = (limit / 8).min(RESERVE.0).max(RESERVE.1.min(limit / 4));
@@ -36,16 +46,15 @@ impl Descriptors {
         number(socket) < self.services
     }
 
+    /// A socket for a connection to a service, unless it would be one too many.
+    pub(crate) fn service_socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if self.allow_service(&socket) { Ok(socket) } else { Err(out_of_descriptors()) }
+    }
+
     /// How many are left to everything else.
     pub fn reserve(&self) -> usize {
         usize::try_from(self.reserve).unwrap_or(usize::MAX)
-    }
-}
-
-/// Without a limit.
-impl Default for Descriptors {
-    fn default() -> Descriptors {
-        Descriptors::of(u64::MAX)
     }
 }
 
@@ -72,7 +81,7 @@ mod tests {
     #[test]
     fn a_descriptor_tells_how_many_are_open() {
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert!(Descriptors::default().allow_client(&file));
+        assert!(Descriptors::of(u64::MAX).allow_client(&file));
         let few = Descriptors { clients: number(&file), services: number(&file) + 1, reserve: 0 };
         assert!(!few.allow_client(&file));
         assert!(few.allow_service(&file));

@@ -15,6 +15,11 @@ pub struct LogLimiter {
 const PERIOD: Duration = Duration::from_secs(1);
 
 impl LogLimiter {
+    /// One that nothing was noted with yet.
+    pub const fn new() -> LogLimiter {
+        LogLimiter { events: AtomicU64::new(0), last: Mutex::new(None) }
+    }
+
     /// Takes an event; calls `tell` with the number of events that were not told of, unless it is too early.
     pub fn note(&self, tell: impl FnOnce(u64)) {
         self.events.fetch_add(1, Ordering::Relaxed);
