@@ -8,6 +8,7 @@ pub mod forwarded;
 pub mod health;
 pub mod hop_by_hop;
 mod http;
+pub mod listener;
 pub mod path;
 mod plane;
 pub mod router;

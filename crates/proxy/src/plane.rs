@@ -2,6 +2,7 @@
 
 use crate::balancer::Balancers;
 use crate::forwarded::TrustedProxies;
+use crate::listener::{Descriptors, Listening};
 use crate::settings::{Listen, Settings};
 use crate::snapshot::{Change, Compiler, Snapshot};
 use crate::tls::{self, Certificates, Chain, Identity, Outbound, Resolver};
@@ -9,7 +10,6 @@ use crate::worker::{self, Gauges};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use sdk::{Env, Fields, MemoryBudget, PluginKind};
-use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +22,8 @@ pub struct DataPlane {
     shared: Arc<Shared>,
     compiler: Mutex<Compiler>,
     addresses: Vec<SocketAddr>,
-    /// One set of listening sockets per worker, until they serve.
-    sockets: Mutex<Vec<Vec<std::net::TcpListener>>>,
+    /// The listeners, in the order of the settings, until they are served.
+    sockets: Mutex<Vec<Listening>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     phase: watch::Sender<Phase>,
 }
@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     pub settings: Settings,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub balancers: Balancers,
+    pub descriptors: Descriptors,
     pub trusted: TrustedProxies,
     pub server_tls: Arc<ServerConfig>,
     pub gauges: Vec<Arc<Gauges>>,
@@ -73,7 +74,9 @@ impl DataPlane {
         balancers: Balancers,
     ) -> io::Result<DataPlane> {
         let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
-        let (sockets, addresses) = bind_all(&settings.listen, settings.workers.max(1))?;
+        let workers = settings.workers.max(1);
+        let sockets = bind_all(&settings.listen, workers)?;
+        let addresses = sockets.iter().map(Listening::address).collect();
         let default = identity(std::mem::take(&mut settings.certificates)).map_err(invalid)?;
         let outbound = Outbound::new(std::mem::take(&mut settings.services_tls)).map_err(invalid)?;
         let memory = MemoryBudget::new(settings.limits.held_in_memory);
@@ -89,7 +92,7 @@ impl DataPlane {
         let trusted = TrustedProxies::new(&settings.trusted_ips, &settings.real_ip_header, settings.real_ip_recursive)
             .map_err(invalid)?;
         let snapshot = Arc::clone(compiler.current());
-        let gauges = (0..sockets.len()).map(|_| Arc::default()).collect();
+        let gauges = (0..workers).map(|_| Arc::default()).collect();
         let snapshot = Arc::new(ArcSwap::new(snapshot));
         let of_handshake = Arc::clone(&snapshot);
         let resolver = Resolver(move || of_handshake.load().certificates.clone());
@@ -106,6 +109,7 @@ impl DataPlane {
             settings,
             snapshot,
             balancers,
+            descriptors: Descriptors::of_process(),
             trusted,
             server_tls,
             gauges,
@@ -157,7 +161,11 @@ impl DataPlane {
 
     /// Starts the workers.
     pub fn serve(&self) -> io::Result<()> {
-        let sets = std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
+        let listening = std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut sets: Vec<Vec<std::net::TcpListener>> = self.shared.gauges.iter().map(|_| Vec::new()).collect();
+        for sockets in listening {
+            sets.iter_mut().zip(sockets.listen()?).for_each(|(set, socket)| set.push(socket));
+        }
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, sockets) in sets.into_iter().enumerate() {
             let shared = Arc::clone(&self.shared);
@@ -207,32 +215,13 @@ fn identity(certificates: Vec<Chain>) -> Result<Option<Arc<Identity>>, String> {
     }
 }
 
-fn bind_all(listen: &[Listen], workers: usize) -> io::Result<(Vec<Vec<std::net::TcpListener>>, Vec<SocketAddr>)> {
-    let mut addresses = Vec::new();
-    let mut sets: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+fn bind_all(listen: &[Listen], workers: usize) -> io::Result<Vec<Listening>> {
+    let (mut bound, mut own) = (Vec::new(), Vec::new());
     for entry in listen {
-        let mut address = entry.address;
-        for set in &mut sets {
-            let socket = bind(address, entry.backlog)
-                .map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
-            // With port 0 the first worker's port is everybody's.
-            address = socket.local_addr()?;
-            set.push(socket);
-        }
-        addresses.push(address);
+        let listening = Listening::bind(entry.address, &entry.socket, workers, &own)
+            .map_err(|error| io::Error::new(error.kind(), format!("proxy_listen: {error}")))?;
+        own.push(listening.address());
+        bound.push(listening);
     }
-    Ok((sets, addresses))
-}
-
-fn bind(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+    Ok(bound)
 }

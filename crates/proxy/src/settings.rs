@@ -1,6 +1,7 @@
 //! What the data plane has to be told when it starts.
 
 use crate::access_log::AccessLog;
+use crate::listener::SocketOptions;
 use crate::router::Flavor;
 use crate::tls::{Chain, Policy, Services};
 use sdk::ErrorPages;
@@ -48,8 +49,9 @@ pub struct Listen {
     pub tls: bool,
     /// Accepted for the future: HTTP/1.1 is what is spoken.
     pub http2: bool,
-    /// Length of the queue of connections not accepted yet.
-    pub backlog: u32,
+    /// Connections begin with a header of the PROXY protocol; those that do not are refused.
+    pub proxy_protocol: bool,
+    pub socket: SocketOptions,
 }
 
 /// Which lines the gateway adds of its own (`headers`, `headers_upstream`).

@@ -3,6 +3,7 @@
 
 use crate::access_log;
 use crate::http;
+use crate::listener::{Admission, Expected, Shortage, handshake};
 use crate::plane::{Counters, Phase, Shared};
 use crate::snapshot::Snapshot;
 use crate::upstream::Pool;
@@ -16,7 +17,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, watch};
-use wire::net::{BufferPool, Clock, Stream, Timers};
+use wire::net::{BufferPool, Clock, Lingering, LogLimiter, Timers};
+use wire::proxy_protocol;
 
 /// What everything on a worker has at hand.
 pub(crate) struct Worker {
@@ -42,6 +44,10 @@ pub(crate) struct Worker {
     pub scratch: RefCell<Vec<u8>>,
     open: Cell<usize>,
     closed: Notify,
+    admission: Admission,
+    failed_accepts: LogLimiter,
+    pub failed_connects: LogLimiter,
+    refused_handshakes: LogLimiter,
 }
 
 /// What a request needs from its head to its log: the exchange, and the configuration that it runs under.
@@ -66,8 +72,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 const LOOKS: u32 = 32;
 /// How many sessions are kept for their memory.
 const SPARE: usize = 128;
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(60);
+/// The pause after an accept that failed: the next one would fail too.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Stands for an address that the system does not tell.
 const UNKNOWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
@@ -110,6 +116,10 @@ pub(crate) fn run(
         spare: RefCell::default(),
         open: Cell::new(0),
         closed: Notify::new(),
+        admission: Admission::new(shared.settings.limits.connections, shared.descriptors),
+        failed_accepts: LogLimiter::default(),
+        failed_connects: LogLimiter::default(),
+        refused_handshakes: LogLimiter::default(),
         shared: Arc::clone(shared),
     });
     runtime.block_on(worker.serve(sockets, phase));
@@ -121,10 +131,10 @@ impl Worker {
         let sweeper = tokio::task::spawn_local(Rc::clone(self).sweep());
         let logger = tokio::task::spawn_local(Rc::clone(self).keep_log());
         let mut accepting = Vec::new();
-        for (socket, listen) in sockets.into_iter().zip(&self.shared.settings.listen) {
+        for (index, socket) in sockets.into_iter().enumerate() {
             match TcpListener::from_std(socket) {
-                Ok(listener) => accepting.push(tokio::task::spawn_local(Rc::clone(self).accept(listener, listen.tls))),
-                Err(error) => tracing::error!("cannot serve {}: {error}", listen.address),
+                Ok(listener) => accepting.push(tokio::task::spawn_local(Rc::clone(self).accept(listener, index))),
+                Err(error) => tracing::error!("cannot serve a listener: {error}"),
             }
         }
         // An error means that the data plane is gone, which ends the worker too.
@@ -149,49 +159,70 @@ impl Worker {
         }
     }
 
-    async fn accept(self: Rc<Self>, listener: TcpListener, tls: bool) {
+    /// `index` is that of the listener in the settings.
+    async fn accept(self: Rc<Self>, listener: TcpListener, index: usize) {
         let bound = listener.local_addr().unwrap_or(UNKNOWN);
         let port = self.shared.settings.public_port(bound.port());
+        let tls = self.shared.settings.listen[index].tls;
         loop {
-            if self.open.get() >= self.shared.settings.limits.connections {
-                self.closed.notified().await;
-                continue;
-            }
             match listener.accept().await {
+                Ok((socket, _)) if !self.admission.admit(&socket, self.open.get(), |what| self.reclaim(what)) => {}
                 Ok((socket, peer)) => {
                     self.open.set(self.open.get() + 1);
                     let number = self.gauges.accepted.fetch_add(1, Ordering::Relaxed) + 1;
                     // A socket bound to all addresses does not know which one was asked for.
                     let local = if bound.ip().is_unspecified() { socket.local_addr().unwrap_or(bound) } else { bound };
                     let origin = http::Origin::new(&self.shared, (peer, local), port, tls, number);
-                    tokio::task::spawn_local(Rc::clone(&self).connection(socket, origin));
+                    tokio::task::spawn_local(Rc::clone(&self).connection(socket, origin, index));
                 }
+                // The client was faster.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    // Out of file descriptors or the like: those who are served will give some back.
-                    tracing::warn!("cannot accept a connection: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    self.failed_accepts.note(|n| tracing::error!("cannot accept connections ({n} times): {error}"));
+                    self.reclaim(Shortage::Descriptors);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    async fn connection(self: Rc<Self>, socket: TcpStream, mut origin: http::Origin) {
+    /// Closes some connections on which nothing happens; how many.
+    fn reclaim(&self, shortage: Shortage) -> usize {
+        let clients = self.timers.expire_oldest_idle();
+        match shortage {
+            Shortage::Descriptors if clients == 0 => self.pool.borrow_mut().close_oldest(),
+            _ => clients,
+        }
+    }
+
+    async fn connection(self: Rc<Self>, socket: TcpStream, mut origin: http::Origin, index: usize) {
         let _open = Open(&self);
         // Without it small responses wait for acknowledgements; a failure only costs time.
         let _ = socket.set_nodelay(true);
-        let stream = if origin.tls {
-            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.shared.server_tls));
-            match tokio::time::timeout(HANDSHAKE, http::accept_tls(acceptor, socket)).await {
-                Ok(Some((stream, sni))) => {
-                    origin.client.sni = sni;
-                    stream
-                }
-                _ => return,
-            }
-        } else {
-            Stream::Plain(socket)
+        let settings = &self.shared.settings;
+        let expected = Expected {
+            proxy_protocol: settings.listen[index].proxy_protocol,
+            tls: origin.tls.then(|| Arc::clone(&self.shared.server_tls).into()),
+            limit: settings.limits.client_header_timeout,
+            lingering: Lingering { time: settings.limits.lingering_time, pause: settings.limits.lingering_timeout },
         };
-        http::serve(&self, stream, origin).await;
+        let established = match handshake(socket, expected, &self.timers).await {
+            Ok(established) => established,
+            Err(error) => {
+                let client = origin.peer.as_str();
+                self.refused_handshakes.note(|n| {
+                    if error.get_ref().is_some_and(|e| e.is::<proxy_protocol::Malformed>()) {
+                        tracing::warn!(client, "{n} connections ended before HTTP: {error}");
+                    } else {
+                        tracing::info!(client, "{n} connections ended before HTTP: {error}");
+                    }
+                });
+                return;
+            }
+        };
+        origin.client.sni = established.sni;
+        origin.proxied = established.proxied;
+        http::serve(&self, established.stream, origin).await;
     }
 
     async fn sweep(self: Rc<Self>) {
@@ -199,6 +230,7 @@ impl Worker {
         loop {
             tick.tick().await;
             self.pool.borrow_mut().sweep();
+            self.admission.flush();
         }
     }
 

@@ -21,6 +21,17 @@ pub enum Interface {
     Status,
 }
 
+impl Interface {
+    /// The setting that says where it listens.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Interface::Proxy => "proxy_listen",
+            Interface::Admin => "admin_listen",
+            Interface::Status => "status_listen",
+        }
+    }
+}
+
 /// Certificates with their keys, best first, as PEM text.
 pub type Pairs = Vec<(String, String)>;
 

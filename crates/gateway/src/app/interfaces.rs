@@ -1,12 +1,13 @@
 //! The listeners of the Admin API and the Status API.
 
 use super::certificates::{Interface, Secure};
-use crate::settings::{Listener, Settings};
+use crate::settings::Settings;
 use admin::Admin;
+use proxy::listener::listen_alone;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -33,10 +34,12 @@ impl Interfaces {
         {
             let tls = if listeners.iter().any(|l| l.ssl) { Some(Secure::new(settings, interface)?) } else { None };
             for entry in listeners {
-                let failed = |e: std::io::Error| format!("cannot listen on {}:{}: {e}", entry.host, entry.port);
-                for address in entry.addresses().map_err(failed)? {
-                    let listener = bind(entry, address).map_err(failed)?;
-                    let address = listener.local_addr().map_err(failed)?;
+                let setting = interface.setting();
+                let addresses = entry.addresses().map_err(|e| format!("{setting}: {}: {e}", entry.host))?;
+                for address in addresses {
+                    // Whatever the flags say: two nodes must not share an Admin API by accident.
+                    let listener = listen_alone(address, &entry.socket()).map_err(|e| format!("{setting}: {e}"))?;
+                    let address = listener.local_addr().map_err(|e| format!("{setting}: {e}"))?;
                     sockets.push(Socket {
                         interface,
                         address,
@@ -103,12 +106,4 @@ impl Interfaces {
         sockets.sort_by_key(|s| s.tls.is_some());
         sockets.iter().map(|s| s.address).collect()
     }
-}
-
-fn bind(entry: &Listener, address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
-    // No SO_REUSEPORT, whatever the flags say: two nodes must not share an Admin API by accident.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(entry.backlog.unwrap_or(511))?.into_std()
 }

@@ -178,7 +178,8 @@ fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {
             address,
             tls: entry.ssl,
             http2: entry.http2,
-            backlog: entry.backlog.unwrap_or(511),
+            proxy_protocol: entry.proxy_protocol,
+            socket: entry.socket(),
         }));
     }
     Ok(listen)

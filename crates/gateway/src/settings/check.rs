@@ -52,6 +52,11 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     keep(access_log::parse(&settings, &mut of_logs).map(|logs| settings.access_logs = logs));
     settings.warnings.extend(of_logs);
     settings.daemon = settings.text("nginx_main_daemon") != "off";
+    errors.extend(listen::duplicates(&[
+        ("proxy_listen", &settings.proxy_listen),
+        ("admin_listen", &settings.admin_listen),
+        ("status_listen", &settings.status_listen),
+    ]));
     errors.extend(certificates(&settings));
     errors.extend(ranges(&settings));
     errors.extend(names(&settings));
@@ -65,6 +70,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         errors.extend(checked.filter(|error| !errors.contains(error)));
     }
     settings.warnings.extend(tls::warnings(&settings));
+    settings.warnings.extend(deferred(&settings));
     let without_effect = missed(&settings);
     settings.warnings.extend(without_effect);
     if errors.is_empty() { Ok(settings) } else { Err(errors) }
@@ -266,6 +272,16 @@ fn absent(settings: &Settings) -> Vec<String> {
         errors.push(format!("role = {role} is not available in this version; use role = traditional (the default)"));
     }
     errors
+}
+
+/// A flag of listeners that means nothing here.
+fn deferred(settings: &Settings) -> Option<String> {
+    let mut listeners = settings.proxy_listen.iter().chain(&settings.admin_listen).chain(&settings.status_listen);
+    listeners.any(|listener| listener.deferred).then(|| {
+        "the flag 'deferred' of listeners has no effect: a connection is accepted before its first octet is there, and \
+         holds no memory for requests until then"
+            .to_owned()
+    })
 }
 
 /// Keys without effect whose owner would miss what they stand for, and should know.

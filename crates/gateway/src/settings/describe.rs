@@ -1,6 +1,7 @@
 //! The `configuration` object of `GET /`.
 
 use super::listen::{self, Listener};
+use super::load::Reference;
 use super::table;
 use super::{Headers, Settings};
 use serde_json::{Map, Value as Json, json};
@@ -33,8 +34,11 @@ impl Settings {
         let mut shown = Map::new();
         for (name, value) in &self.loaded.values {
             let secret = table::setting(name).is_some_and(|s| s.secret);
-            let reference = self.loaded.references.get(name);
-            let json = if secret { json!(SECRET) } else { reference.map_or_else(|| value.json(), |r| json!(r)) };
+            let json = match self.loaded.references.get(name) {
+                _ if secret => json!(SECRET),
+                None => value.json(),
+                Some(reference) => reference.describe(),
+            };
             shown.insert(name.clone(), json);
         }
         for (name, listeners, flag) in [
@@ -73,6 +77,16 @@ impl Settings {
     fn directives(&self, prefix: &str) -> Json {
         let named = self.loaded.values.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));
         list(named.map(|(name, value)| json!({ "name": name, "value": value.text() })).collect())
+    }
+}
+
+impl Reference {
+    /// As it is shown in place of the value.
+    fn describe(&self) -> Json {
+        match self {
+            Reference::Whole(reference) => json!(reference),
+            Reference::Elements(given) => json!(given),
+        }
     }
 }
 

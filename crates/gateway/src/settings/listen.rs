@@ -1,8 +1,11 @@
 //! Addresses to listen on, with nginx's flags.
 
+use super::value;
+use proxy::listener::{SocketOptions, TcpKeepalive};
 use serde_json::{Map, Value, json};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 /// One entry of a `*_listen` setting.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -23,13 +26,44 @@ pub struct Listener {
     pub so_keepalive: Option<String>,
 }
 
+/// The longest times and the most probes that the kernel takes (TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT).
+const MAX_KEEPALIVE: (Duration, u32) = (Duration::from_secs(32_767), 127);
+
 /// The entries of a setting; `off` as the first one stands for none.
 pub fn parse(setting: &str, entries: &[String]) -> Result<Vec<Listener>, String> {
     match entries.first().map(|first| first.trim()) {
         None => Err(usage(setting)),
         Some("off") => Ok(Vec::new()),
-        Some(_) => entries.iter().map(|entry| Listener::parse(entry).ok_or_else(|| usage(setting))).collect(),
+        Some(_) => {
+            let listeners: Vec<Listener> = entries
+                .iter()
+                .map(|entry| Listener::parse(entry).ok_or_else(|| usage(setting)))
+                .collect::<Result<_, _>>()?;
+            listeners.iter().try_for_each(|listener| listener.check().map_err(|why| format!("{setting}: {why}")))?;
+            Ok(listeners)
+        }
     }
+}
+
+/// What is wrong with listeners in one node: several that are at the same address.
+pub fn duplicates(settings: &[(&str, &[Listener])]) -> Vec<String> {
+    let mut errors = Vec::new();
+    let mut seen: Vec<(&str, &Listener)> = Vec::new();
+    for (setting, listener) in settings.iter().flat_map(|(s, list)| list.iter().map(move |l| (*s, l))) {
+        let same = |(_, other): &&(&str, &Listener)| {
+            listener.port != 0 && (other.port, &other.host) == (listener.port, &listener.host)
+        };
+        match seen.iter().find(same) {
+            Some((first, _)) if *first == setting => {
+                errors.push(format!("{setting}: {}:{} is listed twice", listener.host, listener.port));
+            }
+            Some((first, _)) => {
+                errors.push(format!("{setting}: {}:{} is in {first} too", listener.host, listener.port));
+            }
+            None => seen.push((setting, listener)),
+        }
+    }
+    errors
 }
 
 impl Listener {
@@ -69,6 +103,53 @@ impl Listener {
             "bind" => Some(&mut self.bind),
             "reuseport" => Some(&mut self.reuseport),
             _ => None,
+        }
+    }
+
+    /// The values of flags, as nginx checks them.
+    fn check(&self) -> Result<(), String> {
+        if self.backlog == Some(0) {
+            return Err("invalid backlog \"backlog=0\"".to_owned());
+        }
+        self.keepalive().map(|_| ())
+    }
+
+    fn keepalive(&self) -> Result<Option<TcpKeepalive>, String> {
+        let Some(text) = self.so_keepalive.as_deref() else { return Ok(None) };
+        let wrong = || format!("invalid so_keepalive value: \"{text}\"");
+        let time = |text: &str| -> Result<Option<Duration>, String> {
+            if text.is_empty() {
+                return Ok(None);
+            }
+            let time = value::time("", text).map_err(|_| wrong())?.min(MAX_KEEPALIVE.0);
+            // None at all stands for the system's own.
+            Ok((!time.is_zero()).then_some(time))
+        };
+        let (idle, interval, count) = match text.split(':').collect::<Vec<_>>()[..] {
+            ["off"] => return Ok(Some(TcpKeepalive::Off)),
+            ["on"] => (None, None, None),
+            [idle, interval, count] => {
+                let count = if count.is_empty() { 0 } else { count.parse::<u32>().map_err(|_| wrong())? };
+                let all = (time(idle)?, time(interval)?, (count > 0).then_some(count.min(MAX_KEEPALIVE.1)));
+                if all == (None, None, None) {
+                    return Err(wrong());
+                }
+                all
+            }
+            _ => return Err(wrong()),
+        };
+        Ok(Some(TcpKeepalive::On { idle, interval, count }))
+    }
+
+    /// How its sockets are made.
+    pub fn socket(&self) -> SocketOptions {
+        let usual = SocketOptions::default();
+        SocketOptions {
+            backlog: self.backlog.unwrap_or(usual.backlog),
+            ipv6_only: self.ipv6only.unwrap_or(usual.ipv6_only),
+            // It was checked when it was read.
+            keepalive: self.keepalive().unwrap_or_default(),
+            reuse_port: self.reuseport,
         }
     }
 
@@ -158,6 +239,38 @@ mod tests {
         let v6 = one("[::1]:8000 ipv6only=on so_keepalive=30m::10").unwrap();
         assert_eq!(v6.addresses().unwrap(), ["[::1]:8000".parse::<SocketAddr>().unwrap()]);
         assert_eq!(v6.describe()["so_keepalive=30m::10"], true);
+    }
+
+    #[test]
+    fn options_of_sockets() {
+        let options = |flags: &str| one(&format!("[::]:80 {flags}")).map(|l| l.socket());
+        assert_eq!(options(""), Ok(SocketOptions::default()));
+        let given = options("backlog=9 ipv6only=off reuseport so_keepalive=off").unwrap();
+        let expected =
+            SocketOptions { backlog: 9, ipv6_only: false, keepalive: Some(TcpKeepalive::Off), reuse_port: true };
+        assert_eq!(given, expected);
+        let keepalive = |value: &str| options(&format!("so_keepalive={value}")).map(|o| o.keepalive);
+        let on = |idle: Option<u64>, interval: Option<u64>, count| {
+            let (idle, interval) = (idle.map(Duration::from_secs), interval.map(Duration::from_secs));
+            Ok(Some(TcpKeepalive::On { idle, interval, count }))
+        };
+        assert_eq!(keepalive("on"), on(None, None, None));
+        assert_eq!(keepalive("30m::10"), on(Some(1800), None, Some(10)));
+        assert_eq!(keepalive(":1h5s:"), on(None, Some(3605), None));
+        assert_eq!(keepalive("1d:1:999"), on(Some(32_767), Some(1), Some(127)));
+        for value in ["::", "0:0:0", "x:1:1", "1:1:x", "yes", "1:2"] {
+            assert!(keepalive(value).is_err(), "{value}");
+        }
+        assert_eq!(one("h:1 so_keepalive=::").unwrap_err(), "proxy_listen: invalid so_keepalive value: \"::\"");
+        assert_eq!(one("h:1 backlog=0").unwrap_err(), "proxy_listen: invalid backlog \"backlog=0\"");
+    }
+
+    #[test]
+    fn an_address_is_listed_once() {
+        let list = |entries: &[&str]| parse("x", &entries.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>()).unwrap();
+        let (proxy, admin) = (list(&["h:1", "h:2", "h:1 ssl", "h:0", "h:0"]), list(&["h:2", "i:1"]));
+        let errors = duplicates(&[("proxy_listen", &proxy), ("admin_listen", &admin)]);
+        assert_eq!(errors, ["proxy_listen: h:1 is listed twice", "admin_listen: h:2 is in proxy_listen too"]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! From the sources of settings to one value for each: the environment goes before the file, the file before the
 //! default.
 
-use super::definition::Setting;
+use super::definition::{Setting, ValueType};
 use super::file;
 use super::table::{self, FREE_PREFIXES};
-use super::value::Value;
+use super::value::{self, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -26,10 +26,18 @@ pub struct Loaded {
     /// What was given by file, environment or command line, as text.
     pub given: BTreeMap<String, String>,
     /// References to vaults, by setting: shown in place of the value.
-    pub references: BTreeMap<String, String>,
+    pub references: BTreeMap<String, Reference>,
     /// What the operator should know: unknown keys, old names.
     pub warnings: Vec<String>,
     pub errors: Vec<String>,
+}
+
+/// Where a setting names a vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    Whole(String),
+    /// In a list: its elements as they were given, references and others.
+    Elements(Vec<String>),
 }
 
 /// Kong's usual places for the file.
@@ -98,20 +106,25 @@ impl Loaded {
         }
     }
 
-    /// Replaces `{vault://env/name}` by the variable's value. Other vaults are not there yet.
+    /// Replaces `{vault://env/name}` by the variable's value: a whole setting, or single elements of a list. Other vaults
+    /// are not there yet.
     fn dereference(&mut self, environment: &[(String, String)]) {
         for (key, value) in &mut self.given {
-            let Some(reference) = value.trim().strip_prefix("{vault://").and_then(|r| r.strip_suffix('}')) else {
-                continue;
+            let is_list = table::setting(key).is_some_and(|setting| setting.kind == ValueType::List);
+            let resolved = if is_list {
+                elements(key, value, environment)
+            } else {
+                resolve(value, environment)
+                    .map(|found| found.map(|found| (found, Reference::Whole(value.trim().to_owned()))))
+                    .map_err(|why| format!("{why} for config option '{key}'"))
             };
-            match resolve(reference, environment) {
-                Ok(resolved) => {
-                    let reference = std::mem::replace(value, resolved);
-                    self.references.insert(key.clone(), reference.trim().to_owned());
+            match resolved {
+                Ok(Some((found, reference))) => {
+                    *value = found;
+                    self.references.insert(key.clone(), reference);
                 }
-                Err(why) => self
-                    .errors
-                    .push(format!("failed to dereference '{}': {why} for config option '{key}'", value.trim())),
+                Ok(None) => {}
+                Err(error) => self.errors.push(error),
             }
         }
     }
@@ -149,8 +162,30 @@ impl Loaded {
     }
 }
 
+/// A list with its references replaced, and how it was given; `None` when there are none.
+fn elements(key: &str, list: &str, environment: &[(String, String)]) -> Result<Option<(String, Reference)>, String> {
+    let given = value::split(list);
+    let (mut resolved, mut found) = (Vec::new(), false);
+    for (index, element) in given.iter().enumerate() {
+        let behind =
+            resolve(element, environment).map_err(|why| format!("{why} for config option '{key}[{}]'", index + 1))?;
+        found |= behind.is_some();
+        resolved.push(value::one_line(behind.as_ref().unwrap_or(element)));
+    }
+    Ok(found.then(|| (resolved.join(","), Reference::Elements(given))))
+}
+
+/// What a reference stands for; `None` when the text is none.
+fn resolve(text: &str, environment: &[(String, String)]) -> Result<Option<String>, String> {
+    let text = text.trim();
+    let Some(reference) = text.strip_prefix("{vault://").and_then(|rest| rest.strip_suffix('}')) else {
+        return Ok(None);
+    };
+    fetch(reference, environment).map(Some).map_err(|why| format!("failed to dereference '{text}': {why}"))
+}
+
 /// The value behind `env/name`, `env/name/key` (one field of a JSON object) or `env/name?prefix=X_`.
-fn resolve(reference: &str, environment: &[(String, String)]) -> Result<String, String> {
+fn fetch(reference: &str, environment: &[(String, String)]) -> Result<String, String> {
     let (path, query) = reference.split_once('?').unwrap_or((reference, ""));
     let (vault, resource) = path.split_once('/').ok_or("it names no resource")?;
     if vault != "env" {

@@ -20,6 +20,7 @@ pub use document::{default_file, documentation};
 pub use listen::Listener;
 pub use load::Sources;
 
+use definition::ValueType;
 use load::Loaded;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -166,19 +167,19 @@ impl Settings {
     /// What was given, or given anew by `newer`, as a file. Texts of several lines (certificates) are written in
     /// base64.
     pub fn to_file_with(&self, newer: &Settings) -> String {
-        use base64::Engine;
         let mut given = self.loaded.given.clone();
         given.extend(newer.loaded.given.clone());
         given.insert("prefix".to_owned(), newer.prefix.to_string_lossy().into_owned());
         let mut out =
             String::from("# The settings of the node that runs here, written when it started. Do not edit.\n");
         for (key, value) in given {
-            let value = if value.trim().contains('\n') {
-                base64::engine::general_purpose::STANDARD.encode(value)
+            let is_list = table::setting(&key).is_some_and(|setting| setting.kind == ValueType::List);
+            let line = if is_list {
+                value::split(&value).iter().map(|element| value::one_line(element)).collect::<Vec<_>>().join(",")
             } else {
-                value
+                value::one_line(&value)
             };
-            out.push_str(&format!("{key} = {}\n", file::escape(value.trim())));
+            out.push_str(&format!("{key} = {}\n", file::escape(&line)));
         }
         out
     }

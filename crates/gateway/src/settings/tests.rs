@@ -105,6 +105,35 @@ fn references_to_the_environment() {
 }
 
 #[test]
+fn references_inside_lists() {
+    let pem = "-----BEGIN CERTIFICATE-----\nC=US, O=x\n-----END CERTIFICATE-----\n";
+    let environment = [("ONE", "10.0.0.0/8"), ("TWO", "::1"), ("PEM", pem), ("LEVELS", r#"{"a":"::2"}"#)];
+    let settings = load(
+        "trusted_ips = {vault://env/one}, 192.0.2.1 ,{vault://env/two},{vault://env/levels/a}\n\
+         ssl_cert = {vault://env/pem},{vault://env/pem}\nssl_cert_key = {vault://env/pem}, /x.key\n",
+        &environment,
+    )
+    .unwrap();
+    assert_eq!(settings.list("trusted_ips"), ["10.0.0.0/8", "192.0.2.1", "::1", "::2"]);
+    assert_eq!(settings.list("ssl_cert").len(), 2);
+    assert_eq!(settings.list("ssl_cert_key")[1], "/x.key");
+    let shown = settings.describe(&[]);
+    let references = ["{vault://env/one}", "192.0.2.1", "{vault://env/two}", "{vault://env/levels/a}"];
+    assert_eq!(shown["trusted_ips"], json!(references));
+    assert_eq!(shown["ssl_cert_key"], "******");
+    let again = load(&settings.to_file(), &[]).unwrap();
+    assert_eq!(again.loaded.values, settings.loaded.values);
+    let errors = load("trusted_ips = 10.0.0.1, {vault://env/none}\npg_user = {vault://env/none}\n", &[]).unwrap_err();
+    assert_eq!(
+        errors,
+        [
+            "failed to dereference '{vault://env/none}': there is no variable NONE for config option 'pg_user'",
+            "failed to dereference '{vault://env/none}': there is no variable NONE for config option 'trusted_ips[2]'",
+        ]
+    );
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     for (line, error) in [
         (
@@ -224,6 +253,11 @@ fn a_running_nodes_settings_can_be_read_back() {
     let second = load(&first.to_file(), &[]).unwrap();
     assert_eq!(second.loaded.values, first.loaded.values);
     assert_eq!(second.text("pg_password"), "a#b");
+    let pem = |name: &str| format!("-----BEGIN {name}-----\nx\n-----END {name}-----\n");
+    let certificates = format!("{},{}", pem("A"), pem("B"));
+    let first = load("", &[("KONG_SSL_CERT", &certificates), ("KONG_SSL_CERT_KEY", "/a,/b")]).unwrap();
+    let second = load(&first.to_file(), &[]).unwrap();
+    assert_eq!(second.list("ssl_cert").len(), 2);
 }
 
 #[test]

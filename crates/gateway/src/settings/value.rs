@@ -106,7 +106,16 @@ pub fn time(name: &str, text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(total))
 }
 
-fn split(text: &str) -> Vec<String> {
+/// A text of several lines, such as a certificate, in base64, by which it fits into a line and has no commas; others as
+/// they are.
+pub fn one_line(text: &str) -> String {
+    use base64::Engine;
+    let text = text.trim();
+    if text.contains('\n') { base64::engine::general_purpose::STANDARD.encode(text) } else { text.to_owned() }
+}
+
+/// The elements of a list.
+pub fn split(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 

@@ -111,6 +111,7 @@ impl Endpoint {
             Outcome::Connected => Some(Report::Success),
             Outcome::TcpFailure => Some(Report::TcpFailure),
             Outcome::Timeout => Some(Report::Timeout),
+            Outcome::LocalFault => None,
         };
         if let Some(healthy) = report.and_then(|report| self.health.count(report, rules)) {
             let Some(ring) = self.ring.upgrade() else { return };

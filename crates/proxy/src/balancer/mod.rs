@@ -79,6 +79,9 @@ pub enum Outcome {
     TcpFailure,
     /// Connect, write or read took too long.
     Timeout,
+    /// It is not the peer's fault: there was no descriptor, port or memory for a connection here. Says nothing about
+    /// the peer's health.
+    LocalFault,
 }
 
 struct Shared {
@@ -289,7 +292,9 @@ impl Peer {
     /// `Outcome::Status` when the head of the response has come.
     pub fn report(&self, outcome: Outcome) {
         let Some(endpoint) = &self.target else { return };
-        if let (Some(time), false) = (self.lease.elapsed(), outcome == Outcome::TcpFailure) {
+        if let (Some(time), false) =
+            (self.lease.elapsed(), matches!(outcome, Outcome::TcpFailure | Outcome::LocalFault))
+        {
             endpoint.took(time);
         }
         endpoint.count(false, outcome);
@@ -325,6 +330,7 @@ impl fmt::Display for Outcome {
             Outcome::Connected => f.write_str("connected"),
             Outcome::TcpFailure => f.write_str("connection failed"),
             Outcome::Timeout => f.write_str("timeout"),
+            Outcome::LocalFault => f.write_str("a fault of this node"),
         }
     }
 }

@@ -2,15 +2,19 @@
 
 use super::tls::ProbeTls;
 use crate::balancer::Outcome;
+use crate::listener::Descriptors;
 use model::entities::{ActiveChecks, CheckKind, Upstream, Uuid};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use wire::Fields;
+use wire::net::{LogLimiter, is_local_fault};
+
+/// Probes that were not even sent.
+static FAILED: LogLimiter = LogLimiter::new();
 
 /// Status lines are not longer than that.
 const MAX_STATUS_LINE: usize = 1024;
@@ -36,6 +40,10 @@ impl Probe {
             Err(_) => Outcome::Timeout,
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Outcome::Timeout,
+            Ok(Err(error)) if is_local_fault(&error) => {
+                FAILED.note(|n| tracing::error!("no connections for probes ({n} times): {error}"));
+                Outcome::LocalFault
+            }
             Ok(Err(error)) => {
                 tracing::debug!(%address, host, %error, "probe failed");
                 Outcome::TcpFailure
@@ -44,7 +52,7 @@ impl Probe {
     }
 
     async fn attempt(&self, address: SocketAddr, host: &str, tls: &ProbeTls) -> io::Result<Outcome> {
-        let mut stream = TcpStream::connect(address).await?;
+        let mut stream = Descriptors::of_process().service_socket(address)?.connect(address).await?;
         let host = self.host_header.as_deref().unwrap_or(host);
         match self.checks.kind {
             // A connection is all that is asked of gRPC services for now.
@@ -54,9 +62,15 @@ impl Probe {
                 let name = self.checks.https_sni.as_deref().unwrap_or(host);
                 let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
                 let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-                let connector = tls
-                    .connector(self.checks.https_verify_certificate, self.client_certificate)
-                    .map_err(io::Error::other)?;
+                let connector = tls.connector(self.checks.https_verify_certificate, self.client_certificate);
+                let connector = match connector {
+                    Ok(connector) => connector,
+                    // What is missing is missing here.
+                    Err(error) => {
+                        FAILED.note(|n| tracing::error!("no connections for probes ({n} times): {error}"));
+                        return Ok(Outcome::LocalFault);
+                    }
+                };
                 let mut stream = connector.connect(name, stream).await?;
                 match self.checks.kind {
                     CheckKind::Grpcs => Ok(Outcome::Connected),

@@ -13,6 +13,7 @@ use crate::balancer::{Destination, Outcome, Peer, PickError};
 use crate::hop_by_hop;
 use crate::tls::Terms;
 use crate::upstream::{ConnectError, PoolKey, Tls, Upstream, connect};
+use crate::worker::Worker;
 use model::entities::{Protocol, Uuid};
 use sdk::{Exchange, ResponseHead, Try};
 use smallvec::SmallVec;
@@ -124,7 +125,11 @@ pub(crate) async fn run(
             }
         };
         peer.report(outcome);
-        last = if outcome == Outcome::Timeout { 504 } else { 502 };
+        last = match outcome {
+            Outcome::Timeout => 504,
+            Outcome::LocalFault => 503,
+            _ => 502,
+        };
         note(last);
         tracing::info!(request_id = exchange.id_str(), peer = %peer.address, ?outcome, sent, "a try at a service failed");
         if sent && !exchange.request.method.is_retriable() || !payload.is_repeatable() {
@@ -203,25 +208,39 @@ async fn dial(
     key: PoolKey,
     limit: Duration,
 ) -> Result<Box<Upstream>, Failure> {
+    let worker = context.worker;
     let timer = downstream.timer().clone();
-    let connected = {
-        let mut connecting = pin!(connect(&context.worker.buffers, &timer, &key, limit));
-        poll_fn(|cx| match connecting.as_mut().poll(cx) {
-            Poll::Pending if has_gone(cx, context, downstream) => Poll::Ready(Err(Failure::ClientClosed)),
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(result) => Poll::Ready(result.map_err(|error| connect_failure(&key, &error))),
-        })
-        .await?
-    };
-    Ok(Upstream::new(key, connected, context.worker.loop_time()))
+    for retry in [true, false] {
+        let connected = {
+            let mut connecting = pin!(connect(worker.shared.descriptors, &worker.buffers, &timer, &key, limit));
+            poll_fn(|cx| match connecting.as_mut().poll(cx) {
+                Poll::Pending if has_gone(cx, context, downstream) => Poll::Ready(Err(Failure::ClientClosed)),
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(result) => Poll::Ready(Ok(result)),
+            })
+            .await?
+        };
+        match connected {
+            Ok(connected) => return Ok(Upstream::new(key, connected, worker.loop_time())),
+            // Connections that are kept for later hold descriptors and ports too.
+            Err(ConnectError::Local(_)) if retry && worker.pool.borrow_mut().close_oldest() > 0 => {}
+            Err(error) => return Err(connect_failure(worker, &key, &error)),
+        }
+    }
+    Err(Failure::Local)
 }
 
-fn connect_failure(key: &PoolKey, error: &ConnectError) -> Failure {
+fn connect_failure(worker: &Worker, key: &PoolKey, error: &ConnectError) -> Failure {
     match error {
         ConnectError::TimedOut => Failure::Unsent(Outcome::Timeout),
         ConnectError::Local(error) => {
-            tracing::error!(address = %key.address, "no connection to a service can be made: {error}");
-            Failure::Local
+            worker.failed_connects.note(|n| tracing::error!("{n} connections to services could not be made: {error}"));
+            // Ports are short for each address apart.
+            if error.kind() == std::io::ErrorKind::AddrNotAvailable {
+                Failure::Unsent(Outcome::LocalFault)
+            } else {
+                Failure::Local
+            }
         }
         ConnectError::Failed(error) => {
             tracing::debug!(address = %key.address, "cannot connect: {error}");
@@ -327,6 +346,9 @@ fn failure(error: &ResponseError) -> Failure {
     if let ResponseError::Head(error) = error {
         tracing::warn!("a service sent no valid response: {error:?}");
         return Failure::Invalid;
+    }
+    if matches!(&error, ResponseError::Io(error) if wire::net::is_local_fault(error)) {
+        return Failure::Local;
     }
     Failure::Sent(Outcome::TcpFailure)
 }

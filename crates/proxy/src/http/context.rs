@@ -54,7 +54,7 @@ impl<'a> RequestContext<'a> {
         RequestContext {
             worker,
             origin,
-            client: worker.shared.trusted.client(&origin.peer, None, &head.fields),
+            client: worker.shared.trusted.client(&origin.peer, origin.proxied.as_ref().map(|p| p.source), &head.fields),
             hop_by_hop: HopByHop::default(),
             selected: Selected::new(),
             version: head.version,

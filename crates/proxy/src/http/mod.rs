@@ -28,16 +28,17 @@ use exchange::Disposition;
 use sdk::{Client, Fields};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use tokio::net::TcpStream;
 use wire::h1::{HeadError, Limits, Lingering, RequestError, ServerConnection};
 use wire::net::Stream;
+use wire::proxy_protocol::Proxied;
 
 /// Where a connection comes from.
 pub(crate) struct Origin {
     pub peer: Address,
     /// Where it has come to.
     pub local: SocketAddr,
+    /// What the PROXY protocol says of it.
+    pub proxied: Option<Box<Proxied>>,
     /// The port that it was meant for, in front of whatever maps ports to ours.
     pub port: u16,
     /// The number of the request that is served now, from 1.
@@ -68,24 +69,8 @@ impl Origin {
             sni: None,
         };
         let lines = forwarded::lines(&peer, tls, port);
-        Origin { peer, local, port, request: 1, tls, client, lines }
+        Origin { peer, local, proxied: None, port, request: 1, tls, client, lines }
     }
-}
-
-/// Takes a client's TLS handshake; the connection and the server name it asked for. Plain HTTP on a TLS port is
-/// answered with 400, as nginx does.
-pub(crate) async fn accept_tls(
-    acceptor: tokio_rustls::TlsAcceptor,
-    socket: TcpStream,
-) -> Option<(Stream, Option<Arc<str>>)> {
-    let mut first = [0; 1];
-    if socket.peek(&mut first).await.ok()? == 1 && first[0].is_ascii_uppercase() {
-        respond::plain_on_tls(socket).await;
-        return None;
-    }
-    let stream = acceptor.accept(socket).await.ok()?;
-    let sni = stream.get_ref().1.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
-    Some((Stream::TlsServer(Box::new(stream)), sni))
 }
 
 /// Serves a connection until either side ends it.

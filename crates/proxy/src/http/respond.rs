@@ -15,8 +15,6 @@ use std::io;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use wire::Framing;
 use wire::Version;
 use wire::h1::{HeadError, RequestError, reason_phrase};
@@ -164,23 +162,6 @@ pub(crate) fn give_up(worker: &Rc<Worker>, origin: &Origin, session: &mut Sessio
         RequestError::TimedOut => 408,
         _ => 400,
     };
-}
-
-/// Answers plain HTTP on a TLS port.
-pub(crate) async fn plain_on_tls(mut socket: TcpStream) {
-    const BODY: &str = "The plain HTTP request was sent to HTTPS port\n";
-    let head = format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}",
-        BODY.len()
-    );
-    let _ = tokio::time::timeout(Duration::from_secs(5), async {
-        // Read what is there, so that closing does not reset the connection before the answer is read.
-        let mut sink = [0; 4096];
-        let _ = socket.try_read(&mut sink);
-        socket.write_all(head.as_bytes()).await?;
-        socket.shutdown().await
-    })
-    .await;
 }
 
 /// The answer to a request that fits its route in all but the protocol.

@@ -1,14 +1,14 @@
 //! Making a connection to a service.
 
 use super::PoolKey;
+use crate::listener::Descriptors;
 use rustls::pki_types::ServerName;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use wire::h1::ClientConnection;
-use wire::net::{BufferPool, Stream, Timer};
+use wire::net::{BufferPool, Stream, Timer, is_local_fault};
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -22,29 +22,23 @@ pub enum ConnectError {
 
 /// A new connection, within the time allowed.
 pub(crate) async fn connect(
+    descriptors: Descriptors,
     buffers: &BufferPool,
     timer: &Timer,
     key: &PoolKey,
     limit: Duration,
 ) -> Result<ClientConnection, ConnectError> {
-    let mut connecting = pin!(open(key));
+    let mut connecting = pin!(open(descriptors, key));
     match timer.limit(limit, |cx| connecting.as_mut().poll(cx)).await {
         Ok(Ok(stream)) => Ok(ClientConnection::new(stream, buffers)),
-        Ok(Err(error)) if is_local(&error) => Err(ConnectError::Local(error)),
+        Ok(Err(error)) if is_local_fault(&error) => Err(ConnectError::Local(error)),
         Ok(Err(error)) => Err(ConnectError::Failed(error)),
         Err(_) => Err(ConnectError::TimedOut),
     }
 }
 
-/// Whether this machine, and not the other side, is why there is no connection.
-pub fn is_local(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    const LOCAL: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
-    error.raw_os_error().is_some_and(|code| LOCAL.into_iter().any(|errno| errno.raw_os_error() == code))
-}
-
-async fn open(key: &PoolKey) -> io::Result<Stream> {
-    let socket = TcpStream::connect(key.address).await?;
+async fn open(descriptors: Descriptors, key: &PoolKey) -> io::Result<Stream> {
+    let socket = descriptors.service_socket(key.address)?.connect(key.address).await?;
     socket.set_nodelay(true)?;
     let Some(tls) = &key.tls else { return Ok(Stream::Plain(socket)) };
     let name = match ServerName::try_from(tls.name.as_ref()) {

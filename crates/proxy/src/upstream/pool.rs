@@ -66,6 +66,16 @@ impl Pool {
         list.push(upstream);
     }
 
+    /// Closes the connections that have been idle longest, half of those to each address; how many.
+    pub fn close_oldest(&mut self) -> usize {
+        let mut closed = 0;
+        self.idle.retain(|_, list| {
+            closed += list.drain(..list.len().div_ceil(2)).count();
+            !list.is_empty()
+        });
+        closed
+    }
+
     /// Closes what has been idle for too long, was closed by the service, or shows a certificate that is no longer to
     /// be shown.
     pub fn sweep(&mut self) {

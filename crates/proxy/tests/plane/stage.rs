@@ -31,7 +31,13 @@ impl Stage {
     /// As [`Stage::new`], with limits.
     pub fn with(limits: Limits, service: SocketAddr, of_service: Value, of_route: Value) -> Stage {
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listen = vec![Listen { address: "127.0.0.1:0".parse().unwrap(), tls: false, http2: false, backlog: 128 }];
+        let listen = vec![Listen {
+            address: "127.0.0.1:0".parse().unwrap(),
+            tls: false,
+            http2: false,
+            proxy_protocol: false,
+            socket: proxy::listener::SocketOptions::default(),
+        }];
         let settings = Settings { listen, limits, ..Settings::default() };
         let balancers = Balancers::new(dns::Settings::default(), control.handle().clone());
         let plane = DataPlane::bind(settings, &[&Busy], sdk::Env::default(), balancers).unwrap();

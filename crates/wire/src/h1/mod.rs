@@ -6,8 +6,9 @@ mod content;
 mod head;
 mod server;
 
+pub use crate::net::Lingering;
 pub use chunked::{ChunkedDecoder, Decoded};
 pub use client::{ClientConnection, OutgoingRequest, ResponseError};
 pub use content::{ContentError, ContentReader, ContentWriter};
 pub use head::{HeadError, HeadParser, Limits, parse_request, parse_response};
-pub use server::{Lingering, RequestError, ServerConnection, Traffic, reason_phrase};
+pub use server::{RequestError, ServerConnection, Traffic, reason_phrase};

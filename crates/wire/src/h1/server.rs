@@ -3,7 +3,7 @@
 use super::content::{ContentError, ContentReader, ContentWriter};
 use super::head::{HeadError, HeadParser, Limits, parse_request};
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
-use crate::net::{BUFFER_SIZE, Buffer, BufferPool, Stream, Timer};
+use crate::net::{BUFFER_SIZE, Buffer, BufferPool, Lingering, Stream, Timer};
 use std::io;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll, ready};
@@ -44,16 +44,6 @@ pub enum RequestError {
     /// It began a head and did not finish it in time.
     TimedOut,
     Head(HeadError),
-}
-
-/// How a connection that is to be closed waits for the client to read its last answer: nginx's `lingering_time` and
-/// `lingering_timeout`.
-#[derive(Clone, Copy, Debug)]
-pub struct Lingering {
-    /// How long in all.
-    pub time: Duration,
-    /// The longest pause in what the client sends.
-    pub pause: Duration,
 }
 
 impl ServerConnection {

@@ -1,10 +1,16 @@
 //! Sockets and timers of one worker: the only part of the engine that knows the event loop.
 
 mod buffer;
+mod linger;
+mod local_fault;
+mod log_limiter;
 mod stream;
 mod timer;
 mod wheel;
 
 pub use buffer::{BUFFER_SIZE, Buffer, BufferPool};
+pub use linger::{Lingering, begins_tls, refuse_plain_http};
+pub use local_fault::{is_local_fault, out_of_descriptors};
+pub use log_limiter::LogLimiter;
 pub use stream::Stream;
 pub use timer::{Clock, Deadline, TimedOut, Timer, Timers};

@@ -126,6 +126,24 @@ impl Timers {
         wake(idle);
     }
 
+    /// Ends the idle waits that would end first, an eighth of them and 32 at most; how many these were.
+    pub fn expire_oldest_idle(&self) -> usize {
+        let mut wheel = self.0.wheel.borrow_mut();
+        let is_idle = |e: &&Rc<Entry<Place>>| e.value.idle.get() && e.deadline.get() != NEVER;
+        let mut idle: Vec<Rc<Entry<Place>>> = wheel.iter().filter(is_idle).cloned().collect();
+        let most = (idle.len() / 8).clamp(1, 32).min(idle.len());
+        if most < idle.len() {
+            idle.select_nth_unstable_by_key(most, |e| e.deadline.get());
+            idle.truncate(most);
+        }
+        for entry in &idle {
+            wheel.remove(entry);
+        }
+        drop(wheel);
+        wake(idle);
+        most
+    }
+
     /// The timekeeper's task; never ends.
     pub async fn keep(self) {
         loop {
@@ -506,6 +524,30 @@ mod tests {
         assert_eq!(looped.at(32_010), before + 1);
         assert!(over(writing));
         assert!(!over(Deadline::NEVER));
+    }
+
+    #[test]
+    fn the_oldest_idle_waits_make_room() {
+        let looped = Loop::new();
+        let mut cx = Context::from_waker(&looped.waker);
+        let timers: Vec<Timer> = (0..17).map(|_| looped.timers.timer()).collect();
+        let busy = looped.timers.timer();
+        let mut busy = pin!(busy.limit(Duration::from_secs(1), pending));
+        assert!(busy.as_mut().poll(&mut cx).is_pending());
+        let mut waits = Vec::new();
+        for (number, timer) in timers.iter().enumerate() {
+            looped.at(10 * number as u64);
+            let mut wait = Box::pin(timer.limit_idle(Duration::from_secs(60), pending));
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+            waits.push(wait);
+        }
+        let mut over = || waits.iter_mut().map(|w| w.as_mut().poll(&mut cx).is_ready()).collect::<Vec<_>>();
+        assert_eq!(looped.timers.expire_oldest_idle(), 2);
+        assert_eq!(looped.timers.expire_oldest_idle(), 1);
+        let over = over();
+        assert_eq!(over[..3], [true; 3]);
+        assert_eq!(over[3..], [false; 14]);
+        assert!(busy.as_mut().poll(&mut cx).is_pending());
     }
 
     #[test]

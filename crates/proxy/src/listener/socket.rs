@@ -1,0 +1,222 @@
+//! Listening sockets: their options, and who may share an address.
+//!
+//! An address belongs to one node, unless `reuseport` is among the flags: the kernel then spreads connections over all
+//! processes of the user that listen there, which is how a node takes over from another one without a gap. The sockets
+//! of our own workers share an address in any case (SO_REUSEPORT); so that another node does not slip in between them,
+//! the first one is bound and listens before it may be joined.
+
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+/// How a listening socket is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketOptions {
+    /// Length of the queue of connections not accepted yet.
+    pub backlog: u32,
+    /// An IPv6 socket takes no connections of IPv4.
+    pub ipv6_only: bool,
+    /// `None`: as the system has it.
+    pub keepalive: Option<TcpKeepalive>,
+    /// Other processes of the user may listen on the same address.
+    pub reuse_port: bool,
+}
+
+/// Whether the kernel probes idle connections, and how; what is not set is as the system has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TcpKeepalive {
+    Off,
+    On { idle: Option<Duration>, interval: Option<Duration>, count: Option<u32> },
+}
+
+/// The sockets of one address, one for each worker.
+pub(crate) struct Listening {
+    address: SocketAddr,
+    backlog: i32,
+    sockets: Vec<Socket>,
+}
+
+/// As nginx has them.
+impl Default for SocketOptions {
+    fn default() -> SocketOptions {
+        SocketOptions { backlog: 511, ipv6_only: true, keepalive: None, reuse_port: false }
+    }
+}
+
+impl Listening {
+    /// Binds an address for a number of workers. `own` are the addresses that this process has bound before. Where the
+    /// address may be shared, connections come in only after [`Listening::listen`], so that a node that does not get
+    /// that far takes none from another one.
+    pub fn bind(
+        address: SocketAddr,
+        options: &SocketOptions,
+        workers: usize,
+        own: &[SocketAddr],
+    ) -> io::Result<Listening> {
+        let failed = |error: io::Error| in_use(address, options.reuse_port, error);
+        let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+        let first = open(address, options).map_err(failed)?;
+        if own.iter().any(|other| overlap(*other, address)) {
+            first.set_reuse_port(true).and_then(|()| first.bind(&address.into())).map_err(failed)?;
+        } else if options.reuse_port {
+            match first.bind(&address.into()) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    first.set_reuse_port(true).and_then(|()| first.bind(&address.into())).map_err(failed)?;
+                    tracing::warn!(
+                        "another process listens on {address} too: each of them gets a part of the connections (reuseport)"
+                    );
+                }
+                bound => bound.map_err(failed)?,
+            }
+        } else {
+            // Of two that are bound, only one can listen.
+            first.bind(&address.into()).and_then(|()| first.listen(backlog)).map_err(failed)?;
+        }
+        first.set_reuse_port(true)?;
+        // With port 0 the first socket's port is everybody's.
+        let address = first.local_addr()?.as_socket().unwrap_or(address);
+        let mut sockets = vec![first];
+        for _ in 1..workers {
+            let socket = open(address, options)?;
+            socket.set_reuse_port(true).and_then(|()| socket.bind(&address.into())).map_err(failed)?;
+            sockets.push(socket);
+        }
+        Ok(Listening { address, backlog, sockets })
+    }
+
+    /// Where it is, with the port that was really bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets connections come in; one socket for each worker.
+    pub fn listen(self) -> io::Result<Vec<TcpListener>> {
+        for socket in &self.sockets {
+            socket.listen(self.backlog).map_err(|error| in_use(self.address, true, error))?;
+        }
+        Ok(self.sockets.into_iter().map(TcpListener::from).collect())
+    }
+}
+
+/// A socket for an address that no other process shares, whatever the options say.
+pub fn listen_alone(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
+    let failed = |error| in_use(address, false, error);
+    let socket = open(address, options).map_err(failed)?;
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    socket.bind(&address.into()).and_then(|()| socket.listen(backlog)).map_err(failed)?;
+    Ok(socket.into())
+}
+
+fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of a former process that are just ending are no hindrance.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(options.ipv6_only)?;
+    }
+    // Accepted connections inherit it.
+    match &options.keepalive {
+        None => {}
+        Some(TcpKeepalive::Off) => socket.set_keepalive(false)?,
+        Some(TcpKeepalive::On { idle, interval, count }) => {
+            socket.set_keepalive(true)?;
+            let mut keepalive = socket2::TcpKeepalive::new();
+            keepalive = idle.map_or(keepalive.clone(), |time| keepalive.with_time(time));
+            keepalive = interval.map_or(keepalive.clone(), |time| keepalive.with_interval(time));
+            keepalive = count.map_or(keepalive.clone(), |count| keepalive.with_retries(count));
+            if idle.is_some() || interval.is_some() || count.is_some() {
+                socket.set_tcp_keepalive(&keepalive)?;
+            }
+        }
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Whether a connection could belong to both.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+fn in_use(address: SocketAddr, may_be_shared: bool, error: io::Error) -> io::Error {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse if may_be_shared => {
+            "the address is in use by another process, which does not share it: it has no 'reuseport' among its flags, or \
+             is another user's"
+                .to_owned()
+        }
+        io::ErrorKind::AddrInUse => "the address is in use by another process".to_owned(),
+        _ => error.to_string(),
+    };
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn free() -> SocketAddr {
+        "127.0.0.1:0".parse().unwrap()
+    }
+
+    fn shared() -> SocketOptions {
+        SocketOptions { reuse_port: true, ..SocketOptions::default() }
+    }
+
+    #[test]
+    fn an_address_is_taken_before_connections_are_accepted() {
+        let first = Listening::bind(free(), &SocketOptions::default(), 3, &[]).unwrap();
+        let error = Listening::bind(first.address(), &SocketOptions::default(), 1, &[]).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().ends_with("is in use by another process"), "{error}");
+        assert_eq!(listen_alone(first.address(), &shared()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(first.listen().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_node_takes_no_connections_from_another_before_it_serves() {
+        let serving = Listening::bind(free(), &shared(), 1, &[]).unwrap();
+        let address = serving.address();
+        let serving = serving.listen().unwrap().remove(0);
+        serving.set_nonblocking(false).unwrap();
+        let joining = Listening::bind(address, &shared(), 2, &[]).unwrap();
+        for _ in 0..20 {
+            let client = std::net::TcpStream::connect(address).unwrap();
+            assert_eq!(serving.accept().unwrap().1, client.local_addr().unwrap());
+        }
+        assert_eq!(joining.listen().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_node_may_listen_on_all_addresses_and_on_one_of_them() {
+        let all = Listening::bind("0.0.0.0:0".parse().unwrap(), &SocketOptions::default(), 2, &[]).unwrap();
+        let one = SocketAddr::new("127.0.0.1".parse().unwrap(), all.address().port());
+        assert!(Listening::bind(one, &SocketOptions::default(), 2, &[]).is_err());
+        assert!(Listening::bind(one, &SocketOptions::default(), 2, &[all.address()]).is_ok());
+    }
+
+    #[test]
+    fn options_reach_the_socket() {
+        let on = TcpKeepalive::On {
+            idle: Some(Duration::from_secs(77)),
+            interval: Some(Duration::from_secs(7)),
+            count: Some(3),
+        };
+        let options = SocketOptions { keepalive: Some(on), ipv6_only: false, ..SocketOptions::default() };
+        let listener = listen_alone("[::]:0".parse().unwrap(), &options).unwrap();
+        let address = SocketAddr::new("127.0.0.1".parse().unwrap(), listener.local_addr().unwrap().port());
+        listener.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let accepted = Socket::from(listener.accept().unwrap().0);
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
+        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), Duration::from_secs(7));
+        assert_eq!(accepted.tcp_keepalive_retries().unwrap(), 3);
+        let only = listen_alone("[::]:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let address = SocketAddr::new("127.0.0.1".parse().unwrap(), only.local_addr().unwrap().port());
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+}
