@@ -5,7 +5,7 @@ use blackbox::{Request, http};
 
 const NAMED: &str = "close, X-Consumer-ID, x-consumer-username, X-Credential-Identifier, X-Anonymous-Consumer, \
                      X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Path, \
-                     X-Forwarded-Prefix, X-Real-IP, X-Kong-Request-Id, Host, Content-Length, Content-Type, \
+                     X-Forwarded-Prefix, X-Real-IP, X-Kong-Request-Id, Host, Content-Length, \
                      X-Correlation, X-Added, Via";
 
 /// What reaches the service, with what is in the way of `headers` that the gateway sets.
