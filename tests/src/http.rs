@@ -103,6 +103,11 @@ impl<S: Read + Write> Connection<S> {
         self.stream.get_ref()
     }
 
+    /// What it goes over, for writing; what has been read ahead stays here.
+    pub fn stream_mut(&mut self) -> &mut S {
+        self.stream.get_mut()
+    }
+
     /// Sends a request with `Host` and, when there is a body, `Content-Length`.
     pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
@@ -121,7 +126,13 @@ impl<S: Read + Write> Connection<S> {
 
     /// Sends bytes as they are.
     pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes)
+        self.stream.get_mut().write_all(bytes)?;
+        self.stream.get_mut().flush()
+    }
+
+    /// What there is next, as [`Read::read`].
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(into)
     }
 
     /// The next final response; `bodiless` when it answers HEAD.
@@ -163,36 +174,47 @@ impl<S: Read + Write> Connection<S> {
             (Some("HTTP/1.1" | "HTTP/1.0"), Some(status)) => status,
             _ => return Err(bad(format!("no status line: {line:?}"))),
         };
-        let mut response =
-            Response { status, reason: words.next().unwrap_or_default().to_owned(), ..Response::default() };
+        let reason = words.next().unwrap_or_default().to_owned();
+        Ok(Response { status, reason, headers: self.field_lines()?, ..Response::default() })
+    }
+
+    /// Field lines up to the empty line.
+    pub(crate) fn field_lines(&mut self) -> io::Result<Vec<(String, String)>> {
+        let mut lines = Vec::new();
         loop {
             let line = self.line()?;
             if line.is_empty() {
-                return Ok(response);
+                return Ok(lines);
             }
             let (name, value) = line.split_once(':').ok_or_else(|| bad(format!("no header: {line:?}")))?;
-            response.headers.push((name.to_owned(), value.trim().to_owned()));
+            lines.push((name.to_owned(), value.trim().to_owned()));
+        }
+    }
+
+    /// Chunked content and the lines behind it.
+    #[expect(clippy::type_complexity, reason = "content, and lines as everywhere")]
+    pub(crate) fn chunked(&mut self) -> io::Result<(Vec<u8>, Vec<(String, String)>)> {
+        let mut body = Vec::new();
+        loop {
+            let line = self.line()?;
+            let size = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16)
+                .map_err(|_| bad(format!("no chunk size: {line:?}")))?;
+            if size == 0 {
+                return Ok((body, self.field_lines()?));
+            }
+            let start = body.len();
+            body.resize(start + size, 0);
+            self.stream.read_exact(&mut body[start..])?;
+            if !self.line()?.is_empty() {
+                return Err(bad("no line break after a chunk".to_owned()));
+            }
         }
     }
 
     fn body(&mut self, response: &Response) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         match (response.header("Transfer-Encoding"), response.header("Content-Length")) {
-            (Some("chunked"), None) => loop {
-                let line = self.line()?;
-                let size = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16)
-                    .map_err(|_| bad(format!("no chunk size: {line:?}")))?;
-                let start = body.len();
-                body.resize(start + size, 0);
-                self.stream.read_exact(&mut body[start..])?;
-                if size == 0 {
-                    while !self.line()?.is_empty() {}
-                    return Ok(body);
-                }
-                if !self.line()?.is_empty() {
-                    return Err(bad("no line break after a chunk".to_owned()));
-                }
-            },
+            (Some("chunked"), None) => body = self.chunked()?.0,
             (None, Some(length)) => {
                 body.resize(length.parse().map_err(|_| bad(format!("Content-Length: {length}")))?, 0);
                 self.stream.read_exact(&mut body)?;
@@ -205,7 +227,7 @@ impl<S: Read + Write> Connection<S> {
         Ok(body)
     }
 
-    fn line(&mut self) -> io::Result<String> {
+    pub(crate) fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed"));

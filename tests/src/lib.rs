@@ -4,12 +4,17 @@
 
 mod backend;
 pub mod http;
+mod nginx;
 mod node;
+mod service;
+pub mod socket;
 pub mod tls;
 mod usage;
 
 pub use backend::Backend;
+pub use nginx::Nginx;
 pub use node::{Node, bascule, binary};
+pub use service::{Request, Service};
 pub use usage::Usage;
 
 use std::time::{Duration, Instant};

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A running node on ports that the system chose.
@@ -94,6 +95,31 @@ impl Node {
         let mut process = self.process.take().expect("it runs");
         rustix::process::kill_process(rustix::process::Pid::from_child(&process), signal).expect("it runs");
         process.wait().expect("it ends").success()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let process = self.process.as_ref().expect("it runs");
+        rustix::process::kill_process(rustix::process::Pid::from_child(process), signal).expect("it runs");
+    }
+
+    /// Whether it ends within so long, and ends well.
+    pub fn ends_within(&mut self, longest: Duration) -> bool {
+        let end = Instant::now() + longest;
+        while Instant::now() < end {
+            let process = self.process.as_mut().expect("it runs");
+            if let Some(status) = process.try_wait().expect("it is ours") {
+                self.process = None;
+                return status.success();
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        false
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.try_wait().is_ok_and(|status| status.is_none()))
     }
 
     pub fn prefix(&self) -> &Path {

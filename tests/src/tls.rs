@@ -2,6 +2,7 @@
 
 use crate::PATIENCE;
 use crate::http::{Connection, Response};
+use crate::socket::Wire;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
@@ -202,6 +203,17 @@ impl Client {
         Ok(Connection::over(StreamOwned::new(tls, stream), sni.unwrap_or("localhost")))
     }
 
+    /// A connection of which nobody asks whether it is TLS.
+    pub fn connect(&self, address: SocketAddr) -> io::Result<Connection<Wire>> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::IpAddress(address.ip().into());
+        let tls = ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
+        let mut connection = Connection::over(Box::new(StreamOwned::new(tls, stream)) as Wire, &address.to_string());
+        connection.waits(PATIENCE)?;
+        Ok(connection)
+    }
+
     /// A GET on a connection of its own.
     pub fn get(&self, address: SocketAddr, sni: Option<&str>, path: &str) -> io::Result<Secured> {
         let mut connection = self.open(address, sni)?;
@@ -217,6 +229,16 @@ impl Client {
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
         })
     }
+}
+
+/// What a server with this certificate does that asks nobody for one.
+pub(crate) fn server_config(pair: &Pair) -> Arc<ServerConfig> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("both versions")
+        .with_no_client_auth();
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
+    Arc::new(builder.with_single_cert(certificates(&pair.chain), key).expect("a certificate"))
 }
 
 fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::Result<()> {

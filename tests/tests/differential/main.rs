@@ -12,7 +12,7 @@ mod responses;
 
 use blackbox::http::form;
 use blackbox::{Node, PATIENCE};
-use peers::{Hyper, Nginx};
+use peers::Hyper;
 use recorder::{Recorder, Seen};
 use requests::{Case, SENTINEL};
 use std::collections::HashMap;
@@ -42,7 +42,7 @@ fn requests_mean_the_same_to_all() {
     form(node.admin(), "POST", "/services/s/routes", "paths[]=/&preserve_host=true&strip_path=false").expect(201);
     form(node.admin(), "POST", "/routes", "name=own&paths[]=/own").expect(201);
     form(node.admin(), "POST", "/routes/own/plugins", "name=request-termination&config.status_code=404").expect(201);
-    let nginx = Nginx::start(behind_nginx.address, 1);
+    let nginx = peers::nginx(behind_nginx.address, 1);
     // Others are known to be stricter here and there; what holds without nginx is checked all the same.
     let version_fits = nginx.version.starts_with(deviations::NGINX);
     let hyper = Hyper::start();

@@ -1,26 +1,15 @@
 //! The other two readers of HTTP/1.1: nginx as a proxy, set up as Kong sets it up, and a server on hyper.
 
 use crate::recorder::Seen;
-use blackbox::eventually;
+use blackbox::Nginx;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
-use tempfile::TempDir;
-
-/// A running nginx in front of a service.
-pub struct Nginx {
-    pub address: SocketAddr,
-    pub version: String,
-    process: Child,
-    _prefix: TempDir,
-}
 
 /// A server that notes what it is asked.
 pub struct Hyper {
@@ -28,53 +17,9 @@ pub struct Hyper {
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-impl Nginx {
-    /// `tries`: how often it asks the service for a request at most.
-    pub fn start(service: SocketAddr, tries: usize) -> Nginx {
-        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
-            .into_iter()
-            .find(|path| Path::new(path).exists());
-        let program = program.expect("nginx is needed (Debian package nginx-light; `cargo xtask test` installs it)");
-        let version = String::from_utf8(Command::new(program).arg("-v").output().unwrap().stderr).unwrap();
-        let version = version.trim().rsplit('/').next().unwrap_or_default().to_owned();
-        let prefix = TempDir::new().unwrap();
-        let folder = prefix.path().display();
-        // It cannot choose a free port itself: one that was free a moment ago is taken, and another one when it was
-        // not.
-        for _ in 0..10 {
-            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            std::fs::write(
-                prefix.path().join("nginx.conf"),
-                configuration(&folder.to_string(), address, service, tries),
-            )
-            .unwrap();
-            let mut process = Command::new(program)
-                .args(["-c", &format!("{folder}/nginx.conf"), "-p", &folder.to_string()])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let mut ended = false;
-            eventually("nginx listens", || {
-                ended = process.try_wait().unwrap().is_some();
-                ended || TcpStream::connect(address).is_ok()
-            });
-            if !ended {
-                return Nginx { address, version, process, _prefix: prefix };
-            }
-        }
-        panic!(
-            "nginx does not start: {}",
-            std::fs::read_to_string(prefix.path().join("error.log")).unwrap_or_default()
-        );
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// nginx in front of a service, which it asks for a request `tries` times at most.
+pub fn nginx(service: SocketAddr, tries: usize) -> Nginx {
+    Nginx::start(|folder, address| configuration(folder, address, service, tries))
 }
 
 impl Hyper {

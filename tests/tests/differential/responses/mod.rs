@@ -5,7 +5,7 @@ mod rough;
 mod table;
 
 use crate::deviations;
-use crate::peers::Nginx;
+use crate::peers;
 use blackbox::http::form;
 use blackbox::{Node, PATIENCE};
 use rough::{Rough, Script};
@@ -45,7 +45,7 @@ fn answers_mean_the_same_to_all() {
     form(node.admin(), "POST", "/services", &format!("name=s&retries=2&url=http://{}", behind_bascule.address))
         .expect(201);
     form(node.admin(), "POST", "/services/s/routes", "paths[]=/&strip_path=false").expect(201);
-    let nginx = Nginx::start(behind_nginx.address, 3);
+    let nginx = peers::nginx(behind_nginx.address, 3);
     let version_fits = nginx.version.starts_with(deviations::NGINX);
     let mut expected: HashMap<&str, &str> =
         deviations::RESPONSES.iter().flat_map(|(_, cases)| cases.iter().copied()).collect();
