@@ -63,7 +63,7 @@ fn a_failed_start_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let text = said(&run(directory.path(), &["start"], &[("KONG_ADMIN_LISTEN", &address)]), false);
-    assert!(text.contains(&format!("Error: cannot listen on {address}: ")), "{text}");
+    assert!(text.contains(&format!("Error: admin_listen: cannot listen on {address}: ")), "{text}");
     let text = said(&run(directory.path(), &["start"], &[("KONG_DATABASE", "postgres")]), false);
     assert!(text.contains("database = postgres is not available in this version"), "{text}");
     let text = said(&run(directory.path(), &["start"], &[("KONG_PLUGINS", "bundled, nope")]), false);
