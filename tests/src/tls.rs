@@ -59,6 +59,8 @@ pub struct Offer<'a> {
     pub suites: &'a [SupportedCipherSuite],
     pub schemes: &'a [SignatureScheme],
     pub alpn: &'a [&'a str],
+    /// Shown to servers that ask for a certificate.
+    pub certificate: Option<&'a Pair>,
 }
 
 /// One answer over TLS and how it came.
@@ -178,10 +180,19 @@ impl Client {
         let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)
             .expect("versions and suites");
-        let mut config = builder
+        let config = builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(NoVerification(schemes)))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(NoVerification(schemes)));
+        let mut config = match offer.certificate {
+            None => config.with_no_client_auth(),
+            Some(pair) => {
+                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
+                // It is shown whatever authorities a server names.
+                let key = aws_lc_rs::sign::any_supported_type(&key).expect("a key of a known kind");
+                let shown = rustls::sign::CertifiedKey::new(certificates(&pair.chain), key);
+                config.with_client_cert_resolver(Arc::new(Shown(Arc::new(shown))))
+            }
+        };
         config.alpn_protocols = offer.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Client { config: Arc::new(config) }
     }
@@ -216,6 +227,20 @@ impl Client {
             alpn: tls.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned()),
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
         })
+    }
+}
+
+/// Shows a certificate to whoever asks for one.
+#[derive(Debug)]
+struct Shown(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::client::ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

@@ -180,10 +180,14 @@ impl Worker {
         // Without it small responses wait for acknowledgements; a failure only costs time.
         let _ = socket.set_nodelay(true);
         let stream = if origin.tls {
-            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.shared.server_tls));
+            let tls = self.shared.listener_tls.load_full();
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&tls.config));
             match tokio::time::timeout(HANDSHAKE, http::accept_tls(acceptor, socket)).await {
                 Ok(Some((stream, sni))) => {
                     origin.client.sni = sni;
+                    if let Stream::TlsServer(stream) = &stream {
+                        origin.unverified = tls.clients.judge(stream.get_ref().1.peer_certificates()).err();
+                    }
                     stream
                 }
                 _ => return,

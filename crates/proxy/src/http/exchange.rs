@@ -98,8 +98,10 @@ pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     exchange.client.clone_from(&origin.client);
     let client = &mut exchange.client;
     client.request = origin.request;
+    if let Some(named) = &context.client {
+        client.ip = named.ip();
+    }
     if client.trusted {
-        client.ip = context.client.as_ref().map_or(client.peer, Address::ip);
         client.https = forwarded::is_https(true, origin.tls, &exchange.request.fields);
     }
     let (started, started_unix_ms) = worker.now();

@@ -19,7 +19,7 @@ use crate::forwarded::{self, Address};
 use crate::plane::Shared;
 use crate::worker::Worker;
 use exchange::Disposition;
-use sdk::{Client, Fields};
+use sdk::{Answer, Client, Fields};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub(crate) struct Origin {
     /// The number of the request that is served now, from 1.
     pub request: u64,
     pub tls: bool,
+    /// Why the client is not served: its certificate is not good enough (`ssl_verify_client`).
+    pub unverified: Option<&'static str>,
     /// What exchanges are told about the client; only what a trusted proxy says changes from one to the next.
     pub client: Client,
     /// The lines that tell services about the client, where no trusted proxy or earlier hop has said something
@@ -66,7 +68,7 @@ impl Origin {
             sni: None,
         };
         let lines = forwarded::lines(&peer, tls, port);
-        Origin { peer, local, port, request: 1, tls, client, lines }
+        Origin { peer, local, port, request: 1, tls, unverified: None, client, lines }
     }
 }
 
@@ -103,6 +105,12 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
         origin.request = served;
         let mut line = access::Line::begin(worker, &session.exchange.request.fields);
         let after = match read {
+            Ok(()) if origin.unverified.is_some() => {
+                worker.gauges.request();
+                let message = origin.unverified.unwrap_or_default();
+                respond::refuse(worker, &mut connection, &origin, &mut session, 400, message).await;
+                Disposition::Linger
+            }
             Ok(()) => {
                 worker.gauges.request();
                 let last = worker.draining.get() || served >= limits.keepalive_requests;
@@ -114,7 +122,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
             }
             Err(RequestError::Head(error)) => {
                 worker.gauges.request();
-                respond::refuse(worker, &mut connection, &origin, &mut session, error).await;
+                tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
+                let status = respond::refusal(error);
+                let message = Answer::gateway_message(status);
+                respond::refuse(worker, &mut connection, &origin, &mut session, status, &message).await;
                 Disposition::Linger
             }
         };

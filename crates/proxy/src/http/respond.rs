@@ -105,22 +105,26 @@ pub(crate) async fn start_upgrade(
     write_all(context, connection, b"").await
 }
 
-/// Answers a head that cannot be understood, as nginx and Kong's error handler do.
-pub(crate) async fn refuse(
-    worker: &Rc<Worker>,
-    connection: &mut ServerConnection,
-    origin: &Origin,
-    session: &mut Session,
-    error: HeadError,
-) {
-    let status = match error {
+/// The status for a head that cannot be understood, as nginx and Kong's error handler have it.
+pub(crate) fn refusal(error: HeadError) -> u16 {
+    match error {
         HeadError::Malformed(_) => 400,
         HeadError::TargetTooLong => 414,
         HeadError::TooLarge => 494,
         HeadError::UnknownCoding => 501,
         HeadError::UnknownVersion | HeadError::NoVersion => 505,
-    };
-    tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
+    }
+}
+
+/// Answers a request that is not to be looked at any further, the last one on its connection.
+pub(crate) async fn refuse(
+    worker: &Rc<Worker>,
+    connection: &mut ServerConnection,
+    origin: &Origin,
+    session: &mut Session,
+    status: u16,
+    message: &str,
+) {
     worker.refresh_snapshot(session);
     let Session { exchange, snapshot } = session;
     // Nothing of it is to be trusted but that there was one.
@@ -139,7 +143,7 @@ pub(crate) async fn refuse(
         close: true,
     };
     exchange::begin(&context, exchange);
-    let answer = Answer::gateway_error(exchange, status, &Answer::gateway_message(status));
+    let answer = Answer::gateway_error(exchange, status, message);
     // The client is about to be disconnected either way.
     let _ = send(&mut context, exchange, connection, answer, Source::Error).await;
 }
