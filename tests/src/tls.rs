@@ -60,6 +60,8 @@ pub struct Offer<'a> {
     pub suites: &'a [SupportedCipherSuite],
     pub schemes: &'a [SignatureScheme],
     pub alpn: &'a [&'a str],
+    /// Shown to servers that ask for a certificate.
+    pub certificate: Option<&'a Pair>,
 }
 
 /// One answer over TLS and how it came.
@@ -179,10 +181,17 @@ impl Client {
         let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)
             .expect("versions and suites");
-        let mut config = builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(NoVerification(schemes)))
-            .with_no_client_auth();
+        let config = builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification(schemes)));
+        let mut config = match offer.certificate {
+            None => config.with_no_client_auth(),
+            Some(pair) => {
+                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
+                // It is shown whatever authorities a server names.
+                let key = aws_lc_rs::sign::any_supported_type(&key).expect("a key of a known kind");
+                let shown = rustls::sign::CertifiedKey::new(certificates(&pair.chain), key);
+                config.with_client_cert_resolver(Arc::new(Shown(Arc::new(shown))))
+            }
+        };
         config.alpn_protocols = offer.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Client { config: Arc::new(config) }
     }
@@ -239,6 +248,20 @@ pub(crate) fn server_config(pair: &Pair) -> Arc<ServerConfig> {
         .with_no_client_auth();
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
     Arc::new(builder.with_single_cert(certificates(&pair.chain), key).expect("a certificate"))
+}
+
+/// Shows a certificate to whoever asks for one.
+#[derive(Debug)]
+struct Shown(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::client::ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::Result<()> {

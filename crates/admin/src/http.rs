@@ -45,6 +45,18 @@ where
     response(admin, &request_line, answer, start.elapsed(), close)
 }
 
+/// Answers a request that is not looked at any further, the last one on its connection.
+pub(crate) fn refuse(
+    admin: &Admin,
+    interface: Interface,
+    headers: &HeaderMap,
+    status: u16,
+    message: &str,
+) -> Response<Full<Bytes>> {
+    let request_line = RequestLine { interface, method: "", path: "", query: None, headers };
+    response(admin, &request_line, Answer::message(status, message), Duration::ZERO, true)
+}
+
 /// What of a request's head matters here.
 struct RequestLine<'a> {
     interface: Interface,

@@ -29,8 +29,10 @@ use bytes::Bytes;
 use endpoint::Endpoints;
 use http_body_util::Full;
 use hyper::{Request, Response};
+use rustls::pki_types::CertificateDer;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use store::Store;
 use tokio::net::TcpListener;
 
@@ -60,6 +62,45 @@ pub struct Options {
     pub max_content: usize,
     /// The origins of the GUI; empty: any origin is allowed.
     pub origins: Vec<String>,
+    /// Bounds on clients of the Admin and of the Status API.
+    pub limits: Limits,
+    pub status_limits: Limits,
+}
+
+/// Bounds on what clients may do, under the names of nginx's directives.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `large_client_header_buffers`, octets in all.
+    pub head: usize,
+    /// `client_header_timeout`.
+    pub client_header_timeout: Duration,
+    /// `keepalive_timeout`: how long a connection may be idle. Zero: it is closed after each request.
+    pub keepalive_timeout: Duration,
+    /// Its second value, in seconds: what clients are told in `Keep-Alive`.
+    pub keepalive_header: Option<u64>,
+    /// `keepalive_requests`: on one connection.
+    pub keepalive_requests: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            head: 32 << 10,
+            client_header_timeout: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(75),
+            keepalive_header: None,
+            keepalive_requests: 10_000,
+        }
+    }
+}
+
+impl Options {
+    fn limits_of(&self, interface: Interface) -> &Limits {
+        match interface {
+            Interface::Admin => &self.limits,
+            Interface::Status => &self.status_limits,
+        }
+    }
 }
 
 impl Default for Options {
@@ -72,6 +113,8 @@ impl Default for Options {
             control_plane: false,
             max_content: 10 * 1024 * 1024,
             origins: Vec::new(),
+            limits: Limits::default(),
+            status_limits: Limits::default(),
         }
     }
 }
@@ -94,11 +137,31 @@ impl Admin {
     }
 }
 
+/// The TLS of a listener, which may change while it serves.
+pub trait Tls: Send + Sync + 'static {
+    /// What is in force.
+    fn config(&self) -> Arc<rustls::ServerConfig>;
+
+    /// Whether a client that has shown these certificates is served; else what it is told with status 400.
+    fn judge(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str>;
+}
+
+/// Anybody is served.
+impl Tls for Arc<rustls::ServerConfig> {
+    fn config(&self) -> Arc<rustls::ServerConfig> {
+        Arc::clone(self)
+    }
+
+    fn judge(&self, _: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
 /// Serves the Admin API until `shutdown` resolves and the requests under way are answered.
 pub async fn serve(
     admin: Arc<Admin>,
     listener: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<dyn Tls>>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
     server::serve(admin, Interface::Admin, listener, tls, shutdown).await;
@@ -108,7 +171,7 @@ pub async fn serve(
 pub async fn serve_status(
     admin: Arc<Admin>,
     listener: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<dyn Tls>>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
     server::serve(admin, Interface::Status, listener, tls, shutdown).await;

@@ -54,13 +54,23 @@ pub trait Node: Send + Sync + 'static {
     /// nobody's.
     fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>>;
 
-    /// Whether requests are noted, by [`Node::note`].
-    fn notes(&self, _face: Interface) -> bool {
+    /// Whether a client may use an interface (`allow` and `deny`); it is answered 403 otherwise.
+    fn allows(&self, _interface: Interface, _peer: SocketAddr, _headers: &HeaderMap) -> bool {
+        true
+    }
+
+    /// Whether answers concern the node: [`Node::added`] and [`Node::note`] are called.
+    fn looks_on(&self, _interface: Interface) -> bool {
         false
     }
 
+    /// Lines that are added to an answer (`add_header`).
+    fn added(&self, _interface: Interface, _answered: &Answered<'_>) -> HeaderMap {
+        HeaderMap::new()
+    }
+
     /// Writes a request that was answered to the access log.
-    fn note(&self, _face: Interface, _answered: &Answered<'_>) {}
+    fn note(&self, _interface: Interface, _answered: &Answered<'_>) {}
 }
 
 /// A request that was answered.

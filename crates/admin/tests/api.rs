@@ -420,7 +420,7 @@ async fn over_tls() {
     let api = Api::new(Options::default());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(admin::serve(api.admin.clone(), listener, Some(Arc::new(server)), std::future::pending()));
+    tokio::spawn(admin::serve(api.admin.clone(), listener, Some(Arc::new(Arc::new(server))), std::future::pending()));
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
     stream.write_all(b"GET /services HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();

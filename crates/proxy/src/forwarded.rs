@@ -29,6 +29,8 @@ const MAX_TEXT: usize = 39;
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
     blocks: Vec<Block>,
+    /// Others that may tell the client's address, but nothing else.
+    real_ip_from: Vec<Block>,
     header: RealIpHeader,
     recursive: bool,
 }
@@ -60,8 +62,9 @@ pub struct Forwarded<'a> {
     pub prefix: Option<&'a str>,
 }
 
+/// A range of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Block {
+pub(crate) enum Block {
     V4 { net: u32, mask: u32 },
     V6 { net: u128, mask: u128 },
 }
@@ -80,10 +83,7 @@ impl TrustedProxies {
     /// From the settings: addresses or CIDR blocks (`unix:` stands for local sockets and is not needed here), the
     /// name of a header or `proxy_protocol`, and whether trusted addresses in the header are skipped.
     pub fn new(trusted_ips: &[String], real_ip_header: &str, recursive: bool) -> Result<TrustedProxies, String> {
-        let blocks = trusted_ips.iter().filter(|text| *text != "unix:");
-        let blocks = blocks
-            .map(|text| Block::parse(text).ok_or_else(|| format!("trusted_ips: '{text}' is no address or CIDR block")))
-            .collect::<Result<_, _>>()?;
+        let blocks = Block::parse_all("trusted_ips", trusted_ips)?;
         let header = match real_ip_header {
             "proxy_protocol" => RealIpHeader::ProxyProtocol,
             name => match Known::of(name.as_bytes()) {
@@ -92,7 +92,12 @@ impl TrustedProxies {
                 _ => RealIpHeader::Other(name.to_owned()),
             },
         };
-        Ok(TrustedProxies { blocks, header, recursive })
+        Ok(TrustedProxies { blocks, real_ip_from: Vec::new(), header, recursive })
+    }
+
+    /// Lets others tell the client's address too (`set_real_ip_from`).
+    pub fn with_real_ip_from(self, real_ip_from: &[String]) -> Result<TrustedProxies, String> {
+        Ok(TrustedProxies { real_ip_from: Block::parse_all("set_real_ip_from", real_ip_from)?, ..self })
     }
 
     /// Whether an address is a trusted proxy's.
@@ -100,9 +105,15 @@ impl TrustedProxies {
         !self.blocks.is_empty() && self.blocks.iter().any(|block| block.contains(ip.to_canonical()))
     }
 
+    /// Whether an address may tell that of the client.
+    fn names_clients(&self, ip: IpAddr) -> bool {
+        self.trusts(ip)
+            || !self.real_ip_from.is_empty() && self.real_ip_from.iter().any(|block| block.contains(ip.to_canonical()))
+    }
+
     /// The client of a request, when it is not the peer itself. `proxied` is the source that the PROXY protocol named.
     pub fn client(&self, peer: &Address, proxied: Option<SocketAddr>, fields: &Fields) -> Option<Address> {
-        if !self.trusts(peer.ip) {
+        if !self.names_clients(peer.ip) {
             return None;
         }
         let found = match &self.header {
@@ -136,7 +147,7 @@ impl TrustedProxies {
         for item in items {
             let Some(address) = std::str::from_utf8(item).ok().and_then(parse_address) else { return (client, false) };
             client = Some(address);
-            if !self.recursive || !self.trusts(address.ip()) {
+            if !self.recursive || !self.names_clients(address.ip()) {
                 return (client, false);
             }
         }
@@ -281,7 +292,16 @@ pub fn host(trusted: bool, fields: &Fields) -> Vec<u8> {
 }
 
 impl Block {
-    fn parse(text: &str) -> Option<Block> {
+    /// All of a setting; `unix:` stands for local sockets and is not needed here.
+    fn parse_all(setting: &str, texts: &[String]) -> Result<Vec<Block>, String> {
+        let parse = |text: &String| {
+            Block::parse(text).ok_or_else(|| format!("{setting}: '{text}' is no address or CIDR block"))
+        };
+        texts.iter().filter(|text| *text != "unix:").map(parse).collect()
+    }
+
+    /// An address or a CIDR block.
+    pub(crate) fn parse(text: &str) -> Option<Block> {
         let (ip, length) = match text.split_once('/') {
             Some((ip, length)) => (ip, Some(length.parse::<u32>().ok()?)),
             None => (text, None),
@@ -300,7 +320,7 @@ impl Block {
         }
     }
 
-    fn contains(&self, ip: IpAddr) -> bool {
+    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         match (self, ip) {
             (Block::V4 { net, mask }, IpAddr::V4(ip)) => ip.to_bits() & mask == *net,
             (Block::V6 { net, mask }, IpAddr::V6(ip)) => ip.to_bits() & mask == *net,
@@ -418,6 +438,18 @@ mod tests {
         let lines = [("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-For", "127.0.0.2")];
         assert_eq!(client(&recursive, "127.0.0.1", &lines), named("1.1.1.1", 0));
         assert_eq!(client(&last, "127.0.0.1", &lines), named("127.0.0.2", 0));
+    }
+
+    #[test]
+    fn others_may_tell_the_address_alone() {
+        let other = proxies(&["127.0.0.0/8"], "X-Real-IP", false)
+            .with_real_ip_from(&["10.0.0.0/8".to_owned(), "unix:".to_owned()])
+            .unwrap();
+        let named = |peer| other.client(&address(peer), None, &fields(&[("X-Real-IP", "1.1.1.1")])).is_some();
+        assert!(named("127.0.0.1"));
+        assert!(named("10.0.0.1"));
+        assert!(!named("11.0.0.1"));
+        assert!(!other.trusts("10.0.0.1".parse().unwrap()));
     }
 
     fn written(trusted: bool, tls: bool, prefix: Option<&str>, lines: &[(&str, &str)]) -> Vec<(String, String)> {

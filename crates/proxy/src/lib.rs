@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod balancer;
 pub mod chain;
+pub mod directives;
 pub mod dns;
 pub mod forwarded;
 pub mod health;

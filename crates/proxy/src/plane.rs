@@ -5,10 +5,9 @@ use crate::forwarded::TrustedProxies;
 use crate::listener::{Descriptors, Listening};
 use crate::settings::{Listen, Settings};
 use crate::snapshot::{Change, Compiler, Snapshot};
-use crate::tls::{self, Certificates, Chain, Identity, Outbound, Resolver};
+use crate::tls::{self, Certificates, Chain, ClientVerification, Identity, ListenerTls, Outbound, Resolver};
 use crate::worker::{self, Gauges};
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use sdk::{Env, Fields, MemoryBudget, PluginKind};
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +34,7 @@ pub(crate) struct Shared {
     pub balancers: Balancers,
     pub descriptors: Descriptors,
     pub trusted: TrustedProxies,
-    pub server_tls: Arc<ServerConfig>,
+    pub listener_tls: ArcSwap<ListenerTls>,
     pub gauges: Vec<Arc<Gauges>>,
     /// What contents may be held in memory, by exchanges and by plugins.
     pub memory: MemoryBudget,
@@ -90,18 +89,18 @@ impl DataPlane {
             settings.error_pages.clone(),
         );
         let trusted = TrustedProxies::new(&settings.trusted_ips, &settings.real_ip_header, settings.real_ip_recursive)
+            .and_then(|trusted| trusted.with_real_ip_from(&settings.real_ip_from))
             .map_err(invalid)?;
         let snapshot = Arc::clone(compiler.current());
         let gauges = (0..workers).map(|_| Arc::default()).collect();
         let snapshot = Arc::new(ArcSwap::new(snapshot));
         let of_handshake = Arc::clone(&snapshot);
         let resolver = Resolver(move || of_handshake.load().certificates.clone());
-        let server_tls = Arc::new(
-            settings
-                .listener_tls
-                .server_config(Arc::new(resolver))
-                .map_err(|e| invalid(format!("TLS of the listeners: {e}")))?,
-        );
+        let config = settings
+            .listener_tls
+            .server_config(Arc::new(resolver))
+            .map_err(|e| invalid(format!("TLS of the listeners: {e}")))?;
+        let listener_tls = ListenerTls { config: Arc::new(config), clients: settings.listener_tls.clients.clone() };
         let via = format!("1.1 {}", settings.token);
         let shared = Arc::new(Shared {
             via_line: [("Via", &via)].into_iter().collect(),
@@ -111,7 +110,7 @@ impl DataPlane {
             balancers,
             descriptors: Descriptors::of_process(),
             trusted,
-            server_tls,
+            listener_tls: ArcSwap::from_pointee(listener_tls),
             gauges,
             memory,
         });
@@ -150,12 +149,22 @@ impl DataPlane {
         self.shared.snapshot.store(next);
     }
 
-    /// Takes other certificates for clients that name no known server, and other settings of TLS towards services.
-    pub fn reload_tls(&self, certificates: Vec<Chain>, services: tls::Services) -> Result<(), String> {
+    /// Takes other certificates for clients that name no known server, another verification of clients, and other
+    /// settings of TLS towards services.
+    pub fn reload_tls(
+        &self,
+        certificates: Vec<Chain>,
+        clients: ClientVerification,
+        services: tls::Services,
+    ) -> Result<(), String> {
         let default = identity(certificates)?;
+        let former = self.shared.listener_tls.load_full();
+        let config = self.shared.settings.listener_tls.with_clients(&former.config, clients.clone());
+        let listener_tls = ListenerTls { config: Arc::new(config.map_err(|e| e.to_string())?), clients };
         let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
         let next = compiler.reload_tls(default, services)?;
         self.shared.snapshot.store(next);
+        self.shared.listener_tls.store(Arc::new(listener_tls));
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! What the data plane has to be told when it starts.
 
 use crate::access_log::AccessLog;
+use crate::directives::Directives;
 use crate::listener::SocketOptions;
 use crate::router::Flavor;
 use crate::tls::{Chain, Policy, Services};
 use sdk::ErrorPages;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub error_pages: ErrorPages,
     /// `trusted_ips`, as written.
     pub trusted_ips: Vec<String>,
+    /// Whose word about the client's address counts beside theirs (`set_real_ip_from`), as written.
+    pub real_ip_from: Vec<String>,
     /// `real_ip_header`.
     pub real_ip_header: String,
     /// `real_ip_recursive`.
@@ -31,6 +34,7 @@ pub struct Settings {
     pub allow_debug_header: bool,
     pub keepalive: Keepalive,
     pub limits: Limits,
+    pub directives: Directives,
     /// Where requests are noted; `None`: nowhere.
     pub access_log: Option<AccessLog>,
     /// What TLS clients get when no certificate of the configuration fits: chains with their keys, in order of
@@ -92,7 +96,9 @@ pub struct Limits {
     pub client_body_timeout: Duration,
     /// `send_timeout`: between two writes to a client.
     pub send_timeout: Duration,
-    /// `lingering_time`: how long the rest of a request is read and dropped after its answer.
+    /// `lingering_close`: whether the rest of a request is read and dropped after its answer.
+    pub lingering_close: bool,
+    /// `lingering_time`: for how long at most.
     pub lingering_time: Duration,
     /// `lingering_timeout`: the longest pause in that.
     pub lingering_timeout: Duration,
@@ -100,16 +106,33 @@ pub struct Limits {
     pub keepalive_requests: u64,
     /// `keepalive_timeout`: how long a client connection may stay idle between requests. Zero: it is closed after each.
     pub keepalive_timeout: Duration,
+    /// The second value of `keepalive_timeout`, in seconds: what clients are told in `Keep-Alive: timeout=N`.
+    pub keepalive_header: Option<u64>,
+    /// `keepalive_time`: a client connection of this age is closed after a request.
+    pub keepalive_time: Duration,
+    /// `client_header_buffer_size`, octets.
+    pub client_header_buffer_size: usize,
     /// `large_client_header_buffers`: how many there are, and the octets of one. A line fits into one, a head into all.
     pub large_client_header_buffers: (usize, usize),
     /// `proxy_ignore_client_abort`: a service's answer is awaited although its client is gone.
     pub proxy_ignore_client_abort: bool,
+    /// `proxy_ignore_headers X-Accel-Buffering`: a service cannot turn buffering off.
+    pub ignore_accel_buffering: bool,
+    /// `proxy_buffer_size`, octets: the largest head of a service's response; `None`: what we hold for usual.
+    pub proxy_buffer_size: Option<usize>,
+    /// `proxy_socket_keepalive`: TCP keep-alive towards services.
+    pub proxy_socket_keepalive: bool,
+    /// `proxy_bind`: our address of connections to services.
+    pub proxy_bind: Option<IpAddr>,
     /// `proxy_buffers`, octets in all: so much of a response waits in memory for a slow client.
     pub proxy_buffers: usize,
     /// `proxy_max_temp_file_size`, octets: so much more of a response waits in a temporary file. 0: none.
     pub proxy_max_temp_file_size: u64,
-    /// Where temporary files are made; they have no name, and vanish with the process.
+    /// `client_body_temp_path`: where temporary files with requests' contents are made; they have no name, and vanish
+    /// with the process.
     pub temporary_files: Arc<Path>,
+    /// `proxy_temp_path`: the same for responses.
+    pub proxy_temporary_files: Arc<Path>,
     /// `worker_connections`: open client connections per worker; more are refused.
     pub connections: usize,
     /// Octets of contents of requests and responses that all exchanges together hold in memory.
@@ -126,11 +149,13 @@ impl Default for Settings {
             headers: Headers::default(),
             error_pages: ErrorPages::default(),
             trusted_ips: Vec::new(),
+            real_ip_from: Vec::new(),
             real_ip_header: "X-Real-IP".to_owned(),
             real_ip_recursive: false,
             allow_debug_header: false,
             keepalive: Keepalive::default(),
             limits: Limits::default(),
+            directives: Directives::default(),
             access_log: None,
             certificates: Vec::new(),
             listener_tls: Policy::default(),
@@ -210,6 +235,15 @@ impl Default for Keepalive {
     }
 }
 
+impl Limits {
+    /// What a request's head may have: a line fits into one buffer with its end, all of it into all of them.
+    pub fn heads(&self) -> wire::h1::Limits {
+        let (number, size) = self.large_client_header_buffers;
+        let (line, head) = (size.max(self.client_header_buffer_size), number.saturating_mul(size));
+        wire::h1::Limits { line: line.saturating_sub(2), head: head.max(line), ..wire::h1::Limits::default() }
+    }
+}
+
 /// nginx's defaults, and Kong's where its template names others.
 impl Default for Limits {
     fn default() -> Limits {
@@ -219,15 +253,24 @@ impl Default for Limits {
             client_header_timeout: Duration::from_secs(60),
             client_body_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
+            lingering_close: true,
             lingering_time: Duration::from_secs(30),
             lingering_timeout: Duration::from_secs(5),
             keepalive_requests: 10_000,
             keepalive_timeout: Duration::from_secs(75),
+            keepalive_header: None,
+            keepalive_time: Duration::from_secs(3600),
+            client_header_buffer_size: 1 << 10,
             large_client_header_buffers: (4, 8 << 10),
             proxy_ignore_client_abort: false,
+            ignore_accel_buffering: false,
+            proxy_buffer_size: None,
+            proxy_socket_keepalive: false,
+            proxy_bind: None,
             proxy_buffers: 64 << 10,
             proxy_max_temp_file_size: 1 << 30,
             temporary_files: Arc::from(std::env::temp_dir()),
+            proxy_temporary_files: Arc::from(std::env::temp_dir()),
             connections: 65_536,
             held_in_memory: 256 << 20,
         }

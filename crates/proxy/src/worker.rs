@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, watch};
-use wire::net::{BufferPool, Clock, Lingering, LogLimiter, Timers};
+use wire::net::{BufferPool, Clock, Lingering, LogLimiter, Stream, Timers};
 use wire::proxy_protocol;
 
 /// What everything on a worker has at hand.
@@ -200,9 +200,10 @@ impl Worker {
         // Without it small responses wait for acknowledgements; a failure only costs time.
         let _ = socket.set_nodelay(true);
         let settings = &self.shared.settings;
+        let tls = origin.tls.then(|| self.shared.listener_tls.load_full());
         let expected = Expected {
             proxy_protocol: settings.listen[index].proxy_protocol,
-            tls: origin.tls.then(|| Arc::clone(&self.shared.server_tls).into()),
+            tls: tls.as_ref().map(|tls| Arc::clone(&tls.config).into()),
             limit: settings.limits.client_header_timeout,
             lingering: Lingering { time: settings.limits.lingering_time, pause: settings.limits.lingering_timeout },
         };
@@ -221,6 +222,9 @@ impl Worker {
             }
         };
         origin.client.sni = established.sni;
+        if let (Stream::TlsServer(stream), Some(tls)) = (&established.stream, &tls) {
+            origin.unverified = tls.clients.judge(stream.get_ref().1.peer_certificates()).err();
+        }
         origin.proxied = established.proxied;
         http::serve(&self, established.stream, origin).await;
     }

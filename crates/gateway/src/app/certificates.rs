@@ -1,14 +1,13 @@
 //! Certificates of listeners: those in the settings, or self-signed ones that are made once and kept in the prefix.
 
 use super::prefix::write_private;
+use crate::settings::nginx::{self, Scope};
 use crate::settings::{Settings, tls};
 use base64::Engine;
-use proxy::tls::{Chain, Identity, Policy};
+use proxy::tls::{Chain, ClientVerification, ClientVerificationMode, Identity, Policy};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,12 +21,23 @@ pub enum Interface {
 }
 
 impl Interface {
+    const ALL: [Interface; 3] = [Interface::Proxy, Interface::Admin, Interface::Status];
+
     /// The setting that says where it listens.
     pub fn setting(self) -> &'static str {
         match self {
             Interface::Proxy => "proxy_listen",
             Interface::Admin => "admin_listen",
             Interface::Status => "status_listen",
+        }
+    }
+
+    /// Where directives for its listeners stand.
+    fn scope(self) -> Scope {
+        match self {
+            Interface::Proxy => nginx::PROXY_SERVER,
+            Interface::Admin => nginx::ADMIN,
+            Interface::Status => nginx::STATUS,
         }
     }
 }
@@ -56,38 +66,106 @@ pub fn pairs(settings: &Settings, interface: Interface) -> Result<Pairs, String>
     given.iter().zip(keys).map(pair).collect()
 }
 
-/// The TLS of an interface other than the proxy's.
+/// Reads every file with certificates, keys and revocation lists that the settings name, as a start does.
+pub fn check(settings: &Settings) -> Result<(), String> {
+    for interface in Interface::ALL {
+        let listeners = match interface {
+            Interface::Proxy => &settings.proxy_listen,
+            Interface::Admin => &settings.admin_listen,
+            Interface::Status => &settings.status_listen,
+        };
+        if listeners.iter().any(|listener| listener.ssl) {
+            client_verification(settings, interface)?;
+        }
+    }
+    service_roots(settings).map(drop)
+}
+
+/// TLS for clients of an interface, with the certificates that they must show.
+pub fn policy(settings: &Settings, interface: Interface) -> Result<Policy, String> {
+    let clients = client_verification(settings, interface)?;
+    Ok(Policy { clients, ..tls::policy(settings, interface.scope())? })
+}
+
+/// What certificates clients of an interface must show (`ssl_verify_client`).
+pub fn client_verification(settings: &Settings, interface: Interface) -> Result<ClientVerification, String> {
+    let (injected, scope) = (&settings.injected, interface.scope());
+    let mode = match injected.word(scope, "ssl_verify_client") {
+        "on" => ClientVerificationMode::On,
+        "optional" => ClientVerificationMode::Optional,
+        "optional_no_ca" => ClientVerificationMode::OptionalNoCa,
+        _ => return Ok(ClientVerification::default()),
+    };
+    let text = |name: &str| match injected.path(scope, name) {
+        None => Ok(String::new()),
+        Some(path) => std::fs::read_to_string(&path)
+            .map_err(|e| format!("{}: cannot read {}: {e}", injected.key(scope, name), path.display())),
+    };
+    let authorities = |name: &str| -> Result<Vec<CertificateDer<'static>>, String> {
+        let found = CertificateDer::pem_slice_iter(text(name)?.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let found = found.map_err(|e| format!("{}: {e}", injected.key(scope, name)))?;
+        match injected.path(scope, name) {
+            Some(path) if found.is_empty() => {
+                Err(format!("{}: there is no certificate in {}", injected.key(scope, name), path.display()))
+            }
+            _ => Ok(found),
+        }
+    };
+    let (announced, others) = (authorities("ssl_client_certificate")?, authorities("ssl_trusted_certificate")?);
+    let key = injected.key(scope, "ssl_verify_client");
+    if announced.is_empty() && others.is_empty() && mode != ClientVerificationMode::OptionalNoCa {
+        return Err(format!("{key}: no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client"));
+    }
+    let revocations = CertificateRevocationListDer::pem_slice_iter(text("ssl_crl")?.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| format!("{}: {e}", injected.key(scope, "ssl_crl")))?;
+    if let (Some(path), true) = (injected.path(scope, "ssl_crl"), revocations.is_empty()) {
+        let key = injected.key(scope, "ssl_crl");
+        return Err(format!("{key}: there is no revocation list in {}", path.display()));
+    }
+    let depth = injected.number(scope, "ssl_verify_depth").unwrap_or(1);
+    let depth = usize::try_from(depth).unwrap_or(usize::MAX);
+    ClientVerification::new(mode, &announced, &others, depth, &revocations).map_err(|e| format!("{key}: {e}"))
+}
+
+/// The TLS of an interface other than the proxy's; renewed as a whole by a reload.
 #[derive(Clone)]
-pub struct Secure {
-    pub config: Arc<ServerConfig>,
-    identity: Arc<Renewable>,
+pub struct Secure(Arc<RwLock<Arc<Terms>>>);
+
+/// What is in force.
+struct Terms {
+    config: Arc<ServerConfig>,
+    clients: ClientVerification,
 }
 
 impl Secure {
     pub fn new(settings: &Settings, interface: Interface) -> Result<Secure, String> {
-        let identity = Arc::new(Renewable(RwLock::new(Arc::new(Identity::new(chains(settings, interface)?)?))));
-        let policy = Policy { sessions: OTHER_SESSIONS, ..tls::policy(settings, false)? };
-        let config = policy
-            .server_config(Arc::clone(&identity) as Arc<dyn ResolvesServerCert>)
-            .map_err(|e| format!("TLS: {e}"))?;
-        Ok(Secure { config: Arc::new(config), identity })
+        let identity = Arc::new(Identity::new(chains(settings, interface)?)?);
+        let policy = Policy { sessions: OTHER_SESSIONS, ..policy(settings, interface)? };
+        let config = policy.server_config(identity).map_err(|e| format!("TLS: {e}"))?;
+        let terms = Terms { config: Arc::new(config), clients: policy.clients };
+        Ok(Secure(Arc::new(RwLock::new(Arc::new(terms)))))
     }
 
     /// Takes the certificates that the settings name as they are now.
     pub fn reload_tls(&self, settings: &Settings, interface: Interface) -> Result<(), String> {
-        let identity = Arc::new(Identity::new(chains(settings, interface)?)?);
-        *self.identity.0.write().unwrap_or_else(PoisonError::into_inner) = identity;
+        let renewed = Secure::new(settings, interface)?.terms();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = renewed;
         Ok(())
+    }
+
+    fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// What clients are shown until the next reload.
-#[derive(Debug)]
-struct Renewable(RwLock<Arc<Identity>>);
+impl admin::Tls for Secure {
+    fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.terms().config)
+    }
 
-impl ResolvesServerCert for Renewable {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).resolve(hello)
+    fn judge(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
+        self.terms().clients.judge(shown)
     }
 }
 
@@ -101,9 +179,20 @@ pub fn chains(settings: &Settings, interface: Interface) -> Result<Vec<Chain>, S
 pub fn client(settings: &Settings) -> Result<Option<Chain>, String> {
     let (cert, key) = (settings.text("client_ssl_cert"), settings.text("client_ssl_cert_key"));
     match settings.flag("client_ssl") {
-        false => Ok(None),
+        false => directed(settings),
         true if cert.is_empty() => kept(settings, "").and_then(|(cert, key)| decoded(&cert, &key)).map(Some),
         true => decoded(&read(cert, "client_ssl_cert")?, &read(key, "client_ssl_cert_key")?).map(Some),
+    }
+}
+
+/// The same by nginx's directives.
+fn directed(settings: &Settings) -> Result<Option<Chain>, String> {
+    let file = |name| settings.injected.path(nginx::LOCATION, name);
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
+    match (file("proxy_ssl_certificate"), file("proxy_ssl_certificate_key")) {
+        (Some(cert), Some(key)) => decoded(&read(&cert)?, &read(&key)?).map(Some),
+        (Some(_), None) => Err("proxy_ssl_certificate: no proxy_ssl_certificate_key is given".to_owned()),
+        _ => Ok(None),
     }
 }
 
@@ -114,9 +203,10 @@ pub fn trusted_roots(settings: &Settings) -> Result<Arc<RootCertStore>, String> 
 
 /// Who may vouch for services (`proxy_ssl_trusted_certificate`), when that is not the same.
 pub fn service_roots(settings: &Settings) -> Result<Option<Arc<RootCertStore>>, String> {
-    const SETTING: &str = "nginx_proxy_proxy_ssl_trusted_certificate";
-    let file = settings.text(SETTING).to_owned();
-    if file.is_empty() { Ok(None) } else { roots(SETTING, &[file]).map(Some) }
+    const NAME: &str = "proxy_ssl_trusted_certificate";
+    let Some(file) = settings.injected.path(nginx::LOCATION, NAME) else { return Ok(None) };
+    let key = settings.injected.key(nginx::LOCATION, NAME);
+    roots(key, &[file.to_string_lossy().into_owned()]).map(Some)
 }
 
 fn roots(setting: &str, entries: &[String]) -> Result<Arc<RootCertStore>, String> {

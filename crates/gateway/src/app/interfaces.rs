@@ -62,8 +62,8 @@ impl Interfaces {
                     continue;
                 }
             };
-            let (admin, tls, mut stopped) =
-                (Arc::clone(admin), socket.tls.as_ref().map(|tls| Arc::clone(&tls.config)), stopped.clone());
+            let tls = socket.tls.clone().map(|tls| Arc::new(tls) as Arc<dyn admin::Tls>);
+            let (admin, mut stopped) = (Arc::clone(admin), stopped.clone());
             let shutdown = async move {
                 // An error means that the node is gone, which is an end too.
                 let _ = stopped.wait_for(|stop| *stop).await;

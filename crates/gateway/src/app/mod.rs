@@ -4,7 +4,7 @@
 //! checks) runs on the control runtime, so that it never delays a request.
 
 mod access_logs;
-mod certificates;
+pub mod certificates;
 pub mod instance;
 mod interfaces;
 mod node;
@@ -14,12 +14,12 @@ mod publisher;
 mod signals;
 
 use crate::logging::{Destinations, Logging};
-use crate::settings::Settings;
+use crate::settings::{Settings, nginx};
 use access_logs::AccessLogs;
 use instance::{Addresses, Claim};
 use interfaces::Interfaces;
 use model::Catalog;
-use node::RunningNode;
+use node::{RunningNode, Served};
 use plane::Plane;
 use proxy::access_log::Destination;
 use publisher::Publisher;
@@ -58,7 +58,7 @@ pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses))
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    signals::raise_file_limit();
+    signals::raise_file_limit(settings.injected.open_files()?);
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("control")
@@ -117,14 +117,21 @@ impl Running {
             publisher.applied(),
             logging.clone(),
         )?;
-        let node = node.with_access_logs(access_logs.admin.clone(), access_logs.status.clone());
+        let (of_admin, of_status) = (settings.injected.api(nginx::ADMIN)?, settings.injected.api(nginx::STATUS)?);
+        let (limits, status_limits) = (of_admin.limits, of_status.limits);
+        let node = node.serving(
+            Served::new(of_admin, access_logs.admin.clone())?,
+            Served::new(of_status, access_logs.status.clone())?,
+        );
         let options = admin::Options {
             server_header: settings.headers.server,
             latency_header: settings.headers.admin_latency,
-            max_content: match settings.admin_max_body_size {
-                0 => admin::Options::default().max_content,
-                size => usize::try_from(size).unwrap_or(usize::MAX),
-            },
+            max_content: settings
+                .injected
+                .api_max_body_size(nginx::ADMIN)
+                .unwrap_or(admin::Options::default().max_content),
+            limits,
+            status_limits,
             origins: settings.list("admin_gui_url").to_vec(),
             ..admin::Options::default()
         };
@@ -148,7 +155,7 @@ impl Running {
         let time = loop {
             match signals.next().await {
                 Request::Stop => break STOP_TIME,
-                Request::Quit => break QUIT_TIME,
+                Request::Quit => break self.settings.injected.shutdown_timeout().unwrap_or(QUIT_TIME),
                 Request::Reload => {
                     self.reload();
                     self.access_logs.reopen();

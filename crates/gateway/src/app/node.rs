@@ -4,11 +4,15 @@ use super::plane::Plane;
 use super::prefix;
 use crate::logging::Logging;
 use crate::settings::Settings;
+use crate::settings::nginx::Api;
 use admin::{Answered, Counters, Interface, Node, Pids, PluginRequest, TargetMark, UpstreamHealth};
+use hyper::header::{HeaderName, HeaderValue};
 use proxy::access_log::{AccessLog, Record, Stamp};
+use proxy::forwarded::{Address, TrustedProxies};
 use sdk::entities::{Plugin, Uuid};
 use sdk::{AdminRequest, BoxFuture, Fields, PluginKind, Version};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,10 +35,77 @@ pub struct RunningNode {
     plane: Arc<Plane>,
     applied: watch::Receiver<Revision>,
     logging: Logging,
-    admin_log: Option<AccessLog>,
-    status_log: Option<AccessLog>,
+    admin: Served,
+    status: Served,
     /// Counts changes of the log level, so that only the last one's timeout takes effect.
     level_changes: Arc<AtomicU64>,
+}
+
+/// How an API is served.
+#[derive(Clone, Debug, Default)]
+pub struct Served {
+    api: Api,
+    /// Whose word about the client counts.
+    trusted: TrustedProxies,
+    log: Option<AccessLog>,
+}
+
+impl Served {
+    /// By nginx's directives, and with that access log.
+    pub fn new(api: Api, log: Option<AccessLog>) -> Result<Served, String> {
+        let trusted = TrustedProxies::new(&api.real_ip_from, &api.real_ip_header, api.real_ip_recursive)?;
+        Ok(Served { api, trusted, log })
+    }
+
+    /// The client: the peer, or whom a trusted proxy names.
+    fn client(&self, peer: SocketAddr, headers: &admin::HeaderMap) -> Address {
+        let peer = Address::new(peer);
+        let named = || self.trusted.client(&peer, None, &fields(headers));
+        if self.trusted.trusts(peer.ip()) { named().unwrap_or(peer) } else { peer }
+    }
+
+    /// Calls with what is known of a request and its answer.
+    fn with_record<T>(
+        &self,
+        interface: Interface,
+        answered: &Answered<'_>,
+        use_it: impl FnOnce(&Record<'_>) -> T,
+    ) -> T {
+        let mut now = Stamp::default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.set(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or_default()));
+        let client = self.client(answered.origin.peer, answered.request_headers);
+        let record = Record {
+            client: client.as_str(),
+            client_port: client.port(),
+            peer: answered.origin.peer,
+            local: answered.origin.local,
+            tls: answered.origin.tls,
+            sni: None,
+            server: match interface {
+                Interface::Admin => "kong_admin",
+                Interface::Status => "kong_status",
+            },
+            connection: answered.origin.connection,
+            connection_requests: answered.request,
+            method: answered.method,
+            target: answered.target,
+            version: if answered.http_1_0 { Version::Http10 } else { Version::Http11 },
+            request: &fields(answered.request_headers),
+            kept: None,
+            response: &fields(answered.response_headers),
+            status: answered.status,
+            sent: None,
+            content_sent: answered.content,
+            received: None,
+            id: None,
+            elapsed: answered.took,
+            tries: &[],
+            since_last_try: Duration::ZERO,
+            now: &now,
+        };
+        use_it(&record)
+    }
 }
 
 impl RunningNode {
@@ -60,21 +131,21 @@ impl RunningNode {
             plane,
             applied,
             logging,
-            admin_log: None,
-            status_log: None,
+            admin: Served::default(),
+            status: Served::default(),
             level_changes: Arc::default(),
         })
     }
 
-    /// Notes requests to the Admin and the Status API.
-    pub fn with_access_logs(self, admin_log: Option<AccessLog>, status_log: Option<AccessLog>) -> RunningNode {
-        RunningNode { admin_log, status_log, ..self }
+    /// Says how the Admin and the Status API are served.
+    pub fn serving(self, admin: Served, status: Served) -> RunningNode {
+        RunningNode { admin, status, ..self }
     }
 
-    fn access_log(&self, interface: Interface) -> Option<&AccessLog> {
+    fn served(&self, interface: Interface) -> &Served {
         match interface {
-            Interface::Admin => self.admin_log.as_ref(),
-            Interface::Status => self.status_log.as_ref(),
+            Interface::Admin => &self.admin,
+            Interface::Status => &self.status,
         }
     }
 
@@ -159,53 +230,37 @@ impl Node for RunningNode {
         });
     }
 
-    fn notes(&self, interface: Interface) -> bool {
-        self.access_log(interface).is_some()
+    fn allows(&self, interface: Interface, peer: SocketAddr, headers: &admin::HeaderMap) -> bool {
+        let served = self.served(interface);
+        served.api.access.is_empty() || served.api.access.allows(served.client(peer, headers).ip())
+    }
+
+    fn looks_on(&self, interface: Interface) -> bool {
+        let served = self.served(interface);
+        served.log.is_some() || !served.api.add_header.is_empty()
+    }
+
+    fn added(&self, interface: Interface, answered: &Answered<'_>) -> admin::HeaderMap {
+        let served = self.served(interface);
+        let mut lines = Fields::new();
+        served.api.add_header.apply(&mut lines, answered.status);
+        if served.api.add_header.has_variables() {
+            lines.append_all(&served.with_record(interface, answered, |record| served.api.add_header.render(record)));
+        }
+        let mut headers = admin::HeaderMap::new();
+        for (name, value) in lines.iter() {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) {
+                headers.append(name, value);
+            }
+        }
+        headers
     }
 
     fn note(&self, interface: Interface, answered: &Answered<'_>) {
-        let Some(log) = self.access_log(interface) else { return };
-        let fields = |map: &admin::HeaderMap| {
-            map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect::<Fields>()
-        };
-        let client = answered.origin.peer.ip().to_canonical().to_string();
-        let mut now = Stamp::default();
-        now.set(
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or_default()),
-        );
-        let entry = Record {
-            client: &client,
-            client_port: answered.origin.peer.port(),
-            peer: answered.origin.peer,
-            local: answered.origin.local,
-            tls: answered.origin.tls,
-            sni: None,
-            server: match interface {
-                Interface::Admin => "kong_admin",
-                Interface::Status => "kong_status",
-            },
-            connection: answered.origin.connection,
-            connection_requests: answered.request,
-            method: answered.method,
-            target: answered.target,
-            version: if answered.http_1_0 { Version::Http10 } else { Version::Http11 },
-            request: &fields(answered.request_headers),
-            kept: None,
-            response: &fields(answered.response_headers),
-            status: answered.status,
-            sent: None,
-            content_sent: answered.content,
-            received: None,
-            id: None,
-            elapsed: answered.took,
-            tries: &[],
-            since_last_try: Duration::ZERO,
-            now: &now,
-        };
+        let served = self.served(interface);
+        let Some(log) = &served.log else { return };
         let mut line = Vec::new();
-        log.format.write(&entry, &mut line);
+        served.with_record(interface, answered, |record| log.format.write(record, &mut line));
         log.sink.put(line, 1);
     }
 
@@ -236,4 +291,8 @@ impl Node for RunningNode {
             }
         }))
     }
+}
+
+fn fields(headers: &admin::HeaderMap) -> Fields {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
 }

@@ -2,11 +2,11 @@
 //! things.
 
 use super::certificates::{self, Interface};
-use crate::settings::{Settings, tls};
+use crate::settings::{Settings, nginx, tls};
 use admin::{AddressHealth, Counters, HostHealth, TargetMark, UpstreamHealth, Weights};
 use proxy::access_log::AccessLog;
 use proxy::balancer::Balancers;
-use proxy::settings::{Headers, Keepalive, Limits, Listen};
+use proxy::settings::{Headers, Keepalive, Listen};
 use proxy::tls::{Chain, Peers, Services};
 use proxy::{Change, DataPlane, dns, health, router};
 use sdk::entities::Uuid;
@@ -57,22 +57,20 @@ impl Plane {
             },
             error_pages: error_pages(settings)?,
             trusted_ips: settings.list("trusted_ips").iter().filter(|ip| *ip != "unix:").cloned().collect(),
-            real_ip_header: settings.text("nginx_proxy_real_ip_header").to_owned(),
-            real_ip_recursive: settings.flag("nginx_proxy_real_ip_recursive"),
+            real_ip_from: settings.injected.real_ip_from(nginx::LOCATION, settings.list("trusted_ips")),
+            real_ip_header: settings.injected.word(nginx::LOCATION, "real_ip_header").to_owned(),
+            real_ip_recursive: settings.injected.flag(nginx::LOCATION, "real_ip_recursive").unwrap_or_default(),
             allow_debug_header: settings.flag("allow_debug_header"),
             keepalive: Keepalive {
                 pool_size: settings.count("upstream_keepalive_pool_size"),
                 max_requests: settings.count("upstream_keepalive_max_requests") as u64,
                 idle_timeout: settings.seconds("upstream_keepalive_idle_timeout").unwrap_or_default(),
             },
-            limits: Limits {
-                client_max_body_size: settings.client_max_body_size,
-                keepalive_requests: settings.keepalive_requests,
-                ..Limits::default()
-            },
+            limits: settings.limits.clone(),
+            directives: settings.directives.clone(),
             access_log,
             certificates,
-            listener_tls: tls::policy(settings, true)?,
+            listener_tls: certificates::policy(settings, Interface::Proxy)?,
             services_tls: services_tls(settings)?,
             ..proxy::Settings::default()
         };
@@ -83,7 +81,8 @@ impl Plane {
 
     /// Takes certificates and authorities that the settings name as they are now.
     pub fn reload_tls(&self, settings: &Settings) -> Result<(), String> {
-        self.data.reload_tls(default_certificates(settings, &self.tls)?, services_tls(settings)?)
+        let clients = certificates::client_verification(settings, Interface::Proxy)?;
+        self.data.reload_tls(default_certificates(settings, &self.tls)?, clients, services_tls(settings)?)
     }
 
     /// Where it listens: without TLS, and with.
@@ -193,12 +192,9 @@ fn default_certificates(settings: &Settings, with_tls: &[bool]) -> Result<Vec<Ch
 fn services_tls(settings: &Settings) -> Result<Services, String> {
     let roots = certificates::trusted_roots(settings)?;
     let depth = settings.count("lua_ssl_verify_depth");
-    let given = settings.text("nginx_proxy_proxy_ssl_verify_depth");
-    let of_services = if given.is_empty() {
-        depth
-    } else {
-        given.parse().map_err(|_| format!("nginx_proxy_proxy_ssl_verify_depth is not a number: '{given}'"))?
-    };
+    let injected = &settings.injected;
+    let of_services = injected.number(nginx::LOCATION, "proxy_ssl_verify_depth");
+    let of_services = of_services.map_or(depth, |depth| usize::try_from(depth).unwrap_or(usize::MAX));
     let (requests, probes) = (tls::services(settings)?, tls::probes(settings)?);
     Ok(Services {
         requests: Peers {
@@ -208,7 +204,7 @@ fn services_tls(settings: &Settings) -> Result<Services, String> {
             suites: requests.suites,
         },
         probes: Peers { roots, depth, versions: probes.versions, suites: probes.suites },
-        verify: settings.text("nginx_proxy_proxy_ssl_verify") == "on",
+        verify: injected.flag(nginx::LOCATION, "proxy_ssl_verify").unwrap_or_default(),
         identity: certificates::client(settings)?,
     })
 }

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 pub fn prepare(settings: &Settings) -> Result<(), String> {
     let failed = |path: &Path, e: io::Error| format!("could not prepare Bascule prefix at {}: {e}", path.display());
     std::fs::create_dir_all(&settings.prefix).map_err(|e| failed(&settings.prefix, e))?;
-    for name in ["pids", "logs", "ssl"] {
-        let path = settings.path(name);
-        match rustix::fs::mkdir(&path, Mode::RWXU) {
+    let own = ["pids", "logs", "ssl"].map(|name| settings.path(name));
+    let temporary = [&settings.limits.temporary_files, &settings.limits.proxy_temporary_files];
+    for path in own.iter().map(PathBuf::as_path).chain(temporary.into_iter().map(AsRef::as_ref)) {
+        match rustix::fs::mkdir(path, Mode::RWXU) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(e) => return Err(failed(&path, e.into())),
+            Err(e) => return Err(failed(path, e.into())),
         }
     }
     Ok(())

@@ -50,10 +50,26 @@ impl Signals {
     }
 }
 
-/// Lets the process open as many files (connections) as the system allows.
-pub fn raise_file_limit() {
+/// Lets the process open so many files (connections), or as many as the system allows.
+pub fn raise_file_limit(wanted: Option<u64>) {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
-        tracing::warn!("cannot raise the limit of open files: {e}");
+    let maximum = match (wanted, limit.maximum) {
+        (Some(wanted), Some(maximum)) if wanted > maximum => {
+            // Only the superuser may raise it.
+            let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: Some(wanted) });
+            if raised.is_err() {
+                tracing::warn!("worker_rlimit_nofile: {wanted} is more than the system allows, which is {maximum}");
+            }
+            if raised.is_ok() { return } else { Some(maximum) }
+        }
+        (_, maximum) => maximum,
+    };
+    let current = match (wanted, maximum) {
+        (Some(wanted), Some(maximum)) => Some(wanted.min(maximum)),
+        (Some(wanted), None) => Some(wanted),
+        (None, maximum) => maximum,
+    };
+    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current, maximum }) {
+        tracing::warn!("cannot set the limit of open files: {e}");
     }
 }

@@ -1,6 +1,7 @@
 //! `bascule check`: says whether a configuration file is valid.
 
 use super::Outcome;
+use crate::app::certificates;
 use crate::settings::{Settings, Sources};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +16,8 @@ pub struct Check {
 
 impl Check {
     pub(super) fn execute(&self) -> Outcome {
-        match Settings::load(&Sources::of_process(Some(&self.conf), None)) {
+        let settings = Settings::load(&Sources::of_process(Some(&self.conf), None));
+        match settings.and_then(|settings| certificates::check(&settings).map(|()| settings).map_err(|e| vec![e])) {
             Ok(settings) => {
                 for warning in &settings.warnings {
                     eprintln!("Warning: {warning}");

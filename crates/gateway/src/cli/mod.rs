@@ -72,10 +72,10 @@ struct Place {
 /// Flags that mean something to Kong only.
 #[derive(Args, Clone, Default)]
 struct KongFlags {
-    /// Accepted for Kong's sake: there is no nginx
+    /// Refused: there is no nginx
     #[arg(long, value_name = "FILE", hide = true)]
     nginx_conf: Option<PathBuf>,
-    /// Accepted for Kong's sake
+    /// Refused: there is no nginx
     #[arg(long, value_name = "FLAGS", hide = true)]
     nginx_conf_flags: Option<String>,
     /// Prepare the database first (SQLite needs no preparation)
@@ -87,6 +87,21 @@ struct KongFlags {
     /// Seconds to wait for other nodes that prepare the database
     #[arg(long, value_name = "SECONDS", hide = true)]
     lock_timeout: Option<f64>,
+}
+
+impl KongFlags {
+    /// Fails for what would be missed.
+    fn check(&self) -> Result<(), String> {
+        let refused =
+            [("--nginx-conf", self.nginx_conf.is_some()), ("--nginx-conf-flags", self.nginx_conf_flags.is_some())];
+        match refused.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((flag, _)) => Err(format!(
+                "{flag}: there is no nginx here, and no template of its configuration; give directives by settings \
+                 (nginx_<context>_<directive>)"
+            )),
+        }
+    }
 }
 
 /// The end of a command: nothing more to say, or why it failed.

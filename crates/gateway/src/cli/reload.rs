@@ -1,6 +1,7 @@
 //! `bascule reload`: makes a running node take new settings. Connections are not disturbed.
 
 use super::{KongFlags, Outcome, Place, running};
+use crate::app::certificates;
 use crate::app::prefix::write_private;
 use crate::settings::{Settings, Sources};
 use rustix::process::Signal;
@@ -17,11 +18,13 @@ pub struct Reload {
 
 impl Reload {
     pub(super) fn execute(&self) -> Outcome {
+        self.kong.check()?;
         let new = self.place.load()?;
         if !new.prefix.is_dir() {
             return Err(format!("no such prefix: {}", new.prefix.display()));
         }
         let node = running(&new.prefix)?;
+        certificates::check(&new)?;
         // What the node was started with stays, unless the file or the environment of this command says otherwise.
         let file = new.own_file();
         let old = Sources { file: Some(file.clone()), ..Sources::default() };

@@ -3,6 +3,7 @@
 use super::start::Start;
 use super::stop::stop;
 use super::{KongFlags, Outcome, Place, Verbosity};
+use crate::app::certificates;
 use crate::app::instance::Running;
 
 /// Stop a node and start it again
@@ -16,7 +17,10 @@ pub struct Restart {
 
 impl Restart {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
+        self.kong.check()?;
         let settings = self.place.load_quietly()?;
+        // Better not stopped than not started again.
+        certificates::check(&settings)?;
         if Running::find(&settings.prefix).is_some() {
             stop(&settings.prefix)?;
         }

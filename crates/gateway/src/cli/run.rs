@@ -25,6 +25,7 @@ pub struct Run {
 
 impl Run {
     pub(super) fn execute(&self) -> Outcome {
+        self.kong.check()?;
         if !self.detached && !self.attended {
             let settings = self.place.load()?;
             return app::run(settings, Console::Kept, |addresses| eprintln!("{}", addresses.describe()))

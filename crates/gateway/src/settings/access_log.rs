@@ -1,6 +1,7 @@
-//! `*_access_log` and `nginx_http_log_format`: where requests are noted, and how.
+//! `*_access_log`, `access_log` and `log_format`: where requests are noted, and how.
 
 use super::Settings;
+use super::nginx::{self, Scope};
 use proxy::access_log::Format;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -24,37 +25,58 @@ pub struct AccessLogFile {
 
 /// The access logs that the settings name; what the operator should know goes to `warnings`.
 pub fn parse(settings: &Settings, warnings: &mut Vec<String>) -> Result<AccessLogs, String> {
-    const SETTING: &str = "nginx_http_log_format";
-    let own = match settings.text(SETTING) {
-        "" => Vec::new(),
-        text => Format::parse(text).map_err(|e| format!("{SETTING}: {e}"))?,
-    };
-    for (name, format) in &own {
+    let mut own = HashMap::new();
+    for (key, words) in settings.injected.listed(nginx::LOCATION, "log_format") {
+        let (name, format) = Format::define(words).map_err(|e| format!("{key}: {e}"))?;
         for variable in format.unknown() {
-            warnings.push(format!(
-                "{SETTING}: the variable '${variable}' of '{name}' is not known here, '-' stands for it"
-            ));
+            warnings
+                .push(format!("{key}: the variable '${variable}' of '{name}' is not known here, '-' stands for it"));
         }
+        own.insert(name, Arc::new(format));
     }
-    let own = own.into_iter().map(|(name, format)| (name, Arc::new(format))).collect();
-    let mut file =
-        |setting, usual, used: bool| if used { one(settings, setting, usual, &own, warnings) } else { Ok(None) };
+    let mut file = |interface: (&str, &str), scope: Scope, used: bool| match used {
+        true => one(settings, interface, scope, &own, warnings),
+        false => Ok(None),
+    };
+    let proxy = ("proxy_access_log", "kong_log_format");
     Ok(AccessLogs {
-        proxy: file("proxy_access_log", "kong_log_format", !settings.proxy_listen.is_empty())?,
-        admin: file("admin_access_log", "combined", !settings.admin_listen.is_empty())?,
-        status: file("status_access_log", "combined", !settings.status_listen.is_empty())?,
+        proxy: file(proxy, nginx::LOCATION, !settings.proxy_listen.is_empty())?,
+        admin: file(("admin_access_log", "combined"), nginx::ADMIN, !settings.admin_listen.is_empty())?,
+        status: file(("status_access_log", "combined"), nginx::STATUS, !settings.status_listen.is_empty())?,
     })
 }
 
-/// `path [format] [parameters of nginx]`, or `off`.
+/// The log of an interface, by its setting (and usual format) and by `access_log` in its blocks.
 fn one(
     settings: &Settings,
+    (setting, usual): (&str, &str),
+    scope: Scope,
+    own: &HashMap<String, Arc<Format>>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<AccessLogFile>, String> {
+    let mut log = Some((setting, settings.text(setting).split_whitespace().map(str::to_owned).collect::<Vec<_>>()));
+    for (key, words) in settings.injected.listed(scope, "access_log") {
+        match words.first().map(String::as_str) {
+            Some("off") => log = None,
+            // Kong's location has none of its own: one there takes the place of the server's.
+            Some(_) if key.starts_with("nginx_location_") => log = Some((key, words.to_vec())),
+            _ => warnings.push(format!("{key} has no effect here: an interface has one log, which {setting} names")),
+        }
+    }
+    let Some((key, words)) = log else { return Ok(None) };
+    file(settings, key, &words, usual, own, warnings)
+}
+
+/// `path [format] [parameters of nginx]`, or `off`.
+fn file(
+    settings: &Settings,
     setting: &str,
+    words: &[String],
     usual: &str,
     own: &HashMap<String, Arc<Format>>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<AccessLogFile>, String> {
-    let mut words = settings.text(setting).split_whitespace().peekable();
+    let mut words = words.iter().map(String::as_str).peekable();
     let Some(path) = words.next().filter(|path| *path != "off") else { return Ok(None) };
     if path.starts_with("syslog:") {
         warnings.push(format!("{setting}: logging to syslog is not available in this version, nothing is logged"));

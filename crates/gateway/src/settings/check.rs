@@ -3,8 +3,11 @@
 use super::access_log::{self, AccessLogs};
 use super::listen::{self, Listener};
 use super::load::Loaded;
-use super::value::{Value, size};
+use super::nginx::{self, Context, Injected};
+use super::value::Value;
 use super::{Block, Headers, Settings, tls};
+use proxy::directives::Directives;
+use proxy::settings::Limits;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -28,15 +31,24 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         headers: Headers::default(),
         request_id_upstream: false,
         trusted_ips: Vec::new(),
-        client_max_body_size: 0,
-        admin_max_body_size: 0,
-        keepalive_requests: 0,
+        injected: Injected::default(),
+        limits: Limits::default(),
+        directives: Directives::default(),
         port_maps: Vec::new(),
         access_logs: AccessLogs::default(),
         warnings,
         loaded,
     };
+    let (injected, remarks) = Injected::read(&settings.loaded, &settings.prefix);
+    settings.injected = injected;
+    settings.warnings.extend(remarks.warnings);
+    errors.extend(remarks.errors);
     let mut keep = |result: Result<(), String>| errors.extend(result.err());
+    keep(settings.injected.limits(&settings).map(|limits| settings.limits = limits));
+    keep(settings.injected.directives().map(|directives| settings.directives = directives));
+    for scope in [nginx::ADMIN, nginx::STATUS] {
+        keep(settings.injected.api(scope).map(drop));
+    }
     keep(listeners(&settings, "proxy_listen").map(|l| settings.proxy_listen = l));
     keep(listeners(&settings, "admin_listen").map(|l| settings.admin_listen = l));
     keep(listeners(&settings, "status_listen").map(|l| settings.status_listen = l));
@@ -44,9 +56,6 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     keep(headers(settings.list("headers")).map(|h| settings.headers = h));
     keep(headers_upstream(settings.list("headers_upstream")).map(|on| settings.request_id_upstream = on));
     keep(trusted_ips(settings.list("trusted_ips")).map(|blocks| settings.trusted_ips = blocks));
-    keep(bytes(&settings, "nginx_http_client_max_body_size").map(|n| settings.client_max_body_size = n));
-    keep(bytes(&settings, "nginx_admin_client_max_body_size").map(|n| settings.admin_max_body_size = n));
-    keep(bytes(&settings, "nginx_http_keepalive_requests").map(|n| settings.keepalive_requests = n));
     keep(port_maps(settings.list("port_maps")).map(|maps| settings.port_maps = maps));
     let mut of_logs = Vec::new();
     keep(access_log::parse(&settings, &mut of_logs).map(|logs| settings.access_logs = logs));
@@ -62,8 +71,9 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     errors.extend(names(&settings));
     errors.extend(absent(&settings));
     for checked in [
-        tls::policy(&settings, true).err(),
-        tls::policy(&settings, false).err(),
+        tls::policy(&settings, nginx::PROXY_SERVER).err(),
+        tls::policy(&settings, nginx::ADMIN).err(),
+        tls::policy(&settings, nginx::STATUS).err(),
         tls::services(&settings).err(),
         tls::probes(&settings).err(),
     ] {
@@ -71,6 +81,8 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     }
     settings.warnings.extend(tls::warnings(&settings));
     settings.warnings.extend(deferred(&settings));
+    let unverifiable = unverifiable(&settings);
+    settings.warnings.extend(unverifiable);
     let without_effect = missed(&settings);
     settings.warnings.extend(without_effect);
     if errors.is_empty() { Ok(settings) } else { Err(errors) }
@@ -105,13 +117,6 @@ fn workers(text: &str) -> Result<usize, String> {
                 format!("nginx_worker_processes must be 'auto' or a number between 1 and 1024, got '{number}'")
             })
         }
-    }
-}
-
-fn bytes(settings: &Settings, name: &str) -> Result<u64, String> {
-    match settings.text(name) {
-        "" => Ok(0),
-        text => size(name, text),
     }
 }
 
@@ -284,12 +289,30 @@ fn deferred(settings: &Settings) -> Option<String> {
     })
 }
 
+/// Verification of clients where no client can show a certificate.
+fn unverifiable(settings: &Settings) -> Vec<String> {
+    let interfaces = [
+        ("proxy_listen", nginx::PROXY_SERVER, &settings.proxy_listen),
+        ("admin_listen", nginx::ADMIN, &settings.admin_listen),
+        ("status_listen", nginx::STATUS, &settings.status_listen),
+    ];
+    let unverifiable = interfaces.into_iter().filter_map(|(setting, scope, listeners)| {
+        let key = settings.injected.key(scope, "ssl_verify_client");
+        let asked = !["", "off"].contains(&settings.injected.word(scope, "ssl_verify_client"));
+        let plain = !listeners.is_empty() && !listeners.iter().any(|listener| listener.ssl);
+        let own = settings.injected.context(scope, "ssl_verify_client") != Some(Context::Http);
+        (asked && plain && own).then(|| format!("{key} has no effect: no address of {setting} has the flag 'ssl'"))
+    });
+    unverifiable.collect()
+}
+
 /// Keys without effect whose owner would miss what they stand for, and should know.
 fn missed(settings: &Settings) -> Vec<String> {
     const MISSED: &[&str] = &[
         "admin_gui_listen",
         "declarative_config",
         "declarative_config_string",
+        "nginx_user",
         "pluginserver_names",
         "proxy_server",
         "stream_listen",

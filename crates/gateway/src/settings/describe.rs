@@ -76,6 +76,7 @@ impl Settings {
 
     fn directives(&self, prefix: &str) -> Json {
         let named = self.loaded.values.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));
+        let named = named.filter(|(_, value)| value.text() != super::nginx::NONE);
         list(named.map(|(name, value)| json!({ "name": name, "value": value.text() })).collect())
     }
 }

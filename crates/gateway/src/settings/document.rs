@@ -9,7 +9,7 @@ use super::table::SECTIONS;
 pub fn documentation() -> String {
     let mut out = String::from(
         "# Settings\n\n\
-         <!-- Written by `cargo xtask codegen` from crates/gateway/src/settings/table.rs. Do not edit. -->\n\n\
+         <!-- Written by `cargo xtask codegen` from the tables in crates/gateway/src/settings/. Do not edit. -->\n\n\
          Every key can stand in a file (`-c FILE`, else `/etc/kong/kong.conf`, else `/etc/kong.conf`) as `key = value`, or in the environment as\n\
          `KONG_KEY` in upper case. The environment goes before the file, the file before the default. `#` begins a comment (write `\\#` for the\n\
          character itself), lists are separated by commas, a backslash at the end of a line continues it. `{vault://env/NAME}` stands for the\n\
@@ -26,7 +26,7 @@ pub fn documentation() -> String {
             out.push_str(&row(setting));
         }
     }
-    out
+    out + &super::nginx::documentation()
 }
 
 /// The text of `kong.conf.default`.

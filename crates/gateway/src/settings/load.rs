@@ -25,6 +25,8 @@ pub struct Loaded {
     pub values: BTreeMap<String, Value>,
     /// What was given by file, environment or command line, as text.
     pub given: BTreeMap<String, String>,
+    /// Values that keys have from others which were given, and the names of those.
+    pub implied: BTreeMap<String, (String, &'static str)>,
     /// References to vaults, by setting: shown in place of the value.
     pub references: BTreeMap<String, Reference>,
     /// What the operator should know: unknown keys, old names.
@@ -93,9 +95,6 @@ impl Loaded {
                         setting.implies.join("', '")
                     ));
                 }
-                None if free && key.starts_with("nginx_") => {
-                    self.warnings.push(format!("the nginx directive '{key}' has no effect here"))
-                }
                 None if !free => {
                     self.warnings.push(unknown(&key));
                     continue;
@@ -132,16 +131,22 @@ impl Loaded {
     /// Hands values on to the keys that follow them, unless those are given themselves.
     fn imply(&mut self) {
         for setting in table::all() {
-            let Some(value) = self.given.get(setting.name).cloned() else { continue };
-            for key in setting.implies {
-                self.given.entry((*key).to_owned()).or_insert_with(|| value.clone());
+            let Some(value) = self.told(setting.name).map(str::to_owned) else { continue };
+            for key in setting.implies.iter().filter(|key| !self.given.contains_key(**key)) {
+                self.implied.entry((*key).to_owned()).or_insert_with(|| (value.clone(), setting.name));
             }
         }
     }
 
+    /// The text of a key that was given or implied.
+    fn told(&self, key: &str) -> Option<&str> {
+        let implied = || self.implied.get(key).map(|(value, _)| value.as_str());
+        self.given.get(key).map(String::as_str).or_else(implied)
+    }
+
     fn evaluate(&mut self) {
         for setting in table::all() {
-            let text = self.given.get(setting.name).map_or(setting.default, String::as_str);
+            let text = self.told(setting.name).unwrap_or(setting.default);
             match Value::parse(setting, text) {
                 Ok(Some(value)) => {
                     self.values.insert(setting.name.to_owned(), value);
@@ -150,7 +155,8 @@ impl Loaded {
                 Err(error) => self.errors.push(error),
             }
         }
-        for (key, text) in self.given.iter().filter(|(key, _)| table::setting(key).is_none()) {
+        let implied = self.implied.iter().map(|(key, (value, _))| (key, value));
+        for (key, text) in self.given.iter().chain(implied).filter(|(key, _)| table::setting(key).is_none()) {
             self.values.insert(key.clone(), Value::Text(text.trim().to_owned()));
         }
         let implied: Vec<(&str, Value)> = table::all()

@@ -11,6 +11,7 @@ mod document;
 mod file;
 mod listen;
 mod load;
+pub mod nginx;
 mod table;
 pub mod tls;
 mod value;
@@ -22,6 +23,9 @@ pub use load::Sources;
 
 use definition::ValueType;
 use load::Loaded;
+use nginx::Injected;
+use proxy::directives::Directives;
+use proxy::settings::Limits;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,12 +47,11 @@ pub struct Settings {
     /// Whether requests to services carry `X-Kong-Request-Id`.
     pub request_id_upstream: bool,
     pub trusted_ips: Vec<Block>,
-    /// Largest request body in bytes; 0: no limit.
-    pub client_max_body_size: u64,
-    /// Largest body of a request to the Admin API in bytes; 0: no limit of the operator's.
-    pub admin_max_body_size: u64,
-    /// Requests after which a client's connection is closed.
-    pub keepalive_requests: u64,
+    /// nginx's directives that have been given.
+    pub injected: Injected,
+    /// What the data plane is told of them.
+    pub limits: Limits,
+    pub directives: Directives,
     /// Own ports and the public ones that stand for them.
     pub port_maps: Vec<(u16, u16)>,
     pub access_logs: AccessLogs,
@@ -140,7 +143,9 @@ impl Settings {
     pub fn unrenewed(&self, other: &Settings) -> Vec<String> {
         let (ours, theirs) = (&self.loaded.values, &other.loaded.values);
         let renewed = |key: &str| {
-            table::all().any(|setting| setting.renewed && (setting.name == key || setting.implies.contains(&key)))
+            Injected::is_renewed(key)
+                || table::all()
+                    .any(|setting| setting.renewed && (setting.name == key || setting.implies.contains(&key)))
         };
         let differ = ours.keys().chain(theirs.keys()).filter(|key| ours.get(*key) != theirs.get(*key));
         let mut keys: Vec<String> = differ.filter(|key| !renewed(key)).cloned().collect();

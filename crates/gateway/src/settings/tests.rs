@@ -30,7 +30,7 @@ fn defaults() {
             && settings.headers.request_id
     );
     assert!(settings.request_id_upstream && settings.daemon && !settings.flag("allow_debug_header"));
-    assert_eq!((settings.client_max_body_size, settings.keepalive_requests), (0, 10000));
+    assert_eq!((settings.limits.client_max_body_size, settings.limits.keepalive_requests), (0, 10000));
 }
 
 #[test]
@@ -54,13 +54,13 @@ fn an_empty_variable_unsets() {
 #[test]
 fn unknown_keys_are_named() {
     let settings =
-        load("admin_lisen = off\nnginx_http_gzip = on\nvault_env_prefix = X_\n", &[("KONG_NO_SUCH", "1")]).unwrap();
+        load("admin_lisen = off\nnginx_http_gzipp = on\nvault_env_prefix = X_\n", &[("KONG_NO_SUCH", "1")]).unwrap();
     assert_eq!(
         settings.warnings,
         [
             "unknown setting 'admin_lisen' in the configuration file",
-            "the nginx directive 'nginx_http_gzip' has no effect here",
             "unknown setting 'KONG_NO_SUCH' in the environment",
+            "the nginx directive 'nginx_http_gzipp' is not known and has no effect here",
         ]
     );
 }
@@ -79,7 +79,7 @@ fn old_names_are_followed() {
             .unwrap();
     assert_eq!(settings.list("tracing_instrumentations"), ["off"]);
     assert_eq!(settings.workers, 3);
-    assert_eq!(settings.text("nginx_proxy_real_ip_header"), "X-Forwarded-For");
+    assert_eq!(settings.injected.word(nginx::LOCATION, "real_ip_header"), "X-Forwarded-For");
     assert_eq!(
         settings.warnings,
         ["the setting 'opentelemetry_tracing' is deprecated, use 'tracing_instrumentations' instead"]
@@ -176,11 +176,16 @@ fn what_is_wrong_is_said() {
 #[test]
 fn profiles_of_tls() {
     let versions = |s: &Settings| {
-        tls::policy(s, true).unwrap().versions.iter().map(|v| format!("{:?}", v.version)).collect::<Vec<_>>()
+        tls::policy(s, nginx::PROXY_SERVER)
+            .unwrap()
+            .versions
+            .iter()
+            .map(|v| format!("{:?}", v.version))
+            .collect::<Vec<_>>()
     };
     let usual = load("", &[]).unwrap();
     assert_eq!(versions(&usual), ["TLSv1_2", "TLSv1_3"]);
-    let policy = tls::policy(&usual, true).unwrap();
+    let policy = tls::policy(&usual, nginx::PROXY_SERVER).unwrap();
     assert_eq!((policy.suites.len(), policy.own_order, policy.tickets, policy.sessions), (9, false, true, 40_960));
     assert_eq!(policy.lifetime, Duration::from_secs(86_400));
     let modern = load(
@@ -189,13 +194,13 @@ fn profiles_of_tls() {
     )
     .unwrap();
     assert_eq!((versions(&modern), modern.warnings.len()), (vec!["TLSv1_3".to_owned()], 0));
-    let policy = tls::policy(&modern, true).unwrap();
+    let policy = tls::policy(&modern, nginx::PROXY_SERVER).unwrap();
     assert_eq!((policy.tickets, policy.lifetime.as_secs(), policy.sessions), (false, 3600, 4096));
     let old = load("ssl_cipher_suite = old\n", &[]).unwrap();
     assert!(old.warnings[0].starts_with(
         "ssl_cipher_suite = old: not available here, and left out: TLSv1, TLSv1.1, DHE-RSA-AES128-GCM-SHA256, "
     ));
-    let fips = tls::policy(&load("ssl_cipher_suite = fips\n", &[]).unwrap(), true).unwrap();
+    let fips = tls::policy(&load("ssl_cipher_suite = fips\n", &[]).unwrap(), nginx::PROXY_SERVER).unwrap();
     assert_eq!(
         (fips.versions.len(), fips.suites.iter().filter(|s| s.tls13().is_none()).count(), fips.own_order),
         (1, 4, true)
@@ -206,12 +211,13 @@ fn profiles_of_tls() {
 fn tls_as_one_likes() {
     let custom = load("ssl_cipher_suite = custom\nssl_protocols = TLSv1.1 TLSv1.2\nssl_ciphers = ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA\n", &[]).unwrap();
     assert_eq!(custom.warnings, ["ssl_cipher_suite = custom: not available here, and left out: TLSv1.1, AES128-SHA"]);
-    let policy = tls::policy(&custom, true).unwrap();
+    let policy = tls::policy(&custom, nginx::PROXY_SERVER).unwrap();
     assert_eq!((policy.versions.len(), policy.suites.len(), policy.own_order), (1, 4, true));
     let inner = load("nginx_proxy_ssl_protocols = TLSv1.3\nnginx_proxy_ssl_session_tickets = off\n", &[]).unwrap();
     assert_eq!(inner.warnings, Vec::<String>::new());
-    let of = |proxy| tls::policy(&inner, proxy).map(|p| (p.versions.len(), p.tickets));
-    assert_eq!((of(true), of(false)), (Ok((1, false)), Ok((2, true))));
+    let of = |scope| tls::policy(&inner, scope).map(|p| (p.versions.len(), p.tickets));
+    assert_eq!(of(nginx::PROXY_SERVER), Ok((1, false)));
+    assert_eq!(of(nginx::ADMIN), Ok((2, true)));
     let unheard = load("ssl_protocols = TLSv1.3\nssl_dhparam = ffdhe2048\n", &[]).unwrap();
     assert_eq!(
         unheard.warnings,
@@ -222,7 +228,7 @@ fn tls_as_one_likes() {
     );
     let services =
         load("nginx_http_proxy_ssl_verify = on\nnginx_http_proxy_ssl_protocols = TLSv1.2 TLSv1\n", &[]).unwrap();
-    assert_eq!(services.text("nginx_proxy_proxy_ssl_verify"), "on");
+    assert_eq!(services.injected.flag(nginx::LOCATION, "proxy_ssl_verify"), Some(true));
     assert_eq!(tls::services(&services).unwrap().versions.len(), 1);
     assert_eq!(services.warnings, ["nginx_proxy_proxy_ssl_*: not available here, and left out: TLSv1"]);
 }

@@ -4,8 +4,11 @@
 use super::Settings;
 use super::ciphers;
 use super::load::Loaded;
+use super::nginx::{self, Context, Injected, Scope};
 use super::value::{Value, size, time};
-use proxy::tls::Policy;
+use proxy::tls::{ClientVerification, Policy};
+use rustls::crypto::SupportedKxGroup;
+use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::version::{TLS12, TLS13};
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
@@ -69,32 +72,35 @@ pub fn impose(loaded: &mut Loaded) {
     }
 }
 
-/// What clients of the proxy may use (`of_proxy`), or those of the other interfaces.
-pub fn policy(settings: &Settings, of_proxy: bool) -> Result<Policy, String> {
-    let offer = clients(settings, of_proxy)?;
+/// What clients of an interface may use.
+pub fn policy(settings: &Settings, scope: Scope) -> Result<Policy, String> {
+    let (offer, injected) = (clients(settings, scope)?, &settings.injected);
     let cache = size("ssl_session_cache_size", settings.text("ssl_session_cache_size"))?;
+    let lifetime = match injected.word(scope, "ssl_session_timeout") {
+        "" => time("ssl_session_timeout", settings.text("ssl_session_timeout"))?,
+        _ => injected.time(scope, "ssl_session_timeout").unwrap_or_default(),
+    };
     Ok(Policy {
         versions: offer.versions,
         suites: offer.suites,
-        own_order: directive(settings, of_proxy, "ssl_prefer_server_ciphers") == "on",
-        tickets: directive(settings, of_proxy, "ssl_session_tickets") != "off",
-        lifetime: time("ssl_session_timeout", directive(settings, of_proxy, "ssl_session_timeout"))?,
+        groups: groups(settings, scope)?,
+        own_order: injected.flag(scope, "ssl_prefer_server_ciphers").unwrap_or_default(),
+        tickets: injected.flag(scope, "ssl_session_tickets").unwrap_or(true),
+        lifetime,
         sessions: usize::try_from((cache / SESSION).min(MOST_SESSIONS)).unwrap_or_default(),
+        clients: ClientVerification::default(),
     })
 }
 
 /// Versions and ciphers towards services.
 pub fn services(settings: &Settings) -> Result<Offer, String> {
-    offer(
-        "nginx_proxy_proxy_ssl",
-        settings.text("nginx_proxy_proxy_ssl_protocols"),
-        settings.text("nginx_proxy_proxy_ssl_ciphers"),
-    )
+    let list = |name| joined(&settings.injected, nginx::LOCATION, name);
+    offer("nginx_proxy_proxy_ssl", &list("proxy_ssl_protocols"), &list("proxy_ssl_ciphers"))
 }
 
 /// Versions and ciphers of probes.
 pub fn probes(settings: &Settings) -> Result<Offer, String> {
-    offer("lua_ssl", settings.text("nginx_http_lua_ssl_protocols"), "")
+    offer("lua_ssl", &joined(&settings.injected, nginx::PROXY_SERVER, "lua_ssl_protocols"), "")
 }
 
 /// Everything that is asked for and not there, for the operator.
@@ -104,38 +110,75 @@ pub fn warnings(settings: &Settings) -> Vec<String> {
     let custom = profile == "custom";
     // What the usual profile lists and rustls has not is missed by nobody who did not ask for it.
     let chosen = custom || settings.is_given("ssl_cipher_suite") && profile != "intermediate";
-    let offers = [
-        (format!("ssl_cipher_suite = {profile}"), clients(settings, false).ok().filter(|_| chosen)),
-        ("nginx_proxy_ssl_protocols".to_owned(), offer("ssl", settings.text("nginx_proxy_ssl_protocols"), "").ok()),
-        ("nginx_proxy_ssl_ciphers".to_owned(), offer("ssl", "", settings.text("nginx_proxy_ssl_ciphers")).ok()),
+    let injected = &settings.injected;
+    let in_block = |scope, name: &str| match injected.context(scope, name) {
+        Some(Context::Http) => String::new(),
+        _ => joined(injected, scope, name),
+    };
+    let mut offers = vec![
+        (format!("ssl_cipher_suite = {profile}"), clients(settings, &[Context::Http]).ok().filter(|_| chosen)),
         ("nginx_proxy_proxy_ssl_*".to_owned(), services(settings).ok()),
         ("lua_ssl_protocols".to_owned(), probes(settings).ok()),
     ];
+    for (block, scope) in [("proxy", nginx::PROXY_SERVER), ("admin", nginx::ADMIN), ("status", nginx::STATUS)] {
+        let protocols = in_block(scope, "ssl_protocols");
+        offers.push((format!("nginx_{block}_ssl_protocols"), offer("ssl", &protocols, "").ok()));
+        let ciphers = in_block(scope, "ssl_ciphers");
+        offers.push((format!("nginx_{block}_ssl_ciphers"), offer("ssl", "", &ciphers).ok()));
+    }
     for (name, offer) in offers {
         if let Some(Offer { absent, .. }) = offer.filter(|offer| !offer.absent.is_empty()) {
             warnings.push(format!("{name}: not available here, and left out: {}", absent.join(", ")));
         }
     }
-    let unheard = ["ssl_protocols", "ssl_ciphers", "ssl_prefer_server_ciphers"]
-        .into_iter()
-        .filter(|name| !custom && settings.is_given(name));
+    let overruled = [
+        "ssl_protocols",
+        "ssl_ciphers",
+        "ssl_prefer_server_ciphers",
+        "nginx_http_ssl_protocols",
+        "nginx_http_ssl_prefer_server_ciphers",
+    ];
+    let unheard = overruled.into_iter().filter(|name| !custom && settings.is_given(name));
     warnings.extend(unheard.map(|name| format!("{name} counts only with ssl_cipher_suite = custom")));
-    if settings.is_given("ssl_dhparam") || settings.is_given("nginx_http_ssl_dhparam") {
+    if settings.is_given("ssl_dhparam") {
         warnings.push("ssl_dhparam has no effect: keys are exchanged by elliptic curves only".to_owned());
     }
     warnings
 }
 
-fn clients(settings: &Settings, of_proxy: bool) -> Result<Offer, String> {
-    let own = if of_proxy { settings.text("nginx_proxy_ssl_ciphers") } else { "" };
-    let ciphers = [own, settings.text("ssl_ciphers")].into_iter().find(|list| !list.is_empty());
-    offer("ssl", directive(settings, of_proxy, "ssl_protocols"), ciphers.unwrap_or(NGINX_CIPHERS))
+fn clients(settings: &Settings, scope: Scope) -> Result<Offer, String> {
+    let own = joined(&settings.injected, scope, "ssl_ciphers");
+    let ciphers = [&own, settings.text("ssl_ciphers")].into_iter().find(|list| !list.is_empty());
+    let protocols = joined(&settings.injected, scope, "ssl_protocols");
+    offer("ssl", &protocols, ciphers.unwrap_or(NGINX_CIPHERS))
 }
 
-/// A directive of the proxy's block, else of the one around it.
-fn directive<'s>(settings: &'s Settings, of_proxy: bool, name: &str) -> &'s str {
-    let inner = if of_proxy { settings.text(&format!("nginx_proxy_{name}")) } else { "" };
-    if inner.is_empty() { settings.text(&format!("nginx_http_{name}")) } else { inner }
+/// Key exchanges by OpenSSL's names for curves; none stand for all.
+fn groups(settings: &Settings, scope: Scope) -> Result<Vec<&'static dyn SupportedKxGroup>, String> {
+    let list = settings.injected.word(scope, "ssl_ecdh_curve");
+    if list.is_empty() || list == "auto" {
+        return Ok(Vec::new());
+    }
+    let group = |name: &str| -> Option<&'static dyn SupportedKxGroup> {
+        match name.to_ascii_lowercase().as_str() {
+            "x25519" => Some(kx_group::X25519),
+            "prime256v1" | "p-256" | "secp256r1" => Some(kx_group::SECP256R1),
+            "secp384r1" | "p-384" => Some(kx_group::SECP384R1),
+            "x25519mlkem768" => Some(kx_group::X25519MLKEM768),
+            _ => None,
+        }
+    };
+    let groups: Vec<_> = list.split(':').filter_map(group).collect();
+    if groups.is_empty() {
+        let key = settings.injected.key(scope, "ssl_ecdh_curve");
+        return Err(format!("{key}: none of them is available here: '{list}'"));
+    }
+    Ok(groups)
+}
+
+/// The words of a directive as one text; empty when it is not there.
+fn joined(injected: &Injected, scope: Scope, name: &str) -> String {
+    injected.words(scope, name).unwrap_or_default().join(" ")
 }
 
 /// `prefix` is that of the settings, for messages. Empty texts stand for all there are.

@@ -85,25 +85,25 @@ pub fn time(name: &str, text: &str) -> Result<Duration, String> {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
         let units = [
-            ("ms", 0),
-            ("s", 1),
-            ("m", 60),
-            ("h", 3600),
-            ("d", 86_400),
-            ("w", 604_800),
-            ("M", 2_592_000),
-            ("y", 31_536_000),
+            ("ms", 1),
+            ("s", 1000),
+            ("m", 60_000),
+            ("h", 3_600_000),
+            ("d", 86_400_000),
+            ("w", 604_800_000),
+            ("M", 2_592_000_000),
+            ("y", 31_536_000_000),
         ];
         let unit = units.iter().find(|(unit, _)| rest[digits..].starts_with(unit));
-        let (length, seconds) = match unit {
-            Some((unit, seconds)) => (unit.len(), *seconds),
-            None if digits == rest.len() => (0, 1),
+        let (length, millis) = match unit {
+            Some((unit, millis)) => (unit.len(), *millis),
+            None if digits == rest.len() => (0, 1000),
             None => return Err(wrong()),
         };
-        total = number.checked_mul(seconds).and_then(|n| total.checked_add(n)).ok_or_else(wrong)?;
+        total = number.checked_mul(millis).and_then(|n| total.checked_add(n)).ok_or_else(wrong)?;
         rest = rest[digits + length..].trim_start();
     }
-    Ok(Duration::from_secs(total))
+    Ok(Duration::from_millis(total))
 }
 
 /// A text of several lines, such as a certificate, in base64, by which it fits into a line and has no commas; others as
@@ -156,9 +156,10 @@ mod tests {
     fn times() {
         let seconds = |text| time("x", text).map(|t| t.as_secs());
         assert_eq!(
-            [seconds("30"), seconds("30s"), seconds("1h 30m"), seconds("1d"), seconds("500ms")],
-            [Ok(30), Ok(30), Ok(5400), Ok(86_400), Ok(0)]
+            [seconds("30"), seconds("30s"), seconds("1h 30m"), seconds("1d")],
+            [Ok(30), Ok(30), Ok(5400), Ok(86_400)]
         );
+        assert_eq!(time("x", "1s 500ms"), Ok(Duration::from_millis(1500)));
         for text in ["", "m", "-1", "1x", "1h30x", "99999999999999999999", "18446744073709551615y", "ä"] {
             assert!(seconds(text).is_err(), "{text}");
         }

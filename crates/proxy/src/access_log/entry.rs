@@ -238,8 +238,13 @@ mod tests {
     use std::time::Instant;
 
     fn line(format: &str) -> String {
-        let format =
-            Format::known(format).unwrap_or_else(|| Format::parse(&format!("x {format}")).unwrap().remove(0).1);
+        let format = Format::known(format).unwrap_or_else(|| {
+            let (escape, text) = match format.split_once(' ') {
+                Some((escape, text)) if escape.starts_with("escape=") => (escape, text),
+                _ => ("escape=default", format),
+            };
+            Format::define(&["x", escape, text].map(str::to_owned)).unwrap().1
+        });
         let fields = |lines: &[(&str, &str)]| lines.iter().copied().collect::<Fields>();
         let sent = [
             ("Host", "Front.test:8000"),
@@ -325,14 +330,14 @@ mod tests {
             "/a b?k=v&x|v|-|2|text/plain\n"
         );
         assert_eq!(
-            line("'$upstream_addr $upstream_status $upstream_response_time'"),
+            line("$upstream_addr $upstream_status $upstream_response_time"),
             "10.0.0.1:1, 10.0.0.1:2 502, 200 0.005, 0.007\n"
         );
         assert_eq!(
-            line("'$request_time $msec $bytes_sent $realip_remote_addr'"),
+            line("$request_time $msec $bytes_sent $realip_remote_addr"),
             "1.042 1795440846.123 150 198.51.100.1\n"
         );
         assert_eq!(line("escape=json {$http_referer}{$http_user_agent}"), "{}{a \\\"b\\\"}\n");
-        assert_eq!(line("'$nonsense $ssl_server_name'"), "- -\n");
+        assert_eq!(line("$nonsense $ssl_server_name"), "- -\n");
     }
 }

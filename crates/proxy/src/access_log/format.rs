@@ -36,29 +36,39 @@ impl Format {
         Format::compile(&text, Escape::Default).ok()
     }
 
-    /// Reads what follows `log_format` in nginx's configuration: `name [escape=default|json|none] 'text' …`. After a
-    /// `;` another `log_format` may follow.
-    pub fn parse(text: &str) -> Result<Vec<(String, Format)>, String> {
-        let mut formats = Vec::new();
-        for (index, mut words) in directives(text)?.into_iter().enumerate() {
-            if index > 0 && (words.is_empty() || words.remove(0) != "log_format") {
-                return Err("only 'log_format' can follow".to_owned());
+    /// From the words that follow `log_format` in nginx's configuration: `name [escape=default|json|none] text …`.
+    pub fn define(words: &[String]) -> Result<(String, Format), String> {
+        let (name, words) = words.split_first().ok_or("it has no name")?;
+        let (escape, words) = match words.split_first() {
+            Some((word, rest)) if word.starts_with("escape=") => {
+                let escape = Escape::parse(&word["escape=".len()..]);
+                (escape.ok_or_else(|| format!("unknown parameter '{word}'"))?, rest)
             }
-            let mut words = words.into_iter().peekable();
-            let name = words.next().ok_or("it has no name")?;
-            let escape = match words.next_if(|word| word.starts_with("escape=")) {
-                Some(word) => {
-                    Escape::parse(&word["escape=".len()..]).ok_or_else(|| format!("unknown parameter '{word}'"))?
-                }
-                None => Escape::Default,
-            };
-            let text = words.collect::<String>();
-            if text.is_empty() {
-                return Err(format!("'{name}' is empty"));
-            }
-            formats.push((name, Format::compile(&text, escape)?));
+            _ => (Escape::Default, words),
+        };
+        let text = words.concat();
+        if text.is_empty() {
+            return Err(format!("'{name}' is empty"));
         }
-        Ok(formats)
+        Ok((name.clone(), Format::compile(&text, escape)?))
+    }
+
+    /// A value with variables, as `add_header` has them: nothing is escaped, and what is missing is nothing.
+    pub fn value(text: &str) -> Result<Format, String> {
+        let format = Format::compile(text, Escape::None)?;
+        match format.unknown.first() {
+            Some(name) => Err(format!("unknown \"{name}\" variable")),
+            None => Ok(format),
+        }
+    }
+
+    /// The text, when it has no variables.
+    pub fn constant(&self) -> Option<&[u8]> {
+        match &self.pieces[..] {
+            [] => Some(b""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
     }
 
     /// Names of variables that mean nothing here; `-` stands for each.
@@ -80,13 +90,18 @@ impl Format {
 
     /// Writes the line of a request.
     pub fn write(&self, entry: &Record<'_>, out: &mut Vec<u8>) {
+        self.write_value(entry, out);
+        out.push(b'\n');
+    }
+
+    /// The same without its end.
+    pub fn write_value(&self, entry: &Record<'_>, out: &mut Vec<u8>) {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Variable(variable) => entry.write(variable, self.escape, out),
             }
         }
-        out.push(b'\n');
     }
 
     fn compile(text: &str, escape: Escape) -> Result<Format, String> {
@@ -135,52 +150,6 @@ impl Format {
     }
 }
 
-/// The words of each directive, with quotes and backslashes taken away as nginx does.
-fn directives(text: &str) -> Result<Vec<Vec<String>>, String> {
-    let mut directives = vec![Vec::new()];
-    let mut characters = text.chars().peekable();
-    while let Some(first) = characters.next() {
-        let quote = match first {
-            ' ' | '\t' | '\r' | '\n' => continue,
-            ';' => {
-                directives.push(Vec::new());
-                continue;
-            }
-            '\'' | '"' => Some(first),
-            _ => None,
-        };
-        let mut word = String::new();
-        let mut next = if quote.is_some() { characters.next() } else { Some(first) };
-        loop {
-            match (next, quote) {
-                (None, Some(quote)) => return Err(format!("a {quote} is not closed")),
-                (None, None) => break,
-                (Some(c), Some(quote)) if c == quote => break,
-                (Some('\\'), _) => match characters.next() {
-                    Some('t') => word.push('\t'),
-                    Some('r') => word.push('\r'),
-                    Some('n') => word.push('\n'),
-                    Some(c @ ('"' | '\'' | '\\' | ' ' | ';')) => word.push(c),
-                    Some(c) => word.extend(['\\', c]),
-                    None => word.push('\\'),
-                },
-                (Some(c), _) => word.push(c),
-            }
-            if quote.is_none() && characters.peek().is_none_or(|c| c.is_ascii_whitespace() || *c == ';') {
-                break;
-            }
-            next = characters.next();
-        }
-        if let Some(words) = directives.last_mut() {
-            words.push(word);
-        }
-    }
-    if directives.len() > 1 {
-        directives.retain(|words| !words.is_empty());
-    }
-    Ok(directives)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,36 +162,41 @@ mod tests {
         format.pieces.iter().map(piece).collect()
     }
 
+    fn define(words: &[&str]) -> Result<(String, Format), String> {
+        Format::define(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+    }
+
     #[test]
     fn definitions() {
-        let formats = Format::parse(
-            r#"main escape=json '{"a":"$status",' '"b":"${request_id}x"}'; log_format two "$nope\t$http_host";"#,
-        )
-        .unwrap();
-        let names: Vec<&str> = formats.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["main", "two"]);
-        assert_eq!(
-            (text(&formats[0].1).as_str(), formats[0].1.escape),
-            (r#"{"a":"<Status>","b":"<RequestId>x"}"#, Escape::Json)
-        );
-        assert_eq!(text(&formats[1].1), "-\t<RequestField(\"host\")>");
-        assert_eq!((formats[1].1.unknown(), &formats[1].1.kept), (&["nope".to_owned()][..], &vec!["host".to_owned()]));
-        assert_eq!(text(&Format::parse("plain $status$status").unwrap()[0].1), "<Status><Status>");
+        let (name, format) =
+            define(&["main", "escape=json", r#"{"a":"$status","#, r#""b":"${request_id}x"}"#]).unwrap();
+        assert_eq!((name.as_str(), format.escape), ("main", Escape::Json));
+        assert_eq!(text(&format), r#"{"a":"<Status>","b":"<RequestId>x"}"#);
+        let (_, format) = define(&["two", "$nope\t$http_host"]).unwrap();
+        assert_eq!(text(&format), "-\t<RequestField(\"host\")>");
+        assert_eq!((format.unknown(), &format.kept), (&["nope".to_owned()][..], &vec!["host".to_owned()]));
+        assert_eq!(text(&define(&["plain", "$status$status"]).unwrap().1), "<Status><Status>");
+    }
+
+    #[test]
+    fn values() {
+        assert_eq!(Format::value("a b").unwrap().constant(), Some(&b"a b"[..]));
+        assert_eq!(Format::value("").unwrap().constant(), Some(&b""[..]));
+        assert_eq!(Format::value("a$status").unwrap().constant(), None);
+        assert_eq!(Format::value("$nope").unwrap_err(), "unknown \"nope\" variable");
     }
 
     #[test]
     fn mistakes() {
         for wrong in [
-            "",
-            "name",
-            "name ''",
-            "name 'open",
-            "name escape=xml $status",
-            "name '$'",
-            "name '${status'",
-            "a $status; access_log off",
+            &[][..],
+            &["name"],
+            &["name", ""],
+            &["name", "escape=xml", "$status"],
+            &["name", "$"],
+            &["name", "${status"],
         ] {
-            assert!(Format::parse(wrong).is_err(), "{wrong}");
+            assert!(define(wrong).is_err(), "{wrong:?}");
         }
         assert!(Format::known("main").is_none());
         assert!(

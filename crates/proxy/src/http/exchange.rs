@@ -9,7 +9,7 @@ use super::request::{self, Stripped};
 use super::upload::{Upload, UploadError};
 use super::{Origin, respond};
 use crate::chain::{self, Chain, Selected};
-use crate::forwarded::{self, Address};
+use crate::forwarded;
 use crate::hop_by_hop::HopByHop;
 use crate::path;
 use crate::router::{Match, Mismatch, Query};
@@ -91,8 +91,10 @@ pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     exchange.client.clone_from(&origin.client);
     let client = &mut exchange.client;
     client.request = origin.request;
+    if let Some(named) = &context.client {
+        client.ip = named.ip();
+    }
     if client.trusted {
-        client.ip = context.client.as_ref().map_or(client.peer, Address::ip);
         client.https = forwarded::is_https(true, origin.tls, &exchange.request.fields);
     }
     let (started, started_unix_ms) = worker.now();

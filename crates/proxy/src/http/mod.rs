@@ -25,7 +25,7 @@ use crate::plane::Shared;
 use crate::worker::Worker;
 use downstream::Downstream;
 use exchange::Disposition;
-use sdk::{Client, Fields};
+use sdk::{Answer, Client, Fields};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use wire::h1::{HeadError, Limits, Lingering, RequestError, ServerConnection};
@@ -44,6 +44,8 @@ pub(crate) struct Origin {
     /// The number of the request that is served now, from 1.
     pub request: u64,
     pub tls: bool,
+    /// Why the client is not served: its certificate is not good enough (`ssl_verify_client`).
+    pub unverified: Option<&'static str>,
     /// What exchanges are told about the client; only what a trusted proxy says changes from one to the next.
     pub client: Client,
     /// The lines that tell services about the client, where no trusted proxy or earlier hop has said something
@@ -69,7 +71,7 @@ impl Origin {
             sni: None,
         };
         let lines = forwarded::lines(&peer, tls, port);
-        Origin { peer, local, proxied: None, port, request: 1, tls, client, lines }
+        Origin { peer, local, proxied: None, port, request: 1, tls, unverified: None, client, lines }
     }
 }
 
@@ -97,13 +99,21 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
         let mut line = access::Line::begin(worker, &session.exchange.request.fields);
         let mut downstream = Downstream::Http1(&mut connection);
         let disposition = match read {
+            Ok(()) if origin.unverified.is_some() => {
+                let message = origin.unverified.unwrap_or_default();
+                respond::refuse(worker, &mut downstream, &origin, &mut session, 400, message).await;
+                Disposition::Close
+            }
             Ok(()) => {
                 let last =
                     worker.draining.get() || served >= limits.keepalive_requests || limits.keepalive_timeout.is_zero();
                 exchange::run(worker, &mut downstream, &origin, &mut session, last).await
             }
             Err(RequestError::Head(error)) if error != HeadError::NoVersion => {
-                respond::refuse(worker, &mut downstream, &origin, &mut session, error).await;
+                tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
+                let status = respond::refusal(error);
+                let message = Answer::gateway_message(status);
+                respond::refuse(worker, &mut downstream, &origin, &mut session, status, &message).await;
                 Disposition::Close
             }
             Err(error) => {

@@ -126,29 +126,33 @@ pub(crate) async fn start_upgrade(
     write_all(context, downstream, b"").await
 }
 
-/// Answers a head that cannot be understood, as nginx and Kong's error handler do. The exchange keeps of it what was
-/// understood, for the log.
-pub(crate) async fn refuse(
-    worker: &Rc<Worker>,
-    downstream: &mut Downstream<'_>,
-    origin: &Origin,
-    session: &mut Session,
-    error: HeadError,
-) {
-    let status = match error {
+/// The status for a head that cannot be understood, as nginx and Kong's error handler have it.
+pub(crate) fn refusal(error: HeadError) -> u16 {
+    match error {
         HeadError::Malformed(_) => 400,
         HeadError::TargetTooLong => 414,
         HeadError::TooLarge => 494,
         HeadError::UnknownCoding => 501,
         HeadError::UnknownVersion | HeadError::NoVersion => 505,
-    };
-    tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
+    }
+}
+
+/// Answers a request that is not to be looked at any further, the last one on its connection. The exchange keeps of it
+/// what was understood, for the log.
+pub(crate) async fn refuse(
+    worker: &Rc<Worker>,
+    downstream: &mut Downstream<'_>,
+    origin: &Origin,
+    session: &mut Session,
+    status: u16,
+    message: &str,
+) {
     let Session { exchange, snapshot } = session;
     let mut context = RequestContext::new(worker, origin, snapshot, &exchange.request, true);
     context.version = Version::Http11;
     context.head_request = false;
     exchange::begin(&context, exchange);
-    let answer = Answer::gateway_error(exchange, status, &Answer::gateway_message(status));
+    let answer = Answer::gateway_error(exchange, status, message);
     // The client is about to be disconnected either way.
     let _ = send(&mut context, exchange, downstream, answer, Source::Error).await;
 }

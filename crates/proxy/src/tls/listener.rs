@@ -1,7 +1,7 @@
 //! What clients may use: protocol versions, cipher suites, resumption of sessions.
 
-use super::{Certificates, provider};
-use rustls::crypto::aws_lc_rs;
+use super::{Certificates, ClientVerification, provider_with};
+use rustls::crypto::{SupportedKxGroup, aws_lc_rs};
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache,
     StoresServerSessions,
@@ -19,6 +19,8 @@ pub struct Policy {
     pub versions: Vec<&'static SupportedProtocolVersion>,
     /// In order of preference; empty: all there are.
     pub suites: Vec<SupportedCipherSuite>,
+    /// Key exchanges, in order of preference; empty: all there are.
+    pub groups: Vec<&'static dyn SupportedKxGroup>,
     /// Our order of suites counts, not the client's.
     pub own_order: bool,
     /// Sessions are resumed by tickets that clients keep.
@@ -27,14 +29,27 @@ pub struct Policy {
     pub lifetime: Duration,
     /// Sessions that the node keeps, for clients without tickets.
     pub sessions: usize,
+    /// Certificates that clients must show.
+    pub clients: ClientVerification,
+}
+
+/// The TLS of a listener. Both parts are renewed by a reload.
+#[derive(Debug)]
+pub(crate) struct ListenerTls {
+    pub config: Arc<ServerConfig>,
+    pub clients: ClientVerification,
 }
 
 impl Policy {
     /// The settings of a listener. Certificates are chosen by `resolver` at each handshake.
     pub fn server_config(&self, resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
-        let builder =
-            ServerConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+        let provider = provider_with(&self.suites, &self.groups);
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&self.versions)?;
+        let builder = match self.clients.verifier() {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         config.ignore_client_order = self.own_order;
         let lifetime = self.lifetime.as_secs().max(1);
@@ -47,6 +62,19 @@ impl Policy {
         };
         Ok(config)
     }
+
+    /// The same settings with another verification of clients; sessions and tickets go on.
+    pub fn with_clients(
+        &self,
+        former: &ServerConfig,
+        clients: ClientVerification,
+    ) -> Result<ServerConfig, rustls::Error> {
+        let policy = Policy { clients, ..self.clone() };
+        let mut config = policy.server_config(Arc::clone(&former.cert_resolver))?;
+        config.ticketer = Arc::clone(&former.ticketer);
+        config.session_storage = Arc::clone(&former.session_storage);
+        Ok(config)
+    }
 }
 
 impl Default for Policy {
@@ -54,10 +82,12 @@ impl Default for Policy {
         Policy {
             versions: vec![&TLS13, &TLS12],
             suites: Vec::new(),
+            groups: Vec::new(),
             own_order: false,
             tickets: true,
             lifetime: Duration::from_secs(24 * 60 * 60),
             sessions: 1024,
+            clients: ClientVerification::default(),
         }
     }
 }

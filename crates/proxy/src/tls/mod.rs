@@ -1,9 +1,10 @@
 //! TLS towards clients and towards services.
 //!
 //! `identity` is what we prove ourselves by, `certificates` finds one for a server name, `listener` is what clients may
-//! use; `verify` and `trust` are what services must prove, `outbound` says which of all that applies to a service.
+//! use, `clients` what they must prove; `verify` and `trust` are what services must prove, `outbound` says which of all that applies to a service.
 
 mod certificates;
+mod clients;
 mod identity;
 mod listener;
 mod outbound;
@@ -11,9 +12,10 @@ mod trust;
 mod verify;
 
 pub use certificates::Certificates;
+pub use clients::{ClientVerification, ClientVerificationMode};
 pub use identity::{Chain, Identity};
 pub use listener::Policy;
-pub(crate) use listener::Resolver;
+pub(crate) use listener::{ListenerTls, Resolver};
 pub use outbound::{Outbound, Terms, TrustCompiler};
 pub use trust::{Peers, Services, Trust};
 
@@ -23,9 +25,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The algorithms there are, with these cipher suites only; all of them when there are none.
 fn provider(suites: &[rustls::SupportedCipherSuite]) -> Arc<CryptoProvider> {
+    provider_with(suites, &[])
+}
+
+/// The same with these key exchanges.
+fn provider_with(
+    suites: &[rustls::SupportedCipherSuite],
+    groups: &[&'static dyn rustls::crypto::SupportedKxGroup],
+) -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
     if !suites.is_empty() {
         provider.cipher_suites = suites.to_vec();
+    }
+    if !groups.is_empty() {
+        provider.kx_groups = groups.to_vec();
     }
     Arc::new(provider)
 }

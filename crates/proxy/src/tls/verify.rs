@@ -11,7 +11,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, RootCertStore, SignatureScheme,
 };
 use std::sync::Arc;
-use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, RevocationOptions, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Verifies that somebody known vouches for a server and for its name.
@@ -28,36 +28,45 @@ pub(super) struct CaVerifier {
 #[derive(Debug)]
 pub(super) struct NoVerification(pub Arc<CryptoProvider>);
 
-impl CaVerifier {
-    /// Whether one of the authorities vouches for the certificate, through not too many others; and whether it may
-    /// vouch for some names only.
-    fn vouched(
+/// Who may vouch for a peer, and through how many others.
+pub(super) struct Authorities<'a> {
+    pub roots: &'a RootCertStore,
+    /// The most certificates between that of the peer and that of the authority.
+    pub depth: usize,
+    pub algorithms: &'a WebPkiSupportedAlgorithms,
+}
+
+impl Authorities<'_> {
+    /// Whether one of them vouches for a certificate that is used in this way; and whether it may vouch for some names
+    /// only.
+    pub fn vouch(
         &self,
         cert: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
+        usage: KeyUsage,
+        revocation: Option<RevocationOptions<'_>>,
     ) -> Result<bool, webpki::Error> {
         let entity = EndEntityCert::try_from(cert)?;
         let short = |path: &webpki::VerifiedPath<'_>| match path.intermediate_certificates().count() {
             n if n > self.depth => Err(webpki::Error::MaximumPathDepthExceeded),
             _ => Ok(()),
         };
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        let path = entity.verify_for_usage(
-            algorithms,
-            &self.roots.roots,
-            others,
-            now,
-            KeyUsage::server_auth(),
-            None,
-            Some(&short),
-        )?;
+        let (algorithms, roots) = (self.algorithms.all, &self.roots.roots);
+        let path = entity.verify_for_usage(algorithms, roots, others, now, usage, revocation, Some(&short))?;
         Ok(path.anchor().name_constraints.is_some())
     }
 
     /// Whether the certificate is itself one of the authorities: what `openssl req -x509` makes, and people upload.
-    fn is_authority(&self, cert: &CertificateDer<'_>) -> bool {
+    pub fn have(&self, cert: &CertificateDer<'_>) -> bool {
         anchor_from_trusted_cert(cert).is_ok_and(|anchor| self.roots.roots.contains(&anchor))
+    }
+}
+
+impl CaVerifier {
+    fn authorities(&self) -> Authorities<'_> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        Authorities { roots: &self.roots, depth: self.depth, algorithms }
     }
 }
 
@@ -70,9 +79,10 @@ impl ServerCertVerifier for CaVerifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let constrained = match self.vouched(cert, others, now) {
+        let authorities = self.authorities();
+        let constrained = match authorities.vouch(cert, others, now, KeyUsage::server_auth(), None) {
             Ok(constrained) => constrained || others.iter().any(constrains_names),
-            Err(_) if self.is_authority(cert) => in_time(cert, now).map(|()| false)?,
+            Err(_) if authorities.have(cert) => in_time(cert, now).map(|()| false)?,
             Err(error) => return Err(refusal(error)),
         };
         is_for(cert, name, constrained)?;
@@ -169,7 +179,7 @@ fn covers(common: &str, name: &str) -> bool {
     }
 }
 
-fn in_time(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+pub(super) fn in_time(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let (_, cert) = X509Certificate::from_der(cert).map_err(|_| CertificateError::BadEncoding)?;
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     match cert.validity() {
@@ -179,7 +189,7 @@ fn in_time(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     }
 }
 
-fn signed_tls12(
+pub(super) fn signed_tls12(
     algorithms: &WebPkiSupportedAlgorithms,
     message: &[u8],
     cert: &CertificateDer<'_>,
@@ -198,7 +208,7 @@ fn signed_tls12(
     Err(CertificateError::BadSignature.into())
 }
 
-fn signed_tls13(
+pub(super) fn signed_tls13(
     algorithms: &WebPkiSupportedAlgorithms,
     message: &[u8],
     cert: &CertificateDer<'_>,
