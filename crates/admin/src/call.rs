@@ -35,7 +35,8 @@ impl Query {
 impl Call {
     /// A parameter of the path, decoded.
     pub fn parameter(&self, index: usize) -> String {
-        form::unescape(self.raw_parameter(index).as_bytes())
+        // A call is made only when all of them are text.
+        form::unescape(self.raw_parameter(index).as_bytes()).unwrap_or_default()
     }
 
     /// A parameter of the path, as the client wrote it.

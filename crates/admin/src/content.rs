@@ -62,19 +62,19 @@ pub fn check_type(headers: &HeaderMap, path: &str, has_content: bool) -> Result<
 /// Reads a request's content and parses it as its type says.
 pub async fn parse(headers: &HeaderMap, body: RequestBody, limit: usize) -> Result<Content, Answer> {
     let bytes = read(body, limit).await?;
-    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-        return Ok(Content::None);
-    };
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(Content::None) };
+    let not_text = |what: &str| Answer::message(400, format!("{what} is not valid UTF-8"));
+    let kind = std::str::from_utf8(kind.as_bytes()).map_err(|_| not_text("Content-Type"))?;
     if kind.starts_with("application/json") {
         return json(&bytes);
     }
     if kind.starts_with("application/x-www-form-urlencoded") {
-        return nest(form::parse_pairs(&bytes));
+        return nest(form::parse_pairs(&bytes).map_err(refuse)?);
     }
     if kind.starts_with("multipart/form-data") {
         return nest(multipart(kind, bytes).await?);
     }
-    Ok(Content::Text(String::from_utf8_lossy(&bytes).into_owned()))
+    String::from_utf8(bytes.into()).map(Content::Text).map_err(|_| not_text("Request body"))
 }
 
 async fn read(body: RequestBody, limit: usize) -> Result<Bytes, Answer> {
@@ -99,7 +99,11 @@ fn json(bytes: &[u8]) -> Result<Content, Answer> {
 }
 
 fn nest(pairs: Vec<(String, Option<String>)>) -> Result<Content, Answer> {
-    form::nest(pairs).map(Content::Form).map_err(|error| Answer::message(400, error.message()))
+    form::nest(pairs).map(Content::Form).map_err(refuse)
+}
+
+fn refuse(error: form::FormError) -> Answer {
+    Answer::message(400, error.message())
 }
 
 async fn multipart(kind: &str, bytes: Bytes) -> Result<Vec<(String, Option<String>)>, Answer> {
@@ -114,7 +118,8 @@ async fn multipart(kind: &str, bytes: Bytes) -> Result<Vec<(String, Option<Strin
         }
         let Some(name) = part.name().map(str::to_owned) else { continue };
         let value = part.bytes().await.map_err(invalid)?;
-        pairs.push((name, Some(String::from_utf8_lossy(&value).into_owned())));
+        let value = String::from_utf8(value.into()).map_err(|_| refuse(form::FormError::NotText))?;
+        pairs.push((name, Some(value)));
     }
     Ok(pairs)
 }

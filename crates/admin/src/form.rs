@@ -14,6 +14,8 @@ const MAX_DEPTH: usize = 32;
 pub enum FormError {
     TooManyFields,
     TooDeep,
+    /// Octets that are no text: records hold text, and something else in their place would be something else.
+    NotText,
 }
 
 impl FormError {
@@ -22,27 +24,32 @@ impl FormError {
         match self {
             FormError::TooManyFields => "Too many arguments",
             FormError::TooDeep => "Arguments are nested too deeply",
+            FormError::NotText => "Arguments are not valid UTF-8",
         }
     }
 }
 
 /// The pairs of a URL-encoded body or a query, at most one more than [`MAX_FIELDS`]. A field without `=` has no value.
-pub fn parse_pairs(text: &[u8]) -> Vec<(String, Option<String>)> {
+pub fn parse_pairs(text: &[u8]) -> Result<Vec<(String, Option<String>)>, FormError> {
     text.split(|&b| b == b'&')
         .filter(|part| !part.is_empty())
         .map(|part| match part.iter().position(|&b| b == b'=') {
-            Some(at) => (unescape(&part[..at]), Some(unescape(&part[at + 1..]))),
-            None => (unescape(part), None),
+            Some(at) => (&part[..at], Some(&part[at + 1..])),
+            None => (part, None),
         })
         .filter(|(name, _)| !name.is_empty())
         .take(MAX_FIELDS + 1)
+        .map(|(name, value)| {
+            let value = value.map(|value| unescape(value).ok_or(FormError::NotText)).transpose()?;
+            Ok((unescape(name).ok_or(FormError::NotText)?, value))
+        })
         .collect()
 }
 
-/// A value from a URL: percent sequences decoded, `+` taken for a space; what is not UTF-8 is replaced.
-pub fn unescape(text: &[u8]) -> String {
+/// A value from a URL: percent sequences decoded, `+` taken for a space; `None` when it is no text.
+pub fn unescape(text: &[u8]) -> Option<String> {
     let spaced: Vec<u8> = text.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
-    percent_encoding::percent_decode(&spaced).decode_utf8_lossy().into_owned()
+    String::from_utf8(percent_encoding::percent_decode(&spaced).collect()).ok()
 }
 
 /// The nested record that form fields describe. A field without a value is `true`, as in Kong.
@@ -228,7 +235,7 @@ mod tests {
     use serde_json::json;
 
     fn form(text: &str) -> Value {
-        Value::Object(nest(parse_pairs(text.as_bytes())).unwrap())
+        Value::Object(nest(parse_pairs(text.as_bytes()).unwrap()).unwrap())
     }
 
     #[test]
@@ -274,12 +281,20 @@ mod tests {
         assert_eq!(form("a..b=1"), json!({"a": {"b": "1"}}));
         assert_eq!(form("[x]=1"), json!({"[x]": "1"}));
         assert_eq!(form("a=1&a.b=2"), json!({"a": {"1": "1", "b": "2"}}));
-        assert_eq!(form("%FF=%FF"), json!({"\u{fffd}": "\u{fffd}"}));
+    }
+
+    #[test]
+    fn octets_that_are_no_text_are_refused() {
+        for text in ["%FF=1", "a=caf%E9"] {
+            assert_eq!(parse_pairs(text.as_bytes()), Err(FormError::NotText), "{text}");
+        }
+        assert_eq!(parse_pairs(b"a=\xe9"), Err(FormError::NotText));
+        assert_eq!(unescape(b"caf%C3%A9+"), Some("caf\u{e9} ".to_owned()));
     }
 
     #[test]
     fn limits() {
-        assert_eq!(parse_pairs("a&".repeat(1_000_000).as_bytes()).len(), MAX_FIELDS + 1);
+        assert_eq!(parse_pairs("a&".repeat(1_000_000).as_bytes()).unwrap().len(), MAX_FIELDS + 1);
         let many = (0..=MAX_FIELDS).map(|n| (format!("f{n}"), None)).collect();
         assert_eq!(nest(many), Err(FormError::TooManyFields));
         let deep = "a.".repeat(100) + "a";

@@ -86,6 +86,9 @@ async fn answer(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: Reques
     }
     let method = method.filter(|m| endpoint.handler(*m).is_some()).ok_or_else(Answer::method_not_allowed)?;
     let handler = endpoint.handler(method).ok_or_else(Answer::method_not_allowed)?;
+    if parameters.iter().any(|parameter| form::unescape(parameter.as_bytes()).is_none()) {
+        return Err(Answer::message(400, "Path is not valid UTF-8"));
+    }
     let query = query(request_line.query)?;
     let content = if method.has_body() {
         content::parse(request_line.headers, body, admin.options.max_content).await?
@@ -104,8 +107,9 @@ async fn answer(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: Reques
 /// Paths that no schema and no file in `routes` knows may belong to a plugin.
 async fn plugin(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
     let path = request_line.path.strip_prefix('/').unwrap_or(request_line.path);
+    let segments = path.strip_suffix('/').unwrap_or(path).split('/');
     let segments: Vec<String> =
-        path.strip_suffix('/').unwrap_or(path).split('/').map(|s| form::unescape(s.as_bytes())).collect();
+        segments.map(|s| form::unescape(s.as_bytes())).collect::<Option<_>>().ok_or_else(Answer::not_found)?;
     if request_line.interface == Interface::Status || segments.iter().any(String::is_empty) {
         return Err(Answer::not_found());
     }
@@ -151,7 +155,8 @@ fn options(endpoint: &Endpoint, request_line: &RequestLine<'_>) -> Answer {
 }
 
 fn query(text: Option<&str>) -> Result<Query, Answer> {
-    let pairs = form::parse_pairs(text.unwrap_or_default().as_bytes());
+    let pairs = form::parse_pairs(text.unwrap_or_default().as_bytes())
+        .map_err(|error| Answer::message(400, error.message()))?;
     if pairs.len() > form::MAX_FIELDS {
         return Err(Answer::message(400, form::FormError::TooManyFields.message()));
     }

@@ -192,6 +192,29 @@ async fn pages_and_their_links() {
 }
 
 #[tokio::test]
+async fn what_is_no_text_is_refused() {
+    let api = Api::new(Options::default());
+    let refused = |answer: Answer| (answer.status, answer.body["message"].as_str().unwrap_or_default().to_owned());
+    let not_text = |what: &str| (400, format!("{what} not valid UTF-8"));
+    let form = "application/x-www-form-urlencoded";
+    assert_eq!(refused(api.typed("POST", "/consumers", form, "username=caf%E9").await), not_text("Arguments are"));
+    assert_eq!(refused(api.get("/consumers?tags=%E9").await), not_text("Arguments are"));
+    assert_eq!(refused(api.get("/consumers/caf%E9").await), not_text("Path is"));
+    let post = |kind: &[u8], body: &'static [u8]| {
+        let request = Request::builder().method("POST").uri("/consumers").header("content-type", kind);
+        api.send(request.body(Full::from(body)).unwrap())
+    };
+    assert_eq!(refused(post(form.as_bytes(), b"username=caf\xe9").await), not_text("Arguments are"));
+    let part = b"--b\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\ncaf\xe9\r\n--b--\r\n";
+    assert_eq!(refused(post(b"multipart/form-data; boundary=b", part).await), not_text("Arguments are"));
+    assert_eq!(refused(post(b"application/json; x=\"\xe9\"", b"{}").await), not_text("Content-Type is"));
+    assert_eq!(post(b"application/json", b"{\"username\":\"caf\xe9\"}").await.status, 400);
+    assert_eq!(api.get("/consumers").await.body["data"], json!([]));
+    let accepted = api.typed("POST", "/consumers", "application/json; x=\"\u{e9}\"", r#"{"username":"a"}"#).await;
+    assert_eq!(accepted.status, 201);
+}
+
+#[tokio::test]
 async fn content_is_checked() {
     let api = Api::new(Options::default());
     for body in ["{\"host\":", "", "{\"host\":\"h\"} x", "[1]", "null"] {

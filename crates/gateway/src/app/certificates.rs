@@ -285,8 +285,13 @@ mod tests {
         let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
         let file = Some(prefix.join("kong.conf"));
         std::fs::write(prefix.join("kong.conf"), "").unwrap();
-        Settings::load(&Sources { file, environment, overrides: vec![("prefix", prefix.display().to_string())] })
-            .unwrap()
+        Settings::load(&Sources {
+            file,
+            environment,
+            overrides: vec![("prefix", prefix.display().to_string())],
+            ..Sources::default()
+        })
+        .unwrap()
     }
 
     #[test]

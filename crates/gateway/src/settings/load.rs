@@ -17,6 +17,8 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// Values from the command line, which go before everything.
     pub overrides: Vec<(&'static str, String)>,
+    /// Which of them are no text, and so cannot be settings.
+    pub unreadable: Vec<String>,
 }
 
 /// Every setting that has a value, with what is known of its origin.
@@ -48,10 +50,21 @@ pub const DEFAULT_FILES: &[&str] = &["/etc/kong/kong.conf", "/etc/kong.conf"];
 impl Sources {
     /// A file named on the command line, the process' environment, and a prefix named on the command line.
     pub fn of_process(file: Option<&Path>, prefix: Option<&Path>) -> Sources {
-        let environment =
-            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
-        let overrides = prefix.map(|p| ("prefix", p.to_string_lossy().into_owned())).into_iter().collect();
-        Sources { file: file.map(Path::to_owned), environment, overrides }
+        let mut sources = Sources { file: file.map(Path::to_owned), ..Sources::default() };
+        for (name, value) in std::env::vars_os() {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => sources.environment.push((name, value)),
+                (Ok(name), Err(_)) if name.starts_with("KONG_") => sources.unreadable.push(name),
+                // No name of a setting.
+                _ => {}
+            }
+        }
+        match prefix.map(Path::to_str) {
+            Some(Some(prefix)) => sources.overrides.push(("prefix", prefix.to_owned())),
+            Some(None) => sources.unreadable.push("prefix".to_owned()),
+            None => {}
+        }
+        sources
     }
 
     /// The values; problems with single settings are collected in `errors`.
@@ -71,6 +84,7 @@ impl Sources {
             format!("unknown setting 'KONG_{}' in the environment", key.to_ascii_uppercase())
         });
         loaded.given.extend(self.overrides.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        loaded.errors.extend(self.unreadable.iter().map(|name| format!("{name} is not valid UTF-8")));
         loaded.dereference(&self.environment);
         loaded.imply();
         loaded.evaluate();

@@ -11,7 +11,14 @@ fn load(file: &str, environment: &[(&str, &str)]) -> Result<Settings, Vec<String
         file: Some(path.path().to_owned()),
         environment,
         overrides: vec![("prefix", "/tmp/p".to_owned())],
+        ..Sources::default()
     })
+}
+
+#[test]
+fn what_is_no_text_is_no_setting() {
+    let errors = Settings::load(&Sources { unreadable: vec!["KONG_PREFIX".to_owned()], ..Sources::default() });
+    assert_eq!(errors.unwrap_err(), ["KONG_PREFIX is not valid UTF-8"]);
 }
 
 #[test]

@@ -177,11 +177,18 @@ impl ToSql for Cell {
 
 fn decode(table: &Table, row: &rusqlite::Row<'_>) -> Result<Row, Error> {
     let count = row.as_ref().column_count();
-    let cells = (0..count).map(|i| match row.get_ref(i) {
-        Ok(ValueRef::Text(text)) => Cell::Text(String::from_utf8_lossy(text).into_owned()),
-        Ok(ValueRef::Integer(integer)) => Cell::Integer(integer),
-        Ok(ValueRef::Real(real)) => Cell::Real(real),
-        Ok(ValueRef::Null | ValueRef::Blob(_)) | Err(_) => Cell::Null,
-    });
+    let cell = |i| {
+        Ok(match row.get_ref(i) {
+            // Another text in its place could be another record's key.
+            Ok(ValueRef::Text(text)) => Cell::Text(
+                String::from_utf8(text.to_vec())
+                    .map_err(|_| failure(format!("{}: a text is not UTF-8", table.name)))?,
+            ),
+            Ok(ValueRef::Integer(integer)) => Cell::Integer(integer),
+            Ok(ValueRef::Real(real)) => Cell::Real(real),
+            Ok(ValueRef::Null | ValueRef::Blob(_)) | Err(_) => Cell::Null,
+        })
+    };
+    let cells = (0..count).map(cell).collect::<Result<Vec<_>, Error>>()?;
     cells::decode(table, cells).map_err(failure)
 }
