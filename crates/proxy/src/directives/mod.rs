@@ -46,6 +46,13 @@ pub struct Directives {
     pub next_upstream: NextUpstream,
 }
 
+impl Directives {
+    /// Whether some of them have values that follow from the request.
+    pub fn have_variables(&self) -> bool {
+        self.add_header.has_variables() || !self.set_header.is_empty()
+    }
+}
+
 /// Calls with what is known of a request with that target and of its response.
 #[cfg(test)]
 fn record<T>(target: &str, status: u16, use_it: impl FnOnce(&crate::access_log::Record<'_>) -> T) -> T {

@@ -1,11 +1,13 @@
 //! The access log's line about a request.
 
 use super::Origin;
-use crate::access_log::Record;
+use super::context::RequestContext;
+use crate::access_log::{Record, Stamp};
 use crate::forwarded::Address;
 use crate::worker::{Session, Worker};
 use sdk::{Exchange, Fields};
 use std::net::SocketAddr;
+use std::time::Instant;
 use wire::h1::Traffic;
 
 /// What has to be gathered for the line while the request runs.
@@ -30,42 +32,65 @@ impl Line {
 
     fn write(&self, worker: &Worker, origin: &Origin, exchange: &Exchange) {
         let Some(log) = &worker.access_log else { return };
-        let client = &exchange.client;
-        // Only a trusted proxy names another one than the peer, whose text is at hand.
-        let named = (client.ip != origin.peer.ip()).then(|| Address::new(SocketAddr::new(client.ip, 0)));
         let (now, unix_ms) = worker.now();
-        let entry = Record {
-            client: named.as_ref().unwrap_or(&origin.peer).as_str(),
-            client_port: client.peer_port,
-            peer: origin.peer.socket_address(),
-            local: origin.local,
-            tls: origin.tls,
-            sni: origin.client.sni.as_deref(),
-            server: "kong",
-            connection: origin.client.connection,
-            connection_requests: origin.request,
-            method: exchange.request.method.as_str(),
-            target: &exchange.request.target,
-            version: exchange.request.version,
-            request: &exchange.request.fields,
-            kept: self.kept.as_ref(),
-            response: &exchange.response.fields,
-            status: exchange.response.status,
-            sent: Some(self.traffic.sent),
-            content_sent: self.traffic.sent.saturating_sub(self.traffic.heads),
-            received: Some(self.traffic.received),
-            id: Some(exchange.id_str()),
-            elapsed: now.saturating_duration_since(exchange.timing.started),
-            tries: &exchange.tries,
-            since_last_try: exchange
-                .tries
-                .last()
-                .map(|last| now.saturating_duration_since(last.started))
-                .unwrap_or_default(),
-            now: &log.stamp(unix_ms),
-        };
-        log.add(&entry);
+        let stamp = log.stamp(unix_ms);
+        with_record(origin, exchange, self.kept.as_ref(), self.traffic, (now, &stamp), |record| log.add(record));
     }
+}
+
+/// The values that `add_header` and `proxy_set_header` have for an exchange under way. `kept`: its lines as they came.
+pub(crate) fn evaluate<T>(
+    context: &RequestContext<'_>,
+    exchange: &Exchange,
+    evaluate: impl FnOnce(&Record<'_>) -> T,
+) -> T {
+    let (now, unix_ms) = context.worker.now();
+    let mut stamp = Stamp::default();
+    stamp.set(unix_ms);
+    with_record(context.origin, exchange, context.kept.as_deref(), Traffic::default(), (now, &stamp), evaluate)
+}
+
+fn with_record<T>(
+    origin: &Origin,
+    exchange: &Exchange,
+    kept: Option<&Fields>,
+    traffic: Traffic,
+    (now, stamp): (Instant, &Stamp),
+    use_it: impl FnOnce(&Record<'_>) -> T,
+) -> T {
+    let client = &exchange.client;
+    // Only a trusted proxy names another one than the peer, whose text is at hand.
+    let named = (client.ip != origin.peer.ip()).then(|| Address::new(SocketAddr::new(client.ip, 0)));
+    use_it(&Record {
+        client: named.as_ref().unwrap_or(&origin.peer).as_str(),
+        client_port: client.peer_port,
+        peer: origin.peer.socket_address(),
+        local: origin.local,
+        tls: origin.tls,
+        sni: origin.client.sni.as_deref(),
+        server: "kong",
+        connection: origin.client.connection,
+        connection_requests: origin.request,
+        method: exchange.request.method.as_str(),
+        target: &exchange.request.target,
+        version: exchange.request.version,
+        request: &exchange.request.fields,
+        kept,
+        response: &exchange.response.fields,
+        status: exchange.response.status,
+        sent: Some(traffic.sent),
+        content_sent: traffic.sent.saturating_sub(traffic.heads),
+        received: Some(traffic.received),
+        id: Some(exchange.id_str()),
+        elapsed: now.saturating_duration_since(exchange.timing.started),
+        tries: &exchange.tries,
+        since_last_try: exchange
+            .tries
+            .last()
+            .map(|last| now.saturating_duration_since(last.started))
+            .unwrap_or_default(),
+        now: stamp,
+    })
 }
 
 /// Notes a request that is over, and gives its session back.

@@ -10,9 +10,10 @@ use super::payload::Payload;
 use super::request;
 use super::upload::{Upload, UploadError};
 use crate::balancer::{Destination, Outcome, Peer, PickError};
+use crate::directives::Failure as Kind;
 use crate::hop_by_hop;
 use crate::tls::Terms;
-use crate::upstream::{ConnectError, PoolKey, Tls, Upstream, connect};
+use crate::upstream::{ConnectError, Connector, PoolKey, Tls, Upstream};
 use crate::worker::Worker;
 use model::entities::{Protocol, Uuid};
 use sdk::{Exchange, ResponseHead, Try};
@@ -21,7 +22,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wire::Version;
 use wire::h1::ResponseError;
 
@@ -41,7 +42,7 @@ enum Failure {
     Unsent(Outcome),
     /// After it may have been.
     Sent(Outcome),
-    /// The service has answered, but not in HTTP. As with nginx it is not asked again, and counts as if it had said 502.
+    /// The service has answered, but not in HTTP. That counts as if it had said 502.
     Invalid,
     /// It is our own: no peer is to blame, and none will do better now.
     Local,
@@ -74,7 +75,17 @@ pub(crate) async fn run(
     let Ok(terms) = terms(context, exchange, id, &destination) else { return Err(Failed::Service(502, None)) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     let mut last = 502;
-    for _ in 0..=retries {
+    let first = context.worker.loop_time();
+    // What may be given to another target, as long as there is room for a try.
+    let next = &context.directives().next_upstream;
+    let repeatable = exchange.request.method.is_retriable();
+    let tries_again = |tries: usize, kind: Kind, sent: bool, payload: &Payload, now: Instant| {
+        tries <= usize::from(retries)
+            && next.retries(kind, repeatable, sent)
+            && payload.is_repeatable()
+            && next.leaves_room(tries, now.saturating_duration_since(first))
+    };
+    loop {
         let peer = match pick(context, exchange, &destination, &tried).await {
             Ok(peer) => peer,
             Err(_) if !tried.is_empty() => return Err(Failed::Service(last, None)),
@@ -99,8 +110,16 @@ pub(crate) async fn run(
         let mut note = |status| exchange.tries.push(Try { address: peer.address, status, started, waited });
         let (outcome, sent) = match result {
             Ok(mut upstream) => {
-                note(exchange.response.status);
-                peer.report(Outcome::Status(exchange.response.status));
+                let status = exchange.response.status;
+                note(status);
+                peer.report(Outcome::Status(status));
+                if next.has_statuses() {
+                    let now = context.worker.loop_time();
+                    if tries_again(tried.len(), Kind::Status(status), true, payload, now) {
+                        last = status;
+                        continue;
+                    }
+                }
                 if let Some(cookie) = &peer.set_cookie {
                     exchange.response.fields.append("Set-Cookie", cookie.as_bytes());
                 }
@@ -112,6 +131,10 @@ pub(crate) async fn run(
             Err(Failure::Invalid) => {
                 note(502);
                 peer.report(Outcome::Status(502));
+                last = 502;
+                if tries_again(tried.len(), Kind::InvalidHeader, true, payload, context.worker.loop_time()) {
+                    continue;
+                }
                 return Err(Failed::Service(502, None));
             }
             Err(Failure::Local) => {
@@ -132,11 +155,11 @@ pub(crate) async fn run(
         };
         note(last);
         tracing::info!(request_id = exchange.id_str(), peer = %peer.address, ?outcome, sent, "a try at a service failed");
-        if sent && !exchange.request.method.is_retriable() || !payload.is_repeatable() {
-            break;
+        let kind = if outcome == Outcome::Timeout { Kind::Timeout } else { Kind::Error };
+        if !tries_again(tried.len(), kind, sent, payload, context.worker.loop_time()) {
+            return Err(Failed::Service(last, None));
         }
     }
-    Err(Failed::Service(last, None))
 }
 
 /// How connections are secured, where they are. Without what the configuration asks for, none is made at all.
@@ -210,9 +233,11 @@ async fn dial(
 ) -> Result<Box<Upstream>, Failure> {
     let worker = context.worker;
     let timer = downstream.timer().clone();
+    let (descriptors, limits) = (worker.shared.descriptors, context.limits());
+    let connector = Connector { descriptors, buffers: &worker.buffers, limits };
     for retry in [true, false] {
         let connected = {
-            let mut connecting = pin!(connect(worker.shared.descriptors, &worker.buffers, &timer, &key, limit));
+            let mut connecting = pin!(connector.connect(&timer, &key, limit));
             poll_fn(|cx| match connecting.as_mut().poll(cx) {
                 Poll::Pending if has_gone(cx, context, downstream) => Poll::Ready(Err(Failure::ClientClosed)),
                 Poll::Pending => Poll::Pending,

@@ -3,6 +3,7 @@
 use super::Origin;
 use super::deadlines::Deadlines;
 use crate::chain::Selected;
+use crate::directives::{Accepts, Directives};
 use crate::forwarded::Address;
 use crate::hop_by_hop::HopByHop;
 use crate::settings::Limits;
@@ -11,7 +12,7 @@ use crate::worker::Worker;
 use sdk::RequestHead;
 use std::rc::Rc;
 use wire::h1::Lingering;
-use wire::{Known, Version};
+use wire::{Fields, Known, Version};
 
 /// The surroundings of one exchange.
 pub(crate) struct RequestContext<'a> {
@@ -31,6 +32,10 @@ pub(crate) struct RequestContext<'a> {
     /// The client's connection ends with this exchange.
     pub close: bool,
     pub deadlines: Deadlines,
+    /// The lines of the request as they came, where directives may ask for them.
+    pub kept: Option<Box<Fields>>,
+    /// What the client says of compressed content, where responses are compressed.
+    pub accepts: Option<Accepts>,
 }
 
 /// Nobody is there to be answered any more, or has to be cut off.
@@ -62,8 +67,15 @@ impl<'a> RequestContext<'a> {
             kept_host: None,
             close: last || wants_close(head),
             deadlines: Deadlines::default(),
+            kept: None,
+            accepts: None,
             snapshot,
         }
+    }
+
+    /// nginx's directives of the node's settings.
+    pub fn directives(&self) -> &'a Directives {
+        &self.worker.shared.settings.directives
     }
 
     /// The bounds of the node's settings.

@@ -63,7 +63,13 @@ pub(crate) async fn run(
     let Session { exchange, snapshot } = session;
     let mut context = RequestContext::new(worker, origin, snapshot, &exchange.request, last);
     begin(&context, exchange);
-    context.hop_by_hop = HopByHop::take(&mut exchange.request.fields);
+    let head = &mut exchange.request;
+    if context.directives().have_variables() {
+        context.kept = Some(Box::new(head.fields.clone()));
+    }
+    context.directives().field_names.apply(&mut head.fields);
+    context.hop_by_hop = HopByHop::take(&mut head.fields);
+    context.accepts = context.directives().gzip.as_ref().map(|gzip| gzip.accepts(&head.fields, head.version));
     let served = serve(&mut context, exchange, downstream).await;
     if let Ok(Some(upstream)) = served {
         let read_timeout = exchange.service.as_ref().map(|service| service.read_timeout).unwrap_or_default();
@@ -138,6 +144,11 @@ async fn ask(
 ) -> Result<Box<Upstream>, Refusal> {
     let snapshot = context.snapshot;
     let global = snapshot.global_chain();
+    if !context.directives().access.allows(exchange.client.ip) {
+        tracing::info!(request_id = exchange.id_str(), client = %exchange.client.ip, "access is denied by a rule");
+        chain::run_access(global, exchange, &mut context.selected, false).await;
+        return Err(gateway_error(exchange, 403));
+    }
     if global.has(Phases::REWRITE)
         && let Some(answer) = chain::run_rewrite(global, exchange).await
     {

@@ -83,6 +83,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
     // A line has its end in the buffer too.
     let of_heads = Limits { line: size.saturating_sub(2), head: buffers.saturating_mul(size), ..Limits::default() };
     let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), of_heads);
+    let since = worker.loop_time();
     for served in 1.. {
         let idle = if served == 1 { limits.client_header_timeout } else { limits.keepalive_timeout };
         worker.gauges.idle(true);
@@ -105,8 +106,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
                 Disposition::Close
             }
             Ok(()) => {
-                let last =
-                    worker.draining.get() || served >= limits.keepalive_requests || limits.keepalive_timeout.is_zero();
+                let last = worker.draining.get()
+                    || served >= limits.keepalive_requests
+                    || limits.keepalive_timeout.is_zero()
+                    || worker.loop_time().saturating_duration_since(since) >= limits.keepalive_time;
                 exchange::run(worker, &mut downstream, &origin, &mut session, last).await
             }
             Err(RequestError::Head(error)) if error != HeadError::NoVersion => {
@@ -128,7 +131,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
             Disposition::KeepAlive => access::end(line, worker, &origin, session),
             Disposition::Close => {
                 access::end(line, worker, &origin, session);
-                return connection.close(lingering).await;
+                if limits.lingering_close {
+                    connection.close(lingering).await;
+                }
+                return;
             }
             Disposition::Upgraded(upgraded) => {
                 return upgrade::follow(line, worker, &origin, session, connection, *upgraded).await;

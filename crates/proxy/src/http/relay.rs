@@ -8,12 +8,16 @@ use super::respond;
 use super::spool::Spool;
 use super::upload::Upload;
 use crate::chain;
+use crate::directives::{Encoder, RateLimiter};
 use crate::settings::Limits;
 use crate::upstream::Upstream;
+use bytes::Buf;
 use sdk::{Bytes, Exchange, Fields, Known, Lease, MemoryBudget, Phases};
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use wire::net::Deadline;
 
 /// Sends the response whose head has come, then its content, and gives the service's connection back.
 pub(crate) async fn response(
@@ -27,7 +31,7 @@ pub(crate) async fn response(
     if !upload.is_done() && payload.has_rest() {
         context.close = true;
     }
-    let bodiless = respond::start(context, exchange, downstream);
+    let respond::Started { bodiless, encoder } = respond::start(context, exchange, downstream);
     let limits = context.limits();
     let filters = context.selected.iter().any(|i| i.phases.has(Phases::BODY_FILTER));
     let mut down = Down {
@@ -38,6 +42,13 @@ pub(crate) async fn response(
         trailers: None,
         filters,
         bodiless,
+        encoder,
+        unflushed: false,
+        pace: context.directives().limit_rate.map(|limit| Pace {
+            limiter: limit.start(context.worker.loop_time()),
+            sent: 0,
+            until: Deadline::NEVER,
+        }),
     };
     let read_timeout = exchange.service.as_ref().map(|service| service.read_timeout).unwrap_or_default();
     let result = std::future::poll_fn(|cx| {
@@ -55,6 +66,9 @@ pub(crate) async fn response(
             return Poll::Ready(Err(Broken::ClientClosed));
         }
         let (timer, deadlines) = (downstream.timer(), &mut context.deadlines);
+        if down.pace.as_ref().is_some_and(|pace| pace.until.poll_expired(cx, timer)) {
+            cx.waker().wake_by_ref();
+        }
         match waits.0 {
             true => deadlines.begin(Wait::ClientWrite, downstream.sent(), limits.send_timeout, timer),
             false => deadlines.end(Wait::ClientWrite),
@@ -85,9 +99,10 @@ pub(crate) async fn response(
 
 /// Whether the response is taken from the service as fast as it comes. Streams of events are not held back, nor what a
 /// service says should not be (`X-Accel-Buffering`, as nginx).
-fn is_buffered(exchange: &Exchange) -> bool {
+fn is_buffered(exchange: &Exchange, limits: &Limits) -> bool {
     let fields = &exchange.response.fields;
-    let asked = match fields.get("x-accel-buffering") {
+    let accel = fields.get("x-accel-buffering").filter(|_| !limits.ignore_accel_buffering);
+    let asked = match accel {
         Some(value) if value.eq_ignore_ascii_case(b"no") => return false,
         Some(value) => value.eq_ignore_ascii_case(b"yes"),
         None => false,
@@ -111,6 +126,19 @@ struct Down<'a> {
     filters: bool,
     /// The response has no content whatever the filters say.
     bodiless: bool,
+    encoder: Option<Encoder>,
+    /// The encoder has content that it has said nothing of.
+    unflushed: bool,
+    pace: Option<Pace>,
+}
+
+/// How fast a response is sent (`limit_rate`).
+struct Pace {
+    limiter: RateLimiter,
+    /// Octets of content that were sent.
+    sent: u64,
+    /// When the next ones may go.
+    until: Deadline,
 }
 
 /// How near the end of the content is.
@@ -152,7 +180,7 @@ impl Down<'_> {
         uploaded: bool,
     ) -> Poll<Result<(), Broken>> {
         loop {
-            let blocked = match self.poll_out(cx, downstream) {
+            let blocked = match self.poll_out(cx, context, downstream) {
                 Poll::Pending => true,
                 Poll::Ready(Ok(())) => false,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(exchange, &error))),
@@ -172,6 +200,14 @@ impl Down<'_> {
                 End::Open => {
                     let fresh = self.poll_in(cx, context, exchange, downstream, (blocked, uploaded));
                     if fresh.is_pending() {
+                        if !blocked && self.unflushed {
+                            // The client gets what there is while more is waited for.
+                            self.unflushed = false;
+                            let mut out = Vec::new();
+                            self.encoder.as_mut().into_iter().for_each(|encoder| encoder.flush(&mut out));
+                            self.put(out.into());
+                            continue;
+                        }
                         if !blocked {
                             ready!(downstream.poll_flush(cx)).map_err(|_| Broken::ClientClosed)?;
                         }
@@ -185,7 +221,9 @@ impl Down<'_> {
     /// For whom it waits: the client, the service. `unsent`: something is queued for the client.
     fn waits(&self, unsent: bool) -> (bool, bool) {
         let behind = self.piece.is_some() || !self.waiting.is_empty();
-        let for_client = behind || unsent || self.end != End::Open;
+        // Whoever is sent to slowly on purpose is not blamed for it.
+        let paced = self.pace.as_ref().is_some_and(|pace| pace.until != Deadline::NEVER);
+        let for_client = (behind || unsent || self.end != End::Open) && !paced;
         let for_service = self.end == End::Open && (!behind || self.waiting.has_room());
         (for_client, for_service)
     }
@@ -202,13 +240,13 @@ impl Down<'_> {
         let Some(upstream) = &mut self.upstream else { return Poll::Ready(()) };
         match ready!(upstream.poll_content(cx)) {
             Err(error) => self.truncate(exchange, &error.to_string()),
-            Ok(Some(n)) if self.filters || blocked => {
+            Ok(Some(n)) if self.filters || blocked || self.encoder.is_some() || self.pace.is_some() => {
                 let mut piece = Bytes::copy_from_slice(upstream.content(n));
                 upstream.consume(n);
                 if self.filters {
                     piece = chain::run_body_filter(&context.selected, exchange, piece, false);
                 }
-                self.put(piece);
+                self.encode(piece);
             }
             Ok(Some(n)) if self.bodiless => upstream.consume(n),
             Ok(Some(n)) => {
@@ -226,7 +264,12 @@ impl Down<'_> {
                 self.end = End::Reached;
                 if self.filters {
                     let piece = chain::run_body_filter(&context.selected, exchange, Bytes::new(), true);
-                    self.put(piece);
+                    self.encode(piece);
+                }
+                if let Some(encoder) = self.encoder.take() {
+                    let mut out = Vec::new();
+                    encoder.finish(&mut out);
+                    self.put(out.into());
                 }
                 if let Some(upstream) = self.upstream.take()
                     && uploaded
@@ -236,6 +279,14 @@ impl Down<'_> {
             }
         }
         Poll::Ready(())
+    }
+
+    fn encode(&mut self, piece: Bytes) {
+        let Some(encoder) = &mut self.encoder else { return self.put(piece) };
+        let mut out = Vec::new();
+        encoder.push(&piece, &mut out);
+        self.unflushed = true;
+        self.put(out.into());
     }
 
     fn put(&mut self, piece: Bytes) {
@@ -249,10 +300,18 @@ impl Down<'_> {
     }
 
     /// Writes what waits for the client; ready when nothing does.
-    fn poll_out(&mut self, cx: &mut Context<'_>, downstream: &mut Downstream<'_>) -> Poll<io::Result<()>> {
+    fn poll_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        context: &RequestContext<'_>,
+        downstream: &mut Downstream<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
-            if let Some(piece) = &self.piece {
-                ready!(downstream.poll_write(cx, piece))?;
+            if let Some(piece) = &mut self.piece {
+                match &mut self.pace {
+                    None => ready!(downstream.poll_write(cx, piece))?,
+                    Some(pace) => ready!(pace.poll_write(cx, piece, downstream, context.worker.loop_time()))?,
+                }
                 self.piece = None;
             }
             if self.waiting.is_empty() {
@@ -267,6 +326,38 @@ impl Down<'_> {
         tracing::warn!(request_id = exchange.id_str(), "the service's response is cut short: {why}");
         self.upstream = None;
         self.end = End::Truncated;
+    }
+}
+
+/// Octets that are gathered at once, so that no portion is left half written.
+const PORTION: usize = 4096;
+
+impl Pace {
+    /// Writes a piece in portions that are small enough.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: &mut Bytes,
+        downstream: &mut Downstream<'_>,
+        now: Instant,
+    ) -> Poll<io::Result<()>> {
+        while !piece.is_empty() {
+            ready!(downstream.poll_flush(cx))?;
+            match self.limiter.allowance(now, self.sent) {
+                Err(wait) => {
+                    self.until = downstream.timer().deadline(wait);
+                    return Poll::Pending;
+                }
+                Ok(most) => {
+                    self.until = Deadline::NEVER;
+                    let portion = piece.slice(..most.min(piece.len()).min(PORTION));
+                    ready!(downstream.poll_write(cx, &portion))?;
+                    self.sent += portion.len() as u64;
+                    piece.advance(portion.len());
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -292,7 +383,7 @@ impl<'a> Waiting<'a> {
         if !self.decided {
             // Not looked at before, since it does not matter to most.
             self.decided = true;
-            self.limits = self.limits.filter(|_| is_buffered(exchange));
+            self.limits = self.limits.filter(|limits| is_buffered(exchange, limits));
         }
         self.has_room()
             && match &mut self.spool {
@@ -309,7 +400,7 @@ impl<'a> Waiting<'a> {
             && self.take(piece.len());
         match self.limits.filter(|limits| limits.proxy_max_temp_file_size > 0) {
             Some(limits) if !in_memory => {
-                self.spool.get_or_insert_with(|| Box::new(Spool::new(&limits.temporary_files))).push(&piece);
+                self.spool.get_or_insert_with(|| Box::new(Spool::new(&limits.proxy_temporary_files))).push(&piece);
                 return;
             }
             // This one is here already; the next ones stay with the service.

@@ -1,5 +1,6 @@
 //! The head that a service gets.
 
+use super::access;
 use super::context::RequestContext;
 use super::payload::Payload;
 use crate::balancer::Peer;
@@ -72,6 +73,9 @@ pub(crate) fn prepare(
 ) {
     let shared = &context.worker.shared;
     let origin = context.origin;
+    let set_header = &context.directives().set_header;
+    let values =
+        (!set_header.is_empty()).then(|| access::evaluate(context, exchange, |record| set_header.render(record)));
     let head = &mut exchange.request;
     let version = head.version.number();
     let forwarded = Forwarded {
@@ -107,6 +111,9 @@ pub(crate) fn prepare(
             let all = [before, b", ", version.as_bytes(), b" ", shared.settings.token.as_bytes()].concat();
             fields.set_known(Known::Via, &all);
         }
+    }
+    if let Some(values) = values {
+        set_header.apply(fields, &values);
     }
 }
 

@@ -1,11 +1,13 @@
 //! The head that a client gets, and the answers that we give ourselves.
 
 use super::Origin;
+use super::access;
 use super::context::{Broken, RequestContext};
 use super::deadlines::Wait;
 use super::downstream::Downstream;
 use super::exchange;
 use crate::chain;
+use crate::directives::Encoder;
 use crate::forwarded;
 use crate::hop_by_hop;
 use crate::router::Mismatch;
@@ -22,14 +24,22 @@ use wire::h1::{HeadError, RequestError, reason_phrase};
 /// Content of that many octets is asked for although nobody wants it, if the client waits to be asked.
 const CONTINUE_MOST: u64 = 64 * 1024;
 
-/// Begins the service's response: `exchange.response` with our edits is queued. Says whether it has no content,
-/// whatever filters make of that.
+/// What becomes of the content of a response.
+pub(crate) struct Started {
+    /// There is none, whatever filters make of that.
+    pub bodiless: bool,
+    /// It is compressed on its way.
+    pub encoder: Option<Encoder>,
+}
+
+/// Begins the service's response: `exchange.response` with our edits is queued.
 pub(crate) fn start(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
     downstream: &mut Downstream<'_>,
-) -> bool {
+) -> Started {
     let bodiless = filter_head(context, exchange);
+    let encoder = if bodiless { None } else { compress(context, exchange) };
     if bodiless {
         exchange.response.framing = Framing::Empty;
     } else if !exchange.response.fields.has(Known::ContentLength) {
@@ -37,13 +47,23 @@ pub(crate) fn start(
         exchange.response.framing = Framing::Delimited;
     }
     finish_head(context, exchange, downstream);
-    bodiless
+    Started { bodiless, encoder }
+}
+
+/// Whether the content of a response is compressed for this client; its head is then changed.
+fn compress(context: &RequestContext<'_>, exchange: &mut Exchange) -> Option<Encoder> {
+    let (gzip, accepts) = (context.directives().gzip.as_ref()?, context.accepts?);
+    let response = &mut exchange.response;
+    let length =
+        response.fields.known(Known::ContentLength).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    gzip.begin(accepts, response.status, length, &mut response.fields)
 }
 
 /// The service's head with the edits of plugins and our own; whether the response can have no content.
 fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
     exchange.source = Source::Service;
     hop_by_hop::strip_response(&mut exchange.response.fields, context.hop_by_hop);
+    context.directives().hidden.apply(&mut exchange.response.fields);
     if context.worker.shared.settings.headers.upstream_status {
         let status = u64::from(exchange.response.status);
         set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", status);
@@ -110,6 +130,16 @@ pub(crate) async fn send(
     } else {
         set_number(&mut exchange.response.fields, "Content-Length", body.len() as u64);
         exchange.response.framing = Framing::Length(body.len() as u64);
+    }
+    if !body.is_empty()
+        && let Some(mut encoder) = compress(context, exchange)
+    {
+        let mut compressed = Vec::new();
+        encoder.push(&body, &mut compressed);
+        encoder.finish(&mut compressed);
+        set_number(&mut exchange.response.fields, "Content-Length", compressed.len() as u64);
+        exchange.response.framing = Framing::Length(compressed.len() as u64);
+        body = compressed.into();
     }
     finish_head(context, exchange, downstream);
     write_all(context, downstream, &body).await
@@ -257,6 +287,16 @@ fn add_common(context: &RequestContext<'_>, exchange: &mut Exchange) {
 fn finish_head(context: &mut RequestContext<'_>, exchange: &mut Exchange, downstream: &mut Downstream<'_>) {
     // The node may have begun to end since the request came.
     context.close |= context.worker.draining.get();
+    let directives = context.directives();
+    directives.charset.apply(&mut exchange.response.fields);
+    if directives.add_header.has_variables() {
+        let lines = access::evaluate(context, exchange, |record| directives.add_header.render(record));
+        exchange.response.fields.append_all(&lines);
+    }
+    directives.add_header.apply(&mut exchange.response.fields, exchange.response.status);
+    if let Some(seconds) = context.limits().keepalive_header.filter(|_| !context.close) {
+        exchange.response.fields.set_known(Known::KeepAlive, format!("timeout={seconds}").as_bytes());
+    }
     context.close = !downstream.start_response(&mut exchange.response, context.version, context.close);
 }
 

@@ -2,9 +2,12 @@
 
 use super::PoolKey;
 use crate::listener::Descriptors;
+use crate::settings::Limits;
 use rustls::pki_types::ServerName;
+use socket2::SockRef;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 use wire::h1::ClientConnection;
@@ -20,35 +23,50 @@ pub enum ConnectError {
     Failed(io::Error),
 }
 
-/// A new connection, within the time allowed.
-pub(crate) async fn connect(
-    descriptors: Descriptors,
-    buffers: &BufferPool,
-    timer: &Timer,
-    key: &PoolKey,
-    limit: Duration,
-) -> Result<ClientConnection, ConnectError> {
-    let mut connecting = pin!(open(descriptors, key));
-    match timer.limit(limit, |cx| connecting.as_mut().poll(cx)).await {
-        Ok(Ok(stream)) => Ok(ClientConnection::new(stream, buffers)),
-        Ok(Err(error)) if is_local_fault(&error) => Err(ConnectError::Local(error)),
-        Ok(Err(error)) => Err(ConnectError::Failed(error)),
-        Err(_) => Err(ConnectError::TimedOut),
-    }
+/// What connections are made with.
+pub(crate) struct Connector<'a> {
+    pub descriptors: Descriptors,
+    pub buffers: &'a BufferPool,
+    pub limits: &'a Limits,
 }
 
-async fn open(descriptors: Descriptors, key: &PoolKey) -> io::Result<Stream> {
-    let socket = descriptors.service_socket(key.address)?.connect(key.address).await?;
-    socket.set_nodelay(true)?;
-    let Some(tls) = &key.tls else { return Ok(Stream::Plain(socket)) };
-    let name = match ServerName::try_from(tls.name.as_ref()) {
-        Ok(name) => name.to_owned(),
-        // A name that is no server name is not sent; the handshake goes by the address.
-        Err(_) => ServerName::IpAddress(key.address.ip().into()),
-    };
-    let handshake = tokio_rustls::TlsConnector::from(tls.terms.config()).connect(name, socket).await;
-    let stream = handshake.inspect_err(
-        |error| tracing::warn!(address = %key.address, name = %tls.name, "no TLS with a service: {error}"),
-    )?;
-    Ok(Stream::TlsClient(Box::new(stream)))
+impl Connector<'_> {
+    /// A new connection, within the time allowed.
+    pub async fn connect(
+        &self,
+        timer: &Timer,
+        key: &PoolKey,
+        limit: Duration,
+    ) -> Result<ClientConnection, ConnectError> {
+        let mut connecting = pin!(self.open(key));
+        match timer.limit(limit, |cx| connecting.as_mut().poll(cx)).await {
+            Ok(Ok(stream)) => Ok(ClientConnection::new(stream, self.buffers, self.limits.proxy_buffer_size)),
+            Ok(Err(error)) if is_local_fault(&error) => Err(ConnectError::Local(error)),
+            Ok(Err(error)) => Err(ConnectError::Failed(error)),
+            Err(_) => Err(ConnectError::TimedOut),
+        }
+    }
+
+    async fn open(&self, key: &PoolKey) -> io::Result<Stream> {
+        let socket = self.descriptors.service_socket(key.address)?;
+        if let Some(address) = self.limits.proxy_bind.filter(|ip| ip.is_ipv4() == key.address.is_ipv4()) {
+            socket.bind(SocketAddr::new(address, 0))?;
+        }
+        let socket = socket.connect(key.address).await?;
+        socket.set_nodelay(true)?;
+        if self.limits.proxy_socket_keepalive {
+            SockRef::from(&socket).set_keepalive(true)?;
+        }
+        let Some(tls) = &key.tls else { return Ok(Stream::Plain(socket)) };
+        let name = match ServerName::try_from(tls.name.as_ref()) {
+            Ok(name) => name.to_owned(),
+            // A name that is no server name is not sent; the handshake goes by the address.
+            Err(_) => ServerName::IpAddress(key.address.ip().into()),
+        };
+        let handshake = tokio_rustls::TlsConnector::from(tls.terms.config()).connect(name, socket).await;
+        let stream = handshake.inspect_err(
+            |error| tracing::warn!(address = %key.address, name = %tls.name, "no TLS with a service: {error}"),
+        )?;
+        Ok(Stream::TlsClient(Box::new(stream)))
+    }
 }

@@ -5,6 +5,6 @@ mod exchange;
 mod pool;
 
 pub use connect::ConnectError;
-pub(crate) use connect::connect;
+pub(crate) use connect::Connector;
 pub(crate) use exchange::Upstream;
 pub use pool::{Pool, PoolKey, Tls};

@@ -9,7 +9,12 @@ fn load(lines: &str) -> Result<Settings, Vec<String>> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), lines).unwrap();
     let overrides = vec![("prefix", "/tmp/p".to_owned())];
-    Settings::load(&Sources { file: Some(file.path().to_owned()), environment: Vec::new(), overrides })
+    Settings::load(&Sources {
+        file: Some(file.path().to_owned()),
+        environment: Vec::new(),
+        unreadable: Vec::new(),
+        overrides,
+    })
 }
 
 fn warnings(lines: &str) -> Vec<String> {
