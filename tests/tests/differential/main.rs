@@ -36,7 +36,7 @@ struct Outcome {
 #[test]
 fn requests_mean_the_same_to_all() {
     let (behind_bascule, behind_nginx) = (Recorder::start(), Recorder::start());
-    let node = Node::start(&[("nginx_worker_processes", "1")]);
+    let node = Node::start(&[("nginx_worker_processes", "1"), ("nginx_proxy_proxy_ignore_client_abort", "on")]);
     form(node.admin(), "POST", "/services", &format!("name=s&retries=0&url=http://{}", behind_bascule.address))
         .expect(201);
     form(node.admin(), "POST", "/services/s/routes", "paths[]=/&preserve_host=true&strip_path=false").expect(201);

@@ -41,7 +41,7 @@ fn play(address: SocketAddr, service: &Rough, case: &Case) -> String {
 #[test]
 fn answers_mean_the_same_to_all() {
     let (behind_bascule, behind_nginx) = (Rough::start(), Rough::start());
-    let node = Node::start(&[("nginx_worker_processes", "1")]);
+    let node = Node::start(&[("nginx_worker_processes", "1"), ("nginx_proxy_proxy_ignore_client_abort", "on")]);
     form(node.admin(), "POST", "/services", &format!("name=s&retries=2&url=http://{}", behind_bascule.address))
         .expect(201);
     form(node.admin(), "POST", "/services/s/routes", "paths[]=/&strip_path=false").expect(201);
