@@ -60,7 +60,7 @@ enum Failure {
 
 impl Upstream {
     /// A connection that was just made.
-    fn new(key: PoolKey, connection: ClientConnection, now: Instant) -> Box<Upstream> {
+    pub fn new(key: PoolKey, connection: ClientConnection, now: Instant) -> Box<Upstream> {
         let (stage, read_timeout) = (Stage::Held, Duration::ZERO);
         Box::new(Upstream { connection, stage, progress: 0, spoiled: false, read_timeout, key, since: now, peer: None })
     }

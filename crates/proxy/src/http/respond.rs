@@ -6,6 +6,7 @@ use crate::chain::{self, Selected};
 use crate::forwarded;
 use crate::hop_by_hop::{self, HopByHop};
 use crate::router::Mismatch;
+use crate::single_valued;
 use crate::worker::{Session, Worker};
 use sdk::{Answer, Bytes, Exchange, Fields, Known, Phases, ResponseHead, Source};
 use std::rc::Rc;
@@ -22,6 +23,7 @@ pub(crate) fn start(context: &mut RequestContext<'_>, exchange: &mut Exchange, c
     exchange.source = Source::Service;
     let headers = context.worker.shared.settings.headers;
     hop_by_hop::strip_response(&mut exchange.response.fields, context.asked);
+    single_valued::normalise_single_valued(&mut exchange.response.fields);
     if headers.upstream_status {
         set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", u64::from(exchange.response.status));
     }
