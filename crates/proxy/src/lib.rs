@@ -14,6 +14,7 @@ pub mod path;
 mod plane;
 pub mod router;
 pub mod settings;
+mod single_valued;
 pub mod snapshot;
 pub mod tls;
 mod upstream;

@@ -35,6 +35,9 @@ pub struct Resolver {
     this: Weak<Resolver>,
 }
 
+/// No name that DNS has is longer (RFC 1035, section 2.3.4); longer ones are not remembered.
+const MAX_NAME: usize = 255;
+
 /// Times in the settings are not longer than that, so that no sum of times overflows.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -65,6 +68,9 @@ impl Resolver {
             return Arc::clone(entry);
         }
         let entry = Arc::new(CachedName::new(name, self.without_asking(name)));
+        if name.len() > MAX_NAME {
+            return entry;
+        }
         let limit = self.limit.load(Ordering::Relaxed);
         if entries.len() >= limit {
             self.sweep();

@@ -277,4 +277,6 @@ async fn the_cache_forgets_what_nobody_uses() {
     }
     assert!(resolver.entries.pin().len() <= 16);
     assert!(Arc::ptr_eq(&kept, &resolver.entry("10.9.9.9")));
+    let long = "a".repeat(256);
+    assert!(!Arc::ptr_eq(&resolver.entry(&long), &resolver.entry(&long)), "no name is so long");
 }

@@ -13,6 +13,7 @@ use crate::forwarded;
 use crate::hop_by_hop::HopByHop;
 use crate::path;
 use crate::router::{Match, Mismatch, Query};
+use crate::single_valued;
 use crate::upstream::Upstream;
 use crate::worker::{Session, Worker};
 use sdk::{Answer, Exchange, Known, Phases, RequestBody, Source, Timing};
@@ -259,6 +260,9 @@ fn enter<'a>(
 ) -> Result<(&'a Chain, Stripped), (u16, Option<&'static str>)> {
     if matches!(exchange.request.method.as_bytes(), b"TRACE" | b"CONNECT") {
         return Err((405, None));
+    }
+    if single_valued::repeated_in_request(&exchange.request.fields).is_some() {
+        return Err((400, None));
     }
     let target = path::Target::split(target);
     let path = path::normalise(target.path).map_err(|_| (400, None))?;

@@ -11,6 +11,7 @@ use crate::directives::Encoder;
 use crate::forwarded;
 use crate::hop_by_hop;
 use crate::router::Mismatch;
+use crate::single_valued;
 use crate::worker::{Session, Worker};
 use sdk::{Answer, Bytes, Exchange, Fields, Known, Phases, ResponseHead, Source};
 use std::io;
@@ -63,6 +64,7 @@ fn compress(context: &RequestContext<'_>, exchange: &mut Exchange) -> Option<Enc
 fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
     exchange.source = Source::Service;
     hop_by_hop::strip_response(&mut exchange.response.fields, context.hop_by_hop);
+    single_valued::normalise_single_valued(&mut exchange.response.fields);
     context.directives().hidden.apply(&mut exchange.response.fields);
     if context.worker.shared.settings.headers.upstream_status {
         let status = u64::from(exchange.response.status);

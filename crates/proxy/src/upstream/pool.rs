@@ -27,19 +27,27 @@ pub struct Tls {
 pub struct Pool {
     #[expect(clippy::vec_box, reason = "they are lent out as boxes: moving one must not copy it")]
     idle: HashMap<PoolKey, Vec<Box<Upstream>>, foldhash::fast::RandomState>,
+    /// How many there are under all keys.
+    count: usize,
+    /// The most there may be: keys can have server names that clients choose (`preserve_host`).
+    most: usize,
     limits: Keepalive,
 }
+
+/// Idle connections of a worker, whatever their keys; those of one key may be as many as the settings say.
+const MOST: usize = 8_192;
 
 impl Pool {
     /// An empty pool.
     pub fn new(limits: Keepalive) -> Pool {
-        Pool { idle: HashMap::default(), limits }
+        Pool { idle: HashMap::default(), count: 0, most: MOST.max(limits.pool_size), limits }
     }
 
     /// The connection that was used last and that the service has not closed.
     pub fn take(&mut self, key: &PoolKey) -> Option<Box<Upstream>> {
         let list = self.idle.get_mut(key)?;
         while let Some(upstream) = list.pop() {
+            self.count -= 1;
             if !upstream.is_disturbed() {
                 return Some(upstream);
             }
@@ -52,18 +60,9 @@ impl Pool {
     pub fn give(&mut self, mut upstream: Box<Upstream>, now: Instant) {
         upstream.release(now);
         let worn = self.limits.max_requests > 0 && upstream.exchanges() >= self.limits.max_requests;
-        if !upstream.is_reusable() || worn || self.limits.pool_size == 0 {
-            return;
+        if upstream.is_reusable() && !worn && self.limits.pool_size > 0 {
+            self.keep(upstream);
         }
-        let Some(list) = self.idle.get_mut(upstream.key()) else {
-            let key = upstream.key().clone();
-            self.idle.insert(key, vec![upstream]);
-            return;
-        };
-        if list.len() >= self.limits.pool_size {
-            list.remove(0);
-        }
-        list.push(upstream);
     }
 
     /// Closes the connections that have been idle longest, half of those to each address; how many.
@@ -73,6 +72,7 @@ impl Pool {
             closed += list.drain(..list.len().div_ceil(2)).count();
             !list.is_empty()
         });
+        self.count -= closed;
         closed
     }
 
@@ -80,12 +80,90 @@ impl Pool {
     /// be shown.
     pub fn sweep(&mut self) {
         let limit = self.limits.idle_timeout;
-        self.idle.retain(|key, list| {
-            if key.tls.as_ref().is_some_and(|tls| tls.terms.are_over()) {
-                return false;
-            }
-            list.retain(|idle| (limit.is_zero() || idle.since().elapsed() < limit) && !idle.is_disturbed());
+        self.retain(|idle| {
+            !idle.key().tls.as_ref().is_some_and(|tls| tls.terms.are_over())
+                && (limit.is_zero() || idle.since().elapsed() < limit)
+                && !idle.is_disturbed()
+        });
+    }
+
+    fn keep(&mut self, upstream: Box<Upstream>) {
+        if self.count >= self.most || (self.idle.len() >= self.most && !self.idle.contains_key(upstream.key())) {
+            self.make_room();
+        }
+        self.count += 1;
+        let Some(list) = self.idle.get_mut(upstream.key()) else {
+            self.idle.insert(upstream.key().clone(), vec![upstream]);
+            return;
+        };
+        if list.len() >= self.limits.pool_size {
+            list.remove(0);
+            self.count -= 1;
+        }
+        list.push(upstream);
+    }
+
+    /// Closes an eighth of all connections, those that have been idle for longest.
+    fn make_room(&mut self) {
+        let mut times: Vec<_> = self.idle.values().flatten().map(|idle| idle.since()).collect();
+        let mut surplus = (self.most / 8).max(1).min(times.len());
+        if let Some(last) = surplus.checked_sub(1) {
+            let limit = *times.select_nth_unstable(last).1;
+            self.retain(|idle| {
+                let goes = surplus > 0 && idle.since() <= limit;
+                surplus -= usize::from(goes);
+                !goes
+            });
+        } else {
+            self.retain(|_| true);
+        }
+    }
+
+    /// Keeps only the connections for which `keep` holds, and only keys that have one.
+    fn retain(&mut self, mut keep: impl FnMut(&Upstream) -> bool) {
+        self.count = 0;
+        self.idle.retain(|_, list| {
+            list.retain(|idle| keep(idle));
+            self.count += list.len();
             !list.is_empty()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use wire::h1::ClientConnection;
+    use wire::net::{BufferPool, Stream};
+
+    /// A connection to somewhere, idle since so many seconds after `start`.
+    async fn idle(listener: &tokio::net::TcpListener, key: u16, start: Instant, seconds: u64) -> Box<Upstream> {
+        let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let connection = ClientConnection::new(Stream::Plain(socket), &BufferPool::default(), None);
+        let key = PoolKey { address: SocketAddr::from(([127, 0, 0, 1], key)), tls: None };
+        Upstream::new(key, connection, start + Duration::from_secs(seconds))
+    }
+
+    #[tokio::test]
+    async fn many_keys_together_have_a_limit() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let start = Instant::now();
+        let mut pool = Pool { most: 16, ..Pool::new(Keepalive { pool_size: 3, ..Keepalive::default() }) };
+        for n in 0..40 {
+            pool.keep(idle(&listener, n, start, 40 - u64::from(n % 8)).await);
+            assert!(pool.count <= 16 && pool.idle.len() <= 16);
+        }
+        assert_eq!(pool.count, pool.idle.values().map(Vec::len).sum::<usize>());
+        // Those that were idle for longest went first: the five that were used last are all there.
+        let newest = start + Duration::from_secs(40);
+        assert_eq!(pool.idle.values().flatten().filter(|idle| idle.since() == newest).count(), 5);
+        let key = PoolKey { address: SocketAddr::from(([127, 0, 0, 1], 99)), tls: None };
+        for _ in 0..5 {
+            pool.keep(idle(&listener, 99, start, 100).await);
+        }
+        assert_eq!(pool.idle[&key].len(), 3);
+        assert!((0..3).all(|_| pool.take(&key).is_some()) && pool.take(&key).is_none());
+        assert_eq!(pool.count, pool.idle.values().map(Vec::len).sum::<usize>());
     }
 }
