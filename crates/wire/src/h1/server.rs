@@ -119,9 +119,9 @@ impl ServerConnection {
         }
     }
 
-    /// Whether the client waits for `100 Continue` before it sends its content.
+    /// Whether the client waits for `100 Continue` before it sends its content. One that has begun to does not.
     pub fn awaits_continue(&self) -> bool {
-        self.continue_wanted
+        self.continue_wanted && self.input.is_empty() && !self.reader.is_done()
     }
 
     /// How many octets of the request's content can be had by [`ServerConnection::content`]; `None` at its end.
