@@ -207,10 +207,6 @@ pub const REQUESTS: &[Deviations] = &[
             ("expect without content", r#"200 200 [GET / "a.test" ""] +"#),
         ],
     ),
-    (
-        "A client that waits with content that nobody wants is told to send it: then it is clear where its next request begins.",
-        &[("own answer: expect", "100 404 200 +"), ("own answer: expect with a request as content", "100 404 200 +")],
-    ),
 ];
 
 /// Of `responses`.

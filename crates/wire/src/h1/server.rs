@@ -19,6 +19,8 @@ pub struct ServerConnection {
     timer: Timer,
     limits: Limits,
     continue_wanted: bool,
+    /// The head of the final response is queued.
+    answered: bool,
     /// Octets of requests that were used, since the connection was made.
     received: u64,
     /// Octets of response heads that were queued, since the connection was made.
@@ -57,6 +59,7 @@ impl ServerConnection {
             timer,
             limits,
             continue_wanted: false,
+            answered: false,
             received: 0,
             heads: 0,
             told: Traffic::default(),
@@ -96,6 +99,7 @@ impl ServerConnection {
                 self.input.consume(end);
                 self.received += end as u64;
                 self.reader = ContentReader::new(head.framing);
+                self.answered = false;
                 self.continue_wanted = head.version == Version::Http11
                     && !matches!(head.framing, Framing::Empty | Framing::Length(0))
                     && head.fields.known(Known::Expect).is_some_and(|e| e.eq_ignore_ascii_case(b"100-continue"));
@@ -127,7 +131,8 @@ impl ServerConnection {
     /// How many octets of the request's content can be had by [`ServerConnection::content`]; `None` at its end.
     /// A client that waits for `100 Continue` gets it now.
     pub fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>, ContentError>> {
-        if self.continue_wanted {
+        // After the final response nobody is invited any more.
+        if self.continue_wanted && !self.answered {
             self.queue_continue();
             ready!(self.writer.poll_flush(cx, &mut self.stream)).map_err(ContentError::Io)?;
         }
@@ -202,6 +207,7 @@ impl ServerConnection {
         if head.fields.has(Known::Upgrade) {
             head.fields.append_known(Known::Connection, b"Upgrade");
         }
+        self.answered = true;
         self.queue_head(delimited && !until_close, head);
         close
     }
