@@ -1,14 +1,15 @@
 //! Runs plugins without sockets: exchanges made from a few words, a directory made from lists, and the phases in order.
 
 use crate::{
-    Answer, Bytes, Client, Directory, Env, Exchange, Fields, Plugin, PluginKind, RequestHead, Source, Step, Timing,
+    Answer, Bytes, Client, Configuration, Directory, Env, Exchange, Fields, Held, Plugin, PluginKind, RequestHead,
+    Source, Step, Timing,
 };
 use model::Record;
 use model::entities::{Consumer, Credential, Protocol, Uuid};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use wire::Method;
@@ -19,18 +20,18 @@ pub const ID: &str = "0123456789abcdef0123456789abcdef";
 /// A directory that holds what it is given.
 #[derive(Default)]
 pub struct Entries {
-    pub consumers: Vec<Arc<Consumer>>,
+    pub consumers: Vec<Held<Consumer>>,
     /// Entity, key, credential.
-    pub credentials: Vec<(String, String, Arc<Credential>)>,
+    pub credentials: Vec<(String, String, Held<Credential>)>,
 }
 
 /// A request from 127.0.0.1 as the gateway has it after routing to a service at `/`.
 pub fn exchange(method: &str, target: &str, lines: &[(&str, &str)]) -> Exchange {
-    exchange_with(method, target, lines, Arc::new(Entries::default()))
+    exchange_with(method, target, lines, Directory::empty())
 }
 
 /// As [`exchange`], with consumers and credentials.
-pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directory: Arc<dyn Directory>) -> Exchange {
+pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directory: Directory) -> Exchange {
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let client = Client {
         peer: ip,
@@ -105,38 +106,44 @@ pub fn respond(
 
 impl Entries {
     /// Adds a consumer.
-    pub fn consumer(&mut self, username: &str, custom_id: Option<&str>) -> Arc<Consumer> {
+    pub fn consumer(&mut self, username: &str, custom_id: Option<&str>) -> Held<Consumer> {
         let id = Uuid::new_v4();
-        let consumer = Arc::new(Consumer {
+        let consumer = Held::from(Consumer {
             id,
             username: Some(username.to_owned()),
             custom_id: custom_id.map(str::to_owned),
             tags: Vec::new(),
         });
-        self.consumers.push(Arc::clone(&consumer));
+        self.consumers.push(consumer.clone());
         consumer
     }
 
     /// Adds a credential of a consumer, found by `key`.
-    pub fn credential(&mut self, entity: &str, key: &str, consumer: &Consumer) -> Arc<Credential> {
+    pub fn credential(&mut self, entity: &str, key: &str, consumer: &Consumer) -> Held<Credential> {
         let credential =
-            Arc::new(Credential { id: Uuid::new_v4(), consumer: Some(consumer.id), record: Record::new() });
-        self.credentials.push((entity.to_owned(), key.to_owned(), Arc::clone(&credential)));
+            Held::from(Credential { id: Uuid::new_v4(), consumer: Some(consumer.id), record: Record::new() });
+        self.credentials.push((entity.to_owned(), key.to_owned(), credential.clone()));
         credential
     }
 }
 
-impl Directory for Entries {
-    fn credential(&self, entity: &str, key: &str) -> Option<Arc<Credential>> {
-        self.credentials.iter().find(|(e, k, _)| e == entity && k == key).map(|(_, _, c)| Arc::clone(c))
+impl Configuration for Entries {
+    fn credential(self: Rc<Self>, entity: &str, key: &str) -> Option<Held<Credential>> {
+        self.credentials.iter().find(|(e, k, _)| e == entity && k == key).map(|(_, _, credential)| credential.clone())
     }
 
-    fn consumer(&self, id: &Uuid) -> Option<Arc<Consumer>> {
+    fn consumer(self: Rc<Self>, id: &Uuid) -> Option<Held<Consumer>> {
         self.consumers.iter().find(|c| c.id == *id).cloned()
     }
 
-    fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>> {
+    fn consumer_by_username(self: Rc<Self>, username: &str) -> Option<Held<Consumer>> {
         self.consumers.iter().find(|c| c.username.as_deref() == Some(username)).cloned()
+    }
+}
+
+impl From<Entries> for Directory {
+    fn from(entries: Entries) -> Directory {
+        Directory::new(Rc::new(entries))
     }
 }
 

@@ -2,9 +2,12 @@
 
 use super::plane::Plane;
 use super::prefix;
+use super::publisher::Progress;
 use crate::logging::Logging;
 use crate::settings::Settings;
-use admin::{Answered, Counters, Interface, Node, Pids, PluginRequest, TargetMark, UpstreamHealth};
+use admin::{Answered, Counters, Interface, Node, Pids, PluginRequest, TargetMark};
+use model::Degradation;
+use model::health::UpstreamHealth;
 use proxy::access_log::{AccessLog, Record, Stamp};
 use sdk::entities::{Plugin, Uuid};
 use sdk::{AdminRequest, BoxFuture, Fields, PluginKind, Version};
@@ -29,7 +32,7 @@ pub struct RunningNode {
     env: sdk::Env,
     store: Store,
     plane: Arc<Plane>,
-    applied: watch::Receiver<Revision>,
+    progress: watch::Receiver<Progress>,
     logging: Logging,
     admin_log: Option<AccessLog>,
     status_log: Option<AccessLog>,
@@ -45,7 +48,7 @@ impl RunningNode {
         env: sdk::Env,
         store: Store,
         plane: Arc<Plane>,
-        applied: watch::Receiver<Revision>,
+        progress: watch::Receiver<Progress>,
         logging: Logging,
     ) -> Result<RunningNode, String> {
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
@@ -58,7 +61,7 @@ impl RunningNode {
             env,
             store,
             plane,
-            applied,
+            progress,
             logging,
             admin_log: None,
             status_log: None,
@@ -116,9 +119,10 @@ impl Node for RunningNode {
     }
 
     fn applied(&self, revision: Revision) -> BoxFuture<'_, ()> {
-        let mut applied = self.applied.clone();
+        let mut progress = self.progress.clone();
         Box::pin(async move {
-            match tokio::time::timeout(PATIENCE, applied.wait_for(|at| *at >= revision)).await {
+            // What cannot be taken into force is said on `/status`: it may take for ever.
+            match tokio::time::timeout(PATIENCE, progress.wait_for(|at| at.tried >= revision)).await {
                 Ok(Ok(_)) => {}
                 // The node is ending.
                 Ok(Err(_)) => {}
@@ -129,6 +133,10 @@ impl Node for RunningNode {
 
     fn ready(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    fn degraded(&self) -> Vec<Arc<Degradation>> {
+        self.progress.borrow().degraded().into_iter().chain(self.plane.degraded()).collect()
     }
 
     fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {

@@ -3,7 +3,6 @@
 use super::*;
 use sdk::testing::{self, Entries};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 fn configure(changes: Value) -> Box<dyn Plugin> {
     let mut config = json!({
@@ -19,7 +18,7 @@ fn request(method: &str, target: &str, lines: &[(&str, &str)]) -> Exchange {
     let ada = entries.consumer("ada", Some("ada-1"));
     entries.credential(ENTITY, "k-ada", &ada);
     entries.consumer("guest", None);
-    testing::exchange_with(method, target, lines, Arc::new(entries))
+    testing::exchange_with(method, target, lines, entries.into())
 }
 
 /// The message of a refusal, empty when the request went on.

@@ -4,11 +4,10 @@ use super::Origin;
 use crate::access_log::Record;
 use crate::forwarded::Address;
 use crate::worker::{Session, Worker};
-use sdk::{Exchange, Fields, Nothing};
+use sdk::{Exchange, Fields};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use wire::h1::Traffic;
 
 /// What status a request has that was not answered, because the client went away.
@@ -96,9 +95,9 @@ pub(crate) async fn follow(
         return;
     };
     // The relay may take long, and needs nothing of the configuration.
-    let Session { mut exchange, snapshot } = session;
-    exchange.directory = Arc::new(Nothing);
-    drop(snapshot);
+    let Session { mut exchange, view } = session;
+    exchange.let_go();
+    drop(view);
     line.took(relay.await);
     line.write(worker, origin, &exchange);
 }

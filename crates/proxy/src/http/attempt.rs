@@ -7,7 +7,8 @@ use super::exchange::RequestContext;
 use super::payload::Payload;
 use super::relay::{self, Stage, Upload};
 use super::request;
-use crate::balancer::{Destination, Outcome, Peer, PickError};
+use crate::balancer::{Destination, Peer, PickError};
+use crate::health::Outcome;
 use crate::tls::Terms;
 use crate::upstream::{ConnectError, PoolKey, Tls, connect};
 use crate::worker::Worker;
@@ -88,11 +89,8 @@ pub(crate) async fn run(
     upgrade: bool,
 ) -> Result<Box<Upstream>, Failed> {
     let Some(service) = exchange.service.clone() else { return Err(Failed::Service(503, None)) };
-    let destination = context
-        .worker
-        .shared
-        .balancers
-        .destination(exchange.upstream.host.as_ref().unwrap_or(&service.host), exchange.upstream.port);
+    let host = exchange.upstream.host.as_ref().unwrap_or(&service.host);
+    let destination = context.view.destination(&context.worker.shared.balancers, host, exchange.upstream.port);
     let Ok(terms) = terms(context, exchange, &service, &destination) else { return Err(Failed::Service(502, None)) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     let mut last = 502;
@@ -157,8 +155,8 @@ fn terms(
     if !matches!(exchange.upstream.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Tls) {
         return Ok(None);
     }
-    let snapshot = context.snapshot;
-    let terms = snapshot.outbound.terms(&service.id, destination.client_certificate(), &snapshot.certificates);
+    let view = context.view;
+    let terms = view.outbound.terms(&service.id, destination.client_certificate(), &view.certificates);
     terms.map(Some).map_err(|error| tracing::error!(service = %service.id, request_id = exchange.id_str(), "no connection to a service: {error}"))
 }
 

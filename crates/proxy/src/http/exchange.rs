@@ -9,8 +9,8 @@ use crate::chain::{self, Chain, Selected};
 use crate::forwarded::{self, Address};
 use crate::hop_by_hop::HopByHop;
 use crate::path;
-use crate::router::{Match, Mismatch, Query};
-use crate::snapshot::Snapshot;
+use crate::router::{Mismatch, Query};
+use crate::snapshot::{Found, View};
 use crate::worker::{Session, Worker};
 use sdk::{Answer, Exchange, Known, Phases, RequestBody, RequestHead, Source, Timing};
 use std::borrow::Cow;
@@ -38,8 +38,8 @@ pub(crate) struct RequestContext<'a> {
     pub client: Option<Address>,
     /// What the client asked of the connection.
     pub asked: HopByHop,
-    pub snapshot: &'a Snapshot,
-    pub selected: Selected,
+    pub view: &'a Rc<View>,
+    pub selected: Selected<'a>,
     /// What the client speaks, for framing.
     pub version: Version,
     pub head_request: bool,
@@ -58,7 +58,7 @@ pub(crate) async fn run(
     last: bool,
 ) -> Disposition {
     worker.refresh_snapshot(session);
-    let Session { exchange, snapshot } = session;
+    let Session { exchange, view } = session;
     let head = &exchange.request;
     let mut context = RequestContext {
         worker,
@@ -70,7 +70,7 @@ pub(crate) async fn run(
         head_request: head.method.is_head(),
         kept_host: None,
         close: last || wants_close(head),
-        snapshot,
+        view,
     };
     begin(&context, exchange);
     let served = serve(&mut context, exchange, connection).await;
@@ -138,8 +138,7 @@ async fn ask(
     connection: &mut ServerConnection,
     payload: &mut Payload,
 ) -> Result<Box<Upstream>, OwnAnswer> {
-    let snapshot = context.snapshot;
-    let global = snapshot.global_chain();
+    let global = context.view.global_chain();
     if global.has(Phases::REWRITE)
         && let Some(answer) = chain::run_rewrite(global, exchange).await
     {
@@ -251,14 +250,14 @@ fn enter<'a>(
     let path = path::normalise(target.path).map_err(|_| (400, None))?;
     let matched =
         find(context, exchange, &path, target.query).ok_or((404, Some("no Route matched with those values")))?;
-    let chain = context.snapshot.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id));
+    let chain = context.view.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id));
     let verbatim = matches!(path, Cow::Borrowed(_));
     let stripped = request::enter(context, exchange, matched, &path, verbatim, target.query);
     Ok((chain, stripped))
 }
 
 /// The route for a request.
-fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Option<&str>) -> Option<Match> {
+fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Option<&str>) -> Option<Found> {
     let head = &exchange.request;
     let host = head.fields.known(Known::Host).and_then(|h| std::str::from_utf8(h).ok()).unwrap_or_default();
     let client = context.client.as_ref().unwrap_or(&context.origin.peer);
@@ -275,7 +274,7 @@ fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Op
         destination: Some(context.origin.local.ip()),
         fields: &head.fields,
     };
-    context.snapshot.router.find(&query)
+    context.view.find(&query)
 }
 
 /// Whether the client's connection ends after this request (RFC 9112, section 9.3).

@@ -122,7 +122,7 @@ pub(crate) async fn refuse(
     };
     tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
     worker.refresh_snapshot(session);
-    let Session { exchange, snapshot } = session;
+    let Session { exchange, view } = session;
     // Nothing of it is to be trusted but that there was one.
     exchange.request.fields.clear();
     exchange.request.framing = Framing::Empty;
@@ -131,7 +131,7 @@ pub(crate) async fn refuse(
         origin,
         client: None,
         asked: HopByHop::default(),
-        snapshot,
+        view,
         selected: Selected::new(),
         version: Version::Http11,
         head_request: false,
