@@ -66,11 +66,7 @@ impl Node {
 
     /// Starts it again in the same directory, after [`Node::kill`] or [`Node::end`].
     pub fn revive(&mut self) {
-        let mut command = bascule();
-        command.args(["run", "--attended", "--prefix"]).arg(self.prefix.path());
-        for (key, value) in &self.settings {
-            command.env(format!("KONG_{}", key.to_uppercase()), value);
-        }
+        let mut command = self.command();
         let stderr = File::options().create(true).append(true).open(self.prefix.path().join("stderr")).expect("a file");
         let mut child =
             command.stderr(stderr).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
@@ -80,6 +76,19 @@ impl Node {
         self.process = Some(child);
         let text = std::fs::read(self.prefix.path().join("pids/bascule.json")).expect("where it listens");
         self.addresses = serde_json::from_slice(&text).expect("JSON");
+    }
+
+    /// Gives a setting another value, for the next [`Node::revive`].
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts it again, which it must refuse; what it says.
+    pub fn refusal(&mut self) -> String {
+        let output = self.command().stdin(Stdio::null()).output().expect("the program can be run");
+        assert!(!output.status.success(), "it has started and ended well");
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
     }
 
     /// Ends it as `kill -9` does.
@@ -158,6 +167,15 @@ impl Node {
     pub fn log(&self) -> String {
         let read = |name| std::fs::read_to_string(self.prefix.path().join(name)).unwrap_or_default();
         read("logs/error.log") + &read("stderr")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = bascule();
+        command.args(["run", "--attended", "--prefix"]).arg(self.prefix.path());
+        for (key, value) in &self.settings {
+            command.env(format!("KONG_{}", key.to_uppercase()), value);
+        }
+        command
     }
 
     fn address(&self, interface: &str) -> SocketAddr {

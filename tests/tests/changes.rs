@@ -2,6 +2,7 @@
 
 use blackbox::http::{Connection, form, get, request};
 use blackbox::{Backend, Node};
+use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -101,5 +102,66 @@ fn an_answered_write_survives_a_crash() {
     for i in 1..20 {
         get(node.admin(), &format!("/routes/r{i}")).expect(200);
         get(node.proxy(), &format!("/p{i}x")).expect(200);
+    }
+}
+
+/// A node whose route `/` leads to the upstream `u` with that backend.
+fn balanced(backend: &Backend) -> Node {
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/upstreams", "name=u").expect(201);
+    form(node.admin(), "POST", "/upstreams/u/targets", &format!("target={}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services", "name=s&host=u").expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "paths[]=/").expect(201);
+    node
+}
+
+#[test]
+fn requests_under_way_keep_the_upstream_that_they_began_with() {
+    let backend = Backend::start("b");
+    let node = balanced(&backend);
+    let begin = || {
+        let mut upload = Connection::open(node.proxy()).unwrap();
+        upload.send_raw(b"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 8\r\n\r\nhalf").unwrap();
+        upload
+    };
+    let mut uploads: Vec<_> = (0..4).map(|_| begin()).collect();
+    // A request on each worker says that the heads before it have been read.
+    for _ in 0..20 {
+        get(node.proxy(), "/").expect(200);
+    }
+    form(node.admin(), "PATCH", "/upstreams/u", "name=v").expect(200);
+    form(node.admin(), "PATCH", "/services/s", "host=v").expect(200);
+    get(node.proxy(), "/").expect(200);
+    for upload in &mut uploads {
+        upload.send_raw(b"half").unwrap();
+        upload.receive(false).unwrap().expect(200);
+    }
+    let mut uploads: Vec<_> = (0..4).map(|_| begin()).collect();
+    for _ in 0..20 {
+        get(node.proxy(), "/").expect(200);
+    }
+    request(node.admin(), "DELETE", "/upstreams/v", &[], b"").unwrap().expect(204);
+    for upload in &mut uploads {
+        upload.send_raw(b"half").unwrap();
+        upload.receive(false).unwrap().expect(200);
+    }
+    get(node.proxy(), "/").expect(503);
+}
+
+#[test]
+fn a_target_that_goes_over_to_another_upstream_leaves_its_own() {
+    let (stays, goes) = (Backend::start("stays"), Backend::start("goes"));
+    let node = balanced(&stays);
+    let two = form(node.admin(), "POST", "/upstreams", "name=two").expect(201).json()["id"].clone();
+    let target = form(node.admin(), "POST", "/upstreams/u/targets", &format!("target={}", goes.address)).expect(201);
+    let id = target.json()["id"].as_str().unwrap().to_owned();
+    let other = Value::from_iter([("upstream", Value::from_iter([("id", two)]))]);
+    blackbox::http::json(node.admin(), "PATCH", &format!("/upstreams/u/targets/{id}"), &other).expect(200);
+    for _ in 0..6 {
+        assert_eq!(get(node.proxy(), "/").expect(200).header("X-Backend"), Some("stays"));
+    }
+    form(node.admin(), "PATCH", "/services/s", "host=two").expect(200);
+    for _ in 0..6 {
+        assert_eq!(get(node.proxy(), "/").expect(200).header("X-Backend"), Some("goes"));
     }
 }

@@ -20,10 +20,7 @@ mod server;
 
 pub use http::Interface;
 pub use hyper::HeaderMap;
-pub use node::{
-    AddressHealth, Answered, Counters, HostHealth, Node, Origin, Pids, PluginRequest, TargetMark, UpstreamHealth,
-    Weights,
-};
+pub use node::{Answered, Counters, Node, Origin, Pids, PluginRequest, TargetMark};
 
 use bytes::Bytes;
 use endpoint::Endpoints;

@@ -3,9 +3,11 @@
 use crate::http::Interface;
 use futures_util::future::BoxFuture;
 use hyper::HeaderMap;
-use model::Record;
+use model::health::UpstreamHealth;
+use model::{Degradation, Record};
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use store::Revision;
 use uuid::Uuid;
@@ -29,6 +31,11 @@ pub trait Node: Send + Sync + 'static {
     /// Resolves when the snapshot that answers requests contains everything up to `revision`: a write is answered only
     /// after it. Must not wait for ever: a snapshot that cannot be compiled is reported elsewhere.
     fn applied(&self, revision: Revision) -> BoxFuture<'_, ()>;
+
+    /// What of the configuration is not in force as it stands (`GET /status` lists it).
+    fn degraded(&self) -> Vec<Arc<Degradation>> {
+        Vec::new()
+    }
 
     /// Whether the node can take traffic; the text says why not (`GET /status/ready`).
     fn ready(&self) -> Result<(), String>;
@@ -119,49 +126,6 @@ pub struct Counters {
     pub connections_waiting: u64,
     pub connections_writing: u64,
     pub total_requests: u64,
-}
-
-/// An upstream as its balancer sees it.
-#[derive(Clone, Debug, Default)]
-pub struct UpstreamHealth {
-    /// Whether any health check is configured.
-    pub checked: bool,
-    /// Whether enough weight is available (`healthchecks.threshold`).
-    pub healthy: bool,
-    pub weight: Weights,
-    pub hosts: Vec<HostHealth>,
-}
-
-/// One target of an upstream.
-#[derive(Clone, Debug, Default)]
-pub struct HostHealth {
-    /// The target without its port; an IPv6 address in brackets.
-    pub host: String,
-    pub port: u16,
-    /// Where the addresses come from: `A`, `AAAA`, `SRV`, `ttl=0, virtual SRV`.
-    pub dns: String,
-    /// The target's own weight.
-    pub node_weight: u32,
-    pub weight: Weights,
-    /// Empty when the name does not resolve.
-    pub addresses: Vec<AddressHealth>,
-}
-
-/// One address of a target.
-#[derive(Clone, Debug, Default)]
-pub struct AddressHealth {
-    pub ip: String,
-    pub port: u16,
-    pub weight: u32,
-    pub healthy: bool,
-}
-
-/// Sums of weights.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Weights {
-    pub total: u64,
-    pub available: u64,
-    pub unavailable: u64,
 }
 
 /// A target whose health is set by hand.

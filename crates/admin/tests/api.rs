@@ -1,11 +1,12 @@
 //! The Admin API over a store in memory, without sockets.
 
-use admin::{Admin, Counters, Node, Options, Pids, PluginRequest, TargetMark, UpstreamHealth};
+use admin::{Admin, Counters, Node, Options, Pids, PluginRequest, TargetMark};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response};
 use model::Catalog;
+use model::health::UpstreamHealth;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -314,7 +315,7 @@ async fn targets_of_an_upstream() {
 
 #[tokio::test]
 async fn health_of_an_upstream() {
-    use admin::{AddressHealth, HostHealth, Weights};
+    use model::health::{AddressHealth, HostHealth, Weights};
     let api = Api::new(Options::default());
     let upstream = api.json("POST", "/upstreams", json!({ "name": "u" })).await.body;
     for target in ["127.0.0.1:80", "gone.test:80"] {

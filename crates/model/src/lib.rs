@@ -4,13 +4,16 @@
 //! snapshot is compiled. Nothing else in the project words a validation error.
 
 mod catalog;
+mod degradation;
 pub mod entities;
 mod error;
 pub mod expression;
+pub mod health;
 mod pretty;
 pub mod schema;
 
 pub use catalog::{Catalog, Lookup, PluginSchema, RouterFlavor};
+pub use degradation::{Degradation, Degraded, Effect};
 pub use error::{Code, Error};
 pub use schema::{Function, Schema};
 

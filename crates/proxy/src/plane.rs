@@ -3,15 +3,19 @@
 use crate::balancer::Balancers;
 use crate::forwarded::TrustedProxies;
 use crate::listener::{Descriptors, Listening};
+use crate::published::Published;
 use crate::settings::{Listen, Settings};
-use crate::snapshot::{Change, Compiler, Snapshot};
+use crate::snapshot::{Change, Compiler, Prepared, Replacement, Snapshot};
 use crate::tls::{self, Certificates, Chain, ClientVerification, Identity, ListenerTls, Outbound, Resolver};
 use crate::worker::{self, Gauges};
 use arc_swap::ArcSwap;
+use model::Degradation;
+use model::entities::Uuid;
+use model::health::UpstreamHealth;
 use sdk::{Env, Fields, MemoryBudget, PluginKind};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -30,7 +34,7 @@ pub struct DataPlane {
 /// What all workers have in common; all of it read-only or atomic.
 pub(crate) struct Shared {
     pub settings: Settings,
-    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub snapshot: Arc<Published<Snapshot>>,
     pub balancers: Balancers,
     pub descriptors: Descriptors,
     pub trusted: TrustedProxies,
@@ -93,7 +97,7 @@ impl DataPlane {
             .map_err(invalid)?;
         let snapshot = Arc::clone(compiler.current());
         let gauges = (0..workers).map(|_| Arc::default()).collect();
-        let snapshot = Arc::new(ArcSwap::new(snapshot));
+        let snapshot = Arc::new(Published::new(snapshot));
         let of_handshake = Arc::clone(&snapshot);
         let resolver = Resolver(move || of_handshake.load().certificates.clone());
         let config = settings
@@ -129,24 +133,50 @@ impl DataPlane {
         &self.addresses
     }
 
-    /// The balancers, for the Admin API's view of health.
-    pub fn balancers(&self) -> &Balancers {
-        &self.shared.balancers
+    /// The balancer's view of an upstream, for the Admin API; `None` while it has none.
+    pub fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {
+        self.shared.snapshot.load().rings.health(upstream)
+    }
+
+    /// Sets the health of the addresses of a target by hand ([`crate::balancer::Rings::set_health`]).
+    pub fn set_target_health(
+        &self,
+        upstream: Uuid,
+        upstream_name: &str,
+        host: &str,
+        port: u16,
+        ip: Option<&str>,
+        healthy: bool,
+    ) -> Result<(), String> {
+        self.shared.snapshot.load().rings.set_health(upstream, upstream_name, host, port, ip, healthy)
+    }
+
+    /// The records that this node cannot do justice to.
+    pub fn degraded(&self) -> Vec<Arc<Degradation>> {
+        self.shared.snapshot.load().degraded.values().cloned().collect()
     }
 
     /// Takes changes into force, in their order. When this returns, every request whose head is read from now on sees
-    /// them. Takes time in proportion to what changed: call it from where blocking is allowed.
-    pub fn apply(&self, changes: &[Change<'_>]) {
-        let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = compiler.apply(changes);
-        self.shared.snapshot.store(next);
+    /// them. Takes time in proportion to what changed: call it from where blocking is allowed. After an error nothing
+    /// has changed, and all records are wanted anew ([`DataPlane::replace`]).
+    pub fn apply(&self, changes: &[Change<'_>]) -> Result<(), String> {
+        let mut compiler = self.compiler();
+        let prepared = compiler.apply(changes)?;
+        self.publish(prepared);
+        Ok(())
     }
 
-    /// Takes these records into force in place of everything there was.
-    pub fn replace(&self, records: &[Change<'_>]) {
-        let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = compiler.replace(records);
-        self.shared.snapshot.store(next);
+    /// Begins to take in all records, in place of everything there was; [`DataPlane::replace`] takes them into force.
+    pub fn replacement(&self) -> Replacement {
+        self.compiler().replacement()
+    }
+
+    /// Takes the records that were taken in into force in place of everything there was.
+    pub fn replace(&self, replacement: Replacement) -> Result<(), String> {
+        let mut compiler = self.compiler();
+        let prepared = compiler.replace(replacement)?;
+        self.publish(prepared);
+        Ok(())
     }
 
     /// Takes other certificates for clients that name no known server, another verification of clients, and other
@@ -161,9 +191,9 @@ impl DataPlane {
         let former = self.shared.listener_tls.load_full();
         let config = self.shared.settings.listener_tls.with_clients(&former.config, clients.clone());
         let listener_tls = ListenerTls { config: Arc::new(config.map_err(|e| e.to_string())?), clients };
-        let mut compiler = self.compiler.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = compiler.reload_tls(default, services)?;
-        self.shared.snapshot.store(next);
+        let mut compiler = self.compiler();
+        let prepared = compiler.reload_tls(default, services)?;
+        self.publish(prepared);
         self.shared.listener_tls.store(Arc::new(listener_tls));
         Ok(())
     }
@@ -208,6 +238,17 @@ impl DataPlane {
     /// How many octets of contents are held in memory now, of [`crate::settings::Limits::held_in_memory`].
     pub fn held_in_memory(&self) -> usize {
         self.shared.memory.taken()
+    }
+
+    fn publish(&self, prepared: Prepared) {
+        let former = self.shared.snapshot.replace(Arc::clone(&prepared.snapshot));
+        self.shared.balancers.retired().put(former);
+        prepared.activate(&self.shared.balancers);
+    }
+
+    /// A panic while a snapshot is made is caught, so that a poisoned compiler is as good as ever.
+    fn compiler(&self) -> MutexGuard<'_, Compiler> {
+        self.compiler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was counted so far.

@@ -5,7 +5,7 @@ use crate::access_log;
 use crate::http;
 use crate::listener::{Admission, Expected, Shortage, handshake};
 use crate::plane::{Counters, Phase, Shared};
-use crate::snapshot::Snapshot;
+use crate::snapshot::View;
 use crate::upstream::Pool;
 use sdk::{Client, Exchange, RequestHead, Timing};
 use std::cell::{Cell, RefCell};
@@ -33,7 +33,7 @@ pub(crate) struct Worker {
     pub gauges: Arc<Gauges>,
     pub access_log: Option<access_log::Buffer>,
     pub draining: Cell<bool>,
-    snapshot: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    view: RefCell<Rc<View>>,
     /// Sessions that are over, for their memory; none holds configuration older than the last request's.
     spare: RefCell<Vec<Session>>,
     random: RefCell<fastrand::Rng>,
@@ -53,7 +53,7 @@ pub(crate) struct Worker {
 /// What a request needs from its head to its log: the exchange, and the configuration that it runs under.
 pub(crate) struct Session {
     pub exchange: Box<Exchange>,
-    pub snapshot: Arc<Snapshot>,
+    pub view: Rc<View>,
 }
 
 /// A worker's counters; written by it alone, read by whoever asks.
@@ -108,7 +108,7 @@ pub(crate) fn run(
         gauges: Arc::clone(&shared.gauges[index]),
         access_log: shared.settings.access_log.clone().map(access_log::Buffer::new),
         draining: Cell::new(false),
-        snapshot: RefCell::new(arc_swap::Cache::new(Arc::clone(&shared.snapshot))),
+        view: RefCell::new(View::of(&shared.snapshot)),
         random: RefCell::new(fastrand::Rng::new()),
         date: RefCell::new((0, String::new())),
         clock: Cell::new((Instant::now(), unix_millis())),
@@ -235,6 +235,8 @@ impl Worker {
             tick.tick().await;
             self.pool.borrow_mut().sweep();
             self.admission.flush();
+            // Without requests too: nothing that is no longer in force is held for long.
+            self.refresh_view();
         }
     }
 
@@ -247,41 +249,48 @@ impl Worker {
     /// A session to read a head into; [`Worker::refresh_snapshot`] is to be called when the head has come.
     pub fn session(&self, client: &Client) -> Session {
         self.spare.borrow_mut().pop().unwrap_or_else(|| {
-            let snapshot = Arc::clone(self.snapshot.borrow_mut().load());
+            let view = Rc::clone(&self.view.borrow());
             let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
-            let directory = Arc::clone(&snapshot) as Arc<dyn sdk::Directory>;
             Session {
                 exchange: Box::new(Exchange::new(
                     [b'0'; 32],
                     client.clone(),
                     RequestHead::default(),
                     timing,
-                    directory,
+                    view.directory(),
                 )),
-                snapshot,
+                view,
             }
         })
     }
 
     /// Puts a session under the configuration in force.
     pub fn refresh_snapshot(&self, session: &mut Session) {
-        let mut cache = self.snapshot.borrow_mut();
-        let current = cache.load();
-        if !Arc::ptr_eq(current, &session.snapshot) {
-            // Those that wait hold what is no longer in force.
-            self.spare.borrow_mut().clear();
-            session.snapshot = Arc::clone(current);
-            session.exchange.directory = Arc::clone(current) as Arc<dyn sdk::Directory>;
+        let current = self.refresh_view();
+        if !Rc::ptr_eq(&current, &session.view) {
+            session.exchange.directory = current.directory();
+            session.view = current;
         }
     }
 
     /// Takes a session that is over back.
     pub fn give_back(&self, mut session: Session) {
         let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARE && Arc::ptr_eq(self.snapshot.borrow_mut().load(), &session.snapshot) {
+        if spare.len() < SPARE && Rc::ptr_eq(&self.view.borrow(), &session.view) {
             session.exchange.clear();
             spare.push(session);
         }
+    }
+
+    /// The view of the configuration in force.
+    fn refresh_view(&self) -> Rc<View> {
+        let mut view = self.view.borrow_mut();
+        if !view.is_current(&self.shared.snapshot) {
+            // Those that wait hold what is no longer in force.
+            self.spare.borrow_mut().clear();
+            *view = View::of(&self.shared.snapshot);
+        }
+        Rc::clone(&view)
     }
 
     /// A fresh request id: 32 hexadecimal digits.

@@ -1,40 +1,76 @@
 //! What plugins may look up in the configuration an exchange runs under.
 
-use crate::ErrorPages;
+use crate::{ErrorPages, SnapshotRef};
 use model::entities::{Consumer, Credential, Uuid};
-use std::sync::Arc;
+use std::rc::Rc;
 
-/// Read-only access to the compiled configuration: memory look-ups, no waiting.
-pub trait Directory: Send + Sync {
-    /// A credential by the key field that its [`crate::CredentialEntity`] names. Keys of records are text: octets that
-    /// are no text are nobody's key. A credential whose time is over is not found.
-    fn credential(&self, entity: &str, key: &[u8]) -> Option<Arc<Credential>>;
+/// Read-only access to the compiled configuration: memory look-ups, no waiting. A clone is one count of the worker's
+/// own.
+#[derive(Clone)]
+pub struct Directory(Rc<dyn Configuration>);
 
-    /// A consumer by id.
-    fn consumer(&self, id: &Uuid) -> Option<Arc<Consumer>>;
+/// Who answers a [`Directory`]: a worker's view of the configuration. What it gives keeps it alive.
+pub trait Configuration {
+    /// See [`Directory::credential`].
+    fn credential(self: Rc<Self>, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>>;
 
-    /// A consumer by user name.
-    fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>>;
+    /// See [`Directory::consumer`].
+    fn consumer(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<Consumer>>;
 
-    /// How error bodies look.
+    /// See [`Directory::consumer_by_username`].
+    fn consumer_by_username(self: Rc<Self>, username: &str) -> Option<SnapshotRef<Consumer>>;
+
+    /// See [`Directory::error_pages`].
     fn error_pages(&self) -> &ErrorPages {
         const { &ErrorPages::DEFAULT }
     }
 }
 
-/// A directory in which nothing is found: for exchanges that have not begun, and for tests.
-pub struct Nothing;
+impl Directory {
+    /// The directory of that configuration.
+    pub fn new(configuration: Rc<dyn Configuration>) -> Directory {
+        Directory(configuration)
+    }
 
-impl Directory for Nothing {
-    fn credential(&self, _: &str, _: &[u8]) -> Option<Arc<Credential>> {
+    /// A directory in which nothing is found: for exchanges that have not begun, and for tests.
+    pub fn empty() -> Directory {
+        Directory(Rc::new(Nothing))
+    }
+
+    /// A credential by the key field that its [`crate::CredentialEntity`] names. Keys of records are text: octets that
+    /// are no text are nobody's key. A credential whose time is over is not found.
+    pub fn credential(&self, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
+        Rc::clone(&self.0).credential(entity, key)
+    }
+
+    /// A consumer by id.
+    pub fn consumer(&self, id: &Uuid) -> Option<SnapshotRef<Consumer>> {
+        Rc::clone(&self.0).consumer(id)
+    }
+
+    /// A consumer by user name.
+    pub fn consumer_by_username(&self, username: &str) -> Option<SnapshotRef<Consumer>> {
+        Rc::clone(&self.0).consumer_by_username(username)
+    }
+
+    /// How error bodies look.
+    pub fn error_pages(&self) -> &ErrorPages {
+        self.0.error_pages()
+    }
+}
+
+struct Nothing;
+
+impl Configuration for Nothing {
+    fn credential(self: Rc<Self>, _: &str, _: &[u8]) -> Option<SnapshotRef<Credential>> {
         None
     }
 
-    fn consumer(&self, _: &Uuid) -> Option<Arc<Consumer>> {
+    fn consumer(self: Rc<Self>, _: &Uuid) -> Option<SnapshotRef<Consumer>> {
         None
     }
 
-    fn consumer_by_username(&self, _: &str) -> Option<Arc<Consumer>> {
+    fn consumer_by_username(self: Rc<Self>, _: &str) -> Option<SnapshotRef<Consumer>> {
         None
     }
 }

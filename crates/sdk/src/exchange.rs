@@ -1,6 +1,6 @@
 //! One request and its response, as plugins see and edit them.
 
-use crate::{Directory, Fields, RequestBody, path};
+use crate::{Directory, Fields, RequestBody, SnapshotRef, path};
 use model::entities::{Consumer, Credential, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
@@ -18,12 +18,12 @@ pub struct Exchange {
     pub request: RequestHead,
     /// The content of the request, when a plugin asked for it; setting it to other content replaces what is sent upstream.
     pub body: RequestBody,
-    pub route: Option<Arc<Route>>,
-    pub service: Option<Arc<Service>>,
+    pub route: Option<SnapshotRef<Route>>,
+    pub service: Option<SnapshotRef<Service>>,
     /// Named groups of a regex path (and positions) in octets, for `uri_capture` and transformers.
     pub captures: Vec<(String, Vec<u8>)>,
-    pub consumer: Option<Arc<Consumer>>,
-    pub credential: Option<Arc<Credential>>,
+    pub consumer: Option<SnapshotRef<Consumer>>,
+    pub credential: Option<SnapshotRef<Credential>>,
     pub upstream: UpstreamRequest,
     /// Valid from the header filter on.
     pub response: ResponseHead,
@@ -35,7 +35,7 @@ pub struct Exchange {
     /// Tries at services, in order.
     pub tries: Vec<Try>,
     /// The configuration this exchange runs under.
-    pub directory: Arc<dyn Directory>,
+    pub directory: Directory,
     state: Vec<Box<dyn Any + Send>>,
 }
 
@@ -114,13 +114,7 @@ pub struct Try {
 
 impl Exchange {
     /// An exchange whose request has just arrived.
-    pub fn new(
-        id: [u8; 32],
-        client: Client,
-        request: RequestHead,
-        timing: Timing,
-        directory: Arc<dyn Directory>,
-    ) -> Exchange {
+    pub fn new(id: [u8; 32], client: Client, request: RequestHead, timing: Timing, directory: Directory) -> Exchange {
         Exchange {
             id,
             client,
@@ -174,6 +168,13 @@ impl Exchange {
         self.state.clear();
     }
 
+    /// Lets go of the configuration, for an exchange that goes on for long and needs nothing of it any more.
+    pub fn let_go(&mut self) {
+        (self.route, self.service) = (None, None);
+        (self.consumer, self.credential) = (None, None);
+        self.directory = Directory::empty();
+    }
+
     /// The request id as text.
     pub fn id_str(&self) -> &str {
         std::str::from_utf8(&self.id).unwrap_or_default()
@@ -209,7 +210,11 @@ impl Exchange {
     /// Records who the caller is, and tells the service by Kong's `X-Consumer-*` and `X-Credential-Identifier` lines,
     /// in place of what the client may have sent under these names. The identifier is the credential's id, or what
     /// [`Exchange::identify`] sets. A consumer without a credential is an anonymous one.
-    pub fn authenticate(&mut self, consumer: Option<Arc<Consumer>>, credential: Option<Arc<Credential>>) {
+    pub fn authenticate(
+        &mut self,
+        consumer: Option<SnapshotRef<Consumer>>,
+        credential: Option<SnapshotRef<Credential>>,
+    ) {
         let fields = &mut self.request.fields;
         let mut line = |name: &str, value: Option<&str>| match value {
             Some(value) if Fields::is_valid_value(value.as_bytes()) => fields.set(name, value.as_bytes()),

@@ -16,13 +16,14 @@ mod multipart;
 pub mod path;
 mod plugin;
 mod request_body;
+mod snapshot_ref;
 pub mod testing;
 
 pub use answer::Answer;
 pub use args::{Args, decode};
 pub use config::Config;
 pub use content::Content;
-pub use directory::{Directory, Nothing};
+pub use directory::{Configuration, Directory};
 pub use env::{Env, NodeInfo};
 pub use error_pages::{ErrorFormat, ErrorPages};
 pub use exchange::{Client, Exchange, Source, Timing, Try, UpstreamRequest};
@@ -32,6 +33,7 @@ pub use memory::{Exhausted, Held, Lease, MemoryBudget};
 pub use multipart::Multipart;
 pub use plugin::{AdminAnswer, AdminRequest, CredentialEntity, Phases, Plugin, PluginKind, Step, register};
 pub use request_body::RequestBody;
+pub use snapshot_ref::SnapshotRef;
 
 pub use bytes::Bytes;
 pub use futures_util::future::{BoxFuture, LocalBoxFuture};

@@ -75,6 +75,12 @@ pub trait Plugin: Send + Sync {
     /// The phases in which it takes part.
     fn phases(&self) -> Phases;
 
+    /// What it cannot do although its configuration asks for it, in plain words: the node says so as long as the instance
+    /// is in force.
+    fn degraded(&self) -> Option<String> {
+        None
+    }
+
     /// Before routing. Only global instances are called; route, service and consumer are not known yet.
     fn rewrite<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
         Step::Next

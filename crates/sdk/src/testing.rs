@@ -1,14 +1,15 @@
 //! Runs plugins without sockets: exchanges made from a few words, a directory made from lists, and the phases in order.
 
 use crate::{
-    Answer, Bytes, Client, Directory, Env, Exchange, Fields, Plugin, PluginKind, RequestHead, Source, Step, Timing,
+    Answer, Bytes, Client, Configuration, Directory, Env, Exchange, Fields, Plugin, PluginKind, RequestHead,
+    SnapshotRef, Source, Step, Timing,
 };
 use model::Record;
 use model::entities::{Consumer, Credential, Protocol, Uuid};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use wire::Method;
@@ -19,18 +20,18 @@ pub const ID: &str = "0123456789abcdef0123456789abcdef";
 /// A directory that holds what it is given.
 #[derive(Default)]
 pub struct Entries {
-    pub consumers: Vec<Arc<Consumer>>,
+    pub consumers: Vec<SnapshotRef<Consumer>>,
     /// Entity, key, credential.
-    pub credentials: Vec<(String, String, Arc<Credential>)>,
+    pub credentials: Vec<(String, String, SnapshotRef<Credential>)>,
 }
 
 /// A request from 127.0.0.1 as the gateway has it after routing to a service at `/`.
 pub fn exchange(method: &str, target: &str, lines: &[(&str, &str)]) -> Exchange {
-    exchange_with(method, target, lines, Arc::new(Entries::default()))
+    exchange_with(method, target, lines, Directory::empty())
 }
 
 /// As [`exchange`], with consumers and credentials.
-pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directory: Arc<dyn Directory>) -> Exchange {
+pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directory: Directory) -> Exchange {
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let client = Client {
         peer: ip,
@@ -118,42 +119,49 @@ pub fn respond_octets(
 
 impl Entries {
     /// Adds a consumer.
-    pub fn consumer(&mut self, username: &str, custom_id: Option<&str>) -> Arc<Consumer> {
+    pub fn consumer(&mut self, username: &str, custom_id: Option<&str>) -> SnapshotRef<Consumer> {
         let id = Uuid::new_v4();
-        let consumer = Arc::new(Consumer {
+        let consumer = SnapshotRef::from(Consumer {
             id,
             username: Some(username.to_owned()),
             custom_id: custom_id.map(str::to_owned),
             tags: Vec::new(),
         });
-        self.consumers.push(Arc::clone(&consumer));
+        self.consumers.push(consumer.clone());
         consumer
     }
 
     /// Adds a credential of a consumer, found by `key`.
-    pub fn credential(&mut self, entity: &str, key: &str, consumer: &Consumer) -> Arc<Credential> {
-        let credential = Arc::new(Credential {
+    pub fn credential(&mut self, entity: &str, key: &str, consumer: &Consumer) -> SnapshotRef<Credential> {
+        let credential = SnapshotRef::from(Credential {
             id: Uuid::new_v4(),
             consumer: Some(consumer.id),
             expiry: None,
             record: Record::new(),
         });
-        self.credentials.push((entity.to_owned(), key.to_owned(), Arc::clone(&credential)));
+        self.credentials.push((entity.to_owned(), key.to_owned(), credential.clone()));
         credential
     }
 }
 
-impl Directory for Entries {
-    fn credential(&self, entity: &str, key: &[u8]) -> Option<Arc<Credential>> {
-        self.credentials.iter().find(|(e, k, _)| e == entity && k.as_bytes() == key).map(|(_, _, c)| Arc::clone(c))
+impl Configuration for Entries {
+    fn credential(self: Rc<Self>, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
+        let found = self.credentials.iter().find(|(e, k, _)| e == entity && k.as_bytes() == key);
+        found.map(|(_, _, credential)| credential.clone())
     }
 
-    fn consumer(&self, id: &Uuid) -> Option<Arc<Consumer>> {
+    fn consumer(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<Consumer>> {
         self.consumers.iter().find(|c| c.id == *id).cloned()
     }
 
-    fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>> {
+    fn consumer_by_username(self: Rc<Self>, username: &str) -> Option<SnapshotRef<Consumer>> {
         self.consumers.iter().find(|c| c.username.as_deref() == Some(username)).cloned()
+    }
+}
+
+impl From<Entries> for Directory {
+    fn from(entries: Entries) -> Directory {
+        Directory::new(Rc::new(entries))
     }
 }
 

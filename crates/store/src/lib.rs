@@ -286,20 +286,38 @@ impl Store {
         }
     }
 
-    /// Everything there is, as inserts, at one consistent revision: what a node starts from. Entities come in the
-    /// catalog's order, so that what is referred to precedes what refers to it.
-    pub async fn snapshot(&self) -> Result<(Revision, Vec<Change>), Error> {
-        self.read(|shared, reader| {
+    /// Hands everything there is, at one consistent revision, to `take`, some records of an entity at a time: what a node
+    /// starts from. Entities come in the catalog's order, so that what is referred to precedes what refers to it.
+    /// `take` is called where blocking is allowed; `state` is its own, and comes back.
+    pub async fn replay<T: Send + 'static>(
+        &self,
+        mut state: T,
+        take: impl Fn(&mut T, &str, &[Record]) + Send + 'static,
+    ) -> Result<(Revision, T), Error> {
+        self.read(move |shared, reader| {
             let view = shared.view();
-            let mut changes = Vec::new();
+            let revision = reader.revision()?;
             for table in shared.layout.tables() {
-                read::each(reader, table, None, view.now, |row| {
-                    let record = read::show(&view, table, row);
-                    changes.push(Change { operation: Operation::Put, entity: table.name.clone(), record });
+                read::each_page(reader, table, None, view.now, |rows| {
+                    let records: Vec<Record> = rows.into_iter().map(|row| read::show(&view, table, row)).collect();
+                    take(&mut state, &table.name, &records);
                     Ok(true)
                 })?;
             }
-            Ok((reader.revision()?, changes))
+            Ok((revision, state))
+        })
+        .await
+    }
+
+    /// Everything there is, as inserts: [`Store::replay`] for who wants it at once.
+    pub async fn snapshot(&self) -> Result<(Revision, Vec<Change>), Error> {
+        self.replay(Vec::new(), |changes, entity, records| {
+            let put = |record: &Record| Change {
+                operation: Operation::Put,
+                entity: entity.to_owned(),
+                record: record.clone(),
+            };
+            changes.extend(records.iter().map(put));
         })
         .await
     }

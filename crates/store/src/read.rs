@@ -159,7 +159,7 @@ pub fn page_tags(
     Ok(TagPage { data, offset })
 }
 
-/// All rows of a table that a selection names, page by page.
+/// All rows of a table that a selection names, one after the other.
 pub fn each(
     reader: &mut dyn Reader,
     table: &Table,
@@ -167,18 +167,31 @@ pub fn each(
     now: i64,
     mut visit: impl FnMut(Row) -> Result<bool, Error>,
 ) -> Result<(), Error> {
+    each_page(reader, table, foreign, now, |rows| {
+        for row in rows {
+            if !visit(row)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// All rows of a table that a selection names, page by page, as long as `visit` wants more.
+pub fn each_page(
+    reader: &mut dyn Reader,
+    table: &Table,
+    foreign: Option<(&Foreign, &str)>,
+    now: i64,
+    mut visit: impl FnMut(Vec<Row>) -> Result<bool, Error>,
+) -> Result<(), Error> {
     const STEP: usize = 500;
     let mut after: Option<String> = None;
     loop {
         let rows = reader.scan(table, &Selection { after: after.as_deref(), limit: STEP, foreign, tags: None, now })?;
         let last = rows.len() < STEP;
         after = rows.last().map(|row| table.id(&row.record).to_owned());
-        for row in rows {
-            if !visit(row)? {
-                return Ok(());
-            }
-        }
-        if last {
+        if !visit(rows)? || last {
             return Ok(());
         }
     }

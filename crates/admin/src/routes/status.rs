@@ -3,8 +3,14 @@
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
+use model::Degraded;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use store::Key;
+use uuid::Uuid;
+
+/// Different things that are said about records, at most.
+const MOST: usize = 100;
 
 pub fn add(drafts: &mut Drafts) {
     drafts.add("/status", &[(Method::Get, |call| Box::pin(status(call)))]);
@@ -35,7 +41,25 @@ async fn status(call: Call) -> HandlerResult {
         Some(hash) => body["configuration_hash"] = Value::String(hash),
         None => body["database"] = json!({ "reachable": reachable(&call).await }),
     }
+    let degraded = node.degraded();
+    if !degraded.is_empty() {
+        body["degraded"] = Degraded::summary(degraded.iter().map(Arc::as_ref)).iter().take(MOST).map(show).collect();
+        body["degraded_records"] = Value::from(degraded.len());
+    }
     Ok(Answer::new(200, body))
+}
+
+/// What there is to say about some records.
+fn show(degraded: &Degraded<'_>) -> Value {
+    let Degraded { sample, count, ids } = degraded;
+    json!({
+        "entity": sample.entity,
+        "name": sample.name,
+        "effect": sample.effect.words(),
+        "reason": sample.reason,
+        "records": count,
+        "ids": ids.iter().map(Uuid::to_string).collect::<Vec<_>>(),
+    })
 }
 
 async fn ready(call: Call) -> HandlerResult {

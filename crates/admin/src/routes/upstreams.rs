@@ -3,10 +3,10 @@
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
-use crate::node::{AddressHealth, HostHealth, UpstreamHealth, Weights};
 use crate::routes::targets;
 use crate::{entity, nested, page};
 use model::Record;
+use model::health::{AddressHealth, HostHealth, UpstreamHealth, Weights};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

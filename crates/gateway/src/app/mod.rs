@@ -105,16 +105,15 @@ impl Running {
         let database = settings.path("bascule.db");
         let store = Store::open_sqlite(Arc::new(catalog(&settings, kinds)?), &database);
         let store = store.await.map_err(|e| format!("cannot open {}: {e}", database.display()))?;
-        let publisher = Publisher::start(store.clone(), Arc::clone(&plane))
-            .await
-            .map_err(|e| format!("cannot read {}: {e}", database.display()))?;
+        let names = kinds.iter().map(|kind| kind.name()).collect();
+        let publisher = Publisher::start(store.clone(), Arc::clone(&plane), names).await?;
         let node = RunningNode::new(
             &settings,
             kinds,
             env,
             store.clone(),
             Arc::clone(&plane),
-            publisher.applied(),
+            publisher.progress(),
             logging.clone(),
         )?;
         let (of_admin, of_status) = (settings.injected.api(nginx::ADMIN)?, settings.injected.api(nginx::STATUS)?);
@@ -140,6 +139,7 @@ impl Running {
         let mut tasks = tokio::task::JoinSet::new();
         interfaces.serve(&mut tasks, &admin, &stopped);
         tasks.spawn(publisher.run());
+        tasks.spawn(publisher::remind(Arc::clone(&plane)));
         tasks.spawn(async move { store.run_expiry().await });
         plane.serve().map_err(|e| format!("cannot start the workers: {e}"))?;
         Ok(Running { settings, logging, access_logs, plane, interfaces, stop, tasks })

@@ -2,11 +2,14 @@
 
 use super::plane::Plane;
 use super::prefix;
+use super::publisher::Progress;
 use crate::logging::Logging;
 use crate::settings::Settings;
 use crate::settings::nginx::Api;
-use admin::{Answered, Counters, Interface, Node, Pids, PluginRequest, TargetMark, UpstreamHealth};
+use admin::{Answered, Counters, Interface, Node, Pids, PluginRequest, TargetMark};
 use hyper::header::{HeaderName, HeaderValue};
+use model::Degradation;
+use model::health::UpstreamHealth;
 use proxy::access_log::{AccessLog, Record, Stamp};
 use proxy::forwarded::{Address, TrustedProxies};
 use sdk::entities::{Plugin, Uuid};
@@ -33,7 +36,7 @@ pub struct RunningNode {
     env: sdk::Env,
     store: Store,
     plane: Arc<Plane>,
-    applied: watch::Receiver<Revision>,
+    progress: watch::Receiver<Progress>,
     logging: Logging,
     admin: Served,
     status: Served,
@@ -116,7 +119,7 @@ impl RunningNode {
         env: sdk::Env,
         store: Store,
         plane: Arc<Plane>,
-        applied: watch::Receiver<Revision>,
+        progress: watch::Receiver<Progress>,
         logging: Logging,
     ) -> Result<RunningNode, String> {
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
@@ -129,7 +132,7 @@ impl RunningNode {
             env,
             store,
             plane,
-            applied,
+            progress,
             logging,
             admin: Served::default(),
             status: Served::default(),
@@ -187,9 +190,10 @@ impl Node for RunningNode {
     }
 
     fn applied(&self, revision: Revision) -> BoxFuture<'_, ()> {
-        let mut applied = self.applied.clone();
+        let mut progress = self.progress.clone();
         Box::pin(async move {
-            match tokio::time::timeout(PATIENCE, applied.wait_for(|at| *at >= revision)).await {
+            // What cannot be taken into force is said on `/status`: it may take for ever.
+            match tokio::time::timeout(PATIENCE, progress.wait_for(|at| at.tried >= revision)).await {
                 Ok(Ok(_)) => {}
                 // The node is ending.
                 Ok(Err(_)) => {}
@@ -200,6 +204,10 @@ impl Node for RunningNode {
 
     fn ready(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    fn degraded(&self) -> Vec<Arc<Degradation>> {
+        self.progress.borrow().degraded().into_iter().chain(self.plane.degraded()).collect()
     }
 
     fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {

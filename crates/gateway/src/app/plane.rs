@@ -3,12 +3,14 @@
 
 use super::certificates::{self, Interface};
 use crate::settings::{Settings, nginx, tls};
-use admin::{AddressHealth, Counters, HostHealth, TargetMark, UpstreamHealth, Weights};
+use admin::{Counters, TargetMark};
+use model::Degradation;
+use model::health::UpstreamHealth;
 use proxy::access_log::AccessLog;
 use proxy::balancer::Balancers;
 use proxy::settings::{Headers, Keepalive, Listen};
 use proxy::tls::{Chain, Peers, Services};
-use proxy::{Change, DataPlane, dns, health, router};
+use proxy::{Change, DataPlane, Replacement, dns, router};
 use sdk::entities::Uuid;
 use sdk::{ErrorFormat, ErrorPages, PluginKind};
 use std::net::SocketAddr;
@@ -94,18 +96,26 @@ impl Plane {
     }
 
     /// Takes changes into force; blocks while they are compiled.
-    pub fn apply(&self, changes: &[store::Change]) {
+    pub fn apply(&self, changes: &[store::Change]) -> Result<(), String> {
         let changed = |change: &'_ store::Change| change.operation == Operation::Delete;
         let changes: Vec<Change<'_>> =
             changes.iter().map(|c| Change { deleted: changed(c), entity: &c.entity, record: &c.record }).collect();
-        self.data.apply(&changes);
+        self.data.apply(&changes)
+    }
+
+    /// Begins to take in all records.
+    pub fn replacement(&self) -> Replacement {
+        self.data.replacement()
     }
 
     /// Takes records into force in place of everything there was.
-    pub fn replace(&self, records: &[store::Change]) {
-        let records: Vec<Change<'_>> =
-            records.iter().map(|c| Change { deleted: false, entity: &c.entity, record: &c.record }).collect();
-        self.data.replace(&records);
+    pub fn replace(&self, replacement: Replacement) -> Result<(), String> {
+        self.data.replace(replacement)
+    }
+
+    /// The records that this node cannot do justice to.
+    pub fn degraded(&self) -> Vec<Arc<Degradation>> {
+        self.data.degraded()
     }
 
     /// Starts the workers.
@@ -134,38 +144,13 @@ impl Plane {
 
     /// The balancer's view of an upstream.
     pub fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {
-        let health = self.data.balancers().upstream_health(upstream)?;
-        let weights =
-            |w: health::Weights| Weights { total: w.total, available: w.available, unavailable: w.unavailable };
-        let address =
-            |a: health::AddressHealth| AddressHealth { ip: a.ip, port: a.port, weight: a.weight, healthy: a.healthy };
-        let host = |h: health::HostHealth| HostHealth {
-            host: h.host,
-            port: h.port,
-            dns: h.dns,
-            node_weight: h.node_weight,
-            weight: weights(h.weight),
-            addresses: h.addresses.into_iter().map(address).collect(),
-        };
-        Some(UpstreamHealth {
-            checked: health.checked,
-            healthy: health.healthy,
-            weight: weights(health.weight),
-            hosts: health.hosts.into_iter().map(host).collect(),
-        })
+        self.data.upstream_health(upstream)
     }
 
     /// Sets the health of a target by hand.
     pub fn set_target_health(&self, mark: &TargetMark) -> Result<(), String> {
-        let balancers = self.data.balancers();
-        balancers.set_health(
-            mark.upstream,
-            &mark.upstream_name,
-            &mark.host,
-            mark.port,
-            mark.ip.as_deref(),
-            mark.healthy,
-        )
+        let (name, ip) = (&mark.upstream_name, mark.ip.as_deref());
+        self.data.set_target_health(mark.upstream, name, &mark.host, mark.port, ip, mark.healthy)
     }
 }
 

@@ -1,73 +1,173 @@
 //! From the store to the proxy: takes committed changes into force and says how far it has come.
 //!
 //! Writes that come in a burst are taken together: while one batch is compiled, the next one gathers in the feed.
+//! Whatever fails is tried again, and until then the proxy goes on with what it has.
 
 use super::plane::Plane;
-use model::Error;
+use model::{Degradation, Degraded, Effect, Record};
+use proxy::{Change, Replacement};
+use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use store::{Revision, Store};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// The one task that changes what the proxy serves.
 pub struct Publisher {
     store: Store,
     plane: Arc<Plane>,
     newest: watch::Receiver<Revision>,
-    applied: watch::Sender<Revision>,
+    progress: watch::Sender<Progress>,
+    /// A change could not be compiled: all records are wanted anew.
+    anew: bool,
 }
 
+/// How far the proxy has come.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// The newest revision that requests see.
+    pub applied: Revision,
+    /// The newest one that was tried: more than `applied` while it cannot be compiled.
+    pub tried: Revision,
+    /// Why there is nothing newer, if there should be.
+    pub failure: Option<String>,
+}
+
+/// Everything there is, on its way in.
+struct Loading {
+    replacement: Replacement,
+    enabled: Vec<&'static str>,
+    /// A plugin that a record names and this node does not have.
+    not_enabled: Option<String>,
+}
+
+/// What failed is tried again after the first of these times, then twice as long each time up to the second.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+/// How often it is said what cannot be done as configured.
+const REMINDER: Duration = Duration::from_secs(60);
+
 impl Publisher {
-    /// Takes everything there is into force.
-    pub async fn start(store: Store, plane: Arc<Plane>) -> Result<Publisher, Error> {
+    /// Takes everything there is into force. `enabled` are the plugins of this node.
+    pub async fn start(store: Store, plane: Arc<Plane>, enabled: Vec<&'static str>) -> Result<Publisher, String> {
         let newest = store.watch();
-        let (revision, records) = store.snapshot().await?;
-        plane.apply(&records);
-        Ok(Publisher { store, plane, newest, applied: watch::Sender::new(revision) })
+        let (revision, loading) = load(&store, &plane, enabled).await?;
+        if let Some(name) = loading.not_enabled {
+            return Err(format!("error building initial plugins: {name} plugin is in use but not enabled"));
+        }
+        compile(&plane, move |plane| plane.replace(loading.replacement)).await?;
+        let progress = Progress { applied: revision, tried: revision, failure: None };
+        Ok(Publisher { store, plane, newest, progress: watch::Sender::new(progress), anew: false })
     }
 
-    /// The newest revision that requests see.
-    pub fn applied(&self) -> watch::Receiver<Revision> {
-        self.applied.subscribe()
+    /// How far it has come.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
     }
 
     /// Follows the store for ever.
     pub async fn run(mut self) {
+        let mut retry = FIRST_RETRY;
         loop {
-            if let Err(error) = self.catch_up().await {
-                tracing::error!("cannot read changes, the proxy goes on with what it has: {error}");
-            }
-            if self.newest.changed().await.is_err() {
-                return;
+            match self.catch_up().await {
+                Ok(()) => {
+                    retry = FIRST_RETRY;
+                    if self.newest.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Err(failure) => {
+                    tracing::error!("the proxy goes on with the configuration that it has: {failure}");
+                    self.progress.send_modify(|progress| progress.failure = Some(failure));
+                    tokio::time::sleep(retry).await;
+                    retry = (retry * 2).min(LAST_RETRY);
+                }
             }
         }
     }
 
-    async fn catch_up(&mut self) -> Result<(), Error> {
+    async fn catch_up(&mut self) -> Result<(), String> {
         loop {
             self.newest.mark_unchanged();
-            let from = *self.applied.borrow();
-            let (revision, changes) = match self.store.changes_since(from).await? {
-                Some((revision, _)) if revision == from => return Ok(()),
-                Some(changes) => changes,
-                None => {
-                    let (revision, records) = self.store.snapshot().await?;
-                    self.take(move |plane| plane.replace(&records)).await;
-                    self.store.forget_changes(revision);
-                    self.applied.send_replace(revision);
-                    continue;
+            let from = self.progress.borrow().applied;
+            let changes = self.store.changes_since(from).await.map_err(|e| format!("cannot read changes: {e}"))?;
+            let revision = match changes {
+                Some((revision, changes)) if !self.anew => {
+                    if revision == from {
+                        return Ok(());
+                    }
+                    let applied = compile(&self.plane, move |plane| plane.apply(&changes)).await;
+                    self.anew |= applied.is_err();
+                    applied?;
+                    revision
+                }
+                _ => {
+                    let (revision, loading) = load(&self.store, &self.plane, Vec::new()).await?;
+                    let replaced = compile(&self.plane, move |plane| plane.replace(loading.replacement)).await;
+                    if replaced.is_err() {
+                        self.progress.send_modify(|progress| progress.tried = revision);
+                    }
+                    replaced?;
+                    self.anew = false;
+                    revision
                 }
             };
-            self.take(move |plane| plane.apply(&changes)).await;
             self.store.forget_changes(revision);
-            self.applied.send_replace(revision);
+            self.progress.send_replace(Progress { applied: revision, tried: revision, failure: None });
         }
     }
+}
 
-    /// Compiling may take its time: not on a thread that answers the Admin API.
-    async fn take(&self, compile: impl FnOnce(&Plane) + Send + 'static) {
-        let plane = Arc::clone(&self.plane);
-        if tokio::task::spawn_blocking(move || compile(&plane)).await.is_err() {
-            tracing::error!("compiling a change failed, the proxy goes on with what it has");
+impl Progress {
+    /// What cannot be taken, if there is something.
+    pub fn degraded(&self) -> Option<Arc<Degradation>> {
+        let reason = self.failure.clone()?;
+        let (entity, id) = ("configuration".to_owned(), Uuid::nil());
+        Some(Arc::new(Degradation { entity, id, name: None, effect: Effect::Stale, reason }))
+    }
+}
+
+/// Says again and again what limits the plugins that are in force.
+pub async fn remind(plane: Arc<Plane>) {
+    loop {
+        tokio::time::sleep(REMINDER).await;
+        let all = plane.degraded();
+        for Degraded { sample, count, ids } in Degraded::summary(all.iter().map(Arc::as_ref)) {
+            if sample.effect == Effect::Limited {
+                let first = ids.first().copied().unwrap_or_default();
+                let (plugin, reason) = (sample.name.as_deref().unwrap_or_default(), &sample.reason);
+                tracing::warn!(plugin, records = count, %first, "a plugin does less than its configuration says: {reason}");
+            }
         }
+    }
+}
+
+/// Reads everything there is, some records at a time.
+async fn load(store: &Store, plane: &Plane, enabled: Vec<&'static str>) -> Result<(Revision, Loading), String> {
+    let loading = Loading { replacement: plane.replacement(), enabled, not_enabled: None };
+    let loaded = store.replay(loading, Loading::take).await;
+    loaded.map_err(|e| format!("cannot read the configuration: {e}"))
+}
+
+/// Compiling may take its time: not on a thread that answers the Admin API.
+async fn compile(
+    plane: &Arc<Plane>,
+    compile: impl FnOnce(&Plane) -> Result<(), String> + Send + 'static,
+) -> Result<(), String> {
+    let plane = Arc::clone(plane);
+    let compiled = tokio::task::spawn_blocking(move || compile(&plane)).await;
+    compiled.unwrap_or_else(|e| Err(e.to_string())).map_err(|e| format!("cannot compile the configuration: {e}"))
+}
+
+impl Loading {
+    fn take(&mut self, entity: &str, records: &[Record]) {
+        if entity == "plugins" {
+            let name = |record: &Record| record.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let unknown = |name: &String| !self.enabled.contains(&name.as_str());
+            self.not_enabled = self.not_enabled.take().or_else(|| records.iter().map(name).find(unknown));
+        }
+        let changes: Vec<Change<'_>> = records.iter().map(|record| Change { deleted: false, entity, record }).collect();
+        self.replacement.take(&changes);
     }
 }

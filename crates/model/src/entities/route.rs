@@ -55,6 +55,9 @@ impl Protocol {
 pub struct Protocols(u8);
 
 impl Protocols {
+    /// All there are.
+    pub const ALL: Protocols = Protocols(0xff);
+
     /// Whether the set has that protocol.
     pub fn contains(self, protocol: Protocol) -> bool {
         self.0 & protocol as u8 != 0

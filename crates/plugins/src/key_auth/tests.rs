@@ -3,7 +3,6 @@
 use super::*;
 use sdk::testing::{self, Entries};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 fn configure(changes: Value) -> Box<dyn Plugin> {
     let mut config = json!({
@@ -19,7 +18,7 @@ fn request(method: &str, target: &str, lines: &[(&str, &str)]) -> Exchange {
     let ada = entries.consumer("ada", Some("ada-1"));
     entries.credential(ENTITY, "k-ada", &ada);
     entries.consumer("guest", None);
-    testing::exchange_with(method, target, lines, Arc::new(entries))
+    testing::exchange_with(method, target, lines, entries.into())
 }
 
 /// The message of a refusal, empty when the request went on.
@@ -130,7 +129,7 @@ fn keys_are_octets() {
     let ada = entries.consumer("ada", None);
     entries.credential(ENTITY, "caf\u{fffd}", &ada);
     entries.credential(ENTITY, "caf\u{e9}", &ada);
-    let entries = Arc::new(entries);
+    let entries: sdk::Directory = entries.into();
     let ask = |target: &str| testing::exchange_with("GET", target, &[], entries.clone());
     let plugin = configure(json!({}));
     assert_eq!(refusal(&*plugin, &mut ask("/?apikey=caf%E9")), "Unauthorized");

@@ -16,6 +16,8 @@ pub struct RateLimiting;
 
 struct Instance {
     counters: Arc<Counters>,
+    /// The policy, where it asks for counters that nodes share.
+    shared_policy: Option<&'static str>,
     limits: Vec<Limit>,
     /// For each limit, the window and the most requests in it.
     ceilings: Vec<(Window, u32)>,
@@ -62,9 +64,6 @@ impl PluginKind for RateLimiting {
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        if let Some(policy @ ("cluster" | "redis")) = config.text("policy") {
-            tracing::warn!("rate-limiting {}: policy {policy} counts on this node only", plugin.id);
-        }
         let limit = |window: &Window| {
             let limit = config.number(window.name())?;
             Some(Limit { window: *window, limit, text: limit.to_string() })
@@ -73,6 +72,7 @@ impl PluginKind for RateLimiting {
         let need = |field: &str| config.text(field).ok_or_else(|| format!("config.{field}: missing"));
         Ok(Box::new(Instance {
             counters: env.shared(),
+            shared_policy: ["cluster", "redis"].into_iter().find(|policy| config.text("policy") == Some(policy)),
             // A fraction of a request left still admits one, as in Kong. The cast saturates.
             ceilings: limits.iter().map(|l| (l.window, l.limit.ceil() as u32)).collect(),
             limits,
@@ -97,6 +97,10 @@ impl PluginKind for RateLimiting {
 impl Plugin for Instance {
     fn phases(&self) -> Phases {
         Phases::ACCESS
+    }
+
+    fn degraded(&self) -> Option<String> {
+        Some(format!("policy '{}' counts on this node only", self.shared_policy?))
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {

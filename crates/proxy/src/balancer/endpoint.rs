@@ -1,10 +1,9 @@
 //! One address of one target: health, open exchanges, latency. Lives as long as target and address do, whatever else
 //! changes.
 
-use super::Outcome;
-use super::ring::Ring;
-use crate::health::state::{Checks, Health, Report};
-use arc_swap::ArcSwapOption;
+use super::state::UpstreamState;
+use crate::health::Outcome;
+use crate::health::state::{Health, Rules};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -18,17 +17,9 @@ pub struct Endpoint {
     host: Arc<str>,
     label: Arc<str>,
     health: Health,
-    checks: ArcSwapOption<Checks>,
     open: AtomicU32,
     latency: Latency,
-    ring: Weak<Ring>,
-}
-
-/// An open exchange in the statistics of an endpoint; ends when dropped.
-#[derive(Debug, Default)]
-pub struct Lease {
-    counted: Option<Arc<Endpoint>>,
-    since: Option<Instant>,
+    upstream: Weak<UpstreamState>,
 }
 
 /// Exponentially weighted moving average of response times in seconds, decaying over ten seconds, and its last update.
@@ -43,22 +34,15 @@ struct Latency {
 const DECAY_SECONDS: f64 = 10.0;
 
 impl Endpoint {
-    pub(super) fn new(
-        address: SocketAddr,
-        host: Arc<str>,
-        label: Arc<str>,
-        checks: Option<Arc<Checks>>,
-        ring: Weak<Ring>,
-    ) -> Endpoint {
+    pub(super) fn new(address: SocketAddr, host: Arc<str>, label: Arc<str>, upstream: Weak<UpstreamState>) -> Endpoint {
         Endpoint {
             address,
             host,
             label,
             health: Health::default(),
-            checks: ArcSwapOption::new(checks),
             open: AtomicU32::new(0),
             latency: Latency { average: AtomicU64::new(0), touched: AtomicU64::new(0), started: Instant::now() },
-            ring,
+            upstream,
         }
     }
 
@@ -87,12 +71,14 @@ impl Endpoint {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// New rules from the configuration. With the checks off, every address is usable again.
-    pub(super) fn set_checks(&self, checks: Option<Arc<Checks>>) {
-        if checks.is_none() {
-            self.health.set(true);
-        }
-        self.checks.store(checks);
+    /// Counts an exchange as open until [`Endpoint::close`].
+    pub(super) fn begin(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An exchange is over.
+    pub(super) fn close(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Sets the health by hand; says whether that changed anything.
@@ -100,22 +86,12 @@ impl Endpoint {
         self.health.set(healthy)
     }
 
-    /// Counts what a request (or, `active`, a probe) has seen. The first report over the threshold takes effect at
-    /// once, for all workers; the ring is rebuilt around it in the background.
-    pub(super) fn count(&self, active: bool, outcome: Outcome) {
-        let checks = self.checks.load();
-        let Some(checks) = checks.as_ref() else { return };
-        let rules = if active { &checks.active } else { &checks.passive };
-        let report = match outcome {
-            Outcome::Status(status) => rules.classify(status),
-            Outcome::Connected => Some(Report::Success),
-            Outcome::TcpFailure => Some(Report::TcpFailure),
-            Outcome::Timeout => Some(Report::Timeout),
-            Outcome::LocalFault => None,
-        };
-        if let Some(healthy) = report.and_then(|report| self.health.count(report, rules)) {
-            let Some(ring) = self.ring.upgrade() else { return };
-            ring.turned(self, healthy, active, outcome);
+    /// Counts by these rules what a request (or, `active`, a probe) has seen. The first report over the threshold takes
+    /// effect at once, for all workers; plans are rebuilt around it in the background.
+    pub(super) fn count(&self, rules: &Rules, active: bool, outcome: Outcome) {
+        if let Some(healthy) = rules.report(outcome).and_then(|report| self.health.count(report, rules)) {
+            let Some(upstream) = self.upstream.upgrade() else { return };
+            upstream.turned(self, healthy, active, outcome);
         }
     }
 
@@ -137,41 +113,6 @@ impl Endpoint {
     /// Takes a response time into the average.
     pub(super) fn took(&self, time: Duration) {
         self.latency.add(time.as_secs_f64());
-    }
-}
-
-impl Lease {
-    /// Counts an exchange as open until the lease is dropped.
-    pub(super) fn counted(endpoint: &Arc<Endpoint>) -> Lease {
-        endpoint.open.fetch_add(1, Ordering::Relaxed);
-        Lease { counted: Some(Arc::clone(endpoint)), since: None }
-    }
-
-    /// Starts the clock for the latency statistics.
-    pub(super) fn timed() -> Lease {
-        Lease { counted: None, since: Some(Instant::now()) }
-    }
-
-    /// The time since it began, if that is measured.
-    pub(super) fn elapsed(&self) -> Option<Duration> {
-        self.since.map(|since| since.elapsed())
-    }
-}
-
-impl Clone for Lease {
-    fn clone(&self) -> Lease {
-        if let Some(endpoint) = &self.counted {
-            endpoint.open.fetch_add(1, Ordering::Relaxed);
-        }
-        Lease { counted: self.counted.clone(), since: self.since }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(endpoint) = &self.counted {
-            endpoint.open.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::continuum::{self, Continuum};
 use super::endpoint::Endpoint;
-use super::wheel;
+use crate::health::state::Checks;
+use crate::wheel;
 use model::entities::{Algorithm, Upstream};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What picks read. Published as a whole, so that a pick never sees half a change.
 pub struct Plan {
     pub upstream: Arc<Upstream>,
+    /// How health is judged; without, every address is usable.
+    pub checks: Option<Arc<Checks>>,
     slots: Box<[WeightedEndpoint]>,
     choice: Choice,
     /// Whether enough weight is available (`healthchecks.threshold`).
@@ -45,15 +48,20 @@ const WINDOW: usize = 256;
 
 impl Plan {
     /// `targets` counts those without an address too.
-    pub fn build(upstream: Arc<Upstream>, slots: Vec<WeightedEndpoint>, targets: usize, pending: bool) -> Plan {
-        let sum = |available: bool| -> u64 {
-            slots.iter().filter(|s| !available || s.endpoint.is_available()).map(|s| u64::from(s.weight)).sum()
-        };
-        let healthy = is_healthy(sum(true), sum(false), upstream.healthchecks.threshold);
+    pub fn build(
+        upstream: Arc<Upstream>,
+        checks: Option<Arc<Checks>>,
+        slots: Vec<WeightedEndpoint>,
+        targets: usize,
+        pending: bool,
+    ) -> Plan {
+        let available = |slot: &WeightedEndpoint| checks.is_none() || slot.endpoint.is_available();
+        let sum =
+            |all: bool| -> u64 { slots.iter().filter(|s| all || available(s)).map(|s| u64::from(s.weight)).sum() };
+        let healthy = is_healthy(sum(false), sum(true), upstream.healthchecks.threshold);
         let choice = match upstream.algorithm {
             Algorithm::RoundRobin => {
-                let weights: Vec<u32> =
-                    slots.iter().map(|s| if s.endpoint.is_available() { s.weight } else { 0 }).collect();
+                let weights: Vec<u32> = slots.iter().map(|s| if available(s) { s.weight } else { 0 }).collect();
                 Choice::RoundRobin(wheel::build(&weights))
             }
             Algorithm::ConsistentHashing => {
@@ -70,7 +78,7 @@ impl Plan {
                 Choice::Latency
             }
         };
-        Plan { upstream, slots: slots.into(), choice, healthy, pending }
+        Plan { upstream, checks, slots: slots.into(), choice, healthy, pending }
     }
 
     fn member(slot: usize, s: &WeightedEndpoint) -> continuum::Member<'_> {
@@ -86,7 +94,7 @@ impl Plan {
 
     /// An available slot, not one of `tried` unless there is no other. Every turn taken moves `position`, which all
     /// workers share, so that requests alternate whichever worker has them.
-    pub fn pick(&self, position: &AtomicUsize, hash: Option<u32>, tried: &[SocketAddr]) -> Option<&WeightedEndpoint> {
+    pub fn pick(&self, position: &AtomicUsize, hash: Option<u32>, tried: &[SocketAddr]) -> Option<usize> {
         if !self.healthy {
             return None;
         }
@@ -95,13 +103,8 @@ impl Plan {
             Choice::ConsistentHashing(continuum) => {
                 // Without anything to hash, requests are spread.
                 let hash = hash.unwrap_or_else(|| scatter(position.fetch_add(1, Ordering::Relaxed)) as u32);
-                let slots = || {
-                    continuum
-                        .from(hash)
-                        .filter_map(|slot| self.slots.get(slot as usize))
-                        .filter(|s| s.endpoint.is_available())
-                };
-                slots().find(|s| !tried.contains(&s.endpoint.address())).or_else(|| slots().next())
+                let slots = || continuum.from(hash).map(|slot| slot as usize).filter(|&slot| self.is_available(slot));
+                slots().find(|&slot| !self.is_tried(slot, tried)).or_else(|| slots().next())
             }
             Choice::LeastConnections => {
                 self.best(position, tried, |s| f64::from(s.endpoint.open() + 1) / f64::from(s.weight))
@@ -128,20 +131,20 @@ impl Plan {
         &self.slots
     }
 
-    fn in_turn(&self, turns: &[u32], position: &AtomicUsize, tried: &[SocketAddr]) -> Option<&WeightedEndpoint> {
+    fn in_turn(&self, turns: &[u32], position: &AtomicUsize, tried: &[SocketAddr]) -> Option<usize> {
         if turns.is_empty() {
             return None;
         }
         let mut start = 0;
         for _ in 0..TURNS.min(turns.len()) {
             start = position.fetch_add(1, Ordering::Relaxed);
-            let slot = self.slots.get(*turns.get(start % turns.len())? as usize)?;
-            if slot.endpoint.is_available() && !tried.contains(&slot.endpoint.address()) {
+            let slot = *turns.get(start % turns.len())? as usize;
+            if self.is_available(slot) && !self.is_tried(slot, tried) {
                 return Some(slot);
             }
         }
-        let available = || self.around(start).filter(|s| s.endpoint.is_available());
-        available().find(|s| !tried.contains(&s.endpoint.address())).or_else(|| available().next())
+        let available = || self.around(start).filter(|&slot| self.is_available(slot));
+        available().find(|&slot| !self.is_tried(slot, tried)).or_else(|| available().next())
     }
 
     /// The slot with the lowest score; equal ones take turns.
@@ -150,17 +153,15 @@ impl Plan {
         position: &AtomicUsize,
         tried: &[SocketAddr],
         score: impl Fn(&WeightedEndpoint) -> f64,
-    ) -> Option<&WeightedEndpoint> {
+    ) -> Option<usize> {
         let turn = position.fetch_add(1, Ordering::Relaxed);
         let start = if self.slots.len() > WINDOW { scatter(turn) } else { turn };
         let among = |window: usize, tried: &[SocketAddr]| {
-            let mut best: Option<(&WeightedEndpoint, f64)> = None;
-            for slot in self
-                .around(start)
-                .take(window)
-                .filter(|s| s.endpoint.is_available() && !tried.contains(&s.endpoint.address()))
+            let mut best: Option<(usize, f64)> = None;
+            for slot in
+                self.around(start).take(window).filter(|&slot| self.is_available(slot) && !self.is_tried(slot, tried))
             {
-                let score = score(slot);
+                let score = score(&self.slots[slot]);
                 if best.is_none_or(|(_, least)| score < least) {
                     best = Some((slot, score));
                 }
@@ -170,10 +171,18 @@ impl Plan {
         among(WINDOW, tried).or_else(|| among(usize::MAX, tried)).or_else(|| among(usize::MAX, &[]))
     }
 
+    fn is_available(&self, slot: usize) -> bool {
+        self.slots.get(slot).is_some_and(|s| self.checks.is_none() || s.endpoint.is_available())
+    }
+
+    fn is_tried(&self, slot: usize, tried: &[SocketAddr]) -> bool {
+        !tried.is_empty() && self.slots.get(slot).is_some_and(|s| tried.contains(&s.endpoint.address()))
+    }
+
     /// All slots, from some place on.
-    fn around(&self, start: usize) -> impl Iterator<Item = &WeightedEndpoint> {
-        let (before, after) = self.slots.split_at(start % self.slots.len().max(1));
-        after.iter().chain(before)
+    fn around(&self, start: usize) -> impl Iterator<Item = usize> {
+        let start = start % self.slots.len().max(1);
+        (start..self.slots.len()).chain(0..start)
     }
 }
 

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
+/// All plugins that find out who the consumer is have a larger priority, those that act on it a smaller one.
+const AFTER_AUTHENTICATION: i32 = 1000;
+
 /// All enabled instances by where they apply. Kept by whoever compiles snapshots.
 #[derive(Default)]
 pub struct Scopes {
@@ -41,6 +44,11 @@ impl Scopes {
         Some(old)
     }
 
+    /// An instance by its id.
+    pub fn get(&self, id: &Uuid) -> Option<&Arc<Instance>> {
+        self.instances.get(id)
+    }
+
     /// Whether routes of that id have instances of their own.
     pub fn has_route(&self, route: &Uuid) -> bool {
         self.by_route.contains_key(route)
@@ -73,12 +81,20 @@ impl Scopes {
             .filter_map(|id| self.instances.get(id))
             .filter(|i| i.service.is_none() || i.service.as_ref() == service)
             .collect();
-        candidates.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.name.cmp(a.name)));
+        candidates.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.name.cmp(&a.name)));
         let mut chain = Chain::default();
+        let mut slots = Vec::new();
         for group in candidates.chunk_by(|a, b| a.name == b.name) {
             chain.phases = group.iter().fold(chain.phases, |all, i| all.and(i.phases));
-            chain.slots.push(slot(group));
+            let slot = slot(group);
+            if let Some(priority) = gate(group) {
+                slots.push((priority, PluginSlot { is_gate: true, ..slot.clone() }));
+            }
+            slots.push((group[0].priority, slot));
         }
+        // A stable sort: those of equal priority keep the order of their names.
+        slots.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+        chain.slots = slots.into_iter().map(|(_, slot)| slot).collect();
         chain
     }
 
@@ -103,7 +119,19 @@ fn slot(group: &[&Arc<Instance>]) -> PluginSlot {
             by_consumer.insert(consumer, Arc::clone(instance));
         }
     }
-    PluginSlot { base: base.map(|&i| Arc::clone(i)), by_consumer }
+    PluginSlot { is_gate: false, base: base.map(|&i| Arc::clone(i)), by_consumer }
+}
+
+/// From which priority on the instances of a plugin that cannot be used refuse requests; `None`: all can be used.
+///
+/// Before anything else acts, since another plugin might answer (a stored response, say) what the missing one was to
+/// prevent or to record. Where it depends on the consumer, as soon as that is known.
+fn gate(group: &[&Arc<Instance>]) -> Option<i32> {
+    if !group.iter().any(|i| i.refuses) {
+        return None;
+    }
+    let of_consumers = group.iter().any(|i| i.consumer.is_some());
+    Some(if of_consumers { AFTER_AUTHENTICATION } else { i32::MAX })
 }
 
 /// Kong's order of precedence, from the most specific combination of scopes down to global.
@@ -138,16 +166,23 @@ mod tests {
     const S: Uuid = Uuid::from_u128(2);
     const C: Uuid = Uuid::from_u128(3);
 
+    fn refusing(id: u128, name: &'static str, priority: i32, scope: (bool, bool, bool)) -> Arc<Instance> {
+        let mut instance = Arc::into_inner(instance(id, name, priority, scope)).unwrap();
+        (instance.refuses, instance.plugin) = (true, Box::new(crate::chain::Refusal));
+        Arc::new(instance)
+    }
+
     fn instance(id: u128, name: &'static str, priority: i32, scope: (bool, bool, bool)) -> Arc<Instance> {
         Arc::new(Instance {
             id: Uuid::from_u128(id),
-            name,
+            name: name.into(),
             priority,
             route: scope.0.then_some(R),
             service: scope.1.then_some(S),
             consumer: scope.2.then_some(C),
             protocols: Protocols::default(),
             phases: Phases::ACCESS,
+            refuses: false,
             plugin: Box::new(Nothing),
         })
     }
@@ -187,13 +222,38 @@ mod tests {
         assert_eq!(chain.slots[0].select(Some(&C)).unwrap().id.as_u128(), 1);
     }
 
+    fn names(chain: &Chain) -> Vec<String> {
+        let name = |slot: &PluginSlot| {
+            let instance = slot.base.as_ref().or(slot.by_consumer.values().next()).unwrap();
+            format!("{}{}", instance.name, if slot.is_gate { "!" } else { "" })
+        };
+        chain.slots.iter().map(name).collect()
+    }
+
+    #[test]
+    fn what_refuses_comes_before_anything_that_might_answer() {
+        let mut scopes = Scopes::default();
+        scopes.put(instance(1, "auth", 1200, (false, false, false)));
+        scopes.put(instance(2, "cache", 100, (false, false, false)));
+        scopes.put(refusing(3, "log", 10, (true, false, false)));
+        assert_eq!(names(&scopes.chain(None, None)), ["auth", "cache"]);
+        assert_eq!(names(&scopes.chain(Some(&R), None)), ["log!", "auth", "cache", "log"]);
+        scopes.put(instance(4, "log", 10, (false, false, true)));
+        let chain = scopes.chain(Some(&R), None);
+        assert_eq!(names(&chain), ["auth", "log!", "cache", "log"], "only the consumer decides");
+        assert!(chain.slots[1].select(None).unwrap().refuses);
+        scopes.put(instance(5, "log", 10, (true, false, true)));
+        let chain = scopes.chain(Some(&R), None);
+        assert!(!chain.slots[1].select(Some(&C)).unwrap().refuses, "the consumer has one that can be used");
+        assert!(chain.slots[1].select(None).unwrap().refuses);
+    }
+
     #[test]
     fn chains_are_sorted_by_priority_and_forget_what_is_removed() {
         let mut scopes = Scopes::default();
         scopes.put(instance(1, "low", 1, (false, false, false)));
         scopes.put(instance(2, "high", 9, (true, false, false)));
-        let names: Vec<_> = scopes.chain(Some(&R), None).slots.iter().map(|s| s.base.as_ref().unwrap().name).collect();
-        assert_eq!(names, ["high", "low"]);
+        assert_eq!(names(&scopes.chain(Some(&R), None)), ["high", "low"]);
         assert!(scopes.has_route(&R));
         scopes.remove(&Uuid::from_u128(2));
         assert!(!scopes.has_route(&R) && scopes.chain(Some(&R), None).slots.len() == 1);

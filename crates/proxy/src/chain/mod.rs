@@ -5,26 +5,31 @@
 //! for the request is to look whether the consumer has an instance of its own.
 
 mod build;
+mod refusal;
 mod run;
 
 pub use build::Scopes;
-pub use run::{Selected, run_access, run_body_filter, run_header_filter, run_log, run_rewrite};
+pub use refusal::Refusal;
+pub use run::{Selected, logging, run_access, run_body_filter, run_header_filter, run_log, run_rewrite};
 
 use model::entities::{Protocols, Uuid};
 use sdk::{Phases, Plugin};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A configured plugin, ready to run.
 pub struct Instance {
     pub id: Uuid,
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub priority: i32,
     pub route: Option<Uuid>,
     pub service: Option<Uuid>,
     pub consumer: Option<Uuid>,
     pub protocols: Protocols,
     pub phases: Phases,
+    /// It stands for a plugin that cannot be used.
+    pub refuses: bool,
     pub plugin: Box<dyn Plugin>,
 }
 
@@ -37,7 +42,10 @@ pub struct Chain {
 }
 
 /// One plugin: the instance for everybody, and those of single consumers where they go before it.
+#[derive(Clone)]
 pub(crate) struct PluginSlot {
+    /// Only instances that refuse act in it; the others have another slot, in the plugin's own place.
+    pub is_gate: bool,
     pub base: Option<Arc<Instance>>,
     pub by_consumer: HashMap<Uuid, Arc<Instance>, foldhash::fast::RandomState>,
 }

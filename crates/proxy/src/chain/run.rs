@@ -1,15 +1,17 @@
 //! Running the phases of a chain.
 
+use super::refusal::unexpected;
 use super::{Chain, Instance};
+use crate::panic;
 use futures_util::FutureExt;
 use model::entities::Protocol;
 use sdk::{Answer, Bytes, Exchange, Phases, Step};
 use smallvec::SmallVec;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 /// The instances that were selected for an exchange; they take part in its later phases.
-pub type Selected = SmallVec<[Arc<Instance>; 4]>;
+pub type Selected<'a> = SmallVec<[&'a Arc<Instance>; 4]>;
 
 /// The rewrite phase: global instances only.
 pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answer> {
@@ -19,8 +21,10 @@ pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answe
     for slot in &chain.slots {
         if let Some(instance) = slot.base.as_ref().filter(|i| i.phases.has(Phases::REWRITE) && applies(i, exchange)) {
             let step = guarded(instance, || instance.plugin.rewrite(exchange));
-            if let Some(answer) = settle(instance, step).await {
-                return Some(answer);
+            match settle(instance, step).await {
+                Settled::Next => {}
+                Settled::Answer(answer) => return Some(answer),
+                Settled::Panicked => return Some(unexpected(exchange)),
             }
         }
     }
@@ -29,42 +33,66 @@ pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answe
 
 /// The access phase. Goes on selecting after an answer, since the later phases run for all that apply.
 /// `run` false only selects: for requests without a route.
-pub async fn run_access(chain: &Chain, exchange: &mut Exchange, selected: &mut Selected, run: bool) -> Option<Answer> {
+pub async fn run_access<'a>(
+    chain: &'a Chain,
+    exchange: &mut Exchange,
+    selected: &mut Selected<'a>,
+    run: bool,
+) -> Option<Answer> {
     let mut answer = None;
     for slot in &chain.slots {
         let Some(instance) = slot.select(exchange.consumer.as_ref().map(|c| &c.id)).filter(|i| applies(i, exchange))
         else {
             continue;
         };
-        selected.push(Arc::clone(instance));
+        if slot.is_gate && !instance.refuses {
+            continue;
+        }
+        selected.push(instance);
         if run && answer.is_none() && instance.phases.has(Phases::ACCESS) {
             let step = guarded(instance, || instance.plugin.access(exchange));
-            answer = settle(instance, step).await;
+            answer = match settle(instance, step).await {
+                Settled::Next => None,
+                Settled::Answer(answer) => Some(answer),
+                Settled::Panicked => Some(unexpected(exchange)),
+            };
         }
     }
     answer
 }
 
 /// The header filter phase.
-pub fn run_header_filter(selected: &Selected, exchange: &mut Exchange) {
+pub fn run_header_filter(selected: &Selected<'_>, exchange: &mut Exchange) {
     for instance in selected.iter().filter(|i| i.phases.has(Phases::HEADER_FILTER)) {
         guarded_sync(instance, || instance.plugin.header_filter(exchange));
     }
 }
 
 /// The body filter phase, for one piece.
-pub fn run_body_filter(selected: &Selected, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
+pub fn run_body_filter(selected: &Selected<'_>, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
     selected.iter().filter(|i| i.phases.has(Phases::BODY_FILTER)).fold(piece, |piece, instance| {
         let before = piece.clone();
         guarded_sync(instance, || instance.plugin.body_filter(exchange, piece, last)).unwrap_or(before)
     })
 }
 
+/// Those of the selected that take part in the log phase, for an exchange that outlives its view of the configuration.
+pub fn logging(selected: &Selected<'_>) -> Vec<Arc<Instance>> {
+    selected.iter().filter(|i| i.phases.has(Phases::LOG)).map(|instance| Arc::clone(instance)).collect()
+}
+
 /// The log phase.
-pub fn run_log(selected: &Selected, exchange: &mut Exchange) {
+pub fn run_log(selected: &Selected<'_>, exchange: &mut Exchange) {
     for instance in selected.iter().filter(|i| i.phases.has(Phases::LOG)) {
         guarded_sync(instance, || instance.plugin.log(exchange));
     }
+}
+
+/// How a step ended.
+enum Settled {
+    Next,
+    Answer(Answer),
+    Panicked,
 }
 
 fn applies(instance: &Instance, exchange: &Exchange) -> bool {
@@ -73,37 +101,29 @@ fn applies(instance: &Instance, exchange: &Exchange) -> bool {
     instance.protocols.contains(plain)
 }
 
-async fn settle(instance: &Instance, mut step: Step<'_>) -> Option<Answer> {
+async fn settle(instance: &Instance, mut step: Option<Step<'_>>) -> Settled {
     loop {
         match step {
-            Step::Next => return None,
-            Step::Answer(answer) => return Some(answer),
-            Step::Wait(future) => {
-                step = AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|panic| failed(instance, &*panic))
+            Some(Step::Next) => return Settled::Next,
+            Some(Step::Answer(answer)) => return Settled::Answer(answer),
+            Some(Step::Wait(future)) => {
+                let waited = AssertUnwindSafe(future).catch_unwind().await;
+                step = waited.map_err(|panic| report(instance, panic::message(&*panic))).ok();
             }
+            None => return Settled::Panicked,
         }
     }
 }
 
-/// Calls a plugin; a panic in it becomes an answer 500 and stays within this exchange.
-fn guarded<'a>(instance: &Instance, call: impl FnOnce() -> Step<'a>) -> Step<'a> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| failed(instance, &*panic))
-}
-
-fn failed(instance: &Instance, panic: &(dyn std::any::Any + Send)) -> Step<'static> {
-    report(instance, panic);
-    Step::Answer(Answer::json(500, &serde_json::json!({ "message": Answer::status_message(500) })))
+/// Calls a plugin; a panic in it stays within this exchange.
+fn guarded<'a>(instance: &Instance, call: impl FnOnce() -> Step<'a>) -> Option<Step<'a>> {
+    guarded_sync(instance, call)
 }
 
 fn guarded_sync<T>(instance: &Instance, call: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| report(instance, &*panic)).ok()
+    panic::caught(call).map_err(|what| report(instance, &what)).ok()
 }
 
-fn report(instance: &Instance, panic: &(dyn std::any::Any + Send)) {
-    let what = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    tracing::error!(plugin = instance.name, id = %instance.id, "plugin failed: {what}");
+fn report(instance: &Instance, what: &str) {
+    tracing::error!(plugin = &*instance.name, id = %instance.id, "plugin failed: {what}");
 }

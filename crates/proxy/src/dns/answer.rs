@@ -1,7 +1,7 @@
 //! What is known of a name: its addresses in the order they are taken, and until when; or why there are none.
 
 use super::QueryType;
-use crate::balancer::wheel;
+use crate::wheel;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

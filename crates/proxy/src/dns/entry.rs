@@ -1,7 +1,7 @@
 //! One name in the cache: what is published of it, and the question under way.
 
 use super::{Answer, Failure, QueryType, Settings};
-use arc_swap::ArcSwap;
+use crate::published::{Published, Reader};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,18 +13,21 @@ use tokio::time::Instant;
 /// A name and what is known of it. Reading takes no lock.
 pub struct CachedName {
     name: Arc<str>,
-    state: ArcSwap<State>,
+    state: Published<State>,
     turn: AtomicUsize,
     refreshing: AtomicBool,
     changed: Notify,
 }
 
+/// One worker's hold on what is known of a name.
+pub struct EntryReader(Reader<State>);
+
 /// What can be used of an entry at this moment.
-pub enum CacheState {
+pub enum CacheState<A = Arc<Answer>> {
     /// Good addresses.
-    Fresh(Arc<Answer>),
+    Fresh(A),
     /// Addresses past their time, to be used while newer ones are asked for.
-    Stale(Arc<Answer>),
+    Stale(A),
     /// There are none, and it is too early to ask again.
     Failed,
     /// A question has to be answered first.
@@ -44,7 +47,11 @@ impl CachedName {
     pub fn new(name: &str, answer: Option<Answer>) -> CachedName {
         CachedName {
             name: name.into(),
-            state: ArcSwap::from_pointee(State { answer: answer.map(Arc::new), failure: None, asked: Instant::now() }),
+            state: Published::new(Arc::new(State {
+                answer: answer.map(Arc::new),
+                failure: None,
+                asked: Instant::now(),
+            })),
             turn: AtomicUsize::new(0),
             refreshing: AtomicBool::new(false),
             changed: Notify::new(),
@@ -57,20 +64,22 @@ impl CachedName {
 
     /// What can be used now.
     pub fn known(&self, settings: &Settings) -> CacheState {
-        let state = self.state.load();
-        let answer = state.answer.as_ref();
-        // Addresses and names from the hosts file do not even need the time.
-        if let Some(answer) = answer.filter(|a| a.expires.is_none()) {
-            return CacheState::Fresh(Arc::clone(answer));
-        }
-        let now = Instant::now();
-        let too_early = state.failure.as_ref().is_some_and(|(_, until)| now < *until);
-        match answer.filter(|a| a.is_usable(now, settings.stale_ttl)) {
-            Some(answer) if too_early || !answer.is_expired(now) => CacheState::Fresh(Arc::clone(answer)),
-            Some(answer) => CacheState::Stale(Arc::clone(answer)),
-            None if too_early => CacheState::Failed,
-            None => CacheState::Unknown,
-        }
+        self.state.load().usable(settings).map(Arc::clone)
+    }
+
+    /// A worker's hold on what is known.
+    pub fn reader(&self) -> EntryReader {
+        EntryReader(self.state.reader())
+    }
+
+    /// What `take` makes of the answer that can be used now. Writes nothing that workers share.
+    pub(super) fn take<T>(
+        &self,
+        reader: &EntryReader,
+        settings: &Settings,
+        take: impl FnOnce(&Answer) -> T,
+    ) -> CacheState<T> {
+        self.state.read(&reader.0).usable(settings).map(|answer| take(answer))
     }
 
     /// The next address in turn, not one of `tried` unless there is no other.
@@ -141,11 +150,38 @@ impl CachedName {
                 State { answer, failure: Some((failure, now + wait.max(Duration::from_millis(100)))), asked: now }
             }
         };
-        self.state.store(Arc::new(state));
+        self.state.replace(Arc::new(state));
     }
 }
 
-impl CacheState {
+impl State {
+    fn usable(&self, settings: &Settings) -> CacheState<&Arc<Answer>> {
+        let answer = self.answer.as_ref();
+        // Addresses and names from the hosts file do not even need the time.
+        if let Some(answer) = answer.filter(|a| a.expires.is_none()) {
+            return CacheState::Fresh(answer);
+        }
+        let now = Instant::now();
+        let too_early = self.failure.as_ref().is_some_and(|(_, until)| now < *until);
+        match answer.filter(|a| a.is_usable(now, settings.stale_ttl)) {
+            Some(answer) if too_early || !answer.is_expired(now) => CacheState::Fresh(answer),
+            Some(answer) => CacheState::Stale(answer),
+            None if too_early => CacheState::Failed,
+            None => CacheState::Unknown,
+        }
+    }
+}
+
+impl<A> CacheState<A> {
+    fn map<T>(self, map: impl FnOnce(A) -> T) -> CacheState<T> {
+        match self {
+            CacheState::Fresh(answer) => CacheState::Fresh(map(answer)),
+            CacheState::Stale(answer) => CacheState::Stale(map(answer)),
+            CacheState::Failed => CacheState::Failed,
+            CacheState::Unknown => CacheState::Unknown,
+        }
+    }
+
     /// Whether a question should be asked.
     pub fn wants_refresh(&self) -> bool {
         matches!(self, CacheState::Stale(_) | CacheState::Unknown)

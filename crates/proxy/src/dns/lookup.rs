@@ -4,7 +4,7 @@ use super::answer::{Failure, Record, Service};
 use super::files::{Hosts, ResolvConf};
 use super::query::Servers;
 use super::{QueryType, Settings};
-use crate::balancer::wheel::gcd;
+use crate::wheel::gcd;
 use futures_util::future::{BoxFuture, join_all};
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, RecordType};

@@ -11,7 +11,7 @@ mod query;
 mod settings;
 
 pub use answer::{Answer, Failure, Record, Service};
-pub use entry::{CacheState, CachedName};
+pub use entry::{CacheState, CachedName, EntryReader};
 pub use settings::{QueryType, Settings};
 
 use files::ResolvConf;
@@ -85,6 +85,20 @@ impl Resolver {
     /// What can be used of an entry now. When that is not fresh, a question is under way afterwards.
     pub fn read(&self, entry: &Arc<CachedName>) -> CacheState {
         let known = entry.known(&self.settings);
+        if known.wants_refresh() {
+            self.refresh(entry);
+        }
+        known
+    }
+
+    /// As [`Resolver::read`], for a worker's request: what `take` makes of the answer.
+    pub fn use_answer<T>(
+        &self,
+        entry: &Arc<CachedName>,
+        reader: &EntryReader,
+        take: impl FnOnce(&Answer) -> T,
+    ) -> CacheState<T> {
+        let known = entry.take(reader, &self.settings, take);
         if known.wants_refresh() {
             self.refresh(entry);
         }

@@ -1,8 +1,8 @@
-//! Which servers are alive: the counters behind that, probes, and the view for the Admin API.
+//! Which servers are alive: the counters behind that, and probes. Knows nothing of how servers are chosen.
 
+mod outcome;
 pub(crate) mod probe;
 pub(crate) mod state;
 pub(crate) mod tls;
-mod view;
 
-pub use view::{AddressHealth, HostHealth, UpstreamHealth, Weights};
+pub use outcome::Outcome;

@@ -1,7 +1,7 @@
 //! One probe: connect, and for http ask for a path and read the status line.
 
+use super::Outcome;
 use super::tls::ProbeTls;
-use crate::balancer::Outcome;
 use crate::listener::Descriptors;
 use model::entities::{ActiveChecks, CheckKind, Upstream, Uuid};
 use rustls::pki_types::ServerName;

@@ -3,6 +3,7 @@
 //! As Kong's health checker counts: a success forgets the failures and the other way round, each kind of failure has a
 //! counter and a threshold of its own, and a threshold of 0 switches that kind off (it then resets nothing either).
 
+use super::Outcome;
 use model::entities::{ActiveChecks, Healthchecks, PassiveChecks, Upstream};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -86,8 +87,19 @@ impl Rules {
         }
     }
 
+    /// What an outcome means; `None`: nothing.
+    pub fn report(&self, outcome: Outcome) -> Option<Report> {
+        match outcome {
+            Outcome::Status(status) => self.classify(status),
+            Outcome::Connected => Some(Report::Success),
+            Outcome::TcpFailure => Some(Report::TcpFailure),
+            Outcome::Timeout => Some(Report::Timeout),
+            Outcome::LocalFault => None,
+        }
+    }
+
     /// What an HTTP status means; `None`: nothing. 0 stands for an answer that is no HTTP.
-    pub fn classify(&self, status: u16) -> Option<Report> {
+    fn classify(&self, status: u16) -> Option<Report> {
         if self.healthy.contains(status) {
             Some(Report::Success)
         } else if status == 0 || self.unhealthy.contains(status) {

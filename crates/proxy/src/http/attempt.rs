@@ -9,8 +9,9 @@ use super::downstream::Downstream;
 use super::payload::Payload;
 use super::request;
 use super::upload::{Upload, UploadError};
-use crate::balancer::{Destination, Outcome, Peer, PickError};
+use crate::balancer::{Destination, Peer, PickError};
 use crate::directives::Failure as Kind;
+use crate::health::Outcome;
 use crate::hop_by_hop;
 use crate::tls::Terms;
 use crate::upstream::{ConnectError, Connector, PoolKey, Tls, Upstream};
@@ -71,7 +72,7 @@ pub(crate) async fn run(
         Timeouts { connect: service.connect_timeout, read: service.read_timeout, write: service.write_timeout };
     let (id, retries) = (service.id, service.retries);
     let host = exchange.upstream.host.as_ref().unwrap_or(&service.host);
-    let destination = context.worker.shared.balancers.destination(host, exchange.upstream.port);
+    let destination = context.view.destination(&context.worker.shared.balancers, host, exchange.upstream.port);
     let Ok(terms) = terms(context, exchange, id, &destination) else { return Err(Failed::Service(502, None)) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     let mut last = 502;
@@ -172,8 +173,8 @@ fn terms(
     if !matches!(exchange.upstream.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Tls) {
         return Ok(None);
     }
-    let snapshot = context.snapshot;
-    let terms = snapshot.outbound.terms(&service, destination.client_certificate(), &snapshot.certificates);
+    let view = context.view;
+    let terms = view.outbound.terms(&service, destination.client_certificate(), &view.certificates);
     terms.map(Some).map_err(|error| tracing::error!(service = %service, request_id = exchange.id_str(), "no connection to a service: {error}"))
 }
 

@@ -7,7 +7,7 @@ use crate::directives::{Accepts, Directives};
 use crate::forwarded::Address;
 use crate::hop_by_hop::HopByHop;
 use crate::settings::Limits;
-use crate::snapshot::Snapshot;
+use crate::snapshot::View;
 use crate::worker::Worker;
 use sdk::RequestHead;
 use std::rc::Rc;
@@ -22,8 +22,8 @@ pub(crate) struct RequestContext<'a> {
     pub client: Option<Address>,
     /// What the request says about its connection.
     pub hop_by_hop: HopByHop,
-    pub snapshot: &'a Snapshot,
-    pub selected: Selected,
+    pub view: &'a Rc<View>,
+    pub selected: Selected<'a>,
     /// What the client speaks, for framing.
     pub version: Version,
     pub head_request: bool,
@@ -52,7 +52,7 @@ impl<'a> RequestContext<'a> {
     pub fn new(
         worker: &'a Rc<Worker>,
         origin: &'a Origin,
-        snapshot: &'a Snapshot,
+        view: &'a Rc<View>,
         head: &RequestHead,
         last: bool,
     ) -> RequestContext<'a> {
@@ -69,7 +69,7 @@ impl<'a> RequestContext<'a> {
             deadlines: Deadlines::default(),
             kept: None,
             accepts: None,
-            snapshot,
+            view,
         }
     }
 

@@ -8,17 +8,19 @@ use super::relay;
 use super::request::{self, Stripped};
 use super::upload::{Upload, UploadError};
 use super::{Origin, respond};
-use crate::chain::{self, Chain, Selected};
+use crate::chain::{self, Chain, Instance};
 use crate::forwarded;
 use crate::hop_by_hop::HopByHop;
 use crate::path;
-use crate::router::{Match, Mismatch, Query};
+use crate::router::{Mismatch, Query};
 use crate::single_valued;
+use crate::snapshot::Found;
 use crate::upstream::Upstream;
 use crate::worker::{Session, Worker};
 use sdk::{Answer, Exchange, Known, Phases, RequestBody, Source, Timing};
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What becomes of the client's connection.
@@ -36,7 +38,8 @@ pub(crate) enum Disposition {
 /// An exchange whose protocol has changed. Its log phase is still to come.
 pub(crate) struct Upgraded {
     pub upstream: Upstream,
-    pub selected: Selected,
+    /// Who takes part in the log phase.
+    pub logging: Vec<Arc<Instance>>,
     /// How long the connection may be silent.
     pub read_timeout: Duration,
 }
@@ -61,8 +64,8 @@ pub(crate) async fn run(
     session: &mut Session,
     last: bool,
 ) -> Disposition {
-    let Session { exchange, snapshot } = session;
-    let mut context = RequestContext::new(worker, origin, snapshot, &exchange.request, last);
+    let Session { exchange, view } = session;
+    let mut context = RequestContext::new(worker, origin, view, &exchange.request, last);
     begin(&context, exchange);
     let head = &mut exchange.request;
     if context.directives().have_variables() {
@@ -74,8 +77,8 @@ pub(crate) async fn run(
     let served = serve(&mut context, exchange, downstream).await;
     if let Ok(Some(upstream)) = served {
         let read_timeout = exchange.service.as_ref().map(|service| service.read_timeout).unwrap_or_default();
-        let selected = context.selected;
-        return Disposition::Upgraded(Box::new(Upgraded { upstream: *upstream, selected, read_timeout }));
+        let logging = chain::logging(&context.selected);
+        return Disposition::Upgraded(Box::new(Upgraded { upstream: *upstream, logging, read_timeout }));
     }
     if exchange.response.status == 0 {
         exchange.response.status = CLIENT_CLOSED_REQUEST;
@@ -143,8 +146,7 @@ async fn ask(
     upload: &mut Upload,
     payload: &mut Payload,
 ) -> Result<Box<Upstream>, Refusal> {
-    let snapshot = context.snapshot;
-    let global = snapshot.global_chain();
+    let global = context.view.global_chain();
     if !context.directives().access.allows(exchange.client.ip) {
         tracing::info!(request_id = exchange.id_str(), client = %exchange.client.ip, "access is denied by a rule");
         chain::run_access(global, exchange, &mut context.selected, false).await;
@@ -268,14 +270,14 @@ fn enter<'a>(
     let path = path::normalise(target.path).map_err(|_| (400, None))?;
     let matched =
         find(context, exchange, &path, target.query).ok_or((404, Some("no Route matched with those values")))?;
-    let chain = context.snapshot.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id));
+    let chain = context.view.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id));
     let verbatim = matches!(path, Cow::Borrowed(_));
     let stripped = request::enter(context, exchange, matched, &path, verbatim, target.query);
     Ok((chain, stripped))
 }
 
 /// The route for a request.
-fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Option<&str>) -> Option<Match> {
+fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Option<&str>) -> Option<Found> {
     let head = &exchange.request;
     let host = head.fields.known(Known::Host).unwrap_or_default();
     let client = context.client.as_ref().unwrap_or(&context.origin.peer);
@@ -292,5 +294,5 @@ fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Op
         destination: Some(context.origin.local.ip()),
         fields: &head.fields,
     };
-    context.snapshot.router.find(&query)
+    context.view.find(&query)
 }

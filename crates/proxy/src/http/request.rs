@@ -5,7 +5,7 @@ use super::context::RequestContext;
 use super::payload::Payload;
 use crate::balancer::Peer;
 use crate::forwarded::Forwarded;
-use crate::router::Match;
+use crate::snapshot::Found;
 use crate::{hop_by_hop, path};
 use model::entities::Protocol;
 use sdk::{Exchange, Known};
@@ -36,12 +36,12 @@ impl Stripped {
 pub(crate) fn enter(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
-    matched: Match,
+    matched: Found,
     path: &str,
     verbatim: bool,
     query: Option<&str>,
 ) -> Stripped {
-    let Match { route, service, matched_path, captures, path_handling, .. } = matched;
+    let Found { route, service, matched_path, captures, path_handling } = matched;
     let mut stripped = Stripped::Nothing;
     if let Some(service) = &service {
         let upstream = &mut exchange.upstream;
@@ -129,10 +129,10 @@ pub(crate) fn address(context: &RequestContext<'_>, exchange: &mut Exchange, pee
     let mut scratch = context.worker.scratch.borrow_mut();
     let host = match kept {
         Some(host) => host,
-        None if port == usual => peer.host.as_bytes(),
+        None if port == usual => peer.host().as_bytes(),
         None => {
             scratch.clear();
-            scratch.extend_from_slice(peer.host.as_bytes());
+            scratch.extend_from_slice(peer.host().as_bytes());
             scratch.push(b':');
             scratch.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
             &scratch
@@ -149,7 +149,7 @@ pub(crate) fn server_name(exchange: &Exchange, peer: &Peer) -> Arc<str> {
         _ => host,
     };
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    if name.is_empty() || name == &*peer.host { Arc::clone(&peer.host) } else { Arc::from(name) }
+    if name.is_empty() || name == &**peer.host() { Arc::clone(peer.host()) } else { Arc::from(name) }
 }
 
 /// The request as the service gets it.

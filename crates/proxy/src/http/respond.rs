@@ -179,8 +179,8 @@ pub(crate) async fn refuse(
     status: u16,
     message: &str,
 ) {
-    let Session { exchange, snapshot } = session;
-    let mut context = RequestContext::new(worker, origin, snapshot, &exchange.request, true);
+    let Session { exchange, view } = session;
+    let mut context = RequestContext::new(worker, origin, view, &exchange.request, true);
     context.version = Version::Http11;
     context.head_request = false;
     exchange::begin(&context, exchange);
@@ -191,8 +191,8 @@ pub(crate) async fn refuse(
 
 /// Notes a request whose head did not come whole: as nginx, with the status that says why, which nobody is sent.
 pub(crate) fn give_up(worker: &Rc<Worker>, origin: &Origin, session: &mut Session, error: &RequestError) {
-    let Session { exchange, snapshot } = session;
-    let context = RequestContext::new(worker, origin, snapshot, &exchange.request, true);
+    let Session { exchange, view } = session;
+    let context = RequestContext::new(worker, origin, view, &exchange.request, true);
     exchange::begin(&context, exchange);
     exchange.response.status = match error {
         RequestError::TimedOut => 408,

@@ -6,9 +6,7 @@ use super::exchange::Upgraded;
 use crate::chain;
 use crate::upstream::Upstream;
 use crate::worker::{Session, Worker};
-use sdk::Nothing;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use wire::h1::{ServerConnection, Traffic};
@@ -23,13 +21,13 @@ pub(crate) async fn follow(
     connection: ServerConnection,
     upgraded: Upgraded,
 ) {
-    let Upgraded { upstream, selected, read_timeout } = upgraded;
+    let Upgraded { upstream, logging, read_timeout } = upgraded;
     // The relay may take long, and needs nothing of the configuration.
-    let Session { mut exchange, snapshot } = session;
-    exchange.directory = Arc::new(Nothing);
-    drop(snapshot);
+    let Session { mut exchange, view } = session;
+    exchange.let_go();
+    drop(view);
     let traffic = relay(connection, upstream, read_timeout).await;
-    chain::run_log(&selected, &mut exchange);
+    chain::run_log(&logging.iter().collect(), &mut exchange);
     if let Some(line) = &mut line {
         line.took(traffic);
     }

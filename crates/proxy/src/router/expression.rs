@@ -443,7 +443,7 @@ mod tests {
         let put: Vec<_> = routes.into_iter().map(|r| (Arc::new(r), None)).collect();
         let (router, errors) = Router::new(Flavor::Expressions).apply(&put, &[]);
         assert_eq!(errors, []);
-        let found = |ask: Ask| router.find(&ask.query()).map(|m| (m.route.id.as_u128(), m.matched_path, m.captures));
+        let found = |ask: Ask| router.find(&ask.query()).map(|m| (m.route().id.as_u128(), m.matched_path, m.captures));
         assert_eq!(found(Ask::get("h", "/a/b")), Some((2, Some(2), vec![])));
         assert_eq!(found(Ask::get("h", "/z")), Some((1, Some(1), vec![])));
         assert_eq!(found(Ask::get("h", "/a/needle")), Some((5, None, vec![])));

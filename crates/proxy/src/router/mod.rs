@@ -17,13 +17,14 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-use crate::path;
+use crate::{panic, path};
 use foldhash::fast::RandomState;
 use model::entities::{PathHandling, Route, Service, Uuid};
 pub use protocol::Mismatch;
 use radix::Tree;
 use rpds::HashTrieMapSync;
-use rule::{HostPattern, NamePattern, PathKind, Rule};
+pub use rule::Rule;
+use rule::{HostPattern, NamePattern, PathKind};
 use slots::{Best, Candidate, Slots};
 use smallvec::SmallVec;
 use std::net::{IpAddr, SocketAddr};
@@ -64,10 +65,8 @@ pub struct Query<'a> {
 }
 
 /// A route that fits.
-#[derive(Clone, Debug)]
-pub struct Match {
-    pub route: Arc<Route>,
-    pub service: Option<Arc<Service>>,
+pub struct Match<'r> {
+    pub rule: &'r Rule,
     /// How much of `Query::path` the route's path matched; `None` when it has no paths.
     pub matched_path: Option<usize>,
     /// Groups of a regex path, by name and by position (`"1"`).
@@ -106,7 +105,7 @@ impl Router {
     }
 
     /// A router with these routes put (added or replaced, by id) and those removed. Errors name the routes that
-    /// could not be compiled and are left out; the others take effect. Routes of disabled services and routes for
+    /// could not be compiled and stay what they were, if they were there; the others take effect. Routes of disabled services and routes for
     /// streams are left out silently; when a service changes, all its routes are to be put again.
     pub fn apply(&self, put: &[(Arc<Route>, Option<Arc<Service>>)], remove: &[Uuid]) -> (Router, Vec<(Uuid, String)>) {
         let mut next = self.clone();
@@ -115,12 +114,15 @@ impl Router {
             next.remove(id);
         }
         for (route, service) in put {
-            let old = next.remove(&route.id);
-            if !Rule::is_active(route, service.as_ref()) {
-                continue;
-            }
-            match Rule::compile(self.flavor, route, service.as_ref(), old.as_deref()) {
-                Ok(rule) => next.insert(Arc::new(rule)),
+            let active = Rule::is_active(route, service.as_ref());
+            let old = next.rules.get(&route.id).map(Arc::as_ref);
+            let compile = || Rule::compile(self.flavor, route, service.as_ref(), old);
+            let rule = active.then(|| panic::caught(compile).unwrap_or_else(|what| Err(format!("panicked: {what}"))));
+            match rule.transpose() {
+                Ok(rule) => {
+                    next.remove(&route.id);
+                    rule.into_iter().for_each(|rule| next.insert(Arc::new(rule)));
+                }
                 Err(error) => errors.push((route.id, error)),
             }
         }
@@ -132,13 +134,18 @@ impl Router {
         self.rules.size()
     }
 
+    /// Whether a route can be found.
+    pub fn contains(&self, id: &Uuid) -> bool {
+        self.rules.contains_key(id)
+    }
+
     /// Whether no route can be found.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
     /// The route of a request.
-    pub fn find(&self, query: &Query<'_>) -> Option<Match> {
+    pub fn find(&self, query: &Query<'_>) -> Option<Match<'_>> {
         let mut best = None;
         let (host, port) = rule::split_port(query.host);
         if !host.is_empty() && host.len() <= MAX_HOST {
@@ -181,8 +188,8 @@ impl Router {
         }
     }
 
-    fn found(&self, slot: &Candidate, depth: usize, query: &Query<'_>) -> Match {
-        let Rule { route, service, paths, .. } = &*slot.rule;
+    fn found<'r>(&self, slot: &'r Candidate, depth: usize, query: &Query<'_>) -> Match<'r> {
+        let Rule { route, paths, .. } = &*slot.rule;
         let (matched_path, captures) = match &paths[slot.path].kind {
             PathKind::Any => slot.rule.findings(query).map_or((None, Vec::new()), |findings| {
                 let groups = findings.regexes.iter().flat_map(|(regex, subject)| captures(regex, subject).1);
@@ -196,8 +203,7 @@ impl Router {
             captures,
             wrong_protocol: !query.https && protocol::needs_https(route),
             path_handling: if self.flavor == Flavor::Traditional { route.path_handling } else { PathHandling::V0 },
-            route: route.clone(),
-            service: service.clone(),
+            rule: &slot.rule,
         }
     }
 
@@ -246,17 +252,25 @@ impl Router {
     }
 }
 
-impl Match {
+impl<'r> Match<'r> {
+    pub fn route(&self) -> &'r Route {
+        &self.rule.route
+    }
+
+    pub fn service(&self) -> Option<&'r Service> {
+        self.rule.service.as_deref()
+    }
+
     /// The part of the path that is cut off before the request goes to the service.
     pub fn stripped<'p>(&self, path: &'p str) -> Option<&'p str> {
-        self.matched_path.filter(|_| self.route.strip_path).and_then(|len| path.get(..len))
+        self.matched_path.filter(|_| self.route().strip_path).and_then(|len| path.get(..len))
     }
 
     /// Appends the path for the service, escaped, to `out`; `path` is the one that was matched. The query is the
     /// caller's to add, as it came.
     pub fn write_upstream_path(&self, path: &str, out: &mut String) {
-        let base = self.service.as_ref().and_then(|s| s.path.as_deref()).unwrap_or("/");
-        path::join(self.path_handling, base, path, self.matched_path, self.route.strip_path, out);
+        let base = self.service().and_then(|s| s.path.as_deref()).unwrap_or("/");
+        path::join(self.path_handling, base, path, self.matched_path, self.route().strip_path, out);
     }
 }
 

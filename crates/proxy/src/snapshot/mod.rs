@@ -1,15 +1,26 @@
 //! The configuration as requests see it: typed, immutable, sharing with its predecessor whatever did not change.
+//!
+//! `compile` makes the next one aside, from the last one and changed records (`state`, `plugins`); it takes effect with
+//! one pointer, and only then what goes with it outside (`Prepared`). A worker reads through its [`View`].
 
 mod compile;
+mod plugins;
+mod prepared;
+mod state;
+mod view;
 
 pub use compile::{Change, Compiler};
+pub use prepared::{Prepared, Replacement};
+pub use view::{Found, View};
 
+use crate::balancer::Rings;
 use crate::chain::Chain;
 use crate::router::Router;
 use crate::tls::{Certificates, Outbound};
+use model::Degradation;
 use model::entities::{Consumer, Credential, Uuid};
 use rpds::HashTrieMapSync;
-use sdk::{Directory, ErrorPages};
+use sdk::ErrorPages;
 use std::sync::Arc;
 
 /// A map of which the next state of the configuration shares what did not change.
@@ -20,6 +31,7 @@ pub(crate) type Map<K, V> = HashTrieMapSync<K, V, foldhash::fast::RandomState>;
 pub struct Snapshot {
     pub router: Router,
     pub(crate) chains: Chains,
+    pub(crate) rings: Rings,
     pub(crate) consumers: Map<Uuid, Arc<Consumer>>,
     pub(crate) usernames: Map<String, Uuid>,
     /// By entity, then by key field.
@@ -28,7 +40,12 @@ pub struct Snapshot {
     /// How connections to services are secured.
     pub(crate) outbound: Outbound,
     pub(crate) error_pages: Arc<ErrorPages>,
+    /// Records that this node cannot do justice to.
+    pub(crate) degraded: Map<Subject, Arc<Degradation>>,
 }
+
+/// A record, by the name of its entity and its id.
+pub(crate) type Subject = (String, Uuid);
 
 /// The chains: of routes and services with plugins of their own, and the one for all others.
 #[derive(Clone)]
@@ -61,22 +78,5 @@ impl Snapshot {
     }
 }
 
-impl Directory for Snapshot {
-    fn credential(&self, entity: &str, key: &[u8]) -> Option<Arc<Credential>> {
-        let credential = self.credentials.get(entity)?.get(std::str::from_utf8(key).ok()?)?;
-        // Purging may be late: the end counts, not the removal.
-        (!credential.is_over()).then(|| Arc::clone(credential))
-    }
-
-    fn consumer(&self, id: &Uuid) -> Option<Arc<Consumer>> {
-        self.consumers.get(id).cloned()
-    }
-
-    fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>> {
-        self.consumers.get(self.usernames.get(username)?).cloned()
-    }
-
-    fn error_pages(&self) -> &ErrorPages {
-        &self.error_pages
-    }
-}
+#[cfg(test)]
+mod tests;

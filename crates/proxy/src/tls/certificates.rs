@@ -4,6 +4,7 @@ use super::Identity;
 use model::Record;
 use model::entities::Uuid;
 use rpds::HashTrieMapSync;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Certificates by id and by server name; shares what did not change with its predecessor.
@@ -51,21 +52,33 @@ impl Certificates {
         let id = uuid(record, "id")?;
         let known = former.map_or(&self.by_id, |f| &f.by_id).get(&id).cloned();
         self.by_id.remove_mut(&id);
-        let new = if deleted { None } else { Some(Identity::from_record(record)) };
-        let kept = known.as_ref().filter(|known| matches!(&new, Some(Ok(new)) if new.shows_same(known)));
-        if let (Some(known), None) = (&known, kept) {
-            known.retire();
-        }
-        if let Some(new) = new {
-            let new = new?;
-            self.by_id.insert_mut(id, kept.cloned().unwrap_or_else(|| Arc::new(new)));
+        if !deleted {
+            let new = Identity::from_record(record)?;
+            let kept = known.filter(|known| new.shows_same(known));
+            self.by_id.insert_mut(id, kept.unwrap_or_else(|| Arc::new(new)));
         }
         Ok(())
     }
 
-    /// Retires what there was in `former` and is here no more.
-    pub fn retire_rest(&self, former: &Certificates) {
-        former.by_id.iter().filter(|(id, _)| !self.by_id.contains_key(id)).for_each(|(_, gone)| gone.retire());
+    /// Retires what there was in `former` and is here no more, since this takes its place. Of many, only these are to
+    /// be looked at.
+    pub fn retire_former(&self, former: &Certificates, ids: Option<&HashSet<Uuid>>) {
+        let retire = |id: &Uuid, identity: &Identity| {
+            if self.by_id.get(id).is_none_or(|now| now.number() != identity.number()) {
+                identity.retire();
+            }
+        };
+        match ids {
+            None => former.by_id.iter().for_each(|(id, identity)| retire(id, identity)),
+            Some(ids) => {
+                ids.iter().filter_map(|id| Some((id, former.by_id.get(id)?))).for_each(|(id, i)| retire(id, i));
+            }
+        }
+    }
+
+    /// Takes the default of another one.
+    pub fn with_default_of(&self, other: &Certificates) -> Certificates {
+        Certificates { default: other.default.clone(), ..self.clone() }
     }
 
     /// Takes a record of `snis`.
@@ -182,22 +195,33 @@ mod tests {
         assert!(emptied.by_id(&id).is_none());
         emptied.take_certificate(record.as_object().unwrap(), false, Some(&all)).unwrap();
         assert_eq!(emptied.by_id(&id).unwrap().number(), first);
-        let (nothing, kept) = (emptied.emptied(), emptied.clone());
-        kept.retire_rest(&emptied);
+        let kept = emptied.clone();
+        kept.retire_former(&emptied, None);
         assert!(!emptied.by_id(&id).unwrap().is_retired());
         let alike = certificate(2);
         emptied.take_certificate(alike.as_object().unwrap(), false, None).unwrap();
-        kept.retire_rest(&emptied);
-        nothing.retire_rest(&nothing);
-        assert!(emptied.by_id(&Uuid::from_u128(2)).unwrap().is_retired() && !emptied.by_id(&id).unwrap().is_retired());
-        let (mut later, other) = (emptied.clone(), certificate(1));
+        kept.retire_former(&emptied, None);
+        assert!(emptied.by_id(&Uuid::from_u128(2)).unwrap().is_retired());
+        assert!(!emptied.by_id(&id).unwrap().is_retired());
+    }
+
+    #[test]
+    fn what_was_replaced_is_retired_when_its_successor_takes_effect() {
+        let (id, record, other) = (Uuid::from_u128(1), certificate(1), certificate(1));
+        let mut all = Certificates::new(None);
+        all.take_certificate(record.as_object().unwrap(), false, None).unwrap();
+        let mut later = all.clone();
         later.take_certificate(other.as_object().unwrap(), false, None).unwrap();
-        assert!(emptied.by_id(&id).unwrap().is_retired() && !later.by_id(&id).unwrap().is_retired());
-        assert_ne!(later.by_id(&id).unwrap().number(), first);
-        let mut all = later;
-        let last = Arc::clone(all.by_id(&id).unwrap());
+        let first = all.by_id(&id).unwrap();
+        assert!(!first.is_retired(), "nothing has taken effect yet");
+        later.retire_former(&all, Some(&HashSet::from([Uuid::from_u128(2)])));
+        assert!(!first.is_retired());
+        later.retire_former(&all, Some(&HashSet::from([id])));
+        assert!(first.is_retired());
+        assert!(!later.by_id(&id).unwrap().is_retired());
+        assert_ne!(later.by_id(&id).unwrap().number(), first.number());
         let broken = json!({"id": id.to_string(), "cert": "x", "key": "y"});
-        assert!(all.take_certificate(broken.as_object().unwrap(), false, None).is_err());
-        assert!(all.by_id(&id).is_none() && last.is_retired());
+        assert!(later.take_certificate(broken.as_object().unwrap(), false, None).is_err());
+        assert!(later.by_id(&id).is_none(), "what was replaced is not shown in place of what cannot be used");
     }
 }

@@ -239,9 +239,9 @@ impl TrustCompiler {
         }
     }
 
-    /// Forgets all services and authorities; terms that are made anew from the same as before stay the same.
-    pub fn restart(&mut self) {
-        *self = TrustCompiler { made: std::mem::take(&mut self.made), ..TrustCompiler::default() };
+    /// Terms that are made from the same as another compiler's are the same.
+    pub fn follow(&mut self, other: &TrustCompiler) {
+        self.made.clone_from(&other.made);
     }
 
     /// Has the terms of all services looked at again, since the settings have changed; made anew, unless these are the
@@ -253,19 +253,23 @@ impl TrustCompiler {
         self.touched.extend(services.filter(|s| is_special(s)).map(|s| s.id));
     }
 
-    /// Makes the terms of all services that were touched.
-    pub fn finish<'s>(&mut self, find: impl Fn(&Uuid) -> Option<&'s Service>, outbound: &mut Outbound) {
-        if self.touched.is_empty() {
-            return;
-        }
+    /// Makes the terms of all services that were touched; for each, why no connection can be made to it.
+    pub fn finish<'s>(
+        &mut self,
+        find: impl Fn(&Uuid) -> Option<&'s Service>,
+        outbound: &mut Outbound,
+    ) -> Vec<(Uuid, Option<String>)> {
+        let mut looked_at = Vec::new();
         for id in std::mem::take(&mut self.touched) {
             match find(&id).filter(|s| is_special(s)) {
                 None => {
                     outbound.services.remove_mut(&id);
+                    looked_at.push((id, None));
                 }
                 Some(service) => {
                     let trust = self.trust(service, &outbound.node_policy);
-                    let trust = trust.inspect_err(|e| tracing::error!(entity = "services", %id, "no connection can be made to a service: {e}")).ok();
+                    looked_at.push((id, trust.as_ref().err().cloned()));
+                    let trust = trust.ok();
                     outbound.services.insert_mut(id, ServicePolicy { trust, certificate: service.client_certificate });
                 }
             }
@@ -274,6 +278,7 @@ impl TrustCompiler {
             self.made.retain(|_, trust| trust.strong_count() > 0);
             self.crowded = (2 * self.made.len()).max(64);
         }
+        looked_at
     }
 
     fn trust(&mut self, service: &Service, node_policy: &NodePolicy) -> Result<Arc<Trust>, String> {
@@ -392,7 +397,9 @@ mod tests {
         let same: Vec<bool> = (1..=6).zip(&before).map(|(n, terms)| of(&outbound, n) == *terms).collect();
         assert_eq!(same, [false, false, true, true, true, true]);
         // What is made anew from the same is the same: connections stay.
-        stage.compiler.restart();
+        let mut compiler = TrustCompiler::default();
+        compiler.follow(&stage.compiler);
+        stage.compiler = compiler;
         let mut anew = outbound.emptied();
         stage.authority(101, &first);
         stage.services.clear();

@@ -55,7 +55,7 @@ impl Stage {
 
     /// Takes a record into force.
     pub fn put(&self, entity: &str, record: Value) {
-        self.plane.apply(&[Change { deleted: false, entity, record: record.as_object().unwrap() }]);
+        self.plane.apply(&[Change { deleted: false, entity, record: record.as_object().unwrap() }]).unwrap();
     }
 
     /// A connection to the proxy.

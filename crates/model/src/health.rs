@@ -1,4 +1,4 @@
-//! What the Admin API shows of an upstream's health.
+//! The health of upstreams, as the balancer sees it and the Admin API shows it.
 
 /// An upstream as its balancer sees it.
 #[derive(Clone, Debug, Default, PartialEq)]

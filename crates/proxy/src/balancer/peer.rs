@@ -1,0 +1,109 @@
+//! A server that was chosen for a try.
+
+use super::Endpoint;
+use super::place::Place;
+use super::plan::{Plan, WeightedEndpoint};
+use crate::health::Outcome;
+use crate::published::Hold;
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A server that was chosen. Holds its plan (or host) by the worker's own count, so that choosing writes nothing that
+/// workers share, unless the algorithm asks for it. With `least-connections` it counts as a connection of the endpoint
+/// until it is dropped: keep the peer until the exchange with it is over.
+pub struct Peer {
+    pub address: SocketAddr,
+    /// A `Set-Cookie` value to add to the response, for `hash_on: cookie` when the request had none. The same on every
+    /// try.
+    pub set_cookie: Option<Box<str>>,
+    from: Source,
+    /// It is among the open exchanges of its endpoint.
+    counted: bool,
+    /// When it was chosen, if response times are measured.
+    since: Option<Instant>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Slot(Rc<Hold<Plan>>, usize),
+    Host(Rc<Place>),
+}
+
+impl Peer {
+    /// The server of that slot.
+    pub(super) fn of_slot(plan: Rc<Hold<Plan>>, at: usize, set_cookie: Option<Box<str>>) -> Option<Peer> {
+        let slot = plan.slots().get(at)?;
+        let counted = plan.counts_exchanges();
+        if counted {
+            slot.endpoint.begin();
+        }
+        let since = plan.measures_latency().then(Instant::now);
+        Some(Peer { address: slot.endpoint.address(), set_cookie, from: Source::Slot(plan, at), counted, since })
+    }
+
+    /// An address of that host.
+    pub(super) fn of_host(host: Rc<Place>, address: SocketAddr) -> Peer {
+        Peer { address, set_cookie: None, from: Source::Host(host), counted: false, since: None }
+    }
+
+    /// The name for `Host` (the port is to be added when it is not the usual one) and TLS: the upstream's
+    /// `host_header`, or the host of target or service, or what the SRV record names (`use_srv_name`). An IPv6 address
+    /// is in brackets.
+    pub fn host(&self) -> &Arc<str> {
+        match &self.from {
+            Source::Slot(plan, at) => &plan.slots()[*at].host,
+            Source::Host(place) => place.name(),
+        }
+    }
+
+    /// The target's address that this is; `None` for a plain host.
+    pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.slot().map(|(_, slot)| &slot.endpoint)
+    }
+
+    /// Tells the health checker and the latency statistics how a try went. To be called once for each try, with
+    /// `Outcome::Status` when the head of the response has come.
+    pub fn report(&self, outcome: Outcome) {
+        let Some((plan, slot)) = self.slot() else { return };
+        let took_time = !matches!(outcome, Outcome::TcpFailure | Outcome::LocalFault);
+        if let Some(since) = self.since.filter(|_| took_time) {
+            slot.endpoint.took(since.elapsed());
+        }
+        if let Some(checks) = &plan.checks {
+            slot.endpoint.count(&checks.passive, false, outcome);
+        }
+    }
+
+    fn slot(&self) -> Option<(&Plan, &WeightedEndpoint)> {
+        match &self.from {
+            Source::Slot(plan, at) => Some((plan, plan.slots().get(*at)?)),
+            Source::Host(_) => None,
+        }
+    }
+}
+
+impl Clone for Peer {
+    fn clone(&self) -> Peer {
+        if let (true, Some(endpoint)) = (self.counted, self.endpoint()) {
+            endpoint.begin();
+        }
+        Peer { set_cookie: self.set_cookie.clone(), from: self.from.clone(), ..*self }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if let (true, Some(endpoint)) = (self.counted, self.endpoint()) {
+            endpoint.close();
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("address", &self.address).field("host", self.host()).finish()
+    }
+}

@@ -1,0 +1,131 @@
+//! Where the requests of a worker go, by the host that a service names.
+
+use super::{Balancers, Host, Peer, PickError, Ring, Rings, affinity};
+use crate::balancer::plan::Plan;
+use crate::published::Reader;
+use foldhash::fast::RandomState;
+use model::entities::Uuid;
+use sdk::Exchange;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What a worker has looked up under one snapshot; goes with its view of it.
+#[derive(Default)]
+pub struct Places {
+    known: RefCell<HashMap<Box<str>, Rc<Place>, RandomState>>,
+}
+
+/// Targets of an upstream, or the addresses of a name.
+pub(super) enum Place {
+    Upstream { ring: Arc<Ring>, plan: Reader<Plan> },
+    Host(Host),
+}
+
+/// Everything that decides where the requests of one service go.
+#[derive(Clone)]
+pub struct Destination {
+    place: Rc<Place>,
+    port: u16,
+}
+
+/// So many hosts are remembered; then the worker begins again.
+const MOST: usize = 4096;
+
+impl Places {
+    /// The upstream of that name, else the host.
+    pub fn find(&self, rings: &Rings, balancers: &Balancers, host: &str, port: u16) -> Destination {
+        if let Some(place) = self.known.borrow().get(host) {
+            return Destination { place: Rc::clone(place), port };
+        }
+        let place = Rc::new(match rings.by_name(host) {
+            Some(ring) => Place::Upstream { plan: ring.reader(), ring: Arc::clone(ring) },
+            None => Place::Host(Host::new(balancers.resolver().entry(host))),
+        });
+        let mut known = self.known.borrow_mut();
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(host.into(), Rc::clone(&place));
+        Destination { place, port }
+    }
+}
+
+impl Place {
+    /// The name of a plain host. Peers of an upstream have theirs by their slot.
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Place::Upstream { ring, .. } => ring.name(),
+            Place::Host(host) => host.name(),
+        }
+    }
+}
+
+impl Destination {
+    /// Whether it is an upstream.
+    pub fn is_upstream(&self) -> bool {
+        matches!(&*self.place, Place::Upstream { .. })
+    }
+
+    /// The certificate to be shown to the targets of the upstream, where the service has none of its own.
+    pub(crate) fn client_certificate(&self) -> Option<Uuid> {
+        match &*self.place {
+            Place::Upstream { ring, .. } => ring.upstream().client_certificate,
+            Place::Host(_) => None,
+        }
+    }
+
+    /// A server for this exchange, not one of `tried` unless there is no other; `None` when a name must be resolved
+    /// first (then [`Destination::pick`] waits for it). Takes no lock and allocates nothing but a new cookie.
+    pub fn try_pick(
+        &self,
+        balancers: &Balancers,
+        exchange: &Exchange,
+        tried: &[SocketAddr],
+    ) -> Result<Option<Peer>, PickError> {
+        match &*self.place {
+            Place::Upstream { ring, plan } => {
+                let plan = ring.plan(plan);
+                let (hash, set_cookie) =
+                    if plan.hashes() { affinity::of(&plan.upstream, exchange) } else { (None, None) };
+                match plan.pick(ring.position(), hash, tried) {
+                    Some(slot) => Ok(Peer::of_slot(plan, slot, set_cookie)),
+                    None if plan.pending => Ok(None),
+                    None => Err(PickError::NoPeer),
+                }
+            }
+            Place::Host(host) => {
+                let address = host.try_pick(balancers.resolver(), self.port, tried)?;
+                Ok(address.map(|address| Peer::of_host(Rc::clone(&self.place), address)))
+            }
+        }
+    }
+
+    /// As [`Destination::try_pick`]; waits for a name to be resolved.
+    pub async fn pick(
+        &self,
+        balancers: &Balancers,
+        exchange: &Exchange,
+        tried: &[SocketAddr],
+    ) -> Result<Peer, PickError> {
+        let ring = match &*self.place {
+            Place::Upstream { ring, .. } => ring,
+            Place::Host(host) => {
+                let address = host.pick(balancers.resolver(), self.port, tried).await?;
+                return Ok(Peer::of_host(Rc::clone(&self.place), address));
+            }
+        };
+        loop {
+            let changed = ring.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(peer) = self.try_pick(balancers, exchange, tried)? {
+                return Ok(peer);
+            }
+            // Every look-up ends, and then there is a new plan.
+            changed.await;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Records of plugins on their way into chains. One that cannot be used fails closed: its former instance goes on, or
+//! the requests that it covers are refused.
+
+use super::state::{Batch, State, id_of};
+use super::{Change, Snapshot};
+use crate::chain::{Instance, Refusal, Scopes};
+use crate::panic;
+use model::entities::{Plugin, Protocol, Protocols, Uuid};
+use model::{Effect, Record};
+use sdk::Phases;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// What a record says of where a plugin applies, and why it cannot.
+pub(super) struct Unusable {
+    id: Uuid,
+    name: String,
+    route: Option<Uuid>,
+    service: Option<Uuid>,
+    consumer: Option<Uuid>,
+    protocols: Protocols,
+    reason: String,
+}
+
+impl State {
+    /// Takes a record of `plugins`. One that cannot be used waits in the batch, for [`State::finish_plugins`].
+    pub(super) fn take_plugin(
+        &mut self,
+        change: &Change<'_>,
+        next: &mut Snapshot,
+        batch: &mut Batch,
+    ) -> Result<(), String> {
+        let id = id_of(change.record)?;
+        batch.unusable.remove(&id);
+        let off = change.record.get("enabled") == Some(&Value::Bool(false));
+        if change.deleted || off {
+            self.remove_plugin(&id, batch);
+            return Ok(());
+        }
+        match self.instance(change.record) {
+            Ok(instance) => {
+                self.remove_plugin(&id, batch);
+                batch.touch(instance.route.as_ref(), instance.service.as_ref());
+                let degraded = panic::caught(|| instance.plugin.degraded()).unwrap_or_else(Some);
+                if let Some(reason) = degraded {
+                    next.degrade("plugins", id, change.record, Effect::Limited, reason);
+                }
+                self.scopes.put(Arc::new(instance));
+                Ok(())
+            }
+            Err(reason) => match Unusable::new(id, change.record, &reason) {
+                Some(unusable) => {
+                    batch.unusable.insert(id, unusable);
+                    Ok(())
+                }
+                // What refers to something that has no id refers to nothing that requests could reach.
+                None => {
+                    self.remove_plugin(&id, batch);
+                    Err(reason)
+                }
+            },
+        }
+    }
+
+    /// Puts something in the place of what could not be used: the former instance, where it covers the same requests,
+    /// else one that refuses them. `former` are the instances there were; `None`: those there are.
+    pub(super) fn finish_plugins(&mut self, former: Option<&Scopes>, next: &mut Snapshot, batch: &mut Batch) {
+        for (id, unusable) in std::mem::take(&mut batch.unusable) {
+            let known = former.unwrap_or(&self.scopes).get(&id).filter(|known| unusable.covers_same(known)).cloned();
+            let effect = if known.is_some() { Effect::Former } else { Effect::Refuses };
+            tracing::error!(plugin = unusable.name, %id, "a plugin cannot be used, {}: {}", effect.words(), unusable.reason);
+            next.degrade_named("plugins", id, Some(unusable.name.clone()), effect, unusable.reason.clone());
+            match known {
+                Some(_) if former.is_none() => {}
+                Some(known) => self.scopes.put(known),
+                None => {
+                    self.remove_plugin(&id, batch);
+                    batch.touch(unusable.route.as_ref(), unusable.service.as_ref());
+                    let kind = self.kinds.iter().find(|kind| kind.name() == unusable.name);
+                    self.scopes.put(Arc::new(unusable.refusing(kind.map_or(0, |kind| kind.priority()))));
+                }
+            }
+        }
+    }
+
+    fn remove_plugin(&mut self, id: &Uuid, batch: &mut Batch) {
+        if let Some(old) = self.scopes.remove(id) {
+            batch.touch(old.route.as_ref(), old.service.as_ref());
+        }
+    }
+
+    /// The instance that a record asks for.
+    fn instance(&self, record: &Record) -> Result<Instance, String> {
+        let plugin = Plugin::from_record(record)?;
+        let kind = self
+            .kinds
+            .iter()
+            .find(|k| k.name() == plugin.name)
+            .ok_or_else(|| format!("{} plugin is in use but not enabled", plugin.name))?;
+        let (configured, phases) = panic::caught(|| {
+            let configured = kind.configure(&plugin, &self.env)?;
+            let phases = configured.phases();
+            Ok::<_, String>((configured, phases))
+        })
+        .unwrap_or_else(|what| Err(format!("panicked: {what}")))?;
+        Ok(Instance {
+            id: plugin.id,
+            name: Cow::Borrowed(kind.name()),
+            priority: kind.priority(),
+            route: plugin.route,
+            service: plugin.service,
+            consumer: plugin.consumer,
+            protocols: plugin.protocols,
+            phases,
+            refuses: false,
+            plugin: configured,
+        })
+    }
+}
+
+impl Unusable {
+    /// `None` when the record does not say what it covers.
+    fn new(id: Uuid, record: &Record, reason: &str) -> Option<Unusable> {
+        let scope = |field: &str| match record.get(field) {
+            None | Some(Value::Null) => Some(None),
+            Some(value) => value.get("id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok()).map(Some),
+        };
+        let named = record.get("protocols").and_then(Value::as_array);
+        let known = |name: &Value| name.as_str().and_then(|name| Protocol::parse(name).ok());
+        // One that is not known may stand for any.
+        let protocols = match named.map(|names| names.iter().map(known).collect::<Option<Vec<Protocol>>>()) {
+            Some(Some(protocols)) => protocols.into_iter().fold(Protocols::default(), Protocols::with),
+            _ => Protocols::ALL,
+        };
+        Some(Unusable {
+            id,
+            name: record.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            route: scope("route")?,
+            service: scope("service")?,
+            consumer: scope("consumer")?,
+            protocols,
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// Whether an instance acts on exactly the requests that this was to act on.
+    fn covers_same(&self, instance: &Instance) -> bool {
+        !instance.refuses
+            && instance.name == self.name
+            && (instance.route, instance.service, instance.consumer) == (self.route, self.service, self.consumer)
+            && instance.protocols == self.protocols
+    }
+
+    fn refusing(self, priority: i32) -> Instance {
+        Instance {
+            id: self.id,
+            name: Cow::Owned(self.name),
+            priority,
+            route: self.route,
+            service: self.service,
+            consumer: self.consumer,
+            protocols: self.protocols,
+            phases: Phases::ACCESS,
+            refuses: true,
+            plugin: Box::new(Refusal),
+        }
+    }
+}

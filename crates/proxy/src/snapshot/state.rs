@@ -1,0 +1,334 @@
+//! What the next snapshot follows from: the records that are in force, typed, and where each of them is needed.
+//!
+//! A record that cannot be used is named in the snapshot, with the reason; everything else takes effect.
+
+use super::plugins::Unusable;
+use super::{Change, Snapshot};
+use crate::balancer::RingCompiler;
+use crate::chain::Scopes;
+use crate::panic;
+use crate::tls::{Certificates, TrustCompiler};
+use model::entities::{Consumer, Credential, Route, Service, Target, Upstream, Uuid};
+use model::{Degradation, Effect, Record};
+use sdk::{CredentialEntity, Env, PluginKind};
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+type ById<T> = HashMap<Uuid, T, foldhash::fast::RandomState>;
+
+/// The records in force.
+pub(super) struct State {
+    pub kinds: &'static [&'static dyn PluginKind],
+    pub env: Env,
+    pub scopes: Scopes,
+    pub services: ById<Arc<Service>>,
+    pub routes: ById<Arc<Route>>,
+    pub routes_of_service: ById<HashSet<Uuid>>,
+    /// The key under which a credential is indexed, by its id.
+    credential_keys: ById<String>,
+    pub rings: RingCompiler,
+    pub trust: TrustCompiler,
+    /// While everything is replaced: the certificates there were, since those that stay are kept.
+    pub former_certificates: Option<Certificates>,
+}
+
+/// What a batch of changes touches.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub put_routes: HashSet<Uuid>,
+    pub removed_routes: Vec<Uuid>,
+    /// Chains that must be made anew.
+    pub chain_of_route: HashSet<Uuid>,
+    pub chain_of_service: HashSet<Uuid>,
+    pub all_chains: bool,
+    /// Everything there was is replaced: what was not put is gone.
+    pub all_records: bool,
+    pub certificates: HashSet<Uuid>,
+    /// Plugins that cannot be used as their records stand.
+    pub unusable: HashMap<Uuid, Unusable>,
+}
+
+impl State {
+    /// No records.
+    pub fn new(kinds: &'static [&'static dyn PluginKind], env: Env) -> State {
+        State {
+            kinds,
+            env,
+            scopes: Scopes::default(),
+            services: HashMap::default(),
+            routes: HashMap::default(),
+            routes_of_service: HashMap::default(),
+            credential_keys: HashMap::default(),
+            rings: RingCompiler::default(),
+            trust: TrustCompiler::default(),
+            former_certificates: None,
+        }
+    }
+
+    /// Takes a change. Whatever is wrong with the record stays with it.
+    pub fn take(&mut self, change: &Change<'_>, next: &mut Snapshot, batch: &mut Batch) {
+        let Ok(id) = id_of(change.record) else {
+            tracing::error!(entity = change.entity, "a record without an id is left out");
+            return;
+        };
+        next.undegrade(change.entity, id);
+        let taken = panic::caught(|| self.take_record(id, change, next, batch))
+            .unwrap_or_else(|what| Err(format!("panicked: {what}")));
+        if let Err(reason) = taken {
+            let effect = if self.has(change.entity, &id, next) { Effect::Former } else { Effect::LeftOut };
+            tracing::error!(entity = change.entity, %id, "a record cannot be used, {}: {reason}", effect.words());
+            next.degrade(change.entity, id, change.record, effect, reason);
+        }
+    }
+
+    /// Makes the routes anew that the batch touches.
+    pub fn finish_routes(&self, next: &mut Snapshot, batch: &Batch) {
+        let put: Vec<_> = batch
+            .put_routes
+            .iter()
+            .filter_map(|id| self.routes.get(id))
+            .map(|route| (Arc::clone(route), route.service.and_then(|id| self.services.get(&id)).cloned()))
+            .collect();
+        let removed: Vec<Uuid> =
+            batch.removed_routes.iter().filter(|id| !batch.put_routes.contains(id)).copied().collect();
+        if put.is_empty() && removed.is_empty() {
+            return;
+        }
+        let (router, errors) = next.router.apply(&put, &removed);
+        next.router = router;
+        for (id, reason) in errors {
+            let effect = if next.router.contains(&id) { Effect::Former } else { Effect::LeftOut };
+            tracing::error!(entity = "routes", %id, "a record cannot be used, {}: {reason}", effect.words());
+            let name = self.routes.get(&id).and_then(|route| route.name.clone());
+            next.degrade_named("routes", id, name, effect, reason);
+        }
+    }
+
+    /// Makes the chains anew that the batch touches.
+    pub fn finish_chains(&self, next: &mut Snapshot, batch: &Batch) {
+        let mut routes: HashSet<Uuid> = batch.chain_of_route.clone();
+        let mut services: HashSet<Uuid> = batch.chain_of_service.clone();
+        if batch.all_chains {
+            next.chains.global = Arc::new(self.scopes.chain(None, None));
+            routes.extend(self.scopes.routes());
+            services.extend(self.scopes.services());
+        }
+        for service in &services {
+            // Routes with plugins of their own have those of their service in their chain too.
+            let of_service = self.routes_of_service.get(service).into_iter().flatten();
+            routes.extend(of_service.filter(|route| self.scopes.has_route(route)));
+            if self.scopes.has_service(service) {
+                next.chains.by_service.insert_mut(*service, Arc::new(self.scopes.chain(None, Some(service))));
+            } else {
+                next.chains.by_service.remove_mut(service);
+            }
+        }
+        for route in &routes {
+            if self.scopes.has_route(route) {
+                let service = self.routes.get(route).and_then(|r| r.service);
+                next.chains.by_route.insert_mut(*route, Arc::new(self.scopes.chain(Some(route), service.as_ref())));
+            } else {
+                next.chains.by_route.remove_mut(route);
+            }
+        }
+    }
+
+    /// Makes the terms anew that the batch touches.
+    pub fn finish_trust(&mut self, next: &mut Snapshot) {
+        let State { trust, services, .. } = self;
+        for (id, failure) in trust.finish(|id| services.get(id).map(Arc::as_ref), &mut next.outbound) {
+            let Some(reason) = failure else {
+                let known = next.degraded.get(&("services".to_owned(), id));
+                if known.is_some_and(|known| known.effect == Effect::NoConnection) {
+                    next.undegrade("services", id);
+                }
+                continue;
+            };
+            tracing::error!(entity = "services", %id, "no connection can be made to a service: {reason}");
+            let name = services.get(&id).and_then(|service| service.name.clone());
+            next.degrade_named("services", id, name, Effect::NoConnection, reason);
+        }
+    }
+
+    fn take_record(
+        &mut self,
+        id: Uuid,
+        change: &Change<'_>,
+        next: &mut Snapshot,
+        batch: &mut Batch,
+    ) -> Result<(), String> {
+        let (record, deleted) = (change.record, change.deleted);
+        match change.entity {
+            "services" => return self.take_service(id, change, batch),
+            "routes" => return self.take_route(id, change, batch),
+            "upstreams" if deleted => self.rings.remove_upstream(&id),
+            "upstreams" => self.rings.put_upstream(Upstream::from_record(record)?),
+            "targets" if deleted => self.rings.remove_target(&id),
+            "targets" => self.rings.put_target(Target::from_record(record)?),
+            "consumers" => return take_consumer(id, change, next),
+            "plugins" => return self.take_plugin(change, next, batch),
+            "certificates" => {
+                batch.certificates.insert(id);
+                return next.certificates.take_certificate(record, deleted, self.former_certificates.as_ref());
+            }
+            "ca_certificates" => return self.trust.take_authority(record, deleted),
+            "snis" => return next.certificates.take_sni(record, deleted),
+            other => {
+                return match credential_entity(self.kinds, other) {
+                    Some(entity) => self.take_credential(id, entity, change, next),
+                    None => Ok(()),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn take_service(&mut self, id: Uuid, change: &Change<'_>, batch: &mut Batch) -> Result<(), String> {
+        let new = if change.deleted { None } else { Some(Service::from_record(change.record)?) };
+        self.trust.touch(id, self.services.get(&id).map(Arc::as_ref), new.as_ref());
+        match new {
+            Some(service) => self.services.insert(id, Arc::new(service)),
+            None => self.services.remove(&id),
+        };
+        batch.put_routes.extend(self.routes_of_service.get(&id).into_iter().flatten());
+        Ok(())
+    }
+
+    fn take_route(&mut self, id: Uuid, change: &Change<'_>, batch: &mut Batch) -> Result<(), String> {
+        let new = if change.deleted { None } else { Some(Route::from_record(change.record)?) };
+        if let Some(service) = self.routes.get(&id).and_then(|old| old.service)
+            && let Some(routes) = self.routes_of_service.get_mut(&service)
+        {
+            routes.remove(&id);
+            if routes.is_empty() {
+                self.routes_of_service.remove(&service);
+            }
+        }
+        batch.chain_of_route.insert(id);
+        match new {
+            Some(route) => {
+                if let Some(service) = route.service {
+                    self.routes_of_service.entry(service).or_default().insert(id);
+                }
+                self.routes.insert(id, Arc::new(route));
+                batch.put_routes.insert(id);
+            }
+            None => {
+                self.routes.remove(&id);
+                batch.put_routes.remove(&id);
+                batch.removed_routes.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_credential(
+        &mut self,
+        id: Uuid,
+        entity: &'static CredentialEntity,
+        change: &Change<'_>,
+        next: &mut Snapshot,
+    ) -> Result<(), String> {
+        let mut index = next.credentials.get(entity.entity).cloned().unwrap_or_default();
+        // Whatever the record is now: what it was opens no door any more.
+        if let Some(old) = self.credential_keys.remove(&id)
+            && index.get(&old).is_some_and(|c| c.id == id)
+        {
+            index.remove_mut(&old);
+        }
+        let new = if change.deleted { Ok(None) } else { keyed(entity, change.record).map(Some) };
+        if let Ok(Some((key, credential))) = &new {
+            self.credential_keys.insert(id, key.clone());
+            index.insert_mut(key.clone(), Arc::clone(credential));
+        }
+        next.credentials.insert_mut(entity.entity, index);
+        new.map(drop)
+    }
+
+    /// Whether an earlier version of a record is in force.
+    fn has(&self, entity: &str, id: &Uuid, next: &Snapshot) -> bool {
+        match entity {
+            "services" => self.services.contains_key(id),
+            "routes" => self.routes.contains_key(id),
+            "consumers" => next.consumers.contains_key(id),
+            "upstreams" => self.rings.has_upstream(id),
+            "targets" => self.rings.has_target(id),
+            _ => false,
+        }
+    }
+}
+
+impl Batch {
+    pub fn touch(&mut self, route: Option<&Uuid>, service: Option<&Uuid>) {
+        match (route, service) {
+            (Some(route), _) => {
+                self.chain_of_route.insert(*route);
+            }
+            (None, Some(service)) => {
+                self.chain_of_service.insert(*service);
+            }
+            (None, None) => self.all_chains = true,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Notes what this node cannot do justice to.
+    pub(super) fn degrade(&mut self, entity: &str, id: Uuid, record: &Record, effect: Effect, reason: String) {
+        let name = record.get("name").and_then(Value::as_str).map(str::to_owned);
+        self.degrade_named(entity, id, name, effect, reason);
+    }
+
+    pub(super) fn degrade_named(
+        &mut self,
+        entity: &str,
+        id: Uuid,
+        name: Option<String>,
+        effect: Effect,
+        reason: String,
+    ) {
+        let degradation = Degradation { entity: entity.to_owned(), id, name, effect, reason };
+        self.degraded.insert_mut((entity.to_owned(), id), Arc::new(degradation));
+    }
+
+    fn undegrade(&mut self, entity: &str, id: Uuid) {
+        if !self.degraded.is_empty() {
+            self.degraded.remove_mut(&(entity.to_owned(), id));
+        }
+    }
+}
+
+/// The primary key of a record.
+pub(super) fn id_of(record: &Record) -> Result<Uuid, String> {
+    let text = record.get("id").and_then(Value::as_str).ok_or("id: missing")?;
+    Uuid::parse_str(text).map_err(|e| format!("id: {e}"))
+}
+
+fn take_consumer(id: Uuid, change: &Change<'_>, next: &mut Snapshot) -> Result<(), String> {
+    let new = if change.deleted { None } else { Some(Consumer::from_record(change.record)?) };
+    let old = next.consumers.get(&id).and_then(|c| c.username.clone());
+    if let Some(old) = old.filter(|name| next.usernames.get(name) == Some(&id)) {
+        next.usernames.remove_mut(&old);
+    }
+    let Some(consumer) = new else {
+        next.consumers.remove_mut(&id);
+        return Ok(());
+    };
+    if let Some(username) = &consumer.username {
+        next.usernames.insert_mut(username.clone(), id);
+    }
+    next.consumers.insert_mut(id, Arc::new(consumer));
+    Ok(())
+}
+
+/// A credential with the key by which it is found.
+fn keyed(entity: &CredentialEntity, record: &Record) -> Result<(String, Arc<Credential>), String> {
+    let credential = Credential::from_record(record)?;
+    let key = record.get(entity.key).and_then(Value::as_str).ok_or_else(|| format!("{}: missing", entity.key))?;
+    Ok((key.to_owned(), Arc::new(credential)))
+}
+
+fn credential_entity(kinds: &'static [&'static dyn PluginKind], name: &str) -> Option<&'static CredentialEntity> {
+    kinds.iter().flat_map(|kind| kind.credentials()).find(|entity| entity.entity == name)
+}

@@ -1,0 +1,103 @@
+//! A worker's hold on a snapshot.
+
+use super::Snapshot;
+use crate::balancer::{Balancers, Destination, Places};
+use crate::published::Published;
+use crate::router::{Query, Rule};
+use model::entities::{Consumer, Credential, PathHandling, Route, Service, Uuid};
+use sdk::{Configuration, Directory, ErrorPages, SnapshotRef};
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A snapshot as one worker has it. What exchanges take of it is counted here, on memory that no other worker writes,
+/// and what this worker has looked up under it is remembered here.
+pub struct View {
+    version: u64,
+    places: Places,
+    snapshot: Arc<Snapshot>,
+}
+
+/// The route of a request, found under a view that it keeps alive.
+pub struct Found {
+    pub route: SnapshotRef<Route>,
+    pub service: Option<SnapshotRef<Service>>,
+    /// How much of the path the route's path matched; `None` when it has no paths.
+    pub matched_path: Option<usize>,
+    /// Groups of a regex path, by name and by position (`"1"`).
+    pub captures: Vec<(String, Vec<u8>)>,
+    /// The path handling in effect; only the traditional flavour obeys the route's.
+    pub path_handling: PathHandling,
+}
+
+impl View {
+    /// A view of what is in force.
+    pub fn of(published: &Published<Snapshot>) -> Rc<View> {
+        // In this order: a snapshot that is newer than its number is only looked at once more.
+        let version = published.version();
+        Rc::new(View { version, places: Places::default(), snapshot: Arc::clone(&published.load()) })
+    }
+
+    /// Whether it shows what is in force.
+    pub fn is_current(&self, published: &Published<Snapshot>) -> bool {
+        self.version == published.version()
+    }
+
+    /// The route of a request.
+    pub fn find(self: &Rc<View>, query: &Query<'_>) -> Option<Found> {
+        let mut rest = None;
+        let rule: SnapshotRef<Rule> = SnapshotRef::find(Rc::clone(self), |view| {
+            let found = view.snapshot.router.find(query)?;
+            rest = Some((found.matched_path, found.captures, found.path_handling));
+            Some(found.rule)
+        })?;
+        let (matched_path, captures, path_handling) = rest?;
+        let route = rule.part(|rule| &*rule.route);
+        let service = rule.optional_part(|rule| rule.service.as_deref());
+        Some(Found { route, service, matched_path, captures, path_handling })
+    }
+
+    /// Where requests for that host go: the upstream of that name, else the host.
+    pub fn destination(&self, balancers: &Balancers, host: &str, port: u16) -> Destination {
+        self.places.find(&self.snapshot.rings, balancers, host, port)
+    }
+
+    /// What plugins may look up.
+    pub fn directory(self: &Rc<View>) -> Directory {
+        Directory::new(Rc::clone(self) as Rc<dyn Configuration>)
+    }
+}
+
+impl Deref for View {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+impl Configuration for View {
+    fn credential(self: Rc<Self>, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
+        let key = std::str::from_utf8(key).ok()?;
+        SnapshotRef::find(self, |view| {
+            let credential = view.snapshot.credentials.get(entity)?.get(key)?;
+            // Purging may be late: the end counts, not the removal.
+            (!credential.is_over()).then_some(&**credential)
+        })
+    }
+
+    fn consumer(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<Consumer>> {
+        SnapshotRef::find(self, |view| view.snapshot.consumers.get(id).map(Arc::as_ref))
+    }
+
+    fn consumer_by_username(self: Rc<Self>, username: &str) -> Option<SnapshotRef<Consumer>> {
+        SnapshotRef::find(self, |view| {
+            let id = view.snapshot.usernames.get(username)?;
+            view.snapshot.consumers.get(id).map(Arc::as_ref)
+        })
+    }
+
+    fn error_pages(&self) -> &ErrorPages {
+        &self.snapshot.error_pages
+    }
+}
