@@ -52,11 +52,16 @@ pub fn strip_request_trailers(trailers: &mut Fields) {
         [b"x-consumer-", b"x-credential-", b"x-anonymous-", b"x-authenticated-", b"x-forwarded-", b"x-kong-"];
     trailers.retain(|known, name, _| {
         let name = name.as_bytes();
-        let begins = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-        let reserved = matches!(known, Known::XRealIp | Known::Via | Known::KeepAlive | Known::Proxy)
-            || name.eq_ignore_ascii_case(b"forwarded")
-            || known == Known::ProxyConnection;
-        !reserved && !PREFIXES.into_iter().any(begins)
+        // Many services read a dash and an underscore as the same.
+        let same = |a: &[u8], b: &[u8]| {
+            let fold = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+            a.len() == b.len() && a.iter().map(fold).eq(b.iter().map(fold))
+        };
+        let begins = |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|start| same(start, prefix));
+        let reserved = matches!(known, Known::Via | Known::KeepAlive | Known::Proxy | Known::ProxyConnection)
+            || same(name, b"x-real-ip")
+            || same(name, b"forwarded");
+        !reserved && !PREFIXES.iter().any(begins)
     });
 }
 
@@ -191,6 +196,7 @@ mod tests {
             ("X-Forwarded-For", "1"),
             ("x-anonymous-consumer", "true"),
             ("Forwarded", "for=1"),
+            ("X_Consumer_ID", "1"),
         ];
         let mut trailers: Fields = lines.iter().copied().collect();
         strip_request_trailers(&mut trailers);

@@ -68,7 +68,8 @@ impl Args {
         self.list.len() != before
     }
 
-    /// Gives all values of `old` to `new`, in place of those that `new` had; says whether `old` was there.
+    /// Gives all values of `old` to `new`, in place of those that `new` had and escaped anew; says whether `old` was
+    /// there.
     pub fn rename(&mut self, old: impl AsRef<[u8]>, new: impl AsRef<[u8]>) -> bool {
         let (old, new) = (old.as_ref(), new.as_ref());
         if old == new || !self.contains(old) {
@@ -76,9 +77,12 @@ impl Args {
         }
         self.remove(new);
         let name = self.add(new);
-        let Args { text, list } = self;
-        for argument in list.iter_mut().filter(|a| is(&text[a.name.clone()], old)) {
-            argument.name = name.clone();
+        for at in 0..self.list.len() {
+            if self.is(&self.list[at], old) {
+                let value = self.value(&self.list[at]).map(Cow::into_owned);
+                let value = value.map(|value| self.add(&value));
+                self.list[at] = Argument { name: name.clone(), value };
+            }
         }
         true
     }
@@ -251,7 +255,7 @@ mod tests {
         args.append("new", Some(b"a b/\xe8"));
         assert_eq!(text(&args), "q=a+b%2f%E9&%6e=%zz&flag&e=&new=a%20b%2F%E8");
         assert!(args.rename("n", "m"));
-        assert_eq!(text(&args), "q=a+b%2f%E9&m=%zz&flag&e=&new=a%20b%2F%E8");
+        assert_eq!(text(&args), "q=a+b%2f%E9&m=%25zz&flag&e=&new=a%20b%2F%E8");
     }
 
     #[test]

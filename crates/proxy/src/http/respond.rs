@@ -290,7 +290,9 @@ fn finish_head(context: &mut RequestContext<'_>, exchange: &mut Exchange, downst
     // The node may have begun to end since the request came.
     context.close |= context.worker.draining.get();
     let directives = context.directives();
-    directives.charset.apply(&mut exchange.response.fields);
+    if exchange.source == Source::Service {
+        directives.charset.apply(&mut exchange.response.fields);
+    }
     if directives.add_header.has_variables() {
         let lines = access::evaluate(context, exchange, |record| directives.add_header.render(record));
         exchange.response.fields.append_all(&lines);

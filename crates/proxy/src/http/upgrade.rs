@@ -48,7 +48,7 @@ async fn relay(client: ServerConnection, upstream: Upstream, idle: Duration) -> 
         let second = down.poll(cx, &mut service, &mut client);
         if matches!(first, Poll::Ready(Err(_)))
             || matches!(second, Poll::Ready(Err(_)))
-            || (first.is_ready() && second.is_ready())
+            || (first.is_ready() || second.is_ready())
         {
             return Poll::Ready(());
         }
