@@ -1,4 +1,4 @@
-//! After `101 Switching Protocols`: octets both ways until both sides have ended.
+//! After `101 Switching Protocols`: octets both ways until one side has ended.
 
 use super::Origin;
 use super::access::{self, Line};
@@ -34,8 +34,8 @@ pub(crate) async fn follow(
     access::write(line, worker, origin, &exchange);
 }
 
-/// Relays between the client and the service. Ends when both have closed, one of them fails, or nothing moves for
-/// `idle`. What came from the client and what went to it.
+/// Relays between the client and the service. As nginx, ends when either has ended and the other has what came before,
+/// when one of them fails, or when nothing moves for `idle`. What came from the client and what went to it.
 async fn relay(client: ServerConnection, upstream: Upstream, idle: Duration) -> Traffic {
     let idle = idle.max(Duration::from_secs(1));
     let (mut client, client_sent, timer) = client.into_parts();
@@ -46,10 +46,7 @@ async fn relay(client: ServerConnection, upstream: Upstream, idle: Duration) -> 
     std::future::poll_fn(|cx| {
         let first = up.poll(cx, &mut client, &mut service);
         let second = down.poll(cx, &mut service, &mut client);
-        if matches!(first, Poll::Ready(Err(_)))
-            || matches!(second, Poll::Ready(Err(_)))
-            || (first.is_ready() || second.is_ready())
-        {
+        if first.is_ready() || second.is_ready() {
             return Poll::Ready(());
         }
         if moved != up.moved + down.moved {

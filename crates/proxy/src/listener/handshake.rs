@@ -2,7 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use wire::net::{Lingering, Stream, Timers, begins_tls, refuse_plain_http};
@@ -36,9 +38,10 @@ pub(crate) async fn handshake(socket: TcpStream, expected: Expected, timers: &Ti
 }
 
 async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) -> io::Result<Established> {
-    // As long as nothing has come the connection is idle, and makes room for others.
-    let idle = timers.timer();
-    idle.limit_idle(expected.limit, |cx| socket.poll_read_ready(cx)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    // As long as nothing has come the connection is idle, and makes room for others. A look at what has come, since a
+    // new socket can be reported as readable when there is nothing to read.
+    let begun = |cx: &mut Context<'_>| socket.poll_peek(cx, &mut ReadBuf::new(&mut [0]));
+    timers.timer().limit_idle(expected.limit, begun).await.map_err(|_| io::ErrorKind::TimedOut)??;
     let mut proxied = None;
     if expected.proxy_protocol {
         proxied = proxy_protocol::read(&socket).await?.map(Box::new);
