@@ -404,6 +404,19 @@ async fn certificates_go_by_their_snis() {
     assert_eq!(api.get("/snis/d.test/certificate").await.status, 404);
 }
 
+/// Serves the Admin API on a socket.
+fn serve<S: Future<Output = ()> + Send>(
+    admin: &Arc<Admin>,
+    socket: tokio::net::TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    shutdown: S,
+) -> impl Future<Output = ()> + Send + use<S> {
+    let tls = tls.map(|tls| Arc::new(tls) as Arc<dyn admin::Tls>);
+    let listener = admin::Listener { socket, tls, proxy_protocol: false };
+    let connections = Arc::new(admin::Connections::new(64));
+    admin::serve(Arc::clone(admin), admin::Interface::Admin, listener, connections, shutdown)
+}
+
 #[tokio::test]
 async fn over_a_socket_until_shutdown() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -411,7 +424,7 @@ async fn over_a_socket_until_shutdown() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(admin::serve(api.admin.clone(), listener, None, async move { drop(stopped.await) }));
+    let server = tokio::spawn(serve(&api.admin, listener, None, async move { drop(stopped.await) }));
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /services HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut text = String::new();
@@ -444,7 +457,7 @@ async fn over_tls() {
     let api = Api::new(Options::default());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(admin::serve(api.admin.clone(), listener, Some(Arc::new(Arc::new(server))), std::future::pending()));
+    tokio::spawn(serve(&api.admin, listener, Some(Arc::new(server)), std::future::pending()));
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
     stream.write_all(b"GET /services HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
