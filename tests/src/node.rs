@@ -14,6 +14,8 @@ use tempfile::TempDir;
 pub struct Node {
     prefix: TempDir,
     settings: Vec<(String, String)>,
+    /// How many descriptors it may have (RLIMIT_NOFILE); `None`: as many as the test.
+    files: Option<u32>,
     process: Option<Child>,
     addresses: Value,
 }
@@ -48,9 +50,29 @@ pub fn bascule() -> Command {
     command
 }
 
+/// The same, with that many descriptors at most.
+fn bascule_with_files(files: u32) -> Command {
+    let program = bascule();
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]).arg(program.get_program());
+    for (key, _) in program.get_envs() {
+        command.env_remove(key);
+    }
+    command
+}
+
 impl Node {
     /// Starts a node with these settings (`kong.conf` names) on top of free ports on loopback.
     pub fn start(settings: &[(&str, &str)]) -> Node {
+        Node::limited(None, settings)
+    }
+
+    /// As [`Node::start`], with that many descriptors at most.
+    pub fn with_files(files: u32, settings: &[(&str, &str)]) -> Node {
+        Node::limited(Some(files), settings)
+    }
+
+    fn limited(files: Option<u32>, settings: &[(&str, &str)]) -> Node {
         let prefix = TempDir::new().expect("a directory");
         let ports = [
             ("proxy_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"),
@@ -59,7 +81,7 @@ impl Node {
             ("nginx_worker_processes", "2"),
         ];
         let settings = ports.iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let mut node = Node { prefix, settings, process: None, addresses: Value::Null };
+        let mut node = Node { prefix, settings, files, process: None, addresses: Value::Null };
         node.revive();
         node
     }
@@ -170,7 +192,10 @@ impl Node {
     }
 
     fn command(&self) -> Command {
-        let mut command = bascule();
+        let mut command = match self.files {
+            None => bascule(),
+            Some(files) => bascule_with_files(files),
+        };
         command.args(["run", "--attended", "--prefix"]).arg(self.prefix.path());
         for (key, value) in &self.settings {
             command.env(format!("KONG_{}", key.to_uppercase()), value);

@@ -202,12 +202,21 @@ impl Client {
         address: SocketAddr,
         sni: Option<&str>,
     ) -> io::Result<Connection<StreamOwned<ClientConnection, TcpStream>>> {
-        let name = match sni {
-            Some(name) => ServerName::try_from(name.to_owned()).expect("a name"),
-            None => ServerName::IpAddress(address.ip().into()),
-        };
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        self.secure(stream, sni)
+    }
+
+    /// The same on a connection that stands already.
+    pub fn secure(
+        &self,
+        stream: TcpStream,
+        sni: Option<&str>,
+    ) -> io::Result<Connection<StreamOwned<ClientConnection, TcpStream>>> {
+        let name = match sni {
+            Some(name) => ServerName::try_from(name.to_owned()).expect("a name"),
+            None => ServerName::IpAddress(stream.peer_addr()?.ip().into()),
+        };
         let tls = ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
         Ok(Connection::over(StreamOwned::new(tls, stream), sni.unwrap_or("localhost")))
     }

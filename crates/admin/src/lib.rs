@@ -21,17 +21,17 @@ mod server;
 pub use http::Interface;
 pub use hyper::HeaderMap;
 pub use node::{Answered, Counters, Node, Origin, Pids, PluginRequest, TargetMark};
+pub use server::{Connections, Listener, serve};
 
 use bytes::Bytes;
 use endpoint::Endpoints;
 use http_body_util::Full;
 use hyper::{Request, Response};
 use rustls::pki_types::CertificateDer;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use tokio::net::TcpListener;
+use wire::net::Lingering;
 
 /// The Admin API of a node, ready to answer. Built once; the tree of its endpoints follows from the store's catalog.
 pub struct Admin {
@@ -69,8 +69,11 @@ pub struct Options {
 pub struct Limits {
     /// `large_client_header_buffers`, octets in all.
     pub head: usize,
-    /// `client_header_timeout`.
+    /// `client_header_timeout`: for all that comes before HTTP (TLS), and for each head.
     pub client_header_timeout: Duration,
+    /// `send_timeout`: between two writes.
+    pub send_timeout: Duration,
+    pub lingering: Lingering,
     /// `keepalive_timeout`: how long a connection may be idle. Zero: it is closed after each request.
     pub keepalive_timeout: Duration,
     /// Its second value, in seconds: what clients are told in `Keep-Alive`.
@@ -84,6 +87,8 @@ impl Default for Limits {
         Limits {
             head: 32 << 10,
             client_header_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+            lingering: Lingering::default(),
             keepalive_timeout: Duration::from_secs(75),
             keepalive_header: None,
             keepalive_requests: 10_000,
@@ -152,24 +157,4 @@ impl Tls for Arc<rustls::ServerConfig> {
     fn judge(&self, _: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
         Ok(())
     }
-}
-
-/// Serves the Admin API until `shutdown` resolves and the requests under way are answered.
-pub async fn serve(
-    admin: Arc<Admin>,
-    listener: TcpListener,
-    tls: Option<Arc<dyn Tls>>,
-    shutdown: impl Future<Output = ()> + Send,
-) {
-    server::serve(admin, Interface::Admin, listener, tls, shutdown).await;
-}
-
-/// Serves the Status API until `shutdown` resolves and the requests under way are answered.
-pub async fn serve_status(
-    admin: Arc<Admin>,
-    listener: TcpListener,
-    tls: Option<Arc<dyn Tls>>,
-    shutdown: impl Future<Output = ()> + Send,
-) {
-    server::serve(admin, Interface::Status, listener, tls, shutdown).await;
 }

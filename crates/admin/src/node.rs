@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::Revision;
 use uuid::Uuid;
+use wire::proxy_protocol::Proxied;
 
 /// The node that an Admin API belongs to. Called on the control runtime; the synchronous methods must not wait.
 pub trait Node: Send + Sync + 'static {
@@ -62,7 +63,7 @@ pub trait Node: Send + Sync + 'static {
     fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>>;
 
     /// Whether a client may use an interface (`allow` and `deny`); it is answered 403 otherwise.
-    fn allows(&self, _interface: Interface, _peer: SocketAddr, _headers: &HeaderMap) -> bool {
+    fn allows(&self, _interface: Interface, _origin: Origin, _headers: &HeaderMap) -> bool {
         true
     }
 
@@ -103,6 +104,8 @@ pub struct Answered<'a> {
 pub struct Origin {
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// What the PROXY protocol says of it.
+    pub proxied: Option<Proxied>,
     pub tls: bool,
     /// Its number on its listener, from 1.
     pub connection: u64,

@@ -174,6 +174,9 @@ impl Worker {
                     let local = if bound.ip().is_unspecified() { socket.local_addr().unwrap_or(bound) } else { bound };
                     let origin = http::Origin::new(&self.shared, (peer, local), port, tls, number);
                     tokio::task::spawn_local(Rc::clone(&self).connection(socket, origin, index));
+                    if self.admission.is_pressed() {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 // The client was faster.
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}

@@ -47,6 +47,8 @@ pub struct Client {
     pub peer_port: u16,
     /// The address of the client itself: `peer`, or what a trusted proxy in front of us says.
     pub ip: IpAddr,
+    /// The port with it; 0 when the proxy does not tell it.
+    pub port: u16,
     /// Whether `peer` is in `trusted_ips`.
     pub trusted: bool,
     /// `https` when the client used TLS, or a trusted proxy says so.

@@ -36,6 +36,7 @@ pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directo
     let client = Client {
         peer: ip,
         peer_port: 40000,
+        port: 40000,
         ip,
         trusted: false,
         https: false,

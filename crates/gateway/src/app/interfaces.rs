@@ -2,8 +2,8 @@
 
 use super::certificates::{Interface, Secure};
 use crate::settings::Settings;
-use admin::Admin;
-use proxy::listener::listen_alone;
+use admin::{Admin, Connections, Listener};
+use proxy::listener::{Descriptors, listen_alone};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,11 @@ struct Socket {
     address: SocketAddr,
     listener: std::net::TcpListener,
     tls: Option<Secure>,
+    proxy_protocol: bool,
 }
+
+/// Connections to each interface at most, if the process may have many descriptors; the oldest idle ones make room.
+const MAX_CONNECTIONS: usize = 4096;
 
 impl Interfaces {
     /// Binds what the settings name, so that errors show before the node serves.
@@ -45,6 +49,7 @@ impl Interfaces {
                         address,
                         listener,
                         tls: if entry.ssl { tls.clone() } else { None },
+                        proxy_protocol: entry.proxy_protocol,
                     });
                 }
             }
@@ -54,6 +59,10 @@ impl Interfaces {
 
     /// Serves all of them until `stopped` says so.
     pub fn serve(&self, tasks: &mut JoinSet<()>, admin: &Arc<Admin>, stopped: &watch::Receiver<bool>) {
+        // Neither takes from the other, nor all from files and the database.
+        let reserve = Descriptors::of_process().reserve();
+        let connections = |share: usize| Arc::new(Connections::new(share.min(MAX_CONNECTIONS)));
+        let (of_admin, of_status) = (connections(reserve / 2), connections(reserve / 4));
         for socket in &self.sockets {
             let listener = match socket.listener.try_clone().and_then(TcpListener::from_std) {
                 Ok(listener) => listener,
@@ -62,19 +71,24 @@ impl Interfaces {
                     continue;
                 }
             };
-            let tls = socket.tls.clone().map(|tls| Arc::new(tls) as Arc<dyn admin::Tls>);
+            let listener = Listener {
+                socket: listener,
+                tls: socket.tls.clone().map(|tls| Arc::new(tls) as Arc<dyn admin::Tls>),
+                proxy_protocol: socket.proxy_protocol,
+            };
             let (admin, mut stopped) = (Arc::clone(admin), stopped.clone());
             let shutdown = async move {
                 // An error means that the node is gone, which is an end too.
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            let (interface, serving) = (socket.interface, Arc::clone(&self.serving));
+            let (interface, connections) = match socket.interface {
+                Interface::Status => (admin::Interface::Status, Arc::clone(&of_status)),
+                _ => (admin::Interface::Admin, Arc::clone(&of_admin)),
+            };
+            let serving = Arc::clone(&self.serving);
             serving.fetch_add(1, Ordering::Relaxed);
             tasks.spawn(async move {
-                match interface {
-                    Interface::Status => admin::serve_status(admin, listener, tls, shutdown).await,
-                    _ => admin::serve(admin, listener, tls, shutdown).await,
-                }
+                admin::serve(admin, interface, listener, connections, shutdown).await;
                 serving.fetch_sub(1, Ordering::Relaxed);
             });
         }

@@ -6,7 +6,7 @@ use super::publisher::Progress;
 use crate::logging::Logging;
 use crate::settings::Settings;
 use crate::settings::nginx::Api;
-use admin::{Answered, Counters, Interface, Node, Pids, PluginRequest, TargetMark};
+use admin::{Answered, Counters, Interface, Node, Origin, Pids, PluginRequest, TargetMark};
 use hyper::header::{HeaderName, HeaderValue};
 use model::Degradation;
 use model::health::UpstreamHealth;
@@ -15,7 +15,6 @@ use proxy::forwarded::{Address, TrustedProxies};
 use sdk::entities::{Plugin, Uuid};
 use sdk::{AdminRequest, BoxFuture, Fields, PluginKind, Version};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -61,9 +60,9 @@ impl Served {
     }
 
     /// The client: the peer, or whom a trusted proxy names.
-    fn client(&self, peer: SocketAddr, headers: &admin::HeaderMap) -> Address {
-        let peer = Address::new(peer);
-        let named = || self.trusted.client(&peer, None, &fields(headers));
+    fn client(&self, origin: Origin, headers: &admin::HeaderMap) -> Address {
+        let peer = Address::new(origin.peer);
+        let named = || self.trusted.client(&peer, origin.proxied.map(|p| p.source), &fields(headers));
         if self.trusted.trusts(peer.ip()) { named().unwrap_or(peer) } else { peer }
     }
 
@@ -77,12 +76,13 @@ impl Served {
         let mut now = Stamp::default();
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         now.set(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or_default()));
-        let client = self.client(answered.origin.peer, answered.request_headers);
+        let client = self.client(answered.origin, answered.request_headers);
         let record = Record {
             client: client.as_str(),
             client_port: client.port(),
             peer: answered.origin.peer,
             local: answered.origin.local,
+            proxied: answered.origin.proxied.as_ref(),
             tls: answered.origin.tls,
             sni: None,
             server: match interface {
@@ -238,9 +238,9 @@ impl Node for RunningNode {
         });
     }
 
-    fn allows(&self, interface: Interface, peer: SocketAddr, headers: &admin::HeaderMap) -> bool {
+    fn allows(&self, interface: Interface, origin: Origin, headers: &admin::HeaderMap) -> bool {
         let served = self.served(interface);
-        served.api.access.is_empty() || served.api.access.allows(served.client(peer, headers).ip())
+        served.api.access.is_empty() || served.api.access.allows(served.client(origin, headers).ip())
     }
 
     fn looks_on(&self, interface: Interface) -> bool {

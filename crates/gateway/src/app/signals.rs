@@ -17,6 +17,9 @@ pub enum Request {
     Reopen,
 }
 
+/// A process that may open fewer files than this is short of them soon.
+const USUAL_FILE_LIMIT: u64 = 4096;
+
 /// The signals that a node takes.
 pub struct Signals {
     terminate: Signal,
@@ -71,5 +74,10 @@ pub fn raise_file_limit(wanted: Option<u64>) {
     };
     if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current, maximum }) {
         tracing::warn!("cannot set the limit of open files: {e}");
+    }
+    if let Some(few) = getrlimit(Resource::Nofile).current.filter(|limit| *limit < USUAL_FILE_LIMIT) {
+        tracing::warn!(
+            "ulimit is currently set to \"{few}\". For better performance set it to at least \"{USUAL_FILE_LIMIT}\" using \"ulimit -n\""
+        );
     }
 }

@@ -8,17 +8,21 @@ use sdk::Try;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
+use wire::proxy_protocol::Proxied;
 use wire::{Fields, Known, Version};
 
 /// One request, when everything about it is known.
 pub struct Record<'a> {
     /// The client: the peer, or whom a trusted proxy names.
     pub client: &'a str,
+    /// 0: it is not known.
     pub client_port: u16,
     /// The other end of the connection.
     pub peer: SocketAddr,
     /// Our end.
     pub local: SocketAddr,
+    /// What the PROXY protocol said of the connection.
+    pub proxied: Option<&'a Proxied>,
     pub tls: bool,
     /// The server name that the client asked for in TLS.
     pub sni: Option<&'a str>,
@@ -89,7 +93,9 @@ impl Record<'_> {
             Variable::Pipelined => out.push(b'.'),
             Variable::Protocol => out.extend_from_slice(self.protocol().as_bytes()),
             Variable::RemoteAddress => out.extend_from_slice(self.client.as_bytes()),
-            Variable::RemotePort => number(u64::from(self.client_port), out),
+            Variable::RemotePort => {
+                optional((self.client_port > 0).then_some(u64::from(self.client_port)), escape, out);
+            }
             Variable::RequestLength => optional(self.received, escape, out),
             Variable::RequestTime => seconds(self.elapsed, out),
             Variable::Scheme => out.extend_from_slice(if self.tls { b"https" } else { b"http" }),
@@ -128,6 +134,10 @@ impl Record<'_> {
             }
             Variable::Https => Some(if self.tls { &b"on"[..] } else { b"" }.into()),
             Variable::IsArgs => Some(if self.query().is_some() { &b"?"[..] } else { b"" }.into()),
+            Variable::ProxyProtocolAddress => self.proxied.map(|p| address(p.source)),
+            Variable::ProxyProtocolPort => self.proxied.map(|p| port(p.source)),
+            Variable::ProxyProtocolServerAddress => self.proxied.map(|p| address(p.destination)),
+            Variable::ProxyProtocolServerPort => self.proxied.map(|p| port(p.destination)),
             Variable::RemoteUser => remote_user(self.request.known(Known::Authorization)?).map(Cow::Owned),
             Variable::RequestField(name) => {
                 joined(self.kept.filter(|_| variable.rewritten().is_some()).unwrap_or(self.request), name)
@@ -179,6 +189,14 @@ impl Record<'_> {
             self.tries.iter().enumerate().map(|(index, attempt)| say(index == last, attempt)).collect();
         Some(texts.join(", ").into_bytes().into())
     }
+}
+
+fn address(of: SocketAddr) -> Cow<'static, [u8]> {
+    of.ip().to_string().into_bytes().into()
+}
+
+fn port(of: SocketAddr) -> Cow<'static, [u8]> {
+    of.port().to_string().into_bytes().into()
 }
 
 /// All lines of that name; nginx reads a dash and an underscore as the same.
@@ -273,6 +291,10 @@ mod tests {
             client_port: 1234,
             peer: "[::ffff:198.51.100.1]:99".parse().unwrap(),
             local: "127.0.0.1:8000".parse().unwrap(),
+            proxied: Some(&Proxied {
+                source: "192.0.2.9:1".parse().unwrap(),
+                destination: "[2001:db8::1]:443".parse().unwrap(),
+            }),
             tls: false,
             sni: None,
             server: "kong",
@@ -339,5 +361,9 @@ mod tests {
         );
         assert_eq!(line("escape=json {$http_referer}{$http_user_agent}"), "{}{a \\\"b\\\"}\n");
         assert_eq!(line("$nonsense $ssl_server_name"), "- -\n");
+        assert_eq!(
+            line("$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_addr $proxy_protocol_server_port"),
+            "192.0.2.9 1 2001:db8::1 443\n"
+        );
     }
 }

@@ -20,6 +20,7 @@ fn exchange(fields: &[(&str, &str)]) -> Exchange {
     let client = Client {
         peer: ip,
         peer_port: 1,
+        port: 1,
         ip,
         trusted: false,
         https: false,

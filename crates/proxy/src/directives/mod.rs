@@ -63,6 +63,7 @@ fn record<T>(target: &str, status: u16, use_it: impl FnOnce(&crate::access_log::
         client_port: 99,
         peer,
         local: peer,
+        proxied: None,
         tls: false,
         sni: None,
         server: "kong",

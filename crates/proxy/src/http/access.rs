@@ -63,9 +63,10 @@ fn with_record<T>(
     let named = (client.ip != origin.peer.ip()).then(|| Address::new(SocketAddr::new(client.ip, 0)));
     use_it(&Record {
         client: named.as_ref().unwrap_or(&origin.peer).as_str(),
-        client_port: client.peer_port,
+        client_port: client.port,
         peer: origin.peer.socket_address(),
         local: origin.local,
+        proxied: origin.proxied.as_deref(),
         tls: origin.tls,
         sni: origin.client.sni.as_deref(),
         server: "kong",

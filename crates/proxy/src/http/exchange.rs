@@ -102,7 +102,7 @@ pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let client = &mut exchange.client;
     client.request = origin.request;
     if let Some(named) = &context.client {
-        client.ip = named.ip();
+        (client.ip, client.port) = (named.ip(), named.port());
     }
     if client.trusted {
         client.https = forwarded::is_https(true, origin.tls, &exchange.request.fields);

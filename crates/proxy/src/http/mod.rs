@@ -62,6 +62,7 @@ impl Origin {
             peer: peer.ip(),
             peer_port: peer.port(),
             ip: peer.ip(),
+            port: peer.port(),
             trusted: shared.trusted.trusts(peer.ip()),
             https: tls,
             local_ip: local.ip(),

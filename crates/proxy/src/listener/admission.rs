@@ -14,6 +14,8 @@ pub(crate) struct Admission {
     descriptors: Descriptors,
     /// So many connections were closed to make room and not replaced yet.
     reclaimed: Cell<usize>,
+    /// The last connection was let in although there was no room yet.
+    pressed: Cell<bool>,
     /// When idle connections are looked for again, after few were found.
     not_before: Cell<Option<Instant>>,
     refused: LogLimiter,
@@ -37,6 +39,7 @@ impl Admission {
             connections,
             descriptors,
             reclaimed: Cell::new(0),
+            pressed: Cell::new(false),
             not_before: Cell::new(None),
             refused: LogLimiter::default(),
         }
@@ -45,6 +48,7 @@ impl Admission {
     /// Whether a connection that was just accepted beside `open` ones may stay. `reclaim` closes some that are idle, and
     /// says how many.
     pub fn admit(&self, socket: &impl AsRawFd, open: usize, reclaim: impl FnOnce(Shortage) -> usize) -> bool {
+        self.pressed.set(false);
         let shortage = if open >= self.connections {
             Shortage::Connections
         } else if !self.descriptors.allow_client(socket) {
@@ -53,14 +57,20 @@ impl Admission {
             self.reclaimed.set(0);
             return true;
         };
-        // What was closed gives its place back only when its task has run.
         let room = self.descriptors.allow_service(socket) && (self.reclaimed.get() > 0 || self.look(shortage, reclaim));
         if room {
             self.reclaimed.set(self.reclaimed.get() - 1);
+            self.pressed.set(true);
         } else {
             self.refused.note(|n| tell(shortage, n));
         }
         room
+    }
+
+    /// Whether the connection that was let in last took the place of one that is closed only when its task runs: to be
+    /// waited for before the next one is accepted.
+    pub fn is_pressed(&self) -> bool {
+        self.pressed.get()
     }
 
     /// Tells of refusals that were not told of yet.
@@ -115,6 +125,7 @@ mod tests {
         };
         assert!(admit(1, 0));
         assert!(admit(2, MANY), "one of those that were closed gives it its place");
+        assert!(admission.is_pressed());
         for _ in 1..MANY {
             assert!(admit(3, 0), "so do the others");
         }

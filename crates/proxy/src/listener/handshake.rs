@@ -61,3 +61,51 @@ async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) 
     let sni = stream.get_ref().1.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
     Ok(Established { stream: Stream::TlsServer(Box::new(stream)), sni, proxied })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::time::{Instant, sleep};
+    use wire::net::Clock;
+
+    fn tls() -> TlsAcceptor {
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        Arc::new(config).into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trickling_does_not_put_the_deadline_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hello = [22, 3, 1, 64, 0, 1, 0, 63, 252];
+        let cases: [(bool, bool, &[u8]); 3] = [
+            (true, false, b"PROXY UNKNOWN "),
+            (false, true, &hello),
+            (true, true, b"PROXY UNKNOWN\r\n\x16\x03\x01\x40\x00\x01\x00\x3f\xfc"),
+        ];
+        for (proxy_protocol, secure, begin) in cases {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            client.write_all(begin).await.unwrap();
+            let trickle = tokio::spawn(async move {
+                while client.write_all(b"x").await.is_ok() {
+                    sleep(Duration::from_secs(10)).await;
+                }
+            });
+            let tls = secure.then(tls);
+            let limit = Duration::from_secs(60);
+            let expected = Expected { proxy_protocol, tls, limit, lingering: Lingering::default() };
+            let began = Instant::now();
+            let ended = handshake(server, expected, &Timers::new(Clock::new())).await;
+            assert_eq!(ended.err().map(|error| error.kind()), Some(io::ErrorKind::TimedOut), "{begin:?}");
+            assert_eq!(began.elapsed().as_secs(), 60, "{begin:?}");
+            trickle.abort();
+        }
+    }
+}

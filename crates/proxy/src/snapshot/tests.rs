@@ -195,6 +195,7 @@ fn exchange(view: &Rc<View>, path: &str) -> Exchange {
         peer: ip,
         peer_port: 1,
         ip,
+        port: 1,
         trusted: false,
         https: false,
         local_ip: ip,

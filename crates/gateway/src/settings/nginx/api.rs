@@ -46,6 +46,7 @@ impl Injected {
             keepalive_timeout,
             keepalive_header,
             keepalive_requests: self.keepalive_requests(scope),
+            ..usual
         })
     }
 

@@ -1,4 +1,6 @@
-//! The Admin API over a store in memory, without sockets.
+//! The Admin API over a store in memory, mostly without sockets.
+
+mod sockets;
 
 use admin::{Admin, Counters, Node, Options, Pids, PluginRequest, TargetMark};
 use bytes::Bytes;
@@ -402,53 +404,4 @@ async fn certificates_go_by_their_snis() {
     assert_eq!(api.call("DELETE", "/certificates/c.test").await.status, 204);
     assert_eq!(api.get("/snis").await.body["data"].as_array().unwrap().len(), 2);
     assert_eq!(api.get("/snis/d.test/certificate").await.status, 404);
-}
-
-#[tokio::test]
-async fn over_a_socket_until_shutdown() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let api = Api::new(Options::default());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(admin::serve(api.admin.clone(), listener, None, async move { drop(stopped.await) }));
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /services HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    assert!(
-        text.starts_with("HTTP/1.1 200 OK\r\n")
-            && text.contains("X-Kong-Admin-Latency: ")
-            && text.ends_with("{\"data\":[],\"next\":null}"),
-        "{text}"
-    );
-    stop.send(()).unwrap();
-    server.await.unwrap();
-}
-
-#[tokio::test]
-async fn over_tls() {
-    use rustls::pki_types::{PrivateKeyDer, ServerName};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
-    let server =
-        rustls::ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
-    let server = server.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(own.cert.der().clone()).unwrap();
-    let client = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let client = tokio_rustls::TlsConnector::from(Arc::new(client.with_root_certificates(roots).with_no_client_auth()));
-
-    let api = Api::new(Options::default());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(admin::serve(api.admin.clone(), listener, Some(Arc::new(Arc::new(server))), std::future::pending()));
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let mut stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
-    stream.write_all(b"GET /services HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    drop(stream.read_to_string(&mut text).await);
-    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
 }

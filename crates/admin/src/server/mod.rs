@@ -1,0 +1,82 @@
+//! The listeners: accept, serve, and a drain at the end.
+
+mod connection;
+mod connections;
+mod content;
+mod stream;
+
+pub use connections::Connections;
+
+use crate::http::Interface;
+use crate::{Admin, Tls};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long requests under way may take once the node stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause after an accept that failed: the next one would fail too.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener of an interface.
+pub struct Listener {
+    pub socket: TcpListener,
+    pub tls: Option<Arc<dyn Tls>>,
+    /// Connections begin with a header of the PROXY protocol; those that do not are refused.
+    pub proxy_protocol: bool,
+}
+
+/// Serves until `shutdown` resolves and the requests under way are answered.
+pub async fn serve(
+    admin: Arc<Admin>,
+    interface: Interface,
+    listener: Listener,
+    connections: Arc<Connections>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let listener = Arc::new(listener);
+    let (stop, stopped) = watch::channel(());
+    let mut tasks = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            _ = tasks.join_next(), if !tasks.is_empty() => continue,
+            accepted = listener.socket.accept() => accepted,
+        };
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            // The client was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => {
+                connections
+                    .failed
+                    .note(|n| tracing::error!("cannot accept on the admin listener ({n} times): {error}"));
+                connections.evict();
+                tokio::select! {
+                    () = &mut shutdown => break,
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => continue,
+                }
+            }
+        };
+        match connections.enter() {
+            Some(place) => {
+                let (admin, listener, stopped) = (Arc::clone(&admin), Arc::clone(&listener), stopped.clone());
+                tasks.spawn(connection::run(admin, interface, listener, accepted, place, stopped));
+            }
+            None => connections.refused.note(|n| {
+                tracing::warn!(
+                    "{n} connections to the admin listener were refused: requests are under way on all others"
+                );
+            }),
+        }
+    }
+    drop((listener, stop));
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        tracing::warn!("requests to the admin listener were still under way at the end");
+    }
+}

@@ -1,0 +1,174 @@
+//! The Admin API on sockets: TLS, deadlines, and the end. Time is the test's own, which passes when nothing else happens.
+
+use super::Api;
+use admin::{Admin, Connections, Interface, Listener, Options};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsConnector;
+
+const GET: &[u8] = b"GET /services HTTP/1.1\r\nHost: a\r\n\r\n";
+const GET_AND_CLOSE: &[u8] = b"GET /services HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+const POST: &[u8] =
+    b"POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{";
+const EMPTY: &str = "{\"data\":[],\"next\":null}";
+
+/// A server on a socket until it is told to stop.
+struct Serving {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+}
+
+async fn serving(admin: &Arc<Admin>, tls: Option<Arc<ServerConfig>>) -> Serving {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let tls = tls.map(|tls| Arc::new(tls) as Arc<dyn admin::Tls>);
+    let listener = Listener { socket, tls, proxy_protocol: false };
+    let shutdown = async move { drop(stopped.await) };
+    let connections = Arc::new(Connections::new(64));
+    let server = admin::serve(Arc::clone(admin), Interface::Admin, listener, connections, shutdown);
+    Serving { address, stop, server: tokio::spawn(server) }
+}
+
+/// Both sides of TLS for `localhost`.
+fn tls() -> (Arc<ServerConfig>, TlsConnector) {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let server = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+    let server = server.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(own.cert.der().clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    (Arc::new(server), Arc::new(client.with_root_certificates(roots).with_no_client_auth()).into())
+}
+
+/// What comes until the other side ends, or resets the connection.
+async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut octets = Vec::new();
+    let _ = stream.read_to_end(&mut octets).await;
+    String::from_utf8(octets).unwrap()
+}
+
+/// Sends this at once, then an octet every ten seconds, and reads until the end: what came, and after how many seconds.
+async fn trickle(stream: impl AsyncRead + AsyncWrite + Send + 'static, begin: &[u8]) -> (String, u64) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let began = Instant::now();
+    writer.write_all(begin).await.unwrap();
+    let trickling = tokio::spawn(async move {
+        loop {
+            sleep(Duration::from_secs(10)).await;
+            if writer.write_all(b"x").await.is_err() {
+                pending::<()>().await;
+            }
+        }
+    });
+    let came = rest(&mut reader).await;
+    trickling.abort();
+    (came, began.elapsed().as_secs())
+}
+
+#[tokio::test]
+async fn over_a_socket_until_shutdown() {
+    let api = Api::new(Options::default());
+    let Serving { address, stop, server } = serving(&api.admin, None).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(GET_AND_CLOSE).await.unwrap();
+    let text = rest(&mut stream).await;
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.contains("X-Kong-Admin-Latency: "), "{text}");
+    assert!(text.ends_with(EMPTY), "{text}");
+    stop.send(()).unwrap();
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn over_tls() {
+    let (server, client) = tls();
+    let api = Api::new(Options::default());
+    let serving = serving(&api.admin, Some(server)).await;
+    let stream = TcpStream::connect(serving.address).await.unwrap();
+    let mut stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    stream.write_all(GET_AND_CLOSE).await.unwrap();
+    let text = rest(&mut stream).await;
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.ends_with(EMPTY), "the end is told: {text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_trickles_in_puts_no_deadline_off() {
+    let api = Api::new(Options::default());
+    let (server, client) = tls();
+    let (plain, secure) = (serving(&api.admin, None).await, serving(&api.admin, Some(server)).await);
+    let (plain, secure) = (&plain.address, &secure.address);
+    for begin in [&b"GET /services HTTP/1.1\r\nX: "[..], b""] {
+        let stream = TcpStream::connect(plain).await.unwrap();
+        assert_eq!(trickle(stream, begin).await, (String::new(), 60), "{begin:?}");
+    }
+    let (came, after) = trickle(TcpStream::connect(plain).await.unwrap(), POST).await;
+    assert!(came.starts_with("HTTP/1.1 408 "), "{came}");
+    assert!(came.contains("Connection: close\r\n"), "{came}");
+    assert!((60..=90).contains(&after), "{after}");
+    let hello = [22, 3, 1, 64, 0, 1, 0, 63, 252];
+    assert_eq!(trickle(TcpStream::connect(secure).await.unwrap(), &hello).await.1, 60);
+    let stream = TcpStream::connect(secure).await.unwrap();
+    let stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    assert_eq!(trickle(stream, b"GET /services HTTP/1.1\r\nX: ").await, (String::new(), 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let api = Api::new(Options::default());
+    let (server, client) = tls();
+    let (plain, secure) = (serving(&api.admin, None).await, serving(&api.admin, Some(server)).await);
+    let (plain, secure) = (&plain.address, &secure.address);
+    // Its answer is too large for what the system takes for a client that does not read.
+    let many = b"GET /schemas/services HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3000);
+    for address in [plain, secure] {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut stream: Box<dyn Transport> = if address == secure {
+            Box::new(client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap())
+        } else {
+            Box::new(stream)
+        };
+        let began = Instant::now();
+        stream.write_all(&many).await.unwrap();
+        // The test's time passes once the server has nothing to do but to wait.
+        sleep(Duration::from_secs(59)).await;
+        let early = began.elapsed();
+        sleep(Duration::from_secs(10)).await;
+        let came = rest(&mut stream).await;
+        assert!(came.matches("HTTP/1.1 200 OK").count() < 3000);
+        assert_eq!(early.as_secs(), 59);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_connections_do_not_hold_up_the_end() {
+    let api = Api::new(Options::default());
+    let Serving { address, stop, server } = serving(&api.admin, None).await;
+    let mut used = TcpStream::connect(address).await.unwrap();
+    used.write_all(GET).await.unwrap();
+    let mut answer = vec![0; 4096];
+    assert!(used.read(&mut answer).await.unwrap() > 0);
+    let _unused = TcpStream::connect(address).await.unwrap();
+    let began = Instant::now();
+    stop.send(()).unwrap();
+    server.await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 0, "nothing is waited for");
+    assert_eq!(rest(&mut used).await, "");
+}
+
+trait Transport: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Transport for T {}
