@@ -82,6 +82,12 @@ impl Node {
         self.addresses = serde_json::from_slice(&text).expect("JSON");
     }
 
+    /// Changes a setting, for the next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(name, _)| name != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
     /// Ends it as `kill -9` does.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -3,11 +3,14 @@
 //! Records are JSON objects checked by a [`Schema`]; they become typed structs ([`entities`]) once, when a
 //! snapshot is compiled. Nothing else in the project words a validation error.
 
+pub mod address;
 mod catalog;
 pub mod entities;
 mod error;
 pub mod expression;
+pub mod hostname;
 mod pretty;
+pub mod regex_budget;
 pub mod schema;
 
 pub use catalog::{Catalog, Lookup, PluginSchema, RouterFlavor};
