@@ -51,6 +51,19 @@ pub fn bascule() -> Command {
 impl Node {
     /// Starts a node with these settings (`kong.conf` names) on top of free ports on loopback.
     pub fn start(settings: &[(&str, &str)]) -> Node {
+        let mut node = Node::new(settings);
+        node.revive();
+        node
+    }
+
+    /// The same, with something else as its standard error.
+    pub fn start_with_stderr(settings: &[(&str, &str)], stderr: impl Into<Stdio>) -> Node {
+        let mut node = Node::new(settings);
+        node.launch(stderr.into());
+        node
+    }
+
+    fn new(settings: &[(&str, &str)]) -> Node {
         let prefix = TempDir::new().expect("a directory");
         let ports = [
             ("proxy_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"),
@@ -59,19 +72,21 @@ impl Node {
             ("nginx_worker_processes", "2"),
         ];
         let settings = ports.iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let mut node = Node { prefix, settings, process: None, addresses: Value::Null };
-        node.revive();
-        node
+        Node { prefix, settings, process: None, addresses: Value::Null }
     }
 
     /// Starts it again in the same directory, after [`Node::kill`] or [`Node::end`].
     pub fn revive(&mut self) {
+        let stderr = File::options().create(true).append(true).open(self.prefix.path().join("stderr")).expect("a file");
+        self.launch(stderr.into());
+    }
+
+    fn launch(&mut self, stderr: Stdio) {
         let mut command = bascule();
         command.args(["run", "--attended", "--prefix"]).arg(self.prefix.path());
         for (key, value) in &self.settings {
             command.env(format!("KONG_{}", key.to_uppercase()), value);
         }
-        let stderr = File::options().create(true).append(true).open(self.prefix.path().join("stderr")).expect("a file");
         let mut child =
             command.stderr(stderr).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
         let mut line = String::new();

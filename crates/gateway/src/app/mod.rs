@@ -21,7 +21,7 @@ use interfaces::Interfaces;
 use model::Catalog;
 use node::{RunningNode, Served};
 use plane::Plane;
-use proxy::access_log::Destination;
+use proxy::log_writer::Destination;
 use publisher::Publisher;
 use sdk::PluginKind;
 use signals::{Request, Signals};
@@ -53,11 +53,24 @@ pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses))
     let kept = settings.own_file();
     prefix::write_private(&kept, &settings.to_file()).map_err(|e| format!("cannot write {}: {e}", kept.display()))?;
     let error_logs = error_logs(&settings, console);
-    let logging = Logging::start(settings.text("log_level"), &error_logs)
-        .map_err(|e| format!("cannot open the error log: {e}"))?;
+    let logging = Logging::start(settings.text("log_level"), &error_logs)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
+    let outcome = serve(settings, console, logging.clone(), &claim, ready);
+    logging.finish();
+    drop(claim);
+    outcome
+}
+
+/// Runs the node whose prefix has been claimed.
+fn serve(
+    settings: Settings,
+    console: Console,
+    logging: Logging,
+    claim: &Claim,
+    ready: impl FnOnce(&Addresses),
+) -> Result<(), String> {
     signals::raise_file_limit(settings.injected.open_files()?);
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -77,7 +90,6 @@ pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses))
     });
     // Nothing that is left has anything to finish.
     control.shutdown_background();
-    drop(claim);
     outcome
 }
 
@@ -141,6 +153,7 @@ impl Running {
         interfaces.serve(&mut tasks, &admin, &stopped);
         tasks.spawn(publisher.run());
         tasks.spawn(async move { store.run_expiry().await });
+        tasks.spawn(logging.clone().run_reports());
         plane.serve().map_err(|e| format!("cannot start the workers: {e}"))?;
         Ok(Running { settings, logging, access_logs, plane, interfaces, stop, tasks })
     }

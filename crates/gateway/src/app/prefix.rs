@@ -1,7 +1,7 @@
 //! The directory in which a node keeps its files.
 
 use crate::settings::Settings;
-use proxy::access_log::Destination;
+use proxy::log_writer::Destination;
 use rustix::fs::Mode;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;

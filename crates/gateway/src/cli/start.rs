@@ -3,7 +3,7 @@
 use super::{KongFlags, Outcome, Place, Verbosity};
 use crate::app::{self, certificates, prefix};
 use crate::settings::Settings;
-use proxy::access_log::Destination;
+use proxy::log_writer::Destination;
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
