@@ -72,7 +72,20 @@ impl Node {
         Node::limited(Some(files), settings)
     }
 
+    /// As [`Node::start`], with something else as its standard error.
+    pub fn start_with_stderr(settings: &[(&str, &str)], stderr: impl Into<Stdio>) -> Node {
+        let mut node = Node::new(None, settings);
+        node.launch(stderr.into());
+        node
+    }
+
     fn limited(files: Option<u32>, settings: &[(&str, &str)]) -> Node {
+        let mut node = Node::new(files, settings);
+        node.revive();
+        node
+    }
+
+    fn new(files: Option<u32>, settings: &[(&str, &str)]) -> Node {
         let prefix = TempDir::new().expect("a directory");
         let ports = [
             ("proxy_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"),
@@ -81,15 +94,17 @@ impl Node {
             ("nginx_worker_processes", "2"),
         ];
         let settings = ports.iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let mut node = Node { prefix, settings, files, process: None, addresses: Value::Null };
-        node.revive();
-        node
+        Node { prefix, settings, files, process: None, addresses: Value::Null }
     }
 
     /// Starts it again in the same directory, after [`Node::kill`] or [`Node::end`].
     pub fn revive(&mut self) {
-        let mut command = self.command();
         let stderr = File::options().create(true).append(true).open(self.prefix.path().join("stderr")).expect("a file");
+        self.launch(stderr.into());
+    }
+
+    fn launch(&mut self, stderr: Stdio) {
+        let mut command = self.command();
         let mut child =
             command.stderr(stderr).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
         let mut line = String::new();

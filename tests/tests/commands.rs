@@ -67,7 +67,7 @@ fn a_failed_start_says_why() {
     let text = said(&run(directory.path(), &["start"], &[("KONG_DATABASE", "postgres")]), false);
     assert!(text.contains("database = postgres is not available in this version"), "{text}");
     let text = said(&run(directory.path(), &["start"], &[("KONG_PLUGINS", "bundled, nope")]), false);
-    assert!(text.contains("there is no plugin 'nope'"), "{text}");
+    assert!(text.contains("nope plugin is enabled but not installed"), "{text}");
     assert!(said(&run(directory.path(), &["health"], &[]), false).contains("not running"));
 }
 
@@ -86,12 +86,119 @@ fn reload_changes_settings_under_way() {
         .arg(node.prefix())
         .env("KONG_LOG_LEVEL", "debug")
         .env("KONG_MEM_CACHE_SIZE", "1m");
-    assert_eq!(said(&reload.output().unwrap(), true), "Bascule reloaded\n");
-    eventually("the new log level", || get(node.admin(), "/").json()["configuration"]["log_level"] == "debug");
+    // It is answered when the settings are in force.
+    let text = said(&reload.output().unwrap(), true);
     let warning = "the new value of 'mem_cache_size' takes effect when the node is started again";
-    eventually("what must wait is named", || node.log().contains(warning));
+    assert!(text.contains("Bascule reloaded\n"), "{text}");
+    assert!(text.contains(&format!("Warning: {warning}")), "{text}");
+    assert_eq!(get(node.admin(), "/").json()["configuration"]["log_level"], "debug");
+    eventually("what must wait is logged", || node.log().contains(warning));
     connection.send("GET", "/", &[], b"").unwrap();
     connection.receive(false).unwrap().expect(200);
+}
+
+/// Settings that no node can have, and what is said of them.
+const REFUSED: &[(&[(&str, &str)], &str)] = &[
+    (&[("plugins", "bundled,unknown")], "plugins: unknown plugin is enabled but not installed"),
+    (&[("log_level", "loud")], "log_level has an invalid value: 'loud'"),
+    (
+        &[("ssl_cert", "/no/such.pem"), ("ssl_cert_key", "/no/such.key")],
+        "ssl_cert: failed loading certificate from /no/such.pem: No such file or directory",
+    ),
+    (
+        &[("ssl_cert", "/tmp"), ("ssl_cert_key", "/no/such.key")],
+        "ssl_cert: failed loading certificate from /tmp: Is a directory",
+    ),
+    (
+        &[("client_ssl", "on"), ("client_ssl_cert", "/no/such.pem"), ("client_ssl_cert_key", "/no/such.key")],
+        "client_ssl_cert: failed loading certificate from /no/such.pem: No such file or directory",
+    ),
+    (
+        &[("lua_ssl_trusted_certificate", "/no/such.pem")],
+        "lua_ssl_trusted_certificate: failed loading certificate from /no/such.pem: No such file or directory",
+    ),
+    (&[("error_template_json", "/no/such.json")], "error_template_json: cannot read /no/such.json"),
+    (&[("dns_hostsfile", "/no/such")], "dns_hostsfile: file does not exist"),
+    (&[("proxy_error_log", "/no/such/error.log")], "proxy_error_log: there is no directory /no/such"),
+    (&[("admin_access_log", "nowhere/admin.log")], "admin_access_log: there is no directory "),
+    (&[("mem_cache_size", "many")], "mem_cache_size"),
+];
+
+#[test]
+fn check_start_restart_and_reload_refuse_the_same() {
+    let node = Node::start(&[]);
+    let kept = || std::fs::read_to_string(node.prefix().join(".kong_env")).unwrap();
+    let before = kept();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.conf");
+    for (settings, message) in REFUSED {
+        let text: String = settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let tls = "proxy_listen = 127.0.0.1:0, 127.0.0.1:0 ssl\nadmin_listen = 127.0.0.1:0\nstatus_listen = off\n";
+        std::fs::write(&file, format!("{tls}{text}")).unwrap();
+        let refused = |arguments: &[&str], prefix: &Path| {
+            let mut command = bascule();
+            command.args(arguments);
+            match arguments {
+                ["check"] => command.arg(&file),
+                _ => command.arg("--conf").arg(&file).arg("--prefix").arg(prefix),
+            };
+            let said = said(&command.output().unwrap(), false);
+            assert!(said.contains(message), "{arguments:?}: {said}");
+        };
+        refused(&["check"], directory.path());
+        refused(&["start"], directory.path());
+        refused(&["run"], directory.path());
+        refused(&["reload"], node.prefix());
+        refused(&["restart"], node.prefix());
+        assert_eq!(kept(), before, "{message}");
+    }
+    // It serves on with what it had, and takes what is right.
+    get(node.proxy(), "/").expect(404);
+    let mut reload = bascule();
+    reload.args(["reload", "--prefix"]).arg(node.prefix()).env("KONG_LOG_LEVEL", "info");
+    assert_eq!(said(&reload.output().unwrap(), true), "Bascule reloaded\n");
+    assert_eq!(get(node.admin(), "/").json()["configuration"]["log_level"], "info");
+    assert!(!node.prefix().join(".kong_env.reload").exists());
+}
+
+#[test]
+fn a_node_whose_files_have_gone_says_so_when_it_is_told_to_reload() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("page.json");
+    std::fs::write(&page, "{}").unwrap();
+    let node = Node::start(&[("error_template_json", page.to_str().unwrap())]);
+    std::fs::remove_file(&page).unwrap();
+    let pid = rustix::process::Pid::from_raw(node.pid().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::HUP).unwrap();
+    eventually("it is logged", || node.log().contains("the new settings are not taken: error_template_json"));
+    let reload = bascule().args(["reload", "--prefix"]).arg(node.prefix()).output().unwrap();
+    let text = said(&reload, false);
+    assert!(text.contains("the node refuses the new settings and goes on with the old ones"), "{text}");
+    std::fs::write(&page, "{}").unwrap();
+    let reload = bascule().args(["reload", "--prefix"]).arg(node.prefix()).output().unwrap();
+    assert_eq!(said(&reload, true), "Bascule reloaded\n");
+}
+
+#[test]
+fn a_reload_of_a_node_that_ends_fails() {
+    let node = Node::start(&[]);
+    let pid = rustix::process::Pid::from_raw(node.pid().try_into().unwrap()).unwrap();
+    // It cannot answer, until it is gone.
+    rustix::process::kill_process(pid, Signal::STOP).unwrap();
+    let mut reload = bascule();
+    reload.args(["reload", "--prefix"]).arg(node.prefix());
+    let reload = std::thread::spawn(move || reload.output().unwrap());
+    eventually("it is asked", || node.prefix().join(".kong_env.reload").exists());
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    let text = said(&reload.join().unwrap(), false);
+    assert!(text.contains("ended without taking the new settings"), "{text}");
+}
+
+#[test]
+fn a_node_can_be_stopped_whatever_its_settings_have_become() {
+    let directory = tempfile::tempdir().unwrap();
+    said(&run(directory.path(), &["start"], &[]), true);
+    assert_eq!(said(&run(directory.path(), &["stop"], &[("KONG_LOG_LEVEL", "loud")]), true), "Bascule stopped\n");
 }
 
 #[test]

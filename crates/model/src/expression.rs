@@ -7,7 +7,7 @@
 mod check;
 mod parse;
 
-use regex::Regex;
+use crate::address::Cidr;
 use std::net::IpAddr;
 
 /// A condition on a request or connection.
@@ -56,8 +56,7 @@ pub enum Literal {
     Text(String),
     Integer(i64),
     Ip(IpAddr),
-    /// A network: address and length of the prefix.
-    Cidr(IpAddr, u8),
+    Cidr(Cidr),
 }
 
 impl Expression {
@@ -68,17 +67,6 @@ impl Expression {
         check::expression(&expression, stream)?;
         Ok(expression)
     }
-}
-
-/// A pattern of an expression or a route, within the bounds that the router sets.
-pub(crate) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    regex::RegexBuilder::new(pattern).size_limit(1 << 20).build()
-}
-
-/// The regular-expression parser's verdict without its drawing of the pattern.
-pub(crate) fn verdict(error: &regex::Error) -> String {
-    let text = error.to_string();
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]
@@ -106,14 +94,14 @@ mod tests {
 
     #[test]
     fn literals_and_transformations() {
-        let cidr = |text: &str, bits| Literal::Cidr(text.parse().unwrap_or(IpAddr::from([0; 4])), bits);
+        let cidr = |text: &str| Literal::Cidr(Cidr::parse(text).unwrap());
         assert_eq!(
             Expression::parse("net.src.ip in 10.0.0.0/8", true),
-            Ok(predicate("net.src.ip", Operator::In, cidr("10.0.0.0", 8)))
+            Ok(predicate("net.src.ip", Operator::In, cidr("10.0.0.0/8")))
         );
         assert_eq!(
             Expression::parse("net.src.ip not in fd00::/64", false),
-            Ok(predicate("net.src.ip", Operator::NotIn, cidr("fd00::", 64)))
+            Ok(predicate("net.src.ip", Operator::NotIn, cidr("fd00::/64")))
         );
         let Ok(Expression::Predicate(found)) = Expression::parse(r#"any(lower(http.headers.x_a)) ~ "^a\\d\t""#, false)
         else {

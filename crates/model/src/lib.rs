@@ -3,13 +3,16 @@
 //! Records are JSON objects checked by a [`Schema`]; they become typed structs ([`entities`]) once, when a
 //! snapshot is compiled. Nothing else in the project words a validation error.
 
+pub mod address;
 mod catalog;
 mod degradation;
 pub mod entities;
 mod error;
 pub mod expression;
 pub mod health;
+pub mod hostname;
 mod pretty;
+pub mod regex_budget;
 pub mod schema;
 
 pub use catalog::{Catalog, Lookup, PluginSchema, RouterFlavor};

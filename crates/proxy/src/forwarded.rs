@@ -3,9 +3,10 @@
 //! The address rules are those of nginx's realip module, which Kong relies on; the rest is Kong's.
 
 use crate::path;
+use model::address::{Cidr, CidrSet};
 use smallvec::SmallVec;
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use wire::{Fields, Known};
 
 /// What a host is called to services when the client named none.
@@ -28,9 +29,9 @@ const MAX_TEXT: usize = 39;
 /// Whose word about the client counts (`trusted_ips`, `real_ip_header`, `real_ip_recursive`).
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
-    blocks: Vec<Block>,
+    networks: CidrSet,
     /// Others that may tell the client's address, but nothing else.
-    real_ip_from: Vec<Block>,
+    real_ip_from: CidrSet,
     header: RealIpHeader,
     recursive: bool,
 }
@@ -62,13 +63,6 @@ pub struct Forwarded<'a> {
     pub prefix: Option<&'a str>,
 }
 
-/// A range of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Block {
-    V4 { net: u32, mask: u32 },
-    V6 { net: u128, mask: u128 },
-}
-
 /// Where a trusted proxy tells the client's address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum RealIpHeader {
@@ -83,7 +77,7 @@ impl TrustedProxies {
     /// From the settings: addresses or CIDR blocks (`unix:` stands for local sockets and is not needed here), the
     /// name of a header or `proxy_protocol`, and whether trusted addresses in the header are skipped.
     pub fn new(trusted_ips: &[String], real_ip_header: &str, recursive: bool) -> Result<TrustedProxies, String> {
-        let blocks = Block::parse_all("trusted_ips", trusted_ips)?;
+        let networks = networks("trusted_ips", trusted_ips)?;
         let header = match real_ip_header {
             "proxy_protocol" => RealIpHeader::ProxyProtocol,
             name => match Known::of(name.as_bytes()) {
@@ -92,23 +86,22 @@ impl TrustedProxies {
                 _ => RealIpHeader::Other(name.to_owned()),
             },
         };
-        Ok(TrustedProxies { blocks, real_ip_from: Vec::new(), header, recursive })
+        Ok(TrustedProxies { networks, real_ip_from: CidrSet::default(), header, recursive })
     }
 
     /// Lets others tell the client's address too (`set_real_ip_from`).
     pub fn with_real_ip_from(self, real_ip_from: &[String]) -> Result<TrustedProxies, String> {
-        Ok(TrustedProxies { real_ip_from: Block::parse_all("set_real_ip_from", real_ip_from)?, ..self })
+        Ok(TrustedProxies { real_ip_from: networks("set_real_ip_from", real_ip_from)?, ..self })
     }
 
     /// Whether an address is a trusted proxy's.
     pub fn trusts(&self, ip: IpAddr) -> bool {
-        !self.blocks.is_empty() && self.blocks.iter().any(|block| block.contains(ip.to_canonical()))
+        !self.networks.is_empty() && self.networks.contains(ip.to_canonical())
     }
 
     /// Whether an address may tell that of the client.
     fn names_clients(&self, ip: IpAddr) -> bool {
-        self.trusts(ip)
-            || !self.real_ip_from.is_empty() && self.real_ip_from.iter().any(|block| block.contains(ip.to_canonical()))
+        self.trusts(ip) || !self.real_ip_from.is_empty() && self.real_ip_from.contains(ip.to_canonical())
     }
 
     /// The client of a request, when it is not the peer itself. `proxied` is the source that the PROXY protocol named.
@@ -291,42 +284,11 @@ pub fn host(trusted: bool, fields: &Fields) -> Vec<u8> {
     name
 }
 
-impl Block {
-    /// All of a setting; `unix:` stands for local sockets and is not needed here.
-    fn parse_all(setting: &str, texts: &[String]) -> Result<Vec<Block>, String> {
-        let parse = |text: &String| {
-            Block::parse(text).ok_or_else(|| format!("{setting}: '{text}' is no address or CIDR block"))
-        };
-        texts.iter().filter(|text| *text != "unix:").map(parse).collect()
-    }
-
-    /// An address or a CIDR block.
-    pub(crate) fn parse(text: &str) -> Option<Block> {
-        let (ip, length) = match text.split_once('/') {
-            Some((ip, length)) => (ip, Some(length.parse::<u32>().ok()?)),
-            None => (text, None),
-        };
-        match ip.parse().ok()? {
-            IpAddr::V4(ip) => {
-                let length = length.unwrap_or(32);
-                let mask = (length <= 32).then(|| u32::MAX.checked_shl(32 - length).unwrap_or(0))?;
-                Some(Block::V4 { net: Ipv4Addr::to_bits(ip) & mask, mask })
-            }
-            IpAddr::V6(ip) => {
-                let length = length.unwrap_or(128);
-                let mask = (length <= 128).then(|| u128::MAX.checked_shl(128 - length).unwrap_or(0))?;
-                Some(Block::V6 { net: Ipv6Addr::to_bits(ip) & mask, mask })
-            }
-        }
-    }
-
-    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
-        match (self, ip) {
-            (Block::V4 { net, mask }, IpAddr::V4(ip)) => ip.to_bits() & mask == *net,
-            (Block::V6 { net, mask }, IpAddr::V6(ip)) => ip.to_bits() & mask == *net,
-            _ => false,
-        }
-    }
+/// The networks of a setting; `unix:` stands for local sockets and is not needed here.
+fn networks(setting: &str, texts: &[String]) -> Result<CidrSet, String> {
+    let parse =
+        |text: &String| Cidr::parse(text).ok_or_else(|| format!("{setting}: '{text}' is no address or CIDR block"));
+    texts.iter().filter(|text| *text != "unix:").map(parse).collect()
 }
 
 /// An address with or without port.

@@ -2,10 +2,13 @@
 
 use super::Console;
 use crate::settings::{AccessLogFile, Settings};
-use proxy::access_log::{AccessLog, Destination, Writer};
+use proxy::access_log::AccessLog;
+use proxy::log_writer::{Destination, LogWriter, Report};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Octets of lines that may wait to be written.
+const QUEUED: usize = 16 << 20;
 /// How long the last lines may take at the end.
 const FINISH: Duration = Duration::from_secs(5);
 
@@ -15,7 +18,7 @@ pub struct AccessLogs {
     pub proxy: Option<AccessLog>,
     pub admin: Option<AccessLog>,
     pub status: Option<AccessLog>,
-    writer: Option<Writer>,
+    writer: Option<LogWriter>,
 }
 
 impl AccessLogs {
@@ -37,7 +40,11 @@ impl AccessLogs {
         if destinations.is_empty() {
             return Ok(AccessLogs::default());
         }
-        let (writer, sinks) = Writer::start(destinations)?;
+        let report: Report = Box::new(|destination, failure| {
+            tracing::warn!("{}", failure.describe(&format!("the access log {destination}")));
+            None
+        });
+        let (writer, sinks) = LogWriter::start("access-log", destinations, QUEUED, report)?;
         let mut sinks = sinks.into_iter();
         let [proxy, admin, status] =
             formats.map(|format| format.and_then(|format| Some(AccessLog { format, sink: sinks.next()? })));

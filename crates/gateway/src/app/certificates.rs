@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// An interface that has certificates of its own.
@@ -22,6 +22,15 @@ pub enum Interface {
 
 impl Interface {
     const ALL: [Interface; 3] = [Interface::Proxy, Interface::Admin, Interface::Status];
+
+    /// What the names of its settings for certificates begin with.
+    fn prefix(self) -> &'static str {
+        match self {
+            Interface::Proxy => "",
+            Interface::Admin => "admin_",
+            Interface::Status => "status_",
+        }
+    }
 
     /// The setting that says where it listens.
     pub fn setting(self) -> &'static str {
@@ -42,43 +51,38 @@ impl Interface {
     }
 }
 
-/// Certificates with their keys, best first, as PEM text.
-pub type Pairs = Vec<(String, String)>;
-
 /// Sessions of clients of the Admin API and the like; there are few of them.
 const OTHER_SESSIONS: usize = 256;
 
-/// The certificates of an interface.
-pub fn pairs(settings: &Settings, interface: Interface) -> Result<Pairs, String> {
-    let (prefix, file) = match interface {
-        Interface::Proxy => ("", ""),
-        Interface::Admin => ("admin_", "admin-"),
-        Interface::Status => ("status_", "status-"),
-    };
-    let given = settings.list(&format!("{prefix}ssl_cert"));
-    if given.is_empty() {
-        return kept(settings, file).map(|pair| vec![pair]);
-    }
-    let keys = settings.list(&format!("{prefix}ssl_cert_key"));
-    let pair = |(cert, key): (&String, &String)| {
-        Ok((read(cert, &format!("{prefix}ssl_cert"))?, read(key, &format!("{prefix}ssl_cert_key"))?))
-    };
-    given.iter().zip(keys).map(pair).collect()
-}
-
-/// Reads every file with certificates, keys and revocation lists that the settings name, as a start does.
-pub fn check(settings: &Settings) -> Result<(), String> {
+/// Reads every certificate, key and revocation list that the settings name, as a start does; what is wrong with them.
+pub fn check(settings: &Settings) -> Vec<String> {
+    let mut errors = Vec::new();
     for interface in Interface::ALL {
         let listeners = match interface {
             Interface::Proxy => &settings.proxy_listen,
             Interface::Admin => &settings.admin_listen,
             Interface::Status => &settings.status_listen,
         };
-        if listeners.iter().any(|listener| listener.ssl) {
-            client_verification(settings, interface)?;
+        if !listeners.iter().any(|listener| listener.ssl) {
+            continue;
         }
+        let setting = format!("{}ssl_cert", interface.prefix());
+        if !settings.list(&setting).is_empty() || kept_pair(settings, interface).is_some() {
+            // Others are made by a start.
+            let identity = chains(settings, interface).and_then(|chains| {
+                Identity::new(chains).map(drop).map_err(|e| format!("{setting}, {setting}_key: {e}"))
+            });
+            errors.extend(identity.err());
+        }
+        errors.extend(client_verification(settings, interface).err());
     }
-    service_roots(settings).map(drop)
+    let client_is_proxy = settings.flag("client_ssl") && settings.text("client_ssl_cert").is_empty();
+    if !client_is_proxy || kept_pair(settings, Interface::Proxy).is_some() {
+        errors.extend(client(settings).err());
+    }
+    errors.extend(trusted_roots(settings).err());
+    errors.extend(service_roots(settings).err());
+    errors
 }
 
 /// TLS for clients of an interface, with the certificates that they must show.
@@ -147,11 +151,9 @@ impl Secure {
         Ok(Secure(Arc::new(RwLock::new(Arc::new(terms)))))
     }
 
-    /// Takes the certificates that the settings name as they are now.
-    pub fn reload_tls(&self, settings: &Settings, interface: Interface) -> Result<(), String> {
-        let renewed = Secure::new(settings, interface)?.terms();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = renewed;
-        Ok(())
+    /// Takes the place of what is in force.
+    pub fn renew(&self, new: &Secure) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.terms();
     }
 
     fn terms(&self) -> Arc<Terms> {
@@ -171,7 +173,13 @@ impl admin::Tls for Secure {
 
 /// The certificates of an interface with their keys, decoded.
 pub fn chains(settings: &Settings, interface: Interface) -> Result<Vec<Chain>, String> {
-    pairs(settings, interface)?.iter().map(|(cert, key)| decoded(cert, key)).collect()
+    let setting = format!("{}ssl_cert", interface.prefix());
+    let certs = settings.list(&setting);
+    if certs.is_empty() {
+        return kept(settings, interface).map(|chain| vec![chain]);
+    }
+    let keys = settings.list(&format!("{setting}_key"));
+    certs.iter().zip(keys).map(|(cert, key)| given(&setting, cert, key)).collect()
 }
 
 /// What is shown to services that have nothing else to be shown (`client_ssl_cert`); without one, what clients are
@@ -180,17 +188,16 @@ pub fn client(settings: &Settings) -> Result<Option<Chain>, String> {
     let (cert, key) = (settings.text("client_ssl_cert"), settings.text("client_ssl_cert_key"));
     match settings.flag("client_ssl") {
         false => directed(settings),
-        true if cert.is_empty() => kept(settings, "").and_then(|(cert, key)| decoded(&cert, &key)).map(Some),
-        true => decoded(&read(cert, "client_ssl_cert")?, &read(key, "client_ssl_cert_key")?).map(Some),
+        true if cert.is_empty() => kept(settings, Interface::Proxy).map(Some),
+        true => given("client_ssl_cert", cert, key).map(Some),
     }
 }
 
 /// The same by nginx's directives.
 fn directed(settings: &Settings) -> Result<Option<Chain>, String> {
-    let file = |name| settings.injected.path(nginx::LOCATION, name);
-    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
+    let file = |name| settings.injected.path(nginx::LOCATION, name).map(|path| path.to_string_lossy().into_owned());
     match (file("proxy_ssl_certificate"), file("proxy_ssl_certificate_key")) {
-        (Some(cert), Some(key)) => decoded(&read(&cert)?, &read(&key)?).map(Some),
+        (Some(cert), Some(key)) => given("proxy_ssl_certificate", &cert, &key).map(Some),
         (Some(_), None) => Err("proxy_ssl_certificate: no proxy_ssl_certificate_key is given".to_owned()),
         _ => Ok(None),
     }
@@ -217,51 +224,79 @@ fn roots(setting: &str, entries: &[String]) -> Result<Arc<RootCertStore>, String
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             continue;
         }
-        let text = read(entry, setting)?;
-        for cert in CertificateDer::pem_slice_iter(text.as_bytes()) {
-            let cert = cert.map_err(|e| format!("{setting}: {e}"))?;
-            roots.add(cert).map_err(|e| format!("{setting}: {e}"))?;
+        let failed = |why: String| format!("{setting}: failed loading certificate{}: {why}", origin(entry));
+        for cert in text(entry).and_then(|pem| certificates(&pem)).map_err(failed)? {
+            roots.add(cert).map_err(|e| failed(e.to_string()))?;
         }
     }
     Ok(Arc::new(roots))
 }
 
-fn decoded(cert: &str, key: &str) -> Result<Chain, String> {
-    let chain = CertificateDer::pem_slice_iter(cert.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| format!("bad certificate: {e}"))?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| format!("bad key: {e}"))?;
+/// A certificate with its key, as a setting and the one for its key give them. Kong's words for what is wrong.
+fn given(setting: &str, cert: &str, key: &str) -> Result<Chain, String> {
+    let failed =
+        |what: &str, setting: &str, text: &str, why| format!("{setting}: failed loading {what}{}: {why}", origin(text));
+    let of_cert = |why| failed("certificate", setting, cert, why);
+    let of_key = |why| failed("key", &format!("{setting}_key"), key, why);
+    let chain = certificates(&text(cert).map_err(of_cert)?).map_err(of_cert)?;
+    let pem = text(key).map_err(of_key)?;
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| of_key(e.to_string()))?;
     Ok((chain, key))
 }
 
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|e| e.to_string())?;
+    if chain.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(chain) }
+}
+
 /// PEM text from a file's name, from itself, or from base64.
-fn read(given: &str, setting: &str) -> Result<String, String> {
+fn text(given: &str) -> Result<String, String> {
     if given.starts_with("-----BEGIN") {
         return Ok(given.to_owned());
     }
-    if Path::new(given).exists() {
-        return std::fs::read_to_string(given).map_err(|e| format!("{setting}: cannot read {given}: {e}"));
+    if is_path(given) {
+        return std::fs::read_to_string(given).map_err(|e| e.to_string());
     }
     let compact: String = given.split_whitespace().collect();
     let decoded =
         base64::engine::general_purpose::STANDARD.decode(compact).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     decoded
         .filter(|text| text.contains("-----BEGIN"))
-        .ok_or_else(|| format!("{setting}: neither a file nor PEM text nor base64 of it"))
+        .ok_or_else(|| "it is neither a file nor PEM text nor base64 of it".to_owned())
+}
+
+/// Whether a text is the name of a file, there or not, rather than what could be in one.
+fn is_path(text: &str) -> bool {
+    Path::new(text).exists() || (text.len() < 256 && (text.starts_with(['/', '.']) || text.contains('.')))
+}
+
+/// Where a text is from, for messages: a key that stands in the settings must not get into a log.
+fn origin(text: &str) -> String {
+    if is_path(text) { format!(" from {text}") } else { String::new() }
+}
+
+/// The self-signed certificate of an interface that has been made before.
+fn kept_pair(settings: &Settings, interface: Interface) -> Option<(String, String)> {
+    let [cert, key] = kept_files(settings, interface);
+    Some((std::fs::read_to_string(cert).ok()?, std::fs::read_to_string(key).ok()?))
+}
+
+fn kept_files(settings: &Settings, interface: Interface) -> [PathBuf; 2] {
+    let prefix = interface.prefix().replace('_', "-");
+    ["crt", "key"].map(|kind| settings.path(format!("ssl/{prefix}kong-default-ecdsa.{kind}")))
 }
 
 /// The self-signed certificate of an interface, made when there is none yet.
-fn kept(settings: &Settings, interface: &str) -> Result<(String, String), String> {
-    let cert_file = settings.path(format!("ssl/{interface}kong-default-ecdsa.crt"));
-    let key_file = settings.path(format!("ssl/{interface}kong-default-ecdsa.key"));
-    if let (Ok(cert), Ok(key)) = (std::fs::read_to_string(&cert_file), std::fs::read_to_string(&key_file)) {
-        return Ok((cert, key));
+fn kept(settings: &Settings, interface: Interface) -> Result<Chain, String> {
+    let [cert_file, key_file] = kept_files(settings, interface);
+    if kept_pair(settings, interface).is_none() {
+        let (cert, key) = self_signed().map_err(|e| format!("cannot make a certificate: {e}"))?;
+        for (path, text) in [(&key_file, &key), (&cert_file, &cert)] {
+            write_private(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+        }
     }
-    let (cert, key) = self_signed().map_err(|e| format!("cannot make a certificate: {e}"))?;
-    for (path, text) in [(&key_file, &key), (&cert_file, &cert)] {
-        write_private(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
-    }
-    Ok((cert, key))
+    given(&format!("{}ssl_cert", interface.prefix()), &cert_file.to_string_lossy(), &key_file.to_string_lossy())
 }
 
 fn self_signed() -> Result<(String, String), rcgen::Error> {
@@ -299,10 +334,22 @@ mod tests {
         let prefix = tempfile::tempdir().unwrap();
         let settings = settings(prefix.path(), &[]);
         super::super::prefix::prepare(&settings).unwrap();
-        let first = pairs(&settings, Interface::Admin).unwrap();
-        assert_eq!(pairs(&settings, Interface::Admin).unwrap(), first);
-        assert_ne!(pairs(&settings, Interface::Proxy).unwrap(), first);
-        Secure::new(&settings, Interface::Admin).unwrap().reload_tls(&settings, Interface::Admin).unwrap();
+        let shown = |interface| chains(&settings, interface).unwrap().remove(0).0;
+        let first = shown(Interface::Admin);
+        assert_eq!(shown(Interface::Admin), first);
+        assert_ne!(shown(Interface::Proxy), first);
+        assert_eq!(check(&settings), Vec::<String>::new());
+        let (former, new) = [(); 2].map(|()| Secure::new(&settings, Interface::Admin).unwrap()).into();
+        former.renew(&new);
+        assert!(Arc::ptr_eq(&former.terms(), &new.terms()));
+    }
+
+    #[test]
+    fn a_check_makes_nothing() {
+        let prefix = tempfile::tempdir().unwrap();
+        let settings = settings(prefix.path(), &[]);
+        assert_eq!(check(&settings), Vec::<String>::new());
+        assert!(!prefix.path().join("ssl").exists());
     }
 
     #[test]
@@ -314,12 +361,26 @@ mod tests {
         let base64 = base64::engine::general_purpose::STANDARD.encode(&cert);
         let given =
             settings(prefix.path(), &[("KONG_SSL_CERT", base64), ("KONG_SSL_CERT_KEY", file.display().to_string())]);
-        assert_eq!(pairs(&given, Interface::Proxy).unwrap(), [(cert, key)]);
-        let wrong =
-            settings(prefix.path(), &[("KONG_SSL_CERT", "x".to_owned()), ("KONG_SSL_CERT_KEY", "y".to_owned())]);
-        assert_eq!(
-            pairs(&wrong, Interface::Proxy).unwrap_err(),
-            "ssl_cert: neither a file nor PEM text nor base64 of it"
-        );
+        let chain = chains(&given, Interface::Proxy).unwrap().remove(0);
+        assert_eq!(chain.0, certificates(&cert).unwrap());
+        assert_eq!(check(&given), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_is_named_and_keys_are_not_shown() {
+        let prefix = tempfile::tempdir().unwrap();
+        let (cert, key) = self_signed().unwrap();
+        let refused = |cert: &str, key: &str| {
+            let given = [("KONG_SSL_CERT", cert.to_owned()), ("KONG_SSL_CERT_KEY", key.to_owned())];
+            check(&settings(prefix.path(), &given)).join("; ")
+        };
+        let missing = "/no/such.pem";
+        let why = "No such file or directory (os error 2)";
+        assert_eq!(refused(missing, &key), format!("ssl_cert: failed loading certificate from {missing}: {why}"));
+        assert_eq!(refused(&cert, missing), format!("ssl_cert_key: failed loading key from {missing}: {why}"));
+        let secret = refused(&cert, "c2VjcmV0");
+        assert_eq!(secret, "ssl_cert_key: failed loading key: it is neither a file nor PEM text nor base64 of it");
+        let other = self_signed().unwrap().1;
+        assert!(refused(&cert, &other).starts_with("ssl_cert, ssl_cert_key: "), "{}", refused(&cert, &other));
     }
 }

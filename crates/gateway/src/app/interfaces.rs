@@ -29,6 +29,19 @@ struct Socket {
 /// Connections to each interface at most, if the process may have many descriptors; the oldest idle ones make room.
 const MAX_CONNECTIONS: usize = 4096;
 
+/// What is to take the place of a socket's TLS.
+pub struct RenewedTls<'a> {
+    former: &'a Secure,
+    new: Secure,
+}
+
+impl RenewedTls<'_> {
+    /// Takes it into force.
+    pub fn take(self) {
+        self.former.renew(&self.new);
+    }
+}
+
 impl Interfaces {
     /// Binds what the settings name, so that errors show before the node serves.
     pub async fn bind(settings: &Settings) -> Result<Interfaces, String> {
@@ -94,10 +107,10 @@ impl Interfaces {
         }
     }
 
-    /// Takes the certificates that the settings name as they are now.
-    pub fn reload_tls(&self, settings: &Settings) -> Result<(), String> {
-        let mut sockets = self.sockets.iter().filter_map(|socket| Some((socket.interface, socket.tls.as_ref()?)));
-        sockets.try_for_each(|(interface, tls)| tls.reload_tls(settings, interface))
+    /// TLS with the certificates that the settings name as they are now, to be taken when all else is in order.
+    pub fn renewed_tls(&self, settings: &Settings) -> Result<Vec<RenewedTls<'_>>, String> {
+        let sockets = self.sockets.iter().filter_map(|socket| Some((socket.interface, socket.tls.as_ref()?)));
+        sockets.map(|(interface, former)| Ok(RenewedTls { former, new: Secure::new(settings, interface)? })).collect()
     }
 
     /// Waits until the servers have ended, among other tasks that never do.

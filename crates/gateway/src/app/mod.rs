@@ -10,18 +10,19 @@ mod interfaces;
 mod node;
 mod plane;
 pub mod prefix;
+pub mod preflight;
 mod publisher;
+pub mod reload;
 mod signals;
 
 use crate::logging::{Destinations, Logging};
-use crate::settings::{Settings, nginx};
+use crate::settings::{Settings, Sources, nginx};
 use access_logs::AccessLogs;
 use instance::{Addresses, Claim};
-use interfaces::Interfaces;
-use model::Catalog;
+use interfaces::{Interfaces, RenewedTls};
 use node::{RunningNode, Served};
 use plane::Plane;
-use proxy::access_log::Destination;
+use proxy::log_writer::Destination;
 use publisher::Publisher;
 use sdk::PluginKind;
 use signals::{Request, Signals};
@@ -48,16 +49,31 @@ pub enum Console {
 
 /// Runs a node until a signal ends it; `ready` is called when it serves. The error is why it could not start.
 pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses)) -> Result<(), String> {
+    preflight::check(&settings).map_err(|errors| errors.join("\n"))?;
     prefix::prepare(&settings)?;
     let claim = Claim::take(&settings.prefix)?;
+    reload::Request::discard(&settings.prefix);
     let kept = settings.own_file();
     prefix::write_private(&kept, &settings.to_file()).map_err(|e| format!("cannot write {}: {e}", kept.display()))?;
     let error_logs = error_logs(&settings, console);
-    let logging = Logging::start(settings.text("log_level"), &error_logs)
-        .map_err(|e| format!("cannot open the error log: {e}"))?;
+    let logging = Logging::start(settings.text("log_level"), &error_logs)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
+    let outcome = serve(settings, console, logging.clone(), &claim, ready);
+    logging.finish();
+    drop(claim);
+    outcome
+}
+
+/// Runs the node whose prefix has been claimed.
+fn serve(
+    settings: Settings,
+    console: Console,
+    logging: Logging,
+    claim: &Claim,
+    ready: impl FnOnce(&Addresses),
+) -> Result<(), String> {
     signals::raise_file_limit(settings.injected.open_files()?);
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -77,13 +93,14 @@ pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses))
     });
     // Nothing that is left has anything to finish.
     control.shutdown_background();
-    drop(claim);
     outcome
 }
 
 /// A node that serves.
 struct Running {
     settings: Settings,
+    /// Those that it was started with: what a reload does not renew is still theirs.
+    started: Settings,
     logging: Logging,
     access_logs: AccessLogs,
     plane: Arc<Plane>,
@@ -95,7 +112,7 @@ struct Running {
 impl Running {
     async fn start(settings: Settings, logging: Logging, console: Console) -> Result<Running, String> {
         // The list lives as long as the process, as the plugins themselves do.
-        let kinds: &'static [&'static dyn PluginKind] = enabled(&settings)?.leak();
+        let kinds: &'static [&'static dyn PluginKind] = preflight::enabled_plugins(&settings)?.leak();
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
         let env = sdk::Env::new(sdk::NodeInfo { id, ..sdk::NodeInfo::default() })
             .with_cache_size(settings.size("mem_cache_size")?);
@@ -103,7 +120,7 @@ impl Running {
         let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), access_logs.proxy.clone())?);
         let interfaces = Interfaces::bind(&settings).await?;
         let database = settings.path("bascule.db");
-        let store = Store::open_sqlite(Arc::new(catalog(&settings, kinds)?), &database);
+        let store = Store::open_sqlite(Arc::new(preflight::catalog(&settings, kinds)?), &database);
         let store = store.await.map_err(|e| format!("cannot open {}: {e}", database.display()))?;
         let names = kinds.iter().map(|kind| kind.name()).collect();
         let publisher = Publisher::start(store.clone(), Arc::clone(&plane), names).await?;
@@ -141,8 +158,10 @@ impl Running {
         tasks.spawn(publisher.run());
         tasks.spawn(publisher::remind(Arc::clone(&plane)));
         tasks.spawn(async move { store.run_expiry().await });
+        tasks.spawn(logging.clone().run_reports());
         plane.serve().map_err(|e| format!("cannot start the workers: {e}"))?;
-        Ok(Running { settings, logging, access_logs, plane, interfaces, stop, tasks })
+        let started = settings.clone();
+        Ok(Running { settings, started, logging, access_logs, plane, interfaces, stop, tasks })
     }
 
     fn addresses(&self) -> Addresses {
@@ -186,28 +205,46 @@ impl Running {
         tracing::info!("stopped");
     }
 
-    /// Takes the settings that `bascule reload` has left.
+    /// Takes the settings that `bascule reload` has left, or what the present ones name as it is now. When they cannot
+    /// be taken as a whole, everything stays as it is.
     fn reload(&mut self) {
-        let sources =
-            crate::settings::Sources { file: Some(self.settings.own_file()), ..crate::settings::Sources::default() };
-        match Settings::load(&sources) {
-            Ok(new) => {
-                for key in self.settings.unrenewed(&new) {
-                    tracing::warn!("the new value of '{key}' takes effect when the node is started again");
-                }
-                // The files may hold something else though the settings are the same.
-                if let Err(error) = self.plane.reload_tls(&new).and_then(|()| self.interfaces.reload_tls(&new)) {
-                    tracing::error!("new certificates are not taken: {error}");
-                }
-                let level = new.text("log_level");
-                if level != self.settings.text("log_level") {
-                    self.logging.set_level(level);
-                }
-                self.settings = new;
+        let request = reload::Request::find(&self.settings.prefix);
+        let own = || Sources { file: Some(self.settings.own_file()), ..Sources::default() };
+        let taken = self.take(request.as_ref().map_or_else(own, reload::Request::sources));
+        let told = match (&taken, request) {
+            (Ok(warnings), Some(request)) => request.accept(&self.settings, warnings),
+            (Err(errors), Some(request)) => request.refuse(errors),
+            (_, None) => Ok(()),
+        };
+        if let Err(error) = told {
+            tracing::error!("cannot tell the reloading process what became of it: {error}");
+        }
+        match taken {
+            Ok(warnings) => {
+                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 tracing::info!("reloaded");
             }
             Err(errors) => tracing::error!("the new settings are not taken: {}", errors.join("; ")),
         }
+    }
+
+    /// Takes settings into force; what the operator should know of them, or why they cannot be taken.
+    fn take(&mut self, sources: Sources) -> Result<Vec<String>, Vec<String>> {
+        let new = Settings::load(&sources)?;
+        preflight::check(&new)?;
+        // The files may hold something else though the settings are the same.
+        let interfaces = self.interfaces.renewed_tls(&new).map_err(|error| vec![error])?;
+        self.plane.reload_tls(&new).map_err(|error| vec![error])?;
+        interfaces.into_iter().for_each(RenewedTls::take);
+        let level = new.text("log_level");
+        if level != self.settings.text("log_level") {
+            self.logging.set_level(level);
+        }
+        let later = self.started.unrenewed(&new).into_iter();
+        let later = later.map(|key| format!("the new value of '{key}' takes effect when the node is started again"));
+        let warnings = new.warnings.iter().cloned().chain(later).collect();
+        self.settings = new;
+        Ok(warnings)
     }
 }
 
@@ -223,32 +260,4 @@ fn error_logs(settings: &Settings, console: Console) -> Destinations {
     let node = if on_console { Destination::Stderr } else { of("proxy_error_log") };
     let admin = settings.is_given("admin_error_log").then(|| of("admin_error_log")).filter(|admin| *admin != node);
     Destinations { node, admin }
-}
-
-/// The plugins that the setting `plugins` names.
-fn enabled(settings: &Settings) -> Result<Vec<&'static dyn PluginKind>, String> {
-    let names = settings.list("plugins");
-    if names.first().is_some_and(|name| name == "off") {
-        return Ok(Vec::new());
-    }
-    let known =
-        |name: &String| name == "bundled" || name == "off" || plugins::bundled().iter().any(|kind| kind.name() == name);
-    if let Some(name) = names.iter().find(|name| !known(name)) {
-        return Err(format!("plugins: there is no plugin '{name}'"));
-    }
-    let wanted = |kind: &&&'static dyn PluginKind| names.iter().any(|name| name == "bundled" || name == kind.name());
-    Ok(plugins::bundled().iter().filter(wanted).copied().collect())
-}
-
-/// The schemas of the node.
-fn catalog(settings: &Settings, kinds: &[&'static dyn PluginKind]) -> Result<Catalog, String> {
-    let flavor = match settings.text("router_flavor") {
-        "expressions" => model::RouterFlavor::Expressions,
-        _ => model::RouterFlavor::Traditional,
-    };
-    let mut catalog = Catalog::core_with(flavor);
-    for kind in kinds {
-        sdk::register(*kind, &mut catalog)?;
-    }
-    Ok(catalog)
 }

@@ -154,6 +154,11 @@ impl Plane {
     }
 }
 
+/// What is wrong with files and values that the data plane is made of; certificates are looked at elsewhere.
+pub fn check(settings: &Settings) -> Vec<String> {
+    [error_pages(settings).err(), resolver(settings).err()].into_iter().flatten().collect()
+}
+
 fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {
     let mut listen = Vec::new();
     for entry in &settings.proxy_listen {

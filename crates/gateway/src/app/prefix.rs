@@ -1,17 +1,20 @@
 //! The directory in which a node keeps its files.
 
 use crate::settings::Settings;
-use proxy::access_log::Destination;
+use proxy::log_writer::Destination;
 use rustix::fs::Mode;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+/// The directories in a prefix that a start makes.
+pub const FOLDERS: [&str; 3] = ["pids", "logs", "ssl"];
+
 /// Makes the directories of a node. Only its user can look into them: there are keys and credentials inside.
 pub fn prepare(settings: &Settings) -> Result<(), String> {
     let failed = |path: &Path, e: io::Error| format!("could not prepare Bascule prefix at {}: {e}", path.display());
     std::fs::create_dir_all(&settings.prefix).map_err(|e| failed(&settings.prefix, e))?;
-    let own = ["pids", "logs", "ssl"].map(|name| settings.path(name));
+    let own = FOLDERS.map(|name| settings.path(name));
     let temporary = [&settings.limits.temporary_files, &settings.limits.proxy_temporary_files];
     for path in own.iter().map(PathBuf::as_path).chain(temporary.into_iter().map(AsRef::as_ref)) {
         match rustix::fs::mkdir(path, Mode::RWXU) {

@@ -1,7 +1,7 @@
 //! `bascule check`: says whether a configuration file is valid.
 
 use super::Outcome;
-use crate::app::certificates;
+use crate::app::preflight;
 use crate::settings::{Settings, Sources};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ pub struct Check {
 impl Check {
     pub(super) fn execute(&self) -> Outcome {
         let settings = Settings::load(&Sources::of_process(Some(&self.conf), None));
-        match settings.and_then(|settings| certificates::check(&settings).map(|()| settings).map_err(|e| vec![e])) {
+        match settings.and_then(|settings| preflight::check(&settings).map(|()| settings)) {
             Ok(settings) => {
                 for warning in &settings.warnings {
                     eprintln!("Warning: {warning}");

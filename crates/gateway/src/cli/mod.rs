@@ -14,6 +14,7 @@ mod stop;
 mod version;
 
 use crate::app::instance::Running;
+use crate::app::preflight;
 use crate::settings::{Settings, Sources};
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -153,6 +154,12 @@ impl Place {
         Ok(settings)
     }
 
+    /// The same, when a node would start with them.
+    fn load_checked(&self) -> Result<Settings, String> {
+        let settings = self.load()?;
+        preflight::check(&settings).map(|()| settings).map_err(|errors| errors.join("\n"))
+    }
+
     fn load_quietly(&self) -> Result<Settings, String> {
         Settings::load(&self.sources()).map_err(|errors| errors.join("\n"))
     }
@@ -160,8 +167,11 @@ impl Place {
 
 /// The directory of a node that is to be acted on; it must exist.
 fn existing_prefix(prefix: Option<&Path>) -> Result<PathBuf, String> {
-    let place = Place { conf: None, prefix: prefix.map(Path::to_owned) };
-    let prefix = place.load_quietly()?.prefix;
+    // Whoever names it can stop a node whatever its settings have become.
+    let prefix = match prefix {
+        Some(prefix) => std::path::absolute(prefix).map_err(|e| format!("{}: {e}", prefix.display()))?,
+        None => Place::default().load_quietly()?.prefix,
+    };
     if prefix.is_dir() { Ok(prefix) } else { Err(format!("no such prefix: {}", prefix.display())) }
 }
 

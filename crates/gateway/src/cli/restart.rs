@@ -3,8 +3,8 @@
 use super::start::Start;
 use super::stop::stop;
 use super::{KongFlags, Outcome, Place, Verbosity};
-use crate::app::certificates;
 use crate::app::instance::Running;
+use crate::app::preflight;
 
 /// Stop a node and start it again
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ impl Restart {
         self.kong.check()?;
         let settings = self.place.load_quietly()?;
         // Better not stopped than not started again.
-        certificates::check(&settings)?;
+        preflight::check(&settings).map_err(|errors| errors.join("\n"))?;
         if Running::find(&settings.prefix).is_some() {
             stop(&settings.prefix)?;
         }

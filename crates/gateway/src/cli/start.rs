@@ -1,9 +1,9 @@
 //! `bascule start`: starts a node in the background and returns when it is ready.
 
 use super::{KongFlags, Outcome, Place, Verbosity};
-use crate::app::{self, certificates, prefix};
+use crate::app::{self, prefix};
 use crate::settings::Settings;
-use proxy::access_log::Destination;
+use proxy::log_writer::Destination;
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
@@ -23,8 +23,7 @@ pub const READY: &str = "ready\n";
 impl Start {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         self.kong.check()?;
-        let settings = self.place.load()?;
-        certificates::check(&settings)?;
+        let settings = self.place.load_checked()?;
         verbosity.verbose(|| format!("prefix in use: {}", settings.prefix.display()));
         if !settings.daemon {
             return app::run(settings, app::Console::Kept, |_| {}).map(|()| ExitCode::SUCCESS);

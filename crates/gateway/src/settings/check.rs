@@ -5,7 +5,8 @@ use super::listen::{self, Listener};
 use super::load::Loaded;
 use super::nginx::{self, Context, Injected};
 use super::value::Value;
-use super::{Block, Headers, Settings, tls};
+use super::{Headers, Settings, tls};
+use model::address::Cidr;
 use proxy::directives::Directives;
 use proxy::settings::Limits;
 use std::net::IpAddr;
@@ -159,11 +160,11 @@ fn headers_upstream(tokens: &[String]) -> Result<bool, String> {
     }
 }
 
-fn trusted_ips(entries: &[String]) -> Result<Vec<Block>, String> {
+fn trusted_ips(entries: &[String]) -> Result<Vec<Cidr>, String> {
     let block = |text: &String| {
         let form =
             "trusted_ips must be a comma separated list in the form of IPv4 or IPv6 address or CIDR block or 'unix:'";
-        Block::parse(text).ok_or_else(|| format!("{form}, got '{text}'"))
+        Cidr::parse(text).ok_or_else(|| format!("{form}, got '{text}'"))
     };
     entries.iter().filter(|text| *text != "unix:").map(block).collect()
 }

@@ -23,10 +23,10 @@ pub use load::Sources;
 
 use definition::ValueType;
 use load::Loaded;
+use model::address::Cidr;
 use nginx::Injected;
 use proxy::directives::Directives;
 use proxy::settings::Limits;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use value::Value;
@@ -46,7 +46,7 @@ pub struct Settings {
     pub headers: Headers,
     /// Whether requests to services carry `X-Kong-Request-Id`.
     pub request_id_upstream: bool,
-    pub trusted_ips: Vec<Block>,
+    pub trusted_ips: Vec<Cidr>,
     /// nginx's directives that have been given.
     pub injected: Injected,
     /// What the data plane is told of them.
@@ -73,13 +73,6 @@ pub struct Headers {
     pub upstream_latency: bool,
     pub upstream_status: bool,
     pub request_id: bool,
-}
-
-/// A range of addresses, `10.0.0.0/8`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
-    pub address: IpAddr,
-    pub bits: u8,
 }
 
 impl Settings {
@@ -187,17 +180,6 @@ impl Settings {
             out.push_str(&format!("{key} = {}\n", file::escape(&line)));
         }
         out
-    }
-}
-
-impl Block {
-    /// An address or a CIDR block.
-    pub fn parse(text: &str) -> Option<Block> {
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: IpAddr = address.parse().ok()?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
-        (bits <= most).then_some(Block { address, bits })
     }
 }
 

@@ -274,15 +274,6 @@ fn a_running_nodes_settings_can_be_read_back() {
 }
 
 #[test]
-fn blocks() {
-    assert_eq!(Block::parse("10.0.0.0/8").map(|b| b.bits), Some(8));
-    assert_eq!(Block::parse("::1").map(|b| b.bits), Some(128));
-    for text in ["", "x", "10.0.0.0/33", "10.0.0.0/", "::/129", "10.0.0/8"] {
-        assert_eq!(Block::parse(text), None, "{text}");
-    }
-}
-
-#[test]
 fn a_reload_renews_what_the_table_says_and_what_that_implies() {
     let (usual, other) =
         (load("", &[]).unwrap(), load("log_level = debug\nlua_ssl_protocols = TLSv1.3\nheaders = off\n", &[]).unwrap());

@@ -3,7 +3,6 @@
 //! `from_record` expects a record that its schema has accepted and completed; it fails only on records
 //! written by something else (a damaged database), and says which field is wrong.
 
-pub mod address;
 mod consumer;
 mod decode;
 mod plugin;

@@ -28,7 +28,7 @@ fn check(predicate: &Predicate, stream: bool) -> Result<(), &'static str> {
         Literal::Text(_) => Type::Text,
         Literal::Integer(_) => Type::Integer,
         Literal::Ip(_) => Type::Ip,
-        Literal::Cidr(..) => Type::Cidr,
+        Literal::Cidr(_) => Type::Cidr,
     };
     let operator = predicate.operator;
     if !matches!(operator, Operator::Regex | Operator::In | Operator::NotIn) && field != value {

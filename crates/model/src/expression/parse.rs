@@ -1,7 +1,8 @@
 //! From text to tree.
 
-use super::{Expression, Literal, Operator, Predicate, compile, verdict};
-use std::net::IpAddr;
+use super::{Expression, Literal, Operator, Predicate};
+use crate::address::Cidr;
+use crate::regex_budget::{RegexBudget, verdict};
 
 /// Parentheses and transformations inside each other.
 const MAX_DEPTH: usize = 64;
@@ -24,7 +25,7 @@ const OPERATORS: [(&str, Operator); 10] = [
 
 /// Reads a whole text.
 pub(super) fn expression(text: &str) -> Result<Expression, String> {
-    let mut parser = Parser { text, at: 0, predicates: 0 };
+    let mut parser = Parser { text, at: 0, predicates: 0, budget: RegexBudget::new() };
     let tree = parser.or(0)?;
     parser.blanks();
     if parser.at < text.len() { Err(parser.expected("&&, || or the end")) } else { Ok(tree) }
@@ -34,6 +35,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     predicates: usize,
+    budget: RegexBudget,
 }
 
 impl<'a> Parser<'a> {
@@ -96,7 +98,7 @@ impl<'a> Parser<'a> {
         let operator = self.operator()?;
         let value = self.literal()?;
         if let (Operator::Regex, Literal::Text(pattern)) = (operator, &value) {
-            compile(pattern).map_err(|e| verdict(&e))?;
+            self.budget.compile(pattern, false).map_err(|e| verdict(&e))?;
         }
         Ok(Expression::Predicate(Predicate { field, lower, any, operator, value }))
     }
@@ -192,10 +194,8 @@ impl<'a> Parser<'a> {
 
 /// `-5`, `0x1F`, `017`, an address, or a network.
 fn number_or_address(text: &str) -> Option<Literal> {
-    if let Some((ip, bits)) = text.split_once('/') {
-        let ip: IpAddr = ip.parse().ok()?;
-        let bits: u8 = bits.parse().ok()?;
-        return (bits <= if ip.is_ipv4() { 32 } else { 128 }).then_some(Literal::Cidr(ip, bits));
+    if text.contains('/') {
+        return Cidr::parse(text).map(Literal::Cidr);
     }
     if let Ok(ip) = text.parse() {
         return Some(Literal::Ip(ip));

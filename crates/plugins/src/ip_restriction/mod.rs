@@ -1,23 +1,17 @@
 //! `ip-restriction`: lets addresses in or keeps them out.
 
+use sdk::address::{Cidr, CidrSet};
 use sdk::{Answer, Config, Env, Exchange, Phases, Plugin, PluginKind, Step, entities};
-use std::net::IpAddr;
 
 /// The plugin as the gateway knows it.
 pub struct IpRestriction;
 
 struct Instance {
     /// Empty: everybody but those denied.
-    allow: Networks,
-    deny: Networks,
+    allow: CidrSet,
+    deny: CidrSet,
     status: u16,
     message: Option<String>,
-}
-
-/// A set of addresses: ranges of them, sorted and apart, so that the size of the list does not matter.
-struct Networks {
-    v4: Vec<(u128, u128)>,
-    v6: Vec<(u128, u128)>,
 }
 
 impl PluginKind for IpRestriction {
@@ -36,8 +30,8 @@ impl PluginKind for IpRestriction {
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
         Ok(Box::new(Instance {
-            allow: Networks::parse(&config.texts("allow")).map_err(|e| format!("config.allow: {e}"))?,
-            deny: Networks::parse(&config.texts("deny")).map_err(|e| format!("config.deny: {e}"))?,
+            allow: networks(&config.texts("allow")).map_err(|e| format!("config.allow: {e}"))?,
+            deny: networks(&config.texts("deny")).map_err(|e| format!("config.deny: {e}"))?,
             status: config.integer("status").unwrap_or(403),
             message: config.text("message").map(str::to_owned),
         }))
@@ -60,58 +54,8 @@ impl Plugin for Instance {
     }
 }
 
-impl Networks {
-    /// The addresses and CIDR blocks of a list.
-    fn parse(list: &[String]) -> Result<Networks, String> {
-        let mut networks = Networks { v4: Vec::new(), v6: Vec::new() };
-        for text in list {
-            let (ip, range) = range(text).ok_or_else(|| format!("invalid ip or cidr range: '{text}'"))?;
-            let ranges = if ip.is_ipv4() { &mut networks.v4 } else { &mut networks.v6 };
-            ranges.push(range);
-        }
-        for ranges in [&mut networks.v4, &mut networks.v6] {
-            ranges.sort_unstable();
-            ranges.dedup_by(|next, kept| {
-                let inside = next.0 <= kept.1;
-                if inside {
-                    kept.1 = kept.1.max(next.1);
-                }
-                inside
-            });
-        }
-        Ok(networks)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty()
-    }
-
-    fn contains(&self, ip: IpAddr) -> bool {
-        let (ranges, bits) = match ip {
-            IpAddr::V4(_) => (&self.v4, bits(ip)),
-            IpAddr::V6(_) => (&self.v6, bits(ip)),
-        };
-        let after = ranges.partition_point(|(first, _)| *first <= bits);
-        after > 0 && bits <= ranges[after - 1].1
-    }
-}
-
-/// The first and last address of `ip` or `ip/prefix`.
-fn range(text: &str) -> Option<(IpAddr, (u128, u128))> {
-    let (ip, prefix) = text.split_once('/').map_or((text, None), |(ip, prefix)| (ip, Some(prefix)));
-    let ip: IpAddr = ip.parse().ok()?;
-    let width: u32 = if ip.is_ipv4() { 32 } else { 128 };
-    let prefix: u32 = prefix.map_or(Some(width), |p| p.parse().ok())?;
-    let host = width.checked_sub(prefix)?;
-    let mask = if host == 128 { u128::MAX } else { (1 << host) - 1 };
-    Some((ip, (bits(ip) & !mask, bits(ip) | mask)))
-}
-
-fn bits(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(ip) => u128::from(ip.to_bits()),
-        IpAddr::V6(ip) => ip.to_bits(),
-    }
+fn networks(list: &[String]) -> Result<CidrSet, String> {
+    list.iter().map(|text| Cidr::parse(text).ok_or_else(|| format!("invalid ip or cidr range: '{text}'"))).collect()
 }
 
 #[cfg(test)]
@@ -169,7 +113,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         for text in ["300.1.1.1", "10.0.0.0/99", "hello", "1.1.1.1/", "::1/129", "1.1.1.1/x"] {
-            assert!(Networks::parse(&[text.to_owned()]).is_err(), "{text}");
+            assert!(networks(&[text.to_owned()]).is_err(), "{text}");
         }
     }
 }

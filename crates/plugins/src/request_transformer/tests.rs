@@ -88,7 +88,7 @@ fn bodies() {
     assert_eq!(body(config(), "application/json", "{broken"), "{broken");
     assert_eq!(body(config(), "text/plain", "hello"), "hello");
     let form = json!({ "remove": { "body": ["gone"] }, "rename": { "body": ["old:new"] } });
-    assert_eq!(body(form, "application/x-www-form-urlencoded", "gone=1&old=a+b"), "new=a+b");
+    assert_eq!(body(form, "application/x-www-form-urlencoded", "gone=1&old=a+b"), "new=a%20b");
     let part =
         |name: &str, value: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
     let multipart = json!({ "remove": { "body": ["gone"] }, "add": { "body": ["more:yes"] } });

@@ -1,7 +1,7 @@
 //! Access logs: one line per request, in the language of nginx's `log_format`.
 //!
 //! A worker puts its lines together in a buffer of its own ([`Buffer`]) and hands it over when it is large or a moment
-//! old. One thread writes for all logs of the node ([`Writer`]). What it cannot write in time is dropped and counted:
+//! old. One thread writes for all logs of the node ([`crate::log_writer`]). What it cannot write in time is dropped and counted:
 //! no request ever waits for a disk or a terminal.
 
 mod buffer;
@@ -9,13 +9,12 @@ mod entry;
 mod escape;
 mod format;
 mod variable;
-mod writer;
 
 pub use buffer::Buffer;
 pub use entry::{Record, Stamp};
 pub use format::Format;
-pub use writer::{Destination, Sink, Writer};
 
+use crate::log_writer::Sink;
 use std::sync::Arc;
 
 /// Where lines go and how they look. Cheap to clone.

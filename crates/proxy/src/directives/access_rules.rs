@@ -1,6 +1,6 @@
 //! `allow` and `deny`: which clients are let in.
 
-use crate::forwarded::Block;
+use model::address::Cidr;
 use std::net::IpAddr;
 
 /// Rules in their order; the first that fits decides, and who fits none is let in.
@@ -13,19 +13,19 @@ pub struct AccessRules {
 struct Rule {
     allow: bool,
     /// `None`: everybody.
-    block: Option<Block>,
+    network: Option<Cidr>,
 }
 
 impl AccessRules {
     /// Adds `allow address` or `deny address`: an address, a CIDR block, `all`, or `unix:`, which stands for sockets
     /// that there are none of.
     pub fn add(&mut self, allow: bool, address: &str) -> Result<(), String> {
-        let block = match address {
+        let network = match address {
             "all" => None,
             "unix:" => return Ok(()),
-            address => Some(Block::parse(address).ok_or_else(|| format!("invalid parameter \"{address}\""))?),
+            address => Some(Cidr::parse(address).ok_or_else(|| format!("invalid parameter \"{address}\""))?),
         };
-        self.rules.push(Rule { allow, block });
+        self.rules.push(Rule { allow, network });
         Ok(())
     }
 
@@ -40,7 +40,10 @@ impl AccessRules {
             return true;
         }
         let ip = ip.to_canonical();
-        self.rules.iter().find(|rule| rule.block.is_none_or(|block| block.contains(ip))).is_none_or(|rule| rule.allow)
+        self.rules
+            .iter()
+            .find(|rule| rule.network.is_none_or(|network| network.contains(ip)))
+            .is_none_or(|rule| rule.allow)
     }
 }
 

@@ -270,6 +270,9 @@ fn enter<'a>(
     let path = path::normalise(target.path).map_err(|_| (400, None))?;
     let matched =
         find(context, exchange, &path, target.query).ok_or((404, Some("no Route matched with those values")))?;
+    if matched.unusable {
+        return Err((500, Some("An unexpected error occurred")));
+    }
     let chain = context.view.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id));
     let verbatim = matches!(path, Cow::Borrowed(_));
     let stripped = request::enter(context, exchange, matched, &path, verbatim, target.query);

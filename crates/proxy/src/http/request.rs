@@ -41,7 +41,7 @@ pub(crate) fn enter(
     verbatim: bool,
     query: Option<&str>,
 ) -> Stripped {
-    let Found { route, service, matched_path, captures, path_handling } = matched;
+    let Found { route, service, matched_path, captures, path_handling, .. } = matched;
     let mut stripped = Stripped::Nothing;
     if let Some(service) = &service {
         let upstream = &mut exchange.upstream;

@@ -1,10 +1,13 @@
 //! Routes that say in an `expression` what they match: the conditions, compiled, and what an index can know of them.
 
 use super::Query;
-use super::rule::{self, REGEX_CACHE, REGEX_SIZE};
+use super::rule;
 use super::subject::Subject;
+use model::address::Cidr;
 use model::expression::{Expression, Literal, Operator, Predicate};
-use regex::{Regex, RegexBuilder};
+use model::hostname;
+use model::regex_budget::RegexBudget;
+use regex::Regex;
 use sdk::Args;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -65,7 +68,7 @@ enum Check {
     Regex(Regex),
     Integer(Operator, i64),
     Ip { is: bool, ip: IpAddr },
-    Network { inside: bool, ip: IpAddr, length: u8 },
+    Network { inside: bool, network: Cidr },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,17 +85,17 @@ const MAX_PLACES: usize = 64;
 
 impl Condition {
     /// Compiles the text of an expression.
-    pub fn parse(text: &str) -> Result<Condition, String> {
-        Condition::compile(&Expression::parse(text, false)?)
+    pub fn parse(text: &str, budget: &mut RegexBudget) -> Result<Condition, String> {
+        Condition::compile(&Expression::parse(text, false)?, budget)
     }
 
     /// Chains of one operator become one list, so that depth is that of the parentheses.
-    fn compile(tree: &Expression) -> Result<Condition, String> {
+    fn compile(tree: &Expression, budget: &mut RegexBudget) -> Result<Condition, String> {
         match tree {
-            Expression::And(..) => chain(tree, true).map(Condition::All),
-            Expression::Or(..) => chain(tree, false).map(Condition::Any),
-            Expression::Not(inner) => Ok(Condition::Not(Box::new(Condition::compile(inner)?))),
-            Expression::Predicate(predicate) => Test::compile(predicate).map(Condition::Test),
+            Expression::And(..) => chain(tree, true, budget).map(Condition::All),
+            Expression::Or(..) => chain(tree, false, budget).map(Condition::Any),
+            Expression::Not(inner) => Ok(Condition::Not(Box::new(Condition::compile(inner, budget)?))),
+            Expression::Predicate(predicate) => Test::compile(predicate, budget).map(Condition::Test),
         }
     }
 
@@ -108,12 +111,13 @@ impl Condition {
 
     /// Where a request must be for the condition to hold.
     pub fn places(&self) -> Vec<Place> {
-        let anywhere = || vec![Place { host: None, prefix: Box::default() }];
         match self {
-            Condition::All(list) => list.iter().fold(anywhere(), |so_far, condition| {
-                let both: Vec<_> =
-                    condition.places().iter().flat_map(|b| so_far.iter().map(move |a| a.and(b))).collect();
-                if both.len() <= MAX_PLACES { both } else { so_far }
+            Condition::All(list) => list.iter().fold(Condition::anywhere(), |so_far, condition| {
+                let places = condition.places();
+                if so_far.len() * places.len() > MAX_PLACES {
+                    return so_far;
+                }
+                places.iter().flat_map(|b| so_far.iter().map(move |a| a.and(b))).collect()
             }),
             Condition::Any(list) => {
                 let mut places: Vec<Place> = Vec::new();
@@ -122,30 +126,31 @@ impl Condition {
                         places.push(place);
                     }
                     if places.len() > MAX_PLACES {
-                        return anywhere();
+                        return Condition::anywhere();
                     }
                 }
                 places
             }
-            Condition::Not(_) => anywhere(),
+            Condition::Not(_) => Condition::anywhere(),
             Condition::Test(test) => vec![test.place()],
         }
+    }
+
+    /// The place where all requests are.
+    pub fn anywhere() -> Vec<Place> {
+        vec![Place { host: None, prefix: Box::default() }]
     }
 }
 
 impl Test {
-    fn compile(predicate: &Predicate) -> Result<Test, String> {
+    fn compile(predicate: &Predicate, budget: &mut RegexBudget) -> Result<Test, String> {
         let Predicate { field, lower, any, operator, value } = predicate;
         let field = Field::parse(field)?;
         // Names of hosts compare without regard to case, whatever the expression says.
         let no_case = matches!(field, Field::Host | Field::Sni);
         let check = match (value, operator) {
             (Literal::Text(pattern), Operator::Regex) => {
-                let regex = RegexBuilder::new(pattern)
-                    .case_insensitive(no_case)
-                    .size_limit(REGEX_SIZE)
-                    .dfa_size_limit(REGEX_CACHE)
-                    .build();
+                let regex = budget.compile(pattern, no_case);
                 Check::Regex(regex.map_err(|e| format!("expression: '{pattern}': {e}"))?)
             }
             (Literal::Text(text), operator) => {
@@ -160,8 +165,8 @@ impl Test {
             }
             (Literal::Integer(n), operator) => Check::Integer(*operator, *n),
             (Literal::Ip(ip), operator) => Check::Ip { is: *operator != Operator::NotEquals, ip: *ip },
-            (Literal::Cidr(ip, length), operator) => {
-                Check::Network { inside: *operator != Operator::NotIn, ip: *ip, length: *length }
+            (Literal::Cidr(network), operator) => {
+                Check::Network { inside: *operator != Operator::NotIn, network: *network }
             }
         };
         Ok(Test { field, lower: *lower || no_case, any: *any, check })
@@ -178,8 +183,8 @@ impl Test {
                 _ => n == *wanted,
             }),
             Check::Ip { is, ip } => self.field.ip(query).is_some_and(|found| (found == *ip) == *is),
-            Check::Network { inside, ip, length } => {
-                self.field.ip(query).is_some_and(|found| rule::in_network(found, *ip, *length) == *inside)
+            Check::Network { inside, network } => {
+                self.field.ip(query).is_some_and(|found| network.contains(found) == *inside)
             }
             Check::Text(..) | Check::Regex(_) => {
                 let values = self.field.texts(query);
@@ -277,7 +282,7 @@ impl Field {
         match self {
             Field::SegmentCount => Some(segments(query.path).count() as i64),
             Field::SourcePort => query.source.map(|s| s.port().into()),
-            Field::DestinationPort => Some(rule::split_port(query.host).1.map_or(query.port.into(), i64::from)),
+            Field::DestinationPort => Some(hostname::split_port(query.host).1.map_or(query.port.into(), i64::from)),
             _ => None,
         }
     }
@@ -297,7 +302,7 @@ impl Field {
             Field::Sni => one(query.sni),
             Field::Method => one(Some(query.method)),
             Field::Host => {
-                let host = rule::split_port(query.host).0;
+                let host = hostname::split_port(query.host).0;
                 if host.is_empty() { SmallVec::new() } else { [Subject::from_octets(host)].into_iter().collect() }
             }
             Field::Path => [Subject::of_path(query.path)].into_iter().collect(),
@@ -318,20 +323,20 @@ impl Field {
 }
 
 /// The conditions of a chain like `a && b && c`, in order.
-fn chain(tree: &Expression, and: bool) -> Result<Vec<Condition>, String> {
+fn chain(tree: &Expression, and: bool, budget: &mut RegexBudget) -> Result<Vec<Condition>, String> {
     let (mut list, mut rest) = (Vec::new(), tree);
     loop {
         match rest {
             Expression::And(left, right) if and => {
-                list.push(Condition::compile(right)?);
+                list.push(Condition::compile(right, budget)?);
                 rest = left;
             }
             Expression::Or(left, right) if !and => {
-                list.push(Condition::compile(right)?);
+                list.push(Condition::compile(right, budget)?);
                 rest = left;
             }
             first => {
-                list.push(Condition::compile(first)?);
+                list.push(Condition::compile(first, budget)?);
                 list.reverse();
                 return Ok(list);
             }
@@ -367,8 +372,12 @@ mod tests {
     use model::entities::Route;
     use std::sync::Arc;
 
+    fn parse(text: &str) -> Condition {
+        Condition::parse(text, &mut RegexBudget::new()).unwrap()
+    }
+
     fn holds(text: &str, ask: &Ask) -> bool {
-        Condition::parse(text).unwrap().holds(&ask.query(), &mut None)
+        parse(text).holds(&ask.query(), &mut None)
     }
 
     #[test]
@@ -407,13 +416,13 @@ mod tests {
     fn long_chains_are_flat() {
         let text = vec!["net.dst.port == 1"; 2000].join(" || ");
         assert!(!holds(&text, &Ask::get("", "/")));
-        assert_eq!(Condition::parse(&text).unwrap().places().len(), 1);
+        assert_eq!(parse(&text).places().len(), 1);
     }
 
     #[test]
     fn places_follow_from_what_must_hold() {
         let places = |text: &str| {
-            let places = Condition::parse(text).unwrap().places();
+            let places = parse(text).places();
             places
                 .iter()
                 .map(|p| format!("{}{}", p.host.as_deref().unwrap_or("*"), String::from_utf8_lossy(&p.prefix)))

@@ -5,28 +5,31 @@
 //!
 //! Routes are looked up by host (exact names in a hash map, wildcards in radix trees from either end), under each
 //! host by path (a radix tree, in which a regex stands under the literal text it begins with), and there in order
-//! of rank. What is found is what trying all routes one by one in order of rank would find.
+//! of rank. What is found is what trying all routes one by one in order of rank would find. Memory is in proportion to
+//! what routes list: where their hosts, paths and header values would multiply, they share a place ([`hosts`],
+//! [`rule`]).
 
+mod candidates;
 mod expression;
+mod hosts;
 mod protocol;
 mod radix;
 mod rank;
 mod rule;
-mod slots;
 mod subject;
 #[cfg(test)]
 mod tests;
 
 use crate::{panic, path};
+use candidates::{Best, Candidate};
 use foldhash::fast::RandomState;
+use hosts::HostIndex;
 use model::entities::{PathHandling, Route, Service, Uuid};
+use model::hostname;
 pub use protocol::Mismatch;
-use radix::Tree;
 use rpds::HashTrieMapSync;
+use rule::PathKind;
 pub use rule::Rule;
-use rule::{HostPattern, NamePattern, PathKind};
-use slots::{Best, Candidate, Slots};
-use smallvec::SmallVec;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use subject::Subject;
@@ -71,6 +74,8 @@ pub struct Match<'r> {
     pub matched_path: Option<usize>,
     /// Groups of a regex path, by name and by position (`"1"`).
     pub captures: Vec<(String, Vec<u8>)>,
+    /// The route cannot be used, and the request might be its: answer with an error.
+    pub unusable: bool,
     /// The protocol does not fit (an http request for an https route): answer with the route's redirect status.
     /// [`Mismatch::of`] tells this and more.
     pub wrong_protocol: bool,
@@ -83,20 +88,13 @@ pub struct Match<'r> {
 pub struct Router {
     flavor: Flavor,
     rules: HashTrieMapSync<Uuid, Arc<Rule>, RandomState>,
-    exact: HashTrieMapSync<Box<[u8]>, Paths, RandomState>,
-    /// Wildcards at the left, by their text from its end to its start.
-    suffixes: Tree<Paths>,
-    /// Wildcards at the right.
-    prefixes: Tree<Paths>,
-    /// Routes without hosts.
-    hostless: Paths,
+    hosts: HostIndex,
+    /// What the regular expressions of all routes take, compiled (bytes).
+    regex_size: usize,
 }
 
-/// The routes under one host pattern, by path.
-type Paths = Tree<Slots>;
-
-/// Longer hosts are nobody's, so they are not looked up (a name has at most 253 bytes).
-const MAX_HOST: usize = 512;
+/// What the regular expressions of all routes may take, compiled (bytes).
+const REGEX_LIMIT: usize = 1 << 30;
 
 impl Router {
     /// No routes.
@@ -104,9 +102,10 @@ impl Router {
         Router { flavor, ..Router::default() }
     }
 
-    /// A router with these routes put (added or replaced, by id) and those removed. Errors name the routes that
-    /// could not be compiled and stay what they were, if they were there; the others take effect. Routes of disabled services and routes for
-    /// streams are left out silently; when a service changes, all its routes are to be put again.
+    /// A router with these routes put (added or replaced, by id) and those removed. Errors name the routes that cannot
+    /// be used: those that could be used before stay what they were. What could be a request for one of the others finds
+    /// it all the same, as [`Match::unusable`]: else it might find a route that asks less of it. Routes of disabled
+    /// services and routes for streams are left out silently; when a service changes, all its routes are to be put again.
     pub fn apply(&self, put: &[(Arc<Route>, Option<Arc<Service>>)], remove: &[Uuid]) -> (Router, Vec<(Uuid, String)>) {
         let mut next = self.clone();
         let mut errors = Vec::new();
@@ -114,14 +113,19 @@ impl Router {
             next.remove(id);
         }
         for (route, service) in put {
-            let active = Rule::is_active(route, service.as_ref());
-            let old = next.rules.get(&route.id).map(Arc::as_ref);
-            let compile = || Rule::compile(self.flavor, route, service.as_ref(), old);
-            let rule = active.then(|| panic::caught(compile).unwrap_or_else(|what| Err(format!("panicked: {what}"))));
-            match rule.transpose() {
+            let old = next.rules.get(&route.id).cloned();
+            if !Rule::is_active(route, service.as_ref()) {
+                next.remove(&route.id);
+                continue;
+            }
+            let compile = || Rule::compile(self.flavor, route, service.as_ref(), old.as_deref());
+            match panic::caught(compile).unwrap_or_else(|what| Err(format!("panicked: {what}"))) {
+                Ok(Rule { defect: Some(defect), .. }) if old.as_ref().is_some_and(|old| old.defect.is_none()) => {
+                    errors.push((route.id, defect));
+                }
                 Ok(rule) => {
                     next.remove(&route.id);
-                    rule.into_iter().for_each(|rule| next.insert(Arc::new(rule)));
+                    errors.extend(next.insert(rule).map(|defect| (route.id, defect)));
                 }
                 Err(error) => errors.push((route.id, error)),
             }
@@ -146,52 +150,16 @@ impl Router {
 
     /// The route of a request.
     pub fn find(&self, query: &Query<'_>) -> Option<Match<'_>> {
-        let mut best = None;
-        let (host, port) = rule::split_port(query.host);
-        if !host.is_empty() && host.len() <= MAX_HOST {
-            self.find_by_host(query, host, port, &mut best);
-        }
-        search(&self.hostless, query, 0, &mut best);
-        let (slot, depth) = best?;
-        Some(self.found(slot, depth, query))
+        let mut best = Best::default();
+        self.hosts.search(self.flavor, query, hostname::split_port(query.host), &mut best);
+        let (candidate, depth) = best.candidate()?;
+        Some(self.found(candidate, depth, query))
     }
 
-    fn find_by_host<'r>(&'r self, query: &Query<'_>, host: &[u8], port: Option<u32>, best: &mut Best<'r>) {
-        let traditional = self.flavor == Flavor::Traditional;
-        // A port that is not in `Host` is the listener's; the traditional flavour takes that of the scheme, and only
-        // for wildcards.
-        let (exact_port, wildcard_port) = match (port, traditional) {
-            (Some(port), _) => (port, port),
-            (None, false) => (query.port.into(), query.port.into()),
-            (None, true) => (0, if query.tls { 443 } else { 80 }),
-        };
-        if self.exact.is_empty() && self.prefixes.is_empty() && self.suffixes.is_empty() {
-            return;
-        }
-        let mut lower: SmallVec<[u8; 128]> = SmallVec::from_slice(host);
-        lower.make_ascii_lowercase();
-        if let Some(paths) = self.exact.get(&lower[..]) {
-            search(paths, query, exact_port, best);
-        }
-        let mut wildcard = |len: usize, paths: &'r Paths| {
-            // `*.a.test` fits `.a.test` in the compatible flavour only.
-            if !traditional || len < host.len() {
-                search(paths, query, wildcard_port, best);
-            }
-        };
-        if !self.prefixes.is_empty() {
-            self.prefixes.walk(&lower, &mut wildcard);
-        }
-        if !self.suffixes.is_empty() {
-            lower.reverse();
-            self.suffixes.walk(&lower, &mut wildcard);
-        }
-    }
-
-    fn found<'r>(&self, slot: &'r Candidate, depth: usize, query: &Query<'_>) -> Match<'r> {
-        let Rule { route, paths, .. } = &*slot.rule;
-        let (matched_path, captures) = match &paths[slot.path].kind {
-            PathKind::Any => slot.rule.findings(query).map_or((None, Vec::new()), |findings| {
+    fn found<'r>(&self, candidate: &'r Candidate, depth: usize, query: &Query<'_>) -> Match<'r> {
+        let Rule { route, paths, defect, .. } = &*candidate.rule;
+        let (matched_path, captures) = match &paths[candidate.path as usize].kind {
+            PathKind::Any => candidate.rule.findings(query).map_or((None, Vec::new()), |findings| {
                 let groups = findings.regexes.iter().flat_map(|(regex, subject)| captures(regex, subject).1);
                 (findings.matched_path.map(|len| up_to_boundary(query.path, len)), distinct(groups))
             }),
@@ -201,53 +169,32 @@ impl Router {
         Match {
             matched_path,
             captures,
+            unusable: defect.is_some(),
             wrong_protocol: !query.https && protocol::needs_https(route),
             path_handling: if self.flavor == Flavor::Traditional { route.path_handling } else { PathHandling::V0 },
-            rule: &slot.rule,
+            rule: &candidate.rule,
         }
     }
 
-    fn insert(&mut self, rule: Arc<Rule>) {
-        if rule.hosts.is_empty() {
-            insert(&mut self.hostless, &rule, None);
+    /// Adds a rule; what is wrong with it.
+    fn insert(&mut self, mut rule: Rule) -> Option<String> {
+        if rule.defect.is_none() && self.regex_size + rule.regex_size > REGEX_LIMIT {
+            let defect = format!("the regular expressions of all routes exceed the limit of {REGEX_LIMIT} bytes");
+            rule = rule.without_regexes(defect);
         }
-        for host in &rule.hosts {
-            let paths = match &host.name {
-                NamePattern::Exact(name) => {
-                    if !self.exact.contains_key(name.as_bytes()) {
-                        self.exact.insert_mut(name.as_bytes().into(), Paths::default());
-                    }
-                    self.exact.get_mut(name.as_bytes())
-                }
-                NamePattern::Suffix(text) => Some(self.suffixes.entry(&reversed(text), Paths::default)),
-                NamePattern::Prefix(text) => Some(self.prefixes.entry(text.as_bytes(), Paths::default)),
-            };
-            if let Some(paths) = paths {
-                insert(paths, &rule, Some(host));
-            }
-        }
+        self.regex_size += rule.regex_size;
+        let defect = rule.defect.clone();
+        let rule = Arc::new(rule);
+        self.hosts.insert(&rule);
         self.rules.insert_mut(rule.route.id, rule);
+        defect
     }
 
     fn remove(&mut self, id: &Uuid) -> Option<Arc<Rule>> {
         let rule = self.rules.get(id)?.clone();
         self.rules.remove_mut(id);
-        if rule.hosts.is_empty() {
-            remove(&mut self.hostless, &rule);
-        }
-        for host in &rule.hosts {
-            match &host.name {
-                NamePattern::Exact(name) => {
-                    if let Some(paths) = self.exact.get_mut(name.as_bytes())
-                        && !remove(paths, &rule)
-                    {
-                        self.exact.remove_mut(name.as_bytes());
-                    }
-                }
-                NamePattern::Suffix(text) => self.suffixes.change(&reversed(text), |paths| remove(paths, &rule)),
-                NamePattern::Prefix(text) => self.prefixes.change(text.as_bytes(), |paths| remove(paths, &rule)),
-            }
-        }
+        self.hosts.remove(&rule);
+        self.regex_size -= rule.regex_size;
         Some(rule)
     }
 }
@@ -278,34 +225,6 @@ impl std::fmt::Debug for Router {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Router").field("flavor", &self.flavor).field("routes", &self.len()).finish()
     }
-}
-
-fn search<'r>(paths: &'r Paths, query: &Query<'_>, port: u32, best: &mut Best<'r>) {
-    paths.walk(query.path.as_bytes(), |depth, slots| slots.search(query, port, depth, best));
-}
-
-fn insert(paths: &mut Paths, rule: &Arc<Rule>, host: Option<&HostPattern>) {
-    for (at, path) in rule.paths.iter().enumerate() {
-        let closeness = host.filter(|_| rule.route.expression.is_none()).map_or(0, HostPattern::closeness);
-        let rank = path.rank.with_host(closeness);
-        let slot = Candidate { rank, rule: rule.clone(), path: at, port: host.and_then(|h| h.port) };
-        paths.entry(&path.prefix, Slots::default).insert(Arc::new(slot));
-    }
-}
-
-/// Says whether anything is left.
-fn remove(paths: &mut Paths, rule: &Rule) -> bool {
-    for path in &rule.paths {
-        paths.change(&path.prefix, |slots| {
-            slots.remove(rule);
-            !slots.is_empty()
-        });
-    }
-    !paths.is_empty()
-}
-
-fn reversed(text: &str) -> Vec<u8> {
-    text.bytes().rev().collect()
 }
 
 /// How long the match of a regex is, and its groups.

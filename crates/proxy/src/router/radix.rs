@@ -44,6 +44,16 @@ impl<V> Tree<V> {
         }
     }
 
+    /// Visits all values.
+    #[cfg(test)]
+    pub fn for_each(&self, visit: &mut impl FnMut(&V)) {
+        fn visit_all<V>(node: &Node<V>, visit: &mut impl FnMut(&V)) {
+            node.value.iter().for_each(&mut *visit);
+            node.children.iter().for_each(|child| visit_all(child, visit));
+        }
+        visit_all(&self.root, visit);
+    }
+
     /// The value of a key.
     #[cfg(test)]
     pub fn get(&self, key: &[u8]) -> Option<&V> {
@@ -238,7 +248,9 @@ mod tests {
             a.children.iter().zip(&b.children).filter(|(a, b)| Arc::ptr_eq(a, b)).count()
         };
         let (a, b) = (&tree.root.children[0], &changed.root.children[0]);
-        assert_eq!((a.children.len(), shared(a, b)), (10, 9));
-        assert_eq!((tree.get(b"/500/x"), changed.get(b"/500/x")), (Some(&500), Some(&7)));
+        assert_eq!(a.children.len(), 10);
+        assert_eq!(shared(a, b), 9);
+        assert_eq!(tree.get(b"/500/x"), Some(&500));
+        assert_eq!(changed.get(b"/500/x"), Some(&7));
     }
 }

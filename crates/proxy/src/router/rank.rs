@@ -2,6 +2,7 @@
 
 use super::Flavor;
 use model::entities::{Route, Uuid};
+use model::hostname;
 use std::cmp::Reverse;
 
 /// The place of a route's path in the order of trial; the greatest one that fits wins.
@@ -37,7 +38,7 @@ impl Rank {
 
     /// The rank of a route with an expression: above all others.
     pub fn of_expression(route: &Route) -> Rank {
-        let criteria = 0xff << 56 | u128::from(route.priority);
+        let criteria = 1 << 127 | u128::from(route.priority);
         Rank { criteria, host: 0, age: Reverse(route.created_at), id: route.id, path: Reverse(0) }
     }
 
@@ -59,8 +60,7 @@ fn compatible(route: &Route, path: Option<&str>) -> u128 {
 fn traditional(route: &Route, path: Option<&str>) -> u128 {
     let kinds = kinds(route);
     let plain = !route.hosts.is_empty() && !has_wildcard(route);
-    let wildcard_port =
-        route.hosts.iter().any(|h| h.contains('*') && super::rule::split_port(h.as_bytes()).1.is_some());
+    let wildcard_port = route.hosts.iter().any(|h| h.contains('*') && hostname::split_port(h.as_bytes()).1.is_some());
     let regex = path.is_some_and(|p| p.starts_with('~'));
     let order = (wildcard_port as u128) << 2 | (plain as u128) << 1 | regex as u128;
     let weight = kinds.count_ones() as u128;

@@ -4,47 +4,54 @@ use super::expression::{Condition, Findings};
 use super::rank::Rank;
 use super::subject::Subject;
 use super::{Flavor, Query};
+use model::address::Cidr;
 use model::entities::{Address, Protocol, Route, Service};
-use regex::{Regex, RegexBuilder};
+use model::hostname::{self, HostnamePattern, HostnameSet};
+use model::regex_budget::RegexBudget;
+use regex::Regex;
 use regex_syntax::hir::{self, literal};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use wire::Fields;
 
-/// Compiled regexes larger than this are refused (bytes; the default of the `regex` crate, which Kong uses too).
-pub const REGEX_SIZE: usize = 10 << 20;
-/// What one regex may keep for its lazily built automaton, per thread (bytes).
-pub const REGEX_CACHE: usize = 256 << 10;
+/// In at most so many places of the index a route stands for each value that it lists.
+const MAX_COPIES: usize = 8;
 
 /// A compiled route.
 pub struct Rule {
     pub route: Arc<Route>,
     pub service: Option<Arc<Service>>,
-    pub hosts: Vec<HostPattern>,
+    /// In order, without duplicates.
+    pub hosts: Arc<[HostPattern]>,
     /// One without pattern when the route has no paths.
     pub paths: Vec<PathPattern>,
     pub headers: Vec<HeaderRule>,
-    snis: Vec<NamePattern>,
+    snis: HostnameSet,
     sources: Vec<AddressRule>,
     destinations: Vec<AddressRule>,
     /// In place of all the others.
     expression: Option<Condition>,
+    placement: Placement,
+    /// How much its regular expressions take, compiled (bytes).
+    pub regex_size: usize,
+    /// Why the route cannot be used. The rule then fits every request that could be the route's, so that none goes to
+    /// another route instead.
+    pub defect: Option<String>,
 }
 
-/// A host name, exact or with a wildcard at one end, in lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NamePattern {
-    Exact(Box<str>),
-    /// `*.example.test`: what follows the asterisk.
-    Suffix(Box<str>),
-    /// `example.*`: what precedes the asterisk.
-    Prefix(Box<str>),
+/// How a rule stands in the index: never under the product of all that it lists.
+struct Placement {
+    /// Once under the list of its hosts instead of once under each.
+    shares_hosts: bool,
+    /// The header by whose values it is found.
+    header: Option<usize>,
 }
 
 /// A host of a route, with the port that the request must be for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPattern {
-    pub name: NamePattern,
+    pub name: HostnamePattern,
     pub port: Option<u32>,
 }
 
@@ -54,12 +61,14 @@ pub struct PathPattern {
     /// What every fitting path begins with.
     pub prefix: Box<[u8]>,
     pub kind: PathKind,
+    /// What its regular expression takes, compiled (bytes).
+    regex_size: usize,
 }
 
 /// How a path is matched beyond its prefix.
 #[derive(Clone)]
 pub enum PathKind {
-    /// The route has no paths, or an expression that sees to them.
+    /// The route has no paths, an expression that sees to them, or a pattern that cannot be compiled.
     Any,
     Prefix,
     Regex(Regex),
@@ -67,7 +76,7 @@ pub enum PathKind {
 
 /// An address or network that the connection must be from or to, and its port.
 struct AddressRule {
-    network: Option<(IpAddr, u8)>,
+    network: Option<Cidr>,
     port: Option<u16>,
 }
 
@@ -75,17 +84,14 @@ struct AddressRule {
 pub struct HeaderRule {
     /// In lower case, with `_` for `-`: Kong does not tell them apart.
     pub name: Box<str>,
-    pub values: Vec<HeaderValue>,
-}
-
-/// A value of a header.
-pub enum HeaderValue {
-    Exact(Box<str>),
-    Regex(Regex),
+    /// In lower case, sorted.
+    pub exact: Vec<Box<[u8]>>,
+    regexes: Vec<Regex>,
 }
 
 impl Rule {
-    /// Compiles a route; `old` is an earlier version of it, whose regexes are used again.
+    /// Compiles a route; `old` is an earlier version of it, whose regexes are used again. What is wrong with it is its
+    /// [`Rule::defect`]; a route that no request can match is an error.
     pub fn compile(
         flavor: Flavor,
         route: &Arc<Route>,
@@ -93,78 +99,122 @@ impl Rule {
         old: Option<&Rule>,
     ) -> Result<Rule, String> {
         if let Some(text) = &route.expression {
-            return match flavor {
-                Flavor::Expressions => Rule::of_expression(text, route, service),
-                _ => Err("expression: needs router_flavor = expressions".into()),
-            };
+            let mut rule = Rule::from_expression(text, route, service);
+            if flavor != Flavor::Expressions {
+                rule.defect.get_or_insert_with(|| "expression: needs router_flavor = expressions".into());
+            }
+            return Ok(rule);
         }
         let nets = !route.sources.is_empty() || !route.destinations.is_empty();
-        if nets && flavor != Flavor::Expressions {
-            return Err("sources, destinations: need router_flavor = expressions on http routes".into());
-        }
         let lists = [route.hosts.len(), route.paths.len(), route.methods.len(), route.headers.len(), route.snis.len()];
         if lists == [0; 5] && !nets {
             return Err("nothing to match: none of hosts, paths, methods, headers and snis is set".into());
         }
-        let hosts = route.hosts.iter().map(|h| HostPattern::parse(h)).collect();
-        let snis = route.snis.iter().map(|s| NamePattern::parse(sni_name(s))).collect();
-        let headers =
-            route.headers.iter().map(|(name, values)| HeaderRule::parse(name, values)).collect::<Result<_, _>>()?;
+        let mut defects = Defects::default();
+        if nets && flavor != Flavor::Expressions {
+            defects.add("sources, destinations: need router_flavor = expressions on http routes".into());
+        }
+        let mut budget = RegexBudget::new();
+        let headers: Vec<_> = route
+            .headers
+            .iter()
+            .filter_map(|(name, values)| defects.or_add(HeaderRule::parse(name, values, &mut budget)))
+            .collect();
         let mut paths = Vec::with_capacity(route.paths.len().max(1));
         for (at, path) in route.paths.iter().enumerate() {
-            paths.push(PathPattern::parse(flavor, path, Rank::new(flavor, route, Some(at)), old)?);
+            let rank = Rank::new(flavor, route, Some(at));
+            paths.push(PathPattern::parse(flavor, path, rank, &mut budget, old, &mut defects));
         }
         if paths.is_empty() {
-            paths.push(PathPattern {
-                rank: Rank::new(flavor, route, None),
-                prefix: Box::default(),
-                kind: PathKind::Any,
-            });
+            paths.push(PathPattern::any(Rank::new(flavor, route, None), Box::default()));
         }
-        let addresses = |list: &[Address]| list.iter().map(AddressRule::parse).collect::<Result<Vec<_>, _>>();
+        let hosts: BTreeSet<_> = route.hosts.iter().map(|host| HostPattern::parse(host)).collect();
+        let snis = route.snis.iter().map(|sni| HostnamePattern::parse(hostname::without_root(sni)));
+        let mut addresses = |list: &[Address]| {
+            let rules: Result<Vec<_>, _> = list.iter().map(AddressRule::parse).collect();
+            defects.or_add(rules).unwrap_or_default()
+        };
         Ok(Rule {
             route: route.clone(),
             service: service.cloned(),
-            hosts,
+            placement: Placement::new(hosts.len(), paths.len(), &headers),
+            hosts: hosts.into_iter().collect(),
             paths,
             headers,
-            snis,
-            sources: addresses(&route.sources)?,
-            destinations: addresses(&route.destinations)?,
+            snis: snis.collect(),
+            sources: addresses(&route.sources),
+            destinations: addresses(&route.destinations),
             expression: None,
+            regex_size: budget.used(),
+            defect: defects.first,
         })
     }
 
-    fn of_expression(text: &str, route: &Arc<Route>, service: Option<&Arc<Service>>) -> Result<Rule, String> {
-        let condition = Condition::parse(text)?;
-        let places = condition.places();
+    fn from_expression(text: &str, route: &Arc<Route>, service: Option<&Arc<Service>>) -> Rule {
+        let mut budget = RegexBudget::new();
+        let (condition, defect) = match Condition::parse(text, &mut budget) {
+            Ok(condition) => (Some(condition), None),
+            Err(error) => (None, Some(error)),
+        };
+        let places = condition.as_ref().map_or_else(Condition::anywhere, Condition::places);
         // One place without host makes the route one for all hosts.
         let names: Option<BTreeSet<_>> = places.iter().map(|p| p.host.clone()).collect();
-        let hosts = names
+        let hosts: Arc<[_]> = names
             .into_iter()
             .flatten()
-            .map(|name| HostPattern { name: NamePattern::Exact(name), port: None })
+            .map(|name| HostPattern { name: HostnamePattern::Exact(name), port: None })
             .collect();
         let prefixes: BTreeSet<_> = places.into_iter().map(|p| p.prefix).collect();
         let rank = Rank::of_expression(route);
-        let paths = prefixes.into_iter().map(|prefix| PathPattern { rank, prefix, kind: PathKind::Any }).collect();
-        Ok(Rule {
+        let paths: Vec<_> = prefixes.into_iter().map(|prefix| PathPattern::any(rank, prefix)).collect();
+        Rule {
             route: route.clone(),
             service: service.cloned(),
+            placement: Placement::new(hosts.len(), paths.len(), &[]),
             hosts,
             paths,
             headers: Vec::new(),
-            snis: Vec::new(),
+            snis: HostnameSet::default(),
             sources: Vec::new(),
             destinations: Vec::new(),
-            expression: Some(condition),
-        })
+            expression: condition,
+            regex_size: budget.used(),
+            defect,
+        }
     }
 
     /// Whether requests over HTTP can match at all.
     pub fn is_active(route: &Route, service: Option<&Arc<Service>>) -> bool {
         let http = [Protocol::Http, Protocol::Https, Protocol::Grpc, Protocol::Grpcs];
         http.iter().any(|&p| route.protocols.contains(p)) && service.is_none_or(|s| s.enabled)
+    }
+
+    /// The same rule without its regular expressions, for a router that has no room for them.
+    pub fn without_regexes(mut self, defect: String) -> Rule {
+        for path in self.paths.iter_mut().filter(|path| matches!(path.kind, PathKind::Regex(_))) {
+            path.kind = PathKind::Any;
+        }
+        self.headers.retain(|header| header.regexes.is_empty());
+        self.placement = Placement::new(self.hosts.len(), self.paths.len(), &self.headers);
+        self.expression = None;
+        self.regex_size = 0;
+        self.defect = Some(defect);
+        self
+    }
+
+    /// Whether it stands under the list of its hosts.
+    pub fn shares_hosts(&self) -> bool {
+        self.placement.shares_hosts
+    }
+
+    /// The header by whose values it is found in the index.
+    pub fn indexed_header(&self) -> Option<&HeaderRule> {
+        self.placement.header.map(|at| &self.headers[at])
+    }
+
+    /// What one of its hosts adds to its rank.
+    pub fn host_specificity(&self, host: &HostPattern) -> u32 {
+        if self.route.expression.is_some() { 0 } else { host.specificity() }
     }
 
     /// Whether everything but host and path fits.
@@ -176,7 +226,7 @@ impl Rule {
         (methods.is_empty() || methods.iter().any(|m| m == query.method))
             && (self.snis.is_empty()
                 || !query.tls
-                || query.sni.is_some_and(|sni| self.snis.iter().any(|p| p.fits(sni_name(sni)))))
+                || query.sni.is_some_and(|sni| self.snis.contains(hostname::without_root(sni))))
             && self.headers.iter().all(|h| h.fits(query.fields))
             && (self.sources.is_empty() || self.sources.iter().any(|a| a.fits(query.source)))
             && (self.destinations.is_empty() || {
@@ -193,27 +243,41 @@ impl Rule {
     }
 }
 
+impl Placement {
+    fn new(hosts: usize, paths: usize, headers: &[HeaderRule]) -> Placement {
+        let shares_hosts = hosts * paths > MAX_COPIES * (hosts + paths);
+        let places = if shares_hosts { paths } else { hosts.max(1) * paths };
+        let header = headers.iter().position(|header| {
+            let values = header.exact.len();
+            header.regexes.is_empty() && places * values <= MAX_COPIES * (hosts + paths + values)
+        });
+        Placement { shares_hosts, header }
+    }
+}
+
+/// What is wrong with a route; the first of it is told.
+#[derive(Default)]
+struct Defects {
+    first: Option<String>,
+}
+
+impl Defects {
+    fn add(&mut self, defect: String) {
+        self.first.get_or_insert(defect);
+    }
+
+    fn or_add<T>(&mut self, result: Result<T, String>) -> Option<T> {
+        result.map_err(|defect| self.add(defect)).ok()
+    }
+}
+
 impl AddressRule {
     fn parse(address: &Address) -> Result<AddressRule, String> {
-        let invalid = |ip: &str| format!("sources, destinations: '{ip}' is no address or network");
         let network = match &address.ip {
             None => None,
-            Some(text) => {
-                let (ip, length) =
-                    text.split_once('/').map_or((text.as_str(), None), |(ip, length)| (ip, Some(length)));
-                let ip: IpAddr = ip.parse().map_err(|_| invalid(text))?;
-                let length = match length {
-                    None => {
-                        if ip.is_ipv4() {
-                            32
-                        } else {
-                            128
-                        }
-                    }
-                    Some(length) => length.parse().map_err(|_| invalid(text))?,
-                };
-                Some((ip, length))
-            }
+            Some(text) => Some(
+                Cidr::parse(text).ok_or_else(|| format!("sources, destinations: '{text}' is no address or network"))?,
+            ),
         };
         Ok(AddressRule { network, port: address.port })
     }
@@ -221,141 +285,100 @@ impl AddressRule {
     fn fits(&self, address: Option<SocketAddr>) -> bool {
         address.is_some_and(|a| {
             self.port.is_none_or(|port| port == a.port())
-                && self.network.is_none_or(|(ip, length)| in_network(a.ip().to_canonical(), ip, length))
+                && self.network.is_none_or(|network| network.contains(a.ip().to_canonical()))
         })
-    }
-}
-
-impl NamePattern {
-    /// Reads a name with at most one asterisk, at an end.
-    pub fn parse(text: &str) -> NamePattern {
-        let text = text.to_ascii_lowercase();
-        if let Some(suffix) = text.strip_prefix('*') {
-            NamePattern::Suffix(suffix.into())
-        } else if let Some(prefix) = text.strip_suffix('*') {
-            NamePattern::Prefix(prefix.into())
-        } else {
-            NamePattern::Exact(text.into())
-        }
-    }
-
-    fn fits(&self, name: &str) -> bool {
-        match self {
-            NamePattern::Exact(text) => name.eq_ignore_ascii_case(text),
-            NamePattern::Suffix(suffix) => name
-                .len()
-                .checked_sub(suffix.len())
-                .and_then(|at| name.as_bytes().get(at..))
-                .is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes())),
-            NamePattern::Prefix(prefix) => {
-                name.as_bytes().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-            }
-        }
     }
 }
 
 impl HostPattern {
     fn parse(text: &str) -> HostPattern {
-        let (name, port) = split_port(text.as_bytes());
-        HostPattern { name: NamePattern::parse(&text[..name.len()]), port }
+        let (name, port) = hostname::split_port(text.as_bytes());
+        HostPattern { name: HostnamePattern::parse(&text[..name.len()]), port }
     }
 
-    /// How closely the pattern fits the hosts that fit it.
-    pub fn closeness(&self) -> u32 {
+    /// An exact name before a wildcard, the longer before the shorter, with a port before without.
+    fn specificity(&self) -> u32 {
         let (exact, len) = match &self.name {
-            NamePattern::Exact(name) => (1, name.len()),
-            NamePattern::Suffix(part) | NamePattern::Prefix(part) => (0, part.len()),
+            HostnamePattern::Exact(name) => (1, name.len()),
+            HostnamePattern::Suffix(part) | HostnamePattern::Prefix(part) => (0, part.len()),
         };
         1 + (exact << 24 | (len.min(0xffff) as u32) << 1 | self.port.is_some() as u32)
     }
 }
 
 impl PathPattern {
-    fn parse(flavor: Flavor, path: &str, rank: Rank, old: Option<&Rule>) -> Result<PathPattern, String> {
+    fn any(rank: Rank, prefix: Box<[u8]>) -> PathPattern {
+        PathPattern { rank, prefix, kind: PathKind::Any, regex_size: 0 }
+    }
+
+    fn parse(
+        flavor: Flavor,
+        path: &str,
+        rank: Rank,
+        budget: &mut RegexBudget,
+        old: Option<&Rule>,
+        defects: &mut Defects,
+    ) -> PathPattern {
         let Some(pattern) = path.strip_prefix('~') else {
-            return Ok(PathPattern { rank, prefix: path.as_bytes().into(), kind: PathKind::Prefix });
+            return PathPattern { kind: PathKind::Prefix, ..PathPattern::any(rank, path.as_bytes().into()) };
         };
         // Kong's expression router anchors the first alternative only; its traditional one anchors all.
         let pattern = if flavor == Flavor::Traditional { format!("^(?:{pattern})") } else { format!("^{pattern}") };
-        let known = old.into_iter().flat_map(|rule| &rule.paths).find_map(|p| match &p.kind {
-            PathKind::Regex(regex) if regex.as_str() == pattern => Some((p.prefix.clone(), regex.clone())),
-            _ => None,
+        let compiled = old.into_iter().flat_map(|rule| &rule.paths).find(|path| match &path.kind {
+            PathKind::Regex(regex) => regex.as_str() == pattern,
+            _ => false,
         });
-        let (prefix, regex) = match known {
-            Some(known) => known,
-            None => {
-                let regex = RegexBuilder::new(&pattern).size_limit(REGEX_SIZE).dfa_size_limit(REGEX_CACHE).build();
-                (literal_prefix(&pattern), regex.map_err(|e| format!("paths: '{path}': {e}"))?)
+        if let Some(PathPattern { prefix, kind, regex_size, .. }) = compiled {
+            budget.take(*regex_size);
+            return PathPattern { rank, prefix: prefix.clone(), kind: kind.clone(), regex_size: *regex_size };
+        }
+        let used = budget.used();
+        match budget.compile(&pattern, false) {
+            Ok(regex) => PathPattern {
+                rank,
+                prefix: literal_prefix(&pattern),
+                kind: PathKind::Regex(regex),
+                regex_size: budget.used() - used,
+            },
+            Err(error) => {
+                defects.add(format!("paths: '{path}': {error}"));
+                PathPattern::any(rank, plain_prefix(&path[1..]).as_bytes().into())
             }
-        };
-        Ok(PathPattern { rank, prefix, kind: PathKind::Regex(regex) })
+        }
     }
 }
 
 impl HeaderRule {
-    fn parse(name: &str, values: &[String]) -> Result<HeaderRule, String> {
-        let values = values.iter().map(|value| match value.strip_prefix("~*") {
-            None => Ok(HeaderValue::Exact(value.as_str().into())),
-            Some(pattern) => {
-                let regex = RegexBuilder::new(pattern)
-                    .case_insensitive(true)
-                    .size_limit(REGEX_SIZE)
-                    .dfa_size_limit(REGEX_CACHE)
-                    .build();
-                regex.map(HeaderValue::Regex).map_err(|e| format!("headers: '{name}': {e}"))
+    fn parse(name: &str, values: &[String], budget: &mut RegexBudget) -> Result<HeaderRule, String> {
+        let (mut exact, mut regexes) = (Vec::new(), Vec::new());
+        for value in values {
+            match value.strip_prefix("~*") {
+                None => exact.push(value.to_ascii_lowercase().into_bytes().into()),
+                Some(pattern) => {
+                    regexes.push(budget.compile(pattern, true).map_err(|e| format!("headers: '{name}': {e}"))?)
+                }
             }
-        });
-        Ok(HeaderRule { name: header_name(name), values: values.collect::<Result<_, _>>()? })
-    }
-
-    /// The values that a request has for this header.
-    pub fn values_in<'a>(&'a self, fields: &'a Fields) -> impl Iterator<Item = &'a [u8]> {
-        fields.iter().filter(|(name, _)| same_name(name, &self.name)).map(|(_, value)| value)
+        }
+        exact.sort_unstable();
+        exact.dedup();
+        Ok(HeaderRule { name: header_name(name), exact, regexes })
     }
 
     fn fits(&self, fields: &Fields) -> bool {
-        self.values_in(fields).any(|value| {
-            self.values.iter().any(|want| match want {
-                HeaderValue::Exact(text) => value.eq_ignore_ascii_case(text.as_bytes()),
-                HeaderValue::Regex(regex) => regex.is_match(Subject::from_octets(value).text()),
-            })
+        values_of(&self.name, fields).any(|value| {
+            let lower = || value.iter().map(u8::to_ascii_lowercase);
+            self.exact.binary_search_by(|exact| exact.iter().copied().cmp(lower())).is_ok()
+                || (!self.regexes.is_empty() && {
+                    let subject = Subject::from_octets(value);
+                    self.regexes.iter().any(|regex| regex.is_match(subject.text()))
+                })
         })
     }
 }
 
-/// Splits a decimal port off a host; a colon with nothing behind it goes away, anything else stays with the name.
-pub fn split_port(host: &[u8]) -> (&[u8], Option<u32>) {
-    let colon = match host.starts_with(b"[") {
-        true => memchr::memmem::find(host, b"]:").map(|at| at + 1),
-        false => memchr::memchr(b':', host),
-    };
-    let Some(colon) = colon else { return (host, None) };
-    match &host[colon + 1..] {
-        b"" => (&host[..colon], None),
-        port if port.len() <= 9 && port.iter().all(u8::is_ascii_digit) => {
-            (&host[..colon], Some(port.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))))
-        }
-        _ => (host, None),
-    }
-}
-
-/// A server name without the dot that ends a fully qualified one.
-fn sni_name(sni: &str) -> &str {
-    sni.strip_suffix('.').filter(|name| !name.is_empty()).unwrap_or(sni)
-}
-
-/// Whether an address is in a network; families do not mix.
-pub fn in_network(address: IpAddr, network: IpAddr, length: u8) -> bool {
-    let length = u32::from(length);
-    match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(n)) => {
-            (a.to_bits() ^ n.to_bits()).checked_shr(32u32.saturating_sub(length)).unwrap_or(0) == 0
-        }
-        (IpAddr::V6(a), IpAddr::V6(n)) => {
-            (a.to_bits() ^ n.to_bits()).checked_shr(128u32.saturating_sub(length)).unwrap_or(0) == 0
-        }
-        _ => false,
-    }
+/// The values that a request has for a header, by a rule's spelling of its name.
+pub fn values_of<'a>(name: &'a str, fields: &'a Fields) -> impl Iterator<Item = &'a [u8]> {
+    fields.iter().filter(move |(sent, _)| same_name(sent, name)).map(|(_, value)| value)
 }
 
 /// The name of a header as rules have it: in lower case, with `_` for `-`.
@@ -378,4 +401,39 @@ pub fn literal_prefix(pattern: &str) -> Box<[u8]> {
     }
     let literals = literal::Extractor::new().extract(&hir);
     literals.longest_common_prefix().unwrap_or_default().into()
+}
+
+/// What a pattern begins with that has no meaning in any dialect of regular expressions.
+fn plain_prefix(pattern: &str) -> &str {
+    if pattern.contains('|') {
+        return "";
+    }
+    let plain = |c: char| c.is_alphanumeric() || "/_-".contains(c);
+    let end = pattern.find(|c| !plain(c)).unwrap_or(pattern.len());
+    let prefix = &pattern[..end];
+    // What follows may be a quantifier of the last character.
+    match (prefix.char_indices().next_back(), pattern[end..].starts_with(['?', '*', '{'])) {
+        (Some((last, _)), true) => &prefix[..last],
+        _ => prefix,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_broken_pattern_begins_with() {
+        for (pattern, prefix) in [
+            ("/a/b(?=c)", "/a/b"),
+            ("/a/bc*(", "/a/b"),
+            ("/a/bc{2}(", "/a/b"),
+            ("/a/é?(", "/a/"),
+            ("/a(b|/c", ""),
+            ("(?i)/a(", ""),
+            ("/a b(", "/a"),
+        ] {
+            assert_eq!(plain_prefix(pattern), prefix, "{pattern}");
+        }
+    }
 }

@@ -26,6 +26,8 @@ pub struct Found {
     pub matched_path: Option<usize>,
     /// Groups of a regex path, by name and by position (`"1"`).
     pub captures: Vec<(String, Vec<u8>)>,
+    /// The route cannot be used, and the request might be its: answer with an error.
+    pub unusable: bool,
     /// The path handling in effect; only the traditional flavour obeys the route's.
     pub path_handling: PathHandling,
 }
@@ -48,13 +50,13 @@ impl View {
         let mut rest = None;
         let rule: SnapshotRef<Rule> = SnapshotRef::find(Rc::clone(self), |view| {
             let found = view.snapshot.router.find(query)?;
-            rest = Some((found.matched_path, found.captures, found.path_handling));
+            rest = Some((found.matched_path, found.captures, found.unusable, found.path_handling));
             Some(found.rule)
         })?;
-        let (matched_path, captures, path_handling) = rest?;
+        let (matched_path, captures, unusable, path_handling) = rest?;
         let route = rule.part(|rule| &*rule.route);
         let service = rule.optional_part(|rule| rule.service.as_deref());
-        Some(Found { route, service, matched_path, captures, path_handling })
+        Some(Found { route, service, matched_path, captures, unusable, path_handling })
     }
 
     /// Where requests for that host go: the upstream of that name, else the host.

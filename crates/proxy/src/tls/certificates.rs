@@ -1,8 +1,8 @@
 //! The certificates of the configuration, by id and by server name.
 
 use super::Identity;
-use model::Record;
 use model::entities::Uuid;
+use model::{Record, hostname};
 use rpds::HashTrieMapSync;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -107,17 +107,9 @@ impl Certificates {
     /// The certificate for a server name: exact, then `*.` and `.*` wildcards, then `*`; the default for clients that
     /// name none of these, or no server at all.
     pub fn for_server(&self, name: Option<&str>) -> Option<&Arc<Identity>> {
-        let named = |key: &str| self.names.get(key).and_then(|id| self.by_id.get(id));
-        let found = name.filter(|_| !self.names.is_empty()).and_then(|name| {
-            let name = name.to_ascii_lowercase();
-            // A wildcard stands for the first label of at least three, or for the last one.
-            let left = name.split_once('.').filter(|(_, rest)| rest.contains('.')).map(|(_, rest)| format!("*.{rest}"));
-            let right = name.rsplit_once('.').map(|(rest, _)| format!("{rest}.*"));
-            named(&name)
-                .or_else(|| left.as_deref().and_then(named))
-                .or_else(|| right.as_deref().and_then(named))
-                .or_else(|| named("*"))
-        });
+        let found = name
+            .filter(|_| !self.names.is_empty())
+            .and_then(|name| hostname::certificate_names(name).find_map(|name| self.by_id.get(self.names.get(&name)?)));
         found.or(self.default.as_ref())
     }
 }

@@ -18,6 +18,7 @@ pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("ip_or_cidr", Validator(text::ip_or_cidr)),
     ("cidr_v4", Validator(text::cidr_v4)),
     ("path", Validator(text::path)),
+    ("bounded", Validator(routes::bounded)),
     ("router_path", Validator(routes::path)),
     ("url", Validator(text::url)),
     ("name", Validator(text::name)),

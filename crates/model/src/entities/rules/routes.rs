@@ -2,8 +2,24 @@
 
 use super::text;
 use crate::Record;
-use crate::expression::{Expression, compile, verdict};
+use crate::expression::Expression;
+use crate::regex_budget::{RegexBudget, verdict};
 use serde_json::Value;
+
+/// How many values a route may list in one field. Kong sets no limit; the router takes memory for each of them.
+const MAX_VALUES: usize = 10_000;
+
+const CRITERIA: &str = "'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or 'destinations'";
+
+/// A list, or a map of lists, of no more values than a route may have.
+pub fn bounded(value: &Value) -> Result<(), String> {
+    let values = match value {
+        Value::Array(items) => items.len(),
+        Value::Object(map) => map.values().map(|list| list.as_array().map_or(1, Vec::len)).sum(),
+        _ => 0,
+    };
+    if values > MAX_VALUES { Err(format!("length must be at most {MAX_VALUES}")) } else { Ok(()) }
+}
 
 /// `/prefix` in normal form, or `~/regex`.
 pub fn path(value: &Value) -> Result<(), String> {
@@ -20,7 +36,7 @@ pub fn path(value: &Value) -> Result<(), String> {
                 Err(format!("non-normalized path, consider use '{}' instead", String::from_utf8_lossy(&normal)))
             }
         }
-        Some(regex) => match compile(regex) {
+        Some(regex) => match RegexBudget::new().compile(regex, false) {
             // Valid for the library that Kong asks first; the router refuses it afterwards.
             Err(error) if !is_unsupported(&error) => {
                 Err(format!("invalid regex: '{regex}' (PCRE returned: {})", verdict(&error)))
@@ -44,9 +60,7 @@ pub fn expression(route: &Record) -> Result<(), String> {
     let number = |field: &str| route.get(field).and_then(Value::as_f64).unwrap_or(0.0);
     if let Some(Value::String(text)) = route.get("expression") {
         if others {
-            return failed(
-                "cannot set 'expression' with 'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or 'destinations' simultaneously".to_owned(),
-            );
+            return failed(format!("cannot set 'expression' with {CRITERIA} simultaneously"));
         }
         if number("regex_priority") != 0.0 {
             return failed("cannot set 'regex_priority' with 'expression' simultaneously".to_owned());
@@ -57,10 +71,11 @@ pub fn expression(route: &Record) -> Result<(), String> {
         return Expression::parse(text, stream).map(drop).or_else(failed);
     }
     if others && number("priority") != 0.0 {
-        return failed("cannot set 'priority' with 'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or 'destinations' simultaneously".to_owned());
+        return failed(format!("cannot set 'priority' with {CRITERIA} simultaneously"));
     }
+    let mut budget = RegexBudget::new();
     for path in strings(route.get("paths")) {
-        if let Some(Err(error)) = path.strip_prefix('~').map(|regex| compile(&format!("^{regex}"))) {
+        if let Some(Err(error)) = path.strip_prefix('~').map(|regex| budget.compile(&format!("^{regex}"), false)) {
             return failed(verdict(&error));
         }
     }
@@ -71,7 +86,7 @@ pub fn expression(route: &Record) -> Result<(), String> {
         }
         // A value alone may be a pattern: `~*regex`.
         for regex in values.iter().filter_map(|v| v.strip_prefix("~*")) {
-            if let Err(error) = compile(&regex.to_lowercase()) {
+            if let Err(error) = budget.compile(&regex.to_lowercase(), false) {
                 return failed(verdict(&error));
             }
         }

@@ -1,7 +1,7 @@
 //! Hosts, paths, names, URLs: rules for single texts.
 
 use crate::Record;
-use crate::entities::address::{self, AddressKind, HostPort, INVALID_PORT};
+use crate::address::{self, AddressKind, Cidr, HostPort, INVALID_PORT};
 use serde_json::{Value, json};
 
 type Verdict = Result<(), String>;
@@ -50,13 +50,13 @@ pub fn ip(value: &Value) -> Verdict {
 /// An IP address or network.
 pub fn ip_or_cidr(value: &Value) -> Verdict {
     let ip = text(value)?;
-    if address::is_ip_or_cidr(ip) { Ok(()) } else { Err(format!("invalid ip or cidr range: '{ip}'")) }
+    if Cidr::parse(ip).is_some() { Ok(()) } else { Err(format!("invalid ip or cidr range: '{ip}'")) }
 }
 
 /// An IPv4 address or network.
 pub fn cidr_v4(value: &Value) -> Verdict {
     let ip = text(value)?;
-    if address::is_ipv4_or_cidr(ip) { Ok(()) } else { Err(format!("invalid ipv4 cidr range: '{ip}'")) }
+    if Cidr::parse(ip).is_some_and(Cidr::is_ipv4) { Ok(()) } else { Err(format!("invalid ipv4 cidr range: '{ip}'")) }
 }
 
 /// A path of characters that RFC 3986 allows, properly percent-encoded.
@@ -150,8 +150,11 @@ pub fn header_value(value: &Value) -> Verdict {
 pub fn cookie_name(value: &Value) -> Verdict {
     let name = text(value)?;
     if name.bytes().any(|b| b <= b' ' || b >= 127 || b"()<>@,;:\\\"/?={}[]".contains(&b)) {
-        let words = "contains one or more invalid characters. ASCII control characters (0-31;127), space, tab and the characters ()<>@,;:\\\"/?={}[] are not allowed.";
-        return Err(words.to_owned());
+        return Err(
+            "contains one or more invalid characters. ASCII control characters (0-31;127), space, tab and the \
+                    characters ()<>@,;:\\\"/?={}[] are not allowed."
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -1,0 +1,71 @@
+//! What a node would refuse at its start, found out without starting one: `check`, `start`, `restart` and `reload` ask
+//! here, and so does the node itself, so that none of them takes what another refuses.
+
+use super::{certificates, plane, prefix};
+use crate::settings::Settings;
+use model::Catalog;
+use proxy::log_writer::Destination;
+use sdk::PluginKind;
+
+/// Reads everything that the settings name, as a start does, and changes nothing. The error is all that is wrong.
+pub fn check(settings: &Settings) -> Result<(), Vec<String>> {
+    let mut errors = Vec::new();
+    match enabled_plugins(settings) {
+        Ok(kinds) => errors.extend(catalog(settings, &kinds).err()),
+        Err(error) => errors.push(error),
+    }
+    errors.extend(certificates::check(settings));
+    errors.extend(plane::check(settings));
+    errors.extend(settings.size("mem_cache_size").err());
+    errors.extend(unopenable_logs(settings));
+    errors.dedup();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// The plugins that the setting `plugins` names.
+pub fn enabled_plugins(settings: &Settings) -> Result<Vec<&'static dyn PluginKind>, String> {
+    let names = settings.list("plugins");
+    if names.first().is_some_and(|name| name == "off") {
+        return Ok(Vec::new());
+    }
+    let installed =
+        |name: &String| name == "bundled" || name == "off" || plugins::bundled().iter().any(|kind| kind.name() == name);
+    if let Some(name) = names.iter().find(|name| !installed(name)) {
+        let all: Vec<_> = plugins::bundled().iter().map(|kind| kind.name()).collect();
+        return Err(format!("plugins: {name} plugin is enabled but not installed; there are {}", all.join(", ")));
+    }
+    let wanted = |kind: &&&'static dyn PluginKind| names.iter().any(|name| name == "bundled" || name == kind.name());
+    Ok(plugins::bundled().iter().filter(wanted).copied().collect())
+}
+
+/// The schemas of the node.
+pub fn catalog(settings: &Settings, kinds: &[&'static dyn PluginKind]) -> Result<Catalog, String> {
+    let flavor = match settings.text("router_flavor") {
+        "expressions" => model::RouterFlavor::Expressions,
+        _ => model::RouterFlavor::Traditional,
+    };
+    let mut catalog = Catalog::core_with(flavor);
+    for kind in kinds {
+        sdk::register(*kind, &mut catalog)?;
+    }
+    Ok(catalog)
+}
+
+/// Logs that cannot be opened, for there is no directory for them. Some in the prefix are made by a start.
+fn unopenable_logs(settings: &Settings) -> Vec<String> {
+    let made: Vec<_> = prefix::FOLDERS.iter().map(|folder| settings.path(folder)).collect();
+    let logs = &settings.access_logs;
+    let access_logs =
+        [("proxy_access_log", &logs.proxy), ("admin_access_log", &logs.admin), ("status_access_log", &logs.status)];
+    let access_logs = access_logs.map(|(setting, log)| (setting, log.as_ref().map(|log| Destination::of(&log.path))));
+    let error_logs = ["proxy_error_log", "admin_error_log"].map(|name| (name, prefix::error_log(settings, name)));
+    let missing = |(setting, destination): (&str, Option<Destination>)| match destination? {
+        Destination::File(path) => {
+            let folder = path.parent()?;
+            let there = folder.is_dir() || folder == settings.prefix || made.iter().any(|made| made == folder);
+            (!there).then(|| format!("{setting}: there is no directory {}", folder.display()))
+        }
+        Destination::Stdout | Destination::Stderr => None,
+    };
+    access_logs.into_iter().chain(error_logs).filter_map(missing).collect()
+}

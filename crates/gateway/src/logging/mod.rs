@@ -1,0 +1,307 @@
+//! The node's messages: one line per event in the form of nginx's error log, with Kong's levels.
+//!
+//! The code has five levels (`tracing`'s); Kong has eight. Errors are `error`, warnings `warn`, information `notice`,
+//! debugging `info`, traces `debug`; `crit`, `alert` and `emerg` as thresholds let nothing through.
+//!
+//! Lines are written by a thread of their own, as access logs are: nobody waits for a disk, a pipe or a terminal. What
+//! comes too fast for it is dropped and counted.
+
+mod limiter;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use limiter::{LeftOut, Limiter, PERIOD, Verdict};
+use proxy::log_writer::{Destination, LogWriter, Report, Sink};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
+
+/// The names of the levels, from the most talkative.
+pub const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
+
+/// Octets of lines that may wait to be written.
+const QUEUED: usize = 1 << 20;
+/// The longest text of a message; what is beyond it is cut off.
+const LONGEST: usize = 4096;
+/// How long the last lines may take at the end.
+const FINISH: Duration = Duration::from_secs(2);
+
+/// Changes what is logged while the node runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Logging {
+    filter: reload::Handle<Targets, Registry>,
+    lines: Arc<Lines>,
+    writer: Arc<LogWriter>,
+    /// Index into [`LEVELS`].
+    level: Arc<AtomicUsize>,
+}
+
+/// Where messages go: those of the Admin API, and all others.
+#[derive(Clone, Debug)]
+pub struct Destinations {
+    pub node: Destination,
+    /// `None`: where the others go.
+    pub admin: Option<Destination>,
+}
+
+/// Makes lines of events.
+struct Lines {
+    node: Sink,
+    admin: Option<Sink>,
+    limiter: Limiter,
+}
+
+impl Logging {
+    /// Starts logging, panics too. Called once. The error names the file.
+    pub fn start(level: &str, destinations: &Destinations) -> Result<Logging, String> {
+        let (writer, lines) = open(destinations)?;
+        let index = position(level);
+        let (filter, handle) = reload::Layer::new(targets(index));
+        let subscriber = tracing_subscriber::registry().with(EventLayer(Arc::clone(&lines)).with_filter(filter));
+        // Fails when something else has begun to log in this process, which only tests do.
+        let _ = subscriber.try_init();
+        let logging =
+            Logging { filter: handle, lines, writer: Arc::new(writer), level: Arc::new(AtomicUsize::new(index)) };
+        let of_panics = logging.clone();
+        std::panic::set_hook(Box::new(move |panic| of_panics.log_panic(panic)));
+        Ok(logging)
+    }
+
+    /// The level in force.
+    pub fn level(&self) -> &'static str {
+        LEVELS[self.level.load(Ordering::Relaxed)]
+    }
+
+    /// Takes another level into force.
+    pub fn set_level(&self, level: &str) {
+        let index = position(level);
+        self.level.store(index, Ordering::Relaxed);
+        if let Err(e) = self.filter.reload(targets(index)) {
+            tracing::error!("cannot change the log level: {e}");
+        }
+    }
+
+    /// Opens files anew, after they have been moved away.
+    pub fn reopen(&self) {
+        self.writer.reopen();
+    }
+
+    /// Says from time to time, for ever, which messages were left out: to be spawned once.
+    pub async fn run_reports(self) {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            self.lines.report_left_out();
+        }
+    }
+
+    /// Writes what has been logged so far; nothing is logged afterwards.
+    pub fn finish(&self) {
+        self.lines.report_left_out();
+        // Whoever does not take the lines in that time does not get them.
+        let _ = self.writer.finish(FINISH);
+    }
+
+    fn log_panic(&self, panic: &std::panic::PanicHookInfo<'_>) {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)");
+        let thread = std::thread::current();
+        let (name, place) = (thread.name().unwrap_or("(no name)"), panic.location().map(ToString::to_string));
+        let place = place.as_deref().unwrap_or("(no place)");
+        let backtrace = Backtrace::capture();
+        match backtrace.status() {
+            BacktraceStatus::Captured => tracing::error!("thread {name} panicked at {place}: {text} {backtrace}"),
+            _ => tracing::error!("thread {name} panicked at {place}: {text}"),
+        }
+        // The process ends with its main thread; others end alone, or not at all.
+        if name == "main" {
+            self.finish();
+        }
+    }
+}
+
+impl Lines {
+    fn sink(&self, target: &str) -> &Sink {
+        self.admin.as_ref().filter(|_| target.starts_with("admin")).unwrap_or(&self.node)
+    }
+
+    fn write(&self, metadata: &Metadata<'_>, text: &str) {
+        self.sink(metadata.target()).put(line(*metadata.level(), text).into_bytes(), 1);
+    }
+
+    fn report_left_out(&self) {
+        for LeftOut { metadata, count, sample } in self.limiter.take_left_out() {
+            self.write(metadata, &format!("{count} more messages were left out, the first of them: {sample}"));
+        }
+    }
+}
+
+/// Takes events as `tracing` gives them.
+struct EventLayer(Arc<Lines>);
+
+impl<S: Subscriber> Layer<S> for EventLayer {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let verdict = self.0.limiter.admit(metadata);
+        if verdict == Verdict::LeaveOut {
+            return;
+        }
+        let mut text = Text::default();
+        event.record(&mut text);
+        let text = text.message + &text.fields;
+        match verdict {
+            Verdict::Sample => self.0.limiter.keep_sample(metadata, text),
+            _ => self.0.write(metadata, &text),
+        }
+    }
+}
+
+/// The parts of an event.
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, ", {name}: {value:?}"),
+        };
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message.push_str(value),
+            name => self.fields.push_str(&format!(", {name}: {value}")),
+        }
+    }
+}
+
+/// Opens the logs and starts the thread that writes them.
+fn open(destinations: &Destinations) -> Result<(LogWriter, Arc<Lines>), String> {
+    let all = std::iter::once(&destinations.node).chain(&destinations.admin).cloned().collect();
+    let report: Report =
+        Box::new(|destination, failure| Some(line(Level::WARN, &failure.describe(&format!("the log {destination}")))));
+    let (writer, sinks) = LogWriter::start("log", all, QUEUED, report)?;
+    let mut sinks = sinks.into_iter();
+    let node = sinks.next().ok_or("no log was opened")?;
+    Ok((writer, Arc::new(Lines { node, admin: sinks.next(), limiter: Limiter::new() })))
+}
+
+/// One event, one line, whatever a client made its way into it.
+fn line(level: Level, text: &str) -> String {
+    let mut line = format!("{} [{}] {}#0: ", timestamp(Timestamp::now()), word(level), std::process::id());
+    let end = (0..=LONGEST.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    line.extend(text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }));
+    if end < text.len() {
+        line.push_str("...");
+    }
+    line.push('\n');
+    line
+}
+
+fn position(level: &str) -> usize {
+    LEVELS.iter().position(|l| *l == level).unwrap_or(2)
+}
+
+/// Our crates at the level, others at most at `warn`.
+fn targets(index: usize) -> Targets {
+    let filter = match LEVELS[index] {
+        "debug" => LevelFilter::TRACE,
+        "info" => LevelFilter::DEBUG,
+        "notice" => LevelFilter::INFO,
+        "warn" => LevelFilter::WARN,
+        "error" => LevelFilter::ERROR,
+        _ => LevelFilter::OFF,
+    };
+    let ours = ["wire", "model", "store", "sdk", "plugins", "proxy", "admin", "bascule"];
+    Targets::new().with_default(filter.min(LevelFilter::WARN)).with_targets(ours.map(|name| (name, filter)))
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "notice",
+        Level::DEBUG => "info",
+        Level::TRACE => "debug",
+    }
+}
+
+/// `2026/11/23 13:34:06`, where the node is.
+fn timestamp(time: Timestamp) -> String {
+    time.to_zoned_datetime(TimeZone::system()).strftime("%Y/%m/%d %H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use tracing::subscriber::with_default;
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    /// What is in the node's log and in that of the Admin API after some work.
+    fn logged(level: &str, work: impl FnOnce(&Lines)) -> [String; 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["node", "admin"].map(|name| folder.path().join(name));
+        let [node, admin] = paths.each_ref().map(|path| Destination::of(path));
+        let (writer, lines) = open(&Destinations { node, admin: Some(admin) }).unwrap();
+        let layer = EventLayer(Arc::clone(&lines)).with_filter(targets(position(level)));
+        with_default(tracing_subscriber::registry().with(layer), || work(&lines));
+        assert!(writer.finish(LONG));
+        paths.each_ref().map(|path: &std::path::PathBuf| read(path))
+    }
+
+    fn read(path: &Path) -> String {
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn levels_and_targets() {
+        let [node, admin] = logged("notice", |_| {
+            tracing::info!(target: "proxy", route = "r", "one\nline");
+            tracing::debug!(target: "proxy", "not this");
+            tracing::info!(target: "hyper", "nor this");
+            tracing::warn!(target: "admin::server", "elsewhere");
+        });
+        assert!(admin.ends_with("#0: elsewhere\n"), "{admin}");
+        assert!(node.ends_with("#0: one line, route: \"r\"\n") || node.ends_with("#0: one line, route: r\n"), "{node}");
+        assert_eq!(node.lines().count(), 1);
+        assert!(node.contains(" [notice] "), "{node}");
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_leaves_room_for_others() {
+        let [node, _] = logged("notice", |lines| {
+            for number in 0..5000 {
+                tracing::info!(target: "proxy", "a request was refused: {number}");
+            }
+            tracing::warn!(target: "proxy", "something else");
+            lines.report_left_out();
+        });
+        let refused = node.lines().filter(|line| line.contains("#0: a request was refused")).count();
+        assert_eq!(refused, 100);
+        assert!(node.contains("[warn] ") && node.contains("something else"), "{node}");
+        let told = "4900 more messages were left out, the first of them: a request was refused: 100\n";
+        assert!(node.ends_with(told), "{node}");
+    }
+
+    #[test]
+    fn long_messages_are_cut() {
+        let [node, _] = logged("notice", |_| tracing::info!(target: "proxy", "{}", "é".repeat(LONGEST)));
+        assert!(node.len() < LONGEST + 100, "{}", node.len());
+        assert!(node.ends_with("é...\n"), "{node}");
+    }
+}

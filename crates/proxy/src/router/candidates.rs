@@ -1,0 +1,171 @@
+//! The paths of routes that share a place in the index: the same host pattern and the same path prefix, best first.
+
+use super::Query;
+use super::rank::Rank;
+use super::rule::{PathKind, Rule};
+use foldhash::fast::RandomState;
+use model::entities::Uuid;
+use rpds::HashTrieMapSync;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// One path of a route, under one of its hosts or under the list of all of them.
+#[derive(Clone)]
+pub struct Candidate {
+    pub rule: Arc<Rule>,
+    /// Which of the rule's paths.
+    pub path: u32,
+    /// How specific the host pattern is; zero where the place in the index says it.
+    pub host_specificity: u32,
+    /// The port that the host pattern asks for.
+    pub port: Option<u32>,
+}
+
+/// Candidates in order of rank. Those that need one of a few header values are found by the value, so that many routes
+/// that differ only in a header do not slow each other down.
+#[derive(Clone, Default)]
+pub struct Candidates {
+    plain: List,
+    by_header: Vec<HeaderIndex>,
+}
+
+type List = SmallVec<[Candidate; 1]>;
+
+#[derive(Clone)]
+struct HeaderIndex {
+    /// As rules spell it.
+    name: Box<str>,
+    /// By value in lower case.
+    values: HashTrieMapSync<Box<[u8]>, List, RandomState>,
+}
+
+/// How a place in the index was reached.
+#[derive(Clone, Copy)]
+pub struct Reached {
+    /// The port of the request, as the host patterns here see it.
+    pub port: u32,
+    /// How specific the host pattern is that led here, where candidates do not say it themselves.
+    pub host_specificity: u32,
+}
+
+/// The best candidate so far.
+#[derive(Default)]
+pub struct Best<'r> {
+    found: Option<(Rank, &'r Candidate, usize)>,
+}
+
+impl Candidates {
+    /// Adds a candidate.
+    pub fn insert(&mut self, candidate: Candidate) {
+        let rule = Arc::clone(&candidate.rule);
+        let Some(header) = rule.indexed_header() else { return insert(&mut self.plain, candidate) };
+        let at = match self.by_header.iter().position(|index| index.name == header.name) {
+            Some(at) => at,
+            None => {
+                let values = HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::default());
+                self.by_header.push(HeaderIndex { name: header.name.clone(), values });
+                self.by_header.len() - 1
+            }
+        };
+        let lists = &mut self.by_header[at].values;
+        for value in &header.exact {
+            match lists.get_mut(value) {
+                Some(list) => insert(list, candidate.clone()),
+                None => lists.insert_mut(value.clone(), List::from_iter([candidate.clone()])),
+            }
+        }
+    }
+
+    /// Takes away the candidates of a rule.
+    pub fn remove(&mut self, rule: &Rule) {
+        let id = rule.route.id;
+        let Some(header) = rule.indexed_header() else { return remove(&mut self.plain, id) };
+        let Some(at) = self.by_header.iter().position(|index| index.name == header.name) else { return };
+        let lists = &mut self.by_header[at].values;
+        for value in &header.exact {
+            if let Some(list) = lists.get_mut(value) {
+                remove(list, id);
+                if list.is_empty() {
+                    lists.remove_mut(value);
+                }
+            }
+        }
+        if lists.is_empty() {
+            self.by_header.remove(at);
+        }
+    }
+
+    /// Whether there is no candidate.
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.by_header.is_empty()
+    }
+
+    /// Puts the best candidate that fits into `best` when it beats what is there. `depth` is the length of the path
+    /// prefix.
+    pub fn search<'r>(&'r self, query: &Query<'_>, reached: Reached, depth: usize, best: &mut Best<'r>) {
+        best.search(&self.plain, query, reached, depth);
+        for index in &self.by_header {
+            for value in super::rule::values_of(&index.name, query.fields) {
+                let mut lower: SmallVec<[u8; 64]> = SmallVec::from_slice(value);
+                lower.make_ascii_lowercase();
+                if let Some(list) = index.values.get(&lower[..]) {
+                    best.search(list, query, reached, depth);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Candidates {
+    /// How many there are, by how many ways they are found.
+    pub fn len(&self) -> usize {
+        let found_by_header = self.by_header.iter().flat_map(|index| index.values.values());
+        self.plain.len() + found_by_header.map(|list| list.len()).sum::<usize>()
+    }
+}
+
+impl Candidate {
+    fn rank(&self, host_specificity: u32) -> Rank {
+        self.rule.paths[self.path as usize].rank.with_host(self.host_specificity.max(host_specificity))
+    }
+
+    fn fits(&self, query: &Query<'_>, port: u32) -> bool {
+        self.port.is_none_or(|p| p == port)
+            && self.rule.fits(query)
+            && match &self.rule.paths[self.path as usize].kind {
+                PathKind::Any | PathKind::Prefix => true,
+                PathKind::Regex(regex) => regex.is_match(query.path),
+            }
+    }
+}
+
+impl<'r> Best<'r> {
+    /// The candidate, and how long the path prefix was under which it was found.
+    pub fn candidate(self) -> Option<(&'r Candidate, usize)> {
+        self.found.map(|(_, candidate, depth)| (candidate, depth))
+    }
+
+    fn search(&mut self, list: &'r [Candidate], query: &Query<'_>, reached: Reached, depth: usize) {
+        for candidate in list {
+            let rank = candidate.rank(reached.host_specificity);
+            if self.found.as_ref().is_some_and(|(best, ..)| *best >= rank) {
+                return;
+            }
+            if candidate.fits(query, reached.port) {
+                self.found = Some((rank, candidate, depth));
+                return;
+            }
+        }
+    }
+}
+
+fn insert(list: &mut List, candidate: Candidate) {
+    let rank = candidate.rank(0);
+    let at = list.partition_point(|c| c.rank(0) > rank);
+    list.insert(at, candidate);
+}
+
+fn remove(list: &mut List, id: Uuid) {
+    list.retain(|candidate| candidate.rule.route.id != id);
+}

@@ -1,0 +1,380 @@
+//! Kong's rules by example, and what the index does with changes, excess and defects.
+
+mod reference;
+
+use super::*;
+use model::entities::{Protocol, Protocols};
+use std::time::Duration;
+
+pub fn route(id: u128) -> Route {
+    Route {
+        id: Uuid::from_u128(id),
+        name: None,
+        created_at: 0,
+        service: None,
+        protocols: protocols(&[Protocol::Http, Protocol::Https]),
+        methods: vec![],
+        hosts: vec![],
+        paths: vec![],
+        headers: vec![],
+        snis: vec![],
+        sources: vec![],
+        destinations: vec![],
+        regex_priority: 0,
+        strip_path: true,
+        preserve_host: false,
+        path_handling: PathHandling::V0,
+        https_redirect_status_code: 426,
+        request_buffering: true,
+        response_buffering: true,
+        expression: None,
+        priority: 0,
+        tags: vec![],
+    }
+}
+
+fn protocols(list: &[Protocol]) -> Protocols {
+    list.iter().fold(Protocols::default(), |set, &p| set.with(p))
+}
+
+fn service(enabled: bool, path: Option<&str>) -> Arc<Service> {
+    let second = Duration::from_secs(1);
+    Arc::new(Service {
+        id: Uuid::from_u128(9),
+        name: None,
+        protocol: Protocol::Http,
+        host: "up.test".into(),
+        port: 80,
+        path: path.map(str::to_owned),
+        retries: 5,
+        connect_timeout: second,
+        write_timeout: second,
+        read_timeout: second,
+        client_certificate: None,
+        tls_verify: None,
+        tls_verify_depth: None,
+        ca_certificates: vec![],
+        enabled,
+        tags: vec![],
+    })
+}
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|s| s.to_string()).collect()
+}
+
+fn router(flavor: Flavor, routes: Vec<Route>) -> Router {
+    let put: Vec<_> = routes.into_iter().map(|r| (Arc::new(r), None)).collect();
+    let (router, errors) = Router::new(flavor).apply(&put, &[]);
+    assert_eq!(errors, []);
+    router
+}
+
+/// A request in words.
+pub struct Ask {
+    pub method: &'static str,
+    tls: bool,
+    pub host: Vec<u8>,
+    path: String,
+    pub search: Option<&'static str>,
+    pub source: &'static str,
+    sni: Option<&'static str>,
+    pub fields: Fields,
+}
+
+impl Ask {
+    pub fn get(host: &str, path: &str) -> Ask {
+        Ask {
+            method: "GET",
+            tls: false,
+            host: host.into(),
+            path: path.into(),
+            search: None,
+            source: "10.1.2.3:99",
+            sni: None,
+            fields: Fields::new(),
+        }
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Ask {
+        self.fields.append(name, value.as_bytes());
+        self
+    }
+
+    pub fn query(&self) -> Query<'_> {
+        Query {
+            method: self.method,
+            https: self.tls,
+            tls: self.tls,
+            host: &self.host,
+            port: if self.tls { 8443 } else { 8000 },
+            path: &self.path,
+            query: self.search,
+            sni: self.sni,
+            source: self.source.parse().ok(),
+            destination: Some([192, 0, 2, 1].into()),
+            fields: &self.fields,
+        }
+    }
+
+    pub fn id(&self, router: &Router) -> Option<u128> {
+        router.find(&self.query()).map(|m| m.route().id.as_u128())
+    }
+}
+
+#[test]
+fn one_change_leaves_the_rest_shared() {
+    let routes: Vec<_> = (0..2000u128)
+        .map(|i| Route { hosts: vec![format!("h{i}.test")], paths: texts(&["/"]), ..route(i) })
+        .chain((2000..4000).map(|i| Route { paths: vec![format!("/p{i}/x")], ..route(i) }))
+        .collect();
+    let before = router(Flavor::default(), routes);
+    let changed = Route { hosts: texts(&["h7.test"]), paths: texts(&["/new"]), ..route(7) };
+    let (after, _) = before.apply(&[(Arc::new(changed), None)], &[]);
+    for i in (0..2000).filter(|&i| i != 7) {
+        let candidates = |router: &Router| router.hosts.address_of(Some(&format!("h{i}.test")), "/");
+        assert_eq!(candidates(&before), candidates(&after));
+    }
+    let under = |router: &Router, i: usize| router.hosts.address_of(None, &format!("/p{i}/x"));
+    let (more, _) = after.apply(&[(Arc::new(Route { paths: texts(&["/p2500/y"]), ..route(5000) }), None)], &[]);
+    // The node that it now shares a parent with is split.
+    assert_eq!((2000..4000).filter(|&i| under(&after, i) != under(&more, i)).collect::<Vec<_>>(), [2500]);
+    assert_eq!((2000..4000).filter(|&i| under(&before, i) != under(&after, i)).count(), 0);
+    assert_eq!(Ask::get("h7.test", "/new").id(&before), Some(7), "the old version still has /");
+    assert_eq!(Ask::get("h7.test", "/other").id(&after), None);
+}
+
+#[test]
+fn the_more_specific_of_equals_wins_then_the_older() {
+    let router = router(
+        Flavor::default(),
+        vec![
+            Route { hosts: texts(&["*.test"]), ..route(3) },
+            Route { hosts: texts(&["*.a.test"]), ..route(1) },
+            Route { paths: texts(&["/same"]), created_at: 5, ..route(10) },
+            Route { paths: texts(&["/same"]), created_at: 4, ..route(11) },
+            Route { paths: texts(&["~/q/[a-z]+"]), created_at: 4, ..route(12) },
+            Route { paths: texts(&["~/q/[a-c]+"]), created_at: 5, ..route(13) },
+            Route { paths: texts(&["~/n"]), regex_priority: -1, ..route(14) },
+            Route { paths: texts(&["~/n"]), created_at: 9, ..route(15) },
+        ],
+    );
+    assert_eq!(Ask::get("x.a.test", "/").id(&router), Some(1));
+    assert_eq!(Ask::get("X.B.TEST", "/").id(&router), Some(3));
+    assert_eq!(Ask::get("", "/same").id(&router), Some(11));
+    assert_eq!(Ask::get("", "/q/abc").id(&router), Some(12));
+    assert_eq!(Ask::get("", "/n").id(&router), Some(15));
+}
+
+#[test]
+fn hosts_with_and_without_ports() {
+    let routes = || {
+        vec![
+            Route { hosts: texts(&["a.test:8080"]), ..route(1) },
+            Route { hosts: texts(&["b.test:8000"]), ..route(2) },
+            Route { hosts: texts(&["c.test"]), ..route(3) },
+            Route { hosts: texts(&["*.d.test:80"]), ..route(4) },
+            Route { hosts: texts(&["[::1]"]), ..route(5) },
+        ]
+    };
+    let compatible = router(Flavor::TraditionalCompatible, routes());
+    let traditional = router(Flavor::Traditional, routes());
+    for (host, in_compatible, in_traditional) in [
+        ("a.test:8080", Some(1), Some(1)),
+        ("a.test", None, None),
+        ("b.test", Some(2), None),
+        ("b.test:8001", None, None),
+        ("c.test:9", Some(3), Some(3)),
+        ("c.test:", Some(3), Some(3)),
+        ("c.test:x", None, None),
+        ("c.test.", None, None),
+        ("x.d.test", None, Some(4)),
+        ("x.d.test:80", Some(4), Some(4)),
+        ("[::1]:9", Some(5), Some(5)),
+    ] {
+        assert_eq!(Ask::get(host, "/").id(&compatible), in_compatible, "{host}");
+        assert_eq!(Ask::get(host, "/").id(&traditional), in_traditional, "{host}");
+    }
+}
+
+#[test]
+fn headers_ignore_case_and_underscores() {
+    let router = router(
+        Flavor::default(),
+        vec![
+            Route { headers: vec![("x-v".into(), texts(&["1", "Two"]))], ..route(1) },
+            Route { headers: vec![("x-v".into(), texts(&["1"])), ("x_w".into(), texts(&["a"]))], ..route(2) },
+            Route { headers: vec![("x-z".into(), texts(&[r"~*^abc\D$", "other"]))], ..route(3) },
+        ],
+    );
+    let with = |list: &[(&str, &str)]| list.iter().fold(Ask::get("", "/"), |ask, (n, v)| ask.header(n, v)).id(&router);
+    assert_eq!(with(&[("X-V", "tWO")]), Some(1));
+    assert_eq!(with(&[("X-V", "3"), ("x-v", "1")]), Some(1));
+    assert_eq!(with(&[("X-V", "1,2")]), None);
+    assert_eq!(with(&[("X-V", "1"), ("X-W", "A")]), Some(2));
+    assert_eq!(with(&[("X_V", "1")]), Some(1));
+    assert_eq!(with(&[("X-Z", "ABCd")]), Some(3));
+    assert_eq!(with(&[("X-Z", "abc1")]), None);
+    assert_eq!(with(&[("X-Z", "other")]), Some(3));
+}
+
+#[test]
+fn regexes_tell_what_they_matched() {
+    let routes = vec![
+        Route { paths: texts(&["~/v/(?<id>[a-z]+)/(x)?"]), ..route(1) },
+        Route { paths: texts(&[r"~/u/\d+$", "/u"]), ..route(2) },
+        Route { paths: texts(&["/"]), ..route(3) },
+    ];
+    let router = router(Flavor::default(), routes);
+    let ask = Ask::get("", "/v/abc/rest");
+    let found = router.find(&ask.query()).unwrap();
+    assert_eq!(found.matched_path, Some(7));
+    assert_eq!(found.captures, [("1".into(), b"abc".to_vec()), ("id".into(), b"abc".to_vec())]);
+    assert_eq!(found.stripped(&ask.path), Some("/v/abc/"));
+    assert_eq!(router.find(&Ask::get("", "/u/12").query()).unwrap().matched_path, Some(5));
+    assert_eq!(router.find(&Ask::get("", "/u/12/").query()).unwrap().matched_path, Some(2));
+    let found = router.find(&Ask::get("", "/x").query()).unwrap();
+    assert_eq!((found.matched_path, found.captures.capacity()), (Some(1), 0));
+}
+
+#[test]
+fn protocols_and_services() {
+    let https = Route {
+        paths: texts(&["/s"]),
+        protocols: protocols(&[Protocol::Https]),
+        snis: texts(&["One.test."]),
+        ..route(1)
+    };
+    let stream = Route { snis: texts(&["a"]), protocols: protocols(&[Protocol::Tls]), ..route(2) };
+    let (on, off) = (service(true, Some("/svc")), service(false, None));
+    let put = [
+        (Arc::new(https), Some(on.clone())),
+        (Arc::new(stream), None),
+        (Arc::new(Route { paths: texts(&["/a/b"]), ..route(3) }), Some(off)),
+        (Arc::new(Route { paths: texts(&["/a"]), ..route(4) }), Some(on.clone())),
+    ];
+    let (router, errors) = Router::default().apply(&put, &[]);
+    assert_eq!((router.len(), errors), (2, vec![]));
+    assert!(router.find(&Ask::get("", "/s").query()).unwrap().wrong_protocol);
+    let tls = |sni| Ask { tls: true, sni, ..Ask::get("", "/s") };
+    assert_eq!(tls(Some("two.test")).id(&router), None);
+    assert_eq!(tls(None).id(&router), None);
+    assert!(!router.find(&tls(Some("ONE.test")).query()).unwrap().wrong_protocol);
+    let found = router.find(&Ask::get("", "/a/b/c").query()).unwrap();
+    let mut path = String::new();
+    found.write_upstream_path("/a/b/c", &mut path);
+    assert_eq!((found.route().id.as_u128(), path.as_str()), (4, "/svc/b/c"));
+    let (router, _) = router.apply(&[(put[2].0.clone(), Some(on))], &[]);
+    assert_eq!(Ask::get("", "/a/b").id(&router), Some(3));
+}
+
+#[test]
+fn what_does_not_compile_is_named_and_answered_with_an_error() {
+    let good = Route { paths: texts(&["/"]), ..route(1) };
+    let bad = Route { paths: texts(&["/x", "~/secret/a+("]), ..route(2) };
+    let nothing = route(3);
+    let expression = Route { expression: Some(r#"http.path == "/by""#.into()), ..route(4) };
+    let huge = Route { paths: vec!["~/huge/(a{1000}){1000}".into()], ..route(5) };
+    let header = Route {
+        paths: texts(&["/header"]),
+        headers: vec![("x-a".into(), texts(&["~*("])), ("x-b".into(), texts(&["1"]))],
+        ..route(6)
+    };
+    let put: Vec<_> = [good, bad, nothing, expression, huge, header].into_iter().map(|r| (Arc::new(r), None)).collect();
+    let (router, errors) = Router::default().apply(&put, &[]);
+    let ids: Vec<_> = errors.iter().map(|(id, _)| id.as_u128()).collect();
+    assert_eq!(ids, [2, 3, 4, 5, 6]);
+    assert!(errors[0].1.starts_with("paths: '~/secret/a+(': regex parse error"), "{}", errors[0].1);
+    let found = |ask: &Ask| router.find(&ask.query()).map(|m| (m.route().id.as_u128(), m.unusable));
+    for (path, expected) in [
+        ("/ok", (1, false)),
+        ("/x", (2, true)),
+        ("/secret/aa", (2, true)),
+        // What might be matched by the broken pattern is not handed to another route.
+        ("/secret/ab", (2, true)),
+        ("/secret/", (1, false)),
+        ("/by", (4, true)),
+        ("/by/x", (1, false)),
+        ("/huge/a", (5, true)),
+        ("/hug", (1, false)),
+        ("/header", (1, false)),
+    ] {
+        assert_eq!(found(&Ask::get("", path)), Some(expected), "{path}");
+    }
+    assert_eq!(found(&Ask::get("", "/header").header("x-b", "1")), Some((6, true)));
+    // A broken new version does not take the place of one that can be used.
+    let (router, errors) = router.apply(&[(Arc::new(Route { paths: texts(&["~["]), ..route(1) }), None)], &[]);
+    assert_eq!(errors.len(), 1);
+    assert_eq!(
+        router.find(&Ask::get("", "/ok").query()).map(|m| (m.route().id.as_u128(), m.unusable)),
+        Some((1, false))
+    );
+}
+
+#[test]
+fn an_expression_that_cannot_be_read_might_be_for_any_request() {
+    let by = |id, expression: &str, priority| Route { expression: Some(expression.into()), priority, ..route(id) };
+    let put = [by(1, r#"http.path ^= "/""#, 1), by(2, r#"http.path ~ "(""#, 2), by(3, r#"http.path ^= "/before""#, 3)];
+    let put: Vec<_> = put.into_iter().map(|r| (Arc::new(r), None)).collect();
+    let (router, errors) = Router::new(Flavor::Expressions).apply(&put, &[]);
+    assert_eq!(errors.len(), 1);
+    let found = |path| router.find(&Ask::get("", path).query()).map(|m| (m.route().id.as_u128(), m.unusable));
+    assert_eq!(found("/before"), Some((3, false)));
+    assert_eq!(found("/x"), Some((2, true)));
+}
+
+#[test]
+fn what_one_route_lists_does_not_multiply() {
+    let list = |what: &str| (0..400).map(|n| format!("{what}{n}")).collect::<Vec<_>>();
+    let wide = Route {
+        hosts: list("h")
+            .into_iter()
+            .flat_map(|h| [format!("{h}.test"), format!("*.{h}.test"), format!("{h}.*")])
+            .collect(),
+        paths: list("/p"),
+        headers: vec![("x-a".into(), list("a")), ("x-b".into(), list("b"))],
+        methods: list("M"),
+        snis: list("s"),
+        ..route(1)
+    };
+    let beside = Route { hosts: texts(&["h7.test"]), paths: texts(&["/p7"]), ..route(2) };
+    let router = router(Flavor::default(), vec![wide.clone(), beside]);
+    assert!(router.hosts.places() <= 8 * 2000, "{} places", router.hosts.places());
+    let ask = |host: &str, a: &str| {
+        let mut ask = Ask::get(host, "/p399/x").header("x-a", a).header("x-b", "B0");
+        ask.method = "M17";
+        ask.id(&router)
+    };
+    assert_eq!(ask("h399.test", "a17"), Some(1));
+    assert_eq!(ask("x.H0.test", "A399"), Some(1));
+    assert_eq!(ask("h0.x", "a0"), Some(1));
+    assert_eq!(ask("h400.test", "a0"), None);
+    assert_eq!(ask("h399.test", "a400"), None);
+    assert_eq!(Ask::get("h7.test", "/p7").id(&router), Some(2));
+    // Two such routes share the list of their hosts until both are gone.
+    let second = Route { id: Uuid::from_u128(3), paths: list("/q"), ..wide };
+    let (two, _) = router.apply(&[(Arc::new(second), None)], &[Uuid::from_u128(1)]);
+    let mut query = Ask::get("h9.test", "/q9").header("x-a", "a1").header("x-b", "b1");
+    query.method = "M0";
+    assert_eq!(query.id(&two), Some(3));
+    assert_eq!(query.id(&router), None);
+    let (none, _) = two.apply(&[], &[Uuid::from_u128(2), Uuid::from_u128(3)]);
+    assert!(none.hosts.is_empty());
+}
+
+#[test]
+fn regexes_are_bounded_by_route_and_charged_once() {
+    let large =
+        |id, n: usize| Route { paths: (0..n).map(|i| format!(r"~/{id}/{i}/x{{30000}}")).collect(), ..route(id) };
+    let few = Arc::new(large(1, 1));
+    let (router, errors) = Router::default().apply(&[(Arc::clone(&few), None)], &[]);
+    assert_eq!(errors, []);
+    let size = router.regex_size;
+    assert!(size > 1 << 18, "{size}");
+    // Put again, as when its service changes, it keeps what is compiled.
+    let (router, _) = router.apply(&[(few, None)], &[]);
+    assert_eq!(router.regex_size, size);
+    let (router, errors) = Router::default().apply(&[(Arc::new(large(1, 60)), None)], &[]);
+    assert_eq!(errors.len(), 1);
+    assert!(router.find(&Ask::get("", "/1/59/").query()).unwrap().unusable);
+}

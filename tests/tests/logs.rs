@@ -1,0 +1,74 @@
+//! The node's messages: nobody waits for them, and no client fills them.
+
+use blackbox::http::{Connection, get};
+use blackbox::{Node, eventually};
+use rustix::process::Signal;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, PipeReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+
+const MALFORMED: &[u8] = b"GET / HTTP/1.1\r\nHost : a\r\n\r\n";
+
+/// A node whose messages go into a pipe that is full, and that pipe.
+fn node_with_full_pipe() -> (Node, PipeReader) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let settings = [("proxy_error_log", "/dev/stderr"), ("admin_error_log", "/dev/stderr")];
+    let node = Node::start_with_stderr(&settings, writer);
+    // By a description of its own, for the node's is to block.
+    let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let mut filler = OpenOptions::new().write(true).custom_flags(nonblock).open(path).unwrap();
+    loop {
+        match filler.write(b"x") {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    (node, reader)
+}
+
+fn refuse(node: &Node, count: usize) {
+    for _ in 0..count {
+        let mut connection = Connection::open(node.proxy()).unwrap();
+        connection.send_raw(MALFORMED).unwrap();
+        assert!(connection.rest().unwrap().starts_with(b"HTTP/1.1 400"));
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_log_that_nobody_reads() {
+    let (mut node, mut reader) = node_with_full_pipe();
+    refuse(&node, 400);
+    get(node.proxy(), "/").expect(404);
+    get(node.admin(), "/").expect(200);
+    let mut text = String::new();
+    eventually("it is told how many messages were left out", || {
+        let mut part = [0; 4096];
+        let length = reader.read(&mut part).unwrap();
+        text.push_str(&String::from_utf8_lossy(&part[..length]));
+        text.contains("more messages were left out, the first of them: a request was refused")
+    });
+    let lines = text.lines().filter(|line| line.contains("#0: a request was refused")).count();
+    assert!((1..=200).contains(&lines), "{lines} lines");
+    drop(reader);
+    assert!(node.end(Signal::TERM));
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_keep_a_node_from_ending() {
+    let (mut node, _reader) = node_with_full_pipe();
+    refuse(&node, 10);
+    assert!(node.end(Signal::TERM));
+}
+
+#[test]
+fn the_last_lines_are_written() {
+    let mut node = Node::start(&[]);
+    refuse(&node, 150);
+    assert!(node.end(Signal::TERM));
+    let log = node.log();
+    assert!(log.contains("50 more messages were left out"), "{log}");
+    assert!(log.contains("#0: stopped"), "{log}");
+}
