@@ -1,5 +1,6 @@
 //! The program under test: building, starting, ending it.
 
+use crate::PATIENCE;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -25,8 +26,9 @@ pub fn binary() -> &'static Path {
         if let Some(path) = std::env::var_os("BASCULE") {
             return path.into();
         }
-        let test = std::env::current_exe().expect("the test's own path");
-        let profile = test.ancestors().nth(2).expect("tests are in <target>/<profile>/deps");
+        let own = std::env::current_exe().expect("the own path");
+        let folder = own.parent().expect("programs are in <target>/<profile>, tests in <target>/<profile>/deps");
+        let profile = if folder.ends_with("deps") { folder.parent().expect("<profile>") } else { folder };
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         build
             .args(["build", "--quiet", "--package", "gateway", "--target-dir"])
@@ -51,35 +53,34 @@ pub fn bascule() -> Command {
 impl Node {
     /// Starts a node with these settings (`kong.conf` names) on top of free ports on loopback.
     pub fn start(settings: &[(&str, &str)]) -> Node {
+        let settings: Vec<_> = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Node::try_start(&settings).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same; what it said when it does not start.
+    pub fn try_start(settings: &[(String, String)]) -> Result<Node, String> {
         let prefix = TempDir::new().expect("a directory");
+        let mut node = Node { prefix, settings: Vec::new(), process: None, addresses: Value::Null };
+        node.try_revive(settings)?;
+        Ok(node)
+    }
+
+    /// Starts it again in the same directory, after [`Node::kill`] or [`Node::end`].
+    pub fn revive(&mut self) {
+        self.launch().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Starts it in the same directory with other settings; what it said when it does not start.
+    pub fn try_revive(&mut self, settings: &[(String, String)]) -> Result<(), String> {
         let ports = [
             ("proxy_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"),
             ("admin_listen", "127.0.0.1:0"),
             ("status_listen", "127.0.0.1:0"),
             ("nginx_worker_processes", "2"),
         ];
-        let settings = ports.iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let mut node = Node { prefix, settings, process: None, addresses: Value::Null };
-        node.revive();
-        node
-    }
-
-    /// Starts it again in the same directory, after [`Node::kill`] or [`Node::end`].
-    pub fn revive(&mut self) {
-        let mut command = bascule();
-        command.args(["run", "--attended", "--prefix"]).arg(self.prefix.path());
-        for (key, value) in &self.settings {
-            command.env(format!("KONG_{}", key.to_uppercase()), value);
-        }
-        let stderr = File::options().create(true).append(true).open(self.prefix.path().join("stderr")).expect("a file");
-        let mut child =
-            command.stderr(stderr).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("its word");
-        assert_eq!(line, "ready\n", "{}", self.log());
-        self.process = Some(child);
-        let text = std::fs::read(self.prefix.path().join("pids/bascule.json")).expect("where it listens");
-        self.addresses = serde_json::from_slice(&text).expect("JSON");
+        let ports = ports.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.settings = ports.chain(settings.iter().cloned()).collect();
+        self.launch()
     }
 
     /// Ends it as `kill -9` does.
@@ -158,6 +159,36 @@ impl Node {
     pub fn log(&self) -> String {
         let read = |name| std::fs::read_to_string(self.prefix.path().join(name)).unwrap_or_default();
         read("logs/error.log") + &read("stderr")
+    }
+
+    fn launch(&mut self) -> Result<(), String> {
+        let mut command = bascule();
+        command.args(["run", "--attended", "--prefix"]).arg(self.prefix.path());
+        for (key, value) in &self.settings {
+            command.env(format!("KONG_{}", key.to_uppercase()), value);
+        }
+        let stderr = File::options().create(true).append(true).open(self.prefix.path().join("stderr")).expect("a file");
+        let mut child =
+            command.stderr(stderr).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("its word");
+        self.process = Some(child);
+        if line != "ready\n" {
+            let ended = self.ends_within(PATIENCE);
+            let status = match self.process.take() {
+                None if ended => "exit status: 0".to_owned(),
+                None => "exit status: not 0".to_owned(),
+                Some(mut child) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    "it goes on".to_owned()
+                }
+            };
+            return Err(format!("it does not start ({status})\n{}", self.log()));
+        }
+        let text = std::fs::read(self.prefix.path().join("pids/bascule.json")).expect("where it listens");
+        self.addresses = serde_json::from_slice(&text).expect("JSON");
+        Ok(())
     }
 
     fn address(&self, interface: &str) -> SocketAddr {
