@@ -1,6 +1,7 @@
 //! Black-box tests: the real binary in a directory of its own on free ports, spoken to over sockets.
 //!
-//! [`Node`] starts and ends it, [`http`] is the client, [`Backend`] the services behind it.
+//! [`Node`] starts and ends it, [`http`] is the client, [`Backend`] the services behind it, [`Service`] one that the test
+//! drives itself, [`Nginx`] the measure.
 
 mod backend;
 pub mod http;
@@ -21,6 +22,12 @@ use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So many rounds, times `$BASCULE_LONGER` where it is set: what takes seconds by day may take minutes by night.
+pub fn longer(rounds: usize) -> usize {
+    let times = std::env::var("BASCULE_LONGER").ok().and_then(|times| times.parse().ok());
+    rounds * times.unwrap_or(1)
+}
 
 /// Asks again and again until the answer is yes; fails with `what` when it never is.
 pub fn eventually(what: &str, mut question: impl FnMut() -> bool) {

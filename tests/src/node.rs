@@ -1,5 +1,6 @@
 //! The program under test: building, starting, ending it.
 
+use crate::PATIENCE;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -27,8 +28,9 @@ pub fn binary() -> &'static Path {
         if let Some(path) = std::env::var_os("BASCULE") {
             return path.into();
         }
-        let test = std::env::current_exe().expect("the test's own path");
-        let profile = test.ancestors().nth(2).expect("tests are in <target>/<profile>/deps");
+        let own = std::env::current_exe().expect("the own path");
+        let folder = own.parent().expect("programs are in <target>/<profile>, tests in <target>/<profile>/deps");
+        let profile = if folder.ends_with("deps") { folder.parent().expect("<profile>") } else { folder };
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         build
             .args(["build", "--quiet", "--package", "gateway", "--target-dir"])
@@ -64,55 +66,45 @@ fn bascule_with_files(files: u32) -> Command {
 impl Node {
     /// Starts a node with these settings (`kong.conf` names) on top of free ports on loopback.
     pub fn start(settings: &[(&str, &str)]) -> Node {
-        Node::limited(None, settings)
+        Node::try_start(&owned(settings)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same; what it said when it does not start.
+    pub fn try_start(settings: &[(String, String)]) -> Result<Node, String> {
+        let mut node = Node::new(None);
+        node.try_revive(settings)?;
+        Ok(node)
     }
 
     /// As [`Node::start`], with that many descriptors at most.
     pub fn with_files(files: u32, settings: &[(&str, &str)]) -> Node {
-        Node::limited(Some(files), settings)
+        let mut node = Node::new(Some(files));
+        node.try_revive(&owned(settings)).unwrap_or_else(|error| panic!("{error}"));
+        node
     }
 
     /// As [`Node::start`], with something else as its standard error.
     pub fn start_with_stderr(settings: &[(&str, &str)], stderr: impl Into<Stdio>) -> Node {
-        let mut node = Node::new(None, settings);
-        node.launch(stderr.into());
+        let mut node = Node::new(None);
+        node.settings = on_free_ports(&owned(settings));
+        node.launch(stderr.into()).unwrap_or_else(|error| panic!("{error}"));
         node
     }
 
-    fn limited(files: Option<u32>, settings: &[(&str, &str)]) -> Node {
-        let mut node = Node::new(files, settings);
-        node.revive();
-        node
-    }
-
-    fn new(files: Option<u32>, settings: &[(&str, &str)]) -> Node {
+    fn new(files: Option<u32>) -> Node {
         let prefix = TempDir::new().expect("a directory");
-        let ports = [
-            ("proxy_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"),
-            ("admin_listen", "127.0.0.1:0"),
-            ("status_listen", "127.0.0.1:0"),
-            ("nginx_worker_processes", "2"),
-        ];
-        let settings = ports.iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Node { prefix, settings, files, process: None, addresses: Value::Null }
+        Node { prefix, settings: Vec::new(), files, process: None, addresses: Value::Null }
     }
 
     /// Starts it again in the same directory, after [`Node::kill`] or [`Node::end`].
     pub fn revive(&mut self) {
-        let stderr = File::options().create(true).append(true).open(self.prefix.path().join("stderr")).expect("a file");
-        self.launch(stderr.into());
+        self.launch(self.stderr()).unwrap_or_else(|error| panic!("{error}"));
     }
 
-    fn launch(&mut self, stderr: Stdio) {
-        let mut command = self.command();
-        let mut child =
-            command.stderr(stderr).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("its word");
-        assert_eq!(line, "ready\n", "{}", self.log());
-        self.process = Some(child);
-        let text = std::fs::read(self.prefix.path().join("pids/bascule.json")).expect("where it listens");
-        self.addresses = serde_json::from_slice(&text).expect("JSON");
+    /// Starts it in the same directory with other settings; what it said when it does not start.
+    pub fn try_revive(&mut self, settings: &[(String, String)]) -> Result<(), String> {
+        self.settings = on_free_ports(settings);
+        self.launch(self.stderr())
     }
 
     /// Gives a setting another value, for the next [`Node::revive`].
@@ -218,12 +210,56 @@ impl Node {
         command
     }
 
+    fn stderr(&self) -> Stdio {
+        let file = File::options().create(true).append(true).open(self.prefix.path().join("stderr"));
+        file.expect("a file").into()
+    }
+
+    fn launch(&mut self, stderr: Stdio) -> Result<(), String> {
+        let mut command = self.command();
+        let mut child =
+            command.stderr(stderr).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program can be run");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("its word");
+        self.process = Some(child);
+        if line != "ready\n" {
+            let ended = self.ends_within(PATIENCE);
+            let status = match self.process.take() {
+                None if ended => "exit status: 0".to_owned(),
+                None => "exit status: not 0".to_owned(),
+                Some(mut child) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    "it goes on".to_owned()
+                }
+            };
+            return Err(format!("it does not start ({status})\n{}", self.log()));
+        }
+        let text = std::fs::read(self.prefix.path().join("pids/bascule.json")).expect("where it listens");
+        self.addresses = serde_json::from_slice(&text).expect("JSON");
+        Ok(())
+    }
+
     fn address(&self, interface: &str) -> SocketAddr {
         self.addresses[interface][0]
             .as_str()
             .and_then(|a| a.parse().ok())
             .unwrap_or_else(|| panic!("no {interface}: {}", self.addresses))
     }
+}
+
+fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn on_free_ports(settings: &[(String, String)]) -> Vec<(String, String)> {
+    let ports = [
+        ("proxy_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"),
+        ("admin_listen", "127.0.0.1:0"),
+        ("status_listen", "127.0.0.1:0"),
+        ("nginx_worker_processes", "2"),
+    ];
+    owned(&ports).into_iter().chain(settings.iter().cloned()).collect()
 }
 
 impl Drop for Node {

@@ -2,7 +2,7 @@
 //! before.
 
 use blackbox::http::{Connection, Response, form, get};
-use blackbox::{Backend, Node, Usage, bascule, eventually};
+use blackbox::{Backend, Node, Usage, bascule, eventually, longer};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -206,7 +206,7 @@ fn flat(samples: &[Usage], memory_kib: usize, files: usize) {
 
 #[test]
 fn thousands_of_changes_leave_nothing_behind() {
-    const ROUNDS: usize = 150;
+    let rounds = longer(150);
     let (first, second, other) = (Backend::start("first"), Backend::start("second"), Backend::start("other"));
     let node = balanced("name=stay&healthchecks.passive.unhealthy.tcp_failures=3", [first.address, second.address]);
     // Somebody has taken a third one out: that must still be so in the end.
@@ -216,7 +216,7 @@ fn thousands_of_changes_leave_nothing_behind() {
     assert_eq!(before.iter().filter(|(_, health)| health == "UNHEALTHY").count(), 1);
     let traffic = Traffic::start(node.proxy(), &["GET", "POST"]);
     let mut operator = Operator::of(&node);
-    let samples: Vec<_> = (0..ROUNDS)
+    let samples: Vec<_> = (0..rounds)
         .map(|number| {
             operator.round(number, [other.address, second.address]);
             Usage::of(node.pid())
@@ -235,12 +235,12 @@ fn thousands_of_changes_leave_nothing_behind() {
 
 #[test]
 fn reloads_disturb_nobody() {
-    const RELOADS: usize = 60;
+    let reloads = longer(60);
     let (first, second) = (Backend::start("first"), Backend::start("second"));
     let node = balanced("name=stay", [first.address, second.address]);
     let traffic = Traffic::start(node.proxy(), &["GET", "POST"]);
     let mut samples = Vec::new();
-    for number in 0..RELOADS {
+    for number in 0..reloads {
         let level = ["info", "notice"][number % 2];
         let mut reload = bascule();
         reload.args(["reload", "--prefix"]).arg(node.prefix()).env("KONG_LOG_LEVEL", level);
@@ -261,7 +261,7 @@ fn reloads_disturb_nobody() {
 
 #[test]
 fn a_target_that_comes_and_goes_costs_nothing() {
-    const FLAPS: usize = 45;
+    let flaps = longer(45);
     let (mut flapping, steady) = (Backend::start("flapping"), Backend::start("steady"));
     let checks = "name=stay&healthchecks.active.healthy.interval=0.02&healthchecks.active.unhealthy.interval=0.02\
                   &healthchecks.active.healthy.successes=1&healthchecks.active.unhealthy.tcp_failures=1";
@@ -271,7 +271,7 @@ fn a_target_that_comes_and_goes_costs_nothing() {
     let mut samples = Vec::new();
     let state =
         |address: SocketAddr| health(&node).into_iter().find(|(target, _)| *target == address.to_string()).unwrap().1;
-    for _ in 0..FLAPS {
+    for _ in 0..flaps {
         let before = flapping.requests();
         eventually("traffic on the flapping target", || flapping.requests() > before + 10);
         flapping.kill();

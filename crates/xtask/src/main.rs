@@ -1,6 +1,8 @@
-//! The developer's commands: `cargo xtask test | tidy | codegen | oracle | bench | icount`.
+//! The developer's commands: `cargo xtask test | attack | nightly | tidy | codegen | oracle | bench | icount`.
 
+mod attack;
 mod licences;
+mod nightly;
 mod oracle;
 mod packages;
 mod shell;
@@ -13,6 +15,8 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test              every check and test there is, as the continuous integration runs them
+  attack [...]      throw at a node what clients, services and administrators can think of (--seed N, --seconds N)
+  nightly           the same at length, and the fuzz targets
   tidy              the house rules that a machine can check
   codegen           write docs/configuration.md and kong.conf.default anew
   oracle [NAME...]  play recorded scenarios (all areas by default) and report
@@ -26,6 +30,8 @@ fn main() -> ExitCode {
     let shell = Shell::at_root();
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test::run(&shell),
+        Some("attack") => attack::run(&shell, &arguments[1..]),
+        Some("nightly") => nightly::run(&shell),
         Some("tidy") => tidy::run(&shell),
         Some("codegen") => shell.run_with(
             "cargo",

@@ -99,3 +99,29 @@ fn own_answers_to_head() {
         }
     });
 }
+
+/// A plugin that answers with an interim status has not answered: whoever waits would wait for ever, and take the next
+/// answer for this one.
+#[test]
+fn own_answers_that_are_none() {
+    for status in [100, 101, 103, 199] {
+        let node = blackbox::Node::start(&[]);
+        let post = |path: &str, body: &str| blackbox::http::form(node.admin(), "POST", path, body);
+        post("/routes", "name=r&paths[]=/").expect(201);
+        let plugin = format!("name=request-termination&config.status_code={status}&config.message=wait");
+        // It may be refused when it is written.
+        if post("/plugins", &plugin).status != 201 {
+            continue;
+        }
+        for method in ["GET", "HEAD"] {
+            let mut client = blackbox::http::Connection::plain(node.proxy()).unwrap();
+            client.waits(SOON).unwrap();
+            client.send(method, "/own", &[], b"").unwrap();
+            let ended = match client.receive(method == "HEAD") {
+                Ok(_) => true,
+                Err(error) => error.kind() == std::io::ErrorKind::UnexpectedEof,
+            };
+            assert!(ended, "{method}, {status}: the client waits for ever");
+        }
+    }
+}

@@ -85,7 +85,7 @@ fn trailers_do_not_say_who_the_client_is() {
                     b"2\r\nok\r\n0\r\nX-Consumer-ID: root\r\nX-Consumer-Username: root\r\nX-Anonymous-Consumer: no\r\n\
                       X-Credential-Identifier: root\r\nX-Real-IP: 127.0.0.9\r\nX-Forwarded-For: 127.0.0.9\r\n\
                       X-Forwarded-Proto: https\r\nX-Kong-Request-Id: 1\r\nHost: other\r\nContent-Length: 9\r\n\
-                      Authorization: Basic eDp5\r\nX_Consumer_Id: root\r\nX-Digest: abc\r\n\r\n",
+                      Authorization: Basic eDp5\r\nX-Digest: abc\r\n\r\n",
                 )
                 .unwrap();
             let (mut service, request) = case.service().asked();

@@ -66,9 +66,7 @@ fn a_buffered_response_frees_the_service() {
 #[test]
 fn a_slow_and_steady_reader_is_not_cut() {
     const READ: usize = 128 * 1024;
-    const SHORTER: &[(&str, &str)] = &[("nginx_http_send_timeout", "1s")];
-    for configuration in [Configuration { settings: SHORTER, ..STREAMED }, Configuration { settings: SHORTER, ..USUAL }]
-    {
+    for configuration in [STREAMED, USUAL] {
         as_nginx(&configuration, |case| {
             let (mut client, mut service) = asked(case, "/steady");
             std::thread::scope(|scope| {
