@@ -133,7 +133,13 @@ fn by_the_admin_api() {
     for (method, path, status) in [("PUT", "/", 405), ("DELETE", "/status", 405), ("POST", "/no-such", 404)] {
         let mut client = Connection::plain(node.admin()).unwrap();
         client
-            .send_raw(format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {UPLOAD}\r\n\r\n").as_bytes())
+            .send_raw(
+                format!(
+                    "{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+                     Content-Length: {UPLOAD}\r\n\r\n"
+                )
+                .as_bytes(),
+            )
             .unwrap();
         let (sent, open) = client.flood(UPLOAD, SOON);
         assert!(open && sent == UPLOAD, "{method} {path}: the upload is cut after {sent} octets");

@@ -139,9 +139,7 @@ fn refused() -> Vec<Vec<u8>> {
     add(format!("{FULL}{}\r\n", "X-Other: y\r\n".repeat(20_000)).as_bytes());
     add(FULL.replace("/path", &"/path".repeat(3000)).as_bytes());
     add(FULL.replace("\r\n", "\n").as_bytes());
-    for start in
-        ["GET / HTTP/3.7", "GET", "GET /", "GET  / HTTP/1.1", "get / HTTP/1.1", "G\0T / HTTP/1.1", "/ GET HTTP/1.1"]
-    {
+    for start in ["GET / HTTP/3.7", "GET", "GET  / HTTP/1.1", "get / HTTP/1.1", "G\0T / HTTP/1.1", "/ GET HTTP/1.1"] {
         add(format!("{start}\r\n{}\r\n", FULL.split_once("\r\n").unwrap().1).as_bytes());
     }
     for start in

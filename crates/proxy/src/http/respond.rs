@@ -97,6 +97,8 @@ pub(crate) async fn send(
             downstream.queue_continue();
         }
     }
+    // A client takes such an answer for an interim one and waits for another, which is not to come.
+    context.close |= matches!(answer.status, 100..200);
     // A plugin may answer with what the service said before.
     exchange.source = if source == Source::Exit { answer.source } else { source };
     exchange.response = ResponseHead {
