@@ -170,10 +170,13 @@ impl Exchange {
         self.state.clear();
     }
 
-    /// Lets go of the configuration, for an exchange that goes on for long and needs nothing of it any more.
-    pub fn let_go(&mut self) {
-        (self.route, self.service) = (None, None);
-        (self.consumer, self.credential) = (None, None);
+    /// Lets go of the configuration, for an exchange that goes on for long: what it has of it are copies from now on, and
+    /// nothing more can be looked up.
+    pub fn detach(&mut self) {
+        self.route = self.route.take().map(|route| route.detached());
+        self.service = self.service.take().map(|service| service.detached());
+        self.consumer = self.consumer.take().map(|consumer| consumer.detached());
+        self.credential = self.credential.take().map(|credential| credential.detached());
         self.directory = Directory::empty();
     }
 

@@ -34,6 +34,13 @@ impl<T: ?Sized + 'static> SnapshotRef<T> {
     }
 }
 
+impl<T: Clone + 'static> SnapshotRef<T> {
+    /// A copy that keeps nothing else alive.
+    pub fn detached(&self) -> SnapshotRef<T> {
+        SnapshotRef::from(T::clone(self))
+    }
+}
+
 impl<T: 'static> From<T> for SnapshotRef<T> {
     /// Something of a plugin's own, such as a credential that only another server knows.
     fn from(value: T) -> SnapshotRef<T> {
@@ -77,6 +84,15 @@ mod tests {
         assert_eq!(gone.strong_count(), 1);
         drop(part);
         assert_eq!(gone.strong_count(), 0);
+    }
+
+    #[test]
+    fn a_detached_copy_keeps_nothing_alive() {
+        let owner = Rc::new((String::from("a"), 1));
+        let gone = Rc::downgrade(&owner);
+        let copy = SnapshotRef::find(owner, |owner| Some(&owner.0)).unwrap().detached();
+        assert_eq!(gone.strong_count(), 0);
+        assert_eq!(*copy, "a");
     }
 
     #[test]

@@ -286,22 +286,22 @@ impl Store {
         }
     }
 
-    /// Hands everything there is, at one consistent revision, to `take`, some records of an entity at a time: what a node
-    /// starts from. Entities come in the catalog's order, so that what is referred to precedes what refers to it.
-    /// `take` is called where blocking is allowed; `state` is its own, and comes back.
+    /// Hands everything there is, at one consistent revision, to `take`, record by record: what a node starts from.
+    /// Entities come in the catalog's order, so that what is referred to precedes what refers to it. `take` is called
+    /// where blocking is allowed, and must not keep the record's memory; `state` is its own, and comes back.
     pub async fn replay<T: Send + 'static>(
         &self,
         mut state: T,
-        take: impl Fn(&mut T, &str, &[Record]) + Send + 'static,
+        take: impl Fn(&mut T, &str, &Record) + Send + 'static,
     ) -> Result<(Revision, T), Error> {
         self.read(move |shared, reader| {
             let view = shared.view();
             let revision = reader.revision()?;
             for table in shared.layout.tables() {
-                read::each_page(reader, table, None, view.now, |rows| {
-                    let records: Vec<Record> = rows.into_iter().map(|row| read::show(&view, table, row)).collect();
-                    take(&mut state, &table.name, &records);
-                    Ok(true)
+                reader.visit(table, view.now, &mut |row| {
+                    read::show_in_place(&view, table, row);
+                    take(&mut state, &table.name, &row.record);
+                    Ok(())
                 })?;
             }
             Ok((revision, state))
@@ -311,13 +311,9 @@ impl Store {
 
     /// Everything there is, as inserts: [`Store::replay`] for who wants it at once.
     pub async fn snapshot(&self) -> Result<(Revision, Vec<Change>), Error> {
-        self.replay(Vec::new(), |changes, entity, records| {
-            let put = |record: &Record| Change {
-                operation: Operation::Put,
-                entity: entity.to_owned(),
-                record: record.clone(),
-            };
-            changes.extend(records.iter().map(put));
+        self.replay(Vec::new(), |changes, entity, record| {
+            let (entity, record) = (entity.to_owned(), record.clone());
+            changes.push(Change { operation: Operation::Put, entity, record });
         })
         .await
     }

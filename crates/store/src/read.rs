@@ -159,7 +159,7 @@ pub fn page_tags(
     Ok(TagPage { data, offset })
 }
 
-/// All rows of a table that a selection names, one after the other.
+/// All rows of a table that a selection names, page by page.
 pub fn each(
     reader: &mut dyn Reader,
     table: &Table,
@@ -167,31 +167,18 @@ pub fn each(
     now: i64,
     mut visit: impl FnMut(Row) -> Result<bool, Error>,
 ) -> Result<(), Error> {
-    each_page(reader, table, foreign, now, |rows| {
-        for row in rows {
-            if !visit(row)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    })
-}
-
-/// All rows of a table that a selection names, page by page, as long as `visit` wants more.
-pub fn each_page(
-    reader: &mut dyn Reader,
-    table: &Table,
-    foreign: Option<(&Foreign, &str)>,
-    now: i64,
-    mut visit: impl FnMut(Vec<Row>) -> Result<bool, Error>,
-) -> Result<(), Error> {
     const STEP: usize = 500;
     let mut after: Option<String> = None;
     loop {
         let rows = reader.scan(table, &Selection { after: after.as_deref(), limit: STEP, foreign, tags: None, now })?;
         let last = rows.len() < STEP;
         after = rows.last().map(|row| table.id(&row.record).to_owned());
-        if !visit(rows)? || last {
+        for row in rows {
+            if !visit(row)? {
+                return Ok(());
+            }
+        }
+        if last {
             return Ok(());
         }
     }
@@ -213,6 +200,16 @@ pub fn show(view: &View<'_>, table: &Table, row: Row) -> Record {
         record.insert("ttl".to_owned(), remaining.map_or(Value::Null, Value::from));
     }
     table.schema.process_select(view.catalog, record)
+}
+
+/// As [`show`], for rows that come one after the other in the same memory.
+pub fn show_in_place(view: &View<'_>, table: &Table, row: &mut Row) {
+    if table.has_ttl {
+        let Row { record, expires } = std::mem::replace(row, Row { record: Record::new(), expires: None });
+        row.record = show(view, table, Row { record, expires });
+    } else {
+        table.schema.process_select_in_place(view.catalog, &mut row.record);
+    }
 }
 
 /// A foreign key by name.

@@ -143,7 +143,7 @@ pub async fn remind(plane: Arc<Plane>) {
     }
 }
 
-/// Reads everything there is, some records at a time.
+/// Reads everything there is, record by record.
 async fn load(store: &Store, plane: &Plane, enabled: Vec<&'static str>) -> Result<(Revision, Loading), String> {
     let loading = Loading { replacement: plane.replacement(), enabled, not_enabled: None };
     let loaded = store.replay(loading, Loading::take).await;
@@ -161,13 +161,11 @@ async fn compile(
 }
 
 impl Loading {
-    fn take(&mut self, entity: &str, records: &[Record]) {
-        if entity == "plugins" {
-            let name = |record: &Record| record.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let unknown = |name: &String| !self.enabled.contains(&name.as_str());
-            self.not_enabled = self.not_enabled.take().or_else(|| records.iter().map(name).find(unknown));
+    fn take(&mut self, entity: &str, record: &Record) {
+        if entity == "plugins" && self.not_enabled.is_none() {
+            let name = record.get("name").and_then(Value::as_str).unwrap_or_default();
+            self.not_enabled = Some(name.to_owned()).filter(|_| !self.enabled.contains(&name));
         }
-        let changes: Vec<Change<'_>> = records.iter().map(|record| Change { deleted: false, entity, record }).collect();
-        self.replacement.take(&changes);
+        self.replacement.take(&Change { deleted: false, entity, record });
     }
 }

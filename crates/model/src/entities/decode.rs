@@ -57,10 +57,12 @@ pub fn boolean(record: &Record, field: &str, default: bool) -> bool {
 
 /// A list of strings; null and absent are empty.
 pub fn strings(record: &Record, field: &str) -> Vec<String> {
-    record
-        .get(field)
-        .and_then(Value::as_array)
-        .map_or_else(Vec::new, |list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    record.get(field).and_then(Value::as_array).map_or_else(Vec::new, |list| {
+        // There may be very many of them, and none of them grows.
+        let mut strings = Vec::with_capacity(list.len());
+        strings.extend(list.iter().filter_map(Value::as_str).map(str::to_owned));
+        strings
+    })
 }
 
 /// A list of integers; null and absent are empty.

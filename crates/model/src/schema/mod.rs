@@ -180,6 +180,16 @@ impl Schema {
         shown
     }
 
+    /// As [`Schema::process_select`], for the records of a table one after the other: where only values change, the record
+    /// keeps its memory.
+    pub fn process_select_in_place(&self, catalog: &Catalog, record: &mut Record) {
+        let scope = Scope { catalog, updating: false };
+        let view = self.known_view(catalog, record);
+        if self.ttl || !matches!(process::shape_in_place(scope, view, record), Ok(true)) {
+            *record = self.process_select(catalog, std::mem::take(record));
+        }
+    }
+
     /// Checks a record as [`Schema::process_insert`] would, for `POST /schemas/{name}/validate`.
     pub fn validate(&self, catalog: &Catalog, input: Record) -> Result<(), Error> {
         self.process_insert(catalog, input).map(drop)

@@ -21,6 +21,9 @@ pub(super) enum Context {
 /// A record of that shape with shorthands replaced and, except for updates, everything missing filled in. The error
 /// is the tree of fields. Unknown fields stay (but not in `Select`): validation names them.
 pub(super) fn shape(scope: Scope, view: View, mut data: Record, context: Context) -> Result<Record, Record> {
+    if context == Context::Select && shape_in_place(scope, view, &mut data)? {
+        return Ok(data);
+    }
     let mut errors = Record::new();
     for shorthand in &view.base.shorthands {
         if let Err(error) = shorthand.replace(scope, &mut data)
@@ -53,6 +56,27 @@ pub(super) fn shape(scope: Scope, view: View, mut data: Record, context: Context
         }
     }
     Ok(out)
+}
+
+/// [`shape`] for a record to be shown that has exactly the fields of its shape in their order, as stored ones have: only
+/// values change, and no name is touched. `false`: it is none of these.
+pub(super) fn shape_in_place(scope: Scope, view: View, data: &mut Record) -> Result<bool, Record> {
+    let plain =
+        view.base.shorthands.iter().all(|s| s.replaced_with.is_empty() && view.base.field(&s.field.name).is_none());
+    if !plain || !view.fields().map(|field| &field.name).eq(data.keys()) {
+        return Ok(false);
+    }
+    let mut absent = Vec::new();
+    for (field, value) in view.fields().zip(data.values_mut()) {
+        match adjust(scope, field, Some(value.take()), Context::Select)? {
+            Some(adjusted) => *value = adjusted,
+            None => absent.push(&field.name),
+        }
+    }
+    for name in absent {
+        data.shift_remove(name);
+    }
+    Ok(true)
 }
 
 /// `top` laid over `bottom`: records merge, everything else is replaced.

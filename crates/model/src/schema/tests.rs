@@ -519,6 +519,10 @@ fn no_value_is_too_odd() {
                 let inputs = if coerced == input { vec![input] } else { vec![input, coerced] };
                 for input in inputs {
                     let shown = schema.process_select(&catalog, input.clone());
+                    // In order it is changed in place, in any other order it is made anew.
+                    let (mut in_place, reversed) = (shown.clone(), shown.clone().into_iter().rev().collect());
+                    schema.process_select_in_place(&catalog, &mut in_place);
+                    assert_eq!(in_place, schema.process_select(&catalog, reversed));
                     let results = [
                         schema.process_insert(&catalog, input.clone()),
                         schema.process_update(&catalog, input, &shown),

@@ -22,9 +22,9 @@ pub(crate) async fn follow(
     upgraded: Upgraded,
 ) {
     let Upgraded { upstream, logging, read_timeout } = upgraded;
-    // The relay may take long, and needs nothing of the configuration.
+    // The relay may take long; the log phase wants to know of the configuration what the exchange has already.
     let Session { mut exchange, view } = session;
-    exchange.let_go();
+    exchange.detach();
     drop(view);
     let traffic = relay(connection, upstream, read_timeout).await;
     chain::run_log(&logging.iter().collect(), &mut exchange);

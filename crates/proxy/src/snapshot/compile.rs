@@ -86,19 +86,17 @@ impl Compiler {
             current.outbound.emptied(),
             Arc::clone(&current.error_pages),
         );
-        Replacement { state, next, batch: Batch::default() }
+        Replacement { state, next, batch: Batch { all_records: true, all_chains: true, ..Batch::default() } }
     }
 
     /// The snapshot of exactly the records that were taken in. What outlives changes outlives this one too: counters of
     /// plugins, health and position of upstreams that are still there.
     pub fn replace(&mut self, replacement: Replacement) -> Result<Prepared, String> {
-        let Replacement { mut state, mut next, mut batch } = replacement;
+        let Replacement { mut state, mut next, batch } = replacement;
         let (state, prepared) = panic::caught(|| {
             // Settings of TLS may have been renewed while records came in.
             next.certificates = next.certificates.with_default_of(&self.current.certificates);
             next.outbound = self.current.outbound.emptied();
-            batch.all_records = true;
-            batch.all_chains = true;
             if let Some(former) = &self.state {
                 state.trust.follow(&former.trust);
             }

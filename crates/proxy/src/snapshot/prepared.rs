@@ -38,10 +38,8 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Takes some of the records; what is referred to precedes what refers to it.
-    pub fn take(&mut self, records: &[Change<'_>]) {
-        for record in records {
-            self.state.take(record, &mut self.next, &mut self.batch);
-        }
+    /// Takes one of the records; what is referred to precedes what refers to it.
+    pub fn take(&mut self, record: &Change<'_>) {
+        self.state.take(record, &mut self.next, &mut self.batch);
     }
 }

@@ -12,7 +12,7 @@ use model::entities::{Consumer, Credential, Route, Service, Target, Upstream, Uu
 use model::{Degradation, Effect, Record};
 use sdk::{CredentialEntity, Env, PluginKind};
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 type ById<T> = HashMap<Uuid, T, foldhash::fast::RandomState>;
@@ -24,7 +24,8 @@ pub(super) struct State {
     pub scopes: Scopes,
     pub services: ById<Arc<Service>>,
     pub routes: ById<Arc<Route>>,
-    pub routes_of_service: ById<HashSet<Uuid>>,
+    /// Services with each of their routes.
+    routes_of_service: BTreeSet<(Uuid, Uuid)>,
     /// The key under which a credential is indexed, by its id.
     credential_keys: ById<String>,
     pub rings: RingCompiler,
@@ -42,7 +43,7 @@ pub(super) struct Batch {
     pub chain_of_route: HashSet<Uuid>,
     pub chain_of_service: HashSet<Uuid>,
     pub all_chains: bool,
-    /// Everything there was is replaced: what was not put is gone.
+    /// Everything there was is replaced: what was not put is gone, and every route and chain is made anew.
     pub all_records: bool,
     pub certificates: HashSet<Uuid>,
     /// Plugins that cannot be used as their records stand.
@@ -58,7 +59,7 @@ impl State {
             scopes: Scopes::default(),
             services: HashMap::default(),
             routes: HashMap::default(),
-            routes_of_service: HashMap::default(),
+            routes_of_service: BTreeSet::new(),
             credential_keys: HashMap::default(),
             rings: RingCompiler::default(),
             trust: TrustCompiler::default(),
@@ -84,12 +85,14 @@ impl State {
 
     /// Makes the routes anew that the batch touches.
     pub fn finish_routes(&self, next: &mut Snapshot, batch: &Batch) {
-        let put: Vec<_> = batch
-            .put_routes
-            .iter()
-            .filter_map(|id| self.routes.get(id))
-            .map(|route| (Arc::clone(route), route.service.and_then(|id| self.services.get(&id)).cloned()))
-            .collect();
+        let with_service = |route: &Arc<Route>| {
+            (Arc::clone(route), route.service.and_then(|id| self.services.get(&id)).map(Arc::clone))
+        };
+        let put: Vec<_> = if batch.all_records {
+            self.routes.values().map(with_service).collect()
+        } else {
+            batch.put_routes.iter().filter_map(|id| self.routes.get(id)).map(with_service).collect()
+        };
         let removed: Vec<Uuid> =
             batch.removed_routes.iter().filter(|id| !batch.put_routes.contains(id)).copied().collect();
         if put.is_empty() && removed.is_empty() {
@@ -116,8 +119,7 @@ impl State {
         }
         for service in &services {
             // Routes with plugins of their own have those of their service in their chain too.
-            let of_service = self.routes_of_service.get(service).into_iter().flatten();
-            routes.extend(of_service.filter(|route| self.scopes.has_route(route)));
+            routes.extend(self.routes_of(service).filter(|route| self.scopes.has_route(route)));
             if self.scopes.has_service(service) {
                 next.chains.by_service.insert_mut(*service, Arc::new(self.scopes.chain(None, Some(service))));
             } else {
@@ -191,28 +193,27 @@ impl State {
             Some(service) => self.services.insert(id, Arc::new(service)),
             None => self.services.remove(&id),
         };
-        batch.put_routes.extend(self.routes_of_service.get(&id).into_iter().flatten());
+        batch.put_routes.extend(self.routes_of(&id));
         Ok(())
     }
 
     fn take_route(&mut self, id: Uuid, change: &Change<'_>, batch: &mut Batch) -> Result<(), String> {
         let new = if change.deleted { None } else { Some(Route::from_record(change.record)?) };
-        if let Some(service) = self.routes.get(&id).and_then(|old| old.service)
-            && let Some(routes) = self.routes_of_service.get_mut(&service)
-        {
-            routes.remove(&id);
-            if routes.is_empty() {
-                self.routes_of_service.remove(&service);
-            }
+        if let Some(service) = self.routes.get(&id).and_then(|old| old.service) {
+            self.routes_of_service.remove(&(service, id));
         }
-        batch.chain_of_route.insert(id);
+        if !batch.all_records {
+            batch.chain_of_route.insert(id);
+        }
         match new {
             Some(route) => {
                 if let Some(service) = route.service {
-                    self.routes_of_service.entry(service).or_default().insert(id);
+                    self.routes_of_service.insert((service, id));
                 }
                 self.routes.insert(id, Arc::new(route));
-                batch.put_routes.insert(id);
+                if !batch.all_records {
+                    batch.put_routes.insert(id);
+                }
             }
             None => {
                 self.routes.remove(&id);
@@ -244,6 +245,10 @@ impl State {
         }
         next.credentials.insert_mut(entity.entity, index);
         new.map(drop)
+    }
+
+    fn routes_of(&self, service: &Uuid) -> impl Iterator<Item = Uuid> {
+        self.routes_of_service.range((*service, Uuid::nil())..=(*service, Uuid::max())).map(|(_, route)| *route)
     }
 
     /// Whether an earlier version of a record is in force.

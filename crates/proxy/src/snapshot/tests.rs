@@ -118,7 +118,7 @@ impl Stage {
     fn replace(&mut self, records: &[(&str, Value)]) -> Result<(), String> {
         let mut replacement = self.compiler.replacement();
         for (entity, record) in records {
-            replacement.take(&[change(entity, record)]);
+            replacement.take(&change(entity, record));
         }
         let prepared = self.compiler.replace(replacement)?;
         self.activate(prepared);

@@ -2,7 +2,6 @@
 
 use super::Row;
 use crate::layout::{ColumnType, Table, foreign_id};
-use model::Record;
 use serde_json::{Map, Number, Value};
 
 /// The value of one column.
@@ -49,21 +48,23 @@ pub fn encode_value(kind: ColumnType, value: &Value) -> Option<Cell> {
     })
 }
 
-/// A row from the cells that [`super::sql`] selects: the columns, and when it expires if the table has that.
-pub fn decode(table: &Table, cells: impl IntoIterator<Item = Cell>) -> Result<Row, String> {
+/// Makes a row of the cells that [`super::sql`] selects: the columns, and when it expires if the table has that. Where the
+/// row before was one of the same table, it only gets other values.
+pub fn decode_into(table: &Table, cells: impl IntoIterator<Item = Cell>, row: &mut Row) -> Result<(), String> {
     let mut cells = cells.into_iter();
-    let mut record = Record::new();
-    for column in &table.columns {
-        let cell = cells.next().unwrap_or(Cell::Null);
-        let value = decode_value(column.kind, cell)
-            .ok_or_else(|| format!("{}.{} holds what it never should", table.name, column.field))?;
-        record.insert(column.field.clone(), value);
+    let names = table.columns.iter().map(|column| &column.field);
+    if !names.clone().eq(row.record.keys()) {
+        row.record = names.map(|name| (name.clone(), Value::Null)).collect();
     }
-    let expires = match cells.next() {
+    for (column, value) in table.columns.iter().zip(row.record.values_mut()) {
+        *value = decode_value(column.kind, cells.next().unwrap_or(Cell::Null))
+            .ok_or_else(|| format!("{}.{} holds what it never should", table.name, column.field))?;
+    }
+    row.expires = match cells.next() {
         Some(Cell::Integer(expires)) => Some(expires),
         _ => None,
     };
-    Ok(Row { record, expires })
+    Ok(())
 }
 
 fn decode_value(kind: ColumnType, cell: Cell) -> Option<Value> {

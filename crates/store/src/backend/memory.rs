@@ -208,6 +208,19 @@ impl Reader for &Data {
         Ok(ids.filter_map(|id| rows.get(id)).filter(wanted).take(selection.limit).cloned().collect())
     }
 
+    fn visit(
+        &mut self,
+        table: &Table,
+        now: i64,
+        visit: &mut dyn FnMut(&mut Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.tables[table.index]
+            .rows
+            .values()
+            .filter(|row| row.is_live(now))
+            .try_for_each(|row| visit(&mut row.clone()))
+    }
+
     fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error> {
         let rows = &self.tables[table.index];
         let expired = rows.expiries.iter().take_while(|(expires, _)| *expires <= now).count();
@@ -270,6 +283,15 @@ impl Reader for Undoable<'_> {
 
     fn scan(&mut self, table: &Table, selection: &Selection<'_>) -> Result<Vec<Row>, Error> {
         (&*self.data).scan(table, selection)
+    }
+
+    fn visit(
+        &mut self,
+        table: &Table,
+        now: i64,
+        visit: &mut dyn FnMut(&mut Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        (&*self.data).visit(table, now, visit)
     }
 
     fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error> {

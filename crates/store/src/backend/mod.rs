@@ -43,6 +43,14 @@ pub trait Reader {
     /// Rows in the order of their primary key.
     fn scan(&mut self, table: &Table, selection: &Selection<'_>) -> Result<Vec<Row>, Error>;
 
+    /// Shows all rows that have not expired, in the order of their primary key, one after the other in the same memory.
+    fn visit(
+        &mut self,
+        table: &Table,
+        now: i64,
+        visit: &mut dyn FnMut(&mut Row) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+
     /// How many rows have not expired.
     fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error>;
 

@@ -5,7 +5,7 @@ use crate::backend::sql::{SQLITE, Statements, TagStatements};
 use crate::backend::{Reader, Row, Selection, Transaction, failure};
 use crate::layout::{Layout, Table};
 use crate::{Revision, TagEntry};
-use model::Error;
+use model::{Error, Record};
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{OptionalExtension, Params, params, params_from_iter};
 use std::path::Path;
@@ -87,6 +87,24 @@ impl Reader for Connection {
     fn scan(&mut self, table: &Table, selection: &Selection<'_>) -> Result<Vec<Row>, Error> {
         let (sql, parameters) = self.statements[table.index].scan(table, selection);
         self.rows(table, &sql, params_from_iter(parameters))
+    }
+
+    fn visit(
+        &mut self,
+        table: &Table,
+        now: i64,
+        visit: &mut dyn FnMut(&mut Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let all = Selection { after: None, limit: usize::MAX, foreign: None, tags: None, now };
+        let (sql, parameters) = self.statements[table.index].scan(table, &all);
+        let mut statement = self.sqlite.prepare_cached(&sql).map_err(failure)?;
+        let mut rows = statement.query(params_from_iter(parameters)).map_err(failure)?;
+        let mut shown = Row { record: Record::new(), expires: None };
+        while let Some(row) = rows.next().map_err(failure)? {
+            cells::decode_into(table, cells_of(table, row)?, &mut shown).map_err(failure)?;
+            visit(&mut shown)?;
+        }
+        Ok(())
     }
 
     fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error> {
@@ -176,6 +194,12 @@ impl ToSql for Cell {
 }
 
 fn decode(table: &Table, row: &rusqlite::Row<'_>) -> Result<Row, Error> {
+    let mut decoded = Row { record: Record::new(), expires: None };
+    cells::decode_into(table, cells_of(table, row)?, &mut decoded).map_err(failure)?;
+    Ok(decoded)
+}
+
+fn cells_of(table: &Table, row: &rusqlite::Row<'_>) -> Result<Vec<Cell>, Error> {
     let count = row.as_ref().column_count();
     let cell = |i| {
         Ok(match row.get_ref(i) {
@@ -189,6 +213,5 @@ fn decode(table: &Table, row: &rusqlite::Row<'_>) -> Result<Row, Error> {
             Ok(ValueRef::Null | ValueRef::Blob(_)) | Err(_) => Cell::Null,
         })
     };
-    let cells = (0..count).map(cell).collect::<Result<Vec<_>, Error>>()?;
-    cells::decode(table, cells).map_err(failure)
+    (0..count).map(cell).collect()
 }
