@@ -9,7 +9,7 @@ pub fn normalise_single_valued(fields: &mut Fields) {
     }
     let mut seen = 0;
     fields.retain(|known, name, _| {
-        let bit = of_response(known, name);
+        let bit = of_response(known, name.as_bytes());
         let keeps = seen & bit == 0;
         seen |= bit;
         keeps
@@ -17,24 +17,25 @@ pub fn normalise_single_valued(fields: &mut Fields) {
 }
 
 /// The name of a line that a request must not repeat and does: nginx answers 400.
-pub fn repeated_in_request(fields: &Fields) -> Option<&str> {
+pub fn repeated_in_request(fields: &Fields) -> Option<&[u8]> {
     repetition(fields, of_request)
 }
 
-fn repetition(fields: &Fields, class: fn(Known, &str) -> u16) -> Option<&str> {
+#[inline]
+fn repetition(fields: &Fields, class: fn(Known, &[u8]) -> u16) -> Option<&[u8]> {
     let mut seen = 0;
-    let mut lines = fields.iter_known();
-    let found = lines.find(|(known, name, _)| {
+    let repeated = fields.names().find(|(known, name)| {
         let bit = class(*known, name);
         let repeated = seen & bit != 0;
         seen |= bit;
         repeated
     });
-    found.map(|(_, name, _)| name)
+    repeated.map(|(_, name)| name)
 }
 
 /// A bit for each name that responses have once; 0 for all others.
-fn of_response(known: Known, name: &str) -> u16 {
+#[inline]
+fn of_response(known: Known, name: &[u8]) -> u16 {
     match known {
         Known::ContentType => 1,
         Known::Date => 1 << 1,
@@ -43,7 +44,7 @@ fn of_response(known: Known, name: &str) -> u16 {
             let (bit, wanted) = match name.len() {
                 4 => (1 << 3, "etag"),
                 6 => (1 << 4, "status"),
-                7 if name.as_bytes()[0] | 0x20 == b'e' => (1 << 5, "expires"),
+                7 if name[0] | 0x20 == b'e' => (1 << 5, "expires"),
                 7 => (1 << 6, "refresh"),
                 8 => (1 << 7, "location"),
                 13 => (1 << 8, "last-modified"),
@@ -52,7 +53,7 @@ fn of_response(known: Known, name: &str) -> u16 {
                 18 => (1 << 11, "x-accel-limit-rate"),
                 _ => return 0,
             };
-            if name.eq_ignore_ascii_case(wanted) { bit } else { 0 }
+            if name.eq_ignore_ascii_case(wanted.as_bytes()) { bit } else { 0 }
         }
         _ => 0,
     }
@@ -60,22 +61,23 @@ fn of_response(known: Known, name: &str) -> u16 {
 
 /// A bit for each name that requests have once. `Host`, `Content-Length` and `Transfer-Encoding` are seen to when a head
 /// is parsed.
-fn of_request(known: Known, name: &str) -> u16 {
+#[inline]
+fn of_request(known: Known, name: &[u8]) -> u16 {
     match known {
         Known::Authorization => 1,
         Known::Expect => 1 << 1,
         Known::Other => {
             let (bit, wanted) = match name.len() {
-                8 if name.as_bytes()[3] | 0x20 == b'm' => (1 << 2, "if-match"),
+                8 if name[3] | 0x20 == b'm' => (1 << 2, "if-match"),
                 8 => (1 << 3, "if-range"),
-                13 if name.as_bytes()[0] | 0x20 == b'i' => (1 << 4, "if-none-match"),
+                13 if name[0] | 0x20 == b'i' => (1 << 4, "if-none-match"),
                 13 => (1 << 5, "content-range"),
                 17 => (1 << 6, "if-modified-since"),
-                19 if name.as_bytes()[0] | 0x20 == b'i' => (1 << 7, "if-unmodified-since"),
+                19 if name[0] | 0x20 == b'i' => (1 << 7, "if-unmodified-since"),
                 19 => (1 << 8, "proxy-authorization"),
                 _ => return 0,
             };
-            if name.eq_ignore_ascii_case(wanted) { bit } else { 0 }
+            if name.eq_ignore_ascii_case(wanted.as_bytes()) { bit } else { 0 }
         }
         _ => 0,
     }

@@ -98,7 +98,7 @@ impl PluginKind for ProxyCache {
             },
             methods: config.texts("request_method"),
             statuses: config.list("response_code").iter().filter_map(|v| v.as_u64()?.try_into().ok()).collect(),
-            types: config.texts("content_type").iter().filter_map(|t| MediaType::parse(t)).collect(),
+            types: config.texts("content_type").iter().filter_map(MediaType::parse).collect(),
             cache_ttl: config.integer::<i64>("cache_ttl").map_or(300, |ttl| ttl.max(0) as u64),
             storage_ttl: config.integer::<i64>("storage_ttl").map(|ttl| ttl.max(0) as u64),
             cache_control: config.flag("cache_control"),
