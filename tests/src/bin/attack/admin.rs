@@ -40,18 +40,14 @@ pub struct Stored {
 /// Writes until it shall stop. Whatever it cannot be sure of, such as an answer that a dying node did not send, is not
 /// remembered.
 pub fn write(admin: SocketAddr, maker: &mut Maker, stored: &mut Stored, stop: &AtomicBool) -> Result<(), String> {
-    let Ok(mut connection) = Connection::open(admin) else { return Ok(()) };
-    let Some(answer) = ask(&mut connection, "GET", "/", &Value::Null)? else { return Ok(()) };
+    let mut admin = Admin::new(admin);
+    let Some(answer) = admin.ask("GET", "/", &Value::Null)? else { return Ok(()) };
     let available = answer.json()["plugins"]["available_on_server"].as_object().cloned().unwrap_or_default();
     let plugins: Vec<String> = available.keys().cloned().collect();
     let mut schemas = BTreeMap::new();
     while !stop.load(Ordering::SeqCst) {
-        let next = step(&mut connection, maker, stored, &plugins, &mut schemas)?;
-        if next.is_none() {
-            match Connection::open(admin) {
-                Ok(again) => connection = again,
-                Err(_) => return Ok(()),
-            }
+        if step(&mut admin, maker, stored, &plugins, &mut schemas)?.is_none() {
+            return Ok(());
         }
     }
     Ok(())
@@ -59,9 +55,9 @@ pub fn write(admin: SocketAddr, maker: &mut Maker, stored: &mut Stored, stop: &A
 
 /// What is stored must be what was taken, also after the node was killed.
 pub fn check(admin: SocketAddr, stored: &Stored) -> Result<(), String> {
-    let mut connection = Connection::open(admin).map_err(|error| format!("the Admin API: {error}"))?;
+    let mut admin = Admin::new(admin);
     for (path, record) in &stored.records {
-        let answer = ask(&mut connection, "GET", path, &Value::Null)?.ok_or("the Admin API closes")?;
+        let answer = admin.insist("GET", path)?;
         if answer.status != 200 || answer.json() != *record {
             return Err(format!("{path} was {record:#} and is {} {}", answer.status, answer.text()));
         }
@@ -69,7 +65,7 @@ pub fn check(admin: SocketAddr, stored: &Stored) -> Result<(), String> {
     for entity in ENTITIES {
         let mut next = format!("/{entity}?size=1000");
         while !next.is_empty() {
-            let page = ask(&mut connection, "GET", &next, &Value::Null)?.ok_or("the Admin API closes")?;
+            let page = admin.insist("GET", &next)?;
             if page.status != 200 {
                 return Err(format!("GET {next}: {} {}", page.status, page.text()));
             }
@@ -89,18 +85,18 @@ pub fn check_after_death(admin: SocketAddr, stored: &mut Stored) -> Result<(), S
 
 /// Takes away all that was stored, whatever it was, so that a node is as it was in the beginning.
 pub fn clear(admin: SocketAddr, stored: &mut Stored) -> Result<(), String> {
-    let mut connection = Connection::open(admin).map_err(|error| format!("the Admin API: {error}"))?;
+    let mut admin = Admin::new(admin);
     let order = ["plugins", "snis", "routes", "services", "consumers", "upstreams", "certificates", "ca_certificates"];
     for entity in order.iter().chain(&["keys", "key-sets", "vaults"]) {
         loop {
-            let page = ask(&mut connection, "GET", &format!("/{entity}"), &Value::Null)?.ok_or("closes")?.json();
+            let page = admin.insist("GET", &format!("/{entity}"))?.json();
             let ids: Vec<_> = page["data"].as_array().into_iter().flatten().filter_map(|r| r["id"].as_str()).collect();
             if ids.is_empty() {
                 break;
             }
             for id in ids {
                 let path = format!("/{entity}/{id}");
-                let answer = ask(&mut connection, "DELETE", &path, &Value::Null)?.ok_or("closes")?;
+                let answer = admin.insist("DELETE", &path)?;
                 if answer.status != 204 {
                     return Err(format!("DELETE {path}: {} {}", answer.status, answer.text()));
                 }
@@ -111,9 +107,9 @@ pub fn clear(admin: SocketAddr, stored: &mut Stored) -> Result<(), String> {
     Ok(())
 }
 
-/// One write. `None`: the connection has ended.
+/// One write. `None`: the node has ended.
 fn step(
-    connection: &mut Connection,
+    admin: &mut Admin,
     maker: &mut Maker,
     stored: &mut Stored,
     plugins: &[String],
@@ -128,7 +124,7 @@ fn step(
     if !known.is_empty() && maker.random.one_in(5) {
         let path = maker.random.pick(&known).clone();
         stored.doubt = path.rsplit('/').next().map(str::to_owned);
-        let Some(answer) = ask(connection, "DELETE", &path, &Value::Null)? else {
+        let Some(answer) = admin.ask("DELETE", &path, &Value::Null)? else {
             return Err(format!("DELETE {path} is not answered"));
         };
         stored.doubt = None;
@@ -152,7 +148,7 @@ fn step(
         }
     };
     if !schemas.contains_key(&schema) {
-        let Some(answer) = ask(connection, "GET", &format!("/schemas/{schema}"), &Value::Null)? else {
+        let Some(answer) = admin.ask("GET", &format!("/schemas/{schema}"), &Value::Null)? else {
             return Ok(None);
         };
         schemas.insert(schema.clone(), answer.json());
@@ -184,7 +180,7 @@ fn step(
     };
     stored.writes += 1;
     stored.doubt = path.rsplit('/').next().filter(|_| method != "POST").map(str::to_owned);
-    let Some(answer) = ask(connection, method, &path, &record)? else {
+    let Some(answer) = admin.ask(method, &path, &record)? else {
         return Err(format!("{method} {path} is not answered: {record:.2000}"));
     };
     stored.doubt = None;
@@ -195,7 +191,7 @@ fn step(
     let taken = answer.json();
     let Some(id) = taken["id"].as_str() else { return Err(format!("{method} {path}: no id: {}", answer.text())) };
     let path = format!("{collection}/{id}");
-    let Some(again) = ask(connection, "GET", &path, &Value::Null)? else { return Ok(None) };
+    let Some(again) = admin.ask("GET", &path, &Value::Null)? else { return Ok(None) };
     if again.status != 200 || again.json() != taken {
         return Err(format!("{method} {path}: answered {taken:#} and is {} {}", again.status, again.text()));
     }
@@ -208,16 +204,44 @@ fn step(
     Ok(Some(()))
 }
 
-/// `None`: the connection has ended before the answer.
-fn ask(connection: &mut Connection, method: &str, path: &str, body: &Value) -> Result<Option<Response>, String> {
-    let text = if body.is_null() { String::new() } else { body.to_string() };
-    let headers: &[(&str, &str)] = if body.is_null() { &[] } else { &[("Content-Type", "application/json")] };
-    if connection.send(method, path, headers, text.as_bytes()).is_err() {
-        return Ok(None);
+/// A connection, made again when it has ended.
+struct Admin {
+    address: SocketAddr,
+    connection: Option<Connection>,
+}
+
+impl Admin {
+    fn new(address: SocketAddr) -> Admin {
+        Admin { address, connection: None }
     }
-    let Ok(answer) = connection.receive(method == "HEAD") else { return Ok(None) };
-    if answer.status >= 500 {
-        return Err(format!("{method} {path}: {} {}\n{text:.3000}", answer.status, answer.text()));
+
+    /// `None`: it does not answer.
+    fn ask(&mut self, method: &str, path: &str, body: &Value) -> Result<Option<Response>, String> {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let headers: &[(&str, &str)] = if body.is_null() { &[] } else { &[("Content-Type", "application/json")] };
+        let Some(mut connection) = self.connection.take().or_else(|| Connection::open(self.address).ok()) else {
+            return Ok(None);
+        };
+        if connection.send(method, path, headers, text.as_bytes()).is_err() {
+            return Ok(None);
+        }
+        let Ok(answer) = connection.receive(method == "HEAD") else { return Ok(None) };
+        if answer.status >= 500 {
+            return Err(format!("{method} {path}: {} {}\n{text:.3000}", answer.status, answer.text()));
+        }
+        if answer.header("Connection") != Some("close") {
+            self.connection = Some(connection);
+        }
+        Ok(Some(answer))
     }
-    Ok(Some(answer))
+
+    /// What may be asked twice, when the connection has been idle for too long.
+    fn insist(&mut self, method: &str, path: &str) -> Result<Response, String> {
+        for _ in 0..2 {
+            if let Some(answer) = self.ask(method, path, &Value::Null)? {
+                return Ok(answer);
+            }
+        }
+        Err(format!("{method} {path} is not answered"))
+    }
 }

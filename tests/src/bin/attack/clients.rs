@@ -5,6 +5,7 @@ use crate::random::Random;
 use blackbox::http::Connection;
 use blackbox::socket::Wire;
 use blackbox::tls::{Client, Offer};
+use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -53,28 +54,30 @@ fn exchange(connection: &mut Connection<Wire>, random: &mut Random) -> Result<Op
             }
             octets.extend_from_slice(b"0\r\n\r\n");
         }
-        asked.push((mark, method));
+        asked.push((mark, method, path));
     }
     if connection.send_raw(&octets).is_err() {
         return Ok(None);
     }
     let mut answered = 0;
-    for (mark, method) in asked {
+    let mut seen = String::new();
+    for (mark, method, path) in asked {
         let answer = match connection.receive(method == "HEAD") {
             Ok(answer) => answer,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(format!("{method} {mark}: no answer but {error}"));
+                return Err(format!("{method} {path} {mark}: no answer but {error}, after{seen}"));
             }
             // It may end whenever a service does not keep to the rules.
             Err(_) => return Ok(None),
         };
         answered += 1;
+        let _ = write!(seen, " [{method} {path} {mark}: {} {:?}]", answer.status, answer.headers);
         let echo = answer.header("X-Echo");
         if answer.header("X-Cache-Status").is_none() && echo.is_some_and(|echo| echo != mark && echo != "poison") {
-            return Err(format!("{method} {mark} gets the answer to {echo:?}"));
+            return Err(format!("{method} {path} {mark} gets the answer to {echo:?}:{seen}"));
         }
         if echo == Some("poison") {
-            return Err(format!("{method} {mark} gets what a service sent unasked"));
+            return Err(format!("{method} {path} {mark} gets what a service sent unasked:{seen}"));
         }
         if answer.header("Connection") == Some("close") {
             return Ok(None);
