@@ -1,86 +1,56 @@
 //! Field lines that a message may have once only, by nginx's rules (1.23 and later, as under Kong 3.10).
 
+use smallvec::SmallVec;
 use wire::{Fields, Known};
+
+/// What responses have once.
+const OF_RESPONSES: &[Known] = &[
+    Known::ContentType,
+    Known::Date,
+    Known::Etag,
+    Known::Expires,
+    Known::LastModified,
+    Known::Location,
+    Known::Refresh,
+    Known::Server,
+    Known::Status,
+    Known::XAccelExpires,
+    Known::XAccelLimitRate,
+    Known::XAccelRedirect,
+];
+
+/// What requests have once. `Host`, `Content-Length` and `Transfer-Encoding` are seen to when a head is parsed.
+const OF_REQUESTS: &[Known] = &[
+    Known::Authorization,
+    Known::ContentRange,
+    Known::Expect,
+    Known::IfMatch,
+    Known::IfModifiedSince,
+    Known::IfNoneMatch,
+    Known::IfRange,
+    Known::IfUnmodifiedSince,
+    Known::ProxyAuthorization,
+];
 
 /// Drops the repetitions of a response's single-valued lines: the first one stands.
 pub fn normalise_single_valued(fields: &mut Fields) {
-    if repetition(fields, of_response).is_none() {
+    if !fields.may_repeat(OF_RESPONSES) {
         return;
     }
-    let mut seen = 0;
-    fields.retain(|known, name, _| {
-        let bit = of_response(known, name.as_bytes());
-        let keeps = seen & bit == 0;
-        seen |= bit;
-        keeps
+    let mut seen: SmallVec<[Known; 12]> = SmallVec::new();
+    fields.retain(|known, _, _| {
+        let repeats = OF_RESPONSES.contains(&known) && seen.contains(&known);
+        seen.push(known);
+        !repeats
     });
 }
 
 /// The name of a line that a request must not repeat and does: nginx answers 400.
-pub fn repeated_in_request(fields: &Fields) -> Option<&[u8]> {
-    repetition(fields, of_request)
-}
-
-#[inline]
-fn repetition(fields: &Fields, class: fn(Known, &[u8]) -> u16) -> Option<&[u8]> {
-    let mut seen = 0;
-    let repeated = fields.names().find(|(known, name)| {
-        let bit = class(*known, name);
-        let repeated = seen & bit != 0;
-        seen |= bit;
-        repeated
-    });
-    repeated.map(|(_, name)| name)
-}
-
-/// A bit for each name that responses have once; 0 for all others.
-#[inline]
-fn of_response(known: Known, name: &[u8]) -> u16 {
-    match known {
-        Known::ContentType => 1,
-        Known::Date => 1 << 1,
-        Known::Server => 1 << 2,
-        Known::Other => {
-            let (bit, wanted) = match name.len() {
-                4 => (1 << 3, "etag"),
-                6 => (1 << 4, "status"),
-                7 if name[0] | 0x20 == b'e' => (1 << 5, "expires"),
-                7 => (1 << 6, "refresh"),
-                8 => (1 << 7, "location"),
-                13 => (1 << 8, "last-modified"),
-                15 => (1 << 9, "x-accel-expires"),
-                16 => (1 << 10, "x-accel-redirect"),
-                18 => (1 << 11, "x-accel-limit-rate"),
-                _ => return 0,
-            };
-            if name.eq_ignore_ascii_case(wanted.as_bytes()) { bit } else { 0 }
-        }
-        _ => 0,
+pub fn repeated_in_request(fields: &Fields) -> Option<Known> {
+    if !fields.may_repeat(OF_REQUESTS) {
+        return None;
     }
-}
-
-/// A bit for each name that requests have once. `Host`, `Content-Length` and `Transfer-Encoding` are seen to when a head
-/// is parsed.
-#[inline]
-fn of_request(known: Known, name: &[u8]) -> u16 {
-    match known {
-        Known::Authorization => 1,
-        Known::Expect => 1 << 1,
-        Known::Other => {
-            let (bit, wanted) = match name.len() {
-                8 if name[3] | 0x20 == b'm' => (1 << 2, "if-match"),
-                8 => (1 << 3, "if-range"),
-                13 if name[0] | 0x20 == b'i' => (1 << 4, "if-none-match"),
-                13 => (1 << 5, "content-range"),
-                17 => (1 << 6, "if-modified-since"),
-                19 if name[0] | 0x20 == b'i' => (1 << 7, "if-unmodified-since"),
-                19 => (1 << 8, "proxy-authorization"),
-                _ => return 0,
-            };
-            if name.eq_ignore_ascii_case(wanted.as_bytes()) { bit } else { 0 }
-        }
-        _ => 0,
-    }
+    OF_REQUESTS.iter().copied().find(|name| fields.known_all(*name).nth(1).is_some())
 }
 
 #[cfg(test)]

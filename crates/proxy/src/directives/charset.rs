@@ -1,5 +1,6 @@
 //! `charset`: the character set that is added to types of responses.
 
+use smallvec::SmallVec;
 use wire::{Fields, Known};
 
 /// What is added to which types.
@@ -44,7 +45,9 @@ impl Charset {
             None if self.is_listed(value) => value,
             None => return,
         };
-        let completed = [kind, b"; charset=", self.name.as_bytes()].concat();
+        let mut completed: SmallVec<[u8; 64]> = SmallVec::from_slice(kind);
+        completed.extend_from_slice(b"; charset=");
+        completed.extend_from_slice(self.name.as_bytes());
         fields.set_known(Known::ContentType, &completed);
     }
 

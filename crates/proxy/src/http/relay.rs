@@ -101,7 +101,7 @@ pub(crate) async fn response(
 /// service says should not be (`X-Accel-Buffering`, as nginx).
 fn is_buffered(exchange: &Exchange, limits: &Limits) -> bool {
     let fields = &exchange.response.fields;
-    let accel = fields.get("x-accel-buffering").filter(|_| !limits.ignore_accel_buffering);
+    let accel = fields.known(Known::XAccelBuffering).filter(|_| !limits.ignore_accel_buffering);
     let asked = match accel {
         Some(value) if value.eq_ignore_ascii_case(b"no") => return false,
         Some(value) => value.eq_ignore_ascii_case(b"yes"),

@@ -12,7 +12,9 @@ pub struct Fields {
     arena: Vec<u8>,
     lines: Vec<Line>,
     /// Which known names have ever been added: a clear bit means certainly absent.
-    seen: u32,
+    seen: u64,
+    /// Which of them have been added again: a clear bit means that there is one line at most.
+    repeated: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -37,7 +39,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.lines.clear();
-        self.seen = 0;
+        (self.seen, self.repeated) = (0, 0);
     }
 
     /// How many lines there are.
@@ -99,6 +101,12 @@ impl Fields {
         names.iter().any(|name| self.seen & name.bit() != 0)
     }
 
+    /// Whether one of these names may be there more than once: false is certain, true is not.
+    #[inline]
+    pub fn may_repeat(&self, names: &[Known]) -> bool {
+        names.iter().any(|name| self.repeated & name.bit() != 0)
+    }
+
     /// All lines in order: name as spelled, value without surrounding white space.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.lines.iter().filter(|l| l.live).map(|l| (self.name_of(l), self.value_of(l)))
@@ -118,12 +126,13 @@ impl Fields {
     pub fn append(&mut self, name: &str, value: &[u8]) {
         let mut line = self.write_line(Known::Other, name.as_bytes(), value);
         line.known = Known::of(name.as_bytes());
-        self.seen |= line.known.bit();
+        self.note(line.known);
         self.lines.push(line);
     }
 
     /// Adds a line of a known name, spelled canonically.
     pub fn append_known(&mut self, name: Known, value: &[u8]) {
+        self.note(name);
         let line = self.write_line(name, name.lead().as_bytes(), value);
         self.lines.push(line);
     }
@@ -132,6 +141,7 @@ impl Fields {
     pub fn append_all(&mut self, other: &Fields) {
         let at = self.arena.len() as u32;
         self.arena.extend_from_slice(&other.arena);
+        self.repeated |= other.repeated | (self.seen & other.seen);
         self.seen |= other.seen;
         let moved = |line: &Line| Line {
             name: line.name + at,
@@ -281,7 +291,7 @@ impl Fields {
         (value, value_len): (usize, usize),
         raw_end: usize,
     ) {
-        self.seen |= known.bit();
+        self.note(known);
         self.lines.push(Line {
             name: name as u32,
             name_len: name_len as u16,
@@ -325,6 +335,11 @@ impl Fields {
             value_len: value.len() as u32,
             raw_end: self.arena.len() as u32,
         }
+    }
+
+    fn note(&mut self, name: Known) {
+        self.repeated |= self.seen & name.bit();
+        self.seen |= name.bit();
     }
 
     fn is(&self, line: &Line, name: &str) -> bool {
