@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, watch};
-use wire::net::{BufferPool, Clock, Lingering, LogLimiter, Stream, Timers};
+use wire::net::{BufferPool, Clock, FreeList, Lingering, LogLimiter, Stream, Timers};
 use wire::proxy_protocol;
 
 /// What everything on a worker has at hand.
@@ -35,7 +35,7 @@ pub(crate) struct Worker {
     pub draining: Cell<bool>,
     view: RefCell<Rc<View>>,
     /// Sessions that are over, for their memory; none holds configuration older than the last request's.
-    spare: RefCell<Vec<Session>>,
+    spare: FreeList<Session>,
     random: RefCell<fastrand::Rng>,
     date: RefCell<(u64, String)>,
     /// A moment and what it was in milliseconds since 1970; made anew every second.
@@ -66,11 +66,11 @@ pub(crate) struct Gauges {
     requests: AtomicU64,
 }
 
-/// How often idle connections to services are looked over.
+/// How often idle connections to services, and memory that waits to be used again, are looked over.
 const SWEEP: Duration = Duration::from_secs(5);
 /// After how many requests the time is looked up, even if the event loop was never woken between them.
 const LOOKS: u32 = 32;
-/// How many sessions are kept for their memory.
+/// How many sessions are kept for their memory at most.
 const SPARE: usize = 128;
 /// The pause after an accept that failed: the next one would fail too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -113,7 +113,7 @@ pub(crate) fn run(
         date: RefCell::new((0, String::new())),
         clock: Cell::new((Instant::now(), unix_millis())),
         scratch: RefCell::default(),
-        spare: RefCell::default(),
+        spare: FreeList::new(SPARE),
         open: Cell::new(0),
         closed: Notify::new(),
         admission: Admission::new(shared.settings.limits.connections, shared.descriptors),
@@ -169,11 +169,12 @@ impl Worker {
                 Ok((socket, _)) if !self.admission.admit(&socket, self.open.get(), |what| self.reclaim(what)) => {}
                 Ok((socket, peer)) => {
                     self.open.set(self.open.get() + 1);
-                    let number = self.gauges.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+                    let number = self.gauges.accept();
                     // A socket bound to all addresses does not know which one was asked for.
                     let local = if bound.ip().is_unspecified() { socket.local_addr().unwrap_or(bound) } else { bound };
                     let origin = http::Origin::new(&self.shared, (peer, local), port, tls, number);
-                    tokio::task::spawn_local(Rc::clone(&self).connection(socket, origin, index));
+                    // Boxed: whatever moves a task within the event loop then moves a pointer.
+                    tokio::task::spawn_local(Box::pin(Rc::clone(&self).connection(socket, origin, index)));
                     if self.admission.is_pressed() {
                         tokio::task::yield_now().await;
                     }
@@ -198,10 +199,8 @@ impl Worker {
         }
     }
 
-    async fn connection(self: Rc<Self>, socket: TcpStream, mut origin: http::Origin, index: usize) {
+    async fn connection(self: Rc<Self>, socket: TcpStream, mut origin: Box<http::Origin>, index: usize) {
         let _open = Open(&self);
-        // Without it small responses wait for acknowledgements; a failure only costs time.
-        let _ = socket.set_nodelay(true);
         let settings = &self.shared.settings;
         let tls = origin.tls.then(|| self.shared.listener_tls.load_full());
         let expected = Expected {
@@ -240,6 +239,9 @@ impl Worker {
             self.admission.flush();
             // Without requests too: nothing that is no longer in force is held for long.
             self.refresh_view();
+            // Memory that was needed for a burst goes back.
+            self.buffers.shrink();
+            self.spare.shrink();
         }
     }
 
@@ -251,7 +253,7 @@ impl Worker {
 
     /// A session to read a head into; [`Worker::refresh_snapshot`] is to be called when the head has come.
     pub fn session(&self, client: &Client) -> Session {
-        self.spare.borrow_mut().pop().unwrap_or_else(|| {
+        self.spare.take().unwrap_or_else(|| {
             let view = Rc::clone(&self.view.borrow());
             let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
             Session {
@@ -278,10 +280,9 @@ impl Worker {
 
     /// Takes a session that is over back.
     pub fn give_back(&self, mut session: Session) {
-        let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARE && Rc::ptr_eq(&self.view.borrow(), &session.view) {
+        if Rc::ptr_eq(&self.view.borrow(), &session.view) {
             session.exchange.clear();
-            spare.push(session);
+            self.spare.give(session);
         }
     }
 
@@ -290,7 +291,7 @@ impl Worker {
         let mut view = self.view.borrow_mut();
         if !view.is_current(&self.shared.snapshot) {
             // Those that wait hold what is no longer in force.
-            self.spare.borrow_mut().clear();
+            self.spare.clear();
             *view = View::of(&self.shared.snapshot);
         }
         Rc::clone(&view)
@@ -350,6 +351,12 @@ impl Worker {
 }
 
 impl Gauges {
+    /// A connection was accepted; its number, from 1.
+    fn accept(&self) -> u64 {
+        add(&self.accepted, 1);
+        self.accepted.load(Ordering::Relaxed)
+    }
+
     /// A request has begun.
     pub fn request(&self) {
         add(&self.requests, 1);
@@ -387,7 +394,24 @@ struct Open<'a>(&'a Worker);
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
-        self.0.gauges.closed.fetch_add(1, Ordering::Relaxed);
-        self.0.closed.notify_waiters();
+        add(&self.0.gauges.closed, 1);
+        if self.0.draining.get() {
+            self.0.closed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        let size = size_of_future(Worker::connection);
+        assert!(size <= 3072, "{size} octets: is there something large in `http::serve` that could be boxed?");
     }
 }

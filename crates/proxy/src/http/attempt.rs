@@ -187,7 +187,7 @@ async fn pick(
     let balancers = &context.worker.shared.balancers;
     match destination.try_pick(balancers, exchange, tried)? {
         Some(peer) => Ok(peer),
-        None => destination.pick(balancers, exchange, tried).await,
+        None => Box::pin(destination.pick(balancers, exchange, tried)).await,
     }
 }
 

@@ -56,7 +56,13 @@ pub(crate) struct Origin {
 impl Origin {
     /// A connection between these two addresses, the client's first; `port` is what clients call ours. `number` is its
     /// number on the worker, from 1.
-    pub fn new(shared: &Shared, (peer, local): (SocketAddr, SocketAddr), port: u16, tls: bool, number: u64) -> Origin {
+    pub fn new(
+        shared: &Shared,
+        (peer, local): (SocketAddr, SocketAddr),
+        port: u16,
+        tls: bool,
+        number: u64,
+    ) -> Box<Origin> {
         let peer = Address::new(peer);
         let client = Client {
             peer: peer.ip(),
@@ -72,12 +78,13 @@ impl Origin {
             sni: None,
         };
         let lines = forwarded::lines(&peer, tls, port);
-        Origin { peer, local, proxied: None, port, request: 1, tls, unverified: None, client, lines }
+        Box::new(Origin { peer, local, proxied: None, port, request: 1, tls, unverified: None, client, lines })
     }
 }
 
-/// Serves a connection until either side ends it.
-pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origin) {
+/// Serves a connection until either side ends it. What its task holds is the memory that an idle connection costs: what
+/// is large and seldom needed is boxed, here and below.
+pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Box<Origin>) {
     let limits = &worker.shared.settings.limits;
     let lingering = Lingering { time: limits.lingering_time, pause: limits.lingering_timeout };
     let (buffers, size) = limits.large_client_header_buffers;
@@ -103,7 +110,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
         let disposition = match read {
             Ok(()) if origin.unverified.is_some() => {
                 let message = origin.unverified.unwrap_or_default();
-                respond::refuse(worker, &mut downstream, &origin, &mut session, 400, message).await;
+                Box::pin(respond::refuse(worker, &mut downstream, &origin, &mut session, 400, message)).await;
                 Disposition::Close
             }
             Ok(()) => {
@@ -117,7 +124,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
                 tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
                 let status = respond::refusal(error);
                 let message = Answer::gateway_message(status);
-                respond::refuse(worker, &mut downstream, &origin, &mut session, status, &message).await;
+                Box::pin(respond::refuse(worker, &mut downstream, &origin, &mut session, status, &message)).await;
                 Disposition::Close
             }
             Err(error) => {
@@ -138,7 +145,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Origi
                 return;
             }
             Disposition::Upgraded(upgraded) => {
-                return upgrade::follow(line, worker, &origin, session, connection, *upgraded).await;
+                return Box::pin(upgrade::follow(line, worker, &origin, session, connection, *upgraded)).await;
             }
             Disposition::Gone => return access::end(line, worker, &origin, session),
         }

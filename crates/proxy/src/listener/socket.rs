@@ -115,7 +115,9 @@ fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(options.ipv6_only)?;
     }
-    // Accepted connections inherit it.
+    // Accepted connections inherit what follows, which saves a call for each of them. Without the first one small
+    // responses would wait for acknowledgements.
+    socket.set_tcp_nodelay(true)?;
     match &options.keepalive {
         None => {}
         Some(TcpKeepalive::Off) => socket.set_keepalive(false)?,
@@ -211,6 +213,7 @@ mod tests {
         listener.set_nonblocking(false).unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
         let accepted = Socket::from(listener.accept().unwrap().0);
+        assert!(accepted.tcp_nodelay().unwrap());
         assert!(accepted.keepalive().unwrap());
         assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
         assert_eq!(accepted.tcp_keepalive_interval().unwrap(), Duration::from_secs(7));

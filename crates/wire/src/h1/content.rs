@@ -46,6 +46,8 @@ pub struct ContentWriter {
     /// Bytes of the chunk-size line are in `out` for the piece being written.
     opened: bool,
     chunked: bool,
+    /// The connection is closed as soon as everything is written.
+    last: bool,
     /// Octets that have left.
     sent: u64,
 }
@@ -140,7 +142,15 @@ impl ContentReader {
 impl ContentWriter {
     /// A writer with nothing to write.
     pub fn new(pool: &BufferPool) -> ContentWriter {
-        ContentWriter { pool: pool.clone(), out: Vec::new(), written: 0, opened: false, chunked: false, sent: 0 }
+        ContentWriter {
+            pool: pool.clone(),
+            out: Vec::new(),
+            written: 0,
+            opened: false,
+            chunked: false,
+            last: false,
+            sent: 0,
+        }
     }
 
     /// Starts a message: `write` puts the head into the buffer. Content that follows is chunked if so announced.
@@ -217,10 +227,17 @@ impl ContentWriter {
         }
     }
 
+    /// The connection will be closed as soon as what was gathered is written.
+    pub fn close_behind(&mut self) {
+        self.last = true;
+    }
+
     /// Writes all that was gathered.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<io::Result<()>> {
         while self.written < self.out.len() {
-            let written = ready!(stream.poll_write(cx, &self.out[self.written..]))?;
+            let rest = &self.out[self.written..];
+            let written =
+                ready!(if self.last { stream.poll_write_last(cx, rest) } else { stream.poll_write(cx, rest) })?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

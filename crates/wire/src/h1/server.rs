@@ -21,6 +21,8 @@ pub struct ServerConnection {
     continue_wanted: bool,
     /// The head of the final response is queued.
     answered: bool,
+    /// No request is read after this one.
+    closing: bool,
     /// Octets of requests that were used, since the connection was made.
     received: u64,
     /// Octets of response heads that were queued, since the connection was made.
@@ -60,6 +62,7 @@ impl ServerConnection {
             limits,
             continue_wanted: false,
             answered: false,
+            closing: false,
             received: 0,
             heads: 0,
             told: Traffic::default(),
@@ -202,6 +205,7 @@ impl ServerConnection {
             }
         }
         let close = close || until_close;
+        self.closing = close;
         head.fields.set_known(Known::Connection, if close { b"close" } else { b"keep-alive" });
         // RFC 9110, section 7.8: whoever names a protocol to upgrade to says so here too.
         if head.fields.has(Known::Upgrade) {
@@ -241,6 +245,9 @@ impl ServerConnection {
     /// Ends the response's content.
     pub fn finish(&mut self, trailers: Option<&Fields>) {
         self.writer.finish(trailers);
+        if self.closing && self.is_quiet() {
+            self.writer.close_behind();
+        }
     }
 
     /// Writes everything that was queued.
@@ -294,10 +301,10 @@ impl ServerConnection {
         ended.await == Ok(true)
     }
 
-    /// Closes the connection. Where the client may still be sending, our side is closed first, and what comes is read
+    /// Closes the connection, which is then to be dropped. Where the client may still be sending, our side is closed first, and what comes is read
     /// and dropped within the times given: a client that is reset before it has read the last answer loses it.
-    pub async fn close(mut self, lingering: Lingering) {
-        if self.reader.is_done() && self.input.is_empty() && !self.stream.is_disturbed() {
+    pub async fn close(&mut self, lingering: Lingering) {
+        if self.is_quiet() && !self.stream.is_disturbed() {
             if !matches!(self.stream, Stream::Plain(_)) {
                 let stream = &mut self.stream;
                 let _ = self.timer.limit(lingering.pause, |cx| stream.poll_shutdown(cx)).await;
@@ -322,6 +329,11 @@ impl ServerConnection {
                 }
             })
             .await;
+    }
+
+    /// Whether the client has said nothing but its request.
+    fn is_quiet(&self) -> bool {
+        self.reader.is_done() && self.input.is_empty()
     }
 
     /// Gives up HTTP on this connection: the socket and what was read beyond the request.

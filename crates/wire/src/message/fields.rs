@@ -35,6 +35,11 @@ impl Fields {
         Fields::default()
     }
 
+    /// An empty list with room for so many lines of so many octets in all.
+    pub fn with_capacity(lines: usize, octets: usize) -> Fields {
+        Fields { arena: Vec::with_capacity(octets), lines: Vec::with_capacity(lines), ..Fields::default() }
+    }
+
     /// Forgets all lines and keeps the memory.
     pub fn clear(&mut self) {
         self.arena.clear();

@@ -1,20 +1,22 @@
 //! Buffers for reading and writing, lent by a pool per worker, so that idle connections hold none.
 
-use std::cell::RefCell;
+use super::FreeList;
 use std::rc::Rc;
 
 /// Octets of a buffer: a head of usual size and the beginning of its content in one read.
 pub const BUFFER_SIZE: usize = 16 * 1024;
 /// Octets of what is written that have room from the start: a head of usual size.
 const OUT_SIZE: usize = 2048;
-/// How many free buffers of each kind a worker keeps.
+/// How many free buffers of each kind a worker keeps at most.
 const KEEP: usize = 256;
 
 /// The free buffers of one worker.
-#[derive(Clone, Default)]
-pub struct BufferPool {
-    free: Rc<RefCell<Vec<Box<[u8]>>>>,
-    out: Rc<RefCell<Vec<Vec<u8>>>>,
+#[derive(Clone)]
+pub struct BufferPool(Rc<Free>);
+
+struct Free {
+    input: FreeList<Box<[u8]>>,
+    output: FreeList<Vec<u8>>,
 }
 
 /// Octets that were read and not yet used. Holds memory only while there are some.
@@ -26,29 +28,39 @@ pub struct Buffer {
 }
 
 impl BufferPool {
+    /// Frees what has not been needed for a while; to be called now and then.
+    pub fn shrink(&self) {
+        self.0.input.shrink();
+        self.0.output.shrink();
+    }
+
     fn take(&self) -> Box<[u8]> {
-        self.free.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER_SIZE].into_boxed_slice())
+        self.0.input.take().unwrap_or_else(|| vec![0; BUFFER_SIZE].into_boxed_slice())
     }
 
     fn give(&self, memory: Box<[u8]>) {
-        let mut free = self.free.borrow_mut();
-        if memory.len() == BUFFER_SIZE && free.len() < KEEP {
-            free.push(memory);
+        if memory.len() == BUFFER_SIZE {
+            self.0.input.give(memory);
         }
     }
 
     /// An empty vector to gather in what is to be written.
     pub(crate) fn take_out(&self) -> Vec<u8> {
-        self.out.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(OUT_SIZE))
+        self.0.output.take().unwrap_or_else(|| Vec::with_capacity(OUT_SIZE))
     }
 
     /// Takes one back.
     pub(crate) fn give_out(&self, mut memory: Vec<u8>) {
-        let mut out = self.out.borrow_mut();
-        if (1..=BUFFER_SIZE).contains(&memory.capacity()) && out.len() < KEEP {
+        if (1..=BUFFER_SIZE).contains(&memory.capacity()) {
             memory.clear();
-            out.push(memory);
+            self.0.output.give(memory);
         }
+    }
+}
+
+impl Default for BufferPool {
+    fn default() -> BufferPool {
+        BufferPool(Rc::new(Free { input: FreeList::new(KEEP), output: FreeList::new(KEEP) }))
     }
 }
 
@@ -131,14 +143,17 @@ mod tests {
         let mut buffer = Buffer::new(&pool);
         buffer.space(10)[..3].copy_from_slice(b"abc");
         buffer.filled(3);
-        assert_eq!((buffer.data(), pool.free.borrow().len()), (&b"abc"[..], 0));
+        assert_eq!(buffer.data(), b"abc");
+        assert!(buffer.memory.is_some());
         buffer.consume(2);
         assert_eq!(buffer.data(), b"c");
         buffer.consume(1);
-        assert_eq!(pool.free.borrow().len(), 1);
+        assert!(buffer.memory.is_none());
+        assert!(pool.0.input.take().is_some());
         buffer.space(10);
         buffer.filled(0);
-        assert_eq!(pool.free.borrow().len(), 1);
+        assert!(buffer.memory.is_none());
+        assert!(pool.0.input.take().is_some());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Sockets and timers of one worker: the only part of the engine that knows the event loop.
 
 mod buffer;
+mod free_list;
 mod linger;
 mod local_fault;
 mod log_limiter;
@@ -9,6 +10,7 @@ mod timer;
 mod wheel;
 
 pub use buffer::{BUFFER_SIZE, Buffer, BufferPool};
+pub use free_list::FreeList;
 pub use linger::{Lingering, begins_tls, refuse_plain_http};
 pub use local_fault::{is_local_fault, out_of_descriptors};
 pub use log_limiter::LogLimiter;

@@ -59,9 +59,19 @@ impl Stream {
 
     /// Writes some of the octets.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, data, SendFlags::NOSIGNAL)
+    }
+
+    /// As [`Stream::poll_write`], for the last octets before the stream is closed, which must be done at once: the end
+    /// of the connection then travels with them rather than in a segment of its own.
+    pub fn poll_write_last(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, data, SendFlags::NOSIGNAL | SendFlags::MORE)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8], flags: SendFlags) -> Poll<io::Result<usize>> {
         match self {
             Stream::Plain(tcp) => loop {
-                match tcp.try_io(Interest::WRITABLE, || send(tcp, data)) {
+                match tcp.try_io(Interest::WRITABLE, || send(tcp, data, flags)) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(tcp.poll_write_ready(cx))?,
                     result => return Poll::Ready(result),
                 }
@@ -149,6 +159,6 @@ fn receive(tcp: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
     short.map_or(result, Ok)
 }
 
-fn send(tcp: &TcpStream, data: &[u8]) -> io::Result<usize> {
-    Ok(rustix::io::retry_on_intr(|| rustix::net::send(tcp, data, SendFlags::NOSIGNAL))?)
+fn send(tcp: &TcpStream, data: &[u8], flags: SendFlags) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| rustix::net::send(tcp, data, flags))?)
 }
