@@ -1,5 +1,6 @@
 //! The data plane: listeners, routing, plugin chains, balancing, health checks, and the exchange with services.
 
+mod accept;
 pub mod access_log;
 pub mod balancer;
 pub mod chain;
@@ -18,6 +19,7 @@ mod published;
 mod retired;
 pub mod router;
 pub mod settings;
+mod shared;
 mod single_valued;
 pub mod snapshot;
 pub mod tls;
@@ -25,6 +27,7 @@ mod upstream;
 mod wheel;
 mod worker;
 
-pub use plane::{Counters, DataPlane};
+pub use plane::DataPlane;
 pub use settings::Settings;
+pub use shared::Counters;
 pub use snapshot::{Change, Replacement};

@@ -1,18 +1,19 @@
 //! The data plane as the rest of the node sees it: bind, apply changes, serve, drain.
 
+use crate::accept;
 use crate::balancer::Balancers;
 use crate::forwarded::TrustedProxies;
 use crate::listener::{Descriptors, Listening};
 use crate::published::Published;
 use crate::settings::{Listen, Settings};
-use crate::snapshot::{Change, Compiler, Prepared, Replacement, Snapshot};
+use crate::shared::{Counters, Phase, Shared};
+use crate::snapshot::{Change, Compiler, Prepared, Replacement};
 use crate::tls::{self, Certificates, Chain, ClientVerification, Identity, ListenerTls, Outbound, Resolver};
-use crate::worker::{self, Gauges};
 use arc_swap::ArcSwap;
 use model::Degradation;
 use model::entities::Uuid;
 use model::health::UpstreamHealth;
-use sdk::{Env, Fields, MemoryBudget, PluginKind};
+use sdk::{Env, MemoryBudget, PluginKind};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,43 +30,6 @@ pub struct DataPlane {
     sockets: Mutex<Vec<Listening>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     phase: watch::Sender<Phase>,
-}
-
-/// What all workers have in common; all of it read-only or atomic.
-pub(crate) struct Shared {
-    pub settings: Settings,
-    pub snapshot: Arc<Published<Snapshot>>,
-    pub balancers: Balancers,
-    pub descriptors: Descriptors,
-    pub trusted: TrustedProxies,
-    pub listener_tls: ArcSwap<ListenerTls>,
-    pub gauges: Vec<Arc<Gauges>>,
-    /// What contents may be held in memory, by exchanges and by plugins.
-    pub memory: MemoryBudget,
-    /// `bascule/<version>` as `Via` has it for HTTP/1.1.
-    pub via: String,
-    /// The line with it.
-    pub via_line: Fields,
-}
-
-/// How far the life of a data plane has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Serving,
-    /// No new connections or requests; those under way are finished.
-    Draining,
-    /// Whatever is left is cut off.
-    Ended,
-}
-
-/// What the listeners have counted since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub accepted: u64,
-    pub active: u64,
-    /// Connections on which nothing is under way.
-    pub idle: u64,
-    pub requests: u64,
 }
 
 impl DataPlane {
@@ -212,7 +176,7 @@ impl DataPlane {
             workers.push(
                 std::thread::Builder::new()
                     .name(format!("worker-{index}"))
-                    .spawn(move || worker::run(index, &shared, sockets, phase))?,
+                    .spawn(move || accept::run(index, &shared, sockets, phase))?,
             );
         }
         Ok(())

@@ -21,7 +21,7 @@ mod upgrade;
 mod upload;
 
 use crate::forwarded::{self, Address};
-use crate::plane::Shared;
+use crate::shared::Shared;
 use crate::worker::Worker;
 use downstream::Downstream;
 use exchange::Disposition;

@@ -138,9 +138,9 @@ impl Router {
         self.rules.size()
     }
 
-    /// Whether a route can be found.
-    pub fn contains(&self, id: &Uuid) -> bool {
-        self.rules.contains_key(id)
+    /// What is wrong with a route; `None`: it cannot be found at all.
+    pub fn defect(&self, id: &Uuid) -> Option<Option<&str>> {
+        self.rules.get(id).map(|rule| rule.defect.as_deref())
     }
 
     /// Whether no route can be found.

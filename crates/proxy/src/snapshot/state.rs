@@ -101,7 +101,11 @@ impl State {
         let (router, errors) = next.router.apply(&put, &removed);
         next.router = router;
         for (id, reason) in errors {
-            let effect = if next.router.contains(&id) { Effect::Former } else { Effect::LeftOut };
+            let effect = match next.router.defect(&id) {
+                Some(None) => Effect::Former,
+                Some(Some(_)) => Effect::Refuses,
+                None => Effect::LeftOut,
+            };
             tracing::error!(entity = "routes", %id, "a record cannot be used, {}: {reason}", effect.words());
             let name = self.routes.get(&id).and_then(|route| route.name.clone());
             next.degrade_named("routes", id, name, effect, reason);

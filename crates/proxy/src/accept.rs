@@ -1,0 +1,217 @@
+//! The life of a worker: it accepts connections and serves each in a task of its own, until the data plane has been
+//! drained.
+
+use crate::http;
+use crate::listener::{Admission, Expected, Shortage, handshake};
+use crate::shared::{Phase, Shared};
+use crate::worker::Worker;
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::LocalOptions;
+use tokio::sync::{Notify, watch};
+use wire::net::{Clock, Lingering, LogLimiter, Stream};
+use wire::proxy_protocol;
+
+/// How often idle connections to services, and memory that waits to be used again, are looked over.
+const SWEEP: Duration = Duration::from_secs(5);
+/// The pause after an accept that failed: the next one would fail too.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Stands for an address that the system does not tell.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Ends when the data plane has been drained.
+pub(crate) fn run(
+    index: usize,
+    shared: &Arc<Shared>,
+    sockets: Vec<std::net::TcpListener>,
+    phase: watch::Receiver<Phase>,
+) {
+    let clock = Clock::new();
+    let ticking = Arc::clone(&clock);
+    // As many tasks as there are events in one go: each turn of the event loop costs a system call.
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(256)
+        .on_thread_unpark(move || ticking.set(Instant::now()))
+        .build_local(LocalOptions::default());
+    let runtime = match built {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("worker {index} cannot start: {error}");
+            return;
+        }
+    };
+    let acceptor = Rc::new(Acceptor {
+        open: Cell::new(0),
+        closed: Notify::new(),
+        admission: Admission::new(shared.settings.limits.connections, shared.descriptors),
+        failed_accepts: LogLimiter::default(),
+        refused_handshakes: LogLimiter::default(),
+        worker: Rc::new(Worker::new(index, shared, clock)),
+    });
+    runtime.block_on(acceptor.serve(sockets, phase));
+}
+
+/// A worker and the connections that it has accepted.
+struct Acceptor {
+    worker: Rc<Worker>,
+    open: Cell<usize>,
+    closed: Notify,
+    admission: Admission,
+    failed_accepts: LogLimiter,
+    refused_handshakes: LogLimiter,
+}
+
+impl Acceptor {
+    async fn serve(self: &Rc<Self>, sockets: Vec<std::net::TcpListener>, mut phase: watch::Receiver<Phase>) {
+        let keeper = tokio::task::spawn_local(self.worker.timers.clone().keep());
+        let sweeper = tokio::task::spawn_local(Rc::clone(self).sweep());
+        let logger = tokio::task::spawn_local(Rc::clone(self).keep_log());
+        let mut accepting = Vec::new();
+        for (index, socket) in sockets.into_iter().enumerate() {
+            match TcpListener::from_std(socket) {
+                Ok(listener) => accepting.push(tokio::task::spawn_local(Rc::clone(self).accept(listener, index))),
+                Err(error) => tracing::error!("cannot serve a listener: {error}"),
+            }
+        }
+        // An error means that the data plane is gone, which ends the worker too.
+        let _ = phase.wait_for(|p| *p != Phase::Serving).await;
+        accepting.iter().for_each(tokio::task::JoinHandle::abort);
+        self.worker.draining.set(true);
+        self.worker.timers.expire_idle();
+        let ended = async {
+            while self.open.get() > 0 {
+                self.closed.notified().await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            _ = phase.wait_for(|p| *p == Phase::Ended) => {}
+        }
+        keeper.abort();
+        sweeper.abort();
+        logger.abort();
+        if let Some(log) = &self.worker.access_log {
+            log.flush();
+        }
+    }
+
+    /// `index` is that of the listener in the settings.
+    async fn accept(self: Rc<Self>, listener: TcpListener, index: usize) {
+        let bound = listener.local_addr().unwrap_or(UNKNOWN);
+        let port = self.worker.shared.settings.public_port(bound.port());
+        let tls = self.worker.shared.settings.listen[index].tls;
+        loop {
+            match listener.accept().await {
+                Ok((socket, _)) if !self.admission.admit(&socket, self.open.get(), |what| self.reclaim(what)) => {}
+                Ok((socket, peer)) => {
+                    self.open.set(self.open.get() + 1);
+                    let number = self.worker.gauges.accept();
+                    // A socket bound to all addresses does not know which one was asked for.
+                    let local = if bound.ip().is_unspecified() { socket.local_addr().unwrap_or(bound) } else { bound };
+                    let origin = http::Origin::new(&self.worker.shared, (peer, local), port, tls, number);
+                    // Boxed: whatever moves a task within the event loop then moves a pointer.
+                    tokio::task::spawn_local(Box::pin(Rc::clone(&self).connection(socket, origin, index)));
+                    if self.admission.is_pressed() {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                // The client was faster.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    self.failed_accepts.note(|n| tracing::error!("cannot accept connections ({n} times): {error}"));
+                    self.reclaim(Shortage::Descriptors);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Closes some connections on which nothing happens; how many.
+    fn reclaim(&self, shortage: Shortage) -> usize {
+        let clients = self.worker.timers.expire_oldest_idle();
+        match shortage {
+            Shortage::Descriptors if clients == 0 => self.worker.pool.borrow_mut().close_oldest(),
+            _ => clients,
+        }
+    }
+
+    async fn connection(self: Rc<Self>, socket: TcpStream, mut origin: Box<http::Origin>, index: usize) {
+        let _open = Open(&self);
+        let settings = &self.worker.shared.settings;
+        let tls = origin.tls.then(|| self.worker.shared.listener_tls.load_full());
+        let expected = Expected {
+            proxy_protocol: settings.listen[index].proxy_protocol,
+            tls: tls.as_ref().map(|tls| Arc::clone(&tls.config).into()),
+            limit: settings.limits.client_header_timeout,
+            lingering: Lingering { time: settings.limits.lingering_time, pause: settings.limits.lingering_timeout },
+        };
+        let established = match handshake(socket, expected, &self.worker.timers).await {
+            Ok(established) => established,
+            Err(error) => {
+                let client = origin.peer.as_str();
+                self.refused_handshakes.note(|n| {
+                    if error.get_ref().is_some_and(|e| e.is::<proxy_protocol::Malformed>()) {
+                        tracing::warn!(client, "{n} connections ended before HTTP: {error}");
+                    } else {
+                        tracing::info!(client, "{n} connections ended before HTTP: {error}");
+                    }
+                });
+                return;
+            }
+        };
+        origin.client.sni = established.sni;
+        if let (Stream::TlsServer(stream), Some(tls)) = (&established.stream, &tls) {
+            origin.unverified = tls.clients.judge(stream.get_ref().1.peer_certificates()).err();
+        }
+        origin.proxied = established.proxied;
+        http::serve(&self.worker, established.stream, origin).await;
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        let mut tick = tokio::time::interval(SWEEP);
+        loop {
+            tick.tick().await;
+            self.worker.sweep();
+            self.admission.flush();
+        }
+    }
+
+    async fn keep_log(self: Rc<Self>) {
+        if let Some(log) = &self.worker.access_log {
+            log.keep().await;
+        }
+    }
+}
+
+/// Counts a connection as open until it is dropped, however its task ends.
+struct Open<'a>(&'a Acceptor);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.worker.gauges.close();
+        if self.0.worker.draining.get() {
+            self.0.closed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        let size = size_of_future(Acceptor::connection);
+        assert!(size <= 3072, "{size} octets: is there something large in `http::serve` that could be boxed?");
+    }
+}

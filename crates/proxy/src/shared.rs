@@ -1,0 +1,99 @@
+//! What the workers of a data plane have in common, and what each of them counts.
+
+use crate::balancer::Balancers;
+use crate::forwarded::TrustedProxies;
+use crate::listener::Descriptors;
+use crate::published::Published;
+use crate::settings::Settings;
+use crate::snapshot::Snapshot;
+use crate::tls::ListenerTls;
+use arc_swap::ArcSwap;
+use sdk::{Fields, MemoryBudget};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What all workers have in common; all of it read-only or atomic.
+pub(crate) struct Shared {
+    pub settings: Settings,
+    pub snapshot: Arc<Published<Snapshot>>,
+    pub balancers: Balancers,
+    pub descriptors: Descriptors,
+    pub trusted: TrustedProxies,
+    pub listener_tls: ArcSwap<ListenerTls>,
+    pub gauges: Vec<Arc<Gauges>>,
+    /// What contents may be held in memory, by exchanges and by plugins.
+    pub memory: MemoryBudget,
+    /// `bascule/<version>` as `Via` has it for HTTP/1.1.
+    pub via: String,
+    /// The line with it.
+    pub via_line: Fields,
+}
+
+/// How far the life of a data plane has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    /// No new connections or requests; those under way are finished.
+    Draining,
+    /// Whatever is left is cut off.
+    Ended,
+}
+
+/// What the listeners have counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub accepted: u64,
+    pub active: u64,
+    /// Connections on which nothing is under way.
+    pub idle: u64,
+    pub requests: u64,
+}
+
+/// A worker's counters; written by it alone, read by whoever asks.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Gauges {
+    accepted: AtomicU64,
+    closed: AtomicU64,
+    idle: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Gauges {
+    /// A connection was accepted; its number, from 1.
+    pub fn accept(&self) -> u64 {
+        add(&self.accepted, 1);
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// A connection has ended.
+    pub fn close(&self) {
+        add(&self.closed, 1);
+    }
+
+    /// A request has begun.
+    pub fn request(&self) {
+        add(&self.requests, 1);
+    }
+
+    /// A connection has become idle, or is no longer.
+    pub fn idle(&self, idle: bool) {
+        add(&self.idle, if idle { 1 } else { u64::MAX });
+    }
+
+    /// The sum with these counters.
+    pub fn add_to(&self, sum: Counters) -> Counters {
+        let accepted = self.accepted.load(Ordering::Relaxed);
+        Counters {
+            accepted: sum.accepted + accepted,
+            active: sum.active + accepted.saturating_sub(self.closed.load(Ordering::Relaxed)),
+            idle: sum.idle + self.idle.load(Ordering::Relaxed),
+            requests: sum.requests + self.requests.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Adds (wrapping) to a counter that only this thread writes: no bus lock needed.
+fn add(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+}
