@@ -169,3 +169,77 @@ impl Loading {
         self.replacement.take(&Change { deleted: false, entity, record });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Settings, Sources};
+    use model::Catalog;
+    use sdk::{Env, Phases, Plugin, PluginKind};
+    use serde_json::json;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::runtime::Handle;
+
+    /// A plugin that cannot be configured, and panics where nobody expects it, while it is switched on.
+    struct Nuisance;
+
+    static ON: AtomicBool = AtomicBool::new(false);
+
+    impl PluginKind for Nuisance {
+        fn name(&self) -> &'static str {
+            "nuisance"
+        }
+
+        fn priority(&self) -> i32 {
+            assert!(!ON.load(Ordering::SeqCst), "nobody expects this");
+            1
+        }
+
+        fn schema(&self) -> &'static str {
+            r#"{"name": "nuisance", "fields": [{"config": {"type": "record", "fields": []}}]}"#
+        }
+
+        fn configure(&self, _: &sdk::entities::Plugin, _: &Env) -> Result<Box<dyn Plugin>, String> {
+            if ON.load(Ordering::SeqCst) { Err("not now".to_owned()) } else { Ok(Box::new(Nuisance)) }
+        }
+    }
+
+    impl Plugin for Nuisance {
+        fn phases(&self) -> Phases {
+            Phases::NONE
+        }
+    }
+
+    fn record(value: Value) -> Record {
+        value.as_object().unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_tried_again_and_nothing_is_forgotten() {
+        const KINDS: &[&dyn PluginKind] = &[&Nuisance];
+        let prefix = tempfile::tempdir().unwrap();
+        let file = prefix.path().join("kong.conf");
+        std::fs::write(&file, "proxy_listen = 127.0.0.1:0").unwrap();
+        let overrides = vec![("prefix", prefix.path().display().to_string())];
+        let settings = Settings::load(&Sources { file: Some(file), overrides, ..Sources::default() }).unwrap();
+        let plane = Arc::new(Plane::bind(&settings, KINDS, Env::default(), Handle::current(), None).unwrap());
+        let mut catalog = Catalog::core();
+        sdk::register(&Nuisance, &mut catalog).unwrap();
+        let store = Store::memory(Arc::new(catalog)).unwrap();
+        let publisher = Publisher::start(store.clone(), Arc::clone(&plane), vec!["nuisance"]).await.unwrap();
+        let mut progress = publisher.progress();
+        tokio::spawn(publisher.run());
+        ON.store(true, Ordering::SeqCst);
+        let first = store.insert("plugins", record(json!({"name": "nuisance"}))).await.unwrap().revision;
+        let stuck = progress.wait_for(|at| at.tried >= first).await.unwrap().clone();
+        assert!(stuck.applied < first);
+        assert!(stuck.degraded().unwrap().reason.contains("nobody expects this"), "{stuck:?}");
+        let input = record(json!({"name": "s", "host": "h.test", "protocol": "http"}));
+        let second = store.insert("services", input).await.unwrap().revision;
+        assert!(plane.degraded().is_empty(), "the former configuration goes on, whole");
+        ON.store(false, Ordering::SeqCst);
+        let done = progress.wait_for(|at| at.applied >= second).await.unwrap().clone();
+        assert_eq!(done.failure, None);
+        assert_eq!(plane.degraded(), []);
+    }
+}
