@@ -137,7 +137,7 @@ impl Condition {
     }
 
     /// The place where all requests are.
-    pub fn anywhere() -> Vec<Place> {
+    fn anywhere() -> Vec<Place> {
         vec![Place { host: None, prefix: Box::default() }]
     }
 }

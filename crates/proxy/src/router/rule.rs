@@ -152,11 +152,12 @@ impl Rule {
 
     fn from_expression(text: &str, route: &Arc<Route>, service: Option<&Arc<Service>>) -> Rule {
         let mut budget = RegexBudget::new();
-        let (condition, defect) = match Condition::parse(text, &mut budget) {
-            Ok(condition) => (Some(condition), None),
-            Err(error) => (None, Some(error)),
+        let condition = match Condition::parse(text, &mut budget) {
+            Ok(condition) => condition,
+            // It might be for any request.
+            Err(defect) => return Rule::without_patterns(Flavor::Expressions, route, service, defect),
         };
-        let places = condition.as_ref().map_or_else(Condition::anywhere, Condition::places);
+        let places = condition.places();
         // One place without host makes the route one for all hosts.
         let names: Option<BTreeSet<_>> = places.iter().map(|p| p.host.clone()).collect();
         let hosts: Arc<[_]> = names
@@ -177,9 +178,34 @@ impl Rule {
             snis: HostnameSet::default(),
             sources: Vec::new(),
             destinations: Vec::new(),
-            expression: condition,
+            expression: Some(condition),
             regex_size: budget.used(),
-            defect,
+            defect: None,
+        }
+    }
+
+    /// What stands for a route of which nothing but plain lists can be taken.
+    pub fn without_patterns(
+        flavor: Flavor,
+        route: &Arc<Route>,
+        service: Option<&Arc<Service>>,
+        defect: String,
+    ) -> Rule {
+        let rank = if route.expression.is_some() { Rank::of_expression(route) } else { Rank::new(flavor, route, None) };
+        let hosts: BTreeSet<_> = route.hosts.iter().map(|host| HostPattern::parse(host)).collect();
+        Rule {
+            route: route.clone(),
+            service: service.cloned(),
+            placement: Placement::new(hosts.len(), 1, &[]),
+            hosts: hosts.into_iter().collect(),
+            paths: vec![PathPattern::any(rank, Box::default())],
+            headers: Vec::new(),
+            snis: HostnameSet::default(),
+            sources: Vec::new(),
+            destinations: Vec::new(),
+            expression: None,
+            regex_size: 0,
+            defect: Some(defect),
         }
     }
 
