@@ -28,10 +28,7 @@ impl Traffic {
                 let mut connection = Connection::open(proxy).unwrap();
                 while !stop.load(Ordering::SeqCst) {
                     connection.send(method, "/stay", &[], &body).unwrap();
-                    let answer = connection.receive(false).unwrap().expect(200);
-                    if answer.header("Connection") == Some("close") {
-                        connection = Connection::open(proxy).unwrap();
-                    }
+                    received(&mut connection).expect(200);
                     answered.fetch_add(1, Ordering::SeqCst);
                     // Steady, but not all that the machine can do.
                     std::thread::park_timeout(Duration::from_micros(500));
@@ -86,14 +83,14 @@ impl Operator {
                 .send(method, path, &[("Content-Type", "application/json")], body.to_string().as_bytes())
                 .unwrap();
         }
-        self.admin.receive(false).unwrap().expect(status)
+        received(&mut self.admin).expect(status)
     }
 
     #[track_caller]
     fn get(&mut self, path: &str, key: &str, status: u16) {
         let headers = [("apikey", key)];
         self.proxy.send("GET", path, if key.is_empty() { &[] } else { &headers }, b"").unwrap();
-        self.proxy.receive(false).unwrap().expect(status);
+        received(&mut self.proxy).expect(status);
     }
 
     /// Makes a bit of everything, changes it, uses it, and takes it away again.
@@ -162,6 +159,15 @@ impl Operator {
         }
         self.get(&path, "", 404);
     }
+}
+
+/// The next answer. A connection that ends with it, after `keepalive_requests`, is opened anew.
+fn received(connection: &mut Connection) -> Response {
+    let answer = connection.receive(false).unwrap();
+    if answer.header("Connection") == Some("close") {
+        *connection = Connection::open(connection.stream().peer_addr().unwrap()).unwrap();
+    }
+    answer
 }
 
 /// A node with a route to two targets by an upstream.
