@@ -1,12 +1,13 @@
 //! Black-box tests: the real binary in a directory of its own on free ports, spoken to over sockets.
 //!
 //! [`Node`] starts and ends it, [`http`] is the client, [`Backend`] the services behind it, [`Service`] one that the test
-//! drives itself, [`Nginx`] the measure.
+//! drives itself, [`Scripted`] one whose answer is given, [`Nginx`] the measure.
 
 mod backend;
 pub mod http;
 mod nginx;
 mod node;
+mod scripted;
 mod service;
 pub mod socket;
 pub mod tls;
@@ -15,6 +16,7 @@ mod usage;
 pub use backend::Backend;
 pub use nginx::Nginx;
 pub use node::{Node, bascule, binary};
+pub use scripted::Scripted;
 pub use service::{Request, Service};
 pub use usage::Usage;
 

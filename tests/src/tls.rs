@@ -97,6 +97,16 @@ impl Pair {
         Pair::make(names[0], names, false, algorithm, Some(self))
     }
 
+    /// What signs for it.
+    pub fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        Issuer::from_params(&self.params, &self.keys)
+    }
+
+    /// Its number, by which its authority can revoke it.
+    pub fn serial(&self) -> rcgen::SerialNumber {
+        self.params.serial_number.clone().expect("every certificate gets one")
+    }
+
     /// The fields of a record of `certificates`.
     pub fn record(&self) -> serde_json::Value {
         serde_json::json!({ "cert": self.chain, "key": self.key })
@@ -112,6 +122,7 @@ impl Pair {
         let mut params =
             CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).expect("names");
         params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(rcgen::SerialNumber::from(next_serial()));
         params.is_ca = if authority { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
         let keys = KeyPair::generate_for(algorithm).expect("a key");
         let cert = match by {
@@ -332,6 +343,11 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::
         )?;
         stream.flush()?;
     }
+}
+
+fn next_serial() -> u64 {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    NEXT.fetch_add(1, Ordering::SeqCst) as u64
 }
 
 fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {

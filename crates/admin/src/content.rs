@@ -1,8 +1,8 @@
 //! The content of requests: which types are read, how much of it, and what it becomes.
 
 use crate::answer::Answer;
-use crate::form;
-use bytes::Bytes;
+use crate::{Options, form};
+use bytes::{Bytes, BytesMut};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::header::{self, HeaderMap};
@@ -37,9 +37,6 @@ impl std::fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// A client that takes longer to send a request's content is given up.
-const CONTENT_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// The content types that are read, compared as Kong does: case matters.
 pub fn check_type(headers: &HeaderMap, path: &str, has_content: bool) -> Result<(), Answer> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
@@ -60,8 +57,8 @@ pub fn check_type(headers: &HeaderMap, path: &str, has_content: bool) -> Result<
 }
 
 /// Reads a request's content and parses it as its type says.
-pub async fn parse(headers: &HeaderMap, body: RequestBody, limit: usize) -> Result<Content, Answer> {
-    let bytes = read(body, limit).await?;
+pub async fn parse(headers: &HeaderMap, body: RequestBody, options: &Options) -> Result<Content, Answer> {
+    let bytes = read(body, options.max_content, options.limits.client_body_timeout).await?;
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(Content::None) };
     let not_text = |what: &str| Answer::message(400, format!("{what} is not valid UTF-8"));
     let kind = std::str::from_utf8(kind.as_bytes()).map_err(|_| not_text("Content-Type"))?;
@@ -77,16 +74,20 @@ pub async fn parse(headers: &HeaderMap, body: RequestBody, limit: usize) -> Resu
     String::from_utf8(bytes.into()).map(Content::Text).map_err(|_| not_text("Request body"))
 }
 
-async fn read(body: RequestBody, limit: usize) -> Result<Bytes, Answer> {
-    let limited = Limited::new(body, limit);
-    let read = tokio::time::timeout(CONTENT_TIMEOUT, limited.collect()).await;
-    match read {
-        Err(_) => Err(Answer::message(408, "Request body was not received in time")),
-        Ok(Ok(all)) => Ok(all.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Answer::message(413, format!("Request body is larger than {limit} bytes")))
+/// Content of at most `limit` octets, with pauses of at most `pause`.
+async fn read(body: RequestBody, limit: usize, pause: Duration) -> Result<Bytes, Answer> {
+    let mut limited = Limited::new(body, limit);
+    let mut content = BytesMut::new();
+    loop {
+        match tokio::time::timeout(pause, limited.frame()).await {
+            Err(_) => return Err(Answer::message(408, "Request body was not received in time")),
+            Ok(None) => return Ok(content.freeze()),
+            Ok(Some(Ok(frame))) => content.extend(frame.into_data().ok()),
+            Ok(Some(Err(error))) if error.is::<LengthLimitError>() => {
+                return Err(Answer::message(413, format!("Request body is larger than {limit} bytes")));
+            }
+            Ok(Some(Err(error))) => return Err(Answer::message(400, format!("Cannot read request body: {error}"))),
         }
-        Ok(Err(error)) => Err(Answer::message(400, format!("Cannot read request body: {error}"))),
     }
 }
 

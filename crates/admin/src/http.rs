@@ -91,7 +91,7 @@ async fn answer(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: Reques
     }
     let query = query(request_line.query)?;
     let content = if method.has_body() {
-        content::parse(request_line.headers, body, admin.options.max_content).await?
+        content::parse(request_line.headers, body, &admin.options).await?
     } else {
         Content::None
     };
@@ -115,7 +115,7 @@ async fn plugin(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: Reques
     }
     let method = if request_line.method == "HEAD" { "GET" } else { request_line.method };
     let body = match self::method(method) {
-        Some(m) if m.has_body() => match content::parse(request_line.headers, body, admin.options.max_content).await? {
+        Some(m) if m.has_body() => match content::parse(request_line.headers, body, &admin.options).await? {
             Content::Json(record) | Content::Form(record) => Some(record),
             Content::None | Content::Text(_) => None,
         },

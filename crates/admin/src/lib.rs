@@ -67,10 +67,13 @@ pub struct Options {
 /// Bounds on what clients may do, under the names of nginx's directives.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// `large_client_header_buffers`, octets in all.
+    /// `large_client_header_buffers`: octets of a request's head, and of each line of it.
     pub head: usize,
+    pub line: usize,
     /// `client_header_timeout`: for all that comes before HTTP (TLS), and for each head.
     pub client_header_timeout: Duration,
+    /// `client_body_timeout`: between two reads of a request's content.
+    pub client_body_timeout: Duration,
     /// `send_timeout`: between two writes.
     pub send_timeout: Duration,
     pub lingering: Lingering,
@@ -86,7 +89,9 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             head: 32 << 10,
+            line: 8 << 10,
             client_header_timeout: Duration::from_secs(60),
+            client_body_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
             lingering: Lingering::default(),
             keepalive_timeout: Duration::from_secs(75),

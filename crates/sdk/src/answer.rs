@@ -117,7 +117,7 @@ impl Answer {
     /// What the proxy itself says for a status: Kong words fewer of them there.
     pub fn gateway_message(status: u16) -> Cow<'static, str> {
         match status {
-            400 | 404 | 405 | 408 | 411..=414 | 417 | 494 | 500 | 502..=504 => Answer::status_message(status),
+            400 | 403 | 404 | 405 | 408 | 411..=414 | 417 | 494 | 500 | 502..=504 => Answer::status_message(status),
             _ => Cow::Owned(format!("The upstream server responded with {status}")),
         }
     }

@@ -204,6 +204,9 @@ impl Shared {
         if let Some(message) = self.unverified {
             return refuse(&self.admin, self.interface, request.headers(), 400, message);
         }
+        if let Some((status, message)) = too_large(&request, self.admin.options.limits_of(self.interface)) {
+            return refuse(&self.admin, self.interface, request.headers(), status, message);
+        }
         if !self.admin.node.allows(self.interface, self.origin, request.headers()) {
             return refuse(&self.admin, self.interface, request.headers(), 403, "Forbidden");
         }
@@ -255,5 +258,20 @@ impl Shared {
         answered.response_headers = &all;
         self.admin.node.note(self.interface, &answered);
         *response.headers_mut() = all;
+    }
+}
+
+/// The answer to a request whose head is larger than allowed. What is far larger has not been read.
+fn too_large<B>(request: &Request<B>, limits: &Limits) -> Option<(u16, &'static str)> {
+    // With the method, the version and what stands between them.
+    let line = request.method().as_str().len() + request.uri().to_string().len() + " HTTP/1.1\r\n".len() + 1;
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    let (longest, sum) = lines.fold((0, line), |(longest, sum), line| (line.max(longest), sum + line));
+    if line > limits.line {
+        Some((414, "URI too long"))
+    } else if longest > limits.line || sum > limits.head {
+        Some((400, "Request header or cookie too large"))
+    } else {
+        None
     }
 }

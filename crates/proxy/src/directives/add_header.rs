@@ -67,10 +67,11 @@ impl AddHeaders {
 
     /// Adds the lines without variables to a response.
     pub fn apply(&self, fields: &mut Fields, status: u16) {
-        let lines = if STATUSES.contains(&status) { &self.usual } else { &self.always };
-        if !lines.is_empty() {
-            fields.append_all(lines);
+        // Those that are always added are among them.
+        if self.usual.is_empty() {
+            return;
         }
+        fields.append_all(if STATUSES.contains(&status) { &self.usual } else { &self.always });
     }
 
     /// The lines with variables of a response.

@@ -10,7 +10,6 @@ pub struct Charset {
     name: String,
     /// In lower case; `None`: all.
     types: Option<Vec<String>>,
-    replaces: bool,
 }
 
 /// nginx's own list (`charset_types`).
@@ -18,8 +17,8 @@ const TYPES: &[&str] =
     &["text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
 
 impl Charset {
-    /// `charset`, `charset_types` (nginx's own when they are not given) and `override_charset`.
-    pub fn new(name: &str, types: Option<&[String]>, replaces: bool) -> Charset {
+    /// `charset`, and `charset_types` (nginx's own when they are not given).
+    pub fn new(name: &str, types: Option<&[String]>) -> Charset {
         let name = if name == "off" { "" } else { name };
         let types = match types {
             None => Some(TYPES.iter().map(|kind| (*kind).to_owned()).collect()),
@@ -29,7 +28,7 @@ impl Charset {
                 Some(html.chain(types.iter().map(|kind| kind.to_ascii_lowercase())).collect())
             }
         };
-        Charset { name: name.to_owned(), types, replaces }
+        Charset { name: name.to_owned(), types }
     }
 
     /// Completes the `Content-Type` of a response.
@@ -38,14 +37,10 @@ impl Charset {
             return;
         }
         let Some(value) = fields.known(Known::ContentType) else { return };
-        let kind = match charset(value) {
-            Some(at) if self.replaces => &value[..at],
-            Some(_) => return,
-            // As nginx: the whole value is compared, with parameters that it may have.
-            None if self.is_listed(value) => value,
-            None => return,
-        };
-        let mut completed: SmallVec<[u8; 64]> = SmallVec::from_slice(kind);
+        if !self.is_listed(value) || without_charset(value).len() < value.len() {
+            return;
+        }
+        let mut completed: SmallVec<[u8; 64]> = SmallVec::from_slice(value);
         completed.extend_from_slice(b"; charset=");
         completed.extend_from_slice(self.name.as_bytes());
         fields.set_known(Known::ContentType, &completed);
@@ -59,18 +54,15 @@ impl Charset {
     }
 }
 
-/// Where the type ends that a `charset` follows.
-fn charset(value: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(at) = memchr::memchr(b';', &value[from..]) {
-        let end = from + at;
-        let parameter = value[end + 1..].trim_ascii_start();
+/// A type without the charset that it may come with; other parameters are part of it, as for nginx.
+pub(super) fn without_charset(value: &[u8]) -> &[u8] {
+    for at in memchr::memchr_iter(b';', value) {
+        let parameter = value[at + 1..].trim_ascii_start();
         if parameter.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"charset=")) {
-            return Some(end);
+            return &value[..at];
         }
-        from = end + 1;
     }
-    None
+    value
 }
 
 #[cfg(test)]
@@ -85,7 +77,7 @@ mod tests {
 
     #[test]
     fn text_gets_a_charset() {
-        let usual = Charset::new("UTF-8", None, false);
+        let usual = Charset::new("UTF-8", None);
         for (kind, expected) in [
             ("text/html", "text/html; charset=UTF-8"),
             ("Text/Plain", "Text/Plain; charset=UTF-8"),
@@ -104,13 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_replacement() {
-        let json = Charset::new("koi8-r", Some(&["application/JSON".to_owned()]), true);
+    fn lists() {
+        let json = Charset::new("koi8-r", Some(&["application/JSON".to_owned()]));
         assert_eq!(completed(&json, "application/json"), "application/json; charset=koi8-r");
         assert_eq!(completed(&json, "text/html"), "text/html; charset=koi8-r");
         assert_eq!(completed(&json, "text/plain"), "text/plain");
-        assert_eq!(completed(&json, "text/x; a=b; charset=utf-8"), "text/x; a=b; charset=koi8-r");
-        assert_eq!(completed(&Charset::new("off", None, false), "text/html"), "text/html");
-        assert_eq!(completed(&Charset::new("x", Some(&["*".to_owned()]), false), "a/b"), "a/b; charset=x");
+        let all = Charset::new("x", Some(&["*".to_owned()]));
+        assert_eq!(completed(&all, "a/b"), "a/b; charset=x");
+        assert_eq!(completed(&all, "a/b; c=d; charset=y"), "a/b; c=d; charset=y");
+        assert_eq!(completed(&Charset::new("off", None), "text/html"), "text/html");
     }
 }

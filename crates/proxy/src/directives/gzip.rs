@@ -1,5 +1,6 @@
 //! `gzip` and what belongs to it: responses compressed for clients that take that. The conditions are nginx's.
 
+use super::charset::without_charset;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use wire::{Fields, Known, Version};
@@ -164,7 +165,7 @@ impl Gzip {
     }
 
     fn is_listed(&self, content_type: &[u8]) -> bool {
-        let kind = content_type.split(|&b| b == b';').next().unwrap_or_default().trim_ascii_end();
+        let kind = without_charset(content_type);
         match &self.types {
             None => !kind.is_empty(),
             Some(types) => types.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(kind)),

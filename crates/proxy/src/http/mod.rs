@@ -28,7 +28,7 @@ use exchange::Disposition;
 use sdk::{Answer, Client, Fields};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use wire::h1::{HeadError, Limits, Lingering, RequestError, ServerConnection};
+use wire::h1::{HeadError, Lingering, RequestError, ServerConnection};
 use wire::net::Stream;
 use wire::proxy_protocol::Proxied;
 
@@ -87,10 +87,7 @@ impl Origin {
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Box<Origin>) {
     let limits = &worker.shared.settings.limits;
     let lingering = Lingering { time: limits.lingering_time, pause: limits.lingering_timeout };
-    let (buffers, size) = limits.large_client_header_buffers;
-    // A line has its end in the buffer too.
-    let of_heads = Limits { line: size.saturating_sub(2), head: buffers.saturating_mul(size), ..Limits::default() };
-    let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), of_heads);
+    let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), limits.heads());
     let since = worker.loop_time();
     for served in 1.. {
         let idle = if served == 1 { limits.client_header_timeout } else { limits.keepalive_timeout };

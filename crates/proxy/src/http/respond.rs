@@ -40,7 +40,8 @@ pub(crate) fn start(
     downstream: &mut Downstream<'_>,
 ) -> Started {
     let bodiless = filter_head(context, exchange);
-    let encoder = if bodiless { None } else { compress(context, exchange) };
+    // The answer to HEAD has the lines that it would have with content.
+    let encoder = compress(context, exchange).filter(|_| !bodiless);
     if bodiless {
         exchange.response.framing = Framing::Empty;
     } else if !exchange.response.fields.has(Known::ContentLength) {

@@ -3,6 +3,8 @@
 use super::{Injected, Scope};
 use admin::Limits;
 use proxy::directives::{AccessRules, AddHeaders};
+use std::time::Duration;
+use wire::net::Lingering;
 
 /// What acts on requests to an API and on its answers.
 #[derive(Clone, Debug, Default)]
@@ -35,18 +37,27 @@ impl Injected {
     /// Bounds on clients of an API.
     fn api_limits(&self, scope: Scope) -> Result<Limits, String> {
         let usual = Limits::default();
+        let time = |name, usual| self.time(scope, name).unwrap_or(usual);
         let (keepalive_timeout, keepalive_header) = self.keepalive_timeout(scope)?;
-        let buffers = self.buffers(scope, "large_client_header_buffers");
+        let (number, size) = self.buffers(scope, "large_client_header_buffers").unwrap_or((4, usual.line));
         let initial = self.size(scope, "client_header_buffer_size").unwrap_or_default();
+        let line = size.max(usize::try_from(initial).unwrap_or(usize::MAX));
         Ok(Limits {
-            head: buffers
-                .map_or(usual.head, |(number, size)| number.saturating_mul(size))
-                .max(usize::try_from(initial).unwrap_or(usize::MAX)),
-            client_header_timeout: self.time(scope, "client_header_timeout").unwrap_or(usual.client_header_timeout),
+            head: number.saturating_mul(size).max(line),
+            line,
+            client_header_timeout: time("client_header_timeout", usual.client_header_timeout),
+            client_body_timeout: time("client_body_timeout", usual.client_body_timeout),
+            send_timeout: time("send_timeout", usual.send_timeout),
+            lingering: match self.word(scope, "lingering_close") {
+                "off" => Lingering { time: Duration::ZERO, pause: Duration::ZERO },
+                _ => Lingering {
+                    time: time("lingering_time", usual.lingering.time),
+                    pause: time("lingering_timeout", usual.lingering.pause),
+                },
+            },
             keepalive_timeout,
             keepalive_header,
             keepalive_requests: self.keepalive_requests(scope),
-            ..usual
         })
     }
 

@@ -11,11 +11,11 @@ pub fn documentation() -> String {
          directives below do the same. Values are written as nginx reads them: sizes (`8k`, `1m`), times (`500ms`, `30s`, `1h 30m`), quoted words, and more\n\
          directives behind a `;` (`nginx_proxy_add_header = X-A 1; add_header X-B 2`). Paths are relative to the prefix. The innermost block decides:\n\
          `location` before `proxy` before `http` for the proxy, `admin` or `status` before `http` for the APIs; what can be repeated is replaced as a whole.\n\
-         `NONE` stands for a directive that is not given. Those marked 🛡 protect: one that stands where it cannot act stops the start.\n\n\
+         `NONE` stands for a directive that is not given. Those marked ✱ protect: one that stands where it cannot act stops the start.\n\n\
          | directive | contexts | |\n|---|---|---|\n",
     );
     for directive in DIRECTIVES.iter().filter(|directive| directive.effect == Effect::Acts) {
-        let mark = if directive.protective { " 🛡" } else { "" };
+        let mark = if directive.protective { " ✱" } else { "" };
         let renewed = if directive.renewed { " Renewed by `bascule reload`." } else { "" };
         let doc = directive.doc.replace('|', "\\|");
         out.push_str(&format!("| `{}`{mark} | {} | {doc}{renewed} |\n", directive.name, contexts(directive.contexts)));

@@ -246,7 +246,7 @@ fn fate(context: Context, written: &words::Written) -> Fate {
             Effect::Absent => Fate::Idle(format!("has no effect here: {}", row.doc)),
         };
     }
-    if let Some(why) = reason(table::REFUSED, name) {
+    if let Some(why) = reason(table::REFUSED, name).filter(|_| written.words != ["off"]) {
         return Fate::Refused(why.to_owned());
     }
     if context.is_of_streams() {

@@ -84,11 +84,7 @@ impl Injected {
             },
             set_header,
             hidden: HiddenFields::new(&first("proxy_hide_header"), &first("proxy_pass_header")),
-            charset: Charset::new(
-                self.word(LOCATION, "charset"),
-                self.words(LOCATION, "charset_types"),
-                self.flag(LOCATION, "override_charset").unwrap_or_default(),
-            ),
+            charset: Charset::new(self.word(LOCATION, "charset"), self.words(LOCATION, "charset_types")),
             add_header: self.add_headers(LOCATION)?,
             gzip: self.gzip()?,
             limit_rate: LimitRate::new(

@@ -30,7 +30,7 @@ pub const DIRECTIVES: &[Directive] = &[
         "worker_connections",
         EVENTS,
         Syntax::Words(1, 1),
-        "Open client connections per worker; more wait to be accepted. `auto`: 65536.",
+        "Open client connections per worker; beyond, new ones take the place of idle ones or are refused. `auto`: 65536.",
     ),
     // Access.
     acts("allow", SERVERS_AND_LOCATION, Syntax::Words(1, 1), "Clients that are let in: an address, a CIDR block or `all`. The first rule that fits decides.")
@@ -124,8 +124,8 @@ pub const DIRECTIVES: &[Directive] = &[
     )
     .protective(),
     acts("client_header_timeout", SERVERS, Syntax::Time, "How long a request's head may take from its first octet to its last.").protective(),
-    acts("client_body_timeout", PROXYING, Syntax::Time, "Longest pause while a request's content is read; then 408.").protective(),
-    acts("send_timeout", PROXYING, Syntax::Time, "Longest pause while a client takes its response; then the connection is closed.").protective(),
+    acts("client_body_timeout", SERVERS_AND_LOCATION, Syntax::Time, "Longest pause while a request's content is read; then 408.").protective(),
+    acts("send_timeout", SERVERS_AND_LOCATION, Syntax::Time, "Longest pause while a client takes its response; then the connection is closed.").protective(),
     acts(
         "keepalive_timeout",
         SERVERS_AND_LOCATION,
@@ -134,9 +134,9 @@ pub const DIRECTIVES: &[Directive] = &[
     ),
     acts("keepalive_requests", SERVERS_AND_LOCATION, Syntax::Number, "Requests after which a client's connection is closed."),
     acts("keepalive_time", PROXYING, Syntax::Time, "Age at which a client's connection is closed after a request."),
-    acts("lingering_close", PROXYING, Syntax::Choice(&["on", "always", "off"]), "Whether what a client still sends is read before its connection is closed."),
-    acts("lingering_time", PROXYING, Syntax::Time, "How long it is read at most."),
-    acts("lingering_timeout", PROXYING, Syntax::Time, "The longest pause in that."),
+    acts("lingering_close", SERVERS_AND_LOCATION, Syntax::Choice(&["on", "always", "off"]), "Whether what a client still sends is read before its connection is closed."),
+    acts("lingering_time", SERVERS_AND_LOCATION, Syntax::Time, "How long it is read at most."),
+    acts("lingering_timeout", SERVERS_AND_LOCATION, Syntax::Time, "The longest pause in that."),
     acts(
         "underscores_in_headers",
         HTTP_AND_PROXY,
@@ -160,7 +160,6 @@ pub const DIRECTIVES: &[Directive] = &[
     .repeats().protective(),
     acts("charset", PROXYING, Syntax::Words(1, 1), "Added to `Content-Type` of textual responses that name none; `off` for none."),
     acts("charset_types", PROXYING, Syntax::Words(1, usize::MAX), "Types to which it is added."),
-    acts("override_charset", PROXYING, Syntax::Flag, "Whether it replaces the one that a service names."),
     acts("gzip", PROXYING, Syntax::Flag, "Whether responses are compressed for clients that take that."),
     acts("gzip_types", PROXYING, Syntax::Words(1, usize::MAX), "Types that are compressed beside `text/html`; `*` for all."),
     acts("gzip_comp_level", PROXYING, Syntax::Number, "1 (quick) to 9 (small)."),
@@ -309,6 +308,7 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
         ],
         "it tunes nginx's own machinery",
     ),
+    (&["override_charset", "source_charset"], "no content is recoded"),
     (&["user"], "the process stays who it was started as"),
     (&["env"], "the process has its environment as it is"),
     (&["error_log"], "`proxy_error_log` and `admin_error_log` name the logs"),
@@ -394,7 +394,6 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
             "if_modified_since",
             "max_ranges",
             "chunked_transfer_encoding",
-            "source_charset",
             "keepalive_disable",
             "keepalive_min_timeout",
             "msie_*",

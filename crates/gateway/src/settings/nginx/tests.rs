@@ -176,6 +176,9 @@ fn what_has_no_effect_is_named() {
         warnings("nginx_http_gzip = on; sendfile on"),
         ["the nginx directive 'nginx_http_gzip' ('sendfile') has no effect here: it tunes nginx's own machinery"]
     );
+    // What is switched off protects nothing.
+    let off = "the nginx directive 'nginx_proxy_auth_basic' is not known and has no effect here";
+    assert_eq!(warnings("nginx_proxy_auth_basic = off"), [off]);
     assert_eq!(warnings("nginx_user = www\n"), ["the setting 'nginx_user' has no effect in this version"]);
     let second = warnings("nginx_proxy_access_log = second.log");
     assert_eq!(
