@@ -60,7 +60,7 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Listeners",
-        about: "Addresses, each followed by flags: `ssl`, `http2`, `reuseport`, `backlog=N`, `proxy_protocol`, `bind`, `deferred`, `ipv6only=on|off`, `so_keepalive=…`. A single `off` closes the interface.",
+        about: "Addresses, each followed by flags: `ssl`, `http2`, `reuseport`, `backlog=N`, `proxy_protocol`, `bind`, `deferred`, `ipv6only=on|off`, `so_keepalive=on|off|idle:interval:count`. A single `off` closes the interface. Another process of the same user can listen on an address of `proxy_listen` only with `reuseport`; the Admin and the Status API are never shared. With `proxy_protocol`, every connection must begin with a header of the PROXY protocol, version 1 or 2; its address is believed of `trusted_ips` with `real_ip_header = proxy_protocol`. `bind` is what happens anyway, and `deferred` has no effect.",
         settings: &[
             list("proxy_listen", "0.0.0.0:8000 reuseport backlog=16384, 0.0.0.0:8443 http2 ssl reuseport backlog=16384", "Where clients connect."),
             list("stream_listen", "off", "Where TCP and TLS streams connect.").inert(),

@@ -164,6 +164,7 @@ fn groups(settings: &Settings, scope: Scope) -> Result<Vec<&'static dyn Supporte
             "x25519" => Some(kx_group::X25519),
             "prime256v1" | "p-256" | "secp256r1" => Some(kx_group::SECP256R1),
             "secp384r1" | "p-384" => Some(kx_group::SECP384R1),
+            "secp521r1" | "p-521" => Some(proxy::tls::SECP521R1),
             "x25519mlkem768" => Some(kx_group::X25519MLKEM768),
             _ => None,
         }

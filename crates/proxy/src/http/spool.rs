@@ -4,6 +4,7 @@
 //! The file has no name and goes with its last handle. A worker never touches the disk itself: what is to be written is
 //! gathered and given to the blocking pool, one piece at a time.
 
+use crate::listener::Descriptors;
 use bytes::Bytes;
 use std::fs::File;
 use std::io;
@@ -13,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::task::JoinHandle;
+use wire::net::out_of_descriptors;
 
 /// Octets that are written or read at a time.
 const PIECE: usize = 128 * 1024;
@@ -124,7 +126,14 @@ impl Spool {
         self.writing = Some(tokio::task::spawn_blocking(move || {
             let file = match file {
                 Some(file) => file,
-                None => Arc::new(tempfile::tempfile_in(&directory)?),
+                None => {
+                    let file = tempfile::tempfile_in(&directory)?;
+                    // What services may have, contents may have, and no more.
+                    if !Descriptors::of_process().allow_service(&file) {
+                        return Err(out_of_descriptors());
+                    }
+                    Arc::new(file)
+                }
             };
             file.write_all_at(&octets, at)?;
             Ok(Written { file, octets })

@@ -107,9 +107,10 @@ impl Certificates {
     /// The certificate for a server name: exact, then `*.` and `.*` wildcards, then `*`; the default for clients that
     /// name none of these, or no server at all.
     pub fn for_server(&self, name: Option<&str>) -> Option<&Arc<Identity>> {
-        let found = name
-            .filter(|_| !self.names.is_empty())
-            .and_then(|name| hostname::certificate_names(name).find_map(|name| self.by_id.get(self.names.get(&name)?)));
+        let found = name.filter(|_| !self.names.is_empty()).and_then(|name| {
+            let name = super::server_name(name);
+            hostname::certificate_names(&name).find_map(|name| self.by_id.get(self.names.get(&name)?))
+        });
         found.or(self.default.as_ref())
     }
 }
@@ -148,6 +149,8 @@ mod tests {
             (None, default.number()),
             (Some("one.test"), id(1)),
             (Some("ONE.TEST"), id(1)),
+            (Some("one.test."), id(1)),
+            (Some("a.one.test."), id(2)),
             (Some("a.one.test"), id(2)),
             (Some("a.b.one.test"), id(3)),
             (Some("one.example"), id(2)),

@@ -8,6 +8,7 @@ mod clients;
 mod identity;
 mod listener;
 mod outbound;
+mod secp521r1;
 mod trust;
 mod verify;
 
@@ -17,6 +18,7 @@ pub use identity::{Chain, Identity};
 pub use listener::Policy;
 pub(crate) use listener::{ListenerTls, Resolver};
 pub use outbound::{Outbound, Terms, TrustCompiler};
+pub use secp521r1::SECP521R1;
 pub use trust::{Peers, Services, Trust};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -34,6 +36,7 @@ fn provider_with(
     groups: &[&'static dyn rustls::crypto::SupportedKxGroup],
 ) -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups.push(SECP521R1);
     if !suites.is_empty() {
         provider.cipher_suites = suites.to_vec();
     }
@@ -41,6 +44,11 @@ fn provider_with(
         provider.kx_groups = groups.to_vec();
     }
     Arc::new(provider)
+}
+
+/// A server name as it is compared: in lower case, without the dot at the end that says that it is complete.
+pub(crate) fn server_name(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 /// Tells things that are made once apart, for as long as the process lives.

@@ -85,7 +85,7 @@ pub const DIRECTIVES: &[Directive] = &[
         .protective(),
     acts("ssl_ciphers", SERVERS, Syntax::Words(1, 1), "Ciphers for clients, for TLS 1.2; before `ssl_ciphers` and profiles.").protective(),
     acts("ssl_prefer_server_ciphers", SERVERS, Syntax::Flag, "As `ssl_prefer_server_ciphers`."),
-    acts("ssl_ecdh_curve", SERVERS, Syntax::Words(1, 1), "Key exchanges for clients, in order of preference: `X25519MLKEM768`, `X25519`, `prime256v1`, `secp384r1`; `auto` for all.")
+    acts("ssl_ecdh_curve", SERVERS, Syntax::Words(1, 1), "Key exchanges for clients, in order of preference: `X25519MLKEM768`, `X25519`, `prime256v1`, `secp384r1`, `secp521r1`; `auto` for all.")
         .protective(),
     acts("ssl_session_tickets", SERVERS, Syntax::Flag, "As `ssl_session_tickets`.").protective(),
     acts("ssl_session_timeout", SERVERS, Syntax::Time, "As `ssl_session_timeout`.").protective(),
