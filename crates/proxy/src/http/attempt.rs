@@ -206,7 +206,7 @@ async fn attempt(
     let mut reused = pooled.is_some();
     let mut upstream = match pooled {
         Some(upstream) => upstream,
-        None => dial(context, downstream, key, timeouts.connect).await?,
+        None => Box::pin(dial(context, downstream, key, timeouts.connect)).await?,
     };
     loop {
         upstream.start_request(&request::outgoing(context, exchange, payload));
@@ -218,14 +218,14 @@ async fn attempt(
                 reused = false;
                 *upload = Upload::default();
                 context.deadlines.clear(downstream.timer());
-                upstream = dial(context, downstream, upstream.key().clone(), timeouts.connect).await?;
+                upstream = Box::pin(dial(context, downstream, upstream.key().clone(), timeouts.connect)).await?;
             }
             Err(failure) => return Err(failure),
         }
     }
 }
 
-/// Makes a connection, unless the client goes away meanwhile.
+/// Makes a connection, unless the client goes away meanwhile. To be boxed: it is large, and most requests make none.
 async fn dial(
     context: &RequestContext<'_>,
     downstream: &mut Downstream<'_>,

@@ -8,6 +8,7 @@ use socket2::SockRef;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 use wire::h1::ClientConnection;
 use wire::net::{BufferPool, Stream, Timer, is_local_fault};
@@ -37,8 +38,7 @@ impl Connector<'_> {
         key: &PoolKey,
         limit: Duration,
     ) -> Result<ClientConnection, ConnectError> {
-        // Boxed: it is large, and most requests make no connection.
-        let mut connecting = Box::pin(self.open(key));
+        let mut connecting = pin!(self.open(key));
         match timer.limit(limit, |cx| connecting.as_mut().poll(cx)).await {
             Ok(Ok(stream)) => Ok(ClientConnection::new(stream, self.buffers, self.limits.proxy_buffer_size)),
             Ok(Err(error)) if is_local_fault(&error) => Err(ConnectError::Local(error)),

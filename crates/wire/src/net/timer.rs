@@ -245,22 +245,6 @@ impl Timer {
         result
     }
 
-    /// Polls until it is ready, or until the deadline: for a whole that takes several waits, none of which puts the
-    /// deadline off.
-    pub async fn limit_until<T>(
-        &self,
-        deadline: Deadline,
-        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Result<T, TimedOut> {
-        poll_fn(|cx| {
-            if let Poll::Ready(value) = poll(cx) {
-                return Poll::Ready(Ok(value));
-            }
-            if deadline.poll_expired(cx, self) { Poll::Ready(Err(TimedOut)) } else { Poll::Pending }
-        })
-        .await
-    }
-
     /// The moment when `limit` will have passed, by the time of the event loop.
     pub fn deadline(&self, limit: Duration) -> Deadline {
         Deadline(self.clock().nanos().saturating_add(nanos_of(limit)).min(NEVER - 1))
@@ -493,13 +477,10 @@ mod tests {
         let whole = timer.deadline(Duration::from_secs(60));
         for second in 1..60 {
             assert_eq!(looped.at(second * 1000), 0);
-            let mut part = pin!(timer.limit_until(whole, pending));
-            assert!(part.as_mut().poll(&mut cx).is_pending());
+            assert!(!whole.poll_expired(&mut cx, &timer));
         }
-        let mut part = pin!(timer.limit_until(whole, pending));
-        assert!(part.as_mut().poll(&mut cx).is_pending());
         assert_eq!(looped.at(60_010), 1);
-        assert_eq!(part.poll(&mut cx), Poll::Ready(Err(TimedOut)));
+        assert!(whole.poll_expired(&mut cx, &timer));
     }
 
     #[test]
