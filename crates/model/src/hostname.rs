@@ -76,7 +76,7 @@ pub fn without_root(name: &str) -> &str {
 /// The names under which a certificate for a server may be kept, the most specific first: the name in lower case, then
 /// with a wildcard for its first label (when it has at least three) or for its last one, then `*`.
 pub fn certificate_names(server: &str) -> impl Iterator<Item = String> {
-    let name = server.to_ascii_lowercase();
+    let name = without_root(server).to_ascii_lowercase();
     let left = name.split_once('.').filter(|(_, rest)| rest.contains('.')).map(|(_, rest)| format!("*.{rest}"));
     let right = name.rsplit_once('.').map(|(rest, _)| format!("{rest}.*"));
     [Some(name), left, right, Some("*".to_owned())].into_iter().flatten()

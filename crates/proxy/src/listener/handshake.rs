@@ -1,6 +1,6 @@
 //! What comes before HTTP on a connection: the PROXY protocol and TLS.
 
-use crate::tls;
+use model::hostname;
 use std::io;
 use std::sync::Arc;
 use std::task::Context;
@@ -59,7 +59,7 @@ async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) 
         return Err(io::Error::other("plain HTTP on a port for TLS"));
     }
     let stream = tls.accept(socket).await?;
-    let sni = stream.get_ref().1.server_name().map(|name| Arc::from(tls::server_name(name)));
+    let sni = stream.get_ref().1.server_name().map(|name| Arc::from(hostname::without_root(name).to_ascii_lowercase()));
     Ok(Established { stream: Stream::TlsServer(Box::new(stream)), sni, proxied })
 }
 

@@ -107,10 +107,9 @@ impl Certificates {
     /// The certificate for a server name: exact, then `*.` and `.*` wildcards, then `*`; the default for clients that
     /// name none of these, or no server at all.
     pub fn for_server(&self, name: Option<&str>) -> Option<&Arc<Identity>> {
-        let found = name.filter(|_| !self.names.is_empty()).and_then(|name| {
-            let name = super::server_name(name);
-            hostname::certificate_names(&name).find_map(|name| self.by_id.get(self.names.get(&name)?))
-        });
+        let found = name
+            .filter(|_| !self.names.is_empty())
+            .and_then(|name| hostname::certificate_names(name).find_map(|name| self.by_id.get(self.names.get(&name)?)));
         found.or(self.default.as_ref())
     }
 }

@@ -46,11 +46,6 @@ fn provider_with(
     Arc::new(provider)
 }
 
-/// A server name as it is compared: in lower case, without the dot at the end that says that it is complete.
-pub(crate) fn server_name(name: &str) -> String {
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
-}
-
 /// Tells things that are made once apart, for as long as the process lives.
 fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
