@@ -6,9 +6,8 @@ use crate::endpoint::Endpoint;
 use crate::resource::Resource;
 use crate::{Admin, form};
 use model::{Record, Schema};
-use serde_json::Value;
 use std::sync::Arc;
-use store::{Key, Revision, Written};
+use store::{Key, Transaction};
 
 /// A request that has found its endpoint, with its content parsed as far as that is possible without the schema.
 pub struct Call {
@@ -54,38 +53,19 @@ impl Call {
         self.admin.store.catalog().entity(entity).cloned().ok_or_else(Answer::not_found)
     }
 
-    /// Takes the content as input for an entity. `known` are fields that decide how form fields are read (a plugin's
-    /// `name`).
-    pub fn input(&mut self, entity: &str, known: Option<(&str, &Value)>) -> Result<Record, Answer> {
-        match std::mem::take(&mut self.content) {
-            Content::None | Content::Text(_) => Ok(Record::new()),
-            Content::Json(record) => Ok(record),
-            Content::Form(mut record) => {
-                if let Some((name, value)) = known {
-                    record.entry(name).or_insert_with(|| value.clone());
-                }
-                let schema = self.schema(entity)?;
-                Ok(schema.coerce_form(self.admin.store.catalog(), record))
-            }
-        }
+    /// Takes the content as input for an entity.
+    pub fn input(&mut self, entity: &str) -> Result<Record, Answer> {
+        let schema = self.schema(entity)?;
+        Ok(std::mem::take(&mut self.content).into_input(self.admin.store.catalog(), &schema, None))
     }
 
-    /// The field of the content, whatever its form.
-    pub fn content_field(&self, name: &str) -> Option<&Value> {
-        match &self.content {
-            Content::Json(record) | Content::Form(record) => record.get(name),
-            Content::None | Content::Text(_) => None,
-        }
-    }
-
-    /// The record of a write, after this node's snapshot has it.
-    pub async fn written(&self, written: Written) -> Record {
-        self.applied(written.revision).await;
-        written.record
-    }
-
-    /// Waits until this node's snapshot has a revision.
-    pub async fn applied(&self, revision: Revision) {
+    /// Reads and writes in one transaction, and waits until this node's snapshot has what was written.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Answer> + Send + 'static,
+    ) -> Result<T, Answer> {
+        let (revision, value) = self.admin.store.transaction(work).await?;
         self.admin.node.applied(revision).await;
+        Ok(value)
     }
 }

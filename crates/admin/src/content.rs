@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::header::{self, HeaderMap};
-use model::Record;
+use model::{Catalog, Record, Schema};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -20,6 +20,31 @@ pub enum Content {
     Form(Record),
     /// YAML, for the endpoints that take it.
     Text(String),
+}
+
+impl Content {
+    /// The content as input for an entity. `known` is a field that decides how form fields are read (a plugin's `name`),
+    /// in case that the content does not have it.
+    pub fn into_input(self, catalog: &Catalog, schema: &Schema, known: Option<(&str, &Value)>) -> Record {
+        match self {
+            Content::None | Content::Text(_) => Record::new(),
+            Content::Json(record) => record,
+            Content::Form(mut record) => {
+                if let Some((name, value)) = known {
+                    record.entry(name).or_insert_with(|| value.clone());
+                }
+                schema.coerce_form(catalog, record)
+            }
+        }
+    }
+
+    /// A field, whatever the form of the content.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        match self {
+            Content::Json(record) | Content::Form(record) => record.get(name),
+            Content::None | Content::Text(_) => None,
+        }
+    }
 }
 
 /// The content of a request, from a socket or from a test.

@@ -2,13 +2,14 @@
 
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
+use crate::content::Content;
 use crate::endpoint::Subject;
 use crate::page;
 use crate::resource::Resource;
 use model::{Error, Record};
 use serde_json::Value;
 use std::sync::Arc;
-use store::Key;
+use store::{Key, Transaction};
 
 /// `GET /services`.
 pub async fn list(call: Call) -> HandlerResult {
@@ -22,8 +23,10 @@ pub async fn list(call: Call) -> HandlerResult {
 /// `POST /services`.
 pub async fn create(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
-    let input = call.input(&resource.name, None)?;
-    insert(&call, &resource, input).await
+    writable(&call, &resource, "create", None)?;
+    let input = call.input(&resource.name)?;
+    let record = call.write(move |transaction| Ok(transaction.insert(&resource.name, input)?)).await?;
+    Ok(Answer::new(201, Value::Object(record)))
 }
 
 /// `GET /services/{services}`.
@@ -36,73 +39,72 @@ pub async fn read(call: Call) -> HandlerResult {
 /// `PUT /services/{services}`.
 pub async fn replace(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
-    let input = call.input(&resource.name, None)?;
     let key = call.key(&resource, 0);
-    upsert(&call, &resource, &key, input).await
+    writable(&call, &resource, "create or update", Some(&key))?;
+    let input = call.input(&resource.name)?;
+    let record = call.write(move |transaction| Ok(transaction.upsert(&resource.name, &key, input)?)).await?;
+    Ok(Answer::new(200, Value::Object(record)))
 }
 
 /// `PATCH /services/{services}`.
 pub async fn change(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let key = call.key(&resource, 0);
-    let input = change_input(&mut call, &resource, &key).await?;
-    update(&call, &resource, &key, input).await
+    writable(&call, &resource, "update", Some(&key))?;
+    let content = std::mem::take(&mut call.content);
+    let record = call.write(move |transaction| {
+        let input = change_input(transaction, &resource, &key, content)?;
+        update(transaction, &resource, &key, input)
+    });
+    Ok(Answer::new(200, Value::Object(record.await?)))
 }
 
-/// `DELETE /services/{services}`.
+/// `DELETE /services/{services}`; there is none to begin with: just as well.
 pub async fn delete(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
-    remove(&call, &resource, &call.key(&resource, 0)).await
+    let key = call.key(&resource, 0);
+    writable(&call, &resource, "remove", Some(&key))?;
+    call.write(move |transaction| Ok(transaction.delete(&resource.name, &key)?)).await?;
+    Ok(Answer::empty(204))
 }
 
 /// The record, or 404.
 pub async fn find(call: &Call, resource: &Resource, key: &Key) -> Result<Record, Answer> {
-    call.admin.store.get(&resource.name, key).await?.ok_or_else(Answer::not_found)
+    call.admin.store.get(&resource.name, key).await?.ok_or_else(|| unknown(resource, key))
 }
 
-/// The content of a change. A plugin's `name` decides what its other fields mean, so it is looked up when it is not
-/// given.
-pub async fn change_input(call: &mut Call, resource: &Resource, key: &Key) -> Result<Record, Answer> {
-    if resource.name != "plugins" || call.content_field("name").is_some() {
-        return call.input(&resource.name, None);
+/// The same inside a transaction.
+pub fn find_in(transaction: &mut Transaction<'_>, resource: &Resource, key: &Key) -> Result<Record, Answer> {
+    transaction.get(&resource.name, key)?.ok_or_else(|| unknown(resource, key))
+}
+
+/// The input of a change. A plugin's `name` decides what its other fields mean, so it is looked up when it is not given.
+pub fn change_input(
+    transaction: &mut Transaction<'_>,
+    resource: &Resource,
+    key: &Key,
+    content: Content,
+) -> Result<Record, Answer> {
+    let catalog = transaction.catalog();
+    let schema = catalog.entity(&resource.name).ok_or_else(Answer::not_found)?;
+    if resource.name != "plugins" || content.field("name").is_some() {
+        return Ok(content.into_input(catalog, schema, None));
     }
-    let current = find(call, resource, key).await?;
+    let current = find_in(transaction, resource, key)?;
     let name = current.get("name").cloned().unwrap_or_default();
-    let mut input = call.input(&resource.name, Some(("name", &name)))?;
+    let mut input = content.into_input(catalog, schema, Some(("name", &name)));
     input.insert("name".to_owned(), name);
     Ok(input)
 }
 
-/// Adds a record and answers it.
-pub async fn insert(call: &Call, resource: &Resource, input: Record) -> HandlerResult {
-    writable(call, resource, "create", None)?;
-    let written = call.admin.store.insert(&resource.name, input).await?;
-    Ok(Answer::new(201, Value::Object(call.written(written).await)))
-}
-
-/// Creates or replaces a record and answers it.
-pub async fn upsert(call: &Call, resource: &Resource, key: &Key, input: Record) -> HandlerResult {
-    writable(call, resource, "create or update", Some(key))?;
-    let written = call.admin.store.upsert(&resource.name, key, input).await?;
-    Ok(Answer::new(200, Value::Object(call.written(written).await)))
-}
-
-/// Changes a record and answers it.
-pub async fn update(call: &Call, resource: &Resource, key: &Key, input: Record) -> HandlerResult {
-    writable(call, resource, "update", Some(key))?;
-    match call.admin.store.update(&resource.name, key, input).await? {
-        Some(written) => Ok(Answer::new(200, Value::Object(call.written(written).await))),
-        None => Err(missing(resource, key)),
-    }
-}
-
-/// Deletes a record; there is none to begin with: just as well.
-pub async fn remove(call: &Call, resource: &Resource, key: &Key) -> HandlerResult {
-    writable(call, resource, "remove", Some(key))?;
-    if let Some(revision) = call.admin.store.delete(&resource.name, key).await? {
-        call.applied(revision).await;
-    }
-    Ok(Answer::empty(204))
+/// Changes a record that must be there.
+pub fn update(
+    transaction: &mut Transaction<'_>,
+    resource: &Resource,
+    key: &Key,
+    input: Record,
+) -> Result<Record, Answer> {
+    transaction.update(&resource.name, key, input)?.ok_or_else(|| missing(resource, key))
 }
 
 /// The resources of an endpoint that the schemas generated.
@@ -127,6 +129,19 @@ pub fn writable(call: &Call, resource: &Resource, verb: &str, key: Option<&Key>)
         "cannot {verb} '{}' entities{by} when not using a database",
         resource.name
     ))))
+}
+
+/// What a path answers that names no record.
+fn unknown(resource: &Resource, key: &Key) -> Answer {
+    match (resource.name.as_str(), key) {
+        ("certificates", Key::Name(_)) => sni_not_found(),
+        _ => Answer::not_found(),
+    }
+}
+
+/// Certificates are named by their SNIs.
+pub fn sni_not_found() -> Answer {
+    Answer::message(404, "SNI not found")
 }
 
 /// What a change of a missing record answers.

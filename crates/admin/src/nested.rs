@@ -8,7 +8,7 @@ use crate::{entity, page};
 use model::Record;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::Key;
+use store::{Key, Transaction};
 use uuid::Uuid;
 
 /// The two entities of the path and the key between them.
@@ -32,46 +32,69 @@ pub async fn list(call: Call) -> HandlerResult {
 /// `POST /services/{services}/routes`.
 pub async fn create(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
-    let id = id(&entity::find(&call, &outer, &call.key(&outer, 0)).await?);
-    let mut input = call.input(&inner.name, None)?;
-    input.insert(field, json!({ "id": id }));
-    entity::insert(&call, &inner, input).await
+    let owner = call.key(&outer, 0);
+    let allowed = entity::writable(&call, &inner, "create", None);
+    let mut input = call.input(&inner.name)?;
+    let record = call.write(move |transaction| {
+        let id = id(&entity::find_in(transaction, &outer, &owner)?);
+        allowed?;
+        input.insert(field, json!({ "id": id }));
+        Ok(transaction.insert(&inner.name, input)?)
+    });
+    Ok(Answer::new(201, Value::Object(record.await?)))
 }
 
 /// `GET /services/{services}/routes/{routes}`.
 pub async fn read(call: Call) -> HandlerResult {
     let pair = pair(&call)?;
     let id = id(&entity::find(&call, &pair.outer, &call.key(&pair.outer, 0)).await?);
-    Ok(Answer::new(200, Value::Object(owned(&call, &pair, &id).await?)))
+    let record = entity::find(&call, &pair.inner, &call.key(&pair.inner, 1)).await?;
+    Ok(Answer::new(200, Value::Object(pair.owned(record, &id)?)))
 }
 
 /// `PUT /services/{services}/routes/{routes}`.
 pub async fn replace(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
-    let id = id(&entity::find(&call, &outer, &call.key(&outer, 0)).await?);
-    let key = call.key(&inner, 1);
-    let mut input = call.input(&inner.name, None)?;
-    input.insert(field, json!({ "id": id }));
-    entity::upsert(&call, &inner, &key, input).await
+    let (owner, key) = (call.key(&outer, 0), call.key(&inner, 1));
+    let allowed = entity::writable(&call, &inner, "create or update", Some(&key));
+    let mut input = call.input(&inner.name)?;
+    let record = call.write(move |transaction| {
+        let id = id(&entity::find_in(transaction, &outer, &owner)?);
+        allowed?;
+        input.insert(field, json!({ "id": id }));
+        Ok(transaction.upsert(&inner.name, &key, input)?)
+    });
+    Ok(Answer::new(200, Value::Object(record.await?)))
 }
 
 /// `PATCH /services/{services}/routes/{routes}`.
 pub async fn change(mut call: Call) -> HandlerResult {
     let pair = pair(&call)?;
-    let id = id(&entity::find(&call, &pair.outer, &call.key(&pair.outer, 0)).await?);
-    let key = call.key(&pair.inner, 1);
-    owned(&call, &pair, &id).await?;
-    let mut input = entity::change_input(&mut call, &pair.inner, &key).await?;
-    input.entry(pair.field).or_insert_with(|| json!({ "id": id }));
-    entity::update(&call, &pair.inner, &key, input).await
+    let (owner, key) = (call.key(&pair.outer, 0), call.key(&pair.inner, 1));
+    let allowed = entity::writable(&call, &pair.inner, "update", Some(&key));
+    let content = std::mem::take(&mut call.content);
+    let record = call.write(move |transaction| {
+        let id = pair.owner_of(transaction, &owner, &key)?;
+        let mut input = entity::change_input(transaction, &pair.inner, &key, content)?;
+        allowed?;
+        input.entry(pair.field).or_insert_with(|| json!({ "id": id }));
+        entity::update(transaction, &pair.inner, &key, input)
+    });
+    Ok(Answer::new(200, Value::Object(record.await?)))
 }
 
 /// `DELETE /services/{services}/routes/{routes}`.
 pub async fn delete(call: Call) -> HandlerResult {
     let pair = pair(&call)?;
-    let id = id(&entity::find(&call, &pair.outer, &call.key(&pair.outer, 0)).await?);
-    owned(&call, &pair, &id).await?;
-    entity::remove(&call, &pair.inner, &call.key(&pair.inner, 1)).await
+    let (owner, key) = (call.key(&pair.outer, 0), call.key(&pair.inner, 1));
+    let allowed = entity::writable(&call, &pair.inner, "remove", Some(&key));
+    let deleted = call.write(move |transaction| {
+        pair.owner_of(transaction, &owner, &key)?;
+        allowed?;
+        Ok(transaction.delete(&pair.inner.name, &key)?)
+    });
+    deleted.await?;
+    Ok(Answer::empty(204))
 }
 
 /// `GET /routes/{routes}/service`.
@@ -85,32 +108,40 @@ pub async fn read_foreign(call: Call) -> HandlerResult {
 /// `PUT /routes/{routes}/service`: creates what the key does not point at yet.
 pub async fn replace_foreign(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
-    let record = entity::find(&call, &outer, &call.key(&outer, 0)).await?;
-    let input = call.input(&inner.name, None)?;
-    if let Some(key) = pointed_at(&record, &field) {
-        return entity::upsert(&call, &inner, &key, input).await;
-    }
-    let new = Uuid::new_v4().to_string();
-    let answer = entity::upsert(&call, &inner, &Key::Id(new.clone()), input).await?;
-    let mut link = Record::new();
-    link.insert(field, json!({ "id": new }));
-    if outer.name == "plugins" {
-        link.insert("name".to_owned(), record.get("name").cloned().unwrap_or_default());
-    }
-    // none: the record was deleted meanwhile; what it should have pointed at exists all the same
-    if let Some(written) = call.admin.store.update(&outer.name, &Key::Id(id(&record)), link).await? {
-        call.written(written).await;
-    }
-    Ok(answer)
+    let pointing = call.key(&outer, 0);
+    let allowed = entity::writable(&call, &inner, "create or update", None);
+    let input = call.input(&inner.name)?;
+    let record = call.write(move |transaction| {
+        let record = entity::find_in(transaction, &outer, &pointing)?;
+        allowed?;
+        if let Some(key) = pointed_at(&record, &field) {
+            return Ok(transaction.upsert(&inner.name, &key, input)?);
+        }
+        let new = Uuid::new_v4().to_string();
+        let created = transaction.upsert(&inner.name, &Key::Id(new.clone()), input)?;
+        let mut link = Record::from_iter([(field, json!({ "id": new }))]);
+        if outer.name == "plugins" {
+            link.insert("name".to_owned(), record.get("name").cloned().unwrap_or_default());
+        }
+        entity::update(transaction, &outer, &Key::Id(id(&record)), link)?;
+        Ok(created)
+    });
+    Ok(Answer::new(200, Value::Object(record.await?)))
 }
 
 /// `PATCH /routes/{routes}/service`.
 pub async fn change_foreign(mut call: Call) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
-    let record = entity::find(&call, &outer, &call.key(&outer, 0)).await?;
-    let key = pointed_at(&record, &field).ok_or_else(Answer::not_found)?;
-    let input = call.input(&inner.name, None)?;
-    entity::update(&call, &inner, &key, input).await
+    let pointing = call.key(&outer, 0);
+    let allowed = entity::writable(&call, &inner, "update", None);
+    let input = call.input(&inner.name)?;
+    let record = call.write(move |transaction| {
+        let record = entity::find_in(transaction, &outer, &pointing)?;
+        let key = pointed_at(&record, &field).ok_or_else(Answer::not_found)?;
+        allowed?;
+        entity::update(transaction, &inner, &key, input)
+    });
+    Ok(Answer::new(200, Value::Object(record.await?)))
 }
 
 /// `DELETE /routes/{routes}/service`: not from this side.
@@ -127,12 +158,20 @@ fn pair(call: &Call) -> Result<Pair, Answer> {
     Ok(Pair { outer: subject.outer, inner, field: subject.field })
 }
 
-/// The inner record, if it belongs to the outer one.
-async fn owned(call: &Call, pair: &Pair, id: &str) -> Result<Record, Answer> {
-    let record = entity::find(call, &pair.inner, &call.key(&pair.inner, 1)).await?;
-    match pointed_at(&record, &pair.field) {
-        Some(Key::Id(owner)) if owner == id => Ok(record),
-        _ => Err(Answer::not_found()),
+impl Pair {
+    /// The inner record, if it belongs to the outer one.
+    fn owned(&self, record: Record, owner: &str) -> Result<Record, Answer> {
+        match pointed_at(&record, &self.field) {
+            Some(Key::Id(id)) if id == owner => Ok(record),
+            _ => Err(Answer::not_found()),
+        }
+    }
+
+    /// The id of the outer record, to which the inner one must belong.
+    fn owner_of(&self, transaction: &mut Transaction<'_>, owner: &Key, key: &Key) -> Result<String, Answer> {
+        let id = id(&entity::find_in(transaction, &self.outer, owner)?);
+        let record = entity::find_in(transaction, &self.inner, key)?;
+        self.owned(record, &id).map(|_| id)
     }
 }
 

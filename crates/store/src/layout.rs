@@ -1,7 +1,6 @@
 //! What the store has to know of each entity: columns, keys, indexes and who refers to whom. Derived once from
 //! the schemas; backends build their tables and SQL from it.
 
-use crate::rules;
 pub use model::schema::OnDelete;
 use model::schema::{Field, FieldType as Type};
 use model::{Catalog, Record, Schema};
@@ -117,7 +116,7 @@ impl Layout {
                     field: field.name.clone(),
                     column: format!("{}_id", field.name),
                     target,
-                    on_delete: rules::on_delete(&schema.name, &field.name, field.on_delete),
+                    on_delete: on_delete(&schema.name, &field.name, field.on_delete),
                 });
             }
             by_name.insert(schema.name.clone(), table.index);
@@ -248,6 +247,14 @@ impl Lookup {
     /// What the column holds for a record.
     pub fn value(&self, record: &Record) -> Option<String> {
         column_value(&self.fields, record)
+    }
+}
+
+/// Foreign keys that cascade although their schemas do not say so: certificates take their SNIs with them.
+fn on_delete(entity: &str, field: &str, declared: OnDelete) -> OnDelete {
+    match (entity, field) {
+        ("snis", "certificate") => OnDelete::Cascade,
+        _ => declared,
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`backend::Backend`], which knows only tables and indexes; `layout` derives those from the schemas.
 
 pub mod backend;
+mod certificates;
 mod change;
 mod clock;
 mod feed;
@@ -19,6 +20,7 @@ pub use clock::Clock;
 pub use feed::Feed;
 pub use page::{Page, PageQuery, TagEntry, TagFilter, TagPage, page_size};
 pub use read::is_uuid;
+pub use write::Transaction;
 
 use backend::memory::Memory;
 use backend::sqlite::Sqlite;
@@ -29,7 +31,6 @@ use read::View;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use write::Session;
 
 /// Access to all entities. Cheap to clone; every method may wait for the backend and is called on the control
 /// runtime, never on a worker.
@@ -64,15 +65,6 @@ pub enum Key {
 pub struct Written {
     pub record: Record,
     pub revision: Revision,
-}
-
-/// One write of a batch, see [`Store::apply`].
-#[derive(Clone, Debug)]
-pub enum Write {
-    Insert { entity: String, input: Record },
-    Update { entity: String, key: Key, input: Record },
-    Upsert { entity: String, key: Key, input: Record },
-    Delete { entity: String, key: Key },
 }
 
 /// How many expired records one transaction removes.
@@ -119,7 +111,7 @@ impl Store {
     /// SNI).
     pub fn key(&self, entity: &str, segment: &str) -> Key {
         let table = self.inner.shared.layout.table(entity);
-        let by_name = table.is_some_and(|table| table.endpoint.is_some() || rules::has_other_names(table));
+        let by_name = table.is_some_and(|table| table.endpoint.is_some() || certificates::named_by_snis(table));
         if by_name && !is_uuid(segment) { Key::Name(segment.to_owned()) } else { Key::Id(segment.to_owned()) }
     }
 
@@ -210,47 +202,65 @@ impl Store {
     /// For entities with a `ttl`, `input` may have one, in seconds.
     pub async fn insert(&self, entity: &str, input: Record) -> Result<Written, Error> {
         let entity = entity.to_owned();
-        let (revision, record) =
-            self.write(move |session| session.insert(write::known(session.layout, &entity)?, input)).await?;
+        let (revision, record) = self.transaction(move |transaction| transaction.insert(&entity, input)).await?;
         Ok(Written { record, revision })
     }
 
     /// Changes a record (`PATCH`); `None` when there is none.
     pub async fn update(&self, entity: &str, key: &Key, input: Record) -> Result<Option<Written>, Error> {
         let (entity, key) = (entity.to_owned(), key.clone());
-        let (revision, record) =
-            self.write(move |session| session.update(write::known(session.layout, &entity)?, &key, input)).await?;
+        let (revision, record) = self.transaction(move |transaction| transaction.update(&entity, &key, input)).await?;
         Ok(record.map(|record| Written { record, revision }))
     }
 
     /// Creates or replaces a record (`PUT`).
     pub async fn upsert(&self, entity: &str, key: &Key, input: Record) -> Result<Written, Error> {
         let (entity, key) = (entity.to_owned(), key.clone());
-        let (revision, record) =
-            self.write(move |session| session.upsert(write::known(session.layout, &entity)?, &key, input)).await?;
+        let (revision, record) = self.transaction(move |transaction| transaction.upsert(&entity, &key, input)).await?;
         Ok(Written { record, revision })
     }
 
     /// Deletes a record with what cascades from it; the revision is `None` when there was nothing to delete.
     pub async fn delete(&self, entity: &str, key: &Key) -> Result<Option<Revision>, Error> {
         let (entity, key) = (entity.to_owned(), key.clone());
-        let (revision, deleted) =
-            self.write(move |session| session.delete(write::known(session.layout, &entity)?, &key)).await?;
+        let (revision, deleted) = self.transaction(move |transaction| transaction.delete(&entity, &key)).await?;
         Ok(deleted.then_some(revision))
-    }
-
-    /// Does all writes in one transaction, in order; the first that fails undoes all. The records are those of
-    /// the writes, `None` for deletions and for updates of nothing.
-    pub async fn apply(&self, writes: Vec<Write>) -> Result<(Revision, Vec<Option<Record>>), Error> {
-        self.write(move |session| writes.into_iter().map(|write| session.apply(write)).collect()).await
     }
 
     /// Deletes all records of an entity, and whatever refers to them.
     pub async fn truncate(&self, entity: &str) -> Result<Revision, Error> {
         let entity = entity.to_owned();
-        self.write(move |session| session.truncate(write::known(session.layout, &entity)?))
-            .await
-            .map(|(revision, ())| revision)
+        self.transaction(move |transaction| transaction.truncate(&entity)).await.map(|(revision, ())| revision)
+    }
+
+    /// Reads and writes that no other write comes between. When `work` fails, nothing has happened; else all of it has,
+    /// at the revision that comes with what `work` returns. `work` runs where blocking is allowed.
+    pub async fn transaction<T, E>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<(Revision, T), E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
+        let out = slot.clone();
+        let work = Box::new(move |writer: &mut dyn backend::Writer| {
+            let mut transaction = Transaction::new(shared.view(), writer);
+            let done = work(&mut transaction);
+            let changes = match done {
+                Ok(_) => Ok(transaction.into_changes()),
+                // The backend only has to know that everything is to be undone.
+                Err(_) => Err(Error::database("the transaction was given up")),
+            };
+            put(&out, done);
+            changes
+        });
+        match (self.inner.backend.write(work).await, take(&slot)) {
+            (_, Ok(Err(error))) => Err(error),
+            (Ok(revision), Ok(Ok(value))) => Ok((revision, value)),
+            (Err(error), _) | (_, Err(error)) => Err(error.into()),
+        }
     }
 
     /// Deletes what has outlived its `ttl`. Returns when the next record expires, in Unix milliseconds.
@@ -260,7 +270,7 @@ impl Store {
             if next.is_none_or(|next| next > self.inner.shared.clock.now()) {
                 return Ok(next);
             }
-            self.write(|session| session.purge(PURGED_AT_ONCE)).await?;
+            self.transaction(|transaction| transaction.purge(PURGED_AT_ONCE)).await?;
         }
     }
 
@@ -368,23 +378,6 @@ impl Store {
         });
         self.inner.backend.read(query).await?;
         take(&slot)
-    }
-
-    async fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<(Revision, T), Error> {
-        let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
-        let out = slot.clone();
-        let work = Box::new(move |transaction: &mut dyn backend::Transaction| {
-            let now = shared.clock.now();
-            let mut session =
-                Session { catalog: &shared.catalog, layout: &shared.layout, transaction, now, changes: Vec::new() };
-            put(&out, work(&mut session)?);
-            Ok(session.changes)
-        });
-        let revision = self.inner.backend.write(work).await?;
-        Ok((revision, take(&slot)?))
     }
 }
 

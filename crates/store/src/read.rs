@@ -3,7 +3,7 @@
 use crate::backend::{Reader, Row, Selection};
 use crate::layout::{Foreign, Layout, Lookup, Table, foreign_id};
 use crate::page::{decode_offset, encode_offset};
-use crate::{Key, Page, PageQuery, TagPage, rules};
+use crate::{Key, Page, PageQuery, TagPage, certificates};
 use model::{Catalog, Error, Record};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,7 +21,9 @@ pub struct View<'a> {
 pub fn lookup(reader: &mut dyn Reader, view: &View<'_>, table: &Table, key: &Key) -> Result<Option<Row>, Error> {
     let now = view.now;
     match key {
-        Key::Name(name) if rules::has_other_names(table) => rules::by_other_name(reader, view.layout, table, name, now),
+        Key::Name(name) if certificates::named_by_snis(table) => {
+            certificates::by_sni(reader, (view.catalog, view.layout, now), table, name)
+        }
         Key::Id(id) => live(reader.get(table, &valid_id(table, id)?)?, now),
         Key::Name(name) => {
             let field = table.endpoint.as_deref().unwrap_or(&table.primary);
@@ -187,7 +189,7 @@ pub fn each(
 /// A row as clients see it: [`show`], and what is shown with it of other records.
 pub fn show_whole(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row: Row) -> Result<Record, Error> {
     let mut record = show(view, table, row);
-    rules::attach(reader, view.layout, table, &mut record, view.now)?;
+    certificates::show_names(reader, view.layout, table, &mut record, view.now)?;
     Ok(record)
 }
 

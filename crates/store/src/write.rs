@@ -1,22 +1,20 @@
 //! The rules of writing, inside one transaction: references are resolved and must exist, unique values are
 //! unique, deletions cascade or are refused, and all that happened is noted for the feed.
 
-use crate::backend::{Row, Transaction};
+use crate::backend::{Row, Writer};
+use crate::certificates::{self, Names, SniChanges};
 use crate::layout::{Layout, OnDelete, Table, foreign_id};
 use crate::read::{self, View, by_field, is_uuid, lookup, show, valid_id};
-use crate::{Change, Key, Operation, Write, rules};
+use crate::{Change, Key, Operation, rules};
 use model::{Catalog, Error, Record};
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// A transaction with what it has changed so far.
-pub struct Session<'t> {
-    pub catalog: &'t Catalog,
-    pub layout: &'t Layout,
-    pub transaction: &'t mut dyn Transaction,
-    /// Unix milliseconds.
-    pub now: i64,
-    pub changes: Vec<Change>,
+/// Reads and writes that happen whole or not at all, see [`crate::Store::transaction`]. Entities go by their names.
+pub struct Transaction<'t> {
+    view: View<'t>,
+    writer: &'t mut dyn Writer,
+    changes: Vec<Change>,
 }
 
 /// The greatest `ttl`, in seconds: about three years.
@@ -30,58 +28,76 @@ enum Ttl {
     Milliseconds(i64),
 }
 
-impl Session<'_> {
-    /// One write of a batch.
-    pub fn apply(&mut self, write: Write) -> Result<Option<Record>, Error> {
-        let layout = self.layout;
-        match write {
-            Write::Insert { entity, input } => self.insert(known(layout, &entity)?, input).map(Some),
-            Write::Update { entity, key, input } => self.update(known(layout, &entity)?, &key, input),
-            Write::Upsert { entity, key, input } => self.upsert(known(layout, &entity)?, &key, input).map(Some),
-            Write::Delete { entity, key } => self.delete(known(layout, &entity)?, &key).map(|_| None),
-        }
+impl<'t> Transaction<'t> {
+    pub(crate) fn new(view: View<'t>, writer: &'t mut dyn Writer) -> Transaction<'t> {
+        Transaction { view, writer, changes: Vec::new() }
     }
 
-    pub fn insert(&mut self, table: &Table, mut input: Record) -> Result<Record, Error> {
+    /// What has been changed, in order.
+    pub(crate) fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+
+    /// The schemas that records are checked by.
+    pub fn catalog(&self) -> &'t Catalog {
+        self.view.catalog
+    }
+
+    /// See [`crate::Store::get`].
+    pub fn get(&mut self, entity: &str, key: &Key) -> Result<Option<Record>, Error> {
+        let (view, table) = (self.view, self.table(entity)?);
+        let row = lookup(self.writer, &view, table, key)?;
+        row.map(|row| read::show_whole(self.writer, &view, table, row)).transpose()
+    }
+
+    /// See [`crate::Store::get_under`].
+    pub fn get_under(&mut self, entity: &str, key: &Key, field: &str, id: &str) -> Result<Option<Record>, Error> {
+        let (view, table) = (self.view, self.table(entity)?);
+        let row = read::lookup_under(self.writer, &view, table, key, read::foreign(table, field)?, id)?;
+        row.map(|row| read::show_whole(self.writer, &view, table, row)).transpose()
+    }
+
+    /// See [`crate::Store::insert`].
+    pub fn insert(&mut self, entity: &str, mut input: Record) -> Result<Record, Error> {
+        let table = self.table(entity)?;
         let ttl = take_ttl(table, &mut input)?;
         self.normalize(table, &mut input)?;
         let created = input.get("created_at").and_then(Value::as_f64);
-        let attached = rules::Attached::take(self, table, &mut input, None)?;
-        rules::check_references(self, table, &input, None)?;
-        let record = table.schema.process_insert(self.catalog, input)?;
+        let names = self.names(table, &input, None)?;
+        rules::check_references(self.writer, &self.view, table, &input, None)?;
+        let record = table.schema.process_insert(self.view.catalog, input)?;
         rules::check_not_null(table, None, &record)?;
         let row = Row { record, expires: self.expiry(ttl, created) };
         let record = self.store(table, row, None)?;
-        attached.store(self, table, record)
+        self.with_names(table, record, names)
     }
 
-    pub fn update(&mut self, table: &Table, key: &Key, mut input: Record) -> Result<Option<Record>, Error> {
+    /// See [`crate::Store::update`].
+    pub fn update(&mut self, entity: &str, key: &Key, mut input: Record) -> Result<Option<Record>, Error> {
+        let table = self.table(entity)?;
         let ttl = take_ttl(table, &mut input)?;
-        let Some(old) =
-            lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)?
-        else {
-            return Ok(None);
-        };
+        let Some(old) = lookup(self.writer, &self.view, table, key)? else { return Ok(None) };
         self.normalize(table, &mut input)?;
-        let attached = rules::Attached::take(self, table, &mut input, Some(table.id(&old.record)))?;
-        rules::check_references(self, table, &input, Some(&old.record))?;
-        let mut record = table.schema.process_update(self.catalog, input, &old.record)?;
+        let names = self.names(table, &input, Some(table.id(&old.record)))?;
+        rules::check_references(self.writer, &self.view, table, &input, Some(&old.record))?;
+        let mut record = table.schema.process_update(self.view.catalog, input, &old.record)?;
         record.insert(table.primary.clone(), old.record[&table.primary].clone());
         rules::check_not_null(table, Some(key), &record)?;
         let expires = if ttl == Ttl::Unsaid { old.expires } else { self.expiry(ttl, None) };
         let record = self.store(table, Row { record, expires }, Some(old))?;
-        attached.store(self, table, record).map(Some)
+        self.with_names(table, record, names).map(Some)
     }
 
-    pub fn upsert(&mut self, table: &Table, key: &Key, mut input: Record) -> Result<Record, Error> {
+    /// See [`crate::Store::upsert`].
+    pub fn upsert(&mut self, entity: &str, key: &Key, mut input: Record) -> Result<Record, Error> {
+        let table = self.table(entity)?;
         let ttl = take_ttl(table, &mut input)?;
-        let old =
-            lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)?;
+        let old = lookup(self.writer, &self.view, table, key)?;
         self.normalize(table, &mut input)?;
         let mut keys = Record::new();
         match key {
             Key::Id(id) => drop(keys.insert(table.primary.clone(), valid_id(table, id)?.into())),
-            Key::Name(_) if rules::has_other_names(table) => {
+            Key::Name(_) if certificates::named_by_snis(table) => {
                 keys.extend(old.as_ref().map(|old| (table.primary.clone(), table.id(&old.record).into())));
             }
             Key::Name(name) => {
@@ -93,33 +109,56 @@ impl Session<'_> {
             }
         }
         let created = input.get("created_at").and_then(Value::as_f64);
-        let attached =
-            rules::Attached::take(self, table, &mut input, keys.get(&table.primary).and_then(Value::as_str))?;
-        rules::check_references(self, table, &input, None)?;
-        let mut record = table.schema.process_upsert(self.catalog, input, &keys)?;
+        let names = self.names(table, &input, keys.get(&table.primary).and_then(Value::as_str))?;
+        rules::check_references(self.writer, &self.view, table, &input, None)?;
+        let mut record = table.schema.process_upsert(self.view.catalog, input, &keys)?;
         record.extend(keys);
         rules::check_not_null(table, Some(key), &record)?;
         let row = Row { record, expires: self.expiry(ttl, created) };
         let record = self.store(table, row, old)?;
-        attached.store(self, table, record)
+        self.with_names(table, record, names)
     }
 
-    /// Whether there was something to delete.
-    pub fn delete(&mut self, table: &Table, key: &Key) -> Result<bool, Error> {
-        let Some(row) =
-            lookup(self.transaction, &View { catalog: self.catalog, layout: self.layout, now: self.now }, table, key)?
-        else {
-            return Ok(false);
-        };
-        rules::check_delete(self, table, &row)?;
+    /// Deletes a record with what cascades from it; whether there was something to delete.
+    pub fn delete(&mut self, entity: &str, key: &Key) -> Result<bool, Error> {
+        let table = self.table(entity)?;
+        let Some(row) = lookup(self.writer, &self.view, table, key)? else { return Ok(false) };
+        rules::check_delete(self.writer, &self.view, table, &row)?;
         self.remove(table, vec![row], true)?;
         Ok(true)
     }
 
+    fn table(&self, entity: &str) -> Result<&'t Table, Error> {
+        known(self.view.layout, entity)
+    }
+
+    /// The names that the input of a certificate gives.
+    fn names(&mut self, table: &Table, input: &Record, id: Option<&str>) -> Result<Option<Names>, Error> {
+        let View { catalog, layout, now } = self.view;
+        Names::read(self.writer, (catalog, layout, now), table, input, id)
+    }
+
+    /// Gives a stored certificate its names, and shows them with it.
+    fn with_names(&mut self, table: &Table, mut record: Record, names: Option<Names>) -> Result<Record, Error> {
+        let View { layout, now, .. } = self.view;
+        if let Some(names) = names {
+            let SniChanges { delete, insert } = names.changes(self.writer, layout, table.id(&record), now)?;
+            for key in delete {
+                self.delete(SniChanges::ENTITY, &key)?;
+            }
+            for sni in insert {
+                self.insert(SniChanges::ENTITY, sni)?;
+            }
+        }
+        certificates::show_names(self.writer, layout, table, &mut record, now)?;
+        Ok(record)
+    }
+
     /// Removes all rows of a table, and all that refer to them, whatever their foreign keys say.
-    pub fn truncate(&mut self, table: &Table) -> Result<(), Error> {
+    pub(crate) fn truncate(&mut self, entity: &str) -> Result<(), Error> {
+        let table = self.table(entity)?;
         let mut rows = Vec::new();
-        read::each(self.transaction, table, None, i64::MIN, |row| {
+        read::each(self.writer, table, None, i64::MIN, |row| {
             rows.push(row);
             Ok(true)
         })?;
@@ -127,10 +166,10 @@ impl Session<'_> {
     }
 
     /// Removes what has expired.
-    pub fn purge(&mut self, limit: usize) -> Result<(), Error> {
-        let layout = self.layout;
+    pub(crate) fn purge(&mut self, limit: usize) -> Result<(), Error> {
+        let layout = self.view.layout;
         for table in layout.tables().iter().filter(|table| table.has_ttl) {
-            let rows = self.transaction.expired(table, self.now, limit)?;
+            let rows = self.writer.expired(table, self.view.now, limit)?;
             self.remove(table, rows, false)?;
         }
         Ok(())
@@ -142,7 +181,7 @@ impl Session<'_> {
         row.record.retain(|field, _| table.column_of(field).is_some());
         if old.is_none() {
             let key = Record::from_iter([(table.primary.clone(), table.id(&row.record).into())]);
-            if let Some(other) = self.transaction.get(table, table.id(&row.record))? {
+            if let Some(other) = self.writer.get(table, table.id(&row.record))? {
                 self.evict(table, other, || Error::primary_key_violation(key))?;
             }
         }
@@ -151,7 +190,7 @@ impl Session<'_> {
             if old.as_ref().and_then(|old| unique.value(&old.record)).as_ref() == Some(&value) {
                 continue;
             }
-            if let Some(other) = self.transaction.find(table, &unique.column, &value)?
+            if let Some(other) = self.writer.find(table, &unique.column, &value)?
                 && table.id(&other.record) != table.id(&row.record)
             {
                 self.evict(table, other, || Error::unique_violation(unique.fields(&row.record)))?;
@@ -163,28 +202,28 @@ impl Session<'_> {
             if old.as_ref().and_then(reference).as_ref() == Some(&id) {
                 continue;
             }
-            let target = self.layout.at(foreign.target);
-            let found = self.transaction.get(target, &id)?;
-            if !found.is_some_and(|row| row.is_live(self.now)) {
+            let target = self.view.layout.at(foreign.target);
+            let found = self.writer.get(target, &id)?;
+            if !found.is_some_and(|row| row.is_live(self.view.now)) {
                 let key = Record::from_iter([(target.primary.clone(), id.into())]);
                 return Err(Error::foreign_key_violation(&foreign.field, key, &target.name));
             }
         }
-        self.transaction.put(table, &row, old.as_ref())?;
-        let record = show(&self.view(), table, row);
+        self.writer.put(table, &row, old.as_ref())?;
+        let record = show(&self.view, table, row);
         self.note(Operation::Put, table, record.clone());
         Ok(record)
     }
 
     /// What has expired but is not purged yet gives way; anything else is in the way.
     fn evict(&mut self, table: &Table, other: Row, in_the_way: impl FnOnce() -> Error) -> Result<(), Error> {
-        if other.is_live(self.now) { Err(in_the_way()) } else { self.remove(table, vec![other], false) }
+        if other.is_live(self.view.now) { Err(in_the_way()) } else { self.remove(table, vec![other], false) }
     }
 
     /// Removes rows and what cascades from them. With `restrict`, fails when anything else refers to them that is
     /// not to be deleted with them; without, that is removed too.
     fn remove(&mut self, table: &Table, rows: Vec<Row>, restrict: bool) -> Result<(), Error> {
-        let layout = self.layout;
+        let layout = self.view.layout;
         let mut seen: HashSet<(usize, String)> =
             rows.iter().map(|row| (table.index, table.id(&row.record).to_owned())).collect();
         let mut doomed: Vec<(usize, Row)> = rows.into_iter().map(|row| (table.index, row)).collect();
@@ -199,7 +238,7 @@ impl Session<'_> {
                 if foreign.on_delete == OnDelete::Restrict && restrict {
                     continue;
                 }
-                read::each(self.transaction, child, Some((foreign, &id)), i64::MIN, |row| {
+                read::each(self.writer, child, Some((foreign, &id)), i64::MIN, |row| {
                     if foreign.on_delete == OnDelete::Null {
                         orphaned.push((child.index, place, row));
                     } else if seen.insert((child.index, child.id(&row.record).to_owned())) {
@@ -217,18 +256,18 @@ impl Session<'_> {
             let child = layout.at(child);
             if !seen.contains(&(child.index, child.id(&row.record).to_owned())) {
                 // Another of its references may have been cleared a moment ago.
-                let Some(old) = self.transaction.get(child, child.id(&row.record))? else { continue };
+                let Some(old) = self.writer.get(child, child.id(&row.record))? else { continue };
                 let mut row = old.clone();
                 row.record.insert(child.foreigns[place].field.clone(), Value::Null);
-                self.transaction.put(child, &row, Some(&old))?;
-                self.note(Operation::Put, child, show(&self.view(), child, row));
+                self.writer.put(child, &row, Some(&old))?;
+                self.note(Operation::Put, child, show(&self.view, child, row));
             }
         }
         // What refers goes before what it refers to.
         for (index, row) in doomed.into_iter().rev() {
             let table = layout.at(index);
-            self.transaction.remove(table, &row)?;
-            self.note(Operation::Delete, table, show(&self.view(), table, row));
+            self.writer.remove(table, &row)?;
+            self.note(Operation::Delete, table, show(&self.view, table, row));
         }
         Ok(())
     }
@@ -236,16 +275,16 @@ impl Session<'_> {
     /// Fails when a row that stays refers to one that goes.
     fn check_unreferenced(&mut self, doomed: &[(usize, Row)], seen: &HashSet<(usize, String)>) -> Result<(), Error> {
         for (index, row) in doomed {
-            let parent = self.layout.at(*index);
+            let parent = self.view.layout.at(*index);
             // Of several entities, the one that was declared last is named, as Kong does.
             for &(child, place) in parent.referrers.iter().rev() {
-                let child = self.layout.at(child);
+                let child = self.view.layout.at(child);
                 let foreign = &child.foreigns[place];
                 if foreign.on_delete != OnDelete::Restrict {
                     continue;
                 }
                 let mut stays = false;
-                read::each(self.transaction, child, Some((foreign, parent.id(&row.record))), self.now, |row| {
+                read::each(self.writer, child, Some((foreign, parent.id(&row.record))), self.view.now, |row| {
                     stays = !seen.contains(&(child.index, child.id(&row.record).to_owned()));
                     Ok(!stays)
                 })?;
@@ -259,14 +298,14 @@ impl Session<'_> {
 
     /// Brings ids to the form in which they are stored, and references by other unique fields to ids.
     fn normalize(&mut self, table: &Table, input: &mut Record) -> Result<(), Error> {
-        let (layout, now) = (self.layout, self.now);
-        let transaction = &mut *self.transaction;
+        let View { layout, now, .. } = self.view;
+        let writer = &mut *self.writer;
         let mut find = |entity: &str, field: &str, value: &Value| {
             let (Some(target), Some(value)) = (layout.table(entity), value.as_str()) else { return Ok(None) };
-            let row = by_field(transaction, target, field, value, now)?;
+            let row = by_field(writer, target, field, value, now)?;
             Ok(row.map(|row| row.record))
         };
-        table.schema.resolve_foreign(self.catalog, input, &mut find)?;
+        table.schema.resolve_foreign(self.view.catalog, input, &mut find)?;
         if table.has_uuid {
             lower_uuid(input.get_mut(&table.primary));
         }
@@ -283,14 +322,10 @@ impl Session<'_> {
     fn expiry(&self, ttl: Ttl, created: Option<f64>) -> Option<i64> {
         match ttl {
             Ttl::Milliseconds(ttl) => {
-                Some(created.map_or(self.now, |seconds| (seconds * 1000.0) as i64).saturating_add(ttl))
+                Some(created.map_or(self.view.now, |seconds| (seconds * 1000.0) as i64).saturating_add(ttl))
             }
             Ttl::Unsaid | Ttl::Never => None,
         }
-    }
-
-    fn view(&self) -> View<'_> {
-        View { catalog: self.catalog, layout: self.layout, now: self.now }
     }
 
     fn note(&mut self, operation: Operation, table: &Table, record: Record) {

@@ -47,7 +47,7 @@ async fn validate(mut call: Call, entity: String) -> HandlerResult {
     let Some(schema) = catalog.entity(&entity) else {
         return Err(Answer::message(404, format!("No entity named '{entity}'")));
     };
-    let input = call.input(&entity, None)?;
+    let input = call.input(&entity)?;
     schema.validate(&catalog, input)?;
     Ok(Answer::message(200, "schema validation successful"))
 }

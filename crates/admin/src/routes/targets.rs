@@ -3,13 +3,14 @@
 
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
-use crate::endpoint::{Drafts, Method};
+use crate::endpoint::{Drafts, Method, Subject};
 use crate::node::TargetMark;
+use crate::resource::Resource;
 use crate::{entity, nested, page};
 use model::{Error, Record};
 use serde_json::Value;
 use std::net::IpAddr;
-use store::Key;
+use store::{Key, Transaction};
 use uuid::Uuid;
 
 const COLLECTION: &str = "/upstreams/{upstreams}/targets";
@@ -72,18 +73,31 @@ async fn read(call: Call) -> HandlerResult {
 
 /// `PUT` changes too: a target is never created by its address.
 async fn change(mut call: Call) -> HandlerResult {
-    let upstream = upstream(&call).await?;
-    let target = target(&call, &upstream).await?;
-    let inner = entity::subject(&call)?.inner.ok_or_else(Answer::not_found)?;
-    let input = call.input(&inner.name, None)?;
-    entity::update(&call, &inner, &Key::Id(nested::id(&target)), input).await
+    let Subject { outer, inner, .. } = entity::subject(&call)?;
+    let inner = inner.ok_or_else(Answer::not_found)?;
+    let (owner, key) = (call.key(&outer, 0), call.key(&inner, 1));
+    let allowed = entity::writable(&call, &inner, "update", Some(&key));
+    let input = call.input(&inner.name)?;
+    let record = call.write(move |transaction| {
+        let id = target_in(transaction, &outer, &owner, &key)?;
+        allowed?;
+        entity::update(transaction, &inner, &id, input)
+    });
+    Ok(Answer::new(200, Value::Object(record.await?)))
 }
 
 async fn delete(call: Call) -> HandlerResult {
-    let upstream = upstream(&call).await?;
-    let target = target(&call, &upstream).await?;
-    let inner = entity::subject(&call)?.inner.ok_or_else(Answer::not_found)?;
-    entity::remove(&call, &inner, &Key::Id(nested::id(&target))).await
+    let Subject { outer, inner, .. } = entity::subject(&call)?;
+    let inner = inner.ok_or_else(Answer::not_found)?;
+    let (owner, key) = (call.key(&outer, 0), call.key(&inner, 1));
+    let allowed = entity::writable(&call, &inner, "remove", Some(&key));
+    let deleted = call.write(move |transaction| {
+        let id = target_in(transaction, &outer, &owner, &key)?;
+        allowed?;
+        Ok(transaction.delete(&inner.name, &id)?)
+    });
+    deleted.await?;
+    Ok(Answer::empty(204))
 }
 
 /// `PUT …/healthy` and `PUT …/unhealthy`, for all addresses of a target or for one.
@@ -121,6 +135,18 @@ async fn upstream(call: &Call) -> Result<Record, Answer> {
 async fn target(call: &Call, upstream: &Record) -> Result<Record, Answer> {
     let key = call.admin.store.key("targets", &call.parameter(1));
     call.admin.store.get_under("targets", &key, "upstream", &nested::id(upstream)).await?.ok_or_else(Answer::not_found)
+}
+
+/// The id of a target that is named by itself or by its address, if it is the upstream's.
+fn target_in(
+    transaction: &mut Transaction<'_>,
+    upstreams: &Resource,
+    upstream: &Key,
+    key: &Key,
+) -> Result<Key, Answer> {
+    let upstream = entity::find_in(transaction, upstreams, upstream)?;
+    let target = transaction.get_under("targets", key, "upstream", &nested::id(&upstream))?;
+    target.map(|target| Key::Id(nested::id(&target))).ok_or_else(Answer::not_found)
 }
 
 async fn newest_first(call: &Call, upstream: &str) -> Result<Vec<Record>, Answer> {

@@ -1,6 +1,7 @@
 //! The Admin API over a store in memory, mostly without sockets.
 
 mod sockets;
+mod transactions;
 
 use admin::{Admin, Counters, Node, Options, Pids, PluginRequest, TargetMark};
 use bytes::Bytes;

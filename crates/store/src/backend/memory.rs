@@ -1,6 +1,6 @@
 //! Records in memory, for DB-less nodes and tests: ordered maps behind one lock, and an undo log per write.
 
-use super::{Backend, Query, Reader, Row, Selection, Transaction, Work, failure};
+use super::{Backend, Query, Reader, Row, Selection, Work, Writer, failure};
 use crate::feed::Feed;
 use crate::layout::{Layout, Table};
 use crate::{Revision, TagEntry, TagFilter};
@@ -320,7 +320,7 @@ impl Reader for Undoable<'_> {
     }
 }
 
-impl Transaction for Undoable<'_> {
+impl Writer for Undoable<'_> {
     fn put(&mut self, table: &Table, row: &Row, _old: Option<&Row>) -> Result<(), Error> {
         let id = table.id(&row.record);
         let old = self.data.set(table, id, Some(row.clone()));

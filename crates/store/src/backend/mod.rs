@@ -30,7 +30,7 @@ pub trait Backend: Send + Sync {
 pub type Query = Box<dyn FnOnce(&mut dyn Reader) -> Result<(), Error> + Send>;
 
 /// A write, given to [`Backend::write`].
-pub type Work = Box<dyn FnOnce(&mut dyn Transaction) -> Result<Vec<Change>, Error> + Send>;
+pub type Work = Box<dyn FnOnce(&mut dyn Writer) -> Result<Vec<Change>, Error> + Send>;
 
 /// What can be asked inside a transaction.
 pub trait Reader {
@@ -73,7 +73,7 @@ pub trait Reader {
 }
 
 /// What can be done inside a writing transaction. Nothing is checked here: the caller has.
-pub trait Transaction: Reader {
+pub trait Writer: Reader {
     /// Adds a row, or replaces `old`, which has the same primary key.
     fn put(&mut self, table: &Table, row: &Row, old: Option<&Row>) -> Result<(), Error>;
 

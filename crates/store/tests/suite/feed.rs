@@ -2,7 +2,7 @@
 
 use super::setup::{name, record, subjects};
 use serde_json::json;
-use store::{Change, Operation, Revision};
+use store::{Change, Operation, Revision, Transaction};
 
 fn summary(changes: &[Change]) -> Vec<String> {
     changes
@@ -66,16 +66,16 @@ async fn snapshots_are_everything_in_order() {
 #[tokio::test]
 async fn a_feed_too_far_behind_says_so() {
     for s in subjects().await {
-        let many = |from: usize| {
-            let insert = |n: usize| store::Write::Insert {
-                entity: "consumers".into(),
-                input: record(json!({"username": format!("u{n}")})),
+        let many = async |from: usize| {
+            let insert = move |transaction: &mut Transaction<'_>| {
+                let input = |n: usize| record(json!({"username": format!("u{n}")}));
+                (from..from + 3000).try_for_each(|n| transaction.insert("consumers", input(n)).map(drop))
             };
-            (from..from + 3000).map(insert).collect::<Vec<_>>()
+            s.store.transaction(insert).await.unwrap();
         };
-        s.store.apply(many(0)).await.unwrap();
+        many(0).await;
         assert_eq!(s.store.changes_since(Revision(0)).await.unwrap().unwrap().1.len(), 3000);
-        s.store.apply(many(3000)).await.unwrap();
+        many(3000).await;
         assert!(s.store.changes_since(Revision(0)).await.unwrap().is_none());
         assert_eq!(s.store.changes_since(Revision(1)).await.unwrap().unwrap().1.len(), 3000);
     }

@@ -1,8 +1,8 @@
 //! Creating, reading, changing and deleting; primary and unique keys.
 
 use super::setup::{id, name, record, subjects, uuid};
+use model::Error;
 use serde_json::{Value, json};
-use store::Write;
 
 #[tokio::test]
 async fn records_live_and_die() {
@@ -211,19 +211,38 @@ async fn hostile_strings_are_only_strings() {
 #[tokio::test]
 async fn batches_happen_whole_or_not_at_all() {
     for s in subjects().await {
-        let insert = |entity: &str, input: Value| Write::Insert { entity: entity.to_owned(), input: record(input) };
-        let service = || insert("services", json!({"name": "s", "host": "h.test", "tags": ["t"]}));
-        let route = || insert("routes", json!({"name": "r", "service": {"name": "s"}}));
-        let failed = s.store.apply(vec![service(), route(), insert("routes", json!({"name": "r"}))]).await;
+        let service = || record(json!({"name": "s", "host": "h.test", "tags": ["t"]}));
+        let route = || record(json!({"name": "r", "service": {"name": "s"}}));
+        let (first, second) = (service(), route());
+        let failed: Result<_, Error> = s
+            .store
+            .transaction(move |transaction| {
+                transaction.insert("services", first)?;
+                transaction.insert("routes", second)?;
+                transaction.insert("routes", record(json!({"name": "r"})))
+            })
+            .await;
         assert_eq!(failed.unwrap_err().body()["code"], 5);
         assert_eq!((s.count("services").await, s.count("routes").await), (0, 0));
         assert!(s.store.page_tags(None, &Default::default()).await.unwrap().data.is_empty());
-        let delete = Write::Delete { entity: "routes".to_owned(), key: name("none") };
-        let update = Write::Update { entity: "services".to_owned(), key: name("s"), input: record(json!({"port": 1})) };
-        let (revision, records) = s.store.apply(vec![service(), route(), delete, update]).await.unwrap();
+        let (first, second) = (service(), route());
+        let done: Result<_, Error> = s
+            .store
+            .transaction(move |transaction| {
+                let service = transaction.insert("services", first)?;
+                let route = transaction.insert("routes", second)?;
+                let deleted = transaction.delete("routes", &name("none"))?;
+                let updated = transaction.update("services", &name("s"), record(json!({"port": 1})))?;
+                // What has been written is read.
+                let read = transaction.get("services", &name("s"))?;
+                Ok((service, route, deleted, updated, read))
+            })
+            .await;
+        let (revision, (service, route, deleted, updated, read)) = done.unwrap();
         assert_eq!(revision.0, 1);
-        assert_eq!(records[1].as_ref().unwrap()["service"]["id"], records[0].as_ref().unwrap()["id"]);
-        assert!(records[2].is_none());
-        assert_eq!(records[3].as_ref().unwrap()["port"], json!(1));
+        assert_eq!(route["service"]["id"], service["id"]);
+        assert!(!deleted);
+        assert_eq!(updated.as_ref().unwrap()["port"], json!(1));
+        assert_eq!(read, updated);
     }
 }

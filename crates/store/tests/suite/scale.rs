@@ -3,7 +3,7 @@
 use super::setup::{name, record, subjects};
 use serde_json::json;
 use std::time::{Duration, Instant};
-use store::{PageQuery, TagFilter, Write};
+use store::{PageQuery, TagFilter, Transaction};
 
 const EXISTING: usize = 8_000;
 
@@ -38,9 +38,10 @@ async fn writes_and_lookups_do_not_slow_with_the_number_of_records() {
         };
         let few = work(0).await;
         for chunk in (1000..EXISTING).step_by(1000) {
-            let batch =
-                (chunk..chunk + 1000).map(|n| Write::Insert { entity: "routes".into(), input: route(n) }).collect();
-            s.store.apply(batch).await.unwrap();
+            let insert = move |transaction: &mut Transaction<'_>| {
+                (chunk..chunk + 1000).try_for_each(|n| transaction.insert("routes", route(n)).map(drop))
+            };
+            s.store.transaction(insert).await.unwrap();
         }
         let many = work(0).await;
         // Generous, for a busy machine: walking all the records would take a hundred times as long.

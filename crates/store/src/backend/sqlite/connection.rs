@@ -2,7 +2,7 @@
 
 use crate::backend::cells::{self, Cell};
 use crate::backend::sql::{SQLITE, Statements, TagStatements};
-use crate::backend::{Reader, Row, Selection, Transaction, failure};
+use crate::backend::{Reader, Row, Selection, Writer, failure};
 use crate::layout::{Layout, Table};
 use crate::{Revision, TagEntry};
 use model::{Error, Record};
@@ -155,7 +155,7 @@ impl Reader for Connection {
     }
 }
 
-impl Transaction for Connection {
+impl Writer for Connection {
     fn put(&mut self, table: &Table, row: &Row, old: Option<&Row>) -> Result<(), Error> {
         let cells = cells::encode(table, row).map_err(failure)?;
         self.run(&self.statements[table.index].put, params_from_iter(cells))?;

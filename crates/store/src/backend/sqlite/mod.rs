@@ -8,7 +8,7 @@ mod migrate;
 mod writer;
 
 use self::connection::Connection;
-use self::writer::{Job, Writer};
+use self::writer::{Job, WriterThread};
 use super::{Backend, Query, Work, failure};
 use crate::Revision;
 use crate::feed::{CAPACITY, Feed};
@@ -56,7 +56,7 @@ impl Sqlite {
         let revision = connection.stored_revision()?;
         let feed = Arc::new(Feed::new(revision, CAPACITY));
         let (jobs, queue) = mpsc::channel();
-        let writer = Writer::new(connection, feed.clone(), revision);
+        let writer = WriterThread::new(connection, feed.clone(), revision);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(queue))

@@ -16,7 +16,7 @@ pub struct Job {
 }
 
 /// The state of the writing thread.
-pub struct Writer {
+pub struct WriterThread {
     connection: Connection,
     feed: Arc<Feed>,
     /// The newest committed revision.
@@ -32,9 +32,9 @@ struct Done {
 /// How many writes share a commit at most, so that the first of them is not kept waiting.
 const GROUP: usize = 64;
 
-impl Writer {
-    pub fn new(connection: Connection, feed: Arc<Feed>, revision: Revision) -> Writer {
-        Writer { connection, feed, revision }
+impl WriterThread {
+    pub fn new(connection: Connection, feed: Arc<Feed>, revision: Revision) -> WriterThread {
+        WriterThread { connection, feed, revision }
     }
 
     /// Works until all senders are gone.
