@@ -173,9 +173,30 @@ impl Held {
         if self.octets.is_empty() { Bytes::new() } else { Bytes::from_owner(self) }
     }
 
+    /// What was gathered in an edited form, or as it is, paid for until its last copy is dropped. The edited form takes
+    /// the place of the original in the budget, which so is exceeded only while both are there.
+    pub fn edit(self, edit: impl FnOnce(&Bytes) -> Option<Vec<u8>>) -> Bytes {
+        let Held { octets, mut lease } = self;
+        let original = Bytes::from(octets);
+        let Some(edited) = edit(&original) else { return Bytes::from_owner(Paid(original, lease)) };
+        drop(original);
+        lease.shrink_to(edited.capacity());
+        lease.try_grow(edited.capacity() - lease.octets());
+        Held { octets: edited, lease }.into_bytes()
+    }
+
     /// How much more memory is taken at a time when there is not enough.
     const LEAST_STEP: usize = 4 << 10;
     const MOST_STEP: usize = 1 << 20;
+}
+
+/// Content with what pays for it.
+struct Paid(Bytes, #[expect(dead_code, reason = "it is held, not read")] Lease);
+
+impl AsRef<[u8]> for Paid {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl AsRef<[u8]> for Held {
@@ -274,6 +295,25 @@ mod tests {
         let refused = budget.hold(vec![0; 5_001]).unwrap_err();
         assert_eq!(refused.len(), 5_001);
         drop(budget.hold(vec![0; 5_000]).unwrap());
+        assert_eq!(budget.taken(), 0);
+    }
+
+    #[test]
+    fn edited_content_takes_the_place_of_the_original() {
+        let budget = MemoryBudget::new(10_000);
+        let gathered = || {
+            let mut held = Held::new(&budget);
+            held.try_extend(&[1; 6_000]).unwrap();
+            held
+        };
+        let edited = gathered().edit(|original| Some([original, &b"more"[..]].concat()));
+        assert_eq!(edited.len(), 6_004);
+        assert_eq!(budget.taken(), 6_004);
+        drop(edited);
+        let original = gathered().edit(|_| None);
+        assert_eq!(original.len(), 6_000);
+        assert_eq!(budget.taken(), 6_000);
+        drop(original);
         assert_eq!(budget.taken(), 0);
     }
 
