@@ -122,11 +122,6 @@ impl Fields {
         self.lines.iter().filter(|l| l.live).map(|l| (l.known, self.name_of(l), self.value_of(l)))
     }
 
-    /// The class and the octets of each line's name, in order.
-    pub fn names(&self) -> impl Iterator<Item = (Known, &[u8])> {
-        self.lines.iter().filter(|l| l.live).map(|l| (l.known, self.name_bytes(l)))
-    }
-
     /// Adds a line at the end. The caller vouches for name and value being valid (see [`Fields::is_valid_value`]).
     pub fn append(&mut self, name: &str, value: &[u8]) {
         let mut line = self.write_line(Known::Other, name.as_bytes(), value);
