@@ -124,7 +124,8 @@ fn converse(stream: TcpStream, name: &str, requests: &AtomicUsize) -> std::io::R
         let body = serde_json::json!({ "backend": name, "head": head }).to_string();
         requests.fetch_add(1, Ordering::SeqCst);
         let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Backend: {name}\r\nContent-Length: {}\r\n\r\n{body}",
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Backend: {name}\r\nContent-Length: \
+                {}\r\n\r\n{body}",
             body.len()
         );
         reader.get_mut().write_all(answer.as_bytes())?;

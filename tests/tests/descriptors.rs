@@ -117,7 +117,7 @@ fn services_are_not_blamed_for_connections_that_cannot_be_made() {
     let mut refused = 0;
     eventually("some are answered by the node itself", || {
         refused = 0;
-        for client in open.iter().copied() {
+        for client in open.iter() {
             client.set_nonblocking(true).unwrap();
             let mut answer = [0; 1024];
             // Some may have made room before they could ask.

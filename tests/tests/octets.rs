@@ -141,7 +141,8 @@ fn keys_are_octets_and_hiding_them_leaves_the_rest_as_it_came() {
         ("application/json", b"{\"apikey\":\"caf\\u00e9\",\"n\":1.0,\"s\":\"\xe9\"}", b"{n:1.0,s:\xe9}"),
         (
             "multipart/form-data; boundary=b",
-            b"--b\r\nContent-Disposition: form-data; name=\"apikey\"\r\n\r\ncaf\xc3\xa9\r\n--b\r\nContent-Disposition: form-data; name=\"\xe8\"\r\n\r\n\xe9\r\n--b--\r\n",
+            b"--b\r\nContent-Disposition: form-data; \
+                name=\"apikey\"\r\n\r\ncaf\xc3\xa9\r\n--b\r\nContent-Disposition: form-data; name=\"\xe8\"\r\n\r\n\xe9\r\n--b--\r\n",
             b"name=\xe8\xe9--b--",
         ),
     ] {

@@ -9,6 +9,7 @@ use hyper::header::{self, HeaderMap};
 use model::{Catalog, Record, Schema};
 use serde_json::Value;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The content of a request.
 #[derive(Debug, Default, PartialEq)]
@@ -62,6 +63,9 @@ impl std::fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
+/// A client that takes longer to send a request's content is given up, unless single pauses may be as long.
+const CONTENT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The content types that are read, compared as Kong does: case matters.
 pub fn check_type(headers: &HeaderMap, path: &str, has_content: bool) -> Result<(), Answer> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
@@ -99,12 +103,14 @@ pub async fn parse(headers: &HeaderMap, body: RequestBody, options: &Options) ->
     String::from_utf8(bytes.into()).map(Content::Text).map_err(|_| not_text("Request body"))
 }
 
-/// Content of at most `limit` octets, with pauses of at most `pause`.
+/// Content of at most `limit` octets, with pauses of at most `pause` (`client_body_timeout`).
 async fn read(body: RequestBody, limit: usize, pause: Duration) -> Result<Bytes, Answer> {
     let mut limited = Limited::new(body, limit);
     let mut content = BytesMut::new();
+    // What trickles in does not put the end off.
+    let end = Instant::now() + CONTENT_TIMEOUT.max(pause);
     loop {
-        match tokio::time::timeout(pause, limited.frame()).await {
+        match tokio::time::timeout_at(end.min(Instant::now() + pause), limited.frame()).await {
             Err(_) => return Err(Answer::message(408, "Request body was not received in time")),
             Ok(None) => return Ok(content.freeze()),
             Ok(Some(Ok(frame))) => content.extend(frame.into_data().ok()),

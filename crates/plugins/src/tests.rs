@@ -24,7 +24,8 @@ fn every_plugin_has_a_valid_schema_and_a_place_in_the_order() {
     let catalog = catalog();
     for kind in bundled() {
         let known = catalog.plugin(kind.name()).unwrap();
-        assert_eq!((known.schema.name.as_str(), known.priority), (kind.name(), kind.priority()));
+        assert_eq!(known.schema.name.as_str(), kind.name());
+        assert_eq!(known.priority, kind.priority());
     }
     let mut priorities: Vec<_> = bundled().iter().map(|k| k.priority()).collect();
     priorities.sort_unstable();
@@ -43,10 +44,8 @@ fn defaults_make_configurations_complete() {
         })
     );
     let record = insert("rate-limiting", json!({ "minute": 5, "redis_host": "127.0.0.1" })).unwrap();
-    assert_eq!(
-        (&record["config"]["policy"], &record["config"]["redis"]["host"]),
-        (&json!("local"), &json!("127.0.0.1"))
-    );
+    assert_eq!(record["config"]["policy"], json!("local"));
+    assert_eq!(record["config"]["redis"]["host"], json!("127.0.0.1"));
 }
 
 #[test]

@@ -76,10 +76,12 @@ impl ErrorFormat {
             ErrorFormat::Json => "{\n  \"message\":\"%s\",\n  \"request_id\":\"%s\"\n}",
             ErrorFormat::Plain => "%s\nrequest_id: %s\n",
             ErrorFormat::Xml => {
-                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>%s</message>\n  <requestid>%s</requestid>\n</error>\n"
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>%s</message>\n  \
+                    <requestid>%s</requestid>\n</error>\n"
             }
             ErrorFormat::Html => concat!(
-                "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>Error</title>\n  </head>\n",
+                "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>Error</title>\n  \
+                    </head>\n",
                 "  <body>\n    <h1>Error</h1>\n    <p>%s.</p>\n    <p>request_id: %s</p>\n  </body>\n</html>\n"
             ),
         }

@@ -423,7 +423,8 @@ mod tests {
 
     #[test]
     fn members_that_nobody_edits_stay_as_they_were_written() {
-        let text = b" { \"n\" : 1.50e+2,\"big\":12345678901234567890, \"s\":\"\\u00e9\\/\xe9\", \"l\":[ 1 , {\"x\":null} ] , \"b\":false}\n";
+        let text = b" { \"n\" : 1.50e+2,\"big\":12345678901234567890, \"s\":\"\\u00e9\\/\xe9\", \"l\":[ 1 , \
+            {\"x\":null} ] , \"b\":false}\n";
         let mut object = parse(text).unwrap();
         assert_eq!(
             shown(&object),

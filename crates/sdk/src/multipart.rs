@@ -142,8 +142,8 @@ mod tests {
     use super::*;
 
     const TYPE: &[u8] = b"multipart/form-data; boundary=\"b b\"";
-    const BODY: &[u8] =
-        b"pre\r\n--b b\r\nContent-Disposition: form-data; name=\"a;\xe9\"\r\n\r\n\xe91\r\n--b b\r\ncontent-disposition: form-data; filename=f; name=x\r\nX: y\r\n\r\nl1\r\nl2\r\n--b b--\r\n";
+    const BODY: &[u8] = b"pre\r\n--b b\r\nContent-Disposition: form-data; name=\"a;\xe9\"\r\n\r\n\xe91\r\n--b \
+            b\r\ncontent-disposition: form-data; filename=f; name=x\r\nX: y\r\n\r\nl1\r\nl2\r\n--b b--\r\n";
 
     fn parse(content_type: &[u8], body: &'static [u8]) -> Option<Multipart> {
         Multipart::parse(content_type, &Bytes::from_static(body))

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(proxied(&v2(0x21, 0, &[])), None, "unspecified");
         assert_eq!(proxied(&v2(0x21, 0x31, &[0; 216])), None, "of unix sockets");
         assert_eq!(proxied(&v2(0x21, 0x12, &v4)), None, "UDP");
-        assert_eq!(proxied(&v2(0x21, 0x11, &[&v4[..], &[0; MAX - 16 - 12]].concat())).is_some(), true);
+        assert!(proxied(&v2(0x21, 0x11, &[&v4[..], &[0; MAX - 16 - 12]].concat())).is_some());
     }
 
     #[test]
@@ -220,7 +220,8 @@ mod tests {
             b"PROXY UDP4 192.0.2.1 10.0.0.1 1 2\r\n",
             b"PROXY TCP4 192.0.2.1 10.0.0.1 1 2\n",
             b"PROXY \r\n",
-            b"PROXY UNKNOWN                                                                                              \r\n",
+            b"PROXY UNKNOWN                                                                                           \
+                   \r\n",
             &v2(0x11, 0x11, &[0; 12]),
             &v2(0x22, 0x11, &[0; 12]),
             &v2(0x21, 0x11, &[0; 11]),

@@ -111,7 +111,8 @@ pub const REQUESTS: &[Deviations] = &[
         ],
     ),
     (
-        "A request line has two single blanks, a method of at most 32 letters, and a version that we speak; Kong, too, leaves HTTP/0.9 without an answer.",
+        "A request line has two single blanks, a method of at most 32 letters, and a version that we speak; Kong, \
+            too, leaves HTTP/0.9 without an answer.",
         &[
             (r#"method "GETTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT""#, "400"),
             ("method, two spaces", "400"),
@@ -154,7 +155,8 @@ pub const REQUESTS: &[Deviations] = &[
         ],
     ),
     (
-        "The authority of an absolute target takes the place of `Host` (RFC 9112, section 3.2.2); nginx passes the line on unchanged.",
+        "The authority of an absolute target takes the place of `Host` (RFC 9112, section 3.2.2); nginx passes the \
+            line on unchanged.",
         &[
             (r#"target "http://b.test""#, r#"200 200 [GET / "b.test" ""] +"#),
             (r#"target "http://b.test/a""#, r#"200 200 [GET /a "b.test" ""] +"#),
@@ -191,7 +193,8 @@ pub const REQUESTS: &[Deviations] = &[
         ],
     ),
     (
-        "`Connection` is a list of options, from all its lines (RFC 9110, section 7.6.1); nginx looks for the word in the last one.",
+        "`Connection` is a list of options, from all its lines (RFC 9110, section 7.6.1); nginx looks for the word in \
+            the last one.",
         &[
             (r#"connection "closed""#, r#"200 200 [GET / "a.test" ""] +"#),
             (r#"connection "\"close\"""#, r#"200 200 [GET / "a.test" ""] +"#),
@@ -225,7 +228,8 @@ pub const RESPONSES: &[Deviations] = &[
         &[(r#"status line "\r\nHTTP/1.1 200 OK", closed"#, r#"200 length "hello""#)],
     ),
     (
-        "What is no answer in HTTP/1.0 or 1.1 is 502. nginx reads many things as a status line, and takes the rest for content without a head.",
+        "What is no answer in HTTP/1.0 or 1.1 is 502. nginx reads many things as a status line, and takes the rest \
+            for content without a head.",
         &[
             (r#"status line "HTTP/1.1 099 Low", closed"#, "502"),
             (r#"status line "HTTP/1.1 000 None", closed"#, "502"),
@@ -289,7 +293,8 @@ pub const RESPONSES: &[Deviations] = &[
         &[("chunks with a trailer, wanted", r#"200 chunked "hello" trailers "X-T: 1\r\n" +"#)],
     ),
     (
-        "What came before the mistake has been passed on already when it is seen; the client sees that there should be more.",
+        "What came before the mistake has been passed on already when it is seen; the client sees that there should \
+            be more.",
         &[
             ("chunks with a bad size, closed", r#"200 chunked "hello" cut"#),
             ("chunks with a huge size, closed", r#"200 chunked "hello" cut"#),
@@ -308,7 +313,8 @@ pub const RESPONSES: &[Deviations] = &[
         ],
     ),
     (
-        "Interim answers are passed on to those who know them, `100 Continue` is ours to give, and `101` must have been asked for. nginx takes each for the final answer.",
+        "Interim answers are passed on to those who know them, `100 Continue` is ours to give, and `101` must have \
+            been asked for. nginx takes each for the final answer.",
         &[
             ("100, then the answer", r#"200 length "hello""#),
             ("103, for HTTP/1.0", r#"200 length "hello""#),

@@ -61,6 +61,18 @@ fn connections_have_an_age() {
 }
 
 #[test]
+fn content_that_does_not_come() {
+    let service = Scripted::answering("text/plain", b"ok");
+    let node = node_before(&service, &[("nginx_http_client_body_timeout", "300ms")]);
+    for address in [node.proxy(), node.admin()] {
+        let mut connection = Connection::open(address).unwrap();
+        let head = "POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+        connection.send_raw(head.as_bytes()).unwrap();
+        assert_eq!(connection.receive(false).unwrap().status, 408, "{address}");
+    }
+}
+
+#[test]
 fn responses_take_their_time() {
     let content = vec![b'x'; 40_000];
     let service = Scripted::answering("text/plain", &content);

@@ -17,7 +17,8 @@ fn lines_are_added() {
         ],
     );
     let good = get(node.proxy(), "/?a=b").expect(200);
-    assert_eq!((good.header("foo-header"), good.header("X-All")), (Some("bar-value"), Some("GET b")));
+    assert_eq!(good.header("foo-header"), Some("bar-value"));
+    assert_eq!(good.header("X-All"), Some("GET b"));
     assert_eq!(good.header("X-Outer"), None);
     let bad = request(node.proxy(), "GET", "/", &[("Host", "a b")], b"").unwrap().expect(400);
     assert_eq!(bad.header("foo-header"), None);
@@ -32,7 +33,8 @@ fn lines_of_the_apis() {
     let lines = "X-Status $status always; add_header X-Who \"$remote_addr $server_name\"";
     let node = Node::start(&[("nginx_admin_add_header", lines), ("admin_access_log", "off")]);
     let found = get(node.admin(), "/").expect(200);
-    assert_eq!((found.header("X-Status"), found.header("X-Who")), (Some("200"), Some("127.0.0.1 kong_admin")));
+    assert_eq!(found.header("X-Status"), Some("200"));
+    assert_eq!(found.header("X-Who"), Some("127.0.0.1 kong_admin"));
     assert_eq!(get(node.admin(), "/none").expect(404).header("X-Status"), Some("404"));
     assert_eq!(get(node.status(), "/status").header("X-Status"), None);
 }
@@ -73,16 +75,19 @@ fn responses_are_compressed() {
         let ask = |line| request(node.proxy(), "GET", "/", &[("Accept-Encoding", line)], b"").unwrap().expect(200);
         let packed = ask("deflate, gzip");
         assert_eq!(packed.header("Content-Encoding"), Some("gzip"));
-        assert_eq!((packed.header("ETag"), packed.header("Vary")), (Some("W/\"a\""), Some("Accept-Encoding")));
+        assert_eq!(packed.header("ETag"), Some("W/\"a\""));
+        assert_eq!(packed.header("Vary"), Some("Accept-Encoding"));
         assert_eq!(packed.header("Content-Length"), None);
         assert!(packed.body.len() < content.len() / 20);
         assert!(decoded(&packed) == content);
         let plain = ask("gzip;q=0");
-        assert_eq!((plain.header("Content-Encoding"), plain.header("Vary")), (None, Some("Accept-Encoding")));
+        assert_eq!(plain.header("Content-Encoding"), None);
+        assert_eq!(plain.header("Vary"), Some("Accept-Encoding"));
         assert!(plain.body == content);
         // As nginx: the answer to HEAD has the same lines.
         let head = request(node.proxy(), "HEAD", "/", &[("Accept-Encoding", "gzip")], b"").unwrap().expect(200);
-        assert_eq!((head.header("Content-Encoding"), head.header("Content-Length")), (Some("gzip"), None));
+        assert_eq!(head.header("Content-Encoding"), Some("gzip"));
+        assert_eq!(head.header("Content-Length"), None);
     }
 }
 
@@ -112,5 +117,6 @@ fn what_a_service_must_not_tell() {
     let service = Scripted::start("HTTP/1.1 200 OK\r\nX-Powered-By: x\r\nX-Kept: y\r\nContent-Length: 0\r\n\r\n");
     let node = node_before(&service, &[("nginx_http_proxy_hide_header", "x-powered-by")]);
     let answer = get(node.proxy(), "/").expect(200);
-    assert_eq!((answer.header("X-Powered-By"), answer.header("X-Kept")), (None, Some("y")));
+    assert_eq!(answer.header("X-Powered-By"), None);
+    assert_eq!(answer.header("X-Kept"), Some("y"));
 }

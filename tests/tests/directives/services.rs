@@ -19,7 +19,8 @@ fn lines_of_requests_to_services() {
     let sent = [("X-Client", "forged"), ("X-Gone", "x"), ("X-Outer", "mine")];
     request(node.proxy(), "GET", "/?a=b", &sent, b"").unwrap().expect(200);
     let seen = service.last();
-    assert_eq!((seen.header("X-Client"), seen.header("X-Gone")), (Some("127.0.0.1-b"), None));
+    assert_eq!(seen.header("X-Client"), Some("127.0.0.1-b"));
+    assert_eq!(seen.header("X-Gone"), None);
     assert_eq!(seen.header("X-Outer"), Some("mine"));
     assert!(node.log().contains("'nginx_proxy_proxy_set_header' has no effect, as in Kong"), "{}", node.log());
 }

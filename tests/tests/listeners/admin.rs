@@ -100,7 +100,8 @@ fn what_an_answer_says_of_the_connection_is_true() {
     assert_eq!(response.header("Connection"), Some("close"));
     // A client that waits to be told to go on is answered in place of that.
     let mut connection = Connection::open(node.admin()).unwrap();
-    let head = b"POST /status HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    let head = b"POST /status HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 5\r\nExpect: \
+        100-continue\r\n\r\n";
     connection.send_raw(head).unwrap();
     let response = connection.receive_head().unwrap().expect(405);
     assert_eq!(response.header("Connection"), Some("close"));

@@ -140,13 +140,18 @@ async fn a_service_lives() {
     assert_eq!(api.get(&format!("/services/{id}/")).await.body, made.body);
     assert_eq!(api.json("PATCH", "/services/s", json!({ "retries": 3 })).await.body["retries"], 3);
     let put = api.json("PUT", "/services/s", json!({ "host": "g.test" })).await;
-    assert_eq!((put.status, &put.body["retries"], put.body["id"].as_str()), (200, &json!(5), Some(id)));
+    assert_eq!(put.status, 200);
+    assert_eq!(put.body["retries"], json!(5));
+    assert_eq!(put.body["id"].as_str(), Some(id));
     assert_eq!(api.call("DELETE", "/services/s").await.status, 204);
     assert_eq!(api.call("DELETE", "/services/s").await.status, 204);
     let gone = api.get("/services/s").await;
-    assert_eq!((gone.status, gone.body), (404, json!({ "message": "Not found" })));
+    assert_eq!(gone.status, 404);
+    assert_eq!(gone.body, json!({ "message": "Not found" }));
     let gone = api.json("PATCH", "/services/s", json!({})).await;
-    assert_eq!((gone.status, &gone.body["code"], &gone.body["fields"]), (404, &json!(6), &json!({ "name": "s" })));
+    assert_eq!(gone.status, 404);
+    assert_eq!(gone.body["code"], json!(6));
+    assert_eq!(gone.body["fields"], json!({ "name": "s" }));
 }
 
 #[tokio::test]
@@ -156,10 +161,9 @@ async fn routes_under_a_service_and_back() {
         api.json("POST", "/services", json!({ "name": name, "host": "h.test" })).await;
     }
     let route = api.form("POST", "/services/a/routes", "name=r&paths[]=/x&paths[]=/y&strip_path=false").await;
-    assert_eq!(
-        (route.status, &route.body["paths"], &route.body["strip_path"]),
-        (201, &json!(["/x", "/y"]), &json!(false))
-    );
+    assert_eq!(route.status, 201);
+    assert_eq!(route.body["paths"], json!(["/x", "/y"]));
+    assert_eq!(route.body["strip_path"], json!(false));
     assert_eq!(api.get("/services/a/routes").await.body["data"].as_array().unwrap().len(), 1);
     assert_eq!(api.get("/services/b/routes").await.body, json!({ "data": [], "next": null }));
     assert_eq!(api.get("/services/a/routes/r").await.body, route.body);
@@ -186,11 +190,13 @@ async fn pages_and_their_links() {
     let next = first.body["next"].as_str().unwrap();
     assert!(next.starts_with("/services?offset=") && next.ends_with("&tags=t&size=2"), "{next}");
     let second = api.get(next).await;
-    assert_eq!((second.body["data"].as_array().unwrap().len(), &second.body["next"]), (1, &Value::Null));
+    assert_eq!(second.body["data"].as_array().unwrap().len(), 1);
+    assert_eq!(second.body["next"], Value::Null);
     assert_eq!(api.get("/services?size=0").await.body["code"], 9);
     assert_eq!(api.get("/services?offset=bad").await.body["code"], 7);
     let bad = api.get("/services?tags=a,b/c").await;
-    assert_eq!((bad.status, &bad.body["options"]), (400, &json!({ "tags": "invalid filter syntax" })));
+    assert_eq!(bad.status, 400);
+    assert_eq!(bad.body["options"], json!({ "tags": "invalid filter syntax" }));
     assert_eq!(api.get("/tags/a").await.body["data"][0]["entity_name"], "services");
     assert_eq!(api.json("POST", "/tags", json!({ "tag": "x" })).await.status, 400);
 }
@@ -235,9 +241,12 @@ async fn content_is_checked() {
     assert_eq!(api.form("POST", "/services", &large).await.status, 413);
     let deep = "[".repeat(100_000);
     assert_eq!(api.typed("POST", "/services", "application/json", &deep).await.status, 400);
-    let parts = "--X\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nm\r\n--X\r\nContent-Disposition: form-data; name=\"url\"\r\n\r\nhttp://h.test:81/p\r\n--X--\r\n";
+    let parts = "--X\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nm\r\n--X\r\nContent-Disposition: \
+        form-data; name=\"url\"\r\n\r\nhttp://h.test:81/p\r\n--X--\r\n";
     let made = api.typed("POST", "/services", "multipart/form-data; boundary=X", parts).await;
-    assert_eq!((made.status, &made.body["port"], &made.body["path"]), (201, &json!(81), &json!("/p")));
+    assert_eq!(made.status, 201);
+    assert_eq!(made.body["port"], json!(81));
+    assert_eq!(made.body["path"], json!("/p"));
     assert_eq!(api.typed("POST", "/services", "multipart/form-data", parts).await.status, 400);
 }
 
@@ -245,7 +254,8 @@ async fn content_is_checked() {
 async fn methods_and_headers() {
     let api = Api::new(Options::default());
     let options = api.call("OPTIONS", "/services/x").await;
-    assert_eq!((options.status, options.header("allow")), (204, Some("DELETE, GET, HEAD, OPTIONS, PATCH, PUT")));
+    assert_eq!(options.status, 204);
+    assert_eq!(options.header("allow"), Some("DELETE, GET, HEAD, OPTIONS, PATCH, PUT"));
     assert_eq!(api.call("OPTIONS", "/upstreams/x/targets/y/healthy").await.header("allow"), Some("OPTIONS, PUT"));
     assert_eq!(api.call("OPTIONS", "/none").await.status, 404);
     for (method, path) in [
@@ -278,7 +288,8 @@ async fn methods_and_headers() {
     assert!(reply.header("x-kong-admin-latency").unwrap().parse::<u64>().is_ok());
     let quiet = Api::new(Options { server_header: false, latency_header: false, ..Options::default() });
     let reply = quiet.get("/services").await;
-    assert_eq!((reply.header("server"), reply.header("x-kong-admin-latency")), (None, None));
+    assert_eq!(reply.header("server"), None);
+    assert_eq!(reply.header("x-kong-admin-latency"), None);
 }
 
 #[tokio::test]
@@ -295,7 +306,8 @@ async fn targets_of_an_upstream() {
     assert_eq!(api.get("/upstreams/v/targets/h.test:80").await.status, 404);
     assert_eq!(api.get(&format!("/upstreams/v/targets/{id}")).await.status, 404);
     let page = api.get("/upstreams/u/targets?size=1").await;
-    assert_eq!((&page.body["offset"], &page.body["next"]), (&json!("1"), &json!("/upstreams/u/targets?offset=1")));
+    assert_eq!(page.body["offset"], json!("1"));
+    assert_eq!(page.body["next"], json!("/upstreams/u/targets?offset=1"));
     assert_eq!(api.get("/upstreams/u/targets?offset=x").await.status, 400);
     assert_eq!(api.get("/upstreams/u/targets/all").await.body["data"].as_array().unwrap().len(), 2);
     assert_eq!(api.json("PATCH", "/upstreams/u/targets/h.test:80", json!({ "weight": 20 })).await.body["weight"], 20);
@@ -303,14 +315,17 @@ async fn targets_of_an_upstream() {
     assert_eq!(api.call("PUT", "/upstreams/u/targets/h.test:80/unhealthy").await.status, 204);
     assert_eq!(api.call("PUT", "/upstreams/u/targets/h.test:80/10.0.0.1:81/healthy").await.status, 204);
     let marks = std::mem::take(&mut *api.node.marks.lock().unwrap());
-    assert_eq!(
-        (marks[0].host.as_str(), marks[0].port, marks[0].ip.as_deref(), marks[0].healthy),
-        ("h.test", 80, None, false)
-    );
-    assert_eq!((marks[1].port, marks[1].ip.as_deref(), marks[1].healthy), (81, Some("10.0.0.1"), true));
+    assert_eq!(marks[0].host.as_str(), "h.test");
+    assert_eq!(marks[0].port, 80);
+    assert_eq!(marks[0].ip.as_deref(), None);
+    assert!(!marks[0].healthy);
+    assert_eq!(marks[1].port, 81);
+    assert_eq!(marks[1].ip.as_deref(), Some("10.0.0.1"));
+    assert!(marks[1].healthy);
     api.json("POST", "/upstreams/off/targets", json!({ "target": "h.test:80" })).await;
     let refused = api.call("PUT", "/upstreams/off/targets/h.test:80/healthy").await;
-    assert_eq!((refused.status, refused.body), (400, json!({ "message": "no healthchecker found for off" })));
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.body, json!({ "message": "no healthchecker found for off" }));
 
     assert_eq!(api.call("DELETE", "/upstreams/u/targets/h.test:80").await.status, 204);
     assert_eq!(api.call("DELETE", "/upstreams/u/targets/h.test:80").await.status, 404);
@@ -334,9 +349,11 @@ async fn health_of_an_upstream() {
         let of = |entry: &&Value| entry["target"] == target;
         health["data"].as_array().unwrap().iter().find(of).unwrap()["health"].clone()
     };
-    assert_eq!((state("127.0.0.1:80"), state("gone.test:80")), (json!("UNHEALTHY"), json!("DNS_ERROR")));
+    assert_eq!(state("127.0.0.1:80"), json!("UNHEALTHY"));
+    assert_eq!(state("gone.test:80"), json!("DNS_ERROR"));
     let whole = api.get("/upstreams/u/health?balancer_health=1").await.body;
-    assert_eq!((&whole["data"]["health"], &whole["data"]["id"]), (&json!("UNHEALTHY"), &upstream["id"]));
+    assert_eq!(whole["data"]["health"], json!("UNHEALTHY"));
+    assert_eq!(whole["data"]["id"], upstream["id"]);
     assert_eq!(whole["data"]["details"]["hosts"][0]["addresses"][0]["healthy"], false);
     assert_eq!(api.get("/upstreams/none/health").await.status, 404);
 }
@@ -345,7 +362,8 @@ async fn health_of_an_upstream() {
 async fn what_the_node_says() {
     let api = Api::new(Options::default());
     let root = api.get("/").await.body;
-    assert_eq!((&root["version"], &root["configuration"]["log_level"]), (&json!("3.10.0"), &json!("notice")));
+    assert_eq!(root["version"], json!("3.10.0"));
+    assert_eq!(root["configuration"]["log_level"], json!("notice"));
     assert_eq!(api.get("/status").await.body["server"]["total_requests"], 7);
     assert_eq!(api.get("/status?unit=x").await.status, 400);
     assert_eq!(api.call("PUT", "/debug/node/log-level/debug?timeout=1").await.body["message"], "log level changed");
@@ -383,7 +401,8 @@ async fn certificates_go_by_their_snis() {
     let own = rcgen::generate_simple_self_signed(["one.test".to_owned()]).unwrap();
     let pair = |snis: Value| json!({ "cert": own.cert.pem(), "key": own.signing_key.serialize_pem(), "snis": snis });
     let made = api.json("POST", "/certificates", pair(json!(["b.test", "a.test"]))).await;
-    assert_eq!((made.status, &made.body["snis"]), (201, &json!(["a.test", "b.test"])));
+    assert_eq!(made.status, 201);
+    assert_eq!(made.body["snis"], json!(["a.test", "b.test"]));
     assert_eq!(api.get("/certificates/a.test").await.body, made.body);
     assert_eq!(api.get("/certificates").await.body["data"][0]["snis"], made.body["snis"]);
     assert_eq!(
@@ -393,7 +412,8 @@ async fn certificates_go_by_their_snis() {
     assert_eq!(api.get("/certificates/a.test").await.body["message"], "SNI not found");
     assert_eq!(api.get("/certificates/c.test/snis/c.test").await.status, 200);
     let taken = api.json("POST", "/certificates", pair(json!(["c.test"]))).await;
-    assert_eq!((taken.status, &taken.body["code"]), (400, &json!(2)));
+    assert_eq!(taken.status, 400);
+    assert_eq!(taken.body["code"], json!(2));
     assert_eq!(
         api.json("POST", "/certificates", pair(json!(["d.test", "d.test"]))).await.body["fields"],
         json!({ "snis": "d.test is duplicated" })

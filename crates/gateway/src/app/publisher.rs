@@ -137,7 +137,8 @@ pub async fn remind(plane: Arc<Plane>) {
             if sample.effect == Effect::Limited {
                 let first = ids.first().copied().unwrap_or_default();
                 let (plugin, reason) = (sample.name.as_deref().unwrap_or_default(), &sample.reason);
-                tracing::warn!(plugin, records = count, %first, "a plugin does less than its configuration says: {reason}");
+                tracing::warn!(plugin, records = count, %first, "a plugin does less than its configuration says: \
+                    {reason}");
             }
         }
     }

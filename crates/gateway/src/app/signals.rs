@@ -77,7 +77,8 @@ pub fn raise_file_limit(wanted: Option<u64>) {
     }
     if let Some(few) = getrlimit(Resource::Nofile).current.filter(|limit| *limit < USUAL_FILE_LIMIT) {
         tracing::warn!(
-            "ulimit is currently set to \"{few}\". For better performance set it to at least \"{USUAL_FILE_LIMIT}\" using \"ulimit -n\""
+            "ulimit is currently set to \"{few}\". For better performance set it to at least \"{USUAL_FILE_LIMIT}\" \
+                using \"ulimit -n\""
         );
     }
 }

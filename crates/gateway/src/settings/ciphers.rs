@@ -123,7 +123,8 @@ mod tests {
         assert_eq!(names("HIGH:!aNULL:!MD5:@STRENGTH").0.len(), 6);
         assert_eq!(names("ECDHE+CHACHA20+aRSA").0, ["ECDHE-RSA-CHACHA20-POLY1305"]);
         let (chosen, absent) = names("TLSv1.2+FIPS:kRSA+FIPS:!eNULL:!aNULL");
-        assert_eq!((chosen.len(), absent), (4, vec!["kRSA+FIPS".to_owned()]));
+        assert_eq!(chosen.len(), 4);
+        assert_eq!(absent, vec!["kRSA+FIPS".to_owned()]);
         assert_eq!(names("AES128:+ECDSA:AES256:-AES256:!RSA:RSA").0, ["ECDHE-ECDSA-AES128-GCM-SHA256"]);
         assert_eq!(names("AES128:+ECDSA").0, ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"]);
         assert_eq!(names("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256").0, ["ECDHE-RSA-AES128-GCM-SHA256"]);

@@ -233,7 +233,9 @@ mod tests {
     fn flags() {
         let listener = one("0.0.0.0:8443 http2 ssl reuseport backlog=16384").unwrap();
         assert!(listener.ssl && listener.http2 && listener.reuseport && !listener.bind);
-        assert_eq!((listener.host.as_str(), listener.port, listener.backlog), ("0.0.0.0", 8443, Some(16384)));
+        assert_eq!(listener.host.as_str(), "0.0.0.0");
+        assert_eq!(listener.port, 8443);
+        assert_eq!(listener.backlog, Some(16384));
         assert_eq!(listener.describe()["listener"], "0.0.0.0:8443 ssl reuseport backlog=16384");
         assert_eq!(listener.describe()["backlog=16384"], true);
         let v6 = one("[::1]:8000 ipv6only=on so_keepalive=30m::10").unwrap();

@@ -14,43 +14,77 @@ pub const SECTIONS: &[Section] = &[
             text(
                 "prefix",
                 "/usr/local/kong/",
-                "Directory for logs, certificates, the process id and the SQLite database. When it is the default and cannot be written, `$HOME/.bascule` is used.",
+                "Directory for logs, certificates, the process id and the SQLite database. When it is the default and \
+                    cannot be written, `$HOME/.bascule` is used.",
             ),
             choice(
                 "log_level",
                 "notice",
                 &["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"],
                 "The least severe messages that are logged. The Admin API can change it while the node runs.",
-            ).renewed(),
+            )
+            .renewed(),
             text(
                 "proxy_access_log",
                 "logs/access.log",
-                "File for one line per proxied request, relative to the prefix, and the format of the lines: `path [format]`; `off` for none. `/dev/stdout` and `/dev/stderr` are the process' own. The format is one of `kong_log_format` (the default), `combined`, `basic` and those of `nginx_http_log_format`. SIGUSR1 opens the files anew.",
+                "File for one line per proxied request, relative to the prefix, and the format of the lines: `path \
+                    [format]`; `off` for none. `/dev/stdout` and `/dev/stderr` are the process' own. The format is \
+                    one of `kong_log_format` (the default), `combined`, `basic` and those of `nginx_http_log_format`. \
+                    SIGUSR1 opens the files anew.",
             ),
             text(
                 "proxy_error_log",
                 "logs/error.log",
-                "File for the node's messages, relative to the prefix. `bascule run` logs to its standard error while this is the default.",
+                "File for the node's messages, relative to the prefix. `bascule run` logs to its standard error while \
+                    this is the default.",
             ),
             text("proxy_stream_access_log", "logs/access.log basic", "Access log of stream listeners.").inert(),
             text("proxy_stream_error_log", "logs/error.log", "Messages of stream listeners.").inert(),
-            text("admin_access_log", "logs/admin_access.log", "Access log of the Admin API, as `proxy_access_log`; the default format is `combined`."),
+            text(
+                "admin_access_log",
+                "logs/admin_access.log",
+                "Access log of the Admin API, as `proxy_access_log`; \
+                the default format is `combined`.",
+            ),
             text(
                 "admin_error_log",
                 "logs/error.log",
-                "File for messages of the Admin and the Status API. While it is the default they go where the others go.",
+                "File for messages of the Admin and the Status API. While it is the default they go where the others \
+                    go.",
             ),
             text("admin_gui_access_log", "logs/admin_gui_access.log", "Access log of the GUI.").inert(),
             text("admin_gui_error_log", "logs/admin_gui_error.log", "Messages of the GUI.").inert(),
             text("status_access_log", "off", "Access log of the Status API, as `admin_access_log`."),
-            text("status_error_log", "logs/status_error.log", "Messages of the Status API; they go to `admin_error_log`.").inert(),
+            text(
+                "status_error_log",
+                "logs/status_error.log",
+                "Messages of the Status API; they go to \
+                `admin_error_log`.",
+            )
+            .inert(),
             list("vaults", "bundled", "Vaults that references may name; `bundled` stands for all that are built in."),
-            list("plugins", "bundled", "Plugins that can be configured; `bundled` stands for all that are built in, `off` for none."),
-            list("port_maps", "", "Pairs `public:own` of ports, for nodes behind a port-mapping balancer: what `X-Forwarded-Port` and route matching see."),
+            list(
+                "plugins",
+                "bundled",
+                "Plugins that can be configured; `bundled` stands for all that are built in, \
+                `off` for none.",
+            ),
+            list(
+                "port_maps",
+                "",
+                "Pairs `public:own` of ports, for nodes behind a port-mapping balancer: what \
+                `X-Forwarded-Port` and route matching see.",
+            ),
             text("host_ports", "", "Shown by the Admin API, filled from `port_maps`; not to be set."),
             boolean("anonymous_reports", "on", "Kong's usage reports. Bascule never sends any.").inert(),
             text("proxy_server", "", "URL of a forward proxy for the node's own requests.").secret().inert(),
-            boolean("proxy_server_ssl_verify", "on", "Whether the certificate of an https `proxy_server` is verified.").inert(),
+            boolean(
+                "proxy_server_ssl_verify",
+                "on",
+                "Whether the certificate of an https `proxy_server` is \
+                verified.",
+            )
+            .inert(),
             text("error_template_html", "", "File with the template of HTML error answers."),
             text("error_template_json", "", "File with the template of JSON error answers."),
             text("error_template_xml", "", "File with the template of XML error answers."),
@@ -60,9 +94,19 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Listeners",
-        about: "Addresses, each followed by flags: `ssl`, `http2`, `reuseport`, `backlog=N`, `proxy_protocol`, `bind`, `deferred`, `ipv6only=on|off`, `so_keepalive=on|off|idle:interval:count`. A single `off` closes the interface. Another process of the same user can listen on an address of `proxy_listen` only with `reuseport`; the Admin and the Status API are never shared. With `proxy_protocol`, every connection must begin with a header of the PROXY protocol, version 1 or 2; its address is believed of `trusted_ips` with `real_ip_header = proxy_protocol`. `bind` is what happens anyway, and `deferred` has no effect.",
+        about: "Addresses, each followed by flags: `ssl`, `http2`, `reuseport`, `backlog=N`, `proxy_protocol`, \
+            `bind`, `deferred`, `ipv6only=on|off`, `so_keepalive=on|off|idle:interval:count`. A single `off` closes \
+            the interface. Another process of the same user can listen on an address of `proxy_listen` only with \
+            `reuseport`; the Admin and the Status API are never shared. With `proxy_protocol`, every connection must \
+            begin with a header of the PROXY protocol, version 1 or 2; its address is believed of `trusted_ips` with \
+            `real_ip_header = proxy_protocol`. `bind` is what happens anyway, and `deferred` has no effect.",
         settings: &[
-            list("proxy_listen", "0.0.0.0:8000 reuseport backlog=16384, 0.0.0.0:8443 http2 ssl reuseport backlog=16384", "Where clients connect."),
+            list(
+                "proxy_listen",
+                "0.0.0.0:8000 reuseport backlog=16384, 0.0.0.0:8443 http2 ssl reuseport \
+                backlog=16384",
+                "Where clients connect.",
+            ),
             list("stream_listen", "off", "Where TCP and TLS streams connect.").inert(),
             list(
                 "admin_listen",
@@ -70,7 +114,12 @@ pub const SECTIONS: &[Section] = &[
                 "Where the Admin API answers. Whoever reaches it rules the node: keep it private.",
             ),
             list("admin_gui_listen", "0.0.0.0:8002, 0.0.0.0:8445 ssl", "Where the GUI answers.").inert(),
-            list("status_listen", "127.0.0.1:8007 reuseport backlog=16384", "Where the read-only Status API answers (`/status`, `/status/ready`)."),
+            list(
+                "status_listen",
+                "127.0.0.1:8007 reuseport backlog=16384",
+                "Where the read-only Status API answers \
+                (`/status`, `/status/ready`).",
+            ),
             list("cluster_listen", "0.0.0.0:8005", "Where a control plane takes its data planes.").inert(),
         ],
     },
@@ -78,15 +127,41 @@ pub const SECTIONS: &[Section] = &[
         title: "Hybrid mode",
         about: "Control planes and data planes.",
         settings: &[
-            choice("role", "traditional", &["data_plane", "control_plane", "traditional"], "What the node is. Only `traditional` is there so far."),
+            choice(
+                "role",
+                "traditional",
+                &["data_plane", "control_plane", "traditional"],
+                "What the node is. Only \
+                `traditional` is there so far.",
+            ),
             text("cluster_control_plane", "127.0.0.1:8005", "The control plane of a data plane.").inert(),
             text("cluster_cert", "", "Certificate of the cluster.").inert(),
             text("cluster_cert_key", "", "Key of `cluster_cert`.").secret().inert(),
-            choice("cluster_mtls", "shared", &["shared", "pki"], "How the nodes of a cluster trust each other.").inert(),
+            choice(
+                "cluster_mtls",
+                "shared",
+                &["shared", "pki"],
+                "How the nodes of a cluster trust each \
+                other.",
+            )
+            .inert(),
             text("cluster_ca_cert", "", "Authority of the cluster's certificates.").inert(),
             text("cluster_server_name", "", "Name that a data plane expects of its control plane.").inert(),
-            number("cluster_data_plane_purge_delay", "1209600", "Seconds until a silent data plane is forgotten.").inert(),
-            choice("cluster_ocsp", "off", &["on", "off", "optional"], "Whether certificates of data planes are checked by OCSP.").inert(),
+            number(
+                "cluster_data_plane_purge_delay",
+                "1209600",
+                "Seconds until a silent data plane is \
+                forgotten.",
+            )
+            .inert(),
+            choice(
+                "cluster_ocsp",
+                "off",
+                &["on", "off", "optional"],
+                "Whether certificates of data planes are \
+                checked by OCSP.",
+            )
+            .inert(),
             number("cluster_max_payload", "16777216", "Largest message between the nodes, in bytes.").inert(),
             boolean("cluster_use_proxy", "off", "Whether a data plane connects through `proxy_server`.").inert(),
             list("cluster_dp_labels", "", "Labels of a data plane, `key:value`.").inert(),
@@ -99,18 +174,35 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         title: "TLS",
-        about: "Certificates, given as files, as PEM text, or as base64 of it. Without any, a self-signed one is made in the prefix.",
+        about: "Certificates, given as files, as PEM text, or as base64 of it. Without any, a self-signed one is made \
+            in the prefix.",
         settings: &[
             text(
                 "ssl_cipher_suite",
                 "intermediate",
-                "Mozilla's profile of protocols and ciphers: `modern`, `intermediate`, `old`, `fips` or `custom`. TLS 1.2 and 1.3 are spoken, with ciphers that authenticate and keep secrets for the future; a profile that asks for more is cut down with a warning.",
+                "Mozilla's profile of protocols and ciphers: `modern`, `intermediate`, `old`, `fips` or `custom`. TLS \
+                    1.2 and 1.3 are spoken, with ciphers that authenticate and keep secrets for the future; a profile \
+                    that asks for more is cut down with a warning.",
             ),
-            text("ssl_ciphers", "", "Ciphers of the `custom` profile for TLS 1.2, as OpenSSL lists them; what is not available is left out with a warning."),
-            text("ssl_protocols", "TLSv1.2 TLSv1.3", "Protocol versions that clients may use, in the `custom` profile.")
-                .implies(&["nginx_http_ssl_protocols", "nginx_stream_ssl_protocols"]),
-            nginx_boolean("ssl_prefer_server_ciphers", "on", "Whether our order of ciphers counts and not the client's, in the `custom` profile.")
-                .implies(&["nginx_http_ssl_prefer_server_ciphers", "nginx_stream_ssl_prefer_server_ciphers"]),
+            text(
+                "ssl_ciphers",
+                "",
+                "Ciphers of the `custom` profile for TLS 1.2, as OpenSSL lists them; what is not \
+                available is left out with a warning.",
+            ),
+            text(
+                "ssl_protocols",
+                "TLSv1.2 TLSv1.3",
+                "Protocol versions that clients may use, in the `custom` profile.",
+            )
+            .implies(&["nginx_http_ssl_protocols", "nginx_stream_ssl_protocols"]),
+            nginx_boolean(
+                "ssl_prefer_server_ciphers",
+                "on",
+                "Whether our order of ciphers counts and not the \
+                client's, in the `custom` profile.",
+            )
+            .implies(&["nginx_http_ssl_prefer_server_ciphers", "nginx_stream_ssl_prefer_server_ciphers"]),
             text("ssl_dhparam", "", "Diffie-Hellman parameters; elliptic curves are used instead.")
                 .implies(&["nginx_http_ssl_dhparam", "nginx_stream_ssl_dhparam"])
                 .inert(),
@@ -118,15 +210,28 @@ pub const SECTIONS: &[Section] = &[
                 .implies(&["nginx_http_ssl_session_tickets", "nginx_stream_ssl_session_tickets"]),
             text("ssl_session_timeout", "1d", "How long a session can be resumed; tickets for 12 hours at most.")
                 .implies(&["nginx_http_ssl_session_timeout", "nginx_stream_ssl_session_timeout"]),
-            text("ssl_session_cache_size", "10m", "Memory for sessions of clients without tickets; a megabyte holds about 4000."),
+            text(
+                "ssl_session_cache_size",
+                "10m",
+                "Memory for sessions of clients without tickets; a megabyte holds \
+                about 4000.",
+            ),
             list("ssl_cert", "", "Default certificates of the proxy, one per kind of key.").renewed(),
             list("ssl_cert_key", "", "Keys of `ssl_cert`, in the same order.").renewed().secret(),
             boolean(
                 "client_ssl",
                 "off",
-                "Whether the node shows `client_ssl_cert` to services that have no certificate of their own to be shown, and neither has the upstream.",
-            ).renewed(),
-            text("client_ssl_cert", "", "Certificate shown to services; without one, the default certificate of the proxy.").renewed(),
+                "Whether the node shows `client_ssl_cert` to services that have no certificate of their own to be \
+                    shown, and neither has the upstream.",
+            )
+            .renewed(),
+            text(
+                "client_ssl_cert",
+                "",
+                "Certificate shown to services; without one, the default certificate of the \
+                proxy.",
+            )
+            .renewed(),
             text("client_ssl_cert_key", "", "Key of `client_ssl_cert`.").renewed().secret(),
             list("admin_ssl_cert", "", "Certificates of the Admin API.").renewed(),
             list("admin_ssl_cert_key", "", "Keys of `admin_ssl_cert`.").renewed().secret(),
@@ -137,14 +242,19 @@ pub const SECTIONS: &[Section] = &[
             list(
                 "lua_ssl_trusted_certificate",
                 "system",
-                "Authorities that certificates of services and other peers are verified against; `system` stands for the machine's own.",
-            ).renewed(),
+                "Authorities that certificates of services and other peers are verified against; `system` stands for \
+                    the machine's own.",
+            )
+            .renewed(),
             number(
                 "lua_ssl_verify_depth",
                 "1",
-                "Most certificates between that of a peer and that of its authority: for probes, and for services where neither they nor nginx's directives say.",
-            ).renewed(),
-            text("lua_ssl_protocols", "TLSv1.2 TLSv1.3", "Protocol versions of probes.").renewed()
+                "Most certificates between that of a peer and that of its authority: for probes, and for services \
+                    where neither they nor nginx's directives say.",
+            )
+            .renewed(),
+            text("lua_ssl_protocols", "TLSv1.2 TLSv1.3", "Protocol versions of probes.")
+                .renewed()
                 .implies(&["nginx_http_lua_ssl_protocols", "nginx_stream_lua_ssl_protocols"]),
         ],
     },
@@ -155,28 +265,55 @@ pub const SECTIONS: &[Section] = &[
             list(
                 "headers",
                 "server_tokens, latency_tokens, x-kong-request-id",
-                "Headers added to responses: `server_tokens` (`Via`, `Server`), `latency_tokens` (`X-Kong-*-Latency`), or single ones by name, also `X-Kong-Upstream-Status`; `off` for none.",
+                "Headers added to responses: `server_tokens` (`Via`, `Server`), `latency_tokens` \
+                    (`X-Kong-*-Latency`), or single ones by name, also `X-Kong-Upstream-Status`; `off` for none.",
             ),
-            list("headers_upstream", "x-kong-request-id", "Headers added to requests to services: `X-Kong-Request-Id`, or `off`."),
-            list("trusted_ips", "", "Addresses and CIDR blocks whose `X-Forwarded-*` headers are believed; `0.0.0.0/0,::/0` trusts everyone."),
+            list(
+                "headers_upstream",
+                "x-kong-request-id",
+                "Headers added to requests to services: \
+                `X-Kong-Request-Id`, or `off`.",
+            ),
+            list(
+                "trusted_ips",
+                "",
+                "Addresses and CIDR blocks whose `X-Forwarded-*` headers are believed; \
+                `0.0.0.0/0,::/0` trusts everyone.",
+            ),
             text(
                 "real_ip_header",
                 "X-Real-IP",
-                "Header in which a trusted proxy names the client: `X-Real-IP`, `X-Forwarded-For`, `proxy_protocol` or another.",
+                "Header in which a trusted proxy names the client: `X-Real-IP`, `X-Forwarded-For`, `proxy_protocol` \
+                    or another.",
             )
             .implies(&["nginx_proxy_real_ip_header"]),
-            nginx_boolean("real_ip_recursive", "off", "Whether the last untrusted address of `real_ip_header` is taken instead of the last one.")
-                .implies(&["nginx_proxy_real_ip_recursive"]),
+            nginx_boolean(
+                "real_ip_recursive",
+                "off",
+                "Whether the last untrusted address of `real_ip_header` is \
+                taken instead of the last one.",
+            )
+            .implies(&["nginx_proxy_real_ip_recursive"]),
             choice(
                 "error_default_type",
                 "text/plain",
                 &["application/json", "application/xml", "text/html", "text/plain"],
                 "Format of the proxy's error answers for clients that ask for none.",
             ),
-            number("upstream_keepalive_pool_size", "512", "Idle connections kept per service address and worker; 0 keeps none."),
+            number(
+                "upstream_keepalive_pool_size",
+                "512",
+                "Idle connections kept per service address and worker; 0 \
+                keeps none.",
+            ),
             number("upstream_keepalive_max_requests", "10000", "Requests after which a kept connection is closed."),
             number("upstream_keepalive_idle_timeout", "60", "Seconds for which an idle connection is kept."),
-            boolean("allow_debug_header", "off", "Whether a request with `Kong-Debug: 1` is told its route and service in headers."),
+            boolean(
+                "allow_debug_header",
+                "off",
+                "Whether a request with `Kong-Debug: 1` is told its route and \
+                service in headers.",
+            ),
             text("client_body_buffer_size", "8k", "Kong's buffer for request bodies. Bodies stream here.").inert(),
             choice(
                 "router_flavor",
@@ -196,20 +333,60 @@ pub const SECTIONS: &[Section] = &[
         title: "nginx",
         about: "Kong's defaults of nginx's directives; further down stand all that there are.",
         settings: &[
-            text("nginx_user", "kong kong", "User of the workers; the process stays who it was started as.").implies(&["nginx_main_user"]).inert(),
-            text("nginx_worker_processes", "auto", "Number of workers (threads); `auto` takes one per core.").implies(&["nginx_main_worker_processes"]),
-            nginx_boolean("nginx_daemon", "on", "With `off`, `bascule start` stays in the foreground.").implies(&["nginx_main_daemon"]),
+            text(
+                "nginx_user",
+                "kong kong",
+                "User of the workers; the process stays who it was started \
+                as.",
+            )
+            .implies(&["nginx_main_user"])
+            .inert(),
+            text(
+                "nginx_worker_processes",
+                "auto",
+                "Number of workers (threads); `auto` takes one per \
+                core.",
+            )
+            .implies(&["nginx_main_worker_processes"]),
+            nginx_boolean(
+                "nginx_daemon",
+                "on",
+                "With `off`, `bascule start` stays in the \
+                foreground.",
+            )
+            .implies(&["nginx_main_daemon"]),
             text("nginx_main_daemon", "on", "As `nginx_daemon`."),
             text("nginx_main_user", "kong kong", "As `nginx_user`.").inert(),
             text("nginx_main_worker_processes", "auto", "As `nginx_worker_processes`."),
-            text("nginx_main_worker_rlimit_nofile", "auto", "Largest number of open files; `auto`: as many as the system allows."),
+            text(
+                "nginx_main_worker_rlimit_nofile",
+                "auto",
+                "Largest number of open files; `auto`: as many as the \
+                system allows.",
+            ),
             text("nginx_events_worker_connections", "auto", "Client connections per worker; `auto`: 65536."),
             text("nginx_events_multi_accept", "on", "A detail of nginx's event loop.").inert(),
             text("nginx_http_charset", "UTF-8", "Character set that is added to textual types; `off` for none."),
-            text("nginx_http_client_max_body_size", "0", "Largest request body, such as `10m`; larger ones are answered 413. 0: no limit."),
-            text("nginx_http_client_body_buffer_size", "8k", "So much of a request's body is held in memory. While it is the default, what suits."),
+            text(
+                "nginx_http_client_max_body_size",
+                "0",
+                "Largest request body, such as `10m`; larger ones are \
+                answered 413. 0: no limit.",
+            ),
+            text(
+                "nginx_http_client_body_buffer_size",
+                "8k",
+                "So much of a request's body is held in memory. While it \
+                is the default, what suits.",
+            ),
             text("nginx_http_keepalive_requests", "10000", "Requests after which a client's connection is closed."),
-            text("nginx_http_lua_regex_match_limit", "100000", "A limit of nginx's regular expressions; ours run in linear time.").inert(),
+            text(
+                "nginx_http_lua_regex_match_limit",
+                "100000",
+                "A limit of nginx's regular expressions; ours run in \
+                linear time.",
+            )
+            .inert(),
             text("nginx_http_lua_regex_cache_max_entries", "8192", "A cache of nginx's regular expressions.").inert(),
             text("nginx_proxy_real_ip_header", "X-Real-IP", "As `real_ip_header`."),
             text("nginx_proxy_real_ip_recursive", "off", "As `real_ip_recursive`."),
@@ -259,12 +436,29 @@ pub const SECTIONS: &[Section] = &[
             number("pg_ro_pool_size", "", "As `pg_pool_size`, for the replica.").inert(),
             number("pg_ro_backlog", "", "As `pg_backlog`, for the replica.").inert(),
             number("db_update_frequency", "5", "Seconds between two looks for changes of other nodes.").inert(),
-            number("db_update_propagation", "0", "Seconds that a change needs to reach the database's replicas.").inert(),
-            number("db_cache_ttl", "0", "Seconds for which Kong caches a record. Everything is in memory here.").inert(),
+            number(
+                "db_update_propagation",
+                "0",
+                "Seconds that a change needs to reach the database's \
+                replicas.",
+            )
+            .inert(),
+            number(
+                "db_cache_ttl",
+                "0",
+                "Seconds for which Kong caches a record. Everything is in memory \
+                here.",
+            )
+            .inert(),
             number("db_cache_neg_ttl", "", "Seconds for which Kong caches a miss.").inert(),
             number("db_resurrect_ttl", "30", "Seconds for which Kong serves a stale record.").inert(),
             list("db_cache_warmup_entities", "services", "What Kong loads at start.").inert(),
-            text("mem_cache_size", "128m", "Memory for each cache of a plugin, such as the responses that `proxy-cache` keeps."),
+            text(
+                "mem_cache_size",
+                "128m",
+                "Memory for each cache of a plugin, such as the responses that \
+                `proxy-cache` keeps.",
+            ),
         ],
     },
     Section {
@@ -273,9 +467,19 @@ pub const SECTIONS: &[Section] = &[
         settings: &[
             list("dns_resolver", "", "Name servers, `ip[:port]`; empty: those of `/etc/resolv.conf`."),
             text("dns_hostsfile", "/etc/hosts", "Hosts file; read at start."),
-            list("dns_order", "LAST,SRV,A,CNAME", "Record types in the order in which they are tried; `LAST` is the type that answered last."),
+            list(
+                "dns_order",
+                "LAST,SRV,A,CNAME",
+                "Record types in the order in which they are tried; `LAST` is the \
+                type that answered last.",
+            ),
             number("dns_valid_ttl", "", "Seconds for which an answer is used, whatever its own TTL."),
-            number("dns_stale_ttl", "3600", "Seconds for which an expired answer is still used while a new one is fetched."),
+            number(
+                "dns_stale_ttl",
+                "3600",
+                "Seconds for which an expired answer is still used while a new one is \
+                fetched.",
+            ),
             number("dns_cache_size", "10000", "Names kept."),
             number("dns_not_found_ttl", "30", "Seconds for which `no such name` is remembered."),
             number("dns_error_ttl", "1", "Seconds for which a failure is remembered."),
@@ -283,7 +487,8 @@ pub const SECTIONS: &[Section] = &[
             boolean(
                 "new_dns_client",
                 "off",
-                "Resolve as Kong's newer client does: by the `resolver_*` settings, SRV records only for names such as `_http._tcp.example`.",
+                "Resolve as Kong's newer client does: by the `resolver_*` settings, SRV records only for names such \
+                    as `_http._tcp.example`.",
             ),
             list("resolver_address", "", "As `dns_resolver`, with `new_dns_client`."),
             text("resolver_hosts_file", "/etc/hosts", "As `dns_hostsfile`, with `new_dns_client`."),
@@ -299,19 +504,41 @@ pub const SECTIONS: &[Section] = &[
         title: "Workers",
         about: "How changes reach the workers. Here they all see a change at once, before the write is answered.",
         settings: &[
-            choice("worker_consistency", "eventual", &["strict", "eventual"], "Whether Kong's requests wait for changes.").inert(),
-            choice("router_consistency", "", &["strict", "eventual"], "The old name of `worker_consistency`.").deprecated(&["worker_consistency"]).inert(),
+            choice(
+                "worker_consistency",
+                "eventual",
+                &["strict", "eventual"],
+                "Whether Kong's requests wait for \
+                changes.",
+            )
+            .inert(),
+            choice("router_consistency", "", &["strict", "eventual"], "The old name of `worker_consistency`.")
+                .deprecated(&["worker_consistency"])
+                .inert(),
             number("worker_state_update_frequency", "5", "Seconds between two rebuilds of Kong's routers.").inert(),
             number("worker_events_max_payload", "65535", "Largest message between Kong's workers.").inert(),
-            boolean("dedicated_config_processing", "on", "Whether Kong has a process of its own for configuration.").inert(),
-            boolean("privileged_worker", "", "The old name of `dedicated_config_processing`.").deprecated(&["dedicated_config_processing"]).inert(),
+            boolean(
+                "dedicated_config_processing",
+                "on",
+                "Whether Kong has a process of its own for \
+                configuration.",
+            )
+            .inert(),
+            boolean("privileged_worker", "", "The old name of `dedicated_config_processing`.")
+                .deprecated(&["dedicated_config_processing"])
+                .inert(),
         ],
     },
     Section {
         title: "GUI",
         about: "The web interface; not there yet.",
         settings: &[
-            list("admin_gui_url", "", "Where browsers find the GUI: the origins that may call the Admin API from a page. Empty: any."),
+            list(
+                "admin_gui_url",
+                "",
+                "Where browsers find the GUI: the origins that may call the Admin API from a \
+                page. Empty: any.",
+            ),
             text("admin_gui_path", "/", "Path below which the GUI is served.").inert(),
             text("admin_gui_api_url", "", "Where the GUI finds the Admin API.").inert(),
             boolean("admin_gui_csp_header", "off", "Whether the GUI sends a `Content-Security-Policy`.").inert(),
@@ -325,7 +552,14 @@ pub const SECTIONS: &[Section] = &[
             text("lua_package_path", "./?.lua;./?/init.lua;", "Where Lua modules are found.").inert(),
             text("lua_package_cpath", "", "Where native Lua modules are found.").inert(),
             number("lua_socket_pool_size", "256", "Connections kept by Lua code.").inert(),
-            choice("untrusted_lua", "sandbox", &["on", "off", "sandbox"], "What Lua code in a plugin's configuration may do.").inert(),
+            choice(
+                "untrusted_lua",
+                "sandbox",
+                &["on", "off", "sandbox"],
+                "What Lua code in a plugin's configuration \
+                may do.",
+            )
+            .inert(),
             list("untrusted_lua_sandbox_requires", "", "Modules that sandboxed code may load.").inert(),
             list("untrusted_lua_sandbox_environment", "", "Global names that sandboxed code sees.").inert(),
             text("openresty_path", "", "Where Kong finds OpenResty.").inert(),
@@ -343,8 +577,12 @@ pub const SECTIONS: &[Section] = &[
         settings: &[
             list("tracing_instrumentations", "off", "Kinds of spans: `off`, `all`, `request` and others.").inert(),
             number("tracing_sampling_rate", "0.01", "Share of requests that are traced, 0 to 1.").inert(),
-            list("opentelemetry_tracing", "off", "The old name of `tracing_instrumentations`.").deprecated(&["tracing_instrumentations"]).inert(),
-            number("opentelemetry_tracing_sampling_rate", "0.01", "The old name of `tracing_sampling_rate`.").deprecated(&["tracing_sampling_rate"]).inert(),
+            list("opentelemetry_tracing", "off", "The old name of `tracing_instrumentations`.")
+                .deprecated(&["tracing_instrumentations"])
+                .inert(),
+            number("opentelemetry_tracing_sampling_rate", "0.01", "The old name of `tracing_sampling_rate`.")
+                .deprecated(&["tracing_sampling_rate"])
+                .inert(),
         ],
     },
 ];

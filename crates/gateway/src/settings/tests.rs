@@ -37,7 +37,8 @@ fn defaults() {
             && settings.headers.request_id
     );
     assert!(settings.request_id_upstream && settings.daemon && !settings.flag("allow_debug_header"));
-    assert_eq!((settings.limits.client_max_body_size, settings.limits.keepalive_requests), (0, 10000));
+    assert_eq!(settings.limits.client_max_body_size, 0);
+    assert_eq!(settings.limits.keepalive_requests, 10000);
 }
 
 #[test]
@@ -102,7 +103,8 @@ fn references_to_the_environment() {
         &[("DB_USER", "me"), ("ALL", r#"{"level":"info"}"#)],
     )
     .unwrap();
-    assert_eq!((settings.text("pg_user"), settings.text("log_level")), ("me", "info"));
+    assert_eq!(settings.text("pg_user"), "me");
+    assert_eq!(settings.text("log_level"), "info");
     assert_eq!(settings.describe(&[])["pg_user"], "{vault://env/db-user}");
     let errors = load("pg_user = {vault://env/db-user}\n", &[]).unwrap_err();
     assert_eq!(
@@ -193,16 +195,22 @@ fn profiles_of_tls() {
     let usual = load("", &[]).unwrap();
     assert_eq!(versions(&usual), ["TLSv1_2", "TLSv1_3"]);
     let policy = tls::policy(&usual, nginx::PROXY_SERVER).unwrap();
-    assert_eq!((policy.suites.len(), policy.own_order, policy.tickets, policy.sessions), (9, false, true, 40_960));
+    assert_eq!(policy.suites.len(), 9);
+    assert!(!policy.own_order);
+    assert!(policy.tickets);
+    assert_eq!(policy.sessions, 40_960);
     assert_eq!(policy.lifetime, Duration::from_secs(86_400));
     let modern = load(
         "ssl_cipher_suite = modern\nssl_session_tickets = off\nssl_session_timeout = 1h\nssl_session_cache_size = 1m\n",
         &[],
     )
     .unwrap();
-    assert_eq!((versions(&modern), modern.warnings.len()), (vec!["TLSv1_3".to_owned()], 0));
+    assert_eq!(versions(&modern), vec!["TLSv1_3".to_owned()]);
+    assert_eq!(modern.warnings.len(), 0);
     let policy = tls::policy(&modern, nginx::PROXY_SERVER).unwrap();
-    assert_eq!((policy.tickets, policy.lifetime.as_secs(), policy.sessions), (false, 3600, 4096));
+    assert!(!policy.tickets);
+    assert_eq!(policy.lifetime.as_secs(), 3600);
+    assert_eq!(policy.sessions, 4096);
     let old = load("ssl_cipher_suite = old\n", &[]).unwrap();
     assert!(old.warnings[0].starts_with(
         "ssl_cipher_suite = old: not available here, and left out: TLSv1, TLSv1.1, DHE-RSA-AES128-GCM-SHA256, "
@@ -216,10 +224,17 @@ fn profiles_of_tls() {
 
 #[test]
 fn tls_as_one_likes() {
-    let custom = load("ssl_cipher_suite = custom\nssl_protocols = TLSv1.1 TLSv1.2\nssl_ciphers = ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA\n", &[]).unwrap();
+    let custom = load(
+        "ssl_cipher_suite = custom\nssl_protocols = TLSv1.1 TLSv1.2\nssl_ciphers = \
+        ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA\n",
+        &[],
+    )
+    .unwrap();
     assert_eq!(custom.warnings, ["ssl_cipher_suite = custom: not available here, and left out: TLSv1.1, AES128-SHA"]);
     let policy = tls::policy(&custom, nginx::PROXY_SERVER).unwrap();
-    assert_eq!((policy.versions.len(), policy.suites.len(), policy.own_order), (1, 4, true));
+    assert_eq!(policy.versions.len(), 1);
+    assert_eq!(policy.suites.len(), 4);
+    assert!(policy.own_order);
     let inner = load("nginx_proxy_ssl_protocols = TLSv1.3\nnginx_proxy_ssl_session_tickets = off\n", &[]).unwrap();
     assert_eq!(inner.warnings, Vec::<String>::new());
     let of = |scope| tls::policy(&inner, scope).map(|p| (p.versions.len(), p.tickets));

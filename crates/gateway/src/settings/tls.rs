@@ -192,7 +192,8 @@ fn offer(prefix: &str, protocols: &str, ciphers: &str) -> Result<Offer, String> 
             "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => absent.push(protocol.to_owned()),
             _ => {
                 return Err(format!(
-                    "{prefix}_protocols has an invalid value: '{protocol}' (SSLv2, SSLv3, TLSv1, TLSv1.1, TLSv1.2, TLSv1.3)"
+                    "{prefix}_protocols has an invalid value: '{protocol}' (SSLv2, SSLv3, TLSv1, TLSv1.1, TLSv1.2, \
+                        TLSv1.3)"
                 ));
             }
         }

@@ -81,14 +81,12 @@ fn services_are_completed() {
     let names: Vec<_> = service.as_object().map(|s| s.keys().map(String::as_str).collect()).unwrap_or_default();
     assert_eq!(names.len(), 18);
     assert_eq!(service["port"].to_string(), "443");
-    assert_eq!(
-        (&service["protocol"], &service["host"], &service["path"]),
-        (&json!("https"), &json!("a.test"), &json!("/p"))
-    );
-    assert_eq!(
-        (&service["tags"], &service["client_certificate"], &service["retries"]),
-        (&json!(["b", "a"]), &Value::Null, &json!(5))
-    );
+    assert_eq!(service["protocol"], json!("https"));
+    assert_eq!(service["host"], json!("a.test"));
+    assert_eq!(service["path"], json!("/p"));
+    assert_eq!(service["tags"], json!(["b", "a"]));
+    assert_eq!(service["client_certificate"], Value::Null);
+    assert_eq!(service["retries"], json!(5));
 }
 
 #[test]
@@ -166,7 +164,9 @@ fn references() {
     let routes = catalog.entity("routes").unwrap_or_else(|| panic!("no routes"));
     let mut input = record(json!({"paths": ["/a"], "service": {"name": "s"}}));
     let mut lookup = |entity: &str, field: &str, value: &Value| {
-        assert_eq!((entity, field, value), ("services", "name", &json!("s")));
+        assert_eq!(entity, "services");
+        assert_eq!(field, "name");
+        assert_eq!(value, &json!("s"));
         Ok(Some(record(json!({"id": id, "name": "s"}))))
     };
     assert_eq!(routes.resolve_foreign(&catalog, &mut input, &mut lookup), Ok(()));
@@ -175,7 +175,8 @@ fn references() {
     let Err(error) = routes.resolve_foreign(&catalog, &mut input, &mut |_, _, _| Ok(None)) else { panic!("resolved") };
     assert_eq!(
         error.fields,
-        json!({"service": {"name": "the foreign key cannot be resolved with '{name=\"nope\"}' for an existing 'services' entity"}})
+        json!({"service": {"name": "the foreign key cannot be resolved with '{name=\"nope\"}' for an existing \
+            'services' entity"}})
     );
 }
 
@@ -259,10 +260,9 @@ fn updates_merge_records_and_replace_lists() {
         changed["healthchecks"]["active"]["healthy"],
         json!({"interval": 5, "successes": 0, "http_statuses": [204]})
     );
-    assert_eq!(
-        (&changed["healthchecks"]["active"]["timeout"], &changed["id"], &changed["slots"]),
-        (&json!(2.5), &upstream["id"], &json!(10000))
-    );
+    assert_eq!(changed["healthchecks"]["active"]["timeout"], json!(2.5));
+    assert_eq!(changed["id"], upstream["id"]);
+    assert_eq!(changed["slots"], json!(10000));
     assert_eq!(changed["healthchecks"]["passive"], upstream["healthchecks"]["passive"]);
     let error = update(&catalog, "upstreams", &upstream, json!({"healthchecks": {"active": {"timeout": -1}}}))
         .map_err(|e| e.message);
@@ -291,7 +291,8 @@ fn hashing_and_algorithm_follow_each_other() {
     assert_eq!(upstream(json!({"hash_on": "ip"}))["algorithm"], "consistent-hashing");
     assert_eq!(upstream(json!({"hash_on": "none"}))["algorithm"], "round-robin");
     let least = upstream(json!({"algorithm": "least-connections"}));
-    assert_eq!((&least["algorithm"], &least["hash_on"]), (&json!("least-connections"), &json!("none")));
+    assert_eq!(least["algorithm"], json!("least-connections"));
+    assert_eq!(least["hash_on"], json!("none"));
     let same = json!({"name": "u", "hash_on": "header", "hash_on_header": "x-a", "hash_fallback": "header", "hash_fallback_header": "x-a"});
     assert_eq!(
         fields(insert(&catalog, "upstreams", same)),
@@ -304,10 +305,8 @@ fn targets_are_written_in_full() {
     let catalog = Catalog::core();
     let id = "11111111-1111-4111-8111-111111111111";
     let target = accepted(insert(&catalog, "targets", json!({"target": "::1", "upstream": {"id": id, "name": "u"}})));
-    assert_eq!(
-        (&target["target"], &target["upstream"]),
-        (&json!("[0000:0000:0000:0000:0000:0000:0000:0001]:8000"), &json!({ "id": id }))
-    );
+    assert_eq!(target["target"], json!("[0000:0000:0000:0000:0000:0000:0000:0001]:8000"));
+    assert_eq!(target["upstream"], json!({ "id": id }));
     assert!(target["created_at"].is_f64());
     let bad = json!({"target": "Invalid target; not a valid hostname or ip address"});
     for text in ["", "a b", "h.test:x"] {
@@ -371,12 +370,13 @@ fn deprecated_names_are_taken_and_shown() {
         json!({"name": "limits", "config": {"minute": 1, "redis_host": "h", "redis_port": 1}}),
     ));
     let config = &plugin["config"];
-    assert_eq!(
-        (&config["redis"]["host"], &config["redis"]["port"], &config["redis_host"], &config["redis_port"]),
-        (&json!("h"), &json!(1), &json!("h"), &json!(1))
-    );
+    assert_eq!(config["redis"]["host"], json!("h"));
+    assert_eq!(config["redis"]["port"], json!(1));
+    assert_eq!(config["redis_host"], json!("h"));
+    assert_eq!(config["redis_port"], json!(1));
     let changed = accepted(update(&catalog, "plugins", &plugin, json!({"config": {"redis": {"host": "i"}}})));
-    assert_eq!((&changed["config"]["redis_host"], &changed["config"]["redis"]["port"]), (&json!("i"), &json!(1)));
+    assert_eq!(changed["config"]["redis_host"], json!("i"));
+    assert_eq!(changed["config"]["redis"]["port"], json!(1));
     let changed = accepted(update(&catalog, "plugins", &changed, json!({"config": {"redis_host": "j"}})));
     assert_eq!(changed["config"]["redis"]["host"], "j");
     let both = insert(
@@ -386,7 +386,8 @@ fn deprecated_names_are_taken_and_shown() {
     );
     assert_eq!(
         fields(both),
-        json!({"redis_host": "both deprecated and new field are used but their values mismatch: redis_host = h vs redis.host = i"})
+        json!({"redis_host": "both deprecated and new field are used but their values mismatch: redis_host = h vs \
+            redis.host = i"})
     );
 }
 
@@ -426,13 +427,13 @@ fn keys_in_paths_are_checked() {
     let schema = catalog.entity("services").unwrap_or_else(|| panic!("no services"));
     assert!(schema.check_unique(&catalog, "name", &json!("good")).is_ok());
     let Err(error) = schema.check_unique(&catalog, "name", &json!("not a name")) else { panic!("accepted") };
-    assert_eq!((error.name().as_str(), error.code as u8), ("invalid unique name", 10));
+    assert_eq!(error.name().as_str(), "invalid unique name");
+    assert_eq!(error.code as u8, 10);
     let Err(error) = schema.check_primary_key(&catalog, &record(json!({"id": "x"}))) else { panic!("accepted") };
     assert_eq!(error.message, "invalid primary key: '{id=\"expected a valid UUID\"}'");
-    assert_eq!(
-        (schema.endpoint_key(), schema.path_name(), schema.primary_key()),
-        (Some("name"), "services", &["id".to_owned()][..])
-    );
+    assert_eq!(schema.endpoint_key(), Some("name"));
+    assert_eq!(schema.path_name(), "services");
+    assert_eq!(schema.primary_key(), &["id".to_owned()][..]);
 }
 
 #[test]
@@ -447,7 +448,9 @@ fn put_takes_its_key_from_the_path() {
             &record(json!({"id": id, "name": "new"})),
         )
         .unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!((&put["id"], &put["name"], &put["port"]), (&json!(id), &json!("new"), &json!(80)));
+    assert_eq!(put["id"], json!(id));
+    assert_eq!(put["name"], json!("new"));
+    assert_eq!(put["port"], json!(80));
 }
 
 #[test]

@@ -230,6 +230,8 @@ mod tests {
     fn hexadecimal_there_and_back() {
         let digest = Sha256::digest("x").into();
         assert_eq!(from_hex(&to_hex(&digest)), Some(digest));
-        assert_eq!((from_hex("12"), from_hex(&"g".repeat(64)), from_hex(&"+1".repeat(32))), (None, None, None));
+        assert_eq!(from_hex("12"), None);
+        assert_eq!(from_hex(&"g".repeat(64)), None);
+        assert_eq!(from_hex(&"+1".repeat(32)), None);
     }
 }

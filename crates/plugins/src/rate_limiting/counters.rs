@@ -286,7 +286,8 @@ mod tests {
         assert_eq!(counters.take(&key(1), &limits, now), Usage { used: [0; 6], refused_by: None });
         assert_eq!(counters.take(&key(1), &limits, now).used, [1, 1, 1, 0, 0, 0]);
         let refused = Usage { used: [2, 2, 2, 0, 0, 0], refused_by: Some(Window::Minute) };
-        assert_eq!((counters.take(&key(1), &limits, now), counters.take(&key(1), &limits, now)), (refused, refused));
+        assert_eq!(counters.take(&key(1), &limits, now), refused);
+        assert_eq!(counters.take(&key(1), &limits, now), refused);
         assert_eq!(counters.take(&key(2), &limits, now).used, [0; 6]);
         assert_eq!(counters.take(&key(1), &limits, now + 60), Usage { used: [0, 0, 2, 0, 0, 0], refused_by: None });
         // Late for the first minute: counted in the second one.

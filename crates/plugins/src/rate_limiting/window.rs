@@ -124,7 +124,9 @@ mod tests {
                 window.name()
             );
         }
-        assert_eq!((Window::Second.reset(now), Window::Minute.reset(now), Window::Day.reset(now)), (1, 1, 1));
+        assert_eq!(Window::Second.reset(now), 1);
+        assert_eq!(Window::Minute.reset(now), 1);
+        assert_eq!(Window::Day.reset(now), 1);
         assert_eq!(Window::Minute.reset(now + 1), 60);
         assert_eq!(Window::Month.reset(now), 30 * 86_400 - (29 * 86_400 - 1));
         assert_eq!(Window::Year.reset(now + 1), 365 * 86_400 - 60 * 86_400);

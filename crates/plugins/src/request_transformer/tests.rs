@@ -65,10 +65,12 @@ fn host_can_be_replaced_only() {
 #[test]
 fn query_arguments() {
     let config = || json!({ "remove": { "querystring": ["gone"] }, "rename": { "querystring": ["old:new"] } });
-    assert_eq!((query(config(), "/?gone=1&old=o"), query(config(), "/?gone=1")), (Some("new=o".into()), None));
+    assert_eq!(query(config(), "/?gone=1&old=o"), Some("new=o".into()));
+    assert_eq!(query(config(), "/?gone=1"), None);
     let config =
         || json!({ "replace": { "querystring": ["have:R", "havenot:R"] }, "add": { "querystring": ["have:A"] } });
-    assert_eq!((query(config(), "/?have=h"), query(config(), "/")), (Some("have=R".into()), Some("have=A".into())));
+    assert_eq!(query(config(), "/?have=h"), Some("have=R".into()));
+    assert_eq!(query(config(), "/"), Some("have=A".into()));
     assert_eq!(query(json!({ "append": { "querystring": ["q:2"] } }), "/?q=1&z").as_deref(), Some("q=1&q=2&z"));
     assert_eq!(query(json!({ "add": { "headers": ["a:b"] } }), "/?q=a+b").as_deref(), Some("q=a+b"));
 }
@@ -104,10 +106,8 @@ fn methods_and_paths() {
     let mut exchange = testing::exchange("POST", "/?z=1", &[("Content-Type", "application/x-www-form-urlencoded")]);
     exchange.body = "a=1".into();
     let exchange = run(json!({ "http_method": "GET" }), exchange);
-    assert_eq!(
-        (exchange.upstream.method.as_deref(), exchange.upstream.query.as_deref()),
-        (Some("GET"), Some("z=1&a=1"))
-    );
+    assert_eq!(exchange.upstream.method.as_deref(), Some("GET"));
+    assert_eq!(exchange.upstream.query.as_deref(), Some("z=1&a=1"));
     let mut exchange = testing::exchange("GET", "/r/ada/42", &[]);
     exchange.captures = vec![("user".to_owned(), b"a/d ?\xe9".to_vec()), ("id".to_owned(), b"42".to_vec())];
     let exchange = run(json!({ "replace": { "uri": "/u/$(uri_captures.user)/$(uri_captures[\"id\"])" } }), exchange);

@@ -338,7 +338,8 @@ mod tests {
             ),
             "{time}"
         );
-        assert_eq!((&time[2..8], &time[14..20]), ("/Nov/2", ":34:06"));
+        assert_eq!(&time[2..8], "/Nov/2");
+        assert_eq!(&time[14..20], ":34:06");
     }
 
     #[test]

@@ -170,11 +170,13 @@ mod tests {
     fn definitions() {
         let (name, format) =
             define(&["main", "escape=json", r#"{"a":"$status","#, r#""b":"${request_id}x"}"#]).unwrap();
-        assert_eq!((name.as_str(), format.escape), ("main", Escape::Json));
+        assert_eq!(name.as_str(), "main");
+        assert_eq!(format.escape, Escape::Json);
         assert_eq!(text(&format), r#"{"a":"<Status>","b":"<RequestId>x"}"#);
         let (_, format) = define(&["two", "$nope\t$http_host"]).unwrap();
         assert_eq!(text(&format), "-\t<RequestField(\"host\")>");
-        assert_eq!((format.unknown(), &format.kept), (&["nope".to_owned()][..], &vec!["host".to_owned()]));
+        assert_eq!(format.unknown(), &["nope".to_owned()][..]);
+        assert_eq!(format.kept, vec!["host".to_owned()]);
         assert_eq!(text(&define(&["plain", "$status$status"]).unwrap().1), "<Status><Status>");
     }
 

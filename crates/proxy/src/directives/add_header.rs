@@ -126,7 +126,8 @@ mod tests {
         let with = |target: &str, status| record(target, status, |record| headers.render(record));
         let fields = with("/?a=1&b=2", 200);
         assert_eq!(names(&fields), ["X-A", "X-B", "X-C"]);
-        assert_eq!((fields.get_str("x-a"), fields.get_str("x-b")), (Some("200-1"), Some("2")));
+        assert_eq!(fields.get_str("x-a"), Some("200-1"));
+        assert_eq!(fields.get_str("x-b"), Some("2"));
         assert_eq!(names(&with("/?a=1&b=2", 404)), ["X-B"]);
         // `$uri` is decoded.
         assert_eq!(names(&with("/%0d%0aX-Evil:1", 200)), ["X-A"]);

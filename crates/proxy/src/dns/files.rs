@@ -140,7 +140,10 @@ mod tests {
         let servers: Vec<String> = conf.servers.iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["10.0.0.1:53", "[::1]:53", "10.0.0.2:53"]);
         assert_eq!(conf.search, ["a.example", "b.example"]);
-        assert_eq!((conf.ndots, conf.timeout, conf.attempts, conf.rotate), (2, Duration::from_secs(3), 5, true));
+        assert_eq!(conf.ndots, 2);
+        assert_eq!(conf.timeout, Duration::from_secs(3));
+        assert_eq!(conf.attempts, 5);
+        assert!(conf.rotate);
         assert_eq!(ResolvConf::parse(""), ResolvConf::default());
     }
 

@@ -64,7 +64,8 @@ impl Listening {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                     first.set_reuse_port(true).and_then(|()| first.bind(&address.into())).map_err(failed)?;
                     tracing::warn!(
-                        "another process listens on {address} too: each of them gets a part of the connections (reuseport)"
+                        "another process listens on {address} too: each of them gets a part of the connections \
+                            (reuseport)"
                     );
                 }
                 bound => bound.map_err(failed)?,

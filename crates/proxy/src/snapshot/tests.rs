@@ -219,7 +219,8 @@ fn what_a_plugin_covers_is_refused_while_it_cannot_be_used() {
         assert_eq!(stage.ask("/two", None), "none", "{mode}");
         let degraded = stage.degraded();
         assert_eq!(degraded.len(), 1);
-        assert_eq!((degraded[0].1, degraded[0].2), (id(21), Effect::Refuses));
+        assert_eq!(degraded[0].1, id(21));
+        assert_eq!(degraded[0].2, Effect::Refuses);
         assert!(degraded[0].3.starts_with(reason), "{}", degraded[0].3);
         stage.plugin(21, "a", json!({"route": {"id": text(11)}}));
         assert_eq!(stage.ask("/one", None), "a");

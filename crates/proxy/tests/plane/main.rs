@@ -48,7 +48,10 @@ fn a_chunked_request_streams_with_its_trailers() {
     });
     let stage = Stage::new(address, json!({}), json!({}));
     let chunk = format!("{:x}\r\n{}\r\n", 60_000, "y".repeat(60_000));
-    let answer = stage.send(&format!("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\nx-t: 1\r\n\r\n"));
+    let answer = stage.send(&format!(
+        "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: \
+        chunked\r\n\r\n{chunk}{chunk}0\r\nx-t: 1\r\n\r\n"
+    ));
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     let (head, body) = seen.recv().unwrap();
     assert!(head.contains("transfer-encoding: chunked\r\n") && !head.contains("content-length"), "{head}");
@@ -64,7 +67,10 @@ fn framing_named_by_connection_is_kept() {
         (head, body)
     });
     let stage = Stage::new(address, json!({}), json!({}));
-    stage.send("POST / HTTP/1.1\r\nHost: h\r\nConnection: close, Content-Length, Host, X-Drop\r\nX-Drop: 1\r\nContent-Length: 5\r\n\r\nGET /");
+    stage.send(
+        "POST / HTTP/1.1\r\nHost: h\r\nConnection: close, Content-Length, Host, X-Drop\r\nX-Drop: \
+        1\r\nContent-Length: 5\r\n\r\nGET /",
+    );
     let (head, body) = seen.recv().unwrap();
     assert!(head.contains("Content-Length: 5\r\n") && !head.contains("X-Drop"), "{head}");
     assert_eq!(body, "GET /");
@@ -75,10 +81,16 @@ fn responses_of_every_framing_arrive_whole() {
     let (address, _seen) = service(|n, wire| {
         wire.head();
         match n {
-            0 => wire.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-t\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nx-t: 1\r\n\r\n"),
+            0 => wire.write(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: \
+                x-t\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nx-t: 1\r\n\r\n",
+            ),
             1 => wire.write("HTTP/1.1 200 OK\r\n\r\nabcde"),
             2 => wire.write("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nabcde"),
-            _ => wire.write("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde"),
+            _ => wire.write(
+                "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: \
+                5\r\n\r\nabcde",
+            ),
         }
     });
     let stage = Stage::new(address, json!({}), json!({}));

@@ -16,10 +16,10 @@ async fn core_entities_are_stored() {
     ] {
         let service =
             store.insert("services", record(json!({"name": "s", "url": "http://h.test:81/p"}))).await.unwrap().record;
-        assert_eq!(
-            (&service["host"], &service["port"], &service["path"], &service["retries"]),
-            (&json!("h.test"), &json!(81), &json!("/p"), &json!(5))
-        );
+        assert_eq!(service["host"], json!("h.test"));
+        assert_eq!(service["port"], json!(81));
+        assert_eq!(service["path"], json!("/p"));
+        assert_eq!(service["retries"], json!(5));
         assert_eq!(store.get("services", &name("s")).await.unwrap(), Some(service.clone()));
         let route = store
             .insert("routes", record(json!({"paths": ["/a"], "service": {"name": "s"}, "headers": {"x": ["1"]}})))
@@ -45,7 +45,8 @@ async fn core_entities_are_stored() {
         let refused = store.get("services", &name("a b")).await.unwrap_err();
         assert_eq!(refused.body()["name"], "invalid unique name");
         let (revision, everything) = store.snapshot().await.unwrap();
-        assert_eq!((revision.0, everything.len()), (4, 4));
+        assert_eq!(revision.0, 4);
+        assert_eq!(everything.len(), 4);
         for change in everything {
             let id = store.key(&change.entity, change.record["id"].as_str().unwrap());
             assert_eq!(store.get(&change.entity, &id).await.unwrap(), Some(change.record));

@@ -64,7 +64,8 @@ async fn ttl_is_kept_by_patch_and_reset_by_put() {
             let refused = s.refuse("keyauth_credentials", json!({"ttl": ttl, "consumer": {"username": "u"}})).await;
             assert_eq!(
                 refused,
-                json!({"code": 11, "name": "invalid options", "options": {"ttl": "must be an integer between 0 and 100000000"},
+                json!({"code": 11, "name": "invalid options", "options": {"ttl": "must be an integer between 0 and \
+                    100000000"},
                 "message": "invalid option (ttl: must be an integer between 0 and 100000000)"})
             );
         }
@@ -89,7 +90,8 @@ async fn purging_deletes_and_tells_the_feed() {
         assert!(s.store.purge().await.unwrap().unwrap() > due);
         let (_, changes) = s.store.changes_since(seen).await.unwrap().unwrap();
         assert_eq!(changes.len(), 1);
-        assert_eq!((changes[0].operation, &changes[0].record["key"]), (Operation::Delete, &json!("a")));
+        assert_eq!(changes[0].operation, Operation::Delete);
+        assert_eq!(changes[0].record["key"], json!("a"));
         s.clock.advance(60_000);
         assert_eq!(s.store.purge().await.unwrap(), None);
         assert_eq!(s.count("keyauth_credentials").await, 0);

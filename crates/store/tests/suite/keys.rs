@@ -10,17 +10,15 @@ async fn records_live_and_die() {
         let service = s.add("services", json!({"name": "a", "host": "h.test", "tags": ["x"]})).await;
         let found = s.find("services", "a").await.unwrap();
         assert_eq!(found["id"], json!(service));
-        assert_eq!(
-            (&found["port"], &found["enabled"], &found["client_certificate"]),
-            (&json!(80), &json!(true), &Value::Null)
-        );
+        assert_eq!(found["port"], json!(80));
+        assert_eq!(found["enabled"], json!(true));
+        assert_eq!(found["client_certificate"], Value::Null);
         assert_eq!(s.find("services", &service.to_uppercase()).await, Some(found.clone()));
         let changed =
             s.store.update("services", &name("a"), record(json!({"port": 8080, "tags": null}))).await.unwrap().unwrap();
-        assert_eq!(
-            (&changed.record["port"], &changed.record["tags"], &changed.record["host"]),
-            (&json!(8080), &Value::Null, &json!("h.test"))
-        );
+        assert_eq!(changed.record["port"], json!(8080));
+        assert_eq!(changed.record["tags"], Value::Null);
+        assert_eq!(changed.record["host"], json!("h.test"));
         assert_eq!(s.find("services", &service).await, Some(changed.record));
         assert!(s.store.update("services", &name("b"), record(json!({"port": 1}))).await.unwrap().is_none());
         let moved = s
@@ -44,9 +42,12 @@ async fn upserts_create_then_replace() {
     for s in subjects().await {
         let put = async |key, input| s.store.upsert("services", &key, record(input)).await.unwrap().record;
         let first = put(name("up"), json!({"host": "one.test", "port": 81, "name": "other"})).await;
-        assert_eq!((&first["name"], &first["port"]), (&json!("up"), &json!(81)));
+        assert_eq!(first["name"], json!("up"));
+        assert_eq!(first["port"], json!(81));
         let second = put(name("up"), json!({"host": "two.test", "id": uuid(1)})).await;
-        assert_eq!((&second["id"], &second["port"], &second["host"]), (&first["id"], &json!(80), &json!("two.test")));
+        assert_eq!(second["id"], first["id"]);
+        assert_eq!(second["port"], json!(80));
+        assert_eq!(second["host"], json!("two.test"));
         let fresh = put(id(&uuid(2)), json!({"host": "h.test", "id": uuid(3)})).await;
         assert_eq!(fresh["id"], json!(uuid(2)));
         let given = put(name("given"), json!({"host": "h.test", "id": uuid(4)})).await;
@@ -83,7 +84,8 @@ async fn keys_are_unique() {
         s.add("services", json!({"name": "a", "host": "h.test", "id": uuid(1)})).await;
         let error = s.refuse("services", json!({"host": "h.test", "id": uuid(1)})).await;
         assert_eq!(error["message"], json!(format!("primary key violation on key '{{id=\"{}\"}}'", uuid(1))));
-        assert_eq!((&error["code"], &error["fields"]), (&json!(3), &json!({"id": uuid(1)})));
+        assert_eq!(error["code"], json!(3));
+        assert_eq!(error["fields"], json!({"id": uuid(1)}));
         let error = s.refuse("services", json!({"host": "h.test", "name": "a"})).await;
         assert_eq!(
             error,
@@ -189,12 +191,9 @@ async fn hostile_strings_are_only_strings() {
         for text in names {
             s.add("services", json!({"name": text, "host": text, "tags": [text]})).await;
             let found = s.find("services", text).await.unwrap();
-            assert_eq!(
-                (&found["name"], &found["host"], &found["tags"]),
-                (&json!(text), &json!(text), &json!([text])),
-                "{}",
-                s.name
-            );
+            assert_eq!(found["name"], json!(text), "{}", s.name);
+            assert_eq!(found["host"], json!(text), "{}", s.name);
+            assert_eq!(found["tags"], json!([text]), "{}", s.name);
             s.add("routes", json!({"name": text, "service": {"name": text}, "headers": {text: [text]}})).await;
             assert_eq!(s.find("routes", text).await.unwrap()["headers"], json!({text: [text]}));
             assert_eq!(
@@ -223,7 +222,8 @@ async fn batches_happen_whole_or_not_at_all() {
             })
             .await;
         assert_eq!(failed.unwrap_err().body()["code"], 5);
-        assert_eq!((s.count("services").await, s.count("routes").await), (0, 0));
+        assert_eq!(s.count("services").await, 0);
+        assert_eq!(s.count("routes").await, 0);
         assert!(s.store.page_tags(None, &Default::default()).await.unwrap().data.is_empty());
         let (first, second) = (service(), route());
         let done: Result<_, Error> = s

@@ -427,7 +427,9 @@ mod tests {
             assert_eq!(parse_request(&text[..n], &mut parser, &mut head, &Limits::default()), Ok(None));
         }
         assert_eq!(parse_request(text, &mut parser, &mut head, &Limits::default()), Ok(Some(text.len() - 3)));
-        assert_eq!((head.method.as_str(), head.path(), head.query()), ("POST", "/a", Some("b=c")));
+        assert_eq!(head.method.as_str(), "POST");
+        assert_eq!(head.path(), "/a");
+        assert_eq!(head.query(), Some("b=c"));
         assert_eq!(head.framing, Framing::Length(3));
         let lines: Vec<_> = head.fields.iter().collect();
         assert_eq!(lines, [("Host", &b"h:80"[..]), ("X-A", b"v"), ("content-length", b"3")]);
@@ -483,7 +485,8 @@ mod tests {
     #[test]
     fn absolute_form_names_the_host() {
         let head = request("GET http://b.test:81/x?y HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        assert_eq!((head.target.as_str(), head.fields.get_str("host")), ("/x?y", Some("b.test:81")));
+        assert_eq!(head.target.as_str(), "/x?y");
+        assert_eq!(head.fields.get_str("host"), Some("b.test:81"));
         let head = request("GET http://b.test?y HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         assert_eq!(head.target, "/?y");
         assert_eq!(request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().target, "*");

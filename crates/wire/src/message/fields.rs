@@ -435,7 +435,8 @@ mod tests {
         g.append_all(&f);
         g.set("x-Z", b"3");
         assert_eq!(text(&g), "Via: 1\r\nx-Z: 3\r\nHost: b\r\nx-A: 3\r\nX-New: n\r\n");
-        assert_eq!((g.get_str("host"), g.get_str("X-NEW")), (Some("b"), Some("n")));
+        assert_eq!(g.get_str("host"), Some("b"));
+        assert_eq!(g.get_str("X-NEW"), Some("n"));
         assert!(!f.has(Known::Accept));
     }
 

@@ -44,7 +44,8 @@ pub fn begins_tls(first: u8) -> bool {
 pub async fn refuse_plain_http(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), lingering: Lingering) {
     const BODY: &str = "The plain HTTP request was sent to HTTPS port\n";
     let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}",
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: \
+            close\r\n\r\n{BODY}",
         BODY.len()
     );
     if let Ok(Ok(())) = timeout(lingering.pause, stream.write_all(answer.as_bytes())).await {

@@ -101,7 +101,8 @@ fn misbehave(connection: &mut Connection<TcpStream>, random: &mut Random) -> io:
         // What comes with a whole answer, behind it, must never be taken for another one. Had it come a moment later,
         // nobody could tell it from the answer to the next request.
         connection.send_raw(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nX-Echo: poison\r\nContent-Length: 6\r\n\r\npoison",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nX-Echo: poison\r\nContent-Length: \
+                6\r\n\r\npoison",
         )?;
         std::thread::park_timeout(Duration::from_millis(random.below(1500) as u64));
         return Ok(());

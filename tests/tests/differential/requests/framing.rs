@@ -125,7 +125,13 @@ fn codings(t: &mut Table) {
         "GET with chunks",
         format!("GET / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNKED_HELLO}"),
     );
-    t.raw("HTTP/1.0 with chunks", format!("POST / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNKED_HELLO}"));
+    t.raw(
+        "HTTP/1.0 with chunks",
+        format!(
+            "POST / HTTP/1.0\r\nHost: a.test\r\nConnection: \
+        keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNKED_HELLO}"
+        ),
+    );
 }
 
 fn lengths_and_codings(t: &mut Table) {
@@ -151,7 +157,10 @@ fn lengths_and_codings(t: &mut Table) {
     }
     t.raw(
         "length and coding in HTTP/1.0",
-        format!("POST / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nContent-Length: 15\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNKED_HELLO}"),
+        format!(
+            "POST / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\nContent-Length: \
+            15\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNKED_HELLO}"
+        ),
     );
 }
 

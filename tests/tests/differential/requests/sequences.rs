@@ -56,7 +56,8 @@ fn connections(t: &mut Table) {
     t.get("upgrade to an unknown protocol", "Connection: Upgrade\r\nUpgrade: foo/2\r\n");
     t.get(
         "upgrade to WebSocket, not taken",
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \
+            dGhlIHNhbXBsZSBub25jZQ==\r\n",
     );
     t.post("upgrade with content", "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n", HELLO);
 }

@@ -48,7 +48,10 @@ pub fn documentation() -> String {
     for (names, why) in REFUSED {
         out.push_str(&format!("| {} | {why} |\n", listed(names)));
     }
-    out.push_str("| `*ssl_conf_command` other than `Options` and `CipherString` with `@SECLEVEL` | use `ssl_protocols`, `ssl_ciphers` and `ssl_ecdh_curve` |\n");
+    out.push_str(
+        "| `*ssl_conf_command` other than `Options` and `CipherString` with `@SECLEVEL` | use \
+        `ssl_protocols`, `ssl_ciphers` and `ssl_ecdh_curve` |\n",
+    );
     out
 }
 

@@ -30,11 +30,19 @@ pub const DIRECTIVES: &[Directive] = &[
         "worker_connections",
         EVENTS,
         Syntax::Words(1, 1),
-        "Open client connections per worker; beyond, new ones take the place of idle ones or are refused. `auto`: 65536.",
+        "Open client connections per worker; beyond, new ones take the place of idle ones or are refused. `auto`: \
+            65536.",
     ),
     // Access.
-    acts("allow", SERVERS_AND_LOCATION, Syntax::Words(1, 1), "Clients that are let in: an address, a CIDR block or `all`. The first rule that fits decides.")
-        .repeats().protective(),
+    acts(
+        "allow",
+        SERVERS_AND_LOCATION,
+        Syntax::Words(1, 1),
+        "Clients that are let in: an address, a CIDR block or \
+        `all`. The first rule that fits decides.",
+    )
+    .repeats()
+    .protective(),
     acts("deny", SERVERS_AND_LOCATION, Syntax::Words(1, 1), "Clients that are answered 403.").repeats().protective(),
     acts(
         "set_real_ip_from",
@@ -42,7 +50,8 @@ pub const DIRECTIVES: &[Directive] = &[
         Syntax::Words(1, 1),
         "Addresses and CIDR blocks whose word about the client's address counts, beside `trusted_ips`.",
     )
-    .repeats().protective(),
+    .repeats()
+    .protective(),
     acts("real_ip_header", SERVERS_AND_LOCATION, Syntax::Words(1, 1), "As `real_ip_header`.").protective(),
     acts("real_ip_recursive", SERVERS_AND_LOCATION, Syntax::Flag, "As `real_ip_recursive`.").protective(),
     // TLS towards clients.
@@ -50,43 +59,69 @@ pub const DIRECTIVES: &[Directive] = &[
         "ssl_verify_client",
         SERVERS,
         Syntax::Choice(&["on", "off", "optional", "optional_no_ca"]),
-        "Whether clients must show a certificate: without one, or with one that is not vouched for, requests are answered 400. `optional`: only if they show one. `optional_no_ca`: it is not verified.",
+        "Whether clients must show a certificate: without one, or with one that is not vouched for, requests are \
+            answered 400. `optional`: only if they show one. `optional_no_ca`: it is not verified.",
     )
-    .protective().renewed(),
+    .protective()
+    .renewed(),
     acts(
         "ssl_client_certificate",
         SERVERS,
         Syntax::Path,
         "File with the authorities of clients' certificates, whose names clients are told.",
     )
-    .protective().renewed(),
+    .protective()
+    .renewed(),
     acts(
         "ssl_trusted_certificate",
         SERVERS,
         Syntax::Path,
         "File with more authorities of clients' certificates, whose names clients are not told.",
     )
-    .protective().renewed(),
+    .protective()
+    .renewed(),
     acts(
         "ssl_verify_depth",
         SERVERS,
         Syntax::Number,
         "Most certificates between that of a client and that of its authority; 1 unless given.",
     )
-    .protective().renewed(),
+    .protective()
+    .renewed(),
     acts(
         "ssl_crl",
         SERVERS,
         Syntax::Path,
-        "File with revocation lists; with one, every certificate of a client's chain must be covered by a list that is in force.",
+        "File with revocation lists; with one, every certificate of a client's chain must be covered by a list that \
+            is in force.",
     )
-    .protective().renewed(),
-    acts("ssl_protocols", SERVERS, Syntax::Words(1, usize::MAX), "Protocol versions for clients. At `nginx_http_` the profile `ssl_cipher_suite` goes before.")
-        .protective(),
-    acts("ssl_ciphers", SERVERS, Syntax::Words(1, 1), "Ciphers for clients, for TLS 1.2; before `ssl_ciphers` and profiles.").protective(),
+    .protective()
+    .renewed(),
+    acts(
+        "ssl_protocols",
+        SERVERS,
+        Syntax::Words(1, usize::MAX),
+        "Protocol versions for clients. At `nginx_http_` the \
+        profile `ssl_cipher_suite` goes before.",
+    )
+    .protective(),
+    acts(
+        "ssl_ciphers",
+        SERVERS,
+        Syntax::Words(1, 1),
+        "Ciphers for clients, for TLS 1.2; before `ssl_ciphers` and \
+        profiles.",
+    )
+    .protective(),
     acts("ssl_prefer_server_ciphers", SERVERS, Syntax::Flag, "As `ssl_prefer_server_ciphers`."),
-    acts("ssl_ecdh_curve", SERVERS, Syntax::Words(1, 1), "Key exchanges for clients, in order of preference: `X25519MLKEM768`, `X25519`, `prime256v1`, `secp384r1`, `secp521r1`; `auto` for all.")
-        .protective(),
+    acts(
+        "ssl_ecdh_curve",
+        SERVERS,
+        Syntax::Words(1, 1),
+        "Key exchanges for clients, in order of preference: \
+        `X25519MLKEM768`, `X25519`, `prime256v1`, `secp384r1`, `secp521r1`; `auto` for all.",
+    )
+    .protective(),
     acts("ssl_session_tickets", SERVERS, Syntax::Flag, "As `ssl_session_tickets`.").protective(),
     acts("ssl_session_timeout", SERVERS, Syntax::Time, "As `ssl_session_timeout`.").protective(),
     overruled("ssl_session_cache", SERVERS, "`ssl_session_cache_size` says it"),
@@ -95,7 +130,8 @@ pub const DIRECTIVES: &[Directive] = &[
         "client_max_body_size",
         SERVERS_AND_LOCATION,
         Syntax::Size,
-        "Largest content of a request; larger ones are answered 413. 0: no limit. For the Admin API 10m at most counts as well when it is 0.",
+        "Largest content of a request; larger ones are answered 413. 0: no limit. For the Admin API 10m at most \
+            counts as well when it is 0.",
     )
     .protective(),
     acts(
@@ -120,105 +156,262 @@ pub const DIRECTIVES: &[Directive] = &[
         "large_client_header_buffers",
         SERVERS,
         Syntax::Buffers,
-        "How many buffers a request's head may fill, and their size. A request line longer than one is answered 414, a field line longer than one or a head larger than all 400.",
+        "How many buffers a request's head may fill, and their size. A request line longer than one is answered 414, \
+            a field line longer than one or a head larger than all 400.",
     )
     .protective(),
-    acts("client_header_timeout", SERVERS, Syntax::Time, "How long a request's head may take from its first octet to its last.").protective(),
-    acts("client_body_timeout", SERVERS_AND_LOCATION, Syntax::Time, "Longest pause while a request's content is read; then 408.").protective(),
-    acts("send_timeout", SERVERS_AND_LOCATION, Syntax::Time, "Longest pause while a client takes its response; then the connection is closed.").protective(),
+    acts(
+        "client_header_timeout",
+        SERVERS,
+        Syntax::Time,
+        "How long a request's head may take from its first octet to \
+        its last.",
+    )
+    .protective(),
+    acts(
+        "client_body_timeout",
+        SERVERS_AND_LOCATION,
+        Syntax::Time,
+        "Longest pause while a request's content is read; \
+        then 408.",
+    )
+    .protective(),
+    acts(
+        "send_timeout",
+        SERVERS_AND_LOCATION,
+        Syntax::Time,
+        "Longest pause while a client takes its response; then \
+        the connection is closed.",
+    )
+    .protective(),
     acts(
         "keepalive_timeout",
         SERVERS_AND_LOCATION,
         Syntax::Words(1, 2),
-        "How long a client's connection may wait for its next request; 0: it is closed after each. A second time is told to clients in `Keep-Alive`.",
+        "How long a client's connection may wait for its next request; 0: it is closed after each. A second time is \
+            told to clients in `Keep-Alive`.",
     ),
-    acts("keepalive_requests", SERVERS_AND_LOCATION, Syntax::Number, "Requests after which a client's connection is closed."),
+    acts(
+        "keepalive_requests",
+        SERVERS_AND_LOCATION,
+        Syntax::Number,
+        "Requests after which a client's connection is \
+        closed.",
+    ),
     acts("keepalive_time", PROXYING, Syntax::Time, "Age at which a client's connection is closed after a request."),
-    acts("lingering_close", SERVERS_AND_LOCATION, Syntax::Choice(&["on", "always", "off"]), "Whether what a client still sends is read before its connection is closed."),
+    acts(
+        "lingering_close",
+        SERVERS_AND_LOCATION,
+        Syntax::Choice(&["on", "always", "off"]),
+        "Whether what a client \
+        still sends is read before its connection is closed.",
+    ),
     acts("lingering_time", SERVERS_AND_LOCATION, Syntax::Time, "How long it is read at most."),
     acts("lingering_timeout", SERVERS_AND_LOCATION, Syntax::Time, "The longest pause in that."),
     acts(
         "underscores_in_headers",
         HTTP_AND_PROXY,
         Syntax::Flag,
-        "With `off`, field lines of requests are dropped whose names have an underscore. (Kong has it on, and takes it at `nginx_proxy_` only.)",
+        "With `off`, field lines of requests are dropped whose names have an underscore. (Kong has it on, and takes \
+            it at `nginx_proxy_` only.)",
     )
     .protective(),
     acts(
         "ignore_invalid_headers",
         HTTP_AND_PROXY,
         Syntax::Flag,
-        "With `on`, field lines of requests are dropped whose names have other characters than letters, digits, dash and underscore. What is no name at all is refused in any case.",
+        "With `on`, field lines of requests are dropped whose names have other characters than letters, digits, dash \
+            and underscore. What is no name at all is refused in any case.",
     ),
     // Responses.
     acts(
         "add_header",
         SERVERS_AND_LOCATION,
         Syntax::Words(2, 3),
-        "A line added to responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 and 308, or to all (`always`). The value may have the variables of log formats.",
+        "A line added to responses with status 200, 201, 204, 206, 301, 302, 303, 304, 307 and 308, or to all \
+            (`always`). The value may have the variables of log formats.",
     )
-    .repeats().protective(),
-    acts("charset", PROXYING, Syntax::Words(1, 1), "Added to `Content-Type` of textual responses that name none; `off` for none."),
+    .repeats()
+    .protective(),
+    acts(
+        "charset",
+        PROXYING,
+        Syntax::Words(1, 1),
+        "Added to `Content-Type` of textual responses that name none; \
+        `off` for none.",
+    ),
     acts("charset_types", PROXYING, Syntax::Words(1, usize::MAX), "Types to which it is added."),
     acts("gzip", PROXYING, Syntax::Flag, "Whether responses are compressed for clients that take that."),
-    acts("gzip_types", PROXYING, Syntax::Words(1, usize::MAX), "Types that are compressed beside `text/html`; `*` for all."),
+    acts(
+        "gzip_types",
+        PROXYING,
+        Syntax::Words(1, usize::MAX),
+        "Types that are compressed beside `text/html`; `*` for \
+        all.",
+    ),
     acts("gzip_comp_level", PROXYING, Syntax::Number, "1 (quick) to 9 (small)."),
-    acts("gzip_min_length", PROXYING, Syntax::Size, "Responses shorter than that are not compressed, where their length is known."),
-    acts("gzip_http_version", PROXYING, Syntax::Choice(&["1.0", "1.1"]), "The oldest version of a request whose response is compressed."),
+    acts(
+        "gzip_min_length",
+        PROXYING,
+        Syntax::Size,
+        "Responses shorter than that are not compressed, where their \
+        length is known.",
+    ),
+    acts(
+        "gzip_http_version",
+        PROXYING,
+        Syntax::Choice(&["1.0", "1.1"]),
+        "The oldest version of a request whose \
+        response is compressed.",
+    ),
     acts(
         "gzip_proxied",
         PROXYING,
         Syntax::Words(1, usize::MAX),
-        "Which responses are compressed for requests with `Via`: `off`, `expired`, `no-cache`, `no-store`, `private`, `no_last_modified`, `no_etag`, `auth`, `any`.",
+        "Which responses are compressed for requests with `Via`: `off`, `expired`, `no-cache`, `no-store`, `private`, \
+            `no_last_modified`, `no_etag`, `auth`, `any`.",
     ),
     acts("gzip_vary", PROXYING, Syntax::Flag, "Whether such responses have `Vary: Accept-Encoding`."),
-    acts("gzip_disable", PROXYING, Syntax::Words(1, usize::MAX), "Regular expressions; clients whose `User-Agent` fits one get nothing compressed."),
+    acts(
+        "gzip_disable",
+        PROXYING,
+        Syntax::Words(1, usize::MAX),
+        "Regular expressions; clients whose `User-Agent` \
+        fits one get nothing compressed.",
+    ),
     acts("limit_rate", PROXYING, Syntax::Size, "Octets per second of a response; 0: no limit."),
     acts("limit_rate_after", PROXYING, Syntax::Size, "So many octets go before it counts."),
-    acts("log_format", HTTP, Syntax::Words(2, usize::MAX), "A format for access logs: `name [escape=default|json|none] 'text with $variables'`.").repeats(),
+    acts(
+        "log_format",
+        HTTP,
+        Syntax::Words(2, usize::MAX),
+        "A format for access logs: `name \
+        [escape=default|json|none] 'text with $variables'`.",
+    )
+    .repeats(),
     overruled("access_log", HTTP, "`proxy_access_log`, `admin_access_log` and `status_access_log` say it"),
-    acts("access_log", PROXY.and(APIS), Syntax::Words(1, usize::MAX), "`off` turns the access log off. An interface has one log: `*_access_log` names it.").repeats(),
+    acts(
+        "access_log",
+        PROXY.and(APIS),
+        Syntax::Words(1, usize::MAX),
+        "`off` turns the access log off. An interface \
+        has one log: `*_access_log` names it.",
+    )
+    .repeats(),
     acts("access_log", LOCATION, Syntax::Words(1, usize::MAX), "In place of `proxy_access_log`.").repeats(),
     // Services.
-    overruled("proxy_set_header", HTTP_AND_PROXY, "locations of Kong's that set lines of their own take none from outside; `nginx_location_proxy_set_header` does it"),
-    acts("proxy_set_header", LOCATION, Syntax::Words(2, 2), "A line of requests to services, in place of the client's; an empty value removes it. Lines that the gateway sets itself stay.")
-        .repeats().protective(),
-    acts("proxy_hide_header", PROXYING, Syntax::Words(1, 1), "A line of services' responses that clients do not get.").repeats().protective(),
+    overruled(
+        "proxy_set_header",
+        HTTP_AND_PROXY,
+        "locations of Kong's that set lines of their own take none from \
+        outside; `nginx_location_proxy_set_header` does it",
+    ),
+    acts(
+        "proxy_set_header",
+        LOCATION,
+        Syntax::Words(2, 2),
+        "A line of requests to services, in place of the \
+        client's; an empty value removes it. Lines that the gateway sets itself stay.",
+    )
+    .repeats()
+    .protective(),
+    acts(
+        "proxy_hide_header",
+        PROXYING,
+        Syntax::Words(1, 1),
+        "A line of services' responses that clients do not \
+        get.",
+    )
+    .repeats()
+    .protective(),
     acts("proxy_pass_header", PROXYING, Syntax::Words(1, 1), "A line that is not hidden after all.").repeats(),
-    acts("proxy_ignore_headers", PROXYING, Syntax::Words(1, usize::MAX), "With `X-Accel-Buffering`, a service cannot turn buffering off. The others have no meaning here."),
-    acts("proxy_ignore_client_abort", PROXYING, Syntax::Flag, "Whether a service's answer is awaited although its client is gone."),
+    acts(
+        "proxy_ignore_headers",
+        PROXYING,
+        Syntax::Words(1, usize::MAX),
+        "With `X-Accel-Buffering`, a service cannot \
+        turn buffering off. The others have no meaning here.",
+    ),
+    acts(
+        "proxy_ignore_client_abort",
+        PROXYING,
+        Syntax::Flag,
+        "Whether a service's answer is awaited although its \
+        client is gone.",
+    ),
     acts("proxy_buffer_size", PROXYING, Syntax::Size, "Largest head of a service's response."),
     acts("proxy_buffers", PROXYING, Syntax::Buffers, "How much of a response waits in memory for a slow client."),
     acts("proxy_max_temp_file_size", PROXYING, Syntax::Size, "How much more of it waits in a temporary file; 0: none."),
-    acts("proxy_temp_path", PROXYING, Syntax::Path, "Directory of temporary files with responses; `proxy_temp` unless given."),
+    acts(
+        "proxy_temp_path",
+        PROXYING,
+        Syntax::Path,
+        "Directory of temporary files with responses; `proxy_temp` unless \
+        given.",
+    ),
     acts(
         "proxy_next_upstream",
         PROXYING,
         Syntax::Words(1, usize::MAX),
-        "When another target is tried: `error`, `timeout`, `invalid_header`, `http_500`, `http_502`, `http_503`, `http_504`, `http_403`, `http_404`, `http_429`, `non_idempotent`, `off`.",
+        "When another target is tried: `error`, `timeout`, `invalid_header`, `http_500`, `http_502`, `http_503`, \
+            `http_504`, `http_403`, `http_404`, `http_429`, `non_idempotent`, `off`.",
     ),
-    acts("proxy_next_upstream_tries", PROXYING, Syntax::Number, "Most tries, beside `retries` of the service; 0: no limit."),
+    acts(
+        "proxy_next_upstream_tries",
+        PROXYING,
+        Syntax::Number,
+        "Most tries, beside `retries` of the service; 0: no \
+        limit.",
+    ),
     acts("proxy_next_upstream_timeout", PROXYING, Syntax::Time, "No other target is tried after that; 0: no limit."),
     acts("proxy_socket_keepalive", PROXYING, Syntax::Flag, "TCP keep-alive towards services."),
     acts("proxy_bind", PROXYING, Syntax::Words(1, 2), "Own address of connections to services; `off` for none."),
-    acts("proxy_ssl_verify", PROXYING, Syntax::Flag, "Whether certificates of services are verified unless the service has `tls_verify`.").protective().renewed(),
+    acts(
+        "proxy_ssl_verify",
+        PROXYING,
+        Syntax::Flag,
+        "Whether certificates of services are verified unless the \
+        service has `tls_verify`.",
+    )
+    .protective()
+    .renewed(),
     acts(
         "proxy_ssl_verify_depth",
         PROXYING,
         Syntax::Number,
-        "Most certificates between that of a service and that of its authority, where the service has no `tls_verify_depth`.",
+        "Most certificates between that of a service and that of its authority, where the service has no \
+            `tls_verify_depth`.",
     )
-    .protective().renewed(),
+    .protective()
+    .renewed(),
     acts(
         "proxy_ssl_trusted_certificate",
         PROXYING,
         Syntax::Path,
         "Authorities of services without `ca_certificates`, in place of `lua_ssl_trusted_certificate`.",
     )
-    .protective().renewed(),
-    acts("proxy_ssl_protocols", PROXYING, Syntax::Words(1, usize::MAX), "Protocol versions towards services.").protective().renewed(),
-    acts("proxy_ssl_ciphers", PROXYING, Syntax::Words(1, 1), "Ciphers towards services, for TLS 1.2.").protective().renewed(),
-    acts("proxy_ssl_certificate", PROXYING, Syntax::Path, "Shown to services that nothing else is to be shown to, unless `client_ssl` is on.").renewed(),
+    .protective()
+    .renewed(),
+    acts(
+        "proxy_ssl_protocols",
+        PROXYING,
+        Syntax::Words(1, usize::MAX),
+        "Protocol versions towards \
+        services.",
+    )
+    .protective()
+    .renewed(),
+    acts("proxy_ssl_ciphers", PROXYING, Syntax::Words(1, 1), "Ciphers towards services, for TLS 1.2.")
+        .protective()
+        .renewed(),
+    acts(
+        "proxy_ssl_certificate",
+        PROXYING,
+        Syntax::Path,
+        "Shown to services that nothing else is to be shown to, \
+        unless `client_ssl` is on.",
+    )
+    .renewed(),
     acts("proxy_ssl_certificate_key", PROXYING, Syntax::Path, "Its key.").renewed(),
     refused("proxy_ssl_crl", PROXYING, "revocation lists are not available towards services"),
     acts("lua_ssl_protocols", HTTP, Syntax::Words(1, usize::MAX), "As `lua_ssl_protocols`.").renewed(),
@@ -230,7 +423,12 @@ pub const DIRECTIVES: &[Directive] = &[
     overruled("proxy_http_version", PROXYING, "services are asked in HTTP/1.1"),
     overruled("proxy_ssl_name", PROXYING, "the name is that of the request's `Host`"),
     overruled("proxy_ssl_server_name", PROXYING, "the server name is always sent"),
-    overruled("proxy_redirect", PROXYING, "Kong's address of services has variables, with which nginx rewrites nothing"),
+    overruled(
+        "proxy_redirect",
+        PROXYING,
+        "Kong's address of services has variables, with which nginx rewrites \
+        nothing",
+    ),
     overruled("resolver", SERVERS_AND_LOCATION, "names of services are resolved by `dns_*` or `resolver_*`"),
     overruled("resolver_timeout", SERVERS_AND_LOCATION, "names of services are resolved by `dns_*` or `resolver_*`"),
     overruled("server_tokens", SERVERS_AND_LOCATION, "`headers` says what `Server` is"),

@@ -84,11 +84,15 @@ fn values() {
     assert_eq!(given.warnings, Vec::<String>::new());
     let limits = &given.limits;
     assert_eq!(limits.large_client_header_buffers, (8, 16 << 10));
-    assert_eq!((limits.heads().line, limits.heads().head), ((16 << 10) - 2, 128 << 10));
-    assert_eq!((limits.keepalive_timeout.as_secs(), limits.keepalive_header), (10, Some(8)));
-    assert_eq!((limits.keepalive_requests, limits.client_max_body_size), (5, 2 << 20));
+    assert_eq!(limits.heads().line, (16 << 10) - 2);
+    assert_eq!(limits.heads().head, 128 << 10);
+    assert_eq!(limits.keepalive_timeout.as_secs(), 10);
+    assert_eq!(limits.keepalive_header, Some(8));
+    assert_eq!(limits.keepalive_requests, 5);
+    assert_eq!(limits.client_max_body_size, 2 << 20);
     assert_eq!(limits.client_body_buffer_size, Some(16 << 10));
-    assert_eq!((limits.proxy_buffers, limits.connections), (32 << 10, 512));
+    assert_eq!(limits.proxy_buffers, 32 << 10);
+    assert_eq!(limits.connections, 512);
     assert!(!limits.lingering_close);
     assert!(limits.ignore_accel_buffering);
     assert_eq!(given.injected.open_files(), Ok(Some(1024)));
@@ -98,13 +102,16 @@ fn values() {
 #[test]
 fn defaults_are_those_of_kong() {
     let usual = load("").unwrap();
-    assert_eq!((usual.limits.client_max_body_size, usual.limits.keepalive_requests), (0, 10_000));
-    assert_eq!((usual.limits.client_body_buffer_size, usual.limits.keepalive_header), (None, None));
+    assert_eq!(usual.limits.client_max_body_size, 0);
+    assert_eq!(usual.limits.keepalive_requests, 10_000);
+    assert_eq!(usual.limits.client_body_buffer_size, None);
+    assert_eq!(usual.limits.keepalive_header, None);
     assert_eq!(usual.injected.api_max_body_size(ADMIN), Some(10 << 20));
     assert!(usual.directives.gzip.is_none());
     // Without Kong's own, those of nginx count.
     let none = load("nginx_http_client_max_body_size = NONE\nnginx_http_keepalive_requests = NONE\n").unwrap();
-    assert_eq!((none.limits.client_max_body_size, none.limits.keepalive_requests), (1 << 20, 1000));
+    assert_eq!(none.limits.client_max_body_size, 1 << 20);
+    assert_eq!(none.limits.keepalive_requests, 1000);
 }
 
 #[test]
@@ -157,7 +164,8 @@ fn what_has_no_effect_is_named() {
         ("nginx_stream_tcp_nodelay = on", "has no effect here: streams (stream_listen) are not there yet"),
         (
             "nginx_upstream_keepalive = 60",
-            "has no effect, as in Kong: upstreams and 'upstream_keepalive_*' say how services are balanced and their connections kept",
+            "has no effect, as in Kong: upstreams and 'upstream_keepalive_*' say how services are balanced and their \
+                connections kept",
         ),
         ("nginx_http_lua_shared_dict = x 1m", "has no effect here: there is no Lua and no WebAssembly here"),
         ("nginx_main_user = www-data", "has no effect here: the process stays who it was started as"),
@@ -202,7 +210,8 @@ fn what_protects_and_cannot_stops_the_start() {
     for (line, reason) in [
         (
             "nginx_http_include = extra.conf",
-            "is not available: files of nginx's configuration cannot be included; give their directives by 'nginx_*' keys",
+            "is not available: files of nginx's configuration cannot be included; give their directives by 'nginx_*' \
+                keys",
         ),
         ("nginx_proxy_auth_basic = closed", "is not available: use the basic-auth plugin"),
         ("nginx_proxy_limit_req = zone=one", "is not available: use the rate-limiting plugin"),
@@ -215,7 +224,8 @@ fn what_protects_and_cannot_stops_the_start() {
         ),
         (
             "nginx_proxy_location = /x { deny all; }",
-            "is not available: blocks and answers of one's own are not available; use routes and the request-termination plugin",
+            "is not available: blocks and answers of one's own are not available; use routes and the \
+                request-termination plugin",
         ),
         ("nginx_location_ssl_verify_client = on", "is not allowed here"),
         ("nginx_proxy_log_format = x '$status'", "is not allowed here"),
