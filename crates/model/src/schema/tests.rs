@@ -238,6 +238,13 @@ fn routes_need_something_to_match_by() {
 }
 
 #[test]
+fn integers_beyond_64_bits_are_answered_as_they_are_kept() {
+    let route = json!({"paths": ["/"], "regex_priority": u64::MAX});
+    let route = accepted(insert(&Catalog::core(), "routes", route));
+    assert_eq!(route["regex_priority"].to_string(), "1.8446744073709552e+19");
+}
+
+#[test]
 fn updates_merge_records_and_replace_lists() {
     let catalog = Catalog::core();
     let upstream = accepted(insert(

@@ -98,6 +98,14 @@ pub(crate) async fn send(
             downstream.queue_continue();
         }
     }
+    let answer = match answer.status {
+        100..=999 => answer,
+        // A status line has three digits (RFC 9112, section 4).
+        status => {
+            tracing::error!(status, "an answer with a status that cannot be sent was replaced by 500");
+            Answer::gateway_error(exchange, 500, &Answer::gateway_message(500))
+        }
+    };
     // A client takes such an answer for an interim one and waits for another, which is not to come.
     context.close |= matches!(answer.status, 100..200);
     // A plugin may answer with what the service said before.
