@@ -17,6 +17,7 @@ pub struct Node {
     settings: Vec<(String, String)>,
     /// How many descriptors it may have (RLIMIT_NOFILE); `None`: as many as the test.
     files: Option<u32>,
+    exact_memory: bool,
     process: Option<Child>,
     addresses: Value,
 }
@@ -83,6 +84,15 @@ impl Node {
         node
     }
 
+    /// As [`Node::start`]; memory that it does not need any more goes back at once, so that what it has is what it keeps.
+    pub fn with_exact_memory() -> Node {
+        let mut node = Node::new(None);
+        node.settings = on_free_ports(&[]);
+        node.exact_memory = true;
+        node.launch(node.stderr()).unwrap_or_else(|error| panic!("{error}"));
+        node
+    }
+
     /// As [`Node::start`], with something else as its standard error.
     pub fn start_with_stderr(settings: &[(&str, &str)], stderr: impl Into<Stdio>) -> Node {
         let mut node = Node::new(None);
@@ -93,7 +103,7 @@ impl Node {
 
     fn new(files: Option<u32>) -> Node {
         let prefix = TempDir::new().expect("a directory");
-        Node { prefix, settings: Vec::new(), files, process: None, addresses: Value::Null }
+        Node { prefix, settings: Vec::new(), files, exact_memory: false, process: None, addresses: Value::Null }
     }
 
     /// Starts it again in the same directory, after [`Node::kill`] or [`Node::end`].
@@ -204,6 +214,10 @@ impl Node {
             Some(files) => bascule_with_files(files),
         };
         command.args(["run", "--attended", "--prefix"]).arg(self.prefix.path());
+        if self.exact_memory {
+            let allocator = "narenas:1,tcache:false,dirty_decay_ms:0,muzzy_decay_ms:0";
+            command.env("_RJEM_MALLOC_CONF", allocator);
+        }
         for (key, value) in &self.settings {
             command.env(format!("KONG_{}", key.to_uppercase()), value);
         }

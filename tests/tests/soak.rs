@@ -172,7 +172,7 @@ fn received(connection: &mut Connection) -> Response {
 
 /// A node with a route to two targets by an upstream.
 fn balanced(upstream: &str, backends: [SocketAddr; 2]) -> Node {
-    let node = Node::start(&[]);
+    let node = Node::with_exact_memory();
     form(node.admin(), "POST", "/upstreams", upstream).expect(201);
     for backend in backends {
         form(node.admin(), "POST", "/upstreams/stay/targets", &format!("target={backend}")).expect(201);

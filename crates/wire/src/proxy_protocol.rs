@@ -220,8 +220,7 @@ mod tests {
             b"PROXY UDP4 192.0.2.1 10.0.0.1 1 2\r\n",
             b"PROXY TCP4 192.0.2.1 10.0.0.1 1 2\n",
             b"PROXY \r\n",
-            b"PROXY UNKNOWN                                                                                           \
-                   \r\n",
+            &[&b"PROXY UNKNOWN"[..], &[b' '; 93], b"\r\n"].concat(),
             &v2(0x11, 0x11, &[0; 12]),
             &v2(0x22, 0x11, &[0; 12]),
             &v2(0x21, 0x11, &[0; 11]),
