@@ -1,7 +1,7 @@
 //! A connection's octets, plain or through TLS.
 
 use super::Buffer;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -62,10 +62,17 @@ impl Stream {
         self.poll_send(cx, data, SendFlags::NOSIGNAL)
     }
 
-    /// As [`Stream::poll_write`], for the last octets before the stream is closed, which must be done at once: the end
-    /// of the connection then travels with them rather than in a segment of its own.
+    /// As [`Stream::poll_write`], for the last octets before the stream is closed. A plain one's side is closed behind
+    /// them, so that its end travels with them rather than in a segment of its own. To leave that to the closing of the
+    /// socket would lose them: the system drops what it has held back when the peer has sent something meanwhile.
     pub fn poll_write_last(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, data, SendFlags::NOSIGNAL | SendFlags::MORE)
+        let written = ready!(self.poll_send(cx, data, SendFlags::NOSIGNAL | SendFlags::MORE))?;
+        if let Stream::Plain(tcp) = self
+            && written == data.len()
+        {
+            rustix::net::shutdown(tcp, Shutdown::Write)?;
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8], flags: SendFlags) -> Poll<io::Result<usize>> {
@@ -161,4 +168,26 @@ fn receive(tcp: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
 
 fn send(tcp: &TcpStream, data: &[u8], flags: SendFlags) -> io::Result<usize> {
     Ok(rustix::io::retry_on_intr(|| rustix::net::send(tcp, data, flags))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn the_last_octets_arrive_whatever_the_peer_sends_meanwhile() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut server = Stream::Plain(listener.accept().await.unwrap().0);
+        poll_fn(|cx| server.poll_write_last(cx, b"the end")).await.unwrap();
+        client.write_all(b"more").await.unwrap();
+        poll_fn(|cx| server.poll_readable(cx)).await.unwrap();
+        drop(server);
+        let mut octets = [0; 7];
+        client.read_exact(&mut octets).await.unwrap();
+        assert_eq!(&octets, b"the end");
+    }
 }
