@@ -5,7 +5,7 @@
 //! rather than a general parser, because the answer depends on what is wrong (400, 414, 494, 501, 505) and because
 //! field lines are kept as offsets.
 
-use crate::message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version};
+use crate::message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version, scan};
 use memchr::memchr;
 
 /// How much a peer may send in a head.
@@ -153,20 +153,23 @@ impl HeadParser {
 
     /// Takes the field lines that have come, up to the empty line; the offset behind that.
     fn field_lines(&mut self, buf: &[u8], limits: &Limits, fields: &mut Fields) -> Result<Option<usize>, HeadError> {
+        let (mut start, mut seen, mut colon) = (self.line, self.seen, self.colon);
         loop {
-            let start = self.line;
-            if self.colon == 0 {
+            if colon == 0 {
                 // The name ends where its octets do: checking it finds the colon.
-                let end = self.seen + Fields::name_length(&buf[self.seen..]);
+                let end = seen + scan::name_length(&buf[seen..]);
                 match buf.get(end) {
+                    Some(b':') if end > start => (colon, seen) = (end, end + 1),
                     None => {
-                        self.seen = end;
+                        (self.line, self.seen, self.colon) = (start, end, 0);
                         return self.wait(buf, limits, HeadError::TooLarge).map(|()| None);
                     }
-                    Some(b':') if end > start => (self.colon, self.seen) = (end, end + 1),
                     Some(b'\r') if end == start => {
                         return match buf.get(end + 1) {
-                            None => self.wait(buf, limits, HeadError::TooLarge).map(|()| None),
+                            None => {
+                                (self.line, self.seen, self.colon) = (start, seen, 0);
+                                self.wait(buf, limits, HeadError::TooLarge).map(|()| None)
+                            }
                             Some(b'\n') if end + 1 >= limits.head => Err(HeadError::TooLarge),
                             Some(b'\n') => Ok(Some(end + 2)),
                             Some(_) => Err(HeadError::Malformed("a line does not end with CRLF")),
@@ -175,35 +178,32 @@ impl HeadParser {
                     Some(_) => return Err(HeadError::Malformed("no valid field name before a colon")),
                 }
             }
-            let mut end = Fields::value_end(buf, self.seen);
+            let mut end = scan::value_end(buf, seen);
             while buf.get(end) == Some(&b'\t') {
-                end = Fields::value_end(buf, end + 1);
+                end = scan::value_end(buf, end + 1);
             }
-            if end + 1 >= buf.len() && buf.get(end).is_none_or(|&b| b == b'\r') {
-                self.seen = end;
-                return self.wait(buf, limits, HeadError::TooLarge).map(|()| None);
-            }
-            if buf.get(end..end + 2) != Some(b"\r\n") {
-                return Err(HeadError::Malformed("a control character in a field value, or no CRLF after it"));
+            match buf.get(end..) {
+                Some([b'\r', b'\n', ..]) => {}
+                None | Some([] | [b'\r']) => {
+                    (self.line, self.seen, self.colon) = (start, end, colon);
+                    return self.wait(buf, limits, HeadError::TooLarge).map(|()| None);
+                }
+                Some(_) => {
+                    return Err(HeadError::Malformed("a control character in a field value, or no CRLF after it"));
+                }
             }
             if end - start > limits.line || end + 1 >= limits.head {
                 return Err(HeadError::TooLarge);
             }
             self.count += 1;
-            let name = start..self.colon;
+            let name = &buf[start..colon];
             if self.count > limits.fields || name.len() > usize::from(u16::MAX) {
                 return Err(HeadError::TooLarge);
             }
-            let (mut from, mut to) = (self.colon + 1, end);
-            while from < to && matches!(buf[from], b' ' | b'\t') {
-                from += 1;
-            }
-            while to > from && matches!(buf[to - 1], b' ' | b'\t') {
-                to -= 1;
-            }
+            let value = trim(&buf[..end], colon + 1);
             let next = end + 2;
-            fields.push_raw(Known::of(&buf[name.clone()]), (start, name.len()), (from, to - from), next);
-            (self.line, self.seen, self.colon) = (next, next, 0);
+            fields.push_raw(Known::of(name), (start, name.len()), value, next);
+            (start, seen, colon) = (next, next, 0);
         }
     }
 
@@ -218,6 +218,18 @@ impl HeadParser {
         }
         if buf.len() > limits.head { Err(HeadError::TooLarge) } else { Ok(()) }
     }
+}
+
+/// Where a value that begins at `from` and ends with the text stands without the blanks and tabs around it, and how long
+/// it is. There are no other control characters in it.
+#[inline]
+fn trim(text: &[u8], mut from: usize) -> (usize, usize) {
+    while let Some(b'\t' | b' ') = text.get(from) {
+        from += 1;
+    }
+    let value = &text[from..];
+    let blanks = value.iter().rev().take_while(|&&b| b <= b' ').count();
+    (from, value.len() - blanks)
 }
 
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), HeadError> {

@@ -4,7 +4,7 @@
 //! message which is forwarded with a few changes costs no allocation per field. The arena and the
 //! table are reused from message to message on a connection.
 
-use super::Known;
+use super::{Known, scan};
 
 /// An ordered list of field lines (RFC 9110, section 5.2). Names compare without case and keep their spelling.
 #[derive(Clone, Default)]
@@ -224,36 +224,16 @@ impl Fields {
 
     /// Whether these bytes may stand as a field value: no control characters but tab (RFC 9110, section 5.5).
     pub fn is_valid_value(value: &[u8]) -> bool {
-        let mut end = Fields::value_end(value, 0);
+        let mut end = scan::value_end(value, 0);
         while value.get(end) == Some(&b'\t') {
-            end = Fields::value_end(value, end + 1);
+            end = scan::value_end(value, end + 1);
         }
         end == value.len()
     }
 
-    /// Where the first control character (tabs are one) from `at` on is; the length when there is none.
-    #[inline]
-    pub(crate) fn value_end(text: &[u8], at: usize) -> usize {
-        let mut rest = &text[at..];
-        // Eight octets at a time.
-        while let Some((word, more)) = rest.split_first_chunk() {
-            let marks = controls(u64::from_le_bytes(*word));
-            if marks != 0 {
-                return text.len() - rest.len() + marks.trailing_zeros() as usize / 8;
-            }
-            rest = more;
-        }
-        text.len() - rest.len() + rest.iter().position(|&b| b < b' ' || b == 0x7f).unwrap_or(rest.len())
-    }
-
     /// Whether these bytes are a field name: a token (RFC 9110, section 5.6.2).
     pub fn is_valid_name(name: &[u8]) -> bool {
-        !name.is_empty() && Fields::name_length(name) == name.len()
-    }
-
-    /// How many octets at the beginning can belong to a field name.
-    pub(crate) fn name_length(text: &[u8]) -> usize {
-        text.iter().position(|&b| !TOKEN[usize::from(b)]).unwrap_or(text.len())
+        !name.is_empty() && scan::name_length(name) == name.len()
     }
 
     /// Writes all lines as HTTP/1.1 does, each with its CRLF, without the empty line.
@@ -382,33 +362,6 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
     }
 }
 
-/// Marks octets below 0x20 and equal to 0x7f in the high bit of their place. The lowest mark is right; one above it may
-/// be of an innocent neighbour.
-fn controls(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let del = word ^ (ONES * 0x7f);
-    (control | (del.wrapping_sub(ONES) & !del)) & HIGHS
-}
-
-/// The octets of a token (RFC 9110, section 5.6.2).
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut b = 0;
-    while b < 128 {
-        table[b] = (b as u8).is_ascii_alphanumeric();
-        b += 1;
-    }
-    let marks = b"-_!#$%&'*+.^`|~";
-    let mut i = 0;
-    while i < marks.len() {
-        table[marks[i] as usize] = true;
-        i += 1;
-    }
-    table
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -466,8 +419,6 @@ mod tests {
             {
                 text[at] = octet;
                 assert_eq!(Fields::is_valid_value(&text), valid, "{octet} at {at}");
-                let after = text.iter().skip(3).position(|&b| b < 32 || b == 127).map_or(20, |n| n + 3);
-                assert_eq!(Fields::value_end(&text, 3), after);
             }
         }
         assert!(Fields::is_valid_name(b"X-A_b"));

@@ -58,81 +58,19 @@ pub enum Known {
 impl Known {
     /// The class of a field name, ignoring case (RFC 9110, section 5.1).
     pub fn of(name: &[u8]) -> Known {
-        let Some(first) = name.first() else { return Known::Other };
-        // Length and one letter leave a single candidate.
-        let (known, text): (Known, &[u8]) = match (name.len(), first | 0x20) {
-            (2, b't') => (Known::Te, b"te"),
-            (3, b'v') => (Known::Via, b"via"),
-            (4, b'd') => (Known::Date, b"date"),
-            (4, b'e') => (Known::Etag, b"etag"),
-            (4, b'h') => (Known::Host, b"host"),
-            (5, b'p') => (Known::Proxy, b"proxy"),
-            (6, b'a') => (Known::Accept, b"accept"),
-            (6, b'c') => (Known::Cookie, b"cookie"),
-            (6, b'e') => (Known::Expect, b"expect"),
-            (6, b's') => match name[1] | 0x20 {
-                b'e' => (Known::Server, b"server"),
-                _ => (Known::Status, b"status"),
-            },
-            (7, b'e') => (Known::Expires, b"expires"),
-            (7, b'r') => (Known::Refresh, b"refresh"),
-            (7, b't') => (Known::Trailer, b"trailer"),
-            (7, b'u') => (Known::Upgrade, b"upgrade"),
-            (8, b'i') => match name[3] | 0x20 {
-                b'm' => (Known::IfMatch, b"if-match"),
-                _ => (Known::IfRange, b"if-range"),
-            },
-            (8, b'l') => (Known::Location, b"location"),
-            (9, b'x') => (Known::XRealIp, b"x-real-ip"),
-            (10, b'c') => (Known::Connection, b"connection"),
-            (10, b'k') => (Known::KeepAlive, b"keep-alive"),
-            (10, b'u') => (Known::UserAgent, b"user-agent"),
-            (12, b'c') => (Known::ContentType, b"content-type"),
-            (13, b'a') => (Known::Authorization, b"authorization"),
-            (13, b'c') => (Known::ContentRange, b"content-range"),
-            (13, b'i') => (Known::IfNoneMatch, b"if-none-match"),
-            (13, b'l') => (Known::LastModified, b"last-modified"),
-            (14, b'c') => (Known::ContentLength, b"content-length"),
-            (15, b'x') => match name[2] | 0x20 {
-                b'a' => (Known::XAccelExpires, b"x-accel-expires"),
-                _ => (Known::XForwardedFor, b"x-forwarded-for"),
-            },
-            (16, b'c') => (Known::ContentEncoding, b"content-encoding"),
-            (16, b'p') => (Known::ProxyConnection, b"proxy-connection"),
-            (16, b'x') => match name[14] | 0x20 {
-                b'c' => (Known::XAccelRedirect, b"x-accel-redirect"),
-                b'r' => (Known::XForwardedPort, b"x-forwarded-port"),
-                b's' => (Known::XForwardedHost, b"x-forwarded-host"),
-                _ => (Known::XForwardedPath, b"x-forwarded-path"),
-            },
-            (17, b'i') => (Known::IfModifiedSince, b"if-modified-since"),
-            (17, b't') => (Known::TransferEncoding, b"transfer-encoding"),
-            (17, b'x') => match name[2] | 0x20 {
-                b'a' => (Known::XAccelBuffering, b"x-accel-buffering"),
-                b'f' => (Known::XForwardedProto, b"x-forwarded-proto"),
-                _ => (Known::XKongRequestId, b"x-kong-request-id"),
-            },
-            (18, b'x') => match name[2] | 0x20 {
-                b'a' => (Known::XAccelLimitRate, b"x-accel-limit-rate"),
-                _ => (Known::XForwardedPrefix, b"x-forwarded-prefix"),
-            },
-            (19, b'i') => (Known::IfUnmodifiedSince, b"if-unmodified-since"),
-            (19, b'p') => (Known::ProxyAuthorization, b"proxy-authorization"),
-            (20, b'x') => (Known::XKongProxyLatency, b"x-kong-proxy-latency"),
-            (23, b'x') => (Known::XKongUpstreamLatency, b"x-kong-upstream-latency"),
-            _ => return Known::Other,
-        };
-        if is_name(name, text) { known } else { Known::Other }
+        let words = Words::of(name);
+        let class = &CLASSES[usize::from(SLOTS[words.slot()])];
+        if class.words == words { class.known } else { Known::Other }
     }
 
     /// The canonical spelling, as the gateway writes it.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         let lead = self.lead();
-        &lead[..lead.len().saturating_sub(2)]
+        lead.split_at(lead.len().saturating_sub(2)).0
     }
 
     /// The canonical spelling with the colon and the space before the value.
-    pub(crate) fn lead(self) -> &'static str {
+    pub(crate) const fn lead(self) -> &'static str {
         match self {
             Known::Other => "",
             Known::Accept => "Accept: ",
@@ -190,15 +128,155 @@ impl Known {
     }
 }
 
-/// Whether a field name is `text`, which is in lower case and as long. Compares words, in which setting one bit makes
-/// lower case of letters and leaves the dash; other octets that it makes into either are none of a field name.
-fn is_name(name: &[u8], text: &[u8]) -> bool {
-    const CASE: u64 = 0x2020_2020_2020_2020;
-    let word = |octets: &[u8]| octets.try_into().map_or(0, u64::from_le_bytes);
-    let Some(last) = name.len().checked_sub(8) else { return name.eq_ignore_ascii_case(text) };
-    let same = |at: usize| word(&name[at..at + 8]) | CASE == word(&text[at..at + 8]);
-    // The last word overlaps the one before; no name here is longer than three words.
-    same(0) && same(last) && (last <= 8 || same(8))
+/// All names that are known, in the order of their numbers.
+const ALL: [Known; 47] = [
+    Known::Accept,
+    Known::Authorization,
+    Known::Connection,
+    Known::ContentEncoding,
+    Known::ContentLength,
+    Known::ContentRange,
+    Known::ContentType,
+    Known::Cookie,
+    Known::Date,
+    Known::Etag,
+    Known::Expect,
+    Known::Expires,
+    Known::Host,
+    Known::IfMatch,
+    Known::IfModifiedSince,
+    Known::IfNoneMatch,
+    Known::IfRange,
+    Known::IfUnmodifiedSince,
+    Known::KeepAlive,
+    Known::LastModified,
+    Known::Location,
+    Known::Proxy,
+    Known::ProxyAuthorization,
+    Known::ProxyConnection,
+    Known::Refresh,
+    Known::Server,
+    Known::Status,
+    Known::Te,
+    Known::Trailer,
+    Known::TransferEncoding,
+    Known::Upgrade,
+    Known::UserAgent,
+    Known::Via,
+    Known::XAccelBuffering,
+    Known::XAccelExpires,
+    Known::XAccelLimitRate,
+    Known::XAccelRedirect,
+    Known::XForwardedFor,
+    Known::XForwardedHost,
+    Known::XForwardedPath,
+    Known::XForwardedPort,
+    Known::XForwardedPrefix,
+    Known::XForwardedProto,
+    Known::XKongProxyLatency,
+    Known::XKongRequestId,
+    Known::XKongUpstreamLatency,
+    Known::XRealIp,
+];
+
+/// A name as it is compared: its length and the octets in it, as words without case. Setting one bit makes lower case of
+/// letters and leaves the dash; other octets that it makes into either are none of a field name. Of names of more than
+/// 24 octets something is missing, but no known one is as long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Words {
+    length: usize,
+    first: u64,
+    middle: u64,
+    last: u64,
+}
+
+/// A known name, and its words.
+struct Class {
+    known: Known,
+    words: Words,
+}
+
+impl Words {
+    #[inline]
+    const fn of(name: &[u8]) -> Words {
+        const CASE: u64 = 0x2020_2020_2020_2020;
+        // The words of a name overlap.
+        let (first, middle, last) = match name {
+            [] | [_] => (0, 0, 0),
+            [a, b] => (*a as u64, 0, *b as u64),
+            [a, b, c] => (*a as u64, *b as u64, *c as u64),
+            _ => match (name.first_chunk(), name.last_chunk()) {
+                (Some(first), Some(last)) => {
+                    let middle = match name.split_at_checked(8) {
+                        Some((_, rest)) if name.len() > 16 => rest.first_chunk(),
+                        _ => None,
+                    };
+                    let middle = if let Some(middle) = middle { u64::from_le_bytes(*middle) } else { 0 };
+                    (u64::from_le_bytes(*first), middle, u64::from_le_bytes(*last))
+                }
+                _ => match (name.first_chunk(), name.last_chunk()) {
+                    (Some(first), Some(last)) => {
+                        (u32::from_le_bytes(*first) as u64, 0, u32::from_le_bytes(*last) as u64)
+                    }
+                    _ => (0, 0, 0),
+                },
+            },
+        };
+        Words { length: name.len(), first: first | CASE, middle: middle | CASE, last: last | CASE }
+    }
+
+    /// The place in [`SLOTS`] of a name with these words.
+    #[inline]
+    const fn slot(&self) -> usize {
+        self.slot_by(FACTOR)
+    }
+
+    #[inline]
+    const fn slot_by(&self, factor: u64) -> usize {
+        ((self.first ^ self.last.rotate_left(29) ^ self.length as u64).wrapping_mul(factor) >> 56) as usize
+    }
+}
+
+/// What each name has to be, by its number; no name is as [`Known::Other`] here.
+const CLASSES: [Class; ALL.len() + 1] = {
+    const OTHER: Class =
+        Class { known: Known::Other, words: Words { length: usize::MAX, first: 0, middle: 0, last: 0 } };
+    let mut classes = [OTHER; ALL.len() + 1];
+    let mut i = 0;
+    while i < ALL.len() {
+        classes[i + 1] = Class { known: ALL[i], words: Words::of(ALL[i].name().as_bytes()) };
+        i += 1;
+    }
+    classes
+};
+
+/// Spreads the names so that no two have the same slot.
+const FACTOR: u64 = {
+    let mut factor: u64 = 0x9e37_79b9_7f4a_7c15;
+    while slots(factor).is_none() {
+        factor = factor.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407) | 1;
+    }
+    factor
+};
+
+/// The only name that has each slot, by its number.
+const SLOTS: [u8; 256] = match slots(FACTOR) {
+    Some(slots) => slots,
+    None => [0; 256],
+};
+
+const fn slots(factor: u64) -> Option<[u8; 256]> {
+    let mut slots = [0; 256];
+    let mut i = 0;
+    while i < ALL.len() {
+        let slot = Words::of(ALL[i].name().as_bytes()).slot_by(factor);
+        if slots[slot] != 0 {
+            return None;
+        }
+        slots[slot] = ALL[i] as u8;
+        i += 1;
+    }
+    Some(slots)
 }
 
 #[cfg(test)]
@@ -227,54 +305,4 @@ mod tests {
         }
         assert_eq!(Known::of(b""), Known::Other);
     }
-
-    const ALL: [Known; 47] = [
-        Known::Accept,
-        Known::Authorization,
-        Known::Connection,
-        Known::ContentEncoding,
-        Known::ContentLength,
-        Known::ContentRange,
-        Known::ContentType,
-        Known::Cookie,
-        Known::Date,
-        Known::Etag,
-        Known::Expect,
-        Known::Expires,
-        Known::Host,
-        Known::IfMatch,
-        Known::IfModifiedSince,
-        Known::IfNoneMatch,
-        Known::IfRange,
-        Known::IfUnmodifiedSince,
-        Known::KeepAlive,
-        Known::LastModified,
-        Known::Location,
-        Known::Proxy,
-        Known::ProxyAuthorization,
-        Known::ProxyConnection,
-        Known::Refresh,
-        Known::Server,
-        Known::Status,
-        Known::Te,
-        Known::Trailer,
-        Known::TransferEncoding,
-        Known::Upgrade,
-        Known::UserAgent,
-        Known::Via,
-        Known::XAccelBuffering,
-        Known::XAccelExpires,
-        Known::XAccelLimitRate,
-        Known::XAccelRedirect,
-        Known::XForwardedFor,
-        Known::XForwardedHost,
-        Known::XForwardedPath,
-        Known::XForwardedPort,
-        Known::XForwardedPrefix,
-        Known::XForwardedProto,
-        Known::XKongProxyLatency,
-        Known::XKongRequestId,
-        Known::XKongUpstreamLatency,
-        Known::XRealIp,
-    ];
 }

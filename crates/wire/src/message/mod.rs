@@ -3,6 +3,7 @@
 mod fields;
 mod head;
 mod known;
+pub(crate) mod scan;
 
 pub use fields::Fields;
 pub use head::{Framing, Method, RequestHead, ResponseHead, Version};
