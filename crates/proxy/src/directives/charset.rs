@@ -1,13 +1,12 @@
 //! `charset`: the character set that is added to types of responses.
 
-use smallvec::SmallVec;
 use wire::{Fields, Known};
 
 /// What is added to which types.
 #[derive(Clone, Debug, Default)]
 pub struct Charset {
-    /// Empty: nothing.
-    name: String,
+    /// What is put behind a type; empty: nothing.
+    parameter: String,
     /// In lower case; `None`: all.
     types: Option<Vec<String>>,
 }
@@ -28,27 +27,25 @@ impl Charset {
                 Some(html.chain(types.iter().map(|kind| kind.to_ascii_lowercase())).collect())
             }
         };
-        Charset { name: name.to_owned(), types }
+        let parameter = if name.is_empty() { String::new() } else { format!("; charset={name}") };
+        Charset { parameter, types }
     }
 
     /// Completes the `Content-Type` of a response.
     pub fn apply(&self, fields: &mut Fields) {
-        if self.name.is_empty() {
+        if self.parameter.is_empty() {
             return;
         }
-        let Some(value) = fields.known(Known::ContentType) else { return };
-        if !self.is_listed(value) || without_charset(value).len() < value.len() {
-            return;
+        if fields.known(Known::ContentType).is_some_and(|value| self.is_listed(value)) {
+            fields.extend_known(Known::ContentType, self.parameter.as_bytes());
         }
-        let mut completed: SmallVec<[u8; 64]> = SmallVec::from_slice(value);
-        completed.extend_from_slice(b"; charset=");
-        completed.extend_from_slice(self.name.as_bytes());
-        fields.set_known(Known::ContentType, &completed);
     }
 
+    /// Whether a type is to be completed.
     fn is_listed(&self, value: &[u8]) -> bool {
         match &self.types {
-            None => !value.is_empty(),
+            None => !value.is_empty() && without_charset(value).len() == value.len(),
+            // A type that comes with a charset is none of these.
             Some(types) => types.iter().any(|kind| kind.as_bytes().eq_ignore_ascii_case(value)),
         }
     }

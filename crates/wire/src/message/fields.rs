@@ -180,6 +180,21 @@ impl Fields {
         self.lines.extend(line);
     }
 
+    /// Puts text behind the value of the first line of a known name.
+    pub fn extend_known(&mut self, name: Known, text: &[u8]) {
+        let Some(line) = self.lines.iter_mut().find(|l| l.live && l.known == name) else { return };
+        let start = self.arena.len() as u32;
+        let end = (line.value + line.value_len) as usize;
+        // Name and value stand together, with whatever is between them.
+        self.arena.reserve(end - line.name as usize + text.len() + 2);
+        self.arena.extend_from_within(line.name as usize..end);
+        self.arena.extend_from_slice(text);
+        self.arena.extend_from_slice(b"\r\n");
+        let value = start + (line.value - line.name);
+        let value_len = line.value_len + text.len() as u32;
+        *line = Line { name: start, value, value_len, raw_end: self.arena.len() as u32, ..*line };
+    }
+
     /// Drops all lines of that name; says whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         let known = Known::of(name.as_bytes());
@@ -406,6 +421,20 @@ mod tests {
         assert_eq!(text(&f), "Host:a\r\nX-B: 2\r\n");
         f.append("Host2", b"z");
         assert_eq!(text(&f), "Host:a\r\nX-B: 2\r\nHost2: z\r\n");
+    }
+
+    #[test]
+    fn values_can_be_extended() {
+        let mut f = Fields::new();
+        f.push_raw(Known::Host, (0, 4), (5, 1), 9);
+        f.push_raw(Known::Accept, (9, 6), (17, 3), 22);
+        f.finish_load(b"Host:a \r\nACCEPT: a/b\r\n");
+        f.append("Accept", b"e/f");
+        f.extend_known(Known::Host, b"b");
+        f.extend_known(Known::Accept, b"; c=d");
+        f.extend_known(Known::Via, b"nothing");
+        assert_eq!(text(&f), "Host:ab\r\nACCEPT: a/b; c=d\r\nAccept: e/f\r\n");
+        assert_eq!(f.get_str("accept"), Some("a/b; c=d"));
     }
 
     #[test]
