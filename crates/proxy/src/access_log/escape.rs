@@ -1,5 +1,7 @@
 //! How values are escaped, so that no client can forge a line or break what reads it.
 
+use wide::u8x16;
+
 /// nginx's `escape=` parameter of `log_format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escape {
@@ -25,13 +27,14 @@ impl Escape {
 
     /// Writes a value.
     pub fn write(self, value: &[u8], out: &mut Vec<u8>) {
-        let special = match self {
-            Escape::Default => &SPECIAL,
-            Escape::Json => &SPECIAL_IN_JSON,
+        let printable = match self {
+            Escape::Default => b'~',
+            // As it is in UTF-8.
+            Escape::Json => u8::MAX,
             Escape::None => return out.extend_from_slice(value),
         };
         let mut rest = value;
-        while let Some(at) = rest.iter().position(|&b| special[usize::from(b)]) {
+        while let Some(at) = first_special(rest, printable) {
             out.extend_from_slice(&rest[..at]);
             if self == Escape::Default {
                 hexadecimal(rest[at], out)
@@ -51,19 +54,21 @@ impl Escape {
     }
 }
 
-/// Octets that are escaped: a look-up each, since most of a line passes through here.
-static SPECIAL: [bool; 256] = specials(0x7f);
-static SPECIAL_IN_JSON: [bool; 256] = specials(256);
-
-/// Control characters, quotes, backslashes, and everything from `end` on.
-const fn specials(end: usize) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut b = 0;
-    while b < 256 {
-        table[b] = b < 0x20 || b >= end || b == b'"' as usize || b == b'\\' as usize;
-        b += 1;
+/// Where the first control character, quote, backslash, or octet beyond `most` is. Most of a line passes through here.
+fn first_special(text: &[u8], most: u8) -> Option<usize> {
+    let mut rest = text;
+    while let Some((lanes, more)) = rest.split_first_chunk() {
+        let lanes = u8x16::new(*lanes);
+        let is = |octet| lanes.simd_eq(u8x16::splat(octet));
+        let plain = lanes.max(u8x16::splat(b' ')).min(u8x16::splat(most)).simd_eq(lanes);
+        let special = (!plain | is(b'"') | is(b'\\')).to_bitmask();
+        if special != 0 {
+            return Some(text.len() - rest.len() + special.trailing_zeros() as usize);
+        }
+        rest = more;
     }
-    table
+    let special = |&b: &u8| b < b' ' || b > most || b == b'"' || b == b'\\';
+    rest.iter().position(special).map(|at| text.len() - rest.len() + at)
 }
 
 const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -90,7 +95,7 @@ fn json(b: u8, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::Escape;
+    use super::{Escape, first_special};
 
     #[test]
     fn values_cannot_break_out() {
@@ -104,5 +109,19 @@ mod tests {
         assert_eq!(written(Escape::Json, value), "a \\\"b\\\" \\\\ \\n\\t\\u0001 \u{e9}\u{7f}");
         assert_eq!(written(Escape::None, value).as_bytes(), value);
         assert_eq!(written(Escape::Default, b"plain text"), "plain text");
+    }
+
+    #[test]
+    fn every_octet_is_seen_wherever_it_stands() {
+        for octet in 0..=u8::MAX {
+            for at in 0..40 {
+                let mut text = vec![b'a'; 40];
+                text[at] = octet;
+                let control_or_quote = octet < b' ' || matches!(octet, b'"' | b'\\');
+                let expected = (control_or_quote || octet >= 0x7f).then_some(at);
+                assert_eq!(first_special(&text, b'~'), expected, "{octet} at {at}");
+                assert_eq!(first_special(&text, u8::MAX), control_or_quote.then_some(at), "{octet} at {at}");
+            }
+        }
     }
 }

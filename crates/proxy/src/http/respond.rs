@@ -71,7 +71,7 @@ fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
         let status = u64::from(exchange.response.status);
         set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", status);
     }
-    merge(&mut exchange.response.fields, &exchange.reply);
+    exchange.response.fields.replace_all(&exchange.reply);
     chain::run_header_filter(&context.selected, exchange);
     add_proxied(context, exchange);
     context.head_request || has_no_content(exchange.response.status)
@@ -117,7 +117,7 @@ pub(crate) async fn send(
         ..ResponseHead::default()
     };
     let mut body = answer.body;
-    merge(&mut exchange.response.fields, &exchange.reply);
+    exchange.response.fields.replace_all(&exchange.reply);
     chain::run_header_filter(&context.selected, exchange);
     if exchange.timing.upstream.is_some() {
         add_proxied(context, exchange);
@@ -353,16 +353,6 @@ async fn write_all(
             let _: io::Error = error;
             Err(Broken::ClientClosed)
         }
-    }
-}
-
-/// Lines of `reply` replace those of the same name.
-fn merge(fields: &mut Fields, reply: &Fields) {
-    for (name, _) in reply.iter() {
-        fields.remove(name);
-    }
-    for (name, value) in reply.iter() {
-        fields.append(name, value);
     }
 }
 

@@ -202,7 +202,7 @@ impl HeadParser {
             }
             let value = trim(&buf[..end], colon + 1);
             let next = end + 2;
-            fields.push_raw(Known::of(name), (start, name.len()), value, next);
+            fields.push_raw(name, start, value, next);
             (start, seen, colon) = (next, next, 0);
         }
     }

@@ -15,6 +15,8 @@ pub struct Fields {
     seen: u64,
     /// Which of them have been added again: a clear bit means that there is one line at most.
     repeated: u64,
+    /// The bits of other names that have ever been added: a clear one means that such a name is certainly absent.
+    others: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -27,6 +29,22 @@ struct Line {
     value_len: u32,
     /// The line stands in the arena as `name: value CRLF`, up to this offset (0: it does not).
     raw_end: u32,
+}
+
+/// A name that is looked for.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    octets: &'a [u8],
+    known: Known,
+    bit: u64,
+}
+
+impl<'a> Name<'a> {
+    #[inline]
+    fn new(octets: &'a [u8]) -> Name<'a> {
+        let (known, bit) = Known::classify(octets);
+        Name { octets, known, bit }
+    }
 }
 
 impl Fields {
@@ -44,7 +62,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.lines.clear();
-        (self.seen, self.repeated) = (0, 0);
+        (self.seen, self.repeated, self.others) = (0, 0, 0);
     }
 
     /// How many lines there are.
@@ -59,9 +77,9 @@ impl Fields {
 
     /// The value of the first line of that name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        let known = Known::of(name.as_bytes());
-        if known != Known::Other {
-            return self.known(known);
+        let name = Name::new(name.as_bytes());
+        if !self.may_have_name(name) {
+            return None;
         }
         self.lines.iter().find(|l| self.is(l, name)).map(|l| self.value_of(l))
     }
@@ -87,7 +105,9 @@ impl Fields {
 
     /// The values of all lines of that name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.lines.iter().filter(move |l| self.is(l, name)).map(|l| self.value_of(l))
+        let name = Name::new(name.as_bytes());
+        let absent = !self.may_have_name(name);
+        self.lines.iter().filter(move |l| !absent && self.is(l, name)).map(|l| self.value_of(l))
     }
 
     /// Whether a line of that name is there.
@@ -124,15 +144,19 @@ impl Fields {
 
     /// Adds a line at the end. The caller vouches for name and value being valid (see [`Fields::is_valid_value`]).
     pub fn append(&mut self, name: &str, value: &[u8]) {
-        let mut line = self.write_line(Known::Other, name.as_bytes(), value);
-        line.known = Known::of(name.as_bytes());
-        self.note(line.known);
+        self.append_named(Name::new(name.as_bytes()), value);
+    }
+
+    fn append_named(&mut self, name: Name<'_>, value: &[u8]) {
+        self.note(name);
+        let mut line = self.write_line(Known::Other, name.octets, value);
+        line.known = name.known;
         self.lines.push(line);
     }
 
     /// Adds a line of a known name, spelled canonically.
     pub fn append_known(&mut self, name: Known, value: &[u8]) {
-        self.note(name);
+        self.note_known(name);
         let line = self.write_line(name, name.lead().as_bytes(), value);
         self.lines.push(line);
     }
@@ -143,6 +167,7 @@ impl Fields {
         self.arena.extend_from_slice(&other.arena);
         self.repeated |= other.repeated | (self.seen & other.seen);
         self.seen |= other.seen;
+        self.others |= other.others;
         let moved = |line: &Line| Line {
             name: line.name + at,
             value: line.value + at,
@@ -152,11 +177,23 @@ impl Fields {
         self.lines.extend(other.lines.iter().map(moved));
     }
 
+    /// Drops all lines whose names another list has, then adds its lines at the end.
+    pub fn replace_all(&mut self, other: &Fields) {
+        for line in other.lines.iter().filter(|l| l.live) {
+            self.remove_named(Name::new(other.name_bytes(line)));
+        }
+        self.append_all(other);
+    }
+
     /// Replaces all lines of that name by one, in the place of the first, or adds it at the end.
     pub fn set(&mut self, name: &str, value: &[u8]) {
-        let Some(at) = self.lines.iter().position(|l| self.is(l, name)) else { return self.append(name, value) };
-        let mut line = self.write_line(Known::Other, name.as_bytes(), value);
-        line.known = self.lines[at].known;
+        let name = Name::new(name.as_bytes());
+        if !self.may_have_name(name) {
+            return self.append_named(name, value);
+        }
+        let Some(at) = self.lines.iter().position(|l| self.is(l, name)) else { return self.append_named(name, value) };
+        let mut line = self.write_line(Known::Other, name.octets, value);
+        line.known = name.known;
         for i in at + 1..self.lines.len() {
             if self.is(&self.lines[i], name) {
                 self.lines[i].live = false;
@@ -197,9 +234,15 @@ impl Fields {
 
     /// Drops all lines of that name; says whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
-        let known = Known::of(name.as_bytes());
-        if known != Known::Other {
-            return self.remove_known(known);
+        self.remove_named(Name::new(name.as_bytes()))
+    }
+
+    fn remove_named(&mut self, name: Name<'_>) -> bool {
+        if name.known != Known::Other {
+            return self.remove_known(name.known);
+        }
+        if !self.may_have_name(name) {
+            return false;
         }
         let mut found = false;
         for i in 0..self.lines.len() {
@@ -278,19 +321,16 @@ impl Fields {
     }
 
     /// Adds a line by its place in a head that is being parsed; [`Fields::finish_load`] then brings the head's bytes.
-    /// `name` and `value` are offset and length, `raw_end` the offset behind the CRLF.
-    pub(crate) fn push_raw(
-        &mut self,
-        known: Known,
-        (name, name_len): (usize, usize),
-        (value, value_len): (usize, usize),
-        raw_end: usize,
-    ) {
-        self.note(known);
+    /// `at` is where the name begins, `value` offset and length, `raw_end` the offset behind the CRLF.
+    #[inline]
+    pub(crate) fn push_raw(&mut self, name: &[u8], at: usize, (value, value_len): (usize, usize), raw_end: usize) {
+        let name_len = name.len() as u16;
+        let name = Name::new(name);
+        self.note(name);
         self.lines.push(Line {
-            name: name as u32,
-            name_len: name_len as u16,
-            known,
+            name: at as u32,
+            name_len,
+            known: name.known,
             live: true,
             value: value as u32,
             value_len: value_len as u32,
@@ -332,15 +372,33 @@ impl Fields {
         }
     }
 
-    fn note(&mut self, name: Known) {
+    #[inline]
+    fn note(&mut self, name: Name<'_>) {
+        self.others |= name.bit;
+        self.note_known(name.known);
+    }
+
+    #[inline]
+    fn note_known(&mut self, name: Known) {
         self.repeated |= self.seen & name.bit();
         self.seen |= name.bit();
     }
 
-    fn is(&self, line: &Line, name: &str) -> bool {
+    #[inline]
+    fn may_have_name(&self, name: Name<'_>) -> bool {
+        match name.known {
+            Known::Other => self.others & name.bit != 0,
+            known => self.seen & known.bit() != 0,
+        }
+    }
+
+    #[inline]
+    fn is(&self, line: &Line, name: Name<'_>) -> bool {
         line.live
-            && usize::from(line.name_len) == name.len()
-            && self.name_bytes(line).eq_ignore_ascii_case(name.as_bytes())
+            && line.known == name.known
+            && (name.known != Known::Other
+                || usize::from(line.name_len) == name.octets.len()
+                    && self.name_bytes(line).eq_ignore_ascii_case(name.octets))
     }
 
     fn name_bytes(&self, line: &Line) -> &[u8] {
@@ -412,9 +470,9 @@ mod tests {
     fn raw_lines_are_copied_as_they_stood() {
         let head = b"Host:a\r\nX-A:   1 \r\nX-B: 2\r\n";
         let mut f = Fields::new();
-        f.push_raw(Known::Host, (0, 4), (5, 1), 8);
-        f.push_raw(Known::Other, (8, 3), (15, 1), 19);
-        f.push_raw(Known::Other, (19, 3), (24, 1), 27);
+        f.push_raw(b"Host", 0, (5, 1), 8);
+        f.push_raw(b"X-A", 8, (15, 1), 19);
+        f.push_raw(b"X-B", 19, (24, 1), 27);
         f.finish_load(head);
         assert_eq!(text(&f).as_bytes(), head);
         f.remove("x-a");
@@ -424,10 +482,21 @@ mod tests {
     }
 
     #[test]
+    fn a_list_takes_the_place_of_lines_of_the_same_names() {
+        let mut f: Fields = [("X-A", "1"), ("Via", "1"), ("X-B", "1"), ("x-a", "2")].into_iter().collect();
+        let mut g: Fields = [("VIA", "3"), ("X-a", "3"), ("X-C", "3"), ("X-B", "3")].into_iter().collect();
+        g.remove("x-b");
+        f.replace_all(&g);
+        assert_eq!(text(&f), "X-B: 1\r\nVIA: 3\r\nX-a: 3\r\nX-C: 3\r\n");
+        assert_eq!(f.get_str("x-A"), Some("3"));
+        assert_eq!(f.get_all("via").count(), 1);
+    }
+
+    #[test]
     fn values_can_be_extended() {
         let mut f = Fields::new();
-        f.push_raw(Known::Host, (0, 4), (5, 1), 9);
-        f.push_raw(Known::Accept, (9, 6), (17, 3), 22);
+        f.push_raw(b"Host", 0, (5, 1), 9);
+        f.push_raw(b"ACCEPT", 9, (17, 3), 22);
         f.finish_load(b"Host:a \r\nACCEPT: a/b\r\n");
         f.append("Accept", b"e/f");
         f.extend_known(Known::Host, b"b");

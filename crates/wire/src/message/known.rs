@@ -58,9 +58,16 @@ pub enum Known {
 impl Known {
     /// The class of a field name, ignoring case (RFC 9110, section 5.1).
     pub fn of(name: &[u8]) -> Known {
+        Known::classify(name).0
+    }
+
+    /// The class of a field name, and a bit that names have in common when they are the same, and seldom otherwise.
+    #[inline]
+    pub(crate) fn classify(name: &[u8]) -> (Known, u64) {
         let words = Words::of(name);
-        let class = &CLASSES[usize::from(SLOTS[words.slot()])];
-        if class.words == words { class.known } else { Known::Other }
+        let slot = words.slot();
+        let class = &CLASSES[usize::from(SLOTS[slot])];
+        (if class.words == words { class.known } else { Known::Other }, 1 << (slot / 4))
     }
 
     /// The canonical spelling, as the gateway writes it.
