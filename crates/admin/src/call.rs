@@ -2,21 +2,32 @@
 
 use crate::answer::Answer;
 use crate::content::Content;
-use crate::endpoint::Endpoint;
-use crate::resource::Resource;
-use crate::{Admin, form};
+use crate::form;
+use crate::node::Node;
+use crate::options::Options;
+use crate::resource::{Resource, Subject};
 use model::{Record, Schema};
 use std::sync::Arc;
-use store::{Key, Transaction};
+use store::{Key, Store, Transaction};
 
 /// A request that has found its endpoint, with its content parsed as far as that is possible without the schema.
 pub struct Call {
-    pub admin: Arc<Admin>,
-    pub endpoint: Arc<Endpoint>,
+    pub state: Arc<State>,
+    /// The entities concerned, when the endpoint is about any.
+    pub subject: Option<Subject>,
     /// The parameters of the path, as the client wrote them.
     pub parameters: Vec<String>,
     pub query: Query,
     pub content: Content,
+}
+
+/// What all calls share.
+pub struct State {
+    pub store: Store,
+    pub node: Arc<dyn Node>,
+    pub options: Options,
+    /// The paths of all endpoints, as `GET /endpoints` lists them.
+    pub paths: Vec<String>,
 }
 
 /// The arguments of a URL, decoded, in their order. Without `=` the value is `None`.
@@ -45,18 +56,18 @@ impl Call {
 
     /// What a parameter of the path names: an id, or a value of the entity's endpoint key.
     pub fn key(&self, resource: &Resource, index: usize) -> Key {
-        self.admin.store.key(&resource.name, &self.parameter(index))
+        self.state.store.key(&resource.name, &self.parameter(index))
     }
 
     /// The schema of an entity.
     pub fn schema(&self, entity: &str) -> Result<Arc<Schema>, Answer> {
-        self.admin.store.catalog().entity(entity).cloned().ok_or_else(Answer::not_found)
+        self.state.store.catalog().entity(entity).cloned().ok_or_else(Answer::not_found)
     }
 
     /// Takes the content as input for an entity.
     pub fn input(&mut self, entity: &str) -> Result<Record, Answer> {
         let schema = self.schema(entity)?;
-        Ok(std::mem::take(&mut self.content).into_input(self.admin.store.catalog(), &schema, None))
+        Ok(std::mem::take(&mut self.content).into_input(self.state.store.catalog(), &schema, None))
     }
 
     /// Reads and writes in one transaction, and waits until this node's snapshot has what was written.
@@ -64,8 +75,8 @@ impl Call {
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Answer> + Send + 'static,
     ) -> Result<T, Answer> {
-        let (revision, value) = self.admin.store.transaction(work).await?;
-        self.admin.node.applied(revision).await;
+        let (revision, value) = self.state.store.transaction(work).await?;
+        self.state.node.applied(revision).await;
         Ok(value)
     }
 }

@@ -1,7 +1,8 @@
 //! The content of requests: which types are read, how much of it, and what it becomes.
 
 use crate::answer::Answer;
-use crate::{Options, form};
+use crate::form;
+use crate::options::Options;
 use bytes::{Bytes, BytesMut};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};

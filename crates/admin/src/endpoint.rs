@@ -1,11 +1,9 @@
-//! The tree of endpoints: built once from the catalog, then matched segment by segment.
+//! The tree of endpoints: put together once, then matched segment by segment.
 
 use crate::answer::HandlerResult;
 use crate::call::Call;
-use crate::resource::Resource;
-use crate::{entity, nested, routes};
+use crate::resource::Subject;
 use futures_util::future::BoxFuture;
-use model::Catalog;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -29,17 +27,6 @@ pub struct Endpoint {
     /// The entities concerned, when the endpoint follows from the schemas.
     pub subject: Option<Subject>,
     methods: Vec<(Method, Handler)>,
-}
-
-/// The entities that a generated endpoint is about.
-#[derive(Clone)]
-pub struct Subject {
-    /// The first entity of the path.
-    pub outer: Arc<Resource>,
-    /// For `/services/{services}/routes` the routes; for `/routes/{routes}/service` the services.
-    pub inner: Option<Arc<Resource>>,
-    /// The foreign key that connects the two.
-    pub field: String,
 }
 
 /// All endpoints of a listener.
@@ -84,24 +71,6 @@ impl Endpoint {
 }
 
 impl Endpoints {
-    /// The Admin API: what the schemas generate, changed and completed by what is written by hand.
-    pub fn admin(catalog: &Catalog) -> Endpoints {
-        let mut drafts = Drafts::default();
-        let resources = Resource::all(catalog);
-        for resource in resources.values().filter(|resource| resource.generated) {
-            generate(&mut drafts, &resources, resource);
-        }
-        routes::admin(&mut drafts);
-        drafts.build()
-    }
-
-    /// The Status API.
-    pub fn status() -> Endpoints {
-        let mut drafts = Drafts::default();
-        routes::status(&mut drafts);
-        drafts.build()
-    }
-
     /// The endpoint of a path (without query) and the values of its parameters, still encoded. One trailing slash is
     /// ignored.
     pub fn find<'a>(&self, path: &'a str) -> Option<(&Arc<Endpoint>, Vec<&'a str>)> {
@@ -183,17 +152,14 @@ impl Drafts {
         self.drafts.get(path).and_then(|draft| draft.subject.clone())
     }
 
-    /// Gives a hand-written endpoint the entities of a generated one.
-    pub fn set_subject(&mut self, path: &str, subject: Subject) {
-        self.drafts.entry(path.to_owned()).or_default().subject = Some(subject);
+    /// As [`Drafts::add`], for an endpoint that is about entities.
+    pub fn add_about(&mut self, subject: Subject, path: &str, methods: &[(Method, Handler)]) {
+        let draft = self.drafts.entry(path.to_owned()).or_default();
+        draft.subject = Some(subject);
+        draft.methods.extend(methods.iter().copied());
     }
 
-    fn generate(&mut self, path: String, subject: Subject, methods: &[(Method, Handler)]) {
-        self.add(&path, methods);
-        self.set_subject(&path, subject);
-    }
-
-    fn build(self) -> Endpoints {
+    pub fn build(self) -> Endpoints {
         let mut list: Vec<String> = self.drafts.keys().cloned().collect();
         list.sort_by_cached_key(|path| path.replace('/', "\0"));
         let mut root = Branch::default();
@@ -209,60 +175,6 @@ impl Drafts {
             node.endpoint = Some(Arc::new(Endpoint { allow: allow(&methods), subject: draft.subject, methods }));
         }
         Endpoints { root, list }
-    }
-}
-
-/// What follows from one entity: its collection, its records, and both once more for each of its foreign keys.
-fn generate(drafts: &mut Drafts, resources: &BTreeMap<String, Arc<Resource>>, resource: &Arc<Resource>) {
-    let Resource { name, path, nested_path, .. } = &**resource;
-    let own = Subject { outer: resource.clone(), inner: None, field: String::new() };
-    drafts.generate(
-        format!("/{path}"),
-        own.clone(),
-        &[(Method::Get, |call| Box::pin(entity::list(call))), (Method::Post, |call| Box::pin(entity::create(call)))],
-    );
-    drafts.generate(
-        format!("/{path}/{{{name}}}"),
-        own,
-        &[
-            (Method::Get, |call| Box::pin(entity::read(call))),
-            (Method::Put, |call| Box::pin(entity::replace(call))),
-            (Method::Patch, |call| Box::pin(entity::change(call))),
-            (Method::Delete, |call| Box::pin(entity::delete(call))),
-        ],
-    );
-    for (field, reference) in &resource.foreign {
-        let Some(target) = resources.get(reference) else { continue };
-        let Resource { name: parent, path: parent_path, .. } = &**target;
-        drafts.generate(
-            format!("/{path}/{{{name}}}/{field}"),
-            Subject { outer: resource.clone(), inner: Some(target.clone()), field: field.clone() },
-            &[
-                (Method::Get, |call| Box::pin(nested::read_foreign(call))),
-                (Method::Put, |call| Box::pin(nested::replace_foreign(call))),
-                (Method::Patch, |call| Box::pin(nested::change_foreign(call))),
-                (Method::Delete, |call| Box::pin(nested::delete_foreign(call))),
-            ],
-        );
-        let subject = Subject { outer: target.clone(), inner: Some(resource.clone()), field: field.clone() };
-        drafts.generate(
-            format!("/{parent_path}/{{{parent}}}/{nested_path}"),
-            subject.clone(),
-            &[
-                (Method::Get, |call| Box::pin(nested::list(call))),
-                (Method::Post, |call| Box::pin(nested::create(call))),
-            ],
-        );
-        drafts.generate(
-            format!("/{parent_path}/{{{parent}}}/{nested_path}/{{{name}}}"),
-            subject,
-            &[
-                (Method::Get, |call| Box::pin(nested::read(call))),
-                (Method::Put, |call| Box::pin(nested::replace(call))),
-                (Method::Patch, |call| Box::pin(nested::change(call))),
-                (Method::Delete, |call| Box::pin(nested::delete(call))),
-            ],
-        );
     }
 }
 

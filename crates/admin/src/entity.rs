@@ -3,9 +3,8 @@
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::content::Content;
-use crate::endpoint::Subject;
 use crate::page;
-use crate::resource::Resource;
+use crate::resource::{Resource, Subject};
 use model::{Error, Record};
 use serde_json::Value;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use store::{Key, Transaction};
 pub async fn list(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let query = page::query(&call.query, &resource)?;
-    let found = call.admin.store.page(&resource.name, &query).await?;
+    let found = call.state.store.page(&resource.name, &query).await?;
     let path = format!("/{}", resource.path);
     Ok(Answer::new(200, page::records(found.data, found.offset, &path, &page::carried(&call.query))))
 }
@@ -70,7 +69,7 @@ pub async fn delete(call: Call) -> HandlerResult {
 
 /// The record, or 404.
 pub async fn find(call: &Call, resource: &Resource, key: &Key) -> Result<Record, Answer> {
-    call.admin.store.get(&resource.name, key).await?.ok_or_else(|| unknown(resource, key))
+    call.state.store.get(&resource.name, key).await?.ok_or_else(|| unknown(resource, key))
 }
 
 /// The same inside a transaction.
@@ -107,9 +106,9 @@ pub fn update(
     transaction.update(&resource.name, key, input)?.ok_or_else(|| missing(resource, key))
 }
 
-/// The resources of an endpoint that the schemas generated.
+/// The entities that the endpoint is about.
 pub fn subject(call: &Call) -> Result<Subject, Answer> {
-    call.endpoint.subject.clone().ok_or_else(Answer::not_found)
+    call.subject.clone().ok_or_else(Answer::not_found)
 }
 
 fn outer(call: &Call) -> Result<Arc<Resource>, Answer> {
@@ -118,7 +117,7 @@ fn outer(call: &Call) -> Result<Arc<Resource>, Answer> {
 
 /// Without a database the records come from a file: the Admin API only reads them.
 pub fn writable(call: &Call, resource: &Resource, verb: &str, key: Option<&Key>) -> Result<(), Answer> {
-    if !call.admin.options.dbless {
+    if !call.state.options.dbless {
         return Ok(());
     }
     let by = match (key, &resource.endpoint_key) {

@@ -2,10 +2,12 @@
 //! has.
 
 use crate::answer::Answer;
-use crate::call::{Call, Query};
+use crate::call::{Call, Query, State};
 use crate::content::{self, BodyError, Content, RequestBody};
 use crate::endpoint::{Endpoint, Endpoints, Method};
-use crate::{Admin, form};
+use crate::node::{Interface, Node, PluginRequest};
+use crate::options::Options;
+use crate::{form, routes};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full};
@@ -15,46 +17,66 @@ use hyper::{Request, Response, Version, header};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use store::Store;
 
-/// The two listeners that speak for the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interface {
-    Admin,
-    Status,
+/// The Admin API and the Status API of a node, ready to answer. Built once; the tree of endpoints follows from the
+/// store's catalog.
+pub struct Admin {
+    pub(crate) state: Arc<State>,
+    endpoints: Endpoints,
+    status_endpoints: Endpoints,
 }
 
-/// Answers one request.
-pub async fn respond<B>(admin: &Arc<Admin>, interface: Interface, request: Request<B>) -> Response<Full<Bytes>>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: std::fmt::Display,
-{
-    let start = Instant::now();
-    let (head, body) = request.into_parts();
-    let request_line = RequestLine {
-        interface,
-        method: head.method.as_str(),
-        path: head.uri.path(),
-        query: head.uri.query(),
-        headers: &head.headers,
-    };
-    let answer = answer(admin, &request_line, body.map_err(|error| BodyError(error.to_string())).boxed_unsync())
-        .await
-        .unwrap_or_else(|answer| answer);
-    let close = head.version != Version::HTTP_11 || connection_close(&head.headers);
-    response(admin, &request_line, answer, start.elapsed(), close)
-}
+impl Admin {
+    /// The Admin API of `node` over `store`.
+    pub fn new(store: Store, node: Arc<dyn Node>, options: Options) -> Admin {
+        let endpoints = routes::admin(store.catalog());
+        let state = State { store, node, options, paths: endpoints.list().to_vec() };
+        Admin { state: Arc::new(state), endpoints, status_endpoints: routes::status() }
+    }
 
-/// Answers a request that is not looked at any further, the last one on its connection.
-pub(crate) fn refuse(
-    admin: &Admin,
-    interface: Interface,
-    headers: &HeaderMap,
-    status: u16,
-    message: &str,
-) -> Response<Full<Bytes>> {
-    let request_line = RequestLine { interface, method: "", path: "", query: None, headers };
-    response(admin, &request_line, Answer::message(status, message), Duration::ZERO, true)
+    /// Answers one request to the Admin API, without a socket.
+    pub async fn answer(&self, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+        self.respond(Interface::Admin, request).await
+    }
+
+    /// Answers one request to the Status API, without a socket.
+    pub async fn answer_status(&self, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+        self.respond(Interface::Status, request).await
+    }
+
+    /// Answers one request.
+    pub(crate) async fn respond<B>(&self, interface: Interface, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        let start = Instant::now();
+        let (head, body) = request.into_parts();
+        let request_line = RequestLine {
+            interface,
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            query: head.uri.query(),
+            headers: &head.headers,
+        };
+        let body = body.map_err(|error| BodyError(error.to_string())).boxed_unsync();
+        let answer = answer(self, &request_line, body).await.unwrap_or_else(|answer| answer);
+        let close = head.version != Version::HTTP_11 || connection_close(&head.headers);
+        response(&self.state.options, &request_line, answer, start.elapsed(), close)
+    }
+
+    /// Answers a request that is not looked at any further, the last one on its connection.
+    pub(crate) fn refuse(
+        &self,
+        interface: Interface,
+        headers: &HeaderMap,
+        status: u16,
+        message: &str,
+    ) -> Response<Full<Bytes>> {
+        let request_line = RequestLine { interface, method: "", path: "", query: None, headers };
+        response(&self.state.options, &request_line, Answer::message(status, message), Duration::ZERO, true)
+    }
 }
 
 /// What of a request's head matters here.
@@ -66,7 +88,7 @@ struct RequestLine<'a> {
     headers: &'a HeaderMap,
 }
 
-async fn answer(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
+async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
     let endpoints: &Endpoints = match request_line.interface {
         Interface::Admin => &admin.endpoints,
         Interface::Status => &admin.status_endpoints,
@@ -91,12 +113,12 @@ async fn answer(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: Reques
     }
     let query = query(request_line.query)?;
     let content = if method.has_body() {
-        content::parse(request_line.headers, body, &admin.options).await?
+        content::parse(request_line.headers, body, &admin.state.options).await?
     } else {
         Content::None
     };
     let parameters = parameters.into_iter().map(str::to_owned).collect();
-    let call = Call { admin: admin.clone(), endpoint: endpoint.clone(), parameters, query, content };
+    let call = Call { state: admin.state.clone(), subject: endpoint.subject.clone(), parameters, query, content };
     // a fault in one handler must not take the connection down with it
     AssertUnwindSafe(handler(call)).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(method = request_line.method, path = request_line.path, "admin request handler panicked");
@@ -105,7 +127,7 @@ async fn answer(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: Reques
 }
 
 /// Paths that no schema and no file in `routes` knows may belong to a plugin.
-async fn plugin(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
+async fn plugin(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
     let path = request_line.path.strip_prefix('/').unwrap_or(request_line.path);
     let segments = path.strip_suffix('/').unwrap_or(path).split('/');
     let segments: Vec<String> =
@@ -115,7 +137,7 @@ async fn plugin(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: Reques
     }
     let method = if request_line.method == "HEAD" { "GET" } else { request_line.method };
     let body = match self::method(method) {
-        Some(m) if m.has_body() => match content::parse(request_line.headers, body, &admin.options).await? {
+        Some(m) if m.has_body() => match content::parse(request_line.headers, body, &admin.state.options).await? {
             Content::Json(record) | Content::Form(record) => Some(record),
             Content::None | Content::Text(_) => None,
         },
@@ -123,8 +145,8 @@ async fn plugin(admin: &Arc<Admin>, request_line: &RequestLine<'_>, body: Reques
     };
     let query =
         query(request_line.query)?.0.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect();
-    let request = crate::PluginRequest { method: method.to_owned(), path: segments, query, body };
-    let (status, body) = match admin.node.plugin_admin(request) {
+    let request = PluginRequest { method: method.to_owned(), path: segments, query, body };
+    let (status, body) = match admin.state.node.plugin_admin(request) {
         Some(answer) => answer.await,
         None => return Err(Answer::not_found()),
     };
@@ -172,7 +194,7 @@ fn connection_close(headers: &HeaderMap) -> bool {
 }
 
 fn response(
-    admin: &Admin,
+    options: &Options,
     request_line: &RequestLine<'_>,
     answer: Answer,
     took: Duration,
@@ -187,18 +209,18 @@ fn response(
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     }
     headers.insert(header::CONNECTION, HeaderValue::from_static(if close { "close" } else { "keep-alive" }));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed_origin(admin, request_line));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed_origin(options, request_line));
     if request_line.interface == Interface::Admin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
-    if admin.options.latency_header {
+    if options.latency_header {
         headers.insert(
             HeaderName::from_static("x-kong-admin-latency"),
             HeaderValue::from(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
         );
     }
-    if admin.options.server_header
-        && let Ok(value) = HeaderValue::from_str(&format!("bascule/{}", admin.options.version))
+    if options.server_header
+        && let Ok(value) = HeaderValue::from_str(&format!("bascule/{}", options.version))
     {
         headers.insert(header::SERVER, value);
     }
@@ -212,11 +234,11 @@ fn response(
 
 /// Any origin may use the Admin API, unless the GUI's are set: then the client's own if it is among them, else the
 /// first.
-fn allowed_origin(admin: &Admin, request_line: &RequestLine<'_>) -> HeaderValue {
+fn allowed_origin(options: &Options, request_line: &RequestLine<'_>) -> HeaderValue {
     let own = request_line.headers.get(header::ORIGIN);
-    match admin.options.origins.first() {
+    match options.origins.first() {
         Some(first) if request_line.interface == Interface::Admin => own
-            .filter(|origin| admin.options.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()))
+            .filter(|origin| options.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()))
             .cloned()
             .or_else(|| HeaderValue::from_str(first).ok()),
         _ => own.cloned(),

@@ -1,6 +1,5 @@
 //! What only the running gateway knows: the Admin API asks it through [`Node`].
 
-use crate::http::Interface;
 use futures_util::future::BoxFuture;
 use hyper::HeaderMap;
 use model::health::UpstreamHealth;
@@ -12,6 +11,13 @@ use std::time::Duration;
 use store::Revision;
 use uuid::Uuid;
 use wire::proxy_protocol::Proxied;
+
+/// The two APIs that speak for the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    Admin,
+    Status,
+}
 
 /// The node that an Admin API belongs to. Called on the control runtime; the synchronous methods must not wait.
 pub trait Node: Send + Sync + 'static {

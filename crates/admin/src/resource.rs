@@ -1,4 +1,4 @@
-//! What the tree of endpoints has to know of an entity, read from its schema.
+//! What endpoints have to know of entities, read from their schemas.
 
 use model::{Catalog, Schema};
 use std::collections::BTreeMap;
@@ -21,6 +21,17 @@ pub struct Resource {
     pub tagged: bool,
     /// Whether it has endpoints at all.
     pub generated: bool,
+}
+
+/// The entities that a generated endpoint is about.
+#[derive(Clone)]
+pub struct Subject {
+    /// The first entity of the path.
+    pub outer: Arc<Resource>,
+    /// For `/services/{services}/routes` the routes; for `/routes/{routes}/service` the services.
+    pub inner: Option<Arc<Resource>>,
+    /// The foreign key that connects the two.
+    pub field: String,
 }
 
 impl Resource {

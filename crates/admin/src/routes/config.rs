@@ -10,7 +10,7 @@ pub fn add(drafts: &mut Drafts) {
 }
 
 async fn refuse(call: Call) -> HandlerResult {
-    if call.admin.options.dbless {
+    if call.state.options.dbless {
         return Ok(Answer::message(501, "this node cannot load a configuration while it runs"));
     }
     Ok(Answer::message(400, "this endpoint is only available when Kong is configured to not use a database"))

@@ -17,11 +17,11 @@ pub fn add(drafts: &mut Drafts) {
 }
 
 async fn read(call: Call) -> HandlerResult {
-    Ok(Answer::message(200, format!("log level: {}", call.admin.node.log_level())))
+    Ok(Answer::message(200, format!("log level: {}", call.state.node.log_level())))
 }
 
 async fn change(call: Call) -> HandlerResult {
-    if call.admin.options.dbless {
+    if call.state.options.dbless {
         return Err(Answer::message(405, "cannot change log level when not using a database"));
     }
     let level = call.parameter(0);
@@ -33,10 +33,10 @@ async fn change(call: Call) -> HandlerResult {
     if timeout < 0.0 {
         return Err(Answer::message(400, "timeout must be greater than or equal to 0"));
     }
-    if call.admin.node.log_level() == level {
+    if call.state.node.log_level() == level {
         return Ok(Answer::message(200, format!("log level is already {level}")));
     }
     let timeout = Duration::try_from_secs_f64(timeout).map_err(|_| Answer::message(400, "timeout is out of range"))?;
-    call.admin.node.set_log_level(&level, timeout);
+    call.state.node.set_log_level(&level, timeout);
     Ok(Answer::message(200, "log level changed"))
 }

@@ -1,4 +1,5 @@
-//! The endpoints that do not follow from the schemas, one file for each family. Each file adds its own to the list.
+//! All endpoints: `generated` those that follow from the schemas, the other files one family each that is written by
+//! hand. Each file adds its own to the list.
 
 mod cache;
 mod certificates;
@@ -6,6 +7,7 @@ mod clustering;
 mod config;
 mod consumers;
 mod debug;
+mod generated;
 mod node;
 mod plugins;
 mod schemas;
@@ -14,27 +16,33 @@ mod tags;
 mod targets;
 mod upstreams;
 
-use crate::endpoint::Drafts;
+use crate::endpoint::{Drafts, Endpoints};
+use model::Catalog;
 
-/// Changes and completes the generated endpoints of the Admin API.
-pub fn admin(drafts: &mut Drafts) {
-    node::add(drafts);
-    status::add(drafts);
-    schemas::add(drafts);
-    plugins::add(drafts);
-    consumers::add(drafts);
-    tags::add(drafts);
-    upstreams::add(drafts);
-    targets::add(drafts);
-    certificates::add(drafts);
-    cache::add(drafts);
-    config::add(drafts);
-    clustering::add(drafts);
-    debug::add(drafts);
+/// The Admin API: what the schemas generate, changed and completed by what is written by hand.
+pub fn admin(catalog: &Catalog) -> Endpoints {
+    let mut drafts = Drafts::default();
+    generated::add(&mut drafts, catalog);
+    node::add(&mut drafts);
+    status::add(&mut drafts);
+    schemas::add(&mut drafts);
+    plugins::add(&mut drafts);
+    consumers::add(&mut drafts);
+    tags::add(&mut drafts);
+    upstreams::add(&mut drafts);
+    targets::add(&mut drafts);
+    certificates::add(&mut drafts);
+    cache::add(&mut drafts);
+    config::add(&mut drafts);
+    clustering::add(&mut drafts);
+    debug::add(&mut drafts);
+    drafts.build()
 }
 
-/// The endpoints of the Status API.
-pub fn status(drafts: &mut Drafts) {
-    status::add(drafts);
-    status::add_ready(drafts);
+/// The Status API.
+pub fn status() -> Endpoints {
+    let mut drafts = Drafts::default();
+    status::add(&mut drafts);
+    status::add_ready(&mut drafts);
+    drafts.build()
 }

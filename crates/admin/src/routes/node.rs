@@ -16,16 +16,16 @@ pub fn add(drafts: &mut Drafts) {
 }
 
 async fn root(call: Call) -> HandlerResult {
-    let node = &call.admin.node;
+    let node = &call.state.node;
     let mut enabled: Vec<Value> = Vec::new();
-    for plugin in page::all(&call.admin.store, "plugins").await? {
+    for plugin in page::all(&call.state.store, "plugins").await? {
         let name = plugin.get("name").cloned().unwrap_or_default();
         if !enabled.contains(&name) {
             enabled.push(name);
         }
     }
     let available: Map<String, Value> = call
-        .admin
+        .state
         .store
         .catalog()
         .plugins()
@@ -42,7 +42,7 @@ async fn root(call: Call) -> HandlerResult {
         json!({
             "tagline": "Welcome to kong",
             "version": KONG_VERSION,
-            "bascule_version": call.admin.options.version,
+            "bascule_version": call.state.options.version,
             "edition": "community",
             "hostname": node.hostname(),
             "node_id": node.id().to_string(),
@@ -56,7 +56,7 @@ async fn root(call: Call) -> HandlerResult {
 }
 
 async fn endpoints(call: Call) -> HandlerResult {
-    Ok(Answer::new(200, json!({ "data": call.admin.endpoints.list() })))
+    Ok(Answer::new(200, json!({ "data": call.state.paths })))
 }
 
 /// Kong's timers are the tasks of the control runtime here.
@@ -66,7 +66,7 @@ async fn timers(call: Call) -> HandlerResult {
     Ok(Answer::new(
         200,
         json!({
-            "worker": { "id": 0, "count": call.admin.node.pids().workers.len() },
+            "worker": { "id": 0, "count": call.state.node.pids().workers.len() },
             "stats": { "sys": { "total": running + pending, "running": running, "pending": pending }, "timers": {} },
         }),
     ))

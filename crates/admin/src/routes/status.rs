@@ -23,7 +23,7 @@ pub fn add_ready(drafts: &mut Drafts) {
 
 async fn status(call: Call) -> HandlerResult {
     let unit = Unit::parse(call.query.first("unit").unwrap_or("m"), call.query.first("scale"))?;
-    let node = &call.admin.node;
+    let node = &call.state.node;
     let counters = node.counters();
     let mut body = json!({
         "memory": memory(unit, &node.pids().workers),
@@ -63,7 +63,7 @@ fn show(degraded: &Degraded<'_>) -> Value {
 }
 
 async fn ready(call: Call) -> HandlerResult {
-    match call.admin.node.ready() {
+    match call.state.node.ready() {
         Ok(()) => Ok(Answer::message(200, "ready")),
         Err(why) => Err(Answer::message(503, why)),
     }
@@ -76,7 +76,7 @@ async fn dns(_call: Call) -> HandlerResult {
 /// A lookup that finds nothing still has to be answered.
 async fn reachable(call: &Call) -> bool {
     let nobody = Key::Id(uuid::Uuid::nil().to_string());
-    match call.admin.store.get("services", &nobody).await {
+    match call.state.store.get("services", &nobody).await {
         Ok(_) => true,
         Err(error) => {
             tracing::error!(%error, "the database does not answer");

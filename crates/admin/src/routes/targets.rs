@@ -3,9 +3,9 @@
 
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
-use crate::endpoint::{Drafts, Method, Subject};
+use crate::endpoint::{Drafts, Method};
 use crate::node::TargetMark;
-use crate::resource::Resource;
+use crate::resource::{Resource, Subject};
 use crate::{entity, nested, page};
 use model::{Error, Record};
 use serde_json::Value;
@@ -33,15 +33,12 @@ pub fn add(drafts: &mut Drafts) {
         ],
     );
     let all = format!("{COLLECTION}/all");
-    drafts.add(&all, &[(Method::Get, |call| Box::pin(nested::list(call)))]);
-    drafts.set_subject(&all, subject.clone());
+    drafts.add_about(subject.clone(), &all, &[(Method::Get, |call| Box::pin(nested::list(call)))]);
     for address in ["", "/{address}"] {
         let healthy = format!("{COLLECTION}/{{targets}}{address}/healthy");
-        drafts.add(&healthy, &[(Method::Put, |call| Box::pin(mark(call, true)))]);
-        drafts.set_subject(&healthy, subject.clone());
+        drafts.add_about(subject.clone(), &healthy, &[(Method::Put, |call| Box::pin(mark(call, true)))]);
         let unhealthy = format!("{COLLECTION}/{{targets}}{address}/unhealthy");
-        drafts.add(&unhealthy, &[(Method::Put, |call| Box::pin(mark(call, false)))]);
-        drafts.set_subject(&unhealthy, subject.clone());
+        drafts.add_about(subject.clone(), &unhealthy, &[(Method::Put, |call| Box::pin(mark(call, false)))]);
     }
 }
 
@@ -120,7 +117,7 @@ async fn mark(call: Call, healthy: bool) -> HandlerResult {
         // a name stands for all of its addresses
         mark.ip = ip.trim_matches(['[', ']']).parse::<IpAddr>().ok().map(|ip| ip.to_string());
     }
-    match call.admin.node.set_target_health(&mark) {
+    match call.state.node.set_target_health(&mark) {
         Ok(()) => Ok(Answer::empty(204)),
         Err(why) => Err(Answer::message(400, why)),
     }
@@ -133,8 +130,8 @@ async fn upstream(call: &Call) -> Result<Record, Answer> {
 
 /// The target that the path names, if it is the upstream's.
 async fn target(call: &Call, upstream: &Record) -> Result<Record, Answer> {
-    let key = call.admin.store.key("targets", &call.parameter(1));
-    call.admin.store.get_under("targets", &key, "upstream", &nested::id(upstream)).await?.ok_or_else(Answer::not_found)
+    let key = call.state.store.key("targets", &call.parameter(1));
+    call.state.store.get_under("targets", &key, "upstream", &nested::id(upstream)).await?.ok_or_else(Answer::not_found)
 }
 
 /// The id of a target that is named by itself or by its address, if it is the upstream's.
@@ -150,7 +147,7 @@ fn target_in(
 }
 
 async fn newest_first(call: &Call, upstream: &str) -> Result<Vec<Record>, Answer> {
-    let mut all = call.admin.store.all_for("targets", "upstream", upstream).await?;
+    let mut all = call.state.store.all_for("targets", "upstream", upstream).await?;
     let created = |target: &Record| target.get("created_at").and_then(Value::as_f64).unwrap_or(0.0);
     all.sort_by(|a, b| created(b).total_cmp(&created(a)).then_with(|| nested::id(b).cmp(&nested::id(a))));
     Ok(all)

@@ -14,9 +14,7 @@ const OFF: &str = "HEALTHCHECKS_OFF";
 
 pub fn add(drafts: &mut Drafts) {
     let Some(subject) = drafts.subject("/upstreams/{upstreams}") else { return };
-    let path = "/upstreams/{upstreams}/health";
-    drafts.add(path, &[(Method::Get, |call| Box::pin(health(call)))]);
-    drafts.set_subject(path, subject);
+    drafts.add_about(subject, "/upstreams/{upstreams}/health", &[(Method::Get, |call| Box::pin(health(call)))]);
 }
 
 async fn health(call: Call) -> HandlerResult {
@@ -24,7 +22,7 @@ async fn health(call: Call) -> HandlerResult {
     let upstream = entity::find(&call, &outer, &call.key(&outer, 0)).await?;
     let id = nested::id(&upstream);
     let uuid = Uuid::parse_str(&id).map_err(|_| Answer::unexpected())?;
-    let health = call.admin.node.upstream_health(uuid);
+    let health = call.state.node.upstream_health(uuid);
     let mut body = if call.query.first("balancer_health") == Some("1") {
         match &health {
             Some(health) => json!({ "data": balancer(&id, health), "next": null }),
@@ -37,7 +35,7 @@ async fn health(call: Call) -> HandlerResult {
         }
         page::records(data, offset, &format!("/upstreams/{}/health", call.raw_parameter(0)), "")
     };
-    body["node_id"] = Value::String(call.admin.node.id().to_string());
+    body["node_id"] = Value::String(call.state.node.id().to_string());
     Ok(Answer::new(200, body))
 }
 

@@ -4,9 +4,9 @@ use super::Listener;
 use super::connections::{Activity, Place};
 use super::content::Content;
 use super::stream::Watched;
-use crate::http::{Interface, refuse, respond};
-use crate::node::{Answered, Origin};
-use crate::{Admin, Limits};
+use crate::http::Admin;
+use crate::node::{Answered, Interface, Origin};
+use crate::options::Limits;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
@@ -70,7 +70,7 @@ pub async fn run(
     place: Place,
     stopped: watch::Receiver<()>,
 ) {
-    let limits = *admin.options.limits_of(interface);
+    let limits = *admin.state.options.limits_of(interface);
     let Ok(local) = socket.local_addr() else { return };
     let tls = listener.tls.is_some();
     // The limit is for the whole: what trickles in does not put it off.
@@ -180,7 +180,7 @@ impl Shared {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let started = Instant::now();
         let (head, content) = request.into_parts();
-        let noted = self.admin.node.looks_on(self.interface).then(|| head.clone());
+        let noted = self.admin.state.node.looks_on(self.interface).then(|| head.clone());
         let waits_for_continue = head.headers.contains_key(EXPECT);
         let content = Content::new(content, Arc::clone(&self.activity));
         let mut rest = content.again();
@@ -202,20 +202,20 @@ impl Shared {
     /// Answers a request, unless the client may not be served.
     async fn respond(&self, request: Request<Content>) -> Response<Full<Bytes>> {
         if let Some(message) = self.unverified {
-            return refuse(&self.admin, self.interface, request.headers(), 400, message);
+            return self.admin.refuse(self.interface, request.headers(), 400, message);
         }
-        if let Some((status, message)) = too_large(&request, self.admin.options.limits_of(self.interface)) {
-            return refuse(&self.admin, self.interface, request.headers(), status, message);
+        if let Some((status, message)) = too_large(&request, self.admin.state.options.limits_of(self.interface)) {
+            return self.admin.refuse(self.interface, request.headers(), status, message);
         }
-        if !self.admin.node.allows(self.interface, self.origin, request.headers()) {
-            return refuse(&self.admin, self.interface, request.headers(), 403, "Forbidden");
+        if !self.admin.state.node.allows(self.interface, self.origin, request.headers()) {
+            return self.admin.refuse(self.interface, request.headers(), 403, "Forbidden");
         }
-        respond(&self.admin, self.interface, request).await
+        self.admin.respond(self.interface, request).await
     }
 
     /// Says whether the connection goes on, and for how long.
     fn keep(&self, response: &mut Response<Full<Bytes>>, number: u64) {
-        let limits = self.admin.options.limits_of(self.interface);
+        let limits = self.admin.state.options.limits_of(self.interface);
         let headers = response.headers_mut();
         let worn = limits.keepalive_timeout.is_zero() || number >= limits.keepalive_requests;
         if worn || self.last.load(Ordering::Relaxed) {
@@ -250,13 +250,13 @@ impl Shared {
             content,
             took: started.elapsed(),
         };
-        let added = self.admin.node.added(self.interface, &answered);
+        let added = self.admin.state.node.added(self.interface, &answered);
         let mut all = response.headers().clone();
         for (name, value) in &added {
             all.append(name, value.clone());
         }
         answered.response_headers = &all;
-        self.admin.node.note(self.interface, &answered);
+        self.admin.state.node.note(self.interface, &answered);
         *response.headers_mut() = all;
     }
 }

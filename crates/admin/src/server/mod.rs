@@ -7,8 +7,9 @@ mod stream;
 
 pub use connections::Connections;
 
-use crate::http::Interface;
-use crate::{Admin, Tls};
+use crate::http::Admin;
+use crate::node::Interface;
+use rustls::pki_types::CertificateDer;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,26 @@ pub struct Listener {
     pub tls: Option<Arc<dyn Tls>>,
     /// Connections begin with a header of the PROXY protocol; those that do not are refused.
     pub proxy_protocol: bool,
+}
+
+/// The TLS of a listener, which may change while it serves.
+pub trait Tls: Send + Sync + 'static {
+    /// What is in force.
+    fn config(&self) -> Arc<rustls::ServerConfig>;
+
+    /// Whether a client that has shown these certificates is served; else what it is told with status 400.
+    fn judge(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str>;
+}
+
+/// Anybody is served.
+impl Tls for Arc<rustls::ServerConfig> {
+    fn config(&self) -> Arc<rustls::ServerConfig> {
+        Arc::clone(self)
+    }
+
+    fn judge(&self, _: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
+        Ok(())
+    }
 }
 
 /// Serves until `shutdown` resolves and the requests under way are answered.

@@ -1,0 +1,89 @@
+//! The settings of the Admin and the Status API.
+
+use crate::node::Interface;
+use std::time::Duration;
+use wire::net::Lingering;
+
+/// The settings that the Admin API itself obeys.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `bascule_version`, also in the `Server` header.
+    pub version: String,
+    /// Whether `headers` contains `server_tokens`.
+    pub server_header: bool,
+    /// Whether `headers` contains `latency_tokens` or `X-Kong-Admin-Latency`.
+    pub latency_header: bool,
+    /// `database = off`: reads only, and `/config`.
+    pub dbless: bool,
+    /// `role = control_plane`.
+    pub control_plane: bool,
+    /// The largest content of a request, in bytes (`nginx_admin_client_max_body_size`).
+    pub max_content: usize,
+    /// The origins of the GUI; empty: any origin is allowed.
+    pub origins: Vec<String>,
+    /// Bounds on clients of the Admin and of the Status API.
+    pub limits: Limits,
+    pub status_limits: Limits,
+}
+
+/// Bounds on what clients may do, under the names of nginx's directives.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `large_client_header_buffers`: octets of a request's head, and of each line of it.
+    pub head: usize,
+    pub line: usize,
+    /// `client_header_timeout`: for all that comes before HTTP (TLS), and for each head.
+    pub client_header_timeout: Duration,
+    /// `client_body_timeout`: between two reads of a request's content.
+    pub client_body_timeout: Duration,
+    /// `send_timeout`: between two writes.
+    pub send_timeout: Duration,
+    pub lingering: Lingering,
+    /// `keepalive_timeout`: how long a connection may be idle. Zero: it is closed after each request.
+    pub keepalive_timeout: Duration,
+    /// Its second value, in seconds: what clients are told in `Keep-Alive`.
+    pub keepalive_header: Option<u64>,
+    /// `keepalive_requests`: on one connection.
+    pub keepalive_requests: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            head: 32 << 10,
+            line: 8 << 10,
+            client_header_timeout: Duration::from_secs(60),
+            client_body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+            lingering: Lingering::default(),
+            keepalive_timeout: Duration::from_secs(75),
+            keepalive_header: None,
+            keepalive_requests: 10_000,
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn limits_of(&self, interface: Interface) -> &Limits {
+        match interface {
+            Interface::Admin => &self.limits,
+            Interface::Status => &self.status_limits,
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_header: true,
+            latency_header: true,
+            dbless: false,
+            control_plane: false,
+            max_content: 10 * 1024 * 1024,
+            origins: Vec::new(),
+            limits: Limits::default(),
+            status_limits: Limits::default(),
+        }
+    }
+}
