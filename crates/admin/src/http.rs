@@ -18,6 +18,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::Store;
+use wire::field_value;
 
 /// The Admin API and the Status API of a node, ready to answer. Built once; the tree of endpoints follows from the
 /// store's catalog.
@@ -186,11 +187,7 @@ fn query(text: Option<&str>) -> Result<Query, Answer> {
 }
 
 fn connection_close(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&b| b == b','))
-        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
+    headers.get_all(header::CONNECTION).iter().any(|value| field_value::list_has(value.as_bytes(), "close"))
 }
 
 fn response(

@@ -1,7 +1,7 @@
 //! Field lines that concern one connection only and do not go on (RFC 9110, section 7.6.1), by Kong's rules.
 
 use smallvec::SmallVec;
-use wire::{Fields, Known};
+use wire::{Fields, Known, field_value};
 
 /// What a request says about its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -19,7 +19,7 @@ impl HopByHop {
         drop_named(fields);
         HopByHop {
             websocket: fields.known(Known::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket")),
-            trailers: fields.known_all(Known::Te).flat_map(items).any(|item| item.eq_ignore_ascii_case(b"trailers")),
+            trailers: fields.known_all(Known::Te).any(|codings| field_value::list_has(codings, "trailers")),
         }
     }
 }
@@ -88,18 +88,13 @@ fn drop_named(fields: &mut Fields) {
             named.push(b',');
         }
     }
-    for name in items(&named) {
+    for name in field_value::list(&named) {
         if !is_kept(name)
             && let Ok(name) = std::str::from_utf8(name)
         {
             fields.remove(name);
         }
     }
-}
-
-/// The items of a comma-separated list.
-fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|item| !item.is_empty())
 }
 
 /// A value that names no line but those that are seen to anyway.

@@ -1,6 +1,6 @@
 //! Answers that the gateway or a plugin gives in place of the service.
 
-use crate::{Bytes, ErrorFormat, Exchange, Fields, JsonObject, Known, Source, Version};
+use crate::{Bytes, ErrorFormat, Exchange, Fields, JsonObject, Known, MediaType, Source, Version, field_value};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -130,16 +130,9 @@ impl Answer {
 
     /// The answer with that `Content-Type`; some text types get nginx's `charset=UTF-8` when they name no charset.
     pub fn typed(self, content_type: &str) -> Answer {
-        let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let text = [
-            "text/html",
-            "text/xml",
-            "text/plain",
-            "text/vnd.wap.wml",
-            "application/javascript",
-            "application/rss+xml",
-        ];
-        if text.contains(&kind.as_str()) && !content_type.to_ascii_lowercase().contains("charset=") {
+        let value = content_type.as_bytes();
+        let is = |kind: &&str| field_value::essence(value).eq_ignore_ascii_case(kind.as_bytes());
+        if MediaType::WITH_CHARSET.iter().any(is) && field_value::without_charset(value) == value {
             return self.with_type(&format!("{content_type}; charset=UTF-8"));
         }
         self.with_type(content_type)
@@ -208,10 +201,9 @@ fn grpc_status(status: u16) -> (&'static str, &'static str) {
 fn accepted<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<ErrorFormat> {
     let mut best = 0;
     let mut format = Some(ErrorFormat::Json);
-    for range in lines.flat_map(|line| line.split(|&b| b == b',')) {
-        let mut parts = range.split(|&b| b == b';').map(<[u8]>::trim_ascii);
-        let Some(kind) = parts.next().and_then(media_type) else { continue };
-        let quality = parts.filter_map(quality).next_back().unwrap_or(1000);
+    for range in lines.flat_map(field_value::list) {
+        let Some(kind) = media_type(field_value::essence(range)) else { continue };
+        let quality = field_value::parameters(range).filter_map(field_value::weight).last().unwrap_or(1000);
         if quality > best {
             best = quality;
             format = kind;
@@ -239,23 +231,6 @@ fn media_type(range: &[u8]) -> Option<Option<ErrorFormat>> {
     } else {
         Some(ErrorFormat::Json)
     })
-}
-
-/// The thousandths of a `q=` parameter; `None` for other parameters.
-fn quality(parameter: &[u8]) -> Option<u32> {
-    let text = std::str::from_utf8(parameter).ok()?;
-    let (name, value) = text.split_once('=')?;
-    if !name.trim_end().eq_ignore_ascii_case("q") {
-        return None;
-    }
-    let (whole, fraction) = value.trim_start().split_once('.').unwrap_or((value.trim(), ""));
-    match whole {
-        "1" => Some(1000),
-        "0" if fraction.len() <= 3 && fraction.bytes().all(|b| b.is_ascii_digit()) => {
-            format!("{fraction:0<3}").parse().ok()
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -38,4 +38,4 @@ pub use snapshot_ref::SnapshotRef;
 pub use bytes::Bytes;
 pub use futures_util::future::{BoxFuture, LocalBoxFuture};
 pub use model::{Function, Record, address, entities};
-pub use wire::{Fields, Known, RequestHead, ResponseHead, Version};
+pub use wire::{Fields, Known, RequestHead, ResponseHead, Version, field_value};

@@ -1,5 +1,7 @@
 //! Media types (RFC 2045): `type/subtype; parameter=value`.
 
+use crate::{Fields, field_value};
+
 /// A media type or range, in lower case but for the values of parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MediaType {
@@ -10,15 +12,19 @@ pub struct MediaType {
 }
 
 impl MediaType {
+    /// The types to which nginx adds a charset unless it is told others (`charset_types`).
+    pub const WITH_CHARSET: [&str; 6] =
+        ["text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
+
     /// A media type, or `*` for any; `None` when it is not one.
     pub fn parse(text: impl AsRef<[u8]>) -> Option<MediaType> {
-        let mut parts = split(text.as_ref()).into_iter();
-        let range = parts.next()?.trim_ascii();
+        let text = text.as_ref();
+        let range = field_value::essence(text);
         let (kind, subtype) = if range == b"*" { (range, range) } else { cut(range, b'/')? };
         let (kind, subtype) = (token(kind)?, token(subtype)?);
         let mut parameters = Vec::new();
-        for part in parts {
-            let (name, value) = cut(part.trim_ascii(), b'=')?;
+        for parameter in field_value::parameters(text) {
+            let (name, value) = cut(parameter, b'=')?;
             let value = match value.strip_prefix(b"\"") {
                 Some(quoted) => quoted.strip_suffix(b"\"")?,
                 None => token(value).map(|_| value)?,
@@ -41,16 +47,6 @@ impl MediaType {
     }
 }
 
-/// Splits at semicolons outside quotes.
-fn split(text: &[u8]) -> Vec<&[u8]> {
-    let mut quoted = false;
-    text.split(|&b| {
-        quoted ^= b == b'"';
-        b == b';' && !quoted
-    })
-    .collect()
-}
-
 /// What stands before and behind the first of these octets.
 fn cut(text: &[u8], octet: u8) -> Option<(&[u8], &[u8])> {
     memchr::memchr(octet, text).map(|at| (&text[..at], &text[at + 1..]))
@@ -58,7 +54,7 @@ fn cut(text: &[u8], octet: u8) -> Option<(&[u8], &[u8])> {
 
 /// A token in lower case.
 fn token(octets: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(octets).ok().filter(|_| crate::Fields::is_valid_name(octets))?;
+    let text = std::str::from_utf8(octets).ok().filter(|_| Fields::is_valid_name(octets))?;
     Some(text.to_ascii_lowercase())
 }
 

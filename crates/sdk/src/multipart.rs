@@ -1,6 +1,6 @@
 //! `multipart/form-data` bodies that plugins read and edit.
 
-use crate::Bytes;
+use crate::{Bytes, field_value};
 
 /// The parts of a multipart body; untouched parts keep their octets.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl Multipart {
 
     /// The parts of `body`; `None` when it is no multipart body with the boundary that `content_type` names.
     pub fn parse(content_type: &[u8], body: &Bytes) -> Option<Multipart> {
-        let boundary = parameter(content_type, "boundary")?;
+        let boundary = field_value::parameter(content_type, "boundary")?.to_vec();
         if boundary.is_empty() || boundary.len() > 70 {
             return None;
         }
@@ -104,7 +104,7 @@ impl Part {
         let mut fields =
             lines.filter_map(|line| line.iter().position(|&b| b == b':').map(|colon| line.split_at(colon)));
         let disposition = fields.find(|(name, _)| name.trim_ascii().eq_ignore_ascii_case(b"content-disposition"));
-        let name = disposition.and_then(|(_, value)| parameter(value, "name"));
+        let name = disposition.and_then(|(_, value)| field_value::parameter(value, "name")).map(<[u8]>::to_vec);
         Some(Part { name, content: head_end + 2, octets })
     }
 
@@ -115,22 +115,6 @@ impl Part {
     fn content(&self) -> &[u8] {
         &self.octets[self.content..]
     }
-}
-
-/// A parameter of a header value such as `form-data; name="x"`.
-fn parameter(value: &[u8], name: &str) -> Option<Vec<u8>> {
-    let mut quoted = false;
-    let parts = value.split(|&b| {
-        quoted ^= b == b'"';
-        b == b';' && !quoted
-    });
-    parts.skip(1).find_map(|part| {
-        let equals = part.iter().position(|&b| b == b'=')?;
-        let (key, value) = (&part[..equals], part[equals + 1..].trim_ascii());
-        let unquoted = value.strip_prefix(b"\"").unwrap_or(value);
-        let unquoted = unquoted.strip_suffix(b"\"").unwrap_or(unquoted);
-        key.trim_ascii().eq_ignore_ascii_case(name.as_bytes()).then(|| unquoted.to_vec())
-    })
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

@@ -6,4 +6,4 @@ pub mod message;
 pub mod net;
 pub mod proxy_protocol;
 
-pub use message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version};
+pub use message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version, field_value};

@@ -1,6 +1,6 @@
 //! `Cache-Control` and `Expires` (RFC 9111), read as Kong reads them.
 
-use sdk::Fields;
+use sdk::{Fields, Known, field_value};
 
 /// The directives of all `Cache-Control` lines: names in lower case, and values.
 #[derive(Debug, Default)]
@@ -9,16 +9,11 @@ pub struct Directives(Vec<(Vec<u8>, Option<Vec<u8>>)>);
 impl Directives {
     /// The directives of a message.
     pub fn of(fields: &Fields) -> Directives {
-        let parse = |directive: &[u8]| match directive.iter().position(|&b| b == b'=') {
-            None => (directive.trim_ascii().to_ascii_lowercase(), None),
-            Some(at) => {
-                let value = directive[at + 1..].trim_ascii();
-                let value = value.strip_prefix(b"\"").unwrap_or(value);
-                let value = value.strip_suffix(b"\"").unwrap_or(value);
-                (directive[..at].trim_ascii().to_ascii_lowercase(), Some(value.to_vec()))
-            }
+        let parse = |directive: &[u8]| match field_value::pair(directive) {
+            None => (directive.to_ascii_lowercase(), None),
+            Some((name, value)) => (name.to_ascii_lowercase(), Some(field_value::unquoted(value).to_vec())),
         };
-        let directives = fields.get_all("Cache-Control").flat_map(|line| line.split(|&b| b == b','));
+        let directives = fields.get_all("Cache-Control").flat_map(field_value::list);
         Directives(directives.map(parse).filter(|(name, _)| !name.is_empty()).collect())
     }
 
@@ -43,8 +38,7 @@ impl Directives {
 }
 
 fn expires(fields: &Fields) -> Option<u64> {
-    let last = std::str::from_utf8(fields.get_all("Expires").last()?).ok()?;
-    let time = httpdate::parse_http_date(last).ok()?;
+    let time = field_value::date(fields.known_all(Known::Expires).last()?)?;
     time.duration_since(std::time::UNIX_EPOCH).ok().map(|d| d.as_secs())
 }
 

@@ -9,7 +9,7 @@ use control::Directives;
 use key::{Digest, Vary};
 use sdk::{
     AdminAnswer, AdminRequest, Answer, BoxFuture, Bytes, Config, Env, Exchange, Fields, Function, Held, Known,
-    MediaType, MemoryBudget, Phases, Plugin, PluginKind, Record, Source, Step, entities,
+    MediaType, MemoryBudget, Phases, Plugin, PluginKind, Record, Source, Step, entities, field_value,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -300,11 +300,7 @@ fn now_ms(exchange: &Exchange) -> u64 {
 /// The lines that are stored: not those of one connection, nor those that each answer gets anew. The length of
 /// content is that of the stored one, but a response to HEAD has none to measure.
 fn kept_fields(fields: &Fields, head: bool) -> Fields {
-    let named = |name: &str| {
-        fields
-            .known_all(Known::Connection)
-            .any(|line| line.split(|b| *b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(name.as_bytes())))
-    };
+    let named = |name: &str| fields.known_all(Known::Connection).any(|line| field_value::list_has(line, name));
     let kept = |known: Known, name: &str| match known {
         Known::Connection
         | Known::KeepAlive

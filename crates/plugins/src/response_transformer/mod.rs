@@ -5,7 +5,7 @@ mod json;
 use json::{JsonEdits, Typed};
 use sdk::{
     Bytes, Config, Env, Exchange, Fields, Function, Held, Known, MediaType, MemoryBudget, Phases, Plugin, PluginKind,
-    entities,
+    entities, field_value,
 };
 use serde_json::Value;
 
@@ -187,7 +187,7 @@ fn is_header_name(name: &str) -> bool {
 
 fn is_json(fields: &Fields) -> bool {
     let content_type = fields.known(Known::ContentType).unwrap_or_default();
-    content_type.split(|&b| b == b',').filter_map(|t| MediaType::parse(t.trim_ascii())).any(|t| t.is_json())
+    field_value::list(content_type).filter_map(MediaType::parse).any(|kind| kind.is_json())
 }
 
 #[cfg(test)]

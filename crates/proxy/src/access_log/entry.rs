@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 use wire::proxy_protocol::Proxied;
-use wire::{Fields, Known, Version};
+use wire::{Fields, Known, Version, field_value};
 
 /// One request, when everything about it is known.
 pub struct Record<'a> {
@@ -120,12 +120,7 @@ impl Record<'_> {
                 let mut pairs = self.query()?.split('&').filter_map(|pair| pair.split_once('='));
                 pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_bytes().into())
             }
-            Variable::Cookie(name) => {
-                let mut pairs = self.request.known_all(Known::Cookie).flat_map(|line| line.split(|&b| b == b';'));
-                pairs
-                    .find_map(|pair| pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-                    .map(Cow::Borrowed)
-            }
+            Variable::Cookie(name) => field_value::cookie(self.request, name).map(Cow::Borrowed),
             Variable::Host => {
                 let host = self.kept.unwrap_or(self.request).known(Known::Host).unwrap_or(self.server.as_bytes());
                 let port =

@@ -3,7 +3,7 @@
 use super::continuum::xxh32;
 use model::entities::{HashOn, Upstream, Uuid};
 use sdk::{Args, Exchange, path};
-use wire::Fields;
+use wire::{Fields, field_value};
 
 /// The hash of what the upstream asks for; `None` when the request has nothing of it. With a cookie that the request
 /// lacks comes the `Set-Cookie` value that gives it one.
@@ -53,8 +53,7 @@ fn header(fields: &Fields, name: &str) -> Option<u32> {
 }
 
 fn cookie(fields: &Fields, name: &str) -> Option<u32> {
-    let pairs = fields.get_all("cookie").flat_map(|line| line.split(|b| *b == b';')).map(<[u8]>::trim_ascii);
-    pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")).next().map(xxh32)
+    field_value::cookie(fields, name).map(|value| xxh32(value.trim_ascii_end()))
 }
 
 /// A value for a client that has none. It follows from the id of the exchange, so that each try of a request gives the

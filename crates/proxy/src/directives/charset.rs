@@ -1,6 +1,7 @@
 //! `charset`: the character set that is added to types of responses.
 
-use wire::{Fields, Known};
+use sdk::MediaType;
+use wire::{Fields, Known, field_value};
 
 /// What is added to which types.
 #[derive(Clone, Debug, Default)]
@@ -11,16 +12,12 @@ pub struct Charset {
     types: Option<Vec<String>>,
 }
 
-/// nginx's own list (`charset_types`).
-const TYPES: &[&str] =
-    &["text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
-
 impl Charset {
     /// `charset`, and `charset_types` (nginx's own when they are not given).
     pub fn new(name: &str, types: Option<&[String]>) -> Charset {
         let name = if name == "off" { "" } else { name };
         let types = match types {
-            None => Some(TYPES.iter().map(|kind| (*kind).to_owned()).collect()),
+            None => Some(MediaType::WITH_CHARSET.map(str::to_owned).to_vec()),
             Some(types) if types.iter().any(|kind| kind == "*") => None,
             Some(types) => {
                 let html = std::iter::once("text/html".to_owned());
@@ -44,22 +41,11 @@ impl Charset {
     /// Whether a type is to be completed.
     fn is_listed(&self, value: &[u8]) -> bool {
         match &self.types {
-            None => !value.is_empty() && without_charset(value).len() == value.len(),
+            None => !value.is_empty() && field_value::without_charset(value).len() == value.len(),
             // A type that comes with a charset is none of these.
             Some(types) => types.iter().any(|kind| kind.as_bytes().eq_ignore_ascii_case(value)),
         }
     }
-}
-
-/// A type without the charset that it may come with; other parameters are part of it, as for nginx.
-pub(super) fn without_charset(value: &[u8]) -> &[u8] {
-    for at in memchr::memchr_iter(b';', value) {
-        let parameter = value[at + 1..].trim_ascii_start();
-        if parameter.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"charset=")) {
-            return &value[..at];
-        }
-    }
-    value
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! `gzip` and what belongs to it: responses compressed for clients that take that. The conditions are nginx's.
 
-use super::charset::without_charset;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use regex::bytes::{RegexSet, RegexSetBuilder};
-use wire::{Fields, Known, Version};
+use std::time::SystemTime;
+use wire::{Fields, Known, Version, field_value};
 
 /// What is compressed for whom.
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ impl Gzip {
     }
 
     fn is_listed(&self, content_type: &[u8]) -> bool {
-        let kind = without_charset(content_type);
+        let kind = field_value::without_charset(content_type);
         match &self.types {
             None => !kind.is_empty(),
             Some(types) => types.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(kind)),
@@ -178,14 +178,13 @@ impl Gzip {
         if proxied.any || accepts.authorization && proxied.auth {
             return true;
         }
-        if let Some(expires) = fields.get_str("expires") {
-            let now = || Some(std::time::SystemTime::now());
-            let date = fields.get_str("date").map_or_else(now, |date| httpdate::parse_http_date(date).ok());
-            let expires = httpdate::parse_http_date(expires).ok();
+        if let Some(expires) = fields.known(Known::Expires) {
+            let date = fields.known(Known::Date).map_or_else(|| Some(SystemTime::now()), field_value::date);
+            let expires = field_value::date(expires);
             return proxied.expired && matches!((expires, date), (Some(expires), Some(date)) if expires < date);
         }
         if fields.contains("cache-control") {
-            let has = |word: &str| fields.get_all("cache-control").any(|line| has_token(line, word));
+            let has = |directive| fields.get_all("cache-control").any(|line| field_value::list_has(line, directive));
             return proxied.no_cache && has("no-cache")
                 || proxied.no_store && has("no-store")
                 || proxied.private && has("private");
@@ -239,26 +238,10 @@ impl Encoder {
 
 /// Whether `Accept-Encoding` names gzip, with a weight other than 0.
 fn takes_gzip(value: &[u8]) -> bool {
-    value.split(|&b| b == b',').any(|coding| {
-        let mut parts = coding.split(|&b| b == b';');
-        let name = parts.next().unwrap_or_default().trim_ascii();
-        name.eq_ignore_ascii_case(b"gzip") && parts.all(|parameter| weight(parameter.trim_ascii()) > 0)
+    field_value::list(value).any(|coding| {
+        field_value::essence(coding).eq_ignore_ascii_case(b"gzip")
+            && field_value::parameters(coding).all(|parameter| field_value::weight(parameter).is_some_and(|w| w > 0))
     })
-}
-
-/// A weight in thousandths; 0 for what is none.
-fn weight(parameter: &[u8]) -> u32 {
-    let Some([b'q' | b'Q', rest @ ..]) = Some(parameter) else { return 0 };
-    let number = rest.trim_ascii_start().strip_prefix(b"=").map(<[u8]>::trim_ascii_start);
-    let number = number.and_then(|number| std::str::from_utf8(number).ok()).unwrap_or_default();
-    match number.parse::<f32>() {
-        Ok(weight) if (0.0..=1.0).contains(&weight) && number.len() <= 5 => (weight * 1000.0) as u32,
-        _ => 0,
-    }
-}
-
-fn has_token(line: &[u8], word: &str) -> bool {
-    line.split(|&b| b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// What is compressed is no longer the same octet by octet.

@@ -12,7 +12,7 @@ use crate::worker::Worker;
 use sdk::RequestHead;
 use std::rc::Rc;
 use wire::h1::Lingering;
-use wire::{Fields, Known, Version};
+use wire::{Fields, Version};
 
 /// The surroundings of one exchange.
 pub(crate) struct RequestContext<'a> {
@@ -65,7 +65,7 @@ impl<'a> RequestContext<'a> {
             version: head.version,
             head_request: head.method.is_head(),
             kept_host: None,
-            close: last || wants_close(head),
+            close: last || !head.persists(),
             deadlines: Deadlines::default(),
             kept: None,
             accepts: None,
@@ -88,21 +88,4 @@ impl<'a> RequestContext<'a> {
         let limits = self.limits();
         Lingering { time: limits.lingering_time, pause: limits.lingering_timeout }
     }
-}
-
-/// Whether the client's connection ends after this request (RFC 9112, section 9.3).
-fn wants_close(head: &RequestHead) -> bool {
-    let mut close = head.version < Version::Http11;
-    for value in head.fields.known_all(Known::Connection) {
-        for option in value.split(|&b| b == b',') {
-            let option = option.trim_ascii();
-            if option.eq_ignore_ascii_case(b"close") {
-                return true;
-            }
-            if option.eq_ignore_ascii_case(b"keep-alive") {
-                close = false;
-            }
-        }
-    }
-    close
 }

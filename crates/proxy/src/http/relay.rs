@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
+use wire::field_value;
 use wire::net::Deadline;
 
 /// Sends the response whose head has come, then its content, and gives the service's connection back.
@@ -107,10 +108,9 @@ fn is_buffered(exchange: &Exchange, limits: &Limits) -> bool {
         Some(value) => value.eq_ignore_ascii_case(b"yes"),
         None => false,
     };
-    let events = fields.known(Known::ContentType).is_some_and(|value| {
-        let kind = value.split(|&b| b == b';').next().unwrap_or_default();
-        kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-    });
+    let events = fields
+        .known(Known::ContentType)
+        .is_some_and(|value| field_value::essence(value).eq_ignore_ascii_case(b"text/event-stream"));
     !events && (asked || exchange.route.as_ref().is_none_or(|route| route.response_buffering))
 }
 

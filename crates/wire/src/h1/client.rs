@@ -2,7 +2,7 @@
 
 use super::content::{ContentError, ContentReader, ContentWriter};
 use super::head::{HeadError, HeadParser, Limits, parse_response};
-use crate::message::{Fields, Framing, Known, ResponseHead, Version};
+use crate::message::{Fields, Framing, ResponseHead};
 use crate::net::{Buffer, BufferPool, Stream};
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -110,7 +110,7 @@ impl ClientConnection {
                         self.parser = HeadParser::default();
                         if head.status >= 200 || head.status == 101 {
                             self.reader = ContentReader::new(head.framing);
-                            self.keep &= head.status != 101 && head.framing != Framing::UntilClose && keeps_open(head);
+                            self.keep &= head.status != 101 && head.framing != Framing::UntilClose && head.persists();
                         }
                         return Poll::Ready(Ok(()));
                     }
@@ -202,18 +202,4 @@ fn write_request_head(request: &OutgoingRequest<'_>, out: &mut Vec<u8>) {
     } else {
         b"Connection: keep-alive\r\n\r\n"
     });
-}
-
-fn keeps_open(head: &ResponseHead) -> bool {
-    let mut keep = head.version >= Version::Http11;
-    for value in head.fields.known_all(Known::Connection) {
-        for option in value.split(|&b| b == b',') {
-            let option = option.trim_ascii();
-            if option.eq_ignore_ascii_case(b"close") {
-                return false;
-            }
-            keep |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-    keep
 }

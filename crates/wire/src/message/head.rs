@@ -1,6 +1,7 @@
 //! Heads of requests and responses.
 
-use super::Fields;
+use super::field_value::list;
+use super::{Fields, Known};
 use smallvec::SmallVec;
 
 /// A request method (RFC 9110, section 9): a token, kept as it came.
@@ -101,6 +102,11 @@ impl RequestHead {
     pub fn query(&self) -> Option<&str> {
         self.target.split_once('?').map(|(_, query)| query)
     }
+
+    /// Whether its sender lets the connection persist.
+    pub fn persists(&self) -> bool {
+        persists(self.version, &self.fields)
+    }
 }
 
 /// The head of a response.
@@ -113,4 +119,25 @@ pub struct ResponseHead {
     pub version: Version,
     pub fields: Fields,
     pub framing: Framing,
+}
+
+impl ResponseHead {
+    /// Whether its sender lets the connection persist.
+    pub fn persists(&self) -> bool {
+        persists(self.version, &self.fields)
+    }
+}
+
+/// RFC 9112, section 9.3.
+fn persists(version: Version, fields: &Fields) -> bool {
+    let mut persists = version >= Version::Http11;
+    for options in fields.known_all(Known::Connection) {
+        for option in list(options) {
+            if option.eq_ignore_ascii_case(b"close") {
+                return false;
+            }
+            persists |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+    persists
 }

@@ -1,5 +1,6 @@
 //! The message model: heads and their field lines, the same for HTTP/1.1, HTTP/2 and HTTP/3.
 
+pub mod field_value;
 mod fields;
 mod head;
 mod known;
