@@ -20,17 +20,18 @@ pub fn check_answers(target: &Target, mut random: Random, stop: &AtomicBool) -> 
     while !stop.load(Ordering::SeqCst) {
         let Ok(mut connection) = open(target, &tls, &mut random) else { continue };
         for _ in 0..=random.below(20) {
-            match exchange(&mut connection, &mut random)? {
-                Some(more) => answered += more,
-                None => break,
+            let (more, open) = exchange(&mut connection, &mut random)?;
+            answered += more;
+            if !open {
+                break;
             }
         }
     }
     Ok(answered)
 }
 
-/// Sends some requests and reads their answers. `None`: the connection has ended.
-fn exchange(connection: &mut Connection<Wire>, random: &mut Random) -> Result<Option<u64>, String> {
+/// Sends some requests and reads their answers: how many there were, and whether the connection goes on.
+fn exchange(connection: &mut Connection<Wire>, random: &mut Random) -> Result<(u64, bool), String> {
     let mut asked = Vec::new();
     let mut octets = Vec::new();
     for _ in 0..=random.below(4) {
@@ -56,10 +57,10 @@ fn exchange(connection: &mut Connection<Wire>, random: &mut Random) -> Result<Op
         }
         asked.push((mark, method, path));
     }
-    if connection.send_raw(&octets).is_err() {
-        return Ok(None);
-    }
     let mut answered = 0;
+    if connection.send_raw(&octets).is_err() {
+        return Ok((answered, false));
+    }
     let mut seen = String::new();
     for (mark, method, path) in asked {
         let answer = match connection.receive(method == "HEAD") {
@@ -68,7 +69,7 @@ fn exchange(connection: &mut Connection<Wire>, random: &mut Random) -> Result<Op
                 return Err(format!("{method} {path} {mark}: no answer but {error}, after{seen}"));
             }
             // It may end whenever a service does not keep to the rules.
-            Err(_) => return Ok(None),
+            Err(_) => return Ok((answered, false)),
         };
         answered += 1;
         let _ = write!(seen, " [{method} {path} {mark}: {} {:?}]", answer.status, answer.headers);
@@ -80,10 +81,10 @@ fn exchange(connection: &mut Connection<Wire>, random: &mut Random) -> Result<Op
             return Err(format!("{method} {path} {mark} gets what a service sent unasked:{seen}"));
         }
         if answer.header("Connection") == Some("close") {
-            return Ok(None);
+            return Ok((answered, false));
         }
     }
-    Ok(Some(answered))
+    Ok((answered, true))
 }
 
 /// Does what no client should, until it shall stop.
