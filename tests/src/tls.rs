@@ -207,6 +207,11 @@ impl Client {
         Client { config: Arc::new(config) }
     }
 
+    /// The settings by which it speaks TLS.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
     /// A connection that asks for that server name, or for none.
     pub fn open(
         &self,

@@ -64,6 +64,9 @@ impl DataPlane {
         let snapshot = Arc::new(Published::new(snapshot));
         let of_handshake = Arc::clone(&snapshot);
         let resolver = Resolver(move || of_handshake.load().certificates.clone());
+        // As Kong's server block, which has one switch for all its listeners.
+        let http2 = settings.listen.iter().any(|listen| listen.http2);
+        settings.listener_tls.http2 = http2;
         let config = settings
             .listener_tls
             .server_config(Arc::new(resolver))
@@ -81,6 +84,7 @@ impl DataPlane {
             listener_tls: ArcSwap::from_pointee(listener_tls),
             gauges,
             memory,
+            http2,
         });
         Ok(DataPlane {
             shared,

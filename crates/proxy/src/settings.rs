@@ -51,7 +51,7 @@ pub struct Settings {
 pub struct Listen {
     pub address: SocketAddr,
     pub tls: bool,
-    /// Accepted for the future: HTTP/1.1 is what is spoken.
+    /// HTTP/2 is spoken, too: as in Kong, on all listeners when one has the flag.
     pub http2: bool,
     /// Connections begin with a header of the PROXY protocol; those that do not are refused.
     pub proxy_protocol: bool,
@@ -135,6 +135,8 @@ pub struct Limits {
     pub proxy_temporary_files: Arc<Path>,
     /// `worker_connections`: open client connections per worker; more are refused.
     pub connections: usize,
+    /// `http2_max_concurrent_streams`: exchanges at a time on a connection of HTTP/2.
+    pub http2_max_concurrent_streams: u32,
     /// Octets of contents of requests and responses that all exchanges together hold in memory.
     pub held_in_memory: usize,
 }
@@ -244,6 +246,14 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// What a connection of HTTP/2 may carry.
+    pub fn streams(&self) -> wire::h2::Limits {
+        let head = u32::try_from(self.heads().head).unwrap_or(u32::MAX);
+        wire::h2::Limits { streams: self.http2_max_concurrent_streams, head }
+    }
+}
+
 /// nginx's defaults, and Kong's where its template names others.
 impl Default for Limits {
     fn default() -> Limits {
@@ -272,6 +282,7 @@ impl Default for Limits {
             temporary_files: Arc::from(std::env::temp_dir()),
             proxy_temporary_files: Arc::from(std::env::temp_dir()),
             connections: 65_536,
+            http2_max_concurrent_streams: 128,
             held_in_memory: 256 << 20,
         }
     }

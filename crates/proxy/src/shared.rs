@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub gauges: Vec<Arc<Gauges>>,
     /// What contents may be held in memory, by exchanges and by plugins.
     pub memory: MemoryBudget,
+    /// The listeners speak HTTP/2, too.
+    pub http2: bool,
     /// `bascule/<version>` as `Via` has it for HTTP/1.1.
     pub via: String,
     /// The line with it.

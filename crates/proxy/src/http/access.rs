@@ -71,7 +71,7 @@ fn with_record<T>(
         sni: origin.client.sni.as_deref(),
         server: "kong",
         connection: origin.client.connection,
-        connection_requests: origin.request,
+        connection_requests: client.request,
         method: exchange.request.method.as_str(),
         target: &exchange.request.target,
         version: exchange.request.version,

@@ -95,12 +95,13 @@ pub(crate) async fn run(
     }
 }
 
-/// Fills in what is known of an exchange as soon as its head is.
+/// Fills in what is known of an exchange as soon as its head is; which request of its connection it is, it knows already.
 pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let (worker, origin) = (context.worker, context.origin);
-    exchange.client.clone_from(&origin.client);
     let client = &mut exchange.client;
-    client.request = origin.request;
+    let request = client.request;
+    client.clone_from(&origin.client);
+    client.request = request;
     if let Some(named) = &context.client {
         (client.ip, client.port) = (named.ip(), named.port());
     }

@@ -1,6 +1,6 @@
 //! HTTP from a client's connection to a service and back.
 //!
-//! [`serve`] is the life of an HTTP/1.1 connection; `exchange` the life of one request on it, in the order in which it
+//! [`serve`] is the life of an HTTP/1.1 connection, `multiplexed` that of an HTTP/2 one; `exchange` the life of one request on it, in the order in which it
 //! happens: rewrite, route, access, `payload` (what is held of the content), `request` (the head for the service),
 //! `attempt` (a peer, a connection, the head of its answer), `respond` (the head for the client), `relay` (content down,
 //! while `upload` may still go up), log. Phases know the client as `downstream` and the service as
@@ -12,6 +12,7 @@ mod context;
 mod deadlines;
 mod downstream;
 mod exchange;
+mod multiplexed;
 mod payload;
 mod relay;
 mod request;
@@ -29,7 +30,7 @@ use sdk::{Answer, Client, Fields};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use wire::h1::{HeadError, Lingering, RequestError, ServerConnection};
-use wire::net::Stream;
+use wire::net::{Buffer, Stream};
 use wire::proxy_protocol::Proxied;
 
 /// Where a connection comes from.
@@ -41,8 +42,6 @@ pub(crate) struct Origin {
     pub proxied: Option<Box<Proxied>>,
     /// The port that it was meant for, in front of whatever maps ports to ours.
     pub port: u16,
-    /// The number of the request that is served now, from 1.
-    pub request: u64,
     pub tls: bool,
     /// Why the client is not served: its certificate is not good enough (`ssl_verify_client`).
     pub unverified: Option<&'static str>,
@@ -78,13 +77,18 @@ impl Origin {
             sni: None,
         };
         let lines = forwarded::lines(&peer, tls, port);
-        Box::new(Origin { peer, local, proxied: None, port, request: 1, tls, unverified: None, client, lines })
+        Box::new(Origin { peer, local, proxied: None, port, tls, unverified: None, client, lines })
     }
 }
 
 /// Serves a connection until either side ends it. What its task holds is the memory that an idle connection costs: what
 /// is large and seldom needed is boxed, here and below.
-pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Box<Origin>) {
+pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origin>) {
+    if let Stream::TlsServer(tls) = &stream
+        && tls.get_ref().1.alpn_protocol() == Some(b"h2")
+    {
+        return Box::pin(multiplexed::serve(worker, stream, Buffer::new(&worker.buffers), origin)).await;
+    }
     let limits = &worker.shared.settings.limits;
     let lingering = Lingering { time: limits.lingering_time, pause: limits.lingering_timeout };
     let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), limits.heads());
@@ -97,9 +101,18 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, mut origin: Box<O
         if !begun {
             return;
         }
+        // As nginx: without TLS the first octets tell.
+        if served == 1
+            && worker.shared.http2
+            && !origin.tls
+            && connection.begins_http2(limits.client_header_timeout).await
+        {
+            let (stream, begun, _) = connection.into_parts();
+            return Box::pin(multiplexed::serve(worker, stream, begun, origin)).await;
+        }
         let mut session = worker.session(&origin.client);
         let read = connection.read_head(&mut session.exchange.request, limits.client_header_timeout).await;
-        origin.request = served;
+        session.exchange.client.request = served;
         worker.gauges.request();
         worker.refresh_snapshot(&mut session);
         let mut line = access::Line::begin(worker, &session.exchange.request.fields);

@@ -31,6 +31,8 @@ pub struct Policy {
     pub sessions: usize,
     /// Certificates that clients must show.
     pub clients: ClientVerification,
+    /// HTTP/2 is offered (ALPN, RFC 7301).
+    pub http2: bool,
 }
 
 /// The TLS of a listener. Both parts are renewed by a reload.
@@ -50,7 +52,8 @@ impl Policy {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+        let versions: &[&[u8]] = if self.http2 { &[b"h2"] } else { &[] };
+        config.alpn_protocols = [versions, &[b"http/1.1", b"http/1.0"]].concat().iter().map(|v| v.to_vec()).collect();
         config.ignore_client_order = self.own_order;
         let lifetime = self.lifetime.as_secs().max(1);
         if self.tickets {
@@ -88,6 +91,7 @@ impl Default for Policy {
             lifetime: Duration::from_secs(24 * 60 * 60),
             sessions: 1024,
             clients: ClientVerification::default(),
+            http2: false,
         }
     }
 }

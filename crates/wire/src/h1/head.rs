@@ -235,11 +235,7 @@ fn trim(text: &[u8], mut from: usize) -> (usize, usize) {
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), HeadError> {
     let method_end = memchr(b' ', line).ok_or(HeadError::Malformed("no request line"))?;
     let method = &line[..method_end];
-    // As nginx: upper case, with dash and underscore.
-    if method.is_empty()
-        || method.len() > 32
-        || !method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_'))
-    {
+    if !is_method(method) {
         return Err(HeadError::Malformed("no valid method"));
     }
     let rest = &line[method_end + 1..];
@@ -263,6 +259,11 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), HeadError> {
         return Err(HeadError::Malformed("no valid request target"));
     }
     Ok((method, target, version))
+}
+
+/// Whether this is a method, as nginx has it: upper case, with dash and underscore.
+pub(crate) fn is_method(text: &[u8]) -> bool {
+    (1..=32).contains(&text.len()) && text.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_'))
 }
 
 fn is_version(text: &[u8]) -> bool {
@@ -331,7 +332,8 @@ fn to_origin_form(head: &mut RequestHead) -> Result<(), HeadError> {
     Ok(())
 }
 
-fn check_host(head: &RequestHead) -> Result<(), HeadError> {
+/// Whether there is one valid `Host`, or none where the version does without.
+pub(crate) fn check_host(head: &RequestHead) -> Result<(), HeadError> {
     let mut hosts = head.fields.known_all(Known::Host);
     let first = hosts.next();
     if hosts.next().is_some() {
@@ -401,7 +403,8 @@ fn transfer_coding(fields: &Fields) -> Result<bool, HeadError> {
     }
 }
 
-fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
+/// The length that `Content-Length` says, as plain digits.
+pub(crate) fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
     let mut lines = fields.known_all(Known::ContentLength);
     let Some(value) = lines.next() else { return Ok(None) };
     if lines.next().is_some() {

@@ -11,4 +11,5 @@ pub use chunked::{ChunkedDecoder, Decoded};
 pub use client::{ClientConnection, OutgoingRequest, ResponseError};
 pub use content::{ContentError, ContentReader, ContentWriter};
 pub use head::{HeadError, HeadParser, Limits, parse_request, parse_response};
+pub(crate) use head::{check_host, content_length, is_method};
 pub use server::{RequestError, ServerConnection, Traffic, reason_phrase};

@@ -2,6 +2,7 @@
 
 use super::content::{ContentError, ContentReader, ContentWriter};
 use super::head::{HeadError, HeadParser, Limits, parse_request};
+use crate::h2::PREFACE;
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
 use crate::net::{BUFFER_SIZE, Buffer, BufferPool, Lingering, Stream, Timer};
 use std::io;
@@ -76,6 +77,23 @@ impl ServerConnection {
         }
         let (stream, input, limit) = (&mut self.stream, &mut self.input, self.limits.head);
         matches!(self.timer.limit_idle(idle, |cx| stream.poll_fill(cx, input, limit)).await, Ok(Ok(n)) if n > 0)
+    }
+
+    /// Whether the client begins as one that speaks HTTP/2; what it has said stays unread. For as long as that can be, it
+    /// is waited for more, at most for `whole`.
+    pub async fn begins_http2(&mut self, whole: Duration) -> bool {
+        let (stream, input) = (&mut self.stream, &mut self.input);
+        let poll = |cx: &mut Context<'_>| loop {
+            let begun = input.data();
+            if begun.len() >= PREFACE.len() || !PREFACE.starts_with(begun) {
+                return Poll::Ready(begun.starts_with(PREFACE));
+            }
+            match ready!(stream.poll_fill(cx, input, BUFFER_SIZE)) {
+                Ok(n) if n > 0 => {}
+                _ => return Poll::Ready(false),
+            }
+        };
+        self.timer.limit(whole, poll).await.unwrap_or(false)
     }
 
     /// Reads the next head, all of it within `whole`, however it comes. The content of the request before must have

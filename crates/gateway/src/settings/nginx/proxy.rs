@@ -36,6 +36,9 @@ impl Injected {
             lingering_time: time("lingering_time", usual.lingering_time),
             lingering_timeout: time("lingering_timeout", usual.lingering_timeout),
             keepalive_requests: self.keepalive_requests(LOCATION),
+            http2_max_concurrent_streams: self
+                .number(PROXY_SERVER, "http2_max_concurrent_streams")
+                .map_or(usual.http2_max_concurrent_streams, |streams| u32::try_from(streams).unwrap_or(u32::MAX)),
             keepalive_timeout,
             keepalive_header,
             keepalive_time: time("keepalive_time", usual.keepalive_time),

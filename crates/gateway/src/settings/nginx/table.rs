@@ -198,6 +198,12 @@ pub const DIRECTIVES: &[Directive] = &[
         "Requests after which a client's connection is \
         closed.",
     ),
+    acts(
+        "http2_max_concurrent_streams",
+        SERVERS,
+        Syntax::Number,
+        "Requests at a time on a client's connection of HTTP/2.",
+    ),
     acts("keepalive_time", PROXYING, Syntax::Time, "Age at which a client's connection is closed after a request."),
     acts(
         "lingering_close",
@@ -545,7 +551,9 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
         "the rate-limiting plugin limits requests",
     ),
     (&["grpc_*"], "gRPC is not there yet"),
-    (&["http2*", "http3*", "quic*"], "HTTP/1.1 is what is spoken"),
+    (&["http2"], "the `http2` flag of listeners turns it on"),
+    (&["http2*"], "the limits of HTTP/2 are our own"),
+    (&["http3*", "quic*"], "HTTP/3 is not spoken"),
     (&["brotli*", "zstd*", "gzip_static", "gunzip*"], "gzip is the only coding"),
     (
         &["lua_*", "*_by_lua", "*_by_lua_block", "*_by_lua_file", "wasm_*", "proxy_wasm*"],

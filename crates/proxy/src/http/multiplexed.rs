@@ -1,0 +1,149 @@
+//! The life of a connection that carries many exchanges at once (HTTP/2): it opens a task for each.
+
+use super::downstream::Downstream;
+use super::{Origin, access, exchange, respond};
+use crate::worker::Worker;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use wire::h2::{Connection, ServerStream};
+use wire::net::{Buffer, Stream};
+
+/// The exchanges of a connection that are under way.
+#[derive(Default)]
+struct Open {
+    count: Cell<usize>,
+    /// The connection's task, which has something to do when there are none.
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Counts an exchange until it is over, however its task ends.
+struct Counted(Rc<Open>);
+
+/// Serves a connection until either side ends it. `begun` is what has been read of it already.
+pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, begun: Buffer, origin: Box<Origin>) {
+    let limits = &worker.shared.settings.limits;
+    let timer = worker.timers.timer();
+    let since = worker.loop_time();
+    let (client, origin) = (origin.peer.clone(), Rc::<Origin>::from(origin));
+    let beginning = {
+        let mut begin = pin!(Connection::begin(stream, begun, &worker.timers, limits.streams()));
+        timer.limit(limits.client_header_timeout, |cx| begin.as_mut().poll(cx)).await
+    };
+    let mut connection = match beginning {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            tracing::info!(client = client.as_str(), "a connection was refused: {error}");
+            return;
+        }
+        Err(_) => return,
+    };
+    let open = Rc::<Open>::default();
+    let mut number = 0;
+    loop {
+        let next = if open.count.get() > 0 {
+            // While something is under way its own deadlines count.
+            let accept = poll_fn(|cx| match connection.poll_accept(cx) {
+                Poll::Pending if open.is_over(cx) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(next) => Poll::Ready(Some(next)),
+            });
+            match accept.await {
+                Some(next) => next,
+                None => continue,
+            }
+        } else {
+            worker.gauges.idle(true);
+            let next = timer.limit_idle(limits.keepalive_timeout, |cx| connection.poll_accept(cx)).await;
+            worker.gauges.idle(false);
+            match next {
+                Ok(next) => next,
+                Err(_) => break,
+            }
+        };
+        let stream = match next {
+            Some(Ok(stream)) => stream,
+            Some(Err(error)) => {
+                tracing::info!(client = client.as_str(), "a connection was ended: {error}");
+                return;
+            }
+            None => return,
+        };
+        number += 1;
+        if worker.draining.get()
+            || number >= limits.keepalive_requests
+            || limits.keepalive_timeout.is_zero()
+            || worker.loop_time().saturating_duration_since(since) >= limits.keepalive_time
+        {
+            connection.end();
+        }
+        let counted = Counted::new(&open);
+        let (worker, origin) = (Rc::clone(worker), Rc::clone(&origin));
+        tokio::task::spawn_local(Box::pin(async move {
+            answer(&worker, &origin, stream, number).await;
+            drop(counted);
+        }));
+    }
+    // Nothing is under way: the client is told, and what is left for it sent.
+    connection.end();
+    let _ = timer.limit(limits.send_timeout.min(limits.lingering_timeout), |cx| connection.poll_accept(cx)).await;
+}
+
+/// One exchange, from its head to its log.
+async fn answer(worker: &Rc<Worker>, origin: &Origin, mut stream: ServerStream, number: u64) {
+    let mut session = worker.session(&origin.client);
+    let read = stream.take_head(&mut session.exchange.request);
+    session.exchange.client.request = number;
+    worker.gauges.request();
+    worker.refresh_snapshot(&mut session);
+    let mut line = access::Line::begin(worker, &session.exchange.request.fields);
+    let mut downstream = Downstream::Http2(&mut stream);
+    match read {
+        Ok(()) if origin.unverified.is_some() => {
+            let message = origin.unverified.unwrap_or_default();
+            respond::refuse(worker, &mut downstream, origin, &mut session, 400, message).await;
+        }
+        Ok(()) => {
+            exchange::run(worker, &mut downstream, origin, &mut session, false).await;
+        }
+        Err(error) => {
+            tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
+            let status = respond::refusal(error);
+            let message = sdk::Answer::gateway_message(status);
+            respond::refuse(worker, &mut downstream, origin, &mut session, status, &message).await;
+        }
+    }
+    if let Some(line) = &mut line {
+        line.took(stream.traffic());
+    }
+    access::end(line, worker, origin, session);
+}
+
+impl Open {
+    /// Whether there is nothing under way; otherwise the task is woken when that is so.
+    fn is_over(&self, cx: &Context<'_>) -> bool {
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        self.count.get() == 0
+    }
+}
+
+impl Counted {
+    fn new(open: &Rc<Open>) -> Counted {
+        open.count.set(open.count.get() + 1);
+        Counted(Rc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let left = self.0.count.get() - 1;
+        self.0.count.set(left);
+        if left == 0
+            && let Some(waker) = self.0.waker.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A connection from a client, and the streams that it opens.
+
+use super::io::Io;
+use super::stream::ServerStream;
+use crate::net::{Buffer, Stream, Timers};
+use bytes::Bytes;
+use std::task::{Context, Poll, ready};
+
+/// What a client that speaks HTTP/2 sends first (RFC 9113, section 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Octets of a response that wait for room at the client, for each stream: beyond, the service is waited for.
+const SEND_BUFFER: usize = 64 << 10;
+/// What a client may send of a request's content before any of it is used: of one stream, and of all together.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Streams that a client has opened and reset before they were looked at, and those that we had to reset for its
+/// mistakes: whoever has more is disconnected (CVE-2023-44487, CVE-2024-2653 and their kin).
+const RESET_STREAMS: usize = 64;
+
+/// How much a client may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Streams at a time.
+    pub streams: u32,
+    /// Octets of a head, counted as RFC 9113, section 6.5.2, does it.
+    pub head: u32,
+}
+
+/// A client's connection. It moves only while [`Connection::poll_accept`] is polled, its streams' content included.
+pub struct Connection {
+    inner: h2::server::Connection<Io, Bytes>,
+    timers: Timers,
+}
+
+impl Connection {
+    /// Takes a connection whose client begins with the preface; `begun` is what has been read of it. Ready when the
+    /// client has kept to the protocol so far.
+    pub async fn begin(
+        stream: Stream,
+        begun: Buffer,
+        timers: &Timers,
+        limits: Limits,
+    ) -> Result<Connection, h2::Error> {
+        let inner = h2::server::Builder::new()
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(limits.head)
+            .max_send_buffer_size(SEND_BUFFER)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_pending_accept_reset_streams(RESET_STREAMS)
+            .max_local_error_reset_streams(Some(RESET_STREAMS))
+            .handshake(Io { stream, begun })
+            .await?;
+        Ok(Connection { inner, timers: timers.clone() })
+    }
+
+    /// The next stream; `None` when the connection is over.
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ServerStream, h2::Error>>> {
+        let accepted = ready!(self.inner.poll_accept(cx));
+        Poll::Ready(accepted.map(|accepted| {
+            let (request, respond) = accepted?;
+            Ok(ServerStream::new(request, respond, self.timers.timer()))
+        }))
+    }
+
+    /// Takes no more streams: those that are open go on, then [`Connection::poll_accept`] ends.
+    pub fn end(&mut self) {
+        self.inner.graceful_shutdown();
+    }
+}

@@ -1,0 +1,10 @@
+//! HTTP/2 (RFC 9113): connections from clients, which carry many requests at once. The `h2` crate speaks the protocol;
+//! what is here turns its messages into those of every other version.
+
+mod connection;
+mod head;
+mod io;
+mod stream;
+
+pub use connection::{Connection, Limits, PREFACE};
+pub use stream::ServerStream;
