@@ -1,7 +1,7 @@
 //! Black-box tests: the real binary in a directory of its own on free ports, spoken to over sockets.
 //!
-//! [`Node`] starts and ends it, [`http`] is the client, [`Backend`] the services behind it, [`Service`] one that the test
-//! drives itself, [`Scripted`] one whose answer is given, [`Nginx`] the measure.
+//! [`Node`] starts and ends it, [`http`] is the client, [`Backend`] the services behind it, [`Service`] one that the
+//! test drives itself, [`Scripted`] one whose answer is given, [`Nginx`] the measure.
 
 mod backend;
 pub mod http;

@@ -84,7 +84,7 @@ impl Node {
         node
     }
 
-    /// As [`Node::start`]; memory that it does not need any more goes back at once, so that what it has is what it keeps.
+    /// As [`Node::start`]; memory that it no longer needs goes back at once, so that what it has is what it keeps.
     pub fn with_exact_memory() -> Node {
         let mut node = Node::new(None);
         node.settings = on_free_ports(&[]);

@@ -80,7 +80,11 @@ fn files_are_rotated() {
 #[test]
 fn own_formats() {
     let backend = Backend::start("b");
-    let format = r#"own escape=json '{"to":"$host","from":"$http_x_forwarded_for","status":$status,"up":"$upstream_status","at":"$upstream_addr",' '"n":$connection_requests,"size":$request_length,"?":"$no_such"}'"#;
+    let format = concat!(
+        r#"own escape=json '{"to":"$host","from":"$http_x_forwarded_for","status":$status,"#,
+        r#""up":"$upstream_status","at":"$upstream_addr",' "#,
+        r#"'"n":$connection_requests,"size":$request_length,"?":"$no_such"}'"#,
+    );
     let settings = [
         ("nginx_http_log_format", format),
         ("proxy_access_log", "logs/own.log own"),

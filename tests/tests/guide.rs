@@ -119,7 +119,8 @@ fn rate_limiting() {
 fn proxy_cache() {
     let backend = Backend::start("httpbin");
     let node = guide(&backend);
-    let settings = "name=proxy-cache&config.request_method=GET&config.response_code=200&config.content_type=application/json&config.cache_ttl=30&config.strategy=memory";
+    let settings = "name=proxy-cache&config.request_method=GET&config.response_code=200&\
+                    config.content_type=application/json&config.cache_ttl=30&config.strategy=memory";
     form(node.admin(), "POST", "/plugins", settings).expect(201);
     let first = mock(&node, &[]).expect(200);
     assert_eq!(first.header("X-Cache-Status"), Some("Miss"));

@@ -50,8 +50,8 @@ fn message(start: &[u8], lines: &[u8], body: &[u8]) -> Vec<u8> {
     [start, b" HTTP/1.1\r\nHost: a.test\r\n", lines, length.as_bytes(), b"\r\n", body].concat()
 }
 
-/// A service whose answers are `{"seen":"…"}` with the whole request between the quotes, as Latin-1 would have it: octets
-/// beyond ASCII as they are, quotes and line ends left out.
+/// A service whose answers are `{"seen":"…"}` with the whole request between the quotes, as Latin-1 would have it:
+/// octets beyond ASCII as they are, quotes and line ends left out.
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -141,8 +141,8 @@ fn keys_are_octets_and_hiding_them_leaves_the_rest_as_it_came() {
         ("application/json", b"{\"apikey\":\"caf\\u00e9\",\"n\":1.0,\"s\":\"\xe9\"}", b"{n:1.0,s:\xe9}"),
         (
             "multipart/form-data; boundary=b",
-            b"--b\r\nContent-Disposition: form-data; \
-                name=\"apikey\"\r\n\r\ncaf\xc3\xa9\r\n--b\r\nContent-Disposition: form-data; name=\"\xe8\"\r\n\r\n\xe9\r\n--b--\r\n",
+            b"--b\r\nContent-Disposition: form-data; name=\"apikey\"\r\n\r\ncaf\xc3\xa9\r\n\
+              --b\r\nContent-Disposition: form-data; name=\"\xe8\"\r\n\r\n\xe9\r\n--b--\r\n",
             b"name=\xe8\xe9--b--",
         ),
     ] {

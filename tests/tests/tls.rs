@@ -183,7 +183,10 @@ fn a_reload_takes_what_the_files_hold_now() {
     settings.extend(["ssl_cert_key", "admin_ssl_cert_key", "client_ssl_cert_key"].map(|name| (name, key.as_str())));
     let node = Node::start(&settings);
     let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Welcome(&root));
-    let service = json!({ "name": "s", "protocol": "https", "host": "127.0.0.1", "port": backend.address.port(), "retries": 0, "tls_verify": true });
+    let service = json!({
+        "name": "s", "protocol": "https", "host": "127.0.0.1", "port": backend.address.port(), "retries": 0,
+        "tls_verify": true
+    });
     json(node.admin(), "POST", "/services", &service).expect(201);
     json(node.admin(), "POST", "/services/s/routes", &json!({ "paths": ["/s"] })).expect(201);
     let shown = |address| Client::new(&Offer::default()).get(address, None, "/").unwrap().server;

@@ -25,8 +25,8 @@ pub enum Content {
 }
 
 impl Content {
-    /// The content as input for an entity. `known` is a field that decides how form fields are read (a plugin's `name`),
-    /// in case that the content does not have it.
+    /// The content as input for an entity. `known` is a field that decides how form fields are read (a plugin's
+    /// `name`), in case that the content does not have it.
     pub fn into_input(self, catalog: &Catalog, schema: &Schema, known: Option<(&str, &Value)>) -> Record {
         match self {
             Content::None | Content::Text(_) => Record::new(),

@@ -77,7 +77,7 @@ pub fn find_in(transaction: &mut Transaction<'_>, resource: &Resource, key: &Key
     transaction.get(&resource.name, key)?.ok_or_else(|| unknown(resource, key))
 }
 
-/// The input of a change. A plugin's `name` decides what its other fields mean, so it is looked up when it is not given.
+/// The input of a change. A plugin's `name` decides what its other fields mean, so it is looked up when not given.
 pub fn change_input(
     transaction: &mut Transaction<'_>,
     resource: &Resource,

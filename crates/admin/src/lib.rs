@@ -2,8 +2,8 @@
 //! that are written by hand.
 //!
 //! A request goes `server` → `http` (content types, limits, content) → `endpoint` (the tree of paths, put together once
-//! by `routes`) → a handler in `entity`, `nested` or `routes` → `answer` → `http` again for the headers that all answers
-//! have.
+//! by `routes`) → a handler in `entity`, `nested` or `routes` → `answer` → `http` again for the headers that all
+//! answers have.
 
 mod answer;
 mod call;

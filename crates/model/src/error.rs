@@ -332,7 +332,8 @@ mod tests {
         let error = Error::foreign_keys_unresolved(record(json!({"service": {"name": words}})));
         assert_eq!(
             error.message,
-            r#"foreign key unresolved (service.name: the foreign key cannot be resolved with '{name="nope"}' for an existing 'services' entity)"#
+            "foreign key unresolved (service.name: the foreign key cannot be resolved with '{name=\"nope\"}' for an \
+             existing 'services' entity)"
         );
         assert_eq!(error.body()["code"], 13);
         let error = Error::foreign_keys_unresolved(record(json!({"route": {"name": "a"}, "service": {"name": "b"}})));
@@ -344,7 +345,8 @@ mod tests {
         let body = Error::invalid_option("tags", "cannot be null").body();
         assert_eq!(
             body,
-            json!({"code": 11, "name": "invalid options", "message": "invalid option (tags: cannot be null)", "options": {"tags": "cannot be null"}})
+            json!({"code": 11, "name": "invalid options", "message": "invalid option (tags: cannot be null)",
+                "options": {"tags": "cannot be null"}})
         );
         assert_eq!(
             Error::invalid_unique("name", "bad").body(),

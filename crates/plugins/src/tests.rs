@@ -39,8 +39,8 @@ fn defaults_make_configurations_complete() {
     assert_eq!(
         record["config"],
         json!({
-            "key_names": ["apikey"], "hide_credentials": false, "anonymous": null, "key_in_header": true, "key_in_query": true,
-            "key_in_body": false, "run_on_preflight": true, "realm": null
+            "key_names": ["apikey"], "hide_credentials": false, "anonymous": null, "key_in_header": true,
+            "key_in_query": true, "key_in_body": false, "run_on_preflight": true, "realm": null
         })
     );
     let record = insert("rate-limiting", json!({ "minute": 5, "redis_host": "127.0.0.1" })).unwrap();

@@ -13,8 +13,8 @@ pub struct HopByHop {
 }
 
 impl HopByHop {
-    /// Looks at a request that has just been read, and drops the lines that `Connection` names: before anything is added
-    /// under such a name that the client could make disappear.
+    /// Looks at a request that has just been read, and drops the lines that `Connection` names: before anything is
+    /// added under such a name that the client could make disappear.
     pub fn take(fields: &mut Fields) -> HopByHop {
         drop_named(fields);
         HopByHop {
@@ -24,8 +24,8 @@ impl HopByHop {
     }
 }
 
-/// Prepares a request's lines for the service: what stays of those that concern the connection is `TE: trailers` when it
-/// was among the codings. The rest is for the sender to set.
+/// Prepares a request's lines for the service: what stays of those that concern the connection is `TE: trailers` when
+/// it was among the codings. The rest is for the sender to set.
 pub fn strip_request(fields: &mut Fields, hop_by_hop: HopByHop) {
     const LINES: [Known; 6] = [
         Known::Connection,

@@ -87,8 +87,8 @@ pub struct Keepalive {
 pub struct Limits {
     /// `client_max_body_size`, octets; 0: no limit.
     pub client_max_body_size: u64,
-    /// `client_body_buffer_size`, octets: so much of a request's content is held in memory, the rest in a temporary file.
-    /// `None`: it is not set, and we take what suits us.
+    /// `client_body_buffer_size`, octets: so much of a request's content is held in memory, the rest in a temporary
+    /// file. `None`: it is not set, and we take what suits us.
     pub client_body_buffer_size: Option<usize>,
     /// `client_header_timeout`: from the first octet of a head to its last.
     pub client_header_timeout: Duration,

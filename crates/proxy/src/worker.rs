@@ -1,5 +1,5 @@
-//! A worker: what one thread has of its own for the connections that it serves. Buffers, timers, counters, connections to
-//! services, and its view of the configuration.
+//! A worker: what one thread has of its own for the connections that it serves. Buffers, timers, counters, connections
+//! to services, and its view of the configuration.
 
 use crate::access_log;
 use crate::shared::{Gauges, Shared};

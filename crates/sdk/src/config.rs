@@ -19,8 +19,8 @@ impl<'a> Config<'a> {
         self.value(field)?.as_str()
     }
 
-    /// A string that becomes the value of a header line. Schemas check it; records that were stored before, or by others,
-    /// are refused here.
+    /// A string that becomes the value of a header line. Schemas check it; records that were stored before, or by
+    /// others, are refused here.
     pub fn header_value(&self, field: &str) -> Result<Option<&'a str>, String> {
         self.text(field).map(|value| is_header_value(value).map_err(|e| format!("config.{field}: {e}"))).transpose()
     }

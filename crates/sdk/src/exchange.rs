@@ -16,7 +16,7 @@ pub struct Exchange {
     pub client: Client,
     /// Method, target and version are what the client sent; `fields` are what the service will get, and may be edited.
     pub request: RequestHead,
-    /// The content of the request, when a plugin asked for it; setting it to other content replaces what is sent upstream.
+    /// The content of the request, when a plugin asked for it; other content that is set here is sent in its place.
     pub body: RequestBody,
     pub route: Option<SnapshotRef<Route>>,
     pub service: Option<SnapshotRef<Service>>,
@@ -170,8 +170,8 @@ impl Exchange {
         self.state.clear();
     }
 
-    /// Lets go of the configuration, for an exchange that goes on for long: what it has of it are copies from now on, and
-    /// nothing more can be looked up.
+    /// Lets go of the configuration, for an exchange that goes on for long: what it has of it are copies from now on,
+    /// and nothing more can be looked up.
     pub fn detach(&mut self) {
         self.route = self.route.take().map(|route| route.detached());
         self.service = self.service.take().map(|service| service.detached());

@@ -75,8 +75,8 @@ pub trait Plugin: Send + Sync {
     /// The phases in which it takes part.
     fn phases(&self) -> Phases;
 
-    /// What it cannot do although its configuration asks for it, in plain words: the node says so as long as the instance
-    /// is in force.
+    /// What it cannot do although its configuration asks for it, in plain words: the node says so as long as the
+    /// instance is in force.
     fn degraded(&self) -> Option<String> {
         None
     }

@@ -66,7 +66,10 @@ pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directo
 
 /// An instance with that configuration; its schema is not consulted, so `config` has to be complete.
 pub fn configure(kind: &dyn PluginKind, config: Value, env: &Env) -> Box<dyn Plugin> {
-    let record = json!({ "id": Uuid::from_u128(1).to_string(), "name": kind.name(), "protocols": ["http"], "enabled": true, "config": config });
+    let record = json!({
+        "id": Uuid::from_u128(1).to_string(), "name": kind.name(), "protocols": ["http"], "enabled": true,
+        "config": config
+    });
     let Value::Object(record) = record else { unreachable!("the literal above is an object") };
     let plugin = model::entities::Plugin::from_record(&record).unwrap_or_else(|e| panic!("record: {e}"));
     kind.configure(&plugin, env).unwrap_or_else(|e| panic!("{}: {e}", kind.name()))

@@ -1,5 +1,5 @@
 //! The PROXY protocol, by which a load balancer in front of us says whose connection it passes on: versions 1 (a line)
-//! and 2 (binary), as <https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt> describes them and nginx reads them.
+//! and 2 (binary), as <https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt> and nginx have them.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! `cargo xtask nightly`: everything that `cargo xtask test` has a sample of, at length. All of it runs, whatever fails.
+//! `cargo xtask nightly`: everything that `cargo xtask test` has a sample of, at length. All of it runs in any case.
 
 use crate::shell::Shell;
 use crate::{attack, oracle, test};

@@ -20,7 +20,8 @@ fn install(shell: &Shell, package: &str) -> bool {
     println!("installing {package}");
     let apt = format!(
         "export DEBIAN_FRONTEND=noninteractive; sudo=; [ \"$(id -u)\" = 0 ] || sudo='sudo -n'; \
-         $sudo apt-get install -qq -y {package} || {{ $sudo apt-get update -qq && $sudo apt-get install -qq -y {package}; }}"
+         $sudo apt-get install -qq -y {package} || \
+         {{ $sudo apt-get update -qq && $sudo apt-get install -qq -y {package}; }}"
     );
     shell.succeeds("sh", &["-c", &apt])
 }

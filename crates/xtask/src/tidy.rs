@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 /// Longest source file, in lines; tables of data may be longer.
 const MAX_LINES: usize = 600;
 const TABLES: &[&str] = &["table.rs"];
+/// Longest line, in characters.
+const MAX_COLUMNS: usize = 120;
 const MAX_MAIN: usize = 120;
 const BANNED_MODULES: &[&str] = &["utils", "util", "helpers", "helper", "common", "manager", "misc"];
 /// What must not be in the program, and why. Tests may.
@@ -24,7 +26,7 @@ pub fn run(shell: &Shell) -> Result<(), String> {
         let name = path.strip_prefix(&shell.root).unwrap_or(path).display().to_string();
         std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}")).map(|text| (name, text))
     };
-    for folder in ["crates", "tests"] {
+    for folder in ["crates", "fuzz/fuzz_targets", "tests"] {
         for path in files(&shell.root.join(folder), "rs") {
             let (name, text) = read(&path)?;
             breaches.extend(check(&name, &text));
@@ -56,11 +58,15 @@ fn check(name: &str, text: &str) -> Vec<String> {
     if name.ends_with("src/main.rs") && lines > MAX_MAIN {
         breaches.push(format!("{name}: {lines} lines, at most {MAX_MAIN}"));
     }
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| line.chars().count() > MAX_COLUMNS) {
+        breaches.push(format!("{name}:{}: {} columns, at most {MAX_COLUMNS}", number + 1, line.chars().count()));
+    }
     let module = if file == "mod.rs" { path.parent().and_then(Path::file_name) } else { path.file_stem() };
     if module.and_then(|m| m.to_str()).is_some_and(|m| BANNED_MODULES.contains(&m)) {
         breaches.push(format!("{name}: a module is named for what it is about"));
     }
     let test = name.starts_with("tests/")
+        || name.starts_with("fuzz/")
         || name.contains("/tests/")
         || file == "tests.rs"
         || file == "testing.rs"
@@ -119,6 +125,8 @@ mod tests {
         assert_eq!(check("crates/x/src/utils.rs", "fn f() { x.unwrap() }\n").len(), 3);
         assert_eq!(check("crates/x/src/utils/mod.rs", "//! A.\n").len(), 1);
         assert_eq!(check("crates/x/src/long.rs", &format!("//! A.\n{}", "\n".repeat(600))).len(), 1);
+        assert_eq!(check("crates/x/src/wide.rs", &format!("//! A.\n//{}\n", "ü".repeat(118))).len(), 0);
+        assert_eq!(check("crates/x/src/wide.rs", &format!("//! A.\n//{}\n", "ü".repeat(119))).len(), 1);
         assert_eq!(check("tests/tests/a.rs", "//! A.\nx.unwrap()\n").len(), 0);
     }
 

@@ -71,7 +71,8 @@ fn configuration(folder: &str, address: SocketAddr, service: SocketAddr, tries: 
 events {{ worker_connections 256; }}
 http {{
   access_log off; underscores_in_headers on; client_max_body_size 0; keepalive_requests 10000; server_tokens off;
-  client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3; uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
+  client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
+  uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
   map $http_upgrade $upstream_upgrade {{ default ''; '~*^websocket$' websocket; }}
   map $upstream_upgrade $upstream_connection {{ default keep-alive; websocket upgrade; }}
   map $http_host $upstream_host {{ default $http_host; '' {service}; }}
@@ -83,7 +84,8 @@ http {{
     location /own {{ return 404; }}
     location / {{
       proxy_pass http://service; proxy_http_version 1.1; proxy_ignore_client_abort on;
-      proxy_set_header Host $upstream_host; proxy_set_header Upgrade $upstream_upgrade; proxy_set_header Connection $upstream_connection;
+      proxy_set_header Host $upstream_host; proxy_set_header Upgrade $upstream_upgrade;
+      proxy_set_header Connection $upstream_connection;
       proxy_set_header TE ''; proxy_set_header Proxy '';
     }}
   }}

@@ -86,8 +86,8 @@ const CASES: &[Case] = &[
             ("nginx_http_proxy_hide_header", "x-powered-by"),
             ("nginx_http_keepalive_requests", "1"),
         ],
-        http: "gzip on; gzip_types *; gzip_proxied any; charset_types application/json; proxy_hide_header x-powered-by; \
-               keepalive_requests 1;",
+        http: "gzip on; gzip_types *; gzip_proxied any; charset_types application/json; \
+               proxy_hide_header x-powered-by; keepalive_requests 1;",
         server: "charset koi8-r;",
     },
 ];

@@ -273,7 +273,8 @@ http {{
   log_format line '\"$request\" $status $body_bytes_sent'; access_log {folder}/access.log line;
   underscores_in_headers on; server_tokens off; keepalive_requests 10000; {}
   {}
-  client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3; uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
+  client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
+  uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
   map $http_upgrade $upstream_upgrade {{ default ''; '~*^websocket$' websocket; }}
   map $upstream_upgrade $upstream_connection {{ default keep-alive; websocket upgrade; }}
   upstream service {{ {servers} keepalive 16; }}
@@ -284,7 +285,8 @@ http {{
     proxy_request_buffering {}; proxy_buffering {};
     location / {{
       proxy_pass http://service; proxy_http_version 1.1;
-      proxy_set_header Host $http_host; proxy_set_header Upgrade $upstream_upgrade; proxy_set_header Connection $upstream_connection;
+      proxy_set_header Host $http_host; proxy_set_header Upgrade $upstream_upgrade;
+      proxy_set_header Connection $upstream_connection;
       proxy_set_header TE ''; proxy_set_header Proxy '';
     }}
   }}

@@ -1,4 +1,4 @@
-//! Where connections come in: flags of listeners, the PROXY protocol, what begins TLS, and the Admin API under pressure.
+//! Where connections come in: flags of listeners, the PROXY protocol, what begins TLS, the Admin API under pressure.
 
 mod admin;
 mod flags;

@@ -1,4 +1,4 @@
-//! `/certificates`: named by one of their SNIs too, and shown and written together with them, which is the store's work.
+//! `/certificates`: named by their SNIs too, and shown and written together with them, which is the store's work.
 
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;

@@ -41,7 +41,12 @@ async fn status(call: Call) -> HandlerResult {
 
 fn shown(record: &Record) -> Value {
     let field = |name: &str| record.get(name).cloned().unwrap_or_default();
-    json!({ "config_hash": field("config_hash"), "hostname": field("hostname"), "ip": field("ip"), "last_seen": field("last_seen") })
+    json!({
+        "config_hash": field("config_hash"),
+        "hostname": field("hostname"),
+        "ip": field("ip"),
+        "last_seen": field("last_seen"),
+    })
 }
 
 fn check_role(call: &Call) -> Result<(), Answer> {

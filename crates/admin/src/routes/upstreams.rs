@@ -42,8 +42,8 @@ async fn health(call: Call) -> HandlerResult {
 /// The whole upstream (`?balancer_health=1`).
 fn balancer(id: &str, upstream: &UpstreamHealth) -> Value {
     let balancer_health = if upstream.healthy { "HEALTHY" } else { "UNHEALTHY" };
-    let address = |address: &AddressHealth| json!({ "ip": address.ip, "port": address.port, "weight": address.weight, "healthy": address.healthy });
-    let hosts: Vec<Value> = upstream.hosts.iter().map(|host| show(host, address)).collect();
+    let healthy = |address: &AddressHealth| json!(address.healthy);
+    let hosts: Vec<Value> = upstream.hosts.iter().map(|host| show(host, "healthy", healthy)).collect();
     json!({
         "id": id,
         "health": if upstream.checked { balancer_health } else { OFF },
@@ -75,21 +75,22 @@ fn add_health(target: &mut Record, upstream: &UpstreamHealth) {
         "UNHEALTHY"
     };
     target.insert("health".to_owned(), json!(health));
-    let shown = show(
-        host,
-        |address| json!({ "ip": address.ip, "port": address.port, "weight": address.weight, "health": state(address) }),
-    );
-    target.insert("data".to_owned(), shown);
+    target.insert("data".to_owned(), show(host, "health", |address| json!(state(address))));
 }
 
-fn show(host: &HostHealth, address: impl Fn(&AddressHealth) -> Value) -> Value {
+/// A host with its addresses, whose `state` stands under `name`.
+fn show(host: &HostHealth, name: &str, state: impl Fn(&AddressHealth) -> Value) -> Value {
+    let shown = |address: &AddressHealth| {
+        let AddressHealth { ip, port, weight, .. } = address;
+        json!({ "ip": ip, "port": port, "weight": weight, name: state(address) })
+    };
     json!({
         "host": host.host,
         "port": host.port,
         "dns": host.dns,
         "nodeWeight": host.node_weight,
         "weight": weights(host.weight),
-        "addresses": host.addresses.iter().map(address).collect::<Vec<_>>(),
+        "addresses": host.addresses.iter().map(shown).collect::<Vec<_>>(),
     })
 }
 

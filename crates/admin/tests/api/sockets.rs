@@ -1,4 +1,4 @@
-//! The Admin API on sockets: TLS, deadlines, and the end. Time is the test's own, which passes when nothing else happens.
+//! The Admin API on sockets: TLS, deadlines, and the end. Time is the test's own: it passes when all else waits.
 
 use super::Api;
 use admin::{Admin, Connections, Interface, Listener, Options};

@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn lists_are_read_as_openssl_reads_them() {
         let (chosen, absent) = names(
-            "ECDHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:AES128-SHA",
+            "ECDHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256:\
+             ECDHE-ECDSA-AES128-GCM-SHA256:AES128-SHA",
         );
         assert_eq!(chosen, ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"]);
         assert_eq!(absent, ["DHE-RSA-AES128-GCM-SHA256", "AES128-SHA"]);

@@ -10,12 +10,13 @@ pub fn documentation() -> String {
     let mut out = String::from(
         "# Settings\n\n\
          <!-- Written by `cargo xtask codegen` from the tables in crates/gateway/src/settings/. Do not edit. -->\n\n\
-         Every key can stand in a file (`-c FILE`, else `/etc/kong/kong.conf`, else `/etc/kong.conf`) as `key = value`, or in the environment as\n\
-         `KONG_KEY` in upper case. The environment goes before the file, the file before the default. `#` begins a comment (write `\\#` for the\n\
-         character itself), lists are separated by commas, a backslash at the end of a line continues it. `{vault://env/NAME}` stands for the\n\
-         value of an environment variable. Unknown keys are reported by name and ignored.\n\n\
-         [kong.conf.default](../kong.conf.default) is a file with all of them to start from. Keys marked ○ are accepted, so that files written\n\
-         for Kong can be used as they are, and have no effect in this version.\n",
+         Every key can stand in a file (`-c FILE`, else `/etc/kong/kong.conf`, else `/etc/kong.conf`) as\n\
+         `key = value`, or in the environment as `KONG_KEY` in upper case. The environment goes before the file, the\n\
+         file before the default. `#` begins a comment (write `\\#` for the character itself), lists are separated by\n\
+         commas, a backslash at the end of a line continues it. `{vault://env/NAME}` stands for the value of an\n\
+         environment variable. Unknown keys are reported by name and ignored.\n\n\
+         [kong.conf.default](../kong.conf.default) is a file with all of them to start from. Keys marked ○ are\n\
+         accepted, so that files written for Kong can be used as they are, and have no effect in this version.\n",
     );
     for section in SECTIONS {
         out.push_str(&format!(
@@ -32,7 +33,7 @@ pub fn documentation() -> String {
 /// The text of `kong.conf.default`.
 pub fn default_file() -> String {
     let mut out = String::from(
-        "# Settings of Bascule with their defaults, all commented out. Remove the `#` in front of a line to change it.\n\
+        "# Settings of Bascule with their defaults, all commented out. Remove the `#` before a line to change it.\n\
          # Written by `cargo xtask codegen` from crates/gateway/src/settings/table.rs. Do not edit.\n",
     );
     for section in SECTIONS {

@@ -61,8 +61,9 @@ mod tests {
     #[test]
     fn lines() {
         let pairs = parse(
-            "# a comment\n; another\n\n  database = sqlite  # where\nlog.level=debug\n[section]\npg_password = a\\#b #c\n\
-             trusted_ips = 10.0.0.0/8, \\\n  # between\n  192.168.0.0/16\nprefix=a\nprefix = b=c\njunk\nempty =\n",
+            "# a comment\n; another\n\n  database = sqlite  # where\nlog.level=debug\n[section]\n\
+             pg_password = a\\#b #c\ntrusted_ips = 10.0.0.0/8, \\\n  # between\n  192.168.0.0/16\n\
+             prefix=a\nprefix = b=c\njunk\nempty =\n",
         );
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(

@@ -216,8 +216,9 @@ impl Listener {
 
 fn usage(setting: &str) -> String {
     format!(
-        "{setting} must be of form: [off] | <ip>:<port> [ssl] [http2] [proxy_protocol] [deferred] [bind] [reuseport] [backlog=%d+] \
-         [ipv6only=on] [ipv6only=off] [so_keepalive=on] [so_keepalive=off] [so_keepalive=%w*:%w*:%d*], [... next entry ...]"
+        "{setting} must be of form: [off] | <ip>:<port> [ssl] [http2] [proxy_protocol] [deferred] [bind] [reuseport] \
+         [backlog=%d+] [ipv6only=on] [ipv6only=off] [so_keepalive=on] [so_keepalive=off] \
+         [so_keepalive=%w*:%w*:%d*], [... next entry ...]"
     )
 }
 

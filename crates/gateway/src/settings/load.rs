@@ -119,8 +119,8 @@ impl Loaded {
         }
     }
 
-    /// Replaces `{vault://env/name}` by the variable's value: a whole setting, or single elements of a list. Other vaults
-    /// are not there yet.
+    /// Replaces `{vault://env/name}` by the variable's value: a whole setting, or single elements of a list. Other
+    /// vaults are not there yet.
     fn dereference(&mut self, environment: &[(String, String)]) {
         for (key, value) in &mut self.given {
             let is_list = table::setting(key).is_some_and(|setting| setting.kind == ValueType::List);

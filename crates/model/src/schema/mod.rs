@@ -4,8 +4,8 @@
 //! only:
 //! - of an entity: `name`, `primary_key` (default `["id"]`), `endpoint_key`, `admin_api_name`, `admin_api_nested_name`,
 //!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `shorthand_fields`, `transformations`
-//!   (`[{"input": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of refinements, or the
-//!   kind that the catalog knows by name: `"plugins"`, `"vaults"`);
+//!   (`[{"input": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of refinements, or
+//!   the kind that the catalog knows by name: `"plugins"`, `"vaults"`);
 //! - of a field: `validator` (the name of a function), and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 
@@ -121,7 +121,10 @@ impl Schema {
             ttl: flag("ttl", false),
             workspaceable: flag("workspaceable", false),
             generate_admin_api: flag("generate_admin_api", true),
-            description: json!({ "fields": visible(&raw["fields"]), "entity_checks": visible(raw.get("entity_checks").unwrap_or(&json!([]))) }),
+            description: json!({
+                "fields": visible(&raw["fields"]),
+                "entity_checks": visible(raw.get("entity_checks").unwrap_or(&json!([]))),
+            }),
             name,
         };
         Ok(schema)
@@ -180,8 +183,8 @@ impl Schema {
         shown
     }
 
-    /// As [`Schema::process_select`], for the records of a table one after the other: where only values change, the record
-    /// keeps its memory.
+    /// As [`Schema::process_select`], for the records of a table one after the other: where only values change, the
+    /// record keeps its memory.
     pub fn process_select_in_place(&self, catalog: &Catalog, record: &mut Record) {
         let scope = Scope { catalog, updating: false };
         let view = self.known_view(catalog, record);

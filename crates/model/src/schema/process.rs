@@ -58,8 +58,8 @@ pub(super) fn shape(scope: Scope, view: View, mut data: Record, context: Context
     Ok(out)
 }
 
-/// [`shape`] for a record to be shown that has exactly the fields of its shape in their order, as stored ones have: only
-/// values change, and no name is touched. `false`: it is none of these.
+/// [`shape`] for a record to be shown that has exactly the fields of its shape in their order, as stored ones have:
+/// only values change, and no name is touched. `false`: it is none of these.
 pub(super) fn shape_in_place(scope: Scope, view: View, data: &mut Record) -> Result<bool, Record> {
     let plain =
         view.base.shorthands.iter().all(|s| s.replaced_with.is_empty() && view.base.field(&s.field.name).is_none());

@@ -31,7 +31,8 @@ fn with_plugin() -> Catalog {
     const LIMITS: &str = r#"{
         "fields": [
             {"consumer": {"type": "foreign", "reference": "consumers", "eq": null}},
-            {"protocols": {"type": "set", "required": true, "default": ["grpc", "grpcs", "http", "https"], "elements": {"type": "string", "one_of": ["grpc", "grpcs", "http", "https"]}}},
+            {"protocols": {"type": "set", "required": true, "default": ["grpc", "grpcs", "http", "https"],
+                "elements": {"type": "string", "one_of": ["grpc", "grpcs", "http", "https"]}}},
             {"config": {"type": "record", "required": true, "validator": "order", "fields": [
                 {"second": {"type": "number", "gt": 0}},
                 {"minute": {"type": "number", "gt": 0}},
@@ -44,14 +45,18 @@ fn with_plugin() -> Catalog {
                     {"password": {"type": "string", "len_min": 0, "referenceable": true, "match": "^p"}}
                 ]}}
             ], "shorthand_fields": [
-                {"redis_host": {"type": "string", "deprecation": {"message": "m", "replaced_with": [{"path": ["redis", "host"]}]}}},
-                {"redis_port": {"type": "integer", "deprecation": {"message": "m", "replaced_with": [{"path": ["redis", "port"]}]}}}
+                {"redis_host": {"type": "string",
+                    "deprecation": {"message": "m", "replaced_with": [{"path": ["redis", "host"]}]}}},
+                {"redis_port": {"type": "integer",
+                    "deprecation": {"message": "m", "replaced_with": [{"path": ["redis", "port"]}]}}}
             ]}}
         ],
         "entity_checks": [
             {"at_least_one_of": ["config.second", "config.minute"]},
-            {"conditional": {"if_field": "config.policy", "if_match": {"eq": "redis"}, "then_field": "config.redis.host", "then_match": {"required": true}}},
-            {"conditional": {"if_field": "config.limit_by", "if_match": {"eq": "header"}, "then_field": "config.header_name", "then_match": {"required": true}}}
+            {"conditional": {"if_field": "config.policy", "if_match": {"eq": "redis"},
+                "then_field": "config.redis.host", "then_match": {"required": true}}},
+            {"conditional": {"if_field": "config.limit_by", "if_match": {"eq": "header"},
+                "then_field": "config.header_name", "then_match": {"required": true}}}
         ]
     }"#;
     fn order(config: &Value) -> Result<(), String> {
@@ -99,9 +104,10 @@ fn every_error_of_a_record_is_reported_at_once() {
     };
     assert_eq!(
         error.message,
-        "6 schema violations (foo: unknown field; host: required field missing; name: invalid value 'a b': the only accepted ascii characters are \
-         alphanumerics or ., -, _, and ~; port: value should be between 0 and 65535; protocol: expected one of: grpc, grpcs, http, https, tcp, tls, \
-         tls_passthrough, udp; retries: expected an integer)"
+        "6 schema violations (foo: unknown field; host: required field missing; name: invalid value 'a b': the only \
+         accepted ascii characters are alphanumerics or ., -, _, and ~; port: value should be between 0 and 65535; \
+         protocol: expected one of: grpc, grpcs, http, https, tcp, tls, tls_passthrough, udp; retries: expected an \
+         integer)"
     );
     let host = |host: Value| fields(insert(&catalog, "services", json!({ "host": host })))["host"].clone();
     assert_eq!(host(Value::Null), "required field missing");
@@ -146,7 +152,8 @@ fn conditions_between_fields() {
     let Err(error) = update(&catalog, "services", &service, json!({"protocol": "tcp"})) else { panic!("accepted") };
     assert_eq!(
         error.fields,
-        json!({"@entity": [failed, failed], "tls_verify": "value must be null", "tls_verify_depth": "value must be null"})
+        json!({"@entity": [failed, failed],
+            "tls_verify": "value must be null", "tls_verify_depth": "value must be null"})
     );
 }
 
@@ -300,7 +307,8 @@ fn hashing_and_algorithm_follow_each_other() {
     let least = upstream(json!({"algorithm": "least-connections"}));
     assert_eq!(least["algorithm"], json!("least-connections"));
     assert_eq!(least["hash_on"], json!("none"));
-    let same = json!({"name": "u", "hash_on": "header", "hash_on_header": "x-a", "hash_fallback": "header", "hash_fallback_header": "x-a"});
+    let same = json!({"name": "u", "hash_on": "header", "hash_on_header": "x-a",
+        "hash_fallback": "header", "hash_fallback_header": "x-a"});
     assert_eq!(
         fields(insert(&catalog, "upstreams", same)),
         json!({"@entity": ["values of these fields must be distinct: 'hash_on_header', 'hash_fallback_header'"]})
@@ -343,7 +351,8 @@ fn plugins_are_checked_by_their_own_schema() {
     assert_eq!(errors(json!({"second": 2, "minute": 1})), json!({"config": "out of order"}));
     assert_eq!(
         errors(json!({"minute": 1, "policy": "redis"})),
-        json!({"@entity": ["failed conditional validation given value of field 'config.policy'"], "config": {"redis": {"host": "required field missing"}}})
+        json!({"@entity": ["failed conditional validation given value of field 'config.policy'"],
+            "config": {"redis": {"host": "required field missing"}}})
     );
     let consumer =
         json!({"name": "limits", "config": {"minute": 1}, "consumer": {"id": "11111111-1111-4111-8111-111111111111"}});
@@ -416,11 +425,13 @@ fn forms_become_values() {
     );
     let plugin = coerce(
         "plugins",
-        json!({"name": "limits", "config": {"minute": "5", "redis_port": "1", "redis": {"port": "0x10"}}, "consumer": {"username": "ada"}}),
+        json!({"name": "limits", "config": {"minute": "5", "redis_port": "1", "redis": {"port": "0x10"}},
+            "consumer": {"username": "ada"}}),
     );
     assert_eq!(
         plugin,
-        json!({"name": "limits", "config": {"minute": 5, "redis_port": 1, "redis": {"port": 16}}, "consumer": {"username": "ada"}})
+        json!({"name": "limits", "config": {"minute": 5, "redis_port": 1, "redis": {"port": 16}},
+            "consumer": {"username": "ada"}})
     );
     assert_eq!(
         coerce("routes", json!({"headers": {"x-a": "1"}, "paths": ["/a", ""]})),
@@ -477,10 +488,8 @@ fn descriptions_hide_what_is_the_gateways_own() {
     }
     let plugin = with_plugin();
     let described = plugin.plugin("limits").map(|p| p.schema.describe()).unwrap_or_default();
-    assert_eq!(
-        described["fields"][2]["config"]["shorthand_fields"][0]["redis_host"]["deprecation"]["replaced_with"][0]["path"],
-        json!(["redis", "host"])
-    );
+    let shorthand = &described["fields"][2]["config"]["shorthand_fields"][0];
+    assert_eq!(shorthand["redis_host"]["deprecation"]["replaced_with"][0]["path"], json!(["redis", "host"]));
 }
 
 #[test]

@@ -388,8 +388,8 @@ pub(super) fn show(value: &Value) -> String {
     }
 }
 
-/// The number without a needless fraction: `2.0` is `2`. What no signed integer holds is a float, as it is when it comes
-/// out of the database.
+/// The number without a needless fraction: `2.0` is `2`. What no signed integer holds is a float, as it is when it
+/// comes out of the database.
 pub(super) fn integral(value: Value) -> Value {
     match value.as_f64() {
         Some(n) if value.is_u64() && !value.is_i64() => Number::from_f64(n).map_or(value, Value::Number),

@@ -165,7 +165,9 @@ mod tests {
     use serde_json::json;
 
     fn plugin(changes: Value) -> Box<dyn Plugin> {
-        let mut config = json!({ "credentials": false, "private_network": false, "preflight_continue": false, "allow_origin_absent": true });
+        let mut config = json!({
+            "credentials": false, "private_network": false, "preflight_continue": false, "allow_origin_absent": true
+        });
         config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         testing::configure(&Cors, config, &Env::default())
     }
@@ -203,8 +205,8 @@ mod tests {
             [("Access-Control-Request-Headers", "x-a, x-b"), ("Access-Control-Request-Private-Network", "true")];
         assert_eq!(preflight(json!({}), &wanted).unwrap(), ["allow-origin=*", "allow-headers=x-a, x-b", methods]);
         let config = json!({
-            "origins": ["http://app.test"], "methods": ["GET", "PUT"], "headers": ["x-one", "x-two"], "exposed_headers": ["x-out"],
-            "max_age": 23, "credentials": true, "private_network": true
+            "origins": ["http://app.test"], "methods": ["GET", "PUT"], "headers": ["x-one", "x-two"],
+            "exposed_headers": ["x-out"], "max_age": 23, "credentials": true, "private_network": true
         });
         let lines = [
             "vary=Origin",

@@ -24,8 +24,8 @@ const DEFAULT_DICTIONARY: &str = "kong_db_cache";
 /// The layout of stored responses, as Kong numbers it.
 const VERSION: u32 = 1;
 
-/// The shared memories that Kong defines, by whose names configurations choose a store, with their sizes in its template
-/// (MiB); those without have `mem_cache_size`.
+/// The shared memories that Kong defines, by whose names configurations choose a store, with their sizes in its
+/// template (MiB); those without have `mem_cache_size`.
 const DICTIONARIES: [(&str, Option<usize>); 11] = [
     ("kong", Some(5)),
     ("kong_cluster_events", Some(5)),

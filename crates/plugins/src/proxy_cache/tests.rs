@@ -15,8 +15,9 @@ struct Cache {
 
 fn cache(changes: Value) -> Cache {
     let mut config = json!({
-        "response_code": [200, 301, 404], "request_method": ["GET", "HEAD"], "content_type": ["text/plain", "application/json"],
-        "cache_ttl": 300, "strategy": "memory", "cache_control": false, "memory": { "dictionary_name": "kong_db_cache" },
+        "response_code": [200, 301, 404], "request_method": ["GET", "HEAD"],
+        "content_type": ["text/plain", "application/json"], "cache_ttl": 300, "cache_control": false,
+        "strategy": "memory", "memory": { "dictionary_name": "kong_db_cache" },
         "response_headers": { "age": true, "X-Cache-Status": true, "X-Cache-Key": true }
     });
     config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());

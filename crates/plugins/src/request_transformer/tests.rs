@@ -36,7 +36,8 @@ fn body(config: Value, kind: &str, body: &str) -> String {
 fn header_lines() {
     let config = json!({
         "remove": { "headers": ["x-gone"] }, "rename": { "headers": ["x-old:x-new"] },
-        "replace": { "headers": ["x-have:replaced", "x-havenot:replaced"] }, "add": { "headers": ["x-add: 10:20", "x-present:added", "x-none:"] },
+        "replace": { "headers": ["x-have:replaced", "x-havenot:replaced"] },
+        "add": { "headers": ["x-add: 10:20", "x-present:added", "x-none:"] },
         "append": { "headers": ["x-app:two", "x-fresh:one"] }
     });
     let lines =
@@ -79,7 +80,8 @@ fn query_arguments() {
 fn bodies() {
     let config = || {
         json!({
-            "remove": { "body": ["gone"] }, "rename": { "body": ["old:new"] }, "replace": { "body": ["have:R", "havenot:R"] },
+            "remove": { "body": ["gone"] }, "rename": { "body": ["old:new"] },
+            "replace": { "body": ["have:R", "havenot:R"] },
             "add": { "body": ["add:A", "present:A"] }, "append": { "body": ["app:2", "fresh:1"] }
         })
     };

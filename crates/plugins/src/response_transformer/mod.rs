@@ -207,7 +207,8 @@ mod tests {
     fn header_lines() {
         let config = json!({
             "remove": { "headers": ["x-gone"] }, "rename": { "headers": ["x-old:x-new"] },
-            "replace": { "headers": ["x-have:R", "x-havenot:R"] }, "add": { "headers": ["x-add:A", "x-present:A", "x-none:"] },
+            "replace": { "headers": ["x-have:R", "x-havenot:R"] },
+            "add": { "headers": ["x-add:A", "x-present:A", "x-none:"] },
             "append": { "headers": ["x-app:2", "x-fresh:1:2"] }
         });
         let lines = [("X-Gone", "1"), ("X-Old", "o"), ("X-Have", "h"), ("X-Present", "p"), ("X-App", "1")];
@@ -226,7 +227,8 @@ mod tests {
     fn json_members() {
         let config = || {
             json!({
-                "remove": { "json": ["gone"] }, "rename": { "json": ["old:new"] }, "replace": { "json": ["have:R", "havenot:R"] },
+                "remove": { "json": ["gone"] }, "rename": { "json": ["old:new"] },
+                "replace": { "json": ["have:R", "havenot:R"] },
                 "add": { "json": ["add:A", "present:A"] }, "append": { "json": ["app:2", "fresh:1"] }
             })
         };

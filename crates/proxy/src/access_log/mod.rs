@@ -1,8 +1,8 @@
 //! Access logs: one line per request, in the language of nginx's `log_format`.
 //!
 //! A worker puts its lines together in a buffer of its own ([`Buffer`]) and hands it over when it is large or a moment
-//! old. One thread writes for all logs of the node ([`crate::log_writer`]). What it cannot write in time is dropped and counted:
-//! no request ever waits for a disk or a terminal.
+//! old. One thread writes for all logs of the node ([`crate::log_writer`]). What it cannot write in time is dropped and
+//! counted: no request ever waits for a disk or a terminal.
 
 mod buffer;
 mod entry;

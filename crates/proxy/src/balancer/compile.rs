@@ -142,7 +142,7 @@ impl RingCompiler {
             activation.put.push((Arc::clone(&ring), before.cloned()));
             added.push((id, ring));
         }
-        // All old names are gone before the first new one comes: two upstreams may have changed theirs for each other's.
+        // All old names are gone before the first new one comes: two upstreams may have exchanged theirs.
         for (id, ring) in added {
             next.by_name.insert_mut(Arc::clone(ring.name()), Arc::clone(&ring));
             next.by_id.insert_mut(id, ring);

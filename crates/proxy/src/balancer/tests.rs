@@ -145,7 +145,8 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 fn passive(failures: Value) -> Value {
     let mut unhealthy = json!({ "http_statuses": [429, 500, 503] });
     unhealthy.as_object_mut().unwrap().extend(failures.as_object().unwrap().clone());
-    json!({ "healthchecks": { "passive": { "healthy": { "successes": 1, "http_statuses": [200] }, "unhealthy": unhealthy } } })
+    let healthy = json!({ "successes": 1, "http_statuses": [200] });
+    json!({ "healthchecks": { "passive": { "healthy": healthy, "unhealthy": unhealthy } } })
 }
 
 #[tokio::test]
@@ -332,7 +333,10 @@ async fn keys_stay_with_their_target_and_a_cookie_is_given() {
     let stage = stage(&Stub::default()).await;
     let up = upstream(
         "u",
-        json!({ "algorithm": "consistent-hashing", "hash_on": "header", "hash_on_header": "x-k", "hash_fallback": "cookie", "hash_on_cookie": "c" }),
+        json!({
+            "algorithm": "consistent-hashing", "hash_on": "header", "hash_on_header": "x-k",
+            "hash_fallback": "cookie", "hash_on_cookie": "c"
+        }),
     );
     stage.apply(&[up.clone()], &[1, 2, 3].map(|i| target(&up, &format!("10.0.0.{i}:80"), 100)), &[], &[]);
     let destination = stage.destination("u", 80);
@@ -539,7 +543,11 @@ async fn probes_take_a_target_out_and_bring_it_back() {
     let stage = stage(&Stub::default()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let checks = json!({ "healthchecks": { "active": { "type": "tcp", "timeout": 5, "healthy": { "interval": 0.1, "successes": 1 }, "unhealthy": { "interval": 0.1, "tcp_failures": 1 } } } });
+    let checks = json!({ "healthchecks": { "active": {
+        "type": "tcp", "timeout": 5,
+        "healthy": { "interval": 0.1, "successes": 1 },
+        "unhealthy": { "interval": 0.1, "tcp_failures": 1 }
+    } } });
     let up = upstream("u", checks);
     stage.apply(&[up.clone()], &[target(&up, &address.to_string(), 100), target(&up, "127.0.0.1:1", 100)], &[], &[]);
     let healthy = |i: usize| stage.upstream_health(up.id).unwrap().hosts[i].addresses[0].healthy;

@@ -134,8 +134,9 @@ mod tests {
     #[test]
     fn resolv_conf_is_read_as_the_c_library_does() {
         let conf = ResolvConf::parse(
-            "# comment\nnameserver 10.0.0.1\nnameserver ::1 ; second\nnameserver nonsense\nnameserver 10.0.0.2\nnameserver 10.0.0.3\n\
-             domain first.example\nsearch A.example b.example. .\noptions ndots:2 timeout:3 attempts:9 rotate timeout:0\n",
+            "# comment\nnameserver 10.0.0.1\nnameserver ::1 ; second\nnameserver nonsense\nnameserver 10.0.0.2\n\
+             nameserver 10.0.0.3\ndomain first.example\nsearch A.example b.example. .\n\
+             options ndots:2 timeout:3 attempts:9 rotate timeout:0\n",
         );
         let servers: Vec<String> = conf.servers.iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["10.0.0.1:53", "[::1]:53", "10.0.0.2:53"]);

@@ -138,7 +138,10 @@ mod tests {
     use tokio::net::TcpListener;
 
     fn probing(active: serde_json::Value, host_header: Option<&str>) -> Probe {
-        let record = serde_json::json!({ "id": uuid::Uuid::nil().to_string(), "name": "u", "host_header": host_header, "healthchecks": { "active": active } });
+        let record = serde_json::json!({
+            "id": uuid::Uuid::nil().to_string(), "name": "u",
+            "host_header": host_header, "healthchecks": { "active": active }
+        });
         let record: Record = record.as_object().unwrap().clone();
         Probe::new(&Upstream::from_record(&record).unwrap())
     }

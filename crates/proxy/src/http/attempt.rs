@@ -155,7 +155,8 @@ pub(crate) async fn run(
             _ => 502,
         };
         note(last);
-        tracing::info!(request_id = exchange.id_str(), peer = %peer.address, ?outcome, sent, "a try at a service failed");
+        let request_id = exchange.id_str();
+        tracing::info!(request_id, peer = %peer.address, ?outcome, sent, "a try at a service failed");
         let kind = if outcome == Outcome::Timeout { Kind::Timeout } else { Kind::Error };
         if !tries_again(tried.len(), kind, sent, payload, context.worker.loop_time()) {
             return Err(Failed::Service(last, None));
@@ -175,7 +176,9 @@ fn terms(
     }
     let view = context.view;
     let terms = view.outbound.terms(&service, destination.client_certificate(), &view.certificates);
-    terms.map(Some).map_err(|error| tracing::error!(service = %service, request_id = exchange.id_str(), "no connection to a service: {error}"))
+    terms.map(Some).map_err(|error| {
+        tracing::error!(%service, request_id = exchange.id_str(), "no connection to a service: {error}");
+    })
 }
 
 async fn pick(

@@ -1,8 +1,8 @@
 //! How long an exchange waits for whom.
 //!
-//! An exchange can wait for several things at once: content from the client, room at the client, room at the service, an
-//! answer of the service. Each of these waits has a deadline of its own, which begins when the wait begins and starts
-//! anew only when that very wait has got somewhere: what one side does never extends the time of the other.
+//! An exchange can wait for several things at once: content from the client, room at the client, room at the service,
+//! an answer of the service. Each of these waits has a deadline of its own, which begins when the wait begins and
+//! starts anew only when that very wait has got somewhere: what one side does never extends the time of the other.
 
 use std::task::Context;
 use std::time::Duration;

@@ -315,8 +315,8 @@ fn finish_head(context: &mut RequestContext<'_>, exchange: &mut Exchange, downst
     context.close = !downstream.start_response(&mut exchange.response, context.version, context.close);
 }
 
-/// Sends the only piece of content and the end. What the client still sends meanwhile is read and dropped: many a client
-/// reads nothing before it has written everything.
+/// Sends the only piece of content and the end. What the client still sends meanwhile is read and dropped: many a
+/// client reads nothing before it has written everything.
 async fn write_all(
     context: &mut RequestContext<'_>,
     downstream: &mut Downstream<'_>,

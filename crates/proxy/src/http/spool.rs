@@ -1,5 +1,5 @@
-//! Content that waits on disk because it is too large for memory: the rest of a request before its service is asked, the
-//! rest of a response whose client is slow.
+//! Content that waits on disk because it is too large for memory: the rest of a request before its service is asked,
+//! the rest of a response whose client is slow.
 //!
 //! The file has no name and goes with its last handle. A worker never touches the disk itself: what is to be written is
 //! gathered and given to the blocking pool, one piece at a time.

@@ -45,8 +45,8 @@ impl Admission {
         }
     }
 
-    /// Whether a connection that was just accepted beside `open` ones may stay. `reclaim` closes some that are idle, and
-    /// says how many.
+    /// Whether a connection that was just accepted beside `open` ones may stay. `reclaim` closes some that are idle,
+    /// and says how many.
     pub fn admit(&self, socket: &impl AsRawFd, open: usize, reclaim: impl FnOnce(Shortage) -> usize) -> bool {
         self.pressed.set(false);
         let shortage = if open >= self.connections {

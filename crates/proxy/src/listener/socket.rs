@@ -147,8 +147,8 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 fn in_use(address: SocketAddr, may_be_shared: bool, error: io::Error) -> io::Error {
     let why = match error.kind() {
         io::ErrorKind::AddrInUse if may_be_shared => {
-            "the address is in use by another process, which does not share it: it has no 'reuseport' among its flags, or \
-             is another user's"
+            "the address is in use by another process, which does not share it: it has no 'reuseport' among its flags, \
+             or is another user's"
                 .to_owned()
         }
         io::ErrorKind::AddrInUse => "the address is in use by another process".to_owned(),

@@ -397,7 +397,8 @@ mod tests {
             ("net.dst.ip in 10.0.0.0/8", false),
             (r#"http.headers.x_a == "One""#, false),
             (
-                r#"any(http.headers.x_a) == "One" && any(lower(http.headers.x_a)) == "one" && http.headers.x_a != "three""#,
+                "any(http.headers.x_a) == \"One\" && any(lower(http.headers.x_a)) == \"one\" && \
+                 http.headers.x_a != \"three\"",
                 true,
             ),
             (r#"http.headers.x_b != "1""#, false),

@@ -103,9 +103,10 @@ impl Router {
     }
 
     /// A router with these routes put (added or replaced, by id) and those removed. Errors name the routes that cannot
-    /// be used: those that could be used before stay what they were. What could be a request for one of the others finds
-    /// it all the same, as [`Match::unusable`]: else it might find a route that asks less of it. Routes of disabled
-    /// services and routes for streams are left out silently; when a service changes, all its routes are to be put again.
+    /// be used: those that could be used before stay what they were. What could be a request for one of the others
+    /// finds it all the same, as [`Match::unusable`]: else it might find a route that asks less of it. Routes of
+    /// disabled services and routes for streams are left out silently; when a service changes, all its routes are to be
+    /// put again.
     pub fn apply(&self, put: &[(Arc<Route>, Option<Arc<Service>>)], remove: &[Uuid]) -> (Router, Vec<(Uuid, String)>) {
         let mut next = self.clone();
         let mut errors = Vec::new();

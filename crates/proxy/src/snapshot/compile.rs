@@ -1,8 +1,8 @@
 //! Making the next snapshot from the last one and what has changed.
 //!
-//! The compiler runs on the control runtime, and makes everything aside: as long as [`Prepared`] has not been activated,
-//! nothing has happened. A record that cannot be used costs nothing but itself; should making a snapshot fail
-//! altogether, the compiler says so, and wants all records anew before it goes on.
+//! The compiler runs on the control runtime, and makes everything aside: as long as [`Prepared`] has not been
+//! activated, nothing has happened. A record that cannot be used costs nothing but itself; should making a snapshot
+//! fail altogether, the compiler says so, and wants all records anew before it goes on.
 
 use super::state::{Batch, State};
 use super::{Chains, Map, Prepared, Replacement, Snapshot};

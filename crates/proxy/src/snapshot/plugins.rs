@@ -69,7 +69,8 @@ impl State {
         for (id, unusable) in std::mem::take(&mut batch.unusable) {
             let known = former.unwrap_or(&self.scopes).get(&id).filter(|known| unusable.covers_same(known)).cloned();
             let effect = if known.is_some() { Effect::Former } else { Effect::Refuses };
-            tracing::error!(plugin = unusable.name, %id, "a plugin cannot be used, {}: {}", effect.words(), unusable.reason);
+            let reason = &unusable.reason;
+            tracing::error!(plugin = unusable.name, %id, "a plugin cannot be used, {}: {reason}", effect.words());
             next.degrade_named("plugins", id, Some(unusable.name.clone()), effect, unusable.reason.clone());
             match known {
                 Some(_) if former.is_none() => {}

@@ -278,7 +278,8 @@ fn the_former_instance_goes_on_where_it_covers_the_same() {
         ("routes", json!({"id": text(11), "protocols": ["http"], "paths": ["/one"], "service": {"id": text(1)}})),
         (
             "plugins",
-            json!({"id": text(21), "name": "moody", "protocols": ["http"], "config": {"mode": "panic"}, "route": {"id": text(11)}}),
+            json!({"id": text(21), "name": "moody", "protocols": ["http"], "config": {"mode": "panic"},
+                "route": {"id": text(11)}}),
         ),
     ];
     stage.replace(&everything).unwrap();

@@ -1,7 +1,8 @@
 //! TLS towards clients and towards services.
 //!
 //! `identity` is what we prove ourselves by, `certificates` finds one for a server name, `listener` is what clients may
-//! use, `clients` what they must prove; `verify` and `trust` are what services must prove, `outbound` says which of all that applies to a service.
+//! use, `clients` what they must prove; `verify` and `trust` are what services must prove, `outbound` says which of all
+//! that applies to a service.
 
 mod certificates;
 mod clients;

@@ -4,7 +4,7 @@ mod stage;
 
 use proxy::settings::Limits;
 use serde_json::json;
-use stage::{COMPUTES, Stage, Wire, service};
+use stage::{COMPUTES, Stage, Wire, service, service_record};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -310,7 +310,11 @@ fn timeouts_count_pauses() {
 fn what_plugins_take_is_the_gateways_time() {
     let (address, _requests) = service(simple);
     let stage = Stage::new(address, json!({}), json!({}));
-    stage.put("plugins", json!({"id": "00000000-0000-4000-8000-000000000003", "name": "busy", "enabled": true, "protocols": ["http", "https"], "config": {}}));
+    let busy = json!({
+        "id": "00000000-0000-4000-8000-000000000003", "name": "busy", "enabled": true,
+        "protocols": ["http", "https"], "config": {}
+    });
+    stage.put("plugins", busy);
     let answer = stage.send(&get("/"));
     let latency = |of: &str| -> u128 {
         let line = answer.lines().find_map(|line| line.strip_prefix(&format!("X-Kong-{of}-Latency: ")));
@@ -331,10 +335,7 @@ fn draining_finishes_what_is_under_way_and_closes_what_is_idle() {
     idle.write("GET /x HTTP/1.1\r\nHost: h\r\n");
     let mut kept = stage.connect();
     let (other, _seen) = service(simple);
-    stage.put(
-        "services",
-        json!({"id": "00000000-0000-4000-8000-000000000001", "protocol": "http", "host": "127.0.0.1", "port": other.port(), "retries": 1, "enabled": true}),
-    );
+    stage.put("services", service_record(other));
     kept.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     kept.head();
     assert_eq!(kept.take(2), "ok");

@@ -42,8 +42,11 @@ impl Stage {
         let balancers = Balancers::new(dns::Settings::default(), control.handle().clone());
         let plane = DataPlane::bind(settings, &[&Busy], sdk::Env::default(), balancers).unwrap();
         let proxy = plane.addresses()[0];
-        let mut s = json!({"id": "00000000-0000-4000-8000-000000000001", "protocol": "http", "host": service.ip().to_string(), "port": service.port(), "retries": 1, "enabled": true});
-        let mut r = json!({"id": "00000000-0000-4000-8000-000000000002", "protocols": ["http", "https"], "paths": ["/"], "strip_path": true, "service": {"id": s["id"]}});
+        let mut s = service_record(service);
+        let mut r = json!({
+            "id": "00000000-0000-4000-8000-000000000002", "protocols": ["http", "https"], "paths": ["/"],
+            "strip_path": true, "service": {"id": s["id"]}
+        });
         merge(&mut s, of_service);
         merge(&mut r, of_route);
         let stage = Stage { plane, proxy, _control: control };
@@ -187,6 +190,14 @@ pub fn service<T: Send + 'static>(
         }
     });
     (address, receiver)
+}
+
+/// The record of the service at that address.
+pub fn service_record(address: SocketAddr) -> Value {
+    json!({
+        "id": "00000000-0000-4000-8000-000000000001", "protocol": "http", "host": address.ip().to_string(),
+        "port": address.port(), "retries": 1, "enabled": true
+    })
 }
 
 fn merge(into: &mut Value, from: Value) {

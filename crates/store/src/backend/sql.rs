@@ -238,8 +238,8 @@ impl TagStatements {
         TagStatements {
             create: vec![
                 format!(
-                    "CREATE TABLE IF NOT EXISTS tags (entity TEXT NOT NULL, tag TEXT NOT NULL, id TEXT NOT NULL, place INTEGER NOT NULL, \
-                     PRIMARY KEY (entity, tag, id)){}",
+                    "CREATE TABLE IF NOT EXISTS tags (entity TEXT NOT NULL, tag TEXT NOT NULL, id TEXT NOT NULL, \
+                     place INTEGER NOT NULL, PRIMARY KEY (entity, tag, id)){}",
                     dialect.table_suffix
                 ),
                 "CREATE INDEX IF NOT EXISTS tags_by_record ON tags (id, entity, place)".to_owned(),

@@ -59,7 +59,8 @@ async fn pages_are_ordered_and_complete() {
                 .unwrap_err();
             assert_eq!(
                 refused.body(),
-                json!({"code": 7, "message": format!("'{offset}' is not a valid offset: {why}"), "name": "invalid offset"})
+                json!({"code": 7, "name": "invalid offset",
+                    "message": format!("'{offset}' is not a valid offset: {why}")})
             );
         }
     }

@@ -23,11 +23,12 @@ async fn references_by_other_unique_fields_become_ids() {
             json!({"code": 13, "name": "foreign keys unresolved", "fields": {"service": {"name": text}},
             "message": format!("foreign key unresolved (service.name: {text})")})
         );
-        let error = s.refuse("routes", json!({"service": {"id": uuid(1)}})).await;
+        let unknown = uuid(1);
+        let error = s.refuse("routes", json!({"service": {"id": unknown}})).await;
+        let text = format!("the foreign key '{{id=\"{unknown}\"}}' does not reference an existing 'services' entity.");
         assert_eq!(
             error,
-            json!({"code": 4, "name": "foreign key violation", "fields": {"service": {"id": uuid(1)}},
-            "message": format!("the foreign key '{{id=\"{}\"}}' does not reference an existing 'services' entity.", uuid(1))})
+            json!({"code": 4, "name": "foreign key violation", "fields": {"service": {"id": unknown}}, "message": text})
         );
         assert_eq!(
             s.refuse("routes", json!({"service": {}})).await["message"],

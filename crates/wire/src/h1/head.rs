@@ -220,8 +220,8 @@ impl HeadParser {
     }
 }
 
-/// Where a value that begins at `from` and ends with the text stands without the blanks and tabs around it, and how long
-/// it is. There are no other control characters in it.
+/// Where a value that begins at `from` and ends with the text stands without the blanks and tabs around it, and how
+/// long it is. There are no other control characters in it.
 #[inline]
 fn trim(text: &[u8], mut from: usize) -> (usize, usize) {
     while let Some(b'\t' | b' ') = text.get(from) {
@@ -267,7 +267,8 @@ pub(crate) fn is_method(text: &[u8]) -> bool {
 }
 
 fn is_version(text: &[u8]) -> bool {
-    matches!(text, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+    let [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = text else { return false };
+    major.is_ascii_digit() && minor.is_ascii_digit()
 }
 
 fn status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), HeadError> {

@@ -97,7 +97,8 @@ impl ServerConnection {
     }
 
     /// Reads the next head, all of it within `whole`, however it comes. The content of the request before must have
-    /// been read to its end. After an error the head has no field lines; its request line is there if it was understood.
+    /// been read to its end. After an error the head has no field lines; its request line is there if it was
+    /// understood.
     pub async fn read_head(&mut self, head: &mut RequestHead, whole: Duration) -> Result<(), RequestError> {
         let mut parser = HeadParser::default();
         // A request line that is not understood leaves nothing of the request before it.
@@ -319,8 +320,9 @@ impl ServerConnection {
         ended.await == Ok(true)
     }
 
-    /// Closes the connection, which is then to be dropped. Where the client may still be sending, our side is closed first, and what comes is read
-    /// and dropped within the times given: a client that is reset before it has read the last answer loses it.
+    /// Closes the connection, which is then to be dropped. Where the client may still be sending, our side is closed
+    /// first, and what comes is read and dropped within the times given: a client that is reset before it has read the
+    /// last answer loses it.
     pub async fn close(&mut self, lingering: Lingering) {
         if self.is_quiet() && !self.stream.is_disturbed() {
             if !matches!(self.stream, Stream::Plain(_)) {

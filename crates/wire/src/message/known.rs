@@ -186,9 +186,9 @@ const ALL: [Known; 47] = [
     Known::XRealIp,
 ];
 
-/// A name as it is compared: its length and the octets in it, as words without case. Setting one bit makes lower case of
-/// letters and leaves the dash; other octets that it makes into either are none of a field name. Of names of more than
-/// 24 octets something is missing, but no known one is as long.
+/// A name as it is compared: its length and the octets in it, as words without case. Setting one bit makes lower case
+/// of letters and leaves the dash; other octets that it makes into either are none of a field name. Of names of more
+/// than 24 octets something is missing, but no known one is as long.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Words {
     length: usize,

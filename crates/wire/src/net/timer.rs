@@ -35,8 +35,8 @@ pub struct Clock {
 #[derive(Clone)]
 pub struct Timer(Rc<Entry<Place>>);
 
-/// The deadline of one wait among several that a task has at once on one [`Timer`]: only its owner sets it anew, however
-/// often the task is woken for something else.
+/// The deadline of one wait among several that a task has at once on one [`Timer`]: only its owner sets it anew,
+/// however often the task is woken for something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(u64);
 
@@ -318,8 +318,8 @@ impl Deadline {
     /// A wait without a deadline.
     pub const NEVER: Deadline = Deadline(NEVER);
 
-    /// Whether it has passed by the time of the event loop; otherwise the task is woken when it does, or earlier. Not to
-    /// be mixed with [`Timer::poll_expired`] in one wait: the timer then goes by the earliest of the deadlines.
+    /// Whether it has passed by the time of the event loop; otherwise the task is woken when it does, or earlier. Not
+    /// to be mixed with [`Timer::poll_expired`] in one wait: the timer then goes by the earliest of the deadlines.
     pub fn poll_expired(self, cx: &mut Context<'_>, timer: &Timer) -> bool {
         if self.0 == NEVER {
             return false;

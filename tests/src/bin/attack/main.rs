@@ -1,10 +1,10 @@
 //! `cargo xtask attack`: throws at a node what clients, services and administrators can think of, for a time, and fails
 //! when it shows. All of it follows from a seed, but for the order in which threads run.
 //!
-//! A round is one life of a node, which is killed in the end and started again on what it has stored. Wrong is: a panic,
-//! a node that ends, an answer to another request, a 5xx of the Admin API, a record that is not what was written, a
-//! connection that stays when nobody is connected, memory that grows from burst to burst, and a node that does not start
-//! on what it stored.
+//! A round is one life of a node, which is killed in the end and started again on what it has stored. Wrong is: a
+//! panic, a node that ends, an answer to another request, a 5xx of the Admin API, a record that is not what was
+//! written, a connection that stays when nobody is connected, memory that grows from burst to burst, and a node that
+//! does not start on what it stored.
 
 mod admin;
 mod clients;

@@ -7,11 +7,13 @@ use super::table::{DIRECTIVES, REFUSED, WITHOUT_EFFECT};
 pub fn documentation() -> String {
     let mut out = String::from(
         "\n## nginx's directives\n\n\
-         Kong writes `nginx_<context>_<directive> = value` as `<directive> value;` into a block of its nginx configuration. There is no nginx here; the\n\
-         directives below do the same. Values are written as nginx reads them: sizes (`8k`, `1m`), times (`500ms`, `30s`, `1h 30m`), quoted words, and more\n\
-         directives behind a `;` (`nginx_proxy_add_header = X-A 1; add_header X-B 2`). Paths are relative to the prefix. The innermost block decides:\n\
-         `location` before `proxy` before `http` for the proxy, `admin` or `status` before `http` for the APIs; what can be repeated is replaced as a whole.\n\
-         `NONE` stands for a directive that is not given. Those marked ✱ protect: one that stands where it cannot act stops the start.\n\n\
+         Kong writes `nginx_<context>_<directive> = value` as `<directive> value;` into a block of its nginx\n\
+         configuration. There is no nginx here; the directives below do the same. Values are written as nginx reads\n\
+         them: sizes (`8k`, `1m`), times (`500ms`, `30s`, `1h 30m`), quoted words, and more directives behind a `;`\n\
+         (`nginx_proxy_add_header = X-A 1; add_header X-B 2`). Paths are relative to the prefix. The innermost block\n\
+         decides: `location` before `proxy` before `http` for the proxy, `admin` or `status` before `http` for the\n\
+         APIs; what can be repeated is replaced as a whole. `NONE` stands for a directive that is not given. Those\n\
+         marked ✱ protect: one that stands where it cannot act stops the start.\n\n\
          | directive | contexts | |\n|---|---|---|\n",
     );
     for directive in DIRECTIVES.iter().filter(|directive| directive.effect == Effect::Acts) {
