@@ -154,18 +154,22 @@ mod tests {
             ("Proxy", "p"),
             ("Proxy-Authorization", "Basic eA=="),
         ];
-        assert_eq!(
-            request(&lines),
-            (
-                "TE: trailers;Trailer: X-T;Proxy-Authorization: Basic eA==;".into(),
-                HopByHop { websocket: false, trailers: true }
-            )
-        );
-        assert_eq!(request(&[("TE", "gzip, trailers;q=0.5")]), ("".into(), NOTHING));
         let h2c = [("Connection", "Upgrade"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMA")];
-        assert_eq!(request(&h2c), ("HTTP2-Settings: AAMA;".into(), NOTHING));
         let websocket = [("Connection", "keep-alive, Upgrade"), ("Upgrade", "WebSocket")];
-        assert_eq!(request(&websocket), ("".into(), HopByHop { websocket: true, trailers: false }));
+        for (lines, sent, hop_by_hop) in [
+            (
+                &lines[..],
+                "TE: trailers;Trailer: X-T;Proxy-Authorization: Basic eA==;",
+                HopByHop { trailers: true, ..NOTHING },
+            ),
+            (&[("TE", "gzip, trailers;q=0.5")], "", NOTHING),
+            (&h2c, "HTTP2-Settings: AAMA;", NOTHING),
+            (&websocket, "", HopByHop { websocket: true, ..NOTHING }),
+        ] {
+            let (text, found) = request(lines);
+            assert_eq!(text, sent, "{lines:?}");
+            assert_eq!(found, hop_by_hop, "{lines:?}");
+        }
     }
 
     #[test]

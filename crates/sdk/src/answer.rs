@@ -253,14 +253,12 @@ mod tests {
             let answer = Answer::error(&exchange(&[("Accept", accept)]), 401, "No");
             (kind(&answer).to_owned(), String::from_utf8(answer.body.to_vec()).unwrap())
         };
-        assert_eq!(
-            body("application/json"),
-            (
-                "application/json; charset=utf-8".into(),
-                format!("{{\n  \"message\":\"No\",\n  \"request_id\":\"{id}\"\n}}")
-            )
-        );
-        assert_eq!(body("text/plain"), ("text/plain; charset=utf-8".into(), format!("No\nrequest_id: {id}\n")));
+        let (kind, content) = body("application/json");
+        assert_eq!(kind, "application/json; charset=utf-8");
+        assert_eq!(content, format!("{{\n  \"message\":\"No\",\n  \"request_id\":\"{id}\"\n}}"));
+        let (kind, content) = body("text/plain");
+        assert_eq!(kind, "text/plain; charset=utf-8");
+        assert_eq!(content, format!("No\nrequest_id: {id}\n"));
         assert!(
             body("text/html")
                 .1

@@ -140,7 +140,9 @@ fn a_late_reader_gets_all() {
             let mut client = case.send("GET", "/late", &[]);
             let (mut service, _) = case.service().asked();
             service.send_raw(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes()).unwrap();
-            assert_eq!(service.flood(LENGTH, SOON), (LENGTH, true), "{framing}: a slow client holds the service");
+            let (sent, open) = service.flood(LENGTH, SOON);
+            assert_eq!(sent, LENGTH, "{framing}: a slow client holds the service");
+            assert!(open, "{framing}");
             drop(service);
             let answer = client.receive(false).unwrap();
             assert_eq!(answer.body.len(), LENGTH, "{framing}");

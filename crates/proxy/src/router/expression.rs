@@ -411,7 +411,8 @@ mod tests {
         ] {
             assert_eq!(holds(text, &ask), expected, "{text}");
         }
-        assert_eq!((segments("/").count(), segments("/a//b//").count()), (0, 3));
+        assert_eq!(segments("/").count(), 0);
+        assert_eq!(segments("/a//b//").count(), 3);
     }
 
     #[test]
