@@ -6,6 +6,12 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+fn add_route(admin: &mut Connection, route: &str) {
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    admin.send("POST", "/services/s/routes", &form, route.as_bytes()).unwrap();
+    admin.receive(false).unwrap().expect(201);
+}
+
 #[test]
 fn an_answered_write_is_in_force() {
     let backend = Backend::start("b");
@@ -14,16 +20,7 @@ fn an_answered_write_is_in_force() {
     let mut admin = Connection::open(node.admin()).unwrap();
     let mut proxy = Connection::open(node.proxy()).unwrap();
     for i in 0..200 {
-        let body = format!("name=r{i}&paths[]=/p{i}x");
-        admin
-            .send(
-                "POST",
-                "/services/s/routes",
-                &[("Content-Type", "application/x-www-form-urlencoded")],
-                body.as_bytes(),
-            )
-            .unwrap();
-        admin.receive(false).unwrap().expect(201);
+        add_route(&mut admin, &format!("name=r{i}&paths[]=/p{i}x"));
         proxy.send("GET", &format!("/p{i}x"), &[], b"").unwrap();
         proxy.receive(false).unwrap().expect(200);
         if i % 2 == 0 {
@@ -66,16 +63,7 @@ fn thousands_of_routes_come_under_load() {
         .collect();
     let mut admin = Connection::open(node.admin()).unwrap();
     for i in 0..ROUTES {
-        let body = format!("paths[]=/go/{i}/");
-        admin
-            .send(
-                "POST",
-                "/services/s/routes",
-                &[("Content-Type", "application/x-www-form-urlencoded")],
-                body.as_bytes(),
-            )
-            .unwrap();
-        admin.receive(false).unwrap().expect(201);
+        add_route(&mut admin, &format!("paths[]=/go/{i}/"));
         get(node.proxy(), &format!("/go/{i}/")).expect(200);
     }
     stop.store(true, Ordering::SeqCst);

@@ -3,8 +3,9 @@
 //! Prints, per shape of a configuration and number of routes, nanoseconds per look-up (the best of some rounds) and
 //! octets of memory per route.
 
-use model::entities::{PathHandling, Protocol, Protocols, Route, Uuid};
+use model::entities::{Route, Uuid};
 use proxy::router::{Flavor, Query, Router};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
 use wire::Fields;
@@ -119,30 +120,8 @@ fn by_lists(_: usize, i: usize) -> Route {
 }
 
 fn route(id: usize) -> Route {
-    Route {
-        id: Uuid::from_u128(id as u128),
-        name: None,
-        created_at: 0,
-        service: None,
-        protocols: Protocols::default().with(Protocol::Http).with(Protocol::Https),
-        methods: vec![],
-        hosts: vec![],
-        paths: vec![],
-        headers: vec![],
-        snis: vec![],
-        sources: vec![],
-        destinations: vec![],
-        regex_priority: 0,
-        strip_path: true,
-        preserve_host: false,
-        path_handling: PathHandling::V0,
-        https_redirect_status_code: 426,
-        request_buffering: true,
-        response_buffering: true,
-        expression: None,
-        priority: 0,
-        tags: vec![],
-    }
+    let record = json!({ "id": Uuid::from_u128(id as u128).to_string(), "protocols": ["http", "https"] });
+    Route::from_record(record.as_object().expect("a record")).expect("a route")
 }
 
 /// Resident memory of this process.

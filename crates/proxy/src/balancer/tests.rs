@@ -6,34 +6,16 @@ use crate::dns::tests::Stub;
 use crate::health::Outcome;
 use model::entities::{Target, Upstream, Uuid};
 use model::health::UpstreamHealth;
-use sdk::{Client, Directory, Exchange, Timing};
+use sdk::{Exchange, testing};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use wire::RequestHead;
 
 fn exchange(fields: &[(&str, &str)]) -> Exchange {
-    let ip = "127.0.0.1".parse().unwrap();
-    let client = Client {
-        peer: ip,
-        peer_port: 1,
-        port: 1,
-        ip,
-        trusted: false,
-        https: false,
-        local_ip: ip,
-        local_port: 80,
-        connection: 1,
-        request: 1,
-        sni: None,
-    };
-    let head =
-        RequestHead { target: "/a?k=1".to_owned(), fields: fields.iter().copied().collect(), ..RequestHead::default() };
-    let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
-    Exchange::new([b'0'; 32], client, head, timing, Directory::empty())
+    testing::exchange("GET", "/a?k=1", fields)
 }
 
 fn upstream(name: &str, more: Value) -> Arc<Upstream> {

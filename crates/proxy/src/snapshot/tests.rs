@@ -8,10 +8,8 @@ use crate::published::Published;
 use crate::router::{Flavor, Query};
 use crate::tls::Services;
 use model::Effect;
-use sdk::{Client, CredentialEntity, Env, Exchange, Fields, Phases, Plugin, PluginKind, RequestHead, Step, Timing};
+use sdk::{CredentialEntity, Env, Exchange, Fields, Phases, Plugin, PluginKind, Step, testing};
 use serde_json::{Value, json};
-use std::rc::Rc;
-use std::time::Instant;
 
 /// A plugin that does as its configuration says: `fail`, `panic`, `panic later` or `limited` when it is configured;
 /// otherwise it notes in the response which `mode` it runs with.
@@ -140,7 +138,7 @@ impl Stage {
     /// What becomes of a request: the mode it ran with, `none`, the status of the answer, or `404`.
     fn ask(&self, path: &str, consumer: Option<usize>) -> String {
         let view = View::of(&self.published);
-        let mut exchange = exchange(&view, path);
+        let mut exchange = testing::exchange_with("GET", path, &[], view.directory());
         exchange.consumer = consumer.map(|n| exchange.directory.consumer(&id(n)).unwrap());
         let fields = Fields::new();
         let query = Query {
@@ -187,26 +185,6 @@ fn text(n: usize) -> String {
 
 fn change<'a>(entity: &'a str, record: &'a Value) -> Change<'a> {
     Change { deleted: false, entity, record: record.as_object().unwrap() }
-}
-
-fn exchange(view: &Rc<View>, path: &str) -> Exchange {
-    let ip = "127.0.0.1".parse().unwrap();
-    let client = Client {
-        peer: ip,
-        peer_port: 1,
-        ip,
-        port: 1,
-        trusted: false,
-        https: false,
-        local_ip: ip,
-        local_port: 80,
-        connection: 1,
-        request: 1,
-        sni: None,
-    };
-    let head = RequestHead { target: path.to_owned(), ..RequestHead::default() };
-    let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
-    Exchange::new([b'7'; 32], client, head, timing, view.directory())
 }
 
 #[test]

@@ -183,36 +183,30 @@ impl ClientCertVerifier for Asking {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{Issued, issued, params};
     use super::*;
     use rcgen::{
-        BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-        Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+        CertificateRevocationListParams, ExtendedKeyUsagePurpose, Issuer, KeyIdMethod, KeyUsagePurpose,
+        RevokedCertParams, SerialNumber,
     };
 
-    struct Made {
-        der: CertificateDer<'static>,
-        params: CertificateParams,
-        key: KeyPair,
-    }
-
-    fn made(name: &str, authority: bool, serial: u64, by: Option<&Made>, usage: &[ExtendedKeyUsagePurpose]) -> Made {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
+    fn made(
+        name: &str,
+        authority: bool,
+        serial: u64,
+        by: Option<&Issued>,
+        usage: &[ExtendedKeyUsagePurpose],
+    ) -> Issued {
+        let mut params = params(name, &[], authority);
         params.serial_number = Some(SerialNumber::from(serial));
         params.extended_key_usages = usage.to_vec();
         if authority {
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         }
-        let key = KeyPair::generate().unwrap();
-        let cert = match by {
-            None => params.self_signed(&key),
-            Some(by) => params.signed_by(&key, &Issuer::from_params(&by.params, &by.key)),
-        };
-        Made { der: cert.unwrap().der().clone(), params, key }
+        issued(params, by)
     }
 
-    fn revoked(by: &Made, serials: &[u64], until: i32) -> CertificateRevocationListDer<'static> {
+    fn revoked(by: &Issued, serials: &[u64], until: i32) -> CertificateRevocationListDer<'static> {
         let params = CertificateRevocationListParams {
             this_update: rcgen::date_time_ymd(2020, 1, 1),
             next_update: rcgen::date_time_ymd(until, 1, 1),
@@ -232,7 +226,7 @@ mod tests {
         params.signed_by(&Issuer::from_params(&by.params, &by.key)).unwrap().der().clone()
     }
 
-    fn verification(mode: ClientVerificationMode, root: &Made, depth: usize) -> ClientVerification {
+    fn verification(mode: ClientVerificationMode, root: &Issued, depth: usize) -> ClientVerification {
         ClientVerification::new(mode, &[root.der.clone()], &[], depth, &[]).unwrap()
     }
 

@@ -10,6 +10,8 @@ mod identity;
 mod listener;
 mod outbound;
 mod secp521r1;
+#[cfg(test)]
+mod testing;
 mod trust;
 mod verify;
 

@@ -1,8 +1,7 @@
 //! What servers must prove before we talk to them.
 
-use super::verify::{CaVerifier, NoVerification};
+use super::verify::{Requirement, ServerVerifier};
 use super::{Chain, Identity, next_number, provider};
-use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ClientConfig, Resumption};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
@@ -44,15 +43,14 @@ pub struct Trust {
 impl Peers {
     /// Terms under which certificates must be vouched for by one of `roots`, through at most so many others.
     pub(super) fn verifying(&self, roots: &Arc<RootCertStore>, depth: usize) -> Result<Trust, rustls::Error> {
-        let provider = provider(&self.suites);
         // Terms of the node are those of many servers, others are those of a few.
         let sessions = if Arc::ptr_eq(roots, &self.roots) { SESSIONS } else { SESSIONS / 8 };
-        self.trust(Arc::new(CaVerifier { roots: Arc::clone(roots), depth, provider }), sessions)
+        self.trust(Requirement::Ca { roots: Arc::clone(roots), depth }, sessions)
     }
 
     /// Terms under which nobody looks at certificates.
     pub(super) fn unverified(&self) -> Result<Trust, rustls::Error> {
-        self.trust(Arc::new(NoVerification(provider(&self.suites))), SESSIONS)
+        self.trust(Requirement::NoVerification, SESSIONS)
     }
 
     /// Whether terms made by both are the same.
@@ -63,9 +61,10 @@ impl Peers {
             && self.suites == other.suites
     }
 
-    fn trust(&self, verifier: Arc<dyn ServerCertVerifier>, sessions: usize) -> Result<Trust, rustls::Error> {
-        let builder =
-            ClientConfig::builder_with_provider(provider(&self.suites)).with_protocol_versions(&self.versions)?;
+    fn trust(&self, required: Requirement, sessions: usize) -> Result<Trust, rustls::Error> {
+        let provider = provider(&self.suites);
+        let verifier = Arc::new(ServerVerifier { required, provider: Arc::clone(&provider) });
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&self.versions)?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         config.resumption = Resumption::in_memory_sessions(sessions);
         Ok(Trust { number: next_number(), config: Arc::new(config) })

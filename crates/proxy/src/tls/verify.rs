@@ -14,19 +14,26 @@ use std::sync::Arc;
 use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, RevocationOptions, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Verifies that somebody known vouches for a server and for its name.
+/// Looks at the certificates of servers, and makes sure that they hold the keys.
 #[derive(Debug)]
-pub(super) struct CaVerifier {
-    pub roots: Arc<RootCertStore>,
-    /// The most certificates between that of the server and that of the authority.
-    pub depth: usize,
+pub(super) struct ServerVerifier {
+    pub required: Requirement,
     pub provider: Arc<CryptoProvider>,
 }
 
-/// Kong's default towards services (`tls_verify` unset), and `https_verify_certificate: false` of probes: encrypted,
-/// but nobody is asked for a proof of identity.
+/// What is required of a server's certificate.
 #[derive(Debug)]
-pub(super) struct NoVerification(pub Arc<CryptoProvider>);
+pub(super) enum Requirement {
+    /// Kong's default towards services (`tls_verify` unset), and `https_verify_certificate: false` of probes:
+    /// encrypted, but nobody is asked for a proof of identity.
+    NoVerification,
+    /// That one of the roots vouches for the server and for its name.
+    Ca {
+        roots: Arc<RootCertStore>,
+        /// The most certificates between that of the server and that of the authority.
+        depth: usize,
+    },
+}
 
 /// Who may vouch for a peer, and through how many others.
 pub(super) struct Authorities<'a> {
@@ -63,14 +70,7 @@ impl Authorities<'_> {
     }
 }
 
-impl CaVerifier {
-    fn authorities(&self) -> Authorities<'_> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        Authorities { roots: &self.roots, depth: self.depth, algorithms }
-    }
-}
-
-impl ServerCertVerifier for CaVerifier {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         cert: &CertificateDer<'_>,
@@ -79,13 +79,16 @@ impl ServerCertVerifier for CaVerifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let authorities = self.authorities();
-        let constrained = match authorities.vouch(cert, others, now, KeyUsage::server_auth(), None) {
-            Ok(constrained) => constrained || others.iter().any(constrains_names),
-            Err(_) if authorities.have(cert) => in_time(cert, now).map(|()| false)?,
-            Err(error) => return Err(refusal(error)),
-        };
-        is_for(cert, name, constrained)?;
+        if let Requirement::Ca { roots, depth } = &self.required {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            let authorities = Authorities { roots, depth: *depth, algorithms };
+            let constrained = match authorities.vouch(cert, others, now, KeyUsage::server_auth(), None) {
+                Ok(constrained) => constrained || others.iter().any(constrains_names),
+                Err(_) if authorities.have(cert) => in_time(cert, now).map(|()| false)?,
+                Err(error) => return Err(refusal(error)),
+            };
+            is_for(cert, name, constrained)?;
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -109,41 +112,6 @@ impl ServerCertVerifier for CaVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for NoVerification {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signed_tls12(&self.0.signature_verification_algorithms, message, cert, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signed_tls13(&self.0.signature_verification_algorithms, message, cert, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -248,90 +216,67 @@ fn refusal(error: webpki::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{Issued, issued, params};
     use super::*;
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
     use rustls::crypto::aws_lc_rs;
 
-    /// An authority or a server, and what others need to be vouched for by it.
-    struct Made {
-        der: CertificateDer<'static>,
-        params: CertificateParams,
-        key: KeyPair,
-    }
-
-    fn params(common: &str, names: &[&str], authority: bool) -> CertificateParams {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, common);
-        params.subject_alt_names = names.iter().map(|n| SanType::DnsName((*n).try_into().unwrap())).collect();
-        params.is_ca = if authority { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
-        params
-    }
-
-    fn made(params: CertificateParams, by: Option<&Made>) -> Made {
-        let key = KeyPair::generate().unwrap();
-        let cert = match by {
-            None => params.self_signed(&key).unwrap(),
-            Some(by) => params.signed_by(&key, &Issuer::from_params(&by.params, &by.key)).unwrap(),
-        };
-        Made { der: cert.der().clone(), params, key }
-    }
-
-    fn verify(depth: usize, roots: &[&Made], cert: &Made, others: &[&Made], name: &str) -> Result<(), Error> {
+    fn verify(depth: usize, roots: &[&Issued], cert: &Issued, others: &[&Issued], name: &str) -> Result<(), Error> {
         let mut store = RootCertStore::empty();
         for root in roots {
             store.add(root.der.clone()).unwrap();
         }
-        let known = CaVerifier { roots: Arc::new(store), depth, provider: Arc::new(aws_lc_rs::default_provider()) };
+        let required = Requirement::Ca { roots: Arc::new(store), depth };
+        let verifier = ServerVerifier { required, provider: Arc::new(aws_lc_rs::default_provider()) };
         let others: Vec<_> = others.iter().map(|m| m.der.clone()).collect();
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        known.verify_server_cert(&cert.der, &others, &name, &[], UnixTime::now()).map(drop)
+        verifier.verify_server_cert(&cert.der, &others, &name, &[], UnixTime::now()).map(drop)
     }
 
     #[test]
     fn chains_have_a_longest_length() {
-        let root = made(params("root", &[], true), None);
-        let first = made(params("first", &[], true), Some(&root));
-        let second = made(params("second", &[], true), Some(&first));
-        let direct = made(params("direct", &["a.test"], false), Some(&root));
-        let far = made(params("far", &["a.test"], false), Some(&second));
+        let root = issued(params("root", &[], true), None);
+        let first = issued(params("first", &[], true), Some(&root));
+        let second = issued(params("second", &[], true), Some(&first));
+        let direct = issued(params("direct", &["a.test"], false), Some(&root));
+        let far = issued(params("far", &["a.test"], false), Some(&second));
         assert_eq!(verify(0, &[&root], &direct, &[], "a.test"), Ok(()));
         assert!(verify(1, &[&root], &far, &[&second, &first], "a.test").is_err());
         assert_eq!(verify(2, &[&root], &far, &[&second, &first], "a.test"), Ok(()));
-        let other = made(params("root", &[], true), None);
+        let other = issued(params("root", &[], true), None);
         assert!(verify(9, &[&other], &direct, &[], "a.test").is_err());
         assert!(verify(9, &[], &direct, &[], "a.test").is_err());
     }
 
     #[test]
     fn a_certificate_can_vouch_for_itself() {
-        let own = made(params("a.test", &["a.test"], true), None);
+        let own = issued(params("a.test", &["a.test"], true), None);
         assert_eq!(verify(1, &[&own], &own, &[], "a.test"), Ok(()));
         assert!(verify(1, &[&own], &own, &[], "b.test").is_err());
         let mut expired = params("a.test", &["a.test"], true);
         expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
-        let old = made(expired, None);
+        let old = issued(expired, None);
         assert_eq!(verify(1, &[&old], &old, &[], "a.test"), Err(CertificateError::Expired.into()));
     }
 
     #[test]
     fn the_common_name_counts_without_alternatives_only() {
-        let root = made(params("root", &[], true), None);
-        let named = made(params("a.test", &[], false), Some(&root));
+        let root = issued(params("root", &[], true), None);
+        let named = issued(params("a.test", &[], false), Some(&root));
         assert_eq!(verify(1, &[&root], &named, &[], "A.test"), Ok(()));
         assert!(verify(1, &[&root], &named, &[], "b.test").is_err());
-        let both = made(params("a.test", &["b.test"], false), Some(&root));
+        let both = issued(params("a.test", &["b.test"], false), Some(&root));
         assert!(verify(1, &[&root], &both, &[], "a.test").is_err());
         // Who may vouch for some names only must not get around that by leaving out the alternatives.
         let mut limited = params("limited", &[], true);
         let permitted_subtrees = vec![rcgen::GeneralSubtree::DnsName("b.test".to_owned())];
         limited.name_constraints = Some(rcgen::NameConstraints { permitted_subtrees, excluded_subtrees: vec![] });
-        let limited = made(limited, Some(&root));
-        let sly = made(params("a.test", &[], false), Some(&limited));
+        let limited = issued(limited, Some(&root));
+        let sly = issued(params("a.test", &[], false), Some(&limited));
         assert!(
             verify(1, &[&root], &sly, &[&limited], "a.test").is_err()
                 && verify(1, &[&limited], &sly, &[], "a.test").is_err()
         );
-        let honest = made(params("x", &["x.b.test"], false), Some(&limited));
+        let honest = issued(params("x", &["x.b.test"], false), Some(&limited));
         assert_eq!(verify(1, &[&root], &honest, &[&limited], "x.b.test"), Ok(()));
         for (common, name, expected) in [
             ("*.a.test", "x.a.test", true),
@@ -376,7 +321,10 @@ mod tests {
                 .unwrap();
             let client = client
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(NoVerification(Arc::clone(&provider))))
+                .with_custom_certificate_verifier(Arc::new(ServerVerifier {
+                    required: Requirement::NoVerification,
+                    provider: Arc::clone(&provider),
+                }))
                 .with_no_client_auth();
             let mut client =
                 rustls::ClientConnection::new(Arc::new(client), ServerName::try_from("any.test").unwrap()).unwrap();

@@ -4,33 +4,12 @@ mod reference;
 
 use super::*;
 use model::entities::{Protocol, Protocols};
+use serde_json::json;
 use std::time::Duration;
 
 pub fn route(id: u128) -> Route {
-    Route {
-        id: Uuid::from_u128(id),
-        name: None,
-        created_at: 0,
-        service: None,
-        protocols: protocols(&[Protocol::Http, Protocol::Https]),
-        methods: vec![],
-        hosts: vec![],
-        paths: vec![],
-        headers: vec![],
-        snis: vec![],
-        sources: vec![],
-        destinations: vec![],
-        regex_priority: 0,
-        strip_path: true,
-        preserve_host: false,
-        path_handling: PathHandling::V0,
-        https_redirect_status_code: 426,
-        request_buffering: true,
-        response_buffering: true,
-        expression: None,
-        priority: 0,
-        tags: vec![],
-    }
+    let record = json!({ "id": Uuid::from_u128(id).to_string(), "protocols": ["http", "https"] });
+    Route::from_record(record.as_object().unwrap()).unwrap()
 }
 
 fn protocols(list: &[Protocol]) -> Protocols {
