@@ -94,6 +94,11 @@ pub struct Address {
     pub port: Option<u16>,
 }
 
+impl Address {
+    /// Any address and port.
+    const ANY: Address = Address { ip: None, port: None };
+}
+
 /// Rules by which requests are matched, and what is done to them on the way to the service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -128,6 +133,14 @@ pub struct Route {
 impl Route {
     /// The typed form of a valid record.
     pub fn from_record(record: &Record) -> Result<Route, String> {
+        let (route, defect) = Route::possible(record);
+        defect.map_or(Ok(route), Err)
+    }
+
+    /// The typed form of a record, and what is wrong with it. Where it cannot be read, the route matches whatever it
+    /// might, before others.
+    pub fn possible(record: &Record) -> (Route, Option<String>) {
+        let mut defects = Defects::default();
         let headers = decode::record(record, "headers").map_or_else(Vec::new, |map| {
             map.iter()
                 .map(|(name, values)| {
@@ -138,20 +151,20 @@ impl Route {
                 })
                 .collect()
         });
-        Ok(Route {
-            id: decode::id(record)?,
+        let route = Route {
+            id: defects.or(decode::id(record), Uuid::nil()),
             name: decode::string(record, "name"),
-            created_at: decode::integer(record, "created_at", 0)?,
-            service: decode::foreign(record, "service")?,
-            protocols: Protocols::from_record(record)?,
+            created_at: defects.or(decode::integer(record, "created_at", 0), i64::MIN),
+            service: defects.or(decode::foreign(record, "service"), None),
+            protocols: defects.or(Protocols::from_record(record), Protocols::ALL),
             methods: decode::strings(record, "methods"),
             hosts: decode::strings(record, "hosts"),
             paths: decode::strings(record, "paths"),
             headers,
             snis: decode::strings(record, "snis"),
-            sources: addresses(record, "sources")?,
-            destinations: addresses(record, "destinations")?,
-            regex_priority: decode::integer(record, "regex_priority", 0)?,
+            sources: defects.or(addresses(record, "sources"), vec![Address::ANY]),
+            destinations: defects.or(addresses(record, "destinations"), vec![Address::ANY]),
+            regex_priority: defects.or(decode::integer(record, "regex_priority", 0), i64::MAX),
             strip_path: decode::boolean(record, "strip_path", true),
             preserve_host: decode::boolean(record, "preserve_host", false),
             path_handling: if decode::string(record, "path_handling").as_deref() == Some("v1") {
@@ -159,12 +172,45 @@ impl Route {
             } else {
                 PathHandling::V0
             },
-            https_redirect_status_code: decode::integer(record, "https_redirect_status_code", 426)?,
+            https_redirect_status_code: defects.or(decode::integer(record, "https_redirect_status_code", 426), 426),
             request_buffering: decode::boolean(record, "request_buffering", true),
             response_buffering: decode::boolean(record, "response_buffering", true),
             expression: decode::string(record, "expression"),
-            priority: decode::integer(record, "priority", 0)?,
+            priority: defects.or(decode::integer(record, "priority", 0), u64::MAX),
             tags: decode::strings(record, "tags"),
+        };
+        (route, defects.first)
+    }
+
+    /// Whether both are for the same requests, which go to the same service.
+    pub fn covers_same(&self, other: &Route) -> bool {
+        self.service == other.service
+            && self.protocols == other.protocols
+            && self.methods == other.methods
+            && self.hosts == other.hosts
+            && self.paths == other.paths
+            && self.headers == other.headers
+            && self.snis == other.snis
+            && self.sources == other.sources
+            && self.destinations == other.destinations
+            && self.regex_priority == other.regex_priority
+            && self.expression == other.expression
+            && self.priority == other.priority
+    }
+}
+
+/// What is wrong with a record; the first of it is told.
+#[derive(Default)]
+struct Defects {
+    first: Option<String>,
+}
+
+impl Defects {
+    /// What was read, else `instead`.
+    fn or<T>(&mut self, read: Result<T, String>, instead: T) -> T {
+        read.unwrap_or_else(|defect| {
+            self.first.get_or_insert(defect);
+            instead
         })
     }
 }

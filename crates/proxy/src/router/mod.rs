@@ -93,6 +93,9 @@ pub struct Router {
     regex_size: usize,
 }
 
+/// [`Rule::compile`], or what takes its place in a test.
+type Compile = fn(Flavor, &Arc<Route>, Option<&Arc<Service>>, Option<&Rule>) -> Result<Rule, String>;
+
 /// What the regular expressions of all routes may take, compiled (bytes).
 const REGEX_LIMIT: usize = 1 << 30;
 
@@ -103,35 +106,72 @@ impl Router {
     }
 
     /// A router with these routes put (added or replaced, by id) and those removed. Errors name the routes that cannot
-    /// be used: those that could be used before stay what they were. What could be a request for one of the others
-    /// finds it all the same, as [`Match::unusable`]: else it might find a route that asks less of it. Routes of
-    /// disabled services and routes for streams are left out silently; when a service changes, all its routes are to be
-    /// put again.
+    /// be used. What could be a request for one of them finds it all the same, as [`Match::unusable`]: else it might find
+    /// a route that asks less of it. Routes of disabled services and routes for streams are left out silently; when a
+    /// service changes, all its routes are to be put again.
     pub fn apply(&self, put: &[(Arc<Route>, Option<Arc<Service>>)], remove: &[Uuid]) -> (Router, Vec<(Uuid, String)>) {
         let mut next = self.clone();
-        let mut errors = Vec::new();
         for id in remove {
             next.remove(id);
         }
-        for (route, service) in put {
-            let old = next.rules.get(&route.id).cloned();
+        let errors = next.put(put, self, Rule::compile);
+        (next, errors)
+    }
+
+    /// As [`Router::apply`], with these routes only.
+    pub fn replace(&self, put: &[(Arc<Route>, Option<Arc<Service>>)]) -> (Router, Vec<(Uuid, String)>) {
+        let mut next = Router::new(self.flavor);
+        let errors = next.put(put, self, Rule::compile);
+        (next, errors)
+    }
+
+    /// Has what could be a request for a route answered with an error, since its record cannot be used.
+    pub fn refuse(&mut self, route: &Arc<Route>, defect: String) {
+        let old = self.remove(&route.id);
+        if !Rule::is_active(route, None) {
+            return;
+        }
+        match panic::caught(|| Rule::compile(self.flavor, route, None, old.as_deref())) {
+            Ok(Ok(mut rule)) => {
+                rule.defect = Some(defect);
+                self.insert(rule)
+            }
+            Ok(Err(_matches_nothing)) => None,
+            Err(_) => self.insert(Rule::without_patterns(self.flavor, route, None, defect)),
+        };
+    }
+
+    /// What `former` has of a route is used again. When a route cannot be compiled at all, it goes on in its former
+    /// version if that is for the same requests.
+    fn put(
+        &mut self,
+        routes: &[(Arc<Route>, Option<Arc<Service>>)],
+        former: &Router,
+        compile: Compile,
+    ) -> Vec<(Uuid, String)> {
+        let mut errors = Vec::new();
+        for (route, service) in routes {
+            let old = former.rules.get(&route.id);
+            self.remove(&route.id);
             if !Rule::is_active(route, service.as_ref()) {
-                next.remove(&route.id);
                 continue;
             }
-            let compile = || Rule::compile(self.flavor, route, service.as_ref(), old.as_deref());
-            match panic::caught(compile).unwrap_or_else(|what| Err(format!("panicked: {what}"))) {
-                Ok(Rule { defect: Some(defect), .. }) if old.as_ref().is_some_and(|old| old.defect.is_none()) => {
+            match panic::caught(|| compile(self.flavor, route, service.as_ref(), old.map(Arc::as_ref))) {
+                Ok(Ok(rule)) => errors.extend(self.insert(rule).map(|defect| (route.id, defect))),
+                Ok(Err(error)) => errors.push((route.id, error)),
+                Err(what) => {
+                    let defect = format!("panicked: {what}");
+                    match old.filter(|old| old.defect.is_none() && old.route.covers_same(route)) {
+                        Some(old) => self.place(Arc::clone(old)),
+                        None => {
+                            self.insert(Rule::without_patterns(self.flavor, route, service.as_ref(), defect.clone()));
+                        }
+                    }
                     errors.push((route.id, defect));
                 }
-                Ok(rule) => {
-                    next.remove(&route.id);
-                    errors.extend(next.insert(rule).map(|defect| (route.id, defect)));
-                }
-                Err(error) => errors.push((route.id, error)),
             }
         }
-        (next, errors)
+        errors
     }
 
     /// How many routes can be found.
@@ -183,12 +223,15 @@ impl Router {
             let defect = format!("the regular expressions of all routes exceed the limit of {REGEX_LIMIT} bytes");
             rule = rule.without_regexes(defect);
         }
-        self.regex_size += rule.regex_size;
         let defect = rule.defect.clone();
-        let rule = Arc::new(rule);
+        self.place(Arc::new(rule));
+        defect
+    }
+
+    fn place(&mut self, rule: Arc<Rule>) {
+        self.regex_size += rule.regex_size;
         self.hosts.insert(&rule);
         self.rules.insert_mut(rule.route.id, rule);
-        defect
     }
 
     fn remove(&mut self, id: &Uuid) -> Option<Arc<Rule>> {

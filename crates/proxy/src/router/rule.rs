@@ -184,21 +184,30 @@ impl Rule {
         }
     }
 
-    /// What stands for a route of which nothing but plain lists can be taken.
+    /// What stands for a route of which nothing can be compiled: it goes by the plain text of its record.
     pub fn without_patterns(
         flavor: Flavor,
         route: &Arc<Route>,
         service: Option<&Arc<Service>>,
         defect: String,
     ) -> Rule {
-        let rank = if route.expression.is_some() { Rank::of_expression(route) } else { Rank::new(flavor, route, None) };
+        let plain = |(at, path): (usize, &String)| {
+            let prefix = path.strip_prefix('~').map_or(&**path, plain_prefix);
+            PathPattern::any(Rank::new(flavor, route, Some(at)), prefix.as_bytes().into())
+        };
+        let mut paths: Vec<_> = route.paths.iter().enumerate().map(plain).collect();
+        if paths.is_empty() {
+            let by_expression = route.expression.is_some();
+            let rank = if by_expression { Rank::of_expression(route) } else { Rank::new(flavor, route, None) };
+            paths.push(PathPattern::any(rank, Box::default()));
+        }
         let hosts: BTreeSet<_> = route.hosts.iter().map(|host| HostPattern::parse(host)).collect();
         Rule {
             route: route.clone(),
             service: service.cloned(),
-            placement: Placement::new(hosts.len(), 1, &[]),
+            placement: Placement::new(hosts.len(), paths.len(), &[]),
             hosts: hosts.into_iter().collect(),
-            paths: vec![PathPattern::any(rank, Box::default())],
+            paths,
             headers: Vec::new(),
             snis: HostnameSet::default(),
             sources: Vec::new(),

@@ -155,6 +155,9 @@ impl Stage {
             fields: &fields,
         };
         let Some(found) = view.find(&query) else { return "404".to_owned() };
+        if found.unusable {
+            return "500".to_owned();
+        }
         let chain = view.chain(&found.route.id, found.service.as_ref().map(|s| &s.id));
         let mut selected = Default::default();
         let run = run_access(chain, &mut exchange, &mut selected, true);
@@ -293,22 +296,22 @@ fn a_record_that_cannot_be_used_costs_only_itself() {
         |paths: Value| json!({"id": text(11), "protocols": ["http"], "paths": paths, "service": {"id": text(1)}});
     let new = json!({"id": text(13), "protocols": ["http"], "paths": ["/three"], "service": {"id": text(1)}});
     let broken = json!({"id": text(2), "protocol": "gopher", "host": "h"});
-    stage.batch(&[("routes", route(json!(["~/("]))), ("services", broken.clone()), ("routes", new)]).unwrap();
+    stage.batch(&[("routes", route(json!(["~/one("]))), ("services", broken.clone()), ("routes", new)]).unwrap();
     assert_eq!(stage.ask("/three", None), "none");
-    assert_eq!(stage.ask("/one", None), "none", "the former version goes on");
+    assert_eq!(stage.ask("/one", None), "500");
     let effects = |stage: &Stage| {
         let mut effects: Vec<_> =
             stage.degraded().into_iter().map(|(entity, id, effect, _)| (entity, id, effect)).collect();
         effects.sort();
         effects
     };
-    let (former, left_out) =
-        (("routes".to_owned(), id(11), Effect::Former), ("services".to_owned(), id(2), Effect::LeftOut));
-    assert_eq!(effects(&stage), [former.clone(), left_out]);
+    let (refused, left_out) =
+        (("routes".to_owned(), id(11), Effect::Refuses), ("services".to_owned(), id(2), Effect::LeftOut));
+    assert_eq!(effects(&stage), [refused.clone(), left_out]);
     stage.delete("services", 2);
-    assert_eq!(effects(&stage), [former.clone()]);
+    assert_eq!(effects(&stage), [refused.clone()]);
     stage.put("services", json!({"id": text(1), "protocol": "http", "host": "h", "port": 1})).unwrap();
-    assert_eq!(effects(&stage), [former], "what has to do with it does not mend it");
+    assert_eq!(effects(&stage), [refused], "what has to do with it does not mend it");
     stage.put("routes", route(json!(["/one"]))).unwrap();
     assert_eq!(effects(&stage), []);
 }

@@ -284,14 +284,68 @@ fn what_does_not_compile_is_named_and_answered_with_an_error() {
         assert_eq!(found(&Ask::get("", path)), Some(expected), "{path}");
     }
     assert_eq!(found(&Ask::get("", "/header").header("x-b", "1")), Some((6, true)));
-    // What cannot be used does not take the place of what can.
-    let (router, errors) = router.apply(&[(Arc::new(Route { paths: texts(&["~["]), ..route(1) }), None)], &[]);
+    // What could be used before was for other requests.
+    let (changed, errors) = router.apply(&[(Arc::new(Route { paths: texts(&["~/now["]), ..route(1) }), None)], &[]);
     assert_eq!(errors.len(), 1);
-    assert!(!router.find(&Ask::get("", "/ok").query()).unwrap().unusable);
-    // What can takes the place of what cannot.
+    assert!(changed.find(&Ask::get("", "/ok").query()).is_none());
+    assert!(changed.find(&Ask::get("", "/now").query()).unwrap().unusable);
+    // What can be used takes the place of what cannot.
     let (router, errors) = router.apply(&[(Arc::new(Route { paths: texts(&["/x"]), ..route(2) }), None)], &[]);
     assert_eq!(errors, []);
     assert_eq!(Ask::get("", "/secret/aa").id(&router), Some(1));
+}
+
+#[test]
+fn a_route_whose_compilation_panics_stands_for_what_it_might_match() {
+    let panics: Compile = |_, _, _, _| panic!("no idea");
+    let open = Route { paths: texts(&["/"]), ..route(1) };
+    let guarded = Route { paths: texts(&["/a", "~/r/[0-9]+"]), methods: texts(&["GET"]), ..route(2) };
+    let before = router(Flavor::default(), vec![open]);
+    let mut after = before.clone();
+    let put = [(Arc::new(guarded.clone()), None)];
+    assert_eq!(after.put(&put, &before, panics), [(put[0].0.id, "panicked: no idea".to_owned())]);
+    let found = |router: &Router, ask: &Ask| router.find(&ask.query()).map(|m| (m.route().id.as_u128(), m.unusable));
+    for (path, expected) in
+        [("/a/b", (2, true)), ("/r/7", (2, true)), ("/r/x", (2, true)), ("/r", (1, false)), ("/z", (1, false))]
+    {
+        assert_eq!(found(&after, &Ask::get("", path)), Some(expected), "{path}");
+    }
+    assert_eq!(found(&after, &Ask { method: "POST", ..Ask::get("", "/a/b") }), Some((1, false)));
+    // As long as it is for the same requests, it goes on as it was.
+    let (before, _) = before.apply(&put, &[]);
+    let mut after = before.clone();
+    assert_eq!(
+        after.put(&[(Arc::new(Route { strip_path: false, ..guarded.clone() }), None)], &before, panics).len(),
+        1
+    );
+    assert_eq!(found(&after, &Ask::get("", "/r/7")), Some((2, false)));
+    assert_eq!(after.put(&[(Arc::new(Route { hosts: texts(&["h"]), ..guarded }), None)], &before, panics).len(), 1);
+    assert_eq!(found(&after, &Ask::get("h", "/r/7")), Some((2, true)));
+    assert_eq!(found(&after, &Ask::get("", "/r/7")), Some((1, false)));
+}
+
+#[test]
+fn a_route_that_is_refused_stands_for_what_it_matches() {
+    let route = Arc::new(Route { paths: texts(&["~/r/[0-9]+"]), hosts: texts(&["h"]), ..route(2) });
+    let (mut router, _) = router(Flavor::default(), vec![]).apply(&[(Arc::clone(&route), None)], &[]);
+    router.refuse(&route, "its service cannot be used".to_owned());
+    assert_eq!(router.defect(&route.id), Some(Some("its service cannot be used")));
+    assert!(router.find(&Ask::get("h", "/r/7").query()).unwrap().unusable);
+    assert!(router.find(&Ask::get("h", "/r/x").query()).is_none());
+    let (router, _) = router.apply(&[(Arc::clone(&route), None)], &[]);
+    assert!(!router.find(&Ask::get("h", "/r/7").query()).unwrap().unusable);
+    let (router, _) = router.apply(&[], &[route.id]);
+    assert!(router.hosts.is_empty());
+}
+
+#[test]
+fn what_replaces_all_routes_has_these_only() {
+    let [one, two] = [1, 2].map(|id| Route { paths: vec![format!("~/{id}/x{{30000}}")], ..route(id) });
+    let before = router(Flavor::default(), vec![one.clone(), two]);
+    let (after, errors) = before.replace(&[(Arc::new(one), None)]);
+    assert_eq!(errors, []);
+    assert_eq!(after.len(), 1);
+    assert_eq!(after.regex_size, before.regex_size / 2);
 }
 
 #[test]
