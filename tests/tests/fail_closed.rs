@@ -86,7 +86,7 @@ fn what_a_plugin_covers_is_refused_while_it_cannot_be_used() {
     let lines = node
         .log()
         .lines()
-        .filter(|line| line.contains("a plugin cannot be used"))
+        .filter(|line| line.contains("a record cannot be used"))
         .map(str::to_owned)
         .collect::<Vec<_>>();
     assert_eq!(lines.len(), 1, "once, and not with each request: {lines:?}");
@@ -130,6 +130,54 @@ fn an_answer_of_another_plugin_does_not_get_past_one_that_cannot_be_used() {
     is_refused(get(node.proxy(), "/one"));
     is_refused(get(node.proxy(), "/two"));
     get(node.proxy(), "/nowhere").expect(404);
+}
+
+#[test]
+fn what_a_route_a_service_and_an_upstream_are_for_is_refused_while_they_cannot_be_used() {
+    let backend = Backend::start("b");
+    let mut node = node(&backend);
+    // Its name is also that of a host, where the service is, too.
+    form(node.admin(), "POST", "/upstreams", "name=localhost").expect(201);
+    form(node.admin(), "POST", "/upstreams/localhost/targets", &format!("target={}", backend.address)).expect(201);
+    form(node.admin(), "PATCH", "/services/s", "host=localhost").expect(200);
+    form(node.admin(), "POST", "/services", &format!("name=other&url=http://{}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services/other/routes", "name=other&paths[]=/other").expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=all&paths[]=/").expect(201);
+    for path in ["/one", "/two", "/other"] {
+        get(node.proxy(), path).expect(200);
+    }
+    let before = backend.requests();
+    node.kill();
+    edit(&node, "UPDATE routes SET https_redirect_status_code = -1 WHERE name = 'one'");
+    edit(&node, "UPDATE services SET retries = -1 WHERE name = 'other'");
+    node.revive();
+    is_refused(get(node.proxy(), "/one"));
+    is_refused(get(node.proxy(), "/other"));
+    assert_eq!(backend.requests(), before);
+    get(node.proxy(), "/two").expect(200);
+    let said = |node: &Node| -> Vec<String> {
+        let one = |one: &Value| format!("{}: {}, {}", one["name"], one["effect"], one["reason"]).replace('"', "");
+        degraded(node).iter().map(one).collect()
+    };
+    let refused = "requests are answered with status 500";
+    let expected = [
+        format!("one: {refused}, https_redirect_status_code: out of range"),
+        format!("other: {refused}, retries: out of range"),
+    ];
+    assert_eq!(said(&node), expected);
+    json(node.admin(), "PATCH", "/routes/one", &json!({ "https_redirect_status_code": 426 })).expect(200);
+    json(node.admin(), "PATCH", "/services/other", &json!({ "retries": 1 })).expect(200);
+    node.kill();
+    edit(&node, "UPDATE upstreams SET slots = -1");
+    node.revive();
+    let answer = get(node.proxy(), "/two").expect(503).json();
+    assert_eq!(answer["message"], "failure to get a peer from the ring-balancer");
+    assert_eq!(said(&node), ["localhost: no connection is made, slots: out of range"]);
+    let health = get(node.admin(), "/upstreams/localhost/health").expect(200).json();
+    assert_eq!(health["data"].as_array().map(Vec::len), Some(1), "{health}");
+    json(node.admin(), "PATCH", "/upstreams/localhost", &json!({ "slots": 100 })).expect(200);
+    get(node.proxy(), "/two").expect(200);
+    assert_eq!(degraded(&node), [] as [Value; 0]);
 }
 
 #[test]

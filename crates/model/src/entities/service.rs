@@ -52,8 +52,8 @@ impl Service {
             },
             ca_certificates: decode::strings(record, "ca_certificates")
                 .iter()
-                .filter_map(|id| Uuid::parse_str(id).ok())
-                .collect(),
+                .map(|id| Uuid::parse_str(id).map_err(|e| format!("ca_certificates: {e}")))
+                .collect::<Result<Vec<_>, _>>()?,
             enabled: decode::boolean(record, "enabled", true),
             tags: decode::strings(record, "tags"),
         })

@@ -29,6 +29,8 @@ pub struct RingCompiler {
 struct Upstreamed {
     /// None while only targets of it are known.
     record: Option<Arc<Upstream>>,
+    /// The record is nothing but a name, for which no target is to be chosen.
+    refuses: bool,
     targets: HashSet<Uuid>,
 }
 
@@ -83,10 +85,22 @@ impl Rings {
 
 impl RingCompiler {
     /// Adds or changes an upstream.
-    pub fn put_upstream(&mut self, upstream: Upstream) {
-        let id = upstream.id;
-        self.upstreams.entry(id).or_default().record = Some(Arc::new(upstream));
-        self.touched.insert(id);
+    pub fn put_upstream(&mut self, upstream: Arc<Upstream>) {
+        self.take_upstream(upstream, false);
+    }
+
+    /// Has nothing be sent to an upstream, since it cannot be used.
+    pub fn refuse_upstream(&mut self, upstream: Arc<Upstream>) {
+        self.take_upstream(upstream, true);
+    }
+
+    /// An upstream that can be used.
+    pub fn upstream(&self, id: &Uuid) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(id).filter(|known| !known.refuses)?.record.as_ref()
+    }
+
+    pub fn target(&self, id: &Uuid) -> Option<&Arc<Target>> {
+        self.targets.get(id)
     }
 
     /// Forgets an upstream.
@@ -100,11 +114,11 @@ impl RingCompiler {
     }
 
     /// Adds or changes a target; it may have gone over from another upstream.
-    pub fn put_target(&mut self, target: Target) {
+    pub fn put_target(&mut self, target: Arc<Target>) {
         self.remove_target(&target.id);
         self.upstreams.entry(target.upstream).or_default().targets.insert(target.id);
         self.touched.insert(target.upstream);
-        self.targets.insert(target.id, Arc::new(target));
+        self.targets.insert(target.id, target);
     }
 
     /// Forgets a target.
@@ -118,14 +132,6 @@ impl RingCompiler {
         self.touched.insert(upstream);
     }
 
-    pub fn has_upstream(&self, id: &Uuid) -> bool {
-        self.upstreams.get(id).is_some_and(|known| known.record.is_some())
-    }
-
-    pub fn has_target(&self, id: &Uuid) -> bool {
-        self.targets.contains_key(id)
-    }
-
     /// Makes `next` from `former` and what was put and removed since the last call; `all` says that what was not put is
     /// gone. Nothing of it takes effect before the [`Activation`].
     pub fn finish(&mut self, former: &Rings, next: &mut Rings, all: bool, balancers: &Balancers) -> Activation {
@@ -137,7 +143,8 @@ impl RingCompiler {
             next.remove(&id);
             let known = self.upstreams.get(&id);
             let Some(record) = known.and_then(|known| known.record.as_ref()) else { continue };
-            let targets = known.into_iter().flat_map(|k| &k.targets).filter_map(|id| self.targets.get(id)).collect();
+            let targets = known.into_iter().filter(|known| !known.refuses).flat_map(|known| &known.targets);
+            let targets = targets.filter_map(|id| self.targets.get(id)).collect();
             let ring = Ring::new(before.map(Arc::as_ref), Arc::clone(record), targets, balancers);
             activation.put.push((Arc::clone(&ring), before.cloned()));
             added.push((id, ring));
@@ -154,6 +161,13 @@ impl RingCompiler {
             removed.iter().filter_map(|id| former.by_id.get(id)).cloned().collect()
         };
         activation
+    }
+
+    fn take_upstream(&mut self, upstream: Arc<Upstream>, refuses: bool) {
+        let id = upstream.id;
+        let known = self.upstreams.entry(id).or_default();
+        (known.record, known.refuses) = (Some(upstream), refuses);
+        self.touched.insert(id);
     }
 
     fn forget_empty(&mut self, id: &Uuid) {

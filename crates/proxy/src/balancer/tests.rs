@@ -81,8 +81,8 @@ impl Stage {
         let mut compiler = self.compiler.borrow_mut();
         removed_upstreams.iter().for_each(|id| compiler.remove_upstream(id));
         removed_targets.iter().for_each(|id| compiler.remove_target(id));
-        put_upstreams.iter().for_each(|upstream| compiler.put_upstream(upstream.as_ref().clone()));
-        put_targets.iter().for_each(|target| compiler.put_target(target.as_ref().clone()));
+        put_upstreams.iter().for_each(|upstream| compiler.put_upstream(Arc::clone(upstream)));
+        put_targets.iter().for_each(|target| compiler.put_target(Arc::clone(target)));
         let former = self.rings.borrow().clone();
         compiler.finish(&former, &mut self.rings.borrow_mut(), false, &self.balancers)
     }

@@ -28,8 +28,9 @@ pub struct Change<'a> {
 pub struct Compiler {
     flavor: Flavor,
     balancers: Balancers,
-    /// `None` after a failure: it may have been left half changed.
-    state: Option<State>,
+    state: State,
+    /// `state` has not been left half changed by a failure.
+    intact: bool,
     kinds: &'static [&'static dyn PluginKind],
     env: Env,
     current: Arc<Snapshot>,
@@ -48,8 +49,8 @@ impl Compiler {
     ) -> Compiler {
         balancers.secure(&outbound, &certificates);
         let current = Arc::new(empty(flavor, certificates, outbound, Arc::new(error_pages)));
-        let state = Some(State::new(kinds, env.clone()));
-        Compiler { flavor, balancers, state, kinds, env, current }
+        let state = State::new(kinds, env.clone());
+        Compiler { flavor, balancers, state, intact: true, kinds, env, current }
     }
 
     /// The snapshot in force.
@@ -60,17 +61,19 @@ impl Compiler {
     /// The snapshot after a batch of changes, in their order. After an error the last snapshot goes on, and only a
     /// [`Replacement`] leads to another one.
     pub fn apply(&mut self, changes: &[Change<'_>]) -> Result<Prepared, String> {
-        let mut state = self.state.take().ok_or("an earlier change has failed")?;
-        let (state, prepared) = panic::caught(|| {
-            let mut next = Snapshot::clone(&self.current);
+        if !std::mem::take(&mut self.intact) {
+            return Err("an earlier change has failed".to_owned());
+        }
+        let Compiler { state, current, balancers, .. } = self;
+        let prepared = panic::caught(|| {
+            let mut next = Snapshot::clone(current);
             let mut batch = Batch::default();
             for change in changes {
                 state.take(change, &mut next, &mut batch);
             }
-            let prepared = self.finish(&mut state, None, next, batch);
-            (state, prepared)
+            finish(state, None, current, next, batch, balancers)
         })?;
-        self.state = Some(state);
+        self.intact = true;
         self.current = Arc::clone(&prepared.snapshot);
         Ok(prepared)
     }
@@ -90,21 +93,20 @@ impl Compiler {
     }
 
     /// The snapshot of exactly the records that were taken in. What outlives changes outlives this one too: counters of
-    /// plugins, health and position of upstreams that are still there.
+    /// plugins, health and position of upstreams that are still there, and what stands in for records that cannot be used.
     pub fn replace(&mut self, replacement: Replacement) -> Result<Prepared, String> {
         let Replacement { mut state, mut next, batch } = replacement;
         let (state, prepared) = panic::caught(|| {
             // Settings of TLS may have been renewed while records came in.
             next.certificates = next.certificates.with_default_of(&self.current.certificates);
             next.outbound = self.current.outbound.emptied();
-            if let Some(former) = &self.state {
-                state.trust.follow(&former.trust);
-            }
+            state.trust.follow(&self.state.trust);
             state.former_certificates = None;
-            let prepared = self.finish(&mut state, self.state.as_ref(), next, batch);
+            let prepared = finish(&mut state, Some(&self.state), &self.current, next, batch, &self.balancers);
             (state, prepared)
         })?;
-        self.state = Some(state);
+        self.state = state;
+        self.intact = true;
         self.current = Arc::clone(&prepared.snapshot);
         Ok(prepared)
     }
@@ -112,7 +114,10 @@ impl Compiler {
     /// The snapshot with the same configuration and other settings of TLS: what clients get who name no known server,
     /// and how services are connected to.
     pub fn reload_tls(&mut self, default: Option<Arc<Identity>>, services: tls::Services) -> Result<Prepared, String> {
-        let state = self.state.as_mut().ok_or("the configuration has to be read anew first")?;
+        if !self.intact {
+            return Err("the configuration has to be read anew first".to_owned());
+        }
+        let state = &mut self.state;
         let mut next = Snapshot::clone(&self.current);
         next.certificates.reload_tls(default);
         next.outbound = self.current.outbound.with_settings(services)?;
@@ -123,20 +128,27 @@ impl Compiler {
         let snapshot = Arc::clone(&self.current);
         Ok(Prepared { snapshot, upstreams: Default::default(), certificates: None, secure: true })
     }
+}
 
-    /// `former` is what there was, when all of it is replaced.
-    fn finish(&self, state: &mut State, former: Option<&State>, mut next: Snapshot, mut batch: Batch) -> Prepared {
-        let all = batch.all_records;
-        state.finish_plugins(former.map(|former| &former.scopes), &mut next, &mut batch);
-        state.finish_routes(&mut next, &batch);
-        state.finish_chains(&mut next, &batch);
-        state.finish_trust(&mut next);
-        let upstreams = state.rings.finish(&self.current.rings, &mut next.rings, all, &self.balancers);
-        let touched = if all { None } else { Some(batch.certificates) };
-        let changed = touched.as_ref().is_none_or(|touched| !touched.is_empty());
-        let certificates = changed.then(|| (self.current.certificates.clone(), touched));
-        Prepared { snapshot: Arc::new(next), upstreams, certificates, secure: changed }
-    }
+/// `former` are the records there were, when all of them are replaced.
+fn finish(
+    state: &mut State,
+    former: Option<&State>,
+    current: &Snapshot,
+    mut next: Snapshot,
+    mut batch: Batch,
+    balancers: &Balancers,
+) -> Prepared {
+    let all = batch.all_records;
+    state.settle(former, current, &mut next, &mut batch);
+    state.finish_routes(current, &mut next, &batch);
+    state.finish_chains(&mut next, &batch);
+    state.finish_trust(&mut next);
+    let upstreams = state.rings.finish(&current.rings, &mut next.rings, all, balancers);
+    let touched = if all { None } else { Some(batch.certificates) };
+    let changed = touched.as_ref().is_none_or(|touched| !touched.is_empty());
+    let certificates = changed.then(|| (current.certificates.clone(), touched));
+    Prepared { snapshot: Arc::new(next), upstreams, certificates, secure: changed }
 }
 
 /// A snapshot of nothing.

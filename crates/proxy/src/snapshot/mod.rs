@@ -1,12 +1,13 @@
 //! The configuration as requests see it: typed, immutable, sharing with its predecessor whatever did not change.
 //!
-//! `compile` makes the next one aside, from the last one and changed records (`state`, `plugins`); it takes effect with
-//! one pointer, and only then what goes with it outside (`Prepared`). A worker reads through its [`View`].
+//! `compile` makes the next one aside, from the last one and changed records (`state`, `plugins`, `unusable`); it takes
+//! effect with one pointer, and only then what goes with it outside (`Prepared`). A worker reads through its [`View`].
 
 mod compile;
 mod plugins;
 mod prepared;
 mod state;
+mod unusable;
 mod view;
 
 pub use compile::{Change, Compiler};

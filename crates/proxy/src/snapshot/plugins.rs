@@ -1,9 +1,9 @@
-//! Records of plugins on their way into chains. One that cannot be used fails closed: its former instance goes on, or
-//! the requests that it covers are refused.
+//! Records of plugins on their way into chains. One that cannot be used fails closed: its former instance goes on where
+//! it covers the same requests, or the requests that it covers are refused.
 
 use super::state::{Batch, State, id_of};
 use super::{Change, Snapshot};
-use crate::chain::{Instance, Refusal, Scopes};
+use crate::chain::{Instance, Refusal};
 use crate::panic;
 use model::entities::{Plugin, Protocol, Protocols, Uuid};
 use model::{Effect, Record};
@@ -12,19 +12,18 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// What a record says of where a plugin applies, and why it cannot.
-pub(super) struct Unusable {
+/// Where a plugin that cannot be used would apply.
+struct Coverage {
     id: Uuid,
     name: String,
     route: Option<Uuid>,
     service: Option<Uuid>,
     consumer: Option<Uuid>,
     protocols: Protocols,
-    reason: String,
 }
 
 impl State {
-    /// Takes a record of `plugins`. One that cannot be used waits in the batch, for [`State::finish_plugins`].
+    /// Takes a record of `plugins`.
     pub(super) fn take_plugin(
         &mut self,
         change: &Change<'_>,
@@ -32,55 +31,48 @@ impl State {
         batch: &mut Batch,
     ) -> Result<(), String> {
         let id = id_of(change.record)?;
-        batch.unusable.remove(&id);
         let off = change.record.get("enabled") == Some(&Value::Bool(false));
         if change.deleted || off {
             self.remove_plugin(&id, batch);
             return Ok(());
         }
-        match self.instance(change.record) {
-            Ok(instance) => {
-                self.remove_plugin(&id, batch);
-                batch.touch(instance.route.as_ref(), instance.service.as_ref());
-                let degraded = panic::caught(|| instance.plugin.degraded()).unwrap_or_else(Some);
-                if let Some(reason) = degraded {
-                    next.degrade("plugins", id, change.record, Effect::Limited, reason);
-                }
-                self.scopes.put(Arc::new(instance));
-                Ok(())
-            }
-            Err(reason) => match Unusable::new(id, change.record, &reason) {
-                Some(unusable) => {
-                    batch.unusable.insert(id, unusable);
-                    Ok(())
-                }
-                // What refers to something that has no id refers to nothing that requests could reach.
-                None => {
-                    self.remove_plugin(&id, batch);
-                    Err(reason)
-                }
-            },
+        let instance = self.instance(change.record)?;
+        self.remove_plugin(&id, batch);
+        batch.touch(instance.route.as_ref(), instance.service.as_ref());
+        let degraded = panic::caught(|| instance.plugin.degraded()).unwrap_or_else(Some);
+        if let Some(reason) = degraded {
+            next.degrade("plugins", id, change.record, Effect::Limited, reason);
         }
+        self.scopes.put(Arc::new(instance));
+        Ok(())
     }
 
-    /// Puts something in the place of what could not be used: the former instance, where it covers the same requests,
-    /// else one that refuses them. `former` are the instances there were; `None`: those there are.
-    pub(super) fn finish_plugins(&mut self, former: Option<&Scopes>, next: &mut Snapshot, batch: &mut Batch) {
-        for (id, unusable) in std::mem::take(&mut batch.unusable) {
-            let known = former.unwrap_or(&self.scopes).get(&id).filter(|known| unusable.covers_same(known)).cloned();
-            let effect = if known.is_some() { Effect::Former } else { Effect::Refuses };
-            let reason = &unusable.reason;
-            tracing::error!(plugin = unusable.name, %id, "a plugin cannot be used, {}: {reason}", effect.words());
-            next.degrade_named("plugins", id, Some(unusable.name.clone()), effect, unusable.reason.clone());
-            match known {
-                Some(_) if former.is_none() => {}
-                Some(known) => self.scopes.put(known),
-                None => {
-                    self.remove_plugin(&id, batch);
-                    batch.touch(unusable.route.as_ref(), unusable.service.as_ref());
-                    let kind = self.kinds.iter().find(|kind| kind.name() == unusable.name);
-                    self.scopes.put(Arc::new(unusable.refusing(kind.map_or(0, |kind| kind.priority()))));
-                }
+    /// Puts something in the place of a plugin that cannot be used: the former instance, where it covers the same
+    /// requests, else one that refuses them.
+    pub(super) fn settle_plugin(
+        &mut self,
+        id: Uuid,
+        record: &Record,
+        former: Option<&State>,
+        batch: &mut Batch,
+    ) -> Effect {
+        // What refers to something that has no id refers to nothing that requests could reach.
+        let Some(coverage) = Coverage::of(id, record) else {
+            self.remove_plugin(&id, batch);
+            return Effect::LeftOut;
+        };
+        let known = former.map_or(&self.scopes, |former| &former.scopes).get(&id);
+        match known.filter(|known| coverage.is_that_of(known)).cloned() {
+            Some(known) => {
+                self.scopes.put(known);
+                Effect::Former
+            }
+            None => {
+                self.remove_plugin(&id, batch);
+                batch.touch(coverage.route.as_ref(), coverage.service.as_ref());
+                let kind = self.kinds.iter().find(|kind| kind.name() == coverage.name);
+                self.scopes.put(Arc::new(coverage.refusing(kind.map_or(0, |kind| kind.priority()))));
+                Effect::Refuses
             }
         }
     }
@@ -120,9 +112,9 @@ impl State {
     }
 }
 
-impl Unusable {
+impl Coverage {
     /// `None` when the record does not say what it covers.
-    fn new(id: Uuid, record: &Record, reason: &str) -> Option<Unusable> {
+    fn of(id: Uuid, record: &Record) -> Option<Coverage> {
         let scope = |field: &str| match record.get(field) {
             None | Some(Value::Null) => Some(None),
             Some(value) => value.get("id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok()).map(Some),
@@ -134,19 +126,18 @@ impl Unusable {
             Some(Some(protocols)) => protocols.into_iter().fold(Protocols::default(), Protocols::with),
             _ => Protocols::ALL,
         };
-        Some(Unusable {
+        Some(Coverage {
             id,
             name: record.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             route: scope("route")?,
             service: scope("service")?,
             consumer: scope("consumer")?,
             protocols,
-            reason: reason.to_owned(),
         })
     }
 
     /// Whether an instance acts on exactly the requests that this was to act on.
-    fn covers_same(&self, instance: &Instance) -> bool {
+    fn is_that_of(&self, instance: &Instance) -> bool {
         !instance.refuses
             && instance.name == self.name
             && (instance.route, instance.service, instance.consumer) == (self.route, self.service, self.consumer)

@@ -1,8 +1,9 @@
 //! What the next snapshot follows from: the records that are in force, typed, and where each of them is needed.
 //!
-//! A record that cannot be used is named in the snapshot, with the reason; everything else takes effect.
+//! A record that cannot be used is named in the snapshot, with the reason, and `unusable` sees to what it is for;
+//! everything else takes effect.
 
-use super::plugins::Unusable;
+use super::unusable::{AllUnusable, Unusable};
 use super::{Change, Snapshot};
 use crate::balancer::RingCompiler;
 use crate::chain::Scopes;
@@ -24,6 +25,10 @@ pub(super) struct State {
     pub scopes: Scopes,
     pub services: ById<Arc<Service>>,
     pub routes: ById<Arc<Route>>,
+    /// Services that cannot be used and need not be, since they are not enabled.
+    pub switched_off: HashSet<Uuid>,
+    /// Routes that cannot be used, and why.
+    pub refused: ById<String>,
     /// Services with each of their routes.
     routes_of_service: BTreeSet<(Uuid, Uuid)>,
     /// The key under which a credential is indexed, by its id.
@@ -46,8 +51,7 @@ pub(super) struct Batch {
     /// Everything there was is replaced: what was not put is gone, and every route and chain is made anew.
     pub all_records: bool,
     pub certificates: HashSet<Uuid>,
-    /// Plugins that cannot be used as their records stand.
-    pub unusable: HashMap<Uuid, Unusable>,
+    pub unusable: AllUnusable,
 }
 
 impl State {
@@ -59,6 +63,8 @@ impl State {
             scopes: Scopes::default(),
             services: HashMap::default(),
             routes: HashMap::default(),
+            switched_off: HashSet::new(),
+            refused: HashMap::default(),
             routes_of_service: BTreeSet::new(),
             credential_keys: HashMap::default(),
             rings: RingCompiler::default(),
@@ -67,39 +73,56 @@ impl State {
         }
     }
 
-    /// Takes a change. Whatever is wrong with the record stays with it.
+    /// Takes a change. Whatever is wrong with the record stays with it, and waits in the batch for [`State::settle`].
     pub fn take(&mut self, change: &Change<'_>, next: &mut Snapshot, batch: &mut Batch) {
         let Ok(id) = id_of(change.record) else {
             tracing::error!(entity = change.entity, "a record without an id is left out");
             return;
         };
         next.undegrade(change.entity, id);
+        let subject = (change.entity.to_owned(), id);
+        batch.unusable.remove(&subject);
         let taken = panic::caught(|| self.take_record(id, change, next, batch))
             .unwrap_or_else(|what| Err(format!("panicked: {what}")));
         if let Err(reason) = taken {
-            let effect = if self.has(change.entity, &id, next) { Effect::Former } else { Effect::LeftOut };
-            tracing::error!(entity = change.entity, %id, "a record cannot be used, {}: {reason}", effect.words());
-            next.degrade(change.entity, id, change.record, effect, reason);
+            batch.unusable.insert(subject, Unusable { record: change.record.clone(), reason });
         }
     }
 
-    /// Makes the routes anew that the batch touches.
-    pub fn finish_routes(&self, next: &mut Snapshot, batch: &Batch) {
-        let with_service = |route: &Arc<Route>| {
-            (Arc::clone(route), route.service.and_then(|id| self.services.get(&id)).map(Arc::clone))
-        };
-        let put: Vec<_> = if batch.all_records {
-            self.routes.values().map(with_service).collect()
+    /// Makes the routes anew that the batch touches; `current` is the snapshot in force.
+    pub fn finish_routes(&self, current: &Snapshot, next: &mut Snapshot, batch: &Batch) {
+        let touched: Vec<&Arc<Route>> = if batch.all_records {
+            self.routes.values().collect()
         } else {
-            batch.put_routes.iter().filter_map(|id| self.routes.get(id)).map(with_service).collect()
+            batch.put_routes.iter().filter_map(|id| self.routes.get(id)).collect()
         };
-        let removed: Vec<Uuid> =
+        let mut removed: Vec<Uuid> =
             batch.removed_routes.iter().filter(|id| !batch.put_routes.contains(id)).copied().collect();
-        if put.is_empty() && removed.is_empty() {
+        let (mut put, mut refused) = (Vec::new(), Vec::new());
+        for route in touched {
+            let service = route.service.and_then(|id| self.services.get(&id));
+            let off = service.map_or_else(
+                || route.service.is_some_and(|id| self.switched_off.contains(&id)),
+                |service| !service.enabled,
+            );
+            match (self.refused.get(&route.id), route.service) {
+                _ if off => removed.push(route.id),
+                (Some(reason), _) => refused.push((route, reason.clone())),
+                (None, Some(id)) if service.is_none() => {
+                    refused.push((route, format!("the service {id} is not there or of no use")))
+                }
+                (None, _) => put.push((Arc::clone(route), service.cloned())),
+            }
+        }
+        if put.is_empty() && refused.is_empty() && removed.is_empty() {
             return;
         }
-        let (router, errors) = next.router.apply(&put, &removed);
+        let (router, errors) =
+            if batch.all_records { current.router.replace(&put) } else { next.router.apply(&put, &removed) };
         next.router = router;
+        for (route, reason) in refused {
+            next.router.refuse(route, reason);
+        }
         for (id, reason) in errors {
             let effect = match next.router.defect(&id) {
                 Some(None) => Effect::Former,
@@ -169,10 +192,11 @@ impl State {
             "services" => return self.take_service(id, change, batch),
             "routes" => return self.take_route(id, change, batch),
             "upstreams" if deleted => self.rings.remove_upstream(&id),
-            "upstreams" => self.rings.put_upstream(Upstream::from_record(record)?),
+            "upstreams" => self.rings.put_upstream(Arc::new(Upstream::from_record(record)?)),
             "targets" if deleted => self.rings.remove_target(&id),
-            "targets" => self.rings.put_target(Target::from_record(record)?),
-            "consumers" => return take_consumer(id, change, next),
+            "targets" => self.rings.put_target(Arc::new(Target::from_record(record)?)),
+            "consumers" if deleted => next.put_consumer(id, None),
+            "consumers" => next.put_consumer(id, Some(Arc::new(Consumer::from_record(record)?))),
             "plugins" => return self.take_plugin(change, next, batch),
             "certificates" => {
                 batch.certificates.insert(id);
@@ -191,21 +215,34 @@ impl State {
     }
 
     fn take_service(&mut self, id: Uuid, change: &Change<'_>, batch: &mut Batch) -> Result<(), String> {
-        let new = if change.deleted { None } else { Some(Service::from_record(change.record)?) };
-        self.trust.touch(id, self.services.get(&id).map(Arc::as_ref), new.as_ref());
-        match new {
-            Some(service) => self.services.insert(id, Arc::new(service)),
-            None => self.services.remove(&id),
-        };
-        batch.put_routes.extend(self.routes_of(&id));
+        let new = if change.deleted { None } else { Some(Arc::new(Service::from_record(change.record)?)) };
+        self.put_service(id, new, batch);
         Ok(())
     }
 
+    /// Puts a service in the place of the one that there was, if any.
+    pub fn put_service(&mut self, id: Uuid, new: Option<Arc<Service>>, batch: &mut Batch) {
+        self.trust.touch(id, self.services.get(&id).map(Arc::as_ref), new.as_deref());
+        self.switched_off.remove(&id);
+        match new {
+            Some(service) => self.services.insert(id, service),
+            None => self.services.remove(&id),
+        };
+        batch.put_routes.extend(self.routes_of(&id));
+    }
+
     fn take_route(&mut self, id: Uuid, change: &Change<'_>, batch: &mut Batch) -> Result<(), String> {
-        let new = if change.deleted { None } else { Some(Route::from_record(change.record)?) };
+        let new = if change.deleted { None } else { Some(Arc::new(Route::from_record(change.record)?)) };
+        self.put_route(id, new, batch);
+        Ok(())
+    }
+
+    /// Puts a route in the place of the one that there was, if any.
+    pub fn put_route(&mut self, id: Uuid, new: Option<Arc<Route>>, batch: &mut Batch) {
         if let Some(service) = self.routes.get(&id).and_then(|old| old.service) {
             self.routes_of_service.remove(&(service, id));
         }
+        self.refused.remove(&id);
         if !batch.all_records {
             batch.chain_of_route.insert(id);
         }
@@ -214,7 +251,7 @@ impl State {
                 if let Some(service) = route.service {
                     self.routes_of_service.insert((service, id));
                 }
-                self.routes.insert(id, Arc::new(route));
+                self.routes.insert(id, route);
                 if !batch.all_records {
                     batch.put_routes.insert(id);
                 }
@@ -225,7 +262,6 @@ impl State {
                 batch.removed_routes.push(id);
             }
         }
-        Ok(())
     }
 
     fn take_credential(
@@ -253,18 +289,6 @@ impl State {
 
     fn routes_of(&self, service: &Uuid) -> impl Iterator<Item = Uuid> {
         self.routes_of_service.range((*service, Uuid::nil())..=(*service, Uuid::max())).map(|(_, route)| *route)
-    }
-
-    /// Whether an earlier version of a record is in force.
-    fn has(&self, entity: &str, id: &Uuid, next: &Snapshot) -> bool {
-        match entity {
-            "services" => self.services.contains_key(id),
-            "routes" => self.routes.contains_key(id),
-            "consumers" => next.consumers.contains_key(id),
-            "upstreams" => self.rings.has_upstream(id),
-            "targets" => self.rings.has_target(id),
-            _ => false,
-        }
     }
 }
 
@@ -301,6 +325,22 @@ impl Snapshot {
         self.degraded.insert_mut((entity.to_owned(), id), Arc::new(degradation));
     }
 
+    /// Puts a consumer in the place of the one that there was, if any.
+    pub(super) fn put_consumer(&mut self, id: Uuid, new: Option<Arc<Consumer>>) {
+        let old = self.consumers.get(&id).and_then(|c| c.username.clone());
+        if let Some(old) = old.filter(|name| self.usernames.get(name) == Some(&id)) {
+            self.usernames.remove_mut(&old);
+        }
+        let Some(consumer) = new else {
+            self.consumers.remove_mut(&id);
+            return;
+        };
+        if let Some(username) = &consumer.username {
+            self.usernames.insert_mut(username.clone(), id);
+        }
+        self.consumers.insert_mut(id, consumer);
+    }
+
     fn undegrade(&mut self, entity: &str, id: Uuid) {
         if !self.degraded.is_empty() {
             self.degraded.remove_mut(&(entity.to_owned(), id));
@@ -312,23 +352,6 @@ impl Snapshot {
 pub(super) fn id_of(record: &Record) -> Result<Uuid, String> {
     let text = record.get("id").and_then(Value::as_str).ok_or("id: missing")?;
     Uuid::parse_str(text).map_err(|e| format!("id: {e}"))
-}
-
-fn take_consumer(id: Uuid, change: &Change<'_>, next: &mut Snapshot) -> Result<(), String> {
-    let new = if change.deleted { None } else { Some(Consumer::from_record(change.record)?) };
-    let old = next.consumers.get(&id).and_then(|c| c.username.clone());
-    if let Some(old) = old.filter(|name| next.usernames.get(name) == Some(&id)) {
-        next.usernames.remove_mut(&old);
-    }
-    let Some(consumer) = new else {
-        next.consumers.remove_mut(&id);
-        return Ok(());
-    };
-    if let Some(username) = &consumer.username {
-        next.usernames.insert_mut(username.clone(), id);
-    }
-    next.consumers.insert_mut(id, Arc::new(consumer));
-    Ok(())
 }
 
 /// A credential with the key by which it is found.

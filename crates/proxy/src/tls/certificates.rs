@@ -2,7 +2,7 @@
 
 use super::Identity;
 use model::entities::Uuid;
-use model::{Record, hostname};
+use model::{Effect, Record, hostname};
 use rpds::HashTrieMapSync;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,14 +50,23 @@ impl Certificates {
         former: Option<&Certificates>,
     ) -> Result<(), String> {
         let id = uuid(record, "id")?;
-        let known = former.map_or(&self.by_id, |f| &f.by_id).get(&id).cloned();
-        self.by_id.remove_mut(&id);
-        if !deleted {
-            let new = Identity::from_record(record)?;
-            let kept = known.filter(|known| new.shows_same(known));
-            self.by_id.insert_mut(id, kept.unwrap_or_else(|| Arc::new(new)));
+        if deleted {
+            self.by_id.remove_mut(&id);
+            return Ok(());
         }
+        let new = Identity::from_record(record)?;
+        let known = former.map_or(&self.by_id, |f| &f.by_id).get(&id).cloned();
+        let kept = known.filter(|known| new.shows_same(known));
+        self.by_id.insert_mut(id, kept.unwrap_or_else(|| Arc::new(new)));
         Ok(())
+    }
+
+    /// What becomes of a certificate that cannot be used: its former version goes on, if there is one.
+    pub fn settle_certificate(&mut self, id: Uuid, former: &Certificates) -> Effect {
+        let known = self.by_id.get(&id).or_else(|| former.by_id.get(&id));
+        let Some(known) = known.cloned() else { return Effect::NoConnection };
+        self.by_id.insert_mut(id, known);
+        Effect::Former
     }
 
     /// Retires what there was in `former` and is here no more, since this takes its place. Of many, only these are to
@@ -84,19 +93,28 @@ impl Certificates {
     /// Takes a record of `snis`.
     pub fn take_sni(&mut self, record: &Record, deleted: bool) -> Result<(), String> {
         let id = uuid(record, "id")?;
-        if let Some(former) = self.name_of.get(&id) {
-            self.names.remove_mut(former);
-            self.name_of.remove_mut(&id);
-        }
         if deleted {
+            self.forget_sni(id);
             return Ok(());
         }
-        let name = record.get("name").and_then(serde_json::Value::as_str).ok_or("name: missing")?.to_ascii_lowercase();
+        let name = name(record)?;
         let certificate =
             record.get("certificate").and_then(serde_json::Value::as_object).ok_or("certificate: missing")?;
-        self.names.insert_mut(name.clone(), uuid(certificate, "id")?);
-        self.name_of.insert_mut(id, name);
+        self.put_sni(id, name, uuid(certificate, "id")?);
         Ok(())
+    }
+
+    /// What becomes of a record of `snis` that cannot be used: its former version goes on, if that is for the same name.
+    /// Else there is no certificate for its name.
+    pub fn settle_sni(&mut self, id: Uuid, record: &Record, former: &Certificates) -> Effect {
+        let Ok(name) = name(record) else {
+            self.forget_sni(id);
+            return Effect::LeftOut;
+        };
+        let same = former.name_of.get(&id).is_some_and(|known| *known == name);
+        let known = former.names.get(&name).filter(|certificate| same && !certificate.is_nil()).copied();
+        self.put_sni(id, name, known.unwrap_or(Uuid::nil()));
+        if known.is_some() { Effect::Former } else { Effect::NoConnection }
     }
 
     /// A certificate by its id.
@@ -105,13 +123,35 @@ impl Certificates {
     }
 
     /// The certificate for a server name: exact, then `*.` and `.*` wildcards, then `*`; the default for clients that
-    /// name none of these, or no server at all.
+    /// name none of these, or no server at all. One that cannot be used has no other in its place.
     pub fn for_server(&self, name: Option<&str>) -> Option<&Arc<Identity>> {
         let found = name
             .filter(|_| !self.names.is_empty())
-            .and_then(|name| hostname::certificate_names(name).find_map(|name| self.by_id.get(self.names.get(&name)?)));
-        found.or(self.default.as_ref())
+            .and_then(|name| hostname::certificate_names(name).find_map(|name| self.names.get(&name)));
+        match found {
+            Some(id) => self.by_id.get(id),
+            None => self.default.as_ref(),
+        }
     }
+
+    fn put_sni(&mut self, id: Uuid, name: String, certificate: Uuid) {
+        self.forget_sni(id);
+        self.names.insert_mut(name.clone(), certificate);
+        self.name_of.insert_mut(id, name);
+    }
+
+    fn forget_sni(&mut self, id: Uuid) {
+        if let Some(former) = self.name_of.get(&id) {
+            self.names.remove_mut(former);
+            self.name_of.remove_mut(&id);
+        }
+    }
+}
+
+/// The name of a record of `snis`.
+fn name(record: &Record) -> Result<String, String> {
+    let name = record.get("name").and_then(serde_json::Value::as_str).ok_or("name: missing")?;
+    Ok(name.to_ascii_lowercase())
 }
 
 fn uuid(record: &Record, field: &str) -> Result<Uuid, String> {
@@ -153,11 +193,11 @@ mod tests {
             (Some("a.one.test"), id(2)),
             (Some("a.b.one.test"), id(3)),
             (Some("one.example"), id(2)),
-            (Some("gone.test"), id(3)),
             (Some(""), id(3)),
         ] {
             assert_eq!(of(name), expected, "{name:?}");
         }
+        assert!(all.for_server(Some("gone.test")).is_none(), "another certificate is no answer");
     }
 
     #[test]
@@ -214,8 +254,37 @@ mod tests {
         assert!(first.is_retired());
         assert!(!later.by_id(&id).unwrap().is_retired());
         assert_ne!(later.by_id(&id).unwrap().number(), first.number());
-        let broken = json!({"id": id.to_string(), "cert": "x", "key": "y"});
-        assert!(later.take_certificate(broken.as_object().unwrap(), false, None).is_err());
-        assert!(later.by_id(&id).is_none(), "what was replaced is not shown in place of what cannot be used");
+    }
+
+    #[test]
+    fn what_cannot_be_used_has_its_former_version_or_nothing_in_its_place() {
+        let (id, record) = (Uuid::from_u128(1), certificate(1));
+        let sni = |name: &str, of: Value| {
+            let sni = json!({"id": Uuid::from_u128(9).to_string(), "name": name, "certificate": {"id": of}});
+            sni.as_object().unwrap().clone()
+        };
+        let broken = json!({"id": record["id"], "cert": "x", "key": "y"});
+        let default = Arc::new(Identity::from_record(certificate(0).as_object().unwrap()).unwrap());
+        let none = Certificates::new(Some(default));
+        let mut former = none.clone();
+        former.take_certificate(record.as_object().unwrap(), false, None).unwrap();
+        former.take_sni(&sni("one.test", record["id"].clone()), false).unwrap();
+        let number = former.by_id(&id).unwrap().number();
+        for mut next in [former.clone(), none.clone()] {
+            assert!(next.take_certificate(broken.as_object().unwrap(), false, None).is_err());
+            assert_eq!(next.settle_certificate(id, &former), Effect::Former);
+            let unclear = sni("one.test", json!("x"));
+            assert!(next.take_sni(&unclear, false).is_err());
+            assert_eq!(next.settle_sni(Uuid::from_u128(9), &unclear, &former), Effect::Former);
+            assert_eq!(next.for_server(Some("one.test")).unwrap().number(), number);
+            let unclear = sni("uno.test", json!("x"));
+            assert_eq!(next.settle_sni(Uuid::from_u128(9), &unclear, &former), Effect::NoConnection);
+            assert!(next.for_server(Some("uno.test")).is_none());
+            assert!(next.for_server(Some("one.test")).is_some(), "it is as any other name");
+        }
+        let mut next = none.clone();
+        next.take_sni(&sni("one.test", record["id"].clone()), false).unwrap();
+        assert_eq!(next.settle_certificate(id, &none), Effect::NoConnection);
+        assert!(next.for_server(Some("one.test")).is_none());
     }
 }

@@ -325,6 +325,27 @@ fn what_plugins_take_is_the_gateways_time() {
 }
 
 #[test]
+fn what_records_that_cannot_be_used_are_for_is_refused() {
+    let (address, _seen) = service(simple);
+    let stage = Stage::new(address, json!({}), json!({}));
+    let id = |n: u8| format!("00000000-0000-4000-8000-0000000000{n:02}");
+    let route = |n: u8, path: &str, of: u8, status: i32| json!({"id": id(n), "protocols": ["http"], "paths": [path], "service": {"id": id(of)}, "https_redirect_status_code": status});
+    stage.put("routes", route(11, "/route", 1, -1));
+    stage.put("services", json!({"id": id(3), "protocol": "http", "host": "127.0.0.1", "port": -1}));
+    stage.put("routes", route(12, "/service", 3, 426));
+    // It names what is also an address at which there is a service.
+    stage.put("upstreams", json!({"id": id(4), "name": "127.0.0.1", "slots": -1}));
+    stage.put("services", json!({"id": id(5), "protocol": "http", "host": "127.0.0.1", "port": address.port()}));
+    stage.put("routes", route(13, "/upstream", 5, 426));
+    for (path, status) in [("/route", 500), ("/service", 500), ("/upstream", 503)] {
+        let answer = stage.send(&get(path));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+    }
+    stage.put("upstreams", json!({"id": id(4), "name": "u", "slots": -1}));
+    assert!(stage.send(&get("/upstream")).ends_with("ok"), "it has another name now");
+}
+
+#[test]
 fn draining_finishes_what_is_under_way_and_closes_what_is_idle() {
     let (address, _seen) = service(|_, wire| {
         wire.head();

@@ -1,4 +1,7 @@
-//! Records that cannot be used: what they cost, and what they must not.
+//! Plugins that cannot be used, and configurations of which no snapshot can be made: what they cost, and what they must
+//! not.
+
+mod unusable;
 
 use super::*;
 use crate::balancer::Balancers;
@@ -135,11 +138,8 @@ impl Stage {
         prepared.activate(&self.balancers);
     }
 
-    /// What becomes of a request: the mode it ran with, `none`, the status of the answer, or `404`.
-    fn ask(&self, path: &str, consumer: Option<usize>) -> String {
-        let view = View::of(&self.published);
-        let mut exchange = testing::exchange_with("GET", path, &[], view.directory());
-        exchange.consumer = consumer.map(|n| exchange.directory.consumer(&id(n)).unwrap());
+    /// The route of a GET request.
+    fn find(&self, path: &str) -> Option<Found> {
         let fields = Fields::new();
         let query = Query {
             method: "GET",
@@ -154,7 +154,15 @@ impl Stage {
             destination: None,
             fields: &fields,
         };
-        let Some(found) = view.find(&query) else { return "404".to_owned() };
+        View::of(&self.published).find(&query)
+    }
+
+    /// What becomes of a request: the mode it ran with, `none`, the status of the answer, or `404`.
+    fn ask(&self, path: &str, consumer: Option<usize>) -> String {
+        let view = View::of(&self.published);
+        let mut exchange = testing::exchange_with("GET", path, &[], view.directory());
+        exchange.consumer = consumer.map(|n| exchange.directory.consumer(&id(n)).unwrap());
+        let Some(found) = self.find(path) else { return "404".to_owned() };
         if found.unusable {
             return "500".to_owned();
         }
@@ -169,6 +177,14 @@ impl Stage {
             }
             None => exchange.reply.get_str("mode").unwrap_or("none").to_owned(),
         }
+    }
+
+    /// What is not in force as it stands: the records by number, and their effects.
+    fn effects(&self) -> Vec<(String, u128, Effect)> {
+        let mut all: Vec<_> =
+            self.degraded().into_iter().map(|(entity, id, effect, _)| (entity, id.as_u128(), effect)).collect();
+        all.sort();
+        all
     }
 
     fn degraded(&self) -> Vec<(String, Uuid, Effect, String)> {
@@ -287,49 +303,6 @@ fn a_limitation_is_told_as_long_as_it_is_in_force() {
     assert_eq!(stage.degraded(), told);
     stage.plugin(21, "b", json!({}));
     assert_eq!(stage.degraded(), []);
-}
-
-#[test]
-fn a_record_that_cannot_be_used_costs_only_itself() {
-    let mut stage = Stage::new();
-    let route =
-        |paths: Value| json!({"id": text(11), "protocols": ["http"], "paths": paths, "service": {"id": text(1)}});
-    let new = json!({"id": text(13), "protocols": ["http"], "paths": ["/three"], "service": {"id": text(1)}});
-    let broken = json!({"id": text(2), "protocol": "gopher", "host": "h"});
-    stage.batch(&[("routes", route(json!(["~/one("]))), ("services", broken.clone()), ("routes", new)]).unwrap();
-    assert_eq!(stage.ask("/three", None), "none");
-    assert_eq!(stage.ask("/one", None), "500");
-    let effects = |stage: &Stage| {
-        let mut effects: Vec<_> =
-            stage.degraded().into_iter().map(|(entity, id, effect, _)| (entity, id, effect)).collect();
-        effects.sort();
-        effects
-    };
-    let (refused, left_out) =
-        (("routes".to_owned(), id(11), Effect::Refuses), ("services".to_owned(), id(2), Effect::LeftOut));
-    assert_eq!(effects(&stage), [refused.clone(), left_out]);
-    stage.delete("services", 2);
-    assert_eq!(effects(&stage), [refused.clone()]);
-    stage.put("services", json!({"id": text(1), "protocol": "http", "host": "h", "port": 1})).unwrap();
-    assert_eq!(effects(&stage), [refused], "what has to do with it does not mend it");
-    stage.put("routes", route(json!(["/one"]))).unwrap();
-    assert_eq!(effects(&stage), []);
-}
-
-#[test]
-fn a_credential_that_cannot_be_used_opens_nothing_any_more() {
-    let mut stage = Stage::new();
-    let known =
-        |stage: &Stage, key: &str| View::of(&stage.published).directory().credential(ENTITY, key.as_bytes()).is_some();
-    stage.put(ENTITY, json!({"id": text(41), "key": "old"})).unwrap();
-    assert!(known(&stage, "old"));
-    stage.put(ENTITY, json!({"id": text(41), "key": 7})).unwrap();
-    assert!(!known(&stage, "old"));
-    assert_eq!(stage.degraded()[0].2, Effect::LeftOut);
-    stage.put(ENTITY, json!({"id": text(41), "key": "new"})).unwrap();
-    assert!(known(&stage, "new"));
-    stage.delete(ENTITY, 41);
-    assert!(!known(&stage, "new"));
 }
 
 #[test]
