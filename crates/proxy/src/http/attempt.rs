@@ -13,8 +13,7 @@ use crate::balancer::{Destination, Peer, PickError};
 use crate::directives::Failure as Kind;
 use crate::health::Outcome;
 use crate::hop_by_hop;
-use crate::tls::Terms;
-use crate::upstream::{ConnectError, Connector, PoolKey, Tls, Upstream};
+use crate::upstream::{ConnectError, Connector, PoolKey, ServiceTls, Upstream};
 use crate::worker::Worker;
 use model::entities::{Protocol, Uuid};
 use sdk::{Exchange, ResponseHead, Try};
@@ -22,6 +21,7 @@ use smallvec::SmallVec;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use wire::Version;
@@ -73,7 +73,7 @@ pub(crate) async fn run(
     let (id, retries) = (service.id, service.retries);
     let host = exchange.upstream.host.as_ref().unwrap_or(&service.host);
     let destination = context.view.destination(&context.worker.shared.balancers, host, exchange.upstream.port);
-    let Ok(terms) = terms(context, exchange, id, &destination) else { return Err(Failed::Service(502, None)) };
+    let Ok(tls) = tls(context, exchange, id, &destination) else { return Err(Failed::Service(502, None)) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     let mut last = 502;
     let first = context.worker.loop_time();
@@ -101,7 +101,7 @@ pub(crate) async fn run(
         }
         tried.push(peer.address);
         request::address(context, exchange, &peer);
-        let tls = terms.clone().map(|terms| Tls { name: request::server_name(exchange, &peer), terms });
+        let tls = tls.as_ref().map(|tls| tls.named(request::server_name(exchange, &peer)));
         let key = PoolKey { address: peer.address, tls };
         *upload = Upload::default();
         let result = attempt(context, exchange, downstream, (upload, payload), key, timeouts).await;
@@ -165,18 +165,17 @@ pub(crate) async fn run(
 }
 
 /// How connections are secured, where they are. Without what the configuration asks for, none is made at all.
-fn terms(
+fn tls(
     context: &RequestContext<'_>,
     exchange: &Exchange,
     service: Uuid,
     destination: &Destination,
-) -> Result<Option<Terms>, ()> {
+) -> Result<Option<Rc<ServiceTls>>, ()> {
     if !matches!(exchange.upstream.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Tls) {
         return Ok(None);
     }
-    let view = context.view;
-    let terms = view.outbound.terms(&service, destination.client_certificate(), &view.certificates);
-    terms.map(Some).map_err(|error| {
+    let tls = context.view.service_tls(service, destination.client_certificate());
+    tls.map(Some).map_err(|error| {
         tracing::error!(%service, request_id = exchange.id_str(), "no connection to a service: {error}");
     })
 }

@@ -9,7 +9,6 @@ use crate::snapshot::Found;
 use crate::{hop_by_hop, path};
 use model::entities::Protocol;
 use sdk::{Exchange, Known};
-use std::sync::Arc;
 use wire::h1::OutgoingRequest;
 use wire::{Framing, Version};
 
@@ -142,14 +141,14 @@ pub(crate) fn address(context: &RequestContext<'_>, exchange: &mut Exchange, pee
 }
 
 /// The server name for TLS: as Kong, the host that the request names.
-pub(crate) fn server_name(exchange: &Exchange, peer: &Peer) -> Arc<str> {
+pub(crate) fn server_name<'a>(exchange: &'a Exchange, peer: &'a Peer) -> &'a str {
     let host = exchange.request.fields.known(Known::Host).and_then(|h| std::str::from_utf8(h).ok()).unwrap_or_default();
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     };
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    if name.is_empty() || name == &**peer.host() { Arc::clone(peer.host()) } else { Arc::from(name) }
+    if name.is_empty() { peer.host() } else { name }
 }
 
 /// The request as the service gets it.

@@ -4,8 +4,12 @@ use super::Snapshot;
 use crate::balancer::{Balancers, Destination, Places};
 use crate::published::Published;
 use crate::router::{Query, Rule};
+use crate::upstream::ServiceTls;
+use foldhash::fast::RandomState;
 use model::entities::{Consumer, Credential, PathHandling, Route, Service, Uuid};
 use sdk::{Configuration, Directory, ErrorPages, SnapshotRef};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,8 +19,15 @@ use std::sync::Arc;
 pub struct View {
     version: u64,
     places: Places,
+    services_tls: RefCell<ServicesTls>,
     snapshot: Arc<Snapshot>,
 }
+
+/// By service, and by the certificate of its upstream.
+type ServicesTls = HashMap<(Uuid, Option<Uuid>), Rc<ServiceTls>, RandomState>;
+
+/// So many services are remembered; then the worker begins again.
+const MOST: usize = 4096;
 
 /// The route of a request, found under a view that it keeps alive.
 pub struct Found {
@@ -37,7 +48,8 @@ impl View {
     pub fn of(published: &Published<Snapshot>) -> Rc<View> {
         // In this order: a snapshot that is newer than its number is only looked at once more.
         let version = published.version();
-        Rc::new(View { version, places: Places::default(), snapshot: Arc::clone(&published.load()) })
+        let (places, services_tls) = Default::default();
+        Rc::new(View { version, places, services_tls, snapshot: Arc::clone(&published.load()) })
     }
 
     /// Whether it shows what is in force.
@@ -62,6 +74,22 @@ impl View {
     /// Where requests for that host go: the upstream of that name, else the host.
     pub fn destination(&self, balancers: &Balancers, host: &str, port: u16) -> Destination {
         self.places.find(&self.snapshot.rings, balancers, host, port)
+    }
+
+    /// How connections with a service are secured, at targets of an upstream with that certificate. The error says what
+    /// is missing.
+    pub fn service_tls(&self, service: Uuid, of_upstream: Option<Uuid>) -> Result<Rc<ServiceTls>, String> {
+        if let Some(known) = self.services_tls.borrow().get(&(service, of_upstream)) {
+            return Ok(Rc::clone(known));
+        }
+        let terms = self.snapshot.outbound.terms(&service, of_upstream, &self.snapshot.certificates)?;
+        let tls = Rc::new(ServiceTls::new(terms));
+        let mut known = self.services_tls.borrow_mut();
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert((service, of_upstream), Rc::clone(&tls));
+        Ok(tls)
     }
 
     /// What plugins may look up.

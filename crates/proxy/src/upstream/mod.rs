@@ -3,8 +3,10 @@
 mod connect;
 mod exchange;
 mod pool;
+mod tls;
 
 pub use connect::ConnectError;
 pub(crate) use connect::Connector;
 pub(crate) use exchange::Upstream;
-pub use pool::{Pool, PoolKey, Tls};
+pub use pool::{Pool, PoolKey};
+pub use tls::{ServiceTls, Tls};

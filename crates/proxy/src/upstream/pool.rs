@@ -1,26 +1,17 @@
 //! Idle connections to services, per worker.
 
-use super::Upstream;
+use super::{Tls, Upstream};
 use crate::settings::Keepalive;
-use crate::tls::Terms;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// What connections must have in common to stand in for each other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PoolKey {
     pub address: SocketAddr,
-    pub tls: Option<Tls>,
-}
-
-/// How a connection is secured.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Tls {
-    /// The server name that is asked for.
-    pub name: Arc<str>,
-    pub terms: Terms,
+    pub tls: Option<Rc<Tls>>,
 }
 
 /// Connections on which nothing is under way.
