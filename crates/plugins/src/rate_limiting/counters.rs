@@ -65,7 +65,7 @@ const MARKED: u8 = 1;
 const DROPPED: u8 = 2;
 
 impl Counters {
-    const FIRST_SWEEP: usize = 4_096;
+    const FIRST_SWEEP: usize = 512;
     /// What all callers take in memory, in octets.
     const MEMORY: usize = 64 << 20;
     /// Callers known at a time: an entry, and what the table needs for it.
