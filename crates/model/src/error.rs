@@ -138,6 +138,11 @@ impl Error {
         Error { fields: json!({ field: key }), ..Error::new(Code::ForeignKeyViolation, message) }
     }
 
+    /// There is no workspace of that id to put a record into.
+    pub fn invalid_workspace(id: &str) -> Error {
+        Error::new(Code::InvalidWorkspace, format!("invalid workspace '{id}'"))
+    }
+
     /// A record of `parent` cannot be deleted while records of `child` (entities' names) refer to it.
     pub fn still_referenced(parent: &str, child: &str) -> Error {
         let message = format!("an existing '{child}' entity references this '{parent}' entity");

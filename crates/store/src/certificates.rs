@@ -2,9 +2,10 @@
 //! one of its SNIs, shows the names of all, and takes them as a list.
 
 use crate::Key;
-use crate::backend::{Reader, Row, Selection};
-use crate::layout::{Layout, Table, foreign_id};
-use model::{Catalog, Error, Record};
+use crate::backend::{By, Reader, Row, Selection, Wanted};
+use crate::layout::{Table, foreign_id};
+use crate::read::{View, by_id};
+use model::{Error, Record};
 use serde_json::Value;
 
 const CERTIFICATES: &str = "certificates";
@@ -16,31 +17,20 @@ pub fn named_by_snis(table: &Table) -> bool {
 }
 
 /// The certificate that an SNI belongs to.
-pub fn by_sni(
-    reader: &mut dyn Reader,
-    (catalog, layout, now): (&Catalog, &Layout, i64),
-    table: &Table,
-    name: &str,
-) -> Result<Option<Row>, Error> {
-    let Some(snis) = layout.table(SNIS) else { return Ok(None) };
-    snis.schema.check_unique(catalog, "name", &name.into())?;
-    match find(reader, snis, name, now)?.as_ref().map(owner) {
-        Some(id) => reader.get(table, id),
-        None => Ok(None),
+pub fn by_sni(reader: &mut dyn Reader, view: &View<'_>, table: &Table, name: &str) -> Result<Option<Row>, Error> {
+    let Some(snis) = view.layout.table(SNIS) else { return Ok(None) };
+    snis.schema.check_unique(view.catalog, "name", &name.into())?;
+    match find(reader, view, snis, &[name])?.pop().flatten() {
+        Some(sni) if view.has(snis, &sni) => by_id(reader, view, table, owner(&sni)),
+        _ => Ok(None),
     }
 }
 
 /// Adds to a certificate the names of its SNIs.
-pub fn show_names(
-    reader: &mut dyn Reader,
-    layout: &Layout,
-    table: &Table,
-    record: &mut Record,
-    now: i64,
-) -> Result<(), Error> {
-    if let (true, Some(snis)) = (named_by_snis(table), layout.table(SNIS)) {
+pub fn show_names(reader: &mut dyn Reader, view: &View<'_>, table: &Table, record: &mut Record) -> Result<(), Error> {
+    if let (true, Some(snis)) = (named_by_snis(table), view.layout.table(SNIS)) {
         let mut names: Vec<String> =
-            all(reader, snis, table.id(record), now)?.iter().map(|sni| name(sni).to_owned()).collect();
+            all(reader, view, snis, table.id(record))?.iter().map(|sni| name(sni).to_owned()).collect();
         names.sort();
         record.insert(SNIS.to_owned(), names.into());
     }
@@ -61,7 +51,7 @@ impl Names {
     /// not given, or are no list, which is the schema's to refuse.
     pub fn read(
         reader: &mut dyn Reader,
-        (catalog, layout, now): (&Catalog, &Layout, i64),
+        view: &View<'_>,
         table: &Table,
         input: &Record,
         id: Option<&str>,
@@ -80,11 +70,15 @@ impl Names {
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::field_violation(SNIS, format!("{} is duplicated", pair[0])));
         }
-        let Some(snis) = layout.table(SNIS) else { return Ok(None) };
+        let Some(snis) = view.layout.table(SNIS) else { return Ok(None) };
         for name in &names {
-            snis.schema.check_unique(catalog, "name", &name.as_str().into())?;
-            let Some(sni) = find(reader, snis, name, now)? else { continue };
+            snis.schema.check_unique(view.catalog, "name", &name.as_str().into())?;
+        }
+        // Those of other workspaces count too: a name is shown by one certificate.
+        let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+        for sni in find(reader, view, snis, &wanted)?.into_iter().flatten() {
             if Some(owner(&sni)) != id {
+                let name = name(&sni);
                 let why = format!("{name} already associated with existing certificate '{}'", owner(&sni));
                 return Err(Error::field_violation(SNIS, why));
             }
@@ -93,15 +87,10 @@ impl Names {
     }
 
     /// What has to be done so that a certificate has them.
-    pub fn changes(
-        &self,
-        reader: &mut dyn Reader,
-        layout: &Layout,
-        certificate: &str,
-        now: i64,
-    ) -> Result<SniChanges, Error> {
-        let Some(snis) = layout.table(SNIS) else { return Ok(SniChanges { delete: Vec::new(), insert: Vec::new() }) };
-        let present = all(reader, snis, certificate, now)?;
+    pub fn changes(&self, reader: &mut dyn Reader, view: &View<'_>, certificate: &str) -> Result<SniChanges, Error> {
+        let nothing = SniChanges { delete: Vec::new(), insert: Vec::new() };
+        let Some(snis) = view.layout.table(SNIS) else { return Ok(nothing) };
+        let present = all(reader, view, snis, certificate)?;
         let gone = present.iter().filter(|sni| !self.0.iter().any(|wanted| wanted == name(sni)));
         let new = self.0.iter().filter(|wanted| !present.iter().any(|sni| *wanted == name(sni)));
         let record = |name: &String| {
@@ -120,17 +109,21 @@ impl SniChanges {
     pub const ENTITY: &str = SNIS;
 }
 
-fn find(reader: &mut dyn Reader, snis: &Table, name: &str, now: i64) -> Result<Option<Row>, Error> {
-    let Some(lookup) = snis.lookup("name") else { return Ok(None) };
-    Ok(reader.find(snis, &lookup.column, name)?.filter(|row| row.is_live(now)))
+/// The SNIs of those names, of any workspace.
+fn find(reader: &mut dyn Reader, view: &View<'_>, snis: &Table, names: &[&str]) -> Result<Vec<Option<Row>>, Error> {
+    let Some(lookup) = snis.lookup("name") else { return Ok(Vec::new()) };
+    let workspace = view.scope.workspace();
+    let by = names.iter().map(|value| By::Value { lookup, workspace, value });
+    let mut found = reader.find(&by.map(|by| Wanted { table: snis, by }).collect::<Vec<_>>())?;
+    found.iter_mut().for_each(|sni| *sni = sni.take().filter(|sni| sni.is_live(view.now)));
+    Ok(found)
 }
 
 /// The SNIs of a certificate.
-fn all(reader: &mut dyn Reader, snis: &Table, certificate: &str, now: i64) -> Result<Vec<Row>, Error> {
+fn all(reader: &mut dyn Reader, view: &View<'_>, snis: &Table, certificate: &str) -> Result<Vec<Row>, Error> {
     let Some(foreign) = snis.foreign("certificate") else { return Ok(Vec::new()) };
-    let selection =
-        Selection { after: None, limit: usize::MAX, foreign: Some((foreign, certificate)), tags: None, now };
-    reader.scan(snis, &selection)
+    let selection = Selection { foreign: Some((foreign, &[certificate])), ..Selection::all(snis) };
+    Ok(reader.scan(&[Selection { now: view.now, ..selection }])?.pop().unwrap_or_default())
 }
 
 fn owner(sni: &Row) -> &str {

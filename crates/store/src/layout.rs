@@ -7,6 +7,7 @@ use model::{Catalog, Record, Schema};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// All entities that are stored, in the catalog's order: what is referred to precedes what refers to it.
 #[derive(Debug)]
@@ -30,10 +31,11 @@ pub struct Table {
     /// The stored fields in the schema's order, the primary key among them.
     pub columns: Vec<Column>,
     pub foreigns: Vec<Foreign>,
-    /// What must be unique, in the order in which violations are reported.
-    pub uniques: Vec<Unique>,
-    /// Columns that records are looked up by: of foreign keys, unique fields and the endpoint key.
+    /// Columns that records are looked up by: of unique fields, foreign keys and the endpoint key. What is unique comes
+    /// first, in the order of Kong's tables: of several violations the first is reported.
     pub lookups: Vec<Lookup>,
+    /// Whether each record belongs to a workspace.
+    pub per_workspace: bool,
     pub has_tags: bool,
     pub has_ttl: bool,
     /// Whether primary keys are UUIDs.
@@ -76,24 +78,28 @@ pub struct Foreign {
     pub on_delete: OnDelete,
 }
 
-/// One or several fields whose values no two records share. Null of a single field is never equal to null;
-/// of several fields it is.
-#[derive(Debug)]
-pub struct Unique {
-    pub fields: Vec<String>,
-    pub column: String,
-}
-
-/// A column with an index.
+/// A column with an index: one field, or several whose combination is unique. Null of a single field is never equal to
+/// null; in a combination it is.
 #[derive(Debug)]
 pub struct Lookup {
     pub column: String,
+    pub fields: Vec<String>,
     pub unique: bool,
-    fields: Vec<String>,
+    /// Whether records of different workspaces have nothing to do with each other here.
+    pub per_workspace: bool,
 }
 
 /// The column of the fields that are unique together.
 pub const COMPOSITE: &str = "cache_key";
+
+/// The column, and the field of the feed's records, that says which workspace a record belongs to.
+pub const WORKSPACE: &str = "ws_id";
+
+/// The entity of workspaces themselves.
+pub const WORKSPACES: &str = "workspaces";
+
+/// Unique fields that Kong's tables keep unique across workspaces although its schemas do not say so.
+const UNIQUE_ACROSS: [(&str, &str); 3] = [("filter_chains", "name"), ("key_sets", "name"), ("keys", "name")];
 
 impl Layout {
     /// The layout of all entities with one primary key field. (Kong's `tags` is a view, and what has several
@@ -106,7 +112,8 @@ impl Layout {
             if schema.name == "tags" {
                 continue;
             }
-            let mut table = Table::new(schema, primary);
+            let workspaces = by_name.contains_key(WORKSPACES);
+            let mut table = Table::new(schema, primary, workspaces && schema.workspaceable());
             table.index = tables.len();
             for (field, reference) in schema.foreign_fields() {
                 let target = if reference == schema.name { Some(table.index) } else { by_name.get(reference).copied() };
@@ -145,30 +152,38 @@ impl Layout {
 }
 
 impl Table {
-    fn new(schema: &Arc<Schema>, primary: &str) -> Table {
+    fn new(schema: &Arc<Schema>, primary: &str, per_workspace: bool) -> Table {
         let columns: Vec<Column> = schema.fields().iter().filter_map(Column::new).collect();
-        let mut uniques = Vec::new();
+        let single = |column: &Column, unique: bool| {
+            let across = schema.field(&column.field).is_some_and(|field| field.unique_across_ws)
+                || UNIQUE_ACROSS.contains(&(schema.name.as_str(), column.field.as_str()));
+            Lookup {
+                column: column.name.clone(),
+                fields: vec![column.field.clone()],
+                unique,
+                per_workspace: per_workspace && !across && column.kind != ColumnType::Foreign,
+            }
+        };
+        let mut lookups: Vec<Lookup> = Vec::new();
+        for field in schema.unique_fields().filter(|field| field.name != primary) {
+            // What of Kong's foreign keys is unique is so by a combination.
+            let of_field = |c: &&Column| c.field == field.name && c.kind == ColumnType::Text;
+            lookups.extend(columns.iter().find(of_field).map(|column| single(column, true)));
+        }
         let composite = schema.cache_key();
         if composite.len() > 1 {
-            uniques.push(Unique { fields: composite.to_vec(), column: COMPOSITE.to_owned() });
+            // The name of the workspace is part of the value.
+            let lookup =
+                Lookup { column: COMPOSITE.to_owned(), fields: composite.to_vec(), unique: true, per_workspace: false };
+            // Kong's table of plugins got its instance names last.
+            let place = lookups.iter().position(|l| l.column == "instance_name").unwrap_or(lookups.len());
+            lookups.insert(place, lookup);
         }
-        for field in schema.unique_fields().filter(|field| field.name != primary) {
-            if let Some(column) = columns
-                .iter()
-                .find(|c| c.field == field.name && matches!(c.kind, ColumnType::Text | ColumnType::Foreign))
-            {
-                uniques.push(Unique { fields: vec![field.name.clone()], column: column.name.clone() });
-            }
-        }
-        let mut lookups: Vec<Lookup> = uniques
-            .iter()
-            .map(|u| Lookup { column: u.column.clone(), unique: true, fields: u.fields.clone() })
-            .collect();
         let endpoint = schema.endpoint_key().filter(|&key| key != primary);
         for column in &columns {
             let wanted = column.kind == ColumnType::Foreign || Some(column.field.as_str()) == endpoint;
             if wanted && !lookups.iter().any(|l| l.column == column.name) {
-                lookups.push(Lookup { column: column.name.clone(), unique: false, fields: vec![column.field.clone()] });
+                lookups.push(single(column, false));
             }
         }
         Table {
@@ -182,8 +197,8 @@ impl Table {
             has_uuid: schema.field(primary).is_some_and(Field::is_uuid),
             columns,
             foreigns: Vec::new(),
-            uniques,
             lookups,
+            per_workspace,
             referrers: Vec::new(),
         }
     }
@@ -207,9 +222,36 @@ impl Table {
         self.foreigns.iter().find(|f| f.field == field)
     }
 
+    /// What must be unique, in the order in which violations are reported.
+    pub fn uniques(&self) -> impl Iterator<Item = &Lookup> {
+        self.lookups.iter().filter(|lookup| lookup.unique)
+    }
+
     /// What must be unique together.
-    pub fn composite(&self) -> Option<&Unique> {
-        self.uniques.iter().find(|u| u.fields.len() > 1)
+    pub fn composite(&self) -> Option<&Lookup> {
+        self.uniques().find(|lookup| lookup.is_composite())
+    }
+
+    /// What a column with an index holds for a record.
+    pub fn value(&self, lookup: &Lookup, record: &Record, workspace: Option<Uuid>) -> Option<String> {
+        match lookup.fields.as_slice() {
+            [field] => record.get(field).and_then(scalar),
+            fields => Some(self.cache_key(fields, record, workspace)),
+        }
+    }
+
+    /// Kong's form: the entity, five values, the workspace. Keys are unique by `kid` and set alone.
+    fn cache_key(&self, fields: &[String], record: &Record, workspace: Option<Uuid>) -> String {
+        let value = |field: &String| record.get(field).and_then(scalar).unwrap_or_default();
+        let mut values: Vec<String> = fields.iter().map(value).collect();
+        if self.name == "keys" {
+            return format!("keys:{}", values.join(":"));
+        }
+        if values.iter().all(String::is_empty) {
+            values = vec![self.id(record).to_owned()];
+        }
+        values.resize(5, String::new());
+        format!("{}:{}:{}", self.name, values.join(":"), workspace.map(|id| id.to_string()).unwrap_or_default())
     }
 }
 
@@ -231,22 +273,14 @@ impl Column {
     }
 }
 
-impl Unique {
-    /// What the column holds for a record.
-    pub fn value(&self, record: &Record) -> Option<String> {
-        column_value(&self.fields, record)
+impl Lookup {
+    pub fn is_composite(&self) -> bool {
+        self.fields.len() > 1
     }
 
     /// The fields of a violation's error.
-    pub fn fields(&self, record: &Record) -> Record {
+    pub fn violated(&self, record: &Record) -> Record {
         self.fields.iter().map(|field| (field.clone(), record.get(field).cloned().unwrap_or(Value::Null))).collect()
-    }
-}
-
-impl Lookup {
-    /// What the column holds for a record.
-    pub fn value(&self, record: &Record) -> Option<String> {
-        column_value(&self.fields, record)
     }
 }
 
@@ -263,15 +297,12 @@ pub fn foreign_id(value: &Value) -> Option<&str> {
     value.get("id").and_then(Value::as_str)
 }
 
-/// One field stands for itself; several become a JSON array, which no other combination of values equals.
-fn column_value(fields: &[String], record: &Record) -> Option<String> {
-    let scalar = |field: &String| match record.get(field)? {
+/// A value by which records are looked up.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
         Value::String(text) => Some(text.clone()),
-        Value::Object(_) => foreign_id(&record[field]).map(str::to_owned),
-        _ => None,
-    };
-    match fields {
-        [field] => scalar(field),
-        _ => Some(serde_json::json!(fields.iter().map(scalar).collect::<Vec<_>>()).to_string()),
+        Value::Object(_) => foreign_id(value).map(str::to_owned),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) => None,
     }
 }

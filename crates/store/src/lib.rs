@@ -13,6 +13,7 @@ pub mod layout;
 mod page;
 mod read;
 mod rules;
+mod scope;
 mod write;
 
 pub use change::{Change, Operation, Revision};
@@ -20,23 +21,26 @@ pub use clock::Clock;
 pub use feed::Feed;
 pub use page::{Page, PageQuery, TagEntry, TagFilter, TagPage, page_size};
 pub use read::is_uuid;
+pub use scope::{DEFAULT as DEFAULT_WORKSPACE, Scope};
 pub use write::Transaction;
 
 use backend::memory::Memory;
 use backend::sqlite::Sqlite;
-use backend::{Backend, Reader};
-use layout::{Layout, Table};
+use backend::{Backend, Reader, Selection, Wanted};
+use layout::{Layout, Table, WORKSPACES};
 use model::{Catalog, Error, Record};
 use read::View;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use uuid::Uuid;
 
-/// Access to all entities. Cheap to clone; every method may wait for the backend and is called on the control
-/// runtime, never on a worker.
+/// Access to all entities of one workspace, or of all ([`Store::of`]). Cheap to clone; every method may wait for the
+/// backend and is called on the control runtime, never on a worker.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    scope: Scope,
 }
 
 struct Inner {
@@ -50,6 +54,8 @@ struct Shared {
     catalog: Arc<Catalog>,
     layout: Arc<Layout>,
     clock: Clock,
+    /// The workspace that there always is; `None` where the catalog has none.
+    default_workspace: Option<Uuid>,
 }
 
 /// How a record is named in a path: by primary key or by the entity's endpoint key (`name`, `username`, `key` …).
@@ -79,10 +85,11 @@ impl Store {
     /// [`Store::open_sqlite`] with a clock that can be moved.
     pub async fn open_sqlite_at(catalog: Arc<Catalog>, path: &Path, clock: Clock) -> Result<Store, Error> {
         let layout = Arc::new(Layout::new(&catalog).map_err(Error::database)?);
+        let workspace = scope::default_workspace(&catalog)?;
         let (path, tables) = (path.to_owned(), layout.clone());
-        let opened = tokio::task::spawn_blocking(move || Sqlite::open(tables, &path));
-        let (sqlite, feed) = opened.await.map_err(Error::database)??;
-        Ok(Store::new(Shared { catalog, layout, clock }, Box::new(sqlite), feed))
+        let opened = tokio::task::spawn_blocking(move || Sqlite::open(tables, &path, workspace));
+        let (sqlite, feed, default_workspace) = opened.await.map_err(Error::database)??;
+        Ok(Store::new(Shared { catalog, layout, clock, default_workspace }, Box::new(sqlite), feed))
     }
 
     /// A store that lives and dies with the process: tests and DB-less nodes.
@@ -94,12 +101,29 @@ impl Store {
     pub fn memory_at(catalog: Arc<Catalog>, clock: Clock) -> Result<Store, Error> {
         let layout = Arc::new(Layout::new(&catalog).map_err(Error::database)?);
         let feed = Arc::new(Feed::new(Revision(0), feed::CAPACITY));
-        let memory = Memory::new(layout.clone(), feed.clone());
-        Ok(Store::new(Shared { catalog, layout, clock }, Box::new(memory), feed))
+        let memory = Memory::new(layout.clone(), feed.clone(), scope::default_workspace(&catalog)?);
+        let default_workspace = layout.table(WORKSPACES).map(|_| scope::DEFAULT_ID);
+        Ok(Store::new(Shared { catalog, layout, clock, default_workspace }, Box::new(memory), feed))
     }
 
     fn new(shared: Shared, backend: Box<dyn Backend>, feed: Arc<Feed>) -> Store {
-        Store { inner: Arc::new(Inner { shared: Arc::new(shared), backend, feed }) }
+        let scope = shared.default_workspace.map_or(Scope::All, Scope::Workspace);
+        Store { inner: Arc::new(Inner { shared: Arc::new(shared), backend, feed }), scope }
+    }
+
+    /// The same store, as it is seen from elsewhere: a store that was just opened is about the default workspace.
+    pub fn of(&self, scope: Scope) -> Store {
+        Store { inner: self.inner.clone(), scope }
+    }
+
+    /// Whose records are seen.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The id of the workspace that there always is.
+    pub fn default_workspace(&self) -> Option<Uuid> {
+        self.inner.shared.default_workspace
     }
 
     /// The schemas that records are checked by.
@@ -118,10 +142,9 @@ impl Store {
     /// One record.
     pub async fn get(&self, entity: &str, key: &Key) -> Result<Option<Record>, Error> {
         let key = key.clone();
-        self.read_table(entity, move |shared, reader, table| {
-            let view = shared.view();
-            let row = read::lookup(reader, &view, table, &key)?;
-            row.map(|row| read::show_whole(reader, &view, table, row)).transpose()
+        self.read_table(entity, move |view, reader, table| {
+            let row = read::lookup(reader, view, table, &key)?;
+            row.map(|row| read::show_whole(reader, view, table, row)).transpose()
         })
         .await
     }
@@ -130,10 +153,9 @@ impl Store {
     /// not be the only one of its name.
     pub async fn get_under(&self, entity: &str, key: &Key, field: &str, id: &str) -> Result<Option<Record>, Error> {
         let (key, field, id) = (key.clone(), field.to_owned(), id.to_ascii_lowercase());
-        self.read_table(entity, move |shared, reader, table| {
-            let view = shared.view();
-            let row = read::lookup_under(reader, &view, table, &key, read::foreign(table, &field)?, &id)?;
-            row.map(|row| read::show_whole(reader, &view, table, row)).transpose()
+        self.read_table(entity, move |view, reader, table| {
+            let row = read::lookup_under(reader, view, table, &key, read::foreign(table, &field)?, &id)?;
+            row.map(|row| read::show_whole(reader, view, table, row)).transpose()
         })
         .await
     }
@@ -141,10 +163,9 @@ impl Store {
     /// The record whose unique field has that value (`custom_id` of consumers).
     pub async fn get_by(&self, entity: &str, field: &str, value: &str) -> Result<Option<Record>, Error> {
         let (field, value) = (field.to_owned(), value.to_owned());
-        self.read_table(entity, move |shared, reader, table| {
-            let view = shared.view();
-            let row = read::by_field(reader, table, &field, &value, view.now)?;
-            row.map(|row| read::show_whole(reader, &view, table, row)).transpose()
+        self.read_table(entity, move |view, reader, table| {
+            let row = read::by_field(reader, view, table, &field, &value)?;
+            row.map(|row| read::show_whole(reader, view, table, row)).transpose()
         })
         .await
     }
@@ -152,15 +173,11 @@ impl Store {
     /// Several records by id, in the order asked for; ids of nothing are left out.
     pub async fn get_many(&self, entity: &str, ids: &[String]) -> Result<Vec<Record>, Error> {
         let ids = ids.to_vec();
-        self.read_table(entity, move |shared, reader, table| {
-            let view = shared.view();
-            let mut found = Vec::with_capacity(ids.len().min(page::MAX_SIZE));
-            for id in ids.iter().filter_map(|id| read::normal_id(table, id)) {
-                if let Some(row) = reader.get(table, &id)?.filter(|row| row.is_live(view.now)) {
-                    found.push(read::show_whole(reader, &view, table, row)?);
-                }
-            }
-            Ok(found)
+        self.read_table(entity, move |view, reader, table| {
+            let ids: Vec<String> = ids.iter().filter_map(|id| read::normal_id(table, id)).collect();
+            let wanted: Vec<Wanted<'_>> = ids.iter().map(|id| Wanted::id(table, id)).collect();
+            let rows = reader.find(&wanted)?.into_iter().filter_map(|row| view.seen(table, row));
+            rows.collect::<Vec<_>>().into_iter().map(|row| read::show_whole(reader, view, table, row)).collect()
         })
         .await
     }
@@ -168,12 +185,11 @@ impl Store {
     /// Every record whose foreign key field points at that id (`targets` by `upstream`), ordered by id.
     pub async fn all_for(&self, entity: &str, field: &str, id: &str) -> Result<Vec<Record>, Error> {
         let (field, id) = (field.to_owned(), id.to_ascii_lowercase());
-        self.read_table(entity, move |shared, reader, table| {
-            let view = shared.view();
+        self.read_table(entity, move |view, reader, table| {
             let foreign = read::foreign(table, &field)?;
             let mut found = Vec::new();
-            read::each(reader, table, Some((foreign, &id)), view.now, |row| {
-                found.push(read::show(&view, table, row));
+            read::each(reader, Selection { foreign: Some((foreign, &[&id])), ..view.selection(table) }, |row| {
+                found.push(read::show(view, table, row));
                 Ok(true)
             })?;
             Ok(found)
@@ -184,18 +200,18 @@ impl Store {
     /// One page of a collection, optionally only what a foreign key or tags select.
     pub async fn page(&self, entity: &str, query: &PageQuery) -> Result<Page, Error> {
         let query = query.clone();
-        self.read_table(entity, move |shared, reader, table| read::page(reader, &shared.view(), table, &query)).await
+        self.read_table(entity, move |view, reader, table| read::page(reader, view, table, &query)).await
     }
 
     /// One page of all tags, or of the entities with one tag. `query` gives size and offset.
     pub async fn page_tags(&self, tag: Option<&str>, query: &PageQuery) -> Result<TagPage, Error> {
         let (tag, query) = (tag.map(str::to_owned), query.clone());
-        self.read(move |shared, reader| read::page_tags(reader, &shared.layout, tag.as_deref(), &query)).await
+        self.read(move |view, reader| read::page_tags(reader, view, tag.as_deref(), &query)).await
     }
 
     /// How many records there are.
     pub async fn count(&self, entity: &str) -> Result<u64, Error> {
-        self.read_table(entity, |shared, reader, table| reader.count(table, shared.clock.now())).await
+        self.read_table(entity, |view, reader, table| reader.count(table, view.scope.workspace(), view.now)).await
     }
 
     /// Adds a record (`POST`). `input` is what the client sent; the schema completes it.
@@ -244,9 +260,9 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
-        let out = slot.clone();
+        let (scope, out) = (self.scope, slot.clone());
         let work = Box::new(move |writer: &mut dyn backend::Writer| {
-            let mut transaction = Transaction::new(shared.view(), writer);
+            let mut transaction = Transaction::new(shared.view(scope), writer);
             let done = work(&mut transaction);
             let changes = match done {
                 Ok(_) => Ok(transaction.into_changes()),
@@ -296,7 +312,7 @@ impl Store {
         }
     }
 
-    /// Hands everything there is, at one consistent revision, to `take`, record by record: what a node starts from.
+    /// Hands everything there is in all workspaces, at one consistent revision, to `take`, record by record: what a node starts from.
     /// Entities come in the catalog's order, so that what is referred to precedes what refers to it. `take` is called
     /// where blocking is allowed, and must not keep the record's memory; `state` is its own, and comes back.
     pub async fn replay<T: Send + 'static>(
@@ -304,13 +320,11 @@ impl Store {
         mut state: T,
         take: impl Fn(&mut T, &str, &Record) + Send + 'static,
     ) -> Result<(Revision, T), Error> {
-        self.read(move |shared, reader| {
-            let view = shared.view();
+        self.read(move |view, reader| {
             let revision = reader.revision()?;
-            for table in shared.layout.tables() {
+            for table in view.layout.tables() {
                 reader.visit(table, view.now, &mut |row| {
-                    read::show_in_place(&view, table, row);
-                    take(&mut state, &table.name, &row.record);
+                    read::publish_in_place(view, table, row, |record| take(&mut state, &table.name, record));
                     Ok(())
                 })?;
             }
@@ -345,9 +359,9 @@ impl Store {
     }
 
     async fn next_expiry(&self) -> Result<Option<i64>, Error> {
-        self.read(|shared, reader| {
+        self.read(|view, reader| {
             let mut next: Option<i64> = None;
-            for table in shared.layout.tables().iter().filter(|table| table.has_ttl) {
+            for table in view.layout.tables().iter().filter(|table| table.has_ttl) {
                 let first = reader.next_expiry(table)?;
                 next = next.into_iter().chain(first).min();
             }
@@ -359,20 +373,20 @@ impl Store {
     async fn read_table<T: Send + 'static>(
         &self,
         entity: &str,
-        query: impl FnOnce(&Shared, &mut dyn Reader, &Table) -> Result<T, Error> + Send + 'static,
+        query: impl FnOnce(&View<'_>, &mut dyn Reader, &Table) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let entity = entity.to_owned();
-        self.read(move |shared, reader| query(shared, reader, write::known(&shared.layout, &entity)?)).await
+        self.read(move |view, reader| query(view, reader, write::known(view.layout, &entity)?)).await
     }
 
     async fn read<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Shared, &mut dyn Reader) -> Result<T, Error> + Send + 'static,
+        query: impl FnOnce(&View<'_>, &mut dyn Reader) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
-        let out = slot.clone();
+        let (scope, out) = (self.scope, slot.clone());
         let query = Box::new(move |reader: &mut dyn Reader| {
-            let found = query(&shared, reader)?;
+            let found = query(&shared.view(scope), reader)?;
             put(&out, found);
             Ok(())
         });
@@ -382,8 +396,8 @@ impl Store {
 }
 
 impl Shared {
-    fn view(&self) -> View<'_> {
-        View { catalog: &self.catalog, layout: &self.layout, now: self.clock.now() }
+    fn view(&self, scope: Scope) -> View<'_> {
+        View { catalog: &self.catalog, layout: &self.layout, scope, now: self.clock.now() }
     }
 }
 

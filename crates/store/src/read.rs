@@ -1,9 +1,9 @@
 //! Looking up records inside a transaction: by key, by reference, by page.
 
-use crate::backend::{Reader, Row, Selection};
-use crate::layout::{Foreign, Layout, Lookup, Table, foreign_id};
+use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted};
+use crate::layout::{Foreign, Layout, Lookup, Table, WORKSPACE, foreign_id};
 use crate::page::{decode_offset, encode_offset};
-use crate::{Key, Page, PageQuery, TagPage, certificates};
+use crate::{Key, Page, PageQuery, Scope, TagPage, certificates};
 use model::{Catalog, Error, Record};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -13,22 +13,38 @@ use uuid::Uuid;
 pub struct View<'a> {
     pub catalog: &'a Catalog,
     pub layout: &'a Layout,
+    pub scope: Scope,
     /// Unix milliseconds.
     pub now: i64,
 }
 
-/// The row that a key names, unless it has expired.
+impl<'a> View<'a> {
+    /// The rows of a table that are there for whoever asks.
+    pub fn selection(&self, table: &'a Table) -> Selection<'a> {
+        Selection { workspace: self.scope.workspace(), now: self.now, ..Selection::all(table) }
+    }
+
+    /// The row, if it is there for whoever asks: not expired, and in the workspace that is seen.
+    pub fn seen(&self, table: &Table, row: Option<Row>) -> Option<Row> {
+        row.filter(|row| row.is_live(self.now) && self.has(table, row))
+    }
+
+    /// Whether a row is in the workspace that is seen.
+    pub fn has(&self, table: &Table, row: &Row) -> bool {
+        let wanted = self.scope.workspace();
+        !table.per_workspace || wanted.is_none() || row.workspace == wanted
+    }
+}
+
+/// The row that a key names.
 pub fn lookup(reader: &mut dyn Reader, view: &View<'_>, table: &Table, key: &Key) -> Result<Option<Row>, Error> {
-    let now = view.now;
     match key {
-        Key::Name(name) if certificates::named_by_snis(table) => {
-            certificates::by_sni(reader, (view.catalog, view.layout, now), table, name)
-        }
-        Key::Id(id) => live(reader.get(table, &valid_id(table, id)?)?, now),
+        Key::Name(name) if certificates::named_by_snis(table) => certificates::by_sni(reader, view, table, name),
+        Key::Id(id) => by_id(reader, view, table, &valid_id(table, id)?),
         Key::Name(name) => {
             let field = table.endpoint.as_deref().unwrap_or(&table.primary);
             table.schema.check_unique(view.catalog, field, &name.as_str().into())?;
-            by_field(reader, table, field, name, now)
+            by_field(reader, view, table, field, name)
         }
     }
 }
@@ -46,7 +62,8 @@ pub fn lookup_under(
     if let (Key::Name(name), Some(Lookup { unique: false, .. })) = (key, table.lookup(endpoint)) {
         table.schema.check_unique(view.catalog, endpoint, &name.as_str().into())?;
         let mut found = None;
-        each(reader, table, Some((foreign, id)), view.now, |row| {
+        let of_owner = Selection { foreign: Some((foreign, &[id])), ..view.selection(table) };
+        each(reader, of_owner, |row| {
             if row.record.get(endpoint).and_then(Value::as_str) == Some(name) {
                 found = Some(row);
             }
@@ -58,21 +75,47 @@ pub fn lookup_under(
     Ok(row.filter(|row| row.record.get(&foreign.field).and_then(foreign_id) == Some(id)))
 }
 
-/// The first row with that value of a field with an index, unless it has expired.
+/// The row with that primary key.
+pub fn by_id(reader: &mut dyn Reader, view: &View<'_>, table: &Table, id: &str) -> Result<Option<Row>, Error> {
+    let row = reader.find(&[Wanted::id(table, id)])?.pop().flatten();
+    Ok(view.seen(table, row))
+}
+
+/// The first row with that value of a field with an index.
 pub fn by_field(
     reader: &mut dyn Reader,
+    view: &View<'_>,
     table: &Table,
     field: &str,
     value: &str,
-    now: i64,
 ) -> Result<Option<Row>, Error> {
-    if field == table.primary {
-        return live(reader.get(table, value)?, now);
+    let asked = [(table, field.to_owned(), value.to_owned())];
+    Ok(by_fields(reader, view, &asked)?.pop().flatten())
+}
+
+/// The same for several fields, of any tables, with one question for all.
+pub fn by_fields(
+    reader: &mut dyn Reader,
+    view: &View<'_>,
+    asked: &[(&Table, String, String)],
+) -> Result<Vec<Option<Row>>, Error> {
+    let workspace = view.scope.workspace();
+    let mut wanted = Vec::with_capacity(asked.len());
+    for (table, field, value) in asked {
+        let unsupported =
+            |why: &str| Error::operation_unsupported(format!("{} cannot be found by {field}{why}", table.name));
+        if *field == table.primary {
+            wanted.push(Wanted::id(table, value));
+            continue;
+        }
+        let lookup = table.lookup(field).ok_or_else(|| unsupported(""))?;
+        if lookup.per_workspace && workspace.is_none() {
+            return Err(unsupported(" in all workspaces"));
+        }
+        wanted.push(Wanted { table, by: By::Value { lookup, workspace, value } });
     }
-    match table.lookup(field) {
-        Some(lookup) => live(reader.find(table, &lookup.column, value)?, now),
-        None => Err(Error::operation_unsupported(format!("{} cannot be found by {field}", table.name))),
-    }
+    let found = reader.find(&wanted)?;
+    Ok(asked.iter().zip(found).map(|((table, ..), row)| view.seen(table, row)).collect())
 }
 
 /// A primary key in the form in which it is stored.
@@ -113,14 +156,15 @@ pub fn page(reader: &mut dyn Reader, view: &View<'_>, table: &Table, query: &Pag
         Some((field, id)) => Some((foreign(table, field)?, id.to_ascii_lowercase())),
         None => None,
     };
+    let owner = foreign.as_ref().map(|(foreign, id)| (*foreign, [id.as_str()]));
     let selection = Selection {
         after: after.as_deref(),
         limit: limit + 1,
-        foreign: foreign.as_ref().map(|(foreign, id)| (*foreign, id.as_str())),
+        foreign: owner.as_ref().map(|(foreign, id)| (*foreign, id.as_slice())),
         tags: query.tags.as_ref(),
-        now: view.now,
+        ..view.selection(table)
     };
-    let mut rows = reader.scan(table, &selection)?;
+    let mut rows = one_scan(reader, &selection)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let offset = rows.last().filter(|_| more).map(|row| encode_offset(&json!([table.id(&row.record)])));
@@ -131,14 +175,14 @@ pub fn page(reader: &mut dyn Reader, view: &View<'_>, table: &Table, query: &Pag
 /// A page of tags.
 pub fn page_tags(
     reader: &mut dyn Reader,
-    layout: &Layout,
+    view: &View<'_>,
     tag: Option<&str>,
     query: &PageQuery,
 ) -> Result<TagPage, Error> {
     let limit = query.limit()?;
     let after = match &query.offset {
         Some(offset) => match decode_offset(offset)?.as_slice() {
-            [Value::String(id), Value::String(entity), Value::Number(place)] if layout.table(entity).is_some() => {
+            [Value::String(id), Value::String(entity), Value::Number(place)] if view.layout.table(entity).is_some() => {
                 let place = place.as_u64().and_then(|place| u32::try_from(place).ok());
                 Some((
                     id.clone(),
@@ -150,31 +194,30 @@ pub fn page_tags(
         },
         None => None,
     };
-    let mut data = reader.tags(
+    let mut data = reader.tags(&TagSelection {
         tag,
-        after.as_ref().map(|(id, entity, place)| (id.as_str(), entity.as_str(), *place)),
-        limit + 1,
-    )?;
+        workspace: view.scope.workspace(),
+        after: after.as_ref().map(|(id, entity, place)| (id.as_str(), entity.as_str(), *place)),
+        limit: limit + 1,
+    })?;
     let more = data.len() > limit;
     data.truncate(limit);
     let offset = data.last().filter(|_| more).map(|last| encode_offset(&json!([last.id, last.entity, last.place])));
     Ok(TagPage { data, offset })
 }
 
-/// All rows of a table that a selection names, page by page.
+/// The rows of a selection, page by page, until `visit` has seen enough.
 pub fn each(
     reader: &mut dyn Reader,
-    table: &Table,
-    foreign: Option<(&Foreign, &str)>,
-    now: i64,
+    selection: Selection<'_>,
     mut visit: impl FnMut(Row) -> Result<bool, Error>,
 ) -> Result<(), Error> {
     const STEP: usize = 500;
     let mut after: Option<String> = None;
     loop {
-        let rows = reader.scan(table, &Selection { after: after.as_deref(), limit: STEP, foreign, tags: None, now })?;
+        let rows = one_scan(reader, &Selection { after: after.as_deref(), limit: STEP, ..selection })?;
         let last = rows.len() < STEP;
-        after = rows.last().map(|row| table.id(&row.record).to_owned());
+        after = rows.last().map(|row| selection.table.id(&row.record).to_owned());
         for row in rows {
             if !visit(row)? {
                 return Ok(());
@@ -186,15 +229,19 @@ pub fn each(
     }
 }
 
-/// A row as clients see it: [`show`], and what is shown with it of other records.
+fn one_scan(reader: &mut dyn Reader, selection: &Selection<'_>) -> Result<Vec<Row>, Error> {
+    Ok(reader.scan(std::slice::from_ref(selection))?.pop().unwrap_or_default())
+}
+
+/// A row as clients see it: as the feed does, with what is shown with it of other records, and without its workspace.
 pub fn show_whole(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row: Row) -> Result<Record, Error> {
     let mut record = show(view, table, row);
-    certificates::show_names(reader, view.layout, table, &mut record, view.now)?;
+    certificates::show_names(reader, view, table, &mut record)?;
     Ok(record)
 }
 
-/// A row as the feed sees it: with fields that the schema has got since it was stored, and with what
-/// remains of its `ttl`, in whole seconds.
+/// A row as clients see it, but for what is shown with it of other records: with fields that the schema has got since it
+/// was stored, and with what remains of its `ttl`, in whole seconds.
 pub fn show(view: &View<'_>, table: &Table, row: Row) -> Record {
     let mut record = row.record;
     if table.has_ttl {
@@ -204,13 +251,30 @@ pub fn show(view: &View<'_>, table: &Table, row: Row) -> Record {
     table.schema.process_select(view.catalog, record)
 }
 
-/// As [`show`], for rows that come one after the other in the same memory.
-pub fn show_in_place(view: &View<'_>, table: &Table, row: &mut Row) {
+/// A row as the feed shows it: with its workspace.
+pub fn publish(view: &View<'_>, table: &Table, row: Row) -> Record {
+    let workspace = row.workspace;
+    let mut record = show(view, table, row);
+    add_workspace(&mut record, workspace);
+    record
+}
+
+/// As [`publish`], for rows that come one after the other in the same memory.
+pub fn publish_in_place(view: &View<'_>, table: &Table, row: &mut Row, take: impl FnOnce(&Record)) {
     if table.has_ttl {
-        let Row { record, expires } = std::mem::replace(row, Row { record: Record::new(), expires: None });
-        row.record = show(view, table, Row { record, expires });
-    } else {
-        table.schema.process_select_in_place(view.catalog, &mut row.record);
+        take(&publish(view, table, std::mem::take(row)));
+        return;
+    }
+    table.schema.process_select_in_place(view.catalog, &mut row.record);
+    add_workspace(&mut row.record, row.workspace);
+    take(&row.record);
+    // What comes next is laid over the stored fields.
+    row.record.remove(WORKSPACE);
+}
+
+fn add_workspace(record: &mut Record, workspace: Option<Uuid>) {
+    if let Some(workspace) = workspace {
+        record.insert(WORKSPACE.to_owned(), workspace.to_string().into());
     }
 }
 
@@ -219,8 +283,4 @@ pub fn foreign<'t>(table: &'t Table, field: &str) -> Result<&'t Foreign, Error> 
     table
         .foreign(field)
         .ok_or_else(|| Error::operation_unsupported(format!("{} has no foreign key {field}", table.name)))
-}
-
-fn live(row: Option<Row>, now: i64) -> Result<Option<Row>, Error> {
-    Ok(row.filter(|row| row.is_live(now)))
 }

@@ -1,9 +1,10 @@
 //! What single entities ask beyond their schemas: the few places where Kong's data access knows an entity by name.
 
 use crate::Key;
-use crate::backend::{Reader, Row};
-use crate::layout::Table;
+use crate::backend::{Reader, Row, Selection};
+use crate::layout::{Table, WORKSPACES};
 use crate::read::{self, View};
+use crate::scope::DEFAULT;
 use model::{Error, Record};
 use serde_json::Value;
 
@@ -33,28 +34,42 @@ pub fn check_references(
     input: &Record,
     current: Option<&Record>,
 ) -> Result<(), Error> {
-    let View { catalog, layout, now } = *view;
     let mut lookup = |entity: &str, field: &str, value: &Value| {
-        let (Some(table), Some(value)) = (layout.table(entity), value.as_str()) else { return Ok(Vec::new()) };
+        let (Some(table), Some(value)) = (view.layout.table(entity), value.as_str()) else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         if let Some(foreign) = table.foreign(field) {
-            read::each(reader, table, Some((foreign, value)), now, |row| {
+            read::each(reader, Selection { foreign: Some((foreign, &[value])), ..view.selection(table) }, |row| {
                 found.push(row.record);
                 Ok(true)
             })?;
         } else {
-            found.extend(read::by_field(reader, table, field, value, now)?.map(|row| row.record));
+            found.extend(read::by_field(reader, view, table, field, value)?.map(|row| row.record));
         }
         Ok(found)
     };
-    catalog.check_references(&table.name, input, current, &mut lookup)
+    view.catalog.check_references(&table.name, input, current, &mut lookup)
+}
+
+/// The name of a workspace stands in paths and in other nodes' configuration: it stays.
+pub fn check_change(table: &Table, old: &Record, new: &Record) -> Result<(), Error> {
+    if table.name == WORKSPACES && old.get("name") != new.get("name") {
+        return Err(Error::field_violation("name", "immutable field cannot be updated"));
+    }
+    Ok(())
 }
 
 /// Rules about deletions that no foreign key expresses.
 pub fn check_delete(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row: &Row) -> Result<(), Error> {
-    if table.name != "ca_certificates" {
-        return Ok(());
+    match table.name.as_str() {
+        "ca_certificates" => check_authority(reader, view, table, row),
+        WORKSPACES if row.record.get("name").and_then(Value::as_str) == Some(DEFAULT) => {
+            Err(Error::field_violation("name", "the default workspace cannot be deleted"))
+        }
+        _ => Ok(()),
     }
+}
+
+fn check_authority(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row: &Row) -> Result<(), Error> {
     let id = table.id(&row.record);
     let names = |value: Option<&Value>| {
         value.and_then(Value::as_array).is_some_and(|ids| ids.iter().any(|i| i.as_str() == Some(id)))
@@ -62,7 +77,8 @@ pub fn check_delete(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row
     for (entity, config) in [("services", false), ("plugins", true)] {
         let Some(holders) = view.layout.table(entity) else { continue };
         let mut holder = None;
-        read::each(reader, holders, None, view.now, |row| {
+        // Authorities serve all workspaces.
+        read::each(reader, Selection { now: view.now, ..Selection::all(holders) }, |row| {
             let part = if config { row.record.get("config").and_then(Value::as_object) } else { Some(&row.record) };
             if names(part.and_then(|part| part.get("ca_certificates"))) {
                 holder = Some(holders.id(&row.record).to_owned());

@@ -18,3 +18,5 @@ mod scale;
 mod setup;
 #[path = "suite/sqlite.rs"]
 mod sqlite;
+#[path = "suite/workspaces.rs"]
+mod workspaces;

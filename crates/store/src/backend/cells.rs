@@ -1,8 +1,9 @@
 //! Records as rows of typed cells and back, the same for every SQL database.
 
 use super::Row;
-use crate::layout::{ColumnType, Table, foreign_id};
+use crate::layout::{ColumnType, Table, WORKSPACE, foreign_id};
 use serde_json::{Map, Number, Value};
+use uuid::Uuid;
 
 /// The value of one column.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +16,7 @@ pub enum Cell {
 
 /// A row's cells, in the order of the table's columns.
 pub fn encode(table: &Table, row: &Row) -> Result<Vec<Cell>, String> {
-    let mut cells = Vec::with_capacity(table.columns.len() + 2);
+    let mut cells = Vec::with_capacity(table.columns.len() + 3);
     for column in &table.columns {
         let value = row.record.get(&column.field).unwrap_or(&Value::Null);
         cells.push(
@@ -24,7 +25,10 @@ pub fn encode(table: &Table, row: &Row) -> Result<Vec<Cell>, String> {
         );
     }
     if let Some(composite) = table.composite() {
-        cells.push(composite.value(&row.record).map_or(Cell::Null, Cell::Text));
+        cells.push(table.value(composite, &row.record, row.workspace).map_or(Cell::Null, Cell::Text));
+    }
+    if table.per_workspace {
+        cells.push(row.workspace.map_or(Cell::Null, |workspace| Cell::Text(workspace.to_string())));
     }
     if table.has_ttl {
         cells.push(row.expires.map_or(Cell::Null, Cell::Integer));
@@ -48,8 +52,8 @@ pub fn encode_value(kind: ColumnType, value: &Value) -> Option<Cell> {
     })
 }
 
-/// Makes a row of the cells that [`super::sql`] selects: the columns, and when it expires if the table has that. Where
-/// the row before was one of the same table, it only gets other values.
+/// Makes a row of the cells that [`super::sql`] selects: the columns, the workspace and when it expires if the table has
+/// them. Where the row before was one of the same table, it only gets other values.
 pub fn decode_into(table: &Table, cells: impl IntoIterator<Item = Cell>, row: &mut Row) -> Result<(), String> {
     let mut cells = cells.into_iter();
     let names = table.columns.iter().map(|column| &column.field);
@@ -60,6 +64,10 @@ pub fn decode_into(table: &Table, cells: impl IntoIterator<Item = Cell>, row: &m
         *value = decode_value(column.kind, cells.next().unwrap_or(Cell::Null))
             .ok_or_else(|| format!("{}.{} holds what it never should", table.name, column.field))?;
     }
+    row.workspace = match table.per_workspace.then(|| cells.next()).flatten() {
+        Some(Cell::Text(id)) => Some(Uuid::parse_str(&id).map_err(|e| format!("{}.{WORKSPACE}: {e}", table.name))?),
+        _ => None,
+    };
     row.expires = match cells.next() {
         Some(Cell::Integer(expires)) => Some(expires),
         _ => None,

@@ -1,15 +1,16 @@
 //! Records in memory, for DB-less nodes and tests: ordered maps behind one lock, and an undo log per write.
 
-use super::{Backend, Query, Reader, Row, Selection, Work, Writer, failure};
+use super::{Backend, By, Query, Reader, Row, Selection, TagSelection, Wanted, Work, Write, Writer, failure};
 use crate::feed::Feed;
-use crate::layout::{Layout, Table};
+use crate::layout::{Layout, Lookup, Table, WORKSPACES};
 use crate::{Revision, TagEntry, TagFilter};
 use futures_util::future::{self, BoxFuture, FutureExt};
-use model::Error;
+use model::{Error, Record};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::{Bound, Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
+use uuid::Uuid;
 
 /// See [`Backend`].
 #[derive(Debug)]
@@ -32,31 +33,40 @@ struct Data {
 #[derive(Debug, Default)]
 struct Rows {
     rows: BTreeMap<String, Row>,
-    /// One per lookup of the table: (value, id).
-    lookups: Vec<BTreeSet<(String, String)>>,
+    /// One per lookup of the table: (workspace, value, id).
+    lookups: Vec<BTreeSet<(Option<Uuid>, String, String)>>,
+    /// (workspace, id)
+    by_workspace: BTreeSet<(Uuid, String)>,
     /// (expires, id)
     expiries: BTreeSet<(i64, String)>,
 }
 
-/// A write in progress: what to do to undo it.
-struct Undoable<'d> {
-    data: &'d mut Data,
+/// The data in the hands of one read (`&Data`) or write (`&mut Data`).
+struct Session<'l, D> {
+    layout: &'l Layout,
+    data: D,
+    /// What a write has replaced: table, id, and the row there was.
     log: Vec<(usize, String, Option<Row>)>,
 }
 
 impl Memory {
-    pub fn new(layout: Arc<Layout>, feed: Arc<Feed>) -> Memory {
+    /// With that workspace in it.
+    pub fn new(layout: Arc<Layout>, feed: Arc<Feed>, workspace: Option<Record>) -> Memory {
         let rows = |table: &Table| Rows { lookups: vec![BTreeSet::new(); table.lookups.len()], ..Rows::default() };
-        let data = Data { tables: layout.tables().iter().map(rows).collect(), ..Data::default() };
+        let mut data = Data { tables: layout.tables().iter().map(rows).collect(), ..Data::default() };
+        if let (Some(table), Some(record)) = (layout.table(WORKSPACES), workspace) {
+            let id = table.id(&record).to_owned();
+            data.set(table, &id, Some(Row { record, ..Row::default() }));
+        }
         Memory { layout, feed, data: RwLock::new(data) }
     }
 
     fn write_now(&self, work: Work) -> Result<Revision, Error> {
         // A panic inside is caught and undone below, so a poisoned lock guards whole data.
         let mut data = self.data.write().unwrap_or_else(PoisonError::into_inner);
-        let mut transaction = Undoable { data: &mut data, log: Vec::new() };
-        let done = catch_unwind(AssertUnwindSafe(|| work(&mut transaction)))
-            .unwrap_or_else(|_| Err(failure("a write panicked")));
+        let mut session = Session { layout: &self.layout, data: &mut *data, log: Vec::new() };
+        let done =
+            catch_unwind(AssertUnwindSafe(|| work(&mut session))).unwrap_or_else(|_| Err(failure("a write panicked")));
         match done {
             Ok(changes) if changes.is_empty() => Ok(data.revision),
             Ok(changes) => {
@@ -66,7 +76,7 @@ impl Memory {
                 Ok(revision)
             }
             Err(error) => {
-                let log = std::mem::take(&mut transaction.log);
+                let log = std::mem::take(&mut session.log);
                 for (index, id, old) in log.into_iter().rev() {
                     data.set(self.layout.at(index), &id, old);
                 }
@@ -79,9 +89,9 @@ impl Memory {
 impl Backend for Memory {
     fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>> {
         let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
-        let mut reader: &Data = &data;
+        let mut session = Session { layout: &self.layout, data: &*data, log: Vec::new() };
         let done =
-            catch_unwind(AssertUnwindSafe(|| query(&mut reader))).unwrap_or_else(|_| Err(failure("a read panicked")));
+            catch_unwind(AssertUnwindSafe(|| query(&mut session))).unwrap_or_else(|_| Err(failure("a read panicked")));
         future::ready(done).boxed()
     }
 
@@ -100,9 +110,12 @@ impl Data {
         };
         if let Some(old) = &old {
             for (lookup, index) in table.lookups.iter().zip(&mut rows.lookups) {
-                if let Some(value) = lookup.value(&old.record) {
-                    index.remove(&(value, id.to_owned()));
+                if let Some((workspace, value)) = indexed(table, lookup, old) {
+                    index.remove(&(workspace, value, id.to_owned()));
                 }
+            }
+            if let Some(workspace) = old.workspace {
+                rows.by_workspace.remove(&(workspace, id.to_owned()));
             }
             if let Some(expires) = old.expires {
                 rows.expiries.remove(&(expires, id.to_owned()));
@@ -114,9 +127,12 @@ impl Data {
         }
         if let Some(row) = &row {
             for (lookup, index) in table.lookups.iter().zip(&mut rows.lookups) {
-                if let Some(value) = lookup.value(&row.record) {
-                    index.insert((value, id.to_owned()));
+                if let Some((workspace, value)) = indexed(table, lookup, row) {
+                    index.insert((workspace, value, id.to_owned()));
                 }
+            }
+            if let Some(workspace) = row.workspace {
+                rows.by_workspace.insert((workspace, id.to_owned()));
             }
             if let Some(expires) = row.expires {
                 rows.expiries.insert((expires, id.to_owned()));
@@ -134,20 +150,19 @@ impl Data {
         &'d self,
         table: &Table,
         column: &str,
+        workspace: Option<Uuid>,
         value: &str,
         after: &str,
-    ) -> Box<dyn Iterator<Item = &'d str> + 'd> {
-        let Some(index) = table.lookups.iter().position(|l| l.column == column) else {
-            return Box::new(std::iter::empty());
-        };
+    ) -> impl Iterator<Item = &'d str> + use<'d> {
+        let index = table.lookups.iter().position(|lookup| lookup.column == column);
         let value = value.to_owned();
-        let from = (Bound::Excluded((value.clone(), after.to_owned())), Bound::Unbounded);
-        Box::new(
-            self.tables[table.index].lookups[index]
-                .range(from)
-                .take_while(move |(v, _)| *v == value)
-                .map(|(_, id)| id.as_str()),
-        )
+        let from = Bound::Excluded((workspace, value.clone(), after.to_owned()));
+        let index = index.map(|index| &self.tables[table.index].lookups[index]);
+        index.into_iter().flat_map(move |index| {
+            let value = value.clone();
+            let from = (from.clone(), Bound::Unbounded);
+            index.range(from).take_while(move |(w, v, _)| *w == workspace && *v == value).map(|(_, _, id)| id.as_str())
+        })
     }
 
     /// Ids of records of a table with a tag, after an id.
@@ -175,24 +190,43 @@ fn merge<'d>(sequences: Vec<impl Iterator<Item = &'d str>>) -> impl Iterator<Ite
     })
 }
 
-impl Reader for &Data {
-    fn get(&mut self, table: &Table, id: &str) -> Result<Option<Row>, Error> {
-        Ok(self.tables[table.index].rows.get(id).cloned())
-    }
+/// Where a lookup has a row.
+fn indexed(table: &Table, lookup: &Lookup, row: &Row) -> Option<(Option<Uuid>, String)> {
+    let value = table.value(lookup, &row.record, row.workspace)?;
+    Some((row.workspace.filter(|_| lookup.per_workspace), value))
+}
 
-    fn find(&mut self, table: &Table, column: &str, value: &str) -> Result<Option<Row>, Error> {
-        let id = self.ids(table, column, value, "").next();
-        Ok(id.and_then(|id| self.tables[table.index].rows.get(id)).cloned())
-    }
-
-    fn scan(&mut self, table: &Table, selection: &Selection<'_>) -> Result<Vec<Row>, Error> {
+impl Data {
+    fn row(&self, wanted: &Wanted<'_>) -> Option<Row> {
+        let Wanted { table, by } = *wanted;
         let rows = &self.tables[table.index].rows;
+        match by {
+            By::Id(id) => rows.get(id).cloned(),
+            By::Value { lookup, workspace, value } => {
+                let workspace = workspace.filter(|_| lookup.per_workspace);
+                let id = self.ids(table, &lookup.column, workspace, value, "").next();
+                id.and_then(|id| rows.get(id)).cloned()
+            }
+        }
+    }
+
+    fn rows(&self, selection: &Selection<'_>) -> Vec<Row> {
+        let table = selection.table;
+        let Rows { rows, by_workspace, .. } = &self.tables[table.index];
         let after = selection.after.unwrap_or_default();
-        let ids: Box<dyn Iterator<Item = &str>> = match (selection.foreign, selection.tags) {
-            (Some((foreign, id)), _) => self.ids(table, &foreign.column, id, after),
-            (None, Some(TagFilter::All(tags))) if !tags.is_empty() => Box::new(self.tagged(table, &tags[0], after)),
-            (None, Some(TagFilter::Any(tags))) => {
+        let workspace = selection.workspace.filter(|_| table.per_workspace);
+        let ids: Box<dyn Iterator<Item = &str>> = match (selection.foreign, selection.tags, workspace) {
+            (Some((foreign, ids)), ..) => {
+                Box::new(merge(ids.iter().map(|id| self.ids(table, &foreign.column, None, id, after)).collect()))
+            }
+            (None, Some(TagFilter::All(tags)), _) if !tags.is_empty() => Box::new(self.tagged(table, &tags[0], after)),
+            (None, Some(TagFilter::Any(tags)), _) => {
                 Box::new(merge(tags.iter().map(|tag| self.tagged(table, tag, after)).collect()))
+            }
+            (.., Some(workspace)) => {
+                let from = Bound::Excluded((workspace, after.to_owned()));
+                let of_workspace = by_workspace.range((from, Bound::Unbounded));
+                Box::new(of_workspace.take_while(move |(id, _)| *id == workspace).map(|(_, id)| id.as_str()))
             }
             _ => Box::new(rows.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(id, _)| id.as_str())),
         };
@@ -203,9 +237,19 @@ impl Reader for &Data {
                 Some(TagFilter::Any(tags)) => tags.iter().any(has),
                 None => true,
             };
-            tagged && row.is_live(selection.now)
+            tagged && row.is_live(selection.now) && (workspace.is_none() || row.workspace == workspace)
         };
-        Ok(ids.filter_map(|id| rows.get(id)).filter(wanted).take(selection.limit).cloned().collect())
+        ids.filter_map(|id| rows.get(id)).filter(wanted).take(selection.limit).cloned().collect()
+    }
+}
+
+impl<D: Deref<Target = Data>> Reader for Session<'_, D> {
+    fn find(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Row>>, Error> {
+        Ok(wanted.iter().map(|wanted| self.data.row(wanted)).collect())
+    }
+
+    fn scan(&mut self, selections: &[Selection<'_>]) -> Result<Vec<Vec<Row>>, Error> {
+        Ok(selections.iter().map(|selection| self.data.rows(selection)).collect())
     }
 
     fn visit(
@@ -214,105 +258,64 @@ impl Reader for &Data {
         now: i64,
         visit: &mut dyn FnMut(&mut Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.tables[table.index]
-            .rows
-            .values()
-            .filter(|row| row.is_live(now))
-            .try_for_each(|row| visit(&mut row.clone()))
+        let rows = self.data.tables[table.index].rows.values();
+        rows.filter(|row| row.is_live(now)).try_for_each(|row| visit(&mut row.clone()))
     }
 
-    fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error> {
-        let rows = &self.tables[table.index];
-        let expired = rows.expiries.iter().take_while(|(expires, _)| *expires <= now).count();
-        Ok((rows.rows.len() - expired) as u64)
+    fn count(&mut self, table: &Table, workspace: Option<Uuid>, now: i64) -> Result<u64, Error> {
+        let Rows { rows, by_workspace, expiries, .. } = &self.data.tables[table.index];
+        let expired = expiries.iter().take_while(|(expires, _)| *expires <= now).filter_map(|(_, id)| rows.get(id));
+        let count = match workspace.filter(|_| table.per_workspace) {
+            Some(workspace) => {
+                let of_workspace =
+                    by_workspace.range((workspace, String::new())..).take_while(|(id, _)| *id == workspace);
+                of_workspace.count() - expired.filter(|row| row.workspace == Some(workspace)).count()
+            }
+            None => rows.len() - expired.count(),
+        };
+        Ok(count as u64)
     }
 
-    fn tags(
-        &mut self,
-        tag: Option<&str>,
-        after: Option<(&str, &str, u32)>,
-        limit: usize,
-    ) -> Result<Vec<TagEntry>, Error> {
-        let (id, entity, place) = after.unwrap_or(("", "", 0));
+    fn tags(&mut self, selection: &TagSelection<'_>) -> Result<Vec<TagEntry>, Error> {
+        let (id, entity, place) = selection.after.unwrap_or(("", "", 0));
         let entry = |tag: &str, id: &str, entity: &str, place| TagEntry {
             tag: tag.to_owned(),
             entity: entity.to_owned(),
             id: id.to_owned(),
             place,
         };
-        Ok(match tag {
+        let visible = |entry: &TagEntry| {
+            let table = self.layout.table(&entry.entity);
+            let row = table.and_then(|table| self.data.tables[table.index].rows.get(&entry.id));
+            let workspace = row.and_then(|row| row.workspace);
+            selection.workspace.is_none() || workspace.is_none() || workspace == selection.workspace
+        };
+        let found: Box<dyn Iterator<Item = TagEntry>> = match selection.tag {
             Some(tag) => {
                 let from = Bound::Excluded((tag.to_owned(), id.to_owned(), entity.to_owned(), place));
-                let found = self.by_tag.range((from, Bound::Unbounded)).take_while(|(t, ..)| t == tag);
-                found.take(limit).map(|(tag, id, entity, place)| entry(tag, id, entity, *place)).collect()
+                let found = self.data.by_tag.range((from, Bound::Unbounded)).take_while(move |(t, ..)| t == tag);
+                Box::new(found.map(|(tag, id, entity, place)| entry(tag, id, entity, *place)))
             }
             None => {
                 // Tags are never empty, so a position with an empty one comes right before the position's own entry:
                 // the next place is what follows it.
-                let place = if after.is_some() { place.saturating_add(1) } else { 0 };
+                let place = if selection.after.is_some() { place.saturating_add(1) } else { 0 };
                 let from = Bound::Included((id.to_owned(), entity.to_owned(), place, String::new()));
-                let found = self.by_record.range((from, Bound::Unbounded));
-                found.take(limit).map(|(id, entity, place, tag)| entry(tag, id, entity, *place)).collect()
+                let found = self.data.by_record.range((from, Bound::Unbounded));
+                Box::new(found.map(|(id, entity, place, tag)| entry(tag, id, entity, *place)))
             }
-        })
+        };
+        Ok(found.filter(visible).take(selection.limit).collect())
     }
 
     fn expired(&mut self, table: &Table, now: i64, limit: usize) -> Result<Vec<Row>, Error> {
-        let rows = &self.tables[table.index];
+        let rows = &self.data.tables[table.index];
         let due = rows.expiries.iter().take_while(|(expires, _)| *expires <= now).take(limit);
         Ok(due.filter_map(|(_, id)| rows.rows.get(id)).cloned().collect())
     }
 
     fn next_expiry(&mut self, table: &Table) -> Result<Option<i64>, Error> {
-        Ok(self.tables[table.index].expiries.first().map(|(expires, _)| *expires))
-    }
-
-    fn revision(&mut self) -> Result<Revision, Error> {
-        Ok(self.revision)
-    }
-}
-
-impl Reader for Undoable<'_> {
-    fn get(&mut self, table: &Table, id: &str) -> Result<Option<Row>, Error> {
-        (&*self.data).get(table, id)
-    }
-
-    fn find(&mut self, table: &Table, column: &str, value: &str) -> Result<Option<Row>, Error> {
-        (&*self.data).find(table, column, value)
-    }
-
-    fn scan(&mut self, table: &Table, selection: &Selection<'_>) -> Result<Vec<Row>, Error> {
-        (&*self.data).scan(table, selection)
-    }
-
-    fn visit(
-        &mut self,
-        table: &Table,
-        now: i64,
-        visit: &mut dyn FnMut(&mut Row) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        (&*self.data).visit(table, now, visit)
-    }
-
-    fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error> {
-        (&*self.data).count(table, now)
-    }
-
-    fn tags(
-        &mut self,
-        tag: Option<&str>,
-        after: Option<(&str, &str, u32)>,
-        limit: usize,
-    ) -> Result<Vec<TagEntry>, Error> {
-        (&*self.data).tags(tag, after, limit)
-    }
-
-    fn expired(&mut self, table: &Table, now: i64, limit: usize) -> Result<Vec<Row>, Error> {
-        (&*self.data).expired(table, now, limit)
-    }
-
-    fn next_expiry(&mut self, table: &Table) -> Result<Option<i64>, Error> {
-        (&*self.data).next_expiry(table)
+        Ok(self.data.tables[table.index].expiries.first().map(|(expires, _)| *expires))
     }
 
     fn revision(&mut self) -> Result<Revision, Error> {
@@ -320,18 +323,17 @@ impl Reader for Undoable<'_> {
     }
 }
 
-impl Writer for Undoable<'_> {
-    fn put(&mut self, table: &Table, row: &Row, _old: Option<&Row>) -> Result<(), Error> {
-        let id = table.id(&row.record);
-        let old = self.data.set(table, id, Some(row.clone()));
-        self.log.push((table.index, id.to_owned(), old));
-        Ok(())
-    }
-
-    fn remove(&mut self, table: &Table, row: &Row) -> Result<(), Error> {
-        let id = table.id(&row.record);
-        let old = self.data.set(table, id, None);
-        self.log.push((table.index, id.to_owned(), old));
+impl<D: DerefMut<Target = Data>> Writer for Session<'_, D> {
+    fn write(&mut self, writes: &[Write<'_>]) -> Result<(), Error> {
+        for write in writes {
+            let (table, row, new) = match *write {
+                Write::Put { table, row, .. } => (table, row, Some(row.clone())),
+                Write::Remove { table, row } => (table, row, None),
+            };
+            let id = table.id(&row.record);
+            let old = self.data.set(table, id, new);
+            self.log.push((table.index, id.to_owned(), old));
+        }
         Ok(())
     }
 }

@@ -6,11 +6,12 @@ pub mod memory;
 pub mod sql;
 pub mod sqlite;
 
-use crate::layout::{Foreign, Table};
+use crate::layout::{Foreign, Lookup, Table};
 use crate::{Change, Revision, TagEntry, TagFilter};
 use futures_util::future::BoxFuture;
 use model::{Error, Record};
 use serde_json::Value;
+use uuid::Uuid;
 
 /// Where records live. All methods may be called from any task at the same time.
 pub trait Backend: Send + Sync {
@@ -34,14 +35,11 @@ pub type Work = Box<dyn FnOnce(&mut dyn Writer) -> Result<Vec<Change>, Error> + 
 
 /// What can be asked inside a transaction.
 pub trait Reader {
-    /// The row with that primary key, expired or not.
-    fn get(&mut self, table: &Table, id: &str) -> Result<Option<Row>, Error>;
+    /// The rows that are wanted, in that order, expired or not.
+    fn find(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Row>>, Error>;
 
-    /// The first row, by primary key, that has `value` in a column of the table's `lookups`, expired or not.
-    fn find(&mut self, table: &Table, column: &str, value: &str) -> Result<Option<Row>, Error>;
-
-    /// Rows in the order of their primary key.
-    fn scan(&mut self, table: &Table, selection: &Selection<'_>) -> Result<Vec<Row>, Error>;
+    /// The rows of each selection, in the order of their primary key.
+    fn scan(&mut self, selections: &[Selection<'_>]) -> Result<Vec<Vec<Row>>, Error>;
 
     /// Shows all rows that have not expired, in the order of their primary key, one after the other in the same memory.
     fn visit(
@@ -51,16 +49,11 @@ pub trait Reader {
         visit: &mut dyn FnMut(&mut Row) -> Result<(), Error>,
     ) -> Result<(), Error>;
 
-    /// How many rows have not expired.
-    fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error>;
+    /// How many rows of a workspace, or of all, have not expired.
+    fn count(&mut self, table: &Table, workspace: Option<Uuid>, now: i64) -> Result<u64, Error>;
 
-    /// Tags in the order of (id, entity, place), after such a position, of all names or of one.
-    fn tags(
-        &mut self,
-        tag: Option<&str>,
-        after: Option<(&str, &str, u32)>,
-        limit: usize,
-    ) -> Result<Vec<TagEntry>, Error>;
+    /// Tags in the order of (id, entity, place).
+    fn tags(&mut self, selection: &TagSelection<'_>) -> Result<Vec<TagEntry>, Error>;
 
     /// Rows that have expired, at most `limit`.
     fn expired(&mut self, table: &Table, now: i64, limit: usize) -> Result<Vec<Row>, Error>;
@@ -74,33 +67,91 @@ pub trait Reader {
 
 /// What can be done inside a writing transaction. Nothing is checked here: the caller has.
 pub trait Writer: Reader {
-    /// Adds a row, or replaces `old`, which has the same primary key.
-    fn put(&mut self, table: &Table, row: &Row, old: Option<&Row>) -> Result<(), Error>;
+    /// Does all of it, in that order.
+    fn write(&mut self, writes: &[Write<'_>]) -> Result<(), Error>;
+}
 
-    /// Removes a row.
-    fn remove(&mut self, table: &Table, row: &Row) -> Result<(), Error>;
+/// One row by what it is found by.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    pub table: &'a Table,
+    pub by: By<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// The primary key.
+    Id(&'a str),
+    /// The first row, by primary key, with that value in a column with an index; of that workspace, where the index
+    /// keeps workspaces apart.
+    Value { lookup: &'a Lookup, workspace: Option<Uuid>, value: &'a str },
+}
+
+/// A change of one row.
+#[derive(Clone, Copy, Debug)]
+pub enum Write<'a> {
+    /// Adds a row, or replaces `old`, which has the same primary key.
+    Put {
+        table: &'a Table,
+        row: &'a Row,
+        old: Option<&'a Row>,
+    },
+    Remove {
+        table: &'a Table,
+        row: &'a Row,
+    },
 }
 
 /// A stored record.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// With all stored fields of its schema and without `ttl`.
     pub record: Record,
+    /// The workspace that it belongs to, if its table has that.
+    pub workspace: Option<Uuid>,
     /// When it ends, in Unix milliseconds.
     pub expires: Option<i64>,
 }
 
 /// Which rows a scan returns.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Selection<'a> {
+    pub table: &'a Table,
+    /// Only rows of that workspace.
+    pub workspace: Option<Uuid>,
     /// Only rows with a greater primary key.
     pub after: Option<&'a str>,
     pub limit: usize,
-    /// Only rows that refer to that id.
-    pub foreign: Option<(&'a Foreign, &'a str)>,
+    /// Only rows that refer to one of those ids.
+    pub foreign: Option<(&'a Foreign, &'a [&'a str])>,
     pub tags: Option<&'a TagFilter>,
     /// Only rows that have not expired by then, in Unix milliseconds.
     pub now: i64,
+}
+
+/// Which tags are listed.
+#[derive(Clone, Copy, Debug)]
+pub struct TagSelection<'a> {
+    /// Only this one.
+    pub tag: Option<&'a str>,
+    /// Only those of records that belong to that workspace or to none.
+    pub workspace: Option<Uuid>,
+    /// Only what follows this position.
+    pub after: Option<(&'a str, &'a str, u32)>,
+    pub limit: usize,
+}
+
+impl<'a> Wanted<'a> {
+    pub fn id(table: &'a Table, id: &'a str) -> Wanted<'a> {
+        Wanted { table, by: By::Id(id) }
+    }
+}
+
+impl<'a> Selection<'a> {
+    /// All rows of a table, expired or not.
+    pub fn all(table: &'a Table) -> Selection<'a> {
+        Selection { table, workspace: None, after: None, limit: usize::MAX, foreign: None, tags: None, now: i64::MIN }
+    }
 }
 
 impl Row {

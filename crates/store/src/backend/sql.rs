@@ -1,10 +1,11 @@
 //! SQL from the layout. What differs between databases is in [`Dialect`].
 
-use super::Selection;
 use super::cells::Cell;
+use super::{Selection, TagSelection};
 use crate::TagFilter;
-use crate::layout::{COMPOSITE, ColumnType, Table};
+use crate::layout::{COMPOSITE, ColumnType, Lookup, Table, WORKSPACE};
 use std::fmt::Write;
+use uuid::Uuid;
 
 /// How one database writes what SQL leaves open.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +40,6 @@ pub struct Statements {
     pub get: String,
     pub put: String,
     pub remove: String,
-    pub count: String,
     pub expired: String,
     pub next_expiry: String,
     /// The columns that [`super::cells::decode`] wants, of a table called `t`.
@@ -55,8 +55,7 @@ pub struct TagStatements {
     pub create: Vec<String>,
     pub add: String,
     pub remove: String,
-    pub page: String,
-    pub page_of_one: String,
+    dialect: Dialect,
 }
 
 impl Statements {
@@ -67,6 +66,10 @@ impl Statements {
         let mut select = columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         if table.composite().is_some() {
             columns.push((quote(COMPOSITE), ColumnType::Text));
+        }
+        if table.per_workspace {
+            columns.push((quote(WORKSPACE), ColumnType::Text));
+            select.push(quote(WORKSPACE));
         }
         if table.has_ttl {
             columns.push((quote(EXPIRES), ColumnType::Integer));
@@ -91,20 +94,20 @@ impl Statements {
             format!("UPDATE SET {}", assignments.join(", "))
         };
         let expires = quote(EXPIRES);
-        let alive = if table.has_ttl {
-            format!(" WHERE {expires} IS NULL OR {expires} > {}", parameter(1))
-        } else {
-            String::new()
-        };
         let mut indexes: Vec<String> = table
             .lookups
             .iter()
             .map(|lookup| {
                 let unique = if lookup.unique { "UNIQUE " } else { "" };
                 let index = quote(&format!("{}_{}", table.name, lookup.column));
-                format!("CREATE {unique}INDEX IF NOT EXISTS {index} ON {name} ({})", quote(&lookup.column))
+                let workspace = if lookup.per_workspace { format!("{}, ", quote(WORKSPACE)) } else { String::new() };
+                format!("CREATE {unique}INDEX IF NOT EXISTS {index} ON {name} ({workspace}{})", quote(&lookup.column))
             })
             .collect();
+        if table.per_workspace {
+            let index = quote(&format!("{}_{WORKSPACE}", table.name));
+            indexes.push(format!("CREATE INDEX IF NOT EXISTS {index} ON {name} ({})", quote(WORKSPACE)));
+        }
         if table.has_ttl {
             let index = quote(&format!("{}_{EXPIRES}", table.name));
             indexes
@@ -120,7 +123,6 @@ impl Statements {
                 (1..=names.len()).map(parameter).collect::<Vec<_>>().join(", "),
             ),
             remove: format!("DELETE FROM {name} WHERE {primary} = {}", parameter(1)),
-            count: format!("SELECT count(*) FROM {name}{alive}"),
             expired: format!("{select} WHERE {expires} <= {} ORDER BY {expires} LIMIT {}", parameter(1), parameter(2)),
             next_expiry: format!("SELECT min({expires}) FROM {name}"),
             columns: selected,
@@ -142,23 +144,65 @@ impl Statements {
         format!("UPDATE {} SET {} = {}", quote(&self.table), quote(column), (self.dialect.parameter)(1))
     }
 
-    /// The first row by the value of one column.
-    pub fn find(&self, column: &str) -> String {
-        let parameter = (self.dialect.parameter)(1);
+    /// Puts a table aside under another name, and makes a new one without indexes. `indexes` are those that it has.
+    pub fn rebuild(&self, former: &str, indexes: &[String]) -> Vec<String> {
+        let aside = format!("ALTER TABLE {} RENAME TO {}", quote(&self.table), quote(former));
+        let indexes = indexes.iter().map(|index| format!("DROP INDEX {}", quote(index)));
+        std::iter::once(aside).chain(indexes).chain([self.create.clone()]).collect()
+    }
+
+    /// Some rows of a table that was put aside; its parameter is the primary key after which they come.
+    pub fn portion(&self, former: &str) -> String {
+        let Statements { columns, primary, .. } = self;
+        let after = (self.dialect.parameter)(1);
+        format!("SELECT {columns} FROM {} t WHERE {primary} > {after} ORDER BY {primary} LIMIT 1000", quote(former))
+    }
+
+    pub fn drop(&self, table: &str) -> String {
+        format!("DROP TABLE {}", quote(table))
+    }
+
+    /// The first row by a column with an index; its parameters are the workspace, where the index has it, and the value.
+    pub fn find(&self, lookup: &Lookup) -> String {
+        let parameter = |n| (self.dialect.parameter)(n);
+        let (workspace, value) = match lookup.per_workspace {
+            true => (format!("{} = {} AND ", quote(WORKSPACE), parameter(1)), parameter(2)),
+            false => (String::new(), parameter(1)),
+        };
         format!(
-            "SELECT {} FROM {} t WHERE {} = {parameter} ORDER BY {} LIMIT 1",
+            "SELECT {} FROM {} t WHERE {workspace}{} = {value} ORDER BY {} LIMIT 1",
             self.columns,
             quote(&self.table),
-            quote(column),
+            quote(&lookup.column),
             self.primary
         )
+    }
+
+    /// The number of rows and its parameters.
+    pub fn count(&self, table: &Table, workspace: Option<Uuid>, now: i64) -> (String, Vec<Cell>) {
+        let mut sql = format!("SELECT count(*) FROM {}", quote(&self.table));
+        let mut parameters = Vec::new();
+        let mut bind = |cell: Cell| {
+            parameters.push(cell);
+            (self.dialect.parameter)(parameters.len())
+        };
+        if let Some(workspace) = workspace.filter(|_| table.per_workspace) {
+            let _ = write!(sql, " WHERE {} = {}", quote(WORKSPACE), bind(Cell::Text(workspace.to_string())));
+        }
+        if table.has_ttl {
+            let (expires, now) = (quote(EXPIRES), bind(Cell::Integer(now)));
+            let and = if sql.contains(" WHERE ") { "AND" } else { "WHERE" };
+            let _ = write!(sql, " {and} ({expires} IS NULL OR {expires} > {now})");
+        }
+        (sql, parameters)
     }
 
     /// A scan and its parameters.
     ///
     /// Each form reads an index in the order of the primary key and stops at the limit, so that a page costs its
     /// size: all tags by walking the first one's entries, any of several by merging as many entries of each.
-    pub fn scan(&self, table: &Table, selection: &Selection<'_>) -> (String, Vec<Cell>) {
+    pub fn scan(&self, selection: &Selection<'_>) -> (String, Vec<Cell>) {
+        let table = selection.table;
         let mut parameters: Vec<Cell> = Vec::new();
         let mut bind = |cell: Cell| {
             parameters.push(cell);
@@ -170,13 +214,23 @@ impl Statements {
         // The entity's name is no input, but a literal: it is quoted as one.
         let entity = self.table.replace('\'', "''");
         let mut conditions: Vec<String> = Vec::new();
-        if let Some((foreign, id)) = selection.foreign {
-            conditions.push(format!("t.{} = {}", quote(&foreign.column), bind(text(id))));
+        if let Some((foreign, ids)) = selection.foreign {
+            let ids: Vec<String> = ids.iter().map(|id| bind(text(id))).collect();
+            conditions.push(format!("t.{} IN ({})", quote(&foreign.column), ids.join(", ")));
         }
         if table.has_ttl {
             let expires = quote(EXPIRES);
             conditions.push(format!("(t.{expires} IS NULL OR t.{expires} > {})", bind(Cell::Integer(selection.now))));
         }
+        let workspace = selection.workspace.filter(|_| table.per_workspace).map(|id| bind(Cell::Text(id.to_string())));
+        if let Some(workspace) = &workspace {
+            conditions.push(format!("t.{} = {workspace}", quote(WORKSPACE)));
+        }
+        let of_workspace = |tags: &str| match (&workspace, table.per_workspace) {
+            (Some(workspace), _) => format!(" AND {tags}{WORKSPACE} = {workspace}"),
+            (None, true) => String::new(),
+            (None, false) => format!(" AND {tags}{WORKSPACE} = ''"),
+        };
         let after = selection.after.map(|after| bind(text(after)));
         let mut source = format!("{} t", quote(&self.table));
         let mut order = format!("t.{primary}");
@@ -185,24 +239,30 @@ impl Statements {
                 source = format!("tags g CROSS JOIN {source}");
                 order = "g.id".to_owned();
                 let first = bind(text(&tags[0]));
-                conditions.push(format!("g.entity = '{entity}' AND g.tag = {first} AND t.{primary} = g.id"));
+                conditions.push(format!(
+                    "g.entity = '{entity}' AND g.tag = {first}{} AND t.{primary} = g.id",
+                    of_workspace("g.")
+                ));
                 for tag in &tags[1..] {
-                    let tag = bind(text(tag));
                     conditions.push(format!(
-                        "EXISTS (SELECT 1 FROM tags h WHERE h.entity = '{entity}' AND h.tag = {tag} AND h.id = g.id)"
+                        "EXISTS (SELECT 1 FROM tags h WHERE h.entity = '{entity}' AND h.tag = {} AND h.{WORKSPACE} = \
+                         g.{WORKSPACE} AND h.id = g.id)",
+                        bind(text(tag))
                     ));
                 }
             }
             Some(TagFilter::Any(tags)) => {
                 let after = after.as_ref().map(|after| format!(" AND id > {after}")).unwrap_or_default();
                 // With other conditions, more than a page's worth of a tag may be needed to fill the page.
-                let limit = if conditions.is_empty() { format!(" ORDER BY id LIMIT {limit}") } else { String::new() };
+                let alone = conditions.len() == usize::from(workspace.is_some());
+                let limit = if alone { format!(" ORDER BY id LIMIT {limit}") } else { String::new() };
                 let each: Vec<String> = tags
                     .iter()
                     .map(|tag| {
                         format!(
-                            "SELECT * FROM (SELECT id FROM tags WHERE entity = '{entity}' AND tag = {}{after}{limit})",
-                            bind(text(tag))
+                            "SELECT * FROM (SELECT id FROM tags WHERE entity = '{entity}' AND tag = {}{}{after}{limit})",
+                            bind(text(tag)),
+                            of_workspace("")
                         )
                     })
                     .collect();
@@ -225,37 +285,59 @@ impl Statements {
 impl TagStatements {
     pub fn new(dialect: Dialect) -> TagStatements {
         let p = |n| (dialect.parameter)(n);
-        let page = "SELECT tag, entity, id, place FROM tags WHERE";
-        let after = |n| {
-            format!(
-                "(id, entity, place) > ({}, {}, {}) ORDER BY id, entity, place LIMIT {}",
-                p(n),
-                p(n + 1),
-                p(n + 2),
-                p(n + 3)
-            )
-        };
         TagStatements {
             create: vec![
                 format!(
-                    "CREATE TABLE IF NOT EXISTS tags (entity TEXT NOT NULL, tag TEXT NOT NULL, id TEXT NOT NULL, \
-                     place INTEGER NOT NULL, PRIMARY KEY (entity, tag, id)){}",
+                    "CREATE TABLE IF NOT EXISTS tags (entity TEXT NOT NULL, tag TEXT NOT NULL, {WORKSPACE} TEXT NOT NULL, \
+                     id TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (entity, tag, {WORKSPACE}, id)){}",
                     dialect.table_suffix
                 ),
-                "CREATE INDEX IF NOT EXISTS tags_by_record ON tags (id, entity, place)".to_owned(),
-                "CREATE INDEX IF NOT EXISTS tags_by_tag ON tags (tag, id, entity, place)".to_owned(),
+                format!("CREATE INDEX IF NOT EXISTS tags_by_record ON tags ({WORKSPACE}, id, entity, place)"),
+                format!("CREATE INDEX IF NOT EXISTS tags_by_tag ON tags ({WORKSPACE}, tag, id, entity, place)"),
             ],
             add: format!(
-                "INSERT INTO tags (entity, id, tag, place) VALUES ({}, {}, {}, {}) ON CONFLICT DO NOTHING",
+                "INSERT INTO tags (entity, id, {WORKSPACE}, tag, place) VALUES ({}, {}, {}, {}, {}) ON CONFLICT DO NOTHING",
                 p(1),
                 p(2),
                 p(3),
-                p(4)
+                p(4),
+                p(5)
             ),
-            remove: format!("DELETE FROM tags WHERE entity = {} AND id = {}", p(1), p(2)),
-            page: format!("{page} {}", after(1)),
-            page_of_one: format!("{page} tag = {} AND {}", p(1), after(2)),
+            remove: format!("DELETE FROM tags WHERE entity = {} AND id = {} AND {WORKSPACE} = {}", p(1), p(2), p(3)),
+            dialect,
         }
+    }
+
+    /// A page of tags and its parameters. What belongs to no workspace is listed with the tags of any, each part in the
+    /// order of an index.
+    pub fn page(&self, selection: &TagSelection<'_>) -> (String, Vec<Cell>) {
+        let mut parameters: Vec<Cell> = Vec::new();
+        let mut bind = |cell: Cell| {
+            parameters.push(cell);
+            (self.dialect.parameter)(parameters.len())
+        };
+        let mut conditions: Vec<String> = Vec::new();
+        conditions.extend(selection.tag.map(|tag| format!("tag = {}", bind(Cell::Text(tag.to_owned())))));
+        if let Some((id, entity, place)) = selection.after {
+            let position = [Cell::Text(id.to_owned()), Cell::Text(entity.to_owned()), Cell::Integer(place.into())];
+            let position = position.map(&mut bind).join(", ");
+            conditions.push(format!("(id, entity, place) > ({position})"));
+        }
+        let limit = bind(Cell::Integer(i64::try_from(selection.limit).unwrap_or(i64::MAX)));
+        let order = format!("ORDER BY id, entity, place LIMIT {limit}");
+        let mut part = |workspace: Option<String>| {
+            let mut conditions = conditions.clone();
+            conditions.extend(workspace.map(|id| format!("{WORKSPACE} = {}", bind(Cell::Text(id)))));
+            let conditions = if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") };
+            format!("SELECT * FROM (SELECT tag, entity, id, place FROM tags WHERE {conditions} {order})")
+        };
+        let sql = match selection.workspace {
+            Some(workspace) => {
+                format!("{} UNION ALL {} {order}", part(Some(workspace.to_string())), part(Some(String::new())))
+            }
+            None => part(None),
+        };
+        (sql, parameters)
     }
 }
 

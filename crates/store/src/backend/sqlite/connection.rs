@@ -2,15 +2,16 @@
 
 use crate::backend::cells::{self, Cell};
 use crate::backend::sql::{SQLITE, Statements, TagStatements};
-use crate::backend::{Reader, Row, Selection, Writer, failure};
+use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted, Write, Writer, failure};
 use crate::layout::{Layout, Table};
 use crate::{Revision, TagEntry};
-use model::{Error, Record};
+use model::Error;
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{OptionalExtension, Params, params, params_from_iter};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A connection with the statements of all tables.
 #[derive(Debug)]
@@ -76,17 +77,27 @@ impl Connection {
 }
 
 impl Reader for Connection {
-    fn get(&mut self, table: &Table, id: &str) -> Result<Option<Row>, Error> {
-        self.row(table, &self.statements[table.index].get, [id])
+    fn find(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Row>>, Error> {
+        let one = |&Wanted { table, by }: &Wanted<'_>| {
+            let statements = &self.statements[table.index];
+            match by {
+                By::Id(id) => self.row(table, &statements.get, [id]),
+                By::Value { lookup, workspace, value } => {
+                    let workspace = workspace.filter(|_| lookup.per_workspace).map(|id| id.to_string());
+                    let parameters = workspace.as_deref().into_iter().chain([value]);
+                    self.row(table, &statements.find(lookup), params_from_iter(parameters))
+                }
+            }
+        };
+        wanted.iter().map(one).collect()
     }
 
-    fn find(&mut self, table: &Table, column: &str, value: &str) -> Result<Option<Row>, Error> {
-        self.row(table, &self.statements[table.index].find(column), [value])
-    }
-
-    fn scan(&mut self, table: &Table, selection: &Selection<'_>) -> Result<Vec<Row>, Error> {
-        let (sql, parameters) = self.statements[table.index].scan(table, selection);
-        self.rows(table, &sql, params_from_iter(parameters))
+    fn scan(&mut self, selections: &[Selection<'_>]) -> Result<Vec<Vec<Row>>, Error> {
+        let one = |selection: &Selection<'_>| {
+            let (sql, parameters) = self.statements[selection.table.index].scan(selection);
+            self.rows(selection.table, &sql, params_from_iter(parameters))
+        };
+        selections.iter().map(one).collect()
     }
 
     fn visit(
@@ -95,11 +106,11 @@ impl Reader for Connection {
         now: i64,
         visit: &mut dyn FnMut(&mut Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let all = Selection { after: None, limit: usize::MAX, foreign: None, tags: None, now };
-        let (sql, parameters) = self.statements[table.index].scan(table, &all);
+        let all = Selection { now, ..Selection::all(table) };
+        let (sql, parameters) = self.statements[table.index].scan(&all);
         let mut statement = self.sqlite.prepare_cached(&sql).map_err(failure)?;
         let mut rows = statement.query(params_from_iter(parameters)).map_err(failure)?;
-        let mut shown = Row { record: Record::new(), expires: None };
+        let mut shown = Row::default();
         while let Some(row) = rows.next().map_err(failure)? {
             cells::decode_into(table, cells_of(table, row)?, &mut shown).map_err(failure)?;
             visit(&mut shown)?;
@@ -107,32 +118,20 @@ impl Reader for Connection {
         Ok(())
     }
 
-    fn count(&mut self, table: &Table, now: i64) -> Result<u64, Error> {
-        let mut statement = self.sqlite.prepare_cached(&self.statements[table.index].count).map_err(failure)?;
-        let params = table.has_ttl.then_some(now);
-        let count: i64 = statement.query_row(params_from_iter(params), |row| row.get(0)).map_err(failure)?;
+    fn count(&mut self, table: &Table, workspace: Option<Uuid>, now: i64) -> Result<u64, Error> {
+        let (sql, parameters) = self.statements[table.index].count(table, workspace, now);
+        let mut statement = self.sqlite.prepare_cached(&sql).map_err(failure)?;
+        let count: i64 = statement.query_row(params_from_iter(parameters), |row| row.get(0)).map_err(failure)?;
         Ok(count.max(0) as u64)
     }
 
-    fn tags(
-        &mut self,
-        tag: Option<&str>,
-        after: Option<(&str, &str, u32)>,
-        limit: usize,
-    ) -> Result<Vec<TagEntry>, Error> {
-        // No place is below 0, so this comes before everything.
-        let (id, entity, place) = after.map_or(("", "", -1), |(id, entity, place)| (id, entity, i64::from(place)));
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = if tag.is_some() { &self.tags.page_of_one } else { &self.tags.page };
-        let mut statement = self.sqlite.prepare_cached(sql).map_err(failure)?;
+    fn tags(&mut self, selection: &TagSelection<'_>) -> Result<Vec<TagEntry>, Error> {
+        let (sql, parameters) = self.tags.page(selection);
+        let mut statement = self.sqlite.prepare_cached(&sql).map_err(failure)?;
         let entry = |row: &rusqlite::Row<'_>| {
             Ok(TagEntry { tag: row.get(0)?, entity: row.get(1)?, id: row.get(2)?, place: row.get(3)? })
         };
-        let found = match tag {
-            Some(tag) => statement.query_map(params![tag, id, entity, place, limit], entry),
-            None => statement.query_map(params![id, entity, place, limit], entry),
-        };
-        found.and_then(Iterator::collect).map_err(failure)
+        statement.query_map(params_from_iter(parameters), entry).and_then(Iterator::collect).map_err(failure)
     }
 
     fn expired(&mut self, table: &Table, now: i64, limit: usize) -> Result<Vec<Row>, Error> {
@@ -156,30 +155,47 @@ impl Reader for Connection {
 }
 
 impl Writer for Connection {
-    fn put(&mut self, table: &Table, row: &Row, old: Option<&Row>) -> Result<(), Error> {
+    fn write(&mut self, writes: &[Write<'_>]) -> Result<(), Error> {
+        writes.iter().try_for_each(|write| match write {
+            Write::Put { table, row, old } => self.put(table, row, *old),
+            Write::Remove { table, row } => self.remove(table, row),
+        })
+    }
+}
+
+impl Connection {
+    fn put(&self, table: &Table, row: &Row, old: Option<&Row>) -> Result<(), Error> {
         let cells = cells::encode(table, row).map_err(failure)?;
         self.run(&self.statements[table.index].put, params_from_iter(cells))?;
-        let id = table.id(&row.record);
-        if old.is_some_and(|old| old.tags().eq(row.tags())) {
+        if old.is_some_and(|old| old.workspace == row.workspace && old.tags().eq(row.tags())) {
             return Ok(());
         }
-        if old.is_some_and(|old| old.tags().next().is_some()) {
-            self.run(&self.tags.remove, params![table.name, id])?;
+        if let Some(old) = old {
+            self.remove_tags(table, old)?;
         }
+        let (id, workspace) = (table.id(&row.record), workspace_of(row));
         for (place, tag) in (0i64..).zip(row.tags()) {
-            self.run(&self.tags.add, params![table.name, id, tag, place])?;
+            self.run(&self.tags.add, params![table.name, id, workspace, tag, place])?;
         }
         Ok(())
     }
 
-    fn remove(&mut self, table: &Table, row: &Row) -> Result<(), Error> {
-        let id = table.id(&row.record);
-        self.run(&self.statements[table.index].remove, [id])?;
+    fn remove(&self, table: &Table, row: &Row) -> Result<(), Error> {
+        self.run(&self.statements[table.index].remove, [table.id(&row.record)])?;
+        self.remove_tags(table, row)
+    }
+
+    fn remove_tags(&self, table: &Table, row: &Row) -> Result<(), Error> {
         if row.tags().next().is_some() {
-            self.run(&self.tags.remove, params![table.name, id])?;
+            self.run(&self.tags.remove, params![table.name, table.id(&row.record), workspace_of(row)])?;
         }
         Ok(())
     }
+}
+
+/// As the tags have it.
+fn workspace_of(row: &Row) -> String {
+    row.workspace.map(|id| id.to_string()).unwrap_or_default()
 }
 
 impl ToSql for Cell {
@@ -193,8 +209,8 @@ impl ToSql for Cell {
     }
 }
 
-fn decode(table: &Table, row: &rusqlite::Row<'_>) -> Result<Row, Error> {
-    let mut decoded = Row { record: Record::new(), expires: None };
+pub(super) fn decode(table: &Table, row: &rusqlite::Row<'_>) -> Result<Row, Error> {
+    let mut decoded = Row::default();
     cells::decode_into(table, cells_of(table, row)?, &mut decoded).map_err(failure)?;
     Ok(decoded)
 }

@@ -1,17 +1,23 @@
 //! Brings a file to the layout of this program: new tables, new columns, new indexes.
 
-use super::connection::Connection;
+use super::connection::{Connection, decode};
 use crate::backend::cells::encode_value;
 use crate::backend::sql::EXPIRES;
-use crate::layout::{COMPOSITE, ColumnType, Layout, Table};
+use crate::backend::{Row, Write, Writer};
+use crate::layout::{COMPOSITE, ColumnType, Layout, Table, WORKSPACE, WORKSPACES};
+use crate::scope::DEFAULT;
+use model::Record;
+use rusqlite::OptionalExtension;
 use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use uuid::Uuid;
 
-/// The layout of what no schema describes (`feed`, `tags`), in the file's `user_version`.
-const VERSION: i64 = 1;
+/// The layout of what no schema describes (`feed`, `tags`, workspaces), in the file's `user_version`. In the first one
+/// there were no workspaces.
+const VERSION: i64 = 2;
 
 /// Makes sure that the file exists and that only its owner can read it: it holds keys and credentials. (SQLite
 /// gives its side files the same mode.)
@@ -19,12 +25,16 @@ pub fn create_private(path: &Path) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
-/// Does all in one transaction: a file is migrated or left as it was.
-pub fn migrate(connection: &mut Connection, layout: &Layout) -> Result<(), String> {
-    let text = |e: rusqlite::Error| e.to_string();
+/// Does all in one transaction: a file is migrated or left as it was. Ends with the id of the default workspace, which is
+/// `workspace` where there was none.
+pub fn migrate(
+    connection: &mut Connection,
+    layout: &Layout,
+    workspace: Option<Record>,
+) -> Result<Option<Uuid>, String> {
     connection.sqlite.execute_batch("BEGIN IMMEDIATE").map_err(text)?;
-    match steps(connection, layout) {
-        Ok(()) => connection.sqlite.execute_batch("COMMIT").map_err(text),
+    match steps(connection, layout, workspace) {
+        Ok(workspace) => connection.sqlite.execute_batch("COMMIT").map_err(text).map(|()| workspace),
         Err(error) => {
             connection.sqlite.execute_batch("ROLLBACK").map_err(text)?;
             Err(error)
@@ -32,8 +42,7 @@ pub fn migrate(connection: &mut Connection, layout: &Layout) -> Result<(), Strin
     }
 }
 
-fn steps(connection: &mut Connection, layout: &Layout) -> Result<(), String> {
-    let text = |e: rusqlite::Error| e.to_string();
+fn steps(connection: &mut Connection, layout: &Layout, mut workspace: Option<Record>) -> Result<Option<Uuid>, String> {
     let version: i64 = connection.sqlite.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(text)?;
     if version > VERSION {
         return Err(format!("it was written by a newer version (layout {version}, this program knows {VERSION})"));
@@ -43,42 +52,135 @@ fn steps(connection: &mut Connection, layout: &Layout) -> Result<(), String> {
             .sqlite
             .execute_batch("CREATE TABLE feed (revision INTEGER NOT NULL); INSERT INTO feed VALUES (0)")
             .map_err(text)?;
+    }
+    let rebuilt = version == 1;
+    if version < VERSION {
+        connection.sqlite.execute_batch("DROP TABLE IF EXISTS tags").map_err(text)?;
         for sql in &connection.tags.create {
             connection.sqlite.execute_batch(sql).map_err(text)?;
         }
         connection.sqlite.pragma_update(None, "user_version", VERSION).map_err(text)?;
     }
+    let mut default = None;
     for table in layout.tables() {
-        table_steps(connection, table).map_err(|e| format!("table {}: {e}", table.name))?;
+        table_steps(connection, table, rebuilt, default).map_err(|e| format!("table {}: {e}", table.name))?;
+        if table.name == WORKSPACES {
+            default = default_workspace(connection, table, workspace.take())?;
+        }
+    }
+    Ok(default)
+}
+
+fn table_steps(
+    connection: &mut Connection,
+    table: &Table,
+    rebuilt: bool,
+    workspace: Option<Uuid>,
+) -> Result<(), String> {
+    let present: HashSet<String> = connection
+        .sqlite
+        .prepare("SELECT name FROM pragma_table_info(?1)")
+        .and_then(|mut info| info.query_map([&table.name], |row| row.get(0))?.collect())
+        .map_err(text)?;
+    let statements = connection.statements.clone();
+    let statements = &statements[table.index];
+    if present.is_empty() {
+        connection.sqlite.execute_batch(&statements.create).map_err(text)?;
+    } else {
+        extend(connection, table, &present)?;
+        if rebuilt {
+            rebuild(connection, table, workspace)?;
+        }
+    }
+    for sql in &statements.indexes {
+        connection.sqlite.execute_batch(sql).map_err(text)?;
     }
     Ok(())
 }
 
-fn table_steps(connection: &Connection, table: &Table) -> Result<(), String> {
-    let text = |e: rusqlite::Error| e.to_string();
-    let statements = &connection.statements[table.index];
-    let sqlite = &connection.sqlite;
-    let present: HashSet<String> = sqlite
-        .prepare("SELECT name FROM pragma_table_info(?1)")
-        .and_then(|mut info| info.query_map([&table.name], |row| row.get(0))?.collect())
-        .map_err(text)?;
-    if present.is_empty() {
-        sqlite.execute_batch(&statements.create).map_err(text)?;
-    } else {
-        for column in table.columns.iter().filter(|c| !present.contains(&c.name)) {
-            sqlite.execute_batch(&statements.add_column(&column.name, column.kind)).map_err(text)?;
-            if let Some(cell) = encode_value(column.kind, &column.default).filter(|_| !column.default.is_null()) {
-                sqlite.execute(&statements.fill_column(&column.name), [cell]).map_err(text)?;
-            }
-        }
-        let extra =
-            [(table.composite().is_some(), COMPOSITE, ColumnType::Text), (table.has_ttl, EXPIRES, ColumnType::Integer)];
-        for (_, column, kind) in extra.into_iter().filter(|(wanted, column, _)| *wanted && !present.contains(*column)) {
-            sqlite.execute_batch(&statements.add_column(column, kind)).map_err(text)?;
+/// Adds the columns that a table does not have.
+fn extend(connection: &Connection, table: &Table, present: &HashSet<String>) -> Result<(), String> {
+    let Connection { sqlite, statements, .. } = connection;
+    let statements = &statements[table.index];
+    for column in table.columns.iter().filter(|c| !present.contains(&c.name)) {
+        sqlite.execute_batch(&statements.add_column(&column.name, column.kind)).map_err(text)?;
+        if let Some(cell) = encode_value(column.kind, &column.default).filter(|_| !column.default.is_null()) {
+            sqlite.execute(&statements.fill_column(&column.name), [cell]).map_err(text)?;
         }
     }
-    for sql in &statements.indexes {
-        sqlite.execute_batch(sql).map_err(text)?;
+    let extra = [
+        (table.composite().is_some(), COMPOSITE, ColumnType::Text),
+        (table.per_workspace, WORKSPACE, ColumnType::Text),
+        (table.has_ttl, EXPIRES, ColumnType::Integer),
+    ];
+    for (_, column, kind) in extra.into_iter().filter(|(wanted, column, _)| *wanted && !present.contains(*column)) {
+        sqlite.execute_batch(&statements.add_column(column, kind)).map_err(text)?;
     }
     Ok(())
+}
+
+/// Writes all rows of a table anew, each in `workspace` if it is in none, with its tags and what is derived from it.
+fn rebuild(connection: &mut Connection, table: &Table, workspace: Option<Uuid>) -> Result<(), String> {
+    let former = format!("{} before", table.name);
+    let statements = connection.statements.clone();
+    let statements = &statements[table.index];
+    let indexes: Vec<String> = connection
+        .sqlite
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL")
+        .and_then(|mut list| list.query_map([&table.name], |row| row.get(0))?.collect())
+        .map_err(text)?;
+    for sql in statements.rebuild(&former, &indexes) {
+        connection.sqlite.execute_batch(&sql).map_err(text)?;
+    }
+    let mut after = String::new();
+    // In portions, since a statement that is under way would hold the connection.
+    loop {
+        let rows = portion(connection, table, &statements.portion(&former), &after)?;
+        let Some(last) = rows.last() else { break };
+        after = table.id(&last.record).to_owned();
+        let workspace = workspace.filter(|_| table.per_workspace);
+        let rows: Vec<Row> =
+            rows.into_iter().map(|row| Row { workspace: row.workspace.or(workspace), ..row }).collect();
+        let writes: Vec<Write<'_>> = rows.iter().map(|row| Write::Put { table, row, old: None }).collect();
+        connection.write(&writes).map_err(|e| e.message)?;
+    }
+    connection.sqlite.execute_batch(&statements.drop(&former)).map_err(text)
+}
+
+fn portion(connection: &Connection, table: &Table, sql: &str, after: &str) -> Result<Vec<Row>, String> {
+    let mut statement = connection.sqlite.prepare_cached(sql).map_err(text)?;
+    let mut rows = statement.query([after]).map_err(text)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(text)? {
+        found.push(decode(table, row).map_err(|e| e.message)?);
+    }
+    Ok(found)
+}
+
+/// The id of the default workspace, which is written when there is none.
+fn default_workspace(
+    connection: &mut Connection,
+    table: &Table,
+    record: Option<Record>,
+) -> Result<Option<Uuid>, String> {
+    let known: Option<String> = connection
+        .sqlite
+        .query_row("SELECT id FROM workspaces WHERE name = ?1", [DEFAULT], |row| row.get(0))
+        .optional()
+        .map_err(text)?;
+    let id = match (known, record) {
+        (Some(id), _) => id,
+        (None, Some(record)) => {
+            let id = table.id(&record).to_owned();
+            let row = Row { record, ..Row::default() };
+            connection.write(&[Write::Put { table, row: &row, old: None }]).map_err(|e| e.message)?;
+            id
+        }
+        (None, None) => return Ok(None),
+    };
+    id.parse().map(Some).map_err(|e| format!("the default workspace has no valid id: {e}"))
+}
+
+fn text(error: rusqlite::Error) -> String {
+    error.to_string()
 }

@@ -14,12 +14,13 @@ use crate::Revision;
 use crate::feed::{CAPACITY, Feed};
 use crate::layout::Layout;
 use futures_util::future::{BoxFuture, FutureExt};
-use model::Error;
+use model::{Error, Record};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, oneshot};
+use uuid::Uuid;
 
 /// See [`Backend`].
 #[derive(Debug)]
@@ -46,12 +47,17 @@ const WRITER_CACHE: u32 = 4096;
 const READER_CACHE: u32 = 512;
 
 impl Sqlite {
-    /// Opens the file, creates or extends its tables, and starts the writing thread. Blocks.
-    pub fn open(layout: Arc<Layout>, path: &Path) -> Result<(Sqlite, Arc<Feed>), Error> {
+    /// Opens the file, creates or extends its tables, and starts the writing thread. Blocks. `workspace` is the default
+    /// one, in case that it is not there; the id is that of the one that is.
+    pub fn open(
+        layout: Arc<Layout>,
+        path: &Path,
+        workspace: Option<Record>,
+    ) -> Result<(Sqlite, Arc<Feed>, Option<Uuid>), Error> {
         migrate::create_private(path).map_err(|e| failure(format_args!("cannot create {}: {e}", path.display())))?;
         let mut connection = Connection::open(path, &layout, WRITER_CACHE)
             .map_err(|e| failure(format_args!("cannot open {}: {e}", path.display())))?;
-        migrate::migrate(&mut connection, &layout)
+        let workspace = migrate::migrate(&mut connection, &layout, workspace)
             .map_err(|e| failure(format_args!("cannot use {}: {e}", path.display())))?;
         let revision = connection.stored_revision()?;
         let feed = Arc::new(Feed::new(revision, CAPACITY));
@@ -63,7 +69,7 @@ impl Sqlite {
             .map_err(failure)?;
         let permits = Arc::new(Semaphore::new(READERS));
         let readers = Arc::new(Readers { path: path.to_owned(), layout, idle: Mutex::default(), permits });
-        Ok((Sqlite { readers, jobs: Some(jobs), writer: Some(thread) }, feed))
+        Ok((Sqlite { readers, jobs: Some(jobs), writer: Some(thread) }, feed, workspace))
     }
 }
 
