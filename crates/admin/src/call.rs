@@ -70,10 +70,11 @@ impl Call {
         Ok(std::mem::take(&mut self.content).into_input(self.state.store.catalog(), &schema, None))
     }
 
-    /// Reads and writes in one transaction, and waits until this node's snapshot has what was written.
+    /// Reads and writes in one transaction, and waits until this node's snapshot has what was written. `work` may be run
+    /// again, see [`Store::transaction`].
     pub async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Answer> + Send + 'static,
+        work: impl FnMut(&mut Transaction<'_>) -> Result<T, Answer> + Send + 'static,
     ) -> Result<T, Answer> {
         let (revision, value) = self.state.store.transaction(work).await?;
         self.state.node.applied(revision).await;

@@ -24,7 +24,7 @@ pub async fn create(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     writable(&call, &resource, "create", None)?;
     let input = call.input(&resource.name)?;
-    let record = call.write(move |transaction| Ok(transaction.insert(&resource.name, input)?)).await?;
+    let record = call.write(move |transaction| Ok(transaction.insert(&resource.name, input.clone())?)).await?;
     Ok(Answer::new(201, Value::Object(record)))
 }
 
@@ -41,7 +41,7 @@ pub async fn replace(mut call: Call) -> HandlerResult {
     let key = call.key(&resource, 0);
     writable(&call, &resource, "create or update", Some(&key))?;
     let input = call.input(&resource.name)?;
-    let record = call.write(move |transaction| Ok(transaction.upsert(&resource.name, &key, input)?)).await?;
+    let record = call.write(move |transaction| Ok(transaction.upsert(&resource.name, &key, input.clone())?)).await?;
     Ok(Answer::new(200, Value::Object(record)))
 }
 
@@ -52,7 +52,7 @@ pub async fn change(mut call: Call) -> HandlerResult {
     writable(&call, &resource, "update", Some(&key))?;
     let content = std::mem::take(&mut call.content);
     let record = call.write(move |transaction| {
-        let input = change_input(transaction, &resource, &key, content)?;
+        let input = change_input(transaction, &resource, &key, content.clone())?;
         update(transaction, &resource, &key, input)
     });
     Ok(Answer::new(200, Value::Object(record.await?)))

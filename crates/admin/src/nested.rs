@@ -37,9 +37,9 @@ pub async fn create(mut call: Call) -> HandlerResult {
     let mut input = call.input(&inner.name)?;
     let record = call.write(move |transaction| {
         let id = id(&entity::find_in(transaction, &outer, &owner)?);
-        allowed?;
-        input.insert(field, json!({ "id": id }));
-        Ok(transaction.insert(&inner.name, input)?)
+        allowed.clone()?;
+        input.insert(field.clone(), json!({ "id": id }));
+        Ok(transaction.insert(&inner.name, input.clone())?)
     });
     Ok(Answer::new(201, Value::Object(record.await?)))
 }
@@ -60,9 +60,9 @@ pub async fn replace(mut call: Call) -> HandlerResult {
     let mut input = call.input(&inner.name)?;
     let record = call.write(move |transaction| {
         let id = id(&entity::find_in(transaction, &outer, &owner)?);
-        allowed?;
-        input.insert(field, json!({ "id": id }));
-        Ok(transaction.upsert(&inner.name, &key, input)?)
+        allowed.clone()?;
+        input.insert(field.clone(), json!({ "id": id }));
+        Ok(transaction.upsert(&inner.name, &key, input.clone())?)
     });
     Ok(Answer::new(200, Value::Object(record.await?)))
 }
@@ -75,9 +75,9 @@ pub async fn change(mut call: Call) -> HandlerResult {
     let content = std::mem::take(&mut call.content);
     let record = call.write(move |transaction| {
         let id = pair.owner_of(transaction, &owner, &key)?;
-        let mut input = entity::change_input(transaction, &pair.inner, &key, content)?;
-        allowed?;
-        input.entry(pair.field).or_insert_with(|| json!({ "id": id }));
+        let mut input = entity::change_input(transaction, &pair.inner, &key, content.clone())?;
+        allowed.clone()?;
+        input.entry(&pair.field).or_insert_with(|| json!({ "id": id }));
         entity::update(transaction, &pair.inner, &key, input)
     });
     Ok(Answer::new(200, Value::Object(record.await?)))
@@ -90,7 +90,7 @@ pub async fn delete(call: Call) -> HandlerResult {
     let allowed = entity::writable(&call, &pair.inner, "remove", Some(&key));
     let deleted = call.write(move |transaction| {
         pair.owner_of(transaction, &owner, &key)?;
-        allowed?;
+        allowed.clone()?;
         Ok(transaction.delete(&pair.inner.name, &key)?)
     });
     deleted.await?;
@@ -113,13 +113,13 @@ pub async fn replace_foreign(mut call: Call) -> HandlerResult {
     let input = call.input(&inner.name)?;
     let record = call.write(move |transaction| {
         let record = entity::find_in(transaction, &outer, &pointing)?;
-        allowed?;
+        allowed.clone()?;
         if let Some(key) = pointed_at(&record, &field) {
-            return Ok(transaction.upsert(&inner.name, &key, input)?);
+            return Ok(transaction.upsert(&inner.name, &key, input.clone())?);
         }
         let new = Uuid::new_v4().to_string();
-        let created = transaction.upsert(&inner.name, &Key::Id(new.clone()), input)?;
-        let mut link = Record::from_iter([(field, json!({ "id": new }))]);
+        let created = transaction.upsert(&inner.name, &Key::Id(new.clone()), input.clone())?;
+        let mut link = Record::from_iter([(field.clone(), json!({ "id": new }))]);
         if outer.name == "plugins" {
             link.insert("name".to_owned(), record.get("name").cloned().unwrap_or_default());
         }
@@ -138,8 +138,8 @@ pub async fn change_foreign(mut call: Call) -> HandlerResult {
     let record = call.write(move |transaction| {
         let record = entity::find_in(transaction, &outer, &pointing)?;
         let key = pointed_at(&record, &field).ok_or_else(Answer::not_found)?;
-        allowed?;
-        entity::update(transaction, &inner, &key, input)
+        allowed.clone()?;
+        entity::update(transaction, &inner, &key, input.clone())
     });
     Ok(Answer::new(200, Value::Object(record.await?)))
 }

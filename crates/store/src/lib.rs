@@ -218,21 +218,24 @@ impl Store {
     /// For entities with a `ttl`, `input` may have one, in seconds.
     pub async fn insert(&self, entity: &str, input: Record) -> Result<Written, Error> {
         let entity = entity.to_owned();
-        let (revision, record) = self.transaction(move |transaction| transaction.insert(&entity, input)).await?;
+        let (revision, record) =
+            self.transaction(move |transaction| transaction.insert(&entity, input.clone())).await?;
         Ok(Written { record, revision })
     }
 
     /// Changes a record (`PATCH`); `None` when there is none.
     pub async fn update(&self, entity: &str, key: &Key, input: Record) -> Result<Option<Written>, Error> {
         let (entity, key) = (entity.to_owned(), key.clone());
-        let (revision, record) = self.transaction(move |transaction| transaction.update(&entity, &key, input)).await?;
+        let (revision, record) =
+            self.transaction(move |transaction| transaction.update(&entity, &key, input.clone())).await?;
         Ok(record.map(|record| Written { record, revision }))
     }
 
     /// Creates or replaces a record (`PUT`).
     pub async fn upsert(&self, entity: &str, key: &Key, input: Record) -> Result<Written, Error> {
         let (entity, key) = (entity.to_owned(), key.clone());
-        let (revision, record) = self.transaction(move |transaction| transaction.upsert(&entity, &key, input)).await?;
+        let (revision, record) =
+            self.transaction(move |transaction| transaction.upsert(&entity, &key, input.clone())).await?;
         Ok(Written { record, revision })
     }
 
@@ -250,10 +253,11 @@ impl Store {
     }
 
     /// Reads and writes that no other write comes between. When `work` fails, nothing has happened; else all of it has,
-    /// at the revision that comes with what `work` returns. `work` runs where blocking is allowed.
+    /// at the revision that comes with what `work` returns. `work` runs where blocking is allowed, and may be run again:
+    /// what counts is its last run, before which all that it did to the store was undone.
     pub async fn transaction<T, E>(
         &self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        mut work: impl FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<(Revision, T), E>
     where
         T: Send + 'static,
@@ -262,6 +266,8 @@ impl Store {
         let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
         let (scope, out) = (self.scope, slot.clone());
         let work = Box::new(move |writer: &mut dyn backend::Writer| {
+            // What an earlier run has left does not count.
+            drop(take(&out));
             let mut transaction = Transaction::new(shared.view(scope), writer);
             let done = work(&mut transaction);
             let changes = match done {
@@ -409,4 +415,62 @@ fn put<T>(slot: &Mutex<Option<T>>, value: T) {
 fn take<T>(slot: &Mutex<Option<T>>) -> Result<T, Error> {
     let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     value.ok_or_else(|| Error::database("the transaction was not run"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backend::{Query, Work, failure};
+    use futures_util::future::BoxFuture;
+    use serde_json::json;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A backend in which another write comes between all first runs.
+    struct Contended(Memory);
+
+    impl Backend for Contended {
+        fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>> {
+            self.0.read(query)
+        }
+
+        fn write(&self, mut work: Work) -> BoxFuture<'_, Result<Revision, Error>> {
+            Box::pin(async move {
+                let work = Arc::new(Mutex::new(move |writer: &mut dyn backend::Writer| work(writer)));
+                let first = Arc::clone(&work);
+                let undone = self.0.write(Box::new(move |writer| {
+                    first.lock().unwrap()(writer)?;
+                    Err(failure("another write came between"))
+                }));
+                assert!(undone.await.is_err());
+                self.0.write(Box::new(move |writer| work.lock().unwrap()(writer))).await
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_is_run_again_has_happened_once() {
+        let catalog = Arc::new(Catalog::core());
+        let layout = Arc::new(Layout::new(&catalog).unwrap());
+        let feed = Arc::new(Feed::new(Revision(0), feed::CAPACITY));
+        let workspace = scope::default_workspace(&catalog).unwrap();
+        let memory = Memory::new(layout.clone(), feed.clone(), workspace);
+        let default_workspace = Some(scope::DEFAULT_ID);
+        let shared = Shared { catalog, layout, clock: Clock::default(), default_workspace };
+        let store = Store::new(shared, Box::new(Contended(memory)), feed);
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&runs);
+        let (revision, run) = store
+            .transaction(move |transaction| {
+                let input = json!({"username": "u"}).as_object().cloned().unwrap();
+                transaction.insert("consumers", input)?;
+                Ok::<_, Error>(counted.fetch_add(1, Ordering::Relaxed))
+            })
+            .await
+            .unwrap();
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
+        assert_eq!(run, 1, "the last run is answered");
+        assert_eq!(revision, Revision(1));
+        assert_eq!(store.count("consumers").await.unwrap(), 1);
+        assert_eq!(store.changes_since(Revision(0)).await.unwrap().unwrap().1.len(), 1);
+    }
 }

@@ -31,7 +31,7 @@ async fn create(mut call: Call) -> HandlerResult {
     entity::writable(&call, &resource, "create", None)?;
     let mut input = call.input(&resource.name)?;
     read_names(&mut input)?;
-    let record = call.write(move |transaction| Ok(transaction.insert(&resource.name, input)?)).await?;
+    let record = call.write(move |transaction| Ok(transaction.insert(&resource.name, input.clone())?)).await?;
     Ok(Answer::new(201, Value::Object(record)))
 }
 
@@ -47,20 +47,22 @@ async fn replace(mut call: Call) -> HandlerResult {
     let key = call.key(&resource, 0);
     entity::writable(&call, &resource, "create or update", Some(&key))?;
     let mut input = call.input(&resource.name)?;
-    let mut names = read_names(&mut input)?.unwrap_or_default();
+    let names = read_names(&mut input)?.unwrap_or_default();
     let record = call.write(move |transaction| {
-        let key = match (id_of(transaction, &resource, &key)?, key) {
-            (Some(id), _) | (None, Key::Id(id)) => Key::Id(id),
+        let mut names = names.clone();
+        let id = match (id_of(transaction, &resource, &key)?, &key) {
+            (Some(id), _) => id,
+            (None, Key::Id(id)) => id.clone(),
             // An unknown SNI comes to life with the certificate.
             (None, Key::Name(name)) => {
-                if !names.contains(&name) {
-                    names.push(name);
+                if !names.contains(name) {
+                    names.push(name.clone());
                 }
-                Key::Id(Uuid::new_v4().to_string())
+                Uuid::new_v4().to_string()
             }
         };
         input.insert("snis".to_owned(), json!(names));
-        Ok(transaction.upsert(&resource.name, &key, input)?)
+        Ok(transaction.upsert(&resource.name, &Key::Id(id), input.clone())?)
     });
     Ok(Answer::new(200, Value::Object(record.await?)))
 }
@@ -73,7 +75,7 @@ async fn change(mut call: Call) -> HandlerResult {
     read_names(&mut input)?;
     let record = call.write(move |transaction| {
         let id = id_of(transaction, &resource, &key)?.ok_or_else(|| missing(&key))?;
-        transaction.update(&resource.name, &Key::Id(id), input)?.ok_or_else(|| missing(&key))
+        transaction.update(&resource.name, &Key::Id(id), input.clone())?.ok_or_else(|| missing(&key))
     });
     Ok(Answer::new(200, Value::Object(record.await?)))
 }

@@ -77,8 +77,8 @@ async fn change(mut call: Call) -> HandlerResult {
     let input = call.input(&inner.name)?;
     let record = call.write(move |transaction| {
         let id = target_in(transaction, &outer, &owner, &key)?;
-        allowed?;
-        entity::update(transaction, &inner, &id, input)
+        allowed.clone()?;
+        entity::update(transaction, &inner, &id, input.clone())
     });
     Ok(Answer::new(200, Value::Object(record.await?)))
 }
@@ -90,7 +90,7 @@ async fn delete(call: Call) -> HandlerResult {
     let allowed = entity::writable(&call, &inner, "remove", Some(&key));
     let deleted = call.write(move |transaction| {
         let id = target_in(transaction, &outer, &owner, &key)?;
-        allowed?;
+        allowed.clone()?;
         Ok(transaction.delete(&inner.name, &id)?)
     });
     deleted.await?;

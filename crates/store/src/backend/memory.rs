@@ -61,7 +61,7 @@ impl Memory {
         Memory { layout, feed, data: RwLock::new(data) }
     }
 
-    fn write_now(&self, work: Work) -> Result<Revision, Error> {
+    fn write_now(&self, mut work: Work) -> Result<Revision, Error> {
         // A panic inside is caught and undone below, so a poisoned lock guards whole data.
         let mut data = self.data.write().unwrap_or_else(PoisonError::into_inner);
         let mut session = Session { layout: &self.layout, data: &mut *data, log: Vec::new() };

@@ -19,10 +19,11 @@ pub trait Backend: Send + Sync {
     /// blocking is allowed. A panic in it is an error for its caller only.
     fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Runs `work` in a transaction that no other write overlaps. When it fails, nothing has happened. When it
-    /// returns changes, the next revision is recorded with them in the same transaction; once that is durable,
-    /// the feed gets them (in the order of revisions, before any later write is answered) and the future ends with
-    /// that revision. Without changes it ends with the newest revision.
+    /// Runs `work` in a transaction that no other write seems to overlap: when one does, what `work` did is undone, and
+    /// it is run again. When it fails, nothing has happened. When it returns changes, the next revision is recorded with
+    /// them in the same transaction; once that is durable, the feed gets them (in the order of revisions, before any
+    /// later write is answered) and the future ends with that revision. Without changes it ends with the newest
+    /// revision.
     /// Once started, a write goes on when the future is dropped.
     fn write(&self, work: Work) -> BoxFuture<'_, Result<Revision, Error>>;
 }
@@ -30,8 +31,8 @@ pub trait Backend: Send + Sync {
 /// A read, given to [`Backend::read`].
 pub type Query = Box<dyn FnOnce(&mut dyn Reader) -> Result<(), Error> + Send>;
 
-/// A write, given to [`Backend::write`].
-pub type Work = Box<dyn FnOnce(&mut dyn Writer) -> Result<Vec<Change>, Error> + Send>;
+/// A write, given to [`Backend::write`]. Each run finds everything as if there had been none before.
+pub type Work = Box<dyn FnMut(&mut dyn Writer) -> Result<Vec<Change>, Error> + Send>;
 
 /// What can be asked inside a transaction.
 pub trait Reader {

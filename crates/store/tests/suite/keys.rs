@@ -212,12 +212,11 @@ async fn batches_happen_whole_or_not_at_all() {
     for s in subjects().await {
         let service = || record(json!({"name": "s", "host": "h.test", "tags": ["t"]}));
         let route = || record(json!({"name": "r", "service": {"name": "s"}}));
-        let (first, second) = (service(), route());
         let failed: Result<_, Error> = s
             .store
             .transaction(move |transaction| {
-                transaction.insert("services", first)?;
-                transaction.insert("routes", second)?;
+                transaction.insert("services", service())?;
+                transaction.insert("routes", route())?;
                 transaction.insert("routes", record(json!({"name": "r"})))
             })
             .await;
@@ -225,12 +224,11 @@ async fn batches_happen_whole_or_not_at_all() {
         assert_eq!(s.count("services").await, 0);
         assert_eq!(s.count("routes").await, 0);
         assert!(s.store.page_tags(None, &Default::default()).await.unwrap().data.is_empty());
-        let (first, second) = (service(), route());
         let done: Result<_, Error> = s
             .store
             .transaction(move |transaction| {
-                let service = transaction.insert("services", first)?;
-                let route = transaction.insert("routes", second)?;
+                let service = transaction.insert("services", service())?;
+                let route = transaction.insert("routes", route())?;
                 let deleted = transaction.delete("routes", &name("none"))?;
                 let updated = transaction.update("services", &name("s"), record(json!({"port": 1})))?;
                 // What has been written is read.

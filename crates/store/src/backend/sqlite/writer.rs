@@ -82,7 +82,7 @@ impl WriterThread {
     }
 
     /// Runs one write; when it fails, the others in the transaction are untouched.
-    fn savepoint(&mut self, work: Work) -> Result<Vec<Change>, Error> {
+    fn savepoint(&mut self, mut work: Work) -> Result<Vec<Change>, Error> {
         self.in_transaction()?;
         self.connection.execute("SAVEPOINT one")?;
         let done = catch_unwind(AssertUnwindSafe(|| work(&mut self.connection)))
