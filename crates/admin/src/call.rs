@@ -13,6 +13,10 @@ use store::{Key, Store, Transaction};
 /// A request that has found its endpoint, with its content parsed as far as that is possible without the schema.
 pub struct Call {
     pub state: Arc<State>,
+    /// The records of the workspace that the path is about.
+    pub store: Store,
+    /// What stands before the path of the endpoint: the workspace, as the client wrote it.
+    pub prefix: String,
     /// The entities concerned, when the endpoint is about any.
     pub subject: Option<Subject>,
     /// The parameters of the path, as the client wrote them.
@@ -23,7 +27,6 @@ pub struct Call {
 
 /// What all calls share.
 pub struct State {
-    pub store: Store,
     pub node: Arc<dyn Node>,
     pub options: Options,
     /// The paths of all endpoints, as `GET /endpoints` lists them.
@@ -56,18 +59,18 @@ impl Call {
 
     /// What a parameter of the path names: an id, or a value of the entity's endpoint key.
     pub fn key(&self, resource: &Resource, index: usize) -> Key {
-        self.state.store.key(&resource.name, &self.parameter(index))
+        self.store.key(&resource.name, &self.parameter(index))
     }
 
     /// The schema of an entity.
     pub fn schema(&self, entity: &str) -> Result<Arc<Schema>, Answer> {
-        self.state.store.catalog().entity(entity).cloned().ok_or_else(Answer::not_found)
+        self.store.catalog().entity(entity).cloned().ok_or_else(Answer::not_found)
     }
 
     /// Takes the content as input for an entity.
     pub fn input(&mut self, entity: &str) -> Result<Record, Answer> {
         let schema = self.schema(entity)?;
-        Ok(std::mem::take(&mut self.content).into_input(self.state.store.catalog(), &schema, None))
+        Ok(std::mem::take(&mut self.content).into_input(self.store.catalog(), &schema, None))
     }
 
     /// Reads and writes in one transaction, and waits until this node's snapshot has what was written. `work` may be run
@@ -76,7 +79,7 @@ impl Call {
         &self,
         work: impl FnMut(&mut Transaction<'_>) -> Result<T, Answer> + Send + 'static,
     ) -> Result<T, Answer> {
-        let (revision, value) = self.state.store.transaction(work).await?;
+        let (revision, value) = self.store.transaction(work).await?;
         self.state.node.applied(revision).await;
         Ok(value)
     }

@@ -87,6 +87,11 @@ impl Endpoints {
         self.root.find(&segments, &mut parameters).map(|endpoint| (endpoint, parameters))
     }
 
+    /// Whether the path of an endpoint begins with that segment.
+    pub fn has_first(&self, segment: &str) -> bool {
+        self.root.literals.contains_key(segment)
+    }
+
     /// All paths, in the order in which `GET /endpoints` lists them.
     pub fn list(&self) -> &[String] {
         &self.list

@@ -14,8 +14,8 @@ use store::{Key, Transaction};
 pub async fn list(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let query = page::query(&call.query, &resource)?;
-    let found = call.state.store.page(&resource.name, &query).await?;
-    let path = format!("/{}", resource.path);
+    let found = call.store.page(&resource.name, &query).await?;
+    let path = format!("{}/{}", call.prefix, resource.path);
     Ok(Answer::new(200, page::records(found.data, found.offset, &path, &page::carried(&call.query))))
 }
 
@@ -69,7 +69,7 @@ pub async fn delete(call: Call) -> HandlerResult {
 
 /// The record, or 404.
 pub async fn find(call: &Call, resource: &Resource, key: &Key) -> Result<Record, Answer> {
-    call.state.store.get(&resource.name, key).await?.ok_or_else(|| unknown(resource, key))
+    call.store.get(&resource.name, key).await?.ok_or_else(|| unknown(resource, key))
 }
 
 /// The same inside a transaction.

@@ -7,6 +7,7 @@ use crate::content::{self, BodyError, Content, RequestBody};
 use crate::endpoint::{Endpoint, Endpoints, Method};
 use crate::node::{Interface, Node, PluginRequest};
 use crate::options::Options;
+use crate::workspace::{self, Place};
 use crate::{form, routes};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -24,6 +25,7 @@ use wire::field_value;
 /// store's catalog.
 pub struct Admin {
     pub(crate) state: Arc<State>,
+    store: Store,
     endpoints: Endpoints,
     status_endpoints: Endpoints,
 }
@@ -32,8 +34,8 @@ impl Admin {
     /// The Admin API of `node` over `store`.
     pub fn new(store: Store, node: Arc<dyn Node>, options: Options) -> Admin {
         let endpoints = routes::admin(store.catalog());
-        let state = State { store, node, options, paths: endpoints.list().to_vec() };
-        Admin { state: Arc::new(state), endpoints, status_endpoints: routes::status() }
+        let state = State { node, options, paths: endpoints.list().to_vec() };
+        Admin { state: Arc::new(state), store, endpoints, status_endpoints: routes::status() }
     }
 
     /// Answers one request to the Admin API, without a socket.
@@ -90,12 +92,15 @@ struct RequestLine<'a> {
 }
 
 async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
-    let endpoints: &Endpoints = match request_line.interface {
-        Interface::Admin => &admin.endpoints,
-        Interface::Status => &admin.status_endpoints,
+    let default = Place { store: admin.store.clone(), prefix: "", path: request_line.path };
+    let (endpoints, place) = match request_line.interface {
+        Interface::Admin => {
+            (&admin.endpoints, workspace::of_path(&admin.store, &admin.endpoints, request_line.path).await?)
+        }
+        Interface::Status => (&admin.status_endpoints, default),
     };
-    let Some((endpoint, parameters)) = endpoints.find(request_line.path) else {
-        return plugin(admin, request_line, body).await;
+    let Some((endpoint, parameters)) = endpoints.find(place.path) else {
+        return plugin(admin, request_line, &place, body).await;
     };
     if endpoint.disabled() {
         return Err(Answer::not_found());
@@ -105,7 +110,7 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
     }
     let method = method(request_line.method);
     if method.is_some_and(Method::has_body) {
-        content::check_type(request_line.headers, request_line.path, !body.is_end_stream())?;
+        content::check_type(request_line.headers, place.path, !body.is_end_stream())?;
     }
     let method = method.filter(|m| endpoint.handler(*m).is_some()).ok_or_else(Answer::method_not_allowed)?;
     let handler = endpoint.handler(method).ok_or_else(Answer::method_not_allowed)?;
@@ -119,7 +124,15 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
         Content::None
     };
     let parameters = parameters.into_iter().map(str::to_owned).collect();
-    let call = Call { state: admin.state.clone(), subject: endpoint.subject.clone(), parameters, query, content };
+    let call = Call {
+        state: admin.state.clone(),
+        store: place.store,
+        prefix: place.prefix.to_owned(),
+        subject: endpoint.subject.clone(),
+        parameters,
+        query,
+        content,
+    };
     // a fault in one handler must not take the connection down with it
     AssertUnwindSafe(handler(call)).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(method = request_line.method, path = request_line.path, "admin request handler panicked");
@@ -128,8 +141,13 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
 }
 
 /// Paths that no schema and no file in `routes` knows may belong to a plugin.
-async fn plugin(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
-    let path = request_line.path.strip_prefix('/').unwrap_or(request_line.path);
+async fn plugin(
+    admin: &Admin,
+    request_line: &RequestLine<'_>,
+    place: &Place<'_>,
+    body: RequestBody,
+) -> Result<Answer, Answer> {
+    let path = place.path.strip_prefix('/').unwrap_or(place.path);
     let segments = path.strip_suffix('/').unwrap_or(path).split('/');
     let segments: Vec<String> =
         segments.map(|s| form::unescape(s.as_bytes())).collect::<Option<_>>().ok_or_else(Answer::not_found)?;
@@ -146,7 +164,7 @@ async fn plugin(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
     };
     let query =
         query(request_line.query)?.0.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect();
-    let request = PluginRequest { method: method.to_owned(), path: segments, query, body };
+    let request = PluginRequest { method: method.to_owned(), path: segments, query, body, scope: place.store.scope() };
     let (status, body) = match admin.state.node.plugin_admin(request) {
         Some(answer) => answer.await,
         None => return Err(Answer::not_found()),

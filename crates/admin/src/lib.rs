@@ -19,6 +19,7 @@ mod page;
 mod resource;
 mod routes;
 mod server;
+mod workspace;
 
 pub use http::Admin;
 pub use hyper::HeaderMap;

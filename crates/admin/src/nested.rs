@@ -24,8 +24,8 @@ pub async fn list(call: Call) -> HandlerResult {
     let id = id(&entity::find(&call, &outer, &call.key(&outer, 0)).await?);
     let mut query = page::query(&call.query, &inner)?;
     query.foreign = Some((field, id));
-    let found = call.state.store.page(&inner.name, &query).await?;
-    let path = format!("/{}/{}/{}", outer.path, call.raw_parameter(0), inner.nested_path);
+    let found = call.store.page(&inner.name, &query).await?;
+    let path = format!("{}/{}/{}/{}", call.prefix, outer.path, call.raw_parameter(0), inner.nested_path);
     Ok(Answer::new(200, page::records(found.data, found.offset, &path, "")))
 }
 

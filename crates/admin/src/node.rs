@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use store::Revision;
+use store::{Revision, Scope};
 use uuid::Uuid;
 use wire::proxy_protocol::Proxied;
 
@@ -163,4 +163,6 @@ pub struct PluginRequest {
     pub query: Vec<(String, String)>,
     /// The fields of a JSON or form body.
     pub body: Option<Record>,
+    /// Whose records it is about.
+    pub scope: Scope,
 }

@@ -38,7 +38,7 @@ async fn create(mut call: Call) -> HandlerResult {
 async fn read(call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let key = call.key(&resource, 0);
-    let record = call.state.store.get(&resource.name, &key).await?;
+    let record = call.store.get(&resource.name, &key).await?;
     Ok(Answer::new(200, Value::Object(record.ok_or_else(|| missing(&key))?)))
 }
 

@@ -22,7 +22,7 @@ async fn list(call: Call) -> HandlerResult {
         offset: call.query.first("offset").map(str::to_owned),
         ..PageQuery::default()
     };
-    let found = call.state.store.page(ENTITY, &query).await?;
+    let found = call.store.page(ENTITY, &query).await?;
     Ok(Answer::new(
         200,
         page::records(found.data, found.offset, "/clustering/data-planes", &page::carried(&call.query)),
@@ -32,7 +32,7 @@ async fn list(call: Call) -> HandlerResult {
 async fn status(call: Call) -> HandlerResult {
     check_role(&call)?;
     let mut all = Map::new();
-    for record in page::all(&call.state.store, ENTITY).await? {
+    for record in page::all(&call.store, ENTITY).await? {
         let id = record.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         all.insert(id, shown(&record));
     }

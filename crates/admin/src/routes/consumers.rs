@@ -14,6 +14,6 @@ async fn list(call: Call) -> HandlerResult {
     if custom_id.is_empty() {
         return Err(Answer::message(400, "custom_id must be an unempty string"));
     }
-    let found = call.state.store.get_by("consumers", "custom_id", custom_id).await?;
+    let found = call.store.get_by("consumers", "custom_id", custom_id).await?;
     Ok(Answer::new(200, page::records(found.into_iter().collect(), None, "/consumers", "")))
 }

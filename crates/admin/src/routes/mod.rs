@@ -15,6 +15,7 @@ mod status;
 mod tags;
 mod targets;
 mod upstreams;
+mod workspaces;
 
 use crate::endpoint::{Drafts, Endpoints};
 use model::Catalog;
@@ -36,6 +37,7 @@ pub fn admin(catalog: &Catalog) -> Endpoints {
     config::add(&mut drafts);
     clustering::add(&mut drafts);
     debug::add(&mut drafts);
+    workspaces::add(&mut drafts, catalog);
     drafts.build()
 }
 

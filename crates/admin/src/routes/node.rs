@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use crate::page;
 use serde_json::{Map, Value, json};
+use store::Scope;
 
 /// The version of Kong that clients may count on.
 const KONG_VERSION: &str = "3.10.0";
@@ -18,14 +19,13 @@ pub fn add(drafts: &mut Drafts) {
 async fn root(call: Call) -> HandlerResult {
     let node = &call.state.node;
     let mut enabled: Vec<Value> = Vec::new();
-    for plugin in page::all(&call.state.store, "plugins").await? {
+    for plugin in page::all(&call.store.of(Scope::All), "plugins").await? {
         let name = plugin.get("name").cloned().unwrap_or_default();
         if !enabled.contains(&name) {
             enabled.push(name);
         }
     }
     let available: Map<String, Value> = call
-        .state
         .store
         .catalog()
         .plugins()

@@ -11,14 +11,14 @@ pub fn add(drafts: &mut Drafts) {
 }
 
 async fn enabled(call: Call) -> HandlerResult {
-    let names: Vec<&str> = call.state.store.catalog().plugins().map(|(name, _)| name).collect();
+    let names: Vec<&str> = call.store.catalog().plugins().map(|(name, _)| name).collect();
     Ok(Answer::new(200, json!({ "enabled_plugins": names })))
 }
 
 /// The older form of `/schemas/plugins/{name}`: only what is inside `config`.
 async fn schema(call: Call) -> HandlerResult {
     let name = call.parameter(0);
-    let Some(plugin) = call.state.store.catalog().plugin(&name) else {
+    let Some(plugin) = call.store.catalog().plugin(&name) else {
         return Err(Answer::message(404, format!("No plugin named '{name}'")));
     };
     let description = plugin.schema.describe();

@@ -15,7 +15,7 @@ pub fn add(drafts: &mut Drafts) {
 
 async fn entity(call: Call) -> HandlerResult {
     let name = call.parameter(0);
-    match call.state.store.catalog().entity(&name) {
+    match call.store.catalog().entity(&name) {
         Some(schema) => Ok(Answer::new(200, schema.describe())),
         None => Err(Answer::message(404, format!("No entity named '{name}'"))),
     }
@@ -23,7 +23,7 @@ async fn entity(call: Call) -> HandlerResult {
 
 async fn plugin(call: Call) -> HandlerResult {
     let name = call.parameter(0);
-    match call.state.store.catalog().plugin(&name) {
+    match call.store.catalog().plugin(&name) {
         Some(plugin) => Ok(Answer::new(200, plugin.schema.describe())),
         None => Err(Answer::message(404, format!("No plugin named '{name}'"))),
     }
@@ -31,7 +31,7 @@ async fn plugin(call: Call) -> HandlerResult {
 
 async fn vault(call: Call) -> HandlerResult {
     let name = call.parameter(0);
-    match call.state.store.catalog().vault(&name) {
+    match call.store.catalog().vault(&name) {
         Some(schema) => Ok(Answer::new(200, schema.describe())),
         None => Err(Answer::message(404, format!("No vault named '{name}'"))),
     }
@@ -43,7 +43,7 @@ async fn validate_entity(call: Call) -> HandlerResult {
 }
 
 async fn validate(mut call: Call, entity: String) -> HandlerResult {
-    let catalog = call.state.store.catalog().clone();
+    let catalog = call.store.catalog().clone();
     let Some(schema) = catalog.entity(&entity) else {
         return Err(Answer::message(404, format!("No entity named '{entity}'")));
     };

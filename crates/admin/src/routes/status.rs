@@ -76,7 +76,7 @@ async fn dns(_call: Call) -> HandlerResult {
 /// A lookup that finds nothing still has to be answered.
 async fn reachable(call: &Call) -> bool {
     let nobody = Key::Id(uuid::Uuid::nil().to_string());
-    match call.state.store.get("services", &nobody).await {
+    match call.store.get("services", &nobody).await {
         Ok(_) => true,
         Err(error) => {
             tracing::error!(%error, "the database does not answer");

@@ -21,15 +21,19 @@ pub fn add(drafts: &mut Drafts) {
 }
 
 async fn list(call: Call) -> HandlerResult {
-    let found = call.state.store.page_tags(None, &query(&call)?).await?;
+    let found = call.store.page_tags(None, &query(&call)?).await?;
     let data = found.data.iter().map(TagEntry::body).collect();
-    Ok(Answer::new(200, page::answer(data, found.offset, "/tags", &page::carried(&call.query))))
+    Ok(Answer::new(
+        200,
+        page::answer(data, found.offset, &format!("{}/tags", call.prefix), &page::carried(&call.query)),
+    ))
 }
 
 async fn of_tag(call: Call) -> HandlerResult {
-    let found = call.state.store.page_tags(Some(&call.parameter(0)), &query(&call)?).await?;
+    let found = call.store.page_tags(Some(&call.parameter(0)), &query(&call)?).await?;
     let data = found.data.iter().map(TagEntry::body).collect();
-    Ok(Answer::new(200, page::answer(data, found.offset, &format!("/tags/{}", call.raw_parameter(0)), "")))
+    let path = format!("{}/tags/{}", call.prefix, call.raw_parameter(0));
+    Ok(Answer::new(200, page::answer(data, found.offset, &path, "")))
 }
 
 async fn refuse(_call: Call) -> HandlerResult {

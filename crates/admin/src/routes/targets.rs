@@ -59,7 +59,7 @@ pub async fn page_of(call: &Call, upstream: &str) -> Result<(Vec<Record>, Option
 async fn list(call: Call) -> HandlerResult {
     let upstream = upstream(&call).await?;
     let (data, offset) = page_of(&call, &nested::id(&upstream)).await?;
-    let path = format!("/upstreams/{}/targets", call.raw_parameter(0));
+    let path = format!("{}/upstreams/{}/targets", call.prefix, call.raw_parameter(0));
     Ok(Answer::new(200, page::records(data, offset, &path, "")))
 }
 
@@ -130,8 +130,8 @@ async fn upstream(call: &Call) -> Result<Record, Answer> {
 
 /// The target that the path names, if it is the upstream's.
 async fn target(call: &Call, upstream: &Record) -> Result<Record, Answer> {
-    let key = call.state.store.key("targets", &call.parameter(1));
-    call.state.store.get_under("targets", &key, "upstream", &nested::id(upstream)).await?.ok_or_else(Answer::not_found)
+    let key = call.store.key("targets", &call.parameter(1));
+    call.store.get_under("targets", &key, "upstream", &nested::id(upstream)).await?.ok_or_else(Answer::not_found)
 }
 
 /// The id of a target that is named by itself or by its address, if it is the upstream's.
@@ -147,7 +147,7 @@ fn target_in(
 }
 
 async fn newest_first(call: &Call, upstream: &str) -> Result<Vec<Record>, Answer> {
-    let mut all = call.state.store.all_for("targets", "upstream", upstream).await?;
+    let mut all = call.store.all_for("targets", "upstream", upstream).await?;
     let created = |target: &Record| target.get("created_at").and_then(Value::as_f64).unwrap_or(0.0);
     all.sort_by(|a, b| created(b).total_cmp(&created(a)).then_with(|| nested::id(b).cmp(&nested::id(a))));
     Ok(all)

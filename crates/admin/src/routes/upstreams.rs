@@ -33,7 +33,7 @@ async fn health(call: Call) -> HandlerResult {
         if let Some(health) = &health {
             data.iter_mut().for_each(|target| add_health(target, health));
         }
-        page::records(data, offset, &format!("/upstreams/{}/health", call.raw_parameter(0)), "")
+        page::records(data, offset, &format!("{}/upstreams/{}/health", call.prefix, call.raw_parameter(0)), "")
     };
     body["node_id"] = Value::String(call.state.node.id().to_string());
     Ok(Answer::new(200, body))

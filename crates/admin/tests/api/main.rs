@@ -2,6 +2,7 @@
 
 mod sockets;
 mod transactions;
+mod workspaces;
 
 use admin::{Admin, Counters, Node, Options, Pids, PluginRequest, TargetMark};
 use bytes::Bytes;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::{PageQuery, Revision, Store};
+use store::{PageQuery, Revision, Scope, Store};
 use tokio::sync::watch;
 
 /// How long the answer to a write waits for the proxy. Compiling takes milliseconds; this is for when it cannot be
@@ -152,12 +152,13 @@ impl RunningNode {
         }
     }
 
-    /// The configured instances of a plugin.
-    async fn instances(&self, name: &str) -> Result<Vec<Plugin>, String> {
+    /// The configured instances of a plugin that are seen there.
+    async fn instances(&self, name: &str, scope: Scope) -> Result<Vec<Plugin>, String> {
+        let store = self.store.of(scope);
         let mut query = PageQuery { size: 1000, ..PageQuery::default() };
         let mut found = Vec::new();
         loop {
-            let page = self.store.page("plugins", &query).await.map_err(|e| e.message)?;
+            let page = store.page("plugins", &query).await.map_err(|e| e.message)?;
             let named = page.data.iter().filter(|record| record.get("name").and_then(Value::as_str) == Some(name));
             found.extend(named.filter_map(|record| Plugin::from_record(record).ok()));
             match page.offset {
@@ -273,6 +274,7 @@ impl Node for RunningNode {
     }
 
     fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>> {
+        let scope = request.scope;
         let request = AdminRequest {
             method: request.method,
             path: request.path,
@@ -283,7 +285,7 @@ impl Node for RunningNode {
         // Whose it is shows without the instances, which have to be fetched first.
         let kind = *self.kinds.iter().find(|kind| kind.admin(&request, &self.env).is_some())?;
         Some(Box::pin(async move {
-            let instances = match self.instances(kind.name()).await {
+            let instances = match self.instances(kind.name(), scope).await {
                 Ok(instances) => instances,
                 Err(error) => {
                     tracing::error!("cannot read the instances of {}: {error}", kind.name());
