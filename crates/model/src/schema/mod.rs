@@ -4,8 +4,8 @@
 //! only:
 //! - of an entity: `name`, `primary_key` (default `["id"]`), `endpoint_key`, `admin_api_name`, `admin_api_nested_name`,
 //!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `shorthand_fields`, `transformations`
-//!   (`[{"input": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of refinements, or
-//!   the kind that the catalog knows by name: `"plugins"`, `"vaults"`);
+//!   (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of refinements, or the
+//!   kind that the catalog knows by name: `"plugins"`, `"vaults"`);
 //! - of a field: `validator` (the name of a function), and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 
@@ -72,9 +72,12 @@ enum Source {
     Vaults,
 }
 
+/// A function of fields, computed when one of them is given.
 #[derive(Debug)]
 struct Transformation {
     input: Vec<String>,
+    /// What it depends on beside its input, by dotted paths: it changes only together with that.
+    needs: Vec<String>,
     derive: Derive,
 }
 
@@ -135,7 +138,7 @@ impl Schema {
     pub fn process_insert(&self, catalog: &Catalog, input: Record) -> Result<Record, Error> {
         let scope = Scope { catalog, updating: false };
         let record = self.process(scope, input, Context::Insert)?;
-        self.finish(scope, record, true)
+        self.finish(scope, record, None)
     }
 
     /// The complete valid record after a partial change of `current`: records merge, null clears.
@@ -150,8 +153,8 @@ impl Schema {
         };
         let change = process::shape(scope, read, input, Context::Update).map_err(Error::schema_violation)?;
         self.check_immutable(&change, current)?;
-        let merged = process::merge(view, change, &process::without_shorthands(view, current));
-        let mut changed = self.finish(scope, merged, false)?;
+        let merged = process::merge(view, change.clone(), &process::without_shorthands(view, current));
+        let mut changed = self.finish(scope, merged, Some((&change, current)))?;
         // The key given in the path stands, whatever the change says.
         for name in &self.primary_key {
             if let Some(value) = current.get(name) {
@@ -167,7 +170,7 @@ impl Schema {
         let scope = Scope { catalog, updating: false };
         input.extend(keys.clone());
         let record = self.process(scope, input, Context::Upsert)?;
-        self.finish(scope, record, true)
+        self.finish(scope, record, None)
     }
 
     /// A stored record as it is shown: fields that its writer did not know are filled in, unknown ones left out.
@@ -380,13 +383,19 @@ impl Schema {
         process::shape(scope, view, input, context).map_err(Error::schema_violation)
     }
 
-    fn finish(&self, scope: Scope, mut record: Record, full: bool) -> Result<Record, Error> {
-        let errors = validate::record(scope, self, &record, full);
+    /// Checks a record and computes what derives from its fields. Of an update, `change` is what was given, and what the
+    /// record was.
+    fn finish(&self, scope: Scope, mut record: Record, change: Option<(&Record, &Record)>) -> Result<Record, Error> {
+        let errors = validate::record(scope, self, &record, change.is_none());
         if !errors.is_empty() {
             return Err(Error::schema_violation(errors));
         }
         for transformation in &self.transformations {
-            if transformation.input.iter().all(|field| record.get(field).is_some_and(|v| !v.is_null())) {
+            if let Some((given, before)) = change
+                && !transformation.input.iter().any(|field| given.contains_key(field))
+            {
+                transformation.check_needs(&record, before)?;
+            } else if transformation.input.iter().all(|field| record.get(field).is_some_and(|v| !v.is_null())) {
                 (transformation.derive)(&mut record).map_err(Error::transformation)?;
             }
         }
@@ -432,14 +441,26 @@ impl Source {
 
 impl Transformation {
     fn parse(raw: &Value, functions: &Functions) -> Result<Transformation, String> {
-        let input = raw["input"]
-            .as_array()
-            .map_or_else(Vec::new, |l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+        let texts = |key: &str| {
+            let list = raw.get(key).and_then(Value::as_array);
+            list.map_or_else(Vec::new, |l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        };
+        let (input, needs) = (texts("input"), texts("needs"));
         let name = raw["func"].as_str().ok_or("a transformation without 'func'")?;
         match functions.find(name) {
-            Some(Function::Derive(derive)) => Ok(Transformation { input, derive: *derive }),
+            Some(Function::Derive(derive)) => Ok(Transformation { input, needs, derive: *derive }),
             _ => Err(format!("no transformation '{name}'")),
         }
+    }
+
+    /// Without new input, what the result depends on must be what it was.
+    fn check_needs(&self, record: &Record, before: &Record) -> Result<(), Error> {
+        if self.needs.iter().all(|field| path::get(record, field) == path::get(before, field)) {
+            return Ok(());
+        }
+        let fields: Vec<String> = self.input.iter().chain(&self.needs).cloned().collect();
+        let words = format!("all or none of these fields must be set: {}", checks::quoted(&fields));
+        Err(Error::schema_violation(Record::from_iter([("@entity".to_owned(), json!([words]))])))
     }
 }
 
