@@ -3,6 +3,7 @@
 use crate::{ErrorPages, SnapshotRef};
 use model::entities::{Consumer, Credential, Uuid};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Read-only access to the compiled configuration: memory look-ups, no waiting. A clone is one count of the worker's
 /// own.
@@ -13,6 +14,9 @@ pub struct Directory(Rc<dyn Configuration>);
 pub trait Configuration {
     /// See [`Directory::credential`].
     fn credential(self: Rc<Self>, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>>;
+
+    /// See [`Directory::credentials_of`].
+    fn credentials_of(self: Rc<Self>, entity: &str, consumer: &Uuid) -> Option<SnapshotRef<[Arc<Credential>]>>;
 
     /// See [`Directory::consumer`].
     fn consumer(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<Consumer>>;
@@ -37,10 +41,15 @@ impl Directory {
         Directory(Rc::new(Nothing))
     }
 
-    /// A credential by the key field that its [`crate::CredentialEntity`] names. Keys of records are text: octets that
+    /// A credential by the field that its [`crate::CredentialEntity`] names as key. Keys of records are text: octets that
     /// are no text are nobody's key. A credential whose time is over is not found.
     pub fn credential(&self, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
         Rc::clone(&self.0).credential(entity, key)
+    }
+
+    /// What a consumer has of an entity whose records are found by their consumers, sorted by id; `None`: nothing.
+    pub fn credentials_of(&self, entity: &str, consumer: &Uuid) -> Option<SnapshotRef<[Arc<Credential>]>> {
+        Rc::clone(&self.0).credentials_of(entity, consumer)
     }
 
     /// A consumer by id.
@@ -63,6 +72,10 @@ struct Nothing;
 
 impl Configuration for Nothing {
     fn credential(self: Rc<Self>, _: &str, _: &[u8]) -> Option<SnapshotRef<Credential>> {
+        None
+    }
+
+    fn credentials_of(self: Rc<Self>, _: &str, _: &Uuid) -> Option<SnapshotRef<[Arc<Credential>]>> {
         None
     }
 

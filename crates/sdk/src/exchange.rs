@@ -24,6 +24,8 @@ pub struct Exchange {
     pub captures: Vec<(String, Vec<u8>)>,
     pub consumer: Option<SnapshotRef<Consumer>>,
     pub credential: Option<SnapshotRef<Credential>>,
+    /// The groups of the caller, where an authentication plugin has learnt them elsewhere than from our own records.
+    pub authenticated_groups: Option<Vec<String>>,
     pub upstream: UpstreamRequest,
     /// Valid from the header filter on.
     pub response: ResponseHead,
@@ -127,6 +129,7 @@ impl Exchange {
             captures: Vec::new(),
             consumer: None,
             credential: None,
+            authenticated_groups: None,
             upstream: UpstreamRequest {
                 method: None,
                 protocol: Protocol::Http,
@@ -156,6 +159,7 @@ impl Exchange {
         self.captures.clear();
         self.consumer = None;
         self.credential = None;
+        self.authenticated_groups = None;
         self.upstream.method = None;
         self.upstream.host = None;
         self.upstream.path.clear();
@@ -237,6 +241,16 @@ impl Exchange {
         self.credential = credential;
     }
 
+    /// Records that the caller has shown that credential; false, and nothing is recorded, when its consumer is not there.
+    pub fn authenticate_by(&mut self, credential: SnapshotRef<Credential>) -> bool {
+        let consumer = credential.consumer.and_then(|id| self.directory.consumer(&id));
+        let found = consumer.is_some();
+        if found {
+            self.authenticate(consumer, Some(credential));
+        }
+        found
+    }
+
     /// Tells the service another name for the credential than its id, such as a user name.
     pub fn identify(&mut self, identifier: &str) {
         if Fields::is_valid_value(identifier.as_bytes()) {
@@ -268,6 +282,19 @@ mod tests {
         let get = |name: &str| exchange.request.fields.get_str(name);
         assert_eq!(get("X-Credential-Identifier"), None);
         assert_eq!(get("X-Anonymous-Consumer"), Some("true"));
+    }
+
+    #[test]
+    fn a_credential_without_its_consumer_is_worth_nothing() {
+        let mut entries = Entries::default();
+        let ada = entries.consumer("ada", None);
+        let credential = entries.credential("keyauth_credentials", "k", &ada);
+        let mut exchange = testing::exchange("GET", "/", &[]);
+        assert!(!exchange.authenticate_by(credential.clone()));
+        assert!(exchange.credential.is_none());
+        exchange.directory = entries.into();
+        assert!(exchange.authenticate_by(credential));
+        assert_eq!(exchange.request.fields.get_str("X-Consumer-Username"), Some("ada"));
     }
 
     #[test]

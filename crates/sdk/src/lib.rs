@@ -3,8 +3,11 @@
 
 mod answer;
 mod args;
+mod authentication;
+mod base64;
 mod config;
 mod content;
+mod credential_entity;
 mod directory;
 mod env;
 mod error_pages;
@@ -21,8 +24,11 @@ pub mod testing;
 
 pub use answer::Answer;
 pub use args::{Args, decode};
+pub use authentication::{Anonymous, after_scheme, challenge};
+pub use base64::{decode_base64, decode_base64url};
 pub use config::Config;
 pub use content::Content;
+pub use credential_entity::{CredentialEntity, CredentialKey, Parsed};
 pub use directory::{Configuration, Directory};
 pub use env::{Env, NodeInfo};
 pub use error_pages::{ErrorFormat, ErrorPages};
@@ -31,7 +37,7 @@ pub use json::JsonObject;
 pub use media_type::MediaType;
 pub use memory::{Exhausted, Held, Lease, MemoryBudget};
 pub use multipart::Multipart;
-pub use plugin::{AdminAnswer, AdminRequest, CredentialEntity, Phases, Plugin, PluginKind, Step, register};
+pub use plugin::{AdminAnswer, AdminRequest, Phases, Plugin, PluginKind, Step, register};
 pub use request_body::RequestBody;
 pub use snapshot_ref::SnapshotRef;
 

@@ -1,6 +1,6 @@
 //! The contract between the gateway and its plugins.
 
-use crate::{Answer, BoxFuture, Bytes, Env, Exchange, LocalBoxFuture, Record};
+use crate::{Answer, BoxFuture, Bytes, CredentialEntity, Env, Exchange, LocalBoxFuture, Record};
 use model::{Catalog, Function, PluginSchema, Schema, entities};
 use serde_json::Value;
 use std::sync::Arc;
@@ -56,16 +56,6 @@ pub fn register(kind: &dyn PluginKind, catalog: &mut Catalog) -> Result<(), Stri
         PluginSchema { priority: kind.priority(), version: kind.version().to_owned(), schema },
     );
     Ok(())
-}
-
-/// An entity by whose records a plugin recognises callers. The gateway keeps its records in memory, found by `key`.
-pub struct CredentialEntity {
-    /// The schema as JSON; its `name` is the entity's (`keyauth_credentials`).
-    pub schema: &'static str,
-    /// The entity's name, as in the schema.
-    pub entity: &'static str,
-    /// The unique string field by which [`crate::Directory::credential`] finds a record.
-    pub key: &'static str,
 }
 
 /// A configured plugin. Its methods run on the workers: they share nothing mutable with a lock, allocate little and

@@ -1,8 +1,8 @@
 //! Runs plugins without sockets: exchanges made from a few words, a directory made from lists, and the phases in order.
 
 use crate::{
-    Answer, Bytes, Client, Configuration, Directory, Env, Exchange, Fields, Plugin, PluginKind, RequestHead,
-    SnapshotRef, Source, Step, Timing,
+    Answer, Bytes, Client, Configuration, CredentialEntity, Directory, Env, Exchange, Fields, Parsed, Plugin,
+    PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
 };
 use model::Record;
 use model::entities::{Consumer, Credential, Protocol, Uuid};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use wire::Method;
@@ -137,12 +138,32 @@ impl Entries {
 
     /// Adds a credential of a consumer, found by `key`.
     pub fn credential(&mut self, entity: &str, key: &str, consumer: &Consumer) -> SnapshotRef<Credential> {
-        let credential = SnapshotRef::from(Credential {
-            id: Uuid::new_v4(),
-            consumer: Some(consumer.id),
-            expiry: None,
-            record: Record::new(),
-        });
+        self.put(entity, key, consumer, Record::new(), None)
+    }
+
+    /// As [`Entries::credential`], with fields of which the plugin makes what it makes of records.
+    pub fn credential_of(
+        &mut self,
+        entity: &CredentialEntity,
+        key: &str,
+        consumer: &Consumer,
+        fields: Value,
+    ) -> SnapshotRef<Credential> {
+        let Value::Object(record) = fields else { panic!("a record is an object") };
+        let parsed = entity.parse.map(|parse| parse(&record).unwrap_or_else(|e| panic!("{}: {e}", entity.entity)));
+        self.put(entity.entity, key, consumer, record, parsed)
+    }
+
+    fn put(
+        &mut self,
+        entity: &str,
+        key: &str,
+        consumer: &Consumer,
+        record: Record,
+        parsed: Option<Parsed>,
+    ) -> SnapshotRef<Credential> {
+        let (id, consumer) = (Uuid::new_v4(), Some(consumer.id));
+        let credential = SnapshotRef::from(Credential { id, consumer, expiry: None, record, parsed });
         self.credentials.push((entity.to_owned(), key.to_owned(), credential.clone()));
         credential
     }
@@ -152,6 +173,12 @@ impl Configuration for Entries {
     fn credential(self: Rc<Self>, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
         let found = self.credentials.iter().find(|(e, k, _)| e == entity && k.as_bytes() == key);
         found.map(|(_, _, credential)| credential.clone())
+    }
+
+    fn credentials_of(self: Rc<Self>, entity: &str, consumer: &Uuid) -> Option<SnapshotRef<[Arc<Credential>]>> {
+        let owned = |c: &&(String, String, SnapshotRef<Credential>)| c.0 == entity && c.2.consumer == Some(*consumer);
+        let all: Vec<_> = self.credentials.iter().filter(owned).map(|c| Arc::new(Credential::clone(&c.2))).collect();
+        (!all.is_empty()).then(|| SnapshotRef::from(all).part(|all| all.as_slice()))
     }
 
     fn consumer(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<Consumer>> {

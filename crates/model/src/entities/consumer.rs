@@ -2,6 +2,8 @@
 
 use super::decode;
 use crate::Record;
+use std::any::Any;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use uuid::Uuid;
 
@@ -27,13 +29,15 @@ impl Consumer {
 }
 
 /// A credential of any kind: its owner, and the record for the plugin that understands it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Credential {
     pub id: Uuid,
     pub consumer: Option<Uuid>,
     /// When it ends, if it does.
     pub expiry: Option<Expiry>,
     pub record: Record,
+    /// What the plugin has made of the record.
+    pub parsed: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// The end of a credential. It comes by whichever clock comes to it first, so that a step of the system's clock cannot
@@ -52,7 +56,13 @@ impl Credential {
             consumer: decode::foreign(record, "consumer")?,
             expiry: record.get("ttl").and_then(serde_json::Value::as_u64).map(Duration::from_secs).map(Expiry::after),
             record: record.clone(),
+            parsed: None,
         })
+    }
+
+    /// What the plugin has made of the record, when it is of that type.
+    pub fn parsed<T: Any>(&self) -> Option<&T> {
+        self.parsed.as_ref()?.downcast_ref()
     }
 
     /// Whether it has ended. Costs a look at the clocks only where there is an end.

@@ -1,6 +1,9 @@
 //! `key-auth`: callers show a key in a header, the query or the body.
 
-use sdk::{Answer, Args, Config, Content, CredentialEntity, Env, Exchange, Phases, Plugin, PluginKind, Step, entities};
+use sdk::{
+    Anonymous, Answer, Args, Config, Content, CredentialEntity, CredentialKey, Env, Exchange, Phases, Plugin,
+    PluginKind, Step, challenge, entities,
+};
 use std::borrow::Cow;
 
 /// The plugin as the gateway knows it.
@@ -15,8 +18,7 @@ struct Instance {
     in_body: bool,
     hide: bool,
     on_preflight: bool,
-    /// The consumer as which a caller without a valid key goes on.
-    anonymous: Option<String>,
+    anonymous: Anonymous,
     challenge: String,
 }
 
@@ -52,7 +54,12 @@ impl PluginKind for KeyAuth {
     }
 
     fn credentials(&self) -> &'static [CredentialEntity] {
-        &[CredentialEntity { schema: include_str!("keyauth_credentials.json"), entity: ENTITY, key: "key" }]
+        &[CredentialEntity {
+            schema: include_str!("keyauth_credentials.json"),
+            entity: ENTITY,
+            key: CredentialKey::Field("key"),
+            parse: None,
+        }]
     }
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
@@ -64,10 +71,8 @@ impl PluginKind for KeyAuth {
             in_body: config.flag("key_in_body"),
             hide: config.flag("hide_credentials"),
             on_preflight: config.flag("run_on_preflight"),
-            anonymous: config.text("anonymous").map(str::to_owned),
-            challenge: config
-                .header_value("realm")?
-                .map_or_else(|| "Key".to_owned(), |realm| format!("Key realm=\"{realm}\"")),
+            anonymous: Anonymous::new(self.name(), &config),
+            challenge: challenge("Key", &config)?,
         }))
     }
 }
@@ -81,17 +86,15 @@ impl Plugin for Instance {
         if !self.on_preflight && exchange.request.method.as_str() == "OPTIONS" {
             return Step::Next;
         }
-        // With an anonymous consumer, one of several authentication plugins suffices.
-        if self.anonymous.is_some() && exchange.credential.is_some() {
+        if self.anonymous.is_settled(exchange) {
             return Step::Next;
         }
-        match (self.recognise(exchange), &self.anonymous) {
-            (Ok(()), _) => Step::Next,
-            (Err(_), Some(anonymous)) => self.go_on_as(exchange, anonymous),
-            (Err(Refusal::TooLarge), None) => Step::Answer(Answer::error(exchange, 413, Refusal::TooLarge.words())),
-            (Err(refusal), None) => Step::Answer(
-                Answer::error(exchange, 401, refusal.words()).with("WWW-Authenticate", self.challenge.as_bytes()),
-            ),
+        match self.recognise(exchange) {
+            Ok(()) => Step::Next,
+            Err(refusal) => self.anonymous.or_refuse(exchange, |exchange| match refusal {
+                Refusal::TooLarge => Answer::error(exchange, 413, refusal.words()),
+                _ => Answer::error(exchange, 401, refusal.words()).with("WWW-Authenticate", self.challenge.as_bytes()),
+            }),
         }
     }
 }
@@ -110,10 +113,7 @@ impl Instance {
         if self.hide {
             hide(exchange, &self.key_names[name], content);
         }
-        let credential = found?;
-        let consumer = credential.consumer.and_then(|id| exchange.directory.consumer(&id)).ok_or(Refusal::Unknown)?;
-        exchange.authenticate(Some(consumer), Some(credential));
-        Ok(())
+        if exchange.authenticate_by(found?) { Ok(()) } else { Err(Refusal::Unknown) }
     }
 
     /// The first key name that has a value decides; header before query before body.
@@ -147,22 +147,6 @@ impl Instance {
             }
         }
         Found::Nothing
-    }
-
-    fn go_on_as(&self, exchange: &mut Exchange, anonymous: &str) -> Step<'static> {
-        let directory = &exchange.directory;
-        let by_id = entities::Uuid::parse_str(anonymous).ok().and_then(|id| directory.consumer(&id));
-        match by_id.or_else(|| directory.consumer_by_username(anonymous)) {
-            Some(consumer) => {
-                exchange.authenticate(Some(consumer), None);
-                Step::Next
-            }
-            None => {
-                let message = format!("anonymous consumer {anonymous} is configured but doesn't exist");
-                tracing::error!("key-auth: {message}");
-                Step::Answer(Answer::error(exchange, 500, &message))
-            }
-        }
     }
 }
 

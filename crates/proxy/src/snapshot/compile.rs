@@ -4,6 +4,7 @@
 //! activated, nothing has happened. A record that cannot be used costs nothing but itself; should making a snapshot
 //! fail altogether, the compiler says so, and wants all records anew before it goes on.
 
+use super::credentials::Credentials;
 use super::state::{Batch, State};
 use super::{Chains, Map, Prepared, Replacement, Snapshot};
 use crate::balancer::{Balancers, Rings};
@@ -159,7 +160,7 @@ fn empty(flavor: Flavor, certificates: Certificates, outbound: Outbound, error_p
         rings: Rings::default(),
         consumers: Map::default(),
         usernames: Map::default(),
-        credentials: Map::default(),
+        credentials: Credentials::default(),
         certificates,
         outbound,
         error_pages,

@@ -4,6 +4,7 @@
 //! effect with one pointer, and only then what goes with it outside (`Prepared`). A worker reads through its [`View`].
 
 mod compile;
+mod credentials;
 mod plugins;
 mod prepared;
 mod state;
@@ -18,8 +19,9 @@ use crate::balancer::Rings;
 use crate::chain::Chain;
 use crate::router::Router;
 use crate::tls::{Certificates, Outbound};
+use credentials::Credentials;
 use model::Degradation;
-use model::entities::{Consumer, Credential, Uuid};
+use model::entities::{Consumer, Uuid};
 use rpds::HashTrieMapSync;
 use sdk::ErrorPages;
 use std::sync::Arc;
@@ -35,8 +37,7 @@ pub struct Snapshot {
     pub(crate) rings: Rings,
     pub(crate) consumers: Map<Uuid, Arc<Consumer>>,
     pub(crate) usernames: Map<String, Uuid>,
-    /// By entity, then by key field.
-    pub(crate) credentials: Map<&'static str, Map<String, Arc<Credential>>>,
+    pub(crate) credentials: Credentials,
     pub(crate) certificates: Certificates,
     /// How connections to services are secured.
     pub(crate) outbound: Outbound,

@@ -3,7 +3,8 @@
 //! A record that cannot be used is named in the snapshot, with the reason, and `unusable` sees to what it is for;
 //! everything else takes effect.
 
-use super::unusable::{AllUnusable, Unusable};
+use super::credentials::Place;
+use super::plugins::Unusable;
 use super::{Change, Snapshot};
 use crate::balancer::RingCompiler;
 use crate::chain::Scopes;
@@ -31,8 +32,8 @@ pub(super) struct State {
     pub refused: ById<String>,
     /// Services with each of their routes.
     routes_of_service: BTreeSet<(Uuid, Uuid)>,
-    /// The key under which a credential is indexed, by its id.
-    credential_keys: ById<String>,
+    /// Where credentials are found, by id.
+    credential_places: ById<Place>,
     pub rings: RingCompiler,
     pub trust: TrustCompiler,
     /// While everything is replaced: the certificates there were, since those that stay are kept.
@@ -66,7 +67,7 @@ impl State {
             switched_off: HashSet::new(),
             refused: HashMap::default(),
             routes_of_service: BTreeSet::new(),
-            credential_keys: HashMap::default(),
+            credential_places: HashMap::default(),
             rings: RingCompiler::default(),
             trust: TrustCompiler::default(),
             former_certificates: None,
@@ -271,20 +272,19 @@ impl State {
         change: &Change<'_>,
         next: &mut Snapshot,
     ) -> Result<(), String> {
-        let mut index = next.credentials.get(entity.entity).cloned().unwrap_or_default();
         // Whatever the record is now: what it was opens no door any more.
-        if let Some(old) = self.credential_keys.remove(&id)
-            && index.get(&old).is_some_and(|c| c.id == id)
-        {
-            index.remove_mut(&old);
+        if let Some(old) = self.credential_places.remove(&id) {
+            next.credentials.remove(entity.entity, &old, &id);
         }
-        let new = if change.deleted { Ok(None) } else { keyed(entity, change.record).map(Some) };
-        if let Ok(Some((key, credential))) = &new {
-            self.credential_keys.insert(id, key.clone());
-            index.insert_mut(key.clone(), Arc::clone(credential));
+        if change.deleted {
+            return Ok(());
         }
-        next.credentials.insert_mut(entity.entity, index);
-        new.map(drop)
+        let mut credential = Credential::from_record(change.record)?;
+        credential.parsed = entity.parse.map(|parse| parse(change.record)).transpose()?;
+        let place = Place::of(&credential, entity.key)?;
+        next.credentials.insert(entity.entity, &place, Arc::new(credential));
+        self.credential_places.insert(id, place);
+        Ok(())
     }
 
     fn routes_of(&self, service: &Uuid) -> impl Iterator<Item = Uuid> {
@@ -354,11 +354,21 @@ pub(super) fn id_of(record: &Record) -> Result<Uuid, String> {
     Uuid::parse_str(text).map_err(|e| format!("id: {e}"))
 }
 
-/// A credential with the key by which it is found.
-fn keyed(entity: &CredentialEntity, record: &Record) -> Result<(String, Arc<Credential>), String> {
-    let credential = Credential::from_record(record)?;
-    let key = record.get(entity.key).and_then(Value::as_str).ok_or_else(|| format!("{}: missing", entity.key))?;
-    Ok((key.to_owned(), Arc::new(credential)))
+fn take_consumer(id: Uuid, change: &Change<'_>, next: &mut Snapshot) -> Result<(), String> {
+    let new = if change.deleted { None } else { Some(Consumer::from_record(change.record)?) };
+    let old = next.consumers.get(&id).and_then(|c| c.username.clone());
+    if let Some(old) = old.filter(|name| next.usernames.get(name) == Some(&id)) {
+        next.usernames.remove_mut(&old);
+    }
+    let Some(consumer) = new else {
+        next.consumers.remove_mut(&id);
+        return Ok(());
+    };
+    if let Some(username) = &consumer.username {
+        next.usernames.insert_mut(username.clone(), id);
+    }
+    next.consumers.insert_mut(id, Arc::new(consumer));
+    Ok(())
 }
 
 fn credential_entity(kinds: &'static [&'static dyn PluginKind], name: &str) -> Option<&'static CredentialEntity> {

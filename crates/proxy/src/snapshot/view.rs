@@ -110,10 +110,13 @@ impl Configuration for View {
     fn credential(self: Rc<Self>, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
         let key = std::str::from_utf8(key).ok()?;
         SnapshotRef::find(self, |view| {
-            let credential = view.snapshot.credentials.get(entity)?.get(key)?;
             // Purging may be late: the end counts, not the removal.
-            (!credential.is_over()).then_some(&**credential)
+            view.snapshot.credentials.find(entity, key).filter(|credential| !credential.is_over())
         })
+    }
+
+    fn credentials_of(self: Rc<Self>, entity: &str, consumer: &Uuid) -> Option<SnapshotRef<[Arc<Credential>]>> {
+        SnapshotRef::find(self, |view| view.snapshot.credentials.of_consumer(entity, consumer))
     }
 
     fn consumer(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<Consumer>> {

@@ -11,7 +11,10 @@ use crate::published::Published;
 use crate::router::{Flavor, Query};
 use crate::tls::Services;
 use model::Effect;
-use sdk::{CredentialEntity, Env, Exchange, Fields, Phases, Plugin, PluginKind, Step, testing};
+use sdk::{
+    Client, CredentialEntity, CredentialKey, Env, Exchange, Fields, Phases, Plugin, PluginKind, RequestHead, Step,
+    Timing,
+};
 use serde_json::{Value, json};
 
 /// A plugin that does as its configuration says: `fail`, `panic`, `panic later` or `limited` when it is configured;
@@ -37,7 +40,7 @@ impl PluginKind for Moody {
     }
 
     fn credentials(&self) -> &'static [CredentialEntity] {
-        &[CredentialEntity { schema: "{}", entity: ENTITY, key: "key" }]
+        &[CredentialEntity { schema: "{}", entity: ENTITY, key: CredentialKey::Field("key"), parse: None }]
     }
 
     fn configure(&self, plugin: &model::entities::Plugin, _: &Env) -> Result<Box<dyn Plugin>, String> {
