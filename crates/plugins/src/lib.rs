@@ -1,5 +1,6 @@
 //! The bundled plugins, one folder each: code, schema, credential entities, tests.
 
+mod basic_auth;
 mod correlation_id;
 mod cors;
 mod ip_restriction;
@@ -15,6 +16,7 @@ use sdk::PluginKind;
 /// Every bundled plugin.
 pub fn bundled() -> &'static [&'static dyn PluginKind] {
     &[
+        &basic_auth::BasicAuth,
         &correlation_id::CorrelationId,
         &cors::Cors,
         &ip_restriction::IpRestriction,

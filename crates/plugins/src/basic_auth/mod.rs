@@ -1,0 +1,141 @@
+//! `basic-auth`: callers show a user name and a password (RFC 7617).
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest;
+use sdk::entities::{Credential, Uuid};
+use sdk::{
+    Anonymous, Answer, Config, CredentialEntity, CredentialKey, Env, Exchange, Function, Known, Phases, Plugin,
+    PluginKind, Record, Step, after_scheme, challenge, decode_base64, entities,
+};
+use serde_json::Value;
+use std::fmt::Write;
+
+/// The plugin as the gateway knows it.
+pub struct BasicAuth;
+
+const ENTITY: &str = "basicauth_credentials";
+
+struct Instance {
+    hide: bool,
+    anonymous: Anonymous,
+    challenge: String,
+}
+
+/// What a caller shows.
+struct Shown {
+    username: Vec<u8>,
+    password: Vec<u8>,
+}
+
+impl PluginKind for BasicAuth {
+    fn name(&self) -> &'static str {
+        "basic-auth"
+    }
+
+    fn priority(&self) -> i32 {
+        1100
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("schema.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        &[("basic_auth_password", Function::Derive(hash_password))]
+    }
+
+    fn credentials(&self) -> &'static [CredentialEntity] {
+        &[CredentialEntity {
+            schema: include_str!("basicauth_credentials.json"),
+            entity: ENTITY,
+            key: CredentialKey::Field("username"),
+            parse: None,
+        }]
+    }
+
+    fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
+        let config = Config::new(&plugin.config);
+        Ok(Box::new(Instance {
+            hide: config.flag("hide_credentials"),
+            anonymous: Anonymous::new(self.name(), &config),
+            challenge: challenge("Basic", &config)?,
+        }))
+    }
+}
+
+impl Plugin for Instance {
+    fn phases(&self) -> Phases {
+        Phases::ACCESS
+    }
+
+    fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        if self.anonymous.is_settled(exchange) || self.recognise(exchange) {
+            return Step::Next;
+        }
+        self.anonymous.or_refuse(exchange, |exchange| {
+            Answer::error(exchange, 401, "Unauthorized").with("WWW-Authenticate", self.challenge.as_bytes())
+        })
+    }
+}
+
+impl Instance {
+    /// Finds the caller: by `Authorization` only where the other line shows no user that is known.
+    fn recognise(&self, exchange: &mut Exchange) -> bool {
+        for line in [Known::ProxyAuthorization, Known::Authorization] {
+            let shown = exchange.request.fields.known(line).and_then(Shown::parse);
+            if self.hide {
+                exchange.request.fields.remove_known(line);
+            }
+            let Some(shown) = shown else { continue };
+            if let Some(credential) = exchange.directory.credential(ENTITY, &shown.username) {
+                let recognised = shown.has_password_of(&credential) && exchange.authenticate_by(credential);
+                if let (true, Ok(username)) = (recognised, std::str::from_utf8(&shown.username)) {
+                    exchange.identify(username);
+                }
+                return recognised;
+            }
+        }
+        false
+    }
+}
+
+impl Shown {
+    /// The content of an `Authorization` line.
+    fn parse(value: &[u8]) -> Option<Shown> {
+        let encoded = after_scheme(value, "Basic")?.trim_ascii();
+        let decoded = decode_base64(encoded)?;
+        let colon = decoded.iter().position(|&b| b == b':').filter(|&at| at > 0)?;
+        Some(Shown { username: decoded[..colon].to_vec(), password: decoded[colon + 1..].to_vec() })
+    }
+
+    fn has_password_of(&self, credential: &Credential) -> bool {
+        let stored = credential.record.get("password").and_then(Value::as_str).unwrap_or_default();
+        let Some(consumer) = credential.consumer else { return false };
+        verify_slices_are_equal(hash(&self.password, &consumer).as_bytes(), stored.as_bytes()).is_ok()
+    }
+}
+
+/// Replaces a password by what is stored of it.
+fn hash_password(record: &mut Record) -> Result<(), String> {
+    let consumer = record.get("consumer").and_then(|consumer| consumer.get("id")).and_then(Value::as_str);
+    let consumer = consumer.and_then(|id| Uuid::parse_str(id).ok()).ok_or("a password without a consumer")?;
+    let password = record.get("password").and_then(Value::as_str).unwrap_or_default();
+    let hashed = hash(password.as_bytes(), &consumer);
+    record.insert("password".to_owned(), hashed.into());
+    Ok(())
+}
+
+/// As Kong stores passwords: SHA-1, salted with the consumer's id, in hexadecimal.
+fn hash(password: &[u8], consumer: &Uuid) -> String {
+    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    context.update(password);
+    context.update(consumer.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+    let mut hex = String::with_capacity(40);
+    for octet in context.finish().as_ref() {
+        let _ = write!(hex, "{octet:02x}");
+    }
+    hex
+}
+
+#[cfg(test)]
+mod tests;
