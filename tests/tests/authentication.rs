@@ -43,3 +43,27 @@ fn a_password_is_hashed_once() {
     assert_eq!(ask(&node, &[("Authorization", "Basic dTpw")]), 401);
     assert_eq!(ask(&node, &[("Authorization", "Basic dTpx")]), 200);
 }
+
+#[test]
+fn groups_are_in_force_when_they_are_answered() {
+    let backend = Backend::start("b");
+    let mut node = start(&backend);
+    admin(&node, "POST", "/plugins", json!({ "name": "key-auth" })).expect(201);
+    admin(&node, "POST", "/plugins", json!({ "name": "acl", "config": { "allow": ["staff"] } })).expect(201);
+    admin(&node, "POST", "/consumers/ada/key-auth", json!({ "key": "k" })).expect(201);
+    let key = [("apikey", "k")];
+    assert_eq!(ask(&node, &key), 403);
+    let group = admin(&node, "PUT", "/consumers/ada/acls/guests", json!({})).expect(200).json();
+    assert_eq!(ask(&node, &key), 403);
+    let moved = admin(&node, "PATCH", "/consumers/ada/acls/guests", json!({ "group": "staff" })).expect(200).json();
+    assert_eq!(moved["id"], group["id"]);
+    assert_eq!(ask(&node, &key), 200);
+    node.kill();
+    node.revive();
+    assert_eq!(ask(&node, &key), 200);
+    admin(&node, "PUT", "/consumers/bob/acls/staff", json!({})).expect(200);
+    request(node.admin(), "DELETE", "/consumers/ada/acls/staff", &[], b"").unwrap().expect(204);
+    assert_eq!(ask(&node, &key), 403);
+    request(node.admin(), "DELETE", "/consumers/ada", &[], b"").unwrap().expect(204);
+    assert_eq!(ask(&node, &key), 401);
+}

@@ -1,5 +1,6 @@
 //! The bundled plugins, one folder each: code, schema, credential entities, tests.
 
+mod acl;
 mod basic_auth;
 mod correlation_id;
 mod cors;
@@ -16,6 +17,7 @@ use sdk::PluginKind;
 /// Every bundled plugin.
 pub fn bundled() -> &'static [&'static dyn PluginKind] {
     &[
+        &acl::Acl,
         &basic_auth::BasicAuth,
         &correlation_id::CorrelationId,
         &cors::Cors,

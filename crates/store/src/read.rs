@@ -49,7 +49,8 @@ pub fn lookup(reader: &mut dyn Reader, view: &View<'_>, table: &Table, key: &Key
     }
 }
 
-/// The row that a key names among those that refer to `id`.
+/// The row that a key names among those that refer to `id`. Where records have no names of their own, what is unique
+/// together with the reference names them there: the group of an acl.
 pub fn lookup_under(
     reader: &mut dyn Reader,
     view: &View<'_>,
@@ -58,6 +59,12 @@ pub fn lookup_under(
     foreign: &Foreign,
     id: &str,
 ) -> Result<Option<Row>, Error> {
+    if let (Key::Name(name), None, Some((unique, field))) = (key, &table.endpoint, table.named_under(foreign)) {
+        let named =
+            Record::from_iter([(foreign.field.clone(), json!({ "id": id })), (field.to_owned(), name.as_str().into())]);
+        let Some(value) = unique.value(&named) else { return Ok(None) };
+        return live(reader.find(table, &unique.column, &value)?, view.now);
+    }
     let endpoint = table.endpoint.as_deref().unwrap_or(&table.primary);
     if let (Key::Name(name), Some(Lookup { unique: false, .. })) = (key, table.lookup(endpoint)) {
         table.schema.check_unique(view.catalog, endpoint, &name.as_str().into())?;

@@ -1,6 +1,7 @@
 //! All endpoints: `generated` those that follow from the schemas, the other files one family each that is written by
 //! hand. Each file adds its own to the list.
 
+mod acls;
 mod cache;
 mod certificates;
 mod clustering;
@@ -29,6 +30,7 @@ pub fn admin(catalog: &Catalog) -> Endpoints {
     schemas::add(&mut drafts);
     plugins::add(&mut drafts);
     consumers::add(&mut drafts);
+    acls::add(&mut drafts);
     tags::add(&mut drafts);
     upstreams::add(&mut drafts);
     targets::add(&mut drafts);

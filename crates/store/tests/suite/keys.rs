@@ -174,6 +174,25 @@ async fn lookups_below_a_parent() {
 }
 
 #[tokio::test]
+async fn records_without_names_go_by_what_is_unique_under_their_owner() {
+    for s in subjects().await {
+        let c = s.add("consumers", json!({"username": "c"})).await;
+        let d = s.add("consumers", json!({"username": "d"})).await;
+        for consumer in [&c, &d] {
+            s.add("acls", json!({"consumer": {"id": consumer}, "group": "admin"})).await;
+        }
+        let under = async |consumer: &str, key| s.store.get_under("acls", &key, "consumer", consumer).await.unwrap();
+        for consumer in [&c, &d] {
+            let found = under(consumer, name("admin")).await.unwrap();
+            assert_eq!(found["consumer"], json!({"id": consumer}));
+            assert_eq!(under(consumer, id(found["id"].as_str().unwrap())).await, Some(found));
+        }
+        assert!(under(&c, name("dev")).await.is_none());
+        assert!(under(&uuid(1), name("admin")).await.is_none());
+    }
+}
+
+#[tokio::test]
 async fn hostile_strings_are_only_strings() {
     let names = [
         "o'brien",

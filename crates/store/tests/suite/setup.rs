@@ -125,7 +125,9 @@ fn schemas() -> Vec<Value> {
         json!({"name": "targets", "workspaceable": true, "endpoint_key": "target", "cache_key": ["upstream", "target"], "fields": [id(),
             {"created_at": {"type": "number", "timestamp": true, "auto": true}}, foreign("upstream", "upstreams", json!("cascade")),
             {"target": {"type": "string", "required": true}}, {"weight": {"type": "integer", "default": 100}}]}),
-        json!({"name": "keyauth_credentials", "workspaceable": true, "endpoint_key": "key", "ttl": true, "fields": [id(), created(),
+        json!({"name": "acls", "cache_key": ["consumer", "group"], "fields": [id(),
+            foreign("consumer", "consumers", json!("cascade")), {"group": {"type": "string", "required": true}}]}),
+        json!({"name": "keyauth_credentials", "endpoint_key": "key", "ttl": true, "fields": [id(), created(),
             {"key": {"type": "string", "unique": true, "auto": true}}, foreign("consumer", "consumers", json!("cascade")), tags()]}),
         json!({"name": "parameters", "primary_key": ["key"], "fields": [{"key": {"type": "string", "required": true}}, {"value": {"type": "string"}}]}),
     ]
