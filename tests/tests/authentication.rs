@@ -67,3 +67,17 @@ fn groups_are_in_force_when_they_are_answered() {
     request(node.admin(), "DELETE", "/consumers/ada", &[], b"").unwrap().expect(204);
     assert_eq!(ask(&node, &key), 401);
 }
+
+#[test]
+fn a_key_of_no_use_opens_nothing_and_is_reported() {
+    let backend = Backend::start("b");
+    let node = start(&backend);
+    admin(&node, "POST", "/plugins", json!({ "name": "jwt" })).expect(201);
+    // Kong looks at the keys of some algorithms only.
+    let secret = json!({ "key": "e", "algorithm": "ES256", "rsa_public_key": "no pem" });
+    let id = admin(&node, "POST", "/consumers/ada/jwt", secret).expect(201).json()["id"].clone();
+    let token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJlIn0.AAAA";
+    assert_eq!(ask(&node, &[("Authorization", &format!("Bearer {token}"))]), 401);
+    let status = request(node.status(), "GET", "/status", &[], b"").unwrap().expect(200).json();
+    assert_eq!(status["degraded"][0]["ids"], json!([id]));
+}

@@ -5,6 +5,7 @@ mod basic_auth;
 mod correlation_id;
 mod cors;
 mod ip_restriction;
+mod jwt;
 mod key_auth;
 mod proxy_cache;
 mod rate_limiting;
@@ -22,6 +23,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &correlation_id::CorrelationId,
         &cors::Cors,
         &ip_restriction::IpRestriction,
+        &jwt::Jwt,
         &key_auth::KeyAuth,
         &proxy_cache::ProxyCache,
         &rate_limiting::RateLimiting,

@@ -12,6 +12,7 @@ mod directory;
 mod env;
 mod error_pages;
 mod exchange;
+pub mod jose;
 pub mod json;
 mod media_type;
 mod memory;
