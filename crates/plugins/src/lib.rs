@@ -4,6 +4,7 @@ mod acl;
 mod basic_auth;
 mod correlation_id;
 mod cors;
+mod hmac_auth;
 mod ip_restriction;
 mod jwt;
 mod key_auth;
@@ -22,6 +23,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &basic_auth::BasicAuth,
         &correlation_id::CorrelationId,
         &cors::Cors,
+        &hmac_auth::HmacAuth,
         &ip_restriction::IpRestriction,
         &jwt::Jwt,
         &key_auth::KeyAuth,

@@ -78,6 +78,7 @@ fn what_becomes_a_header_line_has_no_line_breaks() {
         ("request-termination", json!({ "body": "b", "content_type": split })),
         ("key-auth", json!({ "realm": split })),
         ("basic-auth", json!({ "realm": split })),
+        ("hmac-auth", json!({ "realm": split })),
         ("jwt", json!({ "realm": split })),
         ("cors", json!({ "headers": ["x", split] })),
         ("cors", json!({ "exposed_headers": [split] })),
