@@ -2,6 +2,7 @@
 
 mod acl;
 mod basic_auth;
+mod bot_detection;
 mod correlation_id;
 mod cors;
 mod hmac_auth;
@@ -21,6 +22,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
     &[
         &acl::Acl,
         &basic_auth::BasicAuth,
+        &bot_detection::BotDetection,
         &correlation_id::CorrelationId,
         &cors::Cors,
         &hmac_auth::HmacAuth,
