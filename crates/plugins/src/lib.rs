@@ -11,6 +11,7 @@ mod jwt;
 mod key_auth;
 mod proxy_cache;
 mod rate_limiting;
+mod redirect;
 mod request_termination;
 mod request_transformer;
 mod response_transformer;
@@ -31,6 +32,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &key_auth::KeyAuth,
         &proxy_cache::ProxyCache,
         &rate_limiting::RateLimiting,
+        &redirect::Redirect,
         &request_termination::RequestTermination,
         &request_transformer::RequestTransformer,
         &response_transformer::ResponseTransformer,

@@ -80,6 +80,7 @@ fn what_becomes_a_header_line_has_no_line_breaks() {
         ("basic-auth", json!({ "realm": split })),
         ("hmac-auth", json!({ "realm": split })),
         ("jwt", json!({ "realm": split })),
+        ("redirect", json!({ "location": format!("https://a.test/{split}") })),
         ("cors", json!({ "headers": ["x", split] })),
         ("cors", json!({ "exposed_headers": [split] })),
         ("correlation-id", json!({ "header_name": split })),

@@ -27,6 +27,7 @@ pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("header_name", Validator(text::header_name)),
     ("header_token", Validator(text::header_token)),
     ("header_value", Validator(text::header_value)),
+    ("header_url", Validator(text::header_url)),
     ("cookie_name", Validator(text::cookie_name)),
     ("upstream_name", Validator(text::upstream_name)),
     ("target", Validator(text::target)),

@@ -146,6 +146,12 @@ pub fn header_value(value: &Value) -> Verdict {
     Ok(())
 }
 
+/// A URL that can stand in a header line.
+pub fn header_url(value: &Value) -> Verdict {
+    header_value(value)?;
+    url(value)
+}
+
 /// A token by RFC 2616.
 pub fn cookie_name(value: &Value) -> Verdict {
     let name = text(value)?;
