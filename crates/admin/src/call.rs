@@ -73,8 +73,8 @@ impl Call {
         Ok(std::mem::take(&mut self.content).into_input(self.store.catalog(), &schema, None))
     }
 
-    /// Reads and writes in one transaction, and waits until this node's snapshot has what was written. `work` may be run
-    /// again, see [`Store::transaction`].
+    /// Reads and writes in one transaction, and waits until this node's snapshot has what was written. `work` may be
+    /// run again, see [`Store::transaction`].
     pub async fn write<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Transaction<'_>) -> Result<T, Answer> + Send + 'static,

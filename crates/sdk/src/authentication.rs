@@ -16,7 +16,8 @@ impl Anonymous {
         Anonymous { plugin, consumer: config.text("anonymous").map(str::to_owned) }
     }
 
-    /// Whether the plugin has nothing to do: with an anonymous consumer, one of several authentication plugins suffices.
+    /// Whether the plugin has nothing to do: with an anonymous consumer, one of several authentication plugins
+    /// suffices.
     pub fn is_settled(&self, exchange: &Exchange) -> bool {
         self.consumer.is_some() && exchange.credential.is_some()
     }

@@ -241,7 +241,8 @@ impl Exchange {
         self.credential = credential;
     }
 
-    /// Records that the caller has shown that credential; false, and nothing is recorded, when its consumer is not there.
+    /// Records that the caller has shown that credential; false, and nothing is recorded, when its consumer is not
+    /// there.
     pub fn authenticate_by(&mut self, credential: SnapshotRef<Credential>) -> bool {
         let consumer = credential.consumer.and_then(|id| self.directory.consumer(&id));
         let found = consumer.is_some();

@@ -222,11 +222,15 @@ impl Table {
         self.foreigns.iter().find(|f| f.field == field)
     }
 
+    /// What must be unique, in the order in which violations are reported.
+    pub fn uniques(&self) -> impl Iterator<Item = &Lookup> {
+        self.lookups.iter().filter(|lookup| lookup.unique)
+    }
+
     /// The field that is unique together with a reference.
-    pub fn named_under(&self, foreign: &Foreign) -> Option<(&Unique, &str)> {
-        let unique = self.composite()?;
-        match unique.fields.as_slice() {
-            [reference, field] if *reference == foreign.field => Some((unique, field)),
+    pub fn named_under(&self, foreign: &Foreign) -> Option<&str> {
+        match self.composite()?.fields.as_slice() {
+            [reference, field] if *reference == foreign.field => Some(field),
             _ => None,
         }
     }

@@ -253,8 +253,8 @@ impl Store {
     }
 
     /// Reads and writes that no other write comes between. When `work` fails, nothing has happened; else all of it has,
-    /// at the revision that comes with what `work` returns. `work` runs where blocking is allowed, and may be run again:
-    /// what counts is its last run, before which all that it did to the store was undone.
+    /// at the revision that comes with what `work` returns. `work` runs where blocking is allowed, and may be run
+    /// again: what counts is its last run, before which all that it did to the store was undone.
     pub async fn transaction<T, E>(
         &self,
         mut work: impl FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
@@ -318,9 +318,10 @@ impl Store {
         }
     }
 
-    /// Hands everything there is in all workspaces, at one consistent revision, to `take`, record by record: what a node starts from.
-    /// Entities come in the catalog's order, so that what is referred to precedes what refers to it. `take` is called
-    /// where blocking is allowed, and must not keep the record's memory; `state` is its own, and comes back.
+    /// Hands everything there is in all workspaces, at one consistent revision, to `take`, record by record: what a
+    /// node starts from. Entities come in the catalog's order, so that what is referred to precedes what refers to it.
+    /// `take` is called where blocking is allowed, and must not keep the record's memory; `state` is its own, and comes
+    /// back.
     pub async fn replay<T: Send + 'static>(
         &self,
         mut state: T,

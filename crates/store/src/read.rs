@@ -1,7 +1,7 @@
 //! Looking up records inside a transaction: by key, by reference, by page.
 
 use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted};
-use crate::layout::{Foreign, Layout, Lookup, Table, WORKSPACE, foreign_id};
+use crate::layout::{Foreign, Layout, Table, WORKSPACE, foreign_id};
 use crate::page::{decode_offset, encode_offset};
 use crate::{Key, Page, PageQuery, Scope, TagPage, certificates};
 use model::{Catalog, Error, Record};
@@ -59,19 +59,15 @@ pub fn lookup_under(
     foreign: &Foreign,
     id: &str,
 ) -> Result<Option<Row>, Error> {
-    if let (Key::Name(name), None, Some((unique, field))) = (key, &table.endpoint, table.named_under(foreign)) {
-        let named =
-            Record::from_iter([(foreign.field.clone(), json!({ "id": id })), (field.to_owned(), name.as_str().into())]);
-        let Some(value) = unique.value(&named) else { return Ok(None) };
-        return live(reader.find(table, &unique.column, &value)?, view.now);
-    }
-    let endpoint = table.endpoint.as_deref().unwrap_or(&table.primary);
-    if let (Key::Name(name), Some(Lookup { unique: false, .. })) = (key, table.lookup(endpoint)) {
-        table.schema.check_unique(view.catalog, endpoint, &name.as_str().into())?;
+    let named = if table.endpoint.is_none() { table.named_under(foreign) } else { None };
+    let field = named.or(table.endpoint.as_deref()).unwrap_or(&table.primary);
+    let is_shared = named.is_some() || table.lookup(field).is_some_and(|lookup| !lookup.unique);
+    if let (Key::Name(name), true) = (key, is_shared) {
+        table.schema.check_unique(view.catalog, field, &name.as_str().into())?;
         let mut found = None;
         let of_owner = Selection { foreign: Some((foreign, &[id])), ..view.selection(table) };
         each(reader, of_owner, |row| {
-            if row.record.get(endpoint).and_then(Value::as_str) == Some(name) {
+            if row.record.get(field).and_then(Value::as_str) == Some(name) {
                 found = Some(row);
             }
             Ok(found.is_none())
@@ -247,8 +243,8 @@ pub fn show_whole(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row: 
     Ok(record)
 }
 
-/// A row as clients see it, but for what is shown with it of other records: with fields that the schema has got since it
-/// was stored, and with what remains of its `ttl`, in whole seconds.
+/// A row as clients see it, but for what is shown with it of other records: with fields that the schema has got since
+/// it was stored, and with what remains of its `ttl`, in whole seconds.
 pub fn show(view: &View<'_>, table: &Table, row: Row) -> Record {
     let mut record = row.record;
     if table.has_ttl {

@@ -108,8 +108,8 @@ fn trailers_and_interim_responses_go_through() {
             let (mut connection, request) = service.asked();
             connection
                 .send_raw(
-                    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
-                      2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n",
+                    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
+                      \r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n",
                 )
                 .unwrap();
             request

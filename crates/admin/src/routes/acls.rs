@@ -26,7 +26,7 @@ async fn read(call: Call) -> HandlerResult {
     let Subject { outer, inner, field } = entity::subject(&call)?;
     let inner = inner.ok_or_else(Answer::not_found)?;
     let owner = nested::id(&entity::find(&call, &outer, &call.key(&outer, 0)).await?);
-    let record = call.state.store.get_under(&inner.name, &key(&call), &field, &owner).await?;
+    let record = call.store.get_under(&inner.name, &key(&call), &field, &owner).await?;
     Ok(Answer::new(200, Value::Object(record.ok_or_else(Answer::not_found)?)))
 }
 
@@ -39,17 +39,17 @@ async fn replace(mut call: Call) -> HandlerResult {
     let mut input = call.input(&inner.name)?;
     let record = call.write(move |transaction| {
         let owner = nested::id(&entity::find_in(transaction, &outer, &owner)?);
-        allowed?;
+        allowed.clone()?;
         let key = match &key {
-            Key::Id(_) => key,
+            Key::Id(_) => key.clone(),
             Key::Name(group) => {
                 input.entry("group").or_insert_with(|| group.as_str().into());
                 let known = transaction.get_under(&inner.name, &key, &field, &owner)?;
                 Key::Id(known.map_or_else(|| Uuid::new_v4().to_string(), |record| nested::id(&record)))
             }
         };
-        input.insert(field, json!({ "id": owner }));
-        Ok(transaction.upsert(&inner.name, &key, input)?)
+        input.insert(field.clone(), json!({ "id": owner }));
+        Ok(transaction.upsert(&inner.name, &key, input.clone())?)
     });
     Ok(Answer::new(200, Value::Object(record.await?)))
 }
@@ -62,8 +62,8 @@ async fn change(mut call: Call) -> HandlerResult {
     let input = call.input(&inner.name)?;
     let record = call.write(move |transaction| {
         let found = owned(transaction, &subject, &owner, &key)?;
-        allowed?;
-        entity::update(transaction, &inner, &Key::Id(nested::id(&found)), input)
+        allowed.clone()?;
+        entity::update(transaction, &inner, &Key::Id(nested::id(&found)), input.clone())
     });
     Ok(Answer::new(200, Value::Object(record.await?)))
 }
@@ -75,7 +75,7 @@ async fn delete(call: Call) -> HandlerResult {
     let allowed = entity::writable(&call, &inner, "remove", Some(&key));
     let deleted = call.write(move |transaction| {
         let found = owned(transaction, &subject, &owner, &key)?;
-        allowed?;
+        allowed.clone()?;
         Ok(transaction.delete(&inner.name, &Key::Id(nested::id(&found)))?)
     });
     deleted.await?;

@@ -4,8 +4,8 @@
 //! only:
 //! - of an entity: `name`, `primary_key` (default `["id"]`), `endpoint_key`, `admin_api_name`, `admin_api_nested_name`,
 //!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `shorthand_fields`, `transformations`
-//!   (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of refinements, or the
-//!   kind that the catalog knows by name: `"plugins"`, `"vaults"`);
+//!   (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of
+//!   refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`);
 //! - of a field: `validator` (the name of a function), and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 
@@ -383,8 +383,8 @@ impl Schema {
         process::shape(scope, view, input, context).map_err(Error::schema_violation)
     }
 
-    /// Checks a record and computes what derives from its fields. Of an update, `change` is what was given, and what the
-    /// record was.
+    /// Checks a record and computes what derives from its fields. Of an update, `change` is what was given, and what
+    /// the record was.
     fn finish(&self, scope: Scope, mut record: Record, change: Option<(&Record, &Record)>) -> Result<Record, Error> {
         let errors = validate::record(scope, self, &record, change.is_none());
         if !errors.is_empty() {

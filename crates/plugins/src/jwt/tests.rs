@@ -108,7 +108,10 @@ fn signatures_are_verified_by_the_algorithm_of_the_credential() {
 #[test]
 fn tokens_are_found_in_queries_cookies_and_headers() {
     let token = good(json!({}));
-    let config = || json!({ "uri_param_names": ["jwt", "t"], "cookie_names": ["tok"], "header_names": ["authorization", "x-jwt"] });
+    let config = || {
+        json!({ "uri_param_names": ["jwt", "t"], "cookie_names": ["tok"],
+        "header_names": ["authorization", "x-jwt"] })
+    };
     let ask = |target: &str, lines: &[(&str, &str)]| said(&*configure(config()), request(target, lines));
     assert_eq!(ask(&format!("/?jwt={token}"), &[]), Value::Null);
     assert_eq!(ask(&format!("/?t={token}"), &[]), Value::Null);

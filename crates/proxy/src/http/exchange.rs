@@ -95,7 +95,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Fills in what is known of an exchange as soon as its head is; which request of its connection it is, it knows already.
+/// Fills in what is known of an exchange as soon as its head is; which request of its connection it is, it knows
+/// already.
 pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let (worker, origin) = (context.worker, context.origin);
     let client = &mut exchange.client;

@@ -1,10 +1,10 @@
 //! HTTP from a client's connection to a service and back.
 //!
-//! [`serve`] is the life of an HTTP/1.1 connection, `multiplexed` that of an HTTP/2 one; `exchange` the life of one request on it, in the order in which it
-//! happens: rewrite, route, access, `payload` (what is held of the content), `request` (the head for the service),
-//! `attempt` (a peer, a connection, the head of its answer), `respond` (the head for the client), `relay` (content
-//! down, while `upload` may still go up), log. Phases know the client as `downstream` and the service as
-//! [`crate::upstream::Upstream`], and every wait of theirs has a deadline in `deadlines`.
+//! [`serve`] is the life of an HTTP/1.1 connection, `multiplexed` that of an HTTP/2 one; `exchange` the life of one
+//! request on it, in the order in which it happens: rewrite, route, access, `payload` (what is held of the content),
+//! `request` (the head for the service), `attempt` (a peer, a connection, the head of its answer), `respond` (the head
+//! for the client), `relay` (content down, while `upload` may still go up), log. Phases know the client as `downstream`
+//! and the service as [`crate::upstream::Upstream`], and every wait of theirs has a deadline in `deadlines`.
 
 mod access;
 mod attempt;

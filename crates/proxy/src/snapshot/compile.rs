@@ -94,7 +94,8 @@ impl Compiler {
     }
 
     /// The snapshot of exactly the records that were taken in. What outlives changes outlives this one too: counters of
-    /// plugins, health and position of upstreams that are still there, and what stands in for records that cannot be used.
+    /// plugins, health and position of upstreams that are still there, and what stands in for records that cannot be
+    /// used.
     pub fn replace(&mut self, replacement: Replacement) -> Result<Prepared, String> {
         let Replacement { mut state, mut next, batch } = replacement;
         let (state, prepared) = panic::caught(|| {

@@ -4,7 +4,7 @@
 //! everything else takes effect.
 
 use super::credentials::Place;
-use super::plugins::Unusable;
+use super::unusable::{AllUnusable, Unusable};
 use super::{Change, Snapshot};
 use crate::balancer::RingCompiler;
 use crate::chain::Scopes;
@@ -352,23 +352,6 @@ impl Snapshot {
 pub(super) fn id_of(record: &Record) -> Result<Uuid, String> {
     let text = record.get("id").and_then(Value::as_str).ok_or("id: missing")?;
     Uuid::parse_str(text).map_err(|e| format!("id: {e}"))
-}
-
-fn take_consumer(id: Uuid, change: &Change<'_>, next: &mut Snapshot) -> Result<(), String> {
-    let new = if change.deleted { None } else { Some(Consumer::from_record(change.record)?) };
-    let old = next.consumers.get(&id).and_then(|c| c.username.clone());
-    if let Some(old) = old.filter(|name| next.usernames.get(name) == Some(&id)) {
-        next.usernames.remove_mut(&old);
-    }
-    let Some(consumer) = new else {
-        next.consumers.remove_mut(&id);
-        return Ok(());
-    };
-    if let Some(username) = &consumer.username {
-        next.usernames.insert_mut(username.clone(), id);
-    }
-    next.consumers.insert_mut(id, Arc::new(consumer));
-    Ok(())
 }
 
 fn credential_entity(kinds: &'static [&'static dyn PluginKind], name: &str) -> Option<&'static CredentialEntity> {

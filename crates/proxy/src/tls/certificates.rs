@@ -104,8 +104,8 @@ impl Certificates {
         Ok(())
     }
 
-    /// What becomes of a record of `snis` that cannot be used: its former version goes on, if that is for the same name.
-    /// Else there is no certificate for its name.
+    /// What becomes of a record of `snis` that cannot be used: its former version goes on, if that is for the same
+    /// name. Else there is no certificate for its name.
     pub fn settle_sni(&mut self, id: Uuid, record: &Record, former: &Certificates) -> Effect {
         let Ok(name) = name(record) else {
             self.forget_sni(id);

@@ -329,7 +329,10 @@ fn what_records_that_cannot_be_used_are_for_is_refused() {
     let (address, _seen) = service(simple);
     let stage = Stage::new(address, json!({}), json!({}));
     let id = |n: u8| format!("00000000-0000-4000-8000-0000000000{n:02}");
-    let route = |n: u8, path: &str, of: u8, status: i32| json!({"id": id(n), "protocols": ["http"], "paths": [path], "service": {"id": id(of)}, "https_redirect_status_code": status});
+    let route = |n: u8, path: &str, of: u8, status: i32| {
+        json!({"id": id(n), "protocols": ["http"], "paths": [path],
+        "service": {"id": id(of)}, "https_redirect_status_code": status})
+    };
     stage.put("routes", route(11, "/route", 1, -1));
     stage.put("services", json!({"id": id(3), "protocol": "http", "host": "127.0.0.1", "port": -1}));
     stage.put("routes", route(12, "/service", 3, 426));

@@ -18,7 +18,7 @@ pub struct VerificationKey {
 
 #[derive(Debug)]
 enum Key {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -27,7 +27,7 @@ impl VerificationKey {
     pub fn secret(algorithm: Algorithm, secret: &[u8]) -> Option<VerificationKey> {
         match algorithm.method() {
             Method::Hmac(hmac) if !secret.is_empty() => {
-                Some(VerificationKey { algorithm, key: Key::Secret(hmac::Key::new(hmac, secret)) })
+                Some(VerificationKey { algorithm, key: Key::Secret(Box::new(hmac::Key::new(hmac, secret))) })
             }
             _ => None,
         }

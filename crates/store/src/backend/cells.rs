@@ -52,8 +52,8 @@ pub fn encode_value(kind: ColumnType, value: &Value) -> Option<Cell> {
     })
 }
 
-/// Makes a row of the cells that [`super::sql`] selects: the columns, the workspace and when it expires if the table has
-/// them. Where the row before was one of the same table, it only gets other values.
+/// Makes a row of the cells that [`super::sql`] selects: the columns, the workspace and when it expires if the table
+/// has them. Where the row before was one of the same table, it only gets other values.
 pub fn decode_into(table: &Table, cells: impl IntoIterator<Item = Cell>, row: &mut Row) -> Result<(), String> {
     let mut cells = cells.into_iter();
     let names = table.columns.iter().map(|column| &column.field);

@@ -20,9 +20,9 @@ pub trait Backend: Send + Sync {
     fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Runs `work` in a transaction that no other write seems to overlap: when one does, what `work` did is undone, and
-    /// it is run again. When it fails, nothing has happened. When it returns changes, the next revision is recorded with
-    /// them in the same transaction; once that is durable, the feed gets them (in the order of revisions, before any
-    /// later write is answered) and the future ends with that revision. Without changes it ends with the newest
+    /// it is run again. When it fails, nothing has happened. When it returns changes, the next revision is recorded
+    /// with them in the same transaction; once that is durable, the feed gets them (in the order of revisions, before
+    /// any later write is answered) and the future ends with that revision. Without changes it ends with the newest
     /// revision.
     /// Once started, a write goes on when the future is dropped.
     fn write(&self, work: Work) -> BoxFuture<'_, Result<Revision, Error>>;

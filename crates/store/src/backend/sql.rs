@@ -162,7 +162,8 @@ impl Statements {
         format!("DROP TABLE {}", quote(table))
     }
 
-    /// The first row by a column with an index; its parameters are the workspace, where the index has it, and the value.
+    /// The first row by a column with an index; its parameters are the workspace, where the index has it, and the
+    /// value.
     pub fn find(&self, lookup: &Lookup) -> String {
         let parameter = |n| (self.dialect.parameter)(n);
         let (workspace, value) = match lookup.per_workspace {
@@ -260,7 +261,8 @@ impl Statements {
                     .iter()
                     .map(|tag| {
                         format!(
-                            "SELECT * FROM (SELECT id FROM tags WHERE entity = '{entity}' AND tag = {}{}{after}{limit})",
+                            "SELECT * FROM (SELECT id FROM tags WHERE entity = '{entity}' \
+                             AND tag = {}{}{after}{limit})",
                             bind(text(tag)),
                             of_workspace("")
                         )
@@ -288,15 +290,17 @@ impl TagStatements {
         TagStatements {
             create: vec![
                 format!(
-                    "CREATE TABLE IF NOT EXISTS tags (entity TEXT NOT NULL, tag TEXT NOT NULL, {WORKSPACE} TEXT NOT NULL, \
-                     id TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (entity, tag, {WORKSPACE}, id)){}",
+                    "CREATE TABLE IF NOT EXISTS tags (entity TEXT NOT NULL, tag TEXT NOT NULL, \
+                     {WORKSPACE} TEXT NOT NULL, id TEXT NOT NULL, place INTEGER NOT NULL, \
+                     PRIMARY KEY (entity, tag, {WORKSPACE}, id)){}",
                     dialect.table_suffix
                 ),
                 format!("CREATE INDEX IF NOT EXISTS tags_by_record ON tags ({WORKSPACE}, id, entity, place)"),
                 format!("CREATE INDEX IF NOT EXISTS tags_by_tag ON tags ({WORKSPACE}, tag, id, entity, place)"),
             ],
             add: format!(
-                "INSERT INTO tags (entity, id, {WORKSPACE}, tag, place) VALUES ({}, {}, {}, {}, {}) ON CONFLICT DO NOTHING",
+                "INSERT INTO tags (entity, id, {WORKSPACE}, tag, place) VALUES ({}, {}, {}, {},
+                {}) ON CONFLICT DO NOTHING",
                 p(1),
                 p(2),
                 p(3),

@@ -95,8 +95,8 @@ impl<'t> Transaction<'t> {
         Ok(())
     }
 
-    /// The rows that refer to one of those, by table and foreign key; only by foreign keys that `by` takes. `limit` is how
-    /// many of each are wanted at least, where there are as many.
+    /// The rows that refer to one of those, by table and foreign key; only by foreign keys that `by` takes. `limit` is
+    /// how many of each are wanted at least, where there are as many.
     fn referring(
         &mut self,
         rows: &[(usize, Row)],

@@ -79,8 +79,8 @@ impl ServerConnection {
         matches!(self.timer.limit_idle(idle, |cx| stream.poll_fill(cx, input, limit)).await, Ok(Ok(n)) if n > 0)
     }
 
-    /// Whether the client begins as one that speaks HTTP/2; what it has said stays unread. For as long as that can be, it
-    /// is waited for more, at most for `whole`.
+    /// Whether the client begins as one that speaks HTTP/2; what it has said stays unread. For as long as that can be,
+    /// it is waited for more, at most for `whole`.
     pub async fn begins_http2(&mut self, whole: Duration) -> bool {
         let (stream, input) = (&mut self.stream, &mut self.input);
         let poll = |cx: &mut Context<'_>| loop {

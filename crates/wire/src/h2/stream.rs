@@ -167,7 +167,8 @@ impl ServerStream {
         self.response = self.respond.send_response(response, self.finished).ok();
     }
 
-    /// Sends a piece of the response's content: what there is room for. After `Pending`, call again with the same piece.
+    /// Sends a piece of the response's content: what there is room for. After `Pending`, call again with the same
+    /// piece.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<()>> {
         if self.finished {
             return Poll::Ready(Ok(()));

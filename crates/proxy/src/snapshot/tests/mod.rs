@@ -11,10 +11,7 @@ use crate::published::Published;
 use crate::router::{Flavor, Query};
 use crate::tls::Services;
 use model::Effect;
-use sdk::{
-    Client, CredentialEntity, CredentialKey, Env, Exchange, Fields, Phases, Plugin, PluginKind, RequestHead, Step,
-    Timing,
-};
+use sdk::{CredentialEntity, CredentialKey, Env, Exchange, Fields, Phases, Plugin, PluginKind, Step, testing};
 use serde_json::{Value, json};
 
 /// A plugin that does as its configuration says: `fail`, `panic`, `panic later` or `limited` when it is configured;

@@ -188,7 +188,8 @@ fn former_versions_go_on_when_all_records_are_read_anew() {
             target(-1),
             (
                 "plugins",
-                json!({"id": text(21), "name": "moody", "protocols": ["http"], "route": {"id": text(11)}, "config": {"mode": "fail"}}),
+                json!({"id": text(21), "name": "moody", "protocols": ["http"], "route": {"id": text(11)},
+                    "config": {"mode": "fail"}}),
             ),
         ];
         for _ in 0..2 {

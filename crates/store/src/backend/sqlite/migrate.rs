@@ -25,8 +25,8 @@ pub fn create_private(path: &Path) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
-/// Does all in one transaction: a file is migrated or left as it was. Ends with the id of the default workspace, which is
-/// `workspace` where there was none.
+/// Does all in one transaction: a file is migrated or left as it was. Ends with the id of the default workspace, which
+/// is `workspace` where there was none.
 pub fn migrate(
     connection: &mut Connection,
     layout: &Layout,
