@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use model::Degradation;
 use model::entities::Uuid;
 use model::health::UpstreamHealth;
-use sdk::{Env, MemoryBudget, PluginKind};
+use sdk::{Env, MemoryBudget, Network, PluginKind, Resolve};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,8 @@ pub struct DataPlane {
     shared: Arc<Shared>,
     compiler: Mutex<Compiler>,
     addresses: Vec<SocketAddr>,
+    /// By which plugins reach other servers.
+    network: Network,
     /// The listeners, in the order of the settings, until they are served.
     sockets: Mutex<Vec<Listening>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
@@ -47,10 +49,12 @@ impl DataPlane {
         let default = identity(std::mem::take(&mut settings.certificates)).map_err(invalid)?;
         let outbound = Outbound::new(std::mem::take(&mut settings.services_tls)).map_err(invalid)?;
         let memory = MemoryBudget::new(settings.limits.held_in_memory);
+        let resolver = Arc::clone(balancers.resolver()) as Arc<dyn Resolve>;
+        let network = Network::new(resolver, outbound.of_plugins());
         let compiler = Compiler::new(
             settings.flavor,
             kinds,
-            env.with_memory(memory.clone()),
+            env.with_memory(memory.clone()).with_network(network.clone()),
             balancers.clone(),
             Certificates::new(default),
             outbound,
@@ -90,6 +94,7 @@ impl DataPlane {
             shared,
             compiler: Mutex::new(compiler),
             addresses,
+            network,
             sockets: Mutex::new(sockets),
             workers: Mutex::default(),
             phase: watch::Sender::new(Phase::Serving),
@@ -161,6 +166,7 @@ impl DataPlane {
         let listener_tls = ListenerTls { config: Arc::new(config.map_err(|e| e.to_string())?), clients };
         let mut compiler = self.compiler();
         let prepared = compiler.reload_tls(default, services)?;
+        self.network.renew_tls(prepared.snapshot.outbound.of_plugins());
         self.publish(prepared);
         self.shared.listener_tls.store(Arc::new(listener_tls));
         Ok(())

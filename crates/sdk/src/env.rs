@@ -1,6 +1,6 @@
 //! What plugins keep across configuration changes.
 
-use crate::MemoryBudget;
+use crate::{MemoryBudget, Network, Tasks};
 use model::entities::Uuid;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,8 @@ pub struct Env {
     node: Arc<NodeInfo>,
     cache_size: usize,
     memory: MemoryBudget,
+    tasks: Tasks,
+    network: Network,
 }
 
 type Shared = (TypeId, Arc<dyn Any + Send + Sync>);
@@ -24,9 +26,16 @@ pub struct NodeInfo {
 }
 
 impl Env {
-    /// The surroundings on that node.
+    /// The surroundings on that node; background tasks run where this is called.
     pub fn new(node: NodeInfo) -> Env {
-        Env { shared: Arc::default(), node: Arc::new(node), cache_size: 128 << 20, memory: MemoryBudget::default() }
+        Env {
+            shared: Arc::default(),
+            node: Arc::new(node),
+            cache_size: 128 << 20,
+            memory: MemoryBudget::default(),
+            tasks: Tasks::default(),
+            network: Network::default(),
+        }
     }
 
     /// With room for that many bytes in each cache of a plugin's own (`mem_cache_size`).
@@ -47,6 +56,21 @@ impl Env {
     /// What contents of requests and responses may be held in memory, by plugins and by the gateway itself.
     pub fn memory(&self) -> &MemoryBudget {
         &self.memory
+    }
+
+    /// With that way to other servers.
+    pub fn with_network(self, network: Network) -> Env {
+        Env { network, ..self }
+    }
+
+    /// How other servers are reached.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What goes on beside requests.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     /// The node that the plugin runs on.

@@ -39,6 +39,8 @@ pub const KONG_VERSION: &str = "3.10.0";
 const STOP_TIME: Duration = Duration::from_secs(5);
 /// The same after SIGQUIT; whoever sends it decides how long to wait.
 const QUIT_TIME: Duration = Duration::from_secs(3600);
+/// How long background tasks of plugins may take after that, to deliver what they have.
+const FLUSH_TIME: Duration = Duration::from_secs(3);
 
 /// Whether the node has somebody's terminal to write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +108,7 @@ struct Running {
     plane: Arc<Plane>,
     interfaces: Interfaces,
     stop: watch::Sender<bool>,
+    background: sdk::Tasks,
     tasks: tokio::task::JoinSet<()>,
 }
 
@@ -116,6 +119,7 @@ impl Running {
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
         let env = sdk::Env::new(sdk::NodeInfo { id, ..sdk::NodeInfo::default() })
             .with_cache_size(settings.size("mem_cache_size")?);
+        let background = env.tasks().clone();
         let access_logs = AccessLogs::open(&settings, console)?;
         let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), access_logs.proxy.clone())?);
         let interfaces = Interfaces::bind(&settings).await?;
@@ -161,7 +165,7 @@ impl Running {
         tasks.spawn(logging.clone().run_reports());
         plane.serve().map_err(|e| format!("cannot start the workers: {e}"))?;
         let started = settings.clone();
-        Ok(Running { settings, started, logging, access_logs, plane, interfaces, stop, tasks })
+        Ok(Running { settings, started, logging, access_logs, plane, interfaces, stop, background, tasks })
     }
 
     fn addresses(&self) -> Addresses {
@@ -197,6 +201,7 @@ impl Running {
             _ = drained => {}
             () = told_again => tracing::warn!("stopping at once, requests under way are cut off"),
         }
+        self.background.drain(FLUSH_TIME).await;
         // The Admin API goes last: until now it could be asked how things stand.
         self.stop.send_replace(true);
         self.interfaces.ended(&mut self.tasks).await;

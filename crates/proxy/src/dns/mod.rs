@@ -16,7 +16,8 @@ pub use settings::{QueryType, Settings};
 
 use files::ResolvConf;
 use lookup::{Found, Lookup};
-use std::net::IpAddr;
+use sdk::{BoxFuture, Resolve};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -174,6 +175,26 @@ impl Resolver {
             this.limit.store(used + size, Ordering::Relaxed);
             this.sweeping.store(false, Ordering::Relaxed);
         });
+    }
+}
+
+/// For what plugins connect to.
+impl Resolve for Resolver {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, Result<Vec<SocketAddr>, String>> {
+        Box::pin(async move {
+            let entry = self.entry(host);
+            let answer = match self.read(&entry) {
+                CacheState::Fresh(answer) | CacheState::Stale(answer) => Ok(answer),
+                CacheState::Failed => entry.outcome(&self.settings),
+                CacheState::Unknown => self.fresh(&entry).await,
+            };
+            let answer = answer.map_err(|failure| format!("{host} does not resolve: {failure}"))?;
+            let mut addresses = Vec::new();
+            while let Some(address) = entry.next(&answer, port, &addresses).filter(|next| !addresses.contains(next)) {
+                addresses.push(address);
+            }
+            Ok(addresses)
+        })
     }
 }
 

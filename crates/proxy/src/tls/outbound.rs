@@ -7,6 +7,7 @@ use rpds::HashTrieMapSync;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use sdk::PeerTls;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -150,6 +151,13 @@ impl Outbound {
     ) -> Result<Terms, String> {
         let trust = if verify { &self.node_policy.verifying_probes } else { &self.node_policy.unverified_probes };
         Ok(Terms { trust: Arc::clone(trust), identity: self.identity(of_upstream, certificates)? })
+    }
+
+    /// What plugins' own peers must prove: `lua_ssl_*` holds for them as for probes.
+    pub fn of_plugins(&self) -> PeerTls {
+        let policy = &self.node_policy;
+        let (verified, unverified) = (policy.verifying_probes.config(None), policy.unverified_probes.config(None));
+        PeerTls { verified, unverified }
     }
 
     fn identity(

@@ -1,4 +1,9 @@
 //! Runs plugins without sockets: exchanges made from a few words, a directory made from lists, and the phases in order.
+//! What plugins reach outside is played by a [`Server`].
+
+mod server;
+
+pub use server::{Peer, Server};
 
 use crate::{
     Answer, Bytes, Client, Configuration, CredentialEntity, Directory, Env, Exchange, Fields, Parsed, Plugin,

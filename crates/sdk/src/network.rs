@@ -1,0 +1,220 @@
+//! How plugins reach servers: names by the node's resolver, TLS with the authorities that the node trusts. For the
+//! control runtime only.
+
+use crate::BoxFuture;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// The way to other servers. Clones share it.
+#[derive(Clone)]
+pub struct Network(Arc<Inner>);
+
+struct Inner {
+    resolver: Arc<dyn Resolve>,
+    /// `None`: nothing is secured here, as in tests.
+    tls: RwLock<Option<PeerTls>>,
+}
+
+/// Finds the addresses of names.
+pub trait Resolve: Send + Sync {
+    /// Addresses of a name (or an address), in the order in which they are to be tried; at least one. They have that
+    /// port, unless an SRV record says another.
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, Result<Vec<SocketAddr>, String>>;
+}
+
+/// What servers must prove.
+#[derive(Clone, Debug)]
+pub struct PeerTls {
+    /// Somebody whom the node trusts vouches for them.
+    pub verified: Arc<ClientConfig>,
+    /// Nothing.
+    pub unverified: Arc<ClientConfig>,
+}
+
+/// A server to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub tls: Option<ServerTls>,
+}
+
+/// How a connection to a server is secured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// The name that the server is asked for, where it is not that of the host.
+    pub name: Option<String>,
+    /// Whether it must prove that it has that name.
+    pub verify: bool,
+}
+
+/// A connection to a server.
+#[derive(Debug)]
+pub enum Connection {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Network {
+    /// A way by that resolver and under those terms.
+    pub fn new(resolver: Arc<dyn Resolve>, tls: PeerTls) -> Network {
+        Network(Arc::new(Inner { resolver, tls: RwLock::new(Some(tls)) }))
+    }
+
+    /// Takes other terms for connections that are made from now on.
+    pub fn renew_tls(&self, tls: PeerTls) {
+        *self.0.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
+    }
+
+    /// Connects, TLS included, within that time.
+    pub async fn connect(&self, server: &Server, limit: Duration) -> io::Result<Connection> {
+        match tokio::time::timeout(limit, self.connect_to(server)).await {
+            Ok(connected) => connected,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "connecting took too long")),
+        }
+    }
+
+    /// A socket that sends datagrams to a server.
+    pub async fn datagrams(&self, host: &str, port: u16, limit: Duration) -> io::Result<UdpSocket> {
+        let resolved = tokio::time::timeout(limit, self.addresses(host, port)).await;
+        let addresses = resolved.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "resolving took too long"))??;
+        let mut last = None;
+        for address in addresses {
+            let own = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+            let socket = UdpSocket::bind(own).await?;
+            match socket.connect(address).await {
+                Ok(()) => return Ok(socket),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::other("the name has no address")))
+    }
+
+    async fn connect_to(&self, server: &Server) -> io::Result<Connection> {
+        let mut last = None;
+        for address in self.addresses(&server.host, server.port).await? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return self.secure(stream, server).await,
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::other("the name has no address")))
+    }
+
+    async fn secure(&self, stream: TcpStream, server: &Server) -> io::Result<Connection> {
+        stream.set_nodelay(true)?;
+        let Some(tls) = &server.tls else { return Ok(Connection::Plain(stream)) };
+        let name = tls.name.as_deref().unwrap_or(&server.host).to_owned();
+        let name = ServerName::try_from(name).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+        let config = self.config(tls.verify).ok_or_else(|| io::Error::other("there is no TLS here"))?;
+        let secured = TlsConnector::from(config).connect(name, stream).await?;
+        Ok(Connection::Tls(Box::new(secured)))
+    }
+
+    fn config(&self, verify: bool) -> Option<Arc<ClientConfig>> {
+        let terms = self.0.tls.read().unwrap_or_else(PoisonError::into_inner);
+        let terms = terms.as_ref()?;
+        Some(Arc::clone(if verify { &terms.verified } else { &terms.unverified }))
+    }
+
+    async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.0.resolver.resolve(host, port).await.map_err(|why| io::Error::new(io::ErrorKind::NotFound, why))
+    }
+}
+
+/// By the system's resolver, and without TLS: for tests.
+impl Default for Network {
+    fn default() -> Network {
+        Network(Arc::new(Inner { resolver: Arc::new(System), tls: RwLock::new(None) }))
+    }
+}
+
+struct System;
+
+impl Resolve for System {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, Result<Vec<SocketAddr>, String>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host, port)).await.map_err(|e| e.to_string())?;
+            Ok(found.collect())
+        })
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, space: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_read(cx, space),
+            Connection::Tls(stream) => Pin::new(stream).poll_read(cx, space),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_write(cx, data),
+            Connection::Tls(stream) => Pin::new(stream).poll_write(cx, data),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Connection::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Connection::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    fn server(host: &str, port: u16, tls: bool) -> Server {
+        let tls = tls.then_some(ServerTls { name: None, verify: false });
+        Server { host: host.to_owned(), port, tls }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_costs_no_more_than_the_limit() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth());
+        let tls = PeerTls { verified: Arc::clone(&config), unverified: config };
+        let network = Network::new(Arc::new(System), tls);
+        let limit = Duration::from_millis(50);
+        assert!(network.connect(&server("127.0.0.1", port, false), limit).await.is_ok());
+        let error = network.connect(&server("127.0.0.1", port, true), limit).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn failures_are_told_apart() {
+        let network = Network::default();
+        let long = Duration::from_secs(10);
+        let refused = network.connect(&server("127.0.0.1", 1, false), long).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let unknown = network.connect(&server("no.such.invalid", 1, false), long).await.unwrap_err();
+        assert_eq!(unknown.kind(), io::ErrorKind::NotFound);
+        assert!(network.datagrams("127.0.0.1", 9, long).await.is_ok());
+    }
+}
