@@ -136,6 +136,9 @@ async fn http(shared: &Arc<Shared>, limits: Limits, stream: Box<dyn Transport>, 
         })
         .max_buf_size(limits.head.max(LEAST_BUFFER))
         .keep_alive(!limits.keepalive_timeout.is_zero())
+        // A client that has sent its request and says that no more comes (`nc -N`) waits for the answer; and a write
+        // that has begun is not left alone by whoever goes away.
+        .half_close(true)
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     let ended = loop {

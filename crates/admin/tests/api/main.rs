@@ -22,6 +22,8 @@ use uuid::Uuid;
 struct TestNode {
     level: Mutex<String>,
     applied: Mutex<Revision>,
+    /// How long a revision takes to be in force.
+    compiles: Mutex<Duration>,
     marks: Mutex<Vec<TargetMark>>,
     health: Mutex<Option<UpstreamHealth>>,
 }
@@ -43,8 +45,13 @@ impl Node for TestNode {
         Counters { total_requests: 7, ..Counters::default() }
     }
     fn applied(&self, revision: Revision) -> BoxFuture<'_, ()> {
-        *self.applied.lock().unwrap() = revision;
-        Box::pin(std::future::ready(()))
+        let compiles = *self.compiles.lock().unwrap();
+        Box::pin(async move {
+            if !compiles.is_zero() {
+                tokio::time::sleep(compiles).await;
+            }
+            *self.applied.lock().unwrap() = revision;
+        })
     }
     fn ready(&self) -> Result<(), String> {
         Err("no snapshot yet".to_owned())

@@ -19,6 +19,8 @@ const GET: &[u8] = b"GET /services HTTP/1.1\r\nHost: a\r\n\r\n";
 const GET_AND_CLOSE: &[u8] = b"GET /services HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const POST: &[u8] =
     b"POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{";
+const WRITE: &[u8] = b"POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+    Content-Length: 17\r\n\r\nurl=http://a.test";
 const EMPTY: &str = "{\"data\":[],\"next\":null}";
 
 /// A server on a socket until it is told to stop.
@@ -155,6 +157,49 @@ async fn a_client_that_does_not_read_is_cut_off() {
         assert!(came.matches("HTTP/1.1 200 OK").count() < 3000);
         assert_eq!(early.as_secs(), 59);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_no_more_is_answered() {
+    let api = Api::new(Options::default());
+    *api.node.compiles.lock().unwrap() = Duration::from_secs(1);
+    let (server, client) = tls();
+    let (plain, secure) = (serving(&api.admin, None).await, serving(&api.admin, Some(server)).await);
+    for writes in [1, 3] {
+        let mut stream = TcpStream::connect(plain.address).await.unwrap();
+        stream.write_all(&WRITE.repeat(writes)).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let came = rest(&mut stream).await;
+        assert_eq!(came.matches("HTTP/1.1 201 Created\r\n").count(), writes, "{came}");
+    }
+    for close_notify in [true, false] {
+        let stream = TcpStream::connect(secure.address).await.unwrap();
+        let mut stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        stream.write_all(WRITE).await.unwrap();
+        if close_notify {
+            stream.shutdown().await.unwrap();
+        } else {
+            stream.get_mut().0.shutdown().await.unwrap();
+        }
+        let came = rest(&mut stream).await;
+        assert!(came.starts_with("HTTP/1.1 201 Created\r\n"), "close_notify: {close_notify}: {came}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_comes_to_its_end_though_the_client_has_gone() {
+    let api = Api::new(Options::default());
+    *api.node.compiles.lock().unwrap() = Duration::from_secs(1);
+    let serving = serving(&api.admin, None).await;
+    let mut stream = TcpStream::connect(serving.address).await.unwrap();
+    let mut revisions = api.store.watch();
+    stream.write_all(WRITE).await.unwrap();
+    revisions.changed().await.unwrap();
+    // It goes with RST.
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(*api.node.applied.lock().unwrap(), *revisions.borrow());
 }
 
 #[tokio::test(start_paused = true)]

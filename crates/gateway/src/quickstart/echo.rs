@@ -42,7 +42,7 @@ async fn accept(name: Arc<str>, listen: SocketAddr) -> std::io::Result<()> {
             let name = Arc::clone(&name);
             async move { Ok::<_, Infallible>(answer(&name, peer, request).await) }
         });
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service));
     }
 }
 
