@@ -11,6 +11,7 @@ mod error;
 pub mod expression;
 pub mod health;
 pub mod hostname;
+pub mod pem;
 mod pretty;
 pub mod regex_budget;
 pub mod schema;

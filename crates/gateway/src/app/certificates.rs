@@ -2,12 +2,12 @@
 
 use super::prefix::write_private;
 use crate::settings::nginx::{self, Scope};
-use crate::settings::{Settings, tls};
+use crate::settings::{Listener, Settings, tls};
 use base64::Engine;
+use model::pem;
 use proxy::tls::{Chain, ClientVerification, ClientVerificationMode, Identity, Policy};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::{RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -58,12 +58,7 @@ const OTHER_SESSIONS: usize = 256;
 pub fn check(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
     for interface in Interface::ALL {
-        let listeners = match interface {
-            Interface::Proxy => &settings.proxy_listen,
-            Interface::Admin => &settings.admin_listen,
-            Interface::Status => &settings.status_listen,
-        };
-        if !listeners.iter().any(|listener| listener.ssl) {
+        if !listeners(settings, interface).iter().any(|listener| listener.ssl) {
             continue;
         }
         let setting = format!("{}ssl_cert", interface.prefix());
@@ -83,6 +78,24 @@ pub fn check(settings: &Settings) -> Vec<String> {
     errors.extend(trusted_roots(settings).err());
     errors.extend(service_roots(settings).err());
     errors
+}
+
+/// Makes the self-signed certificates that a start would make.
+pub fn prepare(settings: &Settings) -> Result<(), String> {
+    for interface in Interface::ALL {
+        if listeners(settings, interface).iter().any(|listener| listener.ssl) {
+            chains(settings, interface)?;
+        }
+    }
+    client(settings).map(drop)
+}
+
+fn listeners(settings: &Settings, interface: Interface) -> &[Listener] {
+    match interface {
+        Interface::Proxy => &settings.proxy_listen,
+        Interface::Admin => &settings.admin_listen,
+        Interface::Status => &settings.status_listen,
+    }
 }
 
 /// TLS for clients of an interface, with the certificates that they must show.
@@ -106,8 +119,7 @@ pub fn client_verification(settings: &Settings, interface: Interface) -> Result<
             .map_err(|e| format!("{}: cannot read {}: {e}", injected.key(scope, name), path.display())),
     };
     let authorities = |name: &str| -> Result<Vec<CertificateDer<'static>>, String> {
-        let found = CertificateDer::pem_slice_iter(text(name)?.as_bytes()).collect::<Result<Vec<_>, _>>();
-        let found = found.map_err(|e| format!("{}: {e}", injected.key(scope, name)))?;
+        let found = pem::certificates(&text(name)?).map_err(|e| format!("{}: {e}", injected.key(scope, name)))?;
         match injected.path(scope, name) {
             Some(path) if found.is_empty() => {
                 Err(format!("{}: there is no certificate in {}", injected.key(scope, name), path.display()))
@@ -120,9 +132,8 @@ pub fn client_verification(settings: &Settings, interface: Interface) -> Result<
     if announced.is_empty() && others.is_empty() && mode != ClientVerificationMode::OptionalNoCa {
         return Err(format!("{key}: no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client"));
     }
-    let revocations = CertificateRevocationListDer::pem_slice_iter(text("ssl_crl")?.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| format!("{}: {e}", injected.key(scope, "ssl_crl")))?;
+    let revocations =
+        pem::revocation_lists(&text("ssl_crl")?).map_err(|e| format!("{}: {e}", injected.key(scope, "ssl_crl")))?;
     if let (Some(path), true) = (injected.path(scope, "ssl_crl"), revocations.is_empty()) {
         let key = injected.key(scope, "ssl_crl");
         return Err(format!("{key}: there is no revocation list in {}", path.display()));
@@ -239,14 +250,12 @@ fn given(setting: &str, cert: &str, key: &str) -> Result<Chain, String> {
     let of_cert = |why| failed("certificate", setting, cert, why);
     let of_key = |why| failed("key", &format!("{setting}_key"), key, why);
     let chain = certificates(&text(cert).map_err(of_cert)?).map_err(of_cert)?;
-    let pem = text(key).map_err(of_key)?;
-    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| of_key(e.to_string()))?;
+    let key = pem::private_key(&text(key).map_err(of_key)?).map_err(|e| of_key(e.to_owned()))?;
     Ok((chain, key))
 }
 
-fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|e| e.to_string())?;
+fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain = pem::certificates(text)?;
     if chain.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(chain) }
 }
 

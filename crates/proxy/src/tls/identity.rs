@@ -1,10 +1,9 @@
 //! Certificates with their keys: what we prove ourselves by, to clients and to services.
 
 use super::next_number;
-use model::Record;
+use model::{Record, pem};
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -38,21 +37,21 @@ impl Identity {
 
     /// What a record of `certificates` holds.
     pub fn from_record(record: &Record) -> Result<Identity, String> {
-        let text = |field: &str| record.get(field).and_then(serde_json::Value::as_str);
-        let chain = |cert: &str, key: &str| {
-            let pem = text(cert).ok_or_else(|| format!("{cert}: missing"))?;
+        let given = |field: &str| record.get(field).and_then(serde_json::Value::as_str);
+        let text = |field: &str| {
+            let pem = given(field).ok_or_else(|| format!("{field}: missing"))?;
             if pem.starts_with("{vault://") {
-                return Err(format!("{cert}: no vault can be asked for it in this version"));
+                return Err(format!("{field}: no vault can be asked for it in this version"));
             }
-            let chain = CertificateDer::pem_slice_iter(pem.as_bytes())
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|e| format!("{cert}: {e}"))?;
-            let pem = text(key).ok_or_else(|| format!("{key}: missing"))?;
-            let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| format!("{key}: {e}"))?;
+            Ok(pem)
+        };
+        let chain = |cert: &str, key: &str| {
+            let chain = pem::certificates(text(cert)?).map_err(|e| format!("{cert}: {e}"))?;
+            let key = pem::private_key(text(key)?).map_err(|e| format!("{key}: {e}"))?;
             Ok::<_, String>((chain, key))
         };
         let mut chains = vec![chain("cert", "key")?];
-        if text("cert_alt").is_some() {
+        if given("cert_alt").is_some() {
             chains.push(chain("cert_alt", "key_alt")?);
         }
         Identity::new(chains)

@@ -1,12 +1,11 @@
 //! Which terms apply to the connections with a service.
 
 use super::{Certificates, Identity, Peers, Services, Trust};
-use model::Record;
 use model::entities::{Service, Uuid};
+use model::{Record, pem};
 use rpds::HashTrieMapSync;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use sdk::PeerTls;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -222,7 +221,7 @@ impl TrustCompiler {
         self.authorities.remove(&id);
         self.touched.extend(self.users.get(&id).into_iter().flatten());
         if !deleted {
-            let cert = CertificateDer::from_pem_slice(text("cert")?.as_bytes()).map_err(|e| format!("cert: {e}"))?;
+            let cert = pem::certificate(text("cert")?).map_err(|e| format!("cert: {e}"))?;
             RootCertStore::empty().add(cert.clone()).map_err(|e| format!("cert: {e}"))?;
             self.authorities.insert(id, Arc::from(cert.as_ref()));
         }

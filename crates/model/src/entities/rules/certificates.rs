@@ -1,9 +1,8 @@
 //! Certificates and private keys: they parse, belong together and are what they should be.
 
-use crate::Record;
-use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use super::public_key::{PrivateKey, PublicKey};
+use crate::{Record, pem};
+use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -14,13 +13,14 @@ type Verdict = Result<(), String>;
 
 /// A PEM certificate.
 pub fn certificate(value: &Value) -> Verdict {
-    let der = certificate_der(value.as_str().unwrap_or_default()).map_err(|e| format!("invalid certificate: {e}"))?;
+    let text = value.as_str().unwrap_or_default();
+    let der = pem::certificate(text).map_err(|e| format!("invalid certificate: {e}"))?;
     parse(&der).map(drop).map_err(|e| format!("invalid certificate: {e}"))
 }
 
 /// A PEM private key.
 pub fn private_key(value: &Value) -> Verdict {
-    public_of(value.as_str().unwrap_or_default()).map(drop).map_err(|e| format!("invalid key: {e}"))
+    PrivateKey::read(value.as_str().unwrap_or_default()).map(drop).map_err(|e| format!("invalid key: {e}"))
 }
 
 /// `key` is the key of `cert`.
@@ -36,7 +36,7 @@ pub fn alternative_key_belongs(record: &Record) -> Verdict {
 /// `cert` and `cert_alt` have keys of different kinds.
 pub fn types_differ(record: &Record) -> Verdict {
     let algorithm = |field: &str| {
-        let der = certificate_der(record.get(field)?.as_str()?).ok()?;
+        let der = pem::certificate(record.get(field)?.as_str()?).ok()?;
         parse(&der).ok().map(|cert| cert.public_key().algorithm.algorithm.to_id_string())
     };
     match (algorithm("cert"), algorithm("cert_alt")) {
@@ -51,11 +51,11 @@ pub fn types_differ(record: &Record) -> Verdict {
 
 /// `cert` is one certificate of an authority and has not expired.
 pub fn authority(record: &Record) -> Verdict {
-    let pem = record.get("cert").and_then(Value::as_str).unwrap_or_default();
-    if pem.matches("-----BEGIN CERTIFICATE-----").count() > 1 {
+    let text = record.get("cert").and_then(Value::as_str).unwrap_or_default();
+    if text.matches("-----BEGIN CERTIFICATE-----").count() > 1 {
         return Err("please submit only one certificate at a time".to_owned());
     }
-    let der = certificate_der(pem)?;
+    let der = pem::certificate(text)?;
     let cert = parse(&der)?;
     let now =
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
@@ -70,7 +70,7 @@ pub fn authority(record: &Record) -> Verdict {
 
 /// Sets `cert_digest`: SHA-256 of `cert`, in hexadecimal.
 pub fn digest(record: &mut Record) -> Verdict {
-    let der = certificate_der(record.get("cert").and_then(Value::as_str).unwrap_or_default())?;
+    let der = pem::certificate(record.get("cert").and_then(Value::as_str).unwrap_or_default())?;
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(der.as_ref()) {
         let _ = write!(hex, "{byte:02x}");
@@ -79,46 +79,12 @@ pub fn digest(record: &mut Record) -> Verdict {
     Ok(())
 }
 
-/// The public half of a PEM private key, as a certificate's key info holds it.
-pub fn public_of(pem: &str) -> Result<Vec<u8>, String> {
-    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| e.to_string())?;
-    let bytes = key.secret_der();
-    if let Ok(pair) = aws_lc_rs::rsa::KeyPair::from_pkcs8(bytes).or_else(|_| aws_lc_rs::rsa::KeyPair::from_der(bytes)) {
-        return Ok(pair.public_key().as_ref().to_vec());
-    }
-    let curves = [
-        &signature::ECDSA_P256_SHA256_ASN1_SIGNING,
-        &signature::ECDSA_P384_SHA384_ASN1_SIGNING,
-        &signature::ECDSA_P521_SHA512_ASN1_SIGNING,
-        &signature::ECDSA_P256K1_SHA256_ASN1_SIGNING,
-    ];
-    for curve in curves {
-        if let Ok(pair) =
-            EcdsaKeyPair::from_pkcs8(curve, bytes).or_else(|_| EcdsaKeyPair::from_private_key_der(curve, bytes))
-        {
-            return Ok(pair.public_key().as_ref().to_vec());
-        }
-    }
-    match Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes) {
-        Ok(pair) => Ok(pair.public_key().as_ref().to_vec()),
-        Err(_) => Err("not an RSA, ECDSA or Ed25519 private key".to_owned()),
-    }
-}
-
 fn belongs(record: &Record, cert: &str, key: &str, words: &str) -> Verdict {
     let text = |field: &str| record.get(field).and_then(Value::as_str);
     let (Some(cert), Some(key)) = (text(cert), text(key)) else { return Ok(()) };
-    let der = certificate_der(cert)?;
-    let cert = parse(&der)?;
-    if cert.public_key().subject_public_key.data.as_ref() == public_of(key)?.as_slice() {
-        Ok(())
-    } else {
-        Err(words.to_owned())
-    }
-}
-
-fn certificate_der(pem: &str) -> Result<CertificateDer<'static>, String> {
-    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| e.to_string())
+    let der = pem::certificate(cert)?;
+    let public = PublicKey::of_info(parse(&der)?.public_key()).ok_or("the certificate has no public key")?;
+    if PrivateKey::read(key)?.belongs_to(&public) { Ok(()) } else { Err(words.to_owned()) }
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
@@ -127,6 +93,7 @@ fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String>
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_keys::made;
     use super::*;
     use serde_json::json;
 
@@ -141,6 +108,20 @@ mod tests {
             two.as_object().map(authority),
             Some(Err("please submit only one certificate at a time".to_owned()))
         );
+    }
+
+    #[test]
+    fn certificates_with_keys_that_nobody_would_make_today_are_taken() {
+        for name in ["RSA-1024", "RSA-PSS", "P-224", "secp256k1", "Ed448"] {
+            let record = |key: &str| {
+                let pair = json!({"cert": made(name, "certificate"), "key": made(key, "private")});
+                pair.as_object().cloned().unwrap_or_default()
+            };
+            assert_eq!(certificate(&json!(made(name, "certificate"))), Ok(()), "{name}");
+            assert_eq!(private_key(&json!(made(name, "private"))), Ok(()), "{name}");
+            assert_eq!(key_belongs(&record(name)), Ok(()), "{name}");
+            assert_eq!(key_belongs(&record("P-256")), Err("certificate does not match key".to_owned()), "{name}");
+        }
     }
 
     #[test]

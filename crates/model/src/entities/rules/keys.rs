@@ -1,11 +1,8 @@
 //! Asymmetric keys, as JWK or PEM.
 
-use super::certificates;
+use super::public_key::{PrivateKey, PublicKey};
 use crate::Record;
-use rustls_pki_types::SubjectPublicKeyInfoDer;
-use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
-use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
 
 /// The two halves of a PEM pair parse and belong together. Halves that a vault holds are not looked at.
 pub fn pem(value: &Value) -> Result<(), String> {
@@ -13,12 +10,13 @@ pub fn pem(value: &Value) -> Result<(), String> {
     if ["private_key", "public_key"].iter().filter_map(|name| half(name)).any(|text| text.starts_with("{vault://")) {
         return Ok(());
     }
-    let public = half("public_key").map(|text| public_key(text).ok_or("could not load public key")).transpose()?;
-    let private = half("private_key")
-        .map(|text| certificates::public_of(text).map_err(|_| "could not load private key"))
-        .transpose()?;
+    let public = half("public_key").map(|text| PublicKey::read(text).ok_or("could not load public key")).transpose()?;
+    let private =
+        half("private_key").map(|text| PrivateKey::read(text).map_err(|_| "could not load private key")).transpose()?;
     match (public, private) {
-        (Some(public), Some(private)) if public != private => Err("public key does not match private key".to_owned()),
+        (Some(public), Some(private)) if !private.belongs_to(&public) => {
+            Err("public key does not match private key".to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -44,14 +42,9 @@ pub fn formats(record: &Record) -> Result<(), String> {
     Err("could not load JWK, likely not a valid key".to_owned())
 }
 
-fn public_key(pem: &str) -> Option<Vec<u8>> {
-    let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).ok()?;
-    let (_, info) = SubjectPublicKeyInfo::from_der(der.as_ref()).ok()?;
-    Some(info.subject_public_key.data.to_vec())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::test_keys::made;
     use super::*;
     use serde_json::json;
 
@@ -79,6 +72,13 @@ mod tests {
             pem(&json!({"private_key": key.serialize_pem(), "public_key": pem_of(&other)})),
             Err("public key does not match private key".to_owned())
         );
+        let (pkcs1, halves) = (made("PKCS1", "public"), |name| json!({"private_key": made(name, "private")}));
+        let with = |mut pair: Value, public: &str| {
+            pair["public_key"] = json!(public);
+            pem(&pair)
+        };
+        assert_eq!(with(halves("PKCS1"), pkcs1), Ok(()));
+        assert!(with(halves("RSA-1024"), pkcs1).is_err());
         assert_eq!(pem(&json!({"public_key": "x"})), Err("could not load public key".to_owned()));
     }
 

@@ -2,7 +2,10 @@
 
 mod certificates;
 mod keys;
+mod public_key;
 mod routes;
+#[cfg(test)]
+mod test_keys;
 mod text;
 
 use crate::schema::Function::{self, Check, Derive, Expand, Validator};
