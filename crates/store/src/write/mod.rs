@@ -238,11 +238,13 @@ impl<'t> Transaction<'t> {
         table.schema.resolve_foreign(catalog, input, &mut find)
     }
 
-    /// A ttl counts from when the record says that it was created.
+    /// A ttl counts from when the record says that it was created, or was changed: in whole seconds, as such times are,
+    /// so that what is left of it is less than what was given.
     fn expiry(&self, ttl: Ttl, created: Option<f64>) -> Option<i64> {
         match ttl {
             Ttl::Milliseconds(ttl) => {
-                Some(created.map_or(self.view.now, |seconds| (seconds * 1000.0) as i64).saturating_add(ttl))
+                let now = self.view.now / 1000 * 1000;
+                Some(created.map_or(now, |seconds| (seconds * 1000.0) as i64).saturating_add(ttl))
             }
             Ttl::Unsaid | Ttl::Never => None,
         }

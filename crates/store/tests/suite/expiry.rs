@@ -16,7 +16,8 @@ async fn expired_records_are_not_seen() {
         s.add("consumers", json!({"username": "u"})).await;
         assert_eq!(credential(&s, json!({"key": "for ever"})).await, Value::Null);
         assert_eq!(credential(&s, json!({"key": "zero", "ttl": 0})).await, Value::Null);
-        assert_eq!(credential(&s, json!({"key": "short", "ttl": 5, "tags": ["t"]})).await, json!(5));
+        let left = credential(&s, json!({"key": "short", "ttl": 5, "tags": ["t"]})).await;
+        assert!((4..=5).contains(&left.as_i64().unwrap()));
         credential(&s, json!({"key": "long", "ttl": "60"})).await;
         s.clock.advance(2000);
         let remaining = s.find("keyauth_credentials", "short").await.unwrap()["ttl"].as_i64().unwrap();
@@ -53,7 +54,7 @@ async fn ttl_is_kept_by_patch_and_reset_by_put() {
         assert!((49..=50).contains(&patched.record["ttl"].as_i64().unwrap()));
         let patched =
             s.store.update("keyauth_credentials", &name("k"), record(json!({"ttl": 100}))).await.unwrap().unwrap();
-        assert_eq!(patched.record["ttl"], json!(100));
+        assert!((99..=100).contains(&patched.record["ttl"].as_i64().unwrap()));
         let put = s
             .store
             .upsert("keyauth_credentials", &name("k"), record(json!({"consumer": {"username": "u"}})))
