@@ -40,8 +40,21 @@ pub struct Query(pub Vec<(String, Option<String>)>);
 impl Query {
     /// The first argument of that name (`tags`, or `tags[]` and `tags[1]` as forms write lists).
     pub fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).first().map(|value| value.unwrap_or("true"))
+    }
+
+    /// The argument of that name, which must be given once and with a value that is not empty; else the error.
+    pub fn text(&self, name: &str) -> Option<Result<&str, ()>> {
+        match self.all(name)[..] {
+            [] => None,
+            [Some(text)] if !text.is_empty() => Some(Ok(text)),
+            _ => Some(Err(())),
+        }
+    }
+
+    fn all(&self, name: &str) -> Vec<Option<&str>> {
         let named = |key: &str| key == name || key.strip_prefix(name).is_some_and(|rest| rest.starts_with('['));
-        self.0.iter().find(|(key, _)| named(key)).map(|(_, value)| value.as_deref().unwrap_or("true"))
+        self.0.iter().filter(|(key, _)| named(key)).map(|(_, value)| value.as_deref()).collect()
     }
 }
 

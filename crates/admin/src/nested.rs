@@ -8,7 +8,7 @@ use crate::{entity, page};
 use model::Record;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::{Key, Transaction};
+use store::{Key, PageQuery, Transaction};
 use uuid::Uuid;
 
 /// The two entities of the path and the key between them.
@@ -20,12 +20,17 @@ struct Pair {
 
 /// `GET /services/{services}/routes`.
 pub async fn list(call: Call) -> HandlerResult {
+    list_at(call, "").await
+}
+
+/// The same, where `rest` follows the collection in the path.
+pub async fn list_at(call: Call, rest: &str) -> HandlerResult {
     let Pair { outer, inner, field } = pair(&call)?;
     let id = id(&entity::find(&call, &outer, &call.key(&outer, 0)).await?);
-    let mut query = page::query(&call.query, &inner)?;
-    query.foreign = Some((field, id));
+    // A filter by tags is checked and then has no effect, as in Kong.
+    let query = PageQuery { tags: None, foreign: Some((field, id)), ..page::query(&call.query, &inner)? };
     let found = call.store.page(&inner.name, &query).await?;
-    let path = format!("{}/{}/{}/{}", call.prefix, outer.path, call.raw_parameter(0), inner.nested_path);
+    let path = format!("{}/{}/{}/{}{rest}", call.prefix, outer.path, call.raw_parameter(0), inner.nested_path);
     Ok(Answer::new(200, page::records(found.data, found.offset, &path, "")))
 }
 

@@ -47,6 +47,9 @@ pub trait Node: Send + Sync + 'static {
     /// Whether the node can take traffic; the text says why not (`GET /status/ready`).
     fn ready(&self) -> Result<(), String>;
 
+    /// From now on the node is not ready, so that it gets no more traffic (`POST /status/ready`).
+    fn drain(&self) {}
+
     /// The hash of the declarative configuration, on nodes that have no database.
     fn configuration_hash(&self) -> Option<String> {
         None
@@ -57,6 +60,12 @@ pub trait Node: Send + Sync + 'static {
 
     /// Marks the addresses of a target by hand. The error is what the client is told with status 400.
     fn set_target_health(&self, mark: &TargetMark) -> Result<(), String>;
+
+    /// What became of questions to name servers, by name and kind of record (`stats` of `GET /status/dns`); `None` with
+    /// Kong's classic resolver, which does not count.
+    fn name_statistics(&self) -> Option<Value> {
+        None
+    }
 
     /// The level in force: `debug`, `info`, `notice`, `warn`, `error`, `crit`, `alert` or `emerg`.
     fn log_level(&self) -> String;
@@ -147,8 +156,9 @@ pub struct TargetMark {
     pub host: String,
     /// The target's port, or that of `address`.
     pub port: u16,
-    /// Only this address; otherwise all that the name resolves to.
-    pub ip: Option<String>,
+    /// Only this address: an IP address, or the name in an SRV record, as `GET …/health` shows it. Otherwise all that the
+    /// name resolves to.
+    pub address: Option<String>,
     pub healthy: bool,
 }
 

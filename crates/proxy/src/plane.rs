@@ -2,6 +2,7 @@
 
 use crate::accept;
 use crate::balancer::Balancers;
+use crate::dns::NameStatistics;
 use crate::forwarded::TrustedProxies;
 use crate::listener::{Descriptors, Listening};
 use crate::published::Published;
@@ -118,10 +119,15 @@ impl DataPlane {
         upstream_name: &str,
         host: &str,
         port: u16,
-        ip: Option<&str>,
+        address: Option<&str>,
         healthy: bool,
     ) -> Result<(), String> {
-        self.shared.snapshot.load().rings.set_health(upstream, upstream_name, host, port, ip, healthy)
+        self.shared.snapshot.load().rings.set_health(upstream, upstream_name, host, port, address, healthy)
+    }
+
+    /// What became of questions to name servers, by name.
+    pub fn name_statistics(&self) -> Vec<NameStatistics> {
+        self.shared.balancers.resolver().statistics()
     }
 
     /// The records that this node cannot do justice to.

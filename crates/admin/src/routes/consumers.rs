@@ -10,10 +10,8 @@ pub fn add(drafts: &mut Drafts) {
 }
 
 async fn list(call: Call) -> HandlerResult {
-    let Some(custom_id) = call.query.first("custom_id") else { return entity::list(call).await };
-    if custom_id.is_empty() {
-        return Err(Answer::message(400, "custom_id must be an unempty string"));
-    }
+    let Some(custom_id) = call.query.text("custom_id") else { return entity::list(call).await };
+    let custom_id = custom_id.map_err(|()| Answer::message(400, "custom_id must be an unempty string"))?;
     let found = call.store.get_by("consumers", "custom_id", custom_id).await?;
     Ok(Answer::new(200, page::records(found.into_iter().collect(), None, "/consumers", "")))
 }

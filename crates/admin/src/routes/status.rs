@@ -18,7 +18,10 @@ pub fn add(drafts: &mut Drafts) {
 }
 
 pub fn add_ready(drafts: &mut Drafts) {
-    drafts.add("/status/ready", &[(Method::Get, |call| Box::pin(ready(call)))]);
+    drafts.add(
+        "/status/ready",
+        &[(Method::Get, |call| Box::pin(ready(call))), (Method::Post, |call| Box::pin(drain(call)))],
+    );
 }
 
 async fn status(call: Call) -> HandlerResult {
@@ -69,8 +72,22 @@ async fn ready(call: Call) -> HandlerResult {
     }
 }
 
-async fn dns(_call: Call) -> HandlerResult {
-    Err(Answer::message(501, "not implemented with the legacy DNS client"))
+async fn drain(call: Call) -> HandlerResult {
+    if call.content.field("status").is_none_or(|status| status != "draining") {
+        return Err(Answer::message(400, "Bad request"));
+    }
+    call.state.node.drain();
+    Ok(Answer::empty(204))
+}
+
+async fn dns(call: Call) -> HandlerResult {
+    let node = &call.state.node;
+    match node.name_statistics() {
+        Some(stats) => {
+            Ok(Answer::new(200, json!({ "worker": { "id": 0, "count": node.pids().workers.len() }, "stats": stats })))
+        }
+        None => Err(Answer::message(501, "not implemented with the legacy DNS client")),
+    }
 }
 
 /// A lookup that finds nothing still has to be answered.

@@ -9,7 +9,6 @@ use crate::resource::{Resource, Subject};
 use crate::{entity, nested, page};
 use model::{Error, Record};
 use serde_json::Value;
-use std::net::IpAddr;
 use store::{Key, Transaction};
 use uuid::Uuid;
 
@@ -33,7 +32,7 @@ pub fn add(drafts: &mut Drafts) {
         ],
     );
     let all = format!("{COLLECTION}/all");
-    drafts.add_about(subject.clone(), &all, &[(Method::Get, |call| Box::pin(nested::list(call)))]);
+    drafts.add_about(subject.clone(), &all, &[(Method::Get, |call| Box::pin(nested::list_at(call, "/all")))]);
     for address in ["", "/{address}"] {
         let healthy = format!("{COLLECTION}/{{targets}}{address}/healthy");
         drafts.add_about(subject.clone(), &healthy, &[(Method::Put, |call| Box::pin(mark(call, true)))]);
@@ -107,15 +106,14 @@ async fn mark(call: Call, healthy: bool) -> HandlerResult {
         upstream_name: upstream.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
         host: host.to_owned(),
         port,
-        ip: None,
+        address: None,
         healthy,
     };
     if call.parameters.len() > 2 {
         let text = call.parameter(2);
-        let (ip, port) = split(&text);
+        let (shown, port) = split(&text);
         mark.port = port;
-        // a name stands for all of its addresses
-        mark.ip = ip.trim_matches(['[', ']']).parse::<IpAddr>().ok().map(|ip| ip.to_string());
+        mark.address = Some(shown.to_owned());
     }
     match call.state.node.set_target_health(&mark) {
         Ok(()) => Ok(Answer::empty(204)),

@@ -325,10 +325,10 @@ async fn targets_of_an_upstream() {
     let marks = std::mem::take(&mut *api.node.marks.lock().unwrap());
     assert_eq!(marks[0].host.as_str(), "h.test");
     assert_eq!(marks[0].port, 80);
-    assert_eq!(marks[0].ip.as_deref(), None);
+    assert_eq!(marks[0].address.as_deref(), None);
     assert!(!marks[0].healthy);
     assert_eq!(marks[1].port, 81);
-    assert_eq!(marks[1].ip.as_deref(), Some("10.0.0.1"));
+    assert_eq!(marks[1].address.as_deref(), Some("10.0.0.1"));
     assert!(marks[1].healthy);
     api.json("POST", "/upstreams/off/targets", json!({ "target": "h.test:80" })).await;
     let refused = api.call("PUT", "/upstreams/off/targets/h.test:80/healthy").await;

@@ -11,12 +11,13 @@ use hyper::header::{HeaderName, HeaderValue};
 use model::Degradation;
 use model::health::UpstreamHealth;
 use proxy::access_log::{AccessLog, Record, Stamp};
+use proxy::dns::{NameStatistics, QueryType};
 use proxy::forwarded::{Address, TrustedProxies};
 use sdk::entities::{Plugin, Uuid};
 use sdk::{AdminRequest, BoxFuture, Fields, PluginKind, Version};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::{PageQuery, Revision, Scope, Store};
 use tokio::sync::watch;
@@ -31,6 +32,8 @@ pub struct RunningNode {
     hostname: String,
     workers: usize,
     settings: Value,
+    /// `new_dns_client`.
+    counts_names: bool,
     kinds: &'static [&'static dyn PluginKind],
     env: sdk::Env,
     store: Store,
@@ -39,6 +42,8 @@ pub struct RunningNode {
     logging: Logging,
     admin: Served,
     status: Served,
+    /// Whoever sends traffic here is told to stop.
+    draining: AtomicBool,
     /// Counts changes of the log level, so that only the last one's timeout takes effect.
     level_changes: Arc<AtomicU64>,
 }
@@ -128,6 +133,7 @@ impl RunningNode {
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             workers: settings.workers,
             settings: settings.describe(&names),
+            counts_names: settings.flag("new_dns_client"),
             kinds,
             env,
             store,
@@ -136,6 +142,7 @@ impl RunningNode {
             logging,
             admin: Served::default(),
             status: Served::default(),
+            draining: AtomicBool::default(),
             level_changes: Arc::default(),
         })
     }
@@ -204,7 +211,11 @@ impl Node for RunningNode {
     }
 
     fn ready(&self) -> Result<(), String> {
-        Ok(())
+        if self.draining.load(Ordering::Relaxed) { Err("draining".to_owned()) } else { Ok(()) }
+    }
+
+    fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     fn degraded(&self) -> Vec<Arc<Degradation>> {
@@ -217,6 +228,10 @@ impl Node for RunningNode {
 
     fn set_target_health(&self, mark: &TargetMark) -> Result<(), String> {
         self.plane.set_target_health(mark)
+    }
+
+    fn name_statistics(&self) -> Option<Value> {
+        self.counts_names.then(|| self.plane.name_statistics().iter().map(described).collect())
     }
 
     fn log_level(&self) -> String {
@@ -301,6 +316,21 @@ impl Node for RunningNode {
             }
         }))
     }
+}
+
+/// As Kong counts for each name; what did not happen is not there.
+fn described(name: &NameStatistics) -> (String, Value) {
+    let kind = if name.kind == Some(QueryType::Srv) { "SRV" } else { "A/AAAA" };
+    let counts = [
+        ("query", name.questions()),
+        ("query_succ", name.answered),
+        ("query_fail:name error", name.not_found),
+        ("query_fail:empty record received", name.empty),
+        ("query_fail_nameserver", name.failed),
+    ];
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0).map(|(key, count)| (key.to_owned(), json!(count)));
+    let took = ("query_last_time".to_owned(), json!(u64::try_from(name.last.as_millis()).unwrap_or(u64::MAX)));
+    (format!("{}|{kind}", name.name), counts.chain([took]).collect())
 }
 
 fn fields(headers: &admin::HeaderMap) -> Fields {

@@ -142,6 +142,11 @@ impl Plane {
         }
     }
 
+    /// What became of questions to name servers.
+    pub fn name_statistics(&self) -> Vec<dns::NameStatistics> {
+        self.data.name_statistics()
+    }
+
     /// The balancer's view of an upstream.
     pub fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {
         self.data.upstream_health(upstream)
@@ -149,8 +154,8 @@ impl Plane {
 
     /// Sets the health of a target by hand.
     pub fn set_target_health(&self, mark: &TargetMark) -> Result<(), String> {
-        let (name, ip) = (&mark.upstream_name, mark.ip.as_deref());
-        self.data.set_target_health(mark.upstream, name, &mark.host, mark.port, ip, mark.healthy)
+        let (name, address) = (&mark.upstream_name, mark.address.as_deref());
+        self.data.set_target_health(mark.upstream, name, &mark.host, mark.port, address, mark.healthy)
     }
 }
 

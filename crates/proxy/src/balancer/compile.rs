@@ -52,7 +52,7 @@ impl Rings {
         self.by_id.get(&upstream).map(|ring| ring.health())
     }
 
-    /// Sets the health of the addresses of a target (`host` without port, `port`) by hand: of all of them, or of `ip`
+    /// Sets the health of the addresses of a target (`host` without port, `port`) by hand: of all of them, or of `address`
     /// only, in which case `port` is the port of that address. Addresses that are not there are passed over. The error
     /// is what the client of the Admin API is told with status 400.
     pub fn set_health(
@@ -61,11 +61,11 @@ impl Rings {
         upstream_name: &str,
         host: &str,
         port: u16,
-        ip: Option<&str>,
+        address: Option<&str>,
         healthy: bool,
     ) -> Result<(), String> {
         let ring = self.by_id.get(&upstream).ok_or_else(|| format!("Upstream {upstream_name} has no balancer"))?;
-        if ring.set_health(host, port, ip, healthy) {
+        if ring.set_health(host, port, address, healthy) {
             Ok(())
         } else {
             Err(format!("no healthchecker found for {upstream_name}"))

@@ -134,17 +134,23 @@ impl Ring {
         self.changed.notify_waiters();
     }
 
-    /// Sets the health of a target's addresses by hand. `false`: no health checks are configured.
-    pub(super) fn set_health(&self, host: &str, port: u16, ip: Option<&str>, healthy: bool) -> bool {
+    /// Sets the health of a target's addresses by hand: of all of them, or of the one that is shown as `address`.
+    /// `false`: no health checks are configured.
+    pub(super) fn set_health(&self, host: &str, port: u16, address: Option<&str>, healthy: bool) -> bool {
         if self.checks.is_none() {
             return false;
         }
-        let bare = |host: &str| host.trim_matches(['[', ']']).to_owned();
-        let wanted = ip.and_then(|ip| bare(ip).parse::<IpAddr>().ok());
+        let bare = |host: &str| host.trim_matches(['[', ']']).to_ascii_lowercase();
+        let wanted = address.map(bare);
+        let ip = wanted.as_ref().and_then(|wanted| wanted.parse::<IpAddr>().ok());
         for Member { state, weight } in self.members.iter().filter(|m| bare(m.state.host()) == bare(host)) {
-            let chosen = |e: &Endpoint| match wanted {
-                Some(ip) => e.address().ip() == ip && e.address().port() == port,
-                None => state.port() == port,
+            let own_name = bare(state.host());
+            let chosen = |e: &Endpoint| match &wanted {
+                Some(wanted) if *wanted != own_name => {
+                    e.address().port() == port && (Some(e.address().ip()) == ip || bare(e.label()) == *wanted)
+                }
+                // The name stands for all that it resolves to.
+                _ => state.port() == port,
             };
             for (endpoint, _) in state.endpoints(*weight).into_iter().filter(|(e, _)| chosen(e)) {
                 if endpoint.set_health(healthy) {

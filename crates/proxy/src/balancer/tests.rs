@@ -285,6 +285,29 @@ async fn health_is_set_by_hand() {
 }
 
 #[tokio::test]
+async fn health_is_set_by_what_is_shown_of_a_service() {
+    let stub = Stub::default();
+    stub.service("s.test", &[(81, "one.test."), (82, "two.test.")]);
+    stub.a("one.test", &["10.0.0.1"]);
+    stub.a("two.test", &["10.0.0.2"]);
+    let stage = stage(&stub).await;
+    let up = upstream("u", passive(json!({ "http_failures": 1 })));
+    stage.apply(&[up.clone()], &[target(&up, "s.test:80", 100)], &[], &[]);
+    let shown = || stage.upstream_health(up.id).map(|health| health.hosts[0].addresses.clone()).unwrap_or_default();
+    until("the look-up", || shown().len() == 2).await;
+    let set = |address, port, healthy| stage.rings.borrow().set_health(up.id, "u", "s.test", port, address, healthy);
+    let healthy = || shown().iter().map(|address| address.healthy).collect::<Vec<_>>();
+    let (first, second) = (shown()[0].clone(), shown()[1].clone());
+    assert_eq!(first.ip, "one.test");
+    set(Some(&first.ip), first.port, false).unwrap();
+    assert_eq!(healthy(), [false, true]);
+    set(Some(&second.ip), first.port, false).unwrap();
+    assert_eq!(healthy(), [false, true], "no address has that port");
+    set(Some("s.test"), 80, true).unwrap();
+    assert_eq!(healthy(), [true, true], "the target's own name stands for all");
+}
+
+#[tokio::test]
 async fn busy_targets_are_avoided() {
     let stage = stage(&Stub::default()).await;
     let up = upstream("u", json!({ "algorithm": "least-connections" }));

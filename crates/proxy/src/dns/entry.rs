@@ -1,5 +1,6 @@
 //! One name in the cache: what is published of it, and the question under way.
 
+use super::statistics::{NameStatistics, Statistics};
 use super::{Answer, Failure, QueryType, Settings};
 use crate::published::{Published, Reader};
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ pub struct CachedName {
     turn: AtomicUsize,
     refreshing: AtomicBool,
     changed: Notify,
+    statistics: Statistics,
 }
 
 /// One worker's hold on what is known of a name.
@@ -55,6 +57,7 @@ impl CachedName {
             turn: AtomicUsize::new(0),
             refreshing: AtomicBool::new(false),
             changed: Notify::new(),
+            statistics: Statistics::default(),
         }
     }
 
@@ -131,8 +134,14 @@ impl CachedName {
         Done(Arc::clone(self))
     }
 
+    /// What became of the questions, if there were any.
+    pub(super) fn statistics(&self) -> Option<NameStatistics> {
+        self.statistics.of(&self.name, self.last_kind())
+    }
+
     /// Takes the outcome of a question. Addresses outlive any failure but a plain "no such name".
-    pub(super) fn settle(&self, outcome: Result<Answer, Failure>, settings: &Settings) {
+    pub(super) fn settle(&self, outcome: Result<Answer, Failure>, took: Duration, settings: &Settings) {
+        self.statistics.note(outcome.as_ref().err(), took);
         let now = Instant::now();
         let state = match outcome {
             Ok(answer) => State { answer: Some(Arc::new(answer)), failure: None, asked: now },

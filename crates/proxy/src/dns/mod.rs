@@ -9,10 +9,12 @@ mod files;
 mod lookup;
 mod query;
 mod settings;
+mod statistics;
 
 pub use answer::{Answer, Failure, Record, Service};
 pub use entry::{CacheState, CachedName, EntryReader};
 pub use settings::{QueryType, Settings};
+pub use statistics::NameStatistics;
 
 use files::ResolvConf;
 use lookup::{Found, Lookup};
@@ -117,6 +119,13 @@ impl Resolver {
         entry.outcome(&self.settings)
     }
 
+    /// What became of the questions about each name that is still known, by name.
+    pub fn statistics(&self) -> Vec<NameStatistics> {
+        let mut all: Vec<_> = self.entries.pin().values().filter_map(|entry| entry.statistics()).collect();
+        all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
     /// Starts a question, unless one is under way (or always, with `dns_no_sync`).
     pub fn refresh(&self, entry: &Arc<CachedName>) {
         if !entry.start_refresh() && !self.settings.no_sync {
@@ -128,11 +137,12 @@ impl Resolver {
         let entry = Arc::clone(entry);
         self.control.spawn(async move {
             let _done = done;
+            let asked = Instant::now();
             let found = match timeout(this.lookup.patience(), this.lookup.find(entry.name(), entry.last_kind())).await {
                 Ok(found) => found,
                 Err(_) => Err(Failure::Network("the name servers did not answer in time".to_owned())),
             };
-            entry.settle(found.map(|found| this.answer(found)), &this.settings);
+            entry.settle(found.map(|found| this.answer(found)), asked.elapsed(), &this.settings);
         });
     }
 

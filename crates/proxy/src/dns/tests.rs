@@ -74,6 +74,11 @@ impl Stub {
         self.set(name, RecordType::A, ips.iter().map(|ip| RData::A(A(ip.parse().unwrap()))).collect());
     }
 
+    /// SRV records: ports and names.
+    pub fn service(&self, name: &str, targets: &[(u16, &str)]) {
+        self.set(name, RecordType::SRV, targets.iter().map(|(port, target)| srv(1, *port, target)).collect());
+    }
+
     pub fn silence(&self, silent: bool) {
         self.silent.store(silent, Ordering::Relaxed);
     }
@@ -210,6 +215,11 @@ async fn unknown_names_fail_for_a_while_and_recover() {
     later(31).await;
     assert!(matches!(resolver.read(&entry), CacheState::Unknown), "after not_found_ttl it is asked for again");
     assert_eq!(ips(&resolver.fresh(&entry).await.unwrap()), ["10.0.0.9:1"]);
+    let [counted] = &resolver.statistics()[..] else { panic!("one name") };
+    assert_eq!(counted.name, "late.test");
+    assert_eq!(counted.not_found, 1);
+    assert_eq!(counted.answered, 1);
+    assert_eq!(counted.kind, Some(QueryType::A));
 }
 
 #[tokio::test]
