@@ -8,7 +8,7 @@ use crate::endpoint::{Endpoint, Endpoints, Method};
 use crate::node::{Interface, Node, PluginRequest};
 use crate::options::Options;
 use crate::workspace::{self, Place};
-use crate::{form, routes};
+use crate::{cross_site, form, routes};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full};
@@ -61,6 +61,7 @@ impl Admin {
             method: head.method.as_str(),
             path: head.uri.path(),
             query: head.uri.query(),
+            authority: head.uri.host(),
             headers: &head.headers,
         };
         let body = body.map_err(|error| BodyError(error.to_string())).boxed_unsync();
@@ -77,7 +78,7 @@ impl Admin {
         status: u16,
         message: &str,
     ) -> Response<Full<Bytes>> {
-        let request_line = RequestLine { interface, method: "", path: "", query: None, headers };
+        let request_line = RequestLine { interface, method: "", path: "", query: None, authority: None, headers };
         response(&self.state.options, &request_line, Answer::message(status, message), Duration::ZERO, true)
     }
 }
@@ -88,10 +89,16 @@ struct RequestLine<'a> {
     method: &'a str,
     path: &'a str,
     query: Option<&'a str>,
+    /// The host in an absolute URL.
+    authority: Option<&'a str>,
     headers: &'a HeaderMap,
 }
 
 async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
+    if request_line.interface == Interface::Admin {
+        let RequestLine { method, authority, headers, .. } = *request_line;
+        cross_site::check(&admin.state.options, method, authority, headers)?;
+    }
     let default = Place { store: admin.store.clone(), prefix: "", path: request_line.path };
     let (endpoints, place) = match request_line.interface {
         Interface::Admin => {
@@ -112,8 +119,9 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
     if method.is_some_and(Method::has_body) {
         content::check_type(request_line.headers, place.path, !body.is_end_stream())?;
     }
-    let method = method.filter(|m| endpoint.handler(*m).is_some()).ok_or_else(Answer::method_not_allowed)?;
-    let handler = endpoint.handler(method).ok_or_else(Answer::method_not_allowed)?;
+    let handler = method.and_then(|method| Some((method, endpoint.handler(method)?)));
+    let (method, handler) =
+        handler.ok_or_else(|| Answer::method_not_allowed().with_header("allow", &endpoint.allow))?;
     if parameters.iter().any(|parameter| form::unescape(parameter.as_bytes()).is_none()) {
         return Err(Answer::message(400, "Path is not valid UTF-8"));
     }

@@ -8,6 +8,7 @@
 mod answer;
 mod call;
 mod content;
+mod cross_site;
 mod endpoint;
 mod entity;
 mod form;

@@ -21,6 +21,8 @@ pub struct Options {
     pub max_content: usize,
     /// The origins of the GUI; empty: any origin is allowed.
     pub origins: Vec<String>,
+    /// The hosts that requests to the Admin API may name (`admin_allowed_hosts`); empty: any.
+    pub hosts: Vec<String>,
     /// Bounds on clients of the Admin and of the Status API.
     pub limits: Limits,
     pub status_limits: Limits,
@@ -82,6 +84,7 @@ impl Default for Options {
             control_plane: false,
             max_content: 10 * 1024 * 1024,
             origins: Vec::new(),
+            hosts: Vec::new(),
             limits: Limits::default(),
             status_limits: Limits::default(),
         }

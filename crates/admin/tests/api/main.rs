@@ -1,5 +1,6 @@
 //! The Admin API over a store in memory, mostly without sockets.
 
+mod clients;
 mod sockets;
 mod transactions;
 mod workspaces;

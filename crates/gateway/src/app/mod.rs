@@ -152,7 +152,8 @@ impl Running {
                 .unwrap_or(admin::Options::default().max_content),
             limits,
             status_limits,
-            origins: settings.list("admin_gui_url").to_vec(),
+            origins: settings.gui_origins.clone(),
+            hosts: settings.list("admin_allowed_hosts").to_vec(),
             ..admin::Options::default()
         };
         let admin = Arc::new(admin::Admin::new(store.clone(), Arc::new(node), options));

@@ -35,6 +35,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         injected: Injected::default(),
         limits: Limits::default(),
         directives: Directives::default(),
+        gui_origins: Vec::new(),
         port_maps: Vec::new(),
         access_logs: AccessLogs::default(),
         warnings,
@@ -58,6 +59,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     keep(headers_upstream(settings.list("headers_upstream")).map(|on| settings.request_id_upstream = on));
     keep(trusted_ips(settings.list("trusted_ips")).map(|blocks| settings.trusted_ips = blocks));
     keep(port_maps(settings.list("port_maps")).map(|maps| settings.port_maps = maps));
+    keep(gui_origins(settings.list("admin_gui_url")).map(|origins| settings.gui_origins = origins));
     let mut of_logs = Vec::new();
     keep(access_log::parse(&settings, &mut of_logs).map(|logs| settings.access_logs = logs));
     settings.warnings.extend(of_logs);
@@ -179,6 +181,24 @@ fn port_maps(entries: &[String]) -> Result<Vec<(u16, u16)>, String> {
         .iter()
         .map(|entry| pair(entry).ok_or_else(|| format!("invalid port mapping (`port_maps`): {entry}")))
         .collect()
+}
+
+/// What browsers say of a page from there: scheme, host and port, without the path. Of default ports they say nothing.
+fn gui_origins(urls: &[String]) -> Result<Vec<String>, String> {
+    let origin = |url: &String| {
+        let invalid =
+            || format!("admin_gui_url must be a comma separated list of URLs with scheme and host, got '{url}'");
+        let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| !scheme.is_empty()).ok_or_else(invalid)?;
+        let authority = rest.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty());
+        let (scheme, authority) = (scheme.to_ascii_lowercase(), authority.ok_or_else(invalid)?.to_ascii_lowercase());
+        let default = match scheme.as_str() {
+            "http" => ":80",
+            "https" => ":443",
+            _ => "",
+        };
+        Ok(format!("{scheme}://{}", authority.strip_suffix(default).unwrap_or(&authority)))
+    };
+    urls.iter().map(origin).collect()
 }
 
 /// Certificates and keys come in pairs.

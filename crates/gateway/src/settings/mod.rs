@@ -52,6 +52,8 @@ pub struct Settings {
     /// What the data plane is told of them.
     pub limits: Limits,
     pub directives: Directives,
+    /// The origins of `admin_gui_url`.
+    pub gui_origins: Vec<String>,
     /// Own ports and the public ones that stand for them.
     pub port_maps: Vec<(u16, u16)>,
     pub access_logs: AccessLogs,
@@ -125,6 +127,12 @@ impl Settings {
             Some(Value::List(items)) => items,
             _ => &[],
         }
+    }
+
+    /// What was given, for people: secrets and what may be one are masked.
+    pub fn given(&self) -> impl Iterator<Item = (&str, &str)> {
+        let shown = |key: &str| table::setting(key).is_some_and(|setting| !setting.secret);
+        self.loaded.given.iter().map(move |(key, value)| (&**key, if shown(key) { &**value } else { "******" }))
     }
 
     /// Whether the operator gave the setting a value.

@@ -115,6 +115,13 @@ pub const SECTIONS: &[Section] = &[
                 "127.0.0.1:8001 reuseport backlog=16384, 127.0.0.1:8444 http2 ssl reuseport backlog=16384",
                 "Where the Admin API answers. Whoever reaches it rules the node: keep it private.",
             ),
+            list(
+                "admin_allowed_hosts",
+                "",
+                "Names and addresses by which clients may call the Admin API (`Host`, without port), `*.example.test` \
+                    for all below one; others are answered 403. Guards against web pages whose name is made to resolve \
+                    to this machine. Empty: any. Not a key of Kong's.",
+            ),
             list("admin_gui_listen", "0.0.0.0:8002, 0.0.0.0:8445 ssl", "Where the GUI answers.").inert(),
             list(
                 "status_listen",
