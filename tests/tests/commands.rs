@@ -269,6 +269,130 @@ fn unknown_settings_are_named() {
     );
 }
 
+/// A link to the program under the name that Kong's has.
+fn kong(directory: &Path) -> std::path::PathBuf {
+    let link = directory.join("kong");
+    std::os::unix::fs::symlink(blackbox::binary(), &link).unwrap();
+    link
+}
+
+#[test]
+fn under_the_name_of_kong_it_speaks_its_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = kong(directory.path());
+    let prefix = directory.path().join("prefix");
+    let run = |arguments: &[&str]| {
+        let environment: Vec<_> = bascule().get_envs().map(|(key, _)| key.to_owned()).collect();
+        let mut command = std::process::Command::new(&program);
+        for key in &environment {
+            command.env_remove(key);
+        }
+        command.args(arguments).env("KONG_PREFIX", &prefix).env("KONG_PROXY_LISTEN", "127.0.0.1:0");
+        command.env("KONG_ADMIN_LISTEN", "127.0.0.1:0").env("KONG_STATUS_LISTEN", "127.0.0.1:0").output().unwrap()
+    };
+    assert_eq!(said(&run(&["version"]), true), "3.10.0\n");
+    assert!(said(&run(&["version", "-a"]), true).starts_with("Kong: 3.10.0\n"));
+    assert!(said(&run(&["health"]), false).contains("no such prefix: "));
+    assert_eq!(said(&run(&["start"]), true), "Kong started\n");
+    let pid = std::fs::read_to_string(prefix.join("pids/nginx.pid")).unwrap();
+    assert_eq!(pid, std::fs::read_to_string(prefix.join("pids/bascule.pid")).unwrap());
+    assert_eq!(
+        said(&run(&["health"]), true),
+        format!("nginx.......running\n\nKong is healthy at {}\n", prefix.display())
+    );
+    assert!(said(&run(&["start"]), false).contains("Kong is already running in"));
+    assert_eq!(said(&run(&["reload"]), true), "Kong reloaded\n");
+    assert_eq!(said(&run(&["drain"]), true), "Kong's status successfully changed to 'draining'\n");
+    let addresses: Value = serde_json::from_slice(&std::fs::read(prefix.join("pids/bascule.json")).unwrap()).unwrap();
+    let status = addresses["status"][0].as_str().unwrap().parse().unwrap();
+    assert_eq!(get(status, "/status/ready").expect(503).json()["message"], "draining");
+    assert_eq!(said(&run(&["restart"]), true), "Kong started\n");
+    assert_eq!(said(&run(&["quit"]), true), "Kong stopped (gracefully)\n");
+    assert!(!prefix.join("pids/nginx.pid").exists());
+    assert!(said(&run(&["stop"]), false).contains("nginx not running in prefix: "));
+}
+
+#[test]
+fn help_is_printed_where_it_can_be_read() {
+    let output = |arguments: &[&str]| bascule().args(arguments).output().unwrap();
+    for arguments in [&["--help"][..], &["help"], &["start", "--help"]] {
+        let help = output(arguments);
+        assert!(help.status.success(), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&help.stdout).contains("Usage: bascule"), "{arguments:?}");
+    }
+    let none = output(&[]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&none.stdout).contains("Usage: bascule"));
+    let wrong = output(&["start", "--no-such-flag"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(wrong.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output(&["completions", "bash"]).stdout).contains("complete -F"));
+}
+
+#[test]
+fn what_is_done_is_said_when_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let quiet = run(directory.path(), &["stop"], &[]);
+    assert!(said(&quiet, false).contains("Run with --v (verbose) or --vv (debug) for more details"));
+    let verbose = run(directory.path(), &["start", "--v"], &[]);
+    let (stdout, stderr) = (String::from_utf8_lossy(&verbose.stdout), String::from_utf8_lossy(&verbose.stderr));
+    assert_eq!(stdout, "Bascule started\n");
+    for text in ["[verbose] prefix in use: ", "[verbose] preparing prefix directory at ", "to be ready"] {
+        assert!(stderr.contains(text), "{stderr}");
+    }
+    assert!(!stderr.contains("[debug]"), "{stderr}");
+    let stop = run(directory.path(), &["stop", "--vv"], &[]);
+    assert!(said(&stop, true).contains("[verbose] sending SIGTERM to process "));
+    let check = run(directory.path(), &["start", "--vv"], &[("KONG_PG_PASSWORD", "s3cret"), ("KONG_LOG_LEVEL", "x")]);
+    let text = said(&check, false);
+    assert!(!text.contains("s3cret"), "{text}");
+    let text = said(&run(directory.path(), &["prepare", "--vv"], &[("KONG_PG_PASSWORD", "s3cret")]), true);
+    assert!(text.contains("[debug] pg_password = ******"), "{text}");
+}
+
+#[test]
+fn prepare_makes_what_a_start_needs() {
+    let directory = tempfile::tempdir().unwrap();
+    let prefix = directory.path().join("new");
+    said(&run(&prefix, &["prepare"], &[("KONG_ADMIN_LISTEN", "127.0.0.1:0 ssl")]), true);
+    for name in ["logs", "pids", "ssl/admin-kong-default-ecdsa.crt", ".kong_env"] {
+        assert!(prefix.join(name).exists(), "{name}");
+    }
+    assert!(said(&run(&prefix, &["health"], &[]), false).contains("not running"));
+}
+
+#[test]
+fn a_container_logs_to_its_console() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = bascule();
+    command.args(["docker-start", "--prefix"]).arg(directory.path());
+    let listeners = [("PROXY", "127.0.0.1:0"), ("ADMIN", "127.0.0.1:0"), ("STATUS", "off")];
+    for (name, address) in listeners {
+        command.env(format!("KONG_{name}_LISTEN"), address);
+    }
+    let output = std::fs::File::create(directory.path().join("stdout")).unwrap();
+    let mut node = command.stdout(output).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let announced = directory.path().join("pids/bascule.json");
+    eventually("it serves", || std::fs::read(&announced).is_ok_and(|text| text.ends_with(b"}")));
+    get(admin(directory.path()), "/").expect(200);
+    let logged = || std::fs::read_to_string(directory.path().join("stdout")).unwrap();
+    eventually("the request is logged", || logged().contains("GET / HTTP/1.1"));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&node), Signal::TERM).unwrap();
+    assert!(node.wait().unwrap().success());
+}
+
+#[test]
+fn clusters_get_certificates() {
+    let directory = tempfile::tempdir().unwrap();
+    let (cert, key) = (directory.path().join("c.crt"), directory.path().join("c.key"));
+    let make = || bascule().args(["hybrid", "gen_cert"]).arg(&cert).arg(&key).output().unwrap();
+    assert!(said(&make(), true).starts_with("Successfully generated certificate/key pairs"));
+    assert!(std::fs::read_to_string(&cert).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(said(&make(), false).contains("already exists.\nWill not overwrite it."));
+}
+
 #[test]
 fn small_commands() {
     let text = said(&bascule().args(["version", "--all"]).output().unwrap(), true);

@@ -3,10 +3,10 @@
 mod app;
 mod cli;
 mod logging;
+mod program;
 mod quickstart;
 mod settings;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 /// Gives memory back to the system when a burst is over, which the C library's allocator does not: what 3,000 uploads
@@ -15,5 +15,5 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    cli::execute(cli::Cli::parse())
+    cli::execute()
 }

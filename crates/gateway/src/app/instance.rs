@@ -4,6 +4,7 @@
 //! The claim is a lock on the file with the process id. The system releases it when the process ends, however it
 //! ends, so that a file left behind never passes for a running node.
 
+use crate::program::Program;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::process::{
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const PID_FILE: &str = "pids/bascule.pid";
+/// The same number where scripts that are written for Kong look for it.
+const KONG_PID_FILE: &str = "pids/nginx.pid";
 const ADDRESSES_FILE: &str = "pids/bascule.json";
 
 /// The right to be the node of a prefix; given up when dropped or when the process ends.
@@ -48,9 +51,9 @@ impl Claim {
         let failed = |e: io::Error| format!("cannot write {}: {e}", path.display());
         let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
         if fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(format!("Bascule is already running in {}", prefix.display()));
+            return Err(format!("{} is already running in {}", Program::current(), prefix.display()));
         }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+        file.set_len(0).and_then(|()| file.write_all(own_pid().as_bytes())).map_err(failed)?;
         Ok(Claim { prefix: prefix.to_owned(), _file: file })
     }
 
@@ -64,17 +67,28 @@ impl Claim {
             "admin": text(&addresses.admin),
             "status": text(&addresses.status),
         });
-        std::fs::write(self.prefix.join(ADDRESSES_FILE), body.to_string())
+        std::fs::write(self.prefix.join(ADDRESSES_FILE), body.to_string())?;
+        // Not before the ports are ours: until then it may be that of a Kong which runs here.
+        std::fs::write(self.prefix.join(KONG_PID_FILE), own_pid())
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        let kong_pid = self.prefix.join(KONG_PID_FILE);
+        if std::fs::read_to_string(&kong_pid).is_ok_and(|pid| pid == own_pid()) {
+            let _ = std::fs::remove_file(kong_pid);
+        }
         for name in [ADDRESSES_FILE, PID_FILE] {
             // A file that stays is harmless: nobody holds its lock.
             let _ = std::fs::remove_file(self.prefix.join(name));
         }
     }
+}
+
+/// As files have it.
+fn own_pid() -> String {
+    format!("{}\n", std::process::id())
 }
 
 impl Running {
@@ -162,5 +176,8 @@ mod tests {
         let admin: Vec<SocketAddr> = vec!["127.0.0.1:8001".parse().unwrap(), "[::1]:8001".parse().unwrap()];
         claim.announce(&Addresses { admin: admin.clone(), ..Addresses::default() }).unwrap();
         assert_eq!(Addresses::of(prefix.path()).unwrap().admin, admin);
+        assert_eq!(std::fs::read_to_string(prefix.path().join(KONG_PID_FILE)).unwrap(), own_pid());
+        drop(claim);
+        assert!(!prefix.path().join(KONG_PID_FILE).exists());
     }
 }

@@ -1,5 +1,6 @@
 //! The directory in which a node keeps its files.
 
+use crate::program::Program;
 use crate::settings::Settings;
 use proxy::log_writer::Destination;
 use rustix::fs::Mode;
@@ -12,7 +13,9 @@ pub const FOLDERS: [&str; 3] = ["pids", "logs", "ssl"];
 
 /// Makes the directories of a node. Only its user can look into them: there are keys and credentials inside.
 pub fn prepare(settings: &Settings) -> Result<(), String> {
-    let failed = |path: &Path, e: io::Error| format!("could not prepare Bascule prefix at {}: {e}", path.display());
+    let failed = |path: &Path, e: io::Error| {
+        format!("could not prepare {} prefix at {}: {e}", Program::current(), path.display())
+    };
     std::fs::create_dir_all(&settings.prefix).map_err(|e| failed(&settings.prefix, e))?;
     let own = FOLDERS.map(|name| settings.path(name));
     let temporary = [&settings.limits.temporary_files, &settings.limits.proxy_temporary_files];

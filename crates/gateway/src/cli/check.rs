@@ -1,6 +1,6 @@
 //! `bascule check`: says whether a configuration file is valid.
 
-use super::Outcome;
+use super::{Outcome, Verbosity};
 use crate::app::preflight;
 use crate::settings::{Settings, Sources};
 use std::path::PathBuf;
@@ -15,7 +15,8 @@ pub struct Check {
 }
 
 impl Check {
-    pub(super) fn execute(&self) -> Outcome {
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
+        verbosity.verbose(|| format!("reading config file at {}", self.conf.display()));
         let settings = Settings::load(&Sources::of_process(Some(&self.conf), None));
         match settings.and_then(|settings| preflight::check(&settings).map(|()| settings)) {
             Ok(settings) => {

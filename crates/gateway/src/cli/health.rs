@@ -1,6 +1,8 @@
 //! `bascule health`: says whether a node runs.
 
-use super::{Outcome, existing_prefix, running};
+use super::{Outcome, Verbosity, existing_prefix};
+use crate::app::instance::Running;
+use crate::program::Program;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,12 +15,18 @@ pub struct Health {
 }
 
 impl Health {
-    pub(super) fn execute(&self) -> Outcome {
-        let prefix = existing_prefix(self.prefix.as_deref())?;
-        let node = running(&prefix);
-        println!("bascule.....{}\n", if node.is_ok() { "running" } else { "not running" });
-        node?;
-        println!("Bascule is healthy at {}", prefix.display());
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
+        let program = Program::current();
+        let prefix = existing_prefix(self.prefix.as_deref(), verbosity)?;
+        let node = Running::find(&prefix);
+        let process = match program {
+            Program::Bascule => "bascule",
+            Program::Kong => "nginx",
+        };
+        println!("{process:.<12}{}\n", if node.is_some() { "running" } else { "not running" });
+        let node = node.ok_or_else(|| format!("{program} is not running at {}", prefix.display()))?;
+        verbosity.verbose(|| format!("process {}", node.pid));
+        println!("{program} is healthy at {}", prefix.display());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,7 +1,8 @@
 //! `bascule migrations`: prepares a database. SQLite needs no preparation.
 
-use super::{Outcome, Place};
+use super::{Outcome, Place, Verbosity};
 use crate::app::instance::Running;
+use crate::program::Program;
 use clap::ValueEnum;
 use std::process::ExitCode;
 
@@ -39,8 +40,8 @@ enum Action {
 }
 
 impl Migrations {
-    pub(super) fn execute(&self) -> Outcome {
-        let settings = self.place.load()?;
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
+        let settings = self.place.load(verbosity)?;
         let said = match self.command {
             Action::Bootstrap | Action::Up | Action::Finish => {
                 "Nothing to do: a SQLite database is made and kept up to date by the node itself".to_owned()
@@ -52,7 +53,8 @@ impl Migrations {
                     return Err("this erases all entities for good: say so with --yes".to_owned());
                 }
                 if Running::find(&settings.prefix).is_some() {
-                    return Err(format!("Bascule is running in {}: stop it first", settings.prefix.display()));
+                    let program = Program::current();
+                    return Err(format!("{program} is running in {}: stop it first", settings.prefix.display()));
                 }
                 for name in ["bascule.db", "bascule.db-wal", "bascule.db-shm"] {
                     let path = settings.path(name);

@@ -1,8 +1,13 @@
 //! The command line: one file per command, with Kong's names and flags.
 
 mod check;
+mod completions;
+mod docker_start;
+mod drain;
 mod health;
+mod hybrid;
 mod migrations;
+mod prepare;
 mod quickstart;
 mod quit;
 mod reload;
@@ -11,34 +16,28 @@ mod run;
 mod settings;
 mod start;
 mod stop;
+mod verbosity;
 mod version;
 
 use crate::app::instance::Running;
 use crate::app::preflight;
+use crate::program::Program;
 use crate::settings::{Settings, Sources};
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use verbosity::Verbosity;
 
 /// API gateway and load balancer, a drop-in for Kong Gateway.
 #[derive(Parser)]
 #[command(name = "bascule", version = env!("CARGO_PKG_VERSION"), disable_version_flag = true)]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
     verbosity: Verbosity,
-}
-
-/// How much a command says.
-#[derive(Args, Clone, Copy)]
-struct Verbosity {
-    /// Say more
-    #[arg(short, long = "v", global = true)]
-    v: bool,
-    /// Say everything
-    #[arg(long = "vv", global = true)]
-    vv: bool,
 }
 
 #[derive(Subcommand)]
@@ -51,12 +50,17 @@ enum Command {
     Restart(restart::Restart),
     Check(check::Check),
     Health(health::Health),
+    Prepare(prepare::Prepare),
+    DockerStart(docker_start::DockerStart),
+    Drain(drain::Drain),
+    Hybrid(hybrid::Hybrid),
     Version(version::Version),
     Quickstart(quickstart::Quickstart),
     #[command(hide = true)]
     Echo(quickstart::Echo),
     Migrations(migrations::Migrations),
     Settings(settings::PrintSettings),
+    Completions(completions::Completions),
 }
 
 /// Where the settings of a node come from.
@@ -109,35 +113,50 @@ impl KongFlags {
 type Outcome = Result<ExitCode, String>;
 
 /// Runs the command of the process' arguments.
-pub fn execute(cli: Cli) -> ExitCode {
+pub fn execute() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let verbosity = cli.verbosity;
+    verbosity.verbose(|| format!("Bascule: {}", env!("CARGO_PKG_VERSION")));
+    verbosity.debug(|| format!("stands in for Kong: {}", crate::app::KONG_VERSION));
     let outcome = match cli.command {
         Command::Start(command) => command.execute(verbosity),
-        Command::Run(command) => command.execute(),
-        Command::Stop(command) => command.execute(),
+        Command::Run(command) => command.execute(verbosity),
+        Command::Stop(command) => command.execute(verbosity),
         Command::Quit(command) => command.execute(verbosity),
-        Command::Reload(command) => command.execute(),
+        Command::Reload(command) => command.execute(verbosity),
         Command::Restart(command) => command.execute(verbosity),
-        Command::Check(command) => command.execute(),
-        Command::Health(command) => command.execute(),
+        Command::Check(command) => command.execute(verbosity),
+        Command::Health(command) => command.execute(verbosity),
+        Command::Prepare(command) => command.execute(verbosity),
+        Command::DockerStart(command) => command.execute(verbosity),
+        Command::Drain(command) => command.execute(verbosity),
+        Command::Hybrid(command) => command.execute(),
         Command::Version(command) => command.execute(),
         Command::Quickstart(command) => command.execute(),
         Command::Echo(command) => command.execute(),
-        Command::Migrations(command) => command.execute(),
+        Command::Migrations(command) => command.execute(verbosity),
         Command::Settings(command) => command.execute(),
+        Command::Completions(command) => command.execute(),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("Error: {error}");
+        eprintln!("Error: {error}\n{}", verbosity.hint());
         ExitCode::FAILURE
     })
 }
 
-impl Verbosity {
-    fn verbose(self, text: impl FnOnce() -> String) {
-        if self.v || self.vv {
-            println!("{}", text());
-        }
-    }
+/// What is said of arguments that make no command. Help goes to standard output, whoever asks for it and however.
+fn usage(error: &clap::Error) -> ExitCode {
+    let (help, code) = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (true, ExitCode::SUCCESS),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => (true, ExitCode::FAILURE),
+        _ => (false, ExitCode::FAILURE),
+    };
+    // A reader that has seen enough is no error.
+    let _ = if help { write!(std::io::stdout(), "{}", error.render()) } else { error.print() };
+    code
 }
 
 impl Place {
@@ -146,8 +165,8 @@ impl Place {
     }
 
     /// The settings, with what they warn of on standard error.
-    fn load(&self) -> Result<Settings, String> {
-        let settings = self.load_quietly()?;
+    fn load(&self, verbosity: Verbosity) -> Result<Settings, String> {
+        let settings = self.load_quietly(verbosity)?;
         for warning in &settings.warnings {
             eprintln!("Warning: {warning}");
         }
@@ -155,27 +174,40 @@ impl Place {
     }
 
     /// The same, when a node would start with them.
-    fn load_checked(&self) -> Result<Settings, String> {
-        let settings = self.load()?;
+    fn load_checked(&self, verbosity: Verbosity) -> Result<Settings, String> {
+        let settings = self.load(verbosity)?;
         preflight::check(&settings).map(|()| settings).map_err(|errors| errors.join("\n"))
     }
 
-    fn load_quietly(&self) -> Result<Settings, String> {
-        Settings::load(&self.sources()).map_err(|errors| errors.join("\n"))
+    fn load_quietly(&self, verbosity: Verbosity) -> Result<Settings, String> {
+        let sources = self.sources();
+        match sources.path() {
+            Some(file) => verbosity.verbose(|| format!("reading config file at {}", file.display())),
+            None => verbosity.verbose(|| "no config file found, skipping loading".to_owned()),
+        }
+        let settings = Settings::load(&sources).map_err(|errors| errors.join("\n"))?;
+        for (key, value) in settings.given() {
+            verbosity.debug(|| format!("{key} = {value}"));
+        }
+        verbosity.verbose(|| format!("prefix in use: {}", settings.prefix.display()));
+        Ok(settings)
     }
 }
 
 /// The directory of a node that is to be acted on; it must exist.
-fn existing_prefix(prefix: Option<&Path>) -> Result<PathBuf, String> {
+fn existing_prefix(prefix: Option<&Path>, verbosity: Verbosity) -> Result<PathBuf, String> {
     // Whoever names it can stop a node whatever its settings have become.
     let prefix = match prefix {
         Some(prefix) => std::path::absolute(prefix).map_err(|e| format!("{}: {e}", prefix.display()))?,
-        None => Place::default().load_quietly()?.prefix,
+        None => Place::default().load_quietly(verbosity)?.prefix,
     };
     if prefix.is_dir() { Ok(prefix) } else { Err(format!("no such prefix: {}", prefix.display())) }
 }
 
 /// The node that runs there.
 fn running(prefix: &Path) -> Result<Running, String> {
-    Running::find(prefix).ok_or_else(|| format!("Bascule is not running in {}", prefix.display()))
+    Running::find(prefix).ok_or_else(|| match Program::current() {
+        Program::Bascule => format!("Bascule is not running in {}", prefix.display()),
+        Program::Kong => format!("nginx not running in prefix: {}", prefix.display()),
+    })
 }

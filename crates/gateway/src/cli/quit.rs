@@ -2,6 +2,7 @@
 
 use super::stop::end;
 use super::{Outcome, Verbosity, existing_prefix, running};
+use crate::program::Program;
 use rustix::process::Signal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,21 +24,23 @@ pub struct Quit {
 
 impl Quit {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
-        let node = running(&existing_prefix(self.prefix.as_deref())?)?;
+        let program = Program::current();
+        let node = running(&existing_prefix(self.prefix.as_deref(), verbosity)?)?;
         let failed = |e: std::io::Error| format!("cannot stop process {}: {e}", node.pid);
         if self.wait > 0.0 {
             verbosity.verbose(|| format!("waiting {} seconds before quitting", self.wait));
             if node.wait(seconds(self.wait)).map_err(failed)? {
-                return Err("Bascule stopped while waiting (unexpected)".to_owned());
+                return Err(format!("{program} stopped while waiting (unexpected)"));
             }
         }
+        verbosity.verbose(|| format!("sending SIGQUIT to process {}", node.pid));
         node.signal(Signal::QUIT).map_err(failed)?;
         verbosity.verbose(|| "waiting for the node to finish its requests".to_owned());
         if node.wait(seconds(self.timeout.max(1.0))).map_err(failed)? {
-            println!("Bascule stopped (gracefully)");
+            println!("{program} stopped (gracefully)");
         } else {
-            end(&node)?;
-            println!("Timeout, Bascule stopped forcefully");
+            end(&node, verbosity)?;
+            println!("Timeout, {program} stopped forcefully");
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -18,11 +18,11 @@ pub struct Restart {
 impl Restart {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         self.kong.check()?;
-        let settings = self.place.load_quietly()?;
+        let settings = self.place.load_quietly(verbosity)?;
         // Better not stopped than not started again.
         preflight::check(&settings).map_err(|errors| errors.join("\n"))?;
         if Running::find(&settings.prefix).is_some() {
-            stop(&settings.prefix)?;
+            stop(&settings.prefix, verbosity)?;
         }
         Start { place: self.place.clone(), kong: self.kong.clone() }.execute(verbosity)
     }

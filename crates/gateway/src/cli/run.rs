@@ -1,7 +1,7 @@
 //! `bascule run`: runs a node in the foreground, until a signal ends it.
 
 use super::start::READY;
-use super::{KongFlags, Outcome, Place};
+use super::{KongFlags, Outcome, Place, Verbosity};
 use crate::app::{self, Console};
 use crate::settings::Settings;
 use std::fs::File;
@@ -24,14 +24,14 @@ pub struct Run {
 }
 
 impl Run {
-    pub(super) fn execute(&self) -> Outcome {
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         self.kong.check()?;
         if !self.detached && !self.attended {
-            let settings = self.place.load()?;
+            let settings = self.place.load(verbosity)?;
             return app::run(settings, Console::Kept, |addresses| eprintln!("{}", addresses.describe()))
                 .map(|()| ExitCode::SUCCESS);
         }
-        match self.in_background() {
+        match self.in_background(verbosity) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) => {
                 println!("{error}");
@@ -40,8 +40,8 @@ impl Run {
         }
     }
 
-    fn in_background(&self) -> Result<(), String> {
-        let settings: Settings = self.place.load_quietly()?;
+    fn in_background(&self, verbosity: Verbosity) -> Result<(), String> {
+        let settings: Settings = self.place.load_quietly(verbosity)?;
         if self.attended {
             // Without it, the node would merely outlive a quickstart that is killed.
             let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));

@@ -2,10 +2,12 @@
 
 use super::{KongFlags, Outcome, Place, Verbosity};
 use crate::app::{self, prefix};
+use crate::program::Program;
 use crate::settings::Settings;
 use proxy::log_writer::Destination;
 use std::fs::OpenOptions;
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
 /// Start a node in the background; returns when it is ready
@@ -23,22 +25,23 @@ pub const READY: &str = "ready\n";
 impl Start {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         self.kong.check()?;
-        let settings = self.place.load_checked()?;
-        verbosity.verbose(|| format!("prefix in use: {}", settings.prefix.display()));
+        let settings = self.place.load_checked(verbosity)?;
         if !settings.daemon {
             return app::run(settings, app::Console::Kept, |_| {}).map(|()| ExitCode::SUCCESS);
         }
+        verbosity.verbose(|| format!("preparing prefix directory at {}", settings.prefix.display()));
         prefix::prepare(&settings)?;
-        self.spawn(&settings)?;
-        if !settings.is_given("prefix") {
+        self.spawn(&settings, verbosity)?;
+        let program = Program::current();
+        if program == Program::Bascule && !settings.is_given("prefix") {
             println!("prefix: {}", settings.prefix.display());
         }
-        println!("Bascule started");
+        println!("{program} started");
         Ok(ExitCode::SUCCESS)
     }
 
     /// Starts this program again, in the background, and waits for its word.
-    fn spawn(&self, settings: &Settings) -> Result<(), String> {
+    fn spawn(&self, settings: &Settings, verbosity: Verbosity) -> Result<(), String> {
         let log = match prefix::error_log(settings, "proxy_error_log") {
             None => "/dev/null".into(),
             Some(Destination::File(path)) => path,
@@ -52,16 +55,19 @@ impl Start {
             .map_err(|e| format!("cannot write {}: {e}", log.display()))?;
         let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
         let mut command = Command::new(program);
+        command.arg0(Program::current().command());
         command.arg("run").arg("--detached").arg("--prefix").arg(&settings.prefix);
         if let Some(conf) = &self.place.conf {
             command.arg("--conf").arg(conf);
         }
+        verbosity.debug(|| format!("starting {command:?}, its messages go to {}", log.display()));
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
             .map_err(|e| format!("could not start: {e}"))?;
+        verbosity.verbose(|| format!("waiting for process {} to be ready", child.id()));
         let mut word = String::new();
         if let Some(mut stdout) = child.stdout.take() {
             stdout.read_to_string(&mut word).map_err(|e| format!("could not start: {e}"))?;

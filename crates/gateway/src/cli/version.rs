@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use crate::app::KONG_VERSION;
+use crate::program::Program;
 use std::process::ExitCode;
 
 /// Print the version
@@ -14,10 +15,18 @@ pub struct Version {
 
 impl Version {
     pub(super) fn execute(&self) -> Outcome {
-        println!("{}{}", if self.all { "Bascule: " } else { "" }, env!("CARGO_PKG_VERSION"));
-        if self.all {
-            println!("compatible with Kong: {KONG_VERSION}");
-            println!("built for: {} {}", std::env::consts::OS, std::env::consts::ARCH);
+        let version = env!("CARGO_PKG_VERSION");
+        match (Program::current(), self.all) {
+            (Program::Bascule, false) => println!("{version}"),
+            (Program::Kong, false) => println!("{KONG_VERSION}"),
+            (Program::Bascule, true) => {
+                println!("Bascule: {version}\ncompatible with Kong: {KONG_VERSION}");
+                println!("built for: {} {}", std::env::consts::OS, std::env::consts::ARCH);
+            }
+            (Program::Kong, true) => {
+                println!("Kong: {KONG_VERSION}\nBascule: {version}");
+                println!("built for: {} {}", std::env::consts::OS, std::env::consts::ARCH);
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -240,7 +240,7 @@ fn word(level: Level) -> &'static str {
 }
 
 /// `2026/11/23 13:34:06`, where the node is.
-fn timestamp(time: Timestamp) -> String {
+pub fn timestamp(time: Timestamp) -> String {
     time.to_zoned_datetime(TimeZone::system()).strftime("%Y/%m/%d %H:%M:%S").to_string()
 }
 

@@ -1,7 +1,7 @@
 //! The Get Started guide in one command: a node of its own, two services, and the first requests, shown as `curl`
 //! lines.
 
-mod client;
+pub mod client;
 pub mod echo;
 
 use crate::app::instance::Addresses;

@@ -20,7 +20,7 @@ const PATHS: &[(&str, &str)] = &[
     ("kong_env", ".kong_env"),
     ("nginx_acc_logs", "logs/access.log"),
     ("nginx_err_logs", "logs/error.log"),
-    ("nginx_pid", "pids/bascule.pid"),
+    ("nginx_pid", "pids/nginx.pid"),
     ("ssl_cert_default_ecdsa", "ssl/kong-default-ecdsa.crt"),
     ("ssl_cert_key_default_ecdsa", "ssl/kong-default-ecdsa.key"),
     ("status_ssl_cert_default_ecdsa", "ssl/status-kong-default-ecdsa.crt"),

@@ -76,13 +76,9 @@ impl Sources {
             None => String::new(),
         };
         loaded.take(file::parse(&text), |key| format!("unknown setting '{key}' in the configuration file"));
-        let variables = self
-            .environment
-            .iter()
-            .filter_map(|(k, v)| Some((k.strip_prefix("KONG_")?.to_ascii_lowercase(), v.clone())));
-        loaded.take(variables.collect(), |key| {
-            format!("unknown setting 'KONG_{}' in the environment", key.to_ascii_uppercase())
-        });
+        let variables = self.environment.iter().filter_map(|(k, v)| Some((key_of(k)?, v.clone()))).collect();
+        let variables = loaded.read_files(variables);
+        loaded.take(variables, |key| format!("unknown setting 'KONG_{}' in the environment", key.to_ascii_uppercase()));
         loaded.given.extend(self.overrides.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         loaded.errors.extend(self.unreadable.iter().map(|name| format!("{name} is not valid UTF-8")));
         loaded.dereference(&self.environment);
@@ -91,7 +87,8 @@ impl Sources {
         Ok(loaded)
     }
 
-    fn path(&self) -> Option<PathBuf> {
+    /// The file that is read, if any.
+    pub fn path(&self) -> Option<PathBuf> {
         let usual = || DEFAULT_FILES.iter().map(PathBuf::from).find(|p| p.exists());
         self.file.clone().or_else(usual)
     }
@@ -117,6 +114,30 @@ impl Loaded {
             }
             self.given.insert(key, value);
         }
+    }
+
+    /// Replaces variables that name a file in place of a value (`KONG_PG_PASSWORD_FILE`, as Kong's container image has
+    /// them) by what the file holds.
+    fn read_files(&mut self, variables: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut values = BTreeMap::new();
+        for (key, value) in &variables {
+            let named = key.strip_suffix("_file").filter(|_| table::setting(key).is_none());
+            match named.filter(|named| table::setting(named).is_some() && !value.is_empty()) {
+                None => drop(values.insert(key.clone(), value.clone())),
+                Some(named) if variables.get(named).is_some_and(|given| !given.is_empty()) => {
+                    let name = named.to_ascii_uppercase();
+                    self.errors.push(format!("both KONG_{name} and KONG_{name}_FILE are set (but are exclusive)"));
+                }
+                Some(named) => match std::fs::read_to_string(value) {
+                    Ok(text) => drop(values.insert(named.to_owned(), text.trim_end_matches('\n').to_owned())),
+                    Err(e) => {
+                        let name = key.to_ascii_uppercase();
+                        self.errors.push(format!("KONG_{name}: cannot read {value}: {e}"));
+                    }
+                },
+            }
+        }
+        values
     }
 
     /// Replaces `{vault://env/name}` by the variable's value: a whole setting, or single elements of a list. Other
@@ -180,6 +201,11 @@ impl Loaded {
             self.values.entry(key.to_owned()).or_insert(Value::Text(value.text()));
         }
     }
+}
+
+/// The setting that a variable of the environment stands for.
+fn key_of(variable: &str) -> Option<String> {
+    variable.strip_prefix("KONG_").map(str::to_ascii_lowercase)
 }
 
 /// A list with its references replaced, and how it was given; `None` when there are none.

@@ -54,6 +54,31 @@ fn environment_goes_before_file() {
 }
 
 #[test]
+fn variables_can_name_files_with_secrets() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "s3cret\n\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    assert_eq!(load("", &[("KONG_PG_PASSWORD_FILE", path)]).unwrap().text("pg_password"), "s3cret");
+    assert_eq!(
+        load("", &[("KONG_PG_PASSWORD_FILE", path), ("KONG_PG_PASSWORD", "x")]).unwrap_err(),
+        ["both KONG_PG_PASSWORD and KONG_PG_PASSWORD_FILE are set (but are exclusive)"]
+    );
+    let missing = load("", &[("KONG_PG_PASSWORD_FILE", "/no/such")]).unwrap_err();
+    assert!(missing[0].starts_with("KONG_PG_PASSWORD_FILE: cannot read /no/such: "), "{missing:?}");
+    // The name of a setting that ends like that is its own.
+    let hosts = load("", &[("KONG_RESOLVER_HOSTS_FILE", path)]).unwrap();
+    assert_eq!(hosts.text("resolver_hosts_file"), path);
+}
+
+#[test]
+fn origins_of_the_gui_have_no_path() {
+    let urls = "admin_gui_url = https://GUI.test:443/manager, http://localhost:8002\n";
+    assert_eq!(load(urls, &[]).unwrap().gui_origins, ["https://gui.test", "http://localhost:8002"]);
+    let errors = load("admin_gui_url = gui.test\n", &[]).unwrap_err();
+    assert_eq!(errors, ["admin_gui_url must be a comma separated list of URLs with scheme and host, got 'gui.test'"]);
+}
+
+#[test]
 fn an_empty_variable_unsets() {
     let settings = load("trusted_ips = 10.0.0.1\n", &[("KONG_TRUSTED_IPS", "")]).unwrap();
     assert!(settings.trusted_ips.is_empty());
