@@ -156,8 +156,8 @@ pub struct TargetMark {
     pub host: String,
     /// The target's port, or that of `address`.
     pub port: u16,
-    /// Only this address: an IP address, or the name in an SRV record, as `GET …/health` shows it. Otherwise all that the
-    /// name resolves to.
+    /// Only this address: an IP address, or the name in an SRV record, as `GET …/health` shows it. Otherwise all that
+    /// the name resolves to.
     pub address: Option<String>,
     pub healthy: bool,
 }

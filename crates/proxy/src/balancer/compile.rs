@@ -52,9 +52,9 @@ impl Rings {
         self.by_id.get(&upstream).map(|ring| ring.health())
     }
 
-    /// Sets the health of the addresses of a target (`host` without port, `port`) by hand: of all of them, or of `address`
-    /// only, in which case `port` is the port of that address. Addresses that are not there are passed over. The error
-    /// is what the client of the Admin API is told with status 400.
+    /// Sets the health of the addresses of a target (`host` without port, `port`) by hand: of all of them, or of
+    /// `address` only, in which case `port` is the port of that address. Addresses that are not there are passed over.
+    /// The error is what the client of the Admin API is told with status 400.
     pub fn set_health(
         &self,
         upstream: Uuid,

@@ -67,7 +67,8 @@ impl Queue {
     pub const MOST_AT_ONCE: usize = 100;
 
     /// The queue of a plugin: the one that is there, when an instance of the same plugin has opened one under the same
-    /// `key`. So a key holds everything that settings and deliveries follow from. Called when an instance is configured.
+    /// `key`. So a key holds everything that settings and deliveries follow from. Called when an instance is
+    /// configured.
     pub fn open(
         env: &Env,
         plugin: &entities::Plugin,

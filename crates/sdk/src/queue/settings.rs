@@ -21,8 +21,8 @@ pub struct QueueSettings {
 }
 
 impl QueueSettings {
-    /// The parameters of a plugin's configuration: its `queue`, and the older ones that stand for some of them. The older
-    /// ones count where they are not what was their default.
+    /// The parameters of a plugin's configuration: its `queue`, and the older ones that stand for some of them. The
+    /// older ones count where they are not what was their default.
     pub fn of(config: Config<'_>) -> QueueSettings {
         let queue = config.section("queue");
         let usual = QueueSettings::default();

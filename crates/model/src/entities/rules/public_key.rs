@@ -1,5 +1,5 @@
-//! Public keys, and which private key has which. Keys of any kind that OpenSSL reads are taken, whether or not this node
-//! could use them: a record that another node wrote must not fail for the strength of its key.
+//! Public keys, and which private key has which. Keys of any kind that OpenSSL reads are taken, whether or not this
+//! node could use them: a record that another node wrote must not fail for the strength of its key.
 
 use crate::pem;
 use aws_lc_rs::agreement;

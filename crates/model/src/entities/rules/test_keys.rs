@@ -1,5 +1,5 @@
-//! Keys and certificates for tests, of kinds that only OpenSSL makes: what `openssl genpkey`, `openssl pkey -pubout` and
-//! `openssl req -x509` have written.
+//! Keys and certificates for tests, of kinds that only OpenSSL makes: what `openssl genpkey`, `openssl pkey -pubout`
+//! and `openssl req -x509` have written.
 
 /// The `private`, `public` or `certificate` of a kind.
 pub fn made(name: &str, part: &str) -> &'static str {
