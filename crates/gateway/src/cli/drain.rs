@@ -26,7 +26,8 @@ impl Drain {
         let plain = node.status_listen.iter().any(|listener| !listener.ssl);
         let addresses = Addresses::of(&settings.prefix).unwrap_or_default();
         let address = addresses.status.first().filter(|_| plain).ok_or(
-            "no status listener without TLS found: POST '{\"status\": \"draining\"}' to /status/ready of the one there is",
+            "no status listener without TLS found: POST '{\"status\": \"draining\"}' to /status/ready of the one \
+             there is",
         )?;
         verbosity.verbose(|| format!("asking http://{address}/status/ready"));
         let fields = [("status", "draining".to_owned())];
