@@ -191,15 +191,15 @@ fn step(
     let taken = answer.json();
     let Some(id) = taken["id"].as_str() else { return Err(format!("{method} {path}: no id: {}", answer.text())) };
     let path = format!("{collection}/{id}");
+    // What was answered is stored, whether the node dies now or not. What ends by itself is not missed.
+    if taken.get("ttl").is_none_or(Value::is_null) {
+        stored.records.insert(path.clone(), taken.clone());
+    } else {
+        stored.records.remove(&path);
+    }
     let Some(again) = admin.ask("GET", &path, &Value::Null)? else { return Ok(None) };
     if again.status != 200 || again.json() != taken {
         return Err(format!("{method} {path}: answered {taken:#} and is {} {}", again.status, again.text()));
-    }
-    // What ends by itself is not missed.
-    if taken.get("ttl").is_none_or(Value::is_null) {
-        stored.records.insert(path, taken);
-    } else {
-        stored.records.remove(&path);
     }
     Ok(Some(()))
 }
