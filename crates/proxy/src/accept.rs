@@ -4,6 +4,7 @@
 use crate::http;
 use crate::listener::{Admission, Expected, Shortage, handshake};
 use crate::shared::{Phase, Shared};
+use crate::tls;
 use crate::worker::Worker;
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -166,7 +167,11 @@ impl Acceptor {
         };
         origin.client.sni = established.sni;
         if let (Stream::TlsServer(stream), Some(tls)) = (&established.stream, &tls) {
-            origin.unverified = tls.clients.judge(stream.get_ref().1.peer_certificates()).err();
+            let connection = stream.get_ref().1;
+            let shown = connection.peer_certificates();
+            let judged = tls.clients.judge(shown);
+            origin.client.tls = tls::describe(connection, tls.clients.word(shown, judged));
+            origin.unverified = judged.err();
         }
         origin.proxied = established.proxied;
         http::serve(&self.worker, established.stream, origin).await;

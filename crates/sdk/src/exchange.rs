@@ -1,5 +1,6 @@
 //! One request and its response, as plugins see and edit them.
 
+use crate::log::LogValue;
 use crate::{Directory, Fields, RequestBody, SnapshotRef, path};
 use model::entities::{Consumer, Credential, Protocol, Route, Service, Uuid};
 use std::any::Any;
@@ -7,6 +8,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wire::h1::Traffic;
 use wire::{RequestHead, ResponseHead};
 
 /// An exchange: made by the gateway when the head of a request has been read, dropped after the log phase.
@@ -16,6 +18,9 @@ pub struct Exchange {
     pub client: Client,
     /// Method, target and version are what the client sent; `fields` are what the service will get, and may be edited.
     pub request: RequestHead,
+    /// The lines of the request before they became those of a request to a service, when the log phase wants them
+    /// ([`crate::Phases::KEEPS_LINES`]).
+    pub kept_lines: Option<Box<Fields>>,
     /// The content of the request, when a plugin asked for it; other content that is set here is sent in its place.
     pub body: RequestBody,
     pub route: Option<SnapshotRef<Route>>,
@@ -34,8 +39,12 @@ pub struct Exchange {
     /// service.
     pub reply: Fields,
     pub timing: Timing,
+    /// What request and response took on the client's connection; known in the log phase.
+    pub traffic: Traffic,
     /// Tries at services, in order.
     pub tries: Vec<Try>,
+    /// What plugins want in log entries beside what all have ([`crate::log::serialize`]).
+    pub log_values: Vec<LogValue>,
     /// The configuration this exchange runs under.
     pub directory: Directory,
     state: Vec<Box<dyn Any + Send>>,
@@ -58,11 +67,25 @@ pub struct Client {
     /// The address and port of ours that was connected to.
     pub local_ip: IpAddr,
     pub local_port: u16,
+    /// The port by which clients reach ours (`port_maps`).
+    pub public_port: u16,
+    /// How the connection is secured, where it is.
+    pub tls: Option<Tls>,
     /// The number of the connection on its worker, and that of the request on the connection, both from 1.
     pub connection: u64,
     pub request: u64,
     /// The server name the client asked for in TLS.
     pub sni: Option<Arc<str>>,
+}
+
+/// How a client's connection is secured, in OpenSSL's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// `TLSv1.3`, say.
+    pub version: &'static str,
+    pub cipher: &'static str,
+    /// What the client's certificate came to: `SUCCESS`, `FAILED`, or `NONE` without one.
+    pub client_verify: &'static str,
 }
 
 /// Where the request goes and how it looks there; filled from route and service before the access phase.
@@ -123,6 +146,7 @@ impl Exchange {
             id,
             client,
             request,
+            kept_lines: None,
             body: RequestBody::Unread,
             route: None,
             service: None,
@@ -143,7 +167,9 @@ impl Exchange {
             source: Source::Error,
             reply: Fields::new(),
             timing,
+            traffic: Traffic::default(),
             tries: Vec::new(),
+            log_values: Vec::new(),
             directory,
             state: Vec::new(),
         }
@@ -153,6 +179,7 @@ impl Exchange {
     pub fn clear(&mut self) {
         self.request.fields.clear();
         self.request.target.clear();
+        self.kept_lines = None;
         self.body = RequestBody::Unread;
         self.route = None;
         self.service = None;
@@ -171,6 +198,7 @@ impl Exchange {
         self.reply.clear();
         (self.timing.upstream, self.timing.proxy) = (None, None);
         self.tries.clear();
+        self.log_values.clear();
         self.state.clear();
     }
 

@@ -93,7 +93,8 @@ pub trait Plugin: Send + Sync {
         piece
     }
 
-    /// The exchange is over; nothing can be changed. Runs after the client has its last byte.
+    /// The exchange is over; nothing can be changed. Runs after the client has its last byte. What takes longer than
+    /// noting something down goes through a [`crate::Queue`].
     fn log(&self, _exchange: &mut Exchange) {}
 }
 
@@ -120,6 +121,8 @@ impl Phases {
     pub const LOG: Phases = Phases(16);
     /// The whole request content must be in [`Exchange::body`] before the access phase.
     pub const READS_BODY: Phases = Phases(32);
+    /// [`Exchange::kept_lines`] is filled in before the request becomes one for a service.
+    pub const KEEPS_LINES: Phases = Phases(64);
 
     /// Both sets together.
     pub const fn and(self, other: Phases) -> Phases {

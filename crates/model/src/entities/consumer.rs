@@ -13,6 +13,9 @@ pub struct Consumer {
     pub id: Uuid,
     pub username: Option<String>,
     pub custom_id: Option<String>,
+    /// Seconds since 1970, as `updated_at`.
+    pub created_at: i64,
+    pub updated_at: i64,
     pub tags: Vec<String>,
 }
 
@@ -23,6 +26,8 @@ impl Consumer {
             id: decode::id(record)?,
             username: decode::string(record, "username"),
             custom_id: decode::string(record, "custom_id"),
+            created_at: decode::integer(record, "created_at", 0)?,
+            updated_at: decode::integer(record, "updated_at", 0)?,
             tags: decode::strings(record, "tags"),
         })
     }

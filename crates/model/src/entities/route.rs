@@ -106,6 +106,7 @@ pub struct Route {
     pub name: Option<String>,
     /// Seconds since 1970; older routes win among equals.
     pub created_at: i64,
+    pub updated_at: i64,
     pub service: Option<Uuid>,
     pub protocols: Protocols,
     pub methods: Vec<String>,
@@ -155,6 +156,7 @@ impl Route {
             id: defects.or(decode::id(record), Uuid::nil()),
             name: decode::string(record, "name"),
             created_at: defects.or(decode::integer(record, "created_at", 0), i64::MIN),
+            updated_at: defects.or(decode::integer(record, "updated_at", 0), 0),
             service: defects.or(decode::foreign(record, "service"), None),
             protocols: defects.or(Protocols::from_record(record), Protocols::ALL),
             methods: decode::strings(record, "methods"),

@@ -11,6 +11,9 @@ use uuid::Uuid;
 pub struct Service {
     pub id: Uuid,
     pub name: Option<String>,
+    /// Seconds since 1970, as `updated_at`.
+    pub created_at: i64,
+    pub updated_at: i64,
     pub protocol: Protocol,
     /// Shared, since every request to the service names it.
     pub host: Arc<str>,
@@ -36,6 +39,8 @@ impl Service {
         Ok(Service {
             id: decode::id(record)?,
             name: decode::string(record, "name"),
+            created_at: decode::integer(record, "created_at", 0)?,
+            updated_at: decode::integer(record, "updated_at", 0)?,
             protocol: Protocol::parse(&decode::required(record, "protocol")?)?,
             host: Arc::from(decode::required(record, "host")?),
             port: decode::integer(record, "port", 80)?,

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::task::{Context, Poll};
-use wire::h1::{ContentError, Lingering, ServerConnection};
+use wire::h1::{ContentError, Lingering, ServerConnection, Traffic};
 use wire::h2::ServerStream;
 use wire::net::Timer;
 use wire::{Fields, ResponseHead, Version};
@@ -175,6 +175,14 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.sent(),
             Downstream::Http2(stream) => stream.sent(),
+        }
+    }
+
+    /// What request and response have taken so far.
+    pub fn traffic(&self) -> Traffic {
+        match self {
+            Downstream::Http1(connection) => connection.traffic(),
+            Downstream::Http2(stream) => stream.traffic(),
         }
     }
 

@@ -75,6 +75,9 @@ pub(crate) async fn run(
     context.hop_by_hop = HopByHop::take(&mut head.fields);
     context.accepts = context.directives().gzip.as_ref().map(|gzip| gzip.accepts(&head.fields, head.version));
     let served = serve(&mut context, exchange, downstream).await;
+    if context.selected.iter().any(|instance| instance.phases.has(Phases::LOG)) {
+        exchange.traffic = downstream.traffic();
+    }
     if let Ok(Some(upstream)) = served {
         let read_timeout = exchange.service.as_ref().map(|service| service.read_timeout).unwrap_or_default();
         let logging = chain::logging(&context.selected);
@@ -217,6 +220,9 @@ async fn ask(
         && let Err(failure) = payload.hold(context, downstream, buffering).await
     {
         return Err(content_failure(context, exchange, failure));
+    }
+    if chain.has(Phases::KEEPS_LINES) {
+        exchange.kept_lines = Some(Box::new(exchange.request.fields.clone()));
     }
     request::prepare(context, exchange, &stripped, payload);
     match attempt::run(context, exchange, downstream, upload, payload).await {

@@ -72,6 +72,8 @@ impl Origin {
             https: tls,
             local_ip: local.ip(),
             local_port: local.port(),
+            public_port: port,
+            tls: None,
             connection: number,
             request: 1,
             sni: None,

@@ -27,6 +27,8 @@ pub(crate) async fn follow(
     exchange.detach();
     drop(view);
     let traffic = relay(connection, upstream, read_timeout).await;
+    exchange.traffic.received += traffic.received;
+    exchange.traffic.sent += traffic.sent;
     chain::run_log(&logging.iter().collect(), &mut exchange);
     if let Some(line) = &mut line {
         line.took(traffic);

@@ -84,6 +84,20 @@ impl ClientVerification {
         Some(Arc::new(Asking { trust: Arc::clone(trust), provider }))
     }
 
+    /// What the certificate that a client has shown comes to, as `$ssl_client_verify` has it; `judged`: what
+    /// [`ClientVerification::judge`] has said.
+    pub(crate) fn word(&self, shown: Option<&[CertificateDer<'_>]>, judged: Result<(), &'static str>) -> &'static str {
+        use ClientVerificationMode as Mode;
+        let verified = match (self.mode, shown.and_then(<[_]>::split_first)) {
+            (Mode::Off, _) | (_, None) => return "NONE",
+            (Mode::On | Mode::Optional, Some(_)) => judged.is_ok(),
+            (Mode::OptionalNoCa, Some((cert, others))) => {
+                self.trust.as_ref().is_some_and(|trust| trust.verify(cert, others, UnixTime::now()).is_ok())
+            }
+        };
+        if verified { "SUCCESS" } else { "FAILED" }
+    }
+
     /// Whether a client that has shown this chain may be served; else what it is told, with status 400.
     pub fn judge(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
         use ClientVerificationMode as Mode;

@@ -8,6 +8,7 @@ mod certificates;
 mod clients;
 mod identity;
 mod listener;
+mod names;
 mod outbound;
 mod secp521r1;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use clients::{ClientVerification, ClientVerificationMode};
 pub use identity::{Chain, Identity};
 pub use listener::Policy;
 pub(crate) use listener::{ListenerTls, Resolver};
+pub(crate) use names::describe;
 pub use outbound::{Outbound, Terms, TrustCompiler};
 pub use secp521r1::SECP521R1;
 pub use trust::{Peers, Services, Trust};

@@ -48,6 +48,8 @@ pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directo
         https: false,
         local_ip: ip,
         local_port: 8000,
+        public_port: 8000,
+        tls: None,
         connection: 1,
         request: 1,
         sni: None,
@@ -135,6 +137,8 @@ impl Entries {
             id,
             username: Some(username.to_owned()),
             custom_id: custom_id.map(str::to_owned),
+            created_at: 1_700_000_000,
+            updated_at: 1_700_000_000,
             tags: Vec::new(),
         });
         self.consumers.push(consumer.clone());

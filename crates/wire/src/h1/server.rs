@@ -289,11 +289,20 @@ impl ServerConnection {
         self.writer.sent()
     }
 
-    /// What was received and sent since this was asked last.
+    /// What was received and sent since [`ServerConnection::take_traffic`] was asked last.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            received: self.received - self.told.received,
+            sent: self.writer.sent() - self.told.sent,
+            heads: self.heads - self.told.heads,
+        }
+    }
+
+    /// The same, and begins anew.
     pub fn take_traffic(&mut self) -> Traffic {
-        let now = Traffic { received: self.received, sent: self.writer.sent(), heads: self.heads };
-        let told = std::mem::replace(&mut self.told, now);
-        Traffic { received: now.received - told.received, sent: now.sent - told.sent, heads: now.heads - told.heads }
+        let traffic = self.traffic();
+        self.told = Traffic { received: self.received, sent: self.writer.sent(), heads: self.heads };
+        traffic
     }
 
     /// The connection's timer.

@@ -21,6 +21,8 @@ fn service(enabled: bool, path: Option<&str>) -> Arc<Service> {
     Arc::new(Service {
         id: Uuid::from_u128(9),
         name: None,
+        created_at: 0,
+        updated_at: 0,
         protocol: Protocol::Http,
         host: "up.test".into(),
         port: 80,

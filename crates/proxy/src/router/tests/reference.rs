@@ -357,6 +357,7 @@ fn expressions_agree_with_trying_all_routes() {
                 expression: Some(dice.expression(3)),
                 priority: dice.roll(4) as u64,
                 created_at: dice.roll(2) as i64,
+                updated_at: 0,
                 ..route(id)
             })
             .collect();
