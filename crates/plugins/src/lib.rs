@@ -6,9 +6,11 @@ mod bot_detection;
 mod correlation_id;
 mod cors;
 mod hmac_auth;
+mod http_log;
 mod ip_restriction;
 mod jwt;
 mod key_auth;
+mod log_entries;
 mod proxy_cache;
 mod rate_limiting;
 mod redirect;
@@ -27,6 +29,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &correlation_id::CorrelationId,
         &cors::Cors,
         &hmac_auth::HmacAuth,
+        &http_log::HttpLog,
         &ip_restriction::IpRestriction,
         &jwt::Jwt,
         &key_auth::KeyAuth,

@@ -63,6 +63,11 @@ impl<'a> Config<'a> {
         Config(self.value(field).and_then(Value::as_object))
     }
 
+    /// All that is set in it, by name.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.0.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).filter(|(_, value)| !value.is_null())
+    }
+
     fn value(&self, field: &str) -> Option<&'a Value> {
         self.0?.get(field)
     }

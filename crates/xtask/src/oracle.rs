@@ -32,6 +32,7 @@ const AREAS: &[&str] = &[
     "plugin-scopes",
     "plugins/correlation-id",
     "plugins/cors",
+    "plugins/http-log",
     "plugins/ip-restriction",
     "plugins/key-auth",
     "plugins/mechanics",
