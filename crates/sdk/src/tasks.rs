@@ -90,6 +90,11 @@ impl Tasks {
         outcome
     }
 
+    /// The outcome of something that may block, such as writing to a disk; `None` when it has panicked.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.0.runtime.as_ref()?.spawn_blocking(work).await.ok()
+    }
+
     /// Told when the node begins to end: what waits goes on at once, and nothing new is begun.
     pub fn stopping(&self) -> CancellationToken {
         self.0.stopping.clone()
