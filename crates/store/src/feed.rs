@@ -1,86 +1,92 @@
-//! The feed of committed changes: the newest are kept in memory, older ones are only in the store itself.
+//! The feed of committed changes: kept in memory until all who follow have taken them, and no longer than there is
+//! room.
+//!
+//! Revisions count the commits of this process; no database knows of them.
 
 use crate::{Change, Revision};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// Shared by the backend, which publishes, and the store, which is asked.
+/// Shared by the backend, which publishes, and by those who follow.
 #[derive(Debug)]
 pub struct Feed {
     recent: Mutex<Recent>,
     newest: watch::Sender<Revision>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Recent {
+    newest: Revision,
     /// Everything after this revision is in `commits`.
     floor: Revision,
     commits: VecDeque<(Revision, Arc<[Change]>)>,
     /// The number of changes in all `commits`.
     len: usize,
     capacity: usize,
+    /// What each who follows has taken, by a number of its own.
+    positions: HashMap<u64, Revision>,
+    followers: u64,
+}
+
+/// One who follows the feed: takes all there is ([`crate::Store::replay`]), then every change.
+#[derive(Debug)]
+pub struct Follower {
+    feed: Arc<Feed>,
+    number: u64,
+    newest: watch::Receiver<Revision>,
+}
+
+/// What a transaction has changed, in order. Very many changes are not listed, so that no transaction holds all
+/// records in memory: who follows the feed reads everything then.
+#[derive(Debug)]
+pub struct Changes {
+    listed: Option<Vec<Change>>,
 }
 
 /// How many changes are kept: enough for a burst of writes while a snapshot is compiled.
 pub const CAPACITY: usize = 4096;
 
 impl Feed {
-    /// A feed that starts at the revision of a store that was just opened.
-    pub fn new(newest: Revision, capacity: usize) -> Feed {
-        let recent = Recent { floor: newest, commits: VecDeque::new(), len: 0, capacity };
-        Feed { recent: Mutex::new(recent), newest: watch::Sender::new(newest) }
+    /// A feed without a past.
+    pub fn new(capacity: usize) -> Feed {
+        Feed { recent: Mutex::new(Recent { capacity, ..Recent::default() }), newest: watch::Sender::default() }
     }
 
-    /// Adds a commit. Revisions must grow.
-    pub fn publish(&self, revision: Revision, changes: Vec<Change>) {
-        {
-            let mut recent = self.recent();
-            recent.len += changes.len();
-            recent.commits.push_back((revision, changes.into()));
-            while recent.len > recent.capacity {
-                let Some((dropped, changes)) = recent.commits.pop_front() else { break };
-                recent.len -= changes.len();
-                recent.floor = dropped;
-            }
-        }
-        self.newest.send_replace(revision);
-    }
-
-    /// The changes after a revision and the revision they lead to; `None` when they are no longer kept (or never
-    /// were: a revision from the future).
-    pub fn since(&self, revision: Revision) -> Option<(Revision, Vec<Change>)> {
-        let commits: Vec<(Revision, Arc<[Change]>)> = {
-            let recent = self.recent();
-            let newest = recent.commits.back().map_or(recent.floor, |(newest, _)| *newest);
-            if revision < recent.floor || revision > newest {
-                return None;
-            }
-            let start = recent.commits.partition_point(|(commit, _)| *commit <= revision);
-            recent.commits.range(start..).cloned().collect()
-        };
-        let newest = commits.last().map_or(revision, |(newest, _)| *newest);
-        Some((newest, commits.iter().flat_map(|(_, changes)| changes.iter().cloned()).collect()))
-    }
-
-    /// Lets go of all commits up to a revision: who follows has them. Records can be large, and thousands of them would
-    /// otherwise stay in memory for nobody.
-    pub fn forget(&self, until: Revision) {
+    /// Adds a commit under the next revision.
+    pub fn publish(&self, changes: Changes) -> Revision {
         let mut recent = self.recent();
-        while recent.commits.front().is_some_and(|(revision, _)| *revision <= until)
-            && let Some((revision, changes)) = recent.commits.pop_front()
-        {
-            recent.len -= changes.len();
-            recent.floor = revision;
+        recent.newest.0 += 1;
+        let revision = recent.newest;
+        match changes.listed {
+            Some(changes) => {
+                recent.len += changes.len();
+                recent.commits.push_back((revision, changes.into()));
+                recent.trim();
+            }
+            None => recent.forget_all(),
         }
-        // What a burst needed is not needed for ever.
-        if recent.commits.is_empty() {
-            recent.commits.shrink_to(64);
-        }
+        // Under the lock, so that it never goes back.
+        self.newest.send_replace(revision);
+        revision
+    }
+
+    /// The revision of the last commit.
+    pub fn newest(&self) -> Revision {
+        self.recent().newest
     }
 
     pub fn watch(&self) -> watch::Receiver<Revision> {
         self.newest.subscribe()
+    }
+
+    /// Begins to keep what is published for one more.
+    pub fn follow(self: &Arc<Feed>) -> Follower {
+        let mut recent = self.recent();
+        recent.followers += 1;
+        let (number, newest) = (recent.followers, recent.newest);
+        recent.positions.insert(number, newest);
+        Follower { feed: self.clone(), number, newest: self.newest.subscribe() }
     }
 
     /// No code that can panic runs under the lock, so a poisoned one is whole.
@@ -89,55 +95,183 @@ impl Feed {
     }
 }
 
+impl Recent {
+    /// Whatever was published has to be read from the store.
+    fn forget_all(&mut self) {
+        self.commits = VecDeque::new();
+        self.len = 0;
+        self.floor = self.newest;
+    }
+
+    /// Drops what everybody has taken, and what there is no room for.
+    fn trim(&mut self) {
+        let taken = self.positions.values().copied().min().unwrap_or(self.newest);
+        while self.commits.front().is_some_and(|(revision, _)| *revision <= taken || self.len > self.capacity)
+            && let Some((revision, changes)) = self.commits.pop_front()
+        {
+            self.len -= changes.len();
+            self.floor = revision;
+        }
+        // What a burst needed is not needed for ever.
+        if self.commits.is_empty() {
+            self.commits.shrink_to(64);
+        }
+    }
+}
+
+impl Follower {
+    /// The changes since those that were taken, commit by commit, and the revision that they lead to. `None`: they
+    /// are not kept any more, everything has to be read.
+    pub fn changes(&mut self) -> Option<(Revision, Vec<Arc<[Change]>>)> {
+        self.newest.mark_unchanged();
+        let recent = self.feed.recent();
+        let position = recent.positions.get(&self.number).copied().unwrap_or_default();
+        if position < recent.floor {
+            return None;
+        }
+        let start = recent.commits.partition_point(|(commit, _)| *commit <= position);
+        Some((recent.newest, recent.commits.range(start..).map(|(_, changes)| changes.clone()).collect()))
+    }
+
+    /// Says that everything up to a revision has been taken.
+    pub fn taken(&mut self, until: Revision) {
+        let mut recent = self.feed.recent();
+        recent.positions.insert(self.number, until);
+        recent.trim();
+    }
+
+    /// Waits for a commit since the last call of [`Follower::changes`].
+    pub async fn changed(&mut self) {
+        // The feed outlives whoever follows it.
+        let _ = self.newest.changed().await;
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let mut recent = self.feed.recent();
+        recent.positions.remove(&self.number);
+        recent.trim();
+    }
+}
+
+impl Default for Changes {
+    fn default() -> Changes {
+        Changes { listed: Some(Vec::new()) }
+    }
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.listed.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    pub fn push(&mut self, change: Change) {
+        if let Some(listed) = &mut self.listed {
+            listed.push(change);
+            if listed.len() > CAPACITY {
+                self.listed = None;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Operation;
 
-    fn change(name: &str) -> Change {
-        Change { operation: Operation::Put, entity: name.to_owned(), record: Default::default() }
+    fn feed(capacity: usize) -> Arc<Feed> {
+        Arc::new(Feed::new(capacity))
     }
 
-    fn names(feed: &Feed, revision: u64) -> Option<(u64, Vec<String>)> {
-        feed.since(Revision(revision)).map(|(r, c)| (r.0, c.into_iter().map(|c| c.entity).collect()))
+    fn publish(feed: &Feed, names: &[&str]) -> Revision {
+        let mut changes = Changes::default();
+        for name in names {
+            let change = Change { operation: Operation::Put, entity: (*name).to_owned(), record: Default::default() };
+            changes.push(change);
+        }
+        feed.publish(changes)
+    }
+
+    /// What is new to a follower, and the revision that it leads to.
+    fn news(follower: &mut Follower) -> Option<(u64, Vec<String>)> {
+        let (revision, commits) = follower.changes()?;
+        Some((revision.0, commits.iter().flat_map(|changes| changes.iter()).map(|c| c.entity.clone()).collect()))
+    }
+
+    fn some(revision: u64, names: &[&str]) -> Option<(u64, Vec<String>)> {
+        Some((revision, names.iter().map(|name| (*name).to_owned()).collect()))
     }
 
     #[test]
-    fn keeps_the_newest() {
-        let feed = Feed::new(Revision(5), 3);
-        assert_eq!(names(&feed, 5), Some((5, vec![])));
-        assert_eq!(names(&feed, 4), None);
-        assert_eq!(names(&feed, 6), None);
-        let watch = feed.watch();
-        feed.publish(Revision(6), vec![change("a")]);
-        feed.publish(Revision(7), vec![change("b"), change("c")]);
-        assert_eq!(names(&feed, 5), Some((7, vec!["a".into(), "b".into(), "c".into()])));
-        feed.publish(Revision(8), vec![change("d")]);
-        assert_eq!(names(&feed, 5), None);
-        assert_eq!(names(&feed, 6), Some((8, vec!["b".into(), "c".into(), "d".into()])));
-        assert_eq!(names(&feed, 8), Some((8, vec![])));
-        assert_eq!(*watch.borrow(), Revision(8));
+    fn each_follower_gets_everything() {
+        let feed = feed(9);
+        let mut first = feed.follow();
+        assert_eq!(news(&mut first), some(0, &[]));
+        publish(&feed, &["a"]);
+        let mut second = feed.follow();
+        publish(&feed, &["b", "c"]);
+        assert_eq!(news(&mut first), some(2, &["a", "b", "c"]));
+        first.taken(Revision(2));
+        assert_eq!(news(&mut first), some(2, &[]));
+        assert_eq!(news(&mut second), some(2, &["b", "c"]));
+        assert_eq!(news(&mut second), some(2, &["b", "c"]), "until it says that it has taken them");
+        second.taken(Revision(2));
+        assert_eq!(feed.recent().commits.len(), 0);
+        assert_eq!(*feed.watch().borrow(), Revision(2));
     }
 
     #[test]
-    fn forgets_what_was_taken() {
-        let feed = Feed::new(Revision(0), 9);
-        feed.publish(Revision(1), vec![change("a"), change("b")]);
-        feed.publish(Revision(2), vec![change("c")]);
-        feed.forget(Revision(1));
-        assert_eq!(names(&feed, 0), None);
-        assert_eq!(names(&feed, 1), Some((2, vec!["c".into()])));
-        feed.forget(Revision(5));
-        assert_eq!(names(&feed, 1), None);
-        assert_eq!(names(&feed, 2), Some((2, vec![])));
+    fn nothing_is_kept_for_nobody() {
+        let feed = feed(9);
+        publish(&feed, &["a"]);
+        assert_eq!(feed.recent().commits.len(), 0);
+        let follower = feed.follow();
+        publish(&feed, &["b"]);
+        assert_eq!(feed.recent().len, 1);
+        drop(follower);
         assert_eq!(feed.recent().len, 0);
     }
 
     #[test]
-    fn forgets_a_commit_larger_than_itself() {
-        let feed = Feed::new(Revision(0), 2);
-        feed.publish(Revision(1), vec![change("a"), change("b"), change("c")]);
-        assert_eq!(names(&feed, 0), None);
-        assert_eq!(names(&feed, 1), Some((1, vec![])));
+    fn who_is_too_slow_reads_everything() {
+        let feed = feed(2);
+        let (mut slow, mut quick) = (feed.follow(), feed.follow());
+        publish(&feed, &["a", "b"]);
+        quick.taken(Revision(1));
+        publish(&feed, &["c"]);
+        assert_eq!(news(&mut slow), None);
+        assert_eq!(news(&mut quick), some(2, &["c"]));
+        slow.taken(Revision(2));
+        publish(&feed, &["d"]);
+        assert_eq!(news(&mut slow), some(3, &["d"]));
+    }
+
+    #[test]
+    fn so_does_everybody_after_very_many_changes() {
+        let feed = feed(CAPACITY);
+        let mut follower = feed.follow();
+        publish(&feed, &["a"]);
+        publish(&feed, &vec!["b"; CAPACITY + 1]);
+        assert_eq!(news(&mut follower), None);
+        follower.taken(Revision(2));
+        publish(&feed, &vec!["c"; CAPACITY]);
+        assert_eq!(news(&mut follower).unwrap().1.len(), CAPACITY);
+    }
+
+    #[tokio::test]
+    async fn commits_wake_who_follows() {
+        let feed = feed(9);
+        let mut follower = feed.follow();
+        publish(&feed, &["a"]);
+        follower.changed().await;
+        assert_eq!(news(&mut follower), some(1, &["a"]));
+        let waiting = tokio::spawn(async move {
+            follower.changed().await;
+            news(&mut follower)
+        });
+        publish(&feed, &["b"]);
+        assert_eq!(waiting.await.unwrap(), some(2, &["a", "b"]));
     }
 }

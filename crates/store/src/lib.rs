@@ -18,7 +18,7 @@ mod write;
 
 pub use change::{Change, Operation, Revision};
 pub use clock::Clock;
-pub use feed::Feed;
+pub use feed::Follower;
 pub use page::{Page, PageQuery, TagEntry, TagFilter, TagPage, page_size};
 pub use read::is_uuid;
 pub use scope::{DEFAULT as DEFAULT_WORKSPACE, Scope};
@@ -27,6 +27,7 @@ pub use write::Transaction;
 use backend::memory::Memory;
 use backend::sqlite::Sqlite;
 use backend::{Backend, Reader, Selection, Wanted};
+use feed::Feed;
 use layout::{Layout, Table, WORKSPACES};
 use model::{Catalog, Error, Record};
 use read::View;
@@ -100,7 +101,7 @@ impl Store {
     /// [`Store::memory`] with a clock that can be moved.
     pub fn memory_at(catalog: Arc<Catalog>, clock: Clock) -> Result<Store, Error> {
         let layout = Arc::new(Layout::new(&catalog).map_err(Error::database)?);
-        let feed = Arc::new(Feed::new(Revision(0), feed::CAPACITY));
+        let feed = Arc::new(Feed::new(feed::CAPACITY));
         let memory = Memory::new(layout.clone(), feed.clone(), scope::default_workspace(&catalog)?);
         let default_workspace = layout.table(WORKSPACES).map(|_| scope::DEFAULT_ID);
         Ok(Store::new(Shared { catalog, layout, clock, default_workspace }, Box::new(memory), feed))
@@ -318,10 +319,10 @@ impl Store {
         }
     }
 
-    /// Hands everything there is in all workspaces, at one consistent revision, to `take`, record by record: what a
-    /// node starts from. Entities come in the catalog's order, so that what is referred to precedes what refers to it.
-    /// `take` is called where blocking is allowed, and must not keep the record's memory; `state` is its own, and comes
-    /// back.
+    /// Hands everything there is in all workspaces to `take`, record by record: what a node starts from. It is of one
+    /// moment, which has seen all changes up to the revision that comes back; changes after it may be in it already.
+    /// Entities come in the catalog's order, so that what is referred to precedes what refers to it. `take` is called
+    /// where blocking is allowed, and must not keep the record's memory; `state` is its own, and comes back.
     pub async fn replay<T: Send + 'static>(
         &self,
         mut state: T,
@@ -340,27 +341,13 @@ impl Store {
         .await
     }
 
-    /// Everything there is, as inserts: [`Store::replay`] for who wants it at once.
-    pub async fn snapshot(&self) -> Result<(Revision, Vec<Change>), Error> {
-        self.replay(Vec::new(), |changes, entity, record| {
-            let (entity, record) = (entity.to_owned(), record.clone());
-            changes.push(Change { operation: Operation::Put, entity, record });
-        })
-        .await
+    /// Begins to follow what is committed in all workspaces. Who follows reads everything first ([`Store::replay`]),
+    /// and whenever changes are no longer kept.
+    pub fn follow(&self) -> Follower {
+        self.inner.feed.follow()
     }
 
-    /// The changes after a revision, in order, and the revision they lead to. `None`: the feed no longer reaches
-    /// back that far, take a [`Store::snapshot`].
-    pub async fn changes_since(&self, revision: Revision) -> Result<Option<(Revision, Vec<Change>)>, Error> {
-        Ok(self.inner.feed.since(revision))
-    }
-
-    /// Lets go of the changes up to that revision, for the one who follows has taken them.
-    pub fn forget_changes(&self, until: Revision) {
-        self.inner.feed.forget(until);
-    }
-
-    /// Wakes whoever compiles snapshots: its value is the newest revision.
+    /// The newest revision.
     pub fn watch(&self) -> tokio::sync::watch::Receiver<Revision> {
         self.inner.feed.watch()
     }
@@ -452,12 +439,13 @@ mod tests {
     async fn work_that_is_run_again_has_happened_once() {
         let catalog = Arc::new(Catalog::core());
         let layout = Arc::new(Layout::new(&catalog).unwrap());
-        let feed = Arc::new(Feed::new(Revision(0), feed::CAPACITY));
+        let feed = Arc::new(Feed::new(feed::CAPACITY));
         let workspace = scope::default_workspace(&catalog).unwrap();
         let memory = Memory::new(layout.clone(), feed.clone(), workspace);
         let default_workspace = Some(scope::DEFAULT_ID);
         let shared = Shared { catalog, layout, clock: Clock::default(), default_workspace };
         let store = Store::new(shared, Box::new(Contended(memory)), feed);
+        let mut follower = store.follow();
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&runs);
         let (revision, run) = store
@@ -472,6 +460,8 @@ mod tests {
         assert_eq!(run, 1, "the last run is answered");
         assert_eq!(revision, Revision(1));
         assert_eq!(store.count("consumers").await.unwrap(), 1);
-        assert_eq!(store.changes_since(Revision(0)).await.unwrap().unwrap().1.len(), 1);
+        let (_, commits) = follower.changes().unwrap();
+        assert_eq!(commits[0].len(), 1);
+        assert_eq!(commits.len(), 1);
     }
 }

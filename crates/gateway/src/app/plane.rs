@@ -95,12 +95,14 @@ impl Plane {
         (with(false), with(true))
     }
 
-    /// Takes changes into force; blocks while they are compiled.
-    pub fn apply(&self, changes: &[store::Change]) -> Result<(), String> {
-        let changed = |change: &'_ store::Change| change.operation == Operation::Delete;
-        let changes: Vec<Change<'_>> =
-            changes.iter().map(|c| Change { deleted: changed(c), entity: &c.entity, record: &c.record }).collect();
-        self.data.apply(&changes)
+    /// Takes commits into force; blocks while they are compiled.
+    pub fn apply(&self, commits: &[Arc<[store::Change]>]) -> Result<(), String> {
+        let changes = commits.iter().flat_map(|changes| changes.iter()).map(|change| Change {
+            deleted: change.operation == Operation::Delete,
+            entity: &change.entity,
+            record: &change.record,
+        });
+        self.data.apply(&changes.collect::<Vec<_>>())
     }
 
     /// Begins to take in all records.

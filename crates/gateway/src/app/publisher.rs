@@ -9,7 +9,7 @@ use proxy::{Change, Replacement};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Revision, Store};
+use store::{Follower, Revision, Store};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub struct Publisher {
     store: Store,
     plane: Arc<Plane>,
-    newest: watch::Receiver<Revision>,
+    feed: Follower,
     progress: watch::Sender<Progress>,
     /// A change could not be compiled: all records are wanted anew.
     anew: bool,
@@ -51,14 +51,15 @@ const REMINDER: Duration = Duration::from_secs(60);
 impl Publisher {
     /// Takes everything there is into force. `enabled` are the plugins of this node.
     pub async fn start(store: Store, plane: Arc<Plane>, enabled: Vec<&'static str>) -> Result<Publisher, String> {
-        let newest = store.watch();
+        let mut feed = store.follow();
         let (revision, loading) = load(&store, &plane, enabled).await?;
         if let Some(name) = loading.not_enabled {
             return Err(format!("error building initial plugins: {name} plugin is in use but not enabled"));
         }
         compile(&plane, move |plane| plane.replace(loading.replacement)).await?;
+        feed.taken(revision);
         let progress = Progress { applied: revision, tried: revision, failure: None };
-        Ok(Publisher { store, plane, newest, progress: watch::Sender::new(progress), anew: false })
+        Ok(Publisher { store, plane, feed, progress: watch::Sender::new(progress), anew: false })
     }
 
     /// How far it has come.
@@ -73,9 +74,7 @@ impl Publisher {
             match self.catch_up().await {
                 Ok(()) => {
                     retry = FIRST_RETRY;
-                    if self.newest.changed().await.is_err() {
-                        return;
-                    }
+                    self.feed.changed().await;
                 }
                 Err(failure) => {
                     tracing::error!("the proxy goes on with the configuration that it has: {failure}");
@@ -89,15 +88,13 @@ impl Publisher {
 
     async fn catch_up(&mut self) -> Result<(), String> {
         loop {
-            self.newest.mark_unchanged();
             let from = self.progress.borrow().applied;
-            let changes = self.store.changes_since(from).await.map_err(|e| format!("cannot read changes: {e}"))?;
-            let revision = match changes {
-                Some((revision, changes)) if !self.anew => {
+            let revision = match self.feed.changes() {
+                Some((revision, commits)) if !self.anew => {
                     if revision == from {
                         return Ok(());
                     }
-                    let applied = compile(&self.plane, move |plane| plane.apply(&changes)).await;
+                    let applied = compile(&self.plane, move |plane| plane.apply(&commits)).await;
                     self.anew |= applied.is_err();
                     applied?;
                     revision
@@ -113,7 +110,7 @@ impl Publisher {
                     revision
                 }
             };
-            self.store.forget_changes(revision);
+            self.feed.taken(revision);
             self.progress.send_replace(Progress { applied: revision, tried: revision, failure: None });
         }
     }

@@ -4,20 +4,21 @@ use super::{Backend, By, Query, Reader, Row, Selection, TagSelection, Wanted, Wo
 use crate::feed::Feed;
 use crate::layout::{Layout, Lookup, Table, WORKSPACES};
 use crate::{Revision, TagEntry, TagFilter};
-use futures_util::future::{self, BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt};
 use model::{Error, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 /// See [`Backend`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Memory {
     layout: Arc<Layout>,
     feed: Arc<Feed>,
-    data: RwLock<Data>,
+    data: Arc<RwLock<Data>>,
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +28,6 @@ struct Data {
     by_record: BTreeSet<(String, String, u32, String)>,
     /// (tag, id, entity, place)
     by_tag: BTreeSet<(String, String, String, u32)>,
-    revision: Revision,
 }
 
 #[derive(Debug, Default)]
@@ -42,8 +42,8 @@ struct Rows {
 }
 
 /// The data in the hands of one read (`&Data`) or write (`&mut Data`).
-struct Session<'l, D> {
-    layout: &'l Layout,
+struct Session<'m, D> {
+    memory: &'m Memory,
     data: D,
     /// What a write has replaced: table, id, and the row there was.
     log: Vec<(usize, String, Option<Row>)>,
@@ -58,23 +58,18 @@ impl Memory {
             let id = table.id(&record).to_owned();
             data.set(table, &id, Some(Row { record, ..Row::default() }));
         }
-        Memory { layout, feed, data: RwLock::new(data) }
+        Memory { layout, feed, data: Arc::new(RwLock::new(data)) }
     }
 
     fn write_now(&self, mut work: Work) -> Result<Revision, Error> {
         // A panic inside is caught and undone below, so a poisoned lock guards whole data.
         let mut data = self.data.write().unwrap_or_else(PoisonError::into_inner);
-        let mut session = Session { layout: &self.layout, data: &mut *data, log: Vec::new() };
+        let mut session = Session { memory: self, data: &mut *data, log: Vec::new() };
         let done =
             catch_unwind(AssertUnwindSafe(|| work(&mut session))).unwrap_or_else(|_| Err(failure("a write panicked")));
         match done {
-            Ok(changes) if changes.is_empty() => Ok(data.revision),
-            Ok(changes) => {
-                data.revision.0 += 1;
-                let revision = data.revision;
-                self.feed.publish(revision, changes);
-                Ok(revision)
-            }
+            Ok(changes) if changes.is_empty() => Ok(self.feed.newest()),
+            Ok(changes) => Ok(self.feed.publish(changes)),
             Err(error) => {
                 let log = std::mem::take(&mut session.log);
                 for (index, id, old) in log.into_iter().rev() {
@@ -84,19 +79,25 @@ impl Memory {
             }
         }
     }
+
+    fn read_now(&self, query: Query) -> Result<(), Error> {
+        let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
+        let mut session = Session { memory: self, data: &*data, log: Vec::new() };
+        catch_unwind(AssertUnwindSafe(|| query(&mut session))).unwrap_or_else(|_| Err(failure("a read panicked")))
+    }
 }
 
 impl Backend for Memory {
     fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>> {
-        let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
-        let mut session = Session { layout: &self.layout, data: &*data, log: Vec::new() };
-        let done =
-            catch_unwind(AssertUnwindSafe(|| query(&mut session))).unwrap_or_else(|_| Err(failure("a read panicked")));
-        future::ready(done).boxed()
+        let memory = self.clone();
+        let done = spawn_blocking(move || memory.read_now(query));
+        async move { done.await.map_err(failure)? }.boxed()
     }
 
     fn write(&self, work: Work) -> BoxFuture<'_, Result<Revision, Error>> {
-        future::ready(self.write_now(work)).boxed()
+        let memory = self.clone();
+        let done = spawn_blocking(move || memory.write_now(work));
+        async move { done.await.map_err(failure)? }.boxed()
     }
 }
 
@@ -285,7 +286,7 @@ impl<D: Deref<Target = Data>> Reader for Session<'_, D> {
             place,
         };
         let visible = |entry: &TagEntry| {
-            let table = self.layout.table(&entry.entity);
+            let table = self.memory.layout.table(&entry.entity);
             let row = table.and_then(|table| self.data.tables[table.index].rows.get(&entry.id));
             let workspace = row.and_then(|row| row.workspace);
             selection.workspace.is_none() || workspace.is_none() || workspace == selection.workspace
@@ -319,7 +320,8 @@ impl<D: Deref<Target = Data>> Reader for Session<'_, D> {
     }
 
     fn revision(&mut self) -> Result<Revision, Error> {
-        Ok(self.data.revision)
+        // Nothing is published while the data are held.
+        Ok(self.memory.feed.newest())
     }
 }
 

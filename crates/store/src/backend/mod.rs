@@ -6,8 +6,9 @@ pub mod memory;
 pub mod sql;
 pub mod sqlite;
 
+use crate::feed::Changes;
 use crate::layout::{Foreign, Lookup, Table};
-use crate::{Change, Revision, TagEntry, TagFilter};
+use crate::{Revision, TagEntry, TagFilter};
 use futures_util::future::BoxFuture;
 use model::{Error, Record};
 use serde_json::Value;
@@ -19,12 +20,11 @@ pub trait Backend: Send + Sync {
     /// blocking is allowed. A panic in it is an error for its caller only.
     fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Runs `work` in a transaction that no other write seems to overlap: when one does, what `work` did is undone, and
-    /// it is run again. When it fails, nothing has happened. When it returns changes, the next revision is recorded
-    /// with them in the same transaction; once that is durable, the feed gets them (in the order of revisions, before
-    /// any later write is answered) and the future ends with that revision. Without changes it ends with the newest
-    /// revision.
-    /// Once started, a write goes on when the future is dropped.
+    /// Runs `work` in a transaction that no other write seems to overlap: when one does, what `work` did is undone,
+    /// and it is run again. When it fails, nothing has happened. When it returns changes, they are made durable, then
+    /// the feed gets them (in the order in which they were made, before any of them is answered), and the future ends
+    /// with their revision. Without changes it ends with the newest revision. Once started, a write goes on when the
+    /// future is dropped.
     fn write(&self, work: Work) -> BoxFuture<'_, Result<Revision, Error>>;
 }
 
@@ -32,7 +32,7 @@ pub trait Backend: Send + Sync {
 pub type Query = Box<dyn FnOnce(&mut dyn Reader) -> Result<(), Error> + Send>;
 
 /// A write, given to [`Backend::write`]. Each run finds everything as if there had been none before.
-pub type Work = Box<dyn FnMut(&mut dyn Writer) -> Result<Vec<Change>, Error> + Send>;
+pub type Work = Box<dyn FnMut(&mut dyn Writer) -> Result<Changes, Error> + Send>;
 
 /// What can be asked inside a transaction.
 pub trait Reader {
@@ -62,7 +62,8 @@ pub trait Reader {
     /// When the first row expires, in Unix milliseconds.
     fn next_expiry(&mut self, table: &Table) -> Result<Option<i64>, Error>;
 
-    /// The newest revision of the state that is read.
+    /// A revision whose changes are all in the state that is read; to be asked before anything else. Changes that the
+    /// feed has after it may be in it already.
     fn revision(&mut self) -> Result<Revision, Error>;
 }
 

@@ -6,6 +6,7 @@ mod remove;
 
 use crate::backend::{Row, Writer};
 use crate::certificates::{self, Names, SniChanges};
+use crate::feed::Changes;
 use crate::layout::{Foreign, Layout, Table};
 use crate::read::{self, View, is_uuid, lookup, valid_id};
 use crate::{Change, Key, Operation, Scope, rules};
@@ -18,7 +19,7 @@ use serde_json::Value;
 pub struct Transaction<'t> {
     view: View<'t>,
     writer: &'t mut dyn Writer,
-    changes: Vec<Change>,
+    changes: Changes,
 }
 
 /// The greatest `ttl`, in seconds: about three years.
@@ -34,11 +35,11 @@ enum Ttl {
 
 impl<'t> Transaction<'t> {
     pub(crate) fn new(view: View<'t>, writer: &'t mut dyn Writer) -> Transaction<'t> {
-        Transaction { view, writer, changes: Vec::new() }
+        Transaction { view, writer, changes: Changes::default() }
     }
 
     /// What has been changed, in order.
-    pub(crate) fn into_changes(self) -> Vec<Change> {
+    pub(crate) fn into_changes(self) -> Changes {
         self.changes
     }
 

@@ -1,6 +1,6 @@
 //! The entities that every node has.
 
-use super::setup::{name, record};
+use super::setup::{everything, name, record};
 use model::Catalog;
 use serde_json::json;
 use std::sync::Arc;
@@ -44,13 +44,13 @@ async fn core_entities_are_stored() {
         assert_eq!(taken.body()["code"], 5);
         let refused = store.get("services", &name("a b")).await.unwrap_err();
         assert_eq!(refused.body()["name"], "invalid unique name");
-        let (revision, everything) = store.snapshot().await.unwrap();
+        let (revision, everything) = everything(&store).await;
         assert_eq!(revision.0, 4);
         assert_eq!(everything.len(), 5, "the default workspace is there, too");
-        for mut change in everything {
-            let id = store.key(&change.entity, change.record["id"].as_str().unwrap());
-            change.record.remove("ws_id");
-            assert_eq!(store.get(&change.entity, &id).await.unwrap(), Some(change.record));
+        for (entity, mut record) in everything {
+            let id = store.key(&entity, record["id"].as_str().unwrap());
+            record.remove("ws_id");
+            assert_eq!(store.get(&entity, &id).await.unwrap(), Some(record));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Records that live for a time.
 
-use super::setup::{Subject, id, name, record, subjects};
+use super::setup::{Subject, everything, id, name, news, record, subjects};
 use serde_json::{Value, json};
 use store::{Operation, PageQuery, Revision, TagFilter};
 
@@ -36,8 +36,8 @@ async fn expired_records_are_not_seen() {
                     .is_empty()
             );
         }
-        let (_, snapshot) = s.store.snapshot().await.unwrap();
-        assert_eq!(snapshot.iter().filter(|c| c.entity == "keyauth_credentials").count(), 3);
+        let (_, everything) = everything(&s.store).await;
+        assert_eq!(everything.iter().filter(|(entity, _)| entity == "keyauth_credentials").count(), 3);
         assert_eq!(credential(&s, json!({"key": "short"})).await, Value::Null, "an expired key can be used again");
         assert_eq!(s.count("keyauth_credentials").await, 4);
     }
@@ -87,9 +87,9 @@ async fn purging_deletes_and_tells_the_feed() {
         let due = s.store.purge().await.unwrap().unwrap();
         assert!((4000..=5000).contains(&(due - s.clock.now())));
         s.clock.advance(5001);
-        let seen = *s.store.watch().borrow();
+        let mut follower = s.store.follow();
         assert!(s.store.purge().await.unwrap().unwrap() > due);
-        let (_, changes) = s.store.changes_since(seen).await.unwrap().unwrap();
+        let changes = news(&mut follower).unwrap();
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].operation, Operation::Delete);
         assert_eq!(changes[0].record["key"], json!("a"));
@@ -106,10 +106,11 @@ async fn the_expiry_task_purges_by_itself() {
         let store = s.store.clone();
         let task = tokio::spawn(async move { store.run_expiry().await });
         let mut watch = s.store.watch();
+        let mut follower = s.store.follow();
         credential(&s, json!({"key": "a", "ttl": 1})).await;
         watch.wait_for(|revision| *revision >= Revision(3)).await.unwrap();
         assert!(s.store.get_by("keyauth_credentials", "key", "a").await.unwrap().is_none());
-        assert_eq!(s.store.changes_since(Revision(2)).await.unwrap().unwrap().1[0].operation, Operation::Delete);
+        assert_eq!(news(&mut follower).unwrap()[1].operation, Operation::Delete);
         task.abort();
         let _ = task.await;
         assert!(

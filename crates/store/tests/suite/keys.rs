@@ -3,6 +3,7 @@
 use super::setup::{id, name, record, subjects, uuid};
 use model::Error;
 use serde_json::{Value, json};
+use store::Transaction;
 
 #[tokio::test]
 async fn records_live_and_die() {
@@ -223,6 +224,51 @@ async fn hostile_strings_are_only_strings() {
             );
         }
         assert_eq!(s.count("services").await, names.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn many_at_once_are_as_one_after_the_other() {
+    for s in subjects().await {
+        let insert = async |entity: &'static str, inputs: Vec<Value>| {
+            let work = move |transaction: &mut Transaction<'_>| {
+                transaction.insert_all(entity, inputs.iter().cloned().map(record).collect())
+            };
+            s.store.transaction(work).await.map(|(_, records)| records)
+        };
+        let service = |n: u64| json!({"id": uuid(n), "name": format!("s{n}"), "host": "h.test"});
+        let added = insert("services", (0..1200).map(service).collect()).await.unwrap();
+        assert_eq!(added[1199]["name"], "s1199");
+        assert_eq!(s.count("services").await, 1200);
+        let twice = insert("services", vec![service(2000), service(2001), service(2000)]).await.unwrap_err();
+        assert_eq!(twice.body()["fields"], json!({"id": uuid(2000)}));
+        let same_name = vec![service(2000), json!({"name": "s2000", "host": "h.test"})];
+        assert_eq!(insert("services", same_name).await.unwrap_err().body()["fields"], json!({"name": "s2000"}));
+        let taken = insert("services", vec![service(2000), json!({"name": "s7", "host": "h.test"})]).await.unwrap_err();
+        assert_eq!(taken.body()["fields"], json!({"name": "s7"}));
+        assert_eq!(s.count("services").await, 1200);
+        let plugin = |service: &str| json!({"name": "p", "service": {"name": service}});
+        let missing = insert("plugins", vec![plugin("s1"), plugin("none")]).await.unwrap_err();
+        assert_eq!(missing.body()["code"], 13);
+        let combined = insert("plugins", vec![plugin("s1"), plugin("s1")]).await.unwrap_err();
+        assert_eq!(combined.body()["code"], 5);
+        assert_eq!(insert("plugins", vec![plugin("s1"), plugin("s2")]).await.unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn of_several_violations_the_first_of_the_table_is_named() {
+    for s in subjects().await {
+        s.add("consumers", json!({"id": uuid(1), "username": "u", "custom_id": "c"})).await;
+        s.add("plugins", json!({"name": "p", "instance_name": "i"})).await;
+        let both = json!({"username": "u", "custom_id": "c"});
+        assert_eq!(s.refuse("consumers", both).await["fields"], json!({"username": "u"}));
+        let all = json!({"id": uuid(1), "username": "u", "custom_id": "c"});
+        assert_eq!(s.refuse("consumers", all).await["fields"], json!({"id": uuid(1)}));
+        let combination = s.refuse("plugins", json!({"name": "p", "instance_name": "i"})).await;
+        assert_eq!(combination["fields"]["name"], "p");
+        let named = s.refuse("plugins", json!({"name": "q", "instance_name": "i"})).await;
+        assert_eq!(named["fields"], json!({"instance_name": "i"}));
     }
 }
 

@@ -4,7 +4,7 @@ use model::{Catalog, Record, Schema};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
-use store::{Clock, Key, Store};
+use store::{Change, Clock, Follower, Key, Revision, Store};
 use tempfile::TempDir;
 
 /// A store to test.
@@ -51,6 +51,19 @@ impl Subject {
     pub async fn count(&self, entity: &str) -> u64 {
         self.store.count(entity).await.unwrap()
     }
+}
+
+/// All records of all workspaces, with their entities.
+pub async fn everything(store: &Store) -> (Revision, Vec<(String, Record)>) {
+    let take = |all: &mut Vec<_>, entity: &str, record: &Record| all.push((entity.to_owned(), record.clone()));
+    store.replay(Vec::new(), take).await.unwrap()
+}
+
+/// Takes what is new to a follower; `None`: it has to read everything.
+pub fn news(follower: &mut Follower) -> Option<Vec<Change>> {
+    let (revision, commits) = follower.changes()?;
+    follower.taken(revision);
+    Some(commits.iter().flat_map(|changes| changes.iter()).cloned().collect())
 }
 
 pub fn record(value: Value) -> Record {

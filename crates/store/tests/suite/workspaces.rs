@@ -1,6 +1,6 @@
 //! Workspaces: each sees its own records, and nobody else's.
 
-use super::setup::{Subject, id, name, record, subjects, uuid};
+use super::setup::{Subject, everything, id, name, news, record, subjects, uuid};
 use model::Error;
 use serde_json::{Value, json};
 use store::{PageQuery, Scope, Store, TagFilter};
@@ -143,9 +143,9 @@ async fn only_empty_ones_are_deleted() {
         add(&other, "routes", json!({"name": "r", "service": {"name": "s"}})).await;
         let refused = s.store.delete("workspaces", &name("other")).await.unwrap_err();
         assert_eq!(refused.message, "an existing 'services' entity references this 'workspaces' entity");
-        let emptied =
-            other.transaction(|transaction| transaction.empty_workspace()).await.map(|(revision, ())| revision);
-        let (_, changes) = s.store.changes_since(store::Revision(emptied.unwrap().0 - 1)).await.unwrap().unwrap();
+        let mut follower = s.store.follow();
+        other.transaction(|transaction| transaction.empty_workspace()).await.unwrap();
+        let changes = news(&mut follower).unwrap();
         assert_eq!(changes.iter().map(|c| c.entity.as_str()).collect::<Vec<_>>(), ["routes", "services"]);
         s.store.delete("workspaces", &name("other")).await.unwrap().unwrap();
         assert_eq!(s.store.of(Scope::All).count("services").await.unwrap(), 1);
@@ -174,13 +174,14 @@ async fn all_are_read_but_nothing_is_made_in_all() {
 async fn the_feed_says_whose_a_record_is() {
     for s in subjects().await {
         let (id, other) = workspace(&s, "other").await;
+        let mut follower = s.store.follow();
         let written = other.insert("services", record(json!({"name": "s", "host": "h.test"}))).await.unwrap();
         assert_eq!(written.record.get("ws_id"), None, "clients are not told");
-        let (_, changes) = s.store.changes_since(store::Revision(1)).await.unwrap().unwrap();
+        let changes = news(&mut follower).unwrap();
         assert_eq!(changes[0].record["ws_id"], json!(id.to_string()));
-        let (_, everything) = other.snapshot().await.unwrap();
-        let service = everything.iter().find(|change| change.entity == "services").unwrap();
-        assert_eq!(service.record, changes[0].record, "{}", s.name);
+        let (_, everything) = everything(&other).await;
+        let (_, service) = everything.iter().find(|(entity, _)| entity == "services").unwrap();
+        assert_eq!(*service, changes[0].record, "{}", s.name);
     }
 }
 

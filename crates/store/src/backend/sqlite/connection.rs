@@ -3,13 +3,14 @@
 use crate::backend::cells::{self, Cell};
 use crate::backend::sql::{SQLITE, Statements, TagStatements};
 use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted, Write, Writer, failure};
+use crate::feed::Feed;
 use crate::layout::{Layout, Table};
 use crate::{Revision, TagEntry};
 use model::Error;
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{OptionalExtension, Params, params, params_from_iter};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -19,6 +20,15 @@ pub struct Connection {
     pub(super) sqlite: rusqlite::Connection,
     pub(super) statements: Arc<[Statements]>,
     pub(super) tags: Arc<TagStatements>,
+    commits: Arc<Commits>,
+}
+
+/// What is committed in the file, and what the feed says of it.
+#[derive(Debug)]
+pub struct Commits {
+    pub feed: Arc<Feed>,
+    /// Held from before a commit until the feed has it.
+    pub under_way: Mutex<()>,
 }
 
 /// Statements that stay prepared: more than the request of an Admin API's usual mix needs.
@@ -26,7 +36,7 @@ const PREPARED: usize = 256;
 
 impl Connection {
     /// Opens a file. The layout's tables need not exist yet. `cache` is how many KiB of it are kept in memory.
-    pub fn open(path: &Path, layout: &Layout, cache: u32) -> rusqlite::Result<Connection> {
+    pub fn open(path: &Path, layout: &Layout, cache: u32, commits: Arc<Commits>) -> rusqlite::Result<Connection> {
         let sqlite = rusqlite::Connection::open(path)?;
         sqlite.busy_timeout(Duration::from_secs(5))?;
         sqlite.pragma_update(None, "journal_mode", "WAL")?;
@@ -35,24 +45,12 @@ impl Connection {
         sqlite.pragma_update(None, "cache_size", -i64::from(cache))?;
         sqlite.set_prepared_statement_cache_capacity(PREPARED);
         let statements = layout.tables().iter().map(|table| Statements::new(table, SQLITE)).collect();
-        Ok(Connection { sqlite, statements, tags: Arc::new(TagStatements::new(SQLITE)) })
+        Ok(Connection { sqlite, statements, tags: Arc::new(TagStatements::new(SQLITE)), commits })
     }
 
     /// Runs one of a few fixed statements.
     pub fn execute(&self, sql: &str) -> Result<(), Error> {
         self.run(sql, [])
-    }
-
-    /// The revision in the file.
-    pub fn stored_revision(&self) -> Result<Revision, Error> {
-        let mut statement = self.sqlite.prepare_cached("SELECT revision FROM feed").map_err(failure)?;
-        let revision: i64 = statement.query_row([], |row| row.get(0)).map_err(failure)?;
-        Ok(Revision(revision.max(0) as u64))
-    }
-
-    /// Records the revision of a commit.
-    pub fn store_revision(&self, revision: Revision) -> Result<(), Error> {
-        self.run("UPDATE feed SET revision = ?1", params![revision.0 as i64])
     }
 
     fn run(&self, sql: &str, params: impl Params) -> Result<(), Error> {
@@ -150,7 +148,11 @@ impl Reader for Connection {
     }
 
     fn revision(&mut self) -> Result<Revision, Error> {
-        self.stored_revision()
+        let commits = Arc::clone(&self.commits);
+        let _between_commits = commits.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first look at the file decides which state is read.
+        self.sqlite.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failure)?;
+        Ok(commits.feed.newest())
     }
 }
 

@@ -15,8 +15,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use uuid::Uuid;
 
-/// The layout of what no schema describes (`feed`, `tags`, workspaces), in the file's `user_version`. In the first one
-/// there were no workspaces.
+/// The layout of what no schema describes (tags, workspaces), in the file's `user_version`. In the first one there
+/// were no workspaces, and revisions were kept.
 const VERSION: i64 = 2;
 
 /// Makes sure that the file exists and that only its owner can read it: it holds keys and credentials. (SQLite
@@ -47,15 +47,9 @@ fn steps(connection: &mut Connection, layout: &Layout, mut workspace: Option<Rec
     if version > VERSION {
         return Err(format!("it was written by a newer version (layout {version}, this program knows {VERSION})"));
     }
-    if version < 1 {
-        connection
-            .sqlite
-            .execute_batch("CREATE TABLE feed (revision INTEGER NOT NULL); INSERT INTO feed VALUES (0)")
-            .map_err(text)?;
-    }
     let rebuilt = version == 1;
     if version < VERSION {
-        connection.sqlite.execute_batch("DROP TABLE IF EXISTS tags").map_err(text)?;
+        connection.sqlite.execute_batch("DROP TABLE IF EXISTS tags; DROP TABLE IF EXISTS feed").map_err(text)?;
         for sql in &connection.tags.create {
             connection.sqlite.execute_batch(sql).map_err(text)?;
         }

@@ -7,7 +7,7 @@ mod connection;
 mod migrate;
 mod writer;
 
-use self::connection::Connection;
+use self::connection::{Commits, Connection};
 use self::writer::{Job, WriterThread};
 use super::{Backend, Query, Work, failure};
 use crate::Revision;
@@ -35,6 +35,7 @@ pub struct Sqlite {
 struct Readers {
     path: PathBuf,
     layout: Arc<Layout>,
+    commits: Arc<Commits>,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
 }
@@ -55,20 +56,20 @@ impl Sqlite {
         workspace: Option<Record>,
     ) -> Result<(Sqlite, Arc<Feed>, Option<Uuid>), Error> {
         migrate::create_private(path).map_err(|e| failure(format_args!("cannot create {}: {e}", path.display())))?;
-        let mut connection = Connection::open(path, &layout, WRITER_CACHE)
+        let feed = Arc::new(Feed::new(CAPACITY));
+        let commits = Arc::new(Commits { feed: feed.clone(), under_way: Mutex::new(()) });
+        let mut connection = Connection::open(path, &layout, WRITER_CACHE, commits.clone())
             .map_err(|e| failure(format_args!("cannot open {}: {e}", path.display())))?;
         let workspace = migrate::migrate(&mut connection, &layout, workspace)
             .map_err(|e| failure(format_args!("cannot use {}: {e}", path.display())))?;
-        let revision = connection.stored_revision()?;
-        let feed = Arc::new(Feed::new(revision, CAPACITY));
         let (jobs, queue) = mpsc::channel();
-        let writer = WriterThread::new(connection, feed.clone(), revision);
+        let writer = WriterThread::new(connection, commits.clone());
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(failure)?;
         let permits = Arc::new(Semaphore::new(READERS));
-        let readers = Arc::new(Readers { path: path.to_owned(), layout, idle: Mutex::default(), permits });
+        let readers = Arc::new(Readers { path: path.to_owned(), layout, commits, idle: Mutex::default(), permits });
         Ok((Sqlite { readers, jobs: Some(jobs), writer: Some(thread) }, feed, workspace))
     }
 }
@@ -117,7 +118,7 @@ impl Readers {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => Connection::open(&self.path, &self.layout, READER_CACHE).map_err(failure)?,
+            None => Connection::open(&self.path, &self.layout, READER_CACHE, self.commits.clone()).map_err(failure)?,
         };
         connection.execute("BEGIN")?;
         let done = catch_unwind(AssertUnwindSafe(|| query(&mut connection)))

@@ -1,12 +1,12 @@
 //! The thread that writes: takes what waits, commits it at once, then tells the feed and the callers.
 
-use super::connection::Connection;
+use super::connection::{Commits, Connection};
+use crate::Revision;
 use crate::backend::{Work, failure};
-use crate::feed::Feed;
-use crate::{Change, Revision};
+use crate::feed::Changes;
 use model::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, PoisonError, mpsc};
 use tokio::sync::oneshot;
 
 /// A write and who waits for it.
@@ -18,23 +18,21 @@ pub struct Job {
 /// The state of the writing thread.
 pub struct WriterThread {
     connection: Connection,
-    feed: Arc<Feed>,
-    /// The newest committed revision.
-    revision: Revision,
+    commits: Arc<Commits>,
 }
 
 /// A write whose effects are in the open transaction.
 struct Done {
     answer: oneshot::Sender<Result<Revision, Error>>,
-    result: Result<(Revision, Vec<Change>), Error>,
+    result: Result<Changes, Error>,
 }
 
 /// How many writes share a commit at most, so that the first of them is not kept waiting.
 const GROUP: usize = 64;
 
 impl WriterThread {
-    pub fn new(connection: Connection, feed: Arc<Feed>, revision: Revision) -> WriterThread {
-        WriterThread { connection, feed, revision }
+    pub fn new(connection: Connection, commits: Arc<Commits>) -> WriterThread {
+        WriterThread { connection, commits }
     }
 
     /// Works until all senders are gone.
@@ -50,39 +48,32 @@ impl WriterThread {
             jobs.for_each(|job| answer(job.answer, Err(error.clone())));
             return;
         }
-        let mut revision = self.revision;
         let mut group: Vec<Done> = Vec::new();
         for job in jobs {
-            let result = self.savepoint(job.work).map(|changes| {
-                if !changes.is_empty() {
-                    revision.0 += 1;
-                }
-                (revision, changes)
-            });
+            let result = self.savepoint(job.work);
             group.push(Done { answer: job.answer, result });
         }
-        match self.commit(revision) {
-            Ok(()) => self.revision = revision,
-            Err(error) => {
-                group.iter_mut().for_each(|done| done.result = Err(error.clone()));
-            }
+        let commits = Arc::clone(&self.commits);
+        let under_way = commits.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = |done: &Done| done.result.as_ref().is_ok_and(|changes| !changes.is_empty());
+        if let Err(error) = self.commit(group.iter().any(changed)) {
+            group.iter_mut().for_each(|done| done.result = Err(error.clone()));
         }
         // The feed has everything of the group before anybody is answered: an answered write can be seen there.
         let mut answers = Vec::with_capacity(group.len());
         for done in group {
-            let result = done.result.map(|(revision, changes)| {
-                if !changes.is_empty() {
-                    self.feed.publish(revision, changes);
-                }
-                revision
+            let result = done.result.map(|changes| match changes.is_empty() {
+                true => commits.feed.newest(),
+                false => commits.feed.publish(changes),
             });
             answers.push((done.answer, result));
         }
+        drop(under_way);
         answers.into_iter().for_each(|(to, result)| answer(to, result));
     }
 
     /// Runs one write; when it fails, the others in the transaction are untouched.
-    fn savepoint(&mut self, mut work: Work) -> Result<Vec<Change>, Error> {
+    fn savepoint(&mut self, mut work: Work) -> Result<Changes, Error> {
         self.in_transaction()?;
         self.connection.execute("SAVEPOINT one")?;
         let done = catch_unwind(AssertUnwindSafe(|| work(&mut self.connection)))
@@ -106,13 +97,10 @@ impl WriterThread {
         }
     }
 
-    fn commit(&mut self, revision: Revision) -> Result<(), Error> {
+    /// Ends the transaction; without changes there is nothing to make durable.
+    fn commit(&mut self, changed: bool) -> Result<(), Error> {
         self.in_transaction()?;
-        let done = if revision == self.revision {
-            self.connection.execute("ROLLBACK")
-        } else {
-            self.connection.store_revision(revision).and_then(|()| self.connection.execute("COMMIT"))
-        };
+        let done = self.connection.execute(if changed { "COMMIT" } else { "ROLLBACK" });
         if done.is_err() && !self.connection.sqlite.is_autocommit() {
             let _ = self.connection.execute("ROLLBACK");
         }
