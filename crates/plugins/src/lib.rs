@@ -17,6 +17,7 @@ mod redirect;
 mod request_termination;
 mod request_transformer;
 mod response_transformer;
+mod tcp_log;
 
 use sdk::PluginKind;
 
@@ -39,6 +40,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &request_termination::RequestTermination,
         &request_transformer::RequestTransformer,
         &response_transformer::ResponseTransformer,
+        &tcp_log::TcpLog,
     ]
 }
 

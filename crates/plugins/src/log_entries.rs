@@ -1,6 +1,7 @@
 //! What all log plugins write: the entry of an exchange.
 
-use sdk::{Config, Exchange, Phases, log};
+use sdk::{Config, Exchange, Phases, QueueSettings, log};
+use std::time::Duration;
 
 /// The entries of an instance.
 pub struct LogEntries {
@@ -14,6 +15,17 @@ impl LogEntries {
     /// As the configuration wants them.
     pub fn of(config: Config<'_>) -> LogEntries {
         LogEntries { has_custom_fields: config.section("custom_fields_by_lua").pairs().next().is_some() }
+    }
+
+    /// A queue for plugins whose configuration has none: what has come meanwhile goes together and at once, and what
+    /// fails is lost, as in Kong.
+    pub fn queue_settings() -> QueueSettings {
+        QueueSettings {
+            max_batch_size: 100,
+            max_coalescing_delay: Duration::ZERO,
+            max_retry_time: None,
+            ..QueueSettings::default()
+        }
     }
 
     /// What is missing in them.
