@@ -18,6 +18,7 @@ mod request_termination;
 mod request_transformer;
 mod response_transformer;
 mod tcp_log;
+mod udp_log;
 
 use sdk::PluginKind;
 
@@ -41,6 +42,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &request_transformer::RequestTransformer,
         &response_transformer::ResponseTransformer,
         &tcp_log::TcpLog,
+        &udp_log::UdpLog,
     ]
 }
 
