@@ -5,6 +5,7 @@ mod basic_auth;
 mod bot_detection;
 mod correlation_id;
 mod cors;
+mod file_log;
 mod hmac_auth;
 mod http_log;
 mod ip_restriction;
@@ -30,6 +31,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &bot_detection::BotDetection,
         &correlation_id::CorrelationId,
         &cors::Cors,
+        &file_log::FileLog,
         &hmac_auth::HmacAuth,
         &http_log::HttpLog,
         &ip_restriction::IpRestriction,
