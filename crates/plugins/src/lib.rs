@@ -18,6 +18,8 @@ mod redirect;
 mod request_termination;
 mod request_transformer;
 mod response_transformer;
+mod severity;
+mod syslog;
 mod tcp_log;
 mod udp_log;
 
@@ -43,6 +45,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &request_termination::RequestTermination,
         &request_transformer::RequestTransformer,
         &response_transformer::ResponseTransformer,
+        &syslog::Syslog,
         &tcp_log::TcpLog,
         &udp_log::UdpLog,
     ]
