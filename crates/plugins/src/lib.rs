@@ -12,6 +12,7 @@ mod ip_restriction;
 mod jwt;
 mod key_auth;
 mod log_entries;
+mod loggly;
 mod proxy_cache;
 mod rate_limiting;
 mod redirect;
@@ -39,6 +40,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &ip_restriction::IpRestriction,
         &jwt::Jwt,
         &key_auth::KeyAuth,
+        &loggly::Loggly,
         &proxy_cache::ProxyCache,
         &rate_limiting::RateLimiting,
         &redirect::Redirect,
