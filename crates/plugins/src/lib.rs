@@ -13,6 +13,7 @@ mod jwt;
 mod key_auth;
 mod log_entries;
 mod loggly;
+mod measures;
 mod proxy_cache;
 mod rate_limiting;
 mod redirect;
@@ -20,6 +21,7 @@ mod request_termination;
 mod request_transformer;
 mod response_transformer;
 mod severity;
+mod statsd;
 mod syslog;
 mod tcp_log;
 mod udp_log;
@@ -47,6 +49,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &request_termination::RequestTermination,
         &request_transformer::RequestTransformer,
         &response_transformer::ResponseTransformer,
+        &statsd::Statsd,
         &syslog::Syslog,
         &tcp_log::TcpLog,
         &udp_log::UdpLog,
