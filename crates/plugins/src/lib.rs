@@ -5,6 +5,7 @@ mod basic_auth;
 mod bot_detection;
 mod correlation_id;
 mod cors;
+mod datadog;
 mod file_log;
 mod hmac_auth;
 mod http_log;
@@ -36,6 +37,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &bot_detection::BotDetection,
         &correlation_id::CorrelationId,
         &cors::Cors,
+        &datadog::Datadog,
         &file_log::FileLog,
         &hmac_auth::HmacAuth,
         &http_log::HttpLog,
