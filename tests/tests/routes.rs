@@ -50,7 +50,7 @@ fn lists_longer_than_a_node_can_take_are_refused_with_their_field() {
         refused(json!({ "headers": { "a": list("a", 5_001), "b": list("b", 5_000) } })),
         json!({ "headers": words })
     );
-    let regexes: Vec<_> = (0..100).map(|n| format!("~/{n}/x{{100000}}")).collect();
+    let regexes: Vec<_> = (0..8).map(|n| format!("~/{n}/x{{100000}}")).collect();
     let fields = refused(json!({ "paths": regexes }));
     assert_eq!(
         fields["@entity"],

@@ -126,10 +126,12 @@ fn ipv6only_off_takes_both_families() {
 /// The keepalive timer of the connection from a port, as `/proc/net/tcp` shows it: `02` with its time to run.
 fn keepalive_timer(from: u16) -> Option<String> {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let line = table
-        .lines()
-        .find(|line| line.split_whitespace().nth(2).is_some_and(|a| a.ends_with(&format!(":{from:04X}"))))?;
-    line.split_whitespace().nth(5).map(str::to_owned)
+    // An earlier connection from there may still be waiting for its end.
+    const ESTABLISHED: &str = "01";
+    let port = format!(":{from:04X}");
+    let mut connections = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let is_it = |columns: &Vec<&str>| columns.len() > 5 && columns[2].ends_with(&port) && columns[3] == ESTABLISHED;
+    connections.find(is_it).map(|columns| columns[5].to_owned())
 }
 
 #[test]

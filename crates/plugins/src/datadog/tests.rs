@@ -35,7 +35,8 @@ async fn metrics_are_tagged() {
     exchange.consumer = Some(ada);
     exchange.traffic.received = 80;
     let config = json!({ "prefix": "pre", "service_name_tag": "svc", "metrics": [
-        metric("request_count", "counter", json!({ "sample_rate": 1, "consumer_identifier": "custom_id", "tags": ["app:kong"] })),
+        metric("request_count", "counter", json!({ "sample_rate": 1, "consumer_identifier": "custom_id",
+            "tags": ["app:kong"] })),
         metric("request_size", "distribution", json!({ "sample_rate": 0.5 })),
         // No service was asked.
         metric("upstream_latency", "timer", json!({})),

@@ -113,7 +113,8 @@ async fn statuses_can_be_chosen() {
 async fn lines_go_over_tcp_and_are_sent_again_when_the_server_was_away() {
     let server = testing::Server::start().await;
     let config = json!({
-        "host": "127.0.0.1", "port": server.address().port(), "use_tcp": true, "metrics": [metric("request_count", "counter")]
+        "host": "127.0.0.1", "port": server.address().port(), "use_tcp": true, "metrics": [metric("request_count",
+        "counter")]
     });
     let plugin = testing::configure(&Statsd, config, &Env::default());
     testing::respond(&*plugin, &mut exchange(), 200, &[], &[]);

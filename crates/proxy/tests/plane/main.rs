@@ -184,11 +184,11 @@ fn a_client_that_closes_its_side_is_gone_unless_that_is_to_be_ignored() {
     for ignored in [true, false] {
         let (closed, sees) = mpsc::channel();
         let (address, _seen) = service(move |_, wire| {
-            wire.head();
             if ignored {
+                wire.head();
                 wire.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
             } else {
-                // It never answers: only the gateway can end this.
+                // It never answers: only the gateway can end this, perhaps before it has asked.
                 let _ = closed.send(wire.rest());
             }
         });
@@ -202,7 +202,7 @@ fn a_client_that_closes_its_side_is_gone_unless_that_is_to_be_ignored() {
             assert!(answer.ends_with("ok"));
         } else {
             assert_eq!(answer, "");
-            assert_eq!(sees.recv_timeout(Duration::from_secs(10)).as_deref(), Ok(""));
+            assert!(sees.recv_timeout(Duration::from_secs(10)).is_ok(), "the service goes on for nobody");
         }
     }
 }
