@@ -18,6 +18,7 @@ mod measures;
 mod proxy_cache;
 mod rate_limiting;
 mod redirect;
+mod request_size_limiting;
 mod request_termination;
 mod request_transformer;
 mod response_transformer;
@@ -48,6 +49,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &proxy_cache::ProxyCache,
         &rate_limiting::RateLimiting,
         &redirect::Redirect,
+        &request_size_limiting::RequestSizeLimiting,
         &request_termination::RequestTermination,
         &request_transformer::RequestTransformer,
         &response_transformer::ResponseTransformer,

@@ -23,6 +23,8 @@ pub struct Exchange {
     pub kept_lines: Option<Box<Fields>>,
     /// The content of the request, when a plugin asked for it; other content that is set here is sent in its place.
     pub body: RequestBody,
+    /// How much content the client may send, where a plugin says so ([`Exchange::limit_content`]).
+    pub content_limit: Option<ContentLimit>,
     pub route: Option<SnapshotRef<Route>>,
     pub service: Option<SnapshotRef<Service>>,
     /// Named groups of a regex path (and positions) in octets, for `uri_capture` and transformers.
@@ -115,6 +117,13 @@ pub enum Source {
     Error,
 }
 
+/// A limit for the content of a request, and what a client is told whose content goes beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentLimit {
+    pub octets: u64,
+    pub message: &'static str,
+}
+
 /// When things happened.
 #[derive(Clone, Debug)]
 pub struct Timing {
@@ -148,6 +157,7 @@ impl Exchange {
             request,
             kept_lines: None,
             body: RequestBody::Unread,
+            content_limit: None,
             route: None,
             service: None,
             captures: Vec::new(),
@@ -181,6 +191,7 @@ impl Exchange {
         self.request.target.clear();
         self.kept_lines = None;
         self.body = RequestBody::Unread;
+        self.content_limit = None;
         self.route = None;
         self.service = None;
         self.captures.clear();
@@ -242,6 +253,14 @@ impl Exchange {
         let path = self.request.path();
         // What has no normal form gets no further than to an answer of ours.
         path::normalise(path).unwrap_or(Cow::Borrowed(path))
+    }
+
+    /// Lets the client send no more content than that, in the access phase: the request is refused (413) as soon as there
+    /// is more, whether its length was announced or not. Of several limits the lowest holds.
+    pub fn limit_content(&mut self, octets: u64, message: &'static str) {
+        if self.content_limit.is_none_or(|limit| octets < limit.octets) {
+            self.content_limit = Some(ContentLimit { octets, message });
+        }
     }
 
     /// Records who the caller is, and tells the service by Kong's `X-Consumer-*` and `X-Credential-Identifier` lines,

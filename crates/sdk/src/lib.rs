@@ -40,7 +40,7 @@ pub use credential_entity::{CredentialEntity, CredentialKey, Parsed};
 pub use directory::{Configuration, Directory};
 pub use env::{Env, NodeInfo};
 pub use error_pages::{ErrorFormat, ErrorPages};
-pub use exchange::{Client, Exchange, Source, Timing, Tls, Try, UpstreamRequest};
+pub use exchange::{Client, ContentLimit, Exchange, Source, Timing, Tls, Try, UpstreamRequest};
 pub use http_client::{HttpClient, HttpError, HttpOptions, HttpRequest, HttpResponse};
 pub use json::JsonObject;
 pub use kept_connection::KeptConnection;

@@ -103,3 +103,21 @@ fn larger_than_memory_arrives_unchanged_through_a_plugin() {
         }
     });
 }
+
+#[test]
+fn more_content_than_a_plugin_allows_is_refused_as_it_comes() {
+    const PLUGINS: &[&str] = &["name=request-size-limiting&config.size_unit=bytes&config.allowed_payload_size=100000"];
+    for configuration in [USUAL, STREAMED] {
+        let configuration = Configuration { plugins: PLUGINS, ..configuration };
+        crate::setup::without_nginx(&configuration, |case| {
+            let piece = [b"c350\r\n".to_vec(), vec![b'a'; 50_000], b"\r\n".to_vec()].concat();
+            let mut client = case.send("POST", "/much", &[("Transfer-Encoding", "chunked")]);
+            for _ in 0..2 {
+                client.send_raw(&piece).unwrap();
+            }
+            client.send_raw(b"1\r\na\r\n").unwrap();
+            let answer = client.receive(false).unwrap().expect(413);
+            assert_eq!(answer.json()["message"], "Request size limit exceeded");
+        });
+    }
+}

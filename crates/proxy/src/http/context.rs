@@ -83,6 +83,11 @@ impl<'a> RequestContext<'a> {
         &self.worker.shared.settings.limits
     }
 
+    /// The most octets of content that a request may have.
+    pub fn content_limit(&self) -> Option<u64> {
+        Some(self.limits().client_max_body_size).filter(|limit| *limit > 0)
+    }
+
     /// How long the rest of a request that is not used is waited for.
     pub fn lingering(&self) -> Lingering {
         let limits = self.limits();

@@ -183,7 +183,7 @@ async fn ask(
     let mismatch = route.and_then(|route| {
         Mismatch::of(route, exchange.client.https, exchange.request.version, &exchange.request.fields)
     });
-    let refused = match (payload.begin(exchange.request.framing, context.limits().client_max_body_size), mismatch) {
+    let refused = match (payload.begin(exchange.request.framing, context.content_limit()), mismatch) {
         (Ok(()), None) => None,
         (Ok(()), Some(mismatch)) => {
             Some(Refusal::Answer(Box::new(respond::mismatch(exchange, mismatch)), Source::Error))
@@ -207,6 +207,11 @@ async fn ask(
         context.worker.update_time();
         if let Some(answer) = answer {
             return Err(Refusal::Answer(Box::new(answer), Source::Exit));
+        }
+        if let Some(limit) = exchange.content_limit
+            && let Err(failure) = payload.restrict(limit.octets)
+        {
+            return Err(content_failure(context, exchange, failure));
         }
     }
     if exchange.service.is_none() {
@@ -250,7 +255,12 @@ fn gateway_error(exchange: &Exchange, status: u16) -> Refusal {
 fn content_failure(context: &mut RequestContext<'_>, exchange: &Exchange, failure: UploadError) -> Refusal {
     context.close = true;
     match failure {
-        UploadError::TooLarge => gateway_error(exchange, 413),
+        UploadError::TooLarge => match exchange.content_limit {
+            Some(limit) if context.content_limit().is_none_or(|most| limit.octets <= most) => {
+                Refusal::Answer(Box::new(Answer::error(exchange, 413, limit.message)), Source::Exit)
+            }
+            _ => gateway_error(exchange, 413),
+        },
         UploadError::TimedOut => gateway_error(exchange, 408),
         UploadError::Malformed | UploadError::Service => gateway_error(exchange, 400),
         UploadError::ClientClosed => Refusal::ClientClosed,

@@ -33,20 +33,24 @@ pub(crate) struct Payload {
     framing: Framing,
     /// Some of the rest has gone to a service: there is no way back.
     streamed: bool,
-    limit: u64,
+    /// The most octets that the client may send.
+    limit: Option<u64>,
     count: u64,
 }
 
 impl Payload {
     /// Takes the content that a head announced.
-    pub fn begin(&mut self, framing: Framing, limit: u64) -> Result<(), UploadError> {
-        if limit > 0 && matches!(framing, Framing::Length(n) if n > limit) {
-            return Err(UploadError::TooLarge);
-        }
+    pub fn begin(&mut self, framing: Framing, limit: Option<u64>) -> Result<(), UploadError> {
         self.framing = framing;
         self.rest = !matches!(framing, Framing::Empty | Framing::Length(0));
         self.limit = limit;
-        Ok(())
+        self.check_limit()
+    }
+
+    /// Lets the client send no more than that.
+    pub fn restrict(&mut self, limit: u64) -> Result<(), UploadError> {
+        self.limit = Some(self.limit.map_or(limit, |other| other.min(limit)));
+        self.check_limit()
     }
 
     /// How the content is delimited towards the service.
@@ -227,6 +231,16 @@ impl Payload {
 
     fn add(&mut self, octets: usize) -> Result<(), UploadError> {
         self.count += octets as u64;
-        if self.limit > 0 && self.count > self.limit { Err(UploadError::TooLarge) } else { Ok(()) }
+        self.check_limit()
+    }
+
+    /// Whether what has come, or is announced, is within the limit.
+    fn check_limit(&self) -> Result<(), UploadError> {
+        let announced = match self.framing {
+            Framing::Length(octets) => octets,
+            _ => 0,
+        };
+        let octets = self.count.max(announced);
+        if self.limit.is_some_and(|limit| octets > limit) { Err(UploadError::TooLarge) } else { Ok(()) }
     }
 }
