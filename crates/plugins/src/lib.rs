@@ -23,6 +23,7 @@ mod request_termination;
 mod request_transformer;
 mod response_transformer;
 mod severity;
+mod standard_webhooks;
 mod statsd;
 mod syslog;
 mod tcp_log;
@@ -53,6 +54,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &request_termination::RequestTermination,
         &request_transformer::RequestTransformer,
         &response_transformer::ResponseTransformer,
+        &standard_webhooks::StandardWebhooks,
         &statsd::Statsd,
         &syslog::Syslog,
         &tcp_log::TcpLog,
