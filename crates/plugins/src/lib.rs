@@ -21,6 +21,7 @@ mod redirect;
 mod request_size_limiting;
 mod request_termination;
 mod request_transformer;
+mod response_ratelimiting;
 mod response_transformer;
 mod severity;
 mod standard_webhooks;
@@ -53,6 +54,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &request_size_limiting::RequestSizeLimiting,
         &request_termination::RequestTermination,
         &request_transformer::RequestTransformer,
+        &response_ratelimiting::ResponseRateLimiting,
         &response_transformer::ResponseTransformer,
         &standard_webhooks::StandardWebhooks,
         &statsd::Statsd,
