@@ -6,6 +6,7 @@ use super::shape::Shorthand;
 use super::validate::{self, Scope, View};
 use crate::Record;
 use serde_json::{Number, Value};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a record is processed for.
@@ -180,7 +181,7 @@ fn automatic(field: &Field, value: Option<Value>, context: Context) -> Option<Va
     match (&field.kind, field.name.as_str()) {
         (FieldType::String, _) if creating && value.is_none() => Some(random_string().into()),
         (FieldType::Integer, "created_at") if creating && unset => Some(now().as_secs().into()),
-        (FieldType::Number, "created_at") if creating && unset => Some(milliseconds()),
+        (FieldType::Number, "created_at") if creating && unset => Some(creation_time()),
         (FieldType::Integer, "updated_at") => Some(now().as_secs().into()),
         (FieldType::Number, "updated_at") => Some(milliseconds()),
         _ => value,
@@ -284,6 +285,16 @@ fn now() -> std::time::Duration {
 fn milliseconds() -> Value {
     let now = now();
     let seconds = now.as_secs() as f64 + f64::from(now.subsec_millis()) / 1000.0;
+    Number::from_f64(seconds).map_or(Value::Null, Value::Number)
+}
+
+/// The time, to the microsecond; no two creations of this process have the same, so that their order shows.
+fn creation_time() -> Value {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = u64::try_from(now().as_micros()).unwrap_or(u64::MAX);
+    let after = |last: u64| now.max(last.saturating_add(1));
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
+    let seconds = after(last.unwrap_or_default()) as f64 / 1e6;
     Number::from_f64(seconds).map_or(Value::Null, Value::Number)
 }
 

@@ -323,6 +323,11 @@ fn targets_are_written_in_full() {
     assert_eq!(target["target"], json!("[0000:0000:0000:0000:0000:0000:0000:0001]:8000"));
     assert_eq!(target["upstream"], json!({ "id": id }));
     assert!(target["created_at"].is_f64());
+    let created = |_| {
+        let target = accepted(insert(&catalog, "targets", json!({"target": "h.test", "upstream": {"id": id}})));
+        target["created_at"].as_f64().unwrap_or_default()
+    };
+    assert!((0..1000).map(created).collect::<Vec<_>>().is_sorted_by(|a, b| a < b), "creations keep their order");
     let bad = json!({"target": "Invalid target; not a valid hostname or ip address"});
     for text in ["", "a b", "h.test:x"] {
         assert_eq!(fields(insert(&catalog, "targets", json!({"target": text, "weight": "x"}))), bad);
