@@ -164,6 +164,14 @@ impl Drafts {
         draft.methods.extend(methods.iter().copied());
     }
 
+    /// Drops all but these endpoints, and of these all but `GET`.
+    pub fn keep_reading(&mut self, paths: &[&str]) {
+        self.drafts.retain(|path, _| paths.contains(&path.as_str()));
+        for draft in self.drafts.values_mut() {
+            draft.methods.retain(|method, _| *method == Method::Get);
+        }
+    }
+
     pub fn build(self) -> Endpoints {
         let mut list: Vec<String> = self.drafts.keys().cloned().collect();
         list.sort_by_cached_key(|path| path.replace('/', "\0"));

@@ -34,8 +34,9 @@ impl Admin {
     /// The Admin API of `node` over `store`.
     pub fn new(store: Store, node: Arc<dyn Node>, options: Options) -> Admin {
         let endpoints = routes::admin(store.catalog());
+        let status_endpoints = routes::status(store.catalog(), options.dbless);
         let state = State { node, options, paths: endpoints.list().to_vec() };
-        Admin { state: Arc::new(state), store, endpoints, status_endpoints: routes::status() }
+        Admin { state: Arc::new(state), store, endpoints, status_endpoints }
     }
 
     /// Answers one request to the Admin API, without a socket.

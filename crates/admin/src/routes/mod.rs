@@ -8,6 +8,7 @@ mod clustering;
 mod config;
 mod consumers;
 mod debug;
+mod filter_chains;
 mod generated;
 mod node;
 mod plugins;
@@ -39,13 +40,26 @@ pub fn admin(catalog: &Catalog) -> Endpoints {
     config::add(&mut drafts);
     clustering::add(&mut drafts);
     debug::add(&mut drafts);
+    filter_chains::add(&mut drafts);
     workspaces::add(&mut drafts, catalog);
     drafts.build()
 }
 
-/// The Status API.
-pub fn status() -> Endpoints {
+/// The Status API. Without a database it shows upstreams too, as Kong's does: there is no Admin API to ask then, often
+/// enough.
+pub fn status(catalog: &Catalog, dbless: bool) -> Endpoints {
     let mut drafts = Drafts::default();
+    if dbless {
+        generated::add(&mut drafts, catalog);
+        upstreams::add(&mut drafts);
+        targets::add(&mut drafts);
+        drafts.keep_reading(&[
+            "/upstreams/{upstreams}/health",
+            "/upstreams/{upstreams}/targets",
+            "/upstreams/{upstreams}/targets/all",
+            "/upstreams/{upstreams}/targets/{targets}",
+        ]);
+    }
     status::add(&mut drafts);
     status::add_ready(&mut drafts);
     drafts.build()
