@@ -5,6 +5,7 @@
 
 pub mod address;
 mod catalog;
+pub mod declarative;
 mod degradation;
 pub mod entities;
 mod error;

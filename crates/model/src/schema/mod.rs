@@ -10,6 +10,7 @@
 //! - of a `custom_entity_check`: `check` (the name of a function).
 
 mod checks;
+mod declared;
 mod field;
 mod form;
 mod functions;
@@ -19,6 +20,7 @@ mod process;
 mod shape;
 mod validate;
 
+pub use declared::References;
 pub use field::{Field, FieldType, OnDelete};
 pub use functions::{Check, Derive, Expand, Function, Validator};
 pub use shape::Shape;
@@ -136,14 +138,14 @@ impl Schema {
     /// A complete valid record from a client's new one: shorthands resolved, defaults and automatic fields filled in.
     /// References must have been resolved to ids before ([`Schema::resolve_foreign`]).
     pub fn process_insert(&self, catalog: &Catalog, input: Record) -> Result<Record, Error> {
-        let scope = Scope { catalog, updating: false };
+        let scope = Scope::new(catalog);
         let record = self.process(scope, input, Context::Insert)?;
         self.finish(scope, record, None)
     }
 
     /// The complete valid record after a partial change of `current`: records merge, null clears.
     pub fn process_update(&self, catalog: &Catalog, input: Record, current: &Record) -> Result<Record, Error> {
-        let scope = Scope { catalog, updating: true };
+        let scope = Scope { updating: true, ..Scope::new(catalog) };
         let view = self.known_view(catalog, current);
         // Which subschema the change is to be read by may be said by the record alone.
         let read = if self.subschema_key().is_some_and(|key| input.contains_key(key)) {
@@ -167,7 +169,7 @@ impl Schema {
     /// A complete valid record for `PUT`: as an insert, but fields named in `keys` (the primary or endpoint key) are
     /// given.
     pub fn process_upsert(&self, catalog: &Catalog, mut input: Record, keys: &Record) -> Result<Record, Error> {
-        let scope = Scope { catalog, updating: false };
+        let scope = Scope::new(catalog);
         input.extend(keys.clone());
         let record = self.process(scope, input, Context::Upsert)?;
         self.finish(scope, record, None)
@@ -175,7 +177,7 @@ impl Schema {
 
     /// A stored record as it is shown: fields that its writer did not know are filled in, unknown ones left out.
     pub fn process_select(&self, catalog: &Catalog, record: Record) -> Record {
-        let scope = Scope { catalog, updating: false };
+        let scope = Scope::new(catalog);
         let ttl = self.ttl.then(|| record.get("ttl").cloned().unwrap_or(Value::Null));
         let view = self.known_view(catalog, &record);
         // Only shorthands can fail, and what is shown is not checked for them.
@@ -189,11 +191,16 @@ impl Schema {
     /// As [`Schema::process_select`], for the records of a table one after the other: where only values change, the
     /// record keeps its memory.
     pub fn process_select_in_place(&self, catalog: &Catalog, record: &mut Record) {
-        let scope = Scope { catalog, updating: false };
+        let scope = Scope::new(catalog);
         let view = self.known_view(catalog, record);
         if self.ttl || !matches!(process::shape_in_place(scope, view, record), Ok(true)) {
             *record = self.process_select(catalog, std::mem::take(record));
         }
+    }
+
+    /// Computes what a record's fields derive from others (`transformations`).
+    pub fn transform(&self, record: &mut Record) -> Result<(), Error> {
+        self.transformations.iter().try_for_each(|transformation| transformation.run(record))
     }
 
     /// Checks a record as [`Schema::process_insert`] would, for `POST /schemas/{name}/validate`.
@@ -204,7 +211,7 @@ impl Schema {
     /// Checks a value that is to be looked up by a unique field (`GET /services/{name}`).
     pub fn check_unique(&self, catalog: &Catalog, field: &str, value: &Value) -> Result<(), Error> {
         let Some(known) = self.field(field) else { return Ok(()) };
-        let scope = Scope { catalog, updating: false };
+        let scope = Scope::new(catalog);
         validate::field(scope, known, value).map_err(|error| match error {
             Value::Object(errors) => Error::invalid_foreign_key(errors),
             error => Error::invalid_unique(field, validate::show(&error)),
@@ -213,14 +220,14 @@ impl Schema {
 
     /// Checks a primary key given by itself, such as `{"id": ...}`.
     pub fn check_primary_key(&self, catalog: &Catalog, key: &Record) -> Result<(), Error> {
-        let errors = validate::primary_key(Scope { catalog, updating: false }, self, &Value::Object(key.clone()));
+        let errors = validate::primary_key(Scope::new(catalog), self, &Value::Object(key.clone()));
         if errors.is_empty() { Ok(()) } else { Err(Error::invalid_primary_key(errors)) }
     }
 
     /// Replaces references by a unique field (`{"consumer": {"username": "ada"}}`) by references by id. References
     /// by id stay as they are.
     pub fn resolve_foreign(&self, catalog: &Catalog, input: &mut Record, lookup: Find) -> Result<(), Error> {
-        let scope = Scope { catalog, updating: false };
+        let scope = Scope::new(catalog);
         let mut unresolved = Record::new();
         for (field, entity) in self.foreign_fields() {
             let Some(Value::Object(given)) = input.get(&field.name) else { continue };
@@ -395,8 +402,8 @@ impl Schema {
                 && !transformation.input.iter().any(|field| given.contains_key(field))
             {
                 transformation.check_needs(&record, before)?;
-            } else if transformation.input.iter().all(|field| record.get(field).is_some_and(|v| !v.is_null())) {
-                (transformation.derive)(&mut record).map_err(Error::transformation)?;
+            } else {
+                transformation.run(&mut record)?;
             }
         }
         Ok(self.process_select(scope.catalog, record))
@@ -440,6 +447,14 @@ impl Source {
 }
 
 impl Transformation {
+    /// Computes what follows from its input, if all of that is there.
+    fn run(&self, record: &mut Record) -> Result<(), Error> {
+        if self.input.iter().all(|field| record.get(field).is_some_and(|v| !v.is_null())) {
+            (self.derive)(record).map_err(Error::transformation)?;
+        }
+        Ok(())
+    }
+
     fn parse(raw: &Value, functions: &Functions) -> Result<Transformation, String> {
         let texts = |key: &str| {
             let list = raw.get(key).and_then(Value::as_array);

@@ -1,6 +1,7 @@
 //! Checking values and records. Every message here is one that Kong's clients know.
 
 use super::checks::quoted;
+use super::declared::References;
 use super::field::{Field, FieldType, Rules};
 use super::process::{self, Context};
 use super::{Schema, Shape, pattern};
@@ -16,9 +17,14 @@ pub(super) struct Scope<'a> {
     pub catalog: &'a Catalog,
     /// A partial update is checked: messages say so.
     pub updating: bool,
+    pub references: References,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    pub fn new(catalog: &'a Catalog) -> Scope<'a> {
+        Scope { catalog, updating: false, references: References::Keys }
+    }
+
     pub fn at_least_one_of(self) -> &'static str {
         match self.updating {
             true => "when updating, at least one of these fields must be non-empty: %s",
@@ -75,7 +81,7 @@ pub(super) fn shape(scope: Scope, view: View, ttl: bool, input: &Record, full: b
         }
     }
     // Of the schema itself, not of the subschema.
-    for required in view.base.fields().iter().filter(|f| f.required) {
+    for required in view.base.fields().iter().filter(|f| f.required && !scope.references.leave_out(f)) {
         if input.get(&required.name).map_or(full, Value::is_null) {
             errors.insert(required.name.clone(), REQUIRED.into());
         }
@@ -95,6 +101,9 @@ pub(super) fn shape(scope: Scope, view: View, ttl: bool, input: &Record, full: b
 pub(super) fn field(scope: Scope, field: &Field, value: &Value) -> Result<(), Value> {
     let rules = &field.rules;
     let own = |words: String| Err(Value::String(rules.err.clone().unwrap_or(words)));
+    if scope.references.leave_out(field) {
+        return if value.is_null() { Ok(()) } else { Err("value must be null".into()) };
+    }
     if value.is_null() {
         if rules.ne == Some(Value::Null) {
             return own("value must not be null".to_owned());
@@ -144,6 +153,11 @@ pub(super) fn field(scope: Scope, field: &Field, value: &Value) -> Result<(), Va
                 return Err(tree(errors, value));
             }
         }
+        FieldType::Foreign(_) if scope.references == References::Names => match value.as_str() {
+            None => return Err("expected a string".into()),
+            Some("") => return Err("length must be at least 1".into()),
+            Some(_) => {}
+        },
         FieldType::Foreign(entity) => foreign(scope, entity, value)?,
     }
     match broken(field, value) {
