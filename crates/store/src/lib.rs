@@ -8,6 +8,7 @@ pub mod backend;
 mod certificates;
 mod change;
 mod clock;
+pub mod declarative;
 mod feed;
 pub mod layout;
 mod page;

@@ -1,0 +1,3 @@
+//! Declarative configuration: whole files of entities, as `kong.yml` has them.
+
+pub mod yaml;
