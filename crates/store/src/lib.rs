@@ -43,6 +43,7 @@ use uuid::Uuid;
 pub struct Store {
     inner: Arc<Inner>,
     scope: Scope,
+    read_only: bool,
 }
 
 struct Inner {
@@ -94,7 +95,7 @@ impl Store {
         Ok(Store::new(Shared { catalog, layout, clock, default_workspace }, Box::new(sqlite), feed))
     }
 
-    /// A store that lives and dies with the process: tests and DB-less nodes.
+    /// A store that lives and dies with the process, for tests.
     pub fn memory(catalog: Arc<Catalog>) -> Result<Store, Error> {
         Store::memory_at(catalog, Clock::default())
     }
@@ -110,12 +111,12 @@ impl Store {
 
     fn new(shared: Shared, backend: Box<dyn Backend>, feed: Arc<Feed>) -> Store {
         let scope = shared.default_workspace.map_or(Scope::All, Scope::Workspace);
-        Store { inner: Arc::new(Inner { shared: Arc::new(shared), backend, feed }), scope }
+        Store { inner: Arc::new(Inner { shared: Arc::new(shared), backend, feed }), scope, read_only: false }
     }
 
     /// The same store, as it is seen from elsewhere: a store that was just opened is about the default workspace.
     pub fn of(&self, scope: Scope) -> Store {
-        Store { inner: self.inner.clone(), scope }
+        Store { inner: self.inner.clone(), scope, read_only: self.read_only }
     }
 
     /// Whose records are seen.
@@ -126,6 +127,12 @@ impl Store {
     /// The id of the workspace that there always is.
     pub fn default_workspace(&self) -> Option<Uuid> {
         self.inner.shared.default_workspace
+    }
+
+    /// The same store for those who may not change single records: what they ask for is checked, and then refused. It
+    /// changes as a whole ([`Store::replace`]).
+    pub fn read_only(&self) -> Store {
+        Store { read_only: true, ..self.clone() }
     }
 
     /// The schemas that records are checked by.
@@ -266,11 +273,11 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let (shared, slot) = (self.inner.shared.clone(), Arc::new(Mutex::new(None)));
-        let (scope, out) = (self.scope, slot.clone());
+        let (scope, read_only, out) = (self.scope, self.read_only, slot.clone());
         let work = Box::new(move |writer: &mut dyn backend::Writer| {
             // What an earlier run has left does not count.
             drop(take(&out));
-            let mut transaction = Transaction::new(shared.view(scope), writer);
+            let mut transaction = Transaction::new(shared.view(scope), writer, read_only);
             let done = work(&mut transaction);
             let changes = match done {
                 Ok(_) => Ok(transaction.into_changes()),

@@ -1,4 +1,4 @@
-//! Records in memory, for DB-less nodes and tests: ordered maps behind one lock, and an undo log per write.
+//! Records in memory, for tests: ordered maps behind one lock, and an undo log per write.
 
 use super::{Backend, By, Query, Reader, Row, Selection, TagSelection, Wanted, Work, Write, Writer, failure};
 use crate::feed::Feed;

@@ -11,19 +11,20 @@ use crate::layout::{Foreign, Layout, Table};
 use crate::read::{self, View, is_uuid, lookup, valid_id};
 use crate::{Change, Key, Operation, Scope, rules};
 use model::{Catalog, Error, Record};
-use put::Put;
+pub use put::Put;
 use remove::Referrers;
 use serde_json::Value;
 
 /// Reads and writes that happen whole or not at all, see [`crate::Store::transaction`]. Entities go by their names.
 pub struct Transaction<'t> {
-    view: View<'t>,
-    writer: &'t mut dyn Writer,
+    pub(crate) view: View<'t>,
+    pub(crate) writer: &'t mut dyn Writer,
     changes: Changes,
+    read_only: bool,
 }
 
 /// The greatest `ttl`, in seconds: about three years.
-const MAX_TTL: i64 = 100_000_000;
+pub const MAX_TTL: i64 = 100_000_000;
 
 /// What a client says about how long a record lives.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,8 +35,9 @@ enum Ttl {
 }
 
 impl<'t> Transaction<'t> {
-    pub(crate) fn new(view: View<'t>, writer: &'t mut dyn Writer) -> Transaction<'t> {
-        Transaction { view, writer, changes: Changes::default() }
+    /// `read_only`: what clients ask for is checked, and then refused.
+    pub(crate) fn new(view: View<'t>, writer: &'t mut dyn Writer, read_only: bool) -> Transaction<'t> {
+        Transaction { view, writer, changes: Changes::default(), read_only }
     }
 
     /// What has been changed, in order.
@@ -86,6 +88,7 @@ impl<'t> Transaction<'t> {
             rules::check_references(self.writer, &self.view, table, &input, None)?;
             let record = table.schema.process_insert(self.view.catalog, input)?;
             rules::check_not_null(table, None, &record)?;
+            self.check_writable("create", table, None)?;
             puts.push(Put { row: self.new_row(table, record, self.expiry(ttl, created))?, old: None });
         }
         let records = self.put_all(table, puts)?;
@@ -103,6 +106,7 @@ impl<'t> Transaction<'t> {
         let mut record = table.schema.process_update(self.view.catalog, input, &old.record)?;
         record.insert(table.primary.clone(), old.record[&table.primary].clone());
         rules::check_not_null(table, Some(key), &record)?;
+        self.check_writable("update", table, Some(key))?;
         rules::check_change(table, &old.record, &record)?;
         let expires = if ttl == Ttl::Unsaid { old.expires } else { self.expiry(ttl, None) };
         let row = Row { record, workspace: old.workspace, expires };
@@ -136,6 +140,7 @@ impl<'t> Transaction<'t> {
         let mut record = table.schema.process_upsert(self.view.catalog, input, &keys)?;
         record.extend(keys);
         rules::check_not_null(table, Some(key), &record)?;
+        self.check_writable("create or update", table, Some(key))?;
         let expires = self.expiry(ttl, created);
         let row = match &old {
             Some(old) => {
@@ -153,12 +158,21 @@ impl<'t> Transaction<'t> {
         let table = self.table(entity)?;
         let Some(row) = lookup(self.writer, &self.view, table, key)? else { return Ok(false) };
         rules::check_delete(self.writer, &self.view, table, &row)?;
+        self.check_writable("remove", table, Some(key))?;
         self.remove(table, vec![row], Referrers::Restrict)?;
         Ok(true)
     }
 
     fn table(&self, entity: &str) -> Result<&'t Table, Error> {
         known(self.view.layout, entity)
+    }
+
+    fn check_writable(&self, verb: &str, table: &Table, key: Option<&Key>) -> Result<(), Error> {
+        let field = match key {
+            Some(Key::Name(_)) => table.endpoint.as_deref(),
+            _ => None,
+        };
+        if self.read_only { Err(Error::without_database(verb, &table.name, field)) } else { Ok(()) }
     }
 
     /// The row of a record that is new, in the workspace that the transaction is about.
@@ -251,7 +265,7 @@ impl<'t> Transaction<'t> {
         }
     }
 
-    fn note(&mut self, operation: Operation, table: &Table, row: Row) {
+    pub(crate) fn note(&mut self, operation: Operation, table: &Table, row: Row) {
         let record = read::publish(&self.view, table, row);
         self.changes.push(Change { operation, entity: table.name.clone(), record });
     }

@@ -32,7 +32,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// The same for many, as if one came after the other.
-    pub(super) fn put_all(&mut self, table: &'t Table, puts: Vec<Put>) -> Result<Vec<Record>, Error> {
+    pub(crate) fn put_all(&mut self, table: &'t Table, puts: Vec<Put>) -> Result<Vec<Record>, Error> {
         let mut records = Vec::with_capacity(puts.len());
         let mut puts = puts.into_iter().peekable();
         while puts.peek().is_some() {
