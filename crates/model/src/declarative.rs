@@ -1,5 +1,7 @@
 //! What is valid in a declarative file beside the records themselves, and the words for what is not.
 
+pub use crate::entities::rules::upgraded_path;
+
 use crate::schema::References;
 use crate::{Catalog, Record, Schema};
 use serde_json::Value;

@@ -2,6 +2,8 @@
 
 #[path = "suite/core.rs"]
 mod core;
+#[path = "suite/declarative.rs"]
+mod declarative;
 #[path = "suite/expiry.rs"]
 mod expiry;
 #[path = "suite/feed.rs"]

@@ -3,8 +3,8 @@
 //! A schema is JSON text: what `GET /schemas/*` shows, plus keys that stay hidden because they matter to the gateway
 //! only:
 //! - of an entity: `name`, `primary_key` (default `["id"]`), `endpoint_key`, `admin_api_name`, `admin_api_nested_name`,
-//!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `shorthand_fields`, `transformations`
-//!   (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of
+//!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `db_export`, `shorthand_fields`,
+//!   `transformations` (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of
 //!   refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`);
 //! - of a field: `validator` (the name of a function), and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
@@ -50,6 +50,7 @@ pub struct Schema {
     ttl: bool,
     workspaceable: bool,
     generate_admin_api: bool,
+    db_export: bool,
     description: Value,
 }
 
@@ -126,6 +127,7 @@ impl Schema {
             ttl: flag("ttl", false),
             workspaceable: flag("workspaceable", false),
             generate_admin_api: flag("generate_admin_api", true),
+            db_export: flag("db_export", true),
             description: json!({
                 "fields": visible(&raw["fields"]),
                 "entity_checks": visible(raw.get("entity_checks").unwrap_or(&json!([]))),
@@ -339,6 +341,11 @@ impl Schema {
     /// Whether the Admin API has endpoints for it that follow from the schema.
     pub fn generate_admin_api(&self) -> bool {
         self.generate_admin_api
+    }
+
+    /// Whether records mean something on other nodes too, and so are exported.
+    pub fn db_export(&self) -> bool {
+        self.db_export
     }
 
     /// The field whose value chooses the subschema (`name` of plugins and vaults).

@@ -8,6 +8,8 @@ mod routes;
 mod test_keys;
 mod text;
 
+pub use routes::upgraded as upgraded_path;
+
 use crate::schema::Function::{self, Check, Derive, Expand, Validator};
 
 /// By the names that schemas use.

@@ -11,6 +11,9 @@ const MAX_VALUES: usize = 10_000;
 
 const CRITERIA: &str = "'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or 'destinations'";
 
+/// Characters that stay escaped, for they mean something else than themselves (RFC 3986).
+const RESERVED: &[u8] = b"!*'();:@&=+$,/?%#[]";
+
 /// A list, or a map of lists, of no more values than a route may have.
 pub fn bounded(value: &Value) -> Result<(), String> {
     let values = match value {
@@ -94,6 +97,32 @@ pub fn expression(route: &Record) -> Result<(), String> {
     Ok(())
 }
 
+/// A path as it was before version 3.0 of declarative files, when its characters said whether it is a regular expression:
+/// in the form of today.
+pub fn upgraded(path: &str) -> String {
+    if path.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-~/%".contains(&b)) {
+        let normal = if path.starts_with('/') { normalize(path.as_bytes()) } else { path.into() };
+        // What no text can hold stays escaped.
+        return String::from_utf8(normal).unwrap_or_else(|_| path.to_owned());
+    }
+    let mut regex = String::from("~");
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        let (before, escape) = rest.split_at(at);
+        regex.push_str(before);
+        let octet = escape.get(1..3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let length = if octet.is_some() { 3 } else { 1 };
+        match octet {
+            Some(octet) if RESERVED.contains(&octet) => regex.push_str(&escape[..3].to_ascii_uppercase()),
+            Some(octet) if b".^-{}\\|".contains(&octet) => regex.extend(['\\', char::from(octet)]),
+            Some(octet) if octet.is_ascii() => regex.push(char::from(octet)),
+            _ => regex.push_str(&escape[..length]),
+        }
+        rest = &escape[length..];
+    }
+    regex + rest
+}
+
 /// A path with percent-encodings of unreserved characters decoded, dot segments resolved and slashes merged.
 fn normalize(path: &[u8]) -> Vec<u8> {
     let decoded = decode(path);
@@ -126,7 +155,7 @@ fn decode(path: &[u8]) -> Vec<u8> {
         match (path[i], hex(i + 1), hex(i + 2)) {
             (b'%', Some(high), Some(low)) => {
                 let byte = u8::try_from(high * 16 + low).unwrap_or_default();
-                if b"!*'();:@&=+$,/?%#[]".contains(&byte) {
+                if RESERVED.contains(&byte) {
                     out.push(b'%');
                     out.extend(path[i + 1..i + 3].to_ascii_uppercase());
                 } else {
@@ -172,6 +201,21 @@ mod tests {
         assert_eq!(error("/a/."), "non-normalized path, consider use '/a/' instead");
         assert_eq!(error("/a%zz"), "invalid url-encoded value: '%zz'");
         assert_eq!(error("/a%2f"), "non-normalized path, consider use '/a%2F' instead");
+    }
+
+    #[test]
+    fn paths_of_before() {
+        for (before, today) in [
+            ("/a", "/a"),
+            ("/a//b/../c", "/a/c"),
+            ("/a%20b", "/a b"),
+            ("/a%ff", "/a%ff"),
+            ("no/slash", "no/slash"),
+            (r"/a/\d+", r"~/a/\d+"),
+            ("/a(b)%2e%2f%41%zz%", r"~/a(b)\.%2FA%zz%"),
+        ] {
+            assert_eq!(upgraded(before), today, "{before}");
+        }
     }
 
     #[test]

@@ -1,0 +1,247 @@
+use super::*;
+use model::{Catalog, PluginSchema, Schema};
+use serde_json::json;
+use std::sync::Arc;
+
+/// The core entities, a plugin, and one that must not be told its consumer.
+fn catalog() -> Catalog {
+    let mut catalog = Catalog::core();
+    let mut add = |name: &str, fields: &str| {
+        let text = format!(
+            r#"{{"name": "{name}", "fields": [{fields} {{"config": {{"type": "record", "fields": [
+            {{"key": {{"type": "string", "required": true, "referenceable": true, "len_min": 3}}}}]}}}}]}}"#
+        );
+        let schema = Arc::new(Schema::parse(&text).unwrap());
+        catalog.add_plugin(name, PluginSchema { priority: 1, version: "1".to_owned(), schema });
+    };
+    add("any", "");
+    add("all", r#"{"consumer": {"type": "foreign", "reference": "consumers", "eq": null}},"#);
+    catalog
+}
+
+fn read(mut document: Value) -> Result<Entities, Rejection> {
+    document.as_object_mut().unwrap().entry("_format_version").or_insert_with(|| "3.0".into());
+    Document::of_fields(document.as_object().unwrap().clone()).read(&catalog())
+}
+
+#[track_caller]
+fn records(document: Value) -> Record {
+    let entities = read(document).unwrap_or_else(|rejection| panic!("{}", rejection.describe()));
+    let list =
+        |records: Vec<flatten::Declared>| records.into_iter().map(|declared| Value::Object(declared.record)).collect();
+    entities.lists.into_iter().map(|(entity, records)| (entity, list(records))).collect()
+}
+
+#[track_caller]
+fn rejection(document: Value) -> Rejection {
+    read(document).err().expect("it is refused")
+}
+
+#[track_caller]
+fn fields(document: Value) -> Value {
+    rejection(document).error().fields
+}
+
+#[test]
+fn what_stands_inside_refers_to_what_is_around_it() {
+    let found = records(json!({
+        "services": [{"name": "s", "host": "h.test", "_comment": "c", "_ignore": [1],
+            "routes": [{"name": "r", "paths": ["/a"], "plugins": [{"name": "any", "config": {"key": "abc"}}]}]}],
+    }));
+    let key = |entity: &str| json!({ "id": found[entity][0]["id"] });
+    assert_eq!(found["routes"][0]["service"], key("services"));
+    assert_eq!(found["plugins"][0]["route"], key("routes"));
+    assert_eq!(found["plugins"][0]["service"], Value::Null);
+    assert_eq!(found["services"][0].get("_comment"), None);
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["services", "routes", "plugins"]);
+}
+
+#[test]
+fn references_are_names_or_ids() {
+    let id = "0A000000-0000-4000-8000-000000000001";
+    let found = records(json!({
+        "routes": [{"name": "r", "paths": ["/a"], "service": "s"}, {"name": "q", "paths": ["/b"], "service": id}],
+        "services": [{"name": "s", "host": "h.test", "id": id}],
+    }));
+    assert_eq!(found["routes"][0]["service"]["id"], id.to_lowercase());
+    assert_eq!(found["routes"][1]["service"]["id"], id.to_lowercase());
+}
+
+#[test]
+fn entries_inside_of_others_can_refer_to_more() {
+    let plugin = |consumer: Value| {
+        json!({
+            "consumers": [{"username": "u"}],
+            "routes": [{"name": "r", "paths": ["/a"],
+                "plugins": [{"name": "any", "config": {"key": "abc"}, "consumer": consumer}]}],
+        })
+    };
+    let found = records(plugin(json!("u")));
+    assert_eq!(found["plugins"][0]["consumer"]["id"], found["consumers"][0]["id"]);
+    assert_eq!(found["plugins"][0]["route"]["id"], found["routes"][0]["id"]);
+    assert_eq!(
+        fields(plugin(json!("nobody"))),
+        json!({"routes": [{"plugins": [{"consumer": {"id": "missing primary key"}}]}]})
+    );
+}
+
+#[test]
+fn plugins_that_have_no_consumer_refuse_one() {
+    let plugin = json!({"name": "all", "config": {"key": "abc"}, "consumer": "u"});
+    let document = json!({"consumers": [{"username": "u"}], "plugins": [plugin]});
+    assert_eq!(fields(document), json!({"plugins": [{"consumer": "value must be null"}]}));
+}
+
+#[test]
+fn checks_see_what_is_around_an_entry() {
+    // A filter chain needs a route or a service, and has one by where it stands.
+    let chain = json!({"name": "f", "filters": [{"name": "x"}]});
+    let document = json!({"services": [{"name": "s", "host": "h.test", "filter_chains": [chain]}]});
+    let errors = fields(document);
+    assert_eq!(errors, json!({"services": [{"filter_chains": [{"filters": [{"name": "no such filter"}]}]}]}));
+}
+
+#[test]
+fn lists_and_entries_have_their_form() {
+    let document = json!({"foo": 1, "services": {"a": 1}, "consumers": [{"username": "u"}, 5],
+        "routes": [{"name": "r", "paths": ["/a"], "plugins": {"x": 1}, "_comment": 1}]});
+    assert_eq!(
+        fields(document),
+        json!({
+            "foo": "unknown field",
+            "services": "expected an array",
+            "consumers": [null, "expected a record"],
+            "routes": [{"plugins": "expected an array", "_comment": "expected a string"}],
+        })
+    );
+    assert!(read(json!({"services": {}, "routes": null})).unwrap().is_empty());
+}
+
+#[test]
+fn names_ids_and_other_values_are_unique() {
+    let service = |name: &str, id: u32| json!({"name": name, "host": "h.test", "id": format!("{id:08}-0000-4000-8000-000000000001")});
+    assert_eq!(
+        fields(json!({"services": [service("a", 1), service("a", 2), service("b", 1)]})),
+        json!({"services": [
+            null,
+            "uniqueness violation: 'services' entity with name set to 'a' already declared",
+            "uniqueness violation: 'services' entity with primary key set to '00000001-0000-4000-8000-000000000001' \
+             already declared",
+        ]})
+    );
+    let consumers = json!([{"username": "a", "custom_id": "c"}, {"username": "b", "custom_id": "c"}]);
+    assert_eq!(
+        fields(json!({ "consumers": consumers })),
+        json!({"consumers": {
+            "b": "uniqueness violation: 'consumers' entity with custom_id set to 'c' already declared",
+        }})
+    );
+    let plugin = |id: u32| json!({"name": "any", "config": {"key": "abc"}, "id": format!("{id:08}-0000-4000-8000-000000000001")});
+    let errors = fields(json!({"plugins": [plugin(1), plugin(2)]}));
+    assert_eq!(
+        errors["plugins"]["00000002-0000-4000-8000-000000000001"],
+        "uniqueness violation: 'plugins' entity with name, route, service, consumer set to 'any, , , ' already declared"
+    );
+}
+
+#[test]
+fn references_to_nothing_are_told_by_the_name_of_the_entry() {
+    let document = json!({"routes": [{"name": "r", "paths": ["/a"], "service": "nope"}]});
+    let words = "invalid reference 'service: nope' (no such entry in 'services')";
+    let rejection = rejection(document);
+    assert_eq!(rejection.error().fields, json!({"routes": {"r": [words]}}));
+    let listed = &rejection.flattened()["flattened_errors"][0];
+    assert_eq!(listed["errors"], json!([{"type": "field", "field": "service", "message": words}]));
+    assert_eq!(listed["entity_name"], "r");
+}
+
+#[test]
+fn errors_are_listed_by_entry() {
+    let id = "11111111-1111-4111-8111-111111111111";
+    let rejection = rejection(json!({
+        "bar": 1,
+        "services": [
+            {"name": "s", "id": id, "tags": ["t"], "port": -1, "routes": [{"name": "r", "paths": ["a", "/b", "c"]}]},
+            {"name": "t", "host": "h.test", "protocol": "tcp", "path": "/x"},
+        ],
+        "consumers": [{"username": "u", "keyauth_credentials": 1}],
+    }));
+    let body = rejection.flattened();
+    assert_eq!(body["fields"], json!({"bar": "unknown field"}));
+    let listed = body["flattened_errors"].as_array().unwrap();
+    let types: Vec<_> = listed.iter().map(|item| item["entity_type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["service", "route", "service", "consumer"]);
+    let conditional = "failed conditional validation given value of field 'protocol'";
+    assert_eq!(
+        listed[0]["errors"],
+        json!([
+            {"type": "field", "field": "path", "message": "value must be null"},
+            {"type": "entity", "message": conditional},
+        ])
+    );
+    assert_eq!(listed[1]["entity"]["service"], json!({ "id": id }));
+    let paths: Vec<_> = listed[1]["errors"].as_array().unwrap().iter().map(|e| e["field"].clone()).collect();
+    assert_eq!(paths, ["paths.3", "paths.1"]);
+    assert_eq!(listed[2]["entity_id"], id);
+    assert_eq!(listed[2]["entity_tags"], json!(["t"]));
+    assert_eq!(listed[2]["entity"].get("routes"), None);
+    assert_eq!(
+        listed[3]["errors"],
+        json!([{"type": "field", "field": "keyauth_credentials", "message": "unknown field"}])
+    );
+}
+
+#[test]
+fn an_entry_in_place_of_a_reference_is_listed_by_itself() {
+    let certificate = json!({"id": "11111111-1111-4111-8111-111111111111", "cert": "bad"});
+    let service = json!({"host": "h.test", "protocol": "https", "client_certificate": certificate, "port": -1});
+    let body = rejection(json!({"services": [service]})).flattened();
+    let types: Vec<_> = body["flattened_errors"].as_array().unwrap().iter().map(|e| e["entity_type"].clone()).collect();
+    assert_eq!(types, ["service"]);
+    assert_eq!(body["flattened_errors"][0]["entity"]["client_certificate"], json!({"id": certificate["id"]}));
+}
+
+#[test]
+fn references_to_vaults_are_kept() {
+    let found = records(json!({"plugins": [{"name": "any", "config": {"key": "{vault://env/x}"}}]}));
+    assert_eq!(found["plugins"][0]["config"]["key"], "{vault://env/x}");
+}
+
+#[test]
+fn older_versions_are_brought_up_to_date() {
+    for version in ["1.1", "2.1"] {
+        let found = records(json!({
+            "_format_version": version,
+            "routes": [{"name": "q", "paths": ["/a//b"]}],
+            "services": [{"name": "s", "host": "h.test", "routes": [{"name": "r", "paths": [r"/a/\d+"]}]}],
+        }));
+        assert_eq!(found["routes"][0]["paths"], json!(["/a/b"]));
+        assert_eq!(found["routes"][1]["paths"], json!([r"~/a/\d+"]));
+    }
+    assert!(read(json!({"_format_version": "3.0", "_transform": false})).is_ok_and(|entities| !entities.transform));
+}
+
+#[test]
+fn texts_are_json_or_yaml() {
+    let parse = |text: &str, notation| Document::parse(text, notation).map_err(|rejection| rejection.describe());
+    let text = "_format_version: '3.0'\n";
+    let document = parse(text, Notation::Either).unwrap();
+    assert_eq!(document.hash(), "d77d2ce3e8823b105929691c9b13ae54");
+    assert!(parse(r#"{"_format_version": "3.0"}"#, Notation::Either).is_ok());
+    assert!(parse("{\"_format_version\": \"3.0\",}", Notation::Either).is_ok(), "it is YAML");
+    assert!(parse(text, Notation::Json).is_err());
+    let words = "failed parsing declarative configuration: expected an object";
+    assert_eq!(parse("12", Notation::Either).unwrap_err(), words);
+    assert_eq!(parse("", Notation::Either).unwrap_err(), words);
+    assert!(parse("x: [1", Notation::Either).unwrap_err().starts_with("failed parsing declarative configuration: "));
+    assert_eq!(Notation::of_file("a/kong.yml"), Some(Notation::Yaml));
+    assert_eq!(Notation::of_file("kong.json"), Some(Notation::Json));
+    assert_eq!(Notation::of_file("kong.txt"), None);
+}
+
+#[test]
+fn the_same_object_has_the_same_hash() {
+    let hash = |text: &str| Document::of_fields(serde_json::from_str(text).unwrap()).hash().to_owned();
+    assert_eq!(hash(r#"{"a": 1, "b": [2]}"#), hash(r#"{ "a":1,"b":[ 2 ] }"#));
+    assert_ne!(hash(r#"{"a": 1}"#), hash(r#"{"a": 2}"#));
+}
