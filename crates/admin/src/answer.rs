@@ -1,6 +1,7 @@
 //! What an endpoint answers, and how errors become answers: their statuses are in [`model::Error`], where their words
 //! are.
 
+use bytes::Bytes;
 use model::Error;
 use serde_json::{Value, json};
 
@@ -10,6 +11,8 @@ pub struct Answer {
     pub status: u16,
     /// `None`: no content and no content type.
     pub body: Option<Value>,
+    /// The JSON of a large body, which is better not written where other requests wait.
+    pub written: Option<Bytes>,
     /// Beyond those that every answer has.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -19,11 +22,16 @@ pub type HandlerResult = Result<Answer, Answer>;
 
 impl Answer {
     pub fn new(status: u16, body: Value) -> Answer {
-        Answer { status, body: Some(body), headers: Vec::new() }
+        Answer { status, body: Some(body), written: None, headers: Vec::new() }
     }
 
     pub fn empty(status: u16) -> Answer {
-        Answer { status, body: None, headers: Vec::new() }
+        Answer { status, body: None, written: None, headers: Vec::new() }
+    }
+
+    /// With a body that is JSON already.
+    pub fn written(status: u16, body: String) -> Answer {
+        Answer { written: Some(body.into()), ..Answer::empty(status) }
     }
 
     pub fn message(status: u16, text: impl Into<String>) -> Answer {

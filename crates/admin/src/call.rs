@@ -9,6 +9,7 @@ use crate::resource::{Resource, Subject};
 use model::{Record, Schema};
 use std::sync::Arc;
 use store::{Key, Store, Transaction};
+use tokio::sync::Mutex;
 
 /// A request that has found its endpoint, with its content parsed as far as that is possible without the schema.
 pub struct Call {
@@ -31,6 +32,8 @@ pub struct State {
     pub options: Options,
     /// The paths of all endpoints, as `GET /endpoints` lists them.
     pub paths: Vec<String>,
+    /// Held while a whole configuration is loaded: one at a time.
+    pub loading: Mutex<()>,
 }
 
 /// The arguments of a URL, decoded, in their order. Without `=` the value is `None`.

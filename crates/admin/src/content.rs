@@ -10,6 +10,7 @@ use hyper::header::{self, HeaderMap};
 use model::{Catalog, Record, Schema};
 use serde_json::Value;
 use std::time::Duration;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 /// The content of a request.
@@ -66,6 +67,8 @@ impl std::error::Error for BodyError {}
 
 /// A client that takes longer to send a request's content is given up, unless single pauses may be as long.
 const CONTENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Content of so many octets is parsed where no other request waits.
+const LARGE: usize = 256 << 10;
 
 /// The content types that are read, compared as Kong does: case matters.
 pub fn check_type(headers: &HeaderMap, path: &str, has_content: bool) -> Result<(), Answer> {
@@ -93,7 +96,10 @@ pub async fn parse(headers: &HeaderMap, body: RequestBody, options: &Options) ->
     let not_text = |what: &str| Answer::message(400, format!("{what} is not valid UTF-8"));
     let kind = std::str::from_utf8(kind.as_bytes()).map_err(|_| not_text("Content-Type"))?;
     if kind.starts_with("application/json") {
-        return json(&bytes);
+        return match bytes.len() {
+            0..LARGE => json(&bytes),
+            _ => spawn_blocking(move || json(&bytes)).await.unwrap_or_else(|_| Err(Answer::unexpected())),
+        };
     }
     if kind.starts_with("application/x-www-form-urlencoded") {
         return nest(form::parse_pairs(&bytes).map_err(refuse)?);

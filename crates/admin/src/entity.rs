@@ -22,7 +22,6 @@ pub async fn list(call: Call) -> HandlerResult {
 /// `POST /services`.
 pub async fn create(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
-    writable(&call, &resource, "create", None)?;
     let input = call.input(&resource.name)?;
     let record = call.write(move |transaction| Ok(transaction.insert(&resource.name, input.clone())?)).await?;
     Ok(Answer::new(201, Value::Object(record)))
@@ -39,7 +38,6 @@ pub async fn read(call: Call) -> HandlerResult {
 pub async fn replace(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let key = call.key(&resource, 0);
-    writable(&call, &resource, "create or update", Some(&key))?;
     let input = call.input(&resource.name)?;
     let record = call.write(move |transaction| Ok(transaction.upsert(&resource.name, &key, input.clone())?)).await?;
     Ok(Answer::new(200, Value::Object(record)))
@@ -49,7 +47,6 @@ pub async fn replace(mut call: Call) -> HandlerResult {
 pub async fn change(mut call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let key = call.key(&resource, 0);
-    writable(&call, &resource, "update", Some(&key))?;
     let content = std::mem::take(&mut call.content);
     let record = call.write(move |transaction| {
         let input = change_input(transaction, &resource, &key, content.clone())?;
@@ -62,7 +59,6 @@ pub async fn change(mut call: Call) -> HandlerResult {
 pub async fn delete(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let key = call.key(&resource, 0);
-    writable(&call, &resource, "remove", Some(&key))?;
     call.write(move |transaction| Ok(transaction.delete(&resource.name, &key)?)).await?;
     Ok(Answer::empty(204))
 }
@@ -113,21 +109,6 @@ pub fn subject(call: &Call) -> Result<Subject, Answer> {
 
 fn outer(call: &Call) -> Result<Arc<Resource>, Answer> {
     Ok(subject(call)?.outer)
-}
-
-/// Without a database the records come from a file: the Admin API only reads them.
-pub fn writable(call: &Call, resource: &Resource, verb: &str, key: Option<&Key>) -> Result<(), Answer> {
-    if !call.state.options.dbless {
-        return Ok(());
-    }
-    let by = match (key, &resource.endpoint_key) {
-        (Some(Key::Name(_)), Some(field)) => format!(" by '{field}'"),
-        _ => String::new(),
-    };
-    Err(Answer::from(Error::operation_unsupported(format!(
-        "cannot {verb} '{}' entities{by} when not using a database",
-        resource.name
-    ))))
 }
 
 /// What a path answers that names no record.

@@ -19,6 +19,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::Store;
+use tokio::sync::Mutex;
 use wire::field_value;
 
 /// The Admin API and the Status API of a node, ready to answer. Built once; the tree of endpoints follows from the
@@ -35,7 +36,9 @@ impl Admin {
     pub fn new(store: Store, node: Arc<dyn Node>, options: Options) -> Admin {
         let endpoints = routes::admin(store.catalog());
         let status_endpoints = routes::status(store.catalog(), options.dbless);
-        let state = State { node, options, paths: endpoints.list().to_vec() };
+        // Where records come from a file, clients change none of them.
+        let store = if options.dbless { store.read_only() } else { store };
+        let state = State { node, options, paths: endpoints.list().to_vec(), loading: Mutex::default() };
         Admin { state: Arc::new(state), store, endpoints, status_endpoints }
     }
 
@@ -224,7 +227,7 @@ fn response(
     took: Duration,
     close: bool,
 ) -> Response<Full<Bytes>> {
-    let content = answer.body.map(|body| Bytes::from(body.to_string()));
+    let content = answer.written.or_else(|| answer.body.map(|body| Bytes::from(body.to_string())));
     let mut response = Response::new(Full::new(content.clone().unwrap_or_default()));
     *response.status_mut() =
         hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);

@@ -50,11 +50,6 @@ pub trait Node: Send + Sync + 'static {
     /// From now on the node is not ready, so that it gets no more traffic (`POST /status/ready`).
     fn drain(&self) {}
 
-    /// The hash of the declarative configuration, on nodes that have no database.
-    fn configuration_hash(&self) -> Option<String> {
-        None
-    }
-
     /// The balancer's view of an upstream; `None` while it has none.
     fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth>;
 

@@ -208,8 +208,22 @@ impl Store {
 
     /// One page of a collection, optionally only what a foreign key or tags select.
     pub async fn page(&self, entity: &str, query: &PageQuery) -> Result<Page, Error> {
-        let query = query.clone();
-        self.read_table(entity, move |view, reader, table| read::page(reader, view, table, &query)).await
+        let mut query = query.clone();
+        if self.read_only
+            && let Some(offset) = &mut query.offset
+        {
+            *offset = page::encode_offset(&[page::decode_item(offset)?].into_iter().collect());
+        }
+        let (size, foreign) = (query.limit()?, query.foreign.clone());
+        let read = self.read_table(entity, move |view, reader, table| read::page(reader, view, table, &query));
+        let mut page = read.await?;
+        if self.read_only {
+            // Kong knows of the end of a collection only when a page is not full.
+            let last = page.data.last().filter(|_| page.data.len() == size).and_then(|last| last.get("id"));
+            let offset = |last: &serde_json::Value| page::encode_item(entity, foreign.as_ref(), last.as_str()?).into();
+            page.offset = last.and_then(offset);
+        }
+        Ok(page)
     }
 
     /// One page of all tags, or of the entities with one tag. `query` gives size and offset.

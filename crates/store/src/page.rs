@@ -1,5 +1,6 @@
 //! Pages of a collection: what a client asks for, and the opaque offset that leads from one page to the next.
 
+use crate::scope::DEFAULT_ID;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::DecodePaddingMode;
@@ -117,6 +118,22 @@ pub(crate) fn encode_offset(key: &Value) -> String {
     BASE64.encode(key.to_string())
 }
 
+/// Kong's offset where there is no database: the key in its own store behind which the next page begins.
+pub(crate) fn encode_item(entity: &str, foreign: Option<&(String, String)>, id: &str) -> String {
+    BASE64.encode(match foreign {
+        None => format!("I|{entity}|{DEFAULT_ID}|{id}\0"),
+        Some((field, owner)) => format!("F|{entity}|{field}|{owner}|{DEFAULT_ID}|{id}\0"),
+    })
+}
+
+/// The id inside of such an offset.
+pub(crate) fn decode_item(offset: &str) -> Result<String, Error> {
+    let bytes = BASE64.decode(offset).map_err(|_| Error::invalid_offset(offset, "bad base64 encoding"))?;
+    let key = String::from_utf8(bytes).map_err(|_| Error::invalid_offset(offset, "bad offset string"))?;
+    let id = key.strip_suffix('\0').and_then(|key| key.rsplit_once('|')).map(|(_, id)| id.to_owned());
+    id.ok_or_else(|| Error::invalid_offset(offset, "bad offset string"))
+}
+
 /// The array inside an offset.
 pub(crate) fn decode_offset(offset: &str) -> Result<Vec<Value>, Error> {
     let bytes = BASE64.decode(offset).map_err(|_| Error::invalid_offset(offset, "bad base64 encoding"))?;
@@ -152,6 +169,12 @@ mod tests {
         let offset = encode_offset(&json!(["a"]));
         assert_eq!(offset, "WyJhIl0");
         assert_eq!(decode_offset(&offset).unwrap(), vec![json!("a")]);
+        let item = encode_item("services", None, "b268827a-8f7f-551f-8769-e6bceb2f3ec6");
+        assert!(item.starts_with("SXxzZXJ2aWNlc3wwZGM2ZjQ1Yi04"), "{item}");
+        assert_eq!(decode_item(&item).unwrap(), "b268827a-8f7f-551f-8769-e6bceb2f3ec6");
+        let item = encode_item("routes", Some(&("service".to_owned(), "s".to_owned())), "r");
+        assert_eq!(decode_item(&item).unwrap(), "r");
+        assert_eq!(decode_item(&offset).unwrap_err().message, "'WyJhIl0' is not a valid offset: bad offset string");
         assert_eq!(decode_offset("WyJhIl0=").unwrap(), vec![json!("a")]);
         assert_eq!(decode_offset("zzz").unwrap_err().message, "'zzz' is not a valid offset: bad json encoding");
         assert_eq!(decode_offset("").unwrap_err().message, "'' is not a valid offset: bad json encoding");

@@ -7,6 +7,7 @@ use model::Degraded;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use store::Key;
+use store::declarative::EMPTY_HASH;
 use uuid::Uuid;
 
 /// Different things that are said about records, at most.
@@ -40,9 +41,10 @@ async fn status(call: Call) -> HandlerResult {
             "total_requests": counters.total_requests,
         },
     });
-    match node.configuration_hash() {
-        Some(hash) => body["configuration_hash"] = Value::String(hash),
-        None => body["database"] = json!({ "reachable": reachable(&call).await }),
+    if call.state.options.dbless {
+        body["configuration_hash"] = Value::String(call.store.configuration_hash().await?);
+    } else {
+        body["database"] = json!({ "reachable": reachable(&call).await });
     }
     let degraded = node.degraded();
     if !degraded.is_empty() {
@@ -66,10 +68,11 @@ fn show(degraded: &Degraded<'_>) -> Value {
 }
 
 async fn ready(call: Call) -> HandlerResult {
-    match call.state.node.ready() {
-        Ok(()) => Ok(Answer::message(200, "ready")),
-        Err(why) => Err(Answer::message(503, why)),
+    call.state.node.ready().map_err(|why| Answer::message(503, why))?;
+    if call.state.options.dbless && call.store.configuration_hash().await? == EMPTY_HASH {
+        return Err(Answer::message(503, "no configuration available (empty configuration present)"));
     }
+    Ok(Answer::message(200, "ready"))
 }
 
 async fn drain(call: Call) -> HandlerResult {

@@ -35,7 +35,6 @@ pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
 
 async fn create(mut call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
-    entity::writable(&call, &resource, "create", None)?;
     let input = call.input(&resource.name)?;
     check_name(&call, &input)?;
     let record = call.write(move |transaction| Ok(transaction.insert(&resource.name, input.clone())?)).await?;
@@ -46,7 +45,6 @@ async fn create(mut call: Call) -> HandlerResult {
 async fn replace(mut call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let key = call.key(&resource, 0);
-    entity::writable(&call, &resource, "create or update", Some(&key))?;
     let input = call.input(&resource.name)?;
     let record = call.write(move |transaction| {
         let current = entity::find_in(transaction, &resource, &key)?;
@@ -62,7 +60,6 @@ async fn replace(mut call: Call) -> HandlerResult {
 async fn change(mut call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let key = call.key(&resource, 0);
-    entity::writable(&call, &resource, "update", Some(&key))?;
     let input = call.input(&resource.name)?;
     let record = call.write(move |transaction| {
         let current = entity::find_in(transaction, &resource, &key)?;
@@ -76,7 +73,6 @@ async fn change(mut call: Call) -> HandlerResult {
 async fn delete(call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let key = call.key(&resource, 0);
-    entity::writable(&call, &resource, "remove", Some(&key))?;
     let cascade = call.query.first("cascade") == Some("true");
     let deleted = call.write(move |transaction| {
         let Some(workspace) = transaction.get(&resource.name, &key)? else { return Ok(()) };

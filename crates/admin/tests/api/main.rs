@@ -398,10 +398,41 @@ async fn what_the_node_says() {
 #[tokio::test]
 async fn without_a_database_nothing_is_written() {
     let api = Api::new(Options { dbless: true, ..Options::default() });
+    let services = json!([{ "name": "s", "host": "h.test" }]);
+    let loaded = api.json("POST", "/config", json!({ "_format_version": "3.0", "services": services })).await;
+    assert_eq!(loaded.status, 201);
     let refused = api.json("PATCH", "/services/s", json!({ "port": 1 })).await;
     assert_eq!(refused.status, 405);
     assert_eq!(refused.body["message"], "cannot update 'services' entities by 'name' when not using a database");
-    assert_eq!(api.get("/services").await.status, 200);
+    assert_eq!(api.json("PATCH", "/services/s", json!({ "port": "x" })).await.status, 400);
+    assert_eq!(api.json("PATCH", "/services/nope", json!({ "port": 1 })).await.status, 404);
+    assert_eq!(api.get("/services").await.body["data"][0]["port"], json!(80));
+}
+
+#[tokio::test]
+async fn whole_configurations_go_in_and_out() {
+    let api = Api::new(Options { dbless: true, ..Options::default() });
+    let document = |host: &str| json!({ "_format_version": "3.0", "services": [{ "name": "s", "host": host }] });
+    let hash = async || api.get("/status").await.body["configuration_hash"].clone();
+    assert_eq!(hash().await, json!("00000000000000000000000000000000"));
+    let loaded = api.json("POST", "/config?check_hash=1", document("h.test")).await;
+    let id = "b268827a-8f7f-551f-8769-e6bceb2f3ec6";
+    assert_eq!(loaded.body["services"][id]["host"], "h.test");
+    let first = hash().await;
+    assert_eq!(api.json("POST", "/config?check_hash=1", document("h.test")).await.status, 304);
+    assert_eq!(api.json("POST", "/config", document("bad host")).await.status, 400);
+    assert_eq!(hash().await, first, "what is refused changes nothing");
+    assert_eq!(api.get("/services/s").await.body["host"], "h.test");
+    let shown = api.get("/config").await.body["config"].as_str().unwrap().to_owned();
+    assert!(shown.contains("services:\n- id: b268827a"), "{shown}");
+    let again = api.json("POST", "/config", json!({ "config": shown })).await;
+    assert_eq!(again.body["services"][id]["host"], "h.test");
+    let refused = api.json("POST", "/config", json!({ "config": "x: [1" })).await;
+    assert!(
+        refused.body["fields"]["error"].as_str().unwrap().starts_with("failed parsing declarative configuration: ")
+    );
+    let with_database = Api::new(Options::default()).json("POST", "/config", document("h.test")).await;
+    assert_eq!(with_database.status, 400);
 }
 
 #[tokio::test]

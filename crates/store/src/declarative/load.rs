@@ -43,6 +43,11 @@ impl Store {
         done.await.map(|(revision, ())| revision)
     }
 
+    /// Records as JSON: tables of them by id, by entity.
+    pub fn show(&self, records: &Records) -> Value {
+        records.to_json(&self.inner.shared.layout)
+    }
+
     /// The hash of the configuration that was loaded last; [`EMPTY_HASH`] where there has been none.
     pub async fn configuration_hash(&self) -> Result<String, Error> {
         let kept = self.get(PARAMETERS, &Key::Id(HASH.to_owned())).await?;

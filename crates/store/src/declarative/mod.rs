@@ -81,6 +81,11 @@ impl Document {
         &self.hash
     }
 
+    /// What [`Document::hash`] is of a text.
+    pub fn hash_of(text: &str) -> String {
+        hash(text.as_bytes())
+    }
+
     /// The records that it stands for, or everything that is wrong with it.
     pub fn read(&mut self, catalog: &Catalog) -> Result<Entities, Rejection> {
         version::upgrade(&mut self.fields);

@@ -79,7 +79,7 @@ impl Records {
     }
 
     /// As JSON: tables of records by id, by entity.
-    pub fn to_json(&self, layout: &Layout) -> Value {
+    pub(super) fn to_json(&self, layout: &Layout) -> Value {
         let shown = |Rows { table, rows }: &Rows| {
             let table = layout.at(*table);
             let records = rows.iter().map(|declared| {

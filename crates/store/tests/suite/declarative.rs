@@ -4,7 +4,7 @@ use super::setup::{Subject, name, record, subjects, uuid};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::declarative::{Document, EMPTY_HASH, Entities, Notation, Records};
-use store::{Operation, Revision};
+use store::{Operation, PageQuery, Revision};
 
 fn entities(s: &Subject, document: Value) -> (Entities, String) {
     let mut fields = record(document);
@@ -112,6 +112,29 @@ async fn read_only_stores_check_and_then_refuse() {
         assert!(store.update("services", &name("nope"), input()).await.unwrap().is_none());
         assert!(store.delete("services", &name("nope")).await.unwrap().is_none());
         assert_eq!(s.count("services").await, 1, "{}", s.name);
+    }
+}
+
+#[tokio::test]
+async fn pages_of_read_only_stores_go_on_while_they_are_full() {
+    for s in subjects().await {
+        for number in 1..=4 {
+            s.add("services", json!({"id": uuid(number), "name": format!("s{number}"), "host": "h.test"})).await;
+        }
+        let store = s.store.read_only();
+        let mut query = PageQuery { size: 2, ..PageQuery::default() };
+        let mut sizes = Vec::new();
+        loop {
+            let page = store.page("services", &query).await.unwrap();
+            sizes.push(page.data.len());
+            match page.offset {
+                Some(offset) => query.offset = Some(offset),
+                None => break,
+            }
+        }
+        assert_eq!(sizes, [2, 2, 0], "{}", s.name);
+        query.offset = Some("WyJhIl0".to_owned());
+        assert_eq!(store.page("services", &query).await.unwrap_err().status(), 400);
     }
 }
 
