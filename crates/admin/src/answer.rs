@@ -1,7 +1,6 @@
 //! What an endpoint answers, and how errors become answers: their statuses are in [`model::Error`], where their words
 //! are.
 
-use bytes::Bytes;
 use model::Error;
 use serde_json::{Value, json};
 
@@ -12,7 +11,7 @@ pub struct Answer {
     /// `None`: no content and no content type.
     pub body: Option<Value>,
     /// The JSON of a large body, which is better not written where other requests wait.
-    pub written: Option<Bytes>,
+    pub written: Option<Box<str>>,
     /// Beyond those that every answer has.
     pub headers: Vec<(&'static str, String)>,
 }

@@ -227,7 +227,8 @@ fn response(
     took: Duration,
     close: bool,
 ) -> Response<Full<Bytes>> {
-    let content = answer.written.or_else(|| answer.body.map(|body| Bytes::from(body.to_string())));
+    let content =
+        answer.written.map(String::from).or_else(|| answer.body.map(|body| body.to_string())).map(Bytes::from);
     let mut response = Response::new(Full::new(content.clone().unwrap_or_default()));
     *response.status_mut() =
         hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);

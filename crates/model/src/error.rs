@@ -224,8 +224,8 @@ impl Error {
         Error::new(Code::OperationUnsupported, message)
     }
 
-    /// Nothing changes single records of a node whose records come from a file. `verb`: what was asked for; `field`: by what
-    /// the record was named, if not by its key.
+    /// Nothing changes single records of a node whose records come from a file. `verb`: what was asked for; `field`: by
+    /// what the record was named, if not by its key.
     pub fn without_database(verb: &str, entity: &str, field: Option<&str>) -> Error {
         let by = field.map(|field| format!(" by '{field}'")).unwrap_or_default();
         Error::operation_unsupported(format!("cannot {verb} '{entity}' entities{by} when not using a database"))

@@ -255,8 +255,8 @@ impl Exchange {
         path::normalise(path).unwrap_or(Cow::Borrowed(path))
     }
 
-    /// Lets the client send no more content than that, in the access phase: the request is refused (413) as soon as there
-    /// is more, whether its length was announced or not. Of several limits the lowest holds.
+    /// Lets the client send no more content than that, in the access phase: the request is refused (413) as soon as
+    /// there is more, whether its length was announced or not. Of several limits the lowest holds.
     pub fn limit_content(&mut self, octets: u64, message: &'static str) {
         if self.content_limit.is_none_or(|limit| octets < limit.octets) {
             self.content_limit = Some(ContentLimit { octets, message });

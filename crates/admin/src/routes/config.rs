@@ -98,7 +98,8 @@ fn check_mode(call: &Call) -> Result<(), Answer> {
     Err(Answer::message(400, "this endpoint is only available when Kong is configured to not use a database"))
 }
 
-/// A configuration is the content itself, or the text in its field `config`. Wishes may stand in the query or beside it.
+/// A configuration is the content itself, or the text in its field `config`. Wishes may stand in the query or beside
+/// it.
 fn sent(query: &Query, content: Content) -> Result<(Wishes, Sent), Answer> {
     let mut fields = match content {
         Content::Text(text) => return Ok((Wishes::read(query, &mut Record::new()), Sent::Text(text))),

@@ -26,8 +26,8 @@ impl References {
 }
 
 impl Schema {
-    /// A complete record from an entry of a declarative file, or the tree of what is wrong with it. References stay as they
-    /// are given, and nothing is derived ([`Schema::transform`]).
+    /// A complete record from an entry of a declarative file, or the tree of what is wrong with it. References stay as
+    /// they are given, and nothing is derived ([`Schema::transform`]).
     pub fn process_declared(&self, catalog: &Catalog, input: Record, references: References) -> Result<Record, Record> {
         let scope = Scope { references, ..Scope::new(catalog) };
         let view = self.view(catalog, &input).unwrap_or(View::of(&self.shape));

@@ -4,8 +4,8 @@
 //! only:
 //! - of an entity: `name`, `primary_key` (default `["id"]`), `endpoint_key`, `admin_api_name`, `admin_api_nested_name`,
 //!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `db_export`, `shorthand_fields`,
-//!   `transformations` (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`, `subschemas` (a list of
-//!   refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`);
+//!   `transformations` (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`,
+//!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`);
 //! - of a field: `validator` (the name of a function), and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 

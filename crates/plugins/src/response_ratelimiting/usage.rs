@@ -1,5 +1,5 @@
-//! What callers have used, exact under concurrency: entries are values that are replaced as a whole, so that an entry is
-//! dropped only as it was seen.
+//! What callers have used, exact under concurrency: entries are values that are replaced as a whole, so that an entry
+//! is dropped only as it was seen.
 
 use super::window::Window;
 use papaya::{Compute, Operation};

@@ -36,8 +36,8 @@ pub struct Export {
 const CHUNK: usize = 256 << 10;
 
 impl Store {
-    /// Writes all records as Kong exports them, to a file or into a text. Workspaces are left out, and entities that mean
-    /// nothing elsewhere.
+    /// Writes all records as Kong exports them, to a file or into a text. Workspaces are left out, and entities that
+    /// mean nothing elsewhere.
     pub async fn export(&self, file: Option<File>) -> Result<Export, Error> {
         let mut writing = Writing {
             catalog: Arc::clone(self.catalog()),

@@ -167,8 +167,8 @@ impl<'d> Reading<'d> {
         }
     }
 
-    /// What is right may depend on what an entry belongs to: those that have failed are looked at again with all references
-    /// in place. Entries inside of others may refer to more than those after all, if all is well so.
+    /// What is right may depend on what an entry belongs to: those that have failed are looked at again with all
+    /// references in place. Entries inside of others may refer to more than those after all, if all is well so.
     fn check_again(&mut self, index: &Index) {
         let format = self.format;
         for (at, first) in self.faults.take_fields() {

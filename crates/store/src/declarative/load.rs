@@ -25,15 +25,15 @@ impl Store {
         done.await.map_err(Error::database)?
     }
 
-    /// Makes these records all there are, and `hash` the configuration's. Those that stay as they were are not touched. Unlike
-    /// other writes, it is also for a store that is [`Store::read_only`]: that is how such a store changes.
+    /// Makes these records all there are, and `hash` the configuration's. Those that stay as they were are not touched.
+    /// Unlike other writes, it is also for a store that is [`Store::read_only`]: that is how such a store changes.
     pub async fn replace(&self, records: Arc<Records>, hash: &str) -> Result<Revision, Error> {
         let hash = if records.is_empty() { EMPTY_HASH } else { hash }.to_owned();
         self.transaction(move |transaction| transaction.replace(&records, &hash)).await.map(|(revision, ())| revision)
     }
 
-    /// Puts records over those with the same ids, and leaves all others. `progress` is told how many are done, where blocking
-    /// is allowed.
+    /// Puts records over those with the same ids, and leaves all others. `progress` is told how many are done, where
+    /// blocking is allowed.
     pub async fn import(
         &self,
         records: Records,

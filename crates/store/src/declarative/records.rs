@@ -93,8 +93,8 @@ impl Records {
 }
 
 impl DeclaredRow {
-    /// What is to be stored in place of `old`; `None`: that is the same already. Times that the file does not give are those
-    /// of the record before.
+    /// What is to be stored in place of `old`; `None`: that is the same already. Times that the file does not give are
+    /// those of the record before.
     pub fn over(&self, old: &Row) -> Option<Row> {
         let times = |field: &str| field == "updated_at" || (field == "created_at" && !self.dated);
         let same = |(field, value): (&String, &Value)| times(field) || old.record.get(field) == Some(value);
@@ -116,8 +116,8 @@ pub(super) fn differ_in_unique(table: &Table, a: &Row, b: &Row) -> bool {
     table.uniques().any(|lookup| value(lookup, a) != value(lookup, b))
 }
 
-/// Takes `ttl` out of a record: seconds from when it is loaded, or from when the file says that it was created. Exported
-/// files have the time of its end there, in Unix seconds.
+/// Takes `ttl` out of a record: seconds from when it is loaded, or from when the file says that it was created.
+/// Exported files have the time of its end there, in Unix seconds.
 fn take_expiry(table: &Table, record: &mut Record, dated: bool, now: i64) -> Result<Option<i64>, Error> {
     if !table.has_ttl {
         return Ok(None);

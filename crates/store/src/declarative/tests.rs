@@ -1,3 +1,5 @@
+//! Files, and what becomes of them.
+
 use super::*;
 use model::{Catalog, PluginSchema, Schema};
 use serde_json::json;
@@ -119,7 +121,10 @@ fn lists_and_entries_have_their_form() {
 
 #[test]
 fn names_ids_and_other_values_are_unique() {
-    let service = |name: &str, id: u32| json!({"name": name, "host": "h.test", "id": format!("{id:08}-0000-4000-8000-000000000001")});
+    let service = |name: &str, id: u32| {
+        json!({"name": name, "host": "h.test",
+        "id": format!("{id:08}-0000-4000-8000-000000000001")})
+    };
     assert_eq!(
         fields(json!({"services": [service("a", 1), service("a", 2), service("b", 1)]})),
         json!({"services": [
@@ -136,7 +141,10 @@ fn names_ids_and_other_values_are_unique() {
             "b": "uniqueness violation: 'consumers' entity with custom_id set to 'c' already declared",
         }})
     );
-    let plugin = |id: u32| json!({"name": "any", "config": {"key": "abc"}, "id": format!("{id:08}-0000-4000-8000-000000000001")});
+    let plugin = |id: u32| {
+        json!({"name": "any", "config": {"key": "abc"},
+        "id": format!("{id:08}-0000-4000-8000-000000000001")})
+    };
     let errors = fields(json!({"plugins": [plugin(1), plugin(2)]}));
     assert_eq!(
         errors["plugins"]["00000002-0000-4000-8000-000000000001"],

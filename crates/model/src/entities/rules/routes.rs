@@ -97,8 +97,8 @@ pub fn expression(route: &Record) -> Result<(), String> {
     Ok(())
 }
 
-/// A path as it was before version 3.0 of declarative files, when its characters said whether it is a regular expression:
-/// in the form of today.
+/// A path as it was before version 3.0 of declarative files, when its characters said whether it is a regular
+/// expression: in the form of today.
 pub fn upgraded(path: &str) -> String {
     if path.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-~/%".contains(&b)) {
         let normal = if path.starts_with('/') { normalize(path.as_bytes()) } else { path.into() };

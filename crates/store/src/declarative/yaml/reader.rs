@@ -1,4 +1,5 @@
-//! From a text to a value. Whoever wrote the text may mean harm: depth is bounded, and so is what aliases make of little.
+//! From a text to a value. Whoever wrote the text may mean harm: depth is bounded, and so is what aliases make of
+//! little.
 
 use super::scalar;
 use model::Record;

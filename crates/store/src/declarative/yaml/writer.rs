@@ -153,7 +153,8 @@ mod tests {
         let value = json!({
             "_format_version": "3.0",
             "_transform": false,
-            "services": [{"name": "a", "tags": ["x", "y"], "path": null, "config": {"a": {}, "b": [], "c": {"d": 1.5}}}],
+            "services": [{"name": "a", "tags": ["x", "y"], "path": null, "config": {"a": {}, "b": [],
+            "c": {"d": 1.5}}}],
         });
         let text = "_format_version: '3.0'\n_transform: false\nservices:\n- name: a\n  tags:\n  - x\n  - y\n  \
                     path: ~\n  config:\n    a: {}\n    b: []\n    c:\n      d: 1.5\n";
