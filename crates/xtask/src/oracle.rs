@@ -93,6 +93,11 @@ pub fn explore(shell: &Shell, arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether there are scenarios.
+pub fn is_at_hand(shell: &Shell) -> bool {
+    folder(shell).is_some()
+}
+
 /// `$BASCULE_ORACLE`, or beside the repository.
 fn folder(shell: &Shell) -> Option<PathBuf> {
     let folder = std::env::var_os("BASCULE_ORACLE").map_or_else(|| shell.root.join(FOLDER), PathBuf::from);
