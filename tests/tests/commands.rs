@@ -382,6 +382,24 @@ fn a_container_logs_to_its_console() {
 }
 
 #[test]
+fn references_can_be_looked_up() {
+    let get = |reference: &str| {
+        let mut command = bascule();
+        command.args(["vault", "get", reference]).env("SECRET", "hello").env("PAIR", r#"{"user": "u", "n": 1}"#);
+        command.output().unwrap()
+    };
+    assert_eq!(said(&get("env/secret"), true), "hello\n");
+    assert_eq!(said(&get("{vault://env/secret}"), true), "hello\n");
+    assert_eq!(said(&get("env/pair/user"), true), "u\n");
+    let missing = said(&get("env/none"), false);
+    assert!(
+        missing.contains("Error: could not get value from external vault (there is no variable NONE)"),
+        "{missing}"
+    );
+    assert!(said(&get("hcv/secret"), false).contains("there is no vault 'hcv'"));
+}
+
+#[test]
 fn clusters_get_certificates() {
     let directory = tempfile::tempdir().unwrap();
     let (cert, key) = (directory.path().join("c.crt"), directory.path().join("c.key"));

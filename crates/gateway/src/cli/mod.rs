@@ -16,6 +16,7 @@ mod run;
 mod settings;
 mod start;
 mod stop;
+mod vault;
 mod verbosity;
 mod version;
 
@@ -54,6 +55,7 @@ enum Command {
     DockerStart(docker_start::DockerStart),
     Drain(drain::Drain),
     Hybrid(hybrid::Hybrid),
+    Vault(vault::Vault),
     Version(version::Version),
     Quickstart(quickstart::Quickstart),
     #[command(hide = true)]
@@ -134,6 +136,7 @@ pub fn execute() -> ExitCode {
         Command::DockerStart(command) => command.execute(verbosity),
         Command::Drain(command) => command.execute(verbosity),
         Command::Hybrid(command) => command.execute(),
+        Command::Vault(command) => command.execute(),
         Command::Version(command) => command.execute(),
         Command::Quickstart(command) => command.execute(),
         Command::Echo(command) => command.execute(),

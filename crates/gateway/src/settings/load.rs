@@ -221,6 +221,14 @@ fn elements(key: &str, list: &str, environment: &[(String, String)]) -> Result<O
     Ok(found.then(|| (resolved.join(","), Reference::Elements(given))))
 }
 
+/// What a reference stands for in this process, written in full or without `{vault://` and `}`.
+pub fn referred_to(reference: &str) -> Result<String, String> {
+    let inside = reference.strip_prefix("{vault://").and_then(|rest| rest.strip_suffix('}'));
+    let Sources { environment, .. } = Sources::of_process(None, None);
+    fetch(inside.unwrap_or(reference), &environment)
+        .map_err(|why| format!("could not get value from external vault ({why})"))
+}
+
 /// What a reference stands for; `None` when the text is none.
 fn resolve(text: &str, environment: &[(String, String)]) -> Result<Option<String>, String> {
     let text = text.trim();

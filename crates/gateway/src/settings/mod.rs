@@ -19,7 +19,7 @@ mod value;
 pub use access_log::{AccessLogFile, AccessLogs};
 pub use document::{default_file, documentation};
 pub use listen::Listener;
-pub use load::Sources;
+pub use load::{Sources, referred_to};
 
 use definition::ValueType;
 use load::Loaded;
