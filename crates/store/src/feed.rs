@@ -53,6 +53,11 @@ impl Feed {
         Feed { recent: Mutex::new(Recent { capacity, ..Recent::default() }), newest: watch::Sender::default() }
     }
 
+    /// There are changes that are not known here: whoever follows has to read everything.
+    pub fn lose(&self) -> Revision {
+        self.publish(Changes { listed: None })
+    }
+
     /// Adds a commit under the next revision.
     pub fn publish(&self, changes: Changes) -> Revision {
         let mut recent = self.recent();

@@ -179,3 +179,23 @@ async fn what_is_no_database_is_refused() {
     assert!(error.message.contains("bascule.db"), "{error}");
     assert!(Store::open_sqlite(catalog(), &directory.path().join("no/such/directory/x.db")).await.is_err());
 }
+
+/// `bascule config db_import` beside a node.
+#[tokio::test]
+async fn what_another_process_writes_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bascule.db");
+    let (own, other) = (open(&path, &Clock::default()).await, open(&path, &Clock::default()).await);
+    let service = |name: &str| record(json!({"name": name, "host": "h.test"}));
+    let mut follower = own.follow();
+    other.insert("services", service("a")).await.unwrap();
+    follower.changed().await;
+    assert!(follower.changes().is_none(), "its changes are known to nobody here");
+    // However soon an own write follows.
+    let newest = *own.watch().borrow();
+    follower.taken(newest);
+    other.insert("services", service("b")).await.unwrap();
+    own.insert("services", service("c")).await.unwrap();
+    assert!(follower.changes().is_none());
+    assert_eq!(own.count("services").await.unwrap(), 3);
+}

@@ -31,6 +31,9 @@ pub struct Commits {
     pub under_way: Mutex<()>,
 }
 
+/// How long another process may write, such as an import of very many records.
+const BUSY: Duration = Duration::from_secs(60);
+
 /// Statements that stay prepared: more than the request of an Admin API's usual mix needs.
 const PREPARED: usize = 256;
 
@@ -38,7 +41,7 @@ impl Connection {
     /// Opens a file. The layout's tables need not exist yet. `cache` is how many KiB of it are kept in memory.
     pub fn open(path: &Path, layout: &Layout, cache: u32, commits: Arc<Commits>) -> rusqlite::Result<Connection> {
         let sqlite = rusqlite::Connection::open(path)?;
-        sqlite.busy_timeout(Duration::from_secs(5))?;
+        sqlite.busy_timeout(BUSY)?;
         sqlite.pragma_update(None, "journal_mode", "WAL")?;
         sqlite.pragma_update(None, "synchronous", "FULL")?;
         sqlite.pragma_update(None, "temp_store", "MEMORY")?;
@@ -46,6 +49,11 @@ impl Connection {
         sqlite.set_prepared_statement_cache_capacity(PREPARED);
         let statements = layout.tables().iter().map(|table| Statements::new(table, SQLITE)).collect();
         Ok(Connection { sqlite, statements, tags: Arc::new(TagStatements::new(SQLITE)), commits })
+    }
+
+    /// A number that changes whenever another connection has written.
+    pub fn data_version(&self) -> rusqlite::Result<i64> {
+        self.sqlite.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
     }
 
     /// Runs one of a few fixed statements.

@@ -6,7 +6,9 @@ use crate::backend::{Work, failure};
 use crate::feed::Changes;
 use model::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, PoisonError, mpsc};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A write and who waits for it.
@@ -19,6 +21,8 @@ pub struct Job {
 pub struct WriterThread {
     connection: Connection,
     commits: Arc<Commits>,
+    /// What the file said when it was looked at last.
+    version: Option<i64>,
 }
 
 /// A write whose effects are in the open transaction.
@@ -29,17 +33,37 @@ struct Done {
 
 /// How many writes share a commit at most, so that the first of them is not kept waiting.
 const GROUP: usize = 64;
+/// How often it is looked whether another process has written, where nothing else happens.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl WriterThread {
     pub fn new(connection: Connection, commits: Arc<Commits>) -> WriterThread {
-        WriterThread { connection, commits }
+        let version = connection.data_version().ok();
+        WriterThread { connection, commits, version }
     }
 
     /// Works until all senders are gone.
     pub fn run(mut self, jobs: mpsc::Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            let waiting = std::iter::once(first).chain(std::iter::from_fn(|| jobs.try_recv().ok()));
-            self.group(waiting.take(GROUP));
+        loop {
+            match jobs.recv_timeout(LOOK) {
+                Ok(first) => {
+                    let waiting = std::iter::once(first).chain(std::iter::from_fn(|| jobs.try_recv().ok()));
+                    self.group(waiting.take(GROUP));
+                }
+                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Takes note of what another process has committed (`bascule config db_import`): its changes are in the file
+    /// alone.
+    fn look(&mut self) {
+        // A file that cannot be read is reported where something is wanted of it.
+        let Ok(version) = self.connection.data_version() else { return };
+        if self.version.replace(version).is_some_and(|before| before != version) {
+            let _under_way = self.commits.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            self.commits.feed.lose();
         }
     }
 
@@ -48,6 +72,8 @@ impl WriterThread {
             jobs.for_each(|job| answer(job.answer, Err(error.clone())));
             return;
         }
+        // From here on, nobody else writes.
+        self.look();
         let mut group: Vec<Done> = Vec::new();
         for job in jobs {
             let result = self.savepoint(job.work);
