@@ -27,7 +27,8 @@ fn get_kong() {
     assert!(head.header("Server").unwrap().starts_with("bascule/"));
     let root = get(node.admin(), "/").expect(200).json();
     assert_eq!(root["version"], "3.10.0");
-    assert_eq!(root["configuration"]["database"], "sqlite");
+    assert_eq!(root["configuration"]["database"], "postgres");
+    assert_eq!(root["configuration"]["bascule_database"], "sqlite");
     assert_eq!(root["pids"]["master"], node.pid());
 }
 

@@ -83,6 +83,11 @@ pub fn unreadable(why: &str) -> String {
     format!("failed parsing declarative configuration: {why}")
 }
 
+/// A file is neither JSON nor YAML by its name.
+pub fn unknown_file_type(name: &str) -> String {
+    format!("unknown file type: {name}. (Accepted types: json, yaml)")
+}
+
 /// The text is no table of entities.
 pub const EXPECTED_OBJECT: &str = "expected an object";
 

@@ -5,6 +5,7 @@
 
 mod access_logs;
 pub mod certificates;
+pub mod declarative;
 pub mod instance;
 mod interfaces;
 mod node;
@@ -20,6 +21,7 @@ use crate::settings::{Settings, Sources, nginx};
 use access_logs::AccessLogs;
 use instance::{Addresses, Claim};
 use interfaces::{Interfaces, RenewedTls};
+use model::Catalog;
 use node::{RunningNode, Served};
 use plane::Plane;
 use proxy::log_writer::Destination;
@@ -34,6 +36,9 @@ use tokio::sync::watch;
 
 /// The version of Kong whose behaviour this is.
 pub const KONG_VERSION: &str = "3.10.0";
+
+/// The SQLite database of a node, in its prefix.
+pub const DATABASE: &str = "bascule.db";
 
 /// How long requests may take to finish after SIGTERM.
 const STOP_TIME: Duration = Duration::from_secs(5);
@@ -105,6 +110,7 @@ struct Running {
     started: Settings,
     logging: Logging,
     access_logs: AccessLogs,
+    store: Store,
     plane: Arc<Plane>,
     interfaces: Interfaces,
     stop: watch::Sender<bool>,
@@ -123,9 +129,7 @@ impl Running {
         let access_logs = AccessLogs::open(&settings, console)?;
         let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), access_logs.proxy.clone())?);
         let interfaces = Interfaces::bind(&settings).await?;
-        let database = settings.path("bascule.db");
-        let store = Store::open_sqlite(Arc::new(preflight::catalog(&settings, kinds)?), &database);
-        let store = store.await.map_err(|e| format!("cannot open {}: {e}", database.display()))?;
+        let store = open_store(&settings, Arc::new(preflight::catalog(&settings, kinds)?)).await?;
         let names = kinds.iter().map(|kind| kind.name()).collect();
         let publisher = Publisher::start(store.clone(), Arc::clone(&plane), names).await?;
         let node = RunningNode::new(
@@ -154,6 +158,7 @@ impl Running {
             status_limits,
             origins: settings.gui_origins.clone(),
             hosts: settings.list("admin_allowed_hosts").to_vec(),
+            dbless: settings.dbless(),
             ..admin::Options::default()
         };
         let admin = Arc::new(admin::Admin::new(store.clone(), Arc::new(node), options));
@@ -162,11 +167,12 @@ impl Running {
         interfaces.serve(&mut tasks, &admin, &stopped);
         tasks.spawn(publisher.run());
         tasks.spawn(publisher::remind(Arc::clone(&plane)));
-        tasks.spawn(async move { store.run_expiry().await });
+        let expiring = store.clone();
+        tasks.spawn(async move { expiring.run_expiry().await });
         tasks.spawn(logging.clone().run_reports());
         plane.serve().map_err(|e| format!("cannot start the workers: {e}"))?;
         let started = settings.clone();
-        Ok(Running { settings, started, logging, access_logs, plane, interfaces, stop, background, tasks })
+        Ok(Running { settings, started, logging, access_logs, store, plane, interfaces, stop, background, tasks })
     }
 
     fn addresses(&self) -> Addresses {
@@ -181,7 +187,7 @@ impl Running {
                 Request::Stop => break STOP_TIME,
                 Request::Quit => break self.settings.injected.shutdown_timeout().unwrap_or(QUIT_TIME),
                 Request::Reload => {
-                    self.reload();
+                    self.reload().await;
                     self.access_logs.reopen();
                     self.logging.reopen();
                 }
@@ -213,10 +219,10 @@ impl Running {
 
     /// Takes the settings that `bascule reload` has left, or what the present ones name as it is now. When they cannot
     /// be taken as a whole, everything stays as it is.
-    fn reload(&mut self) {
+    async fn reload(&mut self) {
         let request = reload::Request::find(&self.settings.prefix);
         let own = || Sources { file: Some(self.settings.own_file()), ..Sources::default() };
-        let taken = self.take(request.as_ref().map_or_else(own, reload::Request::sources));
+        let taken = self.take(request.as_ref().map_or_else(own, reload::Request::sources)).await;
         let told = match (&taken, request) {
             (Ok(warnings), Some(request)) => request.accept(&self.settings, warnings),
             (Err(errors), Some(request)) => request.refuse(errors),
@@ -235,11 +241,19 @@ impl Running {
     }
 
     /// Takes settings into force; what the operator should know of them, or why they cannot be taken.
-    fn take(&mut self, sources: Sources) -> Result<Vec<String>, Vec<String>> {
+    async fn take(&mut self, sources: Sources) -> Result<Vec<String>, Vec<String>> {
         let new = Settings::load(&sources)?;
         preflight::check(&new)?;
+        // Without a database from the start: another one is for the next.
+        let configuration = match self.started.dbless() && new.dbless() {
+            true => declarative::blocking(&new, self.store.catalog()).await.map_err(|error| vec![error])?,
+            false => None,
+        };
         // The files may hold something else though the settings are the same.
         let interfaces = self.interfaces.renewed_tls(&new).map_err(|error| vec![error])?;
+        if let Some(configuration) = configuration {
+            declarative::load(&new, &self.store, configuration).await.map_err(|error| vec![error])?;
+        }
         self.plane.reload_tls(&new).map_err(|error| vec![error])?;
         interfaces.into_iter().for_each(RenewedTls::take);
         let level = new.text("log_level");
@@ -252,6 +266,15 @@ impl Running {
         self.settings = new;
         Ok(warnings)
     }
+}
+
+/// The store that the settings name.
+async fn open_store(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store, String> {
+    if settings.dbless() {
+        return declarative::open(settings, catalog).await;
+    }
+    let path = settings.path(DATABASE);
+    Store::open_sqlite(catalog, &path).await.map_err(|e| format!("cannot open {}: {e}", path.display()))
 }
 
 /// Where messages go.

@@ -1,7 +1,7 @@
 //! What a node would refuse at its start, found out without starting one: `check`, `start`, `restart` and `reload` ask
 //! here, and so does the node itself, so that none of them takes what another refuses.
 
-use super::{certificates, plane, prefix};
+use super::{certificates, declarative, plane, prefix};
 use crate::settings::Settings;
 use model::Catalog;
 use proxy::log_writer::Destination;
@@ -20,6 +20,16 @@ pub fn check(settings: &Settings) -> Result<(), Vec<String>> {
     errors.extend(unopenable_logs(settings));
     errors.dedup();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// The same, and the declarative configuration: for those who do not load it themselves right away.
+pub fn check_with_configuration(settings: &Settings) -> Result<(), Vec<String>> {
+    check(settings)?;
+    if !settings.dbless() {
+        return Ok(());
+    }
+    let catalog = enabled_plugins(settings).and_then(|kinds| catalog(settings, &kinds));
+    catalog.and_then(|catalog| declarative::read(settings, &catalog)).map(drop).map_err(|error| vec![error])
 }
 
 /// The plugins that the setting `plugins` names.

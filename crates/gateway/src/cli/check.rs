@@ -18,7 +18,7 @@ impl Check {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         verbosity.verbose(|| format!("reading config file at {}", self.conf.display()));
         let settings = Settings::load(&Sources::of_process(Some(&self.conf), None));
-        match settings.and_then(|settings| preflight::check(&settings).map(|()| settings)) {
+        match settings.and_then(|settings| preflight::check_with_configuration(&settings).map(|()| settings)) {
             Ok(settings) => {
                 for warning in &settings.warnings {
                     eprintln!("Warning: {warning}");

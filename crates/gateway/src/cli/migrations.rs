@@ -56,7 +56,10 @@ impl Migrations {
                     let program = Program::current();
                     return Err(format!("{program} is running in {}: stop it first", settings.prefix.display()));
                 }
-                for name in ["bascule.db", "bascule.db-wal", "bascule.db-shm"] {
+                // Without a database there is none to reset.
+                let names =
+                    if settings.dbless() { &[][..] } else { &["bascule.db", "bascule.db-wal", "bascule.db-shm"] };
+                for name in names {
                     let path = settings.path(name);
                     match std::fs::remove_file(&path) {
                         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

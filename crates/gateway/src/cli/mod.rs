@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod config;
 mod docker_start;
 mod drain;
 mod health;
@@ -50,6 +51,7 @@ enum Command {
     Reload(reload::Reload),
     Restart(restart::Restart),
     Check(check::Check),
+    Config(config::Config),
     Health(health::Health),
     Prepare(prepare::Prepare),
     DockerStart(docker_start::DockerStart),
@@ -131,6 +133,7 @@ pub fn execute() -> ExitCode {
         Command::Reload(command) => command.execute(verbosity),
         Command::Restart(command) => command.execute(verbosity),
         Command::Check(command) => command.execute(verbosity),
+        Command::Config(command) => command.execute(verbosity),
         Command::Health(command) => command.execute(verbosity),
         Command::Prepare(command) => command.execute(verbosity),
         Command::DockerStart(command) => command.execute(verbosity),

@@ -20,7 +20,7 @@ impl Restart {
         self.kong.check()?;
         let settings = self.place.load_quietly(verbosity)?;
         // Better not stopped than not started again.
-        preflight::check(&settings).map_err(|errors| errors.join("\n"))?;
+        preflight::check_with_configuration(&settings).map_err(|errors| errors.join("\n"))?;
         if Running::find(&settings.prefix).is_some() {
             stop(&settings.prefix, verbosity)?;
         }

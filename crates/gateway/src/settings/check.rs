@@ -289,8 +289,9 @@ fn absent(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
     match settings.text("database") {
         "cassandra" => errors.push("database = cassandra is not supported; use sqlite".to_owned()),
-        other @ ("postgres" | "off") => errors
-            .push(format!("database = {other} is not available in this version; use database = sqlite (the default)")),
+        "postgres" => errors.push(
+            "database = postgres is not available in this version; use database = sqlite (the default)".to_owned(),
+        ),
         _ => {}
     }
     let role = settings.text("role");
@@ -331,8 +332,6 @@ fn unverifiable(settings: &Settings) -> Vec<String> {
 fn missed(settings: &Settings) -> Vec<String> {
     const MISSED: &[&str] = &[
         "admin_gui_listen",
-        "declarative_config",
-        "declarative_config_string",
         "nginx_user",
         "pluginserver_names",
         "proxy_server",
@@ -345,6 +344,12 @@ fn missed(settings: &Settings) -> Vec<String> {
             && !settings.flag(name)
             && settings.list(name).first().is_none_or(|first| first == "off")
     };
-    let given = MISSED.iter().filter(|name| settings.is_given(name) && !off(name));
-    given.map(|name| format!("the setting '{name}' has no effect in this version")).collect()
+    let given = |names: &[&'static str]| {
+        names.iter().copied().filter(|name| settings.is_given(name) && !off(name)).collect::<Vec<_>>()
+    };
+    let missed = given(MISSED).into_iter().map(|name| format!("the setting '{name}' has no effect in this version"));
+    let files =
+        if settings.dbless() { Vec::new() } else { given(&["declarative_config", "declarative_config_string"]) };
+    let files = files.into_iter().map(|name| format!("the setting '{name}' has no effect unless database = off"));
+    missed.chain(files).collect()
 }

@@ -61,6 +61,11 @@ impl Settings {
             shown.insert((*name).to_owned(), json!(self.path(path)));
         }
         shown.insert("prefix".to_owned(), json!(self.prefix));
+        if self.text("database") == "sqlite" {
+            // Clients know two kinds of nodes, and go by the name: those that are written to, and those that are not.
+            shown.insert("database".to_owned(), json!("postgres"));
+            shown.insert("bascule_database".to_owned(), json!("sqlite"));
+        }
         shown.insert("enabled_headers".to_owned(), self.headers.describe());
         shown.insert("enabled_headers_upstream".to_owned(), json!({ "X-Kong-Request-Id": self.request_id_upstream }));
         shown.insert(

@@ -155,6 +155,11 @@ impl Settings {
         keys
     }
 
+    /// Whether there is no database, and records come from a file.
+    pub fn dbless(&self) -> bool {
+        self.text("database") == "off"
+    }
+
     /// A file of the node.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.prefix.join(name)
@@ -174,6 +179,8 @@ impl Settings {
     /// base64.
     pub fn to_file_with(&self, newer: &Settings) -> String {
         let mut given = self.loaded.given.clone();
+        // As with Kong, a file takes the place of what was loaded since only where it is named anew.
+        given.retain(|key, _| !key.starts_with("declarative_config") || newer.loaded.given.contains_key(key));
         given.extend(newer.loaded.given.clone());
         given.insert("prefix".to_owned(), newer.prefix.to_string_lossy().into_owned());
         let mut out =

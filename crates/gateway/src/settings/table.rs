@@ -177,7 +177,12 @@ pub const SECTIONS: &[Section] = &[
             boolean("cluster_rpc", "off", "Whether nodes call each other.").inert(),
             boolean("cluster_rpc_sync", "off", "Whether configuration is synchronised by calls.").inert(),
             boolean("cluster_cjson", "off", "A detail of Kong's JSON encoder.").inert(),
-            text("lmdb_environment_path", "dbless.lmdb", "Where Kong keeps declarative configuration.").inert(),
+            text(
+                "lmdb_environment_path",
+                "dbless.lmdb",
+                "Where Kong keeps declarative configuration; ours is in `dbless.db`.",
+            )
+            .inert(),
             text("lmdb_map_size", "2048m", "How large that may grow.").inert(),
         ],
     },
@@ -411,10 +416,18 @@ pub const SECTIONS: &[Section] = &[
                 "database",
                 "sqlite",
                 &["sqlite", "postgres", "cassandra", "off"],
-                "`sqlite`: a file in the prefix, nothing to install. `postgres` and `off` are not there yet.",
+                "`sqlite`: a file in the prefix, nothing to install. `off`: records come from `declarative_config` or from \
+                    `POST /config`, and what was loaded last is kept in the prefix. `postgres` is not there yet.",
             ),
-            text("declarative_config", "", "File that a node without database loads.").inert(),
-            text("declarative_config_string", "", "The same, as text.").secret().inert(),
+            text(
+                "declarative_config",
+                "",
+                "File (`.yml`, `.yaml`, `.json`) that a node without database loads at its start and at a reload.",
+            )
+            .renewed(),
+            text("declarative_config_string", "", "The same, as text; `declarative_config` goes before it.")
+                .secret()
+                .renewed(),
             text("pg_host", "127.0.0.1", "Host of PostgreSQL.").inert(),
             number("pg_port", "5432", "Port of PostgreSQL.").inert(),
             text("pg_database", "kong", "Database.").inert(),

@@ -1,0 +1,163 @@
+//! `bascule config`: declarative files, checked, loaded into a database and written from one.
+
+use super::{Outcome, Place, Verbosity};
+use crate::app::{self, declarative, prefix, preflight};
+use crate::settings::{Settings, Sources};
+use clap::ValueEnum;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::Store;
+use store::declarative::Entities;
+
+/// Use declarative files
+#[derive(clap::Args)]
+pub struct Config {
+    command: Action,
+    /// The file [default for init and db_export: ./kong.yml]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Action {
+    /// Write an example to get started with
+    Init,
+    /// Say whether a file is valid
+    Parse,
+    /// Load a file into the database, over what is there
+    #[value(name = "db_import", alias = "db-import")]
+    DbImport,
+    /// Write the database into a file
+    #[value(name = "db_export", alias = "db-export")]
+    DbExport,
+}
+
+const DEFAULT_FILE: &str = "kong.yml";
+const EXAMPLE: &str = include_str!("kong.yml");
+/// How often progress is shown.
+const TICK: Duration = Duration::from_millis(200);
+
+impl Config {
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
+        match self.command {
+            Action::Init => self.init()?,
+            Action::Parse => {
+                self.parse(&self.settings(verbosity)?)?;
+                println!("parse successful");
+            }
+            Action::DbImport => self.import(verbosity)?,
+            Action::DbExport => self.export(verbosity)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn init(&self) -> Result<(), String> {
+        let path = self.output()?;
+        create(&path, 0o644)?.write_all(EXAMPLE.as_bytes()).map_err(|e| format!("cannot write {}: {e}", path.display()))
+    }
+
+    fn import(&self, verbosity: Verbosity) -> Result<(), String> {
+        let settings = self.settings(verbosity)?;
+        if settings.dbless() {
+            return Err(
+                "'bascule config db_import' only works with a database.\nWhen using database=off, reload your \
+                declarative configuration\nusing the /config endpoint."
+                    .to_owned(),
+            );
+        }
+        let entities = self.parse(&settings)?;
+        println!("parse successful, beginning import");
+        prefix::prepare(&settings)?;
+        let total = entities.len();
+        with_store(&settings, async |store| {
+            let records = store.prepare(entities).await?;
+            store.import(records, progress("imported", total)).await.map(drop)
+        })
+        .map_err(|e| format!("Failed importing:\n{e}"))?;
+        println!("import successful");
+        Ok(())
+    }
+
+    fn export(&self, verbosity: Verbosity) -> Result<(), String> {
+        let settings = self.settings(verbosity)?;
+        if settings.dbless() {
+            return Err("'bascule config db_export' only works with a database.".to_owned());
+        }
+        let path = self.output()?;
+        if !settings.path(app::DATABASE).exists() {
+            return Err(format!("there is no database in {}", settings.prefix.display()));
+        }
+        // There are keys and credentials in it.
+        let file = create(&path, 0o600)?;
+        with_store(&settings, async |store| store.export(Some(file)).await.map(drop))
+    }
+
+    /// The records of the file that the command names.
+    fn parse(&self, settings: &Settings) -> Result<Entities, String> {
+        let file = self.file.as_ref();
+        let file = file.ok_or("expected a declarative configuration file; see `bascule config --help`")?;
+        let path = absolute(file)?;
+        let catalog = preflight::catalog(settings, &preflight::enabled_plugins(settings)?)?;
+        let read = declarative::document_of(&path)
+            .and_then(|mut document| document.read(&catalog).map_err(|rejection| rejection.describe()));
+        read.map_err(|why| format!("Failed parsing:\n{why}"))
+    }
+
+    fn output(&self) -> Result<PathBuf, String> {
+        absolute(self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE)))
+    }
+
+    /// Those of the node in the prefix, where one has been started; else those that the command names.
+    fn settings(&self, verbosity: Verbosity) -> Result<Settings, String> {
+        let named = self.place.load(verbosity)?;
+        let own = named.own_file();
+        if !own.exists() {
+            return Ok(named);
+        }
+        let sources = Sources { file: Some(own), ..self.place.sources() };
+        Settings::load(&sources).map_err(|errors| errors.join("\n"))
+    }
+}
+
+/// Works on the database of a prefix, in which a node may run: it takes note of what is written.
+fn with_store(settings: &Settings, work: impl AsyncFnOnce(Store) -> Result<(), model::Error>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
+    let catalog = Arc::new(preflight::catalog(settings, &preflight::enabled_plugins(settings)?)?);
+    let path = settings.path(app::DATABASE);
+    runtime.block_on(async {
+        let store = Store::open_sqlite(catalog, &path).await;
+        let store = store.map_err(|e| format!("cannot open {}: {e}", path.display()))?;
+        work(store).await.map_err(|e| e.to_string())
+    })
+}
+
+/// Shows how many records of all are done, where somebody looks.
+fn progress(done: &'static str, total: usize) -> impl FnMut(usize) + Send + 'static {
+    let shown = std::io::stderr().is_terminal();
+    let mut next = Instant::now() + TICK;
+    move |count| {
+        if shown && (count == total || Instant::now() >= next) {
+            next = Instant::now() + TICK;
+            eprint!("\r{done} {count} of {total}{}", if count == total { "\n" } else { "" });
+        }
+    }
+}
+
+/// A new file; one that is there is left alone.
+fn create(path: &Path, mode: u32) -> Result<std::fs::File, String> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => format!("{} already exists. Will not overwrite it.", path.display()),
+        _ => format!("cannot write {}: {e}", path.display()),
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, String> {
+    std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))
+}
