@@ -24,6 +24,11 @@ pub trait Configuration {
     /// See [`Directory::consumer_by_username`].
     fn consumer_by_username(self: Rc<Self>, username: &str) -> Option<SnapshotRef<Consumer>>;
 
+    /// See [`Directory::workspace_name`].
+    fn workspace_name(&self, _id: &Uuid) -> Option<&str> {
+        None
+    }
+
     /// See [`Directory::error_pages`].
     fn error_pages(&self) -> &ErrorPages {
         const { &ErrorPages::DEFAULT }
@@ -60,6 +65,11 @@ impl Directory {
     /// A consumer by user name.
     pub fn consumer_by_username(&self, username: &str) -> Option<SnapshotRef<Consumer>> {
         Rc::clone(&self.0).consumer_by_username(username)
+    }
+
+    /// The name of a workspace.
+    pub fn workspace_name(&self, id: &Uuid) -> Option<&str> {
+        self.0.workspace_name(id)
     }
 
     /// How error bodies look.

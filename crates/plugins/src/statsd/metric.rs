@@ -12,8 +12,8 @@ pub struct Metric {
     kind: String,
     consumer: ConsumerName,
     service: ServiceName,
-    /// The workspace, named as wanted.
-    workspace: &'static str,
+    /// The workspace is named, not numbered.
+    names_workspace: bool,
 }
 
 /// What is counted or measured.
@@ -56,10 +56,7 @@ impl Metric {
             kind,
             consumer: ConsumerName::parse(identifier("consumer_identifier", "custom_id"))?,
             service: ServiceName::parse(identifier("service_identifier", "service_name_or_host"))?,
-            workspace: match identifier("workspace_identifier", "workspace_id") {
-                "workspace_name" => log::WORKSPACE_NAME,
-                _ => log::WORKSPACE_ID,
-            },
+            names_workspace: identifier("workspace_identifier", "workspace_id") == "workspace_name",
         })
     }
 
@@ -89,7 +86,7 @@ impl Metric {
                 let route = exchange.route.as_deref().map(|route| route.name.clone().unwrap_or(route.id.to_string()));
                 let mut tags = vec![("service", service)];
                 tags.extend(route.map(|route| ("route", route)));
-                tags.push(("workspace", self.workspace.to_owned()));
+                tags.extend(self.workspace(exchange).map(|workspace| ("workspace", workspace)));
                 tags.extend(self.consumer.of(exchange).map(|consumer| ("consumer", consumer)));
                 tags.push(("node", hostname.to_owned()));
                 tags.push(("status", exchange.response.status.to_string()));
@@ -98,6 +95,11 @@ impl Metric {
             None => lines.extend([&name, ":", &value]),
         }
         lines.push('\n');
+    }
+
+    fn workspace(&self, exchange: &Exchange) -> Option<String> {
+        let (id, name) = log::workspace(exchange);
+        if self.names_workspace { name.map(str::to_owned) } else { Some(id.to_string()) }
     }
 
     /// Name and value of the metric of a request, if it has one.
@@ -121,7 +123,9 @@ impl Metric {
             Subject::StatusCountPerUserPerRoute => {
                 format!("route.{}.user.{}.status.{status}", exchange.route.as_ref()?.id, consumer()?)
             }
-            Subject::StatusCountPerWorkspace => format!("{scope}.workspace.{}.status.{status}", self.workspace),
+            Subject::StatusCountPerWorkspace => {
+                format!("{scope}.workspace.{}.status.{status}", self.workspace(exchange)?)
+            }
             Subject::RequestPerUser => format!("{scope}.user.{}.request.count", consumer()?),
             Subject::SharedDictionaries => return None,
         };

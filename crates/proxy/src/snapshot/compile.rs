@@ -161,6 +161,7 @@ fn empty(flavor: Flavor, certificates: Certificates, outbound: Outbound, error_p
         rings: Rings::default(),
         consumers: Map::default(),
         usernames: Map::default(),
+        workspaces: Map::default(),
         credentials: Credentials::default(),
         certificates,
         outbound,

@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub(crate) rings: Rings,
     pub(crate) consumers: Map<Uuid, Arc<Consumer>>,
     pub(crate) usernames: Map<String, Uuid>,
+    /// Names of workspaces.
+    pub(crate) workspaces: Map<Uuid, Arc<str>>,
     pub(crate) credentials: Credentials,
     pub(crate) certificates: Certificates,
     /// How connections to services are secured.

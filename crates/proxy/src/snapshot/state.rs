@@ -203,6 +203,10 @@ impl State {
                 batch.certificates.insert(id);
                 return next.certificates.take_certificate(record, deleted, self.former_certificates.as_ref());
             }
+            "workspaces" => match record.get("name").and_then(Value::as_str).filter(|_| !deleted) {
+                Some(name) => next.workspaces.insert_mut(id, name.into()),
+                None => drop(next.workspaces.remove_mut(&id)),
+            },
             "ca_certificates" => return self.trust.take_authority(record, deleted),
             "snis" => return next.certificates.take_sni(record, deleted),
             other => {

@@ -130,6 +130,10 @@ impl Configuration for View {
         })
     }
 
+    fn workspace_name(&self, id: &Uuid) -> Option<&str> {
+        self.snapshot.workspaces.get(id).map(Arc::as_ref)
+    }
+
     fn error_pages(&self) -> &ErrorPages {
         &self.snapshot.error_pages
     }

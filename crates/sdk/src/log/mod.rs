@@ -7,14 +7,13 @@ mod writer;
 pub use edit::{LogMode, LogValue};
 
 use crate::{Args, Exchange, Fields, Source};
+use model::entities::Uuid;
 use std::borrow::Cow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use writer::Writer;
 
-/// The workspace that everything is in: Kong's nodes without a database have it under this id.
-pub const WORKSPACE_ID: &str = "0dc6f45b-8f8d-40d2-a504-473544ee190b";
-/// Its name.
-pub const WORKSPACE_NAME: &str = "default";
+/// The default workspace, as Kong's nodes without a database have it: what belongs to no other is in it.
+const DEFAULT_WORKSPACE: (Uuid, &str) = (Uuid::from_u128(0x0dc6_f45b_8f8d_40d2_a504_4735_44ee_190b), "default");
 
 /// Where the time of an exchange went, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +37,14 @@ impl Latencies {
         let receive = waited.map(|waited| request.saturating_sub(own).saturating_sub(waited)).unwrap_or_default();
         Latencies { request: millis(request), kong: millis(own), proxy: waited.map(millis), receive: millis(receive) }
     }
+}
+
+/// The workspace of an exchange: its id, and its name where the configuration is still at hand.
+pub fn workspace(exchange: &Exchange) -> (Uuid, Option<&str>) {
+    let (default, name) = DEFAULT_WORKSPACE;
+    let id = exchange.route.as_ref().and_then(|route| route.workspace).unwrap_or(default);
+    let known = exchange.directory.workspace_name(&id);
+    (id, known.or_else(|| (id == default).then_some(name)))
 }
 
 /// The entry of an exchange that is over, as JSON text. Octets that are no text stay what they are, as in Kong. The
@@ -79,8 +86,9 @@ pub fn serialize(exchange: &Exchange) -> Vec<u8> {
         out.text("client_ip", exchange.client.ip.to_string().as_bytes());
         out.number("started_at", exchange.timing.started_unix_ms);
         out.text("source", if exchange.source == Source::Service { b"upstream" } else { b"kong" });
-        out.text("workspace", WORKSPACE_ID.as_bytes());
-        out.text("workspace_name", WORKSPACE_NAME.as_bytes());
+        let (id, name) = workspace(exchange);
+        out.id("workspace", &id);
+        out.optional_text("workspace_name", name);
     });
     let entry = out.finish();
     if exchange.log_values.is_empty() { entry } else { edit::apply(entry, &exchange.log_values) }

@@ -1,6 +1,6 @@
 //! Records in log entries: complete, without what is not set.
 
-use super::WORKSPACE_ID;
+use super::DEFAULT_WORKSPACE;
 use super::writer::Writer;
 use model::entities::{Address, Consumer, PathHandling, Protocol, Route, Service};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub fn route(route: &Route, out: &mut Writer) {
         out.flag("response_buffering", route.response_buffering);
         out.texts("tags", &route.tags);
         out.reference("service", route.service.as_ref());
-        out.text("ws_id", WORKSPACE_ID.as_bytes());
+        out.id("ws_id", &route.workspace.unwrap_or(DEFAULT_WORKSPACE.0));
     });
 }
 
@@ -78,7 +78,7 @@ pub fn service(service: &Service, out: &mut Writer) {
         service.tls_verify_depth.iter().for_each(|depth| out.number("tls_verify_depth", *depth));
         let authorities: Vec<String> = service.ca_certificates.iter().map(ToString::to_string).collect();
         out.texts("ca_certificates", &authorities);
-        out.text("ws_id", WORKSPACE_ID.as_bytes());
+        out.id("ws_id", &service.workspace.unwrap_or(DEFAULT_WORKSPACE.0));
     });
 }
 

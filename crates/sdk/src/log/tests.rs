@@ -100,7 +100,7 @@ fn records_are_complete_and_without_nulls() {
     let service = json!({
         "id": Uuid::from_u128(1).to_string(), "name": "s", "created_at": 7, "updated_at": 8, "protocol": "http",
         "host": "up.test", "port": 80, "retries": 1, "connect_timeout": 60_000, "write_timeout": 60_000,
-        "read_timeout": 60_000, "enabled": true, "ws_id": WORKSPACE_ID
+        "read_timeout": 60_000, "enabled": true, "ws_id": DEFAULT_WORKSPACE.0.to_string()
     });
     assert_eq!(entry["service"], service);
     let route = json!({
@@ -108,9 +108,22 @@ fn records_are_complete_and_without_nulls() {
         "protocols": ["http", "https"], "paths": ["/a"], "headers": { "x-v": ["1", "2"] },
         "sources": [{ "ip": "10.0.0.0/8", "port": 80 }], "regex_priority": 0, "path_handling": "v0",
         "strip_path": true, "preserve_host": false, "https_redirect_status_code": 426, "request_buffering": true,
-        "response_buffering": true, "service": { "id": Uuid::from_u128(1).to_string() }, "ws_id": WORKSPACE_ID
+        "response_buffering": true,
+        "service": { "id": Uuid::from_u128(1).to_string() }, "ws_id": DEFAULT_WORKSPACE.0.to_string()
     });
     assert_eq!(entry["route"], route);
+}
+
+#[test]
+fn a_record_may_be_in_another_workspace() {
+    let mut exchange = proxied("/a");
+    let id = Uuid::from_u128(3);
+    let other = json!({ "id": Uuid::from_u128(2).to_string(), "protocols": ["http"], "ws_id": id.to_string() });
+    exchange.route = Some(SnapshotRef::from(Route::from_record(&record(other)).unwrap()));
+    let entry = entry(&exchange);
+    assert_eq!(entry["workspace"], id.to_string());
+    assert_eq!(entry["route"]["ws_id"], id.to_string());
+    assert_eq!(entry.get("workspace_name"), None, "a directory without it");
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn service(enabled: bool, path: Option<&str>) -> Arc<Service> {
         name: None,
         created_at: 0,
         updated_at: 0,
+        workspace: None,
         protocol: Protocol::Http,
         host: "up.test".into(),
         port: 80,
