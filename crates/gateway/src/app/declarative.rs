@@ -1,5 +1,5 @@
-//! The configuration of a node without a database: the file that the settings name, and what was loaded last, which is kept
-//! in the prefix.
+//! The configuration of a node without a database: the file that the settings name, and what was loaded last, which is
+//! kept in the prefix.
 
 use crate::settings::Settings;
 use base64::Engine;
@@ -18,8 +18,8 @@ enum Source {
     Text(String),
 }
 
-/// Reads the configuration that the settings name: its records and its hash. `None`: they name none. The error is in Kong's
-/// words.
+/// Reads the configuration that the settings name: its records and its hash. `None`: they name none. The error is in
+/// Kong's words.
 pub fn read(settings: &Settings, catalog: &Catalog) -> Result<Option<(Entities, String)>, String> {
     let Some(source) = Source::of(settings) else { return Ok(None) };
     let read = match &source {
@@ -45,8 +45,8 @@ pub fn document_of(path: &Path) -> Result<Document, String> {
     Document::parse(&text, notation).map_err(|rejection| rejection.describe())
 }
 
-/// Opens the store of a node without a database, with the configuration in it that the settings name, or the one that was
-/// loaded last.
+/// Opens the store of a node without a database, with the configuration in it that the settings name, or the one that
+/// was loaded last.
 pub async fn open(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store, String> {
     let path = settings.path(KEPT);
     let failed = |e: model::Error| format!("cannot open {}, where the last configuration is kept: {e}", path.display());

@@ -416,8 +416,8 @@ pub const SECTIONS: &[Section] = &[
                 "database",
                 "sqlite",
                 &["sqlite", "postgres", "cassandra", "off"],
-                "`sqlite`: a file in the prefix, nothing to install. `off`: records come from `declarative_config` or from \
-                    `POST /config`, and what was loaded last is kept in the prefix. `postgres` is not there yet.",
+                "`sqlite`: a file in the prefix, nothing to install. `off`: records come from `declarative_config` or \
+                    from `POST /config`, and what was loaded last is kept in the prefix. `postgres` is not there yet.",
             ),
             text(
                 "declarative_config",
