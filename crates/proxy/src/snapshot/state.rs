@@ -76,6 +76,10 @@ impl State {
 
     /// Takes a change. Whatever is wrong with the record stays with it, and waits in the batch for [`State::settle`].
     pub fn take(&mut self, change: &Change<'_>, next: &mut Snapshot, batch: &mut Batch) {
+        // Notes of the node itself, which have names for ids and mean nothing to requests.
+        if change.entity == "parameters" {
+            return;
+        }
         let Ok(id) = id_of(change.record) else {
             tracing::error!(entity = change.entity, "a record without an id is left out");
             return;
