@@ -6,8 +6,8 @@ use base64::Engine;
 use model::{Catalog, declarative};
 use std::path::Path;
 use std::sync::Arc;
-use store::Store;
 use store::declarative::{Document, Entities, Notation};
+use store::{Revision, Store};
 
 /// What was loaded last.
 const KEPT: &str = "dbless.db";
@@ -61,7 +61,7 @@ pub async fn open(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store, S
         }
     };
     match wanted {
-        Some(wanted) => load(settings, &store, wanted).await?,
+        Some(wanted) => drop(load(settings, &store, wanted).await?),
         None => {
             let hash = store.configuration_hash().await.map_err(failed)?;
             tracing::info!("serving the configuration that was loaded last, {hash}");
@@ -77,17 +77,21 @@ pub async fn blocking(settings: &Settings, catalog: &Arc<Catalog>) -> Result<Opt
     read.unwrap_or_else(|e| Err(format!("cannot read the declarative configuration: {e}")))
 }
 
-/// Puts a configuration in the place of the one that is kept.
-pub async fn load(settings: &Settings, store: &Store, (entities, hash): (Entities, String)) -> Result<(), String> {
+/// Puts a configuration in the place of the one that is kept; the revision at which it is.
+pub async fn load(
+    settings: &Settings,
+    store: &Store,
+    (entities, hash): (Entities, String),
+) -> Result<Revision, String> {
     let loaded = async {
         let records = Arc::new(store.prepare(entities).await?);
         store.replace(records, &hash).await
     };
-    loaded.await.map_err(|e| format!("cannot load the declarative configuration: {e}"))?;
+    let revision = loaded.await.map_err(|e| format!("cannot load the declarative configuration: {e}"))?;
     if let Some(Source::File(path)) = Source::of(settings) {
         tracing::info!("declarative config loaded from {path}");
     }
-    Ok(())
+    Ok(revision)
 }
 
 impl Source {

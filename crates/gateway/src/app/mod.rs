@@ -25,7 +25,7 @@ use model::Catalog;
 use node::{RunningNode, Served};
 use plane::Plane;
 use proxy::log_writer::Destination;
-use publisher::Publisher;
+use publisher::{Progress, Publisher};
 use sdk::PluginKind;
 use signals::{Request, Signals};
 use std::sync::Arc;
@@ -111,6 +111,7 @@ struct Running {
     logging: Logging,
     access_logs: AccessLogs,
     store: Store,
+    progress: watch::Receiver<Progress>,
     plane: Arc<Plane>,
     interfaces: Interfaces,
     stop: watch::Sender<bool>,
@@ -165,6 +166,7 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = tokio::task::JoinSet::new();
         interfaces.serve(&mut tasks, &admin, &stopped);
+        let progress = publisher.progress();
         tasks.spawn(publisher.run());
         tasks.spawn(publisher::remind(Arc::clone(&plane)));
         let expiring = store.clone();
@@ -172,7 +174,19 @@ impl Running {
         tasks.spawn(logging.clone().run_reports());
         plane.serve().map_err(|e| format!("cannot start the workers: {e}"))?;
         let started = settings.clone();
-        Ok(Running { settings, started, logging, access_logs, store, plane, interfaces, stop, background, tasks })
+        Ok(Running {
+            settings,
+            started,
+            logging,
+            access_logs,
+            store,
+            progress,
+            plane,
+            interfaces,
+            stop,
+            background,
+            tasks,
+        })
     }
 
     fn addresses(&self) -> Addresses {
@@ -252,7 +266,10 @@ impl Running {
         // The files may hold something else though the settings are the same.
         let interfaces = self.interfaces.renewed_tls(&new).map_err(|error| vec![error])?;
         if let Some(configuration) = configuration {
-            declarative::load(&new, &self.store, configuration).await.map_err(|error| vec![error])?;
+            let revision = declarative::load(&new, &self.store, configuration).await.map_err(|error| vec![error])?;
+            // Who has the node reload is told when it serves the new one; a failure to is on `/status`.
+            let served = self.progress.wait_for(|at| at.tried >= revision);
+            let _ = tokio::time::timeout(node::PATIENCE, served).await;
         }
         self.plane.reload_tls(&new).map_err(|error| vec![error])?;
         interfaces.into_iter().for_each(RenewedTls::take);

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 /// How long the answer to a write waits for the proxy. Compiling takes milliseconds; this is for when it cannot be
 /// done.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The node of this process.
 pub struct RunningNode {
