@@ -201,3 +201,34 @@ fn a_policy_that_cannot_be_followed_is_told_as_long_as_it_is_in_force() {
     }
     assert_eq!(degraded(&node), [] as [Value; 0]);
 }
+
+#[test]
+fn a_node_does_not_start_with_a_plugin_of_which_nobody_knows_what_it_is_for() {
+    let backend = Backend::start("b");
+    let mut node = node(&backend);
+    let made = form(node.admin(), "POST", "/services/s/plugins", "name=key-auth").expect(201).json();
+    let id = made["id"].as_str().unwrap();
+    get(node.proxy(), "/one").expect(401);
+    node.kill();
+    let file = node.prefix().join("bascule.db");
+    // What was written is folded into the file.
+    rusqlite::Connection::open(&file).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    for (sql, said) in [
+        ("UPDATE plugins SET id = 'zz'", "plugins zz: id: expected a valid UUID".to_owned()),
+        ("UPDATE plugins SET service_id = 'zz'", format!("plugins {id}: service.id: expected a valid UUID")),
+        ("UPDATE plugins SET route_id = 'zz'", format!("plugins {id}: route.id: expected a valid UUID")),
+        ("UPDATE plugins SET consumer_id = id", format!("plugins {id} (key-auth): there is no consumer {id}")),
+        ("UPDATE plugins SET service_id = id", format!("plugins {id} (key-auth): there is no service {id}")),
+        ("UPDATE plugins SET ws_id = id", format!("plugins {id}: ws_id: there is no such workspace")),
+        ("DROP TABLE plugins", "table plugins: it is missing".to_owned()),
+        ("ALTER TABLE plugins RENAME COLUMN config TO cfg", "table plugins: column config is missing".to_owned()),
+    ] {
+        rusqlite::Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+        let refusal = node.refusal();
+        assert!(refusal.contains(&said), "{sql}: {refusal}");
+        std::fs::write(&file, &whole).unwrap();
+    }
+    node.revive();
+    get(node.proxy(), "/one").expect(401);
+}

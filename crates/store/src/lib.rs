@@ -32,6 +32,7 @@ use feed::Feed;
 use layout::{Layout, Table, WORKSPACES};
 use model::{Catalog, Error, Record};
 use read::View;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -344,7 +345,9 @@ impl Store {
     /// Hands everything there is in all workspaces to `take`, record by record: what a node starts from. It is of one
     /// moment, which has seen all changes up to the revision that comes back; changes after it may be in it already.
     /// Entities come in the catalog's order, so that what is referred to precedes what refers to it. `take` is called
-    /// where blocking is allowed, and must not keep the record's memory; `state` is its own, and comes back.
+    /// where blocking is allowed, and must not keep the record's memory; `state` is its own, and comes back. A
+    /// record that cannot be read, or is in no workspace, is an error that names it: nobody knows what the others are
+    /// without it.
     pub async fn replay<T: Send + 'static>(
         &self,
         mut state: T,
@@ -352,8 +355,10 @@ impl Store {
     ) -> Result<(Revision, T), Error> {
         self.read(move |view, reader| {
             let revision = reader.revision()?;
+            let mut workspaces = HashSet::new();
             for table in view.layout.tables() {
                 reader.visit(table, view.now, &mut |row| {
+                    read::check_stored(view, table, row, &mut workspaces)?;
                     read::publish_in_place(view, table, row, |record| take(&mut state, &table.name, record));
                     Ok(())
                 })?;

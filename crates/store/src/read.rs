@@ -1,11 +1,12 @@
 //! Looking up records inside a transaction: by key, by reference, by page.
 
-use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted};
-use crate::layout::{Foreign, Layout, Table, WORKSPACE, foreign_id};
+use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted, failure};
+use crate::layout::{Foreign, Layout, Table, WORKSPACE, WORKSPACES, foreign_id};
 use crate::page::{decode_offset, encode_offset};
 use crate::{Key, Page, PageQuery, Scope, TagPage, certificates};
 use model::{Catalog, Error, Record};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// What records are read by.
@@ -260,6 +261,21 @@ pub fn publish(view: &View<'_>, table: &Table, row: Row) -> Record {
     let mut record = show(view, table, row);
     add_workspace(&mut record, workspace);
     record
+}
+
+/// Whether a row can be read, and is in a workspace if its entity has them. `workspaces` are those that were read
+/// before, for they come first.
+pub fn check_stored(view: &View<'_>, table: &Table, row: &Row, workspaces: &mut HashSet<Uuid>) -> Result<(), Error> {
+    let id = table.id(&row.record);
+    let wrong = |why: &str| failure(format_args!("{} {id}: {why}", table.name));
+    table.schema.check_stored(view.catalog, &row.record).map_err(|why| wrong(&why))?;
+    if table.name == WORKSPACES {
+        workspaces.extend(id.parse::<Uuid>());
+    }
+    if table.per_workspace && row.workspace.is_none_or(|workspace| !workspaces.contains(&workspace)) {
+        return Err(wrong("ws_id: there is no such workspace"));
+    }
+    Ok(())
 }
 
 /// As [`publish`], for rows that come one after the other in the same memory.

@@ -18,6 +18,7 @@ mod path;
 mod pattern;
 mod process;
 mod shape;
+mod stored;
 mod validate;
 
 pub use declared::References;
@@ -203,6 +204,12 @@ impl Schema {
     /// Computes what a record's fields derive from others (`transformations`).
     pub fn transform(&self, record: &mut Record) -> Result<(), Error> {
         self.transformations.iter().try_for_each(|transformation| transformation.run(record))
+    }
+
+    /// Whether a stored record, before it is completed, can be read: has the types of its schema, ids included. Says
+    /// which field does not.
+    pub fn check_stored(&self, catalog: &Catalog, record: &Record) -> Result<(), String> {
+        stored::check(Scope::new(catalog), self, record)
     }
 
     /// Checks a record as [`Schema::process_insert`] would, for `POST /schemas/{name}/validate`.

@@ -4,11 +4,11 @@ use super::*;
 use crate::catalog::{PluginSchema, RouterFlavor};
 use std::sync::Arc;
 
-fn record(value: Value) -> Record {
+pub(super) fn record(value: Value) -> Record {
     value.as_object().cloned().unwrap_or_default()
 }
 
-fn insert(catalog: &Catalog, entity: &str, input: Value) -> Result<Value, Error> {
+pub(super) fn insert(catalog: &Catalog, entity: &str, input: Value) -> Result<Value, Error> {
     let schema = catalog.entity(entity).unwrap_or_else(|| panic!("no entity {entity}"));
     schema.process_insert(catalog, record(input)).map(Value::Object)
 }
@@ -22,12 +22,12 @@ fn fields(result: Result<Value, Error>) -> Value {
     result.map_or_else(|e| e.fields, |ok| json!({ "accepted": ok }))
 }
 
-fn accepted(result: Result<Value, Error>) -> Value {
+pub(super) fn accepted(result: Result<Value, Error>) -> Value {
     result.unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// A catalog with a plugin made of what real plugins use.
-fn with_plugin() -> Catalog {
+pub(super) fn with_plugin() -> Catalog {
     const LIMITS: &str = r#"{
         "fields": [
             {"consumer": {"type": "foreign", "reference": "consumers", "eq": null}},

@@ -120,31 +120,23 @@ pub(super) fn field(scope: Scope, field: &Field, value: &Value) -> Result<(), Va
     if field.is_abstract {
         return Err("error in schema definition: abstract field was not specialized".into());
     }
+    if field.referenceable && matches!(field.kind, FieldType::String) && is_reference(value) {
+        return Ok(());
+    }
+    if let Some(words) = mistyped(&field.kind, value) {
+        return Err(words.into());
+    }
     match &field.kind {
-        FieldType::Any | FieldType::Json => {}
-        FieldType::String => match value {
-            Value::String(_) if field.referenceable && is_reference(value) => return Ok(()),
-            Value::String(_) => {}
-            _ => return Err("expected a string".into()),
-        },
-        FieldType::Integer if !value.as_f64().is_some_and(|n| n.fract() == 0.0 && n.is_finite()) => {
-            return Err("expected an integer".into());
-        }
-        FieldType::Number if !value.is_number() => return Err("expected a number".into()),
-        FieldType::Boolean if !value.is_boolean() => return Err("expected a boolean".into()),
-        FieldType::Integer | FieldType::Number | FieldType::Boolean => {}
-        FieldType::Array(elements) => list(scope, elements, value, "expected an array")?,
-        FieldType::Set(elements) => list(scope, elements, value, "expected a set")?,
+        FieldType::Array(elements) | FieldType::Set(elements) => list(scope, elements, value)?,
         FieldType::Map(keys, values) => map(scope, keys, values, value)?,
         FieldType::Record(inner) => {
             let listed;
             let input = match value {
                 Value::Object(map) => map,
-                Value::Array(items) => {
-                    listed = numbered(items);
+                other => {
+                    listed = numbered(other.as_array().map_or(&[], Vec::as_slice));
                     &listed
                 }
-                _ => return Err("expected a record".into()),
             };
             let completed =
                 process::shape(scope, View::of(inner), input.clone(), Context::Insert).map_err(Value::Object)?;
@@ -159,11 +151,31 @@ pub(super) fn field(scope: Scope, field: &Field, value: &Value) -> Result<(), Va
             Some(_) => {}
         },
         FieldType::Foreign(entity) => foreign(scope, entity, value)?,
+        _ => {}
     }
     match broken(field, value) {
         Some(words) => own(words),
         None => Ok(()),
     }
+}
+
+/// What is wrong with the type of a value. A list can stand for a map or a record, and nothing is told of an empty one.
+pub(super) fn mistyped(kind: &FieldType, value: &Value) -> Option<&'static str> {
+    let is_list = || value.is_array() || value.as_object().is_some_and(Record::is_empty);
+    let (fits, words) = match kind {
+        FieldType::Any | FieldType::Json | FieldType::Foreign(_) => return None,
+        FieldType::String => (value.is_string(), "expected a string"),
+        FieldType::Integer => {
+            (value.as_f64().is_some_and(|n| n.fract() == 0.0 && n.is_finite()), "expected an integer")
+        }
+        FieldType::Number => (value.is_number(), "expected a number"),
+        FieldType::Boolean => (value.is_boolean(), "expected a boolean"),
+        FieldType::Array(_) => (is_list(), "expected an array"),
+        FieldType::Set(_) => (is_list(), "expected a set"),
+        FieldType::Map(..) => (value.is_object() || value.is_array(), "expected a map"),
+        FieldType::Record(_) => (value.is_object() || value.is_array(), "expected a record"),
+    };
+    (!fits).then_some(words)
 }
 
 /// Whether a value stands for a secret that a vault holds: `{vault://...}`.
@@ -219,12 +231,8 @@ fn foreign(scope: Scope, entity: &str, value: &Value) -> Result<(), Value> {
     Err(Value::Object(errors))
 }
 
-fn list(scope: Scope, elements: &Field, value: &Value, words: &str) -> Result<(), Value> {
-    let items = match value {
-        Value::Array(items) => items,
-        Value::Object(map) if map.is_empty() => return Ok(()),
-        _ => return Err(words.into()),
-    };
+fn list(scope: Scope, elements: &Field, value: &Value) -> Result<(), Value> {
+    let items = value.as_array().map_or(&[][..], Vec::as_slice);
     let mut errors = Vec::new();
     for (i, item) in items.iter().enumerate() {
         let result = if item.is_null() && elements.rules.ne.is_none() && elements.rules.eq.is_none() {
@@ -241,27 +249,22 @@ fn list(scope: Scope, elements: &Field, value: &Value, words: &str) -> Result<()
 }
 
 fn map(scope: Scope, keys: &Field, values: &Field, value: &Value) -> Result<(), Value> {
-    match value {
-        Value::Object(map) => {
-            for (key, item) in map {
-                field(scope, keys, &Value::String(key.clone()))?;
-                if item.is_null() {
-                    return Err(REQUIRED.into());
-                }
-                field(scope, values, item)?;
+    if let Value::Object(map) = value {
+        for (key, item) in map {
+            field(scope, keys, &Value::String(key.clone()))?;
+            if item.is_null() {
+                return Err(REQUIRED.into());
             }
-            Ok(())
+            field(scope, values, item)?;
         }
-        Value::Array(items) => {
-            // A list is a map with numbers as keys, to which names must not be numbers.
-            for (i, item) in items.iter().enumerate() {
-                field(scope, keys, &json!(i + 1))?;
-                field(scope, values, item)?;
-            }
-            Ok(())
-        }
-        _ => Err("expected a map".into()),
+        return Ok(());
     }
+    // A list is a map with numbers as keys, to which names must not be numbers.
+    for (i, item) in value.as_array().into_iter().flatten().enumerate() {
+        field(scope, keys, &json!(i + 1))?;
+        field(scope, values, item)?;
+    }
+    Ok(())
 }
 
 /// The message of the first rule that the value breaks.

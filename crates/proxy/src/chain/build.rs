@@ -49,6 +49,11 @@ impl Scopes {
         self.instances.get(id)
     }
 
+    /// All instances.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.instances.values()
+    }
+
     /// Whether routes of that id have instances of their own.
     pub fn has_route(&self, route: &Uuid) -> bool {
         self.by_route.contains_key(route)

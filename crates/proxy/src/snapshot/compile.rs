@@ -73,7 +73,7 @@ impl Compiler {
                 state.take(change, &mut next, &mut batch);
             }
             finish(state, None, current, next, batch, balancers)
-        })?;
+        })??;
         self.intact = true;
         self.current = Arc::clone(&prepared.snapshot);
         Ok(prepared)
@@ -105,8 +105,8 @@ impl Compiler {
             state.trust.follow(&self.state.trust);
             state.former_certificates = None;
             let prepared = finish(&mut state, Some(&self.state), &self.current, next, batch, &self.balancers);
-            (state, prepared)
-        })?;
+            prepared.map(|prepared| (state, prepared))
+        })??;
         self.state = state;
         self.intact = true;
         self.current = Arc::clone(&prepared.snapshot);
@@ -140,9 +140,13 @@ fn finish(
     mut next: Snapshot,
     mut batch: Batch,
     balancers: &Balancers,
-) -> Prepared {
+) -> Result<Prepared, String> {
     let all = batch.all_records;
     state.settle(former, current, &mut next, &mut batch);
+    let stray = if all { state.stray_plugin(&next) } else { None };
+    if let Some(reason) = batch.refusal.take().or(stray) {
+        return Err(reason);
+    }
     state.finish_routes(current, &mut next, &batch);
     state.finish_chains(&mut next, &batch);
     state.finish_trust(&mut next);
@@ -150,7 +154,7 @@ fn finish(
     let touched = if all { None } else { Some(batch.certificates) };
     let changed = touched.as_ref().is_none_or(|touched| !touched.is_empty());
     let certificates = changed.then(|| (current.certificates.clone(), touched));
-    Prepared { snapshot: Arc::new(next), upstreams, certificates, secure: changed }
+    Ok(Prepared { snapshot: Arc::new(next), upstreams, certificates, secure: changed })
 }
 
 /// A snapshot of nothing.

@@ -48,7 +48,7 @@ impl State {
     }
 
     /// Puts something in the place of a plugin that cannot be used: the former instance, where it covers the same
-    /// requests, else one that refuses them.
+    /// requests, else one that refuses them. One that may cover any request cannot be done without.
     pub(super) fn settle_plugin(
         &mut self,
         id: Uuid,
@@ -56,10 +56,12 @@ impl State {
         former: Option<&State>,
         batch: &mut Batch,
     ) -> Effect {
-        // What refers to something that has no id refers to nothing that requests could reach.
-        let Some(coverage) = Coverage::of(id, record) else {
-            self.remove_plugin(&id, batch);
-            return Effect::LeftOut;
+        let coverage = match Coverage::of(id, record) {
+            Ok(coverage) => coverage,
+            Err(reason) => {
+                batch.refusal.get_or_insert_with(|| format!("plugins {id}: {reason}"));
+                return Effect::Refuses;
+            }
         };
         let known = former.map_or(&self.scopes, |former| &former.scopes).get(&id);
         match known.filter(|known| coverage.is_that_of(known)).cloned() {
@@ -75,6 +77,21 @@ impl State {
                 Effect::Refuses
             }
         }
+    }
+
+    /// The first plugin that is for something that is not there, when all records have come in: nobody knows what it
+    /// was for. (What is deleted takes its plugins along.)
+    pub(super) fn stray_plugin(&self, next: &Snapshot) -> Option<String> {
+        let degraded = |entity: &str, id: &Uuid| next.degraded.contains_key(&(entity.to_owned(), *id));
+        self.scopes.all().find_map(|plugin| {
+            let route = plugin.route.filter(|id| !self.routes.contains_key(id) && !degraded("routes", id));
+            let service = plugin.service.filter(|id| !self.services.contains_key(id) && !degraded("services", id));
+            let consumer = plugin.consumer.filter(|id| !next.consumers.contains_key(id) && !degraded("consumers", id));
+            let [route, service, consumer] = [(route, "route"), (service, "service"), (consumer, "consumer")]
+                .map(|(id, what)| id.map(|id| format!("there is no {what} {id}")));
+            let reason = route.or(service).or(consumer)?;
+            Some(format!("plugins {} ({}): {reason}", plugin.id, plugin.name))
+        })
     }
 
     fn remove_plugin(&mut self, id: &Uuid, batch: &mut Batch) {
@@ -113,11 +130,14 @@ impl State {
 }
 
 impl Coverage {
-    /// `None` when the record does not say what it covers.
-    fn of(id: Uuid, record: &Record) -> Option<Coverage> {
+    /// An error when the record does not say what it covers.
+    fn of(id: Uuid, record: &Record) -> Result<Coverage, String> {
         let scope = |field: &str| match record.get(field) {
-            None | Some(Value::Null) => Some(None),
-            Some(value) => value.get("id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok()).map(Some),
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                let id = value.get("id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+                id.map(Some).ok_or_else(|| format!("{field}: not a foreign key"))
+            }
         };
         let named = record.get("protocols").and_then(Value::as_array);
         let known = |name: &Value| name.as_str().and_then(|name| Protocol::parse(name).ok());
@@ -126,7 +146,7 @@ impl Coverage {
             Some(Some(protocols)) => protocols.into_iter().fold(Protocols::default(), Protocols::with),
             _ => Protocols::ALL,
         };
-        Some(Coverage {
+        Ok(Coverage {
             id,
             name: record.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             route: scope("route")?,

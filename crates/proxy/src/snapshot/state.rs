@@ -53,6 +53,8 @@ pub(super) struct Batch {
     pub all_records: bool,
     pub certificates: HashSet<Uuid>,
     pub unusable: AllUnusable,
+    /// Of a record that may be for any request, so that none can be served without it.
+    pub refusal: Option<String>,
 }
 
 impl State {
@@ -80,9 +82,12 @@ impl State {
         if change.entity == "parameters" {
             return;
         }
-        let Ok(id) = id_of(change.record) else {
-            tracing::error!(entity = change.entity, "a record without an id is left out");
-            return;
+        let id = match id_of(change.record) {
+            Ok(id) => id,
+            Err(reason) => {
+                batch.refusal.get_or_insert_with(|| format!("{}: {reason}", change.entity));
+                return;
+            }
         };
         next.undegrade(change.entity, id);
         let subject = (change.entity.to_owned(), id);

@@ -62,15 +62,18 @@ pub fn decode_into(table: &Table, cells: impl IntoIterator<Item = Cell>, row: &m
     }
     for (column, value) in table.columns.iter().zip(row.record.values_mut()) {
         *value = decode_value(column.kind, cells.next().unwrap_or(Cell::Null))
-            .ok_or_else(|| format!("{}.{} holds what it never should", table.name, column.field))?;
+            .ok_or_else(|| format!("{}: holds what it never should", column.name))?;
     }
     row.workspace = match table.per_workspace.then(|| cells.next()).flatten() {
-        Some(Cell::Text(id)) => Some(Uuid::parse_str(&id).map_err(|e| format!("{}.{WORKSPACE}: {e}", table.name))?),
-        _ => None,
+        Some(Cell::Text(id)) => Some(Uuid::parse_str(&id).map_err(|e| format!("{WORKSPACE}: {e}"))?),
+        Some(Cell::Integer(_) | Cell::Real(_)) => return Err(format!("{WORKSPACE}: holds what it never should")),
+        Some(Cell::Null) | None => None,
     };
     row.expires = match cells.next() {
         Some(Cell::Integer(expires)) => Some(expires),
-        _ => None,
+        // A record that never ends would be the laxest reading.
+        Some(Cell::Text(_) | Cell::Real(_)) => return Err("ttl: holds what it never should".to_owned()),
+        Some(Cell::Null) | None => None,
     };
     Ok(())
 }

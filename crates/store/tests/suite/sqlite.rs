@@ -199,3 +199,67 @@ async fn what_another_process_writes_is_noticed() {
     assert!(follower.changes().is_none());
     assert_eq!(own.count("services").await.unwrap(), 3);
 }
+
+/// A file after somebody else has written to it, and why it cannot be used.
+async fn refusal(path: &Path, sql: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("bascule.db");
+    std::fs::copy(path, &copy).unwrap();
+    rusqlite::Connection::open(&copy).unwrap().execute_batch(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    match Store::open_sqlite(catalog(), &copy).await {
+        Err(error) => error.message,
+        Ok(store) => store.replay((), |_, _, _| {}).await.err().unwrap_or_else(|| panic!("accepted: {sql}")).message,
+    }
+}
+
+#[tokio::test]
+async fn what_a_file_has_had_is_not_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bascule.db");
+    drop(open(&path, &Clock::default()).await);
+    for (sql, said) in [
+        ("DROP TABLE plugins", "table plugins: it is missing"),
+        ("ALTER TABLE plugins RENAME COLUMN config TO cfg", "table plugins: column config is missing"),
+        ("ALTER TABLE plugins RENAME TO snigulp", "table plugins: it is missing"),
+        ("DROP INDEX plugins_cache_key; ALTER TABLE plugins DROP COLUMN cache_key", "column cache_key is missing"),
+        ("DROP TABLE layout", "no such table: layout"),
+        ("DROP TABLE tags", "no such table: tags"),
+    ] {
+        let message = refusal(&path, sql).await;
+        assert!(message.contains(said), "{sql}: {message}");
+    }
+    open(&path, &Clock::default()).await.replay((), |_, _, _| {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bascule.db");
+    let store = open(&path, &Clock::default()).await;
+    store.insert("services", record(json!({"name": "s", "host": "h.test"}))).await.unwrap();
+    let route = record(json!({"paths": ["/"], "service": {"name": "s"}}));
+    store.insert("routes", route).await.unwrap();
+    store.insert("keyauth_credentials", record(json!({"key": "k", "ttl": 100}))).await.unwrap();
+    drop(store);
+    for (table, change, said) in [
+        ("services", "port = 'zz'", "port: holds what it never should"),
+        ("services", "port = 1.5", "port: expected an integer"),
+        ("services", "enabled = 'zz'", "enabled: holds what it never should"),
+        ("services", "tags = '7'", "tags: expected a set"),
+        ("routes", "paths = 'zz'", "paths: holds what it never should"),
+        ("routes", "paths = x'ff'", "a blob in place of a value"),
+        ("routes", "paths = CAST(x'ff' AS TEXT)", "a text is not UTF-8"),
+        ("routes", "paths = '\"/\"'", "paths: expected an array"),
+        ("routes", "paths = '[\"/\", 1]'", "paths[1]: expected a string"),
+        ("routes", "paths = '[null]'", "paths[0]: a value is missing"),
+        ("routes", "headers = '{\"a\": \"b\"}'", "headers.a: expected an array"),
+        ("routes", "headers = '[\"a\"]'", "headers: expected a map"),
+        ("routes", "service_id = 'zz'", "service.id: expected a valid UUID"),
+        ("keyauth_credentials", "ttl = 'zz'", "ttl: holds what it never should"),
+    ] {
+        let id = format!("UPDATE {table} SET id = '{}'", uuid(1));
+        let message = refusal(&path, &format!("{id}; UPDATE {table} SET {change}")).await;
+        assert_eq!(message, format!("{table} {}: {said}", uuid(1)));
+    }
+    assert_eq!(refusal(&path, "UPDATE routes SET id = 'zz'").await, "routes zz: id: expected a valid UUID");
+}

@@ -257,9 +257,45 @@ fn only_what_the_plugin_would_act_on_is_refused() {
     assert_eq!(stage.ask("/one", None), "none", "it is for another protocol");
     stage.plugin(21, "fail", json!({"protocols": ["http", "ws"]}));
     assert_eq!(stage.ask("/one", None), "500", "a protocol that is not known may be any");
-    stage.plugin(21, "fail", json!({"route": {"id": "x"}}));
-    assert_eq!(stage.ask("/one", None), "none", "no route has such an id");
-    assert_eq!(stage.degraded()[0].2, Effect::LeftOut);
+}
+
+#[test]
+fn a_plugin_that_may_be_for_any_request_is_not_done_without() {
+    let everything = |plugin: Value| {
+        [
+            ("services", json!({"id": text(1), "protocol": "http", "host": "h"})),
+            ("routes", json!({"id": text(11), "protocols": ["http"], "paths": ["/new"], "service": {"id": text(1)}})),
+            ("consumers", json!({"id": text(31), "username": "u"})),
+            ("plugins", plugin),
+        ]
+    };
+    let plugin = |change: Value| {
+        let mut record = json!({"id": text(21), "name": "moody", "protocols": ["http"], "config": {"mode": "a"}});
+        record.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        record
+    };
+    for (change, reason) in [
+        (json!({"id": "x"}), "plugins: id: "),
+        (json!({"route": {"id": "x"}}), "route: not a foreign key"),
+        (json!({"service": 7}), "service: not a foreign key"),
+        (json!({"route": {"id": text(19)}}), "there is no route 00000000-0000-0000-0000-000000000013"),
+        (json!({"service": {"id": text(9)}}), "there is no service 00000000-0000-0000-0000-000000000009"),
+        (json!({"consumer": {"id": text(39)}}), "there is no consumer 00000000-0000-0000-0000-000000000027"),
+    ] {
+        let mut stage = Stage::new();
+        let said = stage.replace(&everything(plugin(change))).unwrap_err();
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(stage.ask("/one", None), "none", "the former configuration goes on");
+    }
+    for change in
+        [json!({"service": {"id": text(1)}}), json!({"consumer": {"id": text(31)}}), json!({"enabled": false})]
+    {
+        Stage::new().replace(&everything(plugin(change))).unwrap();
+    }
+    let mut stage = Stage::new();
+    let broken = plugin(json!({"config": {"mode": "fail"}, "route": {"id": "x"}}));
+    assert!(stage.put("plugins", broken).unwrap_err().contains("route: not a foreign key"));
+    assert_eq!(stage.ask("/one", None), "none");
 }
 
 #[test]

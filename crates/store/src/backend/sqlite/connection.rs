@@ -118,7 +118,7 @@ impl Reader for Connection {
         let mut rows = statement.query(params_from_iter(parameters)).map_err(failure)?;
         let mut shown = Row::default();
         while let Some(row) = rows.next().map_err(failure)? {
-            cells::decode_into(table, cells_of(table, row)?, &mut shown).map_err(failure)?;
+            decode_into(table, row, &mut shown)?;
             visit(&mut shown)?;
         }
         Ok(())
@@ -221,23 +221,31 @@ impl ToSql for Cell {
 
 pub(super) fn decode(table: &Table, row: &rusqlite::Row<'_>) -> Result<Row, Error> {
     let mut decoded = Row::default();
-    cells::decode_into(table, cells_of(table, row)?, &mut decoded).map_err(failure)?;
+    decode_into(table, row, &mut decoded)?;
     Ok(decoded)
 }
 
-fn cells_of(table: &Table, row: &rusqlite::Row<'_>) -> Result<Vec<Cell>, Error> {
-    let count = row.as_ref().column_count();
+fn decode_into(table: &Table, row: &rusqlite::Row<'_>, decoded: &mut Row) -> Result<(), Error> {
+    cells_of(row).and_then(|cells| cells::decode_into(table, cells, decoded)).map_err(|error| {
+        let primary = table.columns.iter().position(|column| column.field == table.primary).unwrap_or_default();
+        let id: String = row.get(primary).unwrap_or_default();
+        failure(format_args!("{} {id}: {error}", table.name))
+    })
+}
+
+fn cells_of(row: &rusqlite::Row<'_>) -> Result<Vec<Cell>, String> {
     let cell = |i| {
-        Ok(match row.get_ref(i) {
+        Ok(match row.get_ref(i).map_err(|e| e.to_string())? {
             // Another text in its place could be another record's key.
-            Ok(ValueRef::Text(text)) => Cell::Text(
-                String::from_utf8(text.to_vec())
-                    .map_err(|_| failure(format!("{}: a text is not UTF-8", table.name)))?,
-            ),
-            Ok(ValueRef::Integer(integer)) => Cell::Integer(integer),
-            Ok(ValueRef::Real(real)) => Cell::Real(real),
-            Ok(ValueRef::Null | ValueRef::Blob(_)) | Err(_) => Cell::Null,
+            ValueRef::Text(text) => {
+                Cell::Text(String::from_utf8(text.to_vec()).map_err(|_| "a text is not UTF-8".to_owned())?)
+            }
+            ValueRef::Integer(integer) => Cell::Integer(integer),
+            ValueRef::Real(real) => Cell::Real(real),
+            ValueRef::Null => Cell::Null,
+            // Nothing is stored as one.
+            ValueRef::Blob(_) => return Err("a blob in place of a value".to_owned()),
         })
     };
-    (0..count).map(cell).collect()
+    (0..row.as_ref().column_count()).map(cell).collect()
 }

@@ -1,4 +1,5 @@
-//! Brings a file to the layout of this program: new tables, new columns, new indexes.
+//! Brings a file to the layout of this program: new tables, new columns, new indexes. What the file has had and has no
+//! more is not made anew: a table would be empty, a column would have its default in all rows.
 
 use super::connection::{Connection, decode};
 use crate::backend::cells::encode_value;
@@ -8,7 +9,7 @@ use crate::layout::{COMPOSITE, ColumnType, Layout, Table, WORKSPACE, WORKSPACES}
 use crate::scope::DEFAULT;
 use model::Record;
 use rusqlite::OptionalExtension;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,8 +17,9 @@ use std::path::Path;
 use uuid::Uuid;
 
 /// The layout of what no schema describes (tags, workspaces), in the file's `user_version`. In the first one there
-/// were no workspaces, and revisions were kept.
-const VERSION: i64 = 2;
+/// were no workspaces, and revisions were kept; in the second one there was no `layout`: the columns that the file has
+/// had.
+const VERSION: i64 = 3;
 
 /// Makes sure that the file exists and that only its owner can read it: it holds keys and credentials. (SQLite
 /// gives its side files the same mode.)
@@ -48,16 +50,23 @@ fn steps(connection: &mut Connection, layout: &Layout, mut workspace: Option<Rec
         return Err(format!("it was written by a newer version (layout {version}, this program knows {VERSION})"));
     }
     let rebuilt = version == 1;
-    if version < VERSION {
+    if version < 2 {
         connection.sqlite.execute_batch("DROP TABLE IF EXISTS tags; DROP TABLE IF EXISTS feed").map_err(text)?;
         for sql in &connection.tags.create {
             connection.sqlite.execute_batch(sql).map_err(text)?;
         }
+    }
+    if version < 3 {
+        let layout = "CREATE TABLE layout (entity TEXT NOT NULL, field TEXT NOT NULL, PRIMARY KEY (entity, field))";
+        connection.sqlite.execute_batch(layout).map_err(text)?;
         connection.sqlite.pragma_update(None, "user_version", VERSION).map_err(text)?;
     }
+    connection.sqlite.prepare("SELECT entity, tag, id, place FROM tags").map_err(text)?;
+    let mut had = columns_had(connection).map_err(text)?;
     let mut default = None;
     for table in layout.tables() {
-        table_steps(connection, table, rebuilt, default).map_err(|e| format!("table {}: {e}", table.name))?;
+        let had = had.remove(&table.name).unwrap_or_default();
+        table_steps(connection, table, &had, rebuilt, default).map_err(|e| format!("table {}: {e}", table.name))?;
         if table.name == WORKSPACES {
             default = default_workspace(connection, table, workspace.take())?;
         }
@@ -65,9 +74,22 @@ fn steps(connection: &mut Connection, layout: &Layout, mut workspace: Option<Rec
     Ok(default)
 }
 
+/// The columns that the file has had, by table.
+fn columns_had(connection: &Connection) -> rusqlite::Result<HashMap<String, HashSet<String>>> {
+    let mut had: HashMap<String, HashSet<String>> = HashMap::new();
+    let mut statement = connection.sqlite.prepare("SELECT entity, field FROM layout")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        had.entry(row.get(0)?).or_default().insert(row.get(1)?);
+    }
+    Ok(had)
+}
+
+/// `had` are the columns that the table has had.
 fn table_steps(
     connection: &mut Connection,
     table: &Table,
+    had: &HashSet<String>,
     rebuilt: bool,
     workspace: Option<Uuid>,
 ) -> Result<(), String> {
@@ -76,6 +98,18 @@ fn table_steps(
         .prepare("SELECT name FROM pragma_table_info(?1)")
         .and_then(|mut info| info.query_map([&table.name], |row| row.get(0))?.collect())
         .map_err(text)?;
+    if present.is_empty() && !had.is_empty() {
+        return Err("it is missing".to_owned());
+    }
+    let extra = extra(table).into_iter().map(|(column, _)| column);
+    let columns: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).chain(extra).collect();
+    if let Some(column) = columns.iter().find(|column| had.contains(**column) && !present.contains(**column)) {
+        return Err(format!("column {column} is missing"));
+    }
+    for column in columns.iter().filter(|column| !had.contains(**column)) {
+        let note = "INSERT INTO layout VALUES (?1, ?2)";
+        connection.sqlite.execute(note, [table.name.as_str(), column]).map_err(text)?;
+    }
     let statements = connection.statements.clone();
     let statements = &statements[table.index];
     if present.is_empty() {
@@ -102,15 +136,20 @@ fn extend(connection: &Connection, table: &Table, present: &HashSet<String>) -> 
             sqlite.execute(&statements.fill_column(&column.name), [cell]).map_err(text)?;
         }
     }
-    let extra = [
+    for (column, kind) in extra(table).into_iter().filter(|(column, _)| !present.contains(*column)) {
+        sqlite.execute_batch(&statements.add_column(column, kind)).map_err(text)?;
+    }
+    Ok(())
+}
+
+/// The columns that hold no field.
+fn extra(table: &Table) -> Vec<(&'static str, ColumnType)> {
+    let all = [
         (table.composite().is_some(), COMPOSITE, ColumnType::Text),
         (table.per_workspace, WORKSPACE, ColumnType::Text),
         (table.has_ttl, EXPIRES, ColumnType::Integer),
     ];
-    for (_, column, kind) in extra.into_iter().filter(|(wanted, column, _)| *wanted && !present.contains(*column)) {
-        sqlite.execute_batch(&statements.add_column(column, kind)).map_err(text)?;
-    }
-    Ok(())
+    all.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, column, kind)| (column, kind)).collect()
 }
 
 /// Writes all rows of a table anew, each in `workspace` if it is in none, with its tags and what is derived from it.
