@@ -11,6 +11,10 @@ use rustls::{Error, InconsistentKeys, SignatureScheme};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use x509_parser::public_key::PublicKey;
+
+/// aws-lc-rs signs with no smaller keys.
+const LEAST_RSA_BITS: usize = 2048;
 
 /// A certificate with those that lead to its root, and its key.
 pub type Chain = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -112,7 +116,10 @@ fn certified(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'static>) 
     if chain.is_empty() {
         return Err("cert: no certificate in it".to_owned());
     }
-    let key = aws_lc_rs::sign::any_supported_type(key).map_err(|e| format!("key: {e}"))?;
+    let key = aws_lc_rs::sign::any_supported_type(key).map_err(|e| match rsa_bits(&chain[0]) {
+        Some(bits) if bits < LEAST_RSA_BITS => format!("key: RSA of {bits} bits, at least {LEAST_RSA_BITS} are needed"),
+        _ => format!("key: {e}"),
+    })?;
     let certified = CertifiedKey::new(chain, key);
     // Certificates that cannot be looked into (of version 1, say) are shown all the same.
     match certified.keys_match() {
@@ -120,6 +127,15 @@ fn certified(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'static>) 
             Err("the certificate is not that of the key".to_owned())
         }
         _ => Ok(Arc::new(certified)),
+    }
+}
+
+/// The size of the key that a certificate is for, where that is RSA.
+fn rsa_bits(certificate: &CertificateDer<'_>) -> Option<usize> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    match parsed.public_key().parsed().ok()? {
+        PublicKey::RSA(key) => Some(key.key_size()),
+        _ => None,
     }
 }
 
@@ -167,5 +183,9 @@ mod tests {
             let found = Identity::from_record(record.as_object().unwrap()).unwrap_err();
             assert!(found.starts_with(error), "{found}");
         }
+        let small = include_str!("test_rsa_1024.pem");
+        let small = json!({"cert": small, "key": small});
+        let found = Identity::from_record(small.as_object().unwrap()).unwrap_err();
+        assert_eq!(found, "key: RSA of 1024 bits, at least 2048 are needed");
     }
 }
