@@ -117,6 +117,8 @@ const REFUSED: &[(&[(&str, &str)], &str)] = &[
         &[("lua_ssl_trusted_certificate", "/no/such.pem")],
         "lua_ssl_trusted_certificate: failed loading certificate from /no/such.pem: No such file or directory",
     ),
+    // Clients show no certificates; nginx reads the file all the same.
+    (&[("nginx_proxy_ssl_crl", "/no/such.crl")], "nginx_proxy_ssl_crl: cannot read /no/such.crl"),
     (&[("error_template_json", "/no/such.json")], "error_template_json: cannot read /no/such.json"),
     (&[("dns_hostsfile", "/no/such")], "dns_hostsfile: file does not exist"),
     (&[("proxy_error_log", "/no/such/error.log")], "proxy_error_log: there is no directory /no/such"),

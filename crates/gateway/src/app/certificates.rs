@@ -107,12 +107,6 @@ pub fn policy(settings: &Settings, interface: Interface) -> Result<Policy, Strin
 /// What certificates clients of an interface must show (`ssl_verify_client`).
 pub fn client_verification(settings: &Settings, interface: Interface) -> Result<ClientVerification, String> {
     let (injected, scope) = (&settings.injected, interface.scope());
-    let mode = match injected.word(scope, "ssl_verify_client") {
-        "on" => ClientVerificationMode::On,
-        "optional" => ClientVerificationMode::Optional,
-        "optional_no_ca" => ClientVerificationMode::OptionalNoCa,
-        _ => return Ok(ClientVerification::default()),
-    };
     let text = |name: &str| match injected.path(scope, name) {
         None => Ok(String::new()),
         Some(path) => std::fs::read_to_string(&path)
@@ -127,16 +121,23 @@ pub fn client_verification(settings: &Settings, interface: Interface) -> Result<
             _ => Ok(found),
         }
     };
+    // As nginx, which reads the files whether or not clients are verified: what is wrong with them shows at once.
     let (announced, others) = (authorities("ssl_client_certificate")?, authorities("ssl_trusted_certificate")?);
-    let key = injected.key(scope, "ssl_verify_client");
-    if announced.is_empty() && others.is_empty() && mode != ClientVerificationMode::OptionalNoCa {
-        return Err(format!("{key}: no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client"));
-    }
     let revocations =
         pem::revocation_lists(&text("ssl_crl")?).map_err(|e| format!("{}: {e}", injected.key(scope, "ssl_crl")))?;
     if let (Some(path), true) = (injected.path(scope, "ssl_crl"), revocations.is_empty()) {
         let key = injected.key(scope, "ssl_crl");
         return Err(format!("{key}: there is no revocation list in {}", path.display()));
+    }
+    let mode = match injected.word(scope, "ssl_verify_client") {
+        "on" => ClientVerificationMode::On,
+        "optional" => ClientVerificationMode::Optional,
+        "optional_no_ca" => ClientVerificationMode::OptionalNoCa,
+        _ => return Ok(ClientVerification::default()),
+    };
+    let key = injected.key(scope, "ssl_verify_client");
+    if announced.is_empty() && others.is_empty() && mode != ClientVerificationMode::OptionalNoCa {
+        return Err(format!("{key}: no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client"));
     }
     let depth = injected.number(scope, "ssl_verify_depth").unwrap_or(1);
     let depth = usize::try_from(depth).unwrap_or(usize::MAX);
