@@ -3,6 +3,7 @@
 mod accept;
 pub mod access_log;
 pub mod balancer;
+mod by_workspace;
 pub mod chain;
 pub mod directives;
 pub mod dns;

@@ -25,9 +25,8 @@ impl Anonymous {
     /// What follows when the caller was not recognised.
     pub fn or_refuse(&self, exchange: &mut Exchange, refuse: impl FnOnce(&Exchange) -> Answer) -> Step<'static> {
         let Some(name) = &self.consumer else { return Step::Answer(refuse(exchange)) };
-        let directory = &exchange.directory;
-        let by_id = Uuid::parse_str(name).ok().and_then(|id| directory.consumer(&id));
-        match by_id.or_else(|| directory.consumer_by_username(name)) {
+        let by_id = Uuid::parse_str(name).ok().and_then(|id| exchange.find_consumer(&id));
+        match by_id.or_else(|| exchange.find_consumer_by_username(name)) {
             Some(consumer) => {
                 exchange.authenticate(Some(consumer), None);
                 Step::Next

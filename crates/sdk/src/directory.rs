@@ -6,23 +6,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Read-only access to the compiled configuration: memory look-ups, no waiting. A clone is one count of the worker's
-/// own.
+/// own. Keys and names are unique in their workspace only; [`Exchange`](crate::Exchange) asks for its own.
 #[derive(Clone)]
 pub struct Directory(Rc<dyn Configuration>);
 
 /// Who answers a [`Directory`]: a worker's view of the configuration. What it gives keeps it alive.
 pub trait Configuration {
     /// See [`Directory::credential`].
-    fn credential(self: Rc<Self>, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>>;
+    fn credential(self: Rc<Self>, workspace: &Uuid, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>>;
 
     /// See [`Directory::credentials_of`].
     fn credentials_of(self: Rc<Self>, entity: &str, consumer: &Uuid) -> Option<SnapshotRef<[Arc<Credential>]>>;
 
     /// See [`Directory::consumer`].
-    fn consumer(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<Consumer>>;
+    fn consumer(self: Rc<Self>, workspace: &Uuid, id: &Uuid) -> Option<SnapshotRef<Consumer>>;
 
     /// See [`Directory::consumer_by_username`].
-    fn consumer_by_username(self: Rc<Self>, username: &str) -> Option<SnapshotRef<Consumer>>;
+    fn consumer_by_username(self: Rc<Self>, workspace: &Uuid, username: &str) -> Option<SnapshotRef<Consumer>>;
 
     /// See [`Directory::workspace_name`].
     fn workspace_name(&self, _id: &Uuid) -> Option<&str> {
@@ -46,10 +46,10 @@ impl Directory {
         Directory(Rc::new(Nothing))
     }
 
-    /// A credential by the field that its [`crate::CredentialEntity`] names as key. Keys of records are text: octets
+    /// A credential of a workspace by the field that its [`crate::CredentialEntity`] names as key. Keys of records are text: octets
     /// that are no text are nobody's key. A credential whose time is over is not found.
-    pub fn credential(&self, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
-        Rc::clone(&self.0).credential(entity, key)
+    pub fn credential(&self, workspace: &Uuid, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
+        Rc::clone(&self.0).credential(workspace, entity, key)
     }
 
     /// What a consumer has of an entity whose records are found by their consumers, sorted by id; `None`: nothing.
@@ -57,14 +57,14 @@ impl Directory {
         Rc::clone(&self.0).credentials_of(entity, consumer)
     }
 
-    /// A consumer by id.
-    pub fn consumer(&self, id: &Uuid) -> Option<SnapshotRef<Consumer>> {
-        Rc::clone(&self.0).consumer(id)
+    /// A consumer of a workspace by id.
+    pub fn consumer(&self, workspace: &Uuid, id: &Uuid) -> Option<SnapshotRef<Consumer>> {
+        Rc::clone(&self.0).consumer(workspace, id)
     }
 
-    /// A consumer by user name.
-    pub fn consumer_by_username(&self, username: &str) -> Option<SnapshotRef<Consumer>> {
-        Rc::clone(&self.0).consumer_by_username(username)
+    /// A consumer of a workspace by user name.
+    pub fn consumer_by_username(&self, workspace: &Uuid, username: &str) -> Option<SnapshotRef<Consumer>> {
+        Rc::clone(&self.0).consumer_by_username(workspace, username)
     }
 
     /// The name of a workspace.
@@ -81,7 +81,7 @@ impl Directory {
 struct Nothing;
 
 impl Configuration for Nothing {
-    fn credential(self: Rc<Self>, _: &str, _: &[u8]) -> Option<SnapshotRef<Credential>> {
+    fn credential(self: Rc<Self>, _: &Uuid, _: &str, _: &[u8]) -> Option<SnapshotRef<Credential>> {
         None
     }
 
@@ -89,11 +89,11 @@ impl Configuration for Nothing {
         None
     }
 
-    fn consumer(self: Rc<Self>, _: &Uuid) -> Option<SnapshotRef<Consumer>> {
+    fn consumer(self: Rc<Self>, _: &Uuid, _: &Uuid) -> Option<SnapshotRef<Consumer>> {
         None
     }
 
-    fn consumer_by_username(self: Rc<Self>, _: &str) -> Option<SnapshotRef<Consumer>> {
+    fn consumer_by_username(self: Rc<Self>, _: &Uuid, _: &str) -> Option<SnapshotRef<Consumer>> {
         None
     }
 }

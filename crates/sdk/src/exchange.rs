@@ -2,7 +2,7 @@
 
 use crate::log::LogValue;
 use crate::{Directory, Fields, RequestBody, SnapshotRef, path};
-use model::entities::{Consumer, Credential, Protocol, Route, Service, Uuid};
+use model::entities::{Consumer, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -223,6 +223,26 @@ impl Exchange {
         self.directory = Directory::empty();
     }
 
+    /// The workspace of the route; without a route, the default one.
+    pub fn workspace(&self) -> Uuid {
+        self.route.as_ref().map_or(DEFAULT_WORKSPACE, |route| route.workspace)
+    }
+
+    /// [`Directory::credential`] in the exchange's workspace.
+    pub fn find_credential(&self, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
+        self.directory.credential(&self.workspace(), entity, key)
+    }
+
+    /// [`Directory::consumer`] in the exchange's workspace.
+    pub fn find_consumer(&self, id: &Uuid) -> Option<SnapshotRef<Consumer>> {
+        self.directory.consumer(&self.workspace(), id)
+    }
+
+    /// [`Directory::consumer_by_username`] in the exchange's workspace.
+    pub fn find_consumer_by_username(&self, username: &str) -> Option<SnapshotRef<Consumer>> {
+        self.directory.consumer_by_username(&self.workspace(), username)
+    }
+
     /// The request id as text.
     pub fn id_str(&self) -> &str {
         std::str::from_utf8(&self.id).unwrap_or_default()
@@ -291,7 +311,7 @@ impl Exchange {
     /// Records that the caller has shown that credential; false, and nothing is recorded, when its consumer is not
     /// there.
     pub fn authenticate_by(&mut self, credential: SnapshotRef<Credential>) -> bool {
-        let consumer = credential.consumer.and_then(|id| self.directory.consumer(&id));
+        let consumer = credential.consumer.and_then(|id| self.find_consumer(&id));
         let found = consumer.is_some();
         if found {
             self.authenticate(consumer, Some(credential));

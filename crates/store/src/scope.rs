@@ -1,8 +1,9 @@
 //! Workspaces: which one's records are seen, and the one that there always is.
 
 use crate::layout::WORKSPACES;
+use model::entities::DEFAULT_WORKSPACE;
 use model::{Catalog, Error, Record};
-use uuid::{Uuid, uuid};
+use uuid::Uuid;
 
 /// Whose records are seen. What belongs to no workspace is seen from everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Scope {
 pub const DEFAULT: &str = "default";
 
 /// Its id where no other node has made it: the one by which Kong's declarative configurations know it.
-pub const DEFAULT_ID: Uuid = uuid!("0dc6f45b-8f8d-40d2-a504-473544ee190b");
+pub const DEFAULT_ID: Uuid = DEFAULT_WORKSPACE;
 
 impl Scope {
     pub fn workspace(self) -> Option<Uuid> {

@@ -1,6 +1,6 @@
 //! `consumers`: who calls, and the credentials by which plugins know them.
 
-use super::decode;
+use super::{decode, workspace_of};
 use crate::Record;
 use std::any::Any;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Consumer {
     pub id: Uuid,
+    pub workspace: Uuid,
     pub username: Option<String>,
     pub custom_id: Option<String>,
     /// Seconds since 1970, as `updated_at`.
@@ -24,6 +25,7 @@ impl Consumer {
     pub fn from_record(record: &Record) -> Result<Consumer, String> {
         Ok(Consumer {
             id: decode::id(record)?,
+            workspace: workspace_of(record),
             username: decode::string(record, "username"),
             custom_id: decode::string(record, "custom_id"),
             created_at: decode::integer(record, "created_at", 0)?,
@@ -37,6 +39,7 @@ impl Consumer {
 #[derive(Clone, Debug)]
 pub struct Credential {
     pub id: Uuid,
+    pub workspace: Uuid,
     pub consumer: Option<Uuid>,
     /// When it ends, if it does.
     pub expiry: Option<Expiry>,
@@ -58,6 +61,7 @@ impl Credential {
     pub fn from_record(record: &Record) -> Result<Credential, String> {
         Ok(Credential {
             id: decode::id(record)?,
+            workspace: workspace_of(record),
             consumer: decode::foreign(record, "consumer")?,
             expiry: record.get("ttl").and_then(serde_json::Value::as_u64).map(Duration::from_secs).map(Expiry::after),
             record: record.clone(),

@@ -31,11 +31,6 @@ pub fn foreign(record: &Record, field: &str) -> Result<Option<Uuid>, String> {
     }
 }
 
-/// The workspace that a record belongs to, where the store says so.
-pub fn workspace(record: &Record) -> Option<Uuid> {
-    record.get("ws_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok())
-}
-
 /// An integer field within the range of its type; null and absent are `default`.
 pub fn integer<T: TryFrom<i64>>(record: &Record, field: &str, default: T) -> Result<T, String> {
     match record.get(field) {

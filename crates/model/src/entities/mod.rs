@@ -11,6 +11,7 @@ pub(crate) mod rules;
 mod service;
 mod target;
 mod upstream;
+mod workspace;
 
 pub use consumer::{Consumer, Credential, Expiry};
 pub use plugin::Plugin;
@@ -19,6 +20,7 @@ pub use service::Service;
 pub use target::Target;
 pub use upstream::{ActiveChecks, Algorithm, CheckKind, HashOn, Healthchecks, PassiveChecks, Upstream};
 pub use uuid::Uuid;
+pub use workspace::{DEFAULT_WORKSPACE, workspace_of};
 
 use crate::catalog::RouterFlavor;
 

@@ -1,13 +1,14 @@
 //! `plugins`: configured instances of plugins and where they apply.
 
-use super::{Protocols, decode};
+use super::{Protocols, decode, workspace_of};
 use crate::Record;
 use uuid::Uuid;
 
-/// A configured plugin. All three scopes empty: it is global.
+/// A configured plugin. All three scopes empty: it is global in its workspace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plugin {
     pub id: Uuid,
+    pub workspace: Uuid,
     pub name: String,
     pub instance_name: Option<String>,
     pub route: Option<Uuid>,
@@ -25,6 +26,7 @@ impl Plugin {
     pub fn from_record(record: &Record) -> Result<Plugin, String> {
         Ok(Plugin {
             id: decode::id(record)?,
+            workspace: workspace_of(record),
             name: decode::required(record, "name")?,
             instance_name: decode::string(record, "instance_name"),
             route: decode::foreign(record, "route")?,

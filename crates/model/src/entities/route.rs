@@ -1,6 +1,6 @@
 //! `routes`: which requests go to which service.
 
-use super::decode;
+use super::{decode, workspace_of};
 use crate::Record;
 use serde_json::Value;
 use uuid::Uuid;
@@ -107,7 +107,7 @@ pub struct Route {
     /// Seconds since 1970; older routes win among equals.
     pub created_at: i64,
     pub updated_at: i64,
-    pub workspace: Option<Uuid>,
+    pub workspace: Uuid,
     pub service: Option<Uuid>,
     pub protocols: Protocols,
     pub methods: Vec<String>,
@@ -158,7 +158,7 @@ impl Route {
             name: decode::string(record, "name"),
             created_at: defects.or(decode::integer(record, "created_at", 0), i64::MIN),
             updated_at: defects.or(decode::integer(record, "updated_at", 0), 0),
-            workspace: decode::workspace(record),
+            workspace: workspace_of(record),
             service: defects.or(decode::foreign(record, "service"), None),
             protocols: defects.or(Protocols::from_record(record), Protocols::ALL),
             methods: decode::strings(record, "methods"),

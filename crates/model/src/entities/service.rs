@@ -1,6 +1,6 @@
 //! `services`: where requests go, and how.
 
-use super::{Protocol, decode};
+use super::{Protocol, decode, workspace_of};
 use crate::Record;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub struct Service {
     /// Seconds since 1970, as `updated_at`.
     pub created_at: i64,
     pub updated_at: i64,
-    pub workspace: Option<Uuid>,
+    pub workspace: Uuid,
     pub protocol: Protocol,
     /// Shared, since every request to the service names it.
     pub host: Arc<str>,
@@ -42,7 +42,7 @@ impl Service {
             name: decode::string(record, "name"),
             created_at: decode::integer(record, "created_at", 0)?,
             updated_at: decode::integer(record, "updated_at", 0)?,
-            workspace: decode::workspace(record),
+            workspace: workspace_of(record),
             protocol: Protocol::parse(&decode::required(record, "protocol")?)?,
             host: Arc::from(decode::required(record, "host")?),
             port: decode::integer(record, "port", 80)?,

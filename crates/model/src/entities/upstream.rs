@@ -1,6 +1,6 @@
 //! `upstreams`: how requests are spread over targets, and how targets are checked.
 
-use super::decode;
+use super::{decode, workspace_of};
 use crate::Record;
 use std::time::Duration;
 use uuid::Uuid;
@@ -82,6 +82,7 @@ pub struct Healthchecks {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     pub id: Uuid,
+    pub workspace: Uuid,
     pub name: String,
     pub algorithm: Algorithm,
     pub hash_on: HashOn,
@@ -103,6 +104,7 @@ impl Upstream {
         let checks = decode::record(record, "healthchecks").unwrap_or(&empty);
         Ok(Upstream {
             id: decode::id(record)?,
+            workspace: workspace_of(record),
             name: decode::required(record, "name")?,
             algorithm: match decode::string(record, "algorithm").as_deref() {
                 Some("consistent-hashing") => Algorithm::ConsistentHashing,

@@ -87,7 +87,7 @@ impl Instance {
                 exchange.request.fields.remove_known(line);
             }
             let Some(shown) = shown else { continue };
-            if let Some(credential) = exchange.directory.credential(ENTITY, &shown.username) {
+            if let Some(credential) = exchange.find_credential(ENTITY, &shown.username) {
                 let recognised = shown.has_password_of(&credential) && exchange.authenticate_by(credential);
                 if let (true, Ok(username)) = (recognised, std::str::from_utf8(&shown.username)) {
                     exchange.identify(username);

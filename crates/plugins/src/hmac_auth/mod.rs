@@ -134,7 +134,7 @@ impl Instance {
         let is_signed = |enforced: &String| signature.names().any(|name| name == enforced.as_bytes());
         let algorithm = signature.algorithm.filter(|algorithm| self.algorithms.contains(algorithm));
         let algorithm = algorithm.filter(|_| self.enforced.iter().all(is_signed)).ok_or(Refusal::Unverifiable)?;
-        let credential = exchange.directory.credential(ENTITY, signature.username).ok_or(Refusal::Unverifiable)?;
+        let credential = exchange.find_credential(ENTITY, signature.username).ok_or(Refusal::Unverifiable)?;
         let secret = credential.record.get("secret").and_then(Value::as_str).unwrap_or_default();
         if secret.is_empty() || !signature.is_of(request, algorithm, secret.as_bytes()) {
             return Err(Refusal::Mismatch);

@@ -124,7 +124,7 @@ impl Instance {
             Some(Value::String(key)) if !key.is_empty() => key,
             Some(_) => return Err(Refusal::Token(format!("Invalid '{name}' in claims"))),
         };
-        let Some(credential) = exchange.directory.credential(ENTITY, key.as_bytes()) else {
+        let Some(credential) = exchange.find_credential(ENTITY, key.as_bytes()) else {
             return Err(Refusal::Token(format!("No credentials found for given '{name}'")));
         };
         let secret = credential.parsed::<Secret>().ok_or_else(|| refuse("Invalid key/secret"))?;

@@ -105,7 +105,7 @@ impl Instance {
         let content = if self.in_body { Content::of(exchange) } else { None };
         let (found, name) = match self.find(exchange, content.as_ref()) {
             Found::Key(key, name) if key.is_empty() => (Err(Refusal::Missing), name),
-            Found::Key(key, name) => (exchange.directory.credential(ENTITY, &key).ok_or(Refusal::Unknown), name),
+            Found::Key(key, name) => (exchange.find_credential(ENTITY, &key).ok_or(Refusal::Unknown), name),
             Found::Several => return Err(Refusal::Duplicate),
             Found::Nothing if self.in_body && Content::is_too_large(exchange) => return Err(Refusal::TooLarge),
             Found::Nothing => return Err(Refusal::Missing),

@@ -87,7 +87,7 @@ fn anonymous_callers_go_on_as_a_consumer() {
     assert_eq!(exchange.request.fields.get_str("x-anonymous-consumer"), Some("true"));
     assert_eq!(exchange.consumer.clone().unwrap().username.as_deref(), Some("guest"));
     assert_eq!(exchange.upstream.query.as_deref(), Some("x=1"));
-    let by_id = exchange.directory.consumer_by_username("guest").unwrap().id.to_string();
+    let by_id = exchange.find_consumer_by_username("guest").unwrap().id.to_string();
     exchange.consumer = None;
     assert_eq!(refusal(&*configure(json!({ "anonymous": by_id })), &mut exchange), "");
     assert!(exchange.consumer.is_some());

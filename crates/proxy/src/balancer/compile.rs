@@ -1,6 +1,7 @@
 //! The upstreams of a snapshot, and how the next ones follow from changed records.
 
 use super::{Balancers, Ring};
+use crate::by_workspace::ByWorkspace;
 use foldhash::fast::RandomState;
 use model::entities::{Target, Upstream, Uuid};
 use model::health::UpstreamHealth;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub struct Rings {
     by_id: HashTrieMapSync<Uuid, Arc<Ring>, RandomState>,
-    by_name: HashTrieMapSync<Arc<str>, Arc<Ring>, RandomState>,
+    by_name: ByWorkspace<Arc<str>, Arc<Ring>>,
 }
 
 /// Keeps the records from which rings are made.
@@ -42,9 +43,9 @@ pub struct Activation {
 }
 
 impl Rings {
-    /// The upstream of that name.
-    pub fn by_name(&self, name: &str) -> Option<&Arc<Ring>> {
-        if self.by_name.is_empty() { None } else { self.by_name.get(name) }
+    /// The upstream of that name in that workspace.
+    pub fn by_name(&self, workspace: &Uuid, name: &str) -> Option<&Arc<Ring>> {
+        self.by_name.find(workspace, name)
     }
 
     /// The balancer's view of an upstream; `None` while it has none.
@@ -76,8 +77,9 @@ impl Rings {
         let ring = self.by_id.get(id).cloned()?;
         self.by_id.remove_mut(id);
         // Another one may have got the name.
-        if self.by_name.get(ring.name()).is_some_and(|named| Arc::ptr_eq(named, &ring)) {
-            self.by_name.remove_mut(ring.name());
+        let workspace = &ring.upstream().workspace;
+        if self.by_name(workspace, ring.name()).is_some_and(|named| Arc::ptr_eq(named, &ring)) {
+            self.by_name.remove(workspace, ring.name());
         }
         Some(ring)
     }
@@ -151,7 +153,7 @@ impl RingCompiler {
         }
         // All old names are gone before the first new one comes: two upstreams may have exchanged theirs.
         for (id, ring) in added {
-            next.by_name.insert_mut(Arc::clone(ring.name()), Arc::clone(&ring));
+            next.by_name.insert(ring.upstream().workspace, Arc::clone(ring.name()), Arc::clone(&ring));
             next.by_id.insert_mut(id, ring);
         }
         activation.removed = if all {

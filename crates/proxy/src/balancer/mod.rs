@@ -1,7 +1,8 @@
 //! Choosing the server that gets a request.
 //!
-//! A snapshot holds [`Rings`]: the upstreams by name, each with its targets. What must survive a change of the
-//! configuration (position, health, what names resolve to, probes) is handed from a ring to the one that follows it.
+//! A snapshot holds [`Rings`]: the upstreams by workspace and name, each with its targets. What must survive a change
+//! of the configuration (position, health, what names resolve to, probes) is handed from a ring to the one that follows
+//! it.
 
 mod affinity;
 mod compile;

@@ -15,8 +15,11 @@ use std::sync::Arc;
 /// What a worker has looked up under one snapshot; goes with its view of it.
 #[derive(Default)]
 pub struct Places {
-    known: RefCell<HashMap<Box<str>, Rc<Place>, RandomState>>,
+    /// By workspace and host.
+    known: RefCell<HashMap<Uuid, Hosts, RandomState>>,
 }
+
+type Hosts = HashMap<Box<str>, Rc<Place>, RandomState>;
 
 /// Targets of an upstream, or the addresses of a name.
 pub(super) enum Place {
@@ -35,20 +38,20 @@ pub struct Destination {
 const MOST: usize = 4096;
 
 impl Places {
-    /// The upstream of that name, else the host.
-    pub fn find(&self, rings: &Rings, balancers: &Balancers, host: &str, port: u16) -> Destination {
-        if let Some(place) = self.known.borrow().get(host) {
+    /// The workspace's upstream of that name, else the host.
+    pub fn find(&self, rings: &Rings, balancers: &Balancers, workspace: &Uuid, host: &str, port: u16) -> Destination {
+        if let Some(place) = self.known.borrow().get(workspace).and_then(|hosts| hosts.get(host)) {
             return Destination { place: Rc::clone(place), port };
         }
-        let place = Rc::new(match rings.by_name(host) {
+        let place = Rc::new(match rings.by_name(workspace, host) {
             Some(ring) => Place::Upstream { plan: ring.reader(), ring: Arc::clone(ring) },
             None => Place::Host(Host::new(balancers.resolver().entry(host))),
         });
         let mut known = self.known.borrow_mut();
-        if known.len() >= MOST {
+        if known.values().map(HashMap::len).sum::<usize>() >= MOST {
             known.clear();
         }
-        known.insert(host.into(), Rc::clone(&place));
+        known.entry(*workspace).or_default().insert(host.into(), Rc::clone(&place));
         Destination { place, port }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::dns::Settings;
 use crate::dns::tests::Stub;
 use crate::health::Outcome;
-use model::entities::{Target, Upstream, Uuid};
+use model::entities::{DEFAULT_WORKSPACE, Target, Upstream, Uuid};
 use model::health::UpstreamHealth;
 use sdk::{Exchange, testing};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ impl Stage {
 
     /// As a worker has it that looks under the newest snapshot.
     fn destination(&self, host: &str, port: u16) -> Destination {
-        Places::default().find(&self.rings.borrow(), &self.balancers, host, port)
+        Places::default().find(&self.rings.borrow(), &self.balancers, &DEFAULT_WORKSPACE, host, port)
     }
 
     fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {
@@ -163,7 +163,7 @@ async fn shares_are_exact_over_all_workers() {
     let worker = |_| {
         let (balancers, rings) = (stage.balancers.clone(), stage.rings.borrow().clone());
         let pick = move || {
-            let destination = Places::default().find(&rings, &balancers, "u", 80);
+            let destination = Places::default().find(&rings, &balancers, &DEFAULT_WORKSPACE, "u", 80);
             let peer = || destination.try_pick(&balancers, &exchange(&[]), &[]).unwrap().unwrap();
             (0..1000).map(|_| peer().address.to_string()).collect::<Vec<_>>()
         };

@@ -14,8 +14,8 @@ const AFTER_AUTHENTICATION: i32 = 1000;
 #[derive(Default)]
 pub struct Scopes {
     instances: Map<Uuid, Arc<Instance>>,
-    /// Those with neither route nor service.
-    anywhere: Vec<Uuid>,
+    /// Those with neither route nor service, by their workspace: they act on its requests only.
+    anywhere: Map<Uuid, Vec<Uuid>>,
     by_route: Map<Uuid, Vec<Uuid>>,
     /// Those with a service and no route.
     by_service: Map<Uuid, Vec<Uuid>>,
@@ -39,6 +39,8 @@ impl Scopes {
                 self.by_route.remove(route);
             } else if let Some(service) = &old.service {
                 self.by_service.remove(service);
+            } else {
+                self.anywhere.remove(&old.workspace);
             }
         }
         Some(old)
@@ -74,12 +76,16 @@ impl Scopes {
         self.by_service.keys()
     }
 
-    /// The chain for a route and its service; with neither, that of the global instances.
-    pub fn chain(&self, route: Option<&Uuid>, service: Option<&Uuid>) -> Chain {
+    /// The workspaces with instances that have neither route nor service.
+    pub fn workspaces(&self) -> impl Iterator<Item = &Uuid> {
+        self.anywhere.keys()
+    }
+
+    /// The chain for a route of that workspace and its service; with neither, that of the global instances.
+    pub fn chain(&self, workspace: &Uuid, route: Option<&Uuid>, service: Option<&Uuid>) -> Chain {
         let own =
             |map: &Map<Uuid, Vec<Uuid>>, id: Option<&Uuid>| id.and_then(|id| map.get(id)).cloned().unwrap_or_default();
-        let mut candidates: Vec<&Arc<Instance>> = self
-            .anywhere
+        let mut candidates: Vec<&Arc<Instance>> = own(&self.anywhere, Some(workspace))
             .iter()
             .chain(&own(&self.by_service, service))
             .chain(&own(&self.by_route, route))
@@ -107,7 +113,7 @@ impl Scopes {
         match (&instance.route, &instance.service) {
             (Some(route), _) => self.by_route.entry(*route).or_default(),
             (None, Some(service)) => self.by_service.entry(*service).or_default(),
-            (None, None) => &mut self.anywhere,
+            (None, None) => self.anywhere.entry(instance.workspace).or_default(),
         }
     }
 }
@@ -156,7 +162,7 @@ fn rank(instance: &Instance) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::entities::Protocols;
+    use model::entities::{DEFAULT_WORKSPACE, Protocols};
     use sdk::Phases;
 
     struct Nothing;
@@ -167,6 +173,7 @@ mod tests {
         }
     }
 
+    const W: Uuid = DEFAULT_WORKSPACE;
     const R: Uuid = Uuid::from_u128(1);
     const S: Uuid = Uuid::from_u128(2);
     const C: Uuid = Uuid::from_u128(3);
@@ -180,6 +187,7 @@ mod tests {
     fn instance(id: u128, name: &'static str, priority: i32, scope: (bool, bool, bool)) -> Arc<Instance> {
         Arc::new(Instance {
             id: Uuid::from_u128(id),
+            workspace: W,
             name: name.into(),
             priority,
             route: scope.0.then_some(R),
@@ -210,7 +218,7 @@ mod tests {
             for (n, scope) in order.iter().enumerate().skip(from).rev() {
                 scopes.put(instance(100 + n as u128, "p", 1, *scope));
             }
-            let chain = scopes.chain(Some(&R), Some(&S));
+            let chain = scopes.chain(&W, Some(&R), Some(&S));
             assert_eq!(chain.slots[0].select(Some(&C)).unwrap().id.as_u128(), 100 + from as u128);
         }
     }
@@ -219,10 +227,10 @@ mod tests {
     fn without_the_consumer_its_instances_do_not_count() {
         let mut scopes = Scopes::default();
         scopes.put(instance(1, "p", 1, (false, false, true)));
-        assert!(scopes.chain(None, None).slots[0].select(None).is_none());
+        assert!(scopes.chain(&W, None, None).slots[0].select(None).is_none());
         scopes.put(instance(2, "p", 1, (false, true, false)));
-        assert!(scopes.chain(None, None).slots[0].select(None).is_none());
-        let chain = scopes.chain(Some(&R), Some(&S));
+        assert!(scopes.chain(&W, None, None).slots[0].select(None).is_none());
+        let chain = scopes.chain(&W, Some(&R), Some(&S));
         assert_eq!(chain.slots[0].select(None).unwrap().id.as_u128(), 2);
         assert_eq!(chain.slots[0].select(Some(&C)).unwrap().id.as_u128(), 1);
     }
@@ -241,14 +249,14 @@ mod tests {
         scopes.put(instance(1, "auth", 1200, (false, false, false)));
         scopes.put(instance(2, "cache", 100, (false, false, false)));
         scopes.put(refusing(3, "log", 10, (true, false, false)));
-        assert_eq!(names(&scopes.chain(None, None)), ["auth", "cache"]);
-        assert_eq!(names(&scopes.chain(Some(&R), None)), ["log!", "auth", "cache", "log"]);
+        assert_eq!(names(&scopes.chain(&W, None, None)), ["auth", "cache"]);
+        assert_eq!(names(&scopes.chain(&W, Some(&R), None)), ["log!", "auth", "cache", "log"]);
         scopes.put(instance(4, "log", 10, (false, false, true)));
-        let chain = scopes.chain(Some(&R), None);
+        let chain = scopes.chain(&W, Some(&R), None);
         assert_eq!(names(&chain), ["auth", "log!", "cache", "log"], "only the consumer decides");
         assert!(chain.slots[1].select(None).unwrap().refuses);
         scopes.put(instance(5, "log", 10, (true, false, true)));
-        let chain = scopes.chain(Some(&R), None);
+        let chain = scopes.chain(&W, Some(&R), None);
         assert!(!chain.slots[1].select(Some(&C)).unwrap().refuses, "the consumer has one that can be used");
         assert!(chain.slots[1].select(None).unwrap().refuses);
     }
@@ -258,9 +266,9 @@ mod tests {
         let mut scopes = Scopes::default();
         scopes.put(instance(1, "low", 1, (false, false, false)));
         scopes.put(instance(2, "high", 9, (true, false, false)));
-        assert_eq!(names(&scopes.chain(Some(&R), None)), ["high", "low"]);
+        assert_eq!(names(&scopes.chain(&W, Some(&R), None)), ["high", "low"]);
         assert!(scopes.has_route(&R));
         scopes.remove(&Uuid::from_u128(2));
-        assert!(!scopes.has_route(&R) && scopes.chain(Some(&R), None).slots.len() == 1);
+        assert!(!scopes.has_route(&R) && scopes.chain(&W, Some(&R), None).slots.len() == 1);
     }
 }

@@ -1,8 +1,8 @@
 //! Which plugins act on a request, in which order, with which of their instances.
 //!
 //! Everything that can be decided when the configuration changes is decided then: a [`Chain`] is made per combination
-//! of route and service that has plugins of its own, and all others share the chain of the global ones. What remains
-//! for the request is to look whether the consumer has an instance of its own.
+//! of route and service that has plugins of its own, and all others share the chain of the global ones of their
+//! workspace. What remains for the request is to look whether the consumer has an instance of its own.
 
 mod build;
 mod refusal;
@@ -21,6 +21,7 @@ use std::sync::Arc;
 /// A configured plugin, ready to run.
 pub struct Instance {
     pub id: Uuid,
+    pub workspace: Uuid,
     pub name: Cow<'static, str>,
     pub priority: i32,
     pub route: Option<Uuid>,

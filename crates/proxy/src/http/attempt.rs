@@ -72,7 +72,8 @@ pub(crate) async fn run(
         Timeouts { connect: service.connect_timeout, read: service.read_timeout, write: service.write_timeout };
     let (id, retries) = (service.id, service.retries);
     let host = exchange.upstream.host.as_ref().unwrap_or(&service.host);
-    let destination = context.view.destination(&context.worker.shared.balancers, host, exchange.upstream.port);
+    let balancers = &context.worker.shared.balancers;
+    let destination = context.view.destination(balancers, &service.workspace, host, exchange.upstream.port);
     let Ok(tls) = tls(context, exchange, id, &destination) else { return Err(Failed::Service(502, None)) };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
     let mut last = 502;

@@ -291,7 +291,7 @@ fn enter<'a>(
     if matched.unusable {
         return Err((500, Some("An unexpected error occurred")));
     }
-    let chain = context.view.chain(&matched.route.id, matched.service.as_ref().map(|s| &s.id));
+    let chain = context.view.chain(&matched.route, matched.service.as_ref().map(|s| &s.id));
     let verbatim = matches!(path, Cow::Borrowed(_));
     let stripped = request::enter(context, exchange, matched, &path, verbatim, target.query);
     Ok((chain, stripped))

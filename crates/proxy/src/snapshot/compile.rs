@@ -8,6 +8,7 @@ use super::credentials::Credentials;
 use super::state::{Batch, State};
 use super::{Chains, Map, Prepared, Replacement, Snapshot};
 use crate::balancer::{Balancers, Rings};
+use crate::by_workspace::ByWorkspace;
 use crate::panic;
 use crate::router::{Flavor, Router};
 use crate::tls::{self, Certificates, Identity, Outbound};
@@ -161,10 +162,10 @@ fn finish(
 fn empty(flavor: Flavor, certificates: Certificates, outbound: Outbound, error_pages: Arc<ErrorPages>) -> Snapshot {
     Snapshot {
         router: Router::new(flavor),
-        chains: Chains { global: Arc::default(), by_route: Map::default(), by_service: Map::default() },
+        chains: Chains::default(),
         rings: Rings::default(),
         consumers: Map::default(),
-        usernames: Map::default(),
+        usernames: ByWorkspace::default(),
         workspaces: Map::default(),
         credentials: Credentials::default(),
         certificates,

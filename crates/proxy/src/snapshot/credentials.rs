@@ -1,6 +1,7 @@
 //! The credentials in force, found by their keys or by the consumers who have them.
 
 use super::Map;
+use crate::by_workspace::ByWorkspace;
 use model::entities::{Credential, Uuid};
 use sdk::CredentialKey;
 use serde_json::Value;
@@ -13,21 +14,22 @@ pub(crate) struct Credentials(Map<&'static str, Index>);
 /// Those of one entity.
 #[derive(Clone, Default)]
 struct Index {
-    by_key: Map<String, Arc<Credential>>,
+    by_key: ByWorkspace<String, Arc<Credential>>,
     /// Sorted by id, so that their order is the same after a start.
     by_consumer: Map<Uuid, Arc<Vec<Arc<Credential>>>>,
 }
 
 /// Where a credential is found.
 pub(super) enum Place {
-    Key(String),
+    /// Keys are unique in a workspace.
+    Key(Uuid, String),
     Consumer(Uuid),
 }
 
 impl Credentials {
-    /// The credential with that key.
-    pub fn find(&self, entity: &str, key: &str) -> Option<&Credential> {
-        self.0.get(entity)?.by_key.get(key).map(Arc::as_ref)
+    /// The credential with that key in that workspace.
+    pub fn find(&self, workspace: &Uuid, entity: &str, key: &str) -> Option<&Credential> {
+        self.0.get(entity)?.by_key.find(workspace, key).map(Arc::as_ref)
     }
 
     /// The credentials that a consumer has.
@@ -39,7 +41,7 @@ impl Credentials {
     pub(super) fn insert(&mut self, entity: &'static str, place: &Place, credential: Arc<Credential>) {
         let mut index = self.0.get(entity).cloned().unwrap_or_default();
         match place {
-            Place::Key(key) => index.by_key.insert_mut(key.clone(), credential),
+            Place::Key(workspace, key) => index.by_key.insert(*workspace, key.clone(), credential),
             Place::Consumer(consumer) => {
                 let mut all = index.by_consumer.get(consumer).map(|all| all.to_vec()).unwrap_or_default();
                 let at = all.partition_point(|other| other.id < credential.id);
@@ -54,10 +56,12 @@ impl Credentials {
     pub(super) fn remove(&mut self, entity: &'static str, place: &Place, id: &Uuid) {
         let Some(mut index) = self.0.get(entity).cloned() else { return };
         match place {
-            Place::Key(key) if index.by_key.get(key).is_some_and(|found| found.id == *id) => {
-                index.by_key.remove_mut(key);
+            Place::Key(workspace, key) => {
+                if index.by_key.find(workspace, key).is_none_or(|found| found.id != *id) {
+                    return;
+                }
+                index.by_key.remove(workspace, key);
             }
-            Place::Key(_) => return,
             Place::Consumer(consumer) => {
                 let all = index.by_consumer.get(consumer).map(|all| all.as_slice()).unwrap_or_default();
                 let rest: Vec<_> = all.iter().filter(|other| other.id != *id).cloned().collect();
@@ -78,7 +82,8 @@ impl Place {
         match key {
             CredentialKey::Field(field) => {
                 let key = credential.record.get(field).and_then(Value::as_str);
-                key.map(|key| Place::Key(key.to_owned())).ok_or_else(|| format!("{field}: missing"))
+                let place = |key: &str| Place::Key(credential.workspace, key.to_owned());
+                key.map(place).ok_or_else(|| format!("{field}: missing"))
             }
             CredentialKey::Consumer => {
                 credential.consumer.map(Place::Consumer).ok_or_else(|| "consumer: missing".to_owned())
@@ -90,6 +95,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::entities::DEFAULT_WORKSPACE;
     use serde_json::json;
 
     const ENTITY: &str = "acls";
@@ -133,7 +139,7 @@ mod tests {
         credentials.insert(ENTITY, &place, credential(1));
         credentials.insert(ENTITY, &place, credential(2));
         credentials.remove(ENTITY, &place, &id(1));
-        assert_eq!(credentials.find(ENTITY, "k").map(|found| found.id), Some(id(2)));
+        assert_eq!(credentials.find(&DEFAULT_WORKSPACE, ENTITY, "k").map(|found| found.id), Some(id(2)));
         assert!(Place::of(&credential(1), CredentialKey::Field("name")).is_err());
     }
 }

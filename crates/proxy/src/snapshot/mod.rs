@@ -16,12 +16,13 @@ pub use prepared::{Prepared, Replacement};
 pub use view::{Found, View};
 
 use crate::balancer::Rings;
+use crate::by_workspace::ByWorkspace;
 use crate::chain::Chain;
 use crate::router::Router;
 use crate::tls::{Certificates, Outbound};
 use credentials::Credentials;
 use model::Degradation;
-use model::entities::{Consumer, Uuid};
+use model::entities::{Consumer, DEFAULT_WORKSPACE, Route, Uuid};
 use rpds::HashTrieMapSync;
 use sdk::ErrorPages;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub struct Snapshot {
     pub(crate) chains: Chains,
     pub(crate) rings: Rings,
     pub(crate) consumers: Map<Uuid, Arc<Consumer>>,
-    pub(crate) usernames: Map<String, Uuid>,
+    pub(crate) usernames: ByWorkspace<String, Uuid>,
     /// Names of workspaces.
     pub(crate) workspaces: Map<Uuid, Arc<str>>,
     pub(crate) credentials: Credentials,
@@ -51,20 +52,25 @@ pub struct Snapshot {
 /// A record, by the name of its entity and its id.
 pub(crate) type Subject = (String, Uuid);
 
-/// The chains: of routes and services with plugins of their own, and the one for all others.
-#[derive(Clone)]
+/// The chains: of routes and services with plugins of their own, and those for all others.
+#[derive(Clone, Default)]
 pub(crate) struct Chains {
+    /// That of the default workspace; also for what has no route.
     pub global: Arc<Chain>,
+    /// Those of other workspaces, where they have global plugins.
+    pub by_workspace: Map<Uuid, Arc<Chain>>,
+    /// For workspaces without.
+    pub empty: Arc<Chain>,
     pub by_route: Map<Uuid, Arc<Chain>>,
     pub by_service: Map<Uuid, Arc<Chain>>,
 }
 
 impl Snapshot {
     /// The chain of plugins for a route.
-    pub fn chain(&self, route: &Uuid, service: Option<&Uuid>) -> &Arc<Chain> {
+    pub fn chain(&self, route: &Route, service: Option<&Uuid>) -> &Arc<Chain> {
         let chains = &self.chains;
         if !chains.by_route.is_empty()
-            && let Some(chain) = chains.by_route.get(route)
+            && let Some(chain) = chains.by_route.get(&route.id)
         {
             return chain;
         }
@@ -73,10 +79,13 @@ impl Snapshot {
         {
             return chain;
         }
-        &chains.global
+        if route.workspace == DEFAULT_WORKSPACE {
+            return &chains.global;
+        }
+        chains.by_workspace.get(&route.workspace).unwrap_or(&chains.empty)
     }
 
-    /// The chain of the global plugins.
+    /// The chain for what has no route: of the default workspace's global plugins.
     pub fn global_chain(&self) -> &Arc<Chain> {
         &self.chains.global
     }

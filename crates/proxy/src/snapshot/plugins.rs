@@ -5,7 +5,7 @@ use super::state::{Batch, State, id_of};
 use super::{Change, Snapshot};
 use crate::chain::{Instance, Refusal};
 use crate::panic;
-use model::entities::{Plugin, Protocol, Protocols, Uuid};
+use model::entities::{Plugin, Protocol, Protocols, Uuid, workspace_of};
 use model::{Effect, Record};
 use sdk::Phases;
 use serde_json::Value;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 /// Where a plugin that cannot be used would apply.
 struct Coverage {
     id: Uuid,
+    workspace: Uuid,
     name: String,
     route: Option<Uuid>,
     service: Option<Uuid>,
@@ -116,6 +117,7 @@ impl State {
         .unwrap_or_else(|what| Err(format!("panicked: {what}")))?;
         Ok(Instance {
             id: plugin.id,
+            workspace: plugin.workspace,
             name: Cow::Borrowed(kind.name()),
             priority: kind.priority(),
             route: plugin.route,
@@ -148,6 +150,7 @@ impl Coverage {
         };
         Ok(Coverage {
             id,
+            workspace: workspace_of(record),
             name: record.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             route: scope("route")?,
             service: scope("service")?,
@@ -159,6 +162,7 @@ impl Coverage {
     /// Whether an instance acts on exactly the requests that this was to act on.
     fn is_that_of(&self, instance: &Instance) -> bool {
         !instance.refuses
+            && instance.workspace == self.workspace
             && instance.name == self.name
             && (instance.route, instance.service, instance.consumer) == (self.route, self.service, self.consumer)
             && instance.protocols == self.protocols
@@ -167,6 +171,7 @@ impl Coverage {
     fn refusing(self, priority: i32) -> Instance {
         Instance {
             id: self.id,
+            workspace: self.workspace,
             name: Cow::Owned(self.name),
             priority,
             route: self.route,

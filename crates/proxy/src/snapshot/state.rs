@@ -10,7 +10,7 @@ use crate::balancer::RingCompiler;
 use crate::chain::Scopes;
 use crate::panic;
 use crate::tls::{Certificates, TrustCompiler};
-use model::entities::{Consumer, Credential, Route, Service, Target, Upstream, Uuid};
+use model::entities::{Consumer, Credential, DEFAULT_WORKSPACE, Route, Service, Target, Upstream, Uuid};
 use model::{Degradation, Effect, Record};
 use sdk::{CredentialEntity, Env, PluginKind};
 use serde_json::Value;
@@ -150,7 +150,10 @@ impl State {
         let mut routes: HashSet<Uuid> = batch.chain_of_route.clone();
         let mut services: HashSet<Uuid> = batch.chain_of_service.clone();
         if batch.all_chains {
-            next.chains.global = Arc::new(self.scopes.chain(None, None));
+            next.chains.global = Arc::new(self.scopes.chain(&DEFAULT_WORKSPACE, None, None));
+            let elsewhere = self.scopes.workspaces().filter(|workspace| **workspace != DEFAULT_WORKSPACE);
+            let chain = |workspace: &Uuid| (*workspace, Arc::new(self.scopes.chain(workspace, None, None)));
+            next.chains.by_workspace = elsewhere.map(chain).collect();
             routes.extend(self.scopes.routes());
             services.extend(self.scopes.services());
         }
@@ -158,15 +161,20 @@ impl State {
             // Routes with plugins of their own have those of their service in their chain too.
             routes.extend(self.routes_of(service).filter(|route| self.scopes.has_route(route)));
             if self.scopes.has_service(service) {
-                next.chains.by_service.insert_mut(*service, Arc::new(self.scopes.chain(None, Some(service))));
+                let workspace = self.services.get(service).map_or(DEFAULT_WORKSPACE, |known| known.workspace);
+                let chain = self.scopes.chain(&workspace, None, Some(service));
+                next.chains.by_service.insert_mut(*service, Arc::new(chain));
             } else {
                 next.chains.by_service.remove_mut(service);
             }
         }
         for route in &routes {
             if self.scopes.has_route(route) {
-                let service = self.routes.get(route).and_then(|r| r.service);
-                next.chains.by_route.insert_mut(*route, Arc::new(self.scopes.chain(Some(route), service.as_ref())));
+                let known = self.routes.get(route);
+                let workspace = known.map_or(DEFAULT_WORKSPACE, |known| known.workspace);
+                let service = known.and_then(|known| known.service);
+                let chain = self.scopes.chain(&workspace, Some(route), service.as_ref());
+                next.chains.by_route.insert_mut(*route, Arc::new(chain));
             } else {
                 next.chains.by_route.remove_mut(route);
             }
@@ -236,7 +244,12 @@ impl State {
 
     /// Puts a service in the place of the one that there was, if any.
     pub fn put_service(&mut self, id: Uuid, new: Option<Arc<Service>>, batch: &mut Batch) {
-        self.trust.touch(id, self.services.get(&id).map(Arc::as_ref), new.as_deref());
+        let old = self.services.get(&id);
+        self.trust.touch(id, old.map(Arc::as_ref), new.as_deref());
+        // Which global plugins its chain has follows from its workspace.
+        if !batch.all_records && old.map(|old| old.workspace) != new.as_ref().map(|new| new.workspace) {
+            batch.chain_of_service.insert(id);
+        }
         self.switched_off.remove(&id);
         match new {
             Some(service) => self.services.insert(id, service),
@@ -340,16 +353,16 @@ impl Snapshot {
 
     /// Puts a consumer in the place of the one that there was, if any.
     pub(super) fn put_consumer(&mut self, id: Uuid, new: Option<Arc<Consumer>>) {
-        let old = self.consumers.get(&id).and_then(|c| c.username.clone());
-        if let Some(old) = old.filter(|name| self.usernames.get(name) == Some(&id)) {
-            self.usernames.remove_mut(&old);
+        let old = self.consumers.get(&id).and_then(|old| Some((old.workspace, old.username.clone()?)));
+        if let Some((workspace, name)) = old.filter(|(of, name)| self.usernames.find(of, name) == Some(&id)) {
+            self.usernames.remove(&workspace, &name);
         }
         let Some(consumer) = new else {
             self.consumers.remove_mut(&id);
             return;
         };
         if let Some(username) = &consumer.username {
-            self.usernames.insert_mut(username.clone(), id);
+            self.usernames.insert(consumer.workspace, username.clone(), id);
         }
         self.consumers.insert_mut(id, consumer);
     }

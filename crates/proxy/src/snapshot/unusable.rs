@@ -4,7 +4,7 @@
 
 use super::state::{Batch, State};
 use super::{Snapshot, Subject};
-use model::entities::{Route, Target, Upstream, Uuid};
+use model::entities::{Route, Target, Upstream, Uuid, workspace_of};
 use model::{Effect, Record};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -89,7 +89,7 @@ impl State {
         }
     }
 
-    /// An upstream of which nothing but the name is known has no targets. Were it not there, its name would be that of
+    /// An upstream of which nothing but the name and the workspace is known has no targets. Were it not there, its name would be that of
     /// a host.
     fn settle_upstream(&mut self, id: Uuid, record: &Record, former: Option<&State>) -> Effect {
         let name = record.get("name").and_then(Value::as_str);
@@ -99,7 +99,11 @@ impl State {
             self.rings.put_upstream(known);
             return Effect::Former;
         }
-        let bare = name.map(|name| [("id".to_owned(), id.to_string().into()), ("name".to_owned(), name.into())]);
+        let workspace = workspace_of(record).to_string();
+        let bare = name.map(|name| {
+            [("id", id.to_string()), ("ws_id", workspace), ("name", name.to_owned())]
+                .map(|(field, value)| (field.to_owned(), value.into()))
+        });
         match bare.and_then(|bare| Upstream::from_record(&Record::from_iter(bare)).ok()) {
             Some(bare) => {
                 self.rings.refuse_upstream(Arc::new(bare));

@@ -71,9 +71,9 @@ impl View {
         Some(Found { route, service, matched_path, captures, unusable, path_handling })
     }
 
-    /// Where requests for that host go: the upstream of that name, else the host.
-    pub fn destination(&self, balancers: &Balancers, host: &str, port: u16) -> Destination {
-        self.places.find(&self.snapshot.rings, balancers, host, port)
+    /// Where requests for that host go: the workspace's upstream of that name, else the host.
+    pub fn destination(&self, balancers: &Balancers, workspace: &Uuid, host: &str, port: u16) -> Destination {
+        self.places.find(&self.snapshot.rings, balancers, workspace, host, port)
     }
 
     /// How connections with a service are secured, at targets of an upstream with that certificate. The error says what
@@ -107,11 +107,11 @@ impl Deref for View {
 }
 
 impl Configuration for View {
-    fn credential(self: Rc<Self>, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
+    fn credential(self: Rc<Self>, workspace: &Uuid, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
         let key = std::str::from_utf8(key).ok()?;
         SnapshotRef::find(self, |view| {
             // Purging may be late: the end counts, not the removal.
-            view.snapshot.credentials.find(entity, key).filter(|credential| !credential.is_over())
+            view.snapshot.credentials.find(workspace, entity, key).filter(|credential| !credential.is_over())
         })
     }
 
@@ -119,13 +119,15 @@ impl Configuration for View {
         SnapshotRef::find(self, |view| view.snapshot.credentials.of_consumer(entity, consumer))
     }
 
-    fn consumer(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<Consumer>> {
-        SnapshotRef::find(self, |view| view.snapshot.consumers.get(id).map(Arc::as_ref))
+    fn consumer(self: Rc<Self>, workspace: &Uuid, id: &Uuid) -> Option<SnapshotRef<Consumer>> {
+        SnapshotRef::find(self, |view| {
+            view.snapshot.consumers.get(id).map(Arc::as_ref).filter(|consumer| consumer.workspace == *workspace)
+        })
     }
 
-    fn consumer_by_username(self: Rc<Self>, username: &str) -> Option<SnapshotRef<Consumer>> {
+    fn consumer_by_username(self: Rc<Self>, workspace: &Uuid, username: &str) -> Option<SnapshotRef<Consumer>> {
         SnapshotRef::find(self, |view| {
-            let id = view.snapshot.usernames.get(username)?;
+            let id = view.snapshot.usernames.find(workspace, username)?;
             view.snapshot.consumers.get(id).map(Arc::as_ref)
         })
     }

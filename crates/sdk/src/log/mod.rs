@@ -7,13 +7,10 @@ mod writer;
 pub use edit::{LogMode, LogValue};
 
 use crate::{Args, Exchange, Fields, Source};
-use model::entities::Uuid;
+use model::entities::{DEFAULT_WORKSPACE, Uuid};
 use std::borrow::Cow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use writer::Writer;
-
-/// The default workspace, as Kong's nodes without a database have it: what belongs to no other is in it.
-const DEFAULT_WORKSPACE: (Uuid, &str) = (Uuid::from_u128(0x0dc6_f45b_8f8d_40d2_a504_4735_44ee_190b), "default");
 
 /// Where the time of an exchange went, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +38,9 @@ impl Latencies {
 
 /// The workspace of an exchange: its id, and its name where the configuration is still at hand.
 pub fn workspace(exchange: &Exchange) -> (Uuid, Option<&str>) {
-    let (default, name) = DEFAULT_WORKSPACE;
-    let id = exchange.route.as_ref().and_then(|route| route.workspace).unwrap_or(default);
+    let id = exchange.workspace();
     let known = exchange.directory.workspace_name(&id);
-    (id, known.or_else(|| (id == default).then_some(name)))
+    (id, known.or_else(|| (id == DEFAULT_WORKSPACE).then_some("default")))
 }
 
 /// The entry of an exchange that is over, as JSON text. Octets that are no text stay what they are, as in Kong. The

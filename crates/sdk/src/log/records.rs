@@ -1,6 +1,5 @@
 //! Records in log entries: complete, without what is not set.
 
-use super::DEFAULT_WORKSPACE;
 use super::writer::Writer;
 use model::entities::{Address, Consumer, PathHandling, Protocol, Route, Service};
 use std::time::Duration;
@@ -52,7 +51,7 @@ pub fn route(route: &Route, out: &mut Writer) {
         out.flag("response_buffering", route.response_buffering);
         out.texts("tags", &route.tags);
         out.reference("service", route.service.as_ref());
-        out.id("ws_id", &route.workspace.unwrap_or(DEFAULT_WORKSPACE.0));
+        out.id("ws_id", &route.workspace);
     });
 }
 
@@ -78,7 +77,7 @@ pub fn service(service: &Service, out: &mut Writer) {
         service.tls_verify_depth.iter().for_each(|depth| out.number("tls_verify_depth", *depth));
         let authorities: Vec<String> = service.ca_certificates.iter().map(ToString::to_string).collect();
         out.texts("ca_certificates", &authorities);
-        out.id("ws_id", &service.workspace.unwrap_or(DEFAULT_WORKSPACE.0));
+        out.id("ws_id", &service.workspace);
     });
 }
 

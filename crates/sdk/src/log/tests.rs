@@ -100,7 +100,7 @@ fn records_are_complete_and_without_nulls() {
     let service = json!({
         "id": Uuid::from_u128(1).to_string(), "name": "s", "created_at": 7, "updated_at": 8, "protocol": "http",
         "host": "up.test", "port": 80, "retries": 1, "connect_timeout": 60_000, "write_timeout": 60_000,
-        "read_timeout": 60_000, "enabled": true, "ws_id": DEFAULT_WORKSPACE.0.to_string()
+        "read_timeout": 60_000, "enabled": true, "ws_id": DEFAULT_WORKSPACE.to_string()
     });
     assert_eq!(entry["service"], service);
     let route = json!({
@@ -109,7 +109,7 @@ fn records_are_complete_and_without_nulls() {
         "sources": [{ "ip": "10.0.0.0/8", "port": 80 }], "regex_priority": 0, "path_handling": "v0",
         "strip_path": true, "preserve_host": false, "https_redirect_status_code": 426, "request_buffering": true,
         "response_buffering": true,
-        "service": { "id": Uuid::from_u128(1).to_string() }, "ws_id": DEFAULT_WORKSPACE.0.to_string()
+        "service": { "id": Uuid::from_u128(1).to_string() }, "ws_id": DEFAULT_WORKSPACE.to_string()
     });
     assert_eq!(entry["route"], route);
 }

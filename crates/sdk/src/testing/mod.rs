@@ -10,7 +10,7 @@ use crate::{
     PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
 };
 use model::Record;
-use model::entities::{Consumer, Credential, Protocol, Uuid};
+use model::entities::{Consumer, Credential, DEFAULT_WORKSPACE, Protocol, Uuid};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
@@ -135,6 +135,7 @@ impl Entries {
         let id = Uuid::new_v4();
         let consumer = SnapshotRef::from(Consumer {
             id,
+            workspace: DEFAULT_WORKSPACE,
             username: Some(username.to_owned()),
             custom_id: custom_id.map(str::to_owned),
             created_at: 1_700_000_000,
@@ -172,15 +173,19 @@ impl Entries {
         parsed: Option<Parsed>,
     ) -> SnapshotRef<Credential> {
         let (id, consumer) = (Uuid::new_v4(), Some(consumer.id));
-        let credential = SnapshotRef::from(Credential { id, consumer, expiry: None, record, parsed });
+        let credential =
+            SnapshotRef::from(Credential { id, workspace: DEFAULT_WORKSPACE, consumer, expiry: None, record, parsed });
         self.credentials.push((entity.to_owned(), key.to_owned(), credential.clone()));
         credential
     }
 }
 
 impl Configuration for Entries {
-    fn credential(self: Rc<Self>, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
-        let found = self.credentials.iter().find(|(e, k, _)| e == entity && k.as_bytes() == key);
+    fn credential(self: Rc<Self>, workspace: &Uuid, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
+        let is = |(e, k, c): &&(String, String, SnapshotRef<Credential>)| {
+            e == entity && k.as_bytes() == key && c.workspace == *workspace
+        };
+        let found = self.credentials.iter().find(is);
         found.map(|(_, _, credential)| credential.clone())
     }
 
@@ -190,12 +195,13 @@ impl Configuration for Entries {
         (!all.is_empty()).then(|| SnapshotRef::from(all).part(|all| all.as_slice()))
     }
 
-    fn consumer(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<Consumer>> {
-        self.consumers.iter().find(|c| c.id == *id).cloned()
+    fn consumer(self: Rc<Self>, workspace: &Uuid, id: &Uuid) -> Option<SnapshotRef<Consumer>> {
+        self.consumers.iter().find(|c| c.workspace == *workspace && c.id == *id).cloned()
     }
 
-    fn consumer_by_username(self: Rc<Self>, username: &str) -> Option<SnapshotRef<Consumer>> {
-        self.consumers.iter().find(|c| c.username.as_deref() == Some(username)).cloned()
+    fn consumer_by_username(self: Rc<Self>, workspace: &Uuid, username: &str) -> Option<SnapshotRef<Consumer>> {
+        let is = |c: &&SnapshotRef<Consumer>| c.workspace == *workspace && c.username.as_deref() == Some(username);
+        self.consumers.iter().find(is).cloned()
     }
 }
 

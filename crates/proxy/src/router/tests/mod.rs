@@ -3,7 +3,7 @@
 mod reference;
 
 use super::*;
-use model::entities::{Protocol, Protocols};
+use model::entities::{DEFAULT_WORKSPACE, Protocol, Protocols};
 use serde_json::json;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn service(enabled: bool, path: Option<&str>) -> Arc<Service> {
         name: None,
         created_at: 0,
         updated_at: 0,
-        workspace: None,
+        workspace: DEFAULT_WORKSPACE,
         protocol: Protocol::Http,
         host: "up.test".into(),
         port: 80,

@@ -2,6 +2,7 @@
 //! not.
 
 mod unusable;
+mod workspaces;
 
 use super::*;
 use crate::balancer::Balancers;
@@ -161,12 +162,12 @@ impl Stage {
     fn ask(&self, path: &str, consumer: Option<usize>) -> String {
         let view = View::of(&self.published);
         let mut exchange = testing::exchange_with("GET", path, &[], view.directory());
-        exchange.consumer = consumer.map(|n| exchange.directory.consumer(&id(n)).unwrap());
+        exchange.consumer = consumer.map(|n| exchange.find_consumer(&id(n)).unwrap());
         let Some(found) = self.find(path) else { return "404".to_owned() };
         if found.unusable {
             return "500".to_owned();
         }
-        let chain = view.chain(&found.route.id, found.service.as_ref().map(|s| &s.id));
+        let chain = view.chain(&found.route, found.service.as_ref().map(|s| &s.id));
         let mut selected = Default::default();
         let run = run_access(chain, &mut exchange, &mut selected, true);
         match futures_util::FutureExt::now_or_never(run).unwrap() {

@@ -53,7 +53,7 @@ impl Stage {
     /// The port that requests for a host go to.
     fn pick(&self, host: &str) -> Result<Option<u16>, PickError> {
         let view = View::of(&self.published);
-        let destination = view.destination(&self.balancers, host, 80);
+        let destination = view.destination(&self.balancers, &DEFAULT_WORKSPACE, host, 80);
         let peer =
             destination.try_pick(&self.balancers, &testing::exchange_with("GET", "/", &[], view.directory()), &[])?;
         Ok(peer.map(|peer| peer.address.port()))
@@ -238,8 +238,10 @@ fn a_record_that_cannot_be_used_costs_only_itself() {
 #[test]
 fn a_credential_that_cannot_be_used_opens_nothing_any_more() {
     let mut stage = Stage::new();
-    let known =
-        |stage: &Stage, key: &str| View::of(&stage.published).directory().credential(ENTITY, key.as_bytes()).is_some();
+    let known = |stage: &Stage, key: &str| {
+        let directory = View::of(&stage.published).directory();
+        directory.credential(&DEFAULT_WORKSPACE, ENTITY, key.as_bytes()).is_some()
+    };
     stage.put(ENTITY, json!({"id": text(41), "key": "old"})).unwrap();
     assert!(known(&stage, "old"));
     stage.put(ENTITY, json!({"id": text(41), "key": 7})).unwrap();
