@@ -46,8 +46,8 @@ impl Directory {
         Directory(Rc::new(Nothing))
     }
 
-    /// A credential of a workspace by the field that its [`crate::CredentialEntity`] names as key. Keys of records are text: octets
-    /// that are no text are nobody's key. A credential whose time is over is not found.
+    /// A credential of a workspace by the field that its [`crate::CredentialEntity`] names as key. Keys of records are
+    /// text: octets that are no text are nobody's key. A credential whose time is over is not found.
     pub fn credential(&self, workspace: &Uuid, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
         Rc::clone(&self.0).credential(workspace, entity, key)
     }

@@ -89,8 +89,8 @@ impl State {
         }
     }
 
-    /// An upstream of which nothing but the name and the workspace is known has no targets. Were it not there, its name would be that of
-    /// a host.
+    /// An upstream of which nothing but the name and the workspace is known has no targets. Were it not there, its name
+    /// would be that of a host.
     fn settle_upstream(&mut self, id: Uuid, record: &Record, former: Option<&State>) -> Effect {
         let name = record.get("name").and_then(Value::as_str);
         let known = former.map_or(&self.rings, |former| &former.rings).upstream(&id);

@@ -107,7 +107,10 @@ fn equal_keys_and_names_of_two_workspaces_are_those_of_two_consumers() {
 fn equal_names_of_upstreams_are_two_upstreams() {
     let mut stage = Stage::new();
     let (default, other) = (DEFAULT_WORKSPACE, id(OTHER));
-    let target = |n: usize, of: usize, port: u16| json!({"id": text(n), "upstream": {"id": text(of)}, "target": format!("127.0.0.1:{port}")});
+    let target = |n: usize, of: usize, port: u16| {
+        json!({"id": text(n), "upstream": {"id": text(of)},
+        "target": format!("127.0.0.1:{port}")})
+    };
     stage.put("upstreams", json!({"id": text(51), "name": "u"})).unwrap();
     stage.put_other("upstreams", json!({"id": text(52), "name": "u"}));
     stage.put("targets", target(61, 51, 1)).unwrap();
