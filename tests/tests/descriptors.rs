@@ -74,6 +74,24 @@ fn idle_clients_make_room_for_others() {
     all_is_well(&node);
 }
 
+/// Where several workers take the last descriptors at once, and nothing is left for services.
+#[test]
+fn idle_clients_make_room_whoever_has_them() {
+    const FEW: u32 = 120;
+    let backend = Backend::start("first");
+    let node = Node::with_files(FEW, &[("nginx_worker_processes", "2")]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "paths[]=/").expect(201);
+    let clients: Vec<TcpStream> = (0..3 * FEW).map(|_| client(node.proxy(), b"")).collect();
+    eventually("those that are too many are closed", || {
+        clients.iter().filter(|client| is_open(client)).count() < FEW as usize
+    });
+    eventually("new clients are served", || {
+        request(node.proxy(), "GET", "/", &[], b"").is_ok_and(|answer| answer.status == 200)
+    });
+    get(node.admin(), "/status").expect(200);
+}
+
 #[test]
 fn clients_are_refused_before_the_node_is_blind() {
     let (first, second) = (Backend::start("first"), Backend::start("second"));

@@ -57,7 +57,9 @@ impl Admission {
             self.reclaimed.set(0);
             return true;
         };
-        let room = self.descriptors.allow_service(socket) && (self.reclaimed.get() > 0 || self.look(shortage, reclaim));
+        // Where even services are left with nothing, idle ones are closed for those that come next.
+        let reclaimed = self.reclaimed.get() > 0 || self.look(shortage, reclaim);
+        let room = reclaimed && self.descriptors.allow_service(socket);
         if room {
             self.reclaimed.set(self.reclaimed.get() - 1);
             self.pressed.set(true);
@@ -139,6 +141,8 @@ mod tests {
         assert!(admission().admit(&Number(783), 0, |_| 0));
         assert!(!admission().admit(&Number(784), 0, |shortage| usize::from(shortage != Shortage::Descriptors)));
         assert!(admission().admit(&Number(784), 0, |_| 1));
-        assert!(!admission().admit(&Number(896), 0, |_| MANY), "these are for services");
+        let admission = admission();
+        assert!(!admission.admit(&Number(896), 0, |_| MANY), "these are for services");
+        assert!(admission.admit(&Number(784), 0, |_| 0), "what was closed makes room for the next");
     }
 }
