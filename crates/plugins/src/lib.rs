@@ -6,6 +6,7 @@ mod bot_detection;
 mod correlation_id;
 mod cors;
 mod datadog;
+mod datagrams;
 mod file_log;
 mod hmac_auth;
 mod http_log;

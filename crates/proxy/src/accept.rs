@@ -169,9 +169,9 @@ impl Acceptor {
         if let (Stream::TlsServer(stream), Some(tls)) = (&established.stream, &tls) {
             let connection = stream.get_ref().1;
             let shown = connection.peer_certificates();
-            let judged = tls.clients.judge(shown);
-            origin.client.tls = tls::describe(connection, tls.clients.word(shown, judged));
-            origin.unverified = judged.err();
+            let verdict = tls.clients.verify_client(shown);
+            origin.client.tls = tls::describe(connection, tls.clients.word(shown, verdict));
+            origin.unverified = verdict.err();
         }
         origin.proxied = established.proxied;
         http::serve(&self.worker, established.stream, origin).await;

@@ -115,7 +115,7 @@ async fn establish(listener: &Listener, limits: Limits, mut socket: TcpStream) -
         return Err(io::Error::other("plain HTTP on a port for TLS"));
     }
     let stream = TlsAcceptor::from(tls.config()).accept(socket).await?;
-    let unverified = tls.judge(stream.get_ref().1.peer_certificates()).err();
+    let unverified = tls.verify_client(stream.get_ref().1.peer_certificates()).err();
     Ok(Established { stream: Box::new(stream), proxied, unverified })
 }
 

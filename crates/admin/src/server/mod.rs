@@ -36,7 +36,7 @@ pub trait Tls: Send + Sync + 'static {
     fn config(&self) -> Arc<rustls::ServerConfig>;
 
     /// Whether a client that has shown these certificates is served; else what it is told with status 400.
-    fn judge(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str>;
+    fn verify_client(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str>;
 }
 
 /// Anybody is served.
@@ -45,7 +45,7 @@ impl Tls for Arc<rustls::ServerConfig> {
         Arc::clone(self)
     }
 
-    fn judge(&self, _: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
+    fn verify_client(&self, _: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
         Ok(())
     }
 }

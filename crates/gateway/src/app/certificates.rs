@@ -146,7 +146,7 @@ pub fn client_verification(settings: &Settings, interface: Interface) -> Result<
 
 /// The TLS of an interface other than the proxy's; renewed as a whole by a reload.
 #[derive(Clone)]
-pub struct Secure(Arc<RwLock<Arc<Terms>>>);
+pub struct InterfaceTls(Arc<RwLock<Arc<Terms>>>);
 
 /// What is in force.
 struct Terms {
@@ -154,17 +154,17 @@ struct Terms {
     clients: ClientVerification,
 }
 
-impl Secure {
-    pub fn new(settings: &Settings, interface: Interface) -> Result<Secure, String> {
+impl InterfaceTls {
+    pub fn new(settings: &Settings, interface: Interface) -> Result<InterfaceTls, String> {
         let identity = Arc::new(Identity::new(chains(settings, interface)?)?);
         let policy = Policy { sessions: OTHER_SESSIONS, ..policy(settings, interface)? };
         let config = policy.server_config(identity).map_err(|e| format!("TLS: {e}"))?;
         let terms = Terms { config: Arc::new(config), clients: policy.clients };
-        Ok(Secure(Arc::new(RwLock::new(Arc::new(terms)))))
+        Ok(InterfaceTls(Arc::new(RwLock::new(Arc::new(terms)))))
     }
 
     /// Takes the place of what is in force.
-    pub fn renew(&self, new: &Secure) {
+    pub fn renew(&self, new: &InterfaceTls) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.terms();
     }
 
@@ -173,13 +173,13 @@ impl Secure {
     }
 }
 
-impl admin::Tls for Secure {
+impl admin::Tls for InterfaceTls {
     fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.terms().config)
     }
 
-    fn judge(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
-        self.terms().clients.judge(shown)
+    fn verify_client(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
+        self.terms().clients.verify_client(shown)
     }
 }
 
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(shown(Interface::Admin), first);
         assert_ne!(shown(Interface::Proxy), first);
         assert_eq!(check(&settings), Vec::<String>::new());
-        let (former, new) = [(); 2].map(|()| Secure::new(&settings, Interface::Admin).unwrap()).into();
+        let (former, new) = [(); 2].map(|()| InterfaceTls::new(&settings, Interface::Admin).unwrap()).into();
         former.renew(&new);
         assert!(Arc::ptr_eq(&former.terms(), &new.terms()));
     }

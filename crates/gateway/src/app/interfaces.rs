@@ -1,6 +1,6 @@
 //! The listeners of the Admin API and the Status API.
 
-use super::certificates::{Interface, Secure};
+use super::certificates::{Interface, InterfaceTls};
 use crate::settings::Settings;
 use admin::{Admin, Connections, Listener};
 use proxy::listener::{Descriptors, listen_alone};
@@ -22,7 +22,7 @@ struct Socket {
     interface: Interface,
     address: SocketAddr,
     listener: std::net::TcpListener,
-    tls: Option<Secure>,
+    tls: Option<InterfaceTls>,
     proxy_protocol: bool,
 }
 
@@ -31,8 +31,8 @@ const MAX_CONNECTIONS: usize = 4096;
 
 /// What is to take the place of a socket's TLS.
 pub struct RenewedTls<'a> {
-    former: &'a Secure,
-    new: Secure,
+    former: &'a InterfaceTls,
+    new: InterfaceTls,
 }
 
 impl RenewedTls<'_> {
@@ -49,7 +49,8 @@ impl Interfaces {
         for (interface, listeners) in
             [(Interface::Admin, &settings.admin_listen), (Interface::Status, &settings.status_listen)]
         {
-            let tls = if listeners.iter().any(|l| l.ssl) { Some(Secure::new(settings, interface)?) } else { None };
+            let tls =
+                if listeners.iter().any(|l| l.ssl) { Some(InterfaceTls::new(settings, interface)?) } else { None };
             for entry in listeners {
                 let setting = interface.setting();
                 let addresses = entry.addresses().map_err(|e| format!("{setting}: {}: {e}", entry.host))?;
@@ -110,7 +111,9 @@ impl Interfaces {
     /// TLS with the certificates that the settings name as they are now, to be taken when all else is in order.
     pub fn renewed_tls(&self, settings: &Settings) -> Result<Vec<RenewedTls<'_>>, String> {
         let sockets = self.sockets.iter().filter_map(|socket| Some((socket.interface, socket.tls.as_ref()?)));
-        sockets.map(|(interface, former)| Ok(RenewedTls { former, new: Secure::new(settings, interface)? })).collect()
+        sockets
+            .map(|(interface, former)| Ok(RenewedTls { former, new: InterfaceTls::new(settings, interface)? }))
+            .collect()
     }
 
     /// Waits until the servers have ended, among other tasks that never do.

@@ -34,13 +34,13 @@ const CHECKS: [&str; 4] = [
 ];
 
 /// A process that ends with this value.
-struct Attendant(Child);
+struct ChildGuard(Child);
 
 /// One service and its address.
 struct Service {
     name: &'static str,
     address: SocketAddr,
-    process: Attendant,
+    process: ChildGuard,
 }
 
 /// Runs until Ctrl-C.
@@ -68,7 +68,7 @@ pub fn run(options: &Options) -> Result<(), String> {
 }
 
 /// Starts the services and the node.
-fn start(options: &Options) -> Result<(Vec<Service>, Attendant, Addresses), String> {
+fn start(options: &Options) -> Result<(Vec<Service>, ChildGuard, Addresses), String> {
     println!(
         "Bascule {}: starting two services and a gateway in {}\n",
         env!("CARGO_PKG_VERSION"),
@@ -93,7 +93,7 @@ fn start(options: &Options) -> Result<(Vec<Service>, Attendant, Addresses), Stri
     );
     command.env("KONG_ADMIN_LISTEN", format!("127.0.0.1:{}", options.admin));
     command.env("KONG_STATUS_LISTEN", "off");
-    let (node, said) = Attendant::start(command)?;
+    let (node, said) = ChildGuard::start(command)?;
     if said != "ready" {
         return Err(if said.is_empty() { "the gateway did not start".to_owned() } else { said });
     }
@@ -178,18 +178,18 @@ impl Service {
     fn start(name: &'static str) -> Result<Service, String> {
         let mut command = program()?;
         command.args(["echo", "--attended", "--name", name]);
-        let (process, said) = Attendant::start(command)?;
+        let (process, said) = ChildGuard::start(command)?;
         let address = said.parse().map_err(|_| format!("service {name} did not start: {said}"))?;
         Ok(Service { name, address, process })
     }
 }
 
-impl Attendant {
+impl ChildGuard {
     /// Starts a process and waits for the first line that it prints.
-    fn start(mut command: Command) -> Result<(Attendant, String), String> {
+    fn start(mut command: Command) -> Result<(ChildGuard, String), String> {
         // A group of its own, so that Ctrl-C reaches this process only, which then ends the others in order.
         let child = command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let mut process = Attendant(child.map_err(|e| format!("could not start: {e}"))?);
+        let mut process = ChildGuard(child.map_err(|e| format!("could not start: {e}"))?);
         let mut line = String::new();
         if let Some(stdout) = process.0.stdout.take() {
             BufReader::new(stdout).read_line(&mut line).map_err(|e| format!("could not start: {e}"))?;
@@ -198,7 +198,7 @@ impl Attendant {
     }
 }
 
-impl Drop for Attendant {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw) {
             // It may have been ended by hand.

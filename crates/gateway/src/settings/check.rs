@@ -41,10 +41,10 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         warnings,
         loaded,
     };
-    let (injected, remarks) = Injected::read(&settings.loaded, &settings.prefix);
+    let (injected, diagnostics) = Injected::read(&settings.loaded, &settings.prefix);
     settings.injected = injected;
-    settings.warnings.extend(remarks.warnings);
-    errors.extend(remarks.errors);
+    settings.warnings.extend(diagnostics.warnings);
+    errors.extend(diagnostics.errors);
     let mut keep = |result: Result<(), String>| errors.extend(result.err());
     keep(settings.injected.limits(&settings).map(|limits| settings.limits = limits));
     keep(settings.injected.directives().map(|directives| settings.directives = directives));

@@ -1,11 +1,11 @@
 //! `loggly`: sends an entry for each request to Loggly, in a syslog datagram.
 
+use crate::datagrams::Datagrams;
 use crate::log_entries::LogEntries;
 use crate::severity::Severities;
 use jiff::Timestamp;
-use sdk::{BoxFuture, Bytes, Config, Deliver, Env, Exchange, Network, Phases, Plugin, PluginKind, Queue, entities};
+use sdk::{Config, Env, Exchange, Phases, Plugin, PluginKind, Queue, entities};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The plugin as the gateway knows it.
 pub struct Loggly;
@@ -17,14 +17,6 @@ struct Instance {
     /// The token and the tags, as structured data (RFC 5424, section 6.3).
     account: String,
     queue: Queue,
-}
-
-/// How entries are sent.
-struct Delivery {
-    network: Network,
-    host: String,
-    port: u16,
-    timeout: Duration,
 }
 
 /// The facility `user`.
@@ -45,15 +37,11 @@ impl PluginKind for Loggly {
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        let host = config.text("host").unwrap_or("logs-01.loggly.com").to_owned();
-        let port = config.integer("port").unwrap_or(514);
-        let timeout = Duration::from_millis(config.integer("timeout").unwrap_or(10_000));
+        let datagrams = Datagrams::of(config, env.network())?;
         let token = config.text("key").ok_or("config.key: missing")?;
         let tags: Vec<String> = config.texts("tags").iter().map(|tag| format!("tag=\"{tag}\"")).collect();
-        let key = format!("{host} {port} {timeout:?}");
-        let queue = Queue::open(env, plugin, &key, LogEntries::queue_settings(), || {
-            Arc::new(Delivery { network: env.network().clone(), host, port, timeout })
-        });
+        let key = datagrams.key();
+        let queue = Queue::open(env, plugin, &key, LogEntries::queue_settings(), || Arc::new(datagrams));
         Ok(Box::new(Instance {
             entries: LogEntries::of(config),
             severities: Severities::of(config),
@@ -78,16 +66,6 @@ impl Plugin for Instance {
         let (priority, time) = (FACILITY * 8 + severity, Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"));
         let head = format!("<{priority}>1 {time} {} kong - - {} ", self.hostname, self.account);
         self.queue.put([head.as_bytes(), &self.entries.write(exchange)].concat());
-    }
-}
-
-impl Deliver for Delivery {
-    fn deliver<'a>(&'a self, batch: &'a [Bytes]) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move {
-            let Delivery { network, host, port, timeout } = self;
-            let sent = network.send_datagrams(host, *port, *timeout, batch.iter().map(|entry| &entry[..])).await;
-            sent.map_err(|error| format!("{host}:{port}: {error}"))
-        })
     }
 }
 
@@ -120,14 +98,5 @@ mod tests {
         assert_eq!(words[2], env.node().hostname);
         assert_eq!(words[3..].join(" "), "kong - - [tok-1@41058 tag=\"a\" tag=\"b\"] ");
         assert_eq!(serde_json::from_str::<Value>(entry).unwrap()["response"]["status"], 500);
-    }
-
-    #[tokio::test]
-    async fn a_failure_names_the_server_and_not_the_token() {
-        let (network, host) = (Network::default(), "no.such.invalid".to_owned());
-        let delivery = Delivery { network, host, port: 514, timeout: Duration::from_secs(10) };
-        let entry = Bytes::from_static(b"<14>1 - - kong - - [secret@41058] {}");
-        let told = delivery.deliver(&[entry]).await.unwrap_err();
-        assert!(told.starts_with("no.such.invalid:514: ") && !told.contains("secret"), "{told}");
     }
 }

@@ -1,9 +1,9 @@
 //! `udp-log`: sends an entry for each request in a datagram.
 
+use crate::datagrams::Datagrams;
 use crate::log_entries::LogEntries;
-use sdk::{BoxFuture, Bytes, Config, Deliver, Env, Exchange, Network, Phases, Plugin, PluginKind, Queue, entities};
+use sdk::{Config, Env, Exchange, Phases, Plugin, PluginKind, Queue, entities};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The plugin as the gateway knows it.
 pub struct UdpLog;
@@ -11,14 +11,6 @@ pub struct UdpLog;
 struct Instance {
     entries: LogEntries,
     queue: Queue,
-}
-
-/// How entries are sent.
-struct Delivery {
-    network: Network,
-    host: String,
-    port: u16,
-    timeout: Duration,
 }
 
 impl PluginKind for UdpLog {
@@ -36,13 +28,9 @@ impl PluginKind for UdpLog {
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        let host = config.text("host").ok_or("config.host: missing")?.to_owned();
-        let port = config.integer("port").ok_or("config.port: missing")?;
-        let timeout = Duration::from_millis(config.integer("timeout").unwrap_or(10_000));
-        let key = format!("{host} {port} {timeout:?}");
-        let queue = Queue::open(env, plugin, &key, LogEntries::queue_settings(), || {
-            Arc::new(Delivery { network: env.network().clone(), host, port, timeout })
-        });
+        let datagrams = Datagrams::of(config, env.network())?;
+        let key = datagrams.key();
+        let queue = Queue::open(env, plugin, &key, LogEntries::queue_settings(), || Arc::new(datagrams));
         Ok(Box::new(Instance { entries: LogEntries::of(config), queue }))
     }
 }
@@ -58,16 +46,6 @@ impl Plugin for Instance {
 
     fn log(&self, exchange: &mut Exchange) {
         self.queue.put(self.entries.write(exchange));
-    }
-}
-
-impl Deliver for Delivery {
-    fn deliver<'a>(&'a self, batch: &'a [Bytes]) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move {
-            let Delivery { network, host, port, timeout } = self;
-            let sent = network.send_datagrams(host, *port, *timeout, batch.iter().map(|entry| &entry[..])).await;
-            sent.map_err(|error| format!("{host}:{port}: {error}"))
-        })
     }
 }
 
@@ -90,19 +68,5 @@ mod tests {
             let entry: Value = serde_json::from_slice(&space[..length]).unwrap();
             assert_eq!(entry["request"]["uri"], target);
         }
-    }
-
-    #[tokio::test]
-    async fn a_name_that_does_not_resolve_and_an_entry_that_is_too_large_are_told() {
-        let delivery = |host: &str| Delivery {
-            network: Network::default(),
-            host: host.to_owned(),
-            port: 9,
-            timeout: Duration::from_secs(10),
-        };
-        let told = delivery("no.such.invalid").deliver(&[Bytes::from_static(b"{}")]).await.unwrap_err();
-        assert!(told.starts_with("no.such.invalid:9: "), "{told}");
-        let told = delivery("127.0.0.1").deliver(&[vec![b'x'; 70_000].into()]).await.unwrap_err();
-        assert!(told.contains("too long"), "{told}");
     }
 }

@@ -19,7 +19,7 @@ pub struct Rings {
 /// Keeps the records from which rings are made.
 #[derive(Default)]
 pub struct RingCompiler {
-    upstreams: HashMap<Uuid, Upstreamed>,
+    upstreams: HashMap<Uuid, UpstreamRecords>,
     targets: HashMap<Uuid, Arc<Target>>,
     touched: HashSet<Uuid>,
     /// Those that were removed, perhaps to come again: they start afresh.
@@ -27,7 +27,7 @@ pub struct RingCompiler {
 }
 
 #[derive(Default)]
-struct Upstreamed {
+struct UpstreamRecords {
     /// None while only targets of it are known.
     record: Option<Arc<Upstream>>,
     /// The record is nothing but a name, for which no target is to be chosen.

@@ -102,7 +102,7 @@ impl Plan {
             Choice::RoundRobin(turns) => self.in_turn(turns, position, tried),
             Choice::ConsistentHashing(continuum) => {
                 // Without anything to hash, requests are spread.
-                let hash = hash.unwrap_or_else(|| scatter(position.fetch_add(1, Ordering::Relaxed)) as u32);
+                let hash = hash.unwrap_or_else(|| fibonacci_hash(position.fetch_add(1, Ordering::Relaxed)) as u32);
                 let slots = || continuum.from(hash).map(|slot| slot as usize).filter(|&slot| self.is_available(slot));
                 slots().find(|&slot| !self.is_tried(slot, tried)).or_else(|| slots().next())
             }
@@ -155,7 +155,7 @@ impl Plan {
         score: impl Fn(&WeightedEndpoint) -> f64,
     ) -> Option<usize> {
         let turn = position.fetch_add(1, Ordering::Relaxed);
-        let start = if self.slots.len() > WINDOW { scatter(turn) } else { turn };
+        let start = if self.slots.len() > WINDOW { fibonacci_hash(turn) } else { turn };
         let among = |window: usize, tried: &[SocketAddr]| {
             let mut best: Option<(usize, f64)> = None;
             for slot in
@@ -204,6 +204,6 @@ fn introduce(slots: &[WeightedEndpoint]) {
 }
 
 /// Neighbouring positions, far apart.
-fn scatter(position: usize) -> usize {
+fn fibonacci_hash(position: usize) -> usize {
     ((position as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize
 }

@@ -59,7 +59,7 @@ impl Upload {
     /// Nothing more is sent: the service has answered without it, or cannot take it.
     pub fn stop(&mut self, upstream: &mut Upstream) {
         if self.stage != Stage::Done {
-            upstream.spoil();
+            upstream.forbid_reuse();
             self.stage = Stage::Done;
             self.waits = None;
         }

@@ -89,7 +89,7 @@ impl State {
                 return;
             }
         };
-        next.undegrade(change.entity, id);
+        next.clear_degradation(change.entity, id);
         let subject = (change.entity.to_owned(), id);
         batch.unusable.remove(&subject);
         let taken = panic::caught(|| self.take_record(id, change, next, batch))
@@ -188,7 +188,7 @@ impl State {
             let Some(reason) = failure else {
                 let known = next.degraded.get(&("services".to_owned(), id));
                 if known.is_some_and(|known| known.effect == Effect::NoConnection) {
-                    next.undegrade("services", id);
+                    next.clear_degradation("services", id);
                 }
                 continue;
             };
@@ -367,7 +367,7 @@ impl Snapshot {
         self.consumers.insert_mut(id, consumer);
     }
 
-    fn undegrade(&mut self, entity: &str, id: Uuid) {
+    fn clear_degradation(&mut self, entity: &str, id: Uuid) {
         if !self.degraded.is_empty() {
             self.degraded.remove_mut(&(entity.to_owned(), id));
         }

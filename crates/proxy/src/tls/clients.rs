@@ -2,7 +2,7 @@
 //!
 //! As with nginx, a handshake does not fail for what is wrong with a client's certificate: the client is told in an
 //! answer to its first request. So a handshake only makes sure that a client holds the key of what it shows, and
-//! [`ClientVerification::judge`] says what that is worth, also when a session is resumed.
+//! [`ClientVerification::verify_client`] says what that is worth, also when a session is resumed.
 
 use super::verify::{Authorities, in_time, signed_tls12, signed_tls13};
 use rustls::client::danger::HandshakeSignatureValid;
@@ -81,16 +81,16 @@ impl ClientVerification {
     pub(super) fn verifier(&self) -> Option<Arc<dyn ClientCertVerifier>> {
         let trust = self.trust.as_ref().filter(|_| self.mode != ClientVerificationMode::Off)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        Some(Arc::new(Asking { trust: Arc::clone(trust), provider }))
+        Some(Arc::new(DeferredVerifier { trust: Arc::clone(trust), provider }))
     }
 
-    /// What the certificate that a client has shown comes to, as `$ssl_client_verify` has it; `judged`: what
-    /// [`ClientVerification::judge`] has said.
-    pub(crate) fn word(&self, shown: Option<&[CertificateDer<'_>]>, judged: Result<(), &'static str>) -> &'static str {
+    /// What the certificate that a client has shown comes to, as `$ssl_client_verify` has it; `verdict`: what
+    /// [`ClientVerification::verify_client`] has said.
+    pub(crate) fn word(&self, shown: Option<&[CertificateDer<'_>]>, verdict: Result<(), &'static str>) -> &'static str {
         use ClientVerificationMode as Mode;
         let verified = match (self.mode, shown.and_then(<[_]>::split_first)) {
             (Mode::Off, _) | (_, None) => return "NONE",
-            (Mode::On | Mode::Optional, Some(_)) => judged.is_ok(),
+            (Mode::On | Mode::Optional, Some(_)) => verdict.is_ok(),
             (Mode::OptionalNoCa, Some((cert, others))) => {
                 self.trust.as_ref().is_some_and(|trust| trust.verify(cert, others, UnixTime::now()).is_ok())
             }
@@ -99,7 +99,7 @@ impl ClientVerification {
     }
 
     /// Whether a client that has shown this chain may be served; else what it is told, with status 400.
-    pub fn judge(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
+    pub fn verify_client(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<(), &'static str> {
         use ClientVerificationMode as Mode;
         match (self.mode, shown.and_then(<[_]>::split_first)) {
             (Mode::Off | Mode::OptionalNoCa, _) | (Mode::Optional, None) => Ok(()),
@@ -133,7 +133,7 @@ impl Trusted {
                 .with_expiration_policy(ExpirationPolicy::Enforce)
                 .build()
         });
-        match authorities.vouch(cert, others, now, KeyUsage::client_auth(), revocation) {
+        match authorities.verify_path(cert, others, now, KeyUsage::client_auth(), revocation) {
             Ok(_) => Ok(()),
             // Nobody else can have revoked it.
             Err(_) if authorities.have(cert) && lists.is_empty() => in_time(cert, now).map_err(|e| e.to_string()),
@@ -143,18 +143,18 @@ impl Trusted {
 }
 
 /// Asks for a certificate and makes sure that the client holds its key.
-struct Asking {
+struct DeferredVerifier {
     trust: Arc<Trusted>,
     provider: Arc<CryptoProvider>,
 }
 
-impl fmt::Debug for Asking {
+impl fmt::Debug for DeferredVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Asking")
+        f.write_str("DeferredVerifier")
     }
 }
 
-impl ClientCertVerifier for Asking {
+impl ClientCertVerifier for DeferredVerifier {
     fn client_auth_mandatory(&self) -> bool {
         false
     }
@@ -257,10 +257,10 @@ mod tests {
             (Mode::OptionalNoCa, Ok(()), Ok(()), Ok(())),
         ] {
             let verification = verification(mode, &root, 1);
-            assert_eq!(verification.judge(None), none, "{mode:?}");
-            assert_eq!(verification.judge(Some(&[])), none, "{mode:?}");
-            assert_eq!(verification.judge(Some(&good)), known, "{mode:?}");
-            assert_eq!(verification.judge(Some(&bad)), unknown, "{mode:?}");
+            assert_eq!(verification.verify_client(None), none, "{mode:?}");
+            assert_eq!(verification.verify_client(Some(&[])), none, "{mode:?}");
+            assert_eq!(verification.verify_client(Some(&good)), known, "{mode:?}");
+            assert_eq!(verification.verify_client(Some(&bad)), unknown, "{mode:?}");
             assert_eq!(verification.verifier().is_some(), mode != Mode::Off);
         }
     }
@@ -272,14 +272,14 @@ mod tests {
         let between = made("between", true, 2, Some(&root), &[]);
         let far = made("far", false, 3, Some(&between), &[]);
         let chain = [far.der.clone(), between.der.clone()];
-        assert_eq!(verification(on, &root, 1).judge(Some(&chain)), Ok(()));
-        assert_eq!(verification(on, &root, 0).judge(Some(&chain)), Err(NOT_VERIFIED));
+        assert_eq!(verification(on, &root, 1).verify_client(Some(&chain)), Ok(()));
+        assert_eq!(verification(on, &root, 0).verify_client(Some(&chain)), Err(NOT_VERIFIED));
         let both = ClientVerification::new(on, &[root.der.clone()], &[between.der.clone()], 0, &[]).unwrap();
-        assert_eq!(both.judge(Some(&chain[..1])), Ok(()));
+        assert_eq!(both.verify_client(Some(&chain[..1])), Ok(()));
         assert_eq!(both.verifier().unwrap().root_hint_subjects().len(), 1);
         let server = made("server", false, 4, Some(&root), &[ExtendedKeyUsagePurpose::ServerAuth]);
-        assert_eq!(verification(on, &root, 1).judge(Some(&[server.der])), Err(NOT_VERIFIED));
-        assert_eq!(verification(on, &root, 1).judge(Some(&[root.der.clone()])), Ok(()));
+        assert_eq!(verification(on, &root, 1).verify_client(Some(&[server.der])), Err(NOT_VERIFIED));
+        assert_eq!(verification(on, &root, 1).verify_client(Some(&[root.der.clone()])), Ok(()));
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
         let with = |lists: &[CertificateRevocationListDer<'static>]| {
             let mode = ClientVerificationMode::On;
             let verification = ClientVerification::new(mode, &[root.der.clone()], &[], 1, lists).unwrap();
-            [&good, &bad, &root].map(|cert| verification.judge(Some(&[cert.der.clone()])).is_ok())
+            [&good, &bad, &root].map(|cert| verification.verify_client(Some(&[cert.der.clone()])).is_ok())
         };
         assert_eq!(with(&[]), [true, true, true]);
         assert_eq!(with(&[revoked(&root, &[3], 2090)]), [true, false, false]);

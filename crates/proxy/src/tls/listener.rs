@@ -57,11 +57,11 @@ impl Policy {
         config.ignore_client_order = self.own_order;
         let lifetime = self.lifetime.as_secs().max(1);
         if self.tickets {
-            config.ticketer = Arc::new(Perishable { kept: aws_lc_rs::Ticketer::new()?, lifetime });
+            config.ticketer = Arc::new(Expiring { kept: aws_lc_rs::Ticketer::new()?, lifetime });
         }
         config.session_storage = match self.sessions {
             0 => Arc::new(NoServerSessionStorage {}),
-            n => Arc::new(Perishable { kept: ServerSessionMemoryCache::new(n), lifetime }),
+            n => Arc::new(Expiring { kept: ServerSessionMemoryCache::new(n), lifetime }),
         };
         Ok(config)
     }
@@ -113,13 +113,13 @@ impl<F: Fn() -> Certificates + Send + Sync> ResolvesServerCert for Resolver<F> {
 
 /// Puts the time before what is kept, and hands out nothing that is too old.
 #[derive(Debug)]
-struct Perishable<K> {
+struct Expiring<K> {
     kept: K,
     /// Seconds.
     lifetime: u64,
 }
 
-impl<K> Perishable<K> {
+impl<K> Expiring<K> {
     fn stamped(value: &[u8]) -> Vec<u8> {
         [&now().to_be_bytes()[..], value].concat()
     }
@@ -131,7 +131,7 @@ impl<K> Perishable<K> {
     }
 }
 
-impl ProducesTickets for Perishable<Arc<dyn ProducesTickets>> {
+impl ProducesTickets for Expiring<Arc<dyn ProducesTickets>> {
     fn enabled(&self) -> bool {
         self.kept.enabled()
     }
@@ -149,7 +149,7 @@ impl ProducesTickets for Perishable<Arc<dyn ProducesTickets>> {
     }
 }
 
-impl StoresServerSessions for Perishable<Arc<ServerSessionMemoryCache>> {
+impl StoresServerSessions for Expiring<Arc<ServerSessionMemoryCache>> {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
         self.kept.put(key, Self::stamped(&value))
     }
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn sessions_perish() {
-        let cache = |lifetime| Perishable { kept: ServerSessionMemoryCache::new(8), lifetime };
+        let cache = |lifetime| Expiring { kept: ServerSessionMemoryCache::new(8), lifetime };
         let kept = cache(60);
         assert!(kept.put(b"k".to_vec(), b"v".to_vec()));
         assert_eq!(kept.get(b"k").as_deref(), Some(&b"v"[..]));
@@ -186,10 +186,10 @@ mod tests {
         let spoiled = cache(0);
         assert!(spoiled.put(b"k".to_vec(), b"v".to_vec()));
         assert_eq!(spoiled.get(b"k"), None);
-        let tickets = Perishable { kept: aws_lc_rs::Ticketer::new().unwrap(), lifetime: 10 };
+        let tickets = Expiring { kept: aws_lc_rs::Ticketer::new().unwrap(), lifetime: 10 };
         assert_eq!(tickets.lifetime(), 10);
         let ticket = tickets.encrypt(b"session").unwrap();
         assert_eq!(tickets.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
-        assert_eq!(Perishable { kept: tickets.kept, lifetime: 0 }.decrypt(&ticket), None);
+        assert_eq!(Expiring { kept: tickets.kept, lifetime: 0 }.decrypt(&ticket), None);
     }
 }

@@ -35,7 +35,7 @@ pub(super) enum Requirement {
     },
 }
 
-/// Who may vouch for a peer, and through how many others.
+/// The authorities that a certificate path may end at, and how long it may be.
 pub(super) struct Authorities<'a> {
     pub roots: &'a RootCertStore,
     /// The most certificates between that of the peer and that of the authority.
@@ -46,7 +46,7 @@ pub(super) struct Authorities<'a> {
 impl Authorities<'_> {
     /// Whether one of them vouches for a certificate that is used in this way; and whether it may vouch for some names
     /// only.
-    pub fn vouch(
+    pub fn verify_path(
         &self,
         cert: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -82,7 +82,7 @@ impl ServerCertVerifier for ServerVerifier {
         if let Requirement::Ca { roots, depth } = &self.required {
             let algorithms = &self.provider.signature_verification_algorithms;
             let authorities = Authorities { roots, depth: *depth, algorithms };
-            let constrained = match authorities.vouch(cert, others, now, KeyUsage::server_auth(), None) {
+            let constrained = match authorities.verify_path(cert, others, now, KeyUsage::server_auth(), None) {
                 Ok(constrained) => constrained || others.iter().any(constrains_names),
                 Err(_) if authorities.have(cert) => in_time(cert, now).map(|()| false)?,
                 Err(error) => return Err(refusal(error)),

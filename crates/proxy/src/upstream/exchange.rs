@@ -20,7 +20,7 @@ pub(crate) struct Upstream {
     /// Counts as a connection of the target as long as it is here.
     peer: Option<Peer>,
     /// The exchange could not be completed: the connection is of no further use.
-    spoiled: bool,
+    reuse_forbidden: bool,
 }
 
 enum Connection {
@@ -31,7 +31,7 @@ impl Upstream {
     /// A connection that was just made.
     pub fn new(key: PoolKey, connection: ClientConnection, now: Instant) -> Box<Upstream> {
         let connection = Connection::Http1(connection);
-        Box::new(Upstream { connection, key, since: now, peer: None, spoiled: false })
+        Box::new(Upstream { connection, key, since: now, peer: None, reuse_forbidden: false })
     }
 
     /// Begins a request.
@@ -85,13 +85,13 @@ impl Upstream {
     }
 
     /// The request could not be sent whole: no other exchange follows on the connection.
-    pub fn spoil(&mut self) {
-        self.spoiled = true;
+    pub fn forbid_reuse(&mut self) {
+        self.reuse_forbidden = true;
     }
 
     /// Whether another exchange may follow.
     pub fn is_reusable(&self) -> bool {
-        !self.spoiled && self.http1().is_reusable()
+        !self.reuse_forbidden && self.http1().is_reusable()
     }
 
     /// Octets that have left for the service, and that have come from it: for telling progress from a pause.

@@ -25,12 +25,12 @@ use std::time::Duration;
 /// Directives with effect that a node has been given, by Kong's defaults or by its operator.
 #[derive(Clone, Debug, Default)]
 pub struct Injected {
-    given: Vec<Given>,
+    given: Vec<InjectedDirective>,
 }
 
 /// What is to be said of directives.
 #[derive(Debug, Default)]
-pub struct Remarks {
+pub struct Diagnostics {
     pub warnings: Vec<String>,
     pub errors: Vec<String>,
 }
@@ -49,7 +49,7 @@ const EVENTS: Scope = &[Context::Events];
 
 /// One directive in its block.
 #[derive(Clone, Debug)]
-struct Given {
+struct InjectedDirective {
     /// The key of `kong.conf` that gave it.
     key: String,
     context: Context,
@@ -60,7 +60,7 @@ struct Given {
 }
 
 /// What becomes of one that is written somewhere.
-enum Fate {
+enum Handling {
     Acts(&'static Directive),
     /// It is named, and has no effect.
     Idle(String),
@@ -74,8 +74,8 @@ pub const NONE: &str = "NONE";
 impl Injected {
     /// Reads all keys that stand for directives. Paths are relative to `prefix`. Of what has no effect, only that is
     /// said which the operator gave.
-    pub fn read(loaded: &Loaded, prefix: &Path) -> (Injected, Remarks) {
-        let (mut injected, mut remarks) = (Injected::default(), Remarks::default());
+    pub fn read(loaded: &Loaded, prefix: &Path) -> (Injected, Diagnostics) {
+        let (mut injected, mut diagnostics) = (Injected::default(), Diagnostics::default());
         for (key, value) in &loaded.values {
             let Some((context, name)) = Context::of_key(key) else { continue };
             let value = value.text();
@@ -85,32 +85,32 @@ impl Injected {
             let all = match words::read(name, &value) {
                 Ok(all) => all,
                 Err(error) => {
-                    remarks.errors.push(format!("{key}: {error}"));
+                    diagnostics.errors.push(format!("{key}: {error}"));
                     continue;
                 }
             };
             for written in all {
-                match fate(context, &written) {
-                    Fate::Acts(directive) => {
+                match handling(context, &written) {
+                    Handling::Acts(directive) => {
                         let chosen = loaded.given.contains_key(key) || loaded.implied.contains_key(key);
                         let (name, words) = (written.name, written.words);
                         let key = loaded.implied.get(key).map_or(key.as_str(), |(_, origin)| origin).to_owned();
-                        let mut given = Given { key, context, name, words, chosen };
+                        let mut given = InjectedDirective { key, context, name, words, chosen };
                         let checked = given.check(directive, prefix).and_then(|()| injected.place(directive, &given));
                         match checked {
                             Ok(()) => injected.given.push(given),
-                            Err(error) => remarks.errors.push(error),
+                            Err(error) => diagnostics.errors.push(error),
                         }
                     }
-                    Fate::Idle(why) if loaded.given.contains_key(key) => {
-                        remarks.warnings.push(said(key, name, &written.name, &why))
+                    Handling::Idle(why) if loaded.given.contains_key(key) => {
+                        diagnostics.warnings.push(said(key, name, &written.name, &why))
                     }
-                    Fate::Idle(_) => {}
-                    Fate::Refused(why) => remarks.errors.push(said(key, name, &written.name, &why)),
+                    Handling::Idle(_) => {}
+                    Handling::Refused(why) => diagnostics.errors.push(said(key, name, &written.name, &why)),
                 }
             }
         }
-        (injected, remarks)
+        (injected, diagnostics)
     }
 
     /// Whether a new value of a key, and what the files that it names hold by then, is taken by a reload.
@@ -119,8 +119,8 @@ impl Injected {
     }
 
     /// One directive may stand in a block once.
-    fn place(&self, directive: &Directive, new: &Given) -> Result<(), String> {
-        let same = |given: &&Given| given.context == new.context && given.name == new.name;
+    fn place(&self, directive: &Directive, new: &InjectedDirective) -> Result<(), String> {
+        let same = |given: &&InjectedDirective| given.context == new.context && given.name == new.name;
         match self.given.iter().find(same) {
             Some(_) if !directive.repeats => Err(format!("{}: \"{}\" directive is duplicate", new.key, new.name)),
             _ => Ok(()),
@@ -128,14 +128,14 @@ impl Injected {
     }
 
     /// All of that name in the innermost block that has any, in their order.
-    fn all(&self, scope: Scope, name: &str) -> Vec<&Given> {
+    fn all(&self, scope: Scope, name: &str) -> Vec<&InjectedDirective> {
         let of = |context: Context| {
             self.given.iter().filter(|given| given.context == context && given.name == name).collect::<Vec<_>>()
         };
         scope.iter().map(|context| of(*context)).find(|level| !level.is_empty()).unwrap_or_default()
     }
 
-    fn one(&self, scope: Scope, name: &str) -> Option<&Given> {
+    fn one(&self, scope: Scope, name: &str) -> Option<&InjectedDirective> {
         self.all(scope, name).pop()
     }
 
@@ -195,10 +195,10 @@ impl Injected {
     }
 }
 
-impl Given {
+impl InjectedDirective {
     /// Looks at the words, and makes a path absolute.
     fn check(&mut self, directive: &Directive, prefix: &Path) -> Result<(), String> {
-        let Given { key, name, words, .. } = self;
+        let InjectedDirective { key, name, words, .. } = self;
         let invalid =
             |word: &str, must: &str| Err(format!("{key}: invalid value \"{word}\" in \"{name}\" directive{must}"));
         let (least, most) = match directive.syntax {
@@ -234,27 +234,27 @@ impl Given {
     }
 }
 
-fn fate(context: Context, written: &words::Written) -> Fate {
+fn handling(context: Context, written: &words::Written) -> Handling {
     let name = written.name.as_str();
     if let Some(row) = table_row(context, name) {
         let no_block = "it has no block".to_owned();
         return match row.effect {
-            Effect::Acts if written.block => Fate::Refused(no_block),
-            Effect::Acts => Fate::Acts(row),
-            Effect::Overruled => Fate::Idle(format!("has no effect, as in Kong: {}", row.doc)),
-            Effect::Absent if row.protective => Fate::Refused(row.doc.to_owned()),
-            Effect::Absent => Fate::Idle(format!("has no effect here: {}", row.doc)),
+            Effect::Acts if written.block => Handling::Refused(no_block),
+            Effect::Acts => Handling::Acts(row),
+            Effect::Overruled => Handling::Idle(format!("has no effect, as in Kong: {}", row.doc)),
+            Effect::Absent if row.protective => Handling::Refused(row.doc.to_owned()),
+            Effect::Absent => Handling::Idle(format!("has no effect here: {}", row.doc)),
         };
     }
     if let Some(why) = reason(table::REFUSED, name).filter(|_| written.words != ["off"]) {
-        return Fate::Refused(why.to_owned());
+        return Handling::Refused(why.to_owned());
     }
     if context.is_of_streams() {
-        return Fate::Idle("has no effect here: streams (stream_listen) are not there yet".to_owned());
+        return Handling::Idle("has no effect here: streams (stream_listen) are not there yet".to_owned());
     }
     if context == Context::Upstream {
         let why = "upstreams and `upstream_keepalive_*` say how services are balanced and their connections kept";
-        return Fate::Idle(format!("has no effect, as in Kong: {why}"));
+        return Handling::Idle(format!("has no effect, as in Kong: {why}"));
     }
     if name.ends_with("ssl_conf_command") {
         return conf_command(&written.words);
@@ -264,13 +264,13 @@ fn fate(context: Context, written: &words::Written) -> Fate {
         Some(row) if of_api && row.contexts.has(Context::Proxy) => {
             let why = "has no effect for the Admin and the Status API";
             if row.protective && !name.starts_with("proxy_") {
-                Fate::Refused(why.to_owned())
+                Handling::Refused(why.to_owned())
             } else {
-                Fate::Idle(why.to_owned())
+                Handling::Idle(why.to_owned())
             }
         }
-        Some(_) => Fate::Refused("is not allowed here".to_owned()),
-        None => Fate::Idle(match reason(table::WITHOUT_EFFECT, name) {
+        Some(_) => Handling::Refused("is not allowed here".to_owned()),
+        None => Handling::Idle(match reason(table::WITHOUT_EFFECT, name) {
             Some(why) => format!("has no effect here: {why}"),
             None => "is not known and has no effect here".to_owned(),
         }),
@@ -278,14 +278,14 @@ fn fate(context: Context, written: &words::Written) -> Fate {
 }
 
 /// Commands to OpenSSL: those that only loosen or tune are of no use, others would be missed.
-fn conf_command(words: &[String]) -> Fate {
+fn conf_command(words: &[String]) -> Handling {
     let why = "there is no OpenSSL here";
     match words.first().map(String::as_str) {
-        Some("Options") => Fate::Idle(format!("has no effect here: {why}")),
+        Some("Options") => Handling::Idle(format!("has no effect here: {why}")),
         Some("CipherString") if words.get(1).is_some_and(|list| list.contains("@SECLEVEL=")) => {
-            Fate::Idle(format!("has no effect here: {why}"))
+            Handling::Idle(format!("has no effect here: {why}"))
         }
-        _ => Fate::Refused(format!("{why}; use ssl_protocols, ssl_ciphers and ssl_ecdh_curve")),
+        _ => Handling::Refused(format!("{why}; use ssl_protocols, ssl_ciphers and ssl_ecdh_curve")),
     }
 }
 

@@ -102,7 +102,8 @@ impl Injected {
     /// with them, what stands further out is replaced.
     pub fn real_ip_from(&self, scope: Scope, trusted_ips: &[String]) -> Vec<String> {
         let given = self.all(scope, "set_real_ip_from");
-        let outer = |given: &&&super::Given| given.context == super::Context::Http && !trusted_ips.is_empty();
+        let outer =
+            |given: &&&super::InjectedDirective| given.context == super::Context::Http && !trusted_ips.is_empty();
         given.iter().filter(|given| !outer(given)).map(|given| given.words[0].clone()).collect()
     }
 
@@ -120,8 +121,9 @@ impl Injected {
     pub fn access_rules(&self, scope: Scope) -> Result<AccessRules, String> {
         let mut rules = AccessRules::default();
         let of = |context: super::Context| {
-            let rule =
-                |given: &&super::Given| given.context == context && (given.name == "allow" || given.name == "deny");
+            let rule = |given: &&super::InjectedDirective| {
+                given.context == context && (given.name == "allow" || given.name == "deny")
+            };
             self.given.iter().filter(rule).collect::<Vec<_>>()
         };
         let level = scope.iter().map(|context| of(*context)).find(|level| !level.is_empty()).unwrap_or_default();
