@@ -164,6 +164,16 @@ fn check_start_restart_and_reload_refuse_the_same() {
 }
 
 #[test]
+fn check_refuses_a_prefix_that_cannot_be_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.conf");
+    std::fs::write(&file, format!("prefix = {}/node\n", file.display())).unwrap();
+    let output = bascule().arg("check").arg(&file).output().unwrap();
+    let expected = format!("prefix: {} is not a directory", file.display());
+    assert!(said(&output, false).contains(&expected), "{}", said(&output, false));
+}
+
+#[test]
 fn a_node_whose_files_have_gone_says_so_when_it_is_told_to_reload() {
     let directory = tempfile::tempdir().unwrap();
     let page = directory.path().join("page.json");

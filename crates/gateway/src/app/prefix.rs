@@ -3,7 +3,7 @@
 use crate::program::Program;
 use crate::settings::Settings;
 use proxy::log_writer::Destination;
-use rustix::fs::Mode;
+use rustix::fs::{Access, Mode};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,19 @@ pub fn prepare(settings: &Settings) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Why the prefix cannot be prepared, as far as that can be told without doing so.
+pub fn check(settings: &Settings) -> Option<String> {
+    let there = settings.prefix.ancestors().find(|path| path.symlink_metadata().is_ok())?;
+    let fault = if !there.is_dir() {
+        "is not a directory"
+    } else if rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        "cannot be written to"
+    } else {
+        return None;
+    };
+    Some(format!("prefix: {} {fault}", there.display()))
 }
 
 /// Replaces a file that only the node's user may read, in one step.

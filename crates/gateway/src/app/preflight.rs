@@ -14,6 +14,7 @@ pub fn check(settings: &Settings) -> Result<(), Vec<String>> {
         Ok(kinds) => errors.extend(catalog(settings, &kinds).err()),
         Err(error) => errors.push(error),
     }
+    errors.extend(prefix::check(settings));
     errors.extend(certificates::check(settings));
     errors.extend(plane::check(settings));
     errors.extend(settings.size("mem_cache_size").err());
