@@ -4,6 +4,7 @@
 mod answer;
 mod args;
 mod authentication;
+pub mod aws;
 mod base64;
 mod config;
 mod content;
