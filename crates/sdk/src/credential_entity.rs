@@ -29,3 +29,13 @@ pub enum CredentialKey {
     /// The consumer who has them: [`crate::Directory::credentials_of`]. For records without `ttl`.
     Consumer,
 }
+
+impl CredentialKey {
+    /// The field by which records are found, if they have one of their own for that.
+    pub fn field(self) -> Option<&'static str> {
+        match self {
+            CredentialKey::Field(field) => Some(field),
+            CredentialKey::Consumer => None,
+        }
+    }
+}

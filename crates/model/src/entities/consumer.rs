@@ -3,6 +3,7 @@
 use super::{decode, workspace_of};
 use crate::Record;
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use uuid::Uuid;
@@ -17,7 +18,7 @@ pub struct Consumer {
     /// Seconds since 1970, as `updated_at`.
     pub created_at: i64,
     pub updated_at: i64,
-    pub tags: Vec<String>,
+    pub tags: Box<[String]>,
 }
 
 impl Consumer {
@@ -30,20 +31,22 @@ impl Consumer {
             custom_id: decode::string(record, "custom_id"),
             created_at: decode::integer(record, "created_at", 0)?,
             updated_at: decode::integer(record, "updated_at", 0)?,
-            tags: decode::strings(record, "tags"),
+            tags: decode::strings(record, "tags").into(),
         })
     }
 }
 
-/// A credential of any kind: its owner, and the record for the plugin that understands it.
-#[derive(Clone, Debug)]
+/// A credential of any kind: its owner, and what the plugin that understands it needs. Small, for there may be a
+/// million of them.
+#[derive(Clone)]
 pub struct Credential {
     pub id: Uuid,
     pub workspace: Uuid,
     pub consumer: Option<Uuid>,
     /// When it ends, if it does.
-    pub expiry: Option<Expiry>,
-    pub record: Record,
+    pub expiry: Option<Box<Expiry>>,
+    /// By what it is found; empty where that is the consumer.
+    pub key: Box<str>,
     /// What the plugin has made of the record.
     pub parsed: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -57,14 +60,20 @@ pub struct Expiry {
 }
 
 impl Credential {
-    /// The typed form of a valid record of a credential entity, whose `ttl` is what remains of its time now.
-    pub fn from_record(record: &Record) -> Result<Credential, String> {
+    /// The typed form of a valid record of a credential entity, whose `ttl` is what remains of its time now; found by
+    /// the field `key`, else by its consumer.
+    pub fn from_record(record: &Record, key: Option<&str>) -> Result<Credential, String> {
+        let key = match key {
+            Some(field) => decode::string(record, field).ok_or_else(|| format!("{field}: missing"))?,
+            None => String::new(),
+        };
+        let ttl = record.get("ttl").and_then(serde_json::Value::as_u64);
         Ok(Credential {
             id: decode::id(record)?,
             workspace: workspace_of(record),
             consumer: decode::foreign(record, "consumer")?,
-            expiry: record.get("ttl").and_then(serde_json::Value::as_u64).map(Duration::from_secs).map(Expiry::after),
-            record: record.clone(),
+            expiry: ttl.map(|seconds| Box::new(Expiry::after(Duration::from_secs(seconds)))),
+            key: key.into(),
             parsed: None,
         })
     }
@@ -76,7 +85,14 @@ impl Credential {
 
     /// Whether it has ended. Costs a look at the clocks only where there is an end.
     pub fn is_over(&self) -> bool {
-        self.expiry.is_some_and(|expiry| expiry.is_over(SystemTime::now(), Instant::now()))
+        self.expiry.as_ref().is_some_and(|expiry| expiry.is_over(SystemTime::now(), Instant::now()))
+    }
+}
+
+/// Without the key, which is a secret of some kinds.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("id", &self.id).field("consumer", &self.consumer).finish_non_exhaustive()
     }
 }
 
@@ -119,7 +135,7 @@ mod tests {
         let id = Uuid::from_u128(1).to_string();
         let credential = |ttl: serde_json::Value| {
             let record = serde_json::json!({ "id": id, "key": "k", "ttl": ttl });
-            Credential::from_record(record.as_object().unwrap()).unwrap()
+            Credential::from_record(record.as_object().unwrap(), Some("key")).unwrap()
         };
         assert!(!credential(serde_json::Value::Null).is_over());
         assert!(!credential(60.into()).is_over());

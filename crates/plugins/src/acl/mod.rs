@@ -2,8 +2,8 @@
 
 use sdk::entities::Credential;
 use sdk::{
-    Answer, Config, CredentialEntity, CredentialKey, Env, Exchange, Fields, Phases, Plugin, PluginKind, SnapshotRef,
-    Step, entities,
+    Answer, Config, CredentialEntity, CredentialKey, Env, Exchange, Fields, Parsed, Phases, Plugin, PluginKind, Record,
+    SnapshotRef, Step, entities,
 };
 use serde_json::Value;
 use std::collections::HashSet;
@@ -44,7 +44,7 @@ impl PluginKind for Acl {
             schema: include_str!("acls.json"),
             entity: ENTITY,
             key: CredentialKey::Consumer,
-            parse: None,
+            parse: Some(group_of),
         }]
     }
 
@@ -103,7 +103,13 @@ impl Plugin for Instance {
 /// The names of a consumer's groups.
 fn names(held: Option<&SnapshotRef<[Arc<Credential>]>>) -> Vec<&str> {
     let held = held.map_or(&[][..], |held| held);
-    held.iter().filter_map(|record| record.record.get("group").and_then(Value::as_str)).collect()
+    held.iter().filter_map(|credential| credential.parsed::<Box<str>>()).map(|group| &**group).collect()
+}
+
+/// What is kept of a record.
+fn group_of(record: &Record) -> Result<Parsed, String> {
+    let group: Box<str> = record.get("group").and_then(Value::as_str).ok_or("group: missing")?.into();
+    Ok(Arc::new(group))
 }
 
 /// Turns away a caller of whom no group is known.

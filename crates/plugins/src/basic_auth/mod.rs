@@ -4,11 +4,12 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use sdk::entities::{Credential, Uuid};
 use sdk::{
-    Anonymous, Answer, Config, CredentialEntity, CredentialKey, Env, Exchange, Function, Known, Phases, Plugin,
+    Anonymous, Answer, Config, CredentialEntity, CredentialKey, Env, Exchange, Function, Known, Parsed, Phases, Plugin,
     PluginKind, Record, Step, after_scheme, challenge, decode_base64, entities,
 };
 use serde_json::Value;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// The plugin as the gateway knows it.
 pub struct BasicAuth;
@@ -26,6 +27,9 @@ struct Shown {
     username: Vec<u8>,
     password: Vec<u8>,
 }
+
+/// What is kept of a record.
+struct PasswordHash(Box<str>);
 
 impl PluginKind for BasicAuth {
     fn name(&self) -> &'static str {
@@ -49,7 +53,7 @@ impl PluginKind for BasicAuth {
             schema: include_str!("basicauth_credentials.json"),
             entity: ENTITY,
             key: CredentialKey::Field("username"),
-            parse: None,
+            parse: Some(PasswordHash::of),
         }]
     }
 
@@ -109,9 +113,16 @@ impl Shown {
     }
 
     fn has_password_of(&self, credential: &Credential) -> bool {
-        let stored = credential.record.get("password").and_then(Value::as_str).unwrap_or_default();
-        let Some(consumer) = credential.consumer else { return false };
+        let (Some(PasswordHash(stored)), Some(consumer)) = (credential.parsed(), credential.consumer) else {
+            return false;
+        };
         verify_slices_are_equal(hash(&self.password, &consumer).as_bytes(), stored.as_bytes()).is_ok()
+    }
+}
+
+impl PasswordHash {
+    fn of(record: &Record) -> Result<Parsed, String> {
+        Ok(Arc::new(PasswordHash(record.get("password").and_then(Value::as_str).unwrap_or_default().into())))
     }
 }
 

@@ -7,11 +7,12 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sdk::entities::Credential;
 use sdk::{
-    Anonymous, Answer, Config, CredentialEntity, CredentialKey, Env, Exchange, Known, Phases, Plugin, PluginKind,
-    SnapshotRef, Step, challenge, entities, field_value,
+    Anonymous, Answer, Config, CredentialEntity, CredentialKey, Env, Exchange, Known, Parsed, Phases, Plugin,
+    PluginKind, Record, SnapshotRef, Step, challenge, entities, field_value,
 };
 use serde_json::Value;
 use signature::{Algorithm, Signature};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 /// The plugin as the gateway knows it.
@@ -43,6 +44,9 @@ enum Refusal {
     TooLarge,
 }
 
+/// What is kept of a record.
+struct Secret(Box<str>);
+
 impl PluginKind for HmacAuth {
     fn name(&self) -> &'static str {
         "hmac-auth"
@@ -61,7 +65,7 @@ impl PluginKind for HmacAuth {
             schema: include_str!("hmacauth_credentials.json"),
             entity: ENTITY,
             key: CredentialKey::Field("username"),
-            parse: None,
+            parse: Some(Secret::of),
         }]
     }
 
@@ -119,7 +123,7 @@ impl Instance {
             exchange.request.fields.remove_known(line);
         }
         let credential = verified?;
-        let username = credential.record.get("username").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let username = credential.key.clone();
         if !exchange.authenticate_by(credential) {
             return Err(Refusal::Unverifiable);
         }
@@ -135,7 +139,7 @@ impl Instance {
         let algorithm = signature.algorithm.filter(|algorithm| self.algorithms.contains(algorithm));
         let algorithm = algorithm.filter(|_| self.enforced.iter().all(is_signed)).ok_or(Refusal::Unverifiable)?;
         let credential = exchange.find_credential(ENTITY, signature.username).ok_or(Refusal::Unverifiable)?;
-        let secret = credential.record.get("secret").and_then(Value::as_str).unwrap_or_default();
+        let Secret(secret) = credential.parsed().ok_or(Refusal::Mismatch)?;
         if secret.is_empty() || !signature.is_of(request, algorithm, secret.as_bytes()) {
             return Err(Refusal::Mismatch);
         }
@@ -150,6 +154,12 @@ impl Instance {
         let now = (exchange.timing.started_unix_ms / 1_000) as f64;
         let date = exchange.request.fields.get(name).and_then(seconds);
         date.is_some_and(|date| (now - date).abs() <= self.clock_skew)
+    }
+}
+
+impl Secret {
+    fn of(record: &Record) -> Result<Parsed, String> {
+        Ok(Arc::new(Secret(record.get("secret").and_then(Value::as_str).unwrap_or_default().into())))
     }
 }
 

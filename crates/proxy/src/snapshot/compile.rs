@@ -4,11 +4,11 @@
 //! activated, nothing has happened. A record that cannot be used costs nothing but itself; should making a snapshot
 //! fail altogether, the compiler says so, and wants all records anew before it goes on.
 
+use super::consumers::Consumers;
 use super::credentials::Credentials;
 use super::state::{Batch, State};
 use super::{Chains, Map, Prepared, Replacement, Snapshot};
 use crate::balancer::{Balancers, Rings};
-use crate::by_workspace::ByWorkspace;
 use crate::panic;
 use crate::router::{Flavor, Router};
 use crate::tls::{self, Certificates, Identity, Outbound};
@@ -164,8 +164,7 @@ fn empty(flavor: Flavor, certificates: Certificates, outbound: Outbound, error_p
         router: Router::new(flavor),
         chains: Chains::default(),
         rings: Rings::default(),
-        consumers: Map::default(),
-        usernames: ByWorkspace::default(),
+        consumers: Consumers::default(),
         workspaces: Map::default(),
         credentials: Credentials::default(),
         certificates,

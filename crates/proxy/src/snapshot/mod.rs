@@ -4,7 +4,9 @@
 //! effect with one pointer, and only then what goes with it outside (`Prepared`). A worker reads through its [`View`].
 
 mod compile;
+mod consumers;
 mod credentials;
+mod hash_index;
 mod plugins;
 mod prepared;
 mod state;
@@ -16,13 +18,13 @@ pub use prepared::{Prepared, Replacement};
 pub use view::{Found, View};
 
 use crate::balancer::Rings;
-use crate::by_workspace::ByWorkspace;
 use crate::chain::Chain;
 use crate::router::Router;
 use crate::tls::{Certificates, Outbound};
+use consumers::Consumers;
 use credentials::Credentials;
 use model::Degradation;
-use model::entities::{Consumer, DEFAULT_WORKSPACE, Route, Uuid};
+use model::entities::{DEFAULT_WORKSPACE, Route, Uuid};
 use rpds::HashTrieMapSync;
 use sdk::ErrorPages;
 use std::sync::Arc;
@@ -36,8 +38,7 @@ pub struct Snapshot {
     pub router: Router,
     pub(crate) chains: Chains,
     pub(crate) rings: Rings,
-    pub(crate) consumers: Map<Uuid, Arc<Consumer>>,
-    pub(crate) usernames: ByWorkspace<String, Uuid>,
+    pub(crate) consumers: Consumers,
     /// Names of workspaces.
     pub(crate) workspaces: Map<Uuid, Arc<str>>,
     pub(crate) credentials: Credentials,

@@ -87,7 +87,7 @@ impl State {
         self.scopes.all().find_map(|plugin| {
             let route = plugin.route.filter(|id| !self.routes.contains_key(id) && !degraded("routes", id));
             let service = plugin.service.filter(|id| !self.services.contains_key(id) && !degraded("services", id));
-            let consumer = plugin.consumer.filter(|id| !next.consumers.contains_key(id) && !degraded("consumers", id));
+            let consumer = plugin.consumer.filter(|id| next.consumers.get(id).is_none() && !degraded("consumers", id));
             let [route, service, consumer] = [(route, "route"), (service, "service"), (consumer, "consumer")]
                 .map(|(id, what)| id.map(|id| format!("there is no {what} {id}")));
             let reason = route.or(service).or(consumer)?;

@@ -3,7 +3,6 @@
 //! A record that cannot be used is named in the snapshot, with the reason, and `unusable` sees to what it is for;
 //! everything else takes effect.
 
-use super::credentials::Place;
 use super::unusable::{AllUnusable, Unusable};
 use super::{Change, Snapshot};
 use crate::balancer::RingCompiler;
@@ -32,8 +31,7 @@ pub(super) struct State {
     pub refused: ById<String>,
     /// Services with each of their routes.
     routes_of_service: BTreeSet<(Uuid, Uuid)>,
-    /// Where credentials are found, by id.
-    credential_places: ById<Place>,
+    credentials: ById<Arc<Credential>>,
     pub rings: RingCompiler,
     pub trust: TrustCompiler,
     /// While everything is replaced: the certificates there were, since those that stay are kept.
@@ -69,7 +67,7 @@ impl State {
             switched_off: HashSet::new(),
             refused: HashMap::default(),
             routes_of_service: BTreeSet::new(),
-            credential_places: HashMap::default(),
+            credentials: HashMap::default(),
             rings: RingCompiler::default(),
             trust: TrustCompiler::default(),
             former_certificates: None,
@@ -213,8 +211,8 @@ impl State {
             "upstreams" => self.rings.put_upstream(Arc::new(Upstream::from_record(record)?)),
             "targets" if deleted => self.rings.remove_target(&id),
             "targets" => self.rings.put_target(Arc::new(Target::from_record(record)?)),
-            "consumers" if deleted => next.put_consumer(id, None),
-            "consumers" => next.put_consumer(id, Some(Arc::new(Consumer::from_record(record)?))),
+            "consumers" if deleted => next.consumers.remove(&id),
+            "consumers" => next.consumers.insert(Arc::new(Consumer::from_record(record)?)),
             "plugins" => return self.take_plugin(change, next, batch),
             "certificates" => {
                 batch.certificates.insert(id);
@@ -299,17 +297,17 @@ impl State {
         next: &mut Snapshot,
     ) -> Result<(), String> {
         // Whatever the record is now: what it was opens no door any more.
-        if let Some(old) = self.credential_places.remove(&id) {
-            next.credentials.remove(entity.entity, &old, &id);
+        if let Some(old) = self.credentials.remove(&id) {
+            next.credentials.remove(entity, &old);
         }
         if change.deleted {
             return Ok(());
         }
-        let mut credential = Credential::from_record(change.record)?;
+        let mut credential = Credential::from_record(change.record, entity.key.field())?;
         credential.parsed = entity.parse.map(|parse| parse(change.record)).transpose()?;
-        let place = Place::of(&credential, entity.key)?;
-        next.credentials.insert(entity.entity, &place, Arc::new(credential));
-        self.credential_places.insert(id, place);
+        let credential = Arc::new(credential);
+        next.credentials.insert(entity, &credential)?;
+        self.credentials.insert(id, credential);
         Ok(())
     }
 
@@ -349,22 +347,6 @@ impl Snapshot {
     ) {
         let degradation = Degradation { entity: entity.to_owned(), id, name, effect, reason };
         self.degraded.insert_mut((entity.to_owned(), id), Arc::new(degradation));
-    }
-
-    /// Puts a consumer in the place of the one that there was, if any.
-    pub(super) fn put_consumer(&mut self, id: Uuid, new: Option<Arc<Consumer>>) {
-        let old = self.consumers.get(&id).and_then(|old| Some((old.workspace, old.username.clone()?)));
-        if let Some((workspace, name)) = old.filter(|(of, name)| self.usernames.find(of, name) == Some(&id)) {
-            self.usernames.remove(&workspace, &name);
-        }
-        let Some(consumer) = new else {
-            self.consumers.remove_mut(&id);
-            return;
-        };
-        if let Some(username) = &consumer.username {
-            self.usernames.insert(consumer.workspace, username.clone(), id);
-        }
-        self.consumers.insert_mut(id, consumer);
     }
 
     fn clear_degradation(&mut self, entity: &str, id: Uuid) {

@@ -140,7 +140,7 @@ impl Snapshot {
         let known = self.consumers.get(&id).or_else(|| former.consumers.get(&id));
         match known.cloned() {
             Some(known) => {
-                self.put_consumer(id, Some(known));
+                self.consumers.insert(known);
                 Effect::Former
             }
             None => Effect::LeftOut,

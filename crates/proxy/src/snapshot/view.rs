@@ -126,10 +126,7 @@ impl Configuration for View {
     }
 
     fn consumer_by_username(self: Rc<Self>, workspace: &Uuid, username: &str) -> Option<SnapshotRef<Consumer>> {
-        SnapshotRef::find(self, |view| {
-            let id = view.snapshot.usernames.find(workspace, username)?;
-            view.snapshot.consumers.get(id).map(Arc::as_ref)
-        })
+        SnapshotRef::find(self, |view| view.snapshot.consumers.find_by_username(workspace, username))
     }
 
     fn workspace_name(&self, id: &Uuid) -> Option<&str> {

@@ -9,7 +9,6 @@ use crate::{
     Answer, Bytes, Client, Configuration, CredentialEntity, Directory, Env, Exchange, Fields, Parsed, Plugin,
     PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
 };
-use model::Record;
 use model::entities::{Consumer, Credential, DEFAULT_WORKSPACE, Protocol, Uuid};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,7 +27,7 @@ pub const ID: &str = "0123456789abcdef0123456789abcdef";
 pub struct Entries {
     pub consumers: Vec<SnapshotRef<Consumer>>,
     /// Entity, key, credential.
-    pub credentials: Vec<(String, String, SnapshotRef<Credential>)>,
+    pub credentials: Vec<(String, SnapshotRef<Credential>)>,
 }
 
 /// A request from 127.0.0.1 as the gateway has it after routing to a service at `/`.
@@ -140,7 +139,7 @@ impl Entries {
             custom_id: custom_id.map(str::to_owned),
             created_at: 1_700_000_000,
             updated_at: 1_700_000_000,
-            tags: Vec::new(),
+            tags: Box::default(),
         });
         self.consumers.push(consumer.clone());
         consumer
@@ -148,7 +147,7 @@ impl Entries {
 
     /// Adds a credential of a consumer, found by `key`.
     pub fn credential(&mut self, entity: &str, key: &str, consumer: &Consumer) -> SnapshotRef<Credential> {
-        self.put(entity, key, consumer, Record::new(), None)
+        self.put(entity, key, consumer, None)
     }
 
     /// As [`Entries::credential`], with fields of which the plugin makes what it makes of records.
@@ -161,37 +160,34 @@ impl Entries {
     ) -> SnapshotRef<Credential> {
         let Value::Object(record) = fields else { panic!("a record is an object") };
         let parsed = entity.parse.map(|parse| parse(&record).unwrap_or_else(|e| panic!("{}: {e}", entity.entity)));
-        self.put(entity.entity, key, consumer, record, parsed)
+        self.put(entity.entity, key, consumer, parsed)
     }
 
-    fn put(
-        &mut self,
-        entity: &str,
-        key: &str,
-        consumer: &Consumer,
-        record: Record,
-        parsed: Option<Parsed>,
-    ) -> SnapshotRef<Credential> {
-        let (id, consumer) = (Uuid::new_v4(), Some(consumer.id));
-        let credential =
-            SnapshotRef::from(Credential { id, workspace: DEFAULT_WORKSPACE, consumer, expiry: None, record, parsed });
-        self.credentials.push((entity.to_owned(), key.to_owned(), credential.clone()));
+    fn put(&mut self, entity: &str, key: &str, consumer: &Consumer, parsed: Option<Parsed>) -> SnapshotRef<Credential> {
+        let credential = SnapshotRef::from(Credential {
+            id: Uuid::new_v4(),
+            workspace: DEFAULT_WORKSPACE,
+            consumer: Some(consumer.id),
+            expiry: None,
+            key: key.into(),
+            parsed,
+        });
+        self.credentials.push((entity.to_owned(), credential.clone()));
         credential
     }
 }
 
 impl Configuration for Entries {
     fn credential(self: Rc<Self>, workspace: &Uuid, entity: &str, key: &[u8]) -> Option<SnapshotRef<Credential>> {
-        let is = |(e, k, c): &&(String, String, SnapshotRef<Credential>)| {
-            e == entity && k.as_bytes() == key && c.workspace == *workspace
+        let is = |(e, c): &&(String, SnapshotRef<Credential>)| {
+            e == entity && c.key.as_bytes() == key && c.workspace == *workspace
         };
-        let found = self.credentials.iter().find(is);
-        found.map(|(_, _, credential)| credential.clone())
+        self.credentials.iter().find(is).map(|(_, credential)| credential.clone())
     }
 
     fn credentials_of(self: Rc<Self>, entity: &str, consumer: &Uuid) -> Option<SnapshotRef<[Arc<Credential>]>> {
-        let owned = |c: &&(String, String, SnapshotRef<Credential>)| c.0 == entity && c.2.consumer == Some(*consumer);
-        let all: Vec<_> = self.credentials.iter().filter(owned).map(|c| Arc::new(Credential::clone(&c.2))).collect();
+        let owned = |c: &&(String, SnapshotRef<Credential>)| c.0 == entity && c.1.consumer == Some(*consumer);
+        let all: Vec<_> = self.credentials.iter().filter(owned).map(|c| Arc::new(Credential::clone(&c.1))).collect();
         (!all.is_empty()).then(|| SnapshotRef::from(all).part(|all| all.as_slice()))
     }
 
