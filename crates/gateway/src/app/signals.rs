@@ -27,6 +27,8 @@ pub struct Signals {
     quit: Signal,
     hangup: Signal,
     reopen: Signal,
+    /// SIGXFSZ is caught, so that a file that may not grow (`ulimit -f`) fails one write and does not end the node.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -38,6 +40,7 @@ impl Signals {
             quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
             reopen: signal(SignalKind::user_defined1())?,
+            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 
