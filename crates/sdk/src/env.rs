@@ -1,6 +1,6 @@
 //! What plugins keep across configuration changes.
 
-use crate::{MemoryBudget, Network, Tasks};
+use crate::{MemoryBudget, Network, Records, Tasks};
 use model::entities::Uuid;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,7 @@ pub struct Env {
     memory: MemoryBudget,
     tasks: Tasks,
     network: Network,
+    records: Records,
 }
 
 type Shared = (TypeId, Arc<dyn Any + Send + Sync>);
@@ -28,12 +29,14 @@ pub struct NodeInfo {
 impl Env {
     /// The surroundings on that node; background tasks run where this is called.
     pub fn new(node: NodeInfo) -> Env {
+        let tasks = Tasks::default();
         Env {
             shared: Arc::default(),
             node: Arc::new(node),
             cache_size: 128 << 20,
             memory: MemoryBudget::default(),
-            tasks: Tasks::default(),
+            records: Records::nowhere(tasks.clone()),
+            tasks,
             network: Network::default(),
         }
     }
@@ -66,6 +69,16 @@ impl Env {
     /// How other servers are reached.
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// With that way to the store.
+    pub fn with_records(self, records: Records) -> Env {
+        Env { records, ..self }
+    }
+
+    /// The records of plugins' own that requests read and write.
+    pub fn records(&self) -> &Records {
+        &self.records
     }
 
     /// What goes on beside requests.

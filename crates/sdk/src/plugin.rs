@@ -31,6 +31,12 @@ pub trait PluginKind: Send + Sync {
         &[]
     }
 
+    /// The schemas of entities of its own whose records requests write ([`crate::Records`]), as JSON: with
+    /// `"in_snapshot": false`, or counters. They may refer to the credentials.
+    fn entities(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Makes an instance from a complete valid record. Called when a snapshot is compiled, never on the request
     /// path; state that must survive a change of configuration is fetched from `env`.
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String>;
@@ -42,13 +48,16 @@ pub trait PluginKind: Send + Sync {
     }
 }
 
-/// Makes a plugin and its credential entities known to a catalog. The error names the schema and its mistake.
+/// Makes a plugin and its entities known to a catalog. The error names the schema and its mistake.
 pub fn register(kind: &dyn PluginKind, catalog: &mut Catalog) -> Result<(), String> {
     let parse = |name: &str, text: &str| {
         Schema::parse_with(text, kind.functions()).map_err(|e| format!("schema of {name}: {e}"))
     };
     for credential in kind.credentials() {
         catalog.add_entity(parse(credential.entity, credential.schema)?);
+    }
+    for text in kind.entities() {
+        catalog.add_entity(parse("an entity", text)?);
     }
     let schema = Arc::new(parse(kind.name(), kind.schema())?);
     catalog.add_plugin(

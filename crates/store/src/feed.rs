@@ -42,6 +42,8 @@ pub struct Follower {
 #[derive(Debug)]
 pub struct Changes {
     listed: Option<Vec<Change>>,
+    /// Something was changed of which nobody is told.
+    untold: bool,
 }
 
 /// How many changes are kept: enough for a burst of writes while a snapshot is compiled.
@@ -55,12 +57,15 @@ impl Feed {
 
     /// There are changes that are not known here: whoever follows has to read everything.
     pub fn lose(&self) -> Revision {
-        self.publish(Changes { listed: None })
+        self.publish(Changes { listed: None, untold: false })
     }
 
-    /// Adds a commit under the next revision.
+    /// Adds a commit under the next revision. What nobody is told of makes none.
     pub fn publish(&self, changes: Changes) -> Revision {
         let mut recent = self.recent();
+        if changes.listed.as_ref().is_some_and(Vec::is_empty) {
+            return recent.newest;
+        }
         recent.newest.0 += 1;
         let revision = recent.newest;
         match changes.listed {
@@ -162,13 +167,19 @@ impl Drop for Follower {
 
 impl Default for Changes {
     fn default() -> Changes {
-        Changes { listed: Some(Vec::new()) }
+        Changes { listed: Some(Vec::new()), untold: false }
     }
 }
 
 impl Changes {
+    /// Whether nothing was changed at all.
     pub fn is_empty(&self) -> bool {
-        self.listed.as_ref().is_some_and(Vec::is_empty)
+        !self.untold && self.listed.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// Notes a change of what no snapshot holds: it is to be made durable, and nobody is told.
+    pub fn push_untold(&mut self) {
+        self.untold = true;
     }
 
     pub fn push(&mut self, change: Change) {

@@ -14,6 +14,8 @@ use uuid::Uuid;
 pub struct Layout {
     tables: Vec<Table>,
     by_name: HashMap<String, usize>,
+    /// The entities of counters ([`crate::Counter`]).
+    pub counters: Vec<String>,
 }
 
 /// One entity.
@@ -38,6 +40,8 @@ pub struct Table {
     pub per_workspace: bool,
     pub has_tags: bool,
     pub has_ttl: bool,
+    /// Whether snapshots hold its records, and the feed tells of them.
+    pub in_snapshot: bool,
     /// Whether primary keys are UUIDs.
     pub has_uuid: bool,
     /// The foreign keys that point here: (table, place in its `foreigns`).
@@ -103,12 +107,16 @@ const UNIQUE_ACROSS: [(&str, &str); 3] = [("filter_chains", "name"), ("key_sets"
 
 impl Layout {
     /// The layout of all entities with one primary key field. (Kong's `tags` is a view, and what has several
-    /// primary key fields are counters, which do not live here.)
+    /// primary key fields are counters, which have tables of their own.)
     pub fn new(catalog: &Catalog) -> Result<Layout, String> {
         let mut tables: Vec<Table> = Vec::new();
         let mut by_name = HashMap::new();
+        let mut counters = Vec::new();
         for schema in catalog.entities() {
-            let [primary] = schema.primary_key() else { continue };
+            let [primary] = schema.primary_key() else {
+                counters.push(schema.name.clone());
+                continue;
+            };
             if schema.name == "tags" {
                 continue;
             }
@@ -135,7 +143,7 @@ impl Layout {
                 tables[target].referrers.push((index, place));
             }
         }
-        Ok(Layout { tables, by_name })
+        Ok(Layout { tables, by_name, counters })
     }
 
     pub fn tables(&self) -> &[Table] {
@@ -194,6 +202,7 @@ impl Table {
             endpoint: schema.endpoint_key().map(str::to_owned),
             has_tags: columns.iter().any(|c| c.field == "tags"),
             has_ttl: schema.ttl(),
+            in_snapshot: schema.in_snapshot(),
             has_uuid: schema.field(primary).is_some_and(Field::is_uuid),
             columns,
             foreigns: Vec::new(),

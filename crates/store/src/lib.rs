@@ -8,6 +8,7 @@ pub mod backend;
 mod certificates;
 mod change;
 mod clock;
+mod counter;
 pub mod declarative;
 mod feed;
 pub mod layout;
@@ -19,6 +20,7 @@ mod write;
 
 pub use change::{Change, Operation, Revision};
 pub use clock::Clock;
+pub use counter::{Addition, Counter};
 pub use feed::Follower;
 pub use page::{Page, PageQuery, TagEntry, TagFilter, TagPage, page_size};
 pub use read::is_uuid;
@@ -309,6 +311,26 @@ impl Store {
         }
     }
 
+    /// Adds to counters, all or none of them. Whatever others add at the same time counts too.
+    pub async fn add(&self, additions: Vec<Addition>) -> Result<(), Error> {
+        self.check_counters(additions.iter().map(|addition| &addition.counter))?;
+        self.inner.backend.add(additions, self.inner.shared.clock.now()).await
+    }
+
+    /// What counters have come to, in that order; 0 where nothing was added.
+    pub async fn counts(&self, counters: Vec<Counter>) -> Result<Vec<i64>, Error> {
+        self.check_counters(counters.iter())?;
+        self.read(move |view, reader| reader.counts(&counters, view.now)).await
+    }
+
+    fn check_counters<'c>(&self, mut counters: impl Iterator<Item = &'c Counter>) -> Result<(), Error> {
+        let known = &self.inner.shared.layout.counters;
+        match counters.find(|counter| !known.contains(&counter.entity)) {
+            Some(counter) => Err(Error::operation_unsupported(format!("there are no counters '{}'", counter.entity))),
+            None => Ok(()),
+        }
+    }
+
     /// Deletes what has outlived its `ttl`. Returns when the next record expires, in Unix milliseconds.
     pub async fn purge(&self) -> Result<Option<i64>, Error> {
         loop {
@@ -322,8 +344,9 @@ impl Store {
 
     /// Purges whenever a record expires, for ever: to be spawned once on the control runtime.
     pub async fn run_expiry(&self) {
-        // A write may bring an earlier expiry; a backend that fails is asked again after a while.
-        const LONGEST: Duration = Duration::from_secs(3600);
+        // A write may bring an earlier expiry, and the feed does not tell of all; a backend that fails is asked again
+        // after a while.
+        const LONGEST: Duration = Duration::from_secs(60);
         const RETRY: Duration = Duration::from_secs(5);
         let mut changed = self.watch();
         loop {
@@ -342,8 +365,8 @@ impl Store {
         }
     }
 
-    /// Hands everything there is in all workspaces to `take`, record by record: what a node starts from. It is of one
-    /// moment, which has seen all changes up to the revision that comes back; changes after it may be in it already.
+    /// Hands everything there is in all workspaces to `take`, record by record: what a node starts from (all but the
+    /// records of entities that no snapshot holds). It is of one moment, which has seen all changes up to the revision that comes back; changes after it may be in it already.
     /// Entities come in the catalog's order, so that what is referred to precedes what refers to it. `take` is called
     /// where blocking is allowed, and must not keep the record's memory; `state` is its own, and comes back. A
     /// record that cannot be read, or is in no workspace, is an error that names it: nobody knows what the others are
@@ -356,7 +379,7 @@ impl Store {
         self.read(move |view, reader| {
             let revision = reader.revision()?;
             let mut workspaces = HashSet::new();
-            for table in view.layout.tables() {
+            for table in view.layout.tables().iter().filter(|table| table.in_snapshot) {
                 reader.visit(table, view.now, &mut |row| {
                     read::check_stored(view, table, row, &mut workspaces)?;
                     read::publish_in_place(view, table, row, |record| take(&mut state, &table.name, record));

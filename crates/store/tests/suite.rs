@@ -14,6 +14,8 @@ mod keys;
 mod pages;
 #[path = "suite/references.rs"]
 mod references;
+#[path = "suite/requests.rs"]
+mod requests;
 #[path = "suite/scale.rs"]
 mod scale;
 #[path = "suite/setup.rs"]

@@ -13,6 +13,7 @@ mod plane;
 pub mod prefix;
 pub mod preflight;
 mod publisher;
+mod records;
 pub mod reload;
 mod signals;
 
@@ -124,13 +125,14 @@ impl Running {
         // The list lives as long as the process, as the plugins themselves do.
         let kinds: &'static [&'static dyn PluginKind] = preflight::enabled_plugins(&settings)?.leak();
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
+        let store = open_store(&settings, Arc::new(preflight::catalog(&settings, kinds)?)).await?;
         let env = sdk::Env::new(sdk::NodeInfo { id, ..sdk::NodeInfo::default() })
             .with_cache_size(settings.size("mem_cache_size")?);
         let background = env.tasks().clone();
+        let env = env.with_records(records::of(store.clone(), &settings, background.clone()));
         let access_logs = AccessLogs::open(&settings, console)?;
         let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), access_logs.proxy.clone())?);
         let interfaces = Interfaces::bind(&settings).await?;
-        let store = open_store(&settings, Arc::new(preflight::catalog(&settings, kinds)?)).await?;
         let names = kinds.iter().map(|kind| kind.name()).collect();
         let publisher = Publisher::start(store.clone(), Arc::clone(&plane), names).await?;
         let node = RunningNode::new(

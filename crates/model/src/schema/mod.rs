@@ -3,7 +3,8 @@
 //! A schema is JSON text: what `GET /schemas/*` shows, plus keys that stay hidden because they matter to the gateway
 //! only:
 //! - of an entity: `name`, `primary_key` (default `["id"]`), `endpoint_key`, `admin_api_name`, `admin_api_nested_name`,
-//!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `db_export`, `shorthand_fields`,
+//!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `db_export`,
+//!   `in_snapshot` (false: requests write its records, and no snapshot holds them), `shorthand_fields`,
 //!   `transformations` (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`,
 //!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`);
 //! - of a field: `validator` (the name of a function), and `func` in shorthand fields;
@@ -52,6 +53,7 @@ pub struct Schema {
     workspaceable: bool,
     generate_admin_api: bool,
     db_export: bool,
+    in_snapshot: bool,
     description: Value,
 }
 
@@ -129,6 +131,7 @@ impl Schema {
             workspaceable: flag("workspaceable", false),
             generate_admin_api: flag("generate_admin_api", true),
             db_export: flag("db_export", true),
+            in_snapshot: flag("in_snapshot", true),
             description: json!({
                 "fields": visible(&raw["fields"]),
                 "entity_checks": visible(raw.get("entity_checks").unwrap_or(&json!([]))),
@@ -353,6 +356,11 @@ impl Schema {
     /// Whether records mean something on other nodes too, and so are exported.
     pub fn db_export(&self) -> bool {
         self.db_export
+    }
+
+    /// Whether snapshots hold its records. Those that requests write (tokens, sessions) stay in the store.
+    pub fn in_snapshot(&self) -> bool {
+        self.in_snapshot
     }
 
     /// The field whose value chooses the subschema (`name` of plugins and vaults).

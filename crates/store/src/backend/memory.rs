@@ -1,9 +1,9 @@
 //! Records in memory, for tests: ordered maps behind one lock, and an undo log per write.
 
-use super::{Backend, By, Query, Reader, Row, Selection, TagSelection, Wanted, Work, Write, Writer, failure};
+use super::{Backend, By, Query, Reader, Row, Selection, TagSelection, Wanted, Work, Write, Writer, expiry, failure};
 use crate::feed::Feed;
 use crate::layout::{Layout, Lookup, Table, WORKSPACES};
-use crate::{Revision, TagEntry, TagFilter};
+use crate::{Addition, Counter, Revision, TagEntry, TagFilter};
 use futures_util::future::{BoxFuture, FutureExt};
 use model::{Error, Record};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,8 @@ struct Data {
     by_record: BTreeSet<(String, String, u32, String)>,
     /// (tag, id, entity, place)
     by_tag: BTreeSet<(String, String, String, u32)>,
+    /// What they have come to, and when they expire.
+    counters: BTreeMap<Counter, (i64, i64)>,
 }
 
 #[derive(Debug, Default)]
@@ -319,6 +321,14 @@ impl<D: Deref<Target = Data>> Reader for Session<'_, D> {
         Ok(self.data.tables[table.index].expiries.first().map(|(expires, _)| *expires))
     }
 
+    fn counts(&mut self, counters: &[Counter], now: i64) -> Result<Vec<i64>, Error> {
+        let count = |counter| match self.data.counters.get(counter) {
+            Some((count, expires)) if *expires > now => *count,
+            _ => 0,
+        };
+        Ok(counters.iter().map(count).collect())
+    }
+
     fn revision(&mut self) -> Result<Revision, Error> {
         // Nothing is published while the data are held.
         Ok(self.memory.feed.newest())
@@ -335,6 +345,17 @@ impl<D: DerefMut<Target = Data>> Writer for Session<'_, D> {
             let id = table.id(&row.record);
             let old = self.data.set(table, id, new);
             self.log.push((table.index, id.to_owned(), old));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, additions: &[Addition], now: i64) -> Result<(), Error> {
+        // Nothing that can fail comes after this.
+        self.data.counters.retain(|_, (_, expires)| *expires > now);
+        for addition in additions {
+            let (count, expires) = self.data.counters.entry(addition.counter.clone()).or_default();
+            *count += addition.amount;
+            *expires = expiry(addition, now);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ pub mod sqlite;
 
 use crate::feed::Changes;
 use crate::layout::{Foreign, Lookup, Table};
-use crate::{Revision, TagEntry, TagFilter};
+use crate::{Addition, Counter, Revision, TagEntry, TagFilter};
 use futures_util::future::BoxFuture;
 use model::{Error, Record};
 use serde_json::Value;
@@ -26,6 +26,18 @@ pub trait Backend: Send + Sync {
     /// with their revision. Without changes it ends with the newest revision. Once started, a write goes on when the
     /// future is dropped.
     fn write(&self, work: Work) -> BoxFuture<'_, Result<Revision, Error>>;
+
+    /// Adds to counters, all or none of them. A database in which transactions would stand in each other's way here
+    /// does it in one statement.
+    fn add(&self, additions: Vec<Addition>, now: i64) -> BoxFuture<'_, Result<(), Error>> {
+        let done = self.write(Box::new(move |writer| {
+            writer.add(&additions, now)?;
+            let mut changes = Changes::default();
+            changes.push_untold();
+            Ok(changes)
+        }));
+        Box::pin(async move { done.await.map(drop) })
+    }
 }
 
 /// A read, given to [`Backend::read`].
@@ -62,6 +74,9 @@ pub trait Reader {
     /// When the first row expires, in Unix milliseconds.
     fn next_expiry(&mut self, table: &Table) -> Result<Option<i64>, Error>;
 
+    /// What counters have come to, in that order, unless they have expired.
+    fn counts(&mut self, counters: &[Counter], now: i64) -> Result<Vec<i64>, Error>;
+
     /// A revision whose changes are all in the state that is read; to be asked before anything else. Changes that the
     /// feed has after it may be in it already.
     fn revision(&mut self) -> Result<Revision, Error>;
@@ -71,6 +86,9 @@ pub trait Reader {
 pub trait Writer: Reader {
     /// Does all of it, in that order.
     fn write(&mut self, writes: &[Write<'_>]) -> Result<(), Error>;
+
+    /// Adds to counters, and removes some that have expired.
+    fn add(&mut self, additions: &[Addition], now: i64) -> Result<(), Error>;
 }
 
 /// One row by what it is found by.
@@ -165,6 +183,11 @@ impl Row {
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         self.record.get("tags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
+}
+
+/// When a counter expires to which that is added, in Unix milliseconds.
+pub fn expiry(addition: &Addition, now: i64) -> i64 {
+    now.saturating_add(i64::try_from(addition.kept.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A failure of the backend itself: nobody's input is to blame, and a retry is allowed.

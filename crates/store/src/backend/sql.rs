@@ -58,6 +58,18 @@ pub struct TagStatements {
     dialect: Dialect,
 }
 
+/// The statements of one entity's counters.
+#[derive(Debug)]
+pub struct CounterStatements {
+    pub create: Vec<String>,
+    /// Parameters: those of the key, what is added, when it expires.
+    pub add: String,
+    /// Parameters: those of the key, the time.
+    pub count: String,
+    /// Removes some of what has expired. Its parameter is the time.
+    pub purge: String,
+}
+
 impl Statements {
     pub fn new(table: &Table, dialect: Dialect) -> Statements {
         let name = quote(&table.name);
@@ -342,6 +354,36 @@ impl TagStatements {
             None => part(None),
         };
         (sql, parameters)
+    }
+}
+
+impl CounterStatements {
+    pub fn new(entity: &str, dialect: Dialect) -> CounterStatements {
+        const KEY: &str = "identifier, period, period_date, service_id, route_id";
+        let table = quote(entity);
+        let p = |n| (dialect.parameter)(n);
+        let values = (1..=7).map(p).collect::<Vec<_>>().join(", ");
+        let key = (1..=5).map(p).collect::<Vec<_>>().join(", ");
+        CounterStatements {
+            create: vec![
+                format!(
+                    "CREATE TABLE IF NOT EXISTS {table} (identifier TEXT NOT NULL, period TEXT NOT NULL, \
+                     period_date INTEGER NOT NULL, service_id TEXT NOT NULL, route_id TEXT NOT NULL, \
+                     value INTEGER NOT NULL, {EXPIRES} INTEGER, PRIMARY KEY ({KEY})){}",
+                    dialect.table_suffix
+                ),
+                format!("CREATE INDEX IF NOT EXISTS {} ON {table} ({EXPIRES})", quote(&format!("{entity}_{EXPIRES}"))),
+            ],
+            add: format!(
+                "INSERT INTO {table} ({KEY}, value, {EXPIRES}) VALUES ({values}) ON CONFLICT ({KEY}) DO UPDATE SET \
+                 value = {table}.value + excluded.value, {EXPIRES} = excluded.{EXPIRES}"
+            ),
+            count: format!("SELECT value FROM {table} WHERE ({KEY}) = ({key}) AND {EXPIRES} > {}", p(6)),
+            purge: format!(
+                "DELETE FROM {table} WHERE ({KEY}) IN (SELECT {KEY} FROM {table} WHERE {EXPIRES} <= {} LIMIT 100)",
+                p(1)
+            ),
+        }
     }
 }
 

@@ -266,6 +266,10 @@ impl<'t> Transaction<'t> {
     }
 
     pub(crate) fn note(&mut self, operation: Operation, table: &Table, row: Row) {
+        if !table.in_snapshot {
+            self.changes.push_untold();
+            return;
+        }
         let record = read::publish(&self.view, table, row);
         self.changes.push(Change { operation, entity: table.name.clone(), record });
     }

@@ -155,6 +155,11 @@ fn schemas() -> Vec<Value> {
             "fields": [id(), created(),
             {"key": {"type": "string", "unique": true, "auto": true}}, foreign("consumer", "consumers",
                 json!("cascade")), tags()]}),
+        json!({"name": "tokens", "workspaceable": true, "endpoint_key": "token", "ttl": true, "in_snapshot": false,
+            "fields": [id(), created(), unique("token"), {"scope": {"type": "string"}},
+            foreign("consumer", "consumers", json!("cascade"))]}),
+        json!({"name": "metrics", "primary_key": ["identifier", "period", "period_date", "service_id", "route_id"],
+            "fields": [{"identifier": {"type": "string", "required": true}}, {"value": {"type": "integer"}}]}),
         json!({"name": "parameters", "primary_key": ["key"], "fields": [{"key": {"type": "string",
             "required": true}}, {"value": {"type": "string"}}]}),
     ]

@@ -1,11 +1,11 @@
 //! One connection: rows in and out by prepared statements.
 
 use crate::backend::cells::{self, Cell};
-use crate::backend::sql::{SQLITE, Statements, TagStatements};
-use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted, Write, Writer, failure};
+use crate::backend::sql::{CounterStatements, SQLITE, Statements, TagStatements};
+use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted, Write, Writer, expiry, failure};
 use crate::feed::Feed;
 use crate::layout::{Layout, Table};
-use crate::{Revision, TagEntry};
+use crate::{Addition, Counter, Revision, TagEntry};
 use model::Error;
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{OptionalExtension, Params, params, params_from_iter};
@@ -155,6 +155,18 @@ impl Reader for Connection {
         statement.query_row([], |row| row.get(0)).optional().map(Option::flatten).map_err(failure)
     }
 
+    fn counts(&mut self, counters: &[Counter], now: i64) -> Result<Vec<i64>, Error> {
+        let one = |counter: &Counter| {
+            let sql = CounterStatements::new(&counter.entity, SQLITE).count;
+            let mut statement = self.sqlite.prepare_cached(&sql).map_err(failure)?;
+            let Counter { identifier, period, began, service, route, .. } = counter;
+            let key = params![identifier, period, began, service.to_string(), route.to_string(), now];
+            let count = statement.query_row(key, |row| row.get(0)).optional().map_err(failure)?;
+            Ok(count.unwrap_or(0))
+        };
+        counters.iter().map(one).collect()
+    }
+
     fn revision(&mut self) -> Result<Revision, Error> {
         let commits = Arc::clone(&self.commits);
         let _between_commits = commits.under_way.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,6 +182,18 @@ impl Writer for Connection {
             Write::Put { table, row, old } => self.put(table, row, *old),
             Write::Remove { table, row } => self.remove(table, row),
         })
+    }
+
+    fn add(&mut self, additions: &[Addition], now: i64) -> Result<(), Error> {
+        for addition in additions {
+            let Counter { entity, identifier, period, began, service, route } = &addition.counter;
+            let statements = CounterStatements::new(entity, SQLITE);
+            let (service, route) = (service.to_string(), route.to_string());
+            self.run(&statements.purge, [now])?;
+            let values = params![identifier, period, began, service, route, addition.amount, expiry(addition, now)];
+            self.run(&statements.add, values)?;
+        }
+        Ok(())
     }
 }
 

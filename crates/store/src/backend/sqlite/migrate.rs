@@ -3,7 +3,7 @@
 
 use super::connection::{Connection, decode};
 use crate::backend::cells::encode_value;
-use crate::backend::sql::EXPIRES;
+use crate::backend::sql::{CounterStatements, EXPIRES, SQLITE};
 use crate::backend::{Row, Write, Writer};
 use crate::layout::{COMPOSITE, ColumnType, Layout, Table, WORKSPACE, WORKSPACES};
 use crate::scope::DEFAULT;
@@ -69,6 +69,11 @@ fn steps(connection: &mut Connection, layout: &Layout, mut workspace: Option<Rec
         table_steps(connection, table, &had, rebuilt, default).map_err(|e| format!("table {}: {e}", table.name))?;
         if table.name == WORKSPACES {
             default = default_workspace(connection, table, workspace.take())?;
+        }
+    }
+    for entity in &layout.counters {
+        for sql in CounterStatements::new(entity, SQLITE).create {
+            connection.sqlite.execute_batch(&sql).map_err(text)?;
         }
     }
     Ok(default)

@@ -1,0 +1,102 @@
+//! The store as plugins see it: records that requests read and write.
+
+use crate::settings::Settings;
+use model::Error;
+use sdk::entities::Uuid;
+use sdk::{Addition, BoxFuture, Counter, Record, RecordStore, Records, Tasks};
+use std::sync::Arc;
+use store::{Key, Scope, Store};
+
+/// The records of that store, asked on those tasks' runtime.
+pub fn of(store: Store, settings: &Settings, tasks: Tasks) -> Records {
+    let why = "this node has no database, and so keeps nothing for requests";
+    let read_only = settings.dbless().then_some(why);
+    let store = if settings.dbless() { store.read_only() } else { store };
+    Records::new(Arc::new(StoredRecords { store, read_only }), tasks)
+}
+
+struct StoredRecords {
+    store: Store,
+    read_only: Option<&'static str>,
+}
+
+impl StoredRecords {
+    /// The store of a workspace, and an entity's name: what a future needs that outlives the call.
+    fn of(&self, workspace: Uuid, entity: &str) -> (Store, String) {
+        (self.store.of(Scope::Workspace(workspace)), entity.to_owned())
+    }
+}
+
+impl RecordStore for StoredRecords {
+    fn read_only(&self) -> Option<&'static str> {
+        self.read_only
+    }
+
+    fn find(
+        &self,
+        workspace: Uuid,
+        entity: &str,
+        field: &str,
+        value: &str,
+    ) -> BoxFuture<'static, Result<Option<Record>, Error>> {
+        let ((store, entity), field, value) = (self.of(workspace, entity), field.to_owned(), value.to_owned());
+        Box::pin(async move { store.get_by(&entity, &field, &value).await })
+    }
+
+    fn find_all(
+        &self,
+        workspace: Uuid,
+        entity: &str,
+        field: &str,
+        id: Uuid,
+    ) -> BoxFuture<'static, Result<Vec<Record>, Error>> {
+        let ((store, entity), field) = (self.of(workspace, entity), field.to_owned());
+        Box::pin(async move { store.all_for(&entity, &field, &id.to_string()).await })
+    }
+
+    fn insert(&self, workspace: Uuid, entity: &str, input: Record) -> BoxFuture<'static, Result<Record, Error>> {
+        let (store, entity) = self.of(workspace, entity);
+        Box::pin(async move { store.insert(&entity, input).await.map(|written| written.record) })
+    }
+
+    fn update(
+        &self,
+        workspace: Uuid,
+        entity: &str,
+        id: &str,
+        change: Record,
+    ) -> BoxFuture<'static, Result<Option<Record>, Error>> {
+        let ((store, entity), id) = (self.of(workspace, entity), Key::Id(id.to_owned()));
+        Box::pin(async move {
+            let written = store.update(&entity, &id, change).await?;
+            Ok(written.map(|written| written.record))
+        })
+    }
+
+    fn delete(&self, workspace: Uuid, entity: &str, id: &str) -> BoxFuture<'static, Result<bool, Error>> {
+        let ((store, entity), id) = (self.of(workspace, entity), Key::Id(id.to_owned()));
+        Box::pin(async move { store.delete(&entity, &id).await.map(|deleted| deleted.is_some()) })
+    }
+
+    fn add(&self, additions: Vec<Addition>) -> BoxFuture<'static, Result<(), Error>> {
+        let store = self.store.clone();
+        let additions = additions.into_iter().map(|addition| store::Addition {
+            counter: counter(addition.counter),
+            amount: addition.amount,
+            kept: addition.kept,
+        });
+        let additions = additions.collect();
+        Box::pin(async move { store.add(additions).await })
+    }
+
+    fn counts(&self, counters: Vec<Counter>) -> BoxFuture<'static, Result<Vec<i64>, Error>> {
+        let store = self.store.clone();
+        let counters = counters.into_iter().map(counter).collect();
+        Box::pin(async move { store.counts(counters).await })
+    }
+}
+
+fn counter(counter: Counter) -> store::Counter {
+    let Counter { entity, identifier, period, began, service, route } = counter;
+    store::Counter { entity: entity.to_owned(), identifier, period, began, service, route }
+}
