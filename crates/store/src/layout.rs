@@ -24,6 +24,8 @@ pub struct Table {
     pub schema: Arc<Schema>,
     /// The entity's name, such as `services`.
     pub name: String,
+    /// The name of Kong's table: the entity's, but for vaults.
+    pub relation: String,
     /// Its place in the layout.
     pub index: usize,
     /// The primary key's only field: `id`, or `key` of parameters.
@@ -59,16 +61,28 @@ pub struct Column {
     pub default: Value,
 }
 
-/// How a field is stored.
+/// How a field is stored. Databases without such a type keep JSON text, text or numbers in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnType {
     Text,
+    Uuid,
     Integer,
     Number,
     Boolean,
+    /// A time in whole seconds since 1970.
+    Seconds,
+    /// A time in seconds since 1970, with a fraction.
+    Time,
+    /// When a row ends; no field has it.
+    Expiry,
     /// The id of another record.
     Foreign,
-    /// Sets, arrays, maps and records, as JSON text.
+    /// Sets and arrays of strings.
+    Texts,
+    Uuids,
+    /// Sets and arrays of records and maps.
+    Jsons,
+    /// Everything else.
     Json,
 }
 
@@ -87,6 +101,7 @@ pub struct Foreign {
 #[derive(Debug)]
 pub struct Lookup {
     pub column: String,
+    pub kind: ColumnType,
     pub fields: Vec<String>,
     pub unique: bool,
     /// Whether records of different workspaces have nothing to do with each other here.
@@ -167,6 +182,7 @@ impl Table {
                 || UNIQUE_ACROSS.contains(&(schema.name.as_str(), column.field.as_str()));
             Lookup {
                 column: column.name.clone(),
+                kind: column.kind,
                 fields: vec![column.field.clone()],
                 unique,
                 per_workspace: per_workspace && !across && column.kind != ColumnType::Foreign,
@@ -175,14 +191,19 @@ impl Table {
         let mut lookups: Vec<Lookup> = Vec::new();
         for field in schema.unique_fields().filter(|field| field.name != primary) {
             // What of Kong's foreign keys is unique is so by a combination.
-            let of_field = |c: &&Column| c.field == field.name && c.kind == ColumnType::Text;
+            let of_field = |c: &&Column| c.field == field.name && matches!(c.kind, ColumnType::Text | ColumnType::Uuid);
             lookups.extend(columns.iter().find(of_field).map(|column| single(column, true)));
         }
         let composite = schema.cache_key();
         if composite.len() > 1 {
             // The name of the workspace is part of the value.
-            let lookup =
-                Lookup { column: COMPOSITE.to_owned(), fields: composite.to_vec(), unique: true, per_workspace: false };
+            let lookup = Lookup {
+                column: COMPOSITE.to_owned(),
+                kind: ColumnType::Text,
+                fields: composite.to_vec(),
+                unique: true,
+                per_workspace: false,
+            };
             // Kong's table of plugins got its instance names last.
             let place = lookups.iter().position(|l| l.column == "instance_name").unwrap_or(lookups.len());
             lookups.insert(place, lookup);
@@ -197,6 +218,7 @@ impl Table {
         Table {
             schema: schema.clone(),
             name: schema.name.clone(),
+            relation: relation(&schema.name).to_owned(),
             index: 0,
             primary: primary.to_owned(),
             endpoint: schema.endpoint_key().map(str::to_owned),
@@ -210,6 +232,11 @@ impl Table {
             per_workspace,
             referrers: Vec::new(),
         }
+    }
+
+    /// The type of the primary key.
+    pub fn key_type(&self) -> ColumnType {
+        self.columns.iter().find(|c| c.field == self.primary).map_or(ColumnType::Text, |c| c.kind)
     }
 
     /// A record's primary key; empty for what is no record of this entity.
@@ -277,13 +304,22 @@ impl Column {
         if field.transient {
             return None;
         }
-        let kind = match field.kind {
+        let kind = match &field.kind {
+            Type::String if field.is_uuid() => ColumnType::Uuid,
             Type::String => ColumnType::Text,
+            Type::Integer if field.is_timestamp() => ColumnType::Seconds,
             Type::Integer => ColumnType::Integer,
+            Type::Number if field.is_timestamp() => ColumnType::Time,
             Type::Number => ColumnType::Number,
             Type::Boolean => ColumnType::Boolean,
             Type::Foreign(_) => ColumnType::Foreign,
-            _ => ColumnType::Json,
+            Type::Array(elements) | Type::Set(elements) => match &elements.kind {
+                Type::String if elements.is_uuid() => ColumnType::Uuids,
+                Type::String => ColumnType::Texts,
+                Type::Map(..) | Type::Record(_) => ColumnType::Jsons,
+                _ => ColumnType::Json,
+            },
+            Type::Map(..) | Type::Record(_) | Type::Any | Type::Json => ColumnType::Json,
         };
         let name = if kind == ColumnType::Foreign { format!("{}_id", field.name) } else { field.name.clone() };
         Some(Column { field: field.name.clone(), name, kind, default: field.default.clone().unwrap_or(Value::Null) })
@@ -299,6 +335,11 @@ impl Lookup {
     pub fn violated(&self, record: &Record) -> Record {
         self.fields.iter().map(|field| (field.clone(), record.get(field).cloned().unwrap_or(Value::Null))).collect()
     }
+}
+
+/// The name of Kong's table of an entity.
+fn relation(entity: &str) -> &str {
+    if entity == "vaults" { "sm_vaults" } else { entity }
 }
 
 /// Foreign keys that cascade although their schemas do not say so: certificates take their SNIs with them.

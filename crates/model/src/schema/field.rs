@@ -95,6 +95,11 @@ impl Field {
         self.rules.uuid
     }
 
+    /// Whether it is a time, in seconds since 1970.
+    pub fn is_timestamp(&self) -> bool {
+        self.rules.timestamp
+    }
+
     /// The entity that it refers to.
     pub fn reference(&self) -> Option<&str> {
         match &self.kind {

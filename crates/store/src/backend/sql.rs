@@ -1,6 +1,6 @@
 //! SQL from the layout. What differs between databases is in [`Dialect`].
 
-use super::cells::Cell;
+use super::cells::{self, Cell};
 use super::{Selection, TagSelection};
 use crate::TagFilter;
 use crate::layout::{COMPOSITE, ColumnType, Lookup, Table, WORKSPACE};
@@ -16,17 +16,44 @@ pub struct Dialect {
     pub parameter: fn(usize) -> String,
     /// What follows the definition of a table.
     pub table_suffix: &'static str,
+    /// The name of a table.
+    pub relation: fn(&Table) -> &str,
+    /// Whether tags are arrays that can be searched; else they are rows of a table of their own.
+    pub has_arrays: bool,
 }
 
-/// SQLite. Numbers have no declared type, so that integers among them stay integers.
+/// SQLite. Numbers and times have no declared type, so that integers among them stay integers.
 pub const SQLITE: Dialect = Dialect {
     column_type: |kind| match kind {
-        ColumnType::Text | ColumnType::Foreign | ColumnType::Json => "TEXT",
-        ColumnType::Integer | ColumnType::Boolean => "INTEGER",
-        ColumnType::Number => "",
+        ColumnType::Text | ColumnType::Uuid | ColumnType::Foreign => "TEXT",
+        ColumnType::Texts | ColumnType::Uuids | ColumnType::Jsons | ColumnType::Json => "TEXT",
+        ColumnType::Integer | ColumnType::Boolean | ColumnType::Seconds | ColumnType::Expiry => "INTEGER",
+        ColumnType::Number | ColumnType::Time => "",
     },
     parameter: |n| format!("?{n}"),
     table_suffix: " WITHOUT ROWID",
+    relation: |table| &table.name,
+    has_arrays: false,
+};
+
+/// Postgres, with Kong's names and types.
+pub const POSTGRES: Dialect = Dialect {
+    column_type: |kind| match kind {
+        ColumnType::Text => "TEXT",
+        ColumnType::Uuid | ColumnType::Foreign => "UUID",
+        ColumnType::Integer => "BIGINT",
+        ColumnType::Number => "DOUBLE PRECISION",
+        ColumnType::Boolean => "BOOLEAN",
+        ColumnType::Seconds | ColumnType::Time | ColumnType::Expiry => "TIMESTAMP WITH TIME ZONE",
+        ColumnType::Texts => "TEXT[]",
+        ColumnType::Uuids => "UUID[]",
+        ColumnType::Jsons => "JSONB[]",
+        ColumnType::Json => "JSONB",
+    },
+    parameter: |n| format!("${n}"),
+    table_suffix: "",
+    relation: |table| &table.relation,
+    has_arrays: true,
 };
 
 /// The name of the column that says when a row expires.
@@ -45,6 +72,7 @@ pub struct Statements {
     /// The columns that [`super::cells::decode`] wants, of a table called `t`.
     columns: String,
     table: String,
+    entity: String,
     primary: String,
     dialect: Dialect,
 }
@@ -72,7 +100,7 @@ pub struct CounterStatements {
 
 impl Statements {
     pub fn new(table: &Table, dialect: Dialect) -> Statements {
-        let name = quote(&table.name);
+        let name = quote((dialect.relation)(table));
         let primary = quote(&table.primary);
         let mut columns: Vec<(String, ColumnType)> = table.columns.iter().map(|c| (quote(&c.name), c.kind)).collect();
         let mut select = columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
@@ -80,11 +108,11 @@ impl Statements {
             columns.push((quote(COMPOSITE), ColumnType::Text));
         }
         if table.per_workspace {
-            columns.push((quote(WORKSPACE), ColumnType::Text));
+            columns.push((quote(WORKSPACE), ColumnType::Uuid));
             select.push(quote(WORKSPACE));
         }
         if table.has_ttl {
-            columns.push((quote(EXPIRES), ColumnType::Integer));
+            columns.push((quote(EXPIRES), ColumnType::Expiry));
             select.push(quote(EXPIRES));
         }
         let selected = select.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
@@ -138,7 +166,8 @@ impl Statements {
             expired: format!("{select} WHERE {expires} <= {} ORDER BY {expires} LIMIT {}", parameter(1), parameter(2)),
             next_expiry: format!("SELECT min({expires}) FROM {name}"),
             columns: selected,
-            table: table.name.clone(),
+            table: (dialect.relation)(table).to_owned(),
+            entity: table.name.clone(),
             primary,
             dialect,
         }
@@ -174,21 +203,21 @@ impl Statements {
         format!("DROP TABLE {}", quote(table))
     }
 
-    /// The first row by a column with an index; its parameters are the workspace, where the index has it, and the
-    /// value.
-    pub fn find(&self, lookup: &Lookup) -> String {
-        let parameter = |n| (self.dialect.parameter)(n);
-        let (workspace, value) = match lookup.per_workspace {
-            true => (format!("{} = {} AND ", quote(WORKSPACE), parameter(1)), parameter(2)),
-            false => (String::new(), parameter(1)),
+    /// The first row by a column with an index, and its parameters.
+    pub fn find(&self, lookup: &Lookup, workspace: Option<Uuid>, value: &str) -> (String, Vec<Cell>) {
+        let mut conditions: Vec<String> = Vec::new();
+        let mut parameters: Vec<Cell> = Vec::new();
+        let mut bind = |column: &str, cell: Cell| {
+            parameters.push(cell);
+            conditions.push(format!("{} = {}", quote(column), (self.dialect.parameter)(parameters.len())));
         };
-        format!(
-            "SELECT {} FROM {} t WHERE {workspace}{} = {value} ORDER BY {} LIMIT 1",
-            self.columns,
-            quote(&self.table),
-            quote(&lookup.column),
-            self.primary
-        )
+        if let Some(workspace) = workspace.filter(|_| lookup.per_workspace) {
+            bind(WORKSPACE, Cell::Uuid(workspace));
+        }
+        bind(&lookup.column, cells::lookup(lookup, value));
+        let (columns, table, primary) = (&self.columns, quote(&self.table), &self.primary);
+        let conditions = conditions.join(" AND ");
+        (format!("SELECT {columns} FROM {table} t WHERE {conditions} ORDER BY {primary} LIMIT 1"), parameters)
     }
 
     /// The number of rows and its parameters.
@@ -200,10 +229,10 @@ impl Statements {
             (self.dialect.parameter)(parameters.len())
         };
         if let Some(workspace) = workspace.filter(|_| table.per_workspace) {
-            let _ = write!(sql, " WHERE {} = {}", quote(WORKSPACE), bind(Cell::Text(workspace.to_string())));
+            let _ = write!(sql, " WHERE {} = {}", quote(WORKSPACE), bind(Cell::Uuid(workspace)));
         }
         if table.has_ttl {
-            let (expires, now) = (quote(EXPIRES), bind(Cell::Integer(now)));
+            let (expires, now) = (quote(EXPIRES), bind(Cell::Expiry(now)));
             let and = if sql.contains(" WHERE ") { "AND" } else { "WHERE" };
             let _ = write!(sql, " {and} ({expires} IS NULL OR {expires} > {now})");
         }
@@ -222,20 +251,21 @@ impl Statements {
             (self.dialect.parameter)(parameters.len())
         };
         let text = |text: &str| Cell::Text(text.to_owned());
+        let id = |id: &str| Uuid::try_parse(id).map_or(Cell::Null, Cell::Uuid);
         let limit = bind(Cell::Integer(i64::try_from(selection.limit).unwrap_or(i64::MAX)));
         let primary = &self.primary;
         // The entity's name is no input, but a literal: it is quoted as one.
-        let entity = self.table.replace('\'', "''");
+        let entity = self.entity.replace('\'', "''");
         let mut conditions: Vec<String> = Vec::new();
         if let Some((foreign, ids)) = selection.foreign {
-            let ids: Vec<String> = ids.iter().map(|id| bind(text(id))).collect();
+            let ids: Vec<String> = ids.iter().map(|of| bind(id(of))).collect();
             conditions.push(format!("t.{} IN ({})", quote(&foreign.column), ids.join(", ")));
         }
         if table.has_ttl {
             let expires = quote(EXPIRES);
-            conditions.push(format!("(t.{expires} IS NULL OR t.{expires} > {})", bind(Cell::Integer(selection.now))));
+            conditions.push(format!("(t.{expires} IS NULL OR t.{expires} > {})", bind(Cell::Expiry(selection.now))));
         }
-        let workspace = selection.workspace.filter(|_| table.per_workspace).map(|id| bind(Cell::Text(id.to_string())));
+        let workspace = selection.workspace.filter(|_| table.per_workspace).map(|id| bind(Cell::Uuid(id)));
         if let Some(workspace) = &workspace {
             conditions.push(format!("t.{} = {workspace}", quote(WORKSPACE)));
         }
@@ -244,10 +274,16 @@ impl Statements {
             (None, true) => String::new(),
             (None, false) => format!(" AND {tags}{WORKSPACE} = ''"),
         };
-        let after = selection.after.map(|after| bind(text(after)));
+        let after = selection.after.map(|after| bind(cells::key(table, after)));
         let mut source = format!("{} t", quote(&self.table));
         let mut order = format!("t.{primary}");
         match selection.tags {
+            Some(TagFilter::All(tags)) if self.dialect.has_arrays => {
+                conditions.push(format!("t.tags @> {}", bind(Cell::Texts(tags.clone()))));
+            }
+            Some(TagFilter::Any(tags)) if self.dialect.has_arrays => {
+                conditions.push(format!("t.tags && {}", bind(Cell::Texts(tags.clone()))));
+            }
             Some(TagFilter::All(tags)) if !tags.is_empty() => {
                 source = format!("tags g CROSS JOIN {source}");
                 order = "g.id".to_owned();
@@ -388,6 +424,6 @@ impl CounterStatements {
 }
 
 /// A name as an identifier, whatever it contains.
-fn quote(name: &str) -> String {
+pub fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -87,11 +87,10 @@ impl Reader for Connection {
         let one = |&Wanted { table, by }: &Wanted<'_>| {
             let statements = &self.statements[table.index];
             match by {
-                By::Id(id) => self.row(table, &statements.get, [id]),
+                By::Id(id) => self.row(table, &statements.get, [cells::key(table, id)]),
                 By::Value { lookup, workspace, value } => {
-                    let workspace = workspace.filter(|_| lookup.per_workspace).map(|id| id.to_string());
-                    let parameters = workspace.as_deref().into_iter().chain([value]);
-                    self.row(table, &statements.find(lookup), params_from_iter(parameters))
+                    let (sql, parameters) = statements.find(lookup, workspace, value);
+                    self.row(table, &sql, params_from_iter(parameters))
                 }
             }
         };
@@ -215,7 +214,7 @@ impl Connection {
     }
 
     fn remove(&self, table: &Table, row: &Row) -> Result<(), Error> {
-        self.run(&self.statements[table.index].remove, [table.id(&row.record)])?;
+        self.run(&self.statements[table.index].remove, [cells::key(table, table.id(&row.record))])?;
         self.remove_tags(table, row)
     }
 
@@ -234,11 +233,18 @@ fn workspace_of(row: &Row) -> String {
 
 impl ToSql for Cell {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let json = |text: String| ToSqlOutput::Owned(Value::Text(text));
         Ok(match self {
             Cell::Null => ToSqlOutput::Owned(Value::Null),
-            Cell::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            Cell::Integer(integer) => ToSqlOutput::Owned(Value::Integer(*integer)),
-            Cell::Real(real) => ToSqlOutput::Owned(Value::Real(*real)),
+            Cell::Text(text) | Cell::Json(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Cell::Uuid(id) => json(id.to_string()),
+            Cell::Integer(integer) | Cell::Expiry(integer) => ToSqlOutput::Owned(Value::Integer(*integer)),
+            Cell::Boolean(flag) => ToSqlOutput::Owned(Value::Integer((*flag).into())),
+            Cell::Time(seconds) if seconds.fract() == 0.0 => ToSqlOutput::Owned(Value::Integer(*seconds as i64)),
+            Cell::Real(real) | Cell::Time(real) => ToSqlOutput::Owned(Value::Real(*real)),
+            Cell::Texts(texts) => json(serde_json::Value::from(texts.as_slice()).to_string()),
+            Cell::Uuids(ids) => json(ids.iter().map(uuid::Uuid::to_string).collect::<serde_json::Value>().to_string()),
+            Cell::Jsons(texts) => json(format!("[{}]", texts.join(","))),
         })
     }
 }

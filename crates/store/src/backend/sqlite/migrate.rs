@@ -151,8 +151,8 @@ fn extend(connection: &Connection, table: &Table, present: &HashSet<String>) -> 
 fn extra(table: &Table) -> Vec<(&'static str, ColumnType)> {
     let all = [
         (table.composite().is_some(), COMPOSITE, ColumnType::Text),
-        (table.per_workspace, WORKSPACE, ColumnType::Text),
-        (table.has_ttl, EXPIRES, ColumnType::Integer),
+        (table.per_workspace, WORKSPACE, ColumnType::Uuid),
+        (table.has_ttl, EXPIRES, ColumnType::Expiry),
     ];
     all.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, column, kind)| (column, kind)).collect()
 }
