@@ -26,6 +26,7 @@ pub mod path;
 mod plugin;
 mod queue;
 mod records;
+pub mod redis;
 mod request_body;
 mod snapshot_ref;
 mod tasks;

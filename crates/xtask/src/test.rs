@@ -7,6 +7,7 @@ use crate::{attack, licences, oracle, packages, tidy};
 const PROGRAMS: &[(&str, &str)] = &[
     ("wrk", "wrk"),
     ("/usr/sbin/nginx", "nginx-light"),
+    ("redis-server", "redis-server"),
     ("curl", "curl"),
     ("cc", "build-essential"),
     ("cmake", "cmake"),

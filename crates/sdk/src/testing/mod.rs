@@ -1,8 +1,10 @@
 //! Runs plugins without sockets: exchanges made from a few words, a directory made from lists, and the phases in order.
 //! What plugins reach outside is played by a [`Server`].
 
+mod redis_server;
 mod server;
 
+pub use redis_server::RedisServer;
 pub use server::{Peer, Server};
 
 use crate::{
@@ -85,12 +87,14 @@ pub fn configure(kind: &dyn PluginKind, config: Value, env: &Env) -> Box<dyn Plu
 /// Runs the access phase; the answer, if the plugin gave one.
 pub fn access(plugin: &dyn Plugin, exchange: &mut Exchange) -> Option<Answer> {
     let answer = finish(plugin.access(exchange));
-    if let Some(answer) = &answer {
-        exchange.source = answer.source;
-        exchange.response.status = answer.status;
-        exchange.response.fields = answer.fields.clone();
-        apply_reply(exchange);
-    }
+    note(exchange, answer.as_ref());
+    answer
+}
+
+/// As [`access`], for a plugin that waits for something outside.
+pub async fn access_waiting(plugin: &dyn Plugin, exchange: &mut Exchange) -> Option<Answer> {
+    let answer = settle(plugin.access(exchange)).await;
+    note(exchange, answer.as_ref());
     answer
 }
 
@@ -217,14 +221,30 @@ fn apply_reply(exchange: &mut Exchange) {
     }
 }
 
+/// Takes an answer for the response.
+fn note(exchange: &mut Exchange, answer: Option<&Answer>) {
+    let Some(answer) = answer else { return };
+    exchange.source = answer.source;
+    exchange.response.status = answer.status;
+    exchange.response.fields = answer.fields.clone();
+    apply_reply(exchange);
+}
+
+/// Follows a step to its end.
+async fn settle(mut step: Step<'_>) -> Option<Answer> {
+    loop {
+        step = match step {
+            Step::Next => return None,
+            Step::Answer(answer) => return Some(answer),
+            Step::Wait(future) => future.await,
+        }
+    }
+}
+
 /// Follows a step to its end; plugins that wait for something outside cannot be tested this way.
 fn finish(step: Step<'_>) -> Option<Answer> {
-    match step {
-        Step::Next => None,
-        Step::Answer(answer) => Some(answer),
-        Step::Wait(future) => match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(step) => finish(step),
-            Poll::Pending => panic!("the plugin waits for something that a test without sockets does not have"),
-        },
+    match pin!(settle(step)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("the plugin waits for something that a test without sockets does not have"),
     }
 }
