@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 const COLLECTION: &str = "GET, HEAD, OPTIONS, POST";
+const COLLECTION_OR_DELETE: &str = "DELETE, GET, HEAD, OPTIONS, POST";
 const RECORD: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT";
 const READ: &str = "GET, HEAD, OPTIONS";
 const WRITE: &str = "OPTIONS, POST";
@@ -55,7 +56,15 @@ const CORE: &[(&str, &[&str])] = &[
         ],
     ),
     (DELETE, &["/cache"]),
-    (READ_OR_DELETE, &["/cache/{key}"]),
+    (
+        READ_OR_DELETE,
+        &[
+            "/cache/{key}",
+            "/consumer_groups/{consumer_groups}/consumers/{consumers}",
+            "/consumers/{consumers}/consumer_groups/{consumer_groups}",
+        ],
+    ),
+    (COLLECTION_OR_DELETE, &["/consumer_groups/{consumer_groups}/consumers", "/consumers/{consumers}/consumer_groups"]),
     (NAME_ONLY, &["/snis/{snis}/certificate", "/targets", "/targets/{targets}", "/targets/{targets}/upstream"]),
     (
         COLLECTION,
@@ -66,6 +75,8 @@ const CORE: &[(&str, &[&str])] = &[
             "/certificates/{certificates}/snis",
             "/certificates/{certificates}/upstreams",
             "/config",
+            "/consumer_groups",
+            "/consumer_groups/{consumer_groups}/plugins",
             "/consumers",
             "/consumers/{consumers}/plugins",
             "/filter-chains",
@@ -95,6 +106,8 @@ const CORE: &[(&str, &[&str])] = &[
             "/certificates/{certificates}/services/{services}",
             "/certificates/{certificates}/snis/{snis}",
             "/certificates/{certificates}/upstreams/{upstreams}",
+            "/consumer_groups/{consumer_groups}",
+            "/consumer_groups/{consumer_groups}/plugins/{plugins}",
             "/consumers/{consumers}",
             "/consumers/{consumers}/plugins/{plugins}",
             "/filter-chains/{filter_chains}",
@@ -106,6 +119,7 @@ const CORE: &[(&str, &[&str])] = &[
             "/keys/{keys}/set",
             "/plugins/{plugins}",
             "/plugins/{plugins}/consumer",
+            "/plugins/{plugins}/consumer_group",
             "/plugins/{plugins}/route",
             "/plugins/{plugins}/service",
             "/routes/{routes}",

@@ -146,7 +146,7 @@ mod tests {
                 assert!(schema.foreign_fields().all(|(_, to)| seen.contains(&to)), "{}", schema.name);
                 seen.push(schema.name.as_str());
             }
-            assert_eq!(seen.len(), 17);
+            assert_eq!(seen.len(), 19);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What plugins may look up in the configuration an exchange runs under.
 
 use crate::{ErrorPages, SnapshotRef};
-use model::entities::{Consumer, Credential, Uuid};
+use model::entities::{Consumer, ConsumerGroup, Credential, Uuid};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,6 +23,16 @@ pub trait Configuration {
 
     /// See [`Directory::consumer_by_username`].
     fn consumer_by_username(self: Rc<Self>, workspace: &Uuid, username: &str) -> Option<SnapshotRef<Consumer>>;
+
+    /// See [`Directory::consumer_groups`].
+    fn consumer_groups(self: Rc<Self>, _consumer: &Uuid) -> Vec<SnapshotRef<ConsumerGroup>> {
+        Vec::new()
+    }
+
+    /// See [`Directory::consumer_group_by_name`].
+    fn consumer_group_by_name(self: Rc<Self>, _workspace: &Uuid, _name: &str) -> Option<SnapshotRef<ConsumerGroup>> {
+        None
+    }
 
     /// See [`Directory::workspace_name`].
     fn workspace_name(&self, _id: &Uuid) -> Option<&str> {
@@ -65,6 +75,16 @@ impl Directory {
     /// A consumer of a workspace by user name.
     pub fn consumer_by_username(&self, workspace: &Uuid, username: &str) -> Option<SnapshotRef<Consumer>> {
         Rc::clone(&self.0).consumer_by_username(workspace, username)
+    }
+
+    /// The groups that a consumer is in, sorted by name.
+    pub fn consumer_groups(&self, consumer: &Uuid) -> Vec<SnapshotRef<ConsumerGroup>> {
+        Rc::clone(&self.0).consumer_groups(consumer)
+    }
+
+    /// A consumer group of a workspace by its name.
+    pub fn consumer_group_by_name(&self, workspace: &Uuid, name: &str) -> Option<SnapshotRef<ConsumerGroup>> {
+        Rc::clone(&self.0).consumer_group_by_name(workspace, name)
     }
 
     /// The name of a workspace.

@@ -2,7 +2,7 @@
 
 use crate::log::LogValue;
 use crate::{Directory, Fields, RequestBody, SnapshotRef, path};
-use model::entities::{Consumer, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
+use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +33,9 @@ pub struct Exchange {
     pub credential: Option<SnapshotRef<Credential>>,
     /// The groups of the caller, where an authentication plugin has learnt them elsewhere than from our own records.
     pub authenticated_groups: Option<Vec<String>>,
+    /// The consumer groups of the caller, sorted by name, where an authentication plugin has learnt them elsewhere. They
+    /// take the place of those of the consumer ([`Exchange::consumer_groups`]).
+    pub authenticated_consumer_groups: Option<Vec<SnapshotRef<ConsumerGroup>>>,
     pub upstream: UpstreamRequest,
     /// Valid from the header filter on.
     pub response: ResponseHead,
@@ -164,6 +167,7 @@ impl Exchange {
             consumer: None,
             credential: None,
             authenticated_groups: None,
+            authenticated_consumer_groups: None,
             upstream: UpstreamRequest {
                 method: None,
                 protocol: Protocol::Http,
@@ -198,6 +202,7 @@ impl Exchange {
         self.consumer = None;
         self.credential = None;
         self.authenticated_groups = None;
+        self.authenticated_consumer_groups = None;
         self.upstream.method = None;
         self.upstream.host = None;
         self.upstream.path.clear();
@@ -220,6 +225,8 @@ impl Exchange {
         self.service = self.service.take().map(|service| service.detached());
         self.consumer = self.consumer.take().map(|consumer| consumer.detached());
         self.credential = self.credential.take().map(|credential| credential.detached());
+        let groups = self.authenticated_consumer_groups.take();
+        self.authenticated_consumer_groups = groups.map(|groups| groups.iter().map(SnapshotRef::detached).collect());
         self.directory = Directory::empty();
     }
 
@@ -241,6 +248,15 @@ impl Exchange {
     /// [`Directory::consumer_by_username`] in the exchange's workspace.
     pub fn find_consumer_by_username(&self, username: &str) -> Option<SnapshotRef<Consumer>> {
         self.directory.consumer_by_username(&self.workspace(), username)
+    }
+
+    /// The consumer groups of the caller, sorted by name.
+    pub fn consumer_groups(&self) -> Vec<SnapshotRef<ConsumerGroup>> {
+        match (&self.authenticated_consumer_groups, &self.consumer) {
+            (Some(groups), _) => groups.clone(),
+            (None, Some(consumer)) => self.directory.consumer_groups(&consumer.id),
+            (None, None) => Vec::new(),
+        }
     }
 
     /// The request id as text.

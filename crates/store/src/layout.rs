@@ -46,6 +46,8 @@ pub struct Table {
     pub in_snapshot: bool,
     /// Whether primary keys are UUIDs.
     pub has_uuid: bool,
+    /// Whether Kong's open-source edition has no such table, so that in its database the table is one of our own.
+    pub enterprise: bool,
     /// The foreign keys that point here: (table, place in its `foreigns`).
     pub referrers: Vec<(usize, usize)>,
 }
@@ -59,6 +61,9 @@ pub struct Column {
     pub kind: ColumnType,
     /// What rows get that are older than the column.
     pub default: Value,
+    /// Whether Kong's open-source edition has no such column. It takes a row for one without: the plugin of a group of
+    /// consumers for one that is everybody's. A row in which it is not null must not stand in a table that Kong reads.
+    pub enterprise: bool,
 }
 
 /// How a field is stored. Databases without such a type keep JSON text, text or numbers in its place.
@@ -226,6 +231,7 @@ impl Table {
             has_ttl: schema.ttl(),
             in_snapshot: schema.in_snapshot(),
             has_uuid: schema.field(primary).is_some_and(Field::is_uuid),
+            enterprise: schema.enterprise(),
             columns,
             foreigns: Vec::new(),
             lookups,
@@ -322,7 +328,8 @@ impl Column {
             Type::Map(..) | Type::Record(_) | Type::Any | Type::Json => ColumnType::Json,
         };
         let name = if kind == ColumnType::Foreign { format!("{}_id", field.name) } else { field.name.clone() };
-        Some(Column { field: field.name.clone(), name, kind, default: field.default.clone().unwrap_or(Value::Null) })
+        let default = field.default.clone().unwrap_or(Value::Null);
+        Some(Column { field: field.name.clone(), name, kind, default, enterprise: field.omit_null })
     }
 }
 
@@ -331,9 +338,9 @@ impl Lookup {
         self.fields.len() > 1
     }
 
-    /// The fields of a violation's error.
+    /// The fields of a violation's error: those that the record has.
     pub fn violated(&self, record: &Record) -> Record {
-        self.fields.iter().map(|field| (field.clone(), record.get(field).cloned().unwrap_or(Value::Null))).collect()
+        self.fields.iter().filter_map(|field| Some((field.clone(), record.get(field)?.clone()))).collect()
     }
 }
 

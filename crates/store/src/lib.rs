@@ -29,7 +29,7 @@ pub use write::Transaction;
 
 use backend::memory::Memory;
 use backend::sqlite::Sqlite;
-use backend::{Backend, Reader, Selection, Wanted};
+use backend::{Backend, Reader, Wanted};
 use feed::Feed;
 use layout::{Layout, Table, WORKSPACES};
 use model::{Catalog, Error, Record};
@@ -198,13 +198,7 @@ impl Store {
     pub async fn all_for(&self, entity: &str, field: &str, id: &str) -> Result<Vec<Record>, Error> {
         let (field, id) = (field.to_owned(), id.to_ascii_lowercase());
         self.read_table(entity, move |view, reader, table| {
-            let foreign = read::foreign(table, &field)?;
-            let mut found = Vec::new();
-            read::each(reader, Selection { foreign: Some((foreign, &[&id])), ..view.selection(table) }, |row| {
-                found.push(read::show(view, table, row));
-                Ok(true)
-            })?;
-            Ok(found)
+            read::all_for(reader, view, table, read::foreign(table, &field)?, &id)
         })
         .await
     }

@@ -210,6 +210,22 @@ pub fn page_tags(
     Ok(TagPage { data, offset })
 }
 
+/// Every record whose foreign key points at that id, ordered by id.
+pub fn all_for(
+    reader: &mut dyn Reader,
+    view: &View<'_>,
+    table: &Table,
+    foreign: &Foreign,
+    id: &str,
+) -> Result<Vec<Record>, Error> {
+    let mut found = Vec::new();
+    each(reader, Selection { foreign: Some((foreign, &[id])), ..view.selection(table) }, |row| {
+        found.push(show(view, table, row));
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
 /// The rows of a selection, page by page, until `visit` has seen enough.
 pub fn each(
     reader: &mut dyn Reader,

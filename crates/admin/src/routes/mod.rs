@@ -6,6 +6,7 @@ mod cache;
 mod certificates;
 mod clustering;
 mod config;
+mod consumer_groups;
 mod consumers;
 mod debug;
 mod filter_chains;
@@ -31,6 +32,7 @@ pub fn admin(catalog: &Catalog) -> Endpoints {
     schemas::add(&mut drafts);
     plugins::add(&mut drafts);
     consumers::add(&mut drafts);
+    consumer_groups::add(&mut drafts, catalog);
     acls::add(&mut drafts);
     tags::add(&mut drafts);
     upstreams::add(&mut drafts);

@@ -1,6 +1,7 @@
 //! The Admin API over a store in memory, mostly without sockets.
 
 mod clients;
+mod consumer_groups;
 mod sockets;
 mod transactions;
 mod workspaces;
@@ -91,6 +92,14 @@ struct Answer {
     status: u16,
     body: Value,
     head: Response<()>,
+}
+
+impl Answer {
+    #[track_caller]
+    fn expect(self, status: u16) -> Answer {
+        assert_eq!(self.status, status, "{}", self.body);
+        self
+    }
 }
 
 impl Api {

@@ -4,6 +4,7 @@
 //! written by something else (a damaged database), and says which field is wrong.
 
 mod consumer;
+mod consumer_group;
 mod decode;
 mod plugin;
 mod route;
@@ -14,6 +15,7 @@ mod upstream;
 mod workspace;
 
 pub use consumer::{Consumer, Credential, Expiry};
+pub use consumer_group::{ConsumerGroup, ConsumerGroupConsumer};
 pub use plugin::Plugin;
 pub use route::{Address, PathHandling, Protocol, Protocols, Route};
 pub use service::Service;
@@ -25,13 +27,15 @@ pub use workspace::{DEFAULT_WORKSPACE, workspace_of};
 use crate::catalog::RouterFlavor;
 
 /// The texts of the core schemas, in the order in which records can be inserted.
-pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 17] {
+pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 19] {
     [
         include_str!("workspace.json"),
         include_str!("certificate.json"),
         include_str!("ca_certificate.json"),
         include_str!("sni.json"),
         include_str!("consumer.json"),
+        include_str!("consumer_group.json"),
+        include_str!("consumer_group_consumer.json"),
         include_str!("service.json"),
         match flavor {
             RouterFlavor::Traditional => include_str!("route.json"),

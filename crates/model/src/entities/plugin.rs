@@ -4,7 +4,7 @@ use super::{Protocols, decode, workspace_of};
 use crate::Record;
 use uuid::Uuid;
 
-/// A configured plugin. All three scopes empty: it is global in its workspace.
+/// A configured plugin. All four scopes empty: it is global in its workspace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plugin {
     pub id: Uuid,
@@ -14,6 +14,7 @@ pub struct Plugin {
     pub route: Option<Uuid>,
     pub service: Option<Uuid>,
     pub consumer: Option<Uuid>,
+    pub consumer_group: Option<Uuid>,
     pub protocols: Protocols,
     pub enabled: bool,
     /// Complete, as the plugin's schema made it.
@@ -32,6 +33,7 @@ impl Plugin {
             route: decode::foreign(record, "route")?,
             service: decode::foreign(record, "service")?,
             consumer: decode::foreign(record, "consumer")?,
+            consumer_group: decode::foreign(record, "consumer_group")?,
             protocols: Protocols::from_record(record)?,
             enabled: decode::boolean(record, "enabled", true),
             config: decode::record(record, "config").cloned().unwrap_or_default(),

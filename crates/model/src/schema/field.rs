@@ -24,6 +24,9 @@ pub struct Field {
     pub transient: bool,
     /// Stands for what a subschema says about it.
     pub is_abstract: bool,
+    /// Records have it only where it is not null: a field of Kong's Enterprise edition, which the records of its
+    /// open-source edition lack.
+    pub omit_null: bool,
     pub on_delete: OnDelete,
     pub(super) rules: Rules,
 }
@@ -166,6 +169,7 @@ impl Field {
             encrypted: flag("encrypted"),
             transient: flag("transient"),
             is_abstract: flag("abstract"),
+            omit_null: flag("omit_null"),
             on_delete: match map.get("on_delete").and_then(Value::as_str) {
                 Some("cascade") => OnDelete::Cascade,
                 Some("null") => OnDelete::Null,

@@ -6,8 +6,9 @@
 //!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `db_export`,
 //!   `in_snapshot` (false: requests write its records, and no snapshot holds them), `shorthand_fields`,
 //!   `transformations` (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`,
-//!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`);
-//! - of a field: `validator` (the name of a function), and `func` in shorthand fields;
+//!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`),
+//!   `enterprise` (Kong's open-source edition has no such entity);
+//! - of a field: `validator` (the name of a function), `omit_null`, and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 
 mod checks;
@@ -54,6 +55,7 @@ pub struct Schema {
     generate_admin_api: bool,
     db_export: bool,
     in_snapshot: bool,
+    enterprise: bool,
     description: Value,
 }
 
@@ -132,6 +134,7 @@ impl Schema {
             generate_admin_api: flag("generate_admin_api", true),
             db_export: flag("db_export", true),
             in_snapshot: flag("in_snapshot", true),
+            enterprise: flag("enterprise", false),
             description: json!({
                 "fields": visible(&raw["fields"]),
                 "entity_checks": visible(raw.get("entity_checks").unwrap_or(&json!([]))),
@@ -363,6 +366,11 @@ impl Schema {
         self.in_snapshot
     }
 
+    /// Whether it is an entity of Kong's Enterprise edition, of which its open-source edition has no table.
+    pub fn enterprise(&self) -> bool {
+        self.enterprise
+    }
+
     /// The field whose value chooses the subschema (`name` of plugins and vaults).
     pub fn subschema_key(&self) -> Option<&str> {
         Some(self.subschemas.key.as_str()).filter(|key| !key.is_empty())
@@ -507,8 +515,10 @@ fn visible(value: &Value) -> Value {
         Value::Array(items) => Value::Array(items.iter().map(visible).collect()),
         Value::Object(map) => {
             // `check` and `validator` name functions; a field of that name has an object as its value.
-            let hidden = |(key, value): &(&String, &Value)| {
-                matches!(key.as_str(), "check" | "validator" | "func") && value.is_string()
+            let hidden = |(key, value): &(&String, &Value)| match key.as_str() {
+                "check" | "validator" | "func" => value.is_string(),
+                "omit_null" => value.is_boolean(),
+                _ => false,
             };
             Value::Object(
                 map.iter()

@@ -42,7 +42,9 @@ pub(super) fn shape(scope: Scope, view: View, mut data: Record, context: Context
         if context != Context::Select && field.auto {
             value = automatic(field, value, context);
         }
-        if let Some(value) = adjust(scope, field, value, context)? {
+        if let Some(value) = adjust(scope, field, value, context)?
+            && !(context != Context::Update && value.is_null() && view.omits_null(field))
+        {
             out.insert(field.name.clone(), value);
         }
     }
@@ -64,20 +66,29 @@ pub(super) fn shape(scope: Scope, view: View, mut data: Record, context: Context
 pub(super) fn shape_in_place(scope: Scope, view: View, data: &mut Record) -> Result<bool, Record> {
     let plain =
         view.base.shorthands.iter().all(|s| s.replaced_with.is_empty() && view.base.field(&s.field.name).is_none());
-    if !plain || !view.fields().map(|field| &field.name).eq(data.keys()) {
+    if !plain || !is_in_order(view, data) {
         return Ok(false);
     }
     let mut absent = Vec::new();
-    for (field, value) in view.fields().zip(data.values_mut()) {
+    let mut fields = view.fields();
+    for (name, value) in data.iter_mut() {
+        let Some(field) = fields.by_ref().find(|field| field.name == *name) else { continue };
         match adjust(scope, field, Some(value.take()), Context::Select)? {
-            Some(adjusted) => *value = adjusted,
-            None => absent.push(&field.name),
+            Some(adjusted) if !(adjusted.is_null() && view.omits_null(field)) => *value = adjusted,
+            _ => absent.push(&field.name),
         }
     }
     for name in absent {
         data.shift_remove(name);
     }
     Ok(true)
+}
+
+/// Whether a record has the fields of its shape in their order, but for those that it may leave out.
+fn is_in_order(view: View, data: &Record) -> bool {
+    let mut names = data.keys().peekable();
+    let fits = |field: &Field| names.next_if(|name| **name == field.name).is_some() || view.omits_null(field);
+    view.fields().all(fits) && names.next().is_none()
 }
 
 /// `top` laid over `bottom`: records merge, everything else is replaced.
@@ -309,4 +320,36 @@ fn random_string() -> String {
         out.extend(random.map(|(_, b)| char::from(ALPHABET[usize::from(b % 62)])).take(32 - out.len()));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Record;
+    use crate::schema::tests::{accepted, insert, record, update, with_plugin};
+    use serde_json::json;
+
+    #[test]
+    fn some_fields_are_there_only_where_they_are_set() {
+        let catalog = with_plugin();
+        let schema = catalog.entity("plugins").unwrap();
+        let group = json!({"id": "5b1484f2-5209-49d9-b43e-92ba09dd9d52"});
+        for (name, config) in [("empty", json!({})), ("limits", json!({"minute": 1}))] {
+            let plugin = accepted(insert(&catalog, "plugins", json!({"name": name, "config": config})));
+            assert_eq!(plugin.get("consumer_group"), None);
+            let scoped = accepted(update(&catalog, "plugins", &plugin, json!({"name": name, "consumer_group": group})));
+            assert_eq!(scoped["consumer_group"], group);
+            let cleared = accepted(update(&catalog, "plugins", &scoped, json!({"name": name, "consumer_group": null})));
+            assert_eq!(cleared.get("consumer_group"), None);
+            // As rows of a database have it.
+            let order = schema.fields().iter().map(|field| field.name.as_str());
+            let stored: Record =
+                order.map(|name| (name.to_owned(), plugin.get(name).cloned().unwrap_or_default())).collect();
+            let mut shown = stored.clone();
+            schema.process_select_in_place(&catalog, &mut shown);
+            assert_eq!(shown, record(plugin.clone()));
+            assert_eq!(schema.process_select(&catalog, stored), record(plugin));
+        }
+        let described = schema.describe().to_string();
+        assert!(described.contains("consumer_group") && !described.contains("omit_null"), "{described}");
+    }
 }

@@ -13,7 +13,7 @@ pub(super) fn insert(catalog: &Catalog, entity: &str, input: Value) -> Result<Va
     schema.process_insert(catalog, record(input)).map(Value::Object)
 }
 
-fn update(catalog: &Catalog, entity: &str, current: &Value, input: Value) -> Result<Value, Error> {
+pub(super) fn update(catalog: &Catalog, entity: &str, current: &Value, input: Value) -> Result<Value, Error> {
     let schema = catalog.entity(entity).unwrap_or_else(|| panic!("no entity {entity}"));
     schema.process_update(catalog, record(input), &record(current.clone())).map(Value::Object)
 }

@@ -53,6 +53,11 @@ impl<'a> View<'a> {
         let field = self.base.field(name)?;
         Some(self.sub.and_then(|sub| sub.field(name)).unwrap_or(field))
     }
+
+    /// Whether records have a field only where it is not null. What a subschema says of it does not change that.
+    pub fn omits_null(self, field: &Field) -> bool {
+        field.omit_null || self.sub.is_some() && self.base.field(&field.name).is_some_and(|base| base.omit_null)
+    }
 }
 
 /// All errors of a record of `schema`; empty when it is valid. `full`: absent fields count as missing.

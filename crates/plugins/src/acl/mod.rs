@@ -24,6 +24,8 @@ struct Instance {
     hide: bool,
     /// Groups that were learnt elsewhere go before those of a consumer, even of one who has shown a credential.
     prefers_authenticated: bool,
+    /// The consumer groups that a caller is in count too.
+    includes_consumer_groups: bool,
 }
 
 impl PluginKind for Acl {
@@ -58,6 +60,7 @@ impl PluginKind for Acl {
             denies,
             hide: config.flag("hide_groups_header"),
             prefers_authenticated: config.flag("always_use_authenticated_groups"),
+            includes_consumer_groups: config.flag("include_consumer_groups"),
         }))
     }
 }
@@ -75,15 +78,18 @@ impl Plugin for Instance {
             .authenticated_groups
             .as_deref()
             .filter(|_| exchange.consumer.is_none() || exchange.credential.is_none() || self.prefers_authenticated);
+        let consumer_groups = if self.includes_consumer_groups { exchange.consumer_groups() } else { Vec::new() };
         let held;
-        let (line, groups) = match (authenticated, &exchange.consumer) {
+        let (line, mut groups): (_, Vec<&str>) = match (authenticated, &exchange.consumer) {
             (Some(groups), _) => (AUTHENTICATED_GROUPS, groups.iter().map(String::as_str).collect()),
             (None, Some(consumer)) => {
                 held = exchange.directory.credentials_of(ENTITY, &consumer.id);
                 (CONSUMER_GROUPS, names(held.as_ref()))
             }
+            (None, None) if !consumer_groups.is_empty() => (CONSUMER_GROUPS, Vec::new()),
             (None, None) => return refuse(exchange),
         };
+        groups.extend(consumer_groups.iter().map(|group| group.name.as_str()));
         if groups.is_empty() && !self.denies {
             return refuse(exchange);
         }
@@ -176,6 +182,24 @@ mod tests {
         assert_eq!(status(allow(), anonymous(&["dev"])), 403);
         assert_eq!(status(allow(), anonymous(&[])), 401);
         assert_eq!(status(allow(), testing::exchange("GET", "/", &[])), 401);
+    }
+
+    #[test]
+    fn consumer_groups_count_where_the_configuration_says_so() {
+        let gold = || {
+            let mut entries = Entries::default();
+            let ada = entries.consumer("ada", None);
+            entries.credential_of(&Acl.credentials()[0], "", &ada, json!({ "group": "dev" }));
+            entries.consumer_group("gold", &ada);
+            let mut exchange = testing::exchange_with("GET", "/", &[], entries.into());
+            exchange.consumer = Some(ada);
+            exchange
+        };
+        let including = |list: &str| json!({ list: ["gold"], "include_consumer_groups": true });
+        assert_eq!(status(json!({ "allow": ["gold"] }), gold()), 403);
+        assert_eq!(status(including("allow"), gold()), 200);
+        assert_eq!(status(including("deny"), gold()), 403);
+        assert_eq!(told(including("allow"), gold(), CONSUMER_GROUPS), Some("dev, gold".to_owned()));
     }
 
     #[test]

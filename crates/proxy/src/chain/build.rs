@@ -119,18 +119,22 @@ impl Scopes {
 }
 
 fn slot(group: &[&Arc<Instance>]) -> PluginSlot {
-    let better = |a: &&&Arc<Instance>, b: &&&Arc<Instance>| rank(b).cmp(&rank(a));
-    let base = group.iter().filter(|i| i.consumer.is_none()).min_by(better);
-    let mut by_consumer: Map<Uuid, Arc<Instance>> = Map::default();
+    let better = |a: &&&Arc<Instance>, b: &&&Arc<Instance>| b.rank().cmp(&a.rank());
+    let base = group.iter().filter(|i| i.consumer.is_none() && i.consumer_group.is_none()).min_by(better);
+    let (mut by_consumer, mut by_group): (Map<Uuid, Arc<Instance>>, Map<Uuid, Arc<Instance>>) = Default::default();
     for &instance in group {
-        let Some(consumer) = instance.consumer else { continue };
-        let before_base = base.is_none_or(|base| rank(instance) > rank(base));
-        let before_other = by_consumer.get(&consumer).is_none_or(|other| rank(instance) > rank(other));
+        let (map, id) = match (instance.consumer, instance.consumer_group) {
+            (Some(consumer), _) => (&mut by_consumer, consumer),
+            (None, Some(consumer_group)) => (&mut by_group, consumer_group),
+            (None, None) => continue,
+        };
+        let before_base = base.is_none_or(|base| instance.rank() > base.rank());
+        let before_other = map.get(&id).is_none_or(|other| instance.rank() > other.rank());
         if before_base && before_other {
-            by_consumer.insert(consumer, Arc::clone(instance));
+            map.insert(id, Arc::clone(instance));
         }
     }
-    PluginSlot { is_gate: false, base: base.map(|&i| Arc::clone(i)), by_consumer }
+    PluginSlot { is_gate: false, base: base.map(|&i| Arc::clone(i)), by_consumer, by_group }
 }
 
 /// From which priority on the instances of a plugin that cannot be used refuse requests; `None`: all can be used.
@@ -141,22 +145,8 @@ fn gate(group: &[&Arc<Instance>]) -> Option<i32> {
     if !group.iter().any(|i| i.refuses) {
         return None;
     }
-    let of_consumers = group.iter().any(|i| i.consumer.is_some());
+    let of_consumers = group.iter().any(|i| i.consumer.is_some() || i.consumer_group.is_some());
     Some(if of_consumers { AFTER_AUTHENTICATION } else { i32::MAX })
-}
-
-/// Kong's order of precedence, from the most specific combination of scopes down to global.
-fn rank(instance: &Instance) -> u8 {
-    match (instance.route.is_some(), instance.service.is_some(), instance.consumer.is_some()) {
-        (true, true, true) => 8,
-        (true, false, true) => 7,
-        (false, true, true) => 6,
-        (true, true, false) => 5,
-        (false, false, true) => 4,
-        (true, false, false) => 3,
-        (false, true, false) => 2,
-        (false, false, false) => 1,
-    }
 }
 
 #[cfg(test)]
@@ -177,22 +167,27 @@ mod tests {
     const R: Uuid = Uuid::from_u128(1);
     const S: Uuid = Uuid::from_u128(2);
     const C: Uuid = Uuid::from_u128(3);
+    const G: Uuid = Uuid::from_u128(4);
+    const H: Uuid = Uuid::from_u128(5);
 
-    fn refusing(id: u128, name: &'static str, priority: i32, scope: (bool, bool, bool)) -> Arc<Instance> {
+    fn refusing(id: u128, name: &'static str, priority: i32, scope: &str) -> Arc<Instance> {
         let mut instance = Arc::into_inner(instance(id, name, priority, scope)).unwrap();
         (instance.refuses, instance.plugin) = (true, Box::new(crate::chain::Refusal));
         Arc::new(instance)
     }
 
-    fn instance(id: u128, name: &'static str, priority: i32, scope: (bool, bool, bool)) -> Arc<Instance> {
+    /// `scope` has a letter for each of the constants above that the instance is for.
+    fn instance(id: u128, name: &'static str, priority: i32, scope: &str) -> Arc<Instance> {
+        let one = |letter: char, id: Uuid| scope.contains(letter).then_some(id);
         Arc::new(Instance {
             id: Uuid::from_u128(id),
             workspace: W,
             name: name.into(),
             priority,
-            route: scope.0.then_some(R),
-            service: scope.1.then_some(S),
-            consumer: scope.2.then_some(C),
+            route: one('R', R),
+            service: one('S', S),
+            consumer: one('C', C),
+            consumer_group: one('G', G).or(one('H', H)),
             protocols: Protocols::default(),
             phases: Phases::ACCESS,
             refuses: false,
@@ -200,39 +195,49 @@ mod tests {
         })
     }
 
+    /// The chain of instances of one plugin, numbered from 100.
+    fn chain_of(all: &[&str]) -> Chain {
+        let mut scopes = Scopes::default();
+        for (n, scope) in all.iter().enumerate().rev() {
+            scopes.put(instance(100 + n as u128, "p", 1, scope));
+        }
+        scopes.chain(&W, Some(&R), Some(&S))
+    }
+
+    fn selected(chain: &Chain, consumer: Option<&Uuid>, groups: &[Uuid]) -> Option<u128> {
+        chain.slots.first()?.select(consumer, groups).map(|instance| instance.id.as_u128())
+    }
+
     #[test]
     fn the_most_specific_scope_wins_in_kongs_order() {
         // In the order of precedence: each must win over all that follow it.
-        let order = [
-            (true, true, true),
-            (true, false, true),
-            (false, true, true),
-            (true, true, false),
-            (false, false, true),
-            (true, false, false),
-            (false, true, false),
-            (false, false, false),
-        ];
+        let order = ["RSC", "RSG", "RC", "SC", "RG", "SG", "RS", "C", "G", "R", "S", ""];
         for from in 0..order.len() {
-            let mut scopes = Scopes::default();
-            for (n, scope) in order.iter().enumerate().skip(from).rev() {
-                scopes.put(instance(100 + n as u128, "p", 1, *scope));
-            }
-            let chain = scopes.chain(&W, Some(&R), Some(&S));
-            assert_eq!(chain.slots[0].select(Some(&C)).unwrap().id.as_u128(), 100 + from as u128);
+            assert_eq!(selected(&chain_of(&order[from..]), Some(&C), &[G]), Some(100), "{}", order[from]);
         }
+    }
+
+    #[test]
+    fn of_several_groups_the_first_with_an_instance_counts() {
+        let chain = chain_of(&["G", "H", "R"]);
+        assert_eq!(selected(&chain, Some(&C), &[G, H]), Some(100));
+        assert_eq!(selected(&chain, Some(&C), &[H, G]), Some(101));
+        assert_eq!(selected(&chain, None, &[S, H]), Some(101));
+        assert_eq!(selected(&chain, Some(&C), &[]), Some(102));
+        assert_eq!(selected(&chain_of(&["RH", "G"]), Some(&C), &[G, H]), Some(100), "the more specific one before");
     }
 
     #[test]
     fn without_the_consumer_its_instances_do_not_count() {
         let mut scopes = Scopes::default();
-        scopes.put(instance(1, "p", 1, (false, false, true)));
-        assert!(scopes.chain(&W, None, None).slots[0].select(None).is_none());
-        scopes.put(instance(2, "p", 1, (false, true, false)));
-        assert!(scopes.chain(&W, None, None).slots[0].select(None).is_none());
+        scopes.put(instance(1, "p", 1, "C"));
+        scopes.put(instance(3, "p", 1, "G"));
+        assert!(scopes.chain(&W, None, None).slots[0].select(None, &[]).is_none());
+        scopes.put(instance(2, "p", 1, "S"));
+        assert!(scopes.chain(&W, None, None).slots[0].select(None, &[]).is_none());
         let chain = scopes.chain(&W, Some(&R), Some(&S));
-        assert_eq!(chain.slots[0].select(None).unwrap().id.as_u128(), 2);
-        assert_eq!(chain.slots[0].select(Some(&C)).unwrap().id.as_u128(), 1);
+        assert_eq!(selected(&chain, None, &[]), Some(2));
+        assert_eq!(selected(&chain, Some(&C), &[]), Some(1));
     }
 
     fn names(chain: &Chain) -> Vec<String> {
@@ -246,26 +251,28 @@ mod tests {
     #[test]
     fn what_refuses_comes_before_anything_that_might_answer() {
         let mut scopes = Scopes::default();
-        scopes.put(instance(1, "auth", 1200, (false, false, false)));
-        scopes.put(instance(2, "cache", 100, (false, false, false)));
-        scopes.put(refusing(3, "log", 10, (true, false, false)));
+        scopes.put(instance(1, "auth", 1200, ""));
+        scopes.put(instance(2, "cache", 100, ""));
+        scopes.put(refusing(3, "log", 10, "R"));
         assert_eq!(names(&scopes.chain(&W, None, None)), ["auth", "cache"]);
         assert_eq!(names(&scopes.chain(&W, Some(&R), None)), ["log!", "auth", "cache", "log"]);
-        scopes.put(instance(4, "log", 10, (false, false, true)));
+        for of_some in ["C", "G"] {
+            scopes.put(instance(4, "log", 10, of_some));
+            let chain = scopes.chain(&W, Some(&R), None);
+            assert_eq!(names(&chain), ["auth", "log!", "cache", "log"], "only the consumer decides");
+            assert!(chain.slots[1].select(None, &[]).unwrap().refuses);
+        }
+        scopes.put(instance(5, "log", 10, "RC"));
         let chain = scopes.chain(&W, Some(&R), None);
-        assert_eq!(names(&chain), ["auth", "log!", "cache", "log"], "only the consumer decides");
-        assert!(chain.slots[1].select(None).unwrap().refuses);
-        scopes.put(instance(5, "log", 10, (true, false, true)));
-        let chain = scopes.chain(&W, Some(&R), None);
-        assert!(!chain.slots[1].select(Some(&C)).unwrap().refuses, "the consumer has one that can be used");
-        assert!(chain.slots[1].select(None).unwrap().refuses);
+        assert!(!chain.slots[1].select(Some(&C), &[]).unwrap().refuses, "the consumer has one that can be used");
+        assert!(chain.slots[1].select(None, &[]).unwrap().refuses);
     }
 
     #[test]
     fn chains_are_sorted_by_priority_and_forget_what_is_removed() {
         let mut scopes = Scopes::default();
-        scopes.put(instance(1, "low", 1, (false, false, false)));
-        scopes.put(instance(2, "high", 9, (true, false, false)));
+        scopes.put(instance(1, "low", 1, ""));
+        scopes.put(instance(2, "high", 9, "R"));
         assert_eq!(names(&scopes.chain(&W, Some(&R), None)), ["high", "low"]);
         assert!(scopes.has_route(&R));
         scopes.remove(&Uuid::from_u128(2));

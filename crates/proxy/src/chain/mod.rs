@@ -2,7 +2,8 @@
 //!
 //! Everything that can be decided when the configuration changes is decided then: a [`Chain`] is made per combination
 //! of route and service that has plugins of its own, and all others share the chain of the global ones of their
-//! workspace. What remains for the request is to look whether the consumer has an instance of its own.
+//! workspace. What remains for the request is to look whether the consumer, or one of its groups, has an instance of its
+//! own.
 
 mod build;
 mod refusal;
@@ -27,6 +28,7 @@ pub struct Instance {
     pub route: Option<Uuid>,
     pub service: Option<Uuid>,
     pub consumer: Option<Uuid>,
+    pub consumer_group: Option<Uuid>,
     pub protocols: Protocols,
     pub phases: Phases,
     /// It stands for a plugin that cannot be used.
@@ -42,13 +44,35 @@ pub struct Chain {
     pub(crate) phases: Phases,
 }
 
-/// One plugin: the instance for everybody, and those of single consumers where they go before it.
+/// One plugin: the instance for everybody, and those of single consumers and of groups where they go before it.
 #[derive(Clone)]
 pub(crate) struct PluginSlot {
     /// Only instances that refuse act in it; the others have another slot, in the plugin's own place.
     pub is_gate: bool,
     pub base: Option<Arc<Instance>>,
     pub by_consumer: HashMap<Uuid, Arc<Instance>, foldhash::fast::RandomState>,
+    pub by_group: HashMap<Uuid, Arc<Instance>, foldhash::fast::RandomState>,
+}
+
+impl Instance {
+    /// Kong's order of precedence, from the most specific combination of scopes down to global.
+    fn rank(&self) -> u8 {
+        let caller = (self.consumer.is_some(), self.consumer_group.is_some());
+        match (self.route.is_some(), self.service.is_some(), caller) {
+            (true, true, (true, _)) => 12,
+            (true, true, (_, true)) => 11,
+            (true, false, (true, _)) => 10,
+            (false, true, (true, _)) => 9,
+            (true, false, (_, true)) => 8,
+            (false, true, (_, true)) => 7,
+            (true, true, _) => 6,
+            (false, false, (true, _)) => 5,
+            (false, false, (_, true)) => 4,
+            (true, false, _) => 3,
+            (false, true, _) => 2,
+            (false, false, _) => 1,
+        }
+    }
 }
 
 impl Chain {
@@ -64,13 +88,19 @@ impl Chain {
 }
 
 impl PluginSlot {
-    /// The instance for that consumer.
-    pub fn select(&self, consumer: Option<&Uuid>) -> Option<&Arc<Instance>> {
-        if !self.by_consumer.is_empty()
-            && let Some(own) = consumer.and_then(|id| self.by_consumer.get(id))
-        {
-            return Some(own);
+    /// The instance for that consumer, who is in these groups. Of the instances of several groups that are as specific
+    /// as each other, it is that of the first.
+    pub fn select(&self, consumer: Option<&Uuid>, groups: &[Uuid]) -> Option<&Arc<Instance>> {
+        let own = consumer.filter(|_| !self.by_consumer.is_empty()).and_then(|id| self.by_consumer.get(id));
+        if self.by_group.is_empty() {
+            return own.or(self.base.as_ref());
         }
-        self.base.as_ref()
+        let mut best = own;
+        for instance in groups.iter().filter_map(|id| self.by_group.get(id)) {
+            if best.is_none_or(|best| instance.rank() > best.rank()) {
+                best = Some(instance);
+            }
+        }
+        best.or(self.base.as_ref())
     }
 }

@@ -1,10 +1,10 @@
 //! Running the phases of a chain.
 
 use super::refusal::unexpected;
-use super::{Chain, Instance};
+use super::{Chain, Instance, PluginSlot};
 use crate::panic;
 use futures_util::FutureExt;
-use model::entities::Protocol;
+use model::entities::{Protocol, Uuid};
 use sdk::{Answer, Bytes, Exchange, Phases, Step};
 use smallvec::SmallVec;
 use std::panic::AssertUnwindSafe;
@@ -41,10 +41,7 @@ pub async fn run_access<'a>(
 ) -> Option<Answer> {
     let mut answer = None;
     for slot in &chain.slots {
-        let Some(instance) = slot.select(exchange.consumer.as_ref().map(|c| &c.id)).filter(|i| applies(i, exchange))
-        else {
-            continue;
-        };
+        let Some(instance) = select(slot, exchange).filter(|i| applies(i, exchange)) else { continue };
         if slot.is_gate && !instance.refuses {
             continue;
         }
@@ -93,6 +90,16 @@ enum Settled {
     Next,
     Answer(Answer),
     Panicked,
+}
+
+/// The instance for whoever the caller is by now.
+fn select<'a>(slot: &'a PluginSlot, exchange: &Exchange) -> Option<&'a Arc<Instance>> {
+    let consumer = exchange.consumer.as_ref().map(|consumer| &consumer.id);
+    if slot.by_group.is_empty() {
+        return slot.select(consumer, &[]);
+    }
+    let groups: SmallVec<[Uuid; 4]> = exchange.consumer_groups().iter().map(|group| group.id).collect();
+    slot.select(consumer, &groups)
 }
 
 fn applies(instance: &Instance, exchange: &Exchange) -> bool {

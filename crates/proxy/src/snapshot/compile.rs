@@ -6,6 +6,7 @@
 
 use super::consumers::Consumers;
 use super::credentials::Credentials;
+use super::groups::Groups;
 use super::state::{Batch, State};
 use super::{Chains, Map, Prepared, Replacement, Snapshot};
 use crate::balancer::{Balancers, Rings};
@@ -165,6 +166,7 @@ fn empty(flavor: Flavor, certificates: Certificates, outbound: Outbound, error_p
         chains: Chains::default(),
         rings: Rings::default(),
         consumers: Consumers::default(),
+        groups: Groups::default(),
         workspaces: Map::default(),
         credentials: Credentials::default(),
         certificates,

@@ -6,6 +6,7 @@
 mod compile;
 mod consumers;
 mod credentials;
+mod groups;
 mod hash_index;
 mod plugins;
 mod prepared;
@@ -23,6 +24,7 @@ use crate::router::Router;
 use crate::tls::{Certificates, Outbound};
 use consumers::Consumers;
 use credentials::Credentials;
+use groups::Groups;
 use model::Degradation;
 use model::entities::{DEFAULT_WORKSPACE, Route, Uuid};
 use rpds::HashTrieMapSync;
@@ -39,6 +41,7 @@ pub struct Snapshot {
     pub(crate) chains: Chains,
     pub(crate) rings: Rings,
     pub(crate) consumers: Consumers,
+    pub(crate) groups: Groups,
     /// Names of workspaces.
     pub(crate) workspaces: Map<Uuid, Arc<str>>,
     pub(crate) credentials: Credentials,

@@ -20,6 +20,7 @@ struct Coverage {
     route: Option<Uuid>,
     service: Option<Uuid>,
     consumer: Option<Uuid>,
+    consumer_group: Option<Uuid>,
     protocols: Protocols,
 }
 
@@ -88,9 +89,11 @@ impl State {
             let route = plugin.route.filter(|id| !self.routes.contains_key(id) && !degraded("routes", id));
             let service = plugin.service.filter(|id| !self.services.contains_key(id) && !degraded("services", id));
             let consumer = plugin.consumer.filter(|id| next.consumers.get(id).is_none() && !degraded("consumers", id));
-            let [route, service, consumer] = [(route, "route"), (service, "service"), (consumer, "consumer")]
-                .map(|(id, what)| id.map(|id| format!("there is no {what} {id}")));
-            let reason = route.or(service).or(consumer)?;
+            let group = plugin.consumer_group.filter(|id| next.groups.get(id).is_none());
+            let [route, service, consumer, group] =
+                [(route, "route"), (service, "service"), (consumer, "consumer"), (group, "consumer group")]
+                    .map(|(id, what)| id.map(|id| format!("there is no {what} {id}")));
+            let reason = route.or(service).or(consumer).or(group)?;
             Some(format!("plugins {} ({}): {reason}", plugin.id, plugin.name))
         })
     }
@@ -123,6 +126,7 @@ impl State {
             route: plugin.route,
             service: plugin.service,
             consumer: plugin.consumer,
+            consumer_group: plugin.consumer_group,
             protocols: plugin.protocols,
             phases,
             refuses: false,
@@ -155,6 +159,7 @@ impl Coverage {
             route: scope("route")?,
             service: scope("service")?,
             consumer: scope("consumer")?,
+            consumer_group: scope("consumer_group")?,
             protocols,
         })
     }
@@ -164,7 +169,8 @@ impl Coverage {
         !instance.refuses
             && instance.workspace == self.workspace
             && instance.name == self.name
-            && (instance.route, instance.service, instance.consumer) == (self.route, self.service, self.consumer)
+            && (instance.route, instance.service) == (self.route, self.service)
+            && (instance.consumer, instance.consumer_group) == (self.consumer, self.consumer_group)
             && instance.protocols == self.protocols
     }
 
@@ -177,6 +183,7 @@ impl Coverage {
             route: self.route,
             service: self.service,
             consumer: self.consumer,
+            consumer_group: self.consumer_group,
             protocols: self.protocols,
             phases: Phases::ACCESS,
             refuses: true,

@@ -9,7 +9,10 @@ use crate::balancer::RingCompiler;
 use crate::chain::Scopes;
 use crate::panic;
 use crate::tls::{Certificates, TrustCompiler};
-use model::entities::{Consumer, Credential, DEFAULT_WORKSPACE, Route, Service, Target, Upstream, Uuid};
+use model::entities::{
+    Consumer, ConsumerGroup, ConsumerGroupConsumer, Credential, DEFAULT_WORKSPACE, Route, Service, Target, Upstream,
+    Uuid,
+};
 use model::{Degradation, Effect, Record};
 use sdk::{CredentialEntity, Env, PluginKind};
 use serde_json::Value;
@@ -32,6 +35,8 @@ pub(super) struct State {
     /// Services with each of their routes.
     routes_of_service: BTreeSet<(Uuid, Uuid)>,
     credentials: ById<Arc<Credential>>,
+    /// Who is in which group of consumers.
+    pub memberships: ById<ConsumerGroupConsumer>,
     pub rings: RingCompiler,
     pub trust: TrustCompiler,
     /// While everything is replaced: the certificates there were, since those that stay are kept.
@@ -68,6 +73,7 @@ impl State {
             refused: HashMap::default(),
             routes_of_service: BTreeSet::new(),
             credentials: HashMap::default(),
+            memberships: HashMap::default(),
             rings: RingCompiler::default(),
             trust: TrustCompiler::default(),
             former_certificates: None,
@@ -213,6 +219,11 @@ impl State {
             "targets" => self.rings.put_target(Arc::new(Target::from_record(record)?)),
             "consumers" if deleted => next.consumers.remove(&id),
             "consumers" => next.consumers.insert(Arc::new(Consumer::from_record(record)?)),
+            "consumer_groups" if deleted => next.groups.put(id, None),
+            "consumer_groups" => next.groups.put(id, Some(Arc::new(ConsumerGroup::from_record(record)?))),
+            "consumer_group_consumers" => {
+                return self.take_membership(id, Some(record).filter(|_| !deleted), next);
+            }
             "plugins" => return self.take_plugin(change, next, batch),
             "certificates" => {
                 batch.certificates.insert(id);

@@ -37,6 +37,11 @@ impl State {
                 "targets" => self.settle_target(id, &record, former),
                 "plugins" => self.settle_plugin(id, &record, former, batch),
                 "consumers" => next.settle_consumer(id, current),
+                "consumer_groups" => next.settle_group(id, &record, current),
+                "consumer_group_consumers" => self.settle_membership(id, former, next).unwrap_or_else(|| {
+                    batch.refusal.get_or_insert_with(|| format!("consumer_group_consumers {id}: {reason}"));
+                    Effect::Refuses
+                }),
                 "certificates" => next.certificates.settle_certificate(id, &current.certificates),
                 "snis" => next.certificates.settle_sni(id, &record, &current.certificates),
                 _ => Effect::LeftOut,

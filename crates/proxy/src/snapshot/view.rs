@@ -6,7 +6,7 @@ use crate::published::Published;
 use crate::router::{Query, Rule};
 use crate::upstream::ServiceTls;
 use foldhash::fast::RandomState;
-use model::entities::{Consumer, Credential, PathHandling, Route, Service, Uuid};
+use model::entities::{Consumer, ConsumerGroup, Credential, PathHandling, Route, Service, Uuid};
 use sdk::{Configuration, Directory, ErrorPages, SnapshotRef};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -127,6 +127,18 @@ impl Configuration for View {
 
     fn consumer_by_username(self: Rc<Self>, workspace: &Uuid, username: &str) -> Option<SnapshotRef<Consumer>> {
         SnapshotRef::find(self, |view| view.snapshot.consumers.find_by_username(workspace, username))
+    }
+
+    fn consumer_groups(self: Rc<Self>, consumer: &Uuid) -> Vec<SnapshotRef<ConsumerGroup>> {
+        let ids = self.snapshot.groups.of_consumer(consumer).iter();
+        let group = |id: &Uuid| SnapshotRef::find(Rc::clone(&self), |view| view.snapshot.groups.get(id));
+        let mut groups: Vec<_> = ids.filter_map(group).collect();
+        groups.sort_by(|a, b| a.name.cmp(&b.name));
+        groups
+    }
+
+    fn consumer_group_by_name(self: Rc<Self>, workspace: &Uuid, name: &str) -> Option<SnapshotRef<ConsumerGroup>> {
+        SnapshotRef::find(self, |view| view.snapshot.groups.find(workspace, name))
     }
 
     fn workspace_name(&self, id: &Uuid) -> Option<&str> {

@@ -11,7 +11,7 @@ use crate::{
     Answer, Bytes, Client, Configuration, CredentialEntity, Directory, Env, Exchange, Fields, Parsed, Plugin,
     PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
 };
-use model::entities::{Consumer, Credential, DEFAULT_WORKSPACE, Protocol, Uuid};
+use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Uuid};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
@@ -30,6 +30,8 @@ pub struct Entries {
     pub consumers: Vec<SnapshotRef<Consumer>>,
     /// Entity, key, credential.
     pub credentials: Vec<(String, SnapshotRef<Credential>)>,
+    /// Groups, and a consumer in each.
+    pub consumer_groups: Vec<(SnapshotRef<ConsumerGroup>, Uuid)>,
 }
 
 /// A request from 127.0.0.1 as the gateway has it after routing to a service at `/`.
@@ -149,6 +151,14 @@ impl Entries {
         consumer
     }
 
+    /// Adds a group that the consumer is in.
+    pub fn consumer_group(&mut self, name: &str, consumer: &Consumer) -> SnapshotRef<ConsumerGroup> {
+        let (id, name) = (Uuid::new_v4(), name.to_owned());
+        let group = SnapshotRef::from(ConsumerGroup { id, workspace: DEFAULT_WORKSPACE, name, tags: Vec::new() });
+        self.consumer_groups.push((group.clone(), consumer.id));
+        group
+    }
+
     /// Adds a credential of a consumer, found by `key`.
     pub fn credential(&mut self, entity: &str, key: &str, consumer: &Consumer) -> SnapshotRef<Credential> {
         self.put(entity, key, consumer, None)
@@ -202,6 +212,18 @@ impl Configuration for Entries {
     fn consumer_by_username(self: Rc<Self>, workspace: &Uuid, username: &str) -> Option<SnapshotRef<Consumer>> {
         let is = |c: &&SnapshotRef<Consumer>| c.workspace == *workspace && c.username.as_deref() == Some(username);
         self.consumers.iter().find(is).cloned()
+    }
+
+    fn consumer_groups(self: Rc<Self>, consumer: &Uuid) -> Vec<SnapshotRef<ConsumerGroup>> {
+        let of_consumer = self.consumer_groups.iter().filter(|(_, of)| of == consumer);
+        let mut groups: Vec<_> = of_consumer.map(|(group, _)| group.clone()).collect();
+        groups.sort_by(|a, b| a.name.cmp(&b.name));
+        groups
+    }
+
+    fn consumer_group_by_name(self: Rc<Self>, workspace: &Uuid, name: &str) -> Option<SnapshotRef<ConsumerGroup>> {
+        let found = self.consumer_groups.iter().find(|(g, _)| g.workspace == *workspace && g.name == name);
+        found.map(|(group, _)| group.clone())
     }
 }
 

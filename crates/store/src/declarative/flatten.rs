@@ -262,7 +262,9 @@ impl<'d> Reading<'d> {
         let mut faults = Vec::new();
         for (at, entry) in self.entries.iter().enumerate() {
             for (n, fields) in sets[entry.kind].iter().enumerate() {
-                let Some(value) = unique_value(&entry.record, fields) else { continue };
+                let given = |field: &&&str| entry.record.contains_key(**field);
+                let fields: Vec<&str> = fields.iter().filter(given).copied().collect();
+                let Some(value) = unique_value(&entry.record, &fields) else { continue };
                 if !seen[entry.kind][n].insert(value.clone()) {
                     let entity = &kinds[entry.kind].schema.name;
                     let words = already_declared(entity, &fields.join(", "), &value);

@@ -90,6 +90,8 @@ fn cache_key(kind: &Kind<'_>, fields: &Record, around: Option<Around<'_>>) -> Op
             (Some(Value::Object(reference)), _) => parts.extend(reference.get("id").and_then(Value::as_str)),
             (Some(_), _) => {}
             (None, Some(around)) if around.field == key => parts.push(around.id),
+            // The open-source edition, whose ids these are, does not know it.
+            (None, _) if field.omit_null => {}
             (None, _) if field.required => return None,
             (None, _) => parts.push(""),
         }
@@ -121,6 +123,8 @@ mod tests {
         assert_eq!(id("plugins", plugin, None), of("plugins", "plugins:*:cors:r::"));
         let around = Around { field: "service", id: "5" };
         assert_eq!(id("plugins", json!({"name": "cors"}), Some(around)), of("plugins", "plugins:*:cors::5:"));
+        let around = Around { field: "consumer_group", id: "g" };
+        assert_eq!(id("plugins", json!({"name": "cors"}), Some(around)), of("plugins", "plugins:*:cors::::g"));
         let around = Around { field: "upstream", id: "u" };
         assert_eq!(id("targets", json!({"target": "h:80"}), Some(around)), of("targets", "targets:*:u:h:80"));
     }

@@ -6,6 +6,7 @@
 mod export;
 mod flatten;
 mod format;
+mod groups;
 mod ids;
 mod load;
 mod records;
@@ -89,6 +90,7 @@ impl Document {
     /// The records that it stands for, or everything that is wrong with it.
     pub fn read(&mut self, catalog: &Catalog) -> Result<Entities, Rejection> {
         version::upgrade(&mut self.fields);
+        groups::spread(&mut self.fields);
         Entities::read(&Format::new(catalog), &self.fields)
     }
 }

@@ -98,8 +98,9 @@ impl DeclaredRow {
     pub fn over(&self, old: &Row) -> Option<Row> {
         let times = |field: &str| field == "updated_at" || (field == "created_at" && !self.dated);
         let same = |(field, value): (&String, &Value)| times(field) || old.record.get(field) == Some(value);
+        let gone = |(field, value): (&String, &Value)| !value.is_null() && !self.row.record.contains_key(field);
         let placed = self.row.workspace == old.workspace && self.row.expires == old.expires;
-        if placed && self.row.record.iter().all(same) {
+        if placed && self.row.record.iter().all(same) && !old.record.iter().any(gone) {
             return None;
         }
         let mut row = self.row.clone();

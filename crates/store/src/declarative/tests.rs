@@ -45,6 +45,36 @@ fn fields(document: Value) -> Value {
 }
 
 #[test]
+fn consumers_name_their_groups_and_groups_their_consumers() {
+    let found = records(json!({
+        "consumers": [{"username": "ada", "groups": [{"name": "gold"}]}, {"username": "bob"}],
+        "consumer_groups": [{"name": "gold", "consumers": [{"username": "bob"}],
+            "plugins": [{"name": "any", "config": {"key": "abc"}}]}, {"name": "silver"}],
+        "consumer_group_consumers": [{"consumer": "ada", "consumer_group": "silver"}],
+        "consumer_group_plugins": [{"name": "any", "consumer_group": "silver", "config": {"key": "abc"}}],
+    }));
+    let id = |entity: &str, n: usize| found[entity][n]["id"].as_str().unwrap().to_owned();
+    let pair =
+        |record: &Value| ["consumer", "consumer_group"].map(|field| record[field]["id"].as_str().map(str::to_owned));
+    let mut pairs: Vec<_> = found["consumer_group_consumers"].as_array().unwrap().iter().map(pair).collect();
+    let mut expected = [(0, 0), (1, 0), (0, 1)]
+        .map(|(consumer, group)| [Some(id("consumers", consumer)), Some(id("consumer_groups", group))])
+        .to_vec();
+    pairs.sort();
+    expected.sort();
+    assert_eq!(pairs, expected);
+    let groups: Vec<_> =
+        found["plugins"].as_array().unwrap().iter().map(|plugin| &plugin["consumer_group"]["id"]).collect();
+    assert_eq!(groups, [&json!(id("consumer_groups", 0)), &json!(id("consumer_groups", 1))]);
+    assert_eq!(
+        fields(json!({"consumers": [{"username": "ada", "groups": ["gold"]}]})),
+        json!({"consumers": [{"groups": "unknown field"}]})
+    );
+    let unknown = rejection(json!({"consumers": [{"username": "ada", "groups": [{"name": "nope"}]}]}));
+    assert!(unknown.describe().contains("nope"), "{}", unknown.describe());
+}
+
+#[test]
 fn what_stands_inside_refers_to_what_is_around_it() {
     let found = records(json!({
         "services": [{"name": "s", "host": "h.test", "_comment": "c", "_ignore": [1],

@@ -69,6 +69,13 @@ impl<'t> Transaction<'t> {
         row.map(|row| read::show_whole(self.writer, &view, table, row)).transpose()
     }
 
+    /// See [`crate::Store::all_for`].
+    pub fn all_for(&mut self, entity: &str, field: &str, id: &str) -> Result<Vec<Record>, Error> {
+        let (view, table) = (self.view, self.table(entity)?);
+        let foreign = read::foreign(table, field)?;
+        read::all_for(self.writer, &view, table, foreign, id)
+    }
+
     /// See [`crate::Store::insert`].
     pub fn insert(&mut self, entity: &str, input: Record) -> Result<Record, Error> {
         let mut added = self.insert_all(entity, vec![input])?;

@@ -28,6 +28,19 @@ impl<'t> Transaction<'t> {
         self.remove_selected(Selection { now: i64::MIN, ..self.view.selection(table) })
     }
 
+    /// Deletes every record whose foreign key field points at that id.
+    pub fn delete_for(&mut self, entity: &str, field: &str, id: &str) -> Result<(), Error> {
+        let (view, table) = (self.view, self.table(entity)?);
+        let foreign = read::foreign(table, field)?;
+        self.check_writable("remove", table, None)?;
+        let mut rows = Vec::new();
+        read::each(self.writer, Selection { foreign: Some((foreign, &[id])), ..view.selection(table) }, |row| {
+            rows.push(row);
+            Ok(true)
+        })?;
+        self.remove(table, rows, Referrers::Restrict)
+    }
+
     /// Removes what has expired.
     pub(crate) fn purge(&mut self, limit: usize) -> Result<(), Error> {
         let layout = self.view.layout;

@@ -1,6 +1,7 @@
 //! Plugins that cannot be used, and configurations of which no snapshot can be made: what they cost, and what they must
 //! not.
 
+mod consumer_groups;
 mod unusable;
 mod workspaces;
 
