@@ -16,7 +16,7 @@ mod workspace;
 
 pub use consumer::{Consumer, Credential, Expiry};
 pub use consumer_group::{ConsumerGroup, ConsumerGroupConsumer};
-pub use plugin::Plugin;
+pub use plugin::{Ordering, Plugin};
 pub use route::{Address, PathHandling, Protocol, Protocols, Route};
 pub use service::Service;
 pub use target::Target;

@@ -17,9 +17,17 @@ pub struct Plugin {
     pub consumer_group: Option<Uuid>,
     pub protocols: Protocols,
     pub enabled: bool,
+    pub ordering: Ordering,
     /// Complete, as the plugin's schema made it.
     pub config: Record,
     pub tags: Vec<String>,
+}
+
+/// Plugins before and after which one is to act in the access phase, whatever their priorities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ordering {
+    pub before: Vec<String>,
+    pub after: Vec<String>,
 }
 
 impl Plugin {
@@ -36,8 +44,25 @@ impl Plugin {
             consumer_group: decode::foreign(record, "consumer_group")?,
             protocols: Protocols::from_record(record)?,
             enabled: decode::boolean(record, "enabled", true),
+            ordering: Ordering::from_record(record),
             config: decode::record(record, "config").cloned().unwrap_or_default(),
             tags: decode::strings(record, "tags"),
         })
+    }
+}
+
+impl Ordering {
+    fn from_record(record: &Record) -> Ordering {
+        let ordering = decode::record(record, "ordering");
+        let named = |field: &str| {
+            let part = ordering.and_then(|ordering| decode::record(ordering, field));
+            part.map_or_else(Vec::new, |part| decode::strings(part, "access"))
+        };
+        Ordering { before: named("before"), after: named("after") }
+    }
+
+    /// Whether the plugin acts where its priority says.
+    pub fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
     }
 }

@@ -1,14 +1,22 @@
 //! Making chains from instances and their scopes.
 
+use super::order::access_order;
 use super::{Chain, Instance, PluginSlot};
 use model::entities::Uuid;
+use sdk::Phases;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// All plugins that find out who the consumer is have a larger priority, those that act on it a smaller one.
-const AFTER_AUTHENTICATION: i32 = 1000;
+const AUTHENTICATION: i32 = 1000;
+
+/// Where those instances of a plugin that cannot be used refuse requests.
+enum Gate {
+    First,
+    AfterAuthentication,
+}
 
 /// All enabled instances by where they apply. Kept by whoever compiles snapshots.
 #[derive(Default)]
@@ -93,19 +101,30 @@ impl Scopes {
             .filter(|i| i.service.is_none() || i.service.as_ref() == service)
             .collect();
         candidates.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.name.cmp(&a.name)));
-        let mut chain = Chain::default();
-        let mut slots = Vec::new();
-        for group in candidates.chunk_by(|a, b| a.name == b.name) {
-            chain.phases = group.iter().fold(chain.phases, |all, i| all.and(i.phases));
-            let slot = slot(group);
-            if let Some(priority) = gate(group) {
-                slots.push((priority, PluginSlot { is_gate: true, ..slot.clone() }));
+        let plugins: Vec<&[&Arc<Instance>]> = candidates.chunk_by(|a, b| a.name == b.name).collect();
+        let order = access_order(&plugins);
+        let mut chain = Chain { is_reordered: !order.is_sorted(), ..Chain::default() };
+        let (mut first, mut after_authentication, mut known_by) = (Vec::new(), Vec::new(), 0);
+        for &place in &order {
+            let plugin = plugins[place];
+            let slot = slot(plugin);
+            match gate(plugin) {
+                Some(Gate::First) => first.push(PluginSlot { is_gate: true, ..slot.clone() }),
+                Some(Gate::AfterAuthentication) => {
+                    after_authentication.push(PluginSlot { is_gate: true, ..slot.clone() });
+                }
+                None => {}
             }
-            slots.push((group[0].priority, slot));
+            chain.slots.push(slot);
+            if plugin[0].priority >= AUTHENTICATION {
+                known_by = chain.slots.len();
+            }
         }
-        // A stable sort: those of equal priority keep the order of their names.
-        slots.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
-        chain.slots = slots.into_iter().map(|(_, slot)| slot).collect();
+        chain.slots.splice(known_by..known_by, after_authentication);
+        chain.slots.splice(0..0, first);
+        chain.phases = candidates.iter().fold(Phases::NONE, |all, i| all.and(i.phases));
+        let bases = plugins.iter().filter_map(|plugin| base(plugin)).filter(|i| i.phases.has(Phases::REWRITE));
+        chain.rewriting = bases.map(Arc::clone).collect();
         chain
     }
 
@@ -118,11 +137,16 @@ impl Scopes {
     }
 }
 
-fn slot(group: &[&Arc<Instance>]) -> PluginSlot {
-    let better = |a: &&&Arc<Instance>, b: &&&Arc<Instance>| b.rank().cmp(&a.rank());
-    let base = group.iter().filter(|i| i.consumer.is_none() && i.consumer_group.is_none()).min_by(better);
+/// The instance for everybody.
+fn base<'i>(plugin: &[&'i Arc<Instance>]) -> Option<&'i Arc<Instance>> {
+    let better = |a: &&Arc<Instance>, b: &&Arc<Instance>| b.rank().cmp(&a.rank());
+    plugin.iter().copied().filter(|i| i.consumer.is_none() && i.consumer_group.is_none()).min_by(better)
+}
+
+fn slot(plugin: &[&Arc<Instance>]) -> PluginSlot {
+    let base = base(plugin);
     let (mut by_consumer, mut by_group): (Map<Uuid, Arc<Instance>>, Map<Uuid, Arc<Instance>>) = Default::default();
-    for &instance in group {
+    for &instance in plugin {
         let (map, id) = match (instance.consumer, instance.consumer_group) {
             (Some(consumer), _) => (&mut by_consumer, consumer),
             (None, Some(consumer_group)) => (&mut by_group, consumer_group),
@@ -134,26 +158,25 @@ fn slot(group: &[&Arc<Instance>]) -> PluginSlot {
             map.insert(id, Arc::clone(instance));
         }
     }
-    PluginSlot { is_gate: false, base: base.map(|&i| Arc::clone(i)), by_consumer, by_group }
+    PluginSlot { is_gate: false, base: base.map(Arc::clone), by_consumer, by_group }
 }
 
-/// From which priority on the instances of a plugin that cannot be used refuse requests; `None`: all can be used.
+/// Where the instances of a plugin that cannot be used refuse requests; `None`: all can be used.
 ///
 /// Before anything else acts, since another plugin might answer (a stored response, say) what the missing one was to
 /// prevent or to record. Where it depends on the consumer, as soon as that is known.
-fn gate(group: &[&Arc<Instance>]) -> Option<i32> {
-    if !group.iter().any(|i| i.refuses) {
+fn gate(plugin: &[&Arc<Instance>]) -> Option<Gate> {
+    if !plugin.iter().any(|i| i.refuses) {
         return None;
     }
-    let of_consumers = group.iter().any(|i| i.consumer.is_some() || i.consumer_group.is_some());
-    Some(if of_consumers { AFTER_AUTHENTICATION } else { i32::MAX })
+    let of_consumers = plugin.iter().any(|i| i.consumer.is_some() || i.consumer_group.is_some());
+    Some(if of_consumers { Gate::AfterAuthentication } else { Gate::First })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::entities::{DEFAULT_WORKSPACE, Protocols};
-    use sdk::Phases;
+    use model::entities::{DEFAULT_WORKSPACE, Ordering, Protocols};
 
     struct Nothing;
 
@@ -189,10 +212,19 @@ mod tests {
             consumer: one('C', C),
             consumer_group: one('G', G).or(one('H', H)),
             protocols: Protocols::default(),
+            ordering: Ordering::default(),
             phases: Phases::ACCESS,
             refuses: false,
             plugin: Box::new(Nothing),
         })
+    }
+
+    /// The same with `before` and `after`.
+    fn ordered(id: u128, name: &'static str, priority: i32, before: &[&str], after: &[&str]) -> Arc<Instance> {
+        let mut instance = Arc::into_inner(instance(id, name, priority, "")).unwrap();
+        let [before, after] = [before, after].map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        (instance.ordering, instance.phases) = (Ordering { before, after }, Phases::REWRITE);
+        Arc::new(instance)
     }
 
     /// The chain of instances of one plugin, numbered from 100.
@@ -266,6 +298,51 @@ mod tests {
         let chain = scopes.chain(&W, Some(&R), None);
         assert!(!chain.slots[1].select(Some(&C), &[]).unwrap().refuses, "the consumer has one that can be used");
         assert!(chain.slots[1].select(None, &[]).unwrap().refuses);
+    }
+
+    /// The names of `all` in the order of the access phase.
+    fn order(all: &[Arc<Instance>]) -> Vec<String> {
+        let mut scopes = Scopes::default();
+        all.iter().for_each(|instance| scopes.put(Arc::clone(instance)));
+        let chain = scopes.chain(&W, None, None);
+        let rewriting: Vec<i32> = chain.rewriting.iter().map(|instance| instance.priority).collect();
+        assert!(rewriting.is_sorted_by(|a, b| a >= b), "other phases go by priority");
+        let names = names(&chain);
+        let mut sorted = all.to_vec();
+        sorted.sort_by_key(|instance| std::cmp::Reverse(instance.priority));
+        assert_eq!(chain.is_reordered, !sorted.iter().map(|instance| &*instance.name).eq(&names));
+        names
+    }
+
+    #[test]
+    fn plugins_act_before_and_after_others_as_they_say() {
+        let (auth, acl, limit) = (instance(1, "auth", 1200, ""), instance(2, "acl", 950, ""), 910);
+        let all = |ordered: Arc<Instance>| [auth.clone(), acl.clone(), ordered];
+        assert_eq!(order(&all(ordered(3, "limit", limit, &[], &[]))), ["auth", "acl", "limit"]);
+        assert_eq!(order(&all(ordered(3, "limit", limit, &["auth"], &[]))), ["limit", "auth", "acl"]);
+        assert_eq!(order(&all(ordered(3, "limit", limit, &["acl"], &[]))), ["auth", "limit", "acl"]);
+        assert_eq!(order(&all(ordered(3, "limit", limit, &["none"], &["auth"]))), ["auth", "acl", "limit"]);
+        let late = ordered(1, "auth", 1200, &[], &["transformer"]);
+        let transformer = instance(4, "transformer", 801, "");
+        assert_eq!(order(&[late, acl.clone(), transformer]), ["transformer", "auth", "acl"]);
+    }
+
+    #[test]
+    fn what_is_before_itself_goes_by_priority() {
+        let circle =
+            [ordered(1, "a", 3, &[], &["b"]), ordered(2, "b", 2, &[], &["c"]), ordered(3, "c", 1, &[], &["a"])];
+        assert_eq!(order(&circle), ["c", "b", "a"]);
+        assert_eq!(order(&[ordered(1, "a", 3, &["a"], &["a"]), instance(2, "b", 2, "")]), ["a", "b"]);
+    }
+
+    #[test]
+    fn whoever_depends_on_the_consumer_is_asked_when_it_is_known() {
+        let mut scopes = Scopes::default();
+        scopes.put(instance(1, "auth", 1200, ""));
+        scopes.put(ordered(2, "cache", 100, &["auth"], &[]));
+        scopes.put(refusing(3, "log", 10, "G"));
+        scopes.put(refusing(4, "log", 10, ""));
+        assert_eq!(names(&scopes.chain(&W, None, None)), ["cache", "auth", "log!", "log"]);
     }
 
     #[test]

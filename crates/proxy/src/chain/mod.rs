@@ -6,6 +6,7 @@
 //! own.
 
 mod build;
+mod order;
 mod refusal;
 mod run;
 
@@ -13,7 +14,7 @@ pub use build::Scopes;
 pub use refusal::Refusal;
 pub use run::{Selected, logging, run_access, run_body_filter, run_header_filter, run_log, run_rewrite};
 
-use model::entities::{Protocols, Uuid};
+use model::entities::{Ordering, Protocols, Uuid};
 use sdk::{Phases, Plugin};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -30,16 +31,22 @@ pub struct Instance {
     pub consumer: Option<Uuid>,
     pub consumer_group: Option<Uuid>,
     pub protocols: Protocols,
+    pub ordering: Ordering,
     pub phases: Phases,
     /// It stands for a plugin that cannot be used.
     pub refuses: bool,
     pub plugin: Box<dyn Plugin>,
 }
 
-/// The plugins for one combination of route and service, by descending priority.
+/// The plugins for one combination of route and service.
 #[derive(Default)]
 pub struct Chain {
+    /// In the order of the access phase.
     pub(crate) slots: Vec<PluginSlot>,
+    /// That order is not the one of priorities, which the other phases have.
+    pub(crate) is_reordered: bool,
+    /// The instances for everybody that take part in the rewrite phase, by descending priority.
+    pub(crate) rewriting: Vec<Arc<Instance>>,
     /// What any instance in it takes part in.
     pub(crate) phases: Phases,
 }

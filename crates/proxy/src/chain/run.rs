@@ -18,14 +18,15 @@ pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answe
     if !chain.has(Phases::REWRITE) {
         return None;
     }
-    for slot in &chain.slots {
-        if let Some(instance) = slot.base.as_ref().filter(|i| i.phases.has(Phases::REWRITE) && applies(i, exchange)) {
-            let step = guarded(instance, || instance.plugin.rewrite(exchange));
-            match settle(instance, step).await {
-                Settled::Next => {}
-                Settled::Answer(answer) => return Some(answer),
-                Settled::Panicked => return Some(unexpected(exchange)),
-            }
+    for instance in &chain.rewriting {
+        if !applies(instance, exchange) {
+            continue;
+        }
+        let step = guarded(instance, || instance.plugin.rewrite(exchange));
+        match settle(instance, step).await {
+            Settled::Next => {}
+            Settled::Answer(answer) => return Some(answer),
+            Settled::Panicked => return Some(unexpected(exchange)),
         }
     }
     None
@@ -54,6 +55,10 @@ pub async fn run_access<'a>(
                 Settled::Panicked => Some(unexpected(exchange)),
             };
         }
+    }
+    if chain.is_reordered {
+        // Only the access phase has another order than that of priorities.
+        selected.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.name.cmp(&a.name)));
     }
     answer
 }

@@ -5,7 +5,7 @@ use super::state::{Batch, State, id_of};
 use super::{Change, Snapshot};
 use crate::chain::{Instance, Refusal};
 use crate::panic;
-use model::entities::{Plugin, Protocol, Protocols, Uuid, workspace_of};
+use model::entities::{Ordering, Plugin, Protocol, Protocols, Uuid, workspace_of};
 use model::{Effect, Record};
 use sdk::Phases;
 use serde_json::Value;
@@ -128,6 +128,7 @@ impl State {
             consumer: plugin.consumer,
             consumer_group: plugin.consumer_group,
             protocols: plugin.protocols,
+            ordering: plugin.ordering,
             phases,
             refuses: false,
             plugin: configured,
@@ -185,6 +186,7 @@ impl Coverage {
             consumer: self.consumer,
             consumer_group: self.consumer_group,
             protocols: self.protocols,
+            ordering: Ordering::default(),
             phases: Phases::ACCESS,
             refuses: true,
             plugin: Box::new(Refusal),
