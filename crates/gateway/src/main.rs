@@ -6,6 +6,7 @@ mod logging;
 mod program;
 mod quickstart;
 mod settings;
+mod sync;
 
 use std::process::ExitCode;
 

@@ -33,8 +33,8 @@ pub struct Exchange {
     pub credential: Option<SnapshotRef<Credential>>,
     /// The groups of the caller, where an authentication plugin has learnt them elsewhere than from our own records.
     pub authenticated_groups: Option<Vec<String>>,
-    /// The consumer groups of the caller, sorted by name, where an authentication plugin has learnt them elsewhere. They
-    /// take the place of those of the consumer ([`Exchange::consumer_groups`]).
+    /// The consumer groups of the caller, sorted by name, where an authentication plugin has learnt them elsewhere.
+    /// They take the place of those of the consumer ([`Exchange::consumer_groups`]).
     pub authenticated_consumer_groups: Option<Vec<SnapshotRef<ConsumerGroup>>>,
     pub upstream: UpstreamRequest,
     /// Valid from the header filter on.

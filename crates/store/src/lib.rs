@@ -360,11 +360,11 @@ impl Store {
     }
 
     /// Hands everything there is in all workspaces to `take`, record by record: what a node starts from (all but the
-    /// records of entities that no snapshot holds). It is of one moment, which has seen all changes up to the revision that comes back; changes after it may be in it already.
-    /// Entities come in the catalog's order, so that what is referred to precedes what refers to it. `take` is called
-    /// where blocking is allowed, and must not keep the record's memory; `state` is its own, and comes back. A
-    /// record that cannot be read, or is in no workspace, is an error that names it: nobody knows what the others are
-    /// without it.
+    /// records of entities that no snapshot holds). It is of one moment, which has seen all changes up to the revision
+    /// that comes back; changes after it may be in it already. Entities come in the catalog's order, so that what is
+    /// referred to precedes what refers to it. `take` is called where blocking is allowed, and must not keep the
+    /// record's memory; `state` is its own, and comes back. A record that cannot be read, or is in no workspace, is an
+    /// error that names it: nobody knows what the others are without it.
     pub async fn replay<T: Send + 'static>(
         &self,
         mut state: T,

@@ -1,5 +1,5 @@
-//! `/consumer_groups`: a group is shown with its consumers and plugins, and its consumers can be listed and changed from
-//! either side.
+//! `/consumer_groups`: a group is shown with its consumers and plugins, and its consumers can be listed and changed
+//! from either side.
 
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;

@@ -17,6 +17,8 @@ mod records;
 pub mod reload;
 mod signals;
 
+pub use plane::peer_tls;
+
 use crate::logging::{Destinations, Logging};
 use crate::settings::{Settings, Sources, nginx};
 use access_logs::AccessLogs;

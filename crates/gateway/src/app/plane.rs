@@ -9,10 +9,10 @@ use model::health::UpstreamHealth;
 use proxy::access_log::AccessLog;
 use proxy::balancer::Balancers;
 use proxy::settings::{Headers, Keepalive, Listen};
-use proxy::tls::{Chain, Peers, Services};
+use proxy::tls::{Chain, Outbound, Peers, Services};
 use proxy::{Change, DataPlane, Replacement, dns, router};
 use sdk::entities::Uuid;
-use sdk::{ErrorFormat, ErrorPages, PluginKind};
+use sdk::{ErrorFormat, ErrorPages, PeerTls, PluginKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,6 +184,11 @@ fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {
 /// None where nobody can ask for them.
 fn default_certificates(settings: &Settings, with_tls: &[bool]) -> Result<Vec<Chain>, String> {
     if with_tls.contains(&true) { certificates::chains(settings, Interface::Proxy) } else { Ok(Vec::new()) }
+}
+
+/// What other servers than services must prove to this node.
+pub fn peer_tls(settings: &Settings) -> Result<PeerTls, String> {
+    Outbound::new(services_tls(settings)?).map(|outbound| outbound.of_plugins())
 }
 
 fn services_tls(settings: &Settings) -> Result<Services, String> {

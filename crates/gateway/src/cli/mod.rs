@@ -17,6 +17,7 @@ mod run;
 mod settings;
 mod start;
 mod stop;
+mod sync;
 mod vault;
 mod verbosity;
 mod version;
@@ -52,6 +53,9 @@ enum Command {
     Restart(restart::Restart),
     Check(check::Check),
     Config(config::Config),
+    Dump(sync::Dump),
+    Diff(sync::Diff),
+    Sync(sync::Sync),
     Health(health::Health),
     Prepare(prepare::Prepare),
     DockerStart(docker_start::DockerStart),
@@ -134,6 +138,9 @@ pub fn execute() -> ExitCode {
         Command::Restart(command) => command.execute(verbosity),
         Command::Check(command) => command.execute(verbosity),
         Command::Config(command) => command.execute(verbosity),
+        Command::Dump(command) => command.execute(verbosity),
+        Command::Diff(command) => command.execute(verbosity),
+        Command::Sync(command) => command.execute(verbosity),
         Command::Health(command) => command.execute(verbosity),
         Command::Prepare(command) => command.execute(verbosity),
         Command::DockerStart(command) => command.execute(verbosity),

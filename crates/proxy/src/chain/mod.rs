@@ -2,8 +2,8 @@
 //!
 //! Everything that can be decided when the configuration changes is decided then: a [`Chain`] is made per combination
 //! of route and service that has plugins of its own, and all others share the chain of the global ones of their
-//! workspace. What remains for the request is to look whether the consumer, or one of its groups, has an instance of its
-//! own.
+//! workspace. What remains for the request is to look whether the consumer, or one of its groups, has an instance of
+//! its own.
 
 mod build;
 mod order;

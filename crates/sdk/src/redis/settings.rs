@@ -1,5 +1,5 @@
-//! The record by which plugins' configurations name a Redis, in the shape of Kong 3.10 and, with Sentinel and Cluster, of
-//! the plugins that Kong sells.
+//! The record by which plugins' configurations name a Redis, in the shape of Kong 3.10 and, with Sentinel and Cluster,
+//! of the plugins that Kong sells.
 
 use crate::{Config, ServerTls};
 use std::fmt;

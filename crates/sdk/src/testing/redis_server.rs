@@ -79,7 +79,8 @@ impl RedisServer {
     }
 
     fn run(options: &[&str], cluster: bool) -> RedisServer {
-        // It cannot choose a free port itself: one that was free a moment ago is taken, and another one when it was not.
+        // It cannot choose a free port itself: one that was free a moment ago is taken, and another one when it was
+        // not.
         for _ in 0..10 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
             let port = port.unwrap_or_else(|e| panic!("no free port: {e}")).port();

@@ -125,7 +125,8 @@ pub enum Write<'a> {
 /// A stored record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
-    /// With all stored fields of its schema, but for those that it may leave out where they are null, and without `ttl`.
+    /// With all stored fields of its schema, but for those that it may leave out where they are null, and without
+    /// `ttl`.
     pub record: Record,
     /// The workspace that it belongs to, if its table has that.
     pub workspace: Option<Uuid>,

@@ -23,6 +23,8 @@ pub struct Declared {
     pub record: Record,
     /// Whether the file says when it was created.
     pub dated: bool,
+    /// Whether the file gives its id.
+    pub identified: bool,
 }
 
 /// One entry of a file.
@@ -79,7 +81,9 @@ impl Entities {
             format.kinds.iter().map(|kind| (kind.schema.name.clone(), Vec::new())).collect();
         for Entry { kind, raw, record, .. } in entries {
             let dated = raw.get("created_at").is_some_and(|created| !created.is_null());
-            lists[kind].1.push(Declared { record, dated });
+            let primary = format.kinds[kind].primary();
+            let identified = primary.and_then(|primary| raw.get(primary)).is_some_and(|id| !id.is_null());
+            lists[kind].1.push(Declared { record, dated, identified });
         }
         lists.retain(|(_, records)| !records.is_empty());
         let transform = document.get("_transform").and_then(Value::as_bool).unwrap_or(true);

@@ -15,7 +15,7 @@ mod version;
 pub mod yaml;
 
 pub use export::Export;
-pub use flatten::Entities;
+pub use flatten::{Declared, Entities};
 pub use records::Records;
 pub use rejection::Rejection;
 
@@ -75,6 +75,11 @@ impl Document {
     pub fn of_fields(fields: Record) -> Document {
         let hash = hash(serde_json::to_string(&fields).unwrap_or_default().as_bytes());
         Document { fields, hash }
+    }
+
+    /// What it says, entry by entry.
+    pub fn into_fields(self) -> Record {
+        self.fields
     }
 
     /// The MD5 of what it was read from, in hexadecimal.

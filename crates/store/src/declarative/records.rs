@@ -53,7 +53,7 @@ impl Records {
             }
             let workspace = workspace.filter(|_| table.per_workspace);
             let mut rows = Vec::with_capacity(declared.len());
-            for Declared { mut record, dated } in declared {
+            for Declared { mut record, dated, .. } in declared {
                 let expires = take_expiry(table, &mut record, dated, now)?;
                 if transform {
                     table.schema.transform(&mut record)?;

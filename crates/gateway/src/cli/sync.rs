@@ -1,0 +1,204 @@
+//! `bascule dump`, `diff` and `sync`: the configuration of a node, this one or another, and a file of it.
+
+use super::{Outcome, Place, Verbosity};
+use crate::app::instance::Addresses;
+use crate::app::{peer_tls, preflight};
+use crate::sync::{Change, Desired, Plan, Remote, State, Step, dump};
+use model::Catalog;
+use sdk::Env;
+use serde_json::Value;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Write a node's configuration into a file that `diff` and `sync` (and decK) read
+#[derive(clap::Args)]
+pub struct Dump {
+    /// The file; `-` is standard output
+    #[arg(default_value = "kong.yaml")]
+    file: PathBuf,
+    /// Write over a file that is there
+    #[arg(short, long)]
+    yes: bool,
+    /// Keep the ids of records that have names
+    #[arg(long)]
+    with_id: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Say how a node's configuration differs from a file
+#[derive(clap::Args)]
+pub struct Diff {
+    /// The file; `-` is standard input
+    #[arg(default_value = "kong.yaml")]
+    file: PathBuf,
+    /// End with 2 when there are differences
+    #[arg(long)]
+    non_zero_exit_code: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Make a node's configuration that of a file
+#[derive(clap::Args)]
+pub struct Sync {
+    /// The file; `-` is standard input
+    #[arg(default_value = "kong.yaml")]
+    file: PathBuf,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Whose configuration it is.
+#[derive(clap::Args)]
+struct Target {
+    /// The Admin API [default: that of the node in the prefix]
+    #[arg(long, value_name = "URL", alias = "kong-addr")]
+    admin: Option<String>,
+    /// A header that goes with each request, such as `Kong-Admin-Token: …`
+    #[arg(long = "headers", value_name = "NAME: VALUE", alias = "header")]
+    headers: Vec<String>,
+    /// The Admin API need not prove who it is
+    #[arg(long)]
+    tls_skip_verify: bool,
+    /// One workspace [default: that of the file, else `default`]
+    #[arg(short, long, value_name = "NAME")]
+    workspace: Option<String>,
+    /// Only what has this tag; several: what has all of them [default: those of the file]
+    #[arg(long = "select-tag", value_name = "TAG")]
+    select_tags: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Dump {
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
+        let to_file = self.file != Path::new("-");
+        if to_file && self.file.exists() && !self.yes {
+            return Err(format!("{} already exists. Use --yes to write over it.", self.file.display()));
+        }
+        let (catalog, tags) = (self.target.catalog(verbosity)?, &self.target.select_tags);
+        let workspace = self.target.workspace.as_deref();
+        let state = run(async {
+            let remote = self.target.remote(workspace, verbosity)?;
+            State::fetch(&remote, &catalog, tags).await
+        })?;
+        let text = dump(&state, &catalog, workspace, tags, self.with_id);
+        if to_file {
+            // There are keys and credentials in it.
+            crate::app::prefix::write_private(&self.file, &text)
+                .map_err(|e| format!("cannot write {}: {e}", self.file.display()))?;
+        } else {
+            print(&text);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Diff {
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
+        let (plan, _) = run(self.target.plan(&self.file, verbosity))?;
+        let text: String = plan.steps.iter().map(|step| described(step) + "\n").collect();
+        print(&(text + &summary(&plan)));
+        Ok(if self.non_zero_exit_code && !plan.steps.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    }
+}
+
+impl Sync {
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
+        let shown = std::io::stderr().is_terminal();
+        let plan = run(async {
+            let (plan, remote) = self.target.plan(&self.file, verbosity).await?;
+            let all = plan.steps.len();
+            for (done, step) in plan.steps.iter().enumerate() {
+                print(&(described(step) + "\n"));
+                let taken = step.take(&remote).await;
+                taken.map_err(|e| format!("{e}\n{done} of {all} changes were made; mend that, and run it again"))?;
+                if shown {
+                    eprint!("{} of {all}\r", done + 1);
+                }
+            }
+            Ok(plan)
+        })?;
+        print(&summary(&plan));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Target {
+    /// What makes the node like the file, and the node.
+    async fn plan(&self, file: &Path, verbosity: Verbosity) -> Result<(Plan, Remote), String> {
+        let catalog = self.catalog(verbosity)?;
+        let mut desired = Desired::read(file, &catalog)?;
+        let workspace = self.workspace.clone().or_else(|| desired.workspace.take());
+        let tags = match self.select_tags.as_slice() {
+            [] => desired.select_tags.clone(),
+            given if desired.select_tags.is_empty() || given == desired.select_tags => given.to_vec(),
+            _ => return Err("the file has other select_tags than the command line".to_owned()),
+        };
+        let remote = self.remote(workspace.as_deref(), verbosity)?;
+        let current = State::fetch(&remote, &catalog, &tags).await?;
+        Ok((Plan::new(&current, desired, &catalog)?, remote))
+    }
+
+    fn remote(&self, workspace: Option<&str>, verbosity: Verbosity) -> Result<Remote, String> {
+        let settings = self.place.load_quietly(verbosity)?;
+        let url = match &self.admin {
+            Some(url) => url.clone(),
+            None => {
+                let prefix = &settings.prefix;
+                let addresses = Addresses::of(prefix).unwrap_or_default();
+                let none = || format!("no node runs in {}: name an Admin API with --admin", prefix.display());
+                format!("http://{}", addresses.admin.first().ok_or_else(none)?)
+            }
+        };
+        verbosity.verbose(|| format!("asking {url}"));
+        let env = Env::default();
+        env.network().renew_tls(peer_tls(&settings)?);
+        Remote::new(&env, &url, workspace, &self.headers, !self.tls_skip_verify)
+    }
+
+    /// The entities that are known here.
+    fn catalog(&self, verbosity: Verbosity) -> Result<Catalog, String> {
+        let settings = self.place.load_quietly(verbosity)?;
+        preflight::catalog(&settings, &preflight::enabled_plugins(&settings)?)
+    }
+}
+
+/// Runs what waits for a node.
+fn run<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|e| format!("cannot start a runtime: {e}"))?.block_on(work)
+}
+
+/// One step, as decK says it; secrets are not shown.
+fn described(step: &Step) -> String {
+    let verb = match step.kind {
+        Change::Create => "creating",
+        Change::Update => "updating",
+        Change::Delete => "deleting",
+    };
+    let entity = step.entity.trim_end_matches('s').replace('_', "-");
+    let mut text = format!("{verb} {entity} {}", step.name);
+    for (field, is, is_to_be) in &step.fields {
+        text.push_str(&format!("\n  {field}: {} → {}", shown(field, is), shown(field, is_to_be)));
+    }
+    text
+}
+
+fn shown(field: &str, value: &Value) -> String {
+    const SECRETS: [&str; 7] = ["key", "secret", "password", "client_secret", "config", "jwk", "pem"];
+    if SECRETS.contains(&field) && !value.is_null() { "…".to_owned() } else { value.to_string() }
+}
+
+fn summary(plan: &Plan) -> String {
+    let count = |kind| plan.count(kind);
+    let (created, updated, deleted) = (count(Change::Create), count(Change::Update), count(Change::Delete));
+    format!("Summary:\n  Created: {created}\n  Updated: {updated}\n  Deleted: {deleted}\n")
+}
+
+/// A reader that has seen enough is no error.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,315 @@
+//! What makes a node like a file: records to create, change and remove, in an order that references allow.
+
+use super::state::{MEMBERSHIPS, id_of, is_configuration, reference};
+use super::{Desired, Remote, State};
+use model::schema::FieldType;
+use model::{Catalog, Record, Schema};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The steps from a state to another.
+pub struct Plan {
+    pub steps: Vec<Step>,
+}
+
+/// A change of one record.
+pub struct Step {
+    pub kind: Change,
+    pub entity: String,
+    /// What people call the record.
+    pub name: String,
+    /// For updates: field, what it is and what it is to be.
+    pub fields: Vec<(String, Value, Value)>,
+    /// The path of the record.
+    path: String,
+    /// What is sent: nothing for a deletion.
+    record: Record,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Create,
+    Update,
+    Delete,
+}
+
+/// Fields that a node sets itself.
+const TIMES: [&str; 2] = ["created_at", "updated_at"];
+
+impl Plan {
+    /// The steps that make `current` what the file wants.
+    pub fn new(current: &State, desired: Desired, catalog: &Catalog) -> Result<Plan, String> {
+        let mut steps = Vec::new();
+        // Ids that the file's records have there, by those which they had in the file.
+        let mut ids: HashMap<String, String> = HashMap::new();
+        let mut kept: HashSet<(String, String)> = HashSet::new();
+        let transform = desired.entities.transform;
+        for (entity, declared) in desired.entities.lists {
+            let Some(schema) = catalog.entity(&entity).filter(|schema| is_configuration(schema)) else {
+                return Err(format!("{entity} cannot be set by the Admin API"));
+            };
+            let known = Known::new(schema, current.of(&entity));
+            for mut declared in declared {
+                let record = &mut declared.record;
+                for (field, _) in schema.foreign_fields() {
+                    if let Some(id) = reference(record, &field.name).and_then(|id| ids.get(id)).cloned() {
+                        record.insert(field.name.clone(), json!({ "id": id }));
+                    }
+                }
+                let own = id_of(record).unwrap_or_default().to_owned();
+                let found = known.find(record, declared.identified);
+                let id = match found.and_then(id_of) {
+                    Some(id) => id.to_owned(),
+                    None if declared.identified => own.clone(),
+                    // Whatever is made of names would be the same in another workspace.
+                    None => Uuid::new_v4().to_string(),
+                };
+                ids.insert(own, id.clone());
+                record.insert("id".to_owned(), id.clone().into());
+                if !declared.dated {
+                    TIMES.iter().for_each(|time| drop(record.shift_remove(*time)));
+                }
+                let key = if entity == MEMBERSHIPS { membership(record) } else { id };
+                kept.insert((entity.clone(), key));
+                let Some(found) = found else {
+                    steps.push(Step::new(Change::Create, schema, record, Vec::new()));
+                    continue;
+                };
+                let fields = differences(catalog, schema, found, record, transform)?;
+                if !fields.is_empty() {
+                    steps.push(Step::new(Change::Update, schema, record, fields));
+                }
+            }
+        }
+        let schemas: Vec<&Schema> =
+            catalog.entities().map(Arc::as_ref).filter(|schema| is_configuration(schema)).collect();
+        for schema in schemas.into_iter().rev() {
+            for record in current.of(&schema.name) {
+                let id = if schema.name == MEMBERSHIPS {
+                    membership(record)
+                } else {
+                    id_of(record).unwrap_or_default().to_owned()
+                };
+                if !kept.contains(&(schema.name.clone(), id)) {
+                    steps.push(Step::new(Change::Delete, schema, record, Vec::new()));
+                }
+            }
+        }
+        Ok(Plan { steps })
+    }
+
+    /// How many steps are of that kind.
+    pub fn count(&self, kind: Change) -> usize {
+        self.steps.iter().filter(|step| step.kind == kind).count()
+    }
+}
+
+impl Step {
+    fn new(kind: Change, schema: &Schema, record: &Record, fields: Vec<(String, Value, Value)>) -> Step {
+        let record_sent = if kind == Change::Delete { Record::new() } else { record.clone() };
+        Step {
+            kind,
+            entity: schema.name.clone(),
+            name: called(schema, record),
+            fields,
+            path: path(schema, record),
+            record: record_sent,
+        }
+    }
+
+    /// Takes the step.
+    pub async fn take(&self, remote: &Remote) -> Result<(), String> {
+        match (self.kind, self.entity == MEMBERSHIPS) {
+            (Change::Delete, _) => remote.delete(&self.path).await,
+            (_, true) => {
+                let consumer = json!({ "consumer": reference(&self.record, "consumer") });
+                let group = reference(&self.record, "consumer_group").unwrap_or_default();
+                let consumer = consumer.as_object().cloned().unwrap_or_default();
+                remote.post(&format!("/consumer_groups/{group}/consumers"), &consumer).await
+            }
+            // Targets are not made by their paths.
+            (Change::Create, false) if self.entity == "targets" => {
+                let collection = self.path.rsplit_once('/').map_or(self.path.as_str(), |(collection, _)| collection);
+                remote.post(collection, &self.record).await
+            }
+            _ => remote.put(&self.path, &self.record).await,
+        }
+    }
+}
+
+/// The records that a node has of an entity, by what sets them apart.
+struct Known<'a> {
+    schema: &'a Schema,
+    by_id: HashMap<&'a str, &'a Record>,
+    by_name: HashMap<Vec<String>, &'a Record>,
+}
+
+impl<'a> Known<'a> {
+    fn new(schema: &'a Schema, records: &'a [Record]) -> Known<'a> {
+        let by_id = records.iter().filter_map(|record| Some((id_of(record)?, record))).collect();
+        let names = |record: &'a Record| identities(schema, record).into_iter().map(move |name| (name, record));
+        Known { schema, by_id, by_name: records.iter().flat_map(names).collect() }
+    }
+
+    fn find(&self, record: &Record, identified: bool) -> Option<&'a Record> {
+        if identified {
+            return self.by_id.get(id_of(record)?).copied();
+        }
+        identities(self.schema, record).iter().find_map(|name| self.by_name.get(name)).copied()
+    }
+}
+
+/// What no two records of an entity share, each with what tells the kinds of it apart.
+fn identities(schema: &Schema, record: &Record) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    let together = |fields: &[&str]| -> Option<Vec<String>> {
+        let value = |field: &&str| match record.get(*field) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Object(_)) => reference(record, field).map(str::to_owned),
+            _ => None,
+        };
+        let values: Vec<String> = fields.iter().map(|field| value(field).unwrap_or_default()).collect();
+        let named = values.iter().any(|value| !value.is_empty());
+        named.then(|| [vec![fields.join(" ")], values].concat())
+    };
+    let names: Vec<&str> = schema.endpoint_key().into_iter().chain(schema.unique_fields().map(|f| &*f.name)).collect();
+    for name in names {
+        let field = schema.field(name);
+        // A name that is unique among those that belong together only.
+        let owner = schema.foreign_fields().map(|(field, _)| &*field.name).next();
+        match (field.is_some_and(|field| field.unique), owner) {
+            (true, _) if record.get(name).is_some_and(Value::is_string) => all.extend(together(&[name])),
+            (false, Some(owner)) if schema.name == "targets" => all.extend(together(&[owner, name])),
+            _ => {}
+        }
+    }
+    let key: Vec<&str> = schema.cache_key().iter().map(String::as_str).collect();
+    if key.len() > 1 {
+        all.extend(together(&key));
+    }
+    if ["certificates", "ca_certificates"].contains(&schema.name.as_str()) {
+        all.extend(together(&["cert"]));
+    }
+    all
+}
+
+/// The fields of a record that are not as the file wants them.
+fn differences(
+    catalog: &Catalog,
+    schema: &Schema,
+    current: &Record,
+    wanted: &Record,
+    transform: bool,
+) -> Result<Vec<(String, Value, Value)>, String> {
+    let mut stored = wanted.clone();
+    if transform {
+        schema.transform(&mut stored).map_err(|error| format!("{}: {error}", schema.name))?;
+    }
+    let mut fields = Vec::new();
+    for field in schema.fields().iter().filter(|field| !field.transient) {
+        let is_time = TIMES.contains(&field.name.as_str()) && !wanted.contains_key(&field.name);
+        if is_time || field.name == "id" || field.name == "ttl" {
+            continue;
+        }
+        let (is, is_to_be) = (current.get(&field.name), stored.get(&field.name));
+        let (is, is_to_be) = (is.unwrap_or(&Value::Null), is_to_be.unwrap_or(&Value::Null));
+        let config = refined(catalog, schema, wanted).and_then(|kind| kind.field(&field.name));
+        if !same(Some(&config.unwrap_or(field).kind), is, is_to_be) {
+            if !transform && schema.name == "basicauth_credentials" && field.name == "password" {
+                return Err(
+                    "basicauth_credentials: passwords that are hashed already (_transform: false) cannot be set \
+                            by the Admin API"
+                        .to_owned(),
+                );
+            }
+            fields.push((field.name.clone(), is.clone(), is_to_be.clone()));
+        }
+    }
+    Ok(fields)
+}
+
+/// What a plugin or a vault says of its fields.
+fn refined<'c>(catalog: &'c Catalog, schema: &Schema, record: &Record) -> Option<&'c Schema> {
+    let name = record.get(schema.subschema_key()?)?.as_str()?;
+    match schema.name.as_str() {
+        "plugins" => catalog.plugin(name).map(|plugin| &*plugin.schema),
+        _ => catalog.vault(name).map(Arc::as_ref),
+    }
+}
+
+/// Whether two values mean the same: what is null need not be there, sets have no order, and of records only the fields
+/// count that their schemas have: a node shows others for old clients.
+fn same(kind: Option<&FieldType>, a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let of = |record: &Record, name: &str| record.get(name).cloned().unwrap_or(Value::Null);
+            match kind {
+                Some(FieldType::Record(shape)) => {
+                    shape.fields().iter().all(|f| same(Some(&f.kind), &of(a, &f.name), &of(b, &f.name)))
+                }
+                Some(FieldType::Map(_, values)) => {
+                    a.keys().chain(b.keys()).all(|name| same(Some(&values.kind), &of(a, name), &of(b, name)))
+                }
+                _ => a.keys().chain(b.keys()).all(|name| same(None, &of(a, name), &of(b, name))),
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            let elements = match kind {
+                Some(FieldType::Array(of) | FieldType::Set(of)) => Some(&of.kind),
+                _ => None,
+            };
+            let in_order = || a.iter().zip(b).all(|(a, b)| same(elements, a, b));
+            let unordered = || a.iter().all(|a| b.iter().any(|b| same(elements, a, b)));
+            let is_set = matches!(kind, Some(FieldType::Set(_)));
+            a.len() == b.len() && (in_order() || is_set && unordered())
+        }
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (a, b) => a == b,
+    }
+}
+
+/// The path of a record: under what it belongs to, where only that has one for writing.
+fn path(schema: &Schema, record: &Record) -> String {
+    let id = id_of(record).unwrap_or_default();
+    if schema.name == MEMBERSHIPS {
+        let [group, consumer] =
+            ["consumer_group", "consumer"].map(|field| reference(record, field).unwrap_or_default());
+        return format!("/consumer_groups/{group}/consumers/{consumer}");
+    }
+    let owner = schema.foreign_fields().find_map(|(field, entity)| {
+        let credential = entity == "consumers" && schema.name != "plugins";
+        (credential || schema.name == "targets").then_some((entity, reference(record, &field.name)?))
+    });
+    match owner {
+        Some((entity, owner)) => format!("/{entity}/{owner}/{}/{id}", schema.nested_name()),
+        None => format!("/{}/{id}", schema.path_name()),
+    }
+}
+
+fn membership(record: &Record) -> String {
+    let [group, consumer] = ["consumer_group", "consumer"].map(|field| reference(record, field).unwrap_or_default());
+    format!("{group} {consumer}")
+}
+
+/// What people call a record. Keys of credentials are secrets.
+fn called(schema: &Schema, record: &Record) -> String {
+    let secret = schema.foreign_fields().any(|(_, entity)| entity == "consumers") && schema.name != "plugins";
+    let named = ["name", "username", "target"].iter().find_map(|name| record.get(*name)?.as_str());
+    let named = named.or_else(|| record.get(schema.endpoint_key().filter(|_| !secret)?)?.as_str());
+    match named.filter(|_| !secret) {
+        Some(name) if schema.name == "plugins" => match scope(schema, record) {
+            Some(scope) => format!("{name} ({scope})"),
+            None => format!("{name} (global)"),
+        },
+        Some(name) => name.to_owned(),
+        None => id_of(record).map_or_else(|| membership(record), str::to_owned),
+    }
+}
+
+fn scope(schema: &Schema, record: &Record) -> Option<String> {
+    let of = |field: &str| Some(format!("{field} {}", reference(record, field)?));
+    let scopes: Vec<String> = schema.foreign_fields().filter_map(|(field, _)| of(&field.name)).collect();
+    (!scopes.is_empty()).then(|| scopes.join(", "))
+}

@@ -1,0 +1,142 @@
+//! `bascule dump`, `diff` and `sync` between nodes.
+
+use blackbox::http::{form, get, json, request};
+use blackbox::{Node, bascule};
+use serde_json::json;
+use std::path::Path;
+use std::process::Output;
+
+fn run(command: &str, node: &Node, file: &Path, more: &[&str]) -> Output {
+    let admin = format!("http://{}", node.admin());
+    bascule().args([command, file.to_str().unwrap(), "--admin", &admin]).args(more).output().unwrap()
+}
+
+#[track_caller]
+fn said(output: &Output, code: i32) -> String {
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    text
+}
+
+const FILE: &str = r#"
+_format_version: "3.0"
+_info:
+  select_tags: [team-a]
+  defaults:
+    service:
+      retries: 2
+_plugin_configs:
+  limits:
+    minute: 7
+    policy: local
+services:
+- name: orders
+  url: http://orders.test
+  routes:
+  - name: orders
+    paths: ["/orders"]
+    plugins:
+    - name: key-auth
+  plugins:
+  - name: rate-limiting
+    _config: limits
+    config:
+      hour: ${{ env "DECK_HOUR" }}
+upstreams:
+- name: orders.test
+  targets:
+  - target: 127.0.0.1:9
+    weight: 5
+consumers:
+- username: ada
+  keyauth_credentials:
+  - key: adas-key
+  basicauth_credentials:
+  - username: ada
+    password: adas-password
+  acls:
+  - group: admins
+  groups:
+  - name: gold
+consumer_groups:
+- name: gold
+"#;
+
+#[test]
+fn a_node_becomes_what_a_file_says() {
+    let node = Node::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.yaml");
+    std::fs::write(&file, FILE.replace(r#"${{ env "DECK_HOUR" }}"#, "100")).unwrap();
+    // What others have made stays theirs.
+    form(node.admin(), "POST", "/services", "name=other&url=http://other.test").expect(201);
+    let told = said(&run("diff", &node, &file, &["--non-zero-exit-code"]), 2);
+    assert!(told.contains("creating service orders\n"), "{told}");
+    assert!(told.ends_with("Summary:\n  Created: 12\n  Updated: 0\n  Deleted: 0\n"), "{told}");
+    assert!(!told.contains("adas-"), "{told}");
+    assert_eq!(get(node.admin(), "/routes").json()["data"], json!([]), "diff changes nothing");
+    let told = said(&run("sync", &node, &file, &[]), 0);
+    assert!(told.ends_with("Summary:\n  Created: 12\n  Updated: 0\n  Deleted: 0\n"), "{told}");
+    let service = get(node.admin(), "/services/orders").expect(200).json();
+    assert_eq!(service["retries"], 2);
+    assert_eq!(service["tags"], json!(["team-a"]));
+    let plugin = &get(node.admin(), "/services/orders/plugins").expect(200).json()["data"][0];
+    assert_eq!((&plugin["config"]["minute"], &plugin["config"]["hour"]), (&json!(7), &json!(100)));
+    get(node.admin(), "/consumer_groups/gold/consumers/ada").expect(200);
+    let told = said(&run("diff", &node, &file, &["--non-zero-exit-code"]), 0);
+    assert!(told.ends_with("Created: 0\n  Updated: 0\n  Deleted: 0\n"), "{told}");
+    // Somebody has changed things by hand meanwhile.
+    let patched = json!({ "retries": 9, "host": "elsewhere.test" });
+    json(node.admin(), "PATCH", "/services/orders", &patched).expect(200);
+    request(node.admin(), "DELETE", "/consumers/ada/acls/admins", &[], b"").unwrap().expect(204);
+    form(node.admin(), "POST", "/services/orders/routes", "name=stray&paths[]=/stray&tags[]=team-a").expect(201);
+    let told = said(&run("sync", &node, &file, &[]), 0);
+    assert!(told.contains("updating service orders\n"), "{told}");
+    assert!(told.contains("host: \"elsewhere.test\" → \"orders.test\""), "{told}");
+    assert!(told.contains("deleting route stray\n"), "{told}");
+    assert!(told.ends_with("Created: 1\n  Updated: 1\n  Deleted: 1\n"), "{told}");
+    get(node.admin(), "/services/other").expect(200);
+}
+
+#[test]
+fn what_is_dumped_makes_another_node_the_same() {
+    let (node, other) = (Node::start(&[]), Node::start(&[]));
+    let directory = tempfile::tempdir().unwrap();
+    let (file, dumped) = (directory.path().join("kong.yaml"), directory.path().join("dumped.yaml"));
+    // Passwords are not to be had from a node.
+    let text = FILE.replace(r#"${{ env "DECK_HOUR" }}"#, "100");
+    let (before, rest) = text.split_once("  basicauth_credentials:").unwrap();
+    let (_, after) = rest.split_once("password: adas-password\n").unwrap();
+    std::fs::write(&file, format!("{before}{after}")).unwrap();
+    said(&run("sync", &node, &file, &[]), 0);
+    said(&run("dump", &node, &dumped, &[]), 0);
+    let again = said(&run("dump", &node, &dumped, &[]), 1);
+    assert!(again.contains("already exists"), "{again}");
+    let told = said(&run("sync", &other, &dumped, &[]), 0);
+    assert!(told.ends_with("Created: 11\n  Updated: 0\n  Deleted: 0\n"), "{told}");
+    for node in [&node, &other] {
+        said(&run("diff", node, &dumped, &["--non-zero-exit-code"]), 0);
+    }
+    let text = std::fs::read_to_string(&dumped).unwrap();
+    assert!(!text.contains("created_at") && !text.contains("\n  id:"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let node = Node::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.yaml");
+    let told = said(&run("diff", &node, &file, &[]), 1);
+    assert!(told.contains("cannot read"), "{told}");
+    std::fs::write(&file, FILE).unwrap();
+    let told = said(&run("diff", &node, &file, &[]), 1);
+    assert!(told.contains("the environment variable DECK_HOUR is not set"), "{told}");
+    std::fs::write(&file, "_format_version: \"3.0\"\nservices:\n- name: s\n").unwrap();
+    let told = said(&run("sync", &node, &file, &[]), 1);
+    assert!(told.contains("in 'host': required field missing"), "{told}");
+    std::fs::write(&file, "_format_version: \"3.0\"\n").unwrap();
+    let nobody = bascule().args(["diff", file.to_str().unwrap(), "--admin", "http://127.0.0.1:1"]).output().unwrap();
+    assert!(said(&nobody, 1).contains("GET http://127.0.0.1:1/"), "{}", said(&nobody, 1));
+    let told = said(&run("diff", &node, &file, &["--workspace", "none"]), 1);
+    assert!(told.contains("no such workspace, at http://") && told.contains("/none\n"), "{told}");
+}
