@@ -22,11 +22,13 @@ mod process;
 mod shape;
 mod stored;
 mod validate;
+mod vault_references;
 
 pub use declared::References;
 pub use field::{Field, FieldType, OnDelete};
 pub use functions::{Check, Derive, Expand, Function, Validator};
 pub use shape::Shape;
+pub use vault_references::names_vault;
 
 use crate::{Catalog, Error, Record};
 use functions::Functions;

@@ -7,7 +7,7 @@ mod security_token;
 mod signature;
 
 pub use credentials::Credentials;
-pub use provider::{CredentialProvider, CredentialSettings, Environment};
+pub use provider::{CredentialProvider, CredentialSettings, Environment, domain};
 pub use security_token::AssumeRole;
 pub use signature::Signer;
 

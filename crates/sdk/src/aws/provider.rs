@@ -111,9 +111,14 @@ impl Environment {
         self.value("AWS_REGION").or_else(|| self.value("AWS_DEFAULT_REGION"))
     }
 
+    /// A variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// A variable that is not empty.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.get(name).filter(|value| !value.is_empty())
     }
 
     fn credentials(&self, prefix: &str) -> Option<Credentials> {
@@ -162,6 +167,6 @@ impl FromIterator<(String, String)> for Environment {
 }
 
 /// What the names of services end in, there.
-pub(super) fn domain(region: &str) -> &'static str {
+pub fn domain(region: &str) -> &'static str {
     if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
