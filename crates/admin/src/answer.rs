@@ -10,7 +10,8 @@ pub struct Answer {
     pub status: u16,
     /// `None`: no content and no content type.
     pub body: Option<Value>,
-    /// The JSON of a large body, which is better not written where other requests wait.
+    /// The text of a large body, which is better not written where other requests wait; JSON, unless a header says
+    /// otherwise.
     pub written: Option<Box<str>>,
     /// Beyond those that every answer has.
     pub headers: Vec<(&'static str, String)>,
@@ -28,7 +29,7 @@ impl Answer {
         Answer { status, body: None, written: None, headers: Vec::new() }
     }
 
-    /// With a body that is JSON already.
+    /// With a body that is text already.
     pub fn written(status: u16, body: String) -> Answer {
         Answer { written: Some(body.into()), ..Answer::empty(status) }
     }

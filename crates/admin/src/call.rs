@@ -2,6 +2,7 @@
 
 use crate::answer::Answer;
 use crate::content::Content;
+use crate::endpoint::Method;
 use crate::form;
 use crate::node::Node;
 use crate::options::Options;
@@ -18,6 +19,10 @@ pub struct Call {
     pub store: Store,
     /// What stands before the path of the endpoint: the workspace, as the client wrote it.
     pub prefix: String,
+    /// `HEAD` comes as `GET`.
+    pub method: Method,
+    /// The path without that workspace, as the client wrote it.
+    pub path: String,
     /// The entities concerned, when the endpoint is about any.
     pub subject: Option<Subject>,
     /// The parameters of the path, as the client wrote them.

@@ -53,6 +53,11 @@ impl Method {
         }
     }
 
+    /// By its name.
+    pub fn parse(name: &str) -> Option<Method> {
+        [Method::Delete, Method::Get, Method::Patch, Method::Post, Method::Put].into_iter().find(|m| m.name() == name)
+    }
+
     /// Whether a request with it has a body that counts.
     pub fn has_body(self) -> bool {
         matches!(self, Method::Patch | Method::Post | Method::Put)

@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::call::{Call, Query, State};
 use crate::content::{self, BodyError, Content, RequestBody};
 use crate::endpoint::{Endpoint, Endpoints, Method};
-use crate::node::{Interface, Node, PluginRequest};
+use crate::node::{Interface, Node};
 use crate::options::Options;
 use crate::workspace::{self, Place};
 use crate::{cross_site, form, routes};
@@ -34,8 +34,9 @@ pub struct Admin {
 impl Admin {
     /// The Admin API of `node` over `store`.
     pub fn new(store: Store, node: Arc<dyn Node>, options: Options) -> Admin {
-        let endpoints = routes::admin(store.catalog());
-        let status_endpoints = routes::status(store.catalog(), options.dbless);
+        let plugins = node.plugin_endpoints();
+        let endpoints = routes::admin(store.catalog(), &plugins);
+        let status_endpoints = routes::status(store.catalog(), &plugins, options.dbless);
         // Where records come from a file, clients change none of them.
         let store = if options.dbless { store.read_only() } else { store };
         let state = State { node, options, paths: endpoints.list().to_vec(), loading: Mutex::default() };
@@ -110,16 +111,14 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
         }
         Interface::Status => (&admin.status_endpoints, default),
     };
-    let Some((endpoint, parameters)) = endpoints.find(place.path) else {
-        return plugin(admin, request_line, &place, body).await;
-    };
+    let (endpoint, parameters) = endpoints.find(place.path).ok_or_else(Answer::not_found)?;
     if endpoint.disabled() {
         return Err(Answer::not_found());
     }
     if request_line.method == "OPTIONS" {
         return Ok(options(endpoint, request_line));
     }
-    let method = method(request_line.method);
+    let method = Method::parse(if request_line.method == "HEAD" { "GET" } else { request_line.method });
     if method.is_some_and(Method::has_body) {
         content::check_type(request_line.headers, place.path, !body.is_end_stream())?;
     }
@@ -140,6 +139,8 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
         state: admin.state.clone(),
         store: place.store,
         prefix: place.prefix.to_owned(),
+        method,
+        path: place.path.to_owned(),
         subject: endpoint.subject.clone(),
         parameters,
         query,
@@ -149,49 +150,6 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
     AssertUnwindSafe(handler(call)).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(method = request_line.method, path = request_line.path, "admin request handler panicked");
         Err(Answer::unexpected())
-    })
-}
-
-/// Paths that no schema and no file in `routes` knows may belong to a plugin.
-async fn plugin(
-    admin: &Admin,
-    request_line: &RequestLine<'_>,
-    place: &Place<'_>,
-    body: RequestBody,
-) -> Result<Answer, Answer> {
-    let path = place.path.strip_prefix('/').unwrap_or(place.path);
-    let segments = path.strip_suffix('/').unwrap_or(path).split('/');
-    let segments: Vec<String> =
-        segments.map(|s| form::unescape(s.as_bytes())).collect::<Option<_>>().ok_or_else(Answer::not_found)?;
-    if request_line.interface == Interface::Status || segments.iter().any(String::is_empty) {
-        return Err(Answer::not_found());
-    }
-    let method = if request_line.method == "HEAD" { "GET" } else { request_line.method };
-    let body = match self::method(method) {
-        Some(m) if m.has_body() => match content::parse(request_line.headers, body, &admin.state.options).await? {
-            Content::Json(record) | Content::Form(record) => Some(record),
-            Content::None | Content::Text(_) => None,
-        },
-        _ => None,
-    };
-    let query =
-        query(request_line.query)?.0.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect();
-    let request = PluginRequest { method: method.to_owned(), path: segments, query, body, scope: place.store.scope() };
-    let (status, body) = match admin.state.node.plugin_admin(request) {
-        Some(answer) => answer.await,
-        None => return Err(Answer::not_found()),
-    };
-    Ok(if body.is_null() { Answer::empty(status) } else { Answer::new(status, body) })
-}
-
-fn method(name: &str) -> Option<Method> {
-    Some(match name {
-        "GET" | "HEAD" => Method::Get,
-        "POST" => Method::Post,
-        "PUT" => Method::Put,
-        "PATCH" => Method::Patch,
-        "DELETE" => Method::Delete,
-        _ => return None,
     })
 }
 

@@ -24,6 +24,9 @@ mod workspace;
 
 pub use http::Admin;
 pub use hyper::HeaderMap;
-pub use node::{Answered, Counters, Interface, Node, Origin, Pids, PluginRequest, TargetMark};
+pub use node::{
+    Answered, Counters, Interface, Memory, Node, Origin, Pids, PluginAnswer, PluginContent, PluginEndpoint,
+    PluginRequest, TargetMark,
+};
 pub use options::{Limits, Options};
 pub use server::{Connections, Listener, Tls, serve};

@@ -35,6 +35,9 @@ pub trait Node: Send + Sync + 'static {
     /// What the listeners have counted since the start.
     fn counters(&self) -> Counters;
 
+    /// What the process has of the machine's memory.
+    fn memory(&self) -> Memory;
+
     /// Resolves when the snapshot that answers requests contains everything up to `revision`: a write is answered only
     /// after it. Must not wait for ever: a snapshot that cannot be compiled is reported elsewhere.
     fn applied(&self, revision: Revision) -> BoxFuture<'_, ()>;
@@ -68,9 +71,15 @@ pub trait Node: Send + Sync + 'static {
     /// Changes the level until the time is over (for good when it is zero). The name is a valid one.
     fn set_log_level(&self, level: &str, timeout: Duration);
 
-    /// Answers a request to a path that no entity has: one that a plugin adds, such as `/proxy-cache`. `None`: it is
-    /// nobody's.
-    fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>>;
+    /// The endpoints that plugins add.
+    fn plugin_endpoints(&self) -> Vec<PluginEndpoint> {
+        Vec::new()
+    }
+
+    /// Answers a request to one of them.
+    fn plugin_admin(&self, _request: PluginRequest) -> BoxFuture<'_, PluginAnswer> {
+        Box::pin(std::future::ready(PluginAnswer { status: 404, content: PluginContent::None }))
+    }
 
     /// Whether a client may use an interface (`allow` and `deny`); it is answered 403 otherwise.
     fn allows(&self, _interface: Interface, _origin: Origin, _headers: &HeaderMap) -> bool {
@@ -141,6 +150,15 @@ pub struct Counters {
     pub total_requests: u64,
 }
 
+/// Memory in octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// What the process has of it.
+    pub resident: u64,
+    /// What the machine has.
+    pub total: u64,
+}
+
 /// A target whose health is set by hand.
 #[derive(Clone, Debug)]
 pub struct TargetMark {
@@ -157,11 +175,20 @@ pub struct TargetMark {
     pub healthy: bool,
 }
 
+/// A path that a plugin answers, such as `/proxy-cache/{cache_key}`.
+#[derive(Clone, Copy, Debug)]
+pub struct PluginEndpoint {
+    pub path: &'static str,
+    pub methods: &'static [&'static str],
+    /// Whether the Status API has it, too.
+    pub on_status: bool,
+}
+
 /// A request to an endpoint of a plugin.
 #[derive(Clone, Debug)]
 pub struct PluginRequest {
     /// `HEAD` comes as `GET`.
-    pub method: String,
+    pub method: &'static str,
     /// The decoded segments of the path, none of them empty.
     pub path: Vec<String>,
     /// The decoded pairs of the query.
@@ -170,4 +197,20 @@ pub struct PluginRequest {
     pub body: Option<Record>,
     /// Whose records it is about.
     pub scope: Scope,
+}
+
+/// What a plugin answers.
+#[derive(Clone, Debug)]
+pub struct PluginAnswer {
+    pub status: u16,
+    pub content: PluginContent,
+}
+
+/// The content of an answer.
+#[derive(Clone, Debug)]
+pub enum PluginContent {
+    None,
+    Json(Value),
+    /// `text/plain`.
+    Text(String),
 }

@@ -16,6 +16,7 @@ mod key_auth;
 mod log_entries;
 mod loggly;
 mod measures;
+mod prometheus;
 mod proxy_cache;
 mod rate_limiting;
 mod redirect;
@@ -49,6 +50,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &jwt::Jwt,
         &key_auth::KeyAuth,
         &loggly::Loggly,
+        &prometheus::Prometheus,
         &proxy_cache::ProxyCache,
         &rate_limiting::RateLimiting,
         &redirect::Redirect,

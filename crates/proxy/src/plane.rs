@@ -112,6 +112,11 @@ impl DataPlane {
         self.shared.snapshot.load().rings.health(upstream)
     }
 
+    /// All upstreams by name, as the balancer sees them.
+    pub fn upstreams(&self) -> Vec<(String, UpstreamHealth)> {
+        self.shared.snapshot.load().rings.all_health()
+    }
+
     /// Sets the health of the addresses of a target by hand ([`crate::balancer::Rings::set_health`]).
     pub fn set_target_health(
         &self,

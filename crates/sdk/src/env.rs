@@ -1,9 +1,9 @@
 //! What plugins keep across configuration changes.
 
-use crate::{MemoryBudget, Network, Records, Tasks};
+use crate::{Facts, MemoryBudget, Metrics, Network, Records, Tasks};
 use model::entities::Uuid;
 use std::any::{Any, TypeId};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// The surroundings of plugin instances; one per node, handed to [`crate::PluginKind::configure`].
 #[derive(Clone)]
@@ -12,10 +12,15 @@ pub struct Env {
     node: Arc<NodeInfo>,
     cache_size: usize,
     memory: MemoryBudget,
+    metrics: Metrics,
     tasks: Tasks,
     network: Network,
     records: Records,
+    facts: Arc<OnceLock<Weak<dyn Facts>>>,
 }
+
+/// The version of Kong that clients may count on.
+pub const KONG_VERSION: &str = "3.10.0";
 
 type Shared = (TypeId, Arc<dyn Any + Send + Sync>);
 
@@ -35,15 +40,17 @@ impl Env {
             node: Arc::new(node),
             cache_size: 128 << 20,
             memory: MemoryBudget::default(),
+            metrics: Metrics::default(),
             records: Records::nowhere(tasks.clone()),
             tasks,
             network: Network::default(),
+            facts: Arc::default(),
         }
     }
 
-    /// With room for that many bytes in each cache of a plugin's own (`mem_cache_size`).
+    /// With room for that many bytes in each cache of a plugin's own (`mem_cache_size`), and for metrics.
     pub fn with_cache_size(self, bytes: usize) -> Env {
-        Env { cache_size: bytes, ..self }
+        Env { cache_size: bytes, metrics: Metrics::new(bytes), ..self }
     }
 
     /// How many bytes a cache of a plugin's own may hold.
@@ -79,6 +86,22 @@ impl Env {
     /// The records of plugins' own that requests read and write.
     pub fn records(&self) -> &Records {
         &self.records
+    }
+
+    /// What plugins count for those who export it.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Says who knows what the node is about, once it is put together.
+    pub fn tell(&self, facts: &Arc<dyn Facts>) {
+        // The first one stays.
+        let _ = self.facts.set(Arc::downgrade(facts));
+    }
+
+    /// What the node tells of itself; `None` before it runs, and after.
+    pub fn facts(&self) -> Option<Arc<dyn Facts>> {
+        self.facts.get()?.upgrade()
     }
 
     /// What goes on beside requests.

@@ -1,6 +1,7 @@
 //! What a plugin sees of the gateway, and nothing else: the phases, the exchange it acts on, answers,
 //! and state that outlives configuration changes.
 
+mod admin;
 mod answer;
 mod args;
 mod authentication;
@@ -13,6 +14,7 @@ mod directory;
 mod env;
 mod error_pages;
 mod exchange;
+mod facts;
 mod http_client;
 pub mod jose;
 pub mod json;
@@ -20,6 +22,7 @@ mod kept_connection;
 pub mod log;
 mod media_type;
 mod memory;
+pub mod metrics;
 mod multipart;
 mod network;
 pub mod path;
@@ -33,6 +36,7 @@ mod tasks;
 pub mod testing;
 mod url;
 
+pub use admin::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest};
 pub use answer::Answer;
 pub use args::{Args, decode};
 pub use authentication::{Anonymous, after_scheme, challenge};
@@ -41,17 +45,19 @@ pub use config::Config;
 pub use content::Content;
 pub use credential_entity::{CredentialEntity, CredentialKey, Parsed};
 pub use directory::{Configuration, Directory};
-pub use env::{Env, NodeInfo};
+pub use env::{Env, KONG_VERSION, NodeInfo};
 pub use error_pages::{ErrorFormat, ErrorPages};
 pub use exchange::{Client, ContentLimit, Exchange, Source, Timing, Tls, Try, UpstreamRequest};
+pub use facts::{Connections, Facts, Memory};
 pub use http_client::{HttpClient, HttpError, HttpOptions, HttpRequest, HttpResponse};
 pub use json::JsonObject;
 pub use kept_connection::KeptConnection;
 pub use media_type::MediaType;
 pub use memory::{Exhausted, Held, Lease, MemoryBudget};
+pub use metrics::Metrics;
 pub use multipart::Multipart;
 pub use network::{Connection, Network, PeerTls, Resolve, Server, ServerTls};
-pub use plugin::{AdminAnswer, AdminRequest, Phases, Plugin, PluginKind, Step, register};
+pub use plugin::{Phases, Plugin, PluginKind, Step, register};
 pub use queue::{Deliver, Queue, QueueSettings};
 pub use records::{Addition, Counter, RecordStore, Records, RecordsError};
 pub use request_body::RequestBody;

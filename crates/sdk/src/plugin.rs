@@ -1,8 +1,9 @@
 //! The contract between the gateway and its plugins.
 
-use crate::{Answer, BoxFuture, Bytes, CredentialEntity, Env, Exchange, LocalBoxFuture, Record};
+use crate::{
+    AdminAnswer, AdminEndpoint, AdminRequest, Answer, BoxFuture, Bytes, CredentialEntity, Env, Exchange, LocalBoxFuture,
+};
 use model::{Catalog, Function, PluginSchema, Schema, entities};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// A plugin as the gateway knows it before anybody has configured it. One static instance per plugin, in one list.
@@ -15,7 +16,7 @@ pub trait PluginKind: Send + Sync {
 
     /// As `GET /` shows it.
     fn version(&self) -> &'static str {
-        "3.10.0"
+        crate::KONG_VERSION
     }
 
     /// The schema of its configuration, as JSON in the schema language of `model`.
@@ -41,10 +42,14 @@ pub trait PluginKind: Send + Sync {
     /// path; state that must survive a change of configuration is fetched from `env`.
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String>;
 
-    /// Answers a request to the Admin API below a path of its own, such as `/proxy-cache`; `None` when the path is not
-    /// its own.
-    fn admin(&self, _request: &AdminRequest, _env: &Env) -> Option<BoxFuture<'static, AdminAnswer>> {
-        None
+    /// The paths of the Admin API that it answers, beside those of its credential entities.
+    fn endpoints(&self) -> &'static [AdminEndpoint] {
+        &[]
+    }
+
+    /// Answers a request to one of its endpoints. Runs on the control runtime.
+    fn admin(&self, _request: AdminRequest, _env: &Env) -> BoxFuture<'static, AdminAnswer> {
+        Box::pin(std::future::ready(AdminAnswer::not_found()))
     }
 }
 
@@ -142,23 +147,4 @@ impl Phases {
     pub const fn has(self, other: Phases) -> bool {
         self.0 & other.0 == other.0
     }
-}
-
-/// A request to a plugin's part of the Admin API.
-#[derive(Debug, Clone)]
-pub struct AdminRequest {
-    pub method: String,
-    /// Decoded path segments, such as `["proxy-cache", "<key>"]`.
-    pub path: Vec<String>,
-    pub query: Vec<(String, String)>,
-    pub body: Option<Record>,
-    /// The configured instances of this plugin: by id, so that an endpoint can find its storage.
-    pub instances: Vec<entities::Plugin>,
-}
-
-/// The answer of a plugin's Admin API endpoint: a status and a JSON body (null: none).
-#[derive(Debug, Clone)]
-pub struct AdminAnswer {
-    pub status: u16,
-    pub body: Value,
 }

@@ -95,6 +95,11 @@ impl Tasks {
         self.0.runtime.as_ref()?.spawn_blocking(work).await.ok()
     }
 
+    /// How many there are now.
+    pub fn running(&self) -> usize {
+        self.0.running.len()
+    }
+
     /// Told when the node begins to end: what waits goes on at once, and nothing new is begun.
     pub fn stopping(&self) -> CancellationToken {
         self.0.stopping.clone()

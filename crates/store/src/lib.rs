@@ -151,6 +151,18 @@ impl Store {
         if by_name && !is_uuid(segment) { Key::Name(segment.to_owned()) } else { Key::Id(segment.to_owned()) }
     }
 
+    /// Whether the database answers: a look-up that finds nothing still has to.
+    pub async fn is_reachable(&self) -> bool {
+        let nobody = Key::Id(Uuid::nil().to_string());
+        match self.get("services", &nobody).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::error!(%error, "the database does not answer");
+                false
+            }
+        }
+    }
+
     /// One record.
     pub async fn get(&self, entity: &str, key: &Key) -> Result<Option<Record>, Error> {
         let key = key.clone();

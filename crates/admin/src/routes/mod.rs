@@ -21,10 +21,11 @@ mod upstreams;
 mod workspaces;
 
 use crate::endpoint::{Drafts, Endpoints};
+use crate::node::PluginEndpoint;
 use model::Catalog;
 
-/// The Admin API: what the schemas generate, changed and completed by what is written by hand.
-pub fn admin(catalog: &Catalog) -> Endpoints {
+/// The Admin API: what the schemas generate, changed and completed by what is written by hand, and what plugins add.
+pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     let mut drafts = Drafts::default();
     generated::add(&mut drafts, catalog);
     node::add(&mut drafts);
@@ -44,12 +45,13 @@ pub fn admin(catalog: &Catalog) -> Endpoints {
     debug::add(&mut drafts);
     filter_chains::add(&mut drafts);
     workspaces::add(&mut drafts, catalog);
+    of_plugins.iter().for_each(|endpoint| plugins::add_own(&mut drafts, endpoint));
     drafts.build()
 }
 
 /// The Status API. Without a database it shows upstreams too, as Kong's does: there is no Admin API to ask then, often
 /// enough.
-pub fn status(catalog: &Catalog, dbless: bool) -> Endpoints {
+pub fn status(catalog: &Catalog, of_plugins: &[PluginEndpoint], dbless: bool) -> Endpoints {
     let mut drafts = Drafts::default();
     if dbless {
         generated::add(&mut drafts, catalog);
@@ -64,5 +66,6 @@ pub fn status(catalog: &Catalog, dbless: bool) -> Endpoints {
     }
     status::add(&mut drafts);
     status::add_ready(&mut drafts);
+    of_plugins.iter().filter(|e| e.on_status).for_each(|endpoint| plugins::add_own(&mut drafts, endpoint));
     drafts.build()
 }

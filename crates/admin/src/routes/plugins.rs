@@ -1,13 +1,46 @@
-//! `/plugins/enabled` and `/plugins/schema/{name}`: what the node can do, besides the configured plugins.
+//! `/plugins/enabled` and `/plugins/schema/{name}`: what the node can do, besides the configured plugins; and the
+//! endpoints that plugins add.
 
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
-use crate::endpoint::{Drafts, Method};
+use crate::content::Content;
+use crate::endpoint::{Drafts, Handler, Method};
+use crate::form;
+use crate::node::{PluginContent, PluginEndpoint, PluginRequest};
 use serde_json::json;
 
 pub fn add(drafts: &mut Drafts) {
     drafts.add("/plugins/enabled", &[(Method::Get, |call| Box::pin(enabled(call)))]);
     drafts.add("/plugins/schema/{name}", &[(Method::Get, |call| Box::pin(schema(call)))]);
+}
+
+/// Adds an endpoint of a plugin.
+pub fn add_own(drafts: &mut Drafts, endpoint: &PluginEndpoint) {
+    let handler: Handler = |call| Box::pin(own(call));
+    let methods = endpoint.methods.iter().filter_map(|name| Some((Method::parse(name)?, handler)));
+    drafts.add(endpoint.path, &methods.collect::<Vec<_>>());
+}
+
+async fn own(call: Call) -> HandlerResult {
+    let segments = call.path.split('/').filter(|segment| !segment.is_empty());
+    let request = PluginRequest {
+        method: call.method.name(),
+        path: segments.map(|s| form::unescape(s.as_bytes())).collect::<Option<_>>().ok_or_else(Answer::not_found)?,
+        query: call.query.0.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect(),
+        body: match call.content {
+            Content::Json(record) | Content::Form(record) => Some(record),
+            Content::None | Content::Text(_) => None,
+        },
+        scope: call.store.scope(),
+    };
+    let answer = call.state.node.plugin_admin(request).await;
+    Ok(match answer.content {
+        PluginContent::None => Answer::empty(answer.status),
+        PluginContent::Json(value) => Answer::new(answer.status, value),
+        PluginContent::Text(text) => {
+            Answer::written(answer.status, text).with_header("content-type", "text/plain; charset=UTF-8")
+        }
+    })
 }
 
 async fn enabled(call: Call) -> HandlerResult {

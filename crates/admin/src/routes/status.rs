@@ -3,10 +3,10 @@
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
+use crate::node::Memory;
 use model::Degraded;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use store::Key;
 use store::declarative::EMPTY_HASH;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ async fn status(call: Call) -> HandlerResult {
     let node = &call.state.node;
     let counters = node.counters();
     let mut body = json!({
-        "memory": memory(unit, &node.pids().workers),
+        "memory": memory(unit, node.memory(), &node.pids().workers),
         "server": {
             "connections_accepted": counters.connections_accepted,
             "connections_active": counters.connections_active,
@@ -44,7 +44,7 @@ async fn status(call: Call) -> HandlerResult {
     if call.state.options.dbless {
         body["configuration_hash"] = Value::String(call.store.configuration_hash().await?);
     } else {
-        body["database"] = json!({ "reachable": reachable(&call).await });
+        body["database"] = json!({ "reachable": call.store.is_reachable().await });
     }
     let degraded = node.degraded();
     if !degraded.is_empty() {
@@ -93,36 +93,16 @@ async fn dns(call: Call) -> HandlerResult {
     }
 }
 
-/// A lookup that finds nothing still has to be answered.
-async fn reachable(call: &Call) -> bool {
-    let nobody = Key::Id(uuid::Uuid::nil().to_string());
-    match call.store.get("services", &nobody).await {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::error!(%error, "the database does not answer");
-            false
-        }
-    }
-}
-
 /// Kong's shape. There is no shared memory here and no Lua heap per worker: `kong` is the memory of the process
 /// within that of the machine, and each worker's share is an equal one.
-fn memory(unit: Unit, workers: &[u32]) -> Value {
-    let resident = kibibytes("/proc/self/status", "VmRSS:") * 1024;
-    let total = kibibytes("/proc/meminfo", "MemTotal:") * 1024;
+fn memory(unit: Unit, of_process: Memory, workers: &[u32]) -> Value {
+    let Memory { resident, total } = of_process;
     let share = resident / workers.len().max(1) as u64;
     let mut dicts = Map::new();
     dicts.insert("kong".to_owned(), json!({ "allocated_slabs": unit.show(resident), "capacity": unit.show(total) }));
     let vms: Vec<Value> =
         workers.iter().map(|pid| json!({ "pid": pid, "http_allocated_gc": unit.show(share) })).collect();
     json!({ "lua_shared_dicts": dicts, "workers_lua_vms": vms })
-}
-
-/// A number that the kernel reports in kB; 0 where there is no such file.
-fn kibibytes(file: &str, name: &str) -> u64 {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// How amounts of memory are shown.
@@ -176,11 +156,5 @@ mod tests {
             Unit::parse("x", None).unwrap_err().body.unwrap()["message"],
             "invalid unit 'x' (expected 'k/K', 'm/M', or 'g/G')"
         );
-    }
-
-    #[test]
-    fn the_process_has_memory() {
-        assert!(kibibytes("/proc/self/status", "VmRSS:") > 0);
-        assert_eq!(kibibytes("/nowhere", "VmRSS:"), 0);
     }
 }

@@ -6,7 +6,10 @@ mod sockets;
 mod transactions;
 mod workspaces;
 
-use admin::{Admin, Counters, Node, Options, Pids, PluginRequest, TargetMark};
+use admin::{
+    Admin, Counters, Memory, Node, Options, Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest,
+    TargetMark,
+};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
@@ -46,6 +49,9 @@ impl Node for TestNode {
     fn counters(&self) -> Counters {
         Counters { total_requests: 7, ..Counters::default() }
     }
+    fn memory(&self) -> Memory {
+        Memory { resident: 10 << 20, total: 1 << 30 }
+    }
     fn applied(&self, revision: Revision) -> BoxFuture<'_, ()> {
         let compiles = *self.compiles.lock().unwrap();
         Box::pin(async move {
@@ -74,11 +80,16 @@ impl Node for TestNode {
     fn set_log_level(&self, level: &str, _timeout: Duration) {
         *self.level.lock().unwrap() = level.to_owned();
     }
-    fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>> {
-        if request.path.first().map(String::as_str) != Some("proxy-cache") {
-            return None;
-        }
-        Some(Box::pin(std::future::ready((200, json!({ "method": request.method, "path": request.path })))))
+    fn plugin_endpoints(&self) -> Vec<PluginEndpoint> {
+        let endpoint = |path, on_status| PluginEndpoint { path, methods: &["GET"], on_status };
+        vec![endpoint("/proxy-cache", false), endpoint("/proxy-cache/{key}", false), endpoint("/metrics", true)]
+    }
+    fn plugin_admin(&self, request: PluginRequest) -> BoxFuture<'_, PluginAnswer> {
+        let content = match request.path[0].as_str() {
+            "metrics" => PluginContent::Text("up 1\n".to_owned()),
+            _ => PluginContent::Json(json!({ "method": request.method, "path": request.path })),
+        };
+        Box::pin(std::future::ready(PluginAnswer { status: 200, content }))
     }
 }
 
@@ -383,6 +394,12 @@ async fn what_the_node_says() {
     assert_eq!(root["version"], json!("3.10.0"));
     assert_eq!(root["configuration"]["log_level"], json!("notice"));
     assert_eq!(api.get("/status").await.body["server"]["total_requests"], 7);
+    let memory = api.get("/status").await.body["memory"].clone();
+    assert_eq!(
+        memory["lua_shared_dicts"]["kong"],
+        json!({ "allocated_slabs": "10.00 MiB", "capacity": "1024.00 MiB" })
+    );
+    assert_eq!(memory["workers_lua_vms"][1], json!({ "pid": 1, "http_allocated_gc": "5.00 MiB" }));
     assert_eq!(api.get("/status?unit=x").await.status, 400);
     assert_eq!(api.call("PUT", "/debug/node/log-level/debug?timeout=1").await.body["message"], "log level changed");
     assert_eq!(api.get("/debug/node/log-level").await.body["message"], "log level: debug");
@@ -396,6 +413,12 @@ async fn what_the_node_says() {
             .contains(&json!("/services/{services}/routes/{routes}"))
     );
     assert_eq!(api.get("/proxy-cache/a%20b").await.body, json!({ "method": "GET", "path": ["proxy-cache", "a b"] }));
+    assert_eq!(api.call("POST", "/proxy-cache/a").await.head.headers()["allow"], "GET, HEAD, OPTIONS");
+    assert_eq!(api.call("OPTIONS", "/proxy-cache/a").await.status, 204);
+    let metrics = api.admin.answer_status(Request::get("/metrics").body(Full::default()).unwrap()).await;
+    assert_eq!(metrics.headers()["content-type"], "text/plain; charset=UTF-8");
+    let cache = api.admin.answer_status(Request::get("/proxy-cache").body(Full::default()).unwrap()).await;
+    assert_eq!(cache.status(), 404);
     assert_eq!(api.get("/schemas/nope").await.body["message"], "No entity named 'nope'");
     assert_eq!(api.json("POST", "/schemas/services/validate", json!({ "host": "h.test" })).await.status, 200);
     let ready = api.admin.answer_status(Request::get("/status/ready").body(Full::default()).unwrap()).await;

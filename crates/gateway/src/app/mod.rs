@@ -6,6 +6,7 @@
 mod access_logs;
 pub mod certificates;
 pub mod declarative;
+mod facts;
 pub mod instance;
 mod interfaces;
 mod node;

@@ -1,12 +1,16 @@
 //! What the Admin API asks of the running node.
 
+use super::facts::NodeFacts;
 use super::plane::Plane;
 use super::prefix;
 use super::publisher::Progress;
 use crate::logging::Logging;
 use crate::settings::Settings;
 use crate::settings::nginx::Api;
-use admin::{Answered, Counters, Interface, Node, Origin, Pids, PluginRequest, TargetMark};
+use admin::{
+    Answered, Counters, Interface, Memory, Node, Origin, Pids, PluginAnswer, PluginContent, PluginEndpoint,
+    PluginRequest, TargetMark,
+};
 use hyper::header::{HeaderName, HeaderValue};
 use model::Degradation;
 use model::health::UpstreamHealth;
@@ -14,7 +18,7 @@ use proxy::access_log::{AccessLog, Record, Stamp};
 use proxy::dns::{NameStatistics, QueryType};
 use proxy::forwarded::{Address, TrustedProxies};
 use sdk::entities::{Plugin, Uuid};
-use sdk::{AdminRequest, BoxFuture, Fields, PluginKind, Version};
+use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, BoxFuture, Facts, Fields, PluginKind, Version};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,6 +40,7 @@ pub struct RunningNode {
     counts_names: bool,
     kinds: &'static [&'static dyn PluginKind],
     env: sdk::Env,
+    facts: Arc<dyn Facts>,
     store: Store,
     plane: Arc<Plane>,
     progress: watch::Receiver<Progress>,
@@ -127,6 +132,9 @@ impl RunningNode {
         progress: watch::Receiver<Progress>,
         logging: Logging,
     ) -> Result<RunningNode, String> {
+        let facts = NodeFacts { plane: Arc::clone(&plane), store: store.clone(), workers: settings.workers };
+        let facts: Arc<dyn Facts> = Arc::new(facts);
+        env.tell(&facts);
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
         Ok(RunningNode {
             id: prefix::node_id(settings).map_err(|e| format!("cannot keep the node's id: {e}"))?,
@@ -136,6 +144,7 @@ impl RunningNode {
             counts_names: settings.flag("new_dns_client"),
             kinds,
             env,
+            facts,
             store,
             plane,
             progress,
@@ -157,6 +166,35 @@ impl RunningNode {
             Interface::Admin => &self.admin,
             Interface::Status => &self.status,
         }
+    }
+
+    /// Has the plugin answer whose endpoint it is.
+    async fn ask_plugin(&self, request: PluginRequest) -> AdminAnswer {
+        let endpoints =
+            self.kinds.iter().flat_map(|kind| kind.endpoints().iter().map(move |endpoint| (kind, endpoint)));
+        let Some((kind, endpoint)) = endpoints.into_iter().find(|(_, endpoint)| is_of(endpoint, &request.path)) else {
+            return AdminAnswer::not_found();
+        };
+        let instances = match endpoint.with_instances {
+            true => self.instances(kind.name(), request.scope).await,
+            false => Ok(Vec::new()),
+        };
+        let instances = match instances {
+            Ok(instances) => instances,
+            Err(error) => {
+                tracing::error!("cannot read the instances of {}: {error}", kind.name());
+                return AdminAnswer::json(500, json!({ "message": "An unexpected error occurred" }));
+            }
+        };
+        let request = AdminRequest {
+            endpoint: endpoint.path,
+            method: request.method.to_owned(),
+            path: request.path,
+            query: request.query,
+            body: request.body,
+            instances,
+        };
+        kind.admin(request, &self.env).await
     }
 
     /// The configured instances of a plugin that are seen there.
@@ -195,6 +233,11 @@ impl Node for RunningNode {
 
     fn counters(&self) -> Counters {
         self.plane.counters()
+    }
+
+    fn memory(&self) -> Memory {
+        let memory = self.facts.memory();
+        Memory { resident: memory.resident, total: memory.total }
     }
 
     fn applied(&self, revision: Revision) -> BoxFuture<'_, ()> {
@@ -288,34 +331,30 @@ impl Node for RunningNode {
         log.sink.put(line, 1);
     }
 
-    fn plugin_admin(&self, request: PluginRequest) -> Option<BoxFuture<'_, (u16, Value)>> {
-        let scope = request.scope;
-        let request = AdminRequest {
-            method: request.method,
-            path: request.path,
-            query: request.query,
-            body: request.body,
-            instances: Vec::new(),
-        };
-        // Whose it is shows without the instances, which have to be fetched first.
-        let kind = *self.kinds.iter().find(|kind| kind.admin(&request, &self.env).is_some())?;
-        Some(Box::pin(async move {
-            let instances = match self.instances(kind.name(), scope).await {
-                Ok(instances) => instances,
-                Err(error) => {
-                    tracing::error!("cannot read the instances of {}: {error}", kind.name());
-                    return (500, json!({ "message": "An unexpected error occurred" }));
-                }
-            };
-            match kind.admin(&AdminRequest { instances, ..request }, &self.env) {
-                Some(answer) => {
-                    let answer = answer.await;
-                    (answer.status, answer.body)
-                }
-                None => (404, json!({ "message": "Not found" })),
-            }
-        }))
+    fn plugin_endpoints(&self) -> Vec<PluginEndpoint> {
+        let endpoints = self.kinds.iter().flat_map(|kind| kind.endpoints());
+        let endpoint = |e: &AdminEndpoint| PluginEndpoint { path: e.path, methods: e.methods, on_status: e.on_status };
+        endpoints.map(endpoint).collect()
     }
+
+    fn plugin_admin(&self, request: PluginRequest) -> BoxFuture<'_, PluginAnswer> {
+        Box::pin(async move {
+            let answer = self.ask_plugin(request).await;
+            let content = match answer.content {
+                AdminContent::None => PluginContent::None,
+                AdminContent::Json(value) => PluginContent::Json(value),
+                AdminContent::Text(text) => PluginContent::Text(text),
+            };
+            PluginAnswer { status: answer.status, content }
+        })
+    }
+}
+
+/// Whether a path is one of an endpoint.
+fn is_of(endpoint: &AdminEndpoint, path: &[String]) -> bool {
+    let mut segments = endpoint.path.split('/').skip(1);
+    let named = |segment: &String| segments.next().is_some_and(|s| s.starts_with('{') || s == segment);
+    path.iter().all(named) && segments.next().is_none()
 }
 
 /// As Kong counts for each name; what did not happen is not there.

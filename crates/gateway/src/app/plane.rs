@@ -154,6 +154,11 @@ impl Plane {
         self.data.upstream_health(upstream)
     }
 
+    /// All upstreams by name, as the balancer sees them.
+    pub fn upstreams(&self) -> Vec<(String, UpstreamHealth)> {
+        self.data.upstreams()
+    }
+
     /// Sets the health of a target by hand.
     pub fn set_target_health(&self, mark: &TargetMark) -> Result<(), String> {
         let (name, address) = (&mark.upstream_name, mark.address.as_deref());

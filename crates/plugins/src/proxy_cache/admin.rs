@@ -3,18 +3,22 @@
 use super::key;
 use super::store::{CachedResponse, Store};
 use super::{VERSION, store_of};
-use sdk::{AdminAnswer, AdminRequest, Config, Env, entities};
+use sdk::{AdminAnswer, AdminEndpoint, AdminRequest, Config, Env, entities};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Whether the path is one of ours.
-pub fn owns(path: &[String]) -> bool {
-    path.first().is_some_and(|first| first == "proxy-cache")
-        && (path.len() <= 2 || (path.len() == 4 && path[2] == "caches"))
+pub const ENDPOINTS: &[AdminEndpoint] = &[
+    endpoint("/proxy-cache", &["DELETE"]),
+    endpoint("/proxy-cache/{cache_key}", &["DELETE", "GET"]),
+    endpoint("/proxy-cache/{plugin_id}/caches/{cache_key}", &["DELETE", "GET"]),
+];
+
+const fn endpoint(path: &'static str, methods: &'static [&'static str]) -> AdminEndpoint {
+    AdminEndpoint { path, methods, on_status: false, with_instances: true }
 }
 
-/// Answers a request to a path of ours.
+/// Answers a request to one of them.
 pub fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let open = |plugin: &entities::Plugin| store_of(&Config::new(&plugin.config), env);
@@ -24,20 +28,20 @@ pub fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
         ["proxy-cache", plugin, "caches", key] => {
             (request.instances.iter().filter(|p| p.id.to_string() == plugin).collect(), Some(key))
         }
-        _ => return not_found(),
+        _ => return AdminAnswer::not_found(),
     };
     let stores = instances.into_iter().map(open);
     match (request.method.as_str(), key) {
         ("DELETE", None) => {
             stores.for_each(|store| store.clear());
-            AdminAnswer { status: 204, body: Value::Null }
+            AdminAnswer::empty(204)
         }
-        ("GET", Some(key)) => found(stores, key, |_, _, entry| AdminAnswer { status: 200, body: show(entry) }),
+        ("GET", Some(key)) => found(stores, key, |_, _, entry| AdminAnswer::json(200, show(entry))),
         ("DELETE", Some(key)) => found(stores, key, |store, key, _| {
             store.remove(key);
-            AdminAnswer { status: 204, body: Value::Null }
+            AdminAnswer::empty(204)
         }),
-        _ => AdminAnswer { status: 405, body: json!({ "message": "Method not allowed" }) },
+        _ => AdminAnswer::not_found(),
     }
 }
 
@@ -49,11 +53,7 @@ fn found(
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     let hit = key::from_hex(key)
         .and_then(|key| stores.find_map(|store| store.get(&key, now_ms).map(|entry| act(&store, &key, &entry))));
-    hit.unwrap_or_else(not_found)
-}
-
-fn not_found() -> AdminAnswer {
-    AdminAnswer { status: 404, body: json!({ "message": "Not found" }) }
+    hit.unwrap_or_else(AdminAnswer::not_found)
 }
 
 /// An entry for people to look at: what is no text shows as U+FFFD.

@@ -8,8 +8,8 @@ mod store;
 use control::Directives;
 use key::{Digest, Vary};
 use sdk::{
-    AdminAnswer, AdminRequest, Answer, BoxFuture, Bytes, Config, Env, Exchange, Fields, Function, Held, Known,
-    MediaType, MemoryBudget, Phases, Plugin, PluginKind, Record, Source, Step, entities, field_value,
+    AdminAnswer, AdminEndpoint, AdminRequest, Answer, BoxFuture, Bytes, Config, Env, Exchange, Fields, Function, Held,
+    Known, MediaType, MemoryBudget, Phases, Plugin, PluginKind, Record, Source, Step, entities, field_value,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -108,9 +108,13 @@ impl PluginKind for ProxyCache {
         }))
     }
 
-    fn admin(&self, request: &AdminRequest, env: &Env) -> Option<BoxFuture<'static, AdminAnswer>> {
-        let (request, env) = (admin::owns(&request.path).then(|| request.clone())?, env.clone());
-        Some(Box::pin(async move { admin::answer(&request, &env) }))
+    fn endpoints(&self) -> &'static [AdminEndpoint] {
+        admin::ENDPOINTS
+    }
+
+    fn admin(&self, request: AdminRequest, env: &Env) -> BoxFuture<'static, AdminAnswer> {
+        let env = env.clone();
+        Box::pin(async move { admin::answer(&request, &env) })
     }
 }
 

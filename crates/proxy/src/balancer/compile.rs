@@ -53,6 +53,11 @@ impl Rings {
         self.by_id.get(&upstream).map(|ring| ring.health())
     }
 
+    /// All upstreams by name, as the balancer sees them.
+    pub fn all_health(&self) -> Vec<(String, UpstreamHealth)> {
+        self.by_id.values().map(|ring| (ring.name().to_string(), ring.health())).collect()
+    }
+
     /// Sets the health of the addresses of a target (`host` without port, `port`) by hand: of all of them, or of
     /// `address` only, in which case `port` is the port of that address. Addresses that are not there are passed over.
     /// The error is what the client of the Admin API is told with status 400.

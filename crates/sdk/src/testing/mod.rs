@@ -11,7 +11,8 @@ use crate::{
     Answer, Bytes, Client, Configuration, CredentialEntity, Directory, Env, Exchange, Fields, Parsed, Plugin,
     PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
 };
-use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Uuid};
+use model::Record;
+use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
@@ -73,6 +74,32 @@ pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directo
     exchange.upstream.protocol = Protocol::Http;
     exchange.source = Source::Service;
     exchange
+}
+
+/// A route with these fields, and an id and protocols where they name none.
+pub fn route(fields: Value) -> SnapshotRef<Route> {
+    let record = completed(fields, json!({ "id": Uuid::from_u128(2).to_string(), "protocols": ["http"] }));
+    SnapshotRef::from(Route::from_record(&record).unwrap_or_else(|e| panic!("route: {e}")))
+}
+
+/// A service with these fields, and an id, a protocol and a host where they name none.
+pub fn service(fields: Value) -> SnapshotRef<Service> {
+    let usual = json!({ "id": Uuid::from_u128(3).to_string(), "protocol": "http", "host": "service.test" });
+    SnapshotRef::from(Service::from_record(&completed(fields, usual)).unwrap_or_else(|e| panic!("service: {e}")))
+}
+
+fn completed(fields: Value, mut usual: Value) -> Record {
+    let (Value::Object(fields), Some(record)) = (fields, usual.as_object_mut()) else { panic!("no record") };
+    record.extend(fields);
+    std::mem::take(record)
+}
+
+/// What a future gives that has nothing to wait for.
+pub fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits for something that a test without sockets does not have"),
+    }
 }
 
 /// An instance with that configuration; its schema is not consulted, so `config` has to be complete.
@@ -265,8 +292,5 @@ async fn settle(mut step: Step<'_>) -> Option<Answer> {
 
 /// Follows a step to its end; plugins that wait for something outside cannot be tested this way.
 fn finish(step: Step<'_>) -> Option<Answer> {
-    match pin!(settle(step)).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("the plugin waits for something that a test without sockets does not have"),
-    }
+    ready(settle(step))
 }

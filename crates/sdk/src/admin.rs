@@ -1,0 +1,68 @@
+//! A plugin's part of the Admin API and the Status API.
+
+use crate::Record;
+use model::entities;
+use serde_json::Value;
+
+/// A path that a plugin answers. `HEAD` and `OPTIONS` follow from the methods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminEndpoint {
+    /// As `GET /endpoints` lists it, such as `/proxy-cache/{cache_key}`.
+    pub path: &'static str,
+    /// Of `DELETE`, `GET`, `PATCH`, `POST` and `PUT`.
+    pub methods: &'static [&'static str],
+    /// Whether the Status API has it, too.
+    pub on_status: bool,
+    /// Whether requests bring [`AdminRequest::instances`] along. What the database is asked for cannot be answered
+    /// without it.
+    pub with_instances: bool,
+}
+
+/// A request to one of the plugin's endpoints.
+#[derive(Debug, Clone)]
+pub struct AdminRequest {
+    /// The path of the endpoint.
+    pub endpoint: &'static str,
+    pub method: String,
+    /// Decoded path segments, such as `["proxy-cache", "<key>"]`.
+    pub path: Vec<String>,
+    pub query: Vec<(String, String)>,
+    pub body: Option<Record>,
+    /// The configured instances of this plugin: by id, so that an endpoint can find its storage.
+    pub instances: Vec<entities::Plugin>,
+}
+
+/// What the plugin answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdminAnswer {
+    pub status: u16,
+    pub content: AdminContent,
+}
+
+/// The content of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AdminContent {
+    None,
+    Json(Value),
+    /// `text/plain`.
+    Text(String),
+}
+
+impl AdminAnswer {
+    pub fn empty(status: u16) -> AdminAnswer {
+        AdminAnswer { status, content: AdminContent::None }
+    }
+
+    pub fn json(status: u16, content: Value) -> AdminAnswer {
+        AdminAnswer { status, content: AdminContent::Json(content) }
+    }
+
+    pub fn text(status: u16, content: String) -> AdminAnswer {
+        AdminAnswer { status, content: AdminContent::Text(content) }
+    }
+
+    /// What is asked for is not there.
+    pub fn not_found() -> AdminAnswer {
+        AdminAnswer::json(404, serde_json::json!({ "message": "Not found" }))
+    }
+}

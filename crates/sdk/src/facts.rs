@@ -1,0 +1,43 @@
+//! What the node tells plugins of itself while it runs, for those that export it.
+
+use crate::BoxFuture;
+use model::health::UpstreamHealth;
+
+/// A node that runs. Asked on the control runtime.
+pub trait Facts: Send + Sync {
+    /// What the proxy's listeners have counted since the start.
+    fn connections(&self) -> Connections;
+
+    fn memory(&self) -> Memory;
+
+    /// How many workers there are, in which process.
+    fn workers(&self) -> (usize, u32);
+
+    /// The upstreams of all workspaces by name, as the balancer sees them.
+    fn upstreams(&self) -> Vec<(String, UpstreamHealth)>;
+
+    /// Whether the database answers; true without one.
+    fn database_reachable(&self) -> BoxFuture<'_, bool>;
+}
+
+/// Connections of clients, in nginx's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    pub accepted: u64,
+    pub handled: u64,
+    pub active: u64,
+    pub reading: u64,
+    pub writing: u64,
+    pub waiting: u64,
+    /// Requests on all of them.
+    pub requests: u64,
+}
+
+/// Memory in octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// What the process has of it.
+    pub resident: u64,
+    /// What the machine has.
+    pub total: u64,
+}
