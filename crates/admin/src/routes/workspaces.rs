@@ -8,7 +8,7 @@ use crate::workspace::ENTITY;
 use crate::{entity, nested};
 use model::{Catalog, Code, Error, Record};
 use serde_json::{Map, Value, json};
-use store::{Key, Scope, Transaction};
+use store::{Key, Scope, Store, Transaction};
 
 const ONE: &str = "/workspaces/{workspaces}";
 
@@ -18,7 +18,7 @@ pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
     drafts.add_about(
         subject.clone(),
         "/workspaces",
-        &[(Method::Get, |call| Box::pin(entity::list(call))), (Method::Post, |call| Box::pin(create(call)))],
+        &[(Method::Get, |call| Box::pin(list(call))), (Method::Post, |call| Box::pin(create(call)))],
     );
     drafts.add_about(
         subject.clone(),
@@ -31,6 +31,19 @@ pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
         ],
     );
     drafts.add_about(subject, &format!("{ONE}/meta"), &[(Method::Get, |call| Box::pin(count(call)))]);
+}
+
+/// With `counter=true`, with how many records of each entity a workspace has.
+async fn list(call: Call) -> HandlerResult {
+    let counted = call.query.first("counter") == Some("true");
+    let store = call.store.clone();
+    let mut answer = entity::list(call).await?;
+    let listed = answer.body.as_mut().and_then(|body| body.get_mut("data")?.as_array_mut());
+    for workspace in listed.into_iter().flatten().filter(|_| counted).filter_map(Value::as_object_mut) {
+        let counters = counts(&store, workspace).await?;
+        workspace.insert("counters".to_owned(), Value::Object(counters));
+    }
+    Ok(answer)
 }
 
 async fn create(mut call: Call) -> HandlerResult {
@@ -100,13 +113,17 @@ fn empty(transaction: &mut Transaction<'_>, workspace: &Record) -> Result<(), An
 async fn count(call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let workspace = entity::find(&call, &resource, &call.key(&resource, 0)).await?;
-    let id = nested::id(&workspace).parse().map_err(|_| Answer::unexpected())?;
-    let store = call.store.of(Scope::Workspace(id));
+    Ok(Answer::new(200, json!({ "counts": counts(&call.store, &workspace).await? })))
+}
+
+async fn counts(store: &Store, workspace: &Record) -> Result<Map<String, Value>, Answer> {
+    let id = nested::id(workspace).parse().map_err(|_| Answer::unexpected())?;
+    let store = store.of(Scope::Workspace(id));
     let mut counts = Map::new();
     for schema in store.catalog().entities().filter(|schema| schema.workspaceable()) {
         counts.insert(schema.name.clone(), store.count(&schema.name).await?.into());
     }
-    Ok(Answer::new(200, json!({ "counts": counts })))
+    Ok(counts)
 }
 
 /// A path that begins with the name is to be about the workspace.

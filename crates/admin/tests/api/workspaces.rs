@@ -41,6 +41,19 @@ async fn workspaces_live() {
 }
 
 #[tokio::test]
+async fn workspaces_tell_what_they_have() {
+    let api = Api::new(Options::default());
+    api.json("POST", "/workspaces", json!({ "name": "red" })).await;
+    api.json("POST", "/red/services", json!({ "name": "s", "host": "h.test" })).await;
+    assert_eq!(api.get("/workspaces/red/meta").await.body["counts"]["services"], 1);
+    let counted = api.get("/workspaces?counter=true").await.body;
+    let of = |name: &str| counted["data"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+    assert_eq!(of("red")["counters"]["services"], 1);
+    assert_eq!(of("default")["counters"]["services"], 0);
+    assert_eq!(api.get("/workspaces").await.body["data"][0].get("counters"), None);
+}
+
+#[tokio::test]
 async fn paths_are_about_a_workspace() {
     let api = Api::new(Options::default());
     let red = api.json("POST", "/workspaces", json!({ "name": "röt" })).await;
