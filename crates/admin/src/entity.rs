@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::content::Content;
 use crate::page;
 use crate::resource::{Resource, Subject};
+use crate::routes::partials;
 use model::{Error, Record};
 use serde_json::Value;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ pub async fn list(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let query = page::query(&call.query, &resource)?;
     let found = call.store.page(&resource.name, &query).await?;
+    let data = partials::expand(&call, &resource.name, found.data).await?;
     let path = format!("{}/{}", call.prefix, resource.path);
-    Ok(Answer::new(200, page::records(found.data, found.offset, &path, &page::carried(&call.query))))
+    Ok(Answer::new(200, page::records(data, found.offset, &path, &page::carried(&call.query))))
 }
 
 /// `POST /services`.
@@ -31,7 +33,7 @@ pub async fn create(mut call: Call) -> HandlerResult {
 pub async fn read(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let record = find(&call, &resource, &call.key(&resource, 0)).await?;
-    Ok(Answer::new(200, Value::Object(record)))
+    Ok(Answer::new(200, Value::Object(partials::expand_one(&call, &resource.name, record).await?)))
 }
 
 /// `PUT /services/{services}`.

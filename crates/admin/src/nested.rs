@@ -4,6 +4,7 @@
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::resource::Resource;
+use crate::routes::partials;
 use crate::{entity, page};
 use model::Record;
 use serde_json::{Value, json};
@@ -30,8 +31,9 @@ pub async fn list_at(call: Call, rest: &str) -> HandlerResult {
     // A filter by tags is checked and then has no effect, as in Kong.
     let query = PageQuery { tags: None, foreign: Some((field, id)), ..page::query(&call.query, &inner)? };
     let found = call.store.page(&inner.name, &query).await?;
+    let data = partials::expand(&call, &inner.name, found.data).await?;
     let path = format!("{}/{}/{}/{}{rest}", call.prefix, outer.path, call.raw_parameter(0), inner.nested_path);
-    Ok(Answer::new(200, page::records(found.data, found.offset, &path, "")))
+    Ok(Answer::new(200, page::records(data, found.offset, &path, "")))
 }
 
 /// `POST /services/{services}/routes`.
@@ -51,8 +53,8 @@ pub async fn create(mut call: Call) -> HandlerResult {
 pub async fn read(call: Call) -> HandlerResult {
     let pair = pair(&call)?;
     let id = id(&entity::find(&call, &pair.outer, &call.key(&pair.outer, 0)).await?);
-    let record = entity::find(&call, &pair.inner, &call.key(&pair.inner, 1)).await?;
-    Ok(Answer::new(200, Value::Object(pair.owned(record, &id)?)))
+    let record = pair.owned(entity::find(&call, &pair.inner, &call.key(&pair.inner, 1)).await?, &id)?;
+    Ok(Answer::new(200, Value::Object(partials::expand_one(&call, &pair.inner.name, record).await?)))
 }
 
 /// `PUT /services/{services}/routes/{routes}`.

@@ -11,6 +11,7 @@ pub struct Catalog {
     entities: Vec<Arc<Schema>>,
     plugins: BTreeMap<String, PluginSchema>,
     vaults: BTreeMap<String, Arc<Schema>>,
+    partials: BTreeMap<&'static str, Arc<Schema>>,
 }
 
 /// What the model has to know of a plugin.
@@ -48,6 +49,9 @@ impl Catalog {
             catalog.add_entity(core_schema(text));
         }
         catalog.add_vault("env", core_schema(crate::entities::ENV_VAULT));
+        for (name, text) in crate::entities::PARTIALS {
+            catalog.partials.insert(name, Arc::new(core_schema(text)));
+        }
         catalog
     }
 
@@ -84,6 +88,11 @@ impl Catalog {
     /// All plugins by name.
     pub fn plugins(&self) -> impl Iterator<Item = (&str, &PluginSchema)> {
         self.plugins.iter().map(|(name, plugin)| (name.as_str(), plugin))
+    }
+
+    /// A type of partials by name.
+    pub fn partial(&self, name: &str) -> Option<&Arc<Schema>> {
+        self.partials.get(name)
     }
 
     /// A kind of vault by name.
@@ -146,7 +155,7 @@ mod tests {
                 assert!(schema.foreign_fields().all(|(_, to)| seen.contains(&to)), "{}", schema.name);
                 seen.push(schema.name.as_str());
             }
-            assert_eq!(seen.len(), 19);
+            assert_eq!(seen.len(), 20);
         }
     }
 

@@ -5,8 +5,12 @@ use crate::backend::{Reader, Row, Selection};
 use crate::layout::{Table, WORKSPACES};
 use crate::read::{self, View};
 use crate::scope::DEFAULT;
+use model::schema::links;
 use model::{Error, Record};
 use serde_json::Value;
+
+const PLUGINS: &str = "plugins";
+const PARTIALS: &str = "partials";
 
 /// Fields that have a default, are not required and yet cannot be cleared: the columns of Kong's tables are not
 /// nullable, and this is how that is reported.
@@ -50,6 +54,50 @@ pub fn check_references(
     view.catalog.check_references(&table.name, input, current, &mut lookup)
 }
 
+/// Lays the partials that a plugin refers to into its input.
+pub fn link_partials(
+    reader: &mut dyn Reader,
+    view: &View<'_>,
+    table: &Table,
+    input: &mut Record,
+    current: Option<&Record>,
+) -> Result<(), Error> {
+    let Some(partials) = view.layout.table(PARTIALS).filter(|_| table.name == PLUGINS) else { return Ok(()) };
+    let mut find = |field: &str, value: &str| {
+        let value = if field == partials.primary { read::normal_id(partials, value) } else { Some(value.to_owned()) };
+        let row = value.map(|value| read::by_field(reader, view, partials, field, &value)).transpose()?.flatten();
+        Ok(row.map(|row| read::show(view, partials, row)))
+    };
+    table.schema.link_partials(view.catalog, input, current, &mut find)
+}
+
+/// Whether the plugins that refer to a partial can do with what it is now.
+pub fn check_linked(reader: &mut dyn Reader, view: &View<'_>, table: &Table, id: &str) -> Result<(), Error> {
+    if table.name != PARTIALS {
+        return Ok(());
+    }
+    for mut plugin in linked(reader, view, id, usize::MAX)? {
+        let Some(plugins) = view.layout.table(PLUGINS) else { return Ok(()) };
+        link_partials(reader, view, plugins, &mut plugin, None)?;
+        plugins.schema.validate(view.catalog, plugin)?;
+    }
+    Ok(())
+}
+
+/// The plugins that refer to a partial, at most so many.
+fn linked(reader: &mut dyn Reader, view: &View<'_>, id: &str, limit: usize) -> Result<Vec<Record>, Error> {
+    let mut found = Vec::new();
+    if let Some(plugins) = view.layout.table(PLUGINS) {
+        read::each(reader, view.selection(plugins), |row| {
+            if links(&row.record).any(|link| link.id == id) {
+                found.push(read::show(view, plugins, row));
+            }
+            Ok(found.len() < limit)
+        })?;
+    }
+    Ok(found)
+}
+
 /// The name of a workspace stands in paths and in other nodes' configuration: it stays.
 pub fn check_change(table: &Table, old: &Record, new: &Record) -> Result<(), Error> {
     if table.name == WORKSPACES && old.get("name") != new.get("name") {
@@ -62,6 +110,15 @@ pub fn check_change(table: &Table, old: &Record, new: &Record) -> Result<(), Err
 pub fn check_delete(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row: &Row) -> Result<(), Error> {
     match table.name.as_str() {
         "ca_certificates" => check_authority(reader, view, table, row),
+        PARTIALS => match linked(reader, view, table.id(&row.record), 1)?.first() {
+            Some(plugin) => {
+                let plugin = plugin.get("id").and_then(Value::as_str).unwrap_or_default();
+                let id = table.id(&row.record);
+                let why = format!("partial {id} is still referenced by plugins (id = {plugin})");
+                Err(Error::referenced_by_others(why))
+            }
+            None => Ok(()),
+        },
         WORKSPACES if row.record.get("name").and_then(Value::as_str) == Some(DEFAULT) => {
             Err(Error::field_violation("name", "the default workspace cannot be deleted"))
         }

@@ -12,6 +12,7 @@ mod debug;
 mod filter_chains;
 mod generated;
 mod node;
+pub mod partials;
 mod plugins;
 mod schemas;
 mod status;
@@ -34,6 +35,7 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     plugins::add(&mut drafts);
     consumers::add(&mut drafts);
     consumer_groups::add(&mut drafts, catalog);
+    partials::add(&mut drafts);
     acls::add(&mut drafts);
     tags::add(&mut drafts);
     upstreams::add(&mut drafts);

@@ -27,7 +27,7 @@ pub use workspace::{DEFAULT_WORKSPACE, workspace_of};
 use crate::catalog::RouterFlavor;
 
 /// The texts of the core schemas, in the order in which records can be inserted.
-pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 19] {
+pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 20] {
     [
         include_str!("workspace.json"),
         include_str!("certificate.json"),
@@ -43,6 +43,7 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 19] {
         },
         include_str!("upstream.json"),
         include_str!("target.json"),
+        include_str!("partial.json"),
         include_str!("plugin.json"),
         include_str!("key_set.json"),
         include_str!("key.json"),
@@ -56,3 +57,7 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 19] {
 
 /// The configuration of the vault that reads environment variables.
 pub(crate) const ENV_VAULT: &str = include_str!("vault_env.json");
+
+/// The types of partials, and what their records have as `config`.
+pub(crate) const PARTIALS: [(&str, &str); 2] =
+    [("redis-ce", include_str!("partial_redis_ce.json")), ("redis-ee", include_str!("partial_redis_ee.json"))];

@@ -6,8 +6,8 @@
 //!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `db_export`,
 //!   `in_snapshot` (false: requests write its records, and no snapshot holds them), `shorthand_fields`,
 //!   `transformations` (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`,
-//!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`),
-//!   `enterprise` (Kong's open-source edition has no such entity);
+//!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`, `"partials"`),
+//!   `enterprise` (Kong's open-source edition has no such entity), `supported_partials` of plugins;
 //! - of a field: `validator` (the name of a function), `omit_null`, and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 
@@ -16,6 +16,7 @@ mod declared;
 mod field;
 mod form;
 mod functions;
+mod partials;
 mod path;
 mod pattern;
 mod process;
@@ -27,6 +28,7 @@ mod vault_references;
 pub use declared::References;
 pub use field::{Field, FieldType, OnDelete};
 pub use functions::{Check, Derive, Expand, Function, Validator};
+pub use partials::{FindPartial, Link, lay, links};
 pub use shape::Shape;
 pub use vault_references::names_vault;
 
@@ -34,6 +36,7 @@ use crate::{Catalog, Error, Record};
 use functions::Functions;
 use process::Context;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use validate::{Scope, View};
 
 /// Records, lists and maps inside each other in a schema.
@@ -58,6 +61,8 @@ pub struct Schema {
     db_export: bool,
     in_snapshot: bool,
     enterprise: bool,
+    /// Of a plugin: types of partials, each with the places where it can be laid.
+    supported_partials: BTreeMap<String, Vec<String>>,
     description: Value,
 }
 
@@ -80,6 +85,7 @@ enum Source {
     Own(Vec<(Vec<String>, Shape)>),
     Plugins,
     Vaults,
+    Partials,
 }
 
 /// A function of fields, computed when one of them is given.
@@ -137,10 +143,11 @@ impl Schema {
             db_export: flag("db_export", true),
             in_snapshot: flag("in_snapshot", true),
             enterprise: flag("enterprise", false),
-            description: json!({
-                "fields": visible(&raw["fields"]),
-                "entity_checks": visible(raw.get("entity_checks").unwrap_or(&json!([]))),
-            }),
+            supported_partials: raw
+                .get("supported_partials")
+                .map_or(Ok(BTreeMap::new()), |supported| serde_json::from_value(supported.clone()))
+                .map_err(|e| format!("supported_partials: {e}"))?,
+            description: describe(raw),
             name,
         };
         Ok(schema)
@@ -186,8 +193,16 @@ impl Schema {
         self.finish(scope, record, None)
     }
 
-    /// A stored record as it is shown: fields that its writer did not know are filled in, unknown ones left out.
+    /// A stored record as it is shown: fields that its writer did not know are filled in, unknown ones left out, and so
+    /// is what a plugin has from partials.
     pub fn process_select(&self, catalog: &Catalog, record: Record) -> Record {
+        let mut shown = self.select(catalog, record);
+        self.strip_partials(catalog, &mut shown);
+        shown
+    }
+
+    /// [`Schema::process_select`] with what comes from partials.
+    fn select(&self, catalog: &Catalog, record: Record) -> Record {
         let scope = Scope::new(catalog);
         let ttl = self.ttl.then(|| record.get("ttl").cloned().unwrap_or(Value::Null));
         let view = self.known_view(catalog, &record);
@@ -205,8 +220,9 @@ impl Schema {
         let scope = Scope::new(catalog);
         let view = self.known_view(catalog, record);
         if self.ttl || !matches!(process::shape_in_place(scope, view, record), Ok(true)) {
-            *record = self.process_select(catalog, std::mem::take(record));
+            *record = self.select(catalog, std::mem::take(record));
         }
+        self.strip_partials(catalog, record);
     }
 
     /// Computes what a record's fields derive from others (`transformations`).
@@ -409,6 +425,7 @@ impl Schema {
             Source::Own(list) => list.iter().find(|(names, _)| names.iter().any(|n| n == name)).map(|(_, shape)| shape),
             Source::Plugins => catalog.plugin(name).map(|plugin| &plugin.schema.shape),
             Source::Vaults => catalog.vault(name).map(|vault| &vault.shape),
+            Source::Partials => catalog.partial(name).map(|partial| &partial.shape),
         };
         match value {
             Value::String(name) => by_name(name),
@@ -463,6 +480,7 @@ impl Source {
             None => Ok(Source::None),
             Some(Value::String(kind)) if kind == "plugins" => Ok(Source::Plugins),
             Some(Value::String(kind)) if kind == "vaults" => Ok(Source::Vaults),
+            Some(Value::String(kind)) if kind == "partials" => Ok(Source::Partials),
             Some(Value::Array(list)) => {
                 let parse = |sub: &Value| -> Result<(Vec<String>, Shape), String> {
                     let map = sub.as_object().ok_or("a subschema is not an object")?;
@@ -509,6 +527,18 @@ impl Transformation {
         let words = format!("all or none of these fields must be set: {}", checks::quoted(&fields));
         Err(Error::schema_violation(Record::from_iter([("@entity".to_owned(), json!([words]))])))
     }
+}
+
+/// What clients see of a schema.
+fn describe(raw: &Map<String, Value>) -> Value {
+    let mut description = json!({
+        "fields": visible(raw.get("fields").unwrap_or(&Value::Null)),
+        "entity_checks": visible(raw.get("entity_checks").unwrap_or(&json!([]))),
+    });
+    if let Some(supported) = raw.get("supported_partials") {
+        description["supported_partials"] = supported.clone();
+    }
+    description
 }
 
 /// A description without the keys that clients do not see.

@@ -29,7 +29,7 @@ pub(super) fn accepted(result: Result<Value, Error>) -> Value {
 /// A catalog with a plugin made of what real plugins use.
 pub(super) fn with_plugin() -> Catalog {
     const LIMITS: &str = r#"{
-        "fields": [
+        "supported_partials": {"redis-ce": ["config.redis"]}, "fields": [
             {"consumer": {"type": "foreign", "reference": "consumers", "eq": null}},
             {"protocols": {"type": "set", "required": true, "default": ["grpc", "grpcs", "http", "https"],
                 "elements": {"type": "string", "one_of": ["grpc", "grpcs", "http", "https"]}}},

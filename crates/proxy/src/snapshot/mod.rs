@@ -8,6 +8,7 @@ mod consumers;
 mod credentials;
 mod groups;
 mod hash_index;
+mod partials;
 mod plugins;
 mod prepared;
 mod state;

@@ -34,11 +34,12 @@ impl State {
     ) -> Result<(), String> {
         let id = id_of(change.record)?;
         let off = change.record.get("enabled") == Some(&Value::Bool(false));
+        self.partials.note(id, Some(change.record).filter(|_| !change.deleted && !off));
         if change.deleted || off {
             self.remove_plugin(&id, batch);
             return Ok(());
         }
-        let instance = self.instance(change.record)?;
+        let instance = self.instance(&*self.partials.expand(change.record)?)?;
         self.remove_plugin(&id, batch);
         batch.touch(instance.route.as_ref(), instance.service.as_ref());
         let degraded = panic::caught(|| instance.plugin.degraded()).unwrap_or_else(Some);

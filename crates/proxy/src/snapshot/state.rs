@@ -3,6 +3,7 @@
 //! A record that cannot be used is named in the snapshot, with the reason, and `unusable` sees to what it is for;
 //! everything else takes effect.
 
+use super::partials::Partials;
 use super::unusable::{AllUnusable, Unusable};
 use super::{Change, Snapshot};
 use crate::balancer::RingCompiler;
@@ -35,6 +36,7 @@ pub(super) struct State {
     /// Services with each of their routes.
     routes_of_service: BTreeSet<(Uuid, Uuid)>,
     credentials: ById<Arc<Credential>>,
+    pub partials: Partials,
     /// Who is in which group of consumers.
     pub memberships: ById<ConsumerGroupConsumer>,
     pub rings: RingCompiler,
@@ -73,6 +75,7 @@ impl State {
             refused: HashMap::default(),
             routes_of_service: BTreeSet::new(),
             credentials: HashMap::default(),
+            partials: Partials::default(),
             memberships: HashMap::default(),
             rings: RingCompiler::default(),
             trust: TrustCompiler::default(),
@@ -224,6 +227,7 @@ impl State {
             "consumer_group_consumers" => {
                 return self.take_membership(id, Some(record).filter(|_| !deleted), next);
             }
+            "partials" => return self.take_partial(id, record, deleted, next, batch),
             "plugins" => return self.take_plugin(change, next, batch),
             "certificates" => {
                 batch.certificates.insert(id);

@@ -157,14 +157,19 @@ impl<'d> Reading<'d> {
         }
     }
 
-    /// Makes records of all entries.
+    /// Makes records of all entries; of partials first, since plugins are checked with what they have from these.
     fn check(&mut self) {
         let format = self.format;
-        for index in 0..self.entries.len() {
+        let partials = format.kind("partials");
+        let (first, rest): (Vec<_>, Vec<_>) =
+            (0..self.entries.len()).partition(|&index| Some(self.entries[index].kind) == partials);
+        for index in first.into_iter().chain(rest) {
             let entry = &self.entries[index];
             let references = if entry.around.is_some() { References::Parent } else { References::Names };
             let schema = format.kinds[entry.kind].schema;
-            match schema.process_declared(format.catalog, self.own(index), references) {
+            let mut own = self.own(index);
+            let linked = self.link_partials(index, &mut own);
+            match linked.and_then(|()| schema.process_declared(format.catalog, own, references)) {
                 Ok(record) => self.entries[index].record = record,
                 Err(errors) => self.faults.add(index, Fault::Fields(errors)),
             }
@@ -189,11 +194,28 @@ impl<'d> Reading<'d> {
                     own.insert(field.to_owned(), self.key(found));
                 }
             }
-            match kind.schema.process_declared(format.catalog, own, References::Keys) {
+            let linked = self.link_partials(at, &mut own);
+            match linked.and_then(|()| kind.schema.process_declared(format.catalog, own, References::Keys)) {
                 Ok(record) => self.entries[at].record = record,
                 Err(errors) => self.faults.add(at, Fault::Fields(with_nulls(errors, &first))),
             }
         }
+    }
+
+    /// Lays the partials that an entry refers to into its fields; the error is about these.
+    fn link_partials(&self, at: usize, own: &mut Record) -> Result<(), Record> {
+        let format = self.format;
+        let Some(kind) = format.kind("partials").filter(|_| own.contains_key("partials")) else { return Ok(()) };
+        let mut find = |field: &str, value: &str| {
+            let is = |entry: &&Entry<'d>| {
+                let given = if field == "id" { Some(entry.id.as_str()) } else { self.name(entry) };
+                entry.kind == kind && given == Some(value)
+            };
+            Ok(self.entries.iter().find(is).map(|entry| entry.record.clone()))
+        };
+        let schema = format.kinds[self.entries[at].kind].schema;
+        let linked = schema.link_partials(format.catalog, own, None, &mut find);
+        linked.map_err(|error| error.fields.as_object().cloned().unwrap_or_default())
     }
 
     fn index(&self) -> Index {

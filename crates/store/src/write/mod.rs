@@ -93,6 +93,7 @@ impl<'t> Transaction<'t> {
             let created = input.get("created_at").and_then(Value::as_f64);
             names.push(self.names(table, &input, None)?);
             rules::check_references(self.writer, &self.view, table, &input, None)?;
+            rules::link_partials(self.writer, &self.view, table, &mut input, None)?;
             let record = table.schema.process_insert(self.view.catalog, input)?;
             rules::check_not_null(table, None, &record)?;
             self.check_writable("create", table, None)?;
@@ -110,6 +111,7 @@ impl<'t> Transaction<'t> {
         self.normalize(table, &mut input)?;
         let names = self.names(table, &input, Some(table.id(&old.record)))?;
         rules::check_references(self.writer, &self.view, table, &input, Some(&old.record))?;
+        rules::link_partials(self.writer, &self.view, table, &mut input, Some(&old.record))?;
         let mut record = table.schema.process_update(self.view.catalog, input, &old.record)?;
         record.insert(table.primary.clone(), old.record[&table.primary].clone());
         rules::check_not_null(table, Some(key), &record)?;
@@ -118,6 +120,7 @@ impl<'t> Transaction<'t> {
         let expires = if ttl == Ttl::Unsaid { old.expires } else { self.expiry(ttl, None) };
         let row = Row { record, workspace: old.workspace, expires };
         let record = self.put(table, Put { row, old: Some(old) })?;
+        rules::check_linked(self.writer, &self.view, table, table.id(&record))?;
         self.with_names(table, record, names).map(Some)
     }
 
@@ -144,6 +147,7 @@ impl<'t> Transaction<'t> {
         let created = input.get("created_at").and_then(Value::as_f64);
         let names = self.names(table, &input, keys.get(&table.primary).and_then(Value::as_str))?;
         rules::check_references(self.writer, &self.view, table, &input, None)?;
+        rules::link_partials(self.writer, &self.view, table, &mut input, None)?;
         let mut record = table.schema.process_upsert(self.view.catalog, input, &keys)?;
         record.extend(keys);
         rules::check_not_null(table, Some(key), &record)?;
@@ -157,6 +161,7 @@ impl<'t> Transaction<'t> {
             None => self.new_row(table, record, expires)?,
         };
         let record = self.put(table, Put { row, old })?;
+        rules::check_linked(self.writer, &self.view, table, table.id(&record))?;
         self.with_names(table, record, names)
     }
 

@@ -2,6 +2,7 @@
 //! not.
 
 mod consumer_groups;
+mod partials;
 mod unusable;
 mod workspaces;
 
