@@ -190,6 +190,12 @@ impl Node {
         self.address("admin")
     }
 
+    /// The addresses of streams, in the order of `stream_listen`.
+    pub fn stream(&self, at: usize) -> SocketAddr {
+        let address = self.addresses["stream"][at].as_str().and_then(|a| a.parse().ok());
+        address.unwrap_or_else(|| panic!("no such stream: {}", self.addresses))
+    }
+
     /// The second address of the Admin API; one with TLS comes behind the others.
     pub fn admin_tls(&self) -> SocketAddr {
         self.addresses["admin"][1]

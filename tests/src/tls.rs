@@ -266,7 +266,7 @@ impl Client {
 }
 
 /// What a server with this certificate does that asks nobody for one.
-pub(crate) fn server_config(pair: &Pair) -> Arc<ServerConfig> {
+pub fn server_config(pair: &Pair) -> Arc<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("both versions")

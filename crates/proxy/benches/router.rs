@@ -70,6 +70,7 @@ fn measure(name: &str, shape: Shape, request: Request, count: usize) {
         let started = Instant::now();
         for (host, path, fields) in &requests {
             let query = Query {
+                stream: None,
                 method: "GET",
                 https: false,
                 tls: false,

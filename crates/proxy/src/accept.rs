@@ -1,9 +1,12 @@
 //! The life of a worker: it accepts connections and serves each in a task of its own, until the data plane has been
 //! drained.
 
+use crate::access_log;
 use crate::http;
-use crate::listener::{Admission, Expected, Shortage, handshake};
+use crate::listener::{Admission, Expected, Listener, Shortage, handshake};
+use crate::settings::Transport;
 use crate::shared::{Phase, Shared};
+use crate::stream::{self, Datagrams};
 use crate::tls;
 use crate::worker::Worker;
 use std::cell::Cell;
@@ -11,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, watch};
 use wire::net::{Clock, Lingering, LogLimiter, Stream};
@@ -25,12 +28,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Ends when the data plane has been drained.
-pub(crate) fn run(
-    index: usize,
-    shared: &Arc<Shared>,
-    sockets: Vec<std::net::TcpListener>,
-    phase: watch::Receiver<Phase>,
-) {
+pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<Listener>, phase: watch::Receiver<Phase>) {
     let clock = Clock::new();
     let ticking = Arc::clone(&clock);
     // As many tasks as there are events in one go: each turn of the event loop costs a system call.
@@ -68,14 +66,23 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn serve(self: &Rc<Self>, sockets: Vec<std::net::TcpListener>, mut phase: watch::Receiver<Phase>) {
+    async fn serve(self: &Rc<Self>, sockets: Vec<Listener>, mut phase: watch::Receiver<Phase>) {
         let keeper = tokio::task::spawn_local(self.worker.timers.clone().keep());
         let sweeper = tokio::task::spawn_local(Rc::clone(self).sweep());
-        let logger = tokio::task::spawn_local(Rc::clone(self).keep_log());
+        let logger = tokio::task::spawn_local(Rc::clone(self).keep_logs());
         let mut accepting = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {
-            match TcpListener::from_std(socket) {
-                Ok(listener) => accepting.push(tokio::task::spawn_local(Rc::clone(self).accept(listener, index))),
+            let this = Rc::clone(self);
+            let task = match socket {
+                Listener::Connections(socket) => {
+                    TcpListener::from_std(socket).map(|socket| tokio::task::spawn_local(this.accept(socket, index)))
+                }
+                Listener::Datagrams(socket) => {
+                    UdpSocket::from_std(socket).map(|socket| tokio::task::spawn_local(this.receive(socket)))
+                }
+            };
+            match task {
+                Ok(task) => accepting.push(task),
                 Err(error) => tracing::error!("cannot serve a listener: {error}"),
             }
         }
@@ -96,9 +103,10 @@ impl Acceptor {
         keeper.abort();
         sweeper.abort();
         logger.abort();
-        if let Some(log) = &self.worker.access_log {
-            log.flush();
-        }
+        [&self.worker.access_log, &self.worker.stream_access_log]
+            .into_iter()
+            .flatten()
+            .for_each(access_log::Buffer::flush);
     }
 
     /// `index` is that of the listener in the settings.
@@ -144,7 +152,9 @@ impl Acceptor {
     async fn connection(self: Rc<Self>, socket: TcpStream, mut origin: Box<http::Origin>, index: usize) {
         let _open = Open(&self);
         let settings = &self.worker.shared.settings;
-        let tls = origin.tls.then(|| self.worker.shared.listener_tls.load_full());
+        let is_stream = settings.listen[index].transport == Transport::Stream;
+        // Whether a stream's TLS is ours to take off is for its route to say.
+        let tls = (origin.tls && !is_stream).then(|| self.worker.shared.listener_tls.load_full());
         let expected = Expected {
             proxy_protocol: settings.listen[index].proxy_protocol,
             tls: tls.as_ref().map(|tls| Arc::clone(&tls.config).into()),
@@ -174,7 +184,43 @@ impl Acceptor {
             origin.unverified = verdict.err();
         }
         origin.proxied = established.proxied;
+        if is_stream {
+            return Box::pin(stream::serve(&self.worker, established.stream, origin)).await;
+        }
         http::serve(&self.worker, established.stream, origin).await;
+    }
+
+    /// Serves the sessions that begin on a socket for datagrams.
+    async fn receive(self: Rc<Self>, socket: UdpSocket) {
+        let bound = socket.local_addr().unwrap_or(UNKNOWN);
+        let (datagrams, mut space) = (Rc::new(Datagrams::new(socket)), Vec::new());
+        loop {
+            match datagrams.next(&mut space).await {
+                Ok(arrival) if self.open.get() >= self.worker.shared.settings.limits.connections => {
+                    self.refused_handshakes
+                        .note(|n| tracing::warn!("{n} sessions of datagrams were refused: too many"));
+                    datagrams.refuse(arrival);
+                }
+                Ok(arrival) => {
+                    self.open.set(self.open.get() + 1);
+                    let number = self.worker.gauges.accept();
+                    let port = self.worker.shared.settings.public_port(bound.port());
+                    let ends = (arrival.client, bound);
+                    let origin = http::Origin::new(&self.worker.shared, ends, port, false, number);
+                    let (this, datagrams) = (Rc::clone(&self), Rc::clone(&datagrams));
+                    tokio::task::spawn_local(Box::pin(async move {
+                        let _open = Open(&this);
+                        datagrams.serve(&this.worker, arrival, origin).await;
+                    }));
+                }
+                // As one socket knows of refusals of another: they are about single clients.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+                Err(error) => {
+                    self.failed_accepts.note(|n| tracing::error!("cannot receive datagrams ({n} times): {error}"));
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
     }
 
     async fn sweep(self: Rc<Self>) {
@@ -186,10 +232,9 @@ impl Acceptor {
         }
     }
 
-    async fn keep_log(self: Rc<Self>) {
-        if let Some(log) = &self.worker.access_log {
-            log.keep().await;
-        }
+    async fn keep_logs(self: Rc<Self>) {
+        let logs = [&self.worker.access_log, &self.worker.stream_access_log];
+        futures_util::future::join_all(logs.into_iter().flatten().map(access_log::Buffer::keep)).await;
     }
 }
 

@@ -4,9 +4,9 @@ use crate::accept;
 use crate::balancer::Balancers;
 use crate::dns::NameStatistics;
 use crate::forwarded::TrustedProxies;
-use crate::listener::{Descriptors, Listening};
+use crate::listener::{Descriptors, Listener, Listening};
 use crate::published::Published;
-use crate::settings::{Listen, Settings};
+use crate::settings::{Listen, Settings, Transport};
 use crate::shared::{Counters, Phase, Shared};
 use crate::snapshot::{Change, Compiler, Prepared, Replacement};
 use crate::tls::{self, Certificates, Chain, ClientVerification, Identity, ListenerTls, Outbound, Resolver};
@@ -76,7 +76,8 @@ impl DataPlane {
             .listener_tls
             .server_config(Arc::new(resolver))
             .map_err(|e| invalid(format!("TLS of the listeners: {e}")))?;
-        let listener_tls = ListenerTls { config: Arc::new(config), clients: settings.listener_tls.clients.clone() };
+        let listener_tls = ListenerTls::new(&settings.listener_tls, config, settings.listener_tls.clients.clone())
+            .map_err(|e| invalid(format!("TLS of the listeners: {e}")))?;
         let via = format!("1.1 {}", settings.token);
         let shared = Arc::new(Shared {
             via_line: [("Via", &via)].into_iter().collect(),
@@ -173,8 +174,9 @@ impl DataPlane {
     ) -> Result<(), String> {
         let default = identity(certificates)?;
         let former = self.shared.listener_tls.load_full();
-        let config = self.shared.settings.listener_tls.with_clients(&former.config, clients.clone());
-        let listener_tls = ListenerTls { config: Arc::new(config.map_err(|e| e.to_string())?), clients };
+        let policy = &self.shared.settings.listener_tls;
+        let config = policy.with_clients(&former.config, clients.clone()).map_err(|e| e.to_string())?;
+        let listener_tls = ListenerTls::new(policy, config, clients).map_err(|e| e.to_string())?;
         let mut compiler = self.compiler();
         let prepared = compiler.reload_tls(default, services)?;
         self.network.renew_tls(prepared.snapshot.outbound.of_plugins());
@@ -186,7 +188,7 @@ impl DataPlane {
     /// Starts the workers.
     pub fn serve(&self) -> io::Result<()> {
         let listening = std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut sets: Vec<Vec<std::net::TcpListener>> = self.shared.gauges.iter().map(|_| Vec::new()).collect();
+        let mut sets: Vec<Vec<Listener>> = self.shared.gauges.iter().map(|_| Vec::new()).collect();
         for sockets in listening {
             sets.iter_mut().zip(sockets.listen()?).for_each(|(set, socket)| set.push(socket));
         }
@@ -253,8 +255,12 @@ fn identity(certificates: Vec<Chain>) -> Result<Option<Arc<Identity>>, String> {
 fn bind_all(listen: &[Listen], workers: usize) -> io::Result<Vec<Listening>> {
     let (mut bound, mut own) = (Vec::new(), Vec::new());
     for entry in listen {
-        let listening = Listening::bind(entry.address, &entry.socket, workers, &own)
-            .map_err(|error| io::Error::new(error.kind(), format!("proxy_listen: {error}")))?;
+        let listening = match entry.transport {
+            Transport::Datagram => Listening::bind_datagrams(entry.address, &entry.socket, workers),
+            Transport::Http | Transport::Stream => Listening::bind(entry.address, &entry.socket, workers, &own),
+        };
+        let listening = listening
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", entry.transport.setting())))?;
         own.push(listening.address());
         bound.push(listening);
     }

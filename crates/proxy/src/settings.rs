@@ -15,6 +15,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Settings {
     pub listen: Vec<Listen>,
+    pub streams: Streams,
     /// Ports of ours and the public ones that lead to them (`port_maps`); others lead to themselves.
     pub port_maps: Vec<(u16, u16)>,
     /// Threads that serve requests; each has its own sockets, pools and buffers.
@@ -37,6 +38,8 @@ pub struct Settings {
     pub directives: Directives,
     /// Where requests are noted; `None`: nowhere.
     pub access_log: Option<AccessLog>,
+    /// The same for streams.
+    pub stream_access_log: Option<AccessLog>,
     /// What TLS clients get when no certificate of the configuration fits: chains with their keys, in order of
     /// preference.
     pub certificates: Vec<Chain>,
@@ -46,10 +49,33 @@ pub struct Settings {
     pub token: String,
 }
 
+/// What comes in at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Transport {
+    #[default]
+    Http,
+    /// Connections that are relayed.
+    Stream,
+    /// Datagrams that are relayed.
+    Datagram,
+}
+
+/// How streams are relayed, under the names of nginx's directives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// `proxy_protocol`: services are told who the client is.
+    pub proxy_protocol: bool,
+    /// `proxy_half_close`: when one side has ended, the other one goes on.
+    pub half_close: bool,
+    /// `preread_timeout`: how long the first message of TLS may take.
+    pub preread_timeout: Duration,
+}
+
 /// A proxy listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     pub address: SocketAddr,
+    pub transport: Transport,
     pub tls: bool,
     /// HTTP/2 is spoken, too: as in Kong, on all listeners when one has the flag.
     pub http2: bool,
@@ -145,6 +171,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             listen: Vec::new(),
+            streams: Streams::default(),
             port_maps: Vec::new(),
             workers: 1,
             flavor: Flavor::TraditionalCompatible,
@@ -159,11 +186,29 @@ impl Default for Settings {
             limits: Limits::default(),
             directives: Directives::default(),
             access_log: None,
+            stream_access_log: None,
             certificates: Vec::new(),
             listener_tls: Policy::default(),
             services_tls: Services::default(),
             token: concat!("bascule/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
+    }
+}
+
+impl Transport {
+    /// The setting that says where it is listened for.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Transport::Http => "proxy_listen",
+            Transport::Stream | Transport::Datagram => "stream_listen",
+        }
+    }
+}
+
+/// As nginx has them.
+impl Default for Streams {
+    fn default() -> Streams {
+        Streams { proxy_protocol: false, half_close: false, preread_timeout: Duration::from_secs(30) }
     }
 }
 

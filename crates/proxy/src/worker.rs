@@ -24,6 +24,7 @@ pub(crate) struct Worker {
     pub pool: RefCell<Pool>,
     pub gauges: Arc<Gauges>,
     pub access_log: Option<access_log::Buffer>,
+    pub stream_access_log: Option<access_log::Buffer>,
     pub draining: Cell<bool>,
     view: RefCell<Rc<View>>,
     /// Sessions that are over, for their memory; none holds configuration older than the last request's.
@@ -59,6 +60,7 @@ impl Worker {
             pool: RefCell::new(Pool::new(shared.settings.keepalive)),
             gauges: Arc::clone(&shared.gauges[index]),
             access_log: shared.settings.access_log.clone().map(access_log::Buffer::new),
+            stream_access_log: shared.settings.stream_access_log.clone().map(access_log::Buffer::new),
             draining: Cell::new(false),
             view: RefCell::new(View::of(&shared.snapshot)),
             random: RefCell::new(fastrand::Rng::new()),

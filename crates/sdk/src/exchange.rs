@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 use wire::h1::Traffic;
 use wire::{RequestHead, ResponseHead};
 
-/// An exchange: made by the gateway when the head of a request has been read, dropped after the log phase.
+/// An exchange: made by the gateway when the head of a request has been read, dropped after the log phase. A connection
+/// of a stream (layer 4) is one too, with an empty request.
 pub struct Exchange {
     /// 32 hexadecimal digits; goes to the service and to the client as `X-Kong-Request-Id`.
     pub id: [u8; 32],
     pub client: Client,
+    /// What is known of it as a stream, where it is one.
+    pub stream: Option<StreamSession>,
     /// Method, target and version are what the client sent; `fields` are what the service will get, and may be edited.
     pub request: RequestHead,
     /// The lines of the request before they became those of a request to a service, when the log phase wants them
@@ -127,6 +130,16 @@ pub struct ContentLimit {
     pub message: &'static str,
 }
 
+/// A connection that is relayed instead of read: what Kong calls a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamSession {
+    /// tcp, tls, tls_passthrough or udp.
+    pub protocol: Protocol,
+    /// Octets from the service, and to it.
+    pub from_service: u64,
+    pub to_service: u64,
+}
+
 /// When things happened.
 #[derive(Clone, Debug)]
 pub struct Timing {
@@ -157,6 +170,7 @@ impl Exchange {
         Exchange {
             id,
             client,
+            stream: None,
             request,
             kept_lines: None,
             body: RequestBody::Unread,
@@ -191,6 +205,7 @@ impl Exchange {
 
     /// Forgets everything of an exchange that is over and keeps the memory, and the directory, for another one.
     pub fn clear(&mut self) {
+        self.stream = None;
         self.request.fields.clear();
         self.request.target.clear();
         self.kept_lines = None;

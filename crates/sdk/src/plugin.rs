@@ -91,7 +91,8 @@ pub trait Plugin: Send + Sync {
     }
 
     /// After routing, before a target is chosen. May edit the request that goes upstream, set the consumer, or answer
-    /// in its place.
+    /// in its place. Of a stream (where it is called for plugins whose protocols say so) there is only the client, and
+    /// an answer ends it.
     fn access<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
         Step::Next
     }

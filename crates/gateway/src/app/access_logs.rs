@@ -16,6 +16,7 @@ const FINISH: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub struct AccessLogs {
     pub proxy: Option<AccessLog>,
+    pub stream: Option<AccessLog>,
     pub admin: Option<AccessLog>,
     pub status: Option<AccessLog>,
     writer: Option<LogWriter>,
@@ -36,7 +37,7 @@ impl AccessLogs {
             destinations.push(destination);
             Some(Arc::clone(&file.format))
         };
-        let formats = [add(&logs.proxy), add(&logs.admin), add(&logs.status)];
+        let formats = [add(&logs.proxy), add(&logs.stream), add(&logs.admin), add(&logs.status)];
         if destinations.is_empty() {
             return Ok(AccessLogs::default());
         }
@@ -46,9 +47,9 @@ impl AccessLogs {
         });
         let (writer, sinks) = LogWriter::start("access-log", destinations, QUEUED, report)?;
         let mut sinks = sinks.into_iter();
-        let [proxy, admin, status] =
+        let [proxy, stream, admin, status] =
             formats.map(|format| format.and_then(|format| Some(AccessLog { format, sink: sinks.next()? })));
-        Ok(AccessLogs { proxy, admin, status, writer: Some(writer) })
+        Ok(AccessLogs { proxy, stream, admin, status, writer: Some(writer) })
     }
 
     /// Opens the files anew, after they have been moved away.

@@ -40,6 +40,8 @@ pub struct Running {
 pub struct Addresses {
     pub proxy: Vec<SocketAddr>,
     pub proxy_tls: Vec<SocketAddr>,
+    /// In the order of `stream_listen`.
+    pub stream: Vec<SocketAddr>,
     pub admin: Vec<SocketAddr>,
     pub status: Vec<SocketAddr>,
 }
@@ -64,6 +66,7 @@ impl Claim {
             "pid": std::process::id(),
             "proxy": text(&addresses.proxy),
             "proxy_tls": text(&addresses.proxy_tls),
+            "stream": text(&addresses.stream),
             "admin": text(&addresses.admin),
             "status": text(&addresses.status),
         });
@@ -130,6 +133,7 @@ impl Addresses {
         let interfaces = [
             ("proxy", &self.proxy),
             ("proxy (TLS)", &self.proxy_tls),
+            ("streams", &self.stream),
             ("Admin API", &self.admin),
             ("Status API", &self.status),
         ];
@@ -145,6 +149,7 @@ impl Addresses {
         Some(Addresses {
             proxy: list("proxy"),
             proxy_tls: list("proxy_tls"),
+            stream: list("stream"),
             admin: list("admin"),
             status: list("status"),
         })

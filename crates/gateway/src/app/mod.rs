@@ -134,7 +134,7 @@ impl Running {
         let background = env.tasks().clone();
         let env = env.with_records(records::of(store.clone(), &settings, background.clone()));
         let access_logs = AccessLogs::open(&settings, console)?;
-        let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), access_logs.proxy.clone())?);
+        let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), &access_logs)?);
         let interfaces = Interfaces::bind(&settings).await?;
         let names = kinds.iter().map(|kind| kind.name()).collect();
         let publisher = Publisher::start(store.clone(), Arc::clone(&plane), names).await?;
@@ -196,7 +196,8 @@ impl Running {
 
     fn addresses(&self) -> Addresses {
         let (proxy, proxy_tls) = self.plane.addresses();
-        Addresses { proxy, proxy_tls, admin: self.interfaces.admin(), status: self.interfaces.status() }
+        let (stream, admin, status) = (self.plane.streams(), self.interfaces.admin(), self.interfaces.status());
+        Addresses { proxy, proxy_tls, stream, admin, status }
     }
 
     /// Takes signals until one of them ends the node; then lets requests finish.

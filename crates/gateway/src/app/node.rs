@@ -94,6 +94,7 @@ impl Served {
             local: answered.origin.local,
             proxied: answered.origin.proxied.as_ref(),
             tls: answered.origin.tls,
+            datagrams: false,
             sni: None,
             server: match interface {
                 Interface::Admin => "kong_admin",

@@ -1,14 +1,14 @@
 //! From the node's settings to the data plane, and between the words of `store`, `proxy` and `admin` for the same
 //! things.
 
+use super::access_logs::AccessLogs;
 use super::certificates::{self, Interface};
 use crate::settings::{Settings, nginx, tls};
 use admin::{Counters, TargetMark};
 use model::Degradation;
 use model::health::UpstreamHealth;
-use proxy::access_log::AccessLog;
 use proxy::balancer::Balancers;
-use proxy::settings::{Headers, Keepalive, Listen};
+use proxy::settings::{Headers, Keepalive, Listen, Transport};
 use proxy::tls::{Chain, Outbound, Peers, Services};
 use proxy::{Change, DataPlane, Replacement, dns, router};
 use sdk::entities::Uuid;
@@ -22,8 +22,10 @@ use tokio::runtime::Handle;
 /// The data plane of this node.
 pub struct Plane {
     data: DataPlane,
-    /// Which of its addresses speak TLS.
+    /// Which of its addresses speak TLS; those of streams come behind those of `proxy_listen`.
     tls: Vec<bool>,
+    /// How many of them are of `proxy_listen`.
+    of_proxy: usize,
 }
 
 impl Plane {
@@ -33,10 +35,11 @@ impl Plane {
         kinds: &'static [&'static dyn PluginKind],
         env: sdk::Env,
         control: Handle,
-        access_log: Option<AccessLog>,
+        access_logs: &AccessLogs,
     ) -> Result<Plane, String> {
         let listen = listen(settings)?;
         let with_tls = listen.iter().map(|l| l.tls).collect::<Vec<_>>();
+        let of_proxy = listen.iter().filter(|l| l.transport == Transport::Http).count();
         let certificates = default_certificates(settings, &with_tls)?;
         let proxy = proxy::Settings {
             listen,
@@ -68,9 +71,11 @@ impl Plane {
                 max_requests: settings.count("upstream_keepalive_max_requests") as u64,
                 idle_timeout: settings.seconds("upstream_keepalive_idle_timeout").unwrap_or_default(),
             },
+            streams: settings.injected.streams(),
             limits: settings.limits.clone(),
             directives: settings.directives.clone(),
-            access_log,
+            access_log: access_logs.proxy.clone(),
+            stream_access_log: access_logs.stream.clone(),
             certificates,
             listener_tls: certificates::policy(settings, Interface::Proxy)?,
             services_tls: services_tls(settings)?,
@@ -78,7 +83,7 @@ impl Plane {
         };
         let balancers = Balancers::new(resolver(settings)?, control);
         let data = DataPlane::bind(proxy, kinds, env, balancers).map_err(|e| e.to_string())?;
-        Ok(Plane { data, tls: with_tls })
+        Ok(Plane { data, tls: with_tls, of_proxy })
     }
 
     /// Takes certificates and authorities that the settings name as they are now.
@@ -87,12 +92,24 @@ impl Plane {
         self.data.reload_tls(default_certificates(settings, &self.tls)?, clients, services_tls(settings)?)
     }
 
-    /// Where it listens: without TLS, and with.
+    /// Where it listens for HTTP: without TLS, and with.
     pub fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
         let with = |tls: bool| {
-            self.data.addresses().iter().zip(&self.tls).filter(|(_, t)| **t == tls).map(|(a, _)| *a).collect()
+            self.data
+                .addresses()
+                .iter()
+                .zip(&self.tls)
+                .take(self.of_proxy)
+                .filter(|(_, t)| **t == tls)
+                .map(|(a, _)| *a)
+                .collect()
         };
         (with(false), with(true))
+    }
+
+    /// Where it listens for streams.
+    pub fn streams(&self) -> Vec<SocketAddr> {
+        self.data.addresses().iter().skip(self.of_proxy).copied().collect()
     }
 
     /// Takes commits into force; blocks while they are compiled.
@@ -173,10 +190,15 @@ pub fn check(settings: &Settings) -> Vec<String> {
 
 fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {
     let mut listen = Vec::new();
-    for entry in &settings.proxy_listen {
-        let addresses = entry.addresses().map_err(|e| format!("proxy_listen: {}: {e}", entry.host))?;
+    let of_streams = settings
+        .stream_listen
+        .iter()
+        .map(|entry| (entry, if entry.udp { Transport::Datagram } else { Transport::Stream }));
+    for (entry, transport) in settings.proxy_listen.iter().map(|entry| (entry, Transport::Http)).chain(of_streams) {
+        let addresses = entry.addresses().map_err(|e| format!("{}: {}: {e}", transport.setting(), entry.host))?;
         listen.extend(addresses.into_iter().map(|address| Listen {
             address,
+            transport,
             tls: entry.ssl,
             http2: entry.http2,
             proxy_protocol: entry.proxy_protocol,

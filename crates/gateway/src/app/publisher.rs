@@ -171,6 +171,7 @@ impl Loading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::access_logs::AccessLogs;
     use crate::settings::{Settings, Sources};
     use model::Catalog;
     use sdk::{Env, Phases, Plugin, PluginKind};
@@ -220,7 +221,8 @@ mod tests {
         std::fs::write(&file, "proxy_listen = 127.0.0.1:0").unwrap();
         let overrides = vec![("prefix", prefix.path().display().to_string())];
         let settings = Settings::load(&Sources { file: Some(file), overrides, ..Sources::default() }).unwrap();
-        let plane = Arc::new(Plane::bind(&settings, KINDS, Env::default(), Handle::current(), None).unwrap());
+        let logs = AccessLogs::default();
+        let plane = Arc::new(Plane::bind(&settings, KINDS, Env::default(), Handle::current(), &logs).unwrap());
         let mut catalog = Catalog::core();
         sdk::register(&Nuisance, &mut catalog).unwrap();
         let store = Store::memory(Arc::new(catalog)).unwrap();

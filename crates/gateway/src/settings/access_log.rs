@@ -11,6 +11,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct AccessLogs {
     pub proxy: Option<AccessLogFile>,
+    pub stream: Option<AccessLogFile>,
     pub admin: Option<AccessLogFile>,
     pub status: Option<AccessLogFile>,
 }
@@ -41,6 +42,7 @@ pub fn parse(settings: &Settings, warnings: &mut Vec<String>) -> Result<AccessLo
     let proxy = ("proxy_access_log", "kong_log_format");
     Ok(AccessLogs {
         proxy: file(proxy, nginx::LOCATION, !settings.proxy_listen.is_empty())?,
+        stream: file(("proxy_stream_access_log", "basic"), nginx::STREAM, !settings.stream_listen.is_empty())?,
         admin: file(("admin_access_log", "combined"), nginx::ADMIN, !settings.admin_listen.is_empty())?,
         status: file(("status_access_log", "combined"), nginx::STATUS, !settings.status_listen.is_empty())?,
     })

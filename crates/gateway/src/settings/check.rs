@@ -25,6 +25,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     let mut settings = Settings {
         prefix: prefix(&loaded),
         proxy_listen: Vec::new(),
+        stream_listen: Vec::new(),
         admin_listen: Vec::new(),
         status_listen: Vec::new(),
         workers: 1,
@@ -52,6 +53,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         keep(settings.injected.api(scope).map(drop));
     }
     keep(listeners(&settings, "proxy_listen").map(|l| settings.proxy_listen = l));
+    keep(listeners(&settings, "stream_listen").map(|l| settings.stream_listen = l));
     keep(listeners(&settings, "admin_listen").map(|l| settings.admin_listen = l));
     keep(listeners(&settings, "status_listen").map(|l| settings.status_listen = l));
     keep(workers(settings.text("nginx_main_worker_processes")).map(|n| settings.workers = n));
@@ -66,6 +68,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     settings.daemon = settings.text("nginx_main_daemon") != "off";
     errors.extend(listen::duplicates(&[
         ("proxy_listen", &settings.proxy_listen),
+        ("stream_listen", &settings.stream_listen),
         ("admin_listen", &settings.admin_listen),
         ("status_listen", &settings.status_listen),
     ]));
@@ -204,9 +207,12 @@ fn gui_origins(urls: &[String]) -> Result<Vec<String>, String> {
 /// Certificates and keys come in pairs.
 fn certificates(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
-    for (prefix, listeners) in
-        [("", &settings.proxy_listen), ("admin_", &settings.admin_listen), ("status_", &settings.status_listen)]
-    {
+    for (prefix, listeners) in [
+        ("", &settings.proxy_listen),
+        ("", &settings.stream_listen),
+        ("admin_", &settings.admin_listen),
+        ("status_", &settings.status_listen),
+    ] {
         if !listeners.iter().any(|l| l.ssl) {
             continue;
         }
@@ -330,15 +336,8 @@ fn unverifiable(settings: &Settings) -> Vec<String> {
 
 /// Keys without effect whose owner would miss what they stand for, and should know.
 fn missed(settings: &Settings) -> Vec<String> {
-    const MISSED: &[&str] = &[
-        "admin_gui_listen",
-        "nginx_user",
-        "pluginserver_names",
-        "proxy_server",
-        "stream_listen",
-        "tracing_instrumentations",
-        "wasm",
-    ];
+    const MISSED: &[&str] =
+        &["admin_gui_listen", "nginx_user", "pluginserver_names", "proxy_server", "tracing_instrumentations", "wasm"];
     let off = |name: &str| {
         settings.text(name).is_empty()
             && !settings.flag(name)

@@ -49,7 +49,10 @@ impl Settings {
             shown.insert(name.to_owned(), list(listeners.iter().map(Listener::describe).collect()));
             shown.insert(flag.to_owned(), json!(listeners.iter().any(|l| l.ssl)));
         }
-        for name in ["admin_gui_listen", "cluster_listen", "stream_listen"] {
+        let streams = self.stream_listen.iter().map(Listener::describe_stream).collect();
+        shown.insert("stream_listeners".to_owned(), list(streams));
+        shown.insert("stream_proxy_ssl_enabled".to_owned(), json!(self.stream_listen.iter().any(|l| l.ssl)));
+        for name in ["admin_gui_listen", "cluster_listen"] {
             // Nothing listens there in this version, so that nobody has checked them.
             let listeners = listen::parse(name, self.list(name)).unwrap_or_default();
             shown.insert(format!("{name}ers"), list(listeners.iter().map(Listener::describe).collect()));

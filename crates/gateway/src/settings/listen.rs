@@ -15,6 +15,8 @@ pub struct Listener {
     /// 0 lets the system choose.
     pub port: u16,
     pub ssl: bool,
+    /// Datagrams instead of connections; of streams only.
+    pub udp: bool,
     pub http2: bool,
     pub proxy_protocol: bool,
     pub deferred: bool,
@@ -26,6 +28,8 @@ pub struct Listener {
     pub so_keepalive: Option<String>,
 }
 
+/// The setting with flags of its own.
+const STREAMS: &str = "stream_listen";
 /// The longest times and the most probes that the kernel takes (TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT).
 const MAX_KEEPALIVE: (Duration, u32) = (Duration::from_secs(32_767), 127);
 
@@ -37,7 +41,7 @@ pub fn parse(setting: &str, entries: &[String]) -> Result<Vec<Listener>, String>
         Some(_) => {
             let listeners: Vec<Listener> = entries
                 .iter()
-                .map(|entry| Listener::parse(entry).ok_or_else(|| usage(setting)))
+                .map(|entry| Listener::parse(setting, entry).ok_or_else(|| usage(setting)))
                 .collect::<Result<_, _>>()?;
             listeners.iter().try_for_each(|listener| listener.check().map_err(|why| format!("{setting}: {why}")))?;
             Ok(listeners)
@@ -51,7 +55,7 @@ pub fn duplicates(settings: &[(&str, &[Listener])]) -> Vec<String> {
     let mut seen: Vec<(&str, &Listener)> = Vec::new();
     for (setting, listener) in settings.iter().flat_map(|(s, list)| list.iter().map(move |l| (*s, l))) {
         let same = |(_, other): &&(&str, &Listener)| {
-            listener.port != 0 && (other.port, &other.host) == (listener.port, &listener.host)
+            listener.port != 0 && (other.port, &other.host, other.udp) == (listener.port, &listener.host, listener.udp)
         };
         match seen.iter().find(same) {
             Some((first, _)) if *first == setting => {
@@ -67,13 +71,13 @@ pub fn duplicates(settings: &[(&str, &[Listener])]) -> Vec<String> {
 }
 
 impl Listener {
-    fn parse(entry: &str) -> Option<Listener> {
+    fn parse(setting: &str, entry: &str) -> Option<Listener> {
         let mut listener = Listener::default();
         let mut words = entry.split_whitespace();
         let address = words.next()?;
         for word in words {
             match word.split_once('=') {
-                None => *listener.flag(word)? = true,
+                None => *listener.flag(setting == STREAMS, word)? = true,
                 Some(("backlog", number)) => listener.backlog = Some(number.parse().ok()?),
                 Some(("ipv6only", "on")) => listener.ipv6only = Some(true),
                 Some(("ipv6only", "off")) => listener.ipv6only = Some(false),
@@ -94,9 +98,11 @@ impl Listener {
         valid.then_some(listener)
     }
 
-    fn flag(&mut self, word: &str) -> Option<&mut bool> {
+    fn flag(&mut self, stream: bool, word: &str) -> Option<&mut bool> {
         match word {
             "ssl" => Some(&mut self.ssl),
+            "udp" if stream => Some(&mut self.udp),
+            "http2" | "deferred" if stream => None,
             "http2" => Some(&mut self.http2),
             "proxy_protocol" => Some(&mut self.proxy_protocol),
             "deferred" => Some(&mut self.deferred),
@@ -110,6 +116,9 @@ impl Listener {
     fn check(&self) -> Result<(), String> {
         if self.backlog == Some(0) {
             return Err("invalid backlog \"backlog=0\"".to_owned());
+        }
+        if self.udp && (self.ssl || self.proxy_protocol) {
+            return Err("datagrams (udp) have neither TLS (ssl) nor the PROXY protocol (proxy_protocol)".to_owned());
         }
         self.keepalive().map(|_| ())
     }
@@ -159,7 +168,17 @@ impl Listener {
         if addresses.is_empty() { Err(io::Error::new(io::ErrorKind::NotFound, "no such host")) } else { Ok(addresses) }
     }
 
-    /// As `GET /` shows it in `*_listeners`: every flag by name.
+    /// As `GET /` shows it in `stream_listeners`.
+    pub fn describe_stream(&self) -> Value {
+        let mut shown = self.describe();
+        if let Some(shown) = shown.as_object_mut() {
+            shown.retain(|flag, _| !["http2", "deferred"].contains(&flag.as_str()));
+            shown.insert("udp".to_owned(), json!(self.udp));
+        }
+        shown
+    }
+
+    /// As `GET /` shows it in the other `*_listeners`: every flag by name.
     pub fn describe(&self) -> Value {
         let mut shown = Map::new();
         // Kong calls flags with a value by the value, or by its pattern when they are not given.
@@ -191,6 +210,7 @@ impl Listener {
     fn text(&self) -> String {
         let mut text = format!("{}:{}", self.host, self.port);
         let flags = [
+            (self.udp, "udp"),
             (self.ssl, "ssl"),
             (self.proxy_protocol, "proxy_protocol"),
             (self.deferred, "deferred"),
@@ -215,9 +235,12 @@ impl Listener {
 }
 
 fn usage(setting: &str) -> String {
+    let flags = match setting {
+        STREAMS => "[udp] [ssl] [proxy_protocol] [bind] [reuseport]",
+        _ => "[ssl] [http2] [proxy_protocol] [deferred] [bind] [reuseport]",
+    };
     format!(
-        "{setting} must be of form: [off] | <ip>:<port> [ssl] [http2] [proxy_protocol] [deferred] [bind] [reuseport] \
-         [backlog=%d+] [ipv6only=on] [ipv6only=off] [so_keepalive=on] [so_keepalive=off] \
+        "{setting} must be of form: [off] | <ip>:<port> {flags} [backlog=%d+] [ipv6only=on] [ipv6only=off] [so_keepalive=on] [so_keepalive=off] \
          [so_keepalive=%w*:%w*:%d*], [... next entry ...]"
     )
 }

@@ -37,6 +37,7 @@ pub struct Settings {
     /// Absolute.
     pub prefix: PathBuf,
     pub proxy_listen: Vec<Listener>,
+    pub stream_listen: Vec<Listener>,
     pub admin_listen: Vec<Listener>,
     pub status_listen: Vec<Listener>,
     /// Threads that serve the proxy.

@@ -38,7 +38,7 @@ pub const SECTIONS: &[Section] = &[
                 "File for the node's messages, relative to the prefix. `bascule run` logs to its standard error while \
                     this is the default.",
             ),
-            text("proxy_stream_access_log", "logs/access.log basic", "Access log of stream listeners.").inert(),
+            text("proxy_stream_access_log", "logs/access.log basic", "Access log of stream listeners."),
             text("proxy_stream_error_log", "logs/error.log", "Messages of stream listeners.").inert(),
             text(
                 "admin_access_log",
@@ -109,7 +109,12 @@ pub const SECTIONS: &[Section] = &[
                 backlog=16384",
                 "Where clients connect.",
             ),
-            list("stream_listen", "off", "Where TCP and TLS streams connect.").inert(),
+            list(
+                "stream_listen",
+                "off",
+                "Where streams connect: TCP; TLS (`ssl`), which is taken off for routes of `tls` and left to the \
+                service for those of `tls_passthrough`; or UDP (`udp`).",
+            ),
             list(
                 "admin_listen",
                 "127.0.0.1:8001 reuseport backlog=16384, 127.0.0.1:8444 http2 ssl reuseport backlog=16384",

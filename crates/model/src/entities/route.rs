@@ -57,6 +57,8 @@ pub struct Protocols(u8);
 impl Protocols {
     /// All there are.
     pub const ALL: Protocols = Protocols(0xff);
+    /// Those of streams: tcp, tls, tls_passthrough and udp.
+    pub const STREAMS: Protocols = Protocols(0xf0);
 
     /// Whether the set has that protocol.
     pub fn contains(self, protocol: Protocol) -> bool {

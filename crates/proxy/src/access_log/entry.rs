@@ -24,6 +24,8 @@ pub struct Record<'a> {
     /// What the PROXY protocol said of the connection.
     pub proxied: Option<&'a Proxied>,
     pub tls: bool,
+    /// It is a stream of datagrams.
+    pub datagrams: bool,
     /// The server name that the client asked for in TLS.
     pub sni: Option<&'a str>,
     /// What nginx would call the server: `kong`, `kong_admin` or `kong_status`.
@@ -103,7 +105,7 @@ impl Record<'_> {
             Variable::Status => number(u64::from(self.status), out),
             Variable::TimeIso8601 => out.extend_from_slice(self.now.iso.as_bytes()),
             Variable::TimeLocal => out.extend_from_slice(self.now.local.as_bytes()),
-            Variable::TransportProtocol => out.extend_from_slice(b"TCP"),
+            Variable::TransportProtocol => out.extend_from_slice(if self.datagrams { b"UDP" } else { b"TCP" }),
             Variable::Request if !self.target.is_empty() => self.write_request_line(escape, out),
             _ => match self.text(variable) {
                 Some(text) => escape.write(&text, out),
@@ -291,6 +293,7 @@ mod tests {
                 destination: "[2001:db8::1]:443".parse().unwrap(),
             }),
             tls: false,
+            datagrams: false,
             sni: None,
             server: "kong",
             connection: 7,

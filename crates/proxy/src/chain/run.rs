@@ -108,6 +108,9 @@ fn select<'a>(slot: &'a PluginSlot, exchange: &Exchange) -> Option<&'a Arc<Insta
 }
 
 fn applies(instance: &Instance, exchange: &Exchange) -> bool {
+    if let Some(session) = &exchange.stream {
+        return instance.protocols.contains(session.protocol);
+    }
     // The protocols are those of a request: gRPC is told by its content type, where HTTP/2 carries it.
     let plain = if exchange.client.https { Protocol::Https } else { Protocol::Http };
     instance.protocols.contains(plain)

@@ -65,6 +65,7 @@ fn record<T>(target: &str, status: u16, use_it: impl FnOnce(&crate::access_log::
         local: peer,
         proxied: None,
         tls: false,
+        datagrams: false,
         sni: None,
         server: "kong",
         connection: 1,

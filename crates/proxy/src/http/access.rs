@@ -5,6 +5,7 @@ use super::context::RequestContext;
 use crate::access_log::{Record, Stamp};
 use crate::forwarded::Address;
 use crate::worker::{Session, Worker};
+use model::entities::Protocol;
 use sdk::{Exchange, Fields};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -68,7 +69,8 @@ fn with_record<T>(
         local: origin.local,
         proxied: origin.proxied.as_deref(),
         tls: origin.tls,
-        sni: origin.client.sni.as_deref(),
+        datagrams: exchange.stream.is_some_and(|session| session.protocol == Protocol::Udp),
+        sni: client.sni.as_deref(),
         server: "kong",
         connection: origin.client.connection,
         connection_requests: client.request,
@@ -92,6 +94,14 @@ fn with_record<T>(
             .unwrap_or_default(),
         now: stamp,
     })
+}
+
+/// Notes a stream that is over.
+pub(crate) fn note_stream(worker: &Worker, origin: &Origin, exchange: &Exchange) {
+    let Some(log) = &worker.stream_access_log else { return };
+    let (now, unix_ms) = worker.now();
+    let stamp = log.stamp(unix_ms);
+    with_record(origin, exchange, None, exchange.traffic, (now, &stamp), |record| log.add(record));
 }
 
 /// Notes a request that is over, and gives its session back.

@@ -303,6 +303,7 @@ fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Op
     let host = head.fields.known(Known::Host).unwrap_or_default();
     let client = context.client.as_ref().unwrap_or(&context.origin.peer);
     let query = Query {
+        stream: None,
         method: head.method.as_str(),
         https: exchange.client.https,
         tls: context.origin.tls,

@@ -21,6 +21,8 @@ mod spool;
 mod upgrade;
 mod upload;
 
+pub(crate) use access::note_stream;
+
 use crate::forwarded::{self, Address};
 use crate::shared::Shared;
 use crate::worker::Worker;

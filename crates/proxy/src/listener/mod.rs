@@ -9,5 +9,5 @@ mod socket;
 pub(crate) use admission::{Admission, Shortage};
 pub use descriptors::Descriptors;
 pub(crate) use handshake::{Expected, handshake};
-pub(crate) use socket::Listening;
+pub(crate) use socket::{Listener, Listening};
 pub use socket::{SocketOptions, TcpKeepalive, listen_alone};

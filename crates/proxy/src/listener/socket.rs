@@ -7,7 +7,7 @@
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 /// How a listening socket is made.
@@ -35,6 +35,12 @@ pub(crate) struct Listening {
     address: SocketAddr,
     backlog: i32,
     sockets: Vec<Socket>,
+}
+
+/// One socket that is ready.
+pub(crate) enum Listener {
+    Connections(TcpListener),
+    Datagrams(UdpSocket),
 }
 
 /// As nginx has them.
@@ -86,17 +92,41 @@ impl Listening {
         Ok(Listening { address, backlog, sockets })
     }
 
+    /// Binds an address for datagrams, which come in from then on.
+    pub fn bind_datagrams(address: SocketAddr, options: &SocketOptions, workers: usize) -> io::Result<Listening> {
+        let failed = |error: io::Error| in_use(address, options.reuse_port, error);
+        let first = open_datagrams(address, options)?;
+        match first.bind(&address.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && options.reuse_port => {
+                first.set_reuse_port(true).and_then(|()| first.bind(&address.into())).map_err(failed)?;
+            }
+            bound => bound.map_err(failed)?,
+        }
+        first.set_reuse_port(true)?;
+        let address = first.local_addr()?.as_socket().unwrap_or(address);
+        let mut sockets = vec![first];
+        for _ in 1..workers {
+            let socket = open_datagrams(address, options)?;
+            socket.set_reuse_port(true).and_then(|()| socket.bind(&address.into())).map_err(failed)?;
+            sockets.push(socket);
+        }
+        Ok(Listening { address, backlog: 0, sockets })
+    }
+
     /// Where it is, with the port that was really bound.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Lets connections come in; one socket for each worker.
-    pub fn listen(self) -> io::Result<Vec<TcpListener>> {
+    pub fn listen(self) -> io::Result<Vec<Listener>> {
+        if self.sockets.first().map(Socket::r#type).transpose()? == Some(Type::DGRAM) {
+            return Ok(self.sockets.into_iter().map(|socket| Listener::Datagrams(socket.into())).collect());
+        }
         for socket in &self.sockets {
             socket.listen(self.backlog).map_err(|error| in_use(self.address, true, error))?;
         }
-        Ok(self.sockets.into_iter().map(TcpListener::from).collect())
+        Ok(self.sockets.into_iter().map(|socket| Listener::Connections(socket.into())).collect())
     }
 }
 
@@ -132,6 +162,15 @@ fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
                 socket.set_tcp_keepalive(&keepalive)?;
             }
         }
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn open_datagrams(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(options.ipv6_only)?;
     }
     socket.set_nonblocking(true)?;
     Ok(socket)
@@ -183,7 +222,7 @@ mod tests {
     fn a_node_takes_no_connections_from_another_before_it_serves() {
         let serving = Listening::bind(free(), &shared(), 1, &[]).unwrap();
         let address = serving.address();
-        let serving = serving.listen().unwrap().remove(0);
+        let Listener::Connections(serving) = serving.listen().unwrap().remove(0) else { unreachable!() };
         serving.set_nonblocking(false).unwrap();
         let joining = Listening::bind(address, &shared(), 2, &[]).unwrap();
         for _ in 0..20 {

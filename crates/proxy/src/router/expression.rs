@@ -84,9 +84,9 @@ enum TextOperator {
 const MAX_PLACES: usize = 64;
 
 impl Condition {
-    /// Compiles the text of an expression.
-    pub fn parse(text: &str, budget: &mut RegexBudget) -> Result<Condition, String> {
-        Condition::compile(&Expression::parse(text, false)?, budget)
+    /// Compiles the text of an expression; `stream`: for connections instead of requests.
+    pub fn parse(text: &str, stream: bool, budget: &mut RegexBudget) -> Result<Condition, String> {
+        Condition::compile(&Expression::parse(text, stream)?, budget)
     }
 
     /// Chains of one operator become one list, so that depth is that of the parentheses.
@@ -298,7 +298,11 @@ impl Field {
     fn texts<'a>(&'a self, query: &'a Query<'_>) -> SmallVec<[Subject<'a>; 2]> {
         let one = |text: Option<&'a str>| text.map(Subject::from_text).into_iter().collect();
         match self {
-            Field::Protocol => one(Some(if query.tls { "https" } else { "http" })),
+            Field::Protocol => one(Some(match query.stream {
+                Some(protocol) => protocol.as_str(),
+                None if query.tls => "https",
+                None => "http",
+            })),
             Field::Sni => one(query.sni),
             Field::Method => one(Some(query.method)),
             Field::Host => {
@@ -373,7 +377,7 @@ mod tests {
     use std::sync::Arc;
 
     fn parse(text: &str) -> Condition {
-        Condition::parse(text, &mut RegexBudget::new()).unwrap()
+        Condition::parse(text, false, &mut RegexBudget::new()).unwrap()
     }
 
     fn holds(text: &str, ask: &Ask) -> bool {

@@ -7,7 +7,7 @@
 //! host by path (a radix tree, in which a regex stands under the literal text it begins with), and there in order
 //! of rank. What is found is what trying all routes one by one in order of rank would find. Memory is in proportion to
 //! what routes list: where their hosts, paths and header values would multiply, they share a place ([`hosts`],
-//! [`rule`]).
+//! [`rule`]). Routes of streams have an index of their own ([`streams`]).
 
 mod candidates;
 mod expression;
@@ -16,6 +16,7 @@ mod protocol;
 mod radix;
 mod rank;
 mod rule;
+mod streams;
 mod subject;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ use crate::{panic, path};
 use candidates::{Best, Candidate};
 use foldhash::fast::RandomState;
 use hosts::HostIndex;
-use model::entities::{PathHandling, Route, Service, Uuid};
+use model::entities::{PathHandling, Protocol, Route, Service, Uuid};
 use model::hostname;
 pub use protocol::Mismatch;
 use rpds::HashTrieMapSync;
@@ -32,6 +33,7 @@ use rule::PathKind;
 pub use rule::Rule;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use streams::StreamIndex;
 use subject::Subject;
 use wire::Fields;
 
@@ -44,8 +46,10 @@ pub enum Flavor {
     Expressions,
 }
 
-/// What is matched of a request.
+/// What is matched of a request, or of a connection that is to be a stream.
 pub struct Query<'a> {
+    /// What a stream is: tcp, tls or udp. `None`: a request.
+    pub stream: Option<Protocol>,
     pub method: &'a str,
     /// Whether it counts as https: with TLS or a trusted `X-Forwarded-Proto: https`.
     pub https: bool,
@@ -89,6 +93,7 @@ pub struct Router {
     flavor: Flavor,
     rules: HashTrieMapSync<Uuid, Arc<Rule>, RandomState>,
     hosts: HostIndex,
+    streams: StreamIndex,
     /// What the regular expressions of all routes take, compiled (bytes).
     regex_size: usize,
 }
@@ -107,8 +112,8 @@ impl Router {
 
     /// A router with these routes put (added or replaced, by id) and those removed. Errors name the routes that cannot
     /// be used. What could be a request for one of them finds it all the same, as [`Match::unusable`]: else it might
-    /// find a route that asks less of it. Routes of disabled services and routes for streams are left out silently;
-    /// when a service changes, all its routes are to be put again.
+    /// find a route that asks less of it. Routes of disabled services are left out silently; when a service changes, all
+    /// its routes are to be put again.
     pub fn apply(&self, put: &[(Arc<Route>, Option<Arc<Service>>)], remove: &[Uuid]) -> (Router, Vec<(Uuid, String)>) {
         let mut next = self.clone();
         for id in remove {
@@ -197,6 +202,11 @@ impl Router {
         Some(self.found(candidate, depth, query))
     }
 
+    /// The route of a stream, by address, port and server name.
+    pub fn find_stream(&self, query: &Query<'_>) -> Option<&Rule> {
+        self.streams.find(query)
+    }
+
     fn found<'r>(&self, candidate: &'r Candidate, depth: usize, query: &Query<'_>) -> Match<'r> {
         let Rule { route, paths, defect, .. } = &*candidate.rule;
         let (matched_path, captures) = match &paths[candidate.path as usize].kind {
@@ -230,14 +240,20 @@ impl Router {
 
     fn place(&mut self, rule: Arc<Rule>) {
         self.regex_size += rule.regex_size;
-        self.hosts.insert(&rule);
+        match rule.is_for_streams() {
+            true => self.streams.insert(&rule),
+            false => self.hosts.insert(&rule),
+        }
         self.rules.insert_mut(rule.route.id, rule);
     }
 
     fn remove(&mut self, id: &Uuid) -> Option<Arc<Rule>> {
         let rule = self.rules.get(id)?.clone();
         self.rules.remove_mut(id);
-        self.hosts.remove(&rule);
+        match rule.is_for_streams() {
+            true => self.streams.remove(&rule),
+            false => self.hosts.remove(&rule),
+        }
         self.regex_size -= rule.regex_size;
         Some(rule)
     }

@@ -1,7 +1,7 @@
 //! Which of several fitting routes wins.
 
 use super::Flavor;
-use model::entities::{Route, Uuid};
+use model::entities::{Address, Protocols, Route, Uuid};
 use model::hostname;
 use std::cmp::Reverse;
 
@@ -24,6 +24,9 @@ impl Rank {
     pub fn new(flavor: Flavor, route: &Route, path: Option<usize>) -> Rank {
         let text = path.map(|at| route.paths[at].as_str());
         let criteria = match flavor {
+            Flavor::TraditionalCompatible | Flavor::Expressions if route.protocols.intersects(Protocols::STREAMS) => {
+                stream(route)
+            }
             Flavor::Traditional => traditional(route, text),
             Flavor::TraditionalCompatible | Flavor::Expressions => compatible(route, text),
         };
@@ -54,6 +57,21 @@ fn compatible(route: &Route, path: Option<&str>) -> u128 {
     let weight = kinds(route).count_ones() as u128;
     let plain = !route.hosts.is_empty() && !has_wildcard(route);
     weight << 61 | (plain as u128) << 60 | headers(route) << 52 | path_bits(route, path)
+}
+
+/// For streams: server names, or both ends of the connection; then what is asked of the source, and of the destination.
+fn stream(route: &Route) -> u128 {
+    let (sources, destinations) = (&route.sources, &route.destinations);
+    let narrow = !route.snis.is_empty() || (!sources.is_empty() && !destinations.is_empty());
+    (narrow as u128) << 61 | address_bits(sources) << 4 | address_bits(destinations)
+}
+
+/// An address before a port before a network.
+fn address_bits(addresses: &[Address]) -> u128 {
+    addresses.iter().fold(0, |bits, address| {
+        let network = address.ip.as_ref().map_or(0, |ip| if ip.contains('/') { 1 } else { 8 });
+        bits | network | (address.port.is_some() as u128) << 2
+    })
 }
 
 /// Number of kinds of criteria, then which ones, then the order among routes with the same.

@@ -5,7 +5,7 @@ use super::rank::Rank;
 use super::subject::Subject;
 use super::{Flavor, Query};
 use model::address::Cidr;
-use model::entities::{Address, Protocol, Route, Service};
+use model::entities::{Address, Protocols, Route, Service};
 use model::hostname::{self, HostnamePattern, HostnameSet};
 use model::regex_budget::RegexBudget;
 use regex::Regex;
@@ -111,7 +111,7 @@ impl Rule {
             return Err("nothing to match: none of hosts, paths, methods, headers and snis is set".into());
         }
         let mut defects = Defects::default();
-        if nets && flavor != Flavor::Expressions {
+        if nets && flavor != Flavor::Expressions && !route.protocols.intersects(Protocols::STREAMS) {
             defects.add("sources, destinations: need router_flavor = expressions on http routes".into());
         }
         let mut budget = RegexBudget::new();
@@ -152,7 +152,8 @@ impl Rule {
 
     fn from_expression(text: &str, route: &Arc<Route>, service: Option<&Arc<Service>>) -> Rule {
         let mut budget = RegexBudget::new();
-        let condition = match Condition::parse(text, &mut budget) {
+        let stream = route.protocols.intersects(Protocols::STREAMS);
+        let condition = match Condition::parse(text, stream, &mut budget) {
             Ok(condition) => condition,
             // It might be for any request.
             Err(defect) => return Rule::without_patterns(Flavor::Expressions, route, service, defect),
@@ -218,10 +219,14 @@ impl Rule {
         }
     }
 
-    /// Whether requests over HTTP can match at all.
+    /// Whether anything can match at all.
     pub fn is_active(route: &Route, service: Option<&Arc<Service>>) -> bool {
-        let http = [Protocol::Http, Protocol::Https, Protocol::Grpc, Protocol::Grpcs];
-        http.iter().any(|&p| route.protocols.contains(p)) && service.is_none_or(|s| s.enabled)
+        route.protocols.intersects(Protocols::ALL) && service.is_none_or(|s| s.enabled)
+    }
+
+    /// Whether it is for connections instead of requests.
+    pub fn is_for_streams(&self) -> bool {
+        self.route.protocols.intersects(Protocols::STREAMS)
     }
 
     /// The same rule without its regular expressions, for a router that has no room for them.

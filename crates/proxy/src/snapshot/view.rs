@@ -71,6 +71,17 @@ impl View {
         Some(Found { route, service, matched_path, captures, unusable, path_handling })
     }
 
+    /// The route of a stream.
+    pub fn find_stream(self: &Rc<View>, query: &Query<'_>) -> Option<Found> {
+        let rule: SnapshotRef<Rule> =
+            SnapshotRef::find(Rc::clone(self), |view| view.snapshot.router.find_stream(query))?;
+        let unusable = rule.defect.is_some();
+        let route = rule.part(|rule| &*rule.route);
+        let service = rule.optional_part(|rule| rule.service.as_deref());
+        let (matched_path, captures, path_handling) = (None, Vec::new(), PathHandling::V0);
+        Some(Found { route, service, matched_path, captures, unusable, path_handling })
+    }
+
     /// Where requests for that host go: the workspace's upstream of that name, else the host.
     pub fn destination(&self, balancers: &Balancers, workspace: &Uuid, host: &str, port: u16) -> Destination {
         self.places.find(&self.snapshot.rings, balancers, workspace, host, port)

@@ -35,11 +35,26 @@ pub struct Policy {
     pub http2: bool,
 }
 
-/// The TLS of a listener. Both parts are renewed by a reload.
+/// The TLS of the listeners. All parts are renewed by a reload.
 #[derive(Debug)]
 pub(crate) struct ListenerTls {
     pub config: Arc<ServerConfig>,
     pub clients: ClientVerification,
+    /// For streams: nothing is said of what they carry, and clients need prove nothing.
+    pub streams: Arc<ServerConfig>,
+}
+
+impl ListenerTls {
+    /// By the policy, with a configuration that was made of it for those clients.
+    pub fn new(
+        policy: &Policy,
+        config: ServerConfig,
+        clients: ClientVerification,
+    ) -> Result<ListenerTls, rustls::Error> {
+        let mut streams = policy.with_clients(&config, ClientVerification::default())?;
+        streams.alpn_protocols.clear();
+        Ok(ListenerTls { config: Arc::new(config), clients, streams: Arc::new(streams) })
+    }
 }
 
 impl Policy {

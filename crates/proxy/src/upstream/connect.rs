@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use wire::h1::ClientConnection;
 use wire::net::{BufferPool, Stream, Timer, is_local_fault};
 
@@ -31,31 +32,46 @@ pub(crate) struct Connector<'a> {
 }
 
 impl Connector<'_> {
-    /// A new connection, within the time allowed.
+    /// A new connection for HTTP, within the time allowed.
     pub async fn connect(
         &self,
         timer: &Timer,
         key: &PoolKey,
         limit: Duration,
     ) -> Result<ClientConnection, ConnectError> {
-        let mut connecting = pin!(self.open(key));
+        let stream = self.stream(timer, key, None, limit).await?;
+        Ok(ClientConnection::new(stream, self.buffers, self.limits.proxy_buffer_size))
+    }
+
+    /// A new connection, within the time allowed; `header` is sent first, before TLS.
+    pub async fn stream(
+        &self,
+        timer: &Timer,
+        key: &PoolKey,
+        header: Option<&[u8]>,
+        limit: Duration,
+    ) -> Result<Stream, ConnectError> {
+        let mut connecting = pin!(self.open(key, header));
         match timer.limit(limit, |cx| connecting.as_mut().poll(cx)).await {
-            Ok(Ok(stream)) => Ok(ClientConnection::new(stream, self.buffers, self.limits.proxy_buffer_size)),
+            Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) if is_local_fault(&error) => Err(ConnectError::Local(error)),
             Ok(Err(error)) => Err(ConnectError::Failed(error)),
             Err(_) => Err(ConnectError::TimedOut),
         }
     }
 
-    async fn open(&self, key: &PoolKey) -> io::Result<Stream> {
+    async fn open(&self, key: &PoolKey, header: Option<&[u8]>) -> io::Result<Stream> {
         let socket = self.descriptors.service_socket(key.address)?;
         if let Some(address) = self.limits.proxy_bind.filter(|ip| ip.is_ipv4() == key.address.is_ipv4()) {
             socket.bind(SocketAddr::new(address, 0))?;
         }
-        let socket = socket.connect(key.address).await?;
+        let mut socket = socket.connect(key.address).await?;
         socket.set_nodelay(true)?;
         if self.limits.proxy_socket_keepalive {
             SockRef::from(&socket).set_keepalive(true)?;
+        }
+        if let Some(header) = header {
+            socket.write_all(header).await?;
         }
         let Some(tls) = &key.tls else { return Ok(Stream::Plain(socket)) };
         let name = match ServerName::try_from(tls.name.as_ref()) {

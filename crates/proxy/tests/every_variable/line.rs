@@ -60,6 +60,7 @@ impl Formats {
                 local: ([127, 0, 0, 1], 8000).into(),
                 tls: true,
                 proxied: None,
+                datagrams: false,
                 sni: Some("a.test"),
                 server: "kong",
                 connection: 7,

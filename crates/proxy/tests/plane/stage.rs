@@ -1,7 +1,7 @@
 //! A data plane on free ports, scripted services behind it, and a client that sends raw octets.
 
 use proxy::balancer::Balancers;
-use proxy::settings::{Limits, Listen};
+use proxy::settings::{Limits, Listen, Transport};
 use proxy::{Change, DataPlane, Settings, dns};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -32,6 +32,7 @@ impl Stage {
     pub fn with(limits: Limits, service: SocketAddr, of_service: Value, of_route: Value) -> Stage {
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listen = vec![Listen {
+            transport: Transport::Http,
             address: "127.0.0.1:0".parse().unwrap(),
             tls: false,
             http2: false,

@@ -2,6 +2,7 @@
 
 mod edit;
 mod records;
+mod stream;
 mod writer;
 
 pub use edit::{LogMode, LogValue};
@@ -48,17 +49,10 @@ pub fn workspace(exchange: &Exchange) -> (Uuid, Option<&str>) {
 pub fn serialize(exchange: &Exchange) -> Vec<u8> {
     let mut out = Writer::with_capacity(2048);
     out.object(|out| {
-        out.member("request", |out| request(exchange, out));
-        out.text("upstream_uri", upstream_uri(exchange).as_bytes());
-        out.text("upstream_status", statuses(exchange).as_bytes());
-        out.member("response", |out| {
-            out.object(|out| {
-                out.number("status", exchange.response.status);
-                out.member("headers", |out| lines(&exchange.response.fields, &[], out));
-                out.number("size", exchange.traffic.sent);
-            });
-        });
-        out.member("latencies", |out| latencies(exchange, out));
+        match &exchange.stream {
+            Some(session) => stream::members(exchange, session, out),
+            None => request_and_response(exchange, out),
+        }
         if exchange.route.is_some() {
             out.member("tries", |out| tries(exchange, out));
         }
@@ -81,13 +75,29 @@ pub fn serialize(exchange: &Exchange) -> Vec<u8> {
         }
         out.text("client_ip", exchange.client.ip.to_string().as_bytes());
         out.number("started_at", exchange.timing.started_unix_ms);
-        out.text("source", if exchange.source == Source::Service { b"upstream" } else { b"kong" });
+        if exchange.stream.is_none() {
+            out.text("source", if exchange.source == Source::Service { b"upstream" } else { b"kong" });
+        }
         let (id, name) = workspace(exchange);
         out.id("workspace", &id);
         out.optional_text("workspace_name", name);
     });
     let entry = out.finish();
     if exchange.log_values.is_empty() { entry } else { edit::apply(entry, &exchange.log_values) }
+}
+
+fn request_and_response(exchange: &Exchange, out: &mut Writer) {
+    out.member("request", |out| request(exchange, out));
+    out.text("upstream_uri", upstream_uri(exchange).as_bytes());
+    out.text("upstream_status", statuses(exchange).as_bytes());
+    out.member("response", |out| {
+        out.object(|out| {
+            out.number("status", exchange.response.status);
+            out.member("headers", |out| lines(&exchange.response.fields, &[], out));
+            out.number("size", exchange.traffic.sent);
+        });
+    });
+    out.member("latencies", |out| latencies(exchange, out));
 }
 
 fn request(exchange: &Exchange, out: &mut Writer) {
@@ -104,16 +114,20 @@ fn request(exchange: &Exchange, out: &mut Writer) {
         out.text("method", method.as_bytes());
         out.member("headers", |out| lines(fields, &["authorization", "proxy-authorization"], out));
         out.number("size", exchange.traffic.received);
-        if let Some(tls) = &exchange.client.tls {
-            out.member("tls", |out| {
-                out.object(|out| {
-                    out.text("version", tls.version.as_bytes());
-                    out.text("cipher", tls.cipher.as_bytes());
-                    out.text("client_verify", tls.client_verify.as_bytes());
-                });
-            });
-        }
+        client_tls(exchange, out);
     });
+}
+
+fn client_tls(exchange: &Exchange, out: &mut Writer) {
+    if let Some(tls) = &exchange.client.tls {
+        out.member("tls", |out| {
+            out.object(|out| {
+                out.text("version", tls.version.as_bytes());
+                out.text("cipher", tls.cipher.as_bytes());
+                out.text("client_verify", tls.client_verify.as_bytes());
+            });
+        });
+    }
 }
 
 /// The URL by which the client called, with nginx's `$host` and always with a port.

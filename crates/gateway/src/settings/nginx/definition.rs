@@ -79,6 +79,7 @@ pub const PROXY: Contexts = Context::Proxy.alone();
 pub const LOCATION: Contexts = Context::Location.alone();
 /// The servers of the Admin and of the Status API.
 pub const APIS: Contexts = Context::Admin.alone().and(Context::Status.alone());
+pub const STREAMS: Contexts = Context::Stream.alone().and(Context::StreamProxy.alone());
 pub const HTTP_AND_PROXY: Contexts = HTTP.and(PROXY);
 /// The proxy's, from the outside in.
 pub const PROXYING: Contexts = HTTP_AND_PROXY.and(LOCATION);

@@ -43,6 +43,8 @@ pub const LOCATION: Scope = &[Context::Location, Context::Proxy, Context::Http];
 /// What holds for connections to an interface.
 pub const PROXY_SERVER: Scope = &[Context::Proxy, Context::Http];
 pub const ADMIN: Scope = &[Context::Admin, Context::Http];
+/// What holds for streams.
+pub const STREAM: Scope = &[Context::StreamProxy, Context::Stream];
 pub const STATUS: Scope = &[Context::Status, Context::Http];
 const MAIN: Scope = &[Context::Main];
 const EVENTS: Scope = &[Context::Events];
@@ -250,7 +252,11 @@ fn handling(context: Context, written: &words::Written) -> Handling {
         return Handling::Refused(why.to_owned());
     }
     if context.is_of_streams() {
-        return Handling::Idle("has no effect here: streams (stream_listen) are not there yet".to_owned());
+        return match reason(table::OF_STREAMS, name) {
+            Some(why) if why.is_empty() => Handling::Refused("is not available for streams".to_owned()),
+            Some(why) => Handling::Idle(format!("has no effect here: {why}")),
+            None => Handling::Idle("is not known for streams and has no effect here".to_owned()),
+        };
     }
     if context == Context::Upstream {
         let why = "upstreams and `upstream_keepalive_*` say how services are balanced and their connections kept";

@@ -1,10 +1,10 @@
 //! What the data plane is told of nginx's directives.
 
-use super::{EVENTS, Injected, LOCATION, MAIN, PROXY_SERVER, Scope};
+use super::{EVENTS, Injected, LOCATION, MAIN, PROXY_SERVER, STREAM, Scope};
 use crate::settings::Settings;
 use proxy::directives::{AccessRules, AddHeaders, Charset, Directives, FieldNames, Gzip, HiddenFields, LimitRate};
 use proxy::directives::{NextUpstream, SetHeaders};
-use proxy::settings::Limits;
+use proxy::settings::{Limits, Streams};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +14,16 @@ const BODY_FILES: &str = "client_body_temp";
 const RESPONSE_FILES: &str = "proxy_temp";
 
 impl Injected {
+    /// How streams are relayed.
+    pub fn streams(&self) -> Streams {
+        let usual = Streams::default();
+        Streams {
+            proxy_protocol: self.flag(STREAM, "proxy_protocol").unwrap_or(usual.proxy_protocol),
+            half_close: self.flag(STREAM, "proxy_half_close").unwrap_or(usual.half_close),
+            preread_timeout: self.time(STREAM, "preread_timeout").unwrap_or(usual.preread_timeout),
+        }
+    }
+
     /// Bounds on clients and services.
     pub fn limits(&self, settings: &Settings) -> Result<Limits, String> {
         let usual = Limits::default();

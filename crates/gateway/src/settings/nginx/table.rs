@@ -5,12 +5,23 @@
 
 use super::definition::{
     APIS, Directive, EVENTS, HTTP, HTTP_AND_PROXY, LOCATION, MAIN, PROXY, PROXYING, SERVERS, SERVERS_AND_LOCATION,
-    Syntax, absent, acts, overruled, refused,
+    STREAMS, Syntax, absent, acts, overruled, refused,
 };
 
 /// Directives with effect, and those whose effect depends on where they stand. The first with the name and the context
 /// counts.
 pub const DIRECTIVES: &[Directive] = &[
+    // Streams.
+    acts(
+        "proxy_protocol",
+        STREAMS,
+        Syntax::Flag,
+        "Services of streams are told who the client is, by the PROXY protocol (version 1).",
+    ),
+    acts("proxy_half_close", STREAMS, Syntax::Flag, "When one side of a stream has ended, the other one goes on."),
+    acts("preread_timeout", STREAMS, Syntax::Time, "How long the first message of TLS on a stream may take."),
+    overruled("proxy_timeout", STREAMS, "services have `read_timeout` and `write_timeout`"),
+    overruled("proxy_connect_timeout", STREAMS, "services have `connect_timeout`"),
     // The process.
     acts("daemon", MAIN, Syntax::Flag, "As `nginx_daemon`."),
     acts("worker_processes", MAIN, Syntax::Words(1, 1), "As `nginx_worker_processes`."),
@@ -638,6 +649,14 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
         ],
         "Kong's own locations are what is served",
     ),
+];
+
+/// Directives of streams without effect; those without a reason protect, and stop the start.
+pub const OF_STREAMS: &[(&[&str], &str)] = &[
+    (&["allow", "deny", "limit_conn*", "ssl_verify_client", "proxy_ssl_verify"], ""),
+    (&["ssl_*"], "streams have the TLS of the proxy's listeners"),
+    (&["lua_*"], "there is no Lua and no WebAssembly here"),
+    (&["tcp_nodelay", "proxy_buffer_size", "preread_buffer_size"], "it tunes nginx's own machinery"),
 ];
 
 /// Directives that protect and cannot here, with what to do instead; the start is refused.

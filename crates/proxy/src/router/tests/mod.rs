@@ -85,6 +85,7 @@ impl Ask {
 
     pub fn query(&self) -> Query<'_> {
         Query {
+            stream: None,
             method: self.method,
             https: self.tls,
             tls: self.tls,

@@ -365,7 +365,7 @@ fn expressions_agree_with_trying_all_routes() {
             .iter()
             .map(|r| {
                 let text = r.expression.as_deref().unwrap();
-                (r.priority, -r.created_at, r.id, Condition::parse(text, &mut RegexBudget::new()).unwrap())
+                (r.priority, -r.created_at, r.id, Condition::parse(text, false, &mut RegexBudget::new()).unwrap())
             })
             .collect();
         order.sort_by_key(|(priority, age, id, _)| std::cmp::Reverse((*priority, *age, *id)));

@@ -145,6 +145,7 @@ impl Stage {
     fn find(&self, path: &str) -> Option<Found> {
         let fields = Fields::new();
         let query = Query {
+            stream: None,
             method: "GET",
             https: false,
             tls: false,

@@ -1,0 +1,210 @@
+//! Streams of datagrams (UDP): those from one address of a client are one session, which ends when nothing comes either
+//! way for a while.
+
+use super::attempt;
+use super::session::{self, StatusCode, admit, begin, end, enter, idle};
+use crate::balancer::Peer;
+use crate::chain;
+use crate::health::Outcome;
+use crate::http::Origin;
+use crate::tunnel::Moved;
+use crate::worker::Worker;
+use bytes::Bytes;
+use model::entities::Protocol;
+use sdk::{Exchange, Try};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::ReadBuf;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use wire::net::{Timer, out_of_descriptors};
+
+/// The largest datagram there is.
+const LARGEST: usize = 65_535;
+/// Datagrams of a client that wait for its session to begin; more are dropped, as a full socket does it.
+const WAITING: usize = 64;
+
+/// A socket for datagrams, and the sessions on it.
+pub(crate) struct Datagrams {
+    socket: UdpSocket,
+    sessions: RefCell<HashMap<SocketAddr, mpsc::Sender<Bytes>>>,
+}
+
+/// A session that has just begun.
+pub(crate) struct Arrival {
+    pub client: SocketAddr,
+    datagrams: mpsc::Receiver<Bytes>,
+}
+
+impl Datagrams {
+    pub fn new(socket: UdpSocket) -> Datagrams {
+        Datagrams { socket, sessions: RefCell::default() }
+    }
+
+    /// Hands datagrams to their sessions until one comes that is of none.
+    pub async fn next(&self, space: &mut Vec<u8>) -> io::Result<Arrival> {
+        loop {
+            space.clear();
+            space.reserve(LARGEST);
+            let (_, client) = self.socket.recv_buf_from(space).await?;
+            let datagram = Bytes::copy_from_slice(space);
+            let mut sessions = self.sessions.borrow_mut();
+            if let Some(session) = sessions.get(&client) {
+                match session.try_send(datagram.clone()) {
+                    Err(mpsc::error::TrySendError::Closed(_)) => {}
+                    // Those that do not fit are lost.
+                    _ => continue,
+                }
+            }
+            let (sender, datagrams) = mpsc::channel(WAITING);
+            let _ = sender.try_send(datagram);
+            sessions.insert(client, sender);
+            return Ok(Arrival { client, datagrams });
+        }
+    }
+
+    /// Forgets a session that is not to be.
+    pub fn refuse(&self, arrival: Arrival) {
+        self.sessions.borrow_mut().remove(&arrival.client);
+    }
+
+    /// Serves a session until it is over.
+    pub async fn serve(&self, worker: &Rc<Worker>, arrival: Arrival, origin: Box<Origin>) {
+        let Arrival { client, mut datagrams } = arrival;
+        let timer = worker.timers.timer();
+        let mut kept = worker.session(&origin.client);
+        worker.refresh_snapshot(&mut kept);
+        let (mut exchange, view) = (kept.exchange, kept.view);
+        begin(worker, &origin, &mut exchange, Protocol::Udp);
+        let mut selected = chain::Selected::new();
+        let opened = match enter(&view, &origin, &mut exchange) {
+            Ok(chain) => match admit(&mut exchange, (chain, &mut selected)).await {
+                Ok(()) => {
+                    let destination = attempt::destination(worker, &view, &exchange);
+                    match attempt::pick(worker, &exchange, &destination, &[]).await {
+                        Ok(peer) => open(worker, &mut exchange, peer).await,
+                        Err(_) => Err(StatusCode(503)),
+                    }
+                }
+                Err(status) => Err(status),
+            },
+            Err(status) => {
+                chain::run_access(view.global_chain(), &mut exchange, &mut selected, false).await;
+                Err(status)
+            }
+        };
+        let logging = chain::logging(&selected);
+        drop(selected);
+        exchange.detach();
+        drop(view);
+        let status = match opened {
+            Ok((service, peer)) => {
+                let (moved, status) =
+                    self.relay(client, &mut datagrams, &service, &timer, (&peer, idle(&exchange))).await;
+                session::note(&mut exchange, moved);
+                status
+            }
+            Err(status) => status,
+        };
+        self.sessions.borrow_mut().remove(&client);
+        end(worker, &origin, &mut exchange, &logging, status);
+    }
+
+    /// Passes datagrams on, both ways.
+    async fn relay(
+        &self,
+        client: SocketAddr,
+        datagrams: &mut mpsc::Receiver<Bytes>,
+        service: &UdpSocket,
+        timer: &Timer,
+        (peer, idle): (&Peer, Duration),
+    ) -> (Moved, StatusCode) {
+        let idle = idle.max(Duration::from_secs(1));
+        let (mut moved, mut sending) = (Moved::default(), None::<Bytes>);
+        let mut space = vec![0; LARGEST];
+        timer.arm(idle);
+        let status = poll_fn(|cx| {
+            loop {
+                if sending.is_none() {
+                    match datagrams.poll_recv(cx) {
+                        Poll::Ready(Some(datagram)) => sending = Some(datagram),
+                        _ => break,
+                    }
+                }
+                // What is refused shows when the answer is read.
+                let Some(datagram) = sending.take_if(|datagram| service.poll_send(cx, datagram).is_ready()) else {
+                    break;
+                };
+                moved.up += datagram.len() as u64;
+                timer.arm(idle);
+            }
+            match self.poll_answers(cx, service, &mut space, client) {
+                Poll::Ready(Ok(octets)) => {
+                    moved.down += octets as u64;
+                    timer.arm(idle);
+                    cx.waker().wake_by_ref();
+                }
+                // Nobody listens there.
+                Poll::Ready(Err(_)) => {
+                    peer.report(Outcome::TcpFailure);
+                    return Poll::Ready(StatusCode(502));
+                }
+                Poll::Pending => {}
+            }
+            if timer.poll_expired(cx) { Poll::Ready(StatusCode(200)) } else { Poll::Pending }
+        })
+        .await;
+        timer.disarm();
+        (moved, status)
+    }
+
+    /// Passes one answer on; its octets.
+    fn poll_answers(
+        &self,
+        cx: &mut Context<'_>,
+        service: &UdpSocket,
+        space: &mut [u8],
+        client: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        let mut answer = ReadBuf::new(space);
+        std::task::ready!(service.poll_recv(cx, &mut answer))?;
+        // What there is no room for is lost, as on any way.
+        let _ = self.socket.try_send_to(answer.filled(), client);
+        Poll::Ready(Ok(answer.filled().len()))
+    }
+}
+
+/// A socket that is connected with a peer.
+async fn open(worker: &Worker, exchange: &mut Exchange, peer: Peer) -> Result<(UdpSocket, Peer), StatusCode> {
+    let started = worker.loop_time();
+    exchange.timing.proxy = Some(started.saturating_duration_since(exchange.timing.started));
+    exchange.timing.upstream = Some(Duration::ZERO);
+    let any: IpAddr = if peer.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let connected = async {
+        let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
+        if !worker.shared.descriptors.allow_service(&socket) {
+            return Err(out_of_descriptors());
+        }
+        socket.connect(peer.address).await?;
+        Ok(socket)
+    };
+    let connected = connected.await;
+    let status = if connected.is_ok() { 200 } else { 502 };
+    exchange.tries.push(Try { address: peer.address, status, started, waited: Duration::ZERO });
+    match connected {
+        Ok(socket) => {
+            exchange.source = sdk::Source::Service;
+            Ok((socket, peer))
+        }
+        Err(error) => {
+            tracing::warn!(peer = %peer.address, "no socket for datagrams: {error}");
+            Err(StatusCode(502))
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! One stream as plugins and logs see it: an exchange without a request.
+
+use super::attempt;
+use crate::chain::{self, Chain, Instance, Selected};
+use crate::http::{Origin, note_stream};
+use crate::router::Query;
+use crate::snapshot::View;
+use crate::tunnel::Moved;
+use crate::worker::Worker;
+use model::entities::Protocol;
+use sdk::{Exchange, Fields, RequestHead, Source, StreamSession, Timing};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::h1::Traffic;
+use wire::net::{Stream, Timer};
+
+/// What a session came to, in nginx's words: 200, or why there was none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StatusCode(pub u16);
+
+/// A connection to a service.
+pub(super) struct Opened {
+    pub service: Stream,
+    /// For how long nothing may move: nginx has one time for both directions.
+    pub idle: Duration,
+    /// Counts as a connection of the target as long as it is here.
+    pub peer: crate::balancer::Peer,
+}
+
+/// Fills in what is known of a stream as soon as it begins.
+pub(super) fn begin(worker: &Worker, origin: &Origin, exchange: &mut Exchange, kind: Protocol) {
+    exchange.client.clone_from(&origin.client);
+    exchange.request = RequestHead::default();
+    // Only whom we trust tells where a connection comes from.
+    if let Some(proxied) = origin.proxied.as_ref().filter(|_| exchange.client.trusted) {
+        (exchange.client.ip, exchange.client.port) = (proxied.source.ip(), proxied.source.port());
+    }
+    let (started, started_unix_ms) = worker.now();
+    exchange.timing = Timing { started, started_unix_ms, upstream: None, proxy: None };
+    exchange.id = worker.request_id();
+    exchange.stream = Some(StreamSession { protocol: kind, from_service: 0, to_service: 0 });
+    worker.gauges.request();
+}
+
+/// Finds the route and takes it into the exchange; its chain.
+pub(super) fn enter<'a>(view: &'a Rc<View>, origin: &Origin, exchange: &mut Exchange) -> Result<&'a Chain, StatusCode> {
+    let Some(session) = &mut exchange.stream else { return Err(StatusCode(500)) };
+    let query = Query {
+        stream: Some(session.protocol),
+        method: "",
+        https: false,
+        tls: session.protocol == Protocol::Tls,
+        host: b"",
+        port: origin.local.port(),
+        path: "",
+        query: None,
+        sni: exchange.client.sni.as_deref(),
+        source: Some(SocketAddr::new(exchange.client.ip, exchange.client.port)),
+        destination: Some(origin.local.ip()),
+        fields: &Fields::new(),
+    };
+    let Some(found) = view.find_stream(&query) else {
+        tracing::debug!(client = %exchange.client.ip, "no Route found with those values");
+        return Err(StatusCode(500));
+    };
+    if found.unusable {
+        return Err(StatusCode(500));
+    }
+    if session.protocol == Protocol::Tls && !found.route.protocols.contains(Protocol::Tls) {
+        session.protocol = Protocol::TlsPassthrough;
+    }
+    if let Some(service) = &found.service {
+        exchange.upstream.protocol = service.protocol;
+        exchange.upstream.port = service.port;
+    }
+    let chain = view.chain(&found.route, found.service.as_ref().map(|service| &service.id));
+    exchange.route = Some(found.route);
+    exchange.service = found.service;
+    Ok(chain)
+}
+
+/// Runs the access phase.
+pub(super) async fn admit<'a>(
+    exchange: &mut Exchange,
+    (chain, selected): (&'a Chain, &mut Selected<'a>),
+) -> Result<(), StatusCode> {
+    match chain::run_access(chain, exchange, selected, true).await {
+        // What it says has no place in a stream.
+        Some(answer) => {
+            exchange.source = Source::Exit;
+            Err(StatusCode(answer.status))
+        }
+        None if exchange.service.is_none() => {
+            tracing::debug!("no Service found with those values");
+            Err(StatusCode(500))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Runs the access phase and connects to the service.
+pub(super) async fn open<'a>(
+    worker: &Rc<Worker>,
+    view: &'a Rc<View>,
+    exchange: &mut Exchange,
+    acting: (&'a Chain, &mut Selected<'a>),
+    timer: &Timer,
+) -> Result<Opened, StatusCode> {
+    admit(exchange, acting).await?;
+    let (service, peer) = attempt::connect(worker, view, exchange, timer).await?;
+    exchange.source = Source::Service;
+    Ok(Opened { service, idle: idle(exchange), peer })
+}
+
+/// For how long nothing may move.
+pub(super) fn idle(exchange: &Exchange) -> Duration {
+    exchange.service.as_ref().map_or(Duration::ZERO, |service| service.read_timeout.max(service.write_timeout))
+}
+
+/// Notes what was relayed.
+pub(super) fn note(exchange: &mut Exchange, moved: Moved) {
+    exchange.traffic = Traffic { received: moved.up, sent: moved.down, heads: 0 };
+    if let Some(session) = &mut exchange.stream {
+        (session.to_service, session.from_service) = (moved.up, moved.down);
+    }
+}
+
+/// The log phase, and the line of the access log.
+pub(super) fn end(
+    worker: &Worker,
+    origin: &Origin,
+    exchange: &mut Exchange,
+    logging: &[Arc<Instance>],
+    status: StatusCode,
+) {
+    exchange.response.status = status.0;
+    chain::run_log(&logging.iter().collect(), exchange);
+    note_stream(worker, origin, exchange);
+}
