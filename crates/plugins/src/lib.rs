@@ -1,6 +1,8 @@
 //! The bundled plugins, one folder each: code, schema, credential entities, tests.
 
 mod acl;
+mod aws_lambda;
+mod azure_functions;
 mod basic_auth;
 mod bot_detection;
 mod correlation_id;
@@ -38,6 +40,8 @@ use sdk::PluginKind;
 pub fn bundled() -> &'static [&'static dyn PluginKind] {
     &[
         &acl::Acl,
+        &aws_lambda::AwsLambda,
+        &azure_functions::AzureFunctions,
         &basic_auth::BasicAuth,
         &bot_detection::BotDetection,
         &correlation_id::CorrelationId,

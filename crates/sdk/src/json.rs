@@ -78,6 +78,11 @@ impl JsonObject {
         self.position(name.as_ref()).map(|at| self.octets(self.members[at].value))
     }
 
+    /// Names and the texts of values, in order; a name can come several times.
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, [u8]>, &[u8])> {
+        self.members.iter().map(|member| (unescape(self.octets(member.name)), self.octets(member.value)))
+    }
+
     /// Whether there is such a member, and not `false`: what Lua takes for present. Null is.
     pub fn is_present(&self, name: impl AsRef<[u8]>) -> bool {
         self.get(name).is_some_and(|value| value != b"false")
