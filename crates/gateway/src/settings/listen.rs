@@ -240,7 +240,8 @@ fn usage(setting: &str) -> String {
         _ => "[ssl] [http2] [proxy_protocol] [deferred] [bind] [reuseport]",
     };
     format!(
-        "{setting} must be of form: [off] | <ip>:<port> {flags} [backlog=%d+] [ipv6only=on] [ipv6only=off] [so_keepalive=on] [so_keepalive=off] \
+        "{setting} must be of form: [off] | <ip>:<port> {flags} [backlog=%d+] [ipv6only=on] \
+         [ipv6only=off] [so_keepalive=on] [so_keepalive=off] \
          [so_keepalive=%w*:%w*:%d*], [... next entry ...]"
     )
 }

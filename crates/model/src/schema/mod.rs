@@ -6,8 +6,8 @@
 //!   `cache_key`, `ttl`, `workspaceable`, `generate_admin_api`, `db_export`,
 //!   `in_snapshot` (false: requests write its records, and no snapshot holds them), `shorthand_fields`,
 //!   `transformations` (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`,
-//!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`, `"partials"`),
-//!   `enterprise` (Kong's open-source edition has no such entity), `supported_partials` of plugins;
+//!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`,
+//!   `"partials"`), `enterprise` (Kong's open-source edition has no such entity), `supported_partials` of plugins;
 //! - of a field: `validator` (the name of a function), `omit_null`, and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 

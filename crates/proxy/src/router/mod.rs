@@ -112,8 +112,8 @@ impl Router {
 
     /// A router with these routes put (added or replaced, by id) and those removed. Errors name the routes that cannot
     /// be used. What could be a request for one of them finds it all the same, as [`Match::unusable`]: else it might
-    /// find a route that asks less of it. Routes of disabled services are left out silently; when a service changes, all
-    /// its routes are to be put again.
+    /// find a route that asks less of it. Routes of disabled services are left out silently; when a service changes,
+    /// all its routes are to be put again.
     pub fn apply(&self, put: &[(Arc<Route>, Option<Arc<Service>>)], remove: &[Uuid]) -> (Router, Vec<(Uuid, String)>) {
         let mut next = self.clone();
         for id in remove {

@@ -1,8 +1,8 @@
 //! Streams (layer 4): connections whose octets are relayed as they are, and datagrams.
 //!
 //! The route is found by addresses, port and the server name that the client asks for in TLS; a route for `tls` takes
-//! TLS off, one for `tls_passthrough` leaves it to the service. Then come the access phase (Kong's preread), a peer, the
-//! relay, and the log phase.
+//! TLS off, one for `tls_passthrough` leaves it to the service. Then come the access phase (Kong's preread), a peer,
+//! the relay, and the log phase.
 
 mod attempt;
 mod client_hello;

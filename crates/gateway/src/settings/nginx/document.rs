@@ -38,7 +38,10 @@ pub fn documentation() -> String {
     for (names, why) in WITHOUT_EFFECT {
         out.push_str(&format!("| {} | {why} |\n", listed(names)));
     }
-    out.push_str("| all others of `nginx_stream_`, `nginx_supstream_`, `nginx_sproxy_` | streams are relayed as nginx does it by itself; those that keep clients out stop the start |\n");
+    out.push_str(
+        "| all others of `nginx_stream_`, `nginx_supstream_`, `nginx_sproxy_` | streams are relayed as nginx does it \
+         by itself; those that keep clients out stop the start |\n",
+    );
     out.push_str("| all of `nginx_upstream_` | as in Kong: upstreams and `upstream_keepalive_*` say it |\n");
     out.push_str("| all others | not known |\n");
     out.push_str(

@@ -253,7 +253,7 @@ fn handling(context: Context, written: &words::Written) -> Handling {
     }
     if context.is_of_streams() {
         return match reason(table::OF_STREAMS, name) {
-            Some(why) if why.is_empty() => Handling::Refused("is not available for streams".to_owned()),
+            Some("") => Handling::Refused("is not available for streams".to_owned()),
             Some(why) => Handling::Idle(format!("has no effect here: {why}")),
             None => Handling::Idle("is not known for streams and has no effect here".to_owned()),
         };
