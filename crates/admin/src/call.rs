@@ -1,5 +1,6 @@
 //! One request on its way through the handlers.
 
+use crate::access::{Access, User};
 use crate::answer::Answer;
 use crate::content::Content;
 use crate::endpoint::Method;
@@ -7,6 +8,7 @@ use crate::form;
 use crate::node::Node;
 use crate::options::Options;
 use crate::resource::{Resource, Subject};
+use hyper::HeaderMap;
 use model::{Record, Schema};
 use std::sync::Arc;
 use store::{Key, Store, Transaction};
@@ -23,6 +25,11 @@ pub struct Call {
     pub method: Method,
     /// The path without that workspace, as the client wrote it.
     pub path: String,
+    /// The name of the workspace.
+    pub workspace: String,
+    pub headers: HeaderMap,
+    /// Whoever asks, where that makes a difference.
+    pub user: Option<User>,
     /// The entities concerned, when the endpoint is about any.
     pub subject: Option<Subject>,
     /// The parameters of the path, as the client wrote them.
@@ -35,6 +42,7 @@ pub struct Call {
 pub struct State {
     pub node: Arc<dyn Node>,
     pub options: Options,
+    pub access: Access,
     /// The paths of all endpoints, as `GET /endpoints` lists them.
     pub paths: Vec<String>,
     /// Held while a whole configuration is loaded: one at a time.

@@ -27,6 +27,8 @@ pub struct Endpoint {
     /// The entities concerned, when the endpoint follows from the schemas.
     pub subject: Option<Subject>,
     methods: Vec<(Method, Handler)>,
+    /// Whether the content of `DELETE` says what is to be deleted.
+    names_what_it_deletes: bool,
 }
 
 /// All endpoints of a listener.
@@ -40,6 +42,8 @@ struct Branch {
     literals: HashMap<String, Branch>,
     parameter: Option<Box<Branch>>,
     endpoint: Option<Arc<Endpoint>>,
+    /// Of whatever follows, as one parameter.
+    remainder: Option<Arc<Endpoint>>,
 }
 
 impl Method {
@@ -69,6 +73,11 @@ impl Endpoint {
         self.methods.iter().find(|(m, _)| *m == method).map(|(_, handler)| *handler)
     }
 
+    /// Whether content matters though the method usually has none.
+    pub fn takes_content(&self, method: Method) -> bool {
+        method == Method::Delete && self.names_what_it_deletes
+    }
+
     /// Without methods the endpoint exists by name only, as Kong's disabled ones do.
     pub fn disabled(&self) -> bool {
         self.methods.is_empty()
@@ -82,14 +91,8 @@ impl Endpoints {
         let path = path.strip_prefix('/')?;
         let path = path.strip_suffix('/').unwrap_or(path);
         let mut parameters = Vec::new();
-        if path.is_empty() {
-            return self.root.endpoint.as_ref().map(|endpoint| (endpoint, parameters));
-        }
-        let segments: Vec<&str> = path.split('/').take(MAX_SEGMENTS + 1).collect();
-        if segments.len() > MAX_SEGMENTS {
-            return None;
-        }
-        self.root.find(&segments, &mut parameters).map(|endpoint| (endpoint, parameters))
+        let path = (!path.is_empty()).then_some(path);
+        self.root.find(path, MAX_SEGMENTS, &mut parameters).map(|endpoint| (endpoint, parameters))
     }
 
     /// Whether the path of an endpoint begins with that segment.
@@ -107,21 +110,25 @@ impl Endpoints {
 const MAX_SEGMENTS: usize = 8;
 
 impl Branch {
-    fn find<'a>(&self, segments: &[&'a str], parameters: &mut Vec<&'a str>) -> Option<&Arc<Endpoint>> {
-        let Some((first, rest)) = segments.split_first() else { return self.endpoint.as_ref() };
-        if first.is_empty() {
-            return None;
+    /// `path` is what follows here.
+    fn find<'a>(&self, path: Option<&'a str>, deeper: usize, parameters: &mut Vec<&'a str>) -> Option<&Arc<Endpoint>> {
+        let Some(path) = path else { return self.endpoint.as_ref() };
+        let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        if !first.is_empty() && deeper > 0 {
+            if let Some(found) = self.literals.get(first).and_then(|node| node.find(rest, deeper - 1, parameters)) {
+                return Some(found);
+            }
+            if let Some(node) = &self.parameter {
+                parameters.push(first);
+                if let Some(found) = node.find(rest, deeper - 1, parameters) {
+                    return Some(found);
+                }
+                parameters.pop();
+            }
         }
-        if let Some(found) = self.literals.get(*first).and_then(|node| node.find(rest, parameters)) {
-            return Some(found);
-        }
-        let node = self.parameter.as_ref()?;
-        parameters.push(first);
-        let found = node.find(rest, parameters);
-        if found.is_none() {
-            parameters.pop();
-        }
-        found
+        let remainder = self.remainder.as_ref()?;
+        parameters.push(path);
+        Some(remainder)
     }
 }
 
@@ -135,6 +142,7 @@ pub struct Drafts {
 struct Draft {
     subject: Option<Subject>,
     methods: BTreeMap<Method, Handler>,
+    names_what_it_deletes: bool,
 }
 
 impl Drafts {
@@ -169,6 +177,13 @@ impl Drafts {
         draft.methods.extend(methods.iter().copied());
     }
 
+    /// Says that the content of `DELETE` names what is to be deleted.
+    pub fn names_what_it_deletes(&mut self, path: &str) {
+        if let Some(draft) = self.drafts.get_mut(path) {
+            draft.names_what_it_deletes = true;
+        }
+    }
+
     /// Drops all but these endpoints, and of these all but `GET`.
     pub fn keep_reading(&mut self, paths: &[&str]) {
         self.drafts.retain(|path, _| paths.contains(&path.as_str()));
@@ -183,14 +198,21 @@ impl Drafts {
         let mut root = Branch::default();
         for (path, draft) in self.drafts {
             let mut node = &mut root;
-            for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+            let to_node = path.strip_suffix("/*").unwrap_or(&path);
+            for segment in to_node.split('/').filter(|segment| !segment.is_empty()) {
                 node = match segment.starts_with('{') {
                     true => node.parameter.get_or_insert_default(),
                     false => node.literals.entry(segment.to_owned()).or_default(),
                 };
             }
             let methods: Vec<(Method, Handler)> = draft.methods.into_iter().collect();
-            node.endpoint = Some(Arc::new(Endpoint { allow: allow(&methods), subject: draft.subject, methods }));
+            let endpoint = Arc::new(Endpoint {
+                allow: allow(&methods),
+                subject: draft.subject,
+                methods,
+                names_what_it_deletes: draft.names_what_it_deletes,
+            });
+            if to_node == path { node.endpoint = Some(endpoint) } else { node.remainder = Some(endpoint) }
         }
         Endpoints { root, list }
     }

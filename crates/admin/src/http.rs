@@ -1,6 +1,7 @@
 //! From an HTTP request to an [`Answer`] and back: content types, limits, methods, and the headers that every answer
 //! has.
 
+use crate::access::{Access, User};
 use crate::answer::Answer;
 use crate::call::{Call, Query, State};
 use crate::content::{self, BodyError, Content, RequestBody};
@@ -39,7 +40,8 @@ impl Admin {
         let status_endpoints = routes::status(store.catalog(), &plugins, options.dbless);
         // Where records come from a file, clients change none of them.
         let store = if options.dbless { store.read_only() } else { store };
-        let state = State { node, options, paths: endpoints.list().to_vec(), loading: Mutex::default() };
+        let access = Access::new(&store, options.access.clone());
+        let state = State { node, options, access, paths: endpoints.list().to_vec(), loading: Mutex::default() };
         Admin { state: Arc::new(state), store, endpoints, status_endpoints }
     }
 
@@ -104,14 +106,42 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
         let RequestLine { method, authority, headers, .. } = *request_line;
         cross_site::check(&admin.state.options, method, authority, headers)?;
     }
-    let default = Place { store: admin.store.clone(), prefix: "", path: request_line.path };
+    let default = Place::of_default(&admin.store, request_line.path);
     let (endpoints, place) = match request_line.interface {
         Interface::Admin => {
             (&admin.endpoints, workspace::of_path(&admin.store, &admin.endpoints, request_line.path).await?)
         }
         Interface::Status => (&admin.status_endpoints, default),
     };
-    let (endpoint, parameters) = endpoints.find(place.path).ok_or_else(Answer::not_found)?;
+    let found = endpoints.find(place.path);
+    // Browsers ask what they may send without saying for whom.
+    let user = match request_line {
+        RequestLine { interface: Interface::Status, .. } | RequestLine { method: "OPTIONS", .. } => None,
+        _ => admin.state.access.user(place.path, request_line.headers).await?,
+    };
+    let endpoint = found.as_ref().map(|(endpoint, _)| &***endpoint);
+    admin.state.access.authorize(user.as_ref(), &place, endpoint, request_line.method).await?;
+    let cookie = user.as_ref().and_then(|user| user.cookie.clone());
+    let answer = match found {
+        Some((endpoint, parameters)) => call(admin, request_line, place, endpoint, parameters, user, body).await,
+        None => Err(Answer::not_found()),
+    };
+    match cookie {
+        Some(cookie) => answer.map(|answer| answer.with_header("set-cookie", cookie)),
+        None => answer,
+    }
+}
+
+/// Calls the handler of an endpoint.
+async fn call(
+    admin: &Admin,
+    request_line: &RequestLine<'_>,
+    place: Place<'_>,
+    endpoint: &Endpoint,
+    parameters: Vec<&str>,
+    user: Option<User>,
+    body: RequestBody,
+) -> Result<Answer, Answer> {
     if endpoint.disabled() {
         return Err(Answer::not_found());
     }
@@ -129,7 +159,7 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
         return Err(Answer::message(400, "Path is not valid UTF-8"));
     }
     let query = query(request_line.query)?;
-    let content = if method.has_body() {
+    let content = if method.has_body() || endpoint.takes_content(method) && !body.is_end_stream() {
         content::parse(request_line.headers, body, &admin.state.options).await?
     } else {
         Content::None
@@ -141,6 +171,9 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
         prefix: place.prefix.to_owned(),
         method,
         path: place.path.to_owned(),
+        workspace: place.workspace,
+        headers: request_line.headers.clone(),
+        user,
         subject: endpoint.subject.clone(),
         parameters,
         query,
@@ -196,7 +229,7 @@ fn response(
     }
     headers.insert(header::CONNECTION, HeaderValue::from_static(if close { "close" } else { "keep-alive" }));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed_origin(options, request_line));
-    if request_line.interface == Interface::Admin {
+    if request_line.interface == Interface::Admin && options.allows_credentials() {
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
     if options.latency_header {

@@ -5,6 +5,7 @@
 //! by `routes`) → a handler in `entity`, `nested` or `routes` → `answer` → `http` again for the headers that all
 //! answers have.
 
+mod access;
 mod answer;
 mod call;
 mod content;
@@ -22,6 +23,8 @@ mod routes;
 mod server;
 mod workspace;
 
+pub use access::options::{AccessOptions, GuiAuth, SessionOptions};
+pub use access::prepare as prepare_access;
 pub use http::Admin;
 pub use hyper::HeaderMap;
 pub use node::{

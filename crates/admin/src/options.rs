@@ -1,5 +1,6 @@
 //! The settings of the Admin and the Status API.
 
+use crate::access::options::AccessOptions;
 use crate::node::Interface;
 use std::time::Duration;
 use wire::net::Lingering;
@@ -23,6 +24,7 @@ pub struct Options {
     pub origins: Vec<String>,
     /// The hosts that requests to the Admin API may name (`admin_allowed_hosts`); empty: any.
     pub hosts: Vec<String>,
+    pub access: AccessOptions,
     /// Bounds on clients of the Admin and of the Status API.
     pub limits: Limits,
     pub status_limits: Limits,
@@ -66,6 +68,12 @@ impl Default for Limits {
 }
 
 impl Options {
+    /// Whether pages of other origins may have a browser send what it knows of an administrator: not of any origin
+    /// where browsers have sessions.
+    pub(crate) fn allows_credentials(&self) -> bool {
+        self.access.gui.is_none() || !self.origins.is_empty()
+    }
+
     pub(crate) fn limits_of(&self, interface: Interface) -> &Limits {
         match interface {
             Interface::Admin => &self.limits,
@@ -85,6 +93,7 @@ impl Default for Options {
             max_content: 10 * 1024 * 1024,
             origins: Vec::new(),
             hosts: Vec::new(),
+            access: AccessOptions::default(),
             limits: Limits::default(),
             status_limits: Limits::default(),
         }

@@ -45,7 +45,7 @@ impl Catalog {
     /// The core entities for a flavour of router, without plugins.
     pub fn core_with(flavor: RouterFlavor) -> Catalog {
         let mut catalog = Catalog::default();
-        for text in crate::entities::schemas(flavor) {
+        for text in crate::entities::schemas(flavor).into_iter().chain(crate::entities::ACCESS) {
             catalog.add_entity(core_schema(text));
         }
         catalog.add_vault("env", core_schema(crate::entities::ENV_VAULT));
@@ -155,7 +155,7 @@ mod tests {
                 assert!(schema.foreign_fields().all(|(_, to)| seen.contains(&to)), "{}", schema.name);
                 seen.push(schema.name.as_str());
             }
-            assert_eq!(seen.len(), 20);
+            assert_eq!(seen.len(), 20 + crate::entities::ACCESS.len());
         }
     }
 

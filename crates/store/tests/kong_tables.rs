@@ -12,7 +12,8 @@ fn fields_are_columns_of_kongs_tables() {
     let kong: Value = serde_json::from_str(KONG).unwrap();
     for flavor in [RouterFlavor::Traditional, RouterFlavor::Expressions] {
         let layout = Layout::new(&Catalog::core_with(flavor)).unwrap();
-        for table in layout.tables() {
+        // What Kong does not have is our own.
+        for table in layout.tables().iter().filter(|table| !kong[&table.relation].is_null()) {
             assert_eq!(deviations(table, &kong[&table.relation]["columns"]), Vec::<String>::new());
         }
     }

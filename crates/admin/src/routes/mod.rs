@@ -2,6 +2,7 @@
 //! hand. Each file adds its own to the list.
 
 mod acls;
+mod admins;
 mod cache;
 mod certificates;
 mod clustering;
@@ -11,9 +12,11 @@ mod consumers;
 mod debug;
 mod filter_chains;
 mod generated;
+mod login;
 mod node;
 pub mod partials;
 mod plugins;
+mod rbac;
 mod schemas;
 mod status;
 mod tags;
@@ -48,6 +51,9 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     filter_chains::add(&mut drafts);
     workspaces::add(&mut drafts, catalog);
     of_plugins.iter().for_each(|endpoint| plugins::add_own(&mut drafts, endpoint));
+    rbac::add(&mut drafts, catalog);
+    admins::add(&mut drafts, catalog);
+    login::add(&mut drafts);
     drafts.build()
 }
 

@@ -1,5 +1,6 @@
 //! The Admin API over a store in memory, mostly without sockets.
 
+mod access;
 mod clients;
 mod consumer_groups;
 mod sockets;

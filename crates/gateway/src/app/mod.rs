@@ -136,6 +136,7 @@ impl Running {
         let access_logs = AccessLogs::open(&settings, console)?;
         let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), &access_logs)?);
         let interfaces = Interfaces::bind(&settings).await?;
+        prepare_access(&settings, &store).await?;
         let names = kinds.iter().map(|kind| kind.name()).collect();
         let publisher = Publisher::start(store.clone(), Arc::clone(&plane), names).await?;
         let node = RunningNode::new(
@@ -165,6 +166,7 @@ impl Running {
             origins: settings.gui_origins.clone(),
             hosts: settings.list("admin_allowed_hosts").to_vec(),
             dbless: settings.dbless(),
+            access: settings.access.clone(),
             ..admin::Options::default()
         };
         let admin = Arc::new(admin::Admin::new(store.clone(), Arc::new(node), options));
@@ -298,6 +300,22 @@ async fn open_store(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store,
     }
     let path = settings.path(DATABASE);
     Store::open_sqlite(catalog, &path).await.map_err(|e| format!("cannot open {}: {e}", path.display()))
+}
+
+/// Sees to it that a database has the default roles, and an administrator where the settings have a password for one.
+async fn prepare_access(settings: &Settings, store: &Store) -> Result<(), String> {
+    if settings.dbless() {
+        return Ok(());
+    }
+    let failed = |e| format!("cannot prepare the users of the Admin API: {e}");
+    let users = admin::prepare_access(store, Some(settings.text("password"))).await.map_err(failed)?;
+    if settings.access.enforced && !users {
+        tracing::warn!(
+            "nobody can use the Admin API: enforce_rbac is on and there is no user; start once with a 'password' \
+            (KONG_PASSWORD) to have an administrator kong_admin"
+        );
+    }
+    Ok(())
 }
 
 /// Where messages go.

@@ -1,11 +1,13 @@
 //! Checks that concern more than one value's type, and the values that the program reads often.
 
+use super::access;
 use super::access_log::{self, AccessLogs};
 use super::listen::{self, Listener};
 use super::load::Loaded;
 use super::nginx::{self, Context, Injected};
 use super::value::Value;
 use super::{Headers, Settings, tls};
+use admin::AccessOptions;
 use model::address::Cidr;
 use proxy::directives::Directives;
 use proxy::settings::Limits;
@@ -39,6 +41,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         gui_origins: Vec::new(),
         port_maps: Vec::new(),
         access_logs: AccessLogs::default(),
+        access: AccessOptions::default(),
         warnings,
         loaded,
     };
@@ -65,6 +68,13 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     let mut of_logs = Vec::new();
     keep(access_log::parse(&settings, &mut of_logs).map(|logs| settings.access_logs = logs));
     settings.warnings.extend(of_logs);
+    match access::options(&settings) {
+        Ok((options, warnings)) => {
+            settings.access = options;
+            settings.warnings.extend(warnings);
+        }
+        Err(error) => errors.push(error),
+    }
     settings.daemon = settings.text("nginx_main_daemon") != "off";
     errors.extend(listen::duplicates(&[
         ("proxy_listen", &settings.proxy_listen),

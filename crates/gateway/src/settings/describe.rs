@@ -63,6 +63,8 @@ impl Settings {
         for (name, path) in PATHS {
             shown.insert((*name).to_owned(), json!(self.path(path)));
         }
+        // Clients go by this name to know whether there are users.
+        shown.insert("rbac".to_owned(), json!(self.text("enforce_rbac")));
         shown.insert("prefix".to_owned(), json!(self.prefix));
         if self.text("database") == "sqlite" {
             // Clients know two kinds of nodes, and go by the name: those that are written to, and those that are not.

@@ -2,6 +2,7 @@
 //!
 //! [`table`] defines every key once; everything else here follows from it.
 
+mod access;
 mod access_log;
 mod check;
 mod ciphers;
@@ -21,6 +22,7 @@ pub use document::{default_file, documentation};
 pub use listen::Listener;
 pub use load::{Sources, referred_to};
 
+use admin::AccessOptions;
 use definition::ValueType;
 use load::Loaded;
 use model::address::Cidr;
@@ -58,6 +60,8 @@ pub struct Settings {
     /// Own ports and the public ones that stand for them.
     pub port_maps: Vec<(u16, u16)>,
     pub access_logs: AccessLogs,
+    /// Who may use the Admin API.
+    pub access: AccessOptions,
     /// What the operator should know.
     pub warnings: Vec<String>,
     loaded: Loaded,

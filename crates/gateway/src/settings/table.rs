@@ -573,6 +573,40 @@ pub const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        title: "Access to the Admin API",
+        about: "Users, administrators and their rights, see [access.md](access.md).",
+        settings: &[
+            choice(
+                "enforce_rbac",
+                "off",
+                &["off", "on", "entity", "both"],
+                "Whether requests to the Admin API need a user, whose roles allow them. `entity` and `both`, which \
+                    look at single records too, are not available in this version.",
+            ),
+            text("rbac_auth_header", "Kong-Admin-Token", "The header with a user's token."),
+            text(
+                "password",
+                "",
+                "Token and password of the administrator `kong_admin`, whom a node makes in a database without users.",
+            )
+            .secret(),
+            text("admin_gui_auth", "", "How administrators log in to the GUI: `basic-auth`, or not at all."),
+            text("admin_gui_auth_conf", "", "Configuration of the plugin that Kong logs in by.").secret().inert(),
+            text("admin_gui_auth_header", "Kong-Admin-User", "The header by which the GUI says who is logged in."),
+            text(
+                "admin_gui_session_conf",
+                "",
+                "Sessions of the GUI, as JSON: `secret` (required), `cookie_name`, `cookie_path`, `cookie_domain`, \
+                    `cookie_secure`, `cookie_same_site`, `rolling_timeout`, `absolute_timeout`. They are kept in the \
+                    database.",
+            )
+            .secret(),
+            number("admin_gui_auth_login_attempts", "0", "Wrong passwords before a name is refused; 0: any number."),
+            number("admin_gui_auth_login_attempts_ttl", "604800", "Seconds for which wrong passwords count."),
+            number("admin_invitation_expiry", "259200", "Seconds for which a link to register is valid."),
+        ],
+    },
+    Section {
         title: "Lua, WebAssembly and plugin servers",
         about: "Run times for plugins in other languages; not there yet.",
         settings: &[

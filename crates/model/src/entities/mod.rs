@@ -55,6 +55,16 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 20] {
     ]
 }
 
+/// The texts of the schemas of those who use the Admin API, which follow the core ones.
+pub(crate) const ACCESS: [&str; 6] = [
+    include_str!("rbac_user.json"),
+    include_str!("rbac_role.json"),
+    include_str!("rbac_user_role.json"),
+    include_str!("rbac_role_endpoint.json"),
+    include_str!("admin.json"),
+    include_str!("admin_session.json"),
+];
+
 /// The configuration of the vault that reads environment variables.
 pub(crate) const ENV_VAULT: &str = include_str!("vault_env.json");
 

@@ -1,0 +1,243 @@
+//! Who uses the Admin API, and what they may do with it (`enforce_rbac`): users with tokens, administrators who log in
+//! to the GUI, and the rules of their roles.
+//!
+//! What is not known to be allowed is refused: a user is looked for before anything else is told, and whatever fails on
+//! the way ends the request.
+
+mod attempts;
+mod bootstrap;
+pub mod options;
+pub mod rules;
+pub mod secret;
+pub mod session;
+
+use crate::answer::Answer;
+use crate::endpoint::Endpoint;
+use crate::workspace::Place;
+use crate::{form, page};
+use attempts::Attempts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+pub use bootstrap::{give, prepare};
+use hyper::header::{self, HeaderMap};
+use model::{Catalog, Record, Schema};
+use options::{AccessOptions, GuiAuth};
+use rules::{Action, Rules};
+use secret::Verifier;
+use serde_json::Value;
+use std::sync::Arc;
+use store::{DEFAULT_WORKSPACE, Key, Scope, Store};
+
+/// Knows users, and decides about their requests.
+pub struct Access {
+    pub options: AccessOptions,
+    /// The records of all workspaces.
+    store: Store,
+    pub verifier: Verifier,
+    attempts: Attempts,
+}
+
+/// Whoever has sent a request.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The id of its record in `rbac_users`.
+    pub id: String,
+    pub name: String,
+    /// The administrator whose user it is.
+    pub admin: Option<Record>,
+    /// The cookie of a session that is due for renewal.
+    pub cookie: Option<String>,
+}
+
+/// The status of an administrator who has registered.
+pub const APPROVED: u64 = 0;
+/// The status of one who has yet to.
+pub const INVITED: u64 = 4;
+
+/// Anybody may ask these: they find out for themselves who asks.
+const OPEN: &[&str] = &["/auth", "/admins/register"];
+/// Every user may ask these: they are about the user that asks.
+const OWN: &[&str] = &["/userinfo", "/admins/self/password", "/admins/self/token"];
+/// First segments of paths that are about what belongs to a workspace, or about nothing that can be changed, beside
+/// those of entities that belong to workspaces.
+const OF_WORKSPACES: &[&str] = &["", "endpoints", "schemas", "status", "tags", "timers"];
+
+impl Access {
+    pub fn new(store: &Store, options: AccessOptions) -> Access {
+        let attempts = Attempts::new(options.gui.as_ref());
+        Access { options, store: store.of(Scope::All), verifier: Verifier::new(), attempts }
+    }
+
+    /// The user that a request is from; `None` where it makes no difference.
+    pub async fn user(&self, path: &str, headers: &HeaderMap) -> Result<Option<User>, Answer> {
+        if !self.options.enforced || OPEN.contains(&path.trim_end_matches('/')) {
+            return Ok(None);
+        }
+        self.authenticate(headers).await.map(Some)
+    }
+
+    /// The user that a request says it is from, by a token, by the session of the GUI or by name and password.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<User, Answer> {
+        let mut tokens = headers.get_all(&self.options.token_header).iter();
+        let found = match (tokens.next(), tokens.next(), &self.options.gui) {
+            (Some(token), None, _) => match token.to_str() {
+                Ok(token) if !token.is_empty() => self.by_token(token).await?,
+                _ => None,
+            },
+            (None, _, Some(gui)) => self.by_gui(gui, headers).await?,
+            _ => None,
+        };
+        found.ok_or_else(|| Answer::message(401, "Invalid RBAC credentials"))
+    }
+
+    /// Whether a user may do what a request asks for.
+    pub async fn authorize(
+        &self,
+        user: Option<&User>,
+        place: &Place<'_>,
+        endpoint: Option<&Endpoint>,
+        method: &str,
+    ) -> Result<(), Answer> {
+        let Some(user) = user.filter(|_| !OWN.contains(&place.path.trim_end_matches('/'))) else { return Ok(()) };
+        let segments = place.path.split('/').filter(|segment| !segment.is_empty());
+        // As the handlers read them, so that no other spelling is another endpoint.
+        let path: Option<Vec<String>> = segments.map(|segment| form::unescape(segment.as_bytes())).collect();
+        let path = path.ok_or_else(|| Answer::message(400, "Path is not valid UTF-8"))?;
+        let action = Action::of_method(method).ok_or_else(Answer::method_not_allowed)?;
+        let workspace = judged_in(self.store.catalog(), place, endpoint, &path);
+        if self.rules(&user.id).await?.allow(workspace, &path, action) {
+            return Ok(());
+        }
+        let words = format!("{}, you do not have permissions to {} this resource", user.name, action.name());
+        Err(Answer::message(403, words))
+    }
+
+    /// The rules of all roles of a user.
+    pub async fn rules(&self, user: &str) -> Result<Rules, Answer> {
+        let mut rules = Rules::default();
+        for link in self.store.all_for("rbac_user_roles", "user", user).await? {
+            for rule in self.store.all_for("rbac_role_endpoints", "role", &foreign(&link, "role")).await? {
+                rules.add(&rule);
+            }
+        }
+        Ok(rules)
+    }
+
+    /// Who has that token, in whatever workspace.
+    pub async fn by_token(&self, token: &str) -> Result<Option<User>, Answer> {
+        let ident = secret::ident(token);
+        for record in page::all(&self.store, "rbac_users").await? {
+            let known = text(&record, "user_token_ident") == ident;
+            if !known || !self.verifier.is_right(token, Some(text(&record, "user_token"))).await {
+                continue;
+            }
+            let Some(user) = self.enabled(record).await? else { continue };
+            let may_use_tokens = |admin: &Record| admin.get("rbac_token_enabled") == Some(&Value::Bool(true));
+            return Ok(Some(user).filter(|user| user.admin.as_ref().is_none_or(may_use_tokens)));
+        }
+        Ok(None)
+    }
+
+    async fn by_gui(&self, gui: &GuiAuth, headers: &HeaderMap) -> Result<Option<User>, Answer> {
+        match session::find(&self.store, &gui.session, headers).await? {
+            Some((admin, cookie)) => {
+                let admin = self.store.get("admins", &Key::Id(admin)).await?;
+                let user = self.of_admin(admin).await?;
+                Ok(user.filter(|user| says_so(gui, headers, user)).map(|user| User { cookie, ..user }))
+            }
+            None => self.by_password(gui, headers).await,
+        }
+    }
+
+    /// Who gives its name and its password (`Authorization: Basic`).
+    pub async fn by_password(&self, gui: &GuiAuth, headers: &HeaderMap) -> Result<Option<User>, Answer> {
+        let Some((name, password)) = basic(headers) else { return Ok(None) };
+        if self.attempts.are_used_up(&name) {
+            return Ok(None);
+        }
+        let admin = self.admin(&name).await?;
+        let hash = admin.as_ref().and_then(|admin| admin.get("password")).and_then(Value::as_str);
+        if !self.verifier.is_right(&password, hash).await {
+            self.attempts.note(&name);
+            return Ok(None);
+        }
+        self.attempts.forget(&name);
+        Ok(self.of_admin(admin).await?.filter(|user| says_so(gui, headers, user)))
+    }
+
+    /// The administrator of that name, address or id elsewhere, in whatever workspace.
+    pub async fn admin(&self, name: &str) -> Result<Option<Record>, Answer> {
+        for field in ["username", "email", "custom_id"] {
+            if let Some(admin) = self.store.get_by("admins", field, name).await? {
+                return Ok(Some(admin));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The user of an administrator who has registered.
+    async fn of_admin(&self, admin: Option<Record>) -> Result<Option<User>, Answer> {
+        let Some(admin) = admin else { return Ok(None) };
+        if admin.get("status").and_then(Value::as_u64) != Some(APPROVED) {
+            return Ok(None);
+        }
+        match self.store.get("rbac_users", &Key::Id(foreign(&admin, "rbac_user"))).await? {
+            Some(record) => self.enabled(record).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn enabled(&self, record: Record) -> Result<Option<User>, Answer> {
+        if record.get("enabled") != Some(&Value::Bool(true)) {
+            return Ok(None);
+        }
+        let id = text(&record, "id").to_owned();
+        let admin = self.store.all_for("admins", "rbac_user", &id).await?.pop();
+        Ok(Some(User { id, name: text(&record, "name").to_owned(), admin, cookie: None }))
+    }
+}
+
+/// The name of the workspace by whose rules a request is judged. What is about the node, or about all workspaces, is
+/// the default one's, whatever workspace the path names; of itself, a workspace can be asked.
+fn judged_in<'p>(catalog: &Catalog, place: &'p Place<'_>, endpoint: Option<&Endpoint>, path: &[String]) -> &'p str {
+    let first = path.first().map_or("", String::as_str);
+    let of_workspaces = match endpoint {
+        // There is nothing.
+        None => true,
+        Some(endpoint) => match endpoint.subject.as_ref().and_then(|subject| catalog.entity(&subject.outer.name)) {
+            Some(schema) => schema.workspaceable(),
+            None => {
+                let begins = |schema: &Arc<Schema>| schema.path_name().split('/').next() == Some(first);
+                OF_WORKSPACES.contains(&first)
+                    || catalog.entities().any(|schema| schema.workspaceable() && begins(schema))
+            }
+        },
+    };
+    let of_itself = first == "workspaces" && path.get(1).is_some_and(|name| *name == place.workspace);
+    if of_workspaces || of_itself { &place.workspace } else { DEFAULT_WORKSPACE }
+}
+
+/// Whether the GUI means that user too, if it says whom it means.
+fn says_so(gui: &GuiAuth, headers: &HeaderMap, user: &User) -> bool {
+    let username = user.admin.as_ref().map_or("", |admin| text(admin, "username"));
+    headers.get(&gui.user_header).is_none_or(|said| said.as_bytes() == username.as_bytes())
+}
+
+/// Name and password of `Authorization: Basic`.
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let (scheme, encoded) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+/// A field that is text.
+pub fn text<'r>(record: &'r Record, field: &str) -> &'r str {
+    record.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The id that a foreign key holds.
+pub fn foreign(record: &Record, field: &str) -> String {
+    let id = record.get(field).and_then(|key| key.get("id")).and_then(Value::as_str);
+    id.unwrap_or_default().to_owned()
+}

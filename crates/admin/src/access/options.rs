@@ -1,0 +1,73 @@
+//! The settings of those who use the Admin API: whether they must say who they are, and how browsers do.
+
+use hyper::header::HeaderName;
+use std::time::Duration;
+
+/// Who may do what.
+#[derive(Clone, Debug)]
+pub struct AccessOptions {
+    /// `enforce_rbac`.
+    pub enforced: bool,
+    /// `rbac_auth_header`: the header with a user's token.
+    pub token_header: HeaderName,
+    /// How administrators log in to the GUI (`admin_gui_auth`).
+    pub gui: Option<GuiAuth>,
+    /// `admin_invitation_expiry`: how long a link to register is valid.
+    pub invitation: Duration,
+    /// The first of `admin_gui_url`: where links to register lead.
+    pub gui_url: Option<String>,
+}
+
+/// Logging in with a name and a password, and the session that follows.
+#[derive(Clone, Debug)]
+pub struct GuiAuth {
+    /// `admin_gui_auth_header`: the header by which the GUI says who is logged in.
+    pub user_header: HeaderName,
+    /// `admin_gui_auth_login_attempts`: wrong passwords before a name is refused; 0: any number.
+    pub attempts: u32,
+    /// `admin_gui_auth_login_attempts_ttl`: how long they count.
+    pub attempts_ttl: Duration,
+    pub session: SessionOptions,
+}
+
+/// `admin_gui_session_conf`, under the names that the `session` plugin has.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    pub secret: String,
+    pub cookie_name: String,
+    pub cookie_path: String,
+    pub cookie_domain: Option<String>,
+    pub cookie_secure: bool,
+    pub cookie_same_site: Option<String>,
+    /// How long a session lives without being used.
+    pub rolling_timeout: Duration,
+    /// How long it lives at all.
+    pub absolute_timeout: Duration,
+}
+
+impl Default for AccessOptions {
+    fn default() -> AccessOptions {
+        AccessOptions {
+            enforced: false,
+            token_header: HeaderName::from_static("kong-admin-token"),
+            gui: None,
+            invitation: Duration::from_secs(259_200),
+            gui_url: None,
+        }
+    }
+}
+
+impl Default for SessionOptions {
+    fn default() -> SessionOptions {
+        SessionOptions {
+            secret: String::new(),
+            cookie_name: "session".to_owned(),
+            cookie_path: "/".to_owned(),
+            cookie_domain: None,
+            cookie_secure: true,
+            cookie_same_site: Some("Strict".to_owned()),
+            rolling_timeout: Duration::from_secs(3600),
+            absolute_timeout: Duration::from_secs(86_400),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! `/admins`: people with a user of their own, who are invited, register with a password and log in to the GUI.
+
+use super::rbac::{give_roles, role_names, roles_of, take_roles};
+use crate::access::{self, APPROVED, INVITED, secret, session, text};
+use crate::answer::{Answer, HandlerResult};
+use crate::call::Call;
+use crate::endpoint::{Drafts, Method};
+use crate::resource::{Resource, Subject};
+use crate::{entity, nested, page};
+use model::{Catalog, Error, Record};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+use store::{DEFAULT_WORKSPACE, Key, Scope};
+
+const ENTITY: &str = "admins";
+const ONE: &str = "/admins/{admins}";
+/// What is nobody's business.
+const SECRETS: &[&str] = &["password", "invitation", "invited_at", "rbac_user"];
+
+pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
+    let Some(outer) = Resource::all(catalog).remove(ENTITY) else { return };
+    let subject = Subject { outer, inner: None, field: String::new() };
+    drafts.add_about(
+        subject.clone(),
+        "/admins",
+        &[(Method::Get, |call| Box::pin(list(call))), (Method::Post, |call| Box::pin(invite(call)))],
+    );
+    drafts.add_about(
+        subject.clone(),
+        ONE,
+        &[
+            (Method::Get, |call| Box::pin(read(call))),
+            (Method::Patch, |call| Box::pin(change(call))),
+            (Method::Delete, |call| Box::pin(delete(call))),
+        ],
+    );
+    let roles = format!("{ONE}/roles");
+    drafts.add_about(
+        subject.clone(),
+        &roles,
+        &[
+            (Method::Get, |call| Box::pin(roles_shown(call, 200))),
+            (Method::Post, |call| Box::pin(add_roles(call))),
+            (Method::Delete, |call| Box::pin(remove_roles(call))),
+        ],
+    );
+    drafts.names_what_it_deletes(&roles);
+    drafts.add_about(subject, &format!("{ONE}/workspaces"), &[(Method::Get, |call| Box::pin(workspaces(call)))]);
+    drafts.add("/admins/register", &[(Method::Post, |call| Box::pin(register(call)))]);
+    drafts.add("/admins/self/password", &[(Method::Patch, |call| Box::pin(change_password(call)))]);
+    drafts.add("/admins/self/token", &[(Method::Patch, |call| Box::pin(renew_token(call)))]);
+}
+
+async fn list(call: Call) -> HandlerResult {
+    let resource = entity::subject(&call)?.outer;
+    let all = call.query.first("all_workspaces") == Some("true") && call.workspace == DEFAULT_WORKSPACE;
+    let store = if all { call.store.of(Scope::All) } else { call.store.clone() };
+    let found = store.page(&resource.name, &page::query(&call.query, &resource)?).await?;
+    let carried = format!("{}{}", page::carried(&call.query), if all { "&all_workspaces=true" } else { "" });
+    let shown = found.data.into_iter().map(shown).collect();
+    Ok(Answer::new(200, page::answer(shown, found.offset, &format!("{}/admins", call.prefix), &carried)))
+}
+
+/// Nobody knows the token of the new user before its owner has made one.
+async fn invite(mut call: Call) -> HandlerResult {
+    let mut input = call.input(ENTITY)?;
+    refuse_secrets(&input)?;
+    if !input.get("email").is_some_and(Value::is_string) {
+        return Err(Error::field_violation("email", "required field missing").into());
+    }
+    let token = secret::generate()?;
+    let hash = secret::hash("user_token", &token).await?;
+    input.insert("status".to_owned(), INVITED.into());
+    let record = call.write(move |transaction| {
+        let user =
+            json!({ "name": input.get("username"), "user_token": hash, "user_token_ident": secret::ident(&token) });
+        let user = transaction.insert("rbac_users", user.as_object().cloned().unwrap_or_default())?;
+        let mut input = input.clone();
+        input.insert("rbac_user".to_owned(), json!({ "id": user["id"] }));
+        Ok(transaction.insert(ENTITY, input)?)
+    });
+    Ok(Answer::new(200, json!({ "admin": shown(record.await?) })))
+}
+
+/// With `generate_register_url=true`, a new link to register, which takes the place of the one before.
+async fn read(call: Call) -> HandlerResult {
+    let admin = of_workspace(&call).await?;
+    if call.query.first("generate_register_url") != Some("true") {
+        return Ok(Answer::new(200, shown(admin)));
+    }
+    if admin.get("status") != Some(&INVITED.into()) {
+        return Err(Answer::message(400, "the admin has registered already"));
+    }
+    let token = secret::generate()?;
+    let change = json!({ "invitation": secret::hash("token", &token).await?, "invited_at": now() });
+    let (id, change) = (nested::id(&admin), change.as_object().cloned().unwrap_or_default());
+    call.write(move |transaction| Ok(transaction.update(ENTITY, &Key::Id(id.clone()), change.clone())?)).await?;
+    let escaped = |field: &str| utf8_percent_encode(text(&admin, field), NON_ALPHANUMERIC).to_string();
+    let base = call.state.access.options.gui_url.as_deref().unwrap_or_default().trim_end_matches('/');
+    let url = format!("{base}/register?email={}&username={}&token={token}", escaped("email"), escaped("username"));
+    let mut answer = shown(admin.clone());
+    answer["register_url"] = url.into();
+    answer["token"] = token.into();
+    Ok(Answer::new(200, answer))
+}
+
+async fn change(mut call: Call) -> HandlerResult {
+    let admin = of_workspace(&call).await?;
+    let input = call.input(ENTITY)?;
+    refuse_secrets(&input)?;
+    if input.get("status").is_some_and(|status| Some(status) != admin.get("status")) {
+        return Err(Error::field_violation("status", "changes when the admin registers").into());
+    }
+    let (id, user) = (nested::id(&admin), access::foreign(&admin, "rbac_user"));
+    let record = call.write(move |transaction| {
+        if let Some(name) = input.get("username").filter(|name| name.is_string()) {
+            let rename = Record::from_iter([("name".to_owned(), name.clone())]);
+            transaction.update("rbac_users", &Key::Id(user.clone()), rename)?;
+        }
+        let changed = transaction.update(ENTITY, &Key::Id(id.clone()), input.clone())?;
+        changed.ok_or_else(Answer::not_found)
+    });
+    Ok(Answer::new(200, shown(record.await?)))
+}
+
+/// With its user, and with that all else that is its own.
+async fn delete(call: Call) -> HandlerResult {
+    match of_workspace(&call).await {
+        Ok(admin) => {
+            let user = Key::Id(access::foreign(&admin, "rbac_user"));
+            call.write(move |transaction| Ok(transaction.delete("rbac_users", &user)?)).await?;
+        }
+        Err(answer) if answer.status == 404 => {}
+        Err(answer) => return Err(answer),
+    }
+    Ok(Answer::empty(204))
+}
+
+async fn roles_shown(call: Call, status: u16) -> HandlerResult {
+    let user = access::foreign(&anywhere(&call).await?, "rbac_user");
+    Ok(Answer::new(status, json!({ "roles": roles_of(&call.store, &user).await? })))
+}
+
+async fn add_roles(call: Call) -> HandlerResult {
+    let user = access::foreign(&anywhere(&call).await?, "rbac_user");
+    give_roles(&call, &user, role_names(&call.content)?).await?;
+    roles_shown(call, 201).await
+}
+
+async fn remove_roles(call: Call) -> HandlerResult {
+    let user = access::foreign(&anywhere(&call).await?, "rbac_user");
+    take_roles(&call, &user, role_names(&call.content)?).await?;
+    Ok(Answer::empty(204))
+}
+
+/// The workspaces about which the administrator's roles say something.
+async fn workspaces(call: Call) -> HandlerResult {
+    let rules = call.state.access.rules(&access::foreign(&anywhere(&call).await?, "rbac_user")).await?;
+    let mut found = page::all(&call.store, "workspaces").await?;
+    found.retain(|workspace| rules.speak_of(text(workspace, "name")));
+    Ok(Answer::new(200, found.into_iter().map(Value::Object).collect()))
+}
+
+/// What an invited administrator answers, with the token of the invitation.
+async fn register(mut call: Call) -> HandlerResult {
+    let content = std::mem::take(&mut call.content);
+    let field = |name: &str| content.field(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let missing = |name: &str| Answer::message(400, format!("{name} is required"));
+    let username = field("username").or(field("email")).ok_or_else(|| missing("username"))?;
+    let token = field("token").ok_or_else(|| missing("token"))?;
+    let password = field("password").ok_or_else(|| missing("password"))?;
+    let admin = call.state.access.admin(username).await?;
+    let invited = admin.as_ref().is_some_and(|admin| {
+        let since = now().saturating_sub(admin.get("invited_at").and_then(Value::as_u64).unwrap_or_default());
+        admin.get("status") == Some(&INVITED.into()) && since <= call.state.access.options.invitation.as_secs()
+    });
+    let invitation = admin.as_ref().and_then(|admin| admin.get("invitation")).and_then(Value::as_str);
+    let right = call.state.access.verifier.is_right(token, invitation.filter(|_| invited)).await;
+    let Some(admin) = admin.filter(|_| right) else { return Err(Answer::message(401, "Unauthorized")) };
+    let change = json!({
+        "password": secret::hash("password", password).await?,
+        "status": APPROVED,
+        "invitation": null,
+        "invited_at": null,
+    });
+    update_anywhere(&call, ENTITY, nested::id(&admin), change).await?;
+    Ok(Answer::empty(201))
+}
+
+/// An administrator's own password, which ends all other sessions.
+async fn change_password(mut call: Call) -> HandlerResult {
+    let admin = own(&call)?;
+    let content = std::mem::take(&mut call.content);
+    let field = |name: &str| content.field(name).and_then(Value::as_str).unwrap_or_default();
+    let hash = admin.get("password").and_then(Value::as_str);
+    if !call.state.access.verifier.is_right(field("old_password"), hash).await {
+        return Err(Answer::message(400, "old_password is wrong"));
+    }
+    if field("password").is_empty() {
+        return Err(Answer::message(400, "password is required"));
+    }
+    let change = json!({ "password": secret::hash("password", field("password")).await? });
+    update_anywhere(&call, ENTITY, nested::id(&admin), change).await?;
+    if let Some(gui) = &call.state.access.options.gui {
+        session::end_others(&call.store, &gui.session, &call.headers, &nested::id(&admin)).await?;
+    }
+    Ok(Answer::empty(204))
+}
+
+/// A new token for an administrator's own user, shown this once.
+async fn renew_token(call: Call) -> HandlerResult {
+    let admin = own(&call)?;
+    if admin.get("rbac_token_enabled") != Some(&Value::Bool(true)) {
+        return Err(Answer::message(403, "the admin may not use tokens"));
+    }
+    let token = secret::generate()?;
+    let change = json!({
+        "user_token": secret::hash("user_token", &token).await?,
+        "user_token_ident": secret::ident(&token),
+    });
+    update_anywhere(&call, "rbac_users", access::foreign(&admin, "rbac_user"), change).await?;
+    Ok(Answer::new(200, json!({ "token": token, "message": "Token reset successfully" })))
+}
+
+/// Changes what need not be in the workspace that the call is about.
+async fn update_anywhere(call: &Call, entity: &str, id: String, change: Value) -> Result<(), Answer> {
+    let (entity, change) = (entity.to_owned(), change.as_object().cloned().unwrap_or_default());
+    let updated = call.write(move |transaction| {
+        transaction.enter(Scope::All);
+        Ok(transaction.update(&entity, &Key::Id(id.clone()), change.clone())?)
+    });
+    updated.await.map(drop)
+}
+
+/// The administrator who asks.
+fn own(call: &Call) -> Result<Record, Answer> {
+    call.user.as_ref().and_then(|user| user.admin.clone()).ok_or_else(Answer::not_found)
+}
+
+/// The administrator that the path names, by id, name, address or id elsewhere, in whatever workspace.
+async fn anywhere(call: &Call) -> Result<Record, Answer> {
+    let named = call.parameter(0);
+    let found = match store::is_uuid(&named) {
+        true => call.store.of(Scope::All).get(ENTITY, &Key::Id(named)).await?,
+        false => call.state.access.admin(&named).await?,
+    };
+    found.ok_or_else(Answer::not_found)
+}
+
+/// The same, in the workspace of the call only.
+async fn of_workspace(call: &Call) -> Result<Record, Answer> {
+    let id = nested::id(&anywhere(call).await?);
+    call.store.get(ENTITY, &Key::Id(id)).await?.ok_or_else(Answer::not_found)
+}
+
+fn refuse_secrets(input: &Record) -> Result<(), Answer> {
+    match SECRETS.iter().find(|field| input.contains_key(**field)) {
+        Some(field) => Err(Error::field_violation(field, "cannot be set").into()),
+        None => Ok(()),
+    }
+}
+
+/// As it is shown.
+pub fn shown(mut admin: Record) -> Value {
+    admin.retain(|field, _| !SECRETS.contains(&field.as_str()));
+    Value::Object(admin)
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,290 @@
+//! Users, roles and administrators.
+
+use super::{Answer, Api};
+use admin::{AccessOptions, GuiAuth, Options, SessionOptions};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::HeaderName;
+use hyper::{HeaderMap, Request};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const TOKEN: &str = "kong-admin-token";
+
+/// An API where users are asked for, with the administrator `kong_admin`, whose token and password is `secret`.
+async fn guarded() -> Api {
+    let session = SessionOptions { secret: "s".to_owned(), ..SessionOptions::default() };
+    let gui = GuiAuth {
+        user_header: HeaderName::from_static("kong-admin-user"),
+        attempts: 2,
+        attempts_ttl: Duration::from_secs(60),
+        session,
+    };
+    let gui_url = Some("http://gui.test/".to_owned());
+    let access = AccessOptions { enforced: true, gui: Some(gui), gui_url, ..AccessOptions::default() };
+    let api = Api::new(Options { access, ..Options::default() });
+    assert_eq!(admin::prepare_access(&api.store, Some("secret")).await, Ok(true));
+    api
+}
+
+async fn ask(api: &Api, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let content = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+    if !body.is_null() {
+        request = request.header("content-type", "application/json");
+    }
+    api.send(request.body(Full::from(content)).unwrap()).await
+}
+
+/// As `kong_admin`.
+async fn root(api: &Api, method: &str, path: &str, body: Value) -> Answer {
+    ask(api, method, path, &[(TOKEN, "secret")], body).await
+}
+
+/// As the user with that token; the status.
+async fn by(api: &Api, token: &str, method: &str, path: &str) -> u16 {
+    ask(api, method, path, &[(TOKEN, token)], Value::Null).await.status
+}
+
+/// A user of that name, which is its token too, with roles.
+async fn user(api: &Api, workspace: &str, name: &str, roles: &str) {
+    let made = root(api, "POST", &format!("{workspace}/rbac/users"), json!({ "name": name, "user_token": name })).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let path = format!("{workspace}/rbac/users/{name}/roles");
+    let given = root(api, "POST", &path, json!({ "roles": roles })).await;
+    assert_eq!(given.status, 201, "{}", given.body);
+}
+
+/// A role with one rule.
+async fn role(api: &Api, workspace: &str, name: &str, rule: Value) -> Answer {
+    let made = root(api, "POST", &format!("{workspace}/rbac/roles"), json!({ "name": name })).await;
+    assert!([201, 409].contains(&made.status), "{}", made.body);
+    root(api, "POST", &format!("{workspace}/rbac/roles/{name}/endpoints"), rule).await
+}
+
+fn basic(name: &str, password: &str) -> String {
+    use base64::Engine;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}")))
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_a_token() {
+    let api = guarded().await;
+    let invalid = json!({ "message": "Invalid RBAC credentials" });
+    for headers in [&[][..], &[(TOKEN, "")], &[(TOKEN, "wrong")], &[(TOKEN, "secret"), (TOKEN, "secret")]] {
+        for path in ["/", "/services", "/nowhere", "/status", "/proxy-cache", "/rbac/users"] {
+            let answer = ask(&api, "GET", path, headers, Value::Null).await;
+            assert_eq!(answer.status, 401, "{path} {headers:?}");
+            assert_eq!(answer.body, invalid);
+        }
+    }
+    assert_eq!(root(&api, "GET", "/services", Value::Null).await.status, 200);
+    assert_eq!(root(&api, "GET", "/proxy-cache", Value::Null).await.status, 200);
+    assert_eq!(root(&api, "GET", "/nowhere", Value::Null).await.status, 404);
+    assert_eq!(ask(&api, "OPTIONS", "/services", &[], Value::Null).await.status, 204, "as browsers ask");
+}
+
+#[tokio::test]
+async fn without_enforcement_nobody_is_asked() {
+    let api = Api::new(Options::default());
+    assert_eq!(admin::prepare_access(&api.store, None).await, Ok(false));
+    let made = api.json("POST", "/rbac/users", json!({ "name": "super-admin", "user_token": "t" })).await;
+    assert_eq!(made.status, 201);
+    assert!(made.body["user_token"].as_str().unwrap().starts_with("$2b$09$"));
+    assert_eq!(made.body["user_token_ident"].as_str().unwrap().len(), 5);
+    let roles = api.get("/rbac/users/super-admin/roles").await.body;
+    assert_eq!(roles["roles"][0]["name"], "super-admin", "a user has the role of its name");
+    assert_eq!(roles["roles"][0]["role_source"], "local");
+    assert_eq!(roles["user"], made.body);
+    assert_eq!(admin::prepare_access(&api.store, Some("late")).await, Ok(true));
+    assert_eq!(api.get("/admins").await.body["data"], json!([]), "there is a user already");
+    assert_eq!(api.get("/rbac/roles").await.body["data"].as_array().unwrap().len(), 3, "prepared once");
+}
+
+#[tokio::test]
+async fn default_roles() {
+    let api = guarded().await;
+    for name in ["read-only", "admin", "super-admin"] {
+        user(&api, "", &format!("{name}-user"), name).await;
+    }
+    assert_eq!(by(&api, "read-only-user", "GET", "/services").await, 200);
+    let denied = ask(&api, "DELETE", "/services/s", &[(TOKEN, "read-only-user")], Value::Null).await;
+    assert_eq!(denied.status, 403);
+    assert_eq!(
+        denied.body,
+        json!({ "message": "read-only-user, you do not have permissions to delete this resource" })
+    );
+    for path in ["/rbac/users", "/rbac/users/x/roles", "/rbac/roles/x/endpoints/a/b", "/admins", "/admins/x/roles"] {
+        assert_eq!(by(&api, "admin-user", "GET", path).await, 403, "{path}");
+        assert_ne!(by(&api, "super-admin-user", "GET", path).await, 403, "{path}");
+    }
+    assert_eq!(by(&api, "admin-user", "GET", "/rb%61c/users").await, 403, "by any spelling");
+    assert_eq!(by(&api, "admin-user", "DELETE", "/services/s").await, 204);
+    assert_eq!(by(&api, "admin-user", "DELETE", "/cache").await, 204);
+}
+
+#[tokio::test]
+async fn rules_of_roles_live() {
+    let api = guarded().await;
+    let made = role(&api, "", "r", json!({ "endpoint": "services/*", "actions": "read,create" })).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(made.body["endpoint"], "/services/*");
+    assert_eq!(made.body["workspace"], "default");
+    assert_eq!(made.body["actions"], json!(["create", "read"]));
+    assert_eq!(made.body.get("id"), None);
+    let path = "/rbac/roles/r/endpoints/default/services/*";
+    assert_eq!(root(&api, "GET", path, Value::Null).await.body, made.body);
+    let changed = root(&api, "PATCH", path, json!({ "actions": ["*"], "negative": true })).await;
+    assert_eq!(changed.body["actions"], json!(["delete", "create", "update", "read"]));
+    let shown = root(&api, "GET", "/rbac/roles/r/permissions", Value::Null).await.body;
+    assert_eq!(shown["endpoints"]["default"]["/services/*"]["negative"], json!(true));
+    assert_eq!(role(&api, "", "r", json!({ "endpoint": "/services/*", "actions": "read" })).await.status, 409);
+    assert_eq!(role(&api, "", "r", json!({ "endpoint": "/a", "actions": "write" })).await.status, 400);
+    assert_eq!(role(&api, "", "r", json!({ "endpoint": "/a", "workspace": "none", "actions": "*" })).await.status, 404);
+    assert_eq!(role(&api, "", "r", json!({ "endpoint": "*", "workspace": "*", "actions": "*" })).await.status, 201);
+    assert_eq!(
+        root(&api, "GET", "/rbac/roles/r/endpoints", Value::Null).await.body["data"].as_array().unwrap().len(),
+        2
+    );
+    // go-kong writes an empty segment before the endpoint.
+    assert_eq!(root(&api, "DELETE", "/rbac/roles/r/endpoints/*//*", Value::Null).await.status, 204);
+    assert_eq!(root(&api, "GET", "/rbac/roles/r/endpoints/*/*", Value::Null).await.status, 404);
+    assert_eq!(root(&api, "DELETE", path, Value::Null).await.status, 204);
+    assert_eq!(root(&api, "GET", path, Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn users_live() {
+    let api = guarded().await;
+    user(&api, "", "ada", "read-only,admin").await;
+    let listed = root(&api, "GET", "/rbac/users", Value::Null).await.body;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1, "that of kong_admin is shown with it");
+    let ada = root(&api, "GET", "/rbac/users/ada", Value::Null).await.body;
+    assert_eq!(root(&api, "PATCH", "/rbac/users/ada", ada.clone()).await.body["user_token"], ada["user_token"]);
+    assert_eq!(by(&api, "ada", "GET", "/services").await, 200, "what was shown was sent back");
+    let taken = root(&api, "POST", "/rbac/users", json!({ "name": "bob", "user_token": "ada" })).await;
+    assert_eq!(taken.status, 409);
+    assert_eq!(root(&api, "POST", "/rbac/users", json!({ "name": "bob" })).await.status, 400);
+    root(&api, "PATCH", "/rbac/users/ada", json!({ "user_token": "new" })).await;
+    assert_eq!(by(&api, "ada", "GET", "/services").await, 401);
+    assert_eq!(by(&api, "new", "GET", "/services").await, 200);
+    assert_eq!(root(&api, "DELETE", "/rbac/users/ada/roles", json!({ "roles": "admin" })).await.status, 204);
+    let roles = root(&api, "GET", "/rbac/users/ada/roles", Value::Null).await.body;
+    assert_eq!(roles["roles"].as_array().unwrap().len(), 1);
+    assert_eq!(root(&api, "POST", "/rbac/users/ada/roles", json!({ "roles": "none" })).await.status, 400);
+    root(&api, "PATCH", "/rbac/users/ada", json!({ "enabled": false })).await;
+    assert_eq!(by(&api, "new", "GET", "/services").await, 401);
+    assert_eq!(root(&api, "DELETE", "/rbac/users/ada", Value::Null).await.status, 204);
+}
+
+#[tokio::test]
+async fn workspaces_have_roles_of_their_own() {
+    let api = guarded().await;
+    for name in ["red", "blue"] {
+        assert_eq!(root(&api, "POST", "/workspaces", json!({ "name": name })).await.status, 201);
+    }
+    role(&api, "/red", "all", json!({ "endpoint": "*", "actions": "*" })).await;
+    user(&api, "/red", "ada", "all").await;
+    assert_eq!(by(&api, "ada", "GET", "/red/services").await, 200);
+    assert_eq!(by(&api, "ada", "GET", "/red/rbac/users").await, 200);
+    assert_eq!(by(&api, "ada", "GET", "/red/workspaces/red").await, 200);
+    for path in ["/services", "/blue/services", "/red/workspaces", "/red/workspaces/blue", "/red/ca_certificates"] {
+        assert_eq!(by(&api, "ada", "GET", path).await, 403, "{path}");
+    }
+    assert_eq!(by(&api, "ada", "DELETE", "/red/workspaces/blue").await, 403);
+    assert_eq!(by(&api, "ada", "DELETE", "/red/cache").await, 403, "which is the node's");
+    let wider = json!({ "endpoint": "*", "workspace": "*", "actions": "*" });
+    let path = "/red/rbac/roles/all/endpoints";
+    assert_eq!(ask(&api, "POST", path, &[(TOKEN, "ada")], wider).await.status, 400, "nobody gives itself more");
+    let all = ask(&api, "GET", "/red/admins?all_workspaces=true", &[(TOKEN, "ada")], Value::Null).await;
+    assert_eq!(all.body["data"], json!([]));
+    // What a role of the workspace says goes before what a role says of all workspaces.
+    role(&api, "/red", "reader", json!({ "endpoint": "*", "actions": "read" })).await;
+    user(&api, "", "bob", "super-admin").await;
+    let bob = root(&api, "GET", "/rbac/users/bob", Value::Null).await.body["id"].as_str().unwrap().to_owned();
+    assert_eq!(by(&api, "bob", "DELETE", "/red/services/s").await, 204);
+    assert_eq!(
+        root(&api, "POST", &format!("/red/rbac/users/{bob}/roles"), json!({ "roles": "reader" })).await.status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn administrators_are_invited_and_register() {
+    let api = guarded().await;
+    let input = json!({ "username": "ada", "email": "ada@corp.test" });
+    let made = root(&api, "POST", "/admins", input.clone()).await;
+    assert_eq!(made.status, 200);
+    assert_eq!(made.body["admin"]["status"], 4);
+    assert_eq!(made.body["admin"].get("rbac_user"), None);
+    assert_eq!(root(&api, "POST", "/admins", input).await.status, 409);
+    assert_eq!(root(&api, "GET", "/admins/ada@corp.test", Value::Null).await.body, made.body["admin"]);
+    root(&api, "POST", "/admins/ada/roles", json!({ "roles": "read-only" })).await;
+    let link = root(&api, "GET", "/admins/ada?generate_register_url=true", Value::Null).await.body;
+    let token = link["token"].as_str().unwrap();
+    let url = format!("http://gui.test/register?email=ada%40corp%2Etest&username=ada&token={token}");
+    assert_eq!(link["register_url"], json!(url));
+    let registers =
+        |token: &str| json!({ "username": "ada", "email": "ada@corp.test", "token": token, "password": "p" });
+    assert_eq!(ask(&api, "POST", "/admins/register", &[], registers("wrong")).await.status, 401);
+    assert_eq!(ask(&api, "POST", "/admins/register", &[], registers(token)).await.status, 201);
+    assert_eq!(ask(&api, "POST", "/admins/register", &[], registers(token)).await.status, 401, "once");
+    let ada = basic("ada", "p");
+    assert_eq!(ask(&api, "GET", "/services", &[("authorization", &ada)], Value::Null).await.status, 200);
+    assert_eq!(ask(&api, "DELETE", "/services/s", &[("authorization", &ada)], Value::Null).await.status, 403);
+    let renewed = ask(&api, "PATCH", "/admins/self/token", &[("authorization", &ada)], json!({})).await;
+    assert_eq!(by(&api, renewed.body["token"].as_str().unwrap(), "GET", "/services").await, 200);
+    root(&api, "PATCH", "/admins/ada", json!({ "rbac_token_enabled": false })).await;
+    assert_eq!(by(&api, renewed.body["token"].as_str().unwrap(), "GET", "/services").await, 401);
+    assert_eq!(root(&api, "PATCH", "/admins/ada", json!({ "password": "x" })).await.status, 400);
+    assert_eq!(root(&api, "DELETE", "/admins/ada", Value::Null).await.status, 204);
+    assert_eq!(ask(&api, "GET", "/services", &[("authorization", &ada)], Value::Null).await.status, 401);
+}
+
+#[tokio::test]
+async fn the_gui_has_sessions() {
+    let api = guarded().await;
+    let (right, wrong) = (basic("kong_admin", "secret"), basic("kong_admin", "wrong"));
+    let log_in =
+        async |authorization: &str| ask(&api, "GET", "/auth", &[("authorization", authorization)], Value::Null).await;
+    assert_eq!(log_in(&wrong).await.status, 401);
+    let session = log_in(&right).await;
+    assert_eq!(session.status, 200);
+    let cookie = session.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let with =
+        async |method: &str, path: &str, body: Value| ask(&api, method, path, &[("cookie", &cookie)], body).await;
+    let info = with("GET", "/userinfo", Value::Null).await.body;
+    assert_eq!(info["admin"]["username"], "kong_admin");
+    assert_eq!(info["workspaces"][0]["name"], "default");
+    assert_eq!(info["permissions"]["endpoints"]["*"]["*"]["negative"], json!(false));
+    let other = [("cookie", cookie.as_str()), ("kong-admin-user", "bob")];
+    assert_eq!(ask(&api, "GET", "/userinfo", &other, Value::Null).await.status, 401, "the GUI means another one");
+    let second = log_in(&right).await.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let change = json!({ "old_password": "secret", "password": "better" });
+    assert_eq!(
+        with("PATCH", "/admins/self/password", json!({ "old_password": "x", "password": "y" })).await.status,
+        400
+    );
+    assert_eq!(with("PATCH", "/admins/self/password", change).await.status, 204);
+    assert_eq!(ask(&api, "GET", "/userinfo", &[("cookie", &second)], Value::Null).await.status, 401);
+    assert_eq!(with("GET", "/userinfo", Value::Null).await.status, 200);
+    assert_eq!(with("DELETE", "/auth?session_logout=true", Value::Null).await.status, 200);
+    assert_eq!(with("GET", "/userinfo", Value::Null).await.status, 401);
+    for _ in 0..2 {
+        assert_eq!(log_in(&wrong).await.status, 401);
+    }
+    assert_eq!(log_in(&basic("kong_admin", "better")).await.status, 401, "guessed wrong too often");
+}
+
+#[tokio::test]
+async fn pages_of_any_origin_cannot_use_sessions() {
+    let api = guarded().await;
+    let answer = ask(&api, "GET", "/services", &[("origin", "http://evil.test")], Value::Null).await;
+    assert_eq!(answer.header("access-control-allow-credentials"), None);
+    let open = Api::new(Options::default()).get("/services").await;
+    let headers: &HeaderMap = open.head.headers();
+    assert_eq!(headers["access-control-allow-credentials"], "true");
+}
