@@ -28,6 +28,7 @@ pub use scope::{DEFAULT as DEFAULT_WORKSPACE, Scope};
 pub use write::Transaction;
 
 use backend::memory::Memory;
+use backend::postgres::{Postgres, Server};
 use backend::sqlite::Sqlite;
 use backend::{Backend, Reader, Wanted};
 use feed::Feed;
@@ -96,6 +97,18 @@ impl Store {
         let opened = tokio::task::spawn_blocking(move || Sqlite::open(tables, &path, workspace));
         let (sqlite, feed, default_workspace) = opened.await.map_err(Error::database)??;
         Ok(Store::new(Shared { catalog, layout, clock, default_workspace }, Box::new(sqlite), feed))
+    }
+
+    /// A store in a Postgres database, whose tables are there ([`backend::postgres::Migrations`]).
+    pub async fn open_postgres(catalog: Arc<Catalog>, server: &Server) -> Result<Store, Error> {
+        Store::open_postgres_at(catalog, server, Clock::default()).await
+    }
+
+    /// [`Store::open_postgres`] with a clock that can be moved.
+    pub async fn open_postgres_at(catalog: Arc<Catalog>, server: &Server, clock: Clock) -> Result<Store, Error> {
+        let layout = Arc::new(Layout::new(&catalog).map_err(Error::database)?);
+        let (postgres, feed, default_workspace) = Postgres::open(layout.clone(), server).await?;
+        Ok(Store::new(Shared { catalog, layout, clock, default_workspace }, Box::new(postgres), feed))
     }
 
     /// A store that lives and dies with the process, for tests.

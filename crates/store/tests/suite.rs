@@ -12,12 +12,16 @@ mod feed;
 mod keys;
 #[path = "suite/pages.rs"]
 mod pages;
+#[path = "suite/postgres.rs"]
+mod postgres;
 #[path = "suite/references.rs"]
 mod references;
 #[path = "suite/requests.rs"]
 mod requests;
 #[path = "suite/scale.rs"]
 mod scale;
+#[path = "suite/server.rs"]
+mod server;
 #[path = "suite/setup.rs"]
 mod setup;
 #[path = "suite/sqlite.rs"]

@@ -8,6 +8,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("wrk", "wrk"),
     ("/usr/sbin/nginx", "nginx-light"),
     ("redis-server", "redis-server"),
+    ("pg_createcluster", "postgresql"),
     ("curl", "curl"),
     ("cc", "build-essential"),
     ("cmake", "cmake"),

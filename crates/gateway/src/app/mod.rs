@@ -5,6 +5,7 @@
 
 mod access_logs;
 pub mod certificates;
+pub mod database;
 pub mod declarative;
 mod facts;
 pub mod instance;
@@ -25,7 +26,6 @@ use crate::settings::{Settings, Sources, nginx};
 use access_logs::AccessLogs;
 use instance::{Addresses, Claim};
 use interfaces::{Interfaces, RenewedTls};
-use model::Catalog;
 use node::{RunningNode, Served};
 use plane::Plane;
 use proxy::log_writer::Destination;
@@ -128,7 +128,7 @@ impl Running {
         // The list lives as long as the process, as the plugins themselves do.
         let kinds: &'static [&'static dyn PluginKind] = preflight::enabled_plugins(&settings)?.leak();
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
-        let store = open_store(&settings, Arc::new(preflight::catalog(&settings, kinds)?)).await?;
+        let store = database::open(&settings, Arc::new(preflight::catalog(&settings, kinds)?)).await?;
         let env = sdk::Env::new(sdk::NodeInfo { id, ..sdk::NodeInfo::default() })
             .with_cache_size(settings.size("mem_cache_size")?);
         let background = env.tasks().clone();
@@ -291,15 +291,6 @@ impl Running {
         self.settings = new;
         Ok(warnings)
     }
-}
-
-/// The store that the settings name.
-async fn open_store(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store, String> {
-    if settings.dbless() {
-        return declarative::open(settings, catalog).await;
-    }
-    let path = settings.path(DATABASE);
-    Store::open_sqlite(catalog, &path).await.map_err(|e| format!("cannot open {}: {e}", path.display()))
 }
 
 /// Sees to it that a database has the default roles, and an administrator where the settings have a password for one.

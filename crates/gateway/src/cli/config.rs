@@ -1,7 +1,7 @@
 //! `bascule config`: declarative files, checked, loaded into a database and written from one.
 
 use super::{Outcome, Place, Verbosity};
-use crate::app::{self, declarative, prefix, preflight};
+use crate::app::{self, database, declarative, prefix, preflight};
 use crate::settings::{Settings, Sources};
 use clap::ValueEnum;
 use std::fs::OpenOptions;
@@ -90,7 +90,7 @@ impl Config {
             return Err("'bascule config db_export' only works with a database.".to_owned());
         }
         let path = self.output()?;
-        if !settings.path(app::DATABASE).exists() {
+        if settings.text("database") == "sqlite" && !settings.path(app::DATABASE).exists() {
             return Err(format!("there is no database in {}", settings.prefix.display()));
         }
         // There are keys and credentials in it.
@@ -125,14 +125,12 @@ impl Config {
     }
 }
 
-/// Works on the database of a prefix, in which a node may run: it takes note of what is written.
+/// Works on the database of a prefix, with which nodes may run: they take note of what is written.
 fn with_store(settings: &Settings, work: impl AsyncFnOnce(Store) -> Result<(), model::Error>) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let catalog = Arc::new(preflight::catalog(settings, &preflight::enabled_plugins(settings)?)?);
-    let path = settings.path(app::DATABASE);
     runtime.block_on(async {
-        let store = Store::open_sqlite(catalog, &path).await;
-        let store = store.map_err(|e| format!("cannot open {}: {e}", path.display()))?;
+        let store = database::open(settings, catalog).await?;
         work(store).await.map_err(|e| e.to_string())
     })
 }

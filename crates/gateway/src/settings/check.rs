@@ -303,12 +303,8 @@ fn is_server(text: &str) -> bool {
 /// What Kong has and this version does not: better said than ignored.
 fn absent(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
-    match settings.text("database") {
-        "cassandra" => errors.push("database = cassandra is not supported; use sqlite".to_owned()),
-        "postgres" => errors.push(
-            "database = postgres is not available in this version; use database = sqlite (the default)".to_owned(),
-        ),
-        _ => {}
+    if settings.text("database") == "cassandra" {
+        errors.push("database = cassandra is not supported; use postgres or sqlite".to_owned());
     }
     let role = settings.text("role");
     if role != "traditional" {

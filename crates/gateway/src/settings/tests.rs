@@ -170,10 +170,7 @@ fn references_inside_lists() {
 #[test]
 fn what_is_wrong_is_said() {
     for (line, error) in [
-        (
-            "database = postgres",
-            "database = postgres is not available in this version; use database = sqlite (the default)",
-        ),
+        ("database = cassandra", "database = cassandra is not supported; use postgres or sqlite"),
         ("database = mysql", "database has an invalid value: 'mysql' (sqlite, postgres, cassandra, off)"),
         (
             "role = data_plane",

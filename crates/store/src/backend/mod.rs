@@ -3,6 +3,7 @@
 
 mod cells;
 pub mod memory;
+pub mod postgres;
 pub mod sql;
 pub mod sqlite;
 

@@ -165,6 +165,7 @@ async fn imports_leave_what_is_not_theirs() {
 #[tokio::test]
 async fn exports_are_imported_as_they_were() {
     for s in subjects().await {
+        let others = subjects().await;
         s.add("services", json!({"name": "s", "host": "h.test", "tags": ["a", "yes"]})).await;
         s.add("routes", json!({"name": "r", "service": {"name": "s"}, "headers": {"x-a": ["1"]}})).await;
         let consumer = s.add("consumers", json!({"username": "u", "custom_id": "1.0"})).await;
@@ -186,7 +187,7 @@ async fn exports_are_imported_as_they_were() {
         let before = all(&s).await;
         let mut document = Document::parse(&text, Notation::Yaml).unwrap();
         let entities = document.read(s.store.catalog()).unwrap_or_else(|r| panic!("{}", r.describe()));
-        for other in subjects().await {
+        for other in others {
             let entities = Document::parse(&text, Notation::Yaml).unwrap().read(s.store.catalog()).ok().unwrap();
             let records = other.store.prepare(entities).await.unwrap();
             other.store.replace(Arc::new(records), document.hash()).await.unwrap();
@@ -196,7 +197,7 @@ async fn exports_are_imported_as_they_were() {
             };
             assert_eq!(ttl(&after), ttl(&before), "{} to {}", s.name, other.name);
             let ends = other.find("keyauth_credentials", "k").await.unwrap()["ttl"].as_i64().unwrap();
-            assert!((58..=60).contains(&ends), "{ends}");
+            assert!((50..=60).contains(&ends), "{ends}");
         }
         assert_eq!(entities.len(), 4);
     }

@@ -208,7 +208,13 @@ async fn hostile_strings_are_only_strings() {
         "$1",
     ];
     for s in subjects().await {
-        for text in names {
+        // Postgres has no text with a NUL in it.
+        let (refused, names): (Vec<&str>, Vec<&str>) =
+            names.iter().partition(|name| s.name == "postgres" && name.contains('\0'));
+        for text in refused {
+            assert_eq!(s.refuse("services", json!({"name": text, "host": "h.test"})).await["code"], 8);
+        }
+        for &text in &names {
             s.add("services", json!({"name": text, "host": text, "tags": [text]})).await;
             let found = s.find("services", text).await.unwrap();
             assert_eq!(found["name"], json!(text), "{}", s.name);

@@ -136,7 +136,7 @@ async fn tags_are_listed() {
     for s in subjects().await {
         s.add("services", json!({"id": uuid(1), "host": "h.test", "tags": ["y", "x"]})).await;
         s.add("routes", json!({"id": uuid(2), "tags": ["x"]})).await;
-        s.add("consumers", json!({"id": uuid(1), "username": "u", "tags": ["z", "x"]})).await;
+        s.add("consumers", json!({"id": uuid(3), "username": "u", "tags": ["z", "x"]})).await;
         let list = async |tag: Option<&str>, size: usize| {
             let mut query = PageQuery { size, ..Default::default() };
             let mut found = Vec::new();
@@ -151,23 +151,23 @@ async fn tags_are_listed() {
                 }
             }
         };
-        let all = ["1 consumers z", "1 consumers x", "1 services y", "1 services x", "2 routes x"];
+        let all = ["1 services y", "1 services x", "2 routes x", "3 consumers z", "3 consumers x"];
         for size in [0, 1, 2, 5] {
             assert_eq!(list(None, size).await, all, "{} by {size}", s.name);
             assert_eq!(
                 list(Some("x"), size).await,
-                ["1 consumers x", "1 services x", "2 routes x"],
+                ["1 services x", "2 routes x", "3 consumers x"],
                 "{} by {size}",
                 s.name
             );
         }
         assert_eq!(
             s.store.page_tags(Some("z"), &Default::default()).await.unwrap().data[0].body(),
-            json!({"entity_id": uuid(1), "entity_name": "consumers", "tag": "z"})
+            json!({"entity_id": uuid(3), "entity_name": "consumers", "tag": "z"})
         );
         s.store.update("services", &id(&uuid(1)), record(json!({"tags": ["x", "w"]}))).await.unwrap().unwrap();
         s.store.delete("routes", &id(&uuid(2))).await.unwrap().unwrap();
-        assert_eq!(list(None, 0).await, ["1 consumers z", "1 consumers x", "1 services x", "1 services w"]);
+        assert_eq!(list(None, 0).await, ["1 services x", "1 services w", "3 consumers z", "3 consumers x"]);
         assert!(list(Some("y"), 0).await.is_empty());
         assert!(
             s.store.page_tags(None, &PageQuery { offset: Some("WzFd".into()), ..Default::default() }).await.is_err()

@@ -1,9 +1,11 @@
 //! The backends, and entities with one of each kind of key, reference and rule.
 
+use super::server;
 use model::{Catalog, Record, Schema};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
+use store::backend::postgres::{LOCK_TIMEOUT, Migrations};
 use store::{Change, Clock, Follower, Key, Revision, Store};
 use tempfile::TempDir;
 
@@ -24,7 +26,15 @@ pub async fn subjects() -> Vec<Subject> {
     let clock = Clock::default();
     let store = open(&directory.path().join("bascule.db"), &clock).await;
     let sqlite = Subject { name: "sqlite", store, clock, _directory: Some(directory) };
-    vec![memory, sqlite]
+    vec![memory, sqlite, postgres().await]
+}
+
+async fn postgres() -> Subject {
+    let (server, clock) = (server::server(), Clock::default());
+    let migrations = Migrations::connect(&server, &catalog()).await.unwrap().without_kong();
+    assert!(migrations.bootstrap(LOCK_TIMEOUT, &mut |_| {}).await.unwrap());
+    let store = Store::open_postgres_at(catalog(), &server, clock.clone()).await.unwrap();
+    Subject { name: "postgres", store, clock, _directory: None }
 }
 
 pub async fn open(path: &Path, clock: &Clock) -> Store {

@@ -165,7 +165,7 @@ async fn all_are_read_but_nothing_is_made_in_all() {
         let service = add(&s.store, "services", json!({"name": "s", "host": "h.test"})).await;
         assert!(all.get("services", &id(&service)).await.unwrap().is_some());
         assert!(all.get("services", &name("s")).await.is_err(), "several may have that name");
-        all.insert("parameters", record(json!({"key": "of none"}))).await.unwrap();
+        all.insert("parameters", record(json!({"key": "of none", "value": "v"}))).await.unwrap();
         assert!(s.find("parameters", "of none").await.is_some());
     }
 }

@@ -1,10 +1,13 @@
 //! `bascule migrations`: prepares a database. SQLite needs no preparation.
 
+mod postgres;
+
 use super::{Outcome, Place, Verbosity};
 use crate::app::instance::Running;
 use crate::program::Program;
 use clap::ValueEnum;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Prepare the database (SQLite needs no preparation)
 #[derive(clap::Args)]
@@ -42,6 +45,12 @@ enum Action {
 impl Migrations {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         let settings = self.place.load(verbosity)?;
+        if settings.text("database") == "postgres" {
+            let seconds = |given: Option<f64>| given.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let (timeout, lock) = (seconds(self.db_timeout), seconds(self.lock_timeout));
+            let (action, yes, force, quiet) = (self.command, self.yes, self.force, self.quiet);
+            return postgres::Command { action, yes, force, timeout, lock, quiet }.execute(&settings);
+        }
         let said = match self.command {
             Action::Bootstrap | Action::Up | Action::Finish => {
                 "Nothing to do: a SQLite database is made and kept up to date by the node itself".to_owned()

@@ -1,0 +1,104 @@
+//! The database of a node: the one that the settings name, and what must be true of it before the node uses it.
+
+use super::{DATABASE, certificates, declarative};
+use crate::program::Program;
+use crate::settings::Settings;
+use model::Catalog;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use store::backend::postgres::{Listed, Migrations, Server, State, Tls};
+
+/// Connections to Postgres where the settings do not say how many.
+const POOL_SIZE: usize = 16;
+/// How long an idle one is kept where they do not say, as in Kong.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Opens the store of a node.
+pub async fn open(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store, String> {
+    match settings.text("database") {
+        "off" => declarative::open(settings, catalog).await,
+        "postgres" => open_postgres(settings, catalog).await,
+        _ => {
+            let path = settings.path(DATABASE);
+            Store::open_sqlite(catalog, &path).await.map_err(|e| format!("cannot open {}: {e}", path.display()))
+        }
+    }
+}
+
+async fn open_postgres(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store, String> {
+    let server = server(settings)?;
+    let migrations = Migrations::connect(&server, &catalog).await.map_err(unreachable)?;
+    let state = migrations.state().await.map_err(|e| postgres_error(&e))?;
+    check(&state)?;
+    for (list, what) in [(&state.pending, "database has pending"), (&state.missing, "database is missing some")] {
+        if !list.is_empty() {
+            tracing::warn!("{what} migrations:\n{}", Listed(list));
+        }
+    }
+    Store::open_postgres(catalog, &server).await.map_err(|e| postgres_error(&e))
+}
+
+/// Whether a node can use the database; the error is in Kong's words.
+pub fn check(state: &State) -> Result<(), String> {
+    if state.needs_bootstrap {
+        return Err(needs_bootstrap());
+    }
+    if !state.new.is_empty() {
+        let program = Program::current().command();
+        return Err(format!("New migrations available; run '{program} migrations up' to proceed"));
+    }
+    Ok(())
+}
+
+/// What is said of a database without Kong's tables.
+pub fn needs_bootstrap() -> String {
+    let program = Program::current().command();
+    format!(
+        "Database needs bootstrapping or is older than Kong 1.0.\n\nTo start a new installation from scratch, run \
+         '{program} migrations bootstrap'.\n\nTo migrate from a version older than 1.0, migrated to Kong 1.5.0 first. \
+         \nIf you still have 'apis' entities, you can convert them to Routes and Services\nusing the \
+         'kong migrations migrate-apis' command in Kong 1.5.0.\n\n"
+    )
+}
+
+/// An error of the database, as Kong words it.
+pub fn postgres_error(error: &model::Error) -> String {
+    format!("[PostgreSQL error] {}", error.message)
+}
+
+/// The same, when nothing could be asked at all.
+pub fn unreachable(error: model::Error) -> String {
+    format!("[PostgreSQL error] failed to retrieve PostgreSQL server_version_num: {}", error.message)
+}
+
+/// How the Postgres server of the settings is reached.
+pub fn server(settings: &Settings) -> Result<Server, String> {
+    let milliseconds = |name: &str| settings.number(name).map(|n| Duration::from_millis(n.max(0.0) as u64));
+    let count = |name: &str| settings.number(name).map(|n| n as usize).filter(|n| *n > 0);
+    let tls = match settings.flag("pg_ssl") {
+        true => Some(Tls {
+            roots: match settings.flag("pg_ssl_verify") {
+                true => Some(certificates::trusted_roots(settings)?),
+                false => None,
+            },
+        }),
+        false => None,
+    };
+    Ok(Server {
+        host: settings.text("pg_host").to_owned(),
+        port: settings.number("pg_port").map_or(5432, |n| n as u16),
+        user: settings.text("pg_user").to_owned(),
+        password: settings.text("pg_password").to_owned(),
+        database: settings.text("pg_database").to_owned(),
+        schema: settings.text("pg_schema").to_owned(),
+        timeout: milliseconds("pg_timeout").unwrap_or(Duration::from_secs(5)),
+        tls,
+        pool_size: count("pg_pool_size").unwrap_or(POOL_SIZE),
+        backlog: count("pg_backlog"),
+        keepalive: milliseconds("pg_keepalive_timeout").unwrap_or(KEEPALIVE),
+        max_queries: count("pg_max_concurrent_queries"),
+        semaphore_timeout: milliseconds("pg_semaphore_timeout").unwrap_or(Duration::from_secs(60)),
+        writable: true,
+    })
+}

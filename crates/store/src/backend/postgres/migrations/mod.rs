@@ -1,0 +1,322 @@
+//! Makes the tables of a database, and brings those of an older Kong to the layout of 3.10.
+//!
+//! Kong's own migrations are recorded under its names, so that a Kong 3.10 can be started on the database; what Kong
+//! does not have is recorded as another subsystem, which Kong does not look at.
+
+mod extend;
+mod known;
+mod state;
+
+use super::pool::{Pool, Server, describe};
+use crate::backend::failure;
+use crate::layout::{Layout, WORKSPACES};
+use crate::scope::{DEFAULT, DEFAULT_ID};
+use deadpool_postgres::Object;
+use extend::{Extension, Present, extensions};
+use known::{KONG, Known};
+use model::{Catalog, Error};
+pub use state::{Listed, Migration, State, Subsystem};
+use state::{OWN, Recorded};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+/// What there is beside entities.
+const BASE: &str = include_str!("base.sql");
+/// The tables of Kong's entities.
+const ENTITIES: &str = include_str!("entities.sql");
+
+/// A database whose tables are looked at or changed, over one connection.
+pub struct Migrations {
+    connection: Object,
+    layout: Layout,
+    /// The schema that the tables are in.
+    schema: String,
+    database: String,
+    timeout: Duration,
+    /// Whether Kong's tables are to be there, too.
+    with_kong: bool,
+}
+
+/// What one has to be told while it happens.
+pub type Say<'a> = &'a mut dyn FnMut(&str);
+
+/// How long the tables are kept from other nodes, unless it is said.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a lock on the tables is about.
+const LOCK: &str = "migrations";
+
+impl Migrations {
+    pub async fn connect(server: &Server, catalog: &Catalog) -> Result<Migrations, Error> {
+        let layout = Layout::new(catalog).map_err(Error::database)?;
+        let pool = Pool::new(server)?;
+        let connection = pool.lease().await?.client;
+        let mut migrations = Migrations {
+            connection,
+            layout,
+            schema: server.schema.clone(),
+            database: server.database.clone(),
+            timeout: server.timeout,
+            with_kong: true,
+        };
+        if migrations.schema.is_empty() {
+            let rows = migrations.ask("SELECT current_schema()::text", &[]).await?;
+            let current: Option<String> = rows.first().and_then(|row| row.try_get(0).ok()).flatten();
+            migrations.schema = current.unwrap_or_else(|| "public".to_owned());
+        }
+        Ok(migrations)
+    }
+
+    /// The same for entities of any kind: Kong's tables are not made, and those of the layout are.
+    pub fn without_kong(self) -> Migrations {
+        Migrations { with_kong: false, ..self }
+    }
+
+    /// Which migrations the database has seen.
+    pub async fn state(&self) -> Result<State, Error> {
+        let present = self.present().await?;
+        if !present.contains_key("schema_meta") {
+            return Ok(State::new(None, Vec::new()));
+        }
+        let question = "SELECT subsystem, last_executed, executed, pending FROM schema_meta WHERE key = 'schema_meta'";
+        let mut recorded: HashMap<String, Recorded> = HashMap::new();
+        for row in self.ask(question, &[]).await? {
+            let names = |place| -> Result<Vec<String>, Error> {
+                Ok(row.try_get::<_, Option<Vec<String>>>(place).map_err(failure)?.unwrap_or_default())
+            };
+            let (executed, pending) = (names(2)?, names(3)?);
+            let last_executed = row.try_get(1).map_err(failure)?;
+            recorded.insert(row.try_get(0).map_err(failure)?, Recorded { last_executed, executed, pending });
+        }
+        let own = self.extensions(&present).into_iter().map(|extension| extension.name).collect();
+        Ok(State::new(Some(recorded), own))
+    }
+
+    /// Makes all tables in a database that has none; `false`: another node is at it.
+    pub async fn bootstrap(&self, lock: Duration, say: Say<'_>) -> Result<bool, Error> {
+        let schema = quoted(&self.schema);
+        let made = self.run(&format!("CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION CURRENT_USER")).await;
+        if made.is_err_and(|error| error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE)) {
+            return Err(failure(format_args!("cannot make the schema {}", self.schema)));
+        }
+        self.done(&format!("SET search_path TO {schema}")).await?;
+        self.done(BASE).await?;
+        self.locked(lock, async || {
+            let mut tally = Tally::default();
+            for known in KONG.iter().filter(|_| self.with_kong) {
+                self.run_first(known, &mut tally, say).await?;
+            }
+            self.extend(&mut tally, say).await?;
+            self.add_default_workspace().await?;
+            tally.finish(say);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Runs what is new; `false`: another node is at it.
+    pub async fn up(&self, lock: Duration, say: Say<'_>) -> Result<bool, Error> {
+        self.locked(lock, async || {
+            let state = self.state().await?;
+            let mut tally = Tally::default();
+            for known in KONG.iter().filter(|_| self.with_kong) {
+                let Some(new) = state.new.iter().find(|new| new.name == known.subsystem) else { continue };
+                if new.migrations.len() == known.migrations.len() {
+                    self.run_first(known, &mut tally, say).await?;
+                    continue;
+                }
+                return Err(Error::database(format!(
+                    "the tables of {} are those of an older version of Kong, which this version cannot migrate: \
+                     start Kong 3.10's 'kong migrations up' and 'finish' first",
+                    known.subsystem
+                )));
+            }
+            self.extend(&mut tally, say).await?;
+            tally.finish(say);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes all that is in the schema.
+    pub async fn reset(&self) -> Result<(), Error> {
+        let schema = quoted(&self.schema);
+        let anew = format!(
+            "BEGIN; DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema} AUTHORIZATION CURRENT_USER; \
+             GRANT ALL ON SCHEMA {schema} TO CURRENT_USER; COMMIT"
+        );
+        let Err(error) = self.run(&anew).await else { return Ok(()) };
+        self.done("ROLLBACK").await?;
+        if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+            return Err(failure(describe(&error)));
+        }
+        // The schema is somebody else's: what is in it is not.
+        let tables: Vec<String> = self.present().await?.keys().map(|table| quoted(table)).collect();
+        if !tables.is_empty() {
+            self.done(&format!("DROP TABLE IF EXISTS {} CASCADE", tables.join(", "))).await?;
+        }
+        self.done("DROP FUNCTION IF EXISTS sync_tags, batch_delete_expired_rows CASCADE").await
+    }
+
+    /// Makes the tables of a subsystem as its last migration leaves them.
+    async fn run_first(&self, known: &Known, tally: &mut Tally, say: Say<'_>) -> Result<(), Error> {
+        say(&format!("migrating {} on database '{}'...", known.subsystem, self.database));
+        let sections = sections();
+        let sql: Vec<&str> = known.tables.iter().filter_map(|table| sections.get(table).copied()).collect();
+        let recorded = record(known.subsystem, known.migrations);
+        self.done(&format!("BEGIN; {}; {recorded}; COMMIT", sql.join(";\n"))).await?;
+        for name in known.migrations {
+            tally.executed(known.subsystem, name, say);
+        }
+        Ok(())
+    }
+
+    /// Makes what the layout has and the database has not.
+    async fn extend(&self, tally: &mut Tally, say: Say<'_>) -> Result<(), Error> {
+        let extensions = self.extensions(&self.present().await?);
+        if !extensions.is_empty() {
+            say(&format!("migrating {OWN} on database '{}'...", self.database));
+        }
+        for Extension { name, sql } in extensions {
+            self.done(&format!("BEGIN; {}; {}; COMMIT", sql.join("; "), record(OWN, &[&name]))).await?;
+            tally.executed(OWN, &name, say);
+        }
+        Ok(())
+    }
+
+    fn extensions(&self, present: &Present) -> Vec<Extension> {
+        let kongs: HashSet<&str> = match self.with_kong {
+            true => KONG.iter().flat_map(|known| known.tables).copied().collect(),
+            false => HashSet::new(),
+        };
+        extensions(&self.layout, present, &kongs)
+    }
+
+    async fn add_default_workspace(&self) -> Result<(), Error> {
+        if self.layout.table(WORKSPACES).is_none() {
+            return Ok(());
+        }
+        let insert = "INSERT INTO workspaces (id, name) SELECT $1, $2 \
+                      WHERE NOT EXISTS (SELECT 1 FROM workspaces WHERE name = $2)";
+        self.ask(insert, &[(&DEFAULT_ID, Type::UUID), (&DEFAULT, Type::TEXT)]).await.map(drop)
+    }
+
+    /// The tables of the schema, with their columns.
+    async fn present(&self) -> Result<Present, Error> {
+        let question = "SELECT table_name::text, column_name::text FROM information_schema.columns \
+                        WHERE table_schema = $1";
+        let mut present = Present::new();
+        for row in self.ask(question, &[(&self.schema, Type::TEXT)]).await? {
+            let (table, column) = (row.try_get(0).map_err(failure)?, row.try_get(1).map_err(failure)?);
+            present.entry(table).or_default().insert(column);
+        }
+        Ok(present)
+    }
+
+    /// Does what no other node, Kong's among them, may do at the same time; `false`: one is at it.
+    async fn locked(&self, lock: Duration, work: impl AsyncFnOnce() -> Result<(), Error>) -> Result<bool, Error> {
+        let owner = Uuid::new_v4().to_string();
+        self.done("DELETE FROM locks WHERE ttl < CURRENT_TIMESTAMP").await?;
+        let take = "INSERT INTO locks (key, owner, ttl) VALUES ($1, $2, CURRENT_TIMESTAMP + $3 * INTERVAL '1 second') \
+                    ON CONFLICT DO NOTHING RETURNING key";
+        let seconds = lock.as_secs_f64();
+        let taken = self.ask(take, &[(&LOCK, Type::TEXT), (&owner, Type::TEXT), (&seconds, Type::FLOAT8)]).await?;
+        if taken.is_empty() {
+            return Ok(false);
+        }
+        let done = work().await;
+        let free = "DELETE FROM locks WHERE key = $1 AND owner = $2";
+        let freed = self.ask(free, &[(&LOCK, Type::TEXT), (&owner, Type::TEXT)]).await;
+        done.and(freed.map(|_| true))
+    }
+
+    async fn ask(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<tokio_postgres::Row>, Error> {
+        let answer = tokio::time::timeout(self.timeout, self.connection.query_typed(sql, parameters)).await;
+        answer.map_err(|_| failure("timeout"))?.map_err(|error| failure(describe(&error)))
+    }
+
+    /// Statements that change tables take the time that they take.
+    async fn run(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        self.connection.batch_execute(sql).await
+    }
+
+    async fn done(&self, sql: &str) -> Result<(), Error> {
+        self.run(sql).await.map_err(|error| failure(describe(&error)))
+    }
+}
+
+/// What was done so far.
+#[derive(Default)]
+struct Tally {
+    executed: usize,
+}
+
+impl Tally {
+    fn executed(&mut self, subsystem: &str, name: &str, say: Say<'_>) {
+        self.executed += 1;
+        say(&format!("{subsystem} migrated up to: {name} (executed)"));
+    }
+
+    fn finish(&self, say: Say<'_>) {
+        let Tally { executed } = self;
+        if *executed > 0 {
+            say(&format!("{executed} migration{} processed", if *executed > 1 { "s" } else { "" }));
+            say(&format!("{executed} executed"));
+        }
+    }
+}
+
+/// The statements about each of Kong's tables.
+fn sections() -> HashMap<&'static str, &'static str> {
+    const START: &str = "CREATE TABLE ";
+    let starts: Vec<usize> = ENTITIES.match_indices(START).map(|(at, _)| at).collect();
+    let ends = starts.iter().skip(1).copied().chain([ENTITIES.len()]);
+    let section = |(start, end): (usize, usize)| {
+        let text = &ENTITIES[start..end];
+        let name = text[START.len()..].split(' ').next().unwrap_or_default();
+        (name, text.trim_end().trim_end_matches(';'))
+    };
+    starts.iter().copied().zip(ends).map(section).collect()
+}
+
+/// Notes that migrations were executed.
+fn record(subsystem: &str, names: &[&str]) -> String {
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let array = format!("ARRAY[{}]::text[]", names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", "));
+    let last = literal(names.last().copied().unwrap_or_default());
+    format!(
+        "INSERT INTO schema_meta AS m (key, subsystem, last_executed, executed, pending) \
+         VALUES ('schema_meta', {}, {last}, {array}, '{{}}') ON CONFLICT (key, subsystem) DO UPDATE \
+         SET last_executed = excluded.last_executed, executed = COALESCE(m.executed, '{{}}') || excluded.executed",
+        literal(subsystem)
+    )
+}
+
+fn quoted(name: &str) -> String {
+    crate::backend::sql::quote(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_table_is_in_a_section() {
+        let sections = sections();
+        let tables: Vec<&str> = KONG.iter().flat_map(|known| known.tables).copied().collect();
+        assert_eq!(
+            tables.iter().filter(|table| !sections.contains_key(*table)).collect::<Vec<_>>(),
+            Vec::<&&str>::new()
+        );
+        assert_eq!(sections.len(), tables.len());
+        assert!(sections["acls"].starts_with("CREATE TABLE acls ("));
+        assert!(sections["acls"].ends_with("EXECUTE FUNCTION sync_tags()"), "{}", sections["acls"]);
+    }
+}

@@ -1,0 +1,185 @@
+//! Records in a Postgres database, in Kong's own tables: a node can be started on the database of a Kong, beside
+//! running Kong nodes.
+//!
+//! Transactions are serializable, and run again where another node was in the way. Those of this node come one after
+//! the other, so that the feed gets their changes in the order in which they were committed.
+
+mod counters;
+mod migrations;
+mod pool;
+mod refusal;
+mod session;
+mod tags;
+mod tls;
+mod values;
+
+use self::pool::{Lease, Pool};
+use self::session::{ADD, READ, Session, WRITE};
+use super::sql::{POSTGRES, Statements};
+use super::{Backend, Query, Work, failure};
+use crate::feed::{CAPACITY, Feed};
+use crate::layout::{Layout, WORKSPACES};
+use crate::scope::DEFAULT;
+use crate::{Addition, Revision};
+use futures_util::future::{BoxFuture, FutureExt};
+pub use migrations::{LOCK_TIMEOUT, Listed, Migration, Migrations, Say, State, Subsystem};
+use model::Error;
+pub use pool::Server;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+pub use tls::Tls;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+/// See [`Backend`].
+pub struct Postgres {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    layout: Arc<Layout>,
+    statements: Arc<[Statements]>,
+    feed: Arc<Feed>,
+    pool: Pool,
+    /// Whose transaction is under way.
+    turn: Mutex<()>,
+}
+
+/// What became of one run of a write.
+enum Run {
+    Done(Result<Revision, Error>),
+    /// Another transaction was in the way.
+    Again(Error),
+}
+
+/// How often a write is run before it fails because of other nodes.
+const RUNS: u32 = 12;
+/// The longest time before the second run; twice as long before each one after it, up to the second of these.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LAST_PAUSE: Duration = Duration::from_millis(200);
+
+impl Postgres {
+    /// Opens a database whose tables are there ([`Migrations`]); the id is that of the default workspace.
+    pub async fn open(layout: Arc<Layout>, server: &Server) -> Result<(Postgres, Arc<Feed>, Option<Uuid>), Error> {
+        let feed = Arc::new(Feed::new(CAPACITY));
+        let statements = layout.tables().iter().map(|table| Statements::new(table, POSTGRES)).collect();
+        let pool = Pool::new(server)?;
+        let workspace = match layout.table(WORKSPACES) {
+            Some(_) => Some(default_workspace(&pool).await?),
+            None => None,
+        };
+        let shared = Shared { layout, statements, feed: feed.clone(), pool, turn: Mutex::default() };
+        Ok((Postgres { shared: Arc::new(shared) }, feed, workspace))
+    }
+}
+
+impl Backend for Postgres {
+    fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>> {
+        async move {
+            let lease = self.shared.pool.lease().await?;
+            let (shared, handle) = (self.shared.clone(), Handle::current());
+            let done = spawn_blocking(move || {
+                let mut session = shared.session(lease, handle, READ);
+                let done = catch_unwind(AssertUnwindSafe(|| query(&mut session)))
+                    .unwrap_or_else(|_| Err(failure("a read panicked")));
+                session.end();
+                done
+            });
+            done.await.map_err(failure)?
+        }
+        .boxed()
+    }
+
+    fn write(&self, work: Work) -> BoxFuture<'_, Result<Revision, Error>> {
+        let shared = self.shared.clone();
+        let done = tokio::spawn(async move { shared.write(work).await });
+        async move { done.await.map_err(failure)? }.boxed()
+    }
+
+    fn add(&self, additions: Vec<Addition>, now: i64) -> BoxFuture<'_, Result<(), Error>> {
+        let shared = self.shared.clone();
+        let done = tokio::spawn(async move {
+            let lease = shared.pool.lease().await?;
+            let handle = Handle::current();
+            let done = spawn_blocking(move || {
+                let mut session = shared.session(lease, handle, ADD);
+                let done = session.commit(counters::add(&additions, now));
+                session.end();
+                done
+            });
+            done.await.map_err(failure)?
+        });
+        async move { done.await.map_err(failure)? }.boxed()
+    }
+}
+
+impl Shared {
+    fn session(&self, lease: Lease, handle: Handle, begin: &'static str) -> Session {
+        let connection = (lease, self.pool.timeout());
+        Session::new(self.layout.clone(), self.statements.clone(), self.feed.clone(), connection, handle, begin)
+    }
+
+    async fn write(self: Arc<Shared>, mut work: Work) -> Result<Revision, Error> {
+        let _turn = self.turn.lock().await;
+        let mut pause = FIRST_PAUSE;
+        for run in 1.. {
+            let lease = self.pool.lease().await?;
+            let (shared, handle) = (self.clone(), Handle::current());
+            let ran = spawn_blocking(move || {
+                let ran = shared.run(&mut work, run, shared.session(lease, handle, WRITE));
+                (work, ran)
+            });
+            let (back, ran) = ran.await.map_err(failure)?;
+            work = back;
+            match ran {
+                Run::Done(done) => return done,
+                Run::Again(error) if run == RUNS => return Err(failure(error)),
+                Run::Again(_) => {
+                    tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
+                    pause = (pause * 2).min(LAST_PAUSE);
+                }
+            }
+        }
+        Err(failure("a write was not run"))
+    }
+
+    fn run(&self, work: &mut Work, run: u32, mut session: Session) -> Run {
+        let done =
+            catch_unwind(AssertUnwindSafe(|| work(&mut session))).unwrap_or_else(|_| Err(failure("a write panicked")));
+        let done = match done {
+            Ok(changes) if changes.is_empty() => Ok(self.feed.newest()),
+            Ok(changes) => match session.commit(Vec::new()) {
+                Ok(()) => Ok(self.feed.publish(changes)),
+                Err(error) => {
+                    if session.refused().is_none() {
+                        // It may have been committed all the same.
+                        self.feed.lose();
+                    }
+                    Err(error)
+                }
+            },
+            Err(error) => Err(error),
+        };
+        let again =
+            done.is_err() && session.refused().is_some_and(|why| why.is_conflict() || (why.is_violation() && run == 1));
+        session.end();
+        match done {
+            Err(error) if again => Run::Again(error),
+            done => Run::Done(done),
+        }
+    }
+}
+
+async fn default_workspace(pool: &Pool) -> Result<Uuid, Error> {
+    let lease = pool.lease().await?;
+    let asked = lease
+        .client
+        .query_typed("SELECT id FROM workspaces WHERE name = $1", &[(&DEFAULT, tokio_postgres::types::Type::TEXT)]);
+    let found = tokio::time::timeout(pool.timeout(), asked).await.map_err(|_| failure("timeout"))?;
+    let found = found.map_err(|error| failure(pool::describe(&error)))?;
+    let row = found.first().ok_or_else(|| failure("there is no default workspace"))?;
+    row.try_get(0).map_err(failure)
+}

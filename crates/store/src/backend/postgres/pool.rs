@@ -1,0 +1,179 @@
+//! Connections to one Postgres server, as the settings `pg_*` say.
+
+use super::tls::{self, Tls};
+use crate::backend::failure;
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime};
+use model::Error;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+
+/// How a server is reached.
+#[derive(Clone)]
+pub struct Server {
+    /// One host or several, separated by commas; a path is the directory of a Unix socket.
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: String,
+    pub database: String,
+    /// Empty: the one that the server chooses.
+    pub schema: String,
+    /// For connecting, and for each question.
+    pub timeout: Duration,
+    /// `None`: connections are not encrypted.
+    pub tls: Option<Tls>,
+    /// How many connections there are at most.
+    pub pool_size: usize,
+    /// How many may wait for a connection; `None`: any number.
+    pub backlog: Option<usize>,
+    /// How long a connection is kept that nobody needs.
+    pub keepalive: Duration,
+    /// How many transactions run at a time; `None`: any number.
+    pub max_queries: Option<usize>,
+    /// How long one waits for its turn among those.
+    pub semaphore_timeout: Duration,
+    /// Whether it has to be one that is written to, where several hosts are named.
+    pub writable: bool,
+}
+
+/// The connections to a server.
+pub struct Pool {
+    connections: deadpool_postgres::Pool,
+    turns: Option<Arc<Semaphore>>,
+    server: Server,
+    cleaner: AbortHandle,
+}
+
+/// A connection that is in use.
+pub struct Lease {
+    pub client: Object,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Pool {
+    /// Nothing is connected yet.
+    pub fn new(server: &Server) -> Result<Pool, Error> {
+        let tls = tls::connector(server.tls.as_ref()).map_err(Error::database)?;
+        let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(server.config(), tls, config);
+        let greeting = server.greeting();
+        let greet = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
+            let greeting = greeting.clone();
+            Box::pin(async move { client.batch_execute(&greeting).await.map_err(HookError::Backend) })
+        });
+        let connections = deadpool_postgres::Pool::builder(manager)
+            .max_size(server.pool_size)
+            .wait_timeout(Some(server.timeout))
+            .create_timeout(Some(server.timeout))
+            .post_create(greet)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(Error::database)?;
+        let (idle, kept) = (connections.clone(), server.keepalive);
+        let cleaner = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(kept.max(Duration::from_secs(1)) / 2).await;
+                idle.retain(|_, metrics| metrics.last_used() < kept);
+            }
+        });
+        let turns = server.max_queries.map(|limit| Arc::new(Semaphore::new(limit)));
+        Ok(Pool { connections, turns, server: server.clone(), cleaner: cleaner.abort_handle() })
+    }
+
+    /// How long a question may take.
+    pub fn timeout(&self) -> Duration {
+        self.server.timeout
+    }
+
+    /// A connection, as soon as there is one.
+    pub async fn lease(&self) -> Result<Lease, Error> {
+        let turn = match &self.turns {
+            Some(turns) => {
+                let turn = tokio::time::timeout(self.server.semaphore_timeout, turns.clone().acquire_owned()).await;
+                let turn = turn.map_err(|_| failure("error acquiring query semaphore: timeout"))?;
+                Some(turn.map_err(failure)?)
+            }
+            None => None,
+        };
+        if self.server.backlog.is_some_and(|limit| self.connections.status().waiting >= limit.max(1)) {
+            return Err(failure("too many waiting connect operations"));
+        }
+        let client = self.connections.get().await.map_err(|error| failure(reason(&error)))?;
+        Ok(Lease { client, _turn: turn })
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.cleaner.abort();
+    }
+}
+
+impl Lease {
+    /// Closes the connection: nobody knows what it is in the middle of.
+    pub fn discard(self) {
+        drop(Object::take(self.client));
+    }
+}
+
+impl Server {
+    pub(super) fn config(&self) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
+        for host in self.host.split(',').map(str::trim).filter(|host| !host.is_empty()) {
+            config.host(host);
+        }
+        config
+            .port(self.port)
+            .user(&self.user)
+            .dbname(&self.database)
+            .connect_timeout(self.timeout)
+            .application_name("bascule")
+            .ssl_mode(if self.tls.is_some() { SslMode::Require } else { SslMode::Disable });
+        if !self.password.is_empty() {
+            config.password(&self.password);
+        }
+        if self.writable && config.get_hosts().len() > 1 {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        config
+    }
+
+    /// What is said first on a connection: functions in Kong's tables compare times of no zone.
+    pub(super) fn greeting(&self) -> String {
+        let schema = match self.schema.as_str() {
+            "" => String::new(),
+            schema => format!("SET SCHEMA '{}'; ", schema.replace('\'', "''")),
+        };
+        format!("{schema}SET TIME ZONE 'UTC'")
+    }
+}
+
+/// What went wrong, in the server's words where it is the server that says so.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return format!("{}: {}", error.severity(), error.message());
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let said = next.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
+fn reason(error: &PoolError) -> String {
+    match error {
+        PoolError::Backend(error) => describe(error),
+        PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
+        PoolError::Timeout(_) => "timeout".to_owned(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,137 @@
+//! What only Postgres can do: have Kong's tables.
+
+use super::server;
+use model::Catalog;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use store::Store;
+use store::backend::postgres::{LOCK_TIMEOUT, Migrations, Server};
+use tokio_postgres::NoTls;
+
+/// As Postgres describes the tables of Kong 3.10.
+const KONG: &str = include_str!("../kong-3.10-tables.json");
+
+async fn migrations(server: &Server) -> Migrations {
+    Migrations::connect(server, &Catalog::core()).await.unwrap()
+}
+
+async fn bootstrapped() -> Server {
+    let server = server::server();
+    assert!(migrations(&server).await.bootstrap(LOCK_TIMEOUT, &mut |_| {}).await.unwrap());
+    server
+}
+
+/// A connection beside the store's, in the same schema.
+async fn connection(server: &Server) -> tokio_postgres::Client {
+    let (host, schema) = (&server.host, &server.schema);
+    let text = format!("host={host} user=kong dbname=postgres options='-c search_path={schema}'");
+    let (client, connection) = tokio_postgres::connect(&text, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// What `question` lists for each table, in the order of its first column; the others are members of objects.
+async fn described(client: &tokio_postgres::Client, schema: &str, question: &str) -> BTreeMap<String, Vec<Value>> {
+    let mut described: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for row in client.query(question, &[&schema]).await.unwrap() {
+        let (table, text): (String, String) = (row.get(0), row.get(1));
+        let text = text.replace(&format!("{schema}."), "public.");
+        described.entry(table).or_default().push(serde_json::from_str(&text).unwrap());
+    }
+    described
+}
+
+fn sorted(list: &[Value]) -> Vec<Value> {
+    let mut list: Vec<Value> = list.to_vec();
+    list.sort_by_key(|item| (item["name"].to_string(), item["action"].to_string()));
+    list
+}
+
+#[tokio::test]
+async fn a_new_database_has_kongs_tables() {
+    let server = bootstrapped().await;
+    let client = connection(&server).await;
+    let questions = [
+        (
+            "columns",
+            "SELECT table_name::text, json_build_object('name', column_name, 'type', udt_name, 'nullable', \
+             is_nullable = 'YES', 'default', column_default)::text FROM information_schema.columns \
+             WHERE table_schema = $1 ORDER BY ordinal_position",
+        ),
+        (
+            "constraints",
+            "SELECT c.conrelid::regclass::text, json_build_object('name', conname, 'def', pg_get_constraintdef(c.oid))::text \
+             FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE n.nspname = $1 ORDER BY conname",
+        ),
+        (
+            "indexes",
+            "SELECT tablename::text, json_build_object('name', indexname, 'def', indexdef)::text FROM pg_indexes \
+             WHERE schemaname = $1 ORDER BY indexname",
+        ),
+        (
+            "triggers",
+            "SELECT event_object_table::text, json_build_object('name', trigger_name, 'action', \
+             action_timing || ' ' || event_manipulation || ' ' || action_statement)::text \
+             FROM information_schema.triggers WHERE trigger_schema = $1 ORDER BY trigger_name, event_manipulation",
+        ),
+    ];
+    let kong: Value = serde_json::from_str(KONG).unwrap();
+    for (part, question) in questions {
+        let made = described(&client, &server.schema, question).await;
+        for (table, kong) in kong.as_object().unwrap() {
+            let kong = kong[part].as_array().unwrap();
+            let made = made.get(table).cloned().unwrap_or_default();
+            let is_kongs = |item: &Value| kong.iter().any(|of_kong| of_kong["name"] == item["name"]);
+            let (made, own): (Vec<Value>, Vec<Value>) = made.into_iter().partition(is_kongs);
+            assert_eq!(sorted(&made), sorted(kong), "{part} of {table}");
+            assert!(own.iter().all(|item| item["nullable"] != false), "a Kong does not fill it: {own:?}");
+        }
+    }
+    let recorded = "SELECT subsystem, last_executed, executed FROM schema_meta ORDER BY subsystem";
+    let recorded: Vec<Value> = client
+        .query(recorded, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| {
+            let (subsystem, last, executed): (String, String, Vec<String>) = (row.get(0), row.get(1), row.get(2));
+            json!([subsystem, last, executed])
+        })
+        .collect();
+    let kongs = kong["schema_meta"]["rows"].as_array().unwrap().iter();
+    let kongs: Vec<Value> = kongs.map(|r| json!([r["subsystem"], r["last_executed"], r["executed"]])).collect();
+    let own = |row: &&Value| row[0] != "bascule";
+    assert_eq!(recorded.iter().filter(own).cloned().collect::<Vec<_>>(), kongs);
+}
+
+#[tokio::test]
+async fn a_database_knows_what_was_done_to_it() {
+    let server = server::server();
+    let migrations = migrations(&server).await;
+    assert!(migrations.state().await.unwrap().needs_bootstrap);
+    let mut said = Vec::new();
+    assert!(migrations.bootstrap(LOCK_TIMEOUT, &mut |line| said.push(line.to_owned())).await.unwrap());
+    assert_eq!(said[0], "migrating core on database 'postgres'...");
+    assert_eq!(said[1], "core migrated up to: 000_base (executed)");
+    assert!(said.last().unwrap().ends_with(" executed"));
+    let state = migrations.state().await.unwrap();
+    assert!(!state.needs_bootstrap);
+    assert!(state.new.is_empty(), "{:?}", state.new);
+    assert_eq!(state.executed[0].migrations.len(), 24);
+    let store = Store::open_postgres(std::sync::Arc::new(Catalog::core()), &server).await.unwrap();
+    assert_eq!(store.count("workspaces").await.unwrap(), 1);
+    migrations.reset().await.unwrap();
+    assert!(migrations.state().await.unwrap().needs_bootstrap);
+}
+
+#[tokio::test]
+async fn nobody_interferes_with_another_nodes_migrations() {
+    let server = bootstrapped().await;
+    let client = connection(&server).await;
+    let lock = "INSERT INTO locks VALUES ('migrations', 'kong', CURRENT_TIMESTAMP + INTERVAL '1 hour')";
+    client.batch_execute(lock).await.unwrap();
+    let migrations = migrations(&server).await;
+    assert!(!migrations.up(LOCK_TIMEOUT, &mut |_| {}).await.unwrap());
+    client.batch_execute("UPDATE locks SET ttl = CURRENT_TIMESTAMP - INTERVAL '1 second'").await.unwrap();
+    assert!(migrations.up(LOCK_TIMEOUT, &mut |_| {}).await.unwrap());
+}
