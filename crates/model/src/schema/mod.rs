@@ -164,6 +164,9 @@ impl Schema {
     /// The complete valid record after a partial change of `current`: records merge, null clears.
     pub fn process_update(&self, catalog: &Catalog, input: Record, current: &Record) -> Result<Record, Error> {
         let scope = Scope { updating: true, ..Scope::new(catalog) };
+        // What a plugin has had from partials it may be about to have for itself.
+        let completed = links(current).next().map(|_| self.select(catalog, current.clone()));
+        let current = completed.as_ref().unwrap_or(current);
         let view = self.known_view(catalog, current);
         // Which subschema the change is to be read by may be said by the record alone.
         let read = if self.subschema_key().is_some_and(|key| input.contains_key(key)) {

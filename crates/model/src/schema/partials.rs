@@ -231,6 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn a_plugin_can_do_without_its_partial() {
+        let catalog = with_plugin();
+        let schema = catalog.entity("plugins").unwrap();
+        let stored = plugin(json!({}), json!([{"id": ID}])).unwrap();
+        let without = |config: Value| {
+            let change = record(json!({"name": "limits", "partials": null, "config": config}));
+            schema.process_update(&catalog, change, &stored)
+        };
+        assert!(without(json!({})).is_err(), "it has no host then");
+        let own = without(json!({"redis": {"host": "own.test"}})).unwrap();
+        assert_eq!(own["config"]["redis"]["port"], 6379);
+        assert_eq!(own.get("partials"), None);
+    }
+
+    #[test]
     fn links_lead_to_partials_that_the_plugin_supports() {
         let refused = |links: Value| plugin(json!({}), links).unwrap_err();
         assert_eq!(refused(json!([{"name": "q"}])), json!({"partials": "there is no partial 'q'"}));
