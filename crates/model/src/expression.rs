@@ -1,4 +1,4 @@
-//! The language of routes' `expression`: parsing and checking. The router compiles the tree.
+//! The language of routes' `expression` and plugins' `condition`: parsing and checking. The router compiles the tree.
 //!
 //! `&&` binds tighter than `||`; `!` stands before parentheses; the left side of a predicate is a field, perhaps inside
 //! `lower(...)` and `any(...)`; the right side a string (`"..."` with escapes or raw `r#"..."#`), an integer, an
@@ -8,6 +8,7 @@ mod check;
 mod parse;
 
 use crate::address::Cidr;
+use check::About;
 use std::net::IpAddr;
 
 /// A condition on a request or connection.
@@ -64,7 +65,14 @@ impl Expression {
     /// The error is what the client sees.
     pub fn parse(text: &str, stream: bool) -> Result<Expression, String> {
         let expression = parse::expression(text)?;
-        check::expression(&expression, stream)?;
+        check::expression(&expression, if stream { About::Connection } else { About::Request })?;
+        Ok(expression)
+    }
+
+    /// Reads the condition of a plugin: the route and the service of the request are known by then, perhaps its caller.
+    pub fn parse_condition(text: &str) -> Result<Expression, String> {
+        let expression = parse::expression(text)?;
+        check::expression(&expression, About::Exchange)?;
         Ok(expression)
     }
 }
@@ -138,6 +146,17 @@ mod tests {
             "Greater/GreaterOrEqual/Lesser/LesserOrEqual operators only supports integer operands"
         );
         assert_eq!(error(r#"http.path.segments.2_1 == "a""#, false), "illformed http.path.segments.* field");
+    }
+
+    #[test]
+    fn conditions_know_more_fields() {
+        for field in ["consumer.username", "route.id", "service.name", "http.path"] {
+            let text = format!("{field} == \"x\"");
+            assert_eq!(Expression::parse_condition(&text).err(), None, "{field}");
+            assert_eq!(error(&text, false).is_empty(), field == "http.path", "{field}");
+        }
+        let unknown = Expression::parse_condition(r#"consumer.tags == "x""#);
+        assert_eq!(unknown, Err("Unknown LHS field".to_owned()));
     }
 
     #[test]

@@ -82,6 +82,7 @@ fn measure(name: &str, shape: Shape, request: Request, count: usize) {
                 source: None,
                 destination: None,
                 fields,
+                exchange: None,
             };
             assert!(router.find(&query).is_some(), "{host} {path}");
         }

@@ -18,6 +18,8 @@ pub struct Plugin {
     pub protocols: Protocols,
     pub enabled: bool,
     pub ordering: Ordering,
+    /// An expression on the requests on which alone it acts.
+    pub condition: Option<String>,
     /// Complete, as the plugin's schema made it.
     pub config: Record,
     pub tags: Vec<String>,
@@ -45,6 +47,7 @@ impl Plugin {
             protocols: Protocols::from_record(record)?,
             enabled: decode::boolean(record, "enabled", true),
             ordering: Ordering::from_record(record),
+            condition: decode::string(record, "condition"),
             config: decode::record(record, "config").cloned().unwrap_or_default(),
             tags: decode::strings(record, "tags"),
         })

@@ -10,20 +10,29 @@ enum Type {
     Cidr,
 }
 
-/// Checks every predicate; for connections (`stream`), fields of HTTP requests are unknown.
-pub(super) fn expression(tree: &Expression, stream: bool) -> Result<(), String> {
+/// What an expression is about, and so which fields there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    Connection,
+    Request,
+    /// A request that has been routed.
+    Exchange,
+}
+
+/// Checks every predicate.
+pub(super) fn expression(tree: &Expression, about: About) -> Result<(), String> {
     match tree {
         Expression::And(left, right) | Expression::Or(left, right) => {
-            expression(left, stream)?;
-            expression(right, stream)
+            expression(left, about)?;
+            expression(right, about)
         }
-        Expression::Not(inner) => expression(inner, stream),
-        Expression::Predicate(predicate) => check(predicate, stream).map_err(str::to_owned),
+        Expression::Not(inner) => expression(inner, about),
+        Expression::Predicate(predicate) => check(predicate, about).map_err(str::to_owned),
     }
 }
 
-fn check(predicate: &Predicate, stream: bool) -> Result<(), &'static str> {
-    let field = field_type(&predicate.field, stream).ok_or("Unknown LHS field")?;
+fn check(predicate: &Predicate, about: About) -> Result<(), &'static str> {
+    let field = field_type(&predicate.field, about).ok_or("Unknown LHS field")?;
     let value = match predicate.value {
         Literal::Text(_) => Type::Text,
         Literal::Integer(_) => Type::Integer,
@@ -63,13 +72,15 @@ fn check(predicate: &Predicate, stream: bool) -> Result<(), &'static str> {
     }
 }
 
-fn field_type(field: &str, stream: bool) -> Option<Type> {
+fn field_type(field: &str, about: About) -> Option<Type> {
     match field {
         "net.protocol" | "tls.sni" => Some(Type::Text),
         // The last one is an old name of the destination's port.
         "net.src.port" | "net.dst.port" | "net.port" => Some(Type::Integer),
         "net.src.ip" | "net.dst.ip" => Some(Type::Ip),
-        _ if stream => None,
+        _ if about == About::Connection => None,
+        "consumer.id" | "consumer.username" | "consumer.custom_id" | "route.id" | "route.name" | "service.id"
+        | "service.name" => (about == About::Exchange).then_some(Type::Text),
         "http.method" | "http.host" | "http.path" => Some(Type::Text),
         "http.path.segments.len" => Some(Type::Integer),
         other => ["http.path.segments.", "http.headers.", "http.queries."]

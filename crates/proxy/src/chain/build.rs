@@ -213,6 +213,7 @@ mod tests {
             consumer_group: one('G', G).or(one('H', H)),
             protocols: Protocols::default(),
             ordering: Ordering::default(),
+            condition: None,
             phases: Phases::ACCESS,
             refuses: false,
             plugin: Box::new(Nothing),

@@ -6,11 +6,13 @@
 //! its own.
 
 mod build;
+mod condition;
 mod order;
 mod refusal;
 mod run;
 
 pub use build::Scopes;
+pub use condition::PluginCondition;
 pub use refusal::Refusal;
 pub use run::{Selected, logging, run_access, run_body_filter, run_header_filter, run_log, run_rewrite};
 
@@ -32,6 +34,8 @@ pub struct Instance {
     pub consumer_group: Option<Uuid>,
     pub protocols: Protocols,
     pub ordering: Ordering,
+    /// It acts only on requests for which this holds.
+    pub condition: Option<PluginCondition>,
     pub phases: Phases,
     /// It stands for a plugin that cannot be used.
     pub refuses: bool,

@@ -46,6 +46,11 @@ pub async fn run_access<'a>(
         if slot.is_gate && !instance.refuses {
             continue;
         }
+        if instance.condition.as_ref().is_some_and(|condition| !condition.holds(exchange)) {
+            let Instance { name, id, .. } = &**instance;
+            tracing::debug!("plugin condition not matched for plugin '{name}' (ID: {id}): skipped");
+            continue;
+        }
         selected.push(instance);
         if run && answer.is_none() && instance.phases.has(Phases::ACCESS) {
             let step = guarded(instance, || instance.plugin.access(exchange));

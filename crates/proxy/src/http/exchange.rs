@@ -315,6 +315,7 @@ fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Op
         source: Some(client.socket_address()),
         destination: Some(context.origin.local.ip()),
         fields: &head.fields,
+        exchange: None,
     };
     context.view.find(&query)
 }

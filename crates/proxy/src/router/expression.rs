@@ -4,11 +4,12 @@ use super::Query;
 use super::rule;
 use super::subject::Subject;
 use model::address::Cidr;
+use model::entities::Uuid;
 use model::expression::{Expression, Literal, Operator, Predicate};
 use model::hostname;
 use model::regex_budget::RegexBudget;
 use regex::Regex;
-use sdk::Args;
+use sdk::{Args, Exchange};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -61,6 +62,19 @@ enum Field {
     SourcePort,
     DestinationIp,
     DestinationPort,
+    Exchange(ExchangeField),
+}
+
+/// What is known of a request that has been routed.
+#[derive(Clone, Copy)]
+enum ExchangeField {
+    ConsumerId,
+    ConsumerUsername,
+    ConsumerCustomId,
+    RouteId,
+    RouteName,
+    ServiceId,
+    ServiceName,
 }
 
 enum Check {
@@ -87,6 +101,11 @@ impl Condition {
     /// Compiles the text of an expression; `stream`: for connections instead of requests.
     pub fn parse(text: &str, stream: bool, budget: &mut RegexBudget) -> Result<Condition, String> {
         Condition::compile(&Expression::parse(text, stream)?, budget)
+    }
+
+    /// Compiles the text of a plugin's condition.
+    pub fn of_plugin(text: &str) -> Result<Condition, String> {
+        Condition::compile(&Expression::parse_condition(text)?, &mut RegexBudget::new())
     }
 
     /// Chains of one operator become one list, so that depth is that of the parentheses.
@@ -261,6 +280,13 @@ impl Field {
             "net.src.port" => Field::SourcePort,
             "net.dst.ip" => Field::DestinationIp,
             "net.dst.port" | "net.port" => Field::DestinationPort,
+            "consumer.id" => Field::Exchange(ExchangeField::ConsumerId),
+            "consumer.username" => Field::Exchange(ExchangeField::ConsumerUsername),
+            "consumer.custom_id" => Field::Exchange(ExchangeField::ConsumerCustomId),
+            "route.id" => Field::Exchange(ExchangeField::RouteId),
+            "route.name" => Field::Exchange(ExchangeField::RouteName),
+            "service.id" => Field::Exchange(ExchangeField::ServiceId),
+            "service.name" => Field::Exchange(ExchangeField::ServiceName),
             _ => {
                 let segments = |range: &str| match range.split_once('_') {
                     Some((from, to)) => Some(Field::Segments(from.parse().ok()?, Some(to.parse().ok()?))),
@@ -321,7 +347,24 @@ impl Field {
                 let values = Args::find(query.query.unwrap_or_default(), &**name);
                 values.map(|value| Subject::from_octets(value.unwrap_or(Cow::Borrowed(b"")))).collect()
             }
+            Field::Exchange(field) => query.exchange.and_then(|exchange| field.of(exchange)).into_iter().collect(),
             _ => SmallVec::new(),
+        }
+    }
+}
+
+impl ExchangeField {
+    fn of(self, exchange: &Exchange) -> Option<Subject<'_>> {
+        let id = |id: Uuid| Subject::from_octets(id.to_string().into_bytes());
+        let (consumer, route, service) = (&exchange.consumer, &exchange.route, &exchange.service);
+        match self {
+            ExchangeField::ConsumerId => Some(id(consumer.as_ref()?.id)),
+            ExchangeField::ConsumerUsername => consumer.as_ref()?.username.as_deref().map(Subject::from_text),
+            ExchangeField::ConsumerCustomId => consumer.as_ref()?.custom_id.as_deref().map(Subject::from_text),
+            ExchangeField::RouteId => Some(id(route.as_ref()?.id)),
+            ExchangeField::RouteName => route.as_ref()?.name.as_deref().map(Subject::from_text),
+            ExchangeField::ServiceId => Some(id(service.as_ref()?.id)),
+            ExchangeField::ServiceName => service.as_ref()?.name.as_deref().map(Subject::from_text),
         }
     }
 }

@@ -23,6 +23,7 @@ mod tests;
 
 use crate::{panic, path};
 use candidates::{Best, Candidate};
+pub use expression::Condition;
 use foldhash::fast::RandomState;
 use hosts::HostIndex;
 use model::entities::{PathHandling, Protocol, Route, Service, Uuid};
@@ -31,6 +32,7 @@ pub use protocol::Mismatch;
 use rpds::HashTrieMapSync;
 use rule::PathKind;
 pub use rule::Rule;
+use sdk::Exchange;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use streams::StreamIndex;
@@ -69,6 +71,8 @@ pub struct Query<'a> {
     /// The address of ours that was connected to.
     pub destination: Option<IpAddr>,
     pub fields: &'a Fields,
+    /// Of a request that has been routed: all that is known of it (for conditions of plugins).
+    pub exchange: Option<&'a Exchange>,
 }
 
 /// A route that fits.

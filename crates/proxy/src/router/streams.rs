@@ -147,6 +147,7 @@ mod tests {
             source: "10.1.2.3:99".parse().ok(),
             destination: Some([192, 0, 2, 1].into()),
             fields: &Fields::new(),
+            exchange: None,
         };
         let found = router.find_stream(&query).map(|rule| rule.route.id.as_u128());
         // What is removed is not found.

@@ -3,7 +3,7 @@
 
 use super::state::{Batch, State, id_of};
 use super::{Change, Snapshot};
-use crate::chain::{Instance, Refusal};
+use crate::chain::{Instance, PluginCondition, Refusal};
 use crate::panic;
 use model::entities::{Ordering, Plugin, Protocol, Protocols, Uuid, workspace_of};
 use model::{Effect, Record};
@@ -22,6 +22,7 @@ struct Coverage {
     consumer: Option<Uuid>,
     consumer_group: Option<Uuid>,
     protocols: Protocols,
+    condition: Option<String>,
 }
 
 impl State {
@@ -113,6 +114,7 @@ impl State {
             .iter()
             .find(|k| k.name() == plugin.name)
             .ok_or_else(|| format!("{} plugin is in use but not enabled", plugin.name))?;
+        let condition = plugin.condition.as_deref().map(PluginCondition::parse).transpose()?;
         let (configured, phases) = panic::caught(|| {
             let configured = kind.configure(&plugin, &self.env)?;
             let phases = configured.phases();
@@ -130,6 +132,7 @@ impl State {
             consumer_group: plugin.consumer_group,
             protocols: plugin.protocols,
             ordering: plugin.ordering,
+            condition,
             phases,
             refuses: false,
             plugin: configured,
@@ -163,6 +166,7 @@ impl Coverage {
             consumer: scope("consumer")?,
             consumer_group: scope("consumer_group")?,
             protocols,
+            condition: record.get("condition").and_then(Value::as_str).map(str::to_owned),
         })
     }
 
@@ -174,6 +178,7 @@ impl Coverage {
             && (instance.route, instance.service) == (self.route, self.service)
             && (instance.consumer, instance.consumer_group) == (self.consumer, self.consumer_group)
             && instance.protocols == self.protocols
+            && instance.condition.as_ref().map(PluginCondition::text) == self.condition.as_deref()
     }
 
     fn refusing(self, priority: i32) -> Instance {
@@ -188,6 +193,8 @@ impl Coverage {
             consumer_group: self.consumer_group,
             protocols: self.protocols,
             ordering: Ordering::default(),
+            // Whatever it was about, what it was to protect is refused.
+            condition: None,
             phases: Phases::ACCESS,
             refuses: true,
             plugin: Box::new(Refusal),

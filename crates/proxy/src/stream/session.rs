@@ -60,6 +60,7 @@ pub(super) fn enter<'a>(view: &'a Rc<View>, origin: &Origin, exchange: &mut Exch
         source: Some(SocketAddr::new(exchange.client.ip, exchange.client.port)),
         destination: Some(origin.local.ip()),
         fields: &Fields::new(),
+        exchange: None,
     };
     let Some(found) = view.find_stream(&query) else {
         tracing::debug!(client = %exchange.client.ip, "no Route found with those values");

@@ -39,6 +39,7 @@ pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("certificate", Validator(certificates::certificate)),
     ("private_key", Validator(certificates::private_key)),
     ("pem_keys", Validator(keys::pem)),
+    ("plugin_condition", Validator(text::condition)),
     ("route_expression", Check(routes::expression)),
     ("certificate_key", Check(certificates::key_belongs)),
     ("certificate_key_alt", Check(certificates::alternative_key_belongs)),

@@ -2,6 +2,7 @@
 
 use crate::Record;
 use crate::address::{self, AddressKind, Cidr, HostPort, INVALID_PORT};
+use crate::expression::Expression;
 use serde_json::{Value, json};
 
 type Verdict = Result<(), String>;
@@ -108,6 +109,11 @@ pub fn utf8_name(value: &Value) -> Verdict {
         return Ok(());
     }
     Err(format!("invalid value '{name}': the only accepted ascii characters are alphanumerics or ., -, _, and ~"))
+}
+
+/// The condition of a plugin.
+pub fn condition(value: &Value) -> Verdict {
+    Expression::parse_condition(value.as_str().unwrap_or_default()).map(drop)
 }
 
 /// A tag: printable, without comma and slash.

@@ -97,6 +97,7 @@ impl Ask {
             source: self.source.parse().ok(),
             destination: Some([192, 0, 2, 1].into()),
             fields: &self.fields,
+            exchange: None,
         }
     }
 

@@ -157,6 +157,7 @@ impl Stage {
             source: None,
             destination: None,
             fields: &fields,
+            exchange: None,
         };
         View::of(&self.published).find(&query)
     }
