@@ -60,7 +60,8 @@ async fn a_new_database_has_kongs_tables() {
         ),
         (
             "constraints",
-            "SELECT c.conrelid::regclass::text, json_build_object('name', conname, 'def', pg_get_constraintdef(c.oid))::text \
+            "SELECT c.conrelid::regclass::text, \
+             json_build_object('name', conname, 'def', pg_get_constraintdef(c.oid))::text \
              FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE n.nspname = $1 ORDER BY conname",
         ),
         (
