@@ -27,6 +27,7 @@ mod request_termination;
 mod request_transformer;
 mod response_ratelimiting;
 mod response_transformer;
+mod session;
 mod severity;
 mod standard_webhooks;
 mod statsd;
@@ -63,6 +64,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &request_transformer::RequestTransformer,
         &response_ratelimiting::ResponseRateLimiting,
         &response_transformer::ResponseTransformer,
+        &session::SessionPlugin,
         &standard_webhooks::StandardWebhooks,
         &statsd::Statsd,
         &syslog::Syslog,

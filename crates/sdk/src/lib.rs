@@ -31,6 +31,7 @@ mod queue;
 mod records;
 pub mod redis;
 mod request_body;
+pub mod session;
 mod snapshot_ref;
 mod tasks;
 pub mod testing;

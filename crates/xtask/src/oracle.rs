@@ -44,6 +44,7 @@ const AREAS: &[&str] = &[
     "plugins/request-termination",
     "plugins/request-transformer",
     "plugins/response-transformer",
+    "plugins/session",
     "plugins/statsd",
     "plugins/syslog",
     "plugins/tcp-log",

@@ -1,9 +1,11 @@
 //! Runs plugins without sockets: exchanges made from a few words, a directory made from lists, and the phases in order.
 //! What plugins reach outside is played by a [`Server`].
 
+mod kept;
 mod redis_server;
 mod server;
 
+pub use kept::{Kept, records};
 pub use redis_server::RedisServer;
 pub use server::{Peer, Server};
 
