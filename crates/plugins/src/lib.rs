@@ -18,6 +18,7 @@ mod key_auth;
 mod log_entries;
 mod loggly;
 mod measures;
+mod oauth2;
 mod prometheus;
 mod proxy_cache;
 mod rate_limiting;
@@ -56,6 +57,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &key_auth::KeyAuth,
         &loggly::Loggly,
         &prometheus::Prometheus,
+        &oauth2::Oauth2,
         &proxy_cache::ProxyCache,
         &rate_limiting::RateLimiting,
         &redirect::Redirect,

@@ -39,6 +39,7 @@ const AREAS: &[&str] = &[
     "plugins/key-auth",
     "plugins/loggly",
     "plugins/mechanics",
+    "plugins/oauth2",
     "plugins/rate-limiting",
     "plugins/proxy-cache",
     "plugins/request-termination",
