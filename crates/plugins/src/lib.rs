@@ -15,6 +15,7 @@ mod http_log;
 mod ip_restriction;
 mod jwt;
 mod key_auth;
+mod ldap_auth;
 mod log_entries;
 mod loggly;
 mod measures;
@@ -55,6 +56,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &ip_restriction::IpRestriction,
         &jwt::Jwt,
         &key_auth::KeyAuth,
+        &ldap_auth::LdapAuth,
         &loggly::Loggly,
         &prometheus::Prometheus,
         &oauth2::Oauth2,

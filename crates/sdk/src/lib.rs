@@ -3,6 +3,7 @@
 
 mod admin;
 mod answer;
+mod answer_cache;
 mod args;
 mod authentication;
 pub mod aws;
@@ -39,6 +40,7 @@ mod url;
 
 pub use admin::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest};
 pub use answer::Answer;
+pub use answer_cache::{AnswerCache, Question};
 pub use args::{Args, decode};
 pub use authentication::{Anonymous, after_scheme, challenge};
 pub use base64::{decode_base64, decode_base64url};

@@ -84,6 +84,15 @@ impl Network {
         }
     }
 
+    /// Goes on with TLS on a connection that began without, when the server's protocol has it so.
+    pub async fn start_tls(&self, connection: Connection, server: &Server, limit: Duration) -> io::Result<Connection> {
+        let Connection::Plain(stream) = connection else { return Ok(connection) };
+        match tokio::time::timeout(limit, self.secure(stream, server)).await {
+            Ok(secured) => secured,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")),
+        }
+    }
+
     /// Sends datagrams to a server. Whether they arrive, nobody knows.
     pub async fn send_datagrams<'a>(
         &self,

@@ -37,6 +37,7 @@ const AREAS: &[&str] = &[
     "plugins/http-log",
     "plugins/ip-restriction",
     "plugins/key-auth",
+    "plugins/ldap-auth",
     "plugins/loggly",
     "plugins/mechanics",
     "plugins/oauth2",
