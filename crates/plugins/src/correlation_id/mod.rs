@@ -1,5 +1,6 @@
 //! `correlation-id`: gives every request an identifier that the service, and the client if wanted, gets to see.
 
+use sdk::log::LogValue;
 use sdk::{Config, Env, Exchange, Fields, Phases, Plugin, PluginKind, Step, entities};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -63,6 +64,10 @@ impl Plugin for Instance {
         if exchange.request.fields.get(&self.header).is_none_or(<[u8]>::is_empty) {
             let id = self.generator.make(exchange);
             exchange.request.fields.set(&self.header, id.as_bytes());
+        }
+        if let Some(id) = exchange.request.fields.get(&self.header) {
+            let id = String::from_utf8_lossy(id).into_owned();
+            exchange.log_values.push(LogValue::set("correlation_id", id.into()));
         }
         Step::Next
     }
@@ -151,6 +156,9 @@ mod tests {
         let (sent, echoed) = run(&*plugin, &[("x-id", "mine")]);
         assert_eq!(sent, "mine");
         assert_eq!(echoed.as_deref(), Some("mine"));
+        let mut exchange = testing::exchange("GET", "/", &[("x-id", "mine")]);
+        testing::access(&*plugin, &mut exchange);
+        assert_eq!(exchange.log_values, [LogValue::set("correlation_id", "mine".into())]);
         let mut exchange = testing::exchange("GET", "/", &[]);
         plugin.header_filter(&mut exchange);
         assert!(exchange.response.fields.contains("x-id"), "requests without a route get one too");
