@@ -20,6 +20,8 @@ mod log_entries;
 mod loggly;
 mod measures;
 mod oauth2;
+mod oauth2_introspection;
+mod openid_connect;
 mod prometheus;
 mod proxy_cache;
 mod rate_limiting;
@@ -60,6 +62,8 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &loggly::Loggly,
         &prometheus::Prometheus,
         &oauth2::Oauth2,
+        &oauth2_introspection::Oauth2Introspection,
+        &openid_connect::OpenidConnect,
         &proxy_cache::ProxyCache,
         &rate_limiting::RateLimiting,
         &redirect::Redirect,

@@ -13,7 +13,8 @@ pub struct Anonymous {
 impl Anonymous {
     /// As the configuration of that plugin has it.
     pub fn new(plugin: &'static str, config: &Config<'_>) -> Anonymous {
-        Anonymous { plugin, consumer: config.text("anonymous").map(str::to_owned) }
+        let consumer = config.text("anonymous").filter(|name| !name.is_empty());
+        Anonymous { plugin, consumer: consumer.map(str::to_owned) }
     }
 
     /// Whether the plugin has nothing to do: with an anonymous consumer, one of several authentication plugins

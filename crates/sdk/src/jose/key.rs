@@ -36,8 +36,12 @@ impl VerificationKey {
     /// A public key in PEM, which must be of the algorithm's kind. RSA keys have 2048 bits or more (RFC 7518, section
     /// 3.3).
     pub fn public(algorithm: Algorithm, pem: &str) -> Result<VerificationKey, &'static str> {
+        VerificationKey::of(algorithm, &public_der(pem).ok_or("not a public key in PEM")?)
+    }
+
+    /// The same for a key in one of the forms that aws-lc understands, such as `SubjectPublicKeyInfo` or a point.
+    pub(super) fn of(algorithm: Algorithm, der: &[u8]) -> Result<VerificationKey, &'static str> {
         let Method::Signature(method) = algorithm.method() else { return Err("the algorithm has no public keys") };
-        let der = public_der(pem).ok_or("not a public key in PEM")?;
         let key = ParsedPublicKey::new(method, der).map_err(|_| "not a public key of the algorithm")?;
         let is_rsa = algorithm.name().starts_with(['R', 'P']);
         if is_rsa && !key.as_der().is_ok_and(|der| PublicEncryptingKey::from_der(der.as_ref()).is_ok()) {

@@ -2,10 +2,12 @@
 
 mod algorithm;
 mod key;
+mod key_set;
 mod token;
 
 pub use algorithm::Algorithm;
 pub use key::{VerificationKey, is_public_key};
+pub use key_set::KeySet;
 pub use token::{Malformed, Token};
 
 #[cfg(test)]

@@ -1,0 +1,124 @@
+//! What issuers say of themselves, and the keys that verify their tokens: fetched when they are needed, and anew when a
+//! key is missing or they have become old.
+
+use super::settings::Settings;
+use arc_swap::ArcSwapOption;
+use sdk::jose::{KeySet, Token};
+use sdk::{Bytes, Fields, HttpClient, HttpRequest, Url};
+use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The issuers that a node knows, by the address of their metadata.
+#[derive(Default)]
+pub struct Issuers(Mutex<Vec<(String, Arc<Issuer>)>>);
+
+/// One issuer.
+#[derive(Default)]
+pub struct Issuer {
+    known: ArcSwapOption<Metadata>,
+    /// Held by whoever asks it: the others wait for what comes of it.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// What an issuer has said.
+pub struct Metadata {
+    document: Value,
+    keys: KeySet,
+    since: Instant,
+}
+
+/// How long metadata are good: issuers change their keys without a word.
+const GOOD: Duration = Duration::from_secs(3600);
+
+impl Issuers {
+    /// The issuer with metadata at that address.
+    pub fn find(&self, url: &Url) -> Arc<Issuer> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = url.uri().to_string();
+        if let Some((_, issuer)) = all.iter().find(|(known, _)| *known == address) {
+            return Arc::clone(issuer);
+        }
+        let issuer = Arc::new(Issuer::default());
+        all.push((address, Arc::clone(&issuer)));
+        issuer
+    }
+}
+
+impl Issuer {
+    /// What it says of itself; what it has said before, where it does not answer.
+    pub async fn metadata(&self, settings: &Settings, client: &HttpClient) -> Result<Arc<Metadata>, String> {
+        match self.known.load_full() {
+            Some(known) if known.since.elapsed() < GOOD => Ok(known),
+            known => match self.ask(settings, client, known.as_ref().map(|known| known.since)).await {
+                Ok(metadata) => Ok(metadata),
+                Err(error) => known.ok_or(error),
+            },
+        }
+    }
+
+    /// Whether it has made a token's signature. It is asked for its keys again where none that is known has, though not
+    /// too often.
+    pub async fn has_signed(
+        &self,
+        token: &Token<'_>,
+        settings: &Settings,
+        client: &HttpClient,
+    ) -> Result<bool, String> {
+        let known = self.metadata(settings, client).await?;
+        if known.keys.verifies(token) {
+            return Ok(true);
+        }
+        if known.since.elapsed() < settings.rediscovery_lifetime {
+            return Ok(false);
+        }
+        let renewed = self.ask(settings, client, Some(known.since)).await?;
+        Ok(renewed.keys.verifies(token))
+    }
+
+    /// `seen` is the age of what the caller has: whatever is newer will do.
+    async fn ask(
+        &self,
+        settings: &Settings,
+        client: &HttpClient,
+        seen: Option<Instant>,
+    ) -> Result<Arc<Metadata>, String> {
+        let _asking = self.asking.lock().await;
+        if let Some(known) = self.known.load_full().filter(|known| Some(known.since) != seen) {
+            return Ok(known);
+        }
+        let document = fetch(client, &settings.issuer, &settings.discovery_lines).await?;
+        let mut keys = KeySet::default();
+        let published = document.get("jwks_uri").and_then(Value::as_str).map(Url::parse).transpose()?;
+        for url in published.iter().chain(&settings.extra_jwks) {
+            keys = keys.join(KeySet::parse(&fetch(client, url, &Fields::new()).await?));
+        }
+        let metadata = Arc::new(Metadata { document, keys, since: Instant::now() });
+        self.known.store(Some(Arc::clone(&metadata)));
+        Ok(metadata)
+    }
+}
+
+impl Metadata {
+    /// A member of the metadata.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.document.get(name).and_then(Value::as_str)
+    }
+
+    /// Whether a list has that word; true where there is no list.
+    pub fn supports(&self, list: &str, word: &str) -> bool {
+        let list = self.document.get(list).and_then(Value::as_array);
+        list.is_none_or(|list| list.iter().any(|other| other.as_str() == Some(word)))
+    }
+}
+
+async fn fetch(client: &HttpClient, url: &Url, lines: &Fields) -> Result<Value, String> {
+    let mut fields: Fields = [("Accept", "application/json")].into_iter().collect();
+    lines.iter().for_each(|(name, value)| fields.set(name, value));
+    let request = HttpRequest { method: "GET".to_owned(), url: url.clone(), fields, content: Bytes::new() };
+    let response = client.send(request).await.map_err(|error| format!("{url}: {error}"))?;
+    if response.status != 200 {
+        return Err(format!("{url}: answered {}", response.status));
+    }
+    serde_json::from_slice(&response.content).map_err(|_| format!("{url}: the answer is no JSON"))
+}
