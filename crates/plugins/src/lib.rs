@@ -16,6 +16,7 @@ mod ip_restriction;
 mod jwt;
 mod key_auth;
 mod ldap_auth;
+mod limits;
 mod log_entries;
 mod loggly;
 mod measures;

@@ -53,6 +53,11 @@ impl Answer {
         formatted(exchange, format, status, message)
     }
 
+    /// The answer when something has gone wrong that is nobody else's fault (500).
+    pub fn unexpected(exchange: &Exchange) -> Answer {
+        Answer { source: Source::Error, ..Answer::error(exchange, 500, &Answer::status_message(500)) }
+    }
+
     /// An error of the proxy itself: as [`Answer::error`], but in the format of the request's content, or else in
     /// `error_default_type`, when the client does not say. Status 494 (a head too large) becomes 400.
     pub fn gateway_error(exchange: &Exchange, status: u16, message: &str) -> Answer {

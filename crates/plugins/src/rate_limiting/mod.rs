@@ -1,23 +1,22 @@
 //! `rate-limiting`: how many requests a caller may make in a second, a minute and so on.
 //!
-//! Counts on this node. The policies `cluster` and `redis` are accepted and count here too.
+//! Counts on this node, in the database, or in a Redis.
 
-mod counters;
-mod window;
-
-use counters::{Counters, Key, Usage, Who};
+use crate::limits::{self, Counters, Key, SharedCounters, Subject, Usage, Who, Window};
 use sdk::{Answer, Config, Env, Exchange, Function, Phases, Plugin, PluginKind, Step, entities};
 use serde_json::Value;
 use std::sync::Arc;
-use window::Window;
 
 /// The plugin as the gateway knows it.
 pub struct RateLimiting;
 
 struct Instance {
     counters: Arc<Counters>,
-    /// The policy, where it asks for counters that nodes share.
-    shared_policy: Option<&'static str>,
+    /// In place of those, where nodes count together.
+    shared: Option<SharedCounters>,
+    degraded: Option<String>,
+    /// Requests go on when nobody can say what was counted.
+    fault_tolerant: bool,
     limits: Vec<Limit>,
     /// For each limit, the window and the most requests in it.
     ceilings: Vec<(Window, u32)>,
@@ -62,6 +61,10 @@ impl PluginKind for RateLimiting {
         &[("rate_limiting", Function::Validator(check_config))]
     }
 
+    fn entities(&self) -> &'static [&'static str] {
+        &[include_str!("ratelimiting_metrics.json")]
+    }
+
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
         let limit = |window: &Window| {
@@ -72,7 +75,9 @@ impl PluginKind for RateLimiting {
         let need = |field: &str| config.text(field).ok_or_else(|| format!("config.{field}: missing"));
         Ok(Box::new(Instance {
             counters: env.shared(),
-            shared_policy: ["cluster", "redis"].into_iter().find(|policy| config.text("policy") == Some(policy)),
+            shared: SharedCounters::configure(&config, env)?,
+            degraded: limits::counts_alone(&config, env),
+            fault_tolerant: config.flag("fault_tolerant"),
             // A fraction of a request left still admits one, as in Kong. The cast saturates.
             ceilings: limits.iter().map(|l| (l.window, l.limit.ceil() as u32)).collect(),
             limits,
@@ -100,37 +105,77 @@ impl Plugin for Instance {
     }
 
     fn degraded(&self) -> Option<String> {
-        Some(format!("policy '{}' counts on this node only", self.shared_policy?))
+        self.degraded.clone()
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let now = exchange.timing.started_unix_ms / 1_000;
+        if let Some(shared) = &self.shared {
+            return Step::Wait(Box::pin(self.ask(shared, exchange, now)));
+        }
         let key = Key { route: self.route, service: self.service, who: self.caller(exchange) };
-        let usage = self.counters.take(&key, &self.ceilings, now);
+        let usage = self.counters.take(&key, 1, &self.ceilings, now);
+        self.decide(exchange, &usage, now)
+    }
+}
+
+impl Instance {
+    async fn ask(&self, shared: &SharedCounters, exchange: &mut Exchange, now: u64) -> Step<'static> {
+        let what = Subject {
+            prefix: "ratelimit",
+            route: self.route,
+            service: self.service,
+            identifier: self.identifier(exchange),
+            name: None,
+        };
+        match shared.take(&what, 1, &self.ceilings, now).await {
+            Ok(usage) => self.decide(exchange, &usage, now),
+            Err(error) if self.fault_tolerant => {
+                tracing::error!("rate-limiting: failed to get usage: {error}");
+                Step::Next
+            }
+            Err(error) => {
+                tracing::error!("rate-limiting: {error}");
+                Step::Answer(Answer::unexpected(exchange))
+            }
+        }
+    }
+
+    fn decide(&self, exchange: &mut Exchange, usage: &Usage, now: u64) -> Step<'static> {
         if !self.hide_headers {
-            self.tell(exchange, &usage, now);
+            self.tell(exchange, usage, now);
         }
         match usage.refused_by {
             None => Step::Next,
             Some(_) => Step::Answer(Answer::error(exchange, self.error_code, &self.error_message)),
         }
     }
-}
 
-impl Instance {
     /// Whose requests this one is counted with; the client's address when there is no better name.
     fn caller(&self, exchange: &Exchange) -> Who {
-        let consumer = || exchange.consumer.as_ref().map(|c| c.id);
-        let credential = || exchange.credential.as_ref().map(|c| c.id);
         let named = match &self.limit_by {
-            LimitBy::Consumer => consumer().or_else(credential).map(Who::Id),
-            LimitBy::Credential => credential().map(Who::Id),
+            LimitBy::Consumer => limits::id_of_caller(exchange, true).map(Who::Id),
+            LimitBy::Credential => limits::id_of_caller(exchange, false).map(Who::Id),
             LimitBy::Service => exchange.service.as_ref().map(|s| Who::Id(s.id)),
             LimitBy::Header(name) => exchange.request.fields.get(name).map(Who::of),
             LimitBy::Path(path) => (exchange.path() == **path).then(|| Who::of(path.as_bytes())),
             LimitBy::Address => None,
         };
         named.unwrap_or(Who::Address(exchange.client.ip))
+    }
+
+    /// The same as other nodes write it.
+    fn identifier(&self, exchange: &Exchange) -> Vec<u8> {
+        let id = |id: entities::Uuid| id.to_string().into_bytes();
+        let named = match &self.limit_by {
+            LimitBy::Consumer => limits::id_of_caller(exchange, true).map(id),
+            LimitBy::Credential => limits::id_of_caller(exchange, false).map(id),
+            LimitBy::Service => exchange.service.as_ref().map(|service| id(service.id)),
+            LimitBy::Header(name) => exchange.request.fields.get(name).map(<[u8]>::to_vec),
+            LimitBy::Path(path) => (exchange.path() == **path).then(|| path.clone().into_bytes()),
+            LimitBy::Address => None,
+        };
+        named.unwrap_or_else(|| exchange.client.ip.to_string().into_bytes())
     }
 
     /// Two header lines per window, and a summary of the one with the least left (the longer of two).
@@ -161,19 +206,9 @@ impl Instance {
 
 /// The check that the schema names: longer windows have no lower limits, and `sync_rate` is for redis.
 fn check_config(config: &Value) -> Result<(), String> {
-    let limit = |window: Window| config.get(window.name()).and_then(Value::as_f64);
-    for (at, lower) in Window::ALL.into_iter().enumerate() {
-        for upper in Window::ALL.into_iter().skip(at + 1) {
-            if let (Some(low), Some(high)) = (limit(lower), limit(upper))
-                && high < low
-            {
-                return Err(format!(
-                    "The limit for {}({high:.1}) cannot be lower than the limit for {}({low:.1})",
-                    upper.name(),
-                    lower.name()
-                ));
-            }
-        }
+    if let Some(((lower, low), (upper, high))) = limits::contradiction(config) {
+        let (lower, upper) = (lower.name(), upper.name());
+        return Err(format!("The limit for {upper}({high:.1}) cannot be lower than the limit for {lower}({low:.1})"));
     }
     let sync_rate = config.get("sync_rate").and_then(Value::as_f64).unwrap_or(-1.0);
     let redis = config.get("policy").and_then(Value::as_str) == Some("redis");

@@ -1,7 +1,7 @@
 //! The rules of `rate-limiting`, without sockets.
 
 use super::*;
-use sdk::testing::{self, Entries};
+use sdk::testing::{self, Entries, RedisServer};
 use serde_json::json;
 
 /// 2024-02-29 12:00:30.
@@ -131,4 +131,34 @@ fn limits_must_be_ordered() {
     assert!(check_config(&json!({ "second": 1, "sync_rate": 1 })).is_err());
     assert!(check_config(&json!({ "second": 1, "sync_rate": 0.01, "policy": "redis" })).is_err());
     assert!(check_config(&json!({ "second": 1, "sync_rate": 1, "policy": "redis" })).is_ok());
+}
+
+async fn statuses_by_redis(plugin: &dyn Plugin, requests: &mut [Exchange]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for exchange in requests {
+        statuses.push(testing::access_waiting(plugin, exchange).await.map_or(0, |answer| answer.status));
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn nodes_count_together_in_redis() {
+    let server = RedisServer::start();
+    let node = || plugin(json!({ "minute": 2, "policy": "redis", "sync_rate": -1, "redis": server.record(json!({})) }));
+    let mut requests = [request("/", &[]), request("/", &[])];
+    assert_eq!(statuses_by_redis(&*node(), &mut requests).await, [0, 0]);
+    assert_eq!(line(&requests[1], "X-RateLimit-Remaining-Minute"), Some("0"));
+    assert_eq!(statuses_by_redis(&*node(), &mut [request("/", &[])]).await, [429]);
+}
+
+#[tokio::test]
+async fn without_the_redis_requests_go_on_or_fail() {
+    let without = |tolerant: bool| {
+        let redis = json!({ "host": "127.0.0.1", "port": 1 });
+        plugin(json!({ "minute": 2, "policy": "redis", "redis": redis, "fault_tolerant": tolerant }))
+    };
+    let mut requests = [request("/", &[])];
+    assert_eq!(statuses_by_redis(&*without(true), &mut requests).await, [0]);
+    assert_eq!(line(&requests[0], "RateLimit-Limit"), None);
+    assert_eq!(statuses_by_redis(&*without(false), &mut requests).await, [500]);
 }

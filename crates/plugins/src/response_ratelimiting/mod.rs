@@ -1,27 +1,26 @@
 //! `response-ratelimiting`: limits what callers use, by what services say in a header of their responses.
 //!
-//! Counts on this node. The policies `cluster` and `redis` are accepted and count here too.
+//! Counts on this node, in the database, or in a Redis.
 
-mod usage;
-mod window;
-
-use aws_lc_rs::digest::{Context, SHA256};
+use crate::limits::{self, Counters, Key, SharedCounters, Subject, Usage, Who, Window};
 use sdk::{
     Answer, Bytes, Config, Env, Exchange, Function, Known, Phases, Plugin, PluginKind, Source, Step, entities,
     field_value,
 };
 use serde_json::Value;
+use std::net::IpAddr;
 use std::sync::Arc;
-use usage::{Counts, Key, Usage};
-use window::Window;
 
 /// The plugin as the gateway knows it.
 pub struct ResponseRateLimiting;
 
 struct Instance {
-    usage: Arc<Usage>,
-    /// The policy, where it asks for counters that nodes share.
-    shared_policy: Option<&'static str>,
+    counters: Arc<Counters>,
+    /// In place of those, where nodes count together.
+    shared: Option<SharedCounters>,
+    degraded: Option<String>,
+    /// Requests go on when nobody can say what was counted.
+    fault_tolerant: bool,
     limits: Vec<Limit>,
     /// The header in which services say what was used.
     header: String,
@@ -49,10 +48,18 @@ enum LimitBy {
     Address,
 }
 
+/// A consumer or a credential, else an address.
+#[derive(Clone, Copy)]
+enum Caller {
+    Id(entities::Uuid),
+    Address(IpAddr),
+}
+
 /// What an exchange keeps from one phase to the next.
 struct Counting {
-    /// By which each limit is counted.
-    keys: Vec<Key>,
+    caller: Caller,
+    /// What was used of each limit, where nodes count together.
+    found: Vec<Usage>,
     /// The response is refused.
     refused: bool,
 }
@@ -78,8 +85,10 @@ impl PluginKind for ResponseRateLimiting {
         let config = Config::new(&plugin.config);
         let limits = plugin.config.get("limits").and_then(Value::as_object).ok_or("config.limits: missing")?;
         Ok(Box::new(Instance {
-            usage: env.shared(),
-            shared_policy: ["cluster", "redis"].into_iter().find(|policy| config.text("policy") == Some(policy)),
+            counters: env.shared(),
+            shared: SharedCounters::configure(&config, env)?,
+            degraded: limits::counts_alone(&config, env),
+            fault_tolerant: config.flag("fault_tolerant"),
             limits: limits.iter().map(|(name, windows)| Limit::new(name, windows)).collect(),
             header: config.text("header_name").unwrap_or("x-kong-limit").to_owned(),
             limit_by: match config.text("limit_by").unwrap_or("consumer") {
@@ -102,38 +111,46 @@ impl Plugin for Instance {
     }
 
     fn degraded(&self) -> Option<String> {
-        Some(format!("policy '{}' counts on this node only", self.shared_policy?))
+        self.degraded.clone()
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let now = now(exchange);
-        let keys: Vec<Key> = self.limits.iter().map(|limit| self.key(exchange, limit)).collect();
-        for (limit, key) in self.limits.iter().zip(&keys) {
-            let remaining = limit.least_remaining(&self.usage.of(key), now);
-            if self.blocks && remaining <= 0.0 {
-                let message = format!("API rate limit exceeded for '{}'", limit.name);
-                return Step::Answer(Answer::error(exchange, 429, &message));
-            }
-            exchange.request.fields.set(&limit.upstream_line, remaining.to_string().as_bytes());
+        if let Some(shared) = &self.shared {
+            return Step::Wait(Box::pin(self.ask(shared, exchange, now)));
         }
-        exchange.put(Counting { keys, refused: false });
-        Step::Next
+        let caller = self.caller(exchange);
+        let found = self
+            .limits
+            .iter()
+            .map(|limit| self.counters.peek(&self.key(caller, limit), &limit.ceilings, now))
+            .collect();
+        self.decide(exchange, caller, found)
     }
 
     fn header_filter(&self, exchange: &mut Exchange) {
         let Some(mut counting) = exchange.take::<Counting>() else { return };
         let now = now(exchange);
         let from_service = exchange.source == Source::Service;
-        for (limit, key) in self.limits.iter().zip(&counting.keys) {
+        let mut to_count = Vec::new();
+        for (limit, found) in self.limits.iter().zip(&counting.found) {
             let used = if from_service { self.used(exchange, &limit.name) } else { 0 };
-            let counted = match used {
-                0 => Ok(self.usage.of(key)),
-                amount => self.usage.add(*key, amount, &limit.ceilings, now),
+            let usage = match (&self.shared, used) {
+                (None, 0) => self.counters.peek(&self.key(counting.caller, limit), &limit.ceilings, now),
+                (None, _) => self.counters.take(&self.key(counting.caller, limit), used, &limit.ceilings, now),
+                (Some(_), _) => *found,
             };
-            counting.refused |= counted.is_err();
+            counting.refused |= used > 0 && usage.refused_by.is_some();
+            if used > 0 {
+                to_count.push((limit, used));
+            }
             if !self.hide_headers {
-                let (Ok(before) | Err(before)) = counted;
-                limit.tell(exchange, &before, used, now);
+                limit.tell(exchange, &usage, used);
+            }
+        }
+        if let Some(shared) = self.shared.as_ref().filter(|_| !counting.refused) {
+            for (limit, used) in to_count {
+                shared.add_later(self.subject(counting.caller, limit), used, limit.unlimited(), now);
             }
         }
         exchange.response.fields.remove(&self.header);
@@ -153,23 +170,65 @@ impl Plugin for Instance {
 }
 
 impl Instance {
-    /// Under what a limit is counted for the caller; by the client's address when there is no better name.
-    fn key(&self, exchange: &Exchange, limit: &Limit) -> Key {
-        let consumer = || exchange.consumer.as_ref().map(|consumer| consumer.id);
-        let credential = || exchange.credential.as_ref().map(|credential| credential.id);
+    async fn ask(&self, shared: &SharedCounters, exchange: &mut Exchange, now: u64) -> Step<'static> {
+        let caller = self.caller(exchange);
+        let mut found = Vec::with_capacity(self.limits.len());
+        for limit in &self.limits {
+            match shared.take(&self.subject(caller, limit), 0, &limit.ceilings, now).await {
+                Ok(usage) => found.push(usage),
+                Err(error) if self.fault_tolerant => {
+                    tracing::error!("response-ratelimiting: failed to get usage: {error}");
+                    return Step::Next;
+                }
+                Err(error) => {
+                    tracing::error!("response-ratelimiting: {error}");
+                    return Step::Answer(Answer::unexpected(exchange));
+                }
+            }
+        }
+        self.decide(exchange, caller, found)
+    }
+
+    /// Refuses a request that is to be refused before, and tells the service what is left.
+    fn decide(&self, exchange: &mut Exchange, caller: Caller, found: Vec<Usage>) -> Step<'static> {
+        for (limit, usage) in self.limits.iter().zip(&found) {
+            let remaining = limit.least_remaining(usage);
+            if self.blocks && remaining <= 0.0 {
+                let message = format!("API rate limit exceeded for '{}'", limit.name);
+                return Step::Answer(Answer::error(exchange, 429, &message));
+            }
+            exchange.request.fields.set(&limit.upstream_line, remaining.to_string().as_bytes());
+        }
+        exchange.put(Counting { caller, found, refused: false });
+        Step::Next
+    }
+
+    /// Whose use this is counted with; by the client's address when there is no better name.
+    fn caller(&self, exchange: &Exchange) -> Caller {
         let id = match self.limit_by {
-            LimitBy::Consumer => consumer().or_else(credential),
-            LimitBy::Credential => credential(),
+            LimitBy::Consumer => limits::id_of_caller(exchange, true),
+            LimitBy::Credential => limits::id_of_caller(exchange, false),
             LimitBy::Address => None,
         };
-        let caller = id.map_or_else(|| exchange.client.ip.to_string(), |id| id.to_string());
-        let mut context = Context::new(&SHA256);
-        for part in [self.route.as_bytes(), self.service.as_bytes(), caller.as_bytes(), b" ", limit.name.as_bytes()] {
-            context.update(part);
+        id.map_or(Caller::Address(exchange.client.ip), Caller::Id)
+    }
+
+    /// Under what a limit is counted for the caller on this node.
+    fn key(&self, caller: Caller, limit: &Limit) -> Key {
+        // No caller has a zero octet in its name.
+        let who = Who::of(&[b"use\0", limit.name.as_bytes(), b"\0", &caller.text()].concat());
+        Key { route: self.route, service: self.service, who }
+    }
+
+    /// The same for all nodes.
+    fn subject(&self, caller: Caller, limit: &Limit) -> Subject {
+        Subject {
+            prefix: "response-ratelimit",
+            route: self.route,
+            service: self.service,
+            identifier: caller.text(),
+            name: Some(limit.name.clone()),
         }
-        let mut key = Key::default();
-        key.copy_from_slice(context.finish().as_ref());
-        key
     }
 
     /// What the service says was used of a limit: `name=amount` in a list. Of several amounts the last holds.
@@ -180,6 +239,15 @@ impl Instance {
             (found == name.as_bytes()).then(|| std::str::from_utf8(amount).ok()?.parse().ok()).flatten()
         });
         amounts.last().unwrap_or(0)
+    }
+}
+
+impl Caller {
+    fn text(self) -> Vec<u8> {
+        match self {
+            Caller::Id(id) => id.to_string().into_bytes(),
+            Caller::Address(ip) => ip.to_string().into_bytes(),
+        }
     }
 }
 
@@ -197,16 +265,21 @@ impl Limit {
     }
 
     /// What is left of the window with the least.
-    fn least_remaining(&self, counts: &Counts, now: u64) -> f64 {
-        let remaining = self.windows.iter().map(|(window, limit)| limit - f64::from(counts.used(*window, now)));
+    fn least_remaining(&self, usage: &Usage) -> f64 {
+        let remaining = self.windows.iter().map(|(window, limit)| limit - f64::from(usage.used[*window as usize]));
         remaining.fold(f64::INFINITY, f64::min)
     }
 
+    /// Its windows, for counting what has been let through.
+    fn unlimited(&self) -> Vec<(Window, u32)> {
+        self.windows.iter().map(|(window, _)| (*window, u32::MAX)).collect()
+    }
+
     /// Two header lines per window.
-    fn tell(&self, exchange: &mut Exchange, before: &Counts, used: u32, now: u64) {
+    fn tell(&self, exchange: &mut Exchange, usage: &Usage, used: u32) {
         let fields = &mut exchange.response.fields;
         for (window, limit) in &self.windows {
-            let left = limit - f64::from(before.used(*window, now)) - f64::from(used);
+            let left = limit - f64::from(usage.used[*window as usize]) - f64::from(used);
             let (name, window) = (&self.name, window.name());
             fields.set(&format!("X-RateLimit-Limit-{name}-{window}"), limit.to_string().as_bytes());
             fields.set(&format!("X-RateLimit-Remaining-{name}-{window}"), left.max(0.0).to_string().as_bytes());
@@ -221,18 +294,9 @@ fn now(exchange: &Exchange) -> u64 {
 
 /// The check that the schema names: longer windows have no lower limits.
 fn check_windows(windows: &Value) -> Result<(), String> {
-    let limits: Vec<_> = Window::ALL
-        .into_iter()
-        .filter_map(|window| Some((window.name(), windows.get(window.name())?.as_f64()?)))
-        .collect();
-    for (at, (lower, low)) in limits.iter().enumerate() {
-        if let Some((upper, high)) = limits[at + 1..].iter().find(|(_, high)| high < low) {
-            return Err(format!(
-                "the limit for {upper}({high:.1}) cannot be lower than the limit for {lower}({low:.1})"
-            ));
-        }
-    }
-    Ok(())
+    let Some(((lower, low), (upper, high))) = limits::contradiction(windows) else { return Ok(()) };
+    let (lower, upper) = (lower.name(), upper.name());
+    Err(format!("the limit for {upper}({high:.1}) cannot be lower than the limit for {lower}({low:.1})"))
 }
 
 #[cfg(test)]

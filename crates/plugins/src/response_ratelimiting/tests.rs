@@ -1,7 +1,7 @@
 //! The rules of `response-ratelimiting`, without sockets.
 
 use super::*;
-use sdk::testing;
+use sdk::testing::{self, RedisServer};
 use serde_json::json;
 
 fn configure(limits: Value, changes: Value) -> Box<dyn Plugin> {
@@ -78,8 +78,47 @@ fn headers_can_be_hidden() {
 }
 
 #[test]
-fn shared_policies_say_that_they_count_here() {
+fn without_a_database_cluster_says_that_it_counts_here() {
     let policy = |name: &str| configure(json!({ "v": { "minute": 9 } }), json!({ "policy": name })).degraded();
     assert_eq!(policy("local"), None);
-    assert_eq!(policy("redis").as_deref(), Some("policy 'redis' counts on this node only"));
+    assert_eq!(policy("cluster").as_deref(), Some("policy 'cluster' counts on this node only: there is no store"));
+}
+
+fn redis(record: Value, tolerant: bool) -> Box<dyn Plugin> {
+    let changes = json!({ "policy": "redis", "fault_tolerant": tolerant, "redis": record });
+    configure(json!({ "v": { "minute": 5 } }), changes)
+}
+
+async fn access(plugin: &dyn Plugin) -> (Exchange, Option<Answer>) {
+    let mut exchange = testing::exchange("GET", "/", &[]);
+    exchange.timing.started_unix_ms = 1_000_000_000_000;
+    let answer = testing::access_waiting(plugin, &mut exchange).await;
+    (exchange, answer)
+}
+
+#[tokio::test]
+async fn nodes_count_together_in_redis() {
+    let server = RedisServer::start();
+    let nodes = [redis(server.record(json!({})), true), redis(server.record(json!({})), true)];
+    let (mut first, _) = access(&*nodes[0]).await;
+    testing::respond(&*nodes[0], &mut first, 200, &[("X-Kong-Limit", "v=2")], &["hello"]);
+    assert_eq!(line(&first, "X-RateLimit-Remaining-v-minute").as_deref(), Some("3"));
+    // It is counted beside the request.
+    let counted = async {
+        while server.keys().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    counted.await;
+    let (second, _) = access(&*nodes[1]).await;
+    assert_eq!(second.request.fields.get_str("X-RateLimit-Remaining-v"), Some("3"));
+}
+
+#[tokio::test]
+async fn without_the_redis_requests_go_on_or_fail() {
+    let closed = json!({ "host": "127.0.0.1", "port": 1 });
+    let (exchange, answer) = access(&*redis(closed.clone(), true)).await;
+    assert!(answer.is_none());
+    assert_eq!(exchange.request.fields.get_str("X-RateLimit-Remaining-v"), None);
+    assert_eq!(access(&*redis(closed, false)).await.1.unwrap().status, 500);
 }

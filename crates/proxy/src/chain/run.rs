@@ -1,6 +1,5 @@
 //! Running the phases of a chain.
 
-use super::refusal::unexpected;
 use super::{Chain, Instance, PluginSlot};
 use crate::panic;
 use futures_util::FutureExt;
@@ -26,7 +25,7 @@ pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answe
         match settle(instance, step).await {
             Settled::Next => {}
             Settled::Answer(answer) => return Some(answer),
-            Settled::Panicked => return Some(unexpected(exchange)),
+            Settled::Panicked => return Some(Answer::unexpected(exchange)),
         }
     }
     None
@@ -57,7 +56,7 @@ pub async fn run_access<'a>(
             answer = match settle(instance, step).await {
                 Settled::Next => None,
                 Settled::Answer(answer) => Some(answer),
-                Settled::Panicked => Some(unexpected(exchange)),
+                Settled::Panicked => Some(Answer::unexpected(exchange)),
             };
         }
     }

@@ -66,14 +66,19 @@ impl Window {
         index as u32
     }
 
-    /// Seconds until it ends, at least one.
-    pub fn reset(self, now: u64) -> u32 {
+    /// When it began, in seconds since 1970.
+    pub fn start(self, now: u64) -> u64 {
         let days_before = match self {
             Window::Month => date(now / 86_400).2,
             Window::Year => day_of_year(now / 86_400),
-            _ => return self.seconds() - (now % u64::from(self.seconds())) as u32,
+            _ => return now - now % u64::from(self.seconds()),
         };
-        let elapsed = days_before * 86_400 + now % 86_400;
+        now - now % 86_400 - days_before * 86_400
+    }
+
+    /// Seconds until it ends, at least one.
+    pub fn reset(self, now: u64) -> u32 {
+        let elapsed = now - self.start(now);
         u64::from(self.seconds()).saturating_sub(elapsed).max(1) as u32
     }
 }
@@ -124,6 +129,8 @@ mod tests {
                 window.name()
             );
         }
+        let starts = Window::ALL.map(|window| window.start(now));
+        assert_eq!(starts, [now, now - 59, now - 3_599, 1_709_164_800, 1_706_745_600, 1_704_067_200]);
         assert_eq!(Window::Second.reset(now), 1);
         assert_eq!(Window::Minute.reset(now), 1);
         assert_eq!(Window::Day.reset(now), 1);

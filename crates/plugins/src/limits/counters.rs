@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Whose requests are counted together.
+/// What is counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The route and the service that the plugin is configured on (nil: none).
@@ -36,7 +36,7 @@ pub enum Who {
 }
 
 /// What a request found: how much of each window was used before it, and the window that refuses it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub used: [u32; 6],
     pub refused_by: Option<Window>,
@@ -71,9 +71,9 @@ impl Counters {
     /// Callers known at a time: an entry, and what the table needs for it.
     const MOST: usize = Self::MEMORY / (size_of::<Key>() + size_of::<Counter>() + 64);
 
-    /// Counts a request in all windows of `limits` (window, most requests in it), or in none when one of them is full.
-    /// `now`: seconds since 1970.
-    pub fn take(self: &Arc<Self>, key: &Key, limits: &[(Window, u32)], now: u64) -> Usage {
+    /// Adds to all windows of `limits` (window, the most in it), or to none when one of them is full. `now`: seconds
+    /// since 1970.
+    pub fn take(self: &Arc<Self>, key: &Key, amount: u32, limits: &[(Window, u32)], now: u64) -> Usage {
         let entries = self.entries.pin();
         loop {
             let entry = match entries.get(key) {
@@ -84,17 +84,22 @@ impl Counters {
                     // Until the sweep is through, new callers are not remembered: their first request is free in any
                     // case.
                     if known >= Self::MOST + Self::MOST / 4 {
-                        return Counter::default().take(limits, now);
+                        return Counter::default().take(amount, limits, now);
                     }
                     entries.get_or_insert_with(key.clone(), Counter::default)
                 }
             };
-            let usage = entry.take(limits, now);
+            let usage = entry.take(amount, limits, now);
             if entry.keep() {
                 return usage;
             }
             let _ = entries.remove_if(key, |_, entry| entry.state.load(SeqCst) == DROPPED);
         }
+    }
+
+    /// What [`Counters::take`] would find.
+    pub fn peek(&self, key: &Key, limits: &[(Window, u32)], now: u64) -> Usage {
+        self.entries.pin().get(key).map(|entry| entry.peek(limits, now)).unwrap_or_default()
     }
 
     /// Drops the entries whose windows were all over at that time.
@@ -131,7 +136,7 @@ impl Counters {
                 })
             });
         }
-        tracing::warn!("rate-limiting: too many callers at a time, those with the fewest requests are forgotten");
+        tracing::warn!("limits: too many callers at a time, those with the fewest requests are forgotten");
     }
 
     fn sweep_when_due(self: &Arc<Self>, len: usize, now: u64) {
@@ -143,8 +148,8 @@ impl Counters {
             counters.sweep(SystemTime::now().duration_since(UNIX_EPOCH).map_or(now, |d| d.as_secs()));
             counters.sweeping.store(false, SeqCst);
         };
-        if let Err(error) = std::thread::Builder::new().name("rate-limiting".to_owned()).spawn(sweep) {
-            tracing::warn!("rate-limiting: no thread to drop old counters: {error}");
+        if let Err(error) = std::thread::Builder::new().name("counters".to_owned()).spawn(sweep) {
+            tracing::warn!("limits: no thread to drop old counters: {error}");
             self.sweeping.store(false, SeqCst);
         }
     }
@@ -165,13 +170,13 @@ impl Who {
 }
 
 impl Counter {
-    fn take(&self, limits: &[(Window, u32)], now: u64) -> Usage {
-        let mut usage = Usage { used: [0; 6], refused_by: None };
+    fn take(&self, amount: u32, limits: &[(Window, u32)], now: u64) -> Usage {
+        let mut usage = Usage::default();
         let mut taken = [0; 6];
         for (at, (window, limit)) in limits.iter().enumerate() {
             let cell = &self.cells[*window as usize];
             let index = window.index(now);
-            match add(cell, index, *limit) {
+            match add(cell, index, amount, *limit) {
                 Ok((before, index)) => {
                     usage.used[*window as usize] = before;
                     taken[at] = index;
@@ -180,17 +185,33 @@ impl Counter {
                     usage.used[*window as usize] = full;
                     usage.refused_by = Some(*window);
                     for ((window, _), index) in limits[..at].iter().zip(taken) {
-                        give_back(&self.cells[*window as usize], index);
+                        give_back(&self.cells[*window as usize], index, amount);
                     }
                     for (window, _) in &limits[at + 1..] {
-                        let (stored, count) = unpack(self.cells[*window as usize].load(SeqCst));
-                        usage.used[*window as usize] = if stored >= window.index(now) { count } else { 0 };
+                        usage.used[*window as usize] = self.used(*window, now);
                     }
                     break;
                 }
             }
         }
         usage
+    }
+
+    fn peek(&self, limits: &[(Window, u32)], now: u64) -> Usage {
+        let mut usage = Usage::default();
+        for (window, limit) in limits {
+            let used = self.used(*window, now);
+            usage.used[*window as usize] = used;
+            if used >= *limit {
+                usage.refused_by = usage.refused_by.or(Some(*window));
+            }
+        }
+        usage
+    }
+
+    fn used(&self, window: Window, now: u64) -> u32 {
+        let (stored, count) = unpack(self.cells[window as usize].load(SeqCst));
+        if stored >= window.index(now) { count } else { 0 }
     }
 
     /// Takes a sweep's mark away; false when the entry has been dropped meanwhile.
@@ -226,9 +247,9 @@ impl Counter {
     }
 }
 
-/// Adds one to the count of a window unless it is full: the count before and the window's index, or the full count.
+/// Adds to the count of a window unless it is full: the count before and the window's index, or the full count.
 /// A request that is late for its window counts in the one that has begun since.
-fn add(cell: &AtomicU64, index: u32, limit: u32) -> Result<(u32, u32), u32> {
+fn add(cell: &AtomicU64, index: u32, amount: u32, limit: u32) -> Result<(u32, u32), u32> {
     let mut word = cell.load(SeqCst);
     loop {
         let (stored, count) = unpack(word);
@@ -236,7 +257,7 @@ fn add(cell: &AtomicU64, index: u32, limit: u32) -> Result<(u32, u32), u32> {
         if count >= limit {
             return Err(count);
         }
-        match cell.compare_exchange_weak(word, pack(index, count + 1), SeqCst, SeqCst) {
+        match cell.compare_exchange_weak(word, pack(index, count.saturating_add(amount)), SeqCst, SeqCst) {
             Ok(_) => return Ok((count, index)),
             Err(now) => word = now,
         }
@@ -244,10 +265,10 @@ fn add(cell: &AtomicU64, index: u32, limit: u32) -> Result<(u32, u32), u32> {
 }
 
 /// Undoes [`add`], if the window still runs.
-fn give_back(cell: &AtomicU64, index: u32) {
+fn give_back(cell: &AtomicU64, index: u32, amount: u32) {
     let undo = |word| {
         let (stored, count) = unpack(word);
-        (stored == index && count > 0).then(|| pack(index, count - 1))
+        (stored == index).then(|| pack(index, count.saturating_sub(amount)))
     };
     let _ = cell.fetch_update(SeqCst, SeqCst, undo);
 }
@@ -283,15 +304,15 @@ mod tests {
         let counters = Arc::new(Counters::default());
         let limits = [(Window::Second, 5), (Window::Minute, 2), (Window::Hour, 10)];
         let now = 3_600 * 1_000;
-        assert_eq!(counters.take(&key(1), &limits, now), Usage { used: [0; 6], refused_by: None });
-        assert_eq!(counters.take(&key(1), &limits, now).used, [1, 1, 1, 0, 0, 0]);
+        assert_eq!(counters.take(&key(1), 1, &limits, now), Usage { used: [0; 6], refused_by: None });
+        assert_eq!(counters.take(&key(1), 1, &limits, now).used, [1, 1, 1, 0, 0, 0]);
         let refused = Usage { used: [2, 2, 2, 0, 0, 0], refused_by: Some(Window::Minute) };
-        assert_eq!(counters.take(&key(1), &limits, now), refused);
-        assert_eq!(counters.take(&key(1), &limits, now), refused);
-        assert_eq!(counters.take(&key(2), &limits, now).used, [0; 6]);
-        assert_eq!(counters.take(&key(1), &limits, now + 60), Usage { used: [0, 0, 2, 0, 0, 0], refused_by: None });
+        assert_eq!(counters.take(&key(1), 1, &limits, now), refused);
+        assert_eq!(counters.take(&key(1), 1, &limits, now), refused);
+        assert_eq!(counters.take(&key(2), 1, &limits, now).used, [0; 6]);
+        assert_eq!(counters.take(&key(1), 1, &limits, now + 60), Usage { used: [0, 0, 2, 0, 0, 0], refused_by: None });
         // Late for the first minute: counted in the second one.
-        assert_eq!(counters.take(&key(1), &limits, now + 59).used, [1, 1, 3, 0, 0, 0]);
+        assert_eq!(counters.take(&key(1), 1, &limits, now + 59).used, [1, 1, 3, 0, 0, 0]);
     }
 
     #[test]
@@ -303,7 +324,9 @@ mod tests {
                 let counters = Arc::clone(&counters);
                 move || {
                     (0..500)
-                        .filter(|i| counters.take(&key((n as u128 + i) % 2), &limits, 86_400 * 20).refused_by.is_none())
+                        .filter(|i| {
+                            counters.take(&key((n as u128 + i) % 2), 1, &limits, 86_400 * 20).refused_by.is_none()
+                        })
                         .count()
                 }
             };
@@ -324,7 +347,7 @@ mod tests {
             let admitted: usize = std::thread::scope(|scope| {
                 let take = || {
                     (0..20)
-                        .filter(|_| counters.take(&key(1), &[(Window::Minute, 10)], now).refused_by.is_none())
+                        .filter(|_| counters.take(&key(1), 1, &[(Window::Minute, 10)], now).refused_by.is_none())
                         .count()
                 };
                 let sweeper = scope.spawn(|| (0..20).for_each(|_| counters.sweep(now)));
@@ -341,14 +364,14 @@ mod tests {
     fn sweeps_drop_what_is_over() {
         let counters = Arc::new(Counters::default());
         for n in 0..100 {
-            counters.take(&key(n), &[(Window::Minute, 5)], 600);
+            counters.take(&key(n), 1, &[(Window::Minute, 5)], 600);
         }
-        counters.take(&key(7), &[(Window::Minute, 5)], 660);
-        counters.take(&key(8), &[(Window::Hour, 5)], 600);
+        counters.take(&key(7), 1, &[(Window::Minute, 5)], 660);
+        counters.take(&key(8), 1, &[(Window::Hour, 5)], 600);
         counters.sweep(660);
         assert_eq!(counters.entries.pin().len(), 2);
-        assert_eq!(counters.take(&key(7), &[(Window::Minute, 5)], 660).used[1], 1);
-        assert_eq!(counters.take(&key(9), &[(Window::Minute, 5)], 660).used[1], 0);
+        assert_eq!(counters.take(&key(7), 1, &[(Window::Minute, 5)], 660).used[1], 1);
+        assert_eq!(counters.take(&key(9), 1, &[(Window::Minute, 5)], 660).used[1], 0);
     }
 
     #[test]
@@ -357,21 +380,21 @@ mod tests {
         let (limits, now) = ([(Window::Hour, 900)], 3_600);
         for n in 0..100 {
             for _ in 0..=(n / 10) * 20 {
-                counters.take(&key(n), &limits, now);
+                counters.take(&key(n), 1, &limits, now);
             }
         }
         counters.relieve(25, &Window::ALL.map(|window| window.index(now)));
         assert_eq!(counters.entries.pin().len(), 25);
         // The twenty with the most, and five of the next ten.
-        assert!((80..100).all(|n| counters.take(&key(n), &limits, now).used[2] > 0));
-        assert_eq!((0..80).filter(|n| counters.take(&key(*n), &limits, now).used[2] > 0).count(), 5);
+        assert!((80..100).all(|n| counters.take(&key(n), 1, &limits, now).used[2] > 0));
+        assert_eq!((0..80).filter(|n| counters.take(&key(*n), 1, &limits, now).used[2] > 0).count(), 5);
     }
 
     #[test]
     fn there_is_room_after_any_number_of_new_callers() {
         let counters = Arc::new(Counters::default());
         for n in 0..100_000 {
-            counters.take(&key(n), &[(Window::Hour, 900)], 3_600);
+            counters.take(&key(n), 1, &[(Window::Hour, 900)], 3_600);
             if n % 1_000 == 0 {
                 counters.relieve(1_000, &Window::ALL.map(|window| window.index(3_600)));
             }

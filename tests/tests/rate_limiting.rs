@@ -1,0 +1,75 @@
+//! Limits that nodes keep together, and what becomes of requests when they cannot.
+
+use blackbox::http::{Response, form, json, request};
+use blackbox::{Backend, Node};
+use sdk::testing::RedisServer;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// A node with a service at `/` and that plugin.
+fn start(backend: &Backend, plugin: Value) -> Node {
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
+    json(node.admin(), "POST", "/plugins", &plugin).expect(201);
+    node
+}
+
+fn by_redis(config: Value) -> Value {
+    let mut all = json!({ "hour": 20, "policy": "redis", "fault_tolerant": false });
+    all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    json!({ "name": "rate-limiting", "config": all })
+}
+
+fn ask(node: &Node) -> Response {
+    request(node.proxy(), "GET", "/", &[], b"").unwrap()
+}
+
+/// So many requests at each node, from four clients at a time; how often there was which status.
+fn burst(nodes: &[&Node], each: usize) -> BTreeMap<u16, usize> {
+    let mut statuses = BTreeMap::new();
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let clients = nodes.iter().flat_map(|node| std::iter::repeat_n(*node, 4));
+        let work = |node| scope.spawn(move || (0..each / 4).map(|_| ask(node).status).collect::<Vec<_>>());
+        let clients: Vec<_> = clients.map(work).collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    for status in answers {
+        *statuses.entry(status).or_default() += 1;
+    }
+    statuses
+}
+
+#[test]
+fn two_nodes_with_one_redis_let_exactly_the_limit_through() {
+    let (backend, redis) = (Backend::start("b"), RedisServer::start());
+    let plugin = by_redis(json!({ "redis": redis.record(json!({})) }));
+    let nodes = [start(&backend, plugin.clone()), start(&backend, plugin)];
+    assert_eq!(burst(&[&nodes[0], &nodes[1]], 100), BTreeMap::from([(200, 20), (429, 180)]));
+    let refused = ask(&nodes[0]);
+    assert_eq!(refused.header("RateLimit-Remaining"), Some("0"));
+}
+
+#[test]
+fn a_redis_that_comes_back_counts_again() {
+    let (backend, redis) = (Backend::start("b"), RedisServer::start());
+    let node = start(&backend, by_redis(json!({ "redis": redis.record(json!({})) })));
+    assert_eq!(ask(&node).status, 200);
+    redis.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    assert_eq!(ask(&node).header("RateLimit-Remaining"), Some("18"));
+    drop(redis);
+    let failed = ask(&node);
+    assert_eq!(failed.status, 500);
+    assert_eq!(failed.json()["message"], "An unexpected error occurred");
+}
+
+#[test]
+fn the_database_counts_for_all_nodes() {
+    let backend = Backend::start("b");
+    let plugin = json!({ "name": "rate-limiting", "config": { "hour": 20, "policy": "cluster" } });
+    let mut node = start(&backend, plugin);
+    assert_eq!(burst(&[&node], 200), BTreeMap::from([(200, 20), (429, 180)]));
+    node.kill();
+    node.revive();
+    assert_eq!(ask(&node).status, 429, "the database knows");
+}
