@@ -57,6 +57,8 @@ pub struct Protocols(u8);
 impl Protocols {
     /// All there are.
     pub const ALL: Protocols = Protocols(0xff);
+    /// Those of requests: http, https, grpc and grpcs.
+    pub const REQUESTS: Protocols = Protocols(0x0f);
     /// Those of streams: tcp, tls, tls_passthrough and udp.
     pub const STREAMS: Protocols = Protocols(0xf0);
 

@@ -244,9 +244,11 @@ impl Router {
 
     fn place(&mut self, rule: Arc<Rule>) {
         self.regex_size += rule.regex_size;
-        match rule.is_for_streams() {
-            true => self.streams.insert(&rule),
-            false => self.hosts.insert(&rule),
+        if rule.is_for_streams() {
+            self.streams.insert(&rule);
+        }
+        if rule.is_for_requests() {
+            self.hosts.insert(&rule);
         }
         self.rules.insert_mut(rule.route.id, rule);
     }
@@ -254,9 +256,11 @@ impl Router {
     fn remove(&mut self, id: &Uuid) -> Option<Arc<Rule>> {
         let rule = self.rules.get(id)?.clone();
         self.rules.remove_mut(id);
-        match rule.is_for_streams() {
-            true => self.streams.remove(&rule),
-            false => self.hosts.remove(&rule),
+        if rule.is_for_streams() {
+            self.streams.remove(&rule);
+        }
+        if rule.is_for_requests() {
+            self.hosts.remove(&rule);
         }
         self.regex_size -= rule.regex_size;
         Some(rule)

@@ -229,6 +229,11 @@ impl Rule {
         self.route.protocols.intersects(Protocols::STREAMS)
     }
 
+    /// Whether it is for requests. One of which that cannot be told is for both.
+    pub fn is_for_requests(&self) -> bool {
+        self.route.protocols.intersects(Protocols::REQUESTS)
+    }
+
     /// The same rule without its regular expressions, for a router that has no room for them.
     pub fn without_regexes(mut self, defect: String) -> Rule {
         for path in self.paths.iter_mut().filter(|path| matches!(path.kind, PathKind::Regex(_))) {

@@ -239,7 +239,7 @@ fn protocols_and_services() {
         (Arc::new(Route { paths: texts(&["/a"]), ..route(4) }), Some(on.clone())),
     ];
     let (router, errors) = Router::default().apply(&put, &[]);
-    assert_eq!(router.len(), 2);
+    assert_eq!(router.len(), 3);
     assert_eq!(errors, vec![]);
     assert!(router.find(&Ask::get("", "/s").query()).unwrap().wrong_protocol);
     let tls = |sni| Ask { tls: true, sni, ..Ask::get("", "/s") };
