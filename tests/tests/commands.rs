@@ -64,8 +64,9 @@ fn a_failed_start_says_why() {
     let address = taken.local_addr().unwrap().to_string();
     let text = said(&run(directory.path(), &["start"], &[("KONG_ADMIN_LISTEN", &address)]), false);
     assert!(text.contains(&format!("Error: admin_listen: cannot listen on {address}: ")), "{text}");
-    let text = said(&run(directory.path(), &["start"], &[("KONG_DATABASE", "postgres")]), false);
-    assert!(text.contains("database = postgres is not available in this version"), "{text}");
+    let nobody = [("KONG_DATABASE", "postgres"), ("KONG_PG_PORT", "1")];
+    let text = said(&run(directory.path(), &["start"], &nobody), false);
+    assert!(text.contains("Error: [PostgreSQL error] failed to retrieve PostgreSQL server_version_num: "), "{text}");
     let text = said(&run(directory.path(), &["start"], &[("KONG_PLUGINS", "bundled, nope")]), false);
     assert!(text.contains("nope plugin is enabled but not installed"), "{text}");
     assert!(said(&run(directory.path(), &["health"], &[]), false).contains("not running"));
