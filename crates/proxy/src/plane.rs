@@ -108,6 +108,11 @@ impl DataPlane {
         &self.addresses
     }
 
+    /// How this node reaches servers on its own behalf.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// The balancer's view of an upstream, for the Admin API; `None` while it has none.
     pub fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {
         self.shared.snapshot.load().rings.health(upstream)

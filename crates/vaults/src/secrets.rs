@@ -68,23 +68,17 @@ impl Secrets {
         Secrets(Arc::new(Inner { state, wake: Notify::new(), changed: Notify::new() }))
     }
 
-    /// Takes a record of `vaults`; what was known by way of it has to be learned again.
-    pub fn put_vault(&self, record: &Record) {
+    /// Takes records of `vaults` in place of those there were. What was known by way of those that are not the same has
+    /// to be learned again; their prefixes.
+    pub fn set_vaults<'r>(&self, records: impl Iterator<Item = &'r Record>) -> Vec<String> {
         let mut state = self.state();
-        state.sources.put(record);
-        state.forget(prefix(record));
-    }
-
-    /// Takes note that a record of `vaults` is gone.
-    pub fn remove_vault(&self, record: &Record) {
-        let mut state = self.state();
-        state.sources.remove(prefix(record));
-        state.forget(prefix(record));
-    }
-
-    /// Forgets all records of `vaults`; those that follow are all there are.
-    pub fn clear_vaults(&self) {
-        self.state().sources.clear();
+        let differ = state.sources.replace(records);
+        if !differ.is_empty() {
+            state.open.clear();
+            let stays = |text: &str| Reference::parse(text).is_ok_and(|of| !differ.contains(&of.vault));
+            state.known.retain(|reference, _| stays(reference));
+        }
+        differ
     }
 
     /// Looks up what is not known yet, and waits for that, but not for long.
@@ -261,14 +255,6 @@ impl Secrets {
     }
 }
 
-impl State {
-    /// Forgets what is known by way of a vault, whose configuration is another now.
-    fn forget(&mut self, prefix: &str) {
-        self.open.clear();
-        self.known.retain(|text, _| Reference::parse(text).is_ok_and(|reference| reference.vault != prefix));
-    }
-}
-
 impl Known {
     fn nothing() -> Known {
         Known { value: None, failure: None, due: None, end: None, retry: FIRST_RETRY }
@@ -302,10 +288,6 @@ impl Known {
             }
         }
     }
-}
-
-fn prefix(record: &Record) -> &str {
-    record.get("prefix").and_then(serde_json::Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -389,7 +371,7 @@ mod tests {
         let secrets = secrets(bundled().iter().collect(), &[("TOKEN", "planted")], &[]);
         let config = json!({ "port": server.address().port(), "token": "{vault://env/token}" });
         let record = json!({ "name": "hcv", "prefix": "my-vault", "config": config });
-        secrets.put_vault(record.as_object().unwrap());
+        secrets.set_vaults([record.as_object().unwrap()].into_iter());
         let asked = tokio::spawn({
             let secrets = secrets.clone();
             async move { secrets.fetch("{vault://my-vault/a/b}").await }
@@ -398,8 +380,8 @@ mod tests {
         assert!(head.contains("x-vault-token: planted\r\n"), "{head}");
         assert_eq!(asked.await.unwrap().unwrap(), "c");
         let config = json!({ "port": server.address().port(), "token": "{vault://my-vault/a/b}" });
-        let record = json!({ "name": "hcv", "prefix": "other-vault", "config": config });
-        secrets.put_vault(record.as_object().unwrap());
+        let other = json!({ "name": "hcv", "prefix": "other-vault", "config": config });
+        secrets.set_vaults([&record, &other].into_iter().filter_map(|record| record.as_object()));
         let failed = secrets.fetch("{vault://other-vault/a/b}").await.unwrap_err();
         let why = "{vault://my-vault/a/b}: {vault://env/token} stands in a vault that another one needs";
         assert_eq!(failed, why);

@@ -48,21 +48,16 @@ impl Sources {
         Sources { kinds, catalog, settings, surroundings, records: BTreeMap::new() }
     }
 
-    /// Takes a record of `vaults`.
-    pub fn put(&mut self, record: &Record) {
-        let text = |field: &str| record.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let config = record.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
-        self.records.insert(text("prefix"), (text("name"), config));
-    }
-
-    /// Forgets the vault with that prefix.
-    pub fn remove(&mut self, prefix: &str) {
-        self.records.remove(prefix);
-    }
-
-    /// Forgets all records.
-    pub fn clear(&mut self) {
-        self.records.clear();
+    /// Takes records of `vaults` in place of those there were; the prefixes of those that are not the same now.
+    pub fn replace<'r>(&mut self, records: impl Iterator<Item = &'r Record>) -> Vec<String> {
+        let text = |record: &Record, field: &str| record.get(field).and_then(Value::as_str).map(str::to_owned);
+        let config = |record: &Record| record.get("config").and_then(Value::as_object).cloned();
+        let vault = |record: &Record| (text(record, "name").unwrap_or_default(), config(record).unwrap_or_default());
+        let new: BTreeMap<_, _> = records.filter_map(|record| Some((text(record, "prefix")?, vault(record)))).collect();
+        let former = std::mem::replace(&mut self.records, new);
+        let prefixes = former.keys().chain(self.records.keys());
+        let differ = prefixes.filter(|prefix| former.get(*prefix) != self.records.get(*prefix));
+        differ.cloned().collect()
     }
 
     /// Finds the vault of a reference.
@@ -231,10 +226,11 @@ mod tests {
     fn a_record_has_a_prefix_of_its_own() {
         let mut sources = sources(&[]);
         let record = json!({ "name": "env", "prefix": "my-env", "config": { "prefix": "SSL_" } });
-        sources.put(record.as_object().unwrap());
+        assert_eq!(sources.replace([record.as_object().unwrap()].into_iter()), ["my-env"]);
+        assert!(sources.replace([record.as_object().unwrap()].into_iter()).is_empty());
         assert_eq!(sources.locate("{vault://my-env/a}").unwrap().config["prefix"], "SSL_");
         assert_eq!(sources.locate("{vault://env/a}").unwrap().config["prefix"], Value::Null);
-        sources.remove("my-env");
+        assert_eq!(sources.replace(std::iter::empty()), ["my-env"]);
         assert_eq!(sources.locate("{vault://my-env/a}").err().unwrap(), "could not find vault (my-env)");
         assert!(sources.locate("{vault://hcv/a}").err().unwrap().contains("token"));
     }

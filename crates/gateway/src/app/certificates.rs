@@ -228,7 +228,8 @@ pub fn service_roots(settings: &Settings) -> Result<Option<Arc<RootCertStore>>, 
     roots(key, &[file.to_string_lossy().into_owned()]).map(Some)
 }
 
-fn roots(setting: &str, entries: &[String]) -> Result<Arc<RootCertStore>, String> {
+/// Who may vouch for others, by files, texts and `system`.
+pub fn roots(setting: &str, entries: &[String]) -> Result<Arc<RootCertStore>, String> {
     let mut roots = RootCertStore::empty();
     for entry in entries {
         if entry == "system" {

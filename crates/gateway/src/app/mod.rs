@@ -16,6 +16,7 @@ pub mod prefix;
 pub mod preflight;
 mod publisher;
 mod records;
+mod references;
 pub mod reload;
 mod signals;
 
@@ -30,6 +31,7 @@ use node::{RunningNode, Served};
 use plane::Plane;
 use proxy::log_writer::Destination;
 use publisher::{Progress, Publisher};
+use references::References;
 use sdk::PluginKind;
 use signals::{Request, Signals};
 use std::sync::Arc;
@@ -138,7 +140,10 @@ impl Running {
         let interfaces = Interfaces::bind(&settings).await?;
         prepare_access(&settings, &store).await?;
         let names = kinds.iter().map(|kind| kind.name()).collect();
-        let publisher = Publisher::start(store.clone(), Arc::clone(&plane), names).await?;
+        let of_vaults = env.clone().with_network(plane.network().clone());
+        let secrets = preflight::secrets(&settings, store.catalog(), of_vaults)?;
+        let references = References::new(secrets.clone(), Arc::clone(store.catalog()));
+        let publisher = Publisher::start(store.clone(), Arc::clone(&plane), references, names).await?;
         let node = RunningNode::new(
             &settings,
             kinds,
@@ -175,6 +180,7 @@ impl Running {
         interfaces.serve(&mut tasks, &admin, &stopped);
         let progress = publisher.progress();
         tasks.spawn(publisher.run());
+        tasks.spawn(secrets.run());
         tasks.spawn(publisher::remind(Arc::clone(&plane)));
         let expiring = store.clone();
         tasks.spawn(async move { expiring.run_expiry().await });

@@ -263,7 +263,8 @@ impl Node for RunningNode {
     }
 
     fn degraded(&self) -> Vec<Arc<Degradation>> {
-        self.progress.borrow().degraded().into_iter().chain(self.plane.degraded()).collect()
+        let all = self.progress.borrow().degraded();
+        all.into_iter().chain(self.plane.degraded()).collect()
     }
 
     fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {

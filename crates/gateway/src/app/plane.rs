@@ -112,6 +112,11 @@ impl Plane {
         self.data.addresses().iter().skip(self.of_proxy).copied().collect()
     }
 
+    /// How this node reaches servers on its own behalf.
+    pub fn network(&self) -> &sdk::Network {
+        self.data.network()
+    }
+
     /// Takes commits into force; blocks while they are compiled.
     pub fn apply(&self, commits: &[Arc<[store::Change]>]) -> Result<(), String> {
         let changes = commits.iter().flat_map(|changes| changes.iter()).map(|change| Change {

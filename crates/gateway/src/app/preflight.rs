@@ -5,7 +5,10 @@ use super::{certificates, declarative, plane, prefix};
 use crate::settings::Settings;
 use model::Catalog;
 use proxy::log_writer::Destination;
-use sdk::PluginKind;
+use sdk::aws::Environment;
+use sdk::{Env, PluginKind};
+use std::sync::Arc;
+use vaults::{Secrets, Surroundings, VaultKind};
 
 /// Reads everything that the settings name, as a start does, and changes nothing. The error is all that is wrong.
 pub fn check(settings: &Settings) -> Result<(), Vec<String>> {
@@ -49,6 +52,26 @@ pub fn enabled_plugins(settings: &Settings) -> Result<Vec<&'static dyn PluginKin
     Ok(plugins::bundled().iter().filter(wanted).copied().collect())
 }
 
+/// The kinds of vaults that the setting `vaults` names.
+pub fn enabled_vaults(settings: &Settings) -> Result<Vec<&'static VaultKind>, String> {
+    let names = settings.list("vaults");
+    let installed =
+        |name: &String| name == "bundled" || name == "off" || vaults::bundled().iter().any(|k| k.name == name);
+    if let Some(name) = names.iter().find(|name| !installed(name)) {
+        let all: Vec<_> = vaults::bundled().iter().map(|kind| kind.name).collect();
+        return Err(format!("vaults: there is no vault {name}; there are {}", all.join(", ")));
+    }
+    let wanted = |kind: &&VaultKind| names.iter().any(|name| name == "bundled" || name == kind.name);
+    Ok(vaults::bundled().iter().filter(wanted).collect())
+}
+
+/// What references in records stand for.
+pub fn secrets(settings: &Settings, catalog: &Arc<Catalog>, env: Env) -> Result<Secrets, String> {
+    let surroundings = Surroundings { env, environment: Environment::of_process() };
+    let (kinds, given) = (enabled_vaults(settings)?, settings.of_vaults());
+    Ok(Secrets::new(vaults::Sources::new(kinds, Arc::clone(catalog), given, surroundings)))
+}
+
 /// The schemas of the node.
 pub fn catalog(settings: &Settings, kinds: &[&'static dyn PluginKind]) -> Result<Catalog, String> {
     let flavor = match settings.text("router_flavor") {
@@ -59,6 +82,7 @@ pub fn catalog(settings: &Settings, kinds: &[&'static dyn PluginKind]) -> Result
     for kind in kinds {
         sdk::register(*kind, &mut catalog)?;
     }
+    vaults::register(&enabled_vaults(settings)?, &mut catalog)?;
     Ok(catalog)
 }
 

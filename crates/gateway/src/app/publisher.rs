@@ -4,6 +4,7 @@
 //! Whatever fails is tried again, and until then the proxy goes on with what it has.
 
 use super::plane::Plane;
+use super::references::References;
 use model::{Degradation, Degraded, Effect, Record};
 use proxy::{Change, Replacement};
 use serde_json::Value;
@@ -18,6 +19,7 @@ pub struct Publisher {
     store: Store,
     plane: Arc<Plane>,
     feed: Follower,
+    references: References,
     progress: watch::Sender<Progress>,
     /// A change could not be compiled: all records are wanted anew.
     anew: bool,
@@ -32,12 +34,16 @@ pub struct Progress {
     pub tried: Revision,
     /// Why there is nothing newer, if there should be.
     pub failure: Option<String>,
+    /// Plugins that go without secrets.
+    unresolved: Vec<Arc<Degradation>>,
 }
 
 /// Everything there is, on its way in.
 struct Loading {
     replacement: Replacement,
     enabled: Vec<&'static str>,
+    /// What references concern is taken when all of it is there.
+    kept_back: Vec<(String, Record)>,
     /// A plugin that a record names and this node does not have.
     not_enabled: Option<String>,
 }
@@ -50,16 +56,22 @@ const REMINDER: Duration = Duration::from_secs(60);
 
 impl Publisher {
     /// Takes everything there is into force. `enabled` are the plugins of this node.
-    pub async fn start(store: Store, plane: Arc<Plane>, enabled: Vec<&'static str>) -> Result<Publisher, String> {
+    pub async fn start(
+        store: Store,
+        plane: Arc<Plane>,
+        mut references: References,
+        enabled: Vec<&'static str>,
+    ) -> Result<Publisher, String> {
         let mut feed = store.follow();
-        let (revision, loading) = load(&store, &plane, enabled).await?;
+        let (revision, loading) = load(&store, &plane, &mut references, enabled).await?;
         if let Some(name) = loading.not_enabled {
             return Err(format!("error building initial plugins: {name} plugin is in use but not enabled"));
         }
         compile(&plane, move |plane| plane.replace(loading.replacement)).await?;
         feed.taken(revision);
-        let progress = Progress { applied: revision, tried: revision, failure: None };
-        Ok(Publisher { store, plane, feed, progress: watch::Sender::new(progress), anew: false })
+        let progress =
+            Progress { applied: revision, tried: revision, failure: None, unresolved: references.degraded() };
+        Ok(Publisher { store, plane, feed, references, progress: watch::Sender::new(progress), anew: false })
     }
 
     /// How far it has come.
@@ -74,7 +86,10 @@ impl Publisher {
             match self.catch_up().await {
                 Ok(()) => {
                     retry = FIRST_RETRY;
-                    self.feed.changed().await;
+                    tokio::select! {
+                        () = self.feed.changed() => {}
+                        () = self.references.changed() => {}
+                    }
                 }
                 Err(failure) => {
                     tracing::error!("the proxy goes on with the configuration that it has: {failure}");
@@ -89,18 +104,21 @@ impl Publisher {
     async fn catch_up(&mut self) -> Result<(), String> {
         loop {
             let from = self.progress.borrow().applied;
+            let renewed = self.references.renewed();
             let revision = match self.feed.changes() {
                 Some((revision, commits)) if !self.anew => {
-                    if revision == from {
+                    if revision == from && renewed.is_empty() {
                         return Ok(());
                     }
+                    let mut commits = self.references.take(commits).await;
+                    commits.insert(0, renewed);
                     let applied = compile(&self.plane, move |plane| plane.apply(&commits)).await;
                     self.anew |= applied.is_err();
                     applied?;
                     revision
                 }
                 _ => {
-                    let (revision, loading) = load(&self.store, &self.plane, Vec::new()).await?;
+                    let (revision, loading) = load(&self.store, &self.plane, &mut self.references, Vec::new()).await?;
                     let replaced = compile(&self.plane, move |plane| plane.replace(loading.replacement)).await;
                     if replaced.is_err() {
                         self.progress.send_modify(|progress| progress.tried = revision);
@@ -111,17 +129,20 @@ impl Publisher {
                 }
             };
             self.feed.taken(revision);
-            self.progress.send_replace(Progress { applied: revision, tried: revision, failure: None });
+            let unresolved = self.references.degraded();
+            self.progress.send_replace(Progress { applied: revision, tried: revision, failure: None, unresolved });
         }
     }
 }
 
 impl Progress {
-    /// What cannot be taken, if there is something.
-    pub fn degraded(&self) -> Option<Arc<Degradation>> {
-        let reason = self.failure.clone()?;
-        let (entity, id) = ("configuration".to_owned(), Uuid::nil());
-        Some(Arc::new(Degradation { entity, id, name: None, effect: Effect::Stale, reason }))
+    /// What cannot be taken, and plugins that go without secrets.
+    pub fn degraded(&self) -> Vec<Arc<Degradation>> {
+        let stale = self.failure.clone().map(|reason| {
+            let (entity, id) = ("configuration".to_owned(), Uuid::nil());
+            Arc::new(Degradation { entity, id, name: None, effect: Effect::Stale, reason })
+        });
+        stale.into_iter().chain(self.unresolved.iter().cloned()).collect()
     }
 }
 
@@ -142,10 +163,19 @@ pub async fn remind(plane: Arc<Plane>) {
 }
 
 /// Reads everything there is, record by record.
-async fn load(store: &Store, plane: &Plane, enabled: Vec<&'static str>) -> Result<(Revision, Loading), String> {
-    let loading = Loading { replacement: plane.replacement(), enabled, not_enabled: None };
+async fn load(
+    store: &Store,
+    plane: &Plane,
+    references: &mut References,
+    enabled: Vec<&'static str>,
+) -> Result<(Revision, Loading), String> {
+    let loading = Loading { replacement: plane.replacement(), enabled, kept_back: Vec::new(), not_enabled: None };
     let loaded = store.replay(loading, Loading::take).await;
-    loaded.map_err(|e| format!("cannot read the configuration: {e}"))
+    let (revision, mut loading) = loaded.map_err(|e| format!("cannot read the configuration: {e}"))?;
+    for store::Change { entity, record, .. } in references.load(std::mem::take(&mut loading.kept_back)).await {
+        loading.replacement.take(&Change { deleted: false, entity: &entity, record: &record });
+    }
+    Ok((revision, loading))
 }
 
 /// Compiling may take its time: not on a thread that answers the Admin API.
@@ -164,7 +194,10 @@ impl Loading {
             let name = record.get("name").and_then(Value::as_str).unwrap_or_default();
             self.not_enabled = Some(name.to_owned()).filter(|_| !self.enabled.contains(&name));
         }
-        self.replacement.take(&Change { deleted: false, entity, record });
+        match References::concern(entity, record) {
+            true => self.kept_back.push((entity.to_owned(), record.clone())),
+            false => self.replacement.take(&Change { deleted: false, entity, record }),
+        }
     }
 }
 
@@ -172,6 +205,7 @@ impl Loading {
 mod tests {
     use super::*;
     use crate::app::access_logs::AccessLogs;
+    use crate::app::preflight;
     use crate::settings::{Settings, Sources};
     use model::Catalog;
     use sdk::{Env, Phases, Plugin, PluginKind};
@@ -225,15 +259,19 @@ mod tests {
         let plane = Arc::new(Plane::bind(&settings, KINDS, Env::default(), Handle::current(), &logs).unwrap());
         let mut catalog = Catalog::core();
         sdk::register(&Nuisance, &mut catalog).unwrap();
-        let store = Store::memory(Arc::new(catalog)).unwrap();
-        let publisher = Publisher::start(store.clone(), Arc::clone(&plane), vec!["nuisance"]).await.unwrap();
+        let catalog = Arc::new(catalog);
+        let references =
+            References::new(preflight::secrets(&settings, &catalog, Env::default()).unwrap(), catalog.clone());
+        let store = Store::memory(catalog).unwrap();
+        let enabled = vec!["nuisance"];
+        let publisher = Publisher::start(store.clone(), Arc::clone(&plane), references, enabled).await.unwrap();
         let mut progress = publisher.progress();
         tokio::spawn(publisher.run());
         ON.store(true, Ordering::SeqCst);
         let first = store.insert("plugins", record(json!({"name": "nuisance"}))).await.unwrap().revision;
         let stuck = progress.wait_for(|at| at.tried >= first).await.unwrap().clone();
         assert!(stuck.applied < first);
-        assert!(stuck.degraded().unwrap().reason.contains("nobody expects this"), "{stuck:?}");
+        assert!(stuck.degraded()[0].reason.contains("nobody expects this"), "{stuck:?}");
         let input = record(json!({"name": "s", "host": "h.test", "protocol": "http"}));
         let second = store.insert("services", input).await.unwrap().revision;
         assert!(plane.degraded().is_empty(), "the former configuration goes on, whole");

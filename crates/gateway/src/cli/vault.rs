@@ -1,6 +1,6 @@
 //! `bascule vault`: what a reference to a vault stands for.
 
-use super::Outcome;
+use super::{Outcome, Place};
 use crate::settings::referred_to;
 use std::process::ExitCode;
 
@@ -15,15 +15,17 @@ pub struct Vault {
 enum Action {
     /// Print what a reference stands for: `bascule vault get env/NAME`
     Get {
-        /// `{vault://env/NAME}`, or the part between the slashes and the brace
+        /// `{vault://hcv/NAME/KEY}`, or the part between the slashes and the brace
         reference: String,
+        #[command(flatten)]
+        place: Place,
     },
 }
 
 impl Vault {
     pub(super) fn execute(&self) -> Outcome {
-        let Action::Get { reference } = &self.command;
-        println!("{}", referred_to(reference)?);
+        let Action::Get { reference, place } = &self.command;
+        println!("{}", referred_to(reference, &place.sources())?);
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,9 +1,10 @@
 //! The `configuration` object of `GET /`.
 
 use super::listen::{self, Listener};
-use super::load::Reference;
+use super::references::Reference;
 use super::table;
 use super::{Headers, Settings};
+use crate::app::preflight;
 use serde_json::{Map, Value as Json, json};
 
 const SECRET: &str = "******";
@@ -33,7 +34,7 @@ impl Settings {
     pub fn describe(&self, plugins: &[&str]) -> Json {
         let mut shown = Map::new();
         for (name, value) in &self.loaded.values {
-            let secret = table::setting(name).is_some_and(|s| s.secret);
+            let secret = table::setting(name).map_or_else(|| is_secret_of_vault(name), |setting| setting.secret);
             let json = match self.loaded.references.get(name) {
                 _ if secret => json!(SECRET),
                 None => value.json(),
@@ -77,7 +78,9 @@ impl Settings {
             "loaded_plugins".to_owned(),
             plugins.iter().map(|name| ((*name).to_owned(), json!(true))).collect::<Map<_, _>>().into(),
         );
-        shown.insert("loaded_vaults".to_owned(), json!({ "env": true }));
+        let vaults = preflight::enabled_vaults(self).unwrap_or_default();
+        let vaults = vaults.iter().map(|kind| (kind.name.to_owned(), json!(true)));
+        shown.insert("loaded_vaults".to_owned(), vaults.collect::<Map<_, _>>().into());
         let ports = self.port_maps.iter().map(|(own, public)| (own.to_string(), json!(public)));
         shown.insert("host_ports".to_owned(), ports.collect::<Map<_, _>>().into());
         shown.sort_keys();
@@ -89,6 +92,11 @@ impl Settings {
         let named = named.filter(|(_, value)| value.text() != super::nginx::NONE);
         list(named.map(|(name, value)| json!({ "name": name, "value": value.text() })).collect())
     }
+}
+
+/// Whether a vault proves by it who it is that asks.
+fn is_secret_of_vault(name: &str) -> bool {
+    name.starts_with("vault_") && ["_token", "_secret", "_secret_id"].iter().any(|end| name.ends_with(end))
 }
 
 impl Reference {

@@ -14,7 +14,8 @@ pub fn documentation() -> String {
          `key = value`, or in the environment as `KONG_KEY` in upper case. The environment goes before the file, the\n\
          file before the default. `#` begins a comment (write `\\#` for the character itself), lists are separated by\n\
          commas, a backslash at the end of a line continues it. `{vault://env/NAME}` stands for the value of an\n\
-         environment variable. Unknown keys are reported by name and ignored.\n\n\
+         environment variable, or of a secret in another [vault](vaults.md). Unknown keys are reported by name and\n\
+         ignored.\n\n\
          [kong.conf.default](../kong.conf.default) is a file with all of them to start from. Keys marked ○ are\n\
          accepted, so that files written for Kong can be used as they are, and have no effect in this version.\n",
     );

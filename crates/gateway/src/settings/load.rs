@@ -1,10 +1,11 @@
 //! From the sources of settings to one value for each: the environment goes before the file, the file before the
 //! default.
 
-use super::definition::{Setting, ValueType};
+use super::definition::Setting;
 use super::file;
+use super::references::{self, Reference};
 use super::table::{self, FREE_PREFIXES};
-use super::value::{self, Value};
+use super::value::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -34,14 +35,6 @@ pub struct Loaded {
     /// What the operator should know: unknown keys, old names.
     pub warnings: Vec<String>,
     pub errors: Vec<String>,
-}
-
-/// Where a setting names a vault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reference {
-    Whole(String),
-    /// In a list: its elements as they were given, references and others.
-    Elements(Vec<String>),
 }
 
 /// Kong's usual places for the file.
@@ -140,25 +133,27 @@ impl Loaded {
         values
     }
 
-    /// Replaces `{vault://env/name}` by the variable's value: a whole setting, or single elements of a list. Other
-    /// vaults are not there yet.
+    /// Replaces references to vaults by what they stand for: whole settings, or single elements of lists. Settings of
+    /// vaults come first, since others may need them.
     fn dereference(&mut self, environment: &[(String, String)]) {
-        for (key, value) in &mut self.given {
-            let is_list = table::setting(key).is_some_and(|setting| setting.kind == ValueType::List);
-            let resolved = if is_list {
-                elements(key, value, environment)
-            } else {
-                resolve(value, environment)
-                    .map(|found| found.map(|found| (found, Reference::Whole(value.trim().to_owned()))))
-                    .map_err(|why| format!("{why} for config option '{key}'"))
-            };
-            match resolved {
-                Ok(Some((found, reference))) => {
-                    *value = found;
-                    self.references.insert(key.clone(), reference);
+        for of_vaults in [true, false] {
+            let named = |key: &str| key.starts_with("vault_") == of_vaults;
+            let texts: Vec<(String, Reference)> = self
+                .given
+                .iter()
+                .filter(|(key, value)| named(key) && value.contains(references::START))
+                .filter_map(|(key, value)| Some((key.clone(), Reference::find(key, value)?)))
+                .collect();
+            let all = texts.iter().flat_map(|(_, reference)| reference.texts()).collect();
+            let found = references::look_up(all, &self.given, environment);
+            for (key, reference) in texts {
+                match reference.resolve(&key, &found) {
+                    Ok(value) => {
+                        self.given.insert(key.clone(), value);
+                        self.references.insert(key, reference);
+                    }
+                    Err(error) => self.errors.push(error),
                 }
-                Ok(None) => {}
-                Err(error) => self.errors.push(error),
             }
         }
     }
@@ -206,55 +201,4 @@ impl Loaded {
 /// The setting that a variable of the environment stands for.
 fn key_of(variable: &str) -> Option<String> {
     variable.strip_prefix("KONG_").map(str::to_ascii_lowercase)
-}
-
-/// A list with its references replaced, and how it was given; `None` when there are none.
-fn elements(key: &str, list: &str, environment: &[(String, String)]) -> Result<Option<(String, Reference)>, String> {
-    let given = value::split(list);
-    let (mut resolved, mut found) = (Vec::new(), false);
-    for (index, element) in given.iter().enumerate() {
-        let behind =
-            resolve(element, environment).map_err(|why| format!("{why} for config option '{key}[{}]'", index + 1))?;
-        found |= behind.is_some();
-        resolved.push(value::one_line(behind.as_ref().unwrap_or(element)));
-    }
-    Ok(found.then(|| (resolved.join(","), Reference::Elements(given))))
-}
-
-/// What a reference stands for in this process, written in full or without `{vault://` and `}`.
-pub fn referred_to(reference: &str) -> Result<String, String> {
-    let inside = reference.strip_prefix("{vault://").and_then(|rest| rest.strip_suffix('}'));
-    let Sources { environment, .. } = Sources::of_process(None, None);
-    fetch(inside.unwrap_or(reference), &environment)
-        .map_err(|why| format!("could not get value from external vault ({why})"))
-}
-
-/// What a reference stands for; `None` when the text is none.
-fn resolve(text: &str, environment: &[(String, String)]) -> Result<Option<String>, String> {
-    let text = text.trim();
-    let Some(reference) = text.strip_prefix("{vault://").and_then(|rest| rest.strip_suffix('}')) else {
-        return Ok(None);
-    };
-    fetch(reference, environment).map(Some).map_err(|why| format!("failed to dereference '{text}': {why}"))
-}
-
-/// The value behind `env/name`, `env/name/key` (one field of a JSON object) or `env/name?prefix=X_`.
-fn fetch(reference: &str, environment: &[(String, String)]) -> Result<String, String> {
-    let (path, query) = reference.split_once('?').unwrap_or((reference, ""));
-    let (vault, resource) = path.split_once('/').ok_or("it names no resource")?;
-    if vault != "env" {
-        return Err(format!("there is no vault '{vault}'"));
-    }
-    let (name, field) = resource.split_once('/').map_or((resource, None), |(name, field)| (name, Some(field)));
-    let prefix = query.split('&').find_map(|pair| pair.strip_prefix("prefix=")).unwrap_or("");
-    let variable = format!("{prefix}{name}").replace('-', "_").to_ascii_uppercase();
-    let value = environment
-        .iter()
-        .find(|(k, _)| *k == variable)
-        .map(|(_, v)| v.clone())
-        .ok_or_else(|| format!("there is no variable {variable}"))?;
-    let Some(field) = field else { return Ok(value) };
-    let object: serde_json::Value = serde_json::from_str(&value).map_err(|_| format!("{variable} is not JSON"))?;
-    let found = object.get(field).ok_or_else(|| format!("{variable} has no field '{field}'"))?;
-    Ok(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
 }

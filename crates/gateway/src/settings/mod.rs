@@ -13,6 +13,7 @@ mod file;
 mod listen;
 mod load;
 pub mod nginx;
+mod references;
 mod table;
 pub mod tls;
 mod value;
@@ -20,7 +21,8 @@ mod value;
 pub use access_log::{AccessLogFile, AccessLogs};
 pub use document::{default_file, documentation};
 pub use listen::Listener;
-pub use load::{Sources, referred_to};
+pub use load::Sources;
+pub use references::referred_to;
 
 use admin::AccessOptions;
 use definition::ValueType;
@@ -29,6 +31,7 @@ use model::address::Cidr;
 use nginx::Injected;
 use proxy::directives::Directives;
 use proxy::settings::Limits;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use value::Value;
@@ -138,6 +141,12 @@ impl Settings {
     pub fn given(&self) -> impl Iterator<Item = (&str, &str)> {
         let shown = |key: &str| table::setting(key).is_some_and(|setting| !setting.secret);
         self.loaded.given.iter().map(move |(key, value)| (&**key, if shown(key) { &**value } else { "******" }))
+    }
+
+    /// What was given for vaults (`vault_hcv_token`).
+    pub fn of_vaults(&self) -> BTreeMap<String, String> {
+        let given = self.loaded.given.iter().filter(|(key, _)| key.starts_with("vault_"));
+        given.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Whether the operator gave the setting a value.

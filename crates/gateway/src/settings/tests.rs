@@ -132,10 +132,26 @@ fn references_to_the_environment() {
     assert_eq!(settings.text("log_level"), "info");
     assert_eq!(settings.describe(&[])["pg_user"], "{vault://env/db-user}");
     let errors = load("pg_user = {vault://env/db-user}\n", &[]).unwrap_err();
-    assert_eq!(
-        errors,
-        ["failed to dereference '{vault://env/db-user}': there is no variable DB_USER for config option 'pg_user'"]
+    assert_eq!(errors, ["failed to dereference '{vault://env/db-user}': no value found for config option 'pg_user'"]);
+}
+
+#[test]
+fn settings_of_vaults_come_first_and_are_not_shown() {
+    let settings = load(
+        "vault_env_prefix = {vault://env/which}\npg_user = {vault://env/user}\nvault_hcv_token = planted\n",
+        &[("WHICH", "MY_"), ("MY_USER", "me")],
     );
+    let settings = settings.unwrap();
+    assert_eq!(settings.text("pg_user"), "me");
+    assert_eq!(settings.of_vaults()["vault_env_prefix"], "MY_");
+    let shown = settings.describe(&[]);
+    assert_eq!(shown["vault_hcv_token"], "******");
+    assert_eq!(shown["vault_env_prefix"], "{vault://env/which}");
+    assert_eq!(shown["loaded_vaults"]["hcv"], true);
+    let errors = load("pg_user = {vault://hcv/a/b?token=planted&port=1}\n", &[]).unwrap_err();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("failed to dereference '{vault://hcv/a/b?...}': no value found (no connection: "));
+    assert!(!errors[0].contains("planted"), "{errors:?}");
 }
 
 #[test]
@@ -161,8 +177,8 @@ fn references_inside_lists() {
     assert_eq!(
         errors,
         [
-            "failed to dereference '{vault://env/none}': there is no variable NONE for config option 'pg_user'",
-            "failed to dereference '{vault://env/none}': there is no variable NONE for config option 'trusted_ips[2]'",
+            "failed to dereference '{vault://env/none}': no value found for config option 'pg_user'",
+            "failed to dereference '{vault://env/none}': no value found for config option 'trusted_ips[2]'",
         ]
     );
 }

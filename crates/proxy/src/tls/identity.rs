@@ -45,7 +45,7 @@ impl Identity {
         let text = |field: &str| {
             let pem = given(field).ok_or_else(|| format!("{field}: missing"))?;
             if pem.starts_with("{vault://") {
-                return Err(format!("{field}: no vault can be asked for it in this version"));
+                return Err(format!("{field}: the reference cannot be resolved"));
             }
             Ok(pem)
         };

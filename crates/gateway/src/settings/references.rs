@@ -1,0 +1,134 @@
+//! References to vaults in settings: looked up once, when settings are read.
+
+use super::Sources;
+use super::definition::ValueType;
+use super::{table, value};
+use crate::app::certificates;
+use model::Catalog;
+use proxy::tls::{Outbound, Peers, Services};
+use sdk::{Env, Network};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use vaults::{Secrets, Surroundings};
+
+/// What references begin with.
+pub const START: &str = "{vault://";
+
+/// Where a setting names a vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    Whole(String),
+    /// In a list: its elements as they were given, references and others.
+    Elements(Vec<String>),
+}
+
+/// What references stand for, or why that cannot be said.
+pub type Found = BTreeMap<String, Result<String, String>>;
+
+impl Reference {
+    /// What of a setting's text is a reference, if anything is.
+    pub fn find(key: &str, text: &str) -> Option<Reference> {
+        if table::setting(key).is_some_and(|setting| setting.kind == ValueType::List) {
+            let elements = value::split(text);
+            return elements.iter().any(|text| is_reference(text)).then_some(Reference::Elements(elements));
+        }
+        is_reference(text).then(|| Reference::Whole(text.trim().to_owned()))
+    }
+
+    /// The references themselves.
+    pub fn texts(&self) -> Vec<String> {
+        match self {
+            Reference::Whole(text) => vec![text.clone()],
+            Reference::Elements(all) => {
+                all.iter().filter(|text| is_reference(text)).map(|text| text.trim().to_owned()).collect()
+            }
+        }
+    }
+
+    /// The setting's text with what was found in the place of references.
+    pub fn resolve(&self, key: &str, found: &Found) -> Result<String, String> {
+        let value = |text: &str, place: &str| match found.get(text.trim()) {
+            Some(Ok(value)) => Ok(value.clone()),
+            Some(Err(why)) => {
+                let shown = vaults::shown(text.trim());
+                Err(format!("failed to dereference '{shown}': {why} for config option '{key}{place}'"))
+            }
+            None => Ok(text.to_owned()),
+        };
+        match self {
+            Reference::Whole(text) => value(text, ""),
+            Reference::Elements(all) => {
+                let elements = all.iter().enumerate();
+                let values = elements.map(|(at, text)| value(text, &format!("[{}]", at + 1)));
+                let values = values.map(|value| value.map(|value| value::one_line(&value)));
+                Ok(values.collect::<Result<Vec<_>, _>>()?.join(","))
+            }
+        }
+    }
+}
+
+/// Looks references up, with the settings of vaults among those that were given. Blocks until that is done: nothing can
+/// begin without it.
+pub fn look_up(
+    references: BTreeSet<String>,
+    given: &BTreeMap<String, String>,
+    environment: &[(String, String)],
+) -> Found {
+    if references.is_empty() {
+        return Found::new();
+    }
+    let failed = |why: String| references.iter().map(|text| (text.clone(), Err(why.clone()))).collect();
+    // A thread of its own: the caller may be part of a runtime.
+    let asked = std::thread::scope(|scope| {
+        let ask = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| error.to_string())?;
+            runtime.block_on(ask(&references, given, environment))
+        };
+        scope.spawn(ask).join().unwrap_or_else(|_| Err("the look-up has panicked".to_owned()))
+    });
+    asked.unwrap_or_else(failed)
+}
+
+/// What a reference stands for in this process, written in full or without `{vault://` and `}`.
+pub fn referred_to(reference: &str, sources: &Sources) -> Result<String, String> {
+    let reference = match is_reference(reference) {
+        true => reference.trim().to_owned(),
+        false => format!("{START}{reference}}}"),
+    };
+    let given = sources.load()?.given;
+    let found = look_up(BTreeSet::from([reference.clone()]), &given, &sources.environment);
+    let found = found.into_values().next().unwrap_or_else(|| Err("nothing was looked up".to_owned()));
+    found.map_err(|why| format!("could not get value from external vault ({why})"))
+}
+
+fn is_reference(text: &str) -> bool {
+    text.trim().starts_with(START) && text.trim().ends_with('}')
+}
+
+async fn ask(
+    references: &BTreeSet<String>,
+    given: &BTreeMap<String, String>,
+    environment: &[(String, String)],
+) -> Result<Found, String> {
+    let mut catalog = Catalog::core();
+    let kinds: Vec<_> = vaults::bundled().iter().collect();
+    vaults::register(&kinds, &mut catalog)?;
+    let env = Env::default().with_network(network(given)?);
+    let surroundings = Surroundings { env, environment: environment.iter().cloned().collect() };
+    let secrets = Secrets::new(vaults::Sources::new(kinds, Arc::new(catalog), given.clone(), surroundings));
+    secrets.learn(references).await;
+    Ok(references.iter().map(|text| (text.clone(), secrets.value(text))).collect())
+}
+
+/// The way to vaults before there is a node: names by the system's resolver.
+fn network(given: &BTreeMap<String, String>) -> Result<Network, String> {
+    const AUTHORITIES: &str = "lua_ssl_trusted_certificate";
+    let usual = table::setting(AUTHORITIES).map_or("", |setting| setting.default);
+    let entries = value::split(given.get(AUTHORITIES).map_or(usual, String::as_str));
+    let roots = certificates::roots(AUTHORITIES, &entries)?;
+    let services = Services { probes: Peers { roots, ..Peers::default() }, ..Services::default() };
+    let network = Network::default();
+    network.renew_tls(Outbound::new(services)?.of_plugins());
+    Ok(network)
+}
