@@ -60,6 +60,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &jwt::Jwt,
         &key_auth::KeyAuth,
         &ldap_auth::LdapAuth,
+        &ldap_auth::LdapAuthAdvanced,
         &loggly::Loggly,
         &prometheus::Prometheus,
         &oauth2::Oauth2,

@@ -1,25 +1,29 @@
-//! `ldap-auth`: callers show the name and password that an LDAP server has of them.
+//! `ldap-auth`: callers show the name and password that an LDAP server has of them. `ldap-auth-advanced` beside it: it
+//! looks for their entries, and takes groups and consumers from there.
 
-mod message;
-mod server;
+mod advanced;
 
+use advanced::{Advanced, check};
 use sdk::entities::{self, Credential, Uuid};
 use sdk::{
-    Anonymous, Answer, AnswerCache, Config, Env, Exchange, Known, Phases, Plugin, PluginKind, Question, Server,
-    ServerTls, SnapshotRef, Step, Tasks, challenge, decode_base64,
+    Anonymous, Answer, AnswerCache, Config, Env, Exchange, Function, Known, LdapEntry, LdapServer, LdapUser, Phases,
+    Plugin, PluginKind, Question, Server, ServerTls, SnapshotRef, Step, Tasks, challenge, decode_base64,
 };
-use serde_json::Value;
-use server::LdapServer;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The plugin as the gateway knows it.
 pub struct LdapAuth;
 
+/// The one that Kong sells.
+pub struct LdapAuthAdvanced;
+
 struct Instance {
+    plugin: &'static str,
     server: LdapServer,
     /// What answers are told apart by, beside name and password.
-    source: [String; 4],
+    source: [String; 5],
     base_dn: String,
     attribute: String,
     scheme: String,
@@ -29,6 +33,7 @@ struct Instance {
     challenge: String,
     answers: Arc<AnswerCache>,
     tasks: Tasks,
+    advanced: Option<Advanced>,
 }
 
 /// A name and a password.
@@ -54,35 +59,31 @@ impl PluginKind for LdapAuth {
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
+        Ok(Box::new(Instance::new(self.name(), &Config::new(&plugin.config), env, None)?))
+    }
+}
+
+impl PluginKind for LdapAuthAdvanced {
+    fn name(&self) -> &'static str {
+        "ldap-auth-advanced"
+    }
+
+    fn priority(&self) -> i32 {
+        1200
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("schema_advanced.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        &[("ldap_auth_advanced_config", Function::Validator(check))]
+    }
+
+    fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        let text = |field: &str| {
-            let text = config.text(field).map(str::to_owned);
-            text.ok_or_else(|| format!("config.{field} is missing"))
-        };
-        let milliseconds = |field: &str, usual| Duration::from_millis(config.integer(field).unwrap_or(usual));
-        let (host, port) = (text("ldap_host")?, config.integer("ldap_port").unwrap_or(389));
-        let (base_dn, attribute) = (text("base_dn")?, text("attribute")?);
-        let start_tls = config.flag("start_tls");
-        let secured = start_tls || config.flag("ldaps");
-        let tls = secured.then(|| ServerTls { name: None, verify: config.flag("verify_ldap_host") });
-        let source = [host.to_lowercase(), port.to_string(), base_dn.clone(), attribute.clone()];
-        let scheme = config.header_value("header_type")?.unwrap_or("ldap").to_owned();
-        // Kong writes its own scheme in capitals.
-        let told = if scheme == "ldap" { "LDAP" } else { &scheme };
-        let (limit, keepalive) = (milliseconds("timeout", 10_000), milliseconds("keepalive", 60_000));
-        Ok(Box::new(Instance {
-            server: LdapServer::new(env.network().clone(), Server { host, port, tls }, start_tls, limit, keepalive),
-            source,
-            base_dn,
-            attribute,
-            cache_ttl: Duration::from_secs_f64(config.number("cache_ttl").unwrap_or(60.0).clamp(0.0, 1e9)),
-            hide: config.flag("hide_credentials"),
-            anonymous: Anonymous::new(self.name(), &config),
-            challenge: challenge(told, &config)?,
-            answers: env.shared(),
-            tasks: env.tasks().clone(),
-            scheme,
-        }))
+        let advanced = Advanced::new(&config, env);
+        Ok(Box::new(Instance::new(self.name(), &config, env, Some(advanced))?))
     }
 }
 
@@ -102,13 +103,10 @@ impl Plugin for Instance {
         }
         Step::Wait(Box::pin(async move {
             for shown in shown {
-                match self.knows(&shown).await {
-                    Ok(true) => return self.admit(exchange, &shown.username),
-                    Ok(false) => {}
-                    Err(error) => {
-                        tracing::error!(request_id = exchange.id_str(), "ldap-auth: {error}");
-                        return Step::Answer(Answer::error(exchange, 500, "An unexpected error occurred"));
-                    }
+                match self.find(&shown).await {
+                    Ok(Some(entry)) => return self.admit(exchange, &shown.username, &entry).await,
+                    Ok(None) => {}
+                    Err(error) => return self.fail(exchange, &error),
                 }
             }
             self.refuse(exchange)
@@ -117,24 +115,85 @@ impl Plugin for Instance {
 }
 
 impl Instance {
-    /// Whether the server knows the caller, or has said so a moment ago.
-    async fn knows(&self, shown: &Shown) -> Result<bool, String> {
-        let [host, port, base_dn, attribute] = self.source.each_ref().map(String::as_bytes);
-        let (username, password) = (shown.username.as_bytes(), shown.password.as_slice());
-        let question = Question::of(&[b"ldap-auth", host, port, base_dn, attribute, username, password]);
-        if let Some(Value::Bool(answer)) = self.answers.find(&question) {
-            return Ok(answer);
-        }
-        let (server, password) = (self.server.clone(), shown.password.clone());
-        let dn = format!("{}={},{}", self.attribute, escaped(&shown.username), self.base_dn);
-        let asked = self.tasks.call("ldap-auth", async move { server.knows(&dn, &password).await });
-        let answer = asked.await.ok_or("the node ends")?.map_err(|error| error.to_string())?;
-        self.answers.put(question, Value::Bool(answer), self.cache_ttl);
-        Ok(answer)
+    fn new(
+        plugin: &'static str,
+        config: &Config<'_>,
+        env: &Env,
+        advanced: Option<Advanced>,
+    ) -> Result<Instance, String> {
+        let text = |field: &str| {
+            let text = config.text(field).map(str::to_owned);
+            text.ok_or_else(|| format!("config.{field} is missing"))
+        };
+        let milliseconds = |field: &str, usual| Duration::from_millis(config.integer(field).unwrap_or(usual));
+        let (host, port) = (text("ldap_host")?, config.integer("ldap_port").unwrap_or(389));
+        let (base_dn, attribute) = (text("base_dn")?, text("attribute")?);
+        let start_tls = config.flag("start_tls");
+        let secured = start_tls || config.flag("ldaps");
+        let tls = secured.then(|| ServerTls { name: None, verify: config.flag("verify_ldap_host") });
+        let wanted = advanced.as_ref().map(Advanced::source).unwrap_or_default();
+        let source = [host.to_lowercase(), port.to_string(), base_dn.clone(), attribute.clone(), wanted];
+        let scheme = config.header_value("header_type")?.unwrap_or("ldap").to_owned();
+        // Kong writes its own scheme in capitals.
+        let told = if scheme == "ldap" { "LDAP" } else { &scheme };
+        let (limit, keepalive) = (milliseconds("timeout", 10_000), milliseconds("keepalive", 60_000));
+        Ok(Instance {
+            plugin,
+            server: LdapServer::new(env.network().clone(), Server { host, port, tls }, start_tls, limit, keepalive),
+            source,
+            base_dn,
+            attribute,
+            cache_ttl: Duration::from_secs_f64(config.number("cache_ttl").unwrap_or(60.0).clamp(0.0, 1e9)),
+            hide: config.flag("hide_credentials"),
+            anonymous: Anonymous::new(plugin, config),
+            challenge: challenge(told, config)?,
+            answers: env.shared(),
+            tasks: env.tasks().clone(),
+            scheme,
+            advanced,
+        })
     }
 
-    /// Lets a caller pass, who is no consumer.
-    fn admit(&self, exchange: &mut Exchange, username: &str) -> Step<'static> {
+    /// The caller's entry, as the server has it or has had it a moment ago.
+    async fn find(&self, shown: &Shown) -> Result<Option<LdapEntry>, String> {
+        let [host, port, base_dn, attribute, wanted] = self.source.each_ref().map(String::as_bytes);
+        let (username, password) = (shown.username.as_bytes(), shown.password.as_slice());
+        let plugin = self.plugin.as_bytes();
+        let question = Question::of(&[plugin, host, port, base_dn, attribute, wanted, username, password]);
+        if let Some(answer) = self.answers.find(&question) {
+            return Ok(read(&answer));
+        }
+        let user = LdapUser {
+            name: shown.username.clone(),
+            password: shown.password.clone(),
+            base: self.base_dn.clone(),
+            attribute: self.attribute.clone(),
+            searcher: self.advanced.as_ref().and_then(|advanced| advanced.searcher.clone()),
+            wanted: self.advanced.as_ref().and_then(Advanced::wanted),
+        };
+        let server = self.server.clone();
+        let asked = self.tasks.call("ldap-auth", async move { server.find(&user).await });
+        let entry = asked.await.ok_or("the node ends")?.map_err(|error| error.to_string())?;
+        self.answers.put(question, entry.as_ref().map_or(Value::Null, written), self.cache_ttl);
+        Ok(entry)
+    }
+
+    /// Lets a caller pass.
+    async fn admit(&self, exchange: &mut Exchange, username: &str, entry: &LdapEntry) -> Step<'static> {
+        let mut consumer = None;
+        if let Some(advanced) = &self.advanced {
+            let groups = advanced.groups(entry);
+            if !advanced.suffice(&groups) {
+                return Step::Answer(Answer::error(exchange, 403, "You cannot consume this service"));
+            }
+            consumer = match advanced.consumer(exchange, username).await {
+                Ok(Some(consumer)) => Some(consumer),
+                Ok(None) if advanced.consumer_optional => None,
+                Ok(None) => return self.refuse(exchange),
+                Err(error) => return self.fail(exchange, &error),
+            };
+            advanced.tell(exchange, groups);
+        }
         if self.hide {
             for line in LINES {
                 exchange.request.fields.remove_known(line);
@@ -142,9 +201,10 @@ impl Instance {
         }
         // The same for each of a user's requests, so that limits can go by it.
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}:{username}", self.source.join(":")).as_bytes());
-        let workspace = exchange.workspace();
-        let credential = Credential { id, workspace, consumer: None, expiry: None, key: username.into(), parsed: None };
-        exchange.authenticate(None, Some(SnapshotRef::from(credential)));
+        let (workspace, owner) = (exchange.workspace(), consumer.as_ref().map(|consumer| consumer.id));
+        let credential =
+            Credential { id, workspace, consumer: owner, expiry: None, key: username.into(), parsed: None };
+        exchange.authenticate(consumer, Some(SnapshotRef::from(credential)));
         exchange.identify(username);
         Step::Next
     }
@@ -153,6 +213,11 @@ impl Instance {
         self.anonymous.or_refuse(exchange, |exchange| {
             Answer::error(exchange, 401, "Unauthorized").with("WWW-Authenticate", self.challenge.as_bytes())
         })
+    }
+
+    fn fail(&self, exchange: &Exchange, error: &str) -> Step<'static> {
+        tracing::error!(request_id = exchange.id_str(), "{}: {error}", self.plugin);
+        Step::Answer(Answer::error(exchange, 500, "An unexpected error occurred"))
     }
 }
 
@@ -172,21 +237,20 @@ impl Shown {
     }
 }
 
-/// A value within a distinguished name (RFC 4514), so that a name cannot say where it is looked for. (Kong takes it as
-/// it comes.)
-fn escaped(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    let last = value.chars().count().saturating_sub(1);
-    for (at, c) in value.chars().enumerate() {
-        let at_the_edge = (at == 0 && matches!(c, ' ' | '#')) || (at == last && c == ' ');
-        match c {
-            '\0' => text.push_str("\\00"),
-            '"' | '+' | ',' | ';' | '<' | '>' | '\\' | '=' => text.extend(['\\', c]),
-            _ if at_the_edge => text.extend(['\\', c]),
-            _ => text.push(c),
-        }
-    }
-    text
+/// An entry as the cache keeps it: its values alone.
+fn written(entry: &LdapEntry) -> Value {
+    json!({ "dn": entry.dn, "attributes": entry.attributes })
+}
+
+fn read(answer: &Value) -> Option<LdapEntry> {
+    let dn = answer.get("dn")?.as_str()?.to_owned();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let attribute = |pair: &Value| {
+        let values = pair.get(1)?.as_array()?.iter().filter_map(text).collect();
+        Some((text(pair.get(0)?)?, values))
+    };
+    let attributes = answer.get("attributes")?.as_array()?.iter().filter_map(attribute).collect();
+    Some(LdapEntry { dn, attributes })
 }
 
 #[cfg(test)]

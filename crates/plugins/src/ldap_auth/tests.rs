@@ -2,7 +2,8 @@
 
 use super::*;
 use sdk::testing::{self, Entries};
-use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 /// `ada:secret`
 const ADA: &str = "YWRhOnNlY3JldA==";
@@ -92,10 +93,78 @@ fn callers_without_a_password() {
     assert_eq!(exchange.request.fields.get_str("X-Anonymous-Consumer"), Some("true"));
 }
 
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    [&[tag, content.len() as u8], content].concat()
+}
+
+/// A message of an LDAP server.
+fn message(operation: u8, content: &[u8]) -> Vec<u8> {
+    element(0x30, &[element(2, &[1]), element(operation, content)].concat())
+}
+
+/// Waits for a question about something.
+async fn hear(stream: &mut TcpStream, about: &[u8]) {
+    let mut heard = Vec::new();
+    while !heard.windows(about.len()).any(|window| window == about) {
+        assert_ne!(stream.read_buf(&mut heard).await.unwrap(), 0);
+    }
+}
+
+fn advanced(port: u16, changes: Value) -> Box<dyn Plugin> {
+    let mut config = json!({
+        "ldap_host": "127.0.0.1", "ldap_port": port, "ldaps": false, "start_tls": false, "verify_ldap_host": false,
+        "bind_dn": "cn=gw", "ldap_password": "own", "base_dn": "dc=t", "attribute": "uid", "cache_ttl": 60,
+        "hide_credentials": false, "timeout": 10_000, "keepalive": 60_000, "anonymous": "", "header_type": "ldap",
+        "consumer_optional": true, "consumer_by": ["username"], "group_member_attribute": "memberOf",
+        "group_name_attribute": "cn", "groups_required": ["staff"]
+    });
+    config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    testing::configure(&LdapAuthAdvanced, config, &Env::default())
+}
+
+/// The status of the answer to `ada:secret`, whose entry a searcher finds.
+async fn look_up(changes: Value) -> (Exchange, Option<u16>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plugin = advanced(listener.local_addr().unwrap().port(), changes);
+    let mut exchange = request(&[("Authorization", &format!("ldap {ADA}"))]);
+    let answering = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        hear(&mut stream, b"cn=gw").await;
+        stream.write_all(SUCCESS).await.unwrap();
+        hear(&mut stream, b"memberOf").await;
+        let groups = element(0x31, &element(4, b"cn=staff, DC=T"));
+        let attribute = element(0x30, &[element(4, b"memberOf"), groups].concat());
+        let entry = [element(4, b"cn=ada"), element(0x30, &attribute)].concat();
+        stream.write_all(&message(0x64, &entry)).await.unwrap();
+        stream.write_all(&message(0x65, b"\x0a\x01\x00\x04\x00\x04\x00")).await.unwrap();
+        hear(&mut stream, b"cn=ada").await;
+        stream.write_all(SUCCESS).await.unwrap();
+        stream
+    };
+    let (answer, stream) = tokio::join!(testing::access_waiting(&*plugin, &mut exchange), answering);
+    drop(stream);
+    (exchange, answer.map(|answer| answer.status))
+}
+
+#[tokio::test]
+async fn entries_say_who_a_caller_is() {
+    let (exchange, status) = look_up(json!({})).await;
+    assert_eq!(status, None);
+    assert_eq!(exchange.authenticated_groups, Some(vec!["staff".to_owned()]));
+    assert_eq!(exchange.request.fields.get_str("X-Authenticated-Groups"), Some("staff"));
+    assert_eq!(look_up(json!({ "groups_required": ["staff admins", "root"] })).await.1, Some(403));
+    assert_eq!(look_up(json!({ "consumer_optional": false })).await.1, Some(401), "ada is no consumer");
+    assert_eq!(look_up(json!({ "group_base_dn": "ou=groups" })).await.1, Some(403));
+}
+
 #[test]
-fn names_stay_within_their_place() {
-    assert_eq!(escaped("ada"), "ada");
-    assert_eq!(escaped("ada,ou=admins"), "ada\\,ou\\=admins");
-    assert_eq!(escaped(" #a "), "\\ #a\\ ");
-    assert_eq!(escaped("é\0"), "é\\00");
+fn what_advanced_configurations_cannot_have() {
+    assert_eq!(check(&json!({ "bind_dn": "cn=gw", "ldap_password": "p" })), Ok(()));
+    for config in [
+        json!({ "bind_dn": "cn=gw" }),
+        json!({ "ldaps": true, "start_tls": true }),
+        json!({ "log_search_results": true }),
+    ] {
+        assert!(check(&config).is_err(), "{config}");
+    }
 }
