@@ -101,8 +101,8 @@ fn unknown_keys_are_named() {
 #[test]
 fn what_is_missing_is_said() {
     let settings =
-        load("stream_listen = 0.0.0.0:9000\nadmin_gui_listen = off\nwasm = off\nmem_cache_size = 1m\n", &[]).unwrap();
-    assert_eq!(settings.warnings, ["the setting 'stream_listen' has no effect in this version"]);
+        load("pluginserver_names = a\nadmin_gui_listen = off\nwasm = off\nmem_cache_size = 1m\n", &[]).unwrap();
+    assert_eq!(settings.warnings, ["the setting 'pluginserver_names' has no effect in this version"]);
 }
 
 #[test]
