@@ -77,6 +77,11 @@ impl Protocols {
         self.0 & other.0 != 0
     }
 
+    /// Whether there are some, and all of them are those of streams.
+    pub fn are_of_streams(self) -> bool {
+        self.intersects(Protocols::STREAMS) && !self.intersects(Protocols::REQUESTS)
+    }
+
     pub(super) fn from_record(record: &Record) -> Result<Protocols, String> {
         decode::strings(record, "protocols")
             .iter()

@@ -1,7 +1,7 @@
 //! Which of several fitting routes wins.
 
 use super::Flavor;
-use model::entities::{Address, Protocols, Route, Uuid};
+use model::entities::{Address, Route, Uuid};
 use model::hostname;
 use std::cmp::Reverse;
 
@@ -24,9 +24,7 @@ impl Rank {
     pub fn new(flavor: Flavor, route: &Route, path: Option<usize>) -> Rank {
         let text = path.map(|at| route.paths[at].as_str());
         let criteria = match flavor {
-            Flavor::TraditionalCompatible | Flavor::Expressions if route.protocols.intersects(Protocols::STREAMS) => {
-                stream(route)
-            }
+            Flavor::TraditionalCompatible | Flavor::Expressions if route.protocols.are_of_streams() => stream(route),
             Flavor::Traditional => traditional(route, text),
             Flavor::TraditionalCompatible | Flavor::Expressions => compatible(route, text),
         };

@@ -152,8 +152,7 @@ impl Rule {
 
     fn from_expression(text: &str, route: &Arc<Route>, service: Option<&Arc<Service>>) -> Rule {
         let mut budget = RegexBudget::new();
-        let stream = route.protocols.intersects(Protocols::STREAMS);
-        let condition = match Condition::parse(text, stream, &mut budget) {
+        let condition = match Condition::parse(text, route.protocols.are_of_streams(), &mut budget) {
             Ok(condition) => condition,
             // It might be for any request.
             Err(defect) => return Rule::without_patterns(Flavor::Expressions, route, service, defect),
