@@ -81,6 +81,11 @@ impl Plugin for Instance {
         Phases::ACCESS.and(Phases::READS_BODY).and(Phases::HEADER_FILTER)
     }
 
+    fn degraded(&self) -> Option<String> {
+        let fields = &self.provider.settings.without_effect;
+        (!fields.is_empty()).then(|| format!("these settings have no effect: {}", fields.join(", ")))
+    }
+
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let preflight = exchange.request.method.as_str() == "OPTIONS" && !self.provider.settings.on_preflight;
         if preflight || self.anonymous.is_settled(exchange) {
@@ -160,8 +165,9 @@ impl Instance {
             match renewed {
                 Ok(renewed) => tokens = renewed,
                 Err(Failure::Refused(_)) => {
-                    let _ = session.logout();
-                    held.cookies.extend(session.take_cookies());
+                    if settings.unauthorized_ends_session {
+                        end(&mut session, held);
+                    }
                     return Ok(None);
                 }
                 Err(trouble) => return Err(trouble.into()),
@@ -178,8 +184,11 @@ impl Instance {
         }
         let mut caller = Caller { method: "session", tokens, claims, ..Caller::default() };
         self.add_user_info(&mut caller).await?;
-        self.admit(exchange, &caller, Some(&session), held).await?;
-        Ok(Some(None))
+        let admitted = self.admit(exchange, &caller, Some(&session), held).await;
+        if matches!(admitted, Err(Denied::Forbidden(_))) && settings.forbidden_ends_session {
+            end(&mut session, held);
+        }
+        admitted.map(|()| Some(None))
     }
 
     /// The tokens that a refresh token brings; what the issuer does not give anew stays.
@@ -376,7 +385,8 @@ impl Instance {
             Some(uri) => login::redirect(uri),
             None => {
                 let message = self.message(&settings.unauthorized_message, why);
-                let challenge = format!("Bearer realm=\"{}\", error=\"invalid_token\"", settings.issuer.host());
+                let told = if settings.tells_error { ", error=\"invalid_token\"" } else { "" };
+                let challenge = format!("Bearer realm=\"{}\"{told}", settings.issuer.host());
                 let answer = Answer::error(exchange, 401, &message);
                 if Fields::is_valid_value(challenge.as_bytes()) {
                     answer.with("WWW-Authenticate", challenge.as_bytes())
@@ -407,6 +417,15 @@ impl Instance {
     /// What the client is told.
     fn message(&self, message: &str, why: &str) -> String {
         if self.provider.settings.display_errors { format!("{message} ({why})") } else { message.to_owned() }
+    }
+}
+
+/// Ends a session for the client.
+fn end(session: &mut Session, held: &mut Held) {
+    if session.logout().is_ok() {
+        let cookies = session.take_cookies();
+        held.cookies.retain(|known| cookies.iter().all(|cookie| cookie.name != known.name));
+        held.cookies.extend(cookies);
     }
 }
 

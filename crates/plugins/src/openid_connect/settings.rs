@@ -153,6 +153,12 @@ pub struct Settings {
     /// What is known of a login that is under way.
     pub logins: Arc<Sessions>,
     pub pkce: bool,
+    /// Whether a session ends with a refusal.
+    pub forbidden_ends_session: bool,
+    pub unauthorized_ends_session: bool,
+    pub tells_error: bool,
+    /// Fields that change nothing although they are there to.
+    pub without_effect: Vec<&'static str>,
 }
 
 /// What is not there: a field, and the values with which it changes nothing.
@@ -171,6 +177,13 @@ const UNAVAILABLE: &[(&str, &[&str])] = &[
     ("tls_client_auth_cert_id", &[]),
     ("http_proxy", &[]),
     ("https_proxy", &[]),
+    ("pushed_authorization_request_endpoint_auth_method", &[]),
+    ("token_endpoint_auth_method", &[]),
+    ("introspection_endpoint_auth_method", &[]),
+    ("revocation_endpoint_auth_method", &[]),
+    ("mtls_token_endpoint", &[]),
+    ("mtls_introspection_endpoint", &[]),
+    ("mtls_revocation_endpoint", &[]),
     ("upstream_access_token_jwk_header", &[]),
     ("upstream_id_token_jwk_header", &[]),
     ("upstream_user_info_jwt_header", &[]),
@@ -181,12 +194,48 @@ const UNAVAILABLE: &[(&str, &[&str])] = &[
     ("downstream_introspection_jwt_header", &[]),
 ];
 /// Flags that ask for what is not there.
-const UNAVAILABLE_FLAGS: [&str; 5] = [
+const UNAVAILABLE_FLAGS: [&str; 10] = [
     "require_pushed_authorization_requests",
     "require_signed_request_object",
     "resolve_distributed_claims",
     "using_pseudo_issuer",
     "session_store_metadata",
+    "session_enforce_same_subject",
+    "session_hash_storage_key",
+    "reverify",
+    "verify_parameters",
+    "by_username_ignore_case",
+];
+/// Lists that ask for what is not there.
+const UNAVAILABLE_LISTS: [&str; 12] = [
+    "client_jwk",
+    "client_alg",
+    "authorization_query_args_client",
+    "token_headers_client",
+    "token_headers_replay",
+    "token_headers_grants",
+    "token_post_args_client",
+    "introspection_headers_client",
+    "introspection_post_args_client",
+    "introspection_post_args_client_headers",
+    "userinfo_headers_client",
+    "userinfo_query_args_client",
+];
+/// What protects nothing, and changes nothing here: a field, and its default.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("client_arg", "\"client_id\""),
+    ("response_type", "[\"code\"]"),
+    ("preserve_query_args", "false"),
+    ("token_headers_prefix", "null"),
+    ("userinfo_query_args_names", "null"),
+    ("login_methods", "[\"authorization_code\"]"),
+    ("cache_ttl_max", "null"),
+    ("cache_ttl_min", "null"),
+    ("cache_ttl_neg", "null"),
+    ("cache_ttl_resurrect", "null"),
+    ("cache_tokens_salt", "null"),
+    ("http_version", "1.1"),
+    ("keepalive", "true"),
 ];
 /// Lists of which one is taken.
 const SINGLE: [&str; 5] = ["client_id", "client_secret", "client_auth", "redirect_uri", "login_redirect_uri"];
@@ -204,6 +253,9 @@ pub fn check(config: &Value) -> Result<(), String> {
         return Err(format!("{field} is not available"));
     }
     let list = |field: &str| config.get(field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if let Some(field) = UNAVAILABLE_LISTS.iter().find(|field| !list(field).is_empty()) {
+        return Err(format!("{field} is not available"));
+    }
     if let Some(field) = SINGLE.iter().find(|field| list(field).len() > 1) {
         return Err(format!("{field}: more than one is not available"));
     }
@@ -212,6 +264,15 @@ pub fn check(config: &Value) -> Result<(), String> {
         return Err(format!("client_auth: '{auth}' is not available"));
     }
     text("issuer").map_or(Ok(()), |issuer| Url::parse(issuer).map(drop).map_err(|why| format!("issuer: {why}")))
+}
+
+/// The fields of a configuration that change nothing although they are there to.
+fn without_effect(config: &Value) -> Vec<&'static str> {
+    let is_set = |(field, usual): &&(&str, &str)| {
+        let value = config.get(*field).filter(|value| !value.is_null());
+        value.is_some_and(|value| value.to_string() != *usual)
+    };
+    WITHOUT_EFFECT.iter().filter(is_set).map(|(field, _)| *field).collect()
 }
 
 impl Settings {
@@ -320,6 +381,10 @@ impl Settings {
             session_lines: config.texts("session_request_headers"),
             session_response_lines: config.texts("session_response_headers"),
             logins: Arc::new(Sessions::new(&secret, login_options(config)?)),
+            forbidden_ends_session: config.flag("forbidden_destroy_session"),
+            unauthorized_ends_session: config.flag("unauthorized_destroy_session"),
+            tells_error: config.flag("expose_error_code"),
+            without_effect: without_effect(record),
             pkce: record.get("require_proof_key_for_code_exchange").and_then(Value::as_bool) != Some(false),
         })
     }

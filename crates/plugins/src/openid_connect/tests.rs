@@ -354,6 +354,22 @@ async fn an_issuer_that_is_not_there_lets_nobody_in() {
     assert_eq!(exchange.request.fields.get_str("X-Anonymous-Consumer"), Some("true"));
 }
 
+#[tokio::test]
+async fn a_refusal_ends_the_session() {
+    let issuer = Issuer::start().await;
+    let config = json!({ "auth_methods": ["session", "password"], "scopes_required": ["admin"] });
+    let open = issuer.configure(json!({ "auth_methods": ["session", "password"], "cache_ttl_max": 5 }));
+    assert_eq!(open.degraded().as_deref(), Some("these settings have no effect: cache_ttl_max"));
+    let (exchange, _) = call(&*open, "/", &[("Authorization", "Basic YWRhOnJpZ2h0")]).await;
+    let session = cookies(&exchange);
+    assert!(session.starts_with("session="), "{session}");
+    let closed = issuer.configure(config);
+    assert_eq!(closed.degraded(), None);
+    let (exchange, answer) = call(&*closed, "/", &[("Cookie", &session)]).await;
+    assert_eq!(answer.unwrap().status, 403);
+    assert!(exchange.response.fields.get_str("Set-Cookie").unwrap().contains("Max-Age=0"));
+}
+
 #[test]
 fn what_is_not_there_is_refused() {
     let issuer = "https://issuer.test";
@@ -364,6 +380,7 @@ fn what_is_not_there_is_refused() {
         json!({ "issuer": issuer, "client_auth": ["private_key_jwt"] }),
         json!({ "issuer": issuer, "client_id": ["a", "b"] }),
         json!({ "issuer": issuer, "require_signed_request_object": true }),
+        json!({ "issuer": issuer, "token_headers_client": ["x"] }),
         json!({ "issuer": "not a url" }),
     ] {
         assert!(settings::check(&config).is_err(), "{config}");
