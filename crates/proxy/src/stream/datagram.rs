@@ -12,7 +12,7 @@ use crate::worker::Worker;
 use bytes::Bytes;
 use model::entities::Protocol;
 use sdk::{Exchange, Try};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
@@ -27,24 +27,37 @@ use wire::net::{Timer, out_of_descriptors};
 
 /// The largest datagram there is.
 const LARGEST: usize = 65_535;
-/// Datagrams of a client that wait for its session to begin; more are dropped, as a full socket does it.
+/// Datagrams that wait for their session to take them: of one, and in octets of all on a socket. More are dropped, as
+/// by a full socket.
 const WAITING: usize = 64;
+const WAITING_OCTETS: usize = 1 << 20;
 
 /// A socket for datagrams, and the sessions on it.
 pub(crate) struct Datagrams {
     socket: UdpSocket,
-    sessions: RefCell<HashMap<SocketAddr, mpsc::Sender<Bytes>>>,
+    sessions: RefCell<HashMap<SocketAddr, mpsc::Sender<Waiting>>>,
+    /// Octets of the datagrams that wait.
+    waiting: Rc<Cell<usize>>,
+    /// Where answers are read into, one after the other.
+    space: RefCell<Vec<u8>>,
+}
+
+/// A datagram that counts as long as it waits.
+struct Waiting {
+    datagram: Bytes,
+    all: Rc<Cell<usize>>,
 }
 
 /// A session that has just begun.
 pub(crate) struct Arrival {
     pub client: SocketAddr,
-    datagrams: mpsc::Receiver<Bytes>,
+    datagrams: mpsc::Receiver<Waiting>,
 }
 
 impl Datagrams {
     pub fn new(socket: UdpSocket) -> Datagrams {
-        Datagrams { socket, sessions: RefCell::default() }
+        let space = RefCell::new(vec![0; LARGEST]);
+        Datagrams { socket, sessions: RefCell::default(), waiting: Rc::default(), space }
     }
 
     /// Hands datagrams to their sessions until one comes that is of none.
@@ -53,11 +66,14 @@ impl Datagrams {
             space.clear();
             space.reserve(LARGEST);
             let (_, client) = self.socket.recv_buf_from(space).await?;
-            let datagram = Bytes::copy_from_slice(space);
+            if self.waiting.get() + space.len() > WAITING_OCTETS {
+                continue;
+            }
+            let mut datagram = Waiting::new(space, &self.waiting);
             let mut sessions = self.sessions.borrow_mut();
             if let Some(session) = sessions.get(&client) {
-                match session.try_send(datagram.clone()) {
-                    Err(mpsc::error::TrySendError::Closed(_)) => {}
+                match session.try_send(datagram) {
+                    Err(mpsc::error::TrySendError::Closed(unsent)) => datagram = unsent,
                     // Those that do not fit are lost.
                     _ => continue,
                 }
@@ -120,14 +136,13 @@ impl Datagrams {
     async fn relay(
         &self,
         client: SocketAddr,
-        datagrams: &mut mpsc::Receiver<Bytes>,
+        datagrams: &mut mpsc::Receiver<Waiting>,
         service: &UdpSocket,
         timer: &Timer,
         (peer, idle): (&Peer, Duration),
     ) -> (Moved, StatusCode) {
         let idle = idle.max(Duration::from_secs(1));
-        let (mut moved, mut sending) = (Moved::default(), None::<Bytes>);
-        let mut space = vec![0; LARGEST];
+        let (mut moved, mut sending) = (Moved::default(), None::<Waiting>);
         timer.arm(idle);
         let status = poll_fn(|cx| {
             loop {
@@ -138,13 +153,13 @@ impl Datagrams {
                     }
                 }
                 // What is refused shows when the answer is read.
-                let Some(datagram) = sending.take_if(|datagram| service.poll_send(cx, datagram).is_ready()) else {
+                let Some(sent) = sending.take_if(|waiting| service.poll_send(cx, &waiting.datagram).is_ready()) else {
                     break;
                 };
-                moved.up += datagram.len() as u64;
+                moved.up += sent.datagram.len() as u64;
                 timer.arm(idle);
             }
-            match self.poll_answers(cx, service, &mut space, client) {
+            match self.poll_answers(cx, service, client) {
                 Poll::Ready(Ok(octets)) => {
                     moved.down += octets as u64;
                     timer.arm(idle);
@@ -165,18 +180,26 @@ impl Datagrams {
     }
 
     /// Passes one answer on; its octets.
-    fn poll_answers(
-        &self,
-        cx: &mut Context<'_>,
-        service: &UdpSocket,
-        space: &mut [u8],
-        client: SocketAddr,
-    ) -> Poll<io::Result<usize>> {
-        let mut answer = ReadBuf::new(space);
+    fn poll_answers(&self, cx: &mut Context<'_>, service: &UdpSocket, client: SocketAddr) -> Poll<io::Result<usize>> {
+        let mut space = self.space.borrow_mut();
+        let mut answer = ReadBuf::new(&mut space);
         std::task::ready!(service.poll_recv(cx, &mut answer))?;
         // What there is no room for is lost, as on any way.
         let _ = self.socket.try_send_to(answer.filled(), client);
         Poll::Ready(Ok(answer.filled().len()))
+    }
+}
+
+impl Waiting {
+    fn new(datagram: &[u8], all: &Rc<Cell<usize>>) -> Waiting {
+        all.set(all.get() + datagram.len());
+        Waiting { datagram: Bytes::copy_from_slice(datagram), all: Rc::clone(all) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.all.set(self.all.get() - self.datagram.len());
     }
 }
 
