@@ -42,6 +42,8 @@ pub struct Exchange {
     pub upstream: UpstreamRequest,
     /// Valid from the header filter on.
     pub response: ResponseHead,
+    /// The trailers of the service's response, as soon as its last piece of content is filtered.
+    pub trailers: Option<Fields>,
     pub source: Source,
     /// Lines that the response will have in any case; set in the rewrite and access phases, they replace those of the
     /// service.
@@ -192,6 +194,7 @@ impl Exchange {
                 host_header: None,
             },
             response: ResponseHead::default(),
+            trailers: None,
             source: Source::Error,
             reply: Fields::new(),
             timing,
@@ -225,6 +228,7 @@ impl Exchange {
         self.upstream.host_header = None;
         self.response.fields.clear();
         self.response.status = 0;
+        self.trailers = None;
         self.source = Source::Error;
         self.reply.clear();
         (self.timing.upstream, self.timing.proxy) = (None, None);

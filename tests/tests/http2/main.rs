@@ -1,7 +1,8 @@
-//! HTTP/2 from clients: what an exchange of HTTP/1.1 does, many at once on one connection.
+//! HTTP/2 from clients, and to services: what an exchange of HTTP/1.1 does, many at once on one connection.
 
 mod client;
 mod limits;
+mod services;
 
 use blackbox::http::form;
 use blackbox::{Backend, Node, PATIENCE, Service, eventually};

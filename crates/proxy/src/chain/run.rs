@@ -4,7 +4,7 @@ use super::{Chain, Instance, PluginSlot};
 use crate::panic;
 use futures_util::FutureExt;
 use model::entities::{Protocol, Uuid};
-use sdk::{Answer, Bytes, Exchange, Phases, Step};
+use sdk::{Answer, Bytes, Exchange, Known, Phases, Step, Version};
 use smallvec::SmallVec;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -115,9 +115,17 @@ fn applies(instance: &Instance, exchange: &Exchange) -> bool {
     if let Some(session) = &exchange.stream {
         return instance.protocols.contains(session.protocol);
     }
-    // The protocols are those of a request: gRPC is told by its content type, where HTTP/2 carries it.
-    let plain = if exchange.client.https { Protocol::Https } else { Protocol::Http };
-    instance.protocols.contains(plain)
+    let (plain, grpc) = match exchange.client.https {
+        true => (Protocol::Https, Protocol::Grpcs),
+        false => (Protocol::Http, Protocol::Grpc),
+    };
+    // A call of gRPC is a request, too.
+    instance.protocols.contains(plain) || (instance.protocols.contains(grpc) && is_grpc(exchange))
+}
+
+fn is_grpc(exchange: &Exchange) -> bool {
+    let content_type = exchange.request.fields.known(Known::ContentType);
+    exchange.request.version >= Version::Http2 && content_type.is_some_and(|kind| kind.starts_with(b"application/grpc"))
 }
 
 async fn settle(instance: &Instance, mut step: Option<Step<'_>>) -> Settled {

@@ -13,7 +13,7 @@ use crate::balancer::{Destination, Peer, PickError};
 use crate::directives::Failure as Kind;
 use crate::health::Outcome;
 use crate::hop_by_hop;
-use crate::upstream::{ConnectError, Connector, PoolKey, ServiceTls, Upstream};
+use crate::upstream::{ConnectError, Connector, PoolKey, ServiceTls, Shared, Upstream};
 use crate::worker::Worker;
 use model::entities::{Protocol, Uuid};
 use sdk::{Exchange, ResponseHead, Try};
@@ -26,6 +26,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use wire::Version;
 use wire::h1::ResponseError;
+use wire::net::Timer;
 
 /// Why there is no response.
 pub(crate) enum Failed {
@@ -103,7 +104,8 @@ pub(crate) async fn run(
         tried.push(peer.address);
         request::address(context, exchange, &peer);
         let tls = tls.as_ref().map(|tls| tls.named(request::server_name(exchange, &peer)));
-        let key = PoolKey { address: peer.address, tls };
+        // As nginx, which speaks it for gRPC only.
+        let key = PoolKey { address: peer.address, tls, http2: request::is_grpc(exchange) };
         *upload = Upload::default();
         let result = attempt(context, exchange, downstream, (upload, payload), key, timeouts).await;
         context.deadlines.clear(downstream.timer());
@@ -214,17 +216,25 @@ async fn attempt(
     loop {
         upstream.start_request(&request::outgoing(context, exchange, payload));
         let before = payload.is_repeatable();
-        match await_head(context, exchange, downstream, (upload, payload), &mut upstream, timeouts).await {
+        let sending = (&mut *upload, &mut *payload);
+        let failure = match await_head(context, exchange, downstream, sending, &mut upstream, timeouts).await {
             Ok(()) => return Ok(upstream),
-            // The service had closed the kept connection in the meantime: that says nothing about its health.
-            Err(Failure::Sent(Outcome::TcpFailure)) if reused && repeatable && before && payload.is_repeatable() => {
-                reused = false;
-                *upload = Upload::default();
-                context.deadlines.clear(downstream.timer());
-                upstream = Box::pin(dial(context, downstream, upstream.key().clone(), timeouts.connect)).await?;
-            }
-            Err(failure) => return Err(failure),
+            Err(failure) => failure,
+        };
+        // The service had closed the kept connection in the meantime, or takes no more on it: that says nothing about
+        // its health.
+        let unheard = match failure {
+            Failure::Sent(Outcome::TcpFailure) => repeatable,
+            Failure::Unsent(_) => true,
+            _ => false,
+        };
+        if !(unheard && reused && before && payload.is_repeatable()) {
+            return Err(failure);
         }
+        reused = false;
+        *upload = Upload::default();
+        context.deadlines.clear(downstream.timer());
+        upstream = Box::pin(dial(context, downstream, upstream.key().clone(), timeouts.connect)).await?;
     }
 }
 
@@ -241,7 +251,7 @@ async fn dial(
     let connector = Connector { descriptors, buffers: &worker.buffers, limits };
     for retry in [true, false] {
         let connected = {
-            let mut connecting = pin!(connector.connect(&timer, &key, limit));
+            let mut connecting = pin!(open(worker, &connector, &timer, &key, limit));
             poll_fn(|cx| match connecting.as_mut().poll(cx) {
                 Poll::Pending if has_gone(cx, context, downstream) => Poll::Ready(Err(Failure::ClientClosed)),
                 Poll::Pending => Poll::Pending,
@@ -250,13 +260,31 @@ async fn dial(
             .await?
         };
         match connected {
-            Ok(connected) => return Ok(Upstream::new(key, connected, worker.loop_time())),
+            Ok(upstream) => return Ok(upstream),
             // Connections that are kept for later hold descriptors and ports too.
             Err(ConnectError::Local(_)) if retry && worker.pool.borrow_mut().close_oldest() > 0 => {}
             Err(error) => return Err(connect_failure(worker, &key, &error)),
         }
     }
     Err(Failure::Local)
+}
+
+/// A new connection with a place for the exchange.
+async fn open(
+    worker: &Worker,
+    connector: &Connector<'_>,
+    timer: &Timer,
+    key: &PoolKey,
+    limit: Duration,
+) -> Result<Box<Upstream>, ConnectError> {
+    if !key.http2 {
+        let connection = connector.connect(timer, key, limit).await?;
+        return Ok(Upstream::new(key.clone(), connection, worker.loop_time()));
+    }
+    let (connection, driver) = connector.connect_http2(timer, key, limit).await?;
+    let shared = Shared::new(connection, driver, worker.loop_time());
+    worker.pool.borrow_mut().share(key, &shared);
+    Ok(Upstream::on(key.clone(), shared))
 }
 
 fn connect_failure(worker: &Worker, key: &PoolKey, error: &ConnectError) -> Failure {
@@ -375,6 +403,9 @@ fn failure(error: &ResponseError) -> Failure {
     if let ResponseError::Head(error) = error {
         tracing::warn!("a service sent no valid response: {error:?}");
         return Failure::Invalid;
+    }
+    if matches!(error, ResponseError::Refused) {
+        return Failure::Unsent(Outcome::TcpFailure);
     }
     if matches!(&error, ResponseError::Io(error) if wire::net::is_local_fault(error)) {
         return Failure::Local;

@@ -220,7 +220,7 @@ async fn ask(
     if let RequestBody::Whole(body) = std::mem::take(&mut exchange.body) {
         payload.replace(body);
     }
-    let buffering = exchange.route.as_ref().is_none_or(|route| route.request_buffering);
+    let buffering = !request::is_grpc(exchange) && exchange.route.as_ref().is_none_or(|route| route.request_buffering);
     if payload.has_rest()
         && let Err(failure) = payload.hold(context, downstream, buffering).await
     {

@@ -4,6 +4,7 @@ use super::context::{Broken, RequestContext};
 use super::deadlines::Wait;
 use super::downstream::Downstream;
 use super::payload::Payload;
+use super::request;
 use super::respond;
 use super::spool::Spool;
 use super::upload::Upload;
@@ -17,6 +18,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
+use wire::Version;
 use wire::field_value;
 use wire::net::Deadline;
 
@@ -101,6 +103,9 @@ pub(crate) async fn response(
 /// Whether the response is taken from the service as fast as it comes. Streams of events are not held back, nor what a
 /// service says should not be (`X-Accel-Buffering`, as nginx).
 fn is_buffered(exchange: &Exchange, limits: &Limits) -> bool {
+    if request::is_grpc(exchange) {
+        return false;
+    }
     let fields = &exchange.response.fields;
     let accel = fields.known(Known::XAccelBuffering).filter(|_| !limits.ignore_accel_buffering);
     let asked = match accel {
@@ -259,10 +264,13 @@ impl Down<'_> {
                 upstream.consume(n);
             }
             Ok(None) => {
-                // As nginx, which drops them all: nobody gets trailers unasked.
-                self.trailers = upstream.trailers().filter(|_| context.hop_by_hop.trailers).cloned();
+                // As nginx, which drops all but those of gRPC: nobody gets trailers unasked.
+                let wanted =
+                    context.hop_by_hop.trailers || (request::is_grpc(exchange) && context.version >= Version::Http2);
+                self.trailers = upstream.trailers().filter(|_| wanted).cloned();
                 self.end = End::Reached;
                 if self.filters {
+                    exchange.trailers = upstream.trailers().cloned();
                     let piece = chain::run_body_filter(&context.selected, exchange, Bytes::new(), true);
                     self.encode(piece);
                 }

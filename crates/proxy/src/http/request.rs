@@ -168,6 +168,11 @@ pub(crate) fn outgoing<'a>(
     }
 }
 
+/// Whether it goes to a service of gRPC: over HTTP/2, and nothing of it is held back.
+pub(crate) fn is_grpc(exchange: &Exchange) -> bool {
+    matches!(exchange.upstream.protocol, Protocol::Grpc | Protocol::Grpcs)
+}
+
 /// Whether the request asks for an upgrade that we relay.
 pub(crate) fn is_upgrade(context: &RequestContext<'_>) -> bool {
     context.hop_by_hop.websocket && context.version == Version::Http11

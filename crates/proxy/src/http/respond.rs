@@ -44,12 +44,20 @@ pub(crate) fn start(
     let encoder = compress(context, exchange).filter(|_| !bodiless);
     if bodiless {
         exchange.response.framing = Framing::Empty;
-    } else if !exchange.response.fields.has(Known::ContentLength) {
+    } else if !exchange.response.fields.has(Known::ContentLength) && !ends_with_head(context, exchange) {
         // A filter that changes the content has taken its length away.
         exchange.response.framing = Framing::Delimited;
     }
     finish_head(context, exchange, downstream);
     Started { bodiless, encoder }
+}
+
+/// Whether the service has said that nothing follows its head, and the client can be told so: for gRPC, the status in
+/// the head counts only then.
+fn ends_with_head(context: &RequestContext<'_>, exchange: &Exchange) -> bool {
+    exchange.response.framing == Framing::Empty
+        && context.version >= Version::Http2
+        && !context.selected.iter().any(|instance| instance.phases.has(Phases::BODY_FILTER))
 }
 
 /// Whether the content of a response is compressed for this client; its head is then changed.

@@ -4,7 +4,7 @@ use super::Origin;
 use super::access::{self, Line};
 use super::exchange::Upgraded;
 use crate::chain;
-use crate::tunnel::Tunnel;
+use crate::tunnel::{Moved, Tunnel};
 use crate::worker::{Session, Worker};
 use std::rc::Rc;
 use wire::h1::{ServerConnection, Traffic};
@@ -24,9 +24,13 @@ pub(crate) async fn follow(
     exchange.detach();
     drop(view);
     let (client, client_sent, timer) = connection.into_parts();
-    let (service, service_sent, _peer) = upstream.into_parts();
-    let tunnel = Tunnel { client, client_sent, service, service_sent, idle: read_timeout, half_close: false };
-    let moved = tunnel.run(&timer).await;
+    let moved = match upstream.into_parts() {
+        Some((service, service_sent, _peer)) => {
+            let tunnel = Tunnel { client, client_sent, service, service_sent, idle: read_timeout, half_close: false };
+            tunnel.run(&timer).await
+        }
+        None => Moved::default(),
+    };
     let traffic = Traffic { received: moved.up, sent: moved.down, heads: 0 };
     exchange.traffic.received += traffic.received;
     exchange.traffic.sent += traffic.sent;

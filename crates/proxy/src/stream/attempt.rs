@@ -103,7 +103,7 @@ async fn dial(
         Connector { descriptors: worker.shared.descriptors, buffers: &worker.buffers, limits: &settings.limits };
     let header = settings.streams.proxy_protocol.then(|| header(exchange));
     let tls = tls.map(|tls| tls.named(peer.host()));
-    let key = PoolKey { address: peer.address, tls };
+    let key = PoolKey { address: peer.address, tls, http2: false };
     match connector.stream(timer, &key, header.as_deref(), limit).await {
         // Connections that are kept for later hold descriptors and ports too.
         Err(ConnectError::Local(_)) if worker.pool.borrow_mut().close_oldest() > 0 => {

@@ -9,10 +9,14 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use wire::h1::ClientConnection;
-use wire::net::{BufferPool, Stream, Timer, is_local_fault};
+use wire::net::{Buffer, BufferPool, Stream, Timer, is_local_fault};
+
+/// The most octets of a response's head, where no directive says it.
+const HEAD: u32 = 64 << 10;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -41,6 +45,22 @@ impl Connector<'_> {
     ) -> Result<ClientConnection, ConnectError> {
         let stream = self.stream(timer, key, None, limit).await?;
         Ok(ClientConnection::new(stream, self.buffers, self.limits.proxy_buffer_size))
+    }
+
+    /// A new connection for HTTP/2, within the time allowed.
+    pub async fn connect_http2(
+        &self,
+        timer: &Timer,
+        key: &PoolKey,
+        limit: Duration,
+    ) -> Result<(wire::h2::ClientConnection, wire::h2::Driver), ConnectError> {
+        let stream = self.stream(timer, key, None, limit).await?;
+        let head = self.limits.proxy_buffer_size.map_or(HEAD, |size| u32::try_from(size).unwrap_or(u32::MAX));
+        let mut beginning = pin!(wire::h2::ClientConnection::begin(stream, Buffer::new(self.buffers), head));
+        match timer.limit(limit, |cx| beginning.as_mut().poll(cx)).await {
+            Ok(begun) => begun.map_err(|error| ConnectError::Failed(io::Error::other(error))),
+            Err(_) => Err(ConnectError::TimedOut),
+        }
     }
 
     /// A new connection, within the time allowed; `header` is sent first, before TLS.
@@ -79,7 +99,11 @@ impl Connector<'_> {
             // A name that is no server name is not sent; the handshake goes by the address.
             Err(_) => ServerName::IpAddress(key.address.ip().into()),
         };
-        let handshake = tokio_rustls::TlsConnector::from(tls.terms.config()).connect(name, socket).await;
+        let mut config = tls.terms.config();
+        if key.http2 {
+            Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
+        }
+        let handshake = tokio_rustls::TlsConnector::from(config).connect(name, socket).await;
         let stream = handshake.inspect_err(
             |error| tracing::warn!(address = %key.address, name = %tls.name, "no TLS with a service: {error}"),
         )?;

@@ -1,9 +1,11 @@
 //! The service's side of an exchange: a request out; interim and final heads, content and trailers in. Phases speak to
 //! the service through this and do not know which HTTP it was.
 
-use super::PoolKey;
+use super::shared::Part;
+use super::{PoolKey, Shared};
 use crate::balancer::Peer;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use wire::h1::{ClientConnection, ContentError, OutgoingRequest, ResponseError};
@@ -25,6 +27,7 @@ pub(crate) struct Upstream {
 
 enum Connection {
     Http1(ClientConnection),
+    Http2(Part),
 }
 
 impl Upstream {
@@ -34,9 +37,18 @@ impl Upstream {
         Box::new(Upstream { connection, key, since: now, peer: None, reuse_forbidden: false })
     }
 
+    /// One more exchange on a connection.
+    pub fn on(key: PoolKey, shared: Rc<Shared>) -> Box<Upstream> {
+        let connection = Connection::Http2(shared.part());
+        Box::new(Upstream { connection, key, since: Instant::now(), peer: None, reuse_forbidden: false })
+    }
+
     /// Begins a request.
     pub fn start_request(&mut self, request: &OutgoingRequest<'_>) {
-        self.http1_mut().start_request(request);
+        match &mut self.connection {
+            Connection::Http1(connection) => connection.start_request(request),
+            Connection::Http2(part) => part.stream.start_request(request, self.key.tls.is_some()),
+        }
     }
 
     /// The exchange counts for that peer until the connection is given back.
@@ -46,42 +58,67 @@ impl Upstream {
 
     /// Sends a piece of the request's content; after `Pending`, call again with the same piece.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<()>> {
-        self.http1_mut().poll_write(cx, piece)
+        match &mut self.connection {
+            Connection::Http1(connection) => connection.poll_write(cx, piece),
+            Connection::Http2(part) => part.stream.poll_write(cx, piece),
+        }
     }
 
     /// Ends the request's content.
     pub fn finish(&mut self, trailers: Option<&Fields>) {
-        self.http1_mut().finish(trailers);
+        match &mut self.connection {
+            Connection::Http1(connection) => connection.finish(trailers),
+            Connection::Http2(part) => part.stream.finish(trailers),
+        }
     }
 
     /// Writes everything that was queued.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.http1_mut().poll_flush(cx)
+        match &mut self.connection {
+            Connection::Http1(connection) => connection.poll_flush(cx),
+            // Its connection's task does.
+            Connection::Http2(_) => Poll::Ready(Ok(())),
+        }
     }
 
     /// Reads the head of a response; interim ones (1xx but 101) come one by one before the final one.
     pub fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<(), ResponseError>> {
-        self.http1_mut().poll_head(cx, head)
+        match &mut self.connection {
+            Connection::Http1(connection) => connection.poll_head(cx, head),
+            Connection::Http2(part) => part.poll_head(cx, head),
+        }
     }
 
     /// How many octets of the response's content can be had by [`Upstream::content`]; `None` at its end.
     pub fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>, ContentError>> {
-        self.http1_mut().poll_content(cx)
+        match &mut self.connection {
+            Connection::Http1(connection) => connection.poll_content(cx),
+            Connection::Http2(part) => part.poll_content(cx),
+        }
     }
 
     /// The first `n` octets of the content that was announced.
     pub fn content(&self, n: usize) -> &[u8] {
-        self.http1().content(n)
+        match &self.connection {
+            Connection::Http1(connection) => connection.content(n),
+            Connection::Http2(part) => part.stream.content(n),
+        }
     }
 
     /// Takes octets of the content as used.
     pub fn consume(&mut self, n: usize) {
-        self.http1_mut().consume(n);
+        match &mut self.connection {
+            Connection::Http1(connection) => connection.consume(n),
+            Connection::Http2(part) => part.stream.consume(n),
+        }
     }
 
     /// The response's trailers, after its content.
     pub fn trailers(&self) -> Option<&Fields> {
-        self.http1().trailers()
+        match &self.connection {
+            Connection::Http1(connection) => connection.trailers(),
+            Connection::Http2(part) => part.stream.trailers(),
+        }
     }
 
     /// The request could not be sent whole: no other exchange follows on the connection.
@@ -91,22 +128,35 @@ impl Upstream {
 
     /// Whether another exchange may follow.
     pub fn is_reusable(&self) -> bool {
-        !self.reuse_forbidden && self.http1().is_reusable()
+        match &self.connection {
+            Connection::Http1(connection) => !self.reuse_forbidden && connection.is_reusable(),
+            // The connection goes on by itself.
+            Connection::Http2(_) => false,
+        }
     }
 
     /// Octets that have left for the service, and that have come from it: for telling progress from a pause.
     pub fn sent(&self) -> u64 {
-        self.http1().sent()
+        match &self.connection {
+            Connection::Http1(connection) => connection.sent(),
+            Connection::Http2(part) => part.stream.sent(),
+        }
     }
 
     /// See [`Upstream::sent`].
     pub fn received(&self) -> u64 {
-        self.http1().received()
+        match &self.connection {
+            Connection::Http1(connection) => connection.received(),
+            Connection::Http2(part) => part.stream.received(),
+        }
     }
 
     /// How many exchanges there were.
     pub fn exchanges(&self) -> u64 {
-        self.http1().exchanges()
+        match &self.connection {
+            Connection::Http1(connection) => connection.exchanges(),
+            Connection::Http2(part) => part.begun(),
+        }
     }
 
     /// Where it leads.
@@ -127,28 +177,19 @@ impl Upstream {
 
     /// Whether the service has closed the idle connection, as far as the event loop knows.
     pub fn is_disturbed(&self) -> bool {
-        self.http1().stream().is_disturbed()
+        matches!(&self.connection, Connection::Http1(connection) if connection.stream().is_disturbed())
     }
 
     /// Asks the kernel whether the service has closed the idle connection.
     pub fn is_closed_now(&self) -> bool {
-        self.http1().stream().is_closed_now()
+        matches!(&self.connection, Connection::Http1(connection) if connection.stream().is_closed_now())
     }
 
-    /// Gives up HTTP: the socket, what was read beyond the head, and the peer for which the connection counts.
-    pub fn into_parts(self) -> (Stream, Buffer, Option<Peer>) {
-        let Connection::Http1(connection) = self.connection;
+    /// Gives up HTTP: the socket, what was read beyond the head, and the peer for which the connection counts. `None`:
+    /// it carries other exchanges, too.
+    pub fn into_parts(self) -> Option<(Stream, Buffer, Option<Peer>)> {
+        let Connection::Http1(connection) = self.connection else { return None };
         let (stream, buffer) = connection.into_parts();
-        (stream, buffer, self.peer)
-    }
-
-    fn http1(&self) -> &ClientConnection {
-        let Connection::Http1(connection) = &self.connection;
-        connection
-    }
-
-    fn http1_mut(&mut self) -> &mut ClientConnection {
-        let Connection::Http1(connection) = &mut self.connection;
-        connection
+        Some((stream, buffer, self.peer))
     }
 }

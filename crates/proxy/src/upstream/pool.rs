@@ -1,6 +1,6 @@
 //! Idle connections to services, per worker.
 
-use super::{Tls, Upstream};
+use super::{Shared, Tls, Upstream};
 use crate::settings::Keepalive;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,6 +12,8 @@ use std::time::Instant;
 pub struct PoolKey {
     pub address: SocketAddr,
     pub tls: Option<Rc<Tls>>,
+    /// HTTP/2 is spoken.
+    pub http2: bool,
 }
 
 /// Connections on which nothing is under way.
@@ -20,6 +22,8 @@ pub struct Pool {
     idle: HashMap<PoolKey, Vec<Box<Upstream>>, foldhash::fast::RandomState>,
     /// How many there are under all keys.
     count: usize,
+    /// Connections on which several exchanges go on at once.
+    shared: HashMap<PoolKey, Vec<Rc<Shared>>, foldhash::fast::RandomState>,
     /// The most there may be: keys can have server names that clients choose (`preserve_host`).
     most: usize,
     limits: Keepalive,
@@ -31,11 +35,22 @@ const MOST: usize = 8_192;
 impl Pool {
     /// An empty pool.
     pub fn new(limits: Keepalive) -> Pool {
-        Pool { idle: HashMap::default(), count: 0, most: MOST.max(limits.pool_size), limits }
+        Pool {
+            idle: HashMap::default(),
+            count: 0,
+            shared: HashMap::default(),
+            most: MOST.max(limits.pool_size),
+            limits,
+        }
     }
 
-    /// The connection that was used last and that the service has not closed.
+    /// The connection that was used last and that the service has not closed; of HTTP/2, one that has room.
     pub fn take(&mut self, key: &PoolKey) -> Option<Box<Upstream>> {
+        if key.http2 {
+            let most = self.limits.max_requests;
+            let shared = self.shared.get(key)?.iter().find(|shared| shared.has_room(most))?;
+            return Some(Upstream::on(key.clone(), Rc::clone(shared)));
+        }
         let list = self.idle.get_mut(key)?;
         while let Some(upstream) = list.pop() {
             self.count -= 1;
@@ -56,9 +71,30 @@ impl Pool {
         }
     }
 
+    /// Has others use a connection of HTTP/2 as long as it lasts.
+    pub fn share(&mut self, key: &PoolKey, shared: &Rc<Shared>) {
+        if self.limits.pool_size == 0 {
+            return;
+        }
+        if self.shared.len() >= self.most {
+            self.shared.retain(|_, list| list.iter().any(|shared| shared.is_busy()));
+        }
+        let list = self.shared.entry(key.clone()).or_default();
+        list.retain(|shared| !shared.is_closed());
+        if list.len() < self.limits.pool_size {
+            list.push(Rc::clone(shared));
+        }
+    }
+
     /// Closes the connections that have been idle longest, half of those to each address; how many.
     pub fn close_oldest(&mut self) -> usize {
         let mut closed = 0;
+        self.shared.retain(|_, list| {
+            let before = list.len();
+            list.retain(|shared| shared.is_busy());
+            closed += before - list.len();
+            !list.is_empty()
+        });
         self.idle.retain(|_, list| {
             closed += list.drain(..list.len().div_ceil(2)).count();
             !list.is_empty()
@@ -71,6 +107,11 @@ impl Pool {
     /// be shown.
     pub fn sweep(&mut self) {
         let limit = self.limits.idle_timeout;
+        self.shared.retain(|key, list| {
+            let over = key.tls.as_ref().is_some_and(|tls| tls.terms.are_over());
+            list.retain(|shared| !over && !shared.is_closed() && shared.is_wanted(limit));
+            !list.is_empty()
+        });
         self.retain(|idle| {
             !idle.key().tls.as_ref().is_some_and(|tls| tls.terms.are_over())
                 && (limit.is_zero() || idle.since().elapsed() < limit)
@@ -132,7 +173,7 @@ mod tests {
     async fn idle(listener: &tokio::net::TcpListener, key: u16, start: Instant, seconds: u64) -> Box<Upstream> {
         let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let connection = ClientConnection::new(Stream::Plain(socket), &BufferPool::default(), None);
-        let key = PoolKey { address: SocketAddr::from(([127, 0, 0, 1], key)), tls: None };
+        let key = PoolKey { address: SocketAddr::from(([127, 0, 0, 1], key)), tls: None, http2: false };
         Upstream::new(key, connection, start + Duration::from_secs(seconds))
     }
 
@@ -149,7 +190,7 @@ mod tests {
         // Those that were idle for longest went first: the five that were used last are all there.
         let newest = start + Duration::from_secs(40);
         assert_eq!(pool.idle.values().flatten().filter(|idle| idle.since() == newest).count(), 5);
-        let key = PoolKey { address: SocketAddr::from(([127, 0, 0, 1], 99)), tls: None };
+        let key = PoolKey { address: SocketAddr::from(([127, 0, 0, 1], 99)), tls: None, http2: false };
         for _ in 0..5 {
             pool.keep(idle(&listener, 99, start, 100).await);
         }

@@ -44,6 +44,8 @@ pub struct ClientConnection {
 pub enum ResponseError {
     /// The service closed the connection; with `true`, before it sent anything of a response.
     Closed(bool),
+    /// The service says that it has not looked at the request.
+    Refused,
     Head(HeadError),
     Io(io::Error),
 }

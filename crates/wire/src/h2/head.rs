@@ -1,6 +1,6 @@
 //! Heads of HTTP/2 as those of every version, and back.
 
-use crate::h1::{HeadError, check_host, content_length, is_method};
+use crate::h1::{HeadError, OutgoingRequest, check_host, content_length, is_method};
 use crate::message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -53,6 +53,39 @@ pub(super) fn response(head: &ResponseHead) -> (http::Response<()>, u64) {
     *response.status_mut() = http::StatusCode::from_u16(head.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     let octets = lines(&head.fields, response.headers_mut());
     (response, octets)
+}
+
+/// A request's head as it is sent; `None` when it cannot be.
+pub(super) fn outgoing(request: &OutgoingRequest<'_>, tls: bool) -> Option<http::Request<()>> {
+    let authority = std::str::from_utf8(request.fields.known(Known::Host)?).ok()?;
+    let path = if request.path.is_empty() { "/" } else { request.path };
+    let target = request.query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let scheme = if tls { "https" } else { "http" };
+    let mut head = http::Request::new(());
+    *head.method_mut() = http::Method::from_bytes(request.method).ok()?;
+    *head.version_mut() = http::Version::HTTP_2;
+    *head.uri_mut() =
+        http::Uri::builder().scheme(scheme).authority(authority).path_and_query(target.as_str()).build().ok()?;
+    lines(request.fields, head.headers_mut());
+    head.headers_mut().remove(http::header::HOST);
+    // gRPC wants it said, and we take them whatever the client does.
+    head.headers_mut().insert(http::header::TE, HeaderValue::from_static("trailers"));
+    Some(head)
+}
+
+/// Puts a response's head, so far without content, into `head`; the octets of its lines.
+pub(super) fn read_response(status: http::StatusCode, map: &HeaderMap, head: &mut ResponseHead) -> u64 {
+    head.status = status.as_u16();
+    head.reason.clear();
+    head.version = Version::Http2;
+    head.framing = Framing::Empty;
+    head.fields.clear();
+    let mut octets = 0;
+    for (name, value) in map {
+        octets += (name.as_str().len() + value.len()) as u64;
+        head.fields.append(name.as_str(), value.as_bytes());
+    }
+    octets
 }
 
 /// Trailers as they are sent.
@@ -143,6 +176,21 @@ mod tests {
         assert!(read(http::Request::get("http://u@a/"), true).is_err());
         assert!(read(http::Request::builder().method("get").uri("http://a/"), true).is_err());
         assert_eq!(text(&read(http::Request::get("/").header("host", "b"), true).unwrap().fields), "host: b;");
+    }
+
+    #[test]
+    fn requests_to_services() {
+        let fields: Fields =
+            [("Host", "a.test:1"), ("X-A", "1"), ("Te", "trailers"), ("Connection", "x")].into_iter().collect();
+        let request = |method: &'static [u8], path: &'static str, query: Option<&'static str>| {
+            let framing = Framing::Delimited;
+            outgoing(&OutgoingRequest { method, path, query, fields: &fields, framing, websocket: false }, true)
+        };
+        let head = request(b"POST", "/s.S/M", Some("q=1")).unwrap();
+        assert_eq!(head.uri().to_string(), "https://a.test:1/s.S/M?q=1");
+        assert_eq!(text(&super::fields(head.headers())), "x-a: 1;te: trailers;");
+        assert_eq!(request(b"GET", "", None).unwrap().uri().path(), "/");
+        assert!(request(b"GET", "/ ", None).is_none());
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! HTTP/2 (RFC 9113): connections from clients, which carry many requests at once. The `h2` crate speaks the protocol;
-//! what is here turns its messages into those of every other version.
+//! HTTP/2 (RFC 9113): connections from clients and to services, which carry many requests at once. The `h2` crate
+//! speaks the protocol; what is here turns its messages into those of every other version.
 
+mod client;
 mod connection;
 mod head;
 mod io;
+mod sending;
 mod stream;
 
+pub use client::{ClientConnection, ClientStream, Driver};
 pub use connection::{Connection, Limits, PREFACE};
 pub use stream::ServerStream;

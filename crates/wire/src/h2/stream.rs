@@ -1,12 +1,13 @@
 //! One request of a client and its response, on a connection with others.
 
 use super::head;
+use super::sending::Sending;
 use crate::h1::{ContentError, HeadError, Traffic};
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead};
 use crate::net::Timer;
 use bytes::{Buf, Bytes};
+use h2::RecvStream;
 use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
 use http::request::Parts;
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -25,11 +26,7 @@ pub struct ServerStream {
     /// The client waits for `100 Continue`.
     continue_wanted: bool,
     respond: SendResponse<Bytes>,
-    response: Option<SendStream<Bytes>>,
-    /// The end of the response is sent or about to be.
-    finished: bool,
-    /// Octets of the piece that is being sent which have been taken over.
-    offset: usize,
+    response: Option<Sending>,
     traffic: Traffic,
     timer: Timer,
 }
@@ -46,8 +43,6 @@ impl ServerStream {
             continue_wanted: false,
             respond,
             response: None,
-            finished: false,
-            offset: 0,
             traffic: Traffic::default(),
             timer,
         }
@@ -134,7 +129,7 @@ impl ServerStream {
     /// Ready when the client has reset the stream or is gone.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.response {
-            Some(response) => response.poll_reset(cx).map(|_| ()),
+            Some(response) => response.poll_reset(cx),
             None => self.respond.poll_reset(cx).map(|_| ()),
         }
     }
@@ -162,49 +157,25 @@ impl ServerStream {
         }
         let (response, octets) = head::response(head);
         self.note_head(octets);
-        self.finished = head.framing == Framing::Empty;
+        // gRPC: a status in the head counts when nothing follows.
+        let finished = matches!(head.framing, Framing::Empty | Framing::Length(0));
         // A stream that is over is noticed when the content is written.
-        self.response = self.respond.send_response(response, self.finished).ok();
+        let stream = self.respond.send_response(response, finished).ok();
+        self.response = stream.map(|stream| Sending::new(stream, finished));
     }
 
     /// Sends a piece of the response's content: what there is room for. After `Pending`, call again with the same
     /// piece.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<()>> {
-        if self.finished {
-            return Poll::Ready(Ok(()));
+        match &mut self.response {
+            Some(response) => response.poll_write(cx, piece),
+            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
-        let Some(response) = &mut self.response else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
-        while let Some(rest) = piece.get(self.offset..).filter(|rest| !rest.is_empty()) {
-            response.reserve_capacity(rest.len());
-            let mut room = response.capacity();
-            if room == 0 {
-                room = match ready!(response.poll_capacity(cx)) {
-                    Some(Ok(room)) => room,
-                    Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
-                    None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-                };
-            }
-            let n = room.min(rest.len());
-            response.send_data(Bytes::copy_from_slice(&rest[..n]), false).map_err(io::Error::other)?;
-            self.offset += n;
-            self.traffic.sent += n as u64;
-        }
-        self.offset = 0;
-        Poll::Ready(Ok(()))
     }
 
     /// Ends the response's content.
     pub fn finish(&mut self, trailers: Option<&Fields>) {
-        if std::mem::replace(&mut self.finished, true) {
-            return;
-        }
-        if let Some(response) = &mut self.response {
-            // A stream that is over needs no end.
-            let _ = match trailers {
-                Some(trailers) => response.send_trailers(head::trailers(trailers)),
-                None => response.send_data(Bytes::new(), true),
-            };
-        }
+        self.response.iter_mut().for_each(|response| response.finish(trailers));
     }
 
     /// Octets that have come from the client.
@@ -214,17 +185,21 @@ impl ServerStream {
 
     /// Octets that there was room for at the client.
     pub fn sent(&self) -> u64 {
-        self.traffic.sent
+        self.traffic.sent + self.content_sent()
     }
 
     /// What was received and sent: content, and the lines of heads as they are without compression.
     pub fn traffic(&self) -> Traffic {
-        self.traffic
+        Traffic { sent: self.sent(), ..self.traffic }
     }
 
     /// The stream's timer.
     pub fn timer(&self) -> &Timer {
         &self.timer
+    }
+
+    fn content_sent(&self) -> u64 {
+        self.response.as_ref().map_or(0, Sending::sent)
     }
 
     fn note_head(&mut self, octets: u64) {

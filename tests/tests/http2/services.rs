@@ -1,0 +1,207 @@
+//! Services that speak HTTP/2: gRPC.
+
+use crate::client::{Connection, Over, play, whole};
+use blackbox::http::{form, get, json};
+use blackbox::{Node, Service};
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A service that does what the method of a request says.
+struct Grpc {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Grpc {
+    fn start() -> Grpc {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (address, connections) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+        let count = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = TcpListener::from_std(listener).unwrap();
+                while let Ok((socket, _)) = listener.accept().await {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    tokio::spawn(serve(socket));
+                }
+            });
+        });
+        Grpc { address, connections }
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+async fn serve(socket: TcpStream) {
+    let Ok(mut connection) = h2::server::handshake(socket).await else { return };
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        if request.uri().path() == "/t.T/Last" {
+            connection.graceful_shutdown();
+        }
+        tokio::spawn(answer(request, respond));
+    }
+}
+
+async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let (head, mut content) = request.into_parts();
+    let mut response = Response::builder().header("content-type", "application/grpc");
+    response = response.header("x-te", head.headers.get("te").cloned().unwrap_or(HeaderValue::from_static("")));
+    match head.uri.path() {
+        "/t.T/Reset" => respond.send_reset(Reason::INTERNAL_ERROR),
+        "/t.T/NotFound" => {
+            let response = response.header("grpc-status", "5").header("grpc-message", "none").body(()).unwrap();
+            respond.send_response(response, true).unwrap();
+        }
+        _ => {
+            let mut stream = respond.send_response(response.body(()).unwrap(), false).unwrap();
+            while let Some(Ok(piece)) = content.data().await {
+                content.flow_control().release_capacity(piece.len()).unwrap();
+                stream.reserve_capacity(piece.len());
+                stream.send_data(piece, false).unwrap();
+            }
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", HeaderValue::from_static("0"));
+            if let Ok(Some(sent)) = content.trailers().await {
+                trailers.insert("x-sent", sent["x-last"].clone());
+            }
+            stream.send_trailers(trailers).unwrap();
+        }
+    }
+}
+
+fn node(service: &Grpc) -> Node {
+    let node =
+        Node::start(&[("proxy_listen", "127.0.0.1:0 http2, 127.0.0.1:0 http2 ssl"), ("nginx_worker_processes", "1")]);
+    let address = service.address;
+    form(node.admin(), "POST", "/services", &format!("name=s&retries=1&url=grpc://{address}")).expect(201);
+    let route = json!({ "protocols": ["grpc", "grpcs"], "paths": ["/t.T/"] });
+    json(node.admin(), "POST", "/services/s/routes", &route).expect(201);
+    node
+}
+
+fn call(method: &str) -> Request<()> {
+    let request = Request::post(format!("http://a.test/t.T/{method}")).header("content-type", "application/grpc");
+    request.header("te", "trailers").body(()).unwrap()
+}
+
+#[test]
+fn messages_go_both_ways_before_either_side_has_ended() {
+    let (service, over) = (Grpc::start(), Over::Plain);
+    let node = node(&service);
+    play(async {
+        let connection = Connection::open(&node, over).await;
+        let (response, mut sending) = connection.send(call("Echo"), false).await;
+        let mut response = response.await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["x-te"], "trailers");
+        for message in ["one", "two"] {
+            sending.send_data(Bytes::from(message), false).unwrap();
+            let echoed = response.body_mut().data().await.unwrap().unwrap();
+            response.body_mut().flow_control().release_capacity(echoed.len()).unwrap();
+            assert_eq!(echoed, message);
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-last", HeaderValue::from_static("1"));
+        sending.send_trailers(trailers).unwrap();
+        let ended = whole(response).await.trailers.unwrap();
+        assert_eq!(ended["grpc-status"], "0");
+        assert_eq!(ended["x-sent"], "1");
+    });
+}
+
+#[test]
+fn exchanges_share_a_connection_until_the_service_ends_it() {
+    let service = Grpc::start();
+    let node = node(&service);
+    play(async {
+        let connection = Connection::open(&node, Over::Tls).await;
+        let mut open = Vec::new();
+        for _ in 0..10 {
+            let (response, sending) = connection.send(call("Echo"), false).await;
+            open.push((response.await.unwrap(), sending));
+        }
+        assert_eq!(service.connections(), 1);
+        for (response, mut sending) in open {
+            sending.send_data(Bytes::from_static(b"x"), true).unwrap();
+            assert_eq!(whole(response).await.content, b"x");
+        }
+        for round in 1..4 {
+            let (response, mut sending) = connection.send(call("Last"), false).await;
+            sending.send_data(Bytes::from_static(b"x"), true).unwrap();
+            assert_eq!(whole(response.await.unwrap()).await.content, b"x", "{round}");
+        }
+    });
+    assert!(service.connections() >= 3, "{}", service.connections());
+}
+
+#[test]
+fn much_content_is_held_back_where_nobody_reads() {
+    let service = Grpc::start();
+    let node = node(&service);
+    play(async {
+        let connection = Connection::open(&node, Over::Plain).await;
+        let (response, mut sending) = connection.send(call("Echo"), false).await;
+        let piece = Bytes::from(vec![b'x'; 16 << 10]);
+        let writing = tokio::spawn(async move {
+            for _ in 0..256 {
+                sending.reserve_capacity(piece.len());
+                let mut left = piece.clone();
+                while !left.is_empty() {
+                    let room = std::future::poll_fn(|cx| sending.poll_capacity(cx)).await.unwrap().unwrap();
+                    sending.send_data(left.split_to(room.min(left.len())), false).unwrap();
+                }
+            }
+            sending.send_data(Bytes::new(), true).unwrap();
+        });
+        let got = whole(response.await.unwrap()).await;
+        writing.await.unwrap();
+        assert_eq!(got.content.len(), 4 << 20);
+        assert_eq!(got.trailers.unwrap()["grpc-status"], "0");
+    });
+}
+
+#[test]
+fn failures_are_told_in_the_words_of_grpc() {
+    let service = Grpc::start();
+    let node = node(&service);
+    let gone = Service::start().address;
+    form(node.admin(), "POST", "/services", &format!("name=gone&retries=0&url=grpc://{gone}")).expect(201);
+    let of = |method: &str| {
+        play(async {
+            let connection = Connection::open(&node, Over::Plain).await;
+            let (response, _) = connection.send(call(method), true).await;
+            whole(response.await.unwrap()).await
+        })
+    };
+    let ends_with_head = play(async {
+        let connection = Connection::open(&node, Over::Plain).await;
+        let (response, _) = connection.send(call("NotFound"), true).await;
+        response.await.unwrap().body().is_end_stream()
+    });
+    assert!(ends_with_head);
+    let missing = of("NotFound");
+    assert_eq!(missing.header("grpc-status"), Some("5"));
+    assert_eq!(missing.header("grpc-message"), Some("none"));
+    let reset = of("Reset");
+    assert_eq!(reset.header("content-type"), Some("application/grpc"));
+    assert_eq!(reset.header("grpc-status"), Some("13"));
+    // A request that is none of gRPC.
+    assert_eq!(get(node.proxy(), "/t.T/Echo").status, 415);
+    let config = json!({ "status_code": 403, "message": "no" });
+    let forbid = json!({ "name": "request-termination", "protocols": ["grpc"], "config": config });
+    json(node.admin(), "POST", "/plugins", &forbid).expect(201);
+    let forbidden = of("Echo");
+    assert_eq!(forbidden.header("grpc-status"), Some("7"));
+    assert_eq!(forbidden.header("grpc-message"), Some("no"));
+}
