@@ -10,6 +10,9 @@ mod cors;
 mod datadog;
 mod datagrams;
 mod file_log;
+mod grpc;
+mod grpc_gateway;
+mod grpc_web;
 mod hmac_auth;
 mod http_log;
 mod ip_restriction;
@@ -54,6 +57,8 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &cors::Cors,
         &datadog::Datadog,
         &file_log::FileLog,
+        &grpc_gateway::GrpcGateway,
+        &grpc_web::GrpcWeb,
         &hmac_auth::HmacAuth,
         &http_log::HttpLog,
         &ip_restriction::IpRestriction,
