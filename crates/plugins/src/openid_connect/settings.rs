@@ -270,7 +270,8 @@ pub fn check(config: &Value) -> Result<(), String> {
 fn without_effect(config: &Value) -> Vec<&'static str> {
     let is_set = |(field, usual): &&(&str, &str)| {
         let value = config.get(*field).filter(|value| !value.is_null());
-        value.is_some_and(|value| value.to_string() != *usual)
+        let usual = serde_json::from_str(usual).unwrap_or(Value::Null);
+        value.is_some_and(|value| *value != usual)
     };
     WITHOUT_EFFECT.iter().filter(is_set).map(|(field, _)| *field).collect()
 }
