@@ -5,7 +5,7 @@ use crate::directives::Directives;
 use crate::listener::SocketOptions;
 use crate::router::Flavor;
 use crate::tls::{Chain, Policy, Services};
-use sdk::ErrorPages;
+use sdk::{ErrorPages, TraceSettings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub access_log: Option<AccessLog>,
     /// The same for streams.
     pub stream_access_log: Option<AccessLog>,
+    /// `None`: nothing is traced.
+    pub tracing: Option<TraceSettings>,
     /// What TLS clients get when no certificate of the configuration fits: chains with their keys, in order of
     /// preference.
     pub certificates: Vec<Chain>,
@@ -187,6 +189,7 @@ impl Default for Settings {
             directives: Directives::default(),
             access_log: None,
             stream_access_log: None,
+            tracing: None,
             certificates: Vec::new(),
             listener_tls: Policy::default(),
             services_tls: Services::default(),

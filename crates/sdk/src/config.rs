@@ -32,6 +32,11 @@ impl<'a> Config<'a> {
         Ok((!joined.is_empty()).then_some(joined))
     }
 
+    /// Whether a field is there at all.
+    pub fn is_set(&self, field: &str) -> bool {
+        self.value(field).is_some_and(|value| !value.is_null())
+    }
+
     /// A boolean; false when not set.
     pub fn flag(&self, field: &str) -> bool {
         self.value(field).and_then(Value::as_bool).unwrap_or(false)

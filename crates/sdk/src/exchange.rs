@@ -1,7 +1,7 @@
 //! One request and its response, as plugins see and edit them.
 
 use crate::log::LogValue;
-use crate::{Directory, Fields, RequestBody, SnapshotRef, path};
+use crate::{Directory, Fields, RequestBody, SnapshotRef, Trace, path};
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
@@ -55,6 +55,8 @@ pub struct Exchange {
     pub tries: Vec<Try>,
     /// What plugins want in log entries beside what all have ([`crate::log::serialize`]).
     pub log_values: Vec<LogValue>,
+    /// What was timed, where the node traces.
+    pub trace: Option<Box<Trace>>,
     /// The configuration this exchange runs under.
     pub directory: Directory,
     state: Vec<Box<dyn Any + Send>>,
@@ -201,6 +203,7 @@ impl Exchange {
             traffic: Traffic::default(),
             tries: Vec::new(),
             log_values: Vec::new(),
+            trace: None,
             directory,
             state: Vec::new(),
         }
@@ -234,6 +237,7 @@ impl Exchange {
         (self.timing.upstream, self.timing.proxy) = (None, None);
         self.tries.clear();
         self.log_values.clear();
+        self.trace = None;
         self.state.clear();
     }
 
@@ -308,6 +312,13 @@ impl Exchange {
         let path = self.request.path();
         // What has no normal form gets no further than to an answer of ours.
         path::normalise(path).unwrap_or(Cow::Borrowed(path))
+    }
+
+    /// The host that was asked, in lower case and without port (`kong.request.get_host`).
+    pub fn host(&self) -> String {
+        let line = self.request.fields.get_str("Host").unwrap_or("kong");
+        let port = line.rfind(':').filter(|at| line[at + 1..].bytes().all(|b| b.is_ascii_digit()));
+        line[..port.unwrap_or(line.len())].to_ascii_lowercase()
     }
 
     /// Lets the client send no more content than that, in the access phase: the request is refused (413) as soon as
@@ -404,6 +415,14 @@ mod tests {
     fn paths_are_normal() {
         assert_eq!(testing::exchange("GET", "//a/x/../%62?q=/./", &[]).path(), "/a/b");
         assert_eq!(testing::exchange("OPTIONS", "*", &[]).path(), "*");
+    }
+
+    #[test]
+    fn the_host_has_no_port() {
+        let host = |line: &str| testing::exchange("GET", "/", &[("Host", line)]).host();
+        assert_eq!(host("A.test:8000"), "a.test");
+        assert_eq!(host("[::1]:80"), "[::1]");
+        assert_eq!(host("a"), "a");
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub mod session;
 mod snapshot_ref;
 mod tasks;
 pub mod testing;
+mod trace;
 mod url;
 
 pub use admin::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest};
@@ -68,6 +69,10 @@ pub use records::{Addition, Counter, RecordStore, Records, RecordsError};
 pub use request_body::RequestBody;
 pub use snapshot_ref::SnapshotRef;
 pub use tasks::{OwnedTask, Tasks};
+pub use trace::{
+    Attribute, Extracted, Format, Propagation, Span, SpanId, SpanKind, Timed, Trace, TraceContext, TraceId,
+    TraceSettings,
+};
 pub use url::Url;
 
 pub use bytes::Bytes;

@@ -12,7 +12,7 @@ use proxy::settings::{Headers, Keepalive, Listen, Transport};
 use proxy::tls::{Chain, Outbound, Peers, Services};
 use proxy::{Change, DataPlane, Replacement, dns, router};
 use sdk::entities::Uuid;
-use sdk::{ErrorFormat, ErrorPages, PeerTls, PluginKind};
+use sdk::{ErrorFormat, ErrorPages, PeerTls, PluginKind, Timed, TraceSettings};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,10 @@ impl Plane {
             directives: settings.directives.clone(),
             access_log: access_logs.proxy.clone(),
             stream_access_log: access_logs.stream.clone(),
+            tracing: Timed::parse(settings.list("tracing_instrumentations")).map(|timed| TraceSettings {
+                timed,
+                sampling_rate: settings.number("tracing_sampling_rate").unwrap_or_default(),
+            }),
             certificates,
             listener_tls: certificates::policy(settings, Interface::Proxy)?,
             services_tls: services_tls(settings)?,

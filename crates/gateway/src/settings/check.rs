@@ -84,6 +84,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     ]));
     errors.extend(certificates(&settings));
     errors.extend(ranges(&settings));
+    errors.extend(tracing(&settings));
     errors.extend(names(&settings));
     errors.extend(absent(&settings));
     for checked in [
@@ -272,6 +273,33 @@ fn ranges(settings: &Settings) -> Vec<String> {
     errors
 }
 
+/// What is traced.
+fn tracing(settings: &Settings) -> Vec<String> {
+    const KNOWN: &[&str] = &[
+        "off",
+        "all",
+        "request",
+        "router",
+        "balancer",
+        "dns_query",
+        "plugin_rewrite",
+        "plugin_access",
+        "plugin_header_filter",
+        "db_query",
+        "http_client",
+    ];
+    let words = settings.list("tracing_instrumentations");
+    let unknown = words.iter().filter(|word| !KNOWN.contains(&word.as_str()));
+    let mut errors: Vec<String> = unknown.map(|word| format!("invalid tracing type: {word}")).collect();
+    if words.len() > 1 && words.iter().any(|word| word == "off") {
+        errors.push("invalid tracing types: off, other types are mutually exclusive".to_owned());
+    }
+    if !(0.0..=1.0).contains(&settings.number("tracing_sampling_rate").unwrap_or_default()) {
+        errors.push("tracing_sampling_rate must be between 0 and 1".to_owned());
+    }
+    errors
+}
+
 /// Name servers, record types, hosts file.
 fn names(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
@@ -342,8 +370,7 @@ fn unverifiable(settings: &Settings) -> Vec<String> {
 
 /// Keys without effect whose owner would miss what they stand for, and should know.
 fn missed(settings: &Settings) -> Vec<String> {
-    const MISSED: &[&str] =
-        &["admin_gui_listen", "nginx_user", "pluginserver_names", "proxy_server", "tracing_instrumentations", "wasm"];
+    const MISSED: &[&str] = &["admin_gui_listen", "nginx_user", "pluginserver_names", "proxy_server", "wasm"];
     let off = |name: &str| {
         settings.text(name).is_empty()
             && !settings.flag(name)

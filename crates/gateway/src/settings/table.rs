@@ -641,14 +641,18 @@ pub const SECTIONS: &[Section] = &[
         title: "Tracing",
         about: "What spans the node makes for the `opentelemetry` plugin.",
         settings: &[
-            list("tracing_instrumentations", "off", "Kinds of spans: `off`, `all`, `request` and others.").inert(),
-            number("tracing_sampling_rate", "0.01", "Share of requests that are traced, 0 to 1.").inert(),
+            list(
+                "tracing_instrumentations",
+                "off",
+                "Kinds of spans beside that of the request: `off`, `all`, or some of `request` (no others), `router`, \
+                `balancer`, `dns_query`, `plugin_rewrite`, `plugin_access`, `plugin_header_filter`. `db_query` and \
+                `http_client` are accepted and have no spans.",
+            ),
+            number("tracing_sampling_rate", "0.01", "Share of requests that are traced, 0 to 1."),
             list("opentelemetry_tracing", "off", "The old name of `tracing_instrumentations`.")
-                .deprecated(&["tracing_instrumentations"])
-                .inert(),
+                .deprecated(&["tracing_instrumentations"]),
             number("opentelemetry_tracing_sampling_rate", "0.01", "The old name of `tracing_sampling_rate`.")
-                .deprecated(&["tracing_sampling_rate"])
-                .inert(),
+                .deprecated(&["tracing_sampling_rate"]),
         ],
     },
 ];

@@ -122,6 +122,17 @@ fn old_names_are_followed() {
 }
 
 #[test]
+fn what_is_traced_has_known_names() {
+    let errors = |text: &str| load(text, &[]).unwrap_err();
+    assert_eq!(errors("tracing_instrumentations = router,nope\n"), ["invalid tracing type: nope"]);
+    assert_eq!(
+        errors("tracing_instrumentations = off,router\n"),
+        ["invalid tracing types: off, other types are mutually exclusive"]
+    );
+    assert_eq!(errors("tracing_sampling_rate = 2\n"), ["tracing_sampling_rate must be between 0 and 1"]);
+}
+
+#[test]
 fn references_to_the_environment() {
     let settings = load(
         "pg_user = {vault://env/db-user}\nlog_level = {vault://env/all/level}\n",

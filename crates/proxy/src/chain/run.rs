@@ -4,10 +4,11 @@ use super::{Chain, Instance, PluginSlot};
 use crate::panic;
 use futures_util::FutureExt;
 use model::entities::{Protocol, Uuid};
-use sdk::{Answer, Bytes, Exchange, Known, Phases, Step, Version};
+use sdk::{Answer, Bytes, Exchange, Known, Phases, Step, Timed, Version};
 use smallvec::SmallVec;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The instances that were selected for an exchange; they take part in its later phases.
 pub type Selected<'a> = SmallVec<[&'a Arc<Instance>; 4]>;
@@ -21,8 +22,11 @@ pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answe
         if !applies(instance, exchange) {
             continue;
         }
+        let started = exchange.trace.is_some().then(Instant::now);
         let step = guarded(instance, || instance.plugin.rewrite(exchange));
-        match settle(instance, step).await {
+        let settled = settle(instance, step).await;
+        trace(instance, exchange, Timed::PLUGIN_REWRITE, started);
+        match settled {
             Settled::Next => {}
             Settled::Answer(answer) => return Some(answer),
             Settled::Panicked => return Some(Answer::unexpected(exchange)),
@@ -52,8 +56,11 @@ pub async fn run_access<'a>(
         }
         selected.push(instance);
         if run && answer.is_none() && instance.phases.has(Phases::ACCESS) {
+            let started = exchange.trace.is_some().then(Instant::now);
             let step = guarded(instance, || instance.plugin.access(exchange));
-            answer = match settle(instance, step).await {
+            let settled = settle(instance, step).await;
+            trace(instance, exchange, Timed::PLUGIN_ACCESS, started);
+            answer = match settled {
                 Settled::Next => None,
                 Settled::Answer(answer) => Some(answer),
                 Settled::Panicked => Some(Answer::unexpected(exchange)),
@@ -70,7 +77,9 @@ pub async fn run_access<'a>(
 /// The header filter phase.
 pub fn run_header_filter(selected: &Selected<'_>, exchange: &mut Exchange) {
     for instance in selected.iter().filter(|i| i.phases.has(Phases::HEADER_FILTER)) {
+        let started = exchange.trace.is_some().then(Instant::now);
         guarded_sync(instance, || instance.plugin.header_filter(exchange));
+        trace(instance, exchange, Timed::PLUGIN_HEADER_FILTER, started);
     }
 }
 
@@ -139,6 +148,18 @@ async fn settle(instance: &Instance, mut step: Option<Step<'_>>) -> Settled {
             }
             None => return Settled::Panicked,
         }
+    }
+}
+
+/// Adds a span for what a plugin has just done, where the exchange is traced.
+fn trace(instance: &Instance, exchange: &mut Exchange, phase: Timed, started: Option<Instant>) {
+    if let (Some(trace), Some(started)) = (exchange.trace.as_deref_mut(), started) {
+        let name = match phase {
+            Timed::PLUGIN_REWRITE => "rewrite",
+            Timed::PLUGIN_ACCESS => "access",
+            _ => "header_filter",
+        };
+        trace.record(phase, format!("kong.{name}.plugin.{}", instance.name), started, Vec::new());
     }
 }
 

@@ -16,10 +16,10 @@ use crate::hop_by_hop;
 use crate::upstream::{ConnectError, Connector, PoolKey, ServiceTls, Shared, Upstream};
 use crate::worker::Worker;
 use model::entities::{Protocol, Uuid};
-use sdk::{Exchange, ResponseHead, Try};
+use sdk::{Attribute, Exchange, ResponseHead, Timed, Try};
 use smallvec::SmallVec;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -89,7 +89,12 @@ pub(crate) async fn run(
             && next.leaves_room(tries, now.saturating_duration_since(first))
     };
     loop {
-        let peer = match pick(context, exchange, &destination, &tried).await {
+        let asked = exchange.trace.is_some().then(Instant::now);
+        let picked = pick(context, exchange, &destination, &tried).await;
+        if let Some(asked) = asked.filter(|_| !destination.is_upstream()) {
+            trace_look_up(exchange, asked, &picked);
+        }
+        let peer = match picked {
             Ok(peer) => peer,
             Err(_) if !tried.is_empty() => return Err(Failed::Service(last, None)),
             Err(PickError::NameResolution) => return Err(Failed::Service(503, Some("name resolution failed"))),
@@ -164,6 +169,25 @@ pub(crate) async fn run(
         if !tries_again(tried.len(), kind, sent, payload, context.worker.loop_time()) {
             return Err(Failed::Service(last, None));
         }
+    }
+}
+
+/// Adds a span for the look-up of a name.
+fn trace_look_up(exchange: &mut Exchange, asked: Instant, picked: &Result<Peer, PickError>) {
+    let service = exchange.service.as_deref();
+    let host = exchange.upstream.host.as_deref().or(service.map(|service| &*service.host)).unwrap_or_default();
+    if host.parse::<IpAddr>().is_ok() {
+        return;
+    }
+    let mut attributes = vec![
+        ("dns.record.domain", Attribute::Text(host.to_owned())),
+        ("dns.record.port", Attribute::Number(f64::from(exchange.upstream.port))),
+    ];
+    if let Ok(peer) = picked {
+        attributes.push(("dns.record.ip", Attribute::Text(peer.address.ip().to_string())));
+    }
+    if let Some(trace) = exchange.trace.as_deref_mut() {
+        trace.record(Timed::DNS_QUERY, "kong.dns", asked, attributes);
     }
 }
 

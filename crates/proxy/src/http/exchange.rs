@@ -17,11 +17,11 @@ use crate::single_valued;
 use crate::snapshot::Found;
 use crate::upstream::Upstream;
 use crate::worker::{Session, Worker};
-use sdk::{Answer, Exchange, Known, Phases, RequestBody, Source, Timing};
+use sdk::{Answer, Exchange, Known, Phases, RequestBody, Source, Timed, Timing, Trace};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What becomes of the client's connection.
 pub(crate) enum Disposition {
@@ -86,6 +86,7 @@ pub(crate) async fn run(
     if exchange.response.status == 0 {
         exchange.response.status = CLIENT_CLOSED_REQUEST;
     }
+    exchange.finish_trace();
     chain::run_log(&context.selected, exchange);
     if served.is_err() {
         return Disposition::Gone;
@@ -115,6 +116,9 @@ pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let (started, started_unix_ms) = worker.now();
     exchange.timing = Timing { started, started_unix_ms, upstream: None, proxy: None };
     exchange.id = worker.request_id();
+    if let Some(settings) = worker.shared.settings.tracing {
+        exchange.trace = Some(Box::new(Trace::begin(exchange, settings)));
+    }
 }
 
 /// All phases but the last; an upgraded connection to the service is handed back.
@@ -165,8 +169,12 @@ async fn ask(
     }
     // The target is lent out, so that the path can be looked at while the exchange changes.
     let target = std::mem::take(&mut exchange.request.target);
+    let started = exchange.trace.is_some().then(Instant::now);
     let entered = enter(context, exchange, &target);
     exchange.request.target = target;
+    if let (Some(trace), Some(started)) = (exchange.trace.as_deref_mut(), started) {
+        trace.record(Timed::ROUTER, "kong.router", started, Vec::new());
+    }
     let (chain, stripped) = match entered {
         Ok(entered) => entered,
         Err((status, message)) => {

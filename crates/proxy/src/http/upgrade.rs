@@ -34,6 +34,7 @@ pub(crate) async fn follow(
     let traffic = Traffic { received: moved.up, sent: moved.down, heads: 0 };
     exchange.traffic.received += traffic.received;
     exchange.traffic.sent += traffic.sent;
+    exchange.finish_trace();
     chain::run_log(&logging.iter().collect(), &mut exchange);
     if let Some(line) = &mut line {
         line.took(traffic);

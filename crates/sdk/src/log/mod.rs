@@ -169,14 +169,10 @@ fn latencies(exchange: &Exchange, out: &mut Writer) {
 
 fn tries(exchange: &Exchange, out: &mut Writer) {
     let now = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-    let allowed = exchange.service.as_ref().map_or(0, |service| usize::from(service.retries));
-    let last = exchange.tries.len().saturating_sub(1);
     out.list(|out| {
         for (at, attempt) in exchange.tries.iter().enumerate() {
             let started = now.1.saturating_sub(now.0.saturating_duration_since(attempt.started));
-            // Kong knows of a last try that it has failed when no other was allowed.
-            let failed =
-                at < last || exchange.source == Source::Error || (at >= allowed && exchange.response.status > 499);
+            let failed = has_failed(exchange, at);
             out.item(|out| {
                 out.object(|out| {
                     out.number("balancer_start", millis(started));
@@ -194,6 +190,13 @@ fn tries(exchange: &Exchange, out: &mut Writer) {
             });
         }
     });
+}
+
+/// Whether a try has failed. Kong knows that of a last one when no other was allowed.
+pub(crate) fn has_failed(exchange: &Exchange, at: usize) -> bool {
+    let allowed = exchange.service.as_ref().map_or(0, |service| usize::from(service.retries));
+    let last = exchange.tries.len().saturating_sub(1);
+    at < last || exchange.source == Source::Error || (at >= allowed && exchange.response.status > 499)
 }
 
 /// Field lines by lower-cased names in their order; several of one name are a list.
