@@ -42,6 +42,7 @@ mod statsd;
 mod syslog;
 mod tcp_log;
 mod udp_log;
+mod zipkin;
 
 use sdk::PluginKind;
 
@@ -85,6 +86,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &syslog::Syslog,
         &tcp_log::TcpLog,
         &udp_log::UdpLog,
+        &zipkin::Zipkin,
     ]
 }
 
