@@ -14,6 +14,7 @@ pub struct Scripted {
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
     /// Where it came from.
     pub peer: SocketAddr,
 }
@@ -68,7 +69,7 @@ fn converse(stream: TcpStream, answer: &[u8], seen: &Mutex<Vec<Seen>>) -> std::i
         if reader.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        let mut request = Seen { headers: Vec::new(), peer };
+        let mut request = Seen { headers: Vec::new(), body: Vec::new(), peer };
         loop {
             let mut line = String::new();
             reader.read_line(&mut line)?;
@@ -76,7 +77,7 @@ fn converse(stream: TcpStream, answer: &[u8], seen: &Mutex<Vec<Seen>>) -> std::i
             request.headers.push((name.to_owned(), value.trim().to_owned()));
         }
         let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
+        reader.by_ref().take(length).read_to_end(&mut request.body)?;
         seen.lock().expect("no panic under the lock").push(request);
         reader.get_mut().write_all(answer)?;
     }

@@ -26,6 +26,7 @@ mod measures;
 mod oauth2;
 mod oauth2_introspection;
 mod openid_connect;
+mod opentelemetry;
 mod prometheus;
 mod proxy_cache;
 mod rate_limiting;
@@ -68,6 +69,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &ldap_auth::LdapAuth,
         &ldap_auth::LdapAuthAdvanced,
         &loggly::Loggly,
+        &opentelemetry::OpenTelemetry,
         &prometheus::Prometheus,
         &oauth2::Oauth2,
         &oauth2_introspection::Oauth2Introspection,

@@ -1,0 +1,71 @@
+//! How batches get to the OTLP server: by HTTP, as Protocol Buffers.
+
+use super::encode;
+use sdk::{BoxFuture, Bytes, Config, Deliver, Env, Fields, HttpClient, HttpOptions, HttpRequest, KONG_VERSION, Url};
+use std::time::Duration;
+
+/// A server, and what it is told with every batch.
+pub struct Delivery {
+    client: HttpClient,
+    timeout: Duration,
+    /// Without content.
+    request: HttpRequest,
+    resource: Vec<u8>,
+}
+
+impl Delivery {
+    /// To that URL, by the rest of the configuration.
+    pub fn new(endpoint: &str, config: Config<'_>, env: &Env) -> Result<Delivery, String> {
+        let url = Url::parse(endpoint).map_err(|e| format!("config.traces_endpoint: {e}"))?;
+        let headers = config.section("headers");
+        let mut fields = Fields::new();
+        for (name, _) in headers.pairs() {
+            if !Fields::is_valid_name(name.as_bytes()) {
+                return Err(format!("config.headers: '{}' cannot be the name of a header", name.escape_debug()));
+            }
+            fields.append(name, headers.header_value(name)?.unwrap_or_default().as_bytes());
+        }
+        if !fields.contains("Content-Type") {
+            fields.append("Content-Type", b"application/x-protobuf");
+        }
+        let timeouts = ["connect_timeout", "send_timeout", "read_timeout"].map(|field| config.integer(field));
+        let timeout = Duration::from_millis(timeouts.into_iter().flatten().max().unwrap_or(5000));
+        // As Kong: whoever runs the gateway has chosen the server.
+        let options = HttpOptions { timeout, verify: false, ..HttpOptions::default() };
+        Ok(Delivery {
+            client: HttpClient::new(env, options),
+            timeout,
+            request: HttpRequest { method: "POST".to_owned(), url, fields, content: Bytes::new() },
+            resource: resource(config, &env.node().id.to_string()),
+        })
+    }
+
+    /// All that it follows from.
+    pub fn key(&self) -> String {
+        let fields: Vec<_> = self.request.fields.iter().collect();
+        format!("{} {:?} {fields:?} {:?}", self.request.url.uri(), self.timeout, self.resource)
+    }
+}
+
+/// Who sends all this; what is configured goes before what is usual.
+fn resource(config: Config<'_>, node: &str) -> Vec<u8> {
+    let configured = config.section("resource_attributes");
+    let usual = [("service.name", "kong"), ("service.instance.id", node), ("service.version", KONG_VERSION)];
+    let own = configured.pairs().filter_map(|(name, value)| Some((name, value.as_str()?)));
+    encode::resource(usual.into_iter().filter(|(name, _)| !configured.is_set(name)).chain(own))
+}
+
+impl Deliver for Delivery {
+    fn deliver<'a>(&'a self, batch: &'a [Bytes]) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let content = encode::request(&self.resource, batch).into();
+            let request = HttpRequest { content, ..self.request.clone() };
+            let server = &self.request.url;
+            let response = self.client.send(request).await.map_err(|error| format!("{server}: {error}"))?;
+            match response.status {
+                200..300 => Ok(()),
+                status => Err(format!("{server} answers with status {status}")),
+            }
+        })
+    }
+}

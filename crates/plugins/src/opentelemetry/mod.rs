@@ -1,0 +1,142 @@
+//! `opentelemetry`: sends the spans of requests that are traced to an OTLP server, and tells services of the trace.
+
+mod delivery;
+mod encode;
+mod protobuf;
+
+use delivery::Delivery;
+use sdk::{
+    Config, Env, Exchange, Extracted, Fields, Function, Phases, Plugin, PluginKind, Propagation, Queue, QueueSettings,
+    Record, SpanId, Step, TraceId, entities,
+};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The plugin as the gateway knows it.
+pub struct OpenTelemetry;
+
+struct Instance {
+    /// `None`: spans are sent nowhere, and services are told of no trace.
+    traces: Option<Queue>,
+    propagation: Propagation,
+    sampling_rate: Option<f64>,
+    response_header: Option<String>,
+    /// What is asked for and not done.
+    missing: Vec<&'static str>,
+}
+
+/// The trace of a request that is passed on, though this node makes no spans.
+struct PassedOn(TraceId);
+
+impl PluginKind for OpenTelemetry {
+    fn name(&self) -> &'static str {
+        "opentelemetry"
+    }
+
+    fn priority(&self) -> i32 {
+        14
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("schema.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        &[("opentelemetry_endpoint", Function::Expand(expand_endpoint))]
+    }
+
+    fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
+        let config = Config::new(&plugin.config);
+        let traces = config.text("traces_endpoint").map(|endpoint| {
+            let settings = QueueSettings::of(config);
+            let delivery = Delivery::new(endpoint, config, env)?;
+            let key = format!("traces {settings:?} {}", delivery.key());
+            Ok::<_, String>(Queue::open(env, plugin, &key, settings, || Arc::new(delivery)))
+        });
+        let templates = config
+            .section("resource_attributes")
+            .pairs()
+            .any(|(_, value)| value.as_str().is_some_and(|text| text.contains("$(")));
+        let mut missing = Vec::new();
+        if config.is_set("logs_endpoint") {
+            missing.push("logs are not sent");
+        }
+        if templates {
+            missing.push("templates in resource_attributes are sent as they stand");
+        }
+        Ok(Box::new(Instance {
+            traces: traces.transpose()?,
+            propagation: Propagation::of(config)?,
+            sampling_rate: config.number("sampling_rate"),
+            response_header: config.text("http_response_header_for_traceid").map(str::to_owned),
+            missing,
+        }))
+    }
+}
+
+impl Plugin for Instance {
+    fn phases(&self) -> Phases {
+        match self.traces {
+            Some(_) => Phases::ACCESS.and(Phases::HEADER_FILTER).and(Phases::LOG),
+            None => Phases::NONE,
+        }
+    }
+
+    fn degraded(&self) -> Option<String> {
+        (!self.missing.is_empty()).then(|| self.missing.join("; "))
+    }
+
+    fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        let Extracted { mut context, from } = self.propagation.extract(&exchange.request.fields);
+        match exchange.trace.as_deref_mut() {
+            Some(trace) => {
+                trace.id = context.trace_id.unwrap_or(trace.id);
+                trace.decide(context.sampled, self.sampling_rate);
+                let last_try = trace.last_try;
+                let root = trace.root();
+                root.parent = context.span_id.or(context.parent_id);
+                // The service belongs to the try that asks it, where tries have spans.
+                let own = root.id;
+                context.parent_id = if last_try.is_some() { Some(own) } else { root.parent };
+                context.span_id = Some(last_try.unwrap_or(own));
+                context.trace_id = Some(trace.id);
+                context.sampled = Some(trace.sampled);
+            }
+            None => {
+                let id = context.trace_id.unwrap_or_else(|| TraceId::random(16));
+                context.parent_id = context.span_id.or(context.parent_id);
+                context.span_id = Some(SpanId::random());
+                context.trace_id = Some(id);
+                context.sampled = Some(false);
+                exchange.put(PassedOn(id));
+            }
+        }
+        self.propagation.inject(exchange, from, &context);
+        Step::Next
+    }
+
+    fn header_filter(&self, exchange: &mut Exchange) {
+        let Some(name) = self.response_header.as_deref().filter(|name| Fields::is_valid_name(name.as_bytes())) else {
+            return;
+        };
+        let own = exchange.trace.as_ref().map(|trace| trace.id);
+        if let Some(id) = own.or_else(|| exchange.state::<PassedOn>().map(|passed_on| passed_on.0)) {
+            exchange.response.fields.append(name, id.to_string().as_bytes());
+        }
+    }
+
+    fn log(&self, exchange: &mut Exchange) {
+        let trace = exchange.trace.as_deref().filter(|trace| trace.sampled);
+        if let (Some(queue), Some(trace)) = (&self.traces, trace) {
+            trace.spans().iter().for_each(|span| queue.put(encode::span(&trace.id, span)));
+        }
+    }
+}
+
+/// `traces_endpoint` under its older name.
+fn expand_endpoint(value: &Value) -> Option<Record> {
+    Some([("traces_endpoint".to_owned(), value.clone())].into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests;

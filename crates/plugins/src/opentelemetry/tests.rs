@@ -1,0 +1,128 @@
+//! What services are told of the trace, and what the server gets.
+
+use super::*;
+use sdk::testing;
+use sdk::{Attribute, Bytes, Span, SpanKind, Timed, Trace, TraceSettings};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+
+const TRACE: &str = "80f198ee56343ba864fe8b2a57d3eff7";
+const SPAN: &str = "e457b5a2e4d86bd1";
+
+fn configure(more: Value) -> Box<dyn Plugin> {
+    let mut config = json!({
+        "traces_endpoint": "http://127.0.0.1:9/v1/traces", "header_type": "preserve",
+        "propagation": { "default_format": "w3c" }
+    });
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    testing::configure(&OpenTelemetry, config, &Env::default())
+}
+
+/// A request on a node with these kinds of spans.
+fn traced(words: &[&str], lines: &[(&str, &str)]) -> Exchange {
+    let mut exchange = testing::exchange("GET", "/", lines);
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let settings = TraceSettings { timed: Timed::parse(&words).unwrap(), sampling_rate: 1.0 };
+    exchange.trace = Some(Box::new(Trace::begin(&exchange, settings)));
+    exchange
+}
+
+fn parent(exchange: &Exchange) -> &str {
+    exchange.request.fields.get_str("traceparent").unwrap()
+}
+
+#[test]
+fn the_service_belongs_to_the_try_that_asks_it() {
+    let mut exchange = traced(&["all"], &[]);
+    testing::access(&*configure(json!({})), &mut exchange);
+    let trace = exchange.trace.as_ref().unwrap();
+    assert_eq!(parent(&exchange), format!("00-{}-{}-01", trace.id, trace.last_try.unwrap()));
+    let mut exchange = traced(&["request"], &[]);
+    testing::access(&*configure(json!({})), &mut exchange);
+    let trace = exchange.trace.as_ref().unwrap();
+    assert_eq!(parent(&exchange), format!("00-{}-{}-01", trace.id, trace.spans()[0].id));
+}
+
+#[test]
+fn the_trace_of_the_caller_goes_on() {
+    let line = format!("00-{TRACE}-{SPAN}-01");
+    let mut exchange = traced(&["all"], &[("traceparent", &line)]);
+    testing::access(&*configure(json!({})), &mut exchange);
+    assert!(parent(&exchange).starts_with(&format!("00-{TRACE}-")));
+    let trace = exchange.trace.as_ref().unwrap();
+    assert_eq!(trace.spans()[0].parent.unwrap().to_string(), SPAN);
+    assert!(trace.sampled);
+}
+
+#[test]
+fn what_the_caller_leaves_out_is_left_out() {
+    let line = format!("00-{TRACE}-{SPAN}-00");
+    let mut exchange = traced(&["all"], &[("traceparent", &line)]);
+    testing::access(&*configure(json!({ "sampling_rate": 1 })), &mut exchange);
+    assert!(parent(&exchange).ends_with("-00"));
+    assert!(!exchange.trace.as_ref().unwrap().sampled);
+}
+
+#[test]
+fn traces_pass_through_a_node_that_makes_no_spans() {
+    let plugin = configure(json!({ "http_response_header_for_traceid": "X-Trace" }));
+    let mut exchange = testing::exchange("GET", "/", &[("traceparent", &format!("00-{TRACE}-{SPAN}-01"))]);
+    testing::access(&*plugin, &mut exchange);
+    assert!(parent(&exchange).starts_with(&format!("00-{TRACE}-")));
+    assert!(parent(&exchange).ends_with("-00"));
+    testing::respond(&*plugin, &mut exchange, 200, &[], &[]);
+    assert_eq!(exchange.response.fields.get_str("X-Trace"), Some(TRACE));
+}
+
+#[test]
+fn two_paths_of_a_server_are_two_deliveries() {
+    let key = |endpoint: &str| Delivery::new(endpoint, Config::new(&Record::new()), &Env::default()).unwrap().key();
+    let [one, two] = ["http://h.test/one", "http://h.test/two"].map(key);
+    assert_ne!(one, two);
+}
+
+#[test]
+fn what_is_not_done_is_said() {
+    let plugin = configure(json!({ "traces_endpoint": null, "logs_endpoint": "http://127.0.0.1:9/" }));
+    assert_eq!(plugin.degraded().as_deref(), Some("logs are not sent"));
+    assert_eq!(plugin.phases(), Phases::NONE);
+    let plugin = configure(json!({ "resource_attributes": { "a": "$(headers.host)" } }));
+    assert!(plugin.degraded().unwrap().contains("templates"));
+}
+
+#[test]
+fn spans_are_messages_of_otlp() {
+    let id = TraceId::received(&[1; 16]);
+    let span = Span {
+        name: Cow::Borrowed("kong"),
+        id: SpanId([2; 8]),
+        parent: Some(SpanId([3; 8])),
+        kind: SpanKind::Server,
+        start: 1,
+        end: 2,
+        attributes: vec![("a", Attribute::Text("b".to_owned())), ("n", Attribute::Integer(200))],
+        failed: true,
+    };
+    let octets = encode::span(&id, &span);
+    let expected: &[&[u8]] = &[
+        &[0x0a, 16],
+        &[1; 16],
+        &[0x12, 8],
+        &[2; 8],
+        &[0x22, 8],
+        &[3; 8],
+        &[0x2a, 4],
+        b"kong",
+        &[0x30, 2],
+        &[0x39, 1, 0, 0, 0, 0, 0, 0, 0],
+        &[0x41, 2, 0, 0, 0, 0, 0, 0, 0],
+        &[0x4a, 8, 0x0a, 1, b'a', 0x12, 3, 0x0a, 1, b'b'],
+        &[0x4a, 8, 0x0a, 1, b'n', 0x12, 3, 0x18, 0xc8, 0x01],
+        &[0x7a, 2, 0x18, 2],
+    ];
+    assert_eq!(octets, expected.concat());
+    let request = encode::request(b"R", &[Bytes::from_static(b"S")]);
+    let scope: &[u8] = b"\x0a\x16\x0a\x0dkong-internal\x12\x050.1.0\x12\x01S";
+    let resource = [b"\x0a\x01R\x12", &[scope.len() as u8][..], scope].concat();
+    assert_eq!(request, [&[0x0a, resource.len() as u8][..], &resource].concat());
+}
