@@ -57,10 +57,12 @@ impl Exporter {
         if let Some(families) = self.families.get().filter(|_| self.instances.load(Relaxed) > 0) {
             for family in [
                 &families.requests,
+                &families.sessions,
                 &families.bandwidth,
                 &families.own_latency,
                 &families.upstream_latency,
                 &families.request_latency,
+                &families.session_duration,
             ] {
                 out.counted(family);
             }

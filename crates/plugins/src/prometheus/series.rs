@@ -23,10 +23,13 @@ pub struct Families {
     /// Tells those of several nodes in one process apart.
     number: u64,
     pub requests: Family,
+    /// What requests are to HTTP, sessions are to streams.
+    pub sessions: Family,
     pub bandwidth: Family,
     pub own_latency: Family,
     pub upstream_latency: Family,
     pub request_latency: Family,
+    pub session_duration: Family,
 }
 
 /// What a worker has found, by labels.
@@ -80,8 +83,9 @@ impl Families {
     pub fn new(metrics: &Metrics) -> Families {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let latency = &["service", "route", "workspace"];
-        let (requests, bandwidth) = (
+        let (requests, sessions, bandwidth) = (
             &["service", "route", "code", "source", "workspace", "consumer"],
+            &["service", "route", "code", "source", "workspace"],
             &["service", "route", "direction", "workspace", "consumer"],
         );
         Families {
@@ -90,6 +94,11 @@ impl Families {
                 "kong_http_requests_total",
                 "HTTP status codes per consumer/service/route in Kong",
                 requests,
+            ),
+            sessions: metrics.counter(
+                "kong_stream_sessions_total",
+                "Stream status codes per service/route in Kong",
+                sessions,
             ),
             bandwidth: metrics.counter(
                 "kong_bandwidth_bytes",
@@ -111,6 +120,12 @@ impl Families {
             request_latency: metrics.histogram(
                 "kong_request_latency_ms",
                 "Total latency incurred during requests for each service/route in Kong",
+                latency,
+                UPSTREAM_BUCKETS,
+            ),
+            session_duration: metrics.histogram(
+                "kong_session_duration_ms",
+                "latency incurred in stream session for each service/route in Kong",
                 latency,
                 UPSTREAM_BUCKETS,
             ),
@@ -175,13 +190,14 @@ impl Series {
         }
         if wanted.latency {
             if self.latency.is_none() {
-                self.latency = labels.latency(families);
+                self.latency = labels.latency(families, exchange.stream.is_some());
             }
             if let Some(latency) = &self.latency {
                 let took = Latencies::of(exchange);
                 latency.request.observe(took.request as f64);
                 latency.own.observe(took.kong as f64);
-                took.proxy.iter().for_each(|waited| latency.upstream.observe(*waited as f64));
+                let waited = took.proxy.filter(|_| exchange.stream.is_none());
+                waited.iter().for_each(|waited| latency.upstream.observe(*waited as f64));
             }
         }
     }
@@ -192,7 +208,11 @@ impl Series {
         match self.requests.iter().find(|(known, _)| *known == of) {
             Some((_, counter)) => counter.add(1),
             None => {
-                if let Some(counter) = labels.requests(families, of) {
+                let counter = match exchange.stream {
+                    None => labels.requests(families, of),
+                    Some(_) => labels.sessions(families, of),
+                };
+                if let Some(counter) = counter {
                     counter.add(1);
                     self.requests.push((of, counter));
                 }
@@ -213,6 +233,11 @@ impl Labels<'_> {
         families.requests.counter(&[service, route, &status.to_string(), source, workspace, consumer])
     }
 
+    fn sessions(&self, families: &Families, (status, source): (u16, Source)) -> Option<Counter> {
+        let source = if source == Source::Service { "service" } else { "kong" };
+        families.sessions.counter(&[self.service, self.route, &status.to_string(), source, self.workspace])
+    }
+
     /// What came from clients, and what went to them.
     fn bandwidth(&self, families: &Families) -> Option<[Counter; 2]> {
         let Labels { service, route, workspace, consumer } = *self;
@@ -220,12 +245,15 @@ impl Labels<'_> {
         Some([of("ingress")?, of("egress")?])
     }
 
-    fn latency(&self, families: &Families) -> Option<Latency> {
+    fn latency(&self, families: &Families, stream: bool) -> Option<Latency> {
         let labels = [self.service, self.route, self.workspace];
         Some(Latency {
             own: families.own_latency.histogram_of(&labels)?,
             upstream: families.upstream_latency.histogram_of(&labels)?,
-            request: families.request_latency.histogram_of(&labels)?,
+            request: match stream {
+                true => families.session_duration.histogram_of(&labels)?,
+                false => families.request_latency.histogram_of(&labels)?,
+            },
         })
     }
 }

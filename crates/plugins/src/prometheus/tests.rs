@@ -2,8 +2,9 @@
 
 use super::*;
 use model::health::{AddressHealth, HostHealth, UpstreamHealth};
+use sdk::entities::Protocol;
 use sdk::testing::{self, Entries};
-use sdk::{Connections, Facts, Memory, Source};
+use sdk::{Connections, Facts, Memory, Source, StreamSession};
 use serde_json::{Value, json};
 
 struct Node;
@@ -100,6 +101,21 @@ fn bandwidth_and_latencies_are_counted_when_wanted() {
     assert!(text.contains(&format!("kong_kong_latency_ms_count{labels}}} 2\n")), "{text}");
     assert!(text.contains(&format!("kong_request_latency_ms_bucket{labels},le=\"+Inf\"}} 2\n")), "{text}");
     assert!(!text.contains("kong_upstream_latency_ms"), "no service was asked: {text}");
+}
+
+#[test]
+fn streams_are_counted_as_sessions() {
+    let (env, plugin, _facts) = configure(&["status_code_metrics", "latency_metrics"]);
+    let mut exchange = request(&mut Entries::default());
+    exchange.stream = Some(StreamSession { protocol: Protocol::Tcp, from_service: 1, to_service: 2 });
+    plugin.log(&mut exchange);
+    let text = text(&env);
+    let labels = "{service=\"s\",route=\"r\"";
+    let sessions =
+        format!("kong_stream_sessions_total{labels},code=\"200\",source=\"service\",workspace=\"default\"}} 1\n");
+    assert!(text.contains(&sessions), "{text}");
+    assert!(text.contains(&format!("kong_session_duration_ms_count{labels},workspace=\"default\"}} 1\n")), "{text}");
+    assert!(!text.contains("kong_http_requests_total"), "{text}");
 }
 
 #[test]
