@@ -51,6 +51,20 @@ fn two_nodes_with_one_redis_let_exactly_the_limit_through() {
 }
 
 #[test]
+fn windows_of_any_length_hold_over_two_nodes() {
+    let (backend, redis) = (Backend::start("b"), RedisServer::start());
+    let config = json!({
+        "limit": [20], "window_size": [86_400], "strategy": "redis", "sync_rate": 0, "namespace": "n",
+        "redis": redis.record(json!({}))
+    });
+    let plugin = json!({ "name": "rate-limiting-advanced", "config": config });
+    let nodes = [start(&backend, plugin.clone()), start(&backend, plugin)];
+    assert_eq!(burst(&[&nodes[0], &nodes[1]], 100), BTreeMap::from([(200, 20), (429, 180)]));
+    drop(redis);
+    assert_eq!(ask(&nodes[0]).header("RateLimit-Remaining"), Some("19"), "it counts by itself");
+}
+
+#[test]
 fn a_redis_that_comes_back_counts_again() {
     let (backend, redis) = (Backend::start("b"), RedisServer::start());
     let node = start(&backend, by_redis(json!({ "redis": redis.record(json!({})) })));

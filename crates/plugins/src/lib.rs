@@ -30,6 +30,7 @@ mod opentelemetry;
 mod prometheus;
 mod proxy_cache;
 mod rate_limiting;
+mod rate_limiting_advanced;
 mod redirect;
 mod request_size_limiting;
 mod request_termination;
@@ -76,6 +77,8 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &openid_connect::OpenidConnect,
         &proxy_cache::ProxyCache,
         &rate_limiting::RateLimiting,
+        &rate_limiting_advanced::RateLimitingAdvanced,
+        &rate_limiting_advanced::ServiceProtection,
         &redirect::Redirect,
         &request_size_limiting::RequestSizeLimiting,
         &request_termination::RequestTermination,

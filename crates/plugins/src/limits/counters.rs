@@ -1,8 +1,8 @@
 //! Counters that all workers share without a lock, exact under concurrency.
 //!
-//! Every caller has one entry with a cell per kind of window. A cell holds the window's index and its count in one
-//! word, so that a new window starts by replacing the word and nothing has to expire. Entries whose windows are all
-//! over are dropped by a sweep on a thread of its own, which starts when the map has doubled. When too many callers are
+//! Every caller has one entry with a cell per kind of window. A cell holds until when it counts and its count in one
+//! word, so that a new window starts by replacing the word and nothing has to expire. Entries whose cells are all over
+//! are dropped by a sweep on a thread of its own, which starts when the map has doubled. When too many callers are
 //! known even so (somebody may send a new header value with each request), those with the fewest requests are
 //! forgotten: who comes near a limit is kept.
 
@@ -42,6 +42,26 @@ pub struct Usage {
     pub refused_by: Option<Window>,
 }
 
+/// A window of any length in a row of such windows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    /// Its number in the row.
+    pub number: u64,
+    /// When the one after it is over, in seconds since 1970: as long as that, its count matters.
+    pub until: u32,
+    /// When the one after the one before is over.
+    pub before_until: u32,
+    /// How much of the one before still counts, of 1.
+    pub weight: f64,
+}
+
+/// What there is in a span, and whether it was added to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slide {
+    pub rate: f64,
+    pub added: bool,
+}
+
 /// All counters of a node. They outlive changes of the configuration.
 #[derive(Default)]
 pub struct Counters {
@@ -53,7 +73,7 @@ pub struct Counters {
 
 #[derive(Default)]
 struct Counter {
-    /// Window index in the upper half, count in the lower.
+    /// In the upper half until when it counts (seconds since 1970), in the lower the count.
     cells: [AtomicU64; 6],
     state: AtomicU8,
 }
@@ -74,6 +94,23 @@ impl Counters {
     /// Adds to all windows of `limits` (window, the most in it), or to none when one of them is full. `now`: seconds
     /// since 1970.
     pub fn take(self: &Arc<Self>, key: &Key, amount: u32, limits: &[(Window, u32)], now: u64) -> Usage {
+        self.with(key, now, |entry| entry.take(amount, limits, now))
+    }
+
+    /// Adds to the window of a span and says how much there is now in it and in the one before; with a ceiling, nothing
+    /// is added where there would be more of `allowed` than that.
+    pub fn slide(self: &Arc<Self>, key: &Key, amount: u32, span: Span, now: u64, ceiling: Option<f64>) -> Slide {
+        self.with(key, now, |entry| entry.slide(amount, span, ceiling))
+    }
+
+    /// Undoes [`Counters::slide`].
+    pub fn slide_back(&self, key: &Key, amount: u32, span: Span) {
+        if let Some(entry) = self.entries.pin().get(key) {
+            give_back(&entry.cells[(span.number % 2) as usize], span.until, amount);
+        }
+    }
+
+    fn with<T>(self: &Arc<Self>, key: &Key, now: u64, act: impl Fn(&Counter) -> T) -> T {
         let entries = self.entries.pin();
         loop {
             let entry = match entries.get(key) {
@@ -84,14 +121,14 @@ impl Counters {
                     // Until the sweep is through, new callers are not remembered: their first request is free in any
                     // case.
                     if known >= Self::MOST + Self::MOST / 4 {
-                        return Counter::default().take(amount, limits, now);
+                        return act(&Counter::default());
                     }
                     entries.get_or_insert_with(key.clone(), Counter::default)
                 }
             };
-            let usage = entry.take(amount, limits, now);
+            let outcome = act(entry);
             if entry.keep() {
-                return usage;
+                return outcome;
             }
             let _ = entries.remove_if(key, |_, entry| entry.state.load(SeqCst) == DROPPED);
         }
@@ -104,21 +141,20 @@ impl Counters {
 
     /// Drops the entries whose windows were all over at that time.
     fn sweep(&self, now: u64) {
-        let indices = Window::ALL.map(|window| window.index(now));
         let entries = self.entries.pin();
-        entries.retain(|_, entry| !entry.drop_if(|entry| entry.is_over(&indices)));
+        entries.retain(|_, entry| !entry.drop_if(|entry| entry.most(now) == 0));
         if entries.len() >= Self::MOST {
-            self.relieve(Self::MOST / 2, &indices);
+            self.relieve(Self::MOST / 2, now);
         }
         self.sweep_at.store((entries.len() * 2).clamp(Self::FIRST_SWEEP, Self::MOST), SeqCst);
     }
 
     /// Drops those with the fewest requests until so many are left.
-    fn relieve(&self, left: usize, indices: &[u32; 6]) {
+    fn relieve(&self, left: usize, now: u64) {
         let entries = self.entries.pin();
         // How many callers have that many requests; the last stands for all that have more.
         let mut callers = [0_usize; 256];
-        entries.values().for_each(|entry| callers[entry.most(indices).min(255)] += 1);
+        entries.values().for_each(|entry| callers[entry.most(now).min(255)] += 1);
         let mut surplus = callers.iter().sum::<usize>().saturating_sub(left);
         for (requests, there) in callers.into_iter().enumerate().filter(|(_, there)| *there > 0) {
             let dropping = there.min(surplus);
@@ -130,7 +166,7 @@ impl Counters {
             let mut turn = 0;
             entries.retain(|_, entry| {
                 !entry.drop_if(|entry| {
-                    let concerned = entry.most(indices).min(255) == requests;
+                    let concerned = entry.most(now).min(255) == requests;
                     turn += usize::from(concerned);
                     concerned && turn * dropping / there > (turn - 1) * dropping / there
                 })
@@ -175,17 +211,16 @@ impl Counter {
         let mut taken = [0; 6];
         for (at, (window, limit)) in limits.iter().enumerate() {
             let cell = &self.cells[*window as usize];
-            let index = window.index(now);
-            match add(cell, index, amount, *limit) {
-                Ok((before, index)) => {
+            match add(cell, window.until(now), amount, *limit) {
+                Ok((before, until)) => {
                     usage.used[*window as usize] = before;
-                    taken[at] = index;
+                    taken[at] = until;
                 }
                 Err(full) => {
                     usage.used[*window as usize] = full;
                     usage.refused_by = Some(*window);
-                    for ((window, _), index) in limits[..at].iter().zip(taken) {
-                        give_back(&self.cells[*window as usize], index, amount);
+                    for ((window, _), until) in limits[..at].iter().zip(taken) {
+                        give_back(&self.cells[*window as usize], until, amount);
                     }
                     for (window, _) in &limits[at + 1..] {
                         usage.used[*window as usize] = self.used(*window, now);
@@ -195,6 +230,28 @@ impl Counter {
             }
         }
         usage
+    }
+
+    fn slide(&self, amount: u32, span: Span, ceiling: Option<f64>) -> Slide {
+        let before = match unpack(self.cells[((span.number + 1) % 2) as usize].load(SeqCst)) {
+            (until, count) if until == span.before_until => f64::from(count) * span.weight,
+            _ => 0.0,
+        };
+        let cell = &self.cells[(span.number % 2) as usize];
+        let mut word = cell.load(SeqCst);
+        loop {
+            let (stored, count) = unpack(word);
+            let (until, count) = if stored >= span.until { (stored, count) } else { (span.until, 0) };
+            let next = count.saturating_add(amount);
+            let rate = before + f64::from(next);
+            if amount == 0 || ceiling.is_some_and(|ceiling| rate > ceiling) {
+                return Slide { rate: before + f64::from(count), added: false };
+            }
+            match cell.compare_exchange_weak(word, pack(until, next), SeqCst, SeqCst) {
+                Ok(_) => return Slide { rate, added: true },
+                Err(now) => word = now,
+            }
+        }
     }
 
     fn peek(&self, limits: &[(Window, u32)], now: u64) -> Usage {
@@ -211,7 +268,7 @@ impl Counter {
 
     fn used(&self, window: Window, now: u64) -> u32 {
         let (stored, count) = unpack(self.cells[window as usize].load(SeqCst));
-        if stored >= window.index(now) { count } else { 0 }
+        if stored >= window.until(now) { count } else { 0 }
     }
 
     /// Takes a sweep's mark away; false when the entry has been dropped meanwhile.
@@ -222,16 +279,11 @@ impl Counter {
         }
     }
 
-    /// Whether all its windows are over.
-    fn is_over(&self, indices: &[u32; 6]) -> bool {
-        self.most(indices) == 0
-    }
-
     /// The most requests in one of its windows that are not over.
-    fn most(&self, indices: &[u32; 6]) -> usize {
-        let counts = self.cells.iter().zip(indices).map(|(cell, now)| {
-            let (index, count) = unpack(cell.load(SeqCst));
-            if index < *now { 0 } else { count as usize }
+    fn most(&self, now: u64) -> usize {
+        let counts = self.cells.iter().map(|cell| {
+            let (until, count) = unpack(cell.load(SeqCst));
+            if u64::from(until) <= now { 0 } else { count as usize }
         });
         counts.max().unwrap_or(0)
     }
@@ -247,34 +299,34 @@ impl Counter {
     }
 }
 
-/// Adds to the count of a window unless it is full: the count before and the window's index, or the full count.
+/// Adds to the count of a window unless it is full: the count before and until when it counts, or the full count.
 /// A request that is late for its window counts in the one that has begun since.
-fn add(cell: &AtomicU64, index: u32, amount: u32, limit: u32) -> Result<(u32, u32), u32> {
+fn add(cell: &AtomicU64, until: u32, amount: u32, limit: u32) -> Result<(u32, u32), u32> {
     let mut word = cell.load(SeqCst);
     loop {
         let (stored, count) = unpack(word);
-        let (index, count) = if stored >= index { (stored, count) } else { (index, 0) };
+        let (until, count) = if stored >= until { (stored, count) } else { (until, 0) };
         if count >= limit {
             return Err(count);
         }
-        match cell.compare_exchange_weak(word, pack(index, count.saturating_add(amount)), SeqCst, SeqCst) {
-            Ok(_) => return Ok((count, index)),
+        match cell.compare_exchange_weak(word, pack(until, count.saturating_add(amount)), SeqCst, SeqCst) {
+            Ok(_) => return Ok((count, until)),
             Err(now) => word = now,
         }
     }
 }
 
 /// Undoes [`add`], if the window still runs.
-fn give_back(cell: &AtomicU64, index: u32, amount: u32) {
+fn give_back(cell: &AtomicU64, until: u32, amount: u32) {
     let undo = |word| {
         let (stored, count) = unpack(word);
-        (stored == index).then(|| pack(index, count.saturating_sub(amount)))
+        (stored == until).then(|| pack(until, count.saturating_sub(amount)))
     };
     let _ = cell.fetch_update(SeqCst, SeqCst, undo);
 }
 
-fn pack(index: u32, count: u32) -> u64 {
-    u64::from(index) << 32 | u64::from(count)
+fn pack(until: u32, count: u32) -> u64 {
+    u64::from(until) << 32 | u64::from(count)
 }
 
 fn unpack(word: u64) -> (u32, u32) {
@@ -383,7 +435,7 @@ mod tests {
                 counters.take(&key(n), 1, &limits, now);
             }
         }
-        counters.relieve(25, &Window::ALL.map(|window| window.index(now)));
+        counters.relieve(25, now);
         assert_eq!(counters.entries.pin().len(), 25);
         // The twenty with the most, and five of the next ten.
         assert!((80..100).all(|n| counters.take(&key(n), 1, &limits, now).used[2] > 0));
@@ -396,10 +448,30 @@ mod tests {
         for n in 0..100_000 {
             counters.take(&key(n), 1, &[(Window::Hour, 900)], 3_600);
             if n % 1_000 == 0 {
-                counters.relieve(1_000, &Window::ALL.map(|window| window.index(3_600)));
+                counters.relieve(1_000, 3_600);
             }
         }
         // A sweep may have taken some of them, whose hour is long over.
         assert!(counters.entries.pin().len() < 2_000);
+    }
+
+    fn span(number: u64) -> Span {
+        let until = (number as u32 + 2) * 60;
+        Span { number, until, before_until: until - 60, weight: 0.5 }
+    }
+
+    #[test]
+    fn what_was_used_before_counts_on_by_its_weight() {
+        let counters = Arc::new(Counters::default());
+        for used in 1..=4 {
+            let expected = Slide { rate: f64::from(used), added: true };
+            assert_eq!(counters.slide(&key(1), 1, span(10), 600, Some(4.0)), expected);
+        }
+        assert_eq!(counters.slide(&key(1), 1, span(10), 600, Some(4.0)), Slide { rate: 4.0, added: false });
+        assert_eq!(counters.slide(&key(1), 1, span(11), 660, Some(4.0)), Slide { rate: 3.0, added: true });
+        assert_eq!(counters.slide(&key(1), 1, span(11), 660, None), Slide { rate: 4.0, added: true });
+        counters.slide_back(&key(1), 1, span(11));
+        assert_eq!(counters.slide(&key(1), 0, span(11), 660, None), Slide { rate: 3.0, added: false });
+        assert_eq!(counters.slide(&key(1), 1, span(13), 780, None), Slide { rate: 1.0, added: true });
     }
 }

@@ -1,7 +1,6 @@
 //! Counters in the database, for all nodes that share it: asked before a request is let through, told afterwards, as in
 //! Kong. What this node has let through is known here at once, so that on a single node a limit holds exactly.
 
-use super::redis::kept;
 use super::{Ceiling, Counters, Key, Subject, Usage, Who};
 use sdk::{Addition, Counter, Env, Records, RecordsError, Tasks};
 use std::sync::Arc;
@@ -57,7 +56,7 @@ impl DatabaseCounters {
         let addition = |(counter, (window, _)): (Counter, &Ceiling)| Addition {
             counter,
             amount,
-            kept: Duration::from_secs(u64::from(kept(*window))),
+            kept: Duration::from_secs(u64::from(window.longest())),
         };
         let additions = counters.into_iter().zip(limits).map(addition).collect();
         let records = self.records.clone();

@@ -9,7 +9,7 @@ mod redis;
 mod synced;
 mod window;
 
-pub use counters::{Counters, Key, Usage, Who};
+pub use counters::{Counters, Key, Span, Usage, Who};
 pub use window::Window;
 
 use database::DatabaseCounters;

@@ -69,7 +69,7 @@ impl RedisCounters {
     ) -> Result<(Option<Window>, Vec<i64>), RedisError> {
         let mut arguments = vec![amount.to_string()];
         for (window, limit) in limits {
-            arguments.extend([limit.to_string(), kept(*window).to_string()]);
+            arguments.extend([limit.to_string(), window.longest().to_string()]);
         }
         let mut counts: Vec<i64> = from_redis_value(self.redis.run(&self.take, keys, &arguments).await?)?;
         if counts.len() != keys.len() + 1 {
@@ -90,15 +90,6 @@ fn key(what: &Subject, window: Window, now: u64) -> Vec<u8> {
     }
     key.extend_from_slice(window.name().as_bytes());
     key
-}
-
-/// How long a counter is kept, in seconds, from its first count on: as long as its window may be.
-pub fn kept(window: Window) -> u32 {
-    match window {
-        Window::Month => 31 * 86_400,
-        Window::Year => 366 * 86_400,
-        _ => window.seconds(),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Counts that are kept here and told to a Redis every now and then (`sync_rate`): requests seldom wait, and nodes know
 //! of each other's with some delay.
 
-use super::redis::kept;
 use super::{Ceiling, Usage, Window};
 use sdk::Env;
 use sdk::redis::{Redis, RedisError, RedisScript, RedisSettings, from_redis_value};
@@ -32,7 +31,7 @@ pub struct Synced {
 
 struct Entry {
     window: Window,
-    index: u32,
+    until: u32,
     /// What the Redis had when it was asked last.
     known: AtomicI64,
     /// What it has not been told yet.
@@ -115,8 +114,8 @@ impl Synced {
             if self.octets.load(SeqCst) >= Synced::MEMORY {
                 return;
             }
-            let (index, known) = (window.index(now), AtomicI64::new(*count));
-            let entry = Entry { window: *window, index, known, untold: AtomicI64::new(0) };
+            let (until, known) = (window.until(now), AtomicI64::new(*count));
+            let entry = Entry { window: *window, until, known, untold: AtomicI64::new(0) };
             if entries.try_insert(key.clone(), Arc::new(entry)).is_ok() {
                 self.octets.fetch_add(size(key), SeqCst);
             }
@@ -152,7 +151,7 @@ impl Synced {
     async fn tell_some(&self, batch: &[(Vec<u8>, Arc<Entry>, i64)]) -> Result<(), RedisError> {
         let mut arguments = Vec::with_capacity(batch.len() * 2);
         for (_, entry, amount) in batch {
-            arguments.extend([amount.to_string(), kept(entry.window).to_string()]);
+            arguments.extend([amount.to_string(), entry.window.longest().to_string()]);
         }
         let keys: Vec<_> = batch.iter().map(|(key, _, _)| key.clone()).collect();
         let counts: Vec<i64> = from_redis_value(self.redis.run(&self.add, &keys, &arguments).await?)?;
@@ -166,7 +165,7 @@ impl Synced {
     fn forget_what_is_over(&self, now: u64) {
         let entries = self.entries.pin();
         for (key, entry) in &entries {
-            if entry.index < entry.window.index(now) {
+            if u64::from(entry.until) <= now {
                 entries.remove(key);
                 self.octets.fetch_sub(size(key), SeqCst);
             }

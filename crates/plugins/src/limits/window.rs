@@ -53,17 +53,18 @@ impl Window {
         }
     }
 
-    /// Which window a time (seconds since 1970) falls into, as a number that grows.
-    pub fn index(self, now: u64) -> u32 {
-        let index = match self {
-            Window::Month => {
-                let (year, month, _) = date(now / 86_400);
-                year * 12 + month
-            }
-            Window::Year => date(now / 86_400).0,
-            _ => now / u64::from(self.seconds()),
-        };
-        index as u32
+    /// Until when the window that a time (seconds since 1970) falls into may last: larger for each that follows.
+    pub fn until(self, now: u64) -> u32 {
+        (self.start(now) + u64::from(self.longest())) as u32
+    }
+
+    /// As many seconds as it may take.
+    pub fn longest(self) -> u32 {
+        match self {
+            Window::Month => 31 * 86_400,
+            Window::Year => 366 * 86_400,
+            _ => self.seconds(),
+        }
     }
 
     /// When it began, in seconds since 1970.
@@ -122,12 +123,8 @@ mod tests {
     fn windows_begin_with_the_calendar() {
         let now = 1_709_251_199; // 2024-02-29 23:59:59
         for window in Window::ALL {
-            assert_eq!(
-                window.index(now) + u32::from(window != Window::Year),
-                window.index(now + 1),
-                "{}",
-                window.name()
-            );
+            let begins = window.until(now) != window.until(now + 1);
+            assert_eq!(begins, window != Window::Year, "{}", window.name());
         }
         let starts = Window::ALL.map(|window| window.start(now));
         assert_eq!(starts, [now, now - 59, now - 3_599, 1_709_164_800, 1_706_745_600, 1_704_067_200]);

@@ -1,0 +1,176 @@
+//! The rules of `rate-limiting-advanced` and `service-protection`.
+
+use super::*;
+use sdk::testing::{self, RedisServer};
+use serde_json::json;
+
+/// The start of a minute.
+const NOW: u64 = 1_709_208_000_000;
+
+fn plugin(env: &Env, changes: Value) -> Box<dyn Plugin> {
+    let mut config = json!({
+        "identifier": "ip", "window_size": [60], "limit": [4], "window_type": "sliding", "strategy": "local",
+        "namespace": "n", "error_code": 429, "error_message": "API rate limit exceeded"
+    });
+    config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    testing::configure(&RateLimitingAdvanced, config, env)
+}
+
+fn request(seconds: u64) -> Exchange {
+    let mut exchange = testing::exchange("GET", "/", &[]);
+    exchange.timing.started_unix_ms = NOW + seconds * 1_000;
+    exchange
+}
+
+/// How many of so many requests at that time go on.
+fn let_through(plugin: &dyn Plugin, count: usize, seconds: u64) -> usize {
+    (0..count).filter(|_| testing::access(plugin, &mut request(seconds)).is_none()).count()
+}
+
+fn line<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
+    exchange.reply.get_str(name)
+}
+
+#[test]
+fn a_burst_gets_exactly_the_limit_through() {
+    for changes in [json!({}), json!({ "window_type": "fixed" }), json!({ "disable_penalty": true })] {
+        assert_eq!(let_through(&*plugin(&Env::default(), changes.clone()), 40, 0), 4, "{changes}");
+    }
+}
+
+#[test]
+fn fixed_windows_begin_anew() {
+    let plugin = plugin(&Env::default(), json!({ "window_type": "fixed" }));
+    assert_eq!(let_through(&*plugin, 10, 59), 4);
+    assert_eq!(let_through(&*plugin, 10, 60), 4);
+}
+
+#[test]
+fn sliding_windows_forget_little_by_little() {
+    let plugin = plugin(&Env::default(), json!({ "disable_penalty": true }));
+    assert_eq!(let_through(&*plugin, 10, 30), 4);
+    assert_eq!(let_through(&*plugin, 10, 60), 0);
+    assert_eq!(let_through(&*plugin, 10, 90), 2);
+    assert_eq!(let_through(&*plugin, 10, 180), 4);
+}
+
+#[test]
+fn refused_requests_count_unless_there_is_no_penalty() {
+    let plugin = plugin(&Env::default(), json!({}));
+    assert_eq!(let_through(&*plugin, 10, 0), 4);
+    assert_eq!(let_through(&*plugin, 1, 90), 0, "ten were counted, and half of them is left");
+}
+
+#[test]
+fn headers_tell_of_each_window() {
+    let plugin = plugin(&Env::default(), json!({ "window_size": [60, 30], "limit": [4, 2] }));
+    let mut first = request(10);
+    assert!(testing::access(&*plugin, &mut first).is_none());
+    assert_eq!(line(&first, "X-RateLimit-Limit-Minute"), Some("4"));
+    assert_eq!(line(&first, "X-RateLimit-Remaining-Minute"), Some("3"));
+    assert_eq!(line(&first, "X-RateLimit-Limit-30"), Some("2"));
+    assert_eq!(line(&first, "RateLimit-Limit"), Some("2"));
+    assert_eq!(line(&first, "RateLimit-Remaining"), Some("1"));
+    assert_eq!(line(&first, "RateLimit-Reset"), Some("20"));
+    assert_eq!(let_through(&*plugin, 5, 10), 1);
+    let mut refused = request(10);
+    assert_eq!(testing::access(&*plugin, &mut refused).unwrap().status, 429);
+    assert_eq!(line(&refused, "RateLimit-Limit"), Some("2"));
+    assert!(line(&refused, "Retry-After").is_some());
+}
+
+#[test]
+fn plugins_with_one_namespace_count_together() {
+    let env = Env::default();
+    assert_eq!(let_through(&*plugin(&env, json!({})), 3, 0), 3);
+    assert_eq!(let_through(&*plugin(&env, json!({})), 3, 0), 1);
+    assert_eq!(let_through(&*plugin(&env, json!({ "namespace": "other" })), 3, 0), 3);
+}
+
+#[test]
+fn callers_are_told_apart_by_all_that_is_named() {
+    let changes = json!({ "compound_identifier": ["header", "ip"], "header_name": "x-tenant", "limit": [1] });
+    let plugin = plugin(&Env::default(), changes);
+    let from = |tenant: &str, ip: &str| {
+        let mut exchange = request(0);
+        exchange.request.fields.set("X-Tenant", tenant.as_bytes());
+        exchange.client.ip = ip.parse().unwrap();
+        testing::access(&*plugin, &mut exchange).is_none()
+    };
+    assert!(from("a", "10.0.0.1"));
+    assert!(from("a", "10.0.0.2"));
+    assert!(from("b", "10.0.0.1"));
+    assert!(!from("a", "10.0.0.1"));
+}
+
+fn by_redis(server: &RedisServer, changes: Value) -> Box<dyn Plugin> {
+    let mut all = json!({ "strategy": "redis", "sync_rate": 0, "redis": server.record(json!({})) });
+    all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    plugin(&Env::default(), all)
+}
+
+async fn let_through_by_redis(plugin: &dyn Plugin, count: usize, seconds: u64) -> usize {
+    let mut through = 0;
+    for _ in 0..count {
+        through += usize::from(testing::access_waiting(plugin, &mut request(seconds)).await.is_none());
+    }
+    through
+}
+
+#[tokio::test]
+async fn nodes_count_together_in_redis() {
+    let server = RedisServer::start();
+    let nodes = [by_redis(&server, json!({})), by_redis(&server, json!({}))];
+    assert_eq!(let_through_by_redis(&*nodes[0], 3, 0).await, 3);
+    assert_eq!(let_through_by_redis(&*nodes[1], 20, 0).await, 1);
+    assert_eq!(server.keys(), ["1709208000:60:n"]);
+    assert_eq!(server.text(&["HGET", "1709208000:60:n", "127.0.0.1"]), "23");
+}
+
+#[tokio::test]
+async fn windows_slide_in_redis_too() {
+    let server = RedisServer::start();
+    let plugin = by_redis(&server, json!({ "disable_penalty": true }));
+    assert_eq!(let_through_by_redis(&*plugin, 10, 30).await, 4);
+    assert_eq!(let_through_by_redis(&*plugin, 10, 90).await, 2);
+}
+
+#[tokio::test]
+async fn keys_of_a_cluster_are_kept_together() {
+    let server = RedisServer::start_cluster();
+    let redis = json!({ "cluster_nodes": [{ "ip": "127.0.0.1", "port": server.port() }] });
+    let changes =
+        json!({ "strategy": "redis", "sync_rate": 0, "redis": redis, "window_size": [30, 60], "limit": [2, 9] });
+    assert_eq!(let_through_by_redis(&*plugin(&Env::default(), changes), 9, 0).await, 2);
+}
+
+#[tokio::test]
+async fn without_the_redis_each_node_counts() {
+    let redis = json!({ "host": "127.0.0.1", "port": 1 });
+    let plugin = plugin(&Env::default(), json!({ "strategy": "redis", "sync_rate": 0, "redis": redis }));
+    assert_eq!(let_through_by_redis(&*plugin, 9, 0).await, 4);
+}
+
+#[test]
+fn a_service_is_protected_from_all_together() {
+    let config = json!({ "window_size": [60], "limit": [2], "strategy": "local", "namespace": "n" });
+    let plugin = testing::configure(&ServiceProtection, config, &Env::default());
+    assert_eq!(let_through(&*plugin, 5, 0), 2);
+}
+
+#[test]
+fn configurations_are_checked() {
+    let error = |config: Value| check_config(&config).unwrap_err();
+    let number = "You must provide the same number of windows and limits";
+    assert_eq!(error(json!({ "window_size": [1, 2], "limit": [1] })), number);
+    assert_eq!(error(json!({ "window_size": [0], "limit": [1] })), "size/limit values must be greater than 0");
+    let one = |changes: Value| {
+        let mut config = json!({ "window_size": [1], "limit": [1] });
+        config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        check_config(&config)
+    };
+    assert!(one(json!({ "strategy": "redis" })).is_err());
+    assert!(one(json!({ "strategy": "redis", "sync_rate": 0.01 })).is_err());
+    assert!(one(json!({ "strategy": "local", "sync_rate": 1 })).is_err());
+    assert!(one(json!({ "strategy": "redis", "sync_rate": 0 })).is_ok());
+}
