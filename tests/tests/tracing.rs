@@ -85,3 +85,16 @@ fn requests_do_not_wait_for_collectors() {
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 }
+
+#[test]
+fn what_the_node_logs_reaches_the_collector() {
+    let collector = Scripted::answering("application/json", b"{}");
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let node = start(gone);
+    let config = json!({ "logs_endpoint": format!("http://{}/v1/logs", collector.address) });
+    post(&node, "/plugins", json!({ "name": "opentelemetry", "config": config }));
+    get(node.proxy(), "/r").expect(502);
+    let told = |text: &str| collector.requests().iter().any(|seen| has(&seen.body, text));
+    eventually("the failed try is told", || told("a try at a service failed"));
+    assert!(told("request.id"));
+}

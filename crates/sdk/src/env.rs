@@ -1,6 +1,6 @@
 //! What plugins keep across configuration changes.
 
-use crate::{Facts, MemoryBudget, Metrics, Network, Records, Tasks};
+use crate::{Facts, MemoryBudget, Metrics, Network, NodeLog, Records, Tasks};
 use model::entities::Uuid;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -13,6 +13,7 @@ pub struct Env {
     cache_size: usize,
     memory: MemoryBudget,
     metrics: Metrics,
+    log: NodeLog,
     tasks: Tasks,
     network: Network,
     records: Records,
@@ -41,6 +42,7 @@ impl Env {
             cache_size: 128 << 20,
             memory: MemoryBudget::default(),
             metrics: Metrics::default(),
+            log: NodeLog::default(),
             records: Records::nowhere(tasks.clone()),
             tasks,
             network: Network::default(),
@@ -86,6 +88,16 @@ impl Env {
     /// The records of plugins' own that requests read and write.
     pub fn records(&self) -> &Records {
         &self.records
+    }
+
+    /// With that log of the node.
+    pub fn with_log(self, log: NodeLog) -> Env {
+        Env { log, ..self }
+    }
+
+    /// What the node logs.
+    pub fn log(&self) -> &NodeLog {
+        &self.log
     }
 
     /// What plugins count for those who export it.

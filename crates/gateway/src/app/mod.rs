@@ -132,7 +132,8 @@ impl Running {
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
         let store = database::open(&settings, Arc::new(preflight::catalog(&settings, kinds)?)).await?;
         let env = sdk::Env::new(sdk::NodeInfo { id, ..sdk::NodeInfo::default() })
-            .with_cache_size(settings.size("mem_cache_size")?);
+            .with_cache_size(settings.size("mem_cache_size")?)
+            .with_log(logging.node_log());
         let background = env.tasks().clone();
         let env = env.with_records(records::of(store.clone(), &settings, background.clone()));
         let access_logs = AccessLogs::open(&settings, console)?;

@@ -12,11 +12,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use limiter::{LeftOut, Limiter, PERIOD, Verdict};
 use proxy::log_writer::{Destination, LogWriter, Report, Sink};
+use sdk::{LogMessage, NodeLog};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -58,6 +59,8 @@ struct Lines {
     node: Sink,
     admin: Option<Sink>,
     limiter: Limiter,
+    /// For plugins that send messages on.
+    node_log: NodeLog,
 }
 
 impl Logging {
@@ -74,6 +77,11 @@ impl Logging {
         let of_panics = logging.clone();
         std::panic::set_hook(Box::new(move |panic| of_panics.log_panic(panic)));
         Ok(logging)
+    }
+
+    /// The same messages for plugins.
+    pub fn node_log(&self) -> NodeLog {
+        self.lines.node_log.clone()
     }
 
     /// The level in force.
@@ -138,6 +146,21 @@ impl Lines {
         self.sink(metadata.target()).put(line(*metadata.level(), text).into_bytes(), 1);
     }
 
+    /// Tells those who listen.
+    fn tell(&self, metadata: &'static Metadata<'static>, text: &str, request_id: Option<&str>) {
+        if self.node_log.is_heard() {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.node_log.tell(&LogMessage {
+                level: word(*metadata.level()),
+                time: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+                text,
+                request_id,
+                file: metadata.file(),
+                line: metadata.line(),
+            });
+        }
+    }
+
     fn report_left_out(&self) {
         for LeftOut { metadata, count, sample } in self.limiter.take_left_out() {
             self.write(metadata, &format!("{count} more messages were left out, the first of them: {sample}"));
@@ -157,10 +180,14 @@ impl<S: Subscriber> Layer<S> for EventLayer {
         }
         let mut text = Text::default();
         event.record(&mut text);
+        let request_id = text.request_id;
         let text = text.message + &text.fields;
         match verdict {
             Verdict::Sample => self.0.limiter.keep_sample(metadata, text),
-            _ => self.0.write(metadata, &text),
+            _ => {
+                self.0.write(metadata, &text);
+                self.0.tell(metadata, &text, request_id.as_deref());
+            }
         }
     }
 }
@@ -170,6 +197,7 @@ impl<S: Subscriber> Layer<S> for EventLayer {
 struct Text {
     message: String,
     fields: String,
+    request_id: Option<String>,
 }
 
 impl Visit for Text {
@@ -181,6 +209,9 @@ impl Visit for Text {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "request_id" {
+            self.request_id = Some(value.to_owned());
+        }
         match field.name() {
             "message" => self.message.push_str(value),
             name => self.fields.push_str(&format!(", {name}: {value}")),
@@ -196,7 +227,8 @@ fn open(destinations: &Destinations) -> Result<(LogWriter, Arc<Lines>), String> 
     let (writer, sinks) = LogWriter::start("log", all, QUEUED, report)?;
     let mut sinks = sinks.into_iter();
     let node = sinks.next().ok_or("no log was opened")?;
-    Ok((writer, Arc::new(Lines { node, admin: sinks.next(), limiter: Limiter::new() })))
+    let (admin, limiter) = (sinks.next(), Limiter::new());
+    Ok((writer, Arc::new(Lines { node, admin, limiter, node_log: NodeLog::default() })))
 }
 
 /// One event, one line, whatever a client made its way into it.

@@ -16,7 +16,7 @@ pub struct Delivery {
 impl Delivery {
     /// To that URL, by the rest of the configuration.
     pub fn new(endpoint: &str, config: Config<'_>, env: &Env) -> Result<Delivery, String> {
-        let url = Url::parse(endpoint).map_err(|e| format!("config.traces_endpoint: {e}"))?;
+        let url = Url::parse(endpoint).map_err(|e| format!("config: {endpoint}: {e}"))?;
         let headers = config.section("headers");
         let mut fields = Fields::new();
         for (name, _) in headers.pairs() {

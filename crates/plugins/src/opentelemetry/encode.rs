@@ -1,8 +1,8 @@
-//! Spans as messages of OTLP (opentelemetry-proto, `trace/v1/trace.proto`). A batch is written around spans that are
-//! encoded already.
+//! Spans and messages of the log as OTLP has them (opentelemetry-proto, `trace/v1/trace.proto` and
+//! `logs/v1/logs.proto`). A batch is written around what is encoded already.
 
 use super::protobuf::Message;
-use sdk::{Attribute, Bytes, Span, TraceId};
+use sdk::{Attribute, Bytes, LogMessage, Span, TraceId};
 
 /// A `Span`.
 pub fn span(trace: &TraceId, span: &Span) -> Vec<u8> {
@@ -21,6 +21,33 @@ pub fn span(trace: &TraceId, span: &Span) -> Vec<u8> {
     out.finish()
 }
 
+/// A `LogRecord`.
+pub fn log_record(message: &LogMessage<'_>) -> Vec<u8> {
+    let (number, word) = match message.level {
+        "debug" => (5, "DEBUG"),
+        "info" => (9, "INFO"),
+        "notice" => (11, "NOTICE"),
+        "warn" => (13, "WARN"),
+        _ => (17, "ERR"),
+    };
+    let mut out = Message::default();
+    out.fixed64(1, message.time);
+    out.varint(2, number);
+    out.octets(3, word.as_bytes());
+    out.message(5, |body| body.octets(1, message.text.as_bytes()));
+    let text = |value: &str| Attribute::Text(value.to_owned());
+    let attributes = [
+        ("request.id", message.request_id.map(text)),
+        ("introspection.source", message.file.map(text)),
+        ("introspection.current.line", message.line.map(|line| Attribute::Integer(i64::from(line)))),
+    ];
+    for (name, value) in &attributes {
+        value.iter().for_each(|value| out.message(6, |out| attribute(name, value, out)));
+    }
+    out.fixed64(11, message.time);
+    out.finish()
+}
+
 /// A `Resource`.
 pub fn resource<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut out = Message::default();
@@ -30,8 +57,8 @@ pub fn resource<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec
     out.finish()
 }
 
-/// An `ExportTraceServiceRequest`.
-pub fn request(resource: &[u8], spans: &[Bytes]) -> Vec<u8> {
+/// An `ExportTraceServiceRequest` of spans, or an `ExportLogsServiceRequest` of log records: they have one shape.
+pub fn request(resource: &[u8], entries: &[Bytes]) -> Vec<u8> {
     let mut out = Message::default();
     out.message(1, |of_resource| {
         of_resource.octets(1, resource);
@@ -40,7 +67,7 @@ pub fn request(resource: &[u8], spans: &[Bytes]) -> Vec<u8> {
                 scope.octets(1, b"kong-internal");
                 scope.octets(2, b"0.1.0");
             });
-            spans.iter().for_each(|span| of_scope.octets(2, span));
+            entries.iter().for_each(|entry| of_scope.octets(2, entry));
         });
     });
     out.finish()

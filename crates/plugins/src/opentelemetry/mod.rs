@@ -1,10 +1,13 @@
-//! `opentelemetry`: sends the spans of requests that are traced to an OTLP server, and tells services of the trace.
+//! `opentelemetry`: sends the spans of requests that are traced, and what the node logs, to OTLP servers, and tells
+//! services of the trace.
 
 mod delivery;
 mod encode;
+mod logs;
 mod protobuf;
 
 use delivery::Delivery;
+use logs::Forward;
 use sdk::{
     Config, Env, Exchange, Extracted, Fields, Function, Phases, Plugin, PluginKind, Propagation, Queue, QueueSettings,
     Record, SpanId, Step, TraceId, entities,
@@ -18,6 +21,8 @@ pub struct OpenTelemetry;
 struct Instance {
     /// `None`: spans are sent nowhere, and services are told of no trace.
     traces: Option<Queue>,
+    /// Held so that what the node logs is sent.
+    _logs: Option<Arc<Forward>>,
     propagation: Propagation,
     sampling_rate: Option<f64>,
     response_header: Option<String>,
@@ -58,14 +63,13 @@ impl PluginKind for OpenTelemetry {
             .pairs()
             .any(|(_, value)| value.as_str().is_some_and(|text| text.contains("$(")));
         let mut missing = Vec::new();
-        if config.is_set("logs_endpoint") {
-            missing.push("logs are not sent");
-        }
         if templates {
             missing.push("templates in resource_attributes are sent as they stand");
         }
+        let logs = config.text("logs_endpoint").map(|endpoint| Forward::open(endpoint, config, plugin, env));
         Ok(Box::new(Instance {
             traces: traces.transpose()?,
+            _logs: logs.transpose()?,
             propagation: Propagation::of(config)?,
             sampling_rate: config.number("sampling_rate"),
             response_header: config.text("http_response_header_for_traceid").map(str::to_owned),

@@ -2,9 +2,11 @@
 
 use super::*;
 use sdk::testing;
-use sdk::{Attribute, Bytes, Span, SpanKind, Timed, Trace, TraceSettings};
+use sdk::{Attribute, Bytes, LogMessage, Span, SpanKind, Timed, Trace, TraceSettings};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
 const TRACE: &str = "80f198ee56343ba864fe8b2a57d3eff7";
 const SPAN: &str = "e457b5a2e4d86bd1";
@@ -83,11 +85,37 @@ fn two_paths_of_a_server_are_two_deliveries() {
 
 #[test]
 fn what_is_not_done_is_said() {
-    let plugin = configure(json!({ "traces_endpoint": null, "logs_endpoint": "http://127.0.0.1:9/" }));
-    assert_eq!(plugin.degraded().as_deref(), Some("logs are not sent"));
-    assert_eq!(plugin.phases(), Phases::NONE);
     let plugin = configure(json!({ "resource_attributes": { "a": "$(headers.host)" } }));
     assert!(plugin.degraded().unwrap().contains("templates"));
+}
+
+#[tokio::test]
+async fn what_the_node_logs_is_sent_once() {
+    // What comes is no text.
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let env = Env::default();
+    let config = json!({
+        "logs_endpoint": format!("http://{}/v1/logs", server.local_addr().unwrap()),
+        "queue": { "max_batch_size": 10, "max_coalescing_delay": 0.01 }
+    });
+    let plugins = [config.clone(), config].map(|config| testing::configure(&OpenTelemetry, config, &env));
+    assert_eq!(plugins[0].phases(), Phases::NONE);
+    env.log().tell(&LogMessage {
+        level: "error",
+        time: 1,
+        text: "it has failed",
+        request_id: Some("abc"),
+        file: None,
+        line: None,
+    });
+    let (mut stream, _) = server.accept().await.unwrap();
+    let mut received = Vec::new();
+    let count = |received: &[u8], text: &str| received.windows(text.len()).filter(|w| *w == text.as_bytes()).count();
+    while count(&received, "request.id") == 0 {
+        assert_ne!(stream.read_buf(&mut received).await.unwrap(), 0);
+    }
+    assert!(received.starts_with(b"POST /v1/logs HTTP/1.1\r\n"));
+    assert_eq!(count(&received, "it has failed"), 1);
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! What the node logs, for plugins that send it on.
+
+use arc_swap::ArcSwap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+/// The node's log. Clones are the same.
+#[derive(Clone, Default)]
+pub struct NodeLog(Arc<ArcSwap<Vec<Weak<dyn LogListener>>>>);
+
+/// Who is told of each message. Called where it is logged, by workers too: must not wait, and had better log nothing.
+pub trait LogListener: Send + Sync {
+    fn message(&self, message: &LogMessage<'_>);
+}
+
+/// A message.
+#[derive(Clone, Copy, Debug)]
+pub struct LogMessage<'a> {
+    /// `debug`, `info`, `notice`, `warn` or `error`.
+    pub level: &'static str,
+    /// In nanoseconds since 1970.
+    pub time: u64,
+    pub text: &'a str,
+    /// The request that it is about, where it says so.
+    pub request_id: Option<&'a str>,
+    /// The place in the code.
+    pub file: Option<&'static str>,
+    pub line: Option<u32>,
+}
+
+impl NodeLog {
+    /// Tells a listener from now on, until it is dropped.
+    pub fn listen(&self, listener: &Arc<dyn LogListener>) {
+        let listener = Arc::downgrade(listener);
+        self.0.rcu(|known| {
+            let alive = known.iter().filter(|known| known.strong_count() > 0).cloned();
+            alive.chain([Weak::clone(&listener)]).collect::<Vec<_>>()
+        });
+    }
+
+    /// Whether anybody listens.
+    pub fn is_heard(&self) -> bool {
+        !self.0.load().is_empty()
+    }
+
+    /// Tells all listeners.
+    pub fn tell(&self, message: &LogMessage<'_>) {
+        self.0.load().iter().filter_map(Weak::upgrade).for_each(|listener| listener.message(message));
+    }
+}
+
+impl fmt::Debug for NodeLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeLog").field("listeners", &self.0.load().len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<String>>);
+
+    impl LogListener for Kept {
+        fn message(&self, message: &LogMessage<'_>) {
+            self.0.lock().unwrap().push(message.text.to_owned());
+        }
+    }
+
+    #[test]
+    fn listeners_hear_as_long_as_they_are() {
+        let log = NodeLog::default();
+        let say =
+            |text| log.tell(&LogMessage { level: "error", time: 0, text, request_id: None, file: None, line: None });
+        say("nobody");
+        let kept = Arc::new(Kept::default());
+        let listener: Arc<dyn LogListener> = Arc::clone(&kept) as _;
+        log.listen(&listener);
+        say("one");
+        drop(listener);
+        say("two");
+        assert_eq!(*kept.0.lock().unwrap(), ["one", "two"]);
+        drop(kept);
+        say("nobody");
+        log.listen(&(Arc::new(Kept::default()) as Arc<dyn LogListener>));
+        assert_eq!(log.0.load().len(), 1, "who is gone is forgotten");
+    }
+}
