@@ -205,3 +205,23 @@ fn failures_are_told_in_the_words_of_grpc() {
     assert_eq!(forbidden.header("grpc-status"), Some("7"));
     assert_eq!(forbidden.header("grpc-message"), Some("no"));
 }
+
+#[test]
+fn a_connection_on_which_nothing_is_heard_gets_no_other_exchange() {
+    let service = Grpc::start();
+    let node = node(&service);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("grpc://{}", silent.local_addr().unwrap());
+    let times = "retries=0&read_timeout=300&write_timeout=300";
+    form(node.admin(), "PATCH", "/services/s", &format!("url={url}&{times}")).expect(200);
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        let late = play(async {
+            let connection = Connection::open(&node, Over::Plain).await;
+            let (response, _) = connection.send(call("Echo"), true).await;
+            whole(response.await.unwrap()).await
+        });
+        assert_eq!(late.header("grpc-status"), Some("4"));
+        connections.push(silent.accept().unwrap());
+    }
+}

@@ -1,5 +1,6 @@
 //! Streams: routes and services of layer 4 through a real node.
 
+mod faults;
 mod setup;
 mod tcp;
 mod udp;
