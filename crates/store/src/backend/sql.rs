@@ -1,6 +1,7 @@
 //! SQL from the layout. What differs between databases is in [`Dialect`].
 
 use super::cells::{self, Cell};
+use super::postgres::plugins;
 use super::{Selection, TagSelection};
 use crate::TagFilter;
 use crate::layout::{COMPOSITE, ColumnType, Lookup, Table, WORKSPACE};
@@ -18,6 +19,10 @@ pub struct Dialect {
     pub table_suffix: &'static str,
     /// The name of a table.
     pub relation: fn(&Table) -> &str,
+    /// What all rows of a table are read from.
+    pub source: fn(&Table) -> &str,
+    /// Whether a table has a column of the layout.
+    pub has_column: fn(&Table, &str) -> bool,
     /// Whether tags are arrays that can be searched; else they are rows of a table of their own.
     pub has_arrays: bool,
 }
@@ -33,6 +38,8 @@ pub const SQLITE: Dialect = Dialect {
     parameter: |n| format!("?{n}"),
     table_suffix: " WITHOUT ROWID",
     relation: |table| &table.name,
+    source: |table| &table.name,
+    has_column: |_, _| true,
     has_arrays: false,
 };
 
@@ -53,6 +60,8 @@ pub const POSTGRES: Dialect = Dialect {
     parameter: |n| format!("${n}"),
     table_suffix: "",
     relation: |table| &table.relation,
+    source: plugins::source,
+    has_column: plugins::has_column,
     has_arrays: true,
 };
 
@@ -71,7 +80,11 @@ pub struct Statements {
     pub next_expiry: String,
     /// The columns that [`super::cells::decode`] wants, of a table called `t`.
     columns: String,
+    /// The places of the cells that are written.
+    places: Vec<usize>,
     table: String,
+    /// What rows are read from, quoted.
+    source: String,
     entity: String,
     primary: String,
     dialect: Dialect,
@@ -100,7 +113,12 @@ pub struct CounterStatements {
 
 impl Statements {
     pub fn new(table: &Table, dialect: Dialect) -> Statements {
-        let name = quote((dialect.relation)(table));
+        Statements::at(table, dialect, (dialect.relation)(table), |column| (dialect.has_column)(table, column))
+    }
+
+    /// The same for rows that are written to that relation, and the columns that it has.
+    pub fn at(table: &Table, dialect: Dialect, relation: &str, has_column: impl Fn(&str) -> bool) -> Statements {
+        let (name, source) = (quote(relation), quote((dialect.source)(table)));
         let primary = quote(&table.primary);
         let mut columns: Vec<(String, ColumnType)> = table.columns.iter().map(|c| (quote(&c.name), c.kind)).collect();
         let mut select = columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
@@ -116,8 +134,10 @@ impl Statements {
             select.push(quote(EXPIRES));
         }
         let selected = select.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
-        let select = format!("SELECT {selected} FROM {name} t");
+        let select = format!("SELECT {selected} FROM {source} t");
         let parameter = |n| (dialect.parameter)(n);
+        let places: Vec<usize> = (0..columns.len()).filter(|place| has_column(unquoted(&columns[*place].0))).collect();
+        let columns: Vec<(String, ColumnType)> = places.iter().map(|place| columns[*place].clone()).collect();
         let definitions: Vec<String> = columns
             .iter()
             .map(|(column, kind)| {
@@ -134,22 +154,21 @@ impl Statements {
             format!("UPDATE SET {}", assignments.join(", "))
         };
         let expires = quote(EXPIRES);
-        let mut indexes: Vec<String> = table
-            .lookups
-            .iter()
+        let lookups = table.lookups.iter().filter(|lookup| has_column(&lookup.column));
+        let mut indexes: Vec<String> = lookups
             .map(|lookup| {
                 let unique = if lookup.unique { "UNIQUE " } else { "" };
-                let index = quote(&format!("{}_{}", table.name, lookup.column));
+                let index = quote(&format!("{relation}_{}", lookup.column));
                 let workspace = if lookup.per_workspace { format!("{}, ", quote(WORKSPACE)) } else { String::new() };
                 format!("CREATE {unique}INDEX IF NOT EXISTS {index} ON {name} ({workspace}{})", quote(&lookup.column))
             })
             .collect();
         if table.per_workspace {
-            let index = quote(&format!("{}_{WORKSPACE}", table.name));
+            let index = quote(&format!("{relation}_{WORKSPACE}"));
             indexes.push(format!("CREATE INDEX IF NOT EXISTS {index} ON {name} ({})", quote(WORKSPACE)));
         }
         if table.has_ttl {
-            let index = quote(&format!("{}_{EXPIRES}", table.name));
+            let index = quote(&format!("{relation}_{EXPIRES}"));
             indexes
                 .push(format!("CREATE INDEX IF NOT EXISTS {index} ON {name} ({expires}) WHERE {expires} IS NOT NULL"));
         }
@@ -164,13 +183,21 @@ impl Statements {
             ),
             remove: format!("DELETE FROM {name} WHERE {primary} = {}", parameter(1)),
             expired: format!("{select} WHERE {expires} <= {} ORDER BY {expires} LIMIT {}", parameter(1), parameter(2)),
-            next_expiry: format!("SELECT min({expires}) FROM {name}"),
+            next_expiry: format!("SELECT min({expires}) FROM {source}"),
+            places,
             columns: selected,
-            table: (dialect.relation)(table).to_owned(),
+            table: relation.to_owned(),
+            source,
             entity: table.name.clone(),
             primary,
             dialect,
         }
+    }
+
+    /// Those of a row's cells that are written.
+    pub fn written(&self, cells: Vec<Cell>) -> Vec<Cell> {
+        let all = self.places.len() == cells.len();
+        if all { cells } else { self.places.iter().map(|place| cells[*place].clone()).collect() }
     }
 
     /// Adds a column to a table that was made before the schema had it.
@@ -215,14 +242,14 @@ impl Statements {
             bind(WORKSPACE, Cell::Uuid(workspace));
         }
         bind(&lookup.column, cells::lookup(lookup, value));
-        let (columns, table, primary) = (&self.columns, quote(&self.table), &self.primary);
+        let Statements { columns, source, primary, .. } = self;
         let conditions = conditions.join(" AND ");
-        (format!("SELECT {columns} FROM {table} t WHERE {conditions} ORDER BY {primary} LIMIT 1"), parameters)
+        (format!("SELECT {columns} FROM {source} t WHERE {conditions} ORDER BY {primary} LIMIT 1"), parameters)
     }
 
     /// The number of rows and its parameters.
     pub fn count(&self, table: &Table, workspace: Option<Uuid>, now: i64) -> (String, Vec<Cell>) {
-        let mut sql = format!("SELECT count(*) FROM {}", quote(&self.table));
+        let mut sql = format!("SELECT count(*) FROM {}", self.source);
         let mut parameters = Vec::new();
         let mut bind = |cell: Cell| {
             parameters.push(cell);
@@ -275,7 +302,7 @@ impl Statements {
             (None, false) => format!(" AND {tags}{WORKSPACE} = ''"),
         };
         let after = selection.after.map(|after| bind(cells::key(table, after)));
-        let mut source = format!("{} t", quote(&self.table));
+        let mut source = format!("{} t", self.source);
         let mut order = format!("t.{primary}");
         match selection.tags {
             Some(TagFilter::All(tags)) if self.dialect.has_arrays => {
@@ -421,6 +448,11 @@ impl CounterStatements {
             ),
         }
     }
+}
+
+/// A name that was made an identifier and has no quotes inside.
+fn unquoted(name: &str) -> &str {
+    name.trim_matches('"')
 }
 
 /// A name as an identifier, whatever it contains.

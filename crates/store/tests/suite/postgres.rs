@@ -1,9 +1,11 @@
 //! What only Postgres can do: have Kong's tables.
 
 use super::server;
-use model::Catalog;
+use super::setup::{id, record};
+use model::{Catalog, PluginSchema, Schema};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use store::Store;
 use store::backend::postgres::{LOCK_TIMEOUT, Migrations, Server};
 use tokio_postgres::NoTls;
@@ -119,7 +121,7 @@ async fn a_database_knows_what_was_done_to_it() {
     assert!(!state.needs_bootstrap);
     assert!(state.new.is_empty(), "{:?}", state.new);
     assert_eq!(state.executed[0].migrations.len(), 24);
-    let store = Store::open_postgres(std::sync::Arc::new(Catalog::core()), &server).await.unwrap();
+    let store = Store::open_postgres(Arc::new(Catalog::core()), &server).await.unwrap();
     assert_eq!(store.count("workspaces").await.unwrap(), 1);
     migrations.reset().await.unwrap();
     assert!(migrations.state().await.unwrap().needs_bootstrap);
@@ -135,4 +137,57 @@ async fn nobody_interferes_with_another_nodes_migrations() {
     assert!(!migrations.up(LOCK_TIMEOUT, &mut |_| {}).await.unwrap());
     client.batch_execute("UPDATE locks SET ttl = CURRENT_TIMESTAMP - INTERVAL '1 second'").await.unwrap();
     assert!(migrations.up(LOCK_TIMEOUT, &mut |_| {}).await.unwrap());
+}
+
+/// The names of plugins in Kong's table, and in our own.
+async fn plugins_in(client: &tokio_postgres::Client) -> [Vec<String>; 2] {
+    let names = async |table: &str| {
+        let rows = client.query(&format!("SELECT name FROM {table} ORDER BY name"), &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
+    };
+    [names("plugins").await, names("bascule_plugins").await]
+}
+
+#[tokio::test]
+async fn plugins_that_a_kong_would_misread_are_not_in_its_table() {
+    let mut catalog = Catalog::core();
+    for name in ["cors", "own"] {
+        let schema = json!({"name": name, "fields": [{"config": {"type": "record", "required": true, "fields": []}}]});
+        let schema = Arc::new(Schema::parse(&schema.to_string()).unwrap());
+        catalog.add_plugin(name, PluginSchema { priority: 1, version: "1.0.0".to_owned(), schema });
+    }
+    let server = bootstrapped().await;
+    let client = connection(&server).await;
+    let store = Store::open_postgres(Arc::new(catalog), &server).await.unwrap();
+    let cors = store.insert("plugins", record(json!({"name": "cors", "tags": ["t"]}))).await.unwrap();
+    store.insert("plugins", record(json!({"name": "own", "tags": ["t"]}))).await.unwrap();
+    assert_eq!(plugins_in(&client).await, [vec!["cors".to_owned()], vec!["own".to_owned()]]);
+    let cors = id(cors.record["id"].as_str().unwrap());
+    let ordering = json!({"ordering": {"before": {"access": ["own"]}}});
+    store.update("plugins", &cors, record(ordering)).await.unwrap().unwrap();
+    assert_eq!(plugins_in(&client).await, [vec![], vec!["cors".to_owned(), "own".to_owned()]]);
+    assert_eq!(store.count("plugins").await.unwrap(), 2);
+    let tagged = store.page_tags(Some("t"), &Default::default()).await.unwrap().data;
+    assert_eq!(tagged.iter().map(|entry| entry.entity.as_str()).collect::<Vec<_>>(), ["plugins"; 2]);
+    let twice = store.insert("plugins", record(json!({"name": "cors"}))).await.unwrap_err();
+    assert_eq!(twice.status(), 409);
+    store.update("plugins", &cors, record(json!({"ordering": null}))).await.unwrap().unwrap();
+    assert_eq!(plugins_in(&client).await, [vec!["cors".to_owned()], vec!["own".to_owned()]]);
+    store.delete("plugins", &cors).await.unwrap().unwrap();
+    assert_eq!(plugins_in(&client).await, [vec![], vec!["own".to_owned()]]);
+}
+
+/// A Kong deletes what refers to a row by the foreign keys of its tables.
+#[tokio::test]
+async fn our_own_tables_follow_what_a_kong_deletes() {
+    let server = bootstrapped().await;
+    let client = connection(&server).await;
+    let store = Store::open_postgres(Arc::new(Catalog::core()), &server).await.unwrap();
+    let consumer = store.insert("consumers", record(json!({"username": "u"}))).await.unwrap();
+    let group = store.insert("consumer_groups", record(json!({"name": "g"}))).await.unwrap();
+    let member = json!({"consumer": {"id": consumer.record["id"]}, "consumer_group": {"id": group.record["id"]}});
+    store.insert("consumer_group_consumers", record(member)).await.unwrap();
+    client.batch_execute("DELETE FROM consumers").await.unwrap();
+    assert_eq!(store.count("consumer_group_consumers").await.unwrap(), 0);
+    assert_eq!(store.count("consumer_groups").await.unwrap(), 1);
 }

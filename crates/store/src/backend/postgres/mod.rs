@@ -6,6 +6,7 @@
 
 mod counters;
 mod migrations;
+pub mod plugins;
 mod pool;
 mod refusal;
 mod session;
@@ -42,6 +43,8 @@ pub struct Postgres {
 struct Shared {
     layout: Arc<Layout>,
     statements: Arc<[Statements]>,
+    /// Those of plugins that are not in Kong's table.
+    own: Option<Arc<Statements>>,
     feed: Arc<Feed>,
     pool: Pool,
     /// Whose transaction is under way.
@@ -66,12 +69,13 @@ impl Postgres {
     pub async fn open(layout: Arc<Layout>, server: &Server) -> Result<(Postgres, Arc<Feed>, Option<Uuid>), Error> {
         let feed = Arc::new(Feed::new(CAPACITY));
         let statements = layout.tables().iter().map(|table| Statements::new(table, POSTGRES)).collect();
+        let own = layout.tables().iter().find_map(plugins::own).map(Arc::new);
         let pool = Pool::new(server)?;
         let workspace = match layout.table(WORKSPACES) {
             Some(_) => Some(default_workspace(&pool).await?),
             None => None,
         };
-        let shared = Shared { layout, statements, feed: feed.clone(), pool, turn: Mutex::default() };
+        let shared = Shared { layout, statements, own, feed: feed.clone(), pool, turn: Mutex::default() };
         Ok((Postgres { shared: Arc::new(shared) }, feed, workspace))
     }
 }
@@ -119,7 +123,8 @@ impl Backend for Postgres {
 impl Shared {
     fn session(&self, lease: Lease, handle: Handle, begin: &'static str) -> Session {
         let connection = (lease, self.pool.timeout());
-        Session::new(self.layout.clone(), self.statements.clone(), self.feed.clone(), connection, handle, begin)
+        let statements = (self.statements.clone(), self.own.clone());
+        Session::new(self.layout.clone(), statements, self.feed.clone(), connection, handle, begin)
     }
 
     async fn write(self: Arc<Shared>, mut work: Work) -> Result<Revision, Error> {

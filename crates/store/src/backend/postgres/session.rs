@@ -1,5 +1,6 @@
 //! One transaction on one connection, for code that may block. What is asked at once is sent at once.
 
+use super::plugins;
 use super::pool::{Lease, describe};
 use super::refusal::Refusal;
 use super::values::type_of;
@@ -23,6 +24,8 @@ use uuid::Uuid;
 pub struct Session {
     layout: Arc<Layout>,
     statements: Arc<[Statements]>,
+    /// Those of plugins that are not in Kong's table.
+    own: Option<Arc<Statements>>,
     feed: Arc<Feed>,
     lease: Lease,
     /// The runtime on which the connection lives.
@@ -54,14 +57,14 @@ const ROWS: usize = 256;
 impl Session {
     pub fn new(
         layout: Arc<Layout>,
-        statements: Arc<[Statements]>,
+        (statements, own): (Arc<[Statements]>, Option<Arc<Statements>>),
         feed: Arc<Feed>,
         (lease, timeout): (Lease, Duration),
         handle: Handle,
         begin: &'static str,
     ) -> Session {
         let (begun, broken, refused) = (false, false, None);
-        Session { layout, statements, feed, lease, handle, timeout, begin, begun, broken, refused }
+        Session { layout, statements, own, feed, lease, handle, timeout, begin, begun, broken, refused }
     }
 
     /// Why the server has given up the transaction, if it has.
@@ -147,6 +150,27 @@ impl Session {
                 Err(failure("timeout"))
             }
         }
+    }
+
+    /// What makes a write happen, in the table that its row is for.
+    fn questions(&self, write: &Write<'_>, questions: &mut Vec<Question>) -> Result<(), Error> {
+        let (table, new, old) = match *write {
+            Write::Put { table, row, old } => (table, Some(row), old),
+            Write::Remove { table, row } => (table, None, Some(row)),
+        };
+        let statements = |row: &Row| match &self.own {
+            Some(own) if plugins::is_split(table) && !plugins::is_kongs(table, row) => own,
+            _ => &self.statements[table.index],
+        };
+        let moved = |old: &&Row| new.is_none_or(|new| statements(new).put != statements(old).put);
+        if let Some(old) = old.filter(moved) {
+            questions.push((statements(old).remove.clone(), vec![cells::key(table, table.id(&old.record))]));
+        }
+        if let Some(new) = new {
+            let cells = cells::encode(table, new).map_err(failure)?;
+            questions.push((statements(new).put.clone(), statements(new).written(cells)));
+        }
+        Ok(())
     }
 
     fn rows(&self, table: &Table, answer: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, Error> {
@@ -258,18 +282,15 @@ impl Reader for Session {
 
 impl Writer for Session {
     fn write(&mut self, writes: &[Write<'_>]) -> Result<(), Error> {
-        let question = |write: &Write<'_>| match *write {
-            Write::Put { table, row, .. } => {
-                Ok((self.statements[table.index].put.clone(), cells::encode(table, row).map_err(failure)?))
-            }
-            Write::Remove { table, row } => {
-                let id = cells::key(table, table.id(&row.record));
-                Ok((self.statements[table.index].remove.clone(), vec![id]))
-            }
-        };
-        let questions = writes.iter().map(question).collect::<Result<Vec<Question>, Error>>()?;
+        let mut questions: Vec<Question> = Vec::with_capacity(writes.len());
+        // The place of the write that each question is for.
+        let mut places: Vec<usize> = Vec::with_capacity(writes.len());
+        for (place, write) in writes.iter().enumerate() {
+            self.questions(write, &mut questions)?;
+            places.resize(questions.len(), place);
+        }
         self.ask(&questions).map(drop).map_err(|(place, error)| {
-            let refusal = self.refused.as_ref().zip(writes.get(place));
+            let refusal = self.refused.as_ref().zip(places.get(place).map(|place| &writes[*place]));
             refusal.and_then(|(refusal, write)| refusal.error(&self.layout, write)).unwrap_or(error)
         })
     }
