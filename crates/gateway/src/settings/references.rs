@@ -116,7 +116,9 @@ async fn ask(
     vaults::register(&kinds, &mut catalog)?;
     let env = Env::default().with_network(network(given)?);
     let surroundings = Surroundings { env, environment: environment.iter().cloned().collect() };
-    let secrets = Secrets::new(vaults::Sources::new(kinds, Arc::new(catalog), given.clone(), surroundings));
+    // What a vault needs of another one is looked up without it.
+    let known = given.iter().filter(|(_, text)| !is_reference(text)).map(|(name, text)| (name.clone(), text.clone()));
+    let secrets = Secrets::new(vaults::Sources::new(kinds, Arc::new(catalog), known.collect(), surroundings));
     secrets.learn(references).await;
     Ok(references.iter().map(|text| (text.clone(), secrets.value(text))).collect())
 }
