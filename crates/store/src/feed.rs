@@ -177,6 +177,11 @@ impl Changes {
         !self.untold && self.listed.as_ref().is_some_and(Vec::is_empty)
     }
 
+    /// All of them; `None`: they are too many to be listed.
+    pub fn listed(&self) -> Option<&[Change]> {
+        self.listed.as_deref()
+    }
+
     /// Notes a change of what no snapshot holds: it is to be made durable, and nobody is told.
     pub fn push_untold(&mut self) {
         self.untold = true;

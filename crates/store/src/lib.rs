@@ -28,7 +28,7 @@ pub use scope::{DEFAULT as DEFAULT_WORKSPACE, Scope};
 pub use write::Transaction;
 
 use backend::memory::Memory;
-use backend::postgres::{Postgres, Server};
+use backend::postgres::{Neighbour, Postgres, Server};
 use backend::sqlite::Sqlite;
 use backend::{Backend, Reader, Wanted};
 use feed::Feed;
@@ -99,15 +99,30 @@ impl Store {
         Ok(Store::new(Shared { catalog, layout, clock, default_workspace }, Box::new(sqlite), feed))
     }
 
-    /// A store in a Postgres database, whose tables are there ([`backend::postgres::Migrations`]).
-    pub async fn open_postgres(catalog: Arc<Catalog>, server: &Server) -> Result<Store, Error> {
-        Store::open_postgres_at(catalog, server, Clock::default()).await
+    /// A store in a Postgres database, whose tables are there ([`backend::postgres::Migrations`]). A `neighbour` tells
+    /// other nodes what is written, and takes what they write into the feed.
+    pub async fn open_postgres(
+        catalog: Arc<Catalog>,
+        server: &Server,
+        neighbour: Option<Neighbour>,
+    ) -> Result<Store, Error> {
+        Store::open_postgres_at(catalog, server, neighbour, Clock::default()).await
     }
 
     /// [`Store::open_postgres`] with a clock that can be moved.
-    pub async fn open_postgres_at(catalog: Arc<Catalog>, server: &Server, clock: Clock) -> Result<Store, Error> {
+    pub async fn open_postgres_at(
+        catalog: Arc<Catalog>,
+        server: &Server,
+        neighbour: Option<Neighbour>,
+        clock: Clock,
+    ) -> Result<Store, Error> {
         let layout = Arc::new(Layout::new(&catalog).map_err(Error::database)?);
-        let (postgres, feed, default_workspace) = Postgres::open(layout.clone(), server).await?;
+        let shown = (catalog.clone(), layout.clone(), clock.clone());
+        let publish = Arc::new(move |table: &Table, row| {
+            let (catalog, layout, clock) = &shown;
+            read::publish(&View { catalog, layout, scope: Scope::All, now: clock.now() }, table, row)
+        });
+        let (postgres, feed, default_workspace) = Postgres::open(layout.clone(), server, neighbour, publish).await?;
         Ok(Store::new(Shared { catalog, layout, clock, default_workspace }, Box::new(postgres), feed))
     }
 

@@ -7,18 +7,22 @@ use model::Catalog;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use store::backend::postgres::{Listed, Migrations, Server, State, Tls};
+use store::backend::postgres::{Listed, Migrations, Neighbour, Server, State, Tls};
+use uuid::Uuid;
 
 /// Connections to Postgres where the settings do not say how many.
 const POOL_SIZE: usize = 16;
 /// How long an idle one is kept where they do not say, as in Kong.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Opens the store of a node.
-pub async fn open(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store, String> {
+/// How often a node looks for changes of Kong nodes where the settings do not say.
+const FREQUENCY: Duration = Duration::from_secs(5);
+
+/// Opens the store of a node; `node` is who it is to the others on the same database.
+pub async fn open(settings: &Settings, catalog: Arc<Catalog>, node: Uuid) -> Result<Store, String> {
     match settings.text("database") {
         "off" => declarative::open(settings, catalog).await,
-        "postgres" => open_postgres(settings, catalog).await,
+        "postgres" => open_postgres(settings, catalog, node).await,
         _ => {
             let path = settings.path(DATABASE);
             Store::open_sqlite(catalog, &path).await.map_err(|e| format!("cannot open {}: {e}", path.display()))
@@ -26,7 +30,7 @@ pub async fn open(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store, S
     }
 }
 
-async fn open_postgres(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store, String> {
+async fn open_postgres(settings: &Settings, catalog: Arc<Catalog>, node: Uuid) -> Result<Store, String> {
     let server = server(settings)?;
     let migrations = Migrations::connect(&server, &catalog).await.map_err(unreachable)?;
     let state = migrations.state().await.map_err(|e| postgres_error(&e))?;
@@ -36,7 +40,12 @@ async fn open_postgres(settings: &Settings, catalog: Arc<Catalog>) -> Result<Sto
             tracing::warn!("{what} migrations:\n{}", Listed(list));
         }
     }
-    Store::open_postgres(catalog, &server).await.map_err(|e| postgres_error(&e))
+    let neighbour = Neighbour {
+        node,
+        frequency: settings.seconds("db_update_frequency").unwrap_or(FREQUENCY),
+        propagation: settings.seconds("db_update_propagation").unwrap_or_default(),
+    };
+    Store::open_postgres(catalog, &server, Some(neighbour)).await.map_err(|e| postgres_error(&e))
 }
 
 /// Whether a node can use the database; the error is in Kong's words.

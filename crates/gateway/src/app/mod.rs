@@ -130,7 +130,7 @@ impl Running {
         // The list lives as long as the process, as the plugins themselves do.
         let kinds: &'static [&'static dyn PluginKind] = preflight::enabled_plugins(&settings)?.leak();
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
-        let store = database::open(&settings, Arc::new(preflight::catalog(&settings, kinds)?)).await?;
+        let store = database::open(&settings, Arc::new(preflight::catalog(&settings, kinds)?), id).await?;
         let env = sdk::Env::new(sdk::NodeInfo { id, ..sdk::NodeInfo::default() })
             .with_cache_size(settings.size("mem_cache_size")?)
             .with_log(logging.node_log());

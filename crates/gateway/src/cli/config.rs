@@ -130,7 +130,8 @@ fn with_store(settings: &Settings, work: impl AsyncFnOnce(Store) -> Result<(), m
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let catalog = Arc::new(preflight::catalog(settings, &preflight::enabled_plugins(settings)?)?);
     runtime.block_on(async {
-        let store = database::open(settings, catalog).await?;
+        // A node that runs with that prefix hears of it as of another's.
+        let store = database::open(settings, catalog, uuid::Uuid::new_v4()).await?;
         work(store).await.map_err(|e| e.to_string())
     })
 }

@@ -467,14 +467,17 @@ pub const SECTIONS: &[Section] = &[
             number("pg_ro_keepalive_timeout", "", "As `pg_keepalive_timeout`, for the replica.").inert(),
             number("pg_ro_pool_size", "", "As `pg_pool_size`, for the replica.").inert(),
             number("pg_ro_backlog", "", "As `pg_backlog`, for the replica.").inert(),
-            number("db_update_frequency", "5", "Seconds between two looks for changes of other nodes.").inert(),
+            number(
+                "db_update_frequency",
+                "5",
+                "Seconds between two looks for changes of Kong nodes on the same database; nodes of this kind tell \
+                each other at once.",
+            ),
             number(
                 "db_update_propagation",
                 "0",
-                "Seconds that a change needs to reach the database's \
-                replicas.",
-            )
-            .inert(),
+                "Seconds that a change needs to reach the database's replicas: Kong nodes are told so.",
+            ),
             number(
                 "db_cache_ttl",
                 "0",

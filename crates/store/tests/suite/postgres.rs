@@ -6,8 +6,9 @@ use model::{Catalog, PluginSchema, Schema};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::Store;
-use store::backend::postgres::{LOCK_TIMEOUT, Migrations, Server};
+use std::time::{Duration, Instant};
+use store::backend::postgres::{LOCK_TIMEOUT, Migrations, Neighbour, Server};
+use store::{Follower, Operation, Store};
 use tokio_postgres::NoTls;
 
 /// As Postgres describes the tables of Kong 3.10.
@@ -121,7 +122,7 @@ async fn a_database_knows_what_was_done_to_it() {
     assert!(!state.needs_bootstrap);
     assert!(state.new.is_empty(), "{:?}", state.new);
     assert_eq!(state.executed[0].migrations.len(), 24);
-    let store = Store::open_postgres(Arc::new(Catalog::core()), &server).await.unwrap();
+    let store = Store::open_postgres(Arc::new(Catalog::core()), &server, None).await.unwrap();
     assert_eq!(store.count("workspaces").await.unwrap(), 1);
     migrations.reset().await.unwrap();
     assert!(migrations.state().await.unwrap().needs_bootstrap);
@@ -158,7 +159,7 @@ async fn plugins_that_a_kong_would_misread_are_not_in_its_table() {
     }
     let server = bootstrapped().await;
     let client = connection(&server).await;
-    let store = Store::open_postgres(Arc::new(catalog), &server).await.unwrap();
+    let store = Store::open_postgres(Arc::new(catalog), &server, None).await.unwrap();
     let cors = store.insert("plugins", record(json!({"name": "cors", "tags": ["t"]}))).await.unwrap();
     store.insert("plugins", record(json!({"name": "own", "tags": ["t"]}))).await.unwrap();
     assert_eq!(plugins_in(&client).await, [vec!["cors".to_owned()], vec!["own".to_owned()]]);
@@ -182,7 +183,7 @@ async fn plugins_that_a_kong_would_misread_are_not_in_its_table() {
 async fn our_own_tables_follow_what_a_kong_deletes() {
     let server = bootstrapped().await;
     let client = connection(&server).await;
-    let store = Store::open_postgres(Arc::new(Catalog::core()), &server).await.unwrap();
+    let store = Store::open_postgres(Arc::new(Catalog::core()), &server, None).await.unwrap();
     let consumer = store.insert("consumers", record(json!({"username": "u"}))).await.unwrap();
     let group = store.insert("consumer_groups", record(json!({"name": "g"}))).await.unwrap();
     let member = json!({"consumer": {"id": consumer.record["id"]}, "consumer_group": {"id": group.record["id"]}});
@@ -190,4 +191,72 @@ async fn our_own_tables_follow_what_a_kong_deletes() {
     client.batch_execute("DELETE FROM consumers").await.unwrap();
     assert_eq!(store.count("consumer_group_consumers").await.unwrap(), 0);
     assert_eq!(store.count("consumer_groups").await.unwrap(), 1);
+}
+
+/// Two nodes on one database.
+async fn neighbours() -> (Server, Store, Store) {
+    let server = bootstrapped().await;
+    let open = async || {
+        let node = uuid::Uuid::new_v4();
+        let (frequency, propagation) = (Duration::from_millis(50), Duration::ZERO);
+        let neighbour = Neighbour { node, frequency, propagation };
+        Store::open_postgres(Arc::new(Catalog::core()), &server, Some(neighbour)).await.unwrap()
+    };
+    let (one, other) = (open().await, open().await);
+    // They may not listen yet.
+    let mut follower = other.follow();
+    loop {
+        one.insert("consumers", record(json!({"custom_id": uuid::Uuid::new_v4().to_string()}))).await.unwrap();
+        let heard = tokio::time::timeout(Duration::from_millis(500), follower.changed()).await;
+        if heard.is_ok() && follower.changes().is_some() {
+            return (server, one, other);
+        }
+    }
+}
+
+/// What the next commit that a follower hears of has changed.
+async fn next(follower: &mut Follower) -> Vec<(Operation, String)> {
+    tokio::time::timeout(Duration::from_secs(10), follower.changed()).await.unwrap();
+    let (revision, commits) = follower.changes().unwrap();
+    follower.taken(revision);
+    let changes = commits.iter().flat_map(|changes| changes.iter());
+    changes.map(|change| (change.operation, change.record["name"].as_str().unwrap().to_owned())).collect()
+}
+
+#[tokio::test]
+async fn nodes_tell_each_other_what_they_write() {
+    let (_server, one, other) = neighbours().await;
+    let mut follower = other.follow();
+    let start = Instant::now();
+    let service = one.insert("services", record(json!({"name": "s", "host": "h.test"}))).await.unwrap();
+    assert_eq!(next(&mut follower).await, [(Operation::Put, "s".to_owned())]);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let service = id(service.record["id"].as_str().unwrap());
+    one.update("services", &service, record(json!({"name": "t"}))).await.unwrap().unwrap();
+    assert_eq!(next(&mut follower).await, [(Operation::Put, "t".to_owned())]);
+    one.delete("services", &service).await.unwrap().unwrap();
+    assert_eq!(next(&mut follower).await, [(Operation::Delete, "t".to_owned())]);
+}
+
+#[tokio::test]
+async fn kong_nodes_are_told_and_heard() {
+    let (server, one, other) = neighbours().await;
+    let client = connection(&server).await;
+    client.batch_execute("DELETE FROM cluster_events").await.unwrap();
+    one.insert("upstreams", record(json!({"name": "u"}))).await.unwrap();
+    let events = client.query("SELECT channel FROM cluster_events ORDER BY channel", &[]).await.unwrap();
+    let channels: Vec<String> = events.iter().map(|row| row.get(0)).collect();
+    assert_eq!(channels, ["balancer:upstreams", "invalidations_kong_core_db_cache"]);
+    let mut follower = other.follow();
+    let event = "INSERT INTO cluster_events VALUES (gen_random_uuid(), gen_random_uuid(), CURRENT_TIMESTAMP, NULL, \
+                 CURRENT_TIMESTAMP + INTERVAL '1 hour', 'invalidations_kong_core_db_cache', 'router:version')";
+    client.batch_execute(event).await.unwrap();
+    loop {
+        tokio::time::timeout(Duration::from_secs(10), follower.changed()).await.unwrap();
+        match follower.changes() {
+            // What the other node has written may still be heard.
+            Some((revision, _)) => follower.taken(revision),
+            None => return,
+        }
+    }
 }

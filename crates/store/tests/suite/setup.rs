@@ -33,7 +33,7 @@ async fn postgres() -> Subject {
     let (server, clock) = (server::server(), Clock::default());
     let migrations = Migrations::connect(&server, &catalog()).await.unwrap().without_kong();
     assert!(migrations.bootstrap(LOCK_TIMEOUT, &mut |_| {}).await.unwrap());
-    let store = Store::open_postgres_at(catalog(), &server, clock.clone()).await.unwrap();
+    let store = Store::open_postgres_at(catalog(), &server, None, clock.clone()).await.unwrap();
     Subject { name: "postgres", store, clock, _directory: None }
 }
 

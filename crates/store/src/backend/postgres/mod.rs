@@ -2,9 +2,12 @@
 //! running Kong nodes.
 //!
 //! Transactions are serializable, and run again where another node was in the way. Those of this node come one after
-//! the other, so that the feed gets their changes in the order in which they were committed.
+//! the other, so that the feed gets their changes in the order in which they were committed; what other nodes write is
+//! read in between.
 
 mod counters;
+mod events;
+mod follow;
 mod migrations;
 pub mod plugins;
 mod pool;
@@ -14,17 +17,19 @@ mod tags;
 mod tls;
 mod values;
 
+use self::events::Notice;
 use self::pool::{Lease, Pool};
 use self::session::{ADD, READ, Session, WRITE};
 use super::sql::{POSTGRES, Statements};
-use super::{Backend, Query, Work, failure};
-use crate::feed::{CAPACITY, Feed};
-use crate::layout::{Layout, WORKSPACES};
+use super::{Backend, Query, Row, Work, failure};
+use crate::feed::{CAPACITY, Changes, Feed};
+use crate::layout::{Layout, Table, WORKSPACES};
 use crate::scope::DEFAULT;
 use crate::{Addition, Revision};
+pub use events::Neighbour;
 use futures_util::future::{BoxFuture, FutureExt};
 pub use migrations::{LOCK_TIMEOUT, Listed, Migration, Migrations, Say, State, Subsystem};
-use model::Error;
+use model::{Error, Record};
 pub use pool::Server;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -32,13 +37,17 @@ use std::time::Duration;
 pub use tls::Tls;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use uuid::Uuid;
 
 /// See [`Backend`].
 pub struct Postgres {
     shared: Arc<Shared>,
+    _following: Option<JoinSet<()>>,
 }
+
+/// A row as the feed shows it.
+pub type Publish = Arc<dyn Fn(&Table, Row) -> Record + Send + Sync>;
 
 struct Shared {
     layout: Arc<Layout>,
@@ -47,6 +56,10 @@ struct Shared {
     own: Option<Arc<Statements>>,
     feed: Arc<Feed>,
     pool: Pool,
+    /// The schema that the tables are in.
+    schema: String,
+    neighbour: Option<Neighbour>,
+    publish: Publish,
     /// Whose transaction is under way.
     turn: Mutex<()>,
 }
@@ -65,8 +78,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LAST_PAUSE: Duration = Duration::from_millis(200);
 
 impl Postgres {
-    /// Opens a database whose tables are there ([`Migrations`]); the id is that of the default workspace.
-    pub async fn open(layout: Arc<Layout>, server: &Server) -> Result<(Postgres, Arc<Feed>, Option<Uuid>), Error> {
+    /// Opens a database whose tables are there ([`Migrations`]); the id is that of the default workspace. With a
+    /// `neighbour`, other nodes are told of what is written, and what they write gets into the feed.
+    pub async fn open(
+        layout: Arc<Layout>,
+        server: &Server,
+        neighbour: Option<Neighbour>,
+        publish: Publish,
+    ) -> Result<(Postgres, Arc<Feed>, Option<Uuid>), Error> {
         let feed = Arc::new(Feed::new(CAPACITY));
         let statements = layout.tables().iter().map(|table| Statements::new(table, POSTGRES)).collect();
         let own = layout.tables().iter().find_map(plugins::own).map(Arc::new);
@@ -75,8 +94,20 @@ impl Postgres {
             Some(_) => Some(default_workspace(&pool).await?),
             None => None,
         };
-        let shared = Shared { layout, statements, own, feed: feed.clone(), pool, turn: Mutex::default() };
-        Ok((Postgres { shared: Arc::new(shared) }, feed, workspace))
+        let schema = current_schema(&pool).await?;
+        let shared = Arc::new(Shared {
+            layout,
+            statements,
+            own,
+            feed: feed.clone(),
+            pool,
+            schema,
+            neighbour,
+            publish,
+            turn: Mutex::default(),
+        });
+        let following = shared.neighbour.as_ref().map(|neighbour| follow::start(&shared, server, neighbour));
+        Ok((Postgres { shared, _following: following }, feed, workspace))
     }
 }
 
@@ -110,7 +141,7 @@ impl Backend for Postgres {
             let handle = Handle::current();
             let done = spawn_blocking(move || {
                 let mut session = shared.session(lease, handle, ADD);
-                let done = session.commit(counters::add(&additions, now));
+                let done = session.commit(counters::add(&additions, now), None);
                 session.end();
                 done
             });
@@ -156,7 +187,7 @@ impl Shared {
             catch_unwind(AssertUnwindSafe(|| work(&mut session))).unwrap_or_else(|_| Err(failure("a write panicked")));
         let done = match done {
             Ok(changes) if changes.is_empty() => Ok(self.feed.newest()),
-            Ok(changes) => match session.commit(Vec::new()) {
+            Ok(changes) => match self.commit(&mut session, &changes) {
                 Ok(()) => Ok(self.feed.publish(changes)),
                 Err(error) => {
                     if session.refused().is_none() {
@@ -176,15 +207,36 @@ impl Shared {
             done => Run::Done(done),
         }
     }
+
+    /// Commits, and tells other nodes.
+    fn commit(&self, session: &mut Session, changes: &Changes) -> Result<(), Error> {
+        let told = changes.listed().is_none_or(|listed| !listed.is_empty());
+        match self.neighbour.as_ref().filter(|_| told) {
+            Some(neighbour) => {
+                let notice = Notice::new(neighbour, &self.schema, changes).question();
+                let events = session.events().question(neighbour);
+                session.commit(vec![notice], events)
+            }
+            None => session.commit(Vec::new(), None),
+        }
+    }
+}
+
+async fn current_schema(pool: &Pool) -> Result<String, Error> {
+    let row = one(pool, "SELECT current_schema()::text").await?;
+    let schema: Option<String> = row.and_then(|row| row.try_get(0).ok()).flatten();
+    schema.ok_or_else(|| failure("there is no schema"))
 }
 
 async fn default_workspace(pool: &Pool) -> Result<Uuid, Error> {
+    let row = one(pool, &format!("SELECT id FROM workspaces WHERE name = '{DEFAULT}'")).await?;
+    row.ok_or_else(|| failure("there is no default workspace"))?.try_get(0).map_err(failure)
+}
+
+/// The first row of the answer.
+async fn one(pool: &Pool, sql: &str) -> Result<Option<tokio_postgres::Row>, Error> {
     let lease = pool.lease().await?;
-    let asked = lease
-        .client
-        .query_typed("SELECT id FROM workspaces WHERE name = $1", &[(&DEFAULT, tokio_postgres::types::Type::TEXT)]);
-    let found = tokio::time::timeout(pool.timeout(), asked).await.map_err(|_| failure("timeout"))?;
-    let found = found.map_err(|error| failure(pool::describe(&error)))?;
-    let row = found.first().ok_or_else(|| failure("there is no default workspace"))?;
-    row.try_get(0).map_err(failure)
+    let answer = tokio::time::timeout(pool.timeout(), lease.client.query_typed(sql, &[])).await;
+    let answer = answer.map_err(|_| failure("timeout"))?;
+    Ok(answer.map_err(|error| failure(pool::describe(&error)))?.into_iter().next())
 }

@@ -1,5 +1,6 @@
 //! One transaction on one connection, for code that may block. What is asked at once is sent at once.
 
+use super::events::Events;
 use super::plugins;
 use super::pool::{Lease, describe};
 use super::refusal::Refusal;
@@ -37,6 +38,7 @@ pub struct Session {
     broken: bool,
     /// Why the server has given up the transaction.
     refused: Option<Refusal>,
+    events: Events,
 }
 
 /// A statement and its parameters.
@@ -63,8 +65,8 @@ impl Session {
         handle: Handle,
         begin: &'static str,
     ) -> Session {
-        let (begun, broken, refused) = (false, false, None);
-        Session { layout, statements, own, feed, lease, handle, timeout, begin, begun, broken, refused }
+        let (begun, broken, refused, events) = (false, false, None, Events::default());
+        Session { layout, statements, own, feed, lease, handle, timeout, begin, begun, broken, refused, events }
     }
 
     /// Why the server has given up the transaction, if it has.
@@ -72,11 +74,23 @@ impl Session {
         self.refused.as_ref()
     }
 
-    /// Makes what was done last. An error that is not the server's leaves it open whether it was.
-    pub fn commit(&mut self, last: Vec<Question>) -> Result<(), Error> {
+    /// What Kong nodes are to be told of the transaction.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Makes what was done last, `last` with it, and asks what is to follow. An error that is not the server's leaves
+    /// it open whether it was done.
+    pub fn commit(&mut self, last: Vec<Question>, then: Option<Question>) -> Result<(), Error> {
         let mut questions = last;
+        let commit = questions.len();
         questions.push(("COMMIT".to_owned(), Vec::new()));
-        self.ask(&questions).map(drop).map_err(|(_, error)| error)
+        questions.extend(then);
+        match self.ask(&questions) {
+            // That has been said, and what was done stays done.
+            Err((place, _)) if place > commit => Ok(()),
+            answered => answered.map(drop).map_err(|(_, error)| error),
+        }
     }
 
     /// Ends the transaction, whatever it has done, and gives the connection back.
@@ -286,6 +300,7 @@ impl Writer for Session {
         // The place of the write that each question is for.
         let mut places: Vec<usize> = Vec::with_capacity(writes.len());
         for (place, write) in writes.iter().enumerate() {
+            self.events.note(write);
             self.questions(write, &mut questions)?;
             places.resize(questions.len(), place);
         }
