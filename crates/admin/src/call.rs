@@ -2,6 +2,7 @@
 
 use crate::access::{Access, User};
 use crate::answer::Answer;
+use crate::audit::Trail;
 use crate::content::Content;
 use crate::endpoint::Method;
 use crate::form;
@@ -30,6 +31,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Whoever asks, where that makes a difference.
     pub user: Option<User>,
+    /// What the audit log will have of it, if there is one.
+    pub trail: Option<Trail>,
     /// The entities concerned, when the endpoint is about any.
     pub subject: Option<Subject>,
     /// The parameters of the path, as the client wrote them.
@@ -106,9 +109,18 @@ impl Call {
     /// run again, see [`Store::transaction`].
     pub async fn write<T: Send + 'static>(
         &self,
-        work: impl FnMut(&mut Transaction<'_>) -> Result<T, Answer> + Send + 'static,
+        mut work: impl FnMut(&mut Transaction<'_>) -> Result<T, Answer> + Send + 'static,
     ) -> Result<T, Answer> {
-        let (revision, value) = self.store.transaction(work).await?;
+        let log = self.state.options.audit.clone().zip(self.trail.clone());
+        let written = self.store.transaction(move |transaction| {
+            let Some((audit, trail)) = &log else { return work(transaction) };
+            transaction.record();
+            let value = work(transaction)?;
+            let recorded = transaction.recorded();
+            audit.note_objects(transaction, trail, &recorded)?;
+            Ok(value)
+        });
+        let (revision, value) = written.await?;
         self.state.node.applied(revision).await;
         Ok(value)
     }

@@ -3,6 +3,7 @@
 
 use crate::access::{Access, User};
 use crate::answer::Answer;
+use crate::audit::{Asked, Trail};
 use crate::call::{Call, Query, State};
 use crate::content::{self, BodyError, Content, RequestBody};
 use crate::endpoint::{Endpoint, Endpoints, Method};
@@ -16,6 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, Version, header};
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,16 +49,21 @@ impl Admin {
 
     /// Answers one request to the Admin API, without a socket.
     pub async fn answer(&self, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
-        self.respond(Interface::Admin, request).await
+        self.respond(Interface::Admin, LOCAL, request).await
     }
 
     /// Answers one request to the Status API, without a socket.
     pub async fn answer_status(&self, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
-        self.respond(Interface::Status, request).await
+        self.respond(Interface::Status, LOCAL, request).await
     }
 
-    /// Answers one request.
-    pub(crate) async fn respond<B>(&self, interface: Interface, request: Request<B>) -> Response<Full<Bytes>>
+    /// Answers one request of a client.
+    pub(crate) async fn respond<B>(
+        &self,
+        interface: Interface,
+        client: IpAddr,
+        request: Request<B>,
+    ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,
@@ -72,7 +79,19 @@ impl Admin {
             headers: &head.headers,
         };
         let body = body.map_err(|error| BodyError(error.to_string())).boxed_unsync();
-        let answer = answer(self, &request_line, body).await.unwrap_or_else(|answer| answer);
+        let audit = self.state.options.audit.as_ref().filter(|_| interface == Interface::Admin);
+        let mut trail = audit.map(|_| Trail::new());
+        let mut answer = answer(self, &request_line, body, &mut trail).await.unwrap_or_else(|answer| answer);
+        if let (Some(audit), Some(trail)) = (audit, trail) {
+            answer = answer.with_header("x-kong-admin-request-id", &trail.request_id);
+            let asked = Asked {
+                client_ip: &client.to_string(),
+                method: request_line.method,
+                target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+                by_gui: self.state.access.is_gui(request_line.headers),
+            };
+            audit.note_request(&self.store, trail, asked, answer.status).await;
+        }
         let close = head.version != Version::HTTP_11 || connection_close(&head.headers);
         response(&self.state.options, &request_line, answer, start.elapsed(), close)
     }
@@ -101,7 +120,15 @@ struct RequestLine<'a> {
     headers: &'a HeaderMap,
 }
 
-async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody) -> Result<Answer, Answer> {
+/// Where requests come from that come through no socket.
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+async fn answer(
+    admin: &Admin,
+    request_line: &RequestLine<'_>,
+    body: RequestBody,
+    trail: &mut Option<Trail>,
+) -> Result<Answer, Answer> {
     if request_line.interface == Interface::Admin {
         let RequestLine { method, authority, headers, .. } = *request_line;
         cross_site::check(&admin.state.options, method, authority, headers)?;
@@ -119,11 +146,17 @@ async fn answer(admin: &Admin, request_line: &RequestLine<'_>, body: RequestBody
         RequestLine { interface: Interface::Status, .. } | RequestLine { method: "OPTIONS", .. } => None,
         _ => admin.state.access.user(place.path, request_line.headers).await?,
     };
+    if let Some(trail) = trail {
+        (trail.user, trail.workspace) = (user.clone(), place.store.scope().workspace());
+    }
     let endpoint = found.as_ref().map(|(endpoint, _)| &***endpoint);
     admin.state.access.authorize(user.as_ref(), &place, endpoint, request_line.method).await?;
     let cookie = user.as_ref().and_then(|user| user.cookie.clone());
     let answer = match found {
-        Some((endpoint, parameters)) => call(admin, request_line, place, endpoint, parameters, user, body).await,
+        Some((endpoint, parameters)) => {
+            let asked = (&**endpoint, parameters);
+            call(admin, request_line, place, asked, user, body, trail).await
+        }
         None => Err(Answer::not_found()),
     };
     match cookie {
@@ -137,10 +170,10 @@ async fn call(
     admin: &Admin,
     request_line: &RequestLine<'_>,
     place: Place<'_>,
-    endpoint: &Endpoint,
-    parameters: Vec<&str>,
+    (endpoint, parameters): (&Endpoint, Vec<&str>),
     user: Option<User>,
     body: RequestBody,
+    trail: &mut Option<Trail>,
 ) -> Result<Answer, Answer> {
     if endpoint.disabled() {
         return Err(Answer::not_found());
@@ -164,6 +197,9 @@ async fn call(
     } else {
         Content::None
     };
+    if let (Some(trail), Some(audit)) = (trail.as_mut(), &admin.state.options.audit) {
+        trail.keep(&content, audit);
+    }
     let parameters = parameters.into_iter().map(str::to_owned).collect();
     let call = Call {
         state: admin.state.clone(),
@@ -174,6 +210,7 @@ async fn call(
         workspace: place.workspace,
         headers: request_line.headers.clone(),
         user,
+        trail: trail.clone(),
         subject: endpoint.subject.clone(),
         parameters,
         query,

@@ -7,6 +7,7 @@
 
 mod access;
 mod answer;
+mod audit;
 mod call;
 mod content;
 mod cross_site;
@@ -25,6 +26,7 @@ mod workspace;
 
 pub use access::options::{AccessOptions, GuiAuth, SessionOptions};
 pub use access::prepare as prepare_access;
+pub use audit::{AuditOptions, SigningKey};
 pub use http::Admin;
 pub use hyper::HeaderMap;
 pub use node::{

@@ -5,7 +5,7 @@ use hyper::HeaderMap;
 use model::health::UpstreamHealth;
 use model::{Degradation, Record};
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Revision, Scope};
@@ -84,6 +84,11 @@ pub trait Node: Send + Sync + 'static {
     /// Whether a client may use an interface (`allow` and `deny`); it is answered 403 otherwise.
     fn allows(&self, _interface: Interface, _origin: Origin, _headers: &HeaderMap) -> bool {
         true
+    }
+
+    /// The client of a connection: its peer, or whom a trusted proxy names.
+    fn client(&self, _interface: Interface, origin: Origin, _headers: &HeaderMap) -> IpAddr {
+        origin.peer.ip()
     }
 
     /// Whether answers concern the node: [`Node::added`] and [`Node::note`] are called.

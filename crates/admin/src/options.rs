@@ -1,7 +1,9 @@
 //! The settings of the Admin and the Status API.
 
 use crate::access::options::AccessOptions;
+use crate::audit::AuditOptions;
 use crate::node::Interface;
+use std::sync::Arc;
 use std::time::Duration;
 use wire::net::Lingering;
 
@@ -25,6 +27,8 @@ pub struct Options {
     /// The hosts that requests to the Admin API may name (`admin_allowed_hosts`); empty: any.
     pub hosts: Vec<String>,
     pub access: AccessOptions,
+    /// `audit_log`.
+    pub audit: Option<Arc<AuditOptions>>,
     /// Bounds on clients of the Admin and of the Status API.
     pub limits: Limits,
     pub status_limits: Limits,
@@ -94,6 +98,7 @@ impl Default for Options {
             origins: Vec::new(),
             hosts: Vec::new(),
             access: AccessOptions::default(),
+            audit: None,
             limits: Limits::default(),
             status_limits: Limits::default(),
         }

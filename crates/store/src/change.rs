@@ -23,3 +23,25 @@ pub struct Change {
     pub entity: String,
     pub record: Record,
 }
+
+/// A record that a transaction has written, for whoever keeps a record of that.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    pub operation: Operation,
+    /// The entity's name, such as `routes`.
+    pub entity: String,
+    pub record: Record,
+    /// What a changed record was before.
+    pub before: Option<Record>,
+}
+
+impl Recorded {
+    /// What Kong calls the operation.
+    pub fn verb(&self) -> &'static str {
+        match (self.operation, &self.before) {
+            (Operation::Put, None) => "create",
+            (Operation::Put, Some(_)) => "update",
+            (Operation::Delete, _) => "delete",
+        }
+    }
+}

@@ -18,7 +18,7 @@ mod rules;
 mod scope;
 mod write;
 
-pub use change::{Change, Operation, Revision};
+pub use change::{Change, Operation, Recorded, Revision};
 pub use clock::Clock;
 pub use counter::{Addition, Counter};
 pub use feed::Follower;

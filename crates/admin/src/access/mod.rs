@@ -90,6 +90,12 @@ impl Access {
         found.ok_or_else(|| Answer::message(401, "Invalid RBAC credentials"))
     }
 
+    /// Whether the GUI has sent a request.
+    pub fn is_gui(&self, headers: &HeaderMap) -> bool {
+        let gui = self.options.gui.as_ref();
+        gui.is_some_and(|gui| headers.contains_key(&gui.user_header) || headers.contains_key(header::COOKIE))
+    }
+
     /// Whether a user may do what a request asks for.
     pub async fn authorize(
         &self,

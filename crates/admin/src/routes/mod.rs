@@ -3,6 +3,7 @@
 
 mod acls;
 mod admins;
+mod audit;
 mod cache;
 mod certificates;
 mod clustering;
@@ -54,6 +55,7 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     rbac::add(&mut drafts, catalog);
     admins::add(&mut drafts, catalog);
     login::add(&mut drafts);
+    audit::add(&mut drafts);
     drafts.build()
 }
 

@@ -213,7 +213,8 @@ impl Shared {
         if !self.admin.state.node.allows(self.interface, self.origin, request.headers()) {
             return self.admin.refuse(self.interface, request.headers(), 403, "Forbidden");
         }
-        self.admin.respond(self.interface, request).await
+        let client = self.admin.state.node.client(self.interface, self.origin, request.headers());
+        self.admin.respond(self.interface, client, request).await
     }
 
     /// Says whether the connection goes on, and for how long.

@@ -1,6 +1,7 @@
 //! The Admin API over a store in memory, mostly without sockets.
 
 mod access;
+mod audit;
 mod clients;
 mod consumer_groups;
 mod sockets;

@@ -173,6 +173,7 @@ impl Running {
             hosts: settings.list("admin_allowed_hosts").to_vec(),
             dbless: settings.dbless(),
             access: settings.access.clone(),
+            audit: settings.audit.clone(),
             ..admin::Options::default()
         };
         let admin = Arc::new(admin::Admin::new(store.clone(), Arc::new(node), options));

@@ -20,6 +20,7 @@ use proxy::forwarded::{Address, TrustedProxies};
 use sdk::entities::{Plugin, Uuid};
 use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, BoxFuture, Facts, Fields, PluginKind, Version};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -302,6 +303,10 @@ impl Node for RunningNode {
     fn allows(&self, interface: Interface, origin: Origin, headers: &admin::HeaderMap) -> bool {
         let served = self.served(interface);
         served.api.access.is_empty() || served.api.access.allows(served.client(origin, headers).ip())
+    }
+
+    fn client(&self, interface: Interface, origin: Origin, headers: &admin::HeaderMap) -> IpAddr {
+        self.served(interface).client(origin, headers).ip()
     }
 
     fn looks_on(&self, interface: Interface) -> bool {

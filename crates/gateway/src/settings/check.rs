@@ -2,6 +2,7 @@
 
 use super::access;
 use super::access_log::{self, AccessLogs};
+use super::audit;
 use super::listen::{self, Listener};
 use super::load::Loaded;
 use super::nginx::{self, Context, Injected};
@@ -42,6 +43,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         port_maps: Vec::new(),
         access_logs: AccessLogs::default(),
         access: AccessOptions::default(),
+        audit: None,
         warnings,
         loaded,
     };
@@ -68,6 +70,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     let mut of_logs = Vec::new();
     keep(access_log::parse(&settings, &mut of_logs).map(|logs| settings.access_logs = logs));
     settings.warnings.extend(of_logs);
+    keep(audit::options(&settings).map(|options| settings.audit = options));
     match access::options(&settings) {
         Ok((options, warnings)) => {
             settings.access = options;

@@ -4,6 +4,7 @@
 
 mod access;
 mod access_log;
+mod audit;
 mod check;
 mod ciphers;
 mod definition;
@@ -24,7 +25,7 @@ pub use listen::Listener;
 pub use load::Sources;
 pub use references::referred_to;
 
-use admin::AccessOptions;
+use admin::{AccessOptions, AuditOptions};
 use definition::ValueType;
 use load::Loaded;
 use model::address::Cidr;
@@ -33,6 +34,7 @@ use proxy::directives::Directives;
 use proxy::settings::Limits;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use value::Value;
 
@@ -65,6 +67,8 @@ pub struct Settings {
     pub access_logs: AccessLogs,
     /// Who may use the Admin API.
     pub access: AccessOptions,
+    /// The audit log, if there is one.
+    pub audit: Option<Arc<AuditOptions>>,
     /// What the operator should know.
     pub warnings: Vec<String>,
     loaded: Loaded,

@@ -612,6 +612,21 @@ pub const SECTIONS: &[Section] = &[
             number("admin_gui_auth_login_attempts", "0", "Wrong passwords before a name is refused; 0: any number."),
             number("admin_gui_auth_login_attempts_ttl", "604800", "Seconds for which wrong passwords count."),
             number("admin_invitation_expiry", "259200", "Seconds for which a link to register is valid."),
+            boolean(
+                "audit_log",
+                "off",
+                "Whether requests to the Admin API, and what they write, are kept (`/audit/requests`, `/audit/objects`).",
+            ),
+            list("audit_log_ignore_methods", "", "Methods of requests that are not kept."),
+            list(
+                "audit_log_ignore_paths",
+                "",
+                "Regular expressions: requests are not kept where one is found in the path.",
+            ),
+            list("audit_log_ignore_tables", "", "Entities whose records are not kept when they are written."),
+            list("audit_log_payload_exclude", "token, secret, password", "Fields that are left out of what is kept."),
+            number("audit_log_record_ttl", "2592000", "Seconds for which what is kept is kept."),
+            text("audit_log_signing_key", "", "File with an RSA key by which what is kept is signed."),
         ],
     },
     Section {

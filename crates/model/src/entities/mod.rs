@@ -55,14 +55,16 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 20] {
     ]
 }
 
-/// The texts of the schemas of those who use the Admin API, which follow the core ones.
-pub(crate) const ACCESS: [&str; 6] = [
+/// The texts of the schemas of those who use the Admin API, and of what they have done; they follow the core ones.
+pub(crate) const ACCESS: [&str; 8] = [
     include_str!("rbac_user.json"),
     include_str!("rbac_role.json"),
     include_str!("rbac_user_role.json"),
     include_str!("rbac_role_endpoint.json"),
     include_str!("admin.json"),
     include_str!("admin_session.json"),
+    include_str!("audit_request.json"),
+    include_str!("audit_object.json"),
 ];
 
 /// The configuration of the vault that reads environment variables.

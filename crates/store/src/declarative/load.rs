@@ -89,7 +89,7 @@ impl Transaction<'_> {
             })?;
             let removed = gone.iter().chain(&freed).map(|row| Write::Remove { table, row });
             self.writer.write(&removed.collect::<Vec<_>>())?;
-            gone.into_iter().for_each(|row| self.note(Operation::Delete, table, row));
+            gone.into_iter().for_each(|row| self.note(Operation::Delete, table, row, None));
         }
         for (index, rows) in declared.iter().enumerate() {
             changed.extend(rows.values().map(|new| (index, Cow::Borrowed(&new.row), None)));
@@ -103,7 +103,7 @@ impl Transaction<'_> {
         });
         self.writer.write(&writes.collect::<Vec<_>>())?;
         for (index, row, _) in changed {
-            self.note(Operation::Put, layout.at(index), row.into_owned());
+            self.note(Operation::Put, layout.at(index), row.into_owned(), None);
         }
         self.keep_hash(hash)
     }
@@ -145,7 +145,7 @@ impl Transaction<'_> {
         let record = table.schema.process_insert(self.view.catalog, input)?;
         let row = Row { record, ..Row::default() };
         self.writer.write(&[Write::Put { table, row: &row, old: old.as_ref() }])?;
-        self.note(Operation::Put, table, row);
+        self.note(Operation::Put, table, row, None);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::certificates::{self, Names, SniChanges};
 use crate::feed::Changes;
 use crate::layout::{Foreign, Layout, Table};
 use crate::read::{self, View, is_uuid, lookup, valid_id};
-use crate::{Change, Key, Operation, Scope, rules};
+use crate::{Change, Key, Operation, Recorded, Scope, rules};
 use model::{Catalog, Error, Record};
 pub use put::Put;
 use remove::Referrers;
@@ -20,6 +20,8 @@ pub struct Transaction<'t> {
     pub(crate) view: View<'t>,
     pub(crate) writer: &'t mut dyn Writer,
     changes: Changes,
+    /// What was written, with what it was before, if anybody wants to know.
+    recorded: Option<Vec<Recorded>>,
     read_only: bool,
 }
 
@@ -37,7 +39,7 @@ enum Ttl {
 impl<'t> Transaction<'t> {
     /// `read_only`: what clients ask for is checked, and then refused.
     pub(crate) fn new(view: View<'t>, writer: &'t mut dyn Writer, read_only: bool) -> Transaction<'t> {
-        Transaction { view, writer, changes: Changes::default(), read_only }
+        Transaction { view, writer, changes: Changes::default(), recorded: None, read_only }
     }
 
     /// What has been changed, in order.
@@ -48,6 +50,16 @@ impl<'t> Transaction<'t> {
     /// Says whose records the rest of the transaction is about.
     pub fn enter(&mut self, scope: Scope) {
         self.view.scope = scope;
+    }
+
+    /// Begins to record what is written, with what it was before.
+    pub fn record(&mut self) {
+        self.recorded.get_or_insert_default();
+    }
+
+    /// Ends that: what has been written since.
+    pub fn recorded(&mut self) -> Vec<Recorded> {
+        self.recorded.take().unwrap_or_default()
     }
 
     /// The schemas that records are checked by.
@@ -277,7 +289,13 @@ impl<'t> Transaction<'t> {
         }
     }
 
-    pub(crate) fn note(&mut self, operation: Operation, table: &Table, row: Row) {
+    /// `before` is the row whose place that one has taken.
+    pub(crate) fn note(&mut self, operation: Operation, table: &Table, row: Row, before: Option<Row>) {
+        if let Some(recorded) = &mut self.recorded {
+            let before = before.map(|row| read::publish(&self.view, table, row));
+            let record = read::publish(&self.view, table, row.clone());
+            recorded.push(Recorded { operation, entity: table.name.clone(), record, before });
+        }
         if !table.in_snapshot {
             self.changes.push_untold();
             return;

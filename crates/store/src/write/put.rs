@@ -44,8 +44,8 @@ impl<'t> Transaction<'t> {
             self.check_all(table, &batch)?;
             let writes = batch.iter().map(|put| Write::Put { table, row: &put.row, old: put.old.as_ref() });
             self.writer.write(&writes.collect::<Vec<_>>())?;
-            for Put { row, .. } in batch {
-                self.note(Operation::Put, table, row.clone());
+            for Put { row, old } in batch {
+                self.note(Operation::Put, table, row.clone(), old);
                 records.push(show(&self.view, table, row));
             }
         }

@@ -103,7 +103,7 @@ impl<'t> Transaction<'t> {
         let writes = doomed.iter().map(|(index, row)| Write::Remove { table: layout.at(*index), row });
         self.writer.write(&writes.collect::<Vec<_>>())?;
         for (index, row) in doomed {
-            self.note(Operation::Delete, layout.at(index), row);
+            self.note(Operation::Delete, layout.at(index), row, None);
         }
         Ok(())
     }
@@ -191,7 +191,7 @@ impl<'t> Transaction<'t> {
             let mut row = old.clone();
             row.record.insert(child.foreigns[*place].field.clone(), Value::Null);
             self.writer.write(&[Write::Put { table: child, row: &row, old: Some(&old) }])?;
-            self.note(Operation::Put, child, row);
+            self.note(Operation::Put, child, row, Some(old));
         }
         Ok(())
     }
