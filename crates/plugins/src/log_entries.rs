@@ -1,11 +1,15 @@
 //! What all log plugins write: the entry of an exchange.
 
-use sdk::{Config, Exchange, Phases, QueueSettings, log};
+use sdk::log::{self, LogValue};
+use sdk::{Config, Env, Exchange, Phases, QueueSettings, Script};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The entries of an instance.
 pub struct LogEntries {
-    has_custom_fields: bool,
+    /// Code by the member that its value becomes (`custom_fields_by_lua`).
+    custom_fields: Vec<(String, Arc<dyn Script>)>,
+    degraded: Option<String>,
 }
 
 impl LogEntries {
@@ -13,8 +17,18 @@ impl LogEntries {
     pub const PHASES: Phases = Phases::LOG.and(Phases::KEEPS_LINES);
 
     /// As the configuration wants them.
-    pub fn of(config: Config<'_>) -> LogEntries {
-        LogEntries { has_custom_fields: config.section("custom_fields_by_lua").pairs().next().is_some() }
+    pub fn of(config: Config<'_>, env: &Env) -> Result<LogEntries, String> {
+        let mut entries = LogEntries { custom_fields: Vec::new(), degraded: None };
+        for (member, code) in config.section("custom_fields_by_lua").pairs() {
+            let Some(scripts) = env.scripts() else {
+                entries.degraded = Some("custom_fields_by_lua has no effect: this program has no Lua".to_owned());
+                break;
+            };
+            let script = scripts.load(code.as_str().unwrap_or_default());
+            let script = script.map_err(|error| format!("config.custom_fields_by_lua.{member}: {error}"))?;
+            entries.custom_fields.push((member.to_owned(), script));
+        }
+        Ok(entries)
     }
 
     /// A queue for plugins whose configuration has none: what has come meanwhile goes together and at once, and what
@@ -30,11 +44,27 @@ impl LogEntries {
 
     /// What is missing in them.
     pub fn degraded(&self) -> Option<String> {
-        self.has_custom_fields.then(|| "custom_fields_by_lua has no effect: Lua is not there yet".to_owned())
+        self.degraded.clone()
     }
 
     /// The entry of an exchange that is over, as JSON text.
-    pub fn write(&self, exchange: &Exchange) -> Vec<u8> {
-        log::serialize(exchange)
+    pub fn write(&self, exchange: &mut Exchange) -> Vec<u8> {
+        let before = exchange.log_values.len();
+        for (member, script) in &self.custom_fields {
+            match script.value(exchange) {
+                Ok(value) => {
+                    let value = LogValue {
+                        value: Some(value).filter(|value| !value.is_null()),
+                        ..LogValue::set(member, false.into())
+                    };
+                    exchange.log_values.push(value);
+                }
+                Err(error) => tracing::error!(member, "custom_fields_by_lua: {error}"),
+            }
+        }
+        let entry = log::serialize(exchange);
+        // Other plugins have fields of their own.
+        exchange.log_values.truncate(before);
+        entry
     }
 }

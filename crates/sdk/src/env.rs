@@ -1,6 +1,6 @@
 //! What plugins keep across configuration changes.
 
-use crate::{Facts, MemoryBudget, Metrics, Network, NodeLog, Records, Tasks};
+use crate::{Facts, MemoryBudget, Metrics, Network, NodeLog, Records, Scripts, Tasks};
 use model::entities::Uuid;
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -17,6 +17,7 @@ pub struct Env {
     tasks: Tasks,
     network: Network,
     records: Records,
+    scripts: Option<Arc<dyn Scripts>>,
     facts: Arc<OnceLock<Weak<dyn Facts>>>,
 }
 
@@ -46,6 +47,7 @@ impl Env {
             records: Records::nowhere(tasks.clone()),
             tasks,
             network: Network::default(),
+            scripts: None,
             facts: Arc::default(),
         }
     }
@@ -114,6 +116,16 @@ impl Env {
     /// What the node tells of itself; `None` before it runs, and after.
     pub fn facts(&self) -> Option<Arc<dyn Facts>> {
         self.facts.get()?.upgrade()
+    }
+
+    /// With that run time for code in configurations.
+    pub fn with_scripts(self, scripts: Arc<dyn Scripts>) -> Env {
+        Env { scripts: Some(scripts), ..self }
+    }
+
+    /// The run time for code in configurations, where there is one.
+    pub fn scripts(&self) -> Option<&Arc<dyn Scripts>> {
+        self.scripts.as_ref()
     }
 
     /// What goes on beside requests.

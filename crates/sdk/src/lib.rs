@@ -34,6 +34,7 @@ mod queue;
 mod records;
 pub mod redis;
 mod request_body;
+mod scripts;
 pub mod session;
 mod snapshot_ref;
 mod tasks;
@@ -69,6 +70,7 @@ pub use plugin::{Phases, Plugin, PluginKind, Step, register};
 pub use queue::{Deliver, Queue, QueueSettings};
 pub use records::{Addition, Counter, RecordStore, Records, RecordsError};
 pub use request_body::RequestBody;
+pub use scripts::{Script, Scripts};
 pub use snapshot_ref::SnapshotRef;
 pub use tasks::{OwnedTask, Tasks};
 pub use trace::{

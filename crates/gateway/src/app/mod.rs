@@ -134,6 +134,7 @@ impl Running {
         let env = sdk::Env::new(sdk::NodeInfo { id, ..sdk::NodeInfo::default() })
             .with_cache_size(settings.size("mem_cache_size")?)
             .with_log(logging.node_log());
+        let env = with_lua(env);
         let background = env.tasks().clone();
         let env = env.with_records(records::of(store.clone(), &settings, background.clone()));
         let access_logs = AccessLogs::open(&settings, console)?;
@@ -299,6 +300,17 @@ impl Running {
         self.settings = new;
         Ok(warnings)
     }
+}
+
+/// The surroundings of plugins, with Lua for their configurations.
+#[cfg(feature = "lua")]
+fn with_lua(env: sdk::Env) -> sdk::Env {
+    env.with_scripts(Arc::new(runtimes::lua::LuaScripts))
+}
+
+#[cfg(not(feature = "lua"))]
+fn with_lua(env: sdk::Env) -> sdk::Env {
+    env
 }
 
 /// Sees to it that a database has the default roles, and an administrator where the settings have a password for one.

@@ -42,14 +42,18 @@ pub fn enabled_plugins(settings: &Settings) -> Result<Vec<&'static dyn PluginKin
     if names.first().is_some_and(|name| name == "off") {
         return Ok(Vec::new());
     }
-    let installed =
-        |name: &String| name == "bundled" || name == "off" || plugins::bundled().iter().any(|kind| kind.name() == name);
+    let installed = |name: &String| name == "bundled" || name == "off" || bundled().any(|kind| kind.name() == name);
     if let Some(name) = names.iter().find(|name| !installed(name)) {
-        let all: Vec<_> = plugins::bundled().iter().map(|kind| kind.name()).collect();
+        let all: Vec<_> = bundled().map(|kind| kind.name()).collect();
         return Err(format!("plugins: {name} plugin is enabled but not installed; there are {}", all.join(", ")));
     }
-    let wanted = |kind: &&&'static dyn PluginKind| names.iter().any(|name| name == "bundled" || name == kind.name());
-    Ok(plugins::bundled().iter().filter(wanted).copied().collect())
+    let wanted = |kind: &&'static dyn PluginKind| names.iter().any(|name| name == "bundled" || name == kind.name());
+    Ok(bundled().filter(wanted).collect())
+}
+
+/// All plugins that there are.
+fn bundled() -> impl Iterator<Item = &'static dyn PluginKind> {
+    plugins::bundled().iter().chain(runtimes::bundled()).copied()
 }
 
 /// The kinds of vaults that the setting `vaults` names.
@@ -74,6 +78,12 @@ pub fn secrets(settings: &Settings, catalog: &Arc<Catalog>, env: Env) -> Result<
 
 /// The schemas of the node.
 pub fn catalog(settings: &Settings, kinds: &[&'static dyn PluginKind]) -> Result<Catalog, String> {
+    #[cfg(feature = "lua")]
+    runtimes::lua::trust(match settings.text("untrusted_lua") {
+        "off" => runtimes::lua::Trust::Off,
+        "on" => runtimes::lua::Trust::On,
+        _ => runtimes::lua::Trust::Sandbox,
+    });
     let flavor = match settings.text("router_flavor") {
         "expressions" => model::RouterFlavor::Expressions,
         _ => model::RouterFlavor::Traditional,

@@ -640,10 +640,9 @@ pub const SECTIONS: &[Section] = &[
                 "untrusted_lua",
                 "sandbox",
                 &["on", "off", "sandbox"],
-                "What Lua code in a plugin's configuration \
-                may do.",
-            )
-            .inert(),
+                "What Lua code in a plugin's configuration may do: all that Lua's libraries can (`on`), what the \
+                    sandbox lets it, or nothing.",
+            ),
             list("untrusted_lua_sandbox_requires", "", "Modules that sandboxed code may load.").inert(),
             list("untrusted_lua_sandbox_environment", "", "Global names that sandboxed code sees.").inert(),
             text("openresty_path", "", "Where Kong finds OpenResty.").inert(),

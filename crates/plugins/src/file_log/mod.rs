@@ -51,7 +51,7 @@ impl PluginKind for FileLog {
             let file = Arc::new(LogFile { path, reopen, file: Mutex::default() });
             Arc::new(Delivery { file, tasks: env.tasks().clone() })
         });
-        Ok(Box::new(Instance { entries: LogEntries::of(config), queue }))
+        Ok(Box::new(Instance { entries: LogEntries::of(config, env)?, queue }))
     }
 }
 

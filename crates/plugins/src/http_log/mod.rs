@@ -65,7 +65,7 @@ impl PluginKind for HttpLog {
         let queue = Queue::open(env, plugin, &Value::Object(what).to_string(), settings, || {
             Arc::new(Delivery { client: HttpClient::new(env, options), request, lists })
         });
-        Ok(Box::new(Instance { entries: LogEntries::of(config), queue }))
+        Ok(Box::new(Instance { entries: LogEntries::of(config, env)?, queue }))
     }
 }
 

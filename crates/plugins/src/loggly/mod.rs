@@ -43,7 +43,7 @@ impl PluginKind for Loggly {
         let key = datagrams.key();
         let queue = Queue::open(env, plugin, &key, LogEntries::queue_settings(), || Arc::new(datagrams));
         Ok(Box::new(Instance {
-            entries: LogEntries::of(config),
+            entries: LogEntries::of(config, env)?,
             severities: Severities::of(config),
             hostname: env.node().hostname.clone(),
             account: format!("[{token}@41058 {}]", tags.join(" ")),

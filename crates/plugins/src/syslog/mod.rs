@@ -52,7 +52,7 @@ impl PluginKind for Syslog {
         let name = config.text("facility").unwrap_or("user");
         let facility = FACILITIES.iter().position(|known| *known == name);
         let facility = facility.ok_or_else(|| format!("config.facility: unknown '{name}'"))? as u16;
-        let (entries, severities) = (LogEntries::of(config), Severities::of(config));
+        let (entries, severities) = (LogEntries::of(config, env)?, Severities::of(config));
         let queue = Queue::open(env, plugin, "", LogEntries::queue_settings(), || Arc::new(Delivery(SOCKET.into())));
         Ok(Box::new(Instance { entries, severities, facility, queue }))
     }
@@ -108,12 +108,13 @@ mod tests {
 
     fn message(config: Value, status: u16) -> Option<Vec<u8>> {
         let config = config.as_object().unwrap();
-        let (entries, severities) = (LogEntries::of(Config::new(config)), Severities::of(Config::new(config)));
+        let (entries, severities) =
+            (LogEntries::of(Config::new(config), &Env::default()).unwrap(), Severities::of(Config::new(config)));
         let severity = severities.of_status(status)?;
         Some(
             [
                 format!("<{}>", 19 * 8 + u16::from(severity)).into_bytes(),
-                entries.write(&testing::exchange("GET", "/", &[])),
+                entries.write(&mut testing::exchange("GET", "/", &[])),
             ]
             .concat(),
         )

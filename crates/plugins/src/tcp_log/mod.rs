@@ -52,7 +52,7 @@ impl PluginKind for TcpLog {
             let connection = KeptConnection::new(env.network().clone(), server, timeout, keepalive);
             Arc::new(Delivery { connection, server: address })
         });
-        Ok(Box::new(Instance { entries: LogEntries::of(config), queue }))
+        Ok(Box::new(Instance { entries: LogEntries::of(config, env)?, queue }))
     }
 }
 

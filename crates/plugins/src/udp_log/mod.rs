@@ -31,7 +31,7 @@ impl PluginKind for UdpLog {
         let datagrams = Datagrams::of(config, env.network())?;
         let key = datagrams.key();
         let queue = Queue::open(env, plugin, &key, LogEntries::queue_settings(), || Arc::new(datagrams));
-        Ok(Box::new(Instance { entries: LogEntries::of(config), queue }))
+        Ok(Box::new(Instance { entries: LogEntries::of(config, env)?, queue }))
     }
 }
 

@@ -8,7 +8,7 @@ mod writer;
 pub use edit::{LogMode, LogValue};
 
 use crate::{Args, Exchange, Fields, Source};
-use model::entities::{DEFAULT_WORKSPACE, Uuid};
+use model::entities::{Consumer, DEFAULT_WORKSPACE, Route, Service, Uuid};
 use std::borrow::Cow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use writer::Writer;
@@ -98,6 +98,27 @@ fn request_and_response(exchange: &Exchange, out: &mut Writer) {
         });
     });
     out.member("latencies", |out| latencies(exchange, out));
+}
+
+/// A route as entries have it.
+pub fn route(route: &Route) -> Vec<u8> {
+    let mut out = Writer::with_capacity(1024);
+    records::route(route, &mut out);
+    out.finish()
+}
+
+/// A service as entries have it.
+pub fn service(service: &Service) -> Vec<u8> {
+    let mut out = Writer::with_capacity(1024);
+    records::service(service, &mut out);
+    out.finish()
+}
+
+/// A consumer as entries have it.
+pub fn consumer(consumer: &Consumer) -> Vec<u8> {
+    let mut out = Writer::with_capacity(256);
+    records::consumer(consumer, &mut out);
+    out.finish()
 }
 
 fn request(exchange: &Exchange, out: &mut Writer) {

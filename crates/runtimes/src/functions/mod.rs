@@ -1,0 +1,169 @@
+//! `pre-function` and `post-function`: code of a configuration, before all other plugins and after them.
+
+#[cfg(test)]
+mod tests;
+
+use crate::lua::{self, Code, Outcome, Phase};
+use sdk::{Answer, Bytes, Config, Env, Exchange, Function, Phases, Plugin, PluginKind, Step, entities};
+use serde_json::Value;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The plugin that runs before all others.
+pub struct PreFunction;
+
+/// The plugin that runs after all others.
+pub struct PostFunction;
+
+struct Instance {
+    plugin: &'static str,
+    /// Tells instances apart in what code keeps (`kong.ctx.plugin`).
+    number: u64,
+    rewrite: Vec<Code>,
+    access: Vec<Code>,
+    header_filter: Vec<Code>,
+    body_filter: Vec<Code>,
+    log: Vec<Code>,
+    has_certificate: bool,
+}
+
+const FUNCTIONS: &[(&str, Function)] = &[("lua_code", Function::Validator(is_code))];
+
+impl PluginKind for PreFunction {
+    fn name(&self) -> &'static str {
+        "pre-function"
+    }
+
+    fn priority(&self) -> i32 {
+        1_000_000
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("schema.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        FUNCTIONS
+    }
+
+    fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
+        Instance::new("pre-function", plugin)
+    }
+}
+
+impl PluginKind for PostFunction {
+    fn name(&self) -> &'static str {
+        "post-function"
+    }
+
+    fn priority(&self) -> i32 {
+        -1000
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("schema.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        FUNCTIONS
+    }
+
+    fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
+        Instance::new("post-function", plugin)
+    }
+}
+
+impl Instance {
+    fn new(name: &'static str, plugin: &entities::Plugin) -> Result<Box<dyn Plugin>, String> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let config = Config::new(&plugin.config);
+        let codes = |phase: Phase| -> Result<Vec<Code>, String> {
+            let texts = config.texts(phase.name());
+            texts
+                .into_iter()
+                .map(|text| Code::new(&text).map_err(|e| format!("config.{}: {e}", phase.name())))
+                .collect()
+        };
+        Ok(Box::new(Instance {
+            plugin: name,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            rewrite: codes(Phase::Rewrite)?,
+            access: codes(Phase::Access)?,
+            header_filter: codes(Phase::HeaderFilter)?,
+            body_filter: codes(Phase::BodyFilter)?,
+            log: codes(Phase::Log)?,
+            has_certificate: !config.texts("certificate").is_empty(),
+        }))
+    }
+
+    fn step(&self, codes: &[Code], phase: Phase, exchange: &mut Exchange) -> Step<'static> {
+        match lua::run(codes, phase, self.number, exchange, None) {
+            Ok(Outcome::Done) => Step::Next,
+            Ok(Outcome::Answer(answer)) => Step::Answer(answer),
+            Err(error) => {
+                self.report(phase, &error);
+                Step::Answer(Answer::error(exchange, 500, &Answer::status_message(500)))
+            }
+        }
+    }
+
+    /// Where a response is on its way nothing but a message can be made of an error.
+    fn filter(&self, codes: &[Code], phase: Phase, exchange: &mut Exchange, piece: Option<(&mut Bytes, bool)>) {
+        if let Err(error) = lua::run(codes, phase, self.number, exchange, piece) {
+            self.report(phase, &error);
+        }
+    }
+
+    fn report(&self, phase: Phase, error: &str) {
+        tracing::error!(plugin = self.plugin, phase = phase.name(), "{error}");
+    }
+}
+
+impl Plugin for Instance {
+    fn phases(&self) -> Phases {
+        let mut phases = Phases::NONE;
+        for (codes, phase) in [
+            (&self.rewrite, Phases::REWRITE),
+            (&self.access, Phases::ACCESS),
+            (&self.header_filter, Phases::HEADER_FILTER),
+            (&self.body_filter, Phases::BODY_FILTER),
+            (&self.log, Phases::LOG.and(Phases::KEEPS_LINES)),
+        ] {
+            if !codes.is_empty() {
+                phases = phases.and(phase);
+            }
+        }
+        let reads = self.access.iter().any(Code::reads_content);
+        if reads { phases.and(Phases::READS_BODY) } else { phases }
+    }
+
+    fn degraded(&self) -> Option<String> {
+        self.has_certificate.then(|| "code for the phase 'certificate' is not run in this version".to_owned())
+    }
+
+    fn rewrite<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        self.step(&self.rewrite, Phase::Rewrite, exchange)
+    }
+
+    fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        self.step(&self.access, Phase::Access, exchange)
+    }
+
+    fn header_filter(&self, exchange: &mut Exchange) {
+        self.filter(&self.header_filter, Phase::HeaderFilter, exchange, None);
+    }
+
+    fn body_filter(&self, exchange: &mut Exchange, mut piece: Bytes, last: bool) -> Bytes {
+        self.filter(&self.body_filter, Phase::BodyFilter, exchange, Some((&mut piece, last)));
+        piece
+    }
+
+    fn log(&self, exchange: &mut Exchange) {
+        self.filter(&self.log, Phase::Log, exchange, None);
+    }
+}
+
+/// Whether Lua can read it.
+fn is_code(value: &Value) -> Result<(), String> {
+    let Some(text) = value.as_str() else { return Ok(()) };
+    Code::new(text).map(drop).map_err(|error| format!("error parsing function: {error}"))
+}

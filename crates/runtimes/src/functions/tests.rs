@@ -1,0 +1,158 @@
+//! Code as plugins run it.
+
+use super::{PostFunction, PreFunction, is_code};
+use sdk::{Answer, Bytes, Env, Exchange, Phases, Plugin, testing};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+fn plugin(config: Value) -> Box<dyn Plugin> {
+    testing::configure(&PreFunction, config, &Env::default())
+}
+
+/// What access code answers.
+fn answer(code: &str) -> Option<Answer> {
+    let mut exchange = testing::exchange("POST", "/a/b?x=1&y&x=2", &[("Host", "h.test:80"), ("X-T", "v")]);
+    access(code, &mut exchange)
+}
+
+fn access(code: &str, exchange: &mut Exchange) -> Option<Answer> {
+    testing::access(&*plugin(json!({ "access": [code] })), exchange)
+}
+
+/// What an expression is, as text.
+fn value(expression: &str) -> String {
+    let answer = answer(&format!("return kong.response.exit(200, tostring({expression}))")).unwrap();
+    assert_eq!(answer.status, 200, "{expression}: {answer:?}");
+    String::from_utf8(answer.body.to_vec()).unwrap()
+}
+
+#[test]
+fn code_answers() {
+    let exit = answer(r#"kong.response.exit(418, {hello = "world", list = {1, 2}}, {["x-by"] = "code"}) error("x")"#);
+    let exit = exit.unwrap();
+    assert_eq!(exit.status, 418);
+    assert_eq!(serde_json::from_slice::<Value>(&exit.body).unwrap(), json!({ "hello": "world", "list": [1, 2] }));
+    assert_eq!(exit.fields.get_str("x-by"), Some("code"));
+    assert_eq!(answer("pcall(kong.response.exit, 404) kong.response.exit(200)").unwrap().status, 404);
+    assert_eq!(answer("kong.response.error(403)").unwrap().status, 403);
+    assert!(answer("local x = 1").is_none());
+}
+
+#[test]
+fn requests_are_read() {
+    assert_eq!(value("kong.request.get_method()"), "POST");
+    assert_eq!(value("kong.request.get_path()"), "/a/b");
+    assert_eq!(value("kong.request.get_query_arg('x')"), "1");
+    assert_eq!(value("kong.request.get_query_arg('y')"), "true");
+    assert_eq!(value("kong.request.get_query().x[2]"), "2");
+    assert_eq!(value("kong.request.get_header('x-t')"), "v");
+    assert_eq!(value("kong.request.get_headers().X_T"), "v");
+    assert_eq!(value("kong.request.get_host()"), "h.test");
+    assert_eq!(value("ngx.var.http_x_t"), "v");
+    assert_eq!(value("ngx.var.arg_x"), "1");
+    assert_eq!(value("ngx.req.get_method()"), "POST");
+    assert_eq!(value("kong.router.get_route()"), "nil");
+    assert_eq!(value("ngx.decode_base64(ngx.encode_base64('a b'))"), "a b");
+}
+
+#[test]
+fn requests_to_services_are_edited() {
+    let mut exchange = testing::exchange("GET", "/", &[("X-Gone", "1")]);
+    let code = r#"
+        kong.service.request.set_header("x-a", 1)
+        kong.service.request.clear_header("x-gone")
+        kong.service.request.set_query({q = "2 3", list = {"a", "b"}, flag = true})
+        kong.service.request.set_path("/p q")
+        kong.service.request.set_method("PUT")
+        kong.response.set_header("x-reply", "r")
+        kong.service.request.set_raw_body("body")"#;
+    assert!(access(code, &mut exchange).is_none());
+    assert_eq!(exchange.request.fields.get_str("x-a"), Some("1"));
+    assert_eq!(exchange.request.fields.get("x-gone"), None);
+    assert_eq!(exchange.upstream.query.as_deref(), Some("flag&list=a&list=b&q=2%203"));
+    assert_eq!(exchange.upstream.path, "/p%20q");
+    assert_eq!(exchange.upstream.method.as_deref(), Some("PUT"));
+    assert_eq!(exchange.reply.get_str("x-reply"), Some("r"));
+    assert_eq!(exchange.body.bytes().map(|body| &body[..]), Some(&b"body"[..]));
+}
+
+#[test]
+fn a_function_that_is_returned_is_made_once() {
+    let plugin = plugin(
+        json!({ "access": ["local n = 0; return function() n = n + 1; kong.response.exit(200, tostring(n)) end"] }),
+    );
+    for expected in [&b"1"[..], b"2"] {
+        let answer = testing::access(&*plugin, &mut testing::exchange("GET", "/", &[])).unwrap();
+        assert_eq!(&answer.body[..], expected);
+    }
+}
+
+#[test]
+fn what_code_keeps_lasts_as_long_as_the_exchange() {
+    let code = "kong.ctx.shared.n = (kong.ctx.shared.n or 0) + 1; kong.ctx.plugin.n = (kong.ctx.plugin.n or 0) + 1";
+    let shows = "kong.response.exit(200, kong.ctx.shared.n .. ' ' .. (kong.ctx.plugin.n or 0))";
+    let (first, second) = (plugin(json!({ "access": [code, code] })), plugin(json!({ "access": [shows] })));
+    let mut exchange = testing::exchange("GET", "/", &[]);
+    testing::access(&*first, &mut exchange);
+    assert_eq!(&testing::access(&*second, &mut exchange).unwrap().body[..], b"2 0");
+    exchange.clear();
+    assert_eq!(testing::access(&*second, &mut exchange).unwrap().status, 500, "there is nothing of another exchange");
+}
+
+#[test]
+fn responses_are_edited() {
+    let plugin = testing::configure(
+        &PostFunction,
+        json!({
+            "header_filter": ["kong.response.set_header('x-h', '1'); ngx.header['x-i'] = 2; kong.response.set_status(201)"],
+            "body_filter": ["if ngx.arg[2] then ngx.arg[1] = 'end' else ngx.arg[1] = nil end"],
+        }),
+        &Env::default(),
+    );
+    let mut exchange = testing::exchange("GET", "/", &[]);
+    plugin.header_filter(&mut exchange);
+    assert_eq!(exchange.response.fields.get_str("x-h"), Some("1"));
+    assert_eq!(exchange.response.fields.get_str("x-i"), Some("2"));
+    assert_eq!(exchange.response.status, 201);
+    assert_eq!(plugin.body_filter(&mut exchange, Bytes::from_static(b"piece"), false), Bytes::new());
+    assert_eq!(plugin.body_filter(&mut exchange, Bytes::new(), true), Bytes::from_static(b"end"));
+    assert!(!plugin.phases().has(Phases::ACCESS));
+}
+
+#[test]
+fn the_sandbox_hides_what_is_dangerous() {
+    for name in
+        ["os.execute", "os.getenv", "io.open", "debug", "require", "load", "loadstring", "dofile", "jit", "_G.rawset"]
+    {
+        assert_eq!(value(name), "nil", "{name}");
+    }
+    assert_eq!(value("pcall(function() string.format = nil end)"), "false");
+    assert_eq!(value("pcall(function() kong.request.get_method = nil end)"), "false");
+    assert_eq!(value("getmetatable(kong)"), "false");
+    assert_eq!(value("getmetatable('')"), "nil");
+    answer("x = 1");
+    assert_eq!(value("x"), "nil", "code has globals of its own");
+    assert_eq!(value("os.time() > 0"), "true");
+}
+
+#[test]
+fn code_ends_after_a_while() {
+    let started = Instant::now();
+    for code in ["while true do end", "while true do pcall(function() while true do end end) end"] {
+        assert_eq!(answer(code).unwrap().status, 500, "{code}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(answer("local t = {} while true do t[#t + 1] = ('x'):rep(2^20) .. #t end").unwrap().status, 500);
+    assert_eq!(answer("string.rep('x', 2^40)").unwrap().status, 500);
+    assert_eq!(value("1 + 1"), "2", "the machine goes on");
+}
+
+#[test]
+fn errors_are_answers() {
+    assert_eq!(answer("error('boom')").unwrap().status, 500);
+    assert_eq!(answer("kong.response.set_status(200)").unwrap().status, 500, "in that phase there is no response");
+    assert_eq!(answer("kong.service.request.set_header('a b', 'c')").unwrap().status, 500);
+    assert_eq!(answer("kong.service.request.set_header('a', 'b\\r\\nc: d')").unwrap().status, 500);
+    assert!(is_code(&json!("not lua code")).unwrap_err().starts_with("error parsing function: "));
+    assert_eq!(is_code(&json!("return 1")), Ok(()));
+}

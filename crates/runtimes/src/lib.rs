@@ -1,0 +1,16 @@
+//! Run times for plugins, and parts of plugins, that are written in other languages: Lua as Kong has it.
+
+#[cfg(feature = "lua")]
+mod functions;
+#[cfg(feature = "lua")]
+pub mod lua;
+
+use sdk::PluginKind;
+
+/// The bundled plugins that run code from their configuration.
+pub fn bundled() -> &'static [&'static dyn PluginKind] {
+    #[cfg(feature = "lua")]
+    return &[&functions::PreFunction, &functions::PostFunction];
+    #[cfg(not(feature = "lua"))]
+    return &[];
+}

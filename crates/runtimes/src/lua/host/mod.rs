@@ -1,0 +1,150 @@
+//! What code asks the gateway: one function for all names of the prelude, valid while a phase runs.
+
+mod body;
+mod client;
+mod ngx;
+mod request;
+mod response;
+mod service;
+
+use super::Phase;
+use super::value::{self, text};
+use mlua::{Error, IntoLua, Lua, MultiValue, Result, Value};
+use sdk::{Answer, Exchange, Fields};
+use std::time::Instant;
+
+/// The exchange that code acts on.
+pub struct Host<'e> {
+    exchange: &'e mut Exchange,
+    phase: Phase,
+    until: Instant,
+    /// What the client gets in place of an answer of the service.
+    pub answer: Option<Answer>,
+}
+
+/// The arguments of a call.
+struct Arguments<'c> {
+    name: &'c str,
+    values: MultiValue,
+}
+
+impl<'e> Host<'e> {
+    pub fn new(exchange: &'e mut Exchange, phase: Phase, until: Instant) -> Host<'e> {
+        Host { exchange, phase, until, answer: None }
+    }
+
+    /// Answers a call of the prelude.
+    pub fn call(&mut self, lua: &Lua, name: &str, values: MultiValue) -> Result<Value> {
+        let arguments = Arguments { name, values };
+        let (space, function) = name.rsplit_once('.').unwrap_or(("", name));
+        match space {
+            "" if name == "over" => Ok(Value::Boolean(self.answer.is_some() || Instant::now() >= self.until)),
+            "request" => self.request(lua, function, &arguments),
+            "response" => self.response(lua, function, &arguments),
+            "service" | "service.request" | "service.response" => self.service(lua, name, &arguments),
+            "client" | "ip" | "node" | "router" => self.client(lua, name, &arguments),
+            "log" => self.log(lua, function, &arguments),
+            "ngx" => self.ngx(lua, function, &arguments),
+            _ => Err(unknown(name)),
+        }
+    }
+
+    /// Some functions make sense in some phases only.
+    fn only_in(&self, name: &str, phases: &[Phase]) -> Result<()> {
+        if phases.contains(&self.phase) {
+            return Ok(());
+        }
+        Err(Error::runtime(format!("function '{name}' cannot be called in {} phase", self.phase.name())))
+    }
+}
+
+impl Arguments<'_> {
+    fn value(&self, at: usize) -> &Value {
+        self.values.get(at).unwrap_or(&Value::Nil)
+    }
+
+    /// An argument that is text, or can be.
+    fn text(&self, at: usize) -> Result<Vec<u8>> {
+        text(self.value(at)).ok_or_else(|| self.wrong(at, "a string"))
+    }
+
+    /// The same, in UTF-8.
+    fn str(&self, at: usize) -> Result<String> {
+        String::from_utf8(self.text(at)?).map_err(|_| self.wrong(at, "a string in UTF-8"))
+    }
+
+    fn integer(&self, at: usize) -> Result<i64> {
+        match self.value(at) {
+            Value::Integer(number) => Ok(*number),
+            Value::Number(number) if number.fract() == 0.0 => Ok(*number as i64),
+            _ => Err(self.wrong(at, "an integer")),
+        }
+    }
+
+    fn table(&self, at: usize) -> Result<&mlua::Table> {
+        match self.value(at) {
+            Value::Table(table) => Ok(table),
+            _ => Err(self.wrong(at, "a table")),
+        }
+    }
+
+    /// The name of a header line.
+    fn header(&self, at: usize) -> Result<String> {
+        let name = self.str(at)?;
+        if Fields::is_valid_name(name.as_bytes()) { Ok(name) } else { Err(self.wrong(at, "the name of a header")) }
+    }
+
+    /// The values of header lines: one, or a list.
+    fn lines(&self, at: usize) -> Result<Vec<Vec<u8>>> {
+        let values = value::values(self.value(at))?;
+        if values.is_empty() && !matches!(self.value(at), Value::Table(_)) {
+            return Err(self.wrong(at, "a string, number or boolean"));
+        }
+        match values.iter().all(|value| Fields::is_valid_value(value)) {
+            true => Ok(values),
+            false => Err(self.wrong(at, "the value of a header")),
+        }
+    }
+
+    /// Header lines by name.
+    fn headers(&self, at: usize) -> Result<Vec<(String, Vec<Vec<u8>>)>> {
+        let mut headers = Vec::new();
+        for pair in self.table(at)?.pairs::<Value, Value>() {
+            let (name, value) = pair?;
+            let name = text(&name).and_then(|name| String::from_utf8(name).ok()).unwrap_or_default();
+            let values = value::values(&value)?;
+            let valid =
+                Fields::is_valid_name(name.as_bytes()) && values.iter().all(|value| Fields::is_valid_value(value));
+            if !valid {
+                return Err(self.wrong(at, "a table of headers"));
+            }
+            headers.push((name, values));
+        }
+        headers.sort();
+        Ok(headers)
+    }
+
+    fn wrong(&self, at: usize, wanted: &str) -> Error {
+        Error::runtime(format!("kong.{}: argument {} must be {wanted}", self.name, at + 1))
+    }
+}
+
+/// Lines take the place of all of that name.
+fn set_lines(fields: &mut Fields, name: &str, values: &[Vec<u8>]) {
+    fields.remove(name);
+    values.iter().for_each(|value| fields.append(name, value));
+}
+
+fn unknown(name: &str) -> Error {
+    Error::runtime(format!("kong.{name} is not there in this version"))
+}
+
+/// Octets as a string of Lua.
+fn octets(lua: &Lua, octets: impl AsRef<[u8]>) -> Result<Value> {
+    lua.create_string(octets)?.into_lua(lua)
+}
+
+/// The same, or nil.
+fn maybe(lua: &Lua, text: Option<impl AsRef<[u8]>>) -> Result<Value> {
+    text.map_or(Ok(Value::Nil), |text| octets(lua, text))
+}

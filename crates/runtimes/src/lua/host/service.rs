@@ -1,0 +1,132 @@
+//! `kong.service`: where the request goes, how it looks there, and what came back.
+
+use super::request::args_of;
+use super::{Arguments, Host, maybe, set_lines, unknown};
+use crate::lua::Phase;
+use crate::lua::value::Named;
+use mlua::{Error, Lua, Result, Value};
+use sdk::entities::Protocol;
+use sdk::{Bytes, Known, Source};
+
+/// Where the request can still be edited.
+const OPEN: &[Phase] = &[Phase::Rewrite, Phase::Access];
+
+impl Host<'_> {
+    pub(super) fn service(&mut self, lua: &Lua, name: &str, arguments: &Arguments<'_>) -> Result<Value> {
+        if let Some(function) = name.strip_prefix("service.response.") {
+            return self.service_response(lua, function, arguments);
+        }
+        self.only_in(name, OPEN)?;
+        let upstream = &mut self.exchange.upstream;
+        let fields = &mut self.exchange.request.fields;
+        match name {
+            "service.set_upstream" => upstream.host = Some(arguments.str(0)?.into()),
+            "service.set_target" => {
+                let port = u16::try_from(arguments.integer(1)?);
+                let port = port.map_err(|_| Error::runtime("port must be an integer between 0 and 65535"))?;
+                (upstream.host, upstream.port) = (Some(arguments.str(0)?.into()), port);
+            }
+            "service.request.set_scheme" => {
+                upstream.protocol = match arguments.str(0)?.as_str() {
+                    "http" => Protocol::Http,
+                    "https" => Protocol::Https,
+                    _ => return Err(Error::runtime("invalid scheme")),
+                }
+            }
+            "service.request.set_path" => {
+                let path = arguments.text(0)?;
+                if path.first() != Some(&b'/') {
+                    return Err(Error::runtime("path must start with /"));
+                }
+                upstream.path = escaped(&path);
+            }
+            "service.request.set_raw_query" => {
+                let query = arguments.str(0)?;
+                if !query.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
+                    return Err(Error::runtime("a query has no blanks"));
+                }
+                upstream.query = Some(query).filter(|query| !query.is_empty());
+            }
+            "service.request.set_query" => upstream.query = args_of(arguments.table(0)?)?.to_query(),
+            "service.request.set_method" => {
+                let method = arguments.str(0)?;
+                if method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
+                    return Err(Error::runtime(format!("invalid method: {method}")));
+                }
+                upstream.method = Some(method);
+            }
+            "service.request.set_header" => {
+                let (line, values) = (arguments.header(0)?, arguments.lines(1)?);
+                match values.first().filter(|_| line.eq_ignore_ascii_case("host")) {
+                    Some(host) => upstream.host_header = Some(host.clone()),
+                    None if is_framing(&line) => {}
+                    None => set_lines(fields, &line, &values),
+                }
+            }
+            "service.request.add_header" => {
+                let (line, values) = (arguments.header(0)?, arguments.lines(1)?);
+                match values.first().filter(|_| line.eq_ignore_ascii_case("host")) {
+                    Some(host) => upstream.host_header = Some(host.clone()),
+                    None if is_framing(&line) => {}
+                    None => values.iter().for_each(|value| fields.append(&line, value)),
+                }
+            }
+            "service.request.clear_header" => {
+                let line = arguments.header(0)?;
+                if !is_framing(&line) && !line.eq_ignore_ascii_case("host") {
+                    fields.remove(&line);
+                }
+            }
+            "service.request.set_headers" => {
+                for (line, values) in arguments.headers(0)? {
+                    match values.first().filter(|_| line.eq_ignore_ascii_case("host")) {
+                        Some(host) => upstream.host_header = Some(host.clone()),
+                        None if is_framing(&line) => {}
+                        None => set_lines(fields, &line, &values),
+                    }
+                }
+            }
+            "service.request.set_raw_body" => self.exchange.body = Bytes::from(arguments.text(0)?).into(),
+            "service.request.set_body" => {
+                let (content, kind) = self.content_of(arguments)?;
+                self.exchange.request.fields.set_known(Known::ContentType, kind.as_bytes());
+                self.exchange.body = Bytes::from(content).into();
+            }
+            _ => return Err(unknown(name)),
+        }
+        Ok(Value::Nil)
+    }
+
+    fn service_response(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
+        self.only_in(arguments.name, &[Phase::HeaderFilter, Phase::BodyFilter, Phase::Log])?;
+        if self.exchange.source != Source::Service {
+            return Ok(Value::Nil);
+        }
+        match function {
+            "get_status" => {
+                Ok(self.exchange.tries.last().map_or(Value::Nil, |last| Value::Integer(last.status.into())))
+            }
+            "get_header" => maybe(lua, self.exchange.response.fields.get(&arguments.str(0)?)),
+            "get_headers" => Named::of_fields(lua, &self.exchange.response.fields),
+            _ => Err(unknown(arguments.name)),
+        }
+    }
+}
+
+/// The gateway frames content itself.
+fn is_framing(name: &str) -> bool {
+    ["content-length", "transfer-encoding", "connection"].iter().any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
+/// A path as it is sent: what a path cannot have is escaped.
+fn escaped(path: &[u8]) -> String {
+    let mut out = String::new();
+    for &octet in path {
+        if octet.is_ascii_graphic() && !b"\"#<>?\\^`{|}".contains(&octet) {
+            out.push(octet.into());
+        } else {
+            out.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    out
+}

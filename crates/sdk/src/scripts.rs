@@ -1,0 +1,17 @@
+//! Code in configurations, which a run time that the gateway brings along runs for plugins.
+
+use crate::Exchange;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A run time.
+pub trait Scripts: Send + Sync {
+    /// Code that can be run; the error is why it cannot. Called when an instance is configured.
+    fn load(&self, code: &str) -> Result<Arc<dyn Script>, String>;
+}
+
+/// Code that has been loaded.
+pub trait Script: Send + Sync {
+    /// What it makes of an exchange that is over. Called on the workers.
+    fn value(&self, exchange: &mut Exchange) -> Result<Value, String>;
+}
