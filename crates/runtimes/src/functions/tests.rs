@@ -104,7 +104,10 @@ fn responses_are_edited() {
     let plugin = testing::configure(
         &PostFunction,
         json!({
-            "header_filter": ["kong.response.set_header('x-h', '1'); ngx.header['x-i'] = 2; kong.response.set_status(201)"],
+            "header_filter": [
+                "kong.response.set_header('x-h', '1')",
+                "ngx.header['x-i'] = 2; kong.response.set_status(201)",
+            ],
             "body_filter": ["if ngx.arg[2] then ngx.arg[1] = 'end' else ngx.arg[1] = nil end"],
         }),
         &Env::default(),

@@ -12,7 +12,7 @@ const JSON: &str = "application/json";
 impl Host<'_> {
     /// `kong.request.get_body`: by the type that is given, or that the request has.
     pub(super) fn request_content(&self, lua: &Lua, arguments: &Arguments<'_>) -> Result<Value> {
-        let sent = self.exchange.request.fields.known(Known::ContentType).map(|kind| String::from_utf8_lossy(kind));
+        let sent = self.exchange.request.fields.known(Known::ContentType).map(String::from_utf8_lossy);
         let kind = match arguments.value(0) {
             Value::Nil => sent.map(|kind| kind.into_owned()).unwrap_or_default(),
             _ => arguments.str(0)?,
@@ -33,7 +33,7 @@ impl Host<'_> {
     /// `kong.service.request.set_body`: the content, and its type.
     pub(super) fn content_of(&self, arguments: &Arguments<'_>) -> Result<(Vec<u8>, String)> {
         let table = arguments.table(0)?;
-        let sent = self.exchange.request.fields.known(Known::ContentType).map(|kind| String::from_utf8_lossy(kind));
+        let sent = self.exchange.request.fields.known(Known::ContentType).map(String::from_utf8_lossy);
         let kind = match arguments.value(1) {
             Value::Nil => sent.map(|kind| kind.into_owned()).unwrap_or_default(),
             _ => arguments.str(1)?,
