@@ -615,7 +615,8 @@ pub const SECTIONS: &[Section] = &[
             boolean(
                 "audit_log",
                 "off",
-                "Whether requests to the Admin API, and what they write, are kept (`/audit/requests`, `/audit/objects`).",
+                "Whether requests to the Admin API, and what they write, are kept (`/audit/requests`, \
+                `/audit/objects`).",
             ),
             list("audit_log_ignore_methods", "", "Methods of requests that are not kept."),
             list(

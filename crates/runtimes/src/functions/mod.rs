@@ -46,7 +46,7 @@ impl PluginKind for PreFunction {
     }
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
-        Instance::new("pre-function", plugin)
+        Instance::configure("pre-function", plugin)
     }
 }
 
@@ -68,12 +68,12 @@ impl PluginKind for PostFunction {
     }
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
-        Instance::new("post-function", plugin)
+        Instance::configure("post-function", plugin)
     }
 }
 
 impl Instance {
-    fn new(name: &'static str, plugin: &entities::Plugin) -> Result<Box<dyn Plugin>, String> {
+    fn configure(name: &'static str, plugin: &entities::Plugin) -> Result<Box<dyn Plugin>, String> {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let config = Config::new(&plugin.config);
         let codes = |phase: Phase| -> Result<Vec<Code>, String> {

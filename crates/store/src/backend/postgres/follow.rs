@@ -99,7 +99,10 @@ impl Listener {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(notice.node);
         let taken = match notice.changed {
             Some(changed) => self.shared.clone().reread(changed).await,
-            None => Ok(drop(self.shared.feed.lose())),
+            None => {
+                self.shared.feed.lose();
+                Ok(())
+            }
         };
         if taken.is_err() {
             self.shared.feed.lose();
