@@ -37,6 +37,7 @@ mod request_termination;
 mod request_transformer;
 mod response_ratelimiting;
 mod response_transformer;
+mod route_by_header;
 mod session;
 mod severity;
 mod standard_webhooks;
@@ -85,6 +86,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &request_transformer::RequestTransformer,
         &response_ratelimiting::ResponseRateLimiting,
         &response_transformer::ResponseTransformer,
+        &route_by_header::RouteByHeader,
         &session::SessionPlugin,
         &standard_webhooks::StandardWebhooks,
         &statsd::Statsd,
