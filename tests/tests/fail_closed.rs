@@ -181,23 +181,23 @@ fn what_a_route_a_service_and_an_upstream_are_for_is_refused_while_they_cannot_b
 }
 
 #[test]
-fn a_policy_that_cannot_be_followed_is_told_as_long_as_it_is_in_force() {
+fn what_a_plugin_does_not_do_is_told_as_long_as_it_is_in_force() {
     let backend = Backend::start("b");
     let node = node(&backend);
     let mut ids = Vec::new();
     for route in ["one", "two"] {
-        let limit = "name=rate-limiting&config.minute=1000&config.policy=redis&config.redis.host=127.0.0.1";
-        let made = form(node.admin(), "POST", &format!("/routes/{route}/plugins"), limit).expect(201).json();
+        let plugin = "name=prometheus&config.wasm_metrics=true";
+        let made = form(node.admin(), "POST", &format!("/routes/{route}/plugins"), plugin).expect(201).json();
         ids.push(made["id"].as_str().unwrap().to_owned());
     }
     get(node.proxy(), "/one").expect(200);
     let told = degraded(&node);
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0]["effect"], "limited");
-    assert_eq!(told[0]["reason"], "policy 'redis' counts on this node only");
+    assert_eq!(told[0]["reason"], "nothing is counted for wasm_metrics");
     assert_eq!(told[0]["records"], 2);
     for id in ids {
-        form(node.admin(), "PATCH", &format!("/plugins/{id}"), "config.policy=local").expect(200);
+        form(node.admin(), "PATCH", &format!("/plugins/{id}"), "config.wasm_metrics=false").expect(200);
     }
     assert_eq!(degraded(&node), [] as [Value; 0]);
 }
