@@ -289,6 +289,12 @@ impl Settings {
         if methods.authorization_code && client_id.is_none() && config.texts("auth_methods").len() < 9 {
             return Err("config.client_id is missing".to_owned());
         }
+        // Anybody knows the empty one: a secret of a vault that cannot be had, say.
+        for (field, secret) in [("client_secret", &client_secret), ("session_secret", &text("session_secret"))] {
+            if secret.as_ref().is_some_and(String::is_empty) {
+                return Err(format!("config.{field} is empty"));
+            }
+        }
         let secret = text("session_secret").or_else(|| client_secret.clone());
         let secret = secret.unwrap_or_else(|| fallback_secret.to_owned());
         let discovery_lines = pairs(config, "discovery_headers_names", "discovery_headers_values").into_iter();

@@ -386,3 +386,15 @@ fn what_is_not_there_is_refused() {
         assert!(settings::check(&config).is_err(), "{config}");
     }
 }
+
+#[test]
+fn an_empty_secret_is_refused() {
+    for (field, config) in [
+        ("client_secret", json!({ "client_id": ["gateway"], "client_secret": [""], "issuer": "http://i.test" })),
+        ("session_secret", json!({ "client_id": ["gateway"], "session_secret": "", "issuer": "http://i.test" })),
+    ] {
+        let record = config.as_object().unwrap();
+        let refused = Settings::new(&Config::new(record), &config, "fallback").err().unwrap();
+        assert_eq!(refused, format!("config.{field} is empty"));
+    }
+}
