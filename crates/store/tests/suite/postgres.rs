@@ -203,15 +203,16 @@ async fn neighbours() -> (Server, Store, Store) {
         Store::open_postgres(Arc::new(Catalog::core()), &server, Some(neighbour)).await.unwrap()
     };
     let (one, other) = (open().await, open().await);
-    // They may not listen yet.
-    let mut follower = other.follow();
-    loop {
+    // They may not listen yet, and then find out in another way, after which all is to be read anew.
+    for _ in 0..60 {
+        let mut follower = other.follow();
         one.insert("consumers", record(json!({"custom_id": uuid::Uuid::new_v4().to_string()}))).await.unwrap();
         let heard = tokio::time::timeout(Duration::from_millis(500), follower.changed()).await;
         if heard.is_ok() && follower.changes().is_some() {
             return (server, one, other);
         }
     }
+    panic!("they never heard of each other");
 }
 
 /// What the next commit that a follower hears of has changed.
