@@ -561,7 +561,7 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
         ],
         "the rate-limiting plugin limits requests",
     ),
-    (&["grpc_*"], "gRPC is not there yet"),
+    (&["grpc_*"], "services of gRPC go by their own fields (timeouts, TLS)"),
     (&["http2"], "the `http2` flag of listeners turns it on"),
     (&["http2*"], "the limits of HTTP/2 are our own"),
     (&["http3*", "quic*"], "HTTP/3 is not spoken"),
