@@ -18,7 +18,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   attack [...]      throw at a node what clients, services and administrators can think of (--seed N, --seconds N)
   nightly           the same at length, and the fuzz targets
   tidy              the house rules that a machine can check
-  codegen           write docs/configuration.md and kong.conf.default anew
+  codegen           write docs/configuration.md, docs/plugins/ and kong.conf.default anew
   oracle [NAME...]  play recorded scenarios (all areas by default) and report
   oracle --update   play all and write those that pass to tests/oracle.txt
   bench [...]       compare with nginx, HAProxy and Envoy (bench/run --help)
