@@ -46,7 +46,8 @@ fn plugins() -> Vec<Value> {
             "host": AWAY, "port": 1, "aws_region": "us-east-1", "function_name": "f", "aws_key": "planted-key",
             "aws_secret": "planted-aws", "disable_https": true } }),
         json!({ "name": "azure-functions", "config": {
-            "appname": "a", "hostdomain": "azure.invalid", "functionname": "f", "apikey": "planted-azure", "https": false } }),
+            "appname": "a", "hostdomain": "azure.invalid", "functionname": "f", "apikey": "planted-azure",
+            "https": false } }),
         json!({ "name": "standard-webhooks", "config": { "secret_v1": "cGxhbnRlZC1ob29rcw==" } }),
     ]
 }
