@@ -70,7 +70,10 @@ fn page(name: &str) -> String {
 fn settle(name: &str, text: &str) {
     let path = folder().join(name);
     if std::env::var_os(WRITE).is_some() {
-        std::fs::write(&path, text).unwrap();
+        // The other test reads meanwhile.
+        let aside = path.with_extension("new");
+        std::fs::write(&aside, text).unwrap();
+        std::fs::rename(aside, &path).unwrap();
     } else {
         let up_to_date = std::fs::read_to_string(&path).is_ok_and(|old| old == text);
         assert!(up_to_date, "docs/plugins/{name} is out of date: run `cargo xtask codegen`");
@@ -141,6 +144,7 @@ fn rows_of(record: &Value, prefix: &str, rows: &mut String) {
     for (name, field) in named(record) {
         let path = format!("{prefix}{name}");
         let default = field.get("default").map(|value| format!("`{value}`")).unwrap_or_default();
+        assert!(field["description"].is_string(), "{path} has no description");
         let cells = [format!("`{path}`"), kind(field), default, notes(field)];
         rows.push_str(&cells.map(|cell| if cell.is_empty() { "| ".to_owned() } else { format!("| {cell} ") }).concat());
         rows.push_str("|\n");
