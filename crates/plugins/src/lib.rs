@@ -16,6 +16,7 @@ mod grpc_web;
 mod hmac_auth;
 mod http_log;
 mod ip_restriction;
+mod json_schema;
 mod jwt;
 mod key_auth;
 mod ldap_auth;
@@ -35,6 +36,7 @@ mod redirect;
 mod request_size_limiting;
 mod request_termination;
 mod request_transformer;
+mod request_validator;
 mod response_ratelimiting;
 mod response_transformer;
 mod route_by_header;
@@ -84,6 +86,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &request_size_limiting::RequestSizeLimiting,
         &request_termination::RequestTermination,
         &request_transformer::RequestTransformer,
+        &request_validator::RequestValidator,
         &response_ratelimiting::ResponseRateLimiting,
         &response_transformer::ResponseTransformer,
         &route_by_header::RouteByHeader,

@@ -1,0 +1,101 @@
+//! JSON Schema, for the plugins that validate: its drafts, parameters of requests as OpenAPI writes them, and words for
+//! what does not conform.
+
+mod parameter;
+mod shape;
+mod words;
+
+pub use jsonschema::Draft;
+pub use parameter::{Location, Parameter, Style};
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+/// A schema that was compiled. It refers to nothing outside its own text.
+pub struct JsonSchema(Validator);
+
+/// How often the match of one pattern may go back: octets of clients must not cost seconds.
+const MAX_BACKTRACKS: usize = 100_000;
+
+impl JsonSchema {
+    /// Compiles a schema of that draft; the error says what is wrong with it.
+    pub fn compile(draft: Draft, schema: &Value) -> Result<JsonSchema, String> {
+        let mut options = jsonschema::options()
+            .with_draft(draft)
+            .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS));
+        if draft == Draft::Draft4 {
+            // Kong knows these in the draft that does not have them.
+            options = options.should_validate_formats(true).with_format("date", is_date).with_format("time", is_time);
+        }
+        options.build(schema).map(JsonSchema).map_err(|error| error.to_string())
+    }
+
+    /// As [`JsonSchema::compile`], from a text.
+    pub fn parse(draft: Draft, text: &str) -> Result<JsonSchema, String> {
+        let schema = serde_json::from_str(text).map_err(|_| "failed decoding schema".to_owned())?;
+        JsonSchema::compile(draft, &schema)
+    }
+
+    /// Whether a value conforms; the error says where it does not, without the value itself.
+    pub fn validate(&self, value: &Value) -> Result<(), String> {
+        self.0.validate(value).map_err(|error| words::describe(&error))
+    }
+}
+
+/// A date of RFC 3339.
+pub fn is_date(text: &str) -> bool {
+    static DATE: LazyLock<Option<Validator>> = LazyLock::new(|| format("date"));
+    DATE.as_ref().is_some_and(|date| date.is_valid(&text.into()))
+}
+
+/// A date with a time, of RFC 3339.
+pub fn is_date_time(text: &str) -> bool {
+    static DATE_TIME: LazyLock<Option<Validator>> = LazyLock::new(|| format("date-time"));
+    DATE_TIME.as_ref().is_some_and(|time| time.is_valid(&text.into()))
+}
+
+/// A time of RFC 3339.
+pub fn is_time(text: &str) -> bool {
+    static TIME: LazyLock<Option<Validator>> = LazyLock::new(|| format("time"));
+    TIME.as_ref().is_some_and(|time| time.is_valid(&text.into()))
+}
+
+fn format(name: &str) -> Option<Validator> {
+    jsonschema::options().with_draft(Draft::Draft7).should_validate_formats(true).build(&json!({ "format": name })).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draft_4_has_dates_and_times() {
+        let conforms = |format: &str, text: &str| {
+            let schema = json!({ "type": "string", "format": format });
+            JsonSchema::compile(Draft::Draft4, &schema).unwrap().validate(&text.into()).is_ok()
+        };
+        assert!(conforms("date", "2024-02-29"));
+        assert!(!conforms("date", "2023-02-29"));
+        assert!(conforms("date-time", "2009-07-20T08:30:37.012Z"));
+        assert!(!conforms("date-time", "2009-07-20"));
+        assert!(conforms("time", "08:30:37Z"));
+        assert!(!conforms("time", "8h"));
+        assert!(is_date("2024-02-29") && is_date_time("2009-07-20T08:30:37Z") && is_time("08:30:37Z"));
+    }
+
+    #[test]
+    fn what_is_elsewhere_is_not_fetched() {
+        let elsewhere = json!({ "$ref": "http://127.0.0.1:9/schema.json" });
+        assert!(JsonSchema::compile(Draft::Draft7, &elsewhere).is_err());
+        assert!(JsonSchema::compile(Draft::Draft7, &json!({ "$ref": "file:///etc/passwd" })).is_err());
+        assert!(JsonSchema::compile(Draft::Draft4, &json!({ "type": "strin" })).is_err());
+    }
+
+    #[test]
+    fn patterns_that_never_end_do_not_conform() {
+        let schema = json!({ "type": "string", "pattern": "^(?=(a+)+$)(a|aa)+\\1b$" });
+        let schema = JsonSchema::compile(Draft::Draft7, &schema).unwrap();
+        assert!(schema.validate(&"a".repeat(200).into()).is_err());
+    }
+}
