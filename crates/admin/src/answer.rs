@@ -1,6 +1,7 @@
 //! What an endpoint answers, and how errors become answers: their statuses are in [`model::Error`], where their words
 //! are.
 
+use crate::pictures::Pictures;
 use model::Error;
 use serde_json::{Value, json};
 
@@ -10,11 +11,20 @@ pub struct Answer {
     pub status: u16,
     /// `None`: no content and no content type.
     pub body: Option<Value>,
-    /// The text of a large body, which is better not written where other requests wait; JSON, unless a header says
-    /// otherwise.
-    pub written: Option<Box<str>>,
+    /// What is sent in place of a body.
+    pub instead: Option<Box<Instead>>,
     /// Beyond those that every answer has.
     pub headers: Vec<(&'static str, String)>,
+}
+
+/// What is no value to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Instead {
+    /// The text of a large body, which is better not written where other requests wait; JSON, unless a header says
+    /// otherwise.
+    Text(String),
+    /// Events from now on.
+    Events(Pictures),
 }
 
 /// What handlers return: both sides are answers, so that `?` ends a handler early.
@@ -22,16 +32,21 @@ pub type HandlerResult = Result<Answer, Answer>;
 
 impl Answer {
     pub fn new(status: u16, body: Value) -> Answer {
-        Answer { status, body: Some(body), written: None, headers: Vec::new() }
+        Answer { body: Some(body), ..Answer::empty(status) }
     }
 
     pub fn empty(status: u16) -> Answer {
-        Answer { status, body: None, written: None, headers: Vec::new() }
+        Answer { status, body: None, instead: None, headers: Vec::new() }
     }
 
     /// With a body that is text already.
     pub fn written(status: u16, body: String) -> Answer {
-        Answer { written: Some(body.into()), ..Answer::empty(status) }
+        Answer { instead: Some(Box::new(Instead::Text(body))), ..Answer::empty(status) }
+    }
+
+    /// With events from now on.
+    pub fn events(pictures: Pictures) -> Answer {
+        Answer { instead: Some(Box::new(Instead::Events(pictures))), ..Answer::empty(200) }
     }
 
     pub fn message(status: u16, text: impl Into<String>) -> Answer {

@@ -2,13 +2,14 @@
 //! has.
 
 use crate::access::{Access, User};
-use crate::answer::Answer;
+use crate::answer::{Answer, Instead};
 use crate::audit::{Asked, Trail};
 use crate::call::{Call, Query, State};
 use crate::content::{self, BodyError, Content, RequestBody};
 use crate::endpoint::{Endpoint, Endpoints, Method};
 use crate::node::{Interface, Node};
 use crate::options::Options;
+use crate::pictures::ResponseBody;
 use crate::workspace::{self, Place};
 use crate::{cross_site, form, routes};
 use bytes::Bytes;
@@ -48,12 +49,12 @@ impl Admin {
     }
 
     /// Answers one request to the Admin API, without a socket.
-    pub async fn answer(&self, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+    pub async fn answer(&self, request: Request<Full<Bytes>>) -> Response<ResponseBody> {
         self.respond(Interface::Admin, LOCAL, request).await
     }
 
     /// Answers one request to the Status API, without a socket.
-    pub async fn answer_status(&self, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+    pub async fn answer_status(&self, request: Request<Full<Bytes>>) -> Response<ResponseBody> {
         self.respond(Interface::Status, LOCAL, request).await
     }
 
@@ -63,7 +64,7 @@ impl Admin {
         interface: Interface,
         client: IpAddr,
         request: Request<B>,
-    ) -> Response<Full<Bytes>>
+    ) -> Response<ResponseBody>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,
@@ -103,7 +104,7 @@ impl Admin {
         headers: &HeaderMap,
         status: u16,
         message: &str,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<ResponseBody> {
         let request_line = RequestLine { interface, method: "", path: "", query: None, authority: None, headers };
         response(&self.state.options, &request_line, Answer::message(status, message), Duration::ZERO, true)
     }
@@ -254,14 +255,22 @@ fn response(
     answer: Answer,
     took: Duration,
     close: bool,
-) -> Response<Full<Bytes>> {
-    let content =
-        answer.written.map(String::from).or_else(|| answer.body.map(|body| body.to_string())).map(Bytes::from);
-    let mut response = Response::new(Full::new(content.clone().unwrap_or_default()));
+) -> Response<ResponseBody> {
+    let has_content = answer.instead.is_some() || answer.body.is_some();
+    let whole = |text: String| ResponseBody::Whole(Full::new(Bytes::from(text)));
+    let body = match (answer.instead.map(|instead| *instead), answer.body) {
+        (Some(Instead::Events(pictures)), _) => {
+            ResponseBody::Events { pictures, stopped: Box::pin(std::future::pending()) }
+        }
+        (Some(Instead::Text(text)), _) => whole(text),
+        (None, Some(body)) => whole(body.to_string()),
+        (None, None) => ResponseBody::Whole(Full::default()),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() =
         hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    if content.is_some() {
+    if has_content {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     }
     headers.insert(header::CONNECTION, HeaderValue::from_static(if close { "close" } else { "keep-alive" }));

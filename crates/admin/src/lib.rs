@@ -19,6 +19,7 @@ mod nested;
 mod node;
 mod options;
 mod page;
+mod pictures;
 mod resource;
 mod routes;
 mod server;
@@ -34,4 +35,5 @@ pub use node::{
     PluginRequest, TargetMark,
 };
 pub use options::{Limits, Options};
+pub use pictures::{Pictures, ResponseBody};
 pub use server::{Connections, Listener, Tls, serve};

@@ -1,5 +1,6 @@
 //! What only the running gateway knows: the Admin API asks it through [`Node`].
 
+use crate::pictures::Pictures;
 use futures_util::future::BoxFuture;
 use hyper::HeaderMap;
 use model::health::UpstreamHealth;
@@ -62,6 +63,11 @@ pub trait Node: Send + Sync + 'static {
     /// What became of questions to name servers, by name and kind of record (`stats` of `GET /status/dns`); `None` with
     /// Kong's classic resolver, which does not count.
     fn name_statistics(&self) -> Option<Value> {
+        None
+    }
+
+    /// What goes through the node, from now on; `None` when too many watch already.
+    fn watch(&self) -> Option<Pictures> {
         None
     }
 

@@ -12,6 +12,7 @@ pub mod health;
 pub mod hop_by_hop;
 mod http;
 pub mod listener;
+pub mod live;
 pub mod log_writer;
 mod panic;
 pub mod path;

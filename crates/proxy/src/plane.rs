@@ -5,6 +5,7 @@ use crate::balancer::Balancers;
 use crate::dns::NameStatistics;
 use crate::forwarded::TrustedProxies;
 use crate::listener::{Descriptors, Listener, Listening};
+use crate::live::{Live, Watch};
 use crate::published::Published;
 use crate::settings::{Listen, Settings, Transport};
 use crate::shared::{Counters, Phase, Shared};
@@ -89,6 +90,7 @@ impl DataPlane {
             trusted,
             listener_tls: ArcSwap::from_pointee(listener_tls),
             gauges,
+            live: Live::new(workers),
             memory,
             http2,
         });
@@ -245,7 +247,12 @@ impl DataPlane {
 
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
-        self.shared.gauges.iter().fold(Counters::default(), |sum, gauges| gauges.add_to(sum))
+        self.shared.counters()
+    }
+
+    /// Has the workers count what goes through them, in place of an earlier watch.
+    pub fn watch(&self) -> Watch {
+        Watch::begin(&self.shared)
     }
 }
 

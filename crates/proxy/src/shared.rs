@@ -3,6 +3,7 @@
 use crate::balancer::Balancers;
 use crate::forwarded::TrustedProxies;
 use crate::listener::Descriptors;
+use crate::live::Live;
 use crate::published::Published;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub trusted: TrustedProxies,
     pub listener_tls: ArcSwap<ListenerTls>,
     pub gauges: Vec<Arc<Gauges>>,
+    pub live: Arc<Live>,
     /// What contents may be held in memory, by exchanges and by plugins.
     pub memory: MemoryBudget,
     /// The listeners speak HTTP/2, too.
@@ -29,6 +31,13 @@ pub(crate) struct Shared {
     pub via: String,
     /// The line with it.
     pub via_line: Fields,
+}
+
+impl Shared {
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        self.gauges.iter().fold(Counters::default(), |sum, gauges| gauges.add_to(sum))
+    }
 }
 
 /// How far the life of a data plane has come.
@@ -49,6 +58,8 @@ pub struct Counters {
     /// Connections on which nothing is under way.
     pub idle: u64,
     pub requests: u64,
+    /// Those of them that are over.
+    pub answered: u64,
 }
 
 /// A worker's counters; written by it alone, read by whoever asks.
@@ -59,6 +70,7 @@ pub(crate) struct Gauges {
     closed: AtomicU64,
     idle: AtomicU64,
     requests: AtomicU64,
+    answered: AtomicU64,
 }
 
 impl Gauges {
@@ -78,6 +90,11 @@ impl Gauges {
         add(&self.requests, 1);
     }
 
+    /// A request is over.
+    pub fn answer(&self) {
+        add(&self.answered, 1);
+    }
+
     /// A connection has become idle, or is no longer.
     pub fn idle(&self, idle: bool) {
         add(&self.idle, if idle { 1 } else { u64::MAX });
@@ -90,6 +107,8 @@ impl Gauges {
             accepted: sum.accepted + accepted,
             active: sum.active + accepted.saturating_sub(self.closed.load(Ordering::Relaxed)),
             idle: sum.idle + self.idle.load(Ordering::Relaxed),
+            // In this order: what is over has begun.
+            answered: sum.answered + self.answered.load(Ordering::Relaxed),
             requests: sum.requests + self.requests.load(Ordering::Relaxed),
         }
     }

@@ -2,11 +2,13 @@
 //! to services, and its view of the configuration.
 
 use crate::access_log;
+use crate::live::{Counting, OpenConnection};
 use crate::shared::{Gauges, Shared};
 use crate::snapshot::View;
 use crate::upstream::Pool;
 use sdk::{Client, Exchange, RequestHead, Timing};
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -23,6 +25,8 @@ pub(crate) struct Worker {
     since_set: Cell<u32>,
     pub pool: RefCell<Pool>,
     pub gauges: Arc<Gauges>,
+    index: usize,
+    pub counting: Counting,
     pub access_log: Option<access_log::Buffer>,
     pub stream_access_log: Option<access_log::Buffer>,
     pub draining: Cell<bool>,
@@ -59,6 +63,8 @@ impl Worker {
             since_set: Cell::new(0),
             pool: RefCell::new(Pool::new(shared.settings.keepalive)),
             gauges: Arc::clone(&shared.gauges[index]),
+            index,
+            counting: shared.live.counting(index),
             access_log: shared.settings.access_log.clone().map(access_log::Buffer::new),
             stream_access_log: shared.settings.stream_access_log.clone().map(access_log::Buffer::new),
             draining: Cell::new(false),
@@ -78,6 +84,7 @@ impl Worker {
         self.pool.borrow_mut().sweep();
         // Without requests too: nothing that is no longer in force is held for long.
         self.refresh_view();
+        self.counting.sweep();
         // Memory that was needed for a burst goes back.
         self.buffers.shrink();
         self.spare.shrink();
@@ -116,6 +123,19 @@ impl Worker {
             session.exchange.clear();
             self.spare.give(session);
         }
+    }
+
+    /// Counts a request or a stream that is over.
+    pub fn over(&self, exchange: &Exchange) {
+        self.gauges.answer();
+        if self.counting.is_watched() {
+            self.counting.request(exchange);
+        }
+    }
+
+    /// Counts a connection with that address of a service as long as it is open.
+    pub fn opened(&self, address: SocketAddr) -> OpenConnection {
+        self.shared.live.connections[self.index].open(address)
     }
 
     /// The view of the configuration in force.

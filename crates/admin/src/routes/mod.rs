@@ -13,6 +13,7 @@ mod consumers;
 mod debug;
 mod filter_chains;
 mod generated;
+mod live;
 mod login;
 mod node;
 pub mod partials;
@@ -56,6 +57,7 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     admins::add(&mut drafts, catalog);
     login::add(&mut drafts);
     audit::add(&mut drafts);
+    live::add(&mut drafts);
     drafts.build()
 }
 

@@ -7,8 +7,7 @@ use super::stream::Watched;
 use crate::http::Admin;
 use crate::node::{Answered, Interface, Origin};
 use crate::options::Limits;
-use bytes::Bytes;
-use http_body_util::Full;
+use crate::pictures::ResponseBody;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, EXPECT, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
@@ -54,6 +53,7 @@ struct Shared {
     /// Why the client is not served.
     unverified: Option<&'static str>,
     activity: Arc<Activity>,
+    stopped: watch::Receiver<()>,
     requests: AtomicU64,
     /// No request follows the present one.
     last: AtomicBool,
@@ -91,6 +91,7 @@ pub async fn run(
         origin: Origin { peer, local, proxied, tls, connection: place.number() },
         unverified,
         activity: Arc::clone(place.activity()),
+        stopped: stopped.clone(),
         requests: AtomicU64::new(0),
         last: AtomicBool::new(false),
         unread: AtomicBool::new(false),
@@ -178,7 +179,7 @@ async fn http(shared: &Arc<Shared>, limits: Limits, stream: Box<dyn Transport>, 
 }
 
 impl Shared {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<ResponseBody> {
         self.activity.work();
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let started = Instant::now();
@@ -195,6 +196,11 @@ impl Shared {
             self.last.store(true, Ordering::Relaxed);
         }
         self.keep(&mut response, number);
+        if let ResponseBody::Events { stopped, .. } = response.body_mut() {
+            let mut stop = self.stopped.clone();
+            // Nothing is ever sent: the channel closes.
+            *stopped = Box::pin(async move { stop.changed().await.unwrap_or_default() });
+        }
         if let Some(request) = noted {
             self.note(number, started, &request, &mut response);
         }
@@ -203,7 +209,7 @@ impl Shared {
     }
 
     /// Answers a request, unless the client may not be served.
-    async fn respond(&self, request: Request<Content>) -> Response<Full<Bytes>> {
+    async fn respond(&self, request: Request<Content>) -> Response<ResponseBody> {
         if let Some(message) = self.unverified {
             return self.admin.refuse(self.interface, request.headers(), 400, message);
         }
@@ -218,7 +224,7 @@ impl Shared {
     }
 
     /// Says whether the connection goes on, and for how long.
-    fn keep(&self, response: &mut Response<Full<Bytes>>, number: u64) {
+    fn keep(&self, response: &mut Response<ResponseBody>, number: u64) {
         let limits = self.admin.state.options.limits_of(self.interface);
         let headers = response.headers_mut();
         let worn = limits.keepalive_timeout.is_zero() || number >= limits.keepalive_requests;
@@ -239,7 +245,7 @@ impl Shared {
         number: u64,
         started: Instant,
         request: &hyper::http::request::Parts,
-        response: &mut Response<Full<Bytes>>,
+        response: &mut Response<ResponseBody>,
     ) {
         let content = if request.method == Method::HEAD { 0 } else { response.body().size_hint().exact().unwrap_or(0) };
         let mut answered = Answered {

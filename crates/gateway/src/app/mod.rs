@@ -10,6 +10,7 @@ pub mod declarative;
 mod facts;
 pub mod instance;
 mod interfaces;
+mod live;
 mod node;
 mod plane;
 pub mod prefix;

@@ -1,6 +1,7 @@
 //! What the Admin API asks of the running node.
 
 use super::facts::NodeFacts;
+use super::live::LiveView;
 use super::plane::Plane;
 use super::prefix;
 use super::publisher::Progress;
@@ -8,7 +9,7 @@ use crate::logging::Logging;
 use crate::settings::Settings;
 use crate::settings::nginx::Api;
 use admin::{
-    Answered, Counters, Interface, Memory, Node, Origin, Pids, PluginAnswer, PluginContent, PluginEndpoint,
+    Answered, Counters, Interface, Memory, Node, Origin, Pictures, Pids, PluginAnswer, PluginContent, PluginEndpoint,
     PluginRequest, TargetMark,
 };
 use hyper::header::{HeaderName, HeaderValue};
@@ -44,6 +45,7 @@ pub struct RunningNode {
     facts: Arc<dyn Facts>,
     store: Store,
     plane: Arc<Plane>,
+    live: Arc<LiveView>,
     progress: watch::Receiver<Progress>,
     logging: Logging,
     admin: Served,
@@ -138,9 +140,12 @@ impl RunningNode {
         let facts: Arc<dyn Facts> = Arc::new(facts);
         env.tell(&facts);
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        let id = prefix::node_id(settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
+        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Ok(RunningNode {
-            id: prefix::node_id(settings).map_err(|e| format!("cannot keep the node's id: {e}"))?,
-            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            live: LiveView::new(Arc::clone(&plane), &id.to_string(), &hostname),
+            id,
+            hostname,
             workers: settings.workers,
             settings: settings.describe(&names),
             counts_names: settings.flag("new_dns_client"),
@@ -278,6 +283,10 @@ impl Node for RunningNode {
 
     fn name_statistics(&self) -> Option<Value> {
         self.counts_names.then(|| self.plane.name_statistics().iter().map(described).collect())
+    }
+
+    fn watch(&self) -> Option<Pictures> {
+        self.live.watch()
     }
 
     fn log_level(&self) -> String {

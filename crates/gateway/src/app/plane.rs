@@ -8,6 +8,7 @@ use admin::{Counters, TargetMark};
 use model::Degradation;
 use model::health::UpstreamHealth;
 use proxy::balancer::Balancers;
+use proxy::live::Watch;
 use proxy::settings::{Headers, Keepalive, Listen, Transport};
 use proxy::tls::{Chain, Outbound, Peers, Services};
 use proxy::{Change, DataPlane, Replacement, dns, router};
@@ -168,6 +169,11 @@ impl Plane {
             connections_writing: counted.active.saturating_sub(counted.idle),
             total_requests: counted.requests,
         }
+    }
+
+    /// Has the workers count what goes through them.
+    pub fn watch(&self) -> Watch {
+        self.data.watch()
     }
 
     /// What became of questions to name servers.

@@ -1,5 +1,6 @@
 //! The command line: one file per command, with Kong's names and flags.
 
+mod admin_api;
 mod check;
 mod completions;
 mod config;
@@ -18,6 +19,7 @@ mod settings;
 mod start;
 mod stop;
 mod sync;
+mod top;
 mod vault;
 mod verbosity;
 mod version;
@@ -61,6 +63,7 @@ enum Command {
     DockerStart(docker_start::DockerStart),
     Drain(drain::Drain),
     Hybrid(hybrid::Hybrid),
+    Top(top::Top),
     Vault(vault::Vault),
     Version(version::Version),
     Quickstart(quickstart::Quickstart),
@@ -146,6 +149,7 @@ pub fn execute() -> ExitCode {
         Command::DockerStart(command) => command.execute(verbosity),
         Command::Drain(command) => command.execute(verbosity),
         Command::Hybrid(command) => command.execute(),
+        Command::Top(command) => command.execute(verbosity),
         Command::Vault(command) => command.execute(),
         Command::Version(command) => command.execute(),
         Command::Quickstart(command) => command.execute(),

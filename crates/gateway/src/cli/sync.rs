@@ -1,11 +1,10 @@
 //! `bascule dump`, `diff` and `sync`: the configuration of a node, this one or another, and a file of it.
 
-use super::{Outcome, Place, Verbosity};
-use crate::app::instance::Addresses;
-use crate::app::{peer_tls, preflight};
+use super::admin_api::AdminApi;
+use super::{Outcome, Verbosity};
+use crate::app::preflight;
 use crate::sync::{Change, Desired, Plan, Remote, State, Step, dump};
 use model::Catalog;
-use sdk::Env;
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -53,23 +52,14 @@ pub struct Sync {
 /// Whose configuration it is.
 #[derive(clap::Args)]
 struct Target {
-    /// The Admin API [default: that of the node in the prefix]
-    #[arg(long, value_name = "URL", alias = "kong-addr")]
-    admin: Option<String>,
-    /// A header that goes with each request, such as `Kong-Admin-Token: …`
-    #[arg(long = "headers", value_name = "NAME: VALUE", alias = "header")]
-    headers: Vec<String>,
-    /// The Admin API need not prove who it is
-    #[arg(long)]
-    tls_skip_verify: bool,
+    #[command(flatten)]
+    api: AdminApi,
     /// One workspace [default: that of the file, else `default`]
     #[arg(short, long, value_name = "NAME")]
     workspace: Option<String>,
     /// Only what has this tag; several: what has all of them [default: those of the file]
     #[arg(long = "select-tag", value_name = "TAG")]
     select_tags: Vec<String>,
-    #[command(flatten)]
-    place: Place,
 }
 
 impl Dump {
@@ -81,7 +71,7 @@ impl Dump {
         let (catalog, tags) = (self.target.catalog(verbosity)?, &self.target.select_tags);
         let workspace = self.target.workspace.as_deref();
         let state = run(async {
-            let remote = self.target.remote(workspace, verbosity)?;
+            let remote = self.target.api.remote(workspace, verbosity)?;
             State::fetch(&remote, &catalog, tags).await
         })?;
         let text = dump(&state, &catalog, workspace, tags, self.with_id);
@@ -137,37 +127,20 @@ impl Target {
             given if desired.select_tags.is_empty() || given == desired.select_tags => given.to_vec(),
             _ => return Err("the file has other select_tags than the command line".to_owned()),
         };
-        let remote = self.remote(workspace.as_deref(), verbosity)?;
+        let remote = self.api.remote(workspace.as_deref(), verbosity)?;
         let current = State::fetch(&remote, &catalog, &tags).await?;
         Ok((Plan::new(&current, desired, &catalog)?, remote))
     }
 
-    fn remote(&self, workspace: Option<&str>, verbosity: Verbosity) -> Result<Remote, String> {
-        let settings = self.place.load_quietly(verbosity)?;
-        let url = match &self.admin {
-            Some(url) => url.clone(),
-            None => {
-                let prefix = &settings.prefix;
-                let addresses = Addresses::of(prefix).unwrap_or_default();
-                let none = || format!("no node runs in {}: name an Admin API with --admin", prefix.display());
-                format!("http://{}", addresses.admin.first().ok_or_else(none)?)
-            }
-        };
-        verbosity.verbose(|| format!("asking {url}"));
-        let env = Env::default();
-        env.network().renew_tls(peer_tls(&settings)?);
-        Remote::new(&env, &url, workspace, &self.headers, !self.tls_skip_verify)
-    }
-
     /// The entities that are known here.
     fn catalog(&self, verbosity: Verbosity) -> Result<Catalog, String> {
-        let settings = self.place.load_quietly(verbosity)?;
+        let settings = self.api.settings(verbosity)?;
         preflight::catalog(&settings, &preflight::enabled_plugins(&settings)?)
     }
 }
 
 /// Runs what waits for a node.
-fn run<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+pub(super) fn run<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|e| format!("cannot start a runtime: {e}"))?.block_on(work)
 }
@@ -199,6 +172,6 @@ fn summary(plan: &Plan) -> String {
 }
 
 /// A reader that has seen enough is no error.
-fn print(text: &str) {
+pub(super) fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

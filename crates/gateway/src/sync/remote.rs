@@ -77,6 +77,12 @@ impl Remote {
         }
     }
 
+    /// What goes through the node now.
+    pub async fn live(&self) -> Result<Record, String> {
+        let found = self.ask("GET", "/bascule/live", None).await?;
+        found.ok_or_else(|| format!("the node at {} shows nothing of its traffic: is it Bascule?", self.base))
+    }
+
     /// Creates or replaces a record.
     pub async fn put(&self, path: &str, record: &Record) -> Result<(), String> {
         let content = serde_json::to_vec(record).map_err(|e| e.to_string())?;

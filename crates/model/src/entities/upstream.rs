@@ -14,6 +14,18 @@ pub enum Algorithm {
     Latency,
 }
 
+impl Algorithm {
+    /// Kong's name for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Algorithm::RoundRobin => "round-robin",
+            Algorithm::ConsistentHashing => "consistent-hashing",
+            Algorithm::LeastConnections => "least-connections",
+            Algorithm::Latency => "latency",
+        }
+    }
+}
+
 /// What is hashed, for `consistent-hashing`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HashOn {

@@ -53,6 +53,11 @@ impl Rings {
         self.by_id.get(&upstream).map(|ring| ring.health())
     }
 
+    /// All upstreams.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Ring>> {
+        self.by_id.values()
+    }
+
     /// All upstreams by name, as the balancer sees them.
     pub fn all_health(&self) -> Vec<(String, UpstreamHealth)> {
         self.by_id.values().map(|ring| (ring.name().to_string(), ring.health())).collect()

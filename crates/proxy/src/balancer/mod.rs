@@ -22,7 +22,7 @@ pub use endpoint::Endpoint;
 pub use host::Host;
 pub use peer::Peer;
 pub use place::{Destination, Places};
-pub use ring::Ring;
+pub use ring::{Ring, Standing};
 
 use crate::dns;
 use crate::health::tls::ProbeTls;

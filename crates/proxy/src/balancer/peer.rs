@@ -5,6 +5,7 @@ use super::place::Place;
 use super::plan::{Plan, WeightedEndpoint};
 use crate::health::Outcome;
 use crate::published::Hold;
+use model::entities::Uuid;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -62,6 +63,11 @@ impl Peer {
     /// The target's address that this is; `None` for a plain host.
     pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
         self.slot().map(|(_, slot)| &slot.endpoint)
+    }
+
+    /// The upstream whose target this is.
+    pub fn upstream(&self) -> Option<Uuid> {
+        self.slot().map(|(plan, _)| plan.upstream.id)
     }
 
     /// Tells the health checker and the latency statistics how a try went. To be called once for each try, with

@@ -13,7 +13,7 @@ use crate::published::{Hold, Published, Reader};
 use model::entities::{Target, Upstream, Uuid};
 use model::health::{HostHealth, UpstreamHealth, Weights};
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +31,17 @@ pub struct Ring {
     publishing: Mutex<()>,
     changed: Notify,
     state: Arc<UpstreamState>,
+}
+
+/// An address of a target as it stands, or a target without any.
+pub struct Standing {
+    pub target: Uuid,
+    /// Host and port of the target.
+    pub name: String,
+    pub address: Option<SocketAddr>,
+    pub weight: u32,
+    /// In the words of `GET /upstreams/…/health`.
+    pub health: &'static str,
 }
 
 struct Member {
@@ -89,11 +100,11 @@ impl Ring {
         self.state.close();
     }
 
-    pub(super) fn upstream(&self) -> &Arc<Upstream> {
+    pub(crate) fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
     }
 
-    pub(super) fn name(&self) -> &Arc<str> {
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
@@ -174,6 +185,34 @@ impl Ring {
         }
         let healthy = is_healthy(weight.available, weight.total, self.upstream.healthchecks.threshold);
         UpstreamHealth { checked, healthy, weight, hosts }
+    }
+
+    /// The targets as they stand.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        let checked = self.checks.is_some();
+        let mut standings = Vec::new();
+        for Member { state, weight } in &self.members {
+            let endpoints = state.endpoints(*weight);
+            let standing = |address: Option<SocketAddr>, weight, health| Standing {
+                target: state.id(),
+                name: format!("{}:{}", state.host(), state.port()),
+                address,
+                weight,
+                health,
+            };
+            if endpoints.is_empty() {
+                standings.push(standing(None, u32::from(*weight), "DNS_ERROR"));
+            }
+            standings.extend(endpoints.into_iter().map(|(endpoint, weight)| {
+                let health = match (checked && weight > 0, endpoint.is_available()) {
+                    (false, _) => "HEALTHCHECKS_OFF",
+                    (true, true) => "HEALTHY",
+                    (true, false) => "UNHEALTHY",
+                };
+                standing(Some(endpoint.address()), weight, health)
+            }));
+        }
+        standings
     }
 
     fn build(&self) -> Plan {

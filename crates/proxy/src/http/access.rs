@@ -98,6 +98,7 @@ fn with_record<T>(
 
 /// Notes a stream that is over.
 pub(crate) fn note_stream(worker: &Worker, origin: &Origin, exchange: &Exchange) {
+    worker.over(exchange);
     let Some(log) = &worker.stream_access_log else { return };
     let (now, unix_ms) = worker.now();
     let stamp = log.stamp(unix_ms);
@@ -112,6 +113,7 @@ pub(crate) fn end(line: Option<Line>, worker: &Worker, origin: &Origin, session:
 
 /// Notes a request that is over.
 pub(crate) fn write(line: Option<Line>, worker: &Worker, origin: &Origin, exchange: &Exchange) {
+    worker.over(exchange);
     if let Some(line) = line {
         line.write(worker, origin, exchange);
     }

@@ -116,7 +116,12 @@ pub(crate) async fn run(
         context.deadlines.clear(downstream.timer());
         let waited = context.worker.loop_time().saturating_duration_since(started);
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
-        let mut note = |status| exchange.tries.push(Try { address: peer.address, status, started, waited });
+        let mut note = |status| {
+            exchange.tries.push(Try { address: peer.address, status, started, waited });
+            if let Some(upstream) = peer.upstream().filter(|_| context.worker.counting.is_watched()) {
+                context.worker.counting.attempt(upstream, peer.address, status, waited);
+            }
+        };
         let (outcome, sent) = match result {
             Ok(mut upstream) => {
                 let status = exchange.response.status;
@@ -303,10 +308,10 @@ async fn open(
 ) -> Result<Box<Upstream>, ConnectError> {
     if !key.http2 {
         let connection = connector.connect(timer, key, limit).await?;
-        return Ok(Upstream::new(key.clone(), connection, worker.loop_time()));
+        return Ok(Upstream::new(key.clone(), connection, worker.opened(key.address), worker.loop_time()));
     }
     let (connection, driver) = connector.connect_http2(timer, key, limit).await?;
-    let shared = Shared::new(connection, driver, worker.loop_time());
+    let shared = Shared::new(connection, driver, worker.opened(key.address), worker.loop_time());
     worker.pool.borrow_mut().share(key, &shared);
     Ok(Upstream::on(key.clone(), shared))
 }

@@ -25,7 +25,7 @@ pub(crate) async fn follow(
     drop(view);
     let (client, client_sent, timer) = connection.into_parts();
     let moved = match upstream.into_parts() {
-        Some((service, service_sent, _peer)) => {
+        Some((service, service_sent, _counts)) => {
             let tunnel = Tunnel { client, client_sent, service, service_sent, idle: read_timeout, half_close: false };
             tunnel.run(&timer).await
         }

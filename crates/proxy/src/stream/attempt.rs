@@ -3,6 +3,7 @@
 use super::session::StatusCode;
 use crate::balancer::{Destination, Peer, PickError};
 use crate::health::Outcome;
+use crate::live::OpenConnection;
 use crate::snapshot::View;
 use crate::upstream::{ConnectError, Connector, PoolKey, ServiceTls};
 use crate::worker::Worker;
@@ -21,7 +22,7 @@ pub(super) async fn connect(
     view: &Rc<View>,
     exchange: &mut Exchange,
     timer: &Timer,
-) -> Result<(Stream, Peer), StatusCode> {
+) -> Result<(Stream, (Peer, OpenConnection)), StatusCode> {
     let Some(service) = exchange.service.as_deref() else { return Err(StatusCode(500)) };
     let (id, limit, retries) = (service.id, service.connect_timeout, usize::from(service.retries));
     let passes_tls_on = exchange.stream.is_some_and(|session| session.protocol == Protocol::TlsPassthrough);
@@ -60,9 +61,15 @@ pub(super) async fn connect(
         let waited = worker.loop_time().saturating_duration_since(started);
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
         exchange.tries.push(Try { address: peer.address, status, started, waited });
+        if let Some(upstream) = peer.upstream().filter(|_| worker.counting.is_watched()) {
+            worker.counting.attempt(upstream, peer.address, status, waited);
+        }
         peer.report(outcome);
         match connected {
-            Ok(stream) => return Ok((stream, peer)),
+            Ok(stream) => {
+                let counted = worker.opened(peer.address);
+                return Ok((stream, (peer, counted)));
+            }
             Err(error) => tracing::info!(peer = %peer.address, "a try at the service of a stream failed: {error:?}"),
         }
         if tried.len() > retries {

@@ -56,7 +56,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
     exchange.detach();
     drop(view);
     let status = match opened {
-        Ok(((client, client_sent), Opened { service, idle, peer: _counts })) => {
+        Ok(((client, client_sent), Opened { service, idle, counts: _counts })) => {
             let half_close = worker.shared.settings.streams.half_close;
             let service_sent = Buffer::new(&worker.buffers);
             let tunnel = Tunnel { client, client_sent, service, service_sent, idle, half_close };

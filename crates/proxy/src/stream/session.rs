@@ -1,8 +1,10 @@
 //! One stream as plugins and logs see it: an exchange without a request.
 
 use super::attempt;
+use crate::balancer::Peer;
 use crate::chain::{self, Chain, Instance, Selected};
 use crate::http::{Origin, note_stream};
+use crate::live::OpenConnection;
 use crate::router::Query;
 use crate::snapshot::View;
 use crate::tunnel::Moved;
@@ -25,8 +27,8 @@ pub(super) struct Opened {
     pub service: Stream,
     /// For how long nothing may move: nginx has one time for both directions.
     pub idle: Duration,
-    /// Counts as a connection of the target as long as it is here.
-    pub peer: crate::balancer::Peer,
+    /// Count it as a connection of the target as long as they are here.
+    pub counts: (Peer, OpenConnection),
 }
 
 /// Fills in what is known of a stream as soon as it begins.
@@ -110,9 +112,9 @@ pub(super) async fn open<'a>(
     timer: &Timer,
 ) -> Result<Opened, StatusCode> {
     admit(exchange, acting).await?;
-    let (service, peer) = attempt::connect(worker, view, exchange, timer).await?;
+    let (service, counts) = attempt::connect(worker, view, exchange, timer).await?;
     exchange.source = Source::Service;
-    Ok(Opened { service, idle: idle(exchange), peer })
+    Ok(Opened { service, idle: idle(exchange), counts })
 }
 
 /// For how long nothing may move.

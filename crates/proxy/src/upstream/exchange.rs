@@ -4,6 +4,7 @@
 use super::shared::Part;
 use super::{PoolKey, Shared};
 use crate::balancer::Peer;
+use crate::live::OpenConnection;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,6 +24,8 @@ pub(crate) struct Upstream {
     peer: Option<Peer>,
     /// The exchange could not be completed: the connection is of no further use.
     reuse_forbidden: bool,
+    /// Of HTTP/2, the connection itself has it.
+    counted: Option<OpenConnection>,
 }
 
 enum Connection {
@@ -32,15 +35,15 @@ enum Connection {
 
 impl Upstream {
     /// A connection that was just made.
-    pub fn new(key: PoolKey, connection: ClientConnection, now: Instant) -> Box<Upstream> {
-        let connection = Connection::Http1(connection);
-        Box::new(Upstream { connection, key, since: now, peer: None, reuse_forbidden: false })
+    pub fn new(key: PoolKey, connection: ClientConnection, counted: OpenConnection, now: Instant) -> Box<Upstream> {
+        let (connection, counted) = (Connection::Http1(connection), Some(counted));
+        Box::new(Upstream { connection, key, since: now, peer: None, reuse_forbidden: false, counted })
     }
 
     /// One more exchange on a connection.
     pub fn on(key: PoolKey, shared: Rc<Shared>) -> Box<Upstream> {
         let connection = Connection::Http2(shared.part());
-        Box::new(Upstream { connection, key, since: Instant::now(), peer: None, reuse_forbidden: false })
+        Box::new(Upstream { connection, key, since: Instant::now(), peer: None, reuse_forbidden: false, counted: None })
     }
 
     /// Begins a request.
@@ -185,11 +188,11 @@ impl Upstream {
         matches!(&self.connection, Connection::Http1(connection) if connection.stream().is_closed_now())
     }
 
-    /// Gives up HTTP: the socket, what was read beyond the head, and the peer for which the connection counts. `None`:
-    /// it carries other exchanges, too.
-    pub fn into_parts(self) -> Option<(Stream, Buffer, Option<Peer>)> {
+    /// Gives up HTTP: the socket, what was read beyond the head, and what the connection counts for as long as they are
+    /// kept. `None`: it carries other exchanges, too.
+    pub fn into_parts(self) -> Option<(Stream, Buffer, (Option<Peer>, Option<OpenConnection>))> {
         let Connection::Http1(connection) = self.connection else { return None };
         let (stream, buffer) = connection.into_parts();
-        Some((stream, buffer, self.peer))
+        Some((stream, buffer, (self.peer, self.counted)))
     }
 }

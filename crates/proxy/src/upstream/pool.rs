@@ -174,7 +174,8 @@ mod tests {
         let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let connection = ClientConnection::new(Stream::Plain(socket), &BufferPool::default(), None);
         let key = PoolKey { address: SocketAddr::from(([127, 0, 0, 1], key)), tls: None, http2: false };
-        Upstream::new(key, connection, start + Duration::from_secs(seconds))
+        let counted = std::sync::Arc::<crate::live::OpenConnections>::default().open(key.address);
+        Upstream::new(key, connection, counted, start + Duration::from_secs(seconds))
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! A connection to a service that carries many exchanges at once (HTTP/2).
 
+use crate::live::OpenConnection;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -21,6 +22,7 @@ pub struct Shared {
     heard: Cell<u64>,
     /// No other exchange may begin: it has ended, or is about to.
     closed: Rc<Cell<bool>>,
+    _counted: OpenConnection,
 }
 
 /// A part in a connection, for one exchange.
@@ -33,7 +35,7 @@ pub(crate) struct Part {
 
 impl Shared {
     /// A connection that was just made; `driver` is run until it is over.
-    pub fn new(connection: ClientConnection, driver: Driver, now: Instant) -> Rc<Shared> {
+    pub fn new(connection: ClientConnection, driver: Driver, counted: OpenConnection, now: Instant) -> Rc<Shared> {
         let closed = Rc::new(Cell::new(false));
         let ended = Rc::clone(&closed);
         tokio::task::spawn_local(async move {
@@ -43,7 +45,7 @@ impl Shared {
             ended.set(true);
         });
         let (open, begun, since, heard) = (Cell::new(0), Cell::new(0), Cell::new(now), Cell::new(0));
-        Rc::new(Shared { connection, open, begun, since, heard, closed })
+        Rc::new(Shared { connection, open, begun, since, heard, closed, _counted: counted })
     }
 
     /// A place for one more exchange.
