@@ -24,6 +24,9 @@ pub fn run(shell: &Shell) -> Result<(), String> {
     if oracle::is_at_hand(shell) {
         part("oracle", oracle::explore(shell, &[]));
     }
+    if shell.succeeds("go", &["version"]) {
+        part("h2spec", shell.run("python3", &["tests/suites/h2spec"]));
+    }
     for target in targets(shell)? {
         part(&target, fuzz(shell, &target));
     }
