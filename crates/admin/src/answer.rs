@@ -2,7 +2,7 @@
 //! are.
 
 use crate::pictures::Pictures;
-use model::Error;
+use model::{Code, Error};
 use serde_json::{Value, json};
 
 /// An answer before it becomes an HTTP response.
@@ -74,6 +74,10 @@ impl Answer {
 impl From<Error> for Answer {
     fn from(error: Error) -> Answer {
         let status = error.status();
+        if error.code == Code::DatabaseUnavailable {
+            // The store says it once, not for each request.
+            return Answer::message(status, "The database does not answer");
+        }
         if status >= 500 {
             tracing::error!(error = %error, "admin request failed");
             return Answer::unexpected();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// The kinds of failure of a data access, numbered as Kong numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u16)]
 pub enum Code {
     InvalidPrimaryKey = 1,
     SchemaViolation = 2,
@@ -27,6 +27,8 @@ pub enum Code {
     InvalidUniqueGlobal = 18,
     ReferencedByOthers = 19,
     InvalidSearchQuery = 20,
+    /// Kong has no number for it: to a Kong whose database is away, that is an unexpected error.
+    DatabaseUnavailable = 503,
 }
 
 /// A failure with the words that the client sees.
@@ -49,7 +51,7 @@ impl Error {
     /// The body of an Admin API answer: `{"code", "name", "message", "fields"}`; `fields` only when there are any
     /// (they are called `options` in errors about options).
     pub fn body(&self) -> Value {
-        let mut body = json!({ "code": self.code as u8, "name": self.name(), "message": self.message });
+        let mut body = json!({ "code": self.code as u16, "name": self.name(), "message": self.message });
         if !self.fields.is_null() && self.code != Code::InvalidUnique {
             body[if self.code == Code::InvalidOptions { "options" } else { "fields" }] = self.fields.clone();
         }
@@ -71,6 +73,7 @@ impl Error {
             Code::UniqueViolation => 409,
             Code::OperationUnsupported => 405,
             Code::DatabaseError => 500,
+            Code::DatabaseUnavailable => 503,
             _ => 400,
         }
     }
@@ -236,6 +239,11 @@ impl Error {
         Error::new(Code::DatabaseError, cause.to_string())
     }
 
+    /// The database does not answer: nothing is wrong with what it was asked, which may be tried again.
+    pub fn unavailable(cause: impl std::fmt::Display) -> Error {
+        Error::new(Code::DatabaseUnavailable, cause.to_string())
+    }
+
     /// A value derived from the record could not be computed.
     pub fn transformation(cause: impl std::fmt::Display) -> Error {
         Error::new(Code::Transformation, format!("transformation failed: {cause}"))
@@ -281,6 +289,7 @@ impl Code {
             Code::InvalidUniqueGlobal => "invalid global query",
             Code::ReferencedByOthers => "referenced by others",
             Code::InvalidSearchQuery => "invalid search query",
+            Code::DatabaseUnavailable => "database unavailable",
         }
     }
 }

@@ -33,7 +33,7 @@ use backend::sqlite::Sqlite;
 use backend::{Backend, Reader, Wanted};
 use feed::Feed;
 use layout::{Layout, Table, WORKSPACES};
-use model::{Catalog, Error, Record};
+use model::{Catalog, Code, Error, Record};
 use read::View;
 use std::collections::HashSet;
 use std::path::Path;
@@ -109,6 +109,16 @@ impl Store {
         Store::open_postgres_at(catalog, server, neighbour, Clock::default()).await
     }
 
+    /// The same while the database does not answer; `workspace` is the id of its default workspace.
+    pub async fn await_postgres(
+        catalog: Arc<Catalog>,
+        server: &Server,
+        neighbour: Option<Neighbour>,
+        workspace: Uuid,
+    ) -> Result<Store, Error> {
+        Store::postgres(catalog, server, neighbour, Clock::default(), Some(workspace)).await
+    }
+
     /// [`Store::open_postgres`] with a clock that can be moved.
     pub async fn open_postgres_at(
         catalog: Arc<Catalog>,
@@ -116,13 +126,24 @@ impl Store {
         neighbour: Option<Neighbour>,
         clock: Clock,
     ) -> Result<Store, Error> {
+        Store::postgres(catalog, server, neighbour, clock, None).await
+    }
+
+    async fn postgres(
+        catalog: Arc<Catalog>,
+        server: &Server,
+        neighbour: Option<Neighbour>,
+        clock: Clock,
+        workspace: Option<Uuid>,
+    ) -> Result<Store, Error> {
         let layout = Arc::new(Layout::new(&catalog).map_err(Error::database)?);
         let shown = (catalog.clone(), layout.clone(), clock.clone());
         let publish = Arc::new(move |table: &Table, row| {
             let (catalog, layout, clock) = &shown;
             read::publish(&View { catalog, layout, scope: Scope::All, now: clock.now() }, table, row)
         });
-        let (postgres, feed, default_workspace) = Postgres::open(layout.clone(), server, neighbour, publish).await?;
+        let (postgres, feed, default_workspace) =
+            Postgres::open(layout.clone(), server, neighbour, publish, workspace).await?;
         Ok(Store::new(Shared { catalog, layout, clock, default_workspace }, Box::new(postgres), feed))
     }
 
@@ -185,7 +206,9 @@ impl Store {
         match self.get("services", &nobody).await {
             Ok(_) => true,
             Err(error) => {
-                tracing::error!(%error, "the database does not answer");
+                if error.code != Code::DatabaseUnavailable {
+                    tracing::error!(%error, "the database fails");
+                }
                 false
             }
         }
@@ -391,7 +414,9 @@ impl Store {
                 }
                 Ok(None) => LONGEST,
                 Err(error) => {
-                    tracing::error!("cannot delete expired records: {error}");
+                    if error.code != Code::DatabaseUnavailable {
+                        tracing::error!("cannot delete expired records: {error}");
+                    }
                     RETRY
                 }
             };

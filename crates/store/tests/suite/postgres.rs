@@ -239,6 +239,32 @@ async fn nodes_tell_each_other_what_they_write() {
     assert_eq!(next(&mut follower).await, [(Operation::Delete, "t".to_owned())]);
 }
 
+/// As a Kong tells others what it has done.
+fn event(data: &str) -> String {
+    format!(
+        "INSERT INTO cluster_events VALUES (gen_random_uuid(), gen_random_uuid(), CURRENT_TIMESTAMP, NULL, \
+         CURRENT_TIMESTAMP + INTERVAL '1 hour', 'invalidations_kong_core_db_cache', '{data}')"
+    )
+}
+
+#[tokio::test]
+async fn what_kong_nodes_name_is_read_alone() {
+    let (server, one, other) = neighbours().await;
+    let client = connection(&server).await;
+    let service = one.insert("services", record(json!({"name": "s", "host": "h.test"}))).await.unwrap();
+    let service = service.record["id"].as_str().unwrap().to_owned();
+    let mut follower = other.follow();
+    let named = event(&format!("services:{service}:::::{}", one.default_workspace().unwrap()));
+    let version = event("router:version");
+    let change = format!("UPDATE services SET name = 't' WHERE id = '{service}'");
+    client.batch_execute(&format!("BEGIN; {change}; {named}; {version}; COMMIT")).await.unwrap();
+    while next(&mut follower).await != [(Operation::Put, "t".to_owned())] {}
+    let gone = format!("DELETE FROM services WHERE id = '{service}'");
+    client.batch_execute(&format!("BEGIN; {gone}; {named}; COMMIT")).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), follower.changed()).await.unwrap();
+    assert!(follower.changes().is_none(), "what is gone is found out by reading everything");
+}
+
 #[tokio::test]
 async fn kong_nodes_are_told_and_heard() {
     let (server, one, other) = neighbours().await;
@@ -249,9 +275,7 @@ async fn kong_nodes_are_told_and_heard() {
     let channels: Vec<String> = events.iter().map(|row| row.get(0)).collect();
     assert_eq!(channels, ["balancer:upstreams", "invalidations_kong_core_db_cache"]);
     let mut follower = other.follow();
-    let event = "INSERT INTO cluster_events VALUES (gen_random_uuid(), gen_random_uuid(), CURRENT_TIMESTAMP, NULL, \
-                 CURRENT_TIMESTAMP + INTERVAL '1 hour', 'invalidations_kong_core_db_cache', 'router:version')";
-    client.batch_execute(event).await.unwrap();
+    client.batch_execute(&event("router:version")).await.unwrap();
     loop {
         tokio::time::timeout(Duration::from_secs(10), follower.changed()).await.unwrap();
         match follower.changes() {

@@ -1,13 +1,17 @@
-//! Follows what other nodes write: our own say what has changed; of a Kong it is known that something has.
+//! Follows what other nodes write: our own say what has changed.
 
 use super::events::{CHANNEL, Neighbour, Notice};
-use super::pool::{Lease, Server, describe};
+use super::named::Named;
+use super::poll::Poller;
+use super::pool::{Lease, Server};
+use super::reach::{describe, is_away};
+use super::session::READ;
 use super::{Shared, tls};
-use crate::backend::{Reader, Wanted, failure};
+use crate::backend::{Reader, Row, failure};
 use crate::feed::Changes;
 use crate::{Change, Operation};
 use futures_util::{StreamExt, stream};
-use model::Error;
+use model::{Error, Record};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,52 +19,109 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_postgres::AsyncMessage;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 /// How long a connection that failed is not made again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The same where a pooler is in the way, which stays there.
+const LONG_PAUSE: Duration = Duration::from_secs(300);
 /// How often a connection on which nothing is said is asked whether it is still there.
 const QUIET: Duration = Duration::from_secs(20);
-/// How many events are looked at one by one.
-const PAGE: i64 = 1000;
 
 /// Follows for as long as the tasks are kept.
 pub fn start(shared: &Arc<Shared>, server: &Server, neighbour: &Neighbour) -> JoinSet<()> {
-    let heard = Arc::new(Mutex::new(HashSet::from([neighbour.node])));
+    let heard = Arc::new(Heard { own: neighbour.node, nodes: Mutex::default() });
     let mut tasks = JoinSet::new();
     let listener = Listener { shared: shared.clone(), server: server.clone(), heard: heard.clone() };
-    tasks.spawn(listener.run(neighbour.node));
-    let poller = Poller { shared: shared.clone(), neighbour: neighbour.clone(), heard, seen: HashSet::new(), at: None };
-    tasks.spawn(poller.run());
+    tasks.spawn(listener.run(neighbour.frequency));
+    tasks.spawn(Poller::new(shared.clone(), neighbour.clone(), heard).run());
     tasks
+}
+
+/// The nodes that say themselves what they have changed, while they can be heard.
+pub struct Heard {
+    /// This node.
+    own: Uuid,
+    nodes: Mutex<HashSet<Uuid>>,
+}
+
+impl Heard {
+    pub fn has(&self, node: Uuid) -> bool {
+        node == self.own || self.nodes.lock().unwrap_or_else(PoisonError::into_inner).contains(&node)
+    }
+
+    fn add(&self, node: Uuid) {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).insert(node);
+    }
+
+    fn forget(&self) {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 /// Listens to our own nodes.
 struct Listener {
     shared: Arc<Shared>,
     server: Server,
-    /// The nodes that say themselves what they have changed.
-    heard: Arc<Mutex<HashSet<Uuid>>>,
+    heard: Arc<Heard>,
+}
+
+/// Why the node does not listen any more.
+enum Deaf {
+    /// The server is away, which is said elsewhere.
+    Away(String),
+    Failed(String),
+    /// What is said does not get here: a pooler gives the server's connection to others in between.
+    Pooled,
 }
 
 impl Listener {
-    async fn run(self, own: Uuid) {
-        let mut first = true;
+    async fn run(self, frequency: Duration) {
+        let (mut first, mut told) = (true, false);
         loop {
-            if let Err(why) = self.listen(own, first).await {
-                tracing::warn!("cannot listen to other nodes, asking the database again and again meanwhile: {why}");
-            }
+            let heard = self.listen(first, &mut told).await;
+            self.heard.forget();
             first = false;
-            tokio::time::sleep(PAUSE).await;
+            let instead = match frequency.is_zero() {
+                true => "and does not ask for it, as db_update_frequency is 0".to_owned(),
+                false => format!("and asks for it every {} seconds", frequency.as_secs_f64()),
+            };
+            let (why, pause) = match heard {
+                Deaf::Away(why) => {
+                    self.shared.pool.reach().lost(&why);
+                    (None, PAUSE)
+                }
+                Deaf::Failed(why) => (Some(why), PAUSE),
+                Deaf::Pooled => {
+                    let why = "notifications do not get through, as behind a pooler in transaction mode";
+                    (Some(why.to_owned()), LONG_PAUSE)
+                }
+            };
+            if let Some(why) = why.filter(|_| !std::mem::replace(&mut told, true)) {
+                tracing::warn!("the node does not hear at once what other nodes write, {instead}: {why}");
+            }
+            tokio::time::sleep(pause).await;
         }
     }
 
-    /// Until the connection ends.
-    async fn listen(&self, own: Uuid, first: bool) -> Result<(), String> {
-        let tls = tls::connector(self.server.tls.as_ref())?;
-        let connected = tokio::time::timeout(self.server.timeout, self.server.config().connect(tls)).await;
-        let (client, mut connection) = connected.map_err(|_| "timeout")?.map_err(|e| describe(&e))?;
+    /// Until the connection ends. `told` is set back where it can listen.
+    async fn listen(&self, first: bool, told: &mut bool) -> Deaf {
+        let tls = match tls::connector(self.server.tls.as_ref()) {
+            Ok(tls) => tls,
+            Err(why) => return Deaf::Failed(why),
+        };
+        let deaf = |error: tokio_postgres::Error| {
+            let why = describe(&error);
+            if is_away(&error) { Deaf::Away(why) } else { Deaf::Failed(why) }
+        };
+        let timeout = || Deaf::Away("timeout".to_owned());
+        let (client, mut connection) =
+            match tokio::time::timeout(self.server.timeout, self.server.config().connect(tls)).await {
+                Ok(Ok(connected)) => connected,
+                Ok(Err(error)) => return deaf(error),
+                Err(_) => return timeout(),
+            };
         let (notices, mut heard) = mpsc::unbounded_channel();
         let mut driver = JoinSet::new();
         driver.spawn(async move {
@@ -73,36 +134,61 @@ impl Listener {
                 }
             }
         });
-        let ask = async |sql: &str| {
-            let asked = tokio::time::timeout(self.server.timeout, client.batch_execute(sql)).await;
-            asked.map_err(|_| "timeout".to_owned())?.map_err(|e| describe(&e))
+        let ask = async |sql: &str| match tokio::time::timeout(self.server.timeout, client.batch_execute(sql)).await {
+            Ok(done) => done.map_err(deaf),
+            Err(_) => Err(timeout()),
         };
-        ask(&format!("LISTEN {CHANNEL}")).await?;
+        if let Err(deaf) = ask(&format!("LISTEN {CHANNEL}")).await {
+            return deaf;
+        }
         if !first {
             // What was said meanwhile is lost.
             self.shared.feed.lose();
         }
+        let call = Uuid::new_v4().to_string();
+        if self.call(&call).await.is_err() {
+            return Deaf::Away("it cannot be asked".to_owned());
+        }
+        let mut called = false;
         loop {
-            match tokio::time::timeout(QUIET, heard.recv()).await {
-                Ok(Some(payload)) => self.hear(own, &payload).await,
-                Ok(None) => return Err("the connection has ended".to_owned()),
-                Err(_) => ask("SELECT 1").await?,
+            let patience = if called { QUIET } else { self.server.timeout };
+            match tokio::time::timeout(patience, heard.recv()).await {
+                Ok(Some(payload)) if payload == call => {
+                    called = true;
+                    *told = false;
+                    self.shared.pool.reach().found();
+                }
+                Ok(Some(payload)) => self.hear(&payload).await,
+                Ok(None) => return Deaf::Away("the connection has ended".to_owned()),
+                Err(_) if !called => return Deaf::Pooled,
+                Err(_) => {
+                    if let Err(deaf) = ask("SELECT 1").await {
+                        return deaf;
+                    }
+                }
             }
         }
     }
 
-    async fn hear(&self, own: Uuid, payload: &str) {
+    /// Says something on another connection, to hear whether it gets through.
+    async fn call(&self, call: &str) -> Result<(), Error> {
+        let lease = self.shared.pool.lease().await?;
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&CHANNEL, Type::TEXT), (&call, Type::TEXT)];
+        let asked = lease.client.query_typed("SELECT pg_notify($1, $2)", &parameters);
+        let answer = tokio::time::timeout(self.server.timeout, asked).await;
+        let answer = answer.map_err(|_| self.shared.pool.reach().lost("timeout"))?;
+        answer.map(drop).map_err(|error| self.shared.pool.reach().failed(&error))
+    }
+
+    async fn hear(&self, payload: &str) {
         let Some(notice) = Notice::parse(payload) else { return };
-        if notice.node == own || notice.schema != self.shared.schema {
+        if notice.node == self.heard.own || self.shared.schema().await.is_ok_and(|own| *own != notice.schema) {
             return;
         }
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(notice.node);
+        self.heard.add(notice.node);
         let taken = match notice.changed {
-            Some(changed) => self.shared.clone().reread(changed).await,
-            None => {
-                self.shared.feed.lose();
-                Ok(())
-            }
+            Some(changed) => self.shared.clone().retell(changed).await,
+            None => Err(Error::database("it is not said what has changed")),
         };
         if taken.is_err() {
             self.shared.feed.lose();
@@ -110,93 +196,54 @@ impl Listener {
     }
 }
 
-/// Looks for events of Kong nodes.
-struct Poller {
-    shared: Arc<Shared>,
-    neighbour: Neighbour,
-    heard: Arc<Mutex<HashSet<Uuid>>>,
-    /// The events that were seen last, by their ids.
-    seen: HashSet<Uuid>,
-    /// The server's time at the last look, in microseconds since 1970.
-    at: Option<i64>,
-}
-
-impl Poller {
-    async fn run(mut self) {
-        if self.neighbour.frequency.is_zero() {
-            return;
+impl Shared {
+    /// Reads what another of our own nodes has changed, and tells the feed. No write of this node comes between.
+    async fn retell(self: Arc<Shared>, changed: Vec<(String, String, Option<Record>)>) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        let known = changed.into_iter().filter_map(|(entity, id, gone)| {
+            let table = self.layout.table(&entity).filter(|table| table.in_snapshot)?;
+            Some((Named::id(table, &id), gone))
+        });
+        let (named, gone): (Vec<Named>, Vec<Option<Record>>) = known.unzip();
+        let found = self.clone().rows(named).await?;
+        let mut changes = Changes::default();
+        for ((named, row), gone) in found.into_iter().zip(gone) {
+            let table = self.layout.at(named.table);
+            let (operation, record) = match (row, gone) {
+                (Some(row), _) => (Operation::Put, (self.publish)(table, row)),
+                (None, Some(gone)) => (Operation::Delete, gone),
+                // Whoever has removed it tells.
+                (None, None) => continue,
+            };
+            changes.push(Change { operation, entity: table.name.clone(), record });
         }
-        loop {
-            if let Err(error) = self.look().await {
-                tracing::warn!("cannot look for changes of other nodes: {error}");
-            }
-            tokio::time::sleep(self.neighbour.frequency).await;
-        }
-    }
-
-    async fn look(&mut self) -> Result<(), Error> {
-        const TIME: &str = "(EXTRACT(EPOCH FROM CURRENT_TIMESTAMP(3)) * 1000000)::bigint";
-        let lease = self.shared.pool.lease().await?;
-        let ask = async |sql: &str, at: i64| {
-            let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-                [(&at, Type::INT8), (&PAGE, Type::INT8)];
-            let parameters = if sql.contains("$1") { &parameters[..] } else { &[] };
-            let answer = tokio::time::timeout(self.shared.pool.timeout(), lease.client.query_typed(sql, parameters));
-            answer.await.map_err(|_| failure("timeout"))?.map_err(|error| failure(describe(&error)))
-        };
-        let now = ask(&format!("SELECT {TIME}"), 0).await?;
-        let now: i64 = now.first().map(|row| row.try_get(0)).transpose().map_err(failure)?.unwrap_or_default();
-        let Some(at) = self.at.replace(now) else { return Ok(()) };
-        // Events may become visible a little after their time.
-        let from = at - 1_000_000 - i64::try_from(self.neighbour.propagation.as_micros()).unwrap_or_default();
-        let sql = "SELECT id, node_id FROM cluster_events WHERE at > TO_TIMESTAMP($1 / 1000000.0) \
-                   AND (nbf IS NULL OR nbf <= CURRENT_TIMESTAMP) AND channel <> 'balancer:post_health' \
-                   ORDER BY at LIMIT $2";
-        let events = ask(sql, from).await?;
-        let mut seen = HashSet::with_capacity(events.len());
-        let mut foreign = events.len() as i64 == PAGE;
-        for event in events {
-            let (id, node): (Uuid, Uuid) = (event.try_get(0).map_err(failure)?, event.try_get(1).map_err(failure)?);
-            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).contains(&node);
-            foreign |= !heard && !self.seen.contains(&id);
-            seen.insert(id);
-        }
-        self.seen = seen;
-        if foreign {
-            self.shared.feed.lose();
-        }
+        self.feed.publish(changes);
         Ok(())
     }
-}
 
-impl Shared {
-    /// Reads what another node has changed, and tells the feed. No write of this node comes between.
-    async fn reread(self: Arc<Shared>, changed: Vec<(String, String, Option<model::Record>)>) -> Result<(), Error> {
+    /// The same for what a Kong has changed, which does not say what was removed: that is an error.
+    pub(super) async fn reread(self: Arc<Shared>, named: Vec<Named>) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
+        let found = self.clone().rows(named).await?;
+        let mut changes = Changes::default();
+        for (named, row) in found {
+            let table = self.layout.at(named.table);
+            let row = row.ok_or_else(|| Error::database("a record is gone"))?;
+            let (operation, entity) = (Operation::Put, table.name.clone());
+            changes.push(Change { operation, entity, record: (self.publish)(table, row) });
+        }
+        self.feed.publish(changes);
+        Ok(())
+    }
+
+    async fn rows(self: Arc<Shared>, named: Vec<Named>) -> Result<Vec<(Named, Option<Row>)>, Error> {
         let (lease, handle): (Lease, Handle) = (self.pool.lease().await?, Handle::current());
-        let shared = self.clone();
         let done = spawn_blocking(move || {
-            let mut session = shared.session(lease, handle, super::session::READ);
-            let known: Vec<_> = changed
-                .iter()
-                .filter_map(|(entity, id, gone)| Some((shared.layout.table(entity)?, id, gone)))
-                .filter(|(table, ..)| table.in_snapshot)
-                .collect();
-            let wanted: Vec<Wanted<'_>> = known.iter().map(|(table, id, _)| Wanted::id(table, id)).collect();
+            let mut session = self.session(lease, handle, READ);
+            let wanted: Vec<_> = named.iter().map(|named| named.wanted(&self.layout)).collect();
             let found = session.find(&wanted);
             session.end();
-            let mut changes = Changes::default();
-            for ((table, _, gone), row) in known.into_iter().zip(found?) {
-                let (operation, record) = match (row, gone) {
-                    (Some(row), _) => (Operation::Put, (shared.publish)(table, row)),
-                    (None, Some(gone)) => (Operation::Delete, gone.clone()),
-                    // Whoever has removed it tells.
-                    (None, None) => continue,
-                };
-                changes.push(Change { operation, entity: table.name.clone(), record });
-            }
-            shared.feed.publish(changes);
-            Ok(())
+            Ok(named.into_iter().zip(found?).collect())
         });
         done.await.map_err(failure)?
     }

@@ -9,8 +9,11 @@ mod counters;
 mod events;
 mod follow;
 mod migrations;
+mod named;
 pub mod plugins;
+mod poll;
 mod pool;
+mod reach;
 mod refusal;
 mod session;
 mod tags;
@@ -19,6 +22,7 @@ mod values;
 
 use self::events::Notice;
 use self::pool::{Lease, Pool};
+use self::refusal::Refusal;
 use self::session::{ADD, READ, Session, WRITE};
 use super::sql::{POSTGRES, Statements};
 use super::{Backend, Query, Row, Work, failure};
@@ -36,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 pub use tls::Tls;
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::task::{JoinSet, spawn_blocking};
 use uuid::Uuid;
 
@@ -56,8 +60,8 @@ struct Shared {
     own: Option<Arc<Statements>>,
     feed: Arc<Feed>,
     pool: Pool,
-    /// The schema that the tables are in.
-    schema: String,
+    /// The schema that the tables are in, as soon as the server has been asked.
+    schema: OnceCell<String>,
     neighbour: Option<Neighbour>,
     publish: Publish,
     /// Whose transaction is under way.
@@ -79,29 +83,33 @@ const LAST_PAUSE: Duration = Duration::from_millis(200);
 
 impl Postgres {
     /// Opens a database whose tables are there ([`Migrations`]); the id is that of the default workspace. With a
-    /// `neighbour`, other nodes are told of what is written, and what they write gets into the feed.
+    /// `neighbour`, other nodes are told of what is written, and what they write gets into the feed. Where that id is
+    /// known, nothing is asked yet.
     pub async fn open(
         layout: Arc<Layout>,
         server: &Server,
         neighbour: Option<Neighbour>,
         publish: Publish,
+        workspace: Option<Uuid>,
     ) -> Result<(Postgres, Arc<Feed>, Option<Uuid>), Error> {
         let feed = Arc::new(Feed::new(CAPACITY));
         let statements = layout.tables().iter().map(|table| Statements::new(table, POSTGRES)).collect();
         let own = layout.tables().iter().find_map(plugins::own).map(Arc::new);
         let pool = Pool::new(server)?;
-        let workspace = match layout.table(WORKSPACES) {
-            Some(_) => Some(default_workspace(&pool).await?),
-            None => None,
+        if workspace.is_some() {
+            pool.reach().begin_away();
+        }
+        let workspace = match (workspace, layout.table(WORKSPACES)) {
+            (None, Some(_)) => Some(default_workspace(&pool).await?),
+            (known, _) => known,
         };
-        let schema = current_schema(&pool).await?;
         let shared = Arc::new(Shared {
             layout,
             statements,
             own,
             feed: feed.clone(),
             pool,
-            schema,
+            schema: OnceCell::new(),
             neighbour,
             publish,
             turn: Mutex::default(),
@@ -158,8 +166,16 @@ impl Shared {
         Session::new(self.layout.clone(), statements, self.feed.clone(), connection, handle, begin)
     }
 
+    /// The schema that the tables are in.
+    async fn schema(&self) -> Result<&String, Error> {
+        self.schema.get_or_try_init(|| current_schema(&self.pool)).await
+    }
+
     async fn write(self: Arc<Shared>, mut work: Work) -> Result<Revision, Error> {
         let _turn = self.turn.lock().await;
+        if self.neighbour.is_some() {
+            self.schema().await?;
+        }
         let mut pause = FIRST_PAUSE;
         for run in 1.. {
             let lease = self.pool.lease().await?;
@@ -190,7 +206,7 @@ impl Shared {
             Ok(changes) => match self.commit(&mut session, &changes) {
                 Ok(()) => Ok(self.feed.publish(changes)),
                 Err(error) => {
-                    if session.refused().is_none() {
+                    if session.refused().is_none_or(Refusal::is_away) {
                         // It may have been committed all the same.
                         self.feed.lose();
                     }
@@ -211,9 +227,9 @@ impl Shared {
     /// Commits, and tells other nodes.
     fn commit(&self, session: &mut Session, changes: &Changes) -> Result<(), Error> {
         let told = changes.listed().is_none_or(|listed| !listed.is_empty());
-        match self.neighbour.as_ref().filter(|_| told) {
-            Some(neighbour) => {
-                let notice = Notice::new(neighbour, &self.schema, changes).question();
+        match self.neighbour.as_ref().zip(self.schema.get()).filter(|_| told) {
+            Some((neighbour, schema)) => {
+                let notice = Notice::new(neighbour, schema, changes).question();
                 let events = session.events().question(neighbour);
                 session.commit(vec![notice], events)
             }
@@ -237,6 +253,6 @@ async fn default_workspace(pool: &Pool) -> Result<Uuid, Error> {
 async fn one(pool: &Pool, sql: &str) -> Result<Option<tokio_postgres::Row>, Error> {
     let lease = pool.lease().await?;
     let answer = tokio::time::timeout(pool.timeout(), lease.client.query_typed(sql, &[])).await;
-    let answer = answer.map_err(|_| failure("timeout"))?;
-    Ok(answer.map_err(|error| failure(pool::describe(&error)))?.into_iter().next())
+    let answer = answer.map_err(|_| pool.reach().lost("timeout"))?;
+    Ok(answer.map_err(|error| pool.reach().failed(&error))?.into_iter().next())
 }

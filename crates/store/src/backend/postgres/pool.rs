@@ -1,10 +1,10 @@
 //! Connections to one Postgres server, as the settings `pg_*` say.
 
+use super::reach::Reach;
 use super::tls::{self, Tls};
 use crate::backend::failure;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime};
 use model::Error;
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -44,6 +44,7 @@ pub struct Server {
 pub struct Pool {
     connections: deadpool_postgres::Pool,
     turns: Option<Arc<Semaphore>>,
+    reach: Arc<Reach>,
     server: Server,
     cleaner: AbortHandle,
 }
@@ -51,6 +52,7 @@ pub struct Pool {
 /// A connection that is in use.
 pub struct Lease {
     pub client: Object,
+    pub reach: Arc<Reach>,
     _turn: Option<OwnedSemaphorePermit>,
 }
 
@@ -81,7 +83,8 @@ impl Pool {
             }
         });
         let turns = server.max_queries.map(|limit| Arc::new(Semaphore::new(limit)));
-        Ok(Pool { connections, turns, server: server.clone(), cleaner: cleaner.abort_handle() })
+        let (reach, server) = (Arc::default(), server.clone());
+        Ok(Pool { connections, turns, reach, server, cleaner: cleaner.abort_handle() })
     }
 
     /// How long a question may take.
@@ -89,21 +92,32 @@ impl Pool {
         self.server.timeout
     }
 
+    /// Whether the server answers.
+    pub fn reach(&self) -> &Arc<Reach> {
+        &self.reach
+    }
+
     /// A connection, as soon as there is one.
     pub async fn lease(&self) -> Result<Lease, Error> {
         let turn = match &self.turns {
             Some(turns) => {
                 let turn = tokio::time::timeout(self.server.semaphore_timeout, turns.clone().acquire_owned()).await;
-                let turn = turn.map_err(|_| failure("error acquiring query semaphore: timeout"))?;
+                let turn = turn.map_err(|_| busy("error acquiring query semaphore: timeout"))?;
                 Some(turn.map_err(failure)?)
             }
             None => None,
         };
         if self.server.backlog.is_some_and(|limit| self.connections.status().waiting >= limit.max(1)) {
-            return Err(failure("too many waiting connect operations"));
+            return Err(busy("too many waiting connect operations"));
         }
-        let client = self.connections.get().await.map_err(|error| failure(reason(&error)))?;
-        Ok(Lease { client, _turn: turn })
+        let client = self.connections.get().await.map_err(|error| match error {
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                self.reach.failed(&error)
+            }
+            PoolError::Timeout(_) => self.reach.lost("timeout"),
+            error => failure(error),
+        })?;
+        Ok(Lease { client, reach: self.reach.clone(), _turn: turn })
     }
 }
 
@@ -152,28 +166,8 @@ impl Server {
     }
 }
 
-/// What went wrong, in the server's words where it is the server that says so.
-pub fn describe(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{}: {}", error.severity(), error.message());
-    }
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let said = next.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = next.source();
-    }
-    text
-}
-
-fn reason(error: &PoolError) -> String {
-    match error {
-        PoolError::Backend(error) => describe(error),
-        PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
-        PoolError::Timeout(_) => "timeout".to_owned(),
-        error => error.to_string(),
-    }
+/// This node asks for more at a time than it may.
+fn busy(cause: &str) -> Error {
+    tracing::warn!("store: {cause}");
+    Error::unavailable(cause)
 }

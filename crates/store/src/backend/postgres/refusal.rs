@@ -1,6 +1,7 @@
 //! What the server says against a transaction: that another one was in the way, or that a rule of the tables is broken
 //! which another node's write made true after it was looked at here.
 
+use super::reach::says_away;
 use crate::backend::Write;
 use crate::layout::{Layout, foreign_id};
 use model::{Error, Record};
@@ -32,6 +33,11 @@ impl Refusal {
     /// A rule is broken that was looked at before: when it is looked at again, the answer is another.
     pub fn is_violation(&self) -> bool {
         self.state == SqlState::UNIQUE_VIOLATION || self.state == SqlState::FOREIGN_KEY_VIOLATION
+    }
+
+    /// The server cannot work now: nobody knows what it has done.
+    pub fn is_away(&self) -> bool {
+        says_away(&self.state)
     }
 
     /// Nothing is wrong with the server.

@@ -2,7 +2,8 @@
 
 use super::events::Events;
 use super::plugins;
-use super::pool::{Lease, describe};
+use super::pool::Lease;
+use super::reach;
 use super::refusal::Refusal;
 use super::values::type_of;
 use crate::backend::cells::{self, Cell};
@@ -149,19 +150,22 @@ impl Session {
 
     fn checked<T>(&mut self, answer: Option<Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
         match answer {
-            Some(Ok(answer)) => Ok(answer),
+            Some(Ok(answer)) => {
+                self.lease.reach.found();
+                Ok(answer)
+            }
             Some(Err(error)) => {
-                self.broken |= error.is_closed() || error.code().is_none();
+                self.broken |= error.code().is_none_or(reach::says_away);
                 // After the first one, the server says no more than that there was one.
                 if self.refused.is_none() {
                     self.refused = error.as_db_error().map(Refusal::new);
                 }
                 let expected = self.refused.as_ref().is_some_and(Refusal::is_expected);
-                Err(if expected { Error::database(describe(&error)) } else { failure(describe(&error)) })
+                Err(if expected { Error::database(reach::describe(&error)) } else { self.lease.reach.failed(&error) })
             }
             None => {
                 self.broken = true;
-                Err(failure("timeout"))
+                Err(self.lease.reach.lost("timeout"))
             }
         }
     }

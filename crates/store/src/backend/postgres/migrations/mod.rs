@@ -7,7 +7,8 @@ mod extend;
 mod known;
 mod state;
 
-use super::pool::{Pool, Server, describe};
+use super::pool::{Pool, Server};
+use super::reach::{describe, is_away};
 use crate::backend::failure;
 use crate::layout::{Layout, WORKSPACES};
 use crate::scope::{DEFAULT, DEFAULT_ID};
@@ -53,6 +54,8 @@ impl Migrations {
     pub async fn connect(server: &Server, catalog: &Catalog) -> Result<Migrations, Error> {
         let layout = Layout::new(catalog).map_err(Error::database)?;
         let pool = Pool::new(server)?;
+        // Whoever wants to know of the tables says it.
+        pool.reach().begin_away();
         let connection = pool.lease().await?.client;
         let mut migrations = Migrations {
             connection,
@@ -239,7 +242,10 @@ impl Migrations {
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<tokio_postgres::Row>, Error> {
         let answer = tokio::time::timeout(self.timeout, self.connection.query_typed(sql, parameters)).await;
-        answer.map_err(|_| failure("timeout"))?.map_err(|error| failure(describe(&error)))
+        answer.map_err(|_| Error::unavailable("timeout"))?.map_err(|error| match is_away(&error) {
+            true => Error::unavailable(describe(&error)),
+            false => failure(describe(&error)),
+        })
     }
 
     /// Statements that change tables take the time that they take.
