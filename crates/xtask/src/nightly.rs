@@ -10,7 +10,8 @@ const ATTACK: &str = "1800";
 const LONGER: &str = "20";
 
 pub fn run(shell: &Shell) -> Result<(), String> {
-    let lasting = ["soak", "garbage", "failover", "durability"].into_iter().flat_map(|name| ["--test", name]);
+    let lasting =
+        ["soak", "garbage", "failover", "durability", "postgres"].into_iter().flat_map(|name| ["--test", name]);
     let soak: Vec<_> = ["test", "--package", "blackbox"].into_iter().chain(lasting).collect();
     let mut failed = Vec::new();
     let mut part = |name: &str, outcome: Result<(), String>| {

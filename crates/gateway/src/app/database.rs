@@ -3,11 +3,11 @@
 use super::{DATABASE, certificates, declarative};
 use crate::program::Program;
 use crate::settings::Settings;
-use model::Catalog;
+use model::{Catalog, Code, Error};
 use std::sync::Arc;
 use std::time::Duration;
-use store::Store;
 use store::backend::postgres::{Listed, Migrations, Neighbour, Server, State, Tls};
+use store::{Mirror, Store};
 use uuid::Uuid;
 
 /// Connections to Postgres where the settings do not say how many.
@@ -18,11 +18,27 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How often a node looks for changes of Kong nodes where the settings do not say.
 const FREQUENCY: Duration = Duration::from_secs(5);
 
-/// Opens the store of a node; `node` is who it is to the others on the same database.
+/// The database of a node that starts.
+pub struct Database {
+    pub store: Store,
+    /// The copy from which the node starts while the database is away.
+    pub mirror: Option<Mirror>,
+    /// What the copy has, where the database is away.
+    pub kept: Option<Store>,
+}
+
+/// The copy of a Postgres database, in the prefix.
+const MIRROR: &str = "postgres.db";
+
+/// Opens the database that the settings name, for a command; `node` is who it is to others on the same database.
 pub async fn open(settings: &Settings, catalog: Arc<Catalog>, node: Uuid) -> Result<Store, String> {
     match settings.text("database") {
         "off" => declarative::open(settings, catalog).await,
-        "postgres" => open_postgres(settings, catalog, node).await,
+        "postgres" => {
+            let server = server(settings)?;
+            check_tables(&server, &catalog).await?.map_err(unreachable)?;
+            open_postgres(settings, &server, catalog, node).await
+        }
         _ => {
             let path = settings.path(DATABASE);
             Store::open_sqlite(catalog, &path).await.map_err(|e| format!("cannot open {}: {e}", path.display()))
@@ -30,22 +46,83 @@ pub async fn open(settings: &Settings, catalog: Arc<Catalog>, node: Uuid) -> Res
     }
 }
 
-async fn open_postgres(settings: &Settings, catalog: Arc<Catalog>, node: Uuid) -> Result<Store, String> {
+/// The same for a node that starts.
+pub async fn start(settings: &Settings, catalog: Arc<Catalog>, node: Uuid) -> Result<Database, String> {
+    if settings.text("database") != "postgres" {
+        return Ok(Database { store: open(settings, catalog, node).await?, mirror: None, kept: None });
+    }
     let server = server(settings)?;
-    let migrations = Migrations::connect(&server, &catalog).await.map_err(unreachable)?;
-    let state = migrations.state().await.map_err(|e| postgres_error(&e))?;
+    let mirror = open_mirror(settings, &catalog, &server).await;
+    let Err(away) = check_tables(&server, &catalog).await? else {
+        return Ok(Database { store: open_postgres(settings, &server, catalog, node).await?, mirror, kept: None });
+    };
+    let whole = match &mirror {
+        Some(mirror) => mirror.whole().await.map_err(|e| unusable(settings, &e))?,
+        None => None,
+    };
+    let Some((kept, workspace)) = whole else { return Err(unreachable(away)) };
+    let path = settings.path(MIRROR);
+    tracing::warn!("the database does not answer, serving what {} has of it: {away}", path.display());
+    let store = Store::await_postgres(catalog, &server, Some(neighbour(settings, node)), workspace).await;
+    Ok(Database { store: store.map_err(|e| postgres_error(&e))?, mirror, kept: Some(kept) })
+}
+
+async fn open_postgres(
+    settings: &Settings,
+    server: &Server,
+    catalog: Arc<Catalog>,
+    node: Uuid,
+) -> Result<Store, String> {
+    let store = Store::open_postgres(catalog, server, Some(neighbour(settings, node))).await;
+    store.map_err(|e| postgres_error(&e))
+}
+
+/// Whether the tables are as this program needs them. An error within is that the server is away.
+async fn check_tables(server: &Server, catalog: &Catalog) -> Result<Result<(), Error>, String> {
+    let state = async { Migrations::connect(server, catalog).await?.state().await };
+    let state = match state.await {
+        Err(error) if error.code == Code::DatabaseUnavailable => return Ok(Err(error)),
+        state => state.map_err(unreachable)?,
+    };
     check(&state)?;
     for (list, what) in [(&state.pending, "database has pending"), (&state.missing, "database is missing some")] {
         if !list.is_empty() {
             tracing::warn!("{what} migrations:\n{}", Listed(list));
         }
     }
-    let neighbour = Neighbour {
+    Ok(Ok(()))
+}
+
+fn neighbour(settings: &Settings, node: Uuid) -> Neighbour {
+    Neighbour {
         node,
         frequency: settings.seconds("db_update_frequency").unwrap_or(FREQUENCY),
         propagation: settings.seconds("db_update_propagation").unwrap_or_default(),
+    }
+}
+
+/// The copy of the database; a file that cannot be used is replaced.
+async fn open_mirror(settings: &Settings, catalog: &Arc<Catalog>, server: &Server) -> Option<Mirror> {
+    let path = settings.path(MIRROR);
+    let origin = format!("{}:{}/{}/{}", server.host, server.port, server.database, server.schema);
+    let open = || Mirror::open(catalog.clone(), &path, origin.clone());
+    let opened = match open().await {
+        Err(error) => {
+            tracing::warn!("{}; it is replaced", unusable(settings, &error));
+            if let Err(error) = declarative::remove(&path) {
+                tracing::error!("cannot remove {}: {error}", path.display());
+            }
+            open().await
+        }
+        opened => opened,
     };
-    Store::open_postgres(catalog, &server, Some(neighbour)).await.map_err(|e| postgres_error(&e))
+    let kept = opened.inspect_err(|error| tracing::error!("{}; no copy is kept", unusable(settings, error)));
+    kept.ok()
+}
+
+fn unusable(settings: &Settings, error: &Error) -> String {
+    let path = settings.path(MIRROR);
+    format!("cannot use {}, a copy of the database for its absence: {error}", path.display())
 }
 
 /// Whether a node can use the database; the error is in Kong's words.
@@ -72,12 +149,12 @@ pub fn needs_bootstrap() -> String {
 }
 
 /// An error of the database, as Kong words it.
-pub fn postgres_error(error: &model::Error) -> String {
+pub fn postgres_error(error: &Error) -> String {
     format!("[PostgreSQL error] {}", error.message)
 }
 
 /// The same, when nothing could be asked at all.
-pub fn unreachable(error: model::Error) -> String {
+pub fn unreachable(error: Error) -> String {
     format!("[PostgreSQL error] failed to retrieve PostgreSQL server_version_num: {}", error.message)
 }
 

@@ -109,7 +109,7 @@ fn decoded(text: String) -> String {
 }
 
 /// Removes a SQLite file with what belongs to it.
-fn remove(path: &Path) -> std::io::Result<()> {
+pub fn remove(path: &Path) -> std::io::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);

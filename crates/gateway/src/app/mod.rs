@@ -26,6 +26,7 @@ pub use plane::peer_tls;
 use crate::logging::{Destinations, Logging};
 use crate::settings::{Settings, Sources, nginx};
 use access_logs::AccessLogs;
+use database::Database;
 use instance::{Addresses, Claim};
 use interfaces::{Interfaces, RenewedTls};
 use node::{RunningNode, Served};
@@ -131,7 +132,8 @@ impl Running {
         // The list lives as long as the process, as the plugins themselves do.
         let kinds: &'static [&'static dyn PluginKind] = preflight::enabled_plugins(&settings)?.leak();
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
-        let store = database::open(&settings, Arc::new(preflight::catalog(&settings, kinds)?), id).await?;
+        let catalog = Arc::new(preflight::catalog(&settings, kinds)?);
+        let Database { store, mirror, kept } = database::start(&settings, catalog, id).await?;
         let env = sdk::Env::new(sdk::NodeInfo { id, ..sdk::NodeInfo::default() })
             .with_cache_size(settings.size("mem_cache_size")?)
             .with_log(logging.node_log());
@@ -141,12 +143,14 @@ impl Running {
         let access_logs = AccessLogs::open(&settings, console)?;
         let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), &access_logs)?);
         let interfaces = Interfaces::bind(&settings).await?;
-        prepare_access(&settings, &store).await?;
+        if kept.is_none() {
+            prepare_access(&settings, &store).await?;
+        }
         let names = kinds.iter().map(|kind| kind.name()).collect();
         let of_vaults = env.clone().with_network(plane.network().clone());
         let secrets = preflight::secrets(&settings, store.catalog(), of_vaults)?;
         let references = References::new(secrets.clone(), Arc::clone(store.catalog()));
-        let publisher = Publisher::start(store.clone(), Arc::clone(&plane), references, names).await?;
+        let publisher = Publisher::start(store.clone(), kept, Arc::clone(&plane), references, names).await?;
         let node = RunningNode::new(
             &settings,
             kinds,
@@ -186,6 +190,9 @@ impl Running {
         tasks.spawn(publisher.run());
         tasks.spawn(secrets.run());
         tasks.spawn(publisher::remind(Arc::clone(&plane)));
+        if let Some(mirror) = mirror {
+            tasks.spawn(mirror.run(store.clone()));
+        }
         let expiring = store.clone();
         tasks.spawn(async move { expiring.run_expiry().await });
         tasks.spawn(logging.clone().run_reports());

@@ -5,7 +5,7 @@
 
 use super::plane::Plane;
 use super::references::References;
-use model::{Degradation, Degraded, Effect, Record};
+use model::{Code, Degradation, Degraded, Effect, Error, Record};
 use proxy::{Change, Replacement};
 use serde_json::Value;
 use std::sync::Arc;
@@ -21,8 +21,10 @@ pub struct Publisher {
     feed: Follower,
     references: References,
     progress: watch::Sender<Progress>,
-    /// A change could not be compiled: all records are wanted anew.
+    /// A change could not be compiled, or what is served is a copy: all records are wanted anew.
     anew: bool,
+    /// The database did not answer, which it says itself: they are read as soon as there is something new.
+    unread: bool,
 }
 
 /// How far the proxy has come.
@@ -55,15 +57,19 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 const REMINDER: Duration = Duration::from_secs(60);
 
 impl Publisher {
-    /// Takes everything there is into force. `enabled` are the plugins of this node.
+    /// Takes everything there is into force; `kept` has it while the database is away. `enabled` are the plugins of
+    /// this node.
     pub async fn start(
         store: Store,
+        kept: Option<Store>,
         plane: Arc<Plane>,
         mut references: References,
         enabled: Vec<&'static str>,
     ) -> Result<Publisher, String> {
         let mut feed = store.follow();
-        let (revision, loading) = load(&store, &plane, &mut references, enabled).await?;
+        let loaded = load(kept.as_ref().unwrap_or(&store), &plane, &mut references, enabled).await;
+        let (revision, loading) = loaded.map_err(unreadable)?;
+        let revision = if kept.is_none() { revision } else { Revision::default() };
         if let Some(name) = loading.not_enabled {
             return Err(format!("error building initial plugins: {name} plugin is in use but not enabled"));
         }
@@ -71,7 +77,8 @@ impl Publisher {
         feed.taken(revision);
         let progress =
             Progress { applied: revision, tried: revision, failure: None, unresolved: references.degraded() };
-        Ok(Publisher { store, plane, feed, references, progress: watch::Sender::new(progress), anew: false })
+        let (progress, anew) = (watch::Sender::new(progress), kept.is_some());
+        Ok(Publisher { store, plane, feed, references, progress, anew, unread: false })
     }
 
     /// How far it has come.
@@ -83,6 +90,7 @@ impl Publisher {
     pub async fn run(mut self) {
         let mut retry = FIRST_RETRY;
         loop {
+            self.unread = false;
             match self.catch_up().await {
                 Ok(()) => {
                     retry = FIRST_RETRY;
@@ -92,9 +100,14 @@ impl Publisher {
                     }
                 }
                 Err(failure) => {
-                    tracing::error!("the proxy goes on with the configuration that it has: {failure}");
+                    if !self.unread {
+                        tracing::error!("the proxy goes on with the configuration that it has: {failure}");
+                    }
                     self.progress.send_modify(|progress| progress.failure = Some(failure));
-                    tokio::time::sleep(retry).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(retry) => {}
+                        () = self.feed.changed(), if self.unread => {}
+                    }
                     retry = (retry * 2).min(LAST_RETRY);
                 }
             }
@@ -118,7 +131,9 @@ impl Publisher {
                     revision
                 }
                 _ => {
-                    let (revision, loading) = load(&self.store, &self.plane, &mut self.references, Vec::new()).await?;
+                    let loaded = load(&self.store, &self.plane, &mut self.references, Vec::new()).await;
+                    self.unread = loaded.as_ref().is_err_and(|error| error.code == Code::DatabaseUnavailable);
+                    let (revision, loading) = loaded.map_err(unreadable)?;
                     let replaced = compile(&self.plane, move |plane| plane.replace(loading.replacement)).await;
                     if replaced.is_err() {
                         self.progress.send_modify(|progress| progress.tried = revision);
@@ -168,14 +183,17 @@ async fn load(
     plane: &Plane,
     references: &mut References,
     enabled: Vec<&'static str>,
-) -> Result<(Revision, Loading), String> {
+) -> Result<(Revision, Loading), Error> {
     let loading = Loading { replacement: plane.replacement(), enabled, kept_back: Vec::new(), not_enabled: None };
-    let loaded = store.replay(loading, Loading::take).await;
-    let (revision, mut loading) = loaded.map_err(|e| format!("cannot read the configuration: {e}"))?;
+    let (revision, mut loading) = store.replay(loading, Loading::take).await?;
     for store::Change { entity, record, .. } in references.load(std::mem::take(&mut loading.kept_back)).await {
         loading.replacement.take(&Change { deleted: false, entity: &entity, record: &record });
     }
     Ok((revision, loading))
+}
+
+fn unreadable(error: Error) -> String {
+    format!("cannot read the configuration: {error}")
 }
 
 /// Compiling may take its time: not on a thread that answers the Admin API.
@@ -264,7 +282,7 @@ mod tests {
             References::new(preflight::secrets(&settings, &catalog, Env::default()).unwrap(), catalog.clone());
         let store = Store::memory(catalog).unwrap();
         let enabled = vec!["nuisance"];
-        let publisher = Publisher::start(store.clone(), Arc::clone(&plane), references, enabled).await.unwrap();
+        let publisher = Publisher::start(store.clone(), None, Arc::clone(&plane), references, enabled).await.unwrap();
         let mut progress = publisher.progress();
         tokio::spawn(publisher.run());
         ON.store(true, Ordering::SeqCst);

@@ -1,0 +1,37 @@
+//! Nodes that share a database.
+
+use crate::setup::{bootstrapped, node};
+use blackbox::http::{form, get, request};
+use blackbox::{Backend, Postgres, eventually};
+use std::time::Instant;
+
+/// As Kong's documentation begins: tables are made, a node starts, and its Admin API answers.
+#[test]
+fn a_node_starts_on_a_new_database() {
+    let node = node(&bootstrapped(Postgres::shared(), &[]));
+    assert_eq!(get(node.admin(), "/services").expect(200).json()["data"], serde_json::json!([]));
+    let root = get(node.admin(), "/").expect(200).json();
+    assert_eq!(root["configuration"]["database"], "postgres");
+    assert_eq!(root["configuration"].get("bascule_database"), None);
+}
+
+#[test]
+fn nodes_see_at_once_what_others_write() {
+    let backend = Backend::start("b");
+    // What is not heard at once would be found after an hour.
+    let settings = bootstrapped(Postgres::shared(), &[("db_update_frequency", "3600")]);
+    let (one, other) = (node(&settings), node(&settings));
+    form(one.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    form(one.admin(), "POST", "/services/s/routes", "name=r&paths[]=/0").expect(201);
+    eventually("the nodes hear each other", || get(other.proxy(), "/0").status == 200);
+    let mut longest = std::time::Duration::ZERO;
+    for round in 1..20 {
+        form(one.admin(), "PATCH", "/routes/r", &format!("paths[]=/{round}")).expect(200);
+        let written = Instant::now();
+        eventually("the other node serves it", || get(other.proxy(), &format!("/{round}")).status == 200);
+        longest = longest.max(written.elapsed());
+    }
+    println!("seen by the other node within {} ms", longest.as_millis());
+    request(other.admin(), "DELETE", "/routes/r", &[], b"").unwrap().expect(204);
+    eventually("the first node serves it no more", || get(one.proxy(), "/19").status == 404);
+}
