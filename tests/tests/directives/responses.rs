@@ -113,6 +113,27 @@ fn own_answers_are_compressed_too() {
 }
 
 #[test]
+fn clients_get_the_first_coding_that_is_on_and_that_they_take() {
+    let settings = [
+        ("nginx_http_gzip", "on"),
+        ("nginx_http_brotli", "on"),
+        ("nginx_http_zstd", "on"),
+        ("nginx_http_gzip_types", "application/json"),
+        ("nginx_http_brotli_types", "application/json"),
+        ("nginx_http_zstd_types", "application/json"),
+    ];
+    let node = Node::start(&settings);
+    let coding = |accept: &str| {
+        let answer = request(node.proxy(), "GET", "/", &[("Accept-Encoding", accept)], b"").unwrap().expect(404);
+        answer.header("Content-Encoding").unwrap_or("identity").to_owned()
+    };
+    assert_eq!(coding("gzip, deflate, br, zstd"), "br");
+    assert_eq!(coding("gzip, zstd"), "zstd");
+    assert_eq!(coding("gzip"), "gzip");
+    assert_eq!(coding("br;q=0"), "identity");
+}
+
+#[test]
 fn what_a_service_must_not_tell() {
     let service = Scripted::start("HTTP/1.1 200 OK\r\nX-Powered-By: x\r\nX-Kept: y\r\nContent-Length: 0\r\n\r\n");
     let node = node_before(&service, &[("nginx_http_proxy_hide_header", "x-powered-by")]);

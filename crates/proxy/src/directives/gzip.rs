@@ -1,5 +1,6 @@
 //! `gzip` and what belongs to it: responses compressed for clients that take that. The conditions are nginx's.
 
+use super::compression::{Kinds, takes};
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use std::time::SystemTime;
@@ -8,15 +9,13 @@ use wire::{Fields, Known, Version, field_value};
 /// What is compressed for whom.
 #[derive(Clone, Debug)]
 pub struct Gzip {
-    /// Types in lower case; `None`: all.
-    types: Option<Vec<String>>,
+    pub(super) kinds: Kinds,
     level: Compression,
-    min_length: u64,
+    pub(super) min_length: u64,
     /// Requests in HTTP/1.0 too.
     http_1_0: bool,
     /// `None`: nothing to those.
     proxied: Option<Proxied>,
-    vary: bool,
     /// Clients that get nothing compressed.
     disabled: Option<RegexSet>,
 }
@@ -57,12 +56,11 @@ const DEFAULT_MIN_LENGTH: u64 = 20;
 impl Default for Gzip {
     fn default() -> Gzip {
         Gzip {
-            types: Some(vec!["text/html".to_owned()]),
+            kinds: Kinds::default(),
             level: Compression::new(1),
             min_length: DEFAULT_MIN_LENGTH,
             http_1_0: false,
             proxied: None,
-            vary: false,
             disabled: None,
         }
     }
@@ -70,11 +68,8 @@ impl Default for Gzip {
 
 impl Gzip {
     /// `gzip_types`.
-    pub fn with_types(mut self, types: &[String]) -> Gzip {
-        let html = std::iter::once("text/html".to_owned());
-        let all = types.iter().any(|kind| kind == "*");
-        self.types = (!all).then(|| html.chain(types.iter().map(|kind| kind.to_ascii_lowercase())).collect());
-        self
+    pub fn with_types(self, types: &[String]) -> Gzip {
+        Gzip { kinds: Kinds::new(types), ..self }
     }
 
     /// `gzip_comp_level`.
@@ -93,11 +88,6 @@ impl Gzip {
     /// `gzip_http_version`: `1.0` or `1.1`.
     pub fn with_http_version(self, version: &str) -> Gzip {
         Gzip { http_1_0: version == "1.0", ..self }
-    }
-
-    /// `gzip_vary`.
-    pub fn with_vary(self, vary: bool) -> Gzip {
-        Gzip { vary, ..self }
     }
 
     /// `gzip_proxied`.
@@ -134,42 +124,21 @@ impl Gzip {
         let disabled = |set: &RegexSet| request.get("user-agent").is_some_and(|agent| set.is_match(agent));
         Accepts {
             gzip: (self.http_1_0 || version >= Version::Http11)
-                && request.get("accept-encoding").is_some_and(takes_gzip)
+                && request.get("accept-encoding").is_some_and(|line| takes(line, b"gzip"))
                 && !self.disabled.as_ref().is_some_and(disabled),
             via: request.has(Known::Via),
             authorization: request.has(Known::Authorization),
         }
     }
 
-    /// Decides about a response with content, and changes its lines. `length`: octets of the content, where that is
-    /// known. With an encoder, the content that goes to the client is what that makes, and its length is not known.
-    pub fn begin(&self, accepts: Accepts, status: u16, length: Option<u64>, fields: &mut Fields) -> Option<Encoder> {
-        if !matches!(status, 200 | 403 | 404)
-            || length.is_some_and(|length| length < self.min_length)
-            || fields.get("content-encoding").is_some_and(|value| !value.is_empty())
-            || !fields.known(Known::ContentType).is_some_and(|value| self.is_listed(value))
-        {
-            return None;
-        }
-        if self.vary {
-            fields.append("Vary", b"Accept-Encoding");
-        }
-        if !accepts.gzip || accepts.via && !self.suits_proxies(accepts, fields) {
-            return None;
-        }
-        fields.append("Content-Encoding", b"gzip");
-        fields.remove_known(Known::ContentLength);
-        fields.remove("Accept-Ranges");
-        weaken_etag(fields);
-        Some(Encoder { deflate: Compress::new(self.level, false), sum: Crc::new(), begun: false })
+    /// Whether the content of such a response may be compressed for that client.
+    pub(super) fn suits(&self, accepts: Accepts, response: &Fields) -> bool {
+        accepts.gzip && (!accepts.via || self.suits_proxies(accepts, response))
     }
 
-    fn is_listed(&self, content_type: &[u8]) -> bool {
-        let kind = field_value::without_charset(content_type);
-        match &self.types {
-            None => !kind.is_empty(),
-            Some(types) => types.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(kind)),
-        }
+    /// Compresses one response.
+    pub(super) fn encoder(&self) -> Encoder {
+        Encoder { deflate: Compress::new(self.level, false), sum: Crc::new(), begun: false }
     }
 
     /// Whether a response may be compressed for a client behind a proxy that may keep it for others.
@@ -236,31 +205,10 @@ impl Encoder {
     }
 }
 
-/// Whether `Accept-Encoding` names gzip, with a weight other than 0.
-fn takes_gzip(value: &[u8]) -> bool {
-    field_value::list(value).any(|coding| {
-        field_value::essence(coding).eq_ignore_ascii_case(b"gzip")
-            && field_value::parameters(coding).all(|parameter| field_value::weight(parameter).is_some_and(|w| w > 0))
-    })
-}
-
-/// What is compressed is no longer the same octet by octet.
-fn weaken_etag(fields: &mut Fields) {
-    let Some(tag) = fields.get("etag") else { return };
-    if tag.starts_with(b"W/") {
-        return;
-    }
-    let weak = [b"W/", tag].concat();
-    if tag.starts_with(b"\"") {
-        fields.set("ETag", &weak);
-    } else {
-        fields.remove("ETag");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directives::Compression;
     use flate2::read::GzDecoder;
     use std::io::Read;
 
@@ -277,9 +225,10 @@ mod tests {
         length: Option<u64>,
         response: &[(&str, &str)],
     ) -> (bool, Fields) {
-        let accepts = gzip.accepts(&request.iter().copied().collect(), Version::Http11);
+        let compression = Compression { gzip: Some(gzip.clone()), vary: true, ..Compression::default() };
+        let accepts = compression.accepts(&request.iter().copied().collect(), Version::Http11);
         let mut fields: Fields = response.iter().copied().collect();
-        (gzip.begin(accepts, status, length, &mut fields).is_some(), fields)
+        (compression.begin(accepts, status, length, &mut fields).is_some(), fields)
     }
 
     fn html(gzip: &Gzip, request: &[(&str, &str)], more: &[(&str, &str)]) -> bool {
@@ -294,9 +243,7 @@ mod tests {
         for (content, level) in texts.iter().flat_map(|content| [1, 6, 9].map(|level| (*content, level))) {
             let gzip = Gzip::default().with_level(level).unwrap();
             for piece in [1000, 65_536] {
-                let accepts = Accepts { gzip: true, ..Accepts::default() };
-                let mut fields: Fields = [("Content-Type", "text/html")].into_iter().collect();
-                let mut encoder = gzip.begin(accepts, 200, None, &mut fields).unwrap();
+                let mut encoder = gzip.encoder();
                 let (mut out, mut decoded) = (Vec::new(), Vec::new());
                 for (number, piece) in content.chunks(piece).enumerate() {
                     encoder.push(piece, &mut out);
@@ -313,9 +260,7 @@ mod tests {
 
     #[test]
     fn a_flush_lets_everything_out() {
-        let mut fields: Fields = [("Content-Type", "text/html")].into_iter().collect();
-        let accepts = Accepts { gzip: true, ..Accepts::default() };
-        let mut encoder = Gzip::default().begin(accepts, 200, None, &mut fields).unwrap();
+        let mut encoder = Gzip::default().encoder();
         let mut out = Vec::new();
         encoder.push(b"first", &mut out);
         encoder.flush(&mut out);
@@ -339,7 +284,7 @@ mod tests {
             ("*", false),
             ("", false),
         ] {
-            assert_eq!(takes_gzip(value.as_bytes()), expected, "{value}");
+            assert_eq!(takes(value.as_bytes(), b"gzip"), expected, "{value}");
         }
         let usual = Gzip::default();
         let old = |gzip: &Gzip| gzip.accepts(&BROWSER.iter().copied().collect(), Version::Http10).gzip;
@@ -377,18 +322,18 @@ mod tests {
 
     #[test]
     fn the_head_says_so() {
-        let vary = Gzip::default().with_vary(true);
+        let usual = Gzip::default();
         let response =
             [("Content-Type", "text/html"), ("Content-Length", "500"), ("Accept-Ranges", "bytes"), ("ETag", "\"a\"")];
         let lines = |fields: &Fields| {
             fields.iter().map(|(name, value)| format!("{name}: {}", str::from_utf8(value).unwrap())).collect::<Vec<_>>()
         };
-        let (_, fields) = begun(&vary, BROWSER, 200, Some(500), &response);
+        let (_, fields) = begun(&usual, BROWSER, 200, Some(500), &response);
         let expected = ["Content-Type: text/html", "ETag: W/\"a\"", "Vary: Accept-Encoding", "Content-Encoding: gzip"];
         assert_eq!(lines(&fields), expected);
-        let (_, fields) = begun(&vary, &[], 200, Some(500), &response);
+        let (_, fields) = begun(&usual, &[], 200, Some(500), &response);
         assert_eq!(fields.get("vary"), Some(&b"Accept-Encoding"[..]));
-        let (_, fields) = begun(&vary, BROWSER, 200, None, &[("Content-Type", "text/html"), ("ETag", "bare")]);
+        let (_, fields) = begun(&usual, BROWSER, 200, None, &[("Content-Type", "text/html"), ("ETag", "bare")]);
         assert_eq!(fields.get("etag"), None);
     }
 

@@ -6,6 +6,7 @@
 mod access_rules;
 mod add_header;
 mod charset;
+mod compression;
 mod field_names;
 mod gzip;
 mod hide_header;
@@ -16,8 +17,9 @@ mod set_header;
 pub use access_rules::AccessRules;
 pub use add_header::AddHeaders;
 pub use charset::Charset;
+pub use compression::{Accepts, Coding, Compression, Encoder};
 pub use field_names::FieldNames;
-pub use gzip::{Accepts, Encoder, Gzip};
+pub use gzip::Gzip;
 pub use hide_header::HiddenFields;
 pub use limit_rate::{LimitRate, RateLimiter};
 pub use next_upstream::{Failure, NextUpstream};
@@ -38,8 +40,8 @@ pub struct Directives {
     pub charset: Charset,
     /// `add_header`.
     pub add_header: AddHeaders,
-    /// `gzip`.
-    pub gzip: Option<Gzip>,
+    /// `gzip`, `brotli` and `zstd`.
+    pub compression: Compression,
     /// `limit_rate` and `limit_rate_after`.
     pub limit_rate: Option<LimitRate>,
     /// `proxy_next_upstream`.

@@ -73,7 +73,8 @@ pub(crate) async fn run(
     }
     context.directives().field_names.apply(&mut head.fields);
     context.hop_by_hop = HopByHop::take(&mut head.fields);
-    context.accepts = context.directives().gzip.as_ref().map(|gzip| gzip.accepts(&head.fields, head.version));
+    let compression = &context.directives().compression;
+    context.accepts = compression.is_on().then(|| compression.accepts(&head.fields, head.version));
     let served = serve(&mut context, exchange, downstream).await;
     if context.selected.iter().any(|instance| instance.phases.has(Phases::LOG)) {
         exchange.traffic = downstream.traffic();

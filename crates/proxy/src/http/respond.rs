@@ -62,11 +62,11 @@ fn ends_with_head(context: &RequestContext<'_>, exchange: &Exchange) -> bool {
 
 /// Whether the content of a response is compressed for this client; its head is then changed.
 fn compress(context: &RequestContext<'_>, exchange: &mut Exchange) -> Option<Encoder> {
-    let (gzip, accepts) = (context.directives().gzip.as_ref()?, context.accepts?);
+    let accepts = context.accepts?;
     let response = &mut exchange.response;
     let length =
         response.fields.known(Known::ContentLength).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    gzip.begin(accepts, response.status, length, &mut response.fields)
+    context.directives().compression.begin(accepts, response.status, length, &mut response.fields)
 }
 
 /// The service's head with the edits of plugins and our own; whether the response can have no content.

@@ -2,10 +2,13 @@
 
 use super::{EVENTS, Injected, LOCATION, MAIN, PROXY_SERVER, STREAM, Scope};
 use crate::settings::Settings;
-use proxy::directives::{AccessRules, AddHeaders, Charset, Directives, FieldNames, Gzip, HiddenFields, LimitRate};
-use proxy::directives::{NextUpstream, SetHeaders};
+use proxy::directives::{
+    AccessRules, AddHeaders, Charset, Coding, Compression, Directives, FieldNames, Gzip, HiddenFields, LimitRate,
+    NextUpstream, SetHeaders,
+};
 use proxy::settings::{Limits, Streams};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,7 +102,7 @@ impl Injected {
             hidden: HiddenFields::new(&first("proxy_hide_header"), &first("proxy_pass_header")),
             charset: Charset::new(self.word(LOCATION, "charset"), self.words(LOCATION, "charset_types")),
             add_header: self.add_headers(LOCATION)?,
-            gzip: self.gzip()?,
+            compression: self.compression()?,
             limit_rate: LimitRate::new(
                 self.size(LOCATION, "limit_rate").unwrap_or_default(),
                 self.size(LOCATION, "limit_rate_after").unwrap_or_default(),
@@ -170,11 +173,42 @@ impl Injected {
         self.size(scope, "client_max_body_size").unwrap_or(1 << 20)
     }
 
+    fn compression(&self) -> Result<Compression, String> {
+        Ok(Compression {
+            gzip: self.gzip()?,
+            brotli: self.coding("brotli", Coding::for_brotli(), 0..=11)?,
+            zstd: self.coding("zstd", Coding::for_zstd(), 1..=22)?,
+            vary: self.flag(LOCATION, "gzip_vary").unwrap_or_default(),
+        })
+    }
+
+    /// `brotli` or `zstd`, where it is on.
+    fn coding(&self, name: &str, usual: Coding, levels: RangeInclusive<u32>) -> Result<Option<Coding>, String> {
+        if self.flag(LOCATION, name) != Some(true) {
+            return Ok(None);
+        }
+        let key = |part: &str| format!("{name}_{part}");
+        let mut coding = usual;
+        if let Some(types) = self.words(LOCATION, &key("types")) {
+            coding = coding.with_types(types);
+        }
+        if let Some(length) = self.size(LOCATION, &key("min_length")) {
+            coding = coding.with_min_length(length);
+        }
+        if let Some(level) = self.number(LOCATION, &key("comp_level")) {
+            coding = coding.with_level(level, levels).map_err(|e| self.wrong(&key("comp_level"), &e))?;
+        }
+        if let Some(window) = self.size(LOCATION, &key("window")) {
+            coding = coding.with_window(window).map_err(|e| self.wrong(&key("window"), &e))?;
+        }
+        Ok(Some(coding))
+    }
+
     fn gzip(&self) -> Result<Option<Gzip>, String> {
         if self.flag(LOCATION, "gzip") != Some(true) {
             return Ok(None);
         }
-        let mut gzip = Gzip::default().with_vary(self.flag(LOCATION, "gzip_vary").unwrap_or_default());
+        let mut gzip = Gzip::default();
         if let Some(types) = self.words(LOCATION, "gzip_types") {
             gzip = gzip.with_types(types);
         }

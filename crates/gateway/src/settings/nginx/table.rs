@@ -296,6 +296,15 @@ pub const DIRECTIVES: &[Directive] = &[
         "Regular expressions; clients whose `User-Agent` \
         fits one get nothing compressed.",
     ),
+    acts("brotli", PROXYING, Syntax::Flag, "The same with brotli, which goes before zstd and gzip."),
+    acts("brotli_types", PROXYING, Syntax::Words(1, usize::MAX), "As `gzip_types`."),
+    acts("brotli_comp_level", PROXYING, Syntax::Number, "0 (quick) to 11 (small)."),
+    acts("brotli_min_length", PROXYING, Syntax::Size, "As `gzip_min_length`."),
+    acts("brotli_window", PROXYING, Syntax::Size, "How far back it looks: 1k, 2k, ... 16m (512k)."),
+    acts("zstd", PROXYING, Syntax::Flag, "The same with Zstandard, which goes before gzip."),
+    acts("zstd_types", PROXYING, Syntax::Words(1, usize::MAX), "As `gzip_types`."),
+    acts("zstd_comp_level", PROXYING, Syntax::Number, "1 (quick) to 22 (small)."),
+    acts("zstd_min_length", PROXYING, Syntax::Size, "As `gzip_min_length`."),
     acts("limit_rate", PROXYING, Syntax::Size, "Octets per second of a response; 0: no limit."),
     acts("limit_rate_after", PROXYING, Syntax::Size, "So many octets go before it counts."),
     acts(
@@ -565,7 +574,7 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     (&["http2"], "the `http2` flag of listeners turns it on"),
     (&["http2*"], "the limits of HTTP/2 are our own"),
     (&["http3*", "quic*"], "HTTP/3 is not spoken"),
-    (&["brotli*", "zstd*", "gzip_static", "gunzip*"], "gzip is the only coding"),
+    (&["brotli*", "zstd*", "gzip_static", "gunzip*"], "content is compressed as it is passed on, and not otherwise"),
     (
         &["lua_*", "*_by_lua", "*_by_lua_block", "*_by_lua_file", "wasm_*", "proxy_wasm*"],
         "there is no Lua and no WebAssembly here",

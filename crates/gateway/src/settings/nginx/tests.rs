@@ -107,7 +107,7 @@ fn defaults_are_those_of_kong() {
     assert_eq!(usual.limits.client_body_buffer_size, None);
     assert_eq!(usual.limits.keepalive_header, None);
     assert_eq!(usual.injected.api_max_body_size(ADMIN), Some(10 << 20));
-    assert!(usual.directives.gzip.is_none());
+    assert!(!usual.directives.compression.is_on());
     // Without Kong's own, those of nginx count.
     let none = load("nginx_http_client_max_body_size = NONE\nnginx_http_keepalive_requests = NONE\n").unwrap();
     assert_eq!(none.limits.client_max_body_size, 1 << 20);
