@@ -8,18 +8,19 @@ use crate::endpoint::Method;
 use crate::form;
 use crate::node::Node;
 use crate::options::Options;
+use crate::records::Records;
 use crate::resource::{Resource, Subject};
 use hyper::HeaderMap;
 use model::{Record, Schema};
 use std::sync::Arc;
-use store::{Key, Store, Transaction};
+use store::{Key, Transaction};
 use tokio::sync::Mutex;
 
 /// A request that has found its endpoint, with its content parsed as far as that is possible without the schema.
 pub struct Call {
     pub state: Arc<State>,
-    /// The records of the workspace that the path is about.
-    pub store: Store,
+    /// The records of the workspace that the path is about, as far as the user may see them.
+    pub store: Records,
     /// What stands before the path of the endpoint: the workspace, as the client wrote it.
     pub prefix: String,
     /// `HEAD` comes as `GET`.
@@ -112,12 +113,23 @@ impl Call {
         mut work: impl FnMut(&mut Transaction<'_>) -> Result<T, Answer> + Send + 'static,
     ) -> Result<T, Answer> {
         let log = self.state.options.audit.clone().zip(self.trail.clone());
-        let written = self.store.transaction(move |transaction| {
-            let Some((audit, trail)) = &log else { return work(transaction) };
+        let rights = self.store.rights().cloned();
+        let written = self.store.whole().transaction(move |transaction| {
+            if log.is_none() && rights.is_none() {
+                return work(transaction);
+            }
             transaction.record();
             let value = work(transaction)?;
-            let recorded = transaction.recorded();
-            audit.note_objects(transaction, trail, &recorded)?;
+            let mut recorded = transaction.recorded();
+            if let Some(rights) = &rights {
+                rights.check(transaction, &recorded)?;
+                transaction.record();
+                rights.follow(transaction, &recorded)?;
+                recorded.extend(transaction.recorded());
+            }
+            if let Some((audit, trail)) = &log {
+                audit.note_objects(transaction, trail, &recorded)?;
+            }
             Ok(value)
         });
         let (revision, value) = written.await?;

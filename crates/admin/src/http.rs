@@ -10,6 +10,7 @@ use crate::endpoint::{Endpoint, Endpoints, Method};
 use crate::node::{Interface, Node};
 use crate::options::Options;
 use crate::pictures::ResponseBody;
+use crate::records::Records;
 use crate::workspace::{self, Place};
 use crate::{cross_site, form, routes};
 use bytes::Bytes;
@@ -202,9 +203,10 @@ async fn call(
         trail.keep(&content, audit);
     }
     let parameters = parameters.into_iter().map(str::to_owned).collect();
+    let rights = admin.state.access.rights(user.as_ref(), &place.store);
     let call = Call {
         state: admin.state.clone(),
-        store: place.store,
+        store: Records::new(place.store, rights),
         prefix: place.prefix.to_owned(),
         method,
         path: place.path.to_owned(),

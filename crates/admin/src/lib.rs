@@ -20,12 +20,13 @@ mod node;
 mod options;
 mod page;
 mod pictures;
+mod records;
 mod resource;
 mod routes;
 mod server;
 mod workspace;
 
-pub use access::options::{AccessOptions, GuiAuth, SessionOptions};
+pub use access::options::{AccessOptions, Enforcement, GuiAuth, SessionOptions};
 pub use access::prepare as prepare_access;
 pub use audit::{AuditOptions, SigningKey};
 pub use http::Admin;

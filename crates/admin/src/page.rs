@@ -2,11 +2,12 @@
 
 use crate::answer::Answer;
 use crate::call::Query;
+use crate::records::Records;
 use crate::resource::Resource;
 use model::Record;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use store::{PageQuery, Store, TagFilter};
+use store::{PageQuery, TagFilter};
 
 /// The records of a page that is not asked for by size.
 pub const DEFAULT_SIZE: usize = 100;
@@ -27,7 +28,7 @@ pub fn size(query: &Query) -> Result<usize, Answer> {
 }
 
 /// All records of an entity, for the few endpoints that look at each.
-pub async fn all(store: &Store, entity: &str) -> Result<Vec<Record>, Answer> {
+pub async fn all(store: &Records, entity: &str) -> Result<Vec<Record>, Answer> {
     let mut records = Vec::new();
     let mut query = PageQuery { size: 1000, ..PageQuery::default() };
     loop {

@@ -125,6 +125,9 @@ pub const WORKSPACES: &str = "workspaces";
 /// Unique fields that Kong's tables keep unique across workspaces although its schemas do not say so.
 const UNIQUE_ACROSS: [(&str, &str); 3] = [("filter_chains", "name"), ("key_sets", "name"), ("keys", "name")];
 
+/// Fields by which records are found that may have the same value ([`crate::Store::all_by`]), in all workspaces.
+const INDEXED: [(&str, &str); 2] = [("rbac_users", "user_token_ident"), ("rbac_role_entities", "entity_id")];
+
 impl Layout {
     /// The layout of all entities with one primary key field. (Kong's `tags` is a view, and what has several
     /// primary key fields are counters, which have tables of their own.)
@@ -182,9 +185,11 @@ impl Layout {
 impl Table {
     fn new(schema: &Arc<Schema>, primary: &str, per_workspace: bool) -> Table {
         let columns: Vec<Column> = schema.fields().iter().filter_map(Column::new).collect();
+        let is_indexed = |column: &Column| INDEXED.contains(&(schema.name.as_str(), column.field.as_str()));
         let single = |column: &Column, unique: bool| {
             let across = schema.field(&column.field).is_some_and(|field| field.unique_across_ws)
-                || UNIQUE_ACROSS.contains(&(schema.name.as_str(), column.field.as_str()));
+                || UNIQUE_ACROSS.contains(&(schema.name.as_str(), column.field.as_str()))
+                || is_indexed(column);
             Lookup {
                 column: column.name.clone(),
                 kind: column.kind,
@@ -215,7 +220,8 @@ impl Table {
         }
         let endpoint = schema.endpoint_key().filter(|&key| key != primary);
         for column in &columns {
-            let wanted = column.kind == ColumnType::Foreign || Some(column.field.as_str()) == endpoint;
+            let named = Some(column.field.as_str()) == endpoint;
+            let wanted = column.kind == ColumnType::Foreign || named || is_indexed(column);
             if wanted && !lookups.iter().any(|l| l.column == column.name) {
                 lookups.push(single(column, false));
             }

@@ -268,6 +268,13 @@ impl Store {
         .await
     }
 
+    /// Every record with one of those values in a field that is found by, though it need not be unique
+    /// (`user_token_ident` of users).
+    pub async fn all_by(&self, entity: &str, field: &str, values: &[String]) -> Result<Vec<Record>, Error> {
+        let (field, values) = (field.to_owned(), values.to_vec());
+        self.read_table(entity, move |view, reader, table| read::all_by(reader, view, table, &field, &values)).await
+    }
+
     /// One page of a collection, optionally only what a foreign key or tags select.
     pub async fn page(&self, entity: &str, query: &PageQuery) -> Result<Page, Error> {
         let mut query = query.clone();

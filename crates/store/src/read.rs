@@ -226,6 +226,23 @@ pub fn all_for(
     Ok(found)
 }
 
+/// Every record with one of those values in a field with an index that does not keep workspaces apart.
+pub fn all_by(
+    reader: &mut dyn Reader,
+    view: &View<'_>,
+    table: &Table,
+    field: &str,
+    values: &[String],
+) -> Result<Vec<Record>, Error> {
+    let lookup = table.lookup(field).filter(|lookup| !lookup.per_workspace);
+    let lookup =
+        lookup.ok_or_else(|| Error::operation_unsupported(format!("{} cannot be found by {field}", table.name)))?;
+    let of_value = |value| Selection { value: Some((lookup, value)), ..view.selection(table) };
+    let selections: Vec<Selection<'_>> = values.iter().map(|value| of_value(value)).collect();
+    let found = reader.scan(&selections)?;
+    Ok(found.into_iter().flatten().map(|row| show(view, table, row)).collect())
+}
+
 /// The rows of a selection, page by page, until `visit` has seen enough.
 pub fn each(
     reader: &mut dyn Reader,

@@ -1,7 +1,7 @@
 //! What a database has from the start: the default roles, and the first administrator (`KONG_PASSWORD`).
 
 use super::rules::{ACTIONS, ANY, Action};
-use super::{APPROVED, secret};
+use super::{APPROVED, rights, secret};
 use crate::answer::Answer;
 use model::{Error, Record};
 use serde_json::{Value, json};
@@ -67,6 +67,9 @@ fn add_roles(transaction: &mut Transaction<'_>) -> Result<(), Error> {
         };
         add(ANY, actions, false)?;
         forbidden.iter().try_for_each(|endpoint| add(endpoint, &all, true))?;
+        let records =
+            json!({ "role": { "id": role["id"] }, "entity_id": ANY, "entity_type": "wildcard", "actions": actions });
+        insert(transaction, rights::ENTITY, records)?;
     }
     Ok(())
 }
@@ -84,9 +87,11 @@ fn add_first(transaction: &mut Transaction<'_>, hash: &str, ident: &str) -> Resu
     insert(transaction, "admins", admin).map(drop)
 }
 
-/// Gives a user a role of the workspace that the transaction is about, if there is one of that name.
+/// Gives a user a role of the workspace that the transaction is about, if there is one of that name that is nobody's
+/// own.
 pub fn give(transaction: &mut Transaction<'_>, user: &Value, role: &str) -> Result<(), Error> {
-    if let Some(role) = transaction.get("rbac_roles", &Key::Name(role.to_owned()))? {
+    let role = transaction.get("rbac_roles", &Key::Name(role.to_owned()))?;
+    if let Some(role) = role.filter(|role| !rights::is_own(role)) {
         insert(transaction, "rbac_user_roles", json!({ "user": { "id": user }, "role": { "id": role["id"] } }))?;
     }
     Ok(())

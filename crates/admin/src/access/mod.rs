@@ -7,14 +7,15 @@
 mod attempts;
 mod bootstrap;
 pub mod options;
+pub mod rights;
 pub mod rules;
 pub mod secret;
 pub mod session;
 
 use crate::answer::Answer;
 use crate::endpoint::Endpoint;
+use crate::form;
 use crate::workspace::Place;
-use crate::{form, page};
 use attempts::Attempts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +23,7 @@ pub use bootstrap::{give, prepare};
 use hyper::header::{self, HeaderMap};
 use model::{Catalog, Record, Schema};
 use options::{AccessOptions, GuiAuth};
+use rights::{RecordRules, Rights};
 use rules::{Action, Rules};
 use secret::Verifier;
 use serde_json::Value;
@@ -43,6 +45,8 @@ pub struct User {
     /// The id of its record in `rbac_users`.
     pub id: String,
     pub name: String,
+    /// The ids of its roles, those of its groups among them.
+    pub roles: Vec<String>,
     /// The administrator whose user it is.
     pub admin: Option<Record>,
     /// The cookie of a session that is due for renewal.
@@ -55,9 +59,11 @@ pub const APPROVED: u64 = 0;
 pub const INVITED: u64 = 4;
 
 /// Anybody may ask these: they find out for themselves who asks.
-const OPEN: &[&str] = &["/auth", "/admins/register"];
+const OPEN: &[&str] = &["/auth", "/admins/register", "/admins/password_resets"];
 /// Every user may ask these: they are about the user that asks.
 const OWN: &[&str] = &["/userinfo", "/admins/self/password", "/admins/self/token"];
+/// First segments of paths that are about no record, and change nothing.
+const OPEN_TO_READ: &[&str] = &["", "endpoints", "plugins", "schemas", "status", "tags", "timers"];
 /// First segments of paths that are about what belongs to a workspace, or about nothing that can be changed, beside
 /// those of entities that belong to workspaces.
 const OF_WORKSPACES: &[&str] = &["", "endpoints", "schemas", "status", "tags", "timers"];
@@ -70,7 +76,7 @@ impl Access {
 
     /// The user that a request is from; `None` where it makes no difference.
     pub async fn user(&self, path: &str, headers: &HeaderMap) -> Result<Option<User>, Answer> {
-        if !self.options.enforced || OPEN.contains(&path.trim_end_matches('/')) {
+        if !self.options.enforcement.is_on() || OPEN.contains(&path.trim_end_matches('/')) {
             return Ok(None);
         }
         self.authenticate(headers).await.map(Some)
@@ -110,31 +116,51 @@ impl Access {
         let path: Option<Vec<String>> = segments.map(|segment| form::unescape(segment.as_bytes())).collect();
         let path = path.ok_or_else(|| Answer::message(400, "Path is not valid UTF-8"))?;
         let action = Action::of_method(method).ok_or_else(Answer::method_not_allowed)?;
-        let workspace = judged_in(self.store.catalog(), place, endpoint, &path);
-        if self.rules(&user.id).await?.allow(workspace, &path, action) {
+        let catalog = self.store.catalog();
+        if !self.options.enforcement.asks_endpoints() && is_about_records(catalog, endpoint, &path) {
             return Ok(());
         }
-        let words = format!("{}, you do not have permissions to {} this resource", user.name, action.name());
-        Err(Answer::message(403, words))
+        let workspace = judged_in(catalog, place, endpoint, &path);
+        match self.rules(&user.roles).await?.allow(workspace, &path, action) {
+            true => Ok(()),
+            false => Err(user.refusal(action)),
+        }
     }
 
-    /// The rules of all roles of a user.
-    pub async fn rules(&self, user: &str) -> Result<Rules, Answer> {
+    /// What a user may do with single records of a workspace, if these are looked at.
+    pub fn rights(&self, user: Option<&User>, store: &Store) -> Option<Arc<Rights>> {
+        let user = user.filter(|_| self.options.enforcement.asks_records())?;
+        Some(Arc::new(Rights::new(user, store)))
+    }
+
+    /// The ids of the roles of a user.
+    pub async fn roles(&self, user: &str) -> Result<Vec<String>, Answer> {
+        let links = self.store.all_for("rbac_user_roles", "user", user).await?;
+        Ok(links.iter().map(|link| foreign(link, "role")).collect())
+    }
+
+    /// The rules of some roles about endpoints.
+    pub async fn rules(&self, roles: &[String]) -> Result<Rules, Answer> {
         let mut rules = Rules::default();
-        for link in self.store.all_for("rbac_user_roles", "user", user).await? {
-            for rule in self.store.all_for("rbac_role_endpoints", "role", &foreign(&link, "role")).await? {
-                rules.add(&rule);
-            }
+        for role in roles {
+            self.store.all_for("rbac_role_endpoints", "role", role).await?.iter().for_each(|rule| rules.add(rule));
+        }
+        Ok(rules)
+    }
+
+    /// The rules of some roles about single records.
+    pub async fn record_rules(&self, roles: &[String]) -> Result<RecordRules, Answer> {
+        let mut rules = RecordRules::default();
+        for role in roles {
+            self.store.all_for(rights::ENTITY, "role", role).await?.iter().for_each(|rule| rules.add(rule));
         }
         Ok(rules)
     }
 
     /// Who has that token, in whatever workspace.
     pub async fn by_token(&self, token: &str) -> Result<Option<User>, Answer> {
-        let ident = secret::ident(token);
-        for record in page::all(&self.store, "rbac_users").await? {
-            let known = text(&record, "user_token_ident") == ident;
-            if !known || !self.verifier.is_right(token, Some(text(&record, "user_token"))).await {
+        for record in self.store.all_by("rbac_users", "user_token_ident", &[secret::ident(token)]).await? {
+            if !self.verifier.is_right(token, Some(text(&record, "user_token"))).await {
                 continue;
             }
             let Some(user) = self.enabled(record).await? else { continue };
@@ -199,8 +225,27 @@ impl Access {
         }
         let id = text(&record, "id").to_owned();
         let admin = self.store.all_for("admins", "rbac_user", &id).await?.pop();
-        Ok(Some(User { id, name: text(&record, "name").to_owned(), admin, cookie: None }))
+        let roles = self.roles(&id).await?;
+        Ok(Some(User { id, name: text(&record, "name").to_owned(), roles, admin, cookie: None }))
     }
+}
+
+impl User {
+    /// The answer to what it may not do.
+    pub fn refusal(&self, action: Action) -> Answer {
+        let words = format!("{}, you do not have permissions to {} this resource", self.name, action.name());
+        Answer::message(403, words)
+    }
+}
+
+/// Whether an endpoint is about records that there are rules about, or tells what is nobody's secret: where only single
+/// records are looked at, nothing is asked about it but these. Who may do what, and the node, is never among them.
+fn is_about_records(catalog: &Catalog, endpoint: Option<&Endpoint>, path: &[String]) -> bool {
+    let first = path.first().map_or("", String::as_str);
+    let Some(endpoint) = endpoint else { return true };
+    let Some(subject) = &endpoint.subject else { return OPEN_TO_READ.contains(&first) };
+    let about = |name: &str| catalog.entity(name).is_some_and(|schema| rights::are_about(schema));
+    about(&subject.outer.name) && subject.inner.as_ref().is_none_or(|inner| about(&inner.name))
 }
 
 /// The name of the workspace by whose rules a request is judged. What is about the node, or about all workspaces, is

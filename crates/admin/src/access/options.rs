@@ -6,8 +6,7 @@ use std::time::Duration;
 /// Who may do what.
 #[derive(Clone, Debug)]
 pub struct AccessOptions {
-    /// `enforce_rbac`.
-    pub enforced: bool,
+    pub enforcement: Enforcement,
     /// `rbac_auth_header`: the header with a user's token.
     pub token_header: HeaderName,
     /// How administrators log in to the GUI (`admin_gui_auth`).
@@ -16,6 +15,19 @@ pub struct AccessOptions {
     pub invitation: Duration,
     /// The first of `admin_gui_url`: where links to register lead.
     pub gui_url: Option<String>,
+}
+
+/// What is asked before a request may do what it asks for (`enforce_rbac`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforcement {
+    /// Nothing, not even who sends it.
+    Off,
+    /// `on`: the rules about endpoints.
+    Endpoints,
+    /// `entity`: those about single records, and about endpoints that have none.
+    Records,
+    /// `both`.
+    Both,
 }
 
 /// Logging in with a name and a password, and the session that follows.
@@ -45,10 +57,36 @@ pub struct SessionOptions {
     pub absolute_timeout: Duration,
 }
 
+impl Enforcement {
+    /// By its name in the settings.
+    pub fn parse(name: &str) -> Option<Enforcement> {
+        Some(match name {
+            "off" => Enforcement::Off,
+            "on" => Enforcement::Endpoints,
+            "entity" => Enforcement::Records,
+            "both" => Enforcement::Both,
+            _ => return None,
+        })
+    }
+
+    pub fn is_on(self) -> bool {
+        self != Enforcement::Off
+    }
+
+    /// Whether endpoints of records are asked about too.
+    pub fn asks_endpoints(self) -> bool {
+        matches!(self, Enforcement::Endpoints | Enforcement::Both)
+    }
+
+    pub fn asks_records(self) -> bool {
+        matches!(self, Enforcement::Records | Enforcement::Both)
+    }
+}
+
 impl Default for AccessOptions {
     fn default() -> AccessOptions {
         AccessOptions {
-            enforced: false,
+            enforcement: Enforcement::Off,
             token_header: HeaderName::from_static("kong-admin-token"),
             gui: None,
             invitation: Duration::from_secs(259_200),

@@ -1,6 +1,6 @@
 //! `/admins`: people with a user of their own, who are invited, register with a password and log in to the GUI.
 
-use super::rbac::{give_roles, role_names, roles_of, take_roles};
+use super::rbac::{check_reach, delete_user, give_roles, role_names, roles_of, take_roles};
 use crate::access::{self, APPROVED, INVITED, secret, session, text};
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
@@ -55,7 +55,8 @@ pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
 async fn list(call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let all = call.query.first("all_workspaces") == Some("true") && call.workspace == DEFAULT_WORKSPACE;
-    let store = if all { call.store.of(Scope::All) } else { call.store.clone() };
+    let here = call.store.whole();
+    let store = if all { here.of(Scope::All) } else { here.clone() };
     let found = store.page(&resource.name, &page::query(&call.query, &resource)?).await?;
     let carried = format!("{}{}", page::carried(&call.query), if all { "&all_workspaces=true" } else { "" });
     let shown = found.data.into_iter().map(shown).collect();
@@ -89,6 +90,7 @@ async fn read(call: Call) -> HandlerResult {
     if call.query.first("generate_register_url") != Some("true") {
         return Ok(Answer::new(200, shown(admin)));
     }
+    check_reach(&call, &access::foreign(&admin, "rbac_user")).await?;
     if admin.get("status") != Some(&INVITED.into()) {
         return Err(Answer::message(400, "the admin has registered already"));
     }
@@ -113,6 +115,7 @@ async fn change(mut call: Call) -> HandlerResult {
         return Err(Error::field_violation("status", "changes when the admin registers").into());
     }
     let (id, user) = (nested::id(&admin), access::foreign(&admin, "rbac_user"));
+    check_reach(&call, &user).await?;
     let record = call.write(move |transaction| {
         if let Some(name) = input.get("username").filter(|name| name.is_string()) {
             let rename = Record::from_iter([("name".to_owned(), name.clone())]);
@@ -128,8 +131,10 @@ async fn change(mut call: Call) -> HandlerResult {
 async fn delete(call: Call) -> HandlerResult {
     match of_workspace(&call).await {
         Ok(admin) => {
-            let user = Key::Id(access::foreign(&admin, "rbac_user"));
-            call.write(move |transaction| Ok(transaction.delete("rbac_users", &user)?)).await?;
+            let user = access::foreign(&admin, "rbac_user");
+            check_reach(&call, &user).await?;
+            let user = Key::Id(user);
+            call.write(move |transaction| delete_user(transaction, &user)).await?;
         }
         Err(answer) if answer.status == 404 => {}
         Err(answer) => return Err(answer),
@@ -139,7 +144,7 @@ async fn delete(call: Call) -> HandlerResult {
 
 async fn roles_shown(call: Call, status: u16) -> HandlerResult {
     let user = access::foreign(&anywhere(&call).await?, "rbac_user");
-    Ok(Answer::new(status, json!({ "roles": roles_of(&call.store, &user).await? })))
+    Ok(Answer::new(status, json!({ "roles": roles_of(&call, &user).await? })))
 }
 
 async fn add_roles(call: Call) -> HandlerResult {
@@ -156,7 +161,9 @@ async fn remove_roles(call: Call) -> HandlerResult {
 
 /// The workspaces about which the administrator's roles say something.
 async fn workspaces(call: Call) -> HandlerResult {
-    let rules = call.state.access.rules(&access::foreign(&anywhere(&call).await?, "rbac_user")).await?;
+    let access = &call.state.access;
+    let roles = access.roles(&access::foreign(&anywhere(&call).await?, "rbac_user")).await?;
+    let rules = access.rules(&roles).await?;
     let mut found = page::all(&call.store, "workspaces").await?;
     found.retain(|workspace| rules.speak_of(text(workspace, "name")));
     Ok(Answer::new(200, found.into_iter().map(Value::Object).collect()))
@@ -203,7 +210,7 @@ async fn change_password(mut call: Call) -> HandlerResult {
     let change = json!({ "password": secret::hash("password", field("password")).await? });
     update_anywhere(&call, ENTITY, nested::id(&admin), change).await?;
     if let Some(gui) = &call.state.access.options.gui {
-        session::end_others(&call.store, &gui.session, &call.headers, &nested::id(&admin)).await?;
+        session::end_others(call.store.whole(), &gui.session, &call.headers, &nested::id(&admin)).await?;
     }
     Ok(Answer::empty(204))
 }
@@ -242,7 +249,7 @@ fn own(call: &Call) -> Result<Record, Answer> {
 async fn anywhere(call: &Call) -> Result<Record, Answer> {
     let named = call.parameter(0);
     let found = match store::is_uuid(&named) {
-        true => call.store.of(Scope::All).get(ENTITY, &Key::Id(named)).await?,
+        true => call.store.whole().of(Scope::All).get(ENTITY, &Key::Id(named)).await?,
         false => call.state.access.admin(&named).await?,
     };
     found.ok_or_else(Answer::not_found)

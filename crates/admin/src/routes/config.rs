@@ -37,14 +37,14 @@ enum Sent {
 
 async fn show(call: Call) -> HandlerResult {
     check_mode(&call)?;
-    let export = call.store.export(None).await?;
+    let export = call.store.whole().export(None).await?;
     written(200, move || json!({ "config": export.text })).await
 }
 
 async fn load(mut call: Call) -> HandlerResult {
     check_mode(&call)?;
     let (wishes, sent) = sent(&call.query, std::mem::take(&mut call.content))?;
-    let store = &call.store;
+    let store = call.store.whole();
     let Ok(_turn) = tokio::time::timeout(PATIENCE, call.state.loading.lock()).await else {
         let busy = Answer::message(429, "Currently loading previous configuration");
         return Err(busy.with_header("retry-after", RETRY_AFTER));

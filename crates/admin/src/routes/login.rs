@@ -22,7 +22,7 @@ async fn log_in(call: Call) -> HandlerResult {
     let gui = gui(&call)?;
     let user = call.state.access.by_password(gui, &call.headers).await?;
     let admin = user.and_then(|user| user.admin).ok_or_else(|| Answer::message(401, "Unauthorized"))?;
-    let cookie = session::begin(&call.store, &gui.session, text(&admin, "id")).await?;
+    let cookie = session::begin(call.store.whole(), &gui.session, text(&admin, "id")).await?;
     Ok(Answer::new(200, json!({})).with_header("set-cookie", cookie))
 }
 
@@ -31,13 +31,14 @@ async fn log_out(call: Call) -> HandlerResult {
     if call.query.first("session_logout") != Some("true") {
         return Err(Answer::message(400, "session_logout must be true"));
     }
-    let cookie = session::end(&call.store, &gui.session, &call.headers).await?;
+    let cookie = session::end(call.store.whole(), &gui.session, &call.headers).await?;
     Ok(Answer::empty(200).with_header("set-cookie", cookie))
 }
 
 async fn info(call: Call) -> HandlerResult {
     let user = call.user.as_ref().ok_or_else(Answer::not_found)?;
-    let rules = call.state.access.rules(&user.id).await?;
+    let access = &call.state.access;
+    let (rules, records) = (access.rules(&user.roles).await?, access.record_rules(&user.roles).await?);
     let mut workspaces = page::all(&call.store, "workspaces").await?;
     workspaces.retain(|workspace| rules.speak_of(text(workspace, "name")));
     Ok(Answer::new(
@@ -45,7 +46,7 @@ async fn info(call: Call) -> HandlerResult {
         json!({
             "admin": user.admin.clone().map_or(json!({ "username": user.name }), admins::shown),
             "groups": [],
-            "permissions": { "endpoints": rules.describe(), "entities": {} },
+            "permissions": { "endpoints": rules.describe(), "entities": records.describe() },
             "workspaces": workspaces.into_iter().map(Value::Object).collect::<Vec<_>>(),
         }),
     ))

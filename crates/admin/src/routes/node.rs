@@ -4,6 +4,7 @@ use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
 use crate::page;
+use crate::records::Records;
 use serde_json::{Map, Value, json};
 use store::Scope;
 
@@ -19,7 +20,8 @@ pub fn add(drafts: &mut Drafts) {
 async fn root(call: Call) -> HandlerResult {
     let node = &call.state.node;
     let mut enabled: Vec<Value> = Vec::new();
-    for plugin in page::all(&call.store.of(Scope::All), "plugins").await? {
+    let everywhere = Records::new(call.store.whole().of(Scope::All), None);
+    for plugin in page::all(&everywhere, "plugins").await? {
         let name = plugin.get("name").cloned().unwrap_or_default();
         if !enabled.contains(&name) {
             enabled.push(name);

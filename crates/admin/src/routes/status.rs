@@ -42,9 +42,9 @@ async fn status(call: Call) -> HandlerResult {
         },
     });
     if call.state.options.dbless {
-        body["configuration_hash"] = Value::String(call.store.configuration_hash().await?);
+        body["configuration_hash"] = Value::String(call.store.whole().configuration_hash().await?);
     } else {
-        body["database"] = json!({ "reachable": call.store.is_reachable().await });
+        body["database"] = json!({ "reachable": call.store.whole().is_reachable().await });
     }
     let degraded = node.degraded();
     if !degraded.is_empty() {
@@ -69,7 +69,7 @@ fn show(degraded: &Degraded<'_>) -> Value {
 
 async fn ready(call: Call) -> HandlerResult {
     call.state.node.ready().map_err(|why| Answer::message(503, why))?;
-    if call.state.options.dbless && call.store.configuration_hash().await? == EMPTY_HASH {
+    if call.state.options.dbless && call.store.whole().configuration_hash().await? == EMPTY_HASH {
         return Err(Answer::message(503, "no configuration available (empty configuration present)"));
     }
     Ok(Answer::message(200, "ready"))

@@ -1,6 +1,7 @@
 //! `/upstreams/{upstreams}/targets`: targets are found by id or by address, listed newest first, and have no path of
 //! their own.
 
+use crate::access::rules::Action;
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
@@ -96,6 +97,7 @@ async fn delete(call: Call) -> HandlerResult {
 async fn mark(call: Call, healthy: bool) -> HandlerResult {
     let upstream = upstream(&call).await?;
     let target = target(&call, &upstream).await?;
+    call.store.require("targets", &target, Action::Update).await?;
     let (host, port) = split(address(&target));
     let mut mark = TargetMark {
         upstream: Uuid::parse_str(&nested::id(&upstream)).map_err(|_| Answer::unexpected())?,

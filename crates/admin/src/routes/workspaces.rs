@@ -36,7 +36,7 @@ pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
 /// With `counter=true`, with how many records of each entity a workspace has.
 async fn list(call: Call) -> HandlerResult {
     let counted = call.query.first("counter") == Some("true");
-    let store = call.store.clone();
+    let store = call.store.whole().clone();
     let mut answer = entity::list(call).await?;
     let listed = answer.body.as_mut().and_then(|body| body.get_mut("data")?.as_array_mut());
     for workspace in listed.into_iter().flatten().filter(|_| counted).filter_map(Value::as_object_mut) {
@@ -113,7 +113,7 @@ fn empty(transaction: &mut Transaction<'_>, workspace: &Record) -> Result<(), An
 async fn count(call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let workspace = entity::find(&call, &resource, &call.key(&resource, 0)).await?;
-    Ok(Answer::new(200, json!({ "counts": counts(&call.store, &workspace).await? })))
+    Ok(Answer::new(200, json!({ "counts": counts(call.store.whole(), &workspace).await? })))
 }
 
 async fn counts(store: &Store, workspace: &Record) -> Result<Map<String, Value>, Answer> {

@@ -1,7 +1,7 @@
 //! Users, roles and administrators.
 
 use super::{Answer, Api};
-use admin::{AccessOptions, GuiAuth, Options, SessionOptions};
+use admin::{AccessOptions, Enforcement, GuiAuth, Options, SessionOptions};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::HeaderName;
@@ -9,10 +9,15 @@ use hyper::{HeaderMap, Request};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const TOKEN: &str = "kong-admin-token";
+pub const TOKEN: &str = "kong-admin-token";
 
 /// An API where users are asked for, with the administrator `kong_admin`, whose token and password is `secret`.
 async fn guarded() -> Api {
+    enforcing(Enforcement::Endpoints).await
+}
+
+/// The same, with what is asked.
+pub async fn enforcing(enforcement: Enforcement) -> Api {
     let session = SessionOptions { secret: "s".to_owned(), ..SessionOptions::default() };
     let gui = GuiAuth {
         user_header: HeaderName::from_static("kong-admin-user"),
@@ -21,13 +26,13 @@ async fn guarded() -> Api {
         session,
     };
     let gui_url = Some("http://gui.test/".to_owned());
-    let access = AccessOptions { enforced: true, gui: Some(gui), gui_url, ..AccessOptions::default() };
+    let access = AccessOptions { enforcement, gui: Some(gui), gui_url, ..AccessOptions::default() };
     let api = Api::new(Options { access, ..Options::default() });
     assert_eq!(admin::prepare_access(&api.store, Some("secret")).await, Ok(true));
     api
 }
 
-async fn ask(api: &Api, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+pub async fn ask(api: &Api, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -40,17 +45,17 @@ async fn ask(api: &Api, method: &str, path: &str, headers: &[(&str, &str)], body
 }
 
 /// As `kong_admin`.
-async fn root(api: &Api, method: &str, path: &str, body: Value) -> Answer {
+pub async fn root(api: &Api, method: &str, path: &str, body: Value) -> Answer {
     ask(api, method, path, &[(TOKEN, "secret")], body).await
 }
 
 /// As the user with that token; the status.
-async fn by(api: &Api, token: &str, method: &str, path: &str) -> u16 {
+pub async fn by(api: &Api, token: &str, method: &str, path: &str) -> u16 {
     ask(api, method, path, &[(TOKEN, token)], Value::Null).await.status
 }
 
 /// A user of that name, which is its token too, with roles.
-async fn user(api: &Api, workspace: &str, name: &str, roles: &str) {
+pub async fn user(api: &Api, workspace: &str, name: &str, roles: &str) {
     let made = root(api, "POST", &format!("{workspace}/rbac/users"), json!({ "name": name, "user_token": name })).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let path = format!("{workspace}/rbac/users/{name}/roles");
@@ -59,7 +64,7 @@ async fn user(api: &Api, workspace: &str, name: &str, roles: &str) {
 }
 
 /// A role with one rule.
-async fn role(api: &Api, workspace: &str, name: &str, rule: Value) -> Answer {
+pub async fn role(api: &Api, workspace: &str, name: &str, rule: Value) -> Answer {
     let made = root(api, "POST", &format!("{workspace}/rbac/roles"), json!({ "name": name })).await;
     assert!([201, 409].contains(&made.status), "{}", made.body);
     root(api, "POST", &format!("{workspace}/rbac/roles/{name}/endpoints"), rule).await
@@ -210,6 +215,28 @@ async fn workspaces_have_roles_of_their_own() {
         root(&api, "POST", &format!("/red/rbac/users/{bob}/roles"), json!({ "roles": "reader" })).await.status,
         404
     );
+}
+
+#[tokio::test]
+async fn nobody_takes_over_a_user_with_roles_elsewhere() {
+    let api = guarded().await;
+    root(&api, "POST", "/workspaces", json!({ "name": "red" })).await.expect(201);
+    role(&api, "/red", "all", json!({ "endpoint": "*", "actions": "*" })).await.expect(201);
+    user(&api, "/red", "ada", "all").await;
+    let by_ada = async |method: &str, path: &str, body: Value| ask(&api, method, path, &[(TOKEN, "ada")], body).await;
+    by_ada("POST", "/red/admins", json!({ "username": "eve", "email": "eve@corp.test" })).await.expect(200);
+    let link = "/red/admins/eve?generate_register_url=true";
+    by_ada("GET", link, Value::Null).await.expect(200);
+    root(&api, "POST", "/admins/eve/roles", json!({ "roles": "super-admin" })).await.expect(201);
+    by_ada("GET", link, Value::Null).await.expect(403);
+    by_ada("PATCH", "/red/admins/eve", json!({ "email": "ada@corp.test" })).await.expect(403);
+    by_ada("DELETE", "/red/admins/eve", Value::Null).await.expect(403);
+    by_ada("PATCH", "/red/rbac/users/eve", json!({ "user_token": "known" })).await.expect(403);
+    by_ada("DELETE", "/red/rbac/users/eve", Value::Null).await.expect(403);
+    by_ada("POST", "/red/rbac/users/eve/roles", json!({ "roles": "all" })).await.expect(201);
+    root(&api, "GET", link, Value::Null).await.expect(200);
+    root(&api, "DELETE", "/admins/eve/roles", json!({ "roles": "super-admin" })).await.expect(204);
+    by_ada("GET", link, Value::Null).await.expect(200);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod clients;
 mod consumer_groups;
+mod rights;
 mod sockets;
 mod transactions;
 mod workspaces;

@@ -328,7 +328,7 @@ async fn prepare_access(settings: &Settings, store: &Store) -> Result<(), String
     }
     let failed = |e| format!("cannot prepare the users of the Admin API: {e}");
     let users = admin::prepare_access(store, Some(settings.text("password"))).await.map_err(failed)?;
-    if settings.access.enforced && !users {
+    if settings.access.enforcement.is_on() && !users {
         tracing::warn!(
             "nobody can use the Admin API: enforce_rbac is on and there is no user; start once with a 'password' \
             (KONG_PASSWORD) to have an administrator kong_admin"

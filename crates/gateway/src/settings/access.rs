@@ -1,7 +1,7 @@
 //! Who may use the Admin API (`enforce_rbac`, `admin_gui_auth`).
 
 use super::Settings;
-use admin::{AccessOptions, GuiAuth, SessionOptions};
+use admin::{AccessOptions, Enforcement, GuiAuth, SessionOptions};
 use hyper::header::HeaderName;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -23,12 +23,9 @@ const SESSION: &[&str] = &[
 /// What the settings say; the warnings are about what has no effect.
 pub fn options(settings: &Settings) -> Result<(AccessOptions, Vec<String>), String> {
     let mut warnings = Vec::new();
-    let enforced = match settings.text("enforce_rbac") {
-        "off" => false,
-        "on" => true,
-        other => return Err(format!("enforce_rbac = {other} is not available in this version; use enforce_rbac = on")),
-    };
-    if enforced && settings.dbless() {
+    let enforcement = settings.text("enforce_rbac");
+    let enforcement = Enforcement::parse(enforcement).ok_or_else(|| format!("enforce_rbac: unknown {enforcement}"))?;
+    if enforcement.is_on() && settings.dbless() {
         return Err("enforce_rbac: users need a database, and database is off".to_owned());
     }
     let gui = match settings.text("admin_gui_auth") {
@@ -36,11 +33,11 @@ pub fn options(settings: &Settings) -> Result<(AccessOptions, Vec<String>), Stri
         "basic-auth" => Some(gui(settings, &mut warnings)?),
         other => return Err(format!("admin_gui_auth = {other} is not available in this version; use basic-auth")),
     };
-    if gui.is_some() && !enforced {
+    if gui.is_some() && !enforcement.is_on() {
         return Err("admin_gui_auth: enforce_rbac must be on".to_owned());
     }
     let options = AccessOptions {
-        enforced,
+        enforcement,
         token_header: header(settings, "rbac_auth_header")?,
         gui,
         invitation: settings.seconds("admin_invitation_expiry").unwrap_or_default(),

@@ -588,8 +588,8 @@ pub const SECTIONS: &[Section] = &[
                 "enforce_rbac",
                 "off",
                 &["off", "on", "entity", "both"],
-                "Whether requests to the Admin API need a user, whose roles allow them. `entity` and `both`, which \
-                    look at single records too, are not available in this version.",
+                "Whether requests to the Admin API need a user, whose roles allow them: by rules about endpoints \
+                    (`on`), about single records (`entity`), or `both`.",
             ),
             text("rbac_auth_header", "Kong-Admin-Token", "The header with a user's token."),
             text(

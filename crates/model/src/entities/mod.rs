@@ -56,11 +56,12 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 20] {
 }
 
 /// The texts of the schemas of those who use the Admin API, and of what they have done; they follow the core ones.
-pub(crate) const ACCESS: [&str; 8] = [
+pub(crate) const ACCESS: [&str; 9] = [
     include_str!("rbac_user.json"),
     include_str!("rbac_role.json"),
     include_str!("rbac_user_role.json"),
     include_str!("rbac_role_endpoint.json"),
+    include_str!("rbac_role_entity.json"),
     include_str!("admin.json"),
     include_str!("admin_session.json"),
     include_str!("audit_request.json"),

@@ -218,12 +218,14 @@ impl Data {
         let Rows { rows, by_workspace, .. } = &self.tables[table.index];
         let after = selection.after.unwrap_or_default();
         let workspace = selection.workspace.filter(|_| table.per_workspace);
-        let ids: Box<dyn Iterator<Item = &str>> = match (selection.foreign, selection.tags, workspace) {
-            (Some((foreign, ids)), ..) => {
+        let of_value = selection.value.map(|(lookup, value)| self.ids(table, &lookup.column, None, value, after));
+        let ids: Box<dyn Iterator<Item = &str>> = match (of_value, selection.foreign, selection.tags, workspace) {
+            (Some(ids), ..) => Box::new(ids),
+            (_, Some((foreign, ids)), ..) => {
                 Box::new(merge(ids.iter().map(|id| self.ids(table, &foreign.column, None, id, after)).collect()))
             }
-            (None, Some(TagFilter::All(tags)), _) if !tags.is_empty() => Box::new(self.tagged(table, &tags[0], after)),
-            (None, Some(TagFilter::Any(tags)), _) => {
+            (.., Some(TagFilter::All(tags)), _) if !tags.is_empty() => Box::new(self.tagged(table, &tags[0], after)),
+            (.., Some(TagFilter::Any(tags)), _) => {
                 Box::new(merge(tags.iter().map(|tag| self.tagged(table, tag, after)).collect()))
             }
             (.., Some(workspace)) => {

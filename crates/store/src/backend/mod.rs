@@ -146,6 +146,8 @@ pub struct Selection<'a> {
     pub limit: usize,
     /// Only rows that refer to one of those ids.
     pub foreign: Option<(&'a Foreign, &'a [&'a str])>,
+    /// Only rows with that value in a column whose index does not keep workspaces apart; not together with `foreign`.
+    pub value: Option<(&'a Lookup, &'a str)>,
     pub tags: Option<&'a TagFilter>,
     /// Only rows that have not expired by then, in Unix milliseconds.
     pub now: i64,
@@ -172,7 +174,16 @@ impl<'a> Wanted<'a> {
 impl<'a> Selection<'a> {
     /// All rows of a table, expired or not.
     pub fn all(table: &'a Table) -> Selection<'a> {
-        Selection { table, workspace: None, after: None, limit: usize::MAX, foreign: None, tags: None, now: i64::MIN }
+        Selection {
+            table,
+            workspace: None,
+            after: None,
+            limit: usize::MAX,
+            foreign: None,
+            value: None,
+            tags: None,
+            now: i64::MIN,
+        }
     }
 }
 

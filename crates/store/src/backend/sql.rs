@@ -288,6 +288,9 @@ impl Statements {
             let ids: Vec<String> = ids.iter().map(|of| bind(id(of))).collect();
             conditions.push(format!("t.{} IN ({})", quote(&foreign.column), ids.join(", ")));
         }
+        if let Some((lookup, value)) = selection.value {
+            conditions.push(format!("t.{} = {}", quote(&lookup.column), bind(cells::lookup(lookup, value))));
+        }
         if table.has_ttl {
             let expires = quote(EXPIRES);
             conditions.push(format!("(t.{expires} IS NULL OR t.{expires} > {})", bind(Cell::Expiry(selection.now))));

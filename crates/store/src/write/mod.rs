@@ -88,6 +88,12 @@ impl<'t> Transaction<'t> {
         read::all_for(self.writer, &view, table, foreign, id)
     }
 
+    /// See [`crate::Store::all_by`].
+    pub fn all_by(&mut self, entity: &str, field: &str, values: &[String]) -> Result<Vec<Record>, Error> {
+        let (view, table) = (self.view, self.table(entity)?);
+        read::all_by(self.writer, &view, table, field, values)
+    }
+
     /// See [`crate::Store::insert`].
     pub fn insert(&mut self, entity: &str, input: Record) -> Result<Record, Error> {
         let mut added = self.insert_all(entity, vec![input])?;

@@ -3,7 +3,7 @@
 use super::setup::{everything, news, record, subjects};
 use serde_json::json;
 use std::time::Duration;
-use store::{Addition, Counter};
+use store::{Addition, Counter, Scope, Store};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -38,6 +38,32 @@ async fn they_go_with_what_they_refer_to() {
         assert_eq!(s.count("tokens").await, 0);
         let told: Vec<_> = news(&mut follower).unwrap().into_iter().map(|change| change.entity).collect();
         assert_eq!(told, ["consumers"], "{}", s.name);
+    }
+}
+
+#[tokio::test]
+async fn what_need_not_be_unique_is_found_in_all_workspaces() {
+    for s in subjects().await {
+        for (name, ident) in [("ada", "1"), ("bob", "2"), ("eve", "1"), ("joe", "3")] {
+            s.add("rbac_users", json!({"name": name, "user_token_ident": ident})).await;
+        }
+        let other = s.add("workspaces", json!({"name": "other"})).await;
+        let there = s.store.of(Scope::Workspace(other.parse().unwrap()));
+        there.insert("rbac_users", record(json!({"name": "ada", "user_token_ident": "1"}))).await.unwrap();
+        let found = async |store: &Store, idents: &[&str]| {
+            let idents: Vec<String> = idents.iter().map(|ident| (*ident).to_owned()).collect();
+            let found = store.all_by("rbac_users", "user_token_ident", &idents).await.unwrap();
+            let mut names: Vec<String> = found.iter().map(|user| user["name"].as_str().unwrap().to_owned()).collect();
+            names.sort();
+            names
+        };
+        let everywhere = s.store.of(Scope::All);
+        assert_eq!(found(&everywhere, &["1"]).await, ["ada", "ada", "eve"], "{}", s.name);
+        assert_eq!(found(&s.store, &["1"]).await, ["ada", "eve"], "{}", s.name);
+        assert_eq!(found(&everywhere, &["2", "3", "4"]).await, ["bob", "joe"], "{}", s.name);
+        assert_eq!(found(&everywhere, &[]).await, [""; 0], "{}", s.name);
+        let idents = ["1".to_owned()];
+        assert!(s.store.all_by("rbac_users", "id", &idents).await.is_err(), "{}", s.name);
     }
 }
 

@@ -168,6 +168,8 @@ fn schemas() -> Vec<Value> {
         json!({"name": "tokens", "workspaceable": true, "endpoint_key": "token", "ttl": true, "in_snapshot": false,
             "fields": [id(), created(), unique("token"), {"scope": {"type": "string"}},
             foreign("consumer", "consumers", json!("cascade"))]}),
+        json!({"name": "rbac_users", "workspaceable": true, "endpoint_key": "name", "in_snapshot": false,
+            "fields": [id(), unique("name"), {"user_token_ident": {"type": "string"}}]}),
         json!({"name": "metrics", "primary_key": ["identifier", "period", "period_date", "service_id", "route_id"],
             "fields": [{"identifier": {"type": "string", "required": true}}, {"value": {"type": "integer"}}]}),
         json!({"name": "parameters", "primary_key": ["key"], "fields": [{"key": {"type": "string",

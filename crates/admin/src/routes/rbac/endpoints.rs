@@ -1,6 +1,7 @@
 //! `/rbac/roles/{role}/endpoints`: what a role allows, named by workspace and path.
 
-use crate::access::rules::{ACTIONS, ANY, Action, segments};
+use super::{read_actions, role, shown};
+use crate::access::rules::{ANY, segments};
 use crate::access::text;
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
@@ -81,12 +82,6 @@ async fn delete(call: Call) -> HandlerResult {
     Ok(Answer::empty(204))
 }
 
-/// The id of the role that the path names.
-async fn role(call: &Call) -> Result<String, Answer> {
-    let resource = entity::subject(call)?.outer;
-    Ok(nested::id(&entity::find(call, &resource, &call.key(&resource, 0)).await?))
-}
-
 /// The rule that the path names.
 async fn find(call: &Call) -> Result<Option<Record>, Answer> {
     let (role, workspace) = (role(call).await?, workspace(call, &call.parameter(1)).await?);
@@ -115,26 +110,4 @@ async fn workspace(call: &Call, given: &str) -> Result<String, Answer> {
         return Err(Error::field_violation("workspace", words).into());
     }
     Ok(name)
-}
-
-/// Reads `actions` as Kong does: a list, or text with commas between them; `*` for all of them.
-fn read_actions(input: &mut Record) -> Result<(), Answer> {
-    let given: Vec<String> = match input.get("actions") {
-        Some(Value::String(text)) => text.split(',').map(|name| name.trim().to_owned()).collect(),
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => return Ok(()),
-    };
-    if let Some(unknown) = given.iter().find(|name| *name != ANY && Action::of_name(name).is_none()) {
-        return Err(Error::field_violation("actions", format!("Undefined RBAC action '{unknown}'")).into());
-    }
-    let wanted = |action: &Action| given.iter().any(|name| name == ANY || name == action.name());
-    let actions: Vec<&str> = ACTIONS.into_iter().filter(wanted).map(Action::name).collect();
-    input.insert("actions".to_owned(), actions.into());
-    Ok(())
-}
-
-/// As it is shown: by role, workspace and endpoint, which are its name.
-fn shown(mut rule: Record) -> Value {
-    rule.shift_remove("id");
-    Value::Object(rule)
 }

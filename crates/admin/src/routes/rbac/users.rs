@@ -1,6 +1,6 @@
 //! `/rbac/users`: who may use the Admin API by token. Those of administrators are shown with them (`/admins`).
 
-use super::{give_roles, role_names, roles_of, take_roles};
+use super::{check_reach, delete_user, give_roles, role_names, roles_of, take_roles};
 use crate::access::{secret, text};
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
@@ -25,7 +25,7 @@ pub fn add(drafts: &mut Drafts, subject: Subject) {
         &[
             (Method::Get, |call| Box::pin(entity::read(call))),
             (Method::Patch, |call| Box::pin(change(call))),
-            (Method::Delete, |call| Box::pin(entity::delete(call))),
+            (Method::Delete, |call| Box::pin(delete(call))),
         ],
     );
     let roles = format!("{ONE}/roles");
@@ -45,12 +45,15 @@ pub fn add(drafts: &mut Drafts, subject: Subject) {
 async fn list(call: Call) -> HandlerResult {
     let resource = entity::subject(&call)?.outer;
     let query = page::query(&call.query, &resource)?;
-    let mut found = call.store.page(&resource.name, &query).await?;
-    let admins = page::all(&call.store, "admins").await?;
-    let of_admins: Vec<String> = admins.iter().map(|admin| crate::access::foreign(admin, "rbac_user")).collect();
-    found.data.retain(|user| !of_admins.iter().any(|id| id == text(user, "id")));
+    let found = call.store.page(&resource.name, &query).await?;
+    let mut users = Vec::with_capacity(found.data.len());
+    for user in found.data {
+        if call.store.all_for("admins", "rbac_user", text(&user, "id")).await?.is_empty() {
+            users.push(user);
+        }
+    }
     let path = format!("{}/{}", call.prefix, resource.path);
-    Ok(Answer::new(200, page::records(found.data, found.offset, &path, &page::carried(&call.query))))
+    Ok(Answer::new(200, page::records(users, found.offset, &path, &page::carried(&call.query))))
 }
 
 /// A user that has the name of a role has that role from the start.
@@ -74,9 +77,20 @@ async fn change(mut call: Call) -> HandlerResult {
     let key = call.key(&resource, 0);
     let mut input = call.input(&resource.name)?;
     let current = entity::find(&call, &resource, &key).await?;
+    check_reach(&call, text(&current, "id")).await?;
     hash_token(&call, &mut input, Some(&current)).await?;
     let record = call.write(move |transaction| entity::update(transaction, &resource, &key, input.clone()));
     Ok(Answer::new(200, Value::Object(record.await?)))
+}
+
+async fn delete(call: Call) -> HandlerResult {
+    let resource = entity::subject(&call)?.outer;
+    let key = call.key(&resource, 0);
+    if let Some(user) = call.store.get(&resource.name, &key).await? {
+        check_reach(&call, text(&user, "id")).await?;
+        call.write(move |transaction| delete_user(transaction, &key)).await?;
+    }
+    Ok(Answer::empty(204))
 }
 
 /// Puts the hash in the place of a token. Clients that send back what they were shown send the hash itself.
@@ -106,7 +120,7 @@ async fn user(call: &Call) -> Result<Record, Answer> {
 
 async fn roles_shown(call: Call, status: u16) -> HandlerResult {
     let user = user(&call).await?;
-    let roles = roles_of(&call.store, text(&user, "id")).await?;
+    let roles = roles_of(&call, text(&user, "id")).await?;
     Ok(Answer::new(status, json!({ "roles": roles, "user": user })))
 }
 
@@ -121,6 +135,8 @@ async fn remove_roles(call: Call) -> HandlerResult {
 }
 
 async fn permissions(call: Call) -> HandlerResult {
-    let rules = call.state.access.rules(text(&user(&call).await?, "id")).await?;
-    Ok(Answer::new(200, json!({ "endpoints": rules.describe(), "entities": {} })))
+    let access = &call.state.access;
+    let roles = access.roles(text(&user(&call).await?, "id")).await?;
+    let (endpoints, records) = (access.rules(&roles).await?, access.record_rules(&roles).await?);
+    Ok(Answer::new(200, json!({ "endpoints": endpoints.describe(), "entities": records.describe() })))
 }
