@@ -1,5 +1,6 @@
 //! Users of the Admin API on a running node.
 
+mod admins;
 mod records;
 
 use blackbox::http::{Response, get, request};

@@ -22,6 +22,9 @@ const FORBIDDEN: &[&str] = &[
     "/admins",
     "/admins/*",
     "/admins/*/*",
+    "/groups",
+    "/groups/*",
+    "/groups/*/*",
 ];
 
 /// Adds the default roles to a database that does not have them, and, where it has no user either, an administrator

@@ -133,10 +133,17 @@ impl Access {
         Some(Arc::new(Rights::new(user, store)))
     }
 
-    /// The ids of the roles of a user.
+    /// The ids of the roles of a user, and of its groups.
     pub async fn roles(&self, user: &str) -> Result<Vec<String>, Answer> {
         let links = self.store.all_for("rbac_user_roles", "user", user).await?;
-        Ok(links.iter().map(|link| foreign(link, "role")).collect())
+        let mut roles: Vec<String> = links.iter().map(|link| foreign(link, "role")).collect();
+        for link in self.store.all_for("rbac_user_groups", "user", user).await? {
+            let of_group = self.store.all_for("group_rbac_roles", "group", &foreign(&link, "group")).await?;
+            roles.extend(of_group.iter().map(|link| foreign(link, "rbac_role")));
+        }
+        roles.sort_unstable();
+        roles.dedup();
+        Ok(roles)
     }
 
     /// The rules of some roles about endpoints.
@@ -184,17 +191,24 @@ impl Access {
     /// Who gives its name and its password (`Authorization: Basic`).
     pub async fn by_password(&self, gui: &GuiAuth, headers: &HeaderMap) -> Result<Option<User>, Answer> {
         let Some((name, password)) = basic(headers) else { return Ok(None) };
-        if self.attempts.are_used_up(&name) {
-            return Ok(None);
-        }
         let admin = self.admin(&name).await?;
-        let hash = admin.as_ref().and_then(|admin| admin.get("password")).and_then(Value::as_str);
-        if !self.verifier.is_right(&password, hash).await {
-            self.attempts.note(&name);
+        if !self.is_password(admin.as_ref(), &password).await {
             return Ok(None);
         }
-        self.attempts.forget(&name);
         Ok(self.of_admin(admin).await?.filter(|user| says_so(gui, headers, user)))
+    }
+
+    /// Whether that is the password of an administrator. Too many wrong ones refuse the right one; it takes as long
+    /// then, and where there is no such administrator.
+    pub async fn is_password(&self, admin: Option<&Record>, password: &str) -> bool {
+        let hash = admin.and_then(|admin| admin.get("password")).and_then(Value::as_str);
+        let right = self.verifier.is_right(password, hash).await;
+        admin.is_some_and(|admin| self.attempts.allow(text(admin, "id"), right))
+    }
+
+    /// An administrator has a new password: wrong ones of before do not count.
+    pub fn forget_attempts(&self, admin: &str) {
+        self.attempts.forget(admin);
     }
 
     /// The administrator of that name, address or id elsewhere, in whatever workspace.

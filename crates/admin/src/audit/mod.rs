@@ -21,6 +21,9 @@ pub const OBJECTS: &str = "audit_objects";
 /// What else is written without anybody having meant to.
 const SESSIONS: &str = "admin_sessions";
 
+/// Fields that are left out whatever the settings say: tokens and passwords of users.
+const SECRETS: [&str; 5] = ["user_token", "password", "old_password", "invitation", "reset"];
+
 /// What is kept of requests and writes.
 #[derive(Clone, Debug)]
 pub struct AuditOptions {
@@ -78,7 +81,7 @@ impl Trail {
             Content::None => None,
             Content::Json(record) | Content::Form(record) => {
                 let mut payload = Value::Object(record.clone());
-                remove(&mut payload, &options.payload_exclude, &mut self.removed);
+                options.remove_from(&mut payload, &mut self.removed);
                 Some(payload)
             }
             Content::Text(text) => Some(Value::String(text.clone())),
@@ -99,7 +102,7 @@ impl AuditOptions {
         for (place, one) in written.iter().enumerate().filter(|(_, one)| kept(&one.entity)) {
             let mut entity = Value::Object(one.record.clone());
             let mut removed = Vec::new();
-            remove(&mut entity, &self.payload_exclude, &mut removed);
+            self.remove_from(&mut entity, &mut removed);
             let key =
                 transaction.catalog().entity(&one.entity).and_then(|schema| schema.primary_key().first().cloned());
             let user = trail.user.as_ref();
@@ -151,6 +154,12 @@ impl AuditOptions {
         }
     }
 
+    /// Takes out what is not to be kept.
+    fn remove_from(&self, value: &mut Value, removed: &mut Vec<String>) {
+        let names = self.payload_exclude.iter().map(String::as_str).chain(SECRETS);
+        remove(value, &names.collect::<Vec<_>>(), removed);
+    }
+
     /// Adds a record, which lives as long as it should and is signed if there is a key.
     fn insert(&self, transaction: &mut Transaction<'_>, entity: &str, record: Value) -> Result<(), Error> {
         let mut record = record.as_object().cloned().unwrap_or_default();
@@ -163,12 +172,12 @@ impl AuditOptions {
 }
 
 /// Takes fields of these names out of a value, at any depth.
-fn remove(value: &mut Value, names: &[String], removed: &mut Vec<String>) {
+fn remove(value: &mut Value, names: &[&str], removed: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
-            for name in names.iter().filter(|name| fields.shift_remove(name.as_str()).is_some()) {
-                if !removed.contains(name) {
-                    removed.push(name.clone());
+            for name in names.iter().filter(|name| fields.shift_remove(**name).is_some()) {
+                if removed.iter().all(|known| known != name) {
+                    removed.push((*name).to_owned());
                 }
             }
             fields.values_mut().for_each(|value| remove(value, names, removed));

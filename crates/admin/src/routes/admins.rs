@@ -1,9 +1,12 @@
-//! `/admins`: people with a user of their own, who are invited, register with a password and log in to the GUI.
+//! `/admins`: people with a user of their own, who are invited, register with a password and log in to the GUI. Links
+//! to register and to choose a new password are valid for `admin_invitation_expiry`; no mail is sent, who may read
+//! administrators gives them away.
 
-use super::rbac::{check_reach, delete_user, give_roles, role_names, roles_of, take_roles};
+use super::rbac::{check_reach, delete_user, give_roles, names, roles_of, take_roles};
 use crate::access::{self, APPROVED, INVITED, secret, session, text};
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
+use crate::content::Content;
 use crate::endpoint::{Drafts, Method};
 use crate::resource::{Resource, Subject};
 use crate::{entity, nested, page};
@@ -16,7 +19,7 @@ use store::{DEFAULT_WORKSPACE, Key, Scope};
 const ENTITY: &str = "admins";
 const ONE: &str = "/admins/{admins}";
 /// What is nobody's business.
-const SECRETS: &[&str] = &["password", "invitation", "invited_at", "rbac_user"];
+const SECRETS: &[&str] = &["password", "invitation", "invited_at", "reset", "reset_at", "rbac_user"];
 
 pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
     let Some(outer) = Resource::all(catalog).remove(ENTITY) else { return };
@@ -48,6 +51,10 @@ pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
     drafts.names_what_it_deletes(&roles);
     drafts.add_about(subject, &format!("{ONE}/workspaces"), &[(Method::Get, |call| Box::pin(workspaces(call)))]);
     drafts.add("/admins/register", &[(Method::Post, |call| Box::pin(register(call)))]);
+    drafts.add(
+        "/admins/password_resets",
+        &[(Method::Post, |call| Box::pin(request_reset(call))), (Method::Patch, |call| Box::pin(reset_password(call)))],
+    );
     drafts.add("/admins/self/password", &[(Method::Patch, |call| Box::pin(change_password(call)))]);
     drafts.add("/admins/self/token", &[(Method::Patch, |call| Box::pin(renew_token(call)))]);
 }
@@ -84,25 +91,32 @@ async fn invite(mut call: Call) -> HandlerResult {
     Ok(Answer::new(200, json!({ "admin": shown(record.await?) })))
 }
 
-/// With `generate_register_url=true`, a new link to register, which takes the place of the one before.
+/// With `generate_register_url=true`, a new link to register, and with `generate_reset_url=true` one to choose a new
+/// password, which take the place of the one before.
 async fn read(call: Call) -> HandlerResult {
     let admin = of_workspace(&call).await?;
-    if call.query.first("generate_register_url") != Some("true") {
+    let asks = |name: &str| call.query.first(name) == Some("true");
+    let registers = asks("generate_register_url");
+    if !registers && !asks("generate_reset_url") {
         return Ok(Answer::new(200, shown(admin)));
     }
     check_reach(&call, &access::foreign(&admin, "rbac_user")).await?;
-    if admin.get("status") != Some(&INVITED.into()) {
-        return Err(Answer::message(400, "the admin has registered already"));
-    }
+    let status = admin.get("status").and_then(Value::as_u64);
+    let (fields, link, page) = match registers {
+        true if status != Some(INVITED) => return Err(Answer::message(400, "the admin has registered already")),
+        false if status != Some(APPROVED) => return Err(Answer::message(400, "the admin has not registered yet")),
+        true => (["invitation", "invited_at"], "register_url", "register"),
+        false => (["reset", "reset_at"], "reset_url", "account/reset-password"),
+    };
     let token = secret::generate()?;
-    let change = json!({ "invitation": secret::hash("token", &token).await?, "invited_at": now() });
+    let change = json!({ fields[0]: secret::hash("token", &token).await?, fields[1]: now() });
     let (id, change) = (nested::id(&admin), change.as_object().cloned().unwrap_or_default());
     call.write(move |transaction| Ok(transaction.update(ENTITY, &Key::Id(id.clone()), change.clone())?)).await?;
     let escaped = |field: &str| utf8_percent_encode(text(&admin, field), NON_ALPHANUMERIC).to_string();
     let base = call.state.access.options.gui_url.as_deref().unwrap_or_default().trim_end_matches('/');
-    let url = format!("{base}/register?email={}&username={}&token={token}", escaped("email"), escaped("username"));
+    let url = format!("{base}/{page}?email={}&username={}&token={token}", escaped("email"), escaped("username"));
     let mut answer = shown(admin.clone());
-    answer["register_url"] = url.into();
+    answer[link] = url.into();
     answer["token"] = token.into();
     Ok(Answer::new(200, answer))
 }
@@ -149,13 +163,13 @@ async fn roles_shown(call: Call, status: u16) -> HandlerResult {
 
 async fn add_roles(call: Call) -> HandlerResult {
     let user = access::foreign(&anywhere(&call).await?, "rbac_user");
-    give_roles(&call, &user, role_names(&call.content)?).await?;
+    give_roles(&call, &user, names(&call.content, "roles")?).await?;
     roles_shown(call, 201).await
 }
 
 async fn remove_roles(call: Call) -> HandlerResult {
     let user = access::foreign(&anywhere(&call).await?, "rbac_user");
-    take_roles(&call, &user, role_names(&call.content)?).await?;
+    take_roles(&call, &user, names(&call.content, "roles")?).await?;
     Ok(Answer::empty(204))
 }
 
@@ -172,27 +186,75 @@ async fn workspaces(call: Call) -> HandlerResult {
 /// What an invited administrator answers, with the token of the invitation.
 async fn register(mut call: Call) -> HandlerResult {
     let content = std::mem::take(&mut call.content);
-    let field = |name: &str| content.field(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let missing = |name: &str| Answer::message(400, format!("{name} is required"));
-    let username = field("username").or(field("email")).ok_or_else(|| missing("username"))?;
-    let token = field("token").ok_or_else(|| missing("token"))?;
-    let password = field("password").ok_or_else(|| missing("password"))?;
-    let admin = call.state.access.admin(username).await?;
-    let invited = admin.as_ref().is_some_and(|admin| {
-        let since = now().saturating_sub(admin.get("invited_at").and_then(Value::as_u64).unwrap_or_default());
-        admin.get("status") == Some(&INVITED.into()) && since <= call.state.access.options.invitation.as_secs()
-    });
-    let invitation = admin.as_ref().and_then(|admin| admin.get("invitation")).and_then(Value::as_str);
-    let right = call.state.access.verifier.is_right(token, invitation.filter(|_| invited)).await;
-    let Some(admin) = admin.filter(|_| right) else { return Err(Answer::message(401, "Unauthorized")) };
-    let change = json!({
-        "password": secret::hash("password", password).await?,
-        "status": APPROVED,
-        "invitation": null,
-        "invited_at": null,
-    });
+    let (admin, password) = of_link(&call, &content, INVITED, ["invitation", "invited_at"]).await?;
+    let change = json!({ "password": password, "status": APPROVED, "invitation": null, "invited_at": null });
     update_anywhere(&call, ENTITY, nested::id(&admin), change).await?;
     Ok(Answer::empty(201))
+}
+
+/// An administrator has forgotten the password. The answer does not tell whether there is one; the log tells those who
+/// may give a link away.
+async fn request_reset(call: Call) -> HandlerResult {
+    check_gui(&call)?;
+    let email = content_field(&call.content, "email")?;
+    let admin = call.state.access.admin(email).await?;
+    let registered = |admin: &Record| admin.get("status").and_then(Value::as_u64) == Some(APPROVED);
+    if let Some(admin) = admin.filter(registered) {
+        let id = text(&admin, "id");
+        tracing::warn!(
+            "an administrator asks for a new password: GET /admins/{id}?generate_reset_url=true (in its workspace) \
+             gives a link to choose one"
+        );
+    }
+    Ok(Answer::empty(201))
+}
+
+/// What an administrator with such a link answers. All sessions end.
+async fn reset_password(mut call: Call) -> HandlerResult {
+    check_gui(&call)?;
+    let content = std::mem::take(&mut call.content);
+    let (admin, password) = of_link(&call, &content, APPROVED, ["reset", "reset_at"]).await?;
+    let (id, change) = (nested::id(&admin), json!({ "password": password, "reset": null, "reset_at": null }));
+    update_anywhere(&call, ENTITY, id.clone(), change).await?;
+    let access = &call.state.access;
+    if let Some(gui) = &access.options.gui {
+        session::end_others(call.store.whole(), &gui.session, None, &id).await?;
+    }
+    access.forget_attempts(&id);
+    Ok(Answer::empty(200))
+}
+
+/// The administrator whom content names, with the hash of its new password, if it has the token of a link. The fields
+/// hold the token's hash, and when it was made.
+async fn of_link(
+    call: &Call,
+    content: &Content,
+    status: u64,
+    [hash, made]: [&str; 2],
+) -> Result<(Record, String), Answer> {
+    let name = content_field(content, "username").or_else(|_| content_field(content, "email"))?;
+    let (token, password) = (content_field(content, "token")?, content_field(content, "password")?);
+    let access = &call.state.access;
+    let admin = access.admin(name).await?;
+    let number = |admin: &Record, field: &str| admin.get(field).and_then(Value::as_u64);
+    let valid = admin.as_ref().filter(|admin| {
+        let since = now().saturating_sub(number(admin, made).unwrap_or_default());
+        number(admin, "status") == Some(status) && since <= access.options.invitation.as_secs()
+    });
+    let hash = valid.and_then(|admin| admin.get(hash)).and_then(Value::as_str);
+    let right = access.verifier.is_right(token, hash).await;
+    let admin = admin.filter(|_| right).ok_or_else(|| Answer::message(401, "Unauthorized"))?;
+    Ok((admin, secret::hash("password", password).await?))
+}
+
+fn content_field<'c>(content: &'c Content, name: &str) -> Result<&'c str, Answer> {
+    let given = content.field(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    given.ok_or_else(|| Answer::message(400, format!("{name} is required")))
+}
+
+/// Without `admin_gui_auth` there is nothing to log in to.
+fn check_gui(call: &Call) -> Result<(), Answer> {
+    call.state.access.options.gui.as_ref().map(drop).ok_or_else(Answer::not_found)
 }
 
 /// An administrator's own password, which ends all other sessions.
@@ -200,8 +262,7 @@ async fn change_password(mut call: Call) -> HandlerResult {
     let admin = own(&call)?;
     let content = std::mem::take(&mut call.content);
     let field = |name: &str| content.field(name).and_then(Value::as_str).unwrap_or_default();
-    let hash = admin.get("password").and_then(Value::as_str);
-    if !call.state.access.verifier.is_right(field("old_password"), hash).await {
+    if !call.state.access.is_password(Some(&admin), field("old_password")).await {
         return Err(Answer::message(400, "old_password is wrong"));
     }
     if field("password").is_empty() {
@@ -210,7 +271,7 @@ async fn change_password(mut call: Call) -> HandlerResult {
     let change = json!({ "password": secret::hash("password", field("password")).await? });
     update_anywhere(&call, ENTITY, nested::id(&admin), change).await?;
     if let Some(gui) = &call.state.access.options.gui {
-        session::end_others(call.store.whole(), &gui.session, &call.headers, &nested::id(&admin)).await?;
+        session::end_others(call.store.whole(), &gui.session, Some(&call.headers), &nested::id(&admin)).await?;
     }
     Ok(Answer::empty(204))
 }

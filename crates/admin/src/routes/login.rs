@@ -22,6 +22,8 @@ async fn log_in(call: Call) -> HandlerResult {
     let gui = gui(&call)?;
     let user = call.state.access.by_password(gui, &call.headers).await?;
     let admin = user.and_then(|user| user.admin).ok_or_else(|| Answer::message(401, "Unauthorized"))?;
+    // A session that the browser has had, from whomever, does not go on beside the new one.
+    session::end(call.store.whole(), &gui.session, &call.headers).await?;
     let cookie = session::begin(call.store.whole(), &gui.session, text(&admin, "id")).await?;
     Ok(Answer::new(200, json!({})).with_header("set-cookie", cookie))
 }

@@ -13,6 +13,7 @@ mod consumers;
 mod debug;
 mod filter_chains;
 mod generated;
+mod groups;
 mod live;
 mod login;
 mod node;
@@ -54,6 +55,7 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     workspaces::add(&mut drafts, catalog);
     of_plugins.iter().for_each(|endpoint| plugins::add_own(&mut drafts, endpoint));
     rbac::add(&mut drafts, catalog);
+    groups::add(&mut drafts, catalog);
     admins::add(&mut drafts, catalog);
     login::add(&mut drafts);
     audit::add(&mut drafts);

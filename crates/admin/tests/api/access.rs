@@ -272,6 +272,112 @@ async fn administrators_are_invited_and_register() {
 }
 
 #[tokio::test]
+async fn administrators_choose_new_passwords() {
+    let api = guarded().await;
+    root(&api, "PATCH", "/admins/kong_admin", json!({ "email": "root@corp.test" })).await.expect(200);
+    let session = ask(&api, "GET", "/auth", &[("authorization", &basic("kong_admin", "secret"))], Value::Null).await;
+    let cookie = session.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let path = "/admins/password_resets";
+    for email in ["root@corp.test", "nobody@corp.test"] {
+        let asked = ask(&api, "POST", path, &[], json!({ "email": email })).await.expect(201);
+        assert_eq!(asked.body, Value::Null, "{email}");
+    }
+    ask(&api, "POST", path, &[], json!({})).await.expect(400);
+    let link = root(&api, "GET", "/admins/kong_admin?generate_reset_url=true", Value::Null).await.expect(200).body;
+    let token = link["token"].as_str().unwrap();
+    let url =
+        format!("http://gui.test/account/reset-password?email=root%40corp%2Etest&username=kong%5Fadmin&token={token}");
+    assert_eq!(link["reset_url"], json!(url));
+    assert_eq!(link.get("reset"), None);
+    let resets = |token: &str| json!({ "email": "root@corp.test", "token": token, "password": "better" });
+    ask(&api, "PATCH", path, &[], resets("wrong")).await.expect(401);
+    // Registering is for those who have not yet.
+    ask(&api, "POST", "/admins/register", &[], resets(token)).await.expect(401);
+    // Wrong passwords of before do not count then.
+    for _ in 0..2 {
+        let wrong = basic("kong_admin", "wrong");
+        ask(&api, "GET", "/auth", &[("authorization", &wrong)], Value::Null).await.expect(401);
+    }
+    ask(&api, "PATCH", path, &[], resets(token)).await.expect(200);
+    ask(&api, "PATCH", path, &[], resets(token)).await.expect(401);
+    ask(&api, "GET", "/userinfo", &[("cookie", &cookie)], Value::Null).await.expect(401);
+    let better = basic("root@corp.test", "better");
+    ask(&api, "GET", "/auth", &[("authorization", &better)], Value::Null).await.expect(200);
+    root(&api, "POST", "/admins", json!({ "username": "ada", "email": "a@corp.test" })).await.expect(200);
+    root(&api, "GET", "/admins/ada?generate_reset_url=true", Value::Null).await.expect(400);
+}
+
+#[tokio::test]
+async fn guesses_of_all_names_of_an_administrator_count_together() {
+    let api = guarded().await;
+    root(&api, "PATCH", "/admins/kong_admin", json!({ "email": "root@corp.test" })).await.expect(200);
+    for name in ["kong_admin", "root@corp.test"] {
+        ask(&api, "GET", "/auth", &[("authorization", &basic(name, "wrong"))], Value::Null).await.expect(401);
+    }
+    let right = basic("kong_admin", "secret");
+    ask(&api, "GET", "/auth", &[("authorization", &right)], Value::Null).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_login_ends_the_session_of_before() {
+    let api = guarded().await;
+    let right = basic("kong_admin", "secret");
+    let first = ask(&api, "GET", "/auth", &[("authorization", &right)], Value::Null).await;
+    let first = first.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let headers = [("authorization", right.as_str()), ("cookie", first.as_str())];
+    let second = ask(&api, "GET", "/auth", &headers, Value::Null).await.expect(200);
+    let second = second.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert_ne!(first, second);
+    ask(&api, "GET", "/userinfo", &[("cookie", &first)], Value::Null).await.expect(401);
+    ask(&api, "GET", "/userinfo", &[("cookie", &second)], Value::Null).await.expect(200);
+}
+
+#[tokio::test]
+async fn groups_give_their_roles() {
+    let api = guarded().await;
+    let red = root(&api, "POST", "/workspaces", json!({ "name": "red" })).await.expect(201).body;
+    role(&api, "/red", "all", json!({ "endpoint": "*", "actions": "*" })).await.expect(201);
+    let of_red = root(&api, "GET", "/red/rbac/roles/all", Value::Null).await.body;
+    let group = root(&api, "POST", "/groups", json!({ "name": "devs", "comment": "c" })).await.expect(201).body;
+    let link = json!({ "rbac_role_id": of_red["id"], "workspace_id": red["id"] });
+    let added = root(&api, "POST", "/groups/devs/roles", link.clone()).await.expect(201).body;
+    assert_eq!(added["group"], group);
+    assert_eq!(added["rbac_role"]["name"], "all");
+    assert_eq!(added["workspace"]["name"], "red");
+    root(&api, "POST", "/groups/devs/roles", link.clone()).await.expect(201);
+    let listed = root(&api, "GET", "/groups/devs/roles", Value::Null).await.expect(200).body;
+    assert_eq!(listed, json!({ "data": [added], "next": null }), "once");
+    let super_admin = root(&api, "GET", "/rbac/roles/super-admin", Value::Null).await.body;
+    let elsewhere = json!({ "rbac_role_id": super_admin["id"], "workspace_id": red["id"] });
+    root(&api, "POST", "/groups/devs/roles", elsewhere).await.expect(400);
+    root(&api, "POST", "/rbac/users", json!({ "name": "ada", "user_token": "ada" })).await.expect(201);
+    assert_eq!(by(&api, "ada", "GET", "/red/services").await, 403);
+    let entered = root(&api, "POST", "/rbac/users/ada/groups", json!({ "groups": "devs" })).await.expect(201).body;
+    assert_eq!(entered["groups"][0]["name"], "devs");
+    root(&api, "POST", "/rbac/users/ada/groups", json!({ "groups": ["devs"] })).await.expect(201);
+    root(&api, "POST", "/rbac/users/ada/groups", json!({ "groups": "none" })).await.expect(400);
+    assert_eq!(by(&api, "ada", "GET", "/red/services").await, 200);
+    let permissions = root(&api, "GET", "/rbac/users/ada/permissions", Value::Null).await.body;
+    assert_eq!(permissions["endpoints"]["red"]["*"]["negative"], json!(false));
+    // Who may give roles in one workspace does not get those of others through a group.
+    let default = root(&api, "GET", "/workspaces/default", Value::Null).await.body;
+    root(&api, "POST", "/groups", json!({ "name": "masters" })).await.expect(201);
+    let all = json!({ "rbac_role_id": super_admin["id"], "workspace_id": default["id"] });
+    root(&api, "POST", "/groups/masters/roles", all).await.expect(201);
+    root(&api, "POST", "/red/rbac/users", json!({ "name": "eve", "user_token": "eve" })).await.expect(201);
+    root(&api, "POST", "/red/rbac/users/eve/roles", json!({ "roles": "all" })).await.expect(201);
+    let by_eve = async |method: &str, path: &str, body: Value| ask(&api, method, path, &[(TOKEN, "eve")], body).await;
+    by_eve("POST", "/red/rbac/users/eve/groups", json!({ "groups": "masters" })).await.expect(403);
+    by_eve("POST", "/red/groups", json!({ "name": "own" })).await.expect(403);
+    by_eve("GET", "/red/rbac/users/eve/groups", Value::Null).await.expect(200);
+    root(&api, "DELETE", "/rbac/users/ada/groups", json!({ "groups": "devs" })).await.expect(204);
+    assert_eq!(by(&api, "ada", "GET", "/red/services").await, 403);
+    root(&api, "DELETE", "/groups/devs/roles", link).await.expect(204);
+    root(&api, "DELETE", "/groups/devs", Value::Null).await.expect(204);
+    root(&api, "GET", "/groups/devs", Value::Null).await.expect(404);
+}
+
+#[tokio::test]
 async fn the_gui_has_sessions() {
     let api = guarded().await;
     let (right, wrong) = (basic("kong_admin", "secret"), basic("kong_admin", "wrong"));

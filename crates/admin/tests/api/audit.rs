@@ -77,3 +77,14 @@ async fn some_requests_are_not_kept() {
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0]["method"], "DELETE");
 }
+
+#[tokio::test]
+async fn tokens_of_users_are_not_kept() {
+    let api = audited(|audit| audit.payload_exclude = Vec::new());
+    let input = json!({ "name": "ada", "user_token": "very-secret" });
+    api.json("POST", "/rbac/users", input).await.expect(201);
+    let kept = json!([list(&api, "/audit/requests").await, list(&api, "/audit/objects").await]).to_string();
+    assert!(kept.contains("ada"));
+    assert!(!kept.contains("very-secret"));
+    assert!(!kept.contains("$2b$09$"));
+}

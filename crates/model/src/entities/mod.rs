@@ -56,12 +56,15 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 20] {
 }
 
 /// The texts of the schemas of those who use the Admin API, and of what they have done; they follow the core ones.
-pub(crate) const ACCESS: [&str; 9] = [
+pub(crate) const ACCESS: [&str; 12] = [
     include_str!("rbac_user.json"),
     include_str!("rbac_role.json"),
     include_str!("rbac_user_role.json"),
     include_str!("rbac_role_endpoint.json"),
     include_str!("rbac_role_entity.json"),
+    include_str!("group.json"),
+    include_str!("group_rbac_role.json"),
+    include_str!("rbac_user_group.json"),
     include_str!("admin.json"),
     include_str!("admin_session.json"),
     include_str!("audit_request.json"),

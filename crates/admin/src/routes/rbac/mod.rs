@@ -32,15 +32,15 @@ pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
     }
 }
 
-/// The names of the roles that content gives: a list, or text with commas between them.
-pub fn role_names(content: &Content) -> Result<Vec<String>, Answer> {
-    let names = match content.field("roles") {
+/// The names that a field of content gives: a list, or text with commas between them.
+pub fn names(content: &Content, field: &str) -> Result<Vec<String>, Answer> {
+    let names = match content.field(field) {
         Some(Value::String(text)) => text.split(',').map(|name| name.trim().to_owned()).collect(),
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => Vec::new(),
     };
     let names: Vec<String> = names.into_iter().filter(|name: &String| !name.is_empty()).collect();
-    if names.is_empty() { Err(Answer::message(400, "roles is required")) } else { Ok(names) }
+    if names.is_empty() { Err(Answer::message(400, format!("{field} is required"))) } else { Ok(names) }
 }
 
 /// The roles of those names, or ids, in the workspace that a transaction is about.

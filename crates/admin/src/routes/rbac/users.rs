@@ -1,6 +1,6 @@
 //! `/rbac/users`: who may use the Admin API by token. Those of administrators are shown with them (`/admins`).
 
-use super::{check_reach, delete_user, give_roles, role_names, roles_of, take_roles};
+use super::{check_reach, delete_user, give_roles, names, roles_of, take_roles};
 use crate::access::{secret, text};
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
@@ -125,12 +125,12 @@ async fn roles_shown(call: Call, status: u16) -> HandlerResult {
 }
 
 async fn add_roles(call: Call) -> HandlerResult {
-    give_roles(&call, &nested::id(&user(&call).await?), role_names(&call.content)?).await?;
+    give_roles(&call, &nested::id(&user(&call).await?), names(&call.content, "roles")?).await?;
     roles_shown(call, 201).await
 }
 
 async fn remove_roles(call: Call) -> HandlerResult {
-    take_roles(&call, &nested::id(&user(&call).await?), role_names(&call.content)?).await?;
+    take_roles(&call, &nested::id(&user(&call).await?), names(&call.content, "roles")?).await?;
     Ok(Answer::empty(204))
 }
 
