@@ -16,6 +16,7 @@ mod grpc_web;
 mod hmac_auth;
 mod http_log;
 mod ip_restriction;
+mod json_edits;
 mod json_schema;
 mod jwt;
 mod key_auth;
@@ -86,9 +87,11 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &request_size_limiting::RequestSizeLimiting,
         &request_termination::RequestTermination,
         &request_transformer::RequestTransformer,
+        &request_transformer::RequestTransformerAdvanced,
         &request_validator::RequestValidator,
         &response_ratelimiting::ResponseRateLimiting,
         &response_transformer::ResponseTransformer,
+        &response_transformer::ResponseTransformerAdvanced,
         &route_by_header::RouteByHeader,
         &session::SessionPlugin,
         &standard_webhooks::StandardWebhooks,

@@ -198,6 +198,36 @@ pub fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
+/// The texts of a list's elements; `None` for a value of another kind.
+pub fn elements(text: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut scanner = Scanner { text, at: 0 };
+    let mut elements = Vec::new();
+    scanner.space();
+    scanner.expect(b'[')?;
+    scanner.space();
+    if scanner.peek() == Some(b']') {
+        scanner.at += 1;
+    } else {
+        loop {
+            if elements.len() == MAX_MEMBERS {
+                return None;
+            }
+            scanner.space();
+            let start = scanner.at;
+            scanner.value()?;
+            elements.push(&text[start..scanner.at]);
+            scanner.space();
+            match scanner.next()? {
+                b',' => {}
+                b']' => break,
+                _ => return None,
+            }
+        }
+    }
+    scanner.space();
+    scanner.peek().is_none().then_some(elements)
+}
+
 /// Appends the text of a string. What JSON has no octet for is escaped; octets beyond ASCII stay as they are.
 pub fn quote(octets: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
@@ -509,6 +539,16 @@ mod tests {
         assert!(parse(nested(1_000_000).as_bytes()).is_none());
         for text in ["{}", " {\"\":-0.5E-1,\"b\":[[],{}]}\r\n\t", "{\"a\":\"\\ud83d\\ude00 \u{1}\"}"] {
             assert!(parse(text.as_bytes()).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn elements_stay_as_they_were_written() {
+        let text: &[u8] = b" [ 1.50, {\"a\":[1, 2]} ,\"\xe9]\"]\n";
+        assert_eq!(elements(text).unwrap(), [&b"1.50"[..], b"{\"a\":[1, 2]}", b"\"\xe9]\""]);
+        assert_eq!(elements(b"[ ]").unwrap().len(), 0);
+        for text in ["{}", "[1,]", "[,1]", "[1 2]", "[1", "[1]x", ""] {
+            assert!(elements(text.as_bytes()).is_none(), "{text}");
         }
     }
 

@@ -1,9 +1,12 @@
-//! `request-transformer`: edits method, path, header lines, query and body on their way to the service.
+//! `request-transformer` and `request-transformer-advanced`: edit method, path, header lines, query and body on their
+//! way to the service.
 
 mod body;
+mod edits;
 mod lexer;
 mod template;
 
+use edits::{Edits, Entry, split};
 use sdk::{
     Answer, Args, Config, Content, Env, Exchange, Fields, Function, MemoryBudget, Phases, Plugin, PluginKind, Step,
     entities,
@@ -14,22 +17,21 @@ use template::{Scope, Template};
 /// The plugin as the gateway knows it.
 pub struct RequestTransformer;
 
+/// The same with paths into JSON, types, and members that are let through.
+pub struct RequestTransformerAdvanced;
+
 struct Instance {
+    plugin: &'static str,
     method: Option<String>,
     uri: Option<Template>,
     headers: Edits<Template>,
     query: Edits<Template>,
     body: Edits<Template>,
+    /// Members of bodies that go on; all, where it says nothing.
+    allow: Option<Vec<String>>,
+    /// Whether the names of members can be paths.
+    paths: bool,
     memory: MemoryBudget,
-}
-
-/// What is done to named things, in this order.
-struct Edits<T> {
-    remove: Vec<String>,
-    rename: Vec<(String, T)>,
-    replace: Vec<(String, T)>,
-    add: Vec<(String, T)>,
-    append: Vec<(String, T)>,
 }
 
 impl PluginKind for RequestTransformer {
@@ -46,38 +48,62 @@ impl PluginKind for RequestTransformer {
     }
 
     fn functions(&self) -> &'static [(&'static str, Function)] {
-        &[
-            ("entry_with_value", Function::Validator(has_value)),
-            ("header_entry", Function::Validator(names_header)),
-            ("header_names", Function::Validator(names_headers)),
-        ]
+        FUNCTIONS
+    }
+
+    fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
+        Ok(Box::new(Instance::configure(self.name(), &Config::new(&plugin.config), env)?))
+    }
+}
+
+impl PluginKind for RequestTransformerAdvanced {
+    fn name(&self) -> &'static str {
+        "request-transformer-advanced"
+    }
+
+    fn priority(&self) -> i32 {
+        802
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("schema_advanced.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        FUNCTIONS
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        let template = |text: &str| Template::parse(text).map_err(|e| format!("value '{text}': {e}"));
+        let allow = config.section("allow");
         Ok(Box::new(Instance {
-            method: config.text("http_method").map(str::to_ascii_uppercase),
-            uri: config.section("replace").text("uri").filter(|uri| !uri.is_empty()).map(template).transpose()?,
-            headers: Edits::parse(&config, "headers")?,
-            query: Edits::parse(&config, "querystring")?,
-            body: Edits::parse(&config, "body")?,
-            memory: env.memory().clone(),
+            allow: allow.is_set("body").then(|| allow.texts("body")),
+            paths: config.is_set("dots_in_keys") && !config.flag("dots_in_keys"),
+            ..Instance::configure(self.name(), &config, env)?
         }))
     }
 }
 
+const FUNCTIONS: &[(&str, Function)] = &[
+    ("entry_with_value", Function::Validator(has_value)),
+    ("header_entry", Function::Validator(names_header)),
+    ("header_names", Function::Validator(names_headers)),
+];
+
 impl Plugin for Instance {
     fn phases(&self) -> Phases {
-        let reads_body = !self.body.is_empty() || self.moves_form();
+        let reads_body = !self.body.is_empty() || self.allow.is_some() || self.moves_form();
         if reads_body { Phases::ACCESS.and(Phases::READS_BODY) } else { Phases::ACCESS }
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        if let Some(status) = self.refusal(exchange) {
+            return Step::Answer(Answer::error(exchange, status, &Answer::status_message(status)));
+        }
         match self.transform(exchange) {
             Ok(()) => Step::Next,
             Err(error) => {
-                tracing::error!("request-transformer: failed to render a template: {error}");
+                tracing::error!(plugin = self.plugin, "failed to transform a request: {error}");
                 Step::Answer(Answer::error(exchange, 500, &Answer::status_message(500)))
             }
         }
@@ -85,6 +111,21 @@ impl Plugin for Instance {
 }
 
 impl Instance {
+    fn configure(plugin: &'static str, config: &Config<'_>, env: &Env) -> Result<Instance, String> {
+        let template = |text: &str| Template::parse(text).map_err(|e| format!("value '{text}': {e}"));
+        Ok(Instance {
+            plugin,
+            method: config.text("http_method").map(str::to_ascii_uppercase),
+            uri: config.section("replace").text("uri").filter(|uri| !uri.is_empty()).map(template).transpose()?,
+            headers: Edits::parse(config, "headers")?,
+            query: Edits::parse(config, "querystring")?,
+            body: Edits::parse(config, "body")?,
+            allow: None,
+            paths: false,
+            memory: env.memory().clone(),
+        })
+    }
+
     /// Whether a form body is put into the query too, because the new method has no body.
     fn moves_form(&self) -> bool {
         matches!(self.method.as_deref(), Some("GET" | "HEAD" | "TRACE"))
@@ -114,89 +155,12 @@ impl Instance {
             }
         }
         edit_headers(exchange, &headers);
-        body::edit(exchange, &body, &self.memory);
+        self.edit_body(exchange, &body)?;
         if args_changed {
             query.apply(&mut args);
             exchange.upstream.query = args.to_query();
         }
         Ok(())
-    }
-}
-
-impl<T> Edits<T> {
-    /// Whether nothing is done at all.
-    fn is_empty(&self) -> bool {
-        self.remove.is_empty()
-            && self.rename.is_empty()
-            && self.replace.is_empty()
-            && self.add.is_empty()
-            && self.append.is_empty()
-    }
-}
-
-impl Edits<Template> {
-    fn parse(config: &Config<'_>, what: &str) -> Result<Edits<Template>, String> {
-        let entries = |section: &str| -> Result<Vec<(String, Template)>, String> {
-            let texts = config.section(section).texts(what);
-            let entry = |text: &String| {
-                let (name, value) = split(text);
-                let template = || -> Result<Template, String> {
-                    if what == "headers" {
-                        is_header_name(name)?;
-                        is_header_value(value)?;
-                    }
-                    Template::parse(value)
-                };
-                // An entry without a value does nothing.
-                (!value.is_empty())
-                    .then(|| Ok((name.to_owned(), template().map_err(|e| format!("config.{section}.{what}: {e}"))?)))
-            };
-            texts.iter().filter_map(entry).collect()
-        };
-        Ok(Edits {
-            remove: config.section("remove").texts(what).iter().map(|text| split(text).0.to_owned()).collect(),
-            rename: entries("rename")?,
-            replace: entries("replace")?,
-            add: entries("add")?,
-            append: entries("append")?,
-        })
-    }
-
-    fn render(&self, scope: &Scope<'_>) -> Result<Edits<Vec<u8>>, String> {
-        let all = |entries: &[(String, Template)]| {
-            entries.iter().map(|(name, value)| Ok((name.clone(), value.render(scope)?))).collect::<Result<_, String>>()
-        };
-        Ok(Edits {
-            remove: self.remove.clone(),
-            rename: all(&self.rename)?,
-            replace: all(&self.replace)?,
-            add: all(&self.add)?,
-            append: all(&self.append)?,
-        })
-    }
-}
-
-impl Edits<Vec<u8>> {
-    fn apply(&self, args: &mut Args) {
-        for name in &self.remove {
-            args.remove(name);
-        }
-        for (old, new) in &self.rename {
-            args.rename(old, new);
-        }
-        for (name, value) in &self.replace {
-            if args.contains(name) {
-                args.set(name, value);
-            }
-        }
-        for (name, value) in &self.add {
-            if !args.contains(name) {
-                args.append(name, Some(value));
-            }
-        }
-        for (name, value) in &self.append {
-            args.append(name, Some(value));
-        }
     }
 }
 
@@ -207,7 +171,7 @@ fn edit_headers(exchange: &mut Exchange, edits: &Edits<Vec<u8>>) {
     for name in edits.remove.iter().filter(|name| !is_host(name)) {
         fields.remove(name);
     }
-    for (old, new) in edits.rename.iter().filter(|(old, _)| !is_host(old)) {
+    for Entry { name: old, value: new, .. } in edits.rename.iter().filter(|entry| !is_host(&entry.name)) {
         // What is no text is no name either.
         let Ok(new) = std::str::from_utf8(new) else { continue };
         let values: Vec<Vec<u8>> = fields.get_all(old).map(<[u8]>::to_vec).collect();
@@ -217,19 +181,19 @@ fn edit_headers(exchange: &mut Exchange, edits: &Edits<Vec<u8>>) {
             values.iter().for_each(|value| fields.append(new, value));
         }
     }
-    for (name, value) in &edits.replace {
+    for Entry { name, value, .. } in &edits.replace {
         if is_host(name) {
             exchange.upstream.host_header = Some(as_line(value));
         } else if fields.contains(name) {
             fields.set(name, &as_line(value));
         }
     }
-    for (name, value) in edits.add.iter().filter(|(name, _)| !is_host(name)) {
+    for Entry { name, value, .. } in edits.add.iter().filter(|entry| !is_host(&entry.name)) {
         if !fields.contains(name) {
             fields.set(name, &as_line(value));
         }
     }
-    for (name, value) in edits.append.iter().filter(|(name, _)| !is_host(name)) {
+    for Entry { name, value, .. } in edits.append.iter().filter(|entry| !is_host(&entry.name)) {
         fields.append(name, &as_line(value));
     }
 }
@@ -258,12 +222,6 @@ fn escape_path(path: &[u8]) -> String {
         }
     }
     out
-}
-
-/// Name and value of `name:value`.
-fn split(entry: &str) -> (&str, &str) {
-    let name = entry.split(':').next().unwrap_or_default();
-    (name, entry[name.len()..].trim_start_matches(':'))
 }
 
 /// The check that the schema names for entries with a value.

@@ -197,3 +197,74 @@ fn without_memory_content_is_passed_on_as_it_is() {
     assert!(testing::access(&*plugin, &mut exchange).is_none());
     assert_eq!(exchange.body.bytes().unwrap(), r#"{"k":"some content"}"#);
 }
+
+/// The request as the advanced plugin leaves it, or the status of its answer.
+fn advance(config: Value, kind: &str, body: impl Into<RequestBody>) -> Result<Exchange, u16> {
+    let plugin = testing::configure(&RequestTransformerAdvanced, config, &Env::default());
+    let mut exchange = testing::exchange("POST", "/?q=5", &[("Content-Type", kind)]);
+    exchange.body = body.into();
+    assert!(plugin.phases().has(Phases::READS_BODY));
+    match testing::access(&*plugin, &mut exchange) {
+        Some(answer) => Err(answer.status),
+        None => Ok(exchange),
+    }
+}
+
+fn advanced_json(config: Value, body: Value) -> Value {
+    let exchange = advance(config, "application/json", body.to_string()).unwrap();
+    serde_json::from_slice(exchange.body.bytes().unwrap()).unwrap()
+}
+
+#[test]
+fn values_have_types() {
+    let config = json!({
+        "add": {
+            "body": ["n:$(query_params.q)", "none:", "b:true", "s:5"], "json_types": ["number", "number", "boolean"]
+        },
+        "append": { "body": ["l:2"], "json_types": ["number"] },
+        "replace": { "body": ["have:1.5"], "json_types": ["number"] }
+    });
+    let after = json!({ "l": [1, 2], "have": 1.5, "n": 5, "b": true, "s": "5" });
+    assert_eq!(advanced_json(config, json!({ "l": [1], "have": "x" })), after);
+}
+
+#[test]
+fn names_are_paths_on_demand() {
+    let config = |dots: bool| {
+        json!({
+            "dots_in_keys": dots, "remove": { "body": ["users[*].secret"] }, "rename": { "body": ["a.b:c"] },
+            "replace": { "body": ["users[1].name:x"] }
+        })
+    };
+    let before = json!({ "a": { "b": 1 }, "a.b": 2, "users": [{ "name": "n", "secret": 1 }, { "secret": 2 }] });
+    assert_eq!(
+        advanced_json(config(false), before.clone()),
+        json!({ "a": { "c": 1 }, "a.b": 2, "users": [{ "name": "x" }, {}] })
+    );
+    let users = before["users"].clone();
+    assert_eq!(advanced_json(config(true), before), json!({ "a": { "b": 1 }, "c": 2, "users": users }));
+}
+
+#[test]
+fn only_allowed_members_go_on() {
+    let config = || json!({ "allow": { "body": ["a"] }, "add": { "body": ["new:1"] } });
+    assert_eq!(advanced_json(config(), json!({ "a": 1, "b": 2 })), json!({ "a": 1, "new": "1" }));
+    let form = advance(config(), "application/x-www-form-urlencoded", "a=1&b=2&a=3").unwrap();
+    assert_eq!(form.body.bytes().unwrap(), "a=1&a=3&new=1");
+    let none = json!({ "allow": { "body": [] } });
+    assert_eq!(advanced_json(none, json!({ "a": 1 })), json!({}));
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_allowed() {
+    let config = || json!({ "allow": { "body": ["a"] } });
+    assert_eq!(advance(config(), "application/json", RequestBody::TooLarge).err(), Some(413));
+    assert_eq!(advance(config(), "application/json", "{\"a\":1,\"b\":2,}").err(), Some(400));
+    assert!(advance(config(), "application/json", "[1]").is_ok());
+    assert!(advance(config(), "text/plain", "b").is_ok());
+    let env = Env::default().with_memory(MemoryBudget::new(4));
+    let plugin = testing::configure(&RequestTransformerAdvanced, config(), &env);
+    let mut exchange = testing::exchange("POST", "/", &[("Content-Type", "application/json")]);
+    exchange.body = r#"{"a":"long enough","b":1}"#.into();
+    assert_eq!(testing::access(&*plugin, &mut exchange).unwrap().status, 500);
+}
