@@ -46,3 +46,16 @@ fn request_validator_refuses_what_it_cannot_read() {
     let broken = json!({ "name": "request-validator", "config": { "version": "draft4", "body_schema": "{" } });
     json(node.admin(), "POST", "/services/s/plugins", &broken).expect(400);
 }
+
+#[test]
+fn json_threat_protection_refuses_what_is_too_much() {
+    let config = json!({ "max_container_depth": 2, "allow_duplicate_object_entry_name": false });
+    let settings = [("nginx_proxy_client_body_buffer_size", "1k")];
+    let (_backend, node) = node_with(&settings, "json-threat-protection", config);
+    post(&node, "/", br#"{"a":[1]}"#).expect(200);
+    let refused = post(&node, "/", br#"{"a":[[1]]}"#).expect(400);
+    assert_eq!(refused.json(), json!({ "message": "Bad Request" }));
+    post(&node, "/", br#"{"a":1,"a":2}"#).expect(400);
+    post(&node, "/", &[b"[\"", &[b'x'; 4_000][..], b"\"]"].concat()).expect(400);
+    request(node.proxy(), "GET", "/", &[], b"").unwrap().expect(200);
+}

@@ -18,6 +18,7 @@ mod http_log;
 mod ip_restriction;
 mod json_edits;
 mod json_schema;
+mod json_threat_protection;
 mod jwt;
 mod key_auth;
 mod ldap_auth;
@@ -69,6 +70,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &hmac_auth::HmacAuth,
         &http_log::HttpLog,
         &ip_restriction::IpRestriction,
+        &json_threat_protection::JsonThreatProtection,
         &jwt::Jwt,
         &key_auth::KeyAuth,
         &ldap_auth::LdapAuth,
