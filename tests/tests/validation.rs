@@ -1,7 +1,7 @@
 //! Requests are judged by what is in them, over sockets.
 
-use blackbox::http::{Response, form, json, request};
-use blackbox::{Backend, Node};
+use blackbox::http::{Response, form, get, json, request};
+use blackbox::{Backend, Node, Scripted};
 use serde_json::{Value, json};
 
 /// A node with a route to a backend, and that plugin on it.
@@ -58,4 +58,24 @@ fn json_threat_protection_refuses_what_is_too_much() {
     post(&node, "/", br#"{"a":1,"a":2}"#).expect(400);
     post(&node, "/", &[b"[\"", &[b'x'; 4_000][..], b"\"]"].concat()).expect(400);
     request(node.proxy(), "GET", "/", &[], b"").unwrap().expect(200);
+}
+
+#[test]
+fn opa_decides() {
+    let refuses = json!({ "result": { "allow": false, "status": 401, "message": "no" } }).to_string();
+    let agent = Scripted::answering("application/json", refuses.as_bytes());
+    let config = |port: u16| json!({ "opa_host": "127.0.0.1", "opa_port": port, "opa_path": "/v1/data/app/allow" });
+    let (_backend, node) = node_with(&[], "opa", config(agent.address.port()));
+    let refused = post(&node, "/", b"{}").expect(401);
+    assert_eq!(refused.json(), json!({ "message": "no" }));
+    let asked: Value = serde_json::from_slice(&agent.last().body).unwrap();
+    assert_eq!(asked["input"]["request"]["http"]["method"], "POST");
+    let allows = Scripted::answering("application/json", b"{\"result\":true}");
+    let plugins = get(node.admin(), "/routes/r/plugins").expect(200).json();
+    let path = format!("/plugins/{}", plugins["data"][0]["id"].as_str().unwrap());
+    json(node.admin(), "PATCH", &path, &json!({ "config": config(allows.address.port()) })).expect(200);
+    post(&node, "/", b"{}").expect(200);
+    // Nobody listens there.
+    json(node.admin(), "PATCH", &path, &json!({ "config": config(1) })).expect(200);
+    post(&node, "/", b"{}").expect(500);
 }

@@ -18,6 +18,7 @@ mod http_log;
 mod ip_restriction;
 mod json_edits;
 mod json_schema;
+mod json_text;
 mod json_threat_protection;
 mod jwt;
 mod key_auth;
@@ -28,6 +29,7 @@ mod loggly;
 mod measures;
 mod oauth2;
 mod oauth2_introspection;
+mod opa;
 mod openid_connect;
 mod opentelemetry;
 mod prometheus;
@@ -76,6 +78,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &ldap_auth::LdapAuth,
         &ldap_auth::LdapAuthAdvanced,
         &loggly::Loggly,
+        &opa::Opa,
         &opentelemetry::OpenTelemetry,
         &prometheus::Prometheus,
         &oauth2::Oauth2,

@@ -1,13 +1,9 @@
 //! The answer to `echo`: the request as the gateway sees it, in octets.
 
+use crate::json_text::{arguments, collect, object, plain, string};
 use sdk::entities::{Protocol, Protocols, Route, Service};
-use sdk::{Args, Content, Exchange, JsonObject, Known, NodeInfo, json, path};
+use sdk::{Args, Content, Exchange, JsonObject, Known, NodeInfo, path};
 use serde_json::{Value, json};
-use std::borrow::Cow;
-use std::collections::HashMap;
-
-/// A value's text.
-type Text = Vec<u8>;
 
 /// Describes the exchange as Kong does.
 pub fn describe(exchange: &Exchange, message: Option<&str>, node: &NodeInfo) -> JsonObject {
@@ -47,55 +43,6 @@ pub fn describe(exchange: &Exchange, message: Option<&str>, node: &NodeInfo) -> 
         ("matched_route", plain(&exchange.route.as_deref().map(route).into())),
         ("matched_service", plain(&exchange.service.as_deref().map(service).into())),
     ])
-}
-
-fn object<const N: usize>(members: [(&str, Text); N]) -> JsonObject {
-    let mut object = JsonObject::default();
-    members.iter().for_each(|(name, value)| object.set(name, value));
-    object
-}
-
-fn plain(value: &Value) -> Text {
-    value.to_string().into()
-}
-
-fn string(octets: &[u8]) -> Text {
-    let mut text = Vec::with_capacity(octets.len() + 2);
-    json::quote(octets, &mut text);
-    text
-}
-
-/// An argument without value is `true`.
-fn arguments(args: &Args) -> Text {
-    let value = |value: Option<Cow<'_, [u8]>>| value.map_or_else(|| plain(&true.into()), |value| string(&value));
-    collect(args.iter().map(|(name, text)| (name.into_owned(), value(text))))
-}
-
-/// An object whose repeated names have arrays.
-fn collect(pairs: impl Iterator<Item = (Vec<u8>, Text)>) -> Text {
-    let mut members: Vec<(Vec<u8>, Vec<Text>)> = Vec::new();
-    let mut places = HashMap::new();
-    for (name, value) in pairs {
-        let at = *places.entry(name.clone()).or_insert(members.len());
-        if at == members.len() {
-            members.push((name, Vec::new()));
-        }
-        members[at].1.push(value);
-    }
-    let mut out = vec![b'{'];
-    for (at, (name, values)) in members.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        json::quote(name, &mut out);
-        out.push(b':');
-        match &values[..] {
-            [one] => out.extend_from_slice(one),
-            several => out.extend_from_slice(&[b"[", &several.join(&b","[..])[..], b"]"].concat()),
-        }
-    }
-    out.push(b'}');
-    out
 }
 
 fn without_port(host: &[u8]) -> &[u8] {
