@@ -5,11 +5,13 @@ mod aws_lambda;
 mod azure_functions;
 mod basic_auth;
 mod bot_detection;
+mod canary;
 mod correlation_id;
 mod cors;
 mod datadog;
 mod datagrams;
 mod file_log;
+mod groups;
 mod grpc;
 mod grpc_gateway;
 mod grpc_web;
@@ -51,6 +53,7 @@ mod statsd;
 mod syslog;
 mod tcp_log;
 mod udp_log;
+mod upstream_timeout;
 mod zipkin;
 
 use sdk::PluginKind;
@@ -63,6 +66,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &azure_functions::AzureFunctions,
         &basic_auth::BasicAuth,
         &bot_detection::BotDetection,
+        &canary::Canary,
         &correlation_id::CorrelationId,
         &cors::Cors,
         &datadog::Datadog,
@@ -104,6 +108,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &syslog::Syslog,
         &tcp_log::TcpLog,
         &udp_log::UdpLog,
+        &upstream_timeout::UpstreamTimeout,
         &zipkin::Zipkin,
     ]
 }

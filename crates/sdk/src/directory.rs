@@ -39,6 +39,11 @@ pub trait Configuration {
         None
     }
 
+    /// See [`Directory::upstream_is_available`].
+    fn upstream_is_available(&self, _workspace: &Uuid, _name: &str) -> bool {
+        true
+    }
+
     /// See [`Directory::error_pages`].
     fn error_pages(&self) -> &ErrorPages {
         const { &ErrorPages::DEFAULT }
@@ -90,6 +95,12 @@ impl Directory {
     /// The name of a workspace.
     pub fn workspace_name(&self, id: &Uuid) -> Option<&str> {
         self.0.workspace_name(id)
+    }
+
+    /// Whether requests can go to that upstream of a workspace: one of its targets is healthy. A name that is none of
+    /// an upstream is a host, of which nothing is known.
+    pub fn upstream_is_available(&self, workspace: &Uuid, name: &str) -> bool {
+        self.0.upstream_is_available(workspace, name)
     }
 
     /// How error bodies look.

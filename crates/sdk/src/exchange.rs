@@ -114,6 +114,18 @@ pub struct UpstreamRequest {
     pub query: Option<String>,
     /// The `Host` to send instead of the target's own.
     pub host_header: Option<Vec<u8>>,
+    /// How long the service may take, where it is not as its record says.
+    pub timeouts: Option<Timeouts>,
+}
+
+/// How long a service may take for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// Between two readings of its response.
+    pub read: Duration,
+    /// Between two writings of the request.
+    pub write: Duration,
 }
 
 /// Who made the response.
@@ -194,6 +206,7 @@ impl Exchange {
                 path: String::new(),
                 query: None,
                 host_header: None,
+                timeouts: None,
             },
             response: ResponseHead::default(),
             trailers: None,
@@ -229,6 +242,7 @@ impl Exchange {
         self.upstream.path.clear();
         self.upstream.query = None;
         self.upstream.host_header = None;
+        self.upstream.timeouts = None;
         self.response.fields.clear();
         self.response.status = 0;
         self.trailers = None;
@@ -251,6 +265,17 @@ impl Exchange {
         let groups = self.authenticated_consumer_groups.take();
         self.authenticated_consumer_groups = groups.map(|groups| groups.iter().map(SnapshotRef::detached).collect());
         self.directory = Directory::empty();
+    }
+
+    /// How long the service may take.
+    pub fn timeouts(&self) -> Timeouts {
+        let of_record = |service: &Service| Timeouts {
+            connect: service.connect_timeout,
+            read: service.read_timeout,
+            write: service.write_timeout,
+        };
+        let none = Timeouts { connect: Duration::ZERO, read: Duration::ZERO, write: Duration::ZERO };
+        self.upstream.timeouts.unwrap_or_else(|| self.service.as_deref().map_or(none, of_record))
     }
 
     /// The workspace of the route; without a route, the default one.

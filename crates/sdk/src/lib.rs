@@ -54,7 +54,9 @@ pub use credential_entity::{CredentialEntity, CredentialKey, Parsed};
 pub use directory::{Configuration, Directory};
 pub use env::{Env, KONG_VERSION, NodeInfo};
 pub use error_pages::{ErrorFormat, ErrorPages};
-pub use exchange::{Client, ContentLimit, Exchange, Source, StreamSession, Timing, Tls, Try, UpstreamRequest};
+pub use exchange::{
+    Client, ContentLimit, Exchange, Source, StreamSession, Timeouts, Timing, Tls, Try, UpstreamRequest,
+};
 pub use facts::{Connections, Facts, Memory};
 pub use http_client::{HttpClient, HttpError, HttpOptions, HttpRequest, HttpResponse};
 pub use json::JsonObject;

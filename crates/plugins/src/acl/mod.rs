@@ -1,18 +1,14 @@
 //! `acl`: lets callers of some groups in, or keeps them out.
 
-use sdk::entities::Credential;
+use crate::groups::{ACLS, Held, parse};
 use sdk::{
-    Answer, Config, CredentialEntity, CredentialKey, Env, Exchange, Fields, Parsed, Phases, Plugin, PluginKind, Record,
-    SnapshotRef, Step, entities,
+    Answer, Config, CredentialEntity, CredentialKey, Env, Exchange, Fields, Phases, Plugin, PluginKind, Step, entities,
 };
-use serde_json::Value;
 use std::collections::HashSet;
-use std::sync::Arc;
 
 /// The plugin as the gateway knows it.
 pub struct Acl;
 
-const ENTITY: &str = "acls";
 /// The lines by which services learn a caller's groups.
 const CONSUMER_GROUPS: &str = "X-Consumer-Groups";
 const AUTHENTICATED_GROUPS: &str = "X-Authenticated-Groups";
@@ -44,9 +40,9 @@ impl PluginKind for Acl {
     fn credentials(&self) -> &'static [CredentialEntity] {
         &[CredentialEntity {
             schema: include_str!("acls.json"),
-            entity: ENTITY,
+            entity: ACLS,
             key: CredentialKey::Consumer,
-            parse: Some(group_of),
+            parse: Some(parse),
         }]
     }
 
@@ -82,9 +78,9 @@ impl Plugin for Instance {
         let held;
         let (line, mut groups): (_, Vec<&str>) = match (authenticated, &exchange.consumer) {
             (Some(groups), _) => (AUTHENTICATED_GROUPS, groups.iter().map(String::as_str).collect()),
-            (None, Some(consumer)) => {
-                held = exchange.directory.credentials_of(ENTITY, &consumer.id);
-                (CONSUMER_GROUPS, names(held.as_ref()))
+            (None, Some(_)) => {
+                held = Held::of(exchange);
+                (CONSUMER_GROUPS, held.names())
             }
             (None, None) if !consumer_groups.is_empty() => (CONSUMER_GROUPS, Vec::new()),
             (None, None) => return refuse(exchange),
@@ -106,18 +102,6 @@ impl Plugin for Instance {
     }
 }
 
-/// The names of a consumer's groups.
-fn names(held: Option<&SnapshotRef<[Arc<Credential>]>>) -> Vec<&str> {
-    let held = held.map_or(&[][..], |held| held);
-    held.iter().filter_map(|credential| credential.parsed::<Box<str>>()).map(|group| &**group).collect()
-}
-
-/// What is kept of a record.
-fn group_of(record: &Record) -> Result<Parsed, String> {
-    let group: Box<str> = record.get("group").and_then(Value::as_str).ok_or("group: missing")?.into();
-    Ok(Arc::new(group))
-}
-
 /// Turns away a caller of whom no group is known.
 fn refuse(exchange: &Exchange) -> Step<'static> {
     if exchange.credential.is_some() {
@@ -135,7 +119,7 @@ fn forbid(exchange: &Exchange) -> Step<'static> {
 mod tests {
     use super::*;
     use sdk::testing::{self, Entries};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn configure(config: Value) -> Box<dyn Plugin> {
         testing::configure(&Acl, config, &Env::default())

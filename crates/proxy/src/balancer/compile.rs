@@ -48,6 +48,11 @@ impl Rings {
         self.by_name.find(workspace, name)
     }
 
+    /// Whether requests can go to the upstream of that name in that workspace. Of other hosts nothing is known.
+    pub fn is_available(&self, workspace: &Uuid, name: &str) -> bool {
+        self.by_name(workspace, name).is_none_or(|ring| ring.is_available())
+    }
+
     /// The balancer's view of an upstream; `None` while it has none.
     pub fn health(&self, upstream: Uuid) -> Option<UpstreamHealth> {
         self.by_id.get(&upstream).map(|ring| ring.health())

@@ -92,6 +92,11 @@ impl Plan {
         }
     }
 
+    /// Whether there is a slot to be picked.
+    pub fn has_available(&self) -> bool {
+        self.healthy && (0..self.slots.len()).any(|slot| self.is_available(slot))
+    }
+
     /// An available slot, not one of `tried` unless there is no other. Every turn taken moves `position`, which all
     /// workers share, so that requests alternate whichever worker has them.
     pub fn pick(&self, position: &AtomicUsize, hash: Option<u32>, tried: &[SocketAddr]) -> Option<usize> {

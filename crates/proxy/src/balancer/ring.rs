@@ -122,6 +122,11 @@ impl Ring {
         self.plan.read(reader)
     }
 
+    /// Whether requests can go to one of its targets.
+    pub(super) fn is_available(&self) -> bool {
+        self.plan.load().has_available()
+    }
+
     /// The addresses that are available (or are not).
     pub(super) fn endpoints(&self, available: bool) -> Vec<Arc<Endpoint>> {
         let plan = self.plan.load();

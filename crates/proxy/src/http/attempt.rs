@@ -16,7 +16,7 @@ use crate::hop_by_hop;
 use crate::upstream::{ConnectError, Connector, PoolKey, ServiceTls, Shared, Upstream};
 use crate::worker::Worker;
 use model::entities::{Protocol, Uuid};
-use sdk::{Attribute, Exchange, ResponseHead, Timed, Try};
+use sdk::{Attribute, Exchange, ResponseHead, Timed, Timeouts, Try};
 use smallvec::SmallVec;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
@@ -52,14 +52,6 @@ enum Failure {
     ClientClosed,
 }
 
-/// How long a service may take for what.
-#[derive(Clone, Copy)]
-struct Timeouts {
-    connect: Duration,
-    read: Duration,
-    write: Duration,
-}
-
 /// Tries peers until one answers; `exchange.response` is then the head of its final response.
 pub(crate) async fn run(
     context: &mut RequestContext<'_>,
@@ -69,8 +61,7 @@ pub(crate) async fn run(
     payload: &mut Payload,
 ) -> Result<Box<Upstream>, Failed> {
     let Some(service) = exchange.service.as_deref() else { return Err(Failed::Service(503, None)) };
-    let timeouts =
-        Timeouts { connect: service.connect_timeout, read: service.read_timeout, write: service.write_timeout };
+    let timeouts = exchange.timeouts();
     let (id, retries) = (service.id, service.retries);
     let host = exchange.upstream.host.as_ref().unwrap_or(&service.host);
     let balancers = &context.worker.shared.balancers;

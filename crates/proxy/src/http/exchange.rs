@@ -80,7 +80,7 @@ pub(crate) async fn run(
         exchange.traffic = downstream.traffic();
     }
     if let Ok(Some(upstream)) = served {
-        let read_timeout = exchange.service.as_ref().map(|service| service.read_timeout).unwrap_or_default();
+        let read_timeout = exchange.timeouts().read;
         let logging = chain::logging(&context.selected);
         return Disposition::Upgraded(Box::new(Upgraded { upstream: *upstream, logging, read_timeout }));
     }

@@ -53,7 +53,7 @@ pub(crate) async fn response(
             until: Deadline::NEVER,
         }),
     };
-    let read_timeout = exchange.service.as_ref().map(|service| service.read_timeout).unwrap_or_default();
+    let read_timeout = exchange.timeouts().read;
     let result = std::future::poll_fn(|cx| {
         if let Some(upstream) = &mut down.upstream
             && !upload.is_done()

@@ -156,6 +156,10 @@ impl Configuration for View {
         self.snapshot.workspaces.get(id).map(Arc::as_ref)
     }
 
+    fn upstream_is_available(&self, workspace: &Uuid, name: &str) -> bool {
+        self.snapshot.rings.is_available(workspace, name)
+    }
+
     fn error_pages(&self) -> &ErrorPages {
         &self.snapshot.error_pages
     }
