@@ -53,7 +53,7 @@ pub fn enabled_plugins(settings: &Settings) -> Result<Vec<&'static dyn PluginKin
 
 /// All plugins that there are.
 fn bundled() -> impl Iterator<Item = &'static dyn PluginKind> {
-    plugins::bundled().iter().chain(runtimes::bundled()).copied()
+    plugins::bundled().iter().chain(runtimes::bundled()).chain(crate::own_plugins()).copied()
 }
 
 /// The kinds of vaults that the setting `vaults` names.
