@@ -28,5 +28,7 @@ mod server;
 mod setup;
 #[path = "suite/sqlite.rs"]
 mod sqlite;
+#[path = "suite/upgrades.rs"]
+mod upgrades;
 #[path = "suite/workspaces.rs"]
 mod workspaces;

@@ -4,3 +4,4 @@ mod away;
 mod killed;
 mod nodes;
 mod setup;
+mod upgraded;

@@ -14,7 +14,7 @@ use tokio_postgres::NoTls;
 /// As Postgres describes the tables of Kong 3.10.
 const KONG: &str = include_str!("../kong-3.10-tables.json");
 
-async fn migrations(server: &Server) -> Migrations {
+pub async fn migrations(server: &Server) -> Migrations {
     Migrations::connect(server, &Catalog::core()).await.unwrap()
 }
 
@@ -25,7 +25,7 @@ async fn bootstrapped() -> Server {
 }
 
 /// A connection beside the store's, in the same schema.
-async fn connection(server: &Server) -> tokio_postgres::Client {
+pub async fn connection(server: &Server) -> tokio_postgres::Client {
     let (host, schema) = (&server.host, &server.schema);
     let text = format!("host={host} user=kong dbname=postgres options='-c search_path={schema}'");
     let (client, connection) = tokio_postgres::connect(&text, NoTls).await.unwrap();
@@ -53,7 +53,11 @@ fn sorted(list: &[Value]) -> Vec<Value> {
 #[tokio::test]
 async fn a_new_database_has_kongs_tables() {
     let server = bootstrapped().await;
-    let client = connection(&server).await;
+    check_tables(&connection(&server).await, &server.schema).await;
+}
+
+/// Looks whether the tables, and what is recorded of migrations, are as in Kong 3.10.
+pub async fn check_tables(client: &tokio_postgres::Client, schema: &str) {
     let questions = [
         (
             "columns",
@@ -81,7 +85,7 @@ async fn a_new_database_has_kongs_tables() {
     ];
     let kong: Value = serde_json::from_str(KONG).unwrap();
     for (part, question) in questions {
-        let made = described(&client, &server.schema, question).await;
+        let made = described(client, schema, question).await;
         for (table, kong) in kong.as_object().unwrap() {
             let kong = kong[part].as_array().unwrap();
             let made = made.get(table).cloned().unwrap_or_default();
@@ -135,9 +139,9 @@ async fn nobody_interferes_with_another_nodes_migrations() {
     let lock = "INSERT INTO locks VALUES ('migrations', 'kong', CURRENT_TIMESTAMP + INTERVAL '1 hour')";
     client.batch_execute(lock).await.unwrap();
     let migrations = migrations(&server).await;
-    assert!(!migrations.up(LOCK_TIMEOUT, &mut |_| {}).await.unwrap());
+    assert!(!migrations.up(LOCK_TIMEOUT, false, &mut |_| {}).await.unwrap());
     client.batch_execute("UPDATE locks SET ttl = CURRENT_TIMESTAMP - INTERVAL '1 second'").await.unwrap();
-    assert!(migrations.up(LOCK_TIMEOUT, &mut |_| {}).await.unwrap());
+    assert!(migrations.up(LOCK_TIMEOUT, false, &mut |_| {}).await.unwrap());
 }
 
 /// The names of plugins in Kong's table, and in our own.

@@ -1,7 +1,7 @@
 //! The same for Postgres, with Kong's words and exit codes.
 
 use super::Action;
-use crate::app::{database, preflight};
+use crate::app::{KONG_VERSION, database, preflight};
 use crate::program::Program;
 use crate::settings::Settings;
 use std::io::{BufRead, IsTerminal, Write};
@@ -46,7 +46,7 @@ impl Command {
                 }
                 Action::Bootstrap => self.bootstrap(&migrations, state).await,
                 Action::Up => self.up(&migrations, state).await,
-                Action::Finish => self.finish(&state),
+                Action::Finish => self.finish(&migrations, &state).await,
                 Action::Reset => self.reset(&migrations, &state).await,
             }
         })
@@ -74,8 +74,16 @@ impl Command {
                 self.say(&format!("\nRun '{program} migrations up' to proceed"));
                 ExitCode::from(NEW)
             }
-            _ => {
+            (false, true) => {
                 self.say(&format!("\nRun '{program} migrations finish' when ready"));
+                ExitCode::from(PENDING)
+            }
+            (false, false) => {
+                self.say(&format!(
+                    "\nDatabase has pending migrations from a previous upgrade, and new migrations from this upgrade \
+                     (version {KONG_VERSION})\n\nRun '{program} migrations finish' when ready to complete pending \
+                     migrations (PostgreSQL database will be incompatible with the previous Kong version)"
+                ));
                 ExitCode::from(PENDING)
             }
         }
@@ -101,34 +109,38 @@ impl Command {
 
     async fn up(&self, migrations: &Migrations, state: State) -> Result<ExitCode, String> {
         refuse_unprepared(&state)?;
+        let program = Program::current().command();
         if !self.force && !state.pending.is_empty() {
-            let program = Program::current().command();
             return Err(format!("Database has pending migrations; run '{program} migrations finish'"));
         }
-        if state.new.is_empty() {
+        if state.new.is_empty() && !self.force {
             self.say("Database is already up-to-date");
             return Ok(ExitCode::SUCCESS);
         }
         let lock = self.lock.unwrap_or(LOCK_TIMEOUT);
-        if !migrations.up(lock, &mut |line| self.say(line)).await.map_err(error)? {
+        if !migrations.up(lock, self.force, &mut |line| self.say(line)).await.map_err(error)? {
             self.say(NOT_LEADER);
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !migrations.state().await.map_err(error)?.pending.is_empty() {
+            self.say(&format!("\nDatabase has pending migrations; run '{program} migrations finish' when ready"));
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Nothing is ever left pending here; what a Kong has left is the Kong's to finish.
-    fn finish(&self, state: &State) -> Result<ExitCode, String> {
+    async fn finish(&self, migrations: &Migrations, state: &State) -> Result<ExitCode, String> {
         refuse_unprepared(state)?;
-        if !state.pending.is_empty() {
-            return Err(format!(
-                "these migrations were begun by another version of Kong, which has to finish them:\n{}",
-                Listed(&state.pending)
-            ));
+        let lock = self.lock.unwrap_or(LOCK_TIMEOUT);
+        if !migrations.finish(lock, self.force, &mut |line| self.say(line)).await.map_err(error)? {
+            self.say(NOT_LEADER);
+            return Ok(ExitCode::SUCCESS);
         }
         let program = Program::current().command();
-        match state.new.is_empty() {
-            true => self.say("No pending migrations to finish"),
-            false => self.say(&format!("\nNew migrations available; run '{program} migrations up' to proceed")),
+        if !state.new.is_empty() {
+            self.say(&format!("\nNew migrations available; run '{program} migrations up' to proceed"));
+        } else if !self.force {
+            // Kong says it after it has ended some, too.
+            self.say("No pending migrations to finish");
         }
         Ok(ExitCode::SUCCESS)
     }

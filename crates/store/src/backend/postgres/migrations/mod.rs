@@ -6,6 +6,7 @@
 mod extend;
 mod known;
 mod state;
+mod steps;
 
 use super::pool::{Pool, Server};
 use super::reach::{describe, is_away};
@@ -20,6 +21,7 @@ pub use state::{Listed, Migration, State, Subsystem};
 use state::{OWN, Recorded};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
+use steps::{Step, step};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
@@ -120,24 +122,51 @@ impl Migrations {
         .await
     }
 
-    /// Runs what is new; `false`: another node is at it.
-    pub async fn up(&self, lock: Duration, say: Say<'_>) -> Result<bool, Error> {
+    /// Runs what is new; `again`: what was executed, too. `false`: another node is at it.
+    pub async fn up(&self, lock: Duration, again: bool, say: Say<'_>) -> Result<bool, Error> {
+        self.locked(lock, async || {
+            let state = self.state().await?;
+            let kongs = || KONG.iter().filter(|_| self.with_kong);
+            if let Some(old) = kongs().find(|known| is_too_old(&state, known)) {
+                return Err(Error::database(too_old(old.subsystem)));
+            }
+            let mut tally = Tally::default();
+            if again {
+                self.run_again(&state, &mut tally, say).await?;
+            }
+            for known in kongs() {
+                let Some(new) = of(&state.new, known) else { continue };
+                if new.len() == known.migrations.len() && !known.tables.is_empty() {
+                    self.run_first(known, &mut tally, say).await?;
+                } else {
+                    self.run_new(known, new, &mut tally, say).await?;
+                }
+            }
+            self.extend(&mut tally, say).await?;
+            tally.finish(say);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends what is pending; `again`: what was executed, too. `false`: another node is at it.
+    pub async fn finish(&self, lock: Duration, again: bool, say: Say<'_>) -> Result<bool, Error> {
         self.locked(lock, async || {
             let state = self.state().await?;
             let mut tally = Tally::default();
-            for known in KONG.iter().filter(|_| self.with_kong) {
-                let Some(new) = state.new.iter().find(|new| new.name == known.subsystem) else { continue };
-                if new.migrations.len() == known.migrations.len() {
-                    self.run_first(known, &mut tally, say).await?;
-                    continue;
-                }
-                return Err(Error::database(format!(
-                    "the tables of {} are those of an older version of Kong, which this version cannot migrate: \
-                     start Kong 3.10's 'kong migrations up' and 'finish' first",
-                    known.subsystem
-                )));
+            if again {
+                self.run_again(&state, &mut tally, say).await?;
             }
-            self.extend(&mut tally, say).await?;
+            for pending in &state.pending {
+                self.begin(&pending.name, say);
+                for name in &pending.migrations {
+                    let Some(finish) = step(&pending.name, name).and_then(|step| step.finish) else {
+                        return Err(Error::database(too_old(&pending.name)));
+                    };
+                    self.done(&format!("BEGIN; {finish}; {}; COMMIT", record_finished(&pending.name, name))).await?;
+                    tally.executed(&pending.name, name, say);
+                }
+            }
             tally.finish(say);
             Ok(())
         })
@@ -166,7 +195,7 @@ impl Migrations {
 
     /// Makes the tables of a subsystem as its last migration leaves them.
     async fn run_first(&self, known: &Known, tally: &mut Tally, say: Say<'_>) -> Result<(), Error> {
-        say(&format!("migrating {} on database '{}'...", known.subsystem, self.database));
+        self.begin(known.subsystem, say);
         let sections = sections();
         let sql: Vec<&str> = known.tables.iter().filter_map(|table| sections.get(table).copied()).collect();
         let recorded = record(known.subsystem, known.migrations);
@@ -177,11 +206,48 @@ impl Migrations {
         Ok(())
     }
 
+    /// Runs the first part of migrations. Those without a step change rows that there cannot be: of plugins that were
+    /// not there when they were new.
+    async fn run_new(&self, known: &Known, new: &[Migration], tally: &mut Tally, say: Say<'_>) -> Result<(), Error> {
+        self.begin(known.subsystem, say);
+        for name in new {
+            let step = step(known.subsystem, name);
+            let up = step.map_or("", |step| step.up);
+            if step.is_some_and(|step| step.finish.is_some()) {
+                self.done(&format!("BEGIN; {up}; {}; COMMIT", record_pending(known.subsystem, name))).await?;
+                tally.pending(known.subsystem, name, say);
+            } else {
+                self.done(&format!("BEGIN; {up}; {}; COMMIT", record(known.subsystem, &[name]))).await?;
+                tally.executed(known.subsystem, name, say);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs both parts of migrations that were executed; they leave as it is what they find done.
+    async fn run_again(&self, state: &State, tally: &mut Tally, say: Say<'_>) -> Result<(), Error> {
+        for executed in &state.executed {
+            let steps: Vec<&Step> = executed.migrations.iter().filter_map(|name| step(&executed.name, name)).collect();
+            if !steps.is_empty() {
+                self.begin(&executed.name, say);
+            }
+            for step in steps {
+                self.done(&format!("BEGIN; {}; {}; COMMIT", step.up, step.finish.unwrap_or_default())).await?;
+                tally.executed(step.subsystem, step.name, say);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&self, subsystem: &str, say: Say<'_>) {
+        say(&format!("migrating {subsystem} on database '{}'...", self.database));
+    }
+
     /// Makes what the layout has and the database has not.
     async fn extend(&self, tally: &mut Tally, say: Say<'_>) -> Result<(), Error> {
         let extensions = self.extensions(&self.present().await?);
         if !extensions.is_empty() {
-            say(&format!("migrating {OWN} on database '{}'...", self.database));
+            self.begin(OWN, say);
         }
         for Extension { name, sql } in extensions {
             self.done(&format!("BEGIN; {}; {}; COMMIT", sql.join("; "), record(OWN, &[&name]))).await?;
@@ -231,6 +297,10 @@ impl Migrations {
             return Ok(false);
         }
         let done = work().await;
+        if done.is_err() {
+            // A step that failed has left its transaction open.
+            self.done("ROLLBACK").await?;
+        }
         let free = "DELETE FROM locks WHERE key = $1 AND owner = $2";
         let freed = self.ask(free, &[(&LOCK, Type::TEXT), (&owner, Type::TEXT)]).await;
         done.and(freed.map(|_| true))
@@ -262,6 +332,7 @@ impl Migrations {
 #[derive(Default)]
 struct Tally {
     executed: usize,
+    pending: usize,
 }
 
 impl Tally {
@@ -270,13 +341,41 @@ impl Tally {
         say(&format!("{subsystem} migrated up to: {name} (executed)"));
     }
 
+    fn pending(&mut self, subsystem: &str, name: &str, say: Say<'_>) {
+        self.pending += 1;
+        say(&format!("{subsystem} migrated up to: {name} (pending)"));
+    }
+
     fn finish(&self, say: Say<'_>) {
-        let Tally { executed } = self;
-        if *executed > 0 {
-            say(&format!("{executed} migration{} processed", if *executed > 1 { "s" } else { "" }));
-            say(&format!("{executed} executed"));
+        let Tally { executed, pending } = self;
+        let all = executed + pending;
+        if all > 0 {
+            say(&format!("{all} migration{} processed", if all > 1 { "s" } else { "" }));
+        }
+        for (count, what) in [(executed, "executed"), (pending, "pending")].into_iter().filter(|(count, _)| **count > 0)
+        {
+            say(&format!("{count} {what}"));
         }
     }
+}
+
+/// The migrations of a subsystem in a list.
+fn of<'s>(list: &'s [Subsystem], known: &Known) -> Option<&'s [Migration]> {
+    list.iter().find(|subsystem| subsystem.name == known.subsystem).map(|subsystem| subsystem.migrations.as_slice())
+}
+
+/// Whether tables are there, but not as Kong 3.4 left them.
+fn is_too_old(state: &State, known: &Known) -> bool {
+    let new = of(&state.new, known).unwrap_or_default();
+    new.len() < known.migrations.len() && new.iter().any(|name| step(known.subsystem, name).is_none())
+}
+
+fn too_old(subsystem: &str) -> String {
+    format!(
+        "the tables of {subsystem} are those of a version of Kong before 3.4: bring them to one from 3.4 to 3.9 with \
+         the commands 'kong migrations up' and 'kong migrations finish' of that Kong (from 2.8, that is one step to \
+         3.4), then run this again"
+    )
 }
 
 /// The statements about each of Kong's tables.
@@ -294,7 +393,6 @@ fn sections() -> HashMap<&'static str, &'static str> {
 
 /// Notes that migrations were executed.
 fn record(subsystem: &str, names: &[&str]) -> String {
-    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let array = format!("ARRAY[{}]::text[]", names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", "));
     let last = literal(names.last().copied().unwrap_or_default());
     format!(
@@ -303,6 +401,30 @@ fn record(subsystem: &str, names: &[&str]) -> String {
          SET last_executed = excluded.last_executed, executed = COALESCE(m.executed, '{{}}') || excluded.executed",
         literal(subsystem)
     )
+}
+
+/// Notes that the first part of a migration was.
+fn record_pending(subsystem: &str, name: &str) -> String {
+    format!(
+        "INSERT INTO schema_meta AS m (key, subsystem, pending) VALUES ('schema_meta', {}, ARRAY[{}]) \
+         ON CONFLICT (key, subsystem) DO UPDATE SET pending = COALESCE(m.pending, '{{}}') || excluded.pending",
+        literal(subsystem),
+        literal(name)
+    )
+}
+
+/// Notes that a pending one was executed.
+fn record_finished(subsystem: &str, name: &str) -> String {
+    let name = literal(name);
+    format!(
+        "UPDATE schema_meta SET last_executed = {name}, executed = array_append(COALESCE(executed, '{{}}'), {name}), \
+         pending = array_remove(pending, {name}) WHERE key = 'schema_meta' AND subsystem = {}",
+        literal(subsystem)
+    )
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 fn quoted(name: &str) -> String {
