@@ -5,6 +5,7 @@ use crate::answer::Answer;
 use crate::audit::Trail;
 use crate::content::Content;
 use crate::endpoint::Method;
+use crate::events::{self, Told};
 use crate::form;
 use crate::node::Node;
 use crate::options::Options;
@@ -49,6 +50,8 @@ pub struct State {
     pub access: Access,
     /// The paths of all endpoints, as `GET /endpoints` lists them.
     pub paths: Vec<String>,
+    /// What event hooks have been told.
+    pub told: Told,
     /// Held while a whole configuration is loaded: one at a time.
     pub loading: Mutex<()>,
 }
@@ -114,9 +117,14 @@ impl Call {
     ) -> Result<T, Answer> {
         let log = self.state.options.audit.clone().zip(self.trail.clone());
         let rights = self.store.rights().cloned();
+        let hooks = match self.state.options.event_hooks {
+            true => events::hooks(self.store.whole()).await?,
+            false => Vec::new(),
+        };
+        let is_hooked = !hooks.is_empty();
         let written = self.store.whole().transaction(move |transaction| {
-            if log.is_none() && rights.is_none() {
-                return work(transaction);
+            if log.is_none() && rights.is_none() && !is_hooked {
+                return Ok((work(transaction)?, Vec::new()));
             }
             transaction.record();
             let value = work(transaction)?;
@@ -130,10 +138,11 @@ impl Call {
             if let Some((audit, trail)) = &log {
                 audit.note_objects(transaction, trail, &recorded)?;
             }
-            Ok(value)
+            Ok::<_, Answer>((value, recorded))
         });
-        let (revision, value) = written.await?;
+        let (revision, (value, recorded)) = written.await?;
         self.state.node.applied(revision).await;
+        events::tell(&*self.state.node, &self.state.told, &hooks, &recorded);
         Ok(value)
     }
 }

@@ -7,6 +7,7 @@ use crate::audit::{Asked, Trail};
 use crate::call::{Call, Query, State};
 use crate::content::{self, BodyError, Content, RequestBody};
 use crate::endpoint::{Endpoint, Endpoints, Method};
+use crate::events::{self, Told};
 use crate::node::{Interface, Node};
 use crate::options::Options;
 use crate::pictures::ResponseBody;
@@ -45,8 +46,14 @@ impl Admin {
         // Where records come from a file, clients change none of them.
         let store = if options.dbless { store.read_only() } else { store };
         let access = Access::new(&store, options.access.clone());
-        let state = State { node, options, access, paths: endpoints.list().to_vec(), loading: Mutex::default() };
+        let (told, loading) = (Told::default(), Mutex::default());
+        let state = State { node, options, access, paths: endpoints.list().to_vec(), told, loading };
         Admin { state: Arc::new(state), store, endpoints, status_endpoints }
+    }
+
+    /// Tells event hooks of the health of targets, for ever: to be spawned once.
+    pub async fn watch_health(&self) {
+        events::health::watch(&self.store, &*self.state.node, &self.state.told).await;
     }
 
     /// Answers one request to the Admin API, without a socket.

@@ -13,6 +13,7 @@ mod content;
 mod cross_site;
 mod endpoint;
 mod entity;
+mod events;
 mod form;
 mod http;
 mod nested;
@@ -32,8 +33,8 @@ pub use audit::{AuditOptions, SigningKey};
 pub use http::Admin;
 pub use hyper::HeaderMap;
 pub use node::{
-    Answered, Counters, Interface, Memory, Node, Origin, Pids, PluginAnswer, PluginContent, PluginEndpoint,
-    PluginRequest, TargetMark,
+    Answered, Counters, HookAnswer, HookMessage, Interface, Memory, Node, Origin, Pids, PluginAnswer, PluginContent,
+    PluginEndpoint, PluginRequest, TargetMark,
 };
 pub use options::{Limits, Options};
 pub use pictures::{Pictures, ResponseBody};

@@ -87,6 +87,14 @@ pub trait Node: Send + Sync + 'static {
         Box::pin(std::future::ready(PluginAnswer { status: 404, content: PluginContent::None }))
     }
 
+    /// Sends a message of an event hook, again if need be, without waiting for it.
+    fn queue_hook(&self, _message: HookMessage) {}
+
+    /// Sends one at once. The error says why there is no answer.
+    fn send_hook(&self, _message: HookMessage) -> BoxFuture<'_, Result<HookAnswer, String>> {
+        Box::pin(std::future::ready(Err("the node sends nothing".to_owned())))
+    }
+
     /// Whether a client may use an interface (`allow` and `deny`); it is answered 403 otherwise.
     fn allows(&self, _interface: Interface, _origin: Origin, _headers: &HeaderMap) -> bool {
         true
@@ -109,6 +117,27 @@ pub trait Node: Send + Sync + 'static {
 
     /// Writes a request that was answered to the access log.
     fn note(&self, _interface: Interface, _answered: &Answered<'_>) {}
+}
+
+/// What an event hook sends. It may have secrets: it is for no log.
+#[derive(Clone)]
+pub struct HookMessage {
+    /// The hook's id.
+    pub hook: String,
+    pub method: String,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub content: String,
+    /// Whether the server must prove who it is.
+    pub verify: bool,
+}
+
+/// What its server answers.
+#[derive(Clone, Debug)]
+pub struct HookAnswer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub content: String,
 }
 
 /// A request that was answered.

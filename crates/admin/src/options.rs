@@ -29,6 +29,8 @@ pub struct Options {
     pub access: AccessOptions,
     /// `audit_log`.
     pub audit: Option<Arc<AuditOptions>>,
+    /// `event_hooks_enabled`.
+    pub event_hooks: bool,
     /// Bounds on clients of the Admin and of the Status API.
     pub limits: Limits,
     pub status_limits: Limits,
@@ -99,6 +101,7 @@ impl Default for Options {
             hosts: Vec::new(),
             access: AccessOptions::default(),
             audit: None,
+            event_hooks: true,
             limits: Limits::default(),
             status_limits: Limits::default(),
         }

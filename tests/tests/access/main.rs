@@ -1,6 +1,7 @@
 //! Users of the Admin API on a running node.
 
 mod admins;
+mod events;
 mod records;
 
 use blackbox::http::{Response, get, request};

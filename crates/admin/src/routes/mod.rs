@@ -11,6 +11,7 @@ mod config;
 mod consumer_groups;
 mod consumers;
 mod debug;
+mod event_hooks;
 mod filter_chains;
 mod generated;
 mod groups;
@@ -59,6 +60,7 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     admins::add(&mut drafts, catalog);
     login::add(&mut drafts);
     audit::add(&mut drafts);
+    event_hooks::add(&mut drafts, catalog);
     live::add(&mut drafts);
     drafts.build()
 }

@@ -240,6 +240,58 @@ async fn nobody_takes_over_a_user_with_roles_elsewhere() {
 }
 
 #[tokio::test]
+async fn there_is_no_way_around_a_rule() {
+    let api = guarded().await;
+    role(&api, "", "r", json!({ "endpoint": "/services", "actions": "read" })).await.expect(201);
+    user(&api, "", "ada", "r").await;
+    root(&api, "POST", "/services", json!({ "name": "s", "host": "h.test" })).await.expect(201);
+    for path in ["/services", "/services/", "/default/services", "/%73ervices", "//services", "/services?x=/rbac"] {
+        let status = by(&api, "ada", "GET", path).await;
+        assert!([200, 404].contains(&status), "{path}: {status}");
+    }
+    assert_eq!(by(&api, "ada", "HEAD", "/services").await, 200);
+    for (method, path) in [
+        ("GET", "/"),
+        ("GET", "/services/s"),
+        ("GET", "/services/s/plugins"),
+        ("GET", "/services/s/../../rbac/users"),
+        ("GET", "/services/%2e%2e/rbac/users"),
+        ("GET", "/services%2F..%2Frbac%2Fusers"),
+        ("GET", "/default/rbac/users"),
+        ("GET", "/%64efault/rbac/users"),
+        ("GET", "/rbac/users/"),
+        ("GET", "//rbac/users"),
+        ("POST", "/services"),
+        ("POST", "/config"),
+        ("DELETE", "/cache"),
+        ("POST", "/schemas/services/validate"),
+        ("PATCH", "/rbac/roles/r"),
+        ("POST", "/rbac/roles/r/endpoints"),
+        ("POST", "/rbac/roles/r/entities"),
+        ("POST", "/rbac/users/ada/roles"),
+        ("POST", "/rbac/users/ada/groups"),
+        ("PATCH", "/rbac/users/ada"),
+        ("POST", "/groups"),
+        ("POST", "/admins"),
+        ("POST", "/event-hooks"),
+        ("GET", "/audit/requests"),
+        ("PUT", "/debug/node/log-level/debug"),
+    ] {
+        assert_eq!(by(&api, "ada", method, path).await, 403, "{method} {path}");
+    }
+    let body = json!({ "name": "t", "host": "h.test" });
+    for header in ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"] {
+        for value in ["GET", "/services"] {
+            let headers = [(TOKEN, "ada"), (header, value)];
+            ask(&api, "POST", "/services", &headers, body.clone()).await.expect(403);
+        }
+    }
+    assert_eq!(by(&api, "ada", "TRACE", "/services").await, 405);
+    // A token in the query or in a form is none.
+    ask(&api, "GET", "/services?kong-admin-token=ada", &[], Value::Null).await.expect(401);
+}
+
+#[tokio::test]
 async fn administrators_are_invited_and_register() {
     let api = guarded().await;
     let input = json!({ "username": "ada", "email": "ada@corp.test" });

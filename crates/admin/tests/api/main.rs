@@ -4,14 +4,15 @@ mod access;
 mod audit;
 mod clients;
 mod consumer_groups;
+mod events;
 mod rights;
 mod sockets;
 mod transactions;
 mod workspaces;
 
 use admin::{
-    Admin, Counters, Memory, Node, Options, Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest,
-    TargetMark,
+    Admin, Counters, HookAnswer, HookMessage, Memory, Node, Options, Pids, PluginAnswer, PluginContent, PluginEndpoint,
+    PluginRequest, TargetMark,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -33,6 +34,8 @@ struct TestNode {
     /// How long a revision takes to be in force.
     compiles: Mutex<Duration>,
     marks: Mutex<Vec<TargetMark>>,
+    /// What event hooks have sent.
+    messages: Mutex<Vec<HookMessage>>,
     health: Mutex<Option<UpstreamHealth>>,
 }
 
@@ -76,6 +79,16 @@ impl Node for TestNode {
         }
         self.marks.lock().unwrap().push(mark.clone());
         Ok(())
+    }
+    fn queue_hook(&self, message: HookMessage) {
+        self.messages.lock().unwrap().push(message);
+    }
+    fn send_hook(&self, message: HookMessage) -> BoxFuture<'_, Result<HookAnswer, String>> {
+        let answer = match message.url.as_str() {
+            "http://away.test/" => Err("no connection".to_owned()),
+            _ => Ok(HookAnswer { status: 202, headers: Vec::new(), content: message.content }),
+        };
+        Box::pin(std::future::ready(answer))
     }
     fn log_level(&self) -> String {
         self.level.lock().unwrap().clone()

@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod database;
 pub mod declarative;
 mod facts;
+mod hooks;
 pub mod instance;
 mod interfaces;
 mod live;
@@ -180,6 +181,7 @@ impl Running {
             dbless: settings.dbless(),
             access: settings.access.clone(),
             audit: settings.audit.clone(),
+            event_hooks: settings.flag("event_hooks_enabled"),
             ..admin::Options::default()
         };
         let admin = Arc::new(admin::Admin::new(store.clone(), Arc::new(node), options));
@@ -192,6 +194,10 @@ impl Running {
         tasks.spawn(publisher::remind(Arc::clone(&plane)));
         if let Some(mirror) = mirror {
             tasks.spawn(mirror.run(store.clone()));
+        }
+        if settings.flag("event_hooks_enabled") && !settings.dbless() {
+            let admin = Arc::clone(&admin);
+            tasks.spawn(async move { admin.watch_health().await });
         }
         let expiring = store.clone();
         tasks.spawn(async move { expiring.run_expiry().await });

@@ -1,6 +1,7 @@
 //! What the Admin API asks of the running node.
 
 use super::facts::NodeFacts;
+use super::hooks::Hooks;
 use super::live::LiveView;
 use super::plane::Plane;
 use super::prefix;
@@ -9,8 +10,8 @@ use crate::logging::Logging;
 use crate::settings::Settings;
 use crate::settings::nginx::Api;
 use admin::{
-    Answered, Counters, Interface, Memory, Node, Origin, Pictures, Pids, PluginAnswer, PluginContent, PluginEndpoint,
-    PluginRequest, TargetMark,
+    Answered, Counters, HookAnswer, HookMessage, Interface, Memory, Node, Origin, Pictures, Pids, PluginAnswer,
+    PluginContent, PluginEndpoint, PluginRequest, TargetMark,
 };
 use hyper::header::{HeaderName, HeaderValue};
 use model::Degradation;
@@ -46,6 +47,7 @@ pub struct RunningNode {
     store: Store,
     plane: Arc<Plane>,
     live: Arc<LiveView>,
+    hooks: Hooks,
     progress: watch::Receiver<Progress>,
     logging: Logging,
     admin: Served,
@@ -144,6 +146,7 @@ impl RunningNode {
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Ok(RunningNode {
             live: LiveView::new(Arc::clone(&plane), &id.to_string(), &hostname),
+            hooks: Hooks::new(&env.clone().with_network(plane.network().clone())),
             id,
             hostname,
             workers: settings.workers,
@@ -287,6 +290,14 @@ impl Node for RunningNode {
 
     fn watch(&self) -> Option<Pictures> {
         self.live.watch()
+    }
+
+    fn queue_hook(&self, message: HookMessage) {
+        self.hooks.put(&message);
+    }
+
+    fn send_hook(&self, message: HookMessage) -> BoxFuture<'_, Result<HookAnswer, String>> {
+        Box::pin(self.hooks.send(message))
     }
 
     fn log_level(&self) -> String {

@@ -609,9 +609,18 @@ pub const SECTIONS: &[Section] = &[
                     database.",
             )
             .secret(),
-            number("admin_gui_auth_login_attempts", "0", "Wrong passwords before a name is refused; 0: any number."),
+            number(
+                "admin_gui_auth_login_attempts",
+                "0",
+                "Wrong passwords before an administrator is refused; 0: any number.",
+            ),
             number("admin_gui_auth_login_attempts_ttl", "604800", "Seconds for which wrong passwords count."),
-            number("admin_invitation_expiry", "259200", "Seconds for which a link to register is valid."),
+            number(
+                "admin_invitation_expiry",
+                "259200",
+                "Seconds for which a link to register, or to choose a new password, is valid.",
+            ),
+            boolean("event_hooks_enabled", "on", "Whether hooks (`/event-hooks`) are told of events."),
             boolean(
                 "audit_log",
                 "off",

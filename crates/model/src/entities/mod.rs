@@ -56,7 +56,7 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> [&'static str; 20] {
 }
 
 /// The texts of the schemas of those who use the Admin API, and of what they have done; they follow the core ones.
-pub(crate) const ACCESS: [&str; 12] = [
+pub(crate) const ACCESS: [&str; 13] = [
     include_str!("rbac_user.json"),
     include_str!("rbac_role.json"),
     include_str!("rbac_user_role.json"),
@@ -69,6 +69,7 @@ pub(crate) const ACCESS: [&str; 12] = [
     include_str!("admin_session.json"),
     include_str!("audit_request.json"),
     include_str!("audit_object.json"),
+    include_str!("event_hook.json"),
 ];
 
 /// The configuration of the vault that reads environment variables.
