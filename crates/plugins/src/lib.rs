@@ -52,6 +52,8 @@ mod standard_webhooks;
 mod statsd;
 mod syslog;
 mod tcp_log;
+mod tls_handshake_modifier;
+mod tls_metadata_headers;
 mod udp_log;
 mod upstream_timeout;
 mod zipkin;
@@ -107,6 +109,8 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &statsd::Statsd,
         &syslog::Syslog,
         &tcp_log::TcpLog,
+        &tls_handshake_modifier::TlsHandshakeModifier,
+        &tls_metadata_headers::TlsMetadataHeaders,
         &udp_log::UdpLog,
         &upstream_timeout::UpstreamTimeout,
         &zipkin::Zipkin,

@@ -157,7 +157,8 @@ impl Acceptor {
         let tls = (origin.tls && !is_stream).then(|| self.worker.shared.listener_tls.load_full());
         let expected = Expected {
             proxy_protocol: settings.listen[index].proxy_protocol,
-            tls: tls.as_ref().map(|tls| Arc::clone(&tls.config).into()),
+            snapshot: tls.as_ref().and_then(|_| self.worker.shared.snapshot_of_handshake()),
+            tls: tls.clone(),
             limit: settings.limits.client_header_timeout,
             lingering: Lingering { time: settings.limits.lingering_time, pause: settings.limits.lingering_timeout },
         };
@@ -182,6 +183,7 @@ impl Acceptor {
             let verdict = tls.clients.verify_client(shown);
             origin.client.tls = tls::describe(connection, tls.clients.word(shown, verdict));
             origin.unverified = verdict.err();
+            origin.client.certificate = tls::shown(connection);
         }
         origin.proxied = established.proxied;
         if is_stream {

@@ -38,6 +38,12 @@ impl Shared {
     pub fn counters(&self) -> Counters {
         self.gauges.iter().fold(Counters::default(), |sum, gauges| gauges.add_to(sum))
     }
+
+    /// The configuration in force, where its plugins have a say in handshakes.
+    pub fn snapshot_of_handshake(&self) -> Option<Arc<Snapshot>> {
+        let snapshot = self.snapshot.load();
+        snapshot.has_handshakes().then(|| Arc::clone(&snapshot))
+    }
 }
 
 /// How far the life of a data plane has come.

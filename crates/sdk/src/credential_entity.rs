@@ -1,6 +1,7 @@
 //! Entities by whose records plugins know callers.
 
 use model::Record;
+use model::entities::Uuid;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -26,15 +27,22 @@ pub type Parsed = Arc<dyn Any + Send + Sync>;
 pub enum CredentialKey {
     /// A unique string field: [`crate::Directory::credential`].
     Field(&'static str),
+    /// A string field and a reference, unique together: the same, by [`CredentialKey::pair`].
+    Pair(&'static str, &'static str),
     /// The consumer who has them: [`crate::Directory::credentials_of`]. For records without `ttl`.
     Consumer,
 }
 
 impl CredentialKey {
+    /// The key of a record with that text and that reference.
+    pub fn pair(text: &str, reference: Option<&Uuid>) -> String {
+        reference.map_or_else(|| format!("/{text}"), |id| format!("{id}/{text}"))
+    }
+
     /// The field by which records are found, if they have one of their own for that.
     pub fn field(self) -> Option<&'static str> {
         match self {
-            CredentialKey::Field(field) => Some(field),
+            CredentialKey::Field(field) | CredentialKey::Pair(field, _) => Some(field),
             CredentialKey::Consumer => None,
         }
     }

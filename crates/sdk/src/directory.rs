@@ -1,6 +1,6 @@
 //! What plugins may look up in the configuration an exchange runs under.
 
-use crate::{ErrorPages, SnapshotRef};
+use crate::{CertificateDer, ErrorPages, SnapshotRef};
 use model::entities::{Consumer, ConsumerGroup, Credential, Uuid};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,6 +31,11 @@ pub trait Configuration {
 
     /// See [`Directory::consumer_group_by_name`].
     fn consumer_group_by_name(self: Rc<Self>, _workspace: &Uuid, _name: &str) -> Option<SnapshotRef<ConsumerGroup>> {
+        None
+    }
+
+    /// See [`Directory::authority`].
+    fn authority(self: Rc<Self>, _id: &Uuid) -> Option<SnapshotRef<CertificateDer<'static>>> {
         None
     }
 
@@ -90,6 +95,11 @@ impl Directory {
     /// A consumer group of a workspace by its name.
     pub fn consumer_group_by_name(&self, workspace: &Uuid, name: &str) -> Option<SnapshotRef<ConsumerGroup>> {
         Rc::clone(&self.0).consumer_group_by_name(workspace, name)
+    }
+
+    /// The certificate of an authority (`ca_certificates`) by id.
+    pub fn authority(&self, id: &Uuid) -> Option<SnapshotRef<CertificateDer<'static>>> {
+        Rc::clone(&self.0).authority(id)
     }
 
     /// The name of a workspace.

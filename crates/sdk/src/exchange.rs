@@ -1,7 +1,7 @@
 //! One request and its response, as plugins see and edit them.
 
 use crate::log::LogValue;
-use crate::{Directory, Fields, RequestBody, SnapshotRef, Trace, path};
+use crate::{ClientCertificate, Directory, Fields, RequestBody, SnapshotRef, Trace, path};
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
@@ -83,6 +83,8 @@ pub struct Client {
     pub public_port: u16,
     /// How the connection is secured, where it is.
     pub tls: Option<Tls>,
+    /// What the client has shown, where it was asked and has shown something.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// The number of the connection on its worker, and that of the request on the connection, both from 1.
     pub connection: u64,
     pub request: u64,

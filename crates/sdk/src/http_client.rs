@@ -4,13 +4,17 @@ use crate::network::{Connection, Server, ServerTls};
 use crate::{BoxFuture, Bytes, Env, Fields, Network, Tasks, Url};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::http::{Method, Request, Uri};
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection as Pooled};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::fmt;
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -18,6 +22,7 @@ use tower_service::Service;
 #[derive(Clone)]
 pub struct HttpClient {
     client: Client<Connector, Full<Bytes>>,
+    connector: Connector,
     tasks: Tasks,
     options: HttpOptions,
 }
@@ -33,6 +38,15 @@ pub struct HttpOptions {
     pub verify: bool,
     /// Octets of a response's content.
     pub max_content: usize,
+}
+
+/// Proxies by which servers are reached, as host and port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For `http` URLs.
+    pub http: Option<(String, u16)>,
+    /// For `https` URLs, by CONNECT.
+    pub https: Option<(String, u16)>,
 }
 
 /// A request; `Host` and `Content-Length` are added.
@@ -75,17 +89,30 @@ struct Connector {
     network: Network,
     timeout: Duration,
     verify: bool,
+    proxies: Arc<Proxies>,
 }
+
+/// A connection to a server, or to a proxy that wants to be told whole URLs.
+struct Reached {
+    connection: TokioIo<Connection>,
+    by_proxy: bool,
+}
+
+/// The longest head of a proxy's answer.
+const PROXY_HEAD: usize = 8 << 10;
 
 impl HttpClient {
     /// A client that reaches servers as the node does.
     pub fn new(env: &Env, options: HttpOptions) -> HttpClient {
-        let connector = Connector { network: env.network().clone(), timeout: options.timeout, verify: options.verify };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(options.keepalive)
-            .build(connector);
-        HttpClient { client, tasks: env.tasks().clone(), options }
+        let (network, proxies) = (env.network().clone(), Arc::default());
+        let connector = Connector { network, timeout: options.timeout, verify: options.verify, proxies };
+        HttpClient { client: client(&connector, options), connector, tasks: env.tasks().clone(), options }
+    }
+
+    /// The same by way of proxies, with connections of its own.
+    pub fn through(self, proxies: Proxies) -> HttpClient {
+        let connector = Connector { proxies: Arc::new(proxies), ..self.connector };
+        HttpClient { client: client(&connector, self.options), connector, ..self }
     }
 
     /// Sends a request and reads the response, on the control runtime. May be awaited by a worker; ends when the future
@@ -124,28 +151,91 @@ impl fmt::Display for HttpError {
 impl std::error::Error for HttpError {}
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Connection>;
+    type Response = Reached;
     type Error = io::Error;
-    type Future = BoxFuture<'static, Result<TokioIo<Connection>, io::Error>>;
+    type Future = BoxFuture<'static, Result<Reached, io::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Connector { network, timeout, verify } = self.clone();
+        let connector = self.clone();
         Box::pin(async move {
             let url = Url::parse(&uri.to_string()).map_err(io::Error::other)?;
-            let tls = url.is_https().then_some(ServerTls { name: None, verify });
-            let server = Server { host: url.host().to_owned(), port: url.port(), tls };
-            network.connect(&server, timeout).await.map(TokioIo::new)
+            connector.connect(&url).await
         })
     }
 }
 
-impl Pooled for Connection {
+impl Connector {
+    async fn connect(&self, url: &Url) -> io::Result<Reached> {
+        let tls = url.is_https().then_some(ServerTls { name: None, verify: self.verify });
+        let server = Server { host: url.host().to_owned(), port: url.port(), tls };
+        let proxy = if url.is_https() { &self.proxies.https } else { &self.proxies.http };
+        let Some((host, port)) = proxy else {
+            let connection = TokioIo::new(self.network.connect(&server, self.timeout).await?);
+            return Ok(Reached { connection, by_proxy: false });
+        };
+        let proxy = Server { host: host.clone(), port: *port, tls: None };
+        let mut connection = self.network.connect(&proxy, self.timeout).await?;
+        if server.tls.is_some() {
+            timeout(self.timeout, tunnel(&mut connection, url)).await??;
+            connection = self.network.start_tls(connection, &server, self.timeout).await?;
+        }
+        Ok(Reached { connection: TokioIo::new(connection), by_proxy: server.tls.is_none() })
+    }
+}
+
+impl Pooled for Reached {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().proxy(self.by_proxy)
+    }
+}
+
+impl Read for Reached {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, space: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().connection).poll_read(cx, space)
+    }
+}
+
+impl Write for Reached {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().connection).poll_write(cx, data)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().connection).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().connection).poll_shutdown(cx)
+    }
+}
+
+fn client(connector: &Connector, options: HttpOptions) -> Client<Connector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(options.keepalive)
+        .build(connector.clone())
+}
+
+/// Has a proxy join the connection with a server (RFC 9110, section 9.3.6).
+async fn tunnel(connection: &mut Connection, url: &Url) -> io::Result<()> {
+    let place = format!("{}:{}", url.uri().host().unwrap_or_default(), url.port());
+    connection.write_all(format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n").as_bytes()).await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() >= PROXY_HEAD {
+            return Err(io::Error::other("the proxy's answer is too long"));
+        }
+        // Octet by octet: what follows is the server's.
+        head.push(connection.read_u8().await?);
+    }
+    let status = head.split(|&octet| octet == b' ').nth(1).unwrap_or_default();
+    match status {
+        [b'2', ..] => Ok(()),
+        _ => Err(io::Error::other("the proxy does not connect")),
     }
 }
 

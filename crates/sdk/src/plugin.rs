@@ -1,7 +1,8 @@
 //! The contract between the gateway and its plugins.
 
 use crate::{
-    AdminAnswer, AdminEndpoint, AdminRequest, Answer, BoxFuture, Bytes, CredentialEntity, Env, Exchange, LocalBoxFuture,
+    AdminAnswer, AdminEndpoint, AdminRequest, Answer, BoxFuture, Bytes, CertificateRequest, CertifiedKey,
+    CredentialEntity, Env, Exchange, LocalBoxFuture,
 };
 use model::{Catalog, Function, PluginSchema, Schema, entities};
 use std::sync::Arc;
@@ -85,6 +86,19 @@ pub trait Plugin: Send + Sync {
         None
     }
 
+    /// What the clients of its requests are asked for when they connect by TLS. Whether they show it, and what that is
+    /// worth, is for the plugin to see ([`crate::Client::certificate`]).
+    fn certificate_request(&self) -> Option<CertificateRequest> {
+        None
+    }
+
+    /// While a client connects: the certificate for a server name, in lower case, for which the configuration has none,
+    /// in place of the listener's own. Only global instances of the default workspace are called. The client waits:
+    /// what takes long is given up.
+    fn certificate<'a>(&'a self, _server_name: &'a str) -> LocalBoxFuture<'a, Option<Arc<CertifiedKey>>> {
+        Box::pin(std::future::ready(None))
+    }
+
     /// Before routing. Only global instances are called; route, service and consumer are not known yet.
     fn rewrite<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
         Step::Next
@@ -138,6 +152,8 @@ impl Phases {
     pub const READS_BODY: Phases = Phases(32);
     /// [`Exchange::kept_lines`] is filled in before the request becomes one for a service.
     pub const KEEPS_LINES: Phases = Phases(64);
+    /// [`Plugin::certificate`] is called.
+    pub const CERTIFICATE: Phases = Phases(128);
 
     /// Both sets together.
     pub const fn and(self, other: Phases) -> Phases {

@@ -4,7 +4,7 @@ use super::order::access_order;
 use super::{Chain, Instance, PluginSlot};
 use model::entities::Uuid;
 use sdk::Phases;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -27,6 +27,8 @@ pub struct Scopes {
     by_route: Map<Uuid, Vec<Uuid>>,
     /// Those with a service and no route.
     by_service: Map<Uuid, Vec<Uuid>>,
+    /// Those that have clients asked for a certificate.
+    asking: HashSet<Uuid>,
 }
 
 impl Scopes {
@@ -34,12 +36,16 @@ impl Scopes {
     pub fn put(&mut self, instance: Arc<Instance>) {
         self.remove(&instance.id);
         self.list(&instance).push(instance.id);
+        if instance.request.is_some() {
+            self.asking.insert(instance.id);
+        }
         self.instances.insert(instance.id, instance);
     }
 
     /// Removes an instance; gives it back when it was there.
     pub fn remove(&mut self, id: &Uuid) -> Option<Arc<Instance>> {
         let old = self.instances.remove(id)?;
+        self.asking.remove(id);
         let list = self.list(&old);
         list.retain(|other| other != id);
         if list.is_empty() {
@@ -62,6 +68,11 @@ impl Scopes {
     /// All instances.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Instance>> {
         self.instances.values()
+    }
+
+    /// The instances that have clients asked for a certificate.
+    pub fn asking(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.asking.iter().filter_map(|id| self.instances.get(id))
     }
 
     /// Whether routes of that id have instances of their own.
@@ -123,8 +134,12 @@ impl Scopes {
         chain.slots.splice(known_by..known_by, after_authentication);
         chain.slots.splice(0..0, first);
         chain.phases = candidates.iter().fold(Phases::NONE, |all, i| all.and(i.phases));
-        let bases = plugins.iter().filter_map(|plugin| base(plugin)).filter(|i| i.phases.has(Phases::REWRITE));
-        chain.rewriting = bases.map(Arc::clone).collect();
+        let bases = |phase| {
+            let bases = plugins.iter().filter_map(|plugin| base(plugin));
+            bases.filter(move |i| i.phases.has(phase)).map(Arc::clone).collect()
+        };
+        chain.rewriting = bases(Phases::REWRITE);
+        chain.certifying = bases(Phases::CERTIFICATE);
         chain
     }
 
@@ -215,6 +230,7 @@ mod tests {
             ordering: Ordering::default(),
             condition: None,
             phases: Phases::ACCESS,
+            request: None,
             refuses: false,
             plugin: Box::new(Nothing),
         })

@@ -16,8 +16,8 @@ pub use condition::PluginCondition;
 pub use refusal::Refusal;
 pub use run::{Selected, logging, run_access, run_body_filter, run_header_filter, run_log, run_rewrite};
 
-use model::entities::{Ordering, Protocols, Uuid};
-use sdk::{Phases, Plugin};
+use model::entities::{Ordering, Protocol, Protocols, Uuid};
+use sdk::{CertificateRequest, Phases, Plugin};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct Instance {
     /// It acts only on requests for which this holds.
     pub condition: Option<PluginCondition>,
     pub phases: Phases,
+    /// What its clients are asked for when they connect.
+    pub request: Option<CertificateRequest>,
     /// It stands for a plugin that cannot be used.
     pub refuses: bool,
     pub plugin: Box<dyn Plugin>,
@@ -51,6 +53,8 @@ pub struct Chain {
     pub(crate) is_reordered: bool,
     /// The instances for everybody that take part in the rewrite phase, by descending priority.
     pub(crate) rewriting: Vec<Arc<Instance>>,
+    /// The instances for everybody that look for certificates, by descending priority.
+    pub(crate) certifying: Vec<Arc<Instance>>,
     /// What any instance in it takes part in.
     pub(crate) phases: Phases,
 }
@@ -90,6 +94,12 @@ impl Chain {
     /// Whether any plugin of the chain takes part in a phase.
     pub fn has(&self, phase: Phases) -> bool {
         self.phases.has(phase)
+    }
+
+    /// Whether clients of streams are asked for a certificate.
+    pub fn asks_streams(&self) -> bool {
+        let instances = self.slots.iter().filter_map(|slot| slot.base.as_ref());
+        instances.into_iter().any(|i| i.request.is_some() && i.protocols.contains(Protocol::Tls))
     }
 
     /// Whether there is no plugin at all.

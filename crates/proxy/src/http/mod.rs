@@ -76,6 +76,7 @@ impl Origin {
             local_port: local.port(),
             public_port: port,
             tls: None,
+            certificate: None,
             connection: number,
             request: 1,
             sni: None,

@@ -1,20 +1,26 @@
 //! What comes before HTTP on a connection: the PROXY protocol and TLS.
 
+use crate::snapshot::Snapshot;
+use crate::tls::{self, ListenerTls};
 use model::hostname;
+use rustls::server::Acceptor;
 use std::io;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use wire::net::{Lingering, Stream, Timers, begins_tls, refuse_plain_http};
 use wire::proxy_protocol::{self, Proxied};
 
 /// What a listener expects before HTTP.
 pub(crate) struct Expected {
     pub proxy_protocol: bool,
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<ListenerTls>>,
+    /// Where plugins have a say in the handshake.
+    pub snapshot: Option<Arc<Snapshot>>,
     /// `client_header_timeout`: for all of it.
     pub limit: Duration,
     pub lingering: Lingering,
@@ -58,9 +64,24 @@ async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) 
         refuse_plain_http(&mut socket, expected.lingering).await;
         return Err(io::Error::other("plain HTTP on a port for TLS"));
     }
-    let stream = tls.accept(socket).await?;
+    let stream = match &expected.snapshot {
+        None => TlsAcceptor::from(Arc::clone(&tls.config)).accept(socket).await?,
+        Some(snapshot) => Box::pin(accept_with_plugins(socket, tls, snapshot)).await?,
+    };
     let sni = stream.get_ref().1.server_name().map(|name| Arc::from(hostname::without_root(name).to_ascii_lowercase()));
     Ok(Established { stream: Stream::TlsServer(Box::new(stream)), sni, proxied })
+}
+
+/// A handshake in which plugins have a say.
+async fn accept_with_plugins(
+    socket: TcpStream,
+    tls: &ListenerTls,
+    snapshot: &Snapshot,
+) -> io::Result<TlsStream<TcpStream>> {
+    let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    let name = tls::server_name(&begun.client_hello());
+    let config = tls::settings(tls, snapshot, name.as_deref()).await.map_err(io::Error::other)?;
+    begun.into_stream(config).await
 }
 
 #[cfg(test)]
@@ -71,14 +92,13 @@ mod tests {
     use tokio::time::{Instant, sleep};
     use wire::net::Clock;
 
-    fn tls() -> TlsAcceptor {
+    fn tls() -> Arc<ListenerTls> {
         let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config =
-            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
-        Arc::new(config).into()
+        let identity = tls::Identity::new(vec![(vec![made.cert.der().clone()], key)]).unwrap();
+        let policy = tls::Policy::default();
+        let config = policy.server_config(Arc::new(identity)).unwrap();
+        Arc::new(ListenerTls::new(&policy, config, tls::ClientVerification::default()).unwrap())
     }
 
     #[tokio::test(start_paused = true)]
@@ -101,7 +121,8 @@ mod tests {
             });
             let tls = secure.then(tls);
             let limit = Duration::from_secs(60);
-            let expected = Expected { proxy_protocol, tls, limit, lingering: Lingering::default() };
+            let lingering = Lingering::default();
+            let expected = Expected { proxy_protocol, tls, snapshot: None, limit, lingering };
             let began = Instant::now();
             let ended = handshake(server, expected, &Timers::new(Clock::new())).await;
             assert_eq!(ended.err().map(|error| error.kind()), Some(io::ErrorKind::TimedOut), "{begin:?}");

@@ -151,6 +151,7 @@ fn finish(
     }
     state.finish_routes(current, &mut next, &batch);
     state.finish_chains(&mut next, &batch);
+    state.finish_requests(&mut next, &batch);
     state.finish_trust(&mut next);
     let upstreams = state.rings.finish(&current.rings, &mut next.rings, all, balancers);
     let touched = if all { None } else { Some(batch.certificates) };
@@ -170,6 +171,8 @@ fn empty(flavor: Flavor, certificates: Certificates, outbound: Outbound, error_p
         workspaces: Map::default(),
         credentials: Credentials::default(),
         certificates,
+        requests: Arc::default(),
+        authorities: Map::default(),
         outbound,
         error_pages,
         degraded: Map::default(),

@@ -37,7 +37,7 @@ impl Credentials {
         let index = self.0.entry(entity.entity).or_default();
         let added = Arc::clone(credential);
         match entity.key {
-            CredentialKey::Field(_) => {
+            CredentialKey::Field(_) | CredentialKey::Pair(..) => {
                 let is = |found: &Credential| found.workspace == credential.workspace && found.key == credential.key;
                 index.by_key.insert(&(&credential.workspace, &*credential.key), added, is);
             }
@@ -57,7 +57,7 @@ impl Credentials {
         let Some(index) = self.0.get_mut(entity.entity) else { return };
         match entity.key {
             // The key may be another's by now.
-            CredentialKey::Field(_) => {
+            CredentialKey::Field(_) | CredentialKey::Pair(..) => {
                 index.by_key.remove(&(&old.workspace, &*old.key), |found| found.id == old.id);
             }
             CredentialKey::Consumer => {

@@ -22,14 +22,14 @@ pub use view::{Found, View};
 use crate::balancer::Rings;
 use crate::chain::Chain;
 use crate::router::Router;
-use crate::tls::{Certificates, Outbound};
+use crate::tls::{CertificateRequests, Certificates, Outbound};
 use consumers::Consumers;
 use credentials::Credentials;
 use groups::Groups;
 use model::Degradation;
 use model::entities::{DEFAULT_WORKSPACE, Route, Uuid};
 use rpds::HashTrieMapSync;
-use sdk::ErrorPages;
+use sdk::{CertificateDer, ErrorPages};
 use std::sync::Arc;
 
 /// A map of which the next state of the configuration shares what did not change.
@@ -47,6 +47,10 @@ pub struct Snapshot {
     pub(crate) workspaces: Map<Uuid, Arc<str>>,
     pub(crate) credentials: Credentials,
     pub(crate) certificates: Certificates,
+    /// Whom plugins have asked for a certificate.
+    pub(crate) requests: Arc<CertificateRequests>,
+    /// Certificates of authorities.
+    pub(crate) authorities: Map<Uuid, Arc<CertificateDer<'static>>>,
     /// How connections to services are secured.
     pub(crate) outbound: Outbound,
     pub(crate) error_pages: Arc<ErrorPages>,
@@ -88,6 +92,11 @@ impl Snapshot {
             return &chains.global;
         }
         chains.by_workspace.get(&route.workspace).unwrap_or(&chains.empty)
+    }
+
+    /// Whether plugins have a say while clients connect by TLS.
+    pub(crate) fn has_handshakes(&self) -> bool {
+        !self.requests.is_empty() || !self.chains.global.certifying.is_empty()
     }
 
     /// The chain for what has no route: of the default workspace's global plugins.

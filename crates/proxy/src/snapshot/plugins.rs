@@ -115,10 +115,10 @@ impl State {
             .find(|k| k.name() == plugin.name)
             .ok_or_else(|| format!("{} plugin is in use but not enabled", plugin.name))?;
         let condition = plugin.condition.as_deref().map(PluginCondition::parse).transpose()?;
-        let (configured, phases) = panic::caught(|| {
+        let (configured, phases, request) = panic::caught(|| {
             let configured = kind.configure(&plugin, &self.env)?;
-            let phases = configured.phases();
-            Ok::<_, String>((configured, phases))
+            let (phases, request) = (configured.phases(), configured.certificate_request());
+            Ok::<_, String>((configured, phases, request))
         })
         .unwrap_or_else(|what| Err(format!("panicked: {what}")))?;
         Ok(Instance {
@@ -134,6 +134,7 @@ impl State {
             ordering: plugin.ordering,
             condition,
             phases,
+            request,
             refuses: false,
             plugin: configured,
         })
@@ -196,6 +197,7 @@ impl Coverage {
             // Whatever it was about, what it was to protect is refused.
             condition: None,
             phases: Phases::ACCESS,
+            request: None,
             refuses: true,
             plugin: Box::new(Refusal),
         }

@@ -9,13 +9,13 @@ use super::{Change, Snapshot};
 use crate::balancer::RingCompiler;
 use crate::chain::Scopes;
 use crate::panic;
-use crate::tls::{Certificates, TrustCompiler};
+use crate::tls::{CertificateRequests, Certificates, Names, TrustCompiler};
 use model::entities::{
     Consumer, ConsumerGroup, ConsumerGroupConsumer, Credential, DEFAULT_WORKSPACE, Route, Service, Target, Upstream,
     Uuid,
 };
 use model::{Degradation, Effect, Record};
-use sdk::{CredentialEntity, Env, PluginKind};
+use sdk::{CredentialEntity, CredentialKey, Env, PluginKind};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub(super) struct Batch {
     pub chain_of_route: HashSet<Uuid>,
     pub chain_of_service: HashSet<Uuid>,
     pub all_chains: bool,
+    /// Authorities have changed.
+    pub authorities: bool,
     /// Everything there was is replaced: what was not put is gone, and every route and chain is made anew.
     pub all_records: bool,
     pub certificates: HashSet<Uuid>,
@@ -188,6 +190,33 @@ impl State {
         }
     }
 
+    /// Works out anew whom plugins have asked for a certificate, where the batch may have changed that.
+    pub fn finish_requests(&self, next: &mut Snapshot, batch: &Batch) {
+        let untouched = batch.put_routes.is_empty()
+            && batch.removed_routes.is_empty()
+            && batch.chain_of_route.is_empty()
+            && batch.chain_of_service.is_empty();
+        if untouched && !(batch.all_records || batch.all_chains || batch.authorities) {
+            return;
+        }
+        let mut requests = CertificateRequests::default();
+        for instance in self.scopes.asking() {
+            let authorities = instance.request.iter().flat_map(|request| &request.authorities);
+            let names: Names = authorities.filter_map(|id| self.trust.authority_name(id)).collect();
+            match (&instance.route, &instance.service) {
+                (Some(route), _) => self.routes.get(route).into_iter().for_each(|r| requests.ask_for(r, &names)),
+                (None, Some(service)) => {
+                    let routes = self.routes_of(service).filter_map(|route| self.routes.get(&route));
+                    routes.for_each(|route| requests.ask_for(route, &names));
+                }
+                (None, None) => requests.ask_everybody(&names),
+            }
+        }
+        if !(requests.is_empty() && next.requests.is_empty()) {
+            next.requests = Arc::new(requests);
+        }
+    }
+
     /// Makes the terms anew that the batch touches.
     pub fn finish_trust(&mut self, next: &mut Snapshot) {
         let State { trust, services, .. } = self;
@@ -237,7 +266,14 @@ impl State {
                 Some(name) => next.workspaces.insert_mut(id, name.into()),
                 None => drop(next.workspaces.remove_mut(&id)),
             },
-            "ca_certificates" => return self.trust.take_authority(record, deleted),
+            "ca_certificates" => {
+                batch.authorities = true;
+                next.authorities.remove_mut(&id);
+                self.trust.take_authority(record, deleted)?;
+                if let Some(authority) = self.trust.authority(&id) {
+                    next.authorities.insert_mut(id, Arc::new(authority));
+                }
+            }
             "snis" => return next.certificates.take_sni(record, deleted),
             other => {
                 return match credential_entity(self.kinds, other) {
@@ -319,6 +355,12 @@ impl State {
             return Ok(());
         }
         let mut credential = Credential::from_record(change.record, entity.key.field())?;
+        if let CredentialKey::Pair(_, field) = entity.key {
+            let reference = change.record.get(field).filter(|value| !value.is_null());
+            let reference =
+                reference.map(|value| value.as_object().map(id_of).unwrap_or(Err(format!("{field}: no id"))));
+            credential.key = CredentialKey::pair(&credential.key, reference.transpose()?.as_ref()).into();
+        }
         credential.parsed = entity.parse.map(|parse| parse(change.record)).transpose()?;
         let credential = Arc::new(credential);
         next.credentials.insert(entity, &credential)?;

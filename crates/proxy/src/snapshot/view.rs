@@ -7,7 +7,7 @@ use crate::router::{Query, Rule};
 use crate::upstream::ServiceTls;
 use foldhash::fast::RandomState;
 use model::entities::{Consumer, ConsumerGroup, Credential, PathHandling, Route, Service, Uuid};
-use sdk::{Configuration, Directory, ErrorPages, SnapshotRef};
+use sdk::{CertificateDer, Configuration, Directory, ErrorPages, SnapshotRef};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -150,6 +150,10 @@ impl Configuration for View {
 
     fn consumer_group_by_name(self: Rc<Self>, workspace: &Uuid, name: &str) -> Option<SnapshotRef<ConsumerGroup>> {
         SnapshotRef::find(self, |view| view.snapshot.groups.find(workspace, name))
+    }
+
+    fn authority(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<CertificateDer<'static>>> {
+        SnapshotRef::find(self, |view| view.snapshot.authorities.get(id).map(Arc::as_ref))
     }
 
     fn workspace_name(&self, id: &Uuid) -> Option<&str> {

@@ -21,6 +21,7 @@ use model::entities::Protocol;
 use session::{Opened, StatusCode, begin, end, enter};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio_rustls::StartHandshake;
 use wire::net::{Buffer, Stream, Timer};
 
@@ -36,7 +37,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
     exchange.client.sni = hello.as_ref().and_then(|hello| hello.server_name.clone());
     let mut selected = chain::Selected::new();
     let opened = match enter(&view, &origin, &mut exchange) {
-        Ok(chain) => match secure(worker, stream, hello, &mut exchange, &timer).await {
+        Ok(chain) => match secure(worker, stream, hello, (&mut exchange, chain.asks_streams()), &timer).await {
             Ok(client) => session::open(worker, &view, &mut exchange, (chain, &mut selected), &timer)
                 .await
                 .map(|opened| (client, opened)),
@@ -89,12 +90,13 @@ async fn first_octets(
     }
 }
 
-/// The connection as it is relayed, with what has been read of it: TLS is taken off unless the service is to do that.
+/// The connection as it is relayed, with what has been read of it: TLS is taken off unless the service is to do that,
+/// and the client asked for a certificate where a plugin wants one.
 async fn secure(
     worker: &Rc<Worker>,
     stream: Stream,
     hello: Option<ClientHello>,
-    exchange: &mut sdk::Exchange,
+    (exchange, asks): (&mut sdk::Exchange, bool),
     timer: &Timer,
 ) -> io::Result<(Stream, Buffer)> {
     let Some(hello) = hello else { return Ok((stream, Buffer::new(&worker.buffers))) };
@@ -103,11 +105,15 @@ async fn secure(
         Stream::Plain(socket) if ends_here => socket,
         stream => return Ok((stream, hello.octets)),
     };
-    let config = std::sync::Arc::clone(&worker.shared.listener_tls.load().streams);
+    let tls = worker.shared.listener_tls.load_full();
+    let config = if asks { tls.asking_streams() } else { Arc::clone(&tls.streams) };
     let mut handshake = Box::pin(StartHandshake::from_parts(hello.accepted, socket).into_stream(config));
     let limit = worker.shared.settings.limits.client_header_timeout;
     let secured = timer.limit(limit, |cx| handshake.as_mut().poll(cx)).await;
     let secured = secured.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    exchange.client.tls = tls::describe(secured.get_ref().1, "NONE");
+    let connection = secured.get_ref().1;
+    exchange.client.certificate = tls::shown(connection);
+    let verified = if exchange.client.certificate.is_some() { "FAILED" } else { "NONE" };
+    exchange.client.tls = tls::describe(connection, verified);
     Ok((Stream::TlsServer(Box::new(secured)), Buffer::new(&worker.buffers)))
 }

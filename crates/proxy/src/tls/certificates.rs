@@ -134,6 +134,11 @@ impl Certificates {
         }
     }
 
+    /// Whether a record is for that server name.
+    pub fn has_server(&self, name: &str) -> bool {
+        !self.names.is_empty() && hostname::certificate_names(name).any(|name| self.names.contains_key(&name))
+    }
+
     fn put_sni(&mut self, id: Uuid, name: String, certificate: Uuid) {
         self.forget_sni(id);
         self.names.insert_mut(name.clone(), certificate);

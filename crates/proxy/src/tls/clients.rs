@@ -77,9 +77,20 @@ impl ClientVerification {
         Ok(ClientVerification { mode, trust: Some(Arc::new(trusted)) })
     }
 
+    /// Clients are asked and told these names of authorities; what they show is for plugins to look at.
+    pub(super) fn asking(names: Vec<DistinguishedName>) -> ClientVerification {
+        let trusted = Trusted { roots: RootCertStore::empty(), depth: 0, names, revocations: Vec::new() };
+        ClientVerification { mode: ClientVerificationMode::OptionalNoCa, trust: Some(Arc::new(trusted)) }
+    }
+
+    /// Whether clients are asked.
+    pub(super) fn asks(&self) -> bool {
+        self.trust.is_some() && self.mode != ClientVerificationMode::Off
+    }
+
     /// What a server asks clients for; `None`: for nothing.
     pub(super) fn verifier(&self) -> Option<Arc<dyn ClientCertVerifier>> {
-        let trust = self.trust.as_ref().filter(|_| self.mode != ClientVerificationMode::Off)?;
+        let trust = self.trust.as_ref().filter(|_| self.asks())?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         Some(Arc::new(DeferredVerifier { trust: Arc::clone(trust), provider }))
     }
@@ -89,7 +100,9 @@ impl ClientVerification {
     pub(crate) fn word(&self, shown: Option<&[CertificateDer<'_>]>, verdict: Result<(), &'static str>) -> &'static str {
         use ClientVerificationMode as Mode;
         let verified = match (self.mode, shown.and_then(<[_]>::split_first)) {
-            (Mode::Off, _) | (_, None) => return "NONE",
+            (_, None) => return "NONE",
+            // Only plugins wanted to see it.
+            (Mode::Off, Some(_)) => false,
             (Mode::On | Mode::Optional, Some(_)) => verdict.is_ok(),
             (Mode::OptionalNoCa, Some((cert, others))) => {
                 self.trust.as_ref().is_some_and(|trust| trust.verify(cert, others, UnixTime::now()).is_ok())

@@ -1,6 +1,6 @@
 //! What clients may use: protocol versions, cipher suites, resumption of sessions.
 
-use super::{Certificates, ClientVerification, provider_with};
+use super::{Certificates, ClientVerification, Names, provider_with};
 use rustls::crypto::{SupportedKxGroup, aws_lc_rs};
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache,
@@ -42,6 +42,10 @@ pub(crate) struct ListenerTls {
     pub clients: ClientVerification,
     /// For streams: nothing is said of what they carry, and clients need prove nothing.
     pub streams: Arc<ServerConfig>,
+    policy: Policy,
+    /// For clients whom plugins ask for a certificate. Their sessions are no others': one who was not asked has shown
+    /// nothing.
+    asking: Arc<ServerConfig>,
 }
 
 impl ListenerTls {
@@ -53,7 +57,31 @@ impl ListenerTls {
     ) -> Result<ListenerTls, rustls::Error> {
         let mut streams = policy.with_clients(&config, ClientVerification::default())?;
         streams.alpn_protocols.clear();
-        Ok(ListenerTls { config: Arc::new(config), clients, streams: Arc::new(streams) })
+        let asking = Policy { clients: ClientVerification::asking(Names::new()), ..policy.clone() };
+        let asking = Arc::new(asking.server_config(Arc::clone(&config.cert_resolver))?);
+        Ok(ListenerTls {
+            config: Arc::new(config),
+            clients,
+            streams: Arc::new(streams),
+            policy: policy.clone(),
+            asking,
+        })
+    }
+
+    /// For clients who are asked for a certificate by plugins, and told these names of authorities.
+    pub fn asking(&self, names: Names) -> Result<Arc<ServerConfig>, rustls::Error> {
+        match names.is_empty() {
+            _ if self.clients.asks() => Ok(Arc::clone(&self.config)),
+            true => Ok(Arc::clone(&self.asking)),
+            false => self.policy.with_clients(&self.asking, ClientVerification::asking(names)).map(Arc::new),
+        }
+    }
+
+    /// The same for streams.
+    pub fn asking_streams(&self) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.asking);
+        config.alpn_protocols.clear();
+        Arc::new(config)
     }
 }
 

@@ -1,15 +1,17 @@
 //! TLS towards clients and towards services.
 //!
 //! `identity` is what we prove ourselves by, `certificates` finds one for a server name, `listener` is what clients may
-//! use, `clients` what they must prove; `verify` and `trust` are what services must prove, `outbound` says which of all
-//! that applies to a service.
+//! use, `clients` what they must prove, `requests` and `handshake` what plugins have a say in; `verify` and `trust` are
+//! what services must prove, `outbound` says which of all that applies to a service.
 
 mod certificates;
 mod clients;
+mod handshake;
 mod identity;
 mod listener;
 mod names;
 mod outbound;
+mod requests;
 mod secp521r1;
 #[cfg(test)]
 mod testing;
@@ -18,11 +20,13 @@ mod verify;
 
 pub use certificates::Certificates;
 pub use clients::{ClientVerification, ClientVerificationMode};
+pub(crate) use handshake::{server_name, settings};
 pub use identity::{Chain, Identity};
 pub use listener::Policy;
 pub(crate) use listener::{ListenerTls, Resolver};
-pub(crate) use names::describe;
+pub(crate) use names::{describe, shown};
 pub use outbound::{Outbound, Terms, TrustCompiler};
+pub(crate) use requests::{CertificateRequests, Names};
 pub use secp521r1::SECP521R1;
 pub use trust::{Peers, Services, Trust};
 

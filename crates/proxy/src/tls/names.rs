@@ -1,7 +1,8 @@
 //! OpenSSL's names for what a connection with a client uses.
 
 use rustls::{CipherSuite, ProtocolVersion, ServerConnection};
-use sdk::Tls;
+use sdk::{ClientCertificate, Tls};
+use std::sync::Arc;
 
 /// How a connection is secured whose client's certificate came to that; `None` before the handshake is over.
 pub fn describe(connection: &ServerConnection, client_verify: &'static str) -> Option<Tls> {
@@ -12,6 +13,12 @@ pub fn describe(connection: &ServerConnection, client_verify: &'static str) -> O
     };
     let cipher = name(connection.negotiated_cipher_suite()?.suite());
     Some(Tls { version, cipher, client_verify })
+}
+
+/// What the client has shown.
+pub fn shown(connection: &ServerConnection) -> Option<Arc<ClientCertificate>> {
+    let chain = connection.peer_certificates()?.iter().map(|certificate| certificate.clone().into_owned());
+    ClientCertificate::new(chain.collect()).map(Arc::new)
 }
 
 fn name(suite: CipherSuite) -> &'static str {

@@ -4,8 +4,8 @@ use super::{Certificates, Identity, Peers, Services, Trust};
 use model::entities::{Service, Uuid};
 use model::{Record, pem};
 use rpds::HashTrieMapSync;
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use rustls::{DistinguishedName, RootCertStore};
 use sdk::PeerTls;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -226,6 +226,18 @@ impl TrustCompiler {
             self.authorities.insert(id, Arc::from(cert.as_ref()));
         }
         Ok(())
+    }
+
+    /// The certificate of an authority.
+    pub fn authority(&self, id: &Uuid) -> Option<CertificateDer<'static>> {
+        self.authorities.get(id).map(|der| CertificateDer::from(der.to_vec()))
+    }
+
+    /// Its subject, as clients are told it.
+    pub fn authority_name(&self, id: &Uuid) -> Option<DistinguishedName> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority(id)?).ok()?;
+        roots.subjects().pop()
     }
 
     /// Notes that a service has come, changed or gone; `old` is what it was.

@@ -56,6 +56,7 @@ pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directo
         local_port: 8000,
         public_port: 8000,
         tls: None,
+        certificate: None,
         connection: 1,
         request: 1,
         sni: None,

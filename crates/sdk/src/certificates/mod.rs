@@ -1,0 +1,80 @@
+//! Certificates of clients, and those that plugins show them.
+
+mod der;
+mod name;
+mod ocsp;
+mod path;
+mod revocation;
+
+pub use name::Details;
+pub use path::{Path, find_path};
+pub use revocation::{Revocation, Status};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use model::entities::Uuid;
+use model::pem;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
+use std::sync::Arc;
+
+/// What a client has shown in its handshake: its certificate, then those that it has sent along. That it holds the key
+/// is certain; nothing else is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    own: CertificateDer<'static>,
+    others: Vec<CertificateDer<'static>>,
+}
+
+/// That clients are to be asked for a certificate ([`crate::Plugin::certificate_request`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateRequest {
+    /// Records of `ca_certificates` whose names clients are told, so that they know what to show; empty: none.
+    pub authorities: Vec<Uuid>,
+}
+
+impl ClientCertificate {
+    /// Its certificate and those with it; `None` without any.
+    pub fn new(mut chain: Vec<CertificateDer<'static>>) -> Option<ClientCertificate> {
+        let others = if chain.is_empty() { return None } else { chain.split_off(1) };
+        Some(ClientCertificate { own: chain.pop()?, others })
+    }
+
+    /// The client's own certificate.
+    pub fn own(&self) -> &CertificateDer<'static> {
+        &self.own
+    }
+
+    /// Those that it has sent along.
+    pub fn others(&self) -> &[CertificateDer<'static>] {
+        &self.others
+    }
+}
+
+/// A certificate in PEM, escaped as nginx does it (`$ssl_client_escaped_cert`), so that it fits into a line.
+pub fn escaped_pem(certificate: &CertificateDer<'_>) -> String {
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    let text = BASE64_STANDARD.encode(certificate);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.extend(line.iter().copied().map(char::from));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    utf8_percent_encode(&pem, ESCAPED).to_string()
+}
+
+/// A certificate with those that lead to its root, and its key, from PEM: for [`crate::Plugin::certificate`].
+pub fn certified_key(chain: &str, key: &str) -> Result<Arc<CertifiedKey>, String> {
+    let chain = pem::certificates(chain).map_err(|e| format!("cert: {e}"))?;
+    if chain.is_empty() {
+        return Err("cert: no certificate in it".to_owned());
+    }
+    let key = pem::private_key(key).map_err(|e| format!("key: {e}"))?;
+    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|e| format!("key: {e}"))?;
+    let certified = CertifiedKey::new(chain, key);
+    certified.keys_match().map_err(|e| e.to_string())?;
+    Ok(Arc::new(certified))
+}

@@ -1,0 +1,190 @@
+//! What a certificate says, in the forms in which nginx and OpenSSL show it.
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use std::fmt::Write;
+use x509_parser::der_parser::Oid;
+use x509_parser::der_parser::asn1_rs::oid;
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, ParsedExtension, X509Certificate, X509Name};
+
+/// What a certificate says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// The subject as RFC 2253 writes it (`$ssl_client_s_dn`).
+    pub subject: String,
+    /// The issuer in the same form.
+    pub issuer: String,
+    pub common_name: Option<String>,
+    /// The alternative names that are text: of hosts, addresses, mailboxes and URIs, in their order.
+    pub alternative_names: Vec<String>,
+    /// The serial number in upper-case hexadecimal digits.
+    pub serial: String,
+    /// The SHA-1 digest in hexadecimal digits.
+    pub fingerprint: String,
+}
+
+/// The names of attributes that OpenSSL knows, of those that stand in certificates.
+const ATTRIBUTES: &[(Oid<'static>, &str)] = &[
+    (oid!(2.5.4.3), "CN"),
+    (oid!(2.5.4.4), "SN"),
+    (oid!(2.5.4.5), "serialNumber"),
+    (oid!(2.5.4.6), "C"),
+    (oid!(2.5.4.7), "L"),
+    (oid!(2.5.4.8), "ST"),
+    (oid!(2.5.4.9), "street"),
+    (oid!(2.5.4.10), "O"),
+    (oid!(2.5.4.11), "OU"),
+    (oid!(2.5.4.12), "title"),
+    (oid!(2.5.4.13), "description"),
+    (oid!(2.5.4.17), "postalCode"),
+    (oid!(2.5.4.42), "GN"),
+    (oid!(2.5.4.43), "initials"),
+    (oid!(2.5.4.44), "generationQualifier"),
+    (oid!(2.5.4.46), "dnQualifier"),
+    (oid!(2.5.4.65), "pseudonym"),
+    (oid!(0.9.2342.19200300.100.1.1), "UID"),
+    (oid!(0.9.2342.19200300.100.1.25), "DC"),
+    (oid!(1.2.840.113549.1.9.1), "emailAddress"),
+];
+
+impl Details {
+    /// Looks into a certificate; the error says why it is none.
+    pub fn of(der: &[u8]) -> Result<Details, String> {
+        let (_, parsed) = X509Certificate::from_der(der).map_err(|e| e.to_string())?;
+        let common_name = parsed.subject().iter_common_name().last().and_then(text);
+        let fingerprint = digest(&SHA1_FOR_LEGACY_USE_ONLY, der);
+        Ok(Details {
+            subject: distinguished(parsed.subject()),
+            issuer: distinguished(parsed.issuer()),
+            common_name,
+            alternative_names: alternative_names(&parsed),
+            serial: hexadecimal(parsed.raw_serial()).to_ascii_uppercase(),
+            fingerprint: hexadecimal(fingerprint.as_ref()),
+        })
+    }
+}
+
+fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let extensions = certificate.extensions().iter().map(|extension| extension.parsed_extension());
+    let names = extensions.filter_map(|extension| match extension {
+        ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
+        _ => None,
+    });
+    names.flatten().filter_map(alternative_name).collect()
+}
+
+fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(octets) => match octets.len() {
+            4 => <[u8; 4]>::try_from(*octets).ok().map(|octets| std::net::Ipv4Addr::from(octets).to_string()),
+            16 => <[u8; 16]>::try_from(*octets).ok().map(|octets| std::net::Ipv6Addr::from(octets).to_string()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A name as RFC 2253 writes it: the last part first.
+fn distinguished(name: &X509Name<'_>) -> String {
+    let mut out = String::new();
+    let parts: Vec<_> = name.iter_rdn().collect();
+    for part in parts.into_iter().rev() {
+        for (at, attribute) in part.iter().enumerate() {
+            match at {
+                0 if out.is_empty() => {}
+                0 => out.push(','),
+                _ => out.push('+'),
+            }
+            write_attribute(&mut out, attribute);
+        }
+    }
+    out
+}
+
+fn write_attribute(out: &mut String, attribute: &AttributeTypeAndValue<'_>) {
+    let known = ATTRIBUTES.iter().find(|(oid, _)| oid == attribute.attr_type()).map(|(_, name)| *name);
+    match (known, text(attribute)) {
+        (Some(name), Some(value)) => {
+            out.push_str(name);
+            out.push('=');
+            write_escaped(out, value.as_bytes());
+        }
+        // As OpenSSL: what it does not know is shown as it stands there.
+        _ => {
+            let value = attribute.attr_value();
+            let header = [value.header.tag().0 as u8, value.data.len() as u8];
+            let _ = write!(out, "{}=#{}", attribute.attr_type(), hexadecimal(&header).to_ascii_uppercase());
+            out.push_str(&hexadecimal(value.data).to_ascii_uppercase());
+        }
+    }
+}
+
+/// RFC 2253, section 2.4, with all that is not ASCII in hexadecimal digits.
+fn write_escaped(out: &mut String, value: &[u8]) {
+    for (at, &octet) in value.iter().enumerate() {
+        let at_end = at + 1 == value.len();
+        match octet {
+            b',' | b'+' | b'"' | b'\\' | b'<' | b'>' | b';' => out.extend(['\\', char::from(octet)]),
+            b'#' if at == 0 => out.push_str("\\#"),
+            b' ' if at == 0 || at_end => out.push_str("\\ "),
+            b' '..=b'~' => out.push(char::from(octet)),
+            _ => {
+                let _ = write!(out, "\\{octet:02X}");
+            }
+        }
+    }
+}
+
+/// The value of an attribute in UTF-8, where it is text.
+fn text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
+    let value = attribute.attr_value();
+    let pairs = || value.data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    match value.header.tag().0 {
+        // UTF8String, PrintableString, IA5String, NumericString, VisibleString.
+        12 | 18 | 19 | 22 | 26 => std::str::from_utf8(value.data).ok().map(str::to_owned),
+        // TeletexString: what stands in it is Latin-1.
+        20 => Some(value.data.iter().map(|&octet| char::from(octet)).collect()),
+        // BMPString.
+        30 => char::decode_utf16(pairs()).collect::<Result<_, _>>().ok(),
+        _ => None,
+    }
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(2 * octets.len()), |mut out, octet| {
+        let _ = write!(out, "{octet:02x}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, SanType, SerialNumber};
+
+    #[test]
+    fn certificates_are_shown_as_nginx_shows_them() {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CountryName, "US");
+        params.distinguished_name.push(DnType::OrganizationName, DnValue::Utf8String("Ähre, Inc.".to_owned()));
+        params.distinguished_name.push(DnType::CommonName, "#ada ");
+        params.distinguished_name.push(DnType::CustomDnType(vec![1, 2, 3]), "x");
+        params.serial_number = Some(SerialNumber::from(0x0abc_u64));
+        params.subject_alt_names = vec![
+            SanType::DnsName("a.test".try_into().unwrap()),
+            SanType::Rfc822Name("a@b.test".try_into().unwrap()),
+            SanType::URI("spiffe://a".try_into().unwrap()),
+            SanType::IpAddress([127, 0, 0, 1].into()),
+        ];
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let details = Details::of(made.der()).unwrap();
+        assert_eq!(details.subject, "1.2.3=#0C0178,CN=\\#ada\\ ,O=\\C3\\84hre\\, Inc.,C=US");
+        assert_eq!(details.issuer, details.subject);
+        assert_eq!(details.common_name.as_deref(), Some("#ada "));
+        assert_eq!(details.alternative_names, ["a.test", "a@b.test", "spiffe://a", "127.0.0.1"]);
+        assert_eq!(details.serial, "0ABC");
+        assert_eq!(details.fingerprint.len(), 40);
+        assert!(Details::of(b"x").is_err());
+    }
+}
