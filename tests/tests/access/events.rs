@@ -44,6 +44,10 @@ fn the_log_has_events() {
     ask(&node, "", "POST", "/event-hooks", "source=crud&event=consumers&handler=log").expect(201);
     ask(&node, "", "POST", "/consumers", "username=Lovelace").expect(201);
     eventually("the log has it", || node.log().contains("Lovelace"));
+    ask(&node, "", "POST", "/event-hooks", "source=crud&handler=log").expect(201);
+    ask(&node, "", "POST", "/consumers/Lovelace/key-auth", "key=planted").expect(201);
+    eventually("the log has that too", || node.log().contains("keyauth_credentials"));
+    assert!(!node.log().contains("planted"));
 }
 
 #[test]

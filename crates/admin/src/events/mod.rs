@@ -85,13 +85,24 @@ fn tell_of(node: &dyn Node, told: &Told, hook: &Record, source: &str, event: &st
 fn fire(node: &dyn Node, hook: &Record, data: &Value) {
     let id = text(hook, "id");
     if text(hook, "handler") == "log" {
-        tracing::info!(hook = id, "event: {data}");
+        tracing::info!(hook = id, "event: {}", for_log(data));
         return;
     }
     match message::of(hook, data) {
         Ok(message) => node.queue_hook(message),
         Err(why) => tracing::error!(hook = id, "an event cannot be told: {why}"),
     }
+}
+
+/// An event without what its record holds, which may be a secret: the record's id and name are enough to look it up.
+fn for_log(data: &Value) -> Value {
+    let mut shown = data.clone();
+    for field in ["entity", "old_entity"] {
+        if let Some(record) = shown.get_mut(field).and_then(Value::as_object_mut) {
+            record.retain(|name, _| matches!(name.as_str(), "id" | "name" | "username" | "custom_id"));
+        }
+    }
+    shown
 }
 
 /// What an event of a write has.
