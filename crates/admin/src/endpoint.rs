@@ -29,6 +29,8 @@ pub struct Endpoint {
     methods: Vec<(Method, Handler)>,
     /// Whether the content of `DELETE` says what is to be deleted.
     names_what_it_deletes: bool,
+    /// Whether the audit log keeps nothing of the content of requests.
+    pub keeps_no_content: bool,
 }
 
 /// All endpoints of a listener.
@@ -143,6 +145,7 @@ struct Draft {
     subject: Option<Subject>,
     methods: BTreeMap<Method, Handler>,
     names_what_it_deletes: bool,
+    keeps_no_content: bool,
 }
 
 impl Drafts {
@@ -184,6 +187,13 @@ impl Drafts {
         }
     }
 
+    /// Has the audit log keep nothing of the content of requests to an endpoint.
+    pub fn keeps_no_content(&mut self, path: &str) {
+        if let Some(draft) = self.drafts.get_mut(path) {
+            draft.keeps_no_content = true;
+        }
+    }
+
     /// Drops all but these endpoints, and of these all but `GET`.
     pub fn keep_reading(&mut self, paths: &[&str]) {
         self.drafts.retain(|path, _| paths.contains(&path.as_str()));
@@ -211,6 +221,7 @@ impl Drafts {
                 subject: draft.subject,
                 methods,
                 names_what_it_deletes: draft.names_what_it_deletes,
+                keeps_no_content: draft.keeps_no_content,
             });
             if to_node == path { node.endpoint = Some(endpoint) } else { node.remainder = Some(endpoint) }
         }

@@ -206,7 +206,7 @@ async fn call(
     } else {
         Content::None
     };
-    if let (Some(trail), Some(audit)) = (trail.as_mut(), &admin.state.options.audit) {
+    if let (Some(trail), Some(audit), false) = (trail.as_mut(), &admin.state.options.audit, endpoint.keeps_no_content) {
         trail.keep(&content, audit);
     }
     let parameters = parameters.into_iter().map(str::to_owned).collect();

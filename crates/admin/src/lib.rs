@@ -34,7 +34,7 @@ pub use http::Admin;
 pub use hyper::HeaderMap;
 pub use node::{
     Answered, Counters, HookAnswer, HookMessage, Interface, Memory, Node, Origin, Pids, PluginAnswer, PluginContent,
-    PluginEndpoint, PluginRequest, TargetMark,
+    PluginEndpoint, PluginRequest, TargetMark, TracedRequest,
 };
 pub use options::{Limits, Options};
 pub use pictures::{Pictures, ResponseBody};

@@ -71,6 +71,12 @@ pub trait Node: Send + Sync + 'static {
         None
     }
 
+    /// Sends a request through this node's own proxy and tells its course; the error is a status and what the client is
+    /// told.
+    fn trace(&self, _request: TracedRequest) -> BoxFuture<'_, Result<Value, (u16, String)>> {
+        Box::pin(std::future::ready(Err((501, "not implemented".to_owned()))))
+    }
+
     /// The level in force: `debug`, `info`, `notice`, `warn`, `error`, `crit`, `alert` or `emerg`.
     fn log_level(&self) -> String;
 
@@ -244,6 +250,23 @@ pub struct PluginRequest {
 pub struct PluginAnswer {
     pub status: u16,
     pub content: PluginContent,
+}
+
+/// A request whose course is to be told.
+#[derive(Clone, Debug)]
+pub struct TracedRequest {
+    pub method: String,
+    pub tls: bool,
+    /// With the port, where the client names one.
+    pub host: String,
+    pub port: Option<u16>,
+    /// Path and query.
+    pub target: String,
+    /// In order.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    /// As whose; else that of the machine itself.
+    pub client: Option<IpAddr>,
 }
 
 /// The content of an answer.

@@ -8,6 +8,7 @@ use crate::settings::Transport;
 use crate::shared::{Phase, Shared};
 use crate::stream::{self, Datagrams};
 use crate::tls;
+use crate::traced::Traced;
 use crate::worker::Worker;
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::LocalOptions;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use wire::net::{Clock, Lingering, LogLimiter, Stream};
 use wire::proxy_protocol;
 
@@ -70,6 +71,8 @@ impl Acceptor {
         let keeper = tokio::task::spawn_local(self.worker.timers.clone().keep());
         let sweeper = tokio::task::spawn_local(Rc::clone(self).sweep());
         let logger = tokio::task::spawn_local(Rc::clone(self).keep_logs());
+        let traced = self.worker.shared.traced.receiver();
+        let tracer = traced.map(|traced| tokio::task::spawn_local(Rc::clone(self).serve_traced(traced)));
         let mut accepting = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {
             let this = Rc::clone(self);
@@ -88,7 +91,7 @@ impl Acceptor {
         }
         // An error means that the data plane is gone, which ends the worker too.
         let _ = phase.wait_for(|p| *p != Phase::Serving).await;
-        accepting.iter().for_each(tokio::task::JoinHandle::abort);
+        accepting.iter().chain(&tracer).for_each(tokio::task::JoinHandle::abort);
         self.worker.draining.set(true);
         self.worker.timers.expire_idle();
         let ended = async {
@@ -222,6 +225,21 @@ impl Acceptor {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Serves connections of the node with itself.
+    async fn serve_traced(self: Rc<Self>, mut connections: mpsc::Receiver<Traced>) {
+        while let Some(traced) = connections.recv().await {
+            self.open.set(self.open.get() + 1);
+            let opened = traced.open(&self.worker.shared, self.worker.gauges.accept());
+            let this = Rc::clone(&self);
+            tokio::task::spawn_local(Box::pin(async move {
+                let _open = Open(&this);
+                if let Ok((socket, origin)) = opened {
+                    http::serve(&this.worker, Stream::Plain(socket), origin).await;
+                }
+            }));
         }
     }
 

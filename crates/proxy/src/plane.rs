@@ -11,6 +11,7 @@ use crate::settings::{Listen, Settings, Transport};
 use crate::shared::{Counters, Phase, Shared};
 use crate::snapshot::{Change, Compiler, Prepared, Replacement};
 use crate::tls::{self, Certificates, Chain, ClientVerification, Identity, ListenerTls, Outbound, Resolver};
+use crate::traced::{Arrival, TracedConnection, TracedQueue};
 use arc_swap::ArcSwap;
 use model::Degradation;
 use model::entities::Uuid;
@@ -91,6 +92,7 @@ impl DataPlane {
             listener_tls: ArcSwap::from_pointee(listener_tls),
             gauges,
             live: Live::new(workers),
+            traced: TracedQueue::default(),
             memory,
             http2,
         });
@@ -248,6 +250,12 @@ impl DataPlane {
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
         self.shared.counters()
+    }
+
+    /// Makes a connection with this node's own proxy, as if from elsewhere; the course of the first request on it is
+    /// told.
+    pub async fn trace(&self, arrival: Arrival) -> io::Result<TracedConnection> {
+        self.shared.traced.connect(arrival).await
     }
 
     /// Has the workers count what goes through them, in place of an earlier watch.

@@ -8,6 +8,7 @@ use crate::published::Published;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::tls::ListenerTls;
+use crate::traced::TracedQueue;
 use arc_swap::ArcSwap;
 use sdk::{Fields, MemoryBudget};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub listener_tls: ArcSwap<ListenerTls>,
     pub gauges: Vec<Arc<Gauges>>,
     pub live: Arc<Live>,
+    pub traced: TracedQueue,
     /// What contents may be held in memory, by exchanges and by plugins.
     pub memory: MemoryBudget,
     /// The listeners speak HTTP/2, too.

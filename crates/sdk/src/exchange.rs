@@ -1,6 +1,7 @@
 //! One request and its response, as plugins see and edit them.
 
 use crate::log::LogValue;
+use crate::recording::Recording;
 use crate::{ClientCertificate, Directory, Fields, RequestBody, SnapshotRef, Trace, path};
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
@@ -57,6 +58,8 @@ pub struct Exchange {
     pub log_values: Vec<LogValue>,
     /// What was timed, where the node traces.
     pub trace: Option<Box<Trace>>,
+    /// Its course, where somebody wants to see it.
+    pub recording: Option<Box<Recording>>,
     /// The configuration this exchange runs under.
     pub directory: Directory,
     state: Vec<Box<dyn Any + Send>>,
@@ -219,6 +222,7 @@ impl Exchange {
             tries: Vec::new(),
             log_values: Vec::new(),
             trace: None,
+            recording: None,
             directory,
             state: Vec::new(),
         }
@@ -254,6 +258,7 @@ impl Exchange {
         self.tries.clear();
         self.log_values.clear();
         self.trace = None;
+        self.recording = None;
         self.state.clear();
     }
 

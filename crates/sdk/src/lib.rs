@@ -32,6 +32,7 @@ mod node_log;
 pub mod path;
 mod plugin;
 mod queue;
+pub mod recording;
 mod records;
 pub mod redis;
 mod request_body;

@@ -25,6 +25,7 @@ mod schemas;
 mod status;
 mod tags;
 mod targets;
+mod trace;
 mod upstreams;
 mod workspaces;
 
@@ -62,6 +63,7 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     audit::add(&mut drafts);
     event_hooks::add(&mut drafts, catalog);
     live::add(&mut drafts);
+    trace::add(&mut drafts);
     drafts.build()
 }
 

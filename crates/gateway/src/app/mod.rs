@@ -21,6 +21,7 @@ mod records;
 mod references;
 pub mod reload;
 mod signals;
+mod trace;
 
 pub use plane::peer_tls;
 

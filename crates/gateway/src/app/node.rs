@@ -6,12 +6,13 @@ use super::live::LiveView;
 use super::plane::Plane;
 use super::prefix;
 use super::publisher::Progress;
+use super::trace::Tracer;
 use crate::logging::Logging;
 use crate::settings::Settings;
 use crate::settings::nginx::Api;
 use admin::{
     Answered, Counters, HookAnswer, HookMessage, Interface, Memory, Node, Origin, Pictures, Pids, PluginAnswer,
-    PluginContent, PluginEndpoint, PluginRequest, TargetMark,
+    PluginContent, PluginEndpoint, PluginRequest, TargetMark, TracedRequest,
 };
 use hyper::header::{HeaderName, HeaderValue};
 use model::Degradation;
@@ -48,6 +49,7 @@ pub struct RunningNode {
     plane: Arc<Plane>,
     live: Arc<LiveView>,
     hooks: Hooks,
+    tracer: Tracer,
     progress: watch::Receiver<Progress>,
     logging: Logging,
     admin: Served,
@@ -145,6 +147,7 @@ impl RunningNode {
         let id = prefix::node_id(settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Ok(RunningNode {
+            tracer: Tracer::new(Arc::clone(&plane)),
             live: LiveView::new(Arc::clone(&plane), &id.to_string(), &hostname),
             hooks: Hooks::new(&env.clone().with_network(plane.network().clone())),
             id,
@@ -286,6 +289,10 @@ impl Node for RunningNode {
 
     fn name_statistics(&self) -> Option<Value> {
         self.counts_names.then(|| self.plane.name_statistics().iter().map(described).collect())
+    }
+
+    fn trace(&self, request: TracedRequest) -> BoxFuture<'_, Result<Value, (u16, String)>> {
+        Box::pin(self.tracer.trace(request))
     }
 
     fn watch(&self) -> Option<Pictures> {

@@ -11,7 +11,7 @@ use proxy::balancer::Balancers;
 use proxy::live::Watch;
 use proxy::settings::{Headers, Keepalive, Listen, Transport};
 use proxy::tls::{Chain, Outbound, Peers, Services};
-use proxy::{Change, DataPlane, Replacement, dns, router};
+use proxy::{Arrival, Change, DataPlane, Replacement, TracedConnection, dns, router};
 use sdk::entities::Uuid;
 use sdk::{ErrorFormat, ErrorPages, PeerTls, PluginKind, Timed, TraceSettings};
 use std::net::SocketAddr;
@@ -169,6 +169,11 @@ impl Plane {
             connections_writing: counted.active.saturating_sub(counted.idle),
             total_requests: counted.requests,
         }
+    }
+
+    /// A connection with this node's own proxy, whose first request is traced.
+    pub async fn trace(&self, arrival: Arrival) -> std::io::Result<TracedConnection> {
+        self.data.trace(arrival).await
     }
 
     /// Has the workers count what goes through them.

@@ -72,6 +72,14 @@ impl Destination {
         matches!(&*self.place, Place::Upstream { .. })
     }
 
+    /// The upstream, if it is one.
+    pub(crate) fn ring(&self) -> Option<&Ring> {
+        match &*self.place {
+            Place::Upstream { ring, .. } => Some(ring),
+            Place::Host(_) => None,
+        }
+    }
+
     /// The certificate to be shown to the targets of the upstream, where the service has none of its own.
     pub(crate) fn client_certificate(&self) -> Option<Uuid> {
         match &*self.place {

@@ -4,6 +4,7 @@ use super::{Chain, Instance, PluginSlot};
 use crate::panic;
 use futures_util::FutureExt;
 use model::entities::{Protocol, Uuid};
+use sdk::recording::Before;
 use sdk::{Answer, Bytes, Exchange, Known, Phases, Step, Timed, Version};
 use smallvec::SmallVec;
 use std::panic::AssertUnwindSafe;
@@ -22,10 +23,10 @@ pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answe
         if !applies(instance, exchange) {
             continue;
         }
-        let started = exchange.trace.is_some().then(Instant::now);
+        let begun = Begun::of(exchange);
         let step = guarded(instance, || instance.plugin.rewrite(exchange));
         let settled = settle(instance, step).await;
-        trace(instance, exchange, Timed::PLUGIN_REWRITE, started);
+        begun.end(instance, exchange, Timed::PLUGIN_REWRITE, settled.answer());
         match settled {
             Settled::Next => {}
             Settled::Answer(answer) => return Some(answer),
@@ -56,10 +57,10 @@ pub async fn run_access<'a>(
         }
         selected.push(instance);
         if run && answer.is_none() && instance.phases.has(Phases::ACCESS) {
-            let started = exchange.trace.is_some().then(Instant::now);
+            let begun = Begun::of(exchange);
             let step = guarded(instance, || instance.plugin.access(exchange));
             let settled = settle(instance, step).await;
-            trace(instance, exchange, Timed::PLUGIN_ACCESS, started);
+            begun.end(instance, exchange, Timed::PLUGIN_ACCESS, settled.answer());
             answer = match settled {
                 Settled::Next => None,
                 Settled::Answer(answer) => Some(answer),
@@ -77,9 +78,9 @@ pub async fn run_access<'a>(
 /// The header filter phase.
 pub fn run_header_filter(selected: &Selected<'_>, exchange: &mut Exchange) {
     for instance in selected.iter().filter(|i| i.phases.has(Phases::HEADER_FILTER)) {
-        let started = exchange.trace.is_some().then(Instant::now);
+        let begun = Begun::of(exchange);
         guarded_sync(instance, || instance.plugin.header_filter(exchange));
-        trace(instance, exchange, Timed::PLUGIN_HEADER_FILTER, started);
+        begun.end(instance, exchange, Timed::PLUGIN_HEADER_FILTER, None);
     }
 }
 
@@ -108,6 +109,15 @@ enum Settled {
     Next,
     Answer(Answer),
     Panicked,
+}
+
+impl Settled {
+    fn answer(&self) -> Option<&Answer> {
+        match self {
+            Settled::Answer(answer) => Some(answer),
+            _ => None,
+        }
+    }
 }
 
 /// The instance for whoever the caller is by now.
@@ -151,15 +161,30 @@ async fn settle(instance: &Instance, mut step: Option<Step<'_>>) -> Settled {
     }
 }
 
-/// Adds a span for what a plugin has just done, where the exchange is traced.
-fn trace(instance: &Instance, exchange: &mut Exchange, phase: Timed, started: Option<Instant>) {
-    if let (Some(trace), Some(started)) = (exchange.trace.as_deref_mut(), started) {
+/// What is kept while a plugin acts, where the exchange is traced or recorded.
+struct Begun {
+    traced: Option<Instant>,
+    recorded: Option<Box<Before>>,
+}
+
+impl Begun {
+    fn of(exchange: &Exchange) -> Begun {
+        Begun { traced: exchange.trace.is_some().then(Instant::now), recorded: Before::of(exchange) }
+    }
+
+    /// Adds a span for what the plugin has done, or writes it down.
+    fn end(self, instance: &Instance, exchange: &mut Exchange, phase: Timed, answer: Option<&Answer>) {
         let name = match phase {
             Timed::PLUGIN_REWRITE => "rewrite",
             Timed::PLUGIN_ACCESS => "access",
             _ => "header_filter",
         };
-        trace.record(phase, format!("kong.{name}.plugin.{}", instance.name), started, Vec::new());
+        if let (Some(trace), Some(started)) = (exchange.trace.as_deref_mut(), self.traced) {
+            trace.record(phase, format!("kong.{name}.plugin.{}", instance.name), started, Vec::new());
+        }
+        if let Some(before) = self.recorded {
+            before.note(exchange, (&instance.name, instance.id.to_string()), name, answer);
+        }
     }
 }
 

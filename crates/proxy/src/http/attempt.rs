@@ -7,6 +7,7 @@ use super::context::RequestContext;
 use super::deadlines::Wait;
 use super::downstream::Downstream;
 use super::payload::Payload;
+use super::recorded;
 use super::request;
 use super::upload::{Upload, UploadError};
 use crate::balancer::{Destination, Peer, PickError};
@@ -97,6 +98,7 @@ pub(crate) async fn run(
         if tried.is_empty() {
             exchange.timing.proxy = Some(started.saturating_duration_since(exchange.timing.started));
         }
+        recorded::picked(exchange, &destination, &peer, &tried);
         tried.push(peer.address);
         request::address(context, exchange, &peer);
         let tls = tls.as_ref().map(|tls| tls.named(request::server_name(exchange, &peer)));
@@ -107,8 +109,9 @@ pub(crate) async fn run(
         context.deadlines.clear(downstream.timer());
         let waited = context.worker.loop_time().saturating_duration_since(started);
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
-        let mut note = |status| {
+        let note = |exchange: &mut Exchange, status| {
             exchange.tries.push(Try { address: peer.address, status, started, waited });
+            recorded::answered(exchange, status, waited);
             if let Some(upstream) = peer.upstream().filter(|_| context.worker.counting.is_watched()) {
                 context.worker.counting.attempt(upstream, peer.address, status, waited);
             }
@@ -116,7 +119,7 @@ pub(crate) async fn run(
         let (outcome, sent) = match result {
             Ok(mut upstream) => {
                 let status = exchange.response.status;
-                note(status);
+                note(exchange, status);
                 peer.report(Outcome::Status(status));
                 if next.has_statuses() {
                     let now = context.worker.loop_time();
@@ -134,7 +137,7 @@ pub(crate) async fn run(
             Err(Failure::Unsent(outcome)) => (outcome, false),
             Err(Failure::Sent(outcome)) => (outcome, true),
             Err(Failure::Invalid) => {
-                note(502);
+                note(exchange, 502);
                 peer.report(Outcome::Status(502));
                 last = 502;
                 if tries_again(tried.len(), Kind::InvalidHeader, true, payload, context.worker.loop_time()) {
@@ -143,12 +146,12 @@ pub(crate) async fn run(
                 return Err(Failed::Service(502, None));
             }
             Err(Failure::Local) => {
-                note(503);
+                note(exchange, 503);
                 return Err(Failed::Service(503, None));
             }
             Err(Failure::Content(failure)) => return Err(Failed::Content(failure)),
             Err(Failure::ClientClosed) => {
-                note(0);
+                note(exchange, 0);
                 return Err(Failed::ClientClosed);
             }
         };
@@ -158,7 +161,7 @@ pub(crate) async fn run(
             Outcome::LocalFault => 503,
             _ => 502,
         };
-        note(last);
+        note(exchange, last);
         let request_id = exchange.id_str();
         tracing::info!(request_id, peer = %peer.address, ?outcome, sent, "a try at a service failed");
         let kind = if outcome == Outcome::Timeout { Kind::Timeout } else { Kind::Error };
@@ -234,6 +237,9 @@ async fn attempt(
         None => Box::pin(dial(context, downstream, key, timeouts.connect)).await?,
     };
     loop {
+        if exchange.recording.is_some() {
+            recorded::sent(context, exchange, (payload, downstream), &upstream, reused);
+        }
         upstream.start_request(&request::outgoing(context, exchange, payload));
         let before = payload.is_repeatable();
         let sending = (&mut *upload, &mut *payload);

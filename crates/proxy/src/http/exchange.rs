@@ -4,6 +4,7 @@ use super::attempt::{self, Failed};
 use super::context::{Broken, RequestContext};
 use super::downstream::Downstream;
 use super::payload::Payload;
+use super::recorded;
 use super::relay;
 use super::request::{self, Stripped};
 use super::upload::{Upload, UploadError};
@@ -89,6 +90,7 @@ pub(crate) async fn run(
     }
     exchange.finish_trace();
     chain::run_log(&context.selected, exchange);
+    recorded::end(exchange);
     if served.is_err() {
         return Disposition::Gone;
     }
@@ -117,6 +119,8 @@ pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     let (started, started_unix_ms) = worker.now();
     exchange.timing = Timing { started, started_unix_ms, upstream: None, proxy: None };
     exchange.id = worker.request_id();
+    exchange.recording = origin.recording.take();
+    recorded::begin(exchange);
     if let Some(settings) = worker.shared.settings.tracing {
         exchange.trace = Some(Box::new(Trace::begin(exchange, settings)));
     }
@@ -307,7 +311,7 @@ fn enter<'a>(
 }
 
 /// The route for a request.
-fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Option<&str>) -> Option<Found> {
+fn find(context: &RequestContext<'_>, exchange: &mut Exchange, path: &str, query: Option<&str>) -> Option<Found> {
     let head = &exchange.request;
     let host = head.fields.known(Known::Host).unwrap_or_default();
     let client = context.client.as_ref().unwrap_or(&context.origin.peer);
@@ -326,5 +330,10 @@ fn find(context: &RequestContext<'_>, exchange: &Exchange, path: &str, query: Op
         fields: &head.fields,
         exchange: None,
     };
-    context.view.find(&query)
+    let candidates = exchange.recording.is_some().then(|| recorded::candidates(context.view, &query));
+    let found = context.view.find(&query);
+    if let (Some(candidates), Some(recording)) = (candidates, &mut exchange.recording) {
+        recording.tell("router", candidates);
+    }
+    found
 }

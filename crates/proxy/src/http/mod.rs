@@ -14,6 +14,7 @@ mod downstream;
 mod exchange;
 mod multiplexed;
 mod payload;
+mod recorded;
 mod relay;
 mod request;
 mod respond;
@@ -28,7 +29,9 @@ use crate::shared::Shared;
 use crate::worker::Worker;
 use downstream::Downstream;
 use exchange::Disposition;
+use sdk::recording::Recording;
 use sdk::{Answer, Client, Fields};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use wire::h1::{HeadError, Lingering, RequestError, ServerConnection};
@@ -52,6 +55,8 @@ pub(crate) struct Origin {
     /// The lines that tell services about the client, where no trusted proxy or earlier hop has said something
     /// ([`crate::forwarded::lines`]).
     pub lines: Fields,
+    /// For the first exchange, where the connection is this node's own and somebody wants to see what becomes of it.
+    pub recording: Cell<Option<Box<Recording>>>,
 }
 
 impl Origin {
@@ -82,7 +87,8 @@ impl Origin {
             sni: None,
         };
         let lines = forwarded::lines(&peer, tls, port);
-        Box::new(Origin { peer, local, proxied: None, port, tls, unverified: None, client, lines })
+        let recording = Cell::default();
+        Box::new(Origin { peer, local, proxied: None, port, tls, unverified: None, client, lines, recording })
     }
 }
 

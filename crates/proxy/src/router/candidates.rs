@@ -146,6 +146,11 @@ impl<'r> Best<'r> {
         self.found.map(|(_, candidate, depth)| (candidate, depth))
     }
 
+    /// The candidate with its rank.
+    pub fn ranked(self) -> Option<(Rank, &'r Candidate)> {
+        self.found.map(|(rank, candidate, _)| (rank, candidate))
+    }
+
     fn search(&mut self, list: &'r [Candidate], query: &Query<'_>, reached: Reached, depth: usize) {
         for candidate in list {
             let rank = candidate.rank(reached.host_specificity);

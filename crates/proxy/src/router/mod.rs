@@ -29,6 +29,7 @@ use hosts::HostIndex;
 use model::entities::{PathHandling, Protocol, Route, Service, Uuid};
 use model::hostname;
 pub use protocol::Mismatch;
+use rank::Rank;
 use rpds::HashTrieMapSync;
 use rule::PathKind;
 pub use rule::Rule;
@@ -204,6 +205,32 @@ impl Router {
         self.hosts.search(self.flavor, query, hostname::split_port(query.host), &mut best);
         let (candidate, depth) = best.candidate()?;
         Some(self.found(candidate, depth, query))
+    }
+
+    /// The routes that fit a request, best first, and what has put each behind the one before it; so many at most.
+    pub fn candidates(&self, query: &Query<'_>, most: usize) -> Vec<(Arc<Route>, Option<&'static str>)> {
+        // What would be found without the ones before; what a router shares with others is not copied.
+        let (mut others, mut found, mut before) = (self.clone(), Vec::new(), None::<Rank>);
+        while found.len() < most {
+            let mut best = Best::default();
+            others.hosts.search(self.flavor, query, hostname::split_port(query.host), &mut best);
+            let Some((rank, candidate)) = best.ranked() else { break };
+            let route = Arc::clone(&candidate.rule.route);
+            let decided = before.map(|before| before.decided_by(&rank, self.flavor));
+            before = Some(rank);
+            others.remove(&route.id);
+            found.push((route, decided));
+        }
+        found
+    }
+
+    /// The flavour in the words of the setting.
+    pub fn flavor(&self) -> &'static str {
+        match self.flavor {
+            Flavor::Traditional => "traditional",
+            Flavor::TraditionalCompatible => "traditional_compatible",
+            Flavor::Expressions => "expressions",
+        }
     }
 
     /// The route of a stream, by address, port and server name.

@@ -43,6 +43,36 @@ impl Rank {
         Rank { criteria, host: 0, age: Reverse(route.created_at), id: route.id, path: Reverse(0) }
     }
 
+    /// What puts it before another one, for whoever wants to know.
+    pub fn decided_by(&self, other: &Rank, flavor: Flavor) -> &'static str {
+        let differ = self.criteria ^ other.criteria;
+        if differ == 0 {
+            return match () {
+                () if self.host != other.host => "its host fits more closely",
+                () if self.age != other.age => "it is older (created_at)",
+                () if self.id != other.id => "its id",
+                () => "the order of its paths",
+            };
+        }
+        if differ >> 127 == 1 {
+            return "it has an expression";
+        }
+        if self.criteria >> 127 == 1 {
+            return "a higher priority";
+        }
+        match (127 - differ.leading_zeros(), flavor) {
+            (80.., _) => "more kinds of criteria",
+            (64..80, _) => "weightier kinds of criteria",
+            (61.., Flavor::TraditionalCompatible | Flavor::Expressions) => "more kinds of criteria",
+            (62, _) => "a wildcard host with a port",
+            (61, _) | (60, Flavor::TraditionalCompatible | Flavor::Expressions) => "hosts without wildcards",
+            (60 | 51, _) => "a regular expression as its path",
+            (52..60, _) => "more headers",
+            (19..51, _) => "a higher regex_priority, or a longer path",
+            _ => "a longer path",
+        }
+    }
+
     /// The rank when the route is reached by a host pattern that fits that closely.
     pub fn with_host(self, host: u32) -> Rank {
         Rank { host, ..self }
