@@ -1,7 +1,7 @@
-//! One probe: connect, and for http ask for a path and read the status line.
+//! One probe: connect, and for http ask for a path and read the status line, for gRPC ask the service how it is.
 
-use super::Outcome;
 use super::tls::ProbeTls;
+use super::{Outcome, grpc};
 use crate::listener::Descriptors;
 use model::entities::{ActiveChecks, CheckKind, Upstream, Uuid};
 use rustls::pki_types::ServerName;
@@ -55,14 +55,15 @@ impl Probe {
         let mut stream = Descriptors::of_process().service_socket(address)?.connect(address).await?;
         let host = self.host_header.as_deref().unwrap_or(host);
         match self.checks.kind {
-            // A connection is all that is asked of gRPC services for now.
-            CheckKind::Tcp | CheckKind::Grpc => Ok(Outcome::Connected),
+            CheckKind::Tcp => Ok(Outcome::Connected),
+            CheckKind::Grpc => grpc::check(stream, host, false, &self.checks.headers).await,
             CheckKind::Http => self.ask(&mut stream, host).await,
             CheckKind::Https | CheckKind::Grpcs => {
                 let name = self.checks.https_sni.as_deref().unwrap_or(host);
                 let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
                 let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-                let connector = tls.connector(self.checks.https_verify_certificate, self.client_certificate);
+                let is_grpc = self.checks.kind == CheckKind::Grpcs;
+                let connector = tls.connector(self.checks.https_verify_certificate, self.client_certificate, is_grpc);
                 let connector = match connector {
                     Ok(connector) => connector,
                     // What is missing is missing here.
@@ -72,10 +73,10 @@ impl Probe {
                     }
                 };
                 let mut stream = connector.connect(name, stream).await?;
-                match self.checks.kind {
-                    CheckKind::Grpcs => Ok(Outcome::Connected),
-                    _ => self.ask(&mut stream, host).await,
+                if is_grpc {
+                    return grpc::check(stream, host, true, &self.checks.headers).await;
                 }
+                self.ask(&mut stream, host).await
             }
         }
     }

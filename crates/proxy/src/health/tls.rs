@@ -20,9 +20,13 @@ impl ProbeTls {
 
     /// A connector that verifies certificates, or one that takes any, and shows the certificate of an upstream or that
     /// of the node. The error says what is missing.
-    pub fn connector(&self, verify: bool, certificate: Option<Uuid>) -> Result<TlsConnector, String> {
+    pub fn connector(&self, verify: bool, certificate: Option<Uuid>, http2: bool) -> Result<TlsConnector, String> {
         let current = self.current.load();
         let (outbound, certificates) = current.as_deref().ok_or("TLS is not set up yet")?;
-        Ok(TlsConnector::from(outbound.probing(verify, certificate, certificates)?.config()))
+        let mut config = outbound.probing(verify, certificate, certificates)?.config();
+        if http2 {
+            Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
+        }
+        Ok(TlsConnector::from(config))
     }
 }
