@@ -13,6 +13,10 @@ pub struct Target {
     pub target: String,
     /// 0 to 65535; 0 takes no traffic.
     pub weight: u16,
+    /// Gets requests only while no other target takes any.
+    pub failover: bool,
+    /// Gets requests only while no target of a lower one takes any.
+    pub priority: u16,
     /// Seconds since 1970, with fraction.
     pub created_at: f64,
     pub tags: Vec<String>,
@@ -26,6 +30,8 @@ impl Target {
             upstream: decode::foreign(record, "upstream")?.ok_or("upstream: missing")?,
             target: decode::required(record, "target")?,
             weight: decode::integer(record, "weight", 100)?,
+            failover: decode::boolean(record, "failover", false),
+            priority: decode::integer(record, "priority", 0)?,
             created_at: decode::number(record, "created_at", 0.0),
             tags: decode::strings(record, "tags"),
         })

@@ -12,6 +12,7 @@ pub enum Algorithm {
     ConsistentHashing,
     LeastConnections,
     Latency,
+    StickySessions,
 }
 
 impl Algorithm {
@@ -22,6 +23,7 @@ impl Algorithm {
             Algorithm::ConsistentHashing => "consistent-hashing",
             Algorithm::LeastConnections => "least-connections",
             Algorithm::Latency => "latency",
+            Algorithm::StickySessions => "sticky-sessions",
         }
     }
 }
@@ -106,6 +108,17 @@ pub struct Upstream {
     pub host_header: Option<String>,
     pub client_certificate: Option<Uuid>,
     pub use_srv_name: bool,
+    /// By which clients stay with a target, for `sticky-sessions`.
+    pub sticky_sessions_cookie: Option<String>,
+    pub sticky_sessions_cookie_path: String,
+    /// How long a target that begins, or comes back, takes to get to its share.
+    pub slow_start: Option<Duration>,
+    /// The most requests at a time of an address; 0: no limit.
+    pub max_connections: u32,
+    /// The most requests that wait while all addresses have as many as they may.
+    pub max_pending_requests: u32,
+    /// After which a target that requests have found unhealthy gets one to try.
+    pub recovery_time: Option<Duration>,
     pub tags: Vec<String>,
 }
 
@@ -122,6 +135,7 @@ impl Upstream {
                 Some("consistent-hashing") => Algorithm::ConsistentHashing,
                 Some("least-connections") => Algorithm::LeastConnections,
                 Some("latency") => Algorithm::Latency,
+                Some("sticky-sessions") => Algorithm::StickySessions,
                 _ => Algorithm::RoundRobin,
             },
             hash_on: hash_on(record, "hash_on"),
@@ -137,9 +151,22 @@ impl Upstream {
             host_header: decode::string(record, "host_header"),
             client_certificate: decode::foreign(record, "client_certificate")?,
             use_srv_name: decode::boolean(record, "use_srv_name", false),
+            sticky_sessions_cookie: decode::string(record, "sticky_sessions_cookie"),
+            sticky_sessions_cookie_path: decode::string(record, "sticky_sessions_cookie_path")
+                .unwrap_or_else(|| "/".to_owned()),
+            slow_start: seconds_of(record, "slow_start"),
+            max_connections: decode::integer(record, "max_connections", 0)?,
+            max_pending_requests: decode::integer(record, "max_pending_requests", 0)?,
+            recovery_time: seconds_of(record, "recovery_time"),
             tags: decode::strings(record, "tags"),
         })
     }
+}
+
+/// A time that may not be set; zero is none.
+fn seconds_of(record: &Record, field: &str) -> Option<Duration> {
+    let seconds = decode::number(record, field, 0.0).clamp(0.0, 65_535.0);
+    (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
 }
 
 fn hash_on(record: &Record, field: &str) -> HashOn {

@@ -69,6 +69,8 @@ pub(super) struct Rules {
     pub eq: Option<Value>,
     pub ne: Option<Value>,
     pub one_of: Option<Vec<Value>>,
+    /// Values beyond those, of which clients are told nothing: each is taken where another field is set, too.
+    pub also_one_of: Option<Map<String, Value>>,
     pub not_one_of: Option<Vec<Value>>,
     pub gt: Option<f64>,
     pub timestamp: bool,
@@ -214,6 +216,7 @@ impl Rules {
             eq: map.get("eq").cloned(),
             ne: map.get("ne").cloned(),
             one_of: list("one_of"),
+            also_one_of: map.get("also_one_of").and_then(Value::as_object).cloned(),
             not_one_of: list("not_one_of"),
             gt: map.get("gt").and_then(Value::as_f64),
             timestamp: flag("timestamp"),

@@ -8,7 +8,7 @@
 //!   `transformations` (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`,
 //!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`,
 //!   `"partials"`), `enterprise` (Kong's open-source edition has no such entity), `supported_partials` of plugins;
-//! - of a field: `validator` (the name of a function), `omit_null`, and `func` in shorthand fields;
+//! - of a field: `validator` (the name of a function), `omit_null`, `also_one_of`, and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 
 mod checks;
@@ -553,6 +553,7 @@ fn visible(value: &Value) -> Value {
             let hidden = |(key, value): &(&String, &Value)| match key.as_str() {
                 "check" | "validator" | "func" => value.is_string(),
                 "omit_null" => value.is_boolean(),
+                "also_one_of" => value.is_object(),
                 _ => false,
             };
             Value::Object(

@@ -79,7 +79,9 @@ pub(super) fn shape(scope: Scope, view: View, ttl: bool, input: &Record, full: b
         match view.field(name) {
             None => drop(errors.insert(name.clone(), UNKNOWN.into())),
             Some(known) => {
-                if let Err(error) = field(scope, known, value) {
+                if let Err(error) = field(scope, known, value)
+                    && !also_takes(known, value, input)
+                {
                     errors.insert(name.clone(), error);
                 }
             }
@@ -100,6 +102,12 @@ pub(super) fn shape(scope: Scope, view: View, ttl: bool, input: &Record, full: b
         }
     }
     errors
+}
+
+/// Whether it is a value of which clients are told nothing, with the field that goes with it.
+fn also_takes(field: &Field, value: &Value, input: &Record) -> bool {
+    let other = field.rules.also_one_of.as_ref().and_then(|also| also.get(value.as_str()?)?.as_str());
+    other.and_then(|other| input.get(other)).is_some_and(|value| !value.is_null())
 }
 
 /// Checks one value; the error is a text, or a tree for collections and records.

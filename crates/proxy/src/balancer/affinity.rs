@@ -34,6 +34,17 @@ pub fn of(upstream: &Upstream, exchange: &Exchange) -> (Option<u32>, Option<Box<
     (None, None)
 }
 
+/// What the cookie of a sticky session says.
+pub fn session<'e>(upstream: &Upstream, exchange: &'e Exchange) -> Option<&'e [u8]> {
+    field_value::cookie(&exchange.request.fields, upstream.sticky_sessions_cookie.as_deref()?)
+}
+
+/// The `Set-Cookie` value by which a client stays with a target.
+pub fn session_cookie(upstream: &Upstream, token: &str) -> Option<Box<str>> {
+    let (name, path) = (upstream.sticky_sessions_cookie.as_deref()?, &upstream.sticky_sessions_cookie_path);
+    Some(cookie_line(name, token, path))
+}
+
 fn consumer(exchange: &Exchange) -> Option<u32> {
     let id = exchange.consumer.as_ref().map(|c| c.id).or(exchange.credential.as_ref().map(|c| c.id))?;
     Some(xxh32(id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes()))
@@ -60,8 +71,11 @@ fn cookie(fields: &Fields, name: &str) -> Option<u32> {
 /// same.
 fn new_cookie(name: &str, path: &str, exchange: &Exchange) -> (Option<u32>, Option<Box<str>>) {
     let value = Uuid::new_v5(&Uuid::NAMESPACE_OID, &exchange.id).to_string();
-    let line = format!("{name}={value}; Path={path}; SameSite=Lax; HttpOnly");
-    (Some(xxh32(value.as_bytes())), Some(line.into()))
+    (Some(xxh32(value.as_bytes())), Some(cookie_line(name, &value, path)))
+}
+
+fn cookie_line(name: &str, value: &str, path: &str) -> Box<str> {
+    format!("{name}={value}; Path={path}; SameSite=Lax; HttpOnly").into()
 }
 
 /// All values of the argument, sorted and joined by commas; an argument without `=` counts as `true`, as in Kong.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// A server that was chosen. Holds its plan (or host) by the worker's own count, so that choosing writes nothing that
-/// workers share, unless the algorithm asks for it. With `least-connections` it counts as a connection of the endpoint
+/// workers share, unless the algorithm asks for it. Where the upstream counts them it is an open exchange of the endpoint
 /// until it is dropped: keep the peer until the exchange with it is over.
 pub struct Peer {
     pub address: SocketAddr,
@@ -21,10 +21,18 @@ pub struct Peer {
     /// try.
     pub set_cookie: Option<Box<str>>,
     from: Source,
-    /// It is among the open exchanges of its endpoint.
-    counted: bool,
+    /// How it is among the open exchanges of its endpoint.
+    counted: Counted,
     /// When it was chosen, if response times are measured.
     since: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    Not,
+    Open,
+    /// Others may wait for its place.
+    OfFew,
 }
 
 #[derive(Clone)]
@@ -34,20 +42,25 @@ enum Source {
 }
 
 impl Peer {
-    /// The server of that slot.
+    /// The server of that slot; `None`: it has as many exchanges as it may.
     pub(super) fn of_slot(plan: Rc<Hold<Plan>>, at: usize, set_cookie: Option<Box<str>>) -> Option<Peer> {
         let slot = plan.slots().get(at)?;
-        let counted = plan.counts_exchanges();
-        if counted {
-            slot.endpoint.begin();
-        }
+        let counted = match plan.max_connections {
+            0 if !plan.counts_exchanges() => Counted::Not,
+            0 => {
+                slot.endpoint.begin();
+                Counted::Open
+            }
+            most if slot.endpoint.begin_within(most) => Counted::OfFew,
+            _ => return None,
+        };
         let since = plan.measures_latency().then(Instant::now);
         Some(Peer { address: slot.endpoint.address(), set_cookie, from: Source::Slot(plan, at), counted, since })
     }
 
     /// An address of that host.
     pub(super) fn of_host(host: Rc<Place>, address: SocketAddr) -> Peer {
-        Peer { address, set_cookie: None, from: Source::Host(host), counted: false, since: None }
+        Peer { address, set_cookie: None, from: Source::Host(host), counted: Counted::Not, since: None }
     }
 
     /// The name for `Host` (the port is to be added when it is not the usual one) and TLS: the upstream's
@@ -79,6 +92,9 @@ impl Peer {
             slot.endpoint.took(since.elapsed());
         }
         if let Some(checks) = &plan.checks {
+            if plan.recovers && checks.passive.is_good(outcome) {
+                slot.endpoint.recover(outcome);
+            }
             slot.endpoint.count(&checks.passive, false, outcome);
         }
     }
@@ -93,7 +109,7 @@ impl Peer {
 
 impl Clone for Peer {
     fn clone(&self) -> Peer {
-        if let (true, Some(endpoint)) = (self.counted, self.endpoint()) {
+        if let (true, Some(endpoint)) = (self.counted != Counted::Not, self.endpoint()) {
             endpoint.begin();
         }
         Peer { set_cookie: self.set_cookie.clone(), from: self.from.clone(), ..*self }
@@ -102,8 +118,10 @@ impl Clone for Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        if let (true, Some(endpoint)) = (self.counted, self.endpoint()) {
-            endpoint.close();
+        match (self.counted, self.endpoint()) {
+            (Counted::Not, _) | (_, None) => {}
+            (Counted::Open, Some(endpoint)) => endpoint.close(),
+            (Counted::OfFew, Some(endpoint)) => endpoint.make_room(),
         }
     }
 }

@@ -11,6 +11,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What a worker has looked up under one snapshot; goes with its view of it.
 #[derive(Default)]
@@ -36,6 +38,10 @@ pub struct Destination {
 
 /// So many hosts are remembered; then the worker begins again.
 const MOST: usize = 4096;
+/// How often another address is chosen when the last place of one was taken meanwhile.
+const ROUNDS: usize = 4;
+/// How long a request waits for a place, where no service says it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Places {
     /// The workspace's upstream of that name, else the host.
@@ -66,6 +72,21 @@ impl Place {
     }
 }
 
+/// A slot for an exchange, with the cookie that its client is to be given.
+fn choose(ring: &Ring, plan: &Plan, exchange: &Exchange, tried: &[SocketAddr]) -> (Option<usize>, Option<Box<str>>) {
+    if plan.is_sticky() {
+        let known = affinity::session(&plan.upstream, exchange).and_then(|token| plan.slot_of(token, tried));
+        if known.is_some() {
+            return (known, None);
+        }
+        let slot = plan.pick(ring.position(), None, tried);
+        let cookie = slot.and_then(|slot| affinity::session_cookie(&plan.upstream, &plan.slots()[slot].token()));
+        return (slot, cookie);
+    }
+    let (hash, set_cookie) = if plan.hashes() { affinity::of(&plan.upstream, exchange) } else { (None, None) };
+    (plan.pick(ring.position(), hash, tried), set_cookie)
+}
+
 impl Destination {
     /// Whether it is an upstream.
     pub fn is_upstream(&self) -> bool {
@@ -90,6 +111,7 @@ impl Destination {
 
     /// A server for this exchange, not one of `tried` unless there is no other; `None` when a name must be resolved
     /// first (then [`Destination::pick`] waits for it). Takes no lock and allocates nothing but a new cookie.
+    /// `None`, too, when all targets have as many requests as they may, and this one may wait for a place.
     pub fn try_pick(
         &self,
         balancers: &Balancers,
@@ -99,13 +121,15 @@ impl Destination {
         match &*self.place {
             Place::Upstream { ring, plan } => {
                 let plan = ring.plan(plan);
-                let (hash, set_cookie) =
-                    if plan.hashes() { affinity::of(&plan.upstream, exchange) } else { (None, None) };
-                match plan.pick(ring.position(), hash, tried) {
-                    Some(slot) => Ok(Peer::of_slot(plan, slot, set_cookie)),
-                    None if plan.pending => Ok(None),
-                    None => Err(PickError::NoPeer),
+                for _ in 0..ROUNDS {
+                    let (slot, set_cookie) = choose(ring, &plan, exchange, tried);
+                    let Some(slot) = slot else { break };
+                    // Others may have taken its last place meanwhile.
+                    if let Some(peer) = Peer::of_slot(Rc::clone(&plan), slot, set_cookie) {
+                        return Ok(Some(peer));
+                    }
                 }
+                if plan.pending || plan.lets_wait() { Ok(None) } else { Err(PickError::NoPeer) }
             }
             Place::Host(host) => {
                 let address = host.try_pick(balancers.resolver(), self.port, tried)?;
@@ -128,15 +152,30 @@ impl Destination {
                 return Ok(Peer::of_host(Rc::clone(&self.place), address));
             }
         };
+        let patience = exchange.service.as_ref().map_or(PATIENCE, |service| service.connect_timeout);
+        let (end, mut queued) = (Instant::now() + patience, None);
         loop {
-            let changed = ring.changed();
+            let (changed, freed) = (ring.changed(), ring.freed().notified());
             tokio::pin!(changed);
+            tokio::pin!(freed);
             changed.as_mut().enable();
+            freed.as_mut().enable();
             if let Some(peer) = self.try_pick(balancers, exchange, tried)? {
                 return Ok(peer);
             }
-            // Every look-up ends, and then there is a new plan.
-            changed.await;
+            if !ring.lets_wait() {
+                // Every look-up ends, and then there is a new plan.
+                changed.await;
+                continue;
+            }
+            if queued.is_none() {
+                queued = Some(ring.queue().ok_or(PickError::NoPeer)?);
+            }
+            tokio::select! {
+                () = changed => {}
+                () = freed => {}
+                () = tokio::time::sleep_until(end) => return Err(PickError::NoPeer),
+            }
         }
     }
 }

@@ -5,12 +5,12 @@
 //! a lock.
 
 use super::plan::{Plan, WeightedEndpoint, is_healthy};
-use super::state::{UpstreamState, log_turn};
+use super::state::{UpstreamState, Waiting, log_turn};
 use super::target::TargetState;
 use super::{Balancers, Endpoint};
 use crate::health::state::Checks;
 use crate::published::{Hold, Published, Reader};
-use model::entities::{Target, Upstream, Uuid};
+use model::entities::{Algorithm, Target, Upstream, Uuid};
 use model::health::{HostHealth, UpstreamHealth, Weights};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -46,8 +46,12 @@ pub struct Standing {
 
 struct Member {
     weight: u16,
+    priority: u32,
     state: Arc<TargetState>,
 }
+
+/// Targets of this priority and beyond are for the failure of all others.
+const FAILOVER: u32 = 1 << 16;
 
 impl Ring {
     /// The ring of an upstream with these targets. What `former` knows of them goes on; a request sees nothing of it
@@ -65,7 +69,7 @@ impl Ring {
         let member = |target: &Arc<Target>| {
             let known = known.get(&target.id).filter(|known| known.is_of(target)).copied();
             let state = known.map_or_else(|| TargetState::start(target, &state), Arc::clone);
-            Member { weight: target.weight, state }
+            Member { weight: target.weight, priority: priority(target), state }
         };
         let members = targets.into_iter().map(member).collect();
         let checks = Checks::of(&upstream).map(Arc::new);
@@ -138,6 +142,21 @@ impl Ring {
         self.state.position()
     }
 
+    /// Tells of places at targets that have become free.
+    pub(super) fn freed(&self) -> &Notify {
+        self.state.freed()
+    }
+
+    /// Whether a request may wait for a place.
+    pub(super) fn lets_wait(&self) -> bool {
+        self.plan.load().lets_wait()
+    }
+
+    /// A place among the requests that wait for one, as many as may.
+    pub(super) fn queue(&self) -> Option<Waiting> {
+        self.state.queue(self.upstream.max_pending_requests)
+    }
+
     /// Resolves when a new plan has been published.
     pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
@@ -159,7 +178,7 @@ impl Ring {
         let bare = |host: &str| host.trim_matches(['[', ']']).to_ascii_lowercase();
         let wanted = address.map(bare);
         let ip = wanted.as_ref().and_then(|wanted| wanted.parse::<IpAddr>().ok());
-        for Member { state, weight } in self.members.iter().filter(|m| bare(m.state.host()) == bare(host)) {
+        for Member { state, weight, .. } in self.members.iter().filter(|m| bare(m.state.host()) == bare(host)) {
             let own_name = bare(state.host());
             let chosen = |e: &Endpoint| match &wanted {
                 Some(wanted) if *wanted != own_name => {
@@ -196,7 +215,7 @@ impl Ring {
     pub(crate) fn standings(&self) -> Vec<Standing> {
         let checked = self.checks.is_some();
         let mut standings = Vec::new();
-        for Member { state, weight } in &self.members {
+        for Member { state, weight, .. } in &self.members {
             let endpoints = state.endpoints(*weight);
             let standing = |address: Option<SocketAddr>, weight, health| Standing {
                 target: state.id(),
@@ -222,17 +241,29 @@ impl Ring {
 
     fn build(&self) -> Plan {
         let host_header: Option<Arc<str>> = self.upstream.host_header.as_deref().map(Arc::from);
+        let is_sticky = self.upstream.algorithm == Algorithm::StickySessions;
+        // Where a key or a cookie decides, targets for the failure of others are never asked, as in Kong.
+        let decided = is_sticky || self.upstream.algorithm == Algorithm::ConsistentHashing;
         let mut slots = Vec::new();
-        for Member { state, weight } in &self.members {
+        for Member { state, weight, priority } in &self.members {
+            if decided && *priority >= FAILOVER {
+                continue;
+            }
             let by_service = self.upstream.use_srv_name && state.is_by_service();
-            for (endpoint, weight) in state.endpoints(*weight).into_iter().filter(|(_, weight)| *weight > 0) {
+            for (endpoint, weight) in state.endpoints(*weight).into_iter().filter(|(_, w)| *w > 0 || is_sticky) {
                 let own = if by_service { endpoint.label() } else { state.host() };
                 let host = Arc::clone(host_header.as_ref().unwrap_or(own));
                 let target = (Arc::clone(state.host()), state.port());
-                slots.push(WeightedEndpoint { endpoint, host, weight, target });
+                let (target_id, priority) = (state.id(), *priority);
+                slots.push(WeightedEndpoint { endpoint, host, weight, target, target_id, priority });
             }
         }
         let pending = self.members.iter().any(|m| m.weight > 0 && m.state.is_pending());
         Plan::build(Arc::clone(&self.upstream), self.checks.clone(), slots, self.members.len(), pending)
     }
+}
+
+/// Lower ones come first.
+fn priority(target: &Target) -> u32 {
+    u32::from(target.priority) + if target.failover { FAILOVER } else { 0 }
 }

@@ -7,8 +7,9 @@ use super::{Balancers, Context};
 use crate::health::Outcome;
 use crate::health::probe::Probe;
 use std::fmt;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::Notify;
 
 /// Shared by all rings of one upstream: that in force, and those of former snapshots that requests still run under.
 pub struct UpstreamState {
@@ -16,9 +17,16 @@ pub struct UpstreamState {
     /// Oldest first.
     rings: Mutex<Vec<Weak<Ring>>>,
     probes: Mutex<Option<Probes>>,
+    /// Told when an exchange with a target ends that may have had as many as it may.
+    freed: Notify,
+    /// Requests that wait for that.
+    waiting: AtomicU32,
     context: Arc<Context>,
     this: Weak<UpstreamState>,
 }
+
+/// A request that waits for a place at a target.
+pub(super) struct Waiting(Arc<UpstreamState>);
 
 /// Written by all workers for every request: on a cache line (and its prefetched neighbour) of its own.
 #[repr(align(128))]
@@ -32,6 +40,8 @@ impl UpstreamState {
             position: Position(AtomicUsize::new(start)),
             rings: Mutex::default(),
             probes: Mutex::default(),
+            freed: Notify::new(),
+            waiting: AtomicU32::new(0),
             context: Arc::clone(&balancers.context),
             this: this.clone(),
         })
@@ -48,6 +58,18 @@ impl UpstreamState {
 
     pub(super) fn weak(&self) -> Weak<UpstreamState> {
         self.this.clone()
+    }
+
+    /// Tells requests that wait for a place at a target.
+    pub(super) fn freed(&self) -> &Notify {
+        &self.freed
+    }
+
+    /// A place among the requests that wait, of so many at most.
+    pub(super) fn queue(self: &Arc<UpstreamState>, most: u32) -> Option<Waiting> {
+        let more = |waiting: u32| (waiting < most).then_some(waiting + 1);
+        self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Waiting(Arc::clone(self)))
     }
 
     /// From now on this ring hears of changes too.
@@ -96,6 +118,14 @@ impl UpstreamState {
             }
             this.publish();
         });
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        // It may have been told of a place that it does not take.
+        self.0.freed.notify_one();
     }
 }
 

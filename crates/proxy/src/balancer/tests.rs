@@ -1,5 +1,9 @@
 //! Balancers as the gateway uses them: configuration in, peers out.
 
+mod groups;
+mod limits;
+mod shares;
+
 use super::*;
 use crate::dns::Settings;
 use crate::dns::tests::Stub;
@@ -32,6 +36,8 @@ fn target(upstream: &Upstream, address: &str, weight: u16) -> Arc<Target> {
         upstream: upstream.id,
         target: address.to_owned(),
         weight,
+        failover: false,
+        priority: 0,
         created_at,
         tags: Vec::new(),
     })
@@ -113,6 +119,13 @@ fn shares(picks: &[String]) -> BTreeMap<&str, usize> {
     let mut shares = BTreeMap::new();
     picks.iter().for_each(|p| *shares.entry(p.as_str()).or_default() += 1);
     shares
+}
+
+/// Fails the peers of an address until none is chosen any more.
+fn fail(stage: &Stage, host: &str, address: &str) {
+    while let Some(peer) = (0..8).filter_map(|_| stage.peer(host).ok()).find(|p| p.address.to_string() == address) {
+        peer.report(Outcome::TcpFailure);
+    }
 }
 
 /// Lets the tasks of the control runtime run until the condition holds.

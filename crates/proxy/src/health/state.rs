@@ -98,6 +98,11 @@ impl Rules {
         }
     }
 
+    /// Whether an outcome is none of a failure, or of a fault of our own.
+    pub fn is_good(&self, outcome: Outcome) -> bool {
+        outcome != Outcome::LocalFault && matches!(self.report(outcome), Some(Report::Success) | None)
+    }
+
     /// What an HTTP status means; `None`: nothing. 0 stands for an answer that is no HTTP.
     fn classify(&self, status: u16) -> Option<Report> {
         if self.healthy.contains(status) {

@@ -77,6 +77,7 @@ pub(super) fn picked(exchange: &mut Exchange, destination: &Destination, peer: &
         Algorithm::RoundRobin => "its turn, by weight",
         Algorithm::ConsistentHashing => "the hash of the request",
         Algorithm::LeastConnections => "the fewest exchanges for its weight",
+        Algorithm::StickySessions => "its cookie, else its turn",
         Algorithm::Latency => "the shortest response times for its weight",
     });
     recording.add_try(json!({

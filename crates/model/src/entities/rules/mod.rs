@@ -7,6 +7,7 @@ mod routes;
 #[cfg(test)]
 mod test_keys;
 mod text;
+mod upstreams;
 
 pub use routes::upgraded as upgraded_path;
 
@@ -41,6 +42,7 @@ pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("pem_keys", Validator(keys::pem)),
     ("plugin_condition", Validator(text::condition)),
     ("route_expression", Check(routes::expression)),
+    ("upstream_balancing", Check(upstreams::balancing)),
     ("certificate_key", Check(certificates::key_belongs)),
     ("certificate_key_alt", Check(certificates::alternative_key_belongs)),
     ("certificate_types", Check(certificates::types_differ)),

@@ -219,7 +219,7 @@ pub fn service_url(value: &Value) -> Option<Record> {
 /// Algorithms that need no hash take `hash_on` away.
 pub fn upstream_algorithm(value: &Value) -> Option<Record> {
     let mut fields = Record::from_iter([("algorithm".to_owned(), value.clone())]);
-    if matches!(value.as_str(), Some("least-connections" | "latency")) {
+    if matches!(value.as_str(), Some("least-connections" | "latency" | "sticky-sessions")) {
         fields.insert("hash_on".to_owned(), Value::Null);
     }
     Some(fields)
