@@ -82,7 +82,8 @@ impl Lookup {
             if depth > MAX_DEPTH {
                 return Err(Failure::Network("recursion detected".to_owned()));
             }
-            if let Ok(ip) = name.parse::<IpAddr>() {
+            // SRV records that point to an address write it as a name, with a dot at its end.
+            if let Ok(ip) = name.trim_end_matches('.').parse::<IpAddr>() {
                 let kind = if ip.is_ipv4() { QueryType::A } else { QueryType::Aaaa };
                 return Ok(Found { kind, records: vec![Record { ip, service: None }], ttl: None });
             }

@@ -202,6 +202,17 @@ async fn services_give_ports_and_weights() {
 }
 
 #[tokio::test]
+async fn services_may_be_at_addresses() {
+    let stub = Stub::default();
+    stub.service("s.test", &[(81, "10.0.0.9."), (82, "one.test.")]);
+    stub.a("one.test", &["10.0.0.1"]);
+    let resolver = resolver(&stub).await;
+    let answer = resolver.fresh(&resolver.entry("s.test")).await.unwrap();
+    assert_eq!(ips(&answer), ["10.0.0.1:82", "10.0.0.9:81"]);
+    assert!(!stub.asked.lock().unwrap().iter().any(|(name, _)| name == "10.0.0.9"), "no server is asked for it");
+}
+
+#[tokio::test]
 async fn unknown_names_fail_for_a_while_and_recover() {
     let stub = Stub::default();
     let resolver = resolver(&stub).await;
