@@ -205,6 +205,6 @@ mod tests {
         let since = now.since(&before);
         assert_eq!(since.requests(), 1);
         assert_eq!(since.errors(), 1);
-        assert_eq!(since.percentile(0.5), Some(8.0));
+        assert_eq!(since.longest(), Some(8.0));
     }
 }
