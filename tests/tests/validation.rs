@@ -79,3 +79,21 @@ fn opa_decides() {
     json(node.admin(), "PATCH", &path, &json!({ "config": config(1) })).expect(200);
     post(&node, "/", b"{}").expect(500);
 }
+
+#[test]
+fn oas_validation_goes_by_a_document() {
+    let document = "openapi: 3.0.3\npaths:\n  /items/{id}:\n    post:\n      parameters:\n\
+                    \x20       - {name: id, in: path, required: true, schema: {type: integer}}\n\
+                    \x20     requestBody:\n        required: true\n        content:\n          application/json:\n\
+                    \x20           schema: {$ref: '#/components/schemas/item'}\n\
+                    components:\n  schemas:\n    item: {type: object, required: [name]}\n";
+    let config = json!({ "api_spec": document, "verbose_response": true });
+    let (_backend, node) = node_with(&[], "oas-validation", config);
+    post(&node, "/items/5", br#"{"name":"a"}"#).expect(200);
+    let refused = post(&node, "/items/5", b"{}").expect(400).json();
+    assert_eq!(refused["message"], "body validation failed with error: 'property name is required'");
+    post(&node, "/items/five", br#"{"name":"a"}"#).expect(400);
+    post(&node, "/other", b"{}").expect(400);
+    let broken = json!({ "name": "oas-validation", "config": { "api_spec": "openapi: 3.0.3" } });
+    json(node.admin(), "POST", "/services/s/plugins", &broken).expect(400);
+}

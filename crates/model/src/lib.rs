@@ -16,6 +16,7 @@ pub mod pem;
 mod pretty;
 pub mod regex_budget;
 pub mod schema;
+pub mod yaml;
 
 pub use catalog::{Catalog, Lookup, PluginSchema, RouterFlavor};
 pub use degradation::{Degradation, Degraded, Effect};

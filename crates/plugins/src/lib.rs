@@ -29,6 +29,7 @@ mod limits;
 mod log_entries;
 mod loggly;
 mod measures;
+mod oas_validation;
 mod oauth2;
 mod oauth2_introspection;
 mod opa;
@@ -87,6 +88,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &opa::Opa,
         &opentelemetry::OpenTelemetry,
         &prometheus::Prometheus,
+        &oas_validation::OasValidation,
         &oauth2::Oauth2,
         &oauth2_introspection::Oauth2Introspection,
         &openid_connect::OpenidConnect,

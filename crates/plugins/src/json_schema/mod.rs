@@ -7,8 +7,9 @@ mod words;
 
 pub use jsonschema::Draft;
 pub use parameter::{Location, Parameter, Style};
+pub use shape::Shape;
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::{PatternOptions, Registry, ValidationOptions, Validator};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
@@ -21,14 +22,7 @@ const MAX_BACKTRACKS: usize = 100_000;
 impl JsonSchema {
     /// Compiles a schema of that draft; the error says what is wrong with it.
     pub fn compile(draft: Draft, schema: &Value) -> Result<JsonSchema, String> {
-        let mut options = jsonschema::options()
-            .with_draft(draft)
-            .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS));
-        if draft == Draft::Draft4 {
-            // Kong knows these in the draft that does not have them.
-            options = options.should_validate_formats(true).with_format("date", is_date).with_format("time", is_time);
-        }
-        options.build(schema).map(JsonSchema).map_err(|error| error.to_string())
+        options(draft).build(schema).map(JsonSchema).map_err(|error| error.to_string())
     }
 
     /// As [`JsonSchema::compile`], from a text.
@@ -41,6 +35,48 @@ impl JsonSchema {
     pub fn validate(&self, value: &Value) -> Result<(), String> {
         self.0.validate(value).map_err(|error| words::describe(&error))
     }
+}
+
+/// A document with schemas in it that refer to each other.
+pub struct Document<'d> {
+    draft: Draft,
+    registry: Registry<'d>,
+}
+
+/// The name of a document within itself.
+const DOCUMENT: &str = "urn:document";
+
+impl<'d> Document<'d> {
+    pub fn new(draft: Draft, root: &'d Value) -> Result<Document<'d>, String> {
+        let registry = Registry::new().draft(draft).add(DOCUMENT, root).and_then(|registry| registry.prepare());
+        registry.map(|registry| Document { draft, registry }).map_err(|error| error.to_string())
+    }
+
+    /// Compiles the schema to which a JSON pointer leads.
+    pub fn compile(&self, pointer: &str) -> Result<JsonSchema, String> {
+        let mut fragment = String::new();
+        for octet in pointer.bytes() {
+            match octet {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                    fragment.push(char::from(octet));
+                }
+                _ => fragment.push_str(&format!("%{octet:02X}")),
+            }
+        }
+        let schema = json!({ "$ref": format!("{DOCUMENT}#{fragment}") });
+        let built = options(self.draft).with_registry(&self.registry).build(&schema);
+        built.map(JsonSchema).map_err(|error| error.to_string())
+    }
+}
+
+fn options<'r>(draft: Draft) -> ValidationOptions<'r> {
+    let patterns = PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS);
+    let options = jsonschema::options().with_draft(draft).with_pattern_options(patterns);
+    if draft != Draft::Draft4 {
+        return options;
+    }
+    // Kong knows these in the draft that does not have them.
+    options.should_validate_formats(true).with_format("date", is_date).with_format("time", is_time)
 }
 
 /// A date of RFC 3339.

@@ -13,7 +13,12 @@ pub struct Parameter {
     pub name: String,
     pub required: bool,
     expected: Option<Expected>,
+    /// What it must be where it is JSON.
+    json: Option<JsonSchema>,
 }
+
+/// Names, and what a path has captured for them.
+type Captures = [(String, Vec<u8>)];
 
 /// Where a parameter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,32 +51,71 @@ struct Expected {
 impl Parameter {
     /// A parameter that is there or not, whatever its value.
     pub fn new(location: Location, name: &str, required: bool) -> Parameter {
-        Parameter { location, name: name.to_owned(), required, expected: None }
+        Parameter { location, name: name.to_owned(), required, expected: None, json: None }
     }
 
     /// With values of that schema, written in that style.
     pub fn with_schema(self, style: Style, explode: bool, draft: Draft, schema: &Value) -> Result<Parameter, String> {
+        let compiled = JsonSchema::compile(draft, schema)?;
+        self.with_compiled(style, explode, Shape::of(schema, schema), compiled)
+    }
+
+    /// As [`Parameter::with_schema`], with one that is compiled, for values of that shape.
+    pub fn with_compiled(
+        self,
+        style: Style,
+        explode: bool,
+        shape: Shape,
+        schema: JsonSchema,
+    ) -> Result<Parameter, String> {
         style.check(self.location)?;
-        let shape = Shape::of(schema, schema);
-        let schema = JsonSchema::compile(draft, schema)?;
         Ok(Parameter { expected: Some(Expected { style, explode, schema, shape }), ..self })
     }
 
-    /// Whether the parameter of a request conforms; the error says what does not. `args` are those of its query.
-    pub fn validate(&self, exchange: &Exchange, args: &Args) -> Result<(), String> {
-        let value = match &self.expected {
-            Some(expected) => self.read(expected, exchange, args)?,
-            None => self.texts(exchange, args)?.first().map(|_| Value::Null),
+    /// With values that are written as JSON.
+    pub fn with_json(self, schema: JsonSchema) -> Parameter {
+        Parameter { json: Some(schema), ..self }
+    }
+
+    /// Whether a line or argument of that name belongs to it.
+    pub fn covers(&self, name: &[u8]) -> bool {
+        if self.location == Location::Header {
+            return self.name.as_bytes().eq_ignore_ascii_case(name);
+        }
+        let rest = name.strip_prefix(self.name.as_bytes());
+        match &self.expected {
+            Some(Expected { style: Style::DeepObject, .. }) => rest.is_some_and(|rest| rest.starts_with(b"[")),
+            Some(Expected { style: Style::Form, explode: true, shape: Shape::Object { properties, .. }, .. }) => {
+                properties.is_empty() || properties.iter().any(|(member, _)| member.as_bytes() == name)
+            }
+            _ => rest.is_some_and(<[u8]>::is_empty),
+        }
+    }
+
+    /// Whether the parameter of a request conforms; the error says what does not. `captures` are what its path has
+    /// captured, `args` those of its query.
+    pub fn validate(&self, exchange: &Exchange, captures: &Captures, args: &Args) -> Result<(), String> {
+        let value = match (&self.expected, &self.json) {
+            (Some(expected), _) => self.read(expected, exchange, captures, args)?,
+            (None, Some(_)) => self.texts(exchange, captures, args)?.first().map(|text| json(text)).transpose()?,
+            (None, None) => self.texts(exchange, captures, args)?.first().map(|_| Value::Null),
         };
-        match (value, &self.expected) {
+        let schema = self.expected.as_ref().map(|expected| &expected.schema).or(self.json.as_ref());
+        match (value, schema) {
             (None, _) if self.required => Err("required parameter value not found in request".to_owned()),
-            (Some(value), Some(expected)) => expected.schema.validate(&value),
+            (Some(value), Some(schema)) => schema.validate(&value),
             _ => Ok(()),
         }
     }
 
     /// The value, if it is there.
-    fn read(&self, expected: &Expected, exchange: &Exchange, args: &Args) -> Result<Option<Value>, String> {
+    fn read(
+        &self,
+        expected: &Expected,
+        exchange: &Exchange,
+        captures: &Captures,
+        args: &Args,
+    ) -> Result<Option<Value>, String> {
         if let (Location::Query, Shape::Object { .. }) = (self.location, &expected.shape) {
             match (expected.style, expected.explode) {
                 (Style::DeepObject, _) => return self.deep_object(&expected.shape, args),
@@ -79,7 +123,7 @@ impl Parameter {
                 _ => {}
             }
         }
-        let texts = self.texts(exchange, args)?;
+        let texts = self.texts(exchange, captures, args)?;
         let pieces: Vec<String> = match &expected.shape {
             Shape::Plain(_) => texts.iter().map(|text| self.unwrap(expected.style, text).into_owned()).collect(),
             _ => texts.iter().flat_map(|text| self.split(expected, text)).collect(),
@@ -99,11 +143,11 @@ impl Parameter {
     }
 
     /// The texts under its name, decoded.
-    fn texts(&self, exchange: &Exchange, args: &Args) -> Result<Vec<String>, String> {
+    fn texts(&self, exchange: &Exchange, captures: &Captures, args: &Args) -> Result<Vec<String>, String> {
         let octets: Vec<Vec<u8>> = match self.location {
             Location::Path => {
-                let captures = exchange.captures.iter().filter(|(name, _)| *name == self.name);
-                captures.map(|(_, value)| value.clone()).collect()
+                let named = captures.iter().filter(|(name, _)| *name == self.name);
+                named.map(|(_, value)| value.clone()).collect()
             }
             Location::Query => {
                 // An argument without a value is a flag that is set.
@@ -288,6 +332,10 @@ fn add(object: &mut Map<String, Value>, shape: &Shape, name: &str, value: &str) 
     }
 }
 
+fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|_| "value is not valid JSON".to_owned())
+}
+
 fn text(octets: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(octets).map_err(|_| "value is not valid UTF-8".to_owned())
 }
@@ -310,7 +358,7 @@ mod tests {
             Location::Header => exchange.request.fields.set("P", written.as_bytes()),
             Location::Cookie => exchange.request.fields.set("Cookie", written.as_bytes()),
         }
-        parameter.validate(&exchange, &args).is_ok()
+        parameter.validate(&exchange, &exchange.captures, &args).is_ok()
     }
 
     fn numbers() -> Value {
@@ -398,8 +446,9 @@ mod tests {
     #[test]
     fn presence() {
         let exchange = testing::exchange("GET", "/", &[("P", "1")]);
-        let missing =
-            |location, required| Parameter::new(location, "p", required).validate(&exchange, &Args::default()).err();
+        let missing = |location, required| {
+            Parameter::new(location, "p", required).validate(&exchange, &[], &Args::default()).err()
+        };
         assert_eq!(missing(Location::Header, true), None);
         assert_eq!(missing(Location::Query, false), None);
         assert_eq!(missing(Location::Query, true).as_deref(), Some("required parameter value not found in request"));

@@ -111,7 +111,7 @@ impl Instance {
         }
         let args = Args::parse(exchange.request.query().unwrap_or_default());
         for parameter in &self.parameters {
-            parameter.validate(exchange, &args).map_err(|error| {
+            parameter.validate(exchange, &exchange.captures, &args).map_err(|error| {
                 let (location, name) = (parameter.location.name(), &parameter.name);
                 Refusal::Parameter(format!("{location} '{name}' validation failed: {error}"))
             })?;

@@ -12,12 +12,13 @@ mod load;
 mod records;
 mod rejection;
 mod version;
-pub mod yaml;
 
 pub use export::Export;
 pub use flatten::{Declared, Entities};
 pub use records::Records;
 pub use rejection::Rejection;
+
+pub use model::yaml;
 
 use format::Format;
 use md5::{Digest, Md5};

@@ -2,7 +2,7 @@
 //! little.
 
 use super::scalar;
-use model::Record;
+use crate::Record;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
 use serde_json::Value;
 use std::borrow::Cow;
