@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 fn start(backend: &Backend) -> Node {
     let node = Node::start(&[]);
     form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
-    form(node.admin(), "POST", "/services/s/routes", "name=r&snis[]=r.test&protocols[]=https").expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&snis[]=r.test&paths[]=/&protocols[]=https").expect(201);
     form(node.admin(), "POST", "/services/s/routes", "name=open&paths[]=/").expect(201);
     node
 }
@@ -63,4 +63,78 @@ fn clients_are_asked_for_certificates_by_server_name() {
     assert_eq!(subject("r.test").as_deref(), Some("CN=ada"));
     form(node.admin(), "PATCH", "/routes/open", "snis[]=open.test&protocols[]=https").expect(200);
     assert_eq!(subject("r.test"), None);
+}
+
+/// The record of `ca_certificates` for an authority.
+fn authority(node: &Node, pair: &Pair) -> String {
+    let made = json(node.admin(), "POST", "/ca_certificates", &json!({ "cert": pair.chain })).expect(201);
+    made.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// What a client with that certificate gets for a server name.
+fn ask(node: &Node, certificate: Option<&Pair>, sni: &str) -> Response {
+    let client = Client::new(&Offer { certificate, ..Offer::default() });
+    client.get(node.proxy_tls(), Some(sni), "/").unwrap().response
+}
+
+#[test]
+fn callers_are_known_by_their_certificates() {
+    let backend = Backend::start("b");
+    let node = start(&backend);
+    let (root, other) = (Pair::authority("root"), Pair::authority("other"));
+    let id = authority(&node, &root);
+    for name in ["ada", "bob"] {
+        form(node.admin(), "POST", "/consumers", &format!("username={name}")).expect(201);
+    }
+    plugin(&node, "/routes/r", "mtls-auth", json!({ "ca_certificates": [id], "revocation_check_mode": "SKIP" }));
+    let named = |pair: &Pair| {
+        let answer = ask(&node, Some(pair), "r.test");
+        if answer.status == 200 { line(&answer, "X-Consumer-Username") } else { None }
+    };
+    assert_eq!(named(&root.issue(&["ada"])).as_deref(), Some("ada"));
+    let device = root.issue(&["device.test"]);
+    assert_eq!(named(&device), None);
+    let credential = json!({ "subject_name": "device.test", "ca_certificate": { "id": id } });
+    let made = json(node.admin(), "POST", "/consumers/bob/mtls-auth", &credential).expect(201).json();
+    assert_eq!(named(&device).as_deref(), Some("bob"));
+    assert_eq!(named(&other.issue(&["ada"])), None);
+    assert_eq!(ask(&node, None, "r.test").status, 401);
+    json(node.admin(), "DELETE", &format!("/mtls-auths/{}", made["id"].as_str().unwrap()), &json!({})).expect(204);
+    assert_eq!(named(&device), None);
+    // As Kong: an authority that a plugin trusts stays.
+    json(node.admin(), "DELETE", &format!("/ca_certificates/{id}"), &json!({})).expect(400);
+}
+
+#[test]
+fn what_was_shown_for_one_server_name_is_nothing_for_another() {
+    let backend = Backend::start("b");
+    let node = start(&backend);
+    let root = Pair::authority("root");
+    let id = authority(&node, &root);
+    form(node.admin(), "POST", "/consumers", "username=ada").expect(201);
+    form(node.admin(), "PATCH", "/routes/open", "paths[]=/open").expect(200);
+    plugin(&node, "/routes/r", "mtls-auth", json!({ "ca_certificates": [id], "revocation_check_mode": "SKIP" }));
+    let pair = root.issue(&["ada"]);
+    let client = Client::new(&Offer { certificate: Some(&pair), ..Offer::default() });
+    let mut connection = client.open(node.proxy_tls(), Some("other.test")).unwrap();
+    for (host, path, status) in [("other.test", "/open", 200), ("r.test", "/", 404)] {
+        connection.send("GET", path, &[("Host", host)], b"").unwrap();
+        assert_eq!(connection.receive(false).unwrap().status, status, "{host}");
+    }
+}
+
+#[test]
+fn a_certificate_of_which_nobody_says_that_it_is_good_is_refused_in_strict_mode() {
+    let backend = Backend::start("b");
+    let node = start(&backend);
+    let root = Pair::authority("root");
+    let id = authority(&node, &root);
+    form(node.admin(), "POST", "/consumers", "username=ada").expect(201);
+    let config = |mode: &str| json!({ "ca_certificates": [id], "revocation_check_mode": mode });
+    let made = plugin(&node, "/routes/r", "mtls-auth", config("STRICT"));
+    let pair = root.issue(&["ada"]);
+    assert_eq!(ask(&node, Some(&pair), "r.test").status, 401);
+    let path = format!("/plugins/{made}");
+    json(node.admin(), "PATCH", &path, &json!({ "config": config("IGNORE_CA_ERROR") })).expect(200);
+    assert_eq!(ask(&node, Some(&pair), "r.test").status, 200);
 }

@@ -6,6 +6,7 @@ mod azure_functions;
 mod basic_auth;
 mod bot_detection;
 mod canary;
+mod certificate_auth;
 mod correlation_id;
 mod cors;
 mod datadog;
@@ -15,6 +16,7 @@ mod groups;
 mod grpc;
 mod grpc_gateway;
 mod grpc_web;
+mod header_cert_auth;
 mod hmac_auth;
 mod http_log;
 mod ip_restriction;
@@ -30,6 +32,7 @@ mod log_entries;
 mod loggly;
 mod measures;
 mod oas_validation;
+mod mtls_auth;
 mod oauth2;
 mod oauth2_introspection;
 mod opa;
@@ -76,6 +79,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &file_log::FileLog,
         &grpc_gateway::GrpcGateway,
         &grpc_web::GrpcWeb,
+        &header_cert_auth::HeaderCertAuth,
         &hmac_auth::HmacAuth,
         &http_log::HttpLog,
         &ip_restriction::IpRestriction,
@@ -86,6 +90,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &ldap_auth::LdapAuthAdvanced,
         &loggly::Loggly,
         &opa::Opa,
+        &mtls_auth::MtlsAuth,
         &opentelemetry::OpenTelemetry,
         &prometheus::Prometheus,
         &oas_validation::OasValidation,

@@ -10,8 +10,8 @@ pub use redis_server::RedisServer;
 pub use server::{Peer, Server};
 
 use crate::{
-    Answer, Bytes, Client, Configuration, CredentialEntity, Directory, Env, Exchange, Fields, Parsed, Plugin,
-    PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
+    Answer, Bytes, CertificateDer, Client, Configuration, CredentialEntity, Directory, Env, Exchange, Fields, Parsed,
+    Plugin, PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
 };
 use model::Record;
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
@@ -35,6 +35,8 @@ pub struct Entries {
     pub credentials: Vec<(String, SnapshotRef<Credential>)>,
     /// Groups, and a consumer in each.
     pub consumer_groups: Vec<(SnapshotRef<ConsumerGroup>, Uuid)>,
+    /// Records of `ca_certificates`.
+    pub authorities: Vec<(Uuid, CertificateDer<'static>)>,
 }
 
 /// A request from 127.0.0.1 as the gateway has it after routing to a service at `/`.
@@ -249,6 +251,11 @@ impl Configuration for Entries {
         let mut groups: Vec<_> = of_consumer.map(|(group, _)| group.clone()).collect();
         groups.sort_by(|a, b| a.name.cmp(&b.name));
         groups
+    }
+
+    fn authority(self: Rc<Self>, id: &Uuid) -> Option<SnapshotRef<CertificateDer<'static>>> {
+        let found = self.authorities.iter().find(|(known, _)| known == id);
+        found.map(|(_, authority)| SnapshotRef::from(authority.clone()))
     }
 
     fn consumer_group_by_name(self: Rc<Self>, workspace: &Uuid, name: &str) -> Option<SnapshotRef<ConsumerGroup>> {
