@@ -1,6 +1,7 @@
 //! The bundled plugins, one folder each: code, schema, credential entities, tests.
 
 mod acl;
+mod acme;
 mod aws_lambda;
 mod azure_functions;
 mod basic_auth;
@@ -68,6 +69,7 @@ use sdk::PluginKind;
 pub fn bundled() -> &'static [&'static dyn PluginKind] {
     &[
         &acl::Acl,
+        &acme::Acme,
         &aws_lambda::AwsLambda,
         &azure_functions::AzureFunctions,
         &basic_auth::BasicAuth,
@@ -86,6 +88,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &json_threat_protection::JsonThreatProtection,
         &jwt::Jwt,
         &key_auth::KeyAuth,
+        &key_auth::KeyAuthEnc,
         &ldap_auth::LdapAuth,
         &ldap_auth::LdapAuthAdvanced,
         &loggly::Loggly,

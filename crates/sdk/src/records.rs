@@ -45,6 +45,9 @@ pub trait RecordStore: Send + Sync {
         id: Uuid,
     ) -> BoxFuture<'static, Result<Vec<Record>, Error>>;
 
+    /// All records of an entity.
+    fn all(&self, workspace: Uuid, entity: &str) -> BoxFuture<'static, Result<Vec<Record>, Error>>;
+
     /// Adds a record, completed by its schema; with a `ttl`, in seconds, where the entity has that.
     fn insert(&self, workspace: Uuid, entity: &str, input: Record) -> BoxFuture<'static, Result<Record, Error>>;
 
@@ -153,6 +156,11 @@ impl Records {
         self.ask(|store| store.find_all(workspace, entity, field, id)).await
     }
 
+    /// See [`RecordStore::all`].
+    pub async fn all(&self, workspace: Uuid, entity: &str) -> Result<Vec<Record>, RecordsError> {
+        self.ask(|store| store.all(workspace, entity)).await
+    }
+
     /// See [`RecordStore::insert`].
     pub async fn insert(&self, workspace: Uuid, entity: &str, input: Record) -> Result<Record, RecordsError> {
         self.ask(|store| store.insert(workspace, entity, input)).await
@@ -234,6 +242,10 @@ mod tests {
         }
 
         fn find_all(&self, _: Uuid, _: &str, _: &str, _: Uuid) -> BoxFuture<'static, Result<Vec<Record>, Error>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn all(&self, _: Uuid, _: &str) -> BoxFuture<'static, Result<Vec<Record>, Error>> {
             Box::pin(async { Ok(Vec::new()) })
         }
 

@@ -149,8 +149,8 @@ impl Running {
             prepare_access(&settings, &store).await?;
         }
         let names = kinds.iter().map(|kind| kind.name()).collect();
-        let of_vaults = env.clone().with_network(plane.network().clone());
-        let secrets = preflight::secrets(&settings, store.catalog(), of_vaults)?;
+        let env = env.with_network(plane.network().clone());
+        let secrets = preflight::secrets(&settings, store.catalog(), env.clone())?;
         let references = References::new(secrets.clone(), Arc::clone(store.catalog()));
         let publisher = Publisher::start(store.clone(), kept, Arc::clone(&plane), references, names).await?;
         let node = RunningNode::new(

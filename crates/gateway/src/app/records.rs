@@ -5,7 +5,10 @@ use model::Error;
 use sdk::entities::Uuid;
 use sdk::{Addition, BoxFuture, Counter, Record, RecordStore, Records, Tasks};
 use std::sync::Arc;
-use store::{Key, Scope, Store};
+use store::{Key, PageQuery, Scope, Store};
+
+/// How many records are read at once.
+const PAGE: usize = 1000;
 
 /// The records of that store, asked on those tasks' runtime.
 pub fn of(store: Store, settings: &Settings, tasks: Tasks) -> Records {
@@ -52,6 +55,21 @@ impl RecordStore for StoredRecords {
     ) -> BoxFuture<'static, Result<Vec<Record>, Error>> {
         let ((store, entity), field) = (self.of(workspace, entity), field.to_owned());
         Box::pin(async move { store.all_for(&entity, &field, &id.to_string()).await })
+    }
+
+    fn all(&self, workspace: Uuid, entity: &str) -> BoxFuture<'static, Result<Vec<Record>, Error>> {
+        let (store, entity) = self.of(workspace, entity);
+        Box::pin(async move {
+            let (mut all, mut query) = (Vec::new(), PageQuery { size: PAGE, ..PageQuery::default() });
+            loop {
+                let page = store.page(&entity, &query).await?;
+                all.extend(page.data);
+                query.offset = page.offset;
+                if query.offset.is_none() {
+                    return Ok(all);
+                }
+            }
+        })
     }
 
     fn insert(&self, workspace: Uuid, entity: &str, input: Record) -> BoxFuture<'static, Result<Record, Error>> {

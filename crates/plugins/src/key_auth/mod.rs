@@ -1,4 +1,4 @@
-//! `key-auth`: callers show a key in a header, the query or the body.
+//! `key-auth` and `key-auth-enc`: callers show a key in a header, the query or the body.
 
 use sdk::{
     Anonymous, Answer, Args, Config, Content, CredentialEntity, CredentialKey, Env, Exchange, Phases, Plugin,
@@ -9,9 +9,15 @@ use std::borrow::Cow;
 /// The plugin as the gateway knows it.
 pub struct KeyAuth;
 
+/// The same with credentials of its own, which Kong encrypts.
+pub struct KeyAuthEnc;
+
+const ENC_ENTITY: &str = "keyauth_enc_credentials";
 const ENTITY: &str = "keyauth_credentials";
 
 struct Instance {
+    /// The entity of its credentials.
+    entity: &'static str,
     key_names: Vec<String>,
     in_header: bool,
     in_query: bool,
@@ -63,23 +69,44 @@ impl PluginKind for KeyAuth {
     }
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
-        let config = Config::new(&plugin.config);
-        Ok(Box::new(Instance {
-            key_names: config.texts("key_names"),
-            in_header: config.flag("key_in_header"),
-            in_query: config.flag("key_in_query"),
-            in_body: config.flag("key_in_body"),
-            hide: config.flag("hide_credentials"),
-            on_preflight: config.flag("run_on_preflight"),
-            anonymous: Anonymous::new(self.name(), &config),
-            challenge: challenge("Key", &config)?,
-        }))
+        Ok(Box::new(Instance::new(self.name(), ENTITY, plugin)?))
+    }
+}
+
+impl PluginKind for KeyAuthEnc {
+    fn name(&self) -> &'static str {
+        "key-auth-enc"
+    }
+
+    fn priority(&self) -> i32 {
+        1250
+    }
+
+    fn schema(&self) -> &'static str {
+        include_str!("schema_enc.json")
+    }
+
+    fn credentials(&self) -> &'static [CredentialEntity] {
+        &[CredentialEntity {
+            schema: include_str!("keyauth_enc_credentials.json"),
+            entity: ENC_ENTITY,
+            key: CredentialKey::Field("key"),
+            parse: None,
+        }]
+    }
+
+    fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
+        Ok(Box::new(Instance::new(self.name(), ENC_ENTITY, plugin)?))
     }
 }
 
 impl Plugin for Instance {
     fn phases(&self) -> Phases {
         if self.in_body { Phases::ACCESS.and(Phases::READS_BODY) } else { Phases::ACCESS }
+    }
+
+    fn degraded(&self) -> Option<String> {
+        (self.entity == ENC_ENTITY).then(|| "keys are stored as they are: there is no keyring".to_owned())
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
@@ -100,12 +127,27 @@ impl Plugin for Instance {
 }
 
 impl Instance {
+    fn new(name: &'static str, entity: &'static str, plugin: &entities::Plugin) -> Result<Instance, String> {
+        let config = Config::new(&plugin.config);
+        Ok(Instance {
+            entity,
+            key_names: config.texts("key_names"),
+            in_header: config.flag("key_in_header"),
+            in_query: config.flag("key_in_query"),
+            in_body: config.flag("key_in_body"),
+            hide: config.flag("hide_credentials"),
+            on_preflight: config.flag("run_on_preflight"),
+            anonymous: Anonymous::new(name, &config),
+            challenge: challenge("Key", &config)?,
+        })
+    }
+
     /// Finds the caller by the key of the request.
     fn recognise(&self, exchange: &mut Exchange) -> Result<(), Refusal> {
         let content = if self.in_body { Content::of(exchange) } else { None };
         let (found, name) = match self.find(exchange, content.as_ref()) {
             Found::Key(key, name) if key.is_empty() => (Err(Refusal::Missing), name),
-            Found::Key(key, name) => (exchange.find_credential(ENTITY, &key).ok_or(Refusal::Unknown), name),
+            Found::Key(key, name) => (exchange.find_credential(self.entity, &key).ok_or(Refusal::Unknown), name),
             Found::Several => return Err(Refusal::Duplicate),
             Found::Nothing if self.in_body && Content::is_too_large(exchange) => return Err(Refusal::TooLarge),
             Found::Nothing => return Err(Refusal::Missing),

@@ -192,3 +192,19 @@ fn a_body_that_is_too_large_is_not_an_empty_one() {
     assert_eq!(ask(in_body(), "text/plain", "/"), Some(401), "there is no key in such a body");
     assert_eq!(ask(json!({ "key_in_body": true, "anonymous": "guest" }), "application/json", "/"), None);
 }
+
+#[test]
+fn credentials_of_one_plugin_are_nothing_to_the_other() {
+    let config = json!({ "key_names": ["apikey"], "key_in_header": true });
+    let plugin = testing::configure(&KeyAuthEnc, config, &Env::default());
+    let mut entries = Entries::default();
+    let ada = entries.consumer("ada", None);
+    entries.credential(ENTITY, "plain", &ada);
+    entries.credential(ENC_ENTITY, "own", &ada);
+    let directory: sdk::Directory = entries.into();
+    for (key, expected) in [("own", ""), ("plain", "Unauthorized")] {
+        let mut exchange = testing::exchange_with("GET", "/", &[("apikey", key)], directory.clone());
+        assert_eq!(refusal(&*plugin, &mut exchange), expected);
+    }
+    assert!(plugin.degraded().is_some(), "it says that keys are not encrypted");
+}

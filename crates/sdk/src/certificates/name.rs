@@ -14,6 +14,12 @@ pub struct Details {
     /// The issuer in the same form.
     pub issuer: String,
     pub common_name: Option<String>,
+    pub issuer_common_name: Option<String>,
+    /// In seconds since 1970.
+    pub not_before: i64,
+    pub not_after: i64,
+    /// OpenSSL's name of the kind of its key: `rsaEncryption`, `id-ecPublicKey`; empty for other kinds.
+    pub key_type: &'static str,
     /// The alternative names that are text: of hosts, addresses, mailboxes and URIs, in their order.
     pub alternative_names: Vec<String>,
     /// The serial number in upper-case hexadecimal digits.
@@ -51,11 +57,21 @@ impl Details {
     pub fn of(der: &[u8]) -> Result<Details, String> {
         let (_, parsed) = X509Certificate::from_der(der).map_err(|e| e.to_string())?;
         let common_name = parsed.subject().iter_common_name().last().and_then(text);
+        let key_type = match &parsed.public_key().algorithm.algorithm {
+            kind if *kind == oid!(1.2.840.113549.1.1.1) => "rsaEncryption",
+            kind if *kind == oid!(1.2.840.10045.2.1) => "id-ecPublicKey",
+            _ => "",
+        };
+        let validity = parsed.validity();
         let fingerprint = digest(&SHA1_FOR_LEGACY_USE_ONLY, der);
         Ok(Details {
             subject: distinguished(parsed.subject()),
             issuer: distinguished(parsed.issuer()),
             common_name,
+            issuer_common_name: parsed.issuer().iter_common_name().last().and_then(text),
+            not_before: validity.not_before.timestamp(),
+            not_after: validity.not_after.timestamp(),
+            key_type,
             alternative_names: alternative_names(&parsed),
             serial: hexadecimal(parsed.raw_serial()).to_ascii_uppercase(),
             fingerprint: hexadecimal(fingerprint.as_ref()),

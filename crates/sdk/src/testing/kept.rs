@@ -67,6 +67,13 @@ impl RecordStore for Kept {
         })
     }
 
+    fn all(&self, workspace: Uuid, entity: &str) -> BoxFuture<'static, Result<Vec<Record>, Error>> {
+        self.with(|content| {
+            let records = content.records.iter().filter(|(of, name, _)| *of == workspace && name == entity);
+            records.map(|(.., record)| record.clone()).collect()
+        })
+    }
+
     fn insert(&self, workspace: Uuid, entity: &str, mut input: Record) -> BoxFuture<'static, Result<Record, Error>> {
         input.entry("id").or_insert_with(|| Uuid::new_v4().to_string().into());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
