@@ -208,6 +208,11 @@ impl Node {
         self.address("status")
     }
 
+    /// Where the pages of the manager are, for which `admin_gui_listen` is set.
+    pub fn manager(&self) -> SocketAddr {
+        self.address("manager")
+    }
+
     /// What it has logged, and written to its standard error.
     pub fn log(&self) -> String {
         let read = |name| std::fs::read_to_string(self.prefix.path().join(name)).unwrap_or_default();
@@ -277,6 +282,7 @@ fn on_free_ports(settings: &[(String, String)]) -> Vec<(String, String)> {
         ("proxy_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"),
         ("admin_listen", "127.0.0.1:0"),
         ("status_listen", "127.0.0.1:0"),
+        ("admin_gui_listen", "off"),
         ("nginx_worker_processes", "2"),
     ];
     owned(&ports).into_iter().chain(settings.iter().cloned()).collect()

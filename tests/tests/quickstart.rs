@@ -11,7 +11,8 @@ fn quickstart() {
     let directory = tempfile::tempdir().unwrap();
     let mut command: Command = bascule();
     command
-        .args(["quickstart", "--proxy-port", "0", "--proxy-tls-port", "0", "--admin-port", "0", "--prefix"])
+        .args(["quickstart", "--proxy-port", "0", "--proxy-tls-port", "0", "--admin-port", "0"])
+        .args(["--manager-port", "0", "--prefix"])
         .arg(directory.path());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut output = Vec::new();
@@ -28,6 +29,7 @@ fn quickstart() {
         line.split("http://").nth(1).unwrap().split([',', ' ']).next().unwrap().parse().unwrap()
     };
     let (proxy, admin) = (address("proxy"), address("Admin API"));
+    assert!(get(address("manager"), "/").expect(200).text().contains("<base href"), "the manager is there");
     assert_eq!(get(proxy, "/mock/status/418").status, 418);
     assert_eq!(get(admin, "/services/example_service").expect(200).json()["host"], "example_upstream");
     // One service dies: no request fails.

@@ -105,6 +105,17 @@ impl Admin {
         response(&self.state.options, &request_line, answer, start.elapsed(), close)
     }
 
+    /// Answers a request for a page of the manager. Whatever content came with it is nobody's.
+    pub(crate) fn page<B>(&self, request: &Request<B>) -> Response<ResponseBody> {
+        match &self.state.options.site {
+            Some(site) => {
+                let page = site.answer(request.method(), request.uri().path(), request.headers());
+                page.map(ResponseBody::Whole)
+            }
+            None => self.refuse(Interface::Manager, request.headers(), 404, "Not found"),
+        }
+    }
+
     /// Answers a request that is not looked at any further, the last one on its connection.
     pub(crate) fn refuse(
         &self,
@@ -147,7 +158,7 @@ async fn answer(
         Interface::Admin => {
             (&admin.endpoints, workspace::of_path(&admin.store, &admin.endpoints, request_line.path).await?)
         }
-        Interface::Status => (&admin.status_endpoints, default),
+        Interface::Status | Interface::Manager => (&admin.status_endpoints, default),
     };
     let found = endpoints.find(place.path);
     // Browsers ask what they may send without saying for whom.

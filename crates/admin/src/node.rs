@@ -13,11 +13,12 @@ use store::{Revision, Scope};
 use uuid::Uuid;
 use wire::proxy_protocol::Proxied;
 
-/// The two APIs that speak for the node.
+/// What speaks for the node: two APIs, and the pages of the manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interface {
     Admin,
     Status,
+    Manager,
 }
 
 /// The node that an Admin API belongs to. Called on the control runtime; the synchronous methods must not wait.

@@ -34,6 +34,9 @@ pub struct Options {
     /// Bounds on clients of the Admin and of the Status API.
     pub limits: Limits,
     pub status_limits: Limits,
+    /// The pages of the manager, and bounds on who asks for them.
+    pub site: Option<Arc<manager::Site>>,
+    pub site_limits: Limits,
 }
 
 /// Bounds on what clients may do, under the names of nginx's directives.
@@ -84,6 +87,7 @@ impl Options {
         match interface {
             Interface::Admin => &self.limits,
             Interface::Status => &self.status_limits,
+            Interface::Manager => &self.site_limits,
         }
     }
 }
@@ -104,6 +108,8 @@ impl Default for Options {
             event_hooks: true,
             limits: Limits::default(),
             status_limits: Limits::default(),
+            site: None,
+            site_limits: Limits::default(),
         }
     }
 }

@@ -38,6 +38,7 @@ fn two_nodes_do_not_listen_on_one_address() {
         ("admin_listen", node.admin(), " reuseport"),
         ("admin_listen", node.proxy(), ""),
         ("status_listen", node.status(), " reuseport"),
+        ("admin_gui_listen", node.proxy(), ""),
     ] {
         let error = refused(&[(setting, &format!("{address}{flags}"))]);
         let expected = format!("{setting}: cannot listen on {address}: the address is in use by another process");

@@ -1,6 +1,7 @@
-//! Where connections come in: flags of listeners, the PROXY protocol, what begins TLS, the Admin API under pressure.
+//! Where connections come in: flags of listeners, the PROXY protocol, what begins TLS, the Admin API, the manager.
 
 mod admin;
 mod flags;
 mod handshakes;
+mod pages;
 mod proxy_protocol;

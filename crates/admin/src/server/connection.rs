@@ -219,6 +219,9 @@ impl Shared {
         if !self.admin.state.node.allows(self.interface, self.origin, request.headers()) {
             return self.admin.refuse(self.interface, request.headers(), 403, "Forbidden");
         }
+        if self.interface == Interface::Manager {
+            return self.admin.page(&request);
+        }
         let client = self.admin.state.node.client(self.interface, self.origin, request.headers());
         self.admin.respond(self.interface, client, request).await
     }

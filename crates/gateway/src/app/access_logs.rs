@@ -19,6 +19,7 @@ pub struct AccessLogs {
     pub stream: Option<AccessLog>,
     pub admin: Option<AccessLog>,
     pub status: Option<AccessLog>,
+    pub manager: Option<AccessLog>,
     writer: Option<LogWriter>,
 }
 
@@ -27,7 +28,7 @@ impl AccessLogs {
     pub fn open(settings: &Settings, console: Console) -> Result<AccessLogs, String> {
         let logs = &settings.access_logs;
         let mut destinations = Vec::new();
-        let mut add = |file: &Option<AccessLogFile>| {
+        let add = |file: &Option<AccessLogFile>| {
             let file = file.as_ref()?;
             let destination = Destination::of(&file.path);
             if console == Console::Left && destination == Destination::Stdout {
@@ -37,7 +38,7 @@ impl AccessLogs {
             destinations.push(destination);
             Some(Arc::clone(&file.format))
         };
-        let formats = [add(&logs.proxy), add(&logs.stream), add(&logs.admin), add(&logs.status)];
+        let formats = [&logs.proxy, &logs.stream, &logs.admin, &logs.status, &logs.manager].map(add);
         if destinations.is_empty() {
             return Ok(AccessLogs::default());
         }
@@ -47,9 +48,9 @@ impl AccessLogs {
         });
         let (writer, sinks) = LogWriter::start("access-log", destinations, QUEUED, report)?;
         let mut sinks = sinks.into_iter();
-        let [proxy, stream, admin, status] =
+        let [proxy, stream, admin, status, manager] =
             formats.map(|format| format.and_then(|format| Some(AccessLog { format, sink: sinks.next()? })));
-        Ok(AccessLogs { proxy, stream, admin, status, writer: Some(writer) })
+        Ok(AccessLogs { proxy, stream, admin, status, manager, writer: Some(writer) })
     }
 
     /// Opens the files anew, after they have been moved away.

@@ -18,10 +18,11 @@ pub enum Interface {
     Proxy,
     Admin,
     Status,
+    Manager,
 }
 
 impl Interface {
-    const ALL: [Interface; 3] = [Interface::Proxy, Interface::Admin, Interface::Status];
+    const ALL: [Interface; 4] = [Interface::Proxy, Interface::Admin, Interface::Status, Interface::Manager];
 
     /// What the names of its settings for certificates begin with.
     fn prefix(self) -> &'static str {
@@ -29,6 +30,7 @@ impl Interface {
             Interface::Proxy => "",
             Interface::Admin => "admin_",
             Interface::Status => "status_",
+            Interface::Manager => "admin_gui_",
         }
     }
 
@@ -38,6 +40,7 @@ impl Interface {
             Interface::Proxy => "proxy_listen",
             Interface::Admin => "admin_listen",
             Interface::Status => "status_listen",
+            Interface::Manager => "admin_gui_listen",
         }
     }
 
@@ -47,6 +50,7 @@ impl Interface {
             Interface::Proxy => nginx::PROXY_SERVER,
             Interface::Admin => nginx::ADMIN,
             Interface::Status => nginx::STATUS,
+            Interface::Manager => nginx::MANAGER,
         }
     }
 }
@@ -95,6 +99,7 @@ fn listeners(settings: &Settings, interface: Interface) -> &[Listener] {
         Interface::Proxy => &settings.proxy_listen,
         Interface::Admin => &settings.admin_listen,
         Interface::Status => &settings.status_listen,
+        Interface::Manager => &settings.manager_listen,
     }
 }
 

@@ -44,6 +44,7 @@ pub struct Addresses {
     pub stream: Vec<SocketAddr>,
     pub admin: Vec<SocketAddr>,
     pub status: Vec<SocketAddr>,
+    pub manager: Vec<SocketAddr>,
 }
 
 impl Claim {
@@ -69,6 +70,7 @@ impl Claim {
             "stream": text(&addresses.stream),
             "admin": text(&addresses.admin),
             "status": text(&addresses.status),
+            "manager": text(&addresses.manager),
         });
         std::fs::write(self.prefix.join(ADDRESSES_FILE), body.to_string())?;
         // Not before the ports are ours: until then it may be that of a Kong which runs here.
@@ -136,6 +138,7 @@ impl Addresses {
             ("streams", &self.stream),
             ("Admin API", &self.admin),
             ("Status API", &self.status),
+            ("manager", &self.manager),
         ];
         let open = interfaces.iter().filter(|(_, list)| !list.is_empty());
         open.map(|(name, list)| format!("{name} on {}", text(list))).collect::<Vec<_>>().join(", ")
@@ -152,6 +155,7 @@ impl Addresses {
             stream: list("stream"),
             admin: list("admin"),
             status: list("status"),
+            manager: list("manager"),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The listeners of the Admin API and the Status API.
+//! The listeners of the Admin API, the Status API and the manager.
 
 use super::certificates::{Interface, InterfaceTls};
 use crate::settings::Settings;
@@ -46,9 +46,11 @@ impl Interfaces {
     /// Binds what the settings name, so that errors show before the node serves.
     pub async fn bind(settings: &Settings) -> Result<Interfaces, String> {
         let mut sockets = Vec::new();
-        for (interface, listeners) in
-            [(Interface::Admin, &settings.admin_listen), (Interface::Status, &settings.status_listen)]
-        {
+        for (interface, listeners) in [
+            (Interface::Admin, &settings.admin_listen),
+            (Interface::Status, &settings.status_listen),
+            (Interface::Manager, &settings.manager_listen),
+        ] {
             let tls =
                 if listeners.iter().any(|l| l.ssl) { Some(InterfaceTls::new(settings, interface)?) } else { None };
             for entry in listeners {
@@ -56,7 +58,15 @@ impl Interfaces {
                 let addresses = entry.addresses().map_err(|e| format!("{setting}: {}: {e}", entry.host))?;
                 for address in addresses {
                     // Whatever the flags say: two nodes must not share an Admin API by accident.
-                    let listener = listen_alone(address, &entry.socket()).map_err(|e| format!("{setting}: {e}"))?;
+                    let listener = match listen_alone(address, &entry.socket()) {
+                        Ok(listener) => listener,
+                        // Nobody asked for it: a node that serves is worth more.
+                        Err(e) if interface == Interface::Manager && settings.manager_may_lack() => {
+                            tracing::warn!("the manager is not served there: {e}; say where with {setting}, or off");
+                            continue;
+                        }
+                        Err(e) => return Err(format!("{setting}: {e}")),
+                    };
                     let address = listener.local_addr().map_err(|e| format!("{setting}: {e}"))?;
                     sockets.push(Socket {
                         interface,
@@ -77,6 +87,7 @@ impl Interfaces {
         let reserve = Descriptors::of_process().reserve();
         let connections = |share: usize| Arc::new(Connections::new(share.min(MAX_CONNECTIONS)));
         let (of_admin, of_status) = (connections(reserve / 2), connections(reserve / 4));
+        let of_manager = connections(reserve / 8);
         for socket in &self.sockets {
             let listener = match socket.listener.try_clone().and_then(TcpListener::from_std) {
                 Ok(listener) => listener,
@@ -97,6 +108,7 @@ impl Interfaces {
             };
             let (interface, connections) = match socket.interface {
                 Interface::Status => (admin::Interface::Status, Arc::clone(&of_status)),
+                Interface::Manager => (admin::Interface::Manager, Arc::clone(&of_manager)),
                 _ => (admin::Interface::Admin, Arc::clone(&of_admin)),
             };
             let serving = Arc::clone(&self.serving);
@@ -126,9 +138,23 @@ impl Interfaces {
         self.addresses(Interface::Admin)
     }
 
+    /// The first ports of the Admin API, without TLS and with it, by their schemes.
+    pub fn admin_ports(&self) -> Vec<(&'static str, u16)> {
+        let port = |tls: bool| {
+            let found = self.sockets.iter().find(|s| s.interface == Interface::Admin && s.tls.is_some() == tls);
+            found.map(|socket| socket.address.port())
+        };
+        [("http", port(false)), ("https", port(true))].into_iter().filter_map(|(s, port)| Some((s, port?))).collect()
+    }
+
     /// The addresses of the Status API, those without TLS first.
     pub fn status(&self) -> Vec<SocketAddr> {
         self.addresses(Interface::Status)
+    }
+
+    /// The addresses of the manager, those without TLS first.
+    pub fn manager(&self) -> Vec<SocketAddr> {
+        self.addresses(Interface::Manager)
     }
 
     fn addresses(&self, interface: Interface) -> Vec<SocketAddr> {

@@ -163,11 +163,14 @@ impl Running {
             logging.clone(),
         )?;
         let (of_admin, of_status) = (settings.injected.api(nginx::ADMIN)?, settings.injected.api(nginx::STATUS)?);
-        let (limits, status_limits) = (of_admin.limits, of_status.limits);
+        let of_manager = settings.injected.api(nginx::MANAGER)?;
+        let (limits, status_limits, site_limits) = (of_admin.limits, of_status.limits, of_manager.limits);
         let node = node.serving(
             Served::new(of_admin, access_logs.admin.clone())?,
             Served::new(of_status, access_logs.status.clone())?,
+            Served::new(of_manager, access_logs.manager.clone())?,
         );
+        let site = manager::SiteOptions { api_ports: interfaces.admin_ports(), ..settings.site.clone() };
         let options = admin::Options {
             server_header: settings.headers.server,
             latency_header: settings.headers.admin_latency,
@@ -177,6 +180,8 @@ impl Running {
                 .unwrap_or(admin::Options::default().max_content),
             limits,
             status_limits,
+            site: Some(Arc::new(manager::Site::new(site)?)),
+            site_limits,
             origins: settings.gui_origins.clone(),
             hosts: settings.list("admin_allowed_hosts").to_vec(),
             dbless: settings.dbless(),
@@ -223,7 +228,7 @@ impl Running {
     fn addresses(&self) -> Addresses {
         let (proxy, proxy_tls) = self.plane.addresses();
         let (stream, admin, status) = (self.plane.streams(), self.interfaces.admin(), self.interfaces.status());
-        Addresses { proxy, proxy_tls, stream, admin, status }
+        Addresses { proxy, proxy_tls, stream, admin, status, manager: self.interfaces.manager() }
     }
 
     /// Takes signals until one of them ends the node; then lets requests finish.

@@ -54,6 +54,7 @@ pub struct RunningNode {
     logging: Logging,
     admin: Served,
     status: Served,
+    manager: Served,
     /// Whoever sends traffic here is told to stop.
     draining: AtomicBool,
     /// Counts changes of the log level, so that only the last one's timeout takes effect.
@@ -106,6 +107,7 @@ impl Served {
             server: match interface {
                 Interface::Admin => "kong_admin",
                 Interface::Status => "kong_status",
+                Interface::Manager => "kong_gui",
             },
             connection: answered.origin.connection,
             connection_requests: answered.request,
@@ -164,20 +166,22 @@ impl RunningNode {
             logging,
             admin: Served::default(),
             status: Served::default(),
+            manager: Served::default(),
             draining: AtomicBool::default(),
             level_changes: Arc::default(),
         })
     }
 
-    /// Says how the Admin and the Status API are served.
-    pub fn serving(self, admin: Served, status: Served) -> RunningNode {
-        RunningNode { admin, status, ..self }
+    /// Says how the Admin API, the Status API and the manager are served.
+    pub fn serving(self, admin: Served, status: Served, manager: Served) -> RunningNode {
+        RunningNode { admin, status, manager, ..self }
     }
 
     fn served(&self, interface: Interface) -> &Served {
         match interface {
             Interface::Admin => &self.admin,
             Interface::Status => &self.status,
+            Interface::Manager => &self.manager,
         }
     }
 

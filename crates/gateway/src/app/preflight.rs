@@ -100,8 +100,12 @@ pub fn catalog(settings: &Settings, kinds: &[&'static dyn PluginKind]) -> Result
 fn unopenable_logs(settings: &Settings) -> Vec<String> {
     let made: Vec<_> = prefix::FOLDERS.iter().map(|folder| settings.path(folder)).collect();
     let logs = &settings.access_logs;
-    let access_logs =
-        [("proxy_access_log", &logs.proxy), ("admin_access_log", &logs.admin), ("status_access_log", &logs.status)];
+    let access_logs = [
+        ("proxy_access_log", &logs.proxy),
+        ("admin_access_log", &logs.admin),
+        ("status_access_log", &logs.status),
+        ("admin_gui_access_log", &logs.manager),
+    ];
     let access_logs = access_logs.map(|(setting, log)| (setting, log.as_ref().map(|log| Destination::of(&log.path))));
     let error_logs = ["proxy_error_log", "admin_error_log"].map(|name| (name, prefix::error_log(settings, name)));
     let missing = |(setting, destination): (&str, Option<Destination>)| match destination? {

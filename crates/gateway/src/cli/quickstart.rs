@@ -21,6 +21,9 @@ pub struct Quickstart {
     /// Port of the Admin API
     #[arg(long, default_value_t = 8001, value_name = "PORT")]
     admin_port: u16,
+    /// Port of the manager
+    #[arg(long, default_value_t = 8002, value_name = "PORT")]
+    manager_port: u16,
 }
 
 /// Serve a small httpbin-like service
@@ -47,6 +50,7 @@ impl Quickstart {
             proxy: self.proxy_port,
             proxy_tls: self.proxy_tls_port,
             admin: self.admin_port,
+            manager: self.manager_port,
         };
         quickstart::run(&options).map(|()| ExitCode::SUCCESS)
     }

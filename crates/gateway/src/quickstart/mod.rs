@@ -20,6 +20,7 @@ pub struct Options {
     pub proxy: u16,
     pub proxy_tls: u16,
     pub admin: u16,
+    pub manager: u16,
 }
 
 /// The names of the two services.
@@ -93,13 +94,15 @@ fn start(options: &Options) -> Result<(Vec<Service>, ChildGuard, Addresses), Str
     );
     command.env("KONG_ADMIN_LISTEN", format!("127.0.0.1:{}", options.admin));
     command.env("KONG_STATUS_LISTEN", "off");
+    command.env("KONG_ADMIN_GUI_LISTEN", format!("127.0.0.1:{}", options.manager));
     let (node, said) = ChildGuard::start(command)?;
     if said != "ready" {
         return Err(if said.is_empty() { "the gateway did not start".to_owned() } else { said });
     }
     let addresses = Addresses::of(&options.prefix).ok_or("the gateway did not say where it listens")?;
     println!("  proxy          http://{}, https://{}", first(&addresses.proxy)?, first(&addresses.proxy_tls)?);
-    println!("  Admin API      http://{}\n", first(&addresses.admin)?);
+    println!("  Admin API      http://{}", first(&addresses.admin)?);
+    println!("  manager        http://{}\n", first(&addresses.manager)?);
     Ok((services, node, addresses))
 }
 

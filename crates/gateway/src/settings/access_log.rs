@@ -14,6 +14,7 @@ pub struct AccessLogs {
     pub stream: Option<AccessLogFile>,
     pub admin: Option<AccessLogFile>,
     pub status: Option<AccessLogFile>,
+    pub manager: Option<AccessLogFile>,
 }
 
 /// One access log.
@@ -45,6 +46,7 @@ pub fn parse(settings: &Settings, warnings: &mut Vec<String>) -> Result<AccessLo
         stream: file(("proxy_stream_access_log", "basic"), nginx::STREAM, !settings.stream_listen.is_empty())?,
         admin: file(("admin_access_log", "combined"), nginx::ADMIN, !settings.admin_listen.is_empty())?,
         status: file(("status_access_log", "combined"), nginx::STATUS, !settings.status_listen.is_empty())?,
+        manager: file(("admin_gui_access_log", "combined"), nginx::MANAGER, !settings.manager_listen.is_empty())?,
     })
 }
 

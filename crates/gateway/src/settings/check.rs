@@ -6,6 +6,7 @@ use super::audit;
 use super::listen::{self, Listener};
 use super::load::Loaded;
 use super::nginx::{self, Context, Injected};
+use super::site;
 use super::value::Value;
 use super::{Headers, Settings, tls};
 use admin::AccessOptions;
@@ -31,6 +32,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         stream_listen: Vec::new(),
         admin_listen: Vec::new(),
         status_listen: Vec::new(),
+        manager_listen: Vec::new(),
         workers: 1,
         daemon: true,
         headers: Headers::default(),
@@ -40,6 +42,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         limits: Limits::default(),
         directives: Directives::default(),
         gui_origins: Vec::new(),
+        site: manager::SiteOptions::default(),
         port_maps: Vec::new(),
         access_logs: AccessLogs::default(),
         access: AccessOptions::default(),
@@ -54,13 +57,14 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     let mut keep = |result: Result<(), String>| errors.extend(result.err());
     keep(settings.injected.limits(&settings).map(|limits| settings.limits = limits));
     keep(settings.injected.directives().map(|directives| settings.directives = directives));
-    for scope in [nginx::ADMIN, nginx::STATUS] {
+    for scope in [nginx::ADMIN, nginx::STATUS, nginx::MANAGER] {
         keep(settings.injected.api(scope).map(drop));
     }
     keep(listeners(&settings, "proxy_listen").map(|l| settings.proxy_listen = l));
     keep(listeners(&settings, "stream_listen").map(|l| settings.stream_listen = l));
     keep(listeners(&settings, "admin_listen").map(|l| settings.admin_listen = l));
     keep(listeners(&settings, "status_listen").map(|l| settings.status_listen = l));
+    keep(listeners(&settings, "admin_gui_listen").map(|l| settings.manager_listen = l));
     keep(workers(settings.text("nginx_main_worker_processes")).map(|n| settings.workers = n));
     keep(headers(settings.list("headers")).map(|h| settings.headers = h));
     keep(headers_upstream(settings.list("headers_upstream")).map(|on| settings.request_id_upstream = on));
@@ -78,12 +82,17 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         }
         Err(error) => errors.push(error),
     }
+    match site::options(&settings) {
+        Ok(options) => settings.site = options,
+        Err(error) => errors.push(error),
+    }
     settings.daemon = settings.text("nginx_main_daemon") != "off";
     errors.extend(listen::duplicates(&[
         ("proxy_listen", &settings.proxy_listen),
         ("stream_listen", &settings.stream_listen),
         ("admin_listen", &settings.admin_listen),
         ("status_listen", &settings.status_listen),
+        ("admin_gui_listen", if settings.manager_may_lack() { &[] } else { &settings.manager_listen }),
     ]));
     errors.extend(certificates(&settings));
     errors.extend(ranges(&settings));
@@ -94,6 +103,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         tls::policy(&settings, nginx::PROXY_SERVER).err(),
         tls::policy(&settings, nginx::ADMIN).err(),
         tls::policy(&settings, nginx::STATUS).err(),
+        tls::policy(&settings, nginx::MANAGER).err(),
         tls::services(&settings).err(),
         tls::probes(&settings).err(),
     ] {
@@ -226,6 +236,7 @@ fn certificates(settings: &Settings) -> Vec<String> {
         ("", &settings.stream_listen),
         ("admin_", &settings.admin_listen),
         ("status_", &settings.status_listen),
+        ("admin_gui_", &settings.manager_listen),
     ] {
         if !listeners.iter().any(|l| l.ssl) {
             continue;
@@ -373,7 +384,7 @@ fn unverifiable(settings: &Settings) -> Vec<String> {
 
 /// Keys without effect whose owner would miss what they stand for, and should know.
 fn missed(settings: &Settings) -> Vec<String> {
-    const MISSED: &[&str] = &["admin_gui_listen", "nginx_user", "pluginserver_names", "proxy_server", "wasm"];
+    const MISSED: &[&str] = &["nginx_user", "pluginserver_names", "proxy_server", "wasm"];
     let off = |name: &str| {
         settings.text(name).is_empty()
             && !settings.flag(name)

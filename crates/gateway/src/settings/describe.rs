@@ -46,6 +46,7 @@ impl Settings {
             ("proxy_listeners", &self.proxy_listen, "proxy_ssl_enabled"),
             ("admin_listeners", &self.admin_listen, "admin_ssl_enabled"),
             ("status_listeners", &self.status_listen, "status_ssl_enabled"),
+            ("admin_gui_listeners", &self.manager_listen, "admin_gui_ssl_enabled"),
         ] {
             shown.insert(name.to_owned(), list(listeners.iter().map(Listener::describe).collect()));
             shown.insert(flag.to_owned(), json!(listeners.iter().any(|l| l.ssl)));
@@ -53,11 +54,9 @@ impl Settings {
         let streams = self.stream_listen.iter().map(Listener::describe_stream).collect();
         shown.insert("stream_listeners".to_owned(), list(streams));
         shown.insert("stream_proxy_ssl_enabled".to_owned(), json!(self.stream_listen.iter().any(|l| l.ssl)));
-        for name in ["admin_gui_listen", "cluster_listen"] {
-            // Nothing listens there in this version, so that nobody has checked them.
-            let listeners = listen::parse(name, self.list(name)).unwrap_or_default();
-            shown.insert(format!("{name}ers"), list(listeners.iter().map(Listener::describe).collect()));
-        }
+        // Nothing listens there in this version, so that nobody has checked them.
+        let cluster = listen::parse("cluster_listen", self.list("cluster_listen")).unwrap_or_default();
+        shown.insert("cluster_listeners".to_owned(), list(cluster.iter().map(Listener::describe).collect()));
         for block in DIRECTIVES {
             shown.insert(format!("nginx_{block}_directives"), self.directives(&format!("nginx_{block}_")));
         }

@@ -15,6 +15,7 @@ mod listen;
 mod load;
 pub mod nginx;
 mod references;
+mod site;
 mod table;
 pub mod tls;
 mod value;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub stream_listen: Vec<Listener>,
     pub admin_listen: Vec<Listener>,
     pub status_listen: Vec<Listener>,
+    /// `admin_gui_listen`.
+    pub manager_listen: Vec<Listener>,
     /// Threads that serve the proxy.
     pub workers: usize,
     pub daemon: bool,
@@ -62,6 +65,8 @@ pub struct Settings {
     pub directives: Directives,
     /// The origins of `admin_gui_url`.
     pub gui_origins: Vec<String>,
+    /// The pages of the manager.
+    pub site: manager::SiteOptions,
     /// Own ports and the public ones that stand for them.
     pub port_maps: Vec<(u16, u16)>,
     pub access_logs: AccessLogs,

@@ -52,7 +52,7 @@ pub const SECTIONS: &[Section] = &[
                 "File for messages of the Admin and the Status API. While it is the default they go where the others \
                     go.",
             ),
-            text("admin_gui_access_log", "logs/admin_gui_access.log", "Access log of the GUI.").inert(),
+            text("admin_gui_access_log", "logs/admin_gui_access.log", "Access log of the GUI."),
             text("admin_gui_error_log", "logs/admin_gui_error.log", "Messages of the GUI.").inert(),
             text("status_access_log", "off", "Access log of the Status API, as `admin_access_log`."),
             text(
@@ -127,7 +127,12 @@ pub const SECTIONS: &[Section] = &[
                     for all below one; others are answered 403. Guards against web pages whose name is made to resolve \
                     to this machine. Empty: any. Not a key of Kong's.",
             ),
-            list("admin_gui_listen", "0.0.0.0:8002, 0.0.0.0:8445 ssl", "Where the GUI answers.").inert(),
+            list(
+                "admin_gui_listen",
+                "0.0.0.0:8002, 0.0.0.0:8445 ssl",
+                "Where the manager answers, the GUI: pages that have browsers call the Admin API. The default is left \
+                    out, with a warning, where these ports are taken.",
+            ),
             list(
                 "status_listen",
                 "127.0.0.1:8007 reuseport backlog=16384",
@@ -254,8 +259,8 @@ pub const SECTIONS: &[Section] = &[
             text("client_ssl_cert_key", "", "Key of `client_ssl_cert`.").renewed().secret(),
             list("admin_ssl_cert", "", "Certificates of the Admin API.").renewed(),
             list("admin_ssl_cert_key", "", "Keys of `admin_ssl_cert`.").renewed().secret(),
-            list("admin_gui_ssl_cert", "", "Certificates of the GUI.").inert(),
-            list("admin_gui_ssl_cert_key", "", "Keys of `admin_gui_ssl_cert`.").secret().inert(),
+            list("admin_gui_ssl_cert", "", "Certificates of the GUI.").renewed(),
+            list("admin_gui_ssl_cert_key", "", "Keys of `admin_gui_ssl_cert`.").renewed().secret(),
             list("status_ssl_cert", "", "Certificates of the Status API.").renewed(),
             list("status_ssl_cert_key", "", "Keys of `status_ssl_cert`.").renewed().secret(),
             list(
@@ -574,9 +579,19 @@ pub const SECTIONS: &[Section] = &[
                 "Where browsers find the GUI: the origins that may call the Admin API from a \
                 page. Empty: any.",
             ),
-            text("admin_gui_path", "/", "Path below which the GUI is served.").inert(),
-            text("admin_gui_api_url", "", "Where the GUI finds the Admin API.").inert(),
-            boolean("admin_gui_csp_header", "off", "Whether the GUI sends a `Content-Security-Policy`.").inert(),
+            text("admin_gui_path", "/", "Path below which the GUI is served."),
+            text(
+                "admin_gui_api_url",
+                "",
+                "Where browsers find the Admin API. Empty: on the host of the pages, at the port of `admin_listen`.",
+            ),
+            boolean(
+                "admin_gui_csp_header",
+                "off",
+                "Whether the `Content-Security-Policy` of the GUI, which allows its own scripts and styles alone, also \
+                    names the Admin API as the only server that pages may call.",
+            ),
+            text("admin_gui_csp_header_value", "", "A policy in its place, as it stands."),
             boolean("kic", "off", "Whether the node is run by Kong's ingress controller.").inert(),
         ],
     },

@@ -46,6 +46,8 @@ pub const ADMIN: Scope = &[Context::Admin, Context::Http];
 /// What holds for streams.
 pub const STREAM: Scope = &[Context::StreamProxy, Context::Stream];
 pub const STATUS: Scope = &[Context::Status, Context::Http];
+/// The pages of the manager, for which Kong has no block of its own.
+pub const MANAGER: Scope = &[Context::Http];
 const MAIN: Scope = &[Context::Main];
 const EVENTS: Scope = &[Context::Events];
 

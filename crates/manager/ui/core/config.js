@@ -1,0 +1,27 @@
+/** What `kconfig.js` says: where the Admin API is, and how people say who they are. */
+
+const given = window.K_CONFIG ?? {};
+
+/** Below it are all pages; ends with a slash. */
+export const base = new URL(document.baseURI).pathname;
+
+/** How people log in: `basic-auth`, `token`, or `none`. */
+export const login = given.ADMIN_GUI_AUTH || (given.RBAC_ENFORCED === 'true' ? 'token' : 'none');
+
+/** The header that carries a token. */
+export const tokenHeader = given.RBAC_HEADER || 'Kong-Admin-Token';
+
+/** The header that says who is meant to be logged in. */
+export const userHeader = given.RBAC_USER_HEADER || 'Kong-Admin-User';
+
+/** The URL of the Admin API, without a slash at the end. */
+export const api = url();
+
+function url() {
+  const named = given.ADMIN_API_URL;
+  if (named) return (named.includes('://') ? named : `${location.protocol}//${named}`).replace(/\/+$/, '');
+  const ports = { 'http:': given.ADMIN_API_PORT, 'https:': given.ADMIN_API_SSL_PORT };
+  const other = location.protocol === 'https:' ? 'http:' : 'https:';
+  const scheme = ports[location.protocol] ? location.protocol : ports[other] ? other : location.protocol;
+  return `${scheme}//${location.hostname}:${ports[scheme] || '8001'}`;
+}

@@ -1,0 +1,100 @@
+/** Which page an address stands for: `/{workspace}/{page}/…`, as Kong Manager has it. */
+
+import { base } from './config.js';
+import { scope } from './api.js';
+import { keep } from './preferences.js';
+
+let pages = {};
+let show = () => {};
+let guard = null;
+let current = null;
+let leaving = null;
+
+/** Starts: `table` has a page for each first word, `display` is called with what an address stands for. */
+export function start(table, display) {
+  pages = table;
+  show = display;
+  addEventListener('popstate', () => {
+    if (mayLeave()) return open();
+    history.pushState(null, '', current);
+  });
+  addEventListener('beforeunload', (event) => {
+    if (guard && guard()) event.preventDefault();
+  });
+  document.addEventListener('click', follow);
+  open();
+}
+
+/** The address of a page in the present workspace. */
+export function href(...parts) {
+  return base + [scope.workspace, ...parts].map((part) => encodeURIComponent(part)).join('/');
+}
+
+/** Goes to an address. */
+export function go(address, { instead = false } = {}) {
+  if (!mayLeave()) return;
+  history[instead ? 'replaceState' : 'pushState'](null, '', address);
+  open();
+}
+
+/** Asks before this page is left while `changed` says that something would be lost. */
+export function guardWith(changed, question) {
+  guard = changed;
+  guard.question = question;
+}
+
+/** Nothing would be lost any more. */
+export function unguard() {
+  guard = null;
+}
+
+/** Shows the present page anew. */
+export function reload() {
+  open();
+}
+
+function mayLeave() {
+  return !guard || !guard() || confirm(guard.question);
+}
+
+function open() {
+  guard = null;
+  current = location.href;
+  leaving?.abort();
+  leaving = new AbortController();
+  const parts = location.pathname.slice(base.length).split('/').filter(Boolean).map(decoded);
+  // Kong's open-source manager has no workspaces in its addresses.
+  if (parts.length === 0 || !(parts[0] in pages)) scope.workspace = parts.shift() ?? 'default';
+  else scope.workspace = 'default';
+  const [name = 'overview', ...rest] = parts;
+  keep('workspace', scope.workspace);
+  show({
+    page: pages[name] ?? null,
+    name,
+    parts: rest,
+    query: new URLSearchParams(location.search),
+    signal: leaving.signal,
+  });
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+function follow(event) {
+  const link = event.target.closest?.('a[href]');
+  if (!link || event.defaultPrevented || event.button !== 0) return;
+  if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  if (link.target || link.download || link.origin !== location.origin) return;
+  if (!link.pathname.startsWith(base)) return;
+  event.preventDefault();
+  if (link.href.split('#')[0] === location.href.split('#')[0] && link.hash) {
+    document.getElementById(link.hash.slice(1))?.focus();
+    return;
+  }
+  go(link.href);
+}

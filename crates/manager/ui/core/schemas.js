@@ -1,0 +1,82 @@
+/** Schemas of entities, plugins and vaults, and what follows from one: defaults and differences. */
+
+import { equal } from './dom.js';
+import { get } from './api.js';
+
+const cache = new Map();
+
+/** The fields of an entity. */
+export function entitySchema(name) {
+  return schema(`/schemas/${encodeURIComponent(name)}`);
+}
+
+/** The fields of a plugin's own part of a record. */
+export function pluginSchema(name) {
+  return schema(`/schemas/plugins/${encodeURIComponent(name)}`);
+}
+
+/** The fields of a vault's own part of a record. */
+export function vaultSchema(name) {
+  return schema(`/schemas/vaults/${encodeURIComponent(name)}`);
+}
+
+async function schema(path) {
+  if (!cache.has(path)) {
+    const asked = get(path, { global: true }).then((body) => ({ ...body, fields: fieldsOf(body) }));
+    cache.set(path, asked);
+    // What failed is asked for again.
+    asked.catch(() => cache.delete(path));
+  }
+  return cache.get(path);
+}
+
+/** The fields of a record, each with its name in it. */
+export function fieldsOf(record) {
+  return (record.fields ?? []).map((one) => {
+    const [name, field] = Object.entries(one)[0];
+    return { name, ...field };
+  });
+}
+
+/** The record of an entity that is about a plugin (or vault): its own fields in the place of `config`. */
+export function combined(outer, own) {
+  const replaced = new Map(own.fields.map((field) => [field.name, field]));
+  const fields = outer.fields.map((field) => replaced.get(field.name) ?? field);
+  return { ...outer, fields };
+}
+
+/** What a field has when nobody says anything. */
+export function defaultOf(field) {
+  if (field.default !== undefined && field.default !== null) return structuredClone(field.default);
+  if (field.type === 'record' && field.required && !field.abstract) {
+    return Object.fromEntries(fieldsOf(field).map((one) => [one.name, defaultOf(one)]));
+  }
+  return null;
+}
+
+/** What a record of these fields has when nobody says anything. */
+export function defaultsOf(fields) {
+  return Object.fromEntries(fields.map((field) => [field.name, defaultOf(field)]));
+}
+
+/** What of `after` is not as it was `before`; records are compared field by field, as the Admin API merges them. */
+export function changes(fields, before, after) {
+  const found = {};
+  for (const field of fields) {
+    const [old, now] = [before?.[field.name] ?? null, after?.[field.name] ?? null];
+    if (same(field, old, now)) continue;
+    const partial = field.type === 'record' && old && now;
+    found[field.name] = partial ? changes(fieldsOf(field), old, now) : now;
+  }
+  return found;
+}
+
+function same(field, a, b) {
+  if (field.type === 'record' && a && b) return Object.keys(changes(fieldsOf(field), a, b)).length === 0;
+  if (field.type === 'foreign') return (a?.id ?? null) === (b?.id ?? null);
+  if (field.type === 'set' && Array.isArray(a) && Array.isArray(b)) {
+    const sorted = (list) => list.map((one) => JSON.stringify(one)).sort();
+    return equal(sorted(a), sorted(b));
+  }
+  return equal(a, b);
+}

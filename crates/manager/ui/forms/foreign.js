@@ -1,0 +1,190 @@
+/** References to other records, picked from a list that is searched while one types. */
+
+import { debounced, h, replace, uniqueId } from '../core/dom.js';
+import { icon } from '../core/icons.js';
+import { t } from '../core/texts.js';
+import { definition, titleOf } from '../entities/definitions.js';
+import { all, matching, nameOf, one } from '../entities/records.js';
+
+/** How many are offered at once. */
+const OFFERED = 40;
+
+/** The editor of a foreign key. */
+export function foreignEditor(field, context) {
+  const pick = picker(field.reference, context.id, (record) => {
+    chosen = record ? { id: record.id } : null;
+    context.change();
+  });
+  let chosen = null;
+  return {
+    element: pick.element,
+    value: () => chosen,
+    set: (value) => {
+      chosen = value ? { id: value.id } : null;
+      pick.show(chosen);
+    },
+    errors: (tree) =>
+      tree && typeof tree === 'object' ? Object.values(tree).filter((x) => typeof x === 'string') : [],
+  };
+}
+
+/** The editor of a list of ids. */
+export function foreignListEditor(field, context) {
+  let ids = [];
+  const list = h('ul', { class: 'picked' });
+  const pick = picker(field.reference, context.id, (record) => {
+    if (!record || ids.includes(record.id)) return;
+    ids.push(record.id);
+    pick.show(null);
+    draw();
+    context.change();
+  });
+  const draw = () =>
+    replace(
+      list,
+      ids.map((id) => {
+        const name = h('span', {}, id.slice(0, 8));
+        nameOf(field.reference, { id }).then((text) => replace(name, text));
+        return h(
+          'li',
+          { class: 'token' },
+          name,
+          h(
+            'button',
+            {
+              type: 'button',
+              class: 'plain',
+              'aria-label': t('remove'),
+              onclick: () => {
+                ids = ids.filter((other) => other !== id);
+                draw();
+                context.change();
+              },
+            },
+            icon('close'),
+          ),
+        );
+      }),
+    );
+  return {
+    element: h('div', {}, list, pick.element),
+    value: () => (ids.length > 0 ? [...ids] : null),
+    set: (value) => {
+      ids = [...(value ?? [])];
+      draw();
+    },
+    errors: () => [],
+  };
+}
+
+/** A text field with a list of records below it. */
+export function picker(entity, id, take) {
+  const { path, global } = definition(entity);
+  const listId = uniqueId('options');
+  const input = h('input', {
+    id,
+    role: 'combobox',
+    'aria-expanded': 'false',
+    'aria-controls': listId,
+    'aria-autocomplete': 'list',
+    autocomplete: 'off',
+    spellcheck: 'false',
+    placeholder: t('form.pick'),
+  });
+  const list = h('ul', { id: listId, role: 'listbox', class: 'options', hidden: true });
+  const clear = h(
+    'button',
+    { type: 'button', class: 'plain', 'aria-label': t('form.clear'), hidden: true, onclick: () => choose(null) },
+    icon('close'),
+  );
+  const element = h('div', { class: 'picker' }, input, clear, list);
+  let offered = [];
+  let active = -1;
+  let shown = '';
+  const close = () => {
+    list.hidden = true;
+    input.setAttribute('aria-expanded', 'false');
+    input.removeAttribute('aria-activedescendant');
+  };
+  const choose = (record) => {
+    shown = record ? titleOf(record) : '';
+    input.value = shown;
+    clear.hidden = !record;
+    close();
+    take(record);
+  };
+  const mark = (at) => {
+    active = at;
+    [...list.children].forEach((option, number) => option.setAttribute('aria-selected', String(number === at)));
+    const option = list.children[at];
+    if (option?.id) input.setAttribute('aria-activedescendant', option.id);
+    option?.scrollIntoView({ block: 'nearest' });
+  };
+  const offer = async () => {
+    const question = input.value === shown ? '' : input.value.trim();
+    let found;
+    try {
+      const records = await all(path, { global });
+      found = matching(records, question).slice(0, OFFERED);
+      // Beyond what is looked through, a whole name still finds its record.
+      if (found.length === 0 && records.more) found = [await one(path, question, { global })];
+    } catch {
+      found = [];
+    }
+    offered = found;
+    replace(
+      list,
+      offered.length === 0
+        ? h('li', { class: 'nothing' }, t('nothing'))
+        : offered.map((record, at) =>
+            h(
+              'li',
+              {
+                role: 'option',
+                id: `${listId}-${at}`,
+                'aria-selected': 'false',
+                onpointerdown: (event) => {
+                  event.preventDefault();
+                  choose(record);
+                },
+              },
+              h('span', {}, titleOf(record)),
+              h('small', {}, record.id.slice(0, 8)),
+            ),
+          ),
+    );
+    list.hidden = document.activeElement !== input;
+    input.setAttribute('aria-expanded', String(!list.hidden));
+    mark(offered.length > 0 && question ? 0 : -1);
+  };
+  input.addEventListener('focus', offer);
+  input.addEventListener('input', debounced(120, offer));
+  input.addEventListener('blur', () => {
+    close();
+    if (input.value === '' && shown !== '') choose(null);
+    else input.value = shown;
+  });
+  input.addEventListener('keydown', (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) {
+      event.preventDefault();
+      if (list.hidden) offer();
+      else mark(Math.max(0, Math.min(offered.length - 1, active + step)));
+    } else if (event.key === 'Enter' && !list.hidden && offered[active]) {
+      event.preventDefault();
+      choose(offered[active]);
+    } else if (event.key === 'Escape' && !list.hidden) {
+      event.stopPropagation();
+      close();
+    }
+  });
+  const show = async (key) => {
+    shown = '';
+    input.value = '';
+    clear.hidden = !key;
+    if (!key) return;
+    shown = await nameOf(entity, key);
+    input.value = shown;
+  };
+  return { element, show, input };
+}

@@ -1,0 +1,20 @@
+/** Where everything begins. */
+
+import { applyTheme } from './core/preferences.js';
+import { start } from './core/router.js';
+import { language } from './core/texts.js';
+import { pages } from './pages/pages.js';
+import { choosePassword, linkedBy } from './pages/register.js';
+import { watchForLogin } from './shell/login.js';
+import { display, frame } from './shell/shell.js';
+
+applyTheme();
+document.documentElement.lang = language;
+const link = linkedBy();
+if (link) {
+  choosePassword(link);
+} else {
+  watchForLogin();
+  frame();
+  start(pages, display);
+}

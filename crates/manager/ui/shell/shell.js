@@ -1,0 +1,126 @@
+/** The frame around all pages. */
+
+import { Away, Refusal, scope } from '../core/api.js';
+import { h, replace } from '../core/dom.js';
+import { emit, on } from '../core/events.js';
+import { icon, logo } from '../core/icons.js';
+import { bind, bound, listen } from '../core/keys.js';
+import { href, reload } from '../core/router.js';
+import { t } from '../core/texts.js';
+import { banner } from './away.js';
+import { dialog } from './dialog.js';
+import { navigation } from './navigation.js';
+import { openSearch } from './search.js';
+import { account, languageSwitch, themeSwitch, workspaceSwitch } from './switches.js';
+import { toasts } from './toast.js';
+
+const main = h('main', { id: 'main', tabindex: '-1' });
+
+/** Puts the frame together. */
+export function frame() {
+  const side = h('aside', {}, navigation());
+  const open = h(
+    'button',
+    { class: 'plain narrow', 'aria-label': t('navigation'), 'aria-expanded': 'false' },
+    icon('menu'),
+  );
+  const toggle = (shown) => {
+    document.body.classList.toggle('with-navigation', shown);
+    open.setAttribute('aria-expanded', String(shown));
+  };
+  open.addEventListener('click', () => toggle(!document.body.classList.contains('with-navigation')));
+  on('page', () => toggle(false));
+  const home = h(
+    'a',
+    { class: 'home', href: href('overview'), 'aria-label': 'Bascule' },
+    logo(),
+    h('span', {}, 'Bascule'),
+  );
+  on('page', () => {
+    home.href = href('overview');
+  });
+  const search = h(
+    'button',
+    { class: 'search', 'aria-label': t('search'), onclick: openSearch },
+    icon('search'),
+    h('span', {}, t('search')),
+    h('kbd', {}, '/'),
+  );
+  document.body.replaceChildren(
+    h('a', { class: 'skip', href: '#main' }, t('skip')),
+    h(
+      'header',
+      { class: 'top' },
+      open,
+      home,
+      workspaceSwitch(),
+      search,
+      h('div', { class: 'switches' }, languageSwitch(), themeSwitch(), account()),
+    ),
+    h('div', { class: 'body' }, side, h('div', { class: 'content' }, banner(), main)),
+    toasts(),
+  );
+  bind('/', t('search'), openSearch);
+  bind('?', t('keys'), showKeys);
+  listen();
+}
+
+/** Shows a page. One that fails says so, and is tried again when the Admin API is back. */
+export async function display(place) {
+  emit('page', { name: place.page?.under ?? place.name });
+  const title = (words) => {
+    document.title = `${words} · Bascule`;
+  };
+  title(t(`page.${place.name}`));
+  const waiting = setTimeout(() => replace(main, h('div', { class: 'waiting', 'aria-busy': 'true' })), 250);
+  try {
+    if (!place.page) throw new Refusal(404, { message: t('page.missing') });
+    const element = await place.page.show({ ...place, title, workspace: scope.workspace });
+    if (place.signal.aborted) return;
+    clearTimeout(waiting);
+    replace(main, element);
+    const heading = main.querySelector('h1');
+    if (heading) title(heading.textContent);
+    scrollTo(0, 0);
+    (main.querySelector('[autofocus]') ?? main).focus({ preventScroll: true });
+  } catch (error) {
+    clearTimeout(waiting);
+    if (place.signal.aborted) return;
+    replace(main, failure(error));
+    if (error instanceof Away) on('back', reload, place.signal);
+    else if (!(error instanceof Refusal)) console.error(error);
+  }
+}
+
+function failure(error) {
+  const absent = error instanceof Refusal && error.status === 404;
+  return h(
+    'section',
+    { class: 'empty' },
+    icon('warning'),
+    h('h1', {}, absent ? t('missing') : error instanceof Away ? t('away.page') : t('failed')),
+    h('p', {}, error instanceof Away ? '' : error.message),
+    h('p', {}, h('button', { onclick: reload }, icon('refresh'), t('again'))),
+  );
+}
+
+function showKeys() {
+  dialog(t('keys'), () =>
+    h(
+      'dl',
+      { class: 'keys' },
+      bound().map(({ keys, label }) =>
+        h(
+          'div',
+          {},
+          h(
+            'dt',
+            {},
+            keys.split(' ').map((key) => h('kbd', {}, key)),
+          ),
+          h('dd', {}, label),
+        ),
+      ),
+    ),
+  );
+}

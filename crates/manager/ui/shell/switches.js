@@ -1,0 +1,137 @@
+/** The switches at the top: workspace, language, colours, and who is logged in. */
+
+import { get, scope } from '../core/api.js';
+import { base, login } from '../core/config.js';
+import { h, replace } from '../core/dom.js';
+import { on } from '../core/events.js';
+import { icon } from '../core/icons.js';
+import { chooseTheme, theme } from '../core/preferences.js';
+import { go, href } from '../core/router.js';
+import { chooseLanguage, language, languages, t } from '../core/texts.js';
+import { logOut } from './login.js';
+
+/** Chooses among workspaces. The page stays the same where each workspace has it. */
+export function workspaceSwitch() {
+  const select = h('select', {
+    'aria-label': t('workspace'),
+    onchange: () => {
+      const page = location.pathname.slice(base.length).split('/').filter(Boolean);
+      const kept = page[0] === scope.workspace ? page[1] : page[0];
+      scope.workspace = select.value;
+      go(href(kept ?? 'overview'));
+    },
+  });
+  const element = h('label', { class: 'workspace' }, icon('workspaces'), select);
+  const draw = async () => {
+    const { data } = await get('/workspaces?size=1000', { global: true });
+    const names = data.map((workspace) => workspace.name);
+    if (!names.includes(scope.workspace)) names.push(scope.workspace);
+    replace(
+      select,
+      names.map((name) => h('option', { value: name }, name)),
+    );
+    select.value = scope.workspace;
+  };
+  const refresh = () => draw().catch(() => {});
+  on('page', () => {
+    select.value = scope.workspace;
+  });
+  on('written', ({ path }) => path.startsWith('/workspaces') && refresh());
+  on('back', refresh);
+  refresh();
+  return element;
+}
+
+/** A menu that opens below its button. */
+function menu(picture, label, items) {
+  const list = h(
+    'ul',
+    {},
+    items.map((item) => h('li', {}, item)),
+  );
+  const details = h(
+    'details',
+    { class: 'menu' },
+    h('summary', { 'aria-label': label, title: label }, icon(picture)),
+    list,
+  );
+  list.addEventListener('click', () => {
+    details.open = false;
+  });
+  document.addEventListener('click', (event) => {
+    if (!details.contains(event.target)) details.open = false;
+  });
+  details.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape') return;
+    details.open = false;
+    details.querySelector('summary').focus();
+  });
+  return details;
+}
+
+/** Colours: those of the system, or always the same. */
+export function themeSwitch() {
+  const choices = [
+    [null, 'system'],
+    ['light', 'sun'],
+    ['dark', 'moon'],
+  ];
+  const element = h('span', { class: 'switch' });
+  const draw = () => {
+    const [, picture] = choices.find(([name]) => name === theme());
+    replace(
+      element,
+      menu(
+        picture,
+        t('theme'),
+        choices.map(([name, one]) =>
+          h(
+            'button',
+            {
+              'aria-pressed': String(name === theme()),
+              onclick: () => {
+                chooseTheme(name);
+                draw();
+              },
+            },
+            icon(one),
+            t(`theme.${name ?? 'system'}`),
+          ),
+        ),
+      ),
+    );
+  };
+  draw();
+  return element;
+}
+
+/** Languages. */
+export function languageSwitch() {
+  return menu(
+    'language',
+    t('language'),
+    Object.entries(languages).map(([name, own]) =>
+      h('button', { lang: name, 'aria-pressed': String(name === language), onclick: () => chooseLanguage(name) }, own),
+    ),
+  );
+}
+
+/** Who is logged in, and the way out. */
+export function account() {
+  if (login === 'none') return null;
+  const element = h('span', { class: 'switch' });
+  const draw = async () => {
+    const { admin } = await get('/userinfo', { global: true });
+    replace(
+      element,
+      menu('user', t('account'), [
+        h('p', { class: 'who' }, admin.username),
+        h('a', { href: href('account') }, icon('key'), t('account.open')),
+        h('button', { onclick: () => logOut() }, icon('leave'), t('account.leave')),
+      ]),
+    );
+  };
+  draw().catch(() => {});
+  on('back', () => draw().catch(() => {}));
+  return element;
+}
