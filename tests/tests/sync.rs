@@ -2,7 +2,7 @@
 
 use blackbox::http::{form, get, json, request};
 use blackbox::{Node, bascule};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
 
@@ -139,4 +139,33 @@ fn what_cannot_be_done_is_said() {
     assert!(said(&nobody, 1).contains("GET http://127.0.0.1:1/"), "{}", said(&nobody, 1));
     let told = said(&run("diff", &node, &file, &["--workspace", "none"]), 1);
     assert!(told.contains("no such workspace, at http://") && told.contains("/none\n"), "{told}");
+}
+
+#[test]
+fn files_and_plans_by_the_admin_api() {
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", "name=old&host=old.test").expect(201);
+    form(node.admin(), "POST", "/services", "name=s&host=s.test&tags[]=a").expect(201);
+    let file = get(node.admin(), "/bascule/dump").expect(200).json()["config"].as_str().unwrap().to_owned();
+    assert!(file.contains("host: old.test"), "{file}");
+    let plan = |file: &str| json(node.admin(), "POST", "/bascule/plan", &json!({ "file": file }));
+    assert_eq!(plan(&file).expect(200).json()["steps"], json!([]));
+    let wanted =
+        "_format_version: '3.0'\nservices:\n- name: s\n  host: new.test\n  routes:\n  - name: r\n    paths: [/r]\n";
+    let steps = plan(wanted).expect(200).json()["steps"].as_array().unwrap().clone();
+    let told: Vec<String> = steps.iter().map(|s| format!("{} {}", s["action"], s["name"])).collect();
+    assert_eq!(told, ["\"update\" \"s\"", "\"create\" \"r\"", "\"delete\" \"old\""]);
+    let host = json!({ "name": "host", "is": "s.test", "wanted": "new.test" });
+    assert!(steps[0]["fields"].as_array().unwrap().contains(&host), "{}", steps[0]);
+    for step in &steps {
+        let (method, path) = (step["method"].as_str().unwrap(), step["path"].as_str().unwrap());
+        let answered = match &step["record"] {
+            Value::Null => request(node.admin(), method, path, &[], b"").unwrap(),
+            record => json(node.admin(), method, path, record),
+        };
+        assert!(answered.status < 300, "{step}: {}", answered.text());
+    }
+    assert_eq!(plan(wanted).expect(200).json()["steps"], json!([]), "what was planned is done");
+    assert_eq!(plan("services: 1").expect(400).status, 400);
+    assert_eq!(plan("_workspace: other\nservices: []").expect(400).status, 400);
 }

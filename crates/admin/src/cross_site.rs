@@ -48,7 +48,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn without_port(authority: &str) -> &str {
+pub fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, _)) if host.ends_with(']') || !host.contains(':') => host,
         _ => authority,

@@ -295,7 +295,10 @@ fn response(
     }
     headers.insert(header::CONNECTION, HeaderValue::from_static(if close { "close" } else { "keep-alive" }));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed_origin(options, request_line));
-    if request_line.interface == Interface::Admin && options.allows_credentials() {
+    let origin = request_line.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let host = request_line.authority.or_else(|| request_line.headers.get(header::HOST)?.to_str().ok());
+    let credentials = options.allows_credentials(origin, host.map(cross_site::without_port));
+    if request_line.interface == Interface::Admin && credentials {
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
     if options.latency_header {

@@ -33,8 +33,8 @@ pub use audit::{AuditOptions, SigningKey};
 pub use http::Admin;
 pub use hyper::HeaderMap;
 pub use node::{
-    Answered, Counters, HookAnswer, HookMessage, Interface, Memory, Node, Origin, Pids, PluginAnswer, PluginContent,
-    PluginEndpoint, PluginRequest, TargetMark, TracedRequest,
+    Answered, Configuration, Counters, DescribedRequest, HookAnswer, HookMessage, Interface, Memory, Node, Origin,
+    Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest, TargetMark, TracedRequest,
 };
 pub use options::{Limits, Options};
 pub use pictures::{Pictures, ResponseBody};

@@ -78,6 +78,27 @@ pub trait Node: Send + Sync + 'static {
         Box::pin(std::future::ready(Err((501, "not implemented".to_owned()))))
     }
 
+    /// The entities that make up a configuration, in the order in which they refer to each other.
+    fn configured(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The file of a configuration, as `bascule dump` writes it.
+    fn dump(&self, _configuration: Configuration) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(std::future::ready(Err("the node cannot write files".to_owned())))
+    }
+
+    /// The steps that make a configuration that of a file, each as a request to the Admin API with what it is about.
+    /// The error is what is wrong with the file.
+    fn plan(&self, _configuration: Configuration, _file: String) -> BoxFuture<'_, Result<Value, String>> {
+        Box::pin(std::future::ready(Err("the node cannot read files".to_owned())))
+    }
+
+    /// Whether an expression holds for a request, and each of its parts. The error is what is wrong with it.
+    fn judge(&self, _expression: &str, _request: &DescribedRequest) -> Result<Value, String> {
+        Err("the node cannot judge expressions".to_owned())
+    }
+
     /// The level in force: `debug`, `info`, `notice`, `warn`, `error`, `crit`, `alert` or `emerg`.
     fn log_level(&self) -> String;
 
@@ -145,6 +166,27 @@ pub struct HookAnswer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub content: String,
+}
+
+/// A request that nobody sends.
+#[derive(Debug)]
+pub struct DescribedRequest {
+    pub method: String,
+    pub https: bool,
+    /// As in `Host`.
+    pub host: String,
+    pub port: u16,
+    pub path: String,
+    pub query: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub client: Option<IpAddr>,
+}
+
+/// The records of a workspace by entity.
+#[derive(Debug)]
+pub struct Configuration {
+    pub workspace: String,
+    pub records: Vec<(String, Vec<Record>)>,
 }
 
 /// A request that was answered.

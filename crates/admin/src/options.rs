@@ -24,6 +24,8 @@ pub struct Options {
     pub max_content: usize,
     /// The origins of the GUI; empty: any origin is allowed.
     pub origins: Vec<String>,
+    /// Where this node serves the manager: schemes and ports. Its pages may call this node on their own host.
+    pub pages: Vec<(&'static str, u16)>,
     /// The hosts that requests to the Admin API may name (`admin_allowed_hosts`); empty: any.
     pub hosts: Vec<String>,
     pub access: AccessOptions,
@@ -77,10 +79,20 @@ impl Default for Limits {
 }
 
 impl Options {
-    /// Whether pages of other origins may have a browser send what it knows of an administrator: not of any origin
-    /// where browsers have sessions.
-    pub(crate) fn allows_credentials(&self) -> bool {
-        self.access.gui.is_none() || !self.origins.is_empty()
+    /// Whether pages of an origin may have a browser send what it knows of an administrator: not of any origin where
+    /// browsers have sessions. `host` is what the request calls this node, without a port.
+    pub(crate) fn allows_credentials(&self, origin: Option<&str>, host: Option<&str>) -> bool {
+        self.access.gui.is_none() || !self.origins.is_empty() || self.is_own_page(origin, host)
+    }
+
+    /// Whether an origin is that of the manager of this node, on the same host.
+    fn is_own_page(&self, origin: Option<&str>, host: Option<&str>) -> bool {
+        let (Some(origin), Some(host)) = (origin, host) else { return false };
+        self.pages.iter().any(|(scheme, port)| {
+            let authority = origin.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
+            let usual = matches!((*scheme, *port), ("http", 80) | ("https", 443));
+            authority.is_some_and(|own| own == format!("{host}:{port}") || usual && own == host)
+        })
     }
 
     pub(crate) fn limits_of(&self, interface: Interface) -> &Limits {
@@ -102,6 +114,7 @@ impl Default for Options {
             control_plane: false,
             max_content: 10 * 1024 * 1024,
             origins: Vec::new(),
+            pages: Vec::new(),
             hosts: Vec::new(),
             access: AccessOptions::default(),
             audit: None,
@@ -111,5 +124,34 @@ impl Default for Options {
             site: None,
             site_limits: Limits::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::options::{GuiAuth, SessionOptions};
+    use hyper::header::HeaderName;
+
+    #[test]
+    fn only_pages_of_this_node_have_sessions() {
+        let user_header = HeaderName::from_static("kong-admin-user");
+        let gui =
+            GuiAuth { user_header, attempts: 0, attempts_ttl: Duration::ZERO, session: SessionOptions::default() };
+        let access = AccessOptions { gui: Some(gui), ..AccessOptions::default() };
+        let options = Options { access, pages: vec![("http", 8002), ("https", 443)], ..Options::default() };
+        for (origin, host, allowed) in [
+            ("http://a.test:8002", "a.test", true),
+            ("https://a.test", "a.test", true),
+            ("http://[::1]:8002", "[::1]", true),
+            ("http://evil.test:8002", "a.test", false),
+            ("https://a.test:8002", "a.test", false),
+            ("http://a.test:8003", "a.test", false),
+            ("http://a.test", "a.test", false),
+            ("null", "a.test", false),
+        ] {
+            assert_eq!(options.allows_credentials(Some(origin), Some(host)), allowed, "{origin}");
+        }
+        assert!(!options.allows_credentials(None, Some("a.test")));
     }
 }

@@ -1,5 +1,6 @@
 //! Addresses: hosts with ports as records write them, IP addresses, and networks (CIDR blocks).
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// What an address names.
@@ -87,6 +88,12 @@ impl Cidr {
         let hosts = 1u128.checked_shl(width - u32::from(self.length)).map_or(u128::MAX, |size| size - 1);
         let address = bits(self.address);
         (address & !hosts, address | hosts)
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
     }
 }
 

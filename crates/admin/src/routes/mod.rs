@@ -12,6 +12,8 @@ mod consumer_groups;
 mod consumers;
 mod debug;
 mod event_hooks;
+mod expression;
+mod files;
 mod filter_chains;
 mod generated;
 mod groups;
@@ -64,6 +66,8 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     event_hooks::add(&mut drafts, catalog);
     live::add(&mut drafts);
     trace::add(&mut drafts);
+    files::add(&mut drafts);
+    expression::add(&mut drafts);
     drafts.build()
 }
 

@@ -138,13 +138,20 @@ impl Interfaces {
         self.addresses(Interface::Admin)
     }
 
-    /// The first ports of the Admin API, without TLS and with it, by their schemes.
+    /// The ports of the Admin API, without TLS and with it, by their schemes.
     pub fn admin_ports(&self) -> Vec<(&'static str, u16)> {
-        let port = |tls: bool| {
-            let found = self.sockets.iter().find(|s| s.interface == Interface::Admin && s.tls.is_some() == tls);
-            found.map(|socket| socket.address.port())
-        };
-        [("http", port(false)), ("https", port(true))].into_iter().filter_map(|(s, port)| Some((s, port?))).collect()
+        self.ports(Interface::Admin)
+    }
+
+    /// The same of the manager.
+    pub fn manager_ports(&self) -> Vec<(&'static str, u16)> {
+        self.ports(Interface::Manager)
+    }
+
+    fn ports(&self, interface: Interface) -> Vec<(&'static str, u16)> {
+        let of_interface = self.sockets.iter().filter(|socket| socket.interface == interface);
+        let scheme = |socket: &Socket| if socket.tls.is_some() { "https" } else { "http" };
+        of_interface.map(|socket| (scheme(socket), socket.address.port())).collect()
     }
 
     /// The addresses of the Status API, those without TLS first.

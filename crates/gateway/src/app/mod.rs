@@ -7,6 +7,7 @@ mod access_logs;
 pub mod certificates;
 pub mod database;
 pub mod declarative;
+mod expressions;
 mod facts;
 mod hooks;
 pub mod instance;
@@ -183,6 +184,7 @@ impl Running {
             site: Some(Arc::new(manager::Site::new(site)?)),
             site_limits,
             origins: settings.gui_origins.clone(),
+            pages: interfaces.manager_ports(),
             hosts: settings.list("admin_allowed_hosts").to_vec(),
             dbless: settings.dbless(),
             access: settings.access.clone(),

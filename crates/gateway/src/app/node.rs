@@ -1,5 +1,6 @@
 //! What the Admin API asks of the running node.
 
+use super::expressions;
 use super::facts::NodeFacts;
 use super::hooks::Hooks;
 use super::live::LiveView;
@@ -10,9 +11,10 @@ use super::trace::Tracer;
 use crate::logging::Logging;
 use crate::settings::Settings;
 use crate::settings::nginx::Api;
+use crate::sync::{self, Desired, Plan, State, Step};
 use admin::{
-    Answered, Counters, HookAnswer, HookMessage, Interface, Memory, Node, Origin, Pictures, Pids, PluginAnswer,
-    PluginContent, PluginEndpoint, PluginRequest, TargetMark, TracedRequest,
+    Answered, Configuration, Counters, DescribedRequest, HookAnswer, HookMessage, Interface, Memory, Node, Origin,
+    Pictures, Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest, TargetMark, TracedRequest,
 };
 use hyper::header::{HeaderName, HeaderValue};
 use model::Degradation;
@@ -311,6 +313,37 @@ impl Node for RunningNode {
         Box::pin(self.hooks.send(message))
     }
 
+    fn configured(&self) -> Vec<String> {
+        State::entities(self.store.catalog())
+    }
+
+    fn dump(&self, configuration: Configuration) -> BoxFuture<'_, Result<String, String>> {
+        let catalog = Arc::clone(self.store.catalog());
+        Box::pin(aside(move || {
+            let workspace = Some(&*configuration.workspace).filter(|name| *name != store::DEFAULT_WORKSPACE);
+            Ok(sync::dump(&State::new(configuration.records, &[]), &catalog, workspace, &[], false))
+        }))
+    }
+
+    fn plan(&self, configuration: Configuration, file: String) -> BoxFuture<'_, Result<Value, String>> {
+        let catalog = Arc::clone(self.store.catalog());
+        Box::pin(aside(move || {
+            // The environment of a node is not for those who send it files.
+            let desired = Desired::parse(&file, &catalog, |_| None)?;
+            let workspace = desired.workspace.as_deref().unwrap_or(&configuration.workspace);
+            if workspace != configuration.workspace {
+                return Err(format!("the file is for the workspace {workspace}"));
+            }
+            let current = State::new(configuration.records, &desired.select_tags);
+            let plan = Plan::new(&current, desired, &catalog)?;
+            Ok(plan.steps.iter().map(Step::describe).collect())
+        }))
+    }
+
+    fn judge(&self, expression: &str, request: &DescribedRequest) -> Result<Value, String> {
+        expressions::judge(expression, request)
+    }
+
     fn log_level(&self) -> String {
         self.logging.level().to_owned()
     }
@@ -386,6 +419,11 @@ impl Node for RunningNode {
             PluginAnswer { status: answer.status, content }
         })
     }
+}
+
+/// Does work that takes long for a large configuration, on a thread of its own.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err("an unexpected error occurred".to_owned()))
 }
 
 /// Whether a path is one of an endpoint.

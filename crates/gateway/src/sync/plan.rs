@@ -121,21 +121,47 @@ impl Step {
 
     /// Takes the step.
     pub async fn take(&self, remote: &Remote) -> Result<(), String> {
+        let (method, path, content) = self.request();
+        remote.send(method, &path, content.as_ref()).await
+    }
+
+    /// The request that takes it: method, path and content.
+    pub fn request(&self) -> (&'static str, String, Option<Record>) {
         match (self.kind, self.entity == MEMBERSHIPS) {
-            (Change::Delete, _) => remote.delete(&self.path).await,
+            (Change::Delete, _) => ("DELETE", self.path.clone(), None),
             (_, true) => {
                 let consumer = json!({ "consumer": reference(&self.record, "consumer") });
                 let group = reference(&self.record, "consumer_group").unwrap_or_default();
                 let consumer = consumer.as_object().cloned().unwrap_or_default();
-                remote.post(&format!("/consumer_groups/{group}/consumers"), &consumer).await
+                ("POST", format!("/consumer_groups/{group}/consumers"), Some(consumer))
             }
             // Targets are not made by their paths.
             (Change::Create, false) if self.entity == "targets" => {
                 let collection = self.path.rsplit_once('/').map_or(self.path.as_str(), |(collection, _)| collection);
-                remote.post(collection, &self.record).await
+                ("POST", collection.to_owned(), Some(self.record.clone()))
             }
-            _ => remote.put(&self.path, &self.record).await,
+            _ => ("PUT", self.path.clone(), Some(self.record.clone())),
         }
+    }
+
+    /// The step with its request, as the Admin API tells it.
+    pub fn describe(&self) -> Value {
+        let (method, path, record) = self.request();
+        let action = match self.kind {
+            Change::Create => "create",
+            Change::Update => "update",
+            Change::Delete => "delete",
+        };
+        let field = |(name, is, wanted): &(String, Value, Value)| json!({ "name": name, "is": is, "wanted": wanted });
+        json!({
+            "action": action,
+            "entity": self.entity,
+            "name": self.name,
+            "fields": self.fields.iter().map(field).collect::<Vec<_>>(),
+            "method": method,
+            "path": path,
+            "record": record,
+        })
     }
 }
 

@@ -83,21 +83,10 @@ impl Remote {
         found.ok_or_else(|| format!("the node at {} shows nothing of its traffic: is it Bascule?", self.base))
     }
 
-    /// Creates or replaces a record.
-    pub async fn put(&self, path: &str, record: &Record) -> Result<(), String> {
-        let content = serde_json::to_vec(record).map_err(|e| e.to_string())?;
-        self.ask("PUT", path, Some(content)).await.map(drop)
-    }
-
-    /// Creates a record.
-    pub async fn post(&self, path: &str, record: &Record) -> Result<(), String> {
-        let content = serde_json::to_vec(record).map_err(|e| e.to_string())?;
-        self.ask("POST", path, Some(content)).await.map(drop)
-    }
-
-    /// Removes a record, if it is there.
-    pub async fn delete(&self, path: &str) -> Result<(), String> {
-        self.ask("DELETE", path, None).await.map(drop)
+    /// Changes something; what is to be removed may be gone already.
+    pub async fn send(&self, method: &str, path: &str, record: Option<&Record>) -> Result<(), String> {
+        let content = record.map(serde_json::to_vec).transpose().map_err(|e| e.to_string())?;
+        self.ask(method, path, content).await.map(drop)
     }
 
     /// The answer's object; `None`: there is no such thing.

@@ -31,6 +31,23 @@ impl State {
         Ok(state)
     }
 
+    /// These, of which only those count that have all of the tags.
+    pub fn new(records: Vec<(String, Vec<Record>)>, tags: &[String]) -> State {
+        let has = |record: &Record, tag: &String| {
+            let own = record.get("tags").and_then(Value::as_array);
+            own.is_some_and(|own| own.iter().any(|one| one.as_str() == Some(tag.as_str())))
+        };
+        // What cannot have tags is not asked for any.
+        let selected = |record: &Record| !record.contains_key("tags") || tags.iter().all(|tag| has(record, tag));
+        let kept = |(entity, records): (String, Vec<Record>)| (entity, records.into_iter().filter(selected).collect());
+        State(records.into_iter().map(kept).collect())
+    }
+
+    /// The entities of such records.
+    pub fn entities(catalog: &Catalog) -> Vec<String> {
+        catalog.entities().filter(|schema| is_configuration(schema)).map(|schema| schema.name.clone()).collect()
+    }
+
     /// Those of an entity.
     pub fn of(&self, entity: &str) -> &[Record] {
         self.0.get(entity).map(Vec::as_slice).unwrap_or_default()

@@ -108,8 +108,8 @@ impl Condition {
         Condition::compile(&Expression::parse_condition(text)?, &mut RegexBudget::new())
     }
 
-    /// Chains of one operator become one list, so that depth is that of the parentheses.
-    fn compile(tree: &Expression, budget: &mut RegexBudget) -> Result<Condition, String> {
+    /// Compiles an expression. Chains of one operator become one list, so that depth is that of the parentheses.
+    pub fn compile(tree: &Expression, budget: &mut RegexBudget) -> Result<Condition, String> {
         match tree {
             Expression::And(..) => chain(tree, true, budget).map(Condition::All),
             Expression::Or(..) => chain(tree, false, budget).map(Condition::Any),
