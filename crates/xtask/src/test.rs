@@ -12,6 +12,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("cc", "build-essential"),
     ("cmake", "cmake"),
+    ("chromium", "chromium"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
 ];
 
 /// Seconds of the attack.

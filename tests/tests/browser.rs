@@ -1,0 +1,90 @@
+//! The manager in a browser: the Get Started guide by clicks alone, with a login and without, and a look at every page.
+//! Needs Chromium, node and npm, which `cargo xtask test` installs; two packages of npm come into the target directory.
+
+use blackbox::http::{form, json};
+use blackbox::{Backend, Node};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// What drives the browser, and what looks for faults that keep people out.
+const PACKAGES: [&str; 2] = ["playwright-core@1.65.1", "axe-core@4.14.1"];
+
+/// Where the packages are.
+fn packages() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let own = std::env::current_exe().unwrap();
+        let target = own.ancestors().find(|folder| folder.ends_with("deps")).and_then(|deps| deps.parent()?.parent());
+        let folder = target.unwrap().join("browser");
+        let there = |package: &&str| folder.join("node_modules").join(package.split('@').next().unwrap()).exists();
+        if !PACKAGES.iter().all(there) {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("package.json"), "{}").unwrap();
+            let mut install = Command::new("npm");
+            install.args(["install", "--silent", "--prefix"]).arg(&folder).args(PACKAGES);
+            assert!(install.status().expect("npm runs").success(), "npm installs {PACKAGES:?}");
+        }
+        folder
+    })
+}
+
+/// A node with the manager, whose pages may call nobody else.
+fn node(settings: &[(&str, &str)]) -> Node {
+    let gui = [("admin_gui_listen", "127.0.0.1:0"), ("admin_gui_csp_header", "on")];
+    Node::start(&gui.into_iter().chain(settings.iter().copied()).collect::<Vec<_>>())
+}
+
+/// Runs a script of `tests/manager`.
+fn run(script: &str, node: &Node, more: &[(&str, &str)]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("manager").join(script);
+    let mut command = Command::new("node");
+    command.arg(script).env("BROWSER", packages());
+    for (name, address) in [("MANAGER", node.manager()), ("ADMIN", node.admin()), ("PROXY", node.proxy())] {
+        command.env(name, format!("http://{address}"));
+    }
+    let output = command.envs(more.iter().copied()).output().expect("node runs");
+    assert!(output.status.success(), "{}{}", node.log(), String::from_utf8_lossy(&output.stderr));
+}
+
+fn guide(settings: &[(&str, &str)], password: Option<&str>) {
+    let node = node(settings);
+    let (one, two) = (Backend::start("one"), Backend::start("two"));
+    let (one, two) = (one.address.to_string(), two.address.to_string());
+    let password = password.map(|password| ("PASSWORD", password));
+    let more: Vec<_> = [("FIRST", one.as_str()), ("SECOND", &two)].into_iter().chain(password).collect();
+    run("guide.mjs", &node, &more);
+}
+
+#[test]
+fn the_guide_by_clicks() {
+    guide(&[], None);
+}
+
+#[test]
+fn the_guide_by_clicks_of_somebody_who_has_logged_in() {
+    let session = r#"{ "secret": "s", "cookie_secure": false }"#;
+    let settings = [
+        ("enforce_rbac", "on"),
+        ("password", "secret"),
+        ("admin_gui_auth", "basic-auth"),
+        ("admin_gui_session_conf", session),
+    ];
+    guide(&settings, Some("secret"));
+}
+
+#[test]
+fn every_page_is_for_everybody() {
+    let node = node(&[("audit_log", "on")]);
+    let backend = Backend::start("one");
+    form(node.admin(), "POST", "/upstreams", "name=u").expect(201);
+    form(node.admin(), "POST", "/upstreams/u/targets", &format!("target={}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services", "name=s&host=u&tags[]=a").expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/r&hosts[]=h.test").expect(201);
+    form(node.admin(), "POST", "/consumers", "username=c").expect(201);
+    form(node.admin(), "POST", "/consumers/c/key-auth", "key=secret").expect(201);
+    let limit = json!({ "name": "rate-limiting", "config": { "minute": 5, "policy": "local" } });
+    json(node.admin(), "POST", "/services/s/plugins", &limit).expect(201);
+    run("pages.mjs", &node, &[]);
+}
