@@ -106,21 +106,28 @@ fn callers_are_known_by_their_certificates() {
 }
 
 #[test]
-fn what_was_shown_for_one_server_name_is_nothing_for_another() {
+fn a_connection_on_which_nobody_asked_is_not_for_routes_that_want_a_certificate() {
     let backend = Backend::start("b");
     let node = start(&backend);
     let root = Pair::authority("root");
     let id = authority(&node, &root);
     form(node.admin(), "POST", "/consumers", "username=ada").expect(201);
     form(node.admin(), "PATCH", "/routes/open", "paths[]=/open").expect(200);
-    plugin(&node, "/routes/r", "mtls-auth", json!({ "ca_certificates": [id], "revocation_check_mode": "SKIP" }));
+    let config = json!({ "ca_certificates": [id], "revocation_check_mode": "SKIP" });
+    plugin(&node, "/routes/r", "mtls-auth", config.clone());
     let pair = root.issue(&["ada"]);
     let client = Client::new(&Offer { certificate: Some(&pair), ..Offer::default() });
     let mut connection = client.open(node.proxy_tls(), Some("other.test")).unwrap();
-    for (host, path, status) in [("other.test", "/open", 200), ("r.test", "/", 404)] {
+    let mut status = |host: &str, path: &str| {
         connection.send("GET", path, &[("Host", host)], b"").unwrap();
-        assert_eq!(connection.receive(false).unwrap().status, status, "{host}");
-    }
+        connection.receive(false).unwrap().status
+    };
+    assert_eq!(status("other.test", "/open"), 200);
+    assert_eq!(status("r.test", "/"), 404, "the server name of the connection is another one");
+    plugin(&node, "/routes/open", "mtls-auth", config);
+    assert_eq!(status("other.test", "/open"), 421);
+    let anew = client.get(node.proxy_tls(), Some("other.test"), "/open").unwrap();
+    assert_eq!(anew.response.status, 200);
 }
 
 #[test]

@@ -180,6 +180,7 @@ impl Acceptor {
             }
         };
         origin.client.sni = established.sni;
+        origin.client.certificate_asked = established.asked;
         if let (Stream::TlsServer(stream), Some(tls)) = (&established.stream, &tls) {
             let connection = stream.get_ref().1;
             let shown = connection.peer_certificates();

@@ -88,6 +88,8 @@ pub struct Client {
     pub tls: Option<Tls>,
     /// What the client has shown, where it was asked and has shown something.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// Whether it was asked.
+    pub certificate_asked: bool,
     /// The number of the connection on its worker, and that of the request on the connection, both from 1.
     pub connection: u64,
     pub request: u64,

@@ -2,8 +2,8 @@
 
 use crate::certificate_auth::{CertificateAuth, Refusal};
 use sdk::{
-    CertificateRequest, Config, CredentialEntity, CredentialKey, Env, Exchange, Phases, Plugin, PluginKind, Step,
-    entities,
+    Answer, CertificateRequest, Config, CredentialEntity, CredentialKey, Env, Exchange, Phases, Plugin, PluginKind,
+    Step, entities,
 };
 
 /// The plugin as the gateway knows it.
@@ -59,6 +59,12 @@ impl Plugin for Instance {
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         if self.auth.anonymous.is_settled(exchange) {
             return Step::Next;
+        }
+        let client = &exchange.client;
+        if client.tls.is_some() && client.certificate.is_none() && !client.certificate_asked {
+            // The connection is not for this route: clients that know so make another one (RFC 9110, section 15.5.20).
+            let misdirected = |exchange: &Exchange| Answer::error(exchange, 421, &Answer::status_message(421));
+            return self.auth.anonymous.or_refuse(exchange, misdirected);
         }
         let shown = exchange.client.certificate.as_deref().cloned().ok_or(Refusal::Missing);
         let verified = |exchange: &mut Exchange| {

@@ -82,6 +82,7 @@ impl Origin {
             public_port: port,
             tls: None,
             certificate: None,
+            certificate_asked: false,
             connection: number,
             request: 1,
             sni: None,

@@ -31,6 +31,8 @@ pub(crate) struct Established {
     pub stream: Stream,
     /// The server name that was asked for in TLS, in lower case.
     pub sni: Option<Arc<str>>,
+    /// Whether the client was asked for a certificate.
+    pub asked: bool,
     /// Boxed: few connections have it.
     pub proxied: Option<Box<Proxied>>,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Established {
 /// Takes a connection so far, or closes it; the error says why.
 pub(crate) async fn handshake(socket: TcpStream, expected: Expected, timers: &Timers) -> io::Result<Established> {
     if !expected.proxy_protocol && expected.tls.is_none() {
-        return Ok(Established { stream: Stream::Plain(socket), sni: None, proxied: None });
+        return Ok(Established { stream: Stream::Plain(socket), sni: None, asked: false, proxied: None });
     }
     // The limit is for the whole: what trickles in does not put it off.
     tokio::time::timeout(expected.limit, establish(socket, &expected, timers)).await?
@@ -54,7 +56,7 @@ async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) 
         proxied = proxy_protocol::read(&socket).await?.map(Box::new);
     }
     let Some(tls) = &expected.tls else {
-        return Ok(Established { stream: Stream::Plain(socket), sni: None, proxied });
+        return Ok(Established { stream: Stream::Plain(socket), sni: None, asked: false, proxied });
     };
     let mut first = [0];
     if socket.peek(&mut first).await? == 0 {
@@ -64,24 +66,24 @@ async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) 
         refuse_plain_http(&mut socket, expected.lingering).await;
         return Err(io::Error::other("plain HTTP on a port for TLS"));
     }
-    let stream = match &expected.snapshot {
-        None => TlsAcceptor::from(Arc::clone(&tls.config)).accept(socket).await?,
+    let (stream, asked) = match &expected.snapshot {
+        None => (TlsAcceptor::from(Arc::clone(&tls.config)).accept(socket).await?, tls.asks()),
         Some(snapshot) => Box::pin(accept_with_plugins(socket, tls, snapshot)).await?,
     };
     let sni = stream.get_ref().1.server_name().map(|name| Arc::from(hostname::without_root(name).to_ascii_lowercase()));
-    Ok(Established { stream: Stream::TlsServer(Box::new(stream)), sni, proxied })
+    Ok(Established { stream: Stream::TlsServer(Box::new(stream)), sni, asked, proxied })
 }
 
-/// A handshake in which plugins have a say.
+/// A handshake in which plugins have a say; whether the client was asked for a certificate.
 async fn accept_with_plugins(
     socket: TcpStream,
     tls: &ListenerTls,
     snapshot: &Snapshot,
-) -> io::Result<TlsStream<TcpStream>> {
+) -> io::Result<(TlsStream<TcpStream>, bool)> {
     let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
     let name = tls::server_name(&begun.client_hello());
-    let config = tls::settings(tls, snapshot, name.as_deref()).await.map_err(io::Error::other)?;
-    begun.into_stream(config).await
+    let (config, asked) = tls::settings(tls, snapshot, name.as_deref()).await.map_err(io::Error::other)?;
+    Ok((begun.into_stream(config).await?, asked))
 }
 
 #[cfg(test)]

@@ -113,6 +113,7 @@ async fn secure(
     let secured = secured.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let connection = secured.get_ref().1;
     exchange.client.certificate = tls::shown(connection);
+    exchange.client.certificate_asked = asks;
     let verified = if exchange.client.certificate.is_some() { "FAILED" } else { "NONE" };
     exchange.client.tls = tls::describe(connection, verified);
     Ok((Stream::TlsServer(Box::new(secured)), Buffer::new(&worker.buffers)))

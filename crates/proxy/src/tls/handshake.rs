@@ -17,27 +17,27 @@ use std::time::Duration;
 /// How long a client waits for a plugin that looks for a certificate.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// By what a handshake goes on whose first message has come.
+/// By what a handshake goes on whose first message has come, and whether the client is asked for a certificate.
 pub(crate) async fn settings(
     tls: &ListenerTls,
     snapshot: &Snapshot,
     name: Option<&str>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let config = match snapshot.requests.for_server(name) {
-        Some(names) => tls.asking(names)?,
-        None => Arc::clone(&tls.config),
+) -> Result<(Arc<ServerConfig>, bool), rustls::Error> {
+    let (config, asked) = match snapshot.requests.for_server(name) {
+        Some(names) => (tls.asking(names)?, true),
+        None => (Arc::clone(&tls.config), tls.asks()),
     };
-    let Some(name) = name.filter(|name| !snapshot.certificates.has_server(name)) else { return Ok(config) };
+    let Some(name) = name.filter(|name| !snapshot.certificates.has_server(name)) else { return Ok((config, asked)) };
     match tokio::time::timeout(PATIENCE, certificate(snapshot, name)).await {
         Ok(Some(key)) => {
             let mut config = ServerConfig::clone(&config);
             config.cert_resolver = Arc::new(Chosen(key));
-            Ok(Arc::new(config))
+            Ok((Arc::new(config), asked))
         }
-        Ok(None) => Ok(config),
+        Ok(None) => Ok((config, asked)),
         Err(_) => {
             tracing::warn!("a plugin has not found a certificate in time: the listener's own is shown");
-            Ok(config)
+            Ok((config, asked))
         }
     }
 }

@@ -68,6 +68,11 @@ impl ListenerTls {
         })
     }
 
+    /// Whether all clients are asked for a certificate, whatever plugins want.
+    pub fn asks(&self) -> bool {
+        self.clients.asks()
+    }
+
     /// For clients who are asked for a certificate by plugins, and told these names of authorities.
     pub fn asking(&self, names: Names) -> Result<Arc<ServerConfig>, rustls::Error> {
         match names.is_empty() {

@@ -59,6 +59,7 @@ pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directo
         public_port: 8000,
         tls: None,
         certificate: None,
+        certificate_asked: false,
         connection: 1,
         request: 1,
         sni: None,
