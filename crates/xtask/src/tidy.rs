@@ -71,7 +71,9 @@ fn check(name: &str, text: &str) -> Vec<String> {
         || file == "tests.rs"
         || file == "testing.rs"
         || name.starts_with("crates/xtask/");
-    let program = if test { "" } else { text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default() };
+    let tests = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\npub(super) mod tests {"];
+    let end = tests.iter().filter_map(|tests| text.find(tests)).min().unwrap_or(text.len());
+    let program = if test { "" } else { &text[..end] };
     for (number, line) in program.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
         for (code, advice) in BANNED_CODE.iter().filter(|(code, _)| line.contains(code)) {
             breaches.push(format!("{name}:{}: `{code}`: {advice}", number + 1));

@@ -17,8 +17,8 @@ use std::time::Duration;
 /// What picks read. Published as a whole, so that a pick never sees half a change.
 pub struct Plan {
     pub upstream: Arc<Upstream>,
-    /// What picks need of the upstream, at hand: its algorithm, the most exchanges of an address (0: no limit), how long
-    /// an address takes to come to its share, and whether requests try those that they have found unhealthy.
+    /// What picks need of the upstream, at hand: its algorithm, the most exchanges of an address (0: no limit), how
+    /// long an address takes to come to its share, and whether requests try those that they have found unhealthy.
     algorithm: Algorithm,
     pub max_connections: u32,
     slow_start: Option<Duration>,
