@@ -1,3 +1,5 @@
+//! Certificates got from an authority of the tests, and what becomes of them.
+
 use super::issue::Issuer;
 use super::key::base64url;
 use super::*;

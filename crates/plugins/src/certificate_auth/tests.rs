@@ -1,3 +1,5 @@
+//! Who is let in by which certificate.
+
 use crate::mtls_auth::{ENTITY, MtlsAuth};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use sdk::entities::Uuid;

@@ -24,7 +24,8 @@ pub struct Endpoint {
     upstream: Weak<UpstreamState>,
 }
 
-/// Exponentially weighted moving average of response times in seconds, with a memory for peaks, decaying over ten seconds, and its last update.
+/// Exponentially weighted moving average of response times in seconds, with a memory for peaks, decaying over ten
+/// seconds, and its last update.
 /// The two are written one after the other; what a race between two reports costs is a little precision.
 #[derive(Debug)]
 struct Latency {

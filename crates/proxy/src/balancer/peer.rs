@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// A server that was chosen. Holds its plan (or host) by the worker's own count, so that choosing writes nothing that
-/// workers share, unless the algorithm asks for it. Where the upstream counts them it is an open exchange of the endpoint
-/// until it is dropped: keep the peer until the exchange with it is over.
+/// workers share, unless the algorithm asks for it. Where the upstream counts them it is an open exchange of the
+/// endpoint until it is dropped: keep the peer until the exchange with it is over.
 pub struct Peer {
     pub address: SocketAddr,
     /// A `Set-Cookie` value to add to the response, for `hash_on: cookie` when the request had none. The same on every
