@@ -27,6 +27,7 @@ const CORE: &[(&str, &[&str])] = &[
             "/clustering/status",
             "/debug/node/log-level",
             "/endpoints",
+            "/openapi.json",
             "/partials/{partials}/links",
             "/plugins/enabled",
             "/plugins/schema/{name}",
@@ -45,7 +46,15 @@ const CORE: &[(&str, &[&str])] = &[
             "/upstreams/{upstreams}/targets/all",
         ],
     ),
-    (WRITE, &["/schemas/plugins/validate", "/schemas/vaults/validate", "/schemas/{db_entity_name}/validate"]),
+    (
+        WRITE,
+        &[
+            "/schemas/partials/validate",
+            "/schemas/plugins/validate",
+            "/schemas/vaults/validate",
+            "/schemas/{db_entity_name}/validate",
+        ],
+    ),
     (
         SET,
         &[

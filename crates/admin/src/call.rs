@@ -4,7 +4,7 @@ use crate::access::{Access, User};
 use crate::answer::Answer;
 use crate::audit::Trail;
 use crate::content::Content;
-use crate::endpoint::Method;
+use crate::endpoint::{Endpoints, Method};
 use crate::events::{self, Told};
 use crate::form;
 use crate::node::Node;
@@ -13,7 +13,7 @@ use crate::records::Records;
 use crate::resource::{Resource, Subject};
 use hyper::HeaderMap;
 use model::{Record, Schema};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use store::{Key, Transaction};
 use tokio::sync::Mutex;
 
@@ -48,8 +48,10 @@ pub struct State {
     pub node: Arc<dyn Node>,
     pub options: Options,
     pub access: Access,
-    /// The paths of all endpoints, as `GET /endpoints` lists them.
-    pub paths: Vec<String>,
+    /// Those of the Admin API.
+    pub endpoints: Endpoints,
+    /// What `GET /openapi.json` answers, once it was asked.
+    pub openapi: OnceLock<String>,
     /// What event hooks have been told.
     pub told: Told,
     /// Held while a whole configuration is loaded: one at a time.

@@ -36,7 +36,8 @@ pub struct Endpoint {
 /// All endpoints of a listener.
 pub struct Endpoints {
     root: Branch,
-    list: Vec<String>,
+    /// With their paths, in the order in which `GET /endpoints` lists them.
+    list: Vec<(String, Arc<Endpoint>)>,
 }
 
 #[derive(Default)]
@@ -75,6 +76,11 @@ impl Endpoint {
         self.methods.iter().find(|(m, _)| *m == method).map(|(_, handler)| *handler)
     }
 
+    /// The methods that it has, but for those that follow from them.
+    pub fn methods(&self) -> impl Iterator<Item = Method> {
+        self.methods.iter().map(|(method, _)| *method)
+    }
+
     /// Whether content matters though the method usually has none.
     pub fn takes_content(&self, method: Method) -> bool {
         method == Method::Delete && self.names_what_it_deletes
@@ -103,8 +109,13 @@ impl Endpoints {
     }
 
     /// All paths, in the order in which `GET /endpoints` lists them.
-    pub fn list(&self) -> &[String] {
-        &self.list
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|(path, _)| path.as_str())
+    }
+
+    /// All endpoints with their paths.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Endpoint)> {
+        self.list.iter().map(|(path, endpoint)| (path.as_str(), &**endpoint))
     }
 }
 
@@ -203,8 +214,7 @@ impl Drafts {
     }
 
     pub fn build(self) -> Endpoints {
-        let mut list: Vec<String> = self.drafts.keys().cloned().collect();
-        list.sort_by_cached_key(|path| path.replace('/', "\0"));
+        let mut list = Vec::new();
         let mut root = Branch::default();
         for (path, draft) in self.drafts {
             let mut node = &mut root;
@@ -223,8 +233,11 @@ impl Drafts {
                 names_what_it_deletes: draft.names_what_it_deletes,
                 keeps_no_content: draft.keeps_no_content,
             });
-            if to_node == path { node.endpoint = Some(endpoint) } else { node.remainder = Some(endpoint) }
+            let slot = if to_node == path { &mut node.endpoint } else { &mut node.remainder };
+            *slot = Some(endpoint.clone());
+            list.push((path, endpoint));
         }
+        list.sort_by_cached_key(|(path, _)| path.replace('/', "\0"));
         Endpoints { root, list }
     }
 }

@@ -22,7 +22,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, Version, header};
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use store::Store;
 use tokio::sync::Mutex;
@@ -33,7 +33,6 @@ use wire::field_value;
 pub struct Admin {
     pub(crate) state: Arc<State>,
     store: Store,
-    endpoints: Endpoints,
     status_endpoints: Endpoints,
 }
 
@@ -46,9 +45,9 @@ impl Admin {
         // Where records come from a file, clients change none of them.
         let store = if options.dbless { store.read_only() } else { store };
         let access = Access::new(&store, options.access.clone());
-        let (told, loading) = (Told::default(), Mutex::default());
-        let state = State { node, options, access, paths: endpoints.list().to_vec(), told, loading };
-        Admin { state: Arc::new(state), store, endpoints, status_endpoints }
+        let (told, loading, openapi) = (Told::default(), Mutex::default(), OnceLock::new());
+        let state = State { node, options, access, endpoints, openapi, told, loading };
+        Admin { state: Arc::new(state), store, status_endpoints }
     }
 
     /// Tells event hooks of the health of targets, for ever: to be spawned once.
@@ -156,7 +155,8 @@ async fn answer(
     let default = Place::of_default(&admin.store, request_line.path);
     let (endpoints, place) = match request_line.interface {
         Interface::Admin => {
-            (&admin.endpoints, workspace::of_path(&admin.store, &admin.endpoints, request_line.path).await?)
+            let endpoints = &admin.state.endpoints;
+            (endpoints, workspace::of_path(&admin.store, endpoints, request_line.path).await?)
         }
         Interface::Status | Interface::Manager => (&admin.status_endpoints, default),
     };

@@ -18,6 +18,7 @@ mod form;
 mod http;
 mod nested;
 mod node;
+mod openapi;
 mod options;
 mod page;
 mod pictures;

@@ -95,6 +95,16 @@ impl Catalog {
         self.partials.get(name)
     }
 
+    /// The kinds of records that an entity has, with the schemas that refine its own.
+    pub fn refinements(&self, entity: &Schema) -> Vec<(&str, &Schema)> {
+        match entity.name.as_str() {
+            "plugins" => self.plugins().map(|(name, plugin)| (name, &*plugin.schema)).collect(),
+            "vaults" => self.vaults.iter().map(|(name, vault)| (name.as_str(), &**vault)).collect(),
+            "partials" => self.partials.iter().map(|(name, partial)| (*name, &**partial)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// A kind of vault by name.
     pub fn vault(&self, name: &str) -> Option<&Arc<Schema>> {
         self.vaults.get(name)

@@ -66,7 +66,7 @@ const OWN: &[&str] = &["/userinfo", "/admins/self/password", "/admins/self/token
 const OPEN_TO_READ: &[&str] = &["", "endpoints", "plugins", "schemas", "status", "tags", "timers"];
 /// First segments of paths that are about what belongs to a workspace, or about nothing that can be changed, beside
 /// those of entities that belong to workspaces.
-const OF_WORKSPACES: &[&str] = &["", "endpoints", "schemas", "status", "tags", "timers"];
+const OF_WORKSPACES: &[&str] = &["", "endpoints", "openapi.json", "schemas", "status", "tags", "timers"];
 
 impl Access {
     pub fn new(store: &Store, options: AccessOptions) -> Access {

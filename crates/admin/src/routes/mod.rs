@@ -20,6 +20,7 @@ mod groups;
 mod live;
 mod login;
 mod node;
+mod openapi;
 pub mod partials;
 mod plugins;
 mod rbac;
@@ -40,6 +41,7 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     let mut drafts = Drafts::default();
     generated::add(&mut drafts, catalog);
     node::add(&mut drafts);
+    openapi::add(&mut drafts);
     status::add(&mut drafts);
     schemas::add(&mut drafts);
     plugins::add(&mut drafts);

@@ -58,7 +58,7 @@ async fn root(call: Call) -> HandlerResult {
 }
 
 async fn endpoints(call: Call) -> HandlerResult {
-    Ok(Answer::new(200, json!({ "data": call.state.paths })))
+    Ok(Answer::new(200, json!({ "data": call.state.endpoints.paths().collect::<Vec<_>>() })))
 }
 
 /// Kong's timers are the tasks of the control runtime here.
@@ -69,7 +69,11 @@ async fn timers(call: Call) -> HandlerResult {
         200,
         json!({
             "worker": { "id": 0, "count": call.state.node.pids().workers.len() },
-            "stats": { "sys": { "total": running + pending, "running": running, "pending": pending }, "timers": {} },
+            "stats": {
+                "sys": { "total": running + pending, "runs": running, "running": running, "pending": pending },
+                "timers": {},
+                "flamegraph": { "running": "", "pending": "", "elapsed_time": "" },
+            },
         }),
     ))
 }

@@ -9,6 +9,7 @@ pub fn add(drafts: &mut Drafts) {
     drafts.add("/schemas/plugins/{name}", &[(Method::Get, |call| Box::pin(plugin(call)))]);
     drafts.add("/schemas/vaults/{name}", &[(Method::Get, |call| Box::pin(vault(call)))]);
     drafts.add("/schemas/{db_entity_name}/validate", &[(Method::Post, |call| Box::pin(validate_entity(call)))]);
+    drafts.add("/schemas/partials/validate", &[(Method::Post, |call| Box::pin(validate(call, "partials".to_owned())))]);
     drafts.add("/schemas/plugins/validate", &[(Method::Post, |call| Box::pin(validate(call, "plugins".to_owned())))]);
     drafts.add("/schemas/vaults/validate", &[(Method::Post, |call| Box::pin(validate(call, "vaults".to_owned())))]);
 }

@@ -129,8 +129,8 @@ async fn counts(store: &Store, workspace: &Record) -> Result<Map<String, Value>,
 /// A path that begins with the name is to be about the workspace.
 fn check_name(call: &Call, input: &Record) -> Result<(), Answer> {
     let name = input.get("name").and_then(Value::as_str).unwrap_or_default();
-    let reserved = |path: &String| path.split('/').nth(1) == Some(name);
-    if !name.is_empty() && call.state.paths.iter().any(reserved) {
+    let reserved = |path: &str| path.split('/').nth(1) == Some(name);
+    if !name.is_empty() && call.state.endpoints.paths().any(reserved) {
         return Err(Error::field_violation("name", "must not be the beginning of a path of the Admin API").into());
     }
     Ok(())

@@ -7,15 +7,18 @@
 //!   `in_snapshot` (false: requests write its records, and no snapshot holds them), `shorthand_fields`,
 //!   `transformations` (`[{"input": [...], "needs": [...], "func": NAME}]`), `subschema_key`, `subschema_error`,
 //!   `subschemas` (a list of refinements, or the kind that the catalog knows by name: `"plugins"`, `"vaults"`,
-//!   `"partials"`), `enterprise` (Kong's open-source edition has no such entity), `supported_partials` of plugins;
+//!   `"partials"`), `enterprise` (Kong's open-source edition has no such entity), `supported_partials` of plugins,
+//!   `example` (fields of a new record whose values the rest does not suggest);
 //! - of a field: `validator` (the name of a function), `omit_null`, `also_one_of`, and `func` in shorthand fields;
 //! - of a `custom_entity_check`: `check` (the name of a function).
 
 mod checks;
 mod declared;
+mod example;
 mod field;
 mod form;
 mod functions;
+mod json_schema;
 mod partials;
 mod path;
 mod pattern;
@@ -28,6 +31,7 @@ mod vault_references;
 pub use declared::References;
 pub use field::{Field, FieldType, OnDelete};
 pub use functions::{Check, Derive, Expand, Function, Validator};
+pub use json_schema::Usage;
 pub use partials::{FindPartial, Link, lay, links};
 pub use shape::Shape;
 pub use vault_references::names_vault;
@@ -63,6 +67,10 @@ pub struct Schema {
     enterprise: bool,
     /// Of a plugin: types of partials, each with the places where it can be laid.
     supported_partials: BTreeMap<String, Vec<String>>,
+    /// As the text has them; what is shown lacks them.
+    shorthand_fields: Value,
+    /// Of a new record, fields whose values the schema does not suggest.
+    example: Value,
     description: Value,
 }
 
@@ -147,6 +155,8 @@ impl Schema {
                 .get("supported_partials")
                 .map_or(Ok(BTreeMap::new()), |supported| serde_json::from_value(supported.clone()))
                 .map_err(|e| format!("supported_partials: {e}"))?,
+            shorthand_fields: raw.get("shorthand_fields").cloned().unwrap_or_default(),
+            example: raw.get("example").cloned().unwrap_or_default(),
             description: describe(raw),
             name,
         };

@@ -18,6 +18,60 @@ pub fn matches(text: &str, pattern: &str) -> bool {
     (0..=if anchored { 0 } else { text.len() }).any(|start| matcher.run(start, 0, 0).is_some())
 }
 
+/// The regular expression that matches the same, for those who have no Lua; `None` for what has no counterpart there.
+pub fn to_regex(pattern: &str) -> Option<String> {
+    let mut regex = String::new();
+    let mut chars = pattern.chars().peekable();
+    let mut in_set = false;
+    // Whether a quantifier can follow.
+    let mut item = false;
+    while let Some(c) = chars.next() {
+        match c {
+            '%' => {
+                let class = chars.next()?;
+                let members = match class {
+                    'a' => "a-zA-Z",
+                    'd' => "0-9",
+                    'l' => "a-z",
+                    'u' => "A-Z",
+                    'w' => "a-zA-Z0-9",
+                    'x' => "a-fA-F0-9",
+                    's' => "\\s",
+                    _ if class.is_ascii_alphanumeric() => return None,
+                    _ => "",
+                };
+                match (members, in_set) {
+                    ("", _) => regex.push_str(&regex::escape(&class.to_string())),
+                    (_, true) => regex.push_str(members),
+                    (_, false) => regex.extend(["[", members, "]"]),
+                }
+            }
+            '[' if !in_set => {
+                in_set = true;
+                regex.push('[');
+                if chars.next_if_eq(&'^').is_some() {
+                    regex.push('^');
+                }
+            }
+            ']' if in_set => {
+                in_set = false;
+                regex.push(']');
+            }
+            '[' | '\\' if in_set => regex.extend(['\\', c]),
+            _ if in_set => regex.push(c),
+            '.' => regex.push_str("[\\s\\S]"),
+            // The shortest match, where another character stands before it.
+            '-' if item => regex.push_str("*?"),
+            '^' if regex.is_empty() => regex.push('^'),
+            '$' if chars.peek().is_none() => regex.push('$'),
+            '(' | ')' | '*' | '+' | '?' => regex.push(c),
+            _ => regex.push_str(&regex::escape(&c.to_string())),
+        }
+        item = in_set || !matches!(c, '^' | '(' | '*' | '+' | '-' | '?');
+    }
+    Some(regex)
+}
+
 struct Matcher<'a> {
     text: &'a [u8],
     pattern: &'a [u8],
@@ -209,7 +263,7 @@ fn class(c: u8, class: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{matches, to_regex};
 
     #[test]
     fn patterns_of_the_schemas() {
@@ -237,5 +291,25 @@ mod tests {
         let text = "a".repeat(5_000);
         assert!(!matches(&text, "a*a*a*a*b"));
         assert!(!matches("a", "[a") && !matches("a", "%"));
+    }
+
+    #[test]
+    fn regular_expressions_match_the_same() {
+        let patterns = [
+            ("^%u+$", ["GET", "get"]),
+            ("^[^%s@]+@[^%s@]+$", ["a@b", "a b@c"]),
+            ("^[^*]*%*?[^*]*$", ["*.a", "*.a.*"]),
+            ("^[%a_-][%a%d_-]*$", ["a-1", "1a"]),
+            ("%.%.", ["a..b", "a.b"]),
+            ("^[Hh][Oo]%-st$", ["Ho-st", "Host"]),
+            ("^.*[^:]$", ["a:b", "a:"]),
+        ];
+        for (lua, [fits, differs]) in patterns {
+            let regex = regex::Regex::new(&to_regex(lua).unwrap()).unwrap();
+            for text in [fits, differs] {
+                assert_eq!(regex.is_match(text), matches(text, lua), "{lua} {text}");
+            }
+        }
+        assert_eq!(to_regex("%bxy"), None);
     }
 }
