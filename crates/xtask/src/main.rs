@@ -6,6 +6,7 @@ mod nightly;
 mod oracle;
 mod packages;
 mod shell;
+mod suites;
 mod test;
 mod tidy;
 

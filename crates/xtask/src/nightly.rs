@@ -1,11 +1,12 @@
 //! `cargo xtask nightly`: everything that `cargo xtask test` has a sample of, at length. All of it runs in any case.
 
 use crate::shell::Shell;
-use crate::{attack, oracle, test};
+use crate::{attack, oracle, suites, test};
 
 /// Seconds of each fuzz target and of the attack.
 const FUZZ: &str = "600";
 const ATTACK: &str = "1800";
+const REQUESTS: &str = "300";
 /// How many times the rounds of the long-lived tests.
 const LONGER: &str = "20";
 
@@ -22,6 +23,7 @@ pub fn run(shell: &Shell) -> Result<(), String> {
     part("test", test::run(shell));
     part("soak", shell.run_with("cargo", &soak, &[("BASCULE_LONGER", LONGER)]));
     part("attack", attack::run(shell, &["--seconds".to_owned(), ATTACK.to_owned()]));
+    part("admin", suites::admin(shell, REQUESTS).map(drop));
     if oracle::is_at_hand(shell) {
         part("oracle", oracle::explore(shell, &[]));
     }

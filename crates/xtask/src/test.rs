@@ -1,7 +1,7 @@
 //! `cargo xtask test`: formatting, house rules, lints, licences, all tests, and the recorded scenarios.
 
 use crate::shell::Shell;
-use crate::{attack, licences, oracle, packages, tidy};
+use crate::{attack, licences, oracle, packages, suites, tidy};
 
 /// Debian packages of the programs that tests call.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -19,6 +19,8 @@ const PROGRAMS: &[(&str, &str)] = &[
 
 /// Seconds of the attack.
 const ATTACK: &str = "60";
+/// Seconds of requests to the Admin API that its OpenAPI suggests.
+const REQUESTS: &str = "45";
 
 /// Runs everything; the last line says how much there was.
 pub fn run(shell: &Shell) -> Result<(), String> {
@@ -42,6 +44,7 @@ pub fn run(shell: &Shell) -> Result<(), String> {
     });
     outcome?;
     attack::run(shell, &["--seconds", ATTACK].map(str::to_owned))?;
+    suites::admin(shell, REQUESTS)?;
     match oracle::check(shell)? {
         Some(scenarios) => {
             println!("\n{scenarios} recorded scenarios pass");
