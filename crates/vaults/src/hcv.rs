@@ -2,6 +2,7 @@
 
 use crate::bearer::{Bearer, Token, fresh};
 use crate::http::{Answer, Http, escaped_path};
+use crate::machine::Machine;
 use crate::{Surroundings, Vault};
 use sdk::{BoxFuture, Config, Fields};
 use serde_json::{Value, json};
@@ -38,6 +39,8 @@ enum Login {
         endpoint: String,
         form: Vec<(&'static str, String)>,
     },
+    /// What a cloud says of this machine.
+    Machine(Machine),
 }
 
 /// The secret of a role.
@@ -66,7 +69,7 @@ pub fn open(config: Config, surroundings: &Surroundings) -> Result<Box<dyn Vault
         mount: path(&text("mount")),
         versioned: config.text("kv") == Some("v2"),
         namespace: config.text("namespace").map(str::to_owned),
-        login: Login::new(config)?,
+        login: Login::new(config, surroundings)?,
         bearer: Bearer::default(),
     }))
 }
@@ -114,19 +117,21 @@ impl HashiCorp {
     }
 
     async fn log_in(&self) -> Result<Token, String> {
+        let of_method = |path: &str| format!("auth/{path}/login");
         let (path, content) = match &self.login {
             Login::Token(token) => return Ok(Token::new(token, None)),
-            Login::Kubernetes { path, role, file } => (path.as_str(), json!({ "role": role, "jwt": read(file)? })),
+            Login::Kubernetes { path, role, file } => (of_method(path), json!({ "role": role, "jwt": read(file)? })),
             Login::AppRole { path, role, secret } => {
-                (path.as_str(), json!({ "role_id": role, "secret_id": self.secret_id(secret).await? }))
+                (of_method(path), json!({ "role_id": role, "secret_id": self.secret_id(secret).await? }))
             }
             Login::Jwt { role, endpoint, form } => {
                 let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let answer = self.http.post_form(endpoint, &form).await?.check("the token endpoint")?;
-                ("jwt", json!({ "role": role, "jwt": answer.needed(&["access_token"])? }))
+                (of_method("jwt"), json!({ "role": role, "jwt": answer.needed(&["access_token"])? }))
             }
+            Login::Machine(machine) => (machine.path().to_owned(), machine.content(&self.http).await?),
         };
-        let answer = self.post(&format!("auth/{path}/login"), self.fields(""), &content).await?;
+        let answer = self.post(&path, self.fields(""), &content).await?;
         Ok(Token::new(answer.needed(&["auth", "client_token"])?, answer.seconds(&["auth", "lease_duration"])))
     }
 
@@ -162,7 +167,10 @@ impl HashiCorp {
 }
 
 impl Login {
-    fn new(config: Config) -> Result<Login, String> {
+    fn new(config: Config, surroundings: &Surroundings) -> Result<Login, String> {
+        if let Some(machine) = Machine::new(config.text("auth_method").unwrap_or_default(), config, surroundings)? {
+            return Ok(Login::Machine(machine));
+        }
         let text = |field: &str| config.text(field).unwrap_or_default().to_owned();
         let needed = |field: &str| {
             config.text(field).map(str::to_owned).ok_or_else(|| format!("config.{field}: this way to log in needs it"))

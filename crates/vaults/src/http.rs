@@ -30,6 +30,16 @@ impl Http {
         self.send("GET", url, fields, Bytes::new()).await
     }
 
+    /// The content of an answer that is text.
+    pub async fn text(&self, method: &str, url: &str, fields: Fields) -> Result<String, String> {
+        let request = HttpRequest { method: method.to_owned(), url: Url::parse(url)?, fields, content: Bytes::new() };
+        let response = self.0.send(request).await.map_err(|error| error.to_string())?;
+        match response.status {
+            200 => String::from_utf8(response.content.to_vec()).map_err(|_| "the answer is no text".to_owned()),
+            status => Err(format!("status {status}")),
+        }
+    }
+
     pub async fn post(&self, url: &str, mut fields: Fields, content: &Value) -> Result<Answer, String> {
         fields.set("Content-Type", b"application/json");
         self.send("POST", url, fields, content.to_string().into()).await

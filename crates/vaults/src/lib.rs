@@ -10,6 +10,7 @@ mod gcp;
 mod hcv;
 mod http;
 mod kind;
+mod machine;
 mod reference;
 mod secrets;
 mod source;
