@@ -115,6 +115,16 @@ fn the_command_line_looks_into_vaults() {
     let variables = [("KONG_VAULT_HCV_PORT", port.as_str()), ("KONG_VAULT_HCV_TOKEN", "t")];
     let output = vault_get(&["hcv/db/user"], &variables);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "me\n");
+    let node = Node::start(&[]);
+    let config = json!({ "port": vault.address.port(), "token": "t" });
+    let record = json!({ "name": "hcv", "prefix": "my-hcv", "config": config });
+    send(node.admin(), "POST", "/vaults", &record).expect(201);
+    let prefix = node.prefix().to_str().unwrap();
+    let output = vault_get(&["my-hcv/db/user", "--prefix", prefix], &[]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "me\n", "{}", String::from_utf8_lossy(&output.stderr));
+    let output = vault_get(&["their-hcv/db/user", "--prefix", prefix], &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("could not find vault (their-hcv)"), "{said}");
     let output = vault_get(&["{vault://hcv/db/none}"], &variables);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -113,20 +113,27 @@ impl Config {
         absolute(self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE)))
     }
 
-    /// Those of the node in the prefix, where one has been started; else those that the command names.
     fn settings(&self, verbosity: Verbosity) -> Result<Settings, String> {
-        let named = self.place.load(verbosity)?;
-        let own = named.own_file();
-        if !own.exists() {
-            return Ok(named);
-        }
-        let sources = Sources { file: Some(own), ..self.place.sources() };
-        Settings::load(&sources).map_err(|errors| errors.join("\n"))
+        settings(&self.place, verbosity)
     }
 }
 
+/// The settings of the node in the prefix, where one has been started; else those that the command names.
+pub(super) fn settings(place: &Place, verbosity: Verbosity) -> Result<Settings, String> {
+    let named = place.load(verbosity)?;
+    let own = named.own_file();
+    if !own.exists() {
+        return Ok(named);
+    }
+    let sources = Sources { file: Some(own), ..place.sources() };
+    Settings::load(&sources).map_err(|errors| errors.join("\n"))
+}
+
 /// Works on the database of a prefix, with which nodes may run: they take note of what is written.
-fn with_store(settings: &Settings, work: impl AsyncFnOnce(Store) -> Result<(), model::Error>) -> Result<(), String> {
+pub(super) fn with_store<T>(
+    settings: &Settings,
+    work: impl AsyncFnOnce(Store) -> Result<T, model::Error>,
+) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let catalog = Arc::new(preflight::catalog(settings, &preflight::enabled_plugins(settings)?)?);
     runtime.block_on(async {

@@ -150,7 +150,7 @@ pub fn execute() -> ExitCode {
         Command::Drain(command) => command.execute(verbosity),
         Command::Hybrid(command) => command.execute(),
         Command::Top(command) => command.execute(verbosity),
-        Command::Vault(command) => command.execute(),
+        Command::Vault(command) => command.execute(verbosity),
         Command::Version(command) => command.execute(),
         Command::Quickstart(command) => command.execute(),
         Command::Echo(command) => command.execute(),

@@ -1,8 +1,12 @@
 //! `bascule vault`: what a reference to a vault stands for.
 
-use super::{Outcome, Place};
-use crate::settings::referred_to;
+use super::config::{settings, with_store};
+use super::{Outcome, Place, Verbosity};
+use crate::app;
+use crate::settings::{in_full, referred_to};
+use model::Record;
 use std::process::ExitCode;
+use store::{PageQuery, Scope};
 
 /// Look into vaults
 #[derive(clap::Args)]
@@ -23,9 +27,37 @@ enum Action {
 }
 
 impl Vault {
-    pub(super) fn execute(&self) -> Outcome {
+    pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         let Action::Get { reference, place } = &self.command;
-        println!("{}", referred_to(reference, &place.sources())?);
+        let reference = in_full(reference);
+        let vault = vaults::Reference::parse(&reference)?.vault;
+        // Settings configure those that are called as their kind, records all others.
+        let records = match vaults::bundled().iter().any(|kind| kind.name == vault) {
+            true => Vec::new(),
+            false => records(place, verbosity)?,
+        };
+        println!("{}", referred_to(&reference, &place.sources(), &records)?);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The vaults in the database of the node, where it has one.
+fn records(place: &Place, verbosity: Verbosity) -> Result<Vec<Record>, String> {
+    let settings = settings(place, verbosity)?;
+    if settings.dbless() || settings.text("database") == "sqlite" && !settings.path(app::DATABASE).exists() {
+        return Ok(Vec::new());
+    }
+    with_store(&settings, async |store| {
+        let store = store.of(Scope::All);
+        let mut query = PageQuery { size: 1000, ..PageQuery::default() };
+        let mut records = Vec::new();
+        loop {
+            let page = store.page("vaults", &query).await?;
+            records.extend(page.data);
+            match page.offset {
+                Some(offset) => query.offset = Some(offset),
+                None => return Ok(records),
+            }
+        }
+    })
 }

@@ -145,7 +145,7 @@ impl Loaded {
                 .filter_map(|(key, value)| Some((key.clone(), Reference::find(key, value)?)))
                 .collect();
             let all = texts.iter().flat_map(|(_, reference)| reference.texts()).collect();
-            let found = references::look_up(all, &self.given, environment);
+            let found = references::look_up(all, &self.given, environment, &[]);
             for (key, reference) in texts {
                 match reference.resolve(&key, &found) {
                     Ok(value) => {

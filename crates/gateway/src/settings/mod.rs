@@ -24,7 +24,7 @@ pub use access_log::{AccessLogFile, AccessLogs};
 pub use document::{default_file, documentation};
 pub use listen::Listener;
 pub use load::Sources;
-pub use references::referred_to;
+pub use references::{in_full, referred_to};
 
 use admin::{AccessOptions, AuditOptions};
 use definition::ValueType;

@@ -4,7 +4,7 @@ use super::Sources;
 use super::definition::ValueType;
 use super::{table, value};
 use crate::app::certificates;
-use model::Catalog;
+use model::{Catalog, Record};
 use proxy::tls::{Outbound, Peers, Services};
 use sdk::{Env, Network};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,12 +67,13 @@ impl Reference {
     }
 }
 
-/// Looks references up, with the settings of vaults among those that were given. Blocks until that is done: nothing can
-/// begin without it.
+/// Looks references up, with the settings of vaults among those that were given, and records of vaults where there are
+/// any. Blocks until that is done: nothing can begin without it.
 pub fn look_up(
     references: BTreeSet<String>,
     given: &BTreeMap<String, String>,
     environment: &[(String, String)],
+    records: &[Record],
 ) -> Found {
     if references.is_empty() {
         return Found::new();
@@ -83,21 +84,25 @@ pub fn look_up(
         let ask = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| error.to_string())?;
-            runtime.block_on(ask(&references, given, environment))
+            runtime.block_on(ask(&references, given, environment, records))
         };
         scope.spawn(ask).join().unwrap_or_else(|_| Err("the look-up has panicked".to_owned()))
     });
     asked.unwrap_or_else(failed)
 }
 
-/// What a reference stands for in this process, written in full or without `{vault://` and `}`.
-pub fn referred_to(reference: &str, sources: &Sources) -> Result<String, String> {
-    let reference = match is_reference(reference) {
+/// A reference that may be written without `{vault://` and `}`, in full.
+pub fn in_full(reference: &str) -> String {
+    match is_reference(reference) {
         true => reference.trim().to_owned(),
         false => format!("{START}{reference}}}"),
-    };
+    }
+}
+
+/// What a reference stands for in this process, with these records of vaults.
+pub fn referred_to(reference: &str, sources: &Sources, records: &[Record]) -> Result<String, String> {
     let given = sources.load()?.given;
-    let found = look_up(BTreeSet::from([reference.clone()]), &given, &sources.environment);
+    let found = look_up(BTreeSet::from([reference.to_owned()]), &given, &sources.environment, records);
     let found = found.into_values().next().unwrap_or_else(|| Err("nothing was looked up".to_owned()));
     found.map_err(|why| format!("could not get value from external vault ({why})"))
 }
@@ -110,6 +115,7 @@ async fn ask(
     references: &BTreeSet<String>,
     given: &BTreeMap<String, String>,
     environment: &[(String, String)],
+    records: &[Record],
 ) -> Result<Found, String> {
     let mut catalog = Catalog::core();
     let kinds: Vec<_> = vaults::bundled().iter().collect();
@@ -119,6 +125,7 @@ async fn ask(
     // What a vault needs of another one is looked up without it.
     let known = given.iter().filter(|(_, text)| !is_reference(text)).map(|(name, text)| (name.clone(), text.clone()));
     let secrets = Secrets::new(vaults::Sources::new(kinds, Arc::new(catalog), known.collect(), surroundings));
+    secrets.set_vaults(records.iter());
     secrets.learn(references).await;
     Ok(references.iter().map(|text| (text.clone(), secrets.value(text))).collect())
 }
