@@ -85,9 +85,9 @@ impl Node {
     }
 
     /// As [`Node::start`]; memory that it no longer needs goes back at once, so that what it has is what it keeps.
-    pub fn with_exact_memory() -> Node {
+    pub fn with_exact_memory(settings: &[(&str, &str)]) -> Node {
         let mut node = Node::new(None);
-        node.settings = on_free_ports(&[]);
+        node.settings = on_free_ports(&owned(settings));
         node.exact_memory = true;
         node.launch(node.stderr()).unwrap_or_else(|error| panic!("{error}"));
         node

@@ -1,7 +1,7 @@
 //! Long-lived behaviour in short: after thousands of changes, reloads and failures under traffic a node is as it was
 //! before.
 
-use blackbox::http::{Connection, Response, form, get};
+use blackbox::http::{Connection, Response, form, get, json as send};
 use blackbox::{Backend, Node, Usage, bascule, eventually, longer};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -172,7 +172,7 @@ fn received(connection: &mut Connection) -> Response {
 
 /// A node with a route to two targets by an upstream.
 fn balanced(upstream: &str, backends: [SocketAddr; 2]) -> Node {
-    let node = Node::with_exact_memory();
+    let node = Node::with_exact_memory(&[]);
     form(node.admin(), "POST", "/upstreams", upstream).expect(201);
     for backend in backends {
         form(node.admin(), "POST", "/upstreams/stay/targets", &format!("target={backend}")).expect(201);
@@ -264,6 +264,37 @@ fn reloads_disturb_nobody() {
     flat(&samples, 512, 6);
     let accepted = first.accepted() + second.accepted();
     assert!(accepted <= connections(answered), "{accepted} connections for {answered} requests");
+}
+
+#[test]
+fn configurations_that_follow_each_other_leave_nothing_behind() {
+    const ROUTES: usize = 300;
+    let loads = longer(45);
+    let backend = Backend::start("backend");
+    let node = Node::with_exact_memory(&[("database", "off")]);
+    let service = |load: usize, number: usize| {
+        let path = if number == 0 { "/stay".to_owned() } else { format!("/{load}/{number}") };
+        let route = json!({ "name": format!("r{number}"), "paths": [path] });
+        json!({ "name": format!("s{number}"), "url": format!("http://{}", backend.address), "routes": [route] })
+    };
+    let load = |number: usize| {
+        let services: Vec<Value> = (0..ROUTES).map(|n| service(number, n)).collect();
+        send(node.admin(), "POST", "/config", &json!({ "_format_version": "3.0", "services": services })).expect(201);
+    };
+    load(0);
+    let traffic = Traffic::start(node.proxy(), &["GET", "POST"]);
+    let mut samples = Vec::new();
+    for number in 1..=loads {
+        load(number);
+        get(node.proxy(), &format!("/{number}/1")).expect(200);
+        get(node.proxy(), &format!("/{}/1", number - 1)).expect(404);
+        traffic.goes_on(20);
+        samples.push(Usage::of(node.pid()));
+    }
+    let answered = traffic.end();
+    // A configuration takes 2 MiB; what its content took on the way may be kept for the next one.
+    flat(&samples, 1024, 6);
+    assert!(backend.accepted() <= connections(answered), "{} for {answered} requests", backend.accepted());
 }
 
 #[test]
