@@ -224,7 +224,7 @@ async fn call(
     let rights = admin.state.access.rights(user.as_ref(), &place.store);
     let call = Call {
         state: admin.state.clone(),
-        store: Records::new(place.store, rights),
+        store: Records::new(if method == Method::Get { place.store.from_replica() } else { place.store }, rights),
         prefix: place.prefix.to_owned(),
         method,
         path: place.path.to_owned(),

@@ -50,6 +50,8 @@ pub struct Store {
     inner: Arc<Inner>,
     scope: Scope,
     read_only: bool,
+    /// Whether a replica may be asked.
+    replica: bool,
 }
 
 struct Inner {
@@ -165,12 +167,17 @@ impl Store {
 
     fn new(shared: Shared, backend: Box<dyn Backend>, feed: Arc<Feed>) -> Store {
         let scope = shared.default_workspace.map_or(Scope::All, Scope::Workspace);
-        Store { inner: Arc::new(Inner { shared: Arc::new(shared), backend, feed }), scope, read_only: false }
+        Store {
+            inner: Arc::new(Inner { shared: Arc::new(shared), backend, feed }),
+            scope,
+            read_only: false,
+            replica: false,
+        }
     }
 
     /// The same store, as it is seen from elsewhere: a store that was just opened is about the default workspace.
     pub fn of(&self, scope: Scope) -> Store {
-        Store { inner: self.inner.clone(), scope, read_only: self.read_only }
+        Store { scope, ..self.clone() }
     }
 
     /// Whose records are seen.
@@ -189,6 +196,12 @@ impl Store {
         Store { read_only: true, ..self.clone() }
     }
 
+    /// The same store for those who can do with what a replica of the database has, which may be behind it. What is
+    /// written, and what it is decided by, is never there.
+    pub fn from_replica(&self) -> Store {
+        Store { replica: true, ..self.clone() }
+    }
+
     /// The schemas that records are checked by.
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.inner.shared.catalog
@@ -205,7 +218,7 @@ impl Store {
     /// Whether the database answers: a look-up that finds nothing still has to.
     pub async fn is_reachable(&self) -> bool {
         let nobody = Key::Id(Uuid::nil().to_string());
-        match self.get("services", &nobody).await {
+        match (Store { replica: false, ..self.clone() }).get("services", &nobody).await {
             Ok(_) => true,
             Err(error) => {
                 if error.code != Code::DatabaseUnavailable {
@@ -502,7 +515,10 @@ impl Store {
             put(&out, found);
             Ok(())
         });
-        self.inner.backend.read(query).await?;
+        match self.replica {
+            true => self.inner.backend.read_replica(query).await?,
+            false => self.inner.backend.read(query).await?,
+        }
         take(&slot)
     }
 }

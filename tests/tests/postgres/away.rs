@@ -32,7 +32,7 @@ fn requests_are_served_while_the_database_is_away() {
     postgres.kill();
     let read = get(node.admin(), "/services").expect(503);
     assert_eq!(read.json()["message"], "The database does not answer");
-    form(node.admin(), "POST", "/services", "name=t&host=h.test").expect(503);
+    (0..10).for_each(|_| drop(form(node.admin(), "POST", "/services", "name=t&host=h.test").expect(503)));
     assert!(!is_reachable(&node));
     get(node.status(), "/status/ready").expect(200);
     ask(&node, "first").expect(200);
@@ -42,8 +42,9 @@ fn requests_are_served_while_the_database_is_away() {
     form(node.admin(), "POST", "/consumers/u/key-auth", "key=second").expect(201);
     ask(&node, "second").expect(200);
     assert!(is_reachable(&node));
+    // An answer that was under way may have come in between.
     let said = node.log().matches("the database does not answer").count();
-    assert_eq!(said, 1, "it is said once");
+    assert!((1..=2).contains(&said), "it is not said for each request");
 }
 
 #[test]

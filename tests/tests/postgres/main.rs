@@ -3,5 +3,6 @@
 mod away;
 mod killed;
 mod nodes;
+mod replica;
 mod setup;
 mod upgraded;

@@ -158,13 +158,27 @@ pub fn unreachable(error: Error) -> String {
     format!("[PostgreSQL error] failed to retrieve PostgreSQL server_version_num: {}", error.message)
 }
 
-/// How the Postgres server of the settings is reached.
+/// How the Postgres server of the settings is reached, and its replica.
 pub fn server(settings: &Settings) -> Result<Server, String> {
-    let milliseconds = |name: &str| settings.number(name).map(|n| Duration::from_millis(n.max(0.0) as u64));
-    let count = |name: &str| settings.number(name).map(|n| n as usize).filter(|n| *n > 0);
-    let tls = match settings.flag("pg_ssl") {
+    let replica = match settings.text("pg_ro_host") {
+        "" => None,
+        _ => Some(Box::new(reached(settings, true)?)),
+    };
+    Ok(Server { replica, ..reached(settings, false)? })
+}
+
+/// What is not said of the replica is as with the server itself.
+fn reached(settings: &Settings, replica: bool) -> Result<Server, String> {
+    let key = |name: &str| {
+        let of_replica = format!("pg_ro_{name}");
+        if replica && settings.is_given(&of_replica) { of_replica } else { format!("pg_{name}") }
+    };
+    let text = |name: &str| settings.text(&key(name)).to_owned();
+    let milliseconds = |name: &str| settings.number(&key(name)).map(|n| Duration::from_millis(n.max(0.0) as u64));
+    let count = |name: &str| settings.number(&key(name)).map(|n| n as usize).filter(|n| *n > 0);
+    let tls = match settings.flag(&key("ssl")) {
         true => Some(Tls {
-            roots: match settings.flag("pg_ssl_verify") {
+            roots: match settings.flag(&key("ssl_verify")) {
                 true => Some(certificates::trusted_roots(settings)?),
                 false => None,
             },
@@ -172,19 +186,20 @@ pub fn server(settings: &Settings) -> Result<Server, String> {
         false => None,
     };
     Ok(Server {
-        host: settings.text("pg_host").to_owned(),
-        port: settings.number("pg_port").map_or(5432, |n| n as u16),
-        user: settings.text("pg_user").to_owned(),
-        password: settings.text("pg_password").to_owned(),
-        database: settings.text("pg_database").to_owned(),
-        schema: settings.text("pg_schema").to_owned(),
-        timeout: milliseconds("pg_timeout").unwrap_or(Duration::from_secs(5)),
+        host: text("host"),
+        port: settings.number(&key("port")).map_or(5432, |n| n as u16),
+        user: text("user"),
+        password: text("password"),
+        database: text("database"),
+        schema: text("schema"),
+        timeout: milliseconds("timeout").unwrap_or(Duration::from_secs(5)),
         tls,
-        pool_size: count("pg_pool_size").unwrap_or(POOL_SIZE),
-        backlog: count("pg_backlog"),
-        keepalive: milliseconds("pg_keepalive_timeout").unwrap_or(KEEPALIVE),
-        max_queries: count("pg_max_concurrent_queries"),
-        semaphore_timeout: milliseconds("pg_semaphore_timeout").unwrap_or(Duration::from_secs(60)),
-        writable: true,
+        pool_size: count("pool_size").unwrap_or(POOL_SIZE),
+        backlog: count("backlog"),
+        keepalive: milliseconds("keepalive_timeout").unwrap_or(KEEPALIVE),
+        max_queries: count("max_concurrent_queries"),
+        semaphore_timeout: milliseconds("semaphore_timeout").unwrap_or(Duration::from_secs(60)),
+        writable: !replica,
+        replica: None,
     })
 }

@@ -21,6 +21,11 @@ pub trait Backend: Send + Sync {
     /// blocking is allowed. A panic in it is an error for its caller only.
     fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>>;
 
+    /// The same on a state that may be an older one, where the database has a replica.
+    fn read_replica(&self, query: Query) -> BoxFuture<'_, Result<(), Error>> {
+        self.read(query)
+    }
+
     /// Runs `work` in a transaction that no other write seems to overlap: when one does, what `work` did is undone,
     /// and it is run again. When it fails, nothing has happened. When it returns changes, they are made durable, then
     /// the feed gets them (in the order in which they were made, before any of them is answered), and the future ends

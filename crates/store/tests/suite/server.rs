@@ -47,6 +47,7 @@ pub fn server() -> Server {
         max_queries: None,
         semaphore_timeout: Duration::from_secs(60),
         writable: true,
+        replica: None,
     }
 }
 

@@ -36,8 +36,8 @@ pub use migrations::{LOCK_TIMEOUT, Listed, Migration, Migrations, Say, State, Su
 use model::{Error, Record};
 pub use pool::Server;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 pub use tls::Tls;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OnceCell};
@@ -60,6 +60,7 @@ struct Shared {
     own: Option<Arc<Statements>>,
     feed: Arc<Feed>,
     pool: Pool,
+    replica: Option<Replica>,
     /// The schema that the tables are in, as soon as the server has been asked.
     schema: OnceCell<String>,
     neighbour: Option<Neighbour>,
@@ -68,12 +69,22 @@ struct Shared {
     turn: Mutex<()>,
 }
 
+/// A server that is only read.
+struct Replica {
+    pool: Pool,
+    /// When it did not answer last.
+    missed: std::sync::Mutex<Option<Instant>>,
+}
+
 /// What became of one run of a write.
 enum Run {
     Done(Result<Revision, Error>),
     /// Another transaction was in the way.
     Again(Error),
 }
+
+/// How long a replica is left alone that has not answered.
+const MISSED: Duration = Duration::from_secs(10);
 
 /// How often a write is run before it fails because of other nodes.
 const RUNS: u32 = 12;
@@ -99,6 +110,10 @@ impl Postgres {
         if workspace.is_some() {
             pool.reach().begin_away();
         }
+        let replica = match &server.replica {
+            Some(server) => Some(Replica { pool: Pool::of_replica(server)?, missed: std::sync::Mutex::default() }),
+            None => None,
+        };
         let workspace = match (workspace, layout.table(WORKSPACES)) {
             (None, Some(_)) => Some(default_workspace(&pool).await?),
             (known, _) => known,
@@ -109,6 +124,7 @@ impl Postgres {
             own,
             feed: feed.clone(),
             pool,
+            replica,
             schema: OnceCell::new(),
             neighbour,
             publish,
@@ -121,17 +137,19 @@ impl Postgres {
 
 impl Backend for Postgres {
     fn read(&self, query: Query) -> BoxFuture<'_, Result<(), Error>> {
+        async move { self.shared.clone().read(self.shared.pool.lease().await?, query).await }.boxed()
+    }
+
+    fn read_replica(&self, query: Query) -> BoxFuture<'_, Result<(), Error>> {
         async move {
-            let lease = self.shared.pool.lease().await?;
-            let (shared, handle) = (self.shared.clone(), Handle::current());
-            let done = spawn_blocking(move || {
-                let mut session = shared.session(lease, handle, READ);
-                let done = catch_unwind(AssertUnwindSafe(|| query(&mut session)))
-                    .unwrap_or_else(|_| Err(failure("a read panicked")));
-                session.end();
-                done
-            });
-            done.await.map_err(failure)?
+            let lease = match &self.shared.replica {
+                Some(replica) => replica.lease().await,
+                None => None,
+            };
+            match lease {
+                Some(lease) => self.shared.clone().read(lease, query).await,
+                None => self.read(query).await,
+            }
         }
         .boxed()
     }
@@ -159,7 +177,32 @@ impl Backend for Postgres {
     }
 }
 
+impl Replica {
+    /// A connection, unless the replica is away.
+    async fn lease(&self) -> Option<Lease> {
+        let missed = || self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.pool.reach().is_away() && missed().is_some_and(|at| at.elapsed() < MISSED) {
+            return None;
+        }
+        let lease = self.pool.lease().await.ok();
+        *missed() = lease.is_none().then(Instant::now);
+        lease
+    }
+}
+
 impl Shared {
+    async fn read(self: Arc<Shared>, lease: Lease, query: Query) -> Result<(), Error> {
+        let handle = Handle::current();
+        let done = spawn_blocking(move || {
+            let mut session = self.session(lease, handle, READ);
+            let done = catch_unwind(AssertUnwindSafe(|| query(&mut session)))
+                .unwrap_or_else(|_| Err(failure("a read panicked")));
+            session.end();
+            done
+        });
+        done.await.map_err(failure)?
+    }
+
     fn session(&self, lease: Lease, handle: Handle, begin: &'static str) -> Session {
         let connection = (lease, self.pool.timeout());
         let statements = (self.statements.clone(), self.own.clone());

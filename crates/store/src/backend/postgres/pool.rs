@@ -38,6 +38,8 @@ pub struct Server {
     pub semaphore_timeout: Duration,
     /// Whether it has to be one that is written to, where several hosts are named.
     pub writable: bool,
+    /// Where reads may go whose answers may be old.
+    pub replica: Option<Box<Server>>,
 }
 
 /// The connections to a server.
@@ -59,6 +61,15 @@ pub struct Lease {
 impl Pool {
     /// Nothing is connected yet.
     pub fn new(server: &Server) -> Result<Pool, Error> {
+        Pool::with(server, Reach::of_primary())
+    }
+
+    /// The same, of a replica.
+    pub fn of_replica(server: &Server) -> Result<Pool, Error> {
+        Pool::with(server, Reach::of_replica())
+    }
+
+    fn with(server: &Server, reach: Reach) -> Result<Pool, Error> {
         let tls = tls::connector(server.tls.as_ref()).map_err(Error::database)?;
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(server.config(), tls, config);
@@ -83,7 +94,7 @@ impl Pool {
             }
         });
         let turns = server.max_queries.map(|limit| Arc::new(Semaphore::new(limit)));
-        let (reach, server) = (Arc::default(), server.clone());
+        let (reach, server) = (Arc::new(reach), server.clone());
         Ok(Pool { connections, turns, reach, server, cleaner: cleaner.abort_handle() })
     }
 

@@ -8,12 +8,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::error::SqlState;
 
 /// What is known of a server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reach {
     away: AtomicBool,
+    /// What the server is.
+    name: &'static str,
+    /// What happens while it is away.
+    meanwhile: &'static str,
 }
 
 impl Reach {
+    /// Of the database itself.
+    pub fn of_primary() -> Reach {
+        let meanwhile = "requests are served as before meanwhile";
+        Reach { away: AtomicBool::default(), name: "database", meanwhile }
+    }
+
+    /// Of a replica.
+    pub fn of_replica() -> Reach {
+        Reach { away: AtomicBool::default(), name: "replica (pg_ro_host)", meanwhile: "the database is asked instead" }
+    }
+
     /// It is said already that the server may be away.
     pub fn begin_away(&self) {
         self.away.store(true, Ordering::Relaxed);
@@ -22,14 +37,14 @@ impl Reach {
     /// The server has answered.
     pub fn found(&self) {
         if self.is_away() && self.away.swap(false, Ordering::Relaxed) {
-            tracing::warn!("the database answers again");
+            tracing::warn!("the {} answers again", self.name);
         }
     }
 
     /// The server has not answered.
     pub fn lost(&self, why: &str) -> Error {
         if !self.away.swap(true, Ordering::Relaxed) {
-            tracing::error!("the database does not answer, requests are served as before meanwhile: {why}");
+            tracing::error!("the {} does not answer, {}: {why}", self.name, self.meanwhile);
         }
         Error::unavailable(why)
     }
