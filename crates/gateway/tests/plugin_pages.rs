@@ -143,7 +143,12 @@ fn config(description: &Value) -> Result<&Value, String> {
 fn rows_of(record: &Value, prefix: &str, rows: &mut String) {
     for (name, field) in named(record) {
         let path = format!("{prefix}{name}");
-        let default = field.get("default").map(|value| format!("`{value}`")).unwrap_or_default();
+        let default = match field.get("default") {
+            // Made anew by each process.
+            Some(_) if field["encrypted"] == true => "at random".to_owned(),
+            Some(value) => format!("`{value}`"),
+            None => String::new(),
+        };
         assert!(field["description"].is_string(), "{path} has no description");
         let cells = [format!("`{path}`"), kind(field), default, notes(field)];
         rows.push_str(&cells.map(|cell| if cell.is_empty() { "| ".to_owned() } else { format!("| {cell} ") }).concat());
