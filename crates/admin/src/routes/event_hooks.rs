@@ -28,6 +28,9 @@ const OF_CUSTOM: &[&str] = &[
     "ssl_verify",
     "url",
 ];
+/// Handlers that send requests, and those whose requests can say anything: a template has its own words.
+const SENDING: &[&str] = &["webhook", "webhook-custom"];
+const PINGED: &[&str] = &["webhook"];
 /// Entities that are written without anybody having meant to.
 const UNTOLD: &[&str] = &["admin_sessions", "audit_objects", "audit_requests", "clustering_data_planes", "tags"];
 
@@ -67,7 +70,7 @@ async fn read(call: Call) -> HandlerResult {
     Ok(Answer::new(200, shown(find(&call).await?)))
 }
 
-/// A new hook that sends requests is tried out at once.
+/// A new webhook is tried out at once.
 async fn create(mut call: Call) -> HandlerResult {
     let input = call.input(ENTITY)?;
     let catalog = call.store.catalog().clone();
@@ -76,7 +79,7 @@ async fn create(mut call: Call) -> HandlerResult {
         check(&catalog, &hook).map(|()| hook)
     });
     let record = record.await?;
-    if is_webhook(&record) {
+    if PINGED.contains(&text(&record, "handler")) {
         let message = ping_of(&record)?;
         call.state.node.queue_hook(message);
     }
@@ -115,7 +118,7 @@ async fn delete(call: Call) -> HandlerResult {
 /// Sends a hook's server a word, and waits for its answer.
 async fn ping(call: Call) -> HandlerResult {
     let hook = find(&call).await?;
-    check_webhook(&hook, "ping")?;
+    check_handler(&hook, "ping", PINGED)?;
     send(&call, ping_of(&hook)?).await?;
     Ok(Answer::new(200, message::ping(&shown(hook))))
 }
@@ -136,7 +139,7 @@ async fn test(mut call: Call) -> HandlerResult {
         tracing::info!(hook = text(&hook, "id"), "event: {data}");
         return Ok(Answer::new(200, json!({ "data": data, "result": true })));
     }
-    check_webhook(&hook, "test")?;
+    check_handler(&hook, "test", SENDING)?;
     let message = message::of(&hook, &data).map_err(|why| Answer::message(400, why))?;
     let result = send(&call, message).await?;
     Ok(Answer::new(200, json!({ "data": data, "result": result })))
@@ -203,13 +206,10 @@ fn check(catalog: &Catalog, hook: &Record) -> Result<(), Answer> {
     message::of(hook, &json!({})).map(drop).map_err(|why| wrong("config", &why))
 }
 
-fn is_webhook(hook: &Record) -> bool {
-    ["webhook", "webhook-custom"].contains(&text(hook, "handler"))
-}
-
-fn check_webhook(hook: &Record, what: &str) -> Result<(), Answer> {
-    let words = format!("handler '{}' does not support '{what}'", text(hook, "handler"));
-    if is_webhook(hook) { Ok(()) } else { Err(Answer::message(400, words)) }
+fn check_handler(hook: &Record, what: &str, able: &[&str]) -> Result<(), Answer> {
+    let handler = text(hook, "handler");
+    let words = format!("handler '{handler}' does not support '{what}'");
+    if able.contains(&handler) { Ok(()) } else { Err(Answer::message(400, words)) }
 }
 
 fn ping_of(hook: &Record) -> Result<HookMessage, Answer> {

@@ -120,6 +120,13 @@ async fn hooks_are_tried_out() {
     let refused = api.get(&format!("/event-hooks/{log}/ping")).await.expect(400).body;
     assert_eq!(refused["message"], "handler 'log' does not support 'ping'");
     api.json("POST", &format!("/event-hooks/{log}/test"), json!({ "a": 1 })).await.expect(200);
+    sent(&api);
+    let config = json!({ "url": "http://h.test/", "method": "POST", "body": "{{ a }}" });
+    let custom = hook(&api, json!({ "source": "crud", "handler": "webhook-custom", "config": config })).await;
+    assert!(sent(&api).iter().all(|message| message["event"] != "ping"), "its template has no place for a word");
+    api.get(&format!("/event-hooks/{custom}/ping")).await.expect(400);
+    let tried = api.json("POST", &format!("/event-hooks/{custom}/test"), json!({ "a": "b" })).await.expect(200).body;
+    assert_eq!(tried["result"]["body"], "b");
     api.get("/event-hooks/00000000-0000-4000-8000-000000000000/ping").await.expect(404);
 }
 
