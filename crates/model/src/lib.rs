@@ -21,7 +21,7 @@ pub mod yaml;
 pub use catalog::{Catalog, Lookup, PluginSchema, RouterFlavor};
 pub use degradation::{Degradation, Degraded, Effect};
 pub use error::{Code, Error};
-pub use schema::{Function, Schema};
+pub use schema::{Foreign, Function, Schema};
 
 /// An entity or a part of one: field names and values, as the Admin API shows them.
 pub type Record = serde_json::Map<String, serde_json::Value>;

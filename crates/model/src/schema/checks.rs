@@ -1,7 +1,7 @@
 //! Entity checks: rules that span several fields of a record.
 
 use super::field::Field;
-use super::functions::{self, Function, Functions};
+use super::functions::{Function, Functions};
 use super::shape::named;
 use super::validate::{self, Scope};
 use super::{Shape, path};
@@ -39,7 +39,7 @@ enum Rule {
     },
     Custom {
         sources: Vec<String>,
-        check: functions::Check,
+        check: Function,
     },
 }
 
@@ -129,7 +129,7 @@ impl Check {
                 let name = arg.get("check").or_else(|| entry.get("check")).and_then(Value::as_str);
                 let Some(name) = name else { return Ok(None) };
                 match functions.find(name) {
-                    Some(Function::Check(check)) => {
+                    Some(check) if check.is_check() => {
                         Rule::Custom { sources: strings(&arg["field_sources"]), check: *check }
                     }
                     _ => return Err(format!("no check '{name}'")),
@@ -280,7 +280,7 @@ impl Rule {
                     None => fail(scope.at_least_one_of(), fields),
                 }
             }
-            Rule::Custom { check, .. } => check(input).err().map(Failure::Words),
+            Rule::Custom { check, .. } => check.check(input).err().map(Failure::Words),
             _ => None,
         }
     }

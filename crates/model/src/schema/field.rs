@@ -1,7 +1,7 @@
 //! Fields: their types, the rules for their values, and how they are read from a schema's text.
 
 use super::Shape;
-use super::functions::{Function, Functions, Validator};
+use super::functions::{Function, Functions};
 use serde_json::{Map, Value};
 
 /// A field of a record, or the elements, keys or values of a collection.
@@ -89,7 +89,7 @@ pub(super) struct Rules {
     pub match_any: Option<(Vec<String>, Option<String>)>,
     pub contains: Option<Value>,
     pub subsets: Vec<Vec<Value>>,
-    pub validator: Option<Validator>,
+    pub validator: Option<Function>,
     /// Takes the place of the rules' own messages.
     pub err: Option<String>,
 }
@@ -207,7 +207,7 @@ impl Rules {
         };
         let validator = match map.get("validator").and_then(Value::as_str) {
             Some(name) => match functions.find(name) {
-                Some(Function::Validator(validator)) => Some(*validator),
+                Some(validator) if validator.is_validator() => Some(*validator),
                 _ => return Err(format!("no validator '{name}'")),
             },
             None => None,

@@ -30,7 +30,7 @@ mod vault_references;
 
 pub use declared::References;
 pub use field::{Field, FieldType, OnDelete};
-pub use functions::{Check, Derive, Expand, Function, Validator};
+pub use functions::{Check, Derive, Expand, Foreign, Function, Validator};
 pub use json_schema::Usage;
 pub use partials::{FindPartial, Link, lay, links};
 pub use shape::Shape;
@@ -102,7 +102,7 @@ struct Transformation {
     input: Vec<String>,
     /// What it depends on beside its input, by dotted paths: it changes only together with that.
     needs: Vec<String>,
-    derive: Derive,
+    derive: Function,
 }
 
 impl Schema {
@@ -513,7 +513,7 @@ impl Transformation {
     /// Computes what follows from its input, if all of that is there.
     fn run(&self, record: &mut Record) -> Result<(), Error> {
         if self.input.iter().all(|field| record.get(field).is_some_and(|v| !v.is_null())) {
-            (self.derive)(record).map_err(Error::transformation)?;
+            self.derive.derive(record).map_err(Error::transformation)?;
         }
         Ok(())
     }
@@ -526,7 +526,7 @@ impl Transformation {
         let (input, needs) = (texts("input"), texts("needs"));
         let name = raw["func"].as_str().ok_or("a transformation without 'func'")?;
         match functions.find(name) {
-            Some(Function::Derive(derive)) => Ok(Transformation { input, needs, derive: *derive }),
+            Some(derive) if derive.is_derive() => Ok(Transformation { input, needs, derive: *derive }),
             _ => Err(format!("no transformation '{name}'")),
         }
     }

@@ -143,7 +143,7 @@ impl Shorthand {
         data.remove(name);
         match self.expand {
             Some(expand) => {
-                for (key, new) in expand(&value).into_iter().flatten() {
+                for (key, new) in expand.expand(&value)?.into_iter().flatten() {
                     self.lay(data, key, new);
                 }
             }

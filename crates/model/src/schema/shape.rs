@@ -2,7 +2,7 @@
 
 use super::checks::Check;
 use super::field::Field;
-use super::functions::{Expand, Function, Functions};
+use super::functions::{Function, Functions};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub struct Shape {
 pub(super) struct Shorthand {
     pub field: Field,
     /// Computes the fields; without it, the value is copied to each path of `replaced_with`.
-    pub expand: Option<Expand>,
+    pub expand: Option<Function>,
     /// Deprecated names yield to the fields that replace them, and are shown with their values.
     pub deprecated: bool,
     pub replaced_with: Vec<Vec<String>>,
@@ -83,7 +83,7 @@ impl Shorthand {
         }
         let expand = match raw.get("func").and_then(Value::as_str) {
             Some(name) => match functions.find(name) {
-                Some(Function::Expand(expand)) => Some(*expand),
+                Some(expand) if expand.is_expand() => Some(*expand),
                 _ => return Err(format!("no shorthand function '{name}'")),
             },
             None if replaced_with.is_empty() => return Err(format!("shorthand '{name}' stands for nothing")),

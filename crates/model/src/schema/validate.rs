@@ -312,7 +312,7 @@ fn broken(field: &Field, value: &Value) -> Option<String> {
             let found = value.as_array()?.iter().any(|item| same(item, wanted));
             (!found).then(|| format!("expected to contain: {}", show(wanted)))
         })
-        .or_else(|| (rules.validator?)(value).err())
+        .or_else(|| rules.validator?.validate(value).err())
         .or_else(|| exclusive_subsets(&rules.subsets, value))
 }
 
