@@ -100,7 +100,7 @@ fn reload_changes_settings_under_way() {
 
 /// Settings that no node can have, and what is said of them.
 const REFUSED: &[(&[(&str, &str)], &str)] = &[
-    (&[("plugins", "bundled,unknown")], "plugins: unknown plugin is enabled but not installed"),
+    (&[("plugins", "bundled,unknown")], "on plugin 'unknown': unknown plugin is enabled but not installed"),
     (&[("log_level", "loud")], "log_level has an invalid value: 'loud'"),
     (
         &[("ssl_cert", "/no/such.pem"), ("ssl_cert_key", "/no/such.key")],

@@ -53,7 +53,10 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<Listener>, ph
         refused_handshakes: LogLimiter::default(),
         worker: Rc::new(Worker::new(index, shared, clock)),
     });
-    runtime.block_on(acceptor.serve(sockets, phase));
+    runtime.block_on(async {
+        shared.kinds.iter().for_each(|kind| kind.start_worker(index));
+        acceptor.serve(sockets, phase).await;
+    });
 }
 
 /// A worker and the connections that it has accepted.

@@ -85,6 +85,7 @@ impl DataPlane {
             via_line: [("Via", &via)].into_iter().collect(),
             via,
             settings,
+            kinds,
             snapshot,
             balancers,
             descriptors: Descriptors::of_process(),

@@ -10,13 +10,15 @@ use crate::snapshot::Snapshot;
 use crate::tls::ListenerTls;
 use crate::traced::TracedQueue;
 use arc_swap::ArcSwap;
-use sdk::{Fields, MemoryBudget};
+use sdk::{Fields, MemoryBudget, PluginKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What all workers have in common; all of it read-only or atomic.
 pub(crate) struct Shared {
     pub settings: Settings,
+    /// All plugins of the node, configured or not.
+    pub kinds: &'static [&'static dyn PluginKind],
     pub snapshot: Arc<Published<Snapshot>>,
     pub balancers: Balancers,
     pub descriptors: Descriptors,

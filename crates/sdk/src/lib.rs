@@ -86,7 +86,7 @@ pub use url::Url;
 
 pub use bytes::Bytes;
 pub use futures_util::future::{BoxFuture, LocalBoxFuture};
-pub use model::{Function, Record, address, entities};
+pub use model::{Foreign, Function, Record, address, entities};
 pub use rustls::pki_types::{CertificateDer, UnixTime};
 pub use rustls::sign::CertifiedKey;
 pub use tokio_util::sync::CancellationToken;

@@ -113,7 +113,8 @@ impl Network {
         Ok(())
     }
 
-    async fn datagrams(&self, host: &str, port: u16, limit: Duration) -> io::Result<UdpSocket> {
+    /// A socket from which datagrams go to a server, and on which its answers arrive.
+    pub async fn datagrams(&self, host: &str, port: u16, limit: Duration) -> io::Result<UdpSocket> {
         let resolved = tokio::time::timeout(limit, self.addresses(host, port)).await;
         let addresses = resolved.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "resolving took too long"))??;
         let mut last = None;

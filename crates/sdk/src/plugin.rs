@@ -43,6 +43,9 @@ pub trait PluginKind: Send + Sync {
     /// path; state that must survive a change of configuration is fetched from `env`.
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String>;
 
+    /// Called on each worker's own thread, within its event loop, before it serves.
+    fn start_worker(&self, _index: usize) {}
+
     /// The paths of the Admin API that it answers, beside those of its credential entities.
     fn endpoints(&self) -> &'static [AdminEndpoint] {
         &[]

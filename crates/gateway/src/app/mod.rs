@@ -149,8 +149,9 @@ impl Running {
         if kept.is_none() {
             prepare_access(&settings, &store).await?;
         }
-        let names = kinds.iter().map(|kind| kind.name()).collect();
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
         let env = env.with_network(plane.network().clone());
+        surround_lua(&settings, &env, &names);
         let secrets = preflight::secrets(&settings, store.catalog(), env.clone())?;
         let references = References::new(secrets.clone(), Arc::clone(store.catalog()));
         let publisher = Publisher::start(store.clone(), kept, Arc::clone(&plane), references, names).await?;
@@ -334,6 +335,23 @@ fn with_lua(env: sdk::Env) -> sdk::Env {
 fn with_lua(env: sdk::Env) -> sdk::Env {
     env
 }
+
+/// Tells code in Lua what node it runs on.
+#[cfg(feature = "lua")]
+fn surround_lua(settings: &Settings, env: &sdk::Env, plugins: &[&str]) {
+    let node = runtimes::lua::Node {
+        id: env.node().id.to_string(),
+        hostname: env.node().hostname.clone(),
+        prefix: settings.prefix.display().to_string(),
+        workers: settings.workers,
+        configuration: settings.describe(plugins),
+        trusted_ips: settings.trusted_ips.clone(),
+    };
+    runtimes::lua::surround(node, env.clone());
+}
+
+#[cfg(not(feature = "lua"))]
+fn surround_lua(_settings: &Settings, _env: &sdk::Env, _plugins: &[&str]) {}
 
 /// Sees to it that a database has the default roles, and an administrator where the settings have a password for one.
 async fn prepare_access(settings: &Settings, store: &Store) -> Result<(), String> {

@@ -42,13 +42,38 @@ pub fn enabled_plugins(settings: &Settings) -> Result<Vec<&'static dyn PluginKin
     if names.first().is_some_and(|name| name == "off") {
         return Ok(Vec::new());
     }
-    let installed = |name: &String| name == "bundled" || name == "off" || bundled().any(|kind| kind.name() == name);
-    if let Some(name) = names.iter().find(|name| !installed(name)) {
-        let all: Vec<_> = bundled().map(|kind| kind.name()).collect();
-        return Err(format!("plugins: {name} plugin is enabled but not installed; there are {}", all.join(", ")));
-    }
+    let built_in = |name: &str| name == "bundled" || name == "off" || bundled().any(|kind| kind.name() == name);
+    let mut own: Vec<&str> = names.iter().map(String::as_str).filter(|name| !built_in(name)).collect();
+    own.sort_unstable();
+    own.dedup();
     let wanted = |kind: &&'static dyn PluginKind| names.iter().any(|name| name == "bundled" || name == kind.name());
-    Ok(bundled().filter(wanted).collect())
+    Ok(bundled().filter(wanted).chain(of_files(&own, settings)?).collect())
+}
+
+/// Plugins of the operator's own.
+#[cfg(feature = "lua")]
+fn of_files(names: &[&str], settings: &Settings) -> Result<Vec<&'static dyn PluginKind>, String> {
+    let paths = runtimes::lua::Paths { package: settings.text("lua_package_path").to_owned() };
+    trust(settings);
+    runtimes::lua::load(names, &paths)
+}
+
+#[cfg(not(feature = "lua"))]
+fn of_files(names: &[&str], _settings: &Settings) -> Result<Vec<&'static dyn PluginKind>, String> {
+    match names.first() {
+        Some(name) => Err(format!("plugins: {name} plugin is enabled but not installed")),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Says what Lua code in configurations may do.
+#[cfg(feature = "lua")]
+fn trust(settings: &Settings) {
+    runtimes::lua::trust(match settings.text("untrusted_lua") {
+        "off" => runtimes::lua::Trust::Off,
+        "on" => runtimes::lua::Trust::On,
+        _ => runtimes::lua::Trust::Sandbox,
+    });
 }
 
 /// All plugins that there are.
@@ -79,11 +104,7 @@ pub fn secrets(settings: &Settings, catalog: &Arc<Catalog>, env: Env) -> Result<
 /// The schemas of the node.
 pub fn catalog(settings: &Settings, kinds: &[&'static dyn PluginKind]) -> Result<Catalog, String> {
     #[cfg(feature = "lua")]
-    runtimes::lua::trust(match settings.text("untrusted_lua") {
-        "off" => runtimes::lua::Trust::Off,
-        "on" => runtimes::lua::Trust::On,
-        _ => runtimes::lua::Trust::Sandbox,
-    });
+    trust(settings);
     let flavor = match settings.text("router_flavor") {
         "expressions" => model::RouterFlavor::Expressions,
         _ => model::RouterFlavor::Traditional,

@@ -257,7 +257,7 @@ fn targets(index: usize) -> Targets {
         "error" => LevelFilter::ERROR,
         _ => LevelFilter::OFF,
     };
-    let ours = ["wire", "model", "store", "sdk", "plugins", "proxy", "admin", "bascule"];
+    let ours = ["wire", "model", "store", "sdk", "plugins", "runtimes", "vaults", "proxy", "admin", "bascule"];
     Targets::new().with_default(filter.min(LevelFilter::WARN)).with_targets(ours.map(|name| (name, filter)))
 }
 

@@ -660,9 +660,9 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Lua, WebAssembly and plugin servers",
-        about: "Run times for plugins in other languages; not there yet.",
+        about: "Run times for plugins in other languages.",
         settings: &[
-            text("lua_package_path", "./?.lua;./?/init.lua;", "Where Lua modules are found.").inert(),
+            text("lua_package_path", "./?.lua;./?/init.lua;", "Where Lua modules, and plugins in Lua, are found."),
             text("lua_package_cpath", "", "Where native Lua modules are found.").inert(),
             number("lua_socket_pool_size", "256", "Connections kept by Lua code.").inert(),
             choice(

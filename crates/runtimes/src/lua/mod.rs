@@ -1,15 +1,28 @@
-//! Lua: LuaJIT with Kong's `kong` and what it needs of OpenResty's `ngx`, one virtual machine per worker.
+//! Lua: LuaJIT with Kong's `kong` and what plugins need of OpenResty's `ngx`, one virtual machine per worker.
 //!
-//! Code sees the exchange through one function that is valid while a phase runs ([`host`]); everything else is Lua
-//! (`prelude.lua`). It neither waits nor goes on for long: [`vm`] ends it after a while.
+//! Code sees the exchange through one function that is valid while a phase runs ([`host`]), and the rest through
+//! functions of Rust ([`natives`]); everything else is Lua (`code/`). Plugins of the operator ([`plugins`]) may wait
+//! ([`operations`]): they run in coroutines that the worker resumes ([`turn`]). [`vm`] ends code after a while.
 
 mod host;
+mod modules;
+mod natives;
+mod operations;
+mod plugins;
 mod scripts;
+mod sockets;
+mod surroundings;
+mod timers;
+mod turn;
 mod value;
 mod vm;
 
+pub use natives::shared::declare as declare_shared;
+pub use plugins::{Paths, load};
 pub use scripts::LuaScripts;
-pub use vm::{Code, Outcome, evaluate, run};
+pub use surroundings::{Node, surround};
+pub use turn::{Outcome, evaluate, run};
+pub use vm::Code;
 
 use std::sync::OnceLock;
 
@@ -28,11 +41,14 @@ pub enum Trust {
 /// A phase of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    InitWorker,
     Rewrite,
     Access,
     HeaderFilter,
     BodyFilter,
     Log,
+    /// Of no exchange: what runs later, or again and again.
+    Timer,
 }
 
 static TRUST: OnceLock<Trust> = OnceLock::new();
@@ -48,15 +64,53 @@ pub(crate) fn trusted() -> Trust {
     TRUST.get().copied().unwrap_or_default()
 }
 
+/// Whether code may look at the content of requests.
+fn reads_content(code: &str) -> bool {
+    ["get_raw_body", "get_body", "get_post_args", "request_body", "read_body"].iter().any(|name| code.contains(name))
+}
+
 impl Phase {
     /// As Kong calls it.
     pub fn name(self) -> &'static str {
         match self {
+            Phase::InitWorker => "init_worker",
             Phase::Rewrite => "rewrite",
             Phase::Access => "access",
             Phase::HeaderFilter => "header_filter",
             Phase::BodyFilter => "body_filter",
             Phase::Log => "log",
+            Phase::Timer => "timer",
         }
+    }
+
+    /// As OpenResty calls it where something cannot be done.
+    fn context(self) -> &'static str {
+        match self {
+            Phase::InitWorker => "init_worker_by_lua*",
+            Phase::Rewrite => "rewrite_by_lua*",
+            Phase::Access => "access_by_lua*",
+            Phase::HeaderFilter => "header_filter_by_lua*",
+            Phase::BodyFilter => "body_filter_by_lua*",
+            Phase::Log => "log_by_lua*",
+            Phase::Timer => "ngx.timer",
+        }
+    }
+
+    /// Kong's number for it; timers have none.
+    fn bit(self) -> u32 {
+        match self {
+            Phase::InitWorker => 0x1,
+            Phase::Rewrite => 0x10,
+            Phase::Access => 0x20,
+            Phase::HeaderFilter => 0x200,
+            Phase::BodyFilter => 0x400,
+            Phase::Log => 0x2000,
+            Phase::Timer => 0,
+        }
+    }
+
+    /// Whether the worker has something else to do meanwhile.
+    fn may_wait(self) -> bool {
+        matches!(self, Phase::Rewrite | Phase::Access | Phase::Timer)
     }
 }

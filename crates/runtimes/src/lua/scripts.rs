@@ -1,6 +1,7 @@
 //! Code in the configuration of other plugins (`custom_fields_by_lua`).
 
-use super::vm::{Code, evaluate};
+use super::turn::evaluate;
+use super::vm::Code;
 use sdk::{Exchange, Script, Scripts};
 use serde_json::Value;
 use std::sync::Arc;

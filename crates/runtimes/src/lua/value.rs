@@ -1,41 +1,63 @@
 //! Values of Lua and of JSON, one as the other.
 
-use mlua::{Error, Lua, LuaString, Result, Table, Value};
+use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Table, Value};
 use sdk::Fields;
 use serde_json::{Map, Number, Value as Json};
 
 /// Tables inside each other, at most.
 const MAX_DEPTH: usize = 64;
-/// Lines or arguments that code is shown, at most.
-const MAX_SHOWN: usize = 1000;
+/// Values in one, at most.
+const MAX_VALUES: usize = 1 << 20;
 
-/// JSON as Lua has it.
-pub fn to_lua(lua: &Lua, json: &Json) -> Result<Value> {
+/// What becomes of null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nulls {
+    /// `ngx.null`.
+    Kept,
+    /// Nothing, as in the configuration that a plugin gets.
+    LeftOut,
+}
+
+/// JSON as Lua has it; lists get a metatable, where there is one for them.
+pub fn to_lua(lua: &Lua, json: &Json, nulls: Nulls, of_lists: Option<&Table>) -> Result<Value> {
     Ok(match json {
+        Json::Null if nulls == Nulls::Kept => Value::NULL,
         Json::Null => Value::Nil,
         Json::Bool(flag) => Value::Boolean(*flag),
         Json::Number(number) => Value::Number(number.as_f64().unwrap_or_default()),
         Json::String(text) => Value::String(lua.create_string(text)?),
         Json::Array(items) => {
-            let items: Vec<Value> = items.iter().map(|item| to_lua(lua, item)).collect::<Result<_>>()?;
-            Value::Table(lua.create_sequence_from(items)?)
+            let items: Vec<Value> =
+                items.iter().map(|item| to_lua(lua, item, nulls, of_lists)).collect::<Result<_>>()?;
+            let list = lua.create_sequence_from(items)?;
+            if of_lists.is_some() {
+                list.set_metatable(of_lists.cloned())?;
+            }
+            Value::Table(list)
         }
         Json::Object(fields) => {
             let table = lua.create_table()?;
             for (name, field) in fields {
-                table.raw_set(name.as_str(), to_lua(lua, field)?)?;
+                table.raw_set(name.as_str(), to_lua(lua, field, nulls, of_lists)?)?;
             }
             Value::Table(table)
         }
     })
 }
 
-/// A value of Lua as JSON: a table that has a first element is a list. Text that is not UTF-8 is replaced.
-pub fn to_json(value: &Value) -> Result<Json> {
-    json(value, MAX_DEPTH)
+/// A record as plugins get it: without what is null.
+pub fn record(lua: &Lua, json: &Json) -> Result<Value> {
+    to_lua(lua, json, Nulls::LeftOut, None)
 }
 
-fn json(value: &Value, deeper: usize) -> Result<Json> {
+/// A value of Lua as JSON: a table that has a first element is a list. Text that is not UTF-8 is replaced.
+pub fn to_json(value: &Value) -> Result<Json> {
+    json(value, MAX_DEPTH, &mut { MAX_VALUES })
+}
+
+/// `left` bounds how many values there are: the same table may be in others many times.
+fn json(value: &Value, deeper: usize, left: &mut usize) -> Result<Json> {
+    *left = left.checked_sub(1).ok_or_else(|| Error::runtime("there are too many values"))?;
     Ok(match value {
         Value::Boolean(flag) => Json::Bool(*flag),
         Value::Integer(number) => Json::Number((*number).into()),
@@ -46,13 +68,13 @@ fn json(value: &Value, deeper: usize) -> Result<Json> {
             let deeper = deeper.checked_sub(1).ok_or_else(|| Error::runtime("tables are nested too deeply"))?;
             if table.raw_len() > 0 {
                 let items = table.sequence_values::<Value>();
-                return items.map(|item| json(&item?, deeper)).collect::<Result<_>>().map(Json::Array);
+                return items.map(|item| json(&item?, deeper, left)).collect::<Result<_>>().map(Json::Array);
             }
             let mut fields = Map::new();
             for pair in table.pairs::<Value, Value>() {
                 let (name, field) = pair?;
                 if let Some(name) = text(&name) {
-                    fields.insert(String::from_utf8_lossy(&name).into_owned(), json(&field, deeper)?);
+                    fields.insert(String::from_utf8_lossy(&name).into_owned(), json(&field, deeper, left)?);
                 }
             }
             fields.sort_keys();
@@ -60,6 +82,15 @@ fn json(value: &Value, deeper: usize) -> Result<Json> {
         }
         _ => Json::Null,
     })
+}
+
+/// A number, however Lua has it.
+pub fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
+    }
 }
 
 /// The octets of a string, or of a number as text.
@@ -77,36 +108,40 @@ pub fn text(value: &Value) -> Option<Vec<u8>> {
 /// Names with one or several values, as Kong shows lines and arguments: a text or a list of them.
 pub struct Named {
     table: Table,
-    count: usize,
+    left: usize,
+    is_truncated: bool,
 }
 
 impl Named {
-    pub fn new(lua: &Lua) -> Result<Named> {
-        Ok(Named { table: lua.create_table()?, count: 0 })
+    /// At most so many values.
+    pub fn new(lua: &Lua, max: usize) -> Result<Named> {
+        Ok(Named { table: lua.create_table()?, left: max, is_truncated: false })
     }
 
     /// Lines by lower-case names, which code may write in any case and with `_` for `-`.
-    pub fn of_fields(lua: &Lua, fields: &Fields) -> Result<Value> {
-        let mut named = Named::new(lua)?;
+    pub fn of_fields(lua: &Lua, fields: &Fields, max: usize) -> Result<MultiValue> {
+        let mut named = Named::new(lua, max)?;
         for (name, value) in fields.iter() {
             named.add(lua, &name.to_ascii_lowercase().into_bytes(), Value::String(lua.create_string(value)?))?;
         }
-        let index = lua.create_function(|_, (table, name): (Table, LuaString)| {
-            let name = name.to_string_lossy().to_ascii_lowercase().replace('_', "-");
+        let index = lua.create_function(|_, (table, name): (Table, Value)| {
+            let Some(name) = text(&name) else { return Ok(Value::Nil) };
+            let name = String::from_utf8_lossy(&name).to_ascii_lowercase().replace('_', "-");
             table.raw_get::<Value>(name)
         })?;
         let metatable = lua.create_table()?;
         metatable.raw_set("__index", index)?;
         named.table.set_metatable(Some(metatable))?;
-        Ok(Value::Table(named.table))
+        named.finish().into_lua_multi(lua)
     }
 
     /// Adds a value to those of a name.
     pub fn add(&mut self, lua: &Lua, name: &[u8], value: Value) -> Result<()> {
-        self.count += 1;
-        if self.count > MAX_SHOWN {
+        if self.left == 0 {
+            self.is_truncated = true;
             return Ok(());
         }
+        self.left -= 1;
         let name = lua.create_string(name)?;
         match self.table.raw_get::<Value>(&name)? {
             Value::Nil => self.table.raw_set(name, value),
@@ -115,8 +150,9 @@ impl Named {
         }
     }
 
-    pub fn finish(self) -> Value {
-        Value::Table(self.table)
+    /// The table, and whether there were more.
+    pub fn finish(self) -> (Value, Option<&'static str>) {
+        (Value::Table(self.table), self.is_truncated.then_some("truncated"))
     }
 }
 

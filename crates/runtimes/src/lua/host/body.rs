@@ -2,32 +2,57 @@
 
 use super::request::{args_of, named_args};
 use super::{Arguments, Host};
-use crate::lua::value;
-use mlua::{Error, Lua, Result, Value};
-use sdk::{Args, Known};
+use crate::lua::value::{self, Nulls};
+use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
+use sdk::{Args, Known, Multipart};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
+const PARTS: &str = "multipart/form-data";
 
 impl Host<'_> {
-    /// `kong.request.get_body`: by the type that is given, or that the request has.
-    pub(super) fn request_content(&self, lua: &Lua, arguments: &Arguments<'_>) -> Result<Value> {
+    /// `kong.request.get_body`: by the type that is given, or that the request has; why not, and the type.
+    pub(super) fn request_content(&self, lua: &Lua, arguments: &Arguments<'_>) -> Result<MultiValue> {
         let sent = self.exchange.request.fields.known(Known::ContentType).map(String::from_utf8_lossy);
         let kind = match arguments.value(0) {
             Value::Nil => sent.map(|kind| kind.into_owned()).unwrap_or_default(),
             _ => arguments.str(0)?,
         };
-        let Some(content) = self.exchange.body.bytes() else { return Ok(Value::Nil) };
-        if kind.starts_with(FORM) {
-            return named_args(lua, &Args::parse(content));
+        if kind.is_empty() {
+            return (Value::Nil, "missing content type").into_lua_multi(lua);
         }
-        if kind.starts_with(JSON) {
+        let lower = kind.to_ascii_lowercase();
+        let none = |why: &str, kind: &str| (Value::Nil, why, kind).into_lua_multi(lua);
+        let Some(content) = self.exchange.body.bytes() else {
+            return none(
+                "request body did not fit into client body buffer, consider raising \
+                'client_body_buffer_size'",
+                &lower,
+            );
+        };
+        if lower.starts_with(FORM) {
+            let (args, _) = named_args(lua, &Args::parse(content), arguments.max(1))?;
+            return (args, Value::Nil, FORM).into_lua_multi(lua);
+        }
+        if lower.starts_with(JSON) {
             return match serde_json::from_slice(content) {
-                Ok(json) => value::to_lua(lua, &json),
-                Err(_) => Ok(Value::Nil),
+                Ok(json @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => {
+                    (value::to_lua(lua, &json, Nulls::Kept, None)?, Value::Nil, JSON).into_lua_multi(lua)
+                }
+                _ => none("invalid json body", JSON),
             };
         }
-        Ok(Value::Nil)
+        if lower.starts_with(PARTS) {
+            let Some(parts) = Multipart::parse(kind.as_bytes(), content) else {
+                return none("unable to decode multipart body", PARTS);
+            };
+            let table = lua.create_table()?;
+            for (name, value) in parts.iter() {
+                table.raw_set(lua.create_string(name)?, lua.create_string(value)?)?;
+            }
+            return (table, Value::Nil, PARTS).into_lua_multi(lua);
+        }
+        none(&format!("unsupported content type '{kind}'"), &lower)
     }
 
     /// `kong.service.request.set_body`: the content, and its type.
@@ -48,10 +73,10 @@ impl Host<'_> {
     }
 }
 
-/// JSON text as a value of Lua; nil for what is none.
+/// JSON text as a value of Lua, without what is null; nil for what is none.
 pub fn decoded(lua: &Lua, json: &[u8]) -> Result<Value> {
     match serde_json::from_slice(json) {
-        Ok(json) => value::to_lua(lua, &json),
+        Ok(json) => value::record(lua, &json),
         Err(_) => Ok(Value::Nil),
     }
 }

@@ -1,15 +1,13 @@
-//! `kong.client`, `kong.router`, `kong.node`, `kong.ip` and `kong.log`.
+//! `kong.client`, `kong.router`, and what `kong.log` has of the exchange.
 
 use super::body::decoded;
 use super::{Arguments, Host, octets, unknown};
-use crate::lua::value::{self, text};
-use mlua::{Lua, Result, Value};
+use crate::lua::value;
+use mlua::{Error, Lua, Result, Value};
+use sdk::entities::{Consumer, Credential, Uuid};
 use sdk::log::{self, LogMode, LogValue};
-use sdk::{Exchange, NodeInfo};
-use serde_json::json;
-
-/// What a value of a log entry is not longer than, in octets.
-const LONGEST: usize = 4096;
+use sdk::{Exchange, SnapshotRef};
+use serde_json::{Value as Json, json};
 
 impl Host<'_> {
     pub(super) fn client(&mut self, lua: &Lua, name: &str, arguments: &Arguments<'_>) -> Result<Value> {
@@ -27,7 +25,7 @@ impl Host<'_> {
             "client.get_credential" => match credential {
                 Some(credential) => {
                     let consumer = credential.consumer.map(|id| json!({ "id": id.to_string() }));
-                    value::to_lua(lua, &json!({ "id": credential.id.to_string(), "consumer": consumer }))
+                    value::record(lua, &json!({ "id": credential.id.to_string(), "consumer": consumer }))
                 }
                 None => Ok(Value::Nil),
             },
@@ -37,8 +35,8 @@ impl Host<'_> {
                     groups.iter().map(|group| json!({ "id": group.id.to_string(), "name": group.name })).collect();
                 match (name, all.first()) {
                     (_, None) => Ok(Value::Nil),
-                    ("client.get_consumer_group", Some(first)) => value::to_lua(lua, first),
-                    _ => value::to_lua(lua, &json!(all)),
+                    ("client.get_consumer_group", Some(first)) => value::record(lua, first),
+                    _ => value::record(lua, &json!(all)),
                 }
             }
             "router.get_route" => match route {
@@ -49,56 +47,77 @@ impl Host<'_> {
                 Some(service) => decoded(lua, &log::service(service)),
                 None => Ok(Value::Nil),
             },
-            "ip.is_trusted" => Ok(Value::Boolean(client.trusted && arguments.str(0)? == client.peer.to_string())),
-            "node.get_hostname" => octets(lua, NodeInfo::default().hostname),
+            "client.load_consumer" => {
+                let name = arguments.str(0)?;
+                let by_name = arguments.value(1).as_boolean() == Some(true);
+                let consumer = match (Uuid::parse_str(&name), by_name) {
+                    (Ok(id), _) => self.exchange.find_consumer(&id),
+                    (Err(_), true) => self.exchange.find_consumer_by_username(&name),
+                    (Err(_), false) => {
+                        return Err(Error::runtime("cannot load a consumer with an id that is not a uuid"));
+                    }
+                };
+                match consumer {
+                    Some(consumer) => decoded(lua, &log::consumer(&consumer)),
+                    None => Ok(Value::Nil),
+                }
+            }
+            "client.authenticate" => self.authenticate(arguments),
             _ => Err(unknown(name)),
         }
+    }
+
+    /// Records of the caller that code has found.
+    fn authenticate(&mut self, arguments: &Arguments<'_>) -> Result<Value> {
+        let workspace = self.exchange.workspace();
+        let json = |at: usize| match arguments.value(at) {
+            Value::Table(_) => value::to_json(arguments.value(at)),
+            _ => Ok(Json::Null),
+        };
+        let id = |record: &Json| record["id"].as_str().and_then(|id| Uuid::parse_str(id).ok());
+        let text = |record: &Json, name: &str| record[name].as_str().map(str::to_owned);
+        let (consumer, credential) = (json(0)?, json(1)?);
+        let found = id(&consumer).and_then(|id| self.exchange.find_consumer(&id));
+        self.exchange.consumer = found.or_else(|| {
+            // One that the plugin knows of, and the node does not.
+            Some(SnapshotRef::from(Consumer {
+                id: id(&consumer)?,
+                workspace,
+                username: text(&consumer, "username"),
+                custom_id: text(&consumer, "custom_id"),
+                created_at: consumer["created_at"].as_i64().unwrap_or_default(),
+                updated_at: consumer["updated_at"].as_i64().unwrap_or_default(),
+                tags: Box::default(),
+            }))
+        });
+        self.exchange.credential = (!credential.is_null()).then(|| {
+            let key = text(&credential, "key").or_else(|| text(&credential, "id")).unwrap_or_default();
+            SnapshotRef::from(Credential {
+                id: id(&credential).unwrap_or_default(),
+                workspace,
+                consumer: id(&credential["consumer"]).or_else(|| id(&consumer)),
+                expiry: None,
+                key: key.into(),
+                parsed: None,
+            })
+        });
+        Ok(Value::Nil)
     }
 
     pub(super) fn log(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
         match function {
             "serialize" => decoded(lua, &log::serialize(self.exchange)),
             "set_serialize_value" => {
-                let mode = match arguments.value(2) {
-                    Value::Table(options) => options.get::<Option<String>>("mode")?,
-                    _ => None,
-                };
-                let mode = match mode.as_deref() {
-                    Some("add") => LogMode::Add,
-                    Some("replace") => LogMode::Replace,
+                let mode = match arguments.str(2)?.as_str() {
+                    "add" => LogMode::Add,
+                    "replace" => LogMode::Replace,
                     _ => LogMode::Set,
                 };
                 let value = Some(value::to_json(arguments.value(1))?).filter(|value| !value.is_null());
                 self.exchange.log_values.push(LogValue { key: arguments.str(0)?, value, mode });
                 Ok(Value::Nil)
             }
-            level => {
-                let mut line = String::new();
-                for value in &arguments.values {
-                    line.push_str(&shown(value, level == "inspect")?);
-                    if line.len() > LONGEST {
-                        break;
-                    }
-                }
-                match level {
-                    "debug" | "inspect" => tracing::debug!(code = "lua", "{line}"),
-                    "info" => tracing::info!(code = "lua", "{line}"),
-                    "notice" => tracing::info!(code = "lua", "{line}"),
-                    "warn" => tracing::warn!(code = "lua", "{line}"),
-                    _ => tracing::error!(code = "lua", "{line}"),
-                }
-                Ok(Value::Nil)
-            }
+            _ => Err(unknown(arguments.name)),
         }
     }
-}
-
-/// A value as a message has it.
-fn shown(value: &Value, inspect: bool) -> Result<String> {
-    Ok(match (value, text(value)) {
-        (Value::Table(_), _) if inspect => value::to_json(value)?.to_string(),
-        (Value::Nil, _) => "nil".to_owned(),
-        (_, Some(text)) => String::from_utf8_lossy(&text).into_owned(),
-        (other, None) => other.to_string()?,
-    })
 }

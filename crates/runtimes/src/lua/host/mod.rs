@@ -3,23 +3,32 @@
 mod body;
 mod client;
 mod ngx;
-mod request;
+pub mod request;
 mod response;
 mod service;
 
 use super::Phase;
-use super::value::{self, text};
-use mlua::{Error, IntoLua, Lua, MultiValue, Result, Value};
+use super::value::{self, number, text};
+use mlua::{Error, IntoLua, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Answer, Exchange, Fields};
-use std::time::Instant;
+
+pub use ngx::said;
 
 /// The exchange that code acts on.
 pub struct Host<'e> {
     exchange: &'e mut Exchange,
     phase: Phase,
-    until: Instant,
-    /// What the client gets in place of an answer of the service.
-    pub answer: Option<Answer>,
+    /// How code has ended the phase, if it has.
+    pub ending: Option<Ending>,
+}
+
+/// How code ends a phase before it is through.
+#[derive(Debug)]
+pub enum Ending {
+    /// The client gets this in place of an answer of the service.
+    Answer(Answer),
+    /// As if it were through.
+    Quiet,
 }
 
 /// The arguments of a call.
@@ -29,32 +38,27 @@ struct Arguments<'c> {
 }
 
 impl<'e> Host<'e> {
-    pub fn new(exchange: &'e mut Exchange, phase: Phase, until: Instant) -> Host<'e> {
-        Host { exchange, phase, until, answer: None }
+    pub fn new(exchange: &'e mut Exchange, phase: Phase) -> Host<'e> {
+        Host { exchange, phase, ending: None }
     }
 
-    /// Answers a call of the prelude.
-    pub fn call(&mut self, lua: &Lua, name: &str, values: MultiValue) -> Result<Value> {
+    /// Answers a call of the run time's own code, which has seen to it that the phase is one in which it makes sense.
+    pub fn call(&mut self, lua: &Lua, name: &str, values: MultiValue) -> Result<MultiValue> {
         let arguments = Arguments { name, values };
         let (space, function) = name.rsplit_once('.').unwrap_or(("", name));
-        match space {
-            "" if name == "over" => Ok(Value::Boolean(self.answer.is_some() || Instant::now() >= self.until)),
-            "request" => self.request(lua, function, &arguments),
+        let value = match space {
+            "request" => return self.request(lua, function, &arguments),
+            "response" if function == "get_headers" => return self.response_headers(lua, &arguments),
             "response" => self.response(lua, function, &arguments),
-            "service" | "service.request" | "service.response" => self.service(lua, name, &arguments),
-            "client" | "ip" | "node" | "router" => self.client(lua, name, &arguments),
+            "service.response" => return self.service_response(lua, function, &arguments),
+            "service" | "service.request" => self.service(name, &arguments),
+            "client" | "router" => self.client(lua, name, &arguments),
             "log" => self.log(lua, function, &arguments),
+            "ngx" if function == "response_headers" => return self.response_headers(lua, &arguments),
             "ngx" => self.ngx(lua, function, &arguments),
             _ => Err(unknown(name)),
-        }
-    }
-
-    /// Some functions make sense in some phases only.
-    fn only_in(&self, name: &str, phases: &[Phase]) -> Result<()> {
-        if phases.contains(&self.phase) {
-            return Ok(());
-        }
-        Err(Error::runtime(format!("function '{name}' cannot be called in {} phase", self.phase.name())))
+        };
+        value?.into_lua_multi(lua)
     }
 }
 
@@ -79,6 +83,11 @@ impl Arguments<'_> {
             Value::Number(number) if number.fract() == 0.0 => Ok(*number as i64),
             _ => Err(self.wrong(at, "an integer")),
         }
+    }
+
+    /// How much is shown at most, where the caller says so.
+    fn max(&self, at: usize) -> usize {
+        number(self.value(at)).map_or(100, |max| max as usize)
     }
 
     fn table(&self, at: usize) -> Result<&mlua::Table> {

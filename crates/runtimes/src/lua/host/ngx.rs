@@ -1,77 +1,217 @@
-//! The part of OpenResty's `ngx` that code is used to.
+//! The part of OpenResty's `ngx` that is about the exchange.
 
-use super::{Arguments, Host, maybe, octets, unknown};
+use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::Phase;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use mlua::{Lua, Result, Value};
-use sdk::Args;
-use std::time::{SystemTime, UNIX_EPOCH};
+use sdk::{Answer, Args, Exchange, Known};
+use std::collections::HashMap;
+
+/// Content that code has written before it has said with which status (`ngx.say`).
+#[derive(Default)]
+struct Said(Vec<u8>);
+
+/// nginx's variables that code has set and that mean nothing here.
+#[derive(Default)]
+struct Variables(HashMap<String, Vec<u8>>);
+
+/// What code may write at most, in octets.
+const MAX_SAID: usize = 32 << 20;
+
+/// Takes what code has written.
+pub fn said(exchange: &mut Exchange) -> Option<Vec<u8>> {
+    exchange.take::<Said>().map(|said| said.0)
+}
 
 impl Host<'_> {
     pub(super) fn ngx(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
         match function {
-            "now" => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Ok(Value::Number(since.as_millis() as f64 / 1000.0))
-            }
-            "get_phase" => octets(lua, self.phase.name()),
-            "encode_base64" => octets(lua, STANDARD.encode(arguments.text(0)?)),
-            "decode_base64" => maybe(lua, STANDARD.decode(arguments.text(0)?).ok()),
-            "escape_uri" => octets(lua, escaped(&arguments.text(0)?)),
-            "unescape_uri" => octets(lua, &*sdk::decode(&arguments.text(0)?)),
             "var" => self.variable(lua, &arguments.str(0)?),
+            "set_var" => self.set_variable(arguments),
+            "response_header" => {
+                let name = arguments.str(0)?.replace('_', "-");
+                let values: Vec<_> = self
+                    .response_lines()
+                    .get_all(&name)
+                    .map(|value| lua.create_string(value))
+                    .collect::<Result<_>>()?;
+                match values.len() {
+                    0 => Ok(Value::Nil),
+                    1 => Ok(values.into_iter().next().map_or(Value::Nil, Value::String)),
+                    _ => Ok(Value::Table(lua.create_sequence_from(values)?)),
+                }
+            }
+            "set_response_header" => {
+                let name = arguments.header(0)?.replace('_', "-");
+                let values = match arguments.value(1) {
+                    Value::Nil => Vec::new(),
+                    _ => arguments.lines(1)?,
+                };
+                set_lines(self.response_lines(), &name, &values);
+                Ok(Value::Nil)
+            }
+            "say" => {
+                let piece = arguments.text(0)?;
+                if self.exchange.state::<Said>().is_none() {
+                    self.exchange.put(Said::default());
+                }
+                if let Some(said) = self.exchange.state::<Said>() {
+                    if said.0.len() + piece.len() > MAX_SAID {
+                        return Err(mlua::Error::runtime("too much content"));
+                    }
+                    said.0.extend_from_slice(&piece);
+                }
+                Ok(Value::Nil)
+            }
+            "exit" => self.end(arguments),
+            "get_status" => Ok(Value::Integer(self.exchange.response.status.into())),
+            "set_status" => {
+                if self.phase == Phase::HeaderFilter {
+                    self.exchange.response.status = super::response::status(arguments)?;
+                } else {
+                    self.exchange.put(Status(super::response::status(arguments)?));
+                }
+                Ok(Value::Nil)
+            }
+            "raw_header" => {
+                let head = &self.exchange.request;
+                let mut raw = format!("{} {} HTTP/1.1\r\n", head.method.as_str(), head.target).into_bytes();
+                for (name, value) in head.fields.iter() {
+                    raw.extend_from_slice(name.as_bytes());
+                    raw.extend_from_slice(b": ");
+                    raw.extend_from_slice(value);
+                    raw.extend_from_slice(b"\r\n");
+                }
+                raw.extend_from_slice(b"\r\n");
+                octets(lua, raw)
+            }
             _ => Err(unknown(arguments.name)),
         }
     }
 
+    /// `ngx.exit`: with what has been written; 0 only ends the code.
+    fn end(&mut self, arguments: &Arguments<'_>) -> Result<Value> {
+        let code = arguments.integer(0)?;
+        let chosen = self.exchange.take::<Status>().map(|status| status.0);
+        let said = said(self.exchange);
+        if code < 0 {
+            return Err(mlua::Error::runtime("the code has given up"));
+        }
+        if !matches!(self.phase, Phase::Rewrite | Phase::Access) || (code == 0 && said.is_none()) {
+            self.ending = Some(Ending::Quiet);
+            return Ok(Value::Nil);
+        }
+        // What is written goes out with the status that was chosen before.
+        let status = match said {
+            Some(_) => chosen.unwrap_or(200),
+            None => super::response::status(arguments)?,
+        };
+        let answer = match said {
+            Some(content) => Answer::new(status, content),
+            None if status >= 300 => Answer::error(self.exchange, status, &Answer::status_message(status)),
+            None => Answer::new(status, Vec::new()),
+        };
+        self.ending = Some(Ending::Answer(answer));
+        Ok(Value::Nil)
+    }
+
     /// nginx's variables, as far as they are about the request.
-    fn variable(&self, lua: &Lua, name: &str) -> Result<Value> {
+    fn variable(&mut self, lua: &Lua, name: &str) -> Result<Value> {
+        if let Some(set) = self.exchange.state::<Variables>().and_then(|variables| variables.0.get(name)) {
+            return octets(lua, set);
+        }
         let exchange = &*self.exchange;
         let (head, client) = (&exchange.request, &exchange.client);
         match name {
             "request_method" => octets(lua, head.method.as_str()),
             "request_uri" => octets(lua, &*head.target),
-            "uri" => octets(lua, &*exchange.path()),
+            "uri" | "document_uri" => octets(lua, &*exchange.path()),
+            "request" => octets(lua, format!("{} {} HTTP/1.1", head.method.as_str(), head.target)),
             "args" | "query_string" => maybe(lua, head.query()),
             "is_args" => octets(lua, if head.query().is_some() { "?" } else { "" }),
             "scheme" => octets(lua, if client.tls.is_some() { "https" } else { "http" }),
             "https" => octets(lua, if client.tls.is_some() { "on" } else { "" }),
-            "host" | "http_host" => maybe(lua, head.fields.get("Host")),
+            "server_protocol" => octets(lua, "HTTP/1.1"),
+            "host" => octets(lua, exchange.host()),
+            "http_host" => maybe(lua, head.fields.get("Host")),
+            "content_type" => maybe(lua, head.fields.known(Known::ContentType)),
+            "content_length" => maybe(lua, head.fields.known(Known::ContentLength)),
             "remote_addr" => octets(lua, client.ip.to_string()),
             "realip_remote_addr" => octets(lua, client.peer.to_string()),
+            "realip_remote_port" => octets(lua, client.peer_port.to_string()),
             "remote_port" => octets(lua, client.port.to_string()),
             "server_addr" => octets(lua, client.local_ip.to_string()),
             "server_port" => octets(lua, client.local_port.to_string()),
+            "ssl_protocol" => maybe(lua, client.tls.map(|tls| tls.version)),
+            "ssl_cipher" => maybe(lua, client.tls.map(|tls| tls.cipher)),
+            "ssl_client_verify" => maybe(lua, client.tls.map(|tls| tls.client_verify)),
+            "ssl_server_name" => maybe(lua, client.sni.as_deref()),
             "request_id" | "kong_request_id" => octets(lua, exchange.id_str()),
             "connection" => octets(lua, client.connection.to_string()),
             "connection_requests" => octets(lua, client.request.to_string()),
+            "request_length" => octets(lua, exchange.traffic.received.to_string()),
+            "bytes_sent" => octets(lua, exchange.traffic.sent.to_string()),
+            "request_time" => octets(lua, format!("{:.3}", exchange.timing.started.elapsed().as_secs_f64())),
+            "msec" => octets(lua, format!("{:.3}", exchange.timing.started_unix_ms as f64 / 1000.0)),
             "status" if ![Phase::Rewrite, Phase::Access].contains(&self.phase) => {
                 octets(lua, exchange.response.status.to_string())
             }
             "upstream_uri" => octets(lua, &exchange.upstream.path),
+            "upstream_host" => maybe(lua, exchange.upstream.host_header.as_ref()),
+            "upstream_addr" => maybe(lua, exchange.tries.last().map(|last| last.address.to_string())),
+            "upstream_status" => maybe(lua, exchange.tries.last().map(|last| last.status.to_string())),
+            "upstream_response_time" | "upstream_header_time" => {
+                maybe(lua, exchange.timing.upstream.map(|time| format!("{:.3}", time.as_secs_f64())))
+            }
             "request_body" => maybe(lua, exchange.body.bytes()),
+            "pid" => octets(lua, std::process::id().to_string()),
             _ => match (name.strip_prefix("http_"), name.strip_prefix("arg_")) {
                 (Some(line), _) => maybe(lua, head.fields.get(&line.replace('_', "-"))),
                 (_, Some(argument)) => {
                     let args = Args::parse(head.query().unwrap_or_default());
                     maybe(lua, args.get_all(argument).next().flatten())
                 }
-                _ => Ok(Value::Nil),
+                _ => match (name.strip_prefix("sent_http_"), name.strip_prefix("cookie_")) {
+                    (Some(line), _) => maybe(lua, exchange.response.fields.get(&line.replace('_', "-"))),
+                    (_, Some(cookie)) => maybe(lua, cookie_of(exchange, cookie)),
+                    _ => Ok(Value::Nil),
+                },
             },
         }
     }
+
+    fn set_variable(&mut self, arguments: &Arguments<'_>) -> Result<Value> {
+        let name = arguments.str(0)?;
+        let value = match arguments.value(1) {
+            Value::Nil => Vec::new(),
+            _ => arguments.text(1)?,
+        };
+        match name.as_str() {
+            "upstream_uri" => self.exchange.upstream.path = String::from_utf8_lossy(&value).into_owned(),
+            "upstream_host" => self.exchange.upstream.host_header = Some(value).filter(|host| !host.is_empty()),
+            "args" => self.exchange.upstream.query = Some(String::from_utf8_lossy(&value).into_owned()),
+            _ => {
+                if self.exchange.state::<Variables>().is_none() {
+                    self.exchange.put(Variables::default());
+                }
+                if let Some(variables) = self.exchange.state::<Variables>() {
+                    variables.0.insert(name, value);
+                }
+            }
+        }
+        Ok(Value::Nil)
+    }
 }
 
-/// As nginx escapes arguments: all but what never means anything.
-fn escaped(text: &[u8]) -> String {
-    let mut out = String::new();
-    for &octet in text {
-        if octet.is_ascii_alphanumeric() || b"-._~!'()*".contains(&octet) {
-            out.push(octet.into());
-        } else {
-            out.push_str(&format!("%{octet:02X}"));
-        }
-    }
-    out
+/// A status that code has chosen before there is a response.
+struct Status(u16);
+
+fn cookie_of(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+    let lines = exchange.request.fields.get_all("Cookie");
+    let pairs = lines.flat_map(|line| line.split(|octet| *octet == b';'));
+    let named = pairs.filter_map(|pair| {
+        let pair = pair.trim_ascii();
+        let at = pair.iter().position(|octet| *octet == b'=')?;
+        Some((&pair[..at], &pair[at + 1..]))
+    });
+    named.into_iter().find(|(own, _)| *own == name.as_bytes()).map(|(_, value)| value.to_vec())
 }

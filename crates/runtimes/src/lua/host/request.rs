@@ -2,14 +2,25 @@
 
 use super::{Arguments, Host, maybe, octets, unknown};
 use crate::lua::value::{self, Named};
-use mlua::{Error, Lua, Result, Value};
+use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Args, Version};
 
 impl Host<'_> {
-    pub(super) fn request(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
+    pub(super) fn request(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<MultiValue> {
         let head = &self.exchange.request;
         let client = &self.exchange.client;
-        match function {
+        let value = match function {
+            "get_query" => {
+                let args = Args::parse(head.query().unwrap_or_default());
+                return named_args(lua, &args, arguments.max(0))?.into_lua_multi(lua);
+            }
+            "get_headers" => return Named::of_fields(lua, &head.fields, arguments.max(0)),
+            "get_body" => return self.request_content(lua, arguments),
+            "get_raw_body" if self.exchange.body.is_too_large() => {
+                let why = "request body did not fit into client body buffer, consider raising \
+                    'client_body_buffer_size'";
+                return (Value::Nil, why).into_lua_multi(lua);
+            }
             "get_scheme" => octets(lua, if client.tls.is_some() { "https" } else { "http" }),
             "get_host" => maybe(lua, self.host()),
             "get_port" => Ok(Value::Integer(client.local_port.into())),
@@ -26,6 +37,10 @@ impl Host<'_> {
             "get_forwarded_path" => match self.trusted_line("X-Forwarded-Path") {
                 Some(path) => octets(lua, path),
                 None => octets(lua, head.path()),
+            },
+            "get_forwarded_prefix" => match self.trusted_line("X-Forwarded-Prefix") {
+                Some(prefix) => octets(lua, prefix),
+                None => maybe(lua, self.stripped()),
             },
             "get_http_version" => Ok(Value::Number(match head.version {
                 Version::Http10 => 1.0,
@@ -50,29 +65,25 @@ impl Host<'_> {
                     Some(Some(value)) => octets(lua, value),
                 }
             }
-            "get_query" => named_args(lua, &Args::parse(head.query().unwrap_or_default())),
             "get_header" => maybe(lua, head.fields.get(&arguments.str(0)?)),
-            "get_headers" => Named::of_fields(lua, &head.fields),
-            "get_raw_body" => match &self.exchange.body {
-                body if body.is_too_large() => Err(Error::runtime(
-                    "request body did not fit into client body buffer, consider raising 'client_body_buffer_size'",
-                )),
-                body => maybe(lua, body.bytes()),
-            },
-            "get_body" => self.request_content(lua, arguments),
+            "get_raw_body" => maybe(lua, self.exchange.body.bytes()),
             "get_start_time" => Ok(Value::Number(self.exchange.timing.started_unix_ms as f64)),
             "get_uri_captures" => {
-                let mut captures = Named::new(lua)?;
+                let (named, unnamed) = (lua.create_table()?, lua.create_table()?);
                 for (name, value) in &self.exchange.captures {
-                    captures.add(lua, name.as_bytes(), octets(lua, value)?)?;
+                    match name.parse::<i64>() {
+                        Ok(place) => unnamed.raw_set(place, octets(lua, value)?)?,
+                        Err(_) => named.raw_set(name.as_str(), octets(lua, value)?)?,
+                    }
                 }
                 let all = lua.create_table()?;
-                all.raw_set("named", captures.finish())?;
-                all.raw_set("unnamed", lua.create_table()?)?;
+                all.raw_set("named", named)?;
+                all.raw_set("unnamed", unnamed)?;
                 Ok(Value::Table(all))
             }
             _ => Err(unknown(arguments.name)),
-        }
+        };
+        value?.into_lua_multi(lua)
     }
 
     /// The name by which the client knows us, without port.
@@ -82,15 +93,22 @@ impl Host<'_> {
         Some(host[..port.unwrap_or(host.len())].to_vec())
     }
 
+    /// What the service does not see of the path, where the route takes something off.
+    fn stripped(&self) -> Option<String> {
+        let path = self.exchange.path();
+        let prefix = path.strip_suffix(&*self.exchange.upstream.path)?;
+        (!prefix.is_empty()).then(|| prefix.to_owned())
+    }
+
     /// What a proxy says that may speak for the client.
     fn trusted_line(&self, name: &str) -> Option<&[u8]> {
         self.exchange.request.fields.get(name).filter(|_| self.exchange.client.trusted)
     }
 }
 
-/// Arguments as Kong shows them: one without `=` is true.
-pub fn named_args(lua: &Lua, args: &Args) -> Result<Value> {
-    let mut named = Named::new(lua)?;
+/// Arguments as Kong shows them: one without `=` is true. The second says whether there are more.
+pub fn named_args(lua: &Lua, args: &Args, max: usize) -> Result<(Value, Option<&'static str>)> {
+    let mut named = Named::new(lua, max)?;
     for (name, value) in args.iter() {
         let value = match value {
             Some(value) => octets(lua, value)?,

@@ -1,27 +1,20 @@
 //! `kong.response`: what the client will get.
 
-use super::{Arguments, Host, maybe, octets, set_lines, unknown};
+use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::Phase;
-use crate::lua::value::{self, Named};
-use mlua::{Error, Lua, Result, Value};
+use crate::lua::value::Named;
+use mlua::{Error, Lua, MultiValue, Result, Value};
 use sdk::{Answer, Fields, Known, Source};
-
-/// Where there is a response that can be looked at.
-const KNOWN: &[Phase] = &[Phase::HeaderFilter, Phase::BodyFilter, Phase::Log];
-/// Where lines can still be set.
-const OPEN: &[Phase] = &[Phase::Rewrite, Phase::Access, Phase::HeaderFilter];
 
 impl Host<'_> {
     pub(super) fn response(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
-        let known = KNOWN.contains(&self.phase);
         match function {
-            "get_status" if known => Ok(Value::Integer(self.exchange.response.status.into())),
+            "get_status" => Ok(Value::Integer(self.exchange.response.status.into())),
             "get_header" => {
                 let name = arguments.str(0)?;
                 maybe(lua, self.response_lines().get(&name))
             }
-            "get_headers" => Named::of_fields(lua, self.response_lines()),
-            "get_source" if known => octets(
+            "get_source" => octets(
                 lua,
                 match self.exchange.source {
                     Source::Service => "service",
@@ -30,7 +23,9 @@ impl Host<'_> {
                 },
             ),
             "set_status" => {
-                self.only_in(arguments.name, &[Phase::HeaderFilter])?;
+                if self.phase != Phase::HeaderFilter {
+                    return Err(Error::runtime("there is no response yet whose status could be set"));
+                }
                 self.exchange.response.status = status(arguments)?;
                 Ok(Value::Nil)
             }
@@ -44,19 +39,13 @@ impl Host<'_> {
                     Value::Nil => Answer::status_message(status).into_owned(),
                     _ => arguments.str(1)?,
                 };
-                self.give(Answer::error(self.exchange, status, &message))
-            }
-            "get_status" | "get_source" => {
-                self.only_in(arguments.name, KNOWN)?;
-                Ok(Value::Nil)
+                let mut answer = Answer::error(self.exchange, status, &message);
+                add_lines(&mut answer, arguments)?;
+                self.give(answer)
             }
             // The content is in `ngx.arg`.
-            "get_raw_body" => {
-                self.only_in(arguments.name, &[Phase::BodyFilter])?;
-                arg(lua)?.raw_get(1)
-            }
+            "get_raw_body" => arg(lua)?.raw_get(1),
             "set_raw_body" => {
-                self.only_in(arguments.name, &[Phase::BodyFilter])?;
                 arg(lua)?.raw_set(1, octets(lua, arguments.text(0)?)?)?;
                 Ok(Value::Nil)
             }
@@ -64,8 +53,13 @@ impl Host<'_> {
         }
     }
 
+    pub(super) fn response_headers(&mut self, lua: &Lua, arguments: &Arguments<'_>) -> Result<MultiValue> {
+        let max = arguments.max(0);
+        Named::of_fields(lua, self.response_lines(), max)
+    }
+
     /// The lines of the response; before there is one, those that it will have in any case.
-    fn response_lines(&mut self) -> &mut Fields {
+    pub(super) fn response_lines(&mut self) -> &mut Fields {
         match self.phase {
             Phase::Rewrite | Phase::Access => &mut self.exchange.reply,
             _ => &mut self.exchange.response.fields,
@@ -73,7 +67,6 @@ impl Host<'_> {
     }
 
     fn set_response_lines(&mut self, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
-        self.only_in(arguments.name, OPEN)?;
         match function {
             "set_header" => {
                 let (name, values) = (arguments.header(0)?, arguments.lines(1)?);
@@ -96,33 +89,55 @@ impl Host<'_> {
         Ok(Value::Nil)
     }
 
-    /// The client gets this, and the code ends here: a table is sent as JSON, text as it is.
+    /// The client gets this, and the code ends here; what was a table comes as JSON.
     fn exit(&mut self, arguments: &Arguments<'_>) -> Result<Value> {
         let status = status(arguments)?;
-        let mut answer = match arguments.value(1) {
-            Value::Nil => Answer::new(status, Vec::new()),
-            Value::Table(_) => Answer::json(status, &value::to_json(arguments.value(1))?),
-            _ => Answer::new(status, arguments.text(1)?),
+        let content = match arguments.value(1) {
+            Value::Nil => Vec::new(),
+            _ => arguments.text(1)?,
         };
-        if !matches!(arguments.value(2), Value::Nil) {
-            for (name, values) in arguments.headers(2)? {
-                set_lines(&mut answer.fields, &name, &values);
-            }
+        let mut answer = Answer::new(status, content);
+        if arguments.value(3).as_boolean() == Some(true) {
+            answer.fields.set_known(Known::ContentType, b"application/json; charset=utf-8");
         }
-        // The gateway says how long the content is.
-        answer.fields.remove_known(Known::ContentLength);
-        answer.fields.remove("Transfer-Encoding");
+        add_lines(&mut answer, arguments)?;
         self.give(answer)
     }
 
     fn give(&mut self, answer: Answer) -> Result<Value> {
-        self.only_in("response.exit", &[Phase::Rewrite, Phase::Access])?;
-        self.answer = Some(answer);
-        Err(Error::runtime("the phase is over"))
+        if self.phase != Phase::HeaderFilter {
+            self.ending = Some(Ending::Answer(answer));
+            return Ok(Value::Nil);
+        }
+        // The content is on its way already.
+        if !answer.body.is_empty() {
+            return Err(Error::runtime("there is a response already whose content cannot be replaced here"));
+        }
+        self.exchange.response.status = answer.status;
+        for (name, _) in answer.fields.iter() {
+            self.exchange.response.fields.remove(name);
+        }
+        for (name, value) in answer.fields.iter() {
+            self.exchange.response.fields.append(name, value);
+        }
+        self.ending = Some(Ending::Quiet);
+        Ok(Value::Nil)
     }
 }
 
-fn status(arguments: &Arguments<'_>) -> Result<u16> {
+/// Adds the lines that code gives as the third argument. The gateway says how long the content is.
+fn add_lines(answer: &mut Answer, arguments: &Arguments<'_>) -> Result<()> {
+    if !matches!(arguments.value(2), Value::Nil) {
+        for (name, values) in arguments.headers(2)? {
+            set_lines(&mut answer.fields, &name, &values);
+        }
+    }
+    answer.fields.remove_known(Known::ContentLength);
+    answer.fields.remove("Transfer-Encoding");
+    Ok(())
+}
+
+pub(super) fn status(arguments: &Arguments<'_>) -> Result<u16> {
     let code = arguments.integer(0)?;
     u16::try_from(code)
         .ok()

@@ -2,21 +2,14 @@
 
 use super::request::args_of;
 use super::{Arguments, Host, maybe, set_lines, unknown};
-use crate::lua::Phase;
 use crate::lua::value::Named;
-use mlua::{Error, Lua, Result, Value};
-use sdk::entities::Protocol;
-use sdk::{Bytes, Known, Source};
-
-/// Where the request can still be edited.
-const OPEN: &[Phase] = &[Phase::Rewrite, Phase::Access];
+use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
+use sdk::entities::{Protocol, Service};
+use sdk::{Bytes, Known, SnapshotRef, Source};
+use std::time::Duration;
 
 impl Host<'_> {
-    pub(super) fn service(&mut self, lua: &Lua, name: &str, arguments: &Arguments<'_>) -> Result<Value> {
-        if let Some(function) = name.strip_prefix("service.response.") {
-            return self.service_response(lua, function, arguments);
-        }
-        self.only_in(name, OPEN)?;
+    pub(super) fn service(&mut self, name: &str, arguments: &Arguments<'_>) -> Result<Value> {
         let upstream = &mut self.exchange.upstream;
         let fields = &mut self.exchange.request.fields;
         match name {
@@ -26,6 +19,19 @@ impl Host<'_> {
                 let port = port.map_err(|_| Error::runtime("port must be an integer between 0 and 65535"))?;
                 (upstream.host, upstream.port) = (Some(arguments.str(0)?.into()), port);
             }
+            "service.set_retries" => {
+                let retries = u8::try_from(arguments.integer(0)?).unwrap_or(u8::MAX);
+                self.change_service(|service| service.retries = retries.into());
+            }
+            "service.set_timeouts" => {
+                let time = |at: usize| arguments.integer(at).map(|ms| Duration::from_millis(ms.unsigned_abs()));
+                let (connect, write, read) = (time(0)?, time(1)?, time(2)?);
+                self.change_service(|service| {
+                    service.connect_timeout = connect;
+                    (service.write_timeout, service.read_timeout) = (write, read);
+                });
+            }
+            "service.request.disable_tls" => upstream.protocol = Protocol::Http,
             "service.request.set_scheme" => {
                 upstream.protocol = match arguments.str(0)?.as_str() {
                     "http" => Protocol::Http,
@@ -97,17 +103,28 @@ impl Host<'_> {
         Ok(Value::Nil)
     }
 
-    fn service_response(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
-        self.only_in(arguments.name, &[Phase::HeaderFilter, Phase::BodyFilter, Phase::Log])?;
+    /// The service as this exchange has it.
+    fn change_service(&mut self, change: impl FnOnce(&mut Service)) {
+        if let Some(service) = &self.exchange.service {
+            let mut own = Service::clone(service);
+            change(&mut own);
+            self.exchange.service = Some(SnapshotRef::from(own));
+        }
+    }
+
+    pub(super) fn service_response(
+        &mut self,
+        lua: &Lua,
+        function: &str,
+        arguments: &Arguments<'_>,
+    ) -> Result<MultiValue> {
         if self.exchange.source != Source::Service {
-            return Ok(Value::Nil);
+            return Ok(MultiValue::new());
         }
         match function {
-            "get_status" => {
-                Ok(self.exchange.tries.last().map_or(Value::Nil, |last| Value::Integer(last.status.into())))
-            }
-            "get_header" => maybe(lua, self.exchange.response.fields.get(&arguments.str(0)?)),
-            "get_headers" => Named::of_fields(lua, &self.exchange.response.fields),
+            "get_status" => self.exchange.tries.last().map(|last| last.status).into_lua_multi(lua),
+            "get_header" => maybe(lua, self.exchange.response.fields.get(&arguments.str(0)?))?.into_lua_multi(lua),
+            "get_headers" => Named::of_fields(lua, &self.exchange.response.fields, arguments.max(0)),
             _ => Err(unknown(arguments.name)),
         }
     }

@@ -1,0 +1,92 @@
+-- `require`: the run time's own modules, then files, then what stands in for modules that are not there.
+local slot = ...
+local loadstring, setfenv = loadstring, setfenv
+
+-- Texts of files that have been read, so that it is known what plugins are made of.
+slot.read = {}
+
+local function file_of(name, path)
+  local tried, as_path = {}, name:gsub("%.", "/")
+  for template in path:gmatch("[^;]+") do
+    local file = template:gsub("%?", (as_path:gsub("%%", "%%%%")))
+    local handle = io.open(file, "rb")
+    if handle then
+      local text = handle:read("*a")
+      handle:close()
+      if text then
+        return file, text
+      end
+    end
+    tried[#tried + 1] = "\n\tno file '" .. file .. "'"
+  end
+  return nil, table.concat(tried)
+end
+
+-- Tables that LuaJIT and OpenResty add to Lua.
+local function additions()
+  function table.new() return {} end
+  package.preload["table.new"] = function() return table.new end
+  function table.clear(t)
+    for name in pairs(t) do
+      t[name] = nil
+    end
+  end
+  package.preload["table.clear"] = function() return table.clear end
+  function table.isempty(t) return next(t) == nil end
+  function table.isarray(t)
+    local count = 0
+    for name in pairs(t) do
+      if type(name) ~= "number" or name < 1 or name % 1 ~= 0 then
+        return false
+      end
+      count = count + 1
+    end
+    return true
+  end
+  function table.nkeys(t)
+    local count = 0
+    for _ in pairs(t) do
+      count = count + 1
+    end
+    return count
+  end
+  function table.clone(t)
+    local copy = {}
+    for name, value in pairs(t) do
+      copy[name] = value
+    end
+    return copy
+  end
+  for _, name in pairs { "isempty", "isarray", "nkeys", "clone" } do
+    package.preload["table." .. name] = function() return table[name] end
+  end
+  debug = { traceback = slot.native.traceback, getinfo = slot.native.getinfo }
+end
+
+return function(own, spare, path)
+  additions()
+  package.path = path or package.path
+  for name, text in pairs(own) do
+    package.preload[name] = function() return assert(loadstring(text, "=" .. name))(name, slot) end
+  end
+  local loaders = package.loaders
+  for i = #loaders, 2, -1 do
+    loaders[i] = nil
+  end
+  loaders[2] = function(name)
+    local file, text = file_of(name, package.path)
+    if not file then
+      return text
+    end
+    local f, err = loadstring(text, "@" .. file)
+    if not f then
+      error("error loading module '" .. name .. "' from file '" .. file .. "':\n\t" .. err, 0)
+    end
+    slot.read[#slot.read + 1] = text
+    return f
+  end
+  loaders[3] = function(name)
+    local text = spare[name]
+    return text and function() return assert(loadstring(text, "=" .. name))(name, slot) end
+  end
+end

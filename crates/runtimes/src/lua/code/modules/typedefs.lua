@@ -1,0 +1,138 @@
+-- kong.db.schema.typedefs: fields that schemas of plugins are made of. `validator` names functions of the gateway's.
+local function defined(definition)
+  return setmetatable(definition, {
+    -- The definition with other attributes laid over it.
+    __call = function(self, over)
+      local laid = {}
+      for name, value in pairs(self) do
+        laid[name] = value
+      end
+      for name, value in pairs(over or {}) do
+        laid[name] = value
+      end
+      return laid
+    end,
+  })
+end
+
+local null = ngx.null
+local http = { "grpc", "grpcs", "http", "https" }
+local all = { "grpc", "grpcs", "http", "https", "tcp", "tls", "tls_passthrough", "udp" }
+local t = {}
+
+local function text(validator, more)
+  local definition = { type = "string", validator = validator }
+  for name, value in pairs(more or {}) do
+    definition[name] = value
+  end
+  return defined(definition)
+end
+
+t.http_method = text(nil, { match = "^%u+$" })
+t.protocol = text(nil, { one_of = all })
+t.host = text("host")
+t.redis_host = text("host")
+t.host_with_optional_port = text("host_with_optional_port")
+t.wildcard_host = text("wildcard_host")
+t.ip = text("ip")
+t.ip_or_cidr = text("ip_or_cidr")
+t.cidr_v4 = text("cidr_v4")
+t.cidr = t.cidr_v4
+t.port = defined { type = "integer", between = { 0, 65535 } }
+t.path = text("path", {
+  starts_with = "/", match_none = { { pattern = "//", err = "must not have empty segments" } },
+})
+t.url = text("url")
+t.cookie_name = text("cookie_name")
+t.header_name = text("header_name")
+t.timeout = defined { type = "integer", between = { 0, 2 ^ 31 - 2 } }
+t.uuid = text(nil, { uuid = true, auto = true })
+t.auto_timestamp_s = defined { type = "integer", timestamp = true, auto = true }
+t.auto_timestamp_ms = defined { type = "number", timestamp = true, auto = true }
+t.no_route = defined { type = "foreign", reference = "routes", eq = null }
+t.no_service = defined { type = "foreign", reference = "services", eq = null }
+t.no_consumer = defined { type = "foreign", reference = "consumers", eq = null }
+t.no_consumer_group = defined { type = "foreign", reference = "consumer_groups", eq = null }
+t.name = text("name", { unique = true })
+t.utf8_name = text("utf8_name", { unique = true })
+t.sni = text("sni")
+t.redis_server_name = text("sni")
+t.certificate = text("certificate")
+t.key = text("private_key")
+t.tag = text("tag", { required = true })
+t.tags = defined { type = "set", elements = t.tag }
+t.capability = text()
+t.protocols = defined { type = "set", required = true, default = http, elements = t.protocol }
+t.protocols_http = defined {
+  type = "set", required = true, default = http, elements = { type = "string", one_of = http },
+}
+local function addresses()
+  return defined {
+    type = "set",
+    elements = {
+      type = "record",
+      fields = { { ip = t.ip_or_cidr }, { port = t.port } },
+      entity_checks = { { at_least_one_of = { "ip", "port" } } },
+    },
+  }
+end
+t.sources, t.destinations = addresses(), addresses()
+t.methods = defined { type = "set", elements = t.http_method }
+t.hosts = defined {
+  type = "array",
+  elements = {
+    type = "string", validator = "host_with_wildcards",
+    match_all = {
+      { pattern = "^[^*]*%*?[^*]*$", err = "invalid wildcard: must have at most one wildcard" },
+    },
+    match_any = {
+      patterns = { "^%*%.", "%.%*$", "^[^*]*$" },
+      err = "invalid wildcard: must be placed at leftmost or rightmost label",
+    },
+  },
+}
+t.router_path = text("router_path", {
+  match_any = {
+    patterns = { "^/", "^~/" }, err = "should start with: / (fixed path) or ~/ (regex path)",
+  },
+  match_none = { { pattern = "//", err = "must not have empty segments" } },
+})
+t.router_paths = defined { type = "array", elements = t.router_path }
+t.paths = t.router_paths
+t.headers = defined {
+  type = "map", keys = { type = "string", match_none = { { pattern = "^[Hh][Oo][Ss][Tt]$", err = "cannot contain 'host' header, which must be specified in the 'hosts' attribute" } } },
+  values = { type = "array", elements = { type = "string" } },
+}
+for _, name in ipairs { "sources", "destinations", "methods", "hosts", "headers" } do
+  t["no_" .. name] = defined(t[name] { eq = null })
+end
+t.no_paths = defined(t.router_paths { eq = null })
+t.semantic_version = text(nil, {
+  match_any = { patterns = { "^%d+[%.%d]*$", "^%d+[%.%d]*%-?.*$" }, err = "invalid version number: must be in format of X.Y.Z" },
+  match_none = { { pattern = "%.%.", err = "must not include empty version segments" } },
+})
+t.pem = defined {
+  type = "record",
+  fields = { { private_key = { type = "string" } }, { public_key = { type = "string" } } },
+}
+t.jwk = text()
+t.lua_code = defined { type = "map", keys = { type = "string", len_min = 1 }, values = { type = "string", len_min = 1 } }
+t.ttl = defined { type = "number", between = { 0, 100000000 } }
+t.redis_timeout = defined { type = "integer", between = { 0, 2 ^ 31 - 2 }, default = 2000 }
+t.queue = defined {
+  type = "record", required = true,
+  fields = {
+    { max_batch_size = { type = "integer", default = 1, between = { 1, 1000000 } } },
+    { max_coalescing_delay = { type = "number", default = 1, between = { 0, 3600 } } },
+    { max_entries = { type = "integer", default = 10000, between = { 1, 1000000 } } },
+    { max_bytes = { type = "integer" } },
+    { max_retry_time = { type = "number", default = 60 } },
+    { initial_retry_delay = { type = "number", default = 0.01, between = { 0.001, 1000000 } } },
+    { max_retry_delay = { type = "number", default = 60, between = { 0.001, 1000000 } } },
+    { concurrency_limit = { type = "integer", default = 1, one_of = { -1, 1 } } },
+  },
+}
+
+return setmetatable(t, { __index = function(_, name)
+  error("typedefs has no '" .. tostring(name) .. "'", 2)
+end })

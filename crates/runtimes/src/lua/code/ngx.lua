@@ -1,0 +1,506 @@
+-- The part of OpenResty's `ngx` that plugins use.
+local slot = ...
+local native, host = slot.native, slot.host
+local type, tostring, tonumber, pairs, error, rawset, floor = type, tostring, tonumber, pairs, error, rawset, math.floor
+local null = slot.null
+
+local levels = { [0] = "emerg", "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug" }
+local variable, set_variable = host("ngx.var"), host("ngx.set_var")
+local response_header, response_headers = host("ngx.response_header"), host("ngx.response_headers")
+local set_response_header, say = host("ngx.set_response_header"), host("ngx.say")
+local request_header, request_headers = host("request.get_header"), host("request.get_headers")
+local request_query, request_body = host("request.get_query"), host("request.get_raw_body")
+local exit, set_status, get_status = slot.ending(host("ngx.exit")), host("ngx.set_status"), host("ngx.get_status")
+local to = function(name) return host("service.request." .. name) end
+local set_header, clear_header = to("set_header"), to("clear_header")
+local set_query, set_raw_query = to("set_query"), to("set_raw_query")
+
+local function truncated(max, f)
+  return f(max == 0 and 1000 or max or 100)
+end
+
+-- Text of nested lists, as `ngx.say` and `ngx.print` put it.
+local function flat(out, value, level)
+  local kind = type(value)
+  if kind == "table" then
+    for i = 1, #value do
+      flat(out, value[i], level + 1)
+    end
+  elseif kind == "string" or kind == "number" then
+    out[#out + 1] = tostring(value)
+  elseif kind == "nil" or kind == "boolean" then
+    out[#out + 1] = tostring(value)
+  elseif value == null then
+    out[#out + 1] = "null"
+  else
+    error("bad argument (string, number, boolean, nil, ngx.null, or array table expected, but got " .. kind .. ")", 3)
+  end
+end
+
+local function text_of(...)
+  local out = {}
+  for i = 1, select("#", ...) do
+    flat(out, (select(i, ...)), 1)
+  end
+  return table.concat(out)
+end
+
+local constants = {
+  OK = 0, ERROR = -1, AGAIN = -2, DONE = -4, DECLINED = -5, null = null,
+  STDERR = 0, EMERG = 1, ALERT = 2, CRIT = 3, ERR = 4, WARN = 5, NOTICE = 6, INFO = 7, DEBUG = 8,
+  HTTP_GET = 2, HTTP_HEAD = 4, HTTP_POST = 8, HTTP_PUT = 16, HTTP_DELETE = 32, HTTP_MKCOL = 64, HTTP_COPY = 128,
+  HTTP_MOVE = 256, HTTP_OPTIONS = 512, HTTP_PROPFIND = 1024, HTTP_PROPPATCH = 2048, HTTP_LOCK = 4096,
+  HTTP_UNLOCK = 8192, HTTP_PATCH = 16384, HTTP_TRACE = 32768,
+  HTTP_CONTINUE = 100, HTTP_SWITCHING_PROTOCOLS = 101, HTTP_OK = 200, HTTP_CREATED = 201, HTTP_ACCEPTED = 202,
+  HTTP_NO_CONTENT = 204, HTTP_PARTIAL_CONTENT = 206, HTTP_SPECIAL_RESPONSE = 300, HTTP_MOVED_PERMANENTLY = 301,
+  HTTP_MOVED_TEMPORARILY = 302, HTTP_SEE_OTHER = 303, HTTP_NOT_MODIFIED = 304, HTTP_TEMPORARY_REDIRECT = 307,
+  HTTP_PERMANENT_REDIRECT = 308, HTTP_BAD_REQUEST = 400, HTTP_UNAUTHORIZED = 401, HTTP_PAYMENT_REQUIRED = 402,
+  HTTP_FORBIDDEN = 403, HTTP_NOT_FOUND = 404, HTTP_NOT_ALLOWED = 405, HTTP_NOT_ACCEPTABLE = 406,
+  HTTP_REQUEST_TIMEOUT = 408, HTTP_CONFLICT = 409, HTTP_GONE = 410, HTTP_UPGRADE_REQUIRED = 426,
+  HTTP_TOO_MANY_REQUESTS = 429, HTTP_CLOSE = 444, HTTP_ILLEGAL = 451, HTTP_INTERNAL_SERVER_ERROR = 500,
+  HTTP_METHOD_NOT_IMPLEMENTED = 501, HTTP_NOT_IMPLEMENTED = 501, HTTP_BAD_GATEWAY = 502,
+  HTTP_SERVICE_UNAVAILABLE = 503, HTTP_GATEWAY_TIMEOUT = 504, HTTP_VERSION_NOT_SUPPORTED = 505,
+  HTTP_INSUFFICIENT_STORAGE = 507,
+}
+
+ngx = {
+  arg = setmetatable({}, { __metatable = false }),
+  now = native.now,
+  time = function() return floor(native.now()) end,
+  update_time = function() end,
+  today = function() return os.date("%Y-%m-%d") end,
+  localtime = function() return os.date("%Y-%m-%d %H:%M:%S") end,
+  utctime = function() return os.date("!%Y-%m-%d %H:%M:%S") end,
+  http_time = function(seconds) return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds) end,
+  cookie_time = function(seconds) return os.date("!%a, %d-%b-%y %H:%M:%S GMT", seconds) end,
+  parse_http_time = native.parse_http_time,
+  get_phase = function() return slot.phase_name end,
+  encode_base64 = native.encode_base64,
+  decode_base64 = native.decode_base64,
+  escape_uri = native.escape_uri,
+  unescape_uri = native.unescape_uri,
+  md5 = function(text) return native.hex(native.digest("md5", text)) end,
+  md5_bin = function(text) return native.digest("md5", text) end,
+  sha1_bin = function(text) return native.digest("sha1", text) end,
+  hmac_sha1 = function(key, text) return native.hmac("sha1", key, text) end,
+  crc32_short = native.crc32,
+  crc32_long = native.crc32,
+  encode_args = native.encode_args,
+  decode_args = function(text, max) return native.decode_args(text, max == 0 and 1000 or max or 100) end,
+  quote_sql_str = function(text)
+    local escapes = { ["\0"] = "\\0", ["\n"] = "\\n", ["\r"] = "\\r", ["\26"] = "\\Z", ["\\"] = "\\\\", ["'"] = "\\'",
+      ['"'] = '\\"' }
+    return "'" .. text:gsub("[%z\n\r\26\\'\"]", escapes) .. "'"
+  end,
+  log = function(level, ...) return native.log(levels[level] or "err", ...) end,
+  is_subrequest = false,
+  config = {
+    subsystem = "http", debug = false, nginx_version = 1027001, ngx_lua_version = 10027,
+    prefix = function() return native.prefix end,
+    nginx_configure = function() return "" end,
+  },
+  worker = {
+    pid = function() return native.pid end,
+    pids = function() return { native.pid } end,
+    id = native.worker,
+    count = function() return native.workers end,
+    exiting = function() return false end,
+  },
+  thread = slot.thread,
+  sleep = function(seconds)
+    if type(seconds) ~= "number" or seconds < 0 then
+      error("invalid sleep duration \"" .. tostring(seconds) .. "\"", 2)
+    end
+    slot.wait("sleep", seconds)
+  end,
+  say = function(...) return say(text_of(...) .. "\n") or 1 end,
+  print = function(...) return say(text_of(...)) or 1 end,
+  flush = function() return 1 end,
+  eof = function() return exit(0) end,
+  send_headers = function() return 1 end,
+  on_abort = function() return 1 end,
+  exit = function(status) return exit(status) end,
+  redirect = function(target, status)
+    set_response_header("Location", target)
+    return exit(status or 302)
+  end,
+  exec = function() error("ngx.exec is not there in this version", 2) end,
+  location = { capture = function() error("ngx.location.capture is not there in this version", 2) end },
+  header = setmetatable({}, {
+    __index = function(_, name) return response_header(name) end,
+    __newindex = function(_, name, value) return set_response_header(name, value) end,
+    __metatable = false,
+  }),
+  resp = {
+    get_headers = function(max) return truncated(max, response_headers) end,
+    add_header = host("response.add_header"),
+  },
+  var = setmetatable({}, {
+    __index = function(_, name) return variable(tostring(name)) end,
+    __newindex = function(_, name, value) return set_variable(name, value) end,
+    __metatable = false,
+  }),
+  req = {
+    get_method = host("request.get_method"),
+    get_headers = function(max) return truncated(max, request_headers) end,
+    get_uri_args = function(max) return truncated(max, request_query) end,
+    get_post_args = function(max)
+      return native.decode_args(request_body() or "", max == 0 and 1000 or max or 100)
+    end,
+    get_body_data = function()
+      local body = request_body()
+      return body ~= "" and body or nil
+    end,
+    get_body_file = function() return nil end,
+    read_body = function() end,
+    discard_body = function() end,
+    http_version = host("request.get_http_version"),
+    raw_header = host("ngx.raw_header"),
+    start_time = function() return slot.call("request.get_start_time") / 1000 end,
+    is_internal = function() return false end,
+    set_header = function(name, value)
+      if value == nil then
+        return clear_header(name)
+      end
+      return set_header(name, value)
+    end,
+    clear_header = clear_header,
+    set_method = function(method)
+      for name in ("GET HEAD POST PUT DELETE OPTIONS PATCH TRACE MKCOL COPY MOVE LOCK UNLOCK"):gmatch("%S+") do
+        if constants["HTTP_" .. name] == method then
+          return slot.call("service.request.set_method", name)
+        end
+      end
+      error("unsupported HTTP method: " .. tostring(method), 2)
+    end,
+    set_uri_args = function(args)
+      if type(args) == "table" then
+        return set_query(args)
+      end
+      return set_raw_query(tostring(args))
+    end,
+    set_uri = to("set_path"),
+    set_body_data = to("set_raw_body"),
+  },
+}
+for name, value in pairs(constants) do
+  ngx[name] = value
+end
+
+setmetatable(ngx, {
+  __index = function(_, name)
+    if name == "status" then
+      return get_status()
+    elseif name == "ctx" then
+      return slot.ngx_ctx
+    elseif name == "headers_sent" then
+      return slot.phase_name == "body_filter" or slot.phase_name == "log"
+    end
+  end,
+  __newindex = function(t, name, value)
+    if name == "status" then
+      return set_status(tonumber(value))
+    elseif name == "ctx" then
+      return slot.set_ngx_ctx(value)
+    end
+    rawset(t, name, value)
+  end,
+})
+
+-- Timers run beside requests, on the worker that made them.
+local function timer(kind)
+  return function(delay, callback, ...)
+    if type(delay) ~= "number" or delay < 0 then
+      error("bad argument #1 to '" .. kind .. "' (invalid delay)", 2)
+    end
+    if kind == "every" and delay == 0 then
+      error("bad argument #1 to 'every' (delay cannot be zero)", 2)
+    end
+    if type(callback) ~= "function" then
+      error("bad argument #2 to '" .. kind .. "' (function expected, got " .. type(callback) .. ")", 2)
+    end
+    return native.timer(kind == "every", delay, callback, ...)
+  end
+end
+ngx.timer = {
+  at = timer("at"), every = timer("every"),
+  running_count = function() return native.timer_counts() end,
+  pending_count = function() return select(2, native.timer_counts()) end,
+}
+kong.timer = {
+  at = function(_, ...) return ngx.timer.at(...) end,
+  every = function(_, ...) return ngx.timer.every(...) end,
+  named_at = function(_, _, ...) return ngx.timer.at(...) end,
+  named_every = function(_, _, ...) return ngx.timer.every(...) end,
+}
+
+-- Regular expressions of PCRE, in the words of `ngx.re`.
+local re = {}
+ngx.re = re
+
+local function captures_of(found, into)
+  local captures = into or {}
+  if into then
+    for name in pairs(into) do
+      into[name] = nil
+    end
+  end
+  local text = found.text
+  for i = 0, found.groups do
+    local from = found[2 * i + 1]
+    captures[i] = from and text:sub(from, found[2 * i + 2]) or i > 0 and false or nil
+  end
+  for name, i in pairs(found.names) do
+    captures[name] = captures[i]
+  end
+  return captures
+end
+
+function re.match(subject, regex, options, ctx, into)
+  local found, err = native.re(tostring(subject), regex, options or "", ctx and ctx.pos or 1)
+  if not found then
+    return nil, err
+  end
+  if ctx then
+    ctx.pos = found[2] + 1
+  end
+  return captures_of(found, into)
+end
+
+function re.find(subject, regex, options, ctx, nth)
+  local found, err = native.re(tostring(subject), regex, options or "", ctx and ctx.pos or 1)
+  if not found then
+    return nil, nil, err
+  end
+  if ctx then
+    ctx.pos = found[2] + 1
+  end
+  nth = nth or 0
+  return found[2 * nth + 1], found[2 * nth + 2]
+end
+
+function re.gmatch(subject, regex, options)
+  subject, options = tostring(subject), options or ""
+  local _, err = native.re("", regex, options, 1)
+  if err then
+    return nil, err
+  end
+  local at, ended = 1, false
+  return function()
+    if ended then
+      return nil
+    end
+    local found, why = native.re(subject, regex, options, at)
+    if not found then
+      ended = true
+      return nil, why
+    end
+    at = found[2] < found[1] and found[1] + 1 or found[2] + 1
+    ended = at > #subject + 1
+    return captures_of(found)
+  end
+end
+
+-- What takes the place of a match: `$1`, `${1}` and `$$` are replaced.
+local function filled(template, captures)
+  local out = template:gsub("%$(%$?)(%{?)(%d*)(%}?)", function(dollar, open, digits, close)
+    if dollar == "$" then
+      return "$" .. open .. digits .. close
+    end
+    if digits == "" then
+      error("invalid capturing variable name found in the replacement string", 0)
+    end
+    local value = captures[tonumber(digits)] or ""
+    return value .. (open == "" and close or "")
+  end)
+  return out
+end
+
+local function replace(subject, regex, replacement, options, all)
+  subject, options = tostring(subject), options or ""
+  local out, at, count, done = {}, 1, 0, 1
+  repeat
+    local found, err = native.re(subject, regex, options, at)
+    if err then
+      return nil, nil, err
+    end
+    if not found then
+      break
+    end
+    count = count + 1
+    local captures = captures_of(found)
+    out[#out + 1] = subject:sub(done, found[1] - 1)
+    if type(replacement) == "function" then
+      out[#out + 1] = tostring(replacement(captures))
+    else
+      out[#out + 1] = filled(tostring(replacement), captures)
+    end
+    done = found[2] + 1
+    at = found[2] < found[1] and found[1] + 1 or done
+  until not all or at > #subject + 1
+  if count == 0 then
+    return subject, 0
+  end
+  return table.concat(out) .. subject:sub(done), count
+end
+
+function re.sub(subject, regex, replacement, options) return replace(subject, regex, replacement, options, false) end
+function re.gsub(subject, regex, replacement, options) return replace(subject, regex, replacement, options, true) end
+
+-- Memory that workers share (`ngx.shared`).
+local dict = {}
+dict.__index = dict
+for _, name in pairs { "get", "get_stale", "set", "safe_set", "add", "safe_add", "replace", "delete", "incr", "lpush",
+    "rpush", "lpop", "rpop", "llen", "ttl", "expire", "flush_all", "flush_expired", "get_keys", "capacity",
+    "free_space" } do
+  dict[name] = function(self, ...) return native.shared(self.name, name, ...) end
+end
+ngx.shared = setmetatable({}, { __index = function(t, name)
+  if not native.shared_exists(name) then
+    return nil
+  end
+  local made = setmetatable({ name = name }, dict)
+  rawset(t, name, made)
+  return made
+end })
+
+-- Sockets that wait without keeping the worker.
+local tcp = {}
+tcp.__index = tcp
+ngx.socket = {}
+
+function ngx.socket.tcp() return setmetatable({ timeouts = { 60, 60, 60 } }, tcp) end
+ngx.socket.stream = ngx.socket.tcp
+
+function ngx.socket.connect(host_, port)
+  local socket = ngx.socket.tcp()
+  local ok, err = socket:connect(host_, port)
+  if not ok then
+    return nil, err
+  end
+  return socket
+end
+
+function ngx.socket.udp()
+  return setmetatable({ timeouts = { 60, 60, 60 } }, { __index = {
+    settimeout = function(self, ms) self.timeouts = { ms / 1000, ms / 1000, ms / 1000 } end,
+    setpeername = function(self, host_, port)
+      self.real = native.datagrams()
+      return slot.wait("udp.connect", self.real, host_, port or 0, self.timeouts[1])
+    end,
+    send = function(self, data) return slot.wait("udp.send", self.real, text_of(data), self.timeouts[2]) end,
+    receive = function(self, size) return slot.wait("udp.receive", self.real, size or 65536, self.timeouts[3]) end,
+    close = function(self)
+      self.real = nil
+      return 1
+    end,
+  } })
+end
+
+function tcp:settimeout(ms) self:settimeouts(ms, ms, ms) end
+
+function tcp:settimeouts(connect, send, read)
+  self.timeouts = { (connect or 60000) / 1000, (send or 60000) / 1000, (read or 60000) / 1000 }
+end
+
+function tcp:setoption() return 1 end
+function tcp:bind() return 1 end
+
+function tcp:connect(host_, port, options)
+  if type(port) == "table" then
+    options, port = port, nil
+  end
+  if host_:sub(1, 5) == "unix:" then
+    return nil, "unix sockets are not there in this version"
+  end
+  local pool = type(options) == "table" and options.pool or host_ .. ":" .. tostring(port)
+  self.real, self.pool = nil, pool
+  local kept, times = native.kept_socket(pool)
+  if kept then
+    self.real, self.reused = kept, times
+    return 1
+  end
+  local made, err = slot.wait("tcp.connect", host_, tonumber(port), self.timeouts[1])
+  if not made then
+    return nil, err
+  end
+  self.real, self.reused = made, 0
+  return 1
+end
+
+function tcp:sslhandshake(session, name, verify)
+  if not self.real then
+    return nil, "closed"
+  end
+  if self.reused > 0 then
+    return session == false or {}
+  end
+  local ok, err = slot.wait("tcp.secure", self.real, name, verify == true, self.timeouts[1])
+  if not ok then
+    return nil, err
+  end
+  return session == false or {}
+end
+
+function tcp:tlshandshake(options)
+  return self:sslhandshake(nil, options and options.server_name, options and options.ssl_verify)
+end
+
+function tcp:send(...)
+  if not self.real then
+    return nil, "closed"
+  end
+  return slot.wait("tcp.send", self.real, text_of(...), self.timeouts[2])
+end
+
+function tcp:receive(pattern)
+  if not self.real then
+    return nil, "closed"
+  end
+  return slot.wait("tcp.receive", self.real, pattern or "*l", self.timeouts[3])
+end
+
+function tcp:receiveany(max)
+  if not self.real then
+    return nil, "closed"
+  end
+  return slot.wait("tcp.receive_any", self.real, max, self.timeouts[3])
+end
+
+function tcp:receiveuntil(pattern, options)
+  local inclusive = type(options) == "table" and options.inclusive or false
+  return function(size)
+    if not self.real then
+      return nil, "closed"
+    end
+    if size then
+      return nil, "reading in pieces up to a pattern is not there in this version"
+    end
+    return slot.wait("tcp.receive_until", self.real, pattern, inclusive, self.timeouts[3])
+  end
+end
+
+function tcp:setkeepalive(timeout, size)
+  if not self.real then
+    return nil, "closed"
+  end
+  local real = self.real
+  self.real = nil
+  return native.keep_socket(real, self.pool, (timeout or 60000) / 1000, size or 30, (self.reused or 0) + 1)
+end
+
+function tcp:getreusedtimes()
+  if not self.real then
+    return nil, "closed"
+  end
+  return self.reused
+end
+
+function tcp:close()
+  if not self.real then
+    return nil, "closed"
+  end
+  native.close_socket(self.real)
+  self.real = nil
+  return 1
+end

@@ -1,0 +1,218 @@
+-- Coroutines that the gateway resumes, and protected calls that let a phase end.
+--
+-- Code of plugins runs in a coroutine. Where it has to wait, it yields `WAIT` and what for; that passes through the
+-- coroutines of its own, if it has any, up to the gateway, which resumes it with what has come of it.
+local slot = ...
+local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
+local real_pcall, real_xpcall = pcall, xpcall
+local error, remove, select, tostring, unpack = error, table.remove, select, tostring, unpack or table.unpack
+
+local WAIT, DONE = {}, {}
+
+-- A phase that was answered, or has taken too long, is over: no protected call goes on after that.
+local function checked(...)
+  if slot.over then
+    error("the phase is over", 0)
+  end
+  return ...
+end
+
+function pcall(...) return checked(real_pcall(...)) end
+function xpcall(...) return checked(real_xpcall(...)) end
+
+local function passed(co, ok, mark, ...)
+  if ok and mark == WAIT then
+    return passed(co, resume(co, yield(WAIT, ...)))
+  end
+  return checked(ok, mark, ...)
+end
+
+function coroutine.resume(co, ...) return passed(co, resume(co, ...)) end
+
+local function values(ok, ...)
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+function coroutine.wrap(f)
+  local co = create(f)
+  return function(...) return values(passed(co, resume(co, ...))) end
+end
+
+-- What waits is asked for by name; the gateway's answer is what `slot.wait` returns.
+function slot.wait(...)
+  if not slot.may_wait then
+    error("API disabled in the context of " .. tostring(slot.context), 3)
+  end
+  return checked(yield(WAIT, ...))
+end
+
+local idle = {}
+
+local function loop(f, ...)
+  local a, b, c = ...
+  while true do
+    f, a, b, c = yield(DONE, f(a, b, c))
+  end
+end
+
+-- Nothing, when the coroutine has come to an end; else the coroutine and what it waits for.
+local function outcome(co, ok, mark, ...)
+  if not ok then
+    error(mark, 0)
+  end
+  if mark == WAIT then
+    return co, ...
+  end
+  if mark == DONE then
+    if #idle < 64 then
+      idle[#idle + 1] = co
+    end
+    return nil, ...
+  end
+  if coroutine.status(co) ~= "dead" then
+    error("attempt to yield outside of a coroutine", 0)
+  end
+end
+
+function slot.begin(f, ...)
+  local co = remove(idle) or create(loop)
+  return outcome(co, resume(co, f, ...))
+end
+
+function slot.go_on(co, ...) return outcome(co, resume(co, ...)) end
+
+-- Coroutines that wait for one another: who waits for `park` with a number goes on when that number is woken.
+local parked = 0
+
+-- Light threads (ngx.thread): coroutines that run beside the one that has spawned them, in the same phase.
+local threads = setmetatable({}, { __mode = "k" })
+local thread = {}
+
+local function finished(t, ok, ...)
+  t.alive, t.result = false, { n = select("#", ...) + 1, ok, ... }
+  for number in pairs(t.waiters) do
+    slot.native.wake(number)
+  end
+end
+
+local function started(t, ok, co, ...)
+  if not ok then
+    finished(t, false, co)
+  elseif co then
+    slot.started[#slot.started + 1] = { co, ... }
+  end
+end
+
+local function body(t, f, arguments)
+  finished(t, real_pcall(f, unpack(arguments, 1, arguments.n)))
+end
+
+function thread.spawn(f, ...)
+  if not slot.may_wait then
+    error("API disabled in the context of " .. tostring(slot.context), 2)
+  end
+  local t = { alive = true, waiters = {} }
+  local co = create(function() body(t, f, t.arguments) end)
+  t.arguments = { n = select("#", ...), ... }
+  threads[co] = t
+  started(t, real_pcall(outcome, co, resume(co)))
+  return co
+end
+
+local function gone(list)
+  for i = 1, #list do
+    local t = threads[list[i]]
+    if t and not t.alive and not t.waited then
+      t.waited = true
+      return t.result
+    end
+  end
+end
+
+function thread.wait(...)
+  local list = { ... }
+  local result = gone(list)
+  while not result do
+    parked = parked + 1
+    local number = parked
+    for i = 1, #list do
+      local t = threads[list[i]]
+      if not t or t.waited then
+        return nil, "already waited or killed"
+      end
+      t.waiters[number] = true
+    end
+    slot.wait("park", number)
+    for i = 1, #list do
+      threads[list[i]].waiters[number] = nil
+    end
+    result = gone(list)
+  end
+  return unpack(result, 1, result.n)
+end
+
+function thread.kill(co)
+  local t = threads[co]
+  if not t or not t.alive then
+    return nil, "already terminated"
+  end
+  t.alive, t.waited, t.killed = false, true, true
+  return true
+end
+
+function slot.is_killed(co) return threads[co] ~= nil and threads[co].killed == true end
+
+-- A semaphore (ngx.semaphore) for coroutines of one worker.
+local semaphore = {}
+semaphore.__index = semaphore
+
+function semaphore.new(count)
+  return setmetatable({ free = count or 0, first = 1, last = 0, queue = {} }, semaphore)
+end
+
+function semaphore:post(count)
+  self.free = self.free + (count or 1)
+  local wake = self.free
+  while wake > 0 and self.first <= self.last do
+    local number = self.queue[self.first]
+    self.queue[self.first], self.first = nil, self.first + 1
+    if number then
+      wake = wake - 1
+      slot.native.wake(number)
+    end
+  end
+  return true
+end
+
+function semaphore:wait(seconds)
+  local until_ = slot.native.monotonic() + (seconds or 0)
+  while self.free <= 0 do
+    local left = until_ - slot.native.monotonic()
+    if left <= 0 then
+      return nil, "timeout"
+    end
+    parked = parked + 1
+    local number = parked
+    self.last = self.last + 1
+    local place = self.last
+    self.queue[place] = number
+    if not slot.wait("park", number, left) and place >= self.first then
+      self.queue[place] = false
+    end
+  end
+  self.free = self.free - 1
+  return true
+end
+
+function semaphore:count()
+  local waiting = 0
+  for i = self.first, self.last do
+    waiting = waiting + (self.queue[i] and 1 or 0)
+  end
+  return self.free - waiting
+end
+
+slot.thread, slot.semaphore = thread, semaphore

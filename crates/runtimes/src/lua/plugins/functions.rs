@@ -1,0 +1,129 @@
+//! The thread on which schemas of plugins are read and their functions called: in a machine of its own, so that it does
+//! not matter which thread asks.
+
+use super::loading::{Loaded, Reader};
+use crate::lua::vm::{Vm, words};
+use sdk::{Foreign, Record};
+use serde_json::Value as Json;
+use std::fmt;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+/// How long a function of a schema may take.
+pub const LONGEST: Duration = Duration::from_secs(1);
+/// How long loading a plugin may take.
+pub const LONGEST_LOAD: Duration = Duration::from_secs(10);
+
+/// A function of a schema, by its number in the machine.
+pub struct SchemaFunction {
+    pub number: usize,
+    /// The fields that it is given instead of a whole record.
+    pub input: Vec<String>,
+}
+
+/// What a function of a schema has returned: two values.
+pub type Returned = (Json, Json);
+
+enum Work {
+    Load(String, SyncSender<Result<Loaded, String>>),
+    Call(usize, Vec<Json>, SyncSender<Result<Returned, String>>),
+}
+
+static THREAD: Mutex<Option<mpsc::Sender<Work>>> = Mutex::new(None);
+
+/// Loads a plugin.
+pub fn load(name: &str) -> Result<Loaded, String> {
+    let (reply, loaded) = sync_channel(1);
+    ask(Work::Load(name.to_owned(), reply), loaded)
+}
+
+fn ask<T>(work: Work, reply: Receiver<Result<T, String>>) -> Result<T, String> {
+    let ended = || "the thread of Lua's schemas has ended".to_owned();
+    let mut thread = THREAD.lock().unwrap_or_else(PoisonError::into_inner);
+    let sender = match &*thread {
+        Some(sender) => sender.clone(),
+        None => {
+            let (sender, work) = channel();
+            std::thread::Builder::new()
+                .name("lua-schemas".to_owned())
+                .spawn(move || serve(&work))
+                .map_err(|error| format!("cannot start the thread of Lua's schemas: {error}"))?;
+            thread.insert(sender).clone()
+        }
+    };
+    drop(thread);
+    sender.send(work).map_err(|_| ended())?;
+    reply.recv().map_err(|_| ended())?
+}
+
+fn serve(work: &Receiver<Work>) {
+    let reader = Vm::new().map(Reader::new).map_err(|error| words(&error));
+    while let Ok(work) = work.recv() {
+        // Who asked may have gone.
+        match (work, &reader) {
+            (Work::Load(name, reply), Ok(reader)) => drop(reply.send(reader.load(&name))),
+            (Work::Call(number, given, reply), Ok(reader)) => drop(reply.send(reader.call(number, &given))),
+            (Work::Load(_, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
+            (Work::Call(_, _, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
+        }
+    }
+}
+
+impl SchemaFunction {
+    /// The name by which its schema has it.
+    pub fn name(&self) -> String {
+        format!("lua:{}", self.number)
+    }
+
+    fn call(&self, given: Vec<Json>) -> Result<Returned, String> {
+        let (reply, returned) = sync_channel(1);
+        ask(Work::Call(self.number, given, reply), returned)
+    }
+
+    /// A function that says whether something is right, and if not, why.
+    fn judge(&self, given: Json, usual: &str) -> Result<(), String> {
+        let (verdict, why) = self.call(vec![given])?;
+        if verdict.is_null() || verdict == Json::Bool(false) {
+            return Err(why.as_str().unwrap_or(usual).to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SchemaFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+impl Foreign for SchemaFunction {
+    fn validate(&self, value: &Json) -> Result<(), String> {
+        self.judge(value.clone(), "invalid value")
+    }
+
+    fn check(&self, record: &Record) -> Result<(), String> {
+        self.judge(Json::Object(record.clone()), "entity check failed")
+    }
+
+    fn expand(&self, value: &Json) -> Result<Option<Record>, String> {
+        match self.call(vec![value.clone()])? {
+            (Json::Object(fields), _) => Ok(Some(fields)),
+            (Json::Array(items), _) if items.is_empty() => Ok(None),
+            (Json::Null, Json::String(why)) => Err(why),
+            _ => Ok(None),
+        }
+    }
+
+    fn derive(&self, record: &mut Record) -> Result<(), String> {
+        let given = self.input.iter().map(|name| record.get(name).cloned().unwrap_or_default()).collect();
+        match self.call(given)? {
+            (Json::Object(fields), _) => {
+                record.extend(fields);
+                Ok(())
+            }
+            (Json::Null, Json::String(why)) => Err(why),
+            _ => Ok(()),
+        }
+    }
+}

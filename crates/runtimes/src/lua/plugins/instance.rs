@@ -1,0 +1,240 @@
+//! A configured plugin in Lua, as workers run it.
+
+use super::{Definition, loading};
+use crate::lua::turn::{self, Job, Outcome, Piece};
+use crate::lua::value::record;
+use crate::lua::vm::{Vm, words};
+use crate::lua::{Phase, host::Ending};
+use mlua::{Function, MultiValue, Table, Value};
+use sdk::entities::{self, Uuid};
+use sdk::{Answer, Bytes, Exchange, Phases, Plugin, Step};
+use serde_json::{Value as Json, json};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+/// A record of `plugins` for a plugin in Lua.
+pub struct Configured {
+    definition: &'static Definition,
+    pub id: Uuid,
+    pub number: u64,
+    /// What its handler is given: the configuration, and what Kong adds.
+    config: Json,
+}
+
+/// The same as one of the gateway's plugins.
+pub struct Instance(Arc<Configured>);
+
+/// What a worker has made of a record.
+struct Known {
+    configured: Weak<Configured>,
+    config: Value,
+}
+
+thread_local! {
+    static KNOWN: RefCell<HashMap<u64, Known>> = RefCell::new(HashMap::new());
+    static HANDLERS: RefCell<HashMap<&'static str, Table>> = RefCell::new(HashMap::new());
+}
+
+/// Runs what a plugin does before the first request of this worker, and then follows its configuration.
+pub fn start_worker(definition: &'static Definition) {
+    if definition.loaded.has_init_worker
+        && let Err(error) = outside(definition, Phase::InitWorker, "init_worker", || Ok(Value::Nil))
+    {
+        tracing::error!(plugin = definition.name, phase = "init_worker", "{error}");
+    }
+    if definition.loaded.has_configure {
+        let mut changes = definition.changes.subscribe();
+        tokio::task::spawn_local(async move {
+            loop {
+                changes.mark_unchanged();
+                if let Err(error) = outside(definition, Phase::InitWorker, "configure", || configs(definition)) {
+                    tracing::error!(plugin = definition.name, phase = "configure", "{error}");
+                }
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// The configurations that there are, as a list; nil for none.
+fn configs(definition: &'static Definition) -> mlua::Result<Value> {
+    let vm = Vm::of_thread()?;
+    let all: Vec<Value> =
+        definition.instances().iter().map(|configured| configured.config(&vm)).collect::<mlua::Result<_>>()?;
+    if all.is_empty() { Ok(Value::Nil) } else { vm.lua.create_sequence_from(all).map(Value::Table) }
+}
+
+/// Calls a function of a handler that is about no exchange.
+fn outside(
+    definition: &'static Definition,
+    phase: Phase,
+    name: &str,
+    argument: impl FnOnce() -> mlua::Result<Value>,
+) -> Result<(), String> {
+    let run = || {
+        let vm = Vm::of_thread()?;
+        let handler = handler(&vm, definition)?;
+        let context = Some(vm.new_context()?);
+        let job = Job { phase, instance: 0, plugin_id: None, context, is_plugin: true };
+        let work = || handler.get::<Function>(name)?.call::<()>((&handler, argument()?));
+        vm.during(&job, None, None, work)?.1
+    };
+    run().map_err(|error: mlua::Error| words(&error))
+}
+
+fn handler(vm: &Vm, definition: &'static Definition) -> mlua::Result<Table> {
+    if let Some(known) = HANDLERS.with_borrow(|handlers| handlers.get(definition.name).cloned()) {
+        return Ok(known);
+    }
+    let handler = loading::handler(vm, definition.name)?;
+    HANDLERS.with_borrow_mut(|handlers| handlers.insert(definition.name, handler.clone()));
+    Ok(handler)
+}
+
+impl Configured {
+    pub fn new(definition: &'static Definition, plugin: &entities::Plugin) -> Configured {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1 << 32);
+        let mut config = plugin.config.clone();
+        let id = |id: Option<Uuid>| id.map_or(Json::Null, |id| Json::String(id.to_string()));
+        for (name, value) in [
+            ("__plugin_id", json!(plugin.id.to_string())),
+            ("__key__", json!(format!("plugins:{}:{}::::{}", plugin.name, plugin.id, plugin.workspace))),
+            ("plugin_instance_name", json!(plugin.instance_name)),
+            ("route_id", id(plugin.route)),
+            ("service_id", id(plugin.service)),
+            ("consumer_id", id(plugin.consumer)),
+        ] {
+            config.insert(name.to_owned(), value);
+        }
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Configured { definition, id: plugin.id, number, config: Json::Object(config) }
+    }
+
+    /// The configuration as this thread's code has it: always the same table.
+    fn config(self: &Arc<Configured>, vm: &Vm) -> mlua::Result<Value> {
+        if let Some(known) = KNOWN.with_borrow(|known| known.get(&self.number).map(|known| known.config.clone())) {
+            return Ok(known);
+        }
+        let config = record(&vm.lua, &self.config)?;
+        KNOWN.with_borrow_mut(|known| {
+            known.retain(|_, known| known.configured.strong_count() > 0);
+            known.insert(self.number, Known { configured: Arc::downgrade(self), config: config.clone() });
+        });
+        Ok(config)
+    }
+
+    fn report(&self, phase: Phase, error: &str) {
+        tracing::error!(plugin = self.definition.name, id = %self.id, phase = phase.name(), "{error}");
+    }
+}
+
+impl Drop for Configured {
+    fn drop(&mut self) {
+        self.definition.changed();
+    }
+}
+
+impl Instance {
+    pub fn new(configured: Arc<Configured>) -> Instance {
+        Instance(configured)
+    }
+
+    fn job(&self, phase: Phase) -> Job {
+        let plugin_id = Some(self.0.id.to_string().into());
+        Job { phase, instance: self.0.number, plugin_id, context: None, is_plugin: true }
+    }
+
+    /// A phase in which the worker may have something else to do meanwhile.
+    fn step<'a>(&'a self, phase: Phase, exchange: &'a mut Exchange) -> Step<'a> {
+        let job = self.job(phase);
+        let vm = match Vm::of_thread() {
+            Ok(vm) => vm,
+            Err(error) => return self.end(phase, exchange, Err(words(&error))),
+        };
+        let started = vm.turn(&job, Some(&mut *exchange), None, || self.begin(&vm, phase));
+        match started.map_err(|error| words(&error)) {
+            Err(error) => self.end(phase, exchange, Err(error)),
+            Ok((None, Ok(waits))) if !waits.is_empty() => Step::Wait(Box::pin(async move {
+                let outcome = match vm.follow(&job, Some(&mut *exchange), waits).await {
+                    Ok(ending) => turn::outcome(exchange, ending, Ok(())),
+                    Err(error) => Err(words(&error)),
+                };
+                self.end(phase, exchange, outcome)
+            })),
+            Ok((ending, waits)) => {
+                let outcome = turn::outcome(exchange, ending, waits);
+                self.end(phase, exchange, outcome)
+            }
+        }
+    }
+
+    fn end(&self, phase: Phase, exchange: &Exchange, outcome: Result<Outcome, String>) -> Step<'static> {
+        match outcome {
+            Ok(Outcome::Done) => Step::Next,
+            Ok(Outcome::Answer(answer)) => Step::Answer(answer),
+            Err(error) => {
+                self.0.report(phase, &error);
+                Step::Answer(Answer::error(exchange, 500, &Answer::status_message(500)))
+            }
+        }
+    }
+
+    fn begin(&self, vm: &Rc<Vm>, phase: Phase) -> mlua::Result<MultiValue> {
+        let handler = handler(vm, self.0.definition)?;
+        let function: Function = handler.get(phase.name())?;
+        vm.begin.call((function, handler, self.0.config(vm)?))
+    }
+
+    /// A phase in which code cannot wait. Nothing but a message can be made of an error.
+    fn filter(&self, phase: Phase, exchange: &mut Exchange, piece: Piece<'_>) {
+        let run = |exchange: &mut Exchange| {
+            let vm = Vm::of_thread()?;
+            let (ending, waits) = vm.turn(&self.job(phase), Some(exchange), piece, || self.begin(&vm, phase))?;
+            match ending {
+                Some(Ending::Quiet | Ending::Answer(_)) => Ok(()),
+                None => waits.map(drop),
+            }
+        };
+        if let Err(error) = run(exchange) {
+            self.0.report(phase, &words(&error));
+        }
+    }
+}
+
+impl Plugin for Instance {
+    fn phases(&self) -> Phases {
+        self.0.definition.loaded.phases
+    }
+
+    fn degraded(&self) -> Option<String> {
+        let missing = &self.0.definition.loaded.missing;
+        (!missing.is_empty())
+            .then(|| format!("what it does in these phases is not done in this version: {}", missing.join(", ")))
+    }
+
+    fn rewrite<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        self.step(Phase::Rewrite, exchange)
+    }
+
+    fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        self.step(Phase::Access, exchange)
+    }
+
+    fn header_filter(&self, exchange: &mut Exchange) {
+        self.filter(Phase::HeaderFilter, exchange, None);
+    }
+
+    fn body_filter(&self, exchange: &mut Exchange, mut piece: Bytes, last: bool) -> Bytes {
+        self.filter(Phase::BodyFilter, exchange, Some((&mut piece, last)));
+        piece
+    }
+
+    fn log(&self, exchange: &mut Exchange) {
+        self.filter(Phase::Log, exchange, None);
+    }
+}

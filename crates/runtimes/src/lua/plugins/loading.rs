@@ -1,0 +1,187 @@
+//! Loading a plugin's files: what it says of itself, and its schema.
+
+use super::functions::{self, LONGEST, LONGEST_LOAD, Returned, SchemaFunction};
+use super::schema::Description;
+use crate::lua::reads_content;
+use crate::lua::value::{Nulls, to_json, to_lua};
+use crate::lua::vm::{Vm, words};
+use mlua::{Function as LuaFunction, MultiValue, Table, Value};
+use sdk::{Function, Phases};
+use serde_json::Value as Json;
+use std::cell::RefCell;
+
+/// What a plugin's files say. It lasts as long as the process.
+pub struct Loaded {
+    pub priority: i32,
+    pub version: &'static str,
+    /// In the schema language of `model`.
+    pub schema: &'static str,
+    pub functions: &'static [(&'static str, Function)],
+    pub phases: Phases,
+    pub has_init_worker: bool,
+    pub has_configure: bool,
+    /// Phases that it would act in and cannot.
+    pub missing: Vec<&'static str>,
+}
+
+/// The machine in which schemas are read.
+pub struct Reader {
+    vm: Vm,
+    functions: RefCell<Vec<LuaFunction>>,
+}
+
+/// Phases that are not there for plugins in Lua.
+const MISSING: [&str; 8] = [
+    "certificate",
+    "response",
+    "preread",
+    "ws_handshake",
+    "ws_client_frame",
+    "ws_upstream_frame",
+    "ws_close",
+    "balancer",
+];
+
+/// Loads a plugin, in the machine of schemas.
+pub fn load(name: &str) -> Result<Loaded, String> {
+    functions::load(name)
+}
+
+impl Reader {
+    pub fn new(vm: Vm) -> Reader {
+        Reader { vm, functions: RefCell::default() }
+    }
+
+    /// Reads the files of a plugin.
+    pub fn load(&self, name: &str) -> Result<Loaded, String> {
+        self.vm.limit(Some(LONGEST_LOAD));
+        let loaded = self.read(name);
+        self.vm.limit(None);
+        loaded
+    }
+
+    /// Calls a function of a schema.
+    pub fn call(&self, number: usize, given: &[Json]) -> Result<Returned, String> {
+        let function = self.functions.borrow().get(number).cloned().ok_or("there is no such function")?;
+        let lua = &self.vm.lua;
+        let call = || {
+            let given: MultiValue =
+                given.iter().map(|value| to_lua(lua, value, Nulls::Kept, None)).collect::<mlua::Result<_>>()?;
+            let (first, second) = function.call::<(Value, Value)>(given)?;
+            Ok((to_json(&first)?, to_json(&second)?))
+        };
+        self.vm.limit(Some(LONGEST));
+        let returned = call().map_err(|error| words(&error));
+        self.vm.limit(None);
+        // A function that took too long has ended what called it, too.
+        self.vm.slot.raw_set("over", false).map_err(|error| words(&error))?;
+        returned
+    }
+
+    fn read(&self, name: &str) -> Result<Loaded, String> {
+        let failed = |error: mlua::Error| words(&error);
+        self.vm.slot.raw_set("read", self.vm.lua.create_table().map_err(failed)?).map_err(failed)?;
+        let handler = match self.module(&format!("kong.plugins.{name}.handler"))? {
+            Ok(handler) => handler,
+            Err(tried) => return Err(format!("{name} plugin is enabled but not installed;\n{tried}")),
+        };
+        let Value::Table(handler) = handler else { return Err("its handler is not a table".to_owned()) };
+        let schema = match self.module(&format!("kong.plugins.{name}.schema"))? {
+            Ok(Value::Table(schema)) => schema,
+            Ok(_) => return Err("its schema is not a table".to_owned()),
+            Err(_) => return Err(format!("no configuration schema found for plugin: {name}")),
+        };
+        let priority = match handler.get::<Value>("PRIORITY").map_err(failed)? {
+            Value::Integer(priority) => i32::try_from(priority).ok(),
+            Value::Number(priority) if priority.fract() == 0.0 => Some(priority as i32),
+            _ => None,
+        };
+        let priority = priority.ok_or_else(|| {
+            format!("Plugin \"{name}\" cannot be loaded because its PRIORITY field is not a valid integer number")
+        })?;
+        let version = handler.get::<Value>("VERSION").map_err(failed)?;
+        let version = version.as_string().and_then(|version| parse_version(&version.to_str().ok()?));
+        let version = version.ok_or_else(|| {
+            format!("Plugin \"{name}\" cannot be loaded because its VERSION field does not follow the \"x.y.z\" format")
+        })?;
+        let has = |phase: &str| matches!(handler.get::<Value>(phase), Ok(Value::Function(_)));
+        if has("response") && (has("header_filter") || has("body_filter")) {
+            return Err(format!(
+                "Plugin \"{name}\" can't be loaded because it implements both `response` and `header_filter` or \
+                `body_filter` methods"
+            ));
+        }
+        let mut description = Description::new(&self.functions);
+        let schema = description.of_plugin(&schema)?;
+        Ok(Loaded {
+            priority,
+            version: leak(version),
+            schema: leak(schema.to_string()),
+            functions: leak_functions(description.found),
+            phases: self.phases(&has).map_err(failed)?,
+            has_init_worker: has("init_worker"),
+            has_configure: has("configure"),
+            missing: MISSING.into_iter().filter(|phase| has(phase)).collect(),
+        })
+    }
+
+    fn phases(&self, has: &impl Fn(&str) -> bool) -> mlua::Result<Phases> {
+        let read: Vec<String> = self.vm.slot.raw_get("read")?;
+        let mut phases = Phases::NONE;
+        for (name, phase) in [
+            ("rewrite", Phases::REWRITE),
+            ("access", Phases::ACCESS),
+            ("header_filter", Phases::HEADER_FILTER),
+            ("body_filter", Phases::BODY_FILTER),
+            ("log", Phases::LOG.and(Phases::KEEPS_LINES)),
+        ] {
+            if has(name) {
+                phases = phases.and(phase);
+            }
+        }
+        let reads = read.iter().any(|text| reads_content(text));
+        Ok(if reads { phases.and(Phases::READS_BODY) } else { phases })
+    }
+
+    /// A module; the inner error says where it was looked for, the outer one why it cannot be loaded.
+    fn module(&self, name: &str) -> Result<Result<Value, String>, String> {
+        let require: LuaFunction = self.vm.lua.globals().get("require").map_err(|error| words(&error))?;
+        match require.call::<Value>(name) {
+            Ok(module) => Ok(Ok(module)),
+            Err(error) => {
+                let error = words(&error);
+                let absent = format!("module '{name}' not found");
+                match error.find(&absent) {
+                    Some(at) => Ok(Err(error[at..].to_owned())),
+                    None => Err(error),
+                }
+            }
+        }
+    }
+}
+
+/// `x.y.z`, without what follows.
+fn parse_version(text: &str) -> Option<String> {
+    let numbers: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    let parts: Vec<&str> = numbers.trim_end_matches('.').split('.').collect();
+    let valid = (1..=3).contains(&parts.len()) && parts.iter().all(|part| !part.is_empty());
+    valid.then(|| parts.join("."))
+}
+
+fn leak(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+fn leak_functions(found: Vec<SchemaFunction>) -> &'static [(&'static str, Function)] {
+    let named = found.into_iter().map(|function| {
+        let function: &'static SchemaFunction = Box::leak(Box::new(function));
+        (leak(function.name()), Function::Foreign(function))
+    });
+    Box::leak(named.collect())
+}
+
+/// The table of a handler in a machine.
+pub fn handler(vm: &Vm, name: &str) -> mlua::Result<Table> {
+    let require: LuaFunction = vm.lua.globals().get("require")?;
+    require.call(format!("kong.plugins.{name}.handler"))
+}

@@ -1,0 +1,320 @@
+//! `ngx.socket`: connections to other servers, and those that are kept for others of the worker.
+
+use super::operations::seconds;
+use super::surroundings;
+use super::value::{number, text};
+use mlua::{AnyUserData, Error, IntoLuaMulti, Lua, MultiValue, Result, Table, UserData, Value};
+use sdk::{Connection, LocalBoxFuture, Network, Server, ServerTls};
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UdpSocket;
+
+/// What is read before it is asked for, or without that, in octets.
+const MAX_BUFFER: usize = 64 << 20;
+/// Connections of a worker that wait to be used again.
+const MAX_KEPT: usize = 1024;
+
+/// A connection as code holds it; taken out while something is done with it.
+pub struct Socket(Option<Open>);
+
+struct Open {
+    connection: Connection,
+    /// What has been read and not been asked for.
+    read: Vec<u8>,
+    server: Server,
+}
+
+/// A socket for datagrams.
+pub struct Datagrams(Option<UdpSocket>);
+
+struct Kept {
+    socket: Open,
+    times: u64,
+    until: Instant,
+}
+
+impl UserData for Socket {}
+impl UserData for Datagrams {}
+
+thread_local! {
+    static KEPT: RefCell<HashMap<String, VecDeque<Kept>>> = RefCell::new(HashMap::new());
+}
+
+pub fn add(lua: &Lua, native: &Table) -> Result<()> {
+    native.raw_set("kept_socket", lua.create_function(kept_socket)?)?;
+    native.raw_set("keep_socket", lua.create_function(keep_socket)?)?;
+    native.raw_set("datagrams", lua.create_function(|_, ()| Ok(Datagrams(None)))?)?;
+    let close = |_: &Lua, socket: AnyUserData| {
+        socket.borrow_mut::<Socket>()?.0 = None;
+        Ok(())
+    };
+    native.raw_set("close_socket", lua.create_function(close)?)
+}
+
+/// A connection that waits, and how often it has been used.
+fn kept_socket(_: &Lua, pool: String) -> Result<(Option<Socket>, u64)> {
+    let now = Instant::now();
+    KEPT.with_borrow_mut(|pools| {
+        let Some(kept) = pools.get_mut(&pool) else { return Ok((None, 0)) };
+        while let Some(last) = kept.pop_back() {
+            if last.until > now && last.socket.is_alive() {
+                return Ok((Some(Socket(Some(last.socket))), last.times));
+            }
+        }
+        pools.remove(&pool);
+        Ok((None, 0))
+    })
+}
+
+fn keep_socket(
+    lua: &Lua,
+    (socket, pool, idle, size, times): (AnyUserData, String, Value, usize, u64),
+) -> Result<MultiValue> {
+    let Some(socket) = socket.borrow_mut::<Socket>()?.0.take() else {
+        return (Value::Nil, "closed").into_lua_multi(lua);
+    };
+    if !socket.read.is_empty() || !socket.is_alive() {
+        return (Value::Nil, "unread data in buffer").into_lua_multi(lua);
+    }
+    let idle = seconds(Some(&idle));
+    let until = Instant::now() + if idle.is_zero() { Duration::from_secs(3600) } else { idle };
+    KEPT.with_borrow_mut(|pools| {
+        let now = Instant::now();
+        pools.values_mut().for_each(|kept| kept.retain(|kept| kept.until > now));
+        pools.retain(|_, kept| !kept.is_empty());
+        if pools.values().map(VecDeque::len).sum::<usize>() >= MAX_KEPT {
+            return;
+        }
+        let kept = pools.entry(pool).or_default();
+        kept.push_back(Kept { socket, times, until });
+        while kept.len() > size.max(1) {
+            kept.pop_front();
+        }
+    });
+    1.into_lua_multi(lua)
+}
+
+/// Does something with a socket; failures are values, as in OpenResty.
+pub fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture<'static, Result<MultiValue>> {
+    let (lua, name) = (lua.clone(), name.to_owned());
+    Box::pin(async move {
+        if name == "tcp.connect" {
+            return connect(&lua, &arguments).await;
+        }
+        let Some(Value::UserData(socket)) = arguments.front() else { return Err(Error::runtime("there is no socket")) };
+        if name.starts_with("udp.") {
+            return datagrams(&lua, &name, socket, &arguments).await;
+        }
+        let Some(mut open) = socket.borrow_mut::<Socket>()?.0.take() else {
+            return (Value::Nil, "closed").into_lua_multi(&lua);
+        };
+        let done = match name.as_str() {
+            "tcp.secure" => {
+                let (secured, values) = secure(&lua, open, &arguments).await;
+                socket.borrow_mut::<Socket>()?.0 = secured;
+                return values;
+            }
+            "tcp.send" => open.send(&lua, &arguments).await,
+            "tcp.receive" => open.receive(&lua, &arguments).await,
+            "tcp.receive_any" => open.receive_any(&lua, &arguments).await,
+            "tcp.receive_until" => open.receive_until(&lua, &arguments).await,
+            other => Err(Error::runtime(format!("nothing waits for {other}"))),
+        };
+        let (values, is_open) = done?;
+        if is_open {
+            socket.borrow_mut::<Socket>()?.0 = Some(open);
+        }
+        Ok(values)
+    })
+}
+
+async fn connect(lua: &Lua, arguments: &MultiValue) -> Result<MultiValue> {
+    let host = arguments.front().and_then(text).unwrap_or_default();
+    let host = String::from_utf8_lossy(&host).into_owned();
+    let port = arguments.get(1).and_then(number).unwrap_or_default() as u16;
+    let limit = seconds(arguments.get(2));
+    let server = Server { host: host.trim_matches(['[', ']']).to_owned(), port, tls: None };
+    let asked = server.clone();
+    let connected = match surroundings::env() {
+        Some(env) => {
+            let network = env.network().clone();
+            let connecting = async move { network.connect(&asked, limit).await };
+            env.tasks().call("a connection of Lua", connecting).await.unwrap_or(Err(io::Error::other("the node ends")))
+        }
+        None => Network::default().connect(&asked, limit).await,
+    };
+    match connected {
+        Ok(connection) => Socket(Some(Open { connection, read: Vec::new(), server })).into_lua_multi(lua),
+        Err(error) => (Value::Nil, words(&error)).into_lua_multi(lua),
+    }
+}
+
+async fn secure(lua: &Lua, open: Open, arguments: &MultiValue) -> (Option<Open>, Result<MultiValue>) {
+    let name = arguments.get(1).and_then(text).map(|name| String::from_utf8_lossy(&name).into_owned());
+    let verify = arguments.get(2).and_then(Value::as_boolean).unwrap_or_default();
+    let limit = seconds(arguments.get(3));
+    let Some(env) = surroundings::env() else {
+        return (None, (Value::Nil, "there is no TLS here").into_lua_multi(lua));
+    };
+    let server = Server { tls: Some(ServerTls { name, verify }), ..open.server };
+    let (network, asked) = (env.network().clone(), server.clone());
+    let securing = async move { network.start_tls(open.connection, &asked, limit).await };
+    match env.tasks().call("a TLS handshake of Lua", securing).await {
+        Some(Ok(connection)) => (Some(Open { connection, read: Vec::new(), server }), true.into_lua_multi(lua)),
+        Some(Err(error)) => (None, (Value::Nil, words(&error)).into_lua_multi(lua)),
+        None => (None, (Value::Nil, "the node ends").into_lua_multi(lua)),
+    }
+}
+
+async fn datagrams(lua: &Lua, name: &str, socket: &AnyUserData, arguments: &MultiValue) -> Result<MultiValue> {
+    let limit = seconds(arguments.iter().last());
+    if name == "udp.connect" {
+        let host = arguments.get(1).and_then(text).unwrap_or_default();
+        let host = String::from_utf8_lossy(&host).into_owned();
+        let port = arguments.get(2).and_then(number).unwrap_or_default() as u16;
+        let network = surroundings::env().map(|env| env.network().clone()).unwrap_or_default();
+        return match network.datagrams(&host, port, limit).await {
+            Ok(connected) => {
+                socket.borrow_mut::<Datagrams>()?.0 = Some(connected);
+                1.into_lua_multi(lua)
+            }
+            Err(error) => (Value::Nil, words(&error)).into_lua_multi(lua),
+        };
+    }
+    let Some(open) = socket.borrow_mut::<Datagrams>()?.0.take() else {
+        return (Value::Nil, "closed").into_lua_multi(lua);
+    };
+    let values = match name {
+        "udp.send" => match open.send(&arguments.get(1).and_then(text).unwrap_or_default()).await {
+            Ok(_) => 1.into_lua_multi(lua),
+            Err(error) => (Value::Nil, words(&error)).into_lua_multi(lua),
+        },
+        _ => {
+            let mut space = vec![0; 65_536];
+            match tokio::time::timeout(limit, open.recv(&mut space)).await {
+                Ok(Ok(count)) => lua.create_string(&space[..count]).and_then(|read| read.into_lua_multi(lua)),
+                Ok(Err(error)) => (Value::Nil, words(&error)).into_lua_multi(lua),
+                Err(_) => (Value::Nil, "timeout").into_lua_multi(lua),
+            }
+        }
+    };
+    socket.borrow_mut::<Datagrams>()?.0 = Some(open);
+    values
+}
+
+impl Open {
+    /// Whether nothing has come that nobody has asked for, and the server has not closed.
+    fn is_alive(&self) -> bool {
+        let stream = match &self.connection {
+            Connection::Plain(stream) => stream,
+            Connection::Tls(stream) => stream.get_ref().0,
+        };
+        let waiting = stream.try_read(&mut [0]);
+        waiting.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    async fn send(&mut self, lua: &Lua, arguments: &MultiValue) -> Result<(MultiValue, bool)> {
+        let content = arguments.get(1).and_then(text).unwrap_or_default();
+        let sending = async {
+            self.connection.write_all(&content).await?;
+            self.connection.flush().await
+        };
+        match tokio::time::timeout(seconds(arguments.get(2)), sending).await {
+            Ok(Ok(())) => Ok((content.len().into_lua_multi(lua)?, true)),
+            Ok(Err(error)) => Ok(((Value::Nil, words(&error)).into_lua_multi(lua)?, false)),
+            Err(_) => Ok(((Value::Nil, "timeout").into_lua_multi(lua)?, false)),
+        }
+    }
+
+    /// Reads on until `enough` says how many octets are wanted and how many of them are skipped, or nothing follows.
+    async fn read_until(
+        &mut self,
+        limit: Duration,
+        enough: impl Fn(&[u8], bool) -> Option<(usize, usize)>,
+    ) -> std::result::Result<Vec<u8>, (String, Vec<u8>)> {
+        loop {
+            if let Some((wanted, skipped)) = enough(&self.read, false) {
+                let content = self.read[..wanted].to_vec();
+                self.read.drain(..wanted + skipped);
+                return Ok(content);
+            }
+            if self.read.len() > MAX_BUFFER {
+                return Err(("too much to read".to_owned(), Vec::new()));
+            }
+            match tokio::time::timeout(limit, self.connection.read_buf(&mut self.read)).await {
+                Ok(Ok(0)) => {
+                    let rest = std::mem::take(&mut self.read);
+                    let all = enough(&rest, true);
+                    return all.map_or_else(|| Err(("closed".to_owned(), rest.clone())), |_| Ok(rest.clone()));
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err((words(&error), std::mem::take(&mut self.read))),
+                Err(_) => return Err(("timeout".to_owned(), std::mem::take(&mut self.read))),
+            }
+        }
+    }
+
+    async fn receive(&mut self, lua: &Lua, arguments: &MultiValue) -> Result<(MultiValue, bool)> {
+        let limit = seconds(arguments.get(2));
+        let pattern = arguments.get(1).cloned().unwrap_or(Value::Nil);
+        let size = number(&pattern).map(|size| size as usize);
+        let came = match (size, text(&pattern).as_deref()) {
+            (Some(size), _) => self.read_until(limit, |read, _| (read.len() >= size).then_some((size, 0))).await,
+            (None, Some(b"*a" | b"a")) => self.read_until(limit, |read, ended| ended.then_some((read.len(), 0))).await,
+            (None, Some(b"*l" | b"l")) => {
+                let line = |read: &[u8], _| read.iter().position(|octet| *octet == b'\n').map(|end| (end, 1));
+                self.read_until(limit, line).await.map(|mut line| {
+                    line.retain(|octet| *octet != b'\r');
+                    line
+                })
+            }
+            _ => return Err(Error::runtime("bad argument #1 to 'receive' (invalid format)")),
+        };
+        received(lua, came)
+    }
+
+    async fn receive_any(&mut self, lua: &Lua, arguments: &MultiValue) -> Result<(MultiValue, bool)> {
+        let max = arguments.get(1).and_then(number).map_or(usize::MAX, |max| (max as usize).max(1));
+        let some = |read: &[u8], _| (!read.is_empty()).then_some((read.len().min(max), 0));
+        received(lua, self.read_until(seconds(arguments.get(2)), some).await)
+    }
+
+    async fn receive_until(&mut self, lua: &Lua, arguments: &MultiValue) -> Result<(MultiValue, bool)> {
+        let pattern = arguments.get(1).and_then(text).unwrap_or_default();
+        if pattern.is_empty() {
+            return Err(Error::runtime("pattern is empty"));
+        }
+        let inclusive = arguments.get(2).and_then(Value::as_boolean).unwrap_or_default();
+        let found = |read: &[u8], _| {
+            let at = read.windows(pattern.len()).position(|window| window == pattern)?;
+            Some(if inclusive { (at + pattern.len(), 0) } else { (at, pattern.len()) })
+        };
+        received(lua, self.read_until(seconds(arguments.get(3)), found).await)
+    }
+}
+
+/// What was read, or why it was not, and what there was of it; whether the connection can still be used.
+fn received(lua: &Lua, came: std::result::Result<Vec<u8>, (String, Vec<u8>)>) -> Result<(MultiValue, bool)> {
+    match came {
+        Ok(content) => Ok((lua.create_string(content)?.into_lua_multi(lua)?, true)),
+        Err((why, partial)) => {
+            let is_open = why == "timeout";
+            Ok(((Value::Nil, why, lua.create_string(partial)?).into_lua_multi(lua)?, is_open))
+        }
+    }
+}
+
+/// A failure as OpenResty words it.
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut => "timeout".to_owned(),
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => {
+            "closed".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}

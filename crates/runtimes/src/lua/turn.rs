@@ -1,0 +1,271 @@
+//! Running code in a phase: turns, each of which lasts until the code has ended or waits for something.
+
+use super::Phase;
+use super::host::{Ending, Host};
+use super::operations::{self, Operation};
+use super::value::{text, to_json};
+use super::vm::{CONTEXTS, Code, Vm, words};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use mlua::{Error, LuaString, MultiValue, Table, Value};
+use sdk::{Answer, Bytes, Exchange};
+use serde_json::Value as Json;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long code of a configuration may take in one phase.
+const LONGEST: Duration = Duration::from_secs(1);
+/// How long a plugin may take from one wait to the next.
+const LONGEST_OF_PLUGINS: Duration = Duration::from_secs(5);
+
+/// What a phase has come to.
+#[derive(Debug)]
+pub enum Outcome {
+    Done,
+    /// The client is to get this.
+    Answer(Answer),
+}
+
+/// Code in a phase.
+pub struct Job {
+    pub phase: Phase,
+    /// Tells the instances of plugins apart.
+    pub instance: u64,
+    /// The id of the plugin's record.
+    pub plugin_id: Option<Rc<str>>,
+    /// What it keeps where there is no exchange to keep it.
+    pub context: Option<Table>,
+    /// Whether it is code of the operator's own, which may wait.
+    pub is_plugin: bool,
+}
+
+/// Content that a body filter gets, and whether it is the last; then what it makes of it.
+pub type Piece<'p> = Option<(&'p mut Bytes, bool)>;
+
+/// A coroutine that waits, and what has come of it.
+pub type Waited = (Value, mlua::Result<MultiValue>);
+
+/// What code keeps from phase to phase (`kong.ctx`, `ngx.ctx`): in the machine, as long as the exchange lasts.
+struct Kept {
+    /// By the number that the exchange has here.
+    number: u64,
+}
+
+thread_local! {
+    static NEXT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Runs the code of a phase, one after the other, until one of them answers. `instance` tells the plugin's instances
+/// apart.
+pub fn run(
+    codes: &[Code],
+    phase: Phase,
+    instance: u64,
+    exchange: &mut Exchange,
+    piece: Piece<'_>,
+) -> Result<Outcome, String> {
+    let vm = Vm::of_thread().map_err(|error| words(&error))?;
+    let job = Job { phase, instance, plugin_id: None, context: None, is_plugin: false };
+    let work = || codes.iter().try_for_each(|code| vm.call(code));
+    let (ending, ran) = vm.during(&job, Some(exchange), piece, work).map_err(|error| words(&error))?;
+    outcome(exchange, ending, ran)
+}
+
+/// What code makes of an exchange that is over.
+pub fn evaluate(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Json, String> {
+    let vm = Vm::of_thread().map_err(|error| words(&error))?;
+    let job = Job { phase: Phase::Log, instance, plugin_id: None, context: None, is_plugin: false };
+    let value = || {
+        let (function, _) = vm.function(code)?;
+        to_json(&function.call(())?)
+    };
+    let (_, value) = vm.during(&job, Some(exchange), None, value).map_err(|error| words(&error))?;
+    value.map_err(|error| words(&error))
+}
+
+/// What a phase has come to whose code has ended.
+pub fn outcome<T>(exchange: &mut Exchange, ending: Option<Ending>, ran: mlua::Result<T>) -> Result<Outcome, String> {
+    match (ending, ran) {
+        // An ending is an error of its own to the code.
+        (Some(Ending::Answer(answer)), _) => Ok(Outcome::Answer(answer)),
+        (Some(Ending::Quiet), _) => Ok(Outcome::Done),
+        (None, Err(error)) => Err(words(&error)),
+        (None, Ok(_)) => Ok(match super::host::said(exchange) {
+            Some(content) => Outcome::Answer(Answer::new(200, content)),
+            None => Outcome::Done,
+        }),
+    }
+}
+
+impl Vm {
+    /// A turn: how code has ended the phase, if it has, and who waits for what after it.
+    pub fn turn(
+        &self,
+        job: &Job,
+        exchange: Option<&mut Exchange>,
+        piece: Piece<'_>,
+        work: impl FnOnce() -> mlua::Result<MultiValue>,
+    ) -> mlua::Result<(Option<Ending>, mlua::Result<Vec<Operation>>)> {
+        let (ending, came) = self.during(job, exchange, piece, work)?;
+        let waits = came.and_then(|came| {
+            let mut waits = Vec::new();
+            let started: Table = self.slot.raw_get("started")?;
+            if !started.is_empty() {
+                self.slot.raw_set("started", self.lua.create_table()?)?;
+                for entry in started.sequence_values::<Table>() {
+                    let values: MultiValue = entry?.sequence_values::<Value>().collect::<mlua::Result<_>>()?;
+                    waits.push(operations::start(&self.lua, values));
+                }
+            }
+            if came.front().is_some_and(|first| !first.is_nil()) {
+                waits.push(operations::start(&self.lua, came));
+            }
+            Ok(waits)
+        });
+        Ok((ending, waits))
+    }
+
+    /// Does something while code can ask for the exchange; how it has ended the phase, if it has, and what was done.
+    pub fn during<T>(
+        &self,
+        job: &Job,
+        exchange: Option<&mut Exchange>,
+        piece: Piece<'_>,
+        work: impl FnOnce() -> mlua::Result<T>,
+    ) -> mlua::Result<(Option<Ending>, mlua::Result<T>)> {
+        let mut exchange = exchange;
+        self.enter(job, exchange.as_deref_mut())?;
+        if let Some((content, last)) = &piece {
+            self.arg.raw_set(1, self.lua.create_string(&content[..])?)?;
+            self.arg.raw_set(2, *last)?;
+        }
+        let limit = if job.is_plugin { LONGEST_OF_PLUGINS } else { LONGEST };
+        let (ending, done) = match exchange {
+            Some(exchange) => {
+                let host = RefCell::new(Host::new(exchange, job.phase));
+                let shared = &host;
+                let done = self.lua.scope(|scope| {
+                    let call = scope.create_function(move |lua, (name, arguments): (LuaString, MultiValue)| {
+                        let host = shared.try_borrow_mut();
+                        let mut host = host.map_err(|_| Error::runtime("the gateway is asked already"))?;
+                        host.call(lua, &name.to_str()?, arguments)
+                    })?;
+                    self.slot.raw_set("call", call)?;
+                    self.limit(Some(limit));
+                    work()
+                });
+                (host.into_inner().ending, done)
+            }
+            None => {
+                self.limit(Some(limit));
+                (None, work())
+            }
+        };
+        self.limit(None);
+        self.slot.raw_set("call", Value::Nil)?;
+        self.slot.raw_set("over", false)?;
+        self.slot.raw_set("phase", 0)?;
+        if let Some((content, _)) = piece {
+            let made: Value = self.arg.raw_get(1)?;
+            *content = text(&made).map(Bytes::from).unwrap_or_default();
+        }
+        Ok((ending, done))
+    }
+
+    /// Puts what an exchange has kept, and where it is, where the run time's own code looks.
+    fn enter(&self, job: &Job, exchange: Option<&mut Exchange>) -> mlua::Result<()> {
+        let context = match (&job.context, exchange) {
+            (Some(context), _) => context.clone(),
+            (None, Some(exchange)) => self.context_of(exchange)?,
+            (None, None) => self.new_context()?,
+        };
+        let plugins: Table = context.raw_get("plugins")?;
+        let own = match plugins.raw_get::<Value>(job.instance)? {
+            Value::Table(own) => own,
+            _ => {
+                let own = self.lua.create_table()?;
+                plugins.raw_set(job.instance, &own)?;
+                own
+            }
+        };
+        let slot = &self.slot;
+        slot.raw_set("plugin", own)?;
+        for name in ["shared", "ngx_ctx"] {
+            slot.raw_set(name, context.raw_get::<Table>(name)?)?;
+        }
+        slot.raw_set("context_of_exchange", context)?;
+        slot.raw_set("plugin_id", job.plugin_id.as_deref())?;
+        slot.raw_set("phase", job.phase.bit())?;
+        slot.raw_set("phase_name", job.phase.name())?;
+        slot.raw_set("context", job.phase.context())?;
+        slot.raw_set("may_wait", job.is_plugin && job.phase.may_wait())
+    }
+
+    fn context_of(&self, exchange: &mut Exchange) -> mlua::Result<Table> {
+        let number = match exchange.state::<Kept>() {
+            Some(kept) => kept.number,
+            None => {
+                let number = NEXT.replace(NEXT.get() + 1);
+                exchange.put(Kept { number });
+                number
+            }
+        };
+        let known = CONTEXTS.with_borrow(|contexts| {
+            contexts.get(&number).map(|key| self.lua.registry_value::<Table>(key)).transpose()
+        })?;
+        if let Some(context) = known {
+            return Ok(context);
+        }
+        // What ended exchanges had is freed here, where the machine is at hand.
+        self.lua.expire_registry_values();
+        let context = self.new_context()?;
+        let key = self.lua.create_registry_value(&context)?;
+        CONTEXTS.with_borrow_mut(|contexts| contexts.insert(number, key));
+        Ok(context)
+    }
+
+    /// Tables for `kong.ctx` and `ngx.ctx`.
+    pub fn new_context(&self) -> mlua::Result<Table> {
+        let context = self.lua.create_table()?;
+        for name in ["shared", "ngx_ctx", "plugins"] {
+            context.raw_set(name, self.lua.create_table()?)?;
+        }
+        let of_exchange: Table = self.slot.raw_get("of_exchange")?;
+        context.raw_get::<Table>("ngx_ctx")?.set_metatable(Some(of_exchange))?;
+        Ok(context)
+    }
+
+    /// Goes on with what waits until nothing does, or the client has been answered.
+    pub async fn follow(
+        self: &Rc<Self>,
+        job: &Job,
+        mut exchange: Option<&mut Exchange>,
+        waits: Vec<Operation>,
+    ) -> mlua::Result<Option<Ending>> {
+        let mut waiting: FuturesUnordered<Operation> = waits.into_iter().collect();
+        while let Some((coroutine, came)) = waiting.next().await {
+            let killed: mlua::Function = self.slot.raw_get("is_killed")?;
+            if killed.call::<bool>(&coroutine)? {
+                continue;
+            }
+            let work = || {
+                let came = came?;
+                self.go_on.call::<MultiValue>((coroutine, came))
+            };
+            let (ending, waits) = self.turn(job, exchange.as_deref_mut(), None, work)?;
+            if ending.is_some() {
+                return Ok(ending);
+            }
+            waiting.extend(waits?);
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // On another thread, or at the end of this one, there is nothing of it.
+        let _ = CONTEXTS.try_with(|contexts| contexts.borrow_mut().remove(&self.number));
+    }
+}
