@@ -32,6 +32,7 @@ async function services(page) {
   await press(page, 'Create');
   await page.getByRole('heading', { name: 'example_service', exact: true }).waitFor();
   await press(page, 'Edit');
+  await page.getByRole('button', { name: 'Save', exact: true }).waitFor();
   await page.getByText('Retries and timeouts').click();
   await field(page, 'Retries').fill('6');
   await press(page, 'Save');
@@ -48,6 +49,7 @@ async function services(page) {
   await press(page, 'Create');
   await page.getByRole('link', { name: 'example_route' }).first().click();
   await press(page, 'Edit');
+  await page.getByRole('button', { name: 'Save', exact: true }).waitFor();
   await field(page, 'Tags').fill('tutorial');
   await press(page, 'Save');
   await says(page, 'tutorial');
@@ -128,6 +130,7 @@ async function loadBalancing(page) {
   await press(page, 'Services');
   await page.getByRole('link', { name: 'example_service' }).first().click();
   await press(page, 'Edit');
+  await page.getByRole('button', { name: 'Save', exact: true }).waitFor();
   await field(page, 'Host').fill('example_upstream');
   await press(page, 'Save');
   await says(page, 'example_service is saved.');

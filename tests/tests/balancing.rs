@@ -5,7 +5,8 @@ use blackbox::{Backend, Node, Service, eventually};
 use std::net::SocketAddr;
 
 fn balanced(settings: &str, targets: &[(SocketAddr, &str)]) -> Node {
-    let node = Node::start(&[]);
+    // One worker takes connections in the order in which they were made.
+    let node = Node::start(&[("nginx_worker_processes", "1")]);
     form(node.admin(), "POST", "/upstreams", &format!("name=u&{settings}")).expect(201);
     for (address, fields) in targets {
         form(node.admin(), "POST", "/upstreams/u/targets", &format!("target={address}&{fields}")).expect(201);
@@ -57,7 +58,6 @@ fn requests_beyond_the_limit_of_a_target_wait_or_are_refused() {
     let mut first = send();
     let (mut under_way, _) = service.asked();
     let mut second = send();
-    // The one that is there first waits; which of the two that is, is not said.
     let refused = eventually_refused(&node);
     assert_eq!(refused.json()["message"], "failure to get a peer from the ring-balancer");
     assert!(service.accept_within(std::time::Duration::ZERO).is_none(), "no other request has come");

@@ -281,8 +281,7 @@ impl Store {
         .await
     }
 
-    /// Every record with one of those values in a field that is found by, though it need not be unique
-    /// (`user_token_ident` of users).
+    /// Every record with one of those values in a field that is found by without being unique (`user_token_ident`).
     pub async fn all_by(&self, entity: &str, field: &str, values: &[String]) -> Result<Vec<Record>, Error> {
         let (field, values) = (field.to_owned(), values.to_vec());
         self.read_table(entity, move |view, reader, table| read::all_by(reader, view, table, &field, &values)).await
