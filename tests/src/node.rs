@@ -3,7 +3,7 @@
 use crate::PATIENCE;
 use serde_json::Value;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -125,9 +125,17 @@ impl Node {
 
     /// Starts it again, which it must refuse; what it says.
     pub fn refusal(&mut self) -> String {
-        let output = self.command().stdin(Stdio::null()).output().expect("the program can be run");
-        assert!(!output.status.success(), "it has started and ended well");
-        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.process = Some(command.spawn().expect("the program can be run"));
+        let process = self.process.as_mut().expect("it runs");
+        let (mut stdout, mut stderr) = (process.stdout.take().expect("piped"), process.stderr.take().expect("piped"));
+        assert!(!self.ends_within(PATIENCE), "it has started and ended well");
+        assert!(self.process.is_none(), "it has started");
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).expect("text");
+        stdout.read_to_string(&mut said).expect("text");
+        said
     }
 
     /// Ends it as `kill -9` does.

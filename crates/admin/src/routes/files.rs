@@ -8,9 +8,13 @@ use crate::node::Configuration;
 use serde_json::json;
 use store::PageQuery;
 
+const PLAN: &str = "/bascule/plan";
+
 pub fn add(drafts: &mut Drafts) {
     drafts.add("/bascule/dump", &[(Method::Get, |call| Box::pin(dump(call)))]);
-    drafts.add("/bascule/plan", &[(Method::Post, |call| Box::pin(plan(call)))]);
+    drafts.add(PLAN, &[(Method::Post, |call| Box::pin(plan(call)))]);
+    // A file may hold secrets, and nothing is written by it.
+    drafts.keeps_no_content(PLAN);
 }
 
 async fn dump(call: Call) -> HandlerResult {
