@@ -8,7 +8,20 @@ use store::layout::{COMPOSITE, ColumnType, Layout, Table, WORKSPACE};
 const KONG: &str = include_str!("../../store/tests/kong-3.10-tables.json");
 
 /// What Kong's tables have no column for.
-const OWN: [&str; 4] = ["plugins.condition", "plugins.consumer_group_id", "plugins.ordering", "plugins.partials"];
+const OWN: [&str; 12] = [
+    "plugins.condition",
+    "plugins.consumer_group_id",
+    "plugins.ordering",
+    "plugins.partials",
+    "targets.failover",
+    "targets.priority",
+    "upstreams.max_connections",
+    "upstreams.max_pending_requests",
+    "upstreams.recovery_time",
+    "upstreams.slow_start",
+    "upstreams.sticky_sessions_cookie",
+    "upstreams.sticky_sessions_cookie_path",
+];
 
 #[test]
 fn fields_are_columns_of_kongs_tables() {

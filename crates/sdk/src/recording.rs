@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(step["answered"]["status"], 403);
         let changes = json!({
             "request_headers": { "removed": [["X-A", "1"]], "added": [["X-A", "3"]] },
-            "path": { "from": "", "to": "/other" },
+            "path": { "from": "/", "to": "/other" },
         });
         assert_eq!(step["changes"], changes);
     }

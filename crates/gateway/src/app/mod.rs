@@ -268,6 +268,7 @@ impl Running {
         self.interfaces.ended(&mut self.tasks).await;
         self.tasks.shutdown().await;
         self.access_logs.finish();
+        leave_lua();
         tracing::info!("stopped");
     }
 
@@ -349,6 +350,15 @@ fn surround_lua(settings: &Settings, env: &sdk::Env, plugins: &[&str]) {
     };
     runtimes::lua::surround(node, env.clone());
 }
+
+/// Takes from code in Lua what it has of the node.
+#[cfg(feature = "lua")]
+fn leave_lua() {
+    runtimes::lua::leave();
+}
+
+#[cfg(not(feature = "lua"))]
+fn leave_lua() {}
 
 #[cfg(not(feature = "lua"))]
 fn surround_lua(_settings: &Settings, _env: &sdk::Env, _plugins: &[&str]) {}

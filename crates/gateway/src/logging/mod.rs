@@ -257,7 +257,8 @@ fn targets(index: usize) -> Targets {
         "error" => LevelFilter::ERROR,
         _ => LevelFilter::OFF,
     };
-    let ours = ["wire", "model", "store", "sdk", "plugins", "runtimes", "vaults", "proxy", "admin", "bascule"];
+    let ours =
+        ["wire", "model", "store", "sdk", "plugins", "runtimes", "vaults", "proxy", "admin", "manager", "gateway"];
     Targets::new().with_default(filter.min(LevelFilter::WARN)).with_targets(ours.map(|name| (name, filter)))
 }
 

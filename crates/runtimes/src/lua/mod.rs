@@ -20,7 +20,7 @@ mod vm;
 pub use natives::shared::declare as declare_shared;
 pub use plugins::{Paths, load};
 pub use scripts::LuaScripts;
-pub use surroundings::{Node, surround};
+pub use surroundings::{Node, leave, surround};
 pub use turn::{Outcome, evaluate, run};
 pub use vm::Code;
 
