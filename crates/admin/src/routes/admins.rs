@@ -3,6 +3,7 @@
 //! administrators gives them away.
 
 use super::rbac::{check_reach, delete_user, give_roles, names, roles_of, take_roles};
+use crate::access::rules::Action;
 use crate::access::{self, APPROVED, INVITED, secret, session, text};
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
@@ -99,6 +100,13 @@ async fn read(call: Call) -> HandlerResult {
     let registers = asks("generate_register_url");
     if !registers && !asks("generate_reset_url") {
         return Ok(Answer::new(200, shown(admin)));
+    }
+    // A link is worth a password: who may only look at administrators does not get one.
+    if let Some(user) = &call.user {
+        let path = ["admins", text(&admin, "id")].map(str::to_owned);
+        if !call.state.access.rules(&user.roles).await?.allow(&call.workspace, &path, Action::Update) {
+            return Err(user.refusal(Action::Update));
+        }
     }
     check_reach(&call, &access::foreign(&admin, "rbac_user")).await?;
     let status = admin.get("status").and_then(Value::as_u64);

@@ -335,6 +335,9 @@ async fn administrators_choose_new_passwords() {
         assert_eq!(asked.body, Value::Null, "{email}");
     }
     ask(&api, "POST", path, &[], json!({})).await.expect(400);
+    user(&api, "", "looker", "read-only").await;
+    assert_eq!(by(&api, "looker", "GET", "/admins/kong_admin").await, 200);
+    assert_eq!(by(&api, "looker", "GET", "/admins/kong_admin?generate_reset_url=true").await, 403);
     let link = root(&api, "GET", "/admins/kong_admin?generate_reset_url=true", Value::Null).await.expect(200).body;
     let token = link["token"].as_str().unwrap();
     let url =
