@@ -53,7 +53,11 @@ fn requests_are_counted_while_somebody_watches() {
     let node = Node::start(&[]);
     let (one, mut two) = (Backend::start("one"), Backend::start("two"));
     balanced(&node, &[&one, &two]);
-    get(node.proxy(), "/shop").expect(200);
+    let mut before = Connection::open(node.proxy()).unwrap();
+    before.send("GET", "/shop", &[("Connection", "close")], b"").unwrap();
+    before.receive(false).unwrap().expect(200);
+    // A request is counted at its end, which is before its connection closes.
+    assert_eq!(before.rest().unwrap(), b"");
     let mut events = Events::open(&node);
     let first = events.next().unwrap();
     assert_eq!(first["requests"]["total"], 1);
