@@ -1,9 +1,10 @@
 //! Plugins of the operator's own, in Lua, on a node.
 
 use blackbox::http::{get, json, request};
-use blackbox::{Backend, Node};
+use blackbox::{Backend, Node, Scripted, Service};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/runtimes/src/lua/plugins/fixtures/?.lua;;");
 
@@ -66,4 +67,55 @@ fn a_plugin_that_cannot_be_loaded_stops_the_start() {
     node.set("plugins", "broken");
     let said = node.refusal();
     assert!(said.contains("error loading module 'kong.plugins.broken.handler'"), "{said}");
+}
+
+/// A node whose responses a plugin sees whole, on a route to that service.
+fn holding_node(service: SocketAddr) -> Node {
+    let node = Node::start(&[("plugins", "bundled, whole"), ("lua_package_path", PATH)]);
+    let admin = node.admin();
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": format!("http://{service}") })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/plugins", &json!({ "name": "whole" })).expect(201);
+    node
+}
+
+#[test]
+fn a_plugin_sees_whole_responses_first() {
+    let (plain, secret, fail) = ("5\r\nplain\r\n", "3\r\nsec\r\n3\r\nret\r\n", "4\r\nfail\r\n");
+    let answering = |chunks: &str| {
+        Scripted::start(format!(
+            "HTTP/1.1 201 Created\r\nX-Own: yes\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"
+        ))
+    };
+    let service = answering(plain);
+    let answer = get(holding_node(service.address).proxy(), "/").expect(203);
+    assert_eq!(answer.body, b"plain");
+    assert_eq!(answer.header("Content-Length"), Some("5"));
+    assert_eq!(answer.header("X-Length"), Some("5"));
+    assert_eq!(answer.header("X-Own"), Some("yes"));
+    assert_eq!(answer.header("X-Service-Status"), Some("201"));
+    let service = answering(secret);
+    let answer = get(holding_node(service.address).proxy(), "/").expect(451);
+    assert_eq!(answer.json()["message"], "withheld");
+    assert_eq!(answer.header("X-Own"), None);
+    let service = answering(fail);
+    get(holding_node(service.address).proxy(), "/").expect(500);
+}
+
+#[test]
+fn what_is_no_whole_response_is_a_failure_of_the_service() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort";
+    let service = Service::start();
+    let node = holding_node(service.address);
+    let proxy = node.proxy();
+    let asking = std::thread::spawn(move || get(proxy, "/"));
+    let (mut connection, _) = service.asked();
+    connection.send_raw(head).unwrap();
+    drop(connection);
+    asking.join().unwrap().expect(502);
+    json(node.admin(), "PATCH", "/services/s", &json!({ "read_timeout": 50 })).expect(200);
+    let asking = std::thread::spawn(move || get(proxy, "/"));
+    let (mut connection, _) = service.asked();
+    connection.send_raw(head).unwrap();
+    asking.join().unwrap().expect(504);
 }

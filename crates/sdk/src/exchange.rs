@@ -2,7 +2,7 @@
 
 use crate::log::LogValue;
 use crate::recording::Recording;
-use crate::{ClientCertificate, Directory, Fields, RequestBody, SnapshotRef, Trace, path};
+use crate::{Bytes, ClientCertificate, Directory, Fields, RequestBody, SnapshotRef, Trace, path};
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
@@ -43,6 +43,9 @@ pub struct Exchange {
     pub upstream: UpstreamRequest,
     /// Valid from the header filter on.
     pub response: ResponseHead,
+    /// All content of the service's response, where it is held for the response phase
+    /// ([`crate::Phases::RESPONSE`]); other content that is set there is sent in its place.
+    pub response_body: Option<Bytes>,
     /// The trailers of the service's response, as soon as its last piece of content is filtered.
     pub trailers: Option<Fields>,
     pub source: Source,
@@ -216,6 +219,7 @@ impl Exchange {
                 timeouts: None,
             },
             response: ResponseHead::default(),
+            response_body: None,
             trailers: None,
             source: Source::Error,
             reply: Fields::new(),
@@ -253,6 +257,7 @@ impl Exchange {
         self.upstream.timeouts = None;
         self.response.fields.clear();
         self.response.status = 0;
+        self.response_body = None;
         self.trailers = None;
         self.source = Source::Error;
         self.reply.clear();

@@ -114,6 +114,13 @@ pub trait Plugin: Send + Sync {
         Step::Next
     }
 
+    /// The service's response is there whole, and the client has nothing of it yet: `exchange.response` and
+    /// [`Exchange::response_body`] may be edited, or an answer takes the place of both. Called for responses of
+    /// services only, before the header filters, and neither for gRPC nor for upgraded connections.
+    fn response<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
+        Step::Next
+    }
+
     /// The head of the response (the service's or our own) is known and not sent yet: `exchange.response` may be
     /// edited.
     fn header_filter(&self, _exchange: &mut Exchange) {}
@@ -142,7 +149,7 @@ pub enum Step<'a> {
 
 /// A set of phases and of things a plugin needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Phases(u8);
+pub struct Phases(u16);
 
 impl Phases {
     pub const NONE: Phases = Phases(0);
@@ -157,6 +164,8 @@ impl Phases {
     pub const KEEPS_LINES: Phases = Phases(64);
     /// [`Plugin::certificate`] is called.
     pub const CERTIFICATE: Phases = Phases(128);
+    /// Responses of services are held until [`Plugin::response`] has seen them.
+    pub const RESPONSE: Phases = Phases(256);
 
     /// Both sets together.
     pub const fn and(self, other: Phases) -> Phases {

@@ -75,6 +75,24 @@ pub async fn run_access<'a>(
     answer
 }
 
+/// The response phase, until a plugin answers in place of the service.
+pub async fn run_response(selected: &Selected<'_>, exchange: &mut Exchange) -> Option<Answer> {
+    for instance in selected.iter().filter(|i| i.phases.has(Phases::RESPONSE)) {
+        let before = Before::of(exchange);
+        let step = guarded(instance, || instance.plugin.response(exchange));
+        let settled = settle(instance, step).await;
+        if let Some(before) = before {
+            before.note(exchange, (&instance.name, instance.id.to_string()), "response", settled.answer());
+        }
+        match settled {
+            Settled::Next => {}
+            Settled::Answer(answer) => return Some(answer),
+            Settled::Panicked => return Some(Answer::unexpected(exchange)),
+        }
+    }
+    None
+}
+
 /// The header filter phase.
 pub fn run_header_filter(selected: &Selected<'_>, exchange: &mut Exchange) {
     for instance in selected.iter().filter(|i| i.phases.has(Phases::HEADER_FILTER)) {

@@ -3,6 +3,7 @@
 use super::attempt::{self, Failed};
 use super::context::{Broken, RequestContext};
 use super::downstream::Downstream;
+use super::held;
 use super::payload::Payload;
 use super::recorded;
 use super::relay;
@@ -138,6 +139,11 @@ async fn serve(
         Ok(upstream) if exchange.response.status == 101 => {
             respond::start_upgrade(context, exchange, downstream).await?;
             Ok(Some(upstream))
+        }
+        Ok(upstream) if held::is_wanted(context, exchange) => {
+            let sending = (&mut upload, &mut payload);
+            // Boxed, since few exchanges come here.
+            Box::pin(held::response(context, exchange, downstream, upstream, sending)).await.map(|()| None)
         }
         Ok(upstream) => {
             let sending = (&mut upload, &mut payload);

@@ -3,7 +3,8 @@
 //! [`serve`] is the life of an HTTP/1.1 connection, `multiplexed` that of an HTTP/2 one; `exchange` the life of one
 //! request on it, in the order in which it happens: rewrite, route, access, `payload` (what is held of the content),
 //! `request` (the head for the service), `attempt` (a peer, a connection, the head of its answer), `respond` (the head
-//! for the client), `relay` (content down, while `upload` may still go up), log. Phases know the client as `downstream`
+//! for the client), `relay` (content down, while `upload` may still go up) or `held` (for plugins that want all of it
+//! first), log. Phases know the client as `downstream`
 //! and the service as [`crate::upstream::Upstream`], and every wait of theirs has a deadline in `deadlines`.
 
 mod access;
@@ -12,6 +13,7 @@ mod context;
 mod deadlines;
 mod downstream;
 mod exchange;
+mod held;
 mod multiplexed;
 mod payload;
 mod recorded;

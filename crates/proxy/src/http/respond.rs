@@ -69,8 +69,8 @@ fn compress(context: &RequestContext<'_>, exchange: &mut Exchange) -> Option<Enc
     context.directives().compression.begin(accepts, response.status, length, &mut response.fields)
 }
 
-/// The service's head with the edits of plugins and our own; whether the response can have no content.
-fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
+/// The service's head as plugins see it: without what concerns its connection, and what is hidden.
+pub(crate) fn take_head(context: &RequestContext<'_>, exchange: &mut Exchange) {
     exchange.source = Source::Service;
     hop_by_hop::strip_response(&mut exchange.response.fields, context.hop_by_hop);
     single_valued::normalise_single_valued(&mut exchange.response.fields);
@@ -79,6 +79,11 @@ fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
         let status = u64::from(exchange.response.status);
         set_number(&mut exchange.response.fields, "X-Kong-Upstream-Status", status);
     }
+}
+
+/// The service's head with the edits of plugins and our own; whether the response can have no content.
+fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
+    take_head(context, exchange);
     exchange.response.fields.replace_all(&exchange.reply);
     chain::run_header_filter(&context.selected, exchange);
     add_proxied(context, exchange);
@@ -124,7 +129,16 @@ pub(crate) async fn send(
         framing: Framing::Empty,
         ..ResponseHead::default()
     };
-    let mut body = answer.body;
+    send_whole(context, exchange, downstream, answer.body).await
+}
+
+/// Sends a response of which `exchange.response` is the head.
+pub(crate) async fn send_whole(
+    context: &mut RequestContext<'_>,
+    exchange: &mut Exchange,
+    downstream: &mut Downstream<'_>,
+    mut body: Bytes,
+) -> Result<(), Broken> {
     exchange.response.fields.replace_all(&exchange.reply);
     chain::run_header_filter(&context.selected, exchange);
     if exchange.timing.upstream.is_some() {
@@ -143,8 +157,9 @@ pub(crate) async fn send(
         body = Bytes::new();
         exchange.response.fields.remove_known(Known::ContentLength);
     } else if context.head_request {
-        // What the service said of content that it did not send is the better knowledge.
-        if exchange.source != Source::Service || !exchange.response.fields.has(Known::ContentLength) {
+        // What the service said, or did not say, of content that it did not send is the better knowledge.
+        let is_said = exchange.response.fields.has(Known::ContentLength) || exchange.response_body.is_some();
+        if exchange.source != Source::Service || !is_said {
             set_number(&mut exchange.response.fields, "Content-Length", length);
         }
         body = Bytes::new();

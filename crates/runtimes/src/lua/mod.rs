@@ -44,6 +44,7 @@ pub enum Phase {
     InitWorker,
     Rewrite,
     Access,
+    Response,
     HeaderFilter,
     BodyFilter,
     Log,
@@ -76,6 +77,7 @@ impl Phase {
             Phase::InitWorker => "init_worker",
             Phase::Rewrite => "rewrite",
             Phase::Access => "access",
+            Phase::Response => "response",
             Phase::HeaderFilter => "header_filter",
             Phase::BodyFilter => "body_filter",
             Phase::Log => "log",
@@ -88,7 +90,8 @@ impl Phase {
         match self {
             Phase::InitWorker => "init_worker_by_lua*",
             Phase::Rewrite => "rewrite_by_lua*",
-            Phase::Access => "access_by_lua*",
+            // Where Kong runs it.
+            Phase::Access | Phase::Response => "access_by_lua*",
             Phase::HeaderFilter => "header_filter_by_lua*",
             Phase::BodyFilter => "body_filter_by_lua*",
             Phase::Log => "log_by_lua*",
@@ -102,6 +105,7 @@ impl Phase {
             Phase::InitWorker => 0x1,
             Phase::Rewrite => 0x10,
             Phase::Access => 0x20,
+            Phase::Response => 0x80,
             Phase::HeaderFilter => 0x200,
             Phase::BodyFilter => 0x400,
             Phase::Log => 0x2000,
@@ -111,6 +115,6 @@ impl Phase {
 
     /// Whether the worker has something else to do meanwhile.
     fn may_wait(self) -> bool {
-        matches!(self, Phase::Rewrite | Phase::Access | Phase::Timer)
+        matches!(self, Phase::Rewrite | Phase::Access | Phase::Response | Phase::Timer)
     }
 }

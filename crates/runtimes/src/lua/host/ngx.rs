@@ -65,7 +65,7 @@ impl Host<'_> {
             "exit" => self.end(arguments),
             "get_status" => Ok(Value::Integer(self.exchange.response.status.into())),
             "set_status" => {
-                if self.phase == Phase::HeaderFilter {
+                if matches!(self.phase, Phase::Response | Phase::HeaderFilter) {
                     self.exchange.response.status = super::response::status(arguments)?;
                 } else {
                     self.exchange.put(Status(super::response::status(arguments)?));

@@ -23,7 +23,7 @@ impl Host<'_> {
                 },
             ),
             "set_status" => {
-                if self.phase != Phase::HeaderFilter {
+                if !matches!(self.phase, Phase::Response | Phase::HeaderFilter) {
                     return Err(Error::runtime("there is no response yet whose status could be set"));
                 }
                 self.exchange.response.status = status(arguments)?;

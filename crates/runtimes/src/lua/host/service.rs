@@ -125,6 +125,7 @@ impl Host<'_> {
             "get_status" => self.exchange.tries.last().map(|last| last.status).into_lua_multi(lua),
             "get_header" => maybe(lua, self.exchange.response.fields.get(&arguments.str(0)?))?.into_lua_multi(lua),
             "get_headers" => Named::of_fields(lua, &self.exchange.response.fields, arguments.max(0)),
+            "get_raw_body" => maybe(lua, self.exchange.response_body.as_ref())?.into_lua_multi(lua),
             _ => Err(unknown(arguments.name)),
         }
     }

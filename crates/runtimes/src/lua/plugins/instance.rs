@@ -225,6 +225,10 @@ impl Plugin for Instance {
         self.step(Phase::Access, exchange)
     }
 
+    fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        self.step(Phase::Response, exchange)
+    }
+
     fn header_filter(&self, exchange: &mut Exchange) {
         self.filter(Phase::HeaderFilter, exchange, None);
     }

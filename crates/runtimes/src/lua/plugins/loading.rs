@@ -31,16 +31,8 @@ pub struct Reader {
 }
 
 /// Phases that are not there for plugins in Lua.
-const MISSING: [&str; 8] = [
-    "certificate",
-    "response",
-    "preread",
-    "ws_handshake",
-    "ws_client_frame",
-    "ws_upstream_frame",
-    "ws_close",
-    "balancer",
-];
+const MISSING: [&str; 7] =
+    ["certificate", "preread", "ws_handshake", "ws_client_frame", "ws_upstream_frame", "ws_close", "balancer"];
 
 /// Loads a plugin, in the machine of schemas.
 pub fn load(name: &str) -> Result<Loaded, String> {
@@ -131,6 +123,7 @@ impl Reader {
         for (name, phase) in [
             ("rewrite", Phases::REWRITE),
             ("access", Phases::ACCESS),
+            ("response", Phases::RESPONSE),
             ("header_filter", Phases::HEADER_FILTER),
             ("body_filter", Phases::BODY_FILTER),
             ("log", Phases::LOG.and(Phases::KEEPS_LINES)),
