@@ -61,8 +61,8 @@ pub struct Column {
     pub kind: ColumnType,
     /// What rows get that are older than the column.
     pub default: Value,
-    /// Whether Kong's open-source edition has no such column. It takes a row for one without: the plugin of a group of
-    /// consumers for one that is everybody's. A row in which it is not null must not stand in a table that Kong reads.
+    /// Whether Kong's open-source edition has no such column, so that its tables must not have it either. A Kong takes
+    /// a row for one without it: the plugin of a group of consumers for one that is everybody's.
     pub enterprise: bool,
 }
 

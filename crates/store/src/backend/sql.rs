@@ -1,7 +1,7 @@
 //! SQL from the layout. What differs between databases is in [`Dialect`].
 
 use super::cells::{self, Cell};
-use super::postgres::plugins;
+use super::postgres::fields;
 use super::{Selection, TagSelection};
 use crate::TagFilter;
 use crate::layout::{COMPOSITE, ColumnType, Lookup, Table, WORKSPACE};
@@ -20,7 +20,7 @@ pub struct Dialect {
     /// The name of a table.
     pub relation: fn(&Table) -> &str,
     /// What all rows of a table are read from.
-    pub source: fn(&Table) -> &str,
+    pub source: fn(&Table) -> String,
     /// Whether a table has a column of the layout.
     pub has_column: fn(&Table, &str) -> bool,
     /// Whether tags are arrays that can be searched; else they are rows of a table of their own.
@@ -38,7 +38,7 @@ pub const SQLITE: Dialect = Dialect {
     parameter: |n| format!("?{n}"),
     table_suffix: " WITHOUT ROWID",
     relation: |table| &table.name,
-    source: |table| &table.name,
+    source: |table| quote(&table.name),
     has_column: |_, _| true,
     has_arrays: false,
 };
@@ -60,8 +60,8 @@ pub const POSTGRES: Dialect = Dialect {
     parameter: |n| format!("${n}"),
     table_suffix: "",
     relation: |table| &table.relation,
-    source: plugins::source,
-    has_column: plugins::has_column,
+    source: fields::source,
+    has_column: fields::has_column,
     has_arrays: true,
 };
 
@@ -83,7 +83,7 @@ pub struct Statements {
     /// The places of the cells that are written.
     places: Vec<usize>,
     table: String,
-    /// What rows are read from, quoted.
+    /// What rows are read from.
     source: String,
     entity: String,
     primary: String,
@@ -118,26 +118,16 @@ impl Statements {
 
     /// The same for rows that are written to that relation, and the columns that it has.
     pub fn at(table: &Table, dialect: Dialect, relation: &str, has_column: impl Fn(&str) -> bool) -> Statements {
-        let (name, source) = (quote(relation), quote((dialect.source)(table)));
+        let (name, source) = (quote(relation), (dialect.source)(table));
         let primary = quote(&table.primary);
-        let mut columns: Vec<(String, ColumnType)> = table.columns.iter().map(|c| (quote(&c.name), c.kind)).collect();
-        let mut select = columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        if table.composite().is_some() {
-            columns.push((quote(COMPOSITE), ColumnType::Text));
-        }
-        if table.per_workspace {
-            columns.push((quote(WORKSPACE), ColumnType::Uuid));
-            select.push(quote(WORKSPACE));
-        }
-        if table.has_ttl {
-            columns.push((quote(EXPIRES), ColumnType::Expiry));
-            select.push(quote(EXPIRES));
-        }
-        let selected = select.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
+        let columns = columns(table);
+        let selected = columns.iter().filter(|(column, _)| *column != COMPOSITE);
+        let selected = selected.map(|(column, _)| format!("t.{}", quote(column))).collect::<Vec<_>>().join(", ");
         let select = format!("SELECT {selected} FROM {source} t");
         let parameter = |n| (dialect.parameter)(n);
-        let places: Vec<usize> = (0..columns.len()).filter(|place| has_column(unquoted(&columns[*place].0))).collect();
-        let columns: Vec<(String, ColumnType)> = places.iter().map(|place| columns[*place].clone()).collect();
+        let places: Vec<usize> = (0..columns.len()).filter(|place| has_column(columns[*place].0)).collect();
+        let columns: Vec<(String, ColumnType)> =
+            places.iter().map(|place| (quote(columns[*place].0), columns[*place].1)).collect();
         let definitions: Vec<String> = columns
             .iter()
             .map(|(column, kind)| {
@@ -163,11 +153,11 @@ impl Statements {
                 format!("CREATE {unique}INDEX IF NOT EXISTS {index} ON {name} ({workspace}{})", quote(&lookup.column))
             })
             .collect();
-        if table.per_workspace {
+        if table.per_workspace && has_column(WORKSPACE) {
             let index = quote(&format!("{relation}_{WORKSPACE}"));
             indexes.push(format!("CREATE INDEX IF NOT EXISTS {index} ON {name} ({})", quote(WORKSPACE)));
         }
-        if table.has_ttl {
+        if table.has_ttl && has_column(EXPIRES) {
             let index = quote(&format!("{relation}_{EXPIRES}"));
             indexes
                 .push(format!("CREATE INDEX IF NOT EXISTS {index} ON {name} ({expires}) WHERE {expires} IS NOT NULL"));
@@ -183,7 +173,7 @@ impl Statements {
             ),
             remove: format!("DELETE FROM {name} WHERE {primary} = {}", parameter(1)),
             expired: format!("{select} WHERE {expires} <= {} ORDER BY {expires} LIMIT {}", parameter(1), parameter(2)),
-            next_expiry: format!("SELECT min({expires}) FROM {source}"),
+            next_expiry: format!("SELECT min({expires}) FROM {source} t"),
             places,
             columns: selected,
             table: relation.to_owned(),
@@ -198,6 +188,12 @@ impl Statements {
     pub fn written(&self, cells: Vec<Cell>) -> Vec<Cell> {
         let all = self.places.len() == cells.len();
         if all { cells } else { self.places.iter().map(|place| cells[*place].clone()).collect() }
+    }
+
+    /// The columns that are written.
+    pub fn kept<'t>(&self, table: &'t Table) -> impl Iterator<Item = (&'t str, ColumnType)> {
+        let columns = columns(table);
+        self.places.iter().map(move |place| columns[*place])
     }
 
     /// Adds a column to a table that was made before the schema had it.
@@ -249,7 +245,7 @@ impl Statements {
 
     /// The number of rows and its parameters.
     pub fn count(&self, table: &Table, workspace: Option<Uuid>, now: i64) -> (String, Vec<Cell>) {
-        let mut sql = format!("SELECT count(*) FROM {}", self.source);
+        let mut sql = format!("SELECT count(*) FROM {} t", self.source);
         let mut parameters = Vec::new();
         let mut bind = |cell: Cell| {
             parameters.push(cell);
@@ -453,9 +449,13 @@ impl CounterStatements {
     }
 }
 
-/// A name that was made an identifier and has no quotes inside.
-fn unquoted(name: &str) -> &str {
-    name.trim_matches('"')
+/// All columns of a table, in the order of [`cells::encode`].
+pub fn columns(table: &Table) -> Vec<(&str, ColumnType)> {
+    let mut columns: Vec<(&str, ColumnType)> = table.columns.iter().map(|c| (c.name.as_str(), c.kind)).collect();
+    columns.extend(table.composite().map(|_| (COMPOSITE, ColumnType::Text)));
+    columns.extend(table.per_workspace.then_some((WORKSPACE, ColumnType::Uuid)));
+    columns.extend(table.has_ttl.then_some((EXPIRES, ColumnType::Expiry)));
+    columns
 }
 
 /// A name as an identifier, whatever it contains.

@@ -7,15 +7,17 @@
 
 mod counters;
 mod events;
+pub mod fields;
 mod follow;
 mod migrations;
 mod named;
-pub mod plugins;
+mod plugins;
 mod poll;
 mod pool;
 mod reach;
 mod refusal;
 mod session;
+mod tables;
 mod tags;
 mod tls;
 mod values;
@@ -24,7 +26,7 @@ use self::events::Notice;
 use self::pool::{Lease, Pool};
 use self::refusal::Refusal;
 use self::session::{ADD, READ, Session, WRITE};
-use super::sql::{POSTGRES, Statements};
+use self::tables::Tables;
 use super::{Backend, Query, Row, Work, failure};
 use crate::feed::{CAPACITY, Changes, Feed};
 use crate::layout::{Layout, Table, WORKSPACES};
@@ -55,9 +57,7 @@ pub type Publish = Arc<dyn Fn(&Table, Row) -> Record + Send + Sync>;
 
 struct Shared {
     layout: Arc<Layout>,
-    statements: Arc<[Statements]>,
-    /// Those of plugins that are not in Kong's table.
-    own: Option<Arc<Statements>>,
+    tables: Arc<Tables>,
     feed: Arc<Feed>,
     pool: Pool,
     replica: Option<Replica>,
@@ -104,8 +104,7 @@ impl Postgres {
         workspace: Option<Uuid>,
     ) -> Result<(Postgres, Arc<Feed>, Option<Uuid>), Error> {
         let feed = Arc::new(Feed::new(CAPACITY));
-        let statements = layout.tables().iter().map(|table| Statements::new(table, POSTGRES)).collect();
-        let own = layout.tables().iter().find_map(plugins::own).map(Arc::new);
+        let tables = Arc::new(Tables::new(&layout));
         let pool = Pool::new(server)?;
         if workspace.is_some() {
             pool.reach().begin_away();
@@ -120,8 +119,7 @@ impl Postgres {
         };
         let shared = Arc::new(Shared {
             layout,
-            statements,
-            own,
+            tables,
             feed: feed.clone(),
             pool,
             replica,
@@ -205,8 +203,7 @@ impl Shared {
 
     fn session(&self, lease: Lease, handle: Handle, begin: &'static str) -> Session {
         let connection = (lease, self.pool.timeout());
-        let statements = (self.statements.clone(), self.own.clone());
-        Session::new(self.layout.clone(), statements, self.feed.clone(), connection, handle, begin)
+        Session::new(self.layout.clone(), self.tables.clone(), self.feed.clone(), connection, handle, begin)
     }
 
     /// The schema that the tables are in.

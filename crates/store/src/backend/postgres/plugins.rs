@@ -1,35 +1,15 @@
 //! Plugins are kept in two tables. What a Kong beside this node would misread (it would run a plugin for a group of
 //! consumers for everybody, and refuse to start for a plugin that it does not have) is in a table of our own, which no
-//! Kong looks at; the rest is in Kong's. A view shows both.
+//! Kong looks at; the rest is in Kong's. Both are read as one.
 
+use super::fields::has_column;
 use crate::backend::Row;
-use crate::backend::sql::{POSTGRES, Statements, quote};
-use crate::layout::{COMPOSITE, Table, WORKSPACE};
+use crate::backend::sql::{POSTGRES, Statements, columns, quote};
+use crate::layout::Table;
 use serde_json::Value;
 
 /// The table of our own.
 pub const OWN: &str = "bascule_plugins";
-
-/// The view of both.
-pub const ALL: &str = "bascule_all_plugins";
-
-/// The columns of Kong's table.
-const COLUMNS: [&str; 14] = [
-    "cache_key",
-    "config",
-    "consumer_id",
-    "created_at",
-    "enabled",
-    "id",
-    "instance_name",
-    "name",
-    "protocols",
-    "route_id",
-    "service_id",
-    "tags",
-    "updated_at",
-    "ws_id",
-];
 
 /// The plugins of Kong 3.10.
 const KNOWN: [&str; 45] = [
@@ -85,14 +65,13 @@ pub fn is_split(table: &Table) -> bool {
     table.name == "plugins"
 }
 
-/// Where all rows are found.
-pub fn source(table: &Table) -> &str {
-    if is_split(table) { ALL } else { &table.relation }
-}
-
-/// Whether Kong's table has a column.
-pub fn has_column(table: &Table, column: &str) -> bool {
-    !is_split(table) || COLUMNS.contains(&column)
+/// Where all rows are found: what Kong's table has no column for is null in its rows.
+pub fn source(table: &Table) -> String {
+    let all: Vec<&str> = columns(table).into_iter().map(|(column, _)| column).collect();
+    let own = all.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ");
+    let kongs = all.iter().map(|column| if has_column(table, column) { quote(column) } else { "NULL".to_owned() });
+    let kongs = kongs.collect::<Vec<_>>().join(", ");
+    format!("(SELECT {own} FROM {OWN} UNION ALL SELECT {kongs} FROM {})", quote(&table.relation))
 }
 
 /// The tables that rows are in, by the names that they have among tags.
@@ -115,24 +94,4 @@ pub fn is_kongs(table: &Table, row: &Row) -> bool {
 /// The statements of the table of our own.
 pub fn own(table: &Table) -> Option<Statements> {
     is_split(table).then(|| Statements::at(table, POSTGRES, OWN, |_| true))
-}
-
-/// Makes the view anew. `present` are the columns of the table of our own, some of which may be another node's.
-pub fn view(table: &Table, present: &[String]) -> Vec<String> {
-    let of_layout = table.columns.iter().map(|column| column.name.clone());
-    let mut columns: Vec<String> = of_layout.chain([COMPOSITE, WORKSPACE].map(str::to_owned)).collect();
-    columns.extend(present.iter().filter(|column| !columns.contains(column)).cloned().collect::<Vec<_>>());
-    let own = columns.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ");
-    let kongs = columns.iter().map(|column| match has_column(table, column) {
-        true => quote(column),
-        false => "NULL".to_owned(),
-    });
-    let kongs = kongs.collect::<Vec<_>>().join(", ");
-    vec![
-        format!("DROP VIEW IF EXISTS {ALL}"),
-        format!(
-            "CREATE VIEW {ALL} AS SELECT {own} FROM {OWN} UNION ALL SELECT {kongs} FROM {}",
-            quote(&table.relation)
-        ),
-    ]
 }

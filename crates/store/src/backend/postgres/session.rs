@@ -1,13 +1,12 @@
 //! One transaction on one connection, for code that may block. What is asked at once is sent at once.
 
 use super::events::Events;
-use super::plugins;
 use super::pool::Lease;
 use super::reach;
 use super::refusal::Refusal;
+use super::tables::Tables;
 use super::values::type_of;
 use crate::backend::cells::{self, Cell};
-use crate::backend::sql::Statements;
 use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted, Write, Writer, failure};
 use crate::feed::Feed;
 use crate::layout::{Layout, Table};
@@ -25,9 +24,7 @@ use uuid::Uuid;
 /// See [`Reader`] and [`Writer`].
 pub struct Session {
     layout: Arc<Layout>,
-    statements: Arc<[Statements]>,
-    /// Those of plugins that are not in Kong's table.
-    own: Option<Arc<Statements>>,
+    tables: Arc<Tables>,
     feed: Arc<Feed>,
     lease: Lease,
     /// The runtime on which the connection lives.
@@ -60,14 +57,14 @@ const ROWS: usize = 256;
 impl Session {
     pub fn new(
         layout: Arc<Layout>,
-        (statements, own): (Arc<[Statements]>, Option<Arc<Statements>>),
+        tables: Arc<Tables>,
         feed: Arc<Feed>,
         (lease, timeout): (Lease, Duration),
         handle: Handle,
         begin: &'static str,
     ) -> Session {
         let (begun, broken, refused, events) = (false, false, None, Events::default());
-        Session { layout, statements, own, feed, lease, handle, timeout, begin, begun, broken, refused, events }
+        Session { layout, tables, feed, lease, handle, timeout, begin, begun, broken, refused, events }
     }
 
     /// Why the server has given up the transaction, if it has.
@@ -170,27 +167,6 @@ impl Session {
         }
     }
 
-    /// What makes a write happen, in the table that its row is for.
-    fn questions(&self, write: &Write<'_>, questions: &mut Vec<Question>) -> Result<(), Error> {
-        let (table, new, old) = match *write {
-            Write::Put { table, row, old } => (table, Some(row), old),
-            Write::Remove { table, row } => (table, None, Some(row)),
-        };
-        let statements = |row: &Row| match &self.own {
-            Some(own) if plugins::is_split(table) && !plugins::is_kongs(table, row) => own,
-            _ => &self.statements[table.index],
-        };
-        let moved = |old: &&Row| new.is_none_or(|new| statements(new).put != statements(old).put);
-        if let Some(old) = old.filter(moved) {
-            questions.push((statements(old).remove.clone(), vec![cells::key(table, table.id(&old.record))]));
-        }
-        if let Some(new) = new {
-            let cells = cells::encode(table, new).map_err(failure)?;
-            questions.push((statements(new).put.clone(), statements(new).written(cells)));
-        }
-        Ok(())
-    }
-
     fn rows(&self, table: &Table, answer: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, Error> {
         answer.iter().map(|row| decode(table, row)).collect()
     }
@@ -199,7 +175,7 @@ impl Session {
 impl Reader for Session {
     fn find(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Row>>, Error> {
         let question = |&Wanted { table, by }: &Wanted<'_>| {
-            let statements = &self.statements[table.index];
+            let statements = self.tables.of(table);
             match by {
                 By::Id(id) => (statements.get.clone(), vec![cells::key(table, id)]),
                 By::Value { lookup, workspace, value } => statements.find(lookup, workspace, value),
@@ -214,7 +190,7 @@ impl Reader for Session {
     }
 
     fn scan(&mut self, selections: &[Selection<'_>]) -> Result<Vec<Vec<Row>>, Error> {
-        let question = |selection: &Selection<'_>| self.statements[selection.table.index].scan(selection);
+        let question = |selection: &Selection<'_>| self.tables.of(selection.table).scan(selection);
         let questions: Vec<Question> = selections.iter().map(question).collect();
         let answers = self.ask(&questions).map_err(|(_, error)| error)?;
         selections.iter().zip(answers).map(|(selection, answer)| self.rows(selection.table, answer)).collect()
@@ -226,7 +202,7 @@ impl Reader for Session {
         now: i64,
         visit: &mut dyn FnMut(&mut Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let (sql, cells) = self.statements[table.index].scan(&Selection { now, ..Selection::all(table) });
+        let (sql, cells) = self.tables.of(table).scan(&Selection { now, ..Selection::all(table) });
         if !self.begun {
             let begun = self.wait(self.lease.client.batch_execute(self.begin));
             self.begun = true;
@@ -248,7 +224,7 @@ impl Reader for Session {
     }
 
     fn count(&mut self, table: &Table, workspace: Option<Uuid>, now: i64) -> Result<u64, Error> {
-        let question = self.statements[table.index].count(table, workspace, now);
+        let question = self.tables.of(table).count(table, workspace, now);
         match self.ask_one(question)?.first().map(|row| row.try_get(0)) {
             Some(Ok(Cell::Integer(count))) => Ok(count.max(0) as u64),
             _ => Err(failure("a number was expected")),
@@ -266,7 +242,7 @@ impl Reader for Session {
             return Ok(Vec::new());
         }
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = self.statements[table.index].expired.clone();
+        let sql = self.tables.of(table).expired.clone();
         let answer = self.ask_one((sql, vec![Cell::Expiry(now), Cell::Integer(limit)]))?;
         self.rows(table, answer)
     }
@@ -275,7 +251,7 @@ impl Reader for Session {
         if !table.has_ttl {
             return Ok(None);
         }
-        let sql = self.statements[table.index].next_expiry.clone();
+        let sql = self.tables.of(table).next_expiry.clone();
         match self.ask_one((sql, Vec::new()))?.first().map(|row| row.try_get(0)) {
             Some(Ok(Cell::Expiry(next))) => Ok(Some(next)),
             _ => Ok(None),
@@ -305,7 +281,7 @@ impl Writer for Session {
         let mut places: Vec<usize> = Vec::with_capacity(writes.len());
         for (place, write) in writes.iter().enumerate() {
             self.events.note(write);
-            self.questions(write, &mut questions)?;
+            self.tables.questions(write, &mut questions)?;
             places.resize(questions.len(), place);
         }
         self.ask(&questions).map(drop).map_err(|(place, error)| {

@@ -1,11 +1,10 @@
 //! The tags of all entities, which Kong keeps as one array for each record.
 
-use super::plugins;
 use super::session::Question;
+use super::{fields, plugins};
 use crate::TagEntry;
 use crate::backend::TagSelection;
 use crate::backend::cells::Cell;
-use crate::backend::sql::quote;
 use crate::layout::{Layout, Table, WORKSPACE};
 use uuid::Uuid;
 
@@ -33,7 +32,7 @@ pub fn page(layout: &Layout, selection: &TagSelection<'_>) -> Question {
     let mut places: Vec<String> = Vec::new();
     for table in apart {
         let workspace = bind(selection.workspace.map_or(Cell::Null, Cell::Uuid));
-        let (names, relation) = (bind(Cell::Texts(relations(table))), quote(plugins::source(table)));
+        let (names, relation) = (bind(Cell::Texts(relations(table))), fields::source(table));
         places.push(format!(
             "g.entity_name = ANY ({names}) AND \
              EXISTS (SELECT 1 FROM {relation} r WHERE r.id = g.entity_id AND r.{WORKSPACE} = {workspace})"

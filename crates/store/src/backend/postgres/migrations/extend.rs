@@ -1,14 +1,18 @@
 //! Tables and columns of our own: those of the layout that Kong does not have. They are made from the layout, so that
 //! each is a migration by its own name.
 
+use super::super::fields::{self, Fields};
 use super::super::{counters, plugins};
 use super::state::Migration;
-use crate::backend::sql::{EXPIRES, POSTGRES, Statements, quote};
-use crate::layout::{COMPOSITE, ColumnType, Layout, OnDelete, Table, WORKSPACE};
+use crate::backend::sql::{POSTGRES, Statements, columns, quote};
+use crate::layout::{ColumnType, Layout, OnDelete, Table};
 use std::collections::{HashMap, HashSet};
 
 /// The columns of the tables that are there.
 pub type Present = HashMap<String, HashSet<String>>;
+
+/// What earlier versions read plugins from. A table of Kong's that a view is about cannot be changed by it.
+const FORMER_VIEW: &str = "bascule_all_plugins";
 
 /// What is to be done, and by which statements.
 #[derive(Debug)]
@@ -22,24 +26,27 @@ pub fn extensions(layout: &Layout, present: &Present, kongs: &HashSet<&str>) -> 
     let mut extensions = Vec::new();
     for table in layout.tables() {
         let statements = Statements::new(table, POSTGRES);
-        match present.get(&table.relation) {
+        let own = present.get(&table.relation);
+        match own {
             Some(columns) => extensions.extend(added_columns(table, &table.relation, &statements, columns)),
             None if kongs.contains(table.relation.as_str()) => {}
             None => extensions.push(new_table(layout, table, &table.relation, &statements, kongs)),
         }
         if let Some(statements) = plugins::own(table) {
-            let before = extensions.len();
-            let own = present.get(plugins::OWN);
-            match own {
+            match present.get(plugins::OWN) {
                 Some(columns) => extensions.extend(added_columns(table, plugins::OWN, &statements, columns)),
                 None => extensions.push(new_table(layout, table, plugins::OWN, &statements, kongs)),
             }
-            if extensions.len() > before || !present.contains_key(plugins::ALL) {
-                let mut columns: Vec<String> = own.into_iter().flatten().cloned().collect();
-                columns.sort();
-                extensions.push(Extension { name: plugins::ALL.to_owned(), sql: plugins::view(table, &columns) });
+        }
+        if let Some((relation, fields)) = fields::relation(table).zip(Fields::new(table)) {
+            match present.get(&relation) {
+                Some(columns) => extensions.extend(added_columns(table, &relation, &fields.statements, columns)),
+                None => extensions.push(new_fields(table, relation, &fields.statements, own)),
             }
         }
+    }
+    if present.contains_key(FORMER_VIEW) {
+        extensions.push(Extension { name: FORMER_VIEW.to_owned(), sql: vec![format!("DROP VIEW {FORMER_VIEW}")] });
     }
     let missing = |entity: &&String| !present.contains_key(*entity) && !kongs.contains(entity.as_str());
     let counters = layout.counters.iter().filter(missing);
@@ -79,14 +86,44 @@ fn new_table(
     Extension { name: relation.to_owned(), sql }
 }
 
+/// The table of fields that Kong's has no columns for. Earlier versions had such columns in Kong's table: `present` are
+/// those that it has.
+fn new_fields(
+    table: &Table,
+    relation: String,
+    statements: &Statements,
+    present: Option<&HashSet<String>>,
+) -> Extension {
+    let (own, kongs, primary) = (quote(&relation), quote(&table.relation), quote(&table.primary));
+    let mut sql = vec![statements.create.clone()];
+    sql.extend(statements.indexes.iter().cloned());
+    sql.push(format!("ALTER TABLE {own} ADD FOREIGN KEY ({primary}) REFERENCES {kongs} ({primary}) ON DELETE CASCADE"));
+    let columns: Vec<(&str, _)> =
+        columns(table).into_iter().filter(|(column, _)| !fields::has_column(table, column)).collect();
+    if present.is_some_and(|present| columns.iter().any(|(column, _)| present.contains(*column))) {
+        let former = Statements::new(table, POSTGRES);
+        let missing = columns.iter().filter(|(column, _)| present.is_some_and(|present| !present.contains(*column)));
+        sql.extend(missing.map(|(column, kind)| former.add_column(column, *kind)));
+        let names: Vec<String> = columns.iter().map(|(column, _)| quote(column)).collect();
+        let stand_ins = || fields::stand_ins(table);
+        let places = stand_ins().map(|stand_in| quote(stand_in.column));
+        let places = [primary].into_iter().chain(names.clone()).chain(places).collect::<Vec<_>>();
+        let true_values = stand_ins().map(|s| format!("CASE WHEN {} THEN {} END", s.condition, quote(s.column)));
+        let values = places[..=names.len()].iter().cloned().chain(true_values).collect::<Vec<_>>().join(", ");
+        let any = names.iter().map(|name| format!("{name} IS NOT NULL")).collect::<Vec<_>>().join(" OR ");
+        sql.push(format!("INSERT INTO {own} ({}) SELECT {values} FROM {kongs} WHERE {any}", places.join(", ")));
+        let stand_in =
+            |s: &fields::StandIn| format!("UPDATE {kongs} SET {} = {} WHERE {}", quote(s.column), s.value, s.condition);
+        sql.extend(stand_ins().map(stand_in));
+        let drops: Vec<String> = names.iter().map(|name| format!("DROP COLUMN {name}")).collect();
+        sql.push(format!("ALTER TABLE {kongs} {}", drops.join(", ")));
+    }
+    Extension { name: relation, sql }
+}
+
 /// Columns have no default, so that rows of before have none in place of a value.
 fn added_columns(table: &Table, relation: &str, statements: &Statements, present: &HashSet<String>) -> Vec<Extension> {
-    let mut columns: Vec<(&str, ColumnType)> = table.columns.iter().map(|c| (c.name.as_str(), c.kind)).collect();
-    columns.extend(table.composite().map(|_| (COMPOSITE, ColumnType::Text)));
-    columns.extend(table.per_workspace.then_some((WORKSPACE, ColumnType::Uuid)));
-    columns.extend(table.has_ttl.then_some((EXPIRES, ColumnType::Expiry)));
-    let kept = |column: &str| relation != table.relation || plugins::has_column(table, column);
-    let missing = columns.into_iter().filter(|(column, _)| kept(column) && !present.contains(*column));
+    let missing = statements.kept(table).filter(|(column, _)| !present.contains(*column));
     let extension = |(column, kind): (&str, ColumnType)| {
         let mut sql = vec![statements.add_column(column, kind)];
         let index = quote(&format!("{relation}_{column}"));
