@@ -29,7 +29,7 @@ export async function withPage(work, options = {}) {
       if (![MANAGER, ADMIN].includes(origin) && !request.url().startsWith('data:'))
         faults.push(`a request to ${origin}`);
     });
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     await work(page);
     check(faults.length === 0, faults.join('\n'));
   } finally {

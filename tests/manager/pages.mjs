@@ -45,6 +45,9 @@ const pages = [
   `${await of('routes')}/edit`,
   `${await of('plugins')}/edit`,
   await of('rbac_roles', 'rbac/roles'),
+  `${await of('rbac_roles', 'rbac/roles')}?view=records`,
+  'access?view=groups',
+  await of('groups'),
   'services/none',
 ];
 

@@ -82,9 +82,34 @@ fn every_page_is_for_everybody() {
     form(node.admin(), "POST", "/upstreams/u/targets", &format!("target={}", backend.address)).expect(201);
     form(node.admin(), "POST", "/services", "name=s&host=u&tags[]=a").expect(201);
     form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/r&hosts[]=h.test").expect(201);
+    form(node.admin(), "POST", "/groups", "name=g").expect(201);
     form(node.admin(), "POST", "/consumers", "username=c").expect(201);
     form(node.admin(), "POST", "/consumers/c/key-auth", "key=secret").expect(201);
     let limit = json!({ "name": "rate-limiting", "config": { "minute": 5, "policy": "local" } });
     json(node.admin(), "POST", "/services/s/plugins", &limit).expect(201);
     run("pages.mjs", &node, &[]);
+}
+
+#[test]
+fn records_are_written_as_text() {
+    run("editing.mjs", &node(&[]), &[]);
+}
+
+#[test]
+fn roles_have_rules_and_groups_have_roles() {
+    let node = node(&[]);
+    form(node.admin(), "POST", "/services", "name=secret&host=a.test").expect(201);
+    run("roles.mjs", &node, &[]);
+}
+
+#[test]
+fn what_cannot_be_written_is_not_offered() {
+    let file = json!({
+        "_format_version": "3.0",
+        "services": [{ "name": "s", "host": "u", "plugins": [{ "name": "cors" }] }],
+        "upstreams": [{ "name": "u", "targets": [{ "target": "127.0.0.1:9" }] }],
+        "consumers": [{ "username": "c", "keyauth_credentials": [{ "key": "k" }] }],
+    });
+    let file = file.to_string();
+    run("reading.mjs", &node(&[("database", "off"), ("declarative_config_string", &file)]), &[]);
 }

@@ -42,7 +42,7 @@ export async function send(method, path, content, options = {}) {
   const text = await answer.text();
   const body = parse(text);
   if (!answer.ok) throw new Refusal(answer.status, body ?? { message: text });
-  if (method !== 'GET') emit('written', { method, path });
+  if (method !== 'GET') emit('written', { method, path, content, global: options.global });
   return body;
 }
 

@@ -48,6 +48,14 @@ export function unguard() {
   guard = null;
 }
 
+/** Keeps what is shown of a page in its address, so that a link or a reload leads there again. */
+export function keepInAddress(name, value) {
+  const address = new URL(location.href);
+  address.searchParams.set(name, value);
+  history.replaceState(null, '', address);
+  current = location.href;
+}
+
 /** Shows the present page anew. */
 export function reload() {
   open();

@@ -11,8 +11,8 @@ export function quoted(text) {
 }
 
 /** The line of `curl` that sends a request. A token stands there by the name of a variable. */
-export function curl(method, path, content) {
-  const place = scope.workspace === 'default' ? path : `/${scope.workspace}${path}`;
+export function curl(method, path, content, { global = false } = {}) {
+  const place = global || scope.workspace === 'default' ? path : `/${scope.workspace}${path}`;
   const parts = ['curl'];
   if (method !== 'GET') parts.push('-X', method);
   parts.push(quoted(api + place));

@@ -169,6 +169,13 @@ export const entities = {
     groups: [['general', ['name', 'user_token', 'enabled', 'comment']]],
     children: [],
   },
+  groups: {
+    path: 'groups',
+    global: true,
+    columns: ['name', 'comment', 'created_at'],
+    groups: [['general', ['name', 'comment']]],
+    children: [],
+  },
   admins: {
     path: 'admins',
     columns: ['username', 'email', 'custom_id', 'status', 'created_at'],

@@ -51,6 +51,8 @@ const CATEGORIES = {
     'request-callout',
     'request-size-limiting',
     'request-termination',
+    'retry',
+    'traffic-mirror',
     'response-ratelimiting',
     'route-by-header',
     'route-transformer-advanced',

@@ -1,20 +1,21 @@
 /**
- * The form of a record, made from its schema. Only what was changed is sent; the same record can be seen and edited as
- * JSON, read as YAML, and the request is there as a line for a terminal, before and after it is sent.
+ * The form of a record, made from its schema. Only what was changed is sent; the same record can be edited as YAML and
+ * as JSON, and the request is there as a line for a terminal before it is sent.
  */
 
 import { Away, Refusal, send } from '../core/api.js';
 import { debounced, h, replace } from '../core/dom.js';
 import { icon } from '../core/icons.js';
+import { isReadOnly } from '../core/node.js';
 import { guardWith, unguard } from '../core/router.js';
 import { changes, defaultsOf } from '../core/schemas.js';
 import { t } from '../core/texts.js';
-import { curl, deck, withoutNulls } from '../entities/commands.js';
-import { yaml } from '../entities/yaml.js';
+import { curl, deck } from '../entities/commands.js';
 import { code } from '../parts/code.js';
 import { failed } from '../shell/toast.js';
 import { fieldRow } from './field.js';
 import { grouped } from './groups.js';
+import { recordText } from './text.js';
 import { urlShortcut } from './url.js';
 
 /** Fields that nobody but the node sets. */
@@ -55,27 +56,26 @@ export function form({
   );
   const set = (value) => own.forEach((field) => rows.get(field.name).set(value[field.name] ?? null));
   set({ ...before, ...given });
-  const value = () => Object.fromEntries(own.map((field) => [field.name, rows.get(field.name).value()]));
-  const content = () => ({ ...fixed, ...changes(own, before, value()) });
+  const entered = () => Object.fromEntries(own.map((field) => [field.name, rows.get(field.name).value()]));
+  const hidden = fields.filter((field) => without.includes(field.name) && typeof record?.[field.name] === 'string');
+  const constant = { ...fixed, ...Object.fromEntries(hidden.map(({ name }) => [name, record[name]])) };
+  const text = recordText({ fields: own, constant, change: context.change });
 
   const problems = h('div', { class: 'problems', role: 'alert' });
   const commands = h('div', { class: 'commands' });
   const button = h('button', { class: 'primary' }, action ?? (record ? t('save') : t('create')));
   const sections = grouped(entity, own, rows, before, { ...before, ...given });
   const shortcut = entity === 'services' && urlShortcut(rows);
-  const views = viewSwitch({
-    record: () => ({ ...fixed, ...value() }),
-    set,
-    form: h('div', { class: 'sections' }, shortcut, sections.elements),
-  });
+  const views = viewSwitch({ entered, set, text, form: h('div', { class: 'sections' }, shortcut, sections.elements) });
+  const content = () => {
+    const value = views.value();
+    return value && { ...fixed, ...changes(own, before, value) };
+  };
   const changed = debounced(60, () => {
     const sent = content();
-    replace(
-      commands,
-      code(curl(method, path, sent), 'curl'),
-      deck(entity, { ...(record ? withoutTimes(record) : {}), ...sent }, parent) &&
-        code(deck(entity, { ...(record ? withoutTimes(record) : {}), ...sent }, parent), 'decK'),
-    );
+    if (!sent) return;
+    const applied = deck(entity, { ...(record ? withoutTimes(record) : {}), ...sent }, parent);
+    replace(commands, code(curl(method, path, sent, options), 'curl'), applied && code(applied, 'decK'));
     button.disabled = record !== null && record !== undefined && Object.keys(sent).length === 0;
   });
 
@@ -83,7 +83,8 @@ export function form({
     const fieldErrors = { ...(error.fields ?? {}) };
     const loose = [fieldErrors['@entity']].flat().filter((one) => typeof one === 'string');
     const unplaced = Object.keys(fieldErrors).filter((name) => name !== '@entity' && !rows.has(name));
-    for (const [name, row] of rows) sections.note(name, row.errors(fieldErrors[name]));
+    if (views.isText()) text.refuse(error.fields);
+    else for (const [name, row] of rows) sections.note(name, row.errors(fieldErrors[name]));
     loose.push(...unplaced.map((name) => `${name}: ${flat(fieldErrors[name])}`));
     if (Object.keys(fieldErrors).length === 0) loose.push(error.message);
     const rest = loose.length === 0 ? [t('form.wrong')] : loose;
@@ -101,11 +102,13 @@ export function form({
 
   const submit = async (event) => {
     event.preventDefault();
+    if (isReadOnly()) return;
     replace(problems);
-    if (!views.settle()) return;
+    const sent = content();
+    if (!sent) return;
     button.disabled = true;
     try {
-      const answer = await send(method, path, content(), options);
+      const answer = await send(method, path, sent, options);
       unguard();
       saved(answer);
     } catch (error) {
@@ -129,51 +132,46 @@ export function form({
     },
     views.element,
     problems,
-    h('footer', {}, button, cancel && h('a', { class: 'button', href: cancel }, t('cancel'))),
+    h('footer', {}, !isReadOnly() && button, cancel && h('a', { class: 'button', href: cancel }, t('cancel'))),
     h('details', { class: 'group' }, h('summary', {}, t('form.commands')), commands),
   );
   changed();
-  const start = JSON.stringify(value());
-  guardWith(() => JSON.stringify(value()) !== start && element.isConnected, t('form.lost'));
+  const start = JSON.stringify(entered());
+  // A text that cannot be read holds something, too.
+  guardWith(() => element.isConnected && JSON.stringify(views.settle()) !== start, t('form.lost'));
   return element;
 }
 
-/** Form, JSON and YAML: what is written in one is there in the next. */
-function viewSwitch({ record, set, form: fields }) {
-  const area = h('textarea', { class: 'code tall', spellcheck: 'false', 'aria-label': 'JSON' });
-  const error = h('p', { class: 'error', role: 'alert' });
+/** Form, YAML and JSON: what is written in one is there in the next. */
+function viewSwitch({ entered, set, text, form: fields }) {
   const panel = h('div', {});
   let view = 'form';
+  const isText = () => view !== 'form';
+  const value = () => (isText() ? text.value() : entered());
   const settle = () => {
-    if (view !== 'json') return true;
-    try {
-      set({ ...JSON.parse(area.value) });
-      replace(error);
-      return true;
-    } catch (problem) {
-      replace(error, problem.message);
-      return false;
-    }
+    const now = value();
+    if (now && isText()) set(now);
+    return now && entered();
   };
   const choose = (next) => {
-    if (!settle()) return;
+    const now = settle();
+    if (!now) return;
     view = next;
     buttons.forEach((one) => one.setAttribute('aria-pressed', String(one.dataset.view === next)));
-    if (next === 'json') {
-      area.value = JSON.stringify(record(), null, 2);
-      replace(panel, area, error);
-    } else if (next === 'yaml') replace(panel, code(yaml(withoutNulls(record()))));
-    else replace(panel, fields);
+    if (isText()) text.set(now, next);
+    replace(panel, isText() ? text.element : fields);
   };
   const buttons = [
     ['form', t('form.form')],
-    ['json', 'JSON'],
     ['yaml', 'YAML'],
+    ['json', 'JSON'],
   ].map(([name, label]) => h('button', { type: 'button', 'data-view': name, onclick: () => choose(name) }, label));
   choose('form');
   return {
     element: h('div', {}, h('div', { class: 'segments', role: 'group', 'aria-label': t('form.view') }, buttons), panel),
+    value,
     settle,
+    isText,
   };
 }
 

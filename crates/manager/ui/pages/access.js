@@ -1,23 +1,22 @@
-/** Who may use the Admin API: administrators, roles with their rules, and users with tokens. */
+/** Who may use the Admin API: administrators, users with tokens, and groups of them; roles say what they may do. */
 
 import { get, send } from '../core/api.js';
 import { login } from '../core/config.js';
-import { h, replace } from '../core/dom.js';
+import { h } from '../core/dom.js';
 import { icon } from '../core/icons.js';
-import { href, reload } from '../core/router.js';
+import { href } from '../core/router.js';
 import { t } from '../core/texts.js';
 import { keyOf } from '../entities/definitions.js';
 import { all } from '../entities/records.js';
 import { code } from '../parts/code.js';
-import { heading, linkButton, nothing, panel } from '../parts/page.js';
+import { createButton, heading, nothing, panel } from '../parts/page.js';
 import { tabs } from '../parts/tabs.js';
 import { dialog } from '../shell/dialog.js';
 import { done, failed } from '../shell/toast.js';
 import { detailPage } from './detail.js';
 import { records } from './list.js';
 
-const ACTIONS = ['read', 'create', 'update', 'delete'];
-const LISTS = ['admins', 'rbac_roles', 'rbac_users'];
+const LISTS = ['admins', 'rbac_roles', 'rbac_users', 'groups'];
 
 /** All of them. */
 export async function show(place) {
@@ -29,7 +28,7 @@ export async function show(place) {
         'div',
         { class: 'bar' },
         h('p', { class: 'about grow' }, t(`about.${entity}`)),
-        linkButton(href(entity, 'create'), 'plus', t(`new.${entity}`), 'primary'),
+        createButton(href(entity, 'create'), t(`new.${entity}`), 'primary'),
       ),
       listed.element,
     ];
@@ -66,7 +65,7 @@ export function adminPage(place) {
   });
 }
 
-/** A user: roles. */
+/** A user: roles and groups. */
 export function userPage(place) {
   return detailPage(place, 'rbac_users', {
     views: (user) => [
@@ -76,14 +75,13 @@ export function userPage(place) {
         first: true,
         show: () => rolesOf(place, `/rbac/users/${keyOf(user)}/roles`),
       },
+      {
+        name: 'groups',
+        label: t('page.groups'),
+        first: true,
+        show: () => groupsOf(place, `/rbac/users/${keyOf(user)}/groups`),
+      },
     ],
-  });
-}
-
-/** A role: its rules. */
-export function rolePage(place) {
-  return detailPage(place, 'rbac_roles', {
-    views: (role) => [{ name: 'rules', label: t('access.rules'), first: true, show: () => rulesOf(place, role) }],
   });
 }
 
@@ -106,19 +104,29 @@ async function linkFor(admin) {
   }
 }
 
-/** The roles that somebody has, as switches. */
+/** The roles that somebody has. */
 async function rolesOf(place, path) {
-  const [{ roles }, every] = await Promise.all([
-    get(path, { signal: place.signal }),
-    all('rbac/roles', { signal: place.signal }),
-  ]);
-  const has = new Set(roles.map((role) => role.name));
+  const options = { signal: place.signal };
+  const [{ roles }, every] = await Promise.all([get(path, options), all('rbac/roles', options)]);
+  return switches(path, 'roles', roles, every);
+}
+
+/** The groups that a user is in. */
+async function groupsOf(place, path) {
+  const options = { signal: place.signal };
+  const [{ groups }, every] = await Promise.all([get(path, options), all('groups', { ...options, global: true })]);
+  return every.length === 0 ? nothing('access', t('empty.groups')) : switches(path, 'groups', groups, every);
+}
+
+/** What somebody has of all there is, as switches. `field` names it in requests. */
+function switches(path, field, had, every) {
+  const has = new Set(had.map((one) => one.name));
   return panel(
     null,
     h(
       'ul',
       { class: 'plain rows' },
-      every.map((role) =>
+      every.map((one) =>
         h(
           'li',
           {},
@@ -129,149 +137,23 @@ async function rolesOf(place, path) {
               type: 'checkbox',
               class: 'toggle',
               role: 'switch',
-              checked: has.has(role.name),
+              checked: has.has(one.name),
               onchange: async (event) => {
                 const input = event.target;
                 try {
-                  await send(input.checked ? 'POST' : 'DELETE', path, { roles: role.name });
-                  done(t(input.checked ? 'access.given' : 'access.taken', { name: role.name }));
+                  await send(input.checked ? 'POST' : 'DELETE', path, { [field]: one.name });
+                  done(t(input.checked ? 'access.given' : 'access.taken', { name: one.name }));
                 } catch (error) {
                   input.checked = !input.checked;
                   failed(error);
                 }
               },
             }),
-            h('strong', {}, role.name),
-            h('span', {}, role.comment),
+            h('strong', {}, one.name),
+            h('span', {}, one.comment),
           ),
         ),
       ),
     ),
-  );
-}
-
-async function rulesOf(place, role) {
-  const path = `/rbac/roles/${keyOf(role)}/endpoints`;
-  const { data } = await get(`${path}?size=1000`, { signal: place.signal });
-  const act = async (action, words) => {
-    try {
-      await action();
-      done(words);
-      reload();
-    } catch (error) {
-      failed(error);
-    }
-  };
-  const heads = ['endpoint', 'workspace', 'actions', 'negative', 'comment'];
-  const list =
-    data.length === 0
-      ? nothing('access', t('access.norules'))
-      : h(
-          'div',
-          { class: 'scrolled', tabindex: '0', role: 'region', 'aria-label': t('access.rules') },
-          h(
-            'table',
-            {},
-            h(
-              'thead',
-              {},
-              h(
-                'tr',
-                {},
-                heads.map((head) => h('th', { scope: 'col' }, t(`access.${head}`))),
-                h('th', { class: 'actions' }),
-              ),
-            ),
-            h(
-              'tbody',
-              {},
-              data.map((rule) =>
-                h(
-                  'tr',
-                  {},
-                  h('td', {}, h('code', {}, rule.endpoint)),
-                  h('td', {}, rule.workspace),
-                  h(
-                    'td',
-                    {},
-                    h(
-                      'span',
-                      { class: 'tokens' },
-                      [rule.actions].flat().map((one) => h('span', { class: 'token' }, one)),
-                    ),
-                  ),
-                  h('td', {}, rule.negative && h('span', { class: 'badge bad' }, t('access.forbids'))),
-                  h('td', {}, rule.comment),
-                  h(
-                    'td',
-                    { class: 'actions' },
-                    h(
-                      'button',
-                      {
-                        class: 'plain',
-                        'aria-label': t('delete.named', { name: rule.endpoint }),
-                        onclick: () =>
-                          act(
-                            () => send('DELETE', `${path}/${rule.workspace}/${rule.endpoint.replace(/^\//, '')}`),
-                            t('deleted', { name: rule.endpoint }),
-                          ),
-                      },
-                      icon('trash'),
-                    ),
-                  ),
-                ),
-              ),
-            ),
-          ),
-        );
-  return [newRule(place, (rule) => act(() => send('POST', path, rule), t('created', { name: rule.endpoint }))), list];
-}
-
-function newRule(place, take) {
-  const endpoint = h('input', {
-    required: true,
-    placeholder: '/services/*',
-    'aria-label': t('access.endpoint'),
-    spellcheck: 'false',
-  });
-  const workspace = h(
-    'select',
-    { 'aria-label': t('access.workspace') },
-    h('option', { value: '*' }, t('access.everywhere')),
-  );
-  all('workspaces', { global: true, signal: place.signal })
-    .then((found) => {
-      replace(
-        workspace,
-        h('option', { value: '*' }, t('access.everywhere')),
-        found.map(({ name }) => h('option', { value: name }, name)),
-      );
-      workspace.value = place.workspace;
-    })
-    .catch(() => {});
-  const boxes = ACTIONS.map((name) => ({ name, input: h('input', { type: 'checkbox', checked: name === 'read' }) }));
-  const negative = h('input', { type: 'checkbox' });
-  return h(
-    'form',
-    {
-      class: 'panel inline-form',
-      onsubmit: (event) => {
-        event.preventDefault();
-        const actions = boxes
-          .filter(({ input }) => input.checked)
-          .map(({ name }) => name)
-          .join(',');
-        take({ endpoint: endpoint.value, workspace: workspace.value, actions, negative: negative.checked });
-      },
-    },
-    endpoint,
-    workspace,
-    h(
-      'div',
-      { class: 'choices' },
-      boxes.map(({ name, input }) => h('label', { class: 'choice' }, input, name)),
-      h('label', { class: 'choice' }, negative, t('access.forbids')),
-    ),
-    h('button', { class: 'primary' }, icon('plus'), t('form.add')),
   );
 }

@@ -4,6 +4,7 @@ import { get, send } from '../core/api.js';
 import { h } from '../core/dom.js';
 import { endpoints } from '../core/endpoints.js';
 import { icon } from '../core/icons.js';
+import { isReadOnly } from '../core/node.js';
 import { go, href, reload } from '../core/router.js';
 import { entitySchema } from '../core/schemas.js';
 import { known, t } from '../core/texts.js';
@@ -12,7 +13,7 @@ import { labelOf } from '../entities/labels.js';
 import { one } from '../entities/records.js';
 import { picker } from '../forms/foreign.js';
 import { form } from '../forms/form.js';
-import { heading, linkButton, nothing } from '../parts/page.js';
+import { createButton, heading, nothing } from '../parts/page.js';
 import { table } from '../parts/table.js';
 import { done, failed } from '../shell/toast.js';
 import { detailPage } from './detail.js';
@@ -87,9 +88,8 @@ async function credentialsView(place, consumer) {
     'div',
     { class: 'bar' },
     all.map(({ entity }) =>
-      linkButton(
+      createButton(
         href('consumers', keyOf(consumer), 'credentials', entity),
-        'plus',
         known(`page.${entity}`) ?? labelOf(entity),
       ),
     ),
@@ -179,7 +179,7 @@ async function members(place, { path, entity, list, field }) {
     ),
   );
   return [
-    add,
+    !isReadOnly() && add,
     records.length === 0
       ? nothing(entity, t(`empty.${entity}`))
       : table({

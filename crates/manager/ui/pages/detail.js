@@ -2,6 +2,7 @@
 
 import { h } from '../core/dom.js';
 import { icon } from '../core/icons.js';
+import { isReadOnly } from '../core/node.js';
 import { go, href } from '../core/router.js';
 import { t } from '../core/texts.js';
 import { curl, deck, withoutNulls } from '../entities/commands.js';
@@ -10,7 +11,7 @@ import { pluginTitle } from '../entities/plugins.js';
 import { one } from '../entities/records.js';
 import { yaml } from '../entities/yaml.js';
 import { code, copyButton } from '../parts/code.js';
-import { heading, linkButton, panel } from '../parts/page.js';
+import { createButton, heading, linkButton, panel } from '../parts/page.js';
 import { enabledSwitch } from '../parts/table.js';
 import { tabs } from '../parts/tabs.js';
 import { record as fieldsOf } from '../parts/value.js';
@@ -45,8 +46,8 @@ export async function detailPage(place, entity, { views = () => [], actions, fir
       ),
       actions: [
         actions?.(record),
-        linkButton(href(entity, keyOf(record), 'edit'), 'edit', t('edit')),
-        h(
+        !isReadOnly() && linkButton(href(entity, keyOf(record), 'edit'), 'edit', t('edit')),
+        !isReadOnly() && h(
           'button',
           {
             class: 'danger',
@@ -111,7 +112,7 @@ async function related(place, entity, record, child, path) {
     ...(child === 'plugins' ? pluginColumns() : {}),
   });
   await listed.ready;
-  return [h('div', { class: 'bar' }, linkButton(create, 'plus', t(`new.${child}`), 'primary')), listed.element];
+  return [h('div', { class: 'bar' }, createButton(create, t(`new.${child}`), 'primary')), listed.element];
 }
 
 /** The record as JSON, as YAML and as lines for a terminal. */
@@ -124,7 +125,7 @@ function written(entity, record) {
     { class: 'columns' },
     code(JSON.stringify(record, null, 2), 'JSON'),
     code(yaml(own), 'YAML'),
-    code(curl('GET', path), 'curl'),
+    code(curl('GET', path, null, definition(entity)), 'curl'),
     applied && code(applied, 'decK'),
   );
 }

@@ -6,7 +6,7 @@ import { hasEndpoint } from '../core/endpoints.js';
 import { icon } from '../core/icons.js';
 import { href } from '../core/router.js';
 import { t } from '../core/texts.js';
-import { heading, linkButton, nothing, panel } from '../parts/page.js';
+import { createButton, heading, nothing, panel } from '../parts/page.js';
 
 const EXAMPLE = 'http.path ^= "/orders" && (http.method == "GET" || any(lower(http.headers.x_version)) == "v2")';
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'];
@@ -135,7 +135,7 @@ export async function show(place) {
         words(FIELDS),
         h('p', { class: 'hint' }, t('expressions.operators')),
         words(OPERATORS),
-        linkButton(href('routes', 'create'), 'plus', t('new.routes')),
+        createButton(href('routes', 'create'), t('new.routes')),
       ),
       h(
         'div',

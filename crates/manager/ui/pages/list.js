@@ -6,7 +6,7 @@ import { href } from '../core/router.js';
 import { number, t } from '../core/texts.js';
 import { definition, keyOf } from '../entities/definitions.js';
 import { SEARCHED, all, matching, one, page } from '../entities/records.js';
-import { heading, linkButton, nothing } from '../parts/page.js';
+import { createButton, heading, nothing } from '../parts/page.js';
 import { table } from '../parts/table.js';
 import { failed } from '../shell/toast.js';
 import { removed } from './remove.js';
@@ -22,7 +22,7 @@ export async function listPage(place, entity, { render, columns, about, actions,
   return [
     heading(t(`page.${entity}`), {
       about: about ?? t(`about.${entity}`),
-      actions: [actions, linkButton(create ?? href(entity, 'create'), 'plus', t(`new.${entity}`), 'primary')],
+      actions: [actions, createButton(create ?? href(entity, 'create'), t(`new.${entity}`), 'primary')],
     }),
     listed.element,
   ];
@@ -69,7 +69,7 @@ export function records(place, entity, { path, render, columns, create, open, ed
       return nothing(
         entity,
         tags.value ? t('nothing') : t(`empty.${entity}`),
-        create !== null && !tags.value && linkButton(create ?? href(entity, 'create'), 'plus', t(`new.${entity}`)),
+        create !== null && !tags.value && createButton(create ?? href(entity, 'create'), t(`new.${entity}`)),
       );
     }
     return [

@@ -7,7 +7,7 @@ import { number, t } from '../core/texts.js';
 import { titleOf } from '../entities/definitions.js';
 import { pluginTitle } from '../entities/plugins.js';
 import { all, matching } from '../entities/records.js';
-import { heading, linkButton, nothing } from '../parts/page.js';
+import { createButton, heading, nothing } from '../parts/page.js';
 
 /** How many services are drawn at once; beyond that they are searched for. */
 const DRAWN = 40;
@@ -56,7 +56,7 @@ export async function show(place) {
       ? nothing(
           'map',
           t('empty.services'),
-          linkButton(href('services', 'create'), 'plus', t('new.services'), 'primary'),
+          createButton(href('services', 'create'), t('new.services'), 'primary'),
         )
       : [
           h('div', { class: 'filters' }, h('label', {}, icon('search'), search)),

@@ -4,9 +4,10 @@ import { get } from '../core/api.js';
 import { api } from '../core/config.js';
 import { h } from '../core/dom.js';
 import { icon } from '../core/icons.js';
+import { isReadOnly } from '../core/node.js';
 import { href } from '../core/router.js';
 import { number, t } from '../core/texts.js';
-import { figure, heading, linkButton, panel } from '../parts/page.js';
+import { figure, heading, linkButton, nothing, panel } from '../parts/page.js';
 import { liveSummary } from '../parts/live.js';
 
 /** Entities that are counted, with their pages. */
@@ -26,7 +27,7 @@ export async function show(place) {
   return [
     heading(t('page.overview'), { about: t('about.overview', { host: node.hostname }) }),
     problems(status),
-    empty && firstSteps(),
+    empty && (isReadOnly() ? firstFile() : firstSteps()),
     h(
       'div',
       { class: 'figures' },
@@ -126,6 +127,11 @@ function problems(status) {
       ),
     ),
   );
+}
+
+/** The same where the configuration is a file. */
+function firstFile() {
+  return nothing('files', t('readonly.words'), linkButton(href('files'), 'files', t('readonly.import'), 'primary'));
 }
 
 /** The way from nothing to a first request. */

@@ -9,7 +9,9 @@ import { consumerGroupPage, consumerPage } from './consumer.js';
 import { editTargetPage, newTargetPage } from './target.js';
 import { upstreamPage } from './upstream.js';
 import { newVaultPage } from './vault.js';
-import { adminPage, rolePage, userPage } from './access.js';
+import { adminPage, userPage } from './access.js';
+import { groupPage } from './groups.js';
+import { rolePage } from './rules.js';
 import * as access from './access.js';
 import * as account from './account.js';
 import * as changes from './changes.js';
@@ -25,6 +27,7 @@ import * as trace from './trace.js';
 function entityPages(entity, { list, detail, create, edit, under = entity } = {}) {
   return {
     under,
+    isOfRecords: true,
     show: (place) => {
       const [key, action] = place.parts;
       if (key === undefined) return listPage(place, entity, list);
@@ -38,6 +41,7 @@ function entityPages(entity, { list, detail, create, edit, under = entity } = {}
 
 const special = {
   admins: { detail: adminPage, under: 'access' },
+  groups: { detail: groupPage, under: 'access' },
   rbac_roles: { detail: rolePage, under: 'access' },
   rbac_users: { detail: userPage, under: 'access' },
   consumers: { detail: consumerPage },

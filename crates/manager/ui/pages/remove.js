@@ -14,11 +14,12 @@ const CASCADES = ['consumers', 'consumer_groups', 'upstreams', 'certificates', '
 /** Asks, and deletes; whether the record is gone. */
 export async function removed(entity, record, where = definition(entity).path) {
   const path = `/${where}/${encodeURIComponent(keyOf(record))}`;
+  const { global } = definition(entity);
   const words = [t('delete.sure'), CASCADES.includes(entity) && t('delete.cascade')].filter(Boolean).join(' ');
   const title = t('delete.title', { name: titleOf(record) });
-  if (!(await confirmed(title, words, t('delete'), code(curl('DELETE', path), 'curl')))) return false;
+  if (!(await confirmed(title, words, t('delete'), code(curl('DELETE', path, null, { global }), 'curl')))) return false;
   try {
-    await send('DELETE', path, undefined, { global: definition(entity).global });
+    await send('DELETE', path, undefined, { global });
     done(t('deleted', { name: titleOf(record) }));
     return true;
   } catch (error) {

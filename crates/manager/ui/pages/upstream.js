@@ -4,11 +4,13 @@ import { get, send } from '../core/api.js';
 import { h, replace } from '../core/dom.js';
 import { on } from '../core/events.js';
 import { icon } from '../core/icons.js';
+import { isReadOnly } from '../core/node.js';
 import { watch } from '../core/live.js';
 import { href } from '../core/router.js';
 import { number, t } from '../core/texts.js';
 import { balance } from '../parts/balance.js';
-import { linkButton, nothing, panel } from '../parts/page.js';
+import { removeButton } from '../parts/rows.js';
+import { createButton, nothing, panel } from '../parts/page.js';
 import { all } from '../entities/records.js';
 import { done, failed } from '../shell/toast.js';
 import { detailPage } from './detail.js';
@@ -51,10 +53,11 @@ async function targetsView(place, upstream) {
       ),
     ]);
     const states = new Map(health.map((one) => [one.target, one]));
+    const busy = new Map((live?.targets ?? []).map((one) => [one.target, one]));
     const rows = targets.map((target) => ({
       ...target,
       state: states.get(target.target),
-      live: live?.targets?.find((one) => one.id === target.id || one.target === target.target),
+      live: busy.get(target.target),
     }));
     many = rows.length > SHOWN;
     picture.show(rows, upstream);
@@ -81,7 +84,7 @@ async function targetsView(place, upstream) {
     live = point.upstreams?.find((one) => one.id === upstream.id) ?? live;
   }, place.signal);
   return [
-    h('div', { class: 'bar' }, search, linkButton(create, 'plus', t('new.targets'), 'primary')),
+    h('div', { class: 'bar' }, search, createButton(create, t('new.targets'), 'primary')),
     panel(null, picture.element),
     h('div', { class: 'below' }, body),
   ];
@@ -110,7 +113,7 @@ function targetTable(rows, upstream, path, draw) {
         h(
           'tr',
           {},
-          head.map((name) => h('th', { scope: 'col' }, t(`target.${name}`))),
+          head.map((name, at) => h('th', { scope: 'col', class: at > 2 ? 'number' : null }, t(`target.${name}`))),
           h('th', { class: 'actions' }, h('span', { class: 'offscreen' }, t('actions'))),
         ),
       ),
@@ -140,43 +143,37 @@ function targetTable(rows, upstream, path, draw) {
             h(
               'td',
               { class: 'actions' },
-              row.weight > 0
-                ? h(
-                    'button',
-                    { onclick: () => act('PATCH', row.id, { weight: 0 }, t('target.out', { name: row.target })) },
-                    t('target.drain'),
-                  )
-                : h(
-                    'button',
-                    { onclick: () => act('PATCH', row.id, { weight: 100 }, t('target.in', { name: row.target })) },
-                    t('target.back'),
-                  ),
+              !isReadOnly() && weightButton(row, act),
               ['HEALTHY', 'UNHEALTHY'].includes(row.state?.health) && healthButton(row, act),
-              h(
-                'a',
-                {
-                  href: href('targets', row.id, 'edit') + `?upstream=${upstream.id}`,
-                  'aria-label': t('edit.named', { name: row.target }),
-                },
-                icon('edit'),
-              ),
-              h(
-                'button',
-                {
-                  class: 'plain',
-                  'aria-label': t('delete.named', { name: row.target }),
-                  onclick: async () => {
-                    await removed('targets', row, `${path}/targets`);
-                    draw();
+              !isReadOnly() && [
+                h(
+                  'a',
+                  {
+                    href: href('targets', row.id, 'edit') + `?upstream=${upstream.id}`,
+                    'aria-label': t('edit.named', { name: row.target }),
                   },
-                },
-                icon('trash'),
-              ),
+                  icon('edit'),
+                ),
+                removeButton(row.target, async () => {
+                  await removed('targets', row, `${path}/targets`);
+                  draw();
+                }),
+              ],
             ),
           ),
         ),
       ),
     ),
+  );
+}
+
+/** Takes a target out of the balance, or puts it back. */
+function weightButton(row, act) {
+  const [weight, words, label] = row.weight > 0 ? [0, 'target.out', 'target.drain'] : [100, 'target.in', 'target.back'];
+  return h(
+    'button',
+    { onclick: () => act('PATCH', row.id, { weight }, t(words, { name: row.target })) },
+    t(label),
   );
 }
 
@@ -195,6 +192,7 @@ function weightField(row, act) {
     class: 'weight',
     min: 0,
     max: 65535,
+    disabled: isReadOnly(),
     value: row.weight,
     'aria-label': t('target.weight.of', { name: row.target }),
     onchange: () => {

@@ -3,6 +3,7 @@
 import { h } from '../core/dom.js';
 import { icon } from '../core/icons.js';
 import { t } from '../core/texts.js';
+import { copy } from '../shell/clipboard.js';
 import { done } from '../shell/toast.js';
 
 /** A block of text. */
@@ -33,14 +34,4 @@ export function copyButton(text, label = t('copy')) {
     },
     icon('copy'),
   );
-}
-
-/** Browsers give the clipboard to pages of a secure origin alone; others have the old way. */
-async function copy(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  const area = h('textarea', { class: 'offscreen', value: text });
-  document.body.append(area);
-  area.select();
-  document.execCommand('copy');
-  area.remove();
 }

@@ -2,6 +2,7 @@
 
 import { h } from '../core/dom.js';
 import { icon } from '../core/icons.js';
+import { isReadOnly } from '../core/node.js';
 import { t } from '../core/texts.js';
 
 /** The head of a page. `trail` leads back: pairs of an address and its name. */
@@ -29,6 +30,11 @@ export function heading(title, { trail = [], actions, about, mark } = {}) {
 /** A link that looks like a button. */
 export function linkButton(address, picture, words, kind = '') {
   return h('a', { class: `button ${kind}`, href: address }, picture && icon(picture), words);
+}
+
+/** The button that leads to the form of something new, where the node can keep it. */
+export function createButton(address, words, kind) {
+  return isReadOnly() ? null : linkButton(address, 'plus', words, kind);
 }
 
 /** What stands where there is nothing yet. */

@@ -3,6 +3,7 @@
 import { send } from '../core/api.js';
 import { h } from '../core/dom.js';
 import { icon } from '../core/icons.js';
+import { isReadOnly } from '../core/node.js';
 import { go, href } from '../core/router.js';
 import { t } from '../core/texts.js';
 import { definition, keyOf, titleOf } from '../entities/definitions.js';
@@ -22,11 +23,12 @@ export function table({
   signal,
   path = definition(entity).path,
 }) {
+  const acted = (edit || remove) && !isReadOnly();
   const head = h(
     'tr',
     {},
     columns.map((name) => h('th', { scope: 'col' }, labelOf(name))),
-    (edit || remove) && h('th', { class: 'actions' }, h('span', { class: 'offscreen' }, t('actions'))),
+    acted && h('th', { class: 'actions' }, h('span', { class: 'offscreen' }, t('actions'))),
   );
   const rows = records.map((row) => {
     const address = open && open(row);
@@ -48,7 +50,7 @@ export function table({
         },
       },
       cells,
-      (edit || remove) &&
+      acted &&
         h(
           'td',
           { class: 'actions' },
@@ -87,6 +89,7 @@ export function enabledSwitch(path, record, changed) {
     class: 'toggle',
     role: 'switch',
     checked: record.enabled !== false,
+    disabled: isReadOnly(),
     'aria-label': t('enabled.named', { name: titleOf(record) }),
     onchange: async () => {
       input.disabled = true;

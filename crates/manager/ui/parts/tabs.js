@@ -1,9 +1,13 @@
 /** Several views of one thing, one at a time. */
 
 import { h, replace, uniqueId } from '../core/dom.js';
+import { keepInAddress } from '../core/router.js';
 
-/** Tabs: each has a `name`, a `label` and a function `show` that gives its content when it is first looked at. */
-export function tabs(views, { chosen, changed, label } = {}) {
+/**
+ * Tabs: each has a `name`, a `label` and a function `show` that gives its content when it is first looked at. With
+ * `chosen`, which may be null, the address says which one is shown.
+ */
+export function tabs(views, { chosen, label } = {}) {
   const shown = views.filter(Boolean);
   const id = uniqueId('tab');
   const panel = h('div', { role: 'tabpanel', id: `${id}-panel`, tabindex: '-1' });
@@ -15,7 +19,7 @@ export function tabs(views, { chosen, changed, label } = {}) {
         role: 'tab',
         id: `${id}-${view.name}`,
         'aria-controls': `${id}-panel`,
-        onclick: () => choose(view),
+        onclick: () => pick(view),
       },
       view.label,
       view.count !== undefined && h('span', { class: 'count' }, view.count),
@@ -23,7 +27,6 @@ export function tabs(views, { chosen, changed, label } = {}) {
   );
   const list = h('div', { role: 'tablist', 'aria-label': label }, buttons);
   const choose = async (view) => {
-    if (changed?.(view.name) === false) return;
     shown.forEach((one, at) => {
       buttons[at].setAttribute('aria-selected', String(one === view));
       buttons[at].tabIndex = one === view ? 0 : -1;
@@ -33,13 +36,17 @@ export function tabs(views, { chosen, changed, label } = {}) {
     const content = await view.show();
     if (panel.dataset.view === view.name) replace(panel, content);
   };
+  const pick = (view) => {
+    if (chosen !== undefined) keepInAddress('view', view.name);
+    choose(view);
+  };
   list.addEventListener('keydown', (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     const at = buttons.indexOf(document.activeElement);
     const next = (at + step + buttons.length) % buttons.length;
     buttons[next].focus();
-    choose(shown[next]);
+    pick(shown[next]);
   });
   choose(shown.find((view) => view.name === chosen) ?? shown[0]);
   return h('div', { class: 'tabbed' }, list, panel);

@@ -2,6 +2,7 @@
 
 import { debounced, h, replace } from '../core/dom.js';
 import { icon } from '../core/icons.js';
+import { isReadOnly } from '../core/node.js';
 import { go, href } from '../core/router.js';
 import { t } from '../core/texts.js';
 import { keyOf, titleOf } from '../entities/definitions.js';
@@ -149,5 +150,5 @@ function pagesFor(question) {
     kind: t('search.action'),
     address: href('plugins', 'select'),
   };
-  return [...pages, ...actions, plugin].filter((one) => one.words.toLowerCase().includes(words));
+  return [...pages, ...(isReadOnly() ? [] : [...actions, plugin])].filter((one) => one.words.toLowerCase().includes(words));
 }

@@ -5,6 +5,7 @@ import { h, replace } from '../core/dom.js';
 import { emit, on } from '../core/events.js';
 import { icon, logo } from '../core/icons.js';
 import { bind, bound, listen } from '../core/keys.js';
+import { isReadOnly, learnNode } from '../core/node.js';
 import { href, reload } from '../core/router.js';
 import { t } from '../core/texts.js';
 import { banner } from './away.js';
@@ -75,10 +76,11 @@ export async function display(place) {
   const waiting = setTimeout(() => replace(main, h('div', { class: 'waiting', 'aria-busy': 'true' })), 250);
   try {
     if (!place.page) throw new Refusal(404, { message: t('page.missing') });
+    await learnNode();
     const element = await place.page.show({ ...place, title, workspace: scope.workspace });
     if (place.signal.aborted) return;
     clearTimeout(waiting);
-    replace(main, element);
+    replace(main, isReadOnly() && place.page.isOfRecords && fromFile(), element);
     const heading = main.querySelector('h1');
     if (heading) title(heading.textContent);
     scrollTo(0, 0);
@@ -90,6 +92,16 @@ export async function display(place) {
     if (error instanceof Away) on('back', reload, place.signal);
     else if (!(error instanceof Refusal)) console.error(error);
   }
+}
+
+/** Why records can only be read, and what can be done about it. */
+function fromFile() {
+  return h(
+    'p',
+    { class: 'panel note' },
+    icon('info'),
+    h('span', {}, t('readonly.words'), ' ', h('a', { href: href('files') }, t('readonly.import'))),
+  );
 }
 
 function failure(error) {

@@ -1,21 +1,34 @@
 /** Short words about what has just happened. */
 
 import { h } from '../core/dom.js';
+import { Away } from '../core/api.js';
+import { on } from '../core/events.js';
 import { icon } from '../core/icons.js';
 import { t } from '../core/texts.js';
-import { Away } from '../core/api.js';
+import { curl } from '../entities/commands.js';
+import { copy } from './clipboard.js';
 
 const shown = h('div', { class: 'toasts', role: 'status', 'aria-live': 'polite' });
 const DURATION = 5000;
+
+/** The request that the next words are about. */
+let written = null;
+on('written', (request) => {
+  written = request;
+});
 
 /** Where they appear. */
 export function toasts() {
   return shown;
 }
 
-/** Says that something went well. */
+/** Says that something went well. What was written can be taken along as a line of `curl`. */
 export function done(words, action) {
-  say('done', 'check', words, action);
+  const request = written;
+  written = null;
+  // Passwords go nowhere but to the Admin API.
+  const line = request && !request.content?.password && curl(request.method, request.path, request.content, request);
+  say('done', 'check', words, action, line);
 }
 
 /** Says that something went wrong; `error` is what was thrown. */
@@ -24,7 +37,7 @@ export function failed(error) {
   say('failed', 'warning', words);
 }
 
-function say(kind, picture, words, action) {
+function say(kind, picture, words, action, line) {
   const close = () => toast.remove();
   const toast = h(
     'div',
@@ -32,6 +45,8 @@ function say(kind, picture, words, action) {
     icon(picture),
     h('span', {}, words),
     action && h('a', { href: action.href, onclick: close }, action.words),
+    line &&
+      h('button', { class: 'plain', 'aria-label': t('copy.curl'), title: line, onclick: () => copy(line) }, icon('copy')),
     h('button', { class: 'plain', 'aria-label': t('close'), onclick: close }, icon('close')),
   );
   shown.append(toast);
