@@ -28,8 +28,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Stands for an address that the system does not tell.
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// Ends when the data plane has been drained.
-pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<Listener>, phase: watch::Receiver<Phase>) {
+/// Ends when the data plane has been drained. Each socket comes with the number of its listener in the settings.
+pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<(usize, Listener)>, phase: watch::Receiver<Phase>) {
     let clock = Clock::new();
     let ticking = Arc::clone(&clock);
     // As many tasks as there are events in one go: each turn of the event loop costs a system call.
@@ -70,14 +70,14 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn serve(self: &Rc<Self>, sockets: Vec<Listener>, mut phase: watch::Receiver<Phase>) {
+    async fn serve(self: &Rc<Self>, sockets: Vec<(usize, Listener)>, mut phase: watch::Receiver<Phase>) {
         let keeper = tokio::task::spawn_local(self.worker.timers.clone().keep());
         let sweeper = tokio::task::spawn_local(Rc::clone(self).sweep());
         let logger = tokio::task::spawn_local(Rc::clone(self).keep_logs());
         let traced = self.worker.shared.traced.receiver();
         let tracer = traced.map(|traced| tokio::task::spawn_local(Rc::clone(self).serve_traced(traced)));
         let mut accepting = Vec::new();
-        for (index, socket) in sockets.into_iter().enumerate() {
+        for (index, socket) in sockets {
             let this = Rc::clone(self);
             let task = match socket {
                 Listener::Connections(socket) => {
@@ -96,7 +96,9 @@ impl Acceptor {
         let _ = phase.wait_for(|p| *p != Phase::Serving).await;
         accepting.iter().chain(&tracer).for_each(tokio::task::JoinHandle::abort);
         self.worker.draining.set(true);
-        self.worker.timers.expire_idle();
+        if *phase.borrow() != Phase::Leaving {
+            self.worker.timers.expire_idle();
+        }
         let ended = async {
             while self.open.get() > 0 {
                 self.closed.notified().await;

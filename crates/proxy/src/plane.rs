@@ -4,7 +4,7 @@ use crate::accept;
 use crate::balancer::Balancers;
 use crate::dns::NameStatistics;
 use crate::forwarded::TrustedProxies;
-use crate::listener::{Descriptors, Listener, Listening};
+use crate::listener::{Descriptors, Inherited, Listener, Listening, Offer};
 use crate::live::{Live, Watch};
 use crate::published::Published;
 use crate::settings::{Listen, Settings, Transport};
@@ -31,23 +31,25 @@ pub struct DataPlane {
     addresses: Vec<SocketAddr>,
     /// By which plugins reach other servers.
     network: Network,
-    /// The listeners, in the order of the settings, until they are served.
+    /// The listeners, in the order of the settings, until nothing more is accepted.
     sockets: Mutex<Vec<Listening>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     phase: watch::Sender<Phase>,
 }
 
 impl DataPlane {
-    /// Binds all listeners, so that errors show before anything else happens. Serves nothing yet.
+    /// Binds all listeners that are not inherited, so that errors show before anything else happens. Serves nothing
+    /// yet.
     pub fn bind(
         mut settings: Settings,
         kinds: &'static [&'static dyn PluginKind],
         env: Env,
         balancers: Balancers,
+        inherited: &mut Inherited,
     ) -> io::Result<DataPlane> {
         let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
         let workers = settings.workers.max(1);
-        let sockets = bind_all(&settings.listen, workers)?;
+        let sockets = bind_all(&settings.listen, workers, inherited)?;
         let addresses = sockets.iter().map(Listening::address).collect();
         let default = identity(std::mem::take(&mut settings.certificates)).map_err(invalid)?;
         let outbound = Outbound::new(std::mem::take(&mut settings.services_tls)).map_err(invalid)?;
@@ -197,10 +199,13 @@ impl DataPlane {
 
     /// Starts the workers.
     pub fn serve(&self) -> io::Result<()> {
-        let listening = std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut sets: Vec<Vec<Listener>> = self.shared.gauges.iter().map(|_| Vec::new()).collect();
-        for sockets in listening {
-            sets.iter_mut().zip(sockets.listen()?).for_each(|(set, socket)| set.push(socket));
+        let mut sets: Vec<Vec<(usize, Listener)>> = self.shared.gauges.iter().map(|_| Vec::new()).collect();
+        for (index, listening) in self.sockets.lock().unwrap_or_else(PoisonError::into_inner).iter().enumerate() {
+            // More than there are workers when a process with more of them was here before.
+            for (number, socket) in listening.listen()?.into_iter().enumerate() {
+                let worker = number % sets.len();
+                sets[worker].push((index, socket));
+            }
         }
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, sockets) in sets.into_iter().enumerate() {
@@ -215,11 +220,27 @@ impl DataPlane {
         Ok(())
     }
 
+    /// The listening sockets, for a process that takes this one's place.
+    pub fn offer(&self) -> io::Result<Vec<Offer>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Listening::offer).collect()
+    }
+
     /// Stops accepting, lets requests under way finish, and ends what is left when the time is over. Blocks until the
     /// workers have ended.
     pub fn drain(&self, time: Duration) {
+        self.end(Phase::Draining, time);
+    }
+
+    /// The same where another process accepts from now on: idle connections stay as long as they might, for one more
+    /// request, so that no client sends one on a connection that is just closed.
+    pub fn leave(&self, time: Duration) {
+        self.end(Phase::Leaving, time);
+    }
+
+    fn end(&self, phase: Phase, time: Duration) {
         let deadline = Instant::now() + time;
-        self.phase.send_replace(Phase::Draining);
+        self.phase.send_replace(phase);
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
         while Instant::now() < deadline && workers.iter().any(|w| !w.is_finished()) {
             std::thread::park_timeout(Duration::from_millis(10));
@@ -273,15 +294,19 @@ fn identity(certificates: Vec<Chain>) -> Result<Option<Arc<Identity>>, String> {
     }
 }
 
-fn bind_all(listen: &[Listen], workers: usize) -> io::Result<Vec<Listening>> {
+fn bind_all(listen: &[Listen], workers: usize, inherited: &mut Inherited) -> io::Result<Vec<Listening>> {
     let (mut bound, mut own) = (Vec::new(), Vec::new());
     for entry in listen {
+        let (setting, address) = (entry.transport.setting(), entry.address);
         let listening = match entry.transport {
-            Transport::Datagram => Listening::bind_datagrams(entry.address, &entry.socket, workers),
-            Transport::Http | Transport::Stream => Listening::bind(entry.address, &entry.socket, workers, &own),
+            Transport::Datagram => {
+                Listening::bind_datagrams(("stream_listen udp", address), &entry.socket, workers, inherited)
+            }
+            Transport::Http | Transport::Stream => {
+                Listening::bind((setting, address), &entry.socket, workers, &own, inherited)
+            }
         };
-        let listening = listening
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", entry.transport.setting())))?;
+        let listening = listening.map_err(|error| io::Error::new(error.kind(), format!("{setting}: {error}")))?;
         own.push(listening.address());
         bound.push(listening);
     }

@@ -54,6 +54,8 @@ impl Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Serving,
+    /// No new connections; those there are end with their next request, or when they have been idle for long enough.
+    Leaving,
     /// No new connections or requests; those under way are finished.
     Draining,
     /// Whatever is left is cut off.

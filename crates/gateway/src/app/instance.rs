@@ -10,10 +10,12 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::process::{
     Flock, FlockOffsetType, FlockType, PidfdFlags, Signal, fcntl_getlk, pidfd_open, pidfd_send_signal,
 };
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,7 +28,8 @@ const ADDRESSES_FILE: &str = "pids/bascule.json";
 pub struct Claim {
     prefix: PathBuf,
     /// Holds the lock; opening the file a second time in this process would release it.
-    _file: File,
+    file: File,
+    held: Cell<bool>,
 }
 
 /// A running node, as another process sees it.
@@ -50,14 +53,33 @@ pub struct Addresses {
 impl Claim {
     /// Claims a prefix whose directories exist; fails when a node runs there.
     pub fn take(prefix: &Path) -> Result<Claim, String> {
+        let claim = Claim::prepare(prefix)?;
+        claim.hold().map(|()| claim)
+    }
+
+    /// What can become a claim with [`Claim::hold`].
+    pub fn prepare(prefix: &Path) -> Result<Claim, String> {
         let path = prefix.join(PID_FILE);
-        let failed = |e: io::Error| format!("cannot write {}: {e}", path.display());
-        let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
-        if fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(format!("{} is already running in {}", Program::current(), prefix.display()));
+        let opened = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
+        let file = opened.map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+        Ok(Claim { prefix: prefix.to_owned(), file, held: Cell::new(false) })
+    }
+
+    /// Makes this process the node of the prefix; fails when another one is.
+    pub fn hold(&self) -> Result<(), String> {
+        if fcntl_lock(&self.file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(format!("{} is already running in {}", Program::current(), self.prefix.display()));
         }
-        file.set_len(0).and_then(|()| file.write_all(own_pid().as_bytes())).map_err(failed)?;
-        Ok(Claim { prefix: prefix.to_owned(), _file: file })
+        self.held.set(true);
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(own_pid().as_bytes(), 0));
+        written.map_err(|e| format!("cannot write {}: {e}", self.prefix.join(PID_FILE).display()))
+    }
+
+    /// Leaves the prefix, with the files in it, to the process that takes this one's place.
+    pub fn cede(&self) {
+        self.held.set(false);
+        // Fails for no lock that is held.
+        let _ = fcntl_lock(&self.file, FlockOperation::Unlock);
     }
 
     /// Leaves word where the node listens.
@@ -80,6 +102,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if !self.held.get() {
+            return;
+        }
         let kong_pid = self.prefix.join(KONG_PID_FILE);
         if std::fs::read_to_string(&kong_pid).is_ok_and(|pid| pid == own_pid()) {
             let _ = std::fs::remove_file(kong_pid);
@@ -175,6 +200,18 @@ mod tests {
         assert_eq!(std::fs::read_to_string(prefix.path().join(PID_FILE)).unwrap(), format!("{}\n", std::process::id()));
         drop(claim);
         assert!(!prefix.path().join(PID_FILE).exists());
+    }
+
+    #[test]
+    fn who_cedes_a_prefix_leaves_its_files() {
+        let prefix = tempfile::tempdir().unwrap();
+        std::fs::create_dir(prefix.path().join("pids")).unwrap();
+        let claim = Claim::take(prefix.path()).unwrap();
+        claim.announce(&Addresses::default()).unwrap();
+        claim.cede();
+        drop(claim);
+        assert!(prefix.path().join(PID_FILE).exists());
+        assert!(Addresses::of(prefix.path()).is_some());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::certificates::{Interface, InterfaceTls};
 use crate::settings::Settings;
 use admin::{Admin, Connections, Listener};
-use proxy::listener::{Descriptors, listen_alone};
+use proxy::listener::{Descriptors, Inherited, Offer, listen_alone};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +20,8 @@ pub struct Interfaces {
 
 struct Socket {
     interface: Interface,
+    /// As the settings have it.
+    wanted: SocketAddr,
     address: SocketAddr,
     listener: std::net::TcpListener,
     tls: Option<InterfaceTls>,
@@ -43,8 +45,8 @@ impl RenewedTls<'_> {
 }
 
 impl Interfaces {
-    /// Binds what the settings name, so that errors show before the node serves.
-    pub async fn bind(settings: &Settings) -> Result<Interfaces, String> {
+    /// Binds what the settings name and is not inherited, so that errors show before the node serves.
+    pub async fn bind(settings: &Settings, inherited: &mut Inherited) -> Result<Interfaces, String> {
         let mut sockets = Vec::new();
         for (interface, listeners) in [
             (Interface::Admin, &settings.admin_listen),
@@ -56,9 +58,9 @@ impl Interfaces {
             for entry in listeners {
                 let setting = interface.setting();
                 let addresses = entry.addresses().map_err(|e| format!("{setting}: {}: {e}", entry.host))?;
-                for address in addresses {
+                for wanted in addresses {
                     // Whatever the flags say: two nodes must not share an Admin API by accident.
-                    let listener = match listen_alone(address, &entry.socket()) {
+                    let listener = match listen_alone((setting, wanted), &entry.socket(), inherited) {
                         Ok(listener) => listener,
                         // Nobody asked for it: a node that serves is worth more.
                         Err(e) if interface == Interface::Manager && settings.manager_may_lack() => {
@@ -70,6 +72,7 @@ impl Interfaces {
                     let address = listener.local_addr().map_err(|e| format!("{setting}: {e}"))?;
                     sockets.push(Socket {
                         interface,
+                        wanted,
                         address,
                         listener,
                         tls: if entry.ssl { tls.clone() } else { None },
@@ -118,6 +121,15 @@ impl Interfaces {
                 serving.fetch_sub(1, Ordering::Relaxed);
             });
         }
+    }
+
+    /// The listening sockets, for a process that takes this one's place.
+    pub fn offer(&self) -> std::io::Result<Vec<Offer>> {
+        let offer = |socket: &Socket| {
+            let listener = socket.listener.try_clone()?;
+            Ok(Offer::new(socket.interface.setting(), socket.wanted, vec![listener.into()]))
+        };
+        self.sockets.iter().map(offer).collect()
     }
 
     /// TLS with the certificates that the settings name as they are now, to be taken when all else is in order.

@@ -21,19 +21,22 @@ mod publisher;
 mod records;
 mod references;
 pub mod reload;
+mod renewal;
 mod signals;
+pub mod succession;
 mod trace;
 
 pub use plane::peer_tls;
 
 use crate::logging::{Destinations, Logging};
-use crate::settings::{Settings, Sources, nginx};
+use crate::settings::{Settings, nginx};
 use access_logs::AccessLogs;
 use database::Database;
 use instance::{Addresses, Claim};
 use interfaces::{Interfaces, RenewedTls};
 use node::{RunningNode, Served};
 use plane::Plane;
+use proxy::listener::Inherited;
 use proxy::log_writer::Destination;
 use publisher::{Progress, Publisher};
 use references::References;
@@ -42,6 +45,7 @@ use signals::{Request, Signals};
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
+use succession::{Manner, Predecessor};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -65,29 +69,70 @@ pub enum Console {
     Left,
 }
 
+/// How a process comes to be a node.
+pub struct Launch {
+    pub manner: Manner,
+    /// The node whose place it takes.
+    pub predecessor: Option<Predecessor>,
+}
+
+impl Launch {
+    /// Of a process that is started by itself.
+    pub fn alone(manner: Manner) -> Launch {
+        Launch { manner, predecessor: None }
+    }
+
+    /// Whether this process is the one that its starter waits for, which it is as long as the node runs.
+    fn is_awaited(&self) -> bool {
+        match self.manner {
+            Manner::Foreground => self.predecessor.is_none(),
+            // Whoever ends with it ends with the process that has started it.
+            Manner::Attended => true,
+            Manner::Detached => false,
+        }
+    }
+
+    fn console(&self) -> Console {
+        if self.manner == Manner::Foreground { Console::Kept } else { Console::Left }
+    }
+}
+
 /// Runs a node until a signal ends it; `ready` is called when it serves. The error is why it could not start.
-pub fn run(settings: Settings, console: Console, ready: impl FnOnce(&Addresses)) -> Result<(), String> {
+pub fn run(settings: Settings, launch: &Launch, ready: impl FnOnce(&Addresses)) -> Result<(), String> {
+    // Before anything else can take its place on disk.
+    succession::program()?;
     preflight::check(&settings).map_err(|errors| errors.join("\n"))?;
     prefix::prepare(&settings)?;
-    let claim = Claim::take(&settings.prefix)?;
-    reload::Request::discard(&settings.prefix);
-    let kept = settings.own_file();
-    prefix::write_private(&kept, &settings.to_file()).map_err(|e| format!("cannot write {}: {e}", kept.display()))?;
-    let error_logs = error_logs(&settings, console);
+    let claim = match launch.predecessor {
+        Some(_) => Claim::prepare(&settings.prefix)?,
+        None => {
+            let claim = Claim::take(&settings.prefix)?;
+            reload::Request::discard(&settings.prefix);
+            keep(&settings)?;
+            claim
+        }
+    };
+    let error_logs = error_logs(&settings, launch.console());
     let logging = Logging::start(settings.text("log_level"), &error_logs)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let outcome = serve(settings, console, logging.clone(), &claim, ready);
+    let outcome = serve(settings, launch, logging.clone(), &claim, ready);
     logging.finish();
     drop(claim);
     outcome
 }
 
-/// Runs the node whose prefix has been claimed.
+/// Leaves the settings for commands that act on the node.
+fn keep(settings: &Settings) -> Result<(), String> {
+    let kept = settings.own_file();
+    prefix::write_private(&kept, &settings.to_file()).map_err(|e| format!("cannot write {}: {e}", kept.display()))
+}
+
+/// Runs the node whose prefix has been claimed, or is to be when its predecessor gives the word.
 fn serve(
     settings: Settings,
-    console: Console,
+    launch: &Launch,
     logging: Logging,
     claim: &Claim,
     ready: impl FnOnce(&Addresses),
@@ -100,13 +145,28 @@ fn serve(
         .build()
         .map_err(|e| format!("cannot start the control runtime: {e}"))?;
     let outcome = control.block_on(async {
-        let signals = Signals::listen().map_err(|e| format!("cannot listen for signals: {e}"))?;
-        let node = Running::start(settings, logging, console).await?;
+        let mut signals = Signals::listen().map_err(|e| format!("cannot listen for signals: {e}"))?;
+        let predecessor = launch.predecessor.as_ref();
+        let inherited = predecessor.map_or_else(|| Ok(Inherited::default()), Predecessor::sockets)?;
+        let mut node = Running::start(settings, logging, launch.console(), inherited).await?;
+        if let Some(predecessor) = predecessor {
+            predecessor.await_word()?;
+            claim.hold()?;
+            keep(&node.settings)?;
+        }
+        node.serve()?;
         let addresses = node.addresses();
         claim.announce(&addresses).map_err(|e| format!("cannot write to the prefix: {e}"))?;
         tracing::info!("started, {}", addresses.describe());
         ready(&addresses);
-        node.serve_until_told(signals).await;
+        if let Some(predecessor) = predecessor {
+            predecessor.tell_serving();
+        }
+        let (prefix, logging) = (node.settings.prefix.clone(), node.logging.clone());
+        let is_succeeded = node.serve_until_told(&mut signals, claim, launch).await;
+        if is_succeeded && launch.is_awaited() {
+            return succession::attend(&prefix, &mut signals, &logging).await;
+        }
         Ok(())
     });
     // Nothing that is left has anything to finish.
@@ -125,13 +185,24 @@ struct Running {
     progress: watch::Receiver<Progress>,
     plane: Arc<Plane>,
     interfaces: Interfaces,
+    admin: Arc<admin::Admin>,
     stop: watch::Sender<bool>,
     background: sdk::Tasks,
     tasks: tokio::task::JoinSet<()>,
+    /// What only one process of a node may do at a time.
+    alone: tokio::task::JoinSet<()>,
+    /// What it was told while something else was under way.
+    told: Option<Request>,
 }
 
 impl Running {
-    async fn start(settings: Settings, logging: Logging, console: Console) -> Result<Running, String> {
+    /// Makes everything ready; nothing is accepted yet.
+    async fn start(
+        settings: Settings,
+        logging: Logging,
+        console: Console,
+        mut inherited: Inherited,
+    ) -> Result<Running, String> {
         // The list lives as long as the process, as the plugins themselves do.
         let kinds: &'static [&'static dyn PluginKind] = preflight::enabled_plugins(&settings)?.leak();
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
@@ -144,8 +215,10 @@ impl Running {
         let background = env.tasks().clone();
         let env = env.with_records(records::of(store.clone(), &settings, background.clone()));
         let access_logs = AccessLogs::open(&settings, console)?;
-        let plane = Arc::new(Plane::bind(&settings, kinds, env.clone(), Handle::current(), &access_logs)?);
-        let interfaces = Interfaces::bind(&settings).await?;
+        let control = Handle::current();
+        let plane = Plane::bind(&settings, kinds, env.clone(), control, &access_logs, &mut inherited)?;
+        let plane = Arc::new(plane);
+        let interfaces = Interfaces::bind(&settings, &mut inherited).await?;
         if kept.is_none() {
             prepare_access(&settings, &store).await?;
         }
@@ -194,24 +267,21 @@ impl Running {
             ..admin::Options::default()
         };
         let admin = Arc::new(admin::Admin::new(store.clone(), Arc::new(node), options));
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = tokio::task::JoinSet::new();
-        interfaces.serve(&mut tasks, &admin, &stopped);
+        let (mut tasks, mut alone) = (tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
         let progress = publisher.progress();
         tasks.spawn(publisher.run());
         tasks.spawn(secrets.run());
         tasks.spawn(publisher::remind(Arc::clone(&plane)));
         if let Some(mirror) = mirror {
-            tasks.spawn(mirror.run(store.clone()));
+            alone.spawn(mirror.run(store.clone()));
         }
         if settings.flag("event_hooks_enabled") && !settings.dbless() {
             let admin = Arc::clone(&admin);
-            tasks.spawn(async move { admin.watch_health().await });
+            alone.spawn(async move { admin.watch_health().await });
         }
         let expiring = store.clone();
-        tasks.spawn(async move { expiring.run_expiry().await });
+        alone.spawn(async move { expiring.run_expiry().await });
         tasks.spawn(logging.clone().run_reports());
-        plane.serve().map_err(|e| format!("cannot start the workers: {e}"))?;
         let started = settings.clone();
         Ok(Running {
             settings,
@@ -222,10 +292,24 @@ impl Running {
             progress,
             plane,
             interfaces,
-            stop,
+            admin,
+            stop: watch::Sender::new(false),
             background,
             tasks,
+            alone,
+            told: None,
         })
+    }
+
+    /// Lets connections come in.
+    fn serve(&mut self) -> Result<(), String> {
+        self.serve_interfaces();
+        self.plane.serve().map_err(|e| format!("cannot start the workers: {e}"))
+    }
+
+    fn serve_interfaces(&mut self) {
+        self.stop.send_replace(false);
+        self.interfaces.serve(&mut self.tasks, &self.admin, &self.stop.subscribe());
     }
 
     fn addresses(&self) -> Addresses {
@@ -234,73 +318,63 @@ impl Running {
         Addresses { proxy, proxy_tls, stream, admin, status, manager: self.interfaces.manager() }
     }
 
-    /// Takes signals until one of them ends the node; then lets requests finish.
-    async fn serve_until_told(mut self, mut signals: Signals) {
+    /// Takes signals until one of them ends the node or a successor serves, which is the result; then lets requests
+    /// finish.
+    async fn serve_until_told(mut self, signals: &mut Signals, claim: &Claim, launch: &Launch) -> bool {
+        let patience = |node: &Running| node.settings.injected.shutdown_timeout().unwrap_or(QUIT_TIME);
+        let mut successor = None;
         let time = loop {
-            match signals.next().await {
+            let request = match self.told.take() {
+                Some(request) => request,
+                None => signals.next().await,
+            };
+            match request {
                 Request::Stop => break STOP_TIME,
-                Request::Quit => break self.settings.injected.shutdown_timeout().unwrap_or(QUIT_TIME),
-                Request::Reload => {
-                    self.reload().await;
-                    self.access_logs.reopen();
-                    self.logging.reopen();
-                }
-                Request::Reopen => {
-                    self.access_logs.reopen();
-                    self.logging.reopen();
-                }
+                Request::Quit => break patience(&self),
+                Request::Reload => successor = self.reload(signals, claim, launch).await,
+                Request::Replace => successor = self.replace(signals, claim, launch).await,
+                Request::Reopen => {}
+            }
+            if successor.is_some() {
+                break patience(&self);
+            }
+            if matches!(request, Request::Reload | Request::Reopen) {
+                self.access_logs.reopen();
+                self.logging.reopen();
             }
         };
         tracing::info!("stopping, requests under way have up to {} seconds", time.as_secs());
-        let plane = Arc::clone(&self.plane);
-        let drained = tokio::task::spawn_blocking(move || plane.drain(time));
-        let told_again = async {
-            // Only a request to end at once cuts a patient end short.
-            while signals.next().await != Request::Stop {}
-        };
-        tokio::select! {
-            _ = drained => {}
-            () = told_again => tracing::warn!("stopping at once, requests under way are cut off"),
+        let (plane, leaves) = (Arc::clone(&self.plane), successor.is_some());
+        let drained = tokio::task::spawn_blocking(move || if leaves { plane.leave(time) } else { plane.drain(time) });
+        match &successor {
+            Some(successor) => self.finish_beside(successor, drained, signals, launch).await,
+            None => {
+                let told_again = async {
+                    // Only a request to end at once cuts a patient end short.
+                    while signals.next().await != Request::Stop {}
+                };
+                tokio::select! {
+                    _ = drained => {}
+                    () = told_again => tracing::warn!("stopping at once, requests under way are cut off"),
+                }
+            }
         }
         self.background.drain(FLUSH_TIME).await;
         // The Admin API goes last: until now it could be asked how things stand.
         self.stop.send_replace(true);
         self.interfaces.ended(&mut self.tasks).await;
         self.tasks.shutdown().await;
+        self.alone.shutdown().await;
         self.access_logs.finish();
         leave_lua();
         tracing::info!("stopped");
+        successor.is_some()
     }
 
-    /// Takes the settings that `bascule reload` has left, or what the present ones name as it is now. When they cannot
-    /// be taken as a whole, everything stays as it is.
-    async fn reload(&mut self) {
-        let request = reload::Request::find(&self.settings.prefix);
-        let own = || Sources { file: Some(self.settings.own_file()), ..Sources::default() };
-        let taken = self.take(request.as_ref().map_or_else(own, reload::Request::sources)).await;
-        let told = match (&taken, request) {
-            (Ok(warnings), Some(request)) => request.accept(&self.settings, warnings),
-            (Err(errors), Some(request)) => request.refuse(errors),
-            (_, None) => Ok(()),
-        };
-        if let Err(error) = told {
-            tracing::error!("cannot tell the reloading process what became of it: {error}");
-        }
-        match taken {
-            Ok(warnings) => {
-                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-                tracing::info!("reloaded");
-            }
-            Err(errors) => tracing::error!("the new settings are not taken: {}", errors.join("; ")),
-        }
-    }
-
-    /// Takes settings into force; what the operator should know of them, or why they cannot be taken.
-    async fn take(&mut self, sources: Sources) -> Result<Vec<String>, Vec<String>> {
-        let new = Settings::load(&sources)?;
-        preflight::check(&new)?;
-        // Without a database from the start: another one is for the next.
-        let configuration = match self.started.dbless() && new.dbless() {
+    /// Takes settings into force that this process can take; what the operator should know of them, or why they cannot
+    /// be taken.
+    async fn take(&mut self, new: Settings) -> Result<Vec<String>, Vec<String>> {
+        let configuration = match new.dbless() {
             true => declarative::blocking(&new, self.store.catalog()).await.map_err(|error| vec![error])?,
             false => None,
         };
@@ -318,9 +392,7 @@ impl Running {
         if level != self.settings.text("log_level") {
             self.logging.set_level(level);
         }
-        let later = self.started.unrenewed(&new).into_iter();
-        let later = later.map(|key| format!("the new value of '{key}' takes effect when the node is started again"));
-        let warnings = new.warnings.iter().cloned().chain(later).collect();
+        let warnings = new.warnings.clone();
         self.settings = new;
         Ok(warnings)
     }

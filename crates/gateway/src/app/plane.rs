@@ -8,6 +8,7 @@ use admin::{Counters, TargetMark};
 use model::Degradation;
 use model::health::UpstreamHealth;
 use proxy::balancer::Balancers;
+use proxy::listener::{Inherited, Offer};
 use proxy::live::Watch;
 use proxy::settings::{Headers, Keepalive, Listen, Transport};
 use proxy::tls::{Chain, Outbound, Peers, Services};
@@ -37,6 +38,7 @@ impl Plane {
         env: sdk::Env,
         control: Handle,
         access_logs: &AccessLogs,
+        inherited: &mut Inherited,
     ) -> Result<Plane, String> {
         let listen = listen(settings)?;
         let with_tls = listen.iter().map(|l| l.tls).collect::<Vec<_>>();
@@ -87,7 +89,7 @@ impl Plane {
             ..proxy::Settings::default()
         };
         let balancers = Balancers::new(resolver(settings)?, control);
-        let data = DataPlane::bind(proxy, kinds, env, balancers).map_err(|e| e.to_string())?;
+        let data = DataPlane::bind(proxy, kinds, env, balancers, inherited).map_err(|e| e.to_string())?;
         Ok(Plane { data, tls: with_tls, of_proxy })
     }
 
@@ -152,9 +154,19 @@ impl Plane {
         self.data.serve()
     }
 
+    /// The listening sockets, for a process that takes this one's place.
+    pub fn offer(&self) -> std::io::Result<Vec<Offer>> {
+        self.data.offer()
+    }
+
     /// Lets requests finish; blocks until they have, or the time is over.
     pub fn drain(&self, time: Duration) {
         self.data.drain(time);
+    }
+
+    /// The same where another process accepts from now on.
+    pub fn leave(&self, time: Duration) {
+        self.data.leave(time);
     }
 
     /// What the listeners have counted.

@@ -274,7 +274,9 @@ mod tests {
         let overrides = vec![("prefix", prefix.path().display().to_string())];
         let settings = Settings::load(&Sources { file: Some(file), overrides, ..Sources::default() }).unwrap();
         let logs = AccessLogs::default();
-        let plane = Arc::new(Plane::bind(&settings, KINDS, Env::default(), Handle::current(), &logs).unwrap());
+        let inherited = &mut proxy::listener::Inherited::default();
+        let plane = Plane::bind(&settings, KINDS, Env::default(), Handle::current(), &logs, inherited).unwrap();
+        let plane = Arc::new(plane);
         let mut catalog = Catalog::core();
         sdk::register(&Nuisance, &mut catalog).unwrap();
         let catalog = Arc::new(catalog);

@@ -1,16 +1,18 @@
 //! How `bascule reload` hands settings to a running node and learns what became of them.
 //!
-//! The command leaves the settings in a file with a number and sends SIGHUP. The node takes them, or refuses them and
-//! goes on with the old ones, and leaves its answer under that number. It alone decides which settings are kept for the
-//! next command. A SIGHUP without such a file takes anew what the settings name.
+//! The command leaves the settings in a file with a number and sends SIGHUP. The node takes them, or has a successor
+//! begin with them ([`super::succession`]), or refuses them and goes on with the old ones, and leaves its answer under
+//! that number. It alone decides which settings are kept for the next command. A SIGHUP without such a file takes anew
+//! what the settings name.
 
 use super::instance::Running;
 use super::prefix::write_private;
-use crate::settings::{Settings, Sources};
+use crate::settings::Settings;
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ const ANSWER: &str = "pids/reload.json";
 const LOCK: &str = "pids/reload.lock";
 /// What the first line of a request begins with; its number follows.
 const NUMBER: &str = "# reload ";
+/// What the second line begins with where the command is of another program than the node; the program follows.
+const PROGRAM: &str = "# program ";
 
 /// How long the node may take to answer. It reads some files; this is for when it cannot.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,6 +34,8 @@ const INTERVAL: Duration = Duration::from_millis(20);
 pub struct Request {
     prefix: PathBuf,
     number: String,
+    /// The program that is to go on, if it is not the one that runs.
+    pub program: Option<PathBuf>,
 }
 
 /// Has a running node take settings; what it warns of, or why it refuses them.
@@ -41,7 +47,8 @@ pub fn request(node: &Running, settings: &Settings, text: &str) -> Result<Vec<St
         OpenOptions::new().create(true).write(true).truncate(false).open(&lock).map_err(|e| failed(&lock, e))?;
     fcntl_lock(&lock_file, FlockOperation::LockExclusive).map_err(|e| failed(&lock, e.into()))?;
     let number = uuid::Uuid::new_v4().to_string();
-    write_private(&file, &format!("{NUMBER}{number}\n{text}")).map_err(|e| failed(&file, e))?;
+    let program = other_program(node).map(|program| format!("{PROGRAM}{}\n", program.display())).unwrap_or_default();
+    write_private(&file, &format!("{NUMBER}{number}\n{program}{text}")).map_err(|e| failed(&file, e))?;
     let answer = node
         .signal(Signal::HUP)
         .map_err(|e| format!("cannot reach process {}: {e}", node.pid))
@@ -49,6 +56,14 @@ pub fn request(node: &Running, settings: &Settings, text: &str) -> Result<Vec<St
     // The node has taken it away when it has answered; otherwise nobody is to take it later.
     let _ = std::fs::remove_file(&file);
     answer
+}
+
+/// This program, if the node runs another one: another file, or what was in its place before.
+fn other_program(node: &Running) -> Option<PathBuf> {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let own = std::env::current_exe().ok()?;
+    let theirs = identity(Path::new(&format!("/proc/{}/exe", node.pid)))?;
+    (identity(&own)? != theirs).then_some(own)
 }
 
 fn wait(node: &Running, settings: &Settings, number: &str) -> Result<Vec<String>, String> {
@@ -81,8 +96,10 @@ impl Request {
     /// What has been left in a prefix.
     pub fn find(prefix: &Path) -> Option<Request> {
         let text = std::fs::read_to_string(prefix.join(REQUEST)).ok()?;
-        let number = text.lines().next()?.strip_prefix(NUMBER)?.to_owned();
-        Some(Request { prefix: prefix.to_owned(), number })
+        let mut lines = text.lines();
+        let number = lines.next()?.strip_prefix(NUMBER)?.to_owned();
+        let program = lines.next().and_then(|line| line.strip_prefix(PROGRAM)).map(PathBuf::from);
+        Some(Request { prefix: prefix.to_owned(), number, program })
     }
 
     /// What was left when no node ran is for none.
@@ -91,13 +108,12 @@ impl Request {
     }
 
     /// Where the settings are.
-    pub fn sources(&self) -> Sources {
-        Sources { file: Some(self.prefix.join(REQUEST)), ..Sources::default() }
+    pub fn file(&self) -> PathBuf {
+        self.prefix.join(REQUEST)
     }
 
-    /// Tells the command that the settings are in force, and keeps them for the next one.
-    pub fn accept(&self, settings: &Settings, warnings: &[String]) -> std::io::Result<()> {
-        write_private(&settings.own_file(), &settings.to_file())?;
+    /// Tells the command that the settings are in force.
+    pub fn accept(&self, warnings: &[String]) -> std::io::Result<()> {
         self.answer(json!({ "number": self.number, "warnings": warnings }))
     }
 

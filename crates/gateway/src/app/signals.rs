@@ -15,6 +15,21 @@ pub enum Request {
     Reload,
     /// SIGUSR1: open log files anew.
     Reopen,
+    /// SIGUSR2: let the program, as it is on disk now, take this process' place.
+    Replace,
+}
+
+impl Request {
+    /// The signal that asks for it.
+    pub fn signal(self) -> rustix::process::Signal {
+        match self {
+            Request::Stop => rustix::process::Signal::TERM,
+            Request::Quit => rustix::process::Signal::QUIT,
+            Request::Reload => rustix::process::Signal::HUP,
+            Request::Reopen => rustix::process::Signal::USR1,
+            Request::Replace => rustix::process::Signal::USR2,
+        }
+    }
 }
 
 /// A process that may open fewer files than this is short of them soon.
@@ -27,6 +42,7 @@ pub struct Signals {
     quit: Signal,
     hangup: Signal,
     reopen: Signal,
+    replace: Signal,
     /// SIGXFSZ is caught, so that a file that may not grow (`ulimit -f`) fails one write and does not end the node.
     _file_size: Signal,
 }
@@ -40,6 +56,7 @@ impl Signals {
             quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
             reopen: signal(SignalKind::user_defined1())?,
+            replace: signal(SignalKind::user_defined2())?,
             _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
@@ -52,6 +69,16 @@ impl Signals {
             _ = self.quit.recv() => Request::Quit,
             _ = self.hangup.recv() => Request::Reload,
             _ = self.reopen.recv() => Request::Reopen,
+            _ = self.replace.recv() => Request::Replace,
+        }
+    }
+
+    /// The next request to end.
+    pub async fn end(&mut self) -> Request {
+        tokio::select! {
+            _ = self.terminate.recv() => Request::Stop,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.quit.recv() => Request::Quit,
         }
     }
 }

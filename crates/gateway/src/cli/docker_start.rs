@@ -3,7 +3,8 @@
 
 use super::prepare::prepare;
 use super::{KongFlags, Outcome, Place, Verbosity};
-use crate::app::{self, Console};
+use crate::app::succession::Manner;
+use crate::app::{self, Launch};
 use crate::settings::Settings;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
@@ -28,7 +29,8 @@ impl DockerStart {
         let settings = self.place.load_checked(verbosity)?;
         prepare(&settings, verbosity)?;
         lead_to_console(&settings)?;
-        app::run(settings, Console::Kept, |addresses| eprintln!("{}", addresses.describe())).map(|()| ExitCode::SUCCESS)
+        let launch = Launch::alone(Manner::Foreground);
+        app::run(settings, &launch, |addresses| eprintln!("{}", addresses.describe())).map(|()| ExitCode::SUCCESS)
     }
 }
 

@@ -1,7 +1,8 @@
 //! `bascule start`: starts a node in the background and returns when it is ready.
 
 use super::{KongFlags, Outcome, Place, Verbosity};
-use crate::app::{self, prefix};
+use crate::app::succession::Manner;
+use crate::app::{self, Launch, prefix};
 use crate::program::Program;
 use crate::settings::Settings;
 use proxy::log_writer::Destination;
@@ -27,7 +28,7 @@ impl Start {
         self.kong.check()?;
         let settings = self.place.load_checked(verbosity)?;
         if !settings.daemon {
-            return app::run(settings, app::Console::Kept, |_| {}).map(|()| ExitCode::SUCCESS);
+            return app::run(settings, &Launch::alone(Manner::Foreground), |_| {}).map(|()| ExitCode::SUCCESS);
         }
         verbosity.verbose(|| format!("preparing prefix directory at {}", settings.prefix.display()));
         prefix::prepare(&settings)?;

@@ -68,6 +68,7 @@ impl Sources {
                 .map_err(|e| format!("could not load config file {}: {e}", path.display()))?,
             None => String::new(),
         };
+        loaded.references.extend(text.lines().filter_map(Reference::of_comment));
         loaded.take(file::parse(&text), |key| format!("unknown setting '{key}' in the configuration file"));
         let variables = self.environment.iter().filter_map(|(k, v)| Some((key_of(k)?, v.clone()))).collect();
         let variables = loaded.read_files(variables);

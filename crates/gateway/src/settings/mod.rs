@@ -217,6 +217,9 @@ impl Settings {
             };
             out.push_str(&format!("{key} = {}\n", file::escape(&line)));
         }
+        let newer_given = |key: &String| newer.loaded.given.contains_key(key);
+        let kept = self.loaded.references.iter().filter(|(key, _)| !newer_given(key));
+        kept.chain(&newer.loaded.references).for_each(|(key, reference)| out.push_str(&reference.to_comment(key)));
         out
     }
 }

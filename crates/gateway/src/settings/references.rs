@@ -13,6 +13,8 @@ use vaults::{Secrets, Surroundings};
 
 /// What references begin with.
 pub const START: &str = "{vault://";
+/// What lines begin with that tell where the value of a setting has come from.
+const COMMENT: &str = "# reference ";
 
 /// Where a setting names a vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,22 @@ impl Reference {
             return elements.iter().any(|text| is_reference(text)).then_some(Reference::Elements(elements));
         }
         is_reference(text).then(|| Reference::Whole(text.trim().to_owned()))
+    }
+
+    /// As a file has it in which the setting itself has the value that was found: so that the reference is still what
+    /// is shown.
+    pub fn to_comment(&self, key: &str) -> String {
+        let text = match self {
+            Reference::Whole(text) => text.clone(),
+            Reference::Elements(elements) => elements.join(","),
+        };
+        format!("{COMMENT}{key} = {}\n", value::one_line(&text))
+    }
+
+    /// The key and the reference that a comment of a file holds.
+    pub fn of_comment(line: &str) -> Option<(String, Reference)> {
+        let (key, text) = line.strip_prefix(COMMENT)?.split_once(" = ")?;
+        Some((key.to_owned(), Reference::find(key, text)?))
     }
 
     /// The references themselves.

@@ -4,10 +4,12 @@
 mod admission;
 mod descriptors;
 mod handshake;
+mod inherited;
 mod socket;
 
 pub(crate) use admission::{Admission, Shortage};
 pub use descriptors::Descriptors;
 pub(crate) use handshake::{Expected, handshake};
+pub use inherited::{Inherited, Offer};
 pub(crate) use socket::{Listener, Listening};
 pub use socket::{SocketOptions, TcpKeepalive, listen_alone};

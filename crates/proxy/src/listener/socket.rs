@@ -1,10 +1,12 @@
 //! Listening sockets: their options, and who may share an address.
 //!
 //! An address belongs to one node, unless `reuseport` is among the flags: the kernel then spreads connections over all
-//! processes of the user that listen there, which is how a node takes over from another one without a gap. The sockets
+//! processes of the user that listen there, which is how a node takes over from one in another directory. The sockets
 //! of our own workers share an address in any case (SO_REUSEPORT); so that another node does not slip in between them,
-//! the first one is bound and listens before it may be joined.
+//! the first one is bound and listens before it may be joined. A process that takes the place of another one of the
+//! same node has that one's sockets ([`Inherited`]), with the connections that wait in them.
 
+use super::inherited::{Inherited, Offer};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -30,8 +32,11 @@ pub enum TcpKeepalive {
     On { idle: Option<Duration>, interval: Option<Duration>, count: Option<u32> },
 }
 
-/// The sockets of one address, one for each worker.
+/// The sockets of one address, at least one for each worker.
 pub(crate) struct Listening {
+    setting: &'static str,
+    /// As the settings have it.
+    wanted: SocketAddr,
     address: SocketAddr,
     backlog: i32,
     sockets: Vec<Socket>,
@@ -51,66 +56,62 @@ impl Default for SocketOptions {
 }
 
 impl Listening {
-    /// Binds an address for a number of workers. `own` are the addresses that this process has bound before. Where the
-    /// address may be shared, connections come in only after [`Listening::listen`], so that a node that does not get
-    /// that far takes none from another one.
+    /// Binds the address of a setting for a number of workers, where its sockets are not inherited. `own` are the
+    /// addresses that this process has bound before. Where the address may be shared, connections come in only after
+    /// [`Listening::listen`], so that a node that does not get that far takes none from another one.
     pub fn bind(
-        address: SocketAddr,
+        (setting, wanted): (&'static str, SocketAddr),
         options: &SocketOptions,
         workers: usize,
         own: &[SocketAddr],
+        inherited: &mut Inherited,
     ) -> io::Result<Listening> {
-        let failed = |error: io::Error| in_use(address, options.reuse_port, error);
-        let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
-        let first = open(address, options).map_err(failed)?;
-        if own.iter().any(|other| overlap(*other, address)) {
-            first.set_reuse_port(true).and_then(|()| first.bind(&address.into())).map_err(failed)?;
-        } else if options.reuse_port {
-            match first.bind(&address.into()) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    first.set_reuse_port(true).and_then(|()| first.bind(&address.into())).map_err(failed)?;
-                    tracing::warn!(
-                        "another process listens on {address} too: each of them gets a part of the connections \
-                            (reuseport)"
-                    );
-                }
-                bound => bound.map_err(failed)?,
-            }
-        } else {
-            // Of two that are bound, only one can listen.
-            first.bind(&address.into()).and_then(|()| first.listen(backlog)).map_err(failed)?;
+        let failed = |error: io::Error| in_use(wanted, options.reuse_port, error);
+        let mut sockets = inherited.take(setting, wanted);
+        for socket in &sockets {
+            adapt(socket, wanted, options).map_err(failed)?;
         }
-        first.set_reuse_port(true)?;
+        if sockets.is_empty() {
+            sockets.push(bind_first(wanted, options, own)?);
+        }
         // With port 0 the first socket's port is everybody's.
-        let address = first.local_addr()?.as_socket().unwrap_or(address);
-        let mut sockets = vec![first];
-        for _ in 1..workers {
+        let address = sockets[0].local_addr()?.as_socket().unwrap_or(wanted);
+        while sockets.len() < workers {
             let socket = open(address, options)?;
             socket.set_reuse_port(true).and_then(|()| socket.bind(&address.into())).map_err(failed)?;
             sockets.push(socket);
         }
-        Ok(Listening { address, backlog, sockets })
+        let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+        Ok(Listening { setting, wanted, address, backlog, sockets })
     }
 
     /// Binds an address for datagrams, which come in from then on.
-    pub fn bind_datagrams(address: SocketAddr, options: &SocketOptions, workers: usize) -> io::Result<Listening> {
-        let failed = |error: io::Error| in_use(address, options.reuse_port, error);
-        let first = open_datagrams(address, options)?;
-        match first.bind(&address.into()) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && options.reuse_port => {
-                first.set_reuse_port(true).and_then(|()| first.bind(&address.into())).map_err(failed)?;
+    pub fn bind_datagrams(
+        (setting, wanted): (&'static str, SocketAddr),
+        options: &SocketOptions,
+        workers: usize,
+        inherited: &mut Inherited,
+    ) -> io::Result<Listening> {
+        let failed = |error: io::Error| in_use(wanted, options.reuse_port, error);
+        let mut sockets = inherited.take(setting, wanted);
+        if sockets.is_empty() {
+            let first = open_datagrams(wanted, options)?;
+            match first.bind(&wanted.into()) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && options.reuse_port => {
+                    first.set_reuse_port(true).and_then(|()| first.bind(&wanted.into())).map_err(failed)?;
+                }
+                bound => bound.map_err(failed)?,
             }
-            bound => bound.map_err(failed)?,
+            first.set_reuse_port(true)?;
+            sockets.push(first);
         }
-        first.set_reuse_port(true)?;
-        let address = first.local_addr()?.as_socket().unwrap_or(address);
-        let mut sockets = vec![first];
-        for _ in 1..workers {
+        let address = sockets[0].local_addr()?.as_socket().unwrap_or(wanted);
+        while sockets.len() < workers {
             let socket = open_datagrams(address, options)?;
             socket.set_reuse_port(true).and_then(|()| socket.bind(&address.into())).map_err(failed)?;
             sockets.push(socket);
         }
-        Ok(Listening { address, backlog: 0, sockets })
+        Ok(Listening { setting, wanted, address, backlog: 0, sockets })
     }
 
     /// Where it is, with the port that was really bound.
@@ -118,25 +119,69 @@ impl Listening {
         self.address
     }
 
-    /// Lets connections come in; one socket for each worker.
-    pub fn listen(self) -> io::Result<Vec<Listener>> {
-        if self.sockets.first().map(Socket::r#type).transpose()? == Some(Type::DGRAM) {
-            return Ok(self.sockets.into_iter().map(|socket| Listener::Datagrams(socket.into())).collect());
-        }
+    /// Lets connections come in; at least one socket for each worker.
+    pub fn listen(&self) -> io::Result<Vec<Listener>> {
+        let mut listeners = Vec::new();
         for socket in &self.sockets {
-            socket.listen(self.backlog).map_err(|error| in_use(self.address, true, error))?;
+            let own = socket.try_clone()?;
+            if own.r#type()? == Type::DGRAM {
+                listeners.push(Listener::Datagrams(own.into()));
+            } else {
+                own.listen(self.backlog).map_err(|error| in_use(self.address, true, error))?;
+                listeners.push(Listener::Connections(own.into()));
+            }
         }
-        Ok(self.sockets.into_iter().map(|socket| Listener::Connections(socket.into())).collect())
+        Ok(listeners)
+    }
+
+    /// The sockets, for a process that takes this one's place.
+    pub fn offer(&self) -> io::Result<Offer> {
+        let sockets = self.sockets.iter().map(|socket| socket.try_clone().map(Into::into));
+        Ok(Offer::new(self.setting, self.wanted, sockets.collect::<io::Result<_>>()?))
     }
 }
 
-/// A socket for an address that no other process shares, whatever the options say.
-pub fn listen_alone(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
+/// A socket for the address of a setting that no other process shares, whatever the options say.
+pub fn listen_alone(
+    (setting, address): (&'static str, SocketAddr),
+    options: &SocketOptions,
+    inherited: &mut Inherited,
+) -> io::Result<TcpListener> {
     let failed = |error| in_use(address, false, error);
-    let socket = open(address, options).map_err(failed)?;
     let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    if let Some(socket) = inherited.take(setting, address).pop() {
+        adapt(&socket, address, options).and_then(|()| socket.listen(backlog)).map_err(failed)?;
+        return Ok(socket.into());
+    }
+    let socket = open(address, options).map_err(failed)?;
     socket.bind(&address.into()).and_then(|()| socket.listen(backlog)).map_err(failed)?;
     Ok(socket.into())
+}
+
+/// The first socket of an address, which others of this process may join.
+fn bind_first(address: SocketAddr, options: &SocketOptions, own: &[SocketAddr]) -> io::Result<Socket> {
+    let failed = |error: io::Error| in_use(address, options.reuse_port, error);
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    let first = open(address, options).map_err(failed)?;
+    if own.iter().any(|other| overlap(*other, address)) {
+        first.set_reuse_port(true).and_then(|()| first.bind(&address.into())).map_err(failed)?;
+    } else if options.reuse_port {
+        match first.bind(&address.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                first.set_reuse_port(true).and_then(|()| first.bind(&address.into())).map_err(failed)?;
+                tracing::warn!(
+                    "another process listens on {address} too: each of them gets a part of the connections \
+                            (reuseport)"
+                );
+            }
+            bound => bound.map_err(failed)?,
+        }
+    } else {
+        // Of two that are bound, only one can listen.
+        first.bind(&address.into()).and_then(|()| first.listen(backlog)).map_err(failed)?;
+    }
+    first.set_reuse_port(true)?;
+    Ok(first)
 }
 
 fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
@@ -149,6 +194,21 @@ fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     // Accepted connections inherit what follows, which saves a call for each of them. Without the first one small
     // responses would wait for acknowledgements.
     socket.set_tcp_nodelay(true)?;
+    set_keepalive(&socket, options)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Gives an inherited socket these options.
+fn adapt(socket: &Socket, address: SocketAddr, options: &SocketOptions) -> io::Result<()> {
+    if address.is_ipv6() && socket.only_v6()? != options.ipv6_only {
+        let why = "ipv6only cannot change while connections come in: it takes a stop and a start";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    set_keepalive(socket, options)
+}
+
+fn set_keepalive(socket: &Socket, options: &SocketOptions) -> io::Result<()> {
     match &options.keepalive {
         None => {}
         Some(TcpKeepalive::Off) => socket.set_keepalive(false)?,
@@ -163,8 +223,7 @@ fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
             }
         }
     }
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    Ok(())
 }
 
 fn open_datagrams(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
@@ -204,27 +263,35 @@ mod tests {
         "127.0.0.1:0".parse().unwrap()
     }
 
+    fn bind(address: SocketAddr, options: &SocketOptions, workers: usize, own: &[SocketAddr]) -> io::Result<Listening> {
+        Listening::bind(("proxy_listen", address), options, workers, own, &mut Inherited::default())
+    }
+
+    fn alone(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
+        listen_alone(("admin_listen", address), options, &mut Inherited::default())
+    }
+
     fn shared() -> SocketOptions {
         SocketOptions { reuse_port: true, ..SocketOptions::default() }
     }
 
     #[test]
     fn an_address_is_taken_before_connections_are_accepted() {
-        let first = Listening::bind(free(), &SocketOptions::default(), 3, &[]).unwrap();
-        let error = Listening::bind(first.address(), &SocketOptions::default(), 1, &[]).err().unwrap();
+        let first = bind(free(), &SocketOptions::default(), 3, &[]).unwrap();
+        let error = bind(first.address(), &SocketOptions::default(), 1, &[]).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().ends_with("is in use by another process"), "{error}");
-        assert_eq!(listen_alone(first.address(), &shared()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(alone(first.address(), &shared()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!(first.listen().unwrap().len(), 3);
     }
 
     #[test]
     fn a_node_takes_no_connections_from_another_before_it_serves() {
-        let serving = Listening::bind(free(), &shared(), 1, &[]).unwrap();
+        let serving = bind(free(), &shared(), 1, &[]).unwrap();
         let address = serving.address();
         let Listener::Connections(serving) = serving.listen().unwrap().remove(0) else { unreachable!() };
         serving.set_nonblocking(false).unwrap();
-        let joining = Listening::bind(address, &shared(), 2, &[]).unwrap();
+        let joining = bind(address, &shared(), 2, &[]).unwrap();
         for _ in 0..20 {
             let client = std::net::TcpStream::connect(address).unwrap();
             assert_eq!(serving.accept().unwrap().1, client.local_addr().unwrap());
@@ -234,10 +301,10 @@ mod tests {
 
     #[test]
     fn a_node_may_listen_on_all_addresses_and_on_one_of_them() {
-        let all = Listening::bind("0.0.0.0:0".parse().unwrap(), &SocketOptions::default(), 2, &[]).unwrap();
+        let all = bind("0.0.0.0:0".parse().unwrap(), &SocketOptions::default(), 2, &[]).unwrap();
         let one = SocketAddr::new("127.0.0.1".parse().unwrap(), all.address().port());
-        assert!(Listening::bind(one, &SocketOptions::default(), 2, &[]).is_err());
-        assert!(Listening::bind(one, &SocketOptions::default(), 2, &[all.address()]).is_ok());
+        assert!(bind(one, &SocketOptions::default(), 2, &[]).is_err());
+        assert!(bind(one, &SocketOptions::default(), 2, &[all.address()]).is_ok());
     }
 
     #[test]
@@ -248,7 +315,7 @@ mod tests {
             count: Some(3),
         };
         let options = SocketOptions { keepalive: Some(on), ipv6_only: false, ..SocketOptions::default() };
-        let listener = listen_alone("[::]:0".parse().unwrap(), &options).unwrap();
+        let listener = alone("[::]:0".parse().unwrap(), &options).unwrap();
         let address = SocketAddr::new("127.0.0.1".parse().unwrap(), listener.local_addr().unwrap().port());
         listener.set_nonblocking(false).unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
@@ -258,8 +325,24 @@ mod tests {
         assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
         assert_eq!(accepted.tcp_keepalive_interval().unwrap(), Duration::from_secs(7));
         assert_eq!(accepted.tcp_keepalive_retries().unwrap(), 3);
-        let only = listen_alone("[::]:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let only = alone("[::]:0".parse().unwrap(), &SocketOptions::default()).unwrap();
         let address = SocketAddr::new("127.0.0.1".parse().unwrap(), only.local_addr().unwrap().port());
         assert!(std::net::TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn inherited_sockets_keep_the_connections_that_wait() {
+        let first = bind(free(), &SocketOptions::default(), 1, &[]).unwrap();
+        let listening = first.listen().unwrap();
+        let client = std::net::TcpStream::connect(first.address()).unwrap();
+        let mut inherited = Inherited::default();
+        inherited.put(first.offer().unwrap());
+        drop((first, listening));
+        let name = ("proxy_listen", free());
+        let second = Listening::bind(name, &SocketOptions::default(), 2, &[], &mut inherited).unwrap();
+        let Listener::Connections(socket) = second.listen().unwrap().remove(0) else { unreachable!() };
+        socket.set_nonblocking(false).unwrap();
+        assert_eq!(socket.accept().unwrap().1, client.local_addr().unwrap());
+        assert_eq!(client.peer_addr().unwrap(), second.address());
     }
 }

@@ -1,6 +1,7 @@
 //! A data plane on free ports, scripted services behind it, and a client that sends raw octets.
 
 use proxy::balancer::Balancers;
+use proxy::listener::Inherited;
 use proxy::settings::{Limits, Listen, Transport};
 use proxy::{Change, DataPlane, Settings, dns};
 use serde_json::{Value, json};
@@ -41,7 +42,8 @@ impl Stage {
         }];
         let settings = Settings { listen, limits, ..Settings::default() };
         let balancers = Balancers::new(dns::Settings::default(), control.handle().clone());
-        let plane = DataPlane::bind(settings, &[&Busy], sdk::Env::default(), balancers).unwrap();
+        let inherited = &mut Inherited::default();
+        let plane = DataPlane::bind(settings, &[&Busy], sdk::Env::default(), balancers, inherited).unwrap();
         let proxy = plane.addresses()[0];
         let mut s = service_record(service);
         let mut r = json!({
