@@ -122,6 +122,29 @@ fn chains_have_a_longest_length() {
 }
 
 #[test]
+fn a_certificate_may_be_for_other_names() {
+    let root = Pair::authority("root");
+    let backend = SecureBackend::start(&root.issue(&["one.a.test"]), &Clients::Any);
+    let node = Node::start(&[]);
+    let known = create(&node, "/ca_certificates", &authority(&root));
+    let fields = json!({ "port": port(&backend), "retries": 0, "tls_verify": true, "ca_certificates": [known] });
+    route(&node, "s", fields);
+    let shown = get(node.admin(), "/services/s").json();
+    assert!(shown.get("tls_sans").is_none(), "{shown}");
+    for (names, status) in [
+        (json!(null), 502),
+        (json!({ "dnsnames": ["two.a.test"], "uris": ["https://one.a.test"] }), 502),
+        (json!({ "dnsnames": ["two.a.test", "one.a.test"] }), 200),
+        (json!(null), 502),
+    ] {
+        patch(&node, "/services/s", &json!({ "tls_sans": names }));
+        assert_eq!(get(node.proxy(), "/s").status, status, "{names}");
+    }
+    let plain = json!({ "tls_sans": { "dnsnames": ["a.test"] }, "host": "h", "protocol": "http" });
+    json(node.admin(), "POST", "/services", &plain).expect(400);
+}
+
+#[test]
 fn connections_are_kept_apart() {
     let root = Pair::authority("root");
     let backend = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Welcome(&root));

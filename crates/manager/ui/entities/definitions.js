@@ -8,7 +8,7 @@ export const entities = {
     groups: [
       ['general', ['name', 'protocol', 'host', 'port', 'path', 'tags', 'enabled']],
       ['timing', ['retries', 'connect_timeout', 'write_timeout', 'read_timeout']],
-      ['tls', ['client_certificate', 'tls_verify', 'tls_verify_depth', 'ca_certificates']],
+      ['tls', ['client_certificate', 'tls_verify', 'tls_verify_depth', 'ca_certificates', 'tls_sans']],
     ],
     children: [
       ['routes', 'routes'],

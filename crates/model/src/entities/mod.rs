@@ -18,7 +18,7 @@ pub use consumer::{Consumer, Credential, Expiry};
 pub use consumer_group::{ConsumerGroup, ConsumerGroupConsumer};
 pub use plugin::{Ordering, Plugin};
 pub use route::{Address, PathHandling, Protocol, Protocols, Route};
-pub use service::Service;
+pub use service::{AlternativeNames, Service};
 pub use target::Target;
 pub use upstream::{ActiveChecks, Algorithm, CheckKind, HashOn, Healthchecks, PassiveChecks, Upstream};
 pub use uuid::Uuid;

@@ -29,8 +29,23 @@ pub struct Service {
     pub tls_verify: Option<bool>,
     pub tls_verify_depth: Option<u8>,
     pub ca_certificates: Vec<Uuid>,
+    /// Names that its certificate may be for in place of its host.
+    pub tls_sans: AlternativeNames,
     pub enabled: bool,
     pub tags: Vec<String>,
+}
+
+/// What a certificate may be for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AlternativeNames {
+    pub dns: Vec<String>,
+    pub uris: Vec<String>,
+}
+
+impl AlternativeNames {
+    pub fn is_empty(&self) -> bool {
+        self.dns.is_empty() && self.uris.is_empty()
+    }
 }
 
 impl Service {
@@ -61,6 +76,9 @@ impl Service {
                 .iter()
                 .map(|id| Uuid::parse_str(id).map_err(|e| format!("ca_certificates: {e}")))
                 .collect::<Result<Vec<_>, _>>()?,
+            tls_sans: decode::record(record, "tls_sans").map_or_else(AlternativeNames::default, |names| {
+                AlternativeNames { dns: decode::strings(names, "dnsnames"), uris: decode::strings(names, "uris") }
+            }),
             enabled: decode::boolean(record, "enabled", true),
             tags: decode::strings(record, "tags"),
         })

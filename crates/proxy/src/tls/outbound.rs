@@ -1,7 +1,7 @@
 //! Which terms apply to the connections with a service.
 
 use super::{Certificates, Identity, Peers, Services, Trust};
-use model::entities::{Service, Uuid};
+use model::entities::{AlternativeNames, Service, Uuid};
 use model::{Record, pem};
 use rpds::HashTrieMapSync;
 use rustls::pki_types::CertificateDer;
@@ -68,20 +68,23 @@ struct TrustKey {
     depth: usize,
     /// In order; `None`: those of the node.
     authorities: Option<Vec<Arc<[u8]>>>,
+    /// What certificates may be for besides the host.
+    names: AlternativeNames,
 }
 
 impl Outbound {
     /// The terms of the node's settings.
     pub fn new(services: Services) -> Result<Outbound, String> {
         let failed = |e: rustls::Error| format!("TLS towards services: {e}");
+        let none = AlternativeNames::default;
         let Services { requests: peers, probes, verify, identity } = services;
         let identity = identity.map(|chain| Identity::new(vec![chain])).transpose()?.map(Arc::new);
         let unverified = Arc::new(peers.unverified().map_err(failed)?);
         let trust = match verify {
-            true => Arc::new(peers.verifying(&peers.roots, peers.depth).map_err(failed)?),
+            true => Arc::new(peers.verifying(&peers.roots, peers.depth, none()).map_err(failed)?),
             false => Arc::clone(&unverified),
         };
-        let verifying_probes = Arc::new(probes.verifying(&probes.roots, probes.depth).map_err(failed)?);
+        let verifying_probes = Arc::new(probes.verifying(&probes.roots, probes.depth, none()).map_err(failed)?);
         let unverified_probes = Arc::new(probes.unverified().map_err(failed)?);
         let node_policy =
             NodePolicy { peers, probes, verify, trust, unverified, verifying_probes, unverified_probes, identity };
@@ -318,7 +321,8 @@ impl TrustCompiler {
                 Arc::new(roots)
             }
         };
-        let trust = Arc::new(node_policy.peers.verifying(&roots, wish.depth).map_err(|e| e.to_string())?);
+        let names = wish.names.clone();
+        let trust = Arc::new(node_policy.peers.verifying(&roots, wish.depth, names).map_err(|e| e.to_string())?);
         self.made.insert(wish, Arc::downgrade(&trust));
         Ok(trust)
     }
@@ -333,7 +337,8 @@ impl TrustCompiler {
         let mut authorities = service.ca_certificates.iter().map(known).collect::<Result<Vec<_>, _>>()?;
         authorities.sort();
         let depth = service.tls_verify_depth.map_or(node_policy.depth, usize::from);
-        Ok(TrustKey { depth, authorities: (!authorities.is_empty()).then_some(authorities) })
+        let authorities = (!authorities.is_empty()).then_some(authorities);
+        Ok(TrustKey { depth, authorities, names: service.tls_sans.clone() })
     }
 }
 
@@ -343,6 +348,7 @@ fn is_special(service: &Service) -> bool {
         || service.tls_verify.is_some()
         || service.tls_verify_depth.is_some()
         || !service.ca_certificates.is_empty()
+        || !service.tls_sans.is_empty()
 }
 
 #[cfg(test)]
@@ -402,11 +408,13 @@ mod tests {
         stage.service(4, json!({"tls_verify": true, "ca_certificates": [id(101)], "tls_verify_depth": 2}));
         stage.service(5, json!({"tls_verify": false, "ca_certificates": [id(101)]}));
         stage.service(6, json!({}));
+        let names = json!({"dnsnames": ["b.test"]});
+        stage.service(7, json!({"tls_verify": true, "ca_certificates": [id(101)], "tls_sans": names}));
         stage.finish(&mut outbound);
         let of = |outbound: &Outbound, n| terms(outbound, n).unwrap();
         assert_eq!(of(&outbound, 1), of(&outbound, 2));
         assert_eq!(of(&outbound, 5), of(&outbound, 6));
-        for (a, b) in [(1, 3), (3, 4), (4, 5), (3, 6)] {
+        for (a, b) in [(1, 3), (3, 4), (4, 5), (3, 6), (3, 7)] {
             assert_ne!(of(&outbound, a), of(&outbound, b), "{a} {b}");
         }
         // An authority that changes takes along those whom it vouches for, and nobody else.

@@ -2,6 +2,7 @@
 
 use super::verify::{Requirement, ServerVerifier};
 use super::{Chain, Identity, next_number, provider};
+use model::entities::AlternativeNames;
 use rustls::client::{ClientConfig, Resumption};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
@@ -41,11 +42,17 @@ pub struct Trust {
 }
 
 impl Peers {
-    /// Terms under which certificates must be vouched for by one of `roots`, through at most so many others.
-    pub(super) fn verifying(&self, roots: &Arc<RootCertStore>, depth: usize) -> Result<Trust, rustls::Error> {
+    /// Terms under which certificates must be vouched for by one of `roots`, through at most so many others, and be for
+    /// the host or one of these names.
+    pub(super) fn verifying(
+        &self,
+        roots: &Arc<RootCertStore>,
+        depth: usize,
+        names: AlternativeNames,
+    ) -> Result<Trust, rustls::Error> {
         // Terms of the node are those of many servers, others are those of a few.
         let sessions = if Arc::ptr_eq(roots, &self.roots) { SESSIONS } else { SESSIONS / 8 };
-        self.trust(Requirement::Ca { roots: Arc::clone(roots), depth }, sessions)
+        self.trust(Requirement::Ca { roots: Arc::clone(roots), depth, names }, sessions)
     }
 
     /// Terms under which nobody looks at certificates.

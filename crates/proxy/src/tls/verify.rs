@@ -1,6 +1,7 @@
 //! Looking at the certificates of servers as OpenSSL does, where rustls' own verifier is stricter or knows less: chains
 //! have a longest length, a certificate can vouch for itself, a name can stand in the subject alone.
 
+use model::entities::AlternativeNames;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
@@ -12,7 +13,7 @@ use rustls::{
 };
 use std::sync::Arc;
 use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, RevocationOptions, anchor_from_trusted_cert};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Looks at the certificates of servers, and makes sure that they hold the keys.
 #[derive(Debug)]
@@ -27,11 +28,12 @@ pub(super) enum Requirement {
     /// Kong's default towards services (`tls_verify` unset), and `https_verify_certificate: false` of probes:
     /// encrypted, but nobody is asked for a proof of identity.
     NoVerification,
-    /// That one of the roots vouches for the server and for its name.
+    /// That one of the roots vouches for the server and for its name, or for one of those that it may have as well.
     Ca {
         roots: Arc<RootCertStore>,
         /// The most certificates between that of the server and that of the authority.
         depth: usize,
+        names: AlternativeNames,
     },
 }
 
@@ -79,7 +81,7 @@ impl ServerCertVerifier for ServerVerifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if let Requirement::Ca { roots, depth } = &self.required {
+        if let Requirement::Ca { roots, depth, names } = &self.required {
             let algorithms = &self.provider.signature_verification_algorithms;
             let authorities = Authorities { roots, depth: *depth, algorithms };
             let constrained = match authorities.verify_path(cert, others, now, KeyUsage::server_auth(), None) {
@@ -87,7 +89,8 @@ impl ServerCertVerifier for ServerVerifier {
                 Err(_) if authorities.have(cert) => in_time(cert, now).map(|()| false)?,
                 Err(error) => return Err(refusal(error)),
             };
-            is_for(cert, name, constrained)?;
+            is_for(cert, name, constrained)
+                .or_else(|error| if is_one_of(cert, names) { Ok(()) } else { Err(error) })?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -126,6 +129,25 @@ fn is_for(cert: &CertificateDer<'_>, name: &ServerName<'_>, constrained: bool) -
     let alternatives = cert.subject_alternative_name().map_err(|_| refusal(error.clone()))?;
     let mut common = cert.subject().iter_common_name().filter_map(|cn| cn.as_str().ok());
     if alternatives.is_none() && common.any(|cn| covers(cn, name.as_ref())) { Ok(()) } else { Err(refusal(error)) }
+}
+
+/// Whether the certificate is, by its alternative names, for one of these.
+fn is_one_of(cert: &CertificateDer<'_>, names: &AlternativeNames) -> bool {
+    let entity = EndEntityCert::try_from(cert).ok();
+    let is_for = |name: &String| {
+        let name = ServerName::try_from(name.as_str()).ok()?;
+        entity.as_ref()?.verify_is_valid_for_subject_name(&name).ok()
+    };
+    if names.dns.iter().any(|name| is_for(name).is_some()) {
+        return true;
+    }
+    let Ok((_, cert)) = X509Certificate::from_der(cert) else { return false };
+    let Ok(Some(alternatives)) = cert.subject_alternative_name() else { return false };
+    let uris = alternatives.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    uris.into_iter().any(|uri| names.uris.iter().any(|wanted| wanted == uri))
 }
 
 /// Whether a certificate limits the names that it vouches for, or cannot be looked into.
@@ -221,11 +243,22 @@ mod tests {
     use rustls::crypto::aws_lc_rs;
 
     fn verify(depth: usize, roots: &[&Issued], cert: &Issued, others: &[&Issued], name: &str) -> Result<(), Error> {
+        verify_names(depth, roots, cert, others, name, AlternativeNames::default())
+    }
+
+    fn verify_names(
+        depth: usize,
+        roots: &[&Issued],
+        cert: &Issued,
+        others: &[&Issued],
+        name: &str,
+        names: AlternativeNames,
+    ) -> Result<(), Error> {
         let mut store = RootCertStore::empty();
         for root in roots {
             store.add(root.der.clone()).unwrap();
         }
-        let required = Requirement::Ca { roots: Arc::new(store), depth };
+        let required = Requirement::Ca { roots: Arc::new(store), depth, names };
         let verifier = ServerVerifier { required, provider: Arc::new(aws_lc_rs::default_provider()) };
         let others: Vec<_> = others.iter().map(|m| m.der.clone()).collect();
         let name = ServerName::try_from(name.to_owned()).unwrap();
@@ -245,6 +278,34 @@ mod tests {
         let other = issued(params("root", &[], true), None);
         assert!(verify(9, &[&other], &direct, &[], "a.test").is_err());
         assert!(verify(9, &[], &direct, &[], "a.test").is_err());
+    }
+
+    #[test]
+    fn a_certificate_can_be_for_other_names_than_the_host() {
+        let root = issued(params("root", &[], true), None);
+        let mut named = params("x", &["*.b.test"], false);
+        let uri = "spiffe://a.test/service";
+        named.subject_alt_names.push(rcgen::SanType::URI(uri.try_into().unwrap()));
+        let cert = issued(named, Some(&root));
+        let other = issued(params("root", &[], true), None);
+        let dns = |names: &[&str]| AlternativeNames {
+            dns: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..AlternativeNames::default()
+        };
+        let uris = |uri: &str| AlternativeNames { uris: vec![uri.to_owned()], ..AlternativeNames::default() };
+        for (names, expected) in [
+            (dns(&[]), false),
+            (dns(&["c.test", "one.b.test"]), true),
+            (dns(&["b.test"]), false),
+            (dns(&[uri]), false),
+            (uris(uri), true),
+            (uris("spiffe://a.test"), false),
+            (uris("one.b.test"), false),
+        ] {
+            let found = verify_names(1, &[&root], &cert, &[], "a.test", names.clone());
+            assert_eq!(found.is_ok(), expected, "{names:?}");
+            assert!(verify_names(1, &[&other], &cert, &[], "a.test", names).is_err());
+        }
     }
 
     #[test]

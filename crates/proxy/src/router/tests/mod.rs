@@ -35,6 +35,7 @@ fn service(enabled: bool, path: Option<&str>) -> Arc<Service> {
         client_certificate: None,
         tls_verify: None,
         tls_verify_depth: None,
+        tls_sans: model::entities::AlternativeNames::default(),
         ca_certificates: vec![],
         enabled,
         tags: vec![],
