@@ -101,6 +101,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &oauth2_introspection::Oauth2Introspection,
         &openid_connect::OpenidConnect,
         &proxy_cache::ProxyCache,
+        &proxy_cache::ProxyCacheAdvanced,
         &rate_limiting::RateLimiting,
         &rate_limiting_advanced::RateLimitingAdvanced,
         &rate_limiting_advanced::ServiceProtection,

@@ -1,9 +1,11 @@
-//! `/proxy-cache`: looks at stored responses and drops them.
+//! `/proxy-cache` and `/proxy-cache-advanced`: look at stored responses and drop them.
 
-use super::key;
-use super::store::{CachedResponse, Store};
-use super::{VERSION, store_of};
-use sdk::{AdminAnswer, AdminEndpoint, AdminRequest, Config, Env, entities};
+use super::VERSION;
+use super::key::{self, Digest};
+use super::storage::Storage;
+use super::store::CachedResponse;
+use sdk::redis::RedisError;
+use sdk::{AdminAnswer, AdminEndpoint, AdminRequest, Env};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,46 +16,77 @@ pub const ENDPOINTS: &[AdminEndpoint] = &[
     endpoint("/proxy-cache/{plugin_id}/caches/{cache_key}", &["DELETE", "GET"]),
 ];
 
+pub const ADVANCED_ENDPOINTS: &[AdminEndpoint] = &[
+    endpoint("/proxy-cache-advanced", &["DELETE"]),
+    endpoint("/proxy-cache-advanced/{cache_key}", &["DELETE", "GET"]),
+    endpoint("/proxy-cache-advanced/{plugin_id}/caches/{cache_key}", &["DELETE", "GET"]),
+];
+
 const fn endpoint(path: &'static str, methods: &'static [&'static str]) -> AdminEndpoint {
     AdminEndpoint { path, methods, on_status: false, with_instances: true }
 }
 
 /// Answers a request to one of them.
-pub fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
+pub async fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
-    let open = |plugin: &entities::Plugin| store_of(&Config::new(&plugin.config), env);
-    let (instances, key) = match path[..] {
-        ["proxy-cache"] => (request.instances.iter().collect::<Vec<_>>(), None),
-        ["proxy-cache", key] => (request.instances.iter().collect(), Some(key)),
-        ["proxy-cache", plugin, "caches", key] => {
-            (request.instances.iter().filter(|p| p.id.to_string() == plugin).collect(), Some(key))
-        }
+    let (plugin, key) = match path[..] {
+        [_] => (None, None),
+        [_, key] => (None, Some(key)),
+        [_, plugin, "caches", key] => (Some(plugin), Some(key)),
         _ => return AdminAnswer::not_found(),
     };
-    let stores = instances.into_iter().map(open);
-    match (request.method.as_str(), key) {
-        ("DELETE", None) => {
-            stores.for_each(|store| store.clear());
-            AdminAnswer::empty(204)
-        }
-        ("GET", Some(key)) => found(stores, key, |_, _, entry| AdminAnswer::json(200, show(entry))),
-        ("DELETE", Some(key)) => found(stores, key, |store, key, _| {
-            store.remove(key);
-            AdminAnswer::empty(204)
-        }),
-        _ => AdminAnswer::not_found(),
-    }
+    let asked = request.instances.iter().filter(|p| plugin.is_none_or(|plugin| p.id.to_string() == plugin));
+    let storages: Vec<_> = asked.filter_map(|plugin| Storage::of(plugin, env)).collect();
+    let outcome = match (request.method.as_str(), key.map(key::from_hex)) {
+        ("DELETE", None) => clear(&storages).await,
+        ("GET", Some(Some(key))) => find(&storages, &key).await,
+        ("DELETE", Some(Some(key))) => remove(&storages, &key).await,
+        _ => Ok(AdminAnswer::not_found()),
+    };
+    outcome.unwrap_or_else(|error| {
+        tracing::error!("{}: {error}", path[0]);
+        AdminAnswer::json(500, json!({ "message": "An unexpected error occurred" }))
+    })
 }
 
-fn found(
-    mut stores: impl Iterator<Item = Arc<Store>>,
-    key: &str,
-    act: impl Fn(&Store, &key::Digest, &CachedResponse) -> AdminAnswer,
-) -> AdminAnswer {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-    let hit = key::from_hex(key)
-        .and_then(|key| stores.find_map(|store| store.get(&key, now_ms).map(|entry| act(&store, &key, &entry))));
-    hit.unwrap_or_else(AdminAnswer::not_found)
+async fn clear(storages: &[Storage]) -> Result<AdminAnswer, RedisError> {
+    for storage in storages {
+        match storage {
+            Storage::Memory(store) => store.clear(),
+            Storage::Redis(store) => store.clear().await?,
+        }
+    }
+    Ok(AdminAnswer::empty(204))
+}
+
+async fn find(storages: &[Storage], key: &Digest) -> Result<AdminAnswer, RedisError> {
+    for storage in storages {
+        let entry = match storage {
+            Storage::Memory(store) => store.get(key, now_ms()),
+            Storage::Redis(store) => store.get(key).await?.map(Arc::new),
+        };
+        if let Some(entry) = entry {
+            return Ok(AdminAnswer::json(200, show(&entry)));
+        }
+    }
+    Ok(AdminAnswer::not_found())
+}
+
+async fn remove(storages: &[Storage], key: &Digest) -> Result<AdminAnswer, RedisError> {
+    for storage in storages {
+        let removed = match storage {
+            Storage::Memory(store) => store.get(key, now_ms()).is_some() && store.remove(key),
+            Storage::Redis(store) => store.remove(key).await?,
+        };
+        if removed {
+            return Ok(AdminAnswer::empty(204));
+        }
+    }
+    Ok(AdminAnswer::not_found())
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }
 
 /// An entry for people to look at: what is no text shows as U+FFFD.

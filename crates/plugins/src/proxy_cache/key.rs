@@ -19,6 +19,8 @@ pub struct Vary {
     pub headers: Vec<String>,
     /// The path in lower case.
     pub ignore_case: bool,
+    /// Whether the consumer groups of the caller count.
+    pub groups: bool,
 }
 
 impl Vary {
@@ -47,6 +49,13 @@ impl Vary {
         for name in &self.headers {
             let values = exchange.request.fields.get_all(name).map(|value| Some(Cow::Borrowed(value))).collect();
             push_values(name.as_bytes(), values, &mut first, &mut text);
+        }
+        if self.groups {
+            text.push(b'|');
+            for group in exchange.consumer_groups() {
+                push_id(&group.id, &mut text);
+                text.push(b',');
+            }
         }
         Sha256::digest(text).into()
     }
@@ -167,11 +176,24 @@ mod tests {
             query: vec!["z".into(), "a".into()],
             headers: vec!["x-lang".into(), "x-none".into()],
             ignore_case: true,
+            groups: false,
         };
         assert_eq!(
             key(&some, "/R?b=2&a=1&z=3", &[("X-Lang", "en"), ("x-lang", "de")]),
             sha("default|GET|get /r|z=3:a=1|x-lang=de,en")
         );
+    }
+
+    #[test]
+    fn consumer_groups_count_where_they_are_to() {
+        let mut entries = testing::Entries::default();
+        let consumer = entries.consumer("ada", None);
+        let group = entries.consumer_group("gold", &consumer);
+        let mut exchange = testing::exchange_with("GET", "/a", &[], entries.into());
+        exchange.consumer = Some(consumer.clone());
+        let key = |groups| to_hex(&Vary { groups, ..Vary::default() }.key(&exchange));
+        assert_eq!(key(false), sha("default|GET|GET /a HTTP/1.1||"));
+        assert_eq!(key(true), sha(&format!("default|GET|GET /a HTTP/1.1|||{},", group.id)));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The rules of `proxy-cache`, without sockets.
 
 use super::*;
-use sdk::{AdminContent, testing};
+use sdk::testing::{RedisServer, Server};
+use sdk::{AdminContent, Exchange, Source, testing};
 use serde_json::json;
 
 const TEXT: (&str, &str) = ("Content-Type", "text/plain");
@@ -59,7 +60,7 @@ impl Cache {
         let path = path.iter().map(|p| p.to_string()).collect();
         let method = method.to_owned();
         let request = AdminRequest { endpoint: "", method, path, query: Vec::new(), body: None, instances };
-        admin::answer(&request, &self.env)
+        testing::ready(admin::answer(&request, &self.env))
     }
 }
 
@@ -204,4 +205,66 @@ fn the_admin_api_shows_and_drops_entries() {
     assert_eq!(send().0, "Miss");
     assert_eq!(admin("DELETE", &["proxy-cache"]), 204);
     assert_eq!(send().0, "Miss");
+}
+
+/// A cache in that Redis, of a node of its own.
+fn in_redis(kind: &dyn PluginKind, redis: Value, changes: Value) -> Cache {
+    let mut config = json!({
+        "response_code": [200], "request_method": ["GET"], "content_type": ["text/plain"], "cache_ttl": 300,
+        "cache_control": false, "strategy": "redis", "redis": redis,
+        "response_headers": { "age": true, "X-Cache-Status": true, "X-Cache-Key": true }
+    });
+    config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    let env = Env::default();
+    Cache { plugin: testing::configure(kind, config, &env), env, later: 0 }
+}
+
+/// The status of a request's answer, where the cache gives one, and the cache's own.
+async fn ask(cache: &Cache, lines: &[(&str, &str)]) -> (Option<u16>, String) {
+    let mut exchange = cache.request("GET", "/a", &[]);
+    let answer = testing::access_waiting(&*cache.plugin, &mut exchange).await;
+    if answer.is_none() {
+        testing::respond(&*cache.plugin, &mut exchange, 200, lines, &["fresh"]);
+    }
+    let told = exchange.response.fields.get_str("x-cache-status").unwrap_or_default().to_owned();
+    (answer.map(|answer| answer.status), told)
+}
+
+#[tokio::test]
+async fn nodes_share_a_redis() {
+    let server = RedisServer::start();
+    let record = server.record(json!({}));
+    let nodes = [(); 2].map(|()| in_redis(&ProxyCacheAdvanced, record.clone(), json!({ "storage_ttl": 500 })));
+    assert_eq!(ask(&nodes[0], &[TEXT, ("X-A", "1")]).await, (None, "Miss".to_owned()));
+    // It is stored beside requests.
+    while server.keys().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let key = server.keys().remove(0);
+    assert!(key.starts_with("proxy-cache-advanced:") && key.len() == 21 + 64, "{key}");
+    assert!((400..=500).contains(&server.text(&["TTL", &key]).parse().unwrap()));
+    assert_eq!(ask(&nodes[1], &[]).await, (Some(200), "Hit".to_owned()));
+    let plain = in_redis(&ProxyCache, record, json!({}));
+    assert_eq!(ask(&plain, &[TEXT]).await, (None, "Miss".to_owned()));
+    server.command(&["SET", &key, "nonsense"]);
+    assert_eq!(ask(&nodes[1], &[("Content-Type", "image/png")]).await, (None, "Bypass".to_owned()));
+}
+
+#[tokio::test]
+async fn without_the_redis_requests_pass_where_they_may() {
+    let away = json!({ "host": "127.0.0.1", "port": 1 });
+    let passes = in_redis(&ProxyCacheAdvanced, away.clone(), json!({ "bypass_on_err": true }));
+    assert_eq!(ask(&passes, &[TEXT]).await, (None, "Bypass".to_owned()));
+    let refuses = in_redis(&ProxyCacheAdvanced, away.clone(), json!({}));
+    assert_eq!(ask(&refuses, &[]).await.0, Some(500));
+    assert_eq!(ask(&in_redis(&ProxyCache, away, json!({})), &[TEXT]).await, (None, "Bypass".to_owned()));
+}
+
+#[tokio::test]
+async fn a_silent_redis_keeps_nobody() {
+    let server = Server::start().await;
+    let silent =
+        json!({ "host": "127.0.0.1", "port": server.address().port(), "read_timeout": 20, "send_timeout": 20 });
+    let cache = in_redis(&ProxyCacheAdvanced, silent, json!({ "bypass_on_err": true }));
+    assert_eq!(ask(&cache, &[TEXT]).await, (None, "Bypass".to_owned()));
 }

@@ -71,6 +71,18 @@ impl Cluster {
         Err(RedisError::Unexpected("too many redirections".to_owned()))
     }
 
+    /// Connections to all nodes that have slots.
+    pub async fn all(&self) -> Result<Vec<Arc<Connection>>, RedisError> {
+        self.learn_slots().await?;
+        let mut nodes: Vec<Address> = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.slots.iter().map(|slots| slots.node.clone()).collect()
+        };
+        nodes.sort_unstable();
+        nodes.dedup();
+        Ok(nodes.iter().map(|node| self.connection(node)).collect())
+    }
+
     async fn node(&self, slot: u16) -> Result<Address, RedisError> {
         if let Some(node) = self.known_node(slot) {
             return Ok(node);

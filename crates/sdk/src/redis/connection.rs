@@ -1,7 +1,7 @@
 //! A connection to one server, made when it is needed and made anew when it is lost.
 
 use super::settings::{Address, Login, RedisSettings};
-use super::{Cmd, RedisError, Value};
+use super::{Cmd, RedisError, Value, cmd, from_redis_value};
 use crate::network::{Network, Server};
 use crate::{BoxFuture, Tasks};
 use futures_util::FutureExt;
@@ -71,6 +71,24 @@ impl Connection {
     /// Sends a command for a key that is on its way to this server.
     pub async fn send_asking(&self, command: &Cmd) -> Result<Value, RedisError> {
         self.attempt_with(command, true).await.0
+    }
+
+    /// Deletes the keys of this server that begin with that, some at a time; one by one where it is a node of a
+    /// cluster, which takes no command for keys of different slots.
+    pub async fn clear(&self, prefix: &str, one_by_one: bool) -> Result<(), RedisError> {
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(&cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(1_000);
+            let (next, keys): (String, Vec<Vec<u8>>) = from_redis_value(self.send(&scan).await?)?;
+            for some in keys.chunks(if one_by_one { 1 } else { keys.len().max(1) }) {
+                self.send(cmd("UNLINK").arg(some)).await?;
+            }
+            if next == "0" {
+                return Ok(());
+            }
+            cursor = next;
+        }
     }
 
     /// The outcome, and whether the connection had been there before.

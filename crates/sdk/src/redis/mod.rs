@@ -21,6 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// How long deleting many keys may take.
+const CLEARING: Duration = Duration::from_secs(60);
+
 /// A client with some settings. Clones, and clients with the same settings, share connections.
 #[derive(Clone)]
 pub struct Redis {
@@ -80,6 +83,17 @@ impl Redis {
         .await
     }
 
+    /// Deletes all keys that begin with a prefix (which has none of the marks of Redis' patterns), on all servers. Keys
+    /// that are written meanwhile may stay.
+    pub async fn clear(&self, prefix: &str) -> Result<(), RedisError> {
+        let (client, prefix) = (Arc::clone(&self.client), prefix.to_owned());
+        let work = async move {
+            let outcome = timeout(CLEARING, client.clear(&prefix)).await.unwrap_or(Err(RedisError::TimedOut));
+            outcome.map(|()| Value::Okay)
+        };
+        self.call(work).await.map(drop)
+    }
+
     /// Whether only keys with the same hash tag are sure to be on one server.
     pub fn is_cluster(&self) -> bool {
         matches!(self.client.servers, Servers::Cluster(_))
@@ -117,6 +131,19 @@ impl Client {
             Servers::Cluster(cluster) => timeout(self.limit(), cluster.send(key, command)).await,
         };
         outcome.unwrap_or(Err(RedisError::TimedOut))
+    }
+
+    async fn clear(&self, prefix: &str) -> Result<(), RedisError> {
+        match &self.servers {
+            Servers::One(connection) => connection.clear(prefix, false).await,
+            Servers::Sentinel(sentinel) => sentinel.connection().await?.clear(prefix, false).await,
+            Servers::Cluster(cluster) => {
+                for connection in cluster.all().await? {
+                    connection.clear(prefix, true).await?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// For finding the server and for the command: as long as two of each, since the first may be gone.

@@ -33,7 +33,8 @@ impl Sentinel {
         outcome
     }
 
-    async fn connection(&self) -> Result<Arc<Connection>, RedisError> {
+    /// The connection to the server in force.
+    pub async fn connection(&self) -> Result<Arc<Connection>, RedisError> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &*current {
             return Ok(Arc::clone(connection));

@@ -40,6 +40,31 @@ async fn databases_are_told_apart() {
     assert_eq!(send(&third, &["GET", "key"]).await, Ok(Value::BulkString(b"x".to_vec())));
 }
 
+async fn clear_some(server: RedisServer, record: Json) {
+    // A script keeps to one slot.
+    for tag in ["a", "b", "c"] {
+        server.command(&[
+            "EVAL",
+            "for n = 1, 900 do redis.call('SET', KEYS[1] .. n, 'x') end",
+            "1",
+            &format!("mine:{{{tag}}}"),
+        ]);
+    }
+    server.command(&["SET", "other", "x"]);
+    assert_eq!(client(&Env::default(), &record).clear("mine:").await, Ok(()));
+    assert_eq!(server.keys(), ["other"]);
+}
+
+#[tokio::test]
+async fn keys_are_cleared_by_their_prefix() {
+    let server = RedisServer::start();
+    let record = server.record(json!({}));
+    clear_some(server, record).await;
+    let server = RedisServer::start_cluster();
+    let record = json!({ "cluster_nodes": [{ "ip": "127.0.0.1", "port": server.port() }] });
+    clear_some(server, record).await;
+}
+
 #[tokio::test]
 async fn the_password_lets_in() {
     let (server, env) = (RedisServer::start_with(&["--requirepass", "hush"]), Env::default());

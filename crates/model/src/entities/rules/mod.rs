@@ -51,6 +51,8 @@ pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("service_url", Expand(text::service_url)),
     ("upstream_algorithm", Expand(text::upstream_algorithm)),
     ("upstream_hash_on", Expand(text::upstream_hash_on)),
+    ("redis_sentinel_nodes", Expand(text::redis_sentinel_nodes)),
+    ("redis_cluster_nodes", Expand(text::redis_cluster_nodes)),
     ("certificate_digest", Derive(certificates::digest)),
     ("target_address", Expand(text::target_address)),
 ];

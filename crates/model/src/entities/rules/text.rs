@@ -194,6 +194,26 @@ pub fn target_address(value: &Value) -> Option<Record> {
     Some(Record::from_iter([("target".to_owned(), full.map_or_else(|| value.clone(), Value::String))]))
 }
 
+/// `sentinel_addresses` of records that name a Redis.
+pub fn redis_sentinel_nodes(value: &Value) -> Option<Record> {
+    redis_nodes("sentinel_nodes", "host", value)
+}
+
+/// `cluster_addresses` of them.
+pub fn redis_cluster_nodes(value: &Value) -> Option<Record> {
+    redis_nodes("cluster_nodes", "ip", value)
+}
+
+/// Addresses in the form `host:port` as records. What has no port is a name whose port is the usual one.
+fn redis_nodes(field: &str, host: &str, addresses: &Value) -> Option<Record> {
+    let node = |address: &Value| {
+        let (name, port) = address.as_str()?.rsplit_once(':').unwrap_or((address.as_str()?, "6379"));
+        Some(json!({ host: name, "port": port.parse().map_or_else(|_| json!(port), |port: u64| json!(port)) }))
+    };
+    let nodes: Vec<_> = addresses.as_array()?.iter().filter_map(node).collect();
+    Some(Record::from_iter([(field.to_owned(), Value::Array(nodes))]))
+}
+
 /// `url` of services.
 pub fn service_url(value: &Value) -> Option<Record> {
     let url = Url::parse(value.as_str()?);
