@@ -1,7 +1,8 @@
 //! Limits that nodes keep together, and what becomes of requests when they cannot.
 
 use blackbox::http::{Response, form, json, request};
-use blackbox::{Backend, Node};
+use blackbox::{Backend, Node, eventually};
+use rustix::process::Signal;
 use sdk::testing::RedisServer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -65,6 +66,33 @@ fn windows_of_any_length_hold_over_two_nodes() {
 }
 
 #[test]
+fn the_database_counts_windows_of_any_length() {
+    let backend = Backend::start("b");
+    let config = json!({ "limit": [20], "window_size": [86_400], "strategy": "cluster", "sync_rate": 0 });
+    let mut node = start(&backend, json!({ "name": "rate-limiting-advanced", "config": config }));
+    assert_eq!(burst(&[&node], 200), BTreeMap::from([(200, 20), (429, 180)]));
+    // Its end waits for what is still to be told to the database.
+    assert!(node.end(Signal::TERM));
+    node.revive();
+    assert_eq!(ask(&node).status, 429, "the database knows");
+}
+
+#[test]
+fn nodes_tell_each_other_of_counts_every_now_and_then() {
+    let (backend, redis) = (Backend::start("b"), RedisServer::start());
+    let config = json!({
+        "limit": [5], "window_size": [86_400], "strategy": "redis", "sync_rate": 0.05, "namespace": "n",
+        "disable_penalty": true, "redis": redis.record(json!({}))
+    });
+    let plugin = json!({ "name": "rate-limiting-advanced", "config": config });
+    let nodes = [start(&backend, plugin.clone()), start(&backend, plugin)];
+    assert_eq!(burst(&[&nodes[0]], 40), BTreeMap::from([(200, 5), (429, 35)]));
+    // One request of its own has the second node ask for the count of the caller.
+    assert_eq!(ask(&nodes[1]).status, 200);
+    eventually("the second node knows", || ask(&nodes[1]).status == 429);
+}
+
+#[test]
 fn a_redis_that_comes_back_counts_again() {
     let (backend, redis) = (Backend::start("b"), RedisServer::start());
     let node = start(&backend, by_redis(json!({ "redis": redis.record(json!({})) })));
@@ -83,7 +111,7 @@ fn the_database_counts_for_all_nodes() {
     let plugin = json!({ "name": "rate-limiting", "config": { "hour": 20, "policy": "cluster" } });
     let mut node = start(&backend, plugin);
     assert_eq!(burst(&[&node], 200), BTreeMap::from([(200, 20), (429, 180)]));
-    node.kill();
+    assert!(node.end(Signal::TERM));
     node.revive();
     assert_eq!(ask(&node).status, 429, "the database knows");
 }

@@ -53,6 +53,20 @@ fn defaults_make_configurations_complete() {
 }
 
 #[test]
+fn addresses_of_a_redis_stand_for_its_nodes() {
+    let redis = json!({ "cluster_addresses": ["a.test:7000", "b.test"] });
+    for name in ["rate-limiting-advanced", "service-protection"] {
+        let config = json!({ "limit": [1], "window_size": [1], "redis": redis });
+        let record = insert(name, config).unwrap();
+        let nodes = json!([{ "ip": "a.test", "port": 7000 }, { "ip": "b.test", "port": 6379 }]);
+        assert_eq!(record["config"]["redis"]["cluster_nodes"], nodes);
+    }
+    let redis = json!({ "sentinel_addresses": ["a.test:1"], "sentinel_master": "m", "sentinel_role": "master" });
+    let record = insert("proxy-cache-advanced", json!({ "strategy": "redis", "redis": redis })).unwrap();
+    assert_eq!(record["config"]["redis"]["sentinel_nodes"], json!([{ "host": "a.test", "port": 1 }]));
+}
+
+#[test]
 fn refusals_have_kongs_words() {
     let refused = |name: &str, config: Value| insert(name, config).unwrap_err()["config"].clone();
     assert_eq!(

@@ -103,6 +103,11 @@ impl Counters {
         self.with(key, now, |entry| entry.slide(amount, span, ceiling))
     }
 
+    /// Has the window of a span be at least so full.
+    pub fn raise(self: &Arc<Self>, key: &Key, count: u32, span: Span, now: u64) {
+        self.with(key, now, |entry| entry.raise(count, span));
+    }
+
     /// Undoes [`Counters::slide`].
     pub fn slide_back(&self, key: &Key, amount: u32, span: Span) {
         if let Some(entry) = self.entries.pin().get(key) {
@@ -252,6 +257,15 @@ impl Counter {
                 Err(now) => word = now,
             }
         }
+    }
+
+    fn raise(&self, count: u32, span: Span) {
+        let raise = |word| {
+            let (stored, there) = unpack(word);
+            let less = stored < span.until || stored == span.until && there < count;
+            (less && count > 0).then(|| pack(span.until, count))
+        };
+        let _ = self.cells[(span.number % 2) as usize].fetch_update(SeqCst, SeqCst, raise);
     }
 
     fn peek(&self, limits: &[(Window, u32)], now: u64) -> Usage {
@@ -458,6 +472,20 @@ mod tests {
     fn span(number: u64) -> Span {
         let until = (number as u32 + 2) * 60;
         Span { number, until, before_until: until - 60, weight: 0.5 }
+    }
+
+    #[test]
+    fn windows_are_raised_to_what_others_know() {
+        let counters = Arc::new(Counters::default());
+        let rate = |number| counters.slide(&key(1), 0, span(number), 600, None).rate;
+        counters.raise(&key(1), 4, span(9), 600);
+        assert_eq!(rate(9), 4.0);
+        counters.raise(&key(1), 3, span(9), 600);
+        assert_eq!(rate(9), 4.0);
+        counters.raise(&key(1), 2, span(10), 600);
+        assert_eq!(rate(10), 4.0, "and a half of the window before");
+        counters.raise(&key(1), 7, span(8), 600);
+        assert_eq!(rate(10), 4.0, "a window that is over");
     }
 
     #[test]

@@ -1,8 +1,14 @@
 //! The rules of `rate-limiting-advanced` and `service-protection`.
 
+use super::ledger::{Ledger, RedisLedger};
+use super::synced::SyncedRates;
 use super::*;
-use sdk::testing::{self, RedisServer};
+use sdk::Exchange;
+use sdk::redis::RedisSettings;
+use sdk::testing::{self, Kept, RedisServer};
 use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The start of a minute.
 const NOW: u64 = 1_709_208_000_000;
@@ -109,7 +115,7 @@ fn by_redis(server: &RedisServer, changes: Value) -> Box<dyn Plugin> {
     plugin(&Env::default(), all)
 }
 
-async fn let_through_by_redis(plugin: &dyn Plugin, count: usize, seconds: u64) -> usize {
+async fn let_through_waiting(plugin: &dyn Plugin, count: usize, seconds: u64) -> usize {
     let mut through = 0;
     for _ in 0..count {
         through += usize::from(testing::access_waiting(plugin, &mut request(seconds)).await.is_none());
@@ -121,8 +127,8 @@ async fn let_through_by_redis(plugin: &dyn Plugin, count: usize, seconds: u64) -
 async fn nodes_count_together_in_redis() {
     let server = RedisServer::start();
     let nodes = [by_redis(&server, json!({})), by_redis(&server, json!({}))];
-    assert_eq!(let_through_by_redis(&*nodes[0], 3, 0).await, 3);
-    assert_eq!(let_through_by_redis(&*nodes[1], 20, 0).await, 1);
+    assert_eq!(let_through_waiting(&*nodes[0], 3, 0).await, 3);
+    assert_eq!(let_through_waiting(&*nodes[1], 20, 0).await, 1);
     assert_eq!(server.keys(), ["1709208000:60:n"]);
     assert_eq!(server.text(&["HGET", "1709208000:60:n", "127.0.0.1"]), "23");
 }
@@ -131,8 +137,8 @@ async fn nodes_count_together_in_redis() {
 async fn windows_slide_in_redis_too() {
     let server = RedisServer::start();
     let plugin = by_redis(&server, json!({ "disable_penalty": true }));
-    assert_eq!(let_through_by_redis(&*plugin, 10, 30).await, 4);
-    assert_eq!(let_through_by_redis(&*plugin, 10, 90).await, 2);
+    assert_eq!(let_through_waiting(&*plugin, 10, 30).await, 4);
+    assert_eq!(let_through_waiting(&*plugin, 10, 90).await, 2);
 }
 
 #[tokio::test]
@@ -141,14 +147,14 @@ async fn keys_of_a_cluster_are_kept_together() {
     let redis = json!({ "cluster_nodes": [{ "ip": "127.0.0.1", "port": server.port() }] });
     let changes =
         json!({ "strategy": "redis", "sync_rate": 0, "redis": redis, "window_size": [30, 60], "limit": [2, 9] });
-    assert_eq!(let_through_by_redis(&*plugin(&Env::default(), changes), 9, 0).await, 2);
+    assert_eq!(let_through_waiting(&*plugin(&Env::default(), changes), 9, 0).await, 2);
 }
 
 #[tokio::test]
 async fn without_the_redis_each_node_counts() {
     let redis = json!({ "host": "127.0.0.1", "port": 1 });
     let plugin = plugin(&Env::default(), json!({ "strategy": "redis", "sync_rate": 0, "redis": redis }));
-    assert_eq!(let_through_by_redis(&*plugin, 9, 0).await, 4);
+    assert_eq!(let_through_waiting(&*plugin, 9, 0).await, 4);
 }
 
 #[test]
@@ -173,4 +179,95 @@ fn configurations_are_checked() {
     assert!(one(json!({ "strategy": "redis", "sync_rate": 0.01 })).is_err());
     assert!(one(json!({ "strategy": "local", "sync_rate": 1 })).is_err());
     assert!(one(json!({ "strategy": "redis", "sync_rate": 0 })).is_ok());
+}
+
+/// A period that never ends within a test.
+const LONG: u64 = 1_000_000_000;
+
+/// What two nodes let through that tell each other when `exchange` is called.
+async fn count_on_two_nodes(nodes: [Env; 2], synced: [Arc<SyncedRates>; 2], changes: Value) {
+    let mut all = json!({ "sync_rate": LONG, "limit": [9], "disable_penalty": true });
+    all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    let plugins = nodes.map(|env| plugin(&env, all.clone()));
+    assert_eq!(let_through(&*plugins[0], 4, 0), 4);
+    assert_eq!(let_through(&*plugins[1], 3, 0), 3);
+    let now = NOW / 1_000;
+    synced[0].exchange(now).await;
+    synced[1].exchange(now).await;
+    assert_eq!(let_through(&*plugins[1], 20, 0), 2, "it knows of four more");
+    synced[1].exchange(now).await;
+    synced[0].exchange(now).await;
+    assert_eq!(let_through(&*plugins[0], 20, 0), 0);
+    synced[0].exchange(now).await;
+    assert_eq!(let_through(&*plugins[0], 20, 90), 4, "half of the window before counts on");
+}
+
+#[tokio::test]
+async fn nodes_tell_each_other_through_the_database() {
+    let kept = Kept::default();
+    let nodes = [(); 2].map(|()| Env::default().with_records(testing::records(kept.clone())));
+    let synced = [0, 1].map(|at| {
+        let env: &Env = &nodes[at];
+        SyncedRates::of(env, None, Duration::from_secs(LONG), Ledger::Database(env.records().clone()))
+    });
+    count_on_two_nodes(nodes, synced, json!({ "strategy": "cluster" })).await;
+}
+
+#[tokio::test]
+async fn nodes_tell_each_other_through_a_redis() {
+    let server = RedisServer::start();
+    let record = server.record(json!({}));
+    let nodes = [(); 2].map(|()| Env::default());
+    let synced = [0, 1].map(|at| {
+        let config = Config::new(record.as_object().unwrap());
+        let ledger = Ledger::Redis(RedisLedger::new(&nodes[at], &config).unwrap());
+        let place = Some(RedisSettings::read(&config).unwrap());
+        SyncedRates::of(&nodes[at], place, Duration::from_secs(LONG), ledger)
+    });
+    count_on_two_nodes(nodes, synced, json!({ "strategy": "redis", "redis": record })).await;
+    assert_eq!(server.text(&["HGET", "1709208000:60:n", "127.0.0.1"]), "9");
+}
+
+#[tokio::test]
+async fn the_database_counts_for_all_nodes() {
+    let kept = Kept::default();
+    let node = || {
+        let env = Env::default().with_records(testing::records(kept.clone()));
+        (plugin(&env, json!({ "strategy": "cluster", "sync_rate": 0, "limit": [6] })), env)
+    };
+    let (first, env) = node();
+    assert_eq!(let_through_waiting(&*first, 4, 0).await, 4);
+    // It is told afterwards.
+    env.tasks().drain(Duration::from_secs(60)).await;
+    let (second, _) = node();
+    assert_eq!(let_through_waiting(&*second, 20, 0).await, 2);
+}
+
+#[tokio::test]
+async fn throttled_requests_wait_for_room() {
+    let throttling = json!({ "enabled": true, "interval": 0.05, "retry_times": 1_000, "queue_limit": 1 });
+    let config = json!({ "window_size": [1], "window_type": "fixed", "limit": [1], "throttling": throttling });
+    let plugin = plugin(&Env::default(), config);
+    for _ in 0..2 {
+        // The second one waits for the next second.
+        let mut exchange = testing::exchange("GET", "/", &[]);
+        assert!(testing::access_waiting(&*plugin, &mut exchange).await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn only_so_many_requests_are_throttled() {
+    let throttling = json!({ "enabled": true, "interval": 0.01, "retry_times": 2, "queue_limit": 1 });
+    let plugin = plugin(&Env::default(), json!({ "window_size": [86_400], "throttling": throttling }));
+    let mut exchanges = [(); 3].map(|()| testing::exchange("GET", "/", &[]));
+    let [first, second, third] = &mut exchanges;
+    for _ in 0..4 {
+        assert!(testing::access(&*plugin, &mut testing::exchange("GET", "/", &[])).is_none());
+    }
+    let mut waits = Box::pin(testing::access_waiting(&*plugin, first));
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    assert_eq!(testing::access(&*plugin, second).map(|answer| answer.status), Some(429), "at once");
+    assert_eq!(waits.await.map(|answer| answer.status), Some(429));
+    let mut waits = Box::pin(testing::access_waiting(&*plugin, third));
+    assert!(futures_util::poll!(&mut waits).is_pending(), "there is a place again");
 }

@@ -1,0 +1,46 @@
+//! By what callers are told apart.
+
+use sdk::{Config, Exchange, entities};
+
+/// What of a request names the caller.
+pub enum Identifier {
+    Consumer,
+    Credential,
+    Address,
+    Service,
+    ConsumerGroup,
+    Header(String),
+    Path(String),
+}
+
+impl Identifier {
+    /// The one of that name; some need another field.
+    pub fn read(name: &str, config: &Config<'_>) -> Result<Identifier, String> {
+        let need = |field: &str| config.text(field).ok_or_else(|| format!("config.{field}: missing"));
+        Ok(match name {
+            "consumer" => Identifier::Consumer,
+            "credential" => Identifier::Credential,
+            "ip" => Identifier::Address,
+            "service" => Identifier::Service,
+            "consumer-group" => Identifier::ConsumerGroup,
+            "header" => Identifier::Header(need("header_name")?.to_owned()),
+            "path" => Identifier::Path(need("path")?.to_owned()),
+            other => return Err(format!("config.identifier: unknown '{other}'")),
+        })
+    }
+
+    /// The name of the caller; the client's address when there is no better one.
+    pub fn of(&self, exchange: &Exchange) -> Vec<u8> {
+        let id = |id: entities::Uuid| id.to_string().into_bytes();
+        let named = match self {
+            Identifier::Consumer => crate::limits::id_of_caller(exchange, true).map(id),
+            Identifier::Credential => crate::limits::id_of_caller(exchange, false).map(id),
+            Identifier::Service => exchange.service.as_ref().map(|service| id(service.id)),
+            Identifier::ConsumerGroup => exchange.consumer_groups().first().map(|group| id(group.id)),
+            Identifier::Header(name) => exchange.request.fields.get(name).map(<[u8]>::to_vec),
+            Identifier::Path(path) => (exchange.path() == **path).then(|| path.clone().into_bytes()),
+            Identifier::Address => None,
+        };
+        named.unwrap_or_else(|| exchange.client.ip.to_string().into_bytes())
+    }
+}
