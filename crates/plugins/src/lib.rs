@@ -50,6 +50,7 @@ mod request_transformer;
 mod request_validator;
 mod response_ratelimiting;
 mod response_transformer;
+mod retry;
 mod route_by_header;
 mod session;
 mod severity;
@@ -59,6 +60,7 @@ mod syslog;
 mod tcp_log;
 mod tls_handshake_modifier;
 mod tls_metadata_headers;
+mod traffic_mirror;
 mod udp_log;
 mod upstream_timeout;
 mod zipkin;
@@ -114,6 +116,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &response_ratelimiting::ResponseRateLimiting,
         &response_transformer::ResponseTransformer,
         &response_transformer::ResponseTransformerAdvanced,
+        &retry::Retry,
         &route_by_header::RouteByHeader,
         &session::SessionPlugin,
         &standard_webhooks::StandardWebhooks,
@@ -122,6 +125,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &tcp_log::TcpLog,
         &tls_handshake_modifier::TlsHandshakeModifier,
         &tls_metadata_headers::TlsMetadataHeaders,
+        &traffic_mirror::TrafficMirror,
         &udp_log::UdpLog,
         &upstream_timeout::UpstreamTimeout,
         &zipkin::Zipkin,

@@ -2,7 +2,7 @@
 
 use crate::log::LogValue;
 use crate::recording::Recording;
-use crate::{Bytes, ClientCertificate, Directory, Fields, RequestBody, SnapshotRef, Trace, path};
+use crate::{Bytes, ClientCertificate, Directory, Fields, RequestBody, RetryPolicy, SnapshotRef, Trace, path};
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
@@ -126,6 +126,8 @@ pub struct UpstreamRequest {
     pub host_header: Option<Vec<u8>>,
     /// How long the service may take, where it is not as its record says.
     pub timeouts: Option<Timeouts>,
+    /// When it is tried again, where it is not as its record says.
+    pub retries: Option<Arc<RetryPolicy>>,
 }
 
 /// How long a service may take for what.
@@ -217,6 +219,7 @@ impl Exchange {
                 query: None,
                 host_header: None,
                 timeouts: None,
+                retries: None,
             },
             response: ResponseHead::default(),
             response_body: None,
@@ -255,6 +258,7 @@ impl Exchange {
         self.upstream.query = None;
         self.upstream.host_header = None;
         self.upstream.timeouts = None;
+        self.upstream.retries = None;
         self.response.fields.clear();
         self.response.status = 0;
         self.response_body = None;

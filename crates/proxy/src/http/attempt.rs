@@ -17,7 +17,7 @@ use crate::hop_by_hop;
 use crate::upstream::{ConnectError, Connector, PoolKey, ServiceTls, Shared, Upstream};
 use crate::worker::Worker;
 use model::entities::{Protocol, Uuid};
-use sdk::{Attribute, Exchange, ResponseHead, Timed, Timeouts, Try};
+use sdk::{Attribute, Exchange, ResponseHead, RetryCause, Timed, Timeouts, Try};
 use smallvec::SmallVec;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
@@ -74,11 +74,15 @@ pub(crate) async fn run(
     // What may be given to another target, as long as there is room for a try.
     let next = &context.directives().next_upstream;
     let repeatable = exchange.request.method.is_retriable();
+    let policy = exchange.upstream.retries.clone();
+    let looks_at_statuses = policy.as_ref().map_or(next.has_statuses(), |policy| !policy.statuses.is_empty());
     let tries_again = |tries: usize, kind: Kind, sent: bool, payload: &Payload, now: Instant| {
-        tries <= usize::from(retries)
-            && next.retries(kind, repeatable, sent)
-            && payload.is_repeatable()
+        payload.is_repeatable()
             && next.leaves_room(tries, now.saturating_duration_since(first))
+            && match &policy {
+                Some(policy) => policy.allows(cause(kind), tries, now),
+                None => tries <= usize::from(retries) && next.retries(kind, repeatable, sent),
+            }
     };
     loop {
         let asked = exchange.trace.is_some().then(Instant::now);
@@ -121,7 +125,7 @@ pub(crate) async fn run(
                 let status = exchange.response.status;
                 note(exchange, status);
                 peer.report(Outcome::Status(status));
-                if next.has_statuses() {
+                if looks_at_statuses {
                     let now = context.worker.loop_time();
                     if tries_again(tried.len(), Kind::Status(status), true, payload, now) {
                         last = status;
@@ -168,6 +172,15 @@ pub(crate) async fn run(
         if !tries_again(tried.len(), kind, sent, payload, context.worker.loop_time()) {
             return Err(Failed::Service(last, None));
         }
+    }
+}
+
+/// What a plugin's policy calls a failure.
+fn cause(kind: Kind) -> RetryCause {
+    match kind {
+        Kind::Error | Kind::InvalidHeader => RetryCause::Error,
+        Kind::Timeout => RetryCause::Timeout,
+        Kind::Status(status) => RetryCause::Status(status),
     }
 }
 
