@@ -26,6 +26,7 @@ mod json_schema;
 mod json_text;
 mod json_threat_protection;
 mod jwt;
+mod jwt_signer;
 mod key_auth;
 mod ldap_auth;
 mod limits;
@@ -89,6 +90,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &ip_restriction::IpRestriction,
         &json_threat_protection::JsonThreatProtection,
         &jwt::Jwt,
+        &jwt_signer::JwtSigner,
         &key_auth::KeyAuth,
         &key_auth::KeyAuthEnc,
         &ldap_auth::LdapAuth,

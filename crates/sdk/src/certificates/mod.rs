@@ -1,6 +1,6 @@
 //! Certificates of clients, and those that plugins show them.
 
-mod der;
+pub(crate) mod der;
 mod name;
 mod ocsp;
 mod path;

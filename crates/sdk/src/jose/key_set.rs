@@ -1,7 +1,7 @@
 //! Sets of public keys as issuers of tokens publish them (JWKS, RFC 7517).
 
 use super::algorithm::Algorithm;
-use super::{Token, VerificationKey};
+use super::{Token, VerificationKey, der};
 use crate::decode_base64url;
 use serde_json::Value;
 
@@ -24,6 +24,8 @@ enum Material {
     /// The curve, and the point, uncompressed.
     Ec(Curve, Vec<u8>),
     Ed25519(Vec<u8>),
+    /// What signers and verifiers share.
+    Secret(Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +36,15 @@ enum Curve {
 }
 
 impl KeySet {
-    /// The keys of a set that are understood; others are left out (section 5).
+    /// The public keys of a set that are understood; others are left out (section 5).
     pub fn parse(set: &Value) -> KeySet {
+        let mut all = KeySet::parse_with_secrets(set);
+        all.0.retain(|key| !matches!(key.material, Material::Secret(_)));
+        all
+    }
+
+    /// The same with secrets, for sets that only those see who may sign.
+    pub fn parse_with_secrets(set: &Value) -> KeySet {
         let keys = set.get("keys").and_then(Value::as_array);
         KeySet(keys.into_iter().flatten().filter_map(Published::parse).collect())
     }
@@ -75,6 +84,7 @@ impl Published {
                 Material::Ec(curve, [&[4], x.as_slice(), y.as_slice()].concat())
             }
             "OKP" if text("crv") == Some("Ed25519") => Material::Ed25519(octets("x")?),
+            "oct" => Material::Secret(octets("k")?),
             _ => return None,
         };
         // A key for an algorithm that is not known is for none that is.
@@ -88,6 +98,7 @@ impl Published {
     fn verification_key(&self, algorithm: Algorithm) -> Option<VerificationKey> {
         use Algorithm::{EdDsa, Es256, Es384, Es512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
         let octets = match (&self.material, algorithm) {
+            (Material::Secret(octets), _) => return VerificationKey::secret(algorithm, octets),
             (Material::Rsa(der), Rs256 | Rs384 | Rs512 | Ps256 | Ps384 | Ps512) => der,
             (Material::Ec(Curve::P256, point), Es256) => point,
             (Material::Ec(Curve::P384, point), Es384) => point,
@@ -123,20 +134,5 @@ impl Curve {
 
 /// `RSAPublicKey` (RFC 8017, appendix A.1.1).
 fn rsa_der(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
-    let integer = |octets: &[u8]| {
-        let first = octets.iter().position(|&octet| octet != 0).unwrap_or(octets.len());
-        let sign: &[u8] = if octets.get(first).is_none_or(|&octet| octet >= 0x80) { &[0] } else { &[] };
-        element(2, &[sign, &octets[first..]].concat())
-    };
-    element(0x30, &[integer(modulus), integer(exponent)].concat())
-}
-
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len().to_be_bytes();
-    let first = length.iter().position(|&octet| octet != 0).unwrap_or(length.len() - 1);
-    let length = &length[first..];
-    match length {
-        [short] if *short < 0x80 => [&[tag, *short], content].concat(),
-        _ => [&[tag, 0x80 | length.len() as u8], length, content].concat(),
-    }
+    der::element(0x30, &[der::integer(modulus), der::integer(exponent)].concat())
 }
