@@ -7,6 +7,7 @@ mod admin;
 mod client;
 mod issue;
 mod key;
+mod remote;
 mod storage;
 
 use issue::Issuer;

@@ -1,5 +1,6 @@
 //! Where accounts, challenges and certificates are kept, under the keys that Kong has for them.
 
+use super::remote::Remote;
 use sdk::entities::DEFAULT_WORKSPACE;
 use sdk::redis::{Redis, RedisSettings, Value as RedisValue, cmd, from_redis_value};
 use sdk::{Config, Env, Record, Records};
@@ -18,6 +19,8 @@ pub enum Storage {
         redis: Redis,
         namespace: String,
     },
+    /// A Consul or a Vault.
+    Remote(Arc<Remote>),
 }
 
 /// What this node keeps.
@@ -47,7 +50,15 @@ impl Storage {
                 let namespace = redis.section("extra_options").text("namespace").unwrap_or_default().to_owned();
                 Ok(Storage::Redis { redis: Redis::new(env, RedisSettings::read(&redis)?), namespace })
             }
-            other => Err(format!("config.storage: '{other}' is not available")),
+            "consul" => {
+                let record = config.section("storage_config").section("consul");
+                Ok(Storage::Remote(Arc::new(Remote::consul(&record, env)?)))
+            }
+            "vault" => {
+                let record = config.section("storage_config").section("vault");
+                Ok(Storage::Remote(Arc::new(Remote::vault(&record, env)?)))
+            }
+            other => Err(format!("config.storage: unknown '{other}'")),
         }
     }
 
@@ -62,6 +73,7 @@ impl Storage {
                 let value = redis.send(key.as_bytes(), command).await.map_err(|e| e.to_string())?;
                 from_redis_value(value).map_err(|e| e.to_string())
             }
+            Storage::Remote(remote) => remote.find(key).await,
         }
     }
 
@@ -77,6 +89,7 @@ impl Storage {
                 records.insert(DEFAULT_WORKSPACE, ENTITY, input).await.map(drop).map_err(|e| e.to_string())
             }
             Storage::Redis { .. } => self.redis_set(key, value, time, false).await.map(drop),
+            Storage::Remote(remote) => remote.put(key, value, time).await,
         }
     }
 
@@ -93,6 +106,7 @@ impl Storage {
                 Ok(records.insert(DEFAULT_WORKSPACE, ENTITY, input).await.is_ok())
             }
             Storage::Redis { .. } => self.redis_set(key, value, Some(time), true).await,
+            Storage::Remote(remote) => remote.add(key, value, time).await,
         }
     }
 
@@ -110,6 +124,7 @@ impl Storage {
                 command.arg(&key);
                 redis.send(key.as_bytes(), command).await.map_err(|e| e.to_string())?;
             }
+            Storage::Remote(remote) => remote.remove(key).await?,
         }
         Ok(())
     }
@@ -124,6 +139,7 @@ impl Storage {
                 Ok(keys.filter(|key| key.starts_with(prefix)).collect())
             }
             Storage::Redis { redis, namespace } => scan(redis, namespace, prefix).await,
+            Storage::Remote(remote) => remote.list(prefix).await,
         }
     }
 

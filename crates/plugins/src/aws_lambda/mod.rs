@@ -8,7 +8,7 @@ use response::Responses;
 use sdk::aws::{AssumeRole, CredentialProvider, CredentialSettings, Credentials, Environment, Signer};
 use sdk::{
     Answer, Bytes, Config, Env, Exchange, Function, HttpClient, HttpOptions, HttpRequest, Phases, Plugin, PluginKind,
-    Step, Url, entities,
+    Proxies, Step, Url, entities,
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -48,9 +48,6 @@ impl PluginKind for AwsLambda {
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        if config.text("proxy_url").is_some() {
-            return Err("config.proxy_url: functions cannot be reached through a proxy".to_owned());
-        }
         let environment = Environment::of_process();
         let region = config.text("aws_region").or_else(|| environment.region()).ok_or("no region specified")?;
         let region = region.to_owned();
@@ -62,8 +59,14 @@ impl PluginKind for AwsLambda {
             verify: config.text("host").is_none(),
             max_content: MAX_CONTENT,
         };
+        let mut client = HttpClient::new(env, options);
+        if let Some(url) = config.text("proxy_url") {
+            let url = Url::parse(url).map_err(|why| format!("config.proxy_url: {why}"))?;
+            let proxy = Some((url.host().to_owned(), url.port()));
+            client = client.through(Proxies { http: proxy.clone(), https: proxy });
+        }
         Ok(Box::new(Instance {
-            client: HttpClient::new(env, options),
+            client,
             request: request(&config, &region)?,
             signer: Signer { region: region.clone(), service: "lambda".to_owned() },
             credentials: CredentialProvider::new(env, environment, credentials(&config, region)),
