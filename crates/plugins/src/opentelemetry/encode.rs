@@ -1,8 +1,19 @@
-//! Spans and messages of the log as OTLP has them (opentelemetry-proto, `trace/v1/trace.proto` and
-//! `logs/v1/logs.proto`). A batch is written around what is encoded already.
+//! Spans, metrics and messages of the log as OTLP has them (opentelemetry-proto, `trace/v1/trace.proto`,
+//! `metrics/v1/metrics.proto` and `logs/v1/logs.proto`). A batch is written around what is encoded already.
 
 use super::protobuf::Message;
+use super::series::Metric;
+use sdk::metrics::{Sample, Value};
 use sdk::{Attribute, Bytes, LogMessage, Span, TraceId};
+
+/// A number of a gauge, and what it is about.
+pub struct Point {
+    pub attributes: Vec<(&'static str, String)>,
+    pub number: u64,
+}
+
+/// `AGGREGATION_TEMPORALITY_CUMULATIVE`: numbers are those since the start.
+const CUMULATIVE: u64 = 2;
 
 /// A `Span`.
 pub fn span(trace: &TraceId, span: &Span) -> Vec<u8> {
@@ -48,6 +59,74 @@ pub fn log_record(message: &LogMessage<'_>) -> Vec<u8> {
     out.finish()
 }
 
+/// The `LogRecord` of a request that began at that time, in nanoseconds since 1970.
+pub fn access_record(time: u64, attributes: &[(&str, Attribute)]) -> Vec<u8> {
+    let mut out = Message::default();
+    out.fixed64(1, time);
+    out.varint(2, 9);
+    out.octets(3, b"INFO");
+    attributes.iter().for_each(|(name, value)| out.message(6, |out| attribute(name, value, out)));
+    out.fixed64(11, time);
+    out.finish()
+}
+
+/// A `Metric` with what was counted between two times: a `Sum`, or a `Histogram`.
+pub fn metric(metric: &Metric, samples: &[Sample], (since, time): (u64, u64)) -> Vec<u8> {
+    let mut out = Message::default();
+    out.octets(1, metric.name.as_bytes());
+    out.octets(2, metric.help.as_bytes());
+    out.octets(3, metric.unit.as_bytes());
+    let is_sum = metric.bounds.is_empty();
+    out.message(if is_sum { 7 } else { 9 }, |data| {
+        for sample in samples {
+            data.message(1, |point| {
+                point.fixed64(2, since);
+                point.fixed64(3, time);
+                let named = metric.attributes.iter().zip(&sample.labels).filter(|(_, value)| !value.is_empty());
+                let named = named.map(|(name, value)| (*name, Attribute::Text(value.to_string())));
+                match &sample.value {
+                    Value::Counter(number) => {
+                        point.fixed64(6, *number);
+                        named.for_each(|(name, value)| point.message(7, |out| attribute(name, &value, out)));
+                    }
+                    Value::Histogram { buckets, sum } => {
+                        point.fixed64(4, buckets.iter().sum());
+                        point.double(5, *sum);
+                        point.packed(6, buckets.iter().copied());
+                        point.packed(7, metric.bounds.iter().map(|bound| bound.to_bits()));
+                        named.for_each(|(name, value)| point.message(9, |out| attribute(name, &value, out)));
+                    }
+                }
+            });
+        }
+        data.varint(2, CUMULATIVE);
+        if is_sum {
+            // It never goes down.
+            data.varint(3, 1);
+        }
+    });
+    out.finish()
+}
+
+/// A `Metric` that is a `Gauge`.
+pub fn gauge(name: &str, unit: &str, points: &[Point], time: u64) -> Vec<u8> {
+    let mut out = Message::default();
+    out.octets(1, name.as_bytes());
+    out.octets(3, unit.as_bytes());
+    out.message(5, |data| {
+        for Point { attributes, number } in points {
+            data.message(1, |point| {
+                point.fixed64(3, time);
+                point.fixed64(6, *number);
+                for (name, value) in attributes {
+                    point.message(7, |out| attribute(name, &Attribute::Text(value.clone()), out));
+                }
+            });
+        }
+    });
+    out.finish()
+}
+
 /// A `Resource`.
 pub fn resource<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut out = Message::default();
@@ -57,7 +136,8 @@ pub fn resource<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec
     out.finish()
 }
 
-/// An `ExportTraceServiceRequest` of spans, or an `ExportLogsServiceRequest` of log records: they have one shape.
+/// An `ExportTraceServiceRequest` of spans, an `ExportMetricsServiceRequest` of metrics, or an
+/// `ExportLogsServiceRequest` of log records: they have one shape.
 pub fn request(resource: &[u8], entries: &[Bytes]) -> Vec<u8> {
     let mut out = Message::default();
     out.message(1, |of_resource| {

@@ -1,13 +1,18 @@
-//! `opentelemetry`: sends the spans of requests that are traced, and what the node logs, to OTLP servers, and tells
-//! services of the trace.
+//! `opentelemetry`: sends the spans of requests that are traced, metrics, records of requests and what the node logs to
+//! OTLP servers, and tells services of the trace.
 
+mod access;
 mod delivery;
 mod encode;
 mod logs;
+mod metrics;
 mod protobuf;
+mod series;
 
+use access::AccessLog;
 use delivery::Delivery;
 use logs::Forward;
+use metrics::Push;
 use sdk::{
     Config, Env, Exchange, Extracted, Fields, Function, Phases, Plugin, PluginKind, Propagation, Queue, QueueSettings,
     Record, SpanId, Step, TraceId, entities,
@@ -23,6 +28,8 @@ struct Instance {
     traces: Option<Queue>,
     /// Held so that what the node logs is sent.
     _logs: Option<Arc<Forward>>,
+    metrics: Option<Arc<Push>>,
+    access_log: Option<AccessLog>,
     propagation: Propagation,
     sampling_rate: Option<f64>,
     response_header: Option<String>,
@@ -47,7 +54,10 @@ impl PluginKind for OpenTelemetry {
     }
 
     fn functions(&self) -> &'static [(&'static str, Function)] {
-        &[("opentelemetry_endpoint", Function::Expand(expand_endpoint))]
+        &[
+            ("opentelemetry_endpoint", Function::Expand(expand_endpoint)),
+            ("opentelemetry_endpoints", Function::Check(has_endpoint)),
+        ]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
@@ -66,10 +76,14 @@ impl PluginKind for OpenTelemetry {
         if templates {
             missing.push("templates in resource_attributes are sent as they stand");
         }
+        let access_log = AccessLog::open(config, plugin, env)?;
+        missing.extend(access_log.as_ref().and_then(|log| log.degraded));
         let logs = config.text("logs_endpoint").map(|endpoint| Forward::open(endpoint, config, plugin, env));
         Ok(Box::new(Instance {
             traces: traces.transpose()?,
             _logs: logs.transpose()?,
+            metrics: Push::open(config, env)?,
+            access_log,
             propagation: Propagation::of(config)?,
             sampling_rate: config.number("sampling_rate"),
             response_header: config.text("http_response_header_for_traceid").map(str::to_owned),
@@ -82,6 +96,7 @@ impl Plugin for Instance {
     fn phases(&self) -> Phases {
         match self.traces {
             Some(_) => Phases::ACCESS.and(Phases::HEADER_FILTER).and(Phases::LOG),
+            None if self.metrics.is_some() || self.access_log.is_some() => Phases::LOG,
             None => Phases::NONE,
         }
     }
@@ -130,6 +145,8 @@ impl Plugin for Instance {
     }
 
     fn log(&self, exchange: &mut Exchange) {
+        self.metrics.iter().for_each(|push| push.count(exchange));
+        self.access_log.iter().for_each(|log| log.put(exchange));
         let trace = exchange.trace.as_deref().filter(|trace| trace.sampled);
         if let (Some(queue), Some(trace)) = (&self.traces, trace) {
             trace.spans().iter().for_each(|span| queue.put(encode::span(&trace.id, span)));
@@ -140,6 +157,18 @@ impl Plugin for Instance {
 /// `traces_endpoint` under its older name.
 fn expand_endpoint(value: &Value) -> Option<Record> {
     Some([("traces_endpoint".to_owned(), value.clone())].into_iter().collect())
+}
+
+/// The check that the schema names: something is sent somewhere.
+fn has_endpoint(config: &Record) -> Result<(), String> {
+    let endpoint = |place: &str| config.get(place)?.get("endpoint")?.as_str();
+    let named =
+        ["traces_endpoint", "logs_endpoint"].iter().any(|field| config.get(*field).is_some_and(Value::is_string));
+    if named || endpoint("metrics").is_some() || endpoint("access_logs").is_some() {
+        return Ok(());
+    }
+    // As Kong 3.10, which has no others.
+    Err("at least one of these fields must be non-empty: 'traces_endpoint', 'logs_endpoint'".to_owned())
 }
 
 #[cfg(test)]

@@ -29,6 +29,12 @@ impl Message {
         self.0.extend_from_slice(value);
     }
 
+    /// A list of numbers of 64 bits each.
+    pub fn packed(&mut self, field: u32, values: impl Iterator<Item = u64>) {
+        let octets: Vec<u8> = values.flat_map(u64::to_le_bytes).collect();
+        self.octets(field, &octets);
+    }
+
     /// A message within this one.
     pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Message)) {
         let mut inner = Message::default();

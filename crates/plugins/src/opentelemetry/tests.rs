@@ -154,3 +154,83 @@ fn spans_are_messages_of_otlp() {
     let resource = [b"\x0a\x01R\x12", &[scope.len() as u8][..], scope].concat();
     assert_eq!(request, [&[0x0a, resource.len() as u8][..], &resource].concat());
 }
+
+/// The messages of a field, and the numbers that are not messages, of a message of Protocol Buffers.
+fn fields(mut octets: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let mut found = Vec::new();
+    let number = |octets: &mut &[u8]| {
+        let length = octets.iter().position(|octet| octet & 0x80 == 0).unwrap() + 1;
+        let (digits, rest) = octets.split_at(length);
+        *octets = rest;
+        digits.iter().rev().fold(0_u64, |number, digit| number << 7 | u64::from(digit & 0x7f))
+    };
+    while !octets.is_empty() {
+        let tag = number(&mut octets);
+        let length = match tag & 7 {
+            0 => {
+                found.push((tag >> 3, number(&mut octets).to_le_bytes().to_vec()));
+                continue;
+            }
+            1 => 8,
+            _ => number(&mut octets) as usize,
+        };
+        let (value, rest) = octets.split_at(length);
+        found.push((tag >> 3, value.to_vec()));
+        octets = rest;
+    }
+    found
+}
+
+fn field(octets: &[u8], number: u64) -> Vec<u8> {
+    fields(octets).into_iter().find(|(field, _)| *field == number).unwrap().1
+}
+
+#[tokio::test]
+async fn metrics_are_messages_of_otlp() {
+    let config = json!({
+        "traces_endpoint": null,
+        "metrics": {
+            "endpoint": "http://127.0.0.1:1/v1/metrics", "push_interval": 1e6, "enable_request_metrics": true,
+            "enable_latency_metrics": true, "enable_bandwidth_metrics": true, "enable_consumer_attribute": true
+        }
+    });
+    let env = Env::default();
+    let plugins = [config.clone(), config.clone()].map(|config| testing::configure(&OpenTelemetry, config, &env));
+    for (plugin, method) in plugins.iter().zip(["GET", "X"]) {
+        let mut exchange = testing::exchange(method, "/", &[]);
+        exchange.service = Some(testing::service(json!({ "name": "s" })));
+        exchange.traffic.received = 1_000;
+        testing::respond(&**plugin, &mut exchange, 201, &[], &[]);
+    }
+    let record = config.as_object().unwrap().clone();
+    let batch = Push::open(Config::new(&record), &env).unwrap().unwrap().batch().await;
+    let names: Vec<_> = batch.iter().map(|metric| String::from_utf8(field(metric, 1)).unwrap()).collect();
+    let expected = [
+        "http.server.request.count",
+        "kong.latency.total",
+        "kong.latency.internal",
+        "http.server.request.size",
+        "http.server.response.size",
+    ];
+    assert_eq!(names, expected);
+    let sum = field(&batch[0], 7);
+    assert_eq!(field(&sum, 2)[0], 2, "cumulative");
+    assert_eq!(field(&sum, 3)[0], 1, "monotonic");
+    let points: Vec<_> = fields(&sum).into_iter().filter(|(field, _)| *field == 1).map(|(_, point)| point).collect();
+    assert_eq!(points.len(), 2, "both instances count together, by method");
+    assert_eq!(field(&points[0], 6), 1_u64.to_le_bytes());
+    let text = String::from_utf8_lossy(&points[1]).into_owned();
+    assert!(text.contains("http.request.method") && text.contains("_OTHER"), "{text}");
+    let point = field(&field(&batch[3], 9), 1);
+    assert_eq!(field(&point, 4), 2_u64.to_le_bytes());
+    assert_eq!(field(&point, 5), 2_000_f64.to_le_bytes());
+    assert_eq!(field(&point, 6).len(), field(&point, 7).len() + 8, "one bucket more than bounds");
+}
+
+#[test]
+fn something_is_sent_somewhere() {
+    let check = |config: Value| has_endpoint(config.as_object().unwrap());
+    assert!(check(json!({ "traces_endpoint": null })).unwrap_err().contains("'traces_endpoint', 'logs_endpoint'"));
+    assert_eq!(check(json!({ "logs_endpoint": "http://a" })), Ok(()));
+    assert_eq!(check(json!({ "metrics": { "endpoint": "http://a" } })), Ok(()));
+}
