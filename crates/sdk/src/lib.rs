@@ -74,7 +74,7 @@ pub use network::{Connection, Network, PeerTls, Resolve, Server, ServerTls};
 pub use node_log::{LogListener, LogMessage, NodeLog};
 pub use plugin::{Phases, Plugin, PluginKind, Step, register};
 pub use queue::{Deliver, Queue, QueueSettings};
-pub use records::{Addition, Counter, RecordStore, Records, RecordsError};
+pub use records::{Addition, Counter, RecordPage, RecordStore, Records, RecordsError};
 pub use request_body::RequestBody;
 pub use retries::{RetryBudget, RetryCause, RetryPolicy};
 pub use scripts::{Script, Scripts};

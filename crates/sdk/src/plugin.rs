@@ -33,8 +33,8 @@ pub trait PluginKind: Send + Sync {
         &[]
     }
 
-    /// The schemas of entities of its own whose records requests write ([`crate::Records`]), as JSON: with
-    /// `"in_snapshot": false`, or counters. They may refer to the credentials.
+    /// The schemas of other entities of its own ([`crate::Records`]), as JSON: with `"in_snapshot": false` where
+    /// requests write their records, and for counters. They may refer to the credentials.
     fn entities(&self) -> &'static [&'static str] {
         &[]
     }
@@ -66,7 +66,14 @@ pub fn register(kind: &dyn PluginKind, catalog: &mut Catalog) -> Result<(), Stri
         catalog.add_entity(parse(credential.entity, credential.schema)?);
     }
     for text in kind.entities() {
-        catalog.add_entity(parse("an entity", text)?);
+        let entity = parse("an entity", text)?;
+        if let Some((_, absent)) = entity.foreign_fields().find(|(_, to)| catalog.entity(to).is_none()) {
+            return Err(format!("entity {} refers to {absent}, which is not there", entity.name));
+        }
+        if catalog.entity(&entity.name).is_some() {
+            return Err(format!("there is an entity {} already", entity.name));
+        }
+        catalog.add_entity(entity);
     }
     let schema = Arc::new(parse(kind.name(), kind.schema())?);
     catalog.add_plugin(

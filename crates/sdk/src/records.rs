@@ -6,6 +6,7 @@
 use crate::{BoxFuture, Record, Tasks};
 use model::Error;
 use model::entities::Uuid;
+use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +21,31 @@ pub struct Records {
     patience: Duration,
 }
 
-/// Who keeps records. Entities go by their names, and `workspace` says whose records are meant.
+/// Who keeps records. Entities go by their names, and `workspace` says whose records are meant; the nil one stands for
+/// the default workspace.
 pub trait RecordStore: Send + Sync {
     /// Why nothing can be written here, where that is so.
     fn read_only(&self) -> Option<&'static str> {
         None
     }
+
+    /// What its schema says of an entity: `name`, `primary_key`, `endpoint_key`, `cache_key`, `workspaceable`, `ttl`
+    /// and `fields`; null where there is no such entity.
+    fn describe(&self, _entity: &str) -> Value {
+        Value::Null
+    }
+
+    /// The record of that id.
+    fn get(&self, workspace: Uuid, entity: &str, id: &str) -> BoxFuture<'static, Result<Option<Record>, Error>>;
+
+    /// Some of the records of an entity, from an offset on.
+    fn page(
+        &self,
+        workspace: Uuid,
+        entity: &str,
+        size: usize,
+        offset: Option<String>,
+    ) -> BoxFuture<'static, Result<RecordPage, Error>>;
 
     /// The record whose unique field has that value.
     fn find(
@@ -60,6 +80,15 @@ pub trait RecordStore: Send + Sync {
         change: Record,
     ) -> BoxFuture<'static, Result<Option<Record>, Error>>;
 
+    /// Creates a record of that id, or replaces the one that there is.
+    fn upsert(
+        &self,
+        workspace: Uuid,
+        entity: &str,
+        id: &str,
+        input: Record,
+    ) -> BoxFuture<'static, Result<Record, Error>>;
+
     /// Deletes a record; false when it was not there. Of several who ask, one gets true.
     fn delete(&self, workspace: Uuid, entity: &str, id: &str) -> BoxFuture<'static, Result<bool, Error>>;
 
@@ -69,6 +98,9 @@ pub trait RecordStore: Send + Sync {
     /// What counters have come to, in that order; 0 where nothing was added.
     fn counts(&self, counters: Vec<Counter>) -> BoxFuture<'static, Result<Vec<i64>, Error>>;
 }
+
+/// Some records, and the offset of those that follow, if there are any.
+pub type RecordPage = (Vec<Record>, Option<String>);
 
 /// A counter that all nodes of a database share: what Kong keeps in `ratelimiting_metrics`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +166,27 @@ impl Records {
         self.store.as_ref().map_or(Some("there is no store"), |store| store.read_only())
     }
 
+    /// See [`RecordStore::describe`].
+    pub fn describe(&self, entity: &str) -> Value {
+        self.store.as_ref().map_or(Value::Null, |store| store.describe(entity))
+    }
+
+    /// See [`RecordStore::get`].
+    pub async fn get(&self, workspace: Uuid, entity: &str, id: &str) -> Result<Option<Record>, RecordsError> {
+        self.ask(|store| store.get(workspace, entity, id)).await
+    }
+
+    /// See [`RecordStore::page`].
+    pub async fn page(
+        &self,
+        workspace: Uuid,
+        entity: &str,
+        size: usize,
+        offset: Option<String>,
+    ) -> Result<RecordPage, RecordsError> {
+        self.ask(|store| store.page(workspace, entity, size, offset)).await
+    }
+
     /// See [`RecordStore::find`].
     pub async fn find(
         &self,
@@ -175,6 +228,11 @@ impl Records {
         change: Record,
     ) -> Result<Option<Record>, RecordsError> {
         self.ask(|store| store.update(workspace, entity, id, change)).await
+    }
+
+    /// See [`RecordStore::upsert`].
+    pub async fn upsert(&self, workspace: Uuid, entity: &str, id: &str, input: Record) -> Result<Record, RecordsError> {
+        self.ask(|store| store.upsert(workspace, entity, id, input)).await
     }
 
     /// See [`RecordStore::delete`].
@@ -233,6 +291,18 @@ mod tests {
     struct Slow(watch::Receiver<bool>);
 
     impl RecordStore for Slow {
+        fn get(&self, _: Uuid, _: &str, _: &str) -> BoxFuture<'static, Result<Option<Record>, Error>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn page(&self, _: Uuid, _: &str, _: usize, _: Option<String>) -> BoxFuture<'static, Result<RecordPage, Error>> {
+            Box::pin(async { Ok((Vec::new(), None)) })
+        }
+
+        fn upsert(&self, _: Uuid, _: &str, _: &str, input: Record) -> BoxFuture<'static, Result<Record, Error>> {
+            Box::pin(async { Ok(input) })
+        }
+
         fn find(&self, _: Uuid, _: &str, _: &str, _: &str) -> BoxFuture<'static, Result<Option<Record>, Error>> {
             let mut ready = self.0.clone();
             Box::pin(async move {

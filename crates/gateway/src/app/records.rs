@@ -3,7 +3,8 @@
 use crate::settings::Settings;
 use model::Error;
 use sdk::entities::Uuid;
-use sdk::{Addition, BoxFuture, Counter, Record, RecordStore, Records, Tasks};
+use sdk::{Addition, BoxFuture, Counter, Record, RecordPage, RecordStore, Records, Tasks};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{Key, PageQuery, Scope, Store};
 
@@ -26,13 +27,46 @@ struct StoredRecords {
 impl StoredRecords {
     /// The store of a workspace, and an entity's name: what a future needs that outlives the call.
     fn of(&self, workspace: Uuid, entity: &str) -> (Store, String) {
-        (self.store.of(Scope::Workspace(workspace)), entity.to_owned())
+        let scoped = || self.store.of(Scope::Workspace(workspace));
+        (if workspace.is_nil() { self.store.clone() } else { scoped() }, entity.to_owned())
     }
 }
 
 impl RecordStore for StoredRecords {
     fn read_only(&self) -> Option<&'static str> {
         self.read_only
+    }
+
+    fn describe(&self, entity: &str) -> Value {
+        let Some(schema) = self.store.catalog().entity(entity) else { return Value::Null };
+        json!({
+            "name": schema.name,
+            "primary_key": schema.primary_key(),
+            "endpoint_key": schema.endpoint_key(),
+            "cache_key": schema.cache_key(),
+            "workspaceable": schema.workspaceable(),
+            "ttl": schema.ttl(),
+            "fields": schema.describe()["fields"],
+        })
+    }
+
+    fn get(&self, workspace: Uuid, entity: &str, id: &str) -> BoxFuture<'static, Result<Option<Record>, Error>> {
+        let ((store, entity), id) = (self.of(workspace, entity), Key::Id(id.to_owned()));
+        Box::pin(async move { store.get(&entity, &id).await })
+    }
+
+    fn page(
+        &self,
+        workspace: Uuid,
+        entity: &str,
+        size: usize,
+        offset: Option<String>,
+    ) -> BoxFuture<'static, Result<RecordPage, Error>> {
+        let (store, entity) = self.of(workspace, entity);
+        Box::pin(async move {
+            let page = store.page(&entity, &PageQuery { size, offset, ..PageQuery::default() }).await?;
+            Ok((page.data, page.offset))
+        })
     }
 
     fn find(
@@ -89,6 +123,17 @@ impl RecordStore for StoredRecords {
             let written = store.update(&entity, &id, change).await?;
             Ok(written.map(|written| written.record))
         })
+    }
+
+    fn upsert(
+        &self,
+        workspace: Uuid,
+        entity: &str,
+        id: &str,
+        input: Record,
+    ) -> BoxFuture<'static, Result<Record, Error>> {
+        let ((store, entity), id) = (self.of(workspace, entity), Key::Id(id.to_owned()));
+        Box::pin(async move { store.upsert(&entity, &id, input).await.map(|written| written.record) })
     }
 
     fn delete(&self, workspace: Uuid, entity: &str, id: &str) -> BoxFuture<'static, Result<bool, Error>> {

@@ -1,6 +1,6 @@
 //! Records of plugins, in memory.
 
-use crate::{Addition, BoxFuture, Counter, Record, RecordStore, Records, Tasks};
+use crate::{Addition, BoxFuture, Counter, Record, RecordPage, RecordStore, Records, Tasks};
 use model::Error;
 use model::entities::Uuid;
 use serde_json::Value;
@@ -38,6 +38,43 @@ impl Kept {
 }
 
 impl RecordStore for Kept {
+    fn get(&self, workspace: Uuid, entity: &str, id: &str) -> BoxFuture<'static, Result<Option<Record>, Error>> {
+        self.find(workspace, entity, "id", id)
+    }
+
+    fn page(
+        &self,
+        workspace: Uuid,
+        entity: &str,
+        size: usize,
+        offset: Option<String>,
+    ) -> BoxFuture<'static, Result<RecordPage, Error>> {
+        let from = offset.and_then(|offset| offset.parse().ok()).unwrap_or(0);
+        self.with(|content| {
+            let records = content.records.iter().filter(|(of, name, _)| *of == workspace && name == entity);
+            let records: Vec<&Record> = records.map(|(.., record)| record).collect();
+            let until = records.len().min(from + size);
+            let offset = (until < records.len()).then(|| until.to_string());
+            (records[from.min(until)..until].iter().copied().cloned().collect(), offset)
+        })
+    }
+
+    fn upsert(
+        &self,
+        workspace: Uuid,
+        entity: &str,
+        id: &str,
+        mut input: Record,
+    ) -> BoxFuture<'static, Result<Record, Error>> {
+        let deleted = self.delete(workspace, entity, id);
+        input.insert("id".to_owned(), id.into());
+        let inserted = self.insert(workspace, entity, input);
+        Box::pin(async move {
+            deleted.await?;
+            inserted.await
+        })
+    }
+
     fn find(
         &self,
         workspace: Uuid,
