@@ -43,6 +43,8 @@ pub struct Exchange {
     pub upstream: UpstreamRequest,
     /// Valid from the header filter on.
     pub response: ResponseHead,
+    /// Whether the service's response is held as for the response phase, though nobody takes part in that.
+    pub holds_response: bool,
     /// All content of the service's response, where it is held for the response phase
     /// ([`crate::Phases::RESPONSE`]); other content that is set there is sent in its place.
     pub response_body: Option<Bytes>,
@@ -222,6 +224,7 @@ impl Exchange {
                 retries: None,
             },
             response: ResponseHead::default(),
+            holds_response: false,
             response_body: None,
             trailers: None,
             source: Source::Error,
@@ -261,6 +264,7 @@ impl Exchange {
         self.upstream.retries = None;
         self.response.fields.clear();
         self.response.status = 0;
+        self.holds_response = false;
         self.response_body = None;
         self.trailers = None;
         self.source = Source::Error;

@@ -27,8 +27,8 @@ enum Failure {
 /// Whether a plugin wants to see the response before the client does. A call of gRPC is a conversation, whose end is
 /// not waited for, as in Kong.
 pub(crate) fn is_wanted(context: &RequestContext<'_>, exchange: &Exchange) -> bool {
-    let wanted = context.selected.iter().any(|instance| instance.phases.has(Phases::RESPONSE));
-    wanted && !request::is_grpc(exchange)
+    let wanted = |phase: Phases| context.selected.iter().any(|instance| instance.phases.has(phase));
+    (exchange.holds_response || wanted(Phases::RESPONSE)) && !request::is_grpc(exchange)
 }
 
 /// Reads the response whose head has come to its end, runs the phase, and sends what has become of it.
