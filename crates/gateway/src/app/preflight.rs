@@ -3,6 +3,8 @@
 
 use super::{certificates, declarative, plane, prefix};
 use crate::settings::Settings;
+#[cfg(feature = "lua")]
+use crate::settings::nginx;
 use model::Catalog;
 use proxy::log_writer::Destination;
 use sdk::aws::Environment;
@@ -55,7 +57,17 @@ pub fn enabled_plugins(settings: &Settings) -> Result<Vec<&'static dyn PluginKin
 fn of_files(names: &[&str], settings: &Settings) -> Result<Vec<&'static dyn PluginKind>, String> {
     let paths = runtimes::lua::Paths { package: settings.text("lua_package_path").to_owned() };
     trust(settings);
+    share(settings)?;
     runtimes::lua::load(names, &paths)
+}
+
+/// Makes the memory that workers share (`nginx_http_lua_shared_dict`).
+#[cfg(feature = "lua")]
+fn share(settings: &Settings) -> Result<(), String> {
+    for (name, size) in settings.injected.named_sizes(nginx::LUA, "lua_shared_dict")? {
+        runtimes::lua::declare_shared(name, size);
+    }
+    Ok(())
 }
 
 #[cfg(not(feature = "lua"))]

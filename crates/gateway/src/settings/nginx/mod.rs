@@ -46,6 +46,9 @@ pub const ADMIN: Scope = &[Context::Admin, Context::Http];
 /// What holds for streams.
 pub const STREAM: Scope = &[Context::StreamProxy, Context::Stream];
 pub const STATUS: Scope = &[Context::Status, Context::Http];
+/// What code of plugins may count on.
+#[cfg(feature = "lua")]
+pub const LUA: Scope = &[Context::Http];
 /// The pages of the manager, for which Kong has no block of its own.
 pub const MANAGER: Scope = &[Context::Http];
 const MAIN: Scope = &[Context::Main];
@@ -146,6 +149,19 @@ impl Injected {
     /// All of a directive that may be repeated: the keys that gave them, and their words.
     pub fn listed(&self, scope: Scope, name: &str) -> Vec<(&str, &[String])> {
         self.all(scope, name).iter().map(|given| (given.key.as_str(), &given.words[..])).collect()
+    }
+
+    /// Of a directive that may be repeated, with a name and a size: both, each time.
+    #[cfg(feature = "lua")]
+    pub fn named_sizes(&self, scope: Scope, name: &str) -> Result<Vec<(&str, usize)>, String> {
+        let sized =
+            |given: &'_ InjectedDirective| value::size(&given.key, given.words.get(1).map_or("", String::as_str));
+        let all = self.all(scope, name).into_iter();
+        all.map(|given| {
+            let size = usize::try_from(sized(given)?).map_err(|_| format!("{}: the size is too large", given.key))?;
+            Ok((given.words.first().map_or("", String::as_str), size))
+        })
+        .collect()
     }
 
     /// The words of a directive.

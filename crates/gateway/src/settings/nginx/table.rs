@@ -440,6 +440,13 @@ pub const DIRECTIVES: &[Directive] = &[
     .renewed(),
     acts("proxy_ssl_certificate_key", PROXYING, Syntax::Path, "Its key.").renewed(),
     refused("proxy_ssl_crl", PROXYING, "revocation lists are not available towards services"),
+    acts(
+        "lua_shared_dict",
+        HTTP,
+        Syntax::Words(2, 2),
+        "Memory that the workers' plugins in Lua share (`ngx.shared`): a name and a size.",
+    )
+    .repeats(),
     acts("lua_ssl_protocols", HTTP, Syntax::Words(1, usize::MAX), "As `lua_ssl_protocols`.").renewed(),
     overruled("proxy_connect_timeout", PROXYING, "services have `connect_timeout`"),
     overruled("proxy_send_timeout", PROXYING, "services have `write_timeout`"),
@@ -577,7 +584,7 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     (&["brotli*", "zstd*", "gzip_static", "gunzip*"], "content is compressed as it is passed on, and not otherwise"),
     (
         &["lua_*", "*_by_lua", "*_by_lua_block", "*_by_lua_file", "wasm_*", "proxy_wasm*"],
-        "there is no Lua and no WebAssembly here",
+        "plugins bring code, and nginx's blocks of it do not exist here",
     ),
     (
         &[
@@ -664,7 +671,7 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
 pub const OF_STREAMS: &[(&[&str], &str)] = &[
     (&["allow", "deny", "limit_conn*", "ssl_verify_client", "proxy_ssl_verify"], ""),
     (&["ssl_*"], "streams have the TLS of the proxy's listeners"),
-    (&["lua_*"], "there is no Lua and no WebAssembly here"),
+    (&["lua_*"], "plugins bring code, and nginx's blocks of it do not exist here"),
     (&["tcp_nodelay", "proxy_buffer_size", "preread_buffer_size"], "it tunes nginx's own machinery"),
 ];
 

@@ -167,7 +167,10 @@ fn what_has_no_effect_is_named() {
             "has no effect, as in Kong: upstreams and 'upstream_keepalive_*' say how services are balanced and their \
                 connections kept",
         ),
-        ("nginx_http_lua_shared_dict = x 1m", "has no effect here: there is no Lua and no WebAssembly here"),
+        (
+            "nginx_http_lua_regex_match_limit = 1",
+            "has no effect here: plugins bring code, and nginx's blocks of it do not exist here",
+        ),
         ("nginx_main_user = www-data", "has no effect here: the process stays who it was started as"),
         (
             "nginx_http_ssl_conf_command = CipherString DEFAULT:@SECLEVEL=0",
