@@ -1,0 +1,1 @@
+return { name = "openresty-cases", fields = { { config = { type = "record", fields = {} } } } }
