@@ -1,7 +1,7 @@
 //! Plugins of the operator's own, in Lua, on a node.
 
 use blackbox::http::{get, json, request};
-use blackbox::{Backend, Node, Scripted, Service};
+use blackbox::{Backend, Node, Scripted, Service, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -55,6 +55,123 @@ fn a_plugin_waits_and_others_go_on() {
     get(node.proxy(), "/?do=fail").expect(500);
     get(node.proxy(), "/?do=loop").expect(500);
     get(node.proxy(), "/?filter=sleep").expect(200);
+}
+
+/// A node with the plugin that has records of its own, on a route.
+fn keeper(backend: &Backend) -> Node {
+    let node = Node::start(&[("plugins", "bundled, keeper"), ("lua_package_path", PATH)]);
+    let admin = node.admin();
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": format!("http://{}", backend.address) })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/plugins", &json!({ "name": "keeper" })).expect(201);
+    node
+}
+
+#[test]
+fn records_of_a_plugin_are_in_the_admin_api() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let admin = node.admin();
+    let word = json(admin, "POST", "/keeper-words", &json!({ "word": "a", "others": [] })).expect(201).json();
+    assert_eq!(word["meaning"], Value::Null);
+    let wrong = json(admin, "POST", "/keeper-words", &json!({ "word": "forbidden" })).expect(400).json();
+    assert_eq!(wrong["fields"]["word"], "is forbidden");
+    let twice = json(admin, "POST", "/keeper-words", &json!({ "word": "a" })).expect(409).json();
+    assert_eq!(twice["name"], "unique constraint violation");
+    json(admin, "POST", "/consumers", &json!({ "username": "ann" })).expect(201);
+    json(admin, "POST", "/consumers/ann/keeper-words", &json!({ "word": "b" })).expect(201);
+    assert_eq!(get(admin, "/consumers/ann/keeper-words").expect(200).json()["data"][0]["word"], "b");
+    request(admin, "DELETE", "/consumers/ann", &[], b"").unwrap().expect(204);
+    get(admin, "/keeper-words/b").expect(404);
+    assert!(get(admin, "/schemas/keeper_words").expect(200).json()["fields"].is_array());
+}
+
+#[test]
+fn a_plugin_adds_to_the_admin_api() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let admin = node.admin();
+    assert!(get(admin, "/endpoints").expect(200).json()["data"].to_string().contains("/keeper/words/{keeper_words}"));
+    json(admin, "POST", "/keeper/words", &json!({ "word": "a" })).expect(201);
+    let wrong = json(admin, "POST", "/keeper/words", &json!({ "word": "forbidden" })).expect(400).json();
+    assert_eq!(wrong["fields"]["word"], "is forbidden");
+    assert_eq!(get(admin, "/keeper/words").expect(200).json()["data"][0]["word"], "a");
+    assert_eq!(get(admin, "/keeper/words/a").expect(200).json()["shouted"], "A");
+    assert_eq!(get(admin, "/keeper/words/b").expect(404).json()["message"], "no such word");
+    let changed = json(admin, "PATCH", "/keeper/words/a", &json!({ "meaning": "first" })).expect(200).json();
+    assert_eq!(changed["meaning"], "first");
+    json(admin, "POST", "/consumers", &json!({ "username": "ann" })).expect(201);
+    json(admin, "POST", "/consumers/ann/own-words", &json!({ "word": "b" })).expect(201);
+    json(admin, "POST", "/consumers/eve/own-words", &json!({ "word": "c" })).expect(404);
+    assert_eq!(get(admin, "/consumers/ann/own-words").expect(200).json()["data"][0]["word"], "b");
+    let count = get(admin, "/keeper/count?greeting=hello").expect(200).json();
+    assert_eq!(count["count"], 2);
+    assert_eq!(count["greeting"], "hello");
+    get(admin, "/keeper/fail").expect(500);
+    request(admin, "DELETE", "/keeper/words/a", &[], b"").unwrap().expect(204);
+    get(admin, "/keeper-words/a").expect(404);
+}
+
+#[test]
+fn requests_write_and_read_records() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let ask = |query: &str| get(node.proxy(), &format!("/?do={query}"));
+    let written = ask("write&word=b&meaning=x").expect(200).json();
+    assert_eq!(written["meaning"], "x");
+    let twice = ask("write&word=b").expect(400).json();
+    assert_eq!(twice["code"], 5);
+    assert_eq!(ask("change&word=b&meaning=y").expect(200).json()["meaning"], "y");
+    assert_eq!(ask("change&word=none&meaning=y").expect(400).json()["code"], 6);
+    assert_eq!(ask("put&word=c&meaning=z").expect(200).json()["meaning"], "z");
+    assert_eq!(ask("read&word=c").expect(200).json()["asked"], true);
+    assert_eq!(get(node.admin(), "/keeper-words/b").expect(200).json()["meaning"], "y");
+    let list = ask("list").expect(200).json();
+    assert_eq!(list["all"], json!(["b", "c"]));
+    assert_eq!(list["services"], 1);
+    assert_eq!(list["none"], true);
+    assert_eq!(ask("remove&word=b").expect(200).json()["deleted"], true);
+    ask("read&word=b").expect(404);
+}
+
+#[test]
+fn what_is_kept_of_a_record_goes_with_its_change() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let admin = node.admin();
+    let meaning =
+        |word: &str| get(node.proxy(), &format!("/?do=cached&word={word}")).expect(200).json()["meaning"].clone();
+    assert_eq!(meaning("a"), Value::Null);
+    json(admin, "POST", "/keeper-words", &json!({ "word": "a", "meaning": "first" })).expect(201);
+    assert_eq!(meaning("a"), "first");
+    json(admin, "PATCH", "/keeper-words/a", &json!({ "meaning": "second" })).expect(200);
+    assert_eq!(meaning("a"), "second");
+    json(admin, "PATCH", "/keeper-words/a", &json!({ "word": "b" })).expect(200);
+    assert_eq!(meaning("a"), Value::Null);
+    assert_eq!(meaning("b"), "second");
+    request(admin, "DELETE", "/keeper-words/b", &[], b"").unwrap().expect(204);
+    assert_eq!(meaning("b"), Value::Null);
+}
+
+#[test]
+fn records_are_there_when_a_worker_begins() {
+    let backend = Backend::start("a");
+    let mut node = keeper(&backend);
+    json(node.admin(), "POST", "/keeper-words", &json!({ "word": "a" })).expect(201);
+    node.end(Signal::TERM);
+    node.revive();
+    eventually("all workers have read the records", || {
+        get(node.proxy(), "/?do=list").expect(200).json()["at_start"] == 1
+    });
+}
+
+#[test]
+fn a_plugin_for_a_phase_that_is_not_there_stops_the_start() {
+    let mut node = Node::start(&[("lua_package_path", PATH)]);
+    node.end(Signal::TERM);
+    node.set("plugins", "bundled,early");
+    let said = node.refusal();
+    assert!(said.contains("it acts in the phase 'certificate', which is not there in this version"), "{said}");
 }
 
 #[test]

@@ -14,4 +14,8 @@ pub trait Scripts: Send + Sync {
 pub trait Script: Send + Sync {
     /// What it makes of an exchange that is over. Called on the workers.
     fn value(&self, exchange: &mut Exchange) -> Result<Value, String>;
+
+    /// Calls the function that it returns, with these values: what that returns, within the limits of code. It may look
+    /// at the exchange, and edit it. Called on the workers.
+    fn call(&self, exchange: &mut Exchange, arguments: &[Value]) -> Result<Vec<Value>, String>;
 }

@@ -13,6 +13,8 @@ mod hooks;
 pub mod instance;
 mod interfaces;
 mod live;
+#[cfg_attr(not(feature = "lua"), path = "no_lua.rs")]
+mod lua;
 mod node;
 mod plane;
 pub mod prefix;
@@ -211,7 +213,7 @@ impl Running {
         let env = sdk::Env::new(sdk::NodeInfo { id, ..sdk::NodeInfo::default() })
             .with_cache_size(settings.size("mem_cache_size")?)
             .with_log(logging.node_log());
-        let env = with_lua(env);
+        let env = lua::with_scripts(env);
         let background = env.tasks().clone();
         let env = env.with_records(records::of(store.clone(), &settings, background.clone()));
         let access_logs = AccessLogs::open(&settings, console)?;
@@ -224,8 +226,9 @@ impl Running {
         }
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
         let env = env.with_network(plane.network().clone());
-        surround_lua(&settings, &env, &names);
+        lua::surround(&settings, &env, &names);
         let secrets = preflight::secrets(&settings, store.catalog(), env.clone())?;
+        lua::open_vaults(&secrets);
         let references = References::new(secrets.clone(), Arc::clone(store.catalog()));
         let publisher = Publisher::start(store.clone(), kept, Arc::clone(&plane), references, names).await?;
         let node = RunningNode::new(
@@ -366,7 +369,7 @@ impl Running {
         self.tasks.shutdown().await;
         self.alone.shutdown().await;
         self.access_logs.finish();
-        leave_lua();
+        lua::leave();
         tracing::info!("stopped");
         successor.is_some()
     }
@@ -397,43 +400,6 @@ impl Running {
         Ok(warnings)
     }
 }
-
-/// The surroundings of plugins, with Lua for their configurations.
-#[cfg(feature = "lua")]
-fn with_lua(env: sdk::Env) -> sdk::Env {
-    env.with_scripts(Arc::new(runtimes::lua::LuaScripts))
-}
-
-#[cfg(not(feature = "lua"))]
-fn with_lua(env: sdk::Env) -> sdk::Env {
-    env
-}
-
-/// Tells code in Lua what node it runs on.
-#[cfg(feature = "lua")]
-fn surround_lua(settings: &Settings, env: &sdk::Env, plugins: &[&str]) {
-    let node = runtimes::lua::Node {
-        id: env.node().id.to_string(),
-        hostname: env.node().hostname.clone(),
-        prefix: settings.prefix.display().to_string(),
-        workers: settings.workers,
-        configuration: settings.describe(plugins),
-        trusted_ips: settings.trusted_ips.clone(),
-    };
-    runtimes::lua::surround(node, env.clone());
-}
-
-/// Takes from code in Lua what it has of the node.
-#[cfg(feature = "lua")]
-fn leave_lua() {
-    runtimes::lua::leave();
-}
-
-#[cfg(not(feature = "lua"))]
-fn leave_lua() {}
-
-#[cfg(not(feature = "lua"))]
-fn surround_lua(_settings: &Settings, _env: &sdk::Env, _plugins: &[&str]) {}
 
 /// Sees to it that a database has the default roles, and an administrator where the settings have a password for one.
 async fn prepare_access(settings: &Settings, store: &Store) -> Result<(), String> {

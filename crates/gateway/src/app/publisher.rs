@@ -3,6 +3,7 @@
 //! Writes that come in a burst are taken together: while one batch is compiled, the next one gathers in the feed.
 //! Whatever fails is tried again, and until then the proxy goes on with what it has.
 
+use super::lua;
 use super::plane::Plane;
 use super::references::References;
 use model::{Code, Degradation, Degraded, Effect, Error, Record};
@@ -123,6 +124,7 @@ impl Publisher {
                     if revision == from && renewed.is_empty() {
                         return Ok(());
                     }
+                    lua::forget(self.store.catalog(), &commits);
                     let mut commits = self.references.take(commits).await;
                     commits.insert(0, renewed);
                     let applied = compile(&self.plane, move |plane| plane.apply(&commits)).await;
@@ -134,6 +136,7 @@ impl Publisher {
                     let loaded = load(&self.store, &self.plane, &mut self.references, Vec::new()).await;
                     self.unread = loaded.as_ref().is_err_and(|error| error.code == Code::DatabaseUnavailable);
                     let (revision, loading) = loaded.map_err(unreadable)?;
+                    lua::forget_all();
                     let replaced = compile(&self.plane, move |plane| plane.replace(loading.replacement)).await;
                     if replaced.is_err() {
                         self.progress.send_modify(|progress| progress.tried = revision);

@@ -4,11 +4,14 @@
 //! functions of Rust ([`natives`]); everything else is Lua (`code/`). Plugins of the operator ([`plugins`]) may wait
 //! ([`operations`]): they run in coroutines that the worker resumes ([`turn`]). [`vm`] ends code after a while.
 
+mod events;
+mod generations;
 mod host;
 mod modules;
 mod natives;
 mod operations;
 mod plugins;
+mod records;
 mod scripts;
 mod sockets;
 mod surroundings;
@@ -17,10 +20,12 @@ mod turn;
 mod value;
 mod vm;
 
+pub use events::{is_listened_to, post};
+pub use generations::{invalidate, invalidate_all};
 pub use natives::shared::declare as declare_shared;
 pub use plugins::{Paths, load};
 pub use scripts::LuaScripts;
-pub use surroundings::{Node, leave, surround};
+pub use surroundings::{FetchSecret, Node, leave, open_vaults, surround};
 pub use turn::{Outcome, evaluate, run};
 pub use vm::Code;
 
@@ -48,6 +53,10 @@ pub enum Phase {
     HeaderFilter,
     BodyFilter,
     Log,
+    /// Of a stream: before it is relayed.
+    Preread,
+    /// Of a request of the Admin API.
+    AdminApi,
     /// Of no exchange: what runs later, or again and again.
     Timer,
 }
@@ -81,6 +90,8 @@ impl Phase {
             Phase::HeaderFilter => "header_filter",
             Phase::BodyFilter => "body_filter",
             Phase::Log => "log",
+            Phase::Preread => "preread",
+            Phase::AdminApi => "admin_api",
             Phase::Timer => "timer",
         }
     }
@@ -95,6 +106,8 @@ impl Phase {
             Phase::HeaderFilter => "header_filter_by_lua*",
             Phase::BodyFilter => "body_filter_by_lua*",
             Phase::Log => "log_by_lua*",
+            Phase::Preread => "preread_by_lua*",
+            Phase::AdminApi => "content_by_lua*",
             Phase::Timer => "ngx.timer",
         }
     }
@@ -109,12 +122,14 @@ impl Phase {
             Phase::HeaderFilter => 0x200,
             Phase::BodyFilter => 0x400,
             Phase::Log => 0x2000,
+            Phase::Preread => 0x4000,
+            Phase::AdminApi => 0x1000_0000,
             Phase::Timer => 0,
         }
     }
 
     /// Whether the worker has something else to do meanwhile.
     fn may_wait(self) -> bool {
-        matches!(self, Phase::Rewrite | Phase::Access | Phase::Response | Phase::Timer)
+        !matches!(self, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log)
     }
 }

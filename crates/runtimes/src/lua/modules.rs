@@ -6,16 +6,54 @@ use std::sync::OnceLock;
 /// The modules of the run time: texts, and the names that each stands for. It gets the name that was asked for, and
 /// `slot`.
 const OWN: &[(&str, &[&str])] = &[
+    (include_str!("code/modules/api.lua"), &["kong.api.endpoints", "kong.api.api_helpers"]),
     (include_str!("code/modules/cjson.lua"), &["cjson", "cjson.safe"]),
     (include_str!("code/modules/constants.lua"), &["kong.constants"]),
+    (include_str!("code/modules/evp.lua"), &["resty.evp"]),
     (include_str!("code/modules/http.lua"), &["resty.http"]),
+    (include_str!("code/modules/jwt.lua"), &["kong.plugins.jwt.jwt_parser"]),
+    (include_str!("code/modules/kong.lua"), KONG),
+    (include_str!("code/modules/luasocket.lua"), LUASOCKET),
+    (include_str!("code/modules/mlcache.lua"), &["kong.resty.mlcache", "resty.mlcache"]),
     (include_str!("code/modules/ngx.lua"), OPENRESTY),
+    (include_str!("code/modules/openssl.lua"), OPENSSL),
+    (include_str!("code/modules/queue.lua"), &["kong.tools.queue"]),
     (include_str!("code/modules/redis.lua"), &["resty.redis"]),
     (include_str!("code/modules/tools.lua"), TOOLS),
+    (include_str!("code/modules/zlib.lua"), &["ffi-zlib", "zlib"]),
     (include_str!("code/modules/typedefs.lua"), &["kong.db.schema.typedefs"]),
 ];
 /// Those that are used where the operator has none of that name.
-const SPARE: &[(&str, &[&str])] = &[(include_str!("code/modules/pl.lua"), PENLIGHT)];
+const SPARE: &[(&str, &[&str])] = &[
+    (include_str!("code/modules/pl.lua"), PENLIGHT),
+    (include_str!("code/modules/kong.lua"), &["kong.plugins.base_plugin", "lfs"]),
+    (include_str!("code/modules/luasocket.lua"), &["ltn12"]),
+];
+
+const KONG: &[&str] = &[
+    "kong.concurrency",
+    "kong.db.schema",
+    "kong.reports",
+    "kong.tools.gzip",
+    "kong.tools.mime_type",
+    "kong.workspaces",
+];
+const LUASOCKET: &[&str] = &["mime.core", "socket", "socket.core", "socket.http", "ssl", "ssl.https"];
+const OPENSSL: &[&str] = &[
+    "resty.openssl",
+    "resty.openssl.bn",
+    "resty.openssl.cipher",
+    "resty.openssl.digest",
+    "resty.openssl.hmac",
+    "resty.openssl.kdf",
+    "resty.openssl.mac",
+    "resty.openssl.pkey",
+    "resty.openssl.rand",
+    "resty.openssl.version",
+    "resty.openssl.x509",
+    "resty.openssl.x509.chain",
+    "resty.openssl.x509.store",
+];
 
 const OPENRESTY: &[&str] = &[
     "ngx.semaphore",
@@ -39,9 +77,6 @@ const OPENRESTY: &[&str] = &[
     "resty.sha256",
     "resty.sha384",
     "resty.sha512",
-    "resty.openssl.digest",
-    "resty.openssl.hmac",
-    "resty.openssl.rand",
     "resty.hmac",
     "resty.lrucache",
     "resty.lrucache.pureffi",

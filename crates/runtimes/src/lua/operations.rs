@@ -1,8 +1,8 @@
 //! What plugins wait for: the worker goes on with something else meanwhile.
 
-use super::sockets;
 use super::turn::Waited;
 use super::value::{number, text};
+use super::{records, sockets, surroundings};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::LocalBoxFuture;
 use std::cell::RefCell;
@@ -61,6 +61,17 @@ fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture<'st
             })
         }
         name if name.starts_with("tcp.") || name.starts_with("udp.") => sockets::operation(lua, name, arguments),
+        "secret" => {
+            let reference = arguments.front().and_then(text).unwrap_or_default();
+            let (lua, reference) = (lua.clone(), String::from_utf8_lossy(&reference).into_owned());
+            Box::pin(async move {
+                match surroundings::secret(reference).await {
+                    Ok(secret) => secret.into_lua_multi(&lua),
+                    Err(why) => (Value::Nil, why).into_lua_multi(&lua),
+                }
+            })
+        }
+        name if name.starts_with("db.") => records::operation(lua, name, arguments),
         other => {
             let words = format!("nothing waits for {other}");
             Box::pin(async move { Err(Error::runtime(words)) })

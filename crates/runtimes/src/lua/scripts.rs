@@ -1,6 +1,6 @@
 //! Code in the configuration of other plugins (`custom_fields_by_lua`).
 
-use super::turn::evaluate;
+use super::turn::{call, evaluate};
 use super::vm::Code;
 use sdk::{Exchange, Script, Scripts};
 use serde_json::Value;
@@ -20,5 +20,37 @@ impl Scripts for LuaScripts {
 impl Script for Loaded {
     fn value(&self, exchange: &mut Exchange) -> Result<Value, String> {
         evaluate(&self.0, 0, exchange)
+    }
+
+    fn call(&self, exchange: &mut Exchange, arguments: &[Value]) -> Result<Vec<Value>, String> {
+        call(&self.0, 0, exchange, arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sdk::testing;
+    use serde_json::json;
+
+    fn called(code: &str, arguments: &[Value]) -> Result<Vec<Value>, String> {
+        let mut exchange = testing::exchange("GET", "/path", &[]);
+        LuaScripts.load(code)?.call(&mut exchange, arguments)
+    }
+
+    #[test]
+    fn functions_of_configurations_are_called_with_values() {
+        let code = "return function(status, body) body.path = kong.request.get_path() return status + 1, body end";
+        let changed = called(code, &[json!(200), json!({ "a": null, "b": [] })]).unwrap();
+        assert_eq!(changed, [json!(201), json!({ "a": null, "b": [], "path": "/path" })]);
+        assert_eq!(called("return function() end", &[]).unwrap(), Vec::<Value>::new());
+    }
+
+    #[test]
+    fn what_is_no_function_or_does_not_end_is_an_error() {
+        assert_eq!(called("return 1", &[]).unwrap_err(), "the code returns no function");
+        assert!(called("return function() error('boom', 0) end", &[]).unwrap_err().contains("boom"));
+        assert!(called("return function() while true do end end", &[]).unwrap_err().contains("takes too long"));
+        assert!(called("return function(", &[]).is_err());
     }
 }

@@ -120,6 +120,7 @@ pub fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture
             "tcp.send" => open.send(&lua, &arguments).await,
             "tcp.receive" => open.receive(&lua, &arguments).await,
             "tcp.receive_any" => open.receive_any(&lua, &arguments).await,
+            "tcp.receive_piece" => open.receive_piece(&lua, &arguments).await,
             "tcp.receive_until" => open.receive_until(&lua, &arguments).await,
             other => Err(Error::runtime(format!("nothing waits for {other}"))),
         };
@@ -271,7 +272,7 @@ impl Open {
                     line
                 })
             }
-            _ => return Err(Error::runtime("bad argument #1 to 'receive' (invalid format)")),
+            _ => return Err(Error::runtime("bad argument #1 to 'receive' (bad pattern argument)")),
         };
         received(lua, came)
     }
@@ -280,6 +281,22 @@ impl Open {
         let max = arguments.get(1).and_then(number).map_or(usize::MAX, |max| (max as usize).max(1));
         let some = |read: &[u8], _| (!read.is_empty()).then_some((read.len().min(max), 0));
         received(lua, self.read_until(seconds(arguments.get(2)), some).await)
+    }
+
+    /// So much of what comes before a pattern; less than that at its end, which is the pattern's.
+    async fn receive_piece(&mut self, lua: &Lua, arguments: &MultiValue) -> Result<(MultiValue, bool)> {
+        let pattern = arguments.get(1).and_then(text).unwrap_or_default();
+        let size = arguments.get(2).and_then(number).map_or(1, |size| (size as usize).max(1));
+        if pattern.is_empty() {
+            return Err(Error::runtime("pattern is empty"));
+        }
+        let piece = |read: &[u8], _| match read.windows(pattern.len()).position(|window| window == pattern) {
+            Some(at) if at < size => Some((at, pattern.len())),
+            Some(_) => Some((size, 0)),
+            // The pattern could still begin before that.
+            None => (read.len() >= size + pattern.len() - 1).then_some((size, 0)),
+        };
+        received(lua, self.read_until(seconds(arguments.get(3)), piece).await)
     }
 
     async fn receive_until(&mut self, lua: &Lua, arguments: &MultiValue) -> Result<(MultiValue, bool)> {

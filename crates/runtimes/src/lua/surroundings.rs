@@ -1,10 +1,10 @@
 //! What code may know of the node that it runs on.
 
 use sdk::address::Cidr;
-use sdk::{Connections, Env};
+use sdk::{BoxFuture, Connections, Env};
 use serde_json::Value as Json;
 use std::net::IpAddr;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A node, as Lua sees it.
 #[derive(Clone, Debug, Default)]
@@ -14,15 +14,22 @@ pub struct Node {
     pub prefix: String,
     /// How many workers there are.
     pub workers: usize,
+    /// Whether other nodes may have the same database.
+    pub shares_database: bool,
     /// `kong.configuration`: the settings by name.
     pub configuration: Json,
     /// Who may say on whose behalf it asks.
     pub trusted_ips: Vec<Cidr>,
 }
 
+/// Fetches what a reference to a vault stands for.
+pub type FetchSecret = Arc<dyn Fn(String) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
 static NODE: OnceLock<Node> = OnceLock::new();
 /// As long as the node lasts: it holds the database open.
 static ENV: Mutex<Option<Env>> = Mutex::new(None);
+
+static SECRETS: Mutex<Option<FetchSecret>> = Mutex::new(None);
 
 /// Says what node this is, once, before any worker runs.
 pub fn surround(node: Node, env: Env) {
@@ -32,9 +39,23 @@ pub fn surround(node: Node, env: Env) {
     }
 }
 
+/// Lets code ask the vaults of the node (`kong.vault`).
+pub fn open_vaults(fetch: FetchSecret) {
+    *SECRETS.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetch);
+}
+
 /// The node ends: code finds nothing of it any more.
 pub fn leave() {
+    *SECRETS.lock().unwrap_or_else(PoisonError::into_inner) = None;
     *ENV.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// What a reference stands for.
+pub(super) async fn secret(reference: String) -> Result<String, String> {
+    let fetch = SECRETS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let (Some(fetch), Some(env)) = (fetch, env()) else { return Err("there are no vaults yet".to_owned()) };
+    let fetched = env.tasks().call("a secret for Lua", async move { fetch(reference).await });
+    fetched.await.unwrap_or_else(|| Err("the node ends".to_owned()))
 }
 
 pub(super) fn node() -> Node {

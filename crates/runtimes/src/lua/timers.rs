@@ -23,6 +23,11 @@ pub fn become_worker(index: usize) {
     WORKER.set(Some(index));
 }
 
+/// Which worker this thread is, if it is one.
+pub fn worker() -> Option<usize> {
+    WORKER.get()
+}
+
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     native.raw_set("wake", lua.create_function(|_, number: u64| Ok(wake(number)))?)?;
     native.raw_set("worker", lua.create_function(|_, ()| Ok(WORKER.get().unwrap_or_default()))?)?;
@@ -60,7 +65,7 @@ async fn keep(again: bool, delay: Duration, function: Function, arguments: Multi
 async fn fire(function: &Function, arguments: &MultiValue) -> Result<()> {
     let vm = Vm::of_thread()?;
     let context = Some(vm.new_context()?);
-    let job = Job { phase: Phase::Timer, instance: 0, plugin_id: None, context, is_plugin: true };
+    let job = Job { phase: Phase::Timer, instance: 0, plugin_id: None, context, host: None, is_plugin: true };
     let mut given = arguments.clone();
     // It is not cut short: the event loop goes on as long as there is a worker.
     given.push_front(Value::Boolean(false));

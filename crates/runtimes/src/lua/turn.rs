@@ -3,11 +3,11 @@
 use super::Phase;
 use super::host::{Ending, Host};
 use super::operations::{self, Operation};
-use super::value::{text, to_json};
+use super::value::{Nulls, text, to_json, to_lua};
 use super::vm::{CONTEXTS, Code, Vm, words};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mlua::{Error, LuaString, MultiValue, Table, Value};
+use mlua::{Error, Function, LuaString, MultiValue, Table, Value};
 use sdk::{Answer, Bytes, Exchange};
 use serde_json::Value as Json;
 use std::cell::{Cell, RefCell};
@@ -36,6 +36,8 @@ pub struct Job {
     pub plugin_id: Option<Rc<str>>,
     /// What it keeps where there is no exchange to keep it.
     pub context: Option<Table>,
+    /// What answers where there is no exchange to ask.
+    pub host: Option<Function>,
     /// Whether it is code of the operator's own, which may wait.
     pub is_plugin: bool,
 }
@@ -66,7 +68,7 @@ pub fn run(
     piece: Piece<'_>,
 ) -> Result<Outcome, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job { phase, instance, plugin_id: None, context: None, is_plugin: false };
+    let job = Job { phase, instance, plugin_id: None, context: None, host: None, is_plugin: false };
     let work = || codes.iter().try_for_each(|code| vm.call(code));
     let (ending, ran) = vm.during(&job, Some(exchange), piece, work).map_err(|error| words(&error))?;
     outcome(exchange, ending, ran)
@@ -75,13 +77,28 @@ pub fn run(
 /// What code makes of an exchange that is over.
 pub fn evaluate(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Json, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job { phase: Phase::Log, instance, plugin_id: None, context: None, is_plugin: false };
+    let job = Job { phase: Phase::Log, instance, plugin_id: None, context: None, host: None, is_plugin: false };
     let value = || {
         let (function, _) = vm.function(code)?;
         to_json(&function.call(())?)
     };
     let (_, value) = vm.during(&job, Some(exchange), None, value).map_err(|error| words(&error))?;
     value.map_err(|error| words(&error))
+}
+
+/// What the function that code returns makes of values.
+pub fn call(code: &Code, instance: u64, exchange: &mut Exchange, arguments: &[Json]) -> Result<Vec<Json>, String> {
+    let vm = Vm::of_thread().map_err(|error| words(&error))?;
+    let job = Job { phase: Phase::Access, instance, plugin_id: None, context: None, host: None, is_plugin: false };
+    let work = || {
+        let lists: Table = vm.slot.raw_get::<Table>("native")?.raw_get("array_mt")?;
+        let given = arguments.iter().map(|value| to_lua(&vm.lua, value, Nulls::Kept, Some(&lists)));
+        let given: MultiValue = given.collect::<mlua::Result<_>>()?;
+        let returned: MultiValue = vm.returned(code)?.call(given)?;
+        returned.iter().map(to_json).collect::<mlua::Result<Vec<Json>>>()
+    };
+    let (_, values) = vm.during(&job, Some(exchange), None, work).map_err(|error| words(&error))?;
+    values.map_err(|error| words(&error))
 }
 
 /// What a phase has come to whose code has ended.
@@ -158,6 +175,7 @@ impl Vm {
                 (host.into_inner().ending, done)
             }
             None => {
+                self.slot.raw_set("call", job.host.as_ref())?;
                 self.limit(Some(limit));
                 (None, work())
             }
@@ -245,13 +263,13 @@ impl Vm {
     ) -> mlua::Result<Option<Ending>> {
         let mut waiting: FuturesUnordered<Operation> = waits.into_iter().collect();
         while let Some((coroutine, came)) = waiting.next().await {
-            let killed: mlua::Function = self.slot.raw_get("is_killed")?;
+            let killed: Function = self.slot.raw_get("is_killed")?;
             if killed.call::<bool>(&coroutine)? {
                 continue;
             }
-            let work = || {
-                let came = came?;
-                self.go_on.call::<MultiValue>((coroutine, came))
+            let work = || match came {
+                Ok(came) => self.go_on.call::<MultiValue>((coroutine, came)),
+                Err(error) => self.fail.call((coroutine, words(&error))),
             };
             let (ending, waits) = self.turn(job, exchange.as_deref_mut(), None, work)?;
             if ending.is_some() {

@@ -9,6 +9,9 @@ const MAX_DEPTH: usize = 64;
 /// Values in one, at most.
 const MAX_VALUES: usize = 1 << 20;
 
+/// What a metatable has by which a table is a list even when it is empty.
+pub const LIST: &str = "__list";
+
 /// What becomes of null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nulls {
@@ -50,7 +53,8 @@ pub fn record(lua: &Lua, json: &Json) -> Result<Value> {
     to_lua(lua, json, Nulls::LeftOut, None)
 }
 
-/// A value of Lua as JSON: a table that has a first element is a list. Text that is not UTF-8 is replaced.
+/// A value of Lua as JSON: a table that has a first element is a list, as is an empty one that is marked as such
+/// (`cjson.empty_array_mt`). Text that is not UTF-8 is replaced.
 pub fn to_json(value: &Value) -> Result<Json> {
     json(value, MAX_DEPTH, &mut { MAX_VALUES })
 }
@@ -69,6 +73,9 @@ fn json(value: &Value, deeper: usize, left: &mut usize) -> Result<Json> {
             if table.raw_len() > 0 {
                 let items = table.sequence_values::<Value>();
                 return items.map(|item| json(&item?, deeper, left)).collect::<Result<_>>().map(Json::Array);
+            }
+            if table.metatable().is_some_and(|marks| marks.contains_key(LIST).unwrap_or_default()) {
+                return Ok(Json::Array(Vec::new()));
             }
             let mut fields = Map::new();
             for pair in table.pairs::<Value, Value>() {

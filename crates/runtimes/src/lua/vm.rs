@@ -24,6 +24,15 @@ const OWN: [(&str, &str); 4] = [
     ("=sandbox", include_str!("code/sandbox.lua")),
 ];
 
+/// The same, of what needs modules.
+const LATER: [(&str, &str); 5] = [
+    ("=db", include_str!("code/db.lua")),
+    ("=cache", include_str!("code/cache.lua")),
+    ("=events", include_str!("code/events.lua")),
+    ("=admin", include_str!("code/admin.lua")),
+    ("=vault", include_str!("code/vault.lua")),
+];
+
 /// Code of one phase. Each worker loads it when it first runs there.
 #[derive(Clone, Debug)]
 pub struct Code(Arc<Source>);
@@ -50,6 +59,8 @@ pub struct Vm {
     /// Starts a function in a coroutine; goes on with one that has waited.
     pub begin: Function,
     pub go_on: Function,
+    /// The same with an error for what it has waited for.
+    pub fail: Function,
     pub arg: Table,
     pub deadline: Rc<Cell<Option<Instant>>>,
     sandbox: Table,
@@ -108,7 +119,9 @@ impl Vm {
             sandbox = lua.load(text).set_name(name).call(&slot)?;
         }
         modules::install(&lua, &slot)?;
-        lua.load(include_str!("code/cache.lua")).set_name("=cache").call::<()>(&slot)?;
+        for (name, text) in LATER {
+            lua.load(text).set_name(name).call::<()>(&slot)?;
+        }
         let deadline: Rc<Cell<Option<Instant>>> = Rc::default();
         let (until, over) = (deadline.clone(), slot.clone());
         lua.set_global_hook(HookTriggers::new().every_nth_instruction(INSTRUCTIONS), move |lua, _| {
@@ -124,9 +137,9 @@ impl Vm {
             Value::Table(sandbox) if !trusted => sandbox,
             _ => lua.globals(),
         };
-        let (begin, go_on) = (slot.raw_get("begin")?, slot.raw_get("go_on")?);
+        let (begin, go_on, fail) = (slot.raw_get("begin")?, slot.raw_get("go_on")?, slot.raw_get("fail")?);
         let arg = lua.globals().get::<Table>("ngx")?.get("arg")?;
-        Ok(Vm { lua, slot, begin, go_on, arg, deadline, sandbox, loaded: RefCell::default() })
+        Ok(Vm { lua, slot, begin, go_on, fail, arg, deadline, sandbox, loaded: RefCell::default() })
     }
 
     /// Gives code so much time from now on.
@@ -154,6 +167,21 @@ impl Vm {
             Value::Function(meant) => meant.call(()),
             _ => Ok(()),
         }
+    }
+
+    /// The function that code returns, made once.
+    pub fn returned(&self, code: &Code) -> mlua::Result<Function> {
+        let (function, settled) = self.function(code)?;
+        if settled {
+            return Ok(function);
+        }
+        let Value::Function(meant) = function.call(())? else {
+            return Err(Error::runtime("the code returns no function"));
+        };
+        if let Some(loaded) = self.loaded.borrow_mut().get_mut(&code.0.number) {
+            (loaded.settled, loaded.function) = (true, meant.clone());
+        }
+        Ok(meant)
     }
 
     /// Code that is loaded, and whether it has shown what it returns.
@@ -191,7 +219,8 @@ fn is_full(lua: &Lua) -> mlua::Result<bool> {
 /// An error for the log: without the trace of calls, most of which are ours.
 pub fn words(error: &Error) -> String {
     let text = match error {
-        Error::CallbackError { cause, .. } => cause.to_string(),
+        Error::CallbackError { cause, .. } => words(cause),
+        Error::RuntimeError(message) => message.clone(),
         other => other.to_string(),
     };
     text.split("\nstack traceback:").next().unwrap_or_default().to_owned()

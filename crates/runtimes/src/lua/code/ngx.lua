@@ -79,9 +79,9 @@ ngx = {
   decode_base64 = native.decode_base64,
   escape_uri = native.escape_uri,
   unescape_uri = native.unescape_uri,
-  md5 = function(text) return native.hex(native.digest("md5", text)) end,
-  md5_bin = function(text) return native.digest("md5", text) end,
-  sha1_bin = function(text) return native.digest("sha1", text) end,
+  md5 = function(text) return native.hex(native.digest("md5", text or "")) end,
+  md5_bin = function(text) return native.digest("md5", text or "") end,
+  sha1_bin = function(text) return native.digest("sha1", text or "") end,
   hmac_sha1 = function(key, text) return native.hmac("sha1", key, text) end,
   crc32_short = native.crc32,
   crc32_long = native.crc32,
@@ -210,7 +210,7 @@ setmetatable(ngx, {
 -- Timers run beside requests, on the worker that made them.
 local function timer(kind)
   return function(delay, callback, ...)
-    if type(delay) ~= "number" or delay < 0 then
+    if type(delay) ~= "number" then
       error("bad argument #1 to '" .. kind .. "' (invalid delay)", 2)
     end
     if kind == "every" and delay == 0 then
@@ -248,7 +248,7 @@ local function captures_of(found, into)
   local text = found.text
   for i = 0, found.groups do
     local from = found[2 * i + 1]
-    captures[i] = from and text:sub(from, found[2 * i + 2]) or i > 0 and false or nil
+    captures[i] = from ~= nil and text:sub(from, found[2 * i + 2])
   end
   for name, i in pairs(found.names) do
     captures[name] = captures[i]
@@ -307,9 +307,6 @@ local function filled(template, captures)
     if dollar == "$" then
       return "$" .. open .. digits .. close
     end
-    if digits == "" then
-      error("invalid capturing variable name found in the replacement string", 0)
-    end
     local value = captures[tonumber(digits)] or ""
     return value .. (open == "" and close or "")
   end)
@@ -318,6 +315,9 @@ end
 
 local function replace(subject, regex, replacement, options, all)
   subject, options = tostring(subject), options or ""
+  if type(replacement) == "string" and replacement:gsub("%$%$", ""):find("%$%{?[^%d{]") then
+    return nil, nil, "failed to compile the replacement template"
+  end
   local out, at, count, done = {}, 1, 0, 1
   repeat
     local found, err = native.re(subject, regex, options, at)
@@ -350,10 +350,21 @@ function re.gsub(subject, regex, replacement, options) return replace(subject, r
 -- Memory that workers share (`ngx.shared`).
 local dict = {}
 dict.__index = dict
+-- Those that have a name to act on.
+local named = {}
+for name in ([[get get_stale set safe_set add safe_add replace delete incr lpush rpush lpop rpop llen ttl
+    expire]]):gmatch("%S+") do
+  named[name] = true
+end
 for _, name in pairs { "get", "get_stale", "set", "safe_set", "add", "safe_add", "replace", "delete", "incr", "lpush",
     "rpush", "lpop", "rpop", "llen", "ttl", "expire", "flush_all", "flush_expired", "get_keys", "capacity",
     "free_space" } do
-  dict[name] = function(self, ...) return native.shared(self.name, name, ...) end
+  dict[name] = function(self, key, ...)
+    if named[name] and (key == nil or key == "") then
+      return nil, key == nil and "nil key" or "empty key"
+    end
+    return native.shared(self.name, name, key, ...)
+  end
 end
 ngx.shared = setmetatable({}, { __index = function(t, name)
   if not native.shared_exists(name) then
@@ -468,15 +479,21 @@ function tcp:receiveany(max)
 end
 
 function tcp:receiveuntil(pattern, options)
-  local inclusive = type(options) == "table" and options.inclusive or false
+  local inclusive, ended = type(options) == "table" and options.inclusive or false, false
   return function(size)
     if not self.real then
       return nil, "closed"
     end
-    if size then
-      return nil, "reading in pieces up to a pattern is not there in this version"
+    if not size then
+      return slot.wait("tcp.receive_until", self.real, pattern, inclusive, self.timeouts[3])
     end
-    return slot.wait("tcp.receive_until", self.real, pattern, inclusive, self.timeouts[3])
+    if ended then
+      ended = false
+      return nil, nil, nil
+    end
+    local piece, err, partial = slot.wait("tcp.receive_piece", self.real, pattern, size, self.timeouts[3])
+    ended = piece ~= nil and #piece < size
+    return piece, err, partial
   end
 end
 

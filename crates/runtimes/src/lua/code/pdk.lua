@@ -353,7 +353,7 @@ end
 local sent = namespace("service.request", UNTIL_BALANCER,
   "set_scheme set_path set_header add_header set_raw_body disable_tls")
 namespace("service.request", TO_SERVICE,
-  "set_raw_query set_method set_query clear_header set_headers set_body", sent)
+  "set_raw_query set_method set_query clear_header set_headers set_body enable_buffering", sent)
 local outgoing = setmetatable({}, { __index = sent })
 function outgoing.set_scheme(scheme)
   is_string(scheme, "scheme")
@@ -450,7 +450,9 @@ kong = {
       if name == "core" then
         return slot.ngx_ctx
       end
-      return slot[name]
+      if name == "shared" or name == "plugin" then
+        return slot[name]
+      end
     end,
     __newindex = function() error("kong.ctx has 'shared' and 'plugin' only", 2) end,
     __metatable = false,
@@ -529,6 +531,14 @@ slot.of_exchange = { __index = function(ctx, name)
     value = slot.call and slot.call("router.get_route")
   elseif name == "service" then
     value = slot.call and slot.call("router.get_service")
+  elseif name == "router_matches" then
+    local captures = slot.call and slot.call("request.get_uri_captures")
+    value = captures and { uri_captures = captures.named, host = slot.call("request.get_host") }
+    for place, text in pairs(captures and captures.unnamed or {}) do
+      value.uri_captures[place] = text
+    end
+  elseif name == "workspace" then
+    value = slot.call and slot.call("ngx.workspace")
   elseif name == "KONG_PHASE" then
     return slot.phase
   end

@@ -5,9 +5,9 @@
 local slot = ...
 local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
 local real_pcall, real_xpcall = pcall, xpcall
-local error, remove, select, tostring, unpack = error, table.remove, select, tostring, unpack or table.unpack
+local error, remove, select, tostring, type, unpack = error, table.remove, select, tostring, type, unpack or table.unpack
 
-local WAIT, DONE = {}, {}
+local WAIT, DONE, FAILED = {}, {}, {}
 
 -- A phase that was answered, or has taken too long, is over: no protected call goes on after that.
 local function checked(...)
@@ -17,14 +17,22 @@ local function checked(...)
   return ...
 end
 
-function pcall(...) return checked(real_pcall(...)) end
-function xpcall(...) return checked(real_xpcall(...)) end
+-- Errors of the gateway's own functions are texts, too.
+local function plain(ok, ...)
+  if not ok and type((...)) == "userdata" then
+    return ok, slot.native.words((...)) or (...)
+  end
+  return ok, ...
+end
+
+function pcall(...) return checked(plain(real_pcall(...))) end
+function xpcall(...) return checked(plain(real_xpcall(...))) end
 
 local function passed(co, ok, mark, ...)
   if ok and mark == WAIT then
     return passed(co, resume(co, yield(WAIT, ...)))
   end
-  return checked(ok, mark, ...)
+  return checked(plain(ok, mark, ...))
 end
 
 function coroutine.resume(co, ...) return passed(co, resume(co, ...)) end
@@ -41,12 +49,20 @@ function coroutine.wrap(f)
   return function(...) return values(passed(co, resume(co, ...))) end
 end
 
+-- What has come of a wait: values, or an error, which is raised where it was waited for.
+local function arrived(mark, ...)
+  if mark == FAILED then
+    error((...), 0)
+  end
+  return checked(mark, ...)
+end
+
 -- What waits is asked for by name; the gateway's answer is what `slot.wait` returns.
 function slot.wait(...)
   if not slot.may_wait then
     error("API disabled in the context of " .. tostring(slot.context), 3)
   end
-  return checked(yield(WAIT, ...))
+  return arrived(yield(WAIT, ...))
 end
 
 local idle = {}
@@ -83,6 +99,8 @@ function slot.begin(f, ...)
 end
 
 function slot.go_on(co, ...) return outcome(co, resume(co, ...)) end
+
+function slot.fail(co, message) return outcome(co, resume(co, FAILED, message)) end
 
 -- Coroutines that wait for one another: who waits for `park` with a number goes on when that number is woken.
 local parked = 0

@@ -4,7 +4,7 @@ use super::request::{args_of, named_args};
 use super::{Arguments, Host};
 use crate::lua::value::{self, Nulls};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
-use sdk::{Args, Known, Multipart};
+use sdk::{Args, Bytes, Known, Multipart};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
@@ -21,38 +21,24 @@ impl Host<'_> {
         if kind.is_empty() {
             return (Value::Nil, "missing content type").into_lua_multi(lua);
         }
-        let lower = kind.to_ascii_lowercase();
-        let none = |why: &str, kind: &str| (Value::Nil, why, kind).into_lua_multi(lua);
         let Some(content) = self.exchange.body.bytes() else {
-            return none(
-                "request body did not fit into client body buffer, consider raising \
-                'client_body_buffer_size'",
-                &lower,
-            );
+            let why = "request body did not fit into client body buffer, consider raising 'client_body_buffer_size'";
+            return (Value::Nil, why, kind.to_ascii_lowercase()).into_lua_multi(lua);
         };
-        if lower.starts_with(FORM) {
-            let (args, _) = named_args(lua, &Args::parse(content), arguments.max(1))?;
-            return (args, Value::Nil, FORM).into_lua_multi(lua);
+        read(lua, &kind, content, arguments.max(1))
+    }
+
+    /// `kong.service.response.get_body`.
+    pub(super) fn response_content(&self, lua: &Lua, arguments: &Arguments<'_>) -> Result<MultiValue> {
+        let sent = self.exchange.response.fields.known(Known::ContentType).map(String::from_utf8_lossy);
+        let kind = match arguments.value(0) {
+            Value::Nil => sent.map(|kind| kind.into_owned()).unwrap_or_default(),
+            _ => arguments.str(0)?,
+        };
+        if kind.is_empty() {
+            return (Value::Nil, "missing content type").into_lua_multi(lua);
         }
-        if lower.starts_with(JSON) {
-            return match serde_json::from_slice(content) {
-                Ok(json @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => {
-                    (value::to_lua(lua, &json, Nulls::Kept, None)?, Value::Nil, JSON).into_lua_multi(lua)
-                }
-                _ => none("invalid json body", JSON),
-            };
-        }
-        if lower.starts_with(PARTS) {
-            let Some(parts) = Multipart::parse(kind.as_bytes(), content) else {
-                return none("unable to decode multipart body", PARTS);
-            };
-            let table = lua.create_table()?;
-            for (name, value) in parts.iter() {
-                table.raw_set(lua.create_string(name)?, lua.create_string(value)?)?;
-            }
-            return (table, Value::Nil, PARTS).into_lua_multi(lua);
-        }
-        none(&format!("unsupported content type '{kind}'"), &lower)
+        read(lua, &kind, &self.exchange.response_body.clone().unwrap_or_default(), arguments.max(1))
     }
 
     /// `kong.service.request.set_body`: the content, and its type.
@@ -71,6 +57,35 @@ impl Host<'_> {
         }
         Err(Error::runtime(format!("unsupported content type {kind}")))
     }
+}
+
+/// Content as a table, by its type; or nil, why not, and the type.
+fn read(lua: &Lua, kind: &str, content: &Bytes, max: usize) -> Result<MultiValue> {
+    let lower = kind.to_ascii_lowercase();
+    let none = |why: &str, kind: &str| (Value::Nil, why, kind).into_lua_multi(lua);
+    if lower.starts_with(FORM) {
+        let (args, _) = named_args(lua, &Args::parse(content), max)?;
+        return (args, Value::Nil, FORM).into_lua_multi(lua);
+    }
+    if lower.starts_with(JSON) {
+        return match serde_json::from_slice(content) {
+            Ok(json @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => {
+                (value::to_lua(lua, &json, Nulls::Kept, None)?, Value::Nil, JSON).into_lua_multi(lua)
+            }
+            _ => none("invalid json body", JSON),
+        };
+    }
+    if lower.starts_with(PARTS) {
+        let Some(parts) = Multipart::parse(kind.as_bytes(), content) else {
+            return none("unable to decode multipart body", PARTS);
+        };
+        let table = lua.create_table()?;
+        for (name, value) in parts.iter() {
+            table.raw_set(lua.create_string(name)?, lua.create_string(value)?)?;
+        }
+        return (table, Value::Nil, PARTS).into_lua_multi(lua);
+    }
+    none(&format!("unsupported content type '{kind}'"), &lower)
 }
 
 /// JSON text as a value of Lua, without what is null; nil for what is none.

@@ -63,6 +63,7 @@ impl Host<'_> {
                 Ok(Value::Nil)
             }
             "exit" => self.end(arguments),
+            "workspace" => octets(lua, self.exchange.workspace().to_string()),
             "get_status" => Ok(Value::Integer(self.exchange.response.status.into())),
             "set_status" => {
                 if matches!(self.phase, Phase::Response | Phase::HeaderFilter) {
@@ -96,7 +97,8 @@ impl Host<'_> {
         if code < 0 {
             return Err(mlua::Error::runtime("the code has given up"));
         }
-        if !matches!(self.phase, Phase::Rewrite | Phase::Access) || (code == 0 && said.is_none()) {
+        let is_open = matches!(self.phase, Phase::Rewrite | Phase::Access | Phase::Response | Phase::Preread);
+        if !is_open || (code == 0 && said.is_none()) {
             self.ending = Some(Ending::Quiet);
             return Ok(Value::Nil);
         }

@@ -133,6 +133,15 @@ pub fn args_of(table: &mlua::Table) -> Result<Args> {
         match given {
             Value::Boolean(true) => args.append(&name, None),
             Value::Boolean(false) => {}
+            Value::Table(list) => {
+                for item in list.sequence_values::<Value>() {
+                    match item? {
+                        Value::Boolean(true) => args.append(&name, None),
+                        Value::Boolean(false) => {}
+                        other => args.append(&name, value::text(&other).as_deref()),
+                    }
+                }
+            }
             other => value::values(&other)?.iter().for_each(|value| args.append(&name, Some(value))),
         }
     }

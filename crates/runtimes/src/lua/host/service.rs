@@ -92,6 +92,7 @@ impl Host<'_> {
                     }
                 }
             }
+            "service.request.enable_buffering" => self.exchange.holds_response = true,
             "service.request.set_raw_body" => self.exchange.body = Bytes::from(arguments.text(0)?).into(),
             "service.request.set_body" => {
                 let (content, kind) = self.content_of(arguments)?;
@@ -124,8 +125,13 @@ impl Host<'_> {
         match function {
             "get_status" => self.exchange.tries.last().map(|last| last.status).into_lua_multi(lua),
             "get_header" => maybe(lua, self.exchange.response.fields.get(&arguments.str(0)?))?.into_lua_multi(lua),
-            "get_headers" => Named::of_fields(lua, &self.exchange.response.fields, arguments.max(0)),
+            "get_raw_body" | "get_body" if self.exchange.response_body.is_none() => Err(Error::runtime(
+                "service body is only available with buffered proxying (see: kong.service.request.enable_buffering \
+                function)",
+            )),
             "get_raw_body" => maybe(lua, self.exchange.response_body.as_ref())?.into_lua_multi(lua),
+            "get_body" => self.response_content(lua, arguments),
+            "get_headers" => Named::of_fields(lua, &self.exchange.response.fields, arguments.max(0)),
             _ => Err(unknown(arguments.name)),
         }
     }

@@ -1,6 +1,6 @@
 //! JSON as `cjson` writes and reads it.
 
-use crate::lua::value::{Nulls, to_lua};
+use crate::lua::value::{LIST, Nulls, to_lua};
 use mlua::{Error, Lua, LuaString, Result, Table, Value};
 
 /// Tables inside each other, at most.
@@ -28,6 +28,8 @@ struct Writer<'m> {
 
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     let marks = Marks { array: lua.create_table()?, empty_array: lua.create_table()? };
+    marks.array.raw_set(LIST, true)?;
+    marks.empty_array.raw_set(LIST, true)?;
     native.raw_set("array_mt", &marks.array)?;
     native.raw_set("empty_array_mt", &marks.empty_array)?;
     let encode =

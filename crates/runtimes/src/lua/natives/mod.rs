@@ -1,7 +1,13 @@
 //! What code asks that is about no exchange: functions of Rust under short names, in one table.
 
+mod certificates;
+mod ciphers;
+mod compression;
+mod der;
 mod digests;
+mod files;
 pub(super) mod json;
+mod keys;
 mod log;
 mod regex;
 pub(super) mod shared;
@@ -9,14 +15,20 @@ mod text;
 mod time;
 
 use super::value::record;
-use super::{sockets, surroundings, timers};
-use mlua::{Lua, Result, Table};
+use super::vm::words;
+use super::{events, generations, records, sockets, surroundings, timers};
+use mlua::{Lua, LuaString, Result, Table, Value};
 
 /// The table that the code of the run time itself sees as `slot.native`.
 pub fn table(lua: &Lua) -> Result<Table> {
     let native = lua.create_table()?;
     text::add(lua, &native)?;
     digests::add(lua, &native)?;
+    ciphers::add(lua, &native)?;
+    compression::add(lua, &native)?;
+    files::add(lua, &native)?;
+    keys::add(lua, &native)?;
+    certificates::add(lua, &native)?;
     json::add(lua, &native)?;
     log::add(lua, &native)?;
     regex::add(lua, &native)?;
@@ -24,11 +36,23 @@ pub fn table(lua: &Lua) -> Result<Table> {
     time::add(lua, &native)?;
     timers::add(lua, &native)?;
     sockets::add(lua, &native)?;
+    events::add(lua, &native)?;
+    records::add(lua, &native)?;
+    let generation = |_: &Lua, key: LuaString| Ok(generations::of(&key.as_bytes()));
+    native.raw_set("generation", lua.create_function(generation)?)?;
+    let invalidate = |_: &Lua, key: Option<LuaString>| {
+        key.map_or_else(generations::invalidate_all, |key| generations::invalidate(&key.as_bytes()));
+        Ok(())
+    };
+    let told = |_: &Lua, error: Value| Ok(error.as_error().map(words));
+    native.raw_set("words", lua.create_function(told)?)?;
+    native.raw_set("invalidate", lua.create_function(invalidate)?)?;
     let node = surroundings::node();
     native.raw_set("node_id", node.id.as_str())?;
     native.raw_set("hostname", node.hostname.as_str())?;
     native.raw_set("prefix", node.prefix.as_str())?;
     native.raw_set("workers", node.workers)?;
+    native.raw_set("shares_database", node.shares_database)?;
     native.raw_set("pid", std::process::id())?;
     native.raw_set("is_trusted", lua.create_function(|_, address: String| Ok(surroundings::is_trusted(&address)))?)?;
     let configuration = lua.create_function(|lua, ()| record(lua, &surroundings::node().configuration))?;

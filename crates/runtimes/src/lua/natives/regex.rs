@@ -18,13 +18,20 @@ struct Compiled {
     is_anchored: bool,
 }
 
+/// What is wrong with an expression.
+enum Unread {
+    Pattern(String),
+    Options(String),
+}
+
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     let kept = RefCell::new(Kept::default());
     let find = lua.create_function(move |lua, given: (LuaString, LuaString, LuaString, usize)| {
         let (subject, pattern, options, from) = given;
         let compiled = match kept.borrow_mut().compiled(&pattern.as_bytes(), &options.as_bytes()) {
             Ok(compiled) => compiled,
-            Err(words) => return Ok((Value::Nil, Some(words))),
+            Err(Unread::Options(words)) => return Err(Error::runtime(words)),
+            Err(Unread::Pattern(words)) => return Ok((Value::Nil, Some(words))),
         };
         found(lua, &subject, &compiled, from.saturating_sub(1))
     })?;
@@ -63,12 +70,12 @@ fn found(lua: &Lua, subject: &LuaString, compiled: &Compiled, from: usize) -> Re
 }
 
 impl Kept {
-    fn compiled(&mut self, pattern: &[u8], options: &[u8]) -> std::result::Result<Rc<Compiled>, String> {
+    fn compiled(&mut self, pattern: &[u8], options: &[u8]) -> std::result::Result<Rc<Compiled>, Unread> {
         let key = (pattern.to_vec(), options.to_vec());
         if let Some(known) = self.0.get(&key) {
             return Ok(Rc::clone(known));
         }
-        let made = Rc::new(compile(pattern, options).map_err(|error| error.to_string())?);
+        let made = Rc::new(compile(pattern, options)?);
         if self.0.len() >= KEPT {
             self.0.clear();
         }
@@ -77,8 +84,8 @@ impl Kept {
     }
 }
 
-fn compile(pattern: &[u8], options: &[u8]) -> Result<Compiled> {
-    let text = std::str::from_utf8(pattern).map_err(|_| Error::runtime("the pattern is not UTF-8"))?;
+fn compile(pattern: &[u8], options: &[u8]) -> std::result::Result<Compiled, Unread> {
+    let text = std::str::from_utf8(pattern).map_err(|_| Unread::Pattern("the pattern is not UTF-8".to_owned()))?;
     let mut builder = RegexBuilder::new();
     builder.jit_if_available(true);
     let mut is_anchored = false;
@@ -93,7 +100,7 @@ fn compile(pattern: &[u8], options: &[u8]) -> Result<Compiled> {
             // How it is compiled and kept is no matter of the caller's here.
             b'j' | b'o' | b'd' | b'D' | b'J' => {}
             other => {
-                return Err(Error::runtime(format!(
+                return Err(Unread::Options(format!(
                     "unknown flag \"{}\" (flags \"{}\")",
                     char::from(*other),
                     String::from_utf8_lossy(options)
@@ -103,6 +110,6 @@ fn compile(pattern: &[u8], options: &[u8]) -> Result<Compiled> {
     }
     // What is anchored need not be looked for further on.
     let pattern = if is_anchored { format!(r"\G(?:{text})") } else { text.to_owned() };
-    let regex = builder.build(&pattern).map_err(|e| Error::runtime(format!("pcre2_compile() failed: {e}")))?;
+    let regex = builder.build(&pattern).map_err(|error| Unread::Pattern(format!("pcre2_compile() failed: {error}")))?;
     Ok(Compiled { regex, is_anchored })
 }

@@ -108,7 +108,9 @@ impl Dictionary {
                     Some(Item { value: Stored::List(_), .. }) => vec![Value::Nil, text("value is a list")?],
                     Some(item) => {
                         let flags = if item.flags == 0 { Value::Nil } else { Value::Integer(item.flags) };
-                        vec![item.value.to_lua(lua)?, flags, Value::Boolean(stale)]
+                        let mut values = vec![item.value.to_lua(lua)?, flags];
+                        values.extend((function == "get_stale").then_some(Value::Boolean(stale)));
+                        values
                     }
                 }
             }
@@ -234,7 +236,7 @@ impl Dictionary {
         let Some(first) = number(first) else { return words("not found") };
         let expires = ttl.map(|seconds| now + Duration::from_secs_f64(seconds.min(1e9)));
         self.keep(lua, name, Stored::Number(first + by), expires, 0, false)?;
-        Ok(vec![Value::Number(first + by)])
+        Ok(vec![Value::Number(first + by), Value::Nil, Value::Boolean(false)])
     }
 
     /// Sets a value; the oldest ones make room, unless that is not wanted.

@@ -49,11 +49,16 @@ fn decode_base64url(lua: &Lua, given: Value) -> Result<Option<LuaString>> {
     sdk::decode_base64url(&octets(&given)?).map(|octets| lua.create_string(octets)).transpose()
 }
 
-/// As nginx escapes arguments: all but what never means anything.
-fn escape_uri(lua: &Lua, (given, _kind): (Value, Option<i64>)) -> Result<LuaString> {
+/// As nginx escapes arguments: all but what never means anything; of kind 0, as it escapes paths.
+fn escape_uri(lua: &Lua, (given, kind): (Value, Option<i64>)) -> Result<LuaString> {
+    let of_path = kind == Some(0);
     let mut out = Vec::new();
     for octet in octets(&given)? {
-        if octet.is_ascii_alphanumeric() || b"-._~!'()*".contains(&octet) {
+        let is_plain = match of_path {
+            true => octet.is_ascii_graphic() && !b"#%?".contains(&octet),
+            false => octet.is_ascii_alphanumeric() || b"-._~!'()*".contains(&octet),
+        };
+        if is_plain {
             out.push(octet);
         } else {
             out.extend_from_slice(format!("%{octet:02X}").as_bytes());

@@ -40,19 +40,15 @@ thread_local! {
 
 /// Runs what a plugin does before the first request of this worker, and then follows its configuration.
 pub fn start_worker(definition: &'static Definition) {
-    if definition.loaded.has_init_worker
-        && let Err(error) = outside(definition, Phase::InitWorker, "init_worker", || Ok(Value::Nil))
-    {
-        tracing::error!(plugin = definition.name, phase = "init_worker", "{error}");
+    if definition.loaded.has_init_worker {
+        report(definition, "init_worker", outside(definition, "init_worker", || Ok(Value::Nil)));
     }
     if definition.loaded.has_configure {
         let mut changes = definition.changes.subscribe();
         tokio::task::spawn_local(async move {
             loop {
                 changes.mark_unchanged();
-                if let Err(error) = outside(definition, Phase::InitWorker, "configure", || configs(definition)) {
-                    tracing::error!(plugin = definition.name, phase = "configure", "{error}");
-                }
+                report(definition, "configure", outside(definition, "configure", || configs(definition)));
                 if changes.changed().await.is_err() {
                     return;
                 }
@@ -69,22 +65,31 @@ fn configs(definition: &'static Definition) -> mlua::Result<Value> {
     if all.is_empty() { Ok(Value::Nil) } else { vm.lua.create_sequence_from(all).map(Value::Table) }
 }
 
-/// Calls a function of a handler that is about no exchange.
+/// Calls a function of a handler that is about no exchange. What it waits for goes on beside requests.
 fn outside(
     definition: &'static Definition,
-    phase: Phase,
-    name: &str,
+    name: &'static str,
     argument: impl FnOnce() -> mlua::Result<Value>,
-) -> Result<(), String> {
-    let run = || {
-        let vm = Vm::of_thread()?;
-        let handler = handler(&vm, definition)?;
-        let context = Some(vm.new_context()?);
-        let job = Job { phase, instance: 0, plugin_id: None, context, is_plugin: true };
-        let work = || handler.get::<Function>(name)?.call::<()>((&handler, argument()?));
-        vm.during(&job, None, None, work)?.1
-    };
-    run().map_err(|error: mlua::Error| words(&error))
+) -> mlua::Result<()> {
+    let vm = Vm::of_thread()?;
+    let handler = handler(&vm, definition)?;
+    let context = Some(vm.new_context()?);
+    let job = Job { phase: Phase::InitWorker, instance: 0, plugin_id: None, context, host: None, is_plugin: true };
+    let begin = || vm.begin.call((handler.get::<Function>(name)?, &handler, argument()?));
+    let (_, waits) = vm.turn(&job, None, None, begin)?;
+    let waits = waits?;
+    if !waits.is_empty() {
+        tokio::task::spawn_local(async move {
+            report(definition, name, vm.follow(&job, None, waits).await.map(drop));
+        });
+    }
+    Ok(())
+}
+
+fn report(definition: &Definition, phase: &str, done: mlua::Result<()>) {
+    if let Err(error) = done {
+        tracing::error!(plugin = definition.name, phase, "{}", words(&error));
+    }
 }
 
 fn handler(vm: &Vm, definition: &'static Definition) -> mlua::Result<Table> {
@@ -146,7 +151,7 @@ impl Instance {
 
     fn job(&self, phase: Phase) -> Job {
         let plugin_id = Some(self.0.id.to_string().into());
-        Job { phase, instance: self.0.number, plugin_id, context: None, is_plugin: true }
+        Job { phase, instance: self.0.number, plugin_id, context: None, host: None, is_plugin: true }
     }
 
     /// A phase in which the worker may have something else to do meanwhile.
@@ -211,18 +216,17 @@ impl Plugin for Instance {
         self.0.definition.loaded.phases
     }
 
-    fn degraded(&self) -> Option<String> {
-        let missing = &self.0.definition.loaded.missing;
-        (!missing.is_empty())
-            .then(|| format!("what it does in these phases is not done in this version: {}", missing.join(", ")))
-    }
-
     fn rewrite<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         self.step(Phase::Rewrite, exchange)
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        self.step(Phase::Access, exchange)
+        match (exchange.stream.is_some(), self.0.definition.loaded.has_preread) {
+            (false, _) if !self.0.definition.loaded.has_access => Step::Next,
+            (false, _) => self.step(Phase::Access, exchange),
+            (true, true) => self.step(Phase::Preread, exchange),
+            (true, false) => Step::Next,
+        }
     }
 
     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {

@@ -1,12 +1,13 @@
 //! Loading a plugin's files: what it says of itself, and its schema.
 
+use super::admin;
 use super::functions::{self, LONGEST, LONGEST_LOAD, Returned, SchemaFunction};
 use super::schema::Description;
 use crate::lua::reads_content;
 use crate::lua::value::{Nulls, to_json, to_lua};
 use crate::lua::vm::{Vm, words};
 use mlua::{Function as LuaFunction, MultiValue, Table, Value};
-use sdk::{Function, Phases};
+use sdk::{AdminEndpoint, Function, Phases};
 use serde_json::Value as Json;
 use std::cell::RefCell;
 
@@ -18,10 +19,14 @@ pub struct Loaded {
     pub schema: &'static str,
     pub functions: &'static [(&'static str, Function)],
     pub phases: Phases,
+    /// The schemas of its entities, likewise.
+    pub entities: &'static [&'static str],
+    /// What it adds to the Admin API.
+    pub endpoints: &'static [AdminEndpoint],
     pub has_init_worker: bool,
     pub has_configure: bool,
-    /// Phases that it would act in and cannot.
-    pub missing: Vec<&'static str>,
+    pub has_access: bool,
+    pub has_preread: bool,
 }
 
 /// The machine in which schemas are read.
@@ -30,9 +35,8 @@ pub struct Reader {
     functions: RefCell<Vec<LuaFunction>>,
 }
 
-/// Phases that are not there for plugins in Lua.
-const MISSING: [&str; 7] =
-    ["certificate", "preread", "ws_handshake", "ws_client_frame", "ws_upstream_frame", "ws_close", "balancer"];
+/// Phases that are not there for plugins in Lua: what a plugin would do in them might be what it is for.
+const MISSING: [&str; 5] = ["certificate", "ws_handshake", "ws_client_frame", "ws_upstream_frame", "ws_close"];
 
 /// Loads a plugin, in the machine of schemas.
 pub fn load(name: &str) -> Result<Loaded, String> {
@@ -103,18 +107,62 @@ impl Reader {
                 `body_filter` methods"
             ));
         }
+        if let Some(phase) = MISSING.into_iter().find(|phase| has(phase)) {
+            return Err(format!("it acts in the phase '{phase}', which is not there in this version"));
+        }
         let mut description = Description::new(&self.functions);
         let schema = description.of_plugin(&schema)?;
+        let entities = self.entities(name, &mut description)?;
         Ok(Loaded {
             priority,
             version: leak(version),
             schema: leak(schema.to_string()),
             functions: leak_functions(description.found),
+            entities,
+            endpoints: self.endpoints(name)?,
             phases: self.phases(&has).map_err(failed)?,
             has_init_worker: has("init_worker"),
             has_configure: has("configure"),
-            missing: MISSING.into_iter().filter(|phase| has(phase)).collect(),
+            has_access: has("access"),
+            has_preread: has("preread"),
         })
+    }
+
+    /// The entities of `daos.lua`: a list of schemas, or a table of them by name.
+    fn entities(&self, name: &str, description: &mut Description<'_>) -> Result<&'static [&'static str], String> {
+        let daos = match self.module(&format!("kong.plugins.{name}.daos"))? {
+            Ok(Value::Table(daos)) => daos,
+            Ok(_) => return Err("daos: it is not a table".to_owned()),
+            Err(_) => return Ok(&[]),
+        };
+        let mut all: Vec<(String, Table)> = Vec::new();
+        for pair in daos.pairs::<Value, Value>() {
+            let (key, schema) = pair.map_err(|error| words(&error))?;
+            let Value::Table(schema) = schema else { continue };
+            let named = schema.get::<Option<String>>("name").map_err(|error| words(&error))?;
+            all.push((named.or_else(|| key.to_string().ok()).unwrap_or_default(), schema));
+        }
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let schemas = all.iter().map(|(_, schema)| description.of_entity(schema));
+        let mut schemas: Vec<Json> = schemas.collect::<Result<_, _>>()?;
+        // What is referred to comes first.
+        let mut in_order: Vec<&'static str> = Vec::new();
+        while let Some(at) = schemas.iter().position(|schema| !refers_to_any(schema, &schemas)) {
+            in_order.push(leak(schemas.remove(at).to_string()));
+        }
+        match schemas.first() {
+            Some(circular) => Err(format!("daos: {} refers to itself by way of others", circular["name"])),
+            None => Ok(Box::leak(in_order.into_boxed_slice())),
+        }
+    }
+
+    /// The endpoints of `api.lua`.
+    fn endpoints(&self, name: &str) -> Result<&'static [AdminEndpoint], String> {
+        match self.module(&format!("kong.plugins.{name}.api"))? {
+            Ok(Value::Table(routes)) => admin::endpoints(&self.vm, &routes).map_err(|error| words(&error)),
+            Ok(_) => Err("api: it is not a table".to_owned()),
+            Err(_) => Ok(&[]),
+        }
     }
 
     fn phases(&self, has: &impl Fn(&str) -> bool) -> mlua::Result<Phases> {
@@ -123,6 +171,7 @@ impl Reader {
         for (name, phase) in [
             ("rewrite", Phases::REWRITE),
             ("access", Phases::ACCESS),
+            ("preread", Phases::ACCESS),
             ("response", Phases::RESPONSE),
             ("header_filter", Phases::HEADER_FILTER),
             ("body_filter", Phases::BODY_FILTER),
@@ -153,6 +202,13 @@ impl Reader {
     }
 }
 
+/// Whether an entity refers to one of these.
+fn refers_to_any(schema: &Json, entities: &[Json]) -> bool {
+    let fields = schema["fields"].as_array().into_iter().flatten().filter_map(Json::as_object);
+    let mut references = fields.flat_map(|field| field.values()).filter_map(|field| field["reference"].as_str());
+    references.any(|to| entities.iter().any(|entity| entity["name"] == to))
+}
+
 /// `x.y.z`, without what follows.
 fn parse_version(text: &str) -> Option<String> {
     let numbers: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
@@ -176,5 +232,6 @@ fn leak_functions(found: Vec<SchemaFunction>) -> &'static [(&'static str, Functi
 /// The table of a handler in a machine.
 pub fn handler(vm: &Vm, name: &str) -> mlua::Result<Table> {
     let require: LuaFunction = vm.lua.globals().get("require")?;
+    vm.slot.raw_get::<LuaFunction>("learn_daos")?.call::<()>(name)?;
     require.call(format!("kong.plugins.{name}.handler"))
 }

@@ -1,5 +1,6 @@
 //! Plugins of the operator, in Lua: `kong/plugins/<name>/handler.lua` and `schema.lua` in `lua_package_path`.
 
+mod admin;
 mod functions;
 mod instance;
 mod loading;
@@ -10,7 +11,7 @@ mod tests;
 use super::{modules, timers};
 use instance::{Configured, Instance};
 use loading::Loaded;
-use sdk::{Env, Function, Plugin, PluginKind, entities};
+use sdk::{AdminAnswer, AdminEndpoint, AdminRequest, BoxFuture, Env, Function, Plugin, PluginKind, entities};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::watch;
@@ -122,6 +123,10 @@ impl PluginKind for LuaPlugin {
         self.0.loaded.functions
     }
 
+    fn entities(&self) -> &'static [&'static str] {
+        self.0.loaded.entities
+    }
+
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
         let configured = Arc::new(Configured::new(self.0, plugin));
         let mut all = self.0.configured.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,6 +134,14 @@ impl PluginKind for LuaPlugin {
         drop(all);
         self.0.changed();
         Ok(Box::new(Instance::new(configured)))
+    }
+
+    fn endpoints(&self) -> &'static [AdminEndpoint] {
+        self.0.loaded.endpoints
+    }
+
+    fn admin(&self, request: AdminRequest, _env: &Env) -> BoxFuture<'static, AdminAnswer> {
+        Box::pin(admin::answer(self.0.name, request))
     }
 
     fn start_worker(&self, index: usize) {

@@ -9,7 +9,8 @@ use std::cell::RefCell;
 /// Tables inside each other in a schema, at most.
 const MAX_DEPTH: usize = 48;
 /// Keys whose values are lists, even empty ones.
-const LISTS: [&str; 12] = [
+const LISTS: [&str; 14] = [
+    "cache_key",
     "entity_checks",
     "fields",
     "field_sources",
@@ -20,6 +21,7 @@ const LISTS: [&str; 12] = [
     "needs",
     "not_one_of",
     "one_of",
+    "primary_key",
     "shorthand_fields",
     "transformations",
 ];
@@ -49,6 +51,24 @@ impl<'m> Description<'m> {
             return Err("its schema has no field 'config' of type record".to_owned());
         }
         described.entry("entity_checks").or_insert_with(|| Json::Array(Vec::new()));
+        Ok(Json::Object(described))
+    }
+
+    /// The schema of an entity of a plugin's own (`daos.lua`).
+    pub fn of_entity(&mut self, schema: &Table) -> Result<Json, String> {
+        let mut described = self.object(schema, MAX_DEPTH).map_err(|error| format!("daos: {error}"))?;
+        let name = described.get("name").and_then(Json::as_str).ok_or("daos: an entity has no name")?;
+        let key = described.get("primary_key").and_then(Json::as_array).cloned().unwrap_or_default();
+        let [key] = key.as_slice() else {
+            return Err(format!("daos: the primary key of {name} must be one field in this version"));
+        };
+        let fields = described.get("fields").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+        let keyed = fields.iter().find_map(|field| field.get(key.as_str()?));
+        let Some(keyed) = keyed else { return Err(format!("daos: {name} has no field for its primary key")) };
+        // The feed of changes knows records by UUIDs only.
+        if keyed["uuid"] != true || key != "id" {
+            described.insert("in_snapshot".to_owned(), false.into());
+        }
         Ok(Json::Object(described))
     }
 

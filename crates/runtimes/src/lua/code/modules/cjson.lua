@@ -16,7 +16,7 @@ local function new(safe)
     end
     local ok, text = pcall(native.json_encode, value, options.empty_as_list, options.plain_slash)
     if not ok then
-      return nil, (tostring(text):gsub("^runtime error: ", ""):gsub("\nstack traceback:.*", ""))
+      return nil, tostring(text)
     end
     return text
   end

@@ -8,7 +8,9 @@ local DEFAULT_PORT = { http = 80, https = 443 }
 local function headers_table()
   local lower = {}
   return setmetatable({}, {
-    __index = function(t, name) return type(name) == "string" and rawget(t, lower[name:lower():gsub("_", "-")]) or nil end,
+    __index = function(t, name)
+      return type(name) == "string" and rawget(t, lower[name:lower():gsub("_", "-")]) or nil
+    end,
     __newindex = function(t, name, value)
       local known = lower[name:lower()]
       if not known then
@@ -51,6 +53,50 @@ function http:parse_uri(uri, query_in_path)
   return { scheme, host, tonumber(port) or DEFAULT_PORT[scheme], path, query }
 end
 
+-- Whom to ask by way of whom, as the environment variables of that name say it elsewhere.
+function http:set_proxy_options(options) self.proxies = options end
+
+local function is_exempt(list, host)
+  for part in (list or ""):gmatch("[^,%s]+") do
+    local suffix = part:gsub("^%*?%.?", "")
+    if part == "*" or host == suffix or host:sub(-#suffix - 1) == "." .. suffix then
+      return true
+    end
+  end
+  return false
+end
+
+-- The proxy for a server: where it is, and how it knows us.
+local function proxy_for(self, options, scheme)
+  local proxies = options.proxy_opts or self.proxies
+  local uri = proxies and proxies[scheme .. "_proxy"]
+  if not uri or is_exempt(proxies.no_proxy, options.host) then
+    return nil
+  end
+  local parsed, err = self:parse_uri(uri, false)
+  return parsed, err, proxies[scheme .. "_proxy_authorization"]
+end
+
+-- Has a proxy connect us with a server, for TLS.
+local function tunnel(socket, host, port, authorization)
+  local name = host .. ":" .. port
+  local sent, err = socket:send { "CONNECT ", name, " HTTP/1.1\r\nHost: ", name, "\r\n",
+    authorization and "Proxy-Authorization: " .. authorization .. "\r\n" or "", "\r\n" }
+  local line = sent and nil
+  if sent then
+    line, err = socket:receive("*l")
+  end
+  if not line then
+    return nil, err
+  elseif not line:find("^HTTP/1%.%d 2%d%d") then
+    return nil, "failed to establish a tunnel through a proxy: " .. line
+  end
+  repeat
+    line, err = socket:receive("*l")
+  until not line or line == ""
+  return line and true, err
+end
+
 -- With a table of options, or with host and port as before 0.15.
 function http:connect(options, port)
   if type(options) ~= "table" then
@@ -63,11 +109,23 @@ function http:connect(options, port)
   local scheme = options.scheme or "http"
   local to = options.port or DEFAULT_PORT[scheme]
   local name = options.ssl_server_name or options.host
-  local pool = options.pool or table.concat({ scheme, options.host, to, tostring(options.ssl_verify ~= false), name }, ":")
-  local ok, err = socket:connect(options.host, to, { pool = pool })
+  local verifies = tostring(options.ssl_verify ~= false)
+  local pool = options.pool or table.concat({ scheme, options.host, to, verifies, name }, ":")
+  local proxy, err, authorization = proxy_for(self, options, scheme)
+  if err then
+    return nil, err
+  elseif proxy then
+    pool = pool .. ":" .. proxy[2] .. ":" .. proxy[3] .. ":" .. tostring(authorization)
+  end
+  local ok
+  ok, err = socket:connect(proxy and proxy[2] or options.host, proxy and proxy[3] or to, { pool = pool })
+  if ok and proxy and scheme == "https" and socket:getreusedtimes() == 0 then
+    ok, err = tunnel(socket, options.host, to, authorization)
+  end
   if not ok then
     return nil, err
   end
+  self.through = proxy and scheme == "http" and { authorization = authorization } or nil
   if scheme == "https" then
     ok, err = socket:sslhandshake(nil, name, options.ssl_verify ~= false)
     if not ok then
@@ -129,7 +187,12 @@ function http:send_request(params)
     path = path .. (query:sub(1, 1) == "?" and "" or "?") .. query
   end
   local body = text_of(params.body)
-  local lines, given = { method .. " " .. path .. " HTTP/" .. (params.version or 1.1) }, {}
+  local target = path
+  if self.through then
+    local host = self.port ~= DEFAULT_PORT.http and self.host .. ":" .. self.port or self.host
+    target = "http://" .. host .. path
+  end
+  local lines, given = { method .. " " .. target .. " HTTP/" .. (params.version or 1.1) }, {}
   for name, value in pairs(params.headers or {}) do
     given[name:lower()] = true
     for _, one in ipairs(type(value) == "table" and value or { value }) do
@@ -146,6 +209,9 @@ function http:send_request(params)
   if not given.host then
     local port = self.port ~= DEFAULT_PORT[self.scheme] and ":" .. self.port or ""
     lines[#lines + 1] = "Host: " .. tostring(self.host) .. port
+  end
+  if self.through and self.through.authorization and not given["proxy-authorization"] then
+    lines[#lines + 1] = "Proxy-Authorization: " .. self.through.authorization
   end
   if not given["user-agent"] then
     lines[#lines + 1] = "User-Agent: lua-resty-http/" .. http._VERSION .. " (Lua) ngx_lua/10027"
@@ -333,7 +399,7 @@ function http:request_uri(uri, params)
   local ok
   ok, err = self:connect {
     scheme = scheme, host = host, port = port, ssl_verify = params.ssl_verify, ssl_server_name = params.ssl_server_name,
-    pool = params.pool,
+    pool = params.pool, proxy_opts = params.proxy_opts,
   }
   if not ok then
     return nil, err

@@ -21,6 +21,7 @@ modules["ngx.re"] = function()
         if not from then
           break
         end
+        local captures = ngx.re.match(subject, regex, options, { pos = at })
         if to < from then
           at = at + 1
           if at > #subject then
@@ -28,6 +29,9 @@ modules["ngx.re"] = function()
           end
         else
           parts[#parts + 1] = subject:sub(done, from - 1)
+          for i = 1, #captures do
+            parts[#parts + 1] = captures[i] or nil
+          end
           done, at = to + 1, to + 1
         end
       end
@@ -150,7 +154,7 @@ modules["socket.url"] = function()
   return url
 end
 
--- Digests: of the old names, and of `resty.openssl`.
+-- Digests.
 local function hasher(algorithm)
   local hash = {}
   hash.__index = hash
@@ -177,29 +181,10 @@ for _, algorithm in ipairs { "md5", "sha1", "sha224", "sha256", "sha384", "sha51
     return { new = function() return hash.new() end }
   end
 end
-modules["resty.openssl.digest"] = function()
-  return { new = function(algorithm) return hasher((algorithm or "sha1"):lower():gsub("%-", "")).new() end }
-end
-modules["resty.openssl.hmac"] = function()
-  return { new = function(key, algorithm)
-    local hash = hasher("sha1").new()
-    algorithm = (algorithm or "sha1"):lower():gsub("%-", "")
-    local mac = setmetatable({}, { __index = hash })
-    function mac:final(text)
-      if text then
-        hash:update(text)
-      end
-      return native.hmac(algorithm, key, table.concat(hash.parts))
-    end
-    function mac:update(text) return hash:update(text) end
-    function mac:reset() return hash:reset() end
-    return mac
-  end }
-end
 modules["resty.hmac"] = function()
   local algorithms = { MD5 = "md5", SHA1 = "sha1", SHA256 = "sha256", SHA512 = "sha512" }
   return { ALGOS = algorithms, new = function(_, key, algorithm)
-    local mac = modules["resty.openssl.hmac"]().new(key, algorithm or "md5")
+    local mac = require("resty.openssl.hmac").new(key, algorithm or "md5")
     local final = mac.final
     function mac:final(text, as_hex)
       local octets = final(self, text)
@@ -208,7 +193,6 @@ modules["resty.hmac"] = function()
     return mac
   end }
 end
-modules["resty.openssl.rand"] = function() return { bytes = native.random } end
 
 -- Values with a limit in number, those unused longest given up first.
 modules["resty.lrucache"] = function()

@@ -85,7 +85,8 @@ end
 
 local methods = {}
 
-function redis.new() return setmetatable({ socket = ngx.socket.tcp() }, redis) end
+-- What is not there is a command: `pipelined` always is.
+function redis.new() return setmetatable({ socket = ngx.socket.tcp(), pipelined = false }, redis) end
 function methods:set_timeout(ms) return self.socket:settimeout(ms) end
 function methods:set_timeouts(...) return self.socket:settimeouts(...) end
 
@@ -114,14 +115,14 @@ function methods:set_keepalive(...) return self.socket:setkeepalive(...) end
 function methods:get_reused_times() return self.socket:getreusedtimes() end
 function methods:close() return self.socket:close() end
 function methods:init_pipeline() self.pipelined = {} end
-function methods:cancel_pipeline() self.pipelined = nil end
+function methods:cancel_pipeline() self.pipelined = false end
 
 function methods:commit_pipeline()
   local texts = self.pipelined
   if not texts then
     return nil, "no pipeline"
   end
-  self.pipelined = nil
+  self.pipelined = false
   local ok, err = self.socket:send(texts)
   if not ok then
     return nil, err

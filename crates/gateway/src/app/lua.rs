@@ -1,0 +1,79 @@
+//! Lua's part in a node: code in configurations, what it may know of the node, and what it keeps of records.
+
+use crate::settings::Settings;
+use model::{Catalog, Record, Schema};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use store::{Change, Operation};
+
+/// The surroundings of plugins, with Lua for their configurations.
+pub fn with_scripts(env: sdk::Env) -> sdk::Env {
+    env.with_scripts(Arc::new(runtimes::lua::LuaScripts))
+}
+
+/// Tells code what node it runs on.
+pub fn surround(settings: &Settings, env: &sdk::Env, plugins: &[&str]) {
+    let node = runtimes::lua::Node {
+        id: env.node().id.to_string(),
+        hostname: env.node().hostname.clone(),
+        prefix: settings.prefix.display().to_string(),
+        workers: settings.workers,
+        shares_database: settings.text("database") == "postgres",
+        configuration: settings.describe(plugins),
+        trusted_ips: settings.trusted_ips.clone(),
+    };
+    runtimes::lua::surround(node, env.clone());
+}
+
+/// Lets code ask the vaults.
+pub fn open_vaults(secrets: &vaults::Secrets) {
+    let secrets = secrets.clone();
+    runtimes::lua::open_vaults(Arc::new(move |reference| {
+        let secrets = secrets.clone();
+        Box::pin(async move { secrets.fetch(&reference).await })
+    }));
+}
+
+/// Takes from code what it has of the node.
+pub fn leave() {
+    runtimes::lua::leave();
+}
+
+/// What code keeps of these records is good no more; and those who want to know of changes are told.
+pub fn forget(catalog: &Catalog, commits: &[Arc<[Change]>]) {
+    for change in commits.iter().flat_map(|changes| changes.iter()) {
+        let Some(schema) = catalog.entity(&change.entity) else { continue };
+        if runtimes::lua::is_listened_to() {
+            tell(schema, change);
+        }
+        runtimes::lua::invalidate(cache_key(schema, schema.primary_key(), &change.record).as_bytes());
+        if !schema.cache_key().is_empty() {
+            // What the record was found by before is not known any more.
+            runtimes::lua::invalidate(format!("{}:", schema.name).as_bytes());
+        }
+    }
+}
+
+/// Kong's events of changes, by the entity, and by what has happened to it.
+fn tell(schema: &Schema, change: &Change) {
+    let operation = if change.operation == Operation::Delete { "delete" } else { "update" };
+    let event = json!({ "operation": operation, "entity": change.record, "schema": { "name": schema.name } });
+    let (event, name) = (event.to_string(), format!("{}:{operation}", schema.name));
+    if !runtimes::lua::post("crud", &schema.name, event.clone()) || !runtimes::lua::post("crud", &name, event) {
+        tracing::warn!(entity = schema.name, "a record is too long to tell code in Lua of its change");
+    }
+}
+
+/// What code keeps of records at all is good no more.
+pub fn forget_all() {
+    runtimes::lua::invalidate_all();
+}
+
+/// Kong's form: the entity, five values, the workspace.
+fn cache_key(schema: &Schema, fields: &[String], record: &Record) -> String {
+    let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut values: Vec<String> = fields.iter().map(|field| text(field)).collect();
+    values.resize(5, String::new());
+    let workspace = if schema.workspaceable() { text("ws_id") } else { String::new() };
+    format!("{}:{}:{workspace}", schema.name, values.join(":"))
+}

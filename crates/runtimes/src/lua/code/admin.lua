@@ -1,0 +1,102 @@
+-- Endpoints of the Admin API that plugins bring along (`api.lua`).
+local slot = ...
+local native = slot.native
+local type, pairs, error, tostring = type, pairs, error, tostring
+
+local METHODS = { "GET", "POST", "PUT", "PATCH", "DELETE" }
+
+-- A path as the Admin API has it: `/consumers/{consumers}/words`.
+local function path_of(path)
+  return (path:gsub("/+$", ""):gsub("/:([^/]+)", "/{%1}"))
+end
+
+local function methods_of(definition)
+  local methods = type(definition.methods) == "table" and definition.methods or definition
+  return methods
+end
+
+-- The endpoints of a plugin: paths, and the methods of each.
+function slot.endpoints(routes)
+  local all = {}
+  for path, definition in pairs(routes) do
+    if type(path) == "string" and path:sub(1, 1) == "/" and type(definition) == "table" then
+      local methods, own = methods_of(definition), {}
+      for _, method in ipairs(METHODS) do
+        if type(methods[method]) == "function" then
+          own[#own + 1] = method
+        end
+      end
+      if #own > 0 then
+        all[#all + 1] = { path_of(path), own }
+      end
+    end
+  end
+  -- What is written out goes before what stands for anything.
+  table.sort(all, function(a, b) return a[1]:gsub("{", "~") < b[1]:gsub("{", "~") end)
+  return all
+end
+
+-- What `kong` and `ngx` ask of a request of the Admin API, and the answer that is put together.
+function slot.admin_host(asked)
+  if asked.body == slot.null then
+    asked.body = nil
+  end
+  local answer = { headers = {} }
+  local does = {
+    ["request.get_method"] = function() return asked.method end,
+    ["request.get_path"] = function() return asked.path end,
+    ["request.get_raw_path"] = function() return asked.path end,
+    ["request.get_query"] = function() return asked.query end,
+    ["request.get_query_arg"] = function(argument) return asked.query[argument] end,
+    ["request.get_header"] = function() end,
+    ["request.get_headers"] = function() return {} end,
+    ["request.get_body"] = function() return asked.body end,
+    ["request.get_raw_body"] = function() return native.json_encode(asked.body) end,
+    ["request.get_scheme"] = function() return "http" end,
+    ["ngx.workspace"] = function() return nil end,
+    ["ngx.var"] = function() return nil end,
+    ["ngx.get_status"] = function() return answer.status or 200 end,
+    ["ngx.set_status"] = function(status) answer.status = status end,
+    ["ngx.say"] = function(text) answer.body = (answer.body or "") .. text end,
+    ["ngx.exit"] = function(status) answer.status = answer.status or status end,
+    ["response.get_status"] = function() return answer.status or 200 end,
+    ["response.exit"] = function(status, body) answer.status, answer.body = status, body end,
+    ["response.error"] = function(status, message)
+      answer.status, answer.body = status, native.json_encode({ message = message })
+    end,
+  }
+  for _, ignored in pairs { "response.set_header", "response.add_header", "response.set_headers",
+      "response.clear_header", "ngx.set_response_header" } do
+    does[ignored] = function() end
+  end
+  return function(what, ...)
+    local f = does[what]
+    if not f then
+      error("kong." .. tostring(what) .. " is not there for requests of the Admin API", 2)
+    end
+    return f(...)
+  end, answer
+end
+
+-- Answers a request: by the function for its method, after the one that comes before all.
+function slot.admin(plugin, path, asked)
+  local found
+  for route, definition in pairs(require("kong.plugins." .. plugin .. ".api")) do
+    if type(route) == "string" and path_of(route) == path then
+      found = methods_of(definition)
+    end
+  end
+  local params, post = {}, asked.body or {}
+  for _, values in pairs { asked.query, post, asked.params } do
+    for key, value in pairs(values) do
+      params[key] = value
+    end
+  end
+  local self = { params = params, args = { uri = asked.query, post = post }, route_name = path,
+    req = { method = asked.method, parsed_url = { path = asked.path }, params_get = asked.query, params_post = post } }
+  local helpers = require "kong.api.api_helpers"
+  if type(found.before) == "function" then
+    found.before(self, kong.db, helpers)
+  end
+  return found[asked.method](self, kong.db, helpers)
+end

@@ -1,0 +1,370 @@
+-- `kong.db`: the records of the node's store, by entity.
+local slot = ...
+local native, null = slot.native, slot.null
+local type, tostring, pairs, ipairs, error, select = type, tostring, pairs, ipairs, error, select
+local fmt, concat = string.format, table.concat
+
+-- Fields of a schema by name, as well as in a list of pairs.
+local function schema_of(described)
+  local fields = {}
+  for i, pair in ipairs(described.fields) do
+    local name, field = next(pair)
+    fields[i], fields[name] = pair, field
+    if field.type == "foreign" then
+      field.schema = setmetatable({}, { __index = function(_, key)
+        local to = slot.entity(field.reference)
+        return to and to.schema[key]
+      end })
+    end
+  end
+  described.fields = fields
+  function described.each_field()
+    local i = 0
+    return function()
+      i = i + 1
+      if fields[i] then
+        return next(fields[i])
+      end
+    end
+  end
+  return described
+end
+
+-- A record as plugins get it: without nulls, unless they want them.
+local function without_nulls(value)
+  if type(value) == "table" then
+    for key, inner in pairs(value) do
+      if inner == null then
+        value[key] = nil
+      else
+        without_nulls(inner)
+      end
+    end
+  end
+  return value
+end
+
+-- A record as the store takes it: lists that are empty are marked as such.
+local function outgoing(schema, record)
+  local out = {}
+  for name, value in pairs(record) do
+    local field = schema.fields[name]
+    local kind = type(field) == "table" and field.type
+    if type(value) == "table" and next(value) == nil and (kind == "array" or kind == "set") then
+      value = setmetatable({}, native.array_mt)
+    end
+    out[name] = value
+  end
+  return out
+end
+
+local function failed(err_t)
+  if type(err_t) ~= "table" then
+    return nil, tostring(err_t), { code = 8, name = "database error", message = tostring(err_t) }
+  end
+  err_t.strategy = kong.configuration.database
+  local text = fmt("[%s] %s", tostring(err_t.strategy), tostring(err_t.message))
+  return nil, text, setmetatable(err_t, { __tostring = function() return text end })
+end
+
+local dao = {}
+
+local function workspace_of(options)
+  local workspace = type(options) == "table" and options.workspace
+  return type(workspace) == "string" and workspace or slot.call and slot.call("ngx.workspace") or ""
+end
+
+local function ask(self, what, options, ...)
+  return slot.wait("db." .. what, workspace_of(options), self.schema.name, ...)
+end
+
+local function wanted(options, found)
+  return type(options) == "table" and options.nulls and found or without_nulls(found)
+end
+
+local function one(options, record, err_t)
+  if record == nil then
+    return failed(err_t)
+  end
+  if record == null then
+    return nil
+  end
+  return wanted(options, record)
+end
+
+-- The value of the primary key, which may come as it is, in a table, or in a whole record.
+local function id_of(self, key)
+  if type(key) == "table" then
+    key = key[self.schema.primary_key[1]]
+  end
+  if type(key) ~= "string" then
+    error("primary_key must be a table", 3)
+  end
+  return key
+end
+
+function dao:select(key, options)
+  return one(options, ask(self, "get", options, id_of(self, key)))
+end
+
+function dao:page(size, offset, options)
+  local rows, err_t = ask(self, "page", options, size or 100, offset or "")
+  if rows == nil then
+    return failed(err_t)
+  end
+  -- Beside the rows comes the offset of those that follow.
+  return wanted(options, rows), nil, nil, err_t
+end
+
+local function iterate(next_page)
+  local rows, at, offset, page = {}, 0, nil, 0
+  return function()
+    while at >= #rows do
+      if page > 0 and not offset then
+        return nil
+      end
+      local err
+      rows, err, offset = next_page(offset)
+      at, page = 0, page + 1
+      if not rows then
+        rows, offset = {}, nil
+        return false, err, page
+      end
+    end
+    at = at + 1
+    return rows[at], nil, page
+  end
+end
+
+function dao:each(size, options)
+  return iterate(function(offset)
+    local rows, err, _, following = self:page(size, offset, options)
+    return rows, err, following
+  end)
+end
+dao.each_for_export = dao.each
+
+function dao:insert(record, options)
+  return one(options, ask(self, "insert", options, outgoing(self.schema, record)))
+end
+
+function dao:update(key, change, options)
+  local id = id_of(self, key)
+  local record, err, err_t = one(options, ask(self, "update", options, id, outgoing(self.schema, change)))
+  if not record and not err then
+    return failed({ code = 6, name = "not found", message = fmt("could not find the entity with primary key '{%s=%q}'",
+      self.schema.primary_key[1], id) })
+  end
+  return record, err, err_t
+end
+
+function dao:upsert(key, record, options)
+  return one(options, ask(self, "upsert", options, id_of(self, key), outgoing(self.schema, record)))
+end
+
+function dao:delete(key, options)
+  local deleted, err_t = ask(self, "delete", options, id_of(self, key))
+  if deleted == nil then
+    return failed(err_t)
+  end
+  return true
+end
+
+-- Kong's keys of what is kept of a record: the entity, five values, the workspace.
+function dao:cache_key(key, ...)
+  local schema = self.schema
+  local values, workspace = { "", "", "", "", "" }, nil
+  if type(key) == "string" then
+    values[1] = key
+    for i = 1, 4 do
+      local value = select(i, ...)
+      values[i + 1] = value ~= nil and value ~= null and tostring(value) or ""
+    end
+    workspace = select(5, ...)
+  elseif type(key) == "table" then
+    local function put(names)
+      local found = false
+      for i, name in ipairs(names or {}) do
+        local value = key[name]
+        if type(value) == "table" and schema.fields[name].type == "foreign" then
+          value = value.id
+        end
+        if value ~= nil and value ~= null then
+          values[i], found = tostring(value), true
+        end
+      end
+      return found
+    end
+    if not put(schema.cache_key) then
+      put(schema.primary_key)
+    end
+    workspace = key.ws_id
+  else
+    error("key must be a string or an entity table", 2)
+  end
+  if schema.workspaceable and (workspace == nil or workspace == null) then
+    workspace = workspace_of()
+  end
+  return concat({ schema.name, concat(values, ":"), workspace ~= null and workspace or "" }, ":")
+end
+
+function dao:select_by_cache_key(key, options)
+  local names = self.schema.cache_key or {}
+  if #names == 1 then
+    return self["select_by_" .. names[1]](self, type(key) == "table" and key[names[1]] or key, options)
+  end
+  if type(key) ~= "table" then
+    return nil, "select_by_cache_key wants the fields of the key in this version"
+  end
+  local wanted = self:cache_key(key)
+  for row, err in self:each(1000, options) do
+    if err then
+      return nil, err
+    end
+    if self:cache_key(row) == wanted then
+      return row
+    end
+  end
+end
+
+-- What is there for each unique field, and for each reference.
+local by_field = {}
+
+function by_field.select(field)
+  return function(self, value, options) return one(options, ask(self, "find", options, field, value)) end
+end
+
+local function id_by(self, field, value, options)
+  local record, err, err_t = one(options, ask(self, "find", options, field, value))
+  return record and record[self.schema.primary_key[1]], err, err_t
+end
+
+function by_field.update(field)
+  return function(self, value, change, options)
+    local id, err, err_t = id_by(self, field, value, options)
+    if id then
+      return self:update(id, change, options)
+    elseif err then
+      return nil, err, err_t
+    end
+    return failed({ code = 6, name = "not found", message = fmt("could not find the entity with '{%s=%q}'", field,
+      tostring(value)) })
+  end
+end
+
+function by_field.upsert(field)
+  return function(self, value, record, options)
+    local id, err, err_t = id_by(self, field, value, options)
+    if err then
+      return nil, err, err_t
+    end
+    local whole = table.clone(record)
+    whole[field] = value
+    if id then
+      return self:upsert(id, whole, options)
+    end
+    return self:insert(whole, options)
+  end
+end
+
+function by_field.delete(field)
+  return function(self, value, options)
+    local id, err, err_t = id_by(self, field, value, options)
+    if id then
+      return self:delete(id, options)
+    end
+    return not err and true or nil, err, err_t
+  end
+end
+
+local function for_reference(field)
+  local function all(self, key, options)
+    local rows, err_t = ask(self, "find_all", options, field, type(key) == "table" and key.id or key)
+    if rows == nil then
+      return failed(err_t)
+    end
+    return wanted(options, rows)
+  end
+  return all, function(self, key, _, options)
+    return iterate(function() return all(self, key, options) end)
+  end
+end
+
+local function new(name)
+  local described = native.describe_entity(name)
+  if not described then
+    return nil
+  end
+  local schema = schema_of(described)
+  local methods = setmetatable({}, { __index = dao })
+  for field_name, field in schema.each_field() do
+    if field.unique or field_name == schema.endpoint_key then
+      for action, make in pairs(by_field) do
+        methods[action .. "_by_" .. field_name] = make(field_name)
+      end
+    elseif field.type == "foreign" then
+      local all, each = for_reference(field_name)
+      methods["page_for_" .. field_name] = function(self, key, _, _, options) return all(self, key, options) end
+      methods["each_for_" .. field_name] = each
+    end
+  end
+  local own = slot.dao_modules[name]
+  local module = own and require(own)
+  local object = { schema = schema, db = kong.db, super = methods, errors = {} }
+  return setmetatable(object, { __index = function(_, key)
+    local value = module and module[key]
+    if value == nil then
+      value = methods[key]
+    end
+    return value
+  end })
+end
+
+slot.dao_modules = {}
+local daos = {}
+
+-- Before there is a store: what code names while it is loaded, and asks when it runs.
+local function later(name)
+  local function real(key)
+    local entity = slot.entity(name)
+    return entity and entity[key]
+  end
+  local schema = setmetatable({ name = name }, { __index = function(_, key)
+    local found = native.has_store() and real("schema")
+    return found and found[key]
+  end })
+  return setmetatable({ schema = schema }, { __index = function(_, key)
+    return native.has_store() and real(key) or nil
+  end })
+end
+
+function slot.entity(name)
+  if not native.has_store() then
+    return later(name)
+  end
+  if daos[name] == nil then
+    daos[name] = new(name) or false
+  end
+  return daos[name] or nil
+end
+
+-- Notes what a plugin's `daos.lua` says of functions of its own.
+function slot.learn_daos(plugin)
+  local module = "kong.plugins." .. plugin .. ".daos"
+  local ok, entities = pcall(require, module)
+  for key, schema in pairs(ok and type(entities) == "table" and entities or {}) do
+    if type(schema) == "table" and schema.dao then
+      slot.dao_modules[schema.name or key] = schema.dao
+    end
+  end
+end
+
+kong.db = setmetatable({}, { __index = function(t, name)
+  if name == "strategy" then
+    return kong.configuration.database
+  elseif name == "daos" then
+    return t
+  end
+  return slot.entity(name)
+end })
+kong.default_workspace = "0dc6f45b-8f8d-40d2-a504-473544ee190b"

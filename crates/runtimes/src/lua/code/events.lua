@@ -1,0 +1,102 @@
+-- `kong.worker_events` and `kong.cluster_events`: what workers, and what nodes, tell each other.
+local slot = ...
+local native = slot.native
+local cjson = require "cjson.safe"
+local type, error, tostring, ipairs = type, error, tostring, ipairs
+
+-- Functions by source and name of events; `*` stands for all names.
+local takers = {}
+local worker_events = { _VERSION = "2.0.0" }
+
+local function of(source, name)
+  takers[source] = takers[source] or {}
+  takers[source][name] = takers[source][name] or {}
+  return takers[source][name]
+end
+
+function worker_events.register(callback, source, ...)
+  if type(callback) ~= "function" then
+    error("expected function, got: " .. type(callback), 2)
+  elseif type(source) ~= "string" then
+    error("source is required", 2)
+  end
+  native.listen()
+  for _, name in ipairs { (...) or "*", select(2, ...) } do
+    local list = of(source, name)
+    list[#list + 1] = callback
+  end
+  return true
+end
+worker_events.register_weak, worker_events.subscribe = worker_events.register, function(source, name, callback)
+  return worker_events.register(callback, source, name)
+end
+
+function worker_events.unregister(callback, source, ...)
+  for _, name in ipairs { (...) or "*", select(2, ...) } do
+    local list = of(source, name)
+    for i = #list, 1, -1 do
+      if list[i] == callback then
+        table.remove(list, i)
+      end
+    end
+  end
+  return true
+end
+
+local function deliver(source, name, data)
+  for _, key in ipairs { name, "*" } do
+    for _, callback in ipairs(of(source, key)) do
+      local ok, err = pcall(callback, data, name, source, native.pid)
+      if not ok then
+        kong.log.err("worker-events: event callback failed; source=", source, ", event=", name, ": ", tostring(err))
+      end
+    end
+  end
+  return true
+end
+
+function slot.take_event(source, name, data) return deliver(source, name, cjson.decode(data)) end
+
+function worker_events.post(source, name, data)
+  if type(source) ~= "string" or type(name) ~= "string" then
+    return nil, "source and event are required"
+  end
+  local text, err = cjson.encode(data)
+  if not text then
+    return nil, err
+  elseif not native.post_event(source, name, text) then
+    return nil, "the event is too long"
+  end
+  return true
+end
+worker_events.publish = worker_events.post
+
+function worker_events.post_local(source, name, data) return deliver(source, name, data) end
+function worker_events.poll() return "done" end
+function worker_events.configured() return true end
+
+kong.worker_events = worker_events
+
+-- Who tells other nodes is not told itself. Where no other node has the same database there is nobody to tell.
+local cluster_events = {}
+
+function cluster_events.subscribe(_, channel, callback)
+  if type(channel) ~= "string" or type(callback) ~= "function" then
+    error("channel must be a string, and callback a function", 2)
+  end
+  if native.shares_database then
+    return nil, "events of other nodes are not there in this version"
+  end
+  return true
+end
+
+function cluster_events.broadcast(_, channel, data)
+  if type(channel) ~= "string" or type(data) ~= "string" then
+    return nil, "channel and data must be strings"
+  elseif native.shares_database then
+    return nil, "events for other nodes are not there in this version"
+  end
+  return true
+end
+
+kong.cluster_events = cluster_events

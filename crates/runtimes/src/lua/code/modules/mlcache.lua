@@ -1,0 +1,263 @@
+-- resty.mlcache: values that are loaded once, in two places: a table of this worker, and as text in memory that the
+-- workers share. What one of them changes, the others load anew.
+local _, slot = ...
+local native, semaphore = slot.native, slot.semaphore
+local lrucache, cjson = require "resty.lrucache", require "cjson.safe"
+local type, error, pcall, tostring, setmetatable = type, error, pcall, tostring, setmetatable
+
+local MISS = {}
+local cache = { _VERSION = "2.7.0" }
+cache.__index = cache
+
+local function is_time(value, what)
+  if value ~= nil and (type(value) ~= "number" or value < 0) then
+    error("opts." .. what .. " must be >= 0", 3)
+  end
+end
+
+function cache.new(name, shm, options)
+  if type(name) ~= "string" then
+    error("name must be a string", 2)
+  elseif type(shm) ~= "string" then
+    error("shm must be a string", 2)
+  end
+  options = options or {}
+  is_time(options.ttl, "ttl")
+  is_time(options.neg_ttl, "neg_ttl")
+  local dict = ngx.shared[shm]
+  if not dict then
+    return nil, "no such lua_shared_dict: " .. shm
+  end
+  return setmetatable({
+    name = name, dict = dict, misses = options.shm_miss and ngx.shared[options.shm_miss] or dict,
+    lru = options.lru or lrucache.new(options.lru_size or 100), loading = {},
+    ttl = options.ttl or 30, neg_ttl = options.neg_ttl or 5, resurrect_ttl = options.resurrect_ttl,
+    l1_serializer = options.l1_serializer, patience = (options.resty_lock_opts or {}).timeout or 5,
+    -- Values of several caches may be in the same memory; keys of `kong.cache` are what all of the node knows.
+    prefix = options.bare_keys and "" or name .. ":",
+  }, cache)
+end
+
+-- The text of a value: its type, its generation, how long it is good, the value.
+local function encode(value, generation, expires, ttl)
+  local kind, text = type(value), nil
+  if value == MISS then
+    kind, text = "miss", ""
+  elseif kind == "string" then
+    text = value
+  elseif kind == "number" or kind == "boolean" then
+    text = tostring(value)
+  elseif kind == "table" then
+    local err
+    text, err = cjson.encode(value)
+    if not text then
+      return nil, "could not encode table value: " .. tostring(err)
+    end
+  else
+    return nil, "unsupported lua type: " .. kind
+  end
+  return ("%s %s %.3f %.3f "):format(kind, generation, expires, ttl) .. text
+end
+
+local decoders = {
+  miss = function() return MISS end, string = function(text) return text end, number = tonumber,
+  boolean = function(text) return text == "true" end, table = cjson.decode,
+}
+
+local function decode(text)
+  local kind, generation, expires, ttl, from = text:match("^(%l+) (%d+) (%S+) (%S+) ()")
+  return decoders[kind](text:sub(from)), tonumber(generation), tonumber(expires), tonumber(ttl)
+end
+
+local function shown(value)
+  if value == MISS then
+    return nil
+  end
+  return value
+end
+
+local function is_over(expires, now) return expires > 0 and expires <= now end
+
+-- Puts what is good into the worker's table, as the caller wants to have it there.
+local function keep_here(self, key, value, generation, expires, options)
+  local serializer = options.l1_serializer
+  if serializer == nil then
+    serializer = self.l1_serializer
+  end
+  if serializer and value ~= MISS then
+    local ok, made, err = pcall(serializer, value)
+    if not ok then
+      return nil, "l1_serializer threw an error: " .. tostring(made)
+    elseif err or made == nil then
+      return nil, err or "l1_serializer returned a nil value"
+    end
+    value = made
+  end
+  self.lru:set(key, { value = value, generation = generation, expires = expires })
+  return value
+end
+
+-- Keeps a value under the generation that there was before it was loaded.
+local function keep(self, key, value, generation, ttl, options)
+  if value == nil then
+    value = MISS
+  end
+  local expires = ttl > 0 and native.now() + ttl or 0
+  local text, err = encode(value, generation, expires, ttl)
+  if not text then
+    return nil, err
+  end
+  local dict = value == MISS and self.misses or self.dict
+  -- What is over is kept for a while, in case that it cannot be loaded anew.
+  local stale = options.resurrect_ttl or self.resurrect_ttl or 0
+  dict:set(self.prefix .. key, text, ttl > 0 and ttl + stale * 10 or 0)
+  local made, why = keep_here(self, key, value, generation, expires, options)
+  return shown(made), why
+end
+
+-- What there is of a key: the value, since when it is over (if it is), and where it was.
+local function find(self, key, options)
+  local generation, now = native.generation(self.prefix .. key), native.now()
+  local here = self.lru:get(key)
+  if here and here.generation == generation and not is_over(here.expires, now) then
+    return here.value, false, 1
+  end
+  local text = self.dict:get(self.prefix .. key) or self.misses:get(self.prefix .. key)
+  if not text then
+    return nil
+  end
+  local value, of, expires, ttl = decode(text)
+  if of ~= generation then
+    return nil
+  end
+  if is_over(expires, now) then
+    return value, true, 2, expires, ttl
+  end
+  local made, err = keep_here(self, key, value, generation, expires, options)
+  return made, false, 2, expires, ttl, err
+end
+
+local function ttl_of(self, options, value, given)
+  if type(given) == "number" then
+    return given
+  elseif value == nil then
+    return options.neg_ttl or self.neg_ttl
+  end
+  return options.ttl or self.ttl
+end
+
+local function load(self, key, options, stale, callback, ...)
+  local generation = native.generation(self.prefix .. key)
+  local ok, value, err, ttl = pcall(callback, ...)
+  if not ok then
+    value, err = nil, "callback threw an error: " .. tostring(value)
+  end
+  if err then
+    local again = options.resurrect_ttl or self.resurrect_ttl
+    if again and stale ~= nil then
+      ngx.log(ngx.WARN, "callback returned an error (", err, ") but stale value found")
+      return keep(self, key, shown(stale), generation, again, options), nil, 4
+    end
+    return nil, tostring(err)
+  end
+  ttl = ttl_of(self, options, value, ttl)
+  if ttl < 0 then
+    return value, nil, 3
+  end
+  local kept, why = keep(self, key, value, generation, ttl, options)
+  if why then
+    return nil, why
+  end
+  return kept, nil, 3
+end
+
+function cache:get(key, options, callback, ...)
+  if type(key) ~= "string" then
+    error("key must be a string", 2)
+  elseif callback ~= nil and type(callback) ~= "function" then
+    error("callback must be nil or a function", 2)
+  end
+  options = options or {}
+  is_time(options.ttl, "ttl")
+  is_time(options.neg_ttl, "neg_ttl")
+  local value, is_stale, level, _, _, err = find(self, key, options)
+  while (value == nil or is_stale) and callback and self.loading[key] do
+    local ok, why = self.loading[key]:wait(self.patience)
+    if not ok then
+      return nil, "could not acquire callback lock: " .. tostring(why)
+    end
+    value, is_stale, level, _, _, err = find(self, key, options)
+  end
+  if err then
+    return nil, err
+  elseif value ~= nil and not is_stale then
+    return shown(value), nil, level
+  elseif not callback then
+    return nil, nil, -1
+  end
+  local others = semaphore.new()
+  self.loading[key] = others
+  local loaded, why, from = load(self, key, options, value, callback, ...)
+  self.loading[key] = nil
+  others:post(10000)
+  return loaded, why, from
+end
+
+function cache:get_bulk(bulk)
+  local results = { n = 0 }
+  for i = 1, bulk.n or #bulk, 4 do
+    local value, err, level = self:get(bulk[i], bulk[i + 1], bulk[i + 2], bulk[i + 3])
+    local n = results.n
+    results[n + 1], results[n + 2], results[n + 3], results.n = value, err, level, n + 3
+  end
+  return results
+end
+
+function cache.new_bulk() return { n = 0 } end
+
+-- How long a value is good, the value, and whether it is over already.
+function cache:peek(key, stale)
+  local value, is_stale, _, expires, ttl = find(self, key, {})
+  if value == nil or is_stale and not stale then
+    return nil
+  end
+  if not expires then
+    local here = self.lru:get(key)
+    expires = here and here.expires or 0
+  end
+  return expires > 0 and expires - native.now() or ttl or 0, nil, shown(value), is_stale
+end
+
+function cache:set(key, options, value)
+  if type(key) ~= "string" then
+    error("key must be a string", 2)
+  end
+  options = options or {}
+  native.invalidate(self.prefix .. key)
+  local _, err = keep(self, key, value, native.generation(self.prefix .. key), ttl_of(self, options, value), options)
+  return not err and true or nil, err
+end
+
+function cache:delete(key)
+  if type(key) ~= "string" then
+    error("key must be a string", 2)
+  end
+  native.invalidate(self.prefix .. key)
+  self.lru:delete(key)
+  self.dict:delete(self.prefix .. key)
+  self.misses:delete(self.prefix .. key)
+  return true
+end
+
+function cache:purge()
+  self.lru:flush_all()
+  self.dict:flush_all()
+  self.misses:flush_all()
+  native.invalidate(self.prefix ~= "" and self.prefix or nil)
+  return true
+end
+
+-- Others see what was changed without being told.
+function cache.update() return true end
+
+return cache

@@ -1,0 +1,92 @@
+//! Certificates of `resty.openssl.x509`: what they say, and who vouches for them.
+
+use super::keys::of_pem;
+use mlua::{Lua, LuaString, Result, Table, Value};
+use sdk::certificates::find_path;
+use sdk::{CertificateDer, ClientCertificate, UnixTime};
+use std::time::{SystemTime, UNIX_EPOCH};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
+
+pub fn add(lua: &Lua, native: &Table) -> Result<()> {
+    native.raw_set("certificate", lua.create_function(certificate)?)?;
+    native.raw_set("vouched_for", lua.create_function(vouched_for)?)
+}
+
+/// What a certificate in PEM or DER says, or nil and why it cannot be read.
+fn certificate(lua: &Lua, given: LuaString) -> Result<(Value, Option<String>)> {
+    let given = given.as_bytes();
+    let octets = of_pem(&given).map_or_else(|| given.to_vec(), |(_, octets)| octets);
+    let parsed = match X509Certificate::from_der(&octets) {
+        Ok((_, parsed)) => parsed,
+        Err(error) => return Ok((Value::Nil, Some(error.to_string()))),
+    };
+    let table = lua.create_table()?;
+    table.raw_set("der", lua.create_string(&octets)?)?;
+    table.raw_set("public_key", lua.create_string(parsed.public_key().raw)?)?;
+    table.raw_set("serial", lua.create_string(parsed.raw_serial())?)?;
+    table.raw_set("version", parsed.version().0)?;
+    table.raw_set("not_before", parsed.validity().not_before.timestamp())?;
+    table.raw_set("not_after", parsed.validity().not_after.timestamp())?;
+    table.raw_set("subject", name(lua, parsed.subject())?)?;
+    table.raw_set("issuer", name(lua, parsed.issuer())?)?;
+    table.raw_set("is_ca", parsed.is_ca())?;
+    let others = lua.create_table()?;
+    if let Ok(Some(alternatives)) = parsed.subject_alternative_name() {
+        for alternative in &alternatives.value.general_names {
+            let (kind, text) = match alternative {
+                GeneralName::DNSName(name) => ("DNS", lua.create_string(name)?),
+                GeneralName::RFC822Name(address) => ("email", lua.create_string(address)?),
+                GeneralName::URI(uri) => ("URI", lua.create_string(uri)?),
+                GeneralName::IPAddress(address) => ("IP", lua.create_string(address)?),
+                _ => continue,
+            };
+            others.raw_push(lua.create_sequence_from([lua.create_string(kind)?, text])?)?;
+        }
+    }
+    table.raw_set("alternatives", others)?;
+    Ok((Value::Table(table), None))
+}
+
+/// The attributes of a name in its order: short names (or identifiers), identifiers and texts.
+fn name(lua: &Lua, name: &X509Name<'_>) -> Result<Table> {
+    let table = lua.create_table()?;
+    for attribute in name.iter_attributes() {
+        let id = attribute.attr_type().to_id_string();
+        let short = match id.as_str() {
+            "2.5.4.3" => "CN",
+            "2.5.4.4" => "SN",
+            "2.5.4.5" => "serialNumber",
+            "2.5.4.6" => "C",
+            "2.5.4.7" => "L",
+            "2.5.4.8" => "ST",
+            "2.5.4.10" => "O",
+            "2.5.4.11" => "OU",
+            "1.2.840.113549.1.9.1" => "emailAddress",
+            "0.9.2342.19200300.100.1.1" => "UID",
+            "0.9.2342.19200300.100.1.25" => "DC",
+            _ => &id,
+        };
+        let value = attribute.attr_value().data;
+        table.raw_push(lua.create_sequence_from([
+            lua.create_string(short)?,
+            lua.create_string(&id)?,
+            lua.create_string(value)?,
+        ])?)?;
+    }
+    Ok(table)
+}
+
+/// Whether one of the authorities vouches for a certificate now, by way of others; if not, why.
+fn vouched_for(_: &Lua, (own, others, authorities): (LuaString, Table, Table)) -> Result<(bool, Option<String>)> {
+    let listed = |table: &Table| -> Result<Vec<CertificateDer<'static>>> {
+        table.sequence_values::<LuaString>().map(|der| Ok(CertificateDer::from(der?.as_bytes().to_vec()))).collect()
+    };
+    let mut chain = vec![CertificateDer::from(own.as_bytes().to_vec())];
+    chain.extend(listed(&others)?);
+    let Some(client) = ClientCertificate::new(chain) else { return Ok((false, Some("there is none".to_owned()))) };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    match find_path(&client, &listed(&authorities)?, true, UnixTime::since_unix_epoch(now)) {
+        Ok(_) => Ok((true, None)),
+        Err(why) => Ok((false, Some(why))),
+    }
+}
