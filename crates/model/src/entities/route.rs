@@ -83,8 +83,11 @@ impl Protocols {
     }
 
     pub(super) fn from_record(record: &Record) -> Result<Protocols, String> {
+        // Kong's Enterprise edition has some plugins act on WebSockets as such, which no route here is for.
+        let known = |protocol: &&String| !matches!(protocol.as_str(), "ws" | "wss");
         decode::strings(record, "protocols")
             .iter()
+            .filter(known)
             .try_fold(Protocols::default(), |set, p| Ok(set.with(Protocol::parse(p)?)))
     }
 }
