@@ -1,9 +1,12 @@
-"""Python packages for the suites here, in environments of their own under the target folder. Run by itself, installs them."""
+"""Python packages for the suites here, in environments of their own under the target folder. Run by itself, installs those
+that it is told, or all."""
 import os, subprocess, sys
 from node import TARGET
 
 WHEELS = {
     'aio-kong': ['aio-kong==3.7.2', 'click==8.5.1', 'pyyaml==6.0.4', 'rich==15.0.0'],
+    'otlp': ['opentelemetry-proto==1.45.2', 'protobuf==7.36.2'],
+    'pyjwt': ['cryptography==50.0.2', 'pyjwt==2.15.1'],
     'schemathesis': ['openapi-spec-validator==0.9.0', 'schemathesis==4.32.5'],
 }
 
@@ -21,6 +24,14 @@ def environment(name):
     return programs
 
 
+def go_on_with(name):
+    """Starts this program again where these wheels are, unless they are here."""
+    programs = environment(name)
+    if os.path.realpath(sys.prefix) != os.path.realpath(os.path.dirname(programs)):
+        python = os.path.join(programs, 'python')
+        os.execv(python, [python, *sys.argv])
+
+
 if __name__ == '__main__':
-    for known in WHEELS:
+    for known in sys.argv[1:] or WHEELS:
         environment(known)

@@ -24,6 +24,7 @@ pub fn run(shell: &Shell) -> Result<(), String> {
     part("soak", shell.run_with("cargo", &soak, &[("BASCULE_LONGER", LONGER)]));
     part("attack", attack::run(shell, &["--seconds".to_owned(), ATTACK.to_owned()]));
     part("admin", suites::admin(shell, REQUESTS).map(drop));
+    part("counterparts", suites::counterparts(shell));
     if oracle::is_at_hand(shell) {
         part("oracle", oracle::explore(shell, &[]));
     }
