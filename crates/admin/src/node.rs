@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Revision, Scope};
 use uuid::Uuid;
+use wire::Version;
 use wire::proxy_protocol::Proxied;
 
 /// What speaks for the node: two APIs, and the pages of the manager.
@@ -198,7 +199,7 @@ pub struct Answered<'a> {
     pub method: &'a str,
     /// Path and query as they came.
     pub target: &'a str,
-    pub http_1_0: bool,
+    pub version: Version,
     pub request_headers: &'a HeaderMap,
     pub response_headers: &'a HeaderMap,
     pub status: u16,

@@ -60,6 +60,8 @@ pub struct Limits {
     pub keepalive_header: Option<u64>,
     /// `keepalive_requests`: on one connection.
     pub keepalive_requests: u64,
+    /// `http2_max_concurrent_streams`: requests at a time on a connection of HTTP/2.
+    pub streams: u32,
 }
 
 impl Default for Limits {
@@ -74,6 +76,7 @@ impl Default for Limits {
             keepalive_timeout: Duration::from_secs(75),
             keepalive_header: None,
             keepalive_requests: 10_000,
+            streams: 128,
         }
     }
 }

@@ -8,6 +8,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use rustls::pki_types::ServerName;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -46,16 +47,22 @@ pub fn play<T>(client: impl Future<Output = T>) -> T {
 impl Connection {
     pub async fn open(node: &Node, over: Over) -> Connection {
         match over {
-            Over::Plain => Connection::begin(TcpStream::connect(node.proxy()).await.unwrap()).await,
-            Over::Tls => {
-                let client = Client::new(&Offer { alpn: &["h2", "http/1.1"], ..Offer::default() });
-                let tcp = TcpStream::connect(node.proxy_tls()).await.unwrap();
-                let name = ServerName::try_from("a.test").unwrap();
-                let tls = TlsConnector::from(client.config()).connect(name, tcp).await.unwrap();
-                assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-                Connection::begin(tls).await
-            }
+            Over::Plain => Connection::plain(node.proxy()).await,
+            Over::Tls => Connection::secure(node.proxy_tls()).await,
         }
+    }
+
+    pub async fn plain(address: SocketAddr) -> Connection {
+        Connection::begin(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    pub async fn secure(address: SocketAddr) -> Connection {
+        let client = Client::new(&Offer { alpn: &["h2", "http/1.1"], ..Offer::default() });
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("a.test").unwrap();
+        let tls = TlsConnector::from(client.config()).connect(name, tcp).await.unwrap();
+        assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        Connection::begin(tls).await
     }
 
     async fn begin(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Connection {

@@ -1,7 +1,7 @@
 //! The open connections of an interface, and which of them makes room for another one.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -12,7 +12,6 @@ use wire::net::LogLimiter;
 /// however many clients are idle or slow, another one gets in.
 pub struct Connections {
     most: usize,
-    began: Instant,
     open: Mutex<Open>,
     pub(super) refused: LogLimiter,
     pub(super) failed: LogLimiter,
@@ -33,22 +32,26 @@ pub(super) struct Place {
 
 /// Whether a connection waits for its client, and since when.
 pub(super) struct Activity {
-    began: Instant,
-    /// Milliseconds since `began`, plus one; 0: it does not wait, the node works for it.
-    waiting_since: AtomicU64,
+    state: Mutex<State>,
     evicted: Notify,
+}
+
+struct State {
+    /// Requests that the node works for: it waits while there are none.
+    working: usize,
+    since: Instant,
+}
+
+/// Whether the node works for a request, or for the one that a connection has at a time.
+pub(super) struct Work {
+    activity: Arc<Activity>,
+    goes_on: AtomicBool,
 }
 
 impl Connections {
     /// Takes up to `most` connections.
     pub fn new(most: usize) -> Connections {
-        Connections {
-            most: most.max(1),
-            began: Instant::now(),
-            open: Mutex::default(),
-            refused: LogLimiter::new(),
-            failed: LogLimiter::new(),
-        }
+        Connections { most: most.max(1), open: Mutex::default(), refused: LogLimiter::new(), failed: LogLimiter::new() }
     }
 
     /// Takes a connection in, in place of another one if need be; `None` when the node works for all that are open.
@@ -59,9 +62,8 @@ impl Connections {
         }
         open.last += 1;
         let number = open.last;
-        let activity =
-            Arc::new(Activity { began: self.began, waiting_since: AtomicU64::new(0), evicted: Notify::new() });
-        activity.wait();
+        let state = Mutex::new(State { working: 0, since: Instant::now() });
+        let activity = Arc::new(Activity { state, evicted: Notify::new() });
         open.connections.insert(number, Arc::clone(&activity));
         Some(Place { number, connections: Arc::clone(self), activity })
     }
@@ -78,9 +80,9 @@ impl Connections {
 
 impl Open {
     fn evict(&mut self) -> bool {
-        let since = |activity: &Activity| activity.waiting_since.load(Ordering::Relaxed);
-        let waiting = self.connections.iter().filter(|(_, activity)| since(activity) > 0);
-        let oldest = waiting.min_by_key(|(number, activity)| (since(activity), **number)).map(|(number, _)| *number);
+        let waiting =
+            self.connections.iter().filter_map(|(number, activity)| Some((activity.waiting_since()?, *number)));
+        let oldest = waiting.min().map(|(_, number)| number);
         let Some(evicted) = oldest.and_then(|number| self.connections.remove(&number)) else { return false };
         evicted.evicted.notify_one();
         true
@@ -105,26 +107,53 @@ impl Drop for Place {
 }
 
 impl Activity {
-    /// From now on it waits for the client.
-    pub fn wait(&self) {
-        if !self.is_waiting() {
-            let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-            self.waiting_since.store(since + 1, Ordering::Relaxed);
-        }
-    }
-
-    /// The node works for it.
-    pub fn work(&self) {
-        self.waiting_since.store(0, Ordering::Relaxed);
-    }
-
+    /// Whether it waits for its client.
     pub fn is_waiting(&self) -> bool {
-        self.waiting_since.load(Ordering::Relaxed) > 0
+        self.waiting_since().is_some()
+    }
+
+    fn waiting_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.working == 0).then_some(state.since)
     }
 
     /// Resolves when the connection has to make room.
     pub async fn evicted(&self) {
         self.evicted.notified().await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Work {
+    /// Work on that connection, not begun yet.
+    pub fn new(activity: &Arc<Activity>) -> Arc<Work> {
+        Arc::new(Work { activity: Arc::clone(activity), goes_on: AtomicBool::new(false) })
+    }
+
+    /// The node works.
+    pub fn go_on(&self) {
+        let mut state = self.activity.state();
+        if !self.goes_on.swap(true, Ordering::Relaxed) {
+            state.working += 1;
+        }
+    }
+
+    /// It waits for the client.
+    pub fn wait(&self) {
+        let mut state = self.activity.state();
+        if self.goes_on.swap(false, Ordering::Relaxed) {
+            state.working -= 1;
+            state.since = Instant::now();
+        }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.wait();
     }
 }
 
@@ -137,14 +166,18 @@ mod tests {
     fn the_one_that_has_waited_longest_makes_room() {
         let connections = Arc::new(Connections::new(3));
         let [first, second, third] = std::array::from_fn(|_| connections.enter().unwrap());
-        first.activity().work();
+        let [of_first, also_of_first] = std::array::from_fn(|_| Work::new(first.activity()));
+        of_first.go_on();
+        also_of_first.go_on();
         let fourth = connections.enter().unwrap();
         assert!(second.activity().evicted().now_or_never().is_some());
         assert!(third.activity().evicted().now_or_never().is_none());
-        third.activity().work();
-        fourth.activity().work();
+        let [of_third, of_fourth] = [&third, &fourth].map(|place| Work::new(place.activity()));
+        of_third.go_on();
+        of_fourth.go_on();
+        also_of_first.wait();
         assert!(connections.enter().is_none(), "the node works for all of them");
-        first.activity().wait();
+        drop(of_first);
         drop(second);
         assert!(connections.enter().is_some());
         assert!(first.activity().evicted().now_or_never().is_some());

@@ -1,10 +1,11 @@
 //! The content of a request on its way in, of which an answer may leave some unread.
 
-use super::connections::Activity;
+use super::connections::Work;
+use crate::content::{BodyError, RequestBody};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 /// A request's content, lent to whoever answers.
 pub struct Content {
-    shared: Arc<Mutex<Incoming>>,
-    activity: Arc<Activity>,
+    shared: Arc<Mutex<RequestBody>>,
+    work: Arc<Work>,
 }
 
 /// So much of what an answer left unread is read, to keep the connection, if it comes soon: small requests that are
@@ -21,13 +22,13 @@ pub struct Content {
 const REST: (u64, Duration) = (64 << 10, Duration::from_millis(250));
 
 impl Content {
-    pub fn new(content: Incoming, activity: Arc<Activity>) -> Content {
-        Content { shared: Arc::new(Mutex::new(content)), activity }
+    pub fn new(content: RequestBody, work: Arc<Work>) -> Content {
+        Content { shared: Arc::new(Mutex::new(content)), work }
     }
 
     /// The same content, for [`Content::finish`] after it was lent away.
     pub fn again(&self) -> Content {
-        Content { shared: Arc::clone(&self.shared), activity: Arc::clone(&self.activity) }
+        Content { shared: Arc::clone(&self.shared), work: Arc::clone(&self.work) }
     }
 
     /// Whether its end has not been reached.
@@ -51,20 +52,20 @@ impl Content {
         tokio::time::timeout(REST.1, rest.map(|read| read.is_some())).await.unwrap_or(false)
     }
 
-    fn content(&self) -> MutexGuard<'_, Incoming> {
+    fn content(&self) -> MutexGuard<'_, RequestBody> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Body for Content {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = Pin::new(&mut *self.content()).poll_frame(cx);
         match frame {
-            Poll::Pending => self.activity.wait(),
-            Poll::Ready(_) => self.activity.work(),
+            Poll::Pending => self.work.wait(),
+            Poll::Ready(_) => self.work.go_on(),
         }
         frame
     }

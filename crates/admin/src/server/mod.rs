@@ -3,6 +3,9 @@
 mod connection;
 mod connections;
 mod content;
+mod http1;
+mod http2;
+mod requests;
 mod stream;
 
 pub use connections::Connections;
@@ -28,6 +31,8 @@ pub struct Listener {
     pub tls: Option<Arc<dyn Tls>>,
     /// Connections begin with a header of the PROXY protocol; those that do not are refused.
     pub proxy_protocol: bool,
+    /// Clients without TLS may begin with HTTP/2; with it, ALPN decides.
+    pub http2: bool,
 }
 
 /// The TLS of a listener, which may change while it serves.

@@ -1,6 +1,7 @@
 //! A client's connection that tells what keeps us waiting, and gives up on a client that does not read.
 
-use super::connections::Activity;
+use super::connections::Work;
+use bytes::{Buf, Bytes};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,7 +14,9 @@ use tokio::time::{Instant, Sleep, sleep};
 /// A connection under supervision.
 pub struct Watched<S> {
     inner: S,
-    activity: Arc<Activity>,
+    /// What has been read of it already.
+    begun: Bytes,
+    work: Arc<Work>,
     /// `send_timeout`: the longest pause between two writes that get on.
     limit: Duration,
     /// Runs while a write does not get on.
@@ -22,8 +25,8 @@ pub struct Watched<S> {
 }
 
 impl<S> Watched<S> {
-    pub fn new(inner: S, activity: Arc<Activity>, limit: Duration) -> Watched<S> {
-        Watched { inner, activity, limit, stalled: None, ended: false }
+    pub fn new(inner: S, begun: Bytes, work: Arc<Work>, limit: Duration) -> Watched<S> {
+        Watched { inner, begun, work, limit, stalled: None, ended: false }
     }
 
     /// Whether the client has ended its side.
@@ -36,7 +39,7 @@ impl<S> Watched<S> {
             self.stalled = None;
             return written;
         }
-        self.activity.wait();
+        self.work.wait();
         let limit = self.limit;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         if stalled.as_mut().poll(cx).is_ready() {
@@ -49,6 +52,12 @@ impl<S> Watched<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let n = self.begun.len().min(buf.remaining());
+        if n > 0 {
+            buf.put_slice(&self.begun[..n]);
+            self.begun.advance(n);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
         self.ended |= matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0;

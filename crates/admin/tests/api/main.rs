@@ -5,6 +5,7 @@ mod audit;
 mod clients;
 mod consumer_groups;
 mod events;
+mod http2;
 mod rights;
 mod sockets;
 mod transactions;

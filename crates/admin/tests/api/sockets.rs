@@ -14,9 +14,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 const GET: &[u8] = b"GET /services HTTP/1.1\r\nHost: a\r\n\r\n";
-const GET_AND_CLOSE: &[u8] = b"GET /services HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+pub const GET_AND_CLOSE: &[u8] = b"GET /services HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const POST: &[u8] =
     b"POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{";
 const WRITE: &[u8] = b"POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
@@ -24,39 +25,53 @@ const WRITE: &[u8] = b"POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: appli
 const EMPTY: &str = "{\"data\":[],\"next\":null}";
 
 /// A server on a socket until it is told to stop.
-struct Serving {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    server: JoinHandle<()>,
+pub struct Serving {
+    pub address: SocketAddr,
+    pub stop: oneshot::Sender<()>,
+    pub server: JoinHandle<()>,
 }
 
 async fn serving(admin: &Arc<Admin>, tls: Option<Arc<ServerConfig>>) -> Serving {
+    serving_with(admin, tls, false).await
+}
+
+/// The same; `http2`: clients without TLS may begin with it.
+pub async fn serving_with(admin: &Arc<Admin>, tls: Option<Arc<ServerConfig>>, http2: bool) -> Serving {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let tls = tls.map(|tls| Arc::new(tls) as Arc<dyn admin::Tls>);
-    let listener = Listener { socket, tls, proxy_protocol: false };
+    let listener = Listener { socket, tls, proxy_protocol: false, http2 };
     let shutdown = async move { drop(stopped.await) };
     let connections = Arc::new(Connections::new(64));
     let server = admin::serve(Arc::clone(admin), Interface::Admin, listener, connections, shutdown);
     Serving { address, stop, server: tokio::spawn(server) }
 }
 
-/// Both sides of TLS for `localhost`.
-fn tls() -> (Arc<ServerConfig>, TlsConnector) {
+/// Both sides of TLS for `localhost`, with these protocols.
+pub fn tls(protocols: &[&[u8]]) -> (Arc<ServerConfig>, TlsConnector) {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
     let server = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
-    let server = server.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
+    let mut server = server.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(own.cert.der().clone()).unwrap();
     let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    (Arc::new(server), Arc::new(client.with_root_certificates(roots).with_no_client_auth()).into())
+    let mut client = client.with_root_certificates(roots).with_no_client_auth();
+    let protocols: Vec<Vec<u8>> = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    (server.alpn_protocols, client.alpn_protocols) = (protocols.clone(), protocols);
+    (Arc::new(server), Arc::new(client).into())
+}
+
+/// A connection by TLS.
+pub async fn connect_tls(client: &TlsConnector, serving: &Serving) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(serving.address).await.unwrap();
+    client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
 }
 
 /// What comes until the other side ends, or resets the connection.
-async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
+pub async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut octets = Vec::new();
     let _ = stream.read_to_end(&mut octets).await;
     String::from_utf8(octets).unwrap()
@@ -96,11 +111,10 @@ async fn over_a_socket_until_shutdown() {
 
 #[tokio::test]
 async fn over_tls() {
-    let (server, client) = tls();
+    let (server, client) = tls(&[]);
     let api = Api::new(Options::default());
     let serving = serving(&api.admin, Some(server)).await;
-    let stream = TcpStream::connect(serving.address).await.unwrap();
-    let mut stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    let mut stream = connect_tls(&client, &serving).await;
     stream.write_all(GET_AND_CLOSE).await.unwrap();
     let text = rest(&mut stream).await;
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
@@ -110,7 +124,7 @@ async fn over_tls() {
 #[tokio::test(start_paused = true)]
 async fn what_trickles_in_puts_no_deadline_off() {
     let api = Api::new(Options::default());
-    let (server, client) = tls();
+    let (server, client) = tls(&[]);
     let (plain, secure) = (serving(&api.admin, None).await, serving(&api.admin, Some(server)).await);
     let (plain, secure) = (&plain.address, &secure.address);
     for begin in [&b"GET /services HTTP/1.1\r\nX: "[..], b""] {
@@ -135,7 +149,7 @@ async fn what_trickles_in_puts_no_deadline_off() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_cut_off() {
     let api = Api::new(Options::default());
-    let (server, client) = tls();
+    let (server, client) = tls(&[]);
     let (plain, secure) = (serving(&api.admin, None).await, serving(&api.admin, Some(server)).await);
     let (plain, secure) = (&plain.address, &secure.address);
     // Its answer is too large for what the system takes for a client that does not read.
@@ -163,7 +177,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
 async fn a_client_that_sends_no_more_is_answered() {
     let api = Api::new(Options::default());
     *api.node.compiles.lock().unwrap() = Duration::from_secs(1);
-    let (server, client) = tls();
+    let (server, client) = tls(&[]);
     let (plain, secure) = (serving(&api.admin, None).await, serving(&api.admin, Some(server)).await);
     for writes in [1, 3] {
         let mut stream = TcpStream::connect(plain.address).await.unwrap();
@@ -173,8 +187,7 @@ async fn a_client_that_sends_no_more_is_answered() {
         assert_eq!(came.matches("HTTP/1.1 201 Created\r\n").count(), writes, "{came}");
     }
     for close_notify in [true, false] {
-        let stream = TcpStream::connect(secure.address).await.unwrap();
-        let mut stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        let mut stream = connect_tls(&client, &secure).await;
         stream.write_all(WRITE).await.unwrap();
         if close_notify {
             stream.shutdown().await.unwrap();

@@ -162,7 +162,8 @@ struct Terms {
 impl InterfaceTls {
     pub fn new(settings: &Settings, interface: Interface) -> Result<InterfaceTls, String> {
         let identity = Arc::new(Identity::new(chains(settings, interface)?)?);
-        let policy = Policy { sessions: OTHER_SESSIONS, ..policy(settings, interface)? };
+        let http2 = listeners(settings, interface).iter().any(|listener| listener.http2);
+        let policy = Policy { sessions: OTHER_SESSIONS, http2, ..policy(settings, interface)? };
         let config = policy.server_config(identity).map_err(|e| format!("TLS: {e}"))?;
         let terms = Terms { config: Arc::new(config), clients: policy.clients };
         Ok(InterfaceTls(Arc::new(RwLock::new(Arc::new(terms)))))

@@ -26,6 +26,7 @@ struct Socket {
     listener: std::net::TcpListener,
     tls: Option<InterfaceTls>,
     proxy_protocol: bool,
+    http2: bool,
 }
 
 /// Connections to each interface at most, if the process may have many descriptors; the oldest idle ones make room.
@@ -55,6 +56,8 @@ impl Interfaces {
         ] {
             let tls =
                 if listeners.iter().any(|l| l.ssl) { Some(InterfaceTls::new(settings, interface)?) } else { None };
+            // As in nginx, for all listeners of a server.
+            let http2 = listeners.iter().any(|entry| entry.http2);
             for entry in listeners {
                 let setting = interface.setting();
                 let addresses = entry.addresses().map_err(|e| format!("{setting}: {}: {e}", entry.host))?;
@@ -77,6 +80,7 @@ impl Interfaces {
                         listener,
                         tls: if entry.ssl { tls.clone() } else { None },
                         proxy_protocol: entry.proxy_protocol,
+                        http2,
                     });
                 }
             }
@@ -103,6 +107,7 @@ impl Interfaces {
                 socket: listener,
                 tls: socket.tls.clone().map(|tls| Arc::new(tls) as Arc<dyn admin::Tls>),
                 proxy_protocol: socket.proxy_protocol,
+                http2: socket.http2,
             };
             let (admin, mut stopped) = (Arc::clone(admin), stopped.clone());
             let shutdown = async move {

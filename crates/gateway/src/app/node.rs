@@ -23,7 +23,7 @@ use proxy::access_log::{AccessLog, Record, Stamp};
 use proxy::dns::{NameStatistics, QueryType};
 use proxy::forwarded::{Address, TrustedProxies};
 use sdk::entities::{Plugin, Uuid};
-use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, BoxFuture, Facts, Fields, PluginKind, Version};
+use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, BoxFuture, Facts, Fields, PluginKind};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl Served {
             connection_requests: answered.request,
             method: answered.method,
             target: answered.target,
-            version: if answered.http_1_0 { Version::Http10 } else { Version::Http11 },
+            version: answered.version,
             request: &fields(answered.request_headers),
             kept: None,
             response: &fields(answered.response_headers),

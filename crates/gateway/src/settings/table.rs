@@ -96,8 +96,8 @@ pub const SECTIONS: &[Section] = &[
         title: "Listeners",
         about: "Addresses, each followed by flags: `ssl`, `http2`, `reuseport`, `backlog=N`, `proxy_protocol`, \
             `bind`, `deferred`, `ipv6only=on|off`, `so_keepalive=on|off|idle:interval:count`. A single `off` closes \
-            the interface. With `http2` on one listener of `proxy_listen` all of them speak HTTP/2, too: by ALPN, \
-            and without TLS to clients that begin with it. Another process of the same user can listen on an \
+            the interface. With `http2` on one listener of a setting all of them speak HTTP/2, too: by ALPN, and \
+            without TLS to clients that begin with it. Another process of the same user can listen on an \
             address of `proxy_listen` only with `reuseport`; the Admin and the Status API are never shared. With \
             `proxy_protocol`, every connection must begin with a header of the PROXY protocol, version 1 or 2; its \
             address is believed of `trusted_ips` with `real_ip_header = proxy_protocol`. `bind` is what happens \

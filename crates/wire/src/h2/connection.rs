@@ -27,6 +27,22 @@ pub struct Limits {
     pub head: u32,
 }
 
+impl Limits {
+    /// How the `h2` crate serves clients within these and within our own limits.
+    pub fn server(self) -> h2::server::Builder {
+        let mut server = h2::server::Builder::new();
+        server
+            .max_concurrent_streams(self.streams)
+            .max_header_list_size(self.head)
+            .max_send_buffer_size(SEND_BUFFER)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_pending_accept_reset_streams(RESET_STREAMS)
+            .max_local_error_reset_streams(Some(RESET_STREAMS));
+        server
+    }
+}
+
 /// A client's connection. It moves only while [`Connection::poll_accept`] is polled, its streams' content included.
 pub struct Connection {
     inner: h2::server::Connection<Io, Bytes>,
@@ -42,16 +58,7 @@ impl Connection {
         timers: &Timers,
         limits: Limits,
     ) -> Result<Connection, h2::Error> {
-        let inner = h2::server::Builder::new()
-            .max_concurrent_streams(limits.streams)
-            .max_header_list_size(limits.head)
-            .max_send_buffer_size(SEND_BUFFER)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_pending_accept_reset_streams(RESET_STREAMS)
-            .max_local_error_reset_streams(Some(RESET_STREAMS))
-            .handshake(Io { stream, begun })
-            .await?;
+        let inner = limits.server().handshake(Io { stream, begun }).await?;
         Ok(Connection { inner, timers: timers.clone() })
     }
 

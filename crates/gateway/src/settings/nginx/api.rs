@@ -58,6 +58,9 @@ impl Injected {
             keepalive_timeout,
             keepalive_header,
             keepalive_requests: self.keepalive_requests(scope),
+            streams: self
+                .number(scope, "http2_max_concurrent_streams")
+                .map_or(usual.streams, |streams| u32::try_from(streams).unwrap_or(u32::MAX)),
         })
     }
 
