@@ -67,6 +67,13 @@ mod tests {
     #[test]
     fn entries_inside_of_others_do_not_say_where_they_belong() {
         assert_eq!(error("targets", json!({"target": "h:80"}), References::Parent), None);
+        assert_eq!(
+            error("targets", json!({"target": "h:x", "weight": -1}), References::Parent),
+            Some(json!({
+                "target": "Invalid target ('h:x'); not a valid hostname or ip address",
+                "weight": "value should be between 0 and 65535",
+            }))
+        );
         let given = json!({"target": "h:80", "upstream": "u"});
         assert_eq!(error("targets", given, References::Parent), Some(json!({"upstream": "value must be null"})));
     }

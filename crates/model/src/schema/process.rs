@@ -1,5 +1,6 @@
 //! Completing records: shorthands, defaults, automatic fields, merging.
 
+use super::declared::References;
 use super::field::{Field, FieldType};
 use super::path;
 use super::shape::Shorthand;
@@ -27,7 +28,7 @@ pub(super) fn shape(scope: Scope, view: View, mut data: Record, context: Context
     }
     let mut errors = Record::new();
     for shorthand in &view.base.shorthands {
-        if let Err(error) = shorthand.replace(scope, &mut data)
+        if let Err(error) = shorthand.replace(scope, view, &mut data)
             && context != Context::Select
         {
             errors.insert(shorthand.field.name.clone(), error);
@@ -124,10 +125,13 @@ pub(super) fn without_shorthands(view: View, record: &Record) -> Record {
 }
 
 impl Shorthand {
-    fn replace(&self, scope: Scope, data: &mut Record) -> Result<(), Value> {
+    fn replace(&self, scope: Scope, view: View, data: &mut Record) -> Result<(), Value> {
         let name = &self.field.name;
         let Some(value) = data.get(name).cloned() else { return Ok(()) };
-        validate::field(scope, &self.field, &value)?;
+        // In a file it is the field of that name that is wrong, with all others.
+        if scope.references == References::Keys || view.base.field(name).is_none() {
+            validate::field(scope, &self.field, &value)?;
+        }
         if !value.is_null()
             && let Some((path, new)) = self.replaced_with.iter().find_map(|p| Some((p, path::get_list(data, p)?)))
             && !new.is_null()

@@ -245,10 +245,24 @@ fn routes_need_something_to_match_by() {
 }
 
 #[test]
-fn integers_beyond_64_bits_are_answered_as_they_are_kept() {
-    let route = json!({"paths": ["/"], "regex_priority": u64::MAX});
-    let route = accepted(insert(&Catalog::core(), "routes", route));
-    assert_eq!(route["regex_priority"].to_string(), "1.8446744073709552e+19");
+fn what_no_database_has_room_for_is_refused() {
+    let catalog = Catalog::core();
+    for priority in [json!(i64::MIN), json!(i64::MAX), json!(-9.2e18), json!(9.2e18)] {
+        accepted(insert(&catalog, "routes", json!({"paths": ["/"], "regex_priority": priority})));
+    }
+    for priority in [json!(u64::MAX), json!(i64::MAX as f64), json!(1e308), json!(-1e19)] {
+        assert_eq!(
+            fields(insert(&catalog, "routes", json!({"paths": ["/"], "regex_priority": priority}))),
+            json!({"regex_priority": "value should be between -9223372036854775808 and 9223372036854775807"})
+        );
+    }
+    let words = "must not contain the character U+0000";
+    for (input, errors) in [
+        (json!({"username": "a\0b"}), json!({"username": words})),
+        (json!({"username": "a", "custom_id": "\0"}), json!({"custom_id": words})),
+    ] {
+        assert_eq!(fields(insert(&catalog, "consumers", input)), errors);
+    }
 }
 
 #[test]

@@ -166,9 +166,10 @@ pub(super) fn field(scope: Scope, field: &Field, value: &Value) -> Result<(), Va
         FieldType::Foreign(entity) => foreign(scope, entity, value)?,
         _ => {}
     }
-    match broken(field, value) {
-        Some(words) => own(words),
-        None => Ok(()),
+    match (broken(field, value), unstorable(&field.kind, value)) {
+        (Some(words), _) => own(words),
+        (None, Some(words)) => Err(words.into()),
+        (None, None) => Ok(()),
     }
 }
 
@@ -314,6 +315,33 @@ fn broken(field: &Field, value: &Value) -> Option<String> {
         })
         .or_else(|| rules.validator?.validate(value).err())
         .or_else(|| exclusive_subsets(&rules.subsets, value))
+}
+
+/// What Postgres has no room for: such a record is none elsewhere, either.
+fn unstorable(kind: &FieldType, value: &Value) -> Option<String> {
+    match kind {
+        FieldType::Integer if !fits_64_bits(value) => {
+            Some(format!("value should be between {} and {}", i64::MIN, i64::MAX))
+        }
+        FieldType::String | FieldType::Any | FieldType::Json if has_nul(value) => {
+            Some("must not contain the character U+0000".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn fits_64_bits(value: &Value) -> bool {
+    let limit = -(i64::MIN as f64);
+    value.is_i64() || (!value.is_u64() && value.as_f64().is_some_and(|n| (-limit..limit).contains(&n)))
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        _ => false,
+    }
 }
 
 fn number(rules: &Rules, value: &Value) -> Option<String> {

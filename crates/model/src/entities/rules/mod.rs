@@ -37,6 +37,7 @@ pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("cookie_name", Validator(text::cookie_name)),
     ("upstream_name", Validator(text::upstream_name)),
     ("target", Validator(text::target)),
+    ("target_to_complete", Validator(text::target_to_complete)),
     ("certificate", Validator(certificates::certificate)),
     ("private_key", Validator(certificates::private_key)),
     ("pem_keys", Validator(keys::pem)),

@@ -185,7 +185,14 @@ pub fn upstream_name(value: &Value) -> Verdict {
 
 /// A target: host or address, with or without a port.
 pub fn target(value: &Value) -> Verdict {
-    HostPort::parse(text(value)?).map(drop).map_err(|_| "Invalid target; not a valid hostname or ip address".to_owned())
+    let target = text(value)?;
+    let invalid = |_| format!("Invalid target ('{target}'); not a valid hostname or ip address");
+    HostPort::parse(target).map(drop).map_err(invalid)
+}
+
+/// The same in the words of the Admin API, which looks at it before all else.
+pub fn target_to_complete(value: &Value) -> Verdict {
+    target(value).map_err(|_| "Invalid target; not a valid hostname or ip address".to_owned())
 }
 
 /// A target in its full form `host:port`.
