@@ -3,6 +3,7 @@
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
+use serde_json::Value;
 use std::time::Duration;
 
 const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
@@ -28,8 +29,7 @@ async fn change(call: Call) -> HandlerResult {
     if !LEVELS.contains(&level.as_str()) {
         return Err(Answer::message(400, format!("unknown log level: {level}")));
     }
-    let timeout =
-        call.query.first("timeout").and_then(|text| text.parse::<f64>().ok()).unwrap_or(DEFAULT_TIMEOUT).ceil();
+    let timeout = timeout(&call).unwrap_or(DEFAULT_TIMEOUT).ceil();
     if timeout < 0.0 {
         return Err(Answer::message(400, "timeout must be greater than or equal to 0"));
     }
@@ -39,4 +39,11 @@ async fn change(call: Call) -> HandlerResult {
     let timeout = Duration::try_from_secs_f64(timeout).map_err(|_| Answer::message(400, "timeout is out of range"))?;
     call.state.node.set_log_level(&level, timeout);
     Ok(Answer::message(200, "log level changed"))
+}
+
+/// From the content, else from the query; what is no number does not count.
+fn timeout(call: &Call) -> Option<f64> {
+    let sent = call.content.field("timeout");
+    sent.and_then(Value::as_f64)
+        .or_else(|| sent.and_then(Value::as_str).or_else(|| call.query.first("timeout"))?.parse().ok())
 }

@@ -61,16 +61,17 @@ async fn endpoints(call: Call) -> HandlerResult {
     Ok(Answer::new(200, json!({ "data": call.state.endpoints.paths().collect::<Vec<_>>() })))
 }
 
-/// Kong's timers are the tasks of the control runtime here.
+/// Kong's timers are the tasks of the control runtime here; those that wait for something run, too, as in Kong.
 async fn timers(call: Call) -> HandlerResult {
     let metrics = tokio::runtime::Handle::current().metrics();
     let (running, pending) = (metrics.num_alive_tasks(), metrics.global_queue_depth());
+    let total = running + pending;
     Ok(Answer::new(
         200,
         json!({
             "worker": { "id": 0, "count": call.state.node.pids().workers.len() },
             "stats": {
-                "sys": { "total": running + pending, "runs": running, "running": running, "pending": pending },
+                "sys": { "total": total, "runs": running, "running": running, "waiting": 0, "pending": pending },
                 "timers": {},
                 "flamegraph": { "running": "", "pending": "", "elapsed_time": "" },
             },

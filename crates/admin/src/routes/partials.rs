@@ -45,7 +45,7 @@ async fn schema(call: Call) -> HandlerResult {
     let name = call.parameter(0);
     match call.store.catalog().partial(&name) {
         Some(schema) => Ok(Answer::new(200, schema.describe())),
-        None => Err(Answer::message(404, format!("No partial named '{name}'"))),
+        None => Err(Answer::message(404, format!("No partial of type '{name}'"))),
     }
 }
 

@@ -421,6 +421,9 @@ async fn what_the_node_says() {
     assert_eq!(api.call("PUT", "/debug/node/log-level/debug?timeout=1").await.body["message"], "log level changed");
     assert_eq!(api.get("/debug/node/log-level").await.body["message"], "log level: debug");
     assert_eq!(api.call("PUT", "/debug/node/log-level/nope").await.status, 400);
+    let negative = api.json("PUT", "/debug/node/log-level/info", json!({ "timeout": -1 })).await;
+    assert_eq!(negative.body["message"], "timeout must be greater than or equal to 0");
+    assert_eq!(api.get("/timers").await.body["stats"]["sys"]["waiting"], 0);
     assert_eq!(api.get("/config").await.status, 400);
     assert_eq!(api.get("/clustering/status").await.status, 400);
     assert!(
