@@ -1,6 +1,6 @@
 //! An HTTP/1.1 client for plugins: connections are kept, every wait has an end, and nothing runs on a worker.
 
-use crate::network::{Connection, Server, ServerTls};
+use crate::network::{Connection, OwnCertificate, Server, ServerTls};
 use crate::{BoxFuture, Bytes, Env, Fields, Network, Tasks, Url};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::http::{Method, Request, Uri};
@@ -112,6 +112,12 @@ impl HttpClient {
     /// The same by way of proxies, with connections of its own.
     pub fn through(self, proxies: Proxies) -> HttpClient {
         let connector = Connector { proxies: Arc::new(proxies), ..self.connector };
+        HttpClient { client: client(&connector, self.options), connector, ..self }
+    }
+
+    /// The same for one who shows a certificate, with connections of its own.
+    pub fn showing(self, certificate: OwnCertificate) -> HttpClient {
+        let connector = Connector { network: self.connector.network.showing(certificate), ..self.connector };
         HttpClient { client: client(&connector, self.options), connector, ..self }
     }
 

@@ -70,7 +70,7 @@ pub use media_type::MediaType;
 pub use memory::{Exhausted, Held, Lease, MemoryBudget};
 pub use metrics::Metrics;
 pub use multipart::Multipart;
-pub use network::{Connection, Network, PeerTls, Resolve, Server, ServerTls};
+pub use network::{Connection, Network, OwnCertificate, PeerTls, Resolve, Server, ServerTls};
 pub use node_log::{LogListener, LogMessage, NodeLog};
 pub use plugin::{Phases, Plugin, PluginKind, Step, register};
 pub use queue::{Deliver, Queue, QueueSettings};

@@ -2,8 +2,12 @@
 //! control runtime only.
 
 use crate::BoxFuture;
+use model::pem;
 use rustls::ClientConfig;
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,7 +21,10 @@ use tokio_rustls::client::TlsStream;
 
 /// The way to other servers. Clones share it.
 #[derive(Clone)]
-pub struct Network(Arc<Inner>);
+pub struct Network {
+    inner: Arc<Inner>,
+    certificate: Option<OwnCertificate>,
+}
 
 struct Inner {
     resolver: Arc<dyn Resolve>,
@@ -40,6 +47,10 @@ pub struct PeerTls {
     /// Nothing.
     pub unverified: Arc<ClientConfig>,
 }
+
+/// What servers are shown that ask who this is.
+#[derive(Clone, Debug)]
+pub struct OwnCertificate(Arc<dyn ResolvesClientCert>);
 
 /// A server to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,12 +79,17 @@ pub enum Connection {
 impl Network {
     /// A way by that resolver and under those terms.
     pub fn new(resolver: Arc<dyn Resolve>, tls: PeerTls) -> Network {
-        Network(Arc::new(Inner { resolver, tls: RwLock::new(Some(tls)) }))
+        Network { inner: Arc::new(Inner { resolver, tls: RwLock::new(Some(tls)) }), certificate: None }
+    }
+
+    /// The same way for one who shows a certificate.
+    pub fn showing(&self, certificate: OwnCertificate) -> Network {
+        Network { inner: Arc::clone(&self.inner), certificate: Some(certificate) }
     }
 
     /// Takes other terms for connections that are made from now on.
     pub fn renew_tls(&self, tls: PeerTls) {
-        *self.0.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
+        *self.inner.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
     }
 
     /// Connects, TLS included, within that time.
@@ -145,26 +161,45 @@ impl Network {
         let Some(tls) = &server.tls else { return Ok(Connection::Plain(stream)) };
         let name = tls.name.as_deref().unwrap_or(&server.host).to_owned();
         let name = ServerName::try_from(name).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-        let config = self.config(tls.verify).ok_or_else(|| io::Error::other("there is no TLS here"))?;
+        let mut config = self.config(tls.verify).ok_or_else(|| io::Error::other("there is no TLS here"))?;
+        if let Some(certificate) = &self.certificate {
+            let config = Arc::make_mut(&mut config);
+            config.client_auth_cert_resolver = Arc::clone(&certificate.0);
+            // Sessions of others say nothing of who this is.
+            config.resumption = Resumption::disabled();
+        }
         let secured = TlsConnector::from(config).connect(name, stream).await?;
         Ok(Connection::Tls(Box::new(secured)))
     }
 
     fn config(&self, verify: bool) -> Option<Arc<ClientConfig>> {
-        let terms = self.0.tls.read().unwrap_or_else(PoisonError::into_inner);
+        let terms = self.inner.tls.read().unwrap_or_else(PoisonError::into_inner);
         let terms = terms.as_ref()?;
         Some(Arc::clone(if verify { &terms.verified } else { &terms.unverified }))
     }
 
     async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        self.0.resolver.resolve(host, port).await.map_err(|why| io::Error::new(io::ErrorKind::NotFound, why))
+        self.inner.resolver.resolve(host, port).await.map_err(|why| io::Error::new(io::ErrorKind::NotFound, why))
+    }
+}
+
+impl OwnCertificate {
+    /// From PEM: the certificate, with what stands between it and its authority, and its key.
+    pub fn parse(chain: &str, key: &str) -> Result<OwnCertificate, String> {
+        let chain = pem::certificates(chain)?;
+        if chain.is_empty() {
+            return Err("there is no certificate".to_owned());
+        }
+        let key = CertifiedKey::from_der(chain, pem::private_key(key)?, &default_provider());
+        let key = key.map_err(|error| error.to_string())?;
+        Ok(OwnCertificate(Arc::new(SingleCertAndKey::from(key))))
     }
 }
 
 /// By the system's resolver, and without TLS: for tests.
 impl Default for Network {
     fn default() -> Network {
-        Network(Arc::new(Inner { resolver: Arc::new(System), tls: RwLock::new(None) }))
+        Network { inner: Arc::new(Inner { resolver: Arc::new(System), tls: RwLock::new(None) }), certificate: None }
     }
 }
 
@@ -214,7 +249,10 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::ServerConfig;
+    use rustls::server::WebPkiClientVerifier;
     use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
 
     fn server(host: &str, port: u16, tls: bool) -> Server {
         let tls = tls.then_some(ServerTls { name: None, verify: false });
@@ -225,7 +263,7 @@ mod tests {
     async fn a_server_that_says_nothing_costs_no_more_than_the_limit() {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = silent.local_addr().unwrap().port();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth());
         let tls = PeerTls { verified: Arc::clone(&config), unverified: config };
@@ -234,6 +272,38 @@ mod tests {
         assert!(network.connect(&server("127.0.0.1", port, false), limit).await.is_ok());
         let error = network.connect(&server("127.0.0.1", port, true), limit).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_shown_to_who_asks() {
+        let provider = Arc::new(default_provider());
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = own.signing_key.serialize_pem();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(own.cert.der().clone()).unwrap();
+        let roots = Arc::new(roots);
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let config = config.with_client_cert_verifier(clients.build().unwrap());
+        let key_der = pem::private_key(&key).unwrap();
+        let acceptor =
+            TlsAcceptor::from(Arc::new(config.with_single_cert(vec![own.cert.der().clone()], key_der).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+        let network = Network::new(Arc::new(System), PeerTls { verified: Arc::clone(&config), unverified: config });
+        let certificate = OwnCertificate::parse(&own.cert.pem(), &key).unwrap();
+        for (network, welcome) in [(network.clone(), false), (network.showing(certificate), true), (network, false)] {
+            let server = Server { host: "localhost".to_owned(), port, tls: server("", 0, true).tls };
+            let long = Duration::from_secs(10);
+            let accept = async { acceptor.accept(listener.accept().await.unwrap().0).await.is_ok() };
+            let (accepted, _) = tokio::join!(accept, network.connect(&server, long));
+            assert_eq!(accepted, welcome);
+        }
+        assert!(OwnCertificate::parse("", &key).is_err());
+        assert!(OwnCertificate::parse(&own.cert.pem(), "").is_err());
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;
+use sdk::aws::Environment;
 use sdk::{BoxFuture, Config, Fields, decode_base64};
 use serde_json::{Value, json};
 
@@ -21,14 +22,14 @@ struct SecretManager {
 }
 
 /// Who asks.
-enum Account {
+pub enum Account {
     /// A service account, by its key.
     Service(Box<ServiceAccount>),
     /// That of the machine or the workload, by the metadata server with that name.
     Machine(String),
 }
 
-struct ServiceAccount {
+pub struct ServiceAccount {
     email: String,
     key: KeyPair,
     token_uri: String,
@@ -47,18 +48,11 @@ pub fn open(config: Config, surroundings: &Surroundings) -> Result<Box<dyn Vault
 
 impl SecretManager {
     fn new(config: Config, surroundings: &Surroundings, endpoint: &str) -> Result<SecretManager, String> {
-        let Surroundings { env, environment } = surroundings;
-        let account = match environment.value("GCP_SERVICE_ACCOUNT") {
-            Some(text) => Account::Service(Box::new(
-                ServiceAccount::parse(text).map_err(|why| format!("GCP_SERVICE_ACCOUNT: {why}"))?,
-            )),
-            None => Account::Machine(environment.value("GCE_METADATA_HOST").unwrap_or(METADATA).to_owned()),
-        };
         Ok(SecretManager {
-            http: Http::new(env, true),
+            http: Http::new(&surroundings.env, true),
             endpoint: endpoint.to_owned(),
             project: config.text("project_id").ok_or("config.project_id: the project is missing")?.to_owned(),
-            account,
+            account: Account::of(&surroundings.environment)?,
             bearer: Bearer::default(),
         })
     }
@@ -85,19 +79,7 @@ impl SecretManager {
         if let Some(token) = fresh(&known) {
             return Ok(token);
         }
-        let answer = match &self.account {
-            Account::Service(account) => {
-                let assertion = account.assertion(Timestamp::now().as_second())?;
-                let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &assertion)];
-                self.http.post_form(&account.token_uri, &form).await
-            }
-            Account::Machine(host) => {
-                let url = format!("http://{host}/computeMetadata/v1/instance/service-accounts/default/token");
-                self.http.get(&url, Fields::from_iter([("Metadata-Flavor", "Google")])).await
-            }
-        };
-        let answer = answer.and_then(|answer| answer.check("the token")).map_err(|why| format!("no token: {why}"))?;
-        let token = Token::new(answer.needed(&["access_token"])?, answer.seconds(&["expires_in"]));
+        let token = self.account.token(&self.http).await?;
         let text = token.text.clone();
         *known = Some(token);
         Ok(text)
@@ -107,6 +89,35 @@ impl SecretManager {
 impl Vault for SecretManager {
     fn fetch<'a>(&'a self, resource: &'a str, version: Option<u64>) -> BoxFuture<'a, Result<Option<String>, String>> {
         Box::pin(self.secret(resource, version))
+    }
+}
+
+impl Account {
+    /// As the environment has it.
+    pub fn of(environment: &Environment) -> Result<Account, String> {
+        Ok(match environment.value("GCP_SERVICE_ACCOUNT") {
+            Some(text) => Account::Service(Box::new(
+                ServiceAccount::parse(text).map_err(|why| format!("GCP_SERVICE_ACCOUNT: {why}"))?,
+            )),
+            None => Account::Machine(environment.value("GCE_METADATA_HOST").unwrap_or(METADATA).to_owned()),
+        })
+    }
+
+    /// A token for the interfaces of Google Cloud.
+    pub async fn token(&self, http: &Http) -> Result<Token, String> {
+        let answer = match self {
+            Account::Service(account) => {
+                let assertion = account.assertion(Timestamp::now().as_second())?;
+                let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &assertion)];
+                http.post_form(&account.token_uri, &form).await
+            }
+            Account::Machine(host) => {
+                let url = format!("http://{host}/computeMetadata/v1/instance/service-accounts/default/token");
+                http.get(&url, Fields::from_iter([("Metadata-Flavor", "Google")])).await
+            }
+        };
+        let answer = answer.and_then(|answer| answer.check("the token")).map_err(|why| format!("no token: {why}"))?;
+        Ok(Token::new(answer.needed(&["access_token"])?, answer.seconds(&["expires_in"])))
     }
 }
 

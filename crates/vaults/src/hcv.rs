@@ -4,7 +4,7 @@ use crate::bearer::{Bearer, Token, fresh};
 use crate::http::{Answer, Http, escaped_path};
 use crate::machine::Machine;
 use crate::{Surroundings, Vault};
-use sdk::{BoxFuture, Config, Fields};
+use sdk::{BoxFuture, Config, Fields, OwnCertificate};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -39,8 +39,12 @@ enum Login {
         endpoint: String,
         form: Vec<(&'static str, String)>,
     },
+    /// The certificate that the server is shown.
+    Certificate {
+        role: Option<String>,
+    },
     /// What a cloud says of this machine.
-    Machine(Machine),
+    Machine(Box<Machine>),
 }
 
 /// The secret of a role.
@@ -63,8 +67,10 @@ pub fn open(config: Config, surroundings: &Surroundings) -> Result<Box<dyn Vault
     let host = text("host");
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
     let port = config.integer::<u16>("port").unwrap_or(8200);
+    let http = Http::new(&surroundings.env, config.flag("ssl_verify"));
+    let http = if config.text("auth_method") == Some("cert") { http.showing(certificate(config)?) } else { http };
     Ok(Box::new(HashiCorp {
-        http: Http::new(&surroundings.env, config.flag("ssl_verify")),
+        http,
         base: format!("{}://{host}:{port}/v1", text("protocol")),
         mount: path(&text("mount")),
         versioned: config.text("kv") == Some("v2"),
@@ -129,6 +135,9 @@ impl HashiCorp {
                 let answer = self.http.post_form(endpoint, &form).await?.check("the token endpoint")?;
                 (of_method("jwt"), json!({ "role": role, "jwt": answer.needed(&["access_token"])? }))
             }
+            Login::Certificate { role } => {
+                (of_method("cert"), role.as_ref().map_or_else(|| json!({}), |role| json!({ "name": role })))
+            }
             Login::Machine(machine) => (machine.path().to_owned(), machine.content(&self.http).await?),
         };
         let answer = self.post(&path, self.fields(""), &content).await?;
@@ -169,12 +178,10 @@ impl HashiCorp {
 impl Login {
     fn new(config: Config, surroundings: &Surroundings) -> Result<Login, String> {
         if let Some(machine) = Machine::new(config.text("auth_method").unwrap_or_default(), config, surroundings)? {
-            return Ok(Login::Machine(machine));
+            return Ok(Login::Machine(Box::new(machine)));
         }
         let text = |field: &str| config.text(field).unwrap_or_default().to_owned();
-        let needed = |field: &str| {
-            config.text(field).map(str::to_owned).ok_or_else(|| format!("config.{field}: this way to log in needs it"))
-        };
+        let needed = |field: &str| needed(config, field).map(str::to_owned);
         match config.text("auth_method") {
             Some("kubernetes") => Ok(Login::Kubernetes {
                 path: path(&text("kube_auth_path")),
@@ -200,11 +207,26 @@ impl Login {
                 let audiences = text("oauth2_audiences");
                 let audiences = audiences.split(',').map(str::trim).filter(|audience| !audience.is_empty());
                 form.extend(audiences.map(|audience| ("audience", audience.to_owned())));
-                Ok(Login::Jwt { role: text("jwt_role"), endpoint: needed("oauth2_token_endpoint")?, form })
+                Ok(Login::Jwt { role: text("oauth2_role_name"), endpoint: needed("oauth2_token_endpoint")?, form })
             }
+            Some("cert") => Ok(Login::Certificate { role: config.text("cert_auth_role_name").map(str::to_owned) }),
             _ => needed("token").map(Login::Token),
         }
     }
+}
+
+fn needed<'a>(config: Config<'a>, field: &str) -> Result<&'a str, String> {
+    config.text(field).ok_or_else(|| format!("config.{field}: this way to log in needs it"))
+}
+
+/// The certificate to log in with: texts, or files with them.
+fn certificate(config: Config) -> Result<OwnCertificate, String> {
+    let text = |field: &str| {
+        let given = needed(config, field)?;
+        if given.starts_with("-----BEGIN") { Ok(given.to_owned()) } else { read(given) }
+    };
+    let (chain, key) = (text("cert_auth_cert")?, text("cert_auth_cert_key")?);
+    OwnCertificate::parse(&chain, &key).map_err(|why| format!("config.cert_auth_cert, cert_auth_cert_key: {why}"))
 }
 
 /// A path of the vault's, however it was given.
@@ -307,13 +329,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_certificate_from_files_or_as_text() {
+        let server = Server::start().await;
+        let own = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let (cert, key) = (own.cert.pem(), own.signing_key.serialize_pem());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, &cert).unwrap();
+        let vault = vault(
+            &server,
+            json!({
+                "auth_method": "cert",
+                "cert_auth_cert": file.path(),
+                "cert_auth_cert_key": key,
+                "cert_auth_role_name": "r",
+            }),
+        );
+        let asked = tokio::spawn(async move { fetch(&vault, None).await });
+        let (head, content) = reply(&server, 200, r#"{"auth": {"client_token": "a", "lease_duration": 60}}"#).await;
+        assert!(head.starts_with("POST /v1/auth/cert/login "), "{head}");
+        assert_eq!(content, r#"{"name":"r"}"#);
+        reply(&server, 200, r#"{"data": {}}"#).await;
+        assert_eq!(asked.await.unwrap(), Ok(Some("{}".to_owned())));
+        let config = json!({ "auth_method": "cert", "cert_auth_cert": cert, "cert_auth_cert_key": "/no/such" });
+        let config = completed("hcv", config);
+        let refused = open(Config::new(&config), &surroundings(&[])).err().unwrap();
+        assert!(refused.starts_with("cannot read /no/such: "), "{refused}");
+    }
+
+    #[tokio::test]
     async fn a_token_of_an_oauth_server() {
         let server = Server::start().await;
         let vault = vault(
             &server,
             json!({
                 "auth_method": "jwt",
-                "jwt_role": "r",
+                "oauth2_role_name": "r",
                 "oauth2_token_endpoint": format!("http://{}/token", server.address()),
                 "oauth2_client_id": "c",
                 "oauth2_client_secret": "s",

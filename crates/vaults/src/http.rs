@@ -1,7 +1,7 @@
 //! Requests to vaults that speak JSON.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sdk::{Bytes, Env, Fields, HttpClient, HttpOptions, HttpRequest, Url};
+use sdk::{Bytes, Env, Fields, HttpClient, HttpOptions, HttpRequest, OwnCertificate, Url};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -24,6 +24,11 @@ impl Http {
     /// Reaches servers as the node does.
     pub fn new(env: &Env, verify: bool) -> Http {
         Http(HttpClient::new(env, HttpOptions { timeout: TIMEOUT, verify, ..HttpOptions::default() }))
+    }
+
+    /// The same, with a certificate for whoever asks.
+    pub fn showing(self, certificate: OwnCertificate) -> Http {
+        Http(self.0.showing(certificate))
     }
 
     pub async fn get(&self, url: &str, fields: Fields) -> Result<Answer, String> {

@@ -1,9 +1,11 @@
 //! Logins of HashiCorp Vault with what a cloud says of the machine: AWS, Azure and Google Cloud.
 
 use crate::Surroundings;
+use crate::gcp::Account;
 use crate::http::{Http, escaped};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
 use sdk::aws::{AssumeRole, CredentialProvider, CredentialSettings, Credentials, Signer};
 use sdk::{Config, Fields, HttpRequest, Url};
 use serde_json::{Map, Value, json};
@@ -25,11 +27,14 @@ enum Proof {
     ManagedIdentity { metadata: String },
     /// The token of a machine of Google Cloud.
     Instance { metadata: String },
+    /// A text that Google Cloud signs for a service account, for whoever may have it do so.
+    Signed { iam: String, http: Http, account: Account, name: String, seconds: i64 },
 }
 
 const CALLER: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 const MACHINE: &str = "http://169.254.169.254";
 const GOOGLE: &str = "metadata.google.internal";
+const IAM: &str = "https://iamcredentials.googleapis.com";
 const AZURE_RESOURCE: &str = "https://management.azure.com/";
 
 impl Machine {
@@ -53,6 +58,12 @@ impl Machine {
             "gcp_gce" => {
                 let host = environment.value("GCE_METADATA_HOST").unwrap_or(GOOGLE);
                 ("gcp", Proof::Instance { metadata: format!("http://{host}") })
+            }
+            "gcp_iam" => {
+                let seconds = config.integer("gcp_jwt_exp").ok_or("config.gcp_jwt_exp: this way to log in needs it")?;
+                let (iam, http) = (IAM.to_owned(), Http::new(&surroundings.env, true));
+                let (account, name) = (Account::of(environment)?, needed("gcp_service_account")?);
+                ("gcp", Proof::Signed { iam, http, account, name, seconds })
             }
             _ => return Ok(None),
         };
@@ -105,6 +116,16 @@ impl Machine {
                 let token = http.text("GET", &url, Fields::from_iter([("Metadata-Flavor", "Google")])).await?;
                 Ok(json!({ "role": role, "jwt": token.trim() }))
             }
+            Proof::Signed { iam, http, account, name, seconds } => {
+                let end = Timestamp::now().as_second() + seconds;
+                let claims = json!({ "sub": name, "aud": format!("vault/{role}"), "exp": end });
+                let url = format!("{iam}/v1/projects/-/serviceAccounts/{}:signJwt", escaped(name));
+                let token = account.token(http).await?.text;
+                let fields = Fields::from_iter([("Authorization", format!("Bearer {token}"))]);
+                let content = json!({ "payload": claims.to_string() });
+                let answer = http.post(&url, fields, &content).await?.check("the signature")?;
+                Ok(json!({ "role": role, "jwt": answer.needed(&["signedJwt"])? }))
+            }
         }
     }
 }
@@ -140,7 +161,7 @@ fn signed(role: &str, url: &Url, signer: &Signer, credentials: &Credentials) -> 
         fields: Fields::from_iter([kind]),
         content: CALLER.into(),
     };
-    signer.sign(&mut request, credentials, jiff::Timestamp::now());
+    signer.sign(&mut request, credentials, Timestamp::now());
     let host = url.uri().authority().map_or("", |authority| authority.as_str());
     let mut lines = Map::from_iter([("Host".to_owned(), json!([host]))]);
     lines.extend(request.fields.iter().map(|(name, value)| (name.to_owned(), json!([String::from_utf8_lossy(value)]))));
@@ -156,6 +177,7 @@ fn signed(role: &str, url: &Url, signer: &Signer, credentials: &Credentials) -> 
 
 #[cfg(test)]
 mod tests {
+    use super::{Account, Http, Machine, Proof};
     use crate::testing::{completed, reply, surroundings};
     use crate::{Vault, hcv};
     use base64::Engine;
@@ -249,5 +271,32 @@ mod tests {
         let sent = login(&server, "auth/gcp/login").await;
         assert_eq!(sent, json!({ "role": "r", "jwt": "a.b.c" }));
         assert_eq!(asked.await.unwrap(), Ok(Some("{}".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn google_signs_for_a_service_account() {
+        let server = Server::start().await;
+        let (host, surroundings) = (server.address().to_string(), surroundings(&[]));
+        let proof = Proof::Signed {
+            iam: format!("http://{host}"),
+            http: Http::new(&surroundings.env, true),
+            account: Account::Machine(host),
+            name: "me@p.test".to_owned(),
+            seconds: 900,
+        };
+        let machine = Machine { role: "r".to_owned(), path: "auth/gcp/login".to_owned(), proof };
+        let unused = Http::new(&surroundings.env, false);
+        let content = tokio::spawn(async move { machine.content(&unused).await });
+        reply(&server, 200, r#"{"access_token": "t"}"#).await;
+        let (head, asked) = reply(&server, 200, r#"{"signedJwt": "a.b.c"}"#).await;
+        assert!(head.starts_with("POST /v1/projects/-/serviceAccounts/me%40p.test:signJwt "), "{head}");
+        assert!(head.contains("authorization: Bearer t\r\n"), "{head}");
+        let asked: Value = serde_json::from_str(&asked).unwrap();
+        let claims: Value = serde_json::from_str(asked["payload"].as_str().unwrap()).unwrap();
+        assert_eq!(claims["sub"], "me@p.test");
+        assert_eq!(claims["aud"], "vault/r");
+        let left = claims["exp"].as_i64().unwrap() - jiff::Timestamp::now().as_second();
+        assert!((840..=900).contains(&left), "{left}");
+        assert_eq!(content.await.unwrap(), Ok(json!({ "role": "r", "jwt": "a.b.c" })));
     }
 }
