@@ -55,6 +55,11 @@ impl Admin {
         events::health::watch(&self.store, &*self.state.node, &self.state.told).await;
     }
 
+    /// Takes what other nodes announce, for ever: to be spawned once.
+    pub async fn hear(&self) {
+        routes::debug::hear(&self.store, &*self.state.node).await;
+    }
+
     /// Answers one request to the Admin API, without a socket.
     pub async fn answer(&self, request: Request<Full<Bytes>>) -> Response<ResponseBody> {
         self.respond(Interface::Admin, LOCAL, request).await

@@ -6,13 +6,21 @@
 use crate::{Change, Revision};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 /// Shared by the backend, which publishes, and by those who follow.
 #[derive(Debug)]
 pub struct Feed {
     recent: Mutex<Recent>,
     newest: watch::Sender<Revision>,
+    announced: broadcast::Sender<Announcement>,
+}
+
+/// What another node says of something that is no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    pub channel: String,
+    pub data: String,
 }
 
 #[derive(Debug, Default)]
@@ -48,11 +56,14 @@ pub struct Changes {
 
 /// How many changes are kept: enough for a burst of writes while a snapshot is compiled.
 pub const CAPACITY: usize = 4096;
+/// How many announcements wait for who hears them; older ones are missed.
+const ANNOUNCEMENTS: usize = 64;
 
 impl Feed {
     /// A feed without a past.
     pub fn new(capacity: usize) -> Feed {
-        Feed { recent: Mutex::new(Recent { capacity, ..Recent::default() }), newest: watch::Sender::default() }
+        let recent = Mutex::new(Recent { capacity, ..Recent::default() });
+        Feed { recent, newest: watch::Sender::default(), announced: broadcast::Sender::new(ANNOUNCEMENTS) }
     }
 
     /// There are changes that are not known here: whoever follows has to read everything.
@@ -88,6 +99,16 @@ impl Feed {
 
     pub fn watch(&self) -> watch::Receiver<Revision> {
         self.newest.subscribe()
+    }
+
+    /// Another node has announced something.
+    pub fn announce(&self, announcement: Announcement) {
+        // Fails when nobody hears it.
+        let _ = self.announced.send(announcement);
+    }
+
+    pub fn announcements(&self) -> broadcast::Receiver<Announcement> {
+        self.announced.subscribe()
     }
 
     /// Begins to keep what is published for one more.

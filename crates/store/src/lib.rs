@@ -22,7 +22,7 @@ mod write;
 pub use change::{Change, Operation, Recorded, Revision};
 pub use clock::Clock;
 pub use counter::{Addition, Counter};
-pub use feed::Follower;
+pub use feed::{Announcement, Follower};
 pub use mirror::Mirror;
 pub use page::{Page, PageQuery, TagEntry, TagFilter, TagPage, page_size};
 pub use read::is_uuid;
@@ -480,6 +480,16 @@ impl Store {
     /// The newest revision.
     pub fn watch(&self) -> tokio::sync::watch::Receiver<Revision> {
         self.inner.feed.watch()
+    }
+
+    /// Tells other nodes on the same database of something that is no record, by one of Kong's channels.
+    pub async fn announce(&self, channel: &'static str, data: String) -> Result<(), Error> {
+        self.inner.backend.announce(channel, data).await
+    }
+
+    /// What other nodes announce from now on.
+    pub fn announcements(&self) -> tokio::sync::broadcast::Receiver<Announcement> {
+        self.inner.feed.announcements()
     }
 
     async fn next_expiry(&self) -> Result<Option<i64>, Error> {

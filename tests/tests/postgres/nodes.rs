@@ -2,7 +2,7 @@
 
 use crate::setup::{bootstrapped, node};
 use blackbox::http::{form, get, request};
-use blackbox::{Backend, Postgres, eventually};
+use blackbox::{Backend, Node, Postgres, eventually};
 use std::time::Instant;
 
 /// As Kong's documentation begins: tables are made, a node starts, and its Admin API answers.
@@ -34,4 +34,25 @@ fn nodes_see_at_once_what_others_write() {
     println!("seen by the other node within {} ms", longest.as_millis());
     request(other.admin(), "DELETE", "/routes/r", &[], b"").unwrap().expect(204);
     eventually("the first node serves it no more", || get(one.proxy(), "/19").status == 404);
+}
+
+#[test]
+fn a_log_level_can_be_for_all_nodes() {
+    let postgres = Postgres::shared();
+    let settings = bootstrapped(postgres, &[("db_update_frequency", "1"), ("log_level", "notice")]);
+    let (one, other) = (node(&settings), node(&settings));
+    let level = |node: &Node| get(node.admin(), "/debug/node/log-level").json()["message"].clone();
+    let database = settings.iter().find(|(name, _)| name == "pg_database").map(|(_, name)| name.as_str()).unwrap();
+    // As a Kong says it, again and again: a node does not hear what was said before it listened.
+    let said = "INSERT INTO cluster_events (id, node_id, at, expire_at, channel, data) VALUES (gen_random_uuid(), \
+                gen_random_uuid(), CURRENT_TIMESTAMP(3), CURRENT_TIMESTAMP(3) + INTERVAL '1 hour', 'log_level', \
+                '{\"log_level\":7,\"timeout\":3600}')";
+    for node in [&one, &other] {
+        eventually("the node does as a Kong says", || {
+            postgres.sql(database, said);
+            level(node) == "log level: info"
+        });
+    }
+    request(one.admin(), "PUT", "/debug/cluster/log-level/warn?timeout=3600", &[], b"").unwrap().expect(200);
+    eventually("the other node hears it", || level(&other) == "log level: warn");
 }

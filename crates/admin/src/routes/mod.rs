@@ -10,7 +10,7 @@ mod clustering;
 mod config;
 mod consumer_groups;
 mod consumers;
-mod debug;
+pub mod debug;
 mod event_hooks;
 mod expression;
 mod files;

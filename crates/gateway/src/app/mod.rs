@@ -282,6 +282,8 @@ impl Running {
             let admin = Arc::clone(&admin);
             alone.spawn(async move { admin.watch_health().await });
         }
+        let hearing = Arc::clone(&admin);
+        tasks.spawn(async move { hearing.hear().await });
         let expiring = store.clone();
         alone.spawn(async move { expiring.run_expiry().await });
         tasks.spawn(logging.clone().run_reports());

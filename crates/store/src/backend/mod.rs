@@ -44,6 +44,11 @@ pub trait Backend: Send + Sync {
         }));
         Box::pin(async move { done.await.map(drop) })
     }
+
+    /// Tells other nodes of something, where there may be some.
+    fn announce(&self, _channel: &'static str, _data: String) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// A read, given to [`Backend::read`].

@@ -64,6 +64,11 @@ const CORE: [&str; 11] = [
 ];
 
 impl Events {
+    /// What is about no record.
+    pub fn of(channel: &'static str, data: String) -> Events {
+        Events { told: BTreeSet::from([(channel, data)]) }
+    }
+
     /// Notes what a write means to Kong nodes.
     pub fn note(&mut self, write: &Write<'_>) {
         let (table, new, old) = match *write {

@@ -22,7 +22,7 @@ mod tags;
 mod tls;
 mod values;
 
-use self::events::Notice;
+use self::events::{Events, Notice};
 use self::pool::{Lease, Pool};
 use self::refusal::Refusal;
 use self::session::{ADD, READ, Session, WRITE};
@@ -166,6 +166,23 @@ impl Backend for Postgres {
             let done = spawn_blocking(move || {
                 let mut session = shared.session(lease, handle, ADD);
                 let done = session.commit(counters::add(&additions, now), None);
+                session.end();
+                done
+            });
+            done.await.map_err(failure)?
+        });
+        async move { done.await.map_err(failure)? }.boxed()
+    }
+
+    fn announce(&self, channel: &'static str, data: String) -> BoxFuture<'_, Result<(), Error>> {
+        let shared = self.shared.clone();
+        let done = tokio::spawn(async move {
+            let Some(neighbour) = &shared.neighbour else { return Ok(()) };
+            let announced = Events::of(channel, data).question(neighbour).into_iter().collect();
+            let (lease, handle) = (shared.pool.lease().await?, Handle::current());
+            let done = spawn_blocking(move || {
+                let mut session = shared.session(lease, handle, ADD);
+                let done = session.commit(announced, None);
                 session.end();
                 done
             });

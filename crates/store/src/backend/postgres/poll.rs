@@ -5,6 +5,7 @@ use super::events::Neighbour;
 use super::follow::Heard;
 use super::named::named;
 use crate::backend::failure;
+use crate::feed::Announcement;
 use model::{Code, Error};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,7 +27,9 @@ pub struct Poller {
 const PAGE: i64 = 1000;
 
 /// What has changed is none of these channels' business.
-const OTHER: [&str; 3] = ["balancer:post_health", "clustering:push_config", "log_level"];
+const OTHER: [&str; 2] = ["balancer:post_health", "clustering:push_config"];
+/// What is said on these is about no record.
+const ANNOUNCED: [&str; 1] = ["log_level"];
 
 impl Poller {
     pub fn new(shared: Arc<Shared>, neighbour: Neighbour, heard: Arc<Heard>) -> Poller {
@@ -69,8 +72,15 @@ impl Poller {
         for event in &events {
             let text = |place| event.try_get::<_, Option<String>>(place).map(Option::unwrap_or_default);
             let id: Uuid = event.try_get(0).map_err(failure)?;
-            if !self.seen.contains(&id) && !self.heard.has(event.try_get(1).map_err(failure)?) {
-                new.push((text(2).map_err(failure)?, text(3).map_err(failure)?));
+            let node: Uuid = event.try_get(1).map_err(failure)?;
+            let (channel, data) = (text(2).map_err(failure)?, text(3).map_err(failure)?);
+            let is_new = !self.seen.contains(&id);
+            if is_new && ANNOUNCED.contains(&channel.as_str()) {
+                if node != self.neighbour.node {
+                    self.shared.feed.announce(Announcement { channel, data });
+                }
+            } else if is_new && !self.heard.has(node) {
+                new.push((channel, data));
             }
             seen.insert(id);
         }
