@@ -65,6 +65,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     keep(listeners(&settings, "admin_listen").map(|l| settings.admin_listen = l));
     keep(listeners(&settings, "status_listen").map(|l| settings.status_listen = l));
     keep(listeners(&settings, "admin_gui_listen").map(|l| settings.manager_listen = l));
+    keep(listeners(&settings, "cluster_listen").map(drop));
     keep(workers(settings.text("nginx_main_worker_processes")).map(|n| settings.workers = n));
     keep(headers(settings.list("headers")).map(|h| settings.headers = h));
     keep(headers_upstream(settings.list("headers_upstream")).map(|on| settings.request_id_upstream = on));
@@ -276,6 +277,25 @@ fn ranges(settings: &Settings) -> Vec<String> {
         if !(1.0..=1000.0).contains(&value) || value.fract() != 0.0 {
             errors.push(format!("{name} must be an integer between 1 and 1000"));
         }
+    }
+    // Kong's words, though it takes 0.
+    for of_pool in ["max_concurrent_queries", "semaphore_timeout", "keepalive_timeout", "pool_size", "backlog"] {
+        for name in [format!("pg_{of_pool}"), format!("pg_ro_{of_pool}")] {
+            match settings.number(&name) {
+                Some(n) if n < 0.0 => errors.push(format!("{name} must be greater than 0")),
+                Some(n) if n.fract() != 0.0 => errors.push(format!("{name} must be an integer greater than 0")),
+                _ => {}
+            }
+        }
+    }
+    if number("cluster_data_plane_purge_delay") < 60.0 {
+        errors.push("cluster_data_plane_purge_delay must be 60 or greater".to_owned());
+    }
+    if number("cluster_max_payload") < 4_194_304.0 {
+        errors.push("cluster_max_payload must be 4194304 (4MB) or greater".to_owned());
+    }
+    if !settings.list("cluster_dp_labels").is_empty() {
+        errors.push("cluster_dp_labels can only be used when role = \"data_plane\"".to_owned());
     }
     if number("worker_state_update_frequency") <= 0.0 {
         errors.push("worker_state_update_frequency must be greater than 0".to_owned());

@@ -224,6 +224,11 @@ fn what_is_wrong_is_said() {
         ("ssl_session_timeout = soon", "ssl_session_timeout is not a time: 'soon'"),
         ("client_ssl = on\nclient_ssl_cert = /x.crt", "client_ssl_cert_key must be specified"),
         ("lua_max_req_headers = 0", "lua_max_req_headers must be an integer between 1 and 1000"),
+        ("pg_pool_size = -1", "pg_pool_size must be greater than 0"),
+        ("pg_ro_backlog = 1.5", "pg_ro_backlog must be an integer greater than 0"),
+        ("cluster_data_plane_purge_delay = 59", "cluster_data_plane_purge_delay must be 60 or greater"),
+        ("cluster_max_payload = 4194303", "cluster_max_payload must be 4194304 (4MB) or greater"),
+        ("cluster_dp_labels = a:b", "cluster_dp_labels can only be used when role = \"data_plane\""),
     ] {
         assert_eq!(load(line, &[]).unwrap_err(), [error], "{line}");
     }
