@@ -17,7 +17,7 @@ mod usage;
 pub use backend::Backend;
 pub use nginx::Nginx;
 pub use node::{Node, bascule, binary};
-pub use postgres::Postgres;
+pub use postgres::{Pooler, Postgres};
 pub use scripted::Scripted;
 pub use service::{Request, Service};
 pub use usage::Usage;

@@ -1,17 +1,21 @@
 //! A Postgres server in a directory of its own, that ends with the process that has asked for it.
 
 use crate::eventually;
+use crate::tls::Pair;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// A server with any number of databases.
 pub struct Postgres {
     directory: PathBuf,
     /// Starts the server for each line of its standard input, and ends it with that.
     keeper: Child,
+    /// Where it listens beside its socket.
+    address: Option<Ipv4Addr>,
 }
 
 /// The end of the standard input is the end of the tests.
@@ -34,14 +38,52 @@ impl Postgres {
 
     /// Starts one with these settings.
     pub fn start(settings: &[&str]) -> Postgres {
-        let directory = tempfile::Builder::new().prefix("bascule-postgres").tempdir().expect("a directory").keep();
-        if as_another() {
-            run(Command::new("chown").arg("postgres").arg(&directory));
-        }
+        let directory = make_directory();
+        initialize(&directory);
+        Postgres::run(directory, settings)
+    }
+
+    /// Starts one that is reached by TCP too, under these rules (`pg_hba.conf`); with a certificate of an
+    /// authority, by TLS, and with clients' certificates of the same authority.
+    pub fn start_on_network(rules: &str, authority: Option<&Pair>) -> Postgres {
+        let directory = make_directory();
+        initialize(&directory);
         let data = directory.join("data");
-        run(server_command("initdb", &directory).args(["-U", "kong", "-A", "trust", "--no-sync", "-D"]).arg(&data));
+        let put = |name: &str, text: &str| {
+            std::fs::write(data.join(name), text).expect("a file");
+            run(Command::new("chmod").arg("600").arg(data.join(name)));
+            if as_another() {
+                run(Command::new("chown").arg("postgres").arg(data.join(name)));
+            }
+        };
+        put("pg_hba.conf", &format!("local all all trust\n{rules}\n"));
+        let address = own_address();
+        let mut settings = vec![format!("listen_addresses={address}")];
+        if let Some(authority) = authority {
+            let pair = authority.issue(&[&address.to_string()]);
+            put("server.crt", &pair.chain);
+            put("server.key", &pair.key);
+            put("root.crt", &authority.chain);
+            settings.extend(["ssl=on", "ssl_ca_file=root.crt"].map(str::to_owned));
+        }
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let mut postgres = Postgres::run(directory, &settings);
+        postgres.address = Some(address);
+        postgres
+    }
+
+    /// Starts one that follows it, and can only be read until it is promoted.
+    pub fn standby(&self) -> Postgres {
+        let directory = make_directory();
+        let mut copy = server_command("pg_basebackup", &directory);
+        copy.args(["-U", "kong", "-R", "-X", "stream", "-c", "fast", "-h"]).arg(&self.directory);
+        run(copy.arg("-D").arg(directory.join("data")));
+        Postgres::run(directory, &[])
+    }
+
+    fn run(directory: PathBuf, settings: &[&str]) -> Postgres {
         let mut server = server_command("postgres", &directory);
-        server.arg("-D").arg(&data).arg("-k").arg(&directory);
+        server.arg("-D").arg(directory.join("data")).arg("-k").arg(&directory);
         // The tests kill the server, not the system.
         let usual = ["listen_addresses=", "fsync=off", "max_connections=100", "shared_buffers=32MB"];
         for setting in usual.iter().chain(settings) {
@@ -50,7 +92,7 @@ impl Postgres {
         let mut keeper = Command::new("sh");
         keeper.args(["-c", KEEPER, "keeper"]).arg(&directory).arg(server.get_program()).args(server.get_args());
         let keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut postgres = Postgres { directory, keeper: keeper.spawn().expect("a shell") };
+        let mut postgres = Postgres { directory, keeper: keeper.spawn().expect("a shell"), address: None };
         postgres.revive();
         postgres
     }
@@ -70,6 +112,11 @@ impl Postgres {
         self.directory.display().to_string()
     }
 
+    /// The address at which it is reached by TCP.
+    pub fn address(&self) -> String {
+        self.address.expect("it is on the network").to_string()
+    }
+
     /// Runs statements; what they say, values in lines and separated by `|`.
     pub fn sql(&self, database: &str, text: &str) -> String {
         let mut psql = Command::new(programs().join("psql"));
@@ -77,28 +124,64 @@ impl Postgres {
         run(psql.arg(&self.directory).args(["-c", text])).trim_end().to_owned()
     }
 
-    /// Ends it as `kill -9` does, with its children.
+    /// Ends it as `kill -9` does, with its children: with one of them left, it does not start again.
     pub fn kill(&self) {
-        let pid = self.pid();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        run(Command::new("kill").args(["-9", &pid.to_string()]));
-        let gone =
-            |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(" Z "));
-        eventually("the server's processes end", || !children.split_whitespace().any(gone));
+        run(Command::new("kill").args(["-9", &self.pid().to_string()]));
+        let data = self.directory.join("data").canonicalize().expect("a directory");
+        let is_its =
+            |entry: std::fs::DirEntry| std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == data);
+        eventually("the server's processes end", || {
+            !std::fs::read_dir("/proc").expect("the system's processes").flatten().any(is_its)
+        });
     }
 
     /// Starts it again.
     pub fn revive(&mut self) {
         self.keeper.stdin.as_mut().expect("it is piped").write_all(b"start\n").expect("the keeper reads");
-        eventually("the server answers", || {
-            let mut asked = Command::new(programs().join("pg_isready"));
-            asked.arg("-q").arg("-h").arg(&self.directory).status().is_ok_and(|status| status.success())
-        });
+        eventually("the server answers", || is_ready(&self.directory));
     }
 
     fn pid(&self) -> u32 {
         let file = std::fs::read_to_string(self.directory.join("data/postmaster.pid")).expect("it runs");
         file.lines().next().and_then(|line| line.trim().parse().ok()).expect("a number")
+    }
+}
+
+/// A pooler (pgbouncer) before a server, which lends connections for a transaction.
+pub struct Pooler {
+    directory: PathBuf,
+    process: Child,
+}
+
+impl Pooler {
+    pub fn start(server: &Postgres) -> Pooler {
+        let directory = make_directory();
+        let (shown, host) = (directory.display(), server.host());
+        let file = directory.join("pgbouncer.ini");
+        let text = format!(
+            "[databases]\n* = host={host} user=kong\n[pgbouncer]\nlisten_addr =\nlisten_port = 5432\n\
+             unix_socket_dir = {shown}\nauth_type = any\npool_mode = transaction\n"
+        );
+        std::fs::write(&file, text).expect("a file");
+        let mut pooler = command_of(Path::new("/usr/sbin/pgbouncer"), &directory);
+        pooler.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = pooler.spawn().expect("Debian's package pgbouncer is installed");
+        let pooler = Pooler { directory, process };
+        eventually("the pooler answers", || is_ready(&pooler.directory));
+        pooler
+    }
+
+    /// The directory of its socket.
+    pub fn host(&self) -> String {
+        self.directory.display().to_string()
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -109,19 +192,48 @@ impl Drop for Postgres {
     }
 }
 
-/// The server refuses to be root.
+fn make_directory() -> PathBuf {
+    let directory = tempfile::Builder::new().prefix("bascule-postgres").tempdir().expect("a directory").keep();
+    if as_another() {
+        run(Command::new("chown").arg("postgres").arg(&directory));
+    }
+    directory
+}
+
+fn initialize(directory: &Path) {
+    let mut initdb = server_command("initdb", directory);
+    run(initdb.args(["-U", "kong", "-A", "trust", "--no-sync", "-D"]).arg(directory.join("data")));
+}
+
+/// An address of loopback that no other server of any test has: Postgres cannot be told to choose a port.
+fn own_address() -> Ipv4Addr {
+    static NUMBER: AtomicU8 = AtomicU8::new(2);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high, low, NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The server refuses to be root, and so does a pooler.
 fn as_another() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 fn server_command(program: &str, directory: &Path) -> Command {
-    let program = programs().join(program);
-    let mut command = Command::new(if as_another() { Path::new("setpriv") } else { &program });
+    command_of(&programs().join(program), directory)
+}
+
+/// A program that runs there, as the user that servers run as.
+fn command_of(program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(if as_another() { Path::new("setpriv") } else { program });
     if as_another() {
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(&program);
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
     }
     command.current_dir(directory);
     command
+}
+
+fn is_ready(directory: &Path) -> bool {
+    let mut asked = Command::new(programs().join("pg_isready"));
+    asked.arg("-q").arg("-h").arg(directory).status().is_ok_and(|status| status.success())
 }
 
 /// Debian keeps the programs of each version apart.

@@ -9,6 +9,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("/usr/sbin/nginx", "nginx-light"),
     ("redis-server", "redis-server"),
     ("pg_createcluster", "postgresql"),
+    ("/usr/sbin/pgbouncer", "pgbouncer"),
     ("curl", "curl"),
     ("cc", "build-essential"),
     ("cmake", "cmake"),

@@ -1,8 +1,12 @@
 //! Nodes on Postgres: servers that vanish and come back, and nodes that share one.
 
 mod away;
+mod hosts;
 mod killed;
 mod nodes;
+mod passwords;
+mod pooler;
 mod replica;
 mod setup;
+mod tls;
 mod upgraded;

@@ -5,7 +5,7 @@ use crate::settings::nginx::{self, Scope};
 use crate::settings::{Listener, Settings, tls};
 use base64::Engine;
 use model::pem;
-use proxy::tls::{Chain, ClientVerification, ClientVerificationMode, Identity, Policy};
+use proxy::tls::{Chain, ClientVerification, ClientVerificationMode, Identity, Outbound, Peers, Policy, Services};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::CertificateDer;
 use rustls::{RootCertStore, ServerConfig};
@@ -226,6 +226,14 @@ pub fn trusted_roots(settings: &Settings) -> Result<Arc<RootCertStore>, String> 
     roots("lua_ssl_trusted_certificate", settings.list("lua_ssl_trusted_certificate"))
 }
 
+/// The way to servers before there is a node: names by the system's resolver.
+pub fn network(roots: Arc<RootCertStore>) -> Result<sdk::Network, String> {
+    let services = Services { probes: Peers { roots, ..Peers::default() }, ..Services::default() };
+    let network = sdk::Network::default();
+    network.renew_tls(Outbound::new(services)?.of_plugins());
+    Ok(network)
+}
+
 /// Who may vouch for services (`proxy_ssl_trusted_certificate`), when that is not the same.
 pub fn service_roots(settings: &Settings) -> Result<Option<Arc<RootCertStore>>, String> {
     const NAME: &str = "proxy_ssl_trusted_certificate";
@@ -252,7 +260,7 @@ pub fn roots(setting: &str, entries: &[String]) -> Result<Arc<RootCertStore>, St
 }
 
 /// A certificate with its key, as a setting and the one for its key give them. Kong's words for what is wrong.
-fn given(setting: &str, cert: &str, key: &str) -> Result<Chain, String> {
+pub fn given(setting: &str, cert: &str, key: &str) -> Result<Chain, String> {
     let failed =
         |what: &str, setting: &str, text: &str, why| format!("{setting}: failed loading {what}{}: {why}", origin(text));
     let of_cert = |why| failed("certificate", setting, cert, why);

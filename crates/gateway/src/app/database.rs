@@ -1,12 +1,14 @@
 //! The database of a node: the one that the settings name, and what must be true of it before the node uses it.
 
-use super::{DATABASE, certificates, declarative};
+use super::{DATABASE, certificates, declarative, passwords};
 use crate::program::Program;
 use crate::settings::Settings;
 use model::{Catalog, Code, Error};
+use rustls::SupportedProtocolVersion;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
 use std::time::Duration;
-use store::backend::postgres::{Listed, Migrations, Neighbour, Server, State, Tls};
+use store::backend::postgres::{Listed, Migrations, Neighbour, PasswordSource, Server, State, Tls};
 use store::{Mirror, Store};
 use uuid::Uuid;
 
@@ -26,6 +28,9 @@ pub struct Database {
     /// What the copy has, where the database is away.
     pub kept: Option<Store>,
 }
+
+/// A certificate with those that vouch for it, and its key.
+type Identity = (Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>);
 
 /// The copy of a Postgres database, in the prefix.
 const MIRROR: &str = "postgres.db";
@@ -158,7 +163,7 @@ pub fn unreachable(error: Error) -> String {
     format!("[PostgreSQL error] failed to retrieve PostgreSQL server_version_num: {}", error.message)
 }
 
-/// How the Postgres server of the settings is reached, and its replica.
+/// How the Postgres server of the settings is reached, and its replica. To be called on the runtime on which it is.
 pub fn server(settings: &Settings) -> Result<Server, String> {
     let replica = match settings.text("pg_ro_host") {
         "" => None,
@@ -176,20 +181,33 @@ fn reached(settings: &Settings, replica: bool) -> Result<Server, String> {
     let text = |name: &str| settings.text(&key(name)).to_owned();
     let milliseconds = |name: &str| settings.number(&key(name)).map(|n| Duration::from_millis(n.max(0.0) as u64));
     let count = |name: &str| settings.number(&key(name)).map(|n| n as usize).filter(|n| *n > 0);
-    let tls = match settings.flag(&key("ssl")) {
+    let is_iam = settings.flag(&key("iam_auth"));
+    let tls = match is_iam || settings.flag(&key("ssl")) {
         true => Some(Tls {
             roots: match settings.flag(&key("ssl_verify")) {
                 true => Some(certificates::trusted_roots(settings)?),
                 false => None,
             },
+            identity: identity(&key("ssl_cert"), &text("ssl_cert"), &text("ssl_cert_key"))?,
+            version: version(&key("ssl_version"), &text("ssl_version"))?,
+            // A password that is a token goes to nobody who might be another.
+            optional: !is_iam && !settings.flag(&key("ssl_required")),
         }),
         false => None,
     };
+    let (host, user) = (text("host"), text("user"));
+    let port = settings.number(&key("port")).map_or(5432, |n| n as u16);
+    let passwords: Option<Arc<dyn PasswordSource>> = match text("password_command").as_str() {
+        _ if is_iam => Some(Arc::new(passwords::of_iam(settings, (&host, port), &user, &key)?)),
+        "" => None,
+        command => Some(Arc::new(passwords::of_command(command))),
+    };
     Ok(Server {
-        host: text("host"),
-        port: settings.number(&key("port")).map_or(5432, |n| n as u16),
-        user: text("user"),
+        host,
+        port,
+        user,
         password: text("password"),
+        passwords,
         database: text("database"),
         schema: text("schema"),
         timeout: milliseconds("timeout").unwrap_or(Duration::from_secs(5)),
@@ -202,4 +220,22 @@ fn reached(settings: &Settings, replica: bool) -> Result<Server, String> {
         writable: !replica,
         replica: None,
     })
+}
+
+/// What a node shows to a server of itself.
+fn identity(setting: &str, cert: &str, key: &str) -> Result<Option<Identity>, String> {
+    if cert.is_empty() && key.is_empty() {
+        return Ok(None);
+    }
+    let (chain, key) = certificates::given(setting, cert, key)?;
+    Ok(Some((chain, Arc::new(key))))
+}
+
+fn version(setting: &str, version: &str) -> Result<Option<&'static SupportedProtocolVersion>, String> {
+    match version {
+        "" | "any" => Ok(None),
+        "tlsv1_2" => Ok(Some(&rustls::version::TLS12)),
+        "tlsv1_3" => Ok(Some(&rustls::version::TLS13)),
+        other => Err(format!("{setting} = {other}: there are 'any', 'tlsv1_2' and 'tlsv1_3'")),
+    }
 }

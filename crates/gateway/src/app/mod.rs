@@ -16,6 +16,7 @@ mod live;
 #[cfg_attr(not(feature = "lua"), path = "no_lua.rs")]
 mod lua;
 mod node;
+mod passwords;
 mod plane;
 pub mod prefix;
 pub mod preflight;

@@ -5,7 +5,6 @@ use super::definition::ValueType;
 use super::{table, value};
 use crate::app::certificates;
 use model::{Catalog, Record};
-use proxy::tls::{Outbound, Peers, Services};
 use sdk::{Env, Network};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -153,9 +152,5 @@ fn network(given: &BTreeMap<String, String>) -> Result<Network, String> {
     const AUTHORITIES: &str = "lua_ssl_trusted_certificate";
     let usual = table::setting(AUTHORITIES).map_or("", |setting| setting.default);
     let entries = value::split(given.get(AUTHORITIES).map_or(usual, String::as_str));
-    let roots = certificates::roots(AUTHORITIES, &entries)?;
-    let services = Services { probes: Peers { roots, ..Peers::default() }, ..Services::default() };
-    let network = Network::default();
-    network.renew_tls(Outbound::new(services)?.of_plugins());
-    Ok(network)
+    certificates::network(certificates::roots(AUTHORITIES, &entries)?)
 }

@@ -1,7 +1,7 @@
 //! Signature Version 4: what proves to a service who sends a request, and that nobody has changed it.
 
 use super::Credentials;
-use crate::HttpRequest;
+use crate::{Bytes, Fields, HttpRequest, Url};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use jiff::Timestamp;
@@ -37,18 +37,50 @@ impl Signer {
             None => drop(fields.remove("x-amz-security-token")),
         }
         let (canonical, names) = canonical_request(request);
-        let date = &time[..8];
-        let scope = format!("{date}/{}/{}/aws4_request", self.region, self.service);
-        let text = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hash(canonical.as_bytes()));
-        let signature = self.signature(&credentials.secret_access_key, date, &text);
-        let key = &credentials.access_key_id;
+        let signature = self.signature(&credentials.secret_access_key, &time, &canonical);
+        let (key, scope) = (&credentials.access_key_id, self.scope(&time));
         let line = format!("{ALGORITHM} Credential={key}/{scope}, SignedHeaders={names}, Signature={signature}");
         request.fields.set("Authorization", line.as_bytes());
     }
 
-    fn signature(&self, secret: &str, date: &str, text: &str) -> String {
+    /// A URL that proves for so many seconds who asks for it: its host, path and query are signed.
+    pub fn presign(
+        &self,
+        url: &str,
+        credentials: &Credentials,
+        seconds: u32,
+        now: Timestamp,
+    ) -> Result<String, String> {
+        let time = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+        let escaped = |text: &str| percent_encode(text.as_bytes(), ESCAPED).to_string();
+        let key = escaped(&format!("{}/{}", credentials.access_key_id, self.scope(&time)));
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let mut url = format!(
+            "{url}{separator}X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={key}&X-Amz-Date={time}\
+             &X-Amz-Expires={seconds}&X-Amz-SignedHeaders=host"
+        );
+        if let Some(token) = &credentials.session_token {
+            let _ = write!(url, "&X-Amz-Security-Token={}", escaped(token));
+        }
+        let request = HttpRequest {
+            method: "GET".to_owned(),
+            url: Url::parse(&url)?,
+            fields: Fields::default(),
+            content: Bytes::new(),
+        };
+        let (canonical, _) = canonical_request(&request);
+        let signature = self.signature(&credentials.secret_access_key, &time, &canonical);
+        Ok(format!("{url}&X-Amz-Signature={signature}"))
+    }
+
+    fn scope(&self, time: &str) -> String {
+        format!("{}/{}/{}/aws4_request", &time[..8], self.region, self.service)
+    }
+
+    fn signature(&self, secret: &str, time: &str, canonical: &str) -> String {
+        let text = format!("{ALGORITHM}\n{time}\n{}\n{}", self.scope(time), hash(canonical.as_bytes()));
         let secret = format!("AWS4{secret}").into_bytes();
-        let parts = [date, &self.region, &self.service, "aws4_request", text];
+        let parts = [&time[..8], &self.region, &self.service, "aws4_request", &text];
         hex(&parts.into_iter().fold(secret, |key, part| {
             hmac::sign(&hmac::Key::new(HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec()
         }))

@@ -66,6 +66,32 @@ fn escapes_a_query_a_port_content_and_a_token() {
     );
 }
 
+/// As botocore makes passwords for databases of RDS.
+#[test]
+fn a_url_proves_who_asks_for_it() {
+    let signer = Signer { region: "us-east-1".to_owned(), service: "rds-db".to_owned() };
+    let presigned = |port: u16, user: &str, token: Option<&str>| {
+        let credentials =
+            Credentials { session_token: token.map(str::to_owned), ..Credentials::of_user("akid", "skid") };
+        let url = format!("https://prod-instance.us-east-1.rds.amazonaws.com:{port}/?Action=connect&DBUser={user}");
+        let presigned = signer.presign(&url, &credentials, 900, "2016-11-07T17:39:33Z".parse().unwrap()).unwrap();
+        presigned.strip_prefix(&url).unwrap().to_owned()
+    };
+    let usual = "&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=akid%2F20161107%2Fus-east-1%2Frds-db%2Faws4_request\
+                 &X-Amz-Date=20161107T173933Z&X-Amz-Expires=900&X-Amz-SignedHeaders=host";
+    assert_eq!(
+        presigned(3306, "someusername", None),
+        format!("{usual}&X-Amz-Signature=d1138cdbc0ca63eec012ec0fc6c2267e03642168f5884a7795320d4c18374c61")
+    );
+    assert_eq!(
+        presigned(5432, "a%20b", Some("tok/en+=")),
+        format!(
+            "{usual}&X-Amz-Security-Token=tok%2Fen%2B%3D\
+             &X-Amz-Signature=588905bef314c22dcfc2118cd0efdeb70779dd6a904a035674ae525cbf66178d"
+        )
+    );
+}
+
 fn provider(variables: &[(&str, &str)], settings: CredentialSettings) -> CredentialProvider {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     CredentialProvider::new(&Env::default(), variables.collect(), settings)

@@ -37,6 +37,7 @@ pub fn server() -> Server {
         port: 5432,
         user: "kong".to_owned(),
         password: String::new(),
+        passwords: None,
         database: "postgres".to_owned(),
         schema: format!("test{}", NUMBER.fetch_add(1, Ordering::Relaxed)),
         timeout: Duration::from_secs(30),

@@ -31,11 +31,11 @@ const NOT_LEADER: &str = "aborted: another node is performing database changes";
 
 impl Command {
     pub fn execute(&self, settings: &Settings) -> Result<ExitCode, String> {
-        let mut server = database::server(settings)?;
-        server.timeout = self.timeout.unwrap_or(server.timeout);
         let catalog = preflight::catalog(settings, &preflight::enabled_plugins(settings)?)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
         runtime.block_on(async {
+            let mut server = database::server(settings)?;
+            server.timeout = self.timeout.unwrap_or(server.timeout);
             let migrations = Migrations::connect(&server, &catalog).await.map_err(database::unreachable)?;
             let state = migrations.state().await.map_err(error)?;
             match self.action {

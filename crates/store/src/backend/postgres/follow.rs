@@ -116,12 +116,15 @@ impl Listener {
             if is_away(&error) { Deaf::Away(why) } else { Deaf::Failed(why) }
         };
         let timeout = || Deaf::Away("timeout".to_owned());
-        let (client, mut connection) =
-            match tokio::time::timeout(self.server.timeout, self.server.config().connect(tls)).await {
-                Ok(Ok(connected)) => connected,
-                Ok(Err(error)) => return deaf(error),
-                Err(_) => return timeout(),
-            };
+        let config = match self.server.config_of_now().await {
+            Ok(config) => config,
+            Err(why) => return Deaf::Away(why),
+        };
+        let (client, mut connection) = match tokio::time::timeout(self.server.timeout, config.connect(tls)).await {
+            Ok(Ok(connected)) => connected,
+            Ok(Err(error)) => return deaf(error),
+            Err(_) => return timeout(),
+        };
         let (notices, mut heard) = mpsc::unbounded_channel();
         let mut driver = JoinSet::new();
         driver.spawn(async move {

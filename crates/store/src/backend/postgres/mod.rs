@@ -36,7 +36,7 @@ pub use events::Neighbour;
 use futures_util::future::{BoxFuture, FutureExt};
 pub use migrations::{LOCK_TIMEOUT, Listed, Migration, Migrations, Say, State, Subsystem};
 use model::{Error, Record};
-pub use pool::Server;
+pub use pool::{PasswordSource, Server};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};

@@ -3,13 +3,18 @@
 use super::reach::Reach;
 use super::tls::{self, Tls};
 use crate::backend::failure;
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Connect, Hook, HookError, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime,
+};
+use futures_util::future::BoxFuture;
 use model::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio_postgres::Client;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How a server is reached.
 #[derive(Clone)]
@@ -19,6 +24,8 @@ pub struct Server {
     pub port: u16,
     pub user: String,
     pub password: String,
+    /// In place of the password, where it does not stay the same.
+    pub passwords: Option<Arc<dyn PasswordSource>>,
     pub database: String,
     /// Empty: the one that the server chooses.
     pub schema: String,
@@ -42,9 +49,17 @@ pub struct Server {
     pub replica: Option<Box<Server>>,
 }
 
+/// Where passwords come from that end.
+pub trait PasswordSource: Send + Sync {
+    /// One that is valid now. It is asked for often, and at hand mostly.
+    fn password(&self) -> BoxFuture<'_, Result<String, String>>;
+}
+
 /// The connections to a server.
 pub struct Pool {
     connections: deadpool_postgres::Pool,
+    /// The last one that there was, of those that end.
+    password: Arc<Mutex<Option<String>>>,
     turns: Option<Arc<Semaphore>>,
     reach: Arc<Reach>,
     server: Server,
@@ -72,7 +87,8 @@ impl Pool {
     fn with(server: &Server, reach: Reach) -> Result<Pool, Error> {
         let tls = tls::connector(server.tls.as_ref()).map_err(Error::database)?;
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(server.config(), tls, config);
+        let password = Arc::<Mutex<Option<String>>>::default();
+        let manager = Manager::from_connect(server.config(), Connector { tls, password: password.clone() }, config);
         let greeting = server.greeting();
         let greet = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
             let greeting = greeting.clone();
@@ -95,7 +111,7 @@ impl Pool {
         });
         let turns = server.max_queries.map(|limit| Arc::new(Semaphore::new(limit)));
         let (reach, server) = (Arc::new(reach), server.clone());
-        Ok(Pool { connections, turns, reach, server, cleaner: cleaner.abort_handle() })
+        Ok(Pool { connections, password, turns, reach, server, cleaner: cleaner.abort_handle() })
     }
 
     /// How long a question may take.
@@ -121,7 +137,11 @@ impl Pool {
         if self.server.backlog.is_some_and(|limit| self.connections.status().waiting >= limit.max(1)) {
             return Err(busy("too many waiting connect operations"));
         }
+        let renewed = self.renew_password().await;
         let client = self.connections.get().await.map_err(|error| match error {
+            PoolError::Backend(_) | PoolError::PostCreateHook(_) if renewed.is_err() => {
+                self.reach.lost(&renewed.err().unwrap_or_default())
+            }
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
                 self.reach.failed(&error)
             }
@@ -129,6 +149,38 @@ impl Pool {
             error => failure(error),
         })?;
         Ok(Lease { client, reach: self.reach.clone(), _turn: turn })
+    }
+
+    /// Connections that are made from now on have a password that is valid. Those that there are need none.
+    async fn renew_password(&self) -> Result<(), String> {
+        if let Some(source) = &self.server.passwords {
+            let password = source.password().await?;
+            *self.password.lock().unwrap_or_else(PoisonError::into_inner) = Some(password);
+        }
+        Ok(())
+    }
+}
+
+/// Makes connections.
+struct Connector {
+    tls: MakeRustlsConnect,
+    password: Arc<Mutex<Option<String>>>,
+}
+
+impl Connect for Connector {
+    fn connect(
+        &self,
+        config: &tokio_postgres::Config,
+    ) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        let (mut config, tls) = (config.clone(), self.tls.clone());
+        if let Some(password) = &*self.password.lock().unwrap_or_else(PoisonError::into_inner) {
+            config.password(password);
+        }
+        Box::pin(async move {
+            let (client, connection) = config.connect(tls).await?;
+            // Whoever asks on it is told how it has ended.
+            Ok((client, tokio::spawn(async move { drop(connection.await) })))
+        })
     }
 }
 
@@ -157,7 +209,11 @@ impl Server {
             .dbname(&self.database)
             .connect_timeout(self.timeout)
             .application_name("bascule")
-            .ssl_mode(if self.tls.is_some() { SslMode::Require } else { SslMode::Disable });
+            .ssl_mode(match &self.tls {
+                Some(tls) if tls.optional => SslMode::Prefer,
+                Some(_) => SslMode::Require,
+                None => SslMode::Disable,
+            });
         if !self.password.is_empty() {
             config.password(&self.password);
         }
@@ -165,6 +221,15 @@ impl Server {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         config
+    }
+
+    /// The same with the password that is valid now.
+    pub(super) async fn config_of_now(&self) -> Result<tokio_postgres::Config, String> {
+        let mut config = self.config();
+        if let Some(source) = &self.passwords {
+            config.password(source.password().await?);
+        }
+        Ok(config)
     }
 
     /// What is said first on a connection: functions in Kong's tables compare times of no zone.

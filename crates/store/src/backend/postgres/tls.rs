@@ -2,16 +2,22 @@
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use std::sync::Arc;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// What is verified.
+/// How connections are encrypted.
 #[derive(Clone, Default)]
 pub struct Tls {
     /// The authorities that the server's certificate must come from; `None`: it is not verified.
     pub roots: Option<Arc<RootCertStore>>,
+    /// What this node shows of itself.
+    pub identity: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
+    /// The only version to be spoken; `None`: any.
+    pub version: Option<&'static SupportedProtocolVersion>,
+    /// A server that has no TLS is talked to without.
+    pub optional: bool,
 }
 
 /// Takes any certificate: `pg_ssl_verify` is off.
@@ -23,13 +29,18 @@ pub fn connector(tls: Option<&Tls>) -> Result<MakeRustlsConnect, String> {
     let unverified = Tls::default();
     let tls = tls.unwrap_or(&unverified);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+    let versions = tls.version.map_or(rustls::ALL_VERSIONS.to_vec(), |version| vec![version]);
+    let versions = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions);
     let versions = versions.map_err(|e| e.to_string())?;
     let builder = match &tls.roots {
         Some(roots) => versions.with_root_certificates(roots.clone()),
         None => versions.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification(provider))),
     };
-    Ok(MakeRustlsConnect::new(builder.with_no_client_auth()))
+    let config = match &tls.identity {
+        Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key()),
+        None => Ok(builder.with_no_client_auth()),
+    };
+    Ok(MakeRustlsConnect::new(config.map_err(|e| e.to_string())?))
 }
 
 impl ServerCertVerifier for NoVerification {
