@@ -120,7 +120,7 @@ impl Call {
         let log = self.state.options.audit.clone().zip(self.trail.clone());
         let rights = self.store.rights().cloned();
         let hooks = match self.state.options.event_hooks {
-            true => events::hooks(self.store.whole()).await?,
+            true => events::hooks(self.store.whole(), &self.state.told).await?,
             false => Vec::new(),
         };
         let is_hooked = !hooks.is_empty();

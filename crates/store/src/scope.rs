@@ -6,7 +6,7 @@ use model::{Catalog, Error, Record};
 use uuid::Uuid;
 
 /// Whose records are seen. What belongs to no workspace is seen from everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Those of the workspace with that id.
     Workspace(Uuid),

@@ -36,7 +36,7 @@ pub async fn watch(store: &Store, node: &dyn Node, told: &Told) {
 
 /// What is seen now; `None` where nobody wants to know.
 async fn round(store: &Store, node: &dyn Node, told: &Told, before: Option<Seen>) -> Result<Option<Seen>, Answer> {
-    let mut hooks = hooks(store).await?;
+    let mut hooks = hooks(store, told).await?;
     hooks.retain(|hook| text(hook, "source") == BALANCER);
     if hooks.is_empty() {
         return Ok(None);

@@ -15,9 +15,9 @@ use aws_lc_rs::digest;
 use model::Record;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use store::{PageQuery, Recorded, Store};
+use store::{PageQuery, Recorded, Scope, Store};
 
 /// The entity of hooks.
 pub const ENTITY: &str = "event_hooks";
@@ -34,22 +34,43 @@ const SECRETS: [&str; 6] = ["user_token", "user_token_ident", "password", "invit
 /// How many events are remembered for `snooze`.
 const SNOOZED: usize = 10_000;
 
+/// How long it is taken for granted that there are none: other nodes may add some.
+const NONE: Duration = Duration::from_secs(1);
+
 /// What hooks have been told of late.
 #[derive(Default)]
 pub struct Told(Mutex<Memory>);
 
 #[derive(Default)]
 struct Memory {
+    /// Where there were no hooks, and when.
+    none: HashMap<Scope, Instant>,
+    /// How often hooks have been added on this node.
+    added: u64,
     /// By hook and event, until when the same one is not told again.
     snoozed: HashMap<[u8; 32], Instant>,
     /// The last event of each hook that wants changes only.
     last: HashMap<String, [u8; 32]>,
 }
 
-/// The hooks that want to know of writes.
-pub async fn hooks(store: &Store) -> Result<Vec<Record>, Answer> {
+/// The hooks that want to know of writes. While there are none, nobody is asked at each write.
+pub async fn hooks(store: &Store, told: &Told) -> Result<Vec<Record>, Answer> {
+    let (scope, now) = (store.scope(), Instant::now());
+    let added = {
+        let memory = told.memory();
+        if memory.none.get(&scope).is_some_and(|at| now.duration_since(*at) < NONE) {
+            return Ok(Vec::new());
+        }
+        memory.added
+    };
     let query = PageQuery { size: 1000, ..PageQuery::default() };
-    Ok(store.page(ENTITY, &query).await?.data)
+    let hooks = store.page(ENTITY, &query).await?.data;
+    let mut memory = told.memory();
+    memory.none.retain(|_, at| now.duration_since(*at) < NONE);
+    if hooks.is_empty() && memory.added == added {
+        memory.none.insert(scope, now);
+    }
+    Ok(hooks)
 }
 
 /// Tells hooks what has been written.
@@ -131,8 +152,7 @@ impl Told {
         }
         let mut key = [0; 32];
         key.copy_from_slice(digest::digest(&digest::SHA256, format!("{id} {data}").as_bytes()).as_ref());
-        // No code that can panic runs under the lock, so a poisoned one is whole.
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory();
         if on_change && memory.last.insert(id.to_owned(), key) == Some(key) {
             return false;
         }
@@ -151,8 +171,20 @@ impl Told {
         true
     }
 
+    /// A hook was added or changed.
+    pub fn expect(&self) {
+        let mut memory = self.memory();
+        memory.none.clear();
+        memory.added += 1;
+    }
+
     /// A hook is gone.
     pub fn forget(&self, hook: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).last.remove(hook);
+        self.memory().last.remove(hook);
+    }
+
+    /// No code that can panic runs under the lock, so a poisoned one is whole.
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -79,6 +79,7 @@ async fn create(mut call: Call) -> HandlerResult {
         check(&catalog, &hook).map(|()| hook)
     });
     let record = record.await?;
+    call.state.told.expect();
     if PINGED.contains(&text(&record, "handler")) {
         let message = ping_of(&record)?;
         call.state.node.queue_hook(message);
@@ -94,7 +95,9 @@ async fn replace(mut call: Call) -> HandlerResult {
         let hook = transaction.upsert(ENTITY, &key, input.clone())?;
         check(&catalog, &hook).map(|()| hook)
     });
-    Ok(Answer::new(200, shown(record.await?)))
+    let record = record.await?;
+    call.state.told.expect();
+    Ok(Answer::new(200, shown(record)))
 }
 
 async fn change(mut call: Call) -> HandlerResult {
