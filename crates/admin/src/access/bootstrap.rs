@@ -1,7 +1,7 @@
 //! What a database has from the start: the default roles, and the first administrator (`KONG_PASSWORD`).
 
 use super::rules::{ACTIONS, ANY, Action};
-use super::{APPROVED, rights, secret};
+use super::{APPROVED, rights, secret, text};
 use crate::answer::Answer;
 use model::{Error, Record};
 use serde_json::{Value, json};
@@ -11,6 +11,11 @@ use store::{Key, Scope, Store, Transaction};
 pub const SUPER_ADMIN: &str = "super-admin";
 /// The first administrator, as Kong calls it.
 const FIRST: &str = "kong_admin";
+/// The default roles.
+const ROLES: [&str; 3] = ["read-only", "admin", SUPER_ADMIN];
+/// A record of `parameters` that is there since the default roles have rules about records, too. Whoever takes these
+/// away from them does not get them back.
+const COMPLETE: &str = "bascule:default_roles";
 /// What `admin` may not do: whoever gives roles away, or takes another's place, gives itself all of them.
 const FORBIDDEN: &[&str] = &[
     "/rbac/*",
@@ -41,6 +46,7 @@ pub async fn prepare(store: &Store, password: Option<&str>) -> Result<bool, Stri
         if transaction.get("rbac_roles", &Key::Name(SUPER_ADMIN.to_owned()))?.is_none() {
             add_roles(transaction)?;
         }
+        complete_roles(transaction)?;
         match (&hash, &ident) {
             (Some(hash), Some(ident)) if !users => add_first(transaction, hash, ident).map(|()| true),
             _ => Ok::<_, Error>(users),
@@ -70,11 +76,30 @@ fn add_roles(transaction: &mut Transaction<'_>) -> Result<(), Error> {
         };
         add(ANY, actions, false)?;
         forbidden.iter().try_for_each(|endpoint| add(endpoint, &all, true))?;
-        let records =
-            json!({ "role": { "id": role["id"] }, "entity_id": ANY, "entity_type": "wildcard", "actions": actions });
-        insert(transaction, rights::ENTITY, records)?;
     }
     Ok(())
+}
+
+/// Gives default roles the rule about all records, once: those of earlier versions have none.
+fn complete_roles(transaction: &mut Transaction<'_>) -> Result<(), Error> {
+    let key = Key::Id(COMPLETE.to_owned());
+    if transaction.get("parameters", &key)?.is_some() {
+        return Ok(());
+    }
+    for name in ROLES {
+        let Some(role) = transaction.get("rbac_roles", &Key::Name(name.to_owned()))? else { continue };
+        let id = text(&role, "id");
+        if !transaction.all_for(rights::ENTITY, "role", id)?.is_empty() {
+            continue;
+        }
+        let actions: Vec<&str> = match name {
+            "read-only" => vec![Action::Read.name()],
+            _ => ACTIONS.into_iter().map(Action::name).collect(),
+        };
+        let rule = json!({ "role": { "id": id }, "entity_id": ANY, "entity_type": "wildcard", "actions": actions });
+        insert(transaction, rights::ENTITY, rule)?;
+    }
+    insert(transaction, "parameters", json!({ "key": COMPLETE, "value": "1" })).map(drop)
 }
 
 fn add_first(transaction: &mut Transaction<'_>, hash: &str, ident: &str) -> Result<(), Error> {

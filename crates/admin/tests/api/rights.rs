@@ -4,6 +4,7 @@ use super::access::{TOKEN, ask, by, enforcing, role, root, user};
 use super::{Answer, Api};
 use admin::Enforcement;
 use serde_json::{Value, json};
+use store::Key;
 
 /// As the user of that name, whose token it is too.
 async fn sends(api: &Api, name: &str, method: &str, path: &str, body: Value) -> Answer {
@@ -64,6 +65,23 @@ async fn rules_about_records_live() {
     allow(&api, "", "r", &id, "write").await.expect(400);
     let wrong = json!({ "entity_id": id, "entity_type": "routes", "actions": "read" });
     root(&api, "POST", "/rbac/roles/r/entities", wrong).await.expect(400);
+}
+
+/// Default roles of earlier versions have no rule about records.
+#[tokio::test]
+async fn default_roles_get_the_rule_about_all_records_once() {
+    let api = enforcing(Enforcement::Endpoints).await;
+    let path = "/rbac/roles/read-only/entities/*";
+    let actions = async || root(&api, "GET", path, Value::Null).await.body["actions"].clone();
+    assert_eq!(actions().await, json!(["read"]));
+    root(&api, "DELETE", path, Value::Null).await.expect(204);
+    admin::prepare_access(&api.store, None).await.unwrap();
+    root(&api, "GET", path, Value::Null).await.expect(404);
+    let marks = api.store.page("parameters", &Default::default()).await.unwrap().data;
+    let mark = Key::Id(marks[0]["key"].as_str().unwrap().to_owned());
+    api.store.delete("parameters", &mark).await.unwrap();
+    admin::prepare_access(&api.store, None).await.unwrap();
+    assert_eq!(actions().await, json!(["read"]));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Everything in a store as one file, written record by record.
 
 use super::records::{HASH, PARAMETERS};
-use super::{version, yaml};
+use super::{OWN_PARAMETER, version, yaml};
 use crate::layout::{WORKSPACE, WORKSPACES};
 use crate::{Revision, Store};
 use model::{Catalog, Error, Record};
@@ -61,7 +61,8 @@ impl Store {
 impl Writing {
     fn take(&mut self, entity: &str, record: &Record) {
         let Some(schema) = self.catalog.entity(entity) else { return };
-        let own = entity == PARAMETERS && record.get("key").and_then(Value::as_str) == Some(HASH);
+        let key = record.get("key").and_then(Value::as_str).unwrap_or_default();
+        let own = entity == PARAMETERS && (key == HASH || key.starts_with(OWN_PARAMETER));
         if !schema.db_export() || own || entity == WORKSPACES {
             return;
         }

@@ -34,6 +34,9 @@ pub struct Document {
     hash: String,
 }
 
+/// What keys of `parameters` begin with that are about one database: no file has them.
+pub const OWN_PARAMETER: &str = "bascule:";
+
 /// What the hash of a configuration is that has no entities.
 pub const EMPTY_HASH: &str = "00000000000000000000000000000000";
 
