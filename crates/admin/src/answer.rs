@@ -78,6 +78,9 @@ impl From<Error> for Answer {
             // The store says it once, not for each request.
             return Answer::message(status, "The database does not answer");
         }
+        if error.code == Code::DatabaseFull {
+            return Answer::message(status, "The database has no room left");
+        }
         if status >= 500 {
             tracing::error!(error = %error, "admin request failed");
             return Answer::unexpected();

@@ -29,6 +29,8 @@ pub enum Code {
     InvalidSearchQuery = 20,
     /// Kong has no number for it: to a Kong whose database is away, that is an unexpected error.
     DatabaseUnavailable = 503,
+    /// The same of one that is full.
+    DatabaseFull = 507,
 }
 
 /// A failure with the words that the client sees.
@@ -74,6 +76,7 @@ impl Error {
             Code::OperationUnsupported => 405,
             Code::DatabaseError => 500,
             Code::DatabaseUnavailable => 503,
+            Code::DatabaseFull => 507,
             _ => 400,
         }
     }
@@ -244,6 +247,11 @@ impl Error {
         Error::new(Code::DatabaseUnavailable, cause.to_string())
     }
 
+    /// The database has no room for what was to be written.
+    pub fn database_full(cause: impl std::fmt::Display) -> Error {
+        Error::new(Code::DatabaseFull, cause.to_string())
+    }
+
     /// A value derived from the record could not be computed.
     pub fn transformation(cause: impl std::fmt::Display) -> Error {
         Error::new(Code::Transformation, format!("transformation failed: {cause}"))
@@ -290,6 +298,7 @@ impl Code {
             Code::ReferencedByOthers => "referenced by others",
             Code::InvalidSearchQuery => "invalid search query",
             Code::DatabaseUnavailable => "database unavailable",
+            Code::DatabaseFull => "database full",
         }
     }
 }

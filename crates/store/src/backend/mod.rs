@@ -218,3 +218,9 @@ pub fn failure(cause: impl std::fmt::Display) -> Error {
     tracing::error!("store: {cause}");
     Error::database(cause)
 }
+
+/// The same for want of room.
+pub fn full(cause: impl std::fmt::Display) -> Error {
+    tracing::error!("store: {cause}");
+    Error::database_full(cause)
+}

@@ -1,6 +1,6 @@
 //! Whether the server answers: it is said once when it no longer does, and once when it does again.
 
-use crate::backend::failure;
+use crate::backend::{failure, full};
 use model::Error;
 use std::error::Error as _;
 use std::io::ErrorKind;
@@ -56,7 +56,11 @@ impl Reach {
     /// What a failed question comes to.
     pub fn failed(&self, error: &tokio_postgres::Error) -> Error {
         let why = describe(error);
-        if is_away(error) { self.lost(&why) } else { failure(why) }
+        match error.code() {
+            _ if is_away(error) => self.lost(&why),
+            Some(&SqlState::DISK_FULL) => full(why),
+            _ => failure(why),
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use crate::backend::cells::{self, Cell};
 use crate::backend::sql::{CounterStatements, SQLITE, Statements, TagStatements};
-use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted, Write, Writer, expiry, failure};
+use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted, Write, Writer, expiry, failure, full};
 use crate::feed::Feed;
 use crate::layout::{Layout, Table};
 use crate::{Addition, Counter, Revision, TagEntry};
 use model::Error;
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
-use rusqlite::{OptionalExtension, Params, params, params_from_iter};
+use rusqlite::{ErrorCode, OptionalExtension, Params, params, params_from_iter};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -62,23 +62,23 @@ impl Connection {
     }
 
     fn run(&self, sql: &str, params: impl Params) -> Result<(), Error> {
-        self.sqlite.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map(drop).map_err(failure)
+        self.sqlite.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map(drop).map_err(failed)
     }
 
     fn rows(&self, table: &Table, sql: &str, params: impl Params) -> Result<Vec<Row>, Error> {
-        let mut statement = self.sqlite.prepare_cached(sql).map_err(failure)?;
-        let mut rows = statement.query(params).map_err(failure)?;
+        let mut statement = self.sqlite.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query(params).map_err(failed)?;
         let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(failure)? {
+        while let Some(row) = rows.next().map_err(failed)? {
             found.push(decode(table, row)?);
         }
         Ok(found)
     }
 
     fn row(&self, table: &Table, sql: &str, params: impl Params) -> Result<Option<Row>, Error> {
-        let mut statement = self.sqlite.prepare_cached(sql).map_err(failure)?;
-        let mut rows = statement.query(params).map_err(failure)?;
-        rows.next().map_err(failure)?.map(|row| decode(table, row)).transpose()
+        let mut statement = self.sqlite.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query(params).map_err(failed)?;
+        rows.next().map_err(failed)?.map(|row| decode(table, row)).transpose()
     }
 }
 
@@ -113,10 +113,10 @@ impl Reader for Connection {
     ) -> Result<(), Error> {
         let all = Selection { now, ..Selection::all(table) };
         let (sql, parameters) = self.statements[table.index].scan(&all);
-        let mut statement = self.sqlite.prepare_cached(&sql).map_err(failure)?;
-        let mut rows = statement.query(params_from_iter(parameters)).map_err(failure)?;
+        let mut statement = self.sqlite.prepare_cached(&sql).map_err(failed)?;
+        let mut rows = statement.query(params_from_iter(parameters)).map_err(failed)?;
         let mut shown = Row::default();
-        while let Some(row) = rows.next().map_err(failure)? {
+        while let Some(row) = rows.next().map_err(failed)? {
             decode_into(table, row, &mut shown)?;
             visit(&mut shown)?;
         }
@@ -125,18 +125,18 @@ impl Reader for Connection {
 
     fn count(&mut self, table: &Table, workspace: Option<Uuid>, now: i64) -> Result<u64, Error> {
         let (sql, parameters) = self.statements[table.index].count(table, workspace, now);
-        let mut statement = self.sqlite.prepare_cached(&sql).map_err(failure)?;
-        let count: i64 = statement.query_row(params_from_iter(parameters), |row| row.get(0)).map_err(failure)?;
+        let mut statement = self.sqlite.prepare_cached(&sql).map_err(failed)?;
+        let count: i64 = statement.query_row(params_from_iter(parameters), |row| row.get(0)).map_err(failed)?;
         Ok(count.max(0) as u64)
     }
 
     fn tags(&mut self, selection: &TagSelection<'_>) -> Result<Vec<TagEntry>, Error> {
         let (sql, parameters) = self.tags.page(selection);
-        let mut statement = self.sqlite.prepare_cached(&sql).map_err(failure)?;
+        let mut statement = self.sqlite.prepare_cached(&sql).map_err(failed)?;
         let entry = |row: &rusqlite::Row<'_>| {
             Ok(TagEntry { tag: row.get(0)?, entity: row.get(1)?, id: row.get(2)?, place: row.get(3)? })
         };
-        statement.query_map(params_from_iter(parameters), entry).and_then(Iterator::collect).map_err(failure)
+        statement.query_map(params_from_iter(parameters), entry).and_then(Iterator::collect).map_err(failed)
     }
 
     fn expired(&mut self, table: &Table, now: i64, limit: usize) -> Result<Vec<Row>, Error> {
@@ -150,17 +150,17 @@ impl Reader for Connection {
         if !table.has_ttl {
             return Ok(None);
         }
-        let mut statement = self.sqlite.prepare_cached(&self.statements[table.index].next_expiry).map_err(failure)?;
-        statement.query_row([], |row| row.get(0)).optional().map(Option::flatten).map_err(failure)
+        let mut statement = self.sqlite.prepare_cached(&self.statements[table.index].next_expiry).map_err(failed)?;
+        statement.query_row([], |row| row.get(0)).optional().map(Option::flatten).map_err(failed)
     }
 
     fn counts(&mut self, counters: &[Counter], now: i64) -> Result<Vec<i64>, Error> {
         let one = |counter: &Counter| {
             let sql = CounterStatements::new(&counter.entity, SQLITE).count;
-            let mut statement = self.sqlite.prepare_cached(&sql).map_err(failure)?;
+            let mut statement = self.sqlite.prepare_cached(&sql).map_err(failed)?;
             let Counter { identifier, period, began, service, route, .. } = counter;
             let key = params![identifier, period, began, service.to_string(), route.to_string(), now];
-            let count = statement.query_row(key, |row| row.get(0)).optional().map_err(failure)?;
+            let count = statement.query_row(key, |row| row.get(0)).optional().map_err(failed)?;
             Ok(count.unwrap_or(0))
         };
         counters.iter().map(one).collect()
@@ -170,7 +170,7 @@ impl Reader for Connection {
         let commits = Arc::clone(&self.commits);
         let _between_commits = commits.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         // The first look at the file decides which state is read.
-        self.sqlite.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failure)?;
+        self.sqlite.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
         Ok(commits.feed.newest())
     }
 }
@@ -278,4 +278,12 @@ fn cells_of(row: &rusqlite::Row<'_>) -> Result<Vec<Cell>, String> {
         })
     };
     (0..row.as_ref().column_count()).map(cell).collect()
+}
+
+/// What an error of SQLite comes to.
+fn failed(error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => full(error),
+        _ => failure(error),
+    }
 }
