@@ -1,5 +1,6 @@
 //! Nodes on Postgres: servers that vanish and come back, and nodes that share one.
 
+mod access;
 mod away;
 mod hosts;
 mod killed;

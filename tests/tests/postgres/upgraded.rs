@@ -4,6 +4,7 @@ use crate::setup::{bootstrapped, migrate, node};
 use blackbox::http::{form, get, request};
 use blackbox::{Backend, Postgres};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::process::Output;
 
 /// What Kong 3.4 had in the place of what later ones have, and rows that it wrote.
@@ -13,6 +14,9 @@ const VERSIONS: [&str; 3] = [
     include_str!("../../../crates/store/tests/kong/3.4.sql"),
 ];
 const ROWS: &str = include_str!("../../../crates/store/tests/kong/rows-3.4.sql");
+
+/// A plugin among them.
+const LIMITS: &str = "00000000-0000-4000-8000-000000000006";
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -48,6 +52,12 @@ fn a_database_of_kong_3_4_is_upgraded_and_served() {
     let ask = |key: &str| request(node.proxy(), "GET", "/s", &[("apikey", key)], b"").unwrap();
     ask("k").expect(200);
     ask("other").expect(401);
+    // The row has the names of both versions. What is changed has those of this one, like all that it writes.
+    form(node.admin(), "PATCH", &format!("/plugins/{LIMITS}"), "config.hide_client_headers=true").expect(200);
+    let config = postgres.sql(database, &format!("SELECT config FROM plugins WHERE id = '{LIMITS}'"));
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["redis"]["host"], "r.test");
+    assert_eq!(config.get("redis_host"), None);
 
     let finished = run(&["finish"]);
     assert!(finished.status.success(), "{}", said(&finished));
@@ -57,7 +67,7 @@ fn a_database_of_kong_3_4_is_upgraded_and_served() {
     ask("k").expect(200);
     ask("k").expect(200);
     ask("k").expect(429);
-    let limits = get(node.admin(), "/plugins/00000000-0000-4000-8000-000000000006").expect(200).json();
+    let limits = get(node.admin(), &format!("/plugins/{LIMITS}")).expect(200).json();
     assert_eq!(limits["config"]["redis"]["host"], "r.test");
     assert_eq!(limits["config"]["year"], 3);
 }
