@@ -3,6 +3,7 @@
 
 use blackbox::http::{Connection, Response, form, get, json as send};
 use blackbox::{Backend, Node, Usage, bascule, eventually, longer};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -264,6 +265,32 @@ fn reloads_disturb_nobody() {
     flat(&samples, 512, 6);
     let accepted = first.accepted() + second.accepted();
     assert!(accepted <= connections(answered), "{accepted} connections for {answered} requests");
+}
+
+#[test]
+fn successors_disturb_nobody() {
+    let successions = longer(6);
+    let (first, second) = (Backend::start("first"), Backend::start("second"));
+    let node = balanced("name=stay", [first.address, second.address]);
+    let traffic = Traffic::start(node.proxy(), &["GET", "POST"]);
+    let process = || std::fs::read_to_string(node.prefix().join("pids/nginx.pid")).unwrap_or_default();
+    let mut samples = Vec::new();
+    for number in 0..successions {
+        // Its connections with the Admin API end with the process that has them.
+        let mut operator = Operator::of(&node);
+        for round in 0..5 {
+            operator.round(number * 5 + round, [first.address, second.address]);
+        }
+        traffic.goes_on(20);
+        let former = process();
+        samples.push(Usage::of(former.trim().parse().unwrap()));
+        node.signal(Signal::USR2);
+        eventually("a successor serves", || !["", &former].contains(&&*process()));
+        traffic.goes_on(20);
+    }
+    traffic.end();
+    // Each process has just begun: what it takes is what the changes of all before it have left in the database.
+    flat(&samples, 4096, 12);
 }
 
 #[test]

@@ -156,6 +156,7 @@ fn serve(
             predecessor.await_word()?;
             claim.hold()?;
             keep(&node.settings)?;
+            node.catch_up().await;
         }
         node.serve()?;
         let addresses = node.addresses();
@@ -311,6 +312,20 @@ impl Running {
     fn serve(&mut self) -> Result<(), String> {
         self.serve_interfaces();
         self.plane.serve().map_err(|e| format!("cannot start the workers: {e}"))
+    }
+
+    /// Takes in what the predecessor has written while this process made itself ready, so that what it has answered is
+    /// in force. Postgres tells by itself.
+    async fn catch_up(&mut self) {
+        if self.settings.text("database") == "postgres" {
+            return;
+        }
+        // With a transaction it is looked whether another process has written.
+        let looked = self.store.transaction(|_| Ok::<_, model::Error>(())).await;
+        if let Ok((revision, ())) = looked {
+            let taken = self.progress.wait_for(|at| at.tried >= revision);
+            let _ = tokio::time::timeout(node::PATIENCE, taken).await;
+        }
     }
 
     fn serve_interfaces(&mut self) {

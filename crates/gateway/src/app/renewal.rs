@@ -127,8 +127,9 @@ impl Running {
             successor.kill();
             return Err(error);
         }
-        // A write is answered by the one that goes on.
+        // Writes that are under way are answered before the successor looks for the last time; later ones are its own.
         self.stop.send_replace(true);
+        let _ = tokio::time::timeout(STOP_TIME, self.interfaces.ended(&mut self.tasks)).await;
         claim.cede();
         if let Err(error) = successor.begin().await {
             successor.kill();
