@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use model::Degradation;
 use model::entities::Uuid;
 use model::health::UpstreamHealth;
+use sdk::certificates::Stapler;
 use sdk::{Env, MemoryBudget, Network, PluginKind, Resolve};
 use std::io;
 use std::net::SocketAddr;
@@ -283,6 +284,12 @@ impl DataPlane {
     /// Has the workers count what goes through them, in place of an earlier watch.
     pub fn watch(&self) -> Watch {
         Watch::begin(&self.shared)
+    /// Keeps OCSP responses at hand for certificates of the configuration; without `all`, for those only with which
+    /// clients must see one.
+    pub async fn staple(&self, stapler: Stapler, all: bool) {
+        tls::run_stapling(Arc::clone(&self.shared.snapshot), stapler, all).await;
+    }
+
     }
 }
 

@@ -44,6 +44,7 @@ use proxy::log_writer::Destination;
 use publisher::{Progress, Publisher};
 use references::References;
 use sdk::PluginKind;
+use sdk::certificates::Stapler;
 use signals::{Request, Signals};
 use std::sync::Arc;
 use std::time::Duration;
@@ -232,6 +233,7 @@ impl Running {
         let secrets = preflight::secrets(&settings, store.catalog(), env.clone())?;
         lua::open_vaults(&secrets);
         let references = References::new(secrets.clone(), Arc::clone(store.catalog()));
+        let stapler = Stapler::new(&env, plane::responder(&settings)?);
         let publisher = Publisher::start(store.clone(), kept, Arc::clone(&plane), references, names).await?;
         let node = RunningNode::new(
             &settings,
@@ -278,6 +280,9 @@ impl Running {
         tasks.spawn(secrets.run());
         tasks.spawn(publisher::remind(Arc::clone(&plane)));
         if let Some(mirror) = mirror {
+        let stapled = Arc::clone(&plane);
+        let all = settings.injected.flag(nginx::PROXY_SERVER, "ssl_stapling").unwrap_or_default();
+        tasks.spawn(async move { stapled.staple(stapler, all).await });
             alone.spawn(mirror.run(store.clone()));
         }
         if settings.flag("event_hooks_enabled") && !settings.dbless() {

@@ -13,8 +13,9 @@ use proxy::live::Watch;
 use proxy::settings::{Headers, Keepalive, Listen, Transport};
 use proxy::tls::{Chain, Outbound, Peers, Services};
 use proxy::{Arrival, Change, DataPlane, Replacement, TracedConnection, dns, router};
+use sdk::certificates::Stapler;
 use sdk::entities::Uuid;
-use sdk::{ErrorFormat, ErrorPages, PeerTls, PluginKind, Timed, TraceSettings};
+use sdk::{ErrorFormat, ErrorPages, PeerTls, PluginKind, Timed, TraceSettings, Url};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -193,6 +194,11 @@ impl Plane {
         self.data.watch()
     }
 
+    /// Keeps OCSP responses at hand for the certificates that clients are shown.
+    pub async fn staple(&self, stapler: Stapler, all: bool) {
+        self.data.staple(stapler, all).await;
+    }
+
     /// What became of questions to name servers.
     pub fn name_statistics(&self) -> Vec<dns::NameStatistics> {
         self.data.name_statistics()
@@ -217,7 +223,14 @@ impl Plane {
 
 /// What is wrong with files and values that the data plane is made of; certificates are looked at elsewhere.
 pub fn check(settings: &Settings) -> Vec<String> {
-    [error_pages(settings).err(), resolver(settings).err()].into_iter().flatten().collect()
+    [error_pages(settings).err(), resolver(settings).err(), responder(settings).err()].into_iter().flatten().collect()
+}
+
+/// Whom to ask about certificates in place of those that they name (`ssl_stapling_responder`).
+pub fn responder(settings: &Settings) -> Result<Option<Url>, String> {
+    let text = settings.injected.word(nginx::PROXY_SERVER, "ssl_stapling_responder");
+    let url = (!text.is_empty()).then(|| Url::parse(text)).transpose();
+    url.map_err(|e| format!("{}: {e}", settings.injected.key(nginx::PROXY_SERVER, "ssl_stapling_responder")))
 }
 
 fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {

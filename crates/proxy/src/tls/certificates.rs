@@ -122,6 +122,11 @@ impl Certificates {
         self.by_id.get(id)
     }
 
+    /// All of them, once or more.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Identity>> {
+        self.by_id.values().chain(&self.default)
+    }
+
     /// The certificate for a server name: exact, then `*.` and `.*` wildcards, then `*`; the default for clients that
     /// name none of these, or no server at all. One that cannot be used has no other in its place.
     pub fn for_server(&self, name: Option<&str>) -> Option<&Arc<Identity>> {

@@ -1,16 +1,19 @@
 //! Certificates with their keys: what we prove ourselves by, to clients and to services.
 
 use super::next_number;
+use arc_swap::ArcSwapOption;
 use model::{Record, pem};
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureScheme};
+use sdk::certificates::{Staple, Stapler, must_be_stapled};
 use smallvec::SmallVec;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use x509_parser::public_key::PublicKey;
 
 /// aws-lc-rs signs with no smaller keys.
@@ -25,13 +28,37 @@ pub struct Identity {
     number: u64,
     /// No longer part of the configuration: connections made by it are not kept.
     retired: AtomicBool,
-    keys: SmallVec<[Arc<CertifiedKey>; 2]>,
+    keys: SmallVec<[Key; 2]>,
 }
+
+/// A certificate with its key.
+#[derive(Debug)]
+struct Key {
+    certified: Arc<CertifiedKey>,
+    /// The same with what its authority says of it.
+    stapled: ArcSwapOption<Stapled>,
+    /// When its authority is to be asked, in seconds since 1970.
+    due: AtomicU64,
+    must_be_stapled: OnceLock<bool>,
+}
+
+#[derive(Debug)]
+struct Stapled {
+    certified: Arc<CertifiedKey>,
+    /// In seconds since 1970.
+    until: u64,
+}
+
+/// How long to wait, in seconds, until a question is asked again that had no answer.
+const PAUSE: u64 = 300;
+/// The same where there was one: half of its time, within these bounds.
+const AGAIN: RangeInclusive<u64> = 60..=24 * 3600;
 
 impl Identity {
     /// Certificates in order of preference; at least one.
     pub fn new(chains: Vec<Chain>) -> Result<Identity, String> {
-        let keys = chains.into_iter().map(|(chain, key)| certified(chain, &key)).collect::<Result<SmallVec<_>, _>>()?;
+        let keys = chains.into_iter().map(|(chain, key)| certified(chain, &key).map(Key::new));
+        let keys = keys.collect::<Result<SmallVec<_>, _>>()?;
         if keys.is_empty() {
             Err("no certificate".to_owned())
         } else {
@@ -78,21 +105,85 @@ impl Identity {
 
     /// Whether both consist of the same certificates, and therefore of the same keys.
     pub fn shows_same(&self, other: &Identity) -> bool {
-        self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(|(a, b)| a.cert == b.cert)
+        let same = |(ours, theirs): (&Key, &Key)| ours.certified.cert == theirs.certified.cert;
+        self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(same)
     }
 
     /// The certificate whose key can sign by the earliest of these schemes.
     pub fn suiting(&self, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
-        if self.keys.len() == 1 {
-            return self.keys.first().filter(|k| k.key.choose_scheme(schemes).is_some());
-        }
-        schemes.iter().find_map(|scheme| self.keys.iter().find(|k| k.key.choose_scheme(&[*scheme]).is_some()))
+        self.suiting_key(schemes).map(|key| &key.certified)
     }
 
-    /// The certificate for a client, by what it can verify. One that suits nobody is better than none: the client
-    /// learns why the handshake fails.
+    /// The certificate for a client, by what it can verify, with what its authority says of it. One that suits nobody
+    /// is better than none: the client learns why the handshake fails.
     pub fn for_client(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.suiting(schemes).or(self.keys.first()).cloned()
+        self.suiting_key(schemes).or(self.keys.first()).map(Key::shown)
+    }
+
+    /// Whether an authority is to be asked about one of its certificates: `all`, or those with which clients must see
+    /// what it says.
+    pub fn lacks_staple(&self, all: bool) -> bool {
+        let now = UnixTime::now().as_secs();
+        self.keys.iter().any(|key| key.lacks_staple(all, now))
+    }
+
+    /// Asks their authorities about certificates for which it is time.
+    pub async fn staple(&self, stapler: &Stapler, all: bool) {
+        let now = UnixTime::now().as_secs();
+        for key in self.keys.iter().filter(|key| key.lacks_staple(all, now)) {
+            key.staple(stapler, now).await;
+        }
+    }
+
+    fn suiting_key(&self, schemes: &[SignatureScheme]) -> Option<&Key> {
+        let signs = |key: &&Key, schemes: &[SignatureScheme]| key.certified.key.choose_scheme(schemes).is_some();
+        if self.keys.len() == 1 {
+            return self.keys.first().filter(|key| signs(key, schemes));
+        }
+        schemes.iter().find_map(|scheme| self.keys.iter().find(|key| signs(key, &[*scheme])))
+    }
+}
+
+impl Key {
+    fn new(certified: Arc<CertifiedKey>) -> Key {
+        let stapled = ArcSwapOption::empty();
+        Key { certified, stapled, due: AtomicU64::new(0), must_be_stapled: OnceLock::new() }
+    }
+
+    fn shown(&self) -> Arc<CertifiedKey> {
+        match &*self.stapled.load() {
+            Some(stapled) if UnixTime::now().as_secs() < stapled.until => Arc::clone(&stapled.certified),
+            _ => Arc::clone(&self.certified),
+        }
+    }
+
+    fn lacks_staple(&self, all: bool, now: u64) -> bool {
+        let must = || *self.must_be_stapled.get_or_init(|| must_be_stapled(&self.certified.cert[0]));
+        self.due.load(Ordering::Relaxed) <= now && (all || must())
+    }
+
+    async fn staple(&self, stapler: &Stapler, now: u64) {
+        let chain = &self.certified.cert;
+        if !stapler.can_ask(chain) {
+            // The same certificate will not say more.
+            self.due.store(u64::MAX, Ordering::Relaxed);
+            tracing::info!("no OCSP response is stapled to {}: nobody can be asked about it", name(&chain[0]));
+            return;
+        }
+        let again = match stapler.ask(chain).await {
+            Ok(Staple { answer, until }) => {
+                let mut certified = CertifiedKey::clone(&self.certified);
+                certified.ocsp = Some(answer.to_vec());
+                self.stapled.store(Some(Arc::new(Stapled { certified: Arc::new(certified), until })));
+                (until.saturating_sub(now) / 2).clamp(*AGAIN.start(), *AGAIN.end())
+            }
+            Err(error) => {
+                // What was said before is shown until it runs out.
+                tracing::warn!("no OCSP response can be stapled to {}: {error}", name(&chain[0]));
+                PAUSE
+            }
+        };
+        self.due.store(now + again, Ordering::Relaxed);
     }
 }
 
@@ -128,6 +219,12 @@ fn certified(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'static>) 
         }
         _ => Ok(Arc::new(certified)),
     }
+}
+
+/// What a certificate is called in messages.
+fn name(certificate: &CertificateDer<'_>) -> String {
+    let parsed = x509_parser::parse_x509_certificate(certificate);
+    parsed.map_or_else(|_| "a certificate".to_owned(), |(_, parsed)| format!("the certificate of {}", parsed.subject()))
 }
 
 /// The size of the key that a certificate is for, where that is RSA.

@@ -1,6 +1,6 @@
 //! TLS towards clients and towards services.
 //!
-//! `identity` is what we prove ourselves by, `certificates` finds one for a server name, `listener` is what clients may
+//! `identity` is what we prove ourselves by, `stapling` what authorities say of it, `certificates` finds one for a server name, `listener` is what clients may
 //! use, `clients` what they must prove, `requests` and `handshake` what plugins have a say in; `verify` and `trust` are
 //! what services must prove, `outbound` says which of all that applies to a service.
 
@@ -13,6 +13,7 @@ mod names;
 mod outbound;
 mod requests;
 mod secp521r1;
+mod stapling;
 #[cfg(test)]
 mod testing;
 mod trust;
@@ -28,6 +29,7 @@ pub(crate) use names::{describe, shown};
 pub use outbound::{Outbound, Terms, TrustCompiler};
 pub(crate) use requests::{CertificateRequests, Names};
 pub use secp521r1::SECP521R1;
+pub(crate) use stapling::run as run_stapling;
 pub use trust::{Peers, Services, Trust};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};

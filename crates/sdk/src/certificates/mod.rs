@@ -5,10 +5,12 @@ mod name;
 mod ocsp;
 mod path;
 mod revocation;
+mod staple;
 
 pub use name::Details;
 pub use path::{Path, find_path};
 pub use revocation::{Revocation, Status};
+pub use staple::{Staple, Stapler, must_be_stapled};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

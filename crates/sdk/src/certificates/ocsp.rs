@@ -6,7 +6,7 @@ use ::aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 /// The algorithm SHA-1, by which certificates are named in questions.
 const SHA1: &[u8] = &[SEQUENCE, 9, 0x06, 5, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0];
@@ -21,13 +21,21 @@ pub(super) fn question(certificate: &X509Certificate<'_>, issuer: &X509Certifica
     der::write(SEQUENCE, &[&der::write(SEQUENCE, &[&der::write(SEQUENCE, &[&request])])])
 }
 
+/// What an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    pub status: Status,
+    /// When it runs out, in seconds since 1970, if it does.
+    pub until: Option<u64>,
+}
+
 /// What an answer says of a certificate at that time; the error says why it says nothing.
 pub(super) fn answer(
     text: &[u8],
     certificate: &X509Certificate<'_>,
     issuer: &CertificateDer<'_>,
     now: UnixTime,
-) -> Result<Status, &'static str> {
+) -> Result<Said, &'static str> {
     let (_, parsed_issuer) = X509Certificate::from_der(issuer).map_err(|_| "the issuer is no certificate")?;
     let basic = basic(text)?;
     let mut parts = basic.inside();
@@ -60,7 +68,8 @@ pub(super) fn answer(
         let state = parts.next().ok_or("no state in the answer")?;
         let from = parts.take(GENERALIZED_TIME).ok_or("no time in the answer")?;
         let until = parts.take(0xa0).and_then(|until| until.inside().take(GENERALIZED_TIME));
-        return status(state.tag, from, until, now);
+        let status = status(state.tag, from, until, now)?;
+        return Ok(Said { status, until: until.and_then(|until| seconds(&until)) });
     }
     Err("the answer is about something else")
 }
@@ -127,6 +136,12 @@ fn status(state: u8, from: Element<'_>, until: Option<Element<'_>>, now: UnixTim
     }
 }
 
+/// A time in seconds since 1970.
+fn seconds(time: &Element<'_>) -> Option<u64> {
+    let (_, time) = ASN1Time::from_der(time.whole).ok()?;
+    u64::try_from(time.timestamp()).ok()
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -191,7 +206,7 @@ pub(super) mod tests {
         let responder = issued("responder", Some(&root), &[ExtendedKeyUsagePurpose::OcspSigning]);
         let stranger = issued("root", None, &[]);
         let (_, parsed) = X509Certificate::from_der(&client.der).unwrap();
-        let said = |text: &[u8]| answer(text, &parsed, &root.der, UnixTime::now());
+        let said = |text: &[u8]| answer(text, &parsed, &root.der, UnixTime::now()).map(|said| said.status);
         let until = "20900101000000Z";
         for signer in [&root, &responder] {
             assert_eq!(said(&answer_of(&client, &root, signer, 0x80, until)), Ok(Status::Good));

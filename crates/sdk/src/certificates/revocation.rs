@@ -113,7 +113,8 @@ async fn ask(http: &HttpClient, subject: &Subject, is_own: bool) -> Result<Statu
     for url in responders {
         let content = Bytes::from(ocsp::question(&certificate, &issuer));
         let fields = [("Content-Type", "application/ocsp-request"), ("Accept", "application/ocsp-response")];
-        let read = |text: &[u8]| ocsp::answer(text, &certificate, &subject.issuer, UnixTime::now());
+        let read =
+            |text: &[u8]| ocsp::answer(text, &certificate, &subject.issuer, UnixTime::now()).map(|said| said.status);
         match fetch(http, "POST", url, fields.into_iter().collect(), content).await {
             Ok(text) => match read(&text) {
                 Ok(status) => return Ok(status),
@@ -177,7 +178,7 @@ fn listed(
 }
 
 /// Where OCSP is spoken about a certificate.
-fn responders(certificate: &X509Certificate<'_>) -> Vec<Url> {
+pub(super) fn responders(certificate: &X509Certificate<'_>) -> Vec<Url> {
     let extensions = certificate.extensions().iter().map(|extension| extension.parsed_extension());
     let descriptions = extensions.filter_map(|extension| match extension {
         ParsedExtension::AuthorityInfoAccess(access) => Some(&access.accessdescs),

@@ -135,6 +135,21 @@ pub const DIRECTIVES: &[Directive] = &[
     .protective(),
     acts("ssl_session_tickets", SERVERS, Syntax::Flag, "As `ssl_session_tickets`.").protective(),
     acts("ssl_session_timeout", SERVERS, Syntax::Time, "As `ssl_session_timeout`.").protective(),
+    acts(
+        "ssl_stapling",
+        HTTP_AND_PROXY,
+        Syntax::Flag,
+        "Whether clients of the proxy are shown what authorities say of its certificates (OCSP). They are asked beside \
+            handshakes, never in one, and no answer that is wrong or has run out is shown. A certificate that clients \
+            refuse without one (must-staple) has it in any case. The certificate of its authority must follow it.",
+    ),
+    acts(
+        "ssl_stapling_responder",
+        HTTP_AND_PROXY,
+        Syntax::Words(1, 1),
+        "URL at which to ask, in place of those that certificates name.",
+    ),
+    overruled("ssl_stapling_verify", HTTP_AND_PROXY, "answers are verified in any case"),
     overruled("ssl_session_cache", SERVERS, "`ssl_session_cache_size` says it"),
     // What clients may send.
     acts(
@@ -549,7 +564,7 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     ),
     (&["ssl_dhparam"], "keys are exchanged by elliptic curves only"),
     (&["ssl_session_ticket_key"], "each node makes its own keys of tickets"),
-    (&["ssl_stapling*"], "OCSP responses are not stapled"),
+    (&["ssl_stapling*"], "OCSP responses are stapled to the proxy's certificates only, and fetched"),
     (&["ssl_early_data"], "early data is not taken"),
     (
         &[
