@@ -11,22 +11,19 @@ use crate::tls;
 use crate::traced::Traced;
 use crate::worker::Worker;
 use std::cell::Cell;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc, watch};
-use wire::net::{Clock, Lingering, LogLimiter, Stream};
+use wire::net::{Clock, Incoming, LOCAL, Lingering, LogLimiter, Stream};
 use wire::proxy_protocol;
 
 /// How often idle connections to services, and memory that waits to be used again, are looked over.
 const SWEEP: Duration = Duration::from_secs(5);
 /// The pause after an accept that failed: the next one would fail too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Stands for an address that the system does not tell.
-const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Ends when the data plane has been drained. Each socket comes with the number of its listener in the settings.
 pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<(usize, Listener)>, phase: watch::Receiver<Phase>) {
@@ -80,9 +77,10 @@ impl Acceptor {
         for (index, socket) in sockets {
             let this = Rc::clone(self);
             let task = match socket {
-                Listener::Connections(socket) => {
-                    TcpListener::from_std(socket).map(|socket| tokio::task::spawn_local(this.accept(socket, index)))
-                }
+                Listener::Connections(socket) => TcpListener::from_std(socket)
+                    .map(|socket| tokio::task::spawn_local(this.accept(socket.into(), index))),
+                Listener::Local(socket) => UnixListener::from_std(socket)
+                    .map(|socket| tokio::task::spawn_local(this.accept(Incoming::Local(socket), index))),
                 Listener::Datagrams(socket) => {
                     UdpSocket::from_std(socket).map(|socket| tokio::task::spawn_local(this.receive(socket)))
                 }
@@ -118,10 +116,20 @@ impl Acceptor {
     }
 
     /// `index` is that of the listener in the settings.
-    async fn accept(self: Rc<Self>, listener: TcpListener, index: usize) {
-        let bound = listener.local_addr().unwrap_or(UNKNOWN);
-        let port = self.worker.shared.settings.public_port(bound.port());
+    async fn accept(self: Rc<Self>, listener: Incoming, index: usize) {
+        let bound = listener.address();
         let tls = self.worker.shared.settings.listen[index].tls;
+        // What is in the file system has no port: that of its scheme is as good as any.
+        let port = match bound.port() {
+            0 => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
+            port => self.worker.shared.settings.public_port(port),
+        };
         loop {
             match listener.accept().await {
                 Ok((socket, _)) if !self.admission.admit(&socket, self.open.get(), |what| self.reclaim(what)) => {}
@@ -203,7 +211,7 @@ impl Acceptor {
 
     /// Serves the sessions that begin on a socket for datagrams.
     async fn receive(self: Rc<Self>, socket: UdpSocket) {
-        let bound = socket.local_addr().unwrap_or(UNKNOWN);
+        let bound = socket.local_addr().unwrap_or(LOCAL);
         let (datagrams, mut space) = (Rc::new(Datagrams::new(socket)), Vec::new());
         loop {
             match datagrams.next(&mut space).await {

@@ -7,6 +7,7 @@ use model::address::{Cidr, CidrSet};
 use smallvec::SmallVec;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use wire::net::LOCAL;
 use wire::{Fields, Known};
 
 /// What a host is called to services when the client named none.
@@ -23,6 +24,9 @@ const OWN: [Known; 7] = [
     Known::XRealIp,
 ];
 
+/// What a client is called who has come by a socket in the file system, and how settings name all of them.
+const LOCAL_NAME: &[u8] = b"unix:";
+
 /// The longest address in text: eight groups of four digits, with colons.
 const MAX_TEXT: usize = 39;
 
@@ -34,6 +38,8 @@ pub struct TrustedProxies {
     real_ip_from: CidrSet,
     header: RealIpHeader,
     recursive: bool,
+    /// Whether clients who come by a socket in the file system are trusted.
+    local: bool,
 }
 
 /// An address with its text, made once per connection.
@@ -74,8 +80,8 @@ enum RealIpHeader {
 }
 
 impl TrustedProxies {
-    /// From the settings: addresses or CIDR blocks (`unix:` stands for local sockets and is not needed here), the
-    /// name of a header or `proxy_protocol`, and whether trusted addresses in the header are skipped.
+    /// From the settings: addresses or CIDR blocks (`unix:` stands for sockets in the file system), the name of a header
+    /// or `proxy_protocol`, and whether trusted addresses in the header are skipped.
     pub fn new(trusted_ips: &[String], real_ip_header: &str, recursive: bool) -> Result<TrustedProxies, String> {
         let networks = networks("trusted_ips", trusted_ips)?;
         let header = match real_ip_header {
@@ -86,7 +92,8 @@ impl TrustedProxies {
                 _ => RealIpHeader::Other(name.to_owned()),
             },
         };
-        Ok(TrustedProxies { networks, real_ip_from: CidrSet::default(), header, recursive })
+        let local = trusted_ips.iter().any(|ip| ip.as_bytes() == LOCAL_NAME);
+        Ok(TrustedProxies { networks, real_ip_from: CidrSet::default(), header, recursive, local })
     }
 
     /// Lets others tell the client's address too (`set_real_ip_from`).
@@ -99,6 +106,16 @@ impl TrustedProxies {
         !self.networks.is_empty() && self.networks.contains(ip.to_canonical())
     }
 
+    /// Whether the other end of a connection is a trusted proxy.
+    pub fn trusts_peer(&self, peer: &Address) -> bool {
+        if peer.is_local() { self.local } else { self.trusts(peer.ip) }
+    }
+
+    /// Whether the other end of a connection may tell the client's address.
+    fn peer_names_clients(&self, peer: &Address) -> bool {
+        if peer.is_local() { self.local } else { self.names_clients(peer.ip) }
+    }
+
     /// Whether an address may tell that of the client.
     fn names_clients(&self, ip: IpAddr) -> bool {
         self.trusts(ip) || !self.real_ip_from.is_empty() && self.real_ip_from.contains(ip.to_canonical())
@@ -106,7 +123,7 @@ impl TrustedProxies {
 
     /// The client of a request, when it is not the peer itself. `proxied` is the source that the PROXY protocol named.
     pub fn client(&self, peer: &Address, proxied: Option<SocketAddr>, fields: &Fields) -> Option<Address> {
-        if !self.names_clients(peer.ip) {
+        if !self.peer_names_clients(peer) {
             return None;
         }
         let found = match &self.header {
@@ -149,6 +166,17 @@ impl TrustedProxies {
 }
 
 impl Address {
+    /// That of a client who has come by a socket in the file system, called as in nginx.
+    pub fn local() -> Address {
+        let mut text = [0; MAX_TEXT];
+        text[..LOCAL_NAME.len()].copy_from_slice(LOCAL_NAME);
+        Address { ip: LOCAL.ip(), port: LOCAL.port(), text, len: LOCAL_NAME.len() }
+    }
+
+    fn is_local(&self) -> bool {
+        self.as_str().as_bytes() == LOCAL_NAME
+    }
+
     /// An address; one of IPv4 inside IPv6 counts as of IPv4.
     pub fn new(address: SocketAddr) -> Address {
         let ip = address.ip().to_canonical();
@@ -357,6 +385,15 @@ mod tests {
             assert_eq!(address(ip).as_str(), ip);
         }
         assert_eq!(address("::ffff:10.0.0.1").as_str(), "10.0.0.1");
+    }
+
+    #[test]
+    fn sockets_in_the_file_system_are_trusted_by_name() {
+        let local = Address::local();
+        assert_eq!(local.as_str(), "unix:");
+        assert!(proxies(&["unix:"], "X-Real-IP", false).trusts_peer(&local));
+        assert!(!proxies(&["0.0.0.0/0"], "X-Real-IP", false).trusts_peer(&local));
+        assert!(!proxies(&["unix:"], "X-Real-IP", false).trusts_peer(&address("0.0.0.0")));
     }
 
     #[test]

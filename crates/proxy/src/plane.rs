@@ -4,7 +4,7 @@ use crate::accept;
 use crate::balancer::Balancers;
 use crate::dns::NameStatistics;
 use crate::forwarded::TrustedProxies;
-use crate::listener::{Descriptors, Inherited, Listener, Listening, Offer};
+use crate::listener::{Descriptors, Inherited, ListenAddress, Listener, Listening, Offer};
 use crate::live::{Live, Watch};
 use crate::published::Published;
 use crate::settings::{Listen, Settings, Transport};
@@ -19,7 +19,6 @@ use model::health::UpstreamHealth;
 use sdk::certificates::Stapler;
 use sdk::{Env, MemoryBudget, Network, PluginKind, Resolve};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,7 +28,7 @@ use tokio::sync::watch;
 pub struct DataPlane {
     shared: Arc<Shared>,
     compiler: Mutex<Compiler>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<ListenAddress>,
     /// By which plugins reach other servers.
     network: Network,
     /// The listeners, in the order of the settings, until nothing more is accepted.
@@ -51,7 +50,7 @@ impl DataPlane {
         let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
         let workers = settings.workers.max(1);
         let sockets = bind_all(&settings.listen, workers, inherited)?;
-        let addresses = sockets.iter().map(Listening::address).collect();
+        let addresses = sockets.iter().map(|listening| listening.address().clone()).collect();
         let default = identity(std::mem::take(&mut settings.certificates)).map_err(invalid)?;
         let outbound = Outbound::new(std::mem::take(&mut settings.services_tls)).map_err(invalid)?;
         let memory = MemoryBudget::new(settings.limits.held_in_memory);
@@ -112,7 +111,7 @@ impl DataPlane {
     }
 
     /// The addresses of the listeners, in the order of the settings, with the ports that were really bound.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
 
@@ -241,7 +240,11 @@ impl DataPlane {
     fn end(&self, phase: Phase, time: Duration) {
         let deadline = Instant::now() + time;
         self.phase.send_replace(phase);
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let sockets = std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
+        if phase != Phase::Leaving {
+            sockets.iter().for_each(Listening::remove);
+        }
+        drop(sockets);
         let workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
         while Instant::now() < deadline && workers.iter().any(|w| !w.is_finished()) {
             std::thread::park_timeout(Duration::from_millis(10));
@@ -281,15 +284,15 @@ impl DataPlane {
         self.shared.traced.connect(arrival).await
     }
 
-    /// Has the workers count what goes through them, in place of an earlier watch.
-    pub fn watch(&self) -> Watch {
-        Watch::begin(&self.shared)
     /// Keeps OCSP responses at hand for certificates of the configuration; without `all`, for those only with which
     /// clients must see one.
     pub async fn staple(&self, stapler: Stapler, all: bool) {
         tls::run_stapling(Arc::clone(&self.shared.snapshot), stapler, all).await;
     }
 
+    /// Has the workers count what goes through them, in place of an earlier watch.
+    pub fn watch(&self) -> Watch {
+        Watch::begin(&self.shared)
     }
 }
 
@@ -304,17 +307,15 @@ fn identity(certificates: Vec<Chain>) -> Result<Option<Arc<Identity>>, String> {
 fn bind_all(listen: &[Listen], workers: usize, inherited: &mut Inherited) -> io::Result<Vec<Listening>> {
     let (mut bound, mut own) = (Vec::new(), Vec::new());
     for entry in listen {
-        let (setting, address) = (entry.transport.setting(), entry.address);
-        let listening = match entry.transport {
-            Transport::Datagram => {
-                Listening::bind_datagrams(("stream_listen udp", address), &entry.socket, workers, inherited)
+        let (setting, address) = (entry.transport.setting(), &entry.address);
+        let listening = match (entry.transport, address) {
+            (Transport::Datagram, ListenAddress::Ip(address)) => {
+                Listening::bind_datagrams(("stream_listen udp", *address), &entry.socket, workers, inherited)
             }
-            Transport::Http | Transport::Stream => {
-                Listening::bind((setting, address), &entry.socket, workers, &own, inherited)
-            }
+            _ => Listening::bind((setting, address), &entry.socket, workers, &own, inherited),
         };
         let listening = listening.map_err(|error| io::Error::new(error.kind(), format!("{setting}: {error}")))?;
-        own.push(listening.address());
+        own.push(listening.address().clone());
         bound.push(listening);
     }
     Ok(bound)

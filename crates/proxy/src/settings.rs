@@ -2,11 +2,11 @@
 
 use crate::access_log::AccessLog;
 use crate::directives::Directives;
-use crate::listener::SocketOptions;
+use crate::listener::{ListenAddress, SocketOptions};
 use crate::router::Flavor;
 use crate::tls::{Chain, Policy, Services};
 use sdk::{ErrorPages, TraceSettings};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,7 @@ pub struct Streams {
 /// A proxy listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     pub transport: Transport,
     pub tls: bool,
     /// HTTP/2 is spoken, too: as in Kong, on all listeners when one has the flag.

@@ -83,7 +83,7 @@ impl Traced {
         let Arrival { client, tls, server_name, port } = self.arrival;
         let listeners = shared.settings.listen.iter().filter(|listen| listen.transport == Transport::Http);
         let bound = listeners.clone().find(|listen| listen.tls == tls).or(listeners.clone().next());
-        let bound = bound.map_or(SocketAddr::new(client, 0), |listen| listen.address);
+        let bound = bound.and_then(|listen| listen.address.ip()).unwrap_or(SocketAddr::new(client, 0));
         let port = port.unwrap_or_else(|| shared.settings.public_port(bound.port()));
         // The client's port says nothing: it has none.
         let mut origin = Origin::new(shared, (SocketAddr::new(client, 0), bound), port, tls, number);

@@ -3,5 +3,6 @@
 mod admin;
 mod flags;
 mod handshakes;
+mod local;
 mod pages;
 mod proxy_protocol;

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use wire::h2::PREFACE;
-use wire::net::{Lingering, begins_tls, refuse_plain_http};
+use wire::net::{LOCAL, Lingering, begins_tls, refuse_plain_http};
 use wire::proxy_protocol::{self, Proxied};
 
 /// A connection's octets, plain or through TLS.
@@ -44,7 +44,7 @@ pub async fn run(
     stopped: watch::Receiver<()>,
 ) {
     let limits = *admin.state.options.limits_of(interface);
-    let Ok(local) = socket.local_addr() else { return };
+    let local = socket.local_addr().unwrap_or(LOCAL);
     let tls = listener.tls.is_some();
     // The limit is for the whole: what trickles in does not put it off.
     let established = establish(&listener, limits.lingering, socket, stopped.clone());

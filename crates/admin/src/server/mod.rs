@@ -16,9 +16,9 @@ use rustls::pki_types::CertificateDer;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use wire::net::Incoming;
 
 /// How long requests under way may take once the node stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener of an interface.
 pub struct Listener {
-    pub socket: TcpListener,
+    pub socket: Incoming,
     pub tls: Option<Arc<dyn Tls>>,
     /// Connections begin with a header of the PROXY protocol; those that do not are refused.
     pub proxy_protocol: bool,

@@ -41,7 +41,7 @@ pub async fn serving_with(admin: &Arc<Admin>, tls: Option<Arc<ServerConfig>>, ht
     let address = socket.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let tls = tls.map(|tls| Arc::new(tls) as Arc<dyn admin::Tls>);
-    let listener = Listener { socket, tls, proxy_protocol: false, http2 };
+    let listener = Listener { socket: socket.into(), tls, proxy_protocol: false, http2 };
     let shutdown = async move { drop(stopped.await) };
     let connections = Arc::new(Connections::new(64));
     let server = admin::serve(Arc::clone(admin), Interface::Admin, listener, connections, shutdown);

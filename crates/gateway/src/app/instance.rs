@@ -48,6 +48,8 @@ pub struct Addresses {
     pub admin: Vec<SocketAddr>,
     pub status: Vec<SocketAddr>,
     pub manager: Vec<SocketAddr>,
+    /// Sockets in the file system, of all interfaces, as settings name them.
+    pub local: Vec<String>,
 }
 
 impl Claim {
@@ -93,6 +95,7 @@ impl Claim {
             "admin": text(&addresses.admin),
             "status": text(&addresses.status),
             "manager": text(&addresses.manager),
+            "local": addresses.local,
         });
         std::fs::write(self.prefix.join(ADDRESSES_FILE), body.to_string())?;
         // Not before the ports are ours: until then it may be that of a Kong which runs here.
@@ -166,7 +169,8 @@ impl Addresses {
             ("manager", &self.manager),
         ];
         let open = interfaces.iter().filter(|(_, list)| !list.is_empty());
-        open.map(|(name, list)| format!("{name} on {}", text(list))).collect::<Vec<_>>().join(", ")
+        let open = open.map(|(name, list)| format!("{name} on {}", text(list)));
+        open.chain(self.local.iter().cloned()).collect::<Vec<_>>().join(", ")
     }
 
     /// Where the node of a prefix listens.
@@ -181,6 +185,12 @@ impl Addresses {
             admin: list("admin"),
             status: list("status"),
             manager: list("manager"),
+            local: body["local"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|a| Some(a.as_str()?.to_owned()))
+                .collect(),
         })
     }
 }

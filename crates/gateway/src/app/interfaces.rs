@@ -3,13 +3,13 @@
 use super::certificates::{Interface, InterfaceTls};
 use crate::settings::Settings;
 use admin::{Admin, Connections, Listener};
-use proxy::listener::{Descriptors, Inherited, Offer, listen_alone};
+use proxy::listener::{Alone, Descriptors, Inherited, ListenAddress, Offer, listen_alone};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use wire::net::Incoming;
 
 /// Sockets that are bound and, later, served.
 pub struct Interfaces {
@@ -21,9 +21,9 @@ pub struct Interfaces {
 struct Socket {
     interface: Interface,
     /// As the settings have it.
-    wanted: SocketAddr,
-    address: SocketAddr,
-    listener: std::net::TcpListener,
+    wanted: ListenAddress,
+    address: ListenAddress,
+    listener: Alone,
     tls: Option<InterfaceTls>,
     proxy_protocol: bool,
     http2: bool,
@@ -63,7 +63,7 @@ impl Interfaces {
                 let addresses = entry.addresses().map_err(|e| format!("{setting}: {}: {e}", entry.host))?;
                 for wanted in addresses {
                     // Whatever the flags say: two nodes must not share an Admin API by accident.
-                    let listener = match listen_alone((setting, wanted), &entry.socket(), inherited) {
+                    let listener = match listen_alone((setting, &wanted), &entry.socket(), inherited) {
                         Ok(listener) => listener,
                         // Nobody asked for it: a node that serves is worth more.
                         Err(e) if interface == Interface::Manager && settings.manager_may_lack() => {
@@ -73,6 +73,7 @@ impl Interfaces {
                         Err(e) => return Err(format!("{setting}: {e}")),
                     };
                     let address = listener.local_addr().map_err(|e| format!("{setting}: {e}"))?;
+                    let address = address.map_or_else(|| wanted.clone(), ListenAddress::Ip);
                     sockets.push(Socket {
                         interface,
                         wanted,
@@ -96,7 +97,7 @@ impl Interfaces {
         let (of_admin, of_status) = (connections(reserve / 2), connections(reserve / 4));
         let of_manager = connections(reserve / 8);
         for socket in &self.sockets {
-            let listener = match socket.listener.try_clone().and_then(TcpListener::from_std) {
+            let listener = match socket.listener.try_clone().and_then(Incoming::try_from) {
                 Ok(listener) => listener,
                 Err(e) => {
                     tracing::error!("cannot serve {}: {e}", socket.address);
@@ -132,7 +133,7 @@ impl Interfaces {
     pub fn offer(&self) -> std::io::Result<Vec<Offer>> {
         let offer = |socket: &Socket| {
             let listener = socket.listener.try_clone()?;
-            Ok(Offer::new(socket.interface.setting(), socket.wanted, vec![listener.into()]))
+            Ok(Offer::new(socket.interface.setting(), &socket.wanted, vec![listener.into()]))
         };
         self.sockets.iter().map(offer).collect()
     }
@@ -148,6 +149,20 @@ impl Interfaces {
     /// Waits until the servers have ended, among other tasks that never do.
     pub async fn ended(&self, tasks: &mut JoinSet<()>) {
         while self.serving.load(Ordering::Relaxed) > 0 && tasks.join_next().await.is_some() {}
+    }
+
+    /// The sockets in the file system.
+    pub fn local(&self) -> impl Iterator<Item = &ListenAddress> {
+        self.sockets.iter().map(|socket| &socket.address).filter(|address| address.ip().is_none())
+    }
+
+    /// Takes away what stands for them in the file system: nobody accepts there any more.
+    pub fn remove(&self) {
+        for address in self.local() {
+            if let ListenAddress::Unix(path) = address {
+                let _ = std::fs::remove_file(path);
+            }
+        }
     }
 
     /// The addresses of the Admin API, those without TLS first.
@@ -168,7 +183,7 @@ impl Interfaces {
     fn ports(&self, interface: Interface) -> Vec<(&'static str, u16)> {
         let of_interface = self.sockets.iter().filter(|socket| socket.interface == interface);
         let scheme = |socket: &Socket| if socket.tls.is_some() { "https" } else { "http" };
-        of_interface.map(|socket| (scheme(socket), socket.address.port())).collect()
+        of_interface.filter_map(|socket| Some((scheme(socket), socket.address.ip()?.port()))).collect()
     }
 
     /// The addresses of the Status API, those without TLS first.
@@ -184,6 +199,6 @@ impl Interfaces {
     fn addresses(&self, interface: Interface) -> Vec<SocketAddr> {
         let mut sockets: Vec<&Socket> = self.sockets.iter().filter(|s| s.interface == interface).collect();
         sockets.sort_by_key(|s| s.tls.is_some());
-        sockets.iter().map(|s| s.address).collect()
+        sockets.iter().filter_map(|s| s.address.ip()).collect()
     }
 }

@@ -151,13 +151,13 @@ fn serve(
     let outcome = control.block_on(async {
         let mut signals = Signals::listen().map_err(|e| format!("cannot listen for signals: {e}"))?;
         let predecessor = launch.predecessor.as_ref();
-        let inherited = predecessor.map_or_else(|| Ok(Inherited::default()), Predecessor::sockets)?;
-        let mut node = Running::start(settings, logging, launch.console(), inherited).await?;
+        let mut inherited = predecessor.map_or_else(|| Ok(Inherited::default()), Predecessor::sockets)?;
+        let mut node = Running::start(settings, logging, launch.console(), &mut inherited).await?;
         if let Some(predecessor) = predecessor {
             predecessor.await_word()?;
             claim.hold()?;
-            keep(&node.settings)?;
             node.catch_up().await;
+            keep(&node.settings)?;
         }
         node.serve()?;
         let addresses = node.addresses();
@@ -166,6 +166,7 @@ fn serve(
         ready(&addresses);
         if let Some(predecessor) = predecessor {
             predecessor.tell_serving();
+            inherited.discard();
         }
         let (prefix, logging) = (node.settings.prefix.clone(), node.logging.clone());
         let is_succeeded = node.serve_until_told(&mut signals, claim, launch).await;
@@ -206,7 +207,7 @@ impl Running {
         settings: Settings,
         logging: Logging,
         console: Console,
-        mut inherited: Inherited,
+        inherited: &mut Inherited,
     ) -> Result<Running, String> {
         // The list lives as long as the process, as the plugins themselves do.
         let kinds: &'static [&'static dyn PluginKind] = preflight::enabled_plugins(&settings)?.leak();
@@ -221,9 +222,9 @@ impl Running {
         let env = env.with_records(records::of(store.clone(), &settings, background.clone()));
         let access_logs = AccessLogs::open(&settings, console)?;
         let control = Handle::current();
-        let plane = Plane::bind(&settings, kinds, env.clone(), control, &access_logs, &mut inherited)?;
+        let plane = Plane::bind(&settings, kinds, env.clone(), control, &access_logs, inherited)?;
         let plane = Arc::new(plane);
-        let interfaces = Interfaces::bind(&settings, &mut inherited).await?;
+        let interfaces = Interfaces::bind(&settings, inherited).await?;
         if kept.is_none() {
             prepare_access(&settings, &store).await?;
         }
@@ -232,8 +233,8 @@ impl Running {
         lua::surround(&settings, &env, &names);
         let secrets = preflight::secrets(&settings, store.catalog(), env.clone())?;
         lua::open_vaults(&secrets);
-        let references = References::new(secrets.clone(), Arc::clone(store.catalog()));
         let stapler = Stapler::new(&env, plane::responder(&settings)?);
+        let references = References::new(secrets.clone(), Arc::clone(store.catalog()));
         let publisher = Publisher::start(store.clone(), kept, Arc::clone(&plane), references, names).await?;
         let node = RunningNode::new(
             &settings,
@@ -279,10 +280,10 @@ impl Running {
         tasks.spawn(publisher.run());
         tasks.spawn(secrets.run());
         tasks.spawn(publisher::remind(Arc::clone(&plane)));
-        if let Some(mirror) = mirror {
         let stapled = Arc::clone(&plane);
         let all = settings.injected.flag(nginx::PROXY_SERVER, "ssl_stapling").unwrap_or_default();
         tasks.spawn(async move { stapled.staple(stapler, all).await });
+        if let Some(mirror) = mirror {
             alone.spawn(mirror.run(store.clone()));
         }
         if settings.flag("event_hooks_enabled") && !settings.dbless() {
@@ -313,12 +314,6 @@ impl Running {
         })
     }
 
-    /// Lets connections come in.
-    fn serve(&mut self) -> Result<(), String> {
-        self.serve_interfaces();
-        self.plane.serve().map_err(|e| format!("cannot start the workers: {e}"))
-    }
-
     /// Takes in what the predecessor has written while this process made itself ready, so that what it has answered is
     /// in force. Postgres tells by itself.
     async fn catch_up(&mut self) {
@@ -333,6 +328,12 @@ impl Running {
         }
     }
 
+    /// Lets connections come in.
+    fn serve(&mut self) -> Result<(), String> {
+        self.serve_interfaces();
+        self.plane.serve().map_err(|e| format!("cannot start the workers: {e}"))
+    }
+
     fn serve_interfaces(&mut self) {
         self.stop.send_replace(false);
         self.interfaces.serve(&mut self.tasks, &self.admin, &self.stop.subscribe());
@@ -341,7 +342,8 @@ impl Running {
     fn addresses(&self) -> Addresses {
         let (proxy, proxy_tls) = self.plane.addresses();
         let (stream, admin, status) = (self.plane.streams(), self.interfaces.admin(), self.interfaces.status());
-        Addresses { proxy, proxy_tls, stream, admin, status, manager: self.interfaces.manager() }
+        let local = self.plane.local().chain(self.interfaces.local()).map(ToString::to_string).collect();
+        Addresses { proxy, proxy_tls, stream, admin, status, manager: self.interfaces.manager(), local }
     }
 
     /// Takes signals until one of them ends the node or a successor serves, which is the result; then lets requests
@@ -389,6 +391,9 @@ impl Running {
         // The Admin API goes last: until now it could be asked how things stand.
         self.stop.send_replace(true);
         self.interfaces.ended(&mut self.tasks).await;
+        if successor.is_none() {
+            self.interfaces.remove();
+        }
         self.tasks.shutdown().await;
         self.alone.shutdown().await;
         self.access_logs.finish();

@@ -8,7 +8,7 @@ use admin::{Counters, TargetMark};
 use model::Degradation;
 use model::health::UpstreamHealth;
 use proxy::balancer::Balancers;
-use proxy::listener::{Inherited, Offer};
+use proxy::listener::{Inherited, ListenAddress, Offer};
 use proxy::live::Watch;
 use proxy::settings::{Headers, Keepalive, Listen, Transport};
 use proxy::tls::{Chain, Outbound, Peers, Services};
@@ -65,7 +65,7 @@ impl Plane {
                 request_id_upstream: settings.request_id_upstream,
             },
             error_pages: error_pages(settings)?,
-            trusted_ips: settings.list("trusted_ips").iter().filter(|ip| *ip != "unix:").cloned().collect(),
+            trusted_ips: settings.list("trusted_ips").to_vec(),
             real_ip_from: settings.injected.real_ip_from(nginx::LOCATION, settings.list("trusted_ips")),
             real_ip_header: settings.injected.word(nginx::LOCATION, "real_ip_header").to_owned(),
             real_ip_recursive: settings.injected.flag(nginx::LOCATION, "real_ip_recursive").unwrap_or_default(),
@@ -109,7 +109,7 @@ impl Plane {
                 .zip(&self.tls)
                 .take(self.of_proxy)
                 .filter(|(_, t)| **t == tls)
-                .map(|(a, _)| *a)
+                .filter_map(|(a, _)| a.ip())
                 .collect()
         };
         (with(false), with(true))
@@ -117,7 +117,12 @@ impl Plane {
 
     /// Where it listens for streams.
     pub fn streams(&self) -> Vec<SocketAddr> {
-        self.data.addresses().iter().skip(self.of_proxy).copied().collect()
+        self.data.addresses().iter().skip(self.of_proxy).filter_map(ListenAddress::ip).collect()
+    }
+
+    /// The sockets in the file system.
+    pub fn local(&self) -> impl Iterator<Item = &ListenAddress> {
+        self.data.addresses().iter().filter(|address| address.ip().is_none())
     }
 
     /// How this node reaches servers on its own behalf.
@@ -189,14 +194,14 @@ impl Plane {
         self.data.trace(arrival).await
     }
 
-    /// Has the workers count what goes through them.
-    pub fn watch(&self) -> Watch {
-        self.data.watch()
-    }
-
     /// Keeps OCSP responses at hand for the certificates that clients are shown.
     pub async fn staple(&self, stapler: Stapler, all: bool) {
         self.data.staple(stapler, all).await;
+    }
+
+    /// Has the workers count what goes through them.
+    pub fn watch(&self) -> Watch {
+        self.data.watch()
     }
 
     /// What became of questions to name servers.

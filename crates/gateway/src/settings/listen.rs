@@ -1,18 +1,18 @@
 //! Addresses to listen on, with nginx's flags.
 
 use super::value;
-use proxy::listener::{SocketOptions, TcpKeepalive};
+use proxy::listener::{ListenAddress, SocketOptions, TcpKeepalive};
 use serde_json::{Map, Value, json};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 /// One entry of a `*_listen` setting.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Listener {
-    /// An address (IPv6 in brackets) or a name.
+    /// An address (IPv6 in brackets), a name, or `unix:` and a path.
     pub host: String,
-    /// 0 lets the system choose.
+    /// 0 lets the system choose; of paths, too.
     pub port: u16,
     pub ssl: bool,
     /// Datagrams instead of connections; of streams only.
@@ -55,14 +55,15 @@ pub fn duplicates(settings: &[(&str, &[Listener])]) -> Vec<String> {
     let mut seen: Vec<(&str, &Listener)> = Vec::new();
     for (setting, listener) in settings.iter().flat_map(|(s, list)| list.iter().map(move |l| (*s, l))) {
         let same = |(_, other): &&(&str, &Listener)| {
-            listener.port != 0 && (other.port, &other.host, other.udp) == (listener.port, &listener.host, listener.udp)
+            (listener.port != 0 || listener.path().is_some())
+                && (other.port, &other.host, other.udp) == (listener.port, &listener.host, listener.udp)
         };
         match seen.iter().find(same) {
             Some((first, _)) if *first == setting => {
-                errors.push(format!("{setting}: {}:{} is listed twice", listener.host, listener.port));
+                errors.push(format!("{setting}: {} is listed twice", listener.address()));
             }
             Some((first, _)) => {
-                errors.push(format!("{setting}: {}:{} is in {first} too", listener.host, listener.port));
+                errors.push(format!("{setting}: {} is in {first} too", listener.address()));
             }
             None => seen.push((setting, listener)),
         }
@@ -86,6 +87,10 @@ impl Listener {
                 }
                 Some(_) => return None,
             }
+        }
+        if let Some(path) = address.strip_prefix("unix:") {
+            listener.host = address.to_owned();
+            return path.starts_with('/').then_some(listener);
         }
         let (host, port) = address.rsplit_once(':')?;
         listener.port = port.parse().ok()?;
@@ -120,7 +125,21 @@ impl Listener {
         if self.udp && (self.ssl || self.proxy_protocol) {
             return Err("datagrams (udp) have neither TLS (ssl) nor the PROXY protocol (proxy_protocol)".to_owned());
         }
+        let of_tcp = self.udp || self.ipv6only.is_some() || self.so_keepalive.is_some();
+        if self.path().is_some() && of_tcp {
+            return Err(format!("{}: a path has neither udp nor ipv6only nor so_keepalive", self.host));
+        }
         self.keepalive().map(|_| ())
+    }
+
+    /// Where it is in the file system, if it is there.
+    fn path(&self) -> Option<&str> {
+        self.host.strip_prefix("unix:")
+    }
+
+    /// As it is written, without flags.
+    pub fn address(&self) -> String {
+        if self.path().is_some() { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
 
     fn keepalive(&self) -> Result<Option<TcpKeepalive>, String> {
@@ -163,8 +182,12 @@ impl Listener {
     }
 
     /// The addresses that the host stands for.
-    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        let addresses: Vec<SocketAddr> = (self.host.trim_matches(['[', ']']), self.port).to_socket_addrs()?.collect();
+    pub fn addresses(&self) -> io::Result<Vec<ListenAddress>> {
+        if let Some(path) = self.path() {
+            return Ok(vec![ListenAddress::Unix(path.into())]);
+        }
+        let addresses = (self.host.trim_matches(['[', ']']), self.port).to_socket_addrs()?;
+        let addresses: Vec<ListenAddress> = addresses.map(ListenAddress::Ip).collect();
         if addresses.is_empty() { Err(io::Error::new(io::ErrorKind::NotFound, "no such host")) } else { Ok(addresses) }
     }
 
@@ -191,7 +214,7 @@ impl Listener {
         shown.insert("ipv6only=off".to_owned(), json!(self.ipv6only == Some(false)));
         shown.insert("ipv6only=on".to_owned(), json!(self.ipv6only == Some(true)));
         shown.insert("listener".to_owned(), json!(self.text()));
-        shown.insert("port".to_owned(), json!(self.port));
+        shown.insert("port".to_owned(), json!(self.path().is_none().then_some(self.port)));
         shown.insert("proxy_protocol".to_owned(), json!(self.proxy_protocol));
         shown.insert("reuseport".to_owned(), json!(self.reuseport));
         let keepalive = self.so_keepalive.as_deref();
@@ -208,7 +231,7 @@ impl Listener {
 
     /// Address and flags in nginx's syntax (which has no `http2` flag any more).
     fn text(&self) -> String {
-        let mut text = format!("{}:{}", self.host, self.port);
+        let mut text = self.address();
         let flags = [
             (self.udp, "udp"),
             (self.ssl, "ssl"),
@@ -264,8 +287,21 @@ mod tests {
         assert_eq!(listener.describe()["listener"], "0.0.0.0:8443 ssl reuseport backlog=16384");
         assert_eq!(listener.describe()["backlog=16384"], true);
         let v6 = one("[::1]:8000 ipv6only=on so_keepalive=30m::10").unwrap();
-        assert_eq!(v6.addresses().unwrap(), ["[::1]:8000".parse::<SocketAddr>().unwrap()]);
+        assert_eq!(v6.addresses().unwrap(), [ListenAddress::Ip("[::1]:8000".parse().unwrap())]);
         assert_eq!(v6.describe()["so_keepalive=30m::10"], true);
+    }
+
+    #[test]
+    fn paths() {
+        let listener = one("unix:/run/bascule.sock ssl backlog=9").unwrap();
+        assert_eq!(listener.addresses().unwrap(), [ListenAddress::Unix("/run/bascule.sock".into())]);
+        assert_eq!(listener.describe()["listener"], "unix:/run/bascule.sock ssl backlog=9");
+        assert_eq!(listener.describe()["port"], Value::Null);
+        for entry in ["unix:", "unix:run.sock", "unix:/a so_keepalive=on", "unix:/a ipv6only=on"] {
+            assert!(one(entry).is_err(), "{entry}");
+        }
+        let listeners = [one("unix:/a").unwrap(), one("unix:/b").unwrap(), one("unix:/a ssl").unwrap()];
+        assert_eq!(duplicates(&[("proxy_listen", &listeners)]), ["proxy_listen: unix:/a is listed twice"]);
     }
 
     #[test]

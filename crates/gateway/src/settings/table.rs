@@ -101,7 +101,10 @@ pub const SECTIONS: &[Section] = &[
             address of `proxy_listen` only with `reuseport`; the Admin and the Status API are never shared. With \
             `proxy_protocol`, every connection must begin with a header of the PROXY protocol, version 1 or 2; its \
             address is believed of `trusted_ips` with `real_ip_header = proxy_protocol`. `bind` is what happens \
-            anyway, and `deferred` has no effect.",
+            anyway, and `deferred` has no effect. `unix:/path` in place of an address stands for a socket in the file \
+            system: everybody may connect to those of the proxy whom the directory lets in, as with nginx, and only the \
+            node's user and group to others. What a process has left there that has ended is taken away; clients are \
+            called `unix:`, and trusted when that is in `trusted_ips`.",
         settings: &[
             list(
                 "proxy_listen",
@@ -302,7 +305,7 @@ pub const SECTIONS: &[Section] = &[
                 "trusted_ips",
                 "",
                 "Addresses and CIDR blocks whose `X-Forwarded-*` headers are believed; \
-                `0.0.0.0/0,::/0` trusts everyone.",
+                `0.0.0.0/0,::/0` trusts everyone with an address, `unix:` those who come by sockets in the file system.",
             ),
             text(
                 "real_ip_header",

@@ -37,7 +37,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use wire::h1::{HeadError, Lingering, RequestError, ServerConnection};
-use wire::net::{Buffer, Stream};
+use wire::net::{Buffer, LOCAL, Stream};
 use wire::proxy_protocol::Proxied;
 
 /// Where a connection comes from.
@@ -71,13 +71,13 @@ impl Origin {
         tls: bool,
         number: u64,
     ) -> Box<Origin> {
-        let peer = Address::new(peer);
+        let peer = if peer == LOCAL { Address::local() } else { Address::new(peer) };
         let client = Client {
             peer: peer.ip(),
             peer_port: peer.port(),
             ip: peer.ip(),
             port: peer.port(),
-            trusted: shared.trusted.trusts(peer.ip()),
+            trusted: shared.trusted.trusts_peer(&peer),
             https: tls,
             local_ip: local.ip(),
             local_port: local.port(),

@@ -7,10 +7,14 @@
 //! same node has that one's sockets ([`Inherited`]), with the connections that wait in them.
 
 use super::inherited::{Inherited, Offer};
+use super::{ListenAddress, unix};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
+use wire::net::Incoming;
 
 /// How a listening socket is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +40,8 @@ pub enum TcpKeepalive {
 pub(crate) struct Listening {
     setting: &'static str,
     /// As the settings have it.
-    wanted: SocketAddr,
-    address: SocketAddr,
+    wanted: ListenAddress,
+    address: ListenAddress,
     backlog: i32,
     sockets: Vec<Socket>,
 }
@@ -45,7 +49,15 @@ pub(crate) struct Listening {
 /// One socket that is ready.
 pub(crate) enum Listener {
     Connections(TcpListener),
+    /// In the file system.
+    Local(UnixListener),
     Datagrams(UdpSocket),
+}
+
+/// One socket that no other process shares.
+pub enum Alone {
+    Tcp(TcpListener),
+    Local(UnixListener),
 }
 
 /// As nginx has them.
@@ -60,14 +72,29 @@ impl Listening {
     /// addresses that this process has bound before. Where the address may be shared, connections come in only after
     /// [`Listening::listen`], so that a node that does not get that far takes none from another one.
     pub fn bind(
-        (setting, wanted): (&'static str, SocketAddr),
+        (setting, wanted): (&'static str, &ListenAddress),
         options: &SocketOptions,
         workers: usize,
-        own: &[SocketAddr],
+        own: &[ListenAddress],
         inherited: &mut Inherited,
     ) -> io::Result<Listening> {
-        let failed = |error: io::Error| in_use(wanted, options.reuse_port, error);
         let mut sockets = inherited.take(setting, wanted);
+        let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+        let named = wanted.clone();
+        let wanted = match wanted {
+            ListenAddress::Ip(address) => *address,
+            ListenAddress::Unix(path) => {
+                if sockets.is_empty() {
+                    sockets.push(unix::bind(path, unix::EVERYBODY)?);
+                }
+                // There is no more than one of a path: workers share it.
+                while sockets.len() < workers {
+                    sockets.push(sockets[0].try_clone()?);
+                }
+                return Ok(Listening { setting, wanted: named.clone(), address: named, backlog, sockets });
+            }
+        };
+        let failed = |error: io::Error| in_use(wanted, options.reuse_port, error);
         for socket in &sockets {
             adapt(socket, wanted, options).map_err(failed)?;
         }
@@ -81,8 +108,7 @@ impl Listening {
             socket.set_reuse_port(true).and_then(|()| socket.bind(&address.into())).map_err(failed)?;
             sockets.push(socket);
         }
-        let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
-        Ok(Listening { setting, wanted, address, backlog, sockets })
+        Ok(Listening { setting, wanted: named, address: address.into(), backlog, sockets })
     }
 
     /// Binds an address for datagrams, which come in from then on.
@@ -93,7 +119,7 @@ impl Listening {
         inherited: &mut Inherited,
     ) -> io::Result<Listening> {
         let failed = |error: io::Error| in_use(wanted, options.reuse_port, error);
-        let mut sockets = inherited.take(setting, wanted);
+        let mut sockets = inherited.take(setting, &wanted.into());
         if sockets.is_empty() {
             let first = open_datagrams(wanted, options)?;
             match first.bind(&wanted.into()) {
@@ -111,12 +137,12 @@ impl Listening {
             socket.set_reuse_port(true).and_then(|()| socket.bind(&address.into())).map_err(failed)?;
             sockets.push(socket);
         }
-        Ok(Listening { setting, wanted, address, backlog: 0, sockets })
+        Ok(Listening { setting, wanted: wanted.into(), address: address.into(), backlog: 0, sockets })
     }
 
     /// Where it is, with the port that was really bound.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &ListenAddress {
+        &self.address
     }
 
     /// Lets connections come in; at least one socket for each worker.
@@ -127,8 +153,15 @@ impl Listening {
             if own.r#type()? == Type::DGRAM {
                 listeners.push(Listener::Datagrams(own.into()));
             } else {
-                own.listen(self.backlog).map_err(|error| in_use(self.address, true, error))?;
-                listeners.push(Listener::Connections(own.into()));
+                let failed = |error| match self.address {
+                    ListenAddress::Ip(address) => in_use(address, true, error),
+                    ListenAddress::Unix(_) => error,
+                };
+                own.listen(self.backlog).map_err(failed)?;
+                listeners.push(match self.address {
+                    ListenAddress::Ip(_) => Listener::Connections(own.into()),
+                    ListenAddress::Unix(_) => Listener::Local(own.into()),
+                });
             }
         }
         Ok(listeners)
@@ -137,33 +170,88 @@ impl Listening {
     /// The sockets, for a process that takes this one's place.
     pub fn offer(&self) -> io::Result<Offer> {
         let sockets = self.sockets.iter().map(|socket| socket.try_clone().map(Into::into));
-        Ok(Offer::new(self.setting, self.wanted, sockets.collect::<io::Result<_>>()?))
+        Ok(Offer::new(self.setting, &self.wanted, sockets.collect::<io::Result<_>>()?))
+    }
+
+    /// Takes what stands for it in the file system away: nobody accepts there any more.
+    pub fn remove(&self) {
+        if let ListenAddress::Unix(path) = &self.address {
+            unix::remove(path);
+        }
     }
 }
 
-/// A socket for the address of a setting that no other process shares, whatever the options say.
+/// A socket for the address of a setting that no other process shares, whatever the options say. One in the file
+/// system is for the user and the group of the node.
 pub fn listen_alone(
-    (setting, address): (&'static str, SocketAddr),
+    (setting, address): (&'static str, &ListenAddress),
     options: &SocketOptions,
     inherited: &mut Inherited,
-) -> io::Result<TcpListener> {
-    let failed = |error| in_use(address, false, error);
+) -> io::Result<Alone> {
     let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
-    if let Some(socket) = inherited.take(setting, address).pop() {
-        adapt(&socket, address, options).and_then(|()| socket.listen(backlog)).map_err(failed)?;
-        return Ok(socket.into());
+    let inherited = inherited.take(setting, address).pop();
+    let address = match address {
+        ListenAddress::Ip(address) => *address,
+        ListenAddress::Unix(path) => {
+            let socket = inherited.map_or_else(|| unix::bind(path, unix::GROUP), Ok)?;
+            socket.listen(backlog)?;
+            return Ok(Alone::Local(socket.into()));
+        }
+    };
+    let failed = |error| in_use(address, false, error);
+    let socket = match inherited {
+        Some(socket) => adapt(&socket, address, options).map(|()| socket),
+        None => open(address, options).and_then(|socket| socket.bind(&address.into()).map(|()| socket)),
+    };
+    let socket = socket.and_then(|socket| socket.listen(backlog).map(|()| socket)).map_err(failed)?;
+    Ok(Alone::Tcp(socket.into()))
+}
+
+impl Alone {
+    /// Another handle to it.
+    pub fn try_clone(&self) -> io::Result<Alone> {
+        match self {
+            Alone::Tcp(listener) => listener.try_clone().map(Alone::Tcp),
+            Alone::Local(listener) => listener.try_clone().map(Alone::Local),
+        }
     }
-    let socket = open(address, options).map_err(failed)?;
-    socket.bind(&address.into()).and_then(|()| socket.listen(backlog)).map_err(failed)?;
-    Ok(socket.into())
+
+    /// Where it is, if it is an address of TCP.
+    pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
+        match self {
+            Alone::Tcp(listener) => listener.local_addr().map(Some),
+            Alone::Local(_) => Ok(None),
+        }
+    }
+}
+
+impl From<Alone> for OwnedFd {
+    fn from(socket: Alone) -> OwnedFd {
+        match socket {
+            Alone::Tcp(listener) => listener.into(),
+            Alone::Local(listener) => listener.into(),
+        }
+    }
+}
+
+/// For an event loop: to be called on one.
+impl TryFrom<Alone> for Incoming {
+    type Error = io::Error;
+
+    fn try_from(socket: Alone) -> io::Result<Incoming> {
+        match socket {
+            Alone::Tcp(listener) => tokio::net::TcpListener::from_std(listener).map(Incoming::Tcp),
+            Alone::Local(listener) => tokio::net::UnixListener::from_std(listener).map(Incoming::Local),
+        }
+    }
 }
 
 /// The first socket of an address, which others of this process may join.
-fn bind_first(address: SocketAddr, options: &SocketOptions, own: &[SocketAddr]) -> io::Result<Socket> {
+fn bind_first(address: SocketAddr, options: &SocketOptions, own: &[ListenAddress]) -> io::Result<Socket> {
     let failed = |error: io::Error| in_use(address, options.reuse_port, error);
     let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
     let first = open(address, options).map_err(failed)?;
-    if own.iter().any(|other| overlap(*other, address)) {
+    if own.iter().filter_map(ListenAddress::ip).any(|other| overlap(other, address)) {
         first.set_reuse_port(true).and_then(|()| first.bind(&address.into())).map_err(failed)?;
     } else if options.reuse_port {
         match first.bind(&address.into()) {
@@ -263,12 +351,24 @@ mod tests {
         "127.0.0.1:0".parse().unwrap()
     }
 
-    fn bind(address: SocketAddr, options: &SocketOptions, workers: usize, own: &[SocketAddr]) -> io::Result<Listening> {
-        Listening::bind(("proxy_listen", address), options, workers, own, &mut Inherited::default())
+    fn bind(
+        address: SocketAddr,
+        options: &SocketOptions,
+        workers: usize,
+        own: &[ListenAddress],
+    ) -> io::Result<Listening> {
+        Listening::bind(("proxy_listen", &address.into()), options, workers, own, &mut Inherited::default())
     }
 
     fn alone(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
-        listen_alone(("admin_listen", address), options, &mut Inherited::default())
+        match listen_alone(("admin_listen", &address.into()), options, &mut Inherited::default())? {
+            Alone::Tcp(listener) => Ok(listener),
+            Alone::Local(_) => unreachable!(),
+        }
+    }
+
+    fn address_of(listening: &Listening) -> SocketAddr {
+        listening.address().ip().unwrap()
     }
 
     fn shared() -> SocketOptions {
@@ -278,17 +378,17 @@ mod tests {
     #[test]
     fn an_address_is_taken_before_connections_are_accepted() {
         let first = bind(free(), &SocketOptions::default(), 3, &[]).unwrap();
-        let error = bind(first.address(), &SocketOptions::default(), 1, &[]).err().unwrap();
+        let error = bind(address_of(&first), &SocketOptions::default(), 1, &[]).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().ends_with("is in use by another process"), "{error}");
-        assert_eq!(alone(first.address(), &shared()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(alone(address_of(&first), &shared()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!(first.listen().unwrap().len(), 3);
     }
 
     #[test]
     fn a_node_takes_no_connections_from_another_before_it_serves() {
         let serving = bind(free(), &shared(), 1, &[]).unwrap();
-        let address = serving.address();
+        let address = address_of(&serving);
         let Listener::Connections(serving) = serving.listen().unwrap().remove(0) else { unreachable!() };
         serving.set_nonblocking(false).unwrap();
         let joining = bind(address, &shared(), 2, &[]).unwrap();
@@ -302,9 +402,9 @@ mod tests {
     #[test]
     fn a_node_may_listen_on_all_addresses_and_on_one_of_them() {
         let all = bind("0.0.0.0:0".parse().unwrap(), &SocketOptions::default(), 2, &[]).unwrap();
-        let one = SocketAddr::new("127.0.0.1".parse().unwrap(), all.address().port());
+        let one = SocketAddr::new("127.0.0.1".parse().unwrap(), address_of(&all).port());
         assert!(bind(one, &SocketOptions::default(), 2, &[]).is_err());
-        assert!(bind(one, &SocketOptions::default(), 2, &[all.address()]).is_ok());
+        assert!(bind(one, &SocketOptions::default(), 2, &[all.address().clone()]).is_ok());
     }
 
     #[test]
@@ -334,15 +434,16 @@ mod tests {
     fn inherited_sockets_keep_the_connections_that_wait() {
         let first = bind(free(), &SocketOptions::default(), 1, &[]).unwrap();
         let listening = first.listen().unwrap();
-        let client = std::net::TcpStream::connect(first.address()).unwrap();
+        let client = std::net::TcpStream::connect(address_of(&first)).unwrap();
         let mut inherited = Inherited::default();
         inherited.put(first.offer().unwrap());
         drop((first, listening));
-        let name = ("proxy_listen", free());
+        let free = free().into();
+        let name = ("proxy_listen", &free);
         let second = Listening::bind(name, &SocketOptions::default(), 2, &[], &mut inherited).unwrap();
         let Listener::Connections(socket) = second.listen().unwrap().remove(0) else { unreachable!() };
         socket.set_nonblocking(false).unwrap();
         assert_eq!(socket.accept().unwrap().1, client.local_addr().unwrap());
-        assert_eq!(client.peer_addr().unwrap(), second.address());
+        assert_eq!(client.peer_addr().unwrap(), address_of(&second));
     }
 }

@@ -34,7 +34,7 @@ impl Stage {
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listen = vec![Listen {
             transport: Transport::Http,
-            address: "127.0.0.1:0".parse().unwrap(),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
             tls: false,
             http2: false,
             proxy_protocol: false,
@@ -44,7 +44,7 @@ impl Stage {
         let balancers = Balancers::new(dns::Settings::default(), control.handle().clone());
         let inherited = &mut Inherited::default();
         let plane = DataPlane::bind(settings, &[&Busy], sdk::Env::default(), balancers, inherited).unwrap();
-        let proxy = plane.addresses()[0];
+        let proxy = plane.addresses()[0].ip().unwrap();
         let mut s = service_record(service);
         let mut r = json!({
             "id": "00000000-0000-4000-8000-000000000002", "protocols": ["http", "https"], "paths": ["/"],

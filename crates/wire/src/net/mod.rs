@@ -2,6 +2,7 @@
 
 mod buffer;
 mod free_list;
+mod incoming;
 mod linger;
 mod local_fault;
 mod log_limiter;
@@ -11,6 +12,7 @@ mod wheel;
 
 pub use buffer::{BUFFER_SIZE, Buffer, BufferPool};
 pub use free_list::FreeList;
+pub use incoming::{Incoming, LOCAL};
 pub use linger::{Lingering, begins_tls, refuse_plain_http};
 pub use local_fault::{is_local_fault, out_of_descriptors};
 pub use log_limiter::LogLimiter;
