@@ -8,6 +8,7 @@ WHEELS = {
     'otlp': ['opentelemetry-proto==1.45.2', 'protobuf==7.36.2'],
     'pyjwt': ['cryptography==50.0.2', 'pyjwt==2.15.1'],
     'schemathesis': ['openapi-spec-validator==0.9.0', 'schemathesis==4.32.5'],
+    'sslyze': ['sslyze==6.3.1'],
 }
 
 

@@ -25,6 +25,7 @@ pub fn run(shell: &Shell) -> Result<(), String> {
     part("attack", attack::run(shell, &["--seconds".to_owned(), ATTACK.to_owned()]));
     part("admin", suites::admin(shell, REQUESTS).map(drop));
     part("counterparts", suites::counterparts(shell));
+    part("proxy", suites::proxy(shell));
     if oracle::is_at_hand(shell) {
         part("oracle", oracle::explore(shell, &[]));
     }

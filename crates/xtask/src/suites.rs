@@ -26,3 +26,12 @@ pub fn counterparts(shell: &Shell) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// What is offered in TLS, and what is kept of responses.
+pub fn proxy(shell: &Shell) -> Result<(), String> {
+    shell.run("python3", &["tests/suites/sslyze"])?;
+    if shell.succeeds("npm", &["--version"]) {
+        shell.run("python3", &["tests/suites/http_cache"])?;
+    }
+    Ok(())
+}

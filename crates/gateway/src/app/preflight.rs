@@ -2,14 +2,16 @@
 //! here, and so does the node itself, so that none of them takes what another refuses.
 
 use super::{certificates, declarative, plane, prefix};
-use crate::settings::Settings;
 #[cfg(feature = "lua")]
 use crate::settings::nginx;
-use model::Catalog;
+use crate::settings::{Settings, tls};
+use model::{Catalog, Record};
 use proxy::log_writer::Destination;
 use sdk::aws::Environment;
 use sdk::{Env, PluginKind};
+use serde_json::Value;
 use std::sync::Arc;
+use store::declarative::Entities;
 use vaults::{Secrets, Surroundings, VaultKind};
 
 /// Reads everything that the settings name, as a start does, and changes nothing. The error is all that is wrong.
@@ -28,14 +30,30 @@ pub fn check(settings: &Settings) -> Result<(), Vec<String>> {
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// The same, and the declarative configuration: for those who do not load it themselves right away.
-pub fn check_with_configuration(settings: &Settings) -> Result<(), Vec<String>> {
+/// The same, and the declarative configuration: for those who do not load it themselves right away. The result is what
+/// the operator should know of it.
+pub fn check_with_configuration(settings: &Settings) -> Result<Vec<String>, Vec<String>> {
     check(settings)?;
     if !settings.dbless() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let catalog = enabled_plugins(settings).and_then(|kinds| catalog(settings, &kinds));
-    catalog.and_then(|catalog| declarative::read(settings, &catalog)).map(drop).map_err(|error| vec![error])
+    let read = catalog.and_then(|catalog| declarative::read(settings, &catalog)).map_err(|error| vec![error])?;
+    Ok(read.iter().filter_map(|(entities, _)| lacking_services(settings, entities)).collect())
+}
+
+/// Which services may miss what the settings ask for towards services, and there is not.
+fn lacking_services(settings: &Settings, entities: &Entities) -> Option<String> {
+    if tls::services(settings).ok()?.absent.is_empty() {
+        return None;
+    }
+    let services = entities.lists.iter().filter(|(entity, _)| entity == "services").flat_map(|(_, list)| list);
+    let text = |record: &Record, field: &str| record.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let secure = services.filter(|s| ["https", "tls", "grpcs"].contains(&&*text(&s.record, "protocol")));
+    let named = secure.map(|s| [text(&s.record, "name"), text(&s.record, "id")].into_iter().find(|n| !n.is_empty()));
+    let named: Vec<String> = named.map(Option::unwrap_or_default).collect();
+    (!named.is_empty())
+        .then(|| format!("nginx_proxy_proxy_ssl_*: what is left out may be missed by {}", named.join(", ")))
 }
 
 /// The plugins that the setting `plugins` names.

@@ -18,9 +18,10 @@ impl Check {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         verbosity.verbose(|| format!("reading config file at {}", self.conf.display()));
         let settings = Settings::load(&Sources::of_process(Some(&self.conf), None));
-        match settings.and_then(|settings| preflight::check_with_configuration(&settings).map(|()| settings)) {
-            Ok(settings) => {
-                for warning in &settings.warnings {
+        match settings.and_then(|settings| preflight::check_with_configuration(&settings).map(|more| (settings, more)))
+        {
+            Ok((settings, more)) => {
+                for warning in settings.warnings.iter().chain(&more) {
                     eprintln!("Warning: {warning}");
                 }
                 println!("configuration at {} is valid", self.conf.display());

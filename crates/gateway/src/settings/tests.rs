@@ -267,7 +267,8 @@ fn profiles_of_tls() {
     assert_eq!(policy.sessions, 4096);
     let old = load("ssl_cipher_suite = old\n", &[]).unwrap();
     assert!(old.warnings[0].starts_with(
-        "ssl_cipher_suite = old: not available here, and left out: TLSv1, TLSv1.1, DHE-RSA-AES128-GCM-SHA256, "
+        "ssl_cipher_suite = old: not available here, and left out for proxy_listen 0.0.0.0:8443, admin_listen \
+            127.0.0.1:8444: TLSv1, TLSv1.1, DHE-RSA-AES128-GCM-SHA256 (DHE key exchange), "
     ));
     let fips = tls::policy(&load("ssl_cipher_suite = fips\n", &[]).unwrap(), nginx::PROXY_SERVER).unwrap();
     assert_eq!(fips.versions.len(), 1);
@@ -283,7 +284,11 @@ fn tls_as_one_likes() {
         &[],
     )
     .unwrap();
-    assert_eq!(custom.warnings, ["ssl_cipher_suite = custom: not available here, and left out: TLSv1.1, AES128-SHA"]);
+    assert_eq!(
+        custom.warnings,
+        ["ssl_cipher_suite = custom: not available here, and left out for proxy_listen 0.0.0.0:8443, admin_listen \
+            127.0.0.1:8444: TLSv1.1, AES128-SHA (RSA key exchange, CBC)"]
+    );
     let policy = tls::policy(&custom, nginx::PROXY_SERVER).unwrap();
     assert_eq!(policy.versions.len(), 1);
     assert_eq!(policy.suites.len(), 4);
@@ -308,7 +313,10 @@ fn tls_as_one_likes() {
         load("nginx_http_proxy_ssl_verify = on\nnginx_http_proxy_ssl_protocols = TLSv1.2 TLSv1\n", &[]).unwrap();
     assert_eq!(services.injected.flag(nginx::LOCATION, "proxy_ssl_verify"), Some(true));
     assert_eq!(tls::services(&services).unwrap().versions.len(), 1);
-    assert_eq!(services.warnings, ["nginx_proxy_proxy_ssl_*: not available here, and left out: TLSv1"]);
+    assert_eq!(
+        services.warnings,
+        ["nginx_proxy_proxy_ssl_*: not available here, and left out for services of https, tls and grpcs: TLSv1"]
+    );
 }
 
 #[test]

@@ -3,12 +3,13 @@
 
 use super::Settings;
 use super::ciphers;
+use super::listen::Listener;
 use super::load::Loaded;
 use super::nginx::{self, Context, Injected, Scope};
 use super::value::{Value, size, time};
 use proxy::tls::{ClientVerification, Policy};
 use rustls::crypto::SupportedKxGroup;
-use rustls::crypto::aws_lc_rs::kx_group;
+use rustls::crypto::aws_lc_rs::{DEFAULT_KX_GROUPS, kx_group};
 use rustls::version::{TLS12, TLS13};
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
@@ -118,20 +119,30 @@ pub fn warnings(settings: &Settings) -> Vec<String> {
         Some(Context::Http) => String::new(),
         _ => joined(injected, scope, name),
     };
+    let proxy = [("proxy_listen", &settings.proxy_listen), ("stream_listen", &settings.stream_listen)];
+    let (admin, status) = (("admin_listen", &settings.admin_listen), ("status_listen", &settings.status_listen));
+    let all = [proxy[0], proxy[1], admin, status];
+    let of_all = clients(settings, &[Context::Http]).ok().filter(|_| chosen);
     let mut offers = vec![
-        (format!("ssl_cipher_suite = {profile}"), clients(settings, &[Context::Http]).ok().filter(|_| chosen)),
-        ("nginx_proxy_proxy_ssl_*".to_owned(), services(settings).ok()),
-        ("lua_ssl_protocols".to_owned(), probes(settings).ok()),
+        (format!("ssl_cipher_suite = {profile}"), of_all, listeners(&all)),
+        ("nginx_proxy_proxy_ssl_*".to_owned(), services(settings).ok(), "services of https, tls and grpcs".to_owned()),
+        ("lua_ssl_protocols".to_owned(), probes(settings).ok(), "probes, and servers that plugins ask".to_owned()),
     ];
-    for (block, scope) in [("proxy", nginx::PROXY_SERVER), ("admin", nginx::ADMIN), ("status", nginx::STATUS)] {
+    let blocks: [(&str, Scope, &[_]); 3] = [
+        ("proxy", nginx::PROXY_SERVER, &proxy),
+        ("admin", nginx::ADMIN, &[admin]),
+        ("status", nginx::STATUS, &[status]),
+    ];
+    for (block, scope, of_block) in blocks {
         let protocols = in_block(scope, "ssl_protocols");
-        offers.push((format!("nginx_{block}_ssl_protocols"), offer("ssl", &protocols, "").ok()));
+        offers.push((format!("nginx_{block}_ssl_protocols"), offer("ssl", &protocols, "").ok(), listeners(of_block)));
         let ciphers = in_block(scope, "ssl_ciphers");
-        offers.push((format!("nginx_{block}_ssl_ciphers"), offer("ssl", "", &ciphers).ok()));
+        offers.push((format!("nginx_{block}_ssl_ciphers"), offer("ssl", "", &ciphers).ok(), listeners(of_block)));
     }
-    for (name, offer) in offers {
+    for (name, offer, touched) in offers {
         if let Some(Offer { absent, .. }) = offer.filter(|offer| !offer.absent.is_empty()) {
-            warnings.push(format!("{name}: not available here, and left out: {}", absent.join(", ")));
+            let absent: Vec<String> = absent.iter().map(|name| explained(name)).collect();
+            warnings.push(format!("{name}: not available here, and left out for {touched}: {}", absent.join(", ")));
         }
     }
     let overruled = [
@@ -149,6 +160,29 @@ pub fn warnings(settings: &Settings) -> Vec<String> {
     warnings
 }
 
+/// Those that speak TLS, as settings name them.
+fn listeners(settings: &[(&str, &Vec<Listener>)]) -> String {
+    let secure = |(setting, list): &(&str, &Vec<Listener>)| {
+        let addresses: Vec<String> = list.iter().filter(|l| l.ssl).map(Listener::address).collect();
+        (!addresses.is_empty()).then(|| format!("{setting} {}", addresses.join(" ")))
+    };
+    let secure: Vec<String> = settings.iter().filter_map(secure).collect();
+    if secure.is_empty() { "no listener, for none speaks TLS".to_owned() } else { secure.join(", ") }
+}
+
+/// What there is not, with what of it there is not where a cipher does not say so.
+fn explained(absent: &str) -> String {
+    let is_cipher = absent.contains('-') && !absent.contains('+');
+    let authenticated = ["GCM", "CCM", "CHACHA20"].iter().any(|mode| absent.contains(mode));
+    let exchange = match absent {
+        _ if absent.starts_with("ECDHE-") => None,
+        _ if absent.starts_with("DHE-") => Some("DHE key exchange"),
+        _ => Some("RSA key exchange"),
+    };
+    let lacking: Vec<&str> = exchange.into_iter().chain((!authenticated).then_some("CBC")).collect();
+    if is_cipher && !lacking.is_empty() { format!("{absent} ({})", lacking.join(", ")) } else { absent.to_owned() }
+}
+
 fn clients(settings: &Settings, scope: Scope) -> Result<Offer, String> {
     let own = joined(&settings.injected, scope, "ssl_ciphers");
     let ciphers = [&own, settings.text("ssl_ciphers")].into_iter().find(|list| !list.is_empty());
@@ -159,6 +193,10 @@ fn clients(settings: &Settings, scope: Scope) -> Result<Offer, String> {
 /// Key exchanges by OpenSSL's names for curves; none stand for all.
 fn groups(settings: &Settings, scope: Scope) -> Result<Vec<&'static dyn SupportedKxGroup>, String> {
     let list = settings.injected.word(scope, "ssl_ecdh_curve");
+    if list.is_empty() && ["modern", "intermediate"].contains(&settings.text("ssl_cipher_suite")) {
+        // These profiles have no secp521r1.
+        return Ok(DEFAULT_KX_GROUPS.to_vec());
+    }
     if list.is_empty() || list == "auto" {
         return Ok(Vec::new());
     }
