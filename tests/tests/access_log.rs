@@ -118,3 +118,18 @@ fn own_formats() {
     assert!(!node.prefix().join("logs/admin_access.log").exists());
     assert!(node.log().contains("the variable '$no_such' of 'own' is not known here"), "{}", node.log());
 }
+
+#[test]
+fn lines_go_to_a_syslog_server() {
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(blackbox::PATIENCE)).unwrap();
+    let log = format!("syslog:server={},tag=gate combined", server.local_addr().unwrap());
+    let node = Node::start(&[("proxy_access_log", &log)]);
+    get(node.proxy(), "/nowhere").expect(404);
+    let mut message = [0; 1000];
+    let length = server.recv(&mut message).unwrap();
+    let message = String::from_utf8_lossy(&message[..length]).into_owned();
+    assert!(message.starts_with("<190>"), "{message}");
+    assert!(message.contains(" gate: 127.0.0.1 - - ["), "{message}");
+    assert!(message.contains("\"GET /nowhere HTTP/1.1\" 404"), "{message}");
+}

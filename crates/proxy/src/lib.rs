@@ -25,6 +25,7 @@ mod shared;
 mod single_valued;
 pub mod snapshot;
 mod stream;
+pub mod syslog;
 pub mod tls;
 mod traced;
 mod tunnel;

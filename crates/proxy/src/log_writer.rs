@@ -1,6 +1,7 @@
 //! The thread that writes logs: the node's messages, and access logs. Whoever has lines to write puts them into a queue
 //! and goes on, whatever the disk, the pipe or the terminal at the other end does.
 
+use crate::syslog::{Syslog, SyslogSocket};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -37,6 +38,15 @@ pub enum Destination {
     File(PathBuf),
     Stdout,
     Stderr,
+    /// To a server.
+    Syslog(Syslog),
+}
+
+/// What a log is written to.
+#[derive(Debug)]
+enum Output {
+    File(File),
+    Syslog(SyslogSocket),
 }
 
 /// What goes wrong with a log.
@@ -88,7 +98,7 @@ impl LogWriter {
     ) -> Result<(LogWriter, Vec<Sink>), String> {
         let open = |d: Destination| {
             d.open()
-                .map(|file| Log { file, lost: 0, destination: d.clone() })
+                .map(|output| Log { output, lost: 0, destination: d.clone() })
                 .map_err(|e| format!("cannot open {d}: {e}"))
         };
         let logs = destinations.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
@@ -169,12 +179,14 @@ impl Destination {
         }
     }
 
-    fn open(&self) -> io::Result<File> {
-        match self {
+    fn open(&self) -> io::Result<Output> {
+        let file = match self {
             Destination::File(path) => OpenOptions::new().create(true).append(true).open(path),
             Destination::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
             Destination::Stderr => io::stderr().as_fd().try_clone_to_owned().map(File::from),
-        }
+            Destination::Syslog(syslog) => return syslog.open().map(Output::Syslog),
+        };
+        file.map(Output::File)
     }
 }
 
@@ -184,6 +196,16 @@ impl std::fmt::Display for Destination {
             Destination::File(path) => path.display().fmt(f),
             Destination::Stdout => f.write_str("standard output"),
             Destination::Stderr => f.write_str("standard error"),
+            Destination::Syslog(syslog) => write!(f, "{syslog}"),
+        }
+    }
+}
+
+impl Output {
+    fn write_all(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Output::File(file) => file.write_all(lines),
+            Output::Syslog(socket) => socket.write_all(lines),
         }
     }
 }
@@ -199,7 +221,7 @@ struct Thread {
 
 struct Log {
     destination: Destination,
-    file: File,
+    output: Output,
     /// Lines that could not be written since the last report.
     lost: u64,
 }
@@ -236,7 +258,7 @@ impl Thread {
 
     fn write(&mut self, index: usize, text: &[u8], count: u64) {
         let log = &mut self.logs[index];
-        if let Err(error) = log.file.write_all(text) {
+        if let Err(error) = log.output.write_all(text) {
             let first = log.lost == 0;
             log.lost += count;
             if first {
@@ -247,7 +269,7 @@ impl Thread {
 
     fn reopen(&mut self, index: usize) {
         match self.logs[index].destination.open() {
-            Ok(file) => self.logs[index].file = file,
+            Ok(output) => self.logs[index].output = output,
             Err(error) => self.report(index, &Failure::Open(error)),
         }
     }
@@ -275,7 +297,7 @@ impl Thread {
         let log = &mut self.logs[index];
         if let Some(line) = (self.report)(&log.destination, failure) {
             // When that cannot be written either, there is nowhere left to say so.
-            let _ = log.file.write_all(line.as_bytes());
+            let _ = log.output.write_all(line.as_bytes());
         }
     }
 }

@@ -30,7 +30,7 @@ impl AccessLogs {
         let mut destinations = Vec::new();
         let add = |file: &Option<AccessLogFile>| {
             let file = file.as_ref()?;
-            let destination = Destination::of(&file.path);
+            let destination = file.destination();
             if console == Console::Left && destination == Destination::Stdout {
                 tracing::warn!("there is no access log on standard output: a node in the background has none");
                 return None;

@@ -157,7 +157,7 @@ fn unopenable_logs(settings: &Settings) -> Vec<String> {
         ("status_access_log", &logs.status),
         ("admin_gui_access_log", &logs.manager),
     ];
-    let access_logs = access_logs.map(|(setting, log)| (setting, log.as_ref().map(|log| Destination::of(&log.path))));
+    let access_logs = access_logs.map(|(setting, log)| (setting, log.as_ref().map(|log| log.destination())));
     let error_logs = ["proxy_error_log", "admin_error_log"].map(|name| (name, prefix::error_log(settings, name)));
     let missing = |(setting, destination): (&str, Option<Destination>)| match destination? {
         Destination::File(path) => {
@@ -165,7 +165,7 @@ fn unopenable_logs(settings: &Settings) -> Vec<String> {
             let there = folder.is_dir() || folder == settings.prefix || made.iter().any(|made| made == folder);
             (!there).then(|| format!("{setting}: there is no directory {}", folder.display()))
         }
-        Destination::Stdout | Destination::Stderr => None,
+        Destination::Stdout | Destination::Stderr | Destination::Syslog(_) => None,
     };
     access_logs.into_iter().chain(error_logs).filter_map(missing).collect()
 }

@@ -3,6 +3,8 @@
 use super::Settings;
 use super::nginx::{self, Scope};
 use proxy::access_log::Format;
+use proxy::log_writer::Destination;
+use proxy::syslog::Syslog;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,9 +22,26 @@ pub struct AccessLogs {
 /// One access log.
 #[derive(Clone, Debug)]
 pub struct AccessLogFile {
-    /// Absolute.
-    pub path: PathBuf,
+    place: Place,
     pub format: Arc<Format>,
+}
+
+/// Where a log is.
+#[derive(Clone, Debug)]
+enum Place {
+    /// Absolute.
+    Path(PathBuf),
+    Syslog(Syslog),
+}
+
+impl AccessLogFile {
+    /// Where its lines go, by what its path is now.
+    pub fn destination(&self) -> Destination {
+        match &self.place {
+            Place::Path(path) => Destination::of(path),
+            Place::Syslog(syslog) => Destination::Syslog(syslog.clone()),
+        }
+    }
 }
 
 /// The access logs that the settings name; what the operator should know goes to `warnings`.
@@ -82,10 +101,10 @@ fn file(
 ) -> Result<Option<AccessLogFile>, String> {
     let mut words = words.iter().map(String::as_str).peekable();
     let Some(path) = words.next().filter(|path| *path != "off") else { return Ok(None) };
-    if path.starts_with("syslog:") {
-        warnings.push(format!("{setting}: logging to syslog is not available in this version, nothing is logged"));
-        return Ok(None);
-    }
+    let place = match path.strip_prefix("syslog:") {
+        Some(server) => Place::Syslog(Syslog::parse(server).map_err(|e| format!("{setting}: {e}"))?),
+        None => Place::Path(settings.path(path)),
+    };
     let name = words.next_if(|word| !word.contains('=') && *word != "gzip").unwrap_or(usual);
     let format = match own.get(name) {
         Some(format) => Arc::clone(format),
@@ -99,5 +118,5 @@ fn file(
             _ => return Err(format!("{setting}: invalid parameter '{word}'")),
         }
     }
-    Ok(Some(AccessLogFile { path: settings.path(path), format }))
+    Ok(Some(AccessLogFile { place, format }))
 }

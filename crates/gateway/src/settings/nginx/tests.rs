@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::settings::{Settings, Sources};
+use proxy::log_writer::Destination;
 use std::collections::HashSet;
 
 /// Settings of these lines of a file, with `/tmp/p` as prefix.
@@ -68,7 +69,8 @@ fn paths_are_relative_to_the_prefix() {
     assert_eq!(path("proxy_ssl_trusted_certificate"), Path::new("/tmp/p/../ca.crt"));
     assert_eq!(&*given.limits.temporary_files, Path::new("/var/body"));
     assert_eq!(&*given.limits.proxy_temporary_files, Path::new("/tmp/p/proxy_temp"));
-    assert_eq!(given.access_logs.proxy.unwrap().path, Path::new("/tmp/p/mine.log"));
+    let log = given.access_logs.proxy.unwrap().destination();
+    assert_eq!(log, Destination::File("/tmp/p/mine.log".into()));
 }
 
 #[test]
