@@ -1,7 +1,8 @@
 //! Lines as messages to a syslog server (RFC 3164), in nginx's syntax and form:
 //! `syslog:server=HOST[:PORT]|unix:/PATH[,facility=F][,severity=S][,tag=T][,nohostname]`.
 
-use jiff::Zoned;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -143,7 +144,8 @@ impl SyslogSocket {
     /// Sends each line as a message; the error is that of the last one that could not be sent.
     pub(crate) fn write_all(&self, lines: &[u8]) -> io::Result<()> {
         let Syslog { priority, tag, hostname, .. } = &self.syslog;
-        let time = Zoned::now().strftime("%b %e %H:%M:%S").to_string();
+        let now = Timestamp::now().to_zoned_datetime(TimeZone::system());
+        let time = now.strftime("%b %e %H:%M:%S").to_string();
         let host = if *hostname { format!(" {}", self.host) } else { String::new() };
         let head = format!("<{priority}>{time}{host} {tag}: ");
         let mut outcome = Ok(());
