@@ -6,6 +6,7 @@ use crate::content::Content;
 use crate::page;
 use crate::resource::{Resource, Subject};
 use crate::routes::partials;
+use crate::search;
 use model::{Error, Record};
 use serde_json::Value;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use store::{Key, Transaction};
 pub async fn list(call: Call) -> HandlerResult {
     let resource = outer(&call)?;
     let query = page::query(&call.query, &resource)?;
-    let found = call.store.page(&resource.name, &query).await?;
+    let found = search::page(&call, &resource, query).await?;
     let data = partials::expand(&call, &resource.name, found.data).await?;
     let path = format!("{}/{}", call.prefix, resource.path);
     Ok(Answer::new(200, page::records(data, found.offset, &path, &page::carried(&call.query))))

@@ -25,6 +25,7 @@ mod pictures;
 mod records;
 mod resource;
 mod routes;
+mod search;
 mod server;
 mod workspace;
 

@@ -5,7 +5,7 @@ use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::resource::Resource;
 use crate::routes::partials;
-use crate::{entity, page};
+use crate::{entity, page, search};
 use model::Record;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -30,10 +30,10 @@ pub async fn list_at(call: Call, rest: &str) -> HandlerResult {
     let id = id(&entity::find(&call, &outer, &call.key(&outer, 0)).await?);
     // A filter by tags is checked and then has no effect, as in Kong.
     let query = PageQuery { tags: None, foreign: Some((field, id)), ..page::query(&call.query, &inner)? };
-    let found = call.store.page(&inner.name, &query).await?;
+    let found = search::page(&call, &inner, query).await?;
     let data = partials::expand(&call, &inner.name, found.data).await?;
     let path = format!("{}/{}/{}/{}{rest}", call.prefix, outer.path, call.raw_parameter(0), inner.nested_path);
-    Ok(Answer::new(200, page::records(data, found.offset, &path, "")))
+    Ok(Answer::new(200, page::records(data, found.offset, &path, &page::carried_search(&call.query))))
 }
 
 /// `POST /services/{services}/routes`.

@@ -68,7 +68,13 @@ pub fn carried(query: &Query) -> String {
         text.push_str("&size=");
         text.push_str(&escape(size));
     }
+    text.push_str(&carried_search(query));
     text
+}
+
+/// What the link to the next page of any collection repeats.
+pub fn carried_search(query: &Query) -> String {
+    query.first("search").map(|question| format!("&search={}", escape(question))).unwrap_or_default()
 }
 
 /// Percent-encodes a value for a URL, as Kong does: all but the unreserved characters.

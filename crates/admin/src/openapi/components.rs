@@ -37,6 +37,7 @@ pub fn all(catalog: &Catalog) -> Value {
                 "Only records with these tags: all of `a,b`, or any of `a/b`",
                 json!({ "type": "string", "minLength": 1 }),
             ),
+            "search": query("search", "Only records with all of these words", json!({ "type": "string" })),
         },
         "responses": {
             "invalid": error("The request or the record is not valid", "violation"),

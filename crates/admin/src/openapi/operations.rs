@@ -70,7 +70,7 @@ fn operation(catalog: &Catalog, path: &str, method: Method, deals: &Deals) -> Va
         "summary": summaries::of(path, method).map_or_else(|| summary(method, deals), str::to_owned),
     });
     if let (Method::Get, Deals::Collection { tagged, .. }) = (method, deals) {
-        let names = ["size", "offset"].into_iter().chain(tagged.then_some("tags"));
+        let names = ["size", "offset", "search"].into_iter().chain(tagged.then_some("tags"));
         operation["parameters"] = names.map(|name| reference("parameters", name)).collect();
     }
     if method.has_body() {

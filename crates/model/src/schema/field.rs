@@ -105,6 +105,11 @@ impl Field {
         self.rules.timestamp
     }
 
+    /// Whether it has one of a few values.
+    pub fn is_one_of(&self) -> bool {
+        self.rules.one_of.is_some()
+    }
+
     /// The entity that it refers to.
     pub fn reference(&self) -> Option<&str> {
         match &self.kind {
