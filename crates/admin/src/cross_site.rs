@@ -1,5 +1,6 @@
-//! What other web sites may not make an administrator's browser do: a form that a page posts here needs nobody's leave,
-//! so that it has to be told from one that an administrator sends. And names that this node does not go by: a page can
+//! What other web sites may not make an administrator's browser do: write anything, unless `admin_gui_url` says so. A
+//! form that a page posts here needs nobody's leave, so that of pages on the same host only the manager's may send one:
+//! a session would go with that of any other, too. And names that this node does not go by: a page can
 //! have its own name resolve to this machine, and is then no other site to the browser.
 
 use crate::answer::Answer;
@@ -13,10 +14,21 @@ pub fn check(options: &Options, method: &str, authority: Option<&str>, headers: 
     if !options.hosts.is_empty() && !host.is_some_and(|host| options.hosts.iter().any(|entry| covers(entry, host))) {
         return Err(Answer::message(403, "Host is not allowed"));
     }
-    if method == "POST" && needs_no_leave(headers) && is_cross_site(options, host, headers) {
-        return Err(Answer::message(403, "Cross-site request is not allowed"));
-    }
-    Ok(())
+    let refused = match origin_of(options, host, headers) {
+        Origin::Own => false,
+        Origin::SameHost => method == "POST" && needs_no_leave(headers),
+        Origin::Other => !["GET", "HEAD", "OPTIONS"].contains(&method),
+    };
+    if refused { Err(Answer::message(403, "Cross-site request is not allowed")) } else { Ok(()) }
+}
+
+/// Where a request comes from.
+enum Origin {
+    /// No page, one of the manager, or one that may call this node.
+    Own,
+    /// A page of somebody else on this host, or in the same domain.
+    SameHost,
+    Other,
 }
 
 /// Whether a browser sends such a request without asking first (by `OPTIONS`) whether the page may, as the Fetch
@@ -27,20 +39,23 @@ fn needs_no_leave(headers: &HeaderMap) -> bool {
     ["", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"].contains(&kind.as_str())
 }
 
-/// Whether a page of another site has caused the request. Clients that are no browsers say nothing of it.
-fn is_cross_site(options: &Options, host: Option<&str>, headers: &HeaderMap) -> bool {
+/// What browsers say of the page that has caused a request. Clients that are no browsers say nothing.
+fn origin_of(options: &Options, host: Option<&str>, headers: &HeaderMap) -> Origin {
     let origin = text(headers, header::ORIGIN.as_str());
     if origin.is_some_and(|origin| options.origins.iter().any(|allowed| allowed == origin)) {
-        return false;
+        return Origin::Own;
     }
     match (text(headers, "sec-fetch-site"), origin) {
-        (Some(site), _) => site == "cross-site",
-        // A browser of before 2023: another port of the same host is the same site.
+        (None, None) | (Some("same-origin" | "none"), _) => Origin::Own,
+        (_, origin) if options.origins.is_empty() && options.is_own_page(origin, host) => Origin::Own,
+        (Some("same-site"), _) => Origin::SameHost,
+        (Some(_), _) => Origin::Other,
+        // A browser of before 2023.
         (None, Some(origin)) => {
             let of_page = origin.split_once("://").map(|(_, authority)| without_port(authority));
-            !of_page.zip(host).is_some_and(|(page, host)| page.eq_ignore_ascii_case(host))
+            let is_here = of_page.zip(host).is_some_and(|(page, host)| page.eq_ignore_ascii_case(host));
+            if is_here { Origin::SameHost } else { Origin::Other }
         }
-        (None, None) => false,
     }
 }
 
@@ -82,6 +97,7 @@ mod tests {
     const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
     const HOST: (&str, &str) = ("host", "127.0.0.1:8001");
     const CROSS_SITE: (&str, &str) = ("sec-fetch-site", "cross-site");
+    const SAME_SITE: (&str, &str) = ("sec-fetch-site", "same-site");
 
     #[test]
     fn a_form_of_another_site_is_refused() {
@@ -94,15 +110,33 @@ mod tests {
     }
 
     #[test]
+    fn what_another_site_has_asked_leave_for_is_refused() {
+        let options = Options::default();
+        let json = ("content-type", "application/json");
+        for method in ["POST", "PUT", "PATCH", "DELETE"] {
+            assert!(refused(&options, method, &[HOST, json, CROSS_SITE]), "{method}");
+            assert!(refused(&options, method, &[HOST, json, ("origin", "http://evil.test")]), "{method}");
+            assert!(!refused(&options, method, &[HOST, json, SAME_SITE]), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_form_of_another_page_on_this_host_is_refused() {
+        let options = Options { pages: vec![("http", 8002)], ..Options::default() };
+        let (manager, other) = (("origin", "http://127.0.0.1:8002"), ("origin", "http://127.0.0.1:9999"));
+        assert!(refused(&options, "POST", &[HOST, FORM, SAME_SITE, other]));
+        assert!(refused(&options, "POST", &[HOST, FORM, other]), "an older browser");
+        assert!(!refused(&options, "POST", &[HOST, FORM, SAME_SITE, manager]));
+        assert!(!refused(&options, "POST", &[HOST, FORM, manager]), "an older browser");
+    }
+
+    #[test]
     fn other_clients_are_not_disturbed() {
         let options = Options::default();
         assert!(!refused(&options, "POST", &[HOST, FORM]), "curl");
         assert!(!refused(&options, "POST", &[HOST, FORM, ("sec-fetch-site", "none")]));
-        assert!(!refused(&options, "POST", &[HOST, FORM, ("sec-fetch-site", "same-site")]), "the GUI's port");
-        assert!(!refused(&options, "POST", &[HOST, FORM, ("origin", "http://127.0.0.1:8002")]));
+        assert!(!refused(&options, "POST", &[HOST, FORM, ("sec-fetch-site", "same-origin")]));
         assert!(!refused(&options, "GET", &[HOST, CROSS_SITE]), "which changes nothing");
-        let json = ("content-type", "application/json");
-        assert!(!refused(&options, "POST", &[HOST, json, CROSS_SITE]), "the browser has asked by OPTIONS");
         let gui = Options { origins: vec!["https://gui.test".to_owned()], ..Options::default() };
         assert!(!refused(&gui, "POST", &[HOST, FORM, CROSS_SITE, ("origin", "https://gui.test")]));
     }

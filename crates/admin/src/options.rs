@@ -89,7 +89,7 @@ impl Options {
     }
 
     /// Whether an origin is that of the manager of this node, on the same host.
-    fn is_own_page(&self, origin: Option<&str>, host: Option<&str>) -> bool {
+    pub(crate) fn is_own_page(&self, origin: Option<&str>, host: Option<&str>) -> bool {
         let (Some(origin), Some(host)) = (origin, host) else { return false };
         self.pages.iter().any(|(scheme, port)| {
             let authority = origin.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
