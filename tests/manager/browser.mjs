@@ -20,8 +20,8 @@ export async function withPage(work, options = {}) {
     const faults = [];
     page.on('pageerror', (error) => faults.push(`${page.url()}: ${error.message}`));
     page.on('console', (message) => {
-      // Browsers note by themselves that an answer refuses what was asked.
-      const refused = /^Failed to load resource: .* status of 4\d\d/.test(message.text());
+      // Browsers note by themselves that an answer refuses what was asked, and that a test has let none through.
+      const refused = /^Failed to load resource: (.* status of 4\d\d|net::ERR_FAILED)/.test(message.text());
       if (message.type() === 'error' && !refused) faults.push(`${page.url()}: ${message.text()}`);
     });
     page.on('request', (request) => {

@@ -40,6 +40,8 @@ const pages = [
   await of('services'),
   await of('routes'),
   await of('consumers'),
+  await of('consumer_groups'),
+  await of('vaults'),
   await of('plugins'),
   await of('upstreams'),
   `${await of('routes')}/edit`,

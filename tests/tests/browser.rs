@@ -83,6 +83,8 @@ fn every_page_is_for_everybody() {
     form(node.admin(), "POST", "/services", "name=s&host=u&tags[]=a").expect(201);
     form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/r&hosts[]=h.test").expect(201);
     form(node.admin(), "POST", "/groups", "name=g").expect(201);
+    form(node.admin(), "POST", "/consumer_groups", "name=g").expect(201);
+    form(node.admin(), "POST", "/vaults", "name=env&prefix=my-env").expect(201);
     form(node.admin(), "POST", "/consumers", "username=c").expect(201);
     form(node.admin(), "POST", "/consumers/c/key-auth", "key=secret").expect(201);
     let limit = json!({ "name": "rate-limiting", "config": { "minute": 5, "policy": "local" } });
@@ -112,4 +114,29 @@ fn what_cannot_be_written_is_not_offered() {
     });
     let file = file.to_string();
     run("reading.mjs", &node(&[("database", "off"), ("declarative_config_string", &file)]), &[]);
+}
+
+#[test]
+fn no_text_becomes_markup() {
+    let node = node(&[("audit_log", "on")]);
+    let backend = Backend::start("one");
+    let (host, port) = (backend.address.ip().to_string(), backend.address.port().to_string());
+    run("injection.mjs", &node, &[("FIRST_HOST", &host), ("FIRST_PORT", &port)]);
+}
+
+#[test]
+fn pages_of_others_get_nowhere() {
+    let settings = [
+        ("enforce_rbac", "on"),
+        ("password", "secret"),
+        ("admin_gui_auth", "basic-auth"),
+        ("admin_gui_session_conf", r#"{ "secret": "s", "cookie_secure": false }"#),
+        ("admin_gui_auth_login_attempts", "3"),
+    ];
+    run("attacks.mjs", &node(&settings), &[("PASSWORD", "secret")]);
+}
+
+#[test]
+fn pages_need_no_mouse_and_lose_nothing() {
+    run("keyboard.mjs", &node(&[]), &[]);
 }

@@ -29,15 +29,50 @@ pub fn options(settings: &Settings) -> Result<SiteOptions, String> {
         ("RBAC_USER_HEADER", settings.text("admin_gui_auth_header").to_owned()),
         ("KONG_VERSION", KONG_VERSION.to_owned()),
     ];
+    let mut kconfig = kconfig.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    kconfig.extend(lines(settings)?);
     let policy = Some(settings.text("admin_gui_csp_header_value")).filter(|policy| !policy.is_empty());
     Ok(SiteOptions {
         path: path.to_owned(),
-        kconfig: kconfig.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        kconfig,
         strict: settings.flag("admin_gui_csp_header"),
         policy: policy.map(str::to_owned),
         api_origins: if api.is_empty() { Vec::new() } else { vec![format!("{scheme}{authority}")] },
         ..SiteOptions::default()
     })
+}
+
+/// What stands above and below the pages and above the form to log in, with its colours, where it is set.
+fn lines(settings: &Settings) -> Result<Vec<(String, String)>, String> {
+    let mut lines = Vec::new();
+    for setting in LINES {
+        let value = settings.text(setting);
+        if setting.ends_with("_color") && !is_color(value) {
+            return Err(format!("{setting} must be the name of a colour or #rrggbb, got '{value}'"));
+        }
+        if !value.is_empty() {
+            lines.push((setting.to_ascii_uppercase(), value.to_owned()));
+        }
+    }
+    Ok(lines)
+}
+
+const LINES: &[&str] = &[
+    "admin_gui_header_txt",
+    "admin_gui_header_bg_color",
+    "admin_gui_header_txt_color",
+    "admin_gui_footer_txt",
+    "admin_gui_footer_bg_color",
+    "admin_gui_footer_txt_color",
+    "admin_gui_login_banner_title",
+    "admin_gui_login_banner_body",
+];
+
+fn is_color(text: &str) -> bool {
+    match text.strip_prefix('#') {
+        Some(digits) => [3, 6].contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit()),
+        None => text.bytes().all(|letter| letter.is_ascii_alphabetic()),
+    }
 }
 
 /// The setting without a fault, in Kong's words for each.
@@ -65,6 +100,16 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colors() {
+        for right in ["", "red", "#fff", "#00aaFF"] {
+            assert!(is_color(right), "{right}");
+        }
+        for wrong in ["#ff", "#gggggg", "url(x)", "red;", "1"] {
+            assert!(!is_color(wrong), "{wrong}");
+        }
+    }
 
     #[test]
     fn paths() {

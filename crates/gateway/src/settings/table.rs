@@ -612,13 +612,13 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         title: "GUI",
-        about: "The web interface; not there yet.",
+        about: "The manager, a web interface.",
         settings: &[
             list(
                 "admin_gui_url",
                 "",
-                "Where browsers find the GUI: the origins that may call the Admin API from a \
-                page. Empty: any.",
+                "Where browsers find the GUI: the origins that may call the Admin API from a page. Empty: any may \
+                    read, pages on the same host may write.",
             ),
             text("admin_gui_path", "/", "Path below which the GUI is served."),
             text(
@@ -633,6 +633,14 @@ pub const SECTIONS: &[Section] = &[
                     names the Admin API as the only server that pages may call.",
             ),
             text("admin_gui_csp_header_value", "", "A policy in its place, as it stands."),
+            text("admin_gui_header_txt", "", "A line above all pages of the GUI."),
+            text("admin_gui_header_bg_color", "", "Its background: a name or `#rrggbb`."),
+            text("admin_gui_header_txt_color", "", "The colour of its text."),
+            text("admin_gui_footer_txt", "", "A line below all pages of the GUI."),
+            text("admin_gui_footer_bg_color", "", "Its background: a name or `#rrggbb`."),
+            text("admin_gui_footer_txt_color", "", "The colour of its text."),
+            text("admin_gui_login_banner_title", "", "What stands above the form to log in."),
+            text("admin_gui_login_banner_body", "", "The text below that."),
             boolean("kic", "off", "Whether the node is run by Kong's ingress controller.").inert(),
         ],
     },
@@ -655,7 +663,13 @@ pub const SECTIONS: &[Section] = &[
             )
             .secret(),
             text("admin_gui_auth", "", "How administrators log in to the GUI: `basic-auth`, or not at all."),
-            text("admin_gui_auth_conf", "", "Configuration of the plugin that Kong logs in by.").secret().inert(),
+            text(
+                "admin_gui_auth_conf",
+                "",
+                "Configuration of the plugin that Kong logs in by; `basic-auth` needs none.",
+            )
+            .secret()
+            .inert(),
             text("admin_gui_auth_header", "Kong-Admin-User", "The header by which the GUI says who is logged in."),
             text(
                 "admin_gui_session_conf",

@@ -14,6 +14,15 @@ export const tokenHeader = given.RBAC_HEADER || 'Kong-Admin-Token';
 /** The header that says who is meant to be logged in. */
 export const userHeader = given.RBAC_USER_HEADER || 'Kong-Admin-User';
 
+/** A line that stands above (`HEADER`) or below (`FOOTER`) all pages, and its colours. */
+export function lineOf(place) {
+  const part = (name) => given[`ADMIN_GUI_${place}_${name}`] || null;
+  return { text: part('TXT'), background: part('BG_COLOR'), color: part('TXT_COLOR') };
+}
+
+/** What stands above the form to log in. */
+export const banner = { title: given.ADMIN_GUI_LOGIN_BANNER_TITLE, body: given.ADMIN_GUI_LOGIN_BANNER_BODY };
+
 /** The URL of the Admin API, without a slash at the end. */
 export const api = url();
 

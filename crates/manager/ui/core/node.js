@@ -13,6 +13,11 @@ export async function learnNode() {
   facts ??= await get('/', { global: true }).catch(() => null);
 }
 
+/** Whether the node keeps a record of what is written. */
+export function hasAudit() {
+  return [true, 'on'].includes(facts?.configuration?.audit_log);
+}
+
 /** Whether nothing can be written, because the configuration is a file (`database = off`). */
 export function isReadOnly() {
   return facts?.configuration?.database === 'off';

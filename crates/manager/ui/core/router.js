@@ -100,9 +100,5 @@ function follow(event) {
   if (link.target || link.download || link.origin !== location.origin) return;
   if (!link.pathname.startsWith(base)) return;
   event.preventDefault();
-  if (link.href.split('#')[0] === location.href.split('#')[0] && link.hash) {
-    document.getElementById(link.hash.slice(1))?.focus();
-    return;
-  }
   go(link.href);
 }

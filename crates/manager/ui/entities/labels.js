@@ -49,6 +49,11 @@ export function labelOf(name) {
   return label.charAt(0).toUpperCase() + label.slice(1);
 }
 
+/** What one record of an entity is called. */
+export function kindOf(entity) {
+  return known(`one.${entity}`) ?? known(`page.${entity}`) ?? labelOf(entity);
+}
+
 /** What a field is for, where there is a text. */
 export function helpOf(entity, name) {
   return known(`help.${entity}.${name}`) ?? known(`help.${name}`);

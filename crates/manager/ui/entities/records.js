@@ -6,8 +6,8 @@ import { definition, titleOf } from './definitions.js';
 
 /** How many records one request asks for when all are wanted. */
 const LARGE_PAGE = 1000;
-/** What a search looks through at most: beyond that, names have to be given whole. */
-export const SEARCHED = 20000;
+/** How many records are read where all are wanted, at most. */
+const MOST = 10000;
 /** How long records that were read stand for those that are there, in milliseconds. */
 const FRESH = 15000;
 
@@ -17,22 +17,34 @@ on('page', () => {
   for (const [path, { since }] of kept) if (Date.now() - since > FRESH) kept.delete(path);
 });
 
-/** A page of records; `path` is where they are in the Admin API. */
-export async function page(path, { size = 50, offset, tags, signal, global } = {}) {
-  const query = new URLSearchParams({ size: String(size) });
-  if (offset) query.set('offset', offset);
-  if (tags) query.set('tags', tags);
-  const body = await get(`/${path}?${query}`, { signal, global });
-  return { data: [...(body.data ?? [])], offset: body.offset ?? null };
+/**
+ * A page of records; `path` is where they are in the Admin API, `search` has words that each of them is to have. The
+ * node looks through so many at a time.
+ */
+export async function page(path, { size = 50, offset = null, tags, search, signal, global } = {}) {
+  const data = [];
+  let next = offset;
+  do {
+    const query = new URLSearchParams({ size: String(size - data.length) });
+    if (next) query.set('offset', next);
+    if (tags) query.set('tags', tags);
+    if (search) query.set('search', search);
+    const body = await get(`/${path}?${query}`, { signal, global });
+    data.push(...(body.data ?? []));
+    next = body.offset ?? null;
+  } while (search && next && data.length < size);
+  return { data, offset: next };
 }
 
-/** One record by its id or name. */
-export function one(path, key, options) {
-  return get(`/${path}/${encodeURIComponent(key)}`, options);
+/** One record by its id or name. That of a consumer group comes with what belongs to it. */
+export async function one(path, key, options) {
+  const tail = path === 'consumer_groups' ? '?list_consumers=false' : '';
+  const body = await get(`/${path}/${encodeURIComponent(key)}${tail}`, options);
+  return body.consumer_group ?? body;
 }
 
 /** All records below a path, up to a number; `more` says that there are others. Kept for some seconds. */
-export async function all(path, { most = SEARCHED, signal, global } = {}) {
+export async function all(path, { most = MOST, signal, global } = {}) {
   const found = kept.get(path);
   if (found && Date.now() - found.since < FRESH && found.most >= most) return found.records;
   const records = [];
@@ -45,40 +57,6 @@ export async function all(path, { most = SEARCHED, signal, global } = {}) {
   records.more = offset !== null;
   kept.set(path, { since: Date.now(), most, records });
   return records;
-}
-
-/** What a record says that people look for. */
-export function wordsOf(record) {
-  const lists = ['paths', 'hosts', 'methods', 'tags', 'snis'].flatMap((name) => record[name] ?? []);
-  const plain = [
-    'id',
-    'name',
-    'username',
-    'custom_id',
-    'host',
-    'path',
-    'target',
-    'prefix',
-    'expression',
-    'kid',
-    'instance_name',
-    'description',
-    'group',
-    'key',
-  ].map((name) => record[name]);
-  return [...plain, ...lists]
-    .filter((word) => typeof word === 'string')
-    .join(' ')
-    .toLowerCase();
-}
-
-/** The records with all words of a question in them. */
-export function matching(records, question) {
-  const words = question.toLowerCase().split(/\s+/).filter(Boolean);
-  return records.filter((record) => {
-    const text = wordsOf(record);
-    return words.every((word) => text.includes(word));
-  });
 }
 
 /** The name of the record that a foreign key holds, read when it is not known. */

@@ -4,7 +4,7 @@ import { debounced, h, replace, uniqueId } from '../core/dom.js';
 import { icon } from '../core/icons.js';
 import { t } from '../core/texts.js';
 import { definition, titleOf } from '../entities/definitions.js';
-import { all, matching, nameOf, one } from '../entities/records.js';
+import { nameOf, page } from '../entities/records.js';
 
 /** How many are offered at once. */
 const OFFERED = 40;
@@ -124,13 +124,13 @@ export function picker(entity, id, take) {
     const question = input.value === shown ? '' : input.value.trim();
     let found;
     try {
-      const records = await all(path, { global });
-      found = matching(records, question).slice(0, OFFERED);
-      // Beyond what is looked through, a whole name still finds its record.
-      if (found.length === 0 && records.more) found = [await one(path, question, { global })];
+      const { data } = await page(path, { size: OFFERED, search: question, global });
+      found = data;
     } catch {
       found = [];
     }
+    // Whoever has typed on is offered what fits that.
+    if (question !== (input.value === shown ? '' : input.value.trim())) return;
     offered = found;
     replace(
       list,

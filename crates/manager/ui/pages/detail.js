@@ -2,7 +2,7 @@
 
 import { h } from '../core/dom.js';
 import { icon } from '../core/icons.js';
-import { isReadOnly } from '../core/node.js';
+import { hasAudit, isReadOnly } from '../core/node.js';
 import { go, href } from '../core/router.js';
 import { t } from '../core/texts.js';
 import { curl, deck, withoutNulls } from '../entities/commands.js';
@@ -15,6 +15,7 @@ import { createButton, heading, linkButton, panel } from '../parts/page.js';
 import { enabledSwitch } from '../parts/table.js';
 import { tabs } from '../parts/tabs.js';
 import { record as fieldsOf } from '../parts/value.js';
+import { historyOf } from './changes.js';
 import { fieldsFor } from './edit.js';
 import { records } from './list.js';
 import { pluginColumns } from './plugins.js';
@@ -67,6 +68,7 @@ export async function detailPage(place, entity, { views = () => [], actions, fir
         overview,
         ...own.filter((view) => !view.first),
         ...children,
+        hasAudit() && { name: 'history', label: t('changes.history'), show: () => historyOf(record, place.signal) },
         { name: 'code', label: t('code'), show: () => written(entity, record) },
       ],
       { label: name, chosen: place.query.get('view') },

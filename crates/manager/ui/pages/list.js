@@ -3,17 +3,15 @@
 import { debounced, h, replace } from '../core/dom.js';
 import { icon } from '../core/icons.js';
 import { href } from '../core/router.js';
-import { number, t } from '../core/texts.js';
+import { t } from '../core/texts.js';
 import { definition, keyOf } from '../entities/definitions.js';
-import { SEARCHED, all, matching, one, page } from '../entities/records.js';
+import { page } from '../entities/records.js';
 import { createButton, heading, nothing } from '../parts/page.js';
 import { table } from '../parts/table.js';
 import { failed } from '../shell/toast.js';
 import { removed } from './remove.js';
 
 const SIZE = 50;
-/** How many of what a search finds are shown. */
-const SHOWN = 200;
 
 /** The page of an entity's list. */
 export async function listPage(place, entity, { render, columns, about, actions, create } = {}) {
@@ -34,6 +32,8 @@ export function records(place, entity, { path, render, columns, create, open, ed
   const where = path ?? known.path;
   const options = { signal: place.signal, global: known.global };
   const before = [];
+  // Of several answers that of the last question counts.
+  let drawn = 0;
   let offset = place.query.get('offset');
   const body = h('div', { class: 'listed', 'aria-live': 'polite' });
   const search = h('input', {
@@ -64,12 +64,14 @@ export function records(place, entity, { path, render, columns, create, open, ed
     });
 
   const paged = async () => {
-    const { data, offset: next } = await page(where, { size: SIZE, offset, tags: tags.value.trim(), ...options });
+    const question = { search: search.value.trim(), tags: tags.value.trim() };
+    const { data, offset: next } = await page(where, { size: SIZE, offset, ...question, ...options });
     if (data.length === 0 && before.length === 0) {
+      if (question.search || question.tags) return nothing('search', t('nothing'));
       return nothing(
         entity,
-        tags.value ? t('nothing') : t(`empty.${entity}`),
-        create !== null && !tags.value && createButton(create ?? href(entity, 'create'), t(`new.${entity}`)),
+        t(`empty.${entity}`),
+        create !== null && createButton(create ?? href(entity, 'create'), t(`new.${entity}`)),
       );
     }
     return [
@@ -106,37 +108,13 @@ export function records(place, entity, { path, render, columns, create, open, ed
     ];
   };
 
-  const searched = async (question) => {
-    const everything = await all(where, options);
-    const found = matching(everything, question);
-    if (found.length === 0 && everything.more)
-      found.push(
-        ...(await one(where, question, options).then(
-          (r) => [r],
-          () => [],
-        )),
-      );
-    if (found.length === 0) return nothing('search', t('nothing'));
-    return [
-      h(
-        'p',
-        { class: 'count' },
-        t('list.found', { count: number(found.length) }),
-        everything.more && ` ${t('list.limited', { count: number(SEARCHED) })}`,
-      ),
-      show(found.slice(0, SHOWN)),
-    ];
+  const read = async () => {
+    drawn += 1;
+    const own = drawn;
+    const content = await paged();
+    if (own === drawn) replace(body, content);
   };
-
-  const draw = async () => {
-    try {
-      const question = search.value.trim();
-      const content = question ? await searched(question) : await paged();
-      if (question === search.value.trim()) replace(body, content);
-    } catch (error) {
-      if (!place.signal.aborted) failed(error);
-    }
-  };
+  const draw = () => read().catch((error) => place.signal.aborted || failed(error));
   const anew = debounced(150, () => {
     before.length = 0;
     offset = null;
@@ -153,7 +131,7 @@ export function records(place, entity, { path, render, columns, create, open, ed
       h('label', {}, icon('search'), search),
       tagged && h('label', {}, icon('tag'), tags),
     );
-  return { element: h('div', {}, filters, body), ready: draw(), draw };
+  return { element: h('div', {}, filters, body), ready: read(), draw };
 }
 
 /** Columns in which nothing stands take no room, unless there is nothing to tell by. */

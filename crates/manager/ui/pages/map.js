@@ -3,24 +3,22 @@
 import { debounced, h, replace, svg } from '../core/dom.js';
 import { icon } from '../core/icons.js';
 import { go, href } from '../core/router.js';
-import { number, t } from '../core/texts.js';
+import { t } from '../core/texts.js';
 import { titleOf } from '../entities/definitions.js';
 import { pluginTitle } from '../entities/plugins.js';
-import { all, matching } from '../entities/records.js';
+import { all, one, page } from '../entities/records.js';
 import { createButton, heading, nothing } from '../parts/page.js';
 
 /** How many services are drawn at once; beyond that they are searched for. */
 const DRAWN = 40;
-/** How many routes of a service, and targets of an upstream. */
+/** How many routes of a service, and targets of an upstream, are drawn. */
 const EACH = 12;
 const [COLUMN, GAP, ROW, BOX] = [232, 66, 44, 34];
 
 /** Shows it. */
 export async function show(place) {
   const options = { signal: place.signal };
-  const [services, routes, upstreams, plugins] = await Promise.all(
-    ['services', 'routes', 'upstreams', 'plugins'].map((path) => all(path, options)),
-  );
+  const [upstreams, plugins] = await Promise.all(['upstreams', 'plugins'].map((path) => all(path, options)));
   const search = h('input', {
     type: 'search',
     placeholder: t('list.search'),
@@ -29,20 +27,19 @@ export async function show(place) {
   });
   const note = h('p', { class: 'count' });
   const body = h('div', { class: 'scrolled map', tabindex: '0', role: 'region', 'aria-label': t('page.map') });
+  let empty = false;
   const draw = async () => {
     const question = search.value.trim();
-    const named = new Set(matching(routes, question).map((route) => route.service?.id));
-    const found = services.filter((service) => named.has(service.id) || matching([service], question).length > 0);
-    const shown = found.slice(0, DRAWN);
-    replace(note, found.length > DRAWN ? t('map.limited', { shown: DRAWN, count: number(found.length) }) : '');
-    const graph = await gather({ services: shown, routes, upstreams, plugins }, options);
+    const { services, more, loose } = await found(question, options);
+    const graph = await gather({ services, upstreams, plugins }, options);
     if (question !== search.value.trim()) return;
-    const loose = question ? matching(routes, question) : routes;
+    empty = services.length === 0 && loose.length === 0 && question === '';
+    replace(note, more ? t('map.limited', { shown: services.length }) : '');
     replace(
       body,
-      shown.length === 0 && loose.every((route) => route.service)
+      services.length === 0 && loose.length === 0
         ? h('p', { class: 'nothing' }, t('nothing'))
-        : picture(graph, loose.filter((route) => !route.service).slice(0, DRAWN)),
+        : picture(graph, loose),
     );
   };
   search.addEventListener('input', debounced(150, draw));
@@ -52,7 +49,7 @@ export async function show(place) {
   );
   return [
     heading(t('page.map'), { about: t('about.map') }),
-    services.length === 0 && routes.length === 0
+    empty
       ? nothing(
           'map',
           t('empty.services'),
@@ -80,31 +77,43 @@ export async function show(place) {
   ];
 }
 
+/** The services that a question finds, by themselves or by a route of theirs, and routes that have none. */
+async function found(question, options) {
+  const [named, routes] = await Promise.all(
+    ['services', 'routes'].map((path) => page(path, { size: DRAWN, search: question, ...options })),
+  );
+  const services = new Map(named.data.map((service) => [service.id, service]));
+  const loose = routes.data.filter((route) => !route.service);
+  let more = named.offset !== null;
+  if (question) {
+    more ||= routes.offset !== null;
+    const others = new Set(routes.data.map((route) => route.service?.id).filter((id) => id && !services.has(id)));
+    const read = [...others].slice(0, DRAWN - services.size).map((id) => one('services', id, options));
+    for (const service of await Promise.all(read)) services.set(service.id, service);
+  }
+  return { services: [...services.values()], more, loose };
+}
+
 /** What hangs together: each service with its routes, its upstream and the targets of that. */
-async function gather({ services, routes, upstreams, plugins }, options) {
+async function gather({ services, upstreams, plugins }, options) {
   const byName = new Map(upstreams.map((upstream) => [upstream.name, upstream]));
   const used = [...new Set(services.map((service) => byName.get(service.host)).filter(Boolean))];
-  const targets = new Map(
-    await Promise.all(
-      used.map(async (upstream) => [
-        upstream.id,
-        await all(`upstreams/${upstream.id}/targets`, options).catch(() => []),
-      ]),
-    ),
-  );
+  const some = (path) => page(path, { size: EACH, ...options }).catch(() => ({ data: [], offset: null }));
+  const [routes, targets] = await Promise.all([
+    Promise.all(services.map(({ id }) => some(`services/${id}/routes`))),
+    Promise.all(used.map(({ id }) => some(`upstreams/${id}/targets`))),
+  ]);
+  const targetsOf = new Map(used.map(({ id }, at) => [id, targets[at]]));
+  const hungOn = (service) => targetsOf.get(byName.get(service.host)?.id) ?? { data: [], offset: null };
   const of = (field, id) => plugins.filter((plugin) => plugin[field]?.id === id);
-  const bound = new Map();
-  for (const route of routes) {
-    const own = bound.get(route.service?.id) ?? [];
-    bound.set(route.service?.id, own);
-    own.push(route);
-  }
-  return services.map((service) => ({
+  return services.map((service, at) => ({
     service,
     plugins: of('service', service.id),
-    routes: (bound.get(service.id) ?? []).map((route) => ({ route, plugins: of('route', route.id) })),
+    routes: routes[at].data.map((route) => ({ route, plugins: of('route', route.id) })),
     upstream: byName.get(service.host) ?? null,
-    targets: targets.get(byName.get(service.host)?.id) ?? [],
+    targets: hungOn(service).data,
+    // By columns: whether there is more than is drawn.
+    more: [routes[at].offset !== null, false, false, hungOn(service).offset !== null],
   }));
 }
 
@@ -117,8 +126,7 @@ function picture(graph, loose) {
     boxes.push({ x: x(column), y: at, words, entity, id, plugins, kind, detail });
   };
   const line = (column, from, to, group) => lines.push({ column, from: from + BOX / 2, to: to + BOX / 2, group });
-  for (const { service, plugins, upstream, ...all } of graph) {
-    const [routes, targets] = [all.routes.slice(0, EACH), all.targets.slice(0, EACH)];
+  for (const { service, plugins, upstream, routes, targets, more: hidden } of graph) {
     const seen = drawnUpstreams.get(upstream?.id);
     const rows = Math.max(1, routes.length, seen === undefined ? targets.length : 0);
     const middle = y + ((rows - 1) * ROW) / 2;
@@ -160,11 +168,10 @@ function picture(graph, loose) {
       box(2, middle, service.host, null, null, [], 'plain', t('map.host'));
       line(1, middle, middle, service.id);
     }
-    const hidden = [all.routes.length - routes.length, 0, 0, all.targets.length - targets.length];
-    hidden.forEach((count, column) => {
-      if (count > 0) more.push({ x: x(column), y: y + rows * ROW + 6, count });
+    hidden.forEach((isHidden, column) => {
+      if (isHidden) more.push({ x: x(column), y: y + rows * ROW + 6 });
     });
-    y += rows * ROW + (hidden.some((count) => count > 0) ? 36 : 18);
+    y += rows * ROW + (hidden.includes(true) ? 36 : 18);
   }
   loose.forEach((route) => {
     box(0, y, titleOf(route), 'routes', route.id, [], 'off', matchOf(route));
@@ -180,9 +187,7 @@ function picture(graph, loose) {
       svg('path', { class: 'edge', d: curve(x(column) + COLUMN, from, x(column + 1), to) }),
     ),
     boxes.map(drawnBox),
-    more.map(({ x: left, y: top, count }) =>
-      svg('text', { class: 'head', x: left, y: top }, t('map.more', { count: number(count) })),
-    ),
+    more.map(({ x: left, y: top }) => svg('text', { class: 'head', x: left, y: top }, t('map.more'))),
   );
 }
 

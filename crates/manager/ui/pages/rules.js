@@ -4,8 +4,9 @@ import { get, send } from '../core/api.js';
 import { h, replace } from '../core/dom.js';
 import { icon } from '../core/icons.js';
 import { href, reload } from '../core/router.js';
-import { known, t } from '../core/texts.js';
+import { t } from '../core/texts.js';
 import { definition, entities, keyOf, titleOf } from '../entities/definitions.js';
+import { kindOf } from '../entities/labels.js';
 import { all, one } from '../entities/records.js';
 import { picker } from '../forms/foreign.js';
 import { nothing } from '../parts/page.js';
@@ -83,10 +84,6 @@ async function act(action, words) {
   } catch (error) {
     failed(error);
   }
-}
-
-function kindOf(entity) {
-  return known(`one.${entity}`) ?? known(`page.${entity}`) ?? entity;
 }
 
 function actionsOf(rule) {

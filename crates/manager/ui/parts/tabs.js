@@ -1,7 +1,11 @@
 /** Several views of one thing, one at a time. */
 
+import { Away } from '../core/api.js';
 import { h, replace, uniqueId } from '../core/dom.js';
+import { on } from '../core/events.js';
 import { keepInAddress } from '../core/router.js';
+import { t } from '../core/texts.js';
+import { nothing } from './page.js';
 
 /**
  * Tabs: each has a `name`, a `label` and a function `show` that gives its content when it is first looked at. With
@@ -33,7 +37,19 @@ export function tabs(views, { chosen, label } = {}) {
     });
     panel.setAttribute('aria-labelledby', `${id}-${view.name}`);
     panel.dataset.view = view.name;
-    const content = await view.show();
+    let content;
+    try {
+      content = await view.show();
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      content = nothing('warning', error instanceof Away ? t('away.page') : error.message);
+      const again = new AbortController();
+      const retry = () => {
+        again.abort();
+        if (panel.isConnected && panel.dataset.view === view.name) choose(view);
+      };
+      if (error instanceof Away) on('back', retry, again.signal);
+    }
     if (panel.dataset.view === view.name) replace(panel, content);
   };
   const pick = (view) => {

@@ -1,7 +1,7 @@
 /** Logging in, over the page that somebody was on: what was on it is still there afterwards. */
 
 import { Refusal, raw, send, useToken } from '../core/api.js';
-import { login, userHeader } from '../core/config.js';
+import { banner, login, userHeader } from '../core/config.js';
 import { h, replace } from '../core/dom.js';
 import { on } from '../core/events.js';
 import { logo } from '../core/icons.js';
@@ -93,7 +93,8 @@ function form(fields, enter, beside) {
       button.disabled = false;
     }
   };
-  return h('form', { class: 'login', onsubmit: submit }, logo(), fields, error, h('footer', {}, beside, button));
+  const words = [banner.title && h('h3', {}, banner.title), banner.body && h('p', {}, banner.body)];
+  return h('form', { class: 'login', onsubmit: submit }, logo(), words, fields, error, h('footer', {}, beside, button));
 }
 
 function input(name, label, type, autocomplete) {

@@ -5,9 +5,9 @@ import { icon } from '../core/icons.js';
 import { isReadOnly } from '../core/node.js';
 import { go, href } from '../core/router.js';
 import { t } from '../core/texts.js';
-import { keyOf, titleOf } from '../entities/definitions.js';
+import { definition, keyOf, titleOf } from '../entities/definitions.js';
 import { pluginTitle } from '../entities/plugins.js';
-import { all, matching, one } from '../entities/records.js';
+import { page } from '../entities/records.js';
 import { groups } from './navigation.js';
 
 /** Entities that are looked through. */
@@ -90,16 +90,7 @@ export function openSearch() {
     // Each entity as it comes: a large one keeps nobody waiting for the others.
     await Promise.allSettled(
       ENTITIES.map(async (entity) => {
-        const records = await all(entity === 'key_sets' ? 'key-sets' : entity);
-        if (asked !== question) return;
-        const own = matching(records, question).slice(0, SHOWN);
-        if (own.length === 0 && records.more)
-          own.push(
-            ...(await one(entity, question).then(
-              (r) => [r],
-              () => [],
-            )),
-          );
+        const { data: own } = await page(definition(entity).path, { size: SHOWN, search: question });
         if (asked !== question || own.length === 0) return;
         found.unshift(
           ...own.map((record) => ({
@@ -114,7 +105,7 @@ export function openSearch() {
     );
   };
 
-  input.addEventListener('input', debounced(80, look));
+  input.addEventListener('input', debounced(120, look));
   input.addEventListener('keydown', (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) {
@@ -122,7 +113,13 @@ export function openSearch() {
       mark(active + step);
     } else if (event.key === 'Enter') {
       event.preventDefault();
+      // Whoever types fast means what was typed, not what was found for less of it.
+      if (asked !== input.value.trim()) look();
       options()[active]?.click();
+    } else if (event.key === 'Escape') {
+      // Else browsers would empty the field first.
+      event.preventDefault();
+      element.close();
     }
   });
   element.addEventListener('click', (event) => event.target === element && element.close());

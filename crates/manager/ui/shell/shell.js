@@ -1,6 +1,7 @@
 /** The frame around all pages. */
 
 import { Away, Refusal, scope } from '../core/api.js';
+import { lineOf } from '../core/config.js';
 import { h, replace } from '../core/dom.js';
 import { emit, on } from '../core/events.js';
 import { icon, logo } from '../core/icons.js';
@@ -48,7 +49,7 @@ export function frame() {
     h('kbd', {}, '/'),
   );
   document.body.replaceChildren(
-    h('a', { class: 'skip', href: '#main' }, t('skip')),
+    ...[skip(), line('HEADER')].filter(Boolean),
     h(
       'header',
       { class: 'top' },
@@ -60,10 +61,28 @@ export function frame() {
     ),
     h('div', { class: 'body' }, side, h('div', { class: 'content' }, banner(), main)),
     toasts(),
+    ...[line('FOOTER')].filter(Boolean),
   );
   bind('/', t('search'), openSearch);
   bind('?', t('keys'), showKeys);
   listen();
+}
+
+/** The way past the navigation. */
+function skip() {
+  // Below a base, the address of a part of this page is that of another page.
+  const follow = (event) => {
+    event.preventDefault();
+    main.focus();
+  };
+  return h('a', { class: 'skip', href: '#main', onclick: follow }, t('skip'));
+}
+
+/** A line of the operator's own. */
+function line(place) {
+  const { text, background, color } = lineOf(place);
+  const style = Object.fromEntries(Object.entries({ background, color }).filter(([, value]) => value));
+  return text && h('p', { class: 'operator', style }, text);
 }
 
 /** Shows a page. One that fails says so, and is tried again when the Admin API is back. */

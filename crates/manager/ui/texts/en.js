@@ -183,8 +183,6 @@ export default {
   'list.page': 'Page {page}',
   'list.previous': 'Previous',
   'list.next': 'Next',
-  'list.found': '{count} found.',
-  'list.limited': 'Only the first {count} were looked through; whole names and ids are always found.',
   overview: 'Overview',
   code: 'Code',
   edit: 'Edit',
@@ -362,7 +360,7 @@ export default {
   'overview.host': 'Host',
   'overview.id': 'Node',
   'overview.database': 'Database',
-  'overview.database.state': 'It is',
+  'overview.database.state': 'Its state',
   'overview.reachable': 'reachable',
   'overview.unreachable': 'not reachable',
   'overview.router': 'Router',
@@ -444,11 +442,11 @@ export default {
   // The map.
   'about.map':
     'What leads where: routes to services, services to upstreams, upstreams to targets. Numbers are plugins.',
-  'map.limited': '{shown} of {count} services are drawn: search for the others.',
+  'map.limited': 'The first {shown} services are drawn: search for the others.',
   'map.global': 'For all requests:',
   'map.weight': 'weight {weight}',
   'map.host': 'host',
-  'map.more': 'and {count} more',
+  'map.more': 'and more',
 
   // Access.
   'about.access': 'Who may use the Admin API, and what for.',
@@ -529,6 +527,8 @@ export default {
   'changes.requests': 'Requests',
   'changes.off': 'There is no audit log: set audit_log = on and start the node again.',
   'changes.none': 'Nothing in that time.',
+  'changes.history': 'History',
+  'changes.more': 'Show more',
   'changes.span': 'Time',
   'changes.hour': 'The last hour',
   'changes.day': 'The last day',

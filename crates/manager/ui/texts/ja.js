@@ -185,8 +185,6 @@ export default {
   'list.page': '{page} ページ',
   'list.previous': '前へ',
   'list.next': '次へ',
-  'list.found': '{count} 件見つかりました。',
-  'list.limited': '最初の {count} 件だけを検索しました。名前や ID が完全に一致するものは必ず見つかります。',
   overview: '概要',
   code: 'コード',
   edit: '編集',
@@ -500,11 +498,11 @@ export default {
 
   // The map.
   'about.map': 'ルートからサービス、アップストリーム、ターゲットへのつながりです。数字はプラグインの数です。',
-  'map.limited': '{count} 個のうち {shown} 個のサービスを描いています。他は検索してください。',
+  'map.limited': '最初の {shown} 個のサービスを描いています。他は検索してください。',
   'map.global': 'すべてのリクエストに:',
   'map.weight': '重み {weight}',
   'map.host': 'ホスト',
-  'map.more': '他 {count} 個',
+  'map.more': 'ほか',
 
   // Access.
   'about.access': '誰が Admin API を使えて、何ができるかを決めます。',
@@ -584,6 +582,8 @@ export default {
   'changes.requests': 'リクエスト',
   'changes.off': '監査ログがありません。audit_log = on を設定してノードを再起動してください。',
   'changes.none': 'この期間の記録はありません。',
+  'changes.history': '履歴',
+  'changes.more': 'さらに表示',
   'changes.span': '期間',
   'changes.hour': '直近の 1 時間',
   'changes.day': '直近の 1 日',
