@@ -6,7 +6,7 @@ use crate::{Bytes, ClientCertificate, Directory, Fields, RequestBody, RetryPolic
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::h1::Traffic;
@@ -238,6 +238,30 @@ impl Exchange {
             directory,
             state: Vec::new(),
         }
+    }
+
+    /// An exchange of nobody, for what has to hold one.
+    pub fn empty() -> Exchange {
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let client = Client {
+            peer: nowhere,
+            peer_port: 0,
+            ip: nowhere,
+            port: 0,
+            trusted: false,
+            https: false,
+            local_ip: nowhere,
+            local_port: 0,
+            public_port: 0,
+            tls: None,
+            certificate: None,
+            certificate_asked: false,
+            connection: 0,
+            request: 0,
+            sni: None,
+        };
+        let timing = Timing { started: Instant::now(), started_unix_ms: 0, upstream: None, proxy: None };
+        Exchange::new([b'0'; 32], client, RequestHead::default(), timing, Directory::empty())
     }
 
     /// Forgets everything of an exchange that is over and keeps the memory, and the directory, for another one.

@@ -80,6 +80,30 @@ fn reads_content(code: &str) -> bool {
 }
 
 impl Phase {
+    /// All of them, in their order.
+    const ALL: [Phase; 10] = [
+        Phase::InitWorker,
+        Phase::Rewrite,
+        Phase::Access,
+        Phase::Response,
+        Phase::HeaderFilter,
+        Phase::BodyFilter,
+        Phase::Log,
+        Phase::Preread,
+        Phase::AdminApi,
+        Phase::Timer,
+    ];
+
+    /// What code may know of it.
+    fn described(self, lua: &mlua::Lua) -> mlua::Result<mlua::Table> {
+        let table = lua.create_table()?;
+        table.raw_set("bit", self.bit())?;
+        table.raw_set("name", self.name())?;
+        table.raw_set("context", self.context())?;
+        table.raw_set("may_wait", self.may_wait())?;
+        Ok(table)
+    }
+
     /// As Kong calls it.
     pub fn name(self) -> &'static str {
         match self {

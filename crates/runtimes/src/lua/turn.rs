@@ -1,16 +1,16 @@
 //! Running code in a phase: turns, each of which lasts until the code has ended or waits for something.
 
 use super::Phase;
-use super::host::{Ending, Host};
+use super::host::{Ending, Lent};
 use super::operations::{self, Operation};
 use super::value::{Nulls, text, to_json, to_lua};
 use super::vm::{CONTEXTS, Code, Vm, words};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mlua::{Error, Function, LuaString, MultiValue, Table, Value};
+use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use sdk::{Answer, Bytes, Exchange};
 use serde_json::Value as Json;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub struct Job {
     /// Tells the instances of plugins apart.
     pub instance: u64,
     /// The id of the plugin's record.
-    pub plugin_id: Option<Rc<str>>,
+    pub plugin_id: Option<LuaString>,
     /// What it keeps where there is no exchange to keep it.
     pub context: Option<Table>,
     /// What answers where there is no exchange to ask.
@@ -127,8 +127,8 @@ impl Vm {
         let (ending, came) = self.during(job, exchange, piece, work)?;
         let waits = came.and_then(|came| {
             let mut waits = Vec::new();
-            let started: Table = self.slot.raw_get("started")?;
-            if !started.is_empty() {
+            if self.started.replace(false) {
+                let started: Table = self.slot.raw_get("started")?;
                 self.slot.raw_set("started", self.lua.create_table()?)?;
                 for entry in started.sequence_values::<Table>() {
                     let values: MultiValue = entry?.sequence_values::<Value>().collect::<mlua::Result<_>>()?;
@@ -151,39 +151,27 @@ impl Vm {
         piece: Piece<'_>,
         work: impl FnOnce() -> mlua::Result<T>,
     ) -> mlua::Result<(Option<Ending>, mlua::Result<T>)> {
-        let mut exchange = exchange;
-        self.enter(job, exchange.as_deref_mut())?;
+        let lent = Lent::new(&self.host, exchange, job.phase);
+        let is_lent = self.host.borrow().is_lent;
+        let call = if is_lent { Some(&self.call) } else { job.host.as_ref() };
+        let phase = &self.phases[job.phase as usize];
+        self.enter.call::<()>((
+            phase,
+            job.instance,
+            job.plugin_id.as_ref(),
+            job.context.as_ref(),
+            call,
+            job.is_plugin,
+        ))?;
         if let Some((content, last)) = &piece {
             self.arg.raw_set(1, self.lua.create_string(&content[..])?)?;
             self.arg.raw_set(2, *last)?;
         }
-        let limit = if job.is_plugin { LONGEST_OF_PLUGINS } else { LONGEST };
-        let (ending, done) = match exchange {
-            Some(exchange) => {
-                let host = RefCell::new(Host::new(exchange, job.phase));
-                let shared = &host;
-                let done = self.lua.scope(|scope| {
-                    let call = scope.create_function(move |lua, (name, arguments): (LuaString, MultiValue)| {
-                        let host = shared.try_borrow_mut();
-                        let mut host = host.map_err(|_| Error::runtime("the gateway is asked already"))?;
-                        host.call(lua, &name.to_str()?, arguments)
-                    })?;
-                    self.slot.raw_set("call", call)?;
-                    self.limit(Some(limit));
-                    work()
-                });
-                (host.into_inner().ending, done)
-            }
-            None => {
-                self.slot.raw_set("call", job.host.as_ref())?;
-                self.limit(Some(limit));
-                (None, work())
-            }
-        };
+        self.limit(Some(if job.is_plugin { LONGEST_OF_PLUGINS } else { LONGEST }));
+        let done = work();
         self.limit(None);
-        self.slot.raw_set("call", Value::Nil)?;
-        self.slot.raw_set("over", false)?;
-        self.slot.raw_set("phase", 0)?;
+        let ending = self.host.borrow_mut().ending.take();
+        drop(lent);
         if let Some((content, _)) = piece {
             let made: Value = self.arg.raw_get(1)?;
             *content = text(&made).map(Bytes::from).unwrap_or_default();
@@ -191,67 +179,9 @@ impl Vm {
         Ok((ending, done))
     }
 
-    /// Puts what an exchange has kept, and where it is, where the run time's own code looks.
-    fn enter(&self, job: &Job, exchange: Option<&mut Exchange>) -> mlua::Result<()> {
-        let context = match (&job.context, exchange) {
-            (Some(context), _) => context.clone(),
-            (None, Some(exchange)) => self.context_of(exchange)?,
-            (None, None) => self.new_context()?,
-        };
-        let plugins: Table = context.raw_get("plugins")?;
-        let own = match plugins.raw_get::<Value>(job.instance)? {
-            Value::Table(own) => own,
-            _ => {
-                let own = self.lua.create_table()?;
-                plugins.raw_set(job.instance, &own)?;
-                own
-            }
-        };
-        let slot = &self.slot;
-        slot.raw_set("plugin", own)?;
-        for name in ["shared", "ngx_ctx"] {
-            slot.raw_set(name, context.raw_get::<Table>(name)?)?;
-        }
-        slot.raw_set("context_of_exchange", context)?;
-        slot.raw_set("plugin_id", job.plugin_id.as_deref())?;
-        slot.raw_set("phase", job.phase.bit())?;
-        slot.raw_set("phase_name", job.phase.name())?;
-        slot.raw_set("context", job.phase.context())?;
-        slot.raw_set("may_wait", job.is_plugin && job.phase.may_wait())
-    }
-
-    fn context_of(&self, exchange: &mut Exchange) -> mlua::Result<Table> {
-        let number = match exchange.state::<Kept>() {
-            Some(kept) => kept.number,
-            None => {
-                let number = NEXT.replace(NEXT.get() + 1);
-                exchange.put(Kept { number });
-                number
-            }
-        };
-        let known = CONTEXTS.with_borrow(|contexts| {
-            contexts.get(&number).map(|key| self.lua.registry_value::<Table>(key)).transpose()
-        })?;
-        if let Some(context) = known {
-            return Ok(context);
-        }
-        // What ended exchanges had is freed here, where the machine is at hand.
-        self.lua.expire_registry_values();
-        let context = self.new_context()?;
-        let key = self.lua.create_registry_value(&context)?;
-        CONTEXTS.with_borrow_mut(|contexts| contexts.insert(number, key));
-        Ok(context)
-    }
-
     /// Tables for `kong.ctx` and `ngx.ctx`.
     pub fn new_context(&self) -> mlua::Result<Table> {
-        let context = self.lua.create_table()?;
-        for name in ["shared", "ngx_ctx", "plugins"] {
-            context.raw_set(name, self.lua.create_table()?)?;
-        }
-        let of_exchange: Table = self.slot.raw_get("of_exchange")?;
-        context.raw_get::<Table>("ngx_ctx")?.set_metatable(Some(of_exchange))?;
-        Ok(context)
+        self.slot.raw_get::<Function>("new_context")?.call(())
     }
 
     /// Goes on with what waits until nothing does, or the client has been answered.
@@ -279,6 +209,29 @@ impl Vm {
         }
         Ok(None)
     }
+}
+
+/// What code has kept of an exchange, or nothing yet.
+pub fn context_of(lua: &Lua, exchange: &mut Exchange, new: &Function) -> mlua::Result<Table> {
+    let number = match exchange.state::<Kept>() {
+        Some(kept) => kept.number,
+        None => {
+            let number = NEXT.replace(NEXT.get() + 1);
+            exchange.put(Kept { number });
+            number
+        }
+    };
+    let known = CONTEXTS
+        .with_borrow(|contexts| contexts.get(&number).map(|key| lua.registry_value::<Table>(key)).transpose())?;
+    if let Some(context) = known {
+        return Ok(context);
+    }
+    // What ended exchanges had is freed here, where the machine is at hand.
+    lua.expire_registry_values();
+    let context: Table = new.call(())?;
+    let key = lua.create_registry_value(&context)?;
+    CONTEXTS.with_borrow_mut(|contexts| contexts.insert(number, key));
+    Ok(context)
 }
 
 impl Drop for Kept {

@@ -2,8 +2,10 @@
 //!
 //! LuaJIT's compiler is off, for compiled code never asks whether it has to end.
 
-use super::{Trust, modules, natives, trusted};
-use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, RegistryKey, StdLib, Table, Value, VmState};
+use super::host::Host;
+use super::{Phase, Trust, modules, natives, trusted, turn};
+use mlua::VmState;
+use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, RegistryKey, StdLib, Table, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -61,6 +63,15 @@ pub struct Vm {
     pub go_on: Function,
     /// The same with an error for what it has waited for.
     pub fail: Function,
+    /// Says what phase it is, and of which plugin.
+    pub enter: Function,
+    /// What code asks of an exchange that is lent.
+    pub call: Function,
+    pub host: Rc<RefCell<Host>>,
+    /// What code may know of each phase, by its place among them.
+    pub phases: Vec<Table>,
+    /// Whether light threads have begun that are not waited for yet.
+    pub started: Rc<Cell<bool>>,
     pub arg: Table,
     pub deadline: Rc<Cell<Option<Instant>>>,
     sandbox: Table,
@@ -112,6 +123,7 @@ impl Vm {
         let slot = lua.create_table()?;
         slot.raw_set("null", Value::NULL)?;
         slot.raw_set("phase", 0)?;
+        let (host, started) = (Rc::new(RefCell::new(Host::empty())), Rc::<Cell<bool>>::default());
         slot.raw_set("native", natives::table(&lua)?)?;
         slot.raw_set("started", lua.create_table()?)?;
         let mut sandbox = Value::Nil;
@@ -138,8 +150,36 @@ impl Vm {
             _ => lua.globals(),
         };
         let (begin, go_on, fail) = (slot.raw_get("begin")?, slot.raw_get("go_on")?, slot.raw_get("fail")?);
+        let (enter, new_context): (Function, Function) = (slot.raw_get("enter")?, slot.raw_get("new_context")?);
+        let native: Table = slot.raw_get("native")?;
+        let lent = host.clone();
+        native.raw_set("context", lua.create_function(move |lua, ()| lent_context(lua, &lent, &new_context))?)?;
+        let flag = started.clone();
+        native.raw_set("started", lua.create_function(move |_, ()| Ok(flag.set(true)))?)?;
+        let asked = host.clone();
+        let call = lua.create_function(move |lua, (name, arguments): (LuaString, MultiValue)| {
+            let host = asked.try_borrow_mut();
+            let mut host = host.map_err(|_| Error::runtime("the gateway is asked already"))?;
+            host.call(lua, &name.to_str()?, arguments)
+        })?;
+        let phases = Phase::ALL.iter().map(|phase| phase.described(&lua)).collect::<mlua::Result<Vec<Table>>>()?;
         let arg = lua.globals().get::<Table>("ngx")?.get("arg")?;
-        Ok(Vm { lua, slot, begin, go_on, fail, arg, deadline, sandbox, loaded: RefCell::default() })
+        Ok(Vm {
+            lua,
+            slot,
+            begin,
+            go_on,
+            fail,
+            enter,
+            call,
+            host,
+            phases,
+            started,
+            arg,
+            deadline,
+            sandbox,
+            loaded: RefCell::default(),
+        })
     }
 
     /// Gives code so much time from now on.
@@ -204,6 +244,13 @@ impl Vm {
         loaded.insert(code.0.number, Loaded { source, function: function.clone(), settled: false });
         Ok(function)
     }
+}
+
+/// What code has kept of the exchange that is lent; without one, nothing that lasts.
+fn lent_context(lua: &Lua, host: &RefCell<Host>, new: &Function) -> mlua::Result<Table> {
+    let host = host.try_borrow_mut();
+    let mut host = host.map_err(|_| Error::runtime("the gateway is asked already"))?;
+    if host.is_lent { turn::context_of(lua, &mut host.exchange, new) } else { new.call(()) }
 }
 
 /// Whether there is little left of the memory that code may hold, even after what nobody needs has been freed: it is

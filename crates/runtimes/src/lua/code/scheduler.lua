@@ -9,6 +9,50 @@ local error, remove, select, tostring, type, unpack = error, table.remove, selec
 
 local WAIT, DONE, FAILED = {}, {}, {}
 
+-- What phase it is, and of which plugin; what code has kept (`kong.ctx`, `ngx.ctx`) is looked for when it is asked for.
+function slot.enter(phase, instance, plugin_id, context, call, is_plugin)
+  slot.phase, slot.phase_name, slot.context = phase.bit, phase.name, phase.context
+  slot.may_wait = is_plugin and phase.may_wait
+  slot.instance, slot.plugin_id, slot.kept, slot.call, slot.over = instance, plugin_id, context, call, false
+end
+
+function slot.new_context()
+  return { shared = {}, plugins = {}, ngx_ctx = setmetatable({}, slot.of_exchange) }
+end
+
+local function kept()
+  local context = rawget(slot, "kept")
+  if not context then
+    context = slot.native.context()
+    slot.kept = context
+  end
+  return context
+end
+
+local lazily = { shared = function() return kept().shared end, ngx_ctx = function() return kept().ngx_ctx end }
+
+function lazily.plugin()
+  local plugins = kept().plugins
+  local own = plugins[slot.instance]
+  if not own then
+    own = {}
+    plugins[slot.instance] = own
+  end
+  return own
+end
+
+function slot.set_ngx_ctx(value)
+  if type(value) == "table" and not getmetatable(value) then
+    setmetatable(value, slot.of_exchange)
+  end
+  kept().ngx_ctx = value
+end
+
+setmetatable(slot, { __index = function(_, name)
+  local find = lazily[name]
+  return find and find()
+end })
+
 -- A phase that was answered, or has taken too long, is over: no protected call goes on after that.
 local function checked(...)
   if slot.over then
@@ -121,6 +165,7 @@ local function started(t, ok, co, ...)
     finished(t, false, co)
   elseif co then
     slot.started[#slot.started + 1] = { co, ... }
+    slot.native.started()
   end
 end
 

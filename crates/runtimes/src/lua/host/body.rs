@@ -10,7 +10,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 const PARTS: &str = "multipart/form-data";
 
-impl Host<'_> {
+impl Host {
     /// `kong.request.get_body`: by the type that is given, or that the request has; why not, and the type.
     pub(super) fn request_content(&self, lua: &Lua, arguments: &Arguments<'_>) -> Result<MultiValue> {
         let sent = self.exchange.request.fields.known(Known::ContentType).map(String::from_utf8_lossy);

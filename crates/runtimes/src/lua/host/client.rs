@@ -9,9 +9,9 @@ use sdk::log::{self, LogMode, LogValue};
 use sdk::{Exchange, SnapshotRef};
 use serde_json::{Value as Json, json};
 
-impl Host<'_> {
+impl Host {
     pub(super) fn client(&mut self, lua: &Lua, name: &str, arguments: &Arguments<'_>) -> Result<Value> {
-        let Exchange { client, consumer, credential, route, service, .. } = &*self.exchange;
+        let Exchange { client, consumer, credential, route, service, .. } = &self.exchange;
         match name {
             "client.get_ip" => octets(lua, client.peer.to_string()),
             "client.get_forwarded_ip" => octets(lua, client.ip.to_string()),
@@ -106,7 +106,7 @@ impl Host<'_> {
 
     pub(super) fn log(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
         match function {
-            "serialize" => decoded(lua, &log::serialize(self.exchange)),
+            "serialize" => decoded(lua, &log::serialize(&mut self.exchange)),
             "set_serialize_value" => {
                 let mode = match arguments.str(2)?.as_str() {
                     "add" => LogMode::Add,

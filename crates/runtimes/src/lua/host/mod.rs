@@ -11,13 +11,16 @@ use super::Phase;
 use super::value::{self, number, text};
 use mlua::{Error, IntoLua, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Answer, Exchange, Fields};
+use std::cell::RefCell;
+use std::mem;
 
 pub use ngx::said;
 
-/// The exchange that code acts on.
-pub struct Host<'e> {
-    exchange: &'e mut Exchange,
+/// The exchange that code acts on. It is lent by whoever runs a phase ([`Lent`]); else there is an empty one.
+pub struct Host {
+    pub exchange: Exchange,
     phase: Phase,
+    pub is_lent: bool,
     /// How code has ended the phase, if it has.
     pub ending: Option<Ending>,
 }
@@ -37,13 +40,45 @@ struct Arguments<'c> {
     values: MultiValue,
 }
 
-impl<'e> Host<'e> {
-    pub fn new(exchange: &'e mut Exchange, phase: Phase) -> Host<'e> {
-        Host { exchange, phase, ending: None }
+/// An exchange on loan to code, given back when this is dropped.
+pub struct Lent<'l> {
+    host: &'l RefCell<Host>,
+    exchange: Option<&'l mut Exchange>,
+}
+
+impl Lent<'_> {
+    /// Lends an exchange for a phase, if there is one.
+    pub fn new<'l>(host: &'l RefCell<Host>, mut exchange: Option<&'l mut Exchange>, phase: Phase) -> Lent<'l> {
+        if let Some(exchange) = &mut exchange {
+            let mut host = host.borrow_mut();
+            mem::swap(&mut host.exchange, exchange);
+            (host.phase, host.is_lent, host.ending) = (phase, true, None);
+        }
+        Lent { host, exchange }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            let mut host = self.host.borrow_mut();
+            mem::swap(&mut host.exchange, exchange);
+            host.is_lent = false;
+        }
+    }
+}
+
+impl Host {
+    /// Without an exchange.
+    pub fn empty() -> Host {
+        Host { exchange: Exchange::empty(), phase: Phase::Timer, is_lent: false, ending: None }
     }
 
     /// Answers a call of the run time's own code, which has seen to it that the phase is one in which it makes sense.
     pub fn call(&mut self, lua: &Lua, name: &str, values: MultiValue) -> Result<MultiValue> {
+        if !self.is_lent {
+            return Err(Error::runtime("there is no exchange to ask"));
+        }
         let arguments = Arguments { name, values };
         let (space, function) = name.rsplit_once('.').unwrap_or(("", name));
         let value = match space {

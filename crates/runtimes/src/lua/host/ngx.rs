@@ -22,7 +22,7 @@ pub fn said(exchange: &mut Exchange) -> Option<Vec<u8>> {
     exchange.take::<Said>().map(|said| said.0)
 }
 
-impl Host<'_> {
+impl Host {
     pub(super) fn ngx(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
         match function {
             "var" => self.variable(lua, &arguments.str(0)?),
@@ -93,7 +93,7 @@ impl Host<'_> {
     fn end(&mut self, arguments: &Arguments<'_>) -> Result<Value> {
         let code = arguments.integer(0)?;
         let chosen = self.exchange.take::<Status>().map(|status| status.0);
-        let said = said(self.exchange);
+        let said = said(&mut self.exchange);
         if code < 0 {
             return Err(mlua::Error::runtime("the code has given up"));
         }
@@ -109,7 +109,7 @@ impl Host<'_> {
         };
         let answer = match said {
             Some(content) => Answer::new(status, content),
-            None if status >= 300 => Answer::error(self.exchange, status, &Answer::status_message(status)),
+            None if status >= 300 => Answer::error(&self.exchange, status, &Answer::status_message(status)),
             None => Answer::new(status, Vec::new()),
         };
         self.ending = Some(Ending::Answer(answer));
@@ -121,7 +121,7 @@ impl Host<'_> {
         if let Some(set) = self.exchange.state::<Variables>().and_then(|variables| variables.0.get(name)) {
             return octets(lua, set);
         }
-        let exchange = &*self.exchange;
+        let exchange = &self.exchange;
         let (head, client) = (&exchange.request, &exchange.client);
         match name {
             "request_method" => octets(lua, head.method.as_str()),

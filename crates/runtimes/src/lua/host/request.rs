@@ -5,7 +5,7 @@ use crate::lua::value::{self, Named};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Args, Version};
 
-impl Host<'_> {
+impl Host {
     pub(super) fn request(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<MultiValue> {
         let head = &self.exchange.request;
         let client = &self.exchange.client;

@@ -6,7 +6,7 @@ use crate::lua::value::Named;
 use mlua::{Error, Lua, MultiValue, Result, Value};
 use sdk::{Answer, Fields, Known, Source};
 
-impl Host<'_> {
+impl Host {
     pub(super) fn response(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
         match function {
             "get_status" => Ok(Value::Integer(self.exchange.response.status.into())),
@@ -39,7 +39,7 @@ impl Host<'_> {
                     Value::Nil => Answer::status_message(status).into_owned(),
                     _ => arguments.str(1)?,
                 };
-                let mut answer = Answer::error(self.exchange, status, &message);
+                let mut answer = Answer::error(&self.exchange, status, &message);
                 add_lines(&mut answer, arguments)?;
                 self.give(answer)
             }

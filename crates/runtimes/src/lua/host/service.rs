@@ -8,7 +8,7 @@ use sdk::entities::{Protocol, Service};
 use sdk::{Bytes, Known, SnapshotRef, Source};
 use std::time::Duration;
 
-impl Host<'_> {
+impl Host {
     pub(super) fn service(&mut self, name: &str, arguments: &Arguments<'_>) -> Result<Value> {
         let upstream = &mut self.exchange.upstream;
         let fields = &mut self.exchange.request.fields;

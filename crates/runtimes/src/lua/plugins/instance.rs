@@ -1,11 +1,12 @@
 //! A configured plugin in Lua, as workers run it.
 
 use super::{Definition, loading};
+use crate::lua::operations::Operation;
 use crate::lua::turn::{self, Job, Outcome, Piece};
 use crate::lua::value::record;
 use crate::lua::vm::{Vm, words};
 use crate::lua::{Phase, host::Ending};
-use mlua::{Function, MultiValue, Table, Value};
+use mlua::{Function, LuaString, Table, Value};
 use sdk::entities::{self, Uuid};
 use sdk::{Answer, Bytes, Exchange, Phases, Plugin, Step};
 use serde_json::{Value as Json, json};
@@ -31,10 +32,14 @@ pub struct Instance(Arc<Configured>);
 struct Known {
     configured: Weak<Configured>,
     config: Value,
+    /// The id of the record.
+    id: LuaString,
+    /// The functions of its handler that have been asked for, by their phases.
+    functions: RefCell<Vec<(Phase, Function, Table)>>,
 }
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<u64, Known>> = RefCell::new(HashMap::new());
+    static KNOWN: RefCell<HashMap<u64, Rc<Known>>> = RefCell::new(HashMap::new());
     static HANDLERS: RefCell<HashMap<&'static str, Table>> = RefCell::new(HashMap::new());
 }
 
@@ -60,8 +65,11 @@ pub fn start_worker(definition: &'static Definition) {
 /// The configurations that there are, as a list; nil for none.
 fn configs(definition: &'static Definition) -> mlua::Result<Value> {
     let vm = Vm::of_thread()?;
-    let all: Vec<Value> =
-        definition.instances().iter().map(|configured| configured.config(&vm)).collect::<mlua::Result<_>>()?;
+    let all: Vec<Value> = definition
+        .instances()
+        .iter()
+        .map(|configured| configured.known(&vm).map(|known| known.config.clone()))
+        .collect::<mlua::Result<_>>()?;
     if all.is_empty() { Ok(Value::Nil) } else { vm.lua.create_sequence_from(all).map(Value::Table) }
 }
 
@@ -120,21 +128,38 @@ impl Configured {
         Configured { definition, id: plugin.id, number, config: Json::Object(config) }
     }
 
-    /// The configuration as this thread's code has it: always the same table.
-    fn config(self: &Arc<Configured>, vm: &Vm) -> mlua::Result<Value> {
-        if let Some(known) = KNOWN.with_borrow(|known| known.get(&self.number).map(|known| known.config.clone())) {
+    /// What this thread has made of it: the configuration is always the same table.
+    fn known(self: &Arc<Configured>, vm: &Vm) -> mlua::Result<Rc<Known>> {
+        if let Some(known) = KNOWN.with_borrow(|known| known.get(&self.number).cloned()) {
             return Ok(known);
         }
         let config = record(&vm.lua, &self.config)?;
+        let (configured, id) = (Arc::downgrade(self), vm.lua.create_string(self.id.to_string())?);
+        let made = Rc::new(Known { configured, config, id, functions: RefCell::default() });
         KNOWN.with_borrow_mut(|known| {
             known.retain(|_, known| known.configured.strong_count() > 0);
-            known.insert(self.number, Known { configured: Arc::downgrade(self), config: config.clone() });
+            known.insert(self.number, Rc::clone(&made));
         });
-        Ok(config)
+        Ok(made)
     }
 
     fn report(&self, phase: Phase, error: &str) {
         tracing::error!(plugin = self.definition.name, id = %self.id, phase = phase.name(), "{error}");
+    }
+}
+
+impl Known {
+    /// The function for a phase, and its handler.
+    fn function(&self, vm: &Vm, definition: &'static Definition, phase: Phase) -> mlua::Result<(Function, Table)> {
+        let functions = self.functions.borrow();
+        if let Some((_, function, handler)) = functions.iter().find(|(of, ..)| *of == phase) {
+            return Ok((function.clone(), handler.clone()));
+        }
+        drop(functions);
+        let handler = handler(vm, definition)?;
+        let function: Function = handler.get(phase.name())?;
+        self.functions.borrow_mut().push((phase, function.clone(), handler.clone()));
+        Ok((function, handler))
     }
 }
 
@@ -149,29 +174,40 @@ impl Instance {
         Instance(configured)
     }
 
-    fn job(&self, phase: Phase) -> Job {
-        let plugin_id = Some(self.0.id.to_string().into());
-        Job { phase, instance: self.0.number, plugin_id, context: None, host: None, is_plugin: true }
+    /// The first turn of a phase.
+    fn begin<'e>(
+        &self,
+        vm: &Vm,
+        phase: Phase,
+        exchange: &'e mut Exchange,
+        piece: Piece<'e>,
+    ) -> mlua::Result<(Job, Option<Ending>, mlua::Result<Vec<Operation>>)> {
+        let known = self.0.known(vm)?;
+        let plugin_id = Some(known.id.clone());
+        let job = Job { phase, instance: self.0.number, plugin_id, context: None, host: None, is_plugin: true };
+        let (ending, waits) = vm.turn(&job, Some(exchange), piece, || {
+            let (function, handler) = known.function(vm, self.0.definition, phase)?;
+            vm.begin.call((function, handler, &known.config))
+        })?;
+        Ok((job, ending, waits))
     }
 
     /// A phase in which the worker may have something else to do meanwhile.
     fn step<'a>(&'a self, phase: Phase, exchange: &'a mut Exchange) -> Step<'a> {
-        let job = self.job(phase);
         let vm = match Vm::of_thread() {
             Ok(vm) => vm,
             Err(error) => return self.end(phase, exchange, Err(words(&error))),
         };
-        let started = vm.turn(&job, Some(&mut *exchange), None, || self.begin(&vm, phase));
-        match started.map_err(|error| words(&error)) {
+        match self.begin(&vm, phase, exchange, None).map_err(|error| words(&error)) {
             Err(error) => self.end(phase, exchange, Err(error)),
-            Ok((None, Ok(waits))) if !waits.is_empty() => Step::Wait(Box::pin(async move {
+            Ok((job, None, Ok(waits))) if !waits.is_empty() => Step::Wait(Box::pin(async move {
                 let outcome = match vm.follow(&job, Some(&mut *exchange), waits).await {
                     Ok(ending) => turn::outcome(exchange, ending, Ok(())),
                     Err(error) => Err(words(&error)),
                 };
                 self.end(phase, exchange, outcome)
             })),
-            Ok((ending, waits)) => {
+            Ok((_, ending, waits)) => {
                 let outcome = turn::outcome(exchange, ending, waits);
                 self.end(phase, exchange, outcome)
             }
@@ -189,17 +225,11 @@ impl Instance {
         }
     }
 
-    fn begin(&self, vm: &Rc<Vm>, phase: Phase) -> mlua::Result<MultiValue> {
-        let handler = handler(vm, self.0.definition)?;
-        let function: Function = handler.get(phase.name())?;
-        vm.begin.call((function, handler, self.0.config(vm)?))
-    }
-
     /// A phase in which code cannot wait. Nothing but a message can be made of an error.
     fn filter(&self, phase: Phase, exchange: &mut Exchange, piece: Piece<'_>) {
         let run = |exchange: &mut Exchange| {
             let vm = Vm::of_thread()?;
-            let (ending, waits) = vm.turn(&self.job(phase), Some(exchange), piece, || self.begin(&vm, phase))?;
+            let (_, ending, waits) = self.begin(&vm, phase, exchange, piece)?;
             match ending {
                 Some(Ending::Quiet | Ending::Answer(_)) => Ok(()),
                 None => waits.map(drop),
