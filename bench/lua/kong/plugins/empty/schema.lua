@@ -1,0 +1,1 @@
+return { name = "empty", fields = { { config = { type = "record", fields = {} } } } }

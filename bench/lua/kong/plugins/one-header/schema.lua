@@ -1,0 +1,1 @@
+return { name = "one-header", fields = { { config = { type = "record", fields = {} } } } }
