@@ -1,5 +1,8 @@
-//! Run times for plugins, and parts of plugins, that are written in other languages: Lua as Kong has it.
+//! Run times for plugins, and parts of plugins, that are written in other languages: Lua as Kong has
+//! it, and servers of plugins in whatever language.
 
+#[cfg(feature = "lua")]
+pub mod external;
 #[cfg(feature = "lua")]
 mod functions;
 #[cfg(feature = "lua")]

@@ -301,6 +301,40 @@ impl Exchange {
         self.state.clear();
     }
 
+    /// A copy for what goes on after the exchange, without contents and what plugins have kept.
+    pub fn copied(&self) -> Exchange {
+        Exchange {
+            id: self.id,
+            client: self.client.clone(),
+            stream: self.stream,
+            request: self.request.clone(),
+            kept_lines: self.kept_lines.clone(),
+            body: RequestBody::Unread,
+            content_limit: self.content_limit,
+            route: self.route.clone(),
+            service: self.service.clone(),
+            captures: self.captures.clone(),
+            consumer: self.consumer.clone(),
+            credential: self.credential.clone(),
+            authenticated_groups: self.authenticated_groups.clone(),
+            authenticated_consumer_groups: self.authenticated_consumer_groups.clone(),
+            upstream: self.upstream.clone(),
+            response: self.response.clone(),
+            response_body: None,
+            trailers: self.trailers.clone(),
+            source: self.source,
+            reply: self.reply.clone(),
+            timing: self.timing.clone(),
+            traffic: self.traffic,
+            tries: self.tries.clone(),
+            log_values: self.log_values.clone(),
+            trace: None,
+            recording: None,
+            directory: self.directory.clone(),
+            state: Vec::new(),
+        }
+    }
+
     /// Lets go of the configuration, for an exchange that goes on for long: what it has of it are copies from now on,
     /// and nothing more can be looked up.
     pub fn detach(&mut self) {

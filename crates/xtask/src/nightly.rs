@@ -32,6 +32,7 @@ pub fn run(shell: &Shell) -> Result<(), String> {
     if shell.succeeds("go", &["version"]) {
         part("h2spec", shell.run("python3", &["tests/suites/h2spec"]));
     }
+    part("plugin servers", shell.run("python3", &["tests/suites/plugin_servers"]));
     for target in targets(shell)? {
         part(&target, fuzz(shell, &target));
     }

@@ -18,6 +18,7 @@ mod lua;
 mod node;
 mod passwords;
 mod plane;
+mod plugin_servers;
 pub mod prefix;
 pub mod preflight;
 mod publisher;
@@ -330,6 +331,7 @@ impl Running {
 
     /// Lets connections come in.
     fn serve(&mut self) -> Result<(), String> {
+        plugin_servers::run(&self.settings, &self.background);
         self.serve_interfaces();
         self.plane.serve().map_err(|e| format!("cannot start the workers: {e}"))
     }

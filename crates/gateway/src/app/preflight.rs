@@ -70,13 +70,20 @@ pub fn enabled_plugins(settings: &Settings) -> Result<Vec<&'static dyn PluginKin
     Ok(bundled().filter(wanted).chain(of_files(&own, settings)?).collect())
 }
 
-/// Plugins of the operator's own.
+/// Plugins of the operator's own: those of plugin servers, and files in Lua.
 #[cfg(feature = "lua")]
 fn of_files(names: &[&str], settings: &Settings) -> Result<Vec<&'static dyn PluginKind>, String> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut kinds = runtimes::external::load(&settings.plugin_servers)?;
+    kinds.retain(|kind| names.contains(&kind.name()));
+    let names: Vec<&str> = names.iter().copied().filter(|name| kinds.iter().all(|kind| kind.name() != *name)).collect();
     let paths = runtimes::lua::Paths { package: settings.text("lua_package_path").to_owned() };
     trust(settings);
     share(settings)?;
-    runtimes::lua::load(names, &paths)
+    kinds.extend(runtimes::lua::load(&names, &paths)?);
+    Ok(kinds)
 }
 
 /// Makes the memory that workers share (`nginx_http_lua_shared_dict`).

@@ -6,6 +6,8 @@ use super::audit;
 use super::listen::{self, Listener};
 use super::load::Loaded;
 use super::nginx::{self, Context, Injected};
+#[cfg(feature = "lua")]
+use super::plugin_servers;
 use super::site;
 use super::value::Value;
 use super::{Headers, Settings, tls};
@@ -47,6 +49,8 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         access_logs: AccessLogs::default(),
         access: AccessOptions::default(),
         audit: None,
+        #[cfg(feature = "lua")]
+        plugin_servers: Vec::new(),
         warnings,
         loaded,
     };
@@ -76,6 +80,14 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     keep(access_log::parse(&settings, &mut of_logs).map(|logs| settings.access_logs = logs));
     settings.warnings.extend(of_logs);
     keep(audit::options(&settings).map(|options| settings.audit = options));
+    #[cfg(feature = "lua")]
+    match plugin_servers::read(&settings) {
+        Ok((servers, warnings)) => {
+            settings.plugin_servers = servers;
+            settings.warnings.extend(warnings);
+        }
+        Err(error) => errors.push(error),
+    }
     match access::options(&settings) {
         Ok((options, warnings)) => {
             settings.access = options;
@@ -404,7 +416,10 @@ fn unverifiable(settings: &Settings) -> Vec<String> {
 
 /// Keys without effect whose owner would miss what they stand for, and should know.
 fn missed(settings: &Settings) -> Vec<String> {
-    const MISSED: &[&str] = &["nginx_user", "pluginserver_names", "proxy_server", "wasm"];
+    const MISSED: &[&str] = match cfg!(feature = "lua") {
+        true => &["nginx_user", "proxy_server", "wasm"],
+        false => &["nginx_user", "pluginserver_names", "proxy_server", "wasm"],
+    };
     let off = |name: &str| {
         settings.text(name).is_empty()
             && !settings.flag(name)

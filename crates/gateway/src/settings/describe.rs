@@ -77,6 +77,8 @@ impl Settings {
             "loaded_plugins".to_owned(),
             plugins.iter().map(|name| ((*name).to_owned(), json!(true))).collect::<Map<_, _>>().into(),
         );
+        #[cfg(feature = "lua")]
+        shown.insert("pluginservers".to_owned(), list(self.plugin_servers.iter().map(describe_server).collect()));
         let vaults = preflight::enabled_vaults(self).unwrap_or_default();
         let vaults = vaults.iter().map(|kind| (kind.name.to_owned(), json!(true)));
         shown.insert("loaded_vaults".to_owned(), vaults.collect::<Map<_, _>>().into());
@@ -91,6 +93,16 @@ impl Settings {
         let named = named.filter(|(_, value)| value.text() != super::nginx::NONE);
         list(named.map(|(name, value)| json!({ "name": name, "value": value.text() })).collect())
     }
+}
+
+#[cfg(feature = "lua")]
+fn describe_server(server: &runtimes::external::PluginServer) -> Json {
+    json!({
+        "name": server.name,
+        "socket": server.socket,
+        "start_command": server.start_command,
+        "query_command": server.query_command,
+    })
 }
 
 /// Whether a vault proves by it who it is that asks.

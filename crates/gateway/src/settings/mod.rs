@@ -14,6 +14,8 @@ mod file;
 mod listen;
 mod load;
 pub mod nginx;
+#[cfg(feature = "lua")]
+mod plugin_servers;
 mod references;
 mod site;
 mod table;
@@ -74,6 +76,8 @@ pub struct Settings {
     pub access: AccessOptions,
     /// The audit log, if there is one.
     pub audit: Option<Arc<AuditOptions>>,
+    #[cfg(feature = "lua")]
+    pub plugin_servers: Vec<runtimes::external::PluginServer>,
     /// What the operator should know.
     pub warnings: Vec<String>,
     loaded: Loaded,

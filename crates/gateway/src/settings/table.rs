@@ -726,7 +726,14 @@ pub const SECTIONS: &[Section] = &[
             list("untrusted_lua_sandbox_requires", "", "Modules that sandboxed code may load.").inert(),
             list("untrusted_lua_sandbox_environment", "", "Global names that sandboxed code sees.").inert(),
             text("openresty_path", "", "Where Kong finds OpenResty.").inert(),
-            list("pluginserver_names", "", "Plugin servers to start.").inert(),
+            list(
+                "pluginserver_names",
+                "",
+                "Plugin servers: for each, `pluginserver_<name>_query_cmd` is the command that writes what plugins it \
+                    has, `_start_cmd` the one that runs it (without one, somebody else does), `_socket` its Unix \
+                    socket (`<name>.socket` in the prefix), `_timeout` how long it may take for an event, in \
+                    milliseconds (60000).",
+            ),
             boolean("wasm", "off", "Whether WebAssembly filters are run.").inert(),
             text("wasm_filters_path", "", "Directory of the filters.").inert(),
             text("wasm_dynamic_module", "", "Kong's WebAssembly module.").inert(),

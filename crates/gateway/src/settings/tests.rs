@@ -100,9 +100,33 @@ fn unknown_keys_are_named() {
 
 #[test]
 fn what_is_missing_is_said() {
-    let settings =
-        load("pluginserver_names = a\nadmin_gui_listen = off\nwasm = off\nmem_cache_size = 1m\n", &[]).unwrap();
-    assert_eq!(settings.warnings, ["the setting 'pluginserver_names' has no effect in this version"]);
+    let settings = load("proxy_server = http://a\nadmin_gui_listen = off\nwasm = off\nmem_cache_size = 1m\n", &[]);
+    assert_eq!(settings.unwrap().warnings, ["the setting 'proxy_server' has no effect in this version"]);
+}
+
+#[test]
+#[cfg(feature = "lua")]
+fn plugin_servers_are_described() {
+    let text = "pluginserver_names = Go-Hello, py\npluginserver_go_hello_query_cmd = /go -dump\n\
+        pluginserver_go_hello_start_cmd = /go -kong-prefix /p\npluginserver_go_hello_timeout = 500\n\
+        pluginserver_py_query_cmd = /py --dump\npluginserver_py_socket = /run/py.sock\n\
+        pluginserver_other_socket = /x\n";
+    let settings = load(text, &[]).unwrap();
+    let [go, python] = &settings.plugin_servers[..] else { panic!("two servers") };
+    assert_eq!(go.name, "go-hello");
+    assert_eq!(go.socket, settings.path("go-hello.socket"));
+    assert_eq!(go.start_command.as_deref(), Some("/go -kong-prefix /p"));
+    assert_eq!(go.timeout.as_millis(), 500);
+    assert_eq!(python.socket.to_str(), Some("/run/py.sock"));
+    assert_eq!(python.start_command, None);
+    assert_eq!(
+        settings.warnings,
+        [
+            "start_command undefined for pluginserver py; assuming external process management",
+            "the setting 'pluginserver_other_socket' has no effect: it is about no plugin server"
+        ]
+    );
+    assert_eq!(load("pluginserver_names = x\n", &[]).unwrap_err(), ["query_command undefined for pluginserver x"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! functions of Rust ([`natives`]); everything else is Lua (`code/`). Plugins of the operator ([`plugins`]) may wait
 //! ([`operations`]): they run in coroutines that the worker resumes ([`turn`]). [`vm`] ends code after a while.
 
+mod calls;
 mod events;
 mod generations;
 mod host;
@@ -20,13 +21,17 @@ mod turn;
 mod value;
 mod vm;
 
+pub(crate) use calls::{Called, Calls};
 pub use events::{is_listened_to, post};
 pub use generations::{invalidate, invalidate_all};
 pub use natives::shared::declare as declare_shared;
+pub(crate) use plugins::given_config;
 pub use plugins::{Paths, load};
 pub use scripts::LuaScripts;
 pub use surroundings::{FetchSecret, Node, leave, open_vaults, surround};
+pub(crate) use turn::share_context;
 pub use turn::{Outcome, evaluate, run};
+pub(crate) use value::{text as octets_of, to_json as json_of};
 pub use vm::Code;
 
 use std::sync::OnceLock;

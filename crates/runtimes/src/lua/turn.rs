@@ -234,6 +234,21 @@ pub fn context_of(lua: &Lua, exchange: &mut Exchange, new: &Function) -> mlua::R
     Ok(context)
 }
 
+/// Gives another exchange on this worker what code has kept for the first one; both have it from then on.
+pub fn share_context(from: &mut Exchange, to: &mut Exchange) {
+    let mut share = || {
+        let vm = Vm::of_thread()?;
+        let key = vm.lua.create_registry_value(context_of(&vm.lua, from, &vm.slot.raw_get("new_context")?)?)?;
+        let number = NEXT.replace(NEXT.get() + 1);
+        to.put(Kept { number });
+        CONTEXTS.with_borrow_mut(|contexts| contexts.insert(number, key));
+        mlua::Result::Ok(())
+    };
+    if let Err(error) = share() {
+        tracing::error!("what plugins keep of a request cannot be handed on: {}", words(&error));
+    }
+}
+
 impl Drop for Kept {
     fn drop(&mut self) {
         // On another thread, or at the end of this one, there is nothing of it.

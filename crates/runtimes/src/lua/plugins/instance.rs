@@ -8,7 +8,7 @@ use crate::lua::vm::{Vm, words};
 use crate::lua::{Phase, host::Ending};
 use mlua::{Function, LuaString, Table, Value};
 use sdk::entities::{self, Uuid};
-use sdk::{Answer, Bytes, Exchange, Phases, Plugin, Step};
+use sdk::{Answer, Bytes, Exchange, Phases, Plugin, Record, Step};
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub struct Configured {
     definition: &'static Definition,
     pub id: Uuid,
     pub number: u64,
-    /// What its handler is given: the configuration, and what Kong adds.
+    /// What its handler is given.
     config: Json,
 }
 
@@ -109,23 +109,28 @@ fn handler(vm: &Vm, definition: &'static Definition) -> mlua::Result<Table> {
     Ok(handler)
 }
 
+/// What plugins are given of their records: the configuration, and what Kong adds.
+pub(crate) fn given_config(plugin: &entities::Plugin) -> Record {
+    let mut config = plugin.config.clone();
+    let id = |id: Option<Uuid>| id.map_or(Json::Null, |id| Json::String(id.to_string()));
+    for (name, value) in [
+        ("__plugin_id", json!(plugin.id.to_string())),
+        ("__key__", json!(format!("plugins:{}:{}::::{}", plugin.name, plugin.id, plugin.workspace))),
+        ("plugin_instance_name", json!(plugin.instance_name)),
+        ("route_id", id(plugin.route)),
+        ("service_id", id(plugin.service)),
+        ("consumer_id", id(plugin.consumer)),
+    ] {
+        config.insert(name.to_owned(), value);
+    }
+    config
+}
+
 impl Configured {
     pub fn new(definition: &'static Definition, plugin: &entities::Plugin) -> Configured {
         static NUMBERS: AtomicU64 = AtomicU64::new(1 << 32);
-        let mut config = plugin.config.clone();
-        let id = |id: Option<Uuid>| id.map_or(Json::Null, |id| Json::String(id.to_string()));
-        for (name, value) in [
-            ("__plugin_id", json!(plugin.id.to_string())),
-            ("__key__", json!(format!("plugins:{}:{}::::{}", plugin.name, plugin.id, plugin.workspace))),
-            ("plugin_instance_name", json!(plugin.instance_name)),
-            ("route_id", id(plugin.route)),
-            ("service_id", id(plugin.service)),
-            ("consumer_id", id(plugin.consumer)),
-        ] {
-            config.insert(name.to_owned(), value);
-        }
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Configured { definition, id: plugin.id, number, config: Json::Object(config) }
+        Configured { definition, id: plugin.id, number, config: Json::Object(given_config(plugin)) }
     }
 
     /// What this thread has made of it: the configuration is always the same table.

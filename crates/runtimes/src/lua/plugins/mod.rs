@@ -8,6 +8,8 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use instance::given_config;
+
 use super::{modules, timers};
 use instance::{Configured, Instance};
 use loading::Loaded;

@@ -1,0 +1,133 @@
+//! A plugin server as Kong's development kits make them, in either protocol, that does what requests tell it to: a line
+//! `X-Do` of theirs, or of the service's response.
+//!
+//! `plugin_server PROTOCOL dump` says what it has; `plugin_server PROTOCOL SOCKET` serves, and writes down in
+//! `SOCKET.log` what it is told.
+
+mod msgpack;
+mod protobuf;
+
+use serde_json::{Value, json};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+/// What the plugin asks of the gateway, in one protocol.
+pub trait Kong {
+    /// Calls a function with texts and numbers; text, a number, or nothing.
+    fn call(&mut self, name: &str, arguments: &[Value]) -> io::Result<Value>;
+
+    /// Answers the client: nothing comes back.
+    fn exit(&mut self, status: u16, body: &str, headers: &Value) -> io::Result<()>;
+
+    /// Says something that is no message.
+    fn garble(&mut self) -> io::Result<()>;
+}
+
+/// The instances of this process have numbers of their own.
+static STARTED: AtomicI64 = AtomicI64::new(0);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [protocol, place] = &arguments[..] else { panic!("PROTOCOL and dump or SOCKET") };
+    if place == "dump" {
+        return println!("{}", description(protocol));
+    }
+    println!("serving {protocol}");
+    // That of a process that has ended.
+    let _ = std::fs::remove_file(place);
+    let listener = UnixListener::bind(place).expect("a socket");
+    for stream in listener.incoming().flatten() {
+        let (place, protocol) = (place.clone(), protocol.clone());
+        std::thread::spawn(move || {
+            // A gateway that goes away ends the conversation.
+            let _ = match protocol.as_str() {
+                "msgpack" => msgpack::serve(stream, &place),
+                _ => protobuf::serve(stream, &place),
+            };
+        });
+    }
+}
+
+fn description(protocol: &str) -> Value {
+    let plugin = json!({
+        "Name": format!("{protocol}-probe"),
+        "Phases": ["access", "response", "log"],
+        "Version": "1.2.3",
+        "Priority": 7,
+        "Schema": {
+            "name": format!("{protocol}-probe"),
+            "fields": [{ "config": { "type": "record", "fields": [
+                { "greeting": { "type": "string", "default": "hello", "len_min": 2 } },
+            ] } }],
+        },
+    });
+    match protocol {
+        "msgpack" => json!([plugin]),
+        _ => json!({ "Protocol": "ProtoBuf:1", "SocketPath": "anywhere", "Plugins": [plugin] }),
+    }
+}
+
+/// Notes that an instance begins; its number, and what it greets with.
+pub fn start(place: &str, config: &str) -> (i64, String) {
+    let config: Value = serde_json::from_str(config).expect("JSON");
+    let greeting = config["greeting"].as_str().unwrap_or_default().to_owned();
+    note(place, &format!("start {greeting}"));
+    (STARTED.fetch_add(1, Ordering::SeqCst), greeting)
+}
+
+/// Acts on an event; whether it comes to an end by itself.
+pub fn act(place: &str, event: &str, greeting: &str, kong: &mut dyn Kong) -> io::Result<bool> {
+    if event == "log" {
+        let entry = kong.call("kong.log.serialize", &[])?;
+        let entry: Value = serde_json::from_str(entry.as_str().unwrap_or_default()).unwrap_or_default();
+        let kept = kong.call("kong.ctx.shared.get", &[json!("word")])?;
+        note(place, &format!("log {} {} {kept}", entry["response"]["status"], entry["request"]["uri"]));
+        return Ok(true);
+    }
+    let wanted = if event == "response" { "kong.response.get_header" } else { "kong.request.get_header" };
+    let wanted = kong.call(wanted, &[json!("X-Do")])?;
+    match wanted.as_str().unwrap_or_default() {
+        "exit" => {
+            kong.exit(418, "tea", &json!({ "X-Pot": "round" }))?;
+            return Ok(false);
+        }
+        "fail" => drop(kong.call("kong.response.set_status", &[json!(1)])?),
+        "unknown" => drop(kong.call("kong.no.such.thing", &[])?),
+        "garbage" => kong.garble()?,
+        "hang" => std::thread::park_timeout(Duration::from_secs(3600)),
+        "die" => std::process::exit(3),
+        _ => {}
+    }
+    match event {
+        "access" => {
+            let host = kong.call("kong.request.get_header", &[json!("Host")])?;
+            let body = kong.call("kong.request.get_raw_body", &[])?;
+            let greeting = format!("{greeting} {}", host.as_str().unwrap_or_default());
+            kong.call("kong.service.request.set_header", &[json!("X-Greeting"), json!(greeting)])?;
+            let length = body.as_str().map_or(0, str::len).to_string();
+            kong.call("kong.response.set_header", &[json!("X-Content"), json!(length)])?;
+            kong.call("kong.ctx.shared.set", &[json!("word"), json!("kept")])?;
+        }
+        _ => {
+            let status = kong.call("kong.service.response.get_status", &[])?;
+            let content = kong.call("kong.service.response.get_raw_body", &[])?;
+            let length = content.as_str().map_or(0, str::len);
+            kong.call("kong.response.set_header", &[json!("X-Seen"), json!(format!("{status} {length}"))])?;
+        }
+    }
+    Ok(true)
+}
+
+/// Writes down what it has been told.
+pub fn note(place: &str, line: &str) {
+    let mut log = OpenOptions::new().create(true).append(true).open(format!("{place}.log")).expect("a log");
+    log.write_all(format!("{line}\n").as_bytes()).expect("a log");
+}
+
+/// Says something that no protocol has.
+fn garble(stream: &mut UnixStream) -> io::Result<()> {
+    stream.write_all(&[0xc1; 64])
+}

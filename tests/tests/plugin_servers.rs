@@ -1,0 +1,193 @@
+//! Plugins of servers of their own, in both of Kong's protocols.
+
+use blackbox::http::{Response, get, json, request};
+use blackbox::{Backend, Node, Scripted, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_plugin_server");
+const PROTOCOLS: [&str; 2] = ["msgpack", "protobuf"];
+
+/// A node with a server and its plugin on a route to that service.
+struct Probed {
+    node: Node,
+    socket: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Probed {
+    fn start(protocol: &str, service: SocketAddr, more: &[(&str, &str)]) -> Probed {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("probe.sock").display().to_string();
+        let plugin = format!("{protocol}-probe");
+        let mut settings = vec![
+            ("plugins".to_owned(), format!("bundled, {plugin}")),
+            ("pluginserver_names".to_owned(), "probe".to_owned()),
+            ("pluginserver_probe_query_cmd".to_owned(), format!("{SERVER} {protocol} dump")),
+            ("pluginserver_probe_start_cmd".to_owned(), format!("{SERVER} {protocol} {socket}")),
+            ("pluginserver_probe_socket".to_owned(), socket.clone()),
+            ("nginx_main_worker_processes".to_owned(), "1".to_owned()),
+            ("log_level".to_owned(), "info".to_owned()),
+        ];
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let node = Node::try_start(&settings).unwrap();
+        let admin = node.admin();
+        json(admin, "POST", "/services", &json!({ "name": "s", "url": format!("http://{service}") })).expect(201);
+        json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+        json(admin, "POST", "/plugins", &json!({ "name": plugin })).expect(201);
+        let probed = Probed { node, socket, _folder: folder };
+        eventually("the server serves", || probed.ask("nothing").status != 500);
+        probed
+    }
+
+    /// Waits for something in the node's log.
+    fn says(&self, what: &str) {
+        eventually(what, || self.node.log().contains(what));
+    }
+
+    /// A request that tells the plugin what to do.
+    fn ask(&self, what: &str) -> Response {
+        request(self.node.proxy(), "GET", "/", &[("X-Do", what)], b"").unwrap()
+    }
+
+    /// What the server has been told, by all of its processes.
+    fn told(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(format!("{}.log", self.socket)).unwrap_or_default();
+        log.lines().map(str::to_owned).collect()
+    }
+
+    /// The process of the server that was started last.
+    fn process(&self) -> i32 {
+        let mut process = None;
+        eventually("the start is logged", || {
+            let log = self.node.log();
+            let line = log.lines().rev().find(|line| line.contains("plugin server started"));
+            let pid = line.and_then(|line| line.split_once("pid: ")).map(|(_, pid)| pid);
+            process = pid.and_then(|pid| pid.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+            process.is_some()
+        });
+        process.unwrap()
+    }
+}
+
+fn head_of(echoed: &Value) -> Vec<String> {
+    echoed["head"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_ascii_lowercase()).collect()
+}
+
+#[test]
+fn a_plugin_is_a_plugin_like_any_other() {
+    let backend = Backend::start("a");
+    for protocol in PROTOCOLS {
+        let probed = Probed::start(protocol, backend.address, &[]);
+        let admin = probed.node.admin();
+        let plugin = format!("{protocol}-probe");
+        let root = get(admin, "/").expect(200).json();
+        let available = &root["plugins"]["available_on_server"][&plugin];
+        assert_eq!(*available, json!({ "version": "1.2.3", "priority": 7 }));
+        let schema = get(admin, &format!("/schemas/plugins/{plugin}")).expect(200).json();
+        let fields = schema["fields"].as_array().unwrap();
+        let config = fields.iter().find_map(|field| field.get("config")).unwrap();
+        assert_eq!(config["fields"][0]["greeting"]["default"], "hello");
+        let wrong = json!({ "name": plugin, "config": { "greeting": "x" } });
+        let wrong = json(admin, "POST", "/plugins", &wrong).expect(400).json();
+        assert_eq!(wrong["fields"]["config"]["greeting"], "length must be at least 2");
+    }
+}
+
+#[test]
+fn a_plugin_acts_in_its_phases() {
+    let backend = Backend::start("a");
+    for protocol in PROTOCOLS {
+        let probed = Probed::start(protocol, backend.address, &[]);
+        let proxy = probed.node.proxy();
+        let answer = request(proxy, "POST", "/a?b", &[("Host", "me.test")], b"twelve chars").unwrap().expect(200);
+        assert!(head_of(&answer.json()).contains(&"x-greeting: hello me.test".to_owned()), "{protocol}");
+        assert_eq!(answer.header("X-Content"), Some("12"));
+        assert_eq!(answer.header("X-Seen").unwrap(), format!("200 {}", answer.body.len()));
+        eventually("the plugin is told of the end", || {
+            probed.told().iter().any(|line| line.starts_with("log 200 \"/a?b\" ") && line.contains("kept"))
+        });
+        let exit = probed.ask("exit").expect(418);
+        assert_eq!(exit.text(), "tea");
+        assert_eq!(exit.header("X-Pot"), Some("round"));
+        probed.ask("nothing").expect(200);
+    }
+}
+
+#[test]
+fn a_plugin_answers_in_place_of_a_service() {
+    let service = Scripted::start("HTTP/1.1 200 OK\r\nX-Do: exit\r\nContent-Length: 4\r\n\r\nfine");
+    for protocol in PROTOCOLS {
+        let probed = Probed::start(protocol, service.address, &[]);
+        let exit = get(probed.node.proxy(), "/").expect(418);
+        assert_eq!(exit.text(), "tea");
+    }
+}
+
+#[test]
+fn a_changed_configuration_is_another_instance() {
+    let backend = Backend::start("a");
+    for protocol in PROTOCOLS {
+        let probed = Probed::start(protocol, backend.address, &[]);
+        let admin = probed.node.admin();
+        let plugins = get(admin, "/plugins").expect(200).json();
+        let path = format!("/plugins/{}", plugins["data"][0]["id"].as_str().unwrap());
+        json(admin, "PATCH", &path, &json!({ "config": { "greeting": "howdy" } })).expect(200);
+        let answer = request(probed.node.proxy(), "GET", "/", &[("Host", "me.test")], b"").unwrap().expect(200);
+        assert!(head_of(&answer.json()).contains(&"x-greeting: howdy me.test".to_owned()), "{protocol}");
+        eventually("the former instance is ended", || probed.told().contains(&"close true".to_owned()));
+        assert_eq!(probed.told().iter().filter(|line| line.starts_with("start")).count(), 2);
+    }
+}
+
+#[test]
+fn what_goes_wrong_is_a_failure_of_that_request_only() {
+    let backend = Backend::start("a");
+    for protocol in PROTOCOLS {
+        let probed = Probed::start(protocol, backend.address, &[("pluginserver_probe_timeout", "3000")]);
+        for what in ["fail", "unknown", "garbage", "hang", "die"] {
+            probed.ask(what).expect(500);
+            eventually("others are served", || probed.ask("nothing").status == 200);
+        }
+        probed.says("code must be a number between 100 and 599");
+        probed.says("it has not come to an end within 3000 ms");
+        probed.says("plugin server ended: exit status: 3");
+        probed.says(&format!("serving {protocol}"));
+    }
+}
+
+#[test]
+fn a_server_that_was_killed_is_started_again() {
+    let backend = Backend::start("a");
+    for protocol in PROTOCOLS {
+        let probed = Probed::start(protocol, backend.address, &[]);
+        let first = probed.process();
+        kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
+        eventually("another one serves", || probed.process() != first && probed.ask("nothing").status == 200);
+        // The instance is that of the new process.
+        assert_eq!(probed.told().iter().filter(|line| *line == "start hello").count(), 2);
+    }
+}
+
+#[test]
+fn servers_end_with_the_node() {
+    let backend = Backend::start("a");
+    let mut probed = Probed::start("msgpack", backend.address, &[]);
+    let process = Pid::from_raw(probed.process()).unwrap();
+    assert!(probed.node.end(Signal::TERM));
+    eventually("its process is gone", || rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH));
+}
+
+#[test]
+fn a_server_that_says_nothing_of_its_plugins_stops_the_start() {
+    let mut node = Node::start(&[]);
+    node.end(Signal::TERM);
+    node.set("plugins", "bundled,probe");
+    node.set("pluginserver_names", "probe");
+    let said = node.refusal();
+    assert!(said.contains("query_command undefined for pluginserver probe"), "{said}");
+    node.set("pluginserver_probe_query_cmd", "echo no plugin today");
+    let said = node.refusal();
+    assert!(said.contains("plugin server probe: 'echo no plugin today': what it writes is not JSON"), "{said}");
+}
