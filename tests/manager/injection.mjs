@@ -100,12 +100,15 @@ await withPage(async (page) => {
   await page.getByText('Headers and content').click();
   await page.getByLabel('Headers, one a line').fill(`x-h: ${MARKUP}`);
   await page.getByRole('button', { name: 'Trace' }).click();
+  await page.locator('.course').waitFor();
+  for (const step of await page.locator('.course').getByRole('button', { name: 'Details' }).all()) await step.click();
   await page.getByText(TAG).first().waitFor();
   await clean(page, 'trace');
   await page.goto(`${MANAGER}/default/files`);
-  await page.getByLabel('The file’s text').fill(`_format_version: "3.0"\n${MARKUP.replaceAll('"', '')}: 1\n`);
+  const file = { _format_version: '3.0', services: [{ name: MARKUP, host: 'a.test' }] };
+  await page.getByLabel('The file’s text').fill(JSON.stringify(file));
   await press(page, 'Show what would change');
-  await page.locator('.error, .toast').first().waitFor();
+  await page.locator('.problems', { hasText: 'onerror' }).waitFor();
   await clean(page, 'import');
   for (const address of [`register?username=${word}&token=x`, `account/reset-password?username=${word}&token=x`]) {
     await page.goto(`${MANAGER}/${address}`);

@@ -56,8 +56,14 @@ export function recordText({ fields, constant, change }) {
   const at = ({ path, message }) => ({ line: lineOf(lines, path), path, message });
   const whole = () => [...fields, ...Object.keys(constant).map((name) => ({ name }))];
 
+  let [looked, result] = [null, null];
   /** What the text says, with the defaults of what it leaves out; null, when that cannot be told. */
   const value = () => {
+    // What an answer has said of a text stays as long as the text does.
+    if (area.value !== looked) [looked, result] = [area.value, judged()];
+    return result;
+  };
+  const judged = () => {
     try {
       const read = parse(area.value);
       lines = read.lines;
@@ -96,6 +102,7 @@ export function recordText({ fields, constant, change }) {
     set: (record, chosen) => {
       format = chosen;
       const shown = { ...constant, ...sparse(fields, record) };
+      looked = null;
       area.value = format === 'yaml' ? yaml(shown) : `${JSON.stringify(shown, null, 2)}\n`;
       area.setAttribute('aria-label', format === 'yaml' ? 'YAML' : 'JSON');
       lines = parse(area.value).lines;
