@@ -98,9 +98,13 @@ mod tests {
             let data = json!({ "log_level": number, "timeout": 60 }).to_string();
             assert_eq!(announced_level(&data), Some((level, minute)));
         }
-        for data in ["", "{}", r#"{"log_level":0,"timeout":60}"#, r#"{"log_level":9,"timeout":60}"#,
-            r#"{"log_level":8,"timeout":-1}"#]
-        {
+        for data in [
+            "",
+            "{}",
+            r#"{"log_level":0,"timeout":60}"#,
+            r#"{"log_level":9,"timeout":60}"#,
+            r#"{"log_level":8,"timeout":-1}"#,
+        ] {
             assert_eq!(announced_level(data), None, "{data}");
         }
     }

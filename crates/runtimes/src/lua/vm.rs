@@ -155,7 +155,11 @@ impl Vm {
         let lent = host.clone();
         native.raw_set("context", lua.create_function(move |lua, ()| lent_context(lua, &lent, &new_context))?)?;
         let flag = started.clone();
-        native.raw_set("started", lua.create_function(move |_, ()| Ok(flag.set(true)))?)?;
+        let note = move |_: &Lua, ()| {
+            flag.set(true);
+            Ok(())
+        };
+        native.raw_set("started", lua.create_function(note)?)?;
         let asked = host.clone();
         let call = lua.create_function(move |lua, (name, arguments): (LuaString, MultiValue)| {
             let host = asked.try_borrow_mut();

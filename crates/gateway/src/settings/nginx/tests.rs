@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::settings::{Settings, Sources};
-use proxy::log_writer::Destination;
+use ::proxy::log_writer::Destination;
 use std::collections::HashSet;
 
 /// Settings of these lines of a file, with `/tmp/p` as prefix.

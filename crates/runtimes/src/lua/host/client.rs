@@ -106,7 +106,7 @@ impl Host {
 
     pub(super) fn log(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
         match function {
-            "serialize" => decoded(lua, &log::serialize(&mut self.exchange)),
+            "serialize" => decoded(lua, &log::serialize(&self.exchange)),
             "set_serialize_value" => {
                 let mode = match arguments.str(2)?.as_str() {
                     "add" => LogMode::Add,
