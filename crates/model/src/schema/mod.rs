@@ -186,7 +186,9 @@ impl Schema {
         };
         let change = process::shape(scope, read, input, Context::Update).map_err(Error::schema_violation)?;
         self.check_immutable(&change, current)?;
-        let merged = process::merge(view, change.clone(), &process::without_shorthands(view, current));
+        let mut below = current.clone();
+        process::strip_shorthands(view, &mut below);
+        let merged = process::merge(view, change.clone(), &below);
         let mut changed = self.finish(scope, merged, Some((&change, current)))?;
         // The key given in the path stands, whatever the change says.
         for name in &self.primary_key {
@@ -212,6 +214,12 @@ impl Schema {
         let mut shown = self.select(catalog, record);
         self.strip_partials(catalog, &mut shown);
         shown
+    }
+
+    /// Takes out of a complete record what is only shown: deprecated names of fields.
+    pub fn strip_shown(&self, catalog: &Catalog, record: &mut Record) {
+        let view = self.known_view(catalog, record);
+        process::strip_shorthands(view, record);
     }
 
     /// [`Schema::process_select`] with what comes from partials.

@@ -109,19 +109,15 @@ pub(super) fn merge(view: View, top: Record, bottom: &Record) -> Record {
 }
 
 /// Takes the names out again that [`Context::Select`] adds for show.
-pub(super) fn without_shorthands(view: View, record: &Record) -> Record {
+pub(super) fn strip_shorthands(view: View, record: &mut Record) {
     let shown =
         |name: &str| view.base.shorthands.iter().any(|s| s.field.name == name && view.base.field(name).is_none());
-    let strip = |(name, value): (&String, &Value)| {
-        let value = match (view.field(name).map(|f| &f.kind), value) {
-            (Some(FieldType::Record(inner)), Value::Object(map)) => {
-                Value::Object(without_shorthands(View::of(inner), map))
-            }
-            (_, value) => value.clone(),
-        };
-        (name.clone(), value)
-    };
-    record.iter().filter(|(name, _)| !shown(name)).map(strip).collect()
+    record.retain(|name, _| !shown(name));
+    for (name, value) in record.iter_mut() {
+        if let (Some(FieldType::Record(inner)), Value::Object(map)) = (view.field(name).map(|f| &f.kind), value) {
+            strip_shorthands(View::of(inner), map);
+        }
+    }
 }
 
 impl Shorthand {

@@ -40,6 +40,7 @@ impl<'t> Transaction<'t> {
             for Put { row, .. } in &mut batch {
                 // What the schema takes as input but does not store goes no further.
                 row.record.retain(|field, _| table.column_of(field).is_some());
+                table.schema.strip_shown(self.view.catalog, &mut row.record);
             }
             self.check_all(table, &batch)?;
             let writes = batch.iter().map(|put| Write::Put { table, row: &put.row, old: put.old.as_ref() });

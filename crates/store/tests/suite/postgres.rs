@@ -182,6 +182,39 @@ async fn plugins_that_a_kong_would_misread_are_not_in_its_table() {
     assert_eq!(plugins_in(&client).await, [vec![], vec!["own".to_owned()]]);
 }
 
+#[tokio::test]
+async fn deprecated_names_are_shown_and_not_stored() {
+    let shorthand = json!({"host_name": {"type": "string", "deprecation": {
+        "message": "m", "removal_in_version": "4.0", "replaced_with": [{"path": ["redis", "host"]}]}}});
+    let redis = json!({"redis": {"type": "record", "required": true, "fields": [{"host": {"type": "string"}}]}});
+    let other = json!({"other": {"type": "string"}});
+    let config = json!({"type": "record", "required": true, "shorthand_fields": [shorthand], "fields": [redis, other]});
+    let schema = json!({"name": "limits", "fields": [{"config": config}]});
+    let schema = Arc::new(Schema::parse(&schema.to_string()).unwrap());
+    let mut catalog = Catalog::core();
+    catalog.add_plugin("limits", PluginSchema { priority: 1, version: "1.0.0".to_owned(), schema });
+    let server = bootstrapped().await;
+    let client = connection(&server).await;
+    let store = Store::open_postgres(Arc::new(catalog), &server, None).await.unwrap();
+    let stored = async || {
+        let row = client.query_one("SELECT config::text FROM bascule_plugins", &[]).await.unwrap();
+        serde_json::from_str::<Value>(row.get(0)).unwrap()
+    };
+    let given = json!({"name": "limits", "config": {"host_name": "h"}});
+    let plugin = store.insert("plugins", record(given)).await.unwrap().record;
+    let shown = json!({"redis": {"host": "h"}, "other": null, "host_name": "h"});
+    assert_eq!(plugin["config"], shown);
+    assert_eq!(stored().await, json!({"redis": {"host": "h"}, "other": null}));
+    // As an earlier version left it.
+    let former = "UPDATE bascule_plugins SET config = '{\"redis\": {\"host\": \"h\"}, \"host_name\": \"g\"}'";
+    client.batch_execute(former).await.unwrap();
+    let key = id(plugin["id"].as_str().unwrap());
+    let change = record(json!({"config": {"other": "o"}}));
+    let changed = store.update("plugins", &key, change).await.unwrap().unwrap().record;
+    assert_eq!(changed["config"], json!({"redis": {"host": "h"}, "other": "o", "host_name": "h"}));
+    assert_eq!(stored().await, json!({"redis": {"host": "h"}, "other": "o"}));
+}
+
 /// What a Kong finds of an upstream and its target, and what is kept beside.
 async fn balancing_in(client: &tokio_postgres::Client) -> [Vec<String>; 2] {
     let lines = async |question: &str| {
