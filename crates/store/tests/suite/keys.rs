@@ -208,11 +208,10 @@ async fn hostile_strings_are_only_strings() {
         "$1",
     ];
     for s in subjects().await {
-        // Postgres has no text with a NUL in it.
-        let (refused, names): (Vec<&str>, Vec<&str>) =
-            names.iter().partition(|name| s.name == "postgres" && name.contains('\0'));
+        // Postgres has no text with a NUL in it, so that no record has.
+        let (refused, names): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains('\0'));
         for text in refused {
-            assert_eq!(s.refuse("services", json!({"name": text, "host": "h.test"})).await["code"], 8);
+            assert_eq!(s.refuse("services", json!({"name": text, "host": "h.test"})).await["code"], 2);
         }
         for &text in &names {
             s.add("services", json!({"name": text, "host": text, "tags": [text]})).await;
