@@ -331,6 +331,7 @@ impl Exchange {
             trace: None,
             recording: None,
             directory: self.directory.clone(),
+            holds_response: false,
             state: Vec::new(),
         }
     }
