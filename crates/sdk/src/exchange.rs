@@ -320,6 +320,7 @@ impl Exchange {
             authenticated_consumer_groups: self.authenticated_consumer_groups.clone(),
             upstream: self.upstream.clone(),
             response: self.response.clone(),
+            holds_response: false,
             response_body: None,
             trailers: self.trailers.clone(),
             source: self.source,

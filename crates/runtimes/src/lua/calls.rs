@@ -39,7 +39,8 @@ impl Calls {
                     function
                 }
             };
-            let job = Job { phase, instance, plugin_id: Some(plugin_id.into()), context: None, is_plugin: true };
+            let plugin_id = Some(vm.lua.create_string(plugin_id)?);
+            let job = Job { phase, instance, plugin_id, context: None, host: None, is_plugin: true };
             Ok(Calls { vm, job, function })
         };
         made().map_err(|error: mlua::Error| words(&error))
