@@ -332,7 +332,6 @@ impl Exchange {
             trace: None,
             recording: None,
             directory: self.directory.clone(),
-            holds_response: false,
             state: Vec::new(),
         }
     }
