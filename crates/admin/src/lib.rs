@@ -29,6 +29,7 @@ mod search;
 mod server;
 mod workspace;
 
+pub use access::complexity::Complexity;
 pub use access::options::{AccessOptions, Enforcement, GuiAuth, SessionOptions};
 pub use access::prepare as prepare_access;
 pub use audit::{AuditOptions, SigningKey};

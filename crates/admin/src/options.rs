@@ -133,6 +133,7 @@ impl Default for Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::complexity::Complexity;
     use crate::access::options::{GuiAuth, SessionOptions};
     use hyper::header::HeaderName;
 
@@ -140,7 +141,13 @@ mod tests {
     fn only_pages_of_this_node_have_sessions() {
         let user_header = HeaderName::from_static("kong-admin-user");
         let gui =
-            GuiAuth { user_header, attempts: 0, attempts_ttl: Duration::ZERO, session: SessionOptions::default() };
+            GuiAuth {
+            user_header,
+            attempts: 0,
+            attempts_ttl: Duration::ZERO,
+            complexity: Complexity::default(),
+            session: SessionOptions::default(),
+        };
         let access = AccessOptions { gui: Some(gui), ..AccessOptions::default() };
         let options = Options { access, pages: vec![("http", 8002), ("https", 443)], ..Options::default() };
         for (origin, host, allowed) in [

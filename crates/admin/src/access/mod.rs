@@ -6,6 +6,7 @@
 
 mod attempts;
 mod bootstrap;
+pub mod complexity;
 pub mod options;
 pub mod rights;
 pub mod rules;

@@ -1,5 +1,6 @@
 //! The settings of those who use the Admin API: whether they must say who they are, and how browsers do.
 
+use super::complexity::Complexity;
 use hyper::header::HeaderName;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct GuiAuth {
     pub attempts: u32,
     /// `admin_gui_auth_login_attempts_ttl`: how long they count.
     pub attempts_ttl: Duration,
+    /// `admin_gui_auth_password_complexity`: what new passwords must be.
+    pub complexity: Complexity,
     pub session: SessionOptions,
 }
 

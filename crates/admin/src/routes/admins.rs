@@ -252,7 +252,18 @@ async fn of_link(
     let hash = valid.and_then(|admin| admin.get(hash)).and_then(Value::as_str);
     let right = access.verifier.is_right(token, hash).await;
     let admin = admin.filter(|_| right).ok_or_else(|| Answer::message(401, "Unauthorized"))?;
+    check_password(call, password)?;
     Ok((admin, secret::hash("password", password).await?))
+}
+
+/// A password that is chosen must be as `admin_gui_auth_password_complexity` says.
+fn check_password(call: &Call, password: &str) -> Result<(), Answer> {
+    match &call.state.access.options.gui {
+        Some(gui) if !gui.complexity.allows(password) => {
+            Err(Answer::message(400, "password is too long, too short or of too few kinds of characters"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn content_field<'c>(content: &'c Content, name: &str) -> Result<&'c str, Answer> {
@@ -276,6 +287,7 @@ async fn change_password(mut call: Call) -> HandlerResult {
     if field("password").is_empty() {
         return Err(Answer::message(400, "password is required"));
     }
+    check_password(&call, field("password"))?;
     let change = json!({ "password": secret::hash("password", field("password")).await? });
     update_anywhere(&call, ENTITY, nested::id(&admin), change).await?;
     if let Some(gui) = &call.state.access.options.gui {

@@ -1,7 +1,7 @@
 //! Users, roles and administrators.
 
 use super::{Answer, Api};
-use admin::{AccessOptions, Enforcement, GuiAuth, Options, SessionOptions};
+use admin::{AccessOptions, Complexity, Enforcement, GuiAuth, Options, SessionOptions};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::HeaderName;
@@ -23,6 +23,7 @@ pub async fn enforcing(enforcement: Enforcement) -> Api {
         user_header: HeaderName::from_static("kong-admin-user"),
         attempts: 2,
         attempts_ttl: Duration::from_secs(60),
+        complexity: Complexity::parse(r#"{ "min": "1,1,1,1,1", "max": 40 }"#).unwrap(),
         session,
     };
     let gui_url = Some("http://gui.test/".to_owned());
@@ -309,6 +310,9 @@ async fn administrators_are_invited_and_register() {
     let registers =
         |token: &str| json!({ "username": "ada", "email": "ada@corp.test", "token": token, "password": "p" });
     assert_eq!(ask(&api, "POST", "/admins/register", &[], registers("wrong")).await.status, 401);
+    let mut long = registers(token);
+    long["password"] = "p".repeat(41).into();
+    ask(&api, "POST", "/admins/register", &[], long).await.expect(400);
     assert_eq!(ask(&api, "POST", "/admins/register", &[], registers(token)).await.status, 201);
     assert_eq!(ask(&api, "POST", "/admins/register", &[], registers(token)).await.status, 401, "once");
     let ada = basic("ada", "p");
@@ -456,6 +460,8 @@ async fn the_gui_has_sessions() {
         with("PATCH", "/admins/self/password", json!({ "old_password": "x", "password": "y" })).await.status,
         400
     );
+    let long = json!({ "old_password": "secret", "password": "p".repeat(41) });
+    assert_eq!(with("PATCH", "/admins/self/password", long).await.status, 400);
     assert_eq!(with("PATCH", "/admins/self/password", change).await.status, 204);
     assert_eq!(ask(&api, "GET", "/userinfo", &[("cookie", &second)], Value::Null).await.status, 401);
     assert_eq!(with("GET", "/userinfo", Value::Null).await.status, 200);

@@ -1,7 +1,7 @@
 //! Who may use the Admin API (`enforce_rbac`, `admin_gui_auth`).
 
 use super::Settings;
-use admin::{AccessOptions, Enforcement, GuiAuth, SessionOptions};
+use admin::{AccessOptions, Complexity, Enforcement, GuiAuth, SessionOptions};
 use hyper::header::HeaderName;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -90,6 +90,8 @@ fn gui(settings: &Settings, warnings: &mut Vec<String>) -> Result<GuiAuth, Strin
         user_header: header(settings, "admin_gui_auth_header")?,
         attempts: u32::try_from(settings.count("admin_gui_auth_login_attempts")).unwrap_or(u32::MAX),
         attempts_ttl: settings.seconds("admin_gui_auth_login_attempts_ttl").unwrap_or_default(),
+        complexity: Complexity::parse(settings.text("admin_gui_auth_password_complexity"))
+            .map_err(|why| format!("admin_gui_auth_password_complexity: {why}"))?,
         session,
     })
 }

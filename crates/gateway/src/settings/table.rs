@@ -684,6 +684,12 @@ pub const SECTIONS: &[Section] = &[
                 "0",
                 "Wrong passwords before an administrator is refused; 0: any number.",
             ),
+            text(
+                "admin_gui_auth_password_complexity",
+                "",
+                "What new passwords of administrators must be, as JSON: `kong-preset` (`min_8`, `min_12` or `min_20`: so \
+                    many characters of three kinds), or `min`, `max` and `passphrase` as passwdqc has them.",
+            ),
             number("admin_gui_auth_login_attempts_ttl", "604800", "Seconds for which wrong passwords count."),
             number(
                 "admin_invitation_expiry",
