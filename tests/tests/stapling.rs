@@ -1,5 +1,5 @@
-//! What authorities say of the node's certificates is shown to clients with them (OCSP stapling), and no handshake waits
-//! for it or fails by it.
+//! What authorities say of the node's certificates is shown to clients with them (OCSP stapling), and no handshake
+//! waits for it or fails by it.
 
 use blackbox::http::{get, json};
 use blackbox::tls::Pair;

@@ -140,8 +140,7 @@ mod tests {
     #[test]
     fn only_pages_of_this_node_have_sessions() {
         let user_header = HeaderName::from_static("kong-admin-user");
-        let gui =
-            GuiAuth {
+        let gui = GuiAuth {
             user_header,
             attempts: 0,
             attempts_ttl: Duration::ZERO,

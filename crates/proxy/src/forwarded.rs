@@ -80,8 +80,8 @@ enum RealIpHeader {
 }
 
 impl TrustedProxies {
-    /// From the settings: addresses or CIDR blocks (`unix:` stands for sockets in the file system), the name of a header
-    /// or `proxy_protocol`, and whether trusted addresses in the header are skipped.
+    /// From the settings: addresses or CIDR blocks (`unix:` stands for sockets in the file system), the name of a
+    /// header or `proxy_protocol`, and whether trusted addresses in the header are skipped.
     pub fn new(trusted_ips: &[String], real_ip_header: &str, recursive: bool) -> Result<TrustedProxies, String> {
         let networks = networks("trusted_ips", trusted_ips)?;
         let header = match real_ip_header {

@@ -82,12 +82,9 @@ fn kinds(password: &str) -> usize {
     let last = all.len().saturating_sub(1);
     let counted = |at: usize, c: char| !(at == 0 && c.is_uppercase() || at == last && c.is_numeric());
     let has = |is: fn(char) -> bool| all.iter().enumerate().any(|(at, c)| counted(at, *c) && is(*c));
-    let kinds: [fn(char) -> bool; 4] = [
-        char::is_lowercase,
-        char::is_uppercase,
-        char::is_numeric,
-        |c| !c.is_lowercase() && !c.is_uppercase() && !c.is_numeric(),
-    ];
+    let kinds: [fn(char) -> bool; 4] = [char::is_lowercase, char::is_uppercase, char::is_numeric, |c| {
+        !c.is_lowercase() && !c.is_uppercase() && !c.is_numeric()
+    }];
     kinds.into_iter().filter(|is| has(*is)).count()
 }
 
@@ -137,9 +134,14 @@ mod tests {
 
     #[test]
     fn settings_that_say_something_else() {
-        for wrong in
-            ["8", "[]", "{\"kong-preset\": \"min_9\"}", "{\"min\": \"8\"}", "{\"min\": \"1,2,3,4,5\"}", "{\"length\": 8}"]
-        {
+        for wrong in [
+            "8",
+            "[]",
+            "{\"kong-preset\": \"min_9\"}",
+            "{\"min\": \"8\"}",
+            "{\"min\": \"1,2,3,4,5\"}",
+            "{\"length\": 8}",
+        ] {
             assert!(Complexity::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -102,8 +102,8 @@ pub const SECTIONS: &[Section] = &[
             `proxy_protocol`, every connection must begin with a header of the PROXY protocol, version 1 or 2; its \
             address is believed of `trusted_ips` with `real_ip_header = proxy_protocol`. `bind` is what happens \
             anyway, and `deferred` has no effect. `unix:/path` in place of an address stands for a socket in the file \
-            system: everybody may connect to those of the proxy whom the directory lets in, as with nginx, and only the \
-            node's user and group to others. What a process has left there that has ended is taken away; clients are \
+            system: everybody may connect to those of the proxy whom the directory lets in, as with nginx, and only \
+            the node's user and group to others. What a process has left there that has ended is taken away; clients are \
             called `unix:`, and trusted when that is in `trusted_ips`.",
         settings: &[
             list(
@@ -305,7 +305,8 @@ pub const SECTIONS: &[Section] = &[
                 "trusted_ips",
                 "",
                 "Addresses and CIDR blocks whose `X-Forwarded-*` headers are believed; \
-                `0.0.0.0/0,::/0` trusts everyone with an address, `unix:` those who come by sockets in the file system.",
+                `0.0.0.0/0,::/0` trusts everyone with an address, `unix:` those who come by sockets in the file \
+                system.",
             ),
             text(
                 "real_ip_header",

@@ -18,7 +18,7 @@ pub(super) fn update(catalog: &Catalog, entity: &str, current: &Value, input: Va
     schema.process_update(catalog, record(input), &record(current.clone())).map(Value::Object)
 }
 
-fn fields(result: Result<Value, Error>) -> Value {
+pub(super) fn fields(result: Result<Value, Error>) -> Value {
     result.map_or_else(|e| e.fields, |ok| json!({ "accepted": ok }))
 }
 
@@ -572,38 +572,4 @@ fn no_value_is_too_odd() {
             }
         }
     }
-}
-
-#[test]
-fn what_derives_from_a_field_is_computed_when_it_is_given() {
-    fn seal(record: &mut Record) -> Result<(), String> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let sealed = format!("{}+{}", text(&record["secret"]), text(&record["owner"]));
-        record.insert("secret".to_owned(), sealed.into());
-        Ok(())
-    }
-    const SCHEMA: &str = r#"{
-        "name": "sealed",
-        "fields": [
-            {"id": {"type": "string", "auto": true, "uuid": true}},
-            {"owner": {"type": "string", "required": true}},
-            {"secret": {"type": "string", "required": true}},
-            {"note": {"type": "string"}}
-        ],
-        "transformations": [{"input": ["secret"], "needs": ["owner"], "func": "seal"}]
-    }"#;
-    let schema = Schema::parse_with(SCHEMA, &[("seal", Function::Derive(seal))]).unwrap();
-    let mut catalog = Catalog::core();
-    catalog.add_entity(schema);
-    let stored = accepted(insert(&catalog, "sealed", json!({ "owner": "a", "secret": "s" })));
-    assert_eq!(stored["secret"], "s+a");
-    let update = |input: Value| update(&catalog, "sealed", &stored, input);
-    assert_eq!(accepted(update(json!({ "note": "n" })))["secret"], "s+a");
-    assert_eq!(accepted(update(json!({ "owner": "a" })))["secret"], "s+a");
-    assert_eq!(accepted(update(json!({ "secret": "t" })))["secret"], "t+a");
-    assert_eq!(accepted(update(json!({ "secret": "t", "owner": "b" })))["secret"], "t+b");
-    assert_eq!(
-        fields(update(json!({ "owner": "b" }))),
-        json!({ "@entity": ["all or none of these fields must be set: 'secret', 'owner'"] })
-    );
 }

@@ -1,8 +1,9 @@
 //! TLS towards clients and towards services.
 //!
-//! `identity` is what we prove ourselves by, `stapling` what authorities say of it, `certificates` finds one for a server name, `listener` is what clients may
-//! use, `clients` what they must prove, `requests` and `handshake` what plugins have a say in; `verify` and `trust` are
-//! what services must prove, `outbound` says which of all that applies to a service.
+//! `identity` is what we prove ourselves by, `stapling` what authorities say of it, `certificates` finds one for a
+//! server name, `listener` is what clients may use, `clients` what they must prove, `requests` and `handshake` what
+//! plugins have a say in; `verify` and `trust` are what services must prove, `outbound` says which of all that applies
+//! to a service.
 
 mod certificates;
 mod clients;
