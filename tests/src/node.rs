@@ -194,6 +194,11 @@ impl Node {
         self.address("proxy_tls")
     }
 
+    /// Where it speaks HTTP/3.
+    pub fn quic(&self) -> SocketAddr {
+        self.address("quic")
+    }
+
     pub fn admin(&self) -> SocketAddr {
         self.address("admin")
     }

@@ -1,6 +1,8 @@
 //! The life of a worker: it accepts connections and serves each in a task of its own, until the data plane has been
 //! drained.
 
+mod quic;
+
 use crate::access_log;
 use crate::http;
 use crate::listener::{Admission, Expected, Listener, Shortage, handshake};
@@ -43,6 +45,7 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<(usize, Liste
         }
     };
     let acceptor = Rc::new(Acceptor {
+        index,
         open: Cell::new(0),
         closed: Notify::new(),
         admission: Admission::new(shared.settings.limits.connections, shared.descriptors),
@@ -58,6 +61,7 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<(usize, Liste
 
 /// A worker and the connections that it has accepted.
 struct Acceptor {
+    index: usize,
     worker: Rc<Worker>,
     open: Cell<usize>,
     closed: Notify,
@@ -74,6 +78,9 @@ impl Acceptor {
         let traced = self.worker.shared.traced.receiver();
         let tracer = traced.map(|traced| tokio::task::spawn_local(Rc::clone(self).serve_traced(traced)));
         let mut accepting = Vec::new();
+        let arrivals = self.worker.shared.quic.receiver(self.index);
+        accepting.extend(arrivals.map(|arrivals| tokio::task::spawn_local(Rc::clone(self).serve_quic(arrivals))));
+        let mut endpoints = Vec::new();
         for (index, socket) in sockets {
             let this = Rc::clone(self);
             let task = match socket {
@@ -83,6 +90,10 @@ impl Acceptor {
                     .map(|socket| tokio::task::spawn_local(this.accept(Incoming::Local(socket), index))),
                 Listener::Datagrams(socket) => {
                     UdpSocket::from_std(socket).map(|socket| tokio::task::spawn_local(this.receive(socket)))
+                }
+                Listener::Quic(socket) => {
+                    endpoints.push(tokio::task::spawn_local(this.receive_quic(socket, phase.clone())));
+                    continue;
                 }
             };
             match task {
@@ -100,6 +111,10 @@ impl Acceptor {
         let ended = async {
             while self.open.get() > 0 {
                 self.closed.notified().await;
+            }
+            // Connections of other workers need them.
+            for endpoint in endpoints {
+                let _ = endpoint.await;
             }
         };
         tokio::select! {

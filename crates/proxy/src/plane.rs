@@ -4,7 +4,7 @@ use crate::accept;
 use crate::balancer::Balancers;
 use crate::dns::NameStatistics;
 use crate::forwarded::TrustedProxies;
-use crate::listener::{Descriptors, Inherited, ListenAddress, Listener, Listening, Offer};
+use crate::listener::{Descriptors, Inherited, ListenAddress, Listener, Listening, Offer, QuicArrivals};
 use crate::live::{Live, Watch};
 use crate::published::Published;
 use crate::settings::{Listen, Settings, Transport};
@@ -76,6 +76,8 @@ impl DataPlane {
         // As Kong's server block, which has one switch for all its listeners.
         let http2 = settings.listen.iter().any(|listen| listen.http2);
         settings.listener_tls.http2 = http2;
+        let quic_ports = quic_ports(&settings.listen, &sockets);
+        settings.listener_tls.quic = !quic_ports.is_empty();
         let config = settings
             .listener_tls
             .server_config(Arc::new(resolver))
@@ -86,7 +88,6 @@ impl DataPlane {
         let shared = Arc::new(Shared {
             via_line: [("Via", &via)].into_iter().collect(),
             via,
-            settings,
             kinds,
             snapshot,
             balancers,
@@ -98,6 +99,9 @@ impl DataPlane {
             traced: TracedQueue::default(),
             memory,
             http2,
+            quic: QuicArrivals::new(workers, &settings.limits),
+            quic_ports,
+            settings,
         });
         Ok(DataPlane {
             shared,
@@ -201,9 +205,10 @@ impl DataPlane {
     pub fn serve(&self) -> io::Result<()> {
         let mut sets: Vec<Vec<(usize, Listener)>> = self.shared.gauges.iter().map(|_| Vec::new()).collect();
         for (index, listening) in self.sockets.lock().unwrap_or_else(PoisonError::into_inner).iter().enumerate() {
-            // More than there are workers when a process with more of them was here before.
+            // More than there are workers when a process with more of them was here before; a single one, of QUIC, is
+            // not always the same worker's.
             for (number, socket) in listening.listen()?.into_iter().enumerate() {
-                let worker = number % sets.len();
+                let worker = (index + number) % sets.len();
                 sets[worker].push((index, socket));
             }
         }
@@ -312,11 +317,22 @@ fn bind_all(listen: &[Listen], workers: usize, inherited: &mut Inherited) -> io:
             (Transport::Datagram, ListenAddress::Ip(address)) => {
                 Listening::bind_datagrams(("stream_listen udp", *address), &entry.socket, workers, inherited)
             }
+            (Transport::Quic, ListenAddress::Ip(address)) => {
+                Listening::bind_quic(("proxy_listen quic", *address), &entry.socket, inherited)
+            }
             _ => Listening::bind((setting, address), &entry.socket, workers, &own, inherited),
         };
         let listening = listening.map_err(|error| io::Error::new(error.kind(), format!("{setting}: {error}")))?;
-        own.push(listening.address().clone());
+        if matches!(entry.transport, Transport::Http | Transport::Stream) {
+            own.push(listening.address().clone());
+        }
         bound.push(listening);
     }
     Ok(bound)
+}
+
+fn quic_ports(listen: &[Listen], sockets: &[Listening]) -> Vec<u16> {
+    let bound = listen.iter().zip(sockets);
+    let quic = bound.filter(|(listen, _)| listen.transport == Transport::Quic);
+    quic.filter_map(|(_, socket)| socket.address().ip()).map(|address| address.port()).collect()
 }

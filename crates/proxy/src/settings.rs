@@ -60,6 +60,8 @@ pub enum Transport {
     Stream,
     /// Datagrams that are relayed.
     Datagram,
+    /// Datagrams of QUIC, which carry HTTP/3.
+    Quic,
 }
 
 /// How streams are relayed, under the names of nginx's directives.
@@ -165,6 +167,10 @@ pub struct Limits {
     pub connections: usize,
     /// `http2_max_concurrent_streams`: exchanges at a time on a connection of HTTP/2.
     pub http2_max_concurrent_streams: u32,
+    /// `http3_max_concurrent_streams`: the same of HTTP/3.
+    pub http3_max_concurrent_streams: u32,
+    /// `quic_retry`: every client must show that it receives what is sent to its address before its handshake begins.
+    pub quic_retry: bool,
     /// Octets of contents of requests and responses that all exchanges together hold in memory.
     pub held_in_memory: usize,
 }
@@ -202,7 +208,7 @@ impl Transport {
     /// The setting that says where it is listened for.
     pub fn setting(self) -> &'static str {
         match self {
-            Transport::Http => "proxy_listen",
+            Transport::Http | Transport::Quic => "proxy_listen",
             Transport::Stream | Transport::Datagram => "stream_listen",
         }
     }
@@ -331,6 +337,8 @@ impl Default for Limits {
             proxy_temporary_files: Arc::from(std::env::temp_dir()),
             connections: 65_536,
             http2_max_concurrent_streams: 128,
+            http3_max_concurrent_streams: 128,
+            quic_retry: false,
             held_in_memory: 256 << 20,
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::balancer::Balancers;
 use crate::forwarded::TrustedProxies;
-use crate::listener::Descriptors;
+use crate::listener::{Descriptors, QuicArrivals};
 use crate::live::Live;
 use crate::published::Published;
 use crate::settings::Settings;
@@ -31,6 +31,9 @@ pub(crate) struct Shared {
     pub memory: MemoryBudget,
     /// The listeners speak HTTP/2, too.
     pub http2: bool,
+    pub quic: QuicArrivals,
+    /// The ports at which HTTP/3 is spoken, as they were bound.
+    pub quic_ports: Vec<u16>,
     /// `bascule/<version>` as `Via` has it for HTTP/1.1.
     pub via: String,
     /// The line with it.
@@ -41,6 +44,12 @@ impl Shared {
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
         self.gauges.iter().fold(Counters::default(), |sum, gauges| gauges.add_to(sum))
+    }
+
+    /// The port that clients of a TLS listener at that port are told for HTTP/3; the same where both are there.
+    pub fn alternative_port(&self, local: u16) -> Option<u16> {
+        let same = self.quic_ports.iter().find(|port| **port == local);
+        same.or(self.quic_ports.first()).map(|port| self.settings.public_port(*port))
     }
 
     /// The configuration in force, where its plugins have a say in handshakes.

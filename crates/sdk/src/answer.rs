@@ -159,9 +159,9 @@ fn formatted(exchange: &Exchange, format: Option<ErrorFormat>, status: u16, mess
     }
 }
 
-/// Whether the request is a gRPC call (HTTP/2 with gRPC content), whose errors travel in header fields.
+/// Whether the request is a gRPC call (HTTP/2 or later, with gRPC content), whose errors travel in header fields.
 fn is_grpc(exchange: &Exchange) -> bool {
-    exchange.request.version == Version::Http2
+    exchange.request.version >= Version::Http2
         && exchange.request.fields.known(Known::ContentType).is_some_and(|value| value.starts_with(b"application/grpc"))
 }
 

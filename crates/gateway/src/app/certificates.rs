@@ -62,7 +62,7 @@ const OTHER_SESSIONS: usize = 256;
 pub fn check(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
     for interface in Interface::ALL {
-        if !listeners(settings, interface).iter().any(|listener| listener.ssl) {
+        if !listeners(settings, interface).iter().any(|listener| listener.is_secure()) {
             continue;
         }
         let setting = format!("{}ssl_cert", interface.prefix());
@@ -87,7 +87,7 @@ pub fn check(settings: &Settings) -> Vec<String> {
 /// Makes the self-signed certificates that a start would make.
 pub fn prepare(settings: &Settings) -> Result<(), String> {
     for interface in Interface::ALL {
-        if listeners(settings, interface).iter().any(|listener| listener.ssl) {
+        if listeners(settings, interface).iter().any(|listener| listener.is_secure()) {
             chains(settings, interface)?;
         }
     }

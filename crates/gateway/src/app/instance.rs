@@ -43,6 +43,7 @@ pub struct Running {
 pub struct Addresses {
     pub proxy: Vec<SocketAddr>,
     pub proxy_tls: Vec<SocketAddr>,
+    pub quic: Vec<SocketAddr>,
     /// In the order of `stream_listen`.
     pub stream: Vec<SocketAddr>,
     pub admin: Vec<SocketAddr>,
@@ -91,6 +92,7 @@ impl Claim {
             "pid": std::process::id(),
             "proxy": text(&addresses.proxy),
             "proxy_tls": text(&addresses.proxy_tls),
+            "quic": text(&addresses.quic),
             "stream": text(&addresses.stream),
             "admin": text(&addresses.admin),
             "status": text(&addresses.status),
@@ -163,6 +165,7 @@ impl Addresses {
         let interfaces = [
             ("proxy", &self.proxy),
             ("proxy (TLS)", &self.proxy_tls),
+            ("proxy (HTTP/3)", &self.quic),
             ("streams", &self.stream),
             ("Admin API", &self.admin),
             ("Status API", &self.status),
@@ -181,6 +184,7 @@ impl Addresses {
         Some(Addresses {
             proxy: list("proxy"),
             proxy_tls: list("proxy_tls"),
+            quic: list("quic"),
             stream: list("stream"),
             admin: list("admin"),
             status: list("status"),

@@ -345,7 +345,8 @@ impl Running {
         let (proxy, proxy_tls) = self.plane.addresses();
         let (stream, admin, status) = (self.plane.streams(), self.interfaces.admin(), self.interfaces.status());
         let local = self.plane.local().chain(self.interfaces.local()).map(ToString::to_string).collect();
-        Addresses { proxy, proxy_tls, stream, admin, status, manager: self.interfaces.manager(), local }
+        let (quic, manager) = (self.plane.quic(), self.interfaces.manager());
+        Addresses { proxy, proxy_tls, quic, stream, admin, status, manager, local }
     }
 
     /// Takes signals until one of them ends the node or a successor serves, which is the result; then lets requests

@@ -25,10 +25,8 @@ use tokio::runtime::Handle;
 /// The data plane of this node.
 pub struct Plane {
     data: DataPlane,
-    /// Which of its addresses speak TLS; those of streams come behind those of `proxy_listen`.
-    tls: Vec<bool>,
-    /// How many of them are of `proxy_listen`.
-    of_proxy: usize,
+    /// What comes in at each of its addresses, and whether it is secured.
+    listeners: Vec<(Transport, bool)>,
 }
 
 impl Plane {
@@ -42,9 +40,8 @@ impl Plane {
         inherited: &mut Inherited,
     ) -> Result<Plane, String> {
         let listen = listen(settings)?;
-        let with_tls = listen.iter().map(|l| l.tls).collect::<Vec<_>>();
-        let of_proxy = listen.iter().filter(|l| l.transport == Transport::Http).count();
-        let certificates = default_certificates(settings, &with_tls)?;
+        let listeners = listen.iter().map(|l| (l.transport, l.tls)).collect::<Vec<_>>();
+        let certificates = default_certificates(settings, &listeners)?;
         let proxy = proxy::Settings {
             listen,
             port_maps: settings.port_maps.clone(),
@@ -91,38 +88,39 @@ impl Plane {
         };
         let balancers = Balancers::new(resolver(settings)?, control);
         let data = DataPlane::bind(proxy, kinds, env, balancers, inherited).map_err(|e| e.to_string())?;
-        Ok(Plane { data, tls: with_tls, of_proxy })
+        Ok(Plane { data, listeners })
     }
 
     /// Takes certificates and authorities that the settings name as they are now.
     pub fn reload_tls(&self, settings: &Settings) -> Result<(), String> {
         let clients = certificates::client_verification(settings, Interface::Proxy)?;
-        self.data.reload_tls(default_certificates(settings, &self.tls)?, clients, services_tls(settings)?)
+        self.data.reload_tls(default_certificates(settings, &self.listeners)?, clients, services_tls(settings)?)
     }
 
     /// Where it listens for HTTP: without TLS, and with.
     pub fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
-        let with = |tls: bool| {
-            self.data
-                .addresses()
-                .iter()
-                .zip(&self.tls)
-                .take(self.of_proxy)
-                .filter(|(_, t)| **t == tls)
-                .filter_map(|(a, _)| a.ip())
-                .collect()
-        };
+        let with = |tls: bool| self.bound(|kind| kind == (Transport::Http, tls));
         (with(false), with(true))
+    }
+
+    /// Where it listens for HTTP/3.
+    pub fn quic(&self) -> Vec<SocketAddr> {
+        self.bound(|(transport, _)| transport == Transport::Quic)
     }
 
     /// Where it listens for streams.
     pub fn streams(&self) -> Vec<SocketAddr> {
-        self.data.addresses().iter().skip(self.of_proxy).filter_map(ListenAddress::ip).collect()
+        self.bound(|(transport, _)| matches!(transport, Transport::Stream | Transport::Datagram))
     }
 
     /// The sockets in the file system.
     pub fn local(&self) -> impl Iterator<Item = &ListenAddress> {
         self.data.addresses().iter().filter(|address| address.ip().is_none())
+    }
+
+    fn bound(&self, wanted: impl Fn((Transport, bool)) -> bool) -> Vec<SocketAddr> {
+        let all = self.data.addresses().iter().zip(&self.listeners);
+        all.filter(|(_, kind)| wanted(**kind)).filter_map(|(address, _)| address.ip()).collect()
     }
 
     /// How this node reaches servers on its own behalf.
@@ -244,12 +242,14 @@ fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {
         .stream_listen
         .iter()
         .map(|entry| (entry, if entry.udp { Transport::Datagram } else { Transport::Stream }));
-    for (entry, transport) in settings.proxy_listen.iter().map(|entry| (entry, Transport::Http)).chain(of_streams) {
+    let of_proxy =
+        settings.proxy_listen.iter().map(|entry| (entry, if entry.quic { Transport::Quic } else { Transport::Http }));
+    for (entry, transport) in of_proxy.chain(of_streams) {
         let addresses = entry.addresses().map_err(|e| format!("{}: {}: {e}", transport.setting(), entry.host))?;
         listen.extend(addresses.into_iter().map(|address| Listen {
             address,
             transport,
-            tls: entry.ssl,
+            tls: entry.is_secure(),
             http2: entry.http2,
             proxy_protocol: entry.proxy_protocol,
             socket: entry.socket(),
@@ -259,8 +259,12 @@ fn listen(settings: &Settings) -> Result<Vec<Listen>, String> {
 }
 
 /// None where nobody can ask for them.
-fn default_certificates(settings: &Settings, with_tls: &[bool]) -> Result<Vec<Chain>, String> {
-    if with_tls.contains(&true) { certificates::chains(settings, Interface::Proxy) } else { Ok(Vec::new()) }
+fn default_certificates(settings: &Settings, listeners: &[(Transport, bool)]) -> Result<Vec<Chain>, String> {
+    if listeners.iter().any(|(_, tls)| *tls) {
+        certificates::chains(settings, Interface::Proxy)
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 /// What other servers than services must prove to this node.

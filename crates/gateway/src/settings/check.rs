@@ -251,7 +251,7 @@ fn certificates(settings: &Settings) -> Vec<String> {
         ("status_", &settings.status_listen),
         ("admin_gui_", &settings.manager_listen),
     ] {
-        if !listeners.iter().any(|l| l.ssl) {
+        if !listeners.iter().any(|l| l.is_secure()) {
             continue;
         }
         let (cert, key) = (format!("{prefix}ssl_cert"), format!("{prefix}ssl_cert_key"));
@@ -407,7 +407,7 @@ fn unverifiable(settings: &Settings) -> Vec<String> {
     let unverifiable = interfaces.into_iter().filter_map(|(setting, scope, listeners)| {
         let key = settings.injected.key(scope, "ssl_verify_client");
         let asked = !["", "off"].contains(&settings.injected.word(scope, "ssl_verify_client"));
-        let plain = !listeners.is_empty() && !listeners.iter().any(|listener| listener.ssl);
+        let plain = !listeners.is_empty() && !listeners.iter().any(|listener| listener.is_secure());
         let own = settings.injected.context(scope, "ssl_verify_client") != Some(Context::Http);
         (asked && plain && own).then(|| format!("{key} has no effect: no address of {setting} has the flag 'ssl'"))
     });

@@ -18,6 +18,8 @@ pub struct Listener {
     /// Datagrams instead of connections; of streams only.
     pub udp: bool,
     pub http2: bool,
+    /// HTTP/3 over datagrams instead of connections; of the proxy only.
+    pub quic: bool,
     pub proxy_protocol: bool,
     pub deferred: bool,
     pub bind: bool,
@@ -30,6 +32,8 @@ pub struct Listener {
 
 /// The setting with flags of its own.
 const STREAMS: &str = "stream_listen";
+/// The one with `quic` among them.
+const PROXY: &str = "proxy_listen";
 /// The longest times and the most probes that the kernel takes (TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT).
 const MAX_KEEPALIVE: (Duration, u32) = (Duration::from_secs(32_767), 127);
 
@@ -56,7 +60,8 @@ pub fn duplicates(settings: &[(&str, &[Listener])]) -> Vec<String> {
     for (setting, listener) in settings.iter().flat_map(|(s, list)| list.iter().map(move |l| (*s, l))) {
         let same = |(_, other): &&(&str, &Listener)| {
             (listener.port != 0 || listener.path().is_some())
-                && (other.port, &other.host, other.udp) == (listener.port, &listener.host, listener.udp)
+                && (other.port, &other.host) == (listener.port, &listener.host)
+                && other.takes_datagrams() == listener.takes_datagrams()
         };
         match seen.iter().find(same) {
             Some((first, _)) if *first == setting => {
@@ -78,7 +83,7 @@ impl Listener {
         let address = words.next()?;
         for word in words {
             match word.split_once('=') {
-                None => *listener.flag(setting == STREAMS, word)? = true,
+                None => *listener.flag(setting, word)? = true,
                 Some(("backlog", number)) => listener.backlog = Some(number.parse().ok()?),
                 Some(("ipv6only", "on")) => listener.ipv6only = Some(true),
                 Some(("ipv6only", "off")) => listener.ipv6only = Some(false),
@@ -103,11 +108,12 @@ impl Listener {
         valid.then_some(listener)
     }
 
-    fn flag(&mut self, stream: bool, word: &str) -> Option<&mut bool> {
+    fn flag(&mut self, setting: &str, word: &str) -> Option<&mut bool> {
         match word {
             "ssl" => Some(&mut self.ssl),
-            "udp" if stream => Some(&mut self.udp),
-            "http2" | "deferred" if stream => None,
+            "udp" if setting == STREAMS => Some(&mut self.udp),
+            "http2" | "deferred" if setting == STREAMS => None,
+            "quic" if setting == PROXY => Some(&mut self.quic),
             "http2" => Some(&mut self.http2),
             "proxy_protocol" => Some(&mut self.proxy_protocol),
             "deferred" => Some(&mut self.deferred),
@@ -125,9 +131,22 @@ impl Listener {
         if self.udp && (self.ssl || self.proxy_protocol) {
             return Err("datagrams (udp) have neither TLS (ssl) nor the PROXY protocol (proxy_protocol)".to_owned());
         }
-        let of_tcp = self.udp || self.ipv6only.is_some() || self.so_keepalive.is_some();
+        let of_tcp = self.takes_datagrams() || self.ipv6only.is_some() || self.so_keepalive.is_some();
         if self.path().is_some() && of_tcp {
-            return Err(format!("{}: a path has neither udp nor ipv6only nor so_keepalive", self.host));
+            return Err(format!("{}: a path has neither udp nor quic nor ipv6only nor so_keepalive", self.host));
+        }
+        // As nginx: QUIC has TLS of its own, and HTTP/3 is no version of what comes over connections.
+        for (flag, set) in [
+            ("ssl", self.ssl),
+            ("http2", self.http2),
+            ("proxy_protocol", self.proxy_protocol),
+            ("deferred", self.deferred),
+            ("so_keepalive", self.so_keepalive.is_some()),
+            ("backlog", self.backlog.is_some()),
+        ] {
+            if self.quic && set {
+                return Err(format!("\"{flag}\" is incompatible with \"quic\""));
+            }
         }
         self.keepalive().map(|_| ())
     }
@@ -140,6 +159,16 @@ impl Listener {
     /// As it is written, without flags.
     pub fn address(&self) -> String {
         if self.path().is_some() { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
+    }
+
+    /// Whether datagrams come in, and no connections.
+    fn takes_datagrams(&self) -> bool {
+        self.udp || self.quic
+    }
+
+    /// Whether clients are shown a certificate.
+    pub fn is_secure(&self) -> bool {
+        self.ssl || self.quic
     }
 
     fn keepalive(&self) -> Result<Option<TcpKeepalive>, String> {
@@ -210,6 +239,9 @@ impl Listener {
         for (flag, set) in [("bind", self.bind), ("deferred", self.deferred), ("http2", self.http2)] {
             shown.insert(flag.to_owned(), json!(set));
         }
+        if self.quic {
+            shown.insert("quic".to_owned(), json!(true));
+        }
         shown.insert("ip".to_owned(), json!(self.host));
         shown.insert("ipv6only=off".to_owned(), json!(self.ipv6only == Some(false)));
         shown.insert("ipv6only=on".to_owned(), json!(self.ipv6only == Some(true)));
@@ -235,6 +267,7 @@ impl Listener {
         let flags = [
             (self.udp, "udp"),
             (self.ssl, "ssl"),
+            (self.quic, "quic"),
             (self.proxy_protocol, "proxy_protocol"),
             (self.deferred, "deferred"),
             (self.bind, "bind"),
@@ -260,6 +293,7 @@ impl Listener {
 fn usage(setting: &str) -> String {
     let flags = match setting {
         STREAMS => "[udp] [ssl] [proxy_protocol] [bind] [reuseport]",
+        PROXY => "[ssl] [http2] [quic] [proxy_protocol] [deferred] [bind] [reuseport]",
         _ => "[ssl] [http2] [proxy_protocol] [deferred] [bind] [reuseport]",
     };
     format!(

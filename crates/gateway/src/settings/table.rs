@@ -94,11 +94,12 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Listeners",
-        about: "Addresses, each followed by flags: `ssl`, `http2`, `reuseport`, `backlog=N`, `proxy_protocol`, \
+        about: "Addresses, each followed by flags: `ssl`, `http2`, `quic`, `reuseport`, `backlog=N`, `proxy_protocol`, \
             `bind`, `deferred`, `ipv6only=on|off`, `so_keepalive=on|off|idle:interval:count`. A single `off` closes \
             the interface. With `http2` on one listener of a setting all of them speak HTTP/2, too: by ALPN, and \
-            without TLS to clients that begin with it. Another process of the same user can listen on an \
-            address of `proxy_listen` only with `reuseport`; the Admin and the Status API are never shared. With \
+            without TLS to clients that begin with it. An address of `proxy_listen` with `quic` speaks HTTP/3 over \
+            UDP; clients of TLS listeners are told of it (`Alt-Svc`). Another process of the same user can listen on \
+            an address of `proxy_listen` only with `reuseport`; the Admin and the Status API are never shared. With \
             `proxy_protocol`, every connection must begin with a header of the PROXY protocol, version 1 or 2; its \
             address is believed of `trusted_ips` with `real_ip_header = proxy_protocol`. `bind` is what happens \
             anyway, and `deferred` has no effect. `unix:/path` in place of an address stands for a socket in the file \

@@ -93,6 +93,7 @@ pub fn policy(settings: &Settings, scope: Scope) -> Result<Policy, String> {
         sessions: usize::try_from((cache / SESSION).min(MOST_SESSIONS)).unwrap_or_default(),
         clients: ClientVerification::default(),
         http2: false,
+        quic: false,
     })
 }
 

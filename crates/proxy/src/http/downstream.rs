@@ -4,9 +4,8 @@
 use std::io;
 use std::task::{Context, Poll};
 use wire::h1::{ContentError, Lingering, ServerConnection, Traffic};
-use wire::h2::ServerStream;
 use wire::net::Timer;
-use wire::{Fields, ResponseHead, Version};
+use wire::{Fields, ResponseHead, Version, h2, h3};
 
 /// The client of one exchange.
 ///
@@ -14,7 +13,8 @@ use wire::{Fields, ResponseHead, Version};
 /// it leaves with [`Downstream::poll_flush`], which is called before anything else is waited for.
 pub(crate) enum Downstream<'a> {
     Http1(&'a mut ServerConnection),
-    Http2(&'a mut ServerStream),
+    Http2(&'a mut h2::ServerStream),
+    Http3(&'a mut h3::ServerStream),
 }
 
 impl Downstream<'_> {
@@ -24,6 +24,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.poll_content(cx),
             Downstream::Http2(stream) => stream.poll_content(cx),
+            Downstream::Http3(stream) => stream.poll_content(cx),
         }
     }
 
@@ -32,6 +33,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.content(n),
             Downstream::Http2(stream) => stream.content(n),
+            Downstream::Http3(stream) => stream.content(n),
         }
     }
 
@@ -40,6 +42,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.consume(n),
             Downstream::Http2(stream) => stream.consume(n),
+            Downstream::Http3(stream) => stream.consume(n),
         }
     }
 
@@ -48,6 +51,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.buffered(),
             Downstream::Http2(stream) => stream.buffered(),
+            Downstream::Http3(stream) => stream.buffered(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.content_is_done(),
             Downstream::Http2(stream) => stream.content_is_done(),
+            Downstream::Http3(stream) => stream.content_is_done(),
         }
     }
 
@@ -64,6 +69,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.awaits_continue(),
             Downstream::Http2(stream) => stream.awaits_continue(),
+            Downstream::Http3(stream) => stream.awaits_continue(),
         }
     }
 
@@ -72,6 +78,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.trailers(),
             Downstream::Http2(stream) => stream.trailers(),
+            Downstream::Http3(stream) => stream.trailers(),
         }
     }
 
@@ -80,7 +87,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.discard_content(lingering).await,
             // What is not read is not sent either: the stream's window is closed, and then the stream.
-            Downstream::Http2(_) => true,
+            Downstream::Http2(_) | Downstream::Http3(_) => true,
         }
     }
 
@@ -89,6 +96,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.poll_closed(cx),
             Downstream::Http2(stream) => stream.poll_closed(cx),
+            Downstream::Http3(stream) => stream.poll_closed(cx),
         }
     }
 
@@ -97,6 +105,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.queue_interim(head),
             Downstream::Http2(stream) => stream.queue_interim(head),
+            Downstream::Http3(stream) => stream.queue_interim(head),
         }
     }
 
@@ -105,6 +114,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.queue_continue(),
             Downstream::Http2(stream) => stream.queue_continue(),
+            Downstream::Http3(stream) => stream.queue_continue(),
         }
     }
 
@@ -117,6 +127,10 @@ impl Downstream<'_> {
                 stream.start_response(head);
                 true
             }
+            Downstream::Http3(stream) => {
+                stream.start_response(head);
+                true
+            }
         }
     }
 
@@ -126,6 +140,7 @@ impl Downstream<'_> {
             Downstream::Http1(connection) => connection.start_upgrade(head),
             // No exchange of HTTP/2 asks for it.
             Downstream::Http2(stream) => stream.start_response(head),
+            Downstream::Http3(stream) => stream.start_response(head),
         }
     }
 
@@ -134,6 +149,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.poll_write(cx, piece),
             Downstream::Http2(stream) => stream.poll_write(cx, piece),
+            Downstream::Http3(stream) => stream.poll_write(cx, piece),
         }
     }
 
@@ -142,6 +158,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.finish(trailers),
             Downstream::Http2(stream) => stream.finish(trailers),
+            Downstream::Http3(stream) => stream.finish(trailers),
         }
     }
 
@@ -151,6 +168,7 @@ impl Downstream<'_> {
             Downstream::Http1(connection) => connection.poll_flush(cx),
             // Its connection's task does.
             Downstream::Http2(_) => Poll::Ready(Ok(())),
+            Downstream::Http3(stream) => stream.poll_flush(cx),
         }
     }
 
@@ -159,6 +177,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.has_pending(),
             Downstream::Http2(_) => false,
+            Downstream::Http3(stream) => stream.has_pending(),
         }
     }
 
@@ -167,6 +186,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.received(),
             Downstream::Http2(stream) => stream.received(),
+            Downstream::Http3(stream) => stream.received(),
         }
     }
 
@@ -175,6 +195,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.sent(),
             Downstream::Http2(stream) => stream.sent(),
+            Downstream::Http3(stream) => stream.sent(),
         }
     }
 
@@ -183,6 +204,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.traffic(),
             Downstream::Http2(stream) => stream.traffic(),
+            Downstream::Http3(stream) => stream.traffic(),
         }
     }
 
@@ -191,6 +213,7 @@ impl Downstream<'_> {
         match self {
             Downstream::Http1(connection) => connection.timer(),
             Downstream::Http2(stream) => stream.timer(),
+            Downstream::Http3(stream) => stream.timer(),
         }
     }
 }

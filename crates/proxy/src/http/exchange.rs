@@ -56,7 +56,7 @@ enum Refusal {
 }
 
 /// As nginx: the status of a request whose client went away before there was an answer.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
+pub(super) const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// Runs an exchange whose head has just been read.
 pub(crate) async fn run(

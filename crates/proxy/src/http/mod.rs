@@ -1,11 +1,11 @@
 //! HTTP from a client's connection to a service and back.
 //!
-//! [`serve`] is the life of an HTTP/1.1 connection, `multiplexed` that of an HTTP/2 one; `exchange` the life of one
-//! request on it, in the order in which it happens: rewrite, route, access, `payload` (what is held of the content),
-//! `request` (the head for the service), `attempt` (a peer, a connection, the head of its answer), `respond` (the head
-//! for the client), `relay` (content down, while `upload` may still go up) or `held` (for plugins that want all of it
-//! first), log. Phases know the client as `downstream`
-//! and the service as [`crate::upstream::Upstream`], and every wait of theirs has a deadline in `deadlines`.
+//! [`serve`] is the life of an HTTP/1.1 connection, `multiplexed` that of an HTTP/2 one, `quic` that of an HTTP/3 one;
+//! `exchange` the life of one request on it, in the order in which it happens: rewrite, route, access, `payload` (what
+//! is held of the content), `request` (the head for the service), `attempt` (a peer, a connection, the head of its
+//! answer), `respond` (the head for the client), `relay` (content down, while `upload` may still go up) or `held` (for
+//! plugins that want all of it first), log. Phases know the client as `downstream` and the service as
+//! [`crate::upstream::Upstream`], and every wait of theirs has a deadline in `deadlines`.
 
 mod access;
 mod attempt;
@@ -16,6 +16,7 @@ mod exchange;
 mod held;
 mod multiplexed;
 mod payload;
+mod quic;
 mod recorded;
 mod relay;
 mod request;
@@ -25,6 +26,7 @@ mod upgrade;
 mod upload;
 
 pub(crate) use access::note_stream;
+pub(crate) use quic::serve as serve_quic;
 
 use crate::forwarded::{self, Address};
 use crate::shared::Shared;
@@ -92,6 +94,17 @@ impl Origin {
         let lines = forwarded::lines(&peer, tls, port);
         let recording = Cell::default();
         Box::new(Origin { peer, local, proxied: None, port, tls, unverified: None, client, lines, recording })
+    }
+
+    /// The same for a client that has another address now.
+    pub fn moved(&self, shared: &Shared, peer: SocketAddr) -> Origin {
+        let mut origin = *Origin::new(shared, (peer, self.local), self.port, self.tls, self.client.connection);
+        origin.unverified = self.unverified;
+        let address = (origin.client.peer, origin.client.peer_port, origin.client.trusted);
+        origin.client.clone_from(&self.client);
+        (origin.client.peer, origin.client.peer_port, origin.client.trusted) = address;
+        (origin.client.ip, origin.client.port) = (peer.ip(), peer.port());
+        origin
     }
 }
 

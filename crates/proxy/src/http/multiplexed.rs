@@ -2,25 +2,26 @@
 
 use super::downstream::Downstream;
 use super::{Origin, access, exchange, respond};
-use crate::worker::Worker;
+use crate::worker::{Session, Worker};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use wire::h1::HeadError;
 use wire::h2::{Connection, ServerStream};
 use wire::net::{Buffer, Stream};
 
 /// The exchanges of a connection that are under way.
 #[derive(Default)]
-struct Open {
+pub(super) struct Open {
     count: Cell<usize>,
     /// The connection's task, which has something to do when there are none.
     waker: RefCell<Option<Waker>>,
 }
 
 /// Counts an exchange until it is over, however its task ends.
-struct Counted(Rc<Open>);
+pub(super) struct Counted(Rc<Open>);
 
 /// Serves a connection until either side ends it. `begun` is what has been read of it already.
 pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, begun: Buffer, origin: Box<Origin>) {
@@ -43,7 +44,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, begun: Buffer, or
     let open = Rc::<Open>::default();
     let mut number = 0;
     loop {
-        let next = if open.count.get() > 0 {
+        let next = if open.any() {
             // While something is under way its own deadlines count.
             let accept = poll_fn(|cx| match connection.poll_accept(cx) {
                 Poll::Pending if open.is_over(cx) => Poll::Ready(None),
@@ -99,38 +100,54 @@ async fn answer(worker: &Rc<Worker>, origin: &Origin, mut stream: ServerStream, 
     worker.gauges.request();
     worker.refresh_snapshot(&mut session);
     let mut line = access::Line::begin(worker, &session.exchange.request.fields);
-    let mut downstream = Downstream::Http2(&mut stream);
-    match read {
-        Ok(()) if origin.unverified.is_some() => {
-            let message = origin.unverified.unwrap_or_default();
-            respond::refuse(worker, &mut downstream, origin, &mut session, 400, message).await;
-        }
-        Ok(()) => {
-            exchange::run(worker, &mut downstream, origin, &mut session, false).await;
-        }
-        Err(error) => {
-            tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
-            let status = respond::refusal(error);
-            let message = sdk::Answer::gateway_message(status);
-            respond::refuse(worker, &mut downstream, origin, &mut session, status, &message).await;
-        }
-    }
+    follow(worker, origin, &mut Downstream::Http2(&mut stream), &mut session, read).await;
     if let Some(line) = &mut line {
         line.took(stream.traffic());
     }
     access::end(line, worker, origin, session);
 }
 
+/// What follows a head: the exchange, or the answer that it cannot be had.
+pub(super) async fn follow(
+    worker: &Rc<Worker>,
+    origin: &Origin,
+    downstream: &mut Downstream<'_>,
+    session: &mut Session,
+    read: Result<(), HeadError>,
+) {
+    match read {
+        Ok(()) if origin.unverified.is_some() => {
+            let message = origin.unverified.unwrap_or_default();
+            respond::refuse(worker, downstream, origin, session, 400, message).await;
+        }
+        Ok(()) => {
+            exchange::run(worker, downstream, origin, session, false).await;
+        }
+        Err(error) => {
+            tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
+            let status = respond::refusal(error);
+            let message = sdk::Answer::gateway_message(status);
+            respond::refuse(worker, downstream, origin, session, status, &message).await;
+        }
+    }
+}
+
 impl Open {
+    /// Whether there are some.
+    pub fn any(&self) -> bool {
+        self.count.get() > 0
+    }
+
     /// Whether there is nothing under way; otherwise the task is woken when that is so.
-    fn is_over(&self, cx: &Context<'_>) -> bool {
+    pub fn is_over(&self, cx: &Context<'_>) -> bool {
         *self.waker.borrow_mut() = Some(cx.waker().clone());
         self.count.get() == 0
     }
 }
 
 impl Counted {
-    fn new(open: &Rc<Open>) -> Counted {
+    /// One more.
+    pub fn new(open: &Rc<Open>) -> Counted {
         open.count.set(open.count.get() + 1);
         Counted(Rc::clone(open))
     }

@@ -302,6 +302,14 @@ fn add_common(context: &RequestContext<'_>, exchange: &mut Exchange) {
     if settings.headers.request_id {
         exchange.response.fields.set_known(Known::XKongRequestId, &exchange.id);
     }
+    // RFC 7838: clients that speak HTTP/3 may come that way next time.
+    if context.origin.tls
+        && exchange.request.version < Version::Http3
+        && let Some(port) = context.worker.shared.alternative_port(context.origin.local.port())
+        && !exchange.response.fields.contains("Alt-Svc")
+    {
+        exchange.response.fields.append("Alt-Svc", format!("h3=\":{port}\"; ma=86400").as_bytes());
+    }
     if settings.allow_debug_header && exchange.request.fields.get("Kong-Debug") == Some(b"1") {
         let fields = &mut exchange.response.fields;
         if let Some(route) = &exchange.route {

@@ -6,6 +6,7 @@ mod admission;
 mod descriptors;
 mod handshake;
 mod inherited;
+mod quic;
 mod socket;
 mod unix;
 
@@ -14,5 +15,6 @@ pub(crate) use admission::{Admission, Shortage};
 pub use descriptors::Descriptors;
 pub(crate) use handshake::{Expected, handshake};
 pub use inherited::{Inherited, Offer};
+pub(crate) use quic::{Arrival, QuicArrivals, endpoint};
 pub use socket::{Alone, SocketOptions, TcpKeepalive, listen_alone};
 pub(crate) use socket::{Listener, Listening};

@@ -44,6 +44,7 @@ pub(crate) struct Listening {
     address: ListenAddress,
     backlog: i32,
     sockets: Vec<Socket>,
+    quic: bool,
 }
 
 /// One socket that is ready.
@@ -52,6 +53,7 @@ pub(crate) enum Listener {
     /// In the file system.
     Local(UnixListener),
     Datagrams(UdpSocket),
+    Quic(UdpSocket),
 }
 
 /// One socket that no other process shares.
@@ -108,7 +110,7 @@ impl Listening {
             socket.set_reuse_port(true).and_then(|()| socket.bind(&address.into())).map_err(failed)?;
             sockets.push(socket);
         }
-        Ok(Listening { setting, wanted: named, address: address.into(), backlog, sockets })
+        Ok(Listening { setting, wanted: named, address: address.into(), backlog, sockets, quic: false })
     }
 
     /// Binds an address for datagrams, which come in from then on.
@@ -137,7 +139,26 @@ impl Listening {
             socket.set_reuse_port(true).and_then(|()| socket.bind(&address.into())).map_err(failed)?;
             sockets.push(socket);
         }
-        Ok(Listening { setting, wanted: wanted.into(), address: address.into(), backlog: 0, sockets })
+        let (wanted, address) = (wanted.into(), address.into());
+        Ok(Listening { setting, wanted, address, backlog: 0, sockets, quic: false })
+    }
+
+    /// Binds an address for QUIC: one socket, whose connections are given to all workers.
+    pub fn bind_quic(
+        (setting, wanted): (&'static str, SocketAddr),
+        options: &SocketOptions,
+        inherited: &mut Inherited,
+    ) -> io::Result<Listening> {
+        let failed = |error: io::Error| in_use(wanted, options.reuse_port, error);
+        let mut sockets = inherited.take(setting, &wanted.into());
+        if sockets.is_empty() {
+            let socket = open_datagrams(wanted, options)?;
+            socket.set_reuse_port(options.reuse_port).and_then(|()| socket.bind(&wanted.into())).map_err(failed)?;
+            sockets.push(socket);
+        }
+        let address = sockets[0].local_addr()?.as_socket().unwrap_or(wanted);
+        let (wanted, address) = (wanted.into(), address.into());
+        Ok(Listening { setting, wanted, address, backlog: 0, sockets, quic: true })
     }
 
     /// Where it is, with the port that was really bound.
@@ -145,12 +166,14 @@ impl Listening {
         &self.address
     }
 
-    /// Lets connections come in; at least one socket for each worker.
+    /// Lets connections come in; at least one socket for each worker, or one for all of QUIC.
     pub fn listen(&self) -> io::Result<Vec<Listener>> {
         let mut listeners = Vec::new();
         for socket in &self.sockets {
             let own = socket.try_clone()?;
-            if own.r#type()? == Type::DGRAM {
+            if self.quic {
+                listeners.push(Listener::Quic(own.into()));
+            } else if own.r#type()? == Type::DGRAM {
                 listeners.push(Listener::Datagrams(own.into()));
             } else {
                 let failed = |error| match self.address {

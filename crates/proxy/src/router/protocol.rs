@@ -30,7 +30,7 @@ impl Mismatch {
         let content_type = fields.known(Known::ContentType).unwrap_or_default();
         match content_type.starts_with(b"application/grpc") {
             false => Some(Mismatch::NotGrpc),
-            true if version != Version::Http2 => Some(Mismatch::NeedsHttp2),
+            true if version < Version::Http2 => Some(Mismatch::NeedsHttp2),
             true => (!takes(Protocol::Grpc) && !https).then_some(Mismatch::NeedsGrpcs),
         }
     }

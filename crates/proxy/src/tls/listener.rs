@@ -1,6 +1,6 @@
 //! What clients may use: protocol versions, cipher suites, resumption of sessions.
 
-use super::{Certificates, ClientVerification, Names, provider_with};
+use super::{Certificates, ClientVerification, Names, QuicTls, provider_with, quic_tls};
 use rustls::crypto::{SupportedKxGroup, aws_lc_rs};
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache,
@@ -33,10 +33,11 @@ pub struct Policy {
     pub clients: ClientVerification,
     /// HTTP/2 is offered (ALPN, RFC 7301).
     pub http2: bool,
+    /// QUIC is spoken, too.
+    pub quic: bool,
 }
 
 /// The TLS of the listeners. All parts are renewed by a reload.
-#[derive(Debug)]
 pub(crate) struct ListenerTls {
     pub config: Arc<ServerConfig>,
     pub clients: ClientVerification,
@@ -46,6 +47,8 @@ pub(crate) struct ListenerTls {
     /// For clients whom plugins ask for a certificate. Their sessions are no others': one who was not asked has shown
     /// nothing.
     asking: Arc<ServerConfig>,
+    /// Both for QUIC, where it is spoken.
+    quic: Option<[Arc<QuicTls>; 2]>,
 }
 
 impl ListenerTls {
@@ -59,18 +62,26 @@ impl ListenerTls {
         streams.alpn_protocols.clear();
         let asking = Policy { clients: ClientVerification::asking(Names::new()), ..policy.clone() };
         let asking = Arc::new(asking.server_config(Arc::clone(&config.cert_resolver))?);
+        let quic = if policy.quic { Some([quic_tls(&config)?, quic_tls(&asking)?]) } else { None };
         Ok(ListenerTls {
             config: Arc::new(config),
             clients,
             streams: Arc::new(streams),
             policy: policy.clone(),
             asking,
+            quic,
         })
     }
 
     /// Whether all clients are asked for a certificate, whatever plugins want.
     pub fn asks(&self) -> bool {
         self.clients.asks()
+    }
+
+    /// For QUIC, where it is spoken. `plugins`: some of them may want to see a client's certificate.
+    pub fn quic(&self, plugins: bool) -> Option<Arc<QuicTls>> {
+        let [usual, asking] = self.quic.as_ref()?;
+        Some(Arc::clone(if plugins && !self.clients.asks() { asking } else { usual }))
     }
 
     /// For clients who are asked for a certificate by plugins, and told these names of authorities.
@@ -140,6 +151,7 @@ impl Default for Policy {
             sessions: 1024,
             clients: ClientVerification::default(),
             http2: false,
+            quic: false,
         }
     }
 }

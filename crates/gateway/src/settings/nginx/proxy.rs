@@ -52,6 +52,10 @@ impl Injected {
             http2_max_concurrent_streams: self
                 .number(PROXY_SERVER, "http2_max_concurrent_streams")
                 .map_or(usual.http2_max_concurrent_streams, |streams| u32::try_from(streams).unwrap_or(u32::MAX)),
+            http3_max_concurrent_streams: self
+                .number(PROXY_SERVER, "http3_max_concurrent_streams")
+                .map_or(usual.http3_max_concurrent_streams, |streams| u32::try_from(streams).unwrap_or(u32::MAX)),
+            quic_retry: self.flag(PROXY_SERVER, "quic_retry").unwrap_or_default(),
             keepalive_timeout,
             keepalive_header,
             keepalive_time: time("keepalive_time", usual.keepalive_time),

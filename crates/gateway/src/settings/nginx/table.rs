@@ -230,6 +230,19 @@ pub const DIRECTIVES: &[Directive] = &[
         Syntax::Number,
         "Requests at a time on a client's connection of HTTP/2.",
     ),
+    acts(
+        "http3_max_concurrent_streams",
+        PROXYING,
+        Syntax::Number,
+        "Requests at a time on a client's connection of HTTP/3.",
+    ),
+    acts(
+        "quic_retry",
+        PROXYING,
+        Syntax::Flag,
+        "Whether every client of HTTP/3 must show that it receives what is sent to its address before its handshake \
+        begins; else only those that come while many handshakes are under way.",
+    ),
     acts("keepalive_time", PROXYING, Syntax::Time, "Age at which a client's connection is closed after a request."),
     acts(
         "lingering_close",
@@ -595,7 +608,8 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     (&["grpc_*"], "services of gRPC go by their own fields (timeouts, TLS)"),
     (&["http2"], "the `http2` flag of listeners turns it on"),
     (&["http2*"], "the limits of HTTP/2 are our own"),
-    (&["http3*", "quic*"], "HTTP/3 is not spoken"),
+    (&["http3", "http3_hq"], "the `quic` flag of listeners turns HTTP/3 on"),
+    (&["http3*", "quic*"], "the limits of HTTP/3 are our own"),
     (&["brotli*", "zstd*", "gzip_static", "gunzip*"], "content is compressed as it is passed on, and not otherwise"),
     (
         &["lua_*", "*_by_lua", "*_by_lua_block", "*_by_lua_file", "wasm_*", "proxy_wasm*"],

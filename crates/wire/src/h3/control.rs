@@ -1,0 +1,162 @@
+//! The streams beside requests (RFC 9114, section 6.2): ours with our settings, the client's with its own, and those of
+//! QPACK, which have nothing to say without a dynamic table.
+
+use super::connection::Goaway;
+use super::frame;
+use super::receiving::{Ended, Receiving};
+use quinn::{RecvStream, VarInt};
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::future::poll_fn;
+use std::rc::Rc;
+
+/// What streams are for.
+const CONTROL: u64 = 0;
+const PUSH: u64 = 1;
+const ENCODER: u64 = 2;
+const DECODER: u64 = 3;
+/// The largest head that is taken (`SETTINGS_MAX_FIELD_SECTION_SIZE`).
+const MAX_FIELD_SECTION_SIZE: u64 = 6;
+/// More octets of settings are an attack.
+const MOST_SETTINGS: u64 = 4096;
+
+/// The streams of the client that may exist only once.
+#[derive(Default)]
+struct Seen([Cell<bool>; 4]);
+
+/// Serves the streams of a connection that are not requests, until it is over.
+pub(super) async fn drive(connection: quinn::Connection, goaway: Rc<Goaway>, head: u64) {
+    let Ok(mut control) = connection.open_uni().await else { return };
+    let mut text = Vec::new();
+    frame::push_integer(&mut text, CONTROL);
+    let mut settings = Vec::new();
+    frame::push_integer(&mut settings, MAX_FIELD_SECTION_SIZE);
+    frame::push_integer(&mut settings, head);
+    frame::push_header(&mut text, frame::SETTINGS, settings.len());
+    text.extend_from_slice(&settings);
+    if control.write_all(&text).await.is_err() {
+        return;
+    }
+    let seen = Rc::<Seen>::default();
+    let mut told = false;
+    loop {
+        tokio::select! {
+            accepted = connection.accept_uni() => {
+                let Ok(stream) = accepted else { return };
+                let (connection, seen) = (connection.clone(), Rc::clone(&seen));
+                // There are few at a time (`max_concurrent_uni_streams`), and they end with the connection.
+                tokio::task::spawn_local(Box::pin(async move {
+                    if let Err(code) = read(stream, &seen).await {
+                        connection.close(code, b"");
+                    }
+                }));
+            }
+            () = goaway.said.notified(), if !told => {
+                told = true;
+                let mut id = Vec::new();
+                // Streams of clients for requests have every fourth number (RFC 9000, section 2.1).
+                frame::push_integer(&mut id, goaway.from.get().unwrap_or_default() * 4);
+                let mut text = Vec::new();
+                frame::push_header(&mut text, frame::GOAWAY, id.len());
+                text.extend_from_slice(&id);
+                if control.write_all(&text).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Reads a stream to its end; the error is that of the connection.
+async fn read(stream: RecvStream, seen: &Seen) -> Result<(), VarInt> {
+    let mut receiving = Receiving::new(stream);
+    // One that ends before it is known what it is for is none.
+    let Ok(Some(kind)) = poll_fn(|cx| receiving.poll_integer(cx)).await else { return Ok(()) };
+    match kind {
+        PUSH => return Err(frame::STREAM_CREATION_ERROR),
+        CONTROL | ENCODER | DECODER if seen.0[kind as usize].replace(true) => {
+            return Err(frame::STREAM_CREATION_ERROR);
+        }
+        CONTROL => control(&mut receiving).await?,
+        ENCODER => encoder(&mut receiving).await?,
+        DECODER => while poll_fn(|cx| receiving.poll_integer(cx)).await.is_ok_and(|read| read.is_some()) {},
+        _ => {
+            receiving.stop(frame::STREAM_CREATION_ERROR);
+            return Ok(());
+        }
+    }
+    Err(frame::CLOSED_CRITICAL_STREAM)
+}
+
+/// The client's control stream.
+async fn control(receiving: &mut Receiving) -> Result<(), VarInt> {
+    let mut first = true;
+    loop {
+        let header = match poll_fn(|cx| receiving.poll_header(cx)).await {
+            Ok(Some(header)) => header,
+            Ok(None) | Err(Ended::Reset) => return Ok(()),
+            Err(Ended::Truncated) => return Err(frame::FRAME_ERROR),
+        };
+        if first != (header.kind == frame::SETTINGS) {
+            return Err(if first { frame::MISSING_SETTINGS } else { frame::FRAME_UNEXPECTED });
+        }
+        first = false;
+        match header.kind {
+            frame::SETTINGS if header.length > MOST_SETTINGS => return Err(frame::EXCESSIVE_LOAD),
+            frame::SETTINGS => {
+                let mut settings = Vec::new();
+                poll_fn(|cx| receiving.poll_whole(cx, &mut settings)).await.map_err(|_| frame::FRAME_ERROR)?;
+                check_settings(&settings)?;
+            }
+            // We promise nothing that could be cancelled.
+            frame::CANCEL_PUSH => return Err(frame::ID_ERROR),
+            frame::DATA | frame::HEADERS | frame::PUSH_PROMISE => return Err(frame::FRAME_UNEXPECTED),
+            kind if frame::is_reserved(kind) => return Err(frame::FRAME_UNEXPECTED),
+            // What a client says of pushes and of its end changes nothing for a server that does not push.
+            _ => poll_fn(|cx| receiving.poll_skip(cx)).await.map_err(|_| frame::FRAME_ERROR)?,
+        }
+    }
+}
+
+/// The settings of a client: we need none of them, but they must be well formed.
+fn check_settings(mut rest: &[u8]) -> Result<(), VarInt> {
+    let mut seen = HashSet::new();
+    while !rest.is_empty() {
+        let (name, n) = frame::integer(rest).ok_or(frame::FRAME_ERROR)?;
+        let (_, m) = frame::integer(&rest[n..]).ok_or(frame::FRAME_ERROR)?;
+        rest = &rest[n + m..];
+        // Those of HTTP/2 (section 7.2.4.1), and what is said twice.
+        if matches!(name, 0x2..=0x5) || !seen.insert(name) {
+            return Err(frame::SETTINGS_ERROR);
+        }
+    }
+    Ok(())
+}
+
+/// The stream on which a client fills our dynamic table: there is none, so that it can but say so.
+async fn encoder(receiving: &mut Receiving) -> Result<(), VarInt> {
+    // RFC 9204, section 4.3.1: a capacity of 0, an octet that reads like the integer of a frame.
+    const NO_CAPACITY: u64 = 0x20;
+    loop {
+        match poll_fn(|cx| receiving.poll_integer(cx)).await {
+            Ok(Some(NO_CAPACITY)) => {}
+            Ok(Some(_)) | Err(Ended::Truncated) => return Err(frame::ENCODER_STREAM_ERROR),
+            Ok(None) | Err(Ended::Reset) => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked() {
+        assert_eq!(check_settings(&[]), Ok(()));
+        assert_eq!(check_settings(&[6, 1, 1, 0, 0x21, 0x40, 0x40]), Ok(()));
+        assert_eq!(check_settings(&[6, 1, 6, 1]), Err(frame::SETTINGS_ERROR));
+        assert_eq!(check_settings(&[2, 1]), Err(frame::SETTINGS_ERROR));
+        assert_eq!(check_settings(&[6]), Err(frame::FRAME_ERROR));
+        assert_eq!(check_settings(&[6, 0x40]), Err(frame::FRAME_ERROR));
+    }
+}

@@ -1,0 +1,391 @@
+//! Heads of HTTP/3 as those of every version, and back.
+
+use super::frame;
+use super::qpack::{self, Fault};
+use crate::h1::{self, HeadError, check_host, content_length, is_method};
+use crate::message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version};
+
+/// Reads the section of a request's head; whether it has content is not known yet.
+pub(super) fn request(section: &[u8], limits: &h1::Limits, head: &mut RequestHead) -> Result<(), Unreadable> {
+    head.version = Version::Http3;
+    head.target.clear();
+    head.framing = Framing::Delimited;
+    head.fields.clear();
+    let mut reading = Reading {
+        head,
+        limits,
+        method: false,
+        scheme: false,
+        path: false,
+        authority: None,
+        protocol: None,
+        cookies: Vec::new(),
+        fields: 0,
+        fault: None,
+    };
+    qpack::decode(section, limits.head, |name, value| reading.line(name, value))?;
+    reading.finish().map_err(Unreadable::Refused)
+}
+
+/// Reads the section of trailers.
+pub(super) fn trailers(section: &[u8], limits: &h1::Limits) -> Result<Fields, Unreadable> {
+    let mut fields = Fields::new();
+    let mut fault = None;
+    qpack::decode(section, limits.head, |name, value| match checked(name, value) {
+        Ok(name) => fields.append(name, value),
+        Err(error) => fault = Some(error),
+    })?;
+    fault.map_or(Ok(fields), |error| Err(Unreadable::Refused(error)))
+}
+
+/// Why a section is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    Refused(HeadError),
+    /// Nothing that follows on the connection can be trusted.
+    Undecodable,
+}
+
+impl From<Fault> for Unreadable {
+    fn from(fault: Fault) -> Unreadable {
+        match fault {
+            Fault::Malformed => Unreadable::Undecodable,
+            Fault::TooLarge => Unreadable::Refused(HeadError::TooLarge),
+        }
+    }
+}
+
+/// A request's head as far as it was read.
+struct Reading<'a> {
+    head: &'a mut RequestHead,
+    limits: &'a h1::Limits,
+    method: bool,
+    scheme: bool,
+    path: bool,
+    authority: Option<Vec<u8>>,
+    protocol: Option<Vec<u8>>,
+    /// Crumbs of cookies, which are one line elsewhere (RFC 9114, section 4.2.1).
+    cookies: Vec<u8>,
+    /// Lines that are no pseudo-headers.
+    fields: usize,
+    fault: Option<HeadError>,
+}
+
+impl Reading<'_> {
+    fn line(&mut self, name: &[u8], value: &[u8]) {
+        if self.fault.is_none() {
+            self.fault = match name.split_first() {
+                Some((b':', name)) => self.pseudo_header(name, value),
+                _ => self.field(name, value),
+            }
+            .err();
+        }
+    }
+
+    /// RFC 9114, section 4.3.1: each of them once, and before all others.
+    fn pseudo_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+        if self.fields > 0 {
+            return Err(HeadError::Malformed("a pseudo-header behind other lines"));
+        }
+        let repeated = match name {
+            b"method" => {
+                if !is_method(value) {
+                    return Err(HeadError::Malformed("no valid method"));
+                }
+                self.head.method = Method::new(value);
+                std::mem::replace(&mut self.method, true)
+            }
+            b"path" => {
+                if value.len() > self.limits.line {
+                    return Err(HeadError::TargetTooLong);
+                }
+                self.head.target.clear();
+                self.head.target.push_str(target(value)?);
+                std::mem::replace(&mut self.path, true)
+            }
+            b"scheme" => {
+                if !matches!(value, b"https" | b"http") {
+                    return Err(HeadError::Malformed("no scheme of HTTP"));
+                }
+                std::mem::replace(&mut self.scheme, true)
+            }
+            b"authority" => self.authority.replace(value.to_vec()).is_some(),
+            b"protocol" => self.protocol.replace(value.to_vec()).is_some(),
+            _ => return Err(HeadError::Malformed("an unknown pseudo-header")),
+        };
+        if repeated { Err(HeadError::Malformed("a pseudo-header that is repeated")) } else { Ok(()) }
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+        self.fields += 1;
+        if name.len() + value.len() > self.limits.line || self.fields > self.limits.fields {
+            return Err(HeadError::TooLarge);
+        }
+        match checked(name, value)? {
+            "cookie" => {
+                if !self.cookies.is_empty() {
+                    self.cookies.extend_from_slice(b"; ");
+                }
+                self.cookies.extend_from_slice(value);
+            }
+            name => self.head.fields.append(name, value),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), HeadError> {
+        if let Some(error) = self.fault {
+            return Err(error);
+        }
+        let head = self.head;
+        if !self.method {
+            return Err(HeadError::Malformed("no method"));
+        }
+        if head.method.as_bytes() == b"CONNECT" && self.protocol.is_none() {
+            // Section 4.4: it has neither.
+            if self.path || self.scheme {
+                return Err(HeadError::Malformed("CONNECT with a path or a scheme"));
+            }
+            head.target.push('*');
+        } else if !self.path || !self.scheme || self.protocol.is_some() {
+            return Err(HeadError::Malformed("a pseudo-header is missing, or of an extension that was not offered"));
+        } else if head.target == "*" && head.method.as_bytes() != b"OPTIONS" {
+            return Err(HeadError::Malformed("no valid path"));
+        }
+        if let Some(authority) = self.authority {
+            // They must not differ.
+            if head.fields.known(Known::Host).is_some_and(|host| host != authority) {
+                return Err(HeadError::Malformed("Host and :authority differ"));
+            }
+            if !head.fields.has(Known::Host) {
+                head.fields.append_known(Known::Host, &authority);
+            }
+        }
+        if !self.cookies.is_empty() {
+            head.fields.append_known(Known::Cookie, &self.cookies);
+        }
+        check_host(head)?;
+        if let Some(length) = content_length(&head.fields)? {
+            head.framing = Framing::Length(length);
+        }
+        Ok(())
+    }
+}
+
+/// A path with its query, as HTTP/1.1 would have it: without white space, controls and fragment.
+fn target(path: &[u8]) -> Result<&str, HeadError> {
+    let wrong = HeadError::Malformed("no valid path");
+    if path != b"*" && path.first() != Some(&b'/') || path.iter().any(|&b| b <= b' ' || b == 0x7f || b == b'#') {
+        return Err(wrong);
+    }
+    std::str::from_utf8(path).map_err(|_| wrong)
+}
+
+/// A name that may stand in a section: in lower case, and not about a connection of HTTP/1.1 (section 4.2).
+fn checked<'a>(name: &'a [u8], value: &[u8]) -> Result<&'a str, HeadError> {
+    let text = std::str::from_utf8(name).ok().filter(|_| Fields::is_valid_name(name));
+    let Some(text) = text.filter(|text| !text.bytes().any(|b| b.is_ascii_uppercase())) else {
+        return Err(HeadError::Malformed("no valid field name"));
+    };
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    if !Fields::is_valid_value(value) || blank(value.first()) || blank(value.last()) {
+        return Err(HeadError::Malformed("no valid field value"));
+    }
+    match text {
+        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" => {
+            Err(HeadError::Malformed("a line about a connection of HTTP/1.1"))
+        }
+        "te" if value != b"trailers" => Err(HeadError::Malformed("te other than trailers")),
+        name => Ok(name),
+    }
+}
+
+/// Appends the frame with a response's head; the octets of its lines.
+pub(super) fn push_response(out: &mut Vec<u8>, head: &ResponseHead) -> u64 {
+    let mut section = Vec::with_capacity(256);
+    qpack::begin(&mut section);
+    qpack::push_status(&mut section, head.status);
+    let octets = push_lines(&mut section, &head.fields);
+    push_section(out, &section);
+    octets
+}
+
+/// Appends the frame with trailers.
+pub(super) fn push_trailers(out: &mut Vec<u8>, trailers: &Fields) {
+    let mut section = Vec::new();
+    qpack::begin(&mut section);
+    push_lines(&mut section, trailers);
+    push_section(out, &section);
+}
+
+fn push_section(out: &mut Vec<u8>, section: &[u8]) {
+    frame::push_header(out, frame::HEADERS, section.len());
+    out.extend_from_slice(section);
+}
+
+/// Appends lines but those that concern a connection of HTTP/1.1; their octets.
+fn push_lines(out: &mut Vec<u8>, fields: &Fields) -> u64 {
+    let mut octets = 0;
+    for (known, name, value) in fields.iter_known() {
+        if matches!(
+            known,
+            Known::Connection
+                | Known::KeepAlive
+                | Known::ProxyConnection
+                | Known::TransferEncoding
+                | Known::Upgrade
+                | Known::Te
+        ) {
+            continue;
+        }
+        octets += (name.len() + value.len()) as u64;
+        if name.bytes().any(|b| b.is_ascii_uppercase()) {
+            qpack::push_line(out, &name.to_ascii_lowercase(), value);
+        } else {
+            qpack::push_line(out, name, value);
+        }
+    }
+    octets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: [(&str, &str); 4] =
+        [(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/p?q")];
+
+    fn read(lines: &[(&str, &str)]) -> Result<RequestHead, Unreadable> {
+        let mut section = Vec::new();
+        qpack::begin(&mut section);
+        lines.iter().for_each(|(name, value)| qpack::push_line(&mut section, name, value.as_bytes()));
+        let mut head = RequestHead::default();
+        request(&section, &h1::Limits::default(), &mut head).map(|()| head)
+    }
+
+    fn with(more: &[(&str, &str)]) -> Result<RequestHead, Unreadable> {
+        read(&[&USUAL[..], more].concat())
+    }
+
+    fn text(fields: &Fields) -> String {
+        fields.iter().map(|(name, value)| format!("{name}: {};", String::from_utf8_lossy(value))).collect()
+    }
+
+    #[test]
+    fn requests() {
+        let head = with(&[("cookie", "a=1"), ("x-a", "1"), ("cookie", "b=2"), ("host", "a.test")]).unwrap();
+        assert_eq!(head.method.as_str(), "GET");
+        assert_eq!(head.target, "/p?q");
+        assert_eq!(head.version, Version::Http3);
+        assert_eq!(head.framing, Framing::Delimited);
+        assert_eq!(text(&head.fields), "x-a: 1;host: a.test;cookie: a=1; b=2;");
+        assert_eq!(with(&[("content-length", "7")]).unwrap().framing, Framing::Length(7));
+        assert_eq!(with(&[("te", "trailers")]).unwrap().fields.len(), 2);
+        let without = [USUAL[0], USUAL[1], USUAL[3], ("host", "b.test")];
+        assert_eq!(text(&read(&without).unwrap().fields), "host: b.test;");
+        assert_eq!(read(&[(":method", "CONNECT"), (":authority", "a.test:1")]).unwrap().target, "*");
+    }
+
+    #[test]
+    fn what_could_mean_something_else_further_on_is_refused() {
+        for more in [
+            (":path", "/other"),
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "b.test"),
+            (":status", "200"),
+            (":protocol", "websocket"),
+            (":unknown", "1"),
+            ("host", "b.test"),
+            ("X-Upper", "1"),
+            ("x y", "1"),
+            ("x:y", "1"),
+            ("", "1"),
+            ("x-a", "1\r\nx-b: 2"),
+            ("x-a", "1\n"),
+            ("x-a", "1\0"),
+            ("x-a", " 1"),
+            ("x-a", "1\t"),
+            ("connection", "x-a"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("keep-alive", "1"),
+            ("proxy-connection", "close"),
+            ("te", "gzip"),
+            ("content-length", "1x"),
+            ("content-length", "+1"),
+        ] {
+            assert!(matches!(with(&[more]), Err(Unreadable::Refused(HeadError::Malformed(_)))), "{more:?}");
+        }
+        assert!(with(&[("content-length", "1"), ("content-length", "1")]).is_err());
+        assert!(with(&[("host", "a.test"), ("host", "a.test")]).is_err());
+        assert!(read(&[("x-a", "1"), USUAL[0], USUAL[1], USUAL[2], USUAL[3]]).is_err(), "a line before");
+        for (missing, (name, _)) in USUAL.iter().enumerate() {
+            let mut lines = USUAL.to_vec();
+            lines.remove(missing);
+            assert!(read(&lines).is_err(), "without {name}");
+        }
+        for (at, value) in [
+            (0, "get"),
+            (0, "GET / HTTP/1.1\r\nX:"),
+            (1, "ftp"),
+            (2, "u@a.test"),
+            (2, "a.test/x"),
+            (2, ""),
+            (3, ""),
+            (3, "p"),
+            (3, "*"),
+            (3, "/a b"),
+            (3, "/a\r\nx: y"),
+            (3, "/a#b"),
+            (3, "https://b.test/"),
+        ] {
+            let mut lines = USUAL.to_vec();
+            lines[at].1 = value;
+            assert!(read(&lines).is_err(), "{} {value:?}", USUAL[at].0);
+        }
+    }
+
+    #[test]
+    fn heads_are_limited() {
+        let long = "a".repeat(8190);
+        assert_eq!(with(&[("x-a", &long)]).err(), Some(Unreadable::Refused(HeadError::TooLarge)));
+        let target = format!("/{long}");
+        let lines = [USUAL[0], USUAL[1], USUAL[2], (":path", &*target)];
+        assert_eq!(read(&lines).err(), Some(Unreadable::Refused(HeadError::TargetTooLong)));
+        let many: Vec<(&str, &str)> = (0..1100).map(|_| ("a", "")).collect();
+        assert_eq!(with(&many).err(), Some(Unreadable::Refused(HeadError::TooLarge)));
+    }
+
+    #[test]
+    fn trailers_have_no_pseudo_headers() {
+        let read = |name: &str, value: &str| {
+            let mut section = Vec::new();
+            qpack::begin(&mut section);
+            qpack::push_line(&mut section, name, value.as_bytes());
+            trailers(&section, &h1::Limits::default()).map(|fields| text(&fields))
+        };
+        assert_eq!(read("x-t", "1").as_deref(), Ok("x-t: 1;"));
+        assert!(read(":path", "/").is_err());
+        assert!(read("X-T", "1").is_err());
+        assert_eq!(trailers(&[1, 0], &h1::Limits::default()).err(), Some(Unreadable::Undecodable));
+    }
+
+    #[test]
+    fn responses_say_nothing_of_connections() {
+        let lines = [("Connection", "keep-alive"), ("Transfer-Encoding", "chunked"), ("X-A", "1"), ("x-a", "2")];
+        let head = ResponseHead { status: 418, fields: lines.into_iter().collect(), ..ResponseHead::default() };
+        let mut out = Vec::new();
+        assert_eq!(push_response(&mut out, &head), 8);
+        let (kind, n) = frame::integer(&out).unwrap();
+        let (length, m) = frame::integer(&out[n..]).unwrap();
+        assert_eq!(kind, frame::HEADERS);
+        assert_eq!(length as usize, out.len() - n - m);
+        let mut text = String::new();
+        qpack::decode(&out[n + m..], 1000, |name, value| {
+            text.push_str(&format!("{} {};", String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+        })
+        .unwrap();
+        assert_eq!(text, ":status 418;x-a 1;x-a 2;");
+    }
+}
