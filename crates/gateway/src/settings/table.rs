@@ -104,8 +104,8 @@ pub const SECTIONS: &[Section] = &[
             address is believed of `trusted_ips` with `real_ip_header = proxy_protocol`. `bind` is what happens \
             anyway, and `deferred` has no effect. `unix:/path` in place of an address stands for a socket in the file \
             system: everybody may connect to those of the proxy whom the directory lets in, as with nginx, and only \
-            the node's user and group to others. What a process has left there that has ended is taken away; clients are \
-            called `unix:`, and trusted when that is in `trusted_ips`.",
+            the node's user and group to others. What a process has left there that has ended is taken away; clients \
+            are called `unix:`, and trusted when that is in `trusted_ips`.",
         settings: &[
             list(
                 "proxy_listen",
@@ -689,8 +689,8 @@ pub const SECTIONS: &[Section] = &[
             text(
                 "admin_gui_auth_password_complexity",
                 "",
-                "What new passwords of administrators must be, as JSON: `kong-preset` (`min_8`, `min_12` or `min_20`: so \
-                    many characters of three kinds), or `min`, `max` and `passphrase` as passwdqc has them.",
+                "What new passwords of administrators must be, as JSON: `kong-preset` (`min_8`, `min_12` or `min_20`: \
+                    so many characters of three kinds), or `min`, `max` and `passphrase` as passwdqc has them.",
             ),
             number("admin_gui_auth_login_attempts_ttl", "604800", "Seconds for which wrong passwords count."),
             number(

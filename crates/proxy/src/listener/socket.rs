@@ -93,7 +93,7 @@ impl Listening {
                 while sockets.len() < workers {
                     sockets.push(sockets[0].try_clone()?);
                 }
-                return Ok(Listening { setting, wanted: named.clone(), address: named, backlog, sockets });
+                return Ok(Listening { setting, wanted: named.clone(), address: named, backlog, sockets, quic: false });
             }
         };
         let failed = |error: io::Error| in_use(wanted, options.reuse_port, error);
