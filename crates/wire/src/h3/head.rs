@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(head.target, "/p?q");
         assert_eq!(head.version, Version::Http3);
         assert_eq!(head.framing, Framing::Delimited);
-        assert_eq!(text(&head.fields), "x-a: 1;host: a.test;cookie: a=1; b=2;");
+        assert_eq!(text(&head.fields), "x-a: 1;host: a.test;Cookie: a=1; b=2;");
         assert_eq!(with(&[("content-length", "7")]).unwrap().framing, Framing::Length(7));
         assert_eq!(with(&[("te", "trailers")]).unwrap().fields.len(), 2);
         let without = [USUAL[0], USUAL[1], USUAL[3], ("host", "b.test")];
