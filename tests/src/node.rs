@@ -271,7 +271,7 @@ impl Node {
                     "it goes on".to_owned()
                 }
             };
-            return Err(format!("it does not start ({status})\n{}", self.log()));
+            return Err(format!("it does not start ({status}): {line}{}", self.log()));
         }
         let text = std::fs::read(self.prefix.path().join("pids/bascule.json")).expect("where it listens");
         self.addresses = serde_json::from_slice(&text).expect("JSON");

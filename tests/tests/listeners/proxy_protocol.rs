@@ -106,7 +106,7 @@ fn whoever_sends_no_header_is_refused() {
             assert_eq!(answer, b"", "{begin:?}");
         }
     }
-    assert!(node.log().contains("broken header of the PROXY protocol"), "{}", node.log());
+    eventually("the log says why", || node.log().contains("broken header of the PROXY protocol"));
     assert_eq!(backend.requests(), 0);
 }
 
