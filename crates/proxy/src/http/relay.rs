@@ -204,6 +204,9 @@ impl Down<'_> {
                 End::Open if blocked && !self.waiting.poll_room(cx, exchange) => return Poll::Pending,
                 End::Open => {
                     let fresh = self.poll_in(cx, context, exchange, downstream, (blocked, uploaded));
+                    if let Poll::Ready(Err(error)) = &fresh {
+                        return Poll::Ready(Err(broken(exchange, error)));
+                    }
                     if fresh.is_pending() {
                         if !blocked && self.unflushed {
                             // The client gets what there is while more is waited for.
@@ -233,7 +236,7 @@ impl Down<'_> {
         (for_client, for_service)
     }
 
-    /// Takes the next piece from the service.
+    /// Takes the next piece from the service. The error is that of the client.
     fn poll_in(
         &mut self,
         cx: &mut Context<'_>,
@@ -241,8 +244,8 @@ impl Down<'_> {
         exchange: &mut Exchange,
         downstream: &mut Downstream<'_>,
         (blocked, uploaded): (bool, bool),
-    ) -> Poll<()> {
-        let Some(upstream) = &mut self.upstream else { return Poll::Ready(()) };
+    ) -> Poll<io::Result<()>> {
+        let Some(upstream) = &mut self.upstream else { return Poll::Ready(Ok(())) };
         match ready!(upstream.poll_content(cx)) {
             Err(error) => self.truncate(exchange, &error.to_string()),
             Ok(Some(n)) if self.filters || blocked || self.encoder.is_some() || self.pace.is_some() => {
@@ -258,8 +261,7 @@ impl Down<'_> {
                 // The usual way: from one connection's buffer to the other.
                 match downstream.poll_write(cx, upstream.content(n)) {
                     Poll::Pending => self.piece = Some(Bytes::copy_from_slice(upstream.content(n))),
-                    // An error shows again when the next piece is written.
-                    Poll::Ready(_) => {}
+                    Poll::Ready(written) => written?,
                 }
                 upstream.consume(n);
             }
@@ -286,7 +288,7 @@ impl Down<'_> {
                 }
             }
         }
-        Poll::Ready(())
+        Poll::Ready(Ok(()))
     }
 
     fn encode(&mut self, piece: Bytes) {
