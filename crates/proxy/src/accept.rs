@@ -26,6 +26,8 @@ use wire::proxy_protocol;
 const SWEEP: Duration = Duration::from_secs(5);
 /// The pause after an accept that failed: the next one would fail too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often idle connections are closed because others want their descriptors: what was closed must be used first.
+const ROOM_PAUSE: Duration = Duration::from_millis(10);
 
 /// Ends when the data plane has been drained. Each socket comes with the number of its listener in the settings.
 pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<(usize, Listener)>, phase: watch::Receiver<Phase>) {
@@ -74,6 +76,7 @@ impl Acceptor {
     async fn serve(self: &Rc<Self>, sockets: Vec<(usize, Listener)>, mut phase: watch::Receiver<Phase>) {
         let keeper = tokio::task::spawn_local(self.worker.timers.clone().keep());
         let sweeper = tokio::task::spawn_local(Rc::clone(self).sweep());
+        let reclaimer = tokio::task::spawn_local(Rc::clone(self).make_room());
         let logger = tokio::task::spawn_local(Rc::clone(self).keep_logs());
         let traced = self.worker.shared.traced.receiver();
         let tracer = traced.map(|traced| tokio::task::spawn_local(Rc::clone(self).serve_traced(traced)));
@@ -123,6 +126,7 @@ impl Acceptor {
         }
         keeper.abort();
         sweeper.abort();
+        reclaimer.abort();
         logger.abort();
         [&self.worker.access_log, &self.worker.stream_access_log]
             .into_iter()
@@ -171,12 +175,32 @@ impl Acceptor {
         }
     }
 
-    /// Closes some connections on which nothing happens; how many.
+    /// Closes some connections on which nothing happens; how many. Descriptors are those of all workers: where this one
+    /// has nothing to close, others are asked.
     fn reclaim(&self, shortage: Shortage) -> usize {
+        match (shortage, self.close_idle(shortage)) {
+            (Shortage::Descriptors, 0) => {
+                self.worker.shared.descriptors_wanted.notify_waiters();
+                0
+            }
+            (_, closed) => closed,
+        }
+    }
+
+    fn close_idle(&self, shortage: Shortage) -> usize {
         let clients = self.worker.timers.expire_oldest_idle();
         match shortage {
             Shortage::Descriptors if clients == 0 => self.worker.pool.borrow_mut().close_oldest(),
             _ => clients,
+        }
+    }
+
+    /// Closes idle connections when others want their descriptors.
+    async fn make_room(self: Rc<Self>) {
+        loop {
+            self.worker.shared.descriptors_wanted.notified().await;
+            self.close_idle(Shortage::Descriptors);
+            tokio::time::sleep(ROOM_PAUSE).await;
         }
     }
 

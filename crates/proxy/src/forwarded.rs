@@ -174,7 +174,7 @@ impl Address {
     }
 
     fn is_local(&self) -> bool {
-        self.as_str().as_bytes() == LOCAL_NAME
+        self.bytes() == LOCAL_NAME
     }
 
     /// An address; one of IPv4 inside IPv6 counts as of IPv4.

@@ -22,7 +22,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Listeners, workers, and the configuration they serve.
 pub struct DataPlane {
@@ -92,6 +92,7 @@ impl DataPlane {
             snapshot,
             balancers,
             descriptors: Descriptors::of_process(),
+            descriptors_wanted: Notify::new(),
             trusted,
             listener_tls: ArcSwap::from_pointee(listener_tls),
             gauges,

@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use sdk::{Fields, MemoryBudget, PluginKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Notify;
 
 /// What all workers have in common; all of it read-only or atomic.
 pub(crate) struct Shared {
@@ -22,6 +23,9 @@ pub(crate) struct Shared {
     pub snapshot: Arc<Published<Snapshot>>,
     pub balancers: Balancers,
     pub descriptors: Descriptors,
+    /// Asks all workers to close some connections on which nothing happens: descriptors are short, and whoever needs
+    /// one has no such connections itself.
+    pub descriptors_wanted: Notify,
     pub trusted: TrustedProxies,
     pub listener_tls: ArcSwap<ListenerTls>,
     pub gauges: Vec<Arc<Gauges>>,

@@ -8,6 +8,7 @@ use crate::snapshot::View;
 use crate::upstream::Pool;
 use sdk::{Client, Exchange, RequestHead, Timing};
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub(crate) struct Session {
 const LOOKS: u32 = 32;
 /// How many sessions are kept for their memory at most.
 const SPARE: usize = 128;
+/// How long idle connections that are asked to make room have for that.
+const ROOM: Duration = Duration::from_millis(5);
 
 impl Worker {
     /// The worker with that number among those of the data plane; `clock` is that of its event loop.
@@ -88,6 +91,22 @@ impl Worker {
         // Memory that was needed for a burst goes back.
         self.buffers.shrink();
         self.spare.shrink();
+    }
+
+    /// Lets go of what is kept for later, where a connection to a service could not be made for want of descriptors or
+    /// ports; whether it may be tried again.
+    pub async fn make_room(&self, error: &io::Error) -> bool {
+        if self.pool.borrow_mut().close_oldest() > 0 {
+            return true;
+        }
+        // Clients have no ports of those that are short.
+        if error.kind() == io::ErrorKind::AddrNotAvailable {
+            return false;
+        }
+        self.shared.descriptors_wanted.notify_waiters();
+        // They are closed when their tasks run, perhaps on other workers.
+        tokio::time::sleep(ROOM).await;
+        true
     }
 
     /// A session to read a head into; [`Worker::refresh_snapshot`] is to be called when the head has come.
@@ -151,12 +170,10 @@ impl Worker {
 
     /// A fresh request id: 32 hexadecimal digits.
     pub fn request_id(&self) -> [u8; 32] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let bytes = self.random.borrow_mut().u128(..).to_le_bytes();
+        let random = self.random.borrow_mut().u128(..).to_le_bytes();
         let mut id = [0; 32];
-        for (pair, byte) in id.chunks_exact_mut(2).zip(bytes) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
+        for (digits, bytes) in id.as_chunks_mut().0.iter_mut().zip(random.as_chunks().0) {
+            *digits = hexadecimal(*bytes);
         }
         id
     }
@@ -202,6 +219,32 @@ impl Worker {
     }
 }
 
+/// The eight digits of four octets, all at once: each request has an id.
+fn hexadecimal(octets: [u8; 4]) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Each half of an octet becomes an octet, the first digit the lowest.
+    let spread = u64::from(u32::from_le_bytes(octets));
+    let spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    let spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = (spread >> 4 | spread << 8) & (ONES * 15);
+    let letters = (nibbles + ONES * 6) >> 4 & ONES;
+    (nibbles + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_le_bytes()
+}
+
 fn unix_millis() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_as_hexadecimal_digits() {
+        for octet in 0..=u8::MAX {
+            let octets = [octet, !octet, octet.rotate_left(3), 0];
+            let expected: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+            assert_eq!(hexadecimal(octets), expected.as_bytes());
+        }
+    }
 }

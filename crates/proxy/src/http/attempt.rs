@@ -300,8 +300,7 @@ async fn dial(
         };
         match connected {
             Ok(upstream) => return Ok(upstream),
-            // Connections that are kept for later hold descriptors and ports too.
-            Err(ConnectError::Local(_)) if retry && worker.pool.borrow_mut().close_oldest() > 0 => {}
+            Err(ConnectError::Local(error)) if retry && worker.make_room(&error).await => {}
             Err(error) => return Err(connect_failure(worker, &key, &error)),
         }
     }

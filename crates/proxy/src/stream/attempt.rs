@@ -112,8 +112,7 @@ async fn dial(
     let tls = tls.map(|tls| tls.named(peer.host()));
     let key = PoolKey { address: peer.address, tls, http2: false };
     match connector.stream(timer, &key, header.as_deref(), limit).await {
-        // Connections that are kept for later hold descriptors and ports too.
-        Err(ConnectError::Local(_)) if worker.pool.borrow_mut().close_oldest() > 0 => {
+        Err(ConnectError::Local(error)) if worker.make_room(&error).await => {
             connector.stream(timer, &key, header.as_deref(), limit).await
         }
         connected => connected,
