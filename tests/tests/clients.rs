@@ -164,3 +164,42 @@ fn the_ingress_controller_pushes_whole_configurations() {
     }
     assert_eq!(all(&node, "key-auths", "").len(), 1);
 }
+
+/// The fields of a record, and of records in it, that a schema shows and that are not there.
+fn lacking(schema: &Value, record: &Value, path: &str) -> Vec<String> {
+    let mut lacking = Vec::new();
+    for (name, field) in schema["fields"].as_array().into_iter().flatten().filter_map(Value::as_object).flatten() {
+        match record.get(name) {
+            None => lacking.push(format!("{path}.{name}")),
+            Some(value) if value.is_object() => lacking.extend(self::lacking(field, value, &format!("{path}.{name}"))),
+            Some(_) => {}
+        }
+    }
+    lacking
+}
+
+/// decK completes a configuration by the schema, fields without defaults with null, before it compares.
+#[test]
+fn plugins_have_every_field_that_their_schema_shows() {
+    let node = Node::start(&[]);
+    let plugins = get(node.admin(), "/plugins/enabled").expect(200).json();
+    let mut compared = 0;
+    for name in plugins["enabled_plugins"].as_array().expect("names").iter().filter_map(Value::as_str) {
+        let config = match name {
+            "acl" => json!({ "allow": ["a"] }),
+            "opentelemetry" => json!({ "traces_endpoint": "http://127.0.0.1:4318" }),
+            "rate-limiting-advanced" => json!({ "limit": [1], "window_size": [1], "namespace": "n" }),
+            _ => json!({}),
+        };
+        let record = send(node.admin(), "POST", "/plugins", &json!({ "name": name, "config": config }));
+        // Others need more than their defaults.
+        if record.status == 201 {
+            let schema = get(node.admin(), &format!("/schemas/plugins/{name}")).expect(200).json();
+            let config = schema["fields"].as_array().into_iter().flatten().find_map(|field| field.get("config"));
+            let missing = lacking(config.unwrap_or(&Value::Null), &record.json()["config"], name);
+            assert_eq!(missing, Vec::<String>::new());
+            compared += 1;
+        }
+    }
+    assert!(compared > 30, "{compared}");
+}

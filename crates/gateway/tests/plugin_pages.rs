@@ -130,7 +130,7 @@ fn facts(priority: i32, description: &Value) -> String {
 
 /// The names and descriptions of a record's fields.
 fn named(record: &Value) -> Vec<(&str, &Value)> {
-    let fields = record["fields"].as_array().into_iter().flatten();
+    let fields = ["fields", "optional_fields"].into_iter().filter_map(|list| record[list].as_array()).flatten();
     fields.filter_map(Value::as_object).flatten().map(|(name, field)| (name.as_str(), field)).collect()
 }
 

@@ -32,7 +32,7 @@ async function schema(path) {
 
 /** The fields of a record, each with its name in it. */
 export function fieldsOf(record) {
-  return (record.fields ?? []).map((one) => {
+  return [...(record.fields ?? []), ...(record.optional_fields ?? [])].map((one) => {
     const [name, field] = Object.entries(one)[0];
     return { name, ...field };
   });

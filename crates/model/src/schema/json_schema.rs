@@ -67,8 +67,8 @@ impl Schema {
 }
 
 fn fields_of(raw: Option<&Map<String, Value>>) -> Vec<(&str, &Value)> {
-    let list = raw.map(|raw| named(raw, "fields"));
-    list.and_then(Result::ok).unwrap_or_default().into_iter().map(|(name, field)| (name.as_str(), field)).collect()
+    let lists = raw.into_iter().flat_map(|raw| [named(raw, "fields"), named(raw, "optional_fields")]);
+    lists.flat_map(Result::unwrap_or_default).map(|(name, field)| (name.as_str(), field)).collect()
 }
 
 fn named_values(list: &Value) -> impl Iterator<Item = (&str, &Value)> {

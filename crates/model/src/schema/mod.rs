@@ -14,6 +14,7 @@
 
 mod checks;
 mod declared;
+mod description;
 mod example;
 mod field;
 mod form;
@@ -157,7 +158,7 @@ impl Schema {
                 .map_err(|e| format!("supported_partials: {e}"))?,
             shorthand_fields: raw.get("shorthand_fields").cloned().unwrap_or_default(),
             example: raw.get("example").cloned().unwrap_or_default(),
-            description: describe(raw),
+            description: description::of(raw),
             name,
         };
         Ok(schema)
@@ -547,41 +548,6 @@ impl Transformation {
         let fields: Vec<String> = self.input.iter().chain(&self.needs).cloned().collect();
         let words = format!("all or none of these fields must be set: {}", checks::quoted(&fields));
         Err(Error::schema_violation(Record::from_iter([("@entity".to_owned(), json!([words]))])))
-    }
-}
-
-/// What clients see of a schema.
-fn describe(raw: &Map<String, Value>) -> Value {
-    let mut description = json!({
-        "fields": visible(raw.get("fields").unwrap_or(&Value::Null)),
-        "entity_checks": visible(raw.get("entity_checks").unwrap_or(&json!([]))),
-    });
-    if let Some(supported) = raw.get("supported_partials") {
-        description["supported_partials"] = supported.clone();
-    }
-    description
-}
-
-/// A description without the keys that clients do not see.
-fn visible(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => Value::Array(items.iter().map(visible).collect()),
-        Value::Object(map) => {
-            // `check` and `validator` name functions; a field of that name has an object as its value.
-            let hidden = |(key, value): &(&String, &Value)| match key.as_str() {
-                "check" | "validator" | "func" => value.is_string(),
-                "omit_null" => value.is_boolean(),
-                "also_one_of" => value.is_object(),
-                _ => false,
-            };
-            Value::Object(
-                map.iter()
-                    .filter(|entry| !hidden(entry))
-                    .map(|(key, value)| (key.clone(), if key == "default" { value.clone() } else { visible(value) }))
-                    .collect(),
-            )
-        }
-        other => other.clone(),
     }
 }
 
