@@ -318,6 +318,41 @@ fn under_the_name_of_kong_it_speaks_its_words() {
 }
 
 #[test]
+fn under_the_name_of_kong_mistakes_have_its_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = kong(directory.path());
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(&program).args(arguments).env("KONG_PREFIX", directory.path()).output();
+        said(&output.unwrap(), false)
+    };
+    for (arguments, words) in [
+        (&["foobar"][..], "No such command: foobar"),
+        (&["vault", "put"], "No such command for vault: put"),
+        (&["config", "load"], "No such command for config: load"),
+        (&["vault", "get"], "Error: the 'get' command needs a <reference> argument \nkong vault get <reference>"),
+        (&["hybrid", "gen_cert", "a.crt"], "Error: both cert and key path needs to be provided"),
+        (&["config", "parse"], "Error: expected a declarative configuration file; see `kong config --help`"),
+        (&["start", "--conf", "foobar.conf"], "Error: no file at: foobar.conf"),
+        (&["check", "inexistent.conf"], "[error] no file at: inexistent.conf"),
+        (&["quit"], "Error: nginx not running in prefix: "),
+        (&["reload"], "Error: nginx not running in prefix: "),
+    ] {
+        let text = run(arguments);
+        assert!(text.contains(words), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn a_node_whose_status_api_has_tls_can_be_drained() {
+    let node = Node::start(&[("status_listen", "127.0.0.1:0 ssl")]);
+    let drain = || run(node.prefix(), &["drain"], &[]);
+    assert_eq!(said(&drain(), true), "Bascule's status successfully changed to 'draining'\n");
+    let node = Node::start(&[("status_listen", "off")]);
+    let text = said(&run(node.prefix(), &["drain"], &[]), false);
+    assert!(text.contains("Error: No status listeners found in configuration."), "{text}");
+}
+
+#[test]
 fn help_is_printed_where_it_can_be_read() {
     let output = |arguments: &[&str]| bascule().args(arguments).output().unwrap();
     for arguments in [&["--help"][..], &["help"], &["start", "--help"]] {
@@ -352,7 +387,9 @@ fn what_is_done_is_said_when_asked_for() {
     let text = said(&check, false);
     assert!(!text.contains("s3cret"), "{text}");
     let text = said(&run(directory.path(), &["prepare", "--vv"], &[("KONG_PG_PASSWORD", "s3cret")]), true);
-    assert!(text.contains("[debug] pg_password = ******"), "{text}");
+    assert!(text.contains("[debug] KONG_PG_PASSWORD ENV found with \"******\"\n"), "{text}");
+    assert!(text.contains("[debug] pg_password = \"******\"\n"), "{text}");
+    assert!(text.contains("[debug] database = \"sqlite\"\n"), "{text}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{Outcome, Place, Verbosity};
 use crate::app::{self, database, declarative, prefix, preflight};
+use crate::program::Program;
 use crate::settings::{Settings, Sources};
 use clap::ValueEnum;
 use std::fs::OpenOptions;
@@ -65,11 +66,11 @@ impl Config {
     fn import(&self, verbosity: Verbosity) -> Result<(), String> {
         let settings = self.settings(verbosity)?;
         if settings.dbless() {
-            return Err(
-                "'bascule config db_import' only works with a database.\nWhen using database=off, reload your \
-                declarative configuration\nusing the /config endpoint."
-                    .to_owned(),
-            );
+            return Err(format!(
+                "'{} config db_import' only works with a database.\nWhen using database=off, reload your declarative \
+                 configuration\nusing the /config endpoint.",
+                Program::current().command()
+            ));
         }
         let entities = self.parse(&settings)?;
         println!("parse successful, beginning import");
@@ -87,7 +88,7 @@ impl Config {
     fn export(&self, verbosity: Verbosity) -> Result<(), String> {
         let settings = self.settings(verbosity)?;
         if settings.dbless() {
-            return Err("'bascule config db_export' only works with a database.".to_owned());
+            return Err(format!("'{} config db_export' only works with a database.", Program::current().command()));
         }
         let path = self.output()?;
         if settings.text("database") == "sqlite" && !settings.path(app::DATABASE).exists() {
@@ -101,7 +102,10 @@ impl Config {
     /// The records of the file that the command names.
     fn parse(&self, settings: &Settings) -> Result<Entities, String> {
         let file = self.file.as_ref();
-        let file = file.ok_or("expected a declarative configuration file; see `bascule config --help`")?;
+        let file = file.ok_or_else(|| {
+            let program = Program::current().command();
+            format!("expected a declarative configuration file; see `{program} config --help`")
+        })?;
         let path = absolute(file)?;
         let catalog = preflight::catalog(settings, &preflight::enabled_plugins(settings)?)?;
         let read = declarative::document_of(&path)

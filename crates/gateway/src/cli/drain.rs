@@ -2,11 +2,13 @@
 
 use super::{Outcome, Place, Verbosity, running};
 use crate::app::instance::Addresses;
+use crate::app::peer_tls;
 use crate::program::Program;
-use crate::quickstart::client;
 use crate::settings::{Settings, Sources};
+use crate::sync::Remote;
+use model::Record;
+use sdk::Env;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Have a node say on its Status API (`/status/ready`) that it takes no more requests
 #[derive(clap::Args)]
@@ -15,31 +17,46 @@ pub struct Drain {
     place: Place,
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
-
 impl Drain {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         let settings = self.place.load_quietly(verbosity)?;
         running(&settings.prefix)?;
         let node = Sources { file: Some(settings.own_file()), ..Sources::default() };
         let node = Settings::load(&node).map_err(|errors| errors.join("\n"))?;
-        let plain = node.status_listen.iter().any(|listener| !listener.ssl);
-        let addresses = Addresses::of(&settings.prefix).unwrap_or_default();
-        let address = addresses.status.first().filter(|_| plain).ok_or(
-            "no status listener without TLS found: POST '{\"status\": \"draining\"}' to /status/ready of the one \
-             there is",
-        )?;
-        verbosity.verbose(|| format!("asking http://{address}/status/ready"));
-        let fields = [("status", "draining".to_owned())];
-        let request = client::request(*address, "POST", "/status/ready", &fields);
+        let Some(url) = url(&node) else {
+            let none = "No status listeners found in configuration.";
+            return match Program::current() {
+                Program::Bascule => Err(none.to_owned()),
+                // A success, as there.
+                Program::Kong => {
+                    println!("{none}");
+                    Ok(ExitCode::SUCCESS)
+                }
+            };
+        };
+        verbosity.verbose(|| format!("asking {url}/status/ready"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| format!("cannot start a runtime: {e}"))?;
-        let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, request).await });
-        let answer = answer.map_err(|_| format!("no answer from http://{address}/status/ready"))??;
-        if answer.status != 204 {
-            return Err(format!("Unexpected response status from http://{address}/status/ready: {}", answer.status));
-        }
+        runtime.block_on(drain(&node, &url))?;
         println!("{}'s status successfully changed to 'draining'", Program::current());
         Ok(ExitCode::SUCCESS)
     }
+}
+
+async fn drain(node: &Settings, url: &str) -> Result<(), String> {
+    let env = Env::default();
+    env.network().renew_tls(peer_tls(node)?);
+    // It is this machine's node, whatever certificate it shows.
+    let status = Remote::new(&env, url, None, &[], false)?;
+    let draining = Record::from_iter([("status".to_owned(), "draining".into())]);
+    status.send("POST", "/status/ready", Some(&draining)).await
+}
+
+/// Where the Status API of a running node is; one without TLS if there is one.
+fn url(node: &Settings) -> Option<String> {
+    let addresses = Addresses::of(&node.prefix).unwrap_or_default().status;
+    let listeners = node.status_listen.iter().filter(|listener| listener.path().is_none());
+    let mut places: Vec<_> = listeners.map(|listener| listener.ssl).zip(addresses).collect();
+    places.sort_by_key(|(tls, _)| *tls);
+    places.first().map(|(tls, address)| format!("{}://{address}", if *tls { "https" } else { "http" }))
 }

@@ -22,7 +22,6 @@ enum Action {
     #[command(name = "gen_cert", alias = "gen-cert")]
     GenCert {
         /// File for the certificate, which must not exist [default: ./cluster.crt]
-        #[arg(requires = "key")]
         cert: Option<PathBuf>,
         /// File for the key, which must not exist [default: ./cluster.key]
         key: Option<PathBuf>,
@@ -37,6 +36,9 @@ const SECONDS_A_DAY: u64 = 86_400;
 impl Hybrid {
     pub(super) fn execute(&self) -> Outcome {
         let Action::GenCert { cert, key, days } = &self.command;
+        if cert.is_some() && key.is_none() {
+            return Err("both cert and key path needs to be provided".to_owned());
+        }
         let cert = cert.clone().unwrap_or_else(|| PathBuf::from("./cluster.crt"));
         let key = key.clone().unwrap_or_else(|| PathBuf::from("./cluster.key"));
         for path in [&cert, &key] {

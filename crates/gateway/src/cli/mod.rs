@@ -28,7 +28,7 @@ use crate::app::instance::Running;
 use crate::app::preflight;
 use crate::program::Program;
 use crate::settings::{Settings, Sources};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -171,9 +171,27 @@ fn usage(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => (true, ExitCode::FAILURE),
         _ => (false, ExitCode::FAILURE),
     };
+    if let Some(unknown) = unknown_command(error) {
+        eprintln!("{unknown}\n");
+    }
     // A reader that has seen enough is no error.
     let _ = if help { write!(std::io::stdout(), "{}", error.render()) } else { error.print() };
     code
+}
+
+/// Under the name of Kong, its words for a command that there is not.
+fn unknown_command(error: &clap::Error) -> Option<String> {
+    let name = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::InvalidSubcommand, _) => error.get(ContextKind::InvalidSubcommand)?,
+        (ErrorKind::InvalidValue, Some(ContextValue::String(of))) if of == "<COMMAND>" => {
+            error.get(ContextKind::InvalidValue)?
+        }
+        _ => return None,
+    };
+    let name = name.to_string();
+    let first = std::env::args().skip(1).find(|argument| !argument.starts_with('-'))?;
+    let of = if first == name { String::new() } else { format!(" for {first}") };
+    (Program::current() == Program::Kong).then(|| format!("No such command{of}: {name}"))
 }
 
 impl Place {
@@ -203,10 +221,13 @@ impl Place {
             None => verbosity.verbose(|| "no config file found, skipping loading".to_owned()),
         }
         let settings = Settings::load(&sources).map_err(|errors| errors.join("\n"))?;
-        for (key, value) in settings.given() {
-            verbosity.debug(|| format!("{key} = {value}"));
+        for (key, value) in settings.given_by_environment() {
+            verbosity.debug(|| format!("KONG_{} ENV found with \"{value}\"", key.to_ascii_uppercase()));
         }
         verbosity.verbose(|| format!("prefix in use: {}", settings.prefix.display()));
+        for (key, value) in settings.values_shown() {
+            verbosity.debug(|| format!("{key} = {value}"));
+        }
         Ok(settings)
     }
 }

@@ -3,6 +3,7 @@
 use super::config::{settings, with_store};
 use super::{Outcome, Place, Verbosity};
 use crate::app;
+use crate::program::Program;
 use crate::settings::{in_full, referred_to};
 use model::Record;
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ enum Action {
     /// Print what a reference stands for: `bascule vault get env/NAME`
     Get {
         /// `{vault://hcv/NAME/KEY}`, or the part between the slashes and the brace
-        reference: String,
+        reference: Option<String>,
         #[command(flatten)]
         place: Place,
     },
@@ -29,6 +30,10 @@ enum Action {
 impl Vault {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         let Action::Get { reference, place } = &self.command;
+        let reference = reference.as_deref().ok_or_else(|| {
+            let program = Program::current().command();
+            format!("the 'get' command needs a <reference> argument \n{program} vault get <reference>")
+        })?;
         let reference = in_full(reference);
         let vault = vaults::Reference::parse(&reference)?.vault;
         // Settings configure those that are called as their kind, records all others.

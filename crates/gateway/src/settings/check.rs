@@ -363,9 +363,11 @@ fn names(settings: &Settings) -> Vec<String> {
             errors.push(format!("{name}: invalid entry '{entry}'"));
         }
     }
-    let hosts = settings.text("dns_hostsfile");
-    if !hosts.is_empty() && !Path::new(hosts).is_file() {
-        errors.push("dns_hostsfile: file does not exist".to_owned());
+    for name in ["dns_hostsfile", "resolver_hosts_file"] {
+        let hosts = settings.text(name);
+        if !hosts.is_empty() && !Path::new(hosts).is_file() {
+            errors.push(format!("{name}: file does not exist"));
+        }
     }
     errors
 }
@@ -378,7 +380,9 @@ fn is_server(text: &str) -> bool {
 fn absent(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
     if settings.text("database") == "cassandra" {
-        errors.push("database = cassandra is not supported; use postgres or sqlite".to_owned());
+        let unsupported = "Cassandra as a datastore for Kong is not supported in versions 3.4 and above. Please use \
+            Postgres.";
+        errors.push(unsupported.to_owned());
     }
     let role = settings.text("role");
     if role != "traditional" {
@@ -429,8 +433,11 @@ fn missed(settings: &Settings) -> Vec<String> {
         names.iter().copied().filter(|name| settings.is_given(name) && !off(name)).collect::<Vec<_>>()
     };
     let missed = given(MISSED).into_iter().map(|name| format!("the setting '{name}' has no effect in this version"));
+    let alone = settings.admin_listen.is_empty() && settings.is_given("admin_gui_listen") && !off("admin_gui_listen");
+    let alone = alone
+        .then(|| "the manager won't be functional because the Admin API is not listened on any interface".to_owned());
     let files =
         if settings.dbless() { Vec::new() } else { given(&["declarative_config", "declarative_config_string"]) };
     let files = files.into_iter().map(|name| format!("the setting '{name}' has no effect unless database = off"));
-    missed.chain(files).collect()
+    missed.chain(files).chain(alone).collect()
 }

@@ -33,15 +33,7 @@ impl Settings {
     /// that are loaded.
     pub fn describe(&self, plugins: &[&str]) -> Json {
         let mut shown = Map::new();
-        for (name, value) in &self.loaded.values {
-            let secret = table::setting(name).map_or_else(|| is_secret_of_vault(name), |setting| setting.secret);
-            let json = match self.loaded.references.get(name) {
-                _ if secret => json!(SECRET),
-                None => value.json(),
-                Some(reference) => reference.describe(),
-            };
-            shown.insert(name.clone(), json);
-        }
+        shown.extend(self.values_shown().map(|(name, value)| (name.to_owned(), value)));
         for (name, listeners, flag) in [
             ("proxy_listeners", &self.proxy_listen, "proxy_ssl_enabled"),
             ("admin_listeners", &self.admin_listen, "admin_ssl_enabled"),
@@ -88,6 +80,18 @@ impl Settings {
         Json::Object(shown)
     }
 
+    /// The values of all settings by name, secrets masked.
+    pub fn values_shown(&self) -> impl Iterator<Item = (&str, Json)> {
+        self.loaded.values.iter().map(|(name, value)| {
+            let shown = match self.loaded.references.get(name) {
+                _ if is_secret(name) => json!(SECRET),
+                None => value.json(),
+                Some(reference) => reference.describe(),
+            };
+            (&**name, shown)
+        })
+    }
+
     fn directives(&self, prefix: &str) -> Json {
         let named = self.loaded.values.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));
         let named = named.filter(|(_, value)| value.text() != super::nginx::NONE);
@@ -105,9 +109,11 @@ fn describe_server(server: &runtimes::external::PluginServer) -> Json {
     })
 }
 
-/// Whether a vault proves by it who it is that asks.
-fn is_secret_of_vault(name: &str) -> bool {
-    name.starts_with("vault_") && ["_token", "_secret", "_secret_id"].iter().any(|end| name.ends_with(end))
+/// Whether a value is never shown. Of vaults it is what proves who it is that asks.
+fn is_secret(name: &str) -> bool {
+    let of_vault =
+        || name.starts_with("vault_") && ["_token", "_secret", "_secret_id"].iter().any(|e| name.ends_with(e));
+    table::setting(name).map_or_else(of_vault, |setting| setting.secret)
 }
 
 impl Reference {

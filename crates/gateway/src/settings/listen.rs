@@ -152,7 +152,7 @@ impl Listener {
     }
 
     /// Where it is in the file system, if it is there.
-    fn path(&self) -> Option<&str> {
+    pub fn path(&self) -> Option<&str> {
         self.host.strip_prefix("unix:")
     }
 

@@ -7,6 +7,7 @@ use super::references::{self, Reference};
 use super::table::{self, FREE_PREFIXES};
 use super::value::Value;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Where settings come from.
@@ -28,6 +29,8 @@ pub struct Loaded {
     pub values: BTreeMap<String, Value>,
     /// What was given by file, environment or command line, as text.
     pub given: BTreeMap<String, String>,
+    /// Which of them the environment has given.
+    pub by_environment: Vec<String>,
     /// Values that keys have from others which were given, and the names of those.
     pub implied: BTreeMap<String, (String, &'static str)>,
     /// References to vaults, by setting: shown in place of the value.
@@ -64,14 +67,19 @@ impl Sources {
     pub fn load(&self) -> Result<Loaded, String> {
         let mut loaded = Loaded::default();
         let text = match self.path() {
-            Some(path) => std::fs::read_to_string(&path)
-                .map_err(|e| format!("could not load config file {}: {e}", path.display()))?,
+            Some(path) => std::fs::read_to_string(&path).map_err(|e| match e.kind() {
+                ErrorKind::NotFound => format!("no file at: {}", path.display()),
+                _ => format!("could not load config file {}: {e}", path.display()),
+            })?,
             None => String::new(),
         };
         loaded.references.extend(text.lines().filter_map(Reference::of_comment));
         loaded.take(file::parse(&text), |key| format!("unknown setting '{key}' in the configuration file"));
-        let variables = self.environment.iter().filter_map(|(k, v)| Some((key_of(k)?, v.clone()))).collect();
+        let variables = self.environment.iter().filter_map(|(k, v)| Some((key_of(k)?, v.clone())));
+        let variables = variables.filter(|(key, value)| !is_of_kubernetes(key, value)).collect();
+        loaded.warnings.extend(self.environment.iter().filter_map(|(name, _)| miswritten(name)));
         let variables = loaded.read_files(variables);
+        loaded.by_environment = variables.keys().cloned().collect();
         loaded.take(variables, |key| format!("unknown setting 'KONG_{}' in the environment", key.to_ascii_uppercase()));
         loaded.given.extend(self.overrides.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         loaded.errors.extend(self.unreadable.iter().map(|name| format!("{name} is not valid UTF-8")));
@@ -96,7 +104,7 @@ impl Loaded {
             match table::setting(&key) {
                 Some(setting) if setting.deprecated => {
                     self.warnings.push(format!(
-                        "the setting '{key}' is deprecated, use '{}' instead",
+                        "the '{key}' configuration property is deprecated, use '{}' instead",
                         setting.implies.join("', '")
                     ));
                 }
@@ -199,7 +207,29 @@ impl Loaded {
     }
 }
 
-/// The setting that a variable of the environment stands for.
+/// The setting that a variable of the environment stands for, which is in upper case.
 fn key_of(variable: &str) -> Option<String> {
-    variable.strip_prefix("KONG_").map(str::to_ascii_lowercase)
+    let name = variable.strip_prefix("KONG_")?;
+    (!name.bytes().any(|b| b.is_ascii_lowercase())).then(|| name.to_ascii_lowercase())
+}
+
+/// What is said of a variable that would be a setting, were it in upper case.
+fn miswritten(variable: &str) -> Option<String> {
+    let key = variable.strip_prefix("KONG_")?.to_ascii_lowercase();
+    let meant = variable.to_ascii_uppercase();
+    (variable != meant && table::setting(&key).is_some())
+        .then(|| format!("'{variable}' in the environment has no effect: the setting '{key}' is '{meant}' there"))
+}
+
+/// Whether it is not a setting but what Kubernetes tells containers of a service whose name begins with `kong`.
+fn is_of_kubernetes(key: &str, value: &str) -> bool {
+    if table::setting(key).is_some() {
+        return false;
+    }
+    let named = format!("_{key}");
+    let of_port = ["_tcp", "_udp", "_proto", "_port", "_addr"].iter().any(|end| named.ends_with(end));
+    named.ends_with("_service_host")
+        || named.contains("_service_port")
+        || named.contains("_port_") && of_port
+        || named.ends_with("_port") && value.contains("://")
 }

@@ -150,10 +150,11 @@ impl Settings {
         }
     }
 
-    /// What was given, for people: secrets and what may be one are masked.
-    pub fn given(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// What a variable of the environment has given, for people: secrets and what may be one are masked.
+    pub fn given_by_environment(&self) -> impl Iterator<Item = (&str, &str)> {
         let shown = |key: &str| table::setting(key).is_some_and(|setting| !setting.secret);
-        self.loaded.given.iter().map(move |(key, value)| (&**key, if shown(key) { &**value } else { "******" }))
+        let given = self.loaded.by_environment.iter().filter_map(|key| self.loaded.given.get_key_value(key));
+        given.map(move |(key, value)| (&**key, if shown(key) { &**value } else { "******" }))
     }
 
     /// What was given for vaults (`vault_hcv_token`).

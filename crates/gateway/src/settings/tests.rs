@@ -85,6 +85,40 @@ fn an_empty_variable_unsets() {
 }
 
 #[test]
+fn variables_are_in_upper_case() {
+    let settings = load("", &[("KONG_Database", "off"), ("kong_database", "off"), ("KONG_nosuch", "1")]).unwrap();
+    assert_eq!(settings.text("database"), "sqlite");
+    assert_eq!(
+        settings.warnings,
+        ["'KONG_Database' in the environment has no effect: the setting 'database' is 'KONG_DATABASE' there"]
+    );
+}
+
+#[test]
+fn services_of_kubernetes_are_no_settings() {
+    let variables = [
+        ("KONG_PORT", "tcp://10.0.0.1:8000"),
+        ("KONG_SERVICE_HOST", "10.0.0.1"),
+        ("KONG_ADMIN_SERVICE_PORT_HTTP", "8001"),
+        ("KONG_ADMIN_PORT_8001_TCP", "tcp://10.0.0.1:8001"),
+        ("KONG_ADMIN_PORT_8001_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert_eq!(load("", &variables).unwrap().warnings, Vec::<String>::new());
+    let errors = load("", &[("KONG_PG_PORT", "tcp://10.0.0.1:5432")]).unwrap_err();
+    assert_eq!(errors, ["pg_port is not a number: 'tcp://10.0.0.1:5432'"]);
+}
+
+#[test]
+fn the_manager_needs_the_admin_api() {
+    let settings = load("admin_listen = off\nadmin_gui_listen = 127.0.0.1:8002\n", &[]).unwrap();
+    assert_eq!(
+        settings.warnings,
+        ["the manager won't be functional because the Admin API is not listened on any interface"]
+    );
+    assert_eq!(load("admin_listen = off\n", &[]).unwrap().warnings, Vec::<String>::new());
+}
+
+#[test]
 fn unknown_keys_are_named() {
     let settings =
         load("admin_lisen = off\nnginx_http_gzipp = on\nvault_env_prefix = X_\n", &[("KONG_NO_SUCH", "1")]).unwrap();
@@ -139,7 +173,7 @@ fn old_names_are_followed() {
     assert_eq!(settings.injected.word(nginx::LOCATION, "real_ip_header"), "X-Forwarded-For");
     assert_eq!(
         settings.warnings,
-        ["the setting 'opentelemetry_tracing' is deprecated, use 'tracing_instrumentations' instead"]
+        ["the 'opentelemetry_tracing' configuration property is deprecated, use 'tracing_instrumentations' instead"]
     );
     let settings = load("nginx_worker_processes = 3\nnginx_main_worker_processes = 2\n", &[]).unwrap();
     assert_eq!(settings.workers, 2);
@@ -221,7 +255,10 @@ fn references_inside_lists() {
 #[test]
 fn what_is_wrong_is_said() {
     for (line, error) in [
-        ("database = cassandra", "database = cassandra is not supported; use postgres or sqlite"),
+        (
+            "database = cassandra",
+            "Cassandra as a datastore for Kong is not supported in versions 3.4 and above. Please use Postgres.",
+        ),
         ("database = mysql", "database has an invalid value: 'mysql' (sqlite, postgres, cassandra, off)"),
         (
             "role = data_plane",
@@ -236,6 +273,8 @@ fn what_is_wrong_is_said() {
             "dns_resolver = localhost",
             "dns_resolver must be a comma separated list in the form of IPv4/6 or IPv4/6:port, got 'localhost'",
         ),
+        ("dns_hostsfile = /none", "dns_hostsfile: file does not exist"),
+        ("resolver_hosts_file = /none", "resolver_hosts_file: file does not exist"),
         ("node_id = 1", "node_id must be a valid UUID"),
         (
             "ssl_cipher_suite = custom\nssl_protocols = TLSv1",
@@ -257,7 +296,9 @@ fn what_is_wrong_is_said() {
         assert_eq!(load(line, &[]).unwrap_err(), [error], "{line}");
     }
     let missing = Sources { file: Some("/nonexistent".into()), ..Sources::default() };
-    assert!(Settings::load(&missing).unwrap_err()[0].starts_with("could not load config file /nonexistent: "));
+    assert_eq!(Settings::load(&missing).unwrap_err(), ["no file at: /nonexistent"]);
+    let directory = Sources { file: Some("/".into()), ..Sources::default() };
+    assert!(Settings::load(&directory).unwrap_err()[0].starts_with("could not load config file /: "));
 }
 
 #[test]
