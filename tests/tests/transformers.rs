@@ -54,7 +54,77 @@ fn response_transformer_advanced_edits_by_status() {
     let answer = request(node.proxy(), "GET", "/", &[], b"").unwrap().expect(503);
     assert_eq!(answer.text(), "sorry");
     assert_eq!(answer.header("x-seen"), None);
-    let functions = json!({ "transform": { "functions": ["return function(data) return data end"] } });
+}
+
+#[test]
+fn response_transformer_advanced_calls_functions() {
+    let mask = "return function(data) return '*' .. data:sub(-2) end";
+    let config = json!({ "transform": { "functions": [mask], "json": ["card"], "if_status": ["200"] } });
+    let (_backend, node) = node_with(&[("response-transformer-advanced", config)]);
+    let shown = json!({ "status_code": 200, "content_type": "application/json", "body": r#"{"card":"12345","n":1}"# });
+    let echo = json(node.admin(), "POST", "/plugins", &json!({ "name": "request-termination", "config": shown }));
+    let path = format!("/plugins/{}", echo.expect(201).json()["id"].as_str().unwrap());
+    let answer = request(node.proxy(), "GET", "/", &[], b"").unwrap().expect(200);
+    assert_eq!(answer.json(), json!({ "card": "*45", "n": 1 }));
+    json(node.admin(), "PATCH", &path, &json!({ "config": { "body": r#"{"card":["12345"]}"# } })).expect(200);
+    let withheld = request(node.proxy(), "GET", "/", &[], b"").unwrap().expect(200);
+    assert_eq!(withheld.text(), "", "the function fails");
+    let functions = json!({ "transform": { "functions": ["return function("] } });
     let refused = json!({ "name": "response-transformer-advanced", "config": functions });
-    json(node.admin(), "POST", "/services/s/plugins", &refused).expect(400);
+    let refused = json(node.admin(), "POST", "/services/s/plugins", &refused).expect(400).text();
+    assert!(refused.contains("error parsing function"), "{refused}");
+}
+
+#[test]
+fn exit_transformer_edits_what_is_no_services() {
+    let function = "return function(status, body, headers)
+        headers = headers or {}
+        headers['X-Was'] = status
+        return status == 401 and 418 or status, { error = body.message, path = kong.request.get_path() }, headers
+    end";
+    let (mut backend, node) = node_with(&[("key-auth", json!({}))]);
+    let config = |unknown: bool, unexpected: bool| {
+        let functions = json!([function]);
+        json!({ "config": { "functions": functions, "handle_unknown": unknown, "handle_unexpected": unexpected } })
+    };
+    let mut plugin = config(false, false);
+    plugin["name"] = json!("exit-transformer");
+    let plugin = json(node.admin(), "POST", "/plugins", &plugin).expect(201).json();
+    let path = format!("/plugins/{}", plugin["id"].as_str().unwrap());
+
+    let answer = request(node.proxy(), "GET", "/a", &[], b"").unwrap().expect(418);
+    assert_eq!(answer.json(), json!({ "error": "No API key found in request", "path": "/a" }));
+    assert_eq!(answer.header("x-was"), Some("401"));
+    assert!(answer.header("www-authenticate").is_some());
+    json(node.admin(), "POST", "/consumers", &json!({ "username": "c" })).expect(201);
+    json(node.admin(), "POST", "/consumers/c/key-auth", &json!({ "key": "k" })).expect(201);
+    let get = |path: &str| request(node.proxy(), "GET", path, &[("apikey", "k")], b"").unwrap();
+    assert_eq!(get("/").expect(200).header("x-was"), None, "the service's own");
+
+    let patched = json!({ "paths": ["/known"] });
+    json(node.admin(), "PATCH", "/routes/r", &patched).expect(200);
+    backend.kill();
+    assert_eq!(get("/else").expect(404).header("x-was"), None);
+    assert_eq!(get("/known").expect(502).header("x-was"), None);
+    json(node.admin(), "PATCH", &path, &config(true, true)).expect(200);
+    assert_eq!(get("/else").expect(404).json()["error"], "no Route matched with those values");
+    assert_eq!(get("/known").expect(502).header("x-was"), Some("502"));
+    let mut malformed = blackbox::http::Connection::open(node.proxy()).unwrap();
+    malformed.send_raw(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").unwrap();
+    assert_eq!(malformed.receive(false).unwrap().expect(400).header("x-was"), Some("400"));
+}
+
+#[test]
+fn exit_transformer_that_fails_leaves_answers_as_they_are() {
+    let (_backend, node) = node_with(&[("key-auth", json!({}))]);
+    for function in ["return function() error('no') end", "return function() while true do end end"] {
+        let plugin = json!({ "name": "exit-transformer", "config": { "functions": [function] } });
+        let plugin = json(node.admin(), "POST", "/routes/r/plugins", &plugin).expect(201).json();
+        let answer = request(node.proxy(), "GET", "/", &[], b"").unwrap().expect(401);
+        assert_eq!(answer.json()["message"], "No API key found in request");
+        let path = format!("/plugins/{}", plugin["id"].as_str().unwrap());
+        request(node.admin(), "DELETE", &path, &[], b"").unwrap().expect(204);
+    }
+    let plugin = json!({ "name": "exit-transformer", "config": { "functions": ["return function("] } });
+    json(node.admin(), "POST", "/routes/r/plugins", &plugin).expect(400);
 }

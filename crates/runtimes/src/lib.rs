@@ -2,6 +2,8 @@
 //! it, and servers of plugins in whatever language.
 
 #[cfg(feature = "lua")]
+mod exit_transformer;
+#[cfg(feature = "lua")]
 pub mod external;
 #[cfg(feature = "lua")]
 mod functions;
@@ -13,7 +15,7 @@ use sdk::PluginKind;
 /// The bundled plugins that run code from their configuration.
 pub fn bundled() -> &'static [&'static dyn PluginKind] {
     #[cfg(feature = "lua")]
-    return &[&functions::PreFunction, &functions::PostFunction];
+    return &[&exit_transformer::ExitTransformer, &functions::PreFunction, &functions::PostFunction];
     #[cfg(not(feature = "lua"))]
     return &[];
 }

@@ -37,7 +37,7 @@ mod records;
 pub mod redis;
 mod request_body;
 mod retries;
-mod scripts;
+pub mod scripts;
 pub mod session;
 mod snapshot_ref;
 mod tasks;

@@ -128,6 +128,13 @@ pub trait Plugin: Send + Sync {
         Step::Next
     }
 
+    /// An answer that is given in place of the service's, by a plugin or by the gateway itself ([`Answer::source`]):
+    /// what is sent in its place, before the header filters. Called for what would have acted on the request, even
+    /// where it came to no access phase; for a request without a route that is the global instances.
+    fn exit(&self, _exchange: &mut Exchange, answer: Answer) -> Answer {
+        answer
+    }
+
     /// The head of the response (the service's or our own) is known and not sent yet: `exchange.response` may be
     /// edited.
     fn header_filter(&self, _exchange: &mut Exchange) {}
@@ -173,6 +180,8 @@ impl Phases {
     pub const CERTIFICATE: Phases = Phases(128);
     /// Responses of services are held until [`Plugin::response`] has seen them.
     pub const RESPONSE: Phases = Phases(256);
+    /// Answers in place of the service's go through [`Plugin::exit`].
+    pub const EXIT: Phases = Phases(512);
 
     /// Both sets together.
     pub const fn and(self, other: Phases) -> Phases {

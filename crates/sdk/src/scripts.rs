@@ -2,7 +2,7 @@
 
 use crate::Exchange;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A run time.
 pub trait Scripts: Send + Sync {
@@ -15,7 +15,23 @@ pub trait Script: Send + Sync {
     /// What it makes of an exchange that is over. Called on the workers.
     fn value(&self, exchange: &mut Exchange) -> Result<Value, String>;
 
-    /// Calls the function that it returns, with these values: what that returns, within the limits of code. It may look
-    /// at the exchange, and edit it. Called on the workers.
+    /// Calls the function that it returns, with these values (null is nothing, `nil` in Lua): what that returns, within
+    /// the limits of code. It may look at the exchange, and edit it. Called on the workers.
     fn call(&self, exchange: &mut Exchange, arguments: &[Value]) -> Result<Vec<Value>, String>;
+}
+
+static READER: OnceLock<fn(&str) -> Result<(), String>> = OnceLock::new();
+
+/// Says what reads code of configurations in this process, before records are checked: schemas ask it by
+/// [`is_code`], for they know no instance of anything.
+pub fn provide(reader: fn(&str) -> Result<(), String>) {
+    READER.get_or_init(|| reader);
+}
+
+/// The check of code in a schema. Without a run time it is what makes the instance that refuses code.
+pub fn is_code(value: &Value) -> Result<(), String> {
+    match (READER.get(), value.as_str()) {
+        (Some(reader), Some(text)) => reader(text).map_err(|error| format!("error parsing function: {error}")),
+        _ => Ok(()),
+    }
 }

@@ -103,9 +103,10 @@ fn of_files(names: &[&str], _settings: &Settings) -> Result<Vec<&'static dyn Plu
     }
 }
 
-/// Says what Lua code in configurations may do.
+/// Says what Lua code in configurations may do, and what reads it.
 #[cfg(feature = "lua")]
 fn trust(settings: &Settings) {
+    sdk::scripts::provide(|text| runtimes::lua::Code::new(text).map(drop));
     runtimes::lua::trust(match settings.text("untrusted_lua") {
         "off" => runtimes::lua::Trust::Off,
         "on" => runtimes::lua::Trust::On,

@@ -2,6 +2,7 @@
 
 use super::lines::is_json;
 use super::status::Statuses;
+use super::transform::Transform;
 use crate::json_edits::{self, JsonEdits};
 use flate2::Compression;
 use flate2::read::{GzEncoder, MultiGzDecoder};
@@ -16,6 +17,8 @@ pub struct ContentEdits {
     /// Whether what the edits leave is all that clients may see: what cannot be edited is withheld.
     pub restricts: bool,
     pub replace: Option<(Statuses, Bytes)>,
+    /// What is done to what the edits leave.
+    pub transform: Option<Transform>,
     pub memory: MemoryBudget,
 }
 
@@ -44,7 +47,7 @@ const MOST: usize = 64 << 20;
 impl ContentEdits {
     /// Whether nothing is done at all.
     pub fn is_empty(&self) -> bool {
-        self.replace.is_none() && self.json.iter().all(|(_, edits)| edits.is_empty())
+        self.replace.is_none() && self.transform.is_none() && self.json.iter().all(|(_, edits)| edits.is_empty())
     }
 
     /// Prepares for the content, by the head as it `was` before it was edited.
@@ -58,7 +61,8 @@ impl ContentEdits {
             fields.remove("Content-Encoding");
             return self.put(exchange, Kind::Replace(content.clone()));
         }
-        if !self.edits(status).any(|edits| !edits.is_empty()) || !is_json(was) {
+        let does = self.transform(status).is_some() || self.edits(status).any(|edits| !edits.is_empty());
+        if !does || !is_json(was) {
             return;
         }
         let encoding = was.get("Content-Encoding").map(<[u8]>::trim_ascii).unwrap_or(b"identity");
@@ -122,14 +126,14 @@ impl ContentEdits {
     }
 
     /// The edited content.
-    fn finish(&self, exchange: &Exchange, content: Held, status: u16, gzip: bool) -> Bytes {
+    fn finish(&self, exchange: &mut Exchange, content: Held, status: u16, gzip: bool) -> Bytes {
         let mut done = false;
         let edited = content.edit(|content| {
             let edited = if gzip {
                 let plain = unzip(content, &self.memory)?;
-                plain.is_empty().then(Vec::new).or_else(|| self.edit(&plain, status)).map(|text| zip(&text))
+                plain.is_empty().then(Vec::new).or_else(|| self.edit(exchange, &plain, status)).map(|text| zip(&text))
             } else {
-                self.edit(content, status)
+                self.edit(exchange, content, status)
             };
             done = edited.is_some() || content.is_empty();
             edited
@@ -141,11 +145,22 @@ impl ContentEdits {
         edited
     }
 
-    fn edit(&self, text: &Bytes, status: u16) -> Option<Vec<u8>> {
+    fn edit(&self, exchange: &mut Exchange, text: &Bytes, status: u16) -> Option<Vec<u8>> {
         let edits: Vec<&JsonEdits> = self.edits(status).collect();
         let edited = json_edits::apply(&edits, text);
         // A list or a single value has no members that it may not have.
-        edited.or_else(|| serde_json::from_slice::<IgnoredAny>(text).is_ok().then(|| text.to_vec()))
+        let edited = edited.or_else(|| serde_json::from_slice::<IgnoredAny>(text).is_ok().then(|| text.to_vec()))?;
+        let Some(transform) = self.transform(status) else { return Some(edited) };
+        // Functions may be there to hide something.
+        Some(transform.apply(exchange, &edited).unwrap_or_else(|error| {
+            let request_id = exchange.id_str();
+            tracing::error!(plugin = self.plugin, request_id, "content is withheld: {error}");
+            Vec::new()
+        }))
+    }
+
+    fn transform(&self, status: u16) -> Option<&Transform> {
+        self.transform.as_ref().filter(|transform| transform.statuses.has(status))
     }
 
     fn edits(&self, status: u16) -> impl Iterator<Item = &JsonEdits> {

@@ -6,12 +6,14 @@ mod lines;
 mod status;
 #[cfg(test)]
 mod tests;
+mod transform;
 
 use crate::json_edits::{JsonEdits, JsonType, Path};
 use content::ContentEdits;
 use lines::{Removal, are_header_names, is_line, is_removal, name, pair};
 use sdk::{Bytes, Config, Env, Exchange, Function, Phases, Plugin, PluginKind, entities};
 use status::{Statuses, is_status};
+use transform::Transform;
 
 /// The plugin as the gateway knows it.
 pub struct ResponseTransformer;
@@ -72,13 +74,13 @@ impl PluginKind for ResponseTransformerAdvanced {
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        check_transform(&config)?;
         let removals = config.section("remove").texts("headers");
         let removals = removals.iter().map(|entry| Removal::parse(entry)).collect::<Result<_, _>>();
         let removals = removals.map_err(|error| format!("config.remove.headers: {error}"))?;
         let paths = config.is_set("dots_in_keys") && !config.flag("dots_in_keys");
         let path = if paths { Path::parse } else { Path::member };
         let mut instance = Instance::configure(self.name(), &config, removals, path, env)?;
+        instance.content.transform = Transform::of(&config, path, env)?;
         if let Some(body) = config.section("replace").text("body") {
             let content = Bytes::copy_from_slice(body.as_bytes());
             instance.content.replace = Some((statuses(&config, "replace")?, content));
@@ -98,11 +100,8 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("header_line", Function::Validator(|entry| is_line(entry.as_str().unwrap_or_default()))),
     ("removal", Function::Validator(is_removal)),
     ("status_or_range", Function::Validator(is_status)),
-    ("no_code", Function::Validator(|_| Err(NO_CODE.to_owned()))),
+    ("lua_code", Function::Validator(sdk::scripts::is_code)),
 ];
-
-/// The answer to functions in Lua.
-const NO_CODE: &str = "functions are not run in this version";
 
 impl Plugin for Instance {
     fn phases(&self) -> Phases {
@@ -188,6 +187,7 @@ impl Instance {
                 ],
                 restricts: false,
                 replace: None,
+                transform: None,
                 memory: env.memory().clone(),
             },
         })
@@ -201,12 +201,4 @@ fn statuses(config: &Config<'_>, section: &str) -> Result<Statuses, String> {
 /// What is done for a status.
 fn applying<T>((statuses, all): &(Statuses, Vec<T>), status: u16) -> &[T] {
     if statuses.has(status) { all } else { &[] }
-}
-
-/// What is asked for and not there is refused.
-fn check_transform(config: &Config<'_>) -> Result<(), String> {
-    match config.section("transform").texts("functions").is_empty() {
-        true => Ok(()),
-        false => Err(format!("config.transform.functions: {NO_CODE}")),
-    }
 }

@@ -1,8 +1,9 @@
 //! What becomes of responses, without sockets.
 
 use super::*;
-use sdk::{Known, MemoryBudget, testing};
+use sdk::{Known, MemoryBudget, Script, Scripts, testing};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn respond(config: Value, lines: &[(&str, &str)], body: &[&str]) -> (Exchange, String) {
     let plugin = testing::configure(&ResponseTransformer, config, &Env::default());
@@ -211,12 +212,75 @@ fn both_plugins_edit_the_same_response() {
     assert_eq!(advanced.body_filter(&mut exchange, piece, true), r#"{"a":"1","b":"2"}"#);
 }
 
-#[test]
-fn functions_are_refused() {
+/// A run time whose code is the name of what it does.
+struct Words;
+
+struct Word(String);
+
+impl Scripts for Words {
+    fn load(&self, code: &str) -> Result<Arc<dyn Script>, String> {
+        if code == "?" { Err("no word".to_owned()) } else { Ok(Arc::new(Word(code.to_owned()))) }
+    }
+}
+
+impl Script for Word {
+    fn value(&self, _exchange: &mut Exchange) -> Result<Value, String> {
+        unreachable!("no plugin here asks for it")
+    }
+
+    fn call(&self, _exchange: &mut Exchange, arguments: &[Value]) -> Result<Vec<Value>, String> {
+        match self.0.as_str() {
+            "fail" => Err("failed".to_owned()),
+            "nothing" => Ok(Vec::new()),
+            word => Ok(vec![json!({ word: arguments[0] })]),
+        }
+    }
+}
+
+fn with_functions(transform: Value) -> Result<Box<dyn Plugin>, String> {
     let record = json!({
         "id": entities::Uuid::nil().to_string(), "name": "response-transformer-advanced",
-        "config": { "transform": { "functions": ["return function(data) return data end"] } }
+        "config": { "dots_in_keys": false, "add": { "json": ["b:2"] }, "transform": transform }
     });
     let plugin = entities::Plugin::from_record(record.as_object().unwrap()).unwrap();
-    assert!(ResponseTransformerAdvanced.configure(&plugin, &Env::default()).is_err());
+    ResponseTransformerAdvanced.configure(&plugin, &Env::default().with_scripts(Arc::new(Words)))
+}
+
+fn transformed(transform: Value, body: &str) -> String {
+    let mut exchange = testing::exchange("GET", "/", &[]);
+    let lines = [("Content-Type", "application/json")];
+    testing::respond(&*with_functions(transform).unwrap(), &mut exchange, 200, &lines, &[body])
+}
+
+#[test]
+fn functions_get_what_the_edits_leave() {
+    assert_eq!(transformed(json!({ "functions": ["x", "y"] }), r#"{"a":1}"#), r#"{"y":{"x":{"a":1,"b":"2"}}}"#);
+    assert_eq!(transformed(json!({ "functions": ["x"] }), "[1]"), r#"{"x":[1]}"#);
+    assert_eq!(transformed(json!({ "functions": ["x"], "if_status": ["500"] }), "{}"), r#"{"b":"2"}"#);
+}
+
+#[test]
+fn functions_get_members() {
+    let transform = json!({ "functions": ["x"], "json": ["l[*].a", "o.a", "none"] });
+    assert_eq!(
+        transformed(transform, r#"{"l":[{"a":1},{"a":2},3],"o":{"a":null}}"#),
+        r#"{"l":[{"a":{"x":1}},{"a":{"x":2}},3],"o":{"a":{"x":null}},"b":"2"}"#
+    );
+    let gone = json!({ "functions": ["nothing"], "json": ["a", "l[1]"] });
+    assert_eq!(transformed(gone, r#"{"a":1,"l":[1,2]}"#), r#"{"l":[null,2],"b":"2"}"#);
+}
+
+#[test]
+fn what_functions_cannot_look_at_is_withheld() {
+    assert_eq!(transformed(json!({ "functions": ["x", "fail"] }), "{}"), "");
+    let large = format!("{{\"a\":\"{}\"}}", "x".repeat(9 << 20));
+    assert_eq!(transformed(json!({ "functions": ["x"] }), &large), "");
+}
+
+#[test]
+fn code_that_cannot_be_loaded_is_an_error() {
+    assert_eq!(
+        with_functions(json!({ "functions": ["?"] })).err().as_deref(),
+        Some("config.transform.functions: no word")
+    );
 }

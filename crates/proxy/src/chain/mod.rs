@@ -14,7 +14,9 @@ mod run;
 pub use build::Scopes;
 pub use condition::PluginCondition;
 pub use refusal::Refusal;
-pub use run::{Selected, logging, run_access, run_body_filter, run_header_filter, run_log, run_response, run_rewrite};
+pub use run::{
+    Selected, logging, run_access, run_body_filter, run_exit, run_header_filter, run_log, run_response, run_rewrite,
+};
 
 use model::entities::{Ordering, Protocol, Protocols, Uuid};
 use sdk::{CertificateRequest, Phases, Plugin};

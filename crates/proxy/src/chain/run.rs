@@ -93,6 +93,19 @@ pub async fn run_response(selected: &Selected<'_>, exchange: &mut Exchange) -> O
     None
 }
 
+/// What the client gets in the place of an answer that is not the service's. A plugin that panics leaves it as it is.
+pub fn run_exit(selected: &Selected<'_>, exchange: &mut Exchange, answer: Answer) -> Answer {
+    selected.iter().filter(|i| i.phases.has(Phases::EXIT)).fold(answer, |answer, instance| {
+        let before = Before::of(exchange);
+        let kept = answer.clone();
+        let answer = guarded_sync(instance, || instance.plugin.exit(exchange, answer)).unwrap_or(kept);
+        if let Some(before) = before {
+            before.note(exchange, (&instance.name, instance.id.to_string()), "exit", Some(&answer));
+        }
+        answer
+    })
+}
+
 /// The header filter phase.
 pub fn run_header_filter(selected: &Selected<'_>, exchange: &mut Exchange) {
     for instance in selected.iter().filter(|i| i.phases.has(Phases::HEADER_FILTER)) {

@@ -100,7 +100,7 @@ pub(crate) async fn send(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
     downstream: &mut Downstream<'_>,
-    answer: Answer,
+    mut answer: Answer,
     source: Source,
 ) -> Result<(), Broken> {
     if downstream.awaits_continue() {
@@ -110,6 +110,13 @@ pub(crate) async fn send(
         } else {
             downstream.queue_continue();
         }
+    }
+    // A plugin may answer with what the service said before.
+    if source != Source::Exit {
+        answer.source = source;
+    }
+    if answer.source != Source::Service {
+        answer = chain::run_exit(&context.selected, exchange, answer);
     }
     let answer = match answer.status {
         100..=999 => answer,
@@ -121,8 +128,7 @@ pub(crate) async fn send(
     };
     // A client takes such an answer for an interim one and waits for another, which is not to come.
     context.close |= matches!(answer.status, 100..200);
-    // A plugin may answer with what the service said before.
-    exchange.source = if source == Source::Exit { answer.source } else { source };
+    exchange.source = answer.source;
     exchange.response = ResponseHead {
         status: answer.status,
         fields: answer.fields,
@@ -204,7 +210,7 @@ pub(crate) fn refusal(error: HeadError) -> u16 {
 }
 
 /// Answers a request that is not to be looked at any further, the last one on its connection. The exchange keeps of it
-/// what was understood, for the log.
+/// what was understood, for the log. Of the plugins, only those that edit such answers act.
 pub(crate) async fn refuse(
     worker: &Rc<Worker>,
     downstream: &mut Downstream<'_>,
@@ -218,6 +224,11 @@ pub(crate) async fn refuse(
     context.version = Version::Http11;
     context.head_request = false;
     exchange::begin(&context, exchange);
+    let global = context.view.global_chain();
+    if global.has(Phases::EXIT) {
+        chain::run_access(global, exchange, &mut context.selected, false).await;
+        context.selected.retain(|instance| instance.phases.has(Phases::EXIT));
+    }
     let answer = Answer::gateway_error(exchange, status, message);
     // The client is about to be disconnected either way.
     let _ = send(&mut context, exchange, downstream, answer, Source::Error).await;

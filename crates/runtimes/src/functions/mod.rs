@@ -163,7 +163,7 @@ impl Plugin for Instance {
 }
 
 /// Whether Lua can read it.
-fn is_code(value: &Value) -> Result<(), String> {
+pub fn is_code(value: &Value) -> Result<(), String> {
     let Some(text) = value.as_str() else { return Ok(()) };
     Code::new(text).map(drop).map_err(|error| format!("error parsing function: {error}"))
 }

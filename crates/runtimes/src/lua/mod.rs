@@ -30,7 +30,7 @@ pub use plugins::{Paths, load};
 pub use scripts::LuaScripts;
 pub use surroundings::{FetchSecret, Node, leave, open_vaults, surround};
 pub(crate) use turn::share_context;
-pub use turn::{Outcome, evaluate, run};
+pub use turn::{Outcome, call, evaluate, run};
 pub(crate) use value::{text as octets_of, to_json as json_of};
 pub use vm::Code;
 

@@ -86,13 +86,16 @@ pub fn evaluate(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<J
     value.map_err(|error| words(&error))
 }
 
-/// What the function that code returns makes of values.
+/// What the function that code returns makes of values. A null among the arguments themselves is nothing (`nil`).
 pub fn call(code: &Code, instance: u64, exchange: &mut Exchange, arguments: &[Json]) -> Result<Vec<Json>, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
     let job = Job { phase: Phase::Access, instance, plugin_id: None, context: None, host: None, is_plugin: false };
     let work = || {
         let lists: Table = vm.slot.raw_get::<Table>("native")?.raw_get("array_mt")?;
-        let given = arguments.iter().map(|value| to_lua(&vm.lua, value, Nulls::Kept, Some(&lists)));
+        let given = arguments.iter().map(|value| match value {
+            Json::Null => Ok(Value::Nil),
+            value => to_lua(&vm.lua, value, Nulls::Kept, Some(&lists)),
+        });
         let given: MultiValue = given.collect::<mlua::Result<_>>()?;
         let returned: MultiValue = vm.returned(code)?.call(given)?;
         returned.iter().map(to_json).collect::<mlua::Result<Vec<Json>>>()
