@@ -208,11 +208,16 @@ impl Changes {
         self.untold = true;
     }
 
+    /// They are too many to be listed.
+    pub fn unlist(&mut self) {
+        self.listed = None;
+    }
+
     pub fn push(&mut self, change: Change) {
         if let Some(listed) = &mut self.listed {
             listed.push(change);
             if listed.len() > CAPACITY {
-                self.listed = None;
+                self.unlist();
             }
         }
     }

@@ -38,7 +38,7 @@ enum Sent {
 async fn show(call: Call) -> HandlerResult {
     check_mode(&call)?;
     let export = call.store.whole().export(None).await?;
-    written(200, move || json!({ "config": export.text })).await
+    written(200, move || json!({ "config": export.text }).to_string()).await
 }
 
 async fn load(mut call: Call) -> HandlerResult {
@@ -57,9 +57,11 @@ async fn load(mut call: Call) -> HandlerResult {
     };
     let records = Arc::new(store.prepare(entities).await?);
     let revision = store.replace(Arc::clone(&records), &hash).await?;
-    call.state.node.applied(revision).await;
+    // The text takes a fraction of the room that the records do, which another snapshot needs now.
     let layout = store.clone();
-    written(201, move || layout.show(&records)).await
+    let answer = written(201, move || layout.show(&records)).await?;
+    call.state.node.applied(revision).await;
+    Ok(answer)
 }
 
 impl Sent {
@@ -131,8 +133,8 @@ impl Wishes {
 }
 
 /// An answer whose body may be large.
-async fn written(status: u16, body: impl FnOnce() -> Value + Send + 'static) -> HandlerResult {
-    let body = spawn_blocking(move || body().to_string()).await.map_err(|_| Answer::unexpected())?;
+async fn written(status: u16, body: impl FnOnce() -> String + Send + 'static) -> HandlerResult {
+    let body = spawn_blocking(body).await.map_err(|_| Answer::unexpected())?;
     Ok(Answer::written(status, body))
 }
 

@@ -37,7 +37,7 @@ pub(super) fn shape(scope: Scope, view: View, mut data: Record, context: Context
     if !errors.is_empty() {
         return Err(errors);
     }
-    let mut out = Record::new();
+    let mut out = Record::with_capacity(view.fields().count());
     for field in view.fields() {
         let mut value = data.remove(&field.name);
         if context != Context::Select && field.auto {

@@ -1,18 +1,36 @@
 //! Files into the store: in place of everything there is, or on top of it.
 
-use super::records::{HASH, PARAMETERS, Records, differ_in_unique};
+use super::records::{DeclaredRow, HASH, PARAMETERS, Records, differ_in_unique};
 use super::{EMPTY_HASH, Entities};
 use crate::backend::{Row, Wanted, Write};
+use crate::feed::CAPACITY;
 use crate::layout::WORKSPACES;
 use crate::write::Put;
 use crate::{Key, Operation, Revision, Store, Transaction, rules};
 use model::{Error, Record};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// How many records are imported at once.
+/// A stored record that is no more, or makes way for what takes its place.
+struct Removal {
+    /// The table's place in the layout.
+    table: usize,
+    id: String,
+    returns: bool,
+}
+
+/// A record of a file that is new, or other than the stored one.
+struct Pending<'r> {
+    table: usize,
+    declared: &'r DeclaredRow,
+    /// The stored one is overwritten.
+    stays: bool,
+    /// When the one was created that has made way for it.
+    created: Option<Value>,
+}
+
+/// How many records are written at once.
 const BATCH: usize = 500;
 
 impl Store {
@@ -43,8 +61,8 @@ impl Store {
         done.await.map(|(revision, ())| revision)
     }
 
-    /// Records as JSON: tables of them by id, by entity.
-    pub fn show(&self, records: &Records) -> Value {
+    /// Records as the text of JSON: tables of them by id, by entity.
+    pub fn show(&self, records: &Records) -> String {
         records.to_json(&self.inner.shared.layout)
     }
 
@@ -59,53 +77,83 @@ impl Store {
 impl Transaction<'_> {
     fn replace(&mut self, records: &Records, hash: &str) -> Result<(), Error> {
         let layout = self.view.layout;
-        let mut declared: Vec<HashMap<&str, _>> = layout.tables().iter().map(|_| HashMap::new()).collect();
+        let (removals, mut puts) = self.compare(records)?;
+        if removals.len() + puts.len() > CAPACITY {
+            self.unlist();
+        }
+        // What refers to others goes before them.
+        for batch in removals.chunk_by(|a, b| a.table == b.table).flat_map(|one| one.chunks(BATCH)) {
+            let table = layout.at(batch[0].table);
+            let wanted: Vec<_> = batch.iter().map(|removal| Wanted::id(table, &removal.id)).collect();
+            let found = self.writer.find(&wanted)?;
+            let rows: Vec<(&Removal, Row)> =
+                batch.iter().zip(found).filter_map(|(removal, row)| Some((removal, row?))).collect();
+            let writes = rows.iter().map(|(_, row)| Write::Remove { table, row });
+            self.writer.write(&writes.collect::<Vec<_>>())?;
+            for (_, row) in rows.into_iter().filter(|(removal, _)| !removal.returns) {
+                self.note(Operation::Delete, table, row, None);
+            }
+        }
+        // And comes after them; in the order of their keys, rows are stored fastest.
+        puts.sort_unstable_by_key(|put| (put.table, layout.at(put.table).id(&put.declared.row.record)));
+        for batch in puts.chunk_by(|a, b| a.table == b.table).flat_map(|one| one.chunks(BATCH)) {
+            let table = layout.at(batch[0].table);
+            let ids = batch.iter().filter(|put| put.stays).map(|put| table.id(&put.declared.row.record));
+            let wanted: Vec<_> = ids.map(|id| Wanted::id(table, id)).collect();
+            let mut found = self.writer.find(&wanted)?.into_iter();
+            let rows = batch.iter().map(|put| {
+                let old = if put.stays { found.next().flatten() } else { None };
+                let created = old.as_ref().and_then(|old| old.record.get("created_at")).or(put.created.as_ref());
+                (put.declared.row_created(created), old)
+            });
+            let rows: Vec<(Row, Option<Row>)> = rows.collect();
+            let writes = rows.iter().map(|(row, old)| Write::Put { table, row, old: old.as_ref() });
+            self.writer.write(&writes.collect::<Vec<_>>())?;
+            for (row, _) in rows {
+                self.note(Operation::Put, table, row, None);
+            }
+        }
+        self.keep_hash(hash)
+    }
+
+    /// What there is to be removed, what refers to others before them, and what there is to be put. Only ids are kept
+    /// of what is stored, since all of it may be others.
+    fn compare<'r>(&mut self, records: &'r Records) -> Result<(Vec<Removal>, Vec<Pending<'r>>), Error> {
+        let layout = self.view.layout;
+        let mut declared: Vec<HashMap<&str, &DeclaredRow>> = layout.tables().iter().map(|_| HashMap::new()).collect();
         for rows in &records.tables {
             let table = layout.at(rows.table);
             declared[rows.table].extend(rows.rows.iter().map(|row| (table.id(&row.row.record), row)));
         }
-        let mut changed: Vec<(usize, Cow<'_, Row>, Option<Row>)> = Vec::new();
-        // What refers to others goes before them.
+        let (mut removals, mut puts) = (Vec::new(), Vec::new());
         for table in layout.tables().iter().rev().filter(|table| table.name != WORKSPACES) {
-            let declared = &mut declared[table.index];
-            let (mut gone, mut freed) = (Vec::new(), Vec::new());
+            let (index, declared) = (table.index, &mut declared[table.index]);
             self.writer.visit(table, i64::MIN, &mut |old| {
                 let id = table.id(&old.record);
                 let Some(row) = declared.remove(id) else {
                     if table.name != PARAMETERS || id != HASH {
-                        gone.push(old.clone());
+                        removals.push(Removal { table: index, id: id.to_owned(), returns: false });
                     }
                     return Ok(());
                 };
-                let Some(new) = row.over(old) else { return Ok(()) };
-                // Its values may be those of others from now on.
-                if differ_in_unique(table, &new, old) {
-                    freed.push(old.clone());
-                    changed.push((table.index, Cow::Owned(new), None));
-                } else {
-                    changed.push((table.index, Cow::Owned(new), Some(old.clone())));
+                if row.is_same(old) {
+                    return Ok(());
                 }
+                // Its values may be those of others from now on.
+                let stays = !differ_in_unique(table, &row.row, old);
+                if !stays {
+                    removals.push(Removal { table: index, id: id.to_owned(), returns: true });
+                }
+                let created = old.record.get("created_at").filter(|_| !stays).cloned();
+                puts.push(Pending { table: index, declared: row, stays, created });
                 Ok(())
             })?;
-            let removed = gone.iter().chain(&freed).map(|row| Write::Remove { table, row });
-            self.writer.write(&removed.collect::<Vec<_>>())?;
-            gone.into_iter().for_each(|row| self.note(Operation::Delete, table, row, None));
         }
-        for (index, rows) in declared.iter().enumerate() {
-            changed.extend(rows.values().map(|new| (index, Cow::Borrowed(&new.row), None)));
+        for (index, rows) in declared.into_iter().enumerate() {
+            let new = |declared| Pending { table: index, declared, stays: false, created: None };
+            puts.extend(rows.into_values().map(new));
         }
-        // And comes after them; in the order of their keys, rows are stored fastest.
-        let key = |index: usize, row: &Row| layout.at(index).id(&row.record).to_owned();
-        changed.sort_by_cached_key(|(index, row, _)| (*index, key(*index, row)));
-        let writes = changed.iter().map(|(index, row, old)| {
-            let (table, row, old) = (layout.at(*index), &**row, old.as_ref());
-            Write::Put { table, row, old }
-        });
-        self.writer.write(&writes.collect::<Vec<_>>())?;
-        for (index, row, _) in changed {
-            self.note(Operation::Put, layout.at(index), row.into_owned(), None);
-        }
-        self.keep_hash(hash)
+        Ok((removals, puts))
     }
 
     fn import(&mut self, records: &Records, progress: &mut dyn FnMut(usize)) -> Result<(), Error> {

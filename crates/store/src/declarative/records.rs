@@ -6,7 +6,7 @@ use crate::backend::Row;
 use crate::layout::{Layout, Lookup, Table, WORKSPACES};
 use crate::write::MAX_TTL;
 use model::{Catalog, Error, Record};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// All records of a file, ready to be stored.
@@ -78,17 +78,25 @@ impl Records {
         self.len() == 0
     }
 
-    /// As JSON: tables of records by id, by entity.
-    pub(super) fn to_json(&self, layout: &Layout) -> Value {
-        let shown = |Rows { table, rows }: &Rows| {
+    /// As the text of JSON: tables of records by id, by entity. It is written record by record, since a copy of all of
+    /// them would take many times its room.
+    pub(super) fn to_json(&self, layout: &Layout) -> String {
+        let quoted = |text: &str| Value::from(text).to_string();
+        let mut text = String::from("{");
+        for Rows { table, rows } in self.tables.iter().filter(|table| !table.rows.is_empty()) {
             let table = layout.at(*table);
-            let records = rows.iter().map(|declared| {
-                let record = declared.row.record.clone();
-                (table.id(&declared.row.record).to_owned(), Value::Object(record))
-            });
-            (table.name.clone(), Value::Object(records.collect()))
-        };
-        Value::Object(self.tables.iter().filter(|table| !table.rows.is_empty()).map(shown).collect::<Map<_, _>>())
+            text.push_str(&format!("{}:{{", quoted(&table.name)));
+            for Row { record, .. } in rows.iter().map(|declared| &declared.row) {
+                let shown = serde_json::to_string(record).unwrap_or_default();
+                text.push_str(&format!("{}:{shown},", quoted(table.id(record))));
+            }
+            text.pop();
+            text.push_str("},");
+        }
+        if text.ends_with(',') {
+            text.pop();
+        }
+        text + "}"
     }
 }
 
@@ -96,18 +104,25 @@ impl DeclaredRow {
     /// What is to be stored in place of `old`; `None`: that is the same already. Times that the file does not give are
     /// those of the record before.
     pub fn over(&self, old: &Row) -> Option<Row> {
+        (!self.is_same(old)).then(|| self.row_created(old.record.get("created_at")))
+    }
+
+    /// Whether `old` has all that the file says.
+    pub fn is_same(&self, old: &Row) -> bool {
         let times = |field: &str| field == "updated_at" || (field == "created_at" && !self.dated);
         let same = |(field, value): (&String, &Value)| times(field) || old.record.get(field) == Some(value);
         let gone = |(field, value): (&String, &Value)| !value.is_null() && !self.row.record.contains_key(field);
         let placed = self.row.workspace == old.workspace && self.row.expires == old.expires;
-        if placed && self.row.record.iter().all(same) && !old.record.iter().any(gone) {
-            return None;
-        }
+        placed && self.row.record.iter().all(same) && !old.record.iter().any(gone)
+    }
+
+    /// The row; where the file does not say when it was created, it was created then.
+    pub fn row_created(&self, created: Option<&Value>) -> Row {
         let mut row = self.row.clone();
-        if let (false, Some(created)) = (self.dated, old.record.get("created_at")) {
+        if let (false, Some(created)) = (self.dated, created) {
             row.record.insert("created_at".to_owned(), created.clone());
         }
-        Some(row)
+        row
     }
 }
 

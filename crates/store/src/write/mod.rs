@@ -295,6 +295,11 @@ impl<'t> Transaction<'t> {
         }
     }
 
+    /// Says that more will be changed than is listed.
+    pub(crate) fn unlist(&mut self) {
+        self.changes.unlist();
+    }
+
     /// `before` is the row whose place that one has taken.
     pub(crate) fn note(&mut self, operation: Operation, table: &Table, row: Row, before: Option<Row>) {
         if let Some(recorded) = &mut self.recorded {
