@@ -208,6 +208,11 @@ impl Error {
         Error { fields: field.into(), ..Error::new(Code::InvalidUnique, reason) }
     }
 
+    /// What is said of a value with more octets, or elements, than there may be.
+    pub fn too_long(most: usize) -> String {
+        format!("length must be at most {most}")
+    }
+
     /// Bad options of a call such as `tags` or `ttl`; a tree like that of a schema violation.
     pub fn invalid_options(errors: Record) -> Error {
         let mut error = Error::schema_violation(errors);

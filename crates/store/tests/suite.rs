@@ -10,6 +10,8 @@ mod expiry;
 mod feed;
 #[path = "suite/keys.rs"]
 mod keys;
+#[path = "suite/lengths.rs"]
+mod lengths;
 #[path = "suite/mirror.rs"]
 mod mirror;
 #[path = "suite/pages.rs"]

@@ -5,7 +5,7 @@ use super::declared::References;
 use super::field::{Field, FieldType, Rules};
 use super::process::{self, Context};
 use super::{Schema, Shape, pattern};
-use crate::{Catalog, Record, pretty};
+use crate::{Catalog, Error, Record, pretty};
 use serde_json::{Number, Value, json};
 
 pub(super) const REQUIRED: &str = "required field missing";
@@ -381,7 +381,7 @@ fn length(field: &Field, value: &Value) -> Option<String> {
     match (rules.len_eq, least, rules.len_max) {
         (Some(n), _, _) if length != n => Some(format!("length must be {n}")),
         (_, Some(n), _) if length < n => Some(format!("length must be at least {n}")),
-        (_, _, Some(n)) if length > n => Some(format!("length must be at most {n}")),
+        (_, _, Some(n)) if length > n => Some(Error::too_long(n)),
         _ => None,
     }
 }

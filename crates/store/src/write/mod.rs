@@ -1,6 +1,8 @@
 //! The rules of writing, inside one transaction: references are resolved and must exist, unique values are
-//! unique (`put`), deletions cascade or are refused (`remove`), and all that happened is noted for the feed.
+//! unique (`put`), what databases have an index on is not too long (`lengths`), deletions cascade or are refused
+//! (`remove`), and all that happened is noted for the feed.
 
+mod lengths;
 mod put;
 mod remove;
 

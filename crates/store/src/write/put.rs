@@ -1,6 +1,6 @@
 //! Complete records on their way into the backend: checked against all others, then written.
 
-use super::{Referrers, Transaction};
+use super::{Referrers, Transaction, lengths};
 use crate::Operation;
 use crate::backend::{By, Row, Wanted, Write};
 use crate::layout::{Lookup, Table, WORKSPACES, foreign_id};
@@ -42,6 +42,7 @@ impl<'t> Transaction<'t> {
                 row.record.retain(|field, _| table.column_of(field).is_some());
                 table.schema.strip_shown(self.view.catalog, &mut row.record);
             }
+            batch.iter().try_for_each(|put| lengths::check(table, put))?;
             self.check_all(table, &batch)?;
             let writes = batch.iter().map(|put| Write::Put { table, row: &put.row, old: put.old.as_ref() });
             self.writer.write(&writes.collect::<Vec<_>>())?;

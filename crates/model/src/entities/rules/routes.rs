@@ -1,9 +1,9 @@
 //! Rules of routes: paths, and what the router must be able to compile.
 
 use super::text;
-use crate::Record;
 use crate::expression::Expression;
 use crate::regex_budget::{RegexBudget, verdict};
+use crate::{Error, Record};
 use serde_json::Value;
 
 /// How many values a route may list in one field. Kong sets no limit; the router takes memory for each of them.
@@ -21,7 +21,7 @@ pub fn bounded(value: &Value) -> Result<(), String> {
         Value::Object(map) => map.values().map(|list| list.as_array().map_or(1, Vec::len)).sum(),
         _ => 0,
     };
-    if values > MAX_VALUES { Err(format!("length must be at most {MAX_VALUES}")) } else { Ok(()) }
+    if values > MAX_VALUES { Err(Error::too_long(MAX_VALUES)) } else { Ok(()) }
 }
 
 /// `/prefix` in normal form, or `~/regex`.
