@@ -24,8 +24,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use store::Store;
+use store::{Announcement, Store};
 use tokio::sync::Mutex;
+use tokio::sync::broadcast::error::RecvError;
 use wire::field_value;
 
 /// The Admin API and the Status API of a node, ready to answer. Built once; the tree of endpoints follows from the
@@ -57,7 +58,23 @@ impl Admin {
 
     /// Takes what other nodes announce, for ever: to be spawned once.
     pub async fn hear(&self) {
-        routes::debug::hear(&self.store, &*self.state.node).await;
+        let (mut announced, node) = (self.store.announcements(), &*self.state.node);
+        loop {
+            match announced.recv().await {
+                Ok(Announcement { channel, data }) => match channel.as_str() {
+                    routes::debug::CHANNEL => routes::debug::hear(node, &data),
+                    routes::targets::CHANNEL => {
+                        // The target may be as new as that.
+                        let newest = *self.store.watch().borrow();
+                        node.applied(newest).await;
+                        routes::targets::hear(node, &data);
+                    }
+                    _ => {}
+                },
+                Err(RecvError::Lagged(missed)) => tracing::warn!("{missed} announcements of other nodes are missed"),
+                Err(RecvError::Closed) => return,
+            }
+        }
     }
 
     /// Answers one request to the Admin API, without a socket.

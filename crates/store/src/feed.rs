@@ -56,8 +56,8 @@ pub struct Changes {
 
 /// How many changes are kept: enough for a burst of writes while a snapshot is compiled.
 pub const CAPACITY: usize = 4096;
-/// How many announcements wait for who hears them; older ones are missed.
-const ANNOUNCEMENTS: usize = 64;
+/// How many announcements wait for who hears them, as many as are found at once; older ones are missed.
+const ANNOUNCEMENTS: usize = 1024;
 
 impl Feed {
     /// A feed without a past.

@@ -56,3 +56,41 @@ fn a_log_level_can_be_for_all_nodes() {
     request(one.admin(), "PUT", "/debug/cluster/log-level/warn?timeout=3600", &[], b"").unwrap().expect(200);
     eventually("the other node hears it", || level(&other) == "log level: warn");
 }
+
+#[test]
+fn health_that_is_set_by_hand_is_for_all_nodes() {
+    let backend = Backend::start("b");
+    let postgres = Postgres::shared();
+    let settings = bootstrapped(postgres, &[("db_update_frequency", "0.2")]);
+    let (one, other) = (node(&settings), node(&settings));
+    let checked = "name=u&healthchecks.passive.unhealthy.tcp_failures=3";
+    let upstream = form(one.admin(), "POST", "/upstreams", checked).expect(201).json();
+    form(one.admin(), "POST", "/upstreams/u/targets", &format!("target={}", backend.address)).expect(201);
+    let health = |node: &Node| get(node.admin(), "/upstreams/u/health").json()["data"][0]["health"].clone();
+    for node in [&one, &other] {
+        eventually("the target is there", || health(node) == "HEALTHY");
+    }
+    // Again and again: a node does not hear what was said before it listened.
+    let unhealthy = format!("/upstreams/u/targets/{}/unhealthy", backend.address);
+    eventually("the other node hears it", || {
+        request(one.admin(), "PUT", &unhealthy, &[], b"").unwrap().expect(204);
+        health(&other) == "UNHEALTHY"
+    });
+    // As a Kong says it, and as is said to Kongs.
+    let database = settings.iter().find(|(name, _)| name == "pg_database").map(|(_, name)| name.as_str()).unwrap();
+    let (ip, port, id) = (backend.address.ip(), backend.address.port(), upstream["id"].as_str().unwrap());
+    let told =
+        postgres.sql(database, "SELECT DISTINCT data FROM cluster_events WHERE channel = 'balancer:post_health'");
+    assert_eq!(told, format!("{ip}||{port}|0|{id}|u"));
+    let said = format!(
+        "INSERT INTO cluster_events (id, node_id, at, expire_at, channel, data) VALUES (gen_random_uuid(), \
+         gen_random_uuid(), CURRENT_TIMESTAMP(3), CURRENT_TIMESTAMP(3) + INTERVAL '1 hour', 'balancer:post_health', \
+         '{ip}||{port}|1|{id}|u')"
+    );
+    for node in [&one, &other] {
+        eventually("the node does as a Kong says", || {
+            postgres.sql(database, &said);
+            health(node) == "HEALTHY"
+        });
+    }
+}

@@ -6,12 +6,10 @@ use crate::endpoint::{Drafts, Method};
 use crate::node::Node;
 use serde_json::{Value, json};
 use std::time::Duration;
-use store::Store;
-use tokio::sync::broadcast::error::RecvError;
 
 const LEVELS: [&str; 8] = ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"];
 /// Where nodes tell each other, as Kong's do.
-const CHANNEL: &str = "log_level";
+pub const CHANNEL: &str = "log_level";
 /// How long a changed level holds unless the client says otherwise.
 const DEFAULT_TIMEOUT: f64 = 60.0;
 
@@ -25,19 +23,10 @@ async fn read(call: Call) -> HandlerResult {
     Ok(Answer::message(200, format!("log level: {}", call.state.node.log_level())))
 }
 
-/// Takes the log levels that other nodes announce, for ever.
-pub async fn hear(store: &Store, node: &dyn Node) {
-    let mut announced = store.announcements();
-    loop {
-        match announced.recv().await {
-            Ok(announcement) if announcement.channel == CHANNEL => {
-                if let Some((level, timeout)) = announced_level(&announcement.data) {
-                    node.set_log_level(level, timeout);
-                }
-            }
-            Err(RecvError::Closed) => return,
-            _ => {}
-        }
+/// Takes the level that another node has announced.
+pub fn hear(node: &dyn Node, data: &str) {
+    if let Some((level, timeout)) = announced_level(data) {
+        node.set_log_level(level, timeout);
     }
 }
 

@@ -27,7 +27,7 @@ mod rbac;
 mod schemas;
 mod status;
 mod tags;
-mod targets;
+pub mod targets;
 mod trace;
 mod upstreams;
 mod workspaces;

@@ -5,7 +5,7 @@ use crate::access::rules::Action;
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
-use crate::node::TargetMark;
+use crate::node::{Node, TargetMark};
 use crate::resource::{Resource, Subject};
 use crate::{entity, nested, page};
 use model::{Error, Record};
@@ -14,6 +14,8 @@ use store::{Key, Transaction};
 use uuid::Uuid;
 
 const COLLECTION: &str = "/upstreams/{upstreams}/targets";
+/// Where nodes tell each other of health that was set by hand, as Kong's do.
+pub const CHANNEL: &str = "balancer:post_health";
 /// The port of an address that is given without one.
 const DEFAULT_PORT: u16 = 8000;
 
@@ -113,10 +115,36 @@ async fn mark(call: Call, healthy: bool) -> HandlerResult {
         mark.port = port;
         mark.address = Some(shown.to_owned());
     }
-    match call.state.node.set_target_health(&mark) {
-        Ok(()) => Ok(Answer::empty(204)),
-        Err(why) => Err(Answer::message(400, why)),
+    call.state.node.set_target_health(&mark).map_err(|why| Answer::message(400, why))?;
+    call.store.whole().announce(CHANNEL, announcement(&mark)).await?;
+    Ok(Answer::empty(204))
+}
+
+/// Takes what another node has announced.
+pub fn hear(node: &dyn Node, data: &str) {
+    let Some(mark) = announced(data) else { return };
+    if let Err(why) = node.set_target_health(&mark) {
+        tracing::warn!("the health of a target, which another node was told, is not set here: {why}");
     }
+}
+
+/// As Kong writes it: `host|address|port|1 or 0|upstream|its name`.
+fn announcement(mark: &TargetMark) -> String {
+    let TargetMark { upstream, upstream_name, host, port, address, healthy } = mark;
+    let address = address.as_deref().unwrap_or_default();
+    format!("{host}|{address}|{port}|{}|{upstream}|{upstream_name}", u8::from(*healthy))
+}
+
+fn announced(data: &str) -> Option<TargetMark> {
+    let [host, address, port, healthy, upstream, name] = data.splitn(6, '|').collect::<Vec<_>>().try_into().ok()?;
+    Some(TargetMark {
+        upstream: upstream.parse().ok()?,
+        upstream_name: name.to_owned(),
+        host: host.to_owned(),
+        port: port.parse().ok()?,
+        address: Some(address.to_owned()).filter(|address| !address.is_empty()),
+        healthy: healthy == "1",
+    })
 }
 
 async fn upstream(call: &Call) -> Result<Record, Answer> {
@@ -174,5 +202,17 @@ mod tests {
         assert_eq!(split("[::1]:80"), ("[::1]", 80));
         assert_eq!(split("::1"), ("::1", DEFAULT_PORT));
         assert_eq!(split("h.test:99999"), ("h.test", DEFAULT_PORT));
+    }
+
+    #[test]
+    fn health_is_announced_as_by_kong() {
+        let id = "00000000-0000-4000-8000-000000000001";
+        for data in [format!("h.test||80|1|{id}|u"), format!("[::1]|[::1]|8000|0|{id}|a|b")] {
+            let mark = announced(&data).unwrap();
+            assert_eq!(announcement(&mark), data);
+        }
+        for data in ["", "h.test||80|1|u", "h.test||x|1|00000000-0000-4000-8000-000000000001|u"] {
+            assert!(announced(data).is_none(), "{data}");
+        }
     }
 }

@@ -27,9 +27,9 @@ pub struct Poller {
 const PAGE: i64 = 1000;
 
 /// What has changed is none of these channels' business.
-const OTHER: [&str; 2] = ["balancer:post_health", "clustering:push_config"];
+const OTHER: [&str; 1] = ["clustering:push_config"];
 /// What is said on these is about no record.
-const ANNOUNCED: [&str; 1] = ["log_level"];
+const ANNOUNCED: [&str; 2] = ["balancer:post_health", "log_level"];
 
 impl Poller {
     pub fn new(shared: Arc<Shared>, neighbour: Neighbour, heard: Arc<Heard>) -> Poller {
@@ -69,6 +69,7 @@ impl Poller {
         self.at = Some(now);
         let mut seen = HashSet::with_capacity(events.len());
         let mut new: Vec<(String, String)> = Vec::new();
+        let mut announced = Vec::new();
         for event in &events {
             let text = |place| event.try_get::<_, Option<String>>(place).map(Option::unwrap_or_default);
             let id: Uuid = event.try_get(0).map_err(failure)?;
@@ -77,7 +78,7 @@ impl Poller {
             let is_new = !self.seen.contains(&id);
             if is_new && ANNOUNCED.contains(&channel.as_str()) {
                 if node != self.neighbour.node {
-                    self.shared.feed.announce(Announcement { channel, data });
+                    announced.push(Announcement { channel, data });
                 }
             } else if is_new && !self.heard.has(node) {
                 new.push((channel, data));
@@ -94,6 +95,8 @@ impl Poller {
         if !taken {
             self.shared.feed.lose();
         }
+        // They may be about records that were new.
+        announced.into_iter().for_each(|announcement| self.shared.feed.announce(announcement));
         Ok(())
     }
 
