@@ -4,6 +4,7 @@ mod client;
 mod interfaces;
 mod limits;
 mod services;
+mod websocket;
 
 use blackbox::http::form;
 use blackbox::{Backend, Node, PATIENCE, Service, eventually};

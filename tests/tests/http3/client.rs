@@ -167,7 +167,7 @@ fn integer(out: &mut Vec<u8>, flags: u8, bits: u32, value: usize) {
 }
 
 /// The status that a response begins with: in its first line, by the static table or as a literal.
-fn status(answer: &[u8]) -> u16 {
+pub fn status(answer: &[u8]) -> u16 {
     assert_eq!(answer.first(), Some(&1), "a response begins with its head: {answer:?}");
     let header = 1 + (1 << (answer[1] >> 6));
     match &answer[header + 2..] {

@@ -302,3 +302,34 @@ fn quic_needs_what_it_stands_on() {
         assert!(refused.is_err(), "a client that does not speak HTTP/3 is refused");
     });
 }
+
+/// RFC 9220.
+#[test]
+fn a_stream_may_be_a_tunnel_of_websocket() {
+    let service = Arc::new(Service::start());
+    let node = node(&service, &[]);
+    play(async {
+        let connection = Connection::open(&node).await;
+        let head = client::headers(&[
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "https"),
+            (":authority", "a.test"),
+            (":path", "/chat"),
+            ("sec-websocket-version", "13"),
+        ]);
+        let (mut send, mut receive) = connection.quic.open_bi().await.unwrap();
+        send.write_all(&[head, client::frame(0, b"octets")].concat()).await.unwrap();
+        let (mut service, seen) = asked(&service).await;
+        assert_eq!(seen.header("upgrade"), Some("websocket"));
+        let serving = tokio::task::spawn_blocking(move || {
+            let head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello";
+            service.send_raw(head).unwrap();
+            service.take(6).unwrap()
+        });
+        assert_eq!(serving.await.unwrap(), b"octets");
+        let answer = receive.read_to_end(10_000).await.unwrap();
+        assert_eq!(client::status(&answer), 200);
+        assert!(answer.ends_with(b"hello"), "{answer:?}");
+    });
+}

@@ -138,9 +138,8 @@ impl Downstream<'_> {
     pub fn start_upgrade(&mut self, head: &mut ResponseHead) {
         match self {
             Downstream::Http1(connection) => connection.start_upgrade(head),
-            // No exchange of HTTP/2 asks for it.
-            Downstream::Http2(stream) => stream.start_response(head),
-            Downstream::Http3(stream) => stream.start_response(head),
+            Downstream::Http2(stream) => stream.start_upgrade(head),
+            Downstream::Http3(stream) => stream.start_upgrade(head),
         }
     }
 

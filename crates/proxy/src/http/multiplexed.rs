@@ -1,7 +1,8 @@
 //! The life of a connection that carries many exchanges at once (HTTP/2): it opens a task for each.
 
 use super::downstream::Downstream;
-use super::{Origin, access, exchange, respond};
+use super::exchange::{self, Disposition};
+use super::{Origin, access, respond, upgrade};
 use crate::worker::{Session, Worker};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -100,7 +101,10 @@ async fn answer(worker: &Rc<Worker>, origin: &Origin, mut stream: ServerStream, 
     worker.gauges.request();
     worker.refresh_snapshot(&mut session);
     let mut line = access::Line::begin(worker, &session.exchange.request.fields);
-    follow(worker, origin, &mut Downstream::Http2(&mut stream), &mut session, read).await;
+    let mut downstream = Downstream::Http2(&mut stream);
+    if let Disposition::Upgraded(upgraded) = follow(worker, origin, &mut downstream, &mut session, read).await {
+        return Box::pin(upgrade::follow_stream(line, worker, origin, session, downstream, *upgraded)).await;
+    }
     if let Some(line) = &mut line {
         line.took(stream.traffic());
     }
@@ -114,20 +118,20 @@ pub(super) async fn follow(
     downstream: &mut Downstream<'_>,
     session: &mut Session,
     read: Result<(), HeadError>,
-) {
+) -> Disposition {
     match read {
         Ok(()) if origin.unverified.is_some() => {
             let message = origin.unverified.unwrap_or_default();
             respond::refuse(worker, downstream, origin, session, 400, message).await;
+            Disposition::Close
         }
-        Ok(()) => {
-            exchange::run(worker, downstream, origin, session, false).await;
-        }
+        Ok(()) => exchange::run(worker, downstream, origin, session, false).await,
         Err(error) => {
             tracing::info!(client = origin.peer.as_str(), "a request was refused: {error:?}");
             let status = respond::refusal(error);
             let message = sdk::Answer::gateway_message(status);
             respond::refuse(worker, downstream, origin, session, status, &message).await;
+            Disposition::Close
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The life of a connection of HTTP/3: it opens a task for each exchange, as one of HTTP/2.
 
 use super::downstream::Downstream;
+use super::exchange::{CLIENT_CLOSED_REQUEST, Disposition};
 use super::multiplexed::{Counted, Open, follow};
-use super::{Origin, access, respond};
+use super::{Origin, access, respond, upgrade};
 use crate::worker::Worker;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -125,14 +126,19 @@ async fn answer(worker: &Rc<Worker>, origin: &Origin, stream: &mut ServerStream,
     let mut line = access::Line::begin(worker, &session.exchange.request.fields);
     match (read, taken) {
         (Ok(_), Some(taken)) => {
-            follow(worker, origin, &mut Downstream::Http3(stream), &mut session, taken).await;
+            let mut downstream = Downstream::Http3(stream);
+            if let Disposition::Upgraded(upgraded) = follow(worker, origin, &mut downstream, &mut session, taken).await
+            {
+                Box::pin(upgrade::follow_stream(line, worker, origin, session, downstream, *upgraded)).await;
+                return true;
+            }
         }
         _ => respond::give_up(worker, origin, &mut session, &RequestError::TimedOut),
     }
     if let Some(line) = &mut line {
         line.took(stream.traffic());
     }
-    let waited = session.exchange.response.status != super::exchange::CLIENT_CLOSED_REQUEST;
+    let waited = session.exchange.response.status != CLIENT_CLOSED_REQUEST;
     access::end(line, worker, origin, session);
     waited
 }

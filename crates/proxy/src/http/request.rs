@@ -7,6 +7,8 @@ use crate::balancer::Peer;
 use crate::forwarded::Forwarded;
 use crate::snapshot::Found;
 use crate::{hop_by_hop, path};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use model::entities::Protocol;
 use sdk::{Exchange, Known};
 use wire::h1::OutgoingRequest;
@@ -111,6 +113,11 @@ pub(crate) fn prepare(
             fields.set_known(Known::Via, &all);
         }
     }
+    if is_upgrade(context) && context.version >= Version::Http2 {
+        // Tunnels of streams have no key; services of HTTP/1.1 want one.
+        let key = STANDARD.encode(&context.worker.request_id()[..16]);
+        fields.set("Sec-WebSocket-Key", key.as_bytes());
+    }
     if let Some(values) = values {
         set_header.apply(fields, &values);
     }
@@ -175,7 +182,7 @@ pub(crate) fn is_grpc(exchange: &Exchange) -> bool {
 
 /// Whether the request asks for an upgrade that we relay.
 pub(crate) fn is_upgrade(context: &RequestContext<'_>) -> bool {
-    context.hop_by_hop.websocket && context.version == Version::Http11
+    context.hop_by_hop.websocket && context.version >= Version::Http11
 }
 
 fn set_length(fields: &mut sdk::Fields, length: u64) {

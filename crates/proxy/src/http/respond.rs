@@ -6,6 +6,7 @@ use super::context::{Broken, RequestContext};
 use super::deadlines::Wait;
 use super::downstream::Downstream;
 use super::exchange;
+use super::request;
 use crate::chain;
 use crate::directives::Encoder;
 use crate::forwarded;
@@ -187,7 +188,7 @@ pub(crate) async fn send_whole(
     write_all(context, downstream, &body).await
 }
 
-/// Answers `101 Switching Protocols` as the service did.
+/// Answers `101 Switching Protocols` as the service did, or opens the tunnel of a stream.
 pub(crate) async fn start_upgrade(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
@@ -195,7 +196,11 @@ pub(crate) async fn start_upgrade(
 ) -> Result<(), Broken> {
     filter_head(context, exchange);
     downstream.start_upgrade(&mut exchange.response);
-    write_all(context, downstream, b"").await
+    match downstream {
+        Downstream::Http1(_) => write_all(context, downstream, b"").await,
+        // What follows on the stream is what is relayed.
+        Downstream::Http2(_) | Downstream::Http3(_) => Ok(()),
+    }
 }
 
 /// The status for a head that cannot be understood, as nginx and Kong's error handler have it.
@@ -340,6 +345,11 @@ fn add_common(context: &RequestContext<'_>, exchange: &mut Exchange) {
 
 /// Queues the head, with what it says about the connection.
 fn finish_head(context: &mut RequestContext<'_>, exchange: &mut Exchange, downstream: &mut Downstream<'_>) {
+    // A success would open the tunnel that was asked for (RFC 8441, section 5).
+    if request::is_upgrade(context) && context.version >= Version::Http2 && matches!(exchange.response.status, 200..300)
+    {
+        exchange.response.status = 502;
+    }
     // The node may have begun to end since the request came.
     context.close |= context.worker.draining.get();
     let directives = context.directives();

@@ -38,7 +38,8 @@ impl Limits {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_pending_accept_reset_streams(RESET_STREAMS)
-            .max_local_error_reset_streams(Some(RESET_STREAMS));
+            .max_local_error_reset_streams(Some(RESET_STREAMS))
+            .enable_connect_protocol();
         server
     }
 }

@@ -5,9 +5,12 @@ use crate::message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
-/// Reads a request's head. `ends`: it has no content.
+/// Reads a request's head. `ends`: it has no content. A request for a tunnel of WebSocket (RFC 8441) becomes the one
+/// that asks for it in HTTP/1.1.
 pub(super) fn request(parts: &Parts, ends: bool, head: &mut RequestHead) -> Result<(), HeadError> {
-    head.method = Method::new(parts.method.as_str().as_bytes());
+    let tunnel = parts.method == http::Method::CONNECT
+        && parts.extensions.get::<h2::ext::Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
+    head.method = Method::new(if tunnel { b"GET" } else { parts.method.as_str().as_bytes() });
     head.version = Version::Http2;
     head.target.clear();
     head.target.push_str(parts.uri.path_and_query().map_or("*", http::uri::PathAndQuery::as_str));
@@ -38,6 +41,11 @@ pub(super) fn request(parts: &Parts, ends: bool, head: &mut RequestHead) -> Resu
         return Err(HeadError::Malformed("no valid method"));
     }
     check_host(head)?;
+    if tunnel {
+        head.fields.remove_known(Known::ContentLength);
+        head.fields.append_known(Known::Upgrade, b"websocket");
+        return Ok(());
+    }
     head.framing = match content_length(&head.fields)? {
         Some(0) => Framing::Length(0),
         _ if ends => Framing::Empty,
@@ -176,6 +184,18 @@ mod tests {
         assert!(read(http::Request::get("http://u@a/"), true).is_err());
         assert!(read(http::Request::builder().method("get").uri("http://a/"), true).is_err());
         assert_eq!(text(&read(http::Request::get("/").header("host", "b"), true).unwrap().fields), "host: b;");
+    }
+
+    #[test]
+    fn tunnels() {
+        let protocol = |name| h2::ext::Protocol::from_static(name);
+        let connect = || http::Request::connect("http://a/chat?q").header("content-length", "5");
+        let head = read(connect().extension(protocol("websocket")), false).unwrap();
+        assert_eq!(head.method.as_str(), "GET");
+        assert_eq!(head.target, "/chat?q");
+        assert_eq!(text(&head.fields), "Host: a;Upgrade: websocket;");
+        assert_eq!(head.framing, Framing::Empty);
+        assert_eq!(read(connect().extension(protocol("other")), false).unwrap().method.as_str(), "CONNECT");
     }
 
     #[test]

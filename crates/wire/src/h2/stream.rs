@@ -164,6 +164,15 @@ impl ServerStream {
         self.response = stream.map(|stream| Sending::new(stream, finished));
     }
 
+    /// Queues the head with which the tunnel that was asked for opens (RFC 8441, section 5).
+    pub fn start_upgrade(&mut self, head: &mut ResponseHead) {
+        head.status = 200;
+        head.fields.remove_known(Known::Upgrade);
+        head.fields.remove("Sec-WebSocket-Accept");
+        head.framing = Framing::Delimited;
+        self.start_response(head);
+    }
+
     /// Sends a piece of the response's content: what there is room for. After `Pending`, call again with the same
     /// piece.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<()>> {

@@ -17,6 +17,8 @@ const ENCODER: u64 = 2;
 const DECODER: u64 = 3;
 /// The largest head that is taken (`SETTINGS_MAX_FIELD_SECTION_SIZE`).
 const MAX_FIELD_SECTION_SIZE: u64 = 6;
+/// Tunnels can be asked for (`SETTINGS_ENABLE_CONNECT_PROTOCOL`, RFC 9220).
+const ENABLE_CONNECT_PROTOCOL: u64 = 8;
 /// More octets of settings are an attack.
 const MOST_SETTINGS: u64 = 4096;
 
@@ -32,6 +34,8 @@ pub(super) async fn drive(connection: quinn::Connection, goaway: Rc<Goaway>, hea
     let mut settings = Vec::new();
     frame::push_integer(&mut settings, MAX_FIELD_SECTION_SIZE);
     frame::push_integer(&mut settings, head);
+    frame::push_integer(&mut settings, ENABLE_CONNECT_PROTOCOL);
+    frame::push_integer(&mut settings, 1);
     frame::push_header(&mut text, frame::SETTINGS, settings.len());
     text.extend_from_slice(&settings);
     if control.write_all(&text).await.is_err() {

@@ -5,7 +5,8 @@ use super::qpack::{self, Fault};
 use crate::h1::{self, HeadError, check_host, content_length, is_method};
 use crate::message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version};
 
-/// Reads the section of a request's head; whether it has content is not known yet.
+/// Reads the section of a request's head; whether it has content is not known yet. A request for a tunnel of WebSocket
+/// (RFC 9220) becomes the one that asks for it in HTTP/1.1.
 pub(super) fn request(section: &[u8], limits: &h1::Limits, head: &mut RequestHead) -> Result<(), Unreadable> {
     head.version = Version::Http3;
     head.target.clear();
@@ -138,16 +139,18 @@ impl Reading<'_> {
             return Err(error);
         }
         let head = self.head;
+        let connect = head.method.as_bytes() == b"CONNECT";
+        let tunnel = connect && self.protocol.as_deref() == Some(b"websocket");
         if !self.method {
             return Err(HeadError::Malformed("no method"));
         }
-        if head.method.as_bytes() == b"CONNECT" && self.protocol.is_none() {
+        if connect && self.protocol.is_none() {
             // Section 4.4: it has neither.
             if self.path || self.scheme {
                 return Err(HeadError::Malformed("CONNECT with a path or a scheme"));
             }
             head.target.push('*');
-        } else if !self.path || !self.scheme || self.protocol.is_some() {
+        } else if !self.path || !self.scheme || self.protocol.is_some() != tunnel {
             return Err(HeadError::Malformed("a pseudo-header is missing, or of an extension that was not offered"));
         } else if head.target == "*" && head.method.as_bytes() != b"OPTIONS" {
             return Err(HeadError::Malformed("no valid path"));
@@ -165,6 +168,13 @@ impl Reading<'_> {
             head.fields.append_known(Known::Cookie, &self.cookies);
         }
         check_host(head)?;
+        if tunnel {
+            head.method = Method::new(b"GET");
+            head.framing = Framing::Empty;
+            head.fields.remove_known(Known::ContentLength);
+            head.fields.append_known(Known::Upgrade, b"websocket");
+            return Ok(());
+        }
         if let Some(length) = content_length(&head.fields)? {
             head.framing = Framing::Length(length);
         }
@@ -284,6 +294,22 @@ mod tests {
         let without = [USUAL[0], USUAL[1], USUAL[3], ("host", "b.test")];
         assert_eq!(text(&read(&without).unwrap().fields), "host: b.test;");
         assert_eq!(read(&[(":method", "CONNECT"), (":authority", "a.test:1")]).unwrap().target, "*");
+    }
+
+    #[test]
+    fn tunnels() {
+        let lines = |protocol| {
+            let mut lines = USUAL.to_vec();
+            lines[0].1 = "CONNECT";
+            lines.insert(1, (":protocol", protocol));
+            read(&lines)
+        };
+        let head = lines("websocket").unwrap();
+        assert_eq!(head.method.as_str(), "GET");
+        assert_eq!(head.target, "/p?q");
+        assert_eq!(head.framing, Framing::Empty);
+        assert_eq!(text(&head.fields), "Host: a.test;Upgrade: websocket;");
+        assert!(lines("connect-udp").is_err());
     }
 
     #[test]
