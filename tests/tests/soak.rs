@@ -293,35 +293,68 @@ fn successors_disturb_nobody() {
     flat(&samples, 4096, 12);
 }
 
-#[test]
-fn configurations_that_follow_each_other_leave_nothing_behind() {
-    const ROUTES: usize = 300;
-    let loads = longer(45);
-    let backend = Backend::start("backend");
-    let node = Node::with_exact_memory(&[("database", "off")]);
-    let service = |load: usize, number: usize| {
-        let path = if number == 0 { "/stay".to_owned() } else { format!("/{load}/{number}") };
-        let route = json!({ "name": format!("r{number}"), "paths": [path] });
-        json!({ "name": format!("s{number}"), "url": format!("http://{}", backend.address), "routes": [route] })
+/// How many routes configurations have, and how many configurations follow each other.
+fn extent() -> (usize, usize) {
+    if longer(1) == 1 { (300, 30) } else { (5000, 100) }
+}
+
+/// A configuration with that number in its paths.
+fn configuration(number: usize, routes: usize, backend: SocketAddr) -> Value {
+    let service = |place: usize| {
+        let path = if place == 0 { "/stay".to_owned() } else { format!("/{number}/{place}") };
+        let route = json!({ "name": format!("r{place}"), "paths": [path] });
+        json!({ "name": format!("s{place}"), "url": format!("http://{backend}"), "routes": [route] })
     };
-    let load = |number: usize| {
-        let services: Vec<Value> = (0..ROUTES).map(|n| service(number, n)).collect();
-        send(node.admin(), "POST", "/config", &json!({ "_format_version": "3.0", "services": services })).expect(201);
-    };
-    load(0);
+    json!({ "_format_version": "3.0", "services": (0..routes).map(service).collect::<Vec<_>>() })
+}
+
+/// Loads one configuration after the other under traffic, in place of the one with the number 0 that is there.
+fn load_all(node: &Node, backend: &Backend, load: impl Fn(usize)) {
+    let (routes, loads) = extent();
     let traffic = Traffic::start(node.proxy(), &["GET", "POST"]);
     let mut samples = Vec::new();
     for number in 1..=loads {
         load(number);
-        get(node.proxy(), &format!("/{number}/1")).expect(200);
+        eventually("it is in force", || get(node.proxy(), &format!("/{number}/1")).status == 200);
         get(node.proxy(), &format!("/{}/1", number - 1)).expect(404);
         traffic.goes_on(20);
         samples.push(Usage::of(node.pid()));
     }
     let answered = traffic.end();
-    // A configuration takes 2 MiB; what its content took on the way may be kept for the next one.
-    flat(&samples, 1024, 6);
+    // A route takes some 8 KiB with its service; what it took on its way may be kept for the next one.
+    flat(&samples, 1024 + routes, 6);
     assert!(backend.accepted() <= connections(answered), "{} for {answered} requests", backend.accepted());
+}
+
+#[test]
+fn configurations_that_follow_each_other_leave_nothing_behind() {
+    let backend = Backend::start("backend");
+    let node = Node::with_exact_memory(&[("database", "off")]);
+    let load = |number: usize| {
+        let configuration = configuration(number, extent().0, backend.address);
+        send(node.admin(), "POST", "/config", &configuration).expect(201);
+    };
+    load(0);
+    load_all(&node, &backend, load);
+}
+
+#[test]
+fn files_that_are_read_again_leave_nothing_behind() {
+    let backend = Backend::start("backend");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.json");
+    let write = |number: usize| {
+        std::fs::write(&file, configuration(number, extent().0, backend.address).to_string()).unwrap();
+    };
+    write(0);
+    let node = Node::with_exact_memory(&[("database", "off"), ("declarative_config", file.to_str().unwrap())]);
+    load_all(&node, &backend, |number| {
+        write(number);
+        let mut reload = bascule();
+        reload.args(["reload", "--prefix"]).arg(node.prefix());
+        reload.env("KONG_DATABASE", "off").env("KONG_DECLARATIVE_CONFIG", &file);
+        assert!(reload.output().unwrap().status.success());
+    });
 }
 
 #[test]

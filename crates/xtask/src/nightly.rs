@@ -1,7 +1,9 @@
 //! `cargo xtask nightly`: everything that `cargo xtask test` has a sample of, at length. All of it runs in any case.
 
+use crate::oracle::{self, Database};
 use crate::shell::Shell;
-use crate::{attack, oracle, suites, test};
+use crate::{attack, suites, test};
+use std::time::Instant;
 
 /// Seconds of each fuzz target and of the attack.
 const FUZZ: &str = "600";
@@ -10,33 +12,48 @@ const REQUESTS: &str = "300";
 /// How many times the rounds of the long-lived tests.
 const LONGER: &str = "20";
 
+/// What has failed of it so far.
+#[derive(Default)]
+struct Parts {
+    failed: Vec<String>,
+}
+
 pub fn run(shell: &Shell) -> Result<(), String> {
     let lasting =
         ["soak", "garbage", "failover", "durability", "postgres"].into_iter().flat_map(|name| ["--test", name]);
     let soak: Vec<_> = ["test", "--package", "blackbox"].into_iter().chain(lasting).collect();
-    let mut failed = Vec::new();
-    let mut part = |name: &str, outcome: Result<(), String>| {
-        if let Err(error) = outcome {
-            failed.push(format!("{name}: {error}"));
-        }
-    };
-    part("test", test::run(shell));
-    part("soak", shell.run_with("cargo", &soak, &[("BASCULE_LONGER", LONGER)]));
-    part("attack", attack::run(shell, &["--seconds".to_owned(), ATTACK.to_owned()]));
-    part("admin", suites::admin(shell, REQUESTS).map(drop));
-    part("counterparts", suites::counterparts(shell));
-    part("proxy", suites::proxy(shell));
+    let mut parts = Parts::default();
+    parts.run("test", || test::run(shell));
+    parts.run("soak", || shell.run_with("cargo", &soak, &[("BASCULE_LONGER", LONGER)]));
+    parts.run("attack", || attack::run(shell, &["--seconds".to_owned(), ATTACK.to_owned()]));
+    parts.run("admin", || suites::admin(shell, REQUESTS).map(drop));
+    parts.run("counterparts", || suites::counterparts(shell));
+    parts.run("proxy", || suites::proxy(shell));
     if oracle::is_at_hand(shell) {
-        part("oracle", oracle::explore(shell, &[]));
+        parts.run("oracle on Postgres", || oracle::check(shell, Database::Postgres).map(drop));
+        parts.run("oracle", || oracle::explore(shell, &[]));
     }
     if shell.succeeds("go", &["version"]) {
-        part("h2spec", shell.run("python3", &["tests/suites/h2spec"]));
+        parts.run("h2spec", || shell.run("python3", &["tests/suites/h2spec"]));
     }
-    part("plugin servers", shell.run("python3", &["tests/suites/plugin_servers"]));
-    for target in targets(shell)? {
-        part(&target, fuzz(shell, &target));
+    parts.run("plugin servers", || shell.run("python3", &["tests/suites/plugin_servers"]));
+    match targets(shell) {
+        Ok(targets) => targets.iter().for_each(|target| parts.run(target, || fuzz(shell, target))),
+        Err(error) => parts.failed.push(error),
     }
-    if failed.is_empty() { Ok(()) } else { Err(format!("nightly:\n  {}", failed.join("\n  "))) }
+    if parts.failed.is_empty() { Ok(()) } else { Err(format!("nightly:\n  {}", parts.failed.join("\n  "))) }
+}
+
+impl Parts {
+    /// Runs one, and says how it went; the next one runs in any case.
+    fn run(&mut self, name: &str, part: impl FnOnce() -> Result<(), String>) {
+        println!("\n== {name}");
+        let begin = Instant::now();
+        let outcome = part();
+        let word = if outcome.is_ok() { "done" } else { "failed" };
+        println!("\n== {name}: {word} after {} s", begin.elapsed().as_secs());
+        self.failed.extend(outcome.err().map(|error| format!("{name}: {error}")));
+    }
 }
 
 /// Runs a target where cargo-fuzz is at hand.

@@ -1,4 +1,5 @@
-//! The recorded scenarios of the real Kong, where they are at hand: those listed in `tests/oracle.txt` must pass.
+//! The recorded scenarios of the real Kong, where they are at hand: those listed in `tests/oracle.txt` must pass, on
+//! Postgres but for those in `tests/oracle-postgres.txt`.
 
 use crate::packages;
 use crate::shell::Shell;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 const FOLDER: &str = "../shared/oracle";
 const LIST: &str = "tests/oracle.txt";
+const NOT_ON_POSTGRES: &str = "tests/oracle-postgres.txt";
 /// What is played when nothing is named.
 const AREAS: &[&str] = &[
     "smoke",
@@ -60,12 +62,23 @@ const AREAS: &[&str] = &[
 /// Not listed: what is recorded there is that the player gave up after half a minute.
 const SLOW: &[&str] = &["protocols/https-service-that-speaks-http"];
 
+/// Where records are kept while scenarios are played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
 /// Plays the listed scenarios; how many there were. `None`: they are not at hand.
-pub fn check(shell: &Shell) -> Result<Option<usize>, String> {
+pub fn check(shell: &Shell, database: Database) -> Result<Option<usize>, String> {
     let Some(folder) = folder(shell) else { return Ok(None) };
-    let names = listed(shell)?;
+    let mut names = listed(shell, LIST)?;
+    if database == Database::Postgres {
+        let not_there = listed(shell, NOT_ON_POSTGRES)?;
+        names.retain(|name| !not_there.contains(name));
+    }
     let words: Vec<&str> = names.iter().map(String::as_str).collect();
-    let results = play(shell, &folder, &words, true)?;
+    let results = play(shell, &folder, &words, database, true)?;
     let missing: Vec<&String> = names.iter().filter(|name| results.get(*name) != Some(&true)).collect();
     if missing.is_empty() {
         Ok(Some(names.len()))
@@ -79,7 +92,7 @@ pub fn explore(shell: &Shell, arguments: &[String]) -> Result<(), String> {
     let folder = folder(shell).ok_or(format!("there is no {FOLDER}"))?;
     let update = arguments.first().is_some_and(|a| a == "--update");
     let names: Vec<&str> = arguments.iter().skip(usize::from(update)).map(String::as_str).collect();
-    let results = play(shell, &folder, if names.is_empty() { AREAS } else { &names }, false)?;
+    let results = play(shell, &folder, if names.is_empty() { AREAS } else { &names }, Database::Sqlite, false)?;
     let passed = results.values().filter(|passed| **passed).count();
     for name in results.iter().filter(|(_, passed)| !**passed).map(|(name, _)| name) {
         println!("fails: {name}");
@@ -107,8 +120,8 @@ fn folder(shell: &Shell) -> Option<PathBuf> {
     std::fs::canonicalize(folder).ok().filter(|folder| folder.join("run.py").exists())
 }
 
-fn listed(shell: &Shell) -> Result<Vec<String>, String> {
-    let text = std::fs::read_to_string(shell.root.join(LIST)).map_err(|e| format!("{LIST}: {e}"))?;
+fn listed(shell: &Shell, list: &str) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(shell.root.join(list)).map_err(|e| format!("{list}: {e}"))?;
     Ok(text
         .lines()
         .map(str::trim)
@@ -122,6 +135,7 @@ fn play(
     shell: &Shell,
     folder: &std::path::Path,
     names: &[&str],
+    database: Database,
     quiet: bool,
 ) -> Result<BTreeMap<String, bool>, String> {
     if names.is_empty() {
@@ -143,7 +157,13 @@ fn play(
     let base = std::env::var("ORACLE_BASE").unwrap_or("17000".to_owned());
     let (runner, results_arg, prefix) =
         (runner.display().to_string(), results.display().to_string(), prefix.display().to_string());
-    let mut words = vec![runner.as_str(), "check"];
+    let (mut words, kept_in) = match database {
+        Database::Sqlite => (vec![], "sqlite"),
+        Database::Postgres => {
+            (vec!["cargo", "run", "--quiet", "--package", "blackbox", "--bin", "with_postgres", "--"], "postgres")
+        }
+    };
+    words.extend(["python3", &runner, "check"]);
     words.extend(names);
     words.extend(["--start", &start, "--stop", &stop, "--tsv", &results_arg, "--base", &base, "--prefix", &prefix]);
     if quiet {
@@ -151,7 +171,7 @@ fn play(
     }
     let binary = target.join("debug/bascule").display().to_string();
     // It fails when a scenario does; which, the file says.
-    let ended = shell.watch("python3", &words, &[("BASCULE", &binary)], |_| {});
+    let ended = shell.watch(words[0], &words[1..], &[("BASCULE", &binary), ("ORACLE_DB", kept_in)], |_| {});
     let text = std::fs::read_to_string(&results).map_err(|e| format!("no results ({e}): {ended:?}"))?;
     Ok(parse(&text))
 }

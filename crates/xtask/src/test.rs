@@ -1,7 +1,8 @@
 //! `cargo xtask test`: formatting, house rules, lints, licences, all tests, and the recorded scenarios.
 
+use crate::oracle::{self, Database};
 use crate::shell::Shell;
-use crate::{attack, licences, oracle, packages, suites, tidy};
+use crate::{attack, licences, packages, suites, tidy};
 
 /// Debian packages of the programs that tests call.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -46,7 +47,7 @@ pub fn run(shell: &Shell) -> Result<(), String> {
     outcome?;
     attack::run(shell, &["--seconds", ATTACK].map(str::to_owned))?;
     suites::admin(shell, REQUESTS)?;
-    match oracle::check(shell)? {
+    match oracle::check(shell, Database::Sqlite)? {
         Some(scenarios) => {
             println!("\n{scenarios} recorded scenarios pass");
             passed += scenarios;
