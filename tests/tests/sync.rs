@@ -99,6 +99,22 @@ fn a_node_becomes_what_a_file_says() {
 }
 
 #[test]
+fn what_has_no_name_keeps_its_id() {
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/routes", "paths[]=/alone").expect(201);
+    let service = form(node.admin(), "POST", "/services", "host=h.test").expect(201).json();
+    let inside = format!("/services/{}/routes", service["id"].as_str().unwrap());
+    let route = form(node.admin(), "POST", &inside, "paths[]=/a").expect(201).json();
+    let plugins = format!("/routes/{}/plugins", route["id"].as_str().unwrap());
+    form(node.admin(), "POST", &plugins, "name=cors").expect(201);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dumped.yaml");
+    said(&run("dump", &node, &file, &[]), 0);
+    let told = said(&run("diff", &node, &file, &["--non-zero-exit-code"]), 0);
+    assert!(told.ends_with("Created: 0\n  Updated: 0\n  Deleted: 0\n"), "{told}");
+}
+
+#[test]
 fn what_is_dumped_makes_another_node_the_same() {
     let (node, other) = (Node::start(&[]), Node::start(&[]));
     let directory = tempfile::tempdir().unwrap();

@@ -171,20 +171,26 @@ impl AuditOptions {
     }
 }
 
-/// Takes fields of these names out of a value, at any depth.
+/// Takes fields of these names out of a value, at any depth, and those whose names end in one (`redis_password`).
 fn remove(value: &mut Value, names: &[&str], removed: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
-            for name in names.iter().filter(|name| fields.shift_remove(**name).is_some()) {
-                if removed.iter().all(|known| known != name) {
-                    removed.push((*name).to_owned());
+            fields.retain(|field, _| {
+                let goes = names.iter().any(|name| is_called(field, name));
+                if goes && !removed.contains(field) {
+                    removed.push(field.clone());
                 }
-            }
+                !goes
+            });
             fields.values_mut().for_each(|value| remove(value, names, removed));
         }
         Value::Array(items) => items.iter_mut().for_each(|item| remove(item, names, removed)),
         _ => {}
     }
+}
+
+fn is_called(field: &str, name: &str) -> bool {
+    field.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with(['_', '.']))
 }
 
 fn names(removed: &[String]) -> Option<String> {
@@ -199,4 +205,32 @@ fn now() -> u64 {
 pub fn is_between(record: &Record, after: Option<u64>, before: Option<u64>) -> bool {
     let at = record.get("request_timestamp").and_then(Value::as_u64).unwrap_or_default();
     after.is_none_or(|after| at >= after) && before.is_none_or(|before| at <= before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_go_under_all_their_names() {
+        let mut value = json!({
+            "name": "rate-limiting",
+            "config": {
+                "redis_password": "p",
+                "redis": {"password": "p", "username": "u"},
+                "client_secret": ["s"],
+                "token_ttl": 5,
+                "passwordless": true,
+            },
+            "config.redis.password": "p",
+        });
+        let mut removed = Vec::new();
+        remove(&mut value, &["token", "secret", "password"], &mut removed);
+        let left = json!({
+            "name": "rate-limiting",
+            "config": {"redis": {"username": "u"}, "token_ttl": 5, "passwordless": true},
+        });
+        assert_eq!(value, left);
+        assert_eq!(removed, ["config.redis.password", "redis_password", "client_secret", "password"]);
+    }
 }

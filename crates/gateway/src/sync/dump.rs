@@ -1,6 +1,7 @@
 //! A node's configuration as a file: records stand inside of what they belong to, without what a node adds itself.
 
 use super::State;
+use super::plan::identities;
 use super::state::{MEMBERSHIPS, id_of, is_configuration, reference};
 use model::{Catalog, Record, Schema};
 use serde_json::{Value, json};
@@ -85,9 +86,11 @@ impl Dump<'_> {
                 }
             }
             let id = id_of(record).unwrap_or_default();
-            // Certificates have no names; decK wants their ids.
             let named = self.names.contains_key(&(schema.name.as_str(), id));
-            let is_needed = self.needed.contains(id) || schema.name == "certificates";
+            // Without one, what has no name would be another record each time; decK wants those of certificates.
+            let is_needed = self.needed.contains(id)
+                || schema.name == "certificates"
+                || identities(schema, record).is_empty();
             if !self.with_ids && (named || !is_needed) {
                 entry.shift_remove("id");
             }

@@ -188,7 +188,7 @@ impl<'a> Known<'a> {
 }
 
 /// What no two records of an entity share, each with what tells the kinds of it apart.
-fn identities(schema: &Schema, record: &Record) -> Vec<Vec<String>> {
+pub(super) fn identities(schema: &Schema, record: &Record) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     let together = |fields: &[&str]| -> Option<Vec<String>> {
         let value = |field: &&str| match record.get(*field) {
