@@ -64,6 +64,8 @@ mod tls_metadata_headers;
 mod traffic_mirror;
 mod udp_log;
 mod upstream_timeout;
+mod websocket_size_limit;
+mod websocket_validator;
 mod zipkin;
 
 use sdk::PluginKind;
@@ -130,6 +132,8 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &traffic_mirror::TrafficMirror,
         &udp_log::UdpLog,
         &upstream_timeout::UpstreamTimeout,
+        &websocket_size_limit::WebsocketSizeLimit,
+        &websocket_validator::WebsocketValidator,
         &zipkin::Zipkin,
     ]
 }

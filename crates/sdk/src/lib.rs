@@ -44,6 +44,7 @@ mod tasks;
 pub mod testing;
 mod trace;
 mod url;
+mod websocket;
 
 pub use admin::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest};
 pub use answer::Answer;
@@ -85,6 +86,7 @@ pub use trace::{
     TraceSettings,
 };
 pub use url::Url;
+pub use websocket::{CloseReason, MessageKind, Verdict, WebSocketLimits, WebSocketMessage};
 
 pub use bytes::Bytes;
 pub use futures_util::future::{BoxFuture, LocalBoxFuture};

@@ -2,7 +2,7 @@
 
 use crate::{
     AdminAnswer, AdminEndpoint, AdminRequest, Answer, BoxFuture, Bytes, CertificateRequest, CertifiedKey,
-    CredentialEntity, Env, Exchange, LocalBoxFuture,
+    CredentialEntity, Env, Exchange, LocalBoxFuture, WebSocketMessage,
 };
 use model::{Catalog, Function, PluginSchema, Schema, entities};
 use std::sync::Arc;
@@ -146,6 +146,14 @@ pub trait Plugin: Send + Sync {
         piece
     }
 
+    /// A message of the client of a WebSocket on its way to the service, a ping, pong or close included; it may be
+    /// edited, dropped, or be the end. With a plugin that takes part in this phase or the next one, frames are read and
+    /// written anew, and extensions of WebSocket are not offered to the service.
+    fn ws_client_frame(&self, _exchange: &mut Exchange, _message: &mut WebSocketMessage) {}
+
+    /// The same for a message of the service on its way to the client.
+    fn ws_upstream_frame(&self, _exchange: &mut Exchange, _message: &mut WebSocketMessage) {}
+
     /// The exchange is over; nothing can be changed. Runs after the client has its last byte. What takes longer than
     /// noting something down goes through a [`crate::Queue`].
     fn log(&self, _exchange: &mut Exchange) {}
@@ -182,10 +190,17 @@ impl Phases {
     pub const RESPONSE: Phases = Phases(256);
     /// Answers in place of the service's go through [`Plugin::exit`].
     pub const EXIT: Phases = Phases(512);
+    pub const WS_CLIENT_FRAME: Phases = Phases(1024);
+    pub const WS_UPSTREAM_FRAME: Phases = Phases(2048);
 
     /// Both sets together.
     pub const fn and(self, other: Phases) -> Phases {
         Phases(self.0 | other.0)
+    }
+
+    /// Whether anything of `other` is in the set.
+    pub const fn has_any(self, other: Phases) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Whether all of `other` is in the set.

@@ -8,5 +8,6 @@ pub mod h3;
 pub mod message;
 pub mod net;
 pub mod proxy_protocol;
+pub mod websocket;
 
 pub use message::{Fields, Framing, Known, Method, RequestHead, ResponseHead, Version, field_value};

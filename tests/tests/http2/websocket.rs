@@ -2,6 +2,7 @@
 
 use crate::client::{Connection, Over, asked, play, request};
 use crate::node;
+use blackbox::http::form;
 use blackbox::{PATIENCE, Service, eventually};
 use bytes::Bytes;
 use h2::ext::Protocol;
@@ -97,5 +98,30 @@ fn no_other_success_opens_a_tunnel() {
         other.extensions_mut().insert(Protocol::from_static("connect-udp"));
         let (response, _up) = connection.send(other, false).await;
         assert_eq!(response.await.unwrap().status(), 405);
+    });
+}
+
+#[test]
+fn plugins_see_the_messages_of_a_tunnel() {
+    let service = Arc::new(Service::start());
+    let node = node(&service, &[]);
+    form(node.admin(), "PATCH", "/routes/r", "protocols[]=ws").expect(200);
+    let limit = "name=websocket-size-limit&config.client_max_payload=4";
+    form(node.admin(), "POST", "/routes/r/plugins", limit).expect(201);
+    play(async {
+        let connection = Connection::open(&node, Over::Plain).await;
+        let (response, mut up) = connection.send(tunnel("/chat"), false).await;
+        let (mut service, _) = asked(&service).await;
+        service.send_raw(ACCEPTED.strip_suffix(b"hello").unwrap()).unwrap();
+        let mut content = response.await.unwrap().into_body();
+        // A text of four octets, and the beginning of one of five.
+        up.send_data(Bytes::from_static(b"\x81\x84\0\0\0\0four\x81\x85\0\0\0\0f"), false).unwrap();
+        let seen = tokio::task::spawn_blocking(move || service.read_until_closed(PATIENCE)).await.unwrap().unwrap();
+        assert_eq!(seen.len(), 10 + 8, "the first text and the end, both masked");
+        let mut got = Vec::new();
+        while let Some(piece) = content.data().await {
+            got.extend_from_slice(&piece.unwrap());
+        }
+        assert_eq!(got, b"\x88\x13\x03\xf1Payload Too Large");
     });
 }

@@ -49,7 +49,7 @@ fn lacking_services(settings: &Settings, entities: &Entities) -> Option<String> 
     }
     let services = entities.lists.iter().filter(|(entity, _)| entity == "services").flat_map(|(_, list)| list);
     let text = |record: &Record, field: &str| record.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let secure = services.filter(|s| ["https", "tls", "grpcs"].contains(&&*text(&s.record, "protocol")));
+    let secure = services.filter(|s| ["https", "tls", "grpcs", "wss"].contains(&&*text(&s.record, "protocol")));
     let named = secure.map(|s| [text(&s.record, "name"), text(&s.record, "id")].into_iter().find(|n| !n.is_empty()));
     let named: Vec<String> = named.map(Option::unwrap_or_default).collect();
     (!named.is_empty())

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// A protocol that services and routes speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u16)]
 pub enum Protocol {
     Http = 1,
     Https = 2,
@@ -17,9 +17,25 @@ pub enum Protocol {
     Tls = 32,
     TlsPassthrough = 64,
     Udp = 128,
+    Ws = 256,
+    Wss = 512,
 }
 
 impl Protocol {
+    /// All of them, by name.
+    pub const ALL: [Protocol; 10] = [
+        Protocol::Grpc,
+        Protocol::Grpcs,
+        Protocol::Http,
+        Protocol::Https,
+        Protocol::Tcp,
+        Protocol::Tls,
+        Protocol::TlsPassthrough,
+        Protocol::Udp,
+        Protocol::Ws,
+        Protocol::Wss,
+    ];
+
     /// The protocol by Kong's name for it.
     pub fn parse(text: &str) -> Result<Protocol, String> {
         Ok(match text {
@@ -31,6 +47,8 @@ impl Protocol {
             "tls" => Protocol::Tls,
             "tls_passthrough" => Protocol::TlsPassthrough,
             "udp" => Protocol::Udp,
+            "ws" => Protocol::Ws,
+            "wss" => Protocol::Wss,
             other => return Err(format!("protocol: unknown '{other}'")),
         })
     }
@@ -46,30 +64,34 @@ impl Protocol {
             Protocol::Tls => "tls",
             Protocol::TlsPassthrough => "tls_passthrough",
             Protocol::Udp => "udp",
+            Protocol::Ws => "ws",
+            Protocol::Wss => "wss",
         }
     }
 }
 
 /// A set of protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Protocols(u8);
+pub struct Protocols(u16);
 
 impl Protocols {
     /// All there are.
-    pub const ALL: Protocols = Protocols(0xff);
-    /// Those of requests: http, https, grpc and grpcs.
-    pub const REQUESTS: Protocols = Protocols(0x0f);
+    pub const ALL: Protocols = Protocols(0x3ff);
+    /// Those of requests: http, https, grpc, grpcs, and ws and wss, which begin as such.
+    pub const REQUESTS: Protocols = Protocols(0x30f);
+    /// Those of WebSocket: ws and wss.
+    pub const WEBSOCKETS: Protocols = Protocols(0x300);
     /// Those of streams: tcp, tls, tls_passthrough and udp.
     pub const STREAMS: Protocols = Protocols(0xf0);
 
     /// Whether the set has that protocol.
     pub fn contains(self, protocol: Protocol) -> bool {
-        self.0 & protocol as u8 != 0
+        self.0 & protocol as u16 != 0
     }
 
     /// The set with that protocol added.
     pub fn with(self, protocol: Protocol) -> Protocols {
-        Protocols(self.0 | protocol as u8)
+        Protocols(self.0 | protocol as u16)
     }
 
     /// Whether the sets share a protocol.
@@ -83,12 +105,9 @@ impl Protocols {
     }
 
     pub(super) fn from_record(record: &Record) -> Result<Protocols, String> {
-        // Kong's Enterprise edition has some plugins act on WebSockets as such, which no route here is for.
-        let known = |protocol: &&String| !matches!(protocol.as_str(), "ws" | "wss");
         decode::strings(record, "protocols")
             .iter()
-            .filter(known)
-            .try_fold(Protocols::default(), |set, p| Ok(set.with(Protocol::parse(p)?)))
+            .try_fold(Protocols::default(), |set, protocol| Ok(set.with(Protocol::parse(protocol)?)))
     }
 }
 

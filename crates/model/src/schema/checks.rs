@@ -84,6 +84,9 @@ impl Check {
                 .and_then(Value::as_object)
                 .cloned()
                 .unwrap_or_default();
+            if rules.contains_key("one_of") {
+                laid.remove("also_one_of");
+            }
             laid.extend(rules.clone());
             Field::parse("", &Value::Object(laid), functions, depth).map(Box::new)
         };

@@ -24,6 +24,7 @@ fn visible(value: &Value) -> Value {
                 "check" | "validator" | "func" => value.is_string(),
                 "omit_null" => value.is_boolean(),
                 "also_one_of" => value.is_object(),
+                "also_not_one_of" => value.is_array(),
                 _ => false,
             };
             let (optional, fields): (Vec<Value>, Vec<Value>) =

@@ -69,9 +69,12 @@ pub(super) struct Rules {
     pub eq: Option<Value>,
     pub ne: Option<Value>,
     pub one_of: Option<Vec<Value>>,
-    /// Values beyond those, of which clients are told nothing: each is taken where another field is set, too.
+    /// Values beyond those, of which clients are told nothing: each is taken where the field that it names is set, too,
+    /// or (`true`) in any case.
     pub also_one_of: Option<Map<String, Value>>,
     pub not_one_of: Option<Vec<Value>>,
+    /// Values beyond those, of which clients are told nothing.
+    pub also_not_one_of: Option<Vec<Value>>,
     pub gt: Option<f64>,
     pub timestamp: bool,
     pub uuid: bool,
@@ -188,6 +191,12 @@ impl Field {
 }
 
 impl Rules {
+    /// Whether it is a value beyond `one_of` that is taken in any case.
+    pub fn also_takes(&self, value: &Value) -> bool {
+        let also = self.also_one_of.as_ref().and_then(|also| also.get(value.as_str()?));
+        also == Some(&Value::Bool(true))
+    }
+
     fn parse(map: &Map<String, Value>, functions: &Functions) -> Result<Rules, String> {
         let flag = |key: &str| map.get(key).and_then(Value::as_bool).unwrap_or(false);
         let text = |key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -223,6 +232,7 @@ impl Rules {
             one_of: list("one_of"),
             also_one_of: map.get("also_one_of").and_then(Value::as_object).cloned(),
             not_one_of: list("not_one_of"),
+            also_not_one_of: list("also_not_one_of"),
             gt: map.get("gt").and_then(Value::as_f64),
             timestamp: flag("timestamp"),
             uuid: flag("uuid"),

@@ -188,6 +188,31 @@ fn references() {
 }
 
 #[test]
+fn routes_for_websockets_are_taken_and_not_told_of() {
+    let catalog = Catalog::core();
+    let errors = |input: Value| fields(insert(&catalog, "routes", input));
+    let route = accepted(insert(&catalog, "routes", json!({"protocols": ["wss", "ws"], "paths": ["/a"]})));
+    assert_eq!(route["protocols"], json!(["wss", "ws"]));
+    accepted(insert(&catalog, "routes", json!({"protocols": ["wss"], "snis": ["a.test"]})));
+    assert_eq!(
+        errors(json!({"protocols": ["ws"]})),
+        json!({"@entity": ["must set one of 'hosts', 'headers', 'paths' when 'protocols' is 'ws'"]})
+    );
+    assert_eq!(errors(json!({"protocols": ["ws"], "paths": ["/a"], "snis": ["a.test"]}))["snis"], "length must be 0");
+    assert_eq!(
+        errors(json!({"protocols": ["http", "ws"], "paths": ["/a"]})),
+        json!({"protocols": "these sets are mutually exclusive: ('http', 'https'), ('ws', 'wss')"})
+    );
+    let secure = json!({"protocol": "wss", "host": "h", "path": "/p", "tls_verify": true});
+    accepted(insert(&catalog, "services", secure));
+    let plain = fields(insert(&catalog, "services", json!({"protocol": "ws", "host": "h", "tls_verify": true})));
+    assert_eq!(plain["tls_verify"], "value must be null");
+    for entity in ["routes", "services"] {
+        assert!(!catalog.entity(entity).unwrap().describe().to_string().contains("\"ws"));
+    }
+}
+
+#[test]
 fn routes_need_something_to_match_by() {
     let catalog = Catalog::core();
     let errors = |input: Value| fields(insert(&catalog, "routes", input));

@@ -80,7 +80,7 @@ pub(super) fn shape(scope: Scope, view: View, ttl: bool, input: &Record, full: b
             None => drop(errors.insert(name.clone(), UNKNOWN.into())),
             Some(known) => {
                 if let Err(error) = field(scope, known, value)
-                    && !also_takes(known, value, input)
+                    && !also_takes(scope, view, known, value, input)
                 {
                     errors.insert(name.clone(), error);
                 }
@@ -104,10 +104,16 @@ pub(super) fn shape(scope: Scope, view: View, ttl: bool, input: &Record, full: b
     errors
 }
 
-/// Whether it is a value of which clients are told nothing, with the field that goes with it.
-fn also_takes(field: &Field, value: &Value, input: &Record) -> bool {
-    let other = field.rules.also_one_of.as_ref().and_then(|also| also.get(value.as_str()?)?.as_str());
-    other.and_then(|other| input.get(other)).is_some_and(|value| !value.is_null())
+/// Whether it is a value of which clients are told nothing, with the field that goes with it; or a set that has such
+/// values, whatever a subschema says of it, and others that are fine.
+fn also_takes(scope: Scope, view: View, known: &Field, value: &Value, input: &Record) -> bool {
+    let (Value::Array(items), Some(elements)) = (value, view.base.field(&known.name).and_then(Field::elements)) else {
+        let other = known.rules.also_one_of.as_ref().and_then(|also| also.get(value.as_str()?)?.as_str());
+        return other.and_then(|other| input.get(other)).is_some_and(|value| !value.is_null());
+    };
+    let others: Vec<Value> = items.iter().filter(|item| !elements.rules.also_takes(item)).cloned().collect();
+    let may_mix = known.rules.subsets.is_empty();
+    may_mix && others.len() < items.len() && (others.is_empty() || field(scope, known, &Value::Array(others)).is_ok())
 }
 
 /// Checks one value; the error is a text, or a tree for collections and records.
@@ -296,12 +302,13 @@ fn broken(field: &Field, value: &Value) -> Option<String> {
         return Some(format!("value must not be {}", show(value)));
     }
     if let Some(options) = &rules.not_one_of
-        && options.iter().any(|o| same(o, value))
+        && options.iter().chain(rules.also_not_one_of.iter().flatten()).any(|o| same(o, value))
     {
         return Some(format!("must not be one of: {}", listed(options)));
     }
     if let Some(options) = &rules.one_of
         && !options.iter().any(|o| same(o, value))
+        && !rules.also_takes(value)
     {
         return Some(format!("expected one of: {}", listed(options)));
     }
@@ -314,7 +321,7 @@ fn broken(field: &Field, value: &Value) -> Option<String> {
             (!found).then(|| format!("expected to contain: {}", show(wanted)))
         })
         .or_else(|| rules.validator?.validate(value).err())
-        .or_else(|| exclusive_subsets(&rules.subsets, value))
+        .or_else(|| exclusive_subsets(field, value))
 }
 
 /// What Postgres has no room for: such a record is none elsewhere, either.
@@ -410,8 +417,12 @@ fn text(rules: &Rules, value: &Value) -> Option<String> {
     (!any).then(|| err.clone().unwrap_or_else(|| format!("invalid value: {text}")))
 }
 
-fn exclusive_subsets(subsets: &[Vec<Value>], value: &Value) -> Option<String> {
-    let items = value.as_array()?;
+/// What clients are told nothing of is a subset, too.
+fn exclusive_subsets(field: &Field, value: &Value) -> Option<String> {
+    let items = value.as_array().filter(|_| !field.rules.subsets.is_empty())?;
+    let also = field.elements().and_then(|elements| elements.rules.also_one_of.as_ref());
+    let also = also.map(|also| also.keys().map(|value| Value::from(value.as_str())).collect());
+    let subsets: Vec<Vec<Value>> = field.rules.subsets.iter().cloned().chain(also).collect();
     let mut members: Vec<usize> = Vec::new();
     for item in items {
         if let Some(i) = subsets.iter().position(|subset| subset.contains(item))

@@ -97,6 +97,8 @@ fn protocols(set: Protocols) -> Vec<&'static str> {
         Protocol::Tls,
         Protocol::TlsPassthrough,
         Protocol::Udp,
+        Protocol::Ws,
+        Protocol::Wss,
     ];
     all.into_iter().filter(|p| set.contains(*p)).map(Protocol::as_str).collect()
 }

@@ -15,7 +15,8 @@ pub use build::Scopes;
 pub use condition::PluginCondition;
 pub use refusal::Refusal;
 pub use run::{
-    Selected, logging, run_access, run_body_filter, run_exit, run_header_filter, run_log, run_response, run_rewrite,
+    Selected, run_access, run_body_filter, run_exit, run_header_filter, run_log, run_response, run_rewrite,
+    run_ws_frame, taking_part,
 };
 
 use model::entities::{Ordering, Protocol, Protocols, Uuid};

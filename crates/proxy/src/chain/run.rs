@@ -3,13 +3,14 @@
 use super::{Chain, Instance, PluginSlot};
 use crate::panic;
 use futures_util::FutureExt;
-use model::entities::{Protocol, Uuid};
+use model::entities::{Protocol, Protocols, Uuid};
 use sdk::recording::Before;
-use sdk::{Answer, Bytes, Exchange, Known, Phases, Step, Timed, Version};
+use sdk::{Answer, Bytes, CloseReason, Exchange, Known, Phases, Step, Timed, Verdict, Version, WebSocketMessage};
 use smallvec::SmallVec;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
+use wire::websocket::Side;
 
 /// The instances that were selected for an exchange; they take part in its later phases.
 pub type Selected<'a> = SmallVec<[&'a Arc<Instance>; 4]>;
@@ -123,9 +124,32 @@ pub fn run_body_filter(selected: &Selected<'_>, exchange: &mut Exchange, piece: 
     })
 }
 
-/// Those of the selected that take part in the log phase, for an exchange that outlives its view of the configuration.
-pub fn logging(selected: &Selected<'_>) -> Vec<Arc<Instance>> {
-    selected.iter().filter(|i| i.phases.has(Phases::LOG)).map(|instance| Arc::clone(instance)).collect()
+/// Those of the selected that take part in any of these phases, for an exchange that outlives its view of the
+/// configuration.
+pub fn taking_part(selected: &Selected<'_>, phases: Phases) -> Vec<Arc<Instance>> {
+    selected.iter().filter(|i| i.phases.has_any(phases)).map(|instance| Arc::clone(instance)).collect()
+}
+
+/// A message of a WebSocket, until a plugin decides that it does not go on. Nothing goes on that a plugin should have
+/// seen and could not.
+pub fn run_ws_frame(instances: &[Arc<Instance>], exchange: &mut Exchange, from: Side, message: &mut WebSocketMessage) {
+    let phase = match from {
+        Side::Client => Phases::WS_CLIENT_FRAME,
+        Side::Service => Phases::WS_UPSTREAM_FRAME,
+    };
+    for instance in instances.iter().filter(|i| i.phases.has(phase)) {
+        let run = guarded_sync(instance, || match from {
+            Side::Client => instance.plugin.ws_client_frame(exchange, message),
+            Side::Service => instance.plugin.ws_upstream_frame(exchange, message),
+        });
+        if run.is_none() {
+            let reason = CloseReason::new(CloseReason::INTERNAL_ERROR, "");
+            message.verdict = Verdict::Close(reason.clone(), reason);
+        }
+        if message.verdict != Verdict::Forward {
+            return;
+        }
+    }
 }
 
 /// The log phase.
@@ -165,12 +189,18 @@ fn applies(instance: &Instance, exchange: &Exchange) -> bool {
     if let Some(session) = &exchange.stream {
         return instance.protocols.contains(session.protocol);
     }
-    let (plain, grpc) = match exchange.client.https {
-        true => (Protocol::Https, Protocol::Grpcs),
-        false => (Protocol::Http, Protocol::Grpc),
+    let (plain, grpc, websocket) = match exchange.client.https {
+        true => (Protocol::Https, Protocol::Grpcs, Protocol::Wss),
+        false => (Protocol::Http, Protocol::Grpc, Protocol::Ws),
     };
-    // A call of gRPC is a request, too.
-    instance.protocols.contains(plain) || (instance.protocols.contains(grpc) && is_grpc(exchange))
+    // A call of gRPC is a request, too, and so is the handshake of a WebSocket.
+    instance.protocols.contains(plain)
+        || (instance.protocols.contains(grpc) && is_grpc(exchange))
+        || (instance.protocols.contains(websocket) && is_for_websockets(exchange))
+}
+
+fn is_for_websockets(exchange: &Exchange) -> bool {
+    exchange.route.as_ref().is_some_and(|route| route.protocols.intersects(Protocols::WEBSOCKETS))
 }
 
 fn is_grpc(exchange: &Exchange) -> bool {

@@ -210,7 +210,7 @@ fn tls(
     service: Uuid,
     destination: &Destination,
 ) -> Result<Option<Rc<ServiceTls>>, ()> {
-    if !matches!(exchange.upstream.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Tls) {
+    if !matches!(exchange.upstream.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Wss | Protocol::Tls) {
         return Ok(None);
     }
     let tls = context.view.service_tls(service, destination.client_certificate());

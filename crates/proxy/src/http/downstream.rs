@@ -18,6 +18,15 @@ pub(crate) enum Downstream<'a> {
 }
 
 impl Downstream<'_> {
+    /// The same client, for a while.
+    pub fn borrowed(&mut self) -> Downstream<'_> {
+        match self {
+            Downstream::Http1(connection) => Downstream::Http1(connection),
+            Downstream::Http2(stream) => Downstream::Http2(stream),
+            Downstream::Http3(stream) => Downstream::Http3(stream),
+        }
+    }
+
     /// How many octets of the request's content can be had by [`Downstream::content`]; `None` at its end. Asking is
     /// what invites a client that waits for `100 Continue`.
     pub fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>, ContentError>> {

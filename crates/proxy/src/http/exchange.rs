@@ -9,6 +9,7 @@ use super::recorded;
 use super::relay;
 use super::request::{self, Stripped};
 use super::upload::{Upload, UploadError};
+use super::websocket;
 use super::{Origin, respond};
 use crate::chain::{self, Chain, Instance};
 use crate::forwarded;
@@ -42,6 +43,8 @@ pub(crate) struct Upgraded {
     pub upstream: Upstream,
     /// Who takes part in the log phase.
     pub logging: Vec<Arc<Instance>>,
+    /// Who sees its messages.
+    pub framing: Vec<Arc<Instance>>,
     /// How long the connection may be silent.
     pub read_timeout: Duration,
 }
@@ -83,8 +86,9 @@ pub(crate) async fn run(
     }
     if let Ok(Some(upstream)) = served {
         let read_timeout = exchange.timeouts().read;
-        let logging = chain::logging(&context.selected);
-        return Disposition::Upgraded(Box::new(Upgraded { upstream: *upstream, logging, read_timeout }));
+        let logging = chain::taking_part(&context.selected, Phases::LOG);
+        let framing = chain::taking_part(&context.selected, websocket::FRAMES);
+        return Disposition::Upgraded(Box::new(Upgraded { upstream: *upstream, logging, framing, read_timeout }));
     }
     if exchange.response.status == 0 {
         exchange.response.status = CLIENT_CLOSED_REQUEST;

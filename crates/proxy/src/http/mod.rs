@@ -24,6 +24,7 @@ mod respond;
 mod spool;
 mod upgrade;
 mod upload;
+mod websocket;
 
 pub(crate) use access::note_stream;
 pub(crate) use quic::serve as serve_quic;

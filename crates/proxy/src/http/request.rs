@@ -3,6 +3,7 @@
 use super::access;
 use super::context::RequestContext;
 use super::payload::Payload;
+use super::websocket;
 use crate::balancer::Peer;
 use crate::forwarded::Forwarded;
 use crate::snapshot::Found;
@@ -113,6 +114,10 @@ pub(crate) fn prepare(
             fields.set_known(Known::Via, &all);
         }
     }
+    if is_upgrade(context) && context.selected.iter().any(|instance| instance.phases.has_any(websocket::FRAMES)) {
+        // Frames in the form of an extension are not read here.
+        fields.remove("Sec-WebSocket-Extensions");
+    }
     if is_upgrade(context) && context.version >= Version::Http2 {
         // Tunnels of streams have no key; services of HTTP/1.1 want one.
         let key = STANDARD.encode(&context.worker.request_id()[..16]);
@@ -127,7 +132,7 @@ pub(crate) fn prepare(
 /// where that is not the usual one.
 pub(crate) fn address(context: &RequestContext<'_>, exchange: &mut Exchange, peer: &Peer) {
     let usual = match exchange.upstream.protocol {
-        Protocol::Https | Protocol::Grpcs => 443,
+        Protocol::Https | Protocol::Grpcs | Protocol::Wss => 443,
         _ => 80,
     };
     let port = peer.address.port();

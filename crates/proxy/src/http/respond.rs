@@ -262,6 +262,7 @@ pub(crate) fn mismatch(exchange: &Exchange, mismatch: Mismatch) -> Answer {
             Answer::new(status, page).with("Location", &location).with("Content-Type", b"text/html")
         }
         Mismatch::NeedsHttp2 => error(426).with("Upgrade", b"HTTP/2"),
+        Mismatch::NeedsWebSocket => error(426).with("Upgrade", b"websocket"),
         Mismatch::NotGrpc => error(415),
         Mismatch::NeedsGrpcs => {
             Answer::new(200, Bytes::new()).with("grpc-status", b"1").with("grpc-message", mismatch.message().as_bytes())

@@ -4,6 +4,7 @@ use super::Origin;
 use super::access::{self, Line};
 use super::downstream::Downstream;
 use super::exchange::Upgraded;
+use super::websocket::{End, Patience, Relay};
 use crate::chain::{self, Instance};
 use crate::tunnel::{Moved, Tunnel};
 use crate::worker::{Session, Worker};
@@ -25,10 +26,15 @@ pub(crate) async fn follow(
     connection: ServerConnection,
     upgraded: Upgraded,
 ) {
-    let Upgraded { upstream, logging, read_timeout } = upgraded;
+    let Upgraded { upstream, logging, framing, read_timeout } = upgraded;
     let mut exchange = detached(session);
     let (client, client_sent, timer) = connection.into_parts();
     let moved = match upstream.into_parts() {
+        Some((service, service_sent, _counts)) if !framing.is_empty() => {
+            let ends = (End::Socket(client, client_sent), End::Socket(service, service_sent));
+            let relay = Relay::new(ends.0, ends.1, &mut exchange, &worker.shared.memory);
+            Box::pin(relay.run(&mut exchange, &framing, &timer, patience(worker, read_timeout))).await
+        }
         Some((service, service_sent, _counts)) => {
             let tunnel = Tunnel { client, client_sent, service, service_sent, idle: read_timeout, half_close: false };
             tunnel.run(&timer).await
@@ -53,16 +59,29 @@ pub(crate) async fn follow_stream(
     mut downstream: Downstream<'_>,
     upgraded: Upgraded,
 ) {
-    let Upgraded { upstream, logging, read_timeout } = upgraded;
+    let Upgraded { upstream, logging, framing, read_timeout } = upgraded;
     let mut exchange = detached(session);
-    if let Some((service, service_sent, _counts)) = upstream.into_parts() {
-        relay(worker, &mut downstream, service, service_sent, read_timeout).await;
+    match upstream.into_parts() {
+        Some((service, service_sent, _counts)) if !framing.is_empty() => {
+            let ends = (End::Stream(downstream.borrowed()), End::Socket(service, service_sent));
+            let relay = Relay::new(ends.0, ends.1, &mut exchange, &worker.shared.memory);
+            let timer = worker.timers.timer();
+            Box::pin(relay.run(&mut exchange, &framing, &timer, patience(worker, read_timeout))).await;
+        }
+        Some((service, service_sent, _counts)) => {
+            relay(worker, &mut downstream, service, service_sent, read_timeout).await;
+        }
+        None => {}
     }
     exchange.traffic = downstream.traffic();
     if let Some(line) = &mut line {
         line.took(downstream.traffic());
     }
     log(line, worker, origin, &mut exchange, &logging);
+}
+
+fn patience(worker: &Worker, idle: Duration) -> Patience {
+    Patience { idle, lingering: worker.shared.settings.limits.lingering_timeout }
 }
 
 /// The relay may take long; the log phase wants to know of the configuration what the exchange has already.

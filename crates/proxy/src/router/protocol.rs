@@ -1,6 +1,6 @@
 //! Requests that fit a route in all but the protocol.
 
-use model::entities::{Protocol, Route};
+use model::entities::{Protocol, Protocols, Route};
 use wire::{Fields, Known, Version};
 
 /// Why a route cannot serve a request that it matched, and thus how to answer.
@@ -13,6 +13,9 @@ pub enum Mismatch {
     NeedsHttp2,
     /// A route for gRPC, and something else as a request: 415.
     NotGrpc,
+    /// A route for WebSocket, and a request that asks for none: 426 with `Connection: Upgrade` and
+    /// `Upgrade: websocket`.
+    NeedsWebSocket,
     /// A gRPC request without TLS for a route that takes grpcs only: 200 with `grpc-status: 1`.
     NeedsGrpcs,
 }
@@ -23,6 +26,9 @@ impl Mismatch {
         let takes = |protocol| route.protocols.contains(protocol);
         if needs_https(route) && !https {
             return Some(Mismatch::NeedsHttps { status: route.https_redirect_status_code });
+        }
+        if route.protocols.intersects(Protocols::WEBSOCKETS) {
+            return (!asks_for_websocket(version, fields)).then_some(Mismatch::NeedsWebSocket);
         }
         if !takes(Protocol::Grpc) && !takes(Protocol::Grpcs) {
             return None;
@@ -35,28 +41,33 @@ impl Mismatch {
         }
     }
 
-    /// What the body of the answer says; Kong's words.
+    /// What the body of the answer says; Kong's words, where they are known.
     pub fn message(self) -> &'static str {
         match self {
             Mismatch::NeedsHttps { .. } => "Please use HTTPS protocol",
             Mismatch::NeedsHttp2 => "Please use HTTP2 protocol",
+            Mismatch::NeedsWebSocket => "Please use WebSocket protocol",
             Mismatch::NotGrpc => "Non-gRPC request matched gRPC route",
             Mismatch::NeedsGrpcs => "gRPC request matched gRPCs route",
         }
     }
 }
 
-/// Whether a route takes https and no http.
+/// Whether a route takes https and no http, or wss and no ws.
 pub fn needs_https(route: &Route) -> bool {
-    route.protocols.contains(Protocol::Https) && !route.protocols.contains(Protocol::Http)
+    let only = |secure, plain| route.protocols.contains(secure) && !route.protocols.contains(plain);
+    only(Protocol::Https, Protocol::Http) || only(Protocol::Wss, Protocol::Ws)
+}
+
+fn asks_for_websocket(version: Version, fields: &Fields) -> bool {
+    let upgrade = fields.known(Known::Upgrade);
+    version >= Version::Http11 && upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::router::tests::route;
-    use model::entities::Protocols;
-
     #[test]
     fn names_what_is_missing() {
         let with = |protocols: &[Protocol]| Route {
@@ -74,5 +85,10 @@ mod tests {
         assert_eq!(of(&[Protocol::Grpc], false, Version::Http2, &grpc), None);
         assert_eq!(of(&[Protocol::Grpcs], false, Version::Http2, &grpc), Some(Mismatch::NeedsGrpcs));
         assert_eq!(of(&[Protocol::Grpcs], true, Version::Http2, &grpc), None);
+        let upgrade = Fields::from_iter([("upgrade", "WebSocket")]);
+        assert_eq!(of(&[Protocol::Ws], false, Version::Http11, &plain), Some(Mismatch::NeedsWebSocket));
+        assert_eq!(of(&[Protocol::Ws], false, Version::Http11, &upgrade), None);
+        assert_eq!(of(&[Protocol::Wss], false, Version::Http11, &upgrade), Some(Mismatch::NeedsHttps { status: 426 }));
+        assert_eq!(of(&[Protocol::Wss], true, Version::Http2, &upgrade), None);
     }
 }

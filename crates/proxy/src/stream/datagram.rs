@@ -11,7 +11,7 @@ use crate::tunnel::Moved;
 use crate::worker::Worker;
 use bytes::Bytes;
 use model::entities::Protocol;
-use sdk::{Exchange, Try};
+use sdk::{Exchange, Phases, Try};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -115,7 +115,7 @@ impl Datagrams {
                 Err(status)
             }
         };
-        let logging = chain::logging(&selected);
+        let logging = chain::taking_part(&selected, Phases::LOG);
         drop(selected);
         exchange.detach();
         drop(view);

@@ -18,6 +18,7 @@ use crate::tunnel::Tunnel;
 use crate::worker::Worker;
 use client_hello::ClientHello;
 use model::entities::Protocol;
+use sdk::Phases;
 use session::{Opened, StatusCode, begin, end, enter};
 use std::io;
 use std::rc::Rc;
@@ -52,7 +53,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
             Err(status)
         }
     };
-    let logging = chain::logging(&selected);
+    let logging = chain::taking_part(&selected, Phases::LOG);
     drop(selected);
     exchange.detach();
     drop(view);

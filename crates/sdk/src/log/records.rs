@@ -5,22 +5,12 @@ use model::entities::{Address, Consumer, PathHandling, Protocol, Route, Service}
 use std::time::Duration;
 
 pub fn route(route: &Route, out: &mut Writer) {
-    const PROTOCOLS: [Protocol; 8] = [
-        Protocol::Grpc,
-        Protocol::Grpcs,
-        Protocol::Http,
-        Protocol::Https,
-        Protocol::Tcp,
-        Protocol::Tls,
-        Protocol::TlsPassthrough,
-        Protocol::Udp,
-    ];
     out.object(|out| {
         out.id("id", &route.id);
         out.optional_text("name", route.name.as_deref());
         out.number("created_at", route.created_at);
         out.number("updated_at", route.updated_at);
-        let protocols = PROTOCOLS.iter().filter(|protocol| route.protocols.contains(**protocol));
+        let protocols = Protocol::ALL.iter().filter(|protocol| route.protocols.contains(**protocol));
         out.texts("protocols", &protocols.map(|protocol| protocol.as_str().to_owned()).collect::<Vec<_>>());
         out.texts("methods", &route.methods);
         out.texts("hosts", &route.hosts);

@@ -233,7 +233,7 @@ pub fn service_url(value: &Value) -> Option<Record> {
     let port = match (number, url.port) {
         (Some(number), _) => json!(number),
         (None, Some(text)) => json!(text),
-        (None, None) => json!(if protocol == "https" { 443 } else { 80 }),
+        (None, None) => json!(if matches!(protocol, "https" | "wss") { 443 } else { 80 }),
     };
     Some(Record::from_iter([
         ("protocol".to_owned(), protocol.into()),

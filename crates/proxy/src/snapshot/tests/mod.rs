@@ -260,7 +260,7 @@ fn only_what_the_plugin_would_act_on_is_refused() {
     stage.delete("plugins", 22);
     stage.plugin(21, "fail", json!({"protocols": ["https"]}));
     assert_eq!(stage.ask("/one", None), "none", "it is for another protocol");
-    stage.plugin(21, "fail", json!({"protocols": ["http", "ws"]}));
+    stage.plugin(21, "fail", json!({"protocols": ["http", "x"]}));
     assert_eq!(stage.ask("/one", None), "500", "a protocol that is not known may be any");
 }
 
