@@ -1,4 +1,4 @@
-//! Services that speak HTTP/2: gRPC.
+//! Services that speak HTTP/2: gRPC, and what goes to them so because they say it.
 
 use crate::client::{Connection, Over, play, whole};
 use blackbox::http::{form, get, json};
@@ -224,4 +224,23 @@ fn a_connection_on_which_nothing_is_heard_gets_no_other_exchange() {
         assert_eq!(late.header("grpc-status"), Some("4"));
         connections.push(silent.accept().unwrap());
     }
+}
+
+#[test]
+fn requests_go_by_http2_where_their_service_says_so() {
+    let service = Grpc::start();
+    let node = Node::start(&[("nginx_worker_processes", "1")]);
+    let record = json!({ "name": "s", "retries": 0, "url": format!("http://{}", service.address), "http2": true });
+    assert_eq!(json(node.admin(), "POST", "/services", &record).expect(201).json()["http2"], true);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
+    for content in ["one", "two"] {
+        let echoed = blackbox::http::request(node.proxy(), "POST", "/echo", &[], content.as_bytes()).unwrap();
+        assert_eq!(echoed.expect(200).text(), content);
+    }
+    assert_eq!(service.connections(), 1, "exchanges share it");
+    form(node.admin(), "PATCH", "/services/s", "http2=false").expect(200);
+    // In HTTP/1.1 it understands nothing.
+    blackbox::http::get(node.proxy(), "/echo").expect(502);
+    let streams = json!({ "name": "t", "protocol": "tcp", "host": "h", "http2": true });
+    json(node.admin(), "POST", "/services", &streams).expect(400);
 }

@@ -31,6 +31,8 @@ pub struct Service {
     pub ca_certificates: Vec<Uuid>,
     /// Names that its certificate may be for in place of its host.
     pub tls_sans: AlternativeNames,
+    /// Whether requests that are no calls of gRPC go to it over HTTP/2, too.
+    pub http2: bool,
     pub enabled: bool,
     pub tags: Vec<String>,
 }
@@ -79,6 +81,7 @@ impl Service {
             tls_sans: decode::record(record, "tls_sans").map_or_else(AlternativeNames::default, |names| {
                 AlternativeNames { dns: decode::strings(names, "dnsnames"), uris: decode::strings(names, "uris") }
             }),
+            http2: decode::boolean(record, "http2", false),
             enabled: decode::boolean(record, "enabled", true),
             tags: decode::strings(record, "tags"),
         })

@@ -106,8 +106,7 @@ pub(crate) async fn run(
         tried.push(peer.address);
         request::address(context, exchange, &peer);
         let tls = tls.as_ref().map(|tls| tls.named(request::server_name(exchange, &peer)));
-        // As nginx, which speaks it for gRPC only.
-        let key = PoolKey { address: peer.address, tls, http2: request::is_grpc(exchange) };
+        let key = PoolKey { address: peer.address, tls, http2: request::goes_by_http2(context, exchange) };
         *upload = Upload::default();
         let result = attempt(context, exchange, downstream, (upload, payload), key, timeouts).await;
         context.deadlines.clear(downstream.timer());

@@ -185,6 +185,11 @@ pub(crate) fn is_grpc(exchange: &Exchange) -> bool {
     matches!(exchange.upstream.protocol, Protocol::Grpc | Protocol::Grpcs)
 }
 
+/// Whether it goes over HTTP/2: as in nginx, calls of gRPC do; others where their service says so, but for upgrades.
+pub(crate) fn goes_by_http2(context: &RequestContext<'_>, exchange: &Exchange) -> bool {
+    is_grpc(exchange) || exchange.service.as_deref().is_some_and(|service| service.http2) && !is_upgrade(context)
+}
+
 /// Whether the request asks for an upgrade that we relay.
 pub(crate) fn is_upgrade(context: &RequestContext<'_>) -> bool {
     context.hop_by_hop.websocket && context.version >= Version::Http11

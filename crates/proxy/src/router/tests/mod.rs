@@ -36,6 +36,7 @@ fn service(enabled: bool, path: Option<&str>) -> Arc<Service> {
         tls_verify: None,
         tls_verify_depth: None,
         tls_sans: model::entities::AlternativeNames::default(),
+        http2: false,
         ca_certificates: vec![],
         enabled,
         tags: vec![],
