@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use std::sync::Arc;
 
 /// A node in front of a service that answers everything at once.
-fn answering(backend: &Backend, settings: &[(&str, &str)]) -> Node {
+pub fn answering(backend: &Backend, settings: &[(&str, &str)]) -> Node {
     let settings = [&[("proxy_listen", "127.0.0.1:0 http2, 127.0.0.1:0 ssl")], settings].concat();
     let node = Node::start(&settings);
     form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
