@@ -18,7 +18,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use wire::h2::Limits;
@@ -137,7 +137,9 @@ async fn send(
     limit: Duration,
 ) -> Result<(), h2::Error> {
     let (mut head, mut content) = response.into_parts();
-    head.headers.insert(DATE, date());
+    if let Ok(date) = HeaderValue::from_str(&super::date()) {
+        head.headers.insert(DATE, date);
+    }
     if let Some(length) = content.size_hint().exact()
         && head.status != StatusCode::NO_CONTENT
     {
@@ -172,11 +174,6 @@ async fn send(
         }
     }
     stream.send_data(Bytes::new(), true)
-}
-
-fn date() -> HeaderValue {
-    let now = httpdate::fmt_http_date(SystemTime::now());
-    HeaderValue::from_str(&now).unwrap_or(HeaderValue::from_static(""))
 }
 
 impl Body for Incoming {

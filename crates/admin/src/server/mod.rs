@@ -3,6 +3,8 @@
 mod connection;
 mod connections;
 mod content;
+mod framed;
+mod head;
 mod http1;
 mod http2;
 mod requests;
@@ -15,7 +17,7 @@ use crate::node::Interface;
 use rustls::pki_types::CertificateDer;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wire::net::Incoming;
@@ -105,4 +107,9 @@ pub async fn serve(
     if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
         tracing::warn!("requests to the admin listener were still under way at the end");
     }
+}
+
+/// The time, as responses have it.
+fn date() -> String {
+    httpdate::fmt_http_date(SystemTime::now())
 }

@@ -89,7 +89,7 @@ async fn without_tls_by_its_first_octets() {
         stream.write_all(other.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let came = rest(&mut stream).await;
-        assert!(came.is_empty() || came.starts_with("HTTP/1.1 400 "), "{other}: {came}");
+        assert!(came.is_empty() || came.starts_with("HTTP/1.1 505 "), "{other}: {came}");
     }
 }
 

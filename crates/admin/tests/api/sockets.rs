@@ -85,7 +85,7 @@ async fn trickle(stream: impl AsyncRead + AsyncWrite + Send + 'static, begin: &[
     let trickling = tokio::spawn(async move {
         loop {
             sleep(Duration::from_secs(10)).await;
-            if writer.write_all(b"x").await.is_err() {
+            if writer.write_all(b"A").await.is_err() {
                 pending::<()>().await;
             }
         }
@@ -229,6 +229,109 @@ async fn idle_connections_do_not_hold_up_the_end() {
     server.await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 0, "nothing is waited for");
     assert_eq!(rest(&mut used).await, "");
+}
+
+#[tokio::test]
+async fn what_no_url_has_is_answered_as_anything_else() {
+    const NO_NAME: &str = "{\"code\":10,\"name\":\"invalid unique name\",\"message\":\"invalid value '<a>': the only \
+        accepted ascii characters are alphanumerics or ., -, _, and ~\"}";
+    let api = Api::new(Options::default());
+    let serving = serving(&api.admin, None).await;
+    let mut stream = TcpStream::connect(serving.address).await.unwrap();
+    for (target, status, content) in [
+        (&b"/services/\xff"[..], "400 Bad Request", r#"{"message":"Path is not valid UTF-8"}"#),
+        (b"/services/%ff", "400 Bad Request", r#"{"message":"Path is not valid UTF-8"}"#),
+        (b"/services?size=\xff", "400 Bad Request", r#"{"message":"Arguments are not valid UTF-8"}"#),
+        (b"/services/<a>", "400 Bad Request", NO_NAME),
+        ("/services/ä".as_bytes(), "404 Not Found", r#"{"message":"Not found"}"#),
+        (b"/services?tags=<a\"b>\\^`{|}", "200 OK", EMPTY),
+        (b"/services#fragment", "200 OK", EMPTY),
+        (b"http://b.test/services", "200 OK", EMPTY),
+        (b"/\xff", "404 Not Found", r#"{"message":"Not found"}"#),
+    ] {
+        stream.write_all(&[b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await.unwrap();
+        let shown = String::from_utf8_lossy(target);
+        assert_eq!(next(&mut stream).await, (format!("HTTP/1.1 {status}"), content.to_owned()), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_told_so() {
+    let api = Api::new(Options::default());
+    let serving = serving(&api.admin, None).await;
+    let long = [b"GET /", &[b'a'; 9000][..], b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+    for (octets, status, message) in [
+        (&b"GET /services HTTP/1.1\r\nHost : a\r\n\r\n"[..], "400 Bad Request", "Bad request"),
+        (b"GET /services HTTP/1.1\r\n\r\n", "400 Bad Request", "Bad request"),
+        (b"GET /ser\0vices HTTP/1.1\r\nHost: a\r\n\r\n", "400 Bad Request", "Bad request"),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "400 Bad Request",
+            "Bad request",
+        ),
+        (b"GET / HTTP/3.1\r\nHost: a\r\n\r\n", "505 HTTP Version Not Supported", "HTTP version not supported"),
+        (&long, "414 URI Too Long", "URI too long"),
+    ] {
+        let mut stream = TcpStream::connect(serving.address).await.unwrap();
+        stream.write_all(octets).await.unwrap();
+        let answer = rest(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{{\"message\":\"{message}\"}}")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn requests_may_come_octet_by_octet_and_at_once() {
+    let api = Api::new(Options::default());
+    let serving = serving(&api.admin, None).await;
+    let chunked = b"POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+        Transfer-Encoding: chunked\r\n\r\n8;x=y\r\nurl=http\r\n9\r\n://a.test\r\n0\r\nTrailer: t\r\n\r\n";
+    let both = [chunked, GET].concat();
+    let mut stream = TcpStream::connect(serving.address).await.unwrap();
+    stream.write_all(&both).await.unwrap();
+    assert_eq!(next(&mut stream).await.0, "HTTP/1.1 201 Created");
+    assert_eq!(next(&mut stream).await.0, "HTTP/1.1 200 OK");
+    for octet in both {
+        stream.write_all(&[octet]).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    assert_eq!(next(&mut stream).await.0, "HTTP/1.1 201 Created");
+    assert_eq!(next(&mut stream).await.0, "HTTP/1.1 200 OK");
+    stream.write_all(b"HEAD /services HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await.unwrap();
+    let head = rest(&mut stream).await;
+    assert!(head.ends_with("\r\n\r\n"), "no content: {head}");
+}
+
+#[tokio::test]
+async fn who_waits_to_be_told_is_told() {
+    let api = Api::new(Options::default());
+    let serving = serving(&api.admin, None).await;
+    let mut stream = TcpStream::connect(serving.address).await.unwrap();
+    let head = b"POST /services HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+        Content-Length: 17\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let mut word = [0; 25];
+    stream.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"url=http://a.test").await.unwrap();
+    assert_eq!(next(&mut stream).await.0, "HTTP/1.1 201 Created");
+    // Whose request is refused anyway is not.
+    stream.write_all(&String::from_utf8_lossy(head).replace("/services", "/nothing").into_bytes()).await.unwrap();
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 404 Not Found\r\n"));
+}
+
+/// The status line and the content of the next response, whose length is told.
+async fn next(stream: &mut (impl AsyncRead + Unpin)) -> (String, String) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+    let mut content = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut content).await.unwrap();
+    (head.lines().next().unwrap().to_owned(), String::from_utf8(content).unwrap())
 }
 
 trait Transport: AsyncRead + AsyncWrite + Unpin {}
