@@ -11,8 +11,12 @@ struct Events(std::io::BufReader<TcpStream>);
 
 impl Events {
     fn open(node: &Node) -> Events {
+        Events::of(node, "/bascule/live")
+    }
+
+    fn of(node: &Node, path: &str) -> Events {
         let mut connection = Connection::open(node.admin()).unwrap();
-        connection.send("GET", "/bascule/live", &[("Accept", "text/event-stream")], b"").unwrap();
+        connection.send("GET", path, &[("Accept", "text/event-stream")], b"").unwrap();
         let head = connection.receive_head().unwrap();
         assert_eq!(head.status, 200);
         assert_eq!(head.header("Content-Type"), Some("text/event-stream"));
@@ -127,4 +131,88 @@ fn who_may_not_watch_is_told_so() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("401: Invalid RBAC credentials"), "{refused:?}");
     let token = ("Kong-Admin-Token", "secret");
     request(node.admin(), "GET", "/bascule/live", &[token], b"").unwrap().expect(200);
+}
+
+/// The requests that a stream shows until there are so many of them, in the order in which they ended.
+fn shown(events: &mut Events, many: usize) -> Vec<Value> {
+    let mut all: Vec<Value> = Vec::new();
+    while all.len() < many {
+        let event = events.next().expect("the stream goes on");
+        all.extend(event["requests"].as_array().unwrap().iter().cloned());
+    }
+    all
+}
+
+#[test]
+fn requests_are_shown_one_by_one() {
+    let node = Node::start(&[]);
+    let backend = Backend::start("one");
+    balanced(&node, &[&backend]);
+    form(node.admin(), "POST", "/services/shop/plugins", "name=key-auth").expect(201);
+    form(node.admin(), "POST", "/consumers", "username=ada").expect(201);
+    form(node.admin(), "POST", "/consumers/ada/key-auth", "key=hidden-value").expect(201);
+    let mut all = Events::of(&node, "/bascule/requests");
+    let mut failing = Events::of(&node, "/bascule/requests?status=4xx&route=all");
+    let head = [("Host", "shop.test"), ("apikey", "hidden-value"), ("Accept", "text/html")];
+    request(node.proxy(), "GET", "/shop/cart?page=2", &head, b"").unwrap().expect(200);
+    get(node.proxy(), "/nowhere").expect(404);
+    get(node.proxy(), "/shop?apikey=wrong-value").expect(401);
+    let mut requests = shown(&mut all, 3);
+    requests.sort_by_key(|request| request["status"].as_u64());
+    let good = &requests[0];
+    assert_eq!(good["method"], "GET");
+    assert_eq!(good["host"], "shop.test");
+    assert_eq!(good["target"], "/shop/cart?page=2");
+    assert_eq!(good["route"]["name"], "all");
+    assert_eq!(good["service"]["name"], "shop");
+    assert_eq!(good["consumer"]["name"], "ada");
+    assert_eq!(good["answered_by"], "service");
+    assert_eq!(good["tries"][0]["address"], backend.address.to_string());
+    assert!(good["timings"]["upstream"].is_f64(), "{good}");
+    let lines = good["headers"].as_array().unwrap();
+    assert!(lines.contains(&json!(["apikey", null])), "{good}");
+    assert!(lines.contains(&json!(["Accept", "text/html"])), "{good}");
+    assert_eq!(requests[1]["answered_by"], "plugin");
+    assert_eq!(requests[2]["route"], Value::Null);
+    let everything = json!(requests).to_string();
+    assert!(!everything.contains("hidden-value"), "{everything}");
+    assert!(!everything.contains("wrong-value"), "{everything}");
+    assert_eq!(shown(&mut failing, 1)[0]["status"], 401, "what has no route, or another status, is left out");
+}
+
+#[test]
+fn so_many_look_at_requests_and_no_more() {
+    let node = Node::start(&[]);
+    let mut looking: Vec<Events> = (0..8).map(|_| Events::of(&node, "/bascule/requests")).collect();
+    get(node.admin(), "/bascule/requests").expect(503);
+    looking.pop();
+    blackbox::eventually("room for another", || get(node.admin(), "/bascule/requests").status == 200);
+    let wrong = get(node.admin(), "/bascule/requests?status=5").expect(400).json();
+    assert_eq!(wrong["message"], "status: expected a status, or 1xx to 5xx, not '5'");
+}
+
+#[test]
+fn who_may_not_look_at_requests_is_told_so() {
+    let node = Node::start(&[("enforce_rbac", "on"), ("password", "secret")]);
+    get(node.admin(), "/bascule/requests").expect(401);
+    let token = ("Kong-Admin-Token", "secret");
+    request(node.admin(), "GET", "/bascule/requests", &[token], b"").unwrap().expect(200);
+}
+
+#[test]
+fn upstreams_are_shown_to_who_wants_them() {
+    let node = Node::start(&[]);
+    let backend = Backend::start("one");
+    balanced(&node, &[&backend]);
+    form(node.admin(), "POST", "/upstreams", "name=other").expect(201);
+    let names = |picture: &Value| {
+        let upstreams = picture["upstreams"].as_array().unwrap().iter();
+        upstreams.map(|upstream| upstream["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut none = Events::of(&node, "/bascule/live?upstreams=");
+    let mut one = Events::of(&node, "/bascule/live?upstreams=up,nobody");
+    assert_eq!(names(&none.next().unwrap()), [""; 0]);
+    assert_eq!(names(&one.next().unwrap()), ["up"]);
+    assert_eq!(names(&get(node.admin(), "/bascule/live").expect(200).json()), ["other", "up"]);
+    assert_eq!(names(&none.next().unwrap()), [""; 0], "whatever others want");
 }

@@ -37,7 +37,7 @@ pub use http::Admin;
 pub use hyper::HeaderMap;
 pub use node::{
     Answered, Configuration, Counters, DescribedRequest, HookAnswer, HookMessage, Interface, Memory, Node, Origin,
-    Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest, TargetMark, TracedRequest,
+    Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest, TargetMark, TracedRequest, WantedRequests,
 };
 pub use options::{Limits, Options};
 pub use pictures::{Pictures, ResponseBody};

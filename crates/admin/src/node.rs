@@ -68,8 +68,14 @@ pub trait Node: Send + Sync + 'static {
         None
     }
 
-    /// What goes through the node, from now on; `None` when too many watch already.
-    fn watch(&self) -> Option<Pictures> {
+    /// What goes through the node, from now on, with the upstreams of those ids and names (`None`: all); `None` when
+    /// too many watch already.
+    fn watch(&self, _upstreams: Option<Vec<String>>) -> Option<Pictures> {
+        None
+    }
+
+    /// Requests as they end, from now on; `None` when too many look already.
+    fn requests(&self, _wanted: WantedRequests) -> Option<Pictures> {
         None
     }
 
@@ -294,6 +300,16 @@ pub struct PluginRequest {
 pub struct PluginAnswer {
     pub status: u16,
     pub content: PluginContent,
+}
+
+/// Which requests are to be shown; all that is named has to hold.
+#[derive(Clone, Debug, Default)]
+pub struct WantedRequests {
+    pub method: Option<String>,
+    /// A status, or the hundred that it is in.
+    pub status: Option<u16>,
+    /// The id or the name of a route.
+    pub route: Option<String>,
 }
 
 /// A request whose course is to be told.

@@ -14,7 +14,11 @@ use std::task::{Context, Poll};
 
 /// Pictures of a node, each as text of JSON; nobody watches any more when it is dropped. Clones are the same.
 #[derive(Clone)]
-pub struct Pictures(Arc<Mutex<BoxStream<'static, Arc<str>>>>);
+pub struct Pictures {
+    /// The name of their events.
+    event: &'static str,
+    stream: Arc<Mutex<BoxStream<'static, Arc<str>>>>,
+}
 
 /// The content of a response.
 pub enum ResponseBody {
@@ -27,8 +31,8 @@ pub enum ResponseBody {
 }
 
 impl Pictures {
-    pub fn new(pictures: BoxStream<'static, Arc<str>>) -> Pictures {
-        Pictures(Arc::new(Mutex::new(pictures)))
+    pub fn new(event: &'static str, stream: BoxStream<'static, Arc<str>>) -> Pictures {
+        Pictures { event, stream: Arc::new(Mutex::new(stream)) }
     }
 
     /// The next one; `None`: the node ends.
@@ -37,7 +41,7 @@ impl Pictures {
     }
 
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Arc<str>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(cx)
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(cx)
     }
 }
 
@@ -49,7 +53,7 @@ impl fmt::Debug for Pictures {
 
 impl PartialEq for Pictures {
     fn eq(&self, other: &Pictures) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.stream, &other.stream)
     }
 }
 
@@ -65,7 +69,8 @@ impl Body for ResponseBody {
         if stopped.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
-        let event = |picture: Arc<str>| Frame::data(Bytes::from(format!("event: live\ndata: {picture}\n\n")));
+        let name = pictures.event;
+        let event = |picture: Arc<str>| Frame::data(Bytes::from(format!("event: {name}\ndata: {picture}\n\n")));
         pictures.poll_next(cx).map(|picture| picture.map(|picture| Ok(event(picture))))
     }
 

@@ -5,7 +5,7 @@ use crate::balancer::Balancers;
 use crate::dns::NameStatistics;
 use crate::forwarded::TrustedProxies;
 use crate::listener::{Descriptors, Inherited, ListenAddress, Listener, Listening, Offer, QuicArrivals};
-use crate::live::{Live, Watch};
+use crate::live::{Live, RequestFilter, RequestView, Watch};
 use crate::published::Published;
 use crate::settings::{Listen, Settings, Transport};
 use crate::shared::{Counters, Phase, Shared};
@@ -299,6 +299,11 @@ impl DataPlane {
     /// Has the workers count what goes through them, in place of an earlier watch.
     pub fn watch(&self) -> Watch {
         Watch::begin(&self.shared)
+    }
+
+    /// Has the workers keep requests that a filter wants, for who takes them; `None`: too many look already.
+    pub fn look(&self, filter: RequestFilter) -> Option<RequestView> {
+        RequestView::begin(&self.shared.live, filter)
     }
 }
 

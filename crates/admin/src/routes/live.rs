@@ -1,17 +1,35 @@
-//! `/bascule/live`: what goes through this node, once or as a stream of events.
+//! `/bascule/live` and `/bascule/requests`: what goes through this node, once or as a stream of events.
 
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
 use crate::endpoint::{Drafts, Method};
+use crate::node::WantedRequests;
+use crate::pictures::Pictures;
 use wire::field_value;
 
 pub fn add(drafts: &mut Drafts) {
     drafts.add("/bascule/live", &[(Method::Get, |call| Box::pin(live(call)))]);
+    drafts.add("/bascule/requests", &[(Method::Get, |call| Box::pin(requests(call)))]);
 }
 
 async fn live(call: Call) -> HandlerResult {
+    let named = |list: &str| list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let pictures = call.state.node.watch(call.query.first("upstreams").map(named));
+    answer(&call, pictures).await
+}
+
+/// Requests as they end.
+async fn requests(call: Call) -> HandlerResult {
+    let text = |name: &str| call.query.first(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let status = text("status").map(|status| status_of(&status).ok_or_else(|| wrong_status(&status))).transpose()?;
+    let wanted = WantedRequests { method: text("method"), status, route: text("route") };
+    let pictures = call.state.node.requests(wanted);
+    answer(&call, pictures).await
+}
+
+async fn answer(call: &Call, pictures: Option<Pictures>) -> HandlerResult {
     let too_many = || Answer::message(503, "too many clients watch this node already");
-    let pictures = call.state.node.watch().ok_or_else(too_many)?;
+    let pictures = pictures.ok_or_else(too_many)?;
     let wants_events = call
         .headers
         .get_all("accept")
@@ -23,4 +41,30 @@ async fn live(call: Call) -> HandlerResult {
     }
     let picture = pictures.next().await.ok_or_else(|| Answer::message(503, "the node ends"))?;
     Ok(Answer::written(200, picture.to_string()).with_header("cache-control", "no-store"))
+}
+
+/// A status, or the hundred of `5xx`.
+fn status_of(text: &str) -> Option<u16> {
+    let number = text.strip_suffix("xx").unwrap_or(text);
+    let is_status = number.bytes().all(|byte| byte.is_ascii_digit()) && [1, 3].contains(&number.len());
+    let class = number.len() == 1;
+    (is_status && class == text.ends_with("xx")).then(|| number.parse().ok()).flatten()
+}
+
+fn wrong_status(text: &str) -> Answer {
+    Answer::message(400, format!("status: expected a status, or 1xx to 5xx, not '{text}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_named_alone_or_by_its_class() {
+        assert_eq!(status_of("404"), Some(404));
+        assert_eq!(status_of("5xx"), Some(5));
+        for wrong in ["", "5", "xx", "50x", "5000", "-5xx", "+04", "404xx"] {
+            assert_eq!(status_of(wrong), None, "{wrong}");
+        }
+    }
 }

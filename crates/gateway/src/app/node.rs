@@ -15,6 +15,7 @@ use crate::sync::{self, Desired, Plan, State, Step};
 use admin::{
     Answered, Configuration, Counters, DescribedRequest, HookAnswer, HookMessage, Interface, Memory, Node, Origin,
     Pictures, Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest, TargetMark, TracedRequest,
+    WantedRequests,
 };
 use hyper::header::{HeaderName, HeaderValue};
 use model::Degradation;
@@ -301,8 +302,12 @@ impl Node for RunningNode {
         Box::pin(self.tracer.trace(request))
     }
 
-    fn watch(&self) -> Option<Pictures> {
-        self.live.watch()
+    fn watch(&self, upstreams: Option<Vec<String>>) -> Option<Pictures> {
+        self.live.watch(upstreams)
+    }
+
+    fn requests(&self, wanted: WantedRequests) -> Option<Pictures> {
+        self.live.requests(wanted)
     }
 
     fn queue_hook(&self, message: HookMessage) {

@@ -9,7 +9,7 @@ use model::Degradation;
 use model::health::UpstreamHealth;
 use proxy::balancer::Balancers;
 use proxy::listener::{Inherited, ListenAddress, Offer};
-use proxy::live::Watch;
+use proxy::live::{RequestFilter, RequestView, Watch};
 use proxy::settings::{Headers, Keepalive, Listen, Transport};
 use proxy::tls::{Chain, Outbound, Peers, Services};
 use proxy::{Arrival, Change, DataPlane, Replacement, TracedConnection, dns, router};
@@ -200,6 +200,11 @@ impl Plane {
     /// Has the workers count what goes through them.
     pub fn watch(&self) -> Watch {
         self.data.watch()
+    }
+
+    /// Has them keep requests that a filter wants; `None`: too many look already.
+    pub fn look(&self, filter: RequestFilter) -> Option<RequestView> {
+        self.data.look(filter)
     }
 
     /// What became of questions to name servers.

@@ -14,14 +14,21 @@ use wire::h1::Traffic;
 /// What has to be gathered for the line while the request runs.
 pub(crate) struct Line {
     kept: Option<Fields>,
+    /// All lines of the request, where somebody looks at requests.
+    shown: Option<Box<Fields>>,
     traffic: Traffic,
 }
 
 impl Line {
-    /// Begins a line if there is a log. `request` are the field lines as the client sent them.
+    /// Begins a line if there is a log, or somebody looks at requests. `request` are the field lines as the client sent
+    /// them.
     pub fn begin(worker: &Worker, request: &Fields) -> Option<Line> {
-        let log = worker.access_log.as_ref()?;
-        Some(Line { kept: log.format().keep(request), traffic: Traffic::default() })
+        let shown = worker.counting.lines_to_show(request);
+        let log = worker.access_log.as_ref();
+        if log.is_none() && shown.is_none() {
+            return None;
+        }
+        Some(Line { kept: log.and_then(|log| log.format().keep(request)), shown, traffic: Traffic::default() })
     }
 
     /// Adds what went over the connection.
@@ -32,6 +39,7 @@ impl Line {
     }
 
     fn write(&self, worker: &Worker, origin: &Origin, exchange: &Exchange) {
+        worker.counting.shown(exchange, self.shown.as_deref());
         let Some(log) = &worker.access_log else { return };
         let (now, unix_ms) = worker.now();
         let stamp = log.stamp(unix_ms);

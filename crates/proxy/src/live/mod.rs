@@ -2,19 +2,23 @@
 //!
 //! While nobody does, a request costs a look at one number. Else each worker counts in tallies of its own, which no
 //! other thread writes, by service, route, consumer and target; a [`Watch`] adds them up on the control runtime.
+//! Single requests are kept for those who look at them ([`RequestView`]).
 
 mod connections;
 mod picture;
+mod requests;
 mod tally;
 mod watch;
 
 pub(crate) use connections::{OpenConnection, OpenConnections};
-pub use picture::Picture;
+pub use picture::{Picture, WantedUpstreams};
+pub use requests::{Kept, RequestFilter, RequestView};
 pub use watch::Watch;
 
 use foldhash::fast::RandomState;
 use model::entities::Uuid;
-use sdk::Exchange;
+use requests::{Seen, Viewers};
+use sdk::{Exchange, Fields};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -31,6 +35,8 @@ pub(crate) struct Live {
     begun: AtomicU64,
     /// By worker.
     begun_tallies: Box<[Mutex<Vec<Begun>>]>,
+    /// Who looks at single requests.
+    viewers: Viewers,
     pub connections: Box<[Arc<OpenConnections>]>,
 }
 
@@ -78,6 +84,7 @@ pub(crate) struct Counting {
     live: Arc<Live>,
     worker: usize,
     book: RefCell<Book>,
+    seen: RefCell<Seen>,
 }
 
 #[derive(Default)]
@@ -95,13 +102,14 @@ impl Live {
             watch: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             begun_tallies: (0..workers).map(|_| Mutex::default()).collect(),
+            viewers: Viewers::default(),
             connections: (0..workers).map(|_| Arc::default()).collect(),
         })
     }
 
     /// The part of a worker.
     pub fn counting(self: &Arc<Live>, worker: usize) -> Counting {
-        Counting { live: Arc::clone(self), worker, book: RefCell::default() }
+        Counting { live: Arc::clone(self), worker, book: RefCell::default(), seen: RefCell::default() }
     }
 
     /// Has the workers count, from zero; any other watch is over.
@@ -130,6 +138,19 @@ impl Counting {
     #[inline]
     pub fn is_watched(&self) -> bool {
         self.live.watch.load(Relaxed) != 0
+    }
+
+    /// A copy of the lines that a client has sent, where somebody looks at requests.
+    #[inline]
+    pub fn lines_to_show(&self, lines: &Fields) -> Option<Box<Fields>> {
+        self.live.viewers.any().then(|| Box::new(lines.clone()))
+    }
+
+    /// Shows a request that is over to those who look; not one whose lines were not kept.
+    pub fn shown(&self, exchange: &Exchange, lines: Option<&Fields>) {
+        if let Some(lines) = lines {
+            Seen::request(&self.seen, &self.live.viewers, self.worker, exchange, lines);
+        }
     }
 
     /// Counts a request that is over.
@@ -171,6 +192,7 @@ impl Counting {
 
     /// Lets go of what was counted for a watch that is over.
     pub fn sweep(&self) {
+        self.seen.borrow_mut().sweep(&self.live.viewers);
         if !self.is_watched() {
             *self.book.borrow_mut() = Book::default();
         }

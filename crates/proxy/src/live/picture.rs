@@ -7,10 +7,10 @@ use crate::balancer::{Ring, Standing};
 use crate::shared::{Counters, Shared};
 use crate::snapshot::Snapshot;
 use foldhash::fast::RandomState;
-use model::entities::Uuid;
+use model::entities::{Upstream, Uuid};
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +19,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// milliseconds.
 pub struct Picture {
     pub json: Map<String, Value>,
+    /// Upstreams that were wanted, busiest first.
+    pub upstreams: Vec<Value>,
+}
+
+/// Whose targets a picture is to show: each of them costs a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedUpstreams {
+    All,
+    /// By id or name.
+    Named(HashSet<String>),
 }
 
 /// So many records of a kind are shown, those with the most requests; the others are summed up.
@@ -50,6 +60,7 @@ impl Picture {
         shared: &Shared,
         counted: &CountedBySubject,
         (interval, requests, counters): (Duration, u64, Counters),
+        wanted: &WantedUpstreams,
     ) -> Picture {
         let mut open = HashMap::default();
         shared.live.connections.iter().for_each(|connections| connections.add_to(&mut open));
@@ -79,10 +90,18 @@ impl Picture {
             "services": scene.list(Kind::Service, "name"),
             "routes": scene.list(Kind::Route, "name"),
             "consumers": scene.list(Kind::Consumer, "username"),
-            "upstreams": scene.upstreams(),
         });
         let Value::Object(json) = json else { unreachable!("an object was written") };
-        Picture { json }
+        Picture { json, upstreams: scene.upstreams(wanted) }
+    }
+}
+
+impl WantedUpstreams {
+    fn has(&self, upstream: &Upstream) -> bool {
+        match self {
+            WantedUpstreams::All => true,
+            WantedUpstreams::Named(names) => names.contains(&upstream.name) || names.contains(&upstream.id.to_string()),
+        }
     }
 }
 
@@ -144,14 +163,18 @@ impl Scene<'_> {
     }
 
     /// The upstreams, busiest first; what is not shown of them is nobody's.
-    fn upstreams(&self) -> Vec<Value> {
+    fn upstreams(&self, wanted: &WantedUpstreams) -> Vec<Value> {
+        if matches!(wanted, WantedUpstreams::Named(names) if names.is_empty()) {
+            return Vec::new();
+        }
         let mut requests: HashMap<Uuid, u64, RandomState> = HashMap::default();
         for (subject, counted) in self.counted {
             if let Subject::Target(upstream, _) = subject {
                 *requests.entry(*upstream).or_default() += counted.all.requests();
             }
         }
-        let mut rings: Vec<&Arc<Ring>> = self.snapshot.rings.all().collect();
+        let is_wanted = |ring: &&Arc<Ring>| wanted.has(ring.upstream());
+        let mut rings: Vec<&Arc<Ring>> = self.snapshot.rings.all().filter(is_wanted).collect();
         let busy = |ring: &Ring| requests.get(&ring.upstream().id).copied().unwrap_or_default();
         rings.sort_by(|a, b| busy(b).cmp(&busy(a)).then_with(|| a.name().cmp(b.name())));
         rings.truncate(MOST);

@@ -1,6 +1,6 @@
 //! Adding up what the workers count, from one moment to the next.
 
-use super::picture::Picture;
+use super::picture::{Picture, WantedUpstreams};
 use super::tally::{Sum, Tally};
 use super::{Named, Subject};
 use crate::shared::Shared;
@@ -36,8 +36,9 @@ impl Watch {
         Watch { shared: Arc::clone(shared), number, counted: HashMap::default(), last: (Instant::now(), requests) }
     }
 
-    /// What has gone through the node since the last picture, or since the beginning.
-    pub fn picture(&mut self) -> Picture {
+    /// What has gone through the node since the last picture, or since the beginning, with the upstreams that are
+    /// wanted.
+    pub fn picture(&mut self, wanted: &WantedUpstreams) -> Picture {
         for begun in self.shared.live.take_begun().into_iter().filter(|begun| begun.watch == self.number) {
             let counted = self.counted.entry(begun.subject).or_default();
             counted.named = begun.named;
@@ -54,7 +55,7 @@ impl Watch {
         let interval = now.saturating_duration_since(self.last.0);
         let requests = counters.requests.saturating_sub(self.last.1);
         self.last = (now, counters.requests);
-        Picture::new(&self.shared, &self.counted, (interval, requests, counters))
+        Picture::new(&self.shared, &self.counted, (interval, requests, counters), wanted)
     }
 }
 
