@@ -101,6 +101,7 @@ async function keyAuthentication(page) {
   await field(page, 'Username').fill('luka');
   await press(page, 'Create');
   await page.getByRole('heading', { name: 'luka', exact: true }).waitFor();
+  await page.getByText('New credential').click();
   await press(page, 'API keys');
   await field(page, 'Key').fill('top-secret-key');
   await press(page, 'Create');

@@ -104,6 +104,16 @@ await withPage(async (page) => {
   for (const step of await page.locator('.course').getByRole('button', { name: 'Details' }).all()) await step.click();
   await page.getByText(TAG).first().waitFor();
   await clean(page, 'trace');
+  // What clients send.
+  const recent = page.getByRole('region', { name: 'Recent requests' }).getByRole('row').filter({ hasText: '/r/seen' });
+  for (let tries = 0; tries < 60 && (await recent.count()) === 0; tries += 1) {
+    await fetch(`${PROXY}/r/seen?${TAG}`, { headers: { 'x-h': MARKUP, 'user-agent': MARKUP } });
+    await recent.first().waitFor({ timeout: 2000 }).catch(() => {});
+  }
+  await recent.first().getByRole('button').click();
+  await page.locator('.course').getByRole('button', { name: 'Details' }).first().click();
+  await page.locator('.course').getByText(TAG).first().waitFor();
+  await clean(page, 'recent requests');
   await page.goto(`${MANAGER}/default/files`);
   const file = { _format_version: '3.0', services: [{ name: MARKUP, host: 'a.test' }] };
   await page.getByLabel('The file’s text').fill(JSON.stringify(file));

@@ -93,6 +93,18 @@ fn every_page_is_for_everybody() {
 }
 
 #[test]
+fn a_recent_request_is_picked_and_traced() {
+    let node = node(&[]);
+    let backend = Backend::start("one");
+    let service = format!("name=s&url=http://{}", backend.address);
+    form(node.admin(), "POST", "/services", &service).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/r").expect(201);
+    let limit = json!({ "name": "rate-limiting", "config": { "minute": 500, "policy": "local" } });
+    json(node.admin(), "POST", "/services/s/plugins", &limit).expect(201);
+    run("requests.mjs", &node, &[]);
+}
+
+#[test]
 fn records_are_written_as_text() {
     run("editing.mjs", &node(&[]), &[]);
 }
@@ -114,6 +126,25 @@ fn what_cannot_be_written_is_not_offered() {
     });
     let file = file.to_string();
     run("reading.mjs", &node(&[("database", "off"), ("declarative_config_string", &file)]), &[]);
+}
+
+#[test]
+fn pages_stay_small_where_the_configuration_is_large() {
+    let targets = (0..1000).map(|n| json!({ "target": format!("10.0.{}.{}:80", n / 250, n % 250) }));
+    let targets: Vec<_> = targets.collect();
+    let upstreams = (0..2).map(|n| json!({ "name": format!("u-{n}"), "targets": targets }));
+    let services = (0..300).map(|n| {
+        let route = |r| json!({ "name": format!("route-{}", 10 * n + r), "paths": [format!("/r{n}/{r}")] });
+        let routes: Vec<_> = (0..10).map(route).collect();
+        json!({ "name": format!("s-{n}"), "host": format!("u-{}", n % 2), "routes": routes })
+    });
+    let (upstreams, services): (Vec<_>, Vec<_>) = (upstreams.collect(), services.collect());
+    let content = json!({ "_format_version": "3.0", "services": services, "upstreams": upstreams });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kong.json");
+    std::fs::write(&file, content.to_string()).unwrap();
+    let settings = [("database", "off"), ("declarative_config", file.to_str().unwrap())];
+    run("many.mjs", &node(&settings), &[]);
 }
 
 #[test]

@@ -65,6 +65,13 @@ const paths = {
   more: 'M4.5 10h.01M10 10h.01M15.5 10h.01',
 };
 
+/** Pictures that stand for several things. */
+paths.admins = paths.user;
+paths.rbac_users = paths.user;
+paths.rbac_roles = paths.access;
+paths.groups = paths.consumer_groups;
+paths.targets = paths.upstreams;
+
 /** The picture of that name; decoration unless `label` says what it means. */
 export function icon(name, label) {
   const told = label ? { role: 'img', 'aria-label': label } : { 'aria-hidden': 'true' };

@@ -3,7 +3,7 @@
  * from the counters of `/status`.
  */
 
-import { get, raw } from './api.js';
+import { Refusal, get, raw } from './api.js';
 import { hasEndpoint } from './endpoints.js';
 
 /** How many seconds are kept for charts. */
@@ -12,18 +12,32 @@ const PERIOD = 1000;
 /** Octets of one event at most; what is longer is none of ours. */
 const LONGEST = 4 << 20;
 
-/** Calls `see` with each picture of the node until `signal` ends it. */
-export async function watch(see, signal) {
+/** Calls `see` with each picture of the node, with the targets of one upstream, until `signal` ends it. */
+export async function watch(see, signal, upstream = '') {
   while (!signal.aborted) {
     try {
-      if (!(await hasEndpoint('/bascule/live'))) return await poll(see, signal);
-      const answer = await raw('GET', '/bascule/live', undefined, {
+      if (await hasEndpoint('/bascule/live')) return await follow(`/bascule/live?upstreams=${upstream}`, see, signal);
+      return await poll(see, signal);
+    } catch {
+      // Nobody knows yet what the node has.
+      await pause(signal);
+    }
+  }
+}
+
+/** Calls `see` with each event of a stream until `signal` ends it, and `refused` when there is none to be had. */
+export async function follow(path, see, signal, refused = () => {}) {
+  while (!signal.aborted) {
+    try {
+      const answer = await raw('GET', path, undefined, {
         headers: { Accept: 'text/event-stream' },
         stream: true,
         signal,
       });
-      if (answer.ok && answer.headers.get('content-type')?.startsWith('text/event-stream')) await read(answer, see);
+      const isStream = answer.headers.get('content-type')?.startsWith('text/event-stream');
+      if (answer.ok && isStream) await read(answer, see);
       else if (answer.ok) see(await answer.json());
+      else refused(new Refusal(answer.status, await answer.json().catch(() => null)));
     } catch (error) {
       if (signal.aborted) return;
     }

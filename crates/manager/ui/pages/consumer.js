@@ -13,7 +13,8 @@ import { labelOf } from '../entities/labels.js';
 import { one } from '../entities/records.js';
 import { picker } from '../forms/foreign.js';
 import { form } from '../forms/form.js';
-import { createButton, heading, nothing } from '../parts/page.js';
+import { menu } from '../parts/menu.js';
+import { heading, nothing } from '../parts/page.js';
 import { table } from '../parts/table.js';
 import { done, failed } from '../shell/toast.js';
 import { detailPage } from './detail.js';
@@ -87,12 +88,14 @@ async function credentialsView(place, consumer) {
   const add = h(
     'div',
     { class: 'bar' },
-    all.map(({ entity }) =>
-      createButton(
-        href('consumers', keyOf(consumer), 'credentials', entity),
-        known(`page.${entity}`) ?? labelOf(entity),
+    !isReadOnly() &&
+      menu(
+        [icon('plus'), t('consumer.new'), icon('down')],
+        all.map(({ entity }) =>
+          h('a', { href: href('consumers', keyOf(consumer), 'credentials', entity) }, kindName(entity)),
+        ),
+        { kind: 'button primary' },
       ),
-    ),
   );
   const filled = all.filter(({ data }) => data.length > 0);
   return [
@@ -103,7 +106,7 @@ async function credentialsView(place, consumer) {
           h(
             'section',
             { class: 'below' },
-            h('h2', {}, known(`page.${entity}`) ?? labelOf(entity)),
+            h('h2', {}, kindName(entity)),
             table({
               entity,
               records: data,
@@ -117,11 +120,16 @@ async function credentialsView(place, consumer) {
   ];
 }
 
+/** What a kind of credentials is called. */
+function kindName(entity) {
+  return known(`page.${entity}`) ?? labelOf(entity);
+}
+
 async function newCredential(place, key, entity) {
-  const [schema, consumer, known] = await Promise.all([entitySchema(entity), one('consumers', key), kinds()]);
+  const [schema, consumer, paths] = await Promise.all([entitySchema(entity), one('consumers', key), kinds()]);
   const back = `${href('consumers', keyOf(consumer))}?view=credentials`;
   return [
-    heading(t(`new.${entity}`), {
+    heading(known(`new.${entity}`) ?? kindName(entity), {
       trail: [
         [href('consumers'), t('page.consumers')],
         [back, titleOf(consumer)],
@@ -134,7 +142,7 @@ async function newCredential(place, key, entity) {
       method: 'POST',
       parent: consumer,
       cancel: back,
-      path: `/consumers/${consumer.id}/${known.get(entity)}`,
+      path: `/consumers/${consumer.id}/${paths.get(entity)}`,
       saved: (record) => {
         done(t('created', { name: titleOf(record) }));
         go(back);

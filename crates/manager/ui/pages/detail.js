@@ -14,7 +14,7 @@ import { code, copyButton } from '../parts/code.js';
 import { createButton, heading, linkButton, panel } from '../parts/page.js';
 import { enabledSwitch } from '../parts/table.js';
 import { tabs } from '../parts/tabs.js';
-import { record as fieldsOf } from '../parts/value.js';
+import { record as fieldsOf, shown } from '../parts/value.js';
 import { historyOf } from './changes.js';
 import { fieldsFor } from './edit.js';
 import { records } from './list.js';
@@ -84,11 +84,18 @@ function summary(place, entity, fields, record) {
     const found = names.map((one) => left.get(one)).filter(Boolean);
     found.forEach((field) => left.delete(field.name));
     const set = found.some((field) => (record[field.name] ?? null) !== null);
-    return set && panel(t(`form.group.${name}`), fieldsOf(found, record, place.signal, name === 'general'));
+    if (!set) return null;
+    const title = t(`form.group.${name}`);
+    // The settings of a plugin or vault are all that their panel has.
+    const [only] = found;
+    if (found.length === 1 && only.name === 'config') {
+      return panel(title, shown({ ...only, name: 'config' }, record.config, place.signal));
+    }
+    return panel(title, fieldsOf(found, record, place.signal, name === 'general'));
   });
   return h(
     'div',
-    { class: 'panels' },
+    { class: 'flow' },
     sections,
     left.size > 0 && panel(t('form.group.record'), fieldsOf([...left.values()], record, place.signal)),
   );

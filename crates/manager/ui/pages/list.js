@@ -147,7 +147,13 @@ function visible(columns, found) {
     'methods',
     'hosts',
   ];
+  const says = (name, value) => value !== null && value !== undefined && !(name === 'protocols' && isUsual(value));
   return columns.filter(
-    (name) => !optional.includes(name) || found.some((record) => record[name] !== null && record[name] !== undefined),
+    (name) => ![...optional, 'protocols'].includes(name) || found.some((record) => says(name, record[name])),
   );
+}
+
+/** Whether protocols are those that nobody has chosen. */
+function isUsual(protocols) {
+  return ['http,https', 'grpc,grpcs,http,https'].includes([...protocols].sort().join());
 }

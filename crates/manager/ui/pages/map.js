@@ -202,8 +202,13 @@ function drawnBox({ x, y, words, entity, id, plugins, kind, detail }) {
   const content = [
     svg('title', {}, [words, detail, ...plugins.map((plugin) => pluginTitle(plugin.name))].filter(Boolean).join('\n')),
     svg('rect', { x, y, width: COLUMN, height: BOX, rx: 7 }),
-    svg('text', { x: x + 12, y: y + 15, class: 'name' }, cut(words, room)),
-    svg('text', { x: x + 12, y: y + 28, class: 'detail' }, cut(detail, room + 6)),
+    // Letters differ in width: what is cut too late ends at the edge.
+    svg(
+      'svg',
+      { x, y, width: COLUMN - (marked ? 34 : 8), height: BOX },
+      svg('text', { x: 12, y: 15, class: 'name' }, cut(words, room)),
+      svg('text', { x: 12, y: 28, class: 'detail' }, cut(detail, room + 4)),
+    ),
     marked && svg('circle', { class: 'plugins', cx: x + COLUMN - 18, cy: y + BOX / 2, r: 10 }),
     marked && svg('text', { class: 'count', x: x + COLUMN - 18, y: y + BOX / 2 + 4 }, plugins.length),
   ];

@@ -1,19 +1,16 @@
-/** Follows one request through the node: which route won, what each plugin did, where it was sent, what came back. */
+/**
+ * Follows one request through the node: which route won, what each plugin did, where it was sent, what came back. It is
+ * written by hand, or one of those that go through the node just now.
+ */
 
 import { Refusal, send } from '../core/api.js';
 import { h, replace } from '../core/dom.js';
 import { hasEndpoint } from '../core/endpoints.js';
 import { icon } from '../core/icons.js';
-import { href } from '../core/router.js';
-import { number, t } from '../core/texts.js';
-import { pluginTitle } from '../entities/plugins.js';
-import { round } from '../parts/chart.js';
-import { code } from '../parts/code.js';
-import { fold } from '../parts/fold.js';
+import { t } from '../core/texts.js';
+import { course } from '../parts/course.js';
 import { heading, nothing } from '../parts/page.js';
-import { healthBadge } from './upstream.js';
-
-const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'];
+import { METHODS, recentRequests, urlOf } from './requests.js';
 
 /** Shows it. */
 export async function show(place) {
@@ -31,25 +28,33 @@ export async function show(place) {
     'aria-label': 'URL',
     autofocus: true,
   });
-  const headers = h('textarea', { class: 'code', rows: 3, spellcheck: 'false', placeholder: 'apikey: secret' });
-  const body = h('textarea', { class: 'code', rows: 3, spellcheck: 'false' });
+  const headers = h('textarea', { class: 'code', rows: 4, spellcheck: 'false', placeholder: 'X-Canary: yes' });
+  const body = h('textarea', { class: 'code', rows: 4, spellcheck: 'false' });
+  const withheld = h('p', { class: 'hint', hidden: true });
+  const more = h(
+    'details',
+    {},
+    h('summary', {}, t('trace.more')),
+    h(
+      'div',
+      { class: 'columns' },
+      h('div', {}, h('label', { class: 'stacked' }, h('span', {}, t('trace.headers')), headers), withheld),
+      h('label', { class: 'stacked' }, h('span', {}, t('trace.body')), body),
+    ),
+  );
   const result = h('div', { 'aria-live': 'polite' });
   const button = h('button', { class: 'primary' }, icon('trace'), t('trace.send'));
   const submit = async (event) => {
     event.preventDefault();
     button.disabled = true;
     try {
-      const told = await send(
-        'POST',
-        '/bascule/trace',
-        {
-          method: method.value,
-          url: url.value.trim(),
-          headers: pairs(headers.value),
-          ...(body.value ? { body: body.value } : {}),
-        },
-        { global: true, signal: place.signal },
-      );
+      const asked = {
+        method: method.value,
+        url: url.value.trim(),
+        headers: pairs(headers.value),
+        ...(body.value ? { body: body.value } : {}),
+      };
+      const told = await send('POST', '/bascule/trace', asked, { global: true, signal: place.signal });
       replace(result, course(told));
     } catch (error) {
       if (place.signal.aborted) return;
@@ -65,20 +70,39 @@ export async function show(place) {
     'form',
     { class: 'panel', onsubmit: submit },
     h('div', { class: 'asked' }, method, url, button),
-    h(
-      'details',
-      {},
-      h('summary', {}, t('trace.more')),
-      h(
-        'div',
-        { class: 'columns' },
-        h('label', { class: 'stacked' }, h('span', {}, t('trace.headers')), headers),
-        h('label', { class: 'stacked' }, h('span', {}, t('trace.body')), body),
-      ),
-    ),
+    more,
   );
-  return [head, form, result];
+
+  /** Fills the form with a request that went through the node, and shows what was seen of it. */
+  const take = (request) => {
+    if (![...method.options].some((option) => option.value === request.method)) {
+      method.append(h('option', {}, request.method));
+    }
+    method.value = request.method;
+    url.value = urlOf(request);
+    const lines = request.headers.filter(([name]) => !OWN.includes(name.toLowerCase()));
+    headers.value = lines
+      .filter(([, value]) => value !== null)
+      .map(([name, value]) => `${name}: ${value}`)
+      .join('\n');
+    body.value = '';
+    const hidden = lines.filter(([, value]) => value === null).map(([name]) => name);
+    replace(withheld, t('trace.withheld', { names: hidden.join(', ') }));
+    withheld.hidden = hidden.length === 0;
+    more.open = true;
+    replace(
+      result,
+      h('p', { class: 'course-note' }, t('trace.seen')),
+      course({ ...request, request, response: { status: request.status } }),
+    );
+    form.scrollIntoView({ block: 'center' });
+    button.focus({ preventScroll: true });
+  };
+  return [head, form, result, (await hasEndpoint('/bascule/requests')) && recentRequests(place, take)];
 }
+
+/** Lines that a traced request has of its own. */
+const OWN = ['host', 'connection', 'content-length', 'transfer-encoding', 'upgrade'];
 
 /** Lines of `Name: value` as pairs. */
 function pairs(text) {
@@ -87,210 +111,4 @@ function pairs(text) {
     .map((line) => line.match(/^([^:]+):(.*)$/))
     .filter(Boolean)
     .map(([, name, value]) => [name.trim(), value.trim()]);
-}
-
-/** All of it, from the first line to the answer. */
-function course(told) {
-  const before = (told.plugins ?? []).filter((step) =>
-    ['rewrite', 'access', 'certificate', 'preread'].includes(step.phase),
-  );
-  const after = (told.plugins ?? []).filter((step) => !before.includes(step));
-  return h(
-    'ol',
-    { class: 'course' },
-    step(
-      'external',
-      t('trace.request'),
-      [`${told.request?.method ?? ''} ${told.request?.target ?? ''}`],
-      table(told.request?.headers),
-    ),
-    step(
-      'routes',
-      t('trace.router'),
-      [told.route ? link('routes', told.route) : t('trace.noroute'), told.service && link('services', told.service)],
-      candidates(told.router),
-    ),
-    before.map(pluginStep),
-    told.upstream &&
-      step(
-        'upstreams',
-        t('trace.upstream'),
-        [link('upstreams', told.upstream), told.upstream.algorithm],
-        targets(told.upstream),
-      ),
-    (told.tries ?? []).map(tryStep),
-    after.map(pluginStep),
-    step(
-      'check',
-      t('trace.response'),
-      [statusBadge(told.response?.status), t(`trace.by.${told.answered_by ?? 'gateway'}`), times(told.timings)],
-      [
-        told.response?.error && h('p', { class: 'error' }, told.response.error),
-        table(told.response?.headers),
-        told.response?.body && code(told.response.body + (told.response.truncated ? '\n…' : '')),
-      ],
-    ),
-  );
-}
-
-function step(picture, title, words, more, kind = '') {
-  const shown = words.filter(Boolean).flatMap((word) => [' ', word]);
-  const rest = [more].flat(Infinity).filter(Boolean);
-  return h(
-    'li',
-    { class: kind },
-    h('span', { class: 'sign' }, icon(picture)),
-    h('div', { class: 'told' }, fold([h('strong', {}, title), shown], rest.length > 0 ? () => rest : null)),
-  );
-}
-
-function link(entity, record) {
-  return record.id ? h('a', { href: href(entity, record.id) }, record.name ?? record.id.slice(0, 8)) : record.name;
-}
-
-function statusBadge(status) {
-  const kind = status >= 500 ? 'bad' : status >= 400 ? 'warn' : 'good';
-  return status ? h('span', { class: `badge ${kind}` }, status) : h('span', { class: 'badge bad' }, t('trace.none'));
-}
-
-function times(timings) {
-  const milliseconds = (value) => (typeof value === 'number' ? `${number(round(value))} ms` : '–');
-  return (
-    timings &&
-    h(
-      'span',
-      { class: 'unset' },
-      t('trace.times', {
-        total: milliseconds(timings.total),
-        gateway: milliseconds(timings.gateway),
-        upstream: milliseconds(timings.upstream),
-      }),
-    )
-  );
-}
-
-function pluginStep({ name, id, phase, time, changes = {}, answered }) {
-  const touched = Object.keys(changes);
-  return step(
-    'plugins',
-    pluginTitle(name),
-    [
-      h('span', { class: 'badge' }, phase),
-      answered && h('span', { class: 'badge warn' }, t('trace.answered', { status: answered.status })),
-      touched.length === 0 && !answered && h('span', { class: 'unset' }, t('trace.untouched')),
-      touched.length > 0 && touched.map((one) => h('span', { class: 'token' }, one.replaceAll('_', ' '))),
-      h('span', { class: 'unset' }, `${number(round(time ?? 0))} ms`),
-      h('a', { href: href('plugins', id) }, t('open')),
-    ],
-    [touched.map((one) => difference(one, changes[one])), answered && table(answered.headers)],
-    answered ? 'ended' : '',
-  );
-}
-
-/** What a plugin has changed, as lines that went and lines that came. */
-function difference(what, change) {
-  const lines = (list, sign, kind) =>
-    (list ?? []).map(([name, value]) => h('div', { class: kind }, `${sign} ${name}: ${value}`));
-  const single = 'from' in change || 'to' in change;
-  const text = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
-  return h(
-    'div',
-    { class: 'difference' },
-    h('p', {}, what.replaceAll('_', ' ')),
-    h(
-      'code',
-      {},
-      single
-        ? [h('div', { class: 'gone' }, `- ${text(change.from)}`), h('div', { class: 'new' }, `+ ${text(change.to)}`)]
-        : [lines(change.removed, '-', 'gone'), lines(change.added, '+', 'new')],
-    ),
-  );
-}
-
-function candidates(router) {
-  const routes = router?.candidates ?? [];
-  if (routes.length === 0) return null;
-  return h(
-    'ol',
-    { class: 'plain' },
-    routes.map((route, at) =>
-      h(
-        'li',
-        {},
-        link('routes', route),
-        ' ',
-        at === 0
-          ? h('span', { class: 'badge good' }, t('trace.won'))
-          : h('span', { class: 'unset' }, t('trace.behind', { why: route.behind_for ?? '' })),
-        ' ',
-        h(
-          'code',
-          {},
-          route.expression ??
-            Object.entries(route.asks_for ?? {})
-              .map(([name, list]) => `${name}: ${list.join(' ')}`)
-              .join(', '),
-        ),
-      ),
-    ),
-  );
-}
-
-function targets(upstream) {
-  const rows = upstream.targets ?? [];
-  return (
-    rows.length > 0 &&
-    h(
-      'ul',
-      { class: 'plain' },
-      rows.map((target) =>
-        h(
-          'li',
-          {},
-          h('code', {}, target.target ?? target.address),
-          ' ',
-          h('span', { class: 'unset' }, t('map.weight', { weight: target.weight ?? '–' })),
-          ' ',
-          target.health && healthBadge(target),
-        ),
-      ),
-    )
-  );
-}
-
-function tryStep(one, at) {
-  return step(
-    'balance',
-    t('trace.try', { number: at + 1 }),
-    [
-      h('code', {}, one.address),
-      h('span', { class: 'unset' }, one.chosen_by),
-      one.failed
-        ? h('span', { class: 'badge bad' }, t('trace.failed'))
-        : statusBadge(one.status ?? one.received?.status),
-      typeof one.time === 'number' && h('span', { class: 'unset' }, `${number(round(one.time))} ms`),
-    ],
-    [
-      one.sent && [
-        h('p', { class: 'count' }, h('code', {}, `${one.sent.method} ${one.sent.target}`)),
-        table(one.sent.headers),
-      ],
-      one.sent?.body && code(one.sent.body),
-      one.received && [h('p', { class: 'count' }, t('trace.received')), table(one.received.headers)],
-    ],
-    one.failed ? 'bad' : '',
-  );
-}
-
-/** Header lines. */
-function table(headers) {
-  const rows = headers ?? [];
-  return (
-    rows.length > 0 &&
-    h(
-      'dl',
-      { class: 'record lines' },
-      rows.map(([name, value]) => h('div', {}, h('dt', {}, h('code', {}, name)), h('dd', {}, h('code', {}, value)))),
-    )
-  );
 }

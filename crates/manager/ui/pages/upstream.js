@@ -9,6 +9,7 @@ import { watch } from '../core/live.js';
 import { href } from '../core/router.js';
 import { number, t } from '../core/texts.js';
 import { balance } from '../parts/balance.js';
+import { healthBadge } from '../parts/health.js';
 import { removeButton } from '../parts/rows.js';
 import { createButton, nothing, panel } from '../parts/page.js';
 import { all } from '../entities/records.js';
@@ -20,6 +21,10 @@ import { removed } from './remove.js';
 const PERIOD = 2000;
 /** How many targets have a row; beyond that they are searched for. */
 const SHOWN = 200;
+
+/** The weights of targets that were taken out here, and the one of others. */
+const taken = new Map();
+const USUAL = 100;
 
 /** The page of an upstream. */
 export function upstreamPage(place) {
@@ -82,7 +87,7 @@ async function targetsView(place, upstream) {
   search.addEventListener('input', refresh);
   watch((point) => {
     live = point.upstreams?.find((one) => one.id === upstream.id) ?? live;
-  }, place.signal);
+  }, place.signal, upstream.id);
   return [
     h('div', { class: 'bar' }, search, createButton(create, t('new.targets'), 'primary')),
     panel(null, picture.element),
@@ -167,14 +172,16 @@ function targetTable(rows, upstream, path, draw) {
   );
 }
 
-/** Takes a target out of the balance, or puts it back. */
+/** Takes a target out of the balance, or puts it back with the weight that it had. */
 function weightButton(row, act) {
-  const [weight, words, label] = row.weight > 0 ? [0, 'target.out', 'target.drain'] : [100, 'target.in', 'target.back'];
-  return h(
-    'button',
-    { onclick: () => act('PATCH', row.id, { weight }, t(words, { name: row.target })) },
-    t(label),
-  );
+  const isIn = row.weight > 0;
+  const [words, label] = isIn ? ['target.out', 'target.drain'] : ['target.in', 'target.back'];
+  const change = () => {
+    const weight = isIn ? 0 : (taken.get(row.id) ?? USUAL);
+    if (isIn) taken.set(row.id, row.weight);
+    act('PATCH', row.id, { weight }, t(words, { name: row.target }));
+  };
+  return h('button', { onclick: change }, t(label));
 }
 
 function healthButton(row, act) {
@@ -201,13 +208,4 @@ function weightField(row, act) {
     },
   });
   return input;
-}
-
-/** What is known of a target's health. */
-export function healthBadge(state) {
-  const health = state?.health ?? 'HEALTHCHECKS_OFF';
-  const kind = { HEALTHY: 'good', UNHEALTHY: 'bad', DNS_ERROR: 'bad' }[health] ?? '';
-  const words = t(`health.${health}`);
-  const addresses = (state?.data?.addresses ?? []).map((one) => `${one.ip}:${one.port} ${one.health}`).join('\n');
-  return h('span', { class: `badge ${kind}`, title: addresses }, words);
 }

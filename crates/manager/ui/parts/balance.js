@@ -61,7 +61,7 @@ function weight(target, share, x, y, step) {
     svg('title', {}, `${target.target}: ${t(`health.${health ?? 'HEALTHCHECKS_OFF'}`)}, ${percent(share)}`),
     svg('path', { class: 'line', d: `M${x} ${y}V${y + 44}` }),
     svg('circle', { cx: x, cy: y + 44 + size, r: size, class: busy ? 'busy' : null }),
-    !narrow && svg('text', { class: 'label inside', x, y: y + 44 + size + 4 }, out ? '0' : percent(share)),
+    !narrow && size > 14 && svg('text', { class: 'label inside', x, y: y + 44 + size + 4 }, percent(share)),
     step >= 60 &&
       svg(
         'text',

@@ -5,8 +5,11 @@ import { number } from '../core/texts.js';
 
 const [WIDTH, HEIGHT, BOTTOM] = [600, 140, 18];
 
+/** So many values fill a chart at least: fewer begin at its right end. */
+const LEAST = 60;
+
 /** A chart of several series; `show` gives it the values, the oldest first. */
-export function chart(series, { label, unit = '', length = 180 } = {}) {
+export function chart(series, { label, unit = '' } = {}) {
   const lines = series.map((one) => ({
     ...one,
     area: svg('path', { class: `area ${one.kind}` }),
@@ -23,7 +26,7 @@ export function chart(series, { label, unit = '', length = 180 } = {}) {
   const values = h('div', { class: 'legend' });
   const show = (points) => {
     const most = nice(Math.max(1, ...lines.flatMap((one) => points.map((point) => one.value(point) ?? 0))));
-    const x = (at) => WIDTH - (points.length - 1 - at) * (WIDTH / (length - 1));
+    const x = (at) => WIDTH - (points.length - 1 - at) * (WIDTH / (Math.max(LEAST, points.length) - 1));
     const y = (value) => HEIGHT - BOTTOM - (value / most) * (HEIGHT - BOTTOM - 8);
     for (const one of lines) {
       const path = points.map(
@@ -45,6 +48,7 @@ export function chart(series, { label, unit = '', length = 180 } = {}) {
       [most, most / 2, 0].map((value) => h('span', {}, `${number(round(value))}${unit}`)),
     );
     const last = points.at(-1);
+    const shown = (value) => (typeof value === 'number' ? `${number(round(value))}${unit}` : '–');
     replace(
       values,
       lines.map((one) =>
@@ -53,7 +57,7 @@ export function chart(series, { label, unit = '', length = 180 } = {}) {
           { class: one.kind },
           one.name,
           ' ',
-          h('strong', {}, last ? `${number(round(one.value(last) ?? 0))}${unit}` : '–'),
+          h('strong', {}, shown(last && one.value(last))),
         ),
       ),
     );

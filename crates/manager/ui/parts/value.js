@@ -2,11 +2,14 @@
 
 import { h, replace } from '../core/dom.js';
 import { href } from '../core/router.js';
-import { ago, date, t } from '../core/texts.js';
+import { ago, date, number, t } from '../core/texts.js';
 import { definition } from '../entities/definitions.js';
 import { labelOf } from '../entities/labels.js';
 import { nameOf } from '../entities/records.js';
 import { fieldsOf } from '../core/schemas.js';
+
+/** Fields of services that are times in milliseconds. */
+const MILLISECONDS = ['connect_timeout', 'read_timeout', 'write_timeout'];
 
 /** A value by its field in the schema. */
 export function shown(field, value, signal) {
@@ -18,6 +21,8 @@ export function shown(field, value, signal) {
   if (Array.isArray(value)) return list(field, value, signal);
   if (typeof value === 'object') return map(field, value, signal);
   if (field.encrypted) return secret(value);
+  if (field.name === 'id' || field.uuid) return h('code', {}, String(value));
+  if (MILLISECONDS.includes(field.name)) return h('span', { class: 'value' }, `${number(value)} ms`);
   const text = String(value);
   return text.includes('\n') ? h('pre', { class: 'value' }, text) : h('span', { class: 'value' }, text);
 }
@@ -42,7 +47,8 @@ export function time(value) {
 
 /** Fields with their labels; those without a value are left out unless `all` is set. */
 export function record(fields, value, signal, all = false) {
-  const set = fields.filter((field) => all || (value[field.name] ?? null) !== null);
+  const isSet = (one) => one !== null && one !== undefined && !(Array.isArray(one) && one.length === 0);
+  const set = fields.filter((field) => all || isSet(value[field.name]));
   if (set.length === 0) return h('span', { class: 'unset' }, '–');
   return h(
     'dl',
@@ -71,7 +77,7 @@ function list(field, value, signal) {
   return h(
     'span',
     { class: 'tokens' },
-    value.map((one) => h('span', { class: 'token' }, String(one))),
+    value.map((one) => h('span', { class: 'token', title: String(one) }, String(one))),
   );
 }
 

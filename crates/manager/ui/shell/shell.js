@@ -125,12 +125,14 @@ function fromFile() {
 
 function failure(error) {
   const absent = error instanceof Refusal && error.status === 404;
+  const nothing = absent && error.body?.message === 'Not found';
+  const words = error instanceof Away ? '' : nothing ? t('missing.words') : error.message;
   return h(
     'section',
     { class: 'empty' },
     icon('warning'),
     h('h1', {}, absent ? t('missing') : error instanceof Away ? t('away.page') : t('failed')),
-    h('p', {}, error instanceof Away ? '' : error.message),
+    h('p', {}, words),
     h('p', {}, h('button', { onclick: reload }, icon('refresh'), t('again'))),
   );
 }

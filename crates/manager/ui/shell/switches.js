@@ -8,6 +8,7 @@ import { icon } from '../core/icons.js';
 import { chooseTheme, theme } from '../core/preferences.js';
 import { go, href } from '../core/router.js';
 import { chooseLanguage, language, languages, t } from '../core/texts.js';
+import { menu } from '../parts/menu.js';
 import { logOut } from './login.js';
 
 /** Chooses among workspaces. The page stays the same where each workspace has it. */
@@ -42,31 +43,9 @@ export function workspaceSwitch() {
   return element;
 }
 
-/** A menu that opens below its button. */
-function menu(picture, label, items) {
-  const list = h(
-    'ul',
-    {},
-    items.map((item) => h('li', {}, item)),
-  );
-  const details = h(
-    'details',
-    { class: 'menu' },
-    h('summary', { 'aria-label': label, title: label }, icon(picture)),
-    list,
-  );
-  list.addEventListener('click', () => {
-    details.open = false;
-  });
-  document.addEventListener('click', (event) => {
-    if (!details.contains(event.target)) details.open = false;
-  });
-  details.addEventListener('keydown', (event) => {
-    if (event.key !== 'Escape') return;
-    details.open = false;
-    details.querySelector('summary').focus();
-  });
-  return details;
+/** A menu below a picture. */
+function pictured(picture, label, items) {
+  return menu(icon(picture), items, { label });
 }
 
 /** Colours: those of the system, or always the same. */
@@ -81,7 +60,7 @@ export function themeSwitch() {
     const [, picture] = choices.find(([name]) => name === theme());
     replace(
       element,
-      menu(
+      pictured(
         picture,
         t('theme'),
         choices.map(([name, one]) =>
@@ -107,7 +86,7 @@ export function themeSwitch() {
 
 /** Languages. */
 export function languageSwitch() {
-  return menu(
+  return pictured(
     'language',
     t('language'),
     Object.entries(languages).map(([name, own]) =>
@@ -124,7 +103,7 @@ export function account() {
     const { admin } = await get('/userinfo', { global: true });
     replace(
       element,
-      menu('user', t('account'), [
+      pictured('user', t('account'), [
         h('p', { class: 'who' }, admin.username),
         h('a', { href: href('account') }, icon('key'), t('account.open')),
         h('button', { onclick: () => logOut() }, icon('leave'), t('account.leave')),
