@@ -7,6 +7,7 @@ await withPage(async (page) => {
   await heading(page, 'Overview');
   await keys(page);
   await form(page);
+  await elsewhere(page);
   await away(page);
   await refused(page);
 });
@@ -98,6 +99,37 @@ async function away(page) {
   await heading(page, 'Waiting for the Admin API');
   await page.unroute(`${ADMIN}/**`);
   await page.getByRole('link', { name: 'kept', exact: true }).waitFor();
+}
+
+/** Whoever comes back to a list sees what was written elsewhere, and the browser's own ways lead where they should. */
+async function elsewhere(page) {
+  await page.goto(`${MANAGER}/default/consumers`);
+  await fetch(`${ADMIN}/consumers`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ username: 'elsewhere' }),
+  });
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await page.getByRole('link', { name: 'elsewhere', exact: true }).click();
+  await heading(page, 'elsewhere');
+  await page.getByRole('tab', { name: 'Code' }).click();
+  await says(page, 'curl');
+  await page.reload();
+  await page.getByRole('tab', { name: 'Code', selected: true }).waitFor();
+  await page.goBack();
+  await heading(page, 'Consumers');
+  await page.goForward();
+  await heading(page, 'elsewhere');
+  // It says what goes with it.
+  const { id } = await (await fetch(`${ADMIN}/consumers/elsewhere`)).json();
+  await fetch(`${ADMIN}/consumers/${id}/plugins`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ name: 'correlation-id' }),
+  });
+  await page.getByRole('button', { name: 'Delete', exact: true }).click();
+  await page.getByRole('dialog').getByText('With it go: Plugins (1).').waitFor();
+  await page.keyboard.press('Escape');
 }
 
 async function refused(page) {

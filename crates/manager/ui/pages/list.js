@@ -120,6 +120,9 @@ export function records(place, entity, { path, render, columns, create, open, ed
     offset = null;
     draw();
   });
+  // Whoever comes back to this tab sees what was changed elsewhere in the meantime.
+  const back = () => document.visibilityState === 'visible' && draw();
+  document.addEventListener('visibilitychange', back, { signal: place.signal });
   search.addEventListener('input', anew);
   tags.addEventListener('input', anew);
   const tagged = known.columns.includes('tags');
