@@ -2,6 +2,7 @@
 
 use crate::eventually;
 use crate::tls::Pair;
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -127,12 +128,46 @@ impl Postgres {
     /// Ends it as `kill -9` does, with its children: with one of them left, it does not start again.
     pub fn kill(&self) {
         run(Command::new("kill").args(["-9", &self.pid().to_string()]));
+        eventually("the server's processes end", || self.processes().is_empty());
+    }
+
+    /// Has it stand still, until [`Postgres::thaw`].
+    pub fn freeze(&self) {
+        // The first one makes no others then.
+        self.signal(Signal::STOP, &[self.pid()]);
+        self.signal(Signal::STOP, &self.processes());
+    }
+
+    /// Has it go on after [`Postgres::freeze`].
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT, &self.processes());
+    }
+
+    /// Whether it refuses to change anything.
+    pub fn refuse_writes(&self, refuse: bool) {
+        let value = if refuse { "on" } else { "off" };
+        self.sql("postgres", &format!("ALTER SYSTEM SET default_transaction_read_only = {value}"));
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        // Sessions read it anew when they are asked next.
+        eventually("the setting has come into force", || {
+            self.sql("postgres", "SHOW default_transaction_read_only") == value
+        });
+    }
+
+    fn signal(&self, signal: Signal, processes: &[u32]) {
+        for pid in processes.iter().filter_map(|pid| Pid::from_raw((*pid).try_into().ok()?)) {
+            // One that has ended meanwhile needs none.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// The server and its children.
+    fn processes(&self) -> Vec<u32> {
         let data = self.directory.join("data").canonicalize().expect("a directory");
         let is_its =
-            |entry: std::fs::DirEntry| std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == data);
-        eventually("the server's processes end", || {
-            !std::fs::read_dir("/proc").expect("the system's processes").flatten().any(is_its)
-        });
+            |entry: &std::fs::DirEntry| std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == data);
+        let entries = std::fs::read_dir("/proc").expect("the system's processes").flatten().filter(is_its);
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// Starts it again.
@@ -163,12 +198,30 @@ impl Pooler {
              unix_socket_dir = {shown}\nauth_type = any\npool_mode = transaction\n"
         );
         std::fs::write(&file, text).expect("a file");
-        let mut pooler = command_of(Path::new("/usr/sbin/pgbouncer"), &directory);
-        pooler.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = Pooler::run(&directory);
+        Pooler { directory, process }
+    }
+
+    fn run(directory: &Path) -> Child {
+        let mut pooler = command_of(Path::new("/usr/sbin/pgbouncer"), directory);
+        pooler.arg(directory.join("pgbouncer.ini"));
+        pooler.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = pooler.spawn().expect("Debian's package pgbouncer is installed");
-        let pooler = Pooler { directory, process };
-        eventually("the pooler answers", || is_ready(&pooler.directory));
-        pooler
+        eventually("the pooler answers", || is_ready(directory));
+        process
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("it is ours");
+        self.process.wait().expect("it has ended");
+    }
+
+    /// Starts it again.
+    pub fn revive(&mut self) {
+        // The one before has left it behind.
+        let _ = std::fs::remove_file(self.directory.join(".s.PGSQL.5432"));
+        self.process = Pooler::run(&self.directory);
     }
 
     /// The directory of its socket.

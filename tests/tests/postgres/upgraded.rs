@@ -1,11 +1,12 @@
 //! The database of a Kong of a former version.
 
-use crate::setup::{bootstrapped, migrate, node};
+use crate::setup::{bootstrapped, database, migrate, migration, node};
 use blackbox::http::{form, get, request};
 use blackbox::{Backend, Postgres};
 use rustix::process::Signal;
 use serde_json::Value;
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::process::{Output, Stdio};
 
 /// What Kong 3.4 had in the place of what later ones have, and rows that it wrote.
 const VERSIONS: [&str; 3] = [
@@ -18,7 +19,7 @@ const ROWS: &str = include_str!("../../../crates/store/tests/kong/rows-3.4.sql")
 /// A plugin among them.
 const LIMITS: &str = "00000000-0000-4000-8000-000000000006";
 
-fn said(output: &Output) -> String {
+fn said_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
@@ -35,18 +36,18 @@ fn a_database_of_kong_3_4_is_upgraded_and_served() {
     postgres.sql(database, "DELETE FROM plugins WHERE name = 'acme'");
     let run = |arguments: &[&str]| migrate(&settings, arguments);
     let listed = run(&["list"]);
-    assert_eq!(listed.status.code(), Some(5), "{}", said(&listed));
-    assert!(said(&listed).contains("migrations up' to proceed"));
+    assert_eq!(listed.status.code(), Some(5), "{}", said_of(&listed));
+    assert!(said_of(&listed).contains("migrations up' to proceed"));
     let refused = node.refusal();
     assert!(refused.contains("New migrations available; run 'bascule migrations up' to proceed"), "{refused}");
     let finished = run(&["finish"]);
-    assert!(said(&finished).contains("New migrations available"), "{}", said(&finished));
+    assert!(said_of(&finished).contains("New migrations available"), "{}", said_of(&finished));
 
     let up = run(&["up"]);
-    assert!(up.status.success(), "{}", said(&up));
-    assert!(said(&up).contains("Database has pending migrations; run 'bascule migrations finish' when ready"));
+    assert!(up.status.success(), "{}", said_of(&up));
+    assert!(said_of(&up).contains("Database has pending migrations; run 'bascule migrations finish' when ready"));
     let listed = run(&["list"]);
-    assert_eq!(listed.status.code(), Some(4), "{}", said(&listed));
+    assert_eq!(listed.status.code(), Some(4), "{}", said_of(&listed));
     node.revive();
     form(node.admin(), "PATCH", "/services/s", &format!("url=http://{}", backend.address)).expect(200);
     let ask = |key: &str| request(node.proxy(), "GET", "/s", &[("apikey", key)], b"").unwrap();
@@ -60,14 +61,41 @@ fn a_database_of_kong_3_4_is_upgraded_and_served() {
     assert_eq!(config.get("redis_host"), None);
 
     let finished = run(&["finish"]);
-    assert!(finished.status.success(), "{}", said(&finished));
-    assert!(said(&finished).contains("rate-limiting migrated up to: 006_350_to_360 (executed)"), "{}", said(&finished));
+    assert!(finished.status.success(), "{}", said_of(&finished));
+    assert!(
+        said_of(&finished).contains("rate-limiting migrated up to: 006_350_to_360 (executed)"),
+        "{}",
+        said_of(&finished)
+    );
     assert!(run(&["list"]).status.success());
-    assert!(said(&run(&["up"])).contains("Database is already up-to-date"));
+    assert!(said_of(&run(&["up"])).contains("Database is already up-to-date"));
     ask("k").expect(200);
     ask("k").expect(200);
     ask("k").expect(429);
     let limits = get(node.admin(), &format!("/plugins/{LIMITS}")).expect(200).json();
     assert_eq!(limits["config"]["redis"]["host"], "r.test");
     assert_eq!(limits["config"]["year"], 3);
+}
+
+/// Killed after another step each time; what is done stays done, and the rest is done by who comes next.
+#[test]
+fn whoever_makes_the_tables_may_be_killed() {
+    let postgres = Postgres::shared();
+    for lines in [2, 11, 40, 90] {
+        let settings = database(postgres, &[]);
+        let name = &settings.iter().find(|(name, _)| name == "pg_database").unwrap().1;
+        let mut making = migration(&settings, &["bootstrap"]).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(making.stdout.take().unwrap()).lines();
+        assert_eq!(said.take(lines).filter(Result::is_ok).count(), lines);
+        making.kill().unwrap();
+        making.wait().unwrap();
+        // What it held is held for a minute.
+        postgres.sql(name, "UPDATE locks SET ttl = CURRENT_TIMESTAMP - INTERVAL '1 second'");
+        let run = |arguments: &[&str]| migrate(&settings, arguments);
+        for arguments in [["bootstrap"], ["up"], ["finish"]] {
+            let done = run(&arguments);
+            assert!(done.status.success(), "{arguments:?} after {lines} lines: {}", said_of(&done));
+        }
+        form(node(&settings).admin(), "POST", "/services", "name=s&host=h.test").expect(201);
+    }
 }

@@ -185,7 +185,8 @@ impl Listener {
 
     async fn hear(&self, payload: &str) {
         let Some(notice) = Notice::parse(payload) else { return };
-        if notice.node == self.heard.own || self.shared.schema().await.is_ok_and(|own| *own != notice.schema) {
+        let is_known = notice.node == self.heard.own && !self.shared.is_in_doubt();
+        if is_known || self.shared.schema().await.is_ok_and(|own| *own != notice.schema) {
             return;
         }
         self.heard.add(notice.node);

@@ -67,6 +67,8 @@ struct Shared {
     publish: Publish,
     /// Whose transaction is under way.
     turn: Mutex<()>,
+    /// When the server did not say last whether it has committed a transaction.
+    doubt: std::sync::Mutex<Option<Instant>>,
 }
 
 /// A server that is only read.
@@ -85,6 +87,9 @@ enum Run {
 
 /// How long a replica is left alone that has not answered.
 const MISSED: Duration = Duration::from_secs(10);
+
+/// How long a transaction may still be committed of which the server has not said so: by one that stood still.
+const DOUBT: Duration = Duration::from_secs(3600);
 
 /// How often a write is run before it fails because of other nodes.
 const RUNS: u32 = 12;
@@ -127,6 +132,7 @@ impl Postgres {
             neighbour,
             publish,
             turn: Mutex::default(),
+            doubt: std::sync::Mutex::default(),
         });
         let following = shared.neighbour.as_ref().map(|neighbour| follow::start(&shared, server, neighbour));
         Ok((Postgres { shared, _following: following }, feed, workspace))
@@ -264,7 +270,8 @@ impl Shared {
                 Ok(()) => Ok(self.feed.publish(changes)),
                 Err(error) => {
                     if session.refused().is_none_or(Refusal::is_away) {
-                        // It may have been committed all the same.
+                        // It may have been committed all the same, or be committed yet.
+                        *self.doubt.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                         self.feed.lose();
                     }
                     Err(error)
@@ -279,6 +286,12 @@ impl Shared {
             Err(error) if again => Run::Again(error),
             done => Run::Done(done),
         }
+    }
+
+    /// Whether transactions of this node may have been committed without its knowledge.
+    fn is_in_doubt(&self) -> bool {
+        let doubt = *self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        doubt.is_some_and(|since| since.elapsed() < DOUBT)
     }
 
     /// Commits, and tells other nodes.

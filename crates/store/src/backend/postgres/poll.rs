@@ -70,6 +70,7 @@ impl Poller {
         let mut seen = HashSet::with_capacity(events.len());
         let mut new: Vec<(String, String)> = Vec::new();
         let mut announced = Vec::new();
+        let in_doubt = self.shared.is_in_doubt();
         for event in &events {
             let text = |place| event.try_get::<_, Option<String>>(place).map(Option::unwrap_or_default);
             let id: Uuid = event.try_get(0).map_err(failure)?;
@@ -80,7 +81,7 @@ impl Poller {
                 if node != self.neighbour.node {
                     announced.push(Announcement { channel, data });
                 }
-            } else if is_new && !self.heard.has(node) {
+            } else if is_new && (!self.heard.has(node) || (node == self.neighbour.node && in_doubt)) {
                 new.push((channel, data));
             }
             seen.insert(id);

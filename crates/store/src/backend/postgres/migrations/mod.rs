@@ -143,6 +143,8 @@ impl Migrations {
                 }
             }
             self.extend(&mut tally, say).await?;
+            // Who was to make it may have been killed before.
+            self.add_default_workspace().await?;
             tally.finish(say);
             Ok(())
         })
