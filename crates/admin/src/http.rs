@@ -69,7 +69,7 @@ impl Admin {
                         node.applied(newest).await;
                         routes::targets::hear(node, &data);
                     }
-                    _ => {}
+                    _ => node.hear(&channel, &data).await,
                 },
                 Err(RecvError::Lagged(missed)) => tracing::warn!("{missed} announcements of other nodes are missed"),
                 Err(RecvError::Closed) => return,

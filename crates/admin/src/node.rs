@@ -122,6 +122,11 @@ pub trait Node: Send + Sync + 'static {
         Box::pin(std::future::ready(PluginAnswer { status: 404, content: PluginContent::None }))
     }
 
+    /// Does what another node has announced on the channel of a plugin.
+    fn hear<'a>(&'a self, _channel: &'a str, _data: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Sends a message of an event hook, again if need be, without waiting for it.
     fn queue_hook(&self, _message: HookMessage) {}
 

@@ -37,6 +37,8 @@ pub struct AdminRequest {
 pub struct AdminAnswer {
     pub status: u16,
     pub content: AdminContent,
+    /// What the nodes on the same database are told ([`crate::PluginKind::hear`]): channel and data.
+    pub announced: Vec<(&'static str, String)>,
 }
 
 /// The content of an answer.
@@ -49,16 +51,20 @@ pub enum AdminContent {
 }
 
 impl AdminAnswer {
+    pub fn new(status: u16, content: AdminContent) -> AdminAnswer {
+        AdminAnswer { status, content, announced: Vec::new() }
+    }
+
     pub fn empty(status: u16) -> AdminAnswer {
-        AdminAnswer { status, content: AdminContent::None }
+        AdminAnswer::new(status, AdminContent::None)
     }
 
     pub fn json(status: u16, content: Value) -> AdminAnswer {
-        AdminAnswer { status, content: AdminContent::Json(content) }
+        AdminAnswer::new(status, AdminContent::Json(content))
     }
 
     pub fn text(status: u16, content: String) -> AdminAnswer {
-        AdminAnswer { status, content: AdminContent::Text(content) }
+        AdminAnswer::new(status, AdminContent::Text(content))
     }
 
     /// What is asked for is not there.

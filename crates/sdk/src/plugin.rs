@@ -55,6 +55,15 @@ pub trait PluginKind: Send + Sync {
     fn admin(&self, _request: AdminRequest, _env: &Env) -> BoxFuture<'static, AdminAnswer> {
         Box::pin(std::future::ready(AdminAnswer::not_found()))
     }
+
+    /// The channel on which nodes tell each other of what its endpoints have done.
+    fn channel(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Does what another node has announced there; the instances are those of all workspaces. Runs on the control
+    /// runtime.
+    fn hear(&self, _data: &str, _instances: &[entities::Plugin], _env: &Env) {}
 }
 
 /// Makes a plugin and its entities known to a catalog. The error names the schema and its mistake.

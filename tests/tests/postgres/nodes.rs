@@ -58,6 +58,38 @@ fn a_log_level_can_be_for_all_nodes() {
 }
 
 #[test]
+fn responses_that_are_dropped_are_dropped_by_all_nodes() {
+    let backend = Backend::start("b");
+    let postgres = Postgres::shared();
+    let settings = bootstrapped(postgres, &[("db_update_frequency", "0.2")]);
+    let (one, other) = (node(&settings), node(&settings));
+    form(one.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    form(one.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
+    let cache = "name=proxy-cache&config.strategy=memory&config.content_type[]=application/json";
+    let plugin = form(one.admin(), "POST", "/plugins", cache).expect(201).json();
+    let asked = || get(other.proxy(), "/");
+    let is = |status: &str| asked().header("X-Cache-Status") == Some(status);
+    eventually("the other node keeps it", || is("Hit"));
+    // Again and again: a node does not hear what was said before it listened.
+    eventually("the other node hears that it is dropped", || {
+        request(one.admin(), "DELETE", "/proxy-cache", &[], b"").unwrap().expect(204);
+        is("Miss")
+    });
+    eventually("the other node keeps it again", || is("Hit"));
+    let database = settings.iter().find(|(name, _)| name == "pg_database").map(|(_, name)| name.as_str()).unwrap();
+    let (plugin, key) = (plugin["id"].as_str().unwrap(), asked().header("X-Cache-Key").unwrap().to_owned());
+    let said = format!(
+        "INSERT INTO cluster_events (id, node_id, at, expire_at, channel, data) VALUES (gen_random_uuid(), \
+         gen_random_uuid(), CURRENT_TIMESTAMP(3), CURRENT_TIMESTAMP(3) + INTERVAL '1 hour', 'proxy-cache:purge', \
+         '{plugin}:{key}')"
+    );
+    eventually("the node does as a Kong says", || {
+        postgres.sql(database, &said);
+        is("Miss")
+    });
+}
+
+#[test]
 fn health_that_is_set_by_hand_is_for_all_nodes() {
     let backend = Backend::start("b");
     let postgres = Postgres::shared();

@@ -416,12 +416,27 @@ impl Node for RunningNode {
     fn plugin_admin(&self, request: PluginRequest) -> BoxFuture<'_, PluginAnswer> {
         Box::pin(async move {
             let answer = self.ask_plugin(request).await;
+            for (channel, data) in answer.announced {
+                if let Err(error) = self.store.announce(channel, data).await {
+                    tracing::warn!(channel, "other nodes are not told: {error}");
+                }
+            }
             let content = match answer.content {
                 AdminContent::None => PluginContent::None,
                 AdminContent::Json(value) => PluginContent::Json(value),
                 AdminContent::Text(text) => PluginContent::Text(text),
             };
             PluginAnswer { status: answer.status, content }
+        })
+    }
+
+    fn hear<'a>(&'a self, channel: &'a str, data: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let Some(kind) = self.kinds.iter().find(|kind| kind.channel() == Some(channel)) else { return };
+            match self.instances(kind.name(), Scope::All).await {
+                Ok(instances) => kind.hear(data, &instances, &self.env),
+                Err(error) => tracing::warn!(channel, "what another node has announced is not done here: {error}"),
+            }
         })
     }
 }

@@ -4,6 +4,7 @@ use super::VERSION;
 use super::key::{self, Digest};
 use super::storage::Storage;
 use super::store::CachedResponse;
+use sdk::entities::{Plugin, Uuid};
 use sdk::redis::RedisError;
 use sdk::{AdminAnswer, AdminEndpoint, AdminRequest, Env};
 use serde_json::{Map, Value, json};
@@ -26,8 +27,14 @@ const fn endpoint(path: &'static str, methods: &'static [&'static str]) -> Admin
     AdminEndpoint { path, methods, on_status: false, with_instances: true }
 }
 
-/// Answers a request to one of them.
-pub async fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
+/// Where nodes tell each other of what was dropped, as Kong's do.
+pub const CHANNEL: &str = "proxy-cache:purge";
+pub const ADVANCED_CHANNEL: &str = "proxy-cache-advanced:purge";
+/// In place of a key: all of them.
+const ALL: &str = "nil";
+
+/// Answers a request to one of them, and has other nodes told on the channel.
+pub async fn answer(request: &AdminRequest, channel: &'static str, env: &Env) -> AdminAnswer {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let (plugin, key) = match path[..] {
         [_] => (None, None),
@@ -36,11 +43,11 @@ pub async fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
         _ => return AdminAnswer::not_found(),
     };
     let asked = request.instances.iter().filter(|p| plugin.is_none_or(|plugin| p.id.to_string() == plugin));
-    let storages: Vec<_> = asked.filter_map(|plugin| Storage::of(plugin, env)).collect();
+    let storages: Vec<_> = asked.filter_map(|plugin| Some((plugin.id, Storage::of(plugin, env)?))).collect();
     let outcome = match (request.method.as_str(), key.map(key::from_hex)) {
-        ("DELETE", None) => clear(&storages).await,
+        ("DELETE", None) => clear(&storages, channel).await,
         ("GET", Some(Some(key))) => find(&storages, &key).await,
-        ("DELETE", Some(Some(key))) => remove(&storages, &key).await,
+        ("DELETE", Some(Some(key))) => remove(&storages, &key, channel).await,
         _ => Ok(AdminAnswer::not_found()),
     };
     outcome.unwrap_or_else(|error| {
@@ -49,18 +56,35 @@ pub async fn answer(request: &AdminRequest, env: &Env) -> AdminAnswer {
     })
 }
 
-async fn clear(storages: &[Storage]) -> Result<AdminAnswer, RedisError> {
-    for storage in storages {
+/// Drops what another node has dropped: `<plugin>:<key>`. A Redis is everybody's.
+pub fn hear(data: &str, instances: &[Plugin], env: &Env) {
+    let Some((id, key)) = data.split_once(':') else { return };
+    let plugin = instances.iter().find(|plugin| plugin.id.to_string() == id);
+    if let Some(Storage::Memory(store)) = plugin.and_then(|plugin| Storage::of(plugin, env)) {
+        match key::from_hex(key) {
+            Some(key) => drop(store.remove(&key)),
+            None if key == ALL => store.clear(),
+            None => {}
+        }
+    }
+}
+
+async fn clear(storages: &[(Uuid, Storage)], channel: &'static str) -> Result<AdminAnswer, RedisError> {
+    let mut answer = AdminAnswer::empty(204);
+    for (id, storage) in storages {
         match storage {
-            Storage::Memory(store) => store.clear(),
+            Storage::Memory(store) => {
+                store.clear();
+                answer.announced.push((channel, format!("{id}:{ALL}")));
+            }
             Storage::Redis(store) => store.clear().await?,
         }
     }
-    Ok(AdminAnswer::empty(204))
+    Ok(answer)
 }
 
-async fn find(storages: &[Storage], key: &Digest) -> Result<AdminAnswer, RedisError> {
-    for storage in storages {
+async fn find(storages: &[(Uuid, Storage)], key: &Digest) -> Result<AdminAnswer, RedisError> {
+    for (_, storage) in storages {
         let entry = match storage {
             Storage::Memory(store) => store.get(key, now_ms()),
             Storage::Redis(store) => store.get(key).await?.map(Arc::new),
@@ -72,14 +96,21 @@ async fn find(storages: &[Storage], key: &Digest) -> Result<AdminAnswer, RedisEr
     Ok(AdminAnswer::not_found())
 }
 
-async fn remove(storages: &[Storage], key: &Digest) -> Result<AdminAnswer, RedisError> {
-    for storage in storages {
+async fn remove(storages: &[(Uuid, Storage)], key: &Digest, channel: &'static str) -> Result<AdminAnswer, RedisError> {
+    let mut answer = AdminAnswer::empty(204);
+    for (id, storage) in storages {
         let removed = match storage {
-            Storage::Memory(store) => store.get(key, now_ms()).is_some() && store.remove(key),
-            Storage::Redis(store) => store.remove(key).await?,
+            Storage::Memory(store) => {
+                answer.announced = vec![(channel, format!("{id}:{}", key::to_hex(key)))];
+                store.get(key, now_ms()).is_some() && store.remove(key)
+            }
+            Storage::Redis(store) => {
+                answer.announced.clear();
+                store.remove(key).await?
+            }
         };
         if removed {
-            return Ok(AdminAnswer::empty(204));
+            return Ok(answer);
         }
     }
     Ok(AdminAnswer::not_found())

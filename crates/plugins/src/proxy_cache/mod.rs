@@ -56,7 +56,15 @@ impl PluginKind for ProxyCache {
 
     fn admin(&self, request: AdminRequest, env: &Env) -> BoxFuture<'static, AdminAnswer> {
         let env = env.clone();
-        Box::pin(async move { admin::answer(&request, &env).await })
+        Box::pin(async move { admin::answer(&request, admin::CHANNEL, &env).await })
+    }
+
+    fn channel(&self) -> Option<&'static str> {
+        Some(admin::CHANNEL)
+    }
+
+    fn hear(&self, data: &str, instances: &[entities::Plugin], env: &Env) {
+        admin::hear(data, instances, env);
     }
 }
 
@@ -90,7 +98,15 @@ impl PluginKind for ProxyCacheAdvanced {
 
     fn admin(&self, request: AdminRequest, env: &Env) -> BoxFuture<'static, AdminAnswer> {
         let env = env.clone();
-        Box::pin(async move { admin::answer(&request, &env).await })
+        Box::pin(async move { admin::answer(&request, admin::ADVANCED_CHANNEL, &env).await })
+    }
+
+    fn channel(&self) -> Option<&'static str> {
+        Some(admin::ADVANCED_CHANNEL)
+    }
+
+    fn hear(&self, data: &str, instances: &[entities::Plugin], env: &Env) {
+        admin::hear(data, instances, env);
     }
 }
 

@@ -60,7 +60,7 @@ impl Cache {
         let path = path.iter().map(|p| p.to_string()).collect();
         let method = method.to_owned();
         let request = AdminRequest { endpoint: "", method, path, query: Vec::new(), body: None, instances };
-        testing::ready(admin::answer(&request, &self.env))
+        testing::ready(admin::answer(&request, admin::CHANNEL, &self.env))
     }
 }
 

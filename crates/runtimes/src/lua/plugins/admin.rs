@@ -114,7 +114,7 @@ async fn run(plugin: &'static str, request: AdminRequest) -> mlua::Result<AdminA
         },
         None => AdminContent::None,
     };
-    Ok(AdminAnswer { status, content })
+    Ok(AdminAnswer::new(status, content))
 }
 
 /// Runs the endpoint to its end, which an answer is, too.

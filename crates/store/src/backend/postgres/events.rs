@@ -43,10 +43,10 @@ const KEPT: Duration = Duration::from_secs(3600);
 const MOST: usize = 4096;
 
 /// Kong's channels, of its two caches and its balancer.
-const CACHE: &str = "invalidations";
-const CORE_CACHE: &str = "invalidations_kong_core_db_cache";
-const TARGETS: &str = "balancer:targets";
-const UPSTREAMS: &str = "balancer:upstreams";
+pub const CACHE: &str = "invalidations";
+pub const CORE_CACHE: &str = "invalidations_kong_core_db_cache";
+pub const TARGETS: &str = "balancer:targets";
+pub const UPSTREAMS: &str = "balancer:upstreams";
 
 /// Entities that Kong keeps in its core cache.
 const CORE: [&str; 11] = [

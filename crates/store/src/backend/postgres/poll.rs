@@ -1,7 +1,7 @@
 //! Looks for what other nodes write without saying it themselves: Kong nodes, and our own where they cannot be heard.
 
 use super::Shared;
-use super::events::Neighbour;
+use super::events::{CACHE, CORE_CACHE, Neighbour, TARGETS, UPSTREAMS};
 use super::follow::Heard;
 use super::named::named;
 use crate::backend::failure;
@@ -28,8 +28,8 @@ const PAGE: i64 = 1000;
 
 /// What has changed is none of these channels' business.
 const OTHER: [&str; 1] = ["clustering:push_config"];
-/// What is said on these is about no record.
-const ANNOUNCED: [&str; 2] = ["balancer:post_health", "log_level"];
+/// What is said on these is about records; on all others, about anything else.
+const RECORDS: [&str; 4] = [CACHE, CORE_CACHE, TARGETS, UPSTREAMS];
 
 impl Poller {
     pub fn new(shared: Arc<Shared>, neighbour: Neighbour, heard: Arc<Heard>) -> Poller {
@@ -77,7 +77,7 @@ impl Poller {
             let node: Uuid = event.try_get(1).map_err(failure)?;
             let (channel, data) = (text(2).map_err(failure)?, text(3).map_err(failure)?);
             let is_new = !self.seen.contains(&id);
-            if is_new && ANNOUNCED.contains(&channel.as_str()) {
+            if is_new && !RECORDS.contains(&channel.as_str()) {
                 if node != self.neighbour.node {
                     announced.push(Announcement { channel, data });
                 }
