@@ -77,6 +77,19 @@ fn a_database_of_kong_3_4_is_upgraded_and_served() {
     assert_eq!(limits["config"]["year"], 3);
 }
 
+#[test]
+fn tables_are_made_once_by_whoever_is_first() {
+    let settings = database(Postgres::shared(), &[]);
+    let making: Vec<_> = (0..4)
+        .map(|_| migration(&settings, &["bootstrap"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .collect();
+    for one in making {
+        let done = one.wait_with_output().unwrap();
+        assert!(done.status.success(), "{}", said_of(&done));
+    }
+    form(node(&settings).admin(), "POST", "/services", "name=s&host=h.test").expect(201);
+}
+
 /// Killed after another step each time; what is done stays done, and the rest is done by who comes next.
 #[test]
 fn whoever_makes_the_tables_may_be_killed() {

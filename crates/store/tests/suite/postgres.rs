@@ -139,7 +139,7 @@ async fn nobody_interferes_with_another_nodes_migrations() {
     let lock = "INSERT INTO locks VALUES ('migrations', 'kong', CURRENT_TIMESTAMP + INTERVAL '1 hour')";
     client.batch_execute(lock).await.unwrap();
     let migrations = migrations(&server).await;
-    assert!(!migrations.up(LOCK_TIMEOUT, false, &mut |_| {}).await.unwrap());
+    assert!(!migrations.up(Duration::from_millis(50), false, &mut |_| {}).await.unwrap());
     client.batch_execute("UPDATE locks SET ttl = CURRENT_TIMESTAMP - INTERVAL '1 second'").await.unwrap();
     assert!(migrations.up(LOCK_TIMEOUT, false, &mut |_| {}).await.unwrap());
 }

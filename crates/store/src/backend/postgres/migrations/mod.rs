@@ -20,7 +20,7 @@ use model::{Catalog, Error};
 pub use state::{Listed, Migration, State, Subsystem};
 use state::{OWN, Recorded};
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use steps::{Step, step};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -48,6 +48,12 @@ pub type Say<'a> = &'a mut dyn FnMut(&str);
 
 /// How long the tables are kept from other nodes, unless it is said.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The server's lock while there is no table of locks.
+const PREPARING: i64 = 0x62_6173_6375_6c65;
+
+/// How often it is looked whether another node has done.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What a lock on the tables is about.
 const LOCK: &str = "migrations";
@@ -102,16 +108,12 @@ impl Migrations {
 
     /// Makes all tables in a database that has none; `false`: another node is at it.
     pub async fn bootstrap(&self, lock: Duration, say: Say<'_>) -> Result<bool, Error> {
-        let schema = quoted(&self.schema);
-        let made = self.run(&format!("CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION CURRENT_USER")).await;
-        if made.is_err_and(|error| error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE)) {
-            return Err(failure(format_args!("cannot make the schema {}", self.schema)));
-        }
-        self.done(&format!("SET search_path TO {schema}")).await?;
-        self.done(BASE).await?;
+        self.prepare(lock).await?;
         self.locked(lock, async || {
+            // Another node may have been at it meanwhile.
+            let state = self.state().await?;
             let mut tally = Tally::default();
-            for known in KONG.iter().filter(|_| self.with_kong) {
+            for known in KONG.iter().filter(|known| self.with_kong && of(&state.new, known).is_some()) {
                 self.run_first(known, &mut tally, say).await?;
             }
             self.extend(&mut tally, say).await?;
@@ -120,6 +122,35 @@ impl Migrations {
             Ok(())
         })
         .await
+    }
+
+    /// Makes what there is beside entities, the table of locks with it. Until that is there, nodes that are started at
+    /// once wait for each other by a lock of the server.
+    async fn prepare(&self, lock: Duration) -> Result<(), Error> {
+        let schema = quoted(&self.schema);
+        let (milliseconds, key) = (lock.as_millis(), PREPARING);
+        let prepared = async {
+            self.done(&format!(
+                "BEGIN; SET LOCAL lock_timeout = {milliseconds}; SELECT pg_advisory_xact_lock({key}); SAVEPOINT begun"
+            ))
+            .await?;
+            let made = self.run(&format!("CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION CURRENT_USER")).await;
+            match made.as_ref().err().map(|error| error.code()) {
+                None => {}
+                Some(Some(&SqlState::INSUFFICIENT_PRIVILEGE)) => self.done("ROLLBACK TO begun").await?,
+                Some(_) => return Err(failure(format_args!("cannot make the schema {}", self.schema))),
+            }
+            self.done(&format!("SET search_path TO {schema}")).await?;
+            if !self.present().await?.contains_key("schema_meta") {
+                self.done(BASE).await?;
+            }
+            self.done("COMMIT").await
+        };
+        let prepared = prepared.await;
+        if prepared.is_err() {
+            self.done("ROLLBACK").await?;
+        }
+        prepared
     }
 
     /// Runs what is new; `again`: what was executed, too. `false`: another node is at it.
@@ -296,6 +327,7 @@ impl Migrations {
         let seconds = lock.as_secs_f64();
         let taken = self.ask(take, &[(&LOCK, Type::TEXT), (&owner, Type::TEXT), (&seconds, Type::FLOAT8)]).await?;
         if taken.is_empty() {
+            self.wait_for_other(lock).await?;
             return Ok(false);
         }
         let done = work().await;
@@ -306,6 +338,16 @@ impl Migrations {
         let free = "DELETE FROM locks WHERE key = $1 AND owner = $2";
         let freed = self.ask(free, &[(&LOCK, Type::TEXT), (&owner, Type::TEXT)]).await;
         done.and(freed.map(|_| true))
+    }
+
+    /// Waits until the lock is free, or has run out.
+    async fn wait_for_other(&self, lock: Duration) -> Result<(), Error> {
+        let held = "SELECT 1 FROM locks WHERE key = $1 AND ttl > CURRENT_TIMESTAMP";
+        let end = Instant::now() + lock;
+        while Instant::now() < end && !self.ask(held, &[(&LOCK, Type::TEXT)]).await?.is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     async fn ask(
