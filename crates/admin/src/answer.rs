@@ -81,6 +81,11 @@ impl From<Error> for Answer {
         if error.code == Code::DatabaseFull {
             return Answer::message(status, "The database has no room left");
         }
+        if error.code == Code::DatabaseConflict {
+            // It is tried again. Where that comes to nothing, the store says so.
+            tracing::debug!(error = %error, "admin request has met another transaction");
+            return Answer::unexpected();
+        }
         if status >= 500 {
             tracing::error!(error = %error, "admin request failed");
             return Answer::unexpected();

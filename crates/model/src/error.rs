@@ -27,6 +27,8 @@ pub enum Code {
     InvalidUniqueGlobal = 18,
     ReferencedByOthers = 19,
     InvalidSearchQuery = 20,
+    /// Another transaction was in the way, so that the same is tried again; clients see it as an error of the database.
+    DatabaseConflict = 409,
     /// Kong has no number for it: to a Kong whose database is away, that is an unexpected error.
     DatabaseUnavailable = 503,
     /// The same of one that is full.
@@ -74,7 +76,7 @@ impl Error {
             Code::NotFound => 404,
             Code::UniqueViolation => 409,
             Code::OperationUnsupported => 405,
-            Code::DatabaseError => 500,
+            Code::DatabaseError | Code::DatabaseConflict => 500,
             Code::DatabaseUnavailable => 503,
             Code::DatabaseFull => 507,
             _ => 400,
@@ -247,6 +249,11 @@ impl Error {
         Error::new(Code::DatabaseError, cause.to_string())
     }
 
+    /// Another transaction was in the way.
+    pub fn conflict(cause: impl std::fmt::Display) -> Error {
+        Error::new(Code::DatabaseConflict, cause.to_string())
+    }
+
     /// The database does not answer: nothing is wrong with what it was asked, which may be tried again.
     pub fn unavailable(cause: impl std::fmt::Display) -> Error {
         Error::new(Code::DatabaseUnavailable, cause.to_string())
@@ -289,7 +296,7 @@ impl Code {
             Code::UniqueViolation => "unique constraint violation",
             Code::NotFound => "not found",
             Code::InvalidOffset => "invalid offset",
-            Code::DatabaseError => "database error",
+            Code::DatabaseError | Code::DatabaseConflict => "database error",
             Code::InvalidSize => "invalid size",
             Code::InvalidUnique => "invalid unique",
             Code::InvalidOptions => "invalid options",

@@ -158,7 +158,7 @@ impl Session {
                     self.refused = error.as_db_error().map(Refusal::new);
                 }
                 let expected = self.refused.as_ref().is_some_and(Refusal::is_expected);
-                Err(if expected { Error::database(reach::describe(&error)) } else { self.lease.reach.failed(&error) })
+                Err(if expected { Error::conflict(reach::describe(&error)) } else { self.lease.reach.failed(&error) })
             }
             None => {
                 self.broken = true;
