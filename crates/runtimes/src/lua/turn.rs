@@ -128,22 +128,49 @@ impl Vm {
         work: impl FnOnce() -> mlua::Result<MultiValue>,
     ) -> mlua::Result<(Option<Ending>, mlua::Result<Vec<Operation>>)> {
         let (ending, came) = self.during(job, exchange, piece, work)?;
-        let waits = came.and_then(|came| {
-            let mut waits = Vec::new();
-            if self.started.replace(false) {
-                let started: Table = self.slot.raw_get("started")?;
-                self.slot.raw_set("started", self.lua.create_table()?)?;
-                for entry in started.sequence_values::<Table>() {
-                    let values: MultiValue = entry?.sequence_values::<Value>().collect::<mlua::Result<_>>()?;
-                    waits.push(operations::start(&self.lua, values));
-                }
+        Ok((ending, came.and_then(|came| self.waits(came))))
+    }
+
+    /// The same of a plugin's phase, from its beginning. `meet` tells the machine of the instance.
+    pub fn phase(
+        &self,
+        phase: Phase,
+        instance: u64,
+        exchange: &mut Exchange,
+        piece: Piece<'_>,
+        meet: impl FnOnce() -> mlua::Result<()>,
+    ) -> (Option<Ending>, mlua::Result<Vec<Operation>>) {
+        let begin = || {
+            let given = (phase as usize + 1, instance);
+            let came: MultiValue = self.run.call(given)?;
+            if came.front() != Some(&Value::Boolean(false)) {
+                return Ok(came);
             }
-            if came.front().is_some_and(|first| !first.is_nil()) {
-                waits.push(operations::start(&self.lua, came));
+            meet()?;
+            self.run.call(given)
+        };
+        let lent = self.lend(phase, Some(exchange), piece, LONGEST_OF_PLUGINS, begin);
+        lent.map_or_else(|error| (None, Err(error)), |(ending, came)| (ending, came.and_then(|came| self.waits(came))))
+    }
+
+    /// What the code of a turn waits for: itself, and light threads that it has begun.
+    fn waits(&self, came: MultiValue) -> mlua::Result<Vec<Operation>> {
+        if came.is_empty() && !self.started.get() {
+            return Ok(Vec::new());
+        }
+        let mut waits = Vec::new();
+        if self.started.replace(false) {
+            let started: Table = self.slot.raw_get("started")?;
+            self.slot.raw_set("started", self.lua.create_table()?)?;
+            for entry in started.sequence_values::<Table>() {
+                let values: MultiValue = entry?.sequence_values::<Value>().collect::<mlua::Result<_>>()?;
+                waits.push(operations::start(&self.lua, values));
             }
-            Ok(waits)
-        });
-        Ok((ending, waits))
+        }
+        if came.front().is_some_and(|first| !first.is_nil()) {
+            waits.push(operations::start(&self.lua, came));
+        }
+        Ok(waits)
     }
 
     /// Does something while code can ask for the exchange; how it has ended the phase, if it has, and what was done.
@@ -154,23 +181,35 @@ impl Vm {
         piece: Piece<'_>,
         work: impl FnOnce() -> mlua::Result<T>,
     ) -> mlua::Result<(Option<Ending>, mlua::Result<T>)> {
-        let lent = Lent::new(&self.host, exchange, job.phase);
-        let is_lent = self.host.borrow().is_lent;
-        let call = if is_lent { Some(&self.call) } else { job.host.as_ref() };
-        let phase = &self.phases[job.phase as usize];
-        self.enter.call::<()>((
-            phase,
-            job.instance,
-            job.plugin_id.as_ref(),
-            job.context.as_ref(),
-            call,
-            job.is_plugin,
-        ))?;
+        let longest = if job.is_plugin { LONGEST_OF_PLUGINS } else { LONGEST };
+        self.lend(job.phase, exchange, piece, longest, || {
+            self.enter.call::<()>((
+                &self.phases[job.phase as usize],
+                job.instance,
+                job.plugin_id.as_ref(),
+                job.context.as_ref(),
+                job.host.as_ref(),
+                job.is_plugin,
+                self.host.borrow().is_lent,
+            ))?;
+            work()
+        })
+    }
+
+    fn lend<T>(
+        &self,
+        phase: Phase,
+        exchange: Option<&mut Exchange>,
+        piece: Piece<'_>,
+        longest: Duration,
+        work: impl FnOnce() -> mlua::Result<T>,
+    ) -> mlua::Result<(Option<Ending>, mlua::Result<T>)> {
+        let lent = Lent::new(&self.host, exchange, phase);
         if let Some((content, last)) = &piece {
             self.arg.raw_set(1, self.lua.create_string(&content[..])?)?;
             self.arg.raw_set(2, *last)?;
         }
-        self.limit(Some(if job.is_plugin { LONGEST_OF_PLUGINS } else { LONGEST }));
+        self.limit(Some(longest));
         let done = work();
         self.limit(None);
         let ending = self.host.borrow_mut().ending.take();

@@ -131,14 +131,7 @@ impl Named {
         for (name, value) in fields.iter() {
             named.add(lua, &name.to_ascii_lowercase().into_bytes(), Value::String(lua.create_string(value)?))?;
         }
-        let index = lua.create_function(|_, (table, name): (Table, Value)| {
-            let Some(name) = text(&name) else { return Ok(Value::Nil) };
-            let name = String::from_utf8_lossy(&name).to_ascii_lowercase().replace('_', "-");
-            table.raw_get::<Value>(name)
-        })?;
-        let metatable = lua.create_table()?;
-        metatable.raw_set("__index", index)?;
-        named.table.set_metatable(Some(metatable))?;
+        named.table.set_metatable(Some(of_lines(lua)?))?;
         named.finish().into_lua_multi(lua)
     }
 
@@ -161,6 +154,23 @@ impl Named {
     pub fn finish(self) -> (Value, Option<&'static str>) {
         (Value::Table(self.table), self.is_truncated.then_some("truncated"))
     }
+}
+
+/// What tables of header lines have in common, made once for each machine.
+fn of_lines(lua: &Lua) -> Result<Table> {
+    const NAME: &str = "of_lines";
+    if let Some(known) = lua.named_registry_value::<Option<Table>>(NAME)? {
+        return Ok(known);
+    }
+    let index = lua.create_function(|_, (table, name): (Table, Value)| {
+        let Some(name) = text(&name) else { return Ok(Value::Nil) };
+        let name = String::from_utf8_lossy(&name).to_ascii_lowercase().replace('_', "-");
+        table.raw_get::<Value>(name)
+    })?;
+    let metatable = lua.create_table()?;
+    metatable.raw_set("__index", index)?;
+    lua.set_named_registry_value(NAME, &metatable)?;
+    Ok(metatable)
 }
 
 /// The values that a name has in a table of code: one, or a list.

@@ -2,10 +2,10 @@
 //!
 //! LuaJIT's compiler is off, for compiled code never asks whether it has to end.
 
-use super::host::Host;
+use super::host::{Host, asks};
 use super::{Phase, Trust, modules, natives, trusted, turn};
 use mlua::VmState;
-use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, RegistryKey, StdLib, Table, Value};
+use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, RegistryKey, StdLib, Table, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// How much memory all code of a worker may hold, in octets.
-const MOST_MEMORY: usize = 256 << 20;
+pub const MOST_MEMORY: usize = 256 << 20;
 const NEARLY_ALL: usize = MOST_MEMORY / 8 * 7;
 /// After so many instructions it is seen whether code has to end.
 const INSTRUCTIONS: u32 = 10_000;
@@ -56,7 +56,7 @@ struct Loaded {
 /// A virtual machine; one per thread.
 pub struct Vm {
     pub lua: Lua,
-    /// What the run time's own code looks at: `call`, `shared`, `plugin`, `ngx_ctx`, `phase` and so on.
+    /// What the run time's own code looks at: `asks`, `shared`, `plugin`, `ngx_ctx`, `phase` and so on.
     pub slot: Table,
     /// Starts a function in a coroutine; goes on with one that has waited.
     pub begin: Function,
@@ -65,17 +65,26 @@ pub struct Vm {
     pub fail: Function,
     /// Says what phase it is, and of which plugin.
     pub enter: Function,
-    /// What code asks of an exchange that is lent.
-    pub call: Function,
+    /// Runs a phase of an instance, by their numbers.
+    pub run: Function,
+    /// What instances of plugins are to code, by their numbers.
+    pub instances: Table,
     pub host: Rc<RefCell<Host>>,
     /// What code may know of each phase, by its place among them.
     pub phases: Vec<Table>,
     /// Whether light threads have begun that are not waited for yet.
     pub started: Rc<Cell<bool>>,
     pub arg: Table,
-    pub deadline: Rc<Cell<Option<Instant>>>,
+    time: Rc<Time>,
     sandbox: Table,
     loaded: RefCell<HashMap<u64, Loaded>>,
+}
+
+/// How long code may take. The clock is read only when it has run for a while.
+#[derive(Default)]
+struct Time {
+    allowed: Cell<Option<Duration>>,
+    until: Cell<Option<Instant>>,
 }
 
 thread_local! {
@@ -124,7 +133,10 @@ impl Vm {
         slot.raw_set("null", Value::NULL)?;
         slot.raw_set("phase", 0)?;
         let (host, started) = (Rc::new(RefCell::new(Host::empty())), Rc::<Cell<bool>>::default());
-        slot.raw_set("native", natives::table(&lua)?)?;
+        let native = natives::table(&lua)?;
+        let asked = host.clone();
+        native.raw_set("ask", lua.create_function(move |lua, name: String| asks::function(lua, &asked, name))?)?;
+        slot.raw_set("native", &native)?;
         slot.raw_set("started", lua.create_table()?)?;
         let mut sandbox = Value::Nil;
         for (name, text) in OWN {
@@ -134,10 +146,10 @@ impl Vm {
         for (name, text) in LATER {
             lua.load(text).set_name(name).call::<()>(&slot)?;
         }
-        let deadline: Rc<Cell<Option<Instant>>> = Rc::default();
-        let (until, over) = (deadline.clone(), slot.clone());
+        let time: Rc<Time> = Rc::default();
+        let (clock, over) = (time.clone(), slot.clone());
         lua.set_global_hook(HookTriggers::new().every_nth_instruction(INSTRUCTIONS), move |lua, _| {
-            let ended = until.get().is_some_and(|until| Instant::now() >= until);
+            let ended = clock.is_over();
             if ended || is_full(lua)? {
                 over.raw_set("over", true)?;
                 let why = if ended { "the code takes too long" } else { "the code takes too much memory" };
@@ -151,7 +163,7 @@ impl Vm {
         };
         let (begin, go_on, fail) = (slot.raw_get("begin")?, slot.raw_get("go_on")?, slot.raw_get("fail")?);
         let (enter, new_context): (Function, Function) = (slot.raw_get("enter")?, slot.raw_get("new_context")?);
-        let native: Table = slot.raw_get("native")?;
+        let (run, instances): (Function, Table) = (slot.raw_get("run")?, slot.raw_get("instances")?);
         let lent = host.clone();
         native.raw_set("context", lua.create_function(move |lua, ()| lent_context(lua, &lent, &new_context))?)?;
         let flag = started.clone();
@@ -160,13 +172,8 @@ impl Vm {
             Ok(())
         };
         native.raw_set("started", lua.create_function(note)?)?;
-        let asked = host.clone();
-        let call = lua.create_function(move |lua, (name, arguments): (LuaString, MultiValue)| {
-            let host = asked.try_borrow_mut();
-            let mut host = host.map_err(|_| Error::runtime("the gateway is asked already"))?;
-            host.call(lua, &name.to_str()?, arguments)
-        })?;
         let phases = Phase::ALL.iter().map(|phase| phase.described(&lua)).collect::<mlua::Result<Vec<Table>>>()?;
+        slot.raw_set("phases", phases.as_slice())?;
         let arg = lua.globals().get::<Table>("ngx")?.get("arg")?;
         Ok(Vm {
             lua,
@@ -175,12 +182,13 @@ impl Vm {
             go_on,
             fail,
             enter,
-            call,
+            run,
+            instances,
             host,
             phases,
             started,
             arg,
-            deadline,
+            time,
             sandbox,
             loaded: RefCell::default(),
         })
@@ -188,7 +196,8 @@ impl Vm {
 
     /// Gives code so much time from now on.
     pub fn limit(&self, time: Option<Duration>) {
-        self.deadline.set(time.map(|time| Instant::now() + time));
+        self.time.allowed.set(time);
+        self.time.until.set(None);
     }
 
     /// Calls code, or the function that it returned when it was called first.
@@ -247,6 +256,21 @@ impl Vm {
         let source = Arc::downgrade(&code.0);
         loaded.insert(code.0.number, Loaded { source, function: function.clone(), settled: false });
         Ok(function)
+    }
+}
+
+impl Time {
+    /// Whether it is over. It begins when this is asked for the first time, after a few instructions.
+    fn is_over(&self) -> bool {
+        let Some(allowed) = self.allowed.get() else { return false };
+        let now = Instant::now();
+        match self.until.get() {
+            Some(until) => now >= until,
+            None => {
+                self.until.set(Some(now + allowed));
+                false
+            }
+        }
     }
 }
 

@@ -67,11 +67,11 @@ local function failed(err_t)
   return nil, text, setmetatable(err_t, { __tostring = function() return text end })
 end
 
-local dao = {}
+local dao, own_workspace = {}, slot.host("ngx.workspace")
 
 local function workspace_of(options)
   local workspace = type(options) == "table" and options.workspace
-  return type(workspace) == "string" and workspace or slot.call and slot.call("ngx.workspace") or ""
+  return type(workspace) == "string" and workspace or slot.asks and own_workspace() or ""
 end
 
 local function ask(self, what, options, ...)

@@ -13,7 +13,8 @@ local request_query, request_body = host("request.get_query"), host("request.get
 local exit, set_status, get_status = slot.ending(host("ngx.exit")), host("ngx.set_status"), host("ngx.get_status")
 local to = function(name) return host("service.request." .. name) end
 local set_header, clear_header = to("set_header"), to("clear_header")
-local set_query, set_raw_query = to("set_query"), to("set_raw_query")
+local set_query, set_raw_query, set_method = to("set_query"), to("set_raw_query"), to("set_method")
+local start_time = host("request.get_start_time")
 
 local function truncated(max, f)
   return f(max == 0 and 1000 or max or 100)
@@ -156,7 +157,7 @@ ngx = {
     discard_body = function() end,
     http_version = host("request.get_http_version"),
     raw_header = host("ngx.raw_header"),
-    start_time = function() return slot.call("request.get_start_time") / 1000 end,
+    start_time = function() return start_time() / 1000 end,
     is_internal = function() return false end,
     set_header = function(name, value)
       if value == nil then
@@ -168,7 +169,7 @@ ngx = {
     set_method = function(method)
       for name in ("GET HEAD POST PUT DELETE OPTIONS PATCH TRACE MKCOL COPY MOVE LOCK UNLOCK"):gmatch("%S+") do
         if constants["HTTP_" .. name] == method then
-          return slot.call("service.request.set_method", name)
+          return set_method(name)
         end
       end
       error("unsupported HTTP method: " .. tostring(method), 2)

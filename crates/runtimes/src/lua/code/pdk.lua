@@ -1,5 +1,5 @@
 -- `kong`: Kong's plugin development kit. What is about the exchange is asked of the host (host/mod.rs) by
--- `slot.call`, which is there while a phase runs.
+-- functions by name, while a phase runs.
 local slot = ...
 local native, band, bor = slot.native, bit.band, bit.bor
 local type, tostring, pairs, ipairs, error = type, tostring, pairs, ipairs, error
@@ -44,12 +44,14 @@ local function check(accepted, level)
 end
 
 local function host(name)
+  local ask = native.ask(name)
   return function(...)
-    local call = slot.call
-    if not call then
+    if not slot.asks then
       error("API disabled in the context of " .. tostring(slot.context), 2)
+    elseif slot.other then
+      return slot.other(name, ...)
     end
-    return call(name, ...)
+    return ask(...)
   end
 end
 
@@ -155,7 +157,11 @@ namespace("log", phases.log, "serialize", log)
 
 local client = namespace("client", AUTHENTICATED, "get_consumer_groups get_consumer_group get_protocol load_consumer")
 namespace("client", NOT_INIT, "get_ip get_forwarded_ip get_port get_forwarded_port", client)
-local found = { consumer = host("client.get_consumer"), credential = host("client.get_credential") }
+local found = {
+  consumer = host("client.get_consumer"), credential = host("client.get_credential"),
+  route = host("router.get_route"), service = host("router.get_service"),
+  captures = host("request.get_uri_captures"), host = host("request.get_host"), workspace = host("ngx.workspace"),
+}
 function client.get_consumer()
   check(AUTHENTICATED)
   return slot.ngx_ctx.authenticated_consumer
@@ -200,6 +206,7 @@ namespace("request", NOT_INIT, "get_port get_path", request)
 namespace("request", CONTENT, "get_raw_body get_body", request)
 local get_query_arg, get_query = host("request.get_query_arg"), host("request.get_query")
 local get_header, get_headers = host("request.get_header"), host("request.get_headers")
+local ask_header = native.ask("request.get_header")
 function request.get_query_arg(name)
   check(ANY)
   if type(name) ~= "string" then
@@ -212,6 +219,9 @@ function request.get_query(max)
   return get_query(check_max(max, "max_args"))
 end
 function request.get_header(name)
+  if type(name) == "string" and band(slot.phase, ANY) ~= 0 and not slot.other then
+    return ask_header(name)
+  end
   check(ANY)
   if type(name) ~= "string" then
     error("header name must be a string", 2)
@@ -251,7 +261,11 @@ function response.set_status(code)
   set_status(code)
 end
 local edits = namespace("response", OPEN, "set_header add_header clear_header set_headers")
+local put_header = native.ask("response.set_header")
 function response.set_header(name, value)
+  if type(name) == "string" and type(value) == "string" and band(slot.phase, OPEN) ~= 0 and not slot.other then
+    return put_header(name, value)
+  end
   check(OPEN)
   check_header(name, value, 2)
   return edits.set_header(name, value)
@@ -383,7 +397,11 @@ function outgoing.set_query(args)
   end
   return sent.set_query(args)
 end
+local send_header = native.ask("service.request.set_header")
 function outgoing.set_header(name, value)
+  if type(name) == "string" and type(value) == "string" and band(slot.phase, UNTIL_BALANCER) ~= 0 then
+    return send_header(name, value)
+  end
   check_header(name, value, 2)
   return sent.set_header(name, value)
 end
@@ -523,24 +541,26 @@ slot.of_exchange = { __index = function(ctx, name)
     return nil
   end
   local value
-  if name == "authenticated_consumer" then
-    value = slot.call and found.consumer()
+  if name == "KONG_PHASE" then
+    return slot.phase
+  elseif not slot.asks then
+    return nil
+  elseif name == "authenticated_consumer" then
+    value = found.consumer()
   elseif name == "authenticated_credential" then
-    value = slot.call and found.credential()
+    value = found.credential()
   elseif name == "route" then
-    value = slot.call and slot.call("router.get_route")
+    value = found.route()
   elseif name == "service" then
-    value = slot.call and slot.call("router.get_service")
+    value = found.service()
   elseif name == "router_matches" then
-    local captures = slot.call and slot.call("request.get_uri_captures")
-    value = captures and { uri_captures = captures.named, host = slot.call("request.get_host") }
+    local captures = found.captures()
+    value = captures and { uri_captures = captures.named, host = found.host() }
     for place, text in pairs(captures and captures.unnamed or {}) do
       value.uri_captures[place] = text
     end
   elseif name == "workspace" then
-    value = slot.call and slot.call("ngx.workspace")
-  elseif name == "KONG_PHASE" then
-    return slot.phase
+    value = found.workspace()
   end
   return value
 end }

@@ -10,10 +10,12 @@ local error, remove, select, tostring, type, unpack = error, table.remove, selec
 local WAIT, DONE, FAILED = {}, {}, {}
 
 -- What phase it is, and of which plugin; what code has kept (`kong.ctx`, `ngx.ctx`) is looked for when it is asked for.
-function slot.enter(phase, instance, plugin_id, context, call, is_plugin)
+-- `asks` says whether there is an exchange to ask, or `other` in its place.
+function slot.enter(phase, instance, plugin_id, context, other, is_plugin, is_lent)
   slot.phase, slot.phase_name, slot.context = phase.bit, phase.name, phase.context
   slot.may_wait = is_plugin and phase.may_wait
-  slot.instance, slot.plugin_id, slot.kept, slot.call, slot.over = instance, plugin_id, context, call, false
+  slot.instance, slot.plugin_id, slot.kept, slot.over = instance, plugin_id, context, false
+  slot.other, slot.asks = other, is_lent or other ~= nil
 end
 
 function slot.new_context()
@@ -140,6 +142,48 @@ end
 function slot.begin(f, ...)
   local co = remove(idle) or create(loop)
   return outcome(co, resume(co, f, ...))
+end
+
+-- The instances of plugins that this worker has met, by number.
+slot.instances = {}
+
+local function settled(co, ok, mark, ...)
+  if ok and mark == DONE then
+    if #idle < 64 then
+      idle[#idle + 1] = co
+    end
+    return
+  end
+  return outcome(co, ok, mark, ...)
+end
+
+-- A phase of an instance, for the exchange that is lent; false where this worker has not met the instance yet. It is
+-- what each request runs, so that it does the least: only what may wait gets a coroutine.
+function slot.run(at, number)
+  local instance, phase = slot.instances[number], slot.phases[at]
+  slot.phase, slot.phase_name, slot.context = phase.bit, phase.name, phase.context
+  slot.instance, slot.kept, slot.over = number, nil, false
+  slot.other, slot.asks, slot.may_wait = nil, true, phase.may_wait
+  if not instance then
+    return false
+  end
+  slot.plugin_id = instance.id
+  local f = instance[at]
+  if not f then
+    f = instance.handler[phase.name]
+    instance[at] = f
+  end
+  if phase.may_wait then
+    local count = #idle
+    local co = idle[count]
+    if co then
+      idle[count] = nil
+    else
+      co = create(loop)
+    end
+    return settled(co, resume(co, f, instance.handler, instance.config))
+  end
+  f(instance.handler, instance.config)
 end
 
 function slot.go_on(co, ...) return outcome(co, resume(co, ...)) end

@@ -1,5 +1,6 @@
 //! What code asks the gateway: one function for all names of the prelude, valid while a phase runs.
 
+pub mod asks;
 mod body;
 mod client;
 mod ngx;

@@ -138,7 +138,7 @@ impl Host {
 }
 
 /// The gateway frames content itself.
-fn is_framing(name: &str) -> bool {
+pub(super) fn is_framing(name: &str) -> bool {
     ["content-length", "transfer-encoding", "connection"].iter().any(|framing| name.eq_ignore_ascii_case(framing))
 }
 

@@ -6,13 +6,12 @@ use crate::lua::turn::{self, Job, Outcome, Piece};
 use crate::lua::value::record;
 use crate::lua::vm::{Vm, words};
 use crate::lua::{Phase, host::Ending};
-use mlua::{Function, LuaString, Table, Value};
+use mlua::{Function, Table, Value};
 use sdk::entities::{self, Uuid};
 use sdk::{Answer, Bytes, Exchange, Phases, Plugin, Record, Step};
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -28,18 +27,9 @@ pub struct Configured {
 /// The same as one of the gateway's plugins.
 pub struct Instance(Arc<Configured>);
 
-/// What a worker has made of a record.
-struct Known {
-    configured: Weak<Configured>,
-    config: Value,
-    /// The id of the record.
-    id: LuaString,
-    /// The functions of its handler that have been asked for, by their phases.
-    functions: RefCell<Vec<(Phase, Function, Table)>>,
-}
-
 thread_local! {
-    static KNOWN: RefCell<HashMap<u64, Rc<Known>>> = RefCell::new(HashMap::new());
+    /// What the machine of this thread has met.
+    static KNOWN: RefCell<HashMap<u64, Weak<Configured>>> = RefCell::new(HashMap::new());
     static HANDLERS: RefCell<HashMap<&'static str, Table>> = RefCell::new(HashMap::new());
 }
 
@@ -68,7 +58,7 @@ fn configs(definition: &'static Definition) -> mlua::Result<Value> {
     let all: Vec<Value> = definition
         .instances()
         .iter()
-        .map(|configured| configured.known(&vm).map(|known| known.config.clone()))
+        .map(|configured| configured.meet(&vm)?.raw_get("config"))
         .collect::<mlua::Result<_>>()?;
     if all.is_empty() { Ok(Value::Nil) } else { vm.lua.create_sequence_from(all).map(Value::Table) }
 }
@@ -133,38 +123,31 @@ impl Configured {
         Configured { definition, id: plugin.id, number, config: Json::Object(given_config(plugin)) }
     }
 
-    /// What this thread has made of it: the configuration is always the same table.
-    fn known(self: &Arc<Configured>, vm: &Vm) -> mlua::Result<Rc<Known>> {
-        if let Some(known) = KNOWN.with_borrow(|known| known.get(&self.number).cloned()) {
+    /// What it is to the machine of this thread, made once: the configuration is always the same table.
+    fn meet(self: &Arc<Configured>, vm: &Vm) -> mlua::Result<Table> {
+        if let Some(known) = vm.instances.raw_get::<Option<Table>>(self.number)? {
             return Ok(known);
         }
-        let config = record(&vm.lua, &self.config)?;
-        let (configured, id) = (Arc::downgrade(self), vm.lua.create_string(self.id.to_string())?);
-        let made = Rc::new(Known { configured, config, id, functions: RefCell::default() });
-        KNOWN.with_borrow_mut(|known| {
-            known.retain(|_, known| known.configured.strong_count() > 0);
-            known.insert(self.number, Rc::clone(&made));
-        });
-        Ok(made)
+        let known = vm.lua.create_table()?;
+        known.raw_set("id", self.id.to_string())?;
+        known.raw_set("config", record(&vm.lua, &self.config)?)?;
+        known.raw_set("handler", handler(vm, self.definition)?)?;
+        vm.instances.raw_set(self.number, &known)?;
+        KNOWN.with_borrow_mut(|all| {
+            let gone = |(number, configured): (&u64, &mut Weak<Configured>)| {
+                (configured.strong_count() == 0).then_some(*number)
+            };
+            for number in all.iter_mut().filter_map(gone).collect::<Vec<_>>() {
+                all.remove(&number);
+                vm.instances.raw_set(number, Value::Nil)?;
+            }
+            all.insert(self.number, Arc::downgrade(self));
+            Ok(known)
+        })
     }
 
     fn report(&self, phase: Phase, error: &str) {
         tracing::error!(plugin = self.definition.name, id = %self.id, phase = phase.name(), "{error}");
-    }
-}
-
-impl Known {
-    /// The function for a phase, and its handler.
-    fn function(&self, vm: &Vm, definition: &'static Definition, phase: Phase) -> mlua::Result<(Function, Table)> {
-        let functions = self.functions.borrow();
-        if let Some((_, function, handler)) = functions.iter().find(|(of, ..)| *of == phase) {
-            return Ok((function.clone(), handler.clone()));
-        }
-        drop(functions);
-        let handler = handler(vm, definition)?;
-        let function: Function = handler.get(phase.name())?;
-        self.functions.borrow_mut().push((phase, function.clone(), handler.clone()));
-        Ok((function, handler))
     }
 }
 
@@ -186,15 +169,14 @@ impl Instance {
         phase: Phase,
         exchange: &'e mut Exchange,
         piece: Piece<'e>,
-    ) -> mlua::Result<(Job, Option<Ending>, mlua::Result<Vec<Operation>>)> {
-        let known = self.0.known(vm)?;
-        let plugin_id = Some(known.id.clone());
-        let job = Job { phase, instance: self.0.number, plugin_id, context: None, host: None, is_plugin: true };
-        let (ending, waits) = vm.turn(&job, Some(exchange), piece, || {
-            let (function, handler) = known.function(vm, self.0.definition, phase)?;
-            vm.begin.call((function, handler, &known.config))
-        })?;
-        Ok((job, ending, waits))
+    ) -> (Option<Ending>, mlua::Result<Vec<Operation>>) {
+        vm.phase(phase, self.0.number, exchange, piece, || self.0.meet(vm).map(drop))
+    }
+
+    /// What goes on after it.
+    fn job(&self, vm: &Vm, phase: Phase) -> mlua::Result<Job> {
+        let plugin_id = Some(vm.lua.create_string(self.0.id.to_string())?);
+        Ok(Job { phase, instance: self.0.number, plugin_id, context: None, host: None, is_plugin: true })
     }
 
     /// A phase in which the worker may have something else to do meanwhile.
@@ -203,16 +185,19 @@ impl Instance {
             Ok(vm) => vm,
             Err(error) => return self.end(phase, exchange, Err(words(&error))),
         };
-        match self.begin(&vm, phase, exchange, None).map_err(|error| words(&error)) {
-            Err(error) => self.end(phase, exchange, Err(error)),
-            Ok((job, None, Ok(waits))) if !waits.is_empty() => Step::Wait(Box::pin(async move {
-                let outcome = match vm.follow(&job, Some(&mut *exchange), waits).await {
+        match self.begin(&vm, phase, exchange, None) {
+            (None, Ok(waits)) if !waits.is_empty() => Step::Wait(Box::pin(async move {
+                let followed = match self.job(&vm, phase) {
+                    Ok(job) => vm.follow(&job, Some(&mut *exchange), waits).await,
+                    Err(error) => Err(error),
+                };
+                let outcome = match followed {
                     Ok(ending) => turn::outcome(exchange, ending, Ok(())),
                     Err(error) => Err(words(&error)),
                 };
                 self.end(phase, exchange, outcome)
             })),
-            Ok((_, ending, waits)) => {
+            (ending, waits) => {
                 let outcome = turn::outcome(exchange, ending, waits);
                 self.end(phase, exchange, outcome)
             }
@@ -234,7 +219,7 @@ impl Instance {
     fn filter(&self, phase: Phase, exchange: &mut Exchange, piece: Piece<'_>) {
         let run = |exchange: &mut Exchange| {
             let vm = Vm::of_thread()?;
-            let (_, ending, waits) = self.begin(&vm, phase, exchange, piece)?;
+            let (ending, waits) = self.begin(&vm, phase, exchange, piece);
             match ending {
                 Some(Ending::Quiet | Ending::Answer(_)) => Ok(()),
                 None => waits.map(drop),

@@ -1,0 +1,75 @@
+//! Functions by which code asks the exchange that is lent: one for each name, made once. Those that most plugins call
+//! on each request take the short way.
+
+use super::{Host, service::is_framing};
+use crate::lua::vm::MOST_MEMORY;
+use mlua::{Error, Function, IntoLua, Lua, LuaString, MultiValue, Result, Value};
+use sdk::Fields;
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+
+/// Lifts the limit of memory while texts are made that no exchange has many octets of: a limit has each text made under
+/// a protected call.
+struct Unlimited<'l>(&'l Lua);
+
+/// The function of that name.
+pub fn function(lua: &Lua, host: &Rc<RefCell<Host>>, name: String) -> Result<Function> {
+    let host = Rc::clone(host);
+    match name.as_str() {
+        "request.get_header" => lua.create_function(move |lua, name: LuaString| {
+            let host = borrow(&host)?;
+            let Some(value) = host.exchange.request.fields.get(&name.to_str()?) else { return Ok(Value::Nil) };
+            let _unlimited = Unlimited::new(lua);
+            lua.create_string(value)?.into_lua(lua)
+        }),
+        "service.request.set_header" | "response.set_header" => {
+            let is_request = name.starts_with("service");
+            lua.create_function(move |lua, (line, value): (LuaString, Value)| {
+                let mut host = borrow(&host)?;
+                if !set_line(&mut host, is_request, &line, &value) {
+                    host.call(lua, &name, MultiValue::from_iter([Value::String(line), value]))?;
+                }
+                Ok(())
+            })
+        }
+        _ => {
+            let is_short = !["body", "log.", "ngx.say", "ngx.var"].iter().any(|long| name.contains(long));
+            lua.create_function(move |lua, arguments: MultiValue| {
+                let mut host = borrow(&host)?;
+                let _unlimited = is_short.then(|| Unlimited::new(lua));
+                host.call(lua, &name, arguments)
+            })
+        }
+    }
+}
+
+/// One text as the only line of a name; false for what is to be looked at more closely.
+fn set_line(host: &mut Host, is_request: bool, line: &LuaString, value: &Value) -> bool {
+    let (Ok(line), Value::String(value)) = (line.to_str(), value) else { return false };
+    let value = value.as_bytes();
+    let is_plain = Fields::is_valid_name(line.as_bytes()) && Fields::is_valid_value(&value) && host.is_lent;
+    if !is_plain || is_request && (line.eq_ignore_ascii_case("host") || is_framing(&line)) {
+        return false;
+    }
+    let fields = if is_request { &mut host.exchange.request.fields } else { host.response_lines() };
+    fields.set(&line, &value);
+    true
+}
+
+fn borrow(host: &RefCell<Host>) -> Result<RefMut<'_, Host>> {
+    host.try_borrow_mut().map_err(|_| Error::runtime("the gateway is asked already"))
+}
+
+impl<'l> Unlimited<'l> {
+    fn new(lua: &'l Lua) -> Unlimited<'l> {
+        // A machine has a limit always.
+        let _ = lua.set_memory_limit(0);
+        Unlimited(lua)
+    }
+}
+
+impl Drop for Unlimited<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.set_memory_limit(MOST_MEMORY);
+    }
+}
