@@ -71,6 +71,11 @@ impl Cidr {
         Some(Cidr { address, length })
     }
 
+    /// How long its prefix is.
+    pub fn length(self) -> u8 {
+        self.length
+    }
+
     /// Whether it is one of IPv4.
     pub fn is_ipv4(self) -> bool {
         self.address.is_ipv4()

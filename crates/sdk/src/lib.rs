@@ -90,7 +90,7 @@ pub use websocket::{CloseReason, MessageKind, Verdict, WebSocketLimits, WebSocke
 
 pub use bytes::Bytes;
 pub use futures_util::future::{BoxFuture, LocalBoxFuture};
-pub use model::{Foreign, Function, Record, address, entities};
+pub use model::{Foreign, Function, Record, address, entities, yaml};
 pub use rustls::pki_types::{CertificateDer, UnixTime};
 pub use rustls::sign::CertifiedKey;
 pub use tokio_util::sync::CancellationToken;

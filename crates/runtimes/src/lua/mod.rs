@@ -66,6 +66,16 @@ pub enum Phase {
     Timer,
 }
 
+impl Trust {
+    fn name(self) -> &'static str {
+        match self {
+            Trust::Off => "off",
+            Trust::Sandbox => "sandbox",
+            Trust::On => "on",
+        }
+    }
+}
+
 static TRUST: OnceLock<Trust> = OnceLock::new();
 
 /// Says what code may do, once, before any is loaded; else it is sandboxed.

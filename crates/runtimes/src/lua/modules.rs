@@ -17,27 +17,36 @@ const OWN: &[(&str, &[&str])] = &[
     (include_str!("code/modules/mlcache.lua"), &["kong.resty.mlcache", "resty.mlcache"]),
     (include_str!("code/modules/ngx.lua"), OPENRESTY),
     (include_str!("code/modules/openssl.lua"), OPENSSL),
+    (include_str!("code/modules/pb.lua"), PROTOBUF),
     (include_str!("code/modules/queue.lua"), &["kong.tools.queue"]),
     (include_str!("code/modules/redis.lua"), &["resty.redis"]),
     (include_str!("code/modules/tools.lua"), TOOLS),
+    (include_str!("code/modules/tools_net.lua"), TOOLS_NET),
     (include_str!("code/modules/zlib.lua"), &["ffi-zlib", "zlib"]),
-    (include_str!("code/modules/typedefs.lua"), &["kong.db.schema.typedefs"]),
+    (include_str!("code/modules/typedefs.lua"), &["kong.db.schema.typedefs", "kong.tools.redis.schema"]),
 ];
 /// Those that are used where the operator has none of that name.
 const SPARE: &[(&str, &[&str])] = &[
     (include_str!("code/modules/pl.lua"), PENLIGHT),
     (include_str!("code/modules/kong.lua"), &["kong.plugins.base_plugin", "lfs"]),
     (include_str!("code/modules/luasocket.lua"), &["ltn12"]),
+    (include_str!("code/modules/multipart.lua"), &["multipart"]),
 ];
 
 const KONG: &[&str] = &[
     "kong.concurrency",
     "kong.db.schema",
+    "kong.dynamic_hook",
+    "kong.observability.tracing.request_id",
+    "kong.pdk.private.rate_limiting",
     "kong.reports",
     "kong.tools.gzip",
     "kong.tools.mime_type",
+    "kong.tools.sandbox",
     "kong.workspaces",
+    "lyaml",
 ];
+const PROTOBUF: &[&str] = &["kong.tools.grpc", "kong.tools.protobuf", "pb", "protoc"];
 const LUASOCKET: &[&str] = &["mime.core", "socket", "socket.core", "socket.http", "ssl", "ssl.https"];
 const OPENSSL: &[&str] = &[
     "resty.openssl",
@@ -88,15 +97,17 @@ const TOOLS: &[&str] = &[
     "kong.tools.uuid",
     "kong.tools.rand",
     "kong.tools.sha256",
-    "kong.tools.ip",
     "kong.tools.time",
-    "kong.tools.http",
-    "kong.tools.uri",
     "kong.tools.module",
     "kong.tools.cjson",
+    "kong.tools.request_aware_table",
+    "kong.tools.system",
     "kong.tools.timestamp",
     "kong.tools.utils",
+    "kong.tools.yield",
+    "tablepool",
 ];
+const TOOLS_NET: &[&str] = &["kong.tools.http", "kong.tools.ip", "kong.tools.uri", "resty.ipmatcher"];
 const PENLIGHT: &[&str] = &["pl.stringx", "pl.tablex", "pl.pretty", "pl.utils", "pl.path", "pl.file", "inspect"];
 
 static PATH: OnceLock<String> = OnceLock::new();

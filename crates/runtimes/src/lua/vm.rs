@@ -161,6 +161,7 @@ impl Vm {
             Value::Table(sandbox) if !trusted => sandbox,
             _ => lua.globals(),
         };
+        slot.raw_set("sandboxed", &sandbox)?;
         let (begin, go_on, fail) = (slot.raw_get("begin")?, slot.raw_get("go_on")?, slot.raw_get("fail")?);
         let (enter, new_context): (Function, Function) = (slot.raw_get("enter")?, slot.raw_get("new_context")?);
         let (run, instances): (Function, Table) = (slot.raw_get("run")?, slot.raw_get("instances")?);

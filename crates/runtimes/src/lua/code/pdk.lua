@@ -511,6 +511,8 @@ kong = {
 setmetatable(kong, { __index = function(t, name)
   if name == "configuration" then
     local configuration = native.configuration() or {}
+    -- Secrets are masked always.
+    setmetatable(configuration, { __index = { remove_sensitive = function() return configuration end } })
     rawset(t, name, configuration)
     return configuration
   end

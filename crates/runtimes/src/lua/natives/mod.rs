@@ -1,5 +1,6 @@
 //! What code asks that is about no exchange: functions of Rust under short names, in one table.
 
+mod addresses;
 mod certificates;
 mod ciphers;
 mod compression;
@@ -9,20 +10,23 @@ mod files;
 pub(super) mod json;
 mod keys;
 mod log;
+mod protobuf;
 mod regex;
 pub(super) mod shared;
 mod text;
 mod time;
+mod yaml;
 
 use super::value::record;
 use super::vm::words;
-use super::{events, generations, records, sockets, surroundings, timers};
+use super::{events, generations, records, sockets, surroundings, timers, trusted};
 use mlua::{Lua, LuaString, Result, Table, Value};
 
 /// The table that the code of the run time itself sees as `slot.native`.
 pub fn table(lua: &Lua) -> Result<Table> {
     let native = lua.create_table()?;
     text::add(lua, &native)?;
+    addresses::add(lua, &native)?;
     digests::add(lua, &native)?;
     ciphers::add(lua, &native)?;
     compression::add(lua, &native)?;
@@ -31,9 +35,11 @@ pub fn table(lua: &Lua) -> Result<Table> {
     certificates::add(lua, &native)?;
     json::add(lua, &native)?;
     log::add(lua, &native)?;
+    protobuf::add(lua, &native)?;
     regex::add(lua, &native)?;
     shared::add(lua, &native)?;
     time::add(lua, &native)?;
+    yaml::add(lua, &native)?;
     timers::add(lua, &native)?;
     sockets::add(lua, &native)?;
     events::add(lua, &native)?;
@@ -52,6 +58,7 @@ pub fn table(lua: &Lua) -> Result<Table> {
     native.raw_set("hostname", node.hostname.as_str())?;
     native.raw_set("prefix", node.prefix.as_str())?;
     native.raw_set("workers", node.workers)?;
+    native.raw_set("untrusted_lua", trusted().name())?;
     native.raw_set("shares_database", node.shares_database)?;
     native.raw_set("pid", std::process::id())?;
     native.raw_set("is_trusted", lua.create_function(|_, address: String| Ok(surroundings::is_trusted(&address)))?)?;

@@ -50,6 +50,7 @@ impl<'m> Description<'m> {
         if !has_config {
             return Err("its schema has no field 'config' of type record".to_owned());
         }
+        require_records(described.get_mut("fields"));
         described.entry("entity_checks").or_insert_with(|| Json::Array(Vec::new()));
         Ok(Json::Object(described))
     }
@@ -69,6 +70,7 @@ impl<'m> Description<'m> {
         if keyed["uuid"] != true || key != "id" {
             described.insert("in_snapshot".to_owned(), false.into());
         }
+        require_records(described.get_mut("fields"));
         Ok(Json::Object(described))
     }
 
@@ -125,6 +127,17 @@ impl<'m> Description<'m> {
         let name = found.name();
         self.found.push(found);
         name
+    }
+}
+
+/// Records are required unless they say otherwise, those in them, too: so they have their defaults.
+fn require_records(fields: Option<&mut Json>) {
+    let fields = fields.and_then(Json::as_array_mut).into_iter().flatten().filter_map(Json::as_object_mut);
+    for field in fields.flat_map(|field| field.values_mut()).filter_map(Json::as_object_mut) {
+        if field.get("type").is_some_and(|kind| kind == "record") {
+            field.entry("required").or_insert(Json::Bool(true));
+            require_records(field.get_mut("fields"));
+        }
     }
 }
 

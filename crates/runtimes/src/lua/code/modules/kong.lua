@@ -88,6 +88,93 @@ modules["kong.concurrency"] = function()
   return { with_worker_mutex = with_mutex, with_coroutine_mutex = with_mutex }
 end
 
+-- Code of configurations: what it sees depends on how far it is trusted (`untrusted_lua`).
+modules["kong.tools.sandbox"] = function()
+  local trusted = native.untrusted_lua
+  local off = "loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'"
+  local configuration = { enabled = trusted ~= "off", sandbox_enabled = trusted == "sandbox", err_msg = off }
+  function configuration.clear() end
+  configuration.reload = configuration.clear
+  local sandbox = { configuration = configuration }
+  function sandbox.sandbox(code, options)
+    if trusted == "off" then
+      error(off, 2)
+    elseif type(code) ~= "string" or code:byte() == 27 then
+      error("the code is no text", 2)
+    end
+    local f, err = loadstring(code, options and options.chunk_name or "=code")
+    if not f then
+      error(err, 2)
+    end
+    local environment = setmetatable({}, { __index = function(_, key)
+      local own = options and options.env and rawget(options.env, key)
+      -- What is given from outside is seen as in the sandbox.
+      if own ~= nil and own ~= _G[key] then
+        return own
+      end
+      return slot.sandboxed[key]
+    end })
+    return setfenv(f, environment)
+  end
+  function sandbox.validate_function(code, options)
+    local ok, f = pcall(sandbox.sandbox, code, options)
+    if not ok then
+      return false, "Error parsing function: " .. tostring(f)
+    end
+    local ran, returned = pcall(f)
+    if not ran then
+      return false, returned
+    elseif type(returned) ~= "function" then
+      return false, "Bad return value from function, expected function type, got " .. type(returned)
+    end
+    return returned
+  end
+  function sandbox.validate(code, options)
+    local f, err = sandbox.validate_function(code, options)
+    return f and true or false, err
+  end
+  function sandbox.validate_safe(code, options)
+    local ok, err = pcall(sandbox.sandbox, code, options)
+    if not ok then
+      return false, "Error parsing function: " .. tostring(err)
+    end
+    return true
+  end
+  function sandbox.parse(code, options) return assert(sandbox.validate_function(code, options)) end
+  return sandbox
+end
+
+-- Lines about limits that several plugins have to say of one response.
+modules["kong.pdk.private.rate_limiting"] = function()
+  local KEY, limits = "__rate_limiting_context__", {}
+  function limits.store_response_header(ctx, key, value)
+    if type(key) ~= "string" then
+      error("arg #2 `key` for function `store_response_header` must be a string, got " .. type(key), 2)
+    elseif type(value) ~= "number" and type(value) ~= "string" then
+      error("arg #3 `value` for function `store_response_header` must be a string or a number, got " .. type(value), 2)
+    end
+    ctx[KEY] = ctx[KEY] or {}
+    ctx[KEY][key] = value
+  end
+  function limits.get_stored_response_header(ctx, key) return ctx[KEY] and ctx[KEY][key] end
+  function limits.apply_response_headers(ctx)
+    for key, value in pairs(ctx[KEY] or {}) do
+      ngx.header[key] = tostring(value)
+    end
+  end
+  return limits
+end
+
+modules["kong.observability.tracing.request_id"] = function()
+  return { get = function() return slot.asks and ngx.var.kong_request_id or nil end }
+end
+
+modules["kong.dynamic_hook"] = function()
+  local nothing = function() end
+  return { always_enable = nothing, disable = nothing, enable = nothing, enable_by_default = nothing, hook = nothing,
+    hook_function = nothing, run_hook = nothing }
+end
+
 -- What plugins of Kong 2 are made from. A phase that a plugin does not have is nothing to call for its child only.
 modules["kong.plugins.base_plugin"] = function()
   local base = {}
@@ -104,6 +191,22 @@ modules["kong.plugins.base_plugin"] = function()
     return class
   end
   return base
+end
+
+modules["lyaml"] = function()
+  local lyaml = { null = slot.null }
+  function lyaml.load(text, options)
+    local document = native.yaml_read(text)
+    return options and (options == true or options.all) and { document } or document
+  end
+  function lyaml.dump(documents)
+    local texts = {}
+    for i, document in ipairs(documents) do
+      texts[i] = native.yaml_write(document)
+    end
+    return table.concat(texts)
+  end
+  return lyaml
 end
 
 modules["lfs"] = function()

@@ -26,11 +26,35 @@ end
 function text.strip(given) return given and (tostring(given):match("^%s*(.-)%s*$")) or "" end
 function text.isplitn(given, separator) return ipairs(text.split(given, separator or " ")) end
 text.isplit, text.splitn = text.isplitn, text.split
+function text.join(separator, list) return table.concat(list, separator) end
 function text.bytes_to_str(octets, unit, scale)
-  local power = ({ k = 1, m = 2, g = 3 })[(unit or ""):lower():sub(1, 1)]
-  return power and ("%." .. (scale or 2) .. "f"):format(octets / 1024 ^ power) or tostring(octets)
+  unit = (unit or "b"):lower()
+  local power = ({ b = 0, k = 1, m = 2, g = 3 })[unit == "" and "b" or unit]
+  if scale ~= nil and (type(scale) ~= "number" or scale < 0) then
+    error("scale must be equal or greater than 0", 2)
+  elseif not power then
+    error("invalid unit '" .. unit .. "' (expected 'k/K', 'm/M', or 'g/G')", 2)
+  elseif power == 0 then
+    return ("%d"):format(octets)
+  end
+  return ("%." .. (scale or 2) .. "f %siB"):format(octets / 1024 ^ power, unit:upper())
 end
-function text.try_decode_base64(given) return native.decode_base64(given) or given end
+function text.parse_ngx_size(given)
+  local digits, unit = given:match("^(.-)([kKmMgG]?)$")
+  return (tonumber(digits) or 0) * ({ [""] = 1, k = 2 ^ 10, m = 2 ^ 20, g = 2 ^ 30 })[unit:lower()]
+end
+local function decoded(given)
+  return type(given) == "string" and (native.decode_base64(given) or native.decode_base64url(given)) or given
+end
+function text.try_decode_base64(given)
+  if type(given) ~= "table" then
+    return decoded(given)
+  end
+  for i, value in ipairs(given) do
+    given[i] = decoded(value)
+  end
+  return given
+end
 function text.replace_dashes(given) return (given:gsub("-", "_")) end
 function text.replace_dashes_lower(given) return (given:gsub("-", "_"):lower()) end
 function text.starts_with(given, prefix) return given:sub(1, #prefix) == prefix end
@@ -39,7 +63,7 @@ function text.validate_utf8(given)
   return ok ~= nil
 end
 
-local tables = {}
+local tables = { EMPTY = setmetatable({}, { __newindex = function() error("the table is read-only", 2) end }) }
 function tables.table_contains(list, wanted)
   for _, value in pairs(list or {}) do
     if value == wanted then
@@ -48,25 +72,60 @@ function tables.table_contains(list, wanted)
   end
   return false
 end
-function tables.is_array(t) return type(t) == "table" and table.isarray(t) end
-function tables.deep_copy(t, seen)
+-- As forms have lists: their places may be texts.
+function tables.is_lapis_array(t)
+  if type(t) ~= "table" then
+    return false
+  end
+  for i = 1, table.nkeys(t) do
+    if t[i] == nil and t[tostring(i)] == nil then
+      return false
+    end
+  end
+  return true
+end
+function tables.is_array(t, mode)
+  if mode == "lapis" then
+    return tables.is_lapis_array(t)
+  end
+  return type(t) == "table" and table.isarray(t)
+end
+local function copied(t, without_metatables, seen)
   if type(t) ~= "table" then
     return t
-  end
-  seen = seen or {}
-  if seen[t] then
+  elseif seen[t] then
     return seen[t]
   end
   local copy = {}
   seen[t] = copy
   for key, value in pairs(t) do
-    copy[tables.deep_copy(key, seen)] = tables.deep_copy(value, seen)
+    copy[copied(key, without_metatables, seen)] = copied(value, without_metatables, seen)
   end
-  return setmetatable(copy, getmetatable(t))
+  return without_metatables and copy or setmetatable(copy, getmetatable(t))
 end
-tables.cycle_aware_deep_copy = tables.deep_copy
+function tables.deep_copy(t, with_metatables) return copied(t, with_metatables == false, {}) end
+function tables.cycle_aware_deep_copy(t, without_metatables, _, seen) return copied(t, without_metatables, seen or {}) end
 function tables.shallow_copy(t) return type(t) == "table" and table.clone(t) or t end
 function tables.table_merge(first, second) return kong.table.merge(first, second) end
+-- What the second has as null does not take the place of a value.
+function tables.null_aware_table_merge(first, second)
+  local merged = kong.table.merge(first)
+  for key, value in pairs(second or {}) do
+    if merged[key] == nil or value ~= slot.null then
+      merged[key] = value
+    end
+  end
+  return merged
+end
+function tables.table_path(t, path)
+  for _, key in ipairs(path) do
+    t = t[key]
+    if t == nil then
+      return nil
+    end
+  end
+  return t
+end
 function tables.deep_merge(first, second)
   local merged = tables.deep_copy(first)
   for key, value in pairs(second) do
@@ -112,71 +171,92 @@ function sha.sha256_bin(given) return native.digest("sha256", given) end
 function sha.sha256_base64(given) return native.encode_base64(native.digest("sha256", given)) end
 function sha.sha256_base64url(given) return native.encode_base64url(native.digest("sha256", given)) end
 
-local ip = {}
-function ip.is_valid_ipv4(given)
-  local octets = { tostring(given):match("^(%d+)%.(%d+)%.(%d+)%.(%d+)$") }
-  for i = 1, 4 do
-    if not octets[i] or tonumber(octets[i]) > 255 then
-      return false
-    end
-  end
-  return true
-end
-function ip.is_valid_ipv6(given) return tostring(given):find(":", 1, true) ~= nil and not given:find("[^%x:%.]") end
-function ip.is_valid_ip(given) return ip.is_valid_ipv4(given) or ip.is_valid_ipv6(given) end
-function ip.hostname_type(given)
-  if ip.is_valid_ipv4(given) then
-    return "ipv4"
-  end
-  return given:find(":[^:]*:") and "ipv6" or "name"
-end
-
 local time = { time_ns = function() return native.now() * 1e9 end }
 function time.get_now_ms() return native.now() * 1000 end
 time.get_updated_now, time.get_updated_now_ms = native.now, time.get_now_ms
 function time.get_updated_monotonic_ms() return native.monotonic() * 1000 end
 
-local http = {}
-function http.get_mime_type(header) return type(header) == "string" and header:match("^%s*([^;]-)%s*$") or header end
-function http.encode_args(args) return ngx.encode_args(args) end
-function http.validate_header_name(given)
-  if type(given) == "string" and given:match("^[%w%-_]+$") then
-    return given
-  end
-  return nil, "bad header name '" .. tostring(given) .. "', allowed characters are A-Z, a-z, 0-9, '_', and '-'"
-end
-function http.parse_directive_header(header)
-  local directives = {}
-  for part in tostring(header or ""):gmatch("[^,]+") do
-    local key, value = part:match("^%s*([^=%s]+)%s*=?%s*\"?([^\"]*)\"?%s*$")
-    if key then
-      directives[key:lower()] = value ~= "" and (tonumber(value) or value) or true
-    end
-  end
-  return directives
-end
-
-local uri = { escape = native.escape_uri, unescape = native.unescape_uri }
-function uri.normalize(path) return path end
-
 modules["kong.tools.string"], modules["kong.tools.table"], modules["kong.tools.uuid"] = text, tables, uuid
-modules["kong.tools.rand"], modules["kong.tools.sha256"], modules["kong.tools.ip"] = rand, sha, ip
-modules["kong.tools.time"], modules["kong.tools.http"], modules["kong.tools.uri"] = time, http, uri
+modules["kong.tools.rand"], modules["kong.tools.sha256"], modules["kong.tools.time"] = rand, sha, time
 modules["kong.tools.module"] = { load_module_if_exists = tables.load_module_if_exists }
 modules["kong.tools.cjson"] = {
   encode = function(value) return native.json_encode(value) end,
   decode_with_array_mt = function(given) return native.json_decode(given, native.array_mt) end,
   array_mt = native.array_mt,
 }
-modules["kong.tools.timestamp"] = { get_utc = function() return math.floor(native.now()) * 1000 end,
-  get_utc_ms = function() return native.now() * 1000 end }
--- The old place of all of them.
-local all = {}
-for _, functions in pairs { text, tables, uuid, rand, sha, ip, time, http } do
-  for key, value in pairs(functions) do
-    all[key] = value
+
+-- Times in milliseconds, and those at which what they are in began.
+local timestamp = {}
+function timestamp.get_utc() return math.floor(native.now()) * 1000 end
+function timestamp.get_utc_ms() return native.now() * 1000 end
+-- A number beyond the year 20000 is in milliseconds.
+local function in_seconds(given)
+  given = given or timestamp.get_utc()
+  return given > 568971820800 and given / 1000 or given
+end
+function timestamp.get_timetable(given)
+  local seconds = in_seconds(given)
+  local parts = os.date("!*t", math.floor(seconds))
+  parts.sec = parts.sec + seconds % 1
+  function parts.timestamp() return seconds end
+  return parts
+end
+function timestamp.get_timestamps(given)
+  local seconds = math.floor(in_seconds(given))
+  local parts = os.date("!*t", seconds)
+  local day = seconds - seconds % 86400
+  local month = day - (parts.day - 1) * 86400
+  return {
+    second = seconds * 1000, minute = (seconds - seconds % 60) * 1000, hour = (seconds - seconds % 3600) * 1000,
+    day = day * 1000, month = month * 1000, year = (day - (parts.yday - 1) * 86400) * 1000,
+  }
+end
+timestamp.timestamp_table_fields = { "second", "minute", "hour", "day", "month", "year" }
+modules["kong.tools.timestamp"] = timestamp
+
+local yields = {}
+for kind in ("rewrite server_rewrite access content timer preread init_worker"):gmatch("%S+") do
+  yields[kind] = true
+end
+local yield = { in_yieldable_phase = function(phase) return yields[phase or ngx.get_phase()] end }
+local calls = 0
+-- In a loop, others have their turn each thousand times.
+function yield.yield(in_loop, phase)
+  calls = in_loop and calls + 1 or 0
+  if calls % 1000 == 0 and slot.may_wait and yield.in_yieldable_phase(phase) then
+    ngx.sleep(0)
   end
 end
-modules["kong.tools.utils"] = all
+modules["kong.tools.yield"] = yield
+
+modules["kong.tools.request_aware_table"] = { new = function()
+  return setmetatable({}, { __index = { clear = table.clear } })
+end }
+modules["kong.tools.system"] = {
+  get_system_infos = function() return { cores = native.workers, uname = "Linux " .. jit.arch } end,
+  get_system_trusted_certs_filepath = function()
+    local path = "/etc/ssl/certs/ca-certificates.crt"
+    return native.file_attributes(path) and path or nil
+  end,
+}
+modules["tablepool"] = {
+  fetch = function() return {} end,
+  release = function(_, t, keep)
+    if not keep then
+      table.clear(t)
+    end
+  end,
+}
+
+-- The old place of all of them.
+if name == "kong.tools.utils" then
+  local all = {}
+  for kind in ("string table uuid rand sha256 ip time http"):gmatch("%S+") do
+    for key, value in pairs(modules["kong.tools." .. kind] or require("kong.tools." .. kind)) do
+      all[key] = value
+    end
+  end
+  return all
+end
 
 return modules[name]

@@ -1,3 +1,5 @@
+local name = ...
+
 -- kong.db.schema.typedefs: fields that schemas of plugins are made of. `validator` names functions of the gateway's.
 local function defined(definition)
   return setmetatable(definition, {
@@ -132,6 +134,21 @@ t.queue = defined {
     { concurrency_limit = { type = "integer", default = 1, one_of = { -1, 1 } } },
   },
 }
+
+-- What plugins ask of a server of Redis.
+if name == "kong.tools.redis.schema" then
+  local secret = { type = "string", referenceable = true, encrypted = true, len_min = 0 }
+  return { config_schema = {
+    type = "record",
+    fields = {
+      { host = t.host }, { port = t.port { default = 6379 } }, { timeout = t.timeout { default = 2000 } },
+      { username = { type = "string", referenceable = true } }, { password = secret },
+      { database = { type = "integer", default = 0 } },
+      { ssl = { type = "boolean", default = false } }, { ssl_verify = { type = "boolean", default = false } },
+      { server_name = t.sni },
+    },
+  } }
+end
 
 return setmetatable(t, { __index = function(_, name)
   error("typedefs has no '" .. tostring(name) .. "'", 2)

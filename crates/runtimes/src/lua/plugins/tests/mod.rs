@@ -1,6 +1,7 @@
 //! Plugins from files, without a gateway.
 
 mod modules;
+mod tools;
 
 use super::{Paths, load};
 use sdk::{Answer, Env, Plugin, PluginKind, testing};

@@ -1,0 +1,225 @@
+-- kong.tools.*: addresses, names, and what is in heads and paths; resty.ipmatcher.
+local name, slot = ...
+local native = slot.native
+local modules = {}
+
+-- Networks in which an address may be: the narrowest one counts.
+local matcher = {}
+matcher.__index = matcher
+local NO_ADDRESS = "invalid ip address, not ipv4 and ipv6"
+function matcher.parse_ipv4(given) return native.address_kind(given) == 4 end
+function matcher.parse_ipv6(given)
+  return native.address_kind(type(given) == "string" and given:match("^%[(.*)%]$") or given) == 6
+end
+local function made(networks, values)
+  local find, wrong = native.networks(networks)
+  if not find then
+    return nil, "invalid ip address: " .. wrong
+  end
+  return setmetatable({ find = find, values = values }, matcher)
+end
+function matcher.new(networks) return made(networks) end
+function matcher.new_with_value(by_network)
+  local networks, values = {}, {}
+  for network, value in pairs(by_network) do
+    networks[#networks + 1], values[#values + 1] = network, value
+  end
+  return made(networks, values)
+end
+function matcher:match(address)
+  local place = self.find(address)
+  if place == nil then
+    return false, NO_ADDRESS
+  elseif not place then
+    return false
+  end
+  return not self.values or self.values[place]
+end
+function matcher:match_bin(octets)
+  local address = native.address_text(octets)
+  if not address then
+    return nil, NO_ADDRESS
+  end
+  return self:match(address)
+end
+modules["resty.ipmatcher"] = matcher
+
+local ip = { is_valid_ipv4 = matcher.parse_ipv4, is_valid_ipv6 = matcher.parse_ipv6 }
+function ip.is_valid_ip(given) return ip.is_valid_ipv4(given) or ip.is_valid_ipv6(given) end
+local function of_network(is_address, longest)
+  return function(given)
+    local address, length = tostring(given):match("^(.*)/(%d+)$")
+    return address ~= nil and tonumber(length) <= longest and tostring(tonumber(length)) == length
+      and is_address(address)
+  end
+end
+ip.is_valid_cidr_v4, ip.is_valid_cidr_v6 = of_network(ip.is_valid_ipv4, 32), of_network(ip.is_valid_ipv6, 128)
+local function either(first, second) return function(given) return first(given) or second(given) end end
+ip.is_valid_cidr = either(ip.is_valid_cidr_v4, ip.is_valid_cidr_v6)
+ip.is_valid_ip_or_cidr_v4 = either(ip.is_valid_ipv4, ip.is_valid_cidr_v4)
+ip.is_valid_ip_or_cidr_v6 = either(ip.is_valid_ipv6, ip.is_valid_cidr_v6)
+ip.is_valid_ip_or_cidr = either(ip.is_valid_ip, ip.is_valid_cidr)
+function ip.hostname_type(given)
+  if select(2, given:gsub(":", "")) > 1 then
+    return "ipv6"
+  end
+  return given:gsub(":%d*$", ""):find("^[%d%.]+$") and "ipv4" or "name"
+end
+local function with_port(given, host, digits, what)
+  if digits and tonumber(digits) > 65535 then
+    return nil, "invalid port number"
+  elseif not host then
+    return nil, "invalid " .. what .. ": " .. given
+  end
+  return host, tonumber(digits)
+end
+function ip.normalize_ipv4(given)
+  local host, digits = given:match("^([%d%.]+):(%d+)$")
+  host = host or given
+  local parts = {}
+  for part in host:gmatch("%d+") do
+    parts[#parts + 1] = tonumber(part)
+  end
+  local plain = host:find("^%d+%.%d+%.%d+%.%d+$") and table.concat(parts, ".")
+  return with_port(given, ip.is_valid_ipv4(plain or "") and plain, digits, "ipv4 address")
+end
+-- All eight parts, of four digits each.
+function ip.normalize_ipv6(given)
+  local host, digits = given:match("^%[(.-)%]:?(%d*)$")
+  return with_port(given, native.whole_ipv6(host or given), digits ~= "" and digits or nil, "ipv6 address")
+end
+function ip.check_hostname(given)
+  local host, digits = given:match("^(.-):(%d+)$")
+  host = host or given
+  local valid = host:find("^[%w%-%._]+$") and not host:find("..", 1, true) and not ("." .. host .. "."):find("%-%.")
+    and host:sub(1, 1) ~= "."
+  return with_port(given, valid and host, digits, "hostname")
+end
+local normalize = { ipv4 = ip.normalize_ipv4, ipv6 = ip.normalize_ipv6, name = ip.check_hostname }
+function ip.normalize_ip(given)
+  local kind = ip.hostname_type(given)
+  local host, port = normalize[kind](given)
+  if not host then
+    return nil, port
+  end
+  return { type = kind, host = host, port = port }
+end
+function ip.format_host(given, port)
+  if given == nil then
+    return nil, port
+  end
+  local host = type(given) == "table" and given.host or given
+  port = type(given) == "table" and given.port or port
+  if ip.hostname_type(host) == "ipv6" and host:sub(1, 1) ~= "[" then
+    host = "[" .. ip.normalize_ipv6(host) .. "]"
+  end
+  return host .. (port and ":" .. port or "")
+end
+modules["kong.tools.ip"] = ip
+
+local http = {}
+function http.get_mime_type(header, default)
+  local kind = type(header) == "string" and header:match("^%s*([^;]-)%s*$") or header
+  return kind or default
+end
+-- Numbers come first, then names, each in order; a list is written with its places, a table with its names.
+local function before(a, b)
+  if type(a) == type(b) then
+    return a < b
+  end
+  return type(a) == "number"
+end
+local function encode(out, key, value, raw, without_places)
+  if type(value) == "table" then
+    local keys = {}
+    for inner in pairs(value) do
+      keys[#keys + 1] = inner
+    end
+    table.sort(keys, before)
+    for _, inner in ipairs(keys) do
+      local place = type(inner) == "number" and (without_places and "[]" or "[" .. inner .. "]") or "." .. inner
+      encode(out, key == nil and inner or key .. place, value[inner], raw, without_places)
+    end
+    return
+  end
+  local escape = raw and tostring or require("socket.url").escape
+  if value == slot.null then
+    out[#out + 1] = escape(key) .. "="
+  elseif value == "" then
+    out[#out + 1] = tostring(key)
+  else
+    out[#out + 1] = escape(tostring(key)) .. "=" .. escape(tostring(value))
+  end
+end
+function http.encode_args(args, raw, without_places)
+  local out = {}
+  encode(out, nil, args, raw, without_places)
+  return table.concat(out, "&")
+end
+function http.check_https(trusted, allow_terminated)
+  if kong.request.get_scheme() == "https" then
+    return true
+  end
+  local scheme = allow_terminated and trusted and kong.request.get_header("X-Forwarded-Proto")
+  if scheme and scheme:find(",", 1, true) then
+    return nil, "Only one X-Forwarded-Proto header allowed"
+  end
+  return scheme and scheme:lower() == "https" or false
+end
+function http.validate_header_name(given)
+  if given == nil or given == "" then
+    return nil, "no header name provided"
+  elseif type(given) == "string" and given:match("^[%w%-_]+$") then
+    return given
+  end
+  return nil, "bad header name '" .. tostring(given) .. "', allowed characters are A-Z, a-z, 0-9, '_', and '-'"
+end
+function http.validate_http_token(given)
+  if given == nil or given == "" then
+    return nil, "no token provided"
+  elseif given:find("^[^%c\127-\255 ()<>@,;:\\\"/?={}%[%]]+$") then
+    return given
+  end
+  return nil, "contains one or more invalid characters. ASCII control characters (0-31;127), space, tab and the "
+    .. "characters ()<>@,;:\\\"/?={}[] are not allowed."
+end
+http.validate_cookie_name = http.validate_http_token
+function http.get_header(wanted, headers)
+  if not headers then
+    return kong.request.get_header(wanted)
+  end
+  for key, value in pairs(headers) do
+    if key:lower() == wanted:lower() then
+      return value
+    end
+  end
+end
+function http.parse_directive_header(header)
+  local directives = {}
+  local text = type(header) == "table" and table.concat(header, ",") or tostring(header or "")
+  for part in text:gmatch("[^,]+") do
+    local key, value = part:match("^%s*([^=%s]+)%s*=?%s*\"?([^\"]*)\"?%s*$")
+    if key then
+      directives[key:lower()] = value ~= "" and (tonumber(value) or value) or true
+    end
+  end
+  return directives
+end
+-- For how many seconds a response may be kept, by what it says of that.
+function http.calculate_resource_ttl(directives)
+  local longest = directives and (directives["s-maxage"] or directives["max-age"])
+  local expires = not longest and kong.service.response.get_header("Expires")
+  local at = expires and ngx.parse_http_time(expires)
+  return tonumber(longest) or (at and at - ngx.time()) or 0
+end
+function http.get_default_exit_body(status, message)
+  local fixed = { [405] = "Method not allowed", [500] = "An unexpected error occurred", [502] = "Bad gateway" }
+  local usual = { [401] = "Unauthorized", [404] = "Not found", [503] = "Service unavailable" }
+  local body = status ~= 204 and (fixed[status] or message or usual[status]) or nil
+  return type(body) == "string" and { message = body } or body
+end
+modules["kong.tools.http"] = http
+
+modules["kong.tools.uri"] = { escape = native.escape_path, normalize = native.normal_path, unescape = native.unescape_uri }
+
+return modules[name]
