@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// A node with a service at `/` and that plugin.
 fn start(backend: &Backend, plugin: Value) -> Node {
-    let node = Node::start(&[]);
+    let node = Node::start(&[("nginx_worker_processes", "4")]);
     form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
     form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
     json(node.admin(), "POST", "/plugins", &plugin).expect(201);
@@ -17,7 +17,7 @@ fn start(backend: &Backend, plugin: Value) -> Node {
 }
 
 fn by_redis(config: Value) -> Value {
-    let mut all = json!({ "hour": 20, "policy": "redis", "fault_tolerant": false });
+    let mut all = json!({ "year": 20, "policy": "redis", "fault_tolerant": false });
     all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     json!({ "name": "rate-limiting", "config": all })
 }
@@ -108,10 +108,51 @@ fn a_redis_that_comes_back_counts_again() {
 #[test]
 fn the_database_counts_for_all_nodes() {
     let backend = Backend::start("b");
-    let plugin = json!({ "name": "rate-limiting", "config": { "hour": 20, "policy": "cluster" } });
+    let plugin = json!({ "name": "rate-limiting", "config": { "year": 20, "policy": "cluster" } });
     let mut node = start(&backend, plugin);
     assert_eq!(burst(&[&node], 200), BTreeMap::from([(200, 20), (429, 180)]));
     assert!(node.end(Signal::TERM));
     node.revive();
     assert_eq!(ask(&node).status, 429, "the database knows");
+}
+
+#[test]
+fn workers_let_exactly_the_limit_through_together() {
+    let backend = Backend::start("b");
+    let windows = json!({ "limit": [20], "window_size": [86_400], "sync_rate": -1 });
+    for (name, config) in [
+        ("rate-limiting", json!({ "year": 20, "policy": "local" })),
+        ("rate-limiting-advanced", windows.clone()),
+        ("service-protection", windows),
+    ] {
+        let node = start(&backend, json!({ "name": "correlation-id" }));
+        json(node.admin(), "POST", "/services/s/plugins", &json!({ "name": name, "config": config })).expect(201);
+        assert_eq!(burst(&[&node], 200), BTreeMap::from([(200, 20), (429, 180)]), "{name}");
+    }
+}
+
+/// What becomes of a burst in whose midst the Redis goes away.
+fn burst_without_redis(plugin: impl FnOnce(Value) -> Value) -> BTreeMap<u16, usize> {
+    let (backend, redis) = (Backend::start("b"), RedisServer::start());
+    let node = start(&backend, plugin(redis.record(json!({}))));
+    std::thread::scope(|scope| {
+        let burst = scope.spawn(|| burst(&[&node], 200));
+        eventually("requests are counted", || backend.requests() > 0);
+        drop(redis);
+        burst.join().unwrap()
+    })
+}
+
+#[test]
+fn a_redis_that_goes_away_lets_nobody_through_beyond_the_limit() {
+    let statuses = burst_without_redis(|redis| by_redis(json!({ "redis": redis })));
+    assert!((1..=20).contains(&statuses[&200]), "{statuses:?}");
+    assert!(statuses.keys().all(|status| [200, 429, 500].contains(status)), "{statuses:?}");
+}
+
+#[test]
+fn a_redis_that_goes_away_keeps_nobody_out_where_that_is_tolerated() {
+    let statuses = burst_without_redis(|redis| by_redis(json!({ "redis": redis, "fault_tolerant": true })));
+    assert!(statuses[&200] > 0, "{statuses:?}");
+    assert!(statuses.keys().all(|status| [200, 429].contains(status)), "{statuses:?}");
 }
