@@ -115,6 +115,60 @@ fn what_has_no_name_keeps_its_id() {
 }
 
 #[test]
+fn references_and_variables_are_written_as_for_deck() {
+    let node = Node::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.yaml");
+    let text = r#"
+_format_version: "3.0"
+services:
+- name: s
+  host: s.test
+  port: "${{ env "DECK_SYNC_PORT" | toInt }}"
+  enabled: ${{ env "DECK_SYNC_ENABLED" | toBool }}
+routes:
+- name: r
+  paths: [/r]
+  service: {name: s}
+key_sets:
+- name: set
+keys:
+- name: k
+  kid: k
+  jwk: '{"kty":"oct","k":"YQ","kid":"k"}'
+  set: {name: set}
+"#;
+    std::fs::write(&file, text).unwrap();
+    let sync = |file: &Path| {
+        let admin = format!("http://{}", node.admin());
+        let mut sync = bascule();
+        sync.args(["sync", file.to_str().unwrap(), "--admin", &admin]);
+        sync.env("DECK_SYNC_PORT", "8080").env("DECK_SYNC_ENABLED", "false").output().unwrap()
+    };
+    said(&sync(&file), 0);
+    let service = get(node.admin(), "/services/s").expect(200).json();
+    assert_eq!((&service["port"], &service["enabled"]), (&json!(8080), &json!(false)));
+    assert_eq!(get(node.admin(), "/services/s/routes").expect(200).json()["data"][0]["name"], "r");
+    assert_eq!(get(node.admin(), "/key-sets/set/keys").expect(200).json()["data"][0]["name"], "k");
+    let told = said(&sync(&file), 0);
+    assert!(told.ends_with("Created: 0\n  Updated: 0\n  Deleted: 0\n"), "{told}");
+}
+
+#[test]
+fn hashed_passwords_are_not_hashed_again() {
+    let (node, other) = (Node::start(&[]), Node::start(&[]));
+    form(node.admin(), "POST", "/consumers", "username=ada").expect(201);
+    form(node.admin(), "POST", "/consumers/ada/basic-auth", "username=ada&password=p").expect(201);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dumped.yaml");
+    said(&run("dump", &node, &file, &[]), 0);
+    said(&run("diff", &node, &file, &["--non-zero-exit-code"]), 0);
+    let told = said(&run("sync", &other, &file, &[]), 1);
+    assert!(told.contains("passwords that are hashed already"), "{told}");
+    assert_eq!(get(other.admin(), "/consumers").json()["data"], json!([]), "nothing is done");
+}
+
+#[test]
 fn what_is_dumped_makes_another_node_the_same() {
     let (node, other) = (Node::start(&[]), Node::start(&[]));
     let directory = tempfile::tempdir().unwrap();

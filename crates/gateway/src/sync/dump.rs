@@ -89,7 +89,7 @@ impl Dump<'_> {
             let named = self.names.contains_key(&(schema.name.as_str(), id));
             // Without one, what has no name would be another record each time; decK wants those of certificates.
             let is_needed = self.needed.contains(id)
-                || schema.name == "certificates"
+                || ["certificates", "ca_certificates"].contains(&schema.name.as_str())
                 || identities(schema, record).is_empty();
             if !self.with_ids && (named || !is_needed) {
                 entry.shift_remove("id");

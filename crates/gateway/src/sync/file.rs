@@ -47,6 +47,7 @@ impl Desired {
         if let Some(configs) = &head.plugin_configs {
             share_configs(&mut fields, configs)?;
         }
+        each(&mut fields, catalog, &mut |name, entry| refer_by_text(catalog, name, entry));
         for (singular, entity) in DEFAULTS {
             if let Some(Value::Object(defaults)) = head.defaults.as_ref().and_then(|defaults| defaults.get(singular)) {
                 each(&mut fields, catalog, &mut |name, entry| {
@@ -100,23 +101,51 @@ fn split(mut fields: Record) -> Result<(Record, Head), String> {
     Ok((fields, head))
 }
 
-/// Puts variables in the place of `${{ env "DECK_NAME" }}`.
+/// Puts variables in the place of `${{ env "DECK_NAME" }}`. Those that are to be numbers or truth values (`| toInt`)
+/// leave quotes around them.
 fn with_variables(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     const OPENS: &str = "${{";
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, after)) = rest.split_once(OPENS) {
-        let (inside, after) = after.split_once("}}").ok_or("'${{' without '}}'")?;
-        let name = inside.trim().strip_prefix("env").map(|name| name.trim().trim_matches('"'));
+        let (inside, mut after) = after.split_once("}}").ok_or("'${{' without '}}'")?;
+        let (name, kind) = inside.split_once('|').map_or((inside, None), |(name, kind)| (name, Some(kind.trim())));
+        let name = name.trim().strip_prefix("env").map(|name| name.trim().trim_matches('"'));
         let name = name.ok_or_else(|| format!("'${{{{{inside}}}}}' is none of the environment"))?;
         if !name.starts_with("DECK_") {
             return Err(format!("environment variables in a file must begin with DECK_: '{name}'"));
         }
         out.push_str(before);
+        match kind {
+            None => {}
+            Some("toInt" | "toFloat" | "toBool") => {
+                let quoted = ['"', '\''].into_iter().find(|quote| out.ends_with(*quote) && after.starts_with(*quote));
+                if quoted.is_some() {
+                    out.pop();
+                    after = &after[1..];
+                }
+            }
+            Some(kind) => return Err(format!("'${{{{{inside}}}}}': '{kind}' is none of toInt, toFloat and toBool")),
+        }
         out.push_str(&variable(name).ok_or_else(|| format!("the environment variable {name} is not set"))?);
         rest = after;
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// Has an entry refer to others by texts where it does by tables of one name (`service: {name: orders}`).
+fn refer_by_text(catalog: &Catalog, entity: &str, entry: &mut Record) {
+    let Some(schema) = catalog.entity(entity) else { return };
+    for (field, to) in schema.foreign_fields() {
+        let key = catalog.entity(to).and_then(|schema| schema.endpoint_key());
+        let name = match entry.get(&field.name) {
+            Some(Value::Object(reference)) if reference.len() == 1 => key.and_then(|key| reference.get(key)),
+            _ => None,
+        };
+        if let Some(name) = name.cloned() {
+            entry.insert(field.name.clone(), name);
+        }
+    }
 }
 
 /// Visits the entries of a file, and those inside of them.

@@ -35,6 +35,9 @@ pub enum Change {
     Delete,
 }
 
+/// Nothing is done rather than that users are locked out.
+const HASHED: &str = "basicauth_credentials: passwords that are hashed already (_transform: false) cannot be set by the \
+                      Admin API; have the file without them, or with the passwords";
 /// Fields that a node sets itself.
 const TIMES: [&str; 2] = ["created_at", "updated_at"];
 
@@ -74,6 +77,9 @@ impl Plan {
                 let key = if entity == MEMBERSHIPS { membership(record) } else { id };
                 kept.insert((entity.clone(), key));
                 let Some(found) = found else {
+                    if entity == "basicauth_credentials" && !transform && record.contains_key("password") {
+                        return Err(HASHED.to_owned());
+                    }
                     steps.push(Step::new(Change::Create, schema, record, Vec::new()));
                     continue;
                 };
@@ -244,11 +250,7 @@ fn differences(
         let config = refined(catalog, schema, wanted).and_then(|kind| kind.field(&field.name));
         if !same(Some(&config.unwrap_or(field).kind), is, is_to_be) {
             if !transform && schema.name == "basicauth_credentials" && field.name == "password" {
-                return Err(
-                    "basicauth_credentials: passwords that are hashed already (_transform: false) cannot be set \
-                            by the Admin API"
-                        .to_owned(),
-                );
+                return Err(HASHED.to_owned());
             }
             fields.push((field.name.clone(), is.clone(), is_to_be.clone()));
         }
