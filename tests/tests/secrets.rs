@@ -1,8 +1,8 @@
 //! No secret is in any line of a log, at the level that says most, whatever fails.
 
-use blackbox::http::{json, request};
+use blackbox::http::{get, json, request};
 use blackbox::{Backend, Node, eventually};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -12,12 +12,30 @@ const PLANTED: &str = "planted";
 /// Nobody listens here.
 const AWAY: &str = "127.0.0.1";
 
-/// Plugins with secrets whose counterparts are away.
+/// Plugins whose counterparts are away. What else their schemas keep secret, [`plant`] adds.
 fn plugins() -> Vec<Value> {
     let redis = json!({ "host": AWAY, "port": 1, "username": "planted-user", "password": "planted-redis" });
     let url = |name: &str| format!("http://{name}:planted-password@{AWAY}:1/x");
     vec![
         json!({ "name": "key-auth", "config": { "hide_credentials": true } }),
+        json!({ "name": "key-auth-enc" }),
+        json!({ "name": "acme", "config": {
+            "account_email": "planted@a.test", "api_uri": format!("http://{AWAY}:1/directory"), "tos_accepted": true,
+            "domains": ["a.test"], "storage": "redis",
+            "storage_config": { "redis": { "host": AWAY, "port": 1 } } } }),
+        json!({ "name": "jwt-signer", "config": {
+            "access_token_jwks_uri": url("jwks"), "access_token_keyset": url("keys"),
+            "channel_token_jwks_uri": url("jwks"), "channel_token_optional": true } }),
+        json!({ "name": "proxy-cache-advanced", "config": {
+            "strategy": "redis", "content_type": ["application/json"], "redis": redis.clone() } }),
+        json!({ "name": "proxy-cache", "config": {
+            "strategy": "redis", "content_type": ["application/json"], "redis": redis.clone() } }),
+        json!({ "name": "response-ratelimiting", "config": {
+            "limits": { "video": { "minute": 10 } }, "policy": "redis", "redis": redis.clone() } }),
+        json!({ "name": "service-protection", "config": {
+            "limit": [100], "window_size": [60], "strategy": "redis", "sync_rate": 0, "redis": redis.clone() } }),
+        json!({ "name": "request-transformer-advanced", "config": {
+            "add": { "headers": ["X-Key:planted-header"], "querystring": ["key:planted-argument"] } } }),
         json!({ "name": "basic-auth" }),
         json!({ "name": "jwt" }),
         json!({ "name": "hmac-auth" }),
@@ -52,14 +70,54 @@ fn plugins() -> Vec<Value> {
     ]
 }
 
+/// The fields of a plugin's configuration.
+fn fields(node: &Node, plugin: &str) -> Value {
+    let schema = get(node.admin(), &format!("/schemas/plugins/{plugin}")).expect(200).json();
+    let config = schema["fields"].as_array().unwrap().iter().find_map(|field| field.get("config"));
+    config.expect("a configuration")["fields"].clone()
+}
+
+/// Whether a field holds what nobody may see.
+fn is_secret(name: &str, attributes: &Value) -> bool {
+    let words = ["password", "secret", "token", "authorization", "username"];
+    let names_one = words.iter().any(|word| name.ends_with(word));
+    attributes["encrypted"] == true || (attributes["referenceable"] == true && names_one)
+}
+
+/// Gives each secret that a configuration says nothing of a value. Says whether there is a secret at all.
+fn plant(fields: &Value, config: &mut Map<String, Value>) -> bool {
+    let mut planted = false;
+    for (name, attributes) in fields.as_array().unwrap().iter().flat_map(|field| field.as_object().unwrap()) {
+        if attributes["fields"].is_array() {
+            let mut within = config.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+            if plant(&attributes["fields"], &mut within) {
+                config.insert(name.clone(), Value::Object(within));
+                planted = true;
+            }
+        } else if is_secret(name, attributes) || is_secret(name, &attributes["elements"]) {
+            let value = format!("planted-{name}");
+            let value = if attributes["type"] == "array" { json!([value]) } else { json!(value) };
+            config.entry(name.clone()).or_insert(value);
+            planted = true;
+        }
+    }
+    planted
+}
+
 /// A service and a route `/{name}` with that plugin.
 fn install(node: &Node, backend: &Backend, plugin: &Value) {
     let name = plugin["name"].as_str().unwrap();
+    let mut plugin = plugin.clone();
+    let mut config = plugin["config"].as_object().cloned().unwrap_or_default();
+    plant(&fields(node, name), &mut config);
+    plugin["config"] = Value::Object(config);
     let service = json!({ "name": name, "url": format!("http://{}", backend.address), "read_timeout": 2000 });
     json(node.admin(), "POST", "/services", &service).expect(201);
     json(node.admin(), "POST", &format!("/services/{name}/routes"), &json!({ "paths": [format!("/{name}")] }))
         .expect(201);
-    json(node.admin(), "POST", &format!("/services/{name}/plugins"), plugin).expect(201);
+    // This one is for all requests only.
+    let path = if name == "acme" { "/plugins".to_owned() } else { format!("/services/{name}/plugins") };
+    json(node.admin(), "POST", &path, &plugin).expect(201);
 }
 
 /// Credentials, good and bad ones, and what the Admin API refuses.
@@ -67,6 +125,7 @@ fn write_credentials(admin: SocketAddr) {
     json(admin, "POST", "/consumers", &json!({ "username": "c" })).expect(201);
     for (kind, record) in [
         ("key-auth", json!({ "key": "planted-key-auth" })),
+        ("key-auth-enc", json!({ "key": "planted-key-auth-enc" })),
         ("basic-auth", json!({ "username": "u", "password": "planted-basic" })),
         ("jwt", json!({ "key": "k", "secret": "planted-jwt" })),
         ("hmac-auth", json!({ "username": "h", "secret": "planted-hmac" })),
@@ -125,10 +184,17 @@ fn no_log_tells_a_secret() {
         ("tracing_instrumentations", "all"),
     ]);
     write_credentials(node.admin());
+    let enabled = get(node.admin(), "/plugins/enabled").expect(200).json()["enabled_plugins"].clone();
+    for name in enabled.as_array().unwrap().iter().filter_map(Value::as_str) {
+        let has_secrets = plant(&fields(&node, name), &mut Map::new());
+        assert!(!has_secrets || plugins().iter().any(|plugin| plugin["name"] == name), "{name} is not looked at");
+    }
     for plugin in plugins() {
         install(&node, &backend, &plugin);
         ask(&node, plugin["name"].as_str().unwrap());
     }
+    // Whatever comes of it.
+    json(node.admin(), "POST", "/acme", &json!({ "host": "a.test" }));
     eventually("http-log gives up", || node.log().contains("http-log"));
 
     let logs = texts(&node.prefix().join("logs"));

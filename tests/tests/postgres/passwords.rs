@@ -74,6 +74,6 @@ fn without_credentials_there_is_no_token() {
     let mut command = migration(&with(&postgres.database(), &iam), &["list"]);
     command.env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "planted-secret");
     let refused = looked(command.env("AWS_REGION", "r").output().expect("the program can be run")).unwrap_err();
-    assert!(refused.contains("there is no password: cannot take the role arn: status 403"), "{refused}");
+    assert!(refused.contains("there is no password: cannot take the role: status 403"), "{refused}");
     assert!(!refused.contains("planted"), "{refused}");
 }

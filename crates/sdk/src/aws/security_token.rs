@@ -60,7 +60,7 @@ impl AssumeRole {
     }
 
     async fn take(&self, client: &HttpClient, request: HttpRequest) -> Result<Credentials, String> {
-        let failed = |why: String| format!("cannot take the role {}: {why}", self.arn);
+        let failed = |why: String| format!("cannot take the role: {why}");
         let response = client.send(request).await.map_err(|error| failed(error.to_string()))?;
         let answer = String::from_utf8_lossy(&response.content);
         if response.status != 200 {

@@ -191,7 +191,7 @@ async fn a_role_is_taken() {
     });
     reply(&server, 403, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>").await;
     let refused = refused.await.unwrap().unwrap_err();
-    assert_eq!(refused, "cannot take the role arn:aws:iam::1:role/r: status 403 AccessDenied");
+    assert_eq!(refused, "cannot take the role: status 403 AccessDenied");
     let provider = provider(&[], settings);
     let asked = tokio::spawn(async move { provider.credentials().await });
     let answer = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>r</AccessKeyId><SecretAccessKey>s\
