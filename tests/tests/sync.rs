@@ -115,6 +115,28 @@ fn what_has_no_name_keeps_its_id() {
 }
 
 #[test]
+fn plugins_keep_their_partials() {
+    let (node, other) = (Node::start(&[]), Node::start(&[]));
+    let partial = json!({ "name": "shared", "type": "redis-ce", "config": { "host": "redis.test" } });
+    let partial = json(node.admin(), "POST", "/partials", &partial).expect(201).json();
+    let config = json!({ "minute": 5, "policy": "redis" });
+    let plugin = json!({ "name": "rate-limiting", "config": config, "partials": [{ "id": partial["id"] }] });
+    json(node.admin(), "POST", "/plugins", &plugin).expect(201);
+    // It has a partial of that name already, with an id of its own.
+    form(other.admin(), "POST", "/partials", "name=shared&type=redis-ce&config.host=old.test").expect(201);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dumped.yaml");
+    said(&run("dump", &node, &file, &[]), 0);
+    said(&run("sync", &other, &file, &[]), 0);
+    for node in [&node, &other] {
+        said(&run("diff", node, &file, &["--non-zero-exit-code"]), 0);
+    }
+    let partial = get(other.admin(), "/partials/shared").expect(200).json();
+    assert_eq!(partial["config"]["host"], "redis.test");
+    assert_eq!(get(other.admin(), "/plugins").json()["data"][0]["partials"][0]["id"], partial["id"]);
+}
+
+#[test]
 fn references_and_variables_are_written_as_for_deck() {
     let node = Node::start(&[]);
     let directory = tempfile::tempdir().unwrap();
@@ -135,7 +157,9 @@ key_sets:
 keys:
 - name: k
   kid: k
-  jwk: '{"kty":"oct","k":"YQ","kid":"k"}'
+  jwk: >-
+    {"kty":"EC","crv":"P-256","kid":"k","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}
   set: {name: set}
 "#;
     std::fs::write(&file, text).unwrap();

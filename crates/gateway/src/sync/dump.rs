@@ -108,6 +108,9 @@ impl Dump<'_> {
                     entry.insert(field.name.clone(), shown.into());
                 }
             }
+            if schema.name == "plugins" {
+                self.name_partials(&mut entry);
+            }
             if let Some(inner) = self.inside.remove(&(schema.name.clone(), id.to_owned())) {
                 entry.extend(inner.into_iter().map(|(name, entries)| (name, entries.into())));
             }
@@ -135,6 +138,18 @@ impl Dump<'_> {
         let stands_inside = self.catalog.entity(entity)?.field(&schema.name).is_none_or(|field| field.transient);
         let there = self.state.of(entity).iter().any(|outer| id_of(outer) == Some(&id));
         (stands_inside && there).then_some((field, id))
+    }
+
+    /// Has a plugin refer to partials by their names.
+    fn name_partials(&self, plugin: &mut Record) {
+        let links = plugin.get_mut("partials").and_then(Value::as_array_mut).into_iter().flatten();
+        for link in links.filter_map(Value::as_object_mut) {
+            let name = id_of(link).and_then(|id| self.names.get(&("partials", id))).copied();
+            if let Some(name) = name {
+                link.shift_remove("id");
+                link.insert("name".to_owned(), name.into());
+            }
+        }
     }
 
     fn keep_membership(&mut self, record: &Record) {

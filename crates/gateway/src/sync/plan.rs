@@ -61,6 +61,9 @@ impl Plan {
                         record.insert(field.name.clone(), json!({ "id": id }));
                     }
                 }
+                link_partials(record, &ids);
+                // What a plugin has from partials is no part of it.
+                schema.strip_partials(catalog, record);
                 let own = id_of(record).unwrap_or_default().to_owned();
                 let found = known.find(record, declared.identified);
                 let id = match found.and_then(id_of) {
@@ -171,6 +174,15 @@ impl Step {
     }
 }
 
+/// Has a plugin refer to partials by the ids that these have there.
+fn link_partials(record: &mut Record, ids: &HashMap<String, String>) {
+    for link in record.get_mut("partials").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(id) = link["id"].as_str().and_then(|id| ids.get(id)) {
+            link["id"] = id.as_str().into();
+        }
+    }
+}
+
 /// The records that a node has of an entity, by what sets them apart.
 struct Known<'a> {
     schema: &'a Schema,
@@ -258,11 +270,12 @@ fn differences(
     Ok(fields)
 }
 
-/// What a plugin or a vault says of its fields.
+/// What a plugin, a partial or a vault says of its fields.
 fn refined<'c>(catalog: &'c Catalog, schema: &Schema, record: &Record) -> Option<&'c Schema> {
     let name = record.get(schema.subschema_key()?)?.as_str()?;
     match schema.name.as_str() {
         "plugins" => catalog.plugin(name).map(|plugin| &*plugin.schema),
+        "partials" => catalog.partial(name).map(Arc::as_ref),
         _ => catalog.vault(name).map(Arc::as_ref),
     }
 }

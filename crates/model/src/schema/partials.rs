@@ -88,7 +88,7 @@ impl Schema {
     }
 
     /// Takes out of a plugin's record what comes from partials.
-    pub(super) fn strip_partials(&self, catalog: &Catalog, record: &mut Record) {
+    pub fn strip_partials(&self, catalog: &Catalog, record: &mut Record) {
         if !record.contains_key("partials") {
             return;
         }
