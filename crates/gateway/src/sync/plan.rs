@@ -36,8 +36,8 @@ pub enum Change {
 }
 
 /// Nothing is done rather than that users are locked out.
-const HASHED: &str = "basicauth_credentials: passwords that are hashed already (_transform: false) cannot be set by the \
-                      Admin API; have the file without them, or with the passwords";
+const HASHED: &str = "basicauth_credentials: passwords that are hashed already (_transform: false) cannot be set by \
+                      the Admin API; have the file without them, or with the passwords";
 /// Fields that a node sets itself.
 const TIMES: [&str; 2] = ["created_at", "updated_at"];
 
