@@ -75,6 +75,28 @@ fn a_running_node_takes_what_is_imported() {
 }
 
 #[test]
+fn a_file_has_one_workspace_and_names_the_others() {
+    let node = Node::start(&[]);
+    for path in ["/services", "/team/services"] {
+        if path.starts_with("/team") {
+            form(node.admin(), "POST", "/workspaces", "name=team").expect(201);
+        }
+        form(node.admin(), "POST", path, &format!("name=s&host={}.test", path.len())).expect(201);
+    }
+    let told = said(&config(node.prefix(), &["db_export", "default.yml"]), true);
+    assert!(told.contains("workspace 'default' only, and not: team"), "{told}");
+    let told = said(&config(node.prefix(), &["db_export", "team.yml", "--workspace", "team"]), true);
+    assert!(told.contains("workspace 'team' only, and not: default"), "{told}");
+    let host = |file: &str| {
+        let text = std::fs::read_to_string(node.prefix().join(file)).unwrap();
+        text.lines().find_map(|line| line.trim().strip_prefix("host: ").map(str::to_owned)).unwrap()
+    };
+    assert_eq!((host("default.yml"), host("team.yml")), ("9.test".to_owned(), "14.test".to_owned()));
+    let told = said(&config(node.prefix(), &["db_export", "none.yml", "--workspace", "none"]), false);
+    assert!(told.contains("there is no workspace 'none'"), "{told}");
+}
+
+#[test]
 fn what_is_exported_can_be_imported() {
     let node = Node::start(&[]);
     form(node.admin(), "POST", "/services", "name=s&host=h.test&tags[]=yes").expect(201);

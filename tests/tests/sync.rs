@@ -115,6 +115,60 @@ fn what_has_no_name_keeps_its_id() {
 }
 
 #[test]
+fn records_make_room_for_their_namesakes() {
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", "name=s&host=old.test").expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/old").expect(201);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.yaml");
+    let id = "33333333-1111-4111-8111-111111111111";
+    let text = format!(
+        "_format_version: \"3.0\"\nservices:\n- name: s\n  id: {id}\n  host: new.test\n  routes:\n  - name: r\n    \
+         paths: [/new]\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    said(&run("sync", &node, &file, &[]), 0);
+    assert_eq!(get(node.admin(), "/services/s").expect(200).json()["id"], id);
+    assert_eq!(get(node.admin(), "/routes/r").expect(200).json()["service"]["id"], id);
+    said(&run("diff", &node, &file, &["--non-zero-exit-code"]), 0);
+}
+
+#[test]
+fn what_a_node_makes_itself_stays() {
+    let node = Node::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.yaml");
+    let text = r#"
+_format_version: "3.0"
+_workspace: team
+plugins:
+- name: rate-limiting-advanced
+  config: {limit: [5], window_size: [60], sync_rate: -1, strategy: local}
+consumers:
+- username: bar
+  groups: [{name: silver}]
+consumer_groups:
+- name: silver
+  consumers: [{username: bar}]
+"#;
+    std::fs::write(&file, text).unwrap();
+    said(&run("diff", &node, &file, &["--non-zero-exit-code"]), 2);
+    let told = said(&run("sync", &node, &file, &[]), 0);
+    assert!(told.starts_with("creating workspace team\n"), "{told}");
+    let namespace = || get(node.admin(), "/team/plugins").json()["data"][0]["config"]["namespace"].clone();
+    let before = namespace();
+    assert_eq!(before.as_str().map(str::len), Some(32));
+    said(&run("sync", &node, &file, &[]), 0);
+    assert_eq!(namespace(), before);
+    let consumer = form(node.admin(), "POST", "/team/consumers", "custom_id=c").expect(201).json();
+    let consumer = format!("consumer={}", consumer["id"].as_str().unwrap());
+    form(node.admin(), "POST", "/team/consumer_groups/silver/consumers", &consumer).expect(201);
+    let dumped = directory.path().join("dumped.yaml");
+    said(&run("dump", &node, &dumped, &["--workspace", "team"]), 0);
+    said(&run("diff", &node, &dumped, &["--non-zero-exit-code"]), 0);
+}
+
+#[test]
 fn plugins_keep_their_partials() {
     let (node, other) = (Node::start(&[]), Node::start(&[]));
     let partial = json!({ "name": "shared", "type": "redis-ce", "config": { "host": "redis.test" } });

@@ -5,6 +5,8 @@ use crate::app::{self, database, declarative, prefix, preflight};
 use crate::program::Program;
 use crate::settings::{Settings, Sources};
 use clap::ValueEnum;
+use model::Error;
+use serde_json::Value;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::Store;
 use store::declarative::Entities;
+use store::{PageQuery, Scope, Store};
+use uuid::Uuid;
 
 /// Use declarative files
 #[derive(clap::Args)]
@@ -21,6 +24,9 @@ pub struct Config {
     command: Action,
     /// The file [default for init and db_export: ./kong.yml]
     file: Option<PathBuf>,
+    /// The workspace that db_export writes: a file is about one [default: default]
+    #[arg(long)]
+    workspace: Option<String>,
     #[command(flatten)]
     place: Place,
 }
@@ -94,9 +100,27 @@ impl Config {
         if settings.text("database") == "sqlite" && !settings.path(app::DATABASE).exists() {
             return Err(format!("there is no database in {}", settings.prefix.display()));
         }
+        let name = self.workspace.as_deref().unwrap_or("default");
         // There are keys and credentials in it.
-        let file = create(&path, 0o600)?;
-        with_store(&settings, async |store| store.export(Some(file)).await.map(drop))
+        let create = || create(&path, 0o600);
+        let others = with_store(&settings, async |store| {
+            let workspaces = workspaces(&store).await?;
+            let Some((_, id)) = workspaces.iter().find(|(known, _)| known == name) else {
+                return Ok(Err(format!("there is no workspace '{name}'")));
+            };
+            let file = match create() {
+                Ok(file) => file,
+                Err(error) => return Ok(Err(error)),
+            };
+            store.of(Scope::Workspace(*id)).export(Some(file)).await?;
+            let others = workspaces.into_iter().map(|(name, _)| name).filter(|other| other != name);
+            Ok(Ok(others.collect::<Vec<_>>()))
+        })??;
+        if !others.is_empty() {
+            let others = others.join(", ");
+            eprintln!("The file has the workspace '{name}' only, and not: {others} (--workspace NAME writes another)");
+        }
+        Ok(())
     }
 
     /// The records of the file that the command names.
@@ -122,6 +146,22 @@ impl Config {
     }
 }
 
+/// The workspaces of a database, by name.
+async fn workspaces(store: &Store) -> Result<Vec<(String, Uuid)>, Error> {
+    let (mut found, mut query) = (Vec::new(), PageQuery { size: 1000, ..PageQuery::default() });
+    loop {
+        let page = store.of(Scope::All).page("workspaces", &query).await?;
+        found.extend(page.data.iter().filter_map(|record| {
+            let text = |field: &str| record.get(field).and_then(Value::as_str);
+            Some((text("name")?.to_owned(), text("id")?.parse().ok()?))
+        }));
+        match page.offset {
+            Some(next) => query.offset = Some(next),
+            None => return Ok(found),
+        }
+    }
+}
+
 /// The settings of the node in the prefix, where one has been started; else those that the command names.
 pub(super) fn settings(place: &Place, verbosity: Verbosity) -> Result<Settings, String> {
     let named = place.load(verbosity)?;
@@ -142,7 +182,7 @@ pub(super) fn with_store<T>(
     let catalog = Arc::new(preflight::catalog(settings, &preflight::enabled_plugins(settings)?)?);
     runtime.block_on(async {
         // A node that runs with that prefix hears of it as of another's.
-        let store = database::open(settings, catalog, uuid::Uuid::new_v4()).await?;
+        let store = database::open(settings, catalog, Uuid::new_v4()).await?;
         work(store).await.map_err(|e| e.to_string())
     })
 }

@@ -4,7 +4,7 @@ use super::admin_api::AdminApi;
 use super::{Outcome, Verbosity};
 use crate::app::preflight;
 use crate::sync::{Change, Desired, Plan, Remote, State, Step, dump};
-use model::Catalog;
+use model::{Catalog, Record};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -88,10 +88,12 @@ impl Dump {
 
 impl Diff {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
-        let (plan, _) = run(self.target.plan(&self.file, verbosity))?;
-        let text: String = plan.steps.iter().map(|step| described(step) + "\n").collect();
+        let Planned { plan, new_workspace, .. } = run(self.target.plan(&self.file, verbosity))?;
+        let mut text = new_workspace.as_deref().map(creating_workspace).unwrap_or_default();
+        text.extend(plan.steps.iter().map(|step| described(step) + "\n"));
         print(&(text + &summary(&plan)));
-        Ok(if self.non_zero_exit_code && !plan.steps.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS })
+        let differs = new_workspace.is_some() || !plan.steps.is_empty();
+        Ok(if self.non_zero_exit_code && differs { ExitCode::from(2) } else { ExitCode::SUCCESS })
     }
 }
 
@@ -99,7 +101,12 @@ impl Sync {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
         let shown = std::io::stderr().is_terminal();
         let plan = run(async {
-            let (plan, remote) = self.target.plan(&self.file, verbosity).await?;
+            let Planned { plan, remote, new_workspace } = self.target.plan(&self.file, verbosity).await?;
+            if let Some(name) = &new_workspace {
+                print(&creating_workspace(name));
+                let workspace = Record::from_iter([("name".to_owned(), name.as_str().into())]);
+                self.target.api.remote(None, verbosity)?.send("POST", "/workspaces", Some(&workspace)).await?;
+            }
             let all = plan.steps.len();
             for (done, step) in plan.steps.iter().enumerate() {
                 print(&(described(step) + "\n"));
@@ -116,9 +123,17 @@ impl Sync {
     }
 }
 
+/// What makes a node like a file.
+struct Planned {
+    plan: Plan,
+    remote: Remote,
+    /// The file's workspace, where it is to be made first.
+    new_workspace: Option<String>,
+}
+
 impl Target {
     /// What makes the node like the file, and the node.
-    async fn plan(&self, file: &Path, verbosity: Verbosity) -> Result<(Plan, Remote), String> {
+    async fn plan(&self, file: &Path, verbosity: Verbosity) -> Result<Planned, String> {
         let catalog = self.catalog(verbosity)?;
         let mut desired = Desired::read(file, &catalog)?;
         let workspace = self.workspace.clone().or_else(|| desired.workspace.take());
@@ -128,8 +143,19 @@ impl Target {
             _ => return Err("the file has other select_tags than the command line".to_owned()),
         };
         let remote = self.api.remote(workspace.as_deref(), verbosity)?;
-        let current = State::fetch(&remote, &catalog, &tags).await?;
-        Ok((Plan::new(&current, desired, &catalog)?, remote))
+        // One that the command line names must be there: it may be misspelt.
+        let new_workspace = match workspace.filter(|_| self.workspace.is_none()) {
+            Some(name) if !remote.is_there().await? => {
+                self.api.remote(None, verbosity)?.check().await?;
+                Some(name)
+            }
+            _ => None,
+        };
+        let current = match &new_workspace {
+            Some(_) => State::default(),
+            None => State::fetch(&remote, &catalog, &tags).await?,
+        };
+        Ok(Planned { plan: Plan::new(&current, desired, &catalog)?, remote, new_workspace })
     }
 
     /// The entities that are known here.
@@ -143,6 +169,10 @@ impl Target {
 pub(super) fn run<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|e| format!("cannot start a runtime: {e}"))?.block_on(work)
+}
+
+fn creating_workspace(name: &str) -> String {
+    format!("creating workspace {name}\n")
 }
 
 /// One step, as decK says it; secrets are not shown.

@@ -1,5 +1,6 @@
 //! A file as people write it for decK: declarative configuration with a few words more.
 
+use model::schema::FieldType;
 use model::{Catalog, Record};
 use serde_json::Value;
 use std::path::Path;
@@ -13,6 +14,9 @@ pub struct Desired {
     /// The tags of everything that the file is about.
     pub select_tags: Vec<String>,
 }
+
+/// In the place of a value that a node makes itself.
+pub(super) const AUTOMATIC: &str = "made-by-the-node-as-the-file-gives-none";
 
 /// Words for `_info.defaults` are singular.
 const DEFAULTS: [(&str, &str); 7] = [
@@ -47,7 +51,12 @@ impl Desired {
         if let Some(configs) = &head.plugin_configs {
             share_configs(&mut fields, configs)?;
         }
-        each(&mut fields, catalog, &mut |name, entry| refer_by_text(catalog, name, entry));
+        each(&mut fields, catalog, &mut |name, entry| {
+            refer_by_text(catalog, name, entry);
+            if name == "plugins" {
+                mark_automatic(catalog, entry);
+            }
+        });
         for (singular, entity) in DEFAULTS {
             if let Some(Value::Object(defaults)) = head.defaults.as_ref().and_then(|defaults| defaults.get(singular)) {
                 each(&mut fields, catalog, &mut |name, entry| {
@@ -83,6 +92,12 @@ fn split(mut fields: Record) -> Result<(Record, Head), String> {
         Some(Value::Object(object)) => Some(object),
         _ => None,
     };
+    let looked_up = fields.get("_info").and_then(|info| info.get("default_lookup_tags"));
+    if looked_up.is_some_and(|tags| !tags.is_null()) {
+        return Err(
+            "_info.default_lookup_tags: references to records that are not in the file are not followed".to_owned()
+        );
+    }
     if fields.contains_key("_konnect") {
         return Err("_konnect: the file is for Konnect, and not for a node".to_owned());
     }
@@ -144,6 +159,19 @@ fn refer_by_text(catalog: &Catalog, entity: &str, entry: &mut Record) {
         };
         if let Some(name) = name.cloned() {
             entry.insert(field.name.clone(), name);
+        }
+    }
+}
+
+/// Marks the fields of a plugin that get values of their own where a file gives none, such as namespaces: each sync
+/// would give them others.
+fn mark_automatic(catalog: &Catalog, plugin: &mut Record) {
+    let name = plugin.get("name").and_then(Value::as_str).unwrap_or_default();
+    let schema = catalog.plugin(name).and_then(|plugin| plugin.schema.field("config"));
+    let Some(FieldType::Record(shape)) = schema.map(|field| &field.kind) else { return };
+    for field in shape.fields().iter().filter(|field| field.auto && matches!(field.kind, FieldType::String)) {
+        if let Value::Object(config) = plugin.entry("config").or_insert_with(|| Value::Object(Record::new())) {
+            config.entry(field.name.clone()).or_insert_with(|| AUTOMATIC.into());
         }
     }
 }

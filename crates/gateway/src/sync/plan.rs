@@ -1,5 +1,6 @@
 //! What makes a node like a file: records to create, change and remove, in an order that references allow.
 
+use super::file::AUTOMATIC;
 use super::state::{MEMBERSHIPS, id_of, is_configuration, reference};
 use super::{Desired, Remote, State};
 use model::schema::FieldType;
@@ -44,10 +45,12 @@ const TIMES: [&str; 2] = ["created_at", "updated_at"];
 impl Plan {
     /// The steps that make `current` what the file wants.
     pub fn new(current: &State, desired: Desired, catalog: &Catalog) -> Result<Plan, String> {
-        let mut steps = Vec::new();
         // Ids that the file's records have there, by those which they had in the file.
         let mut ids: HashMap<String, String> = HashMap::new();
         let mut kept: HashSet<(String, String)> = HashSet::new();
+        // Records of the node that are removed first: others are to have their names.
+        let mut displaced: HashSet<String> = HashSet::new();
+        let mut wanted: Vec<(&Schema, Record, Option<&Record>)> = Vec::new();
         let transform = desired.entities.transform;
         for (entity, declared) in desired.entities.lists {
             let Some(schema) = catalog.entity(&entity).filter(|schema| is_configuration(schema)) else {
@@ -74,39 +77,41 @@ impl Plan {
                 };
                 ids.insert(own, id.clone());
                 record.insert("id".to_owned(), id.clone().into());
+                keep_automatic(schema, record, found);
+                displaced.extend(known.namesakes(record).map(str::to_owned));
                 if !declared.dated {
                     TIMES.iter().for_each(|time| drop(record.shift_remove(*time)));
                 }
                 let key = if entity == MEMBERSHIPS { membership(record) } else { id };
                 kept.insert((entity.clone(), key));
-                let Some(found) = found else {
-                    if entity == "basicauth_credentials" && !transform && record.contains_key("password") {
-                        return Err(HASHED.to_owned());
-                    }
-                    steps.push(Step::new(Change::Create, schema, record, Vec::new()));
-                    continue;
-                };
-                let fields = differences(catalog, schema, found, record, transform)?;
-                if !fields.is_empty() {
-                    steps.push(Step::new(Change::Update, schema, record, fields));
-                }
+                wanted.push((schema, declared.record, found));
             }
         }
-        let schemas: Vec<&Schema> =
-            catalog.entities().map(Arc::as_ref).filter(|schema| is_configuration(schema)).collect();
-        for schema in schemas.into_iter().rev() {
-            for record in current.of(&schema.name) {
-                let id = if schema.name == MEMBERSHIPS {
-                    membership(record)
-                } else {
-                    id_of(record).unwrap_or_default().to_owned()
-                };
-                if !kept.contains(&(schema.name.clone(), id)) {
-                    steps.push(Step::new(Change::Delete, schema, record, Vec::new()));
+        let there = dependents_first(current, catalog);
+        displace_dependents(&there, &mut displaced);
+        let mut steps = Vec::new();
+        for (schema, record, found) in wanted {
+            let Some(found) = found.filter(|found| !goes_first(schema, found, &displaced)) else {
+                if schema.name == "basicauth_credentials" && !transform && record.contains_key("password") {
+                    return Err(HASHED.to_owned());
                 }
+                steps.push(Step::new(Change::Create, schema, &record, Vec::new()));
+                continue;
+            };
+            let fields = differences(catalog, schema, found, &record, transform)?;
+            if !fields.is_empty() {
+                steps.push(Step::new(Change::Update, schema, &record, fields));
             }
         }
-        Ok(Plan { steps })
+        let delete = |(schema, record): &(&Schema, &Record)| Step::new(Change::Delete, schema, record, Vec::new());
+        let (first, others): (Vec<_>, Vec<_>) =
+            there.into_iter().partition(|(schema, record)| goes_first(schema, record, &displaced));
+        let gone = others.iter().filter(|(schema, record)| {
+            let key =
+                if schema.name == MEMBERSHIPS { membership(record) } else { id_of(record).unwrap_or_default().into() };
+            !kept.contains(&(schema.name.clone(), key))
+        });
+        Ok(Plan { steps: first.iter().map(delete).chain(steps).chain(gone.map(delete)).collect() })
     }
 
     /// How many steps are of that kind.
@@ -197,11 +202,57 @@ impl<'a> Known<'a> {
         Known { schema, by_id, by_name: records.iter().flat_map(names).collect() }
     }
 
+    /// Others that share with a record what no two may.
+    fn namesakes(&self, record: &Record) -> impl Iterator<Item = &'a str> {
+        let id = id_of(record).map(str::to_owned);
+        let others = identities(self.schema, record).into_iter().filter_map(|name| self.by_name.get(&name).copied());
+        others.filter_map(id_of).filter(move |other| Some(*other) != id.as_deref())
+    }
+
     fn find(&self, record: &Record, identified: bool) -> Option<&'a Record> {
         if identified {
             return self.by_id.get(id_of(record)?).copied();
         }
         identities(self.schema, record).iter().find_map(|name| self.by_name.get(name)).copied()
+    }
+}
+
+/// All records of a node, each behind those that refer to it.
+fn dependents_first<'a>(current: &'a State, catalog: &'a Catalog) -> Vec<(&'a Schema, &'a Record)> {
+    let schemas: Vec<&Schema> = catalog.entities().map(Arc::as_ref).filter(|schema| is_configuration(schema)).collect();
+    let of = |schema: &'a Schema| current.of(&schema.name).iter().map(move |record| (schema, record));
+    schemas.into_iter().rev().flat_map(of).collect()
+}
+
+/// Whether a record is removed before anything is made: it is displaced, or refers to what is.
+fn goes_first(schema: &Schema, record: &Record, displaced: &HashSet<String>) -> bool {
+    let is_displaced = |id: Option<&str>| id.is_some_and(|id| displaced.contains(id));
+    is_displaced(id_of(record))
+        || schema.foreign_fields().any(|(field, _)| is_displaced(reference(record, &field.name)))
+}
+
+/// Adds what refers to displaced records, and to that in turn.
+fn displace_dependents(there: &[(&Schema, &Record)], displaced: &mut HashSet<String>) {
+    // Nearly always it is empty.
+    while !displaced.is_empty() {
+        let before = displaced.len();
+        for (schema, record) in there {
+            if goes_first(schema, record, displaced) {
+                displaced.extend(id_of(record).map(str::to_owned));
+            }
+        }
+        if displaced.len() == before {
+            return;
+        }
+    }
+}
+
+/// Puts in the place of [`AUTOMATIC`] what the record there has, or something new.
+fn keep_automatic(schema: &Schema, record: &mut Record, found: Option<&Record>) {
+    let Some(Value::Object(config)) = record.get_mut("config").filter(|_| schema.name == "plugins") else { return };
+    for (name, value) in config.iter_mut().filter(|(_, value)| *value == AUTOMATIC) {
+        let present = found.and_then(|found| found.get("config")?.get(name)).filter(|value| !value.is_null());
+        *value = present.cloned().unwrap_or_else(|| Uuid::new_v4().simple().to_string().into());
     }
 }
 

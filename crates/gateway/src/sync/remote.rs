@@ -52,8 +52,13 @@ impl Remote {
 
     /// Fails when there is no such API or no such workspace.
     pub async fn check(&self) -> Result<(), String> {
-        let found = self.ask("GET", "/", None).await?;
-        found.map(drop).ok_or_else(|| format!("there is no Admin API, or no such workspace, at {}", self.base))
+        let there = self.is_there().await?;
+        there.then_some(()).ok_or_else(|| format!("there is no Admin API, or no such workspace, at {}", self.base))
+    }
+
+    /// Whether there is such an API, or workspace of it.
+    pub async fn is_there(&self) -> Result<bool, String> {
+        Ok(self.ask("GET", "/", None).await?.is_some())
     }
 
     /// All records of a collection, or those with all of these tags. One that there is not has none.

@@ -2,6 +2,7 @@
 
 use model::Record;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 const PLUGINS: &str = "plugins";
 /// Plugins of groups, as a list of their own.
@@ -21,7 +22,11 @@ const GROUP: Side = Side { entity: "consumer_groups", names: ["name", "id"], ref
 /// Makes entries of the entities that there are of them.
 pub fn spread(document: &mut Record) {
     let mut memberships = take_memberships(document, &CONSUMER, "groups", &GROUP);
-    memberships.extend(take_memberships(document, &GROUP, "consumers", &CONSUMER));
+    // Both may say it.
+    let both = |membership: &Value| [CONSUMER, GROUP].map(|side| membership[side.reference].to_string());
+    let mut said: HashSet<[String; 2]> = memberships.iter().map(both).collect();
+    let of_groups = take_memberships(document, &GROUP, "consumers", &CONSUMER).into_iter();
+    memberships.extend(of_groups.filter(|membership| said.insert(both(membership))));
     append(document, MEMBERSHIPS, memberships);
     if let Some(Value::Array(plugins)) = document.get(GROUP_PLUGINS).cloned() {
         document.shift_remove(GROUP_PLUGINS);
