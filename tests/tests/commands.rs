@@ -470,3 +470,11 @@ fn small_commands() {
     said(&bascule().arg("check").arg(&file).output().unwrap(), true);
     said(&bascule().arg("no-such-command").output().unwrap(), false);
 }
+
+#[test]
+fn a_reader_that_has_gone_does_not_change_how_a_command_ends() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = bascule().args(["config", "parse", "/nowhere.yml"]).stderr(writer).status().unwrap();
+    assert_eq!(ended.code(), Some(1));
+}

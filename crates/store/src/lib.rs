@@ -218,7 +218,7 @@ impl Store {
     /// Whether the database answers: a look-up that finds nothing still has to.
     pub async fn is_reachable(&self) -> bool {
         let nobody = Key::Id(Uuid::nil().to_string());
-        match (Store { replica: false, ..self.clone() }).get("services", &nobody).await {
+        match (Store { replica: false, ..self.clone() }).get(WORKSPACES, &nobody).await {
             Ok(_) => true,
             Err(error) => {
                 if error.code != Code::DatabaseUnavailable {

@@ -159,9 +159,14 @@ pub fn execute() -> ExitCode {
         Command::Completions(command) => command.execute(),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("Error: {error}\n{}", verbosity.hint());
+        tell(&format!("Error: {error}\n{}", verbosity.hint()));
         ExitCode::FAILURE
     })
+}
+
+/// A line for people; a reader that has gone is no error.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// What is said of arguments that make no command. Help goes to standard output, whoever asks for it and however.
@@ -172,7 +177,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         _ => (false, ExitCode::FAILURE),
     };
     if let Some(unknown) = unknown_command(error) {
-        eprintln!("{unknown}\n");
+        tell(&format!("{unknown}\n"));
     }
     // A reader that has seen enough is no error.
     let _ = if help { write!(std::io::stdout(), "{}", error.render()) } else { error.print() };
@@ -203,7 +208,7 @@ impl Place {
     fn load(&self, verbosity: Verbosity) -> Result<Settings, String> {
         let settings = self.load_quietly(verbosity)?;
         for warning in &settings.warnings {
-            eprintln!("Warning: {warning}");
+            tell(&format!("Warning: {warning}"));
         }
         Ok(settings)
     }
