@@ -19,7 +19,7 @@ const HANDSHAKE: [(&str, &str); 4] = [
 
 /// A node with a service of that protocol, and a route to it for that one.
 fn node(address: SocketAddr, service: &str, route: &str) -> Node {
-    let node = Node::start(&[("proxy_listen", "127.0.0.1:0, 127.0.0.1:0 ssl")]);
+    let node = Node::start(&[("proxy_listen", "127.0.0.1:0, 127.0.0.1:0 ssl"), ("websocket_protocols", "on")]);
     form(node.admin(), "POST", "/services", &format!("name=s&retries=0&url={service}://{address}")).expect(201);
     form(node.admin(), "POST", "/services/s/routes", &format!("name=r&paths[]=/&protocols[]={route}")).expect(201);
     node
@@ -98,7 +98,12 @@ fn plugins_act_on_handshakes() {
 
 #[test]
 fn what_fits_no_websocket_is_refused() {
-    let node = Node::start(&[]);
+    let usual = Node::start(&[]);
+    let refused = form(usual.admin(), "POST", "/routes", "paths[]=/&protocols[]=ws").expect(400);
+    assert_eq!(refused.json()["fields"], json!({ "protocols": "unknown type: ws" }));
+    let refused = form(usual.admin(), "POST", "/services", "url=wss://127.0.0.1:1").expect(400);
+    assert!(refused.text().contains("expected one of: grpc, "), "{}", refused.text());
+    let node = Node::start(&[("websocket_protocols", "on")]);
     let refused = form(node.admin(), "POST", "/routes", "paths[]=/&protocols[]=ws&protocols[]=http").expect(400);
     assert!(refused.text().contains("these sets are mutually exclusive"), "{}", refused.text());
     form(node.admin(), "POST", "/services", "name=s&url=http://127.0.0.1:1").expect(201);

@@ -55,6 +55,16 @@ impl Catalog {
         catalog
     }
 
+    /// Has routes and services refuse the protocols of WebSocket (`ws`, `wss`), as Kong's open-source edition does. To
+    /// be called before anybody else knows the catalog.
+    pub fn refuse_websockets(&mut self) {
+        for schema in self.entities.iter_mut().filter(|schema| ["routes", "services"].contains(&schema.name.as_str())) {
+            if let Some(schema) = Arc::get_mut(schema) {
+                schema.refuse_untold();
+            }
+        }
+    }
+
     /// Adds an entity, such as a plugin's credentials. The entities that it refers to must be there.
     pub fn add_entity(&mut self, schema: Schema) {
         self.entities.push(Arc::new(schema));

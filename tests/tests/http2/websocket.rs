@@ -104,7 +104,7 @@ fn no_other_success_opens_a_tunnel() {
 #[test]
 fn plugins_see_the_messages_of_a_tunnel() {
     let service = Arc::new(Service::start());
-    let node = node(&service, &[]);
+    let node = node(&service, &[("websocket_protocols", "on")]);
     form(node.admin(), "PATCH", "/routes/r", "protocols[]=ws").expect(200);
     let limit = "name=websocket-size-limit&config.client_max_payload=4";
     form(node.admin(), "POST", "/routes/r/plugins", limit).expect(201);

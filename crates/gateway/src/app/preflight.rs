@@ -148,6 +148,9 @@ pub fn catalog(settings: &Settings, kinds: &[&'static dyn PluginKind]) -> Result
         _ => model::RouterFlavor::Traditional,
     };
     let mut catalog = Catalog::core_with(flavor);
+    if !settings.flag("websocket_protocols") {
+        catalog.refuse_websockets();
+    }
     for kind in kinds {
         sdk::register(*kind, &mut catalog)?;
     }

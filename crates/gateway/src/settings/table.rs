@@ -85,6 +85,13 @@ pub const SECTIONS: &[Section] = &[
                 verified.",
             )
             .inert(),
+            boolean(
+                "websocket_protocols",
+                "off",
+                "Whether routes and services may have the protocols `ws` and `wss`, as in Kong Enterprise; the \
+                    open-source Kong refuses them. WebSockets pass through other routes in any case. Not a key of \
+                    Kong's.",
+            ),
             text("error_template_html", "", "File with the template of HTML error answers."),
             text("error_template_json", "", "File with the template of JSON error answers."),
             text("error_template_xml", "", "File with the template of XML error answers."),

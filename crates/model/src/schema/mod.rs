@@ -108,6 +108,20 @@ struct Transformation {
 }
 
 impl Schema {
+    /// Takes no values any more of which clients are told nothing (`also_one_of`), nor records that are of them.
+    pub(crate) fn refuse_untold(&mut self) {
+        let mut untold = Vec::new();
+        for field in self.shape.fields_mut() {
+            untold.extend(field.rules.also_one_of.take());
+            if let FieldType::Set(elements) | FieldType::Array(elements) = &mut field.kind {
+                untold.extend(elements.rules.also_one_of.take());
+            }
+        }
+        if let Source::Own(kinds) = &mut self.subschemas.source {
+            kinds.retain(|(names, _)| !names.iter().any(|name| untold.iter().any(|values| values.contains_key(name))));
+        }
+    }
+
     /// A schema from its description: what `GET /schemas/*` shows plus what Kong keeps to itself
     /// (`name`, `primary_key`, `endpoint_key`, `cache_key`, `ttl`, names of custom checks).
     pub fn parse(text: &str) -> Result<Schema, String> {

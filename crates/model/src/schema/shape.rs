@@ -32,6 +32,10 @@ impl Shape {
         &self.fields
     }
 
+    pub(super) fn fields_mut(&mut self) -> &mut [Field] {
+        &mut self.fields
+    }
+
     /// A field by name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.index.get(name).map(|&i| &self.fields[i])
