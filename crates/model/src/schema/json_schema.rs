@@ -1,6 +1,7 @@
 //! Schemas as JSON Schema (2020-12), for those who read OpenAPI. It says what can be said there: rules between fields
 //! and functions that check values stay behind, so that what it allows may still be refused.
 
+use super::field::Field;
 use super::shape::named;
 use super::{Schema, pattern};
 use serde_json::{Map, Value, json};
@@ -31,6 +32,11 @@ impl Schema {
             }),
             usage,
         );
+        for field in self.fields() {
+            if let Some(described) = described["properties"].get_mut(&field.name) {
+                add_untold(described, field, usage);
+            }
+        }
         if usage != Usage::Answer {
             for (name, shorthand) in named_values(&self.shorthand_fields) {
                 described["properties"][name] = field(shorthand, Usage::Change);
@@ -63,6 +69,18 @@ impl Schema {
             .flatten()
             .filter(|name| name.as_str().is_some_and(|name| described["properties"].get(name).is_some()));
         names.map(|name| json!({ "required": [name] })).collect()
+    }
+}
+
+/// Adds values of which `GET /schemas/*` tells nothing: in answers any, else those that nothing else must go with.
+fn add_untold(described: &mut Value, field: &Field, usage: Usage) {
+    let also = field.rules.also_one_of.iter().flatten();
+    if let Some(options) = described.get_mut("enum").and_then(Value::as_array_mut) {
+        let values = also.filter(|(_, with)| usage == Usage::Answer || **with == true);
+        options.extend(values.map(|(value, _)| Value::from(value.as_str())));
+    }
+    if let (Some(elements), Some(items)) = (field.elements(), described.get_mut("items")) {
+        add_untold(items, elements, usage);
     }
 }
 
