@@ -217,6 +217,28 @@ fn what_is_too_large_ends_both_sides() {
     assert_eq!(got_by_service(&mut service_side).1[..2], 1009_u16.to_be_bytes());
 }
 
+/// The memory of a message is that of others once it has gone.
+#[test]
+fn idle_websockets_hold_no_memory() {
+    let service = Service::start();
+    let node = node(service.address, "ws", "ws");
+    let (client, service_side) = opened(&node, &service, "websocket-size-limit", json!({ "client_max_payload": 9 }));
+    let mut idle = vec![(client, service_side)];
+    let large = vec![7; 15 << 20];
+    // The length of what is longer than 65,535 octets takes eight.
+    let head = [&[BINARY, 127][..], &(large.len() as u64).to_be_bytes()].concat();
+    for number in 0..12 {
+        let mut client = Connection::open(node.proxy()).unwrap();
+        client.send("GET", "/chat", &HANDSHAKE, b"").unwrap();
+        let mut service_side = service.asked().0;
+        service_side.send_raw(&[ACCEPTED, &head, &large].concat()).unwrap();
+        assert_eq!(client.receive_head().unwrap().status, 101);
+        assert_eq!(client.take(head.len()).unwrap(), head, "{number}");
+        assert!(client.take(large.len()).unwrap() == large, "{number}");
+        idle.push((client, service_side));
+    }
+}
+
 #[test]
 fn what_is_no_websocket_ends_both_sides() {
     let service = Service::start();

@@ -163,6 +163,8 @@ impl Way {
     ) -> Poll<io::Result<Option<Closing>>> {
         loop {
             ready!(self.out.poll_write(cx, target))?;
+            // What has gone is paid for no more, however long nothing follows.
+            self.lease.shrink_to(self.held());
             if self.ended {
                 if !self.shut {
                     ready!(target.poll_shutdown(cx))?;
@@ -204,6 +206,7 @@ impl Way {
                 },
                 Err(violation) => return Some((CloseReason::new(violation.status, violation.reason), going_away)),
             };
+            self.messages.release();
             chain::run_ws_frame(instances, exchange, self.from, &mut message);
             match message.verdict {
                 Verdict::Forward => self.out.forward(self.from, &message),
@@ -211,13 +214,18 @@ impl Way {
                 Verdict::Close(to_sender, to_receiver) => return Some((to_sender, to_receiver)),
             }
         }
-        let held = (self.messages.held() + self.out.next.len()).saturating_sub(BUFFER_SIZE);
+        let held = self.held();
         self.lease.shrink_to(held);
         if !self.lease.try_grow(held - self.lease.octets()) {
             tracing::warn!(request_id = exchange.id_str(), "a message of a WebSocket finds no room in memory");
             return Some((CloseReason::new(1013, ""), going_away));
         }
         None
+    }
+
+    /// Octets of messages beyond what every connection has, when nothing is being written.
+    fn held(&self) -> usize {
+        (self.messages.held() + self.out.next.len()).saturating_sub(BUFFER_SIZE)
     }
 
     /// Ready when the receiver has everything, and the sender has gone.

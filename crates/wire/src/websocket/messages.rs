@@ -61,10 +61,7 @@ impl Messages {
 
     /// Takes octets from the front of `octets` until something has come whole, or all are taken.
     pub fn read(&mut self, octets: &mut &[u8]) -> Result<Option<Received<'_>>, Violation> {
-        if std::mem::take(&mut self.whole) {
-            self.payload.clear();
-            self.payload.shrink_to(KEPT);
-        }
+        self.release();
         loop {
             let (header, read) = match self.frame {
                 Some(frame) => frame,
@@ -102,6 +99,15 @@ impl Messages {
                 self.whole = true;
                 return Ok(Some(Received::Message(kind, &self.payload)));
             }
+        }
+    }
+
+    /// Lets go of the message that was handed out last. The next [`Messages::read`] does so, too: before a wait, this
+    /// is to be called.
+    pub fn release(&mut self) {
+        if std::mem::take(&mut self.whole) {
+            self.payload.clear();
+            self.payload.shrink_to(KEPT);
         }
     }
 
