@@ -118,7 +118,9 @@ impl Config {
         })??;
         if !others.is_empty() {
             let others = others.join(", ");
-            eprintln!("The file has the workspace '{name}' only, and not: {others} (--workspace NAME writes another)");
+            super::tell(&format!(
+                "The file has the workspace '{name}' only, and not: {others} (--workspace NAME writes another)"
+            ));
         }
         Ok(())
     }

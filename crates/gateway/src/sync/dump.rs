@@ -87,7 +87,8 @@ impl Dump<'_> {
             }
             let id = id_of(record).unwrap_or_default();
             let named = self.names.contains_key(&(schema.name.as_str(), id));
-            // Without one, what has no name would be another record each time; decK wants those of certificates.
+            // Without one, what has no name would be another record each time, and groups list consumers without a
+            // name by theirs; decK wants those of certificates.
             let is_needed = schema.name == "consumers"
                 || self.needed.contains(id)
                 || ["certificates", "ca_certificates"].contains(&schema.name.as_str())

@@ -88,17 +88,5 @@ fn service(service: &Service) -> Value {
 }
 
 fn protocols(set: Protocols) -> Vec<&'static str> {
-    let all = [
-        Protocol::Http,
-        Protocol::Https,
-        Protocol::Grpc,
-        Protocol::Grpcs,
-        Protocol::Tcp,
-        Protocol::Tls,
-        Protocol::TlsPassthrough,
-        Protocol::Udp,
-        Protocol::Ws,
-        Protocol::Wss,
-    ];
-    all.into_iter().filter(|p| set.contains(*p)).map(Protocol::as_str).collect()
+    Protocol::ALL.into_iter().filter(|p| set.contains(*p)).map(Protocol::as_str).collect()
 }

@@ -242,10 +242,7 @@ impl ServerStream {
 
     /// Queues the head with which the tunnel that was asked for opens (RFC 8441, section 5).
     pub fn start_upgrade(&mut self, head: &mut ResponseHead) {
-        head.status = 200;
-        head.fields.remove_known(Known::Upgrade);
-        head.fields.remove("Sec-WebSocket-Accept");
-        head.framing = Framing::Delimited;
+        head.open_tunnel();
         self.start_response(head);
     }
 

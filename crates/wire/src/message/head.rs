@@ -122,6 +122,14 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// Makes `101 Switching Protocols` the head that opens a tunnel on a stream (RFC 8441, section 5).
+    pub fn open_tunnel(&mut self) {
+        self.status = 200;
+        self.fields.remove_known(Known::Upgrade);
+        self.fields.remove("Sec-WebSocket-Accept");
+        self.framing = Framing::Delimited;
+    }
+
     /// Whether its sender lets the connection persist.
     pub fn persists(&self) -> bool {
         persists(self.version, &self.fields)
