@@ -45,10 +45,12 @@ async fn answer(call: &Call, pictures: Option<Pictures>) -> HandlerResult {
 
 /// A status, or the hundred of `5xx`.
 fn status_of(text: &str) -> Option<u16> {
-    let number = text.strip_suffix("xx").unwrap_or(text);
-    let is_status = number.bytes().all(|byte| byte.is_ascii_digit()) && [1, 3].contains(&number.len());
-    let class = number.len() == 1;
-    (is_status && class == text.ends_with("xx")).then(|| number.parse().ok()).flatten()
+    let digits =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
+    match text.strip_suffix("xx") {
+        Some(class) => digits(class).filter(|class| (1..=5).contains(class)),
+        None => digits(text).filter(|status| (100..=999).contains(status)),
+    }
 }
 
 fn wrong_status(text: &str) -> Answer {
@@ -63,7 +65,7 @@ mod tests {
     fn a_status_is_named_alone_or_by_its_class() {
         assert_eq!(status_of("404"), Some(404));
         assert_eq!(status_of("5xx"), Some(5));
-        for wrong in ["", "5", "xx", "50x", "5000", "-5xx", "+04", "404xx"] {
+        for wrong in ["", "5", "xx", "50x", "5000", "-5xx", "+04", "404xx", "9xx", "0xx", "007"] {
             assert_eq!(status_of(wrong), None, "{wrong}");
         }
     }
