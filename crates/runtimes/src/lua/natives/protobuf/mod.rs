@@ -13,8 +13,11 @@ use std::path::Path;
 
 /// Octets that the descriptions of a machine's types may have in all.
 const MOST_DESCRIBED: usize = 16 << 20;
-/// Octets of one message.
+/// Octets of one message that is written.
 const MOST_ENCODED: usize = 32 << 20;
+/// Octets of one that is read, as in gRPC's libraries: its values take many times as many, and are not part of what
+/// code of a worker may hold.
+const MOST_DECODED: usize = 4 << 20;
 
 /// The types of this thread's machine.
 #[derive(Default)]
@@ -117,6 +120,9 @@ fn encode(lua: &Lua, (name, table, options): (String, Table, Table)) -> Result<L
 
 fn decode(lua: &Lua, (name, octets, options): (String, LuaString, Table)) -> Result<(Option<Table>, Option<String>)> {
     let options = values::Options::new(&options)?;
+    if octets.as_bytes().len() > MOST_DECODED {
+        return Ok((None, Some("the message is too large".to_owned())));
+    }
     match DynamicMessage::decode(message(&name)?, &*octets.as_bytes()) {
         Ok(message) => Ok((Some(values::to_lua(lua, &message, &options)?), None)),
         Err(error) => Ok((None, Some(error.to_string()))),

@@ -55,6 +55,7 @@ async fn messages_are_written_and_read() {
     });
     assert_eq!(messages["item"], item);
     assert_eq!(messages["wrong"], "table expected for field 'sizes'");
+    assert_eq!(messages["long"], "the message is too large");
     assert_eq!(messages["kind"], "BOOK");
     assert_eq!(messages["type"], json!([".shop.Item", "Item", "message"]));
     assert_eq!(messages["method"], ".shop.Item");
