@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use wire::net::{BufferPool, Clock, FreeList, LogLimiter, Timers};
+use wire::net::{BufferPool, Clock, FreeList, LogLimiter, Pipe, Timers};
 
 /// What everything on a worker has at hand.
 pub(crate) struct Worker {
@@ -34,6 +34,7 @@ pub(crate) struct Worker {
     view: RefCell<Rc<View>>,
     /// Sessions that are over, for their memory; none holds configuration older than the last request's.
     spare: FreeList<Session>,
+    pipes: FreeList<Pipe>,
     random: RefCell<fastrand::Rng>,
     date: RefCell<(u64, String)>,
     /// A moment and what it was in milliseconds since 1970; made anew every second.
@@ -53,6 +54,8 @@ pub(crate) struct Session {
 const LOOKS: u32 = 32;
 /// How many sessions are kept for their memory at most.
 const SPARE: usize = 128;
+/// How many free pipes are kept at most.
+const PIPES: usize = 32;
 /// How long idle connections that are asked to make room have for that.
 const ROOM: Duration = Duration::from_millis(5);
 
@@ -77,6 +80,7 @@ impl Worker {
             clock: Cell::new((Instant::now(), unix_millis())),
             scratch: RefCell::default(),
             spare: FreeList::new(SPARE),
+            pipes: FreeList::new(PIPES),
             failed_connects: LogLimiter::default(),
             shared: Arc::clone(shared),
         }
@@ -91,6 +95,19 @@ impl Worker {
         // Memory that was needed for a burst goes back.
         self.buffers.shrink();
         self.spare.shrink();
+        self.pipes.shrink();
+    }
+
+    /// An empty pipe, unless descriptors are short; content is then copied.
+    pub fn pipe(&self) -> Option<Pipe> {
+        self.pipes.take().or_else(|| Pipe::new().ok().filter(|pipe| self.shared.descriptors.allow_client(pipe)))
+    }
+
+    /// Takes one back.
+    pub fn give_pipe(&self, pipe: Pipe) {
+        if pipe.is_empty() {
+            self.pipes.give(pipe);
+        }
     }
 
     /// Lets go of what is kept for later, where a connection to a service could not be made for want of descriptors or

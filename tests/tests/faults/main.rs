@@ -8,6 +8,7 @@ mod buffering;
 mod early;
 mod heads;
 mod interim;
+mod large;
 mod no_content;
 mod quit;
 mod refusals;

@@ -4,7 +4,7 @@
 use std::io;
 use std::task::{Context, Poll};
 use wire::h1::{ContentError, Lingering, ServerConnection, Traffic};
-use wire::net::Timer;
+use wire::net::{Pipe, Timer};
 use wire::{Fields, ResponseHead, Version, h2, h3};
 
 /// The client of one exchange.
@@ -158,6 +158,19 @@ impl Downstream<'_> {
             Downstream::Http1(connection) => connection.poll_write(cx, piece),
             Downstream::Http2(stream) => stream.poll_write(cx, piece),
             Downstream::Http3(stream) => stream.poll_write(cx, piece),
+        }
+    }
+
+    /// Whether the response's content can come out of a pipe: octets as they are, over no TLS.
+    pub fn takes_pipes(&self) -> bool {
+        matches!(self, Downstream::Http1(connection) if connection.takes_pipes())
+    }
+
+    /// Sends all that is in a pipe, where [`Downstream::takes_pipes`].
+    pub fn poll_pipe(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<()>> {
+        match self {
+            Downstream::Http1(connection) => connection.poll_pipe(cx, pipe),
+            Downstream::Http2(_) | Downstream::Http3(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 

@@ -20,7 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use wire::Version;
 use wire::field_value;
-use wire::net::Deadline;
+use wire::net::{Deadline, Pipe};
 
 /// Sends the response whose head has come, then its content, and gives the service's connection back.
 pub(crate) async fn response(
@@ -46,6 +46,7 @@ pub(crate) async fn response(
         filters,
         bodiless,
         encoder,
+        pipe: None,
         unflushed: false,
         pace: context.directives().limit_rate.map(|limit| Pace {
             limiter: limit.start(context.worker.loop_time()),
@@ -96,6 +97,9 @@ pub(crate) async fn response(
     })
     .await;
     context.deadlines.clear(downstream.timer());
+    if let Some(pipe) = down.pipe {
+        context.worker.give_pipe(pipe);
+    }
     payload.release(downstream);
     result
 }
@@ -132,6 +136,8 @@ struct Down<'a> {
     /// The response has no content whatever the filters say.
     bodiless: bool,
     encoder: Option<Encoder>,
+    /// What it holds goes to the client next.
+    pipe: Option<Pipe>,
     /// The encoder has content that it has said nothing of.
     unflushed: bool,
     pace: Option<Pace>,
@@ -228,7 +234,8 @@ impl Down<'_> {
 
     /// For whom it waits: the client, the service. `unsent`: something is queued for the client.
     fn waits(&self, unsent: bool) -> (bool, bool) {
-        let behind = self.piece.is_some() || !self.waiting.is_empty();
+        let behind =
+            self.piece.is_some() || !self.waiting.is_empty() || self.pipe.as_ref().is_some_and(|pipe| !pipe.is_empty());
         // Whoever is sent to slowly on purpose is not blamed for it.
         let paced = self.pace.as_ref().is_some_and(|pace| pace.until != Deadline::NEVER);
         let for_client = (behind || unsent || self.end != End::Open) && !paced;
@@ -245,7 +252,22 @@ impl Down<'_> {
         downstream: &mut Downstream<'_>,
         (blocked, uploaded): (bool, bool),
     ) -> Poll<io::Result<()>> {
+        if let Some(pipe) = self.full_pipe() {
+            // The client is slower than the service: this waits like everything else, where there is more room.
+            self.piece = Some(pipe.take()?);
+        }
         let Some(upstream) = &mut self.upstream else { return Poll::Ready(Ok(())) };
+        let plain = !(self.filters || blocked || self.encoder.is_some() || self.pace.is_some() || self.bodiless);
+        if plain && upstream.fills_pipes() && downstream.takes_pipes() {
+            self.pipe = self.pipe.take().or_else(|| context.worker.pipe());
+            if let Some(pipe) = &mut self.pipe {
+                // What it lets in goes out before anything else.
+                if let Err(error) = ready!(upstream.poll_pipe(cx, pipe)) {
+                    self.truncate(exchange, &error.to_string());
+                }
+                return Poll::Ready(Ok(()));
+            }
+        }
         match ready!(upstream.poll_content(cx)) {
             Err(error) => self.truncate(exchange, &error.to_string()),
             Ok(Some(n)) if self.filters || blocked || self.encoder.is_some() || self.pace.is_some() => {
@@ -291,6 +313,11 @@ impl Down<'_> {
         Poll::Ready(Ok(()))
     }
 
+    /// The pipe, where it holds something.
+    fn full_pipe(&mut self) -> Option<&mut Pipe> {
+        self.pipe.as_mut().filter(|pipe| !pipe.is_empty())
+    }
+
     fn encode(&mut self, piece: Bytes) {
         let Some(encoder) = &mut self.encoder else { return self.put(piece) };
         let mut out = Vec::new();
@@ -317,6 +344,9 @@ impl Down<'_> {
         downstream: &mut Downstream<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
+            if let Some(pipe) = self.full_pipe() {
+                ready!(downstream.poll_pipe(cx, pipe))?;
+            }
             if let Some(piece) = &mut self.piece {
                 match &mut self.pace {
                     None => ready!(downstream.poll_write(cx, piece))?,

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use wire::h1::{ClientConnection, ContentError, OutgoingRequest, ResponseError};
-use wire::net::{Buffer, Stream};
+use wire::net::{Buffer, Pipe, Stream};
 use wire::{Fields, ResponseHead};
 
 /// A connection to a service with the exchange on it. Lives as long as the connection, and is lent as a box, so that
@@ -113,6 +113,19 @@ impl Upstream {
         match &mut self.connection {
             Connection::Http1(connection) => connection.consume(n),
             Connection::Http2(part) => part.stream.consume(n),
+        }
+    }
+
+    /// Whether the content that follows can go through a pipe, and is enough for it.
+    pub fn fills_pipes(&self) -> bool {
+        matches!(&self.connection, Connection::Http1(connection) if connection.fills_pipes())
+    }
+
+    /// Lets the next octets of content into an empty pipe, where [`Upstream::fills_pipes`].
+    pub fn poll_pipe(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<(), ContentError>> {
+        match &mut self.connection {
+            Connection::Http1(connection) => connection.poll_pipe(cx, pipe),
+            Connection::Http2(_) => Poll::Ready(Err(ContentError::Io(io::ErrorKind::Unsupported.into()))),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::content::{ContentError, ContentReader, ContentWriter};
 use super::head::{HeadError, HeadParser, Limits, parse_response};
 use crate::message::{Fields, Framing, ResponseHead};
-use crate::net::{Buffer, BufferPool, Stream};
+use crate::net::{Buffer, BufferPool, Pipe, Stream};
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -148,6 +148,19 @@ impl ClientConnection {
     pub fn consume(&mut self, n: usize) {
         self.reader.consume(&mut self.input, n);
         self.received += n as u64;
+    }
+
+    /// Whether the content that follows can go through a pipe, and is enough for it.
+    pub fn fills_pipes(&self) -> bool {
+        self.reader.fills_pipes(&self.stream, &self.input)
+    }
+
+    /// Lets the next octets of content into an empty pipe, where [`ClientConnection::fills_pipes`].
+    pub fn poll_pipe(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<(), ContentError>> {
+        let filled = ready!(self.reader.poll_pipe(cx, &self.stream, pipe));
+        self.keep &= filled.is_ok();
+        self.received += *filled.as_ref().unwrap_or(&0) as u64;
+        Poll::Ready(filled.map(|_| ()))
     }
 
     /// The response's trailers, after its content.

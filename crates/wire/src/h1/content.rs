@@ -2,7 +2,7 @@
 
 use super::chunked::{ChunkedDecoder, Decoded};
 use crate::message::{Fields, Framing};
-use crate::net::{BUFFER_SIZE, Buffer, BufferPool, Stream};
+use crate::net::{BUFFER_SIZE, Buffer, BufferPool, Pipe, Stream};
 use std::io::{self, IoSlice, Write as _};
 use std::task::{Context, Poll, ready};
 
@@ -10,6 +10,8 @@ use std::task::{Context, Poll, ready};
 const GATHER: usize = 4096;
 /// Gathered octets beyond this are written even when more could follow.
 const GATHER_MAX: usize = 16 * 1024;
+/// From so many octets on, content goes through a pipe where it can: fewer are sooner copied.
+const PIPED: u64 = 64 * 1024;
 
 /// Why content could not be read to its end.
 #[derive(Debug)]
@@ -123,6 +125,33 @@ impl ContentReader {
         }
     }
 
+    /// Whether so much content is still to be read from the connection that it is worth a pipe.
+    pub fn fills_pipes(&self, stream: &Stream, buffer: &Buffer) -> bool {
+        matches!(self.0, Reading::Length(left) if left >= PIPED)
+            && buffer.is_empty()
+            && matches!(stream, Stream::Plain(_))
+    }
+
+    /// Lets the next octets of content into an empty pipe, where [`ContentReader::fills_pipes`].
+    pub fn poll_pipe(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        pipe: &mut Pipe,
+    ) -> Poll<Result<usize, ContentError>> {
+        let Reading::Length(left) = &mut self.0 else { return Poll::Ready(Ok(0)) };
+        let most = usize::try_from(*left).unwrap_or(usize::MAX);
+        let filled = ready!(pipe.poll_fill(cx, stream.tcp(), most)).map_err(ContentError::Io)?;
+        if filled == 0 {
+            return Poll::Ready(Err(ContentError::Truncated));
+        }
+        *left -= filled as u64;
+        if *left == 0 {
+            self.0 = Reading::Done;
+        }
+        Poll::Ready(Ok(filled))
+    }
+
     /// Takes `n` octets of the piece out of the buffer.
     pub fn consume(&mut self, buffer: &mut Buffer, n: usize) {
         buffer.consume(n);
@@ -212,6 +241,20 @@ impl ContentWriter {
         self.opened = false;
         self.out.clear();
         self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether content can be sent as it is, without being looked at.
+    pub fn takes_pipes(&self, stream: &Stream) -> bool {
+        !self.chunked && !self.opened && matches!(stream, Stream::Plain(_))
+    }
+
+    /// Sends all that is in a pipe, where [`ContentWriter::takes_pipes`].
+    pub fn poll_pipe(&mut self, cx: &mut Context<'_>, stream: &mut Stream, pipe: &mut Pipe) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx, stream))?;
+        while !pipe.is_empty() {
+            self.sent += ready!(pipe.poll_send(cx, stream.tcp()))? as u64;
+        }
         Poll::Ready(Ok(()))
     }
 

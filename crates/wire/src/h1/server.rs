@@ -4,7 +4,7 @@ use super::content::{ContentError, ContentReader, ContentWriter};
 use super::head::{HeadError, HeadParser, Limits, parse_request};
 use crate::h2::PREFACE;
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
-use crate::net::{BUFFER_SIZE, Buffer, BufferPool, Lingering, Stream, Timer};
+use crate::net::{BUFFER_SIZE, Buffer, BufferPool, Lingering, Pipe, Stream, Timer};
 use std::io;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll, ready};
@@ -259,6 +259,16 @@ impl ServerConnection {
     /// Sends a piece of the response's content; after `Pending`, call again with the same piece.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<()>> {
         self.writer.poll_piece(cx, &mut self.stream, piece)
+    }
+
+    /// Whether the response's content can come out of a pipe.
+    pub fn takes_pipes(&self) -> bool {
+        self.writer.takes_pipes(&self.stream)
+    }
+
+    /// Sends all that is in a pipe, where [`ServerConnection::takes_pipes`].
+    pub fn poll_pipe(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<()>> {
+        self.writer.poll_pipe(cx, &mut self.stream, pipe)
     }
 
     /// Ends the response's content.
