@@ -36,6 +36,70 @@ fn request_transformer_advanced_edits_what_is_nested() {
 }
 
 #[test]
+fn values_are_expressions_of_lua() {
+    let config = json!({
+        "add": {
+            "headers": [
+                "X-Sum:$(#headers['x-in'] + 1)", "X-Sub:$(headers.x_in:gsub('b+', '-'))", "X-Kept:$(shared.kept)",
+                "X-None:[$(shared.none)]", "X-List:$(query_params.q)", "X-Method:$(kong.request.get_method():lower())",
+            ],
+        },
+        "replace": { "uri": "/$(uri_captures.user:upper()):$((function() return math.max(1, 2) end)())" },
+    });
+    let kept = json!({ "access": ["kong.ctx.shared.kept = 'before'"] });
+    let (_backend, node) = node_with(&[("request-transformer", config), ("pre-function", kept)]);
+    form(node.admin(), "PATCH", "/routes/r", "paths[]=~/u/(%3F<user>[a-z]%2B)$").expect(200);
+    let sent = request(node.proxy(), "GET", "/u/ada?q=1&q=2", &[("X-In", "abba")], b"").unwrap().expect(200).json();
+    let head: Vec<&str> = sent["head"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert_eq!(head[0], "GET /ADA:2?q=1&q=2 HTTP/1.1");
+    for line in ["X-Sum: 5", "X-Sub: a-a", "X-Kept: before", "X-None: []", "X-List: 1, 2", "X-Method: get"] {
+        assert!(head.contains(&line), "{line}: {head:?}");
+    }
+}
+
+#[test]
+fn code_sees_what_the_operator_names() {
+    let backend = Backend::start("backend");
+    let node = Node::start(&[
+        ("untrusted_lua_sandbox_requires", "cjson"),
+        ("untrusted_lua_sandbox_environment", "os.getenv, kong.cluster.get_id, loadstring"),
+    ]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
+    let code = "local seen = {}
+        local names = { 'os.getenv', 'os.time', 'os.remove', 'io.open', 'loadstring', 'kong.request', 'kong.db' }
+        for _, text in ipairs(names) do
+            local ok, value = pcall(loadstring('local os, io, kong, loadstring = ... return ' .. text), os, io, kong,
+                loadstring)
+            seen[text] = ok and value ~= nil
+        end
+        seen.cjson, seen.socket = pcall(require, 'cjson'), pcall(require, 'socket')
+        kong.response.exit(200, seen)";
+    let plugin = json!({ "name": "pre-function", "config": { "access": [code] } });
+    json(node.admin(), "POST", "/routes/r/plugins", &plugin).expect(201);
+    let seen = request(node.proxy(), "GET", "/", &[], b"").unwrap().expect(200).json();
+    let expected = json!({
+        "os.getenv": true, "os.time": true, "os.remove": false, "io.open": false, "loadstring": true,
+        "kong.request": true, "kong.db": false, "cjson": true, "socket": false
+    });
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn expressions_of_lua_that_fail_answer_500() {
+    for value in ["$(io.open('/etc/passwd'))", "$(nothing.here)", "$((function() while true do end end)())"] {
+        let config = json!({ "add": { "querystring": [format!("a:{value}")] } });
+        let (_backend, node) = node_with(&[("request-transformer-advanced", config)]);
+        request(node.proxy(), "GET", "/", &[], b"").unwrap().expect(500);
+    }
+    let (_backend, node) = node_with(&[]);
+    let config = json!({ "add": { "headers": ["x-a:$(1 +)"] } });
+    let plugin = json!({ "name": "request-transformer", "config": config });
+    let refused = json(node.admin(), "POST", "/routes/r/plugins", &plugin).expect(400).text();
+    assert!(refused.contains("value '$(1 +)' is not in supported format, error:"), "{refused}");
+}
+
+#[test]
 fn response_transformer_advanced_edits_by_status() {
     let config = json!({
         "dots_in_keys": false, "add": { "headers": ["X-Seen:1"], "if_status": ["200"] },

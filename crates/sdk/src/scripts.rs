@@ -18,6 +18,13 @@ pub trait Script: Send + Sync {
     /// Calls the function that it returns, with these values (null is nothing, `nil` in Lua): what that returns, within
     /// the limits of code. It may look at the exchange, and edit it. Called on the workers.
     fn call(&self, exchange: &mut Exchange, arguments: &[Value]) -> Result<Vec<Value>, String>;
+
+    /// Calls the function that it returns: the text that comes of it, in octets, within the limits of code. Called on
+    /// the workers.
+    fn text(&self, exchange: &mut Exchange) -> Result<Vec<u8>, String>;
+
+    /// Whether it may look at the content of requests.
+    fn reads_content(&self) -> bool;
 }
 
 static READER: OnceLock<fn(&str) -> Result<(), String>> = OnceLock::new();
@@ -28,10 +35,13 @@ pub fn provide(reader: fn(&str) -> Result<(), String>) {
     READER.get_or_init(|| reader);
 }
 
+/// Whether the run time can read code; `None` without one.
+pub fn read(code: &str) -> Option<Result<(), String>> {
+    READER.get().map(|reader| reader(code))
+}
+
 /// The check of code in a schema. Without a run time it is what makes the instance that refuses code.
 pub fn is_code(value: &Value) -> Result<(), String> {
-    match (READER.get(), value.as_str()) {
-        (Some(reader), Some(text)) => reader(text).map_err(|error| format!("error parsing function: {error}")),
-        _ => Ok(()),
-    }
+    let read = value.as_str().and_then(read).unwrap_or(Ok(()));
+    read.map_err(|error| format!("error parsing function: {error}"))
 }

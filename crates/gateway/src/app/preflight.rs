@@ -107,10 +107,16 @@ fn of_files(names: &[&str], _settings: &Settings) -> Result<Vec<&'static dyn Plu
 #[cfg(feature = "lua")]
 fn trust(settings: &Settings) {
     sdk::scripts::provide(|text| runtimes::lua::Code::new(text).map(drop));
-    runtimes::lua::trust(match settings.text("untrusted_lua") {
+    let trust = match settings.text("untrusted_lua") {
         "off" => runtimes::lua::Trust::Off,
         "on" => runtimes::lua::Trust::On,
         _ => runtimes::lua::Trust::Sandbox,
+    };
+    let list = |name: &str| settings.list(name).to_vec();
+    runtimes::lua::permit(runtimes::lua::Permissions {
+        trust,
+        modules: list("untrusted_lua_sandbox_requires"),
+        globals: list("untrusted_lua_sandbox_environment"),
     });
 }
 

@@ -738,8 +738,12 @@ pub const SECTIONS: &[Section] = &[
                 "What Lua code in a plugin's configuration may do: all that Lua's libraries can (`on`), what the \
                     sandbox lets it, or nothing.",
             ),
-            list("untrusted_lua_sandbox_requires", "", "Modules that sandboxed code may load.").inert(),
-            list("untrusted_lua_sandbox_environment", "", "Global names that sandboxed code sees.").inert(),
+            list("untrusted_lua_sandbox_requires", "", "Modules that sandboxed code may load."),
+            list(
+                "untrusted_lua_sandbox_environment",
+                "",
+                "Global names that sandboxed code sees beside the usual ones.",
+            ),
             text("openresty_path", "", "Where Kong finds OpenResty.").inert(),
             list(
                 "pluginserver_names",

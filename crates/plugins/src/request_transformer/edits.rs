@@ -3,7 +3,7 @@
 use super::template::{Scope, Template};
 use super::{is_header_name, is_header_value};
 use crate::json_edits::JsonType;
-use sdk::{Args, Config};
+use sdk::{Args, Config, Scripts};
 
 /// What is done to named things, in this order.
 pub struct Edits<T> {
@@ -34,7 +34,8 @@ impl<T> Edits<T> {
 }
 
 impl Edits<Template> {
-    pub fn parse(config: &Config<'_>, what: &str) -> Result<Edits<Template>, String> {
+    /// `scripts` runs what is code in the values.
+    pub fn parse(config: &Config<'_>, what: &str, scripts: Option<&dyn Scripts>) -> Result<Edits<Template>, String> {
         let entries = |section: &str| -> Result<Vec<Entry<Template>>, String> {
             let section_config = config.section(section);
             let types = section_config.texts("json_types");
@@ -45,7 +46,7 @@ impl Edits<Template> {
                         is_header_name(name)?;
                         is_header_value(value)?;
                     }
-                    Template::parse(value)
+                    Template::parse(value, scripts)
                 };
                 let kind = types.get(at).map_or(JsonType::Text, |kind| JsonType::parse(kind));
                 // An entry without a value does nothing.
@@ -65,8 +66,14 @@ impl Edits<Template> {
         })
     }
 
-    pub fn render(&self, scope: &Scope<'_>) -> Result<Edits<Vec<u8>>, String> {
-        let all = |entries: &[Entry<Template>]| -> Result<Vec<Entry<Vec<u8>>>, String> {
+    /// Whether a value may look at the content of requests.
+    pub fn reads_content(&self) -> bool {
+        let all = [&self.rename, &self.replace, &self.add, &self.append];
+        all.into_iter().flatten().any(|entry| entry.value.reads_content())
+    }
+
+    pub fn render(&self, scope: &mut Scope<'_>) -> Result<Edits<Vec<u8>>, String> {
+        let mut all = |entries: &[Entry<Template>]| -> Result<Vec<Entry<Vec<u8>>>, String> {
             let render = |entry: &Entry<Template>| {
                 Ok(Entry { name: entry.name.clone(), value: entry.value.render(scope)?, kind: entry.kind })
             };

@@ -3,6 +3,7 @@
 
 mod body;
 mod edits;
+mod expression;
 mod lexer;
 mod template;
 
@@ -92,7 +93,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
 
 impl Plugin for Instance {
     fn phases(&self) -> Phases {
-        let reads_body = !self.body.is_empty() || self.allow.is_some() || self.moves_form();
+        let reads_body = !self.body.is_empty() || self.allow.is_some() || self.moves_form() || self.reads_content();
         if reads_body { Phases::ACCESS.and(Phases::READS_BODY) } else { Phases::ACCESS }
     }
 
@@ -112,14 +113,15 @@ impl Plugin for Instance {
 
 impl Instance {
     fn configure(plugin: &'static str, config: &Config<'_>, env: &Env) -> Result<Instance, String> {
-        let template = |text: &str| Template::parse(text).map_err(|e| format!("value '{text}': {e}"));
+        let scripts = env.scripts().map(|scripts| &**scripts);
+        let template = |text: &str| Template::parse(text, scripts).map_err(|e| format!("value '{text}': {e}"));
         Ok(Instance {
             plugin,
             method: config.text("http_method").map(str::to_ascii_uppercase),
             uri: config.section("replace").text("uri").filter(|uri| !uri.is_empty()).map(template).transpose()?,
-            headers: Edits::parse(config, "headers")?,
-            query: Edits::parse(config, "querystring")?,
-            body: Edits::parse(config, "body")?,
+            headers: Edits::parse(config, "headers", scripts)?,
+            query: Edits::parse(config, "querystring", scripts)?,
+            body: Edits::parse(config, "body", scripts)?,
             allow: None,
             paths: false,
             memory: env.memory().clone(),
@@ -131,12 +133,18 @@ impl Instance {
         matches!(self.method.as_deref(), Some("GET" | "HEAD" | "TRACE"))
     }
 
+    /// Whether a value may look at the content.
+    fn reads_content(&self) -> bool {
+        let edits = [&self.headers, &self.query, &self.body];
+        self.uri.as_ref().is_some_and(Template::reads_content) || edits.into_iter().any(Edits::reads_content)
+    }
+
     fn transform(&self, exchange: &mut Exchange) -> Result<(), String> {
         // Templates speak of the request as it came.
-        let scope = Scope::new(exchange);
-        let uri = self.uri.as_ref().map(|uri| uri.render(&scope)).transpose()?;
-        let (headers, query, body) =
-            (self.headers.render(&scope)?, self.query.render(&scope)?, self.body.render(&scope)?);
+        let mut scope = Scope::new(exchange);
+        let uri = self.uri.as_ref().map(|uri| uri.render(&mut scope)).transpose()?;
+        let (headers, query) = (self.headers.render(&mut scope)?, self.query.render(&mut scope)?);
+        let body = self.body.render(&mut scope)?;
         if let Some(uri) = uri {
             if !uri.starts_with(b"/") {
                 return Err(format!("path '{}' must start with /", uri.escape_ascii()));
@@ -230,7 +238,7 @@ fn has_value(entry: &Value) -> Result<(), String> {
     if value.is_empty() {
         return Err(format!("key '{name}' has no value"));
     }
-    Template::parse(value).map(|_| ()).map_err(|e| format!("value '{value}' is not in supported format, error:{e}"))
+    Template::check(value).map_err(|e| format!("value '{value}' is not in supported format, error:{e}"))
 }
 
 /// The check that the schema names for header lines.
@@ -238,7 +246,7 @@ fn names_header(entry: &Value) -> Result<(), String> {
     let (name, value) = split(entry.as_str().unwrap_or_default());
     is_header_name(name)?;
     is_header_value(value)?;
-    Template::parse(value).map(|_| ()).map_err(|e| format!("value '{value}' is not in supported format, error:{e}"))
+    Template::check(value).map_err(|e| format!("value '{value}' is not in supported format, error:{e}"))
 }
 
 /// The check that the schema names for renamed header lines.

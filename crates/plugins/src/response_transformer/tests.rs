@@ -235,6 +235,14 @@ impl Script for Word {
             word => Ok(vec![json!({ word: arguments[0] })]),
         }
     }
+
+    fn text(&self, _exchange: &mut Exchange) -> Result<Vec<u8>, String> {
+        unreachable!("no plugin here asks for it")
+    }
+
+    fn reads_content(&self) -> bool {
+        false
+    }
 }
 
 fn with_functions(transform: Value) -> Result<Box<dyn Plugin>, String> {

@@ -48,6 +48,16 @@ pub enum Trust {
     On,
 }
 
+/// What the operator lets code in configurations do.
+#[derive(Clone, Debug, Default)]
+pub struct Permissions {
+    pub trust: Trust,
+    /// Modules that sandboxed code may load (`untrusted_lua_sandbox_requires`).
+    pub modules: Vec<String>,
+    /// Global names that it sees beside the usual ones, `name` or `table.name` (`untrusted_lua_sandbox_environment`).
+    pub globals: Vec<String>,
+}
+
 /// A phase of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -76,17 +86,17 @@ impl Trust {
     }
 }
 
-static TRUST: OnceLock<Trust> = OnceLock::new();
+static PERMISSIONS: OnceLock<Permissions> = OnceLock::new();
 
 /// Says what code may do, once, before any is loaded; else it is sandboxed.
-pub fn trust(trust: Trust) {
+pub fn permit(permissions: Permissions) {
     // Another node in this process, which only tests have, goes by the first one's settings.
-    let _ = TRUST.set(trust);
+    let _ = PERMISSIONS.set(permissions);
 }
 
 /// What code may do.
-pub(crate) fn trusted() -> Trust {
-    TRUST.get().copied().unwrap_or_default()
+pub(crate) fn permissions() -> &'static Permissions {
+    PERMISSIONS.get_or_init(Permissions::default)
 }
 
 /// Whether code may look at the content of requests.

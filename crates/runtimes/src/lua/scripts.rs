@@ -1,6 +1,6 @@
 //! Code in the configuration of other plugins (`custom_fields_by_lua`).
 
-use super::turn::{call, evaluate};
+use super::turn::{call, evaluate, text_of};
 use super::vm::Code;
 use sdk::{Exchange, Script, Scripts};
 use serde_json::Value;
@@ -25,6 +25,14 @@ impl Script for Loaded {
     fn call(&self, exchange: &mut Exchange, arguments: &[Value]) -> Result<Vec<Value>, String> {
         call(&self.0, 0, exchange, arguments)
     }
+
+    fn text(&self, exchange: &mut Exchange) -> Result<Vec<u8>, String> {
+        text_of(&self.0, 0, exchange)
+    }
+
+    fn reads_content(&self) -> bool {
+        self.0.reads_content()
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +52,18 @@ mod tests {
         let changed = called(code, &[json!(200), json!({ "a": null, "b": [] })]).unwrap();
         assert_eq!(changed, [json!(201), json!({ "a": null, "b": [], "path": "/path" })]);
         assert_eq!(called("return function() end", &[]).unwrap(), Vec::<Value>::new());
+    }
+
+    #[test]
+    fn texts_are_octets() {
+        let text = |code: &str| {
+            let mut exchange = testing::exchange("GET", "/", &[("X-In", "in")]);
+            LuaScripts.load(code)?.text(&mut exchange)
+        };
+        let line = "return function() return kong.request.get_headers().x_in .. '\\233' end";
+        assert_eq!(text(line).unwrap(), b"in\xe9");
+        assert_eq!(text("return function() return 1 end").unwrap(), b"1");
+        assert_eq!(text("return function() return {} end").unwrap_err(), "the function returns no text");
     }
 
     #[test]

@@ -104,6 +104,16 @@ pub fn call(code: &Code, instance: u64, exchange: &mut Exchange, arguments: &[Js
     values.map_err(|error| words(&error))
 }
 
+/// The text that the function makes which code returns.
+pub fn text_of(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Vec<u8>, String> {
+    let vm = Vm::of_thread().map_err(|error| words(&error))?;
+    let job = Job { phase: Phase::Access, instance, plugin_id: None, context: None, host: None, is_plugin: false };
+    let work = || vm.returned(code)?.call::<Value>(());
+    let (_, value) = vm.during(&job, Some(exchange), None, work).map_err(|error| words(&error))?;
+    let value = value.map_err(|error| words(&error))?;
+    text(&value).ok_or_else(|| "the function returns no text".to_owned())
+}
+
 /// What a phase has come to whose code has ended.
 pub fn outcome<T>(exchange: &mut Exchange, ending: Option<Ending>, ran: mlua::Result<T>) -> Result<Outcome, String> {
     match (ending, ran) {

@@ -3,7 +3,7 @@
 //! LuaJIT's compiler is off, for compiled code never asks whether it has to end.
 
 use super::host::{Host, asks};
-use super::{Phase, Trust, modules, natives, trusted, turn};
+use super::{Phase, Trust, modules, natives, permissions, turn};
 use mlua::VmState;
 use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, RegistryKey, StdLib, Table, Value};
 use std::cell::{Cell, RefCell};
@@ -96,7 +96,7 @@ impl Code {
     /// Code, if Lua can read it.
     pub fn new(text: &str) -> Result<Code, String> {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        if trusted() == Trust::Off {
+        if permissions().trust == Trust::Off {
             return Err("loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'"
                 .to_owned());
         }
@@ -123,7 +123,8 @@ impl Vm {
 
     /// A new machine.
     pub fn new() -> mlua::Result<Vm> {
-        let trusted = trusted() == Trust::On;
+        let permissions = permissions();
+        let trusted = permissions.trust == Trust::On;
         let basic = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::BIT | StdLib::JIT;
         let lua = Lua::new_with(basic | StdLib::OS | StdLib::IO | StdLib::PACKAGE, LuaOptions::default())?;
         lua.load("jit.off() jit.flush()").exec()?;
@@ -132,6 +133,8 @@ impl Vm {
         let slot = lua.create_table()?;
         slot.raw_set("null", Value::NULL)?;
         slot.raw_set("phase", 0)?;
+        slot.raw_set("sandbox_modules", permissions.modules.as_slice())?;
+        slot.raw_set("sandbox_globals", permissions.globals.as_slice())?;
         let (host, started) = (Rc::new(RefCell::new(Host::empty())), Rc::<Cell<bool>>::default());
         let native = natives::table(&lua)?;
         let asked = host.clone();

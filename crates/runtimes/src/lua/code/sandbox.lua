@@ -94,4 +94,58 @@ sandbox.getmetatable = function(value)
 end
 sandbox.setmetatable = real_setmetatable
 
+-- What the operator has named: modules, and globals or members of tables (`table.name`).
+local modules, globals = {}, {}
+for _, name in ipairs(slot.sandbox_modules) do
+  modules[name] = true
+end
+function sandbox.require(name)
+  if not modules[name] then
+    error("require '" .. tostring(name) .. "' not allowed within sandbox", 2)
+  end
+  return require(name)
+end
+
+local function linked(real, named, shown)
+  if type(real) ~= "table" then
+    return named.whole and real or shown
+  end
+  local metatable = getmetatable(real)
+  return setmetatable({}, {
+    __index = function(_, name)
+      local member = named.members[name]
+      if named.whole then
+        return real[name]
+      elseif member then
+        return linked(real[name], member, shown and shown[name])
+      end
+      return shown and shown[name]
+    end,
+    __newindex = refuse, __metatable = false,
+    __call = named.whole and metatable and metatable.__call and function(_, ...) return real(...) end,
+  })
+end
+
+for _, path in ipairs(slot.sandbox_globals) do
+  local named = { members = globals }
+  for name in path:gmatch("[^.]+") do
+    named.members[name] = named.members[name] or { members = {} }
+    named = named.members[name]
+  end
+  named.whole = true
+end
+-- Looked for when they are asked for: some come only later.
+local usual = {}
+for name in pairs(globals) do
+  usual[name], sandbox[name] = sandbox[name], nil
+end
+setmetatable(sandbox, { __index = function(_, name)
+  local named = globals[name]
+  local value = named and linked(_G[name], named, usual[name])
+  if value ~= nil then
+    rawset(sandbox, name, value)
+  end
+  return value
+end })
+
 return sandbox

@@ -19,7 +19,7 @@ mod yaml;
 
 use super::value::record;
 use super::vm::words;
-use super::{events, generations, records, sockets, surroundings, timers, trusted};
+use super::{events, generations, permissions, records, sockets, surroundings, timers};
 use mlua::{Lua, LuaString, Result, Table, Value};
 
 /// The table that the code of the run time itself sees as `slot.native`.
@@ -58,7 +58,7 @@ pub fn table(lua: &Lua) -> Result<Table> {
     native.raw_set("hostname", node.hostname.as_str())?;
     native.raw_set("prefix", node.prefix.as_str())?;
     native.raw_set("workers", node.workers)?;
-    native.raw_set("untrusted_lua", trusted().name())?;
+    native.raw_set("untrusted_lua", permissions().trust.name())?;
     native.raw_set("shares_database", node.shares_database)?;
     native.raw_set("pid", std::process::id())?;
     native.raw_set("is_trusted", lua.create_function(|_, address: String| Ok(surroundings::is_trusted(&address)))?)?;
