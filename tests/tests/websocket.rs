@@ -266,3 +266,65 @@ fn messages_conform_to_schemas() {
     assert_eq!(got_by_client(&mut client), (CLOSE, 1007_u16.to_be_bytes().to_vec()));
     assert_eq!(got_by_service(&mut service).0, CLOSE);
 }
+
+/// A node with a plugin in Lua that acts on WebSockets, and one of them through it.
+fn with_lua(service: &Service) -> (Node, Connection<TcpStream>, Connection<Wire>) {
+    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/runtimes/src/lua/plugins/fixtures/?.lua;;");
+    let node =
+        Node::start(&[("websocket_protocols", "on"), ("plugins", "bundled, frames"), ("lua_package_path", PATH)]);
+    let admin = node.admin();
+    form(admin, "POST", "/services", &format!("name=s&retries=0&url=ws://{}", service.address)).expect(201);
+    form(admin, "POST", "/services/s/routes", "name=r&paths[]=/&protocols[]=ws").expect(201);
+    let (client, connection) = opened(&node, service, "frames", json!({}));
+    (node, client, connection)
+}
+
+#[test]
+fn plugins_in_lua_see_messages() {
+    let listening = Service::start();
+    let (node, mut client, mut service) = with_lua(&listening);
+    let mut sent = |text: &str| {
+        client.send_raw(&from_client(TEXT, text.as_bytes())).unwrap();
+        String::from_utf8(got_by_service(&mut service).1).unwrap()
+    };
+    assert_eq!(sent("as it is"), "as it is");
+    assert_eq!(sent("what"), "what text nil content /chat");
+    assert_eq!(sent("octets"), "false data of a text frame must be UTF-8");
+    let other_side = sent("other side");
+    assert!(other_side.ends_with("called in ws_client_frame phase (only in: ws_upstream_frame)"), "{other_side}");
+    let too_late = sent("too late");
+    assert!(too_late.ends_with("called in ws_client_frame phase (only in: ws_handshake)"), "{too_late}");
+    client.send_raw(&[from_client(TEXT, b"drop"), from_client(BINARY, b"next")].concat()).unwrap();
+    assert_eq!(got_by_service(&mut service), (BINARY, b"next".to_vec()));
+    service.send_raw(&from_service(TEXT, b"loud")).unwrap();
+    assert_eq!(got_by_client(&mut client), (TEXT, b"LOUD".to_vec()));
+    client.send_raw(&from_client(CLOSE, &1000_u16.to_be_bytes())).unwrap();
+    assert_eq!(got_by_service(&mut service), (CLOSE, 1001_u16.to_be_bytes().to_vec()));
+    drop((client, service));
+    blackbox::eventually("the plugin hears of the end", || node.log().contains("closed after 8 frames with 101"));
+    assert!(!node.log().contains("no WebSockets"), "{}", node.log());
+}
+
+#[test]
+fn plugins_in_lua_end_websockets() {
+    let listening = Service::start();
+    let (node, mut client, mut service) = with_lua(&listening);
+    client.send_raw(&from_client(TEXT, b"close")).unwrap();
+    let closing = |status: u16, words: &str| [&status.to_be_bytes()[..], words.as_bytes()].concat();
+    assert_eq!(got_by_client(&mut client), (CLOSE, closing(4000, "for the client")));
+    assert_eq!(got_by_service(&mut service), (CLOSE, closing(4001, "for the service")));
+    for (sent, status) in [(&b"fail"[..], 1011), (&[b'x'; 65][..], 1009)] {
+        let mut client = Connection::open(node.proxy()).unwrap();
+        client.send("GET", "/chat", &HANDSHAKE, b"").unwrap();
+        let (mut service, seen) = listening.asked();
+        assert_eq!(seen.header("x-handshake"), Some("seen"));
+        service.send_raw(ACCEPTED).unwrap();
+        assert_eq!(client.receive_head().unwrap().status, 101);
+        client.send_raw(&from_client(TEXT, sent)).unwrap();
+        assert_eq!(got_by_client(&mut client).1[..2], u16::to_be_bytes(status));
+        assert_eq!(got_by_service(&mut service).0, CLOSE);
+    }
+    let mut client = Connection::open(node.proxy()).unwrap();
+    client.send("GET", "/chat?refuse=1", &HANDSHAKE, b"").unwrap();
+    assert_eq!(client.receive(false).unwrap().json(), json!({ "message": "refused in access" }));
+}

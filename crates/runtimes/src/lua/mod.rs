@@ -70,6 +70,11 @@ pub enum Phase {
     Log,
     /// Of a stream: before it is relayed.
     Preread,
+    /// Of a WebSocket: in place of access, of each message of the client and of the service, and in place of log.
+    WsHandshake,
+    WsClientFrame,
+    WsUpstreamFrame,
+    WsClose,
     /// Of a request of the Admin API.
     AdminApi,
     /// Of no exchange: what runs later, or again and again.
@@ -106,7 +111,7 @@ fn reads_content(code: &str) -> bool {
 
 impl Phase {
     /// All of them, in their order.
-    const ALL: [Phase; 10] = [
+    const ALL: [Phase; 14] = [
         Phase::InitWorker,
         Phase::Rewrite,
         Phase::Access,
@@ -115,6 +120,10 @@ impl Phase {
         Phase::BodyFilter,
         Phase::Log,
         Phase::Preread,
+        Phase::WsHandshake,
+        Phase::WsClientFrame,
+        Phase::WsUpstreamFrame,
+        Phase::WsClose,
         Phase::AdminApi,
         Phase::Timer,
     ];
@@ -126,6 +135,7 @@ impl Phase {
         table.raw_set("name", self.name())?;
         table.raw_set("context", self.context())?;
         table.raw_set("may_wait", self.may_wait())?;
+        table.raw_set("has_frame", self.has_frame())?;
         Ok(table)
     }
 
@@ -140,6 +150,10 @@ impl Phase {
             Phase::BodyFilter => "body_filter",
             Phase::Log => "log",
             Phase::Preread => "preread",
+            Phase::WsHandshake => "ws_handshake",
+            Phase::WsClientFrame => "ws_client_frame",
+            Phase::WsUpstreamFrame => "ws_upstream_frame",
+            Phase::WsClose => "ws_close",
             Phase::AdminApi => "admin_api",
             Phase::Timer => "timer",
         }
@@ -151,12 +165,12 @@ impl Phase {
             Phase::InitWorker => "init_worker_by_lua*",
             Phase::Rewrite => "rewrite_by_lua*",
             // Where Kong runs it.
-            Phase::Access | Phase::Response => "access_by_lua*",
+            Phase::Access | Phase::Response | Phase::WsHandshake => "access_by_lua*",
             Phase::HeaderFilter => "header_filter_by_lua*",
             Phase::BodyFilter => "body_filter_by_lua*",
-            Phase::Log => "log_by_lua*",
+            Phase::Log | Phase::WsClose => "log_by_lua*",
             Phase::Preread => "preread_by_lua*",
-            Phase::AdminApi => "content_by_lua*",
+            Phase::AdminApi | Phase::WsClientFrame | Phase::WsUpstreamFrame => "content_by_lua*",
             Phase::Timer => "ngx.timer",
         }
     }
@@ -172,6 +186,10 @@ impl Phase {
             Phase::BodyFilter => 0x400,
             Phase::Log => 0x2000,
             Phase::Preread => 0x4000,
+            Phase::WsHandshake => 0x8000,
+            Phase::WsClientFrame => 0x10000,
+            Phase::WsUpstreamFrame => 0x20000,
+            Phase::WsClose => 0x40000,
             Phase::AdminApi => 0x1000_0000,
             Phase::Timer => 0,
         }
@@ -179,6 +197,11 @@ impl Phase {
 
     /// Whether the worker has something else to do meanwhile.
     fn may_wait(self) -> bool {
-        !matches!(self, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log)
+        !matches!(self, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log | Phase::WsClose) && !self.has_frame()
+    }
+
+    /// Whether it is about a message of a WebSocket.
+    fn has_frame(self) -> bool {
+        matches!(self, Phase::WsClientFrame | Phase::WsUpstreamFrame)
     }
 }

@@ -64,6 +64,9 @@ local constants = {
   HTTP_INSUFFICIENT_STORAGE = 507,
 }
 
+-- Where Kong runs its own phases.
+local where = { ws_handshake = "access", ws_client_frame = "content", ws_upstream_frame = "content", ws_close = "log" }
+
 ngx = {
   arg = setmetatable({}, { __metatable = false }),
   now = native.now,
@@ -75,7 +78,7 @@ ngx = {
   http_time = function(seconds) return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds) end,
   cookie_time = function(seconds) return os.date("!%a, %d-%b-%y %H:%M:%S GMT", seconds) end,
   parse_http_time = native.parse_http_time,
-  get_phase = function() return slot.phase_name end,
+  get_phase = function() return where[slot.phase_name] or slot.phase_name end,
   encode_base64 = native.encode_base64,
   decode_base64 = native.decode_base64,
   escape_uri = native.escape_uri,
@@ -195,7 +198,8 @@ setmetatable(ngx, {
     elseif name == "ctx" then
       return slot.ngx_ctx
     elseif name == "headers_sent" then
-      return slot.phase_name == "body_filter" or slot.phase_name == "log"
+      local phase = ngx.get_phase()
+      return phase == "body_filter" or phase == "log" or phase == "content"
     end
   end,
   __newindex = function(t, name, value)

@@ -8,24 +8,36 @@ local fmt, concat = string.format, table.concat
 local phases = {
   init_worker = 0x1, certificate = 0x2, rewrite = 0x10, access = 0x20, balancer = 0x40, response = 0x80,
   header_filter = 0x200, body_filter = 0x400, log = 0x2000, preread = 0x4000, error = 0x1000000,
-  admin_api = 0x10000000,
+  admin_api = 0x10000000, ws_handshake = 0x8000, ws_client_frame = 0x10000, ws_upstream_frame = 0x20000,
+  ws_close = 0x40000,
 }
 local in_order = { "init_worker", "certificate", "rewrite", "access", "balancer", "response", "header_filter",
   "body_filter", "log", "preread", "error", "admin_api" }
+local of_websockets = { "ws_handshake", "ws_client_frame", "ws_upstream_frame", "ws_close" }
 
+-- What can be called in access can be called in the handshake of a WebSocket, and what in log, of its messages, too.
 local function of(names)
   local set = 0
   for name in names:gmatch("%S+") do
     set = bor(set, phases[name])
   end
+  if band(set, phases.access) ~= 0 then
+    set = bor(set, phases.ws_handshake)
+  end
+  if band(set, phases.log) ~= 0 then
+    set = bor(set, phases.ws_client_frame, phases.ws_upstream_frame, phases.ws_close)
+  end
   return set
 end
 
+-- Phases of WebSockets are named where there are no others.
 local function names_of(set)
   local names = {}
-  for _, name in ipairs(in_order) do
-    if band(set, phases[name]) ~= 0 then
-      names[#names + 1] = name
+  for _, list in ipairs { in_order, of_websockets } do
+    for _, name in ipairs(#names == 0 and list or {}) do
+      if band(set, phases[name]) ~= 0 then
+        names[#names + 1] = name
+      end
     end
   end
   return concat(names, ", ")
@@ -62,6 +74,7 @@ local CONTENT = of("rewrite access response error admin_api")
 local ANSWERED = of("response header_filter body_filter log error admin_api")
 local OPEN = of("rewrite access response header_filter error admin_api")
 local TO_SERVICE = of("rewrite access")
+local IN_ACCESS = of("access")
 local UNTIL_BALANCER = of("rewrite access balancer")
 
 -- Functions of the host, each for certain phases.
@@ -153,7 +166,7 @@ function log.set_serialize_value(key, value, options)
   end
   return set_value(key, value, mode)
 end
-namespace("log", phases.log, "serialize", log)
+namespace("log", of("log"), "serialize", log)
 
 local client = namespace("client", AUTHENTICATED, "get_consumer_groups get_consumer_group get_protocol load_consumer")
 namespace("client", NOT_INIT, "get_ip get_forwarded_ip get_port get_forwarded_port", client)
@@ -172,7 +185,7 @@ function client.get_credential()
 end
 local authenticate = host("client.authenticate")
 function client.authenticate(consumer, credential)
-  check(phases.access)
+  check(IN_ACCESS)
   if consumer ~= nil and type(consumer) ~= "table" then
     error("consumer must be a table or nil", 2)
   elseif credential ~= nil and type(credential) ~= "table" then
@@ -328,10 +341,10 @@ function response.error(status, message, headers)
   return fail(status, message, headers)
 end
 
-local service = namespace("service", phases.access, "set_upstream")
+local service = namespace("service", IN_ACCESS, "set_upstream")
 namespace("service", of("rewrite access balancer preread"),
   "set_tls_verify set_tls_verify_depth set_tls_cert_key set_tls_verify_store", service)
-local to = namespace("service", phases.access, "set_retries set_timeouts")
+local to = namespace("service", IN_ACCESS, "set_retries set_timeouts")
 namespace("service", of("rewrite access balancer preread"), "set_target", to)
 function service.set_target(name, port)
   if type(name) ~= "string" then
@@ -442,6 +455,45 @@ service.response = came
 local service_headers = came.get_headers
 function came.get_headers(max) return service_headers(check_max(max, "max_headers")) end
 
+-- A side of a WebSocket. What code does with a message, it sees at once.
+local function side(name, phase)
+  local sees = phases[phase]
+  local functions = namespace("websocket." .. name, sees, "get_frame drop_frame")
+  namespace("websocket." .. name, phases.ws_handshake, "set_max_payload_size", functions)
+  local asked = namespace("websocket." .. name, sees, "set_frame_data set_status close")
+  local function status_of(status, what)
+    if status ~= nil and (type(status) ~= "number" or status % 1 ~= 0 or status < 1000 or status > 4999) then
+      error(what .. " must be an integer between 1000 and 4999", 3)
+    end
+  end
+  local function text_of(text, what)
+    if text ~= nil and type(text) ~= "string" then
+      error(what .. " must be a string", 3)
+    end
+  end
+  function functions.set_frame_data(data)
+    check(sees)
+    is_string(data, "data")
+    return asked.set_frame_data(data)
+  end
+  function functions.set_status(status)
+    check(sees)
+    status_of(status, "status")
+    return asked.set_status(status)
+  end
+  function functions.close(status, message, peer_status, peer_message)
+    check(sees)
+    status_of(status, "status")
+    text_of(message, "message")
+    status_of(peer_status, "peer_status")
+    text_of(peer_message, "peer_message")
+    return asked.close(status, message, peer_status, peer_message)
+  end
+  return functions
+end
+local websocket = { client = side("client", "ws_client_frame"), upstream = side("upstream", "ws_upstream_frame") }
+slot.frame = native.ask("websocket.get_frame")
+
 local memory = { b = 0, k = 1, m = 2, g = 3 }
 local function in_unit(octets, unit, scale)
   unit, scale = (unit or "b"):lower(), scale or 2
@@ -505,6 +557,7 @@ kong = {
     get_sampling_decision = function() return false end,
   }, { __index = function() return function() end end }),
   telemetry = { log = function() return true end },
+  websocket = websocket,
 }
 
 -- The settings of the node.

@@ -55,7 +55,7 @@ local sandbox = {
   string = guarded(string),
   table = guarded(table),
   kong = guarded(kong, [[version version_num client cluster ctx ip log nginx node plugin request response router service
-    table tracing telemetry]]),
+    table tracing telemetry websocket]]),
 }
 
 -- Neither what waits nor what lasts.

@@ -183,6 +183,11 @@ function slot.run(at, number)
     end
     return settled(co, resume(co, f, instance.handler, instance.config))
   end
+  if phase.has_frame then
+    local data, kind, status = slot.frame()
+    f(instance.handler, instance.config, kind, data, status)
+    return
+  end
   f(instance.handler, instance.config)
 end
 

@@ -7,11 +7,12 @@ mod ngx;
 pub mod request;
 mod response;
 mod service;
+mod websocket;
 
 use super::Phase;
 use super::value::{self, number, text};
 use mlua::{Error, IntoLua, IntoLuaMulti, Lua, MultiValue, Result, Value};
-use sdk::{Answer, Exchange, Fields};
+use sdk::{Answer, Exchange, Fields, WebSocketMessage};
 use std::cell::RefCell;
 use std::mem;
 
@@ -22,6 +23,8 @@ pub struct Host {
     pub exchange: Exchange,
     phase: Phase,
     pub is_lent: bool,
+    /// The message of a WebSocket that the phase is about.
+    pub message: Option<WebSocketMessage>,
     /// How code has ended the phase, if it has.
     pub ending: Option<Ending>,
 }
@@ -72,7 +75,7 @@ impl Drop for Lent<'_> {
 impl Host {
     /// Without an exchange.
     pub fn empty() -> Host {
-        Host { exchange: Exchange::empty(), phase: Phase::Timer, is_lent: false, ending: None }
+        Host { exchange: Exchange::empty(), phase: Phase::Timer, is_lent: false, message: None, ending: None }
     }
 
     /// Answers a call of the run time's own code, which has seen to it that the phase is one in which it makes sense.
@@ -88,6 +91,9 @@ impl Host {
             "response" => self.response(lua, function, &arguments),
             "service.response" => return self.service_response(lua, function, &arguments),
             "service" | "service.request" => self.service(name, &arguments),
+            "websocket" | "websocket.client" | "websocket.upstream" => {
+                return self.websocket(lua, space, function, &arguments);
+            }
             "client" | "router" => self.client(lua, name, &arguments),
             "log" => self.log(lua, function, &arguments),
             "ngx" if function == "response_headers" => return self.response_headers(lua, &arguments),

@@ -7,8 +7,8 @@ use crate::lua::value::record;
 use crate::lua::vm::{Vm, words};
 use crate::lua::{Phase, host::Ending};
 use mlua::{Function, Table, Value};
-use sdk::entities::{self, Uuid};
-use sdk::{Answer, Bytes, Exchange, Phases, Plugin, Record, Step};
+use sdk::entities::{self, Protocols, Uuid};
+use sdk::{Answer, Bytes, CloseReason, Exchange, Phases, Plugin, Record, Step, Verdict, WebSocketMessage};
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ thread_local! {
 
 /// Runs what a plugin does before the first request of this worker, and then follows its configuration.
 pub fn start_worker(definition: &'static Definition) {
-    if definition.loaded.has_init_worker {
+    if definition.loaded.acts_in(Phase::InitWorker) {
         report(definition, "init_worker", outside(definition, "init_worker", || Ok(Value::Nil)));
     }
     if definition.loaded.has_configure {
@@ -215,6 +215,38 @@ impl Instance {
         }
     }
 
+    fn acts_in(&self, phase: Phase) -> bool {
+        self.0.definition.loaded.acts_in(phase)
+    }
+
+    /// Whether it is a phase of this one's, and the route one for WebSockets.
+    fn acts_on_websocket(&self, phase: Phase, exchange: &Exchange) -> bool {
+        let is_websocket = |exchange: &Exchange| {
+            exchange.route.as_ref().is_some_and(|r| r.protocols.intersects(Protocols::WEBSOCKETS))
+        };
+        self.acts_in(phase) && is_websocket(exchange)
+    }
+
+    /// A message of a WebSocket. An error ends it: what the code is for cannot be done.
+    fn frame(&self, phase: Phase, exchange: &mut Exchange, message: &mut WebSocketMessage) {
+        if !self.acts_on_websocket(phase, exchange) {
+            return;
+        }
+        let mut run = || {
+            let vm = Vm::of_thread()?;
+            let lent = vm.host.borrow_mut().message.replace(message.clone());
+            let (ending, waits) = self.begin(&vm, phase, exchange, None);
+            let left = std::mem::replace(&mut vm.host.borrow_mut().message, lent);
+            *message = left.unwrap_or_else(|| message.clone());
+            if ending.is_some() { Ok(()) } else { waits.map(drop) }
+        };
+        if let Err(error) = run() {
+            self.0.report(phase, &words(&error));
+            let reason = CloseReason::new(CloseReason::INTERNAL_ERROR, "");
+            message.verdict = Verdict::Close(reason.clone(), reason);
+        }
+    }
+
     /// A phase in which code cannot wait. Nothing but a message can be made of an error.
     fn filter(&self, phase: Phase, exchange: &mut Exchange, piece: Piece<'_>) {
         let run = |exchange: &mut Exchange| {
@@ -241,12 +273,12 @@ impl Plugin for Instance {
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        match (exchange.stream.is_some(), self.0.definition.loaded.has_preread) {
-            (false, _) if !self.0.definition.loaded.has_access => Step::Next,
-            (false, _) => self.step(Phase::Access, exchange),
-            (true, true) => self.step(Phase::Preread, exchange),
-            (true, false) => Step::Next,
-        }
+        let phase = match exchange.stream.is_some() {
+            true => Phase::Preread,
+            false if self.acts_on_websocket(Phase::WsHandshake, exchange) => Phase::WsHandshake,
+            false => Phase::Access,
+        };
+        if self.acts_in(phase) { self.step(phase, exchange) } else { Step::Next }
     }
 
     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
@@ -262,7 +294,21 @@ impl Plugin for Instance {
         piece
     }
 
+    fn ws_client_frame(&self, exchange: &mut Exchange, message: &mut WebSocketMessage) {
+        self.frame(Phase::WsClientFrame, exchange, message);
+    }
+
+    fn ws_upstream_frame(&self, exchange: &mut Exchange, message: &mut WebSocketMessage) {
+        self.frame(Phase::WsUpstreamFrame, exchange, message);
+    }
+
     fn log(&self, exchange: &mut Exchange) {
-        self.filter(Phase::Log, exchange, None);
+        let phase = match self.acts_on_websocket(Phase::WsClose, exchange) {
+            true => Phase::WsClose,
+            false => Phase::Log,
+        };
+        if self.acts_in(phase) {
+            self.filter(phase, exchange, None);
+        }
     }
 }

@@ -3,9 +3,9 @@
 use super::admin;
 use super::functions::{self, LONGEST, LONGEST_LOAD, Returned, SchemaFunction};
 use super::schema::Description;
-use crate::lua::reads_content;
 use crate::lua::value::{Nulls, to_json, to_lua};
 use crate::lua::vm::{Vm, words};
+use crate::lua::{Phase, reads_content};
 use mlua::{Function as LuaFunction, MultiValue, Table, Value};
 use sdk::{AdminEndpoint, Function, Phases};
 use serde_json::Value as Json;
@@ -23,10 +23,9 @@ pub struct Loaded {
     pub entities: &'static [&'static str],
     /// What it adds to the Admin API.
     pub endpoints: &'static [AdminEndpoint],
-    pub has_init_worker: bool,
     pub has_configure: bool,
-    pub has_access: bool,
-    pub has_preread: bool,
+    /// The phases for which its handler has functions, by their numbers.
+    acts_in: u32,
 }
 
 /// The machine in which schemas are read.
@@ -36,11 +35,18 @@ pub struct Reader {
 }
 
 /// Phases that are not there for plugins in Lua: what a plugin would do in them might be what it is for.
-const MISSING: [&str; 5] = ["certificate", "ws_handshake", "ws_client_frame", "ws_upstream_frame", "ws_close"];
+const MISSING: [&str; 1] = ["certificate"];
 
 /// Loads a plugin, in the machine of schemas.
 pub fn load(name: &str) -> Result<Loaded, String> {
     functions::load(name)
+}
+
+impl Loaded {
+    /// Whether its handler has a function for a phase.
+    pub fn acts_in(&self, phase: Phase) -> bool {
+        self.acts_in & phase.bit() != 0
+    }
 }
 
 impl Reader {
@@ -121,10 +127,8 @@ impl Reader {
             entities,
             endpoints: self.endpoints(name)?,
             phases: self.phases(&has).map_err(failed)?,
-            has_init_worker: has("init_worker"),
             has_configure: has("configure"),
-            has_access: has("access"),
-            has_preread: has("preread"),
+            acts_in: Phase::ALL.iter().filter(|phase| has(phase.name())).fold(0, |all, phase| all | phase.bit()),
         })
     }
 
@@ -176,10 +180,18 @@ impl Reader {
             ("header_filter", Phases::HEADER_FILTER),
             ("body_filter", Phases::BODY_FILTER),
             ("log", Phases::LOG.and(Phases::KEEPS_LINES)),
+            ("ws_handshake", Phases::ACCESS),
+            ("ws_client_frame", Phases::WS_CLIENT_FRAME),
+            ("ws_upstream_frame", Phases::WS_UPSTREAM_FRAME),
+            ("ws_close", Phases::LOG.and(Phases::KEEPS_LINES)),
         ] {
             if has(name) {
                 phases = phases.and(phase);
             }
+        }
+        // Who reads messages obeys limits.
+        if read.iter().any(|text| text.contains("set_max_payload_size")) {
+            phases = phases.and(Phases::WS_CLIENT_FRAME).and(Phases::WS_UPSTREAM_FRAME);
         }
         let reads = read.iter().any(|text| reads_content(text));
         Ok(if reads { phases.and(Phases::READS_BODY) } else { phases })
