@@ -33,6 +33,8 @@ pub struct Settings {
     pub real_ip_recursive: bool,
     /// `allow_debug_header`.
     pub allow_debug_header: bool,
+    /// The token of requests that ask for their timing; `None`: none may (`request_debug`).
+    pub request_debug: Option<String>,
     pub keepalive: Keepalive,
     pub limits: Limits,
     pub directives: Directives,
@@ -190,6 +192,7 @@ impl Default for Settings {
             real_ip_header: "X-Real-IP".to_owned(),
             real_ip_recursive: false,
             allow_debug_header: false,
+            request_debug: None,
             keepalive: Keepalive::default(),
             limits: Limits::default(),
             directives: Directives::default(),

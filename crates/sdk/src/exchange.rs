@@ -2,7 +2,9 @@
 
 use crate::log::LogValue;
 use crate::recording::Recording;
-use crate::{Bytes, ClientCertificate, Directory, Fields, RequestBody, RetryPolicy, SnapshotRef, Trace, path};
+use crate::{
+    Bytes, ClientCertificate, Directory, Fields, RequestBody, RequestDebug, RetryPolicy, SnapshotRef, Trace, path,
+};
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
@@ -63,6 +65,8 @@ pub struct Exchange {
     pub log_values: Vec<LogValue>,
     /// What was timed, where the node traces.
     pub trace: Option<Box<Trace>>,
+    /// What was timed, where the client has asked for it.
+    pub debug: Option<Box<RequestDebug>>,
     /// Its course, where somebody wants to see it.
     pub recording: Option<Box<Recording>>,
     /// The configuration this exchange runs under.
@@ -234,6 +238,7 @@ impl Exchange {
             tries: Vec::new(),
             log_values: Vec::new(),
             trace: None,
+            debug: None,
             recording: None,
             directory,
             state: Vec::new(),
@@ -297,6 +302,7 @@ impl Exchange {
         self.tries.clear();
         self.log_values.clear();
         self.trace = None;
+        self.debug = None;
         self.recording = None;
         self.state.clear();
     }
@@ -330,6 +336,7 @@ impl Exchange {
             tries: self.tries.clone(),
             log_values: self.log_values.clone(),
             trace: None,
+            debug: None,
             recording: None,
             directory: self.directory.clone(),
             state: Vec::new(),

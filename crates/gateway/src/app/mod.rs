@@ -26,6 +26,7 @@ mod records;
 mod references;
 pub mod reload;
 mod renewal;
+mod request_debug;
 mod signals;
 pub mod succession;
 mod trace;
@@ -162,6 +163,7 @@ fn serve(
         }
         node.serve()?;
         let addresses = node.addresses();
+        request_debug::keep(&node.settings, node.plane.debug_token());
         claim.announce(&addresses).map_err(|e| format!("cannot write to the prefix: {e}"))?;
         tracing::info!("started, {}", addresses.describe());
         ready(&addresses);

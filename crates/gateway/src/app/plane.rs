@@ -3,6 +3,7 @@
 
 use super::access_logs::AccessLogs;
 use super::certificates::{self, Interface};
+use super::request_debug;
 use crate::settings::{Settings, nginx, tls};
 use admin::{Counters, TargetMark};
 use model::Degradation;
@@ -27,6 +28,7 @@ pub struct Plane {
     data: DataPlane,
     /// What comes in at each of its addresses, and whether it is secured.
     listeners: Vec<(Transport, bool)>,
+    debug_token: Option<String>,
 }
 
 impl Plane {
@@ -42,6 +44,7 @@ impl Plane {
         let listen = listen(settings)?;
         let listeners = listen.iter().map(|l| (l.transport, l.tls)).collect::<Vec<_>>();
         let certificates = default_certificates(settings, &listeners)?;
+        let debug_token = request_debug::token(settings);
         let proxy = proxy::Settings {
             listen,
             port_maps: settings.port_maps.clone(),
@@ -67,6 +70,7 @@ impl Plane {
             real_ip_header: settings.injected.word(nginx::LOCATION, "real_ip_header").to_owned(),
             real_ip_recursive: settings.injected.flag(nginx::LOCATION, "real_ip_recursive").unwrap_or_default(),
             allow_debug_header: settings.flag("allow_debug_header"),
+            request_debug: debug_token.clone(),
             keepalive: Keepalive {
                 pool_size: settings.count("upstream_keepalive_pool_size"),
                 max_requests: settings.count("upstream_keepalive_max_requests") as u64,
@@ -88,7 +92,12 @@ impl Plane {
         };
         let balancers = Balancers::new(resolver(settings)?, control);
         let data = DataPlane::bind(proxy, kinds, env, balancers, inherited).map_err(|e| e.to_string())?;
-        Ok(Plane { data, listeners })
+        Ok(Plane { data, listeners, debug_token })
+    }
+
+    /// What requests from elsewhere that ask for their timing have to say.
+    pub fn debug_token(&self) -> Option<&str> {
+        self.debug_token.as_deref()
     }
 
     /// Takes certificates and authorities that the settings name as they are now.

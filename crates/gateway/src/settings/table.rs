@@ -361,8 +361,14 @@ pub const SECTIONS: &[Section] = &[
             number("lua_max_resp_headers", "100", "Response headers that plugins see, 1 to 1000.").inert(),
             number("lua_max_uri_args", "100", "Query arguments that plugins see, 1 to 1000.").inert(),
             number("lua_max_post_args", "100", "Form fields that plugins see, 1 to 1000.").inert(),
-            boolean("request_debug", "on", "Whether requests can ask for their timing.").inert(),
-            text("request_debug_token", "", "Token that such requests must carry.").inert(),
+            boolean("request_debug", "on", "Whether requests can ask for their timing (`X-Kong-Request-Debug: *`)."),
+            text(
+                "request_debug_token",
+                "",
+                "What such requests must say in `X-Kong-Request-Debug-Token` unless they come from this machine; when \
+                 it is not set, one is made at each start. It stands in `.request_debug_token` in the prefix.",
+            )
+            .secret(),
         ],
     },
     Section {

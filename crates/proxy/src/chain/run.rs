@@ -27,7 +27,7 @@ pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answe
         let begun = Begun::of(exchange);
         let step = guarded(instance, || instance.plugin.rewrite(exchange));
         let settled = settle(instance, step).await;
-        begun.end(instance, exchange, Timed::PLUGIN_REWRITE, settled.answer());
+        begun.end(instance, exchange, "rewrite", settled.answer());
         match settled {
             Settled::Next => {}
             Settled::Answer(answer) => return Some(answer),
@@ -61,7 +61,7 @@ pub async fn run_access<'a>(
             let begun = Begun::of(exchange);
             let step = guarded(instance, || instance.plugin.access(exchange));
             let settled = settle(instance, step).await;
-            begun.end(instance, exchange, Timed::PLUGIN_ACCESS, settled.answer());
+            begun.end(instance, exchange, "access", settled.answer());
             answer = match settled {
                 Settled::Next => None,
                 Settled::Answer(answer) => Some(answer),
@@ -79,12 +79,10 @@ pub async fn run_access<'a>(
 /// The response phase, until a plugin answers in place of the service.
 pub async fn run_response(selected: &Selected<'_>, exchange: &mut Exchange) -> Option<Answer> {
     for instance in selected.iter().filter(|i| i.phases.has(Phases::RESPONSE)) {
-        let before = Before::of(exchange);
+        let begun = Begun::of(exchange);
         let step = guarded(instance, || instance.plugin.response(exchange));
         let settled = settle(instance, step).await;
-        if let Some(before) = before {
-            before.note(exchange, (&instance.name, instance.id.to_string()), "response", settled.answer());
-        }
+        begun.end(instance, exchange, "response", settled.answer());
         match settled {
             Settled::Next => {}
             Settled::Answer(answer) => return Some(answer),
@@ -97,12 +95,10 @@ pub async fn run_response(selected: &Selected<'_>, exchange: &mut Exchange) -> O
 /// What the client gets in the place of an answer that is not the service's. A plugin that panics leaves it as it is.
 pub fn run_exit(selected: &Selected<'_>, exchange: &mut Exchange, answer: Answer) -> Answer {
     selected.iter().filter(|i| i.phases.has(Phases::EXIT)).fold(answer, |answer, instance| {
-        let before = Before::of(exchange);
+        let begun = Begun::of(exchange);
         let kept = answer.clone();
         let answer = guarded_sync(instance, || instance.plugin.exit(exchange, answer)).unwrap_or(kept);
-        if let Some(before) = before {
-            before.note(exchange, (&instance.name, instance.id.to_string()), "exit", Some(&answer));
-        }
+        begun.end(instance, exchange, "exit", Some(&answer));
         answer
     })
 }
@@ -112,16 +108,25 @@ pub fn run_header_filter(selected: &Selected<'_>, exchange: &mut Exchange) {
     for instance in selected.iter().filter(|i| i.phases.has(Phases::HEADER_FILTER)) {
         let begun = Begun::of(exchange);
         guarded_sync(instance, || instance.plugin.header_filter(exchange));
-        begun.end(instance, exchange, Timed::PLUGIN_HEADER_FILTER, None);
+        begun.end(instance, exchange, "header_filter", None);
     }
 }
 
 /// The body filter phase, for one piece.
 pub fn run_body_filter(selected: &Selected<'_>, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
-    selected.iter().filter(|i| i.phases.has(Phases::BODY_FILTER)).fold(piece, |piece, instance| {
-        let before = piece.clone();
-        guarded_sync(instance, || instance.plugin.body_filter(exchange, piece, last)).unwrap_or(before)
-    })
+    if let Some(debug) = exchange.debug.as_deref_mut() {
+        debug.enter("body_filter");
+    }
+    let filtered = selected.iter().filter(|i| i.phases.has(Phases::BODY_FILTER)).fold(piece, |piece, instance| {
+        let (begun, before) = (Begun::debugged(exchange), piece.clone());
+        let piece = guarded_sync(instance, || instance.plugin.body_filter(exchange, piece, last)).unwrap_or(before);
+        begun.end(instance, exchange, "body_filter", None);
+        piece
+    });
+    if let Some(debug) = exchange.debug.as_deref_mut() {
+        debug.leave();
+    }
+    filtered
 }
 
 /// Those of the selected that take part in any of these phases, for an exchange that outlives its view of the
@@ -155,7 +160,9 @@ pub fn run_ws_frame(instances: &[Arc<Instance>], exchange: &mut Exchange, from: 
 /// The log phase.
 pub fn run_log(selected: &Selected<'_>, exchange: &mut Exchange) {
     for instance in selected.iter().filter(|i| i.phases.has(Phases::LOG)) {
+        let begun = Begun::debugged(exchange);
         guarded_sync(instance, || instance.plugin.log(exchange));
+        begun.end(instance, exchange, "log", None);
     }
 }
 
@@ -222,30 +229,47 @@ async fn settle(instance: &Instance, mut step: Option<Step<'_>>) -> Settled {
     }
 }
 
-/// What is kept while a plugin acts, where the exchange is traced or recorded.
+/// What is kept while a plugin acts, where the exchange is traced, timed or recorded.
 struct Begun {
-    traced: Option<Instant>,
+    timed: Option<Instant>,
     recorded: Option<Box<Before>>,
 }
 
 impl Begun {
     fn of(exchange: &Exchange) -> Begun {
-        Begun { traced: exchange.trace.is_some().then(Instant::now), recorded: Before::of(exchange) }
+        let timed = exchange.trace.is_some() || exchange.debug.is_some();
+        Begun { timed: timed.then(Instant::now), recorded: Before::of(exchange) }
     }
 
-    /// Adds a span for what the plugin has done, or writes it down.
-    fn end(self, instance: &Instance, exchange: &mut Exchange, phase: Timed, answer: Option<&Answer>) {
-        let name = match phase {
-            Timed::PLUGIN_REWRITE => "rewrite",
-            Timed::PLUGIN_ACCESS => "access",
-            _ => "header_filter",
-        };
-        if let (Some(trace), Some(started)) = (exchange.trace.as_deref_mut(), self.traced) {
-            trace.record(phase, format!("kong.{name}.plugin.{}", instance.name), started, Vec::new());
+    /// For phases of which only clients that ask for it are told how long they took.
+    fn debugged(exchange: &Exchange) -> Begun {
+        Begun { timed: exchange.debug.is_some().then(Instant::now), recorded: None }
+    }
+
+    /// Notes what the plugin has done, and how long that took.
+    fn end(self, instance: &Instance, exchange: &mut Exchange, phase: &'static str, answer: Option<&Answer>) {
+        if let Some(started) = self.timed {
+            note_time(instance, exchange, phase, started);
         }
         if let Some(before) = self.recorded {
-            before.note(exchange, (&instance.name, instance.id.to_string()), name, answer);
+            before.note(exchange, (&instance.name, instance.id.to_string()), phase, answer);
         }
+    }
+}
+
+#[cold]
+fn note_time(instance: &Instance, exchange: &mut Exchange, phase: &'static str, started: Instant) {
+    if let Some(debug) = exchange.debug.as_deref_mut() {
+        debug.within(&["plugins", &instance.name, &instance.id.to_string()], started.elapsed());
+    }
+    let traced = match phase {
+        "rewrite" => Timed::PLUGIN_REWRITE,
+        "access" => Timed::PLUGIN_ACCESS,
+        "header_filter" => Timed::PLUGIN_HEADER_FILTER,
+        _ => return,
+    };
+    if let Some(trace) = exchange.trace.as_deref_mut() {
+        trace.record(traced, format!("kong.{phase}.plugin.{}", instance.name), started, Vec::new());
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::context::RequestContext;
 use super::deadlines::Wait;
+use super::debug;
 use super::downstream::Downstream;
 use super::payload::Payload;
 use super::recorded;
@@ -86,7 +87,9 @@ pub(crate) async fn run(
     };
     loop {
         let asked = exchange.trace.is_some().then(Instant::now);
+        debug::enter(exchange, "balancer");
         let picked = pick(context, exchange, &destination, &tried).await;
+        debug::leave(exchange);
         if let Some(asked) = asked.filter(|_| !destination.is_upstream()) {
             trace_look_up(exchange, asked, &picked);
         }

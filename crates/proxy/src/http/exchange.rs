@@ -2,6 +2,7 @@
 
 use super::attempt::{self, Failed};
 use super::context::{Broken, RequestContext};
+use super::debug;
 use super::downstream::Downstream;
 use super::held;
 use super::payload::Payload;
@@ -72,6 +73,7 @@ pub(crate) async fn run(
     let Session { exchange, view } = session;
     let mut context = RequestContext::new(worker, origin, view, &exchange.request, last);
     begin(&context, exchange);
+    debug::begin(&context, exchange);
     let head = &mut exchange.request;
     if context.directives().have_variables() {
         context.kept = Some(Box::new(head.fields.clone()));
@@ -94,7 +96,9 @@ pub(crate) async fn run(
         exchange.response.status = CLIENT_CLOSED_REQUEST;
     }
     exchange.finish_trace();
+    debug::enter(exchange, "log");
     chain::run_log(&context.selected, exchange);
+    debug::log(exchange);
     recorded::end(exchange);
     if served.is_err() {
         return Disposition::Gone;
@@ -184,11 +188,15 @@ async fn ask(
     }
     // The target is lent out, so that the path can be looked at while the exchange changes.
     let target = std::mem::take(&mut exchange.request.target);
-    let started = exchange.trace.is_some().then(Instant::now);
+    debug::enter(exchange, "access");
+    let started = (exchange.trace.is_some() || exchange.debug.is_some()).then(Instant::now);
     let entered = enter(context, exchange, &target);
     exchange.request.target = target;
-    if let (Some(trace), Some(started)) = (exchange.trace.as_deref_mut(), started) {
-        trace.record(Timed::ROUTER, "kong.router", started, Vec::new());
+    if let Some(started) = started {
+        debug::routed(exchange, started);
+        if let Some(trace) = exchange.trace.as_deref_mut() {
+            trace.record(Timed::ROUTER, "kong.router", started, Vec::new());
+        }
     }
     let (chain, stripped) = match entered {
         Ok(entered) => entered,

@@ -2,6 +2,7 @@
 
 use super::context::{Broken, RequestContext};
 use super::deadlines::Wait;
+use super::debug;
 use super::downstream::Downstream;
 use super::payload::Payload;
 use super::request;
@@ -68,6 +69,7 @@ async fn finish(
     exchange: &mut Exchange,
     downstream: &mut Downstream<'_>,
 ) -> Result<(), Broken> {
+    debug::enter(exchange, "response");
     let answer = chain::run_response(&context.selected, exchange).await;
     context.worker.update_time();
     if let Some(answer) = answer {

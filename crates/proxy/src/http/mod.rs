@@ -11,6 +11,7 @@ mod access;
 mod attempt;
 mod context;
 mod deadlines;
+mod debug;
 mod downstream;
 mod exchange;
 mod held;

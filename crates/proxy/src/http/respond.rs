@@ -4,6 +4,7 @@ use super::Origin;
 use super::access;
 use super::context::{Broken, RequestContext};
 use super::deadlines::Wait;
+use super::debug;
 use super::downstream::Downstream;
 use super::exchange;
 use super::request;
@@ -86,6 +87,7 @@ pub(crate) fn take_head(context: &RequestContext<'_>, exchange: &mut Exchange) {
 fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
     take_head(context, exchange);
     exchange.response.fields.replace_all(&exchange.reply);
+    debug::enter(exchange, "header_filter");
     chain::run_header_filter(&context.selected, exchange);
     add_proxied(context, exchange);
     context.head_request || has_no_content(exchange.response.status)
@@ -147,6 +149,7 @@ pub(crate) async fn send_whole(
     mut body: Bytes,
 ) -> Result<(), Broken> {
     exchange.response.fields.replace_all(&exchange.reply);
+    debug::enter(exchange, "header_filter");
     chain::run_header_filter(&context.selected, exchange);
     if exchange.timing.upstream.is_some() {
         add_proxied(context, exchange);
@@ -327,6 +330,7 @@ fn add_common(context: &RequestContext<'_>, exchange: &mut Exchange) {
     {
         exchange.response.fields.append("Alt-Svc", format!("h3=\":{port}\"; ma=86400").as_bytes());
     }
+    debug::tell(exchange);
     if settings.allow_debug_header && exchange.request.fields.get("Kong-Debug") == Some(b"1") {
         let fields = &mut exchange.response.fields;
         if let Some(route) = &exchange.route {

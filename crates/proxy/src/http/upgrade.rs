@@ -2,6 +2,7 @@
 
 use super::Origin;
 use super::access::{self, Line};
+use super::debug;
 use super::downstream::Downstream;
 use super::exchange::Upgraded;
 use super::websocket::{End, Patience, Relay};
@@ -94,7 +95,9 @@ fn detached(session: Session) -> Box<Exchange> {
 
 fn log(line: Option<Line>, worker: &Rc<Worker>, origin: &Origin, exchange: &mut Exchange, logging: &[Arc<Instance>]) {
     exchange.finish_trace();
+    debug::enter(exchange, "log");
     chain::run_log(&logging.iter().collect(), exchange);
+    debug::log(exchange);
     access::write(line, worker, origin, exchange);
 }
 

@@ -50,6 +50,7 @@ pub enum Known {
     XForwardedPrefix,
     XForwardedProto,
     XKongProxyLatency,
+    XKongRequestDebug,
     XKongRequestId,
     XKongUpstreamLatency,
     XRealIp,
@@ -124,6 +125,7 @@ impl Known {
             Known::XForwardedPrefix => "X-Forwarded-Prefix: ",
             Known::XForwardedProto => "X-Forwarded-Proto: ",
             Known::XKongProxyLatency => "X-Kong-Proxy-Latency: ",
+            Known::XKongRequestDebug => "X-Kong-Request-Debug: ",
             Known::XKongRequestId => "X-Kong-Request-Id: ",
             Known::XKongUpstreamLatency => "X-Kong-Upstream-Latency: ",
             Known::XRealIp => "X-Real-IP: ",
@@ -136,7 +138,7 @@ impl Known {
 }
 
 /// All names that are known, in the order of their numbers.
-const ALL: [Known; 47] = [
+const ALL: [Known; 48] = [
     Known::Accept,
     Known::Authorization,
     Known::Connection,
@@ -181,6 +183,7 @@ const ALL: [Known; 47] = [
     Known::XForwardedPrefix,
     Known::XForwardedProto,
     Known::XKongProxyLatency,
+    Known::XKongRequestDebug,
     Known::XKongRequestId,
     Known::XKongUpstreamLatency,
     Known::XRealIp,
