@@ -48,12 +48,18 @@ impl PluginKind for Syslog {
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
+        Instance::open(plugin, env, SOCKET)
+    }
+}
+
+impl Instance {
+    fn open(plugin: &entities::Plugin, env: &Env, socket: &str) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
         let name = config.text("facility").unwrap_or("user");
         let facility = FACILITIES.iter().position(|known| *known == name);
         let facility = facility.ok_or_else(|| format!("config.facility: unknown '{name}'"))? as u16;
         let (entries, severities) = (LogEntries::of(config, env)?, Severities::of(config));
-        let queue = Queue::open(env, plugin, "", LogEntries::queue_settings(), || Arc::new(Delivery(SOCKET.into())));
+        let queue = Queue::open(env, plugin, "", LogEntries::queue_settings(), || Arc::new(Delivery(socket.into())));
         Ok(Box::new(Instance { entries, severities, facility, queue }))
     }
 }
@@ -106,18 +112,25 @@ mod tests {
     use sdk::testing;
     use serde_json::{Value, json};
 
-    fn message(config: Value, status: u16) -> Option<Vec<u8>> {
-        let config = config.as_object().unwrap();
-        let (entries, severities) =
-            (LogEntries::of(Config::new(config), &Env::default()).unwrap(), Severities::of(Config::new(config)));
-        let severity = severities.of_status(status)?;
-        Some(
-            [
-                format!("<{}>", 19 * 8 + u16::from(severity)).into_bytes(),
-                entries.write(&mut testing::exchange("GET", "/", &[])),
-            ]
-            .concat(),
-        )
+    /// The plugin with a logger elsewhere.
+    struct At(String);
+
+    impl PluginKind for At {
+        fn name(&self) -> &'static str {
+            Syslog.name()
+        }
+
+        fn priority(&self) -> i32 {
+            Syslog.priority()
+        }
+
+        fn schema(&self) -> &'static str {
+            Syslog.schema()
+        }
+
+        fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
+            Instance::open(plugin, env, &self.0)
+        }
     }
 
     #[tokio::test]
@@ -125,8 +138,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("log");
         let logger = UnixDatagram::bind(&socket).unwrap();
-        let batch = [message(json!({}), 200).unwrap().into()];
-        Delivery(socket).deliver(&batch).await.unwrap();
+        let config = json!({ "facility": "local3", "log_level": "info", "successful_severity": "info" });
+        let plugin = testing::configure(&At(socket.to_str().unwrap().to_owned()), config, &Env::default());
+        testing::respond(&*plugin, &mut testing::exchange("GET", "/", &[]), 200, &[], &[]);
         let mut space = [0; 65_536];
         let length = logger.recv(&mut space).await.unwrap();
         let text = String::from_utf8(space[..length].to_vec()).unwrap();
