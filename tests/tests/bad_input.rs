@@ -241,7 +241,8 @@ fn responses_that_are_no_json_stay_as_they_are() {
         &node,
         "response-transformer",
         json!({
-            "add": { "json": ["b:1"], "headers": ["X-Added:1"] }, "remove": { "json": ["head"], "headers": ["X-Backend"] }
+            "add": { "json": ["b:1"], "headers": ["X-Added:1"] },
+            "remove": { "json": ["head"], "headers": ["X-Backend"] }
         }),
     );
     let answer = ask(&node, "/", &[]).expect(200);

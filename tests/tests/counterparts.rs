@@ -101,13 +101,11 @@ fn without_a_directory_nobody_is_let_in() {
     let backend = Backend::start("b");
     let node = start(&[], &backend);
     for name in ["ldap-auth", "ldap-auth-advanced"] {
-        let statuses = ask_all(
-            &node,
-            &backend,
-            name,
-            LDAP,
-            |port| json!({ "ldap_host": "127.0.0.1", "ldap_port": port, "base_dn": "dc=a", "attribute": "cn", "timeout": 200 }),
-        );
+        let statuses = ask_all(&node, &backend, name, LDAP, |port| {
+            json!({
+                "ldap_host": "127.0.0.1", "ldap_port": port, "base_dn": "dc=a", "attribute": "cn", "timeout": 200
+            })
+        });
         assert!(statuses.iter().all(|status| [401, 500].contains(status)), "{name}: {statuses:?}");
     }
 }
