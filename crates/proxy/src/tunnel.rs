@@ -1,9 +1,13 @@
 //! Octets both ways between a client and a service, until one side or both have ended.
 
+use crate::worker::Worker;
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use wire::net::{BUFFER_SIZE, Buffer, Stream, Timer};
+use wire::net::{BUFFER_SIZE, Buffer, Pipe, Stream, Timer};
+
+/// Octets that are let into a pipe at most: more than it holds.
+const PIECE: usize = 1 << 30;
 
 /// Both ends of a tunnel.
 pub(crate) struct Tunnel {
@@ -31,11 +35,12 @@ pub(crate) struct Moved {
 impl Tunnel {
     /// Relays. As nginx, ends when either has ended and the other has what came before, when one of them fails, or when
     /// nothing moves for too long.
-    pub async fn run(self, timer: &Timer) -> Moved {
+    pub async fn run(self, worker: &Worker, timer: &Timer) -> Moved {
         let Tunnel { mut client, client_sent, mut service, service_sent, idle, half_close } = self;
         let idle = idle.max(Duration::from_secs(1));
-        let mut up = Way { buffer: client_sent, state: State::Open, moved: 0, octets: 0 };
-        let mut down = Way { buffer: service_sent, state: State::Open, moved: 0, octets: 0 };
+        let plain = matches!((&client, &service), (Stream::Plain(_), Stream::Plain(_)));
+        let mut up = Way::new(worker, client_sent, plain);
+        let mut down = Way::new(worker, service_sent, plain);
         let mut moved = u64::MAX;
         std::future::poll_fn(|cx| {
             let first = up.poll(cx, &mut client, &mut service);
@@ -57,9 +62,13 @@ impl Tunnel {
     }
 }
 
-/// One direction.
-struct Way {
+/// One direction. What comes in bulk goes through a pipe, which is lent as long as it does.
+struct Way<'a> {
+    worker: &'a Worker,
     buffer: Buffer,
+    pipe: Option<Pipe>,
+    /// Neither end has TLS.
+    plain: bool,
     state: State,
     /// Grows whenever something moves.
     moved: u64,
@@ -73,9 +82,18 @@ enum State {
     Closed,
 }
 
-impl Way {
+impl<'a> Way<'a> {
+    fn new(worker: &'a Worker, buffer: Buffer, plain: bool) -> Way<'a> {
+        Way { worker, buffer, pipe: None, plain, state: State::Open, moved: 0, octets: 0 }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, from: &mut Stream, to: &mut Stream) -> Poll<io::Result<()>> {
         loop {
+            while let Some(pipe) = self.pipe.as_mut().filter(|pipe| !pipe.is_empty()) {
+                let n = ready!(pipe.poll_send(cx, to.tcp()))?;
+                self.moved += 1;
+                self.octets += n as u64;
+            }
             while !self.buffer.is_empty() {
                 let n = ready!(to.poll_write(cx, self.buffer.data()))?;
                 if n == 0 {
@@ -87,6 +105,17 @@ impl Way {
             }
             match self.state {
                 State::Open => {
+                    if let Some(pipe) = &mut self.pipe {
+                        let filled = pipe.poll_fill(cx, from.tcp(), PIECE);
+                        if filled.is_pending() {
+                            self.give_pipe();
+                        }
+                        if ready!(filled)? == 0 {
+                            self.give_pipe();
+                            self.state = State::Closing;
+                        }
+                        continue;
+                    }
                     let read = from.poll_fill(cx, &mut self.buffer, BUFFER_SIZE);
                     if read.is_pending() {
                         // What TLS has gathered leaves while we wait.
@@ -95,8 +124,11 @@ impl Way {
                         }
                         return Poll::Pending;
                     }
-                    if ready!(read)? == 0 {
-                        self.state = State::Closing;
+                    match ready!(read)? {
+                        0 => self.state = State::Closing,
+                        // There is more than that.
+                        BUFFER_SIZE if self.plain => self.pipe = self.worker.pipe(),
+                        _ => {}
                     }
                 }
                 State::Closing => {
@@ -106,5 +138,17 @@ impl Way {
                 State::Closed => return Poll::Ready(Ok(())),
             }
         }
+    }
+
+    fn give_pipe(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            self.worker.give_pipe(pipe);
+        }
+    }
+}
+
+impl Drop for Way<'_> {
+    fn drop(&mut self) {
+        self.give_pipe();
     }
 }

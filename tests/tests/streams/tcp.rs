@@ -6,6 +6,7 @@ use blackbox::http::{form, json};
 use blackbox::tls::{Client, Offer, Pair};
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 #[test]
@@ -37,6 +38,37 @@ fn a_side_that_has_ended_can_still_be_answered() {
     send(&mut served, "answer");
     drop(served);
     assert_eq!(rest(&mut client), "answer");
+}
+
+/// More than the sockets on the way hold, both ways at once, and small pieces between.
+#[test]
+fn bulk_arrives_unchanged_both_ways() {
+    const LENGTH: usize = 24 << 20;
+    let octets = |seed: usize| (0..LENGTH).map(|n| ((n + seed) % 251) as u8 ^ (n >> 16) as u8).collect::<Vec<_>>();
+    let node = node(&[("nginx_sproxy_proxy_half_close", "on")]);
+    let service = listen();
+    route(&node, &format!("tcp://{}", service.local_addr().unwrap()), &by_port("tcp", node.stream(0)));
+    let client = connect(node.stream(0));
+    let served = accept(&service);
+    let (question, answer) = (octets(1), octets(2));
+    for round in ["first", "second"] {
+        let sends = |from: &TcpStream, octets: &[u8]| {
+            let mut from = from;
+            from.write_all(&[octets, round.as_bytes()].concat()).unwrap();
+        };
+        let receives = |from: &TcpStream, octets: &[u8]| {
+            let (mut from, mut got) = (from, vec![0; LENGTH]);
+            from.read_exact(&mut got).unwrap();
+            assert!(got == octets, "the {round} octets are not as they were sent");
+            assert_eq!(take(&mut from, round.len()), round);
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| sends(&client, &question));
+            scope.spawn(|| sends(&served, &answer));
+            scope.spawn(|| receives(&served, &question));
+            receives(&client, &answer);
+        });
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(crate) async fn follow(
         }
         Some((service, service_sent, _counts)) => {
             let tunnel = Tunnel { client, client_sent, service, service_sent, idle: read_timeout, half_close: false };
-            tunnel.run(&timer).await
+            tunnel.run(worker, &timer).await
         }
         None => Moved::default(),
     };

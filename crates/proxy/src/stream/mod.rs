@@ -62,7 +62,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
             let half_close = worker.shared.settings.streams.half_close;
             let service_sent = Buffer::new(&worker.buffers);
             let tunnel = Tunnel { client, client_sent, service, service_sent, idle, half_close };
-            let moved = tunnel.run(&timer).await;
+            let moved = tunnel.run(worker, &timer).await;
             session::note(&mut exchange, moved);
             StatusCode(200)
         }

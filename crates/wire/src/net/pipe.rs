@@ -36,7 +36,7 @@ impl Pipe {
 
     /// Lets in up to `most` octets that the socket has received. It has to be empty, so that it cannot be full. Zero:
     /// the peer has closed its side.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, most: usize) -> Poll<io::Result<usize>> {
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, most: usize) -> Poll<io::Result<usize>> {
         loop {
             ready!(from.poll_read_ready(cx))?;
             match from.try_io(Interest::READABLE, || splice(from, &self.write, most)) {
@@ -50,7 +50,7 @@ impl Pipe {
     }
 
     /// Sends some of what it holds; how many octets.
-    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
         loop {
             match to.try_io(Interest::WRITABLE, || splice(&self.read, to, self.held)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(to.poll_write_ready(cx))?,
