@@ -17,10 +17,12 @@ mod groups;
 mod grpc;
 mod grpc_gateway;
 mod grpc_web;
+mod gzip;
 mod header_cert_auth;
 mod hmac_auth;
 mod http_log;
 mod ip_restriction;
+mod jq;
 mod json_edits;
 mod json_schema;
 mod json_text;
@@ -68,6 +70,8 @@ mod websocket_size_limit;
 mod websocket_validator;
 mod zipkin;
 
+pub use jq::{COMMAND as JQ_RUNNER, serve as serve_jq};
+
 use sdk::PluginKind;
 
 /// Every bundled plugin.
@@ -90,6 +94,7 @@ pub fn bundled() -> &'static [&'static dyn PluginKind] {
         &hmac_auth::HmacAuth,
         &http_log::HttpLog,
         &ip_restriction::IpRestriction,
+        &jq::Jq,
         &json_threat_protection::JsonThreatProtection,
         &jwt::Jwt,
         &jwt_signer::JwtSigner,

@@ -130,6 +130,12 @@ pub trait Plugin: Send + Sync {
         Step::Next
     }
 
+    /// Whether the service's response, whose head alone is there, is held for the response phase. One that nobody wants
+    /// streams, and comes to no such phase.
+    fn wants_response(&self, _exchange: &Exchange) -> bool {
+        true
+    }
+
     /// The service's response is there whole, and the client has nothing of it yet: `exchange.response` and
     /// [`Exchange::response_body`] may be edited, or an answer takes the place of both. Called for responses of
     /// services only, before the header filters, and neither for gRPC nor for upgraded connections.
@@ -195,7 +201,7 @@ impl Phases {
     pub const KEEPS_LINES: Phases = Phases(64);
     /// [`Plugin::certificate`] is called.
     pub const CERTIFICATE: Phases = Phases(128);
-    /// Responses of services are held until [`Plugin::response`] has seen them.
+    /// Responses of services are held until [`Plugin::response`] has seen them, as [`Plugin::wants_response`] says.
     pub const RESPONSE: Phases = Phases(256);
     /// Answers in place of the service's go through [`Plugin::exit`].
     pub const EXIT: Phases = Phases(512);

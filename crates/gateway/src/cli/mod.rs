@@ -8,6 +8,7 @@ mod docker_start;
 mod drain;
 mod health;
 mod hybrid;
+mod jq_runner;
 mod migrations;
 mod prepare;
 mod quickstart;
@@ -69,6 +70,8 @@ enum Command {
     Quickstart(quickstart::Quickstart),
     #[command(hide = true)]
     Echo(quickstart::Echo),
+    #[command(hide = true, name = plugins::JQ_RUNNER)]
+    JqRunner(jq_runner::JqRunner),
     Migrations(migrations::Migrations),
     Settings(settings::PrintSettings),
     Completions(completions::Completions),
@@ -154,6 +157,7 @@ pub fn execute() -> ExitCode {
         Command::Version(command) => command.execute(),
         Command::Quickstart(command) => command.execute(),
         Command::Echo(command) => command.execute(),
+        Command::JqRunner(command) => command.execute(),
         Command::Migrations(command) => command.execute(verbosity),
         Command::Settings(command) => command.execute(),
         Command::Completions(command) => command.execute(),

@@ -3,12 +3,10 @@
 use super::lines::is_json;
 use super::status::Statuses;
 use super::transform::Transform;
+use crate::gzip::{unzip, zip};
 use crate::json_edits::{self, JsonEdits};
-use flate2::Compression;
-use flate2::read::{GzEncoder, MultiGzDecoder};
 use sdk::{Bytes, Exchange, Fields, Held, Known, MemoryBudget};
 use serde::de::IgnoredAny;
-use std::io::Read;
 
 /// Edits to JSON, for some statuses each, and content in its place.
 pub struct ContentEdits {
@@ -130,7 +128,7 @@ impl ContentEdits {
         let mut done = false;
         let edited = content.edit(|content| {
             let edited = if gzip {
-                let plain = unzip(content, &self.memory)?;
+                let plain = unzip(content, &self.memory, MOST)?;
                 plain.is_empty().then(Vec::new).or_else(|| self.edit(exchange, &plain, status)).map(|text| zip(&text))
             } else {
                 self.edit(exchange, content, status)
@@ -182,25 +180,4 @@ impl ContentEdits {
     fn warn(&self, exchange: &Exchange, words: &str) {
         tracing::warn!(plugin = self.plugin, request_id = exchange.id_str(), "{words}");
     }
-}
-
-/// What was compressed; `None` when it is broken, or too large.
-fn unzip(content: &[u8], memory: &MemoryBudget) -> Option<Bytes> {
-    let mut decoder = MultiGzDecoder::new(content);
-    let mut plain = Held::new(memory);
-    let mut piece = vec![0; 32 << 10];
-    loop {
-        match decoder.read(&mut piece).ok()? {
-            0 => return Some(plain.into_bytes()),
-            n if plain.octets().len() + n > MOST => return None,
-            n => plain.try_extend(&piece[..n]).ok()?,
-        }
-    }
-}
-
-fn zip(plain: &[u8]) -> Vec<u8> {
-    let mut zipped = Vec::new();
-    // Writing to memory does not fail.
-    let _ = GzEncoder::new(plain, Compression::default()).read_to_end(&mut zipped);
-    zipped
 }

@@ -28,8 +28,9 @@ enum Failure {
 /// Whether a plugin wants to see the response before the client does. A call of gRPC is a conversation, whose end is
 /// not waited for, as in Kong.
 pub(crate) fn is_wanted(context: &RequestContext<'_>, exchange: &Exchange) -> bool {
-    let wanted = |phase: Phases| context.selected.iter().any(|instance| instance.phases.has(phase));
-    (exchange.holds_response || wanted(Phases::RESPONSE)) && !request::is_grpc(exchange)
+    let mut phase = context.selected.iter().filter(|instance| instance.phases.has(Phases::RESPONSE));
+    let wanted = exchange.holds_response || phase.any(|instance| instance.plugin.wants_response(exchange));
+    wanted && !request::is_grpc(exchange)
 }
 
 /// Reads the response whose head has come to its end, runs the phase, and sends what has become of it.
