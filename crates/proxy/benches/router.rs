@@ -17,7 +17,7 @@ type Request = fn(usize, usize) -> (String, String, String);
 const COUNTS: [usize; 2] = [100, 100_000];
 
 fn main() {
-    let shapes: [(&str, Shape, Request); 6] = [
+    let shapes: [(&str, Shape, Request); 7] = [
         ("a host each", by_host, |_, i| (format!("h{i}.test"), "/a/b".into(), String::new())),
         ("a path each", by_path, |_, i| (String::new(), format!("/api/{i}/x/y"), String::new())),
         ("ten hosts, a path each", by_host_and_path, |_, i| {
@@ -25,6 +25,9 @@ fn main() {
         }),
         ("a header value each", by_header, |_, i| (String::new(), "/a/b".into(), format!("T{i}"))),
         ("a regex each", by_regex, |_, i| (String::new(), format!("/api/{i}/users/77"), String::new())),
+        ("a regex each, which begin alike", by_late_regex, |_, i| {
+            (String::new(), format!("/users/77/orders{i}/lines"), String::new())
+        }),
         ("six hosts and six paths each", by_lists, |_, i| {
             (format!("h{}-{i}.test", i % 6), format!("/p{}/x", i % 6), String::new())
         }),
@@ -89,7 +92,7 @@ fn measure(name: &str, shape: Shape, request: Request, count: usize) {
         best = best.min(started.elapsed().as_nanos() as f64 / requests.len() as f64);
     }
     println!(
-        "{name:30} {count:7} routes: {best:6.0} ns a look-up, built in {:5} ms, {:6} octets a route (records {})",
+        "{name:32} {count:7} routes: {best:6.0} ns a look-up, built in {:5} ms, {:6} octets a route (records {})",
         built.as_millis(),
         memory / count,
         records.saturating_sub(before) / count,
@@ -114,6 +117,10 @@ fn by_header(_: usize, i: usize) -> Route {
 
 fn by_regex(_: usize, i: usize) -> Route {
     Route { paths: vec![format!("~/api/{i}/users/[0-9]+$")], ..route(i) }
+}
+
+fn by_late_regex(_: usize, i: usize) -> Route {
+    Route { paths: vec![format!("~/users/[0-9]+/orders{i}/lines$")], ..route(i) }
 }
 
 fn by_lists(_: usize, i: usize) -> Route {

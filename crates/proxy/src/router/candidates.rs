@@ -1,8 +1,9 @@
 //! The paths of routes that share a place in the index: the same host pattern and the same path prefix, best first.
 
 use super::Query;
+use super::radix::Tree;
 use super::rank::Rank;
-use super::rule::{PathKind, Rule};
+use super::rule::{PathKind, PathPattern, Rule};
 use foldhash::fast::RandomState;
 use model::entities::Uuid;
 use rpds::HashTrieMapSync;
@@ -21,11 +22,12 @@ pub struct Candidate {
     pub port: Option<u32>,
 }
 
-/// Candidates in order of rank. Those that need one of a few header values are found by the value, so that many routes
-/// that differ only in a header do not slow each other down.
+/// Candidates in order of rank. Those that need one of a few header values are found by the value, and others whose
+/// paths have some text in them by that, so that many routes that differ only there do not slow each other down.
 #[derive(Clone, Default)]
 pub struct Candidates {
     plain: List,
+    by_text: Option<Tree<List>>,
     by_header: Vec<HeaderIndex>,
 }
 
@@ -52,13 +54,24 @@ pub struct Reached {
 #[derive(Default)]
 pub struct Best<'r> {
     found: Option<(Rank, &'r Candidate, usize)>,
+    /// How many candidates were looked at.
+    #[cfg(test)]
+    pub looked_at: usize,
 }
 
 impl Candidates {
     /// Adds a candidate.
     pub fn insert(&mut self, candidate: Candidate) {
         let rule = Arc::clone(&candidate.rule);
-        let Some(header) = rule.indexed_header() else { return insert(&mut self.plain, candidate) };
+        let Some(header) = rule.indexed_header() else {
+            let texts = &rule.paths[candidate.path as usize].texts;
+            // The one by which the fewest others are found: what all have in common tells nothing.
+            let list = match texts.iter().min_by_key(|text| self.found_by(text)) {
+                None => &mut self.plain,
+                Some(text) => self.by_text.get_or_insert_default().entry(text, List::default),
+            };
+            return insert(list, candidate);
+        };
         let at = match self.by_header.iter().position(|index| index.name == header.name) {
             Some(at) => at,
             None => {
@@ -76,10 +89,25 @@ impl Candidates {
         }
     }
 
-    /// Takes away the candidates of a rule.
-    pub fn remove(&mut self, rule: &Rule) {
+    /// Takes away the candidates of a path of a rule.
+    pub fn remove(&mut self, rule: &Rule, path: &PathPattern) {
         let id = rule.route.id;
-        let Some(header) = rule.indexed_header() else { return remove(&mut self.plain, id) };
+        let Some(header) = rule.indexed_header() else {
+            if path.texts.is_empty() {
+                return remove(&mut self.plain, id);
+            }
+            let Some(by_text) = &mut self.by_text else { return };
+            for text in &path.texts {
+                by_text.change(text, |list| {
+                    remove(list, id);
+                    !list.is_empty()
+                });
+            }
+            if by_text.is_empty() {
+                self.by_text = None;
+            }
+            return;
+        };
         let Some(at) = self.by_header.iter().position(|index| index.name == header.name) else { return };
         let lists = &mut self.by_header[at].values;
         for value in &header.exact {
@@ -95,15 +123,25 @@ impl Candidates {
         }
     }
 
+    fn found_by(&self, text: &[u8]) -> usize {
+        self.by_text.as_ref().and_then(|by_text| by_text.get(text)).map_or(0, |list| list.len())
+    }
+
     /// Whether there is no candidate.
     pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.by_header.is_empty()
+        self.plain.is_empty() && self.by_text.is_none() && self.by_header.is_empty()
     }
 
     /// Puts the best candidate that fits into `best` when it beats what is there. `depth` is the length of the path
     /// prefix.
     pub fn search<'r>(&'r self, query: &Query<'_>, reached: Reached, depth: usize, best: &mut Best<'r>) {
         best.search(&self.plain, query, reached, depth);
+        if let Some(by_text) = &self.by_text {
+            let path = query.path.as_bytes();
+            for at in 0..path.len() {
+                by_text.walk(&path[at..], |_, list| best.search(list, query, reached, depth));
+            }
+        }
         for index in &self.by_header {
             for value in super::rule::values_of(&index.name, query.fields) {
                 let mut lower: SmallVec<[u8; 64]> = SmallVec::from_slice(value);
@@ -120,8 +158,10 @@ impl Candidates {
 impl Candidates {
     /// How many there are, by how many ways they are found.
     pub fn len(&self) -> usize {
+        let mut found_by_text = 0;
+        self.by_text.iter().for_each(|by_text| by_text.for_each(&mut |list| found_by_text += list.len()));
         let found_by_header = self.by_header.iter().flat_map(|index| index.values.values());
-        self.plain.len() + found_by_header.map(|list| list.len()).sum::<usize>()
+        self.plain.len() + found_by_text + found_by_header.map(|list| list.len()).sum::<usize>()
     }
 }
 
@@ -153,6 +193,8 @@ impl<'r> Best<'r> {
 
     fn search(&mut self, list: &'r [Candidate], query: &Query<'_>, reached: Reached, depth: usize) {
         for candidate in list {
+            #[cfg(test)]
+            (self.looked_at += 1);
             let rank = candidate.rank(reached.host_specificity);
             if self.found.as_ref().is_some_and(|(best, ..)| *best >= rank) {
                 return;

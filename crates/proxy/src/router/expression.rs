@@ -1,12 +1,13 @@
 //! Routes that say in an `expression` what they match: the conditions, compiled, and what an index can know of them.
 
 use super::Query;
+use super::literals;
 use super::rule;
 use super::subject::Subject;
 use model::address::Cidr;
 use model::entities::Uuid;
 use model::expression::{Expression, Literal, Operator, Predicate};
-use model::hostname;
+use model::hostname::{self, HostnamePattern};
 use model::regex_budget::RegexBudget;
 use regex::Regex;
 use sdk::{Args, Exchange};
@@ -40,11 +41,13 @@ pub struct Findings<'r> {
     pub regexes: Vec<(&'r Regex, Subject<'static>)>,
 }
 
-/// Where alone a request can be for an expression to hold: with this host (`None`: any), and a path that begins so.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where alone a request can be for an expression to hold: with such a host (`None`: any), and a path that begins so
+/// and has these texts in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    pub host: Option<Box<str>>,
+    pub host: Option<HostnamePattern>,
     pub prefix: Box<[u8]>,
+    pub texts: Vec<Box<[u8]>>,
 }
 
 enum Field {
@@ -157,7 +160,7 @@ impl Condition {
 
     /// The place where all requests are.
     fn anywhere() -> Vec<Place> {
-        vec![Place { host: None, prefix: Box::default() }]
+        vec![Place::default()]
     }
 }
 
@@ -246,13 +249,26 @@ impl Test {
     }
 
     fn place(&self) -> Place {
-        let mut place = Place { host: None, prefix: Box::default() };
+        let mut place = Place::default();
         match (&self.field, &self.check) {
-            (Field::Host, Check::Text(TextOperator::Equals, host)) => place.host = Some(host.clone()),
-            (Field::Path, Check::Text(TextOperator::Equals | TextOperator::Prefix, text)) if !self.lower => {
-                place.prefix = text.as_bytes().into()
+            (Field::Host, Check::Text(TextOperator::Equals, host)) => {
+                place.host = Some(HostnamePattern::Exact(host.clone()));
             }
-            (Field::Path, Check::Regex(regex)) if !self.lower => place.prefix = rule::literal_prefix(regex.as_str()),
+            (Field::Host, Check::Text(TextOperator::Postfix, end)) => {
+                place.host = Some(HostnamePattern::Suffix(end.clone()));
+            }
+            (Field::Host, Check::Text(TextOperator::Prefix, start)) => {
+                place.host = Some(HostnamePattern::Prefix(start.clone()));
+            }
+            (Field::Path, Check::Text(TextOperator::Equals | TextOperator::Prefix, text)) if !self.lower => {
+                place.prefix = text.as_bytes().into();
+            }
+            (Field::Path, Check::Text(TextOperator::Postfix | TextOperator::Contains, text)) if !self.lower => {
+                place.texts.extend(literals::is_telling(text.as_bytes()).then(|| text.as_bytes().into()));
+            }
+            (Field::Path, Check::Regex(regex)) if !self.lower => {
+                (place.prefix, place.texts) = literals::of_regex(regex.as_str());
+            }
             _ => {}
         }
         place
@@ -263,7 +279,16 @@ impl Place {
     /// A place that holds all requests that are in both.
     fn and(&self, other: &Place) -> Place {
         let prefix = if self.prefix.len() >= other.prefix.len() { &self.prefix } else { &other.prefix };
-        Place { host: self.host.clone().or_else(|| other.host.clone()), prefix: prefix.clone() }
+        let texts = self.texts.iter().chain(&other.texts).take(literals::MOST).cloned();
+        let is_exact = |host: &Option<HostnamePattern>| matches!(host, Some(HostnamePattern::Exact(_)));
+        let host = if is_exact(&other.host) && !is_exact(&self.host) {
+            &other.host
+        } else if self.host.is_some() {
+            &self.host
+        } else {
+            &other.host
+        };
+        Place { host: host.clone(), prefix: prefix.clone(), texts: texts.collect() }
     }
 }
 
@@ -475,12 +500,25 @@ mod tests {
             let places = parse(text).places();
             places
                 .iter()
-                .map(|p| format!("{}{}", p.host.as_deref().unwrap_or("*"), String::from_utf8_lossy(&p.prefix)))
+                .map(|place| {
+                    let host = match &place.host {
+                        None => "*".to_owned(),
+                        Some(HostnamePattern::Exact(name)) => name.to_string(),
+                        Some(HostnamePattern::Suffix(end)) => format!("*{end}"),
+                        Some(HostnamePattern::Prefix(start)) => format!("{start}*"),
+                    };
+                    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+                    let texts = place.texts.iter().map(|octets| format!(" {}", text(octets)));
+                    host + &text(&place.prefix) + &texts.collect::<String>()
+                })
                 .collect::<Vec<_>>()
         };
         assert_eq!(places(r#"http.host == "A" && (http.path ^= "/x" || http.path ~ "^/y/[0-9]")"#), ["a/x", "a/y/"]);
         assert_eq!(places(r#"http.path ^= "/x" && !(http.host == "a") && http.path == "/xyz""#), ["*/xyz"]);
-        assert_eq!(places(r#"lower(http.path) == "/x" || http.host =^ ".a""#), ["*"]);
+        assert_eq!(places(r#"lower(http.path) == "/x" || http.host =^ ".a""#), ["*", "*.a"]);
+        assert_eq!(places(r#"http.host =^ ".A" && http.path =^ "/end" && http.path ^= "/x""#), ["*.a/x /end"]);
+        assert_eq!(places(r#"http.host ^= "a." && http.host == "a.b" && http.path contains "mid""#), ["a.b mid"]);
+        assert_eq!(places(r#"http.path ~ "^/x/[0-9]+/y7$""#), ["*/x/ /y7"]);
     }
 
     #[test]

@@ -52,9 +52,6 @@ struct HostList {
     paths: Paths,
 }
 
-/// Longer hosts are nobody's, so they are not looked up (a name has at most 253 bytes).
-const MAX_HOST: usize = 512;
-
 impl HostIndex {
     /// Adds a rule.
     pub fn insert(&mut self, rule: &Arc<Rule>) {
@@ -101,7 +98,7 @@ impl HostIndex {
         (host, port): (&[u8], Option<u32>),
         best: &mut Best<'r>,
     ) {
-        if !host.is_empty() && host.len() <= MAX_HOST && !self.has_no_hosts() {
+        if !host.is_empty() && !self.has_no_hosts() {
             self.search_hosts(flavor, query, host, port, best);
         }
         search(&self.hostless, query, Reached { port: 0, host_specificity: 0 }, best);
@@ -267,7 +264,7 @@ fn insert(paths: &mut Paths, rule: &Arc<Rule>, host: Option<&HostPattern>) {
 fn remove(paths: &mut Paths, rule: &Rule) {
     for path in &rule.paths {
         paths.change(&path.prefix, |candidates| {
-            candidates.remove(rule);
+            candidates.remove(rule, path);
             !candidates.is_empty()
         });
     }

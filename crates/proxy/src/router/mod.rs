@@ -3,15 +3,17 @@
 //! A [`Router`] is immutable; a change makes a new one that shares what did not change, so that one write costs
 //! what it touches and not what exists.
 //!
-//! Routes are looked up by host (exact names in a hash map, wildcards in radix trees from either end), under each
-//! host by path (a radix tree, in which a regex stands under the literal text it begins with), and there in order
-//! of rank. What is found is what trying all routes one by one in order of rank would find. Memory is in proportion to
-//! what routes list: where their hosts, paths and header values would multiply, they share a place ([`hosts`],
-//! [`rule`]). Routes of streams have an index of their own ([`streams`]).
+//! Routes are looked up by host (exact names in a hash map, wildcards in radix trees from either end), under each host
+//! by path (a radix tree, in which a regex stands under the literal text it begins with), there by a text that a path
+//! has in it or by the value of a header, and last in order of rank. What is found is what trying all routes one by
+//! one in order of rank would find. Memory is in proportion to what routes list: where their hosts, paths and header
+//! values would multiply, they share a place ([`hosts`], [`rule`]). Routes of streams have an index of their own
+//! ([`streams`]).
 
 mod candidates;
 mod expression;
 mod hosts;
+mod literals;
 mod protocol;
 mod radix;
 mod rank;

@@ -55,7 +55,6 @@ impl<V> Tree<V> {
     }
 
     /// The value of a key.
-    #[cfg(test)]
     pub fn get(&self, key: &[u8]) -> Option<&V> {
         let mut found = None;
         self.walk(key, |depth, value| {

@@ -1,6 +1,7 @@
 //! A route, prepared for matching: its patterns compiled, and those criteria checked that no index answers.
 
 use super::expression::{Condition, Findings};
+use super::literals;
 use super::rank::Rank;
 use super::subject::Subject;
 use super::{Flavor, Query};
@@ -9,7 +10,6 @@ use model::entities::{Address, Protocols, Route, Service};
 use model::hostname::{self, HostnamePattern, HostnameSet};
 use model::regex_budget::RegexBudget;
 use regex::Regex;
-use regex_syntax::hir::{self, literal};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,10 +56,13 @@ pub struct HostPattern {
 }
 
 /// A path of a route.
+#[derive(Clone)]
 pub struct PathPattern {
     pub rank: Rank,
     /// What every fitting path begins with.
     pub prefix: Box<[u8]>,
+    /// What it has in it, too, as far as that is known.
+    pub texts: Box<[Box<[u8]>]>,
     pub kind: PathKind,
     /// What its regular expression takes, compiled (bytes).
     regex_size: usize,
@@ -160,14 +163,12 @@ impl Rule {
         let places = condition.places();
         // One place without host makes the route one for all hosts.
         let names: Option<BTreeSet<_>> = places.iter().map(|p| p.host.clone()).collect();
-        let hosts: Arc<[_]> = names
-            .into_iter()
-            .flatten()
-            .map(|name| HostPattern { name: HostnamePattern::Exact(name), port: None })
-            .collect();
-        let prefixes: BTreeSet<_> = places.into_iter().map(|p| p.prefix).collect();
+        let hosts: Arc<[_]> = names.into_iter().flatten().map(|name| HostPattern { name, port: None }).collect();
+        let paths: BTreeSet<_> = places.into_iter().map(|p| (p.prefix, p.texts)).collect();
         let rank = Rank::of_expression(route);
-        let paths: Vec<_> = prefixes.into_iter().map(|prefix| PathPattern::any(rank, prefix)).collect();
+        let pattern =
+            |(prefix, texts): (_, Vec<_>)| PathPattern { texts: texts.into(), ..PathPattern::any(rank, prefix) };
+        let paths: Vec<_> = paths.into_iter().map(pattern).collect();
         Rule {
             route: route.clone(),
             service: service.cloned(),
@@ -352,7 +353,7 @@ impl HostPattern {
 
 impl PathPattern {
     fn any(rank: Rank, prefix: Box<[u8]>) -> PathPattern {
-        PathPattern { rank, prefix, kind: PathKind::Any, regex_size: 0 }
+        PathPattern { rank, prefix, texts: Box::default(), kind: PathKind::Any, regex_size: 0 }
     }
 
     fn parse(
@@ -372,18 +373,17 @@ impl PathPattern {
             PathKind::Regex(regex) => regex.as_str() == pattern,
             _ => false,
         });
-        if let Some(PathPattern { prefix, kind, regex_size, .. }) = compiled {
-            budget.take(*regex_size);
-            return PathPattern { rank, prefix: prefix.clone(), kind: kind.clone(), regex_size: *regex_size };
+        if let Some(compiled) = compiled {
+            budget.take(compiled.regex_size);
+            return PathPattern { rank, ..compiled.clone() };
         }
         let used = budget.used();
         match budget.compile(&pattern, false) {
-            Ok(regex) => PathPattern {
-                rank,
-                prefix: literal_prefix(&pattern),
-                kind: PathKind::Regex(regex),
-                regex_size: budget.used() - used,
-            },
+            Ok(regex) => {
+                let (prefix, texts) = literals::of_regex(&pattern);
+                let regex_size = budget.used() - used;
+                PathPattern { rank, prefix, texts: texts.into(), kind: PathKind::Regex(regex), regex_size }
+            }
             Err(error) => {
                 defects.add(format!("paths: '{path}': {error}"));
                 PathPattern::any(rank, plain_prefix(&path[1..]).as_bytes().into())
@@ -434,17 +434,6 @@ pub fn header_name(name: &str) -> Box<str> {
 pub fn same_name(sent: &str, wanted: &str) -> bool {
     sent.len() == wanted.len()
         && sent.bytes().zip(wanted.bytes()).all(|(s, w)| s.to_ascii_lowercase() == w || (s == b'-' && w == b'_'))
-}
-
-/// The literal text that every match of an anchored regex begins with.
-pub fn literal_prefix(pattern: &str) -> Box<[u8]> {
-    let Ok(hir) = regex_syntax::parse(pattern) else { return Box::default() };
-    // In an unanchored one (`^/a|/b`) a match may start anywhere.
-    if !hir.properties().look_set_prefix().contains(hir::Look::Start) {
-        return Box::default();
-    }
-    let literals = literal::Extractor::new().extract(&hir);
-    literals.longest_common_prefix().unwrap_or_default().into()
 }
 
 /// What a pattern begins with that has no meaning in any dialect of regular expressions.

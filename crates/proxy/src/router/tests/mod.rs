@@ -130,6 +130,60 @@ fn one_change_leaves_the_rest_shared() {
     assert_eq!(Ask::get("h7.test", "/other").id(&after), None);
 }
 
+/// Exact hosts, wildcards, prefixes, and regexes whose paths begin alike or lead elsewhere by their hosts.
+fn mixed(flavor: Flavor, i: u128) -> Route {
+    let (hosts, path) = match i % 5 {
+        0 => (vec![format!("h{i}.test")], "/".to_owned()),
+        1 => (vec![format!("*.w{i}.test")], "/v1/".to_owned()),
+        2 => (vec![], format!("/api/{i}/x")),
+        3 => (vec![], format!("~/users/[0-9]+/orders{i}/[a-z]+/customers$")),
+        _ => (vec![format!("g{}.test", i % 10)], format!("~/api/{i}/[a-z]+$")),
+    };
+    if flavor != Flavor::Expressions {
+        return Route { hosts, paths: vec![path], ..route(i + 1) };
+    }
+    let host = hosts.first().map(|host| match host.strip_prefix('*') {
+        Some(end) => format!("http.host =^ \"{end}\" && "),
+        None => format!("http.host == \"{host}\" && "),
+    });
+    let path = match path.strip_prefix('~') {
+        Some(regex) => format!("http.path ~ \"^{regex}\""),
+        None => format!("http.path ^= \"{path}\""),
+    };
+    Route { expression: Some(host.unwrap_or_default() + &path), ..route(i + 1) }
+}
+
+/// A request for such a route.
+fn for_mixed(i: u128) -> Ask {
+    match i % 5 {
+        0 => Ask::get(&format!("h{i}.test"), "/a/b"),
+        1 => Ask::get(&format!("a.w{i}.test"), "/v1/b"),
+        2 => Ask::get("other.test", &format!("/api/{i}/x/y")),
+        3 => Ask::get("other.test", &format!("/users/77/orders{i}/x/customers")),
+        _ => Ask::get(&format!("g{}.test", i % 10), &format!("/api/{i}/abc")),
+    }
+}
+
+#[test]
+fn a_request_looks_at_few_routes_however_many_there_are() {
+    for flavor in [Flavor::Traditional, Flavor::TraditionalCompatible, Flavor::Expressions] {
+        let [few, many] = [100, 5_000].map(|count: u128| {
+            let router = router(flavor, (0..count).map(|i| mixed(flavor, i)).collect());
+            let asked = (0..100).map(|n| n * 7919 % count);
+            let looked_at = asked.map(|i| {
+                let (ask, mut best) = (for_mixed(i), Best::default());
+                assert_eq!(ask.id(&router), Some(i + 1), "{flavor:?}");
+                let query = ask.query();
+                router.hosts.search(flavor, &query, hostname::split_port(query.host), &mut best);
+                best.looked_at
+            });
+            looked_at.sum::<usize>()
+        });
+        assert!(few < 300, "{few} for a hundred requests");
+        assert!(2 * many <= 3 * few, "{flavor:?}: {few} of a hundred routes, {many} of many");
+    }
+}
+
 #[test]
 fn the_more_specific_of_equals_wins_then_the_older() {
     let router = router(
