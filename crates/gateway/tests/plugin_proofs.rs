@@ -60,6 +60,7 @@ const PROOFS: &[[&str; 3]] = &[
     ],
     ["http-log", "deliveries::http_log_posts_entries", "deliveries::nobody_waits_for_servers_that_are_away"],
     ["ip-restriction", "at_work::clients_are_let_in_by_address", "bad_input::addresses_of_others"],
+    ["jq", "jq::requests_are_filtered", "jq::programs_end_with_their_time_and_their_memory"],
     [
         "json-threat-protection",
         "validation::json_threat_protection_refuses_what_is_too_much",
