@@ -97,6 +97,11 @@ pub trait RecordStore: Send + Sync {
 
     /// What counters have come to, in that order; 0 where nothing was added.
     fn counts(&self, counters: Vec<Counter>) -> BoxFuture<'static, Result<Vec<i64>, Error>>;
+
+    /// Tells other nodes on the same database of something that is no record, on one of Kong's channels.
+    fn announce(&self, _channel: String, _data: String) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Some records, and the offset of those that follow, if there are any.
@@ -248,6 +253,11 @@ impl Records {
     /// See [`RecordStore::counts`].
     pub async fn counts(&self, counters: Vec<Counter>) -> Result<Vec<i64>, RecordsError> {
         self.ask(|store| store.counts(counters)).await
+    }
+
+    /// See [`RecordStore::announce`].
+    pub async fn announce(&self, channel: String, data: String) -> Result<(), RecordsError> {
+        self.ask(|store| store.announce(channel, data)).await
     }
 
     async fn ask<T: Send + 'static>(

@@ -37,6 +37,7 @@ use feed::Feed;
 use layout::{Layout, Table, WORKSPACES};
 use model::{Catalog, Code, Error, Record};
 use read::View;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -483,8 +484,8 @@ impl Store {
     }
 
     /// Tells other nodes on the same database of something that is no record, by one of Kong's channels.
-    pub async fn announce(&self, channel: &'static str, data: String) -> Result<(), Error> {
-        self.inner.backend.announce(channel, data).await
+    pub async fn announce(&self, channel: impl Into<Cow<'static, str>>, data: String) -> Result<(), Error> {
+        self.inner.backend.announce(channel.into(), data).await
     }
 
     /// What other nodes announce from now on.

@@ -3,6 +3,7 @@
 use crate::setup::{bootstrapped, node};
 use blackbox::http::{form, get, request};
 use blackbox::{Backend, Node, Postgres, eventually};
+use serde_json::Value;
 use std::time::Instant;
 
 /// As Kong's documentation begins: tables are made, a node starts, and its Admin API answers.
@@ -125,4 +126,42 @@ fn health_that_is_set_by_hand_is_for_all_nodes() {
             health(node) == "HEALTHY"
         });
     }
+}
+
+/// Plugins in Lua tell those on other nodes, once each, and not themselves.
+#[test]
+fn plugins_in_lua_tell_each_other() {
+    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/runtimes/src/lua/plugins/fixtures/?.lua;;");
+    let more = [
+        ("db_update_frequency", "0.2"),
+        ("plugins", "bundled, gossip"),
+        ("lua_package_path", PATH),
+        ("nginx_worker_processes", "2"),
+    ];
+    let settings = bootstrapped(Postgres::shared(), &more);
+    let (one, other) = (node(&settings), node(&settings));
+    form(one.admin(), "POST", "/services", "name=s&url=http://127.0.0.1:1").expect(201);
+    form(one.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
+    form(one.admin(), "POST", "/routes/r/plugins", "name=gossip").expect(201);
+    let ask = |node: &Node, what: &str| get(node.proxy(), &format!("/?do={what}")).expect(200).json();
+    eventually("the other node serves", || get(other.proxy(), "/").status == 200);
+    // A node does not hear what was said before it listened.
+    let tell = |from: &Node, text: &str| assert_eq!(ask(from, &format!("tell&text={text}"))["ok"], true);
+    for (from, to) in [(&one, &other), (&other, &one)] {
+        eventually("the other one hears", || {
+            tell(from, "again");
+            ask(to, "")["last"] == "again"
+        });
+    }
+    tell(&one, "counted");
+    eventually("the other node counts", || ask(&other, "")["count"] == 1);
+    eventually("the other node hears what follows", || {
+        tell(&one, "after");
+        ask(&other, "")["last"] == "after"
+    });
+    assert_eq!(ask(&other, "")["count"], 1, "one worker hears it");
+    assert_eq!(ask(&one, "")["count"], Value::Null, "who tells does not hear itself");
+    let kept = ask(&other, "load")["value"].as_u64().unwrap();
+    ask(&one, "invalidate");
+    eventually("the other node loads it anew", || ask(&other, "load")["value"].as_u64() > Some(kept));
 }

@@ -69,6 +69,16 @@ pub fn forget_all() {
     runtimes::lua::invalidate_all();
 }
 
+/// Another node has said something that is no business of the gateway itself: that what code keeps under a key is good
+/// no more, or what only code knows.
+pub fn hear(channel: &str, data: &str) {
+    if channel == runtimes::lua::INVALIDATIONS {
+        runtimes::lua::invalidate(data.as_bytes());
+    } else if !runtimes::lua::hear(channel, data) {
+        tracing::warn!(channel, "what another node says is too long for code in Lua");
+    }
+}
+
 /// Kong's form: the entity, five values, the workspace.
 fn cache_key(schema: &Schema, fields: &[String], record: &Record) -> String {
     let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();

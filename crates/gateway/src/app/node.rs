@@ -4,6 +4,7 @@ use super::expressions;
 use super::facts::NodeFacts;
 use super::hooks::Hooks;
 use super::live::LiveView;
+use super::lua;
 use super::plane::Plane;
 use super::prefix;
 use super::publisher::Progress;
@@ -432,7 +433,9 @@ impl Node for RunningNode {
 
     fn hear<'a>(&'a self, channel: &'a str, data: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let Some(kind) = self.kinds.iter().find(|kind| kind.channel() == Some(channel)) else { return };
+            let Some(kind) = self.kinds.iter().find(|kind| kind.channel() == Some(channel)) else {
+                return lua::hear(channel, data);
+            };
             match self.instances(kind.name(), Scope::All).await {
                 Ok(instances) => kind.hear(data, &instances, &self.env),
                 Err(error) => tracing::warn!(channel, "what another node has announced is not done here: {error}"),

@@ -157,6 +157,11 @@ impl RecordStore for StoredRecords {
         let counters = counters.into_iter().map(counter).collect();
         Box::pin(async move { store.counts(counters).await })
     }
+
+    fn announce(&self, channel: String, data: String) -> BoxFuture<'static, Result<(), Error>> {
+        let store = self.store.clone();
+        Box::pin(async move { store.announce(channel, data).await })
+    }
 }
 
 fn counter(counter: Counter) -> store::Counter {

@@ -1,12 +1,17 @@
 //! `kong.worker_events`: what one worker tells the others. Each has a queue, which a task of its own empties.
+//! `kong.cluster_events`: what nodes tell each other goes to one worker of each, as with Kong.
 
 use super::Phase;
+use super::surroundings;
 use super::timers::worker;
 use super::turn::Job;
+use super::value::text;
 use super::vm::{Vm, words};
-use mlua::{Function, Lua, Result, Table};
-use std::cell::Cell;
-use std::collections::VecDeque;
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Result, Table, Value};
+use sdk::LocalBoxFuture;
+use serde_json::Value as Json;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
@@ -29,14 +34,34 @@ struct Queue {
     came: Notify,
 }
 
+/// The channel on which nodes say which keys of their caches are good no more.
+pub const INVALIDATIONS: &str = "invalidations";
+
+/// The source of events that are from other nodes; their names are channels.
+const CLUSTER: &str = "cluster_events";
+
+/// Who takes what other nodes say, by channel: the first worker that wants to.
+static HEARING: Mutex<BTreeMap<String, Arc<Queue>>> = Mutex::new(BTreeMap::new());
+
 static QUEUES: Mutex<Vec<Arc<Queue>>> = Mutex::new(Vec::new());
 
 thread_local! {
-    static LISTENS: Cell<bool> = const { Cell::new(false) };
+    /// The queue of this worker, if it listens.
+    static OWN: RefCell<Option<Arc<Queue>>> = const { RefCell::new(None) };
 }
 
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
-    native.raw_set("listen", lua.create_function(|_, ()| Ok(listen()))?)?;
+    native.raw_set("listen", lua.create_function(|_, ()| Ok(listen().is_some()))?)?;
+    let hear = |_: &Lua, channel: String| {
+        listen_to_nodes(channel);
+        Ok(())
+    };
+    native.raw_set("hear", lua.create_function(hear)?)?;
+    let announce = |_: &Lua, (channel, data): (String, String)| {
+        announce(channel, data);
+        Ok(())
+    };
+    native.raw_set("announce", lua.create_function(announce)?)?;
     let post = |_: &Lua, (source, name, data): (String, String, String)| Ok(post(&source, &name, data));
     native.raw_set("post_event", lua.create_function(post)?)
 }
@@ -52,38 +77,93 @@ pub fn post(source: &str, name: &str, data: String) -> bool {
         return false;
     }
     let event = Event { source: source.to_owned(), name: name.to_owned(), data };
-    for queue in queues().iter() {
-        let mut events = queue.events.lock().unwrap_or_else(PoisonError::into_inner);
+    queues().iter().for_each(|queue| queue.put(event.clone()));
+    true
+}
+
+/// Another node has said something; false where that is too long.
+pub fn hear(channel: &str, data: &str) -> bool {
+    let hearing = HEARING.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(queue) = hearing.get(channel) else { return true };
+    if data.len() > LONGEST {
+        return false;
+    }
+    let data = Json::from(data).to_string();
+    queue.put(Event { source: CLUSTER.to_owned(), name: channel.to_owned(), data });
+    true
+}
+
+/// Begins to take on this worker what nodes say on a channel, unless another one does.
+fn listen_to_nodes(channel: String) {
+    if let Some(queue) = listen() {
+        HEARING.lock().unwrap_or_else(PoisonError::into_inner).entry(channel).or_insert(queue);
+    }
+}
+
+/// Tells other nodes, beside whatever the code does next; what goes wrong is logged.
+fn announce(channel: String, data: String) {
+    let Some(env) = surroundings::env() else { return };
+    let records = env.records().clone();
+    env.tasks().spawn("an announcement of Lua", async move {
+        if let Err(error) = records.announce(channel, data).await {
+            tracing::warn!(code = "lua", "other nodes are not told: {error}");
+        }
+    });
+}
+
+/// The same where code waits for it: true, or nil and why not.
+pub fn broadcast(lua: &Lua, arguments: &MultiValue) -> LocalBoxFuture<'static, Result<MultiValue>> {
+    let string = |at: usize| arguments.get(at).and_then(text).map(String::from_utf8);
+    let given = (string(0), string(1));
+    let lua = lua.clone();
+    Box::pin(async move {
+        let (Some(Ok(channel)), Some(Ok(data))) = given else {
+            return (Value::Nil, "channel and data must be UTF-8").into_lua_multi(&lua);
+        };
+        if data.len() > LONGEST {
+            return (Value::Nil, "the event is too long").into_lua_multi(&lua);
+        }
+        let Some(env) = surroundings::env() else { return (Value::Nil, "there is no database").into_lua_multi(&lua) };
+        match env.records().announce(channel, data).await {
+            Ok(()) => true.into_lua_multi(&lua),
+            Err(error) => (Value::Nil, error.to_string()).into_lua_multi(&lua),
+        }
+    })
+}
+
+impl Queue {
+    fn put(&self, event: Event) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if events.len() >= MOST {
             events.pop_front();
             tracing::warn!(code = "lua", "a worker is behind with events, and the oldest is dropped");
         }
-        events.push_back(event.clone());
-        queue.came.notify_one();
+        events.push_back(event);
+        self.came.notify_one();
     }
-    true
 }
 
-/// Begins to take events on this worker; false on threads that are none.
-fn listen() -> bool {
-    if worker().is_none() {
-        return false;
+/// Begins to take events on this worker: its queue; none on threads that are no workers.
+fn listen() -> Option<Arc<Queue>> {
+    worker()?;
+    if let Some(queue) = OWN.with_borrow(Clone::clone) {
+        return Some(queue);
     }
-    if !LISTENS.replace(true) {
-        let queue = Arc::new(Queue::default());
-        queues().push(Arc::clone(&queue));
-        tokio::task::spawn_local(async move {
-            loop {
-                queue.came.notified().await;
-                while let Some(event) = next(&queue) {
-                    if let Err(error) = deliver(event).await {
-                        tracing::error!(code = "lua", "an event cannot be taken: {}", words(&error));
-                    }
+    let own = Arc::new(Queue::default());
+    OWN.set(Some(Arc::clone(&own)));
+    queues().push(Arc::clone(&own));
+    let queue = Arc::clone(&own);
+    tokio::task::spawn_local(async move {
+        loop {
+            queue.came.notified().await;
+            while let Some(event) = next(&queue) {
+                if let Err(error) = deliver(event).await {
+                    tracing::error!(code = "lua", "an event cannot be taken: {}", words(&error));
                 }
             }
-        });
-    }
-    true
+        }
+    });
+    Some(own)
 }
 
 fn next(queue: &Queue) -> Option<Event> {

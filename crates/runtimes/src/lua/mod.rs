@@ -22,7 +22,7 @@ mod value;
 mod vm;
 
 pub(crate) use calls::{Called, Calls};
-pub use events::{is_listened_to, post};
+pub use events::{INVALIDATIONS, hear, is_listened_to, post};
 pub use generations::{invalidate, invalidate_all};
 pub use natives::shared::declare as declare_shared;
 pub(crate) use plugins::given_config;

@@ -2,7 +2,7 @@
 
 use super::turn::Waited;
 use super::value::{number, text};
-use super::{records, sockets, surroundings};
+use super::{events, records, sockets, surroundings};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::LocalBoxFuture;
 use std::cell::RefCell;
@@ -71,6 +71,7 @@ fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture<'st
                 }
             })
         }
+        "broadcast" => events::broadcast(lua, &arguments),
         name if name.starts_with("db.") => records::operation(lua, name, arguments),
         other => {
             let words = format!("nothing waits for {other}");

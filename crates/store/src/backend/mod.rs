@@ -13,6 +13,7 @@ use crate::{Addition, Counter, Revision, TagEntry, TagFilter};
 use futures_util::future::BoxFuture;
 use model::{Error, Record};
 use serde_json::Value;
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// Where records live. All methods may be called from any task at the same time.
@@ -46,7 +47,7 @@ pub trait Backend: Send + Sync {
     }
 
     /// Tells other nodes of something, where there may be some.
-    fn announce(&self, _channel: &'static str, _data: String) -> BoxFuture<'_, Result<(), Error>> {
+    fn announce(&self, _channel: Cow<'static, str>, _data: String) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async { Ok(()) })
     }
 }

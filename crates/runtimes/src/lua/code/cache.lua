@@ -1,5 +1,7 @@
 -- `kong.cache`: values that plugins load once. What one worker invalidates, and what a change of a record concerns, is
--- loaded anew by all of them.
+-- loaded anew by all of them, on all nodes.
+local slot = ...
+local native = slot.native
 local mlcache = require "resty.mlcache"
 local type, error = type, error
 
@@ -40,8 +42,17 @@ function cache:invalidate(key)
     error("key must be a string", 2)
   end
   values:delete(key)
+  if native.shares_database then
+    native.announce("invalidations", key)
+  end
 end
-cache.invalidate_local = cache.invalidate
+
+function cache:invalidate_local(key)
+  if type(key) ~= "string" then
+    error("key must be a string", 2)
+  end
+  values:delete(key)
+end
 
 function cache:purge() return values:purge() end
 

@@ -77,26 +77,29 @@ function worker_events.configured() return true end
 
 kong.worker_events = worker_events
 
--- Who tells other nodes is not told itself. Where no other node has the same database there is nobody to tell.
+-- Who tells other nodes is not told itself; on each of them one worker is. Where no other node has the same database
+-- there is nobody to tell.
 local cluster_events = {}
 
 function cluster_events.subscribe(_, channel, callback)
-  if type(channel) ~= "string" or type(callback) ~= "function" then
-    error("channel must be a string, and callback a function", 2)
+  if type(channel) ~= "string" then
+    return error("channel must be a string", 2)
+  elseif type(callback) ~= "function" then
+    return error("callback must be a function", 2)
   end
-  if native.shares_database then
-    return nil, "events of other nodes are not there in this version"
-  end
-  return true
+  native.hear(channel)
+  return worker_events.register(function(data) callback(data) end, "cluster_events", channel)
 end
 
 function cluster_events.broadcast(_, channel, data)
-  if type(channel) ~= "string" or type(data) ~= "string" then
-    return nil, "channel and data must be strings"
-  elseif native.shares_database then
-    return nil, "events for other nodes are not there in this version"
+  if type(channel) ~= "string" then
+    return nil, "channel must be a string"
+  elseif type(data) ~= "string" then
+    return nil, "data must be a string"
+  elseif not native.shares_database then
+    return true
   end
-  return true
+  return slot.wait("broadcast", channel, data)
 end
 
 kong.cluster_events = cluster_events

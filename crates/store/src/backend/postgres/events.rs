@@ -9,6 +9,7 @@ use crate::layout::{Table, foreign_id};
 use crate::{Change, Operation};
 use model::Record;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 /// The keys that Kong nodes forget because of a transaction: by channel, and the event's data.
 #[derive(Debug, Default)]
 pub struct Events {
-    told: BTreeSet<(&'static str, String)>,
+    told: BTreeSet<(Cow<'static, str>, String)>,
 }
 
 /// A node among others on one database.
@@ -65,7 +66,7 @@ const CORE: [&str; 11] = [
 
 impl Events {
     /// What is about no record.
-    pub fn of(channel: &'static str, data: String) -> Events {
+    pub fn of(channel: Cow<'static, str>, data: String) -> Events {
         Events { told: BTreeSet::from([(channel, data)]) }
     }
 
@@ -117,7 +118,7 @@ impl Events {
     fn tell(&mut self, channel: &'static str, data: String) {
         let version = data.ends_with(":version");
         if version || self.told.len() < MOST {
-            self.told.insert((channel, data));
+            self.told.insert((Cow::Borrowed(channel), data));
         }
     }
 
@@ -138,7 +139,7 @@ impl Events {
             if propagation > 0.0 { Cell::Real(propagation) } else { Cell::Null },
             Cell::Real(kept.as_secs_f64()),
             Cell::Uuids(self.told.iter().map(|_| Uuid::new_v4()).collect()),
-            Cell::Texts(self.told.iter().map(|(channel, _)| (*channel).to_owned()).collect()),
+            Cell::Texts(self.told.iter().map(|(channel, _)| channel.to_string()).collect()),
             Cell::Texts(self.told.iter().map(|(_, data)| data.clone()).collect()),
         ];
         Some((sql.to_owned(), cells))

@@ -37,6 +37,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 pub use migrations::{LOCK_TIMEOUT, Listed, Migration, Migrations, Say, State, Subsystem};
 use model::{Error, Record};
 pub use pool::{PasswordSource, Server};
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -180,7 +181,7 @@ impl Backend for Postgres {
         async move { done.await.map_err(failure)? }.boxed()
     }
 
-    fn announce(&self, channel: &'static str, data: String) -> BoxFuture<'_, Result<(), Error>> {
+    fn announce(&self, channel: Cow<'static, str>, data: String) -> BoxFuture<'_, Result<(), Error>> {
         let shared = self.shared.clone();
         let done = tokio::spawn(async move {
             let Some(neighbour) = &shared.neighbour else { return Ok(()) };

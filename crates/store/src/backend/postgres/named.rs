@@ -60,6 +60,12 @@ pub fn named<'e>(layout: &Layout, events: impl Iterator<Item = (&'e str, &'e str
     (explained && found.len() <= MOST).then(|| found.into_iter().collect())
 }
 
+/// Whether a key is that of a record that is in snapshots.
+pub fn is_of_record_in_snapshot(layout: &Layout, data: &str) -> bool {
+    let entity = data.split_once(':').and_then(|(entity, _)| layout.table(entity));
+    data.ends_with(":version") || entity.is_some_and(|table| table.in_snapshot)
+}
+
 /// The record that a key is of, if it is of one that concerns nodes; `None`: nobody knows.
 fn one(layout: &Layout, data: &str) -> Option<Option<Named>> {
     let (entity, rest) = data.split_once(':')?;

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::events::{CACHE, CORE_CACHE, Neighbour, TARGETS, UPSTREAMS};
 use super::follow::Heard;
-use super::named::named;
+use super::named::{is_of_record_in_snapshot, named};
 use crate::backend::failure;
 use crate::feed::Announcement;
 use model::{Code, Error};
@@ -77,11 +77,13 @@ impl Poller {
             let node: Uuid = event.try_get(1).map_err(failure)?;
             let (channel, data) = (text(2).map_err(failure)?, text(3).map_err(failure)?);
             let is_new = !self.seen.contains(&id);
-            if is_new && !RECORDS.contains(&channel.as_str()) {
-                if node != self.neighbour.node {
-                    announced.push(Announcement { channel, data });
-                }
-            } else if is_new && (!self.heard.has(node) || (node == self.neighbour.node && in_doubt)) {
+            let is_of_record = RECORDS.contains(&channel.as_str());
+            // Plugins keep values of their own by such keys.
+            let is_of_plugin = channel == CACHE && !is_of_record_in_snapshot(&self.shared.layout, &data);
+            if is_new && (!is_of_record || is_of_plugin) && node != self.neighbour.node {
+                announced.push(Announcement { channel: channel.clone(), data: data.clone() });
+            }
+            if is_new && is_of_record && (!self.heard.has(node) || (node == self.neighbour.node && in_doubt)) {
                 new.push((channel, data));
             }
             seen.insert(id);
