@@ -72,3 +72,24 @@ fn the_last_lines_are_written() {
     assert!(log.contains("50 more messages were left out"), "{log}");
     assert!(log.contains("#0: stopped"), "{log}");
 }
+
+#[test]
+fn interfaces_have_logs_of_their_own() {
+    let settings = [
+        ("admin_gui_listen", "127.0.0.1:0 ssl"),
+        ("status_listen", "127.0.0.1:0 ssl"),
+        ("admin_gui_error_log", "logs/gui.log"),
+        ("status_error_log", "logs/status.log"),
+        ("log_level", "info"),
+    ];
+    let node = Node::start(&settings);
+    const TOLD: &str = "plain HTTP on a port for TLS";
+    let log = |name: &str| std::fs::read_to_string(node.prefix().join("logs").join(name)).unwrap_or_default();
+    for (address, file) in [(node.manager(), "gui.log"), (node.status(), "status.log")] {
+        let mut connection = Connection::open(address).unwrap();
+        connection.send_raw(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        drop(connection);
+        eventually("its log tells of it", || log(file).matches(TOLD).count() == 1);
+    }
+    assert!(!node.log().contains(TOLD));
+}

@@ -22,6 +22,17 @@ pub enum Interface {
     Manager,
 }
 
+impl Interface {
+    /// What is logged while it is served is logged within this span, by whose name logs tell whose it is.
+    pub fn span(self) -> tracing::Span {
+        match self {
+            Interface::Admin => tracing::Span::none(),
+            Interface::Status => tracing::error_span!("status"),
+            Interface::Manager => tracing::error_span!("admin_gui"),
+        }
+    }
+}
+
 /// The node that an Admin API belongs to. Called on the control runtime; the synchronous methods must not wait.
 pub trait Node: Send + Sync + 'static {
     /// The node's id, as `GET /` shows it.

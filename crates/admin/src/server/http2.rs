@@ -21,6 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 use wire::h2::Limits;
 
 /// A request's content. What has been read of it makes room for more.
@@ -53,7 +54,7 @@ pub async fn serve(requests: Requests, stream: Box<dyn Transport>, begun: Bytes)
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
                     let number = requests.number();
-                    tasks.spawn(answer(Arc::clone(&requests), number, request, respond));
+                    tasks.spawn(answer(Arc::clone(&requests), number, request, respond).in_current_span());
                     // Requests that were reset are answered for nobody, and count no more for the client.
                     if tasks.len() > most {
                         break;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 use wire::net::Incoming;
 
 /// How long requests under way may take once the node stops.
@@ -57,7 +58,8 @@ impl Tls for Arc<rustls::ServerConfig> {
     }
 }
 
-/// Serves until `shutdown` resolves and the requests under way are answered.
+/// Serves until `shutdown` resolves and the requests under way are answered; to be called within
+/// [`Interface::span`].
 pub async fn serve(
     admin: Arc<Admin>,
     interface: Interface,
@@ -93,7 +95,8 @@ pub async fn serve(
         match connections.enter() {
             Some(place) => {
                 let (admin, listener, stopped) = (Arc::clone(&admin), Arc::clone(&listener), stopped.clone());
-                tasks.spawn(connection::run(admin, interface, listener, accepted, place, stopped));
+                let served = connection::run(admin, interface, listener, accepted, place, stopped);
+                tasks.spawn(served.in_current_span());
             }
             None => connections.refused.note(|n| {
                 tracing::warn!(

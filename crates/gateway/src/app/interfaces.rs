@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 use wire::net::Incoming;
 
 /// Sockets that are bound and, later, served.
@@ -123,7 +124,8 @@ impl Interfaces {
             let serving = Arc::clone(&self.serving);
             serving.fetch_add(1, Ordering::Relaxed);
             tasks.spawn(async move {
-                admin::serve(admin, interface, listener, connections, shutdown).await;
+                let served = admin::serve(admin, interface, listener, connections, shutdown);
+                served.instrument(interface.span()).await;
                 serving.fetch_sub(1, Ordering::Relaxed);
             });
         }

@@ -460,6 +460,8 @@ fn error_logs(settings: &Settings, console: Console) -> Destinations {
     };
     let on_console = console == Console::Kept && !settings.is_given("proxy_error_log");
     let node = if on_console { Destination::Stderr } else { of("proxy_error_log") };
-    let admin = settings.is_given("admin_error_log").then(|| of("admin_error_log")).filter(|admin| *admin != node);
-    Destinations { node, admin }
+    let own = |setting| settings.is_given(setting).then(|| of(setting));
+    let admin = own("admin_error_log");
+    let status = own("status_error_log").or_else(|| admin.clone());
+    Destinations { node, admin, status, manager: own("admin_gui_error_log") }
 }

@@ -23,6 +23,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
@@ -46,18 +47,21 @@ pub struct Logging {
     level: Arc<AtomicUsize>,
 }
 
-/// Where messages go: those of the Admin API, and all others.
+/// Where messages go; `None`: where those of the node go.
 #[derive(Clone, Debug)]
 pub struct Destinations {
     pub node: Destination,
-    /// `None`: where the others go.
     pub admin: Option<Destination>,
+    pub status: Option<Destination>,
+    pub manager: Option<Destination>,
 }
 
 /// Makes lines of events.
 struct Lines {
     node: Sink,
     admin: Option<Sink>,
+    status: Option<Sink>,
+    manager: Option<Sink>,
     limiter: Limiter,
     /// For plugins that send messages on.
     node_log: NodeLog,
@@ -138,12 +142,19 @@ impl Logging {
 }
 
 impl Lines {
-    fn sink(&self, target: &str) -> &Sink {
-        self.admin.as_ref().filter(|_| target.starts_with("admin")).unwrap_or(&self.node)
+    /// `span` is the name of the one that the message was logged in.
+    fn sink(&self, target: &str, span: Option<&str>) -> &Sink {
+        let own = match span {
+            Some("admin_gui") => &self.manager,
+            Some("status") => &self.status,
+            _ if target.starts_with("admin") => &self.admin,
+            _ => &None,
+        };
+        own.as_ref().unwrap_or(&self.node)
     }
 
-    fn write(&self, metadata: &Metadata<'_>, text: &str) {
-        self.sink(metadata.target()).put(line(*metadata.level(), text).into_bytes(), 1);
+    fn write(&self, metadata: &Metadata<'_>, span: Option<&str>, text: &str) {
+        self.sink(metadata.target(), span).put(line(*metadata.level(), text).into_bytes(), 1);
     }
 
     /// Tells those who listen.
@@ -163,7 +174,7 @@ impl Lines {
 
     fn report_left_out(&self) {
         for LeftOut { metadata, count, sample } in self.limiter.take_left_out() {
-            self.write(metadata, &format!("{count} more messages were left out, the first of them: {sample}"));
+            self.write(metadata, None, &format!("{count} more messages were left out, the first of them: {sample}"));
         }
     }
 }
@@ -171,8 +182,8 @@ impl Lines {
 /// Takes events as `tracing` gives them.
 struct EventLayer(Arc<Lines>);
 
-impl<S: Subscriber> Layer<S> for EventLayer {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for EventLayer {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
         let verdict = self.0.limiter.admit(metadata);
         if verdict == Verdict::LeaveOut {
@@ -185,7 +196,8 @@ impl<S: Subscriber> Layer<S> for EventLayer {
         match verdict {
             Verdict::Sample => self.0.limiter.keep_sample(metadata, text),
             _ => {
-                self.0.write(metadata, &text);
+                let span = context.event_span(event).map(|span| span.name());
+                self.0.write(metadata, span, &text);
                 self.0.tell(metadata, &text, request_id.as_deref());
             }
         }
@@ -221,14 +233,17 @@ impl Visit for Text {
 
 /// Opens the logs and starts the thread that writes them.
 fn open(destinations: &Destinations) -> Result<(LogWriter, Arc<Lines>), String> {
-    let all = std::iter::once(&destinations.node).chain(&destinations.admin).cloned().collect();
+    let Destinations { node, admin, status, manager } = destinations;
+    let own = [admin, status, manager].map(|own| own.as_ref().filter(|own| *own != node));
+    let all = std::iter::once(node).chain(own.into_iter().flatten()).cloned().collect();
     let report: Report =
         Box::new(|destination, failure| Some(line(Level::WARN, &failure.describe(&format!("the log {destination}")))));
     let (writer, sinks) = LogWriter::start("log", all, QUEUED, report)?;
     let mut sinks = sinks.into_iter();
     let node = sinks.next().ok_or("no log was opened")?;
-    let (admin, limiter) = (sinks.next(), Limiter::new());
-    Ok((writer, Arc::new(Lines { node, admin, limiter, node_log: NodeLog::default() })))
+    let [admin, status, manager] = own.map(|own| own.and_then(|_| sinks.next()));
+    let (limiter, node_log) = (Limiter::new(), NodeLog::default());
+    Ok((writer, Arc::new(Lines { node, admin, status, manager, limiter, node_log })))
 }
 
 /// One event, one line, whatever a client made its way into it.
@@ -280,17 +295,20 @@ pub fn timestamp(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use admin::Interface;
     use std::path::Path;
     use tracing::subscriber::with_default;
 
     const LONG: Duration = Duration::from_secs(10);
 
-    /// What is in the node's log and in that of the Admin API after some work.
-    fn logged(level: &str, work: impl FnOnce(&Lines)) -> [String; 2] {
+    /// What is in the node's log, in that of the Admin API and in that of the manager after some work.
+    fn logged(level: &str, work: impl FnOnce(&Lines)) -> [String; 3] {
         let folder = tempfile::tempdir().unwrap();
-        let paths = ["node", "admin"].map(|name| folder.path().join(name));
-        let [node, admin] = paths.each_ref().map(|path| Destination::of(path));
-        let (writer, lines) = open(&Destinations { node, admin: Some(admin) }).unwrap();
+        let paths = ["node", "admin", "manager"].map(|name| folder.path().join(name));
+        let [node, admin, manager] = paths.each_ref().map(|path| Destination::of(path));
+        let destinations =
+            Destinations { status: Some(node.clone()), node, admin: Some(admin), manager: Some(manager) };
+        let (writer, lines) = open(&destinations).unwrap();
         let layer = EventLayer(Arc::clone(&lines)).with_filter(targets(position(level)));
         with_default(tracing_subscriber::registry().with(layer), || work(&lines));
         assert!(writer.finish(LONG));
@@ -303,12 +321,15 @@ mod tests {
 
     #[test]
     fn levels_and_targets() {
-        let [node, admin] = logged("notice", |_| {
+        let [node, admin, manager] = logged("notice", |_| {
             tracing::info!(target: "proxy", route = "r", "one\nline");
             tracing::debug!(target: "proxy", "not this");
             tracing::info!(target: "hyper", "nor this");
             tracing::warn!(target: "admin::server", "elsewhere");
+            Interface::Manager.span().in_scope(|| tracing::warn!(target: "admin::server", "of the pages"));
         });
+        assert!(manager.ends_with("#0: of the pages\n"), "{manager}");
+        assert_eq!(manager.lines().count(), 1);
         assert!(admin.ends_with("#0: elsewhere\n"), "{admin}");
         assert!(node.ends_with("#0: one line, route: \"r\"\n") || node.ends_with("#0: one line, route: r\n"), "{node}");
         assert_eq!(node.lines().count(), 1);
@@ -317,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_one_kind_leaves_room_for_others() {
-        let [node, _] = logged("notice", |lines| {
+        let [node, ..] = logged("notice", |lines| {
             for number in 0..5000 {
                 tracing::info!(target: "proxy", "a request was refused: {number}");
             }
@@ -333,7 +354,7 @@ mod tests {
 
     #[test]
     fn long_messages_are_cut() {
-        let [node, _] = logged("notice", |_| tracing::info!(target: "proxy", "{}", "é".repeat(LONGEST)));
+        let [node, ..] = logged("notice", |_| tracing::info!(target: "proxy", "{}", "é".repeat(LONGEST)));
         assert!(node.len() < LONGEST + 100, "{}", node.len());
         assert!(node.ends_with("é...\n"), "{node}");
     }

@@ -49,19 +49,20 @@ pub const SECTIONS: &[Section] = &[
             text(
                 "admin_error_log",
                 "logs/error.log",
-                "File for messages of the Admin and the Status API. While it is the default they go where the others \
-                    go.",
+                "File for messages of the Admin API. While it is the default they go where the others go.",
             ),
             text("admin_gui_access_log", "logs/admin_gui_access.log", "Access log of the GUI."),
-            text("admin_gui_error_log", "logs/admin_gui_error.log", "Messages of the GUI.").inert(),
+            text(
+                "admin_gui_error_log",
+                "logs/admin_gui_error.log",
+                "File for messages about connections to the GUI, as `admin_error_log`.",
+            ),
             text("status_access_log", "off", "Access log of the Status API, as `admin_access_log`."),
             text(
                 "status_error_log",
                 "logs/status_error.log",
-                "Messages of the Status API; they go to \
-                `admin_error_log`.",
-            )
-            .inert(),
+                "File for messages of the Status API. While it is the default they go to `admin_error_log`.",
+            ),
             list("vaults", "bundled", "Vaults that references may name; `bundled` stands for all that are built in."),
             list(
                 "plugins",

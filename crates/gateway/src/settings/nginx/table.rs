@@ -570,7 +570,7 @@ pub const WITHOUT_EFFECT: &[(&[&str], &str)] = &[
     (&["override_charset", "source_charset"], "no content is recoded"),
     (&["user"], "the process stays who it was started as"),
     (&["env"], "the process has its environment as it is"),
-    (&["error_log"], "`proxy_error_log` and `admin_error_log` name the logs"),
+    (&["error_log"], "`proxy_error_log`, `admin_error_log` and the like name the logs"),
     (
         &["error_page", "recursive_error_pages", "proxy_intercept_errors"],
         "errors are answered as Kong does, with `error_template_*` and `error_default_type`",
