@@ -1,6 +1,6 @@
 //! Callers whom an issuer elsewhere knows: openid-connect and oauth2-introspection.
 
-use blackbox::http::{Response, form, json, request};
+use blackbox::http::{Response, form, get, json, request};
 use blackbox::{Backend, Node};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -78,6 +78,8 @@ fn tokens_are_asked_for_and_browsers_sent_to_log_in() {
         "consumer_claim": ["sub"]
     });
     let node = start(&backend, &json!({ "name": "openid-connect", "config": config }));
+    let status = get(node.admin(), "/status").expect(200).json();
+    assert!(status["degraded"].as_array().is_none_or(Vec::is_empty), "{status}");
     assert_eq!(ask(&node, &[("Authorization", "Bearer good")]).status, 200);
     assert_eq!(ask(&node, &[("Authorization", "Bearer bad")]).status, 401);
     let sent = ask(&node, &[]).expect(302);

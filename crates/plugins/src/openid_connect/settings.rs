@@ -233,7 +233,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("cache_ttl_min", "null"),
     ("cache_ttl_neg", "null"),
     ("cache_ttl_resurrect", "null"),
-    ("cache_tokens_salt", "null"),
     ("http_version", "1.1"),
     ("keepalive", "true"),
 ];
