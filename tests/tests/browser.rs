@@ -3,13 +3,14 @@
 
 use blackbox::http::{form, json};
 use blackbox::{Backend, Node};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
-/// What drives the browser, and what looks for faults that keep people out.
-const PACKAGES: [&str; 2] = ["playwright-core@1.65.1", "axe-core@4.14.1"];
+/// What drives the browser, what looks for faults that keep people out, and where people have accounts.
+const PACKAGES: [&str; 3] = ["playwright-core@1.65.1", "axe-core@4.14.1", "oidc-provider@8.8.1"];
 
 /// Where the packages are.
 fn packages() -> &'static Path {
@@ -28,6 +29,37 @@ fn packages() -> &'static Path {
         }
         folder
     })
+}
+
+/// An issuer of OpenID Connect, and a server whose addresses lead to the node's.
+struct Issuer {
+    process: Child,
+    /// Stays open: a word that it cannot write would end it.
+    _output: BufReader<ChildStdout>,
+    issuer: String,
+    front: String,
+}
+
+impl Issuer {
+    fn start() -> Issuer {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("manager/issuer.mjs");
+        let mut command = Command::new("node");
+        command.arg(script).env("BROWSER", packages()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().expect("node runs");
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).expect("it says where it is");
+        let address = |name: &str| told[name].as_str().unwrap().to_owned();
+        Issuer { issuer: address("issuer"), front: address("gateway"), process, _output: output }
+    }
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// A node with the manager, whose pages may call nobody else.
@@ -165,6 +197,25 @@ fn pages_of_others_get_nowhere() {
         ("admin_gui_auth_login_attempts", "3"),
     ];
     run("attacks.mjs", &node(&settings), &[("PASSWORD", "secret")]);
+}
+
+#[test]
+fn people_log_in_with_an_account_elsewhere() {
+    let issuer = Issuer::start();
+    let conf = json!({
+        "issuer": issuer.issuer, "client_id": ["manager"], "client_secret": ["of-manager"], "admin_auto_create": false,
+        "redirect_uri": [format!("{}/auth", issuer.front)], "login_redirect_uri": [issuer.front],
+        "scopes": ["openid", "email"]
+    });
+    let conf = conf.to_string();
+    let settings = [
+        ("enforce_rbac", "on"),
+        ("password", "secret"),
+        ("admin_gui_auth", "openid-connect"),
+        ("admin_gui_auth_conf", &conf),
+    ];
+    let more = [("TOKEN", "secret"), ("ISSUER", &issuer.issuer), ("FRONT", &issuer.front)];
+    run("provider.mjs", &node(&settings), &more);
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Admin {
         let status_endpoints = routes::status(store.catalog(), &plugins, options.dbless);
         // Where records come from a file, clients change none of them.
         let store = if options.dbless { store.read_only() } else { store };
-        let access = Access::new(&store, options.access.clone());
+        let access = Access::new(&store, Arc::clone(&node), options.access.clone());
         let (told, loading, openapi) = (Told::default(), Mutex::default(), OnceLock::new());
         let state = State { node, options, access, endpoints, openapi, told, loading };
         Admin { state: Arc::new(state), store, status_endpoints }
@@ -336,7 +336,10 @@ fn response(
     }
     for (name, value) in answer.headers {
         if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(HeaderName::from_static(name), value);
+            match name {
+                "set-cookie" => drop(headers.append(header::SET_COOKIE, value)),
+                _ => drop(headers.insert(HeaderName::from_static(name), value)),
+            }
         }
     }
     response

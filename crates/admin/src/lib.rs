@@ -30,8 +30,9 @@ mod server;
 mod workspace;
 
 pub use access::complexity::Complexity;
-pub use access::options::{AccessOptions, Enforcement, GuiAuth, SessionOptions};
+pub use access::options::{AccessOptions, Enforcement, GuiAuth, Provider, ProviderKind, SessionOptions};
 pub use access::prepare as prepare_access;
+pub use access::provider::{Identity, Login, LoginOutcome, LoginRequest};
 pub use audit::{AuditOptions, SigningKey};
 pub use http::Admin;
 pub use hyper::HeaderMap;
@@ -41,4 +42,5 @@ pub use node::{
 };
 pub use options::{Limits, Options};
 pub use pictures::{Pictures, ResponseBody};
+pub use routes::login::PROVIDER_LOGOUT;
 pub use server::{Connections, Listener, Tls, serve};

@@ -1,5 +1,6 @@
 //! What only the running gateway knows: the Admin API asks it through [`Node`].
 
+use crate::access::provider::{Login, LoginOutcome, LoginRequest};
 use crate::pictures::Pictures;
 use futures_util::future::BoxFuture;
 use hyper::HeaderMap;
@@ -144,6 +145,11 @@ pub trait Node: Send + Sync + 'static {
     /// Sends one at once. The error says why there is no answer.
     fn send_hook(&self, _message: HookMessage) -> BoxFuture<'_, Result<HookAnswer, String>> {
         Box::pin(std::future::ready(Err("the node sends nothing".to_owned())))
+    }
+
+    /// Has the plugin by which administrators log in find out who has sent a request.
+    fn identify(&self, _request: LoginRequest) -> BoxFuture<'_, Login> {
+        Box::pin(std::future::ready(Login { outcome: LoginOutcome::Unavailable, cookies: Vec::new() }))
     }
 
     /// Whether a client may use an interface (`allow` and `deny`); it is answered 403 otherwise.

@@ -146,6 +146,7 @@ mod tests {
             attempts_ttl: Duration::ZERO,
             complexity: Complexity::default(),
             session: SessionOptions::default(),
+            provider: None,
         };
         let access = AccessOptions { gui: Some(gui), ..AccessOptions::default() };
         let options = Options { access, pages: vec![("http", 8002), ("https", 443)], ..Options::default() };

@@ -5,7 +5,7 @@ import { start } from './core/router.js';
 import { language } from './core/texts.js';
 import { pages } from './pages/pages.js';
 import { choosePassword, linkedBy } from './pages/register.js';
-import { watchForLogin } from './shell/login.js';
+import { passThrough, watchForLogin } from './shell/login.js';
 import { display, frame } from './shell/shell.js';
 
 applyTheme();
@@ -13,7 +13,7 @@ document.documentElement.lang = language;
 const link = linkedBy();
 if (link) {
   choosePassword(link);
-} else {
+} else if (!passThrough()) {
   watchForLogin();
   frame();
   start(pages, display);

@@ -15,6 +15,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "build-essential"),
     ("cmake", "cmake"),
     ("chromium", "chromium"),
+    ("/usr/sbin/slapd", "slapd"),
+    ("ldapadd", "ldap-utils"),
     ("node", "nodejs"),
     ("npm", "npm"),
 ];

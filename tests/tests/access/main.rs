@@ -2,6 +2,7 @@
 
 mod admins;
 mod events;
+mod providers;
 mod records;
 
 use blackbox::http::{Response, get, request};
@@ -40,7 +41,7 @@ fn what_cannot_be_enforced_stops_the_start() {
     for (settings, words) in [
         (&[("enforce_rbac", "both"), ("database", "off")][..], "enforce_rbac: users need a database"),
         (&[("admin_gui_auth", "basic-auth")], "admin_gui_session_conf: must be a JSON object"),
-        (&[("admin_gui_auth", "openid-connect")], "admin_gui_auth = openid-connect is not available"),
+        (&[("admin_gui_auth", "key-auth")], "admin_gui_auth = key-auth is not available"),
     ] {
         let mut check = bascule();
         check.arg("check").arg("/dev/null");

@@ -8,6 +8,7 @@ mod attempts;
 mod bootstrap;
 pub mod complexity;
 pub mod options;
+pub mod provider;
 pub mod rights;
 pub mod rules;
 pub mod secret;
@@ -16,6 +17,7 @@ pub mod session;
 use crate::answer::Answer;
 use crate::endpoint::Endpoint;
 use crate::form;
+use crate::node::Node;
 use crate::workspace::Place;
 use attempts::Attempts;
 use base64::Engine;
@@ -23,7 +25,8 @@ use base64::engine::general_purpose::STANDARD;
 pub use bootstrap::{give, prepare};
 use hyper::header::{self, HeaderMap};
 use model::{Catalog, Record, Schema};
-use options::{AccessOptions, GuiAuth};
+use options::{AccessOptions, GuiAuth, ProviderKind};
+use provider::{Login, LoginOutcome, LoginRequest};
 use rights::{RecordRules, Rights};
 use rules::{Action, Rules};
 use secret::Verifier;
@@ -36,6 +39,7 @@ pub struct Access {
     pub options: AccessOptions,
     /// The records of all workspaces.
     store: Store,
+    node: Arc<dyn Node>,
     pub verifier: Verifier,
     attempts: Attempts,
 }
@@ -48,10 +52,19 @@ pub struct User {
     pub name: String,
     /// The ids of its roles, those of its groups among them.
     pub roles: Vec<String>,
+    /// The groups that a provider has named.
+    pub groups: Vec<String>,
     /// The administrator whose user it is.
     pub admin: Option<Record>,
     /// The cookie of a session that is due for renewal.
     pub cookie: Option<String>,
+}
+
+/// An administrator who has shown who that is.
+pub struct Known {
+    pub admin: Record,
+    /// The groups that a provider has named.
+    pub groups: Vec<String>,
 }
 
 /// The status of an administrator who has registered.
@@ -70,9 +83,9 @@ const OPEN_TO_READ: &[&str] = &["", "endpoints", "plugins", "schemas", "status",
 const OF_WORKSPACES: &[&str] = &["", "endpoints", "openapi.json", "schemas", "status", "tags", "timers"];
 
 impl Access {
-    pub fn new(store: &Store, options: AccessOptions) -> Access {
+    pub fn new(store: &Store, node: Arc<dyn Node>, options: AccessOptions) -> Access {
         let attempts = Attempts::new(options.gui.as_ref());
-        Access { options, store: store.of(Scope::All), verifier: Verifier::new(), attempts }
+        Access { options, store: store.of(Scope::All), node, verifier: Verifier::new(), attempts }
     }
 
     /// The user that a request is from; `None` where it makes no difference.
@@ -171,7 +184,7 @@ impl Access {
             if !self.verifier.is_right(token, Some(text(&record, "user_token"))).await {
                 continue;
             }
-            let Some(user) = self.enabled(record).await? else { continue };
+            let Some(user) = self.enabled(record, Vec::new()).await? else { continue };
             let may_use_tokens = |admin: &Record| admin.get("rbac_token_enabled") == Some(&Value::Bool(true));
             return Ok(Some(user).filter(|user| user.admin.as_ref().is_none_or(may_use_tokens)));
         }
@@ -180,23 +193,44 @@ impl Access {
 
     async fn by_gui(&self, gui: &GuiAuth, headers: &HeaderMap) -> Result<Option<User>, Answer> {
         match session::find(&self.store, &gui.session, headers).await? {
-            Some((admin, cookie)) => {
-                let admin = self.store.get("admins", &Key::Id(admin)).await?;
-                let user = self.of_admin(admin).await?;
+            Some(session) => {
+                let Some(admin) = self.store.get("admins", &Key::Id(session.admin)).await? else { return Ok(None) };
+                let user = self.of_admin(Known { admin, groups: session.groups }).await?;
+                let cookie = session.renewed;
                 Ok(user.filter(|user| says_so(gui, headers, user)).map(|user| User { cookie, ..user }))
             }
-            None => self.by_password(gui, headers).await,
+            None => {
+                let Some(known) = self.by_password(gui, headers).await? else { return Ok(None) };
+                Ok(self.of_admin(known).await?.filter(|user| says_so(gui, headers, user)))
+            }
         }
     }
 
     /// Who gives its name and its password (`Authorization: Basic`).
-    pub async fn by_password(&self, gui: &GuiAuth, headers: &HeaderMap) -> Result<Option<User>, Answer> {
+    pub async fn by_password(&self, gui: &GuiAuth, headers: &HeaderMap) -> Result<Option<Known>, Answer> {
         let Some((name, password)) = basic(headers) else { return Ok(None) };
-        let admin = self.admin(&name).await?;
-        if !self.is_password(admin.as_ref(), &password).await {
+        let Some(provider) = &gui.provider else {
+            let admin = self.admin(&name).await?;
+            let right = self.is_password(admin.as_ref(), &password).await;
+            return Ok(admin.filter(|_| right).map(|admin| Known { admin, groups: Vec::new() }));
+        };
+        if provider.kind != ProviderKind::Ldap {
             return Ok(None);
         }
-        Ok(self.of_admin(admin).await?.filter(|user| says_so(gui, headers, user)))
+        let line =
+            (header::AUTHORIZATION.to_string(), format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))));
+        let Login { outcome, .. } =
+            self.node.identify(LoginRequest { target: "/auth".to_owned(), headers: vec![line] }).await;
+        let identity = match outcome {
+            LoginOutcome::Known(identity) => Some(identity),
+            LoginOutcome::Unavailable => return Err(Answer::message(503, "The identity provider does not answer")),
+            LoginOutcome::Refused | LoginOutcome::Redirect(_) => None,
+        };
+        // Whoever is no administrator here was asked about all the same, so that nobody learns who is.
+        let Some(admin) = self.known_as(provider, &name).await? else { return Ok(None) };
+        let right = self.attempts.allow(text(&admin, "id"), identity.is_some());
+        let Some(identity) = identity.filter(|_| right) else { return Ok(None) };
+        Ok(Some(Known { admin, groups: self.known_groups(identity.groups).await? }))
     }
 
     /// Whether that is the password of an administrator. Too many wrong ones refuse the right one; it takes as long
@@ -223,25 +257,30 @@ impl Access {
     }
 
     /// The user of an administrator who has registered.
-    async fn of_admin(&self, admin: Option<Record>) -> Result<Option<User>, Answer> {
-        let Some(admin) = admin else { return Ok(None) };
+    pub async fn of_admin(&self, known: Known) -> Result<Option<User>, Answer> {
+        let Known { admin, groups } = known;
         if admin.get("status").and_then(Value::as_u64) != Some(APPROVED) {
             return Ok(None);
         }
         match self.store.get("rbac_users", &Key::Id(foreign(&admin, "rbac_user"))).await? {
-            Some(record) => self.enabled(record).await,
+            Some(record) => self.enabled(record, groups).await,
             None => Ok(None),
         }
     }
 
-    async fn enabled(&self, record: Record) -> Result<Option<User>, Answer> {
+    async fn enabled(&self, record: Record, groups: Vec<String>) -> Result<Option<User>, Answer> {
         if record.get("enabled") != Some(&Value::Bool(true)) {
             return Ok(None);
         }
         let id = text(&record, "id").to_owned();
         let admin = self.store.all_for("admins", "rbac_user", &id).await?.pop();
-        let roles = self.roles(&id).await?;
-        Ok(Some(User { id, name: text(&record, "name").to_owned(), roles, admin, cookie: None }))
+        let mut roles = self.roles(&id).await?;
+        for group in &groups {
+            roles.extend(self.roles_of_group(group).await?);
+        }
+        roles.sort_unstable();
+        roles.dedup();
+        Ok(Some(User { id, name: text(&record, "name").to_owned(), roles, groups, admin, cookie: None }))
     }
 }
 
@@ -283,10 +322,12 @@ fn judged_in<'p>(catalog: &Catalog, place: &'p Place<'_>, endpoint: Option<&Endp
     if of_workspaces || of_itself { &place.workspace } else { DEFAULT_WORKSPACE }
 }
 
-/// Whether the GUI means that user too, if it says whom it means.
-fn says_so(gui: &GuiAuth, headers: &HeaderMap, user: &User) -> bool {
+/// Whether the GUI means that user too, if it says whom it means: by its name, or by what it has logged in as.
+pub fn says_so(gui: &GuiAuth, headers: &HeaderMap, user: &User) -> bool {
     let username = user.admin.as_ref().map_or("", |admin| text(admin, "username"));
-    headers.get(&gui.user_header).is_none_or(|said| said.as_bytes() == username.as_bytes())
+    let said = headers.get(&gui.user_header);
+    let logs_in_as = || basic(headers).is_some_and(|(name, _)| said.is_some_and(|said| *said == *name));
+    said.is_none_or(|said| *said == *username) || logs_in_as()
 }
 
 /// Name and password of `Authorization: Basic`.

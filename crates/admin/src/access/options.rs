@@ -31,7 +31,7 @@ pub enum Enforcement {
     Both,
 }
 
-/// Logging in with a name and a password, and the session that follows.
+/// Logging in, and the session that follows.
 #[derive(Clone, Debug)]
 pub struct GuiAuth {
     /// `admin_gui_auth_header`: the header by which the GUI says who is logged in.
@@ -43,6 +43,34 @@ pub struct GuiAuth {
     /// `admin_gui_auth_password_complexity`: what new passwords must be.
     pub complexity: Complexity,
     pub session: SessionOptions,
+    /// Who knows administrators in the place of this node, which knows them by passwords.
+    pub provider: Option<Provider>,
+}
+
+/// Who else knows administrators, and how they are found here (`admin_gui_auth_conf`).
+#[derive(Clone, Debug, Default)]
+pub struct Provider {
+    pub kind: ProviderKind,
+    /// `by_username_ignore_case`.
+    pub ignore_case: bool,
+    /// `admin_by`: the provider's name is in the field `custom_id`, not `username`.
+    pub by_custom_id: bool,
+    /// `admin_auto_create`: whoever logs in becomes an administrator.
+    pub creates: bool,
+    /// Whether one who has become so may use tokens (`admin_auto_create_rbac_token_disabled`).
+    pub with_token: bool,
+    /// Where browsers go after a login with an issuer.
+    pub gui_url: String,
+}
+
+/// How a provider is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// `ldap-auth-advanced`: by the name and password that a request shows.
+    #[default]
+    Ldap,
+    /// `openid-connect`: the browser goes there.
+    OpenidConnect,
 }
 
 /// `admin_gui_session_conf`, under the names that the `session` plugin has.

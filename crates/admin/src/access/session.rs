@@ -16,20 +16,28 @@ use uuid::Uuid;
 /// The entity of sessions.
 const ENTITY: &str = "admin_sessions";
 
+/// A session that lasts.
+#[derive(Debug, PartialEq)]
+pub struct Session {
+    /// The id of the administrator.
+    pub admin: String,
+    /// Those that a provider has named.
+    pub groups: Vec<String>,
+    /// The cookie that is due for renewal.
+    pub renewed: Option<String>,
+}
+
 /// Begins a session; the value of `Set-Cookie`.
-pub async fn begin(store: &Store, options: &SessionOptions, admin: &str) -> Result<String, Answer> {
+pub async fn begin(store: &Store, options: &SessionOptions, admin: &str, groups: &[String]) -> Result<String, Answer> {
     let id = Uuid::new_v4().to_string();
-    let record = json!({ "id": id, "admin": { "id": admin }, "ttl": options.rolling_timeout.as_secs() });
+    let ttl = options.rolling_timeout.as_secs();
+    let record = json!({ "id": id, "admin": { "id": admin }, "groups": groups, "ttl": ttl });
     store.insert(ENTITY, record.as_object().cloned().unwrap_or_default()).await?;
     Ok(cookie(options, &signed(options, &id), options.rolling_timeout.as_secs()))
 }
 
-/// The id of the administrator whose session a request belongs to, and the cookie that is due for renewal.
-pub async fn find(
-    store: &Store,
-    options: &SessionOptions,
-    headers: &HeaderMap,
-) -> Result<Option<(String, Option<String>)>, Answer> {
+/// The session that a request belongs to.
+pub async fn find(store: &Store, options: &SessionOptions, headers: &HeaderMap) -> Result<Option<Session>, Answer> {
     let Some(id) = id(options, headers) else { return Ok(None) };
     let key = Key::Id(id.clone());
     let Some(session) = store.get(ENTITY, &key).await? else { return Ok(None) };
@@ -45,7 +53,9 @@ pub async fn find(
         store.update(ENTITY, &key, Record::from_iter([("ttl".to_owned(), rolling.into())])).await?;
         renewed = Some(cookie(options, &signed(options, &id), rolling));
     }
-    Ok(admin.map(|admin| (admin, renewed)))
+    let groups = session.get("groups").and_then(Value::as_array).into_iter().flatten();
+    let groups = groups.filter_map(Value::as_str).map(str::to_owned).collect();
+    Ok(admin.map(|admin| Session { admin, groups, renewed }))
 }
 
 /// Ends the session of a request; the value of `Set-Cookie`.
@@ -71,6 +81,11 @@ pub async fn end_others(
         }
     }
     Ok(())
+}
+
+/// Whether a request names a session of ours.
+pub fn is_named(options: &SessionOptions, headers: &HeaderMap) -> bool {
+    id(options, headers).is_some()
 }
 
 /// The session that the cookie of a request names, if it is signed.
@@ -137,13 +152,15 @@ mod tests {
     async fn sessions_begin_and_end() {
         let (store, admin) = store(Clock::default()).await;
         let options = SessionOptions { secret: "s".to_owned(), ..SessionOptions::default() };
-        let line = begin(&store, &options, &admin).await.unwrap();
+        let groups = vec!["staff".to_owned()];
+        let line = begin(&store, &options, &admin, &groups).await.unwrap();
         assert!(line.ends_with("; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Strict"), "{line}");
         let headers = with_cookie(&line);
-        assert_eq!(find(&store, &options, &headers).await.unwrap(), Some((admin.clone(), None)));
+        let session = Session { admin: admin.clone(), groups, renewed: None };
+        assert_eq!(find(&store, &options, &headers).await.unwrap(), Some(session));
         let forged = SessionOptions { secret: "t".to_owned(), ..options.clone() };
         assert_eq!(find(&store, &forged, &headers).await.unwrap(), None);
-        let second = with_cookie(&begin(&store, &options, &admin).await.unwrap());
+        let second = with_cookie(&begin(&store, &options, &admin, &[]).await.unwrap());
         end_others(&store, &options, Some(&headers), &admin).await.unwrap();
         assert_eq!(find(&store, &options, &second).await.unwrap(), None);
         assert!(end(&store, &options, &headers).await.unwrap().starts_with("session=; Path=/; Max-Age=0"));
@@ -159,10 +176,10 @@ mod tests {
             rolling_timeout: Duration::from_secs(100),
             ..SessionOptions::default()
         };
-        let headers = with_cookie(&begin(&store, &options, &admin).await.unwrap());
+        let headers = with_cookie(&begin(&store, &options, &admin, &[]).await.unwrap());
         clock.advance(60_000);
-        let (_, renewed) = find(&store, &options, &headers).await.unwrap().unwrap();
-        assert!(renewed.is_some());
+        let session = find(&store, &options, &headers).await.unwrap().unwrap();
+        assert!(session.renewed.is_some());
         clock.advance(60_000);
         assert!(find(&store, &options, &headers).await.unwrap().is_some());
         clock.advance(101_000);

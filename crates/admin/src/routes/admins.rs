@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::{DEFAULT_WORKSPACE, Key, Scope};
 
-const ENTITY: &str = "admins";
+pub const ENTITY: &str = "admins";
 const ONE: &str = "/admins/{admins}";
 /// What is nobody's business.
 const SECRETS: &[&str] = &["password", "invitation", "invited_at", "reset", "reset_at", "rbac_user"];
@@ -101,6 +101,7 @@ async fn read(call: Call) -> HandlerResult {
     if !registers && !asks("generate_reset_url") {
         return Ok(Answer::new(200, shown(admin)));
     }
+    check_passwords(&call)?;
     // A link is worth a password: who may only look at administrators does not get one.
     if let Some(user) = &call.user {
         let path = ["admins", text(&admin, "id")].map(str::to_owned);
@@ -193,6 +194,7 @@ async fn workspaces(call: Call) -> HandlerResult {
 
 /// What an invited administrator answers, with the token of the invitation.
 async fn register(mut call: Call) -> HandlerResult {
+    check_passwords(&call)?;
     let content = std::mem::take(&mut call.content);
     let (admin, password) = of_link(&call, &content, INVITED, ["invitation", "invited_at"]).await?;
     let change = json!({ "password": password, "status": APPROVED, "invitation": null, "invited_at": null });
@@ -273,11 +275,21 @@ fn content_field<'c>(content: &'c Content, name: &str) -> Result<&'c str, Answer
 
 /// Without `admin_gui_auth` there is nothing to log in to.
 fn check_gui(call: &Call) -> Result<(), Answer> {
+    check_passwords(call)?;
     call.state.access.options.gui.as_ref().map(drop).ok_or_else(Answer::not_found)
+}
+
+/// Where a provider knows administrators, passwords are its own.
+fn check_passwords(call: &Call) -> Result<(), Answer> {
+    match call.state.access.options.gui.as_ref().and_then(|gui| gui.provider.as_ref()) {
+        Some(_) => Err(Answer::message(404, "Passwords are those of the identity provider")),
+        None => Ok(()),
+    }
 }
 
 /// An administrator's own password, which ends all other sessions.
 async fn change_password(mut call: Call) -> HandlerResult {
+    check_passwords(&call)?;
     let admin = own(&call)?;
     let content = std::mem::take(&mut call.content);
     let field = |name: &str| content.field(name).and_then(Value::as_str).unwrap_or_default();
@@ -312,7 +324,7 @@ async fn renew_token(call: Call) -> HandlerResult {
 }
 
 /// Changes what need not be in the workspace that the call is about.
-async fn update_anywhere(call: &Call, entity: &str, id: String, change: Value) -> Result<(), Answer> {
+pub async fn update_anywhere(call: &Call, entity: &str, id: String, change: Value) -> Result<(), Answer> {
     let (entity, change) = (entity.to_owned(), change.as_object().cloned().unwrap_or_default());
     let updated = call.write(move |transaction| {
         transaction.enter(Scope::All);

@@ -18,7 +18,7 @@ mod filter_chains;
 mod generated;
 mod groups;
 mod live;
-mod login;
+pub mod login;
 mod node;
 mod openapi;
 pub mod partials;

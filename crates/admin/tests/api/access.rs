@@ -25,6 +25,7 @@ pub async fn enforcing(enforcement: Enforcement) -> Api {
         attempts_ttl: Duration::from_secs(60),
         complexity: Complexity::parse(r#"{ "min": "1,1,1,1,1", "max": 40 }"#).unwrap(),
         session,
+        provider: None,
     };
     let gui_url = Some("http://gui.test/".to_owned());
     let access = AccessOptions { enforcement, gui: Some(gui), gui_url, ..AccessOptions::default() };
@@ -71,7 +72,7 @@ pub async fn role(api: &Api, workspace: &str, name: &str, rule: Value) -> Answer
     root(api, "POST", &format!("{workspace}/rbac/roles/{name}/endpoints"), rule).await
 }
 
-fn basic(name: &str, password: &str) -> String {
+pub fn basic(name: &str, password: &str) -> String {
     use base64::Engine;
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}")))
 }

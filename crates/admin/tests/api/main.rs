@@ -6,14 +6,15 @@ mod clients;
 mod consumer_groups;
 mod events;
 mod http2;
+mod providers;
 mod rights;
 mod sockets;
 mod transactions;
 mod workspaces;
 
 use admin::{
-    Admin, Counters, HookAnswer, HookMessage, Memory, Node, Options, Pids, PluginAnswer, PluginContent, PluginEndpoint,
-    PluginRequest, TargetMark,
+    Admin, Counters, HookAnswer, HookMessage, Login, LoginRequest, Memory, Node, Options, Pids, PluginAnswer,
+    PluginContent, PluginEndpoint, PluginRequest, TargetMark,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -22,6 +23,7 @@ use hyper::{Request, Response};
 use model::Catalog;
 use model::health::UpstreamHealth;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::{Revision, Store};
@@ -38,6 +40,8 @@ struct TestNode {
     /// What event hooks have sent.
     messages: Mutex<Vec<HookMessage>>,
     health: Mutex<Option<UpstreamHealth>>,
+    /// What a plugin finds out of those who log in, one after the other.
+    logins: Mutex<VecDeque<Login>>,
 }
 
 impl Node for TestNode {
@@ -90,6 +94,10 @@ impl Node for TestNode {
             _ => Ok(HookAnswer { status: 202, headers: Vec::new(), content: message.content }),
         };
         Box::pin(std::future::ready(answer))
+    }
+    fn identify(&self, _request: LoginRequest) -> BoxFuture<'_, Login> {
+        let login = self.logins.lock().unwrap().pop_front().expect("a login");
+        Box::pin(std::future::ready(login))
     }
     fn log_level(&self) -> String {
         self.level.lock().unwrap().clone()

@@ -13,6 +13,7 @@ mod hooks;
 pub mod instance;
 mod interfaces;
 mod live;
+mod login;
 #[cfg_attr(not(feature = "lua"), path = "no_lua.rs")]
 mod lua;
 mod node;
@@ -39,6 +40,7 @@ use access_logs::AccessLogs;
 use database::Database;
 use instance::{Addresses, Claim};
 use interfaces::{Interfaces, RenewedTls};
+use login::Login;
 use node::{RunningNode, Served};
 use plane::Plane;
 use proxy::listener::Inherited;
@@ -233,6 +235,7 @@ impl Running {
         }
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
         let env = env.with_network(plane.network().clone());
+        let login = settings.login.as_ref().map(|plugin| Login::new(plugin, &env)).transpose()?;
         lua::surround(&settings, &env, &names);
         let secrets = preflight::secrets(&settings, store.catalog(), env.clone())?;
         lua::open_vaults(&secrets);
@@ -251,7 +254,7 @@ impl Running {
         let (of_admin, of_status) = (settings.injected.api(nginx::ADMIN)?, settings.injected.api(nginx::STATUS)?);
         let of_manager = settings.injected.api(nginx::MANAGER)?;
         let (limits, status_limits, site_limits) = (of_admin.limits, of_status.limits, of_manager.limits);
-        let node = node.serving(
+        let node = node.logging_in(login).serving(
             Served::new(of_admin, access_logs.admin.clone())?,
             Served::new(of_status, access_logs.status.clone())?,
             Served::new(of_manager, access_logs.manager.clone())?,

@@ -4,6 +4,7 @@ use super::expressions;
 use super::facts::NodeFacts;
 use super::hooks::Hooks;
 use super::live::LiveView;
+use super::login::Login;
 use super::lua;
 use super::plane::Plane;
 use super::prefix;
@@ -14,9 +15,9 @@ use crate::settings::Settings;
 use crate::settings::nginx::Api;
 use crate::sync::{self, Desired, Plan, State, Step};
 use admin::{
-    Answered, Configuration, Counters, DescribedRequest, HookAnswer, HookMessage, Interface, Memory, Node, Origin,
-    Pictures, Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest, TargetMark, TracedRequest,
-    WantedRequests,
+    Answered, Configuration, Counters, DescribedRequest, HookAnswer, HookMessage, Interface, LoginOutcome,
+    LoginRequest, Memory, Node, Origin, Pictures, Pids, PluginAnswer, PluginContent, PluginEndpoint, PluginRequest,
+    TargetMark, TracedRequest, WantedRequests,
 };
 use hyper::header::{HeaderName, HeaderValue};
 use model::Degradation;
@@ -54,6 +55,7 @@ pub struct RunningNode {
     live: Arc<LiveView>,
     hooks: Hooks,
     tracer: Tracer,
+    login: Option<Login>,
     progress: watch::Receiver<Progress>,
     logging: Logging,
     admin: Served,
@@ -154,6 +156,7 @@ impl RunningNode {
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Ok(RunningNode {
             tracer: Tracer::new(Arc::clone(&plane)),
+            login: None,
             live: LiveView::new(Arc::clone(&plane), &id.to_string(), &hostname),
             hooks: Hooks::new(&env.clone().with_network(plane.network().clone())),
             id,
@@ -174,6 +177,11 @@ impl RunningNode {
             draining: AtomicBool::default(),
             level_changes: Arc::default(),
         })
+    }
+
+    /// Says by which plugin administrators log in.
+    pub fn logging_in(self, login: Option<Login>) -> RunningNode {
+        RunningNode { login, ..self }
     }
 
     /// Says how the Admin API, the Status API and the manager are served.
@@ -317,6 +325,15 @@ impl Node for RunningNode {
 
     fn send_hook(&self, message: HookMessage) -> BoxFuture<'_, Result<HookAnswer, String>> {
         Box::pin(self.hooks.send(message))
+    }
+
+    fn identify(&self, request: LoginRequest) -> BoxFuture<'_, admin::Login> {
+        Box::pin(async move {
+            match &self.login {
+                Some(login) => login.identify(request).await,
+                None => admin::Login { outcome: LoginOutcome::Refused, cookies: Vec::new() },
+            }
+        })
     }
 
     fn configured(&self) -> Vec<String> {

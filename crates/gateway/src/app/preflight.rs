@@ -1,6 +1,7 @@
 //! What a node would refuse at its start, found out without starting one: `check`, `start`, `restart` and `reload` ask
 //! here, and so does the node itself, so that none of them takes what another refuses.
 
+use super::login::Login;
 use super::{certificates, declarative, plane, prefix};
 #[cfg(feature = "lua")]
 use crate::settings::nginx;
@@ -26,6 +27,7 @@ pub fn check(settings: &Settings) -> Result<(), Vec<String>> {
     errors.extend(plane::check(settings));
     errors.extend(settings.size("mem_cache_size").err());
     errors.extend(unopenable_logs(settings));
+    errors.extend(settings.login.as_ref().and_then(|plugin| Login::new(plugin, &Env::default()).err()));
     errors.dedup();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
@@ -121,7 +123,7 @@ fn trust(settings: &Settings) {
 }
 
 /// All plugins that there are.
-fn bundled() -> impl Iterator<Item = &'static dyn PluginKind> {
+pub fn bundled() -> impl Iterator<Item = &'static dyn PluginKind> {
     plugins::bundled().iter().chain(runtimes::bundled()).chain(crate::own_plugins()).copied()
 }
 

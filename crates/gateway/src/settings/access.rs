@@ -1,7 +1,8 @@
 //! Who may use the Admin API (`enforce_rbac`, `admin_gui_auth`).
 
 use super::Settings;
-use admin::{AccessOptions, Complexity, Enforcement, GuiAuth, SessionOptions};
+use super::login::{self, LoginPlugin};
+use admin::{AccessOptions, Complexity, Enforcement, GuiAuth, ProviderKind, SessionOptions};
 use hyper::header::HeaderName;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -20,9 +21,18 @@ const SESSION: &[&str] = &[
     "secret",
 ];
 
-/// What the settings say; the warnings are about what has no effect.
-pub fn options(settings: &Settings) -> Result<(AccessOptions, Vec<String>), String> {
-    let mut warnings = Vec::new();
+/// Who may use the Admin API.
+pub struct Access {
+    pub options: AccessOptions,
+    /// The plugin by which administrators log in, if they do so by one.
+    pub login: Option<LoginPlugin>,
+    /// About what has no effect.
+    pub warnings: Vec<String>,
+}
+
+/// What the settings say.
+pub fn read(settings: &Settings) -> Result<Access, String> {
+    let (mut warnings, mut plugin) = (Vec::new(), None);
     let enforcement = settings.text("enforce_rbac");
     let enforcement = Enforcement::parse(enforcement).ok_or_else(|| format!("enforce_rbac: unknown {enforcement}"))?;
     if enforcement.is_on() && settings.dbless() {
@@ -30,8 +40,18 @@ pub fn options(settings: &Settings) -> Result<(AccessOptions, Vec<String>), Stri
     }
     let gui = match settings.text("admin_gui_auth") {
         "" => None,
-        "basic-auth" => Some(gui(settings, &mut warnings)?),
-        other => return Err(format!("admin_gui_auth = {other} is not available in this version; use basic-auth")),
+        "basic-auth" => {
+            if !settings.text("admin_gui_auth_conf").is_empty() {
+                warnings.push("admin_gui_auth_conf: has no effect with basic-auth".to_owned());
+            }
+            Some(gui(settings, None, &mut warnings)?)
+        }
+        "ldap-auth-advanced" => Some(by_plugin(settings, ProviderKind::Ldap, &mut plugin, &mut warnings)?),
+        "openid-connect" => Some(by_plugin(settings, ProviderKind::OpenidConnect, &mut plugin, &mut warnings)?),
+        other => {
+            let known = "basic-auth, ldap-auth-advanced or openid-connect";
+            return Err(format!("admin_gui_auth = {other} is not available in this version; use {known}"));
+        }
     };
     if gui.is_some() && !enforcement.is_on() {
         return Err("admin_gui_auth: enforce_rbac must be on".to_owned());
@@ -43,13 +63,36 @@ pub fn options(settings: &Settings) -> Result<(AccessOptions, Vec<String>), Stri
         invitation: settings.seconds("admin_invitation_expiry").unwrap_or_default(),
         gui_url: settings.list("admin_gui_url").first().cloned(),
     };
-    Ok((options, warnings))
+    Ok(Access { options, login: plugin, warnings })
 }
 
-fn gui(settings: &Settings, warnings: &mut Vec<String>) -> Result<GuiAuth, String> {
-    let invalid = |why: &str| format!("admin_gui_session_conf: {why}");
-    let conf: Map<String, Value> = serde_json::from_str(settings.text("admin_gui_session_conf"))
-        .map_err(|_| invalid("must be a JSON object with a 'secret'"))?;
+/// Logging in by a plugin, which is told apart.
+fn by_plugin(
+    settings: &Settings,
+    kind: ProviderKind,
+    plugin: &mut Option<LoginPlugin>,
+    warnings: &mut Vec<String>,
+) -> Result<GuiAuth, String> {
+    let login = login::options(settings, kind)?;
+    warnings.extend(login.warnings);
+    *plugin = Some(login.plugin);
+    let gui = gui(settings, login.session, warnings)?;
+    Ok(GuiAuth { provider: Some(login.provider), ..gui })
+}
+
+/// Sessions, and what comes before them. `session` takes the place of `admin_gui_session_conf`.
+fn gui(
+    settings: &Settings,
+    session: Option<Map<String, Value>>,
+    warnings: &mut Vec<String>,
+) -> Result<GuiAuth, String> {
+    let setting = if session.is_some() { "admin_gui_auth_conf" } else { "admin_gui_session_conf" };
+    let invalid = |why: &str| format!("{setting}: {why}");
+    let conf: Map<String, Value> = match session {
+        Some(session) => session,
+        None => serde_json::from_str(settings.text("admin_gui_session_conf"))
+            .map_err(|_| invalid("must be a JSON object with a 'secret'"))?,
+    };
     let text = |name: &str| conf.get(name).and_then(Value::as_str).map(str::to_owned);
     let seconds = |names: [&str; 2]| {
         let seconds = names.iter().find_map(|name| conf.get(*name).and_then(Value::as_u64));
@@ -93,6 +136,7 @@ fn gui(settings: &Settings, warnings: &mut Vec<String>) -> Result<GuiAuth, Strin
         complexity: Complexity::parse(settings.text("admin_gui_auth_password_complexity"))
             .map_err(|why| format!("admin_gui_auth_password_complexity: {why}"))?,
         session,
+        provider: None,
     })
 }
 

@@ -48,6 +48,7 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         port_maps: Vec::new(),
         access_logs: AccessLogs::default(),
         access: AccessOptions::default(),
+        login: None,
         audit: None,
         #[cfg(feature = "lua")]
         plugin_servers: Vec::new(),
@@ -88,10 +89,10 @@ pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
         }
         Err(error) => errors.push(error),
     }
-    match access::options(&settings) {
-        Ok((options, warnings)) => {
-            settings.access = options;
-            settings.warnings.extend(warnings);
+    match access::read(&settings) {
+        Ok(access) => {
+            (settings.access, settings.login) = (access.options, access.login);
+            settings.warnings.extend(access.warnings);
         }
         Err(error) => errors.push(error),
     }

@@ -13,6 +13,7 @@ mod document;
 mod file;
 mod listen;
 mod load;
+mod login;
 pub mod nginx;
 #[cfg(feature = "lua")]
 mod plugin_servers;
@@ -26,6 +27,7 @@ pub use access_log::{AccessLogFile, AccessLogs};
 pub use document::{default_file, documentation};
 pub use listen::Listener;
 pub use load::Sources;
+pub use login::LoginPlugin;
 pub use references::{in_full, referred_to};
 
 use admin::{AccessOptions, AuditOptions};
@@ -74,6 +76,8 @@ pub struct Settings {
     pub access_logs: AccessLogs,
     /// Who may use the Admin API.
     pub access: AccessOptions,
+    /// The plugin by which administrators log in to the manager.
+    pub login: Option<LoginPlugin>,
     /// The audit log, if there is one.
     pub audit: Option<Arc<AuditOptions>>,
     #[cfg(feature = "lua")]

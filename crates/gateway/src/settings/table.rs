@@ -678,21 +678,26 @@ pub const SECTIONS: &[Section] = &[
                 "Token and password of the administrator `kong_admin`, whom a node makes in a database without users.",
             )
             .secret(),
-            text("admin_gui_auth", "", "How administrators log in to the GUI: `basic-auth`, or not at all."),
+            text(
+                "admin_gui_auth",
+                "",
+                "How administrators log in to the GUI: `basic-auth`, `ldap-auth-advanced`, `openid-connect`, or not at \
+                    all.",
+            ),
             text(
                 "admin_gui_auth_conf",
                 "",
-                "Configuration of the plugin that Kong logs in by; `basic-auth` needs none.",
+                "The configuration of `ldap-auth-advanced` or `openid-connect`, as JSON, with what says which \
+                    administrator somebody is, see [access.md](access.md).",
             )
-            .secret()
-            .inert(),
+            .secret(),
             text("admin_gui_auth_header", "Kong-Admin-User", "The header by which the GUI says who is logged in."),
             text(
                 "admin_gui_session_conf",
                 "",
-                "Sessions of the GUI, as JSON: `secret` (required), `cookie_name`, `cookie_path`, `cookie_domain`, \
-                    `cookie_secure`, `cookie_same_site`, `rolling_timeout`, `absolute_timeout`. They are kept in the \
-                    database.",
+                "Sessions of the GUI, as JSON: `secret` (required but with `openid-connect`), `cookie_name`, \
+                    `cookie_path`, `cookie_domain`, `cookie_secure`, `cookie_same_site`, `rolling_timeout`, \
+                    `absolute_timeout`. They are kept in the database.",
             )
             .secret(),
             number(

@@ -3,7 +3,7 @@
  * lacks credentials waits until somebody has logged in, and is then sent again.
  */
 
-import { api, login, tokenHeader } from './config.js';
+import { api, hasSessions, login, tokenHeader } from './config.js';
 import { emit } from './events.js';
 
 /** An answer that refuses. `fields` says what is wrong with which field. */
@@ -60,7 +60,7 @@ export async function raw(method, path, content, options = {}) {
       method,
       headers,
       body: content === undefined ? undefined : JSON.stringify(content),
-      credentials: login === 'basic-auth' ? 'include' : 'omit',
+      credentials: hasSessions ? 'include' : 'omit',
       cache: 'no-store',
       signal: signals.length > 0 ? AbortSignal.any(signals) : undefined,
     });

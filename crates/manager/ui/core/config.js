@@ -5,8 +5,12 @@ const given = window.K_CONFIG ?? {};
 /** Below it are all pages; ends with a slash. */
 export const base = new URL(document.baseURI).pathname;
 
-/** How people log in: `basic-auth`, `token`, or `none`. */
+/** How people log in: `basic-auth`, `ldap-auth-advanced`, `openid-connect`, `token`, or `none`. */
 export const login = given.ADMIN_GUI_AUTH || (given.RBAC_ENFORCED === 'true' ? 'token' : 'none');
+
+/** Whether browsers have sessions, and whether their owners are known elsewhere. */
+export const hasSessions = !['token', 'none'].includes(login);
+export const isKnownElsewhere = ['ldap-auth-advanced', 'openid-connect'].includes(login);
 
 /** The header that carries a token. */
 export const tokenHeader = given.RBAC_HEADER || 'Kong-Admin-Token';

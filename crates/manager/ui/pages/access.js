@@ -1,7 +1,7 @@
 /** Who may use the Admin API: administrators, users with tokens, and groups of them; roles say what they may do. */
 
 import { get, send } from '../core/api.js';
-import { login } from '../core/config.js';
+import { isKnownElsewhere, login } from '../core/config.js';
 import { h } from '../core/dom.js';
 import { icon } from '../core/icons.js';
 import { href } from '../core/router.js';
@@ -53,6 +53,7 @@ function statusOf(admin) {
 export function adminPage(place) {
   return detailPage(place, 'admins', {
     actions: (admin) =>
+      !isKnownElsewhere &&
       h('button', { onclick: () => linkFor(admin) }, icon('key'), t(invited(admin) ? 'access.link' : 'access.reset')),
     views: (admin) => [
       {

@@ -10,7 +10,7 @@ import { done, failed } from '../shell/toast.js';
 
 /** Shows it. */
 export async function show(place) {
-  const { admin, permissions, workspaces } = await get('/userinfo', { global: true, signal: place.signal });
+  const { admin, groups, permissions, workspaces } = await get('/userinfo', { global: true, signal: place.signal });
   return [
     heading(admin.username ?? t('account'), { about: admin.email }),
     h(
@@ -18,17 +18,19 @@ export async function show(place) {
       { class: 'panels' },
       login === 'basic-auth' && panel(t('account.password'), passwordForm()),
       admin.id && panel(t('account.token'), tokenForm()),
-      panel(
-        t('page.workspaces'),
-        h(
-          'span',
-          { class: 'tokens' },
-          workspaces.map(({ name }) => h('span', { class: 'token' }, name)),
-        ),
-      ),
+      panel(t('page.workspaces'), names(workspaces.map(({ name }) => name))),
+      groups?.length > 0 && panel(t('page.groups'), names(groups)),
       panel(t('account.rights'), code(JSON.stringify(permissions.endpoints, null, 2))),
     ),
   ];
+}
+
+function names(all) {
+  return h(
+    'span',
+    { class: 'tokens' },
+    all.map((name) => h('span', { class: 'token' }, name)),
+  );
 }
 
 function passwordForm() {

@@ -1,7 +1,7 @@
 /** Logging in, over the page that somebody was on: what was on it is still there afterwards. */
 
 import { Refusal, raw, send, useToken } from '../core/api.js';
-import { banner, login, userHeader } from '../core/config.js';
+import { api, banner, base, hasSessions, isKnownElsewhere, login, userHeader } from '../core/config.js';
 import { h, replace } from '../core/dom.js';
 import { on } from '../core/events.js';
 import { logo } from '../core/icons.js';
@@ -9,19 +9,84 @@ import { t } from '../core/texts.js';
 import { dialog } from './dialog.js';
 import { done, failed } from './toast.js';
 
+/** What this tab keeps while it is at the provider: where it was, or that it is there for another one. */
+const [RETURN, FOR_ANOTHER] = ['bascule.return', 'bascule.login'];
+/** On which windows tell each other that somebody has logged in. */
+const CHANNEL = 'bascule.login';
+
+/** What has come of a login at a provider, if this page was opened by one: `refused` or `failed`. */
+let outcome = null;
+
 /** Asks whoever has to log in. */
 export function watchForLogin() {
+  const ways = { token: byToken, 'openid-connect': byProvider };
   on('enter', async (entered) => {
-    await dialog(t('login.title'), login === 'basic-auth' ? byPassword : byToken, { fixed: true });
+    await dialog(t('login.title'), ways[login] ?? byPassword, { fixed: true });
     entered();
   });
 }
 
+/** Goes to the provider, or on from there, if this page is there for that; whether there is nothing else to show. */
+export function passThrough() {
+  if (login !== 'openid-connect') return false;
+  const query = new URLSearchParams(location.search);
+  const asked = query.get('login');
+  if (asked === 'begin') {
+    sessionStorage.setItem(FOR_ANOTHER, 'true');
+    location.replace(`${api}/auth`);
+    return true;
+  }
+  outcome = asked;
+  const [forAnother, there] = [FOR_ANOTHER, RETURN].map((key) => {
+    const value = sessionStorage.getItem(key);
+    sessionStorage.removeItem(key);
+    return value;
+  });
+  if (forAnother && !outcome) {
+    new BroadcastChannel(CHANNEL).postMessage('entered');
+    replace(document.body, h('main', { class: 'alone' }, h('section', { class: 'panel' }, h('p', {}, t('login.entered')))));
+    close();
+    return true;
+  }
+  if (asked || there) history.replaceState(null, '', there ?? base);
+  return false;
+}
+
 /** Ends the session, and begins anew. */
 export async function logOut() {
-  if (login === 'basic-auth') await raw('DELETE', '/auth?session_logout=true', undefined, { anonymous: true });
+  if (login === 'openid-connect') return leaveProvider();
+  if (hasSessions) await raw('DELETE', '/auth?session_logout=true', undefined, { anonymous: true });
   useToken(null);
   location.reload();
+}
+
+function leaveProvider() {
+  location.assign(`${api}/auth?openid_logout=true`);
+}
+
+/** The provider has pages of its own: in this window, or in another one while there is something here to be kept. */
+function byProvider(close) {
+  const isFirst = document.querySelector('main h1') === null;
+  const enter = async () => {
+    if (isFirst) {
+      sessionStorage.setItem(RETURN, location.href);
+      location.assign(`${api}/auth`);
+      // This page goes away.
+      return new Promise(() => {});
+    }
+    const told = new BroadcastChannel(CHANNEL);
+    told.onmessage = () => {
+      told.close();
+      close();
+    };
+    window.open(`${base}?login=begin`, '_blank', 'popup,width=560,height=760');
+  };
+  const refused = outcome;
+  outcome = null;
+  const another = refused === 'refused' && h('button', { type: 'button', onclick: leaveProvider }, t('login.another'));
+  const element = form([h('p', {}, t('login.provider'))], enter, another);
+  if (refused) replace(element.querySelector('.error'), t(refused === 'refused' ? 'login.unknown' : 'login.failed'));
+  return element;
 }
 
 function byPassword(close) {
@@ -34,10 +99,11 @@ function byPassword(close) {
       const encoded = btoa(String.fromCharCode(...new TextEncoder().encode(pair)));
       const headers = { Authorization: `Basic ${encoded}`, [userHeader]: name.querySelector('input').value };
       const answer = await raw('GET', '/auth', undefined, { headers, anonymous: true });
-      if (!answer.ok) throw new Refusal(answer.status, { message: t('login.wrong') });
+      const words = { 401: 'login.wrong', 503: 'login.failed' }[answer.status];
+      if (!answer.ok) throw new Refusal(answer.status, words && { message: t(words) });
       close();
     },
-    h('button', { type: 'button', class: 'plain link', onclick: forgot }, t('login.forgot')),
+    !isKnownElsewhere && h('button', { type: 'button', class: 'plain link', onclick: forgot }, t('login.forgot')),
   );
 }
 

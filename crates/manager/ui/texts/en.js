@@ -62,6 +62,11 @@ export default {
   'login.ask': 'Ask for a new one',
   'login.asked': 'Whoever runs this node has been told.',
   'login.wrong': 'That is not right.',
+  'login.provider': 'You log in with the account that you have with your organization.',
+  'login.another': 'Log in as somebody else',
+  'login.unknown': 'You have logged in there, but may not use this manager.',
+  'login.failed': 'The identity provider does not answer.',
+  'login.entered': 'You have logged in. This window can be closed.',
 
   // Pages.
   'page.overview': 'Overview',

@@ -63,6 +63,11 @@ export default {
   'login.ask': '依頼する',
   'login.asked': '運用者に通知しました。',
   'login.wrong': '入力内容が正しくありません。',
+  'login.provider': '組織のアカウントでログインします。',
+  'login.another': '別のアカウントでログイン',
+  'login.unknown': 'ログインには成功しましたが、このマネージャーを使う権限がありません。',
+  'login.failed': '認証サーバーが応答しません。',
+  'login.entered': 'ログインしました。このウィンドウは閉じてかまいません。',
 
   // Pages.
   'page.overview': '概要',
