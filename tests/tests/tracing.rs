@@ -95,6 +95,6 @@ fn what_the_node_logs_reaches_the_collector() {
     post(&node, "/plugins", json!({ "name": "opentelemetry", "config": config }));
     get(node.proxy(), "/r").expect(502);
     let told = |text: &str| collector.requests().iter().any(|seen| has(&seen.body, text));
-    eventually("the failed try is told", || told("a try at a service failed"));
+    eventually("the failed try is told", || told("while connecting to upstream"));
     assert!(told("request.id"));
 }

@@ -87,7 +87,7 @@ impl Peer {
     /// `Outcome::Status` when the head of the response has come.
     pub fn report(&self, outcome: Outcome) {
         let Some((plan, slot)) = self.slot() else { return };
-        let took_time = !matches!(outcome, Outcome::TcpFailure | Outcome::LocalFault);
+        let took_time = !matches!(outcome, Outcome::TcpFailure | Outcome::TlsFailure | Outcome::LocalFault);
         if let Some(since) = self.since.filter(|_| took_time) {
             slot.endpoint.took(since.elapsed());
         }

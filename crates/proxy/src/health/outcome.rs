@@ -11,6 +11,8 @@ pub enum Outcome {
     Connected,
     /// The connection failed or was cut before a response head.
     TcpFailure,
+    /// The connection stood, but TLS did not come to be.
+    TlsFailure,
     /// Connect, write or read took too long.
     Timeout,
     /// It is not the peer's fault: there was no descriptor, port or memory for a connection here. Says nothing about
@@ -25,6 +27,7 @@ impl fmt::Display for Outcome {
             Outcome::Status(status) => write!(f, "status {status}"),
             Outcome::Connected => f.write_str("connected"),
             Outcome::TcpFailure => f.write_str("connection failed"),
+            Outcome::TlsFailure => f.write_str("no TLS"),
             Outcome::Timeout => f.write_str("timeout"),
             Outcome::LocalFault => f.write_str("a fault of this node"),
         }

@@ -16,6 +16,9 @@ use wire::net::{LogLimiter, is_local_fault};
 /// Probes that were not even sent.
 static FAILED: LogLimiter = LogLimiter::new();
 
+/// Those to targets whose TLS, certificates among it, is not as it should be.
+static INSECURE: LogLimiter = LogLimiter::new();
+
 /// Status lines are not longer than that.
 const MAX_STATUS_LINE: usize = 1024;
 
@@ -43,6 +46,12 @@ impl Probe {
             Ok(Err(error)) if is_local_fault(&error) => {
                 FAILED.note(|n| tracing::error!("no connections for probes ({n} times): {error}"));
                 Outcome::LocalFault
+            }
+            Ok(Err(error)) if error.get_ref().is_some_and(|error| error.is::<rustls::Error>()) => {
+                let sni = self.checks.https_sni.as_deref().or(self.host_header.as_deref()).unwrap_or(host);
+                INSECURE
+                    .note(|n| tracing::error!(%address, sni, "no TLS with targets for probes ({n} times): {error}"));
+                Outcome::TlsFailure
             }
             Ok(Err(error)) => {
                 tracing::debug!(%address, host, %error, "probe failed");
@@ -217,7 +226,7 @@ mod tests {
         let probe =
             probing(serde_json::json!({ "type": "https", "https_verify_certificate": false, "timeout": 0.2 }), None);
         let seen = probe.run(address, "127.0.0.1", &secured(None)).await;
-        assert!(matches!(seen, Outcome::TcpFailure | Outcome::Timeout), "{seen:?}");
+        assert!(matches!(seen, Outcome::TlsFailure | Outcome::Timeout), "{seen:?}");
     }
 
     /// Speaks TLS with a certificate of its own for `name.test`; gives its address and the certificate.
@@ -250,8 +259,8 @@ mod tests {
         let (address, certificate) = tls_server().await;
         let (system, own) = (secured(None), secured(Some(certificate)));
         let verifying = probing(serde_json::json!({ "type": "https" }), None);
-        assert_eq!(verifying.run(address, "name.test", &system).await, Outcome::TcpFailure, "nobody vouches for it");
-        assert_eq!(verifying.run(address, "other.test", &own).await, Outcome::TcpFailure, "it is for another name");
+        assert_eq!(verifying.run(address, "name.test", &system).await, Outcome::TlsFailure, "nobody vouches for it");
+        assert_eq!(verifying.run(address, "other.test", &own).await, Outcome::TlsFailure, "it is for another name");
         assert_eq!(verifying.run(address, "name.test", &own).await, Outcome::Status(204));
         let named = probing(serde_json::json!({ "type": "https", "https_sni": "name.test" }), None);
         assert_eq!(named.run(address, "127.0.0.1", &own).await, Outcome::Status(204));

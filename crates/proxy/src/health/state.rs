@@ -92,7 +92,7 @@ impl Rules {
         match outcome {
             Outcome::Status(status) => self.classify(status),
             Outcome::Connected => Some(Report::Success),
-            Outcome::TcpFailure => Some(Report::TcpFailure),
+            Outcome::TcpFailure | Outcome::TlsFailure => Some(Report::TcpFailure),
             Outcome::Timeout => Some(Report::Timeout),
             Outcome::LocalFault => None,
         }

@@ -20,7 +20,9 @@ use crate::worker::Worker;
 use model::entities::{Protocol, Uuid};
 use sdk::{Attribute, Exchange, ResponseHead, RetryCause, Timed, Timeouts, Try};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -40,12 +42,12 @@ pub(crate) enum Failed {
     ClientClosed,
 }
 
-/// How a single try failed.
+/// How a single try failed, and why in nginx's words.
 enum Failure {
     /// Before anything of the request can have been read by the service.
-    Unsent(Outcome),
+    Unsent(Outcome, Cow<'static, str>),
     /// After it may have been.
-    Sent(Outcome),
+    Sent(Outcome, Cow<'static, str>),
     /// The service has answered, but not in HTTP. That counts as if it had said 502.
     Invalid,
     /// It is our own: no peer is to blame, and none will do better now.
@@ -53,6 +55,9 @@ enum Failure {
     Content(UploadError),
     ClientClosed,
 }
+
+/// What is done while the head of a response is awaited.
+const HEAD: &str = "reading response header from";
 
 /// Tries peers until one answers; `exchange.response` is then the head of its final response.
 pub(crate) async fn run(
@@ -122,7 +127,7 @@ pub(crate) async fn run(
                 context.worker.counting.attempt(upstream, peer.address, status, waited);
             }
         };
-        let (outcome, sent) = match result {
+        let (outcome, sent, why) = match result {
             Ok(mut upstream) => {
                 let status = exchange.response.status;
                 note(exchange, status);
@@ -140,8 +145,8 @@ pub(crate) async fn run(
                 upstream.belongs_to(peer);
                 return Ok(upstream);
             }
-            Err(Failure::Unsent(outcome)) => (outcome, false),
-            Err(Failure::Sent(outcome)) => (outcome, true),
+            Err(Failure::Unsent(outcome, why)) => (outcome, false, why),
+            Err(Failure::Sent(outcome, why)) => (outcome, true, why),
             Err(Failure::Invalid) => {
                 note(exchange, 502);
                 peer.report(Outcome::Status(502));
@@ -168,8 +173,8 @@ pub(crate) async fn run(
             _ => 502,
         };
         note(exchange, last);
-        let request_id = exchange.id_str();
-        tracing::info!(request_id, peer = %peer.address, ?outcome, sent, "a try at a service failed");
+        let (client, upstream, request_id) = (exchange.client.ip, peer.address, exchange.id_str());
+        tracing::error!(%client, %upstream, request_id, "{why}");
         let kind = if outcome == Outcome::Timeout { Kind::Timeout } else { Kind::Error };
         if !tries_again(tried.len(), kind, sent, payload, context.worker.loop_time()) {
             return Err(Failed::Service(last, None));
@@ -265,8 +270,8 @@ async fn attempt(
         // The service had closed the kept connection in the meantime, or takes no more on it: that says nothing about
         // its health.
         let unheard = match failure {
-            Failure::Sent(Outcome::TcpFailure) => repeatable,
-            Failure::Unsent(_) => true,
+            Failure::Sent(Outcome::TcpFailure, _) => repeatable,
+            Failure::Unsent(..) => true,
             _ => false,
         };
         if !(unheard && reused && before && payload.is_repeatable()) {
@@ -303,7 +308,7 @@ async fn dial(
         match connected {
             Ok(upstream) => return Ok(upstream),
             Err(ConnectError::Local(error)) if retry && worker.make_room(&error).await => {}
-            Err(error) => return Err(connect_failure(worker, &key, &error)),
+            Err(error) => return Err(connect_failure(worker, &error)),
         }
     }
     Err(Failure::Local)
@@ -327,23 +332,35 @@ async fn open(
     Ok(Upstream::on(key.clone(), shared))
 }
 
-fn connect_failure(worker: &Worker, key: &PoolKey, error: &ConnectError) -> Failure {
+fn connect_failure(worker: &Worker, error: &ConnectError) -> Failure {
     match error {
-        ConnectError::TimedOut => Failure::Unsent(Outcome::Timeout),
+        ConnectError::TimedOut => Failure::Unsent(Outcome::Timeout, timed_out("connecting to")),
         ConnectError::Local(error) => {
             worker.failed_connects.note(|n| tracing::error!("{n} connections to services could not be made: {error}"));
             // Ports are short for each address apart.
-            if error.kind() == std::io::ErrorKind::AddrNotAvailable {
-                Failure::Unsent(Outcome::LocalFault)
+            if error.kind() == io::ErrorKind::AddrNotAvailable {
+                Failure::Unsent(Outcome::LocalFault, failed("connect()", error, "connecting to"))
             } else {
                 Failure::Local
             }
         }
         ConnectError::Failed(error) => {
-            tracing::debug!(address = %key.address, "cannot connect: {error}");
-            Failure::Unsent(Outcome::TcpFailure)
+            Failure::Unsent(Outcome::TcpFailure, failed("connect()", error, "connecting to"))
         }
     }
+}
+
+fn timed_out(doing: &str) -> Cow<'static, str> {
+    format!("upstream timed out (110: Connection timed out) while {doing} upstream").into()
+}
+
+fn failed(call: &str, error: &io::Error, doing: &str) -> Cow<'static, str> {
+    let text = error.to_string();
+    let why = match error.raw_os_error() {
+        Some(code) => format!("{code}: {}", text.trim_end_matches(&format!(" (os error {code})"))),
+        None => text,
+    };
+    format!("{call} failed ({why}) while {doing} upstream").into()
 }
 
 /// Whether nobody waits for the answer any more, where that matters.
@@ -429,7 +446,10 @@ async fn await_head(
             None => Poll::Pending,
             Some(Wait::ClientRead) => Poll::Ready(Err(Failure::Content(UploadError::TimedOut))),
             Some(Wait::ClientWrite) => Poll::Ready(Err(Failure::ClientClosed)),
-            Some(Wait::ServiceRead | Wait::ServiceWrite) => Poll::Ready(Err(Failure::Sent(Outcome::Timeout))),
+            Some(Wait::ServiceWrite) => {
+                Poll::Ready(Err(Failure::Sent(Outcome::Timeout, timed_out("sending request to"))))
+            }
+            Some(Wait::ServiceRead) => Poll::Ready(Err(Failure::Sent(Outcome::Timeout, timed_out(HEAD)))),
         }
     })
     .await;
@@ -440,15 +460,17 @@ async fn await_head(
 }
 
 fn failure(error: &ResponseError) -> Failure {
-    if let ResponseError::Head(error) = error {
-        tracing::warn!("a service sent no valid response: {error:?}");
-        return Failure::Invalid;
-    }
-    if matches!(error, ResponseError::Refused) {
-        return Failure::Unsent(Outcome::TcpFailure);
-    }
-    if matches!(&error, ResponseError::Io(error) if wire::net::is_local_fault(error)) {
-        return Failure::Local;
-    }
-    Failure::Sent(Outcome::TcpFailure)
+    let why = match error {
+        ResponseError::Head(error) => {
+            tracing::warn!("a service sent no valid response: {error:?}");
+            return Failure::Invalid;
+        }
+        ResponseError::Refused => {
+            return Failure::Unsent(Outcome::TcpFailure, "upstream refused the request on this connection".into());
+        }
+        ResponseError::Io(error) if wire::net::is_local_fault(error) => return Failure::Local,
+        ResponseError::Io(error) => failed("recv()", error, HEAD),
+        ResponseError::Closed(_) => format!("upstream prematurely closed connection while {HEAD} upstream").into(),
+    };
+    Failure::Sent(Outcome::TcpFailure, why)
 }

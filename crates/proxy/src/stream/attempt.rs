@@ -70,7 +70,9 @@ pub(super) async fn connect(
                 let counted = worker.opened(peer.address);
                 return Ok((stream, (peer, counted)));
             }
-            Err(error) => tracing::info!(peer = %peer.address, "a try at the service of a stream failed: {error:?}"),
+            Err(error) => {
+                tracing::error!(upstream = %peer.address, "a try at the service of a stream failed: {error:?}")
+            }
         }
         if tried.len() > retries {
             return Err(StatusCode(502));

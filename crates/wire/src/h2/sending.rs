@@ -3,7 +3,7 @@
 use super::head;
 use crate::message::Fields;
 use bytes::Bytes;
-use h2::SendStream;
+use h2::{Reason, SendStream};
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -62,6 +62,13 @@ impl Sending {
     /// Ready when the peer has reset the stream or is gone.
     pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_reset(cx).map(|_| ())
+    }
+
+    /// The content breaks off here, unless it was ended: not because the peer wanted it so.
+    pub fn break_off(&mut self) {
+        if !self.finished {
+            self.stream.send_reset(Reason::INTERNAL_ERROR);
+        }
     }
 
     /// Octets of content that there was room for.

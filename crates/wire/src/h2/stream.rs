@@ -27,6 +27,7 @@ pub struct ServerStream {
     continue_wanted: bool,
     respond: SendResponse<Bytes>,
     response: Option<Sending>,
+    is_tunnel: bool,
     traffic: Traffic,
     timer: Timer,
 }
@@ -43,6 +44,7 @@ impl ServerStream {
             continue_wanted: false,
             respond,
             response: None,
+            is_tunnel: false,
             traffic: Traffic::default(),
             timer,
         }
@@ -167,6 +169,7 @@ impl ServerStream {
     /// Queues the head with which the tunnel that was asked for opens (RFC 8441, section 5).
     pub fn start_upgrade(&mut self, head: &mut ResponseHead) {
         head.open_tunnel();
+        self.is_tunnel = true;
         self.start_response(head);
     }
 
@@ -211,6 +214,15 @@ impl ServerStream {
     fn note_head(&mut self, octets: u64) {
         self.traffic.sent += octets;
         self.traffic.heads += octets;
+    }
+}
+
+impl Drop for ServerStream {
+    fn drop(&mut self) {
+        // Of a tunnel, a cancelled stream is what a reset connection is (RFC 8441, section 5).
+        if let Some(response) = self.response.as_mut().filter(|_| !self.is_tunnel) {
+            response.break_off();
+        }
     }
 }
 
