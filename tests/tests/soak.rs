@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Clients that ask again and again on kept connections, and must always be answered well.
 struct Traffic {
@@ -19,8 +19,12 @@ struct Traffic {
 }
 
 impl Traffic {
-    /// One client per method.
+    /// One client per method, steady, but not all that the machine can do.
     fn start(proxy: SocketAddr, methods: &'static [&'static str]) -> Traffic {
+        Traffic::with_pauses(proxy, methods, Duration::from_micros(500))
+    }
+
+    fn with_pauses(proxy: SocketAddr, methods: &'static [&'static str], pause: Duration) -> Traffic {
         let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let clients = methods.iter().map(|method| {
             let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
@@ -31,8 +35,9 @@ impl Traffic {
                     connection.send(method, "/stay", &[], &body).unwrap();
                     received(&mut connection).expect(200);
                     answered.fetch_add(1, Ordering::SeqCst);
-                    // Steady, but not all that the machine can do.
-                    std::thread::park_timeout(Duration::from_micros(500));
+                    if !pause.is_zero() {
+                        std::thread::park_timeout(pause);
+                    }
                 }
             })
         });
@@ -265,6 +270,39 @@ fn reloads_disturb_nobody() {
     flat(&samples, 512, 6);
     let accepted = first.accepted() + second.accepted();
     assert!(accepted <= connections(answered), "{accepted} connections for {answered} requests");
+}
+
+/// At length, ten minutes of all that the machine can do, with a change every 100 ms and a reload every ten seconds.
+#[test]
+fn load_is_answered_through_changes_and_reloads() {
+    let is_short = longer(1) == 1;
+    let (reloads, changes) = (longer(3), if is_short { 10 } else { 100 });
+    let pause = if is_short { Duration::from_micros(500) } else { Duration::ZERO };
+    let (first, second) = (Backend::start("first"), Backend::start("second"));
+    let node = balanced("name=stay", [first.address, second.address]);
+    let clients = &["GET", "POST", "GET", "GET"];
+    let traffic = Traffic::with_pauses(node.proxy(), clients, pause);
+    let mut operator = Operator::of(&node);
+    operator.write("POST", "/services/stay/routes", &json!({ "name": "moves", "paths": ["/at/0"] }), 201);
+    traffic.goes_on(1000);
+    let (mut samples, mut next) = (Vec::new(), Instant::now());
+    for number in 1..=reloads * changes {
+        operator.write("PATCH", "/routes/moves", &json!({ "paths": [format!("/at/{number}")] }), 200);
+        operator.get(&format!("/at/{number}"), "", 200);
+        operator.get(&format!("/at/{}/", number - 1), "", 404);
+        samples.push(Usage::of(node.pid()));
+        if number % changes == 0 {
+            let mut reload = bascule();
+            reload.args(["reload", "--prefix"]).arg(node.prefix());
+            assert!(reload.output().unwrap().status.success());
+        }
+        next += Duration::from_millis(100);
+        std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
+    }
+    let answered = traffic.end();
+    flat(&samples, 4096, 6);
+    let accepted = first.accepted() + second.accepted();
+    assert!(accepted <= connections(answered) + clients.len() * 2, "{accepted} for {answered} requests");
 }
 
 #[test]
