@@ -22,14 +22,16 @@ struct Instance {
     challenge: String,
 }
 
-/// What a caller shows.
+/// What a caller shows: user name and password, and where the colon between them is.
 struct Shown {
-    username: Vec<u8>,
-    password: Vec<u8>,
+    text: Vec<u8>,
+    colon: usize,
 }
 
-/// What is kept of a record.
-struct PasswordHash(Box<str>);
+/// What is kept of a record. What is no hash is nobody's password.
+struct PasswordHash(Option<Hash>);
+
+type Hash = [u8; 20];
 
 impl PluginKind for BasicAuth {
     fn name(&self) -> &'static str {
@@ -91,9 +93,9 @@ impl Instance {
                 exchange.request.fields.remove_known(line);
             }
             let Some(shown) = shown else { continue };
-            if let Some(credential) = exchange.find_credential(ENTITY, &shown.username) {
+            if let Some(credential) = exchange.find_credential(ENTITY, shown.username()) {
                 let recognised = shown.has_password_of(&credential) && exchange.authenticate_by(credential);
-                if let (true, Ok(username)) = (recognised, std::str::from_utf8(&shown.username)) {
+                if let (true, Ok(username)) = (recognised, std::str::from_utf8(shown.username())) {
                     exchange.identify(username);
                 }
                 return recognised;
@@ -107,22 +109,27 @@ impl Shown {
     /// The content of an `Authorization` line.
     fn parse(value: &[u8]) -> Option<Shown> {
         let encoded = after_scheme(value, "Basic")?.trim_ascii();
-        let decoded = decode_base64(encoded)?;
-        let colon = decoded.iter().position(|&b| b == b':').filter(|&at| at > 0)?;
-        Some(Shown { username: decoded[..colon].to_vec(), password: decoded[colon + 1..].to_vec() })
+        let text = decode_base64(encoded)?;
+        let colon = memchr::memchr(b':', &text).filter(|&at| at > 0)?;
+        Some(Shown { text, colon })
+    }
+
+    fn username(&self) -> &[u8] {
+        &self.text[..self.colon]
     }
 
     fn has_password_of(&self, credential: &Credential) -> bool {
-        let (Some(PasswordHash(stored)), Some(consumer)) = (credential.parsed(), credential.consumer) else {
+        let (Some(PasswordHash(Some(stored))), Some(consumer)) = (credential.parsed(), credential.consumer) else {
             return false;
         };
-        verify_slices_are_equal(hash(&self.password, &consumer).as_bytes(), stored.as_bytes()).is_ok()
+        verify_slices_are_equal(&hash(&self.text[self.colon + 1..], &consumer), stored).is_ok()
     }
 }
 
 impl PasswordHash {
     fn of(record: &Record) -> Result<Parsed, String> {
-        Ok(Arc::new(PasswordHash(record.get("password").and_then(Value::as_str).unwrap_or_default().into())))
+        let stored = record.get("password").and_then(Value::as_str).unwrap_or_default();
+        Ok(Arc::new(PasswordHash(from_hex(stored))))
     }
 }
 
@@ -131,21 +138,36 @@ fn hash_password(record: &mut Record) -> Result<(), String> {
     let consumer = record.get("consumer").and_then(|consumer| consumer.get("id")).and_then(Value::as_str);
     let consumer = consumer.and_then(|id| Uuid::parse_str(id).ok()).ok_or("a password without a consumer")?;
     let password = record.get("password").and_then(Value::as_str).unwrap_or_default();
-    let hashed = hash(password.as_bytes(), &consumer);
-    record.insert("password".to_owned(), hashed.into());
+    let mut hex = String::with_capacity(40);
+    for octet in hash(password.as_bytes(), &consumer) {
+        // Writing to memory does not fail.
+        let _ = write!(hex, "{octet:02x}");
+    }
+    record.insert("password".to_owned(), hex.into());
     Ok(())
 }
 
-/// As Kong stores passwords: SHA-1, salted with the consumer's id, in hexadecimal.
-fn hash(password: &[u8], consumer: &Uuid) -> String {
+/// As Kong hashes passwords: SHA-1, salted with the consumer's id. Records have it in hexadecimal.
+fn hash(password: &[u8], consumer: &Uuid) -> Hash {
     let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
     context.update(password);
     context.update(consumer.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
-    let mut hex = String::with_capacity(40);
-    for octet in context.finish().as_ref() {
-        let _ = write!(hex, "{octet:02x}");
+    let mut hash = Hash::default();
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+fn from_hex(text: &str) -> Option<Hash> {
+    let mut hash = Hash::default();
+    let pairs = text.as_bytes().chunks_exact(2);
+    if text.len() != 2 * hash.len() {
+        return None;
     }
-    hex
+    for (octet, pair) in hash.iter_mut().zip(pairs) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        *octet = (digit(0)? << 4 | digit(1)?) as u8;
+    }
+    Some(hash)
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! `jwt`: callers show a signed token (RFC 7519).
 
 mod secret;
+mod verified;
 
+use sdk::entities::Credential;
 use sdk::jose::Token;
 use sdk::{
     Anonymous, Answer, Args, Config, CredentialEntity, CredentialKey, Env, Exchange, Function, Phases, Plugin,
-    PluginKind, Step, after_scheme, challenge, entities, field_value,
+    PluginKind, SnapshotRef, Step, after_scheme, challenge, entities, field_value,
 };
 use secret::Secret;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use verified::{Entry, Times};
 
 /// The plugin as the gateway knows it.
 pub struct Jwt;
@@ -17,6 +20,8 @@ pub struct Jwt;
 const ENTITY: &str = "jwt_secrets";
 
 struct Instance {
+    /// Its own among all that there have been.
+    number: u64,
     query_names: Vec<String>,
     cookie_names: Vec<String>,
     header_names: Vec<String>,
@@ -77,6 +82,7 @@ impl PluginKind for Jwt {
         let challenge = challenge("Bearer", &config)?;
         let separator = if config.text("realm").is_some() { ", " } else { " " };
         Ok(Box::new(Instance {
+            number: verified::instance(),
             query_names: config.texts("uri_param_names"),
             cookie_names: config.texts("cookie_names"),
             header_names: config.texts("header_names"),
@@ -115,9 +121,23 @@ impl Plugin for Instance {
 impl Instance {
     /// Finds the caller by the token of the request.
     fn recognise(&self, exchange: &mut Exchange) -> Result<(), Refusal> {
+        let now = exchange.timing.started_unix_ms / 1_000;
+        let text = self.find(exchange)?;
+        let entry = Entry::of(&text, self.number);
+        if let Some((credential, times)) = entry.find(|key| exchange.find_credential(ENTITY, key.as_bytes())) {
+            self.check_claims(times, now)?;
+            return self.authenticate(exchange, credential);
+        }
+        let (credential, times) = self.verify(exchange, &text)?;
+        self.check_claims(times, now)?;
+        entry.keep(&credential, times);
+        self.authenticate(exchange, credential)
+    }
+
+    /// The credential by which a token is signed.
+    fn verify(&self, exchange: &Exchange, text: &[u8]) -> Result<(SnapshotRef<Credential>, Times), Refusal> {
         let refuse = |words: &str| Refusal::Token(words.to_owned());
-        let text = self.find(exchange)?.into_owned();
-        let token = Token::parse(&text).map_err(|error| Refusal::Token(format!("Bad token; {error}")))?;
+        let token = Token::parse(text).map_err(|error| Refusal::Token(format!("Bad token; {error}")))?;
         let name = &self.key_claim;
         let key = match token.claims.get(name).filter(|key| **key != Value::Bool(false)).or(token.header.get(name)) {
             None | Some(Value::Bool(false)) => return Err(Refusal::Token(format!("No mandatory '{name}' in claims"))),
@@ -135,11 +155,16 @@ impl Instance {
         if !verification.verify(&token) {
             return Err(refuse("Invalid signature"));
         }
-        self.check_claims(&token, exchange.timing.started_unix_ms / 1_000)?;
+        let number = |claim: &str| token.claims.get(claim).and_then(Value::as_f64);
+        Ok((credential, Times { expires: number("exp"), not_before: number("nbf") }))
+    }
+
+    fn authenticate(&self, exchange: &mut Exchange, credential: SnapshotRef<Credential>) -> Result<(), Refusal> {
+        let key = credential.part(|credential| &*credential.key);
         if !exchange.authenticate_by(credential) {
-            return Err(Refusal::Token(format!("Could not find consumer for '{name}={key}'")));
+            return Err(Refusal::Token(format!("Could not find consumer for '{}={}'", self.key_claim, &*key)));
         }
-        exchange.identify(key);
+        exchange.identify(&key);
         Ok(())
     }
 
@@ -171,30 +196,31 @@ impl Instance {
     }
 
     /// `now`: seconds since 1970.
-    fn check_claims(&self, token: &Token<'_>, now: u64) -> Result<(), Refusal> {
+    fn check_claims(&self, times: Times, now: u64) -> Result<(), Refusal> {
         const NO_NUMBER: &str = "must be a number";
         let now = now as f64;
-        let number = |claim: &str| token.claims.get(claim).and_then(Value::as_f64);
-        let expiration = match number("exp") {
+        let expiration = match times.expires {
             None if self.verifies_expiration => Some(NO_NUMBER),
             Some(exp) if self.verifies_expiration && exp <= now => Some("token expired"),
             _ => None,
         };
-        let not_before = match number("nbf") {
+        let not_before = match times.not_before {
             None if self.verifies_not_before => Some(NO_NUMBER),
             Some(nbf) if self.verifies_not_before && nbf > now => Some("token not valid yet"),
             _ => None,
         };
         let is_limited = self.maximum_expiration > 0.0;
-        let lives_too_long = is_limited && number("exp").is_none_or(|exp| exp - now > self.maximum_expiration);
+        let lives_too_long = is_limited && times.expires.is_none_or(|exp| exp - now > self.maximum_expiration);
+        if expiration.or(not_before).is_none() && !lives_too_long {
+            return Ok(());
+        }
         let too_long = lives_too_long.then_some("exceeds maximum allowed expiration");
         let failed = match (expiration, not_before) {
             (None, None) => [("exp", too_long), ("nbf", None)],
             _ => [("exp", expiration), ("nbf", not_before)],
         };
-        let errors: Map<String, Value> =
-            failed.into_iter().filter_map(|(claim, error)| Some((claim.to_owned(), error?.into()))).collect();
-        if errors.is_empty() { Ok(()) } else { Err(Refusal::Claims(errors)) }
+        let errors = failed.into_iter().filter_map(|(claim, error)| Some((claim.to_owned(), error?.into())));
+        Err(Refusal::Claims(errors.collect()))
     }
 
     fn refuse(&self, exchange: &Exchange, refusal: Refusal) -> Answer {

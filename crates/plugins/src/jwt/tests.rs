@@ -189,3 +189,34 @@ fn records_of_which_no_key_can_be_made() {
     assert!(parse(json!({ "algorithm": "XX" })).is_err());
     assert!(parse(json!({ "algorithm": "ES256", "rsa_public_key": null })).is_ok());
 }
+
+#[test]
+fn a_token_that_was_verified_is_good_for_its_record_and_its_time() {
+    let plugin = configure(json!({ "claims_to_verify": ["exp"] }));
+    let token = good(json!({ "exp": NOW + 10 }));
+    let lines = [("Authorization", &*format!("Bearer {token}"))];
+    let mut known = request("/", &lines);
+    let directory = known.directory.clone();
+    let again = || {
+        let mut exchange = testing::exchange_with("GET", "/", &lines, directory.clone());
+        exchange.timing.started_unix_ms = NOW * 1_000;
+        exchange
+    };
+    assert!(testing::access(&*plugin, &mut known).is_none());
+    let mut second = again();
+    assert!(testing::access(&*plugin, &mut second).is_none());
+    assert_eq!(second.request.fields.get_str("X-Credential-Identifier"), Some("plain"));
+    assert_eq!(second.request.fields.get_str("X-Consumer-Username"), Some("ada"));
+    let mut late = again();
+    late.timing.started_unix_ms = (NOW + 10) * 1_000;
+    assert_eq!(said(&*plugin, late), json!({ "exp": "token expired" }));
+    // Another secret under the same key.
+    let mut entries = Entries::default();
+    let ada = entries.consumer("ada", None);
+    entries.credential_of(&Jwt.credentials()[0], "plain", &ada, json!({ "secret": "other" }));
+    let mut changed = again();
+    changed.directory = entries.into();
+    assert_eq!(said(&*plugin, changed), "Invalid signature");
+    // Another instance looks elsewhere for the key.
+    assert_eq!(said(&*configure(json!({ "key_claim_name": "kid" })), again()), "No mandatory 'kid' in claims");
+}
