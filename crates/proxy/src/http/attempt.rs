@@ -49,7 +49,7 @@ enum Failure {
     /// After it may have been.
     Sent(Outcome, Cow<'static, str>),
     /// The service has answered, but not in HTTP. That counts as if it had said 502.
-    Invalid,
+    Invalid(Cow<'static, str>),
     /// It is our own: no peer is to blame, and none will do better now.
     Local,
     Content(UploadError),
@@ -101,9 +101,14 @@ pub(crate) async fn run(
         let peer = match picked {
             Ok(peer) => peer,
             Err(_) if !tried.is_empty() => return Err(Failed::Service(last, None)),
-            Err(PickError::NameResolution) => return Err(Failed::Service(503, Some("name resolution failed"))),
-            Err(PickError::NoPeer) => {
-                return Err(Failed::Service(503, Some("failure to get a peer from the ring-balancer")));
+            Err(error) => {
+                let why = match error {
+                    PickError::NameResolution => "name resolution failed",
+                    PickError::NoPeer => "failure to get a peer from the ring-balancer",
+                };
+                let (client, request_id) = (exchange.client.ip, exchange.id_str());
+                tracing::error!(%client, host = exchange.request.fields.get_str("Host"), request_id, "{why}");
+                return Err(Failed::Service(503, Some(why)));
             }
         };
         let started = context.worker.loop_time();
@@ -147,7 +152,8 @@ pub(crate) async fn run(
             }
             Err(Failure::Unsent(outcome, why)) => (outcome, false, why),
             Err(Failure::Sent(outcome, why)) => (outcome, true, why),
-            Err(Failure::Invalid) => {
+            Err(Failure::Invalid(why)) => {
+                tell(exchange, &peer, &why);
                 note(exchange, 502);
                 peer.report(Outcome::Status(502));
                 last = 502;
@@ -173,13 +179,26 @@ pub(crate) async fn run(
             _ => 502,
         };
         note(exchange, last);
-        let (client, upstream, request_id) = (exchange.client.ip, peer.address, exchange.id_str());
-        tracing::error!(%client, %upstream, request_id, "{why}");
+        tell(exchange, &peer, &why);
         let kind = if outcome == Outcome::Timeout { Kind::Timeout } else { Kind::Error };
         if !tries_again(tried.len(), kind, sent, payload, context.worker.loop_time()) {
             return Err(Failed::Service(last, None));
         }
     }
+}
+
+/// Logs why a try failed, as nginx does; without the query, in which there may be secrets.
+#[cold]
+fn tell(exchange: &Exchange, peer: &Peer, why: &str) {
+    let request = &exchange.request;
+    tracing::error!(
+        client = %exchange.client.ip,
+        request = format!("{} {}", request.method.as_str(), request.path()),
+        upstream = %peer.address,
+        host = request.fields.get_str("Host"),
+        request_id = exchange.id_str(),
+        "{why}"
+    );
 }
 
 /// What a plugin's policy calls a failure.
@@ -248,7 +267,7 @@ async fn attempt(
     timeouts: Timeouts,
 ) -> Result<Box<Upstream>, Failure> {
     let repeatable = exchange.request.method.is_retriable();
-    let pooled = context.worker.pool.borrow_mut().take(&key);
+    let pooled = context.worker.pool.borrow_mut().take(&key, context.worker.loop_time());
     // What may not be sent twice is not sent into a connection that the service is just closing.
     let pooled = pooled.filter(|upstream| repeatable || !upstream.is_closed_now());
     let mut reused = pooled.is_some();
@@ -403,8 +422,7 @@ async fn await_head(
                 Poll::Ready(Ok(())) => match exchange.response.status {
                     101 if upgrade => return Poll::Ready(Ok(())),
                     101 => {
-                        tracing::warn!("a service changed the protocol unasked");
-                        return Poll::Ready(Err(Failure::Invalid));
+                        return Poll::Ready(Err(Failure::Invalid("upstream changed the protocol unasked".into())));
                     }
                     100 => {}
                     102..200 => {
@@ -462,8 +480,7 @@ async fn await_head(
 fn failure(error: &ResponseError) -> Failure {
     let why = match error {
         ResponseError::Head(error) => {
-            tracing::warn!("a service sent no valid response: {error:?}");
-            return Failure::Invalid;
+            return Failure::Invalid(format!("upstream sent invalid header while {HEAD} upstream: {error:?}").into());
         }
         ResponseError::Refused => {
             return Failure::Unsent(Outcome::TcpFailure, "upstream refused the request on this connection".into());

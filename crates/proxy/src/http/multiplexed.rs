@@ -9,9 +9,14 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use wire::h1::HeadError;
 use wire::h2::{Connection, ServerStream};
-use wire::net::{Buffer, Stream};
+use wire::net::{Buffer, Lingering, Stream};
+
+/// How long a client that has its answer may go on sending content before its stream is ended, and how much is taken.
+const EARLY_TIME: Duration = Duration::from_secs(1);
+const EARLY_OCTETS: usize = 1 << 20;
 
 /// The exchanges of a connection that are under way.
 #[derive(Default)]
@@ -69,9 +74,9 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, begun: Buffer, or
             Some(Ok(stream)) => stream,
             Some(Err(error)) => {
                 tracing::info!(client = client.as_str(), "a connection was ended: {error}");
-                return;
+                break;
             }
-            None => return,
+            None => break,
         };
         number += 1;
         if worker.draining.get()
@@ -91,6 +96,10 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, begun: Buffer, or
     // Nothing is under way: the client is told, and what is left for it sent.
     connection.end();
     let _ = timer.limit(limits.send_timeout.min(limits.lingering_timeout), |cx| connection.poll_accept(cx)).await;
+    if limits.lingering_close {
+        let lingering = Lingering { time: limits.lingering_time, pause: limits.lingering_timeout };
+        connection.close(&worker.buffers, lingering).await;
+    }
 }
 
 /// One exchange, from its head to its log.
@@ -109,6 +118,11 @@ async fn answer(worker: &Rc<Worker>, origin: &Origin, mut stream: ServerStream, 
         line.took(stream.traffic());
     }
     access::end(line, worker, origin, session);
+    if stream.is_answered_early() {
+        // The end of the stream (`RST_STREAM`) must not overtake the answer in the client.
+        let (timer, mut most) = (stream.timer().clone(), EARLY_OCTETS);
+        let _ = timer.limit(EARLY_TIME, |cx| stream.poll_rest(cx, &mut most)).await;
+    }
 }
 
 /// What follows a head: the exchange, or the answer that it cannot be had.

@@ -17,7 +17,7 @@ const WAITING: usize = 128;
 /// RFC 9000, section 8.1.2).
 const UNVALIDATED: usize = 256;
 /// What clients may send of a request's content before any of it is used: of one stream, and of all on a connection.
-const STREAM_WINDOW: u32 = 64 << 10;
+const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// What may be on its way to a client without its word that it has come.
 const SEND_WINDOW: u64 = 1 << 20;

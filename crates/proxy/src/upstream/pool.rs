@@ -44,8 +44,9 @@ impl Pool {
         }
     }
 
-    /// The connection that was used last and that the service has not closed; of HTTP/2, one that has room.
-    pub fn take(&mut self, key: &PoolKey) -> Option<Box<Upstream>> {
+    /// The connection that was used last and that the service has not closed; of HTTP/2, one that has room. At `now`, one
+    /// that has been idle for too long is of no use, though no sweep has closed it yet.
+    pub fn take(&mut self, key: &PoolKey, now: Instant) -> Option<Box<Upstream>> {
         if key.http2 {
             let most = self.limits.max_requests;
             let shared = self.shared.get(key)?.iter().find(|shared| shared.has_room(most))?;
@@ -54,7 +55,9 @@ impl Pool {
         let list = self.idle.get_mut(key)?;
         while let Some(upstream) = list.pop() {
             self.count -= 1;
-            if !upstream.is_disturbed() {
+            let limit = self.limits.idle_timeout;
+            let is_fresh = limit.is_zero() || now.saturating_duration_since(upstream.since()) < limit;
+            if is_fresh && !upstream.is_disturbed() {
                 return Some(upstream);
             }
         }
@@ -196,7 +199,24 @@ mod tests {
             pool.keep(idle(&listener, 99, start, 100).await);
         }
         assert_eq!(pool.idle[&key].len(), 3);
-        assert!((0..3).all(|_| pool.take(&key).is_some()) && pool.take(&key).is_none());
+        let late = start + Duration::from_secs(100);
+        assert!((0..3).all(|_| pool.take(&key, late).is_some()) && pool.take(&key, late).is_none());
         assert_eq!(pool.count, pool.idle.values().map(Vec::len).sum::<usize>());
+    }
+
+    #[tokio::test]
+    async fn what_was_idle_for_too_long_is_not_used_again() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let start = Instant::now();
+        let limits = Keepalive { pool_size: 3, idle_timeout: Duration::from_secs(2), ..Keepalive::default() };
+        let mut pool = Pool::new(limits);
+        let key = PoolKey { address: SocketAddr::from(([127, 0, 0, 1], 1)), tls: None, http2: false };
+        for seconds in [0, 5] {
+            pool.keep(idle(&listener, 1, start, seconds).await);
+        }
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(pool.take(&key, at(6)).map(|upstream| upstream.since()), Some(at(5)));
+        assert!(pool.take(&key, at(6)).is_none());
+        assert_eq!(pool.count, 0);
     }
 }

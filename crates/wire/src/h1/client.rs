@@ -54,7 +54,7 @@ impl ClientConnection {
     /// A connection that was just made. `head`: the most octets of a response's head, where that is set.
     pub fn new(stream: Stream, pool: &BufferPool, head: Option<usize>) -> ClientConnection {
         let usual = Limits { line: 32_768, head: 65_536, fields: 1000 };
-        let limits = head.map_or(usual, |head| Limits { line: usual.line.min(head), head, ..usual });
+        let limits = head.map_or(usual, |head| Limits { line: head, head, ..usual });
         ClientConnection {
             stream,
             input: Buffer::new(pool),

@@ -14,9 +14,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// What a service may send of a response's content before any of it is used: of one stream, and of all together.
-const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What a service may send of a response's content before any of it is used: of one stream, as it may be far away, and of
+/// all together, as some clients may be slow.
+const STREAM_WINDOW: u32 = 512 << 10;
+const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Octets of a request that wait for room at the service, for each stream.
 const SEND_BUFFER: usize = 64 << 10;
 /// Streams on a connection until the service has said how many it takes.
@@ -58,7 +59,7 @@ impl ClientConnection {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(STREAMS)
-            .handshake(Io { stream, begun })
+            .handshake(Io::new(stream, begun))
             .await?;
         Ok((ClientConnection { send }, Box::pin(connection)))
     }

@@ -2,8 +2,11 @@
 
 use super::io::Io;
 use super::stream::ServerStream;
-use crate::net::{Buffer, Stream, Timers};
+use super::windows::{self, Windows};
+use crate::net::{Buffer, BufferPool, Lingering, Stream, Timers};
 use bytes::Bytes;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113, section 3.4).
@@ -11,9 +14,6 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Octets of a response that wait for room at the client, for each stream: beyond, the service is waited for.
 const SEND_BUFFER: usize = 64 << 10;
-/// What a client may send of a request's content before any of it is used: of one stream, and of all together.
-const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Streams that a client has opened and reset before they were looked at, and those that we had to reset for its
 /// mistakes: whoever has more is disconnected (CVE-2023-44487, CVE-2024-2653 and their kin).
 const RESET_STREAMS: usize = 64;
@@ -35,8 +35,8 @@ impl Limits {
             .max_concurrent_streams(self.streams)
             .max_header_list_size(self.head)
             .max_send_buffer_size(SEND_BUFFER)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_window_size(windows::STREAM)
+            .initial_connection_window_size(windows::CONNECTION)
             .max_pending_accept_reset_streams(RESET_STREAMS)
             .max_local_error_reset_streams(Some(RESET_STREAMS))
             .enable_connect_protocol();
@@ -47,7 +47,9 @@ impl Limits {
 /// A client's connection. It moves only while [`Connection::poll_accept`] is polled, its streams' content included.
 pub struct Connection {
     inner: h2::server::Connection<Io, Bytes>,
+    stream: Rc<RefCell<Stream>>,
     timers: Timers,
+    windows: Windows,
 }
 
 impl Connection {
@@ -59,17 +61,28 @@ impl Connection {
         timers: &Timers,
         limits: Limits,
     ) -> Result<Connection, h2::Error> {
-        let inner = limits.server().handshake(Io { stream, begun }).await?;
-        Ok(Connection { inner, timers: timers.clone() })
+        let io = Io::new(stream, begun);
+        let stream = Rc::clone(&io.stream);
+        let inner = limits.server().handshake(io).await?;
+        Ok(Connection { inner, stream, timers: timers.clone(), windows: Windows::default() })
     }
 
     /// The next stream; `None` when the connection is over.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ServerStream, h2::Error>>> {
+        self.windows.adapt(&mut self.inner);
         let accepted = ready!(self.inner.poll_accept(cx));
         Poll::Ready(accepted.map(|accepted| {
             let (request, respond) = accepted?;
-            Ok(ServerStream::new(request, respond, self.timers.timer()))
+            Ok(ServerStream::new(request, respond, Rc::clone(&self.windows.flow), self.timers.timer()))
         }))
+    }
+
+    /// Closes the connection so that the client can read what was sent last: streams that it has opened meanwhile would
+    /// make the system reset the connection.
+    pub async fn close(self, pool: &BufferPool, lingering: Lingering) {
+        let Connection { inner, stream, .. } = self;
+        drop(inner);
+        lingering.close(&mut Io { stream, begun: Buffer::new(pool) }).await;
     }
 
     /// Takes no more streams: those that are open go on, then [`Connection::poll_accept`] ends.

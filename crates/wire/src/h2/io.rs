@@ -1,15 +1,24 @@
 //! A connection's octets as the `h2` crate reads and writes them.
 
 use crate::net::{Buffer, Stream};
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A socket of which some octets have been read already.
+/// A socket of which some octets have been read already. It outlasts what the crate does with it where somebody else has
+/// it, too.
 pub(super) struct Io {
-    pub stream: Stream,
+    pub stream: Rc<RefCell<Stream>>,
     pub begun: Buffer,
+}
+
+impl Io {
+    pub fn new(stream: Stream, begun: Buffer) -> Io {
+        Io { stream: Rc::new(RefCell::new(stream)), begun }
+    }
 }
 
 impl AsyncRead for Io {
@@ -20,7 +29,7 @@ impl AsyncRead for Io {
             self.begun.consume(n);
             return Poll::Ready(Ok(()));
         }
-        match &mut self.stream {
+        match &mut *self.stream.borrow_mut() {
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, space),
             Stream::TlsServer(tls) => Pin::new(tls).poll_read(cx, space),
             Stream::TlsClient(tls) => Pin::new(tls).poll_read(cx, space),
@@ -29,27 +38,27 @@ impl AsyncRead for Io {
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream.poll_write(cx, data)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream.borrow_mut().poll_write(cx, data)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream.poll_write_vectored(cx, pieces)
+        self.stream.borrow_mut().poll_write_vectored(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.borrow_mut().poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.borrow_mut().poll_shutdown(cx)
     }
 }

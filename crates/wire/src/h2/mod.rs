@@ -7,6 +7,7 @@ mod head;
 mod io;
 mod sending;
 mod stream;
+mod windows;
 
 pub use client::{ClientConnection, ClientStream, Driver};
 pub use connection::{Connection, Limits, PREFACE};

@@ -64,6 +64,11 @@ impl Sending {
         self.stream.poll_reset(cx).map(|_| ())
     }
 
+    /// Whether the end is sent or about to be.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
     /// The content breaks off here, unless it was ended: not because the peer wanted it so.
     pub fn break_off(&mut self) {
         if !self.finished {

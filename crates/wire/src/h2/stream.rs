@@ -2,6 +2,7 @@
 
 use super::head;
 use super::sending::Sending;
+use super::windows::Flow;
 use crate::h1::{ContentError, HeadError, Traffic};
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead};
 use crate::net::Timer;
@@ -10,6 +11,7 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::request::Parts;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// A stream that a client has opened. When it is dropped before the response is complete, the client is told that it
@@ -28,12 +30,18 @@ pub struct ServerStream {
     respond: SendResponse<Bytes>,
     response: Option<Sending>,
     is_tunnel: bool,
+    flow: Rc<Flow>,
     traffic: Traffic,
     timer: Timer,
 }
 
 impl ServerStream {
-    pub(super) fn new(request: http::Request<RecvStream>, respond: SendResponse<Bytes>, timer: Timer) -> ServerStream {
+    pub(super) fn new(
+        request: http::Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        flow: Rc<Flow>,
+        timer: Timer,
+    ) -> ServerStream {
         let (parts, request) = request.into_parts();
         ServerStream {
             ended: request.is_end_stream(),
@@ -45,6 +53,7 @@ impl ServerStream {
             respond,
             response: None,
             is_tunnel: false,
+            flow,
             traffic: Traffic::default(),
             timer,
         }
@@ -97,6 +106,7 @@ impl ServerStream {
     pub fn consume(&mut self, n: usize) {
         self.piece.advance(n);
         self.traffic.received += n as u64;
+        self.flow.add(n);
         // Fails for streams that are over, of which nothing more will come.
         let _ = self.request.flow_control().release_capacity(n);
     }
@@ -134,6 +144,26 @@ impl ServerStream {
             Some(response) => response.poll_reset(cx),
             None => self.respond.poll_reset(cx).map(|_| ()),
         }
+    }
+
+    /// Whether the response is complete while the client may still send content.
+    pub fn is_answered_early(&self) -> bool {
+        !self.ended && self.response.as_ref().is_some_and(Sending::is_finished)
+    }
+
+    /// Ready when the client has sent all content, or has given up; what comes is dropped, up to `most` octets.
+    pub fn poll_rest(&mut self, cx: &mut Context<'_>, most: &mut usize) -> Poll<()> {
+        while *most > 0 {
+            match self.poll_content(cx) {
+                Poll::Ready(Ok(Some(n))) => {
+                    self.consume(n);
+                    *most = most.saturating_sub(n);
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        self.poll_closed(cx)
     }
 
     /// Queues an interim response (1xx but 101).
