@@ -9,8 +9,8 @@ const { chromium } = require('playwright-core');
 export const { MANAGER, ADMIN, PROXY } = process.env;
 
 /**
- * Opens a browser, lets `work` use a page, and fails when anything was written to its console as an error, or anybody was
- * asked but the node and those of `origins`.
+ * Opens a browser, lets `work` use a page, and fails when anything was written to its console as an error, or anybody
+ * was asked but the node and those of `origins`.
  */
 export async function withPage(work, { origins = [], ...options } = {}) {
   const browser = await chromium.launch({

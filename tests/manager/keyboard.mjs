@@ -1,6 +1,6 @@
 /** The pages without a mouse, and while the Admin API does not answer or refuses. */
 
-import { ADMIN, MANAGER, check, field, says, withPage } from './browser.mjs';
+import { ADMIN, MANAGER, check, field, press, says, withPage } from './browser.mjs';
 
 await withPage(async (page) => {
   await page.goto(`${MANAGER}/default/overview`);
@@ -140,4 +140,21 @@ async function refused(page) {
   await page.goto(`${MANAGER}/default/routes`);
   await says(page, message);
   await page.unroute(`${ADMIN}/routes?*`);
+  // What a form is refused is seen where it was sent.
+  const headers = { 'access-control-allow-origin': '*' };
+  const only = (method) => (route) =>
+    route.request().method() === method ? route.fulfill({ status: 403, json: { message }, headers }) : route.fallback();
+  await page.route(`${ADMIN}/services`, only('POST'));
+  await page.goto(`${MANAGER}/default/services/create`);
+  await field(page, 'Host').fill('a.test');
+  await press(page, 'Create');
+  await page.getByRole('alert').filter({ hasText: message }).waitFor();
+  const { top, bottom } = await page.locator('.problems').evaluate((element) => element.getBoundingClientRect());
+  const foot = await page.locator('form.entity > footer').evaluate((element) => element.getBoundingClientRect().top);
+  check(top > 0 && bottom <= foot, `the refusal is in sight: ${top} to ${bottom} above ${foot}`);
+  await field(page, 'Host').fill('');
+  await page.route(`${ADMIN}/bascule/live?*`, only('GET'));
+  await page.goto(`${MANAGER}/default/live`);
+  await says(page, message);
+  await page.unrouteAll();
 }

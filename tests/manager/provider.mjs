@@ -57,7 +57,7 @@ async function known(page) {
   await page.goto(`${MANAGER}/default/account`);
   await says(page, 'operators');
   await says(page, 'default:read-only');
-  check((await page.getByText('nothing', { exact: true }).count()) === 0, 'a group that stands for nothing is not kept');
+  check((await page.getByText('nothing', { exact: true }).count()) === 0, 'what stands for nothing is not kept');
   check((await page.getByText('Present password').count()) === 0, 'passwords are the provider’s');
 
   // What was filled in while the session has ended is there after a login in another window.
@@ -73,7 +73,6 @@ async function known(page) {
   await heading(page, 'kept');
 
   // A state that this browser has not been given, and one of a login that is over.
-  const session = named('session');
   const forged = await fetch(`${ADMIN}/auth?code=c&state=s`, { redirect: 'manual' });
   check(forged.status === 302 && forged.headers.get('location').startsWith(ISSUER), 'a login begins anew');
   const begun = forged.headers.getSetCookie().find((line) => line.startsWith('authorization=')).split(';')[0];
@@ -81,8 +80,9 @@ async function known(page) {
   check(answer.status === 401, `a forged state is refused: ${answer.status}`);
   check(!answer.headers.getSetCookie().some((line) => line.startsWith('session=')), 'and begins no session');
 
-  const copied = { headers: { Cookie: `session=${(await context.cookies(ADMIN)).find(({ name }) => name === 'session').value}` } };
-  check(copied.headers.Cookie !== `session=${session.value}`, 'each login begins a session of its own');
+  const later = (await context.cookies(ADMIN)).find(({ name }) => name === 'session');
+  check(later.value !== named('session').value, 'each login begins a session of its own');
+  const copied = { headers: { Cookie: `session=${later.value}` } };
   check((await fetch(`${ADMIN}/services`, copied)).status === 200, 'the session counts while it lasts');
   await page.getByLabel('Account').click();
   await press(page, 'Log out');

@@ -12,14 +12,20 @@ const PERIOD = 1000;
 /** Octets of one event at most; what is longer is none of ours. */
 const LONGEST = 4 << 20;
 
-/** Calls `see` with each picture of the node, with the targets of one upstream, until `signal` ends it. */
-export async function watch(see, signal, upstream = '') {
+/**
+ * Calls `see` with each picture of the node, with the targets of one upstream, until `signal` ends it, and `refused`
+ * when there is none to be had.
+ */
+export async function watch(see, signal, { upstream = '', refused = () => {} } = {}) {
   while (!signal.aborted) {
     try {
-      if (await hasEndpoint('/bascule/live')) return await follow(`/bascule/live?upstreams=${upstream}`, see, signal);
+      if (await hasEndpoint('/bascule/live')) {
+        return await follow(`/bascule/live?upstreams=${upstream}`, see, signal, refused);
+      }
       return await poll(see, signal);
-    } catch {
+    } catch (error) {
       // Nobody knows yet what the node has.
+      if (error instanceof Refusal) refused(error);
       await pause(signal);
     }
   }

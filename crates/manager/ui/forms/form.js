@@ -97,7 +97,9 @@ export function form({
         rest.map((text) => h('li', {}, text)),
       ),
     );
-    element.querySelector('.field.wrong input, .field.wrong textarea, .field.wrong select')?.focus();
+    const wrong = element.querySelector('.field.wrong input, .field.wrong textarea, .field.wrong select');
+    if (wrong) wrong.focus();
+    else problems.scrollIntoView({ block: 'nearest' });
   };
 
   const submit = async (event) => {

@@ -23,11 +23,12 @@ export async function show(place) {
   const list = (entity) => async () => {
     const listed = records(place, entity, { searchable: false, render: { status: statusOf } });
     await listed.ready;
+    const about = entity === 'admins' && isKnownElsewhere ? 'about.admins.elsewhere' : `about.${entity}`;
     return [
       h(
         'div',
         { class: 'bar' },
-        h('p', { class: 'about grow' }, t(`about.${entity}`)),
+        h('p', { class: 'about grow' }, t(about)),
         createButton(href(entity, 'create'), t(`new.${entity}`), 'primary'),
       ),
       listed.element,

@@ -18,9 +18,14 @@ export async function show(place) {
       { class: 'panels' },
       login === 'basic-auth' && panel(t('account.password'), passwordForm()),
       admin.id && panel(t('account.token'), tokenForm()),
-      panel(t('page.workspaces'), names(workspaces.map(({ name }) => name))),
+      workspaces.length > 0 && panel(t('page.workspaces'), names(workspaces.map(({ name }) => name))),
       groups?.length > 0 && panel(t('page.groups'), names(groups)),
-      panel(t('account.rights'), code(JSON.stringify(permissions.endpoints, null, 2))),
+      panel(
+        t('account.rights'),
+        Object.keys(permissions.endpoints).length > 0
+          ? code(JSON.stringify(permissions.endpoints, null, 2))
+          : h('p', { class: 'count' }, t('account.none')),
+      ),
     ),
   ];
 }

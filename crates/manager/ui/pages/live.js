@@ -1,6 +1,7 @@
 /** What goes through the node, second by second. */
 
 import { h, replace } from '../core/dom.js';
+import { icon } from '../core/icons.js';
 import { KEPT, watch } from '../core/live.js';
 import { href } from '../core/router.js';
 import { number, t } from '../core/texts.js';
@@ -52,7 +53,13 @@ export async function show(place) {
     t('live.pause'),
   );
 
+  const refusal = h('p', { class: 'panel note', role: 'status', hidden: true });
+  const refused = (error) => {
+    replace(refusal, icon('warning'), error.message);
+    refusal.hidden = false;
+  };
   const see = (point) => {
+    refusal.hidden = true;
     points.push({ ...point, failing: errorRate(point, points.at(-1)) });
     if (points.length > KEPT) points.shift();
     if (paused.getAttribute('aria-pressed') === 'true') return;
@@ -63,9 +70,10 @@ export async function show(place) {
     note.hidden = !point.limited;
     for (const [name, element] of lists) replace(element, ranking(name, point[name] ?? []));
   };
-  watch(see, place.signal);
+  watch(see, place.signal, { refused });
   return [
     heading(t('page.live'), { about: t('about.live'), actions: [paused] }),
+    refusal,
     note,
     figures,
     h(

@@ -87,7 +87,7 @@ async function targetsView(place, upstream) {
   search.addEventListener('input', refresh);
   watch((point) => {
     live = point.upstreams?.find((one) => one.id === upstream.id) ?? live;
-  }, place.signal, upstream.id);
+  }, place.signal, { upstream: upstream.id });
   return [
     h('div', { class: 'bar' }, search, createButton(create, t('new.targets'), 'primary')),
     panel(null, picture.element),

@@ -44,7 +44,8 @@ export function passThrough() {
   });
   if (forAnother && !outcome) {
     new BroadcastChannel(CHANNEL).postMessage('entered');
-    replace(document.body, h('main', { class: 'alone' }, h('section', { class: 'panel' }, h('p', {}, t('login.entered')))));
+    const words = h('section', { class: 'panel' }, h('p', {}, t('login.entered')));
+    replace(document.body, h('main', { class: 'alone' }, words));
     close();
     return true;
   }

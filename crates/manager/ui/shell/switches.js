@@ -23,20 +23,24 @@ export function workspaceSwitch() {
     },
   });
   const element = h('label', { class: 'workspace' }, icon('workspaces'), select);
+  // Whoever may not list workspaces is in one all the same.
+  const show = () => {
+    const { workspace } = scope;
+    if (![...select.options].some(({ value }) => value === workspace))
+      select.append(h('option', { value: workspace }, workspace));
+    select.value = workspace;
+  };
   const draw = async () => {
     const { data } = await get('/workspaces?size=1000', { global: true });
     const names = data.map((workspace) => workspace.name);
-    if (!names.includes(scope.workspace)) names.push(scope.workspace);
     replace(
       select,
       names.map((name) => h('option', { value: name }, name)),
     );
-    select.value = scope.workspace;
+    show();
   };
   const refresh = () => draw().catch(() => {});
-  on('page', () => {
-    select.value = scope.workspace;
-  });
+  on('page', show);
   on('written', ({ path }) => path.startsWith('/workspaces') && refresh());
   on('back', refresh);
   refresh();
