@@ -5,8 +5,7 @@ import { ADMIN, MANAGER, check, withPage } from './browser.mjs';
 /** So many elements a page may have, and so many requests it may send to the Admin API until everything is there. */
 const [ELEMENTS, REQUESTS] = [9000, 120];
 
-const first = async (path) => (await (await fetch(`${ADMIN}/${path}`)).json()).data[0].id;
-const upstream = `upstreams/${await first('upstreams')}`;
+const upstream = `upstreams/${(await (await fetch(`${ADMIN}/upstreams/u-0`)).json()).id}`;
 
 await withPage(async (page) => {
   let requests = 0;
@@ -22,7 +21,7 @@ await withPage(async (page) => {
     check(requests < REQUESTS, `${path} asks ${requests} times`);
   };
   const row = (name) => page.getByRole('row').filter({ hasText: name });
-  await look('overview', page.getByText('3,000'));
+  await look('overview', page.getByText('5,000'));
   await look('routes', row('/r'));
   await look('services', row('http'));
   await look('upstreams', row('u-'));
@@ -35,7 +34,7 @@ await withPage(async (page) => {
 
   // What is listed is found on the server.
   await page.goto(`${MANAGER}/default/routes`);
-  await page.getByRole('searchbox').first().fill('route-2999');
-  await row('route-2999').waitFor();
-  await row('route-2998').waitFor({ state: 'detached' });
+  await page.getByRole('searchbox').first().fill('route-4999');
+  await row('route-4999').waitFor();
+  await row('route-4998').waitFor({ state: 'detached' });
 });

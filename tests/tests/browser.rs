@@ -164,11 +164,14 @@ fn what_cannot_be_written_is_not_offered() {
 fn pages_stay_small_where_the_configuration_is_large() {
     let targets = (0..1000).map(|n| json!({ "target": format!("10.0.{}.{}:80", n / 250, n % 250) }));
     let targets: Vec<_> = targets.collect();
-    let upstreams = (0..2).map(|n| json!({ "name": format!("u-{n}"), "targets": targets }));
-    let services = (0..300).map(|n| {
+    let upstreams = (0..100).map(|n| {
+        let targets = if n == 0 { &targets[..] } else { &targets[..10] };
+        json!({ "name": format!("u-{n}"), "targets": targets })
+    });
+    let services = (0..500).map(|n| {
         let route = |r| json!({ "name": format!("route-{}", 10 * n + r), "paths": [format!("/r{n}/{r}")] });
         let routes: Vec<_> = (0..10).map(route).collect();
-        json!({ "name": format!("s-{n}"), "host": format!("u-{}", n % 2), "routes": routes })
+        json!({ "name": format!("s-{n}"), "host": format!("u-{}", n % 100), "routes": routes })
     });
     let (upstreams, services): (Vec<_>, Vec<_>) = (upstreams.collect(), services.collect());
     let content = json!({ "_format_version": "3.0", "services": services, "upstreams": upstreams });
