@@ -1,8 +1,8 @@
 //! Plugins of the operator's own, in Lua, on a node.
 
-use blackbox::http::{get, json, request};
-use blackbox::{Backend, Node, Scripted, Service, eventually};
-use rustix::process::Signal;
+use blackbox::http::{Connection, get, json, request};
+use blackbox::{Backend, Node, Scripted, Service, Usage, eventually, longer};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -163,6 +163,42 @@ fn records_are_there_when_a_worker_begins() {
     eventually("all workers have read the records", || {
         get(node.proxy(), "/?do=list").expect(200).json()["at_start"] == 1
     });
+}
+
+/// Requests that sleep in Lua cost memory and nothing else: others are served, and those who wake up are answered.
+#[test]
+fn requests_that_sleep_are_in_nobodys_way() {
+    let count = longer(1000).min(10_000);
+    let files = u32::try_from(count + count / 4 + 500).unwrap();
+    let of_ours = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: of_ours.maximum, ..of_ours }).unwrap();
+    let settings = [("plugins", "bundled, sleeper"), ("lua_package_path", PATH)];
+    let node = Node::with_files(files, &settings);
+    let admin = node.admin();
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": "http://127.0.0.1:1" })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/plugins", &json!({ "name": "sleeper" })).expect(201);
+    let counts = || get(node.proxy(), "/").expect(200).json();
+    let before = Usage::of(node.pid()).memory;
+    let ask = |seconds: u32| {
+        let mut client = Connection::open(node.proxy()).unwrap();
+        client.send("GET", &format!("/?sleep={seconds}"), &[], b"").unwrap();
+        client
+    };
+    let sleeping: Vec<_> = (0..count).map(|_| ask(3600)).collect();
+    eventually("all sleep", || counts()["asleep"] == count);
+    let more = Usage::of(node.pid()).memory.saturating_sub(before);
+    println!("{count} requests that sleep in Lua: {more} KiB");
+    assert!(more < 64 * count, "{more} KiB");
+    let mut other = Connection::open(node.proxy()).unwrap();
+    for _ in 0..200 {
+        other.send("GET", "/", &[], b"").unwrap();
+        assert_eq!(other.receive(false).unwrap().json(), json!({ "asleep": count, "awake": 0 }));
+    }
+    let waking: Vec<_> = (0..20).map(|_| ask(0)).collect();
+    waking.into_iter().for_each(|mut client| drop(client.receive(false).unwrap().expect(200)));
+    assert_eq!(counts()["awake"], 20);
+    drop(sleeping);
 }
 
 #[test]

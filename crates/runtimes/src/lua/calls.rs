@@ -5,7 +5,7 @@ use super::host::Ending;
 use super::operations;
 use super::turn::Job;
 use super::vm::{Vm, words};
-use mlua::{Function, Lua, MultiValue};
+use mlua::{Function, Lua, MultiValue, Value};
 use sdk::{Answer, Exchange};
 use std::rc::Rc;
 
@@ -39,7 +39,7 @@ impl Calls {
                     function
                 }
             };
-            let plugin_id = Some(vm.lua.create_string(plugin_id)?);
+            let plugin_id = Some(plugin_id.to_owned());
             let job = Job { phase, instance, plugin_id, context: None, host: None, is_plugin: true };
             Ok(Calls { vm, job, function })
         };
@@ -77,12 +77,16 @@ impl Calls {
                 Ok(came) => came,
                 Err(error) => return Called::Error(words(&error)),
             };
-            if came.front().is_none_or(mlua::Value::is_nil) {
+            if came.front().is_none_or(Value::is_nil) {
                 came.pop_front();
                 return Called::Values(came);
             }
-            let (coroutine, came) = operations::start(&vm.lua, came).await;
-            let go_on = || vm.go_on.call::<MultiValue>((coroutine, came?));
+            let go_on = async {
+                let (key, came) = operations::start(&vm.lua, came)?.await;
+                Ok((vm.waited(key)?, came?))
+            };
+            let went_on: mlua::Result<(Value, MultiValue)> = go_on.await;
+            let go_on = || vm.go_on.call::<MultiValue>(went_on?);
             turn = vm.during(&self.job, Some(&mut *exchange), None, go_on);
         }
     }

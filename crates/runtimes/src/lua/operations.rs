@@ -22,11 +22,13 @@ thread_local! {
 struct Place(u64);
 
 /// Starts what a coroutine has asked for: itself, a name, arguments.
-pub fn start(lua: &Lua, mut asked: MultiValue) -> Operation {
-    let coroutine = asked.pop_front().unwrap_or(Value::Nil);
+pub fn start(lua: &Lua, mut asked: MultiValue) -> Result<Operation> {
+    // Those whose exchanges have ended meanwhile.
+    lua.expire_registry_values();
+    let coroutine = lua.create_registry_value(asked.pop_front().unwrap_or(Value::Nil))?;
     let name = asked.pop_front().and_then(|name| text(&name)).unwrap_or_default();
     let work = operation(lua, &String::from_utf8_lossy(&name), asked);
-    Box::pin(async move { (coroutine, work.await) })
+    Ok(Box::pin(async move { (coroutine, work.await) }))
 }
 
 /// Lets a coroutine go on that waits for this number; whether there was one.

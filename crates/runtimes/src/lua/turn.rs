@@ -7,7 +7,7 @@ use super::value::{Nulls, text, to_json, to_lua};
 use super::vm::{CONTEXTS, Code, Vm, words};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
+use mlua::{Function, Lua, MultiValue, RegistryKey, Table, Value};
 use sdk::{Answer, Bytes, Exchange};
 use serde_json::Value as Json;
 use std::cell::Cell;
@@ -33,9 +33,9 @@ pub struct Job {
     /// Tells the instances of plugins apart.
     pub instance: u64,
     /// The id of the plugin's record.
-    pub plugin_id: Option<LuaString>,
+    pub plugin_id: Option<String>,
     /// What it keeps where there is no exchange to keep it.
-    pub context: Option<Table>,
+    pub context: Option<RegistryKey>,
     /// What answers where there is no exchange to ask.
     pub host: Option<Function>,
     /// Whether it is code of the operator's own, which may wait.
@@ -45,8 +45,9 @@ pub struct Job {
 /// Content that a body filter gets, and whether it is the last; then what it makes of it.
 pub type Piece<'p> = Option<(&'p mut Bytes, bool)>;
 
-/// A coroutine that waits, and what has come of it.
-pub type Waited = (Value, mlua::Result<MultiValue>);
+/// A coroutine that waits, and what has come of it. What waits for long is in the registry of the machine: of values
+/// that are held outside of it there are some thousands at most.
+pub type Waited = (RegistryKey, mlua::Result<MultiValue>);
 
 /// What code keeps from phase to phase (`kong.ctx`, `ngx.ctx`): in the machine, as long as the exchange lasts.
 struct Kept {
@@ -174,11 +175,11 @@ impl Vm {
             self.slot.raw_set("started", self.lua.create_table()?)?;
             for entry in started.sequence_values::<Table>() {
                 let values: MultiValue = entry?.sequence_values::<Value>().collect::<mlua::Result<_>>()?;
-                waits.push(operations::start(&self.lua, values));
+                waits.push(operations::start(&self.lua, values)?);
             }
         }
         if came.front().is_some_and(|first| !first.is_nil()) {
-            waits.push(operations::start(&self.lua, came));
+            waits.push(operations::start(&self.lua, came)?);
         }
         Ok(waits)
     }
@@ -196,8 +197,8 @@ impl Vm {
             self.enter.call::<()>((
                 &self.phases[job.phase as usize],
                 job.instance,
-                job.plugin_id.as_ref(),
-                job.context.as_ref(),
+                job.plugin_id.as_deref(),
+                job.context.as_ref().map(|key| self.lua.registry_value::<Table>(key)).transpose()?,
                 job.host.as_ref(),
                 job.is_plugin,
                 self.host.borrow().is_lent,
@@ -232,8 +233,16 @@ impl Vm {
     }
 
     /// Tables for `kong.ctx` and `ngx.ctx`.
-    pub fn new_context(&self) -> mlua::Result<Table> {
-        self.slot.raw_get::<Function>("new_context")?.call(())
+    pub fn new_context(&self) -> mlua::Result<RegistryKey> {
+        let context: Table = self.slot.raw_get::<Function>("new_context")?.call(())?;
+        self.lua.create_registry_value(context)
+    }
+
+    /// The coroutine that has waited.
+    pub fn waited(&self, key: RegistryKey) -> mlua::Result<Value> {
+        let coroutine = self.lua.registry_value(&key);
+        self.lua.remove_registry_value(key)?;
+        coroutine
     }
 
     /// Goes on with what waits until nothing does, or the client has been answered.
@@ -244,7 +253,8 @@ impl Vm {
         waits: Vec<Operation>,
     ) -> mlua::Result<Option<Ending>> {
         let mut waiting: FuturesUnordered<Operation> = waits.into_iter().collect();
-        while let Some((coroutine, came)) = waiting.next().await {
+        while let Some((key, came)) = waiting.next().await {
+            let coroutine = self.waited(key)?;
             let killed: Function = self.slot.raw_get("is_killed")?;
             if killed.call::<bool>(&coroutine)? {
                 continue;

@@ -174,9 +174,9 @@ impl Instance {
     }
 
     /// What goes on after it.
-    fn job(&self, vm: &Vm, phase: Phase) -> mlua::Result<Job> {
-        let plugin_id = Some(vm.lua.create_string(self.0.id.to_string())?);
-        Ok(Job { phase, instance: self.0.number, plugin_id, context: None, host: None, is_plugin: true })
+    fn job(&self, phase: Phase) -> Job {
+        let plugin_id = Some(self.0.id.to_string());
+        Job { phase, instance: self.0.number, plugin_id, context: None, host: None, is_plugin: true }
     }
 
     /// A phase in which the worker may have something else to do meanwhile.
@@ -187,11 +187,7 @@ impl Instance {
         };
         match self.begin(&vm, phase, exchange, None) {
             (None, Ok(waits)) if !waits.is_empty() => Step::Wait(Box::pin(async move {
-                let followed = match self.job(&vm, phase) {
-                    Ok(job) => vm.follow(&job, Some(&mut *exchange), waits).await,
-                    Err(error) => Err(error),
-                };
-                let outcome = match followed {
+                let outcome = match vm.follow(&self.job(phase), Some(&mut *exchange), waits).await {
                     Ok(ending) => turn::outcome(exchange, ending, Ok(())),
                     Err(error) => Err(words(&error)),
                 };
