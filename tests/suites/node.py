@@ -57,9 +57,27 @@ class Node:
             places = json.load(file)
         port = lambda name: int(places[name][0].rsplit(':', 1)[1])
         self.plain, self.tls, self.admin = port('proxy'), port('proxy_tls'), port('admin')
-        self.post('/services', {'name': 's', 'url': f'http://127.0.0.1:{self.service.server_port}'})
-        self.post('/services/s/routes', {'paths': ['/']})
+        self.without_database = settings.get('database') == 'off'
+        if self.without_database:
+            self.configure([])
+        else:
+            self.post('/services', self.record())
+            self.post('/services/s/routes', {'paths': ['/']})
         return self
+
+    def record(self):
+        return {'name': 's', 'url': f'http://127.0.0.1:{self.service.server_port}'}
+
+    def configure(self, plugins):
+        """Gives a node without a database its service and these plugins."""
+        service = {**self.record(), 'routes': [{'paths': ['/']}]}
+        self.post('/config', {'_format_version': '3.0', 'services': [service], 'plugins': plugins})
+
+    def add_plugin(self, plugin):
+        if self.without_database:
+            self.configure([plugin])
+        else:
+            self.post('/plugins', plugin)
 
     def post(self, path, record):
         client = http.client.HTTPConnection('127.0.0.1', self.admin, timeout=10)

@@ -11,11 +11,7 @@ use std::path::{Path, PathBuf};
 /// A plugin; its main use; its failure: its counterpart is away, slow or talks nonsense, or it is given bad input.
 const PROOFS: &[[&str; 3]] = &[
     ["acl", "authentication::groups_are_in_force_when_they_are_answered", "bad_input::groups_of_nobody"],
-    [
-        "acme",
-        "plugins/acme/tests::a_certificate_becomes_a_record_and_is_replaced_when_it_is_renewed",
-        "acme::clients_are_served_while_the_authority_is_away",
-    ],
+    ["acme", "suites/pebble", "acme::clients_are_served_while_the_authority_is_away"],
     [
         "aws-lambda",
         "at_work::functions_of_aws_answer",

@@ -53,6 +53,14 @@ fn defaults_make_configurations_complete() {
 }
 
 #[test]
+fn all_storages_of_certificates_are_accepted() {
+    for storage in ["shm", "kong", "consul", "vault"] {
+        let config = json!({ "account_email": "a@b.test", "tos_accepted": true, "storage": storage });
+        assert!(insert("acme", config).is_ok(), "{storage}");
+    }
+}
+
+#[test]
 fn addresses_of_a_redis_stand_for_its_nodes() {
     let redis = json!({ "cluster_addresses": ["a.test:7000", "b.test"] });
     for name in ["rate-limiting-advanced", "service-protection"] {

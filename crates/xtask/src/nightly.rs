@@ -35,6 +35,9 @@ pub fn run(shell: &Shell) -> Result<(), String> {
     }
     if shell.succeeds("go", &["version"]) {
         parts.run("h2spec", || shell.run("python3", &["tests/suites/h2spec"]));
+        parts.run("pebble", || shell.run("python3", &["tests/suites/pebble"]));
+    } else {
+        println!("\nno Go at hand for h2spec and pebble");
     }
     parts.run("plugin servers", || shell.run("python3", &["tests/suites/plugin_servers"]));
     match targets(shell) {

@@ -24,6 +24,8 @@ const ALTERNATE: &str = "rel=\"alternate\"";
 const CHAINS: usize = 4;
 /// Between two looks at something that is not ready.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How many nonces are tried: servers that are busy, or several behind one name, may not know those that they gave.
+const NONCES: usize = 8;
 /// How often something is looked at.
 const LOOKS: usize = 60;
 
@@ -31,6 +33,9 @@ impl<'a> Client<'a> {
     /// Asks the server where its resources are.
     pub async fn new(http: &'a HttpClient, key: &'a AccountKey, directory: &str) -> Result<Client<'a>, String> {
         let response = send(http, "GET", directory, Bytes::new()).await?;
+        if response.status != 200 {
+            return Err(format!("{directory}: the server answers {}", response.status));
+        }
         let directory = json_of(&response)?;
         Ok(Client { http, key, directory, nonce: None, account: None })
     }
@@ -129,10 +134,10 @@ impl<'a> Client<'a> {
         Ok(usual)
     }
 
-    /// Sends a signed request; once more where the server wants another nonce.
+    /// Sends a signed request; again where the server wants another nonce.
     async fn post(&mut self, url: &str, payload: &str) -> Result<HttpResponse, String> {
         let mut last = String::new();
-        for _ in 0..3 {
+        for _ in 0..NONCES {
             let nonce = match self.nonce.take() {
                 Some(nonce) => nonce,
                 None => {

@@ -66,14 +66,6 @@ const NOT_FOUND: Duration = Duration::from_secs(5);
 /// Names that are remembered.
 const NAMES: usize = 16_384;
 
-/// The check that the schema names.
-pub fn check(record: &Record) -> Result<(), String> {
-    match record.get("config").and_then(|config| config.get("storage")).and_then(Value::as_str) {
-        Some(other @ ("consul" | "vault")) => Err(format!("'{other}' storage is not available")),
-        _ => Ok(()),
-    }
-}
-
 impl Issuer {
     pub fn new(plugin: &entities::Plugin, env: &Env) -> Result<Issuer, String> {
         let config = super::config(plugin);
@@ -174,6 +166,10 @@ impl Issuer {
         let (issuer, host) = (Arc::clone(this), host.to_owned());
         this.tasks.spawn("a certificate", async move {
             let Ok(_place) = issuer.shared.places.try_acquire() else { return };
+            // It was said when it failed; clients may ask as often as they like.
+            if issuer.pause(&host).await.is_ok_and(|wait| wait.is_some()) {
+                return;
+            }
             match issuer.update(&host, None).await {
                 Ok(true) => tracing::info!("acme: {host} has a certificate"),
                 Ok(false) => {}
@@ -184,9 +180,7 @@ impl Issuer {
 
     /// Gets a certificate, for that key if there is one; false when another node is at it.
     pub async fn update(&self, host: &str, key: Option<String>) -> Result<bool, String> {
-        let backoff = format!("kong_acme:fail_backoff:{host}");
-        if let Some(until) = self.storage.find(&backoff).await?.and_then(|until| until.parse::<i64>().ok()) {
-            let wait = until - now();
+        if let Some(wait) = self.pause(host).await? {
             return Err(format!("please try again in {wait} seconds for host {host} because of previous failure"));
         }
         let lock = format!("kong_acme:update_lock:{host}");
@@ -197,10 +191,16 @@ impl Issuer {
         let issued = issued.unwrap_or_else(|_| Err("it takes too long".to_owned()));
         if issued.is_err() && !self.settings.backoff.is_zero() {
             let until = now() + self.settings.backoff.as_secs() as i64;
-            self.storage.put(&backoff, &until.to_string(), Some(self.settings.backoff)).await?;
+            self.storage.put(&backoff(host), &until.to_string(), Some(self.settings.backoff)).await?;
         }
         self.storage.remove(&lock).await?;
         issued.map(|()| true)
+    }
+
+    /// For how many seconds nothing is tried, after a failure.
+    async fn pause(&self, host: &str) -> Result<Option<i64>, String> {
+        let until = self.storage.find(&backoff(host)).await?.and_then(|until| until.parse::<i64>().ok());
+        Ok(until.map(|until| until - now()))
     }
 
     /// The certificate and the key of a name, in PEM.
@@ -352,6 +352,11 @@ impl Default for Shared {
     fn default() -> Shared {
         Shared { places: Semaphore::new(8), found: Mutex::default() }
     }
+}
+
+/// Where it is kept until when nothing is tried.
+fn backoff(host: &str) -> String {
+    format!("kong_acme:fail_backoff:{host}")
 }
 
 /// A key, made unless there is one, and the request for its certificate.

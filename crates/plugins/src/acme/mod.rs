@@ -44,10 +44,6 @@ impl PluginKind for Acme {
         include_str!("schema.json")
     }
 
-    fn functions(&self) -> &'static [(&'static str, sdk::Function)] {
-        &[("acme_storage", sdk::Function::Check(issue::check))]
-    }
-
     fn entities(&self) -> &'static [&'static str] {
         &[include_str!("acme_storage.json")]
     }
