@@ -24,6 +24,15 @@ struct Instance {
     request: HttpRequest,
     shape: Shape,
     responses: Responses,
+    /// Clients get Lambda's own status when it refuses a call.
+    preserves_status: bool,
+}
+
+/// A function that could not be invoked.
+#[derive(Debug)]
+struct Failure {
+    status: u16,
+    why: String,
 }
 
 /// The largest response of a function is 6 MiB, and what it is wrapped in may double that.
@@ -56,7 +65,7 @@ impl PluginKind for AwsLambda {
             timeout: millis("timeout"),
             keepalive: millis("keepalive"),
             // As Kong, which takes any certificate; AWS' own must be good.
-            verify: config.text("host").is_none(),
+            verify: if config.is_set("ssl_verify") { config.flag("ssl_verify") } else { config.text("host").is_none() },
             max_content: MAX_CONTENT,
         };
         let mut client = HttpClient::new(env, options);
@@ -72,6 +81,7 @@ impl PluginKind for AwsLambda {
             credentials: CredentialProvider::new(env, environment, credentials(&config, region)),
             shape: Shape::new(&config),
             responses: Responses::new(&config),
+            preserves_status: config.flag("preserve_lambda_api_error_code"),
         }))
     }
 }
@@ -86,9 +96,9 @@ impl Plugin for Instance {
         Step::Wait(Box::pin(async move {
             let answer = match self.invoke(event.into()).await {
                 Ok(answer) => answer,
-                Err(error) => {
-                    tracing::error!(request_id = exchange.id_str(), "a function could not be invoked: {error}");
-                    Answer::error(exchange, 500, &Answer::status_message(500))
+                Err(Failure { status, why }) => {
+                    tracing::error!(request_id = exchange.id_str(), "a function could not be invoked: {why}");
+                    Answer::error(exchange, status, &Answer::status_message(status))
                 }
             };
             Step::Answer(answer)
@@ -97,16 +107,23 @@ impl Plugin for Instance {
 }
 
 impl Instance {
-    async fn invoke(&self, event: Bytes) -> Result<Answer, String> {
+    async fn invoke(&self, event: Bytes) -> Result<Answer, Failure> {
         let credentials = self.credentials.credentials().await?;
         let mut request = HttpRequest { content: event, ..self.request.clone() };
         self.signer.sign(&mut request, &credentials, jiff::Timestamp::now());
         let response = self.client.send(request).await.map_err(|error| error.to_string())?;
         if response.status >= 400 {
             let content = String::from_utf8_lossy(&response.content);
-            return Err(format!("status {}: {content}", response.status));
+            let status = if self.preserves_status && response.status < 600 { response.status } else { 500 };
+            return Err(Failure { status, why: format!("status {}: {content}", response.status) });
         }
         Ok(self.responses.answer(response))
+    }
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Failure {
+        Failure { status: 500, why }
     }
 }
 

@@ -19,6 +19,7 @@ struct Instance {
     service_tag: String,
     status_tag: String,
     consumer_tag: String,
+    route_tag: Option<String>,
     metrics: Vec<Metric>,
     queue: Queue,
 }
@@ -74,6 +75,7 @@ impl PluginKind for Datadog {
             service_tag: text("service_name_tag", "name"),
             status_tag: text("status_tag", "status"),
             consumer_tag: text("consumer_tag", "consumer"),
+            route_tag: config.text("route_name_tag").map(str::to_owned),
             metrics,
             queue,
         }))
@@ -89,7 +91,11 @@ impl Plugin for Instance {
         let latencies = Latencies::of(exchange);
         let service = exchange.service.as_deref();
         let service = service.map(|s| part(s.name.as_deref().unwrap_or(&s.host))).unwrap_or_default();
-        let common = format!("{}:{service},{}:{}", self.service_tag, self.status_tag, exchange.response.status);
+        let mut common = format!("{}:{service},{}:{}", self.service_tag, self.status_tag, exchange.response.status);
+        if let (Some(tag), Some(route)) = (&self.route_tag, exchange.route.as_deref()) {
+            let name = route.name.clone().unwrap_or_else(|| route.id.to_string());
+            common.extend([",", tag, ":", &part(&name)]);
+        }
         let mut lines = String::new();
         for metric in &self.metrics {
             let Some(value) = metric.measure.of(exchange, &latencies) else { continue };

@@ -33,8 +33,9 @@ async fn metrics_are_tagged() {
     let ada = entries.consumer("ada", Some("c7"));
     let mut exchange = testing::exchange("GET", "/", &[]);
     exchange.consumer = Some(ada);
+    exchange.route = Some(testing::route(json!({ "name": "r.1" })));
     exchange.traffic.received = 80;
-    let config = json!({ "prefix": "pre", "service_name_tag": "svc", "metrics": [
+    let config = json!({ "prefix": "pre", "service_name_tag": "svc", "route_name_tag": "way", "metrics": [
         metric("request_count", "counter", json!({ "sample_rate": 1, "consumer_identifier": "custom_id",
             "tags": ["app:kong"] })),
         metric("request_size", "distribution", json!({ "sample_rate": 0.5 })),
@@ -42,8 +43,10 @@ async fn metrics_are_tagged() {
         metric("upstream_latency", "timer", json!({})),
     ] });
     let lines = sent(config, &mut exchange, 2).await;
-    let expected =
-        ["pre.request.count:1|c|#svc:,status:200,consumer:c7,app:kong", "pre.request.size:80|d|@0.5|#svc:,status:200"];
+    let expected = [
+        "pre.request.count:1|c|#svc:,status:200,way:r_1,consumer:c7,app:kong",
+        "pre.request.size:80|d|@0.5|#svc:,status:200,way:r_1",
+    ];
     assert_eq!(lines, expected);
 }
 

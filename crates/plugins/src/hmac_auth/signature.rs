@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     Sha1,
+    /// Of Kong 3.14.
+    Sha224,
     Sha256,
     Sha384,
     Sha512,
@@ -28,6 +30,7 @@ impl Algorithm {
     pub fn parse(name: &[u8]) -> Option<Algorithm> {
         Some(match name {
             b"hmac-sha1" => Algorithm::Sha1,
+            b"hmac-sha224" => Algorithm::Sha224,
             b"hmac-sha256" => Algorithm::Sha256,
             b"hmac-sha384" => Algorithm::Sha384,
             b"hmac-sha512" => Algorithm::Sha512,
@@ -38,6 +41,7 @@ impl Algorithm {
     fn method(self) -> hmac::Algorithm {
         match self {
             Algorithm::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            Algorithm::Sha224 => hmac::HMAC_SHA224,
             Algorithm::Sha256 => hmac::HMAC_SHA256,
             Algorithm::Sha384 => hmac::HMAC_SHA384,
             Algorithm::Sha512 => hmac::HMAC_SHA512,

@@ -33,6 +33,7 @@ fn request(method: &str, target: &str, lines: &[(&str, &str)]) -> Exchange {
 fn authorization(algorithm: &str, names: &str, signed: &str) -> String {
     let method = match algorithm {
         "hmac-sha1" => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        "hmac-sha224" => hmac::HMAC_SHA224,
         "hmac-sha384" => hmac::HMAC_SHA384,
         "hmac-sha512" => hmac::HMAC_SHA512,
         _ => hmac::HMAC_SHA256,
@@ -68,6 +69,10 @@ fn all_algorithms() {
         let other = json!({ "algorithms": ["hmac-md5"] });
         assert!(HmacAuth.configure(&plugin(other), &Env::default()).is_err());
     }
+    let line = authorization("hmac-sha224", "date", &format!("date: {DATE}"));
+    assert_eq!(ask(json!({}), &[("Authorization", &line), ("Date", DATE)]), UNVERIFIABLE);
+    let named = json!({ "algorithms": ["hmac-sha224"] });
+    assert_eq!(ask(named, &[("Authorization", &line), ("Date", DATE)]), "");
     let line = authorization("hmac-md5", "date", &format!("date: {DATE}"));
     assert_eq!(ask(json!({}), &[("Authorization", &line), ("Date", DATE)]), UNVERIFIABLE);
     let only = json!({ "algorithms": ["hmac-sha512"] });

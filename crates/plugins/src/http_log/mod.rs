@@ -55,8 +55,8 @@ impl PluginKind for HttpLog {
         let options = HttpOptions {
             timeout: millis("timeout", 10_000),
             keepalive: millis("keepalive", 60_000),
-            // As Kong: whoever runs the gateway has chosen the server.
-            verify: false,
+            // As Kong: whoever runs the gateway has chosen the server, unless it says otherwise.
+            verify: config.flag("ssl_verify"),
             ..HttpOptions::default()
         };
         let lists = settings.max_batch_size > 1;

@@ -32,6 +32,8 @@ struct Instance {
     access_log: Option<AccessLog>,
     propagation: Propagation,
     sampling_rate: Option<f64>,
+    /// What callers leave out is left out.
+    drops_with_parent: bool,
     response_header: Option<String>,
     /// What is asked for and not done.
     missing: Vec<&'static str>,
@@ -86,6 +88,7 @@ impl PluginKind for OpenTelemetry {
             access_log,
             propagation: Propagation::of(config)?,
             sampling_rate: config.number("sampling_rate"),
+            drops_with_parent: config.text("sampling_strategy") != Some("parent_probability_fallback"),
             response_header: config.text("http_response_header_for_traceid").map(str::to_owned),
             missing,
         }))
@@ -110,7 +113,7 @@ impl Plugin for Instance {
         match exchange.trace.as_deref_mut() {
             Some(trace) => {
                 trace.id = context.trace_id.unwrap_or(trace.id);
-                trace.decide(context.sampled, self.sampling_rate);
+                trace.decide(context.sampled.filter(|_| self.drops_with_parent), self.sampling_rate);
                 let last_try = trace.last_try;
                 let root = trace.root();
                 root.parent = context.span_id.or(context.parent_id);

@@ -63,6 +63,10 @@ fn what_the_caller_leaves_out_is_left_out() {
     testing::access(&*configure(json!({ "sampling_rate": 1 })), &mut exchange);
     assert!(parent(&exchange).ends_with("-00"));
     assert!(!exchange.trace.as_ref().unwrap().sampled);
+    let anyway = json!({ "sampling_rate": 1, "sampling_strategy": "parent_probability_fallback" });
+    let mut exchange = traced(&["all"], &[("traceparent", &line)]);
+    testing::access(&*configure(anyway), &mut exchange);
+    assert!(parent(&exchange).ends_with("-01"));
 }
 
 #[test]

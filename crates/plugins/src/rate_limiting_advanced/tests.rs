@@ -38,6 +38,20 @@ fn line<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
 }
 
 #[test]
+fn routes_can_be_counted_apart() {
+    let plugin = plugin(&Env::default(), json!({ "identifier": "route", "limit": [1] }));
+    let ask = |number: u128| {
+        let mut exchange = request(0);
+        let id = entities::Uuid::from_u128(number).to_string();
+        exchange.route = Some(testing::route(json!({ "id": id })));
+        testing::access(&*plugin, &mut exchange).is_none()
+    };
+    assert!(ask(1));
+    assert!(ask(2));
+    assert!(!ask(1));
+}
+
+#[test]
 fn a_burst_gets_exactly_the_limit_through() {
     for changes in [json!({}), json!({ "window_type": "fixed" }), json!({ "disable_penalty": true })] {
         assert_eq!(let_through(&*plugin(&Env::default(), changes.clone()), 40, 0), 4, "{changes}");

@@ -40,9 +40,9 @@ impl PluginKind for TcpLog {
         let config = Config::new(&plugin.config);
         let host = config.text("host").ok_or("config.host: missing")?.to_owned();
         let port = config.integer("port").ok_or("config.port: missing")?;
-        // As Kong: whoever runs the gateway has chosen the server.
-        let tls =
-            config.flag("tls").then(|| ServerTls { name: config.text("tls_sni").map(str::to_owned), verify: false });
+        // As Kong: whoever runs the gateway has chosen the server, unless it says otherwise.
+        let verify = config.flag("ssl_verify");
+        let tls = config.flag("tls").then(|| ServerTls { name: config.text("tls_sni").map(str::to_owned), verify });
         let millis = |field: &str, usual| Duration::from_millis(config.integer(field).unwrap_or(usual));
         let (timeout, keepalive) = (millis("timeout", 10_000), millis("keepalive", 60_000));
         let key = format!("{host} {port} {tls:?} {timeout:?} {keepalive:?}");
