@@ -6,6 +6,9 @@ use sdk::{Fields, Known, field_value};
 #[derive(Debug, Default)]
 pub struct Directives(Vec<(Vec<u8>, Option<Vec<u8>>)>);
 
+/// The most seconds that are told apart, as the RFC has it.
+const LONGEST: u64 = 1 << 31;
+
 impl Directives {
     /// The directives of a message.
     pub fn of(fields: &Fields) -> Directives {
@@ -22,10 +25,11 @@ impl Directives {
         self.0.iter().any(|(n, _)| n == name.as_bytes())
     }
 
-    /// The number of seconds that a directive gives.
+    /// The number of seconds that a directive gives; larger ones are as the largest (section 1.2.2).
     pub fn seconds(&self, name: &str) -> Option<u64> {
         let value = self.0.iter().find(|(n, _)| n == name.as_bytes())?.1.as_deref()?;
-        std::str::from_utf8(value).ok()?.parse().ok()
+        let digits = Some(value).filter(|value| !value.is_empty() && value.iter().all(u8::is_ascii_digit))?;
+        Some(std::str::from_utf8(digits).ok()?.parse().unwrap_or(LONGEST).min(LONGEST))
     }
 
     /// For how many seconds the response with these directives and fields may be used; 0 when it does not say.
@@ -55,6 +59,8 @@ mod tests {
     fn lifetimes() {
         assert_eq!(lifetime(&[("Cache-Control", "public, Max-Age=30")]), 30);
         assert_eq!(lifetime(&[("Cache-Control", "max-age=30"), ("cache-control", "s-maxage=\"5\"")]), 5);
+        assert_eq!(lifetime(&[("Cache-Control", "max-age=99999999999999999999")]), LONGEST);
+        assert_eq!(lifetime(&[("Cache-Control", "max-age=-1")]), 0);
         assert_eq!(lifetime(&[("Cache-Control", "public")]), 0);
         assert_eq!(lifetime(&[("Expires", "Sun, 09 Sep 2001 01:46:50 GMT")]), 10);
         assert_eq!(lifetime(&[("Expires", "Sun, 09 Sep 2001 01:46:30 GMT")]), 0);

@@ -90,11 +90,14 @@ fn a_miss_then_a_hit() {
 #[test]
 fn methods_statuses_and_types_decide() {
     let cache = cache(json!({ "content_type": ["text/plain", "application/json; charset=utf-8", "image/*"] }));
-    let send = |method: &str| cache.send(cache.request(method, "/m", &[]), 200, &[TEXT], "x").0;
+    let lines = [TEXT, ("Content-Length", "1")];
+    let send = |method: &str| cache.send(cache.request(method, "/m", &[]), 200, &lines, "x").0;
     assert_eq!(
         ["GET", "GET", "HEAD", "HEAD", "POST", "DELETE"].map(send),
         ["Miss", "Hit", "Miss", "Hit", "Bypass", "Bypass"]
     );
+    let head = || cache.send(cache.request("HEAD", "/unknown", &[]), 200, &[TEXT], "").0;
+    assert_eq!([head(), head()], ["Miss", "Miss"], "it does not say how long the content is");
     assert_eq!(
         [301, 404, 302, 500].map(|status| cache.answered(&format!("/s{status}"), status, &[TEXT])),
         ["Miss", "Miss", "Bypass", "Bypass"]
