@@ -5,6 +5,7 @@ from node import TARGET
 
 WHEELS = {
     'aio-kong': ['aio-kong==3.7.2', 'click==8.5.1', 'pyyaml==6.0.4', 'rich==15.0.0'],
+    'authlib': ['authlib==1.9.10', 'cryptography==50.0.2', 'joserfc==1.8.0'],
     'kong-pdk': ['gevent==26.9.0', 'kong-pdk==0.36', 'msgpack==1.2.4'],
     'otlp': ['opentelemetry-proto==1.45.2', 'protobuf==7.36.2'],
     'pyjwt': ['cryptography==50.0.2', 'pyjwt==2.15.1'],

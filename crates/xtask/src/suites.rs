@@ -15,10 +15,11 @@ pub fn admin(shell: &Shell, seconds: &str) -> Result<bool, String> {
 
 /// Tokens, telemetry and logins, by libraries and a provider of others.
 pub fn counterparts(shell: &Shell) -> Result<(), String> {
-    if !shell.succeeds("python3", &["tests/suites/packages.py", "otlp", "pyjwt"]) {
-        println!("\nno PyJWT and opentelemetry-proto at hand");
+    if !shell.succeeds("python3", &["tests/suites/packages.py", "authlib", "otlp", "pyjwt"]) {
+        println!("\nno Authlib, PyJWT and opentelemetry-proto at hand");
         return Ok(());
     }
+    shell.run("python3", &["tests/suites/authlib"])?;
     shell.run("python3", &["tests/suites/pyjwt"])?;
     shell.run("python3", &["tests/suites/otlp"])?;
     if shell.succeeds("npm", &["--version"]) {
