@@ -107,7 +107,7 @@ pub(crate) async fn run(
                     PickError::NoPeer => "failure to get a peer from the ring-balancer",
                 };
                 let (client, request_id) = (exchange.client.ip, exchange.id_str());
-                tracing::error!(%client, host = exchange.request.fields.get_str("Host"), request_id, "{why}");
+                tracing::error!(%client, request_id, "{why}");
                 return Err(Failed::Service(503, Some(why)));
             }
         };
@@ -195,7 +195,6 @@ fn tell(exchange: &Exchange, peer: &Peer, why: &str) {
         client = %exchange.client.ip,
         request = format!("{} {}", request.method.as_str(), request.path()),
         upstream = %peer.address,
-        host = request.fields.get_str("Host"),
         request_id = exchange.id_str(),
         "{why}"
     );
