@@ -105,7 +105,7 @@ async function keyAuthentication(page) {
   await press(page, 'API keys');
   await field(page, 'Key').fill('top-secret-key');
   await press(page, 'Create');
-  await page.getByRole('heading', { name: 'luka', exact: true }).waitFor();
+  await page.getByRole('heading', { name: /^API key / }).waitFor();
   await choose(page, 'key-auth');
   await press(page, 'Create');
   await page.getByRole('heading', { name: 'Key Auth', exact: true }).waitFor();

@@ -40,6 +40,7 @@ const pages = [
   await of('services'),
   await of('routes'),
   await of('consumers'),
+  `${await of('consumers')}/credentials/keyauth_credentials/${await first('/key-auths')}`,
   await of('consumer_groups'),
   await of('vaults'),
   await of('plugins'),

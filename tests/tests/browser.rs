@@ -2,6 +2,7 @@
 //! Needs Chromium, node and npm, which `cargo xtask test` installs; two packages of npm come into the target directory.
 
 use blackbox::http::{form, json};
+use blackbox::tls::Pair;
 use blackbox::{Backend, Node};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -134,6 +135,13 @@ fn a_recent_request_is_picked_and_traced() {
     let limit = json!({ "name": "rate-limiting", "config": { "minute": 500, "policy": "local" } });
     json(node.admin(), "POST", "/services/s/plugins", &limit).expect(201);
     run("requests.mjs", &node, &[]);
+}
+
+#[test]
+fn secrets_are_shown_to_whoever_asks() {
+    let node = node(&[("audit_log", "on")]);
+    let pair = Pair::authority("authority").issue(&["a.test"]);
+    run("secrets.mjs", &node, &[("CERTIFICATE", &pair.chain), ("KEY", &pair.key)]);
 }
 
 #[test]

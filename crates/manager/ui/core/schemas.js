@@ -3,11 +3,39 @@
 import { equal } from './dom.js';
 import { get } from './api.js';
 
+/** Secrets that their schemas do not call encrypted. */
+const SECRETS = {
+  certificates: ['key', 'key_alt'],
+  hmacauth_credentials: ['secret'],
+  jwt_secrets: ['secret'],
+  keyauth_credentials: ['key'],
+  keys: ['jwk', 'pem'],
+  oauth2_tokens: ['access_token', 'refresh_token'],
+  rbac_users: ['user_token'],
+};
+
 const cache = new Map();
+/** Names of fields by entity: what its schema calls encrypted or referenceable. */
+const guarded = new Map();
 
 /** The fields of an entity. */
-export function entitySchema(name) {
-  return schema(`/schemas/${encodeURIComponent(name)}`);
+export async function entitySchema(name) {
+  const found = await schema(`/schemas/${encodeURIComponent(name)}`);
+  const isSecret = (field) => SECRETS[name]?.includes(field.name);
+  const fields = found.fields.map((field) => (isSecret(field) ? { ...field, encrypted: true } : field));
+  const names = fields.filter((field) => field.encrypted || field.referenceable).map((field) => field.name);
+  guarded.set(name, new Set(names));
+  return { ...found, fields };
+}
+
+/** Whether a field of an entity may hold what nobody is to read in passing. */
+export function isGuarded(entity, name) {
+  return SECRETS[entity]?.includes(name) || guarded.get(entity)?.has(name) || false;
+}
+
+/** Whether secrets are kept under that name, wherever it is. */
+export function soundsSecret(name) {
+  return /^(key|key_alt|jwk|pem)$|(password|secret|token|private_key)$/.test(name);
 }
 
 /** The fields of a plugin's own part of a record. */

@@ -1,5 +1,8 @@
 /** What the pages know of entities beyond their schemas: which fields come first, and what belongs to what. */
 
+import { isGuarded } from '../core/schemas.js';
+import { kindOf } from './labels.js';
+
 /** Path in the Admin API, columns of the list, groups of the form, and what hangs below a record. */
 export const entities = {
   services: {
@@ -207,11 +210,22 @@ export function definition(name) {
   return { path: name, columns: ['id', 'name', 'tags'], groups: [], children: [], ...known };
 }
 
-/** What a record is called. */
-export function titleOf(record) {
-  const names = ['name', 'username', 'instance_name', 'prefix', 'target', 'custom_id', 'group', 'key', 'kid', 'host'];
-  const found = names.map((name) => record[name]).find((value) => typeof value === 'string' && value !== '');
-  return found ?? record.id?.slice(0, 8) ?? '';
+/** Fields that tell records apart, in this order. A key is none: of certificates and credentials it is the secret. */
+const NAMES = ['name', 'username', 'instance_name', 'prefix', 'target', 'custom_id', 'group', 'kid', 'host'];
+
+/** What a record of an entity is called: by a name that it has, and never by a secret. */
+export function titleOf(record, entity) {
+  const values = NAMES.filter((name) => !isGuarded(entity, name)).map((name) => record[name]);
+  const found = values.find((value) => typeof value === 'string' && value !== '');
+  if (found) return found;
+  if (entity === 'certificates' && record.snis?.length > 0) return record.snis.join(', ');
+  const id = record.id?.slice(0, 8) ?? '';
+  return isSecretive(entity) ? `${kindOf(entity)} ${id}` : id;
+}
+
+/** Whether most records of an entity have no name that could be shown. */
+function isSecretive(entity) {
+  return entity in credentials || ['certificates', 'ca_certificates'].includes(entity);
 }
 
 /** What a record is called in addresses: by its id, which never changes. */

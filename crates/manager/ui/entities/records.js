@@ -63,9 +63,9 @@ export async function all(path, { most = MOST, signal, global } = {}) {
 export async function nameOf(entity, key, signal) {
   const { path, global } = definition(entity);
   const known = kept.get(path)?.records.find((record) => record.id === key.id);
-  if (known) return titleOf(known);
+  if (known) return titleOf(known, entity);
   try {
-    return titleOf(await one(path, key.id, { signal, global }));
+    return titleOf(await one(path, key.id, { signal, global }), entity);
   } catch {
     return key.id.slice(0, 8);
   }

@@ -107,7 +107,7 @@ export function picker(entity, id, take) {
     input.removeAttribute('aria-activedescendant');
   };
   const choose = (record) => {
-    shown = record ? titleOf(record) : '';
+    shown = record ? titleOf(record, entity) : '';
     input.value = shown;
     clear.hidden = !record;
     close();
@@ -148,7 +148,7 @@ export function picker(entity, id, take) {
                   choose(record);
                 },
               },
-              h('span', {}, titleOf(record)),
+              h('span', {}, titleOf(record, entity)),
               h('small', {}, record.id.slice(0, 8)),
             ),
           ),

@@ -6,7 +6,7 @@ import { hasAudit } from '../core/node.js';
 import { href } from '../core/router.js';
 import { t } from '../core/texts.js';
 import { newest, writtenTo } from '../entities/audit.js';
-import { entities } from '../entities/definitions.js';
+import { entities, titleOf } from '../entities/definitions.js';
 import { kindOf } from '../entities/labels.js';
 import { differenceOf } from '../parts/difference.js';
 import { fold } from '../parts/fold.js';
@@ -91,7 +91,7 @@ function objects(entries, words) {
 
 /** A line of what was written, with the difference behind it. */
 function change(entry, before) {
-  const name = entry.record?.name ?? entry.record?.username ?? entry.record?.target ?? entry.entity_key;
+  const name = (entry.record && titleOf(entry.record, entry.dao_name)) || entry.entity_key;
   const [gone, address] = [entry.operation === 'delete', addressOf(entry)];
   const kind = { create: 'good', delete: 'bad' }[entry.operation] ?? 'warn';
   const line = [
@@ -101,7 +101,8 @@ function change(entry, before) {
     h('span', { class: 'unset' }, entry.rbac_user_name ?? ''),
     time(entry.request_timestamp),
   ];
-  return fold(line, () => differenceOf(entry.operation === 'create' ? null : before, gone ? null : entry.record));
+  const was = entry.operation === 'create' ? null : before;
+  return fold(line, () => differenceOf(entry.dao_name, was, gone ? null : entry.record));
 }
 
 /** The page where a record is to be seen: its own, or that of what it belongs to. */

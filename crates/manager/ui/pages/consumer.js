@@ -2,28 +2,25 @@
 
 import { get, send } from '../core/api.js';
 import { h } from '../core/dom.js';
-import { endpoints } from '../core/endpoints.js';
 import { icon } from '../core/icons.js';
 import { isReadOnly } from '../core/node.js';
-import { go, href, reload } from '../core/router.js';
+import { href, reload } from '../core/router.js';
 import { entitySchema } from '../core/schemas.js';
-import { known, t } from '../core/texts.js';
+import { t } from '../core/texts.js';
 import { credentials, keyOf, titleOf } from '../entities/definitions.js';
-import { labelOf } from '../entities/labels.js';
-import { one } from '../entities/records.js';
 import { picker } from '../forms/foreign.js';
-import { form } from '../forms/form.js';
 import { menu } from '../parts/menu.js';
-import { heading, nothing } from '../parts/page.js';
+import { nothing } from '../parts/page.js';
 import { table } from '../parts/table.js';
 import { done, failed } from '../shell/toast.js';
+import { addressOf, credentialPage, kindName, kinds } from './credential.js';
 import { detailPage } from './detail.js';
 import { removed } from './remove.js';
 
-/** The page of a consumer, and the form of a new credential of it. */
+/** The page of a consumer, and those of its credentials. */
 export async function consumerPage(place) {
-  const [key, part, entity] = place.parts;
-  if (part === 'credentials' && entity) return newCredential(place, key, entity);
+  const [, part, entity] = place.parts;
+  if (part === 'credentials' && entity) return credentialPage(place);
   return detailPage(place, 'consumers', {
     views: (consumer) => [
       {
@@ -67,20 +64,11 @@ export function consumerGroupPage(place) {
   });
 }
 
-/** The kinds of credentials that the node has, by entity: the path below a consumer. */
-async function kinds() {
-  const found = new Map();
-  for (const path of await endpoints()) {
-    const match = /^\/consumers\/\{consumers\}\/([^/]+)\/\{([^}]+)\}$/.exec(path);
-    if (match && !['plugins', 'consumer_groups'].includes(match[1])) found.set(match[2], match[1]);
-  }
-  return found;
-}
-
 async function credentialsView(place, consumer) {
   const all = await Promise.all(
     [...(await kinds())].map(async ([entity, path]) => {
       const where = `consumers/${consumer.id}/${path}`;
+      await entitySchema(entity).catch(() => {});
       const { data } = await get(`/${where}?size=1000`, { signal: place.signal }).catch(() => ({ data: [] }));
       return { entity, path, where, data };
     }),
@@ -111,43 +99,13 @@ async function credentialsView(place, consumer) {
               entity,
               records: data,
               columns: credentials[entity]?.columns ?? ['id', 'created_at'],
-              open: null,
+              open: (record) => addressOf(keyOf(consumer), entity, record),
+              edit: (record) => `${addressOf(keyOf(consumer), entity, record)}/edit`,
               signal: place.signal,
               remove: async (record) => (await removed(entity, record, where)) && reload(),
             }),
           ),
         ),
-  ];
-}
-
-/** What a kind of credentials is called. */
-function kindName(entity) {
-  return known(`page.${entity}`) ?? labelOf(entity);
-}
-
-async function newCredential(place, key, entity) {
-  const [schema, consumer, paths] = await Promise.all([entitySchema(entity), one('consumers', key), kinds()]);
-  const back = `${href('consumers', keyOf(consumer))}?view=credentials`;
-  return [
-    heading(known(`new.${entity}`) ?? kindName(entity), {
-      trail: [
-        [href('consumers'), t('page.consumers')],
-        [back, titleOf(consumer)],
-      ],
-    }),
-    form({
-      entity,
-      fields: schema.fields,
-      without: ['consumer'],
-      method: 'POST',
-      parent: consumer,
-      cancel: back,
-      path: `/consumers/${consumer.id}/${paths.get(entity)}`,
-      saved: (record) => {
-        done(t('created', { name: titleOf(record) }));
-        go(back);
-      },
-    }),
   ];
 }
 
@@ -179,7 +137,7 @@ async function members(place, { path, entity, list, field }) {
         class: 'primary',
         onclick: () => {
           if (chosen)
-            act(() => send('POST', path, { [field]: chosen.id }), t('member.added', { name: titleOf(chosen) }));
+            act(() => send('POST', path, { [field]: chosen.id }), t('member.added', { name: titleOf(chosen, entity) }));
         },
       },
       icon('plus'),
@@ -196,7 +154,7 @@ async function members(place, { path, entity, list, field }) {
           columns: [entity === 'consumers' ? 'username' : 'name', 'tags'],
           signal: place.signal,
           remove: (record) =>
-            act(() => send('DELETE', `${path}/${record.id}`), t('member.removed', { name: titleOf(record) })),
+            act(() => send('DELETE', `${path}/${record.id}`), t('member.removed', { name: titleOf(record, entity) })),
         }),
   ];
 }

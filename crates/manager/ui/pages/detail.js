@@ -26,7 +26,7 @@ export async function detailPage(place, entity, { views = () => [], actions, fir
   const known = definition(entity);
   const record = await one(known.path, place.parts[0], { signal: place.signal, global: known.global });
   const fields = await fieldsFor(entity, record);
-  const name = entity === 'plugins' ? pluginTitle(record.name) : titleOf(record);
+  const name = entity === 'plugins' ? pluginTitle(record.name) : titleOf(record, entity);
   const own = views(record, fields);
   const children = known.children.map(([child, path]) => ({
     name: child,
@@ -43,7 +43,7 @@ export async function detailPage(place, entity, { views = () => [], actions, fir
         { class: 'id' },
         h('code', {}, record.id),
         copyButton(() => record.id, t('copy.id')),
-        'enabled' in record && enabledSwitch(known.path, record),
+        'enabled' in record && enabledSwitch(entity, known.path, record),
       ),
       actions: [
         actions?.(record),

@@ -55,7 +55,7 @@ export async function createPage(place, entity, { fixed = {}, title, trail, path
       cancel: back ?? from,
       saved: (answer) => {
         const record = answer.admin ?? answer;
-        done(t('created', { name: titleOf(record) }), { href: href(entity, keyOf(record)), words: t('open') });
+        done(t('created', { name: titleOf(record, entity) }), { href: href(entity, keyOf(record)), words: t('open') });
         go(back ?? (owner ? from : href(entity, keyOf(record))));
       },
     }),
@@ -68,7 +68,7 @@ export async function editPage(place, entity, { path, parent, trail, back: to, w
   const where = path ?? known.path;
   const record = await one(where, place.parts[0], { signal: place.signal, global: known.global });
   const fields = await fieldsFor(entity, record);
-  const name = entity === 'plugins' ? pluginTitle(record.name) : titleOf(record);
+  const name = entity === 'plugins' ? pluginTitle(record.name) : titleOf(record, entity);
   const back = to ?? href(entity, keyOf(record));
   return [
     heading(t('edit.named', { name }), {
@@ -88,7 +88,7 @@ export async function editPage(place, entity, { path, parent, trail, back: to, w
       options: { global: known.global },
       cancel: back,
       saved: (answer) => {
-        done(t('saved', { name: titleOf(answer) }));
+        done(t('saved', { name: titleOf(answer, entity) }));
         go(back);
       },
     }),

@@ -185,8 +185,8 @@ function plan(steps, fromFile, again) {
   );
 }
 
-function whatChanges({ action, fields, record }) {
-  if (action !== 'update') return differenceOf(null, record);
+function whatChanges({ action, entity, fields, record }) {
+  if (action !== 'update') return differenceOf(entity, null, record);
   const values = (which) => Object.fromEntries(fields.map((field) => [field.name, field[which]]));
-  return differenceOf(values('is'), values('wanted'));
+  return differenceOf(entity, values('is'), values('wanted'));
 }

@@ -3,6 +3,7 @@
 import { debounced, h, replace } from '../core/dom.js';
 import { icon } from '../core/icons.js';
 import { href } from '../core/router.js';
+import { entitySchema } from '../core/schemas.js';
 import { t } from '../core/texts.js';
 import { definition, keyOf } from '../entities/definitions.js';
 import { page } from '../entities/records.js';
@@ -111,6 +112,8 @@ export function records(place, entity, { path, render, columns, create, open, ed
   const read = async () => {
     drawn += 1;
     const own = drawn;
+    // Which fields are secrets is known before anything is shown.
+    await entitySchema(entity).catch(() => {});
     const content = await paged();
     if (own === drawn) replace(body, content);
   };

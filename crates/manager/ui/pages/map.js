@@ -133,7 +133,7 @@ function picture(graph, loose) {
     box(
       1,
       middle,
-      titleOf(service),
+      titleOf(service, 'services'),
       'services',
       service.id,
       plugins,
@@ -142,7 +142,7 @@ function picture(graph, loose) {
     );
     routes.forEach(({ route, plugins: own }, at) => {
       const top = y + at * ROW + ((rows - routes.length) * ROW) / 2;
-      box(0, top, titleOf(route), 'routes', route.id, own, '', matchOf(route));
+      box(0, top, titleOf(route, 'routes'), 'routes', route.id, own, '', matchOf(route));
       line(0, top, middle, service.id);
     });
     if (upstream && seen !== undefined) line(1, middle, seen, service.id);
@@ -174,7 +174,7 @@ function picture(graph, loose) {
     y += rows * ROW + (hidden.includes(true) ? 36 : 18);
   }
   loose.forEach((route) => {
-    box(0, y, titleOf(route), 'routes', route.id, [], 'off', matchOf(route));
+    box(0, y, titleOf(route, 'routes'), 'routes', route.id, [], 'off', matchOf(route));
     y += ROW;
   });
   const heads = ['routes', 'services', 'upstreams', 'targets'];

@@ -30,11 +30,11 @@ export async function removed(entity, record, where = definition(entity).path) {
   const path = `/${where}/${encodeURIComponent(keyOf(record))}`;
   const { global } = definition(entity);
   const words = [t('delete.sure'), ...(await consequences(entity, record, path, global))].join(' ');
-  const title = t('delete.title', { name: titleOf(record) });
+  const title = t('delete.title', { name: titleOf(record, entity) });
   if (!(await confirmed(title, words, t('delete'), code(curl('DELETE', path, null, { global }), 'curl')))) return false;
   try {
     await send('DELETE', path, undefined, { global });
-    done(t('deleted', { name: titleOf(record) }));
+    done(t('deleted', { name: titleOf(record, entity) }));
     return true;
   } catch (error) {
     failed(error);

@@ -101,7 +101,7 @@ function recordOf(place, { entity_id: id, entity_type: entity }) {
   const link = h('a', { href: href(entity, id) }, h('code', {}, id.slice(0, 8)));
   const { path, global } = definition(entity);
   one(path, id, { signal: place.signal, global }).then(
-    (record) => replace(link, titleOf(record)),
+    (record) => replace(link, titleOf(record, entity)),
     () => {},
   );
   return link;

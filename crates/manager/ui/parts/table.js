@@ -5,6 +5,7 @@ import { h } from '../core/dom.js';
 import { icon } from '../core/icons.js';
 import { isReadOnly } from '../core/node.js';
 import { go, href } from '../core/router.js';
+import { isGuarded } from '../core/schemas.js';
 import { t } from '../core/texts.js';
 import { definition, keyOf, titleOf } from '../entities/definitions.js';
 import { labelOf } from '../entities/labels.js';
@@ -37,8 +38,9 @@ export function table({
         'td',
         { 'data-column': name, 'data-label': labelOf(name) },
         at === 0 && address && !render[name]
-          ? h('a', { class: 'first', href: address }, row[name] || titleOf(row))
-          : (render[name]?.(row) ?? (name === 'enabled' ? enabledSwitch(path, row) : cell(entity, name, row, signal))),
+          ? first(entity, name, row, address, signal)
+          : (render[name]?.(row) ??
+              (name === 'enabled' ? enabledSwitch(entity, path, row) : cell(entity, name, row, signal))),
       ),
     );
     const element = h(
@@ -57,7 +59,7 @@ export function table({
           edit &&
             h(
               'a',
-              { href: edit(row), 'aria-label': t('edit.named', { name: titleOf(row) }), title: t('edit') },
+              { href: edit(row), 'aria-label': t('edit.named', { name: titleOf(row, entity) }), title: t('edit') },
               icon('edit'),
             ),
           remove &&
@@ -65,7 +67,7 @@ export function table({
               'button',
               {
                 class: 'plain',
-                'aria-label': t('delete.named', { name: titleOf(row) }),
+                'aria-label': t('delete.named', { name: titleOf(row, entity) }),
                 title: t('delete'),
                 onclick: () => remove(row, element),
               },
@@ -82,20 +84,27 @@ export function table({
   );
 }
 
+/** The link to a record; a secret that comes first stands beside it. */
+function first(entity, name, row, address, signal) {
+  const link = (words) => h('a', { class: 'first', href: address }, words);
+  if (!isGuarded(entity, name)) return link(row[name] || titleOf(row, entity));
+  return [link(titleOf(row, entity)), ' ', cell(entity, name, row, signal)];
+}
+
 /** A switch that turns a record on and off at once. */
-export function enabledSwitch(path, record, changed) {
+export function enabledSwitch(entity, path, record, changed) {
   const input = h('input', {
     type: 'checkbox',
     class: 'toggle',
     role: 'switch',
     checked: record.enabled !== false,
     disabled: isReadOnly(),
-    'aria-label': t('enabled.named', { name: titleOf(record) }),
+    'aria-label': t('enabled.named', { name: titleOf(record, entity) }),
     onchange: async () => {
       input.disabled = true;
       try {
         await send('PATCH', `/${path}/${encodeURIComponent(keyOf(record))}`, { enabled: input.checked });
-        done(t(input.checked ? 'enabled.on' : 'enabled.off', { name: titleOf(record) }));
+        done(t(input.checked ? 'enabled.on' : 'enabled.off', { name: titleOf(record, entity) }));
         changed?.();
       } catch (error) {
         input.checked = !input.checked;

@@ -6,8 +6,11 @@ import { ago, date, number, t } from '../core/texts.js';
 import { definition } from '../entities/definitions.js';
 import { labelOf } from '../entities/labels.js';
 import { nameOf } from '../entities/records.js';
-import { fieldsOf } from '../core/schemas.js';
+import { copyButton } from './code.js';
+import { fieldsOf, isGuarded } from '../core/schemas.js';
 
+/** What stands in the place of a secret. */
+export const COVER = '••••••••';
 /** Fields of services that are times in milliseconds. */
 const MILLISECONDS = ['connect_timeout', 'read_timeout', 'write_timeout'];
 
@@ -94,24 +97,26 @@ function map(field, value, signal) {
 
 /** What nobody looking over a shoulder should read. */
 export function secret(value) {
-  const text = h('span', { class: 'value' }, '••••••••');
-  let hidden = true;
+  const text = h('span', { class: 'value' }, COVER);
+  const show = h(
+    'button',
+    {
+      type: 'button',
+      class: 'plain link',
+      onclick: () => {
+        const hidden = text.textContent !== COVER;
+        replace(text, hidden ? COVER : String(value));
+        replace(show, t(hidden ? 'show' : 'hide'));
+      },
+    },
+    t('show'),
+  );
   return h(
     'span',
     { class: 'secret' },
     text,
-    h(
-      'button',
-      {
-        type: 'button',
-        class: 'plain link',
-        onclick: () => {
-          hidden = !hidden;
-          replace(text, hidden ? '••••••••' : String(value));
-        },
-      },
-      t('show'),
-    ),
+    show,
+    copyButton(() => String(value)),
   );
 }
 
@@ -126,5 +131,5 @@ export function cell(entity, name, row, signal) {
   }
   if (['created_at', 'updated_at'].includes(name) && value) return time(value);
   if (typeof value === 'boolean') return yesNo(value);
-  return shown({ name, encrypted: name === 'key' && entity === 'keyauth_credentials' }, value, signal);
+  return shown({ name, encrypted: isGuarded(entity, name) }, value, signal);
 }

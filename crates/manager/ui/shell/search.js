@@ -96,7 +96,7 @@ export function openSearch() {
           ...own.map((record) => ({
             picture: entity,
             kind: t(`one.${entity}`),
-            words: entity === 'plugins' ? pluginTitle(record.name) : titleOf(record),
+            words: entity === 'plugins' ? pluginTitle(record.name) : titleOf(record, entity),
             address: href(entity, keyOf(record)),
           })),
         );

@@ -4,6 +4,7 @@ import { h } from '../core/dom.js';
 import { Away } from '../core/api.js';
 import { on } from '../core/events.js';
 import { icon } from '../core/icons.js';
+import { soundsSecret } from '../core/schemas.js';
 import { t } from '../core/texts.js';
 import { curl } from '../entities/commands.js';
 import { copy } from './clipboard.js';
@@ -26,9 +27,15 @@ export function toasts() {
 export function done(words, action) {
   const request = written;
   written = null;
-  // Passwords go nowhere but to the Admin API.
-  const line = request && !request.content?.password && curl(request.method, request.path, request.content, request);
+  // Secrets go nowhere but to the Admin API.
+  const line = request && !hasSecret(request.content) && curl(request.method, request.path, request.content, request);
   say('done', 'check', words, action, line);
+}
+
+function hasSecret(content) {
+  if (content === null || typeof content !== 'object') return false;
+  const values = Object.entries(content);
+  return values.some(([name, one]) => (typeof one === 'string' ? soundsSecret(name) : hasSecret(one)));
 }
 
 /** Says that something went wrong; `error` is what was thrown. */
