@@ -145,6 +145,14 @@ fn secrets_are_shown_to_whoever_asks() {
 }
 
 #[test]
+fn targets_keep_their_weights() {
+    let node = node(&[]);
+    form(node.admin(), "POST", "/upstreams", "name=u").expect(201);
+    form(node.admin(), "POST", "/upstreams/u/targets", "target=127.0.0.1:9&weight=300").expect(201);
+    run("weights.mjs", &node, &[]);
+}
+
+#[test]
 fn records_are_written_as_text() {
     run("editing.mjs", &node(&[]), &[]);
 }

@@ -6,6 +6,7 @@ import { on } from '../core/events.js';
 import { icon } from '../core/icons.js';
 import { isReadOnly } from '../core/node.js';
 import { watch } from '../core/live.js';
+import { keep, kept } from '../core/preferences.js';
 import { href } from '../core/router.js';
 import { number, t } from '../core/texts.js';
 import { balance } from '../parts/balance.js';
@@ -13,6 +14,7 @@ import { healthBadge } from '../parts/health.js';
 import { removeButton } from '../parts/rows.js';
 import { createButton, nothing, panel } from '../parts/page.js';
 import { all } from '../entities/records.js';
+import { dialog } from '../shell/dialog.js';
 import { done, failed } from '../shell/toast.js';
 import { detailPage } from './detail.js';
 import { removed } from './remove.js';
@@ -22,9 +24,9 @@ const PERIOD = 2000;
 /** How many targets have a row; beyond that they are searched for. */
 const SHOWN = 200;
 
-/** The weights of targets that were taken out here, and the one of others. */
-const taken = new Map();
+/** What targets weigh unless somebody says otherwise, and what the weight of one that is taken out is kept under. */
 const USUAL = 100;
+const keptAs = (target) => `weight.${target.id}`;
 
 /** The page of an upstream. */
 export function upstreamPage(place) {
@@ -97,13 +99,16 @@ async function targetsView(place, upstream) {
 
 function targetTable(rows, upstream, path, draw) {
   const act = async (method, tail, content, words) => {
+    let isDone = true;
     try {
       await send(method, `/${path}/targets/${tail}`, content);
       done(words);
     } catch (error) {
       failed(error);
+      isDone = false;
     }
     draw();
+    return isDone;
   };
   const head = ['target', 'weight', 'health', 'requests', 'connections', 'latency'];
   return h(
@@ -176,12 +181,29 @@ function targetTable(rows, upstream, path, draw) {
 function weightButton(row, act) {
   const isIn = row.weight > 0;
   const [words, label] = isIn ? ['target.out', 'target.drain'] : ['target.in', 'target.back'];
-  const change = () => {
-    const weight = isIn ? 0 : (taken.get(row.id) ?? USUAL);
-    if (isIn) taken.set(row.id, row.weight);
-    act('PATCH', row.id, { weight }, t(words, { name: row.target }));
+  const change = async () => {
+    const weight = isIn ? 0 : (Number(kept(keptAs(row))) || (await askedWeight(row)));
+    if (weight === undefined) return;
+    const isDone = await act('PATCH', row.id, { weight }, t(words, { name: row.target }));
+    if (isDone) keep(keptAs(row), isIn ? String(row.weight) : null);
   };
   return h('button', { onclick: change }, t(label));
+}
+
+/** Asks for a weight: that of before was taken away where this browser could not see it. */
+function askedWeight(row) {
+  const label = t('target.weight.of', { name: row.target });
+  const bounds = { type: 'number', min: 1, max: 65535, required: true };
+  const input = h('input', { ...bounds, value: USUAL, autofocus: true, 'aria-label': label });
+  return dialog(label, (close) =>
+    h(
+      'form',
+      { method: 'dialog', onsubmit: () => close(Number(input.value)) },
+      h('p', {}, t('target.weight.unknown')),
+      input,
+      h('footer', {}, h('button', { class: 'primary' }, t('target.back'))),
+    ),
+  );
 }
 
 function healthButton(row, act) {
@@ -194,6 +216,16 @@ function healthButton(row, act) {
 }
 
 function weightField(row, act) {
+  let held = row.weight;
+  const change = async () => {
+    const weight = Number(input.value);
+    // An empty field is no weight, least of all the one that takes a target out.
+    const isWeight = input.value !== '' && input.checkValidity();
+    if (input.value !== '' && !isWeight) failed(new Error(input.validationMessage));
+    const isDone = isWeight && (await act('PATCH', row.id, { weight }, t('target.weighs', { name: row.target, weight })));
+    if (isDone) held = weight;
+    else input.value = held;
+  };
   const input = h('input', {
     type: 'number',
     class: 'weight',
@@ -202,10 +234,7 @@ function weightField(row, act) {
     disabled: isReadOnly(),
     value: row.weight,
     'aria-label': t('target.weight.of', { name: row.target }),
-    onchange: () => {
-      const weight = Number(input.value);
-      act('PATCH', row.id, { weight }, t('target.weighs', { name: row.target, weight }));
-    },
+    onchange: change,
   });
   return input;
 }

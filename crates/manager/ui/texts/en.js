@@ -443,6 +443,7 @@ export default {
   'target.in': '{name} gets requests again.',
   'target.weighs': '{name} now has weight {weight}.',
   'target.weight.of': 'Weight of {name}',
+  'target.weight.unknown': 'It was taken out elsewhere, and its weight from before is not known here.',
   'target.mark.healthy': 'Mark healthy',
   'target.mark.unhealthy': 'Mark unhealthy',
   'target.marked.healthy': '{name} is marked healthy.',

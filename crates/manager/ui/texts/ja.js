@@ -624,6 +624,7 @@ export default {
   'target.in': '{name} に再びリクエストが送られます。',
   'target.weighs': '{name} の重みは {weight} になりました。',
   'target.weight.of': '{name} の重み',
+  'target.weight.unknown': '別の場所で外されたため、以前の重みはここではわかりません。',
   'target.mark.healthy': '正常にする',
   'target.mark.unhealthy': '異常にする',
   'target.marked.healthy': '{name} を正常にしました。',
