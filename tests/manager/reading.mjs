@@ -19,5 +19,29 @@ await withPage(async (page) => {
     }
   }
   await page.getByRole('link', { name: 'Import another file' }).click();
-  await page.getByRole('button', { name: 'Load it' }).waitFor();
+  await loading(page);
 });
+
+/** A file takes the place of everything only after one has seen what would go. */
+async function loading(page) {
+  const load = page.locator('main').getByRole('button', { name: 'Load it' });
+  await load.click();
+  await says(page, 'There is no text to load.');
+  await page.getByLabel('The file’s text').fill('_format_version: "3.0"\nservices:\n- name: t\n  host: u\n');
+  await load.click();
+  const dialog = page.getByRole('dialog', { name: 'Load this configuration?' });
+  await dialog.getByText(/1 records come, 0 change and [1-9]\d* go/).waitFor();
+  await dialog.getByRole('listitem').filter({ hasText: /^delete.*services.*s$/ }).first().waitFor();
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  check((await named('services')).join() === 's', 'nothing is loaded before one has said so');
+  await load.click();
+  await dialog.getByRole('button', { name: 'Load it' }).click();
+  await says(page, 'The configuration is loaded.');
+  check((await named('services')).join() === 't', 'the file is the configuration');
+}
+
+async function named(path) {
+  const { data } = await (await fetch(`${ADMIN}/${path}`)).json();
+  return data.map(({ name }) => name);
+}

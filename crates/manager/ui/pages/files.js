@@ -9,6 +9,7 @@ import { code } from '../parts/code.js';
 import { differenceOf } from '../parts/difference.js';
 import { fold } from '../parts/fold.js';
 import { heading, nothing, panel } from '../parts/page.js';
+import { confirmed } from '../shell/dialog.js';
 import { done, failed } from '../shell/toast.js';
 
 /** Shows it. */
@@ -82,25 +83,27 @@ function importing(place, fromFile, planned) {
       h('p', { class: 'problems' }, icon('warning'), error instanceof Refusal ? error.message : t('away.unsent')),
     );
   };
-  const look = async () => {
+  const planOf = async () => {
+    const { steps } = await send('POST', '/bascule/plan', { file: text.value }, { signal: place.signal });
+    return steps;
+  };
+  const guarded = (action) => async () => {
     try {
-      const { steps } = await send('POST', '/bascule/plan', { file: text.value }, { signal: place.signal });
-      replace(
-        result,
-        plan(steps, fromFile, () => look()),
-      );
+      if (text.value.trim() === '') throw new Refusal(400, { message: t('files.empty') });
+      await action();
     } catch (error) {
       wrong(error);
     }
   };
-  const load = async () => {
-    try {
-      await send('POST', '/config', { config: text.value }, { global: true });
-      done(t('files.loaded'));
-    } catch (error) {
-      wrong(error);
-    }
-  };
+  const look = guarded(async () => replace(result, plan(await planOf(), fromFile, look)));
+  const load = guarded(async () => {
+    const steps = planned ? await planOf() : null;
+    const words = steps ? t('files.load.sure', counts(steps)) : t('files.whole');
+    if (!(await confirmed(t('files.load.title'), words, t('files.load'), steps && plan(steps, true)))) return;
+    await send('POST', '/config', { config: text.value }, { global: true });
+    replace(result);
+    done(t('files.loaded'));
+  });
   return panel(
     t('files.import'),
     h('p', { class: 'count' }, t(fromFile ? 'files.whole' : 'files.words')),
@@ -114,6 +117,12 @@ function importing(place, fromFile, planned) {
     ),
     result,
   );
+}
+
+/** How many records would come, change and go. */
+function counts(steps) {
+  const count = (action) => steps.filter((step) => step.action === action).length;
+  return { create: count('create'), update: count('update'), delete: count('delete') };
 }
 
 /** What would change, each step with its difference; steps that are not wanted are left out. */
@@ -170,7 +179,7 @@ function plan(steps, fromFile, again) {
               h(
                 'span',
                 { class: `badge ${{ create: 'good', delete: 'bad' }[step.action] ?? 'warn'}` },
-                t(`changes.${step.action}`),
+                t(`plan.${step.action}`),
               ),
               h('strong', {}, step.entity),
               h('span', {}, step.name),

@@ -617,6 +617,12 @@ export default {
   'files.same': 'Nothing would change.',
   'files.apply': 'Make the chosen changes',
   'files.applied': '{count} changes were made.',
+  'files.empty': 'There is no text to load.',
+  'files.load.title': 'Load this configuration?',
+  'files.load.sure': 'It takes the place of all there is: {create} records come, {update} change and {delete} go.',
+  'plan.create': 'create',
+  'plan.update': 'change',
+  'plan.delete': 'delete',
 
   // Vaults.
   'vault.env': 'Environment variables',

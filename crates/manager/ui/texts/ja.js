@@ -795,6 +795,12 @@ export default {
   'files.same': '変更はありません。',
   'files.apply': '選択した変更を実行',
   'files.applied': '{count} 件の変更を行いました。',
+  'files.empty': '読み込むテキストがありません。',
+  'files.load.title': 'この設定を読み込みますか？',
+  'files.load.sure': '今の設定はすべて置き換わります：追加 {create} 件、変更 {update} 件、削除 {delete} 件。',
+  'plan.create': '作成',
+  'plan.update': '変更',
+  'plan.delete': '削除',
 
   // Vaults.
   'vault.env': '環境変数',
