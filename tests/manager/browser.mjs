@@ -9,10 +9,10 @@ const { chromium } = require('playwright-core');
 export const { MANAGER, ADMIN, PROXY } = process.env;
 
 /**
- * Opens a browser, lets `work` use a page, and fails when anything was written to its console as an error, or anybody
- * was asked but the node and those of `origins`.
+ * Opens a browser, lets `work` use a page, and fails when anything was written to its console as an error, or anybody was
+ * asked but the node and those of `origins`. Errors that are `tolerated` are what the test is about.
  */
-export async function withPage(work, { origins = [], ...options } = {}) {
+export async function withPage(work, { origins = [], tolerated = null, ...options } = {}) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox'],
@@ -25,7 +25,7 @@ export async function withPage(work, { origins = [], ...options } = {}) {
     page.on('console', (message) => {
       // Browsers note by themselves that an answer refuses what was asked, and that a test has let none through.
       const refused = /^Failed to load resource: (.* status of 4\d\d|net::ERR_FAILED)/.test(message.text());
-      if (message.type() === 'error' && !refused) faults.push(`${page.url()}: ${message.text()}`);
+      if (message.type() === 'error' && !refused && !tolerated?.test(message.text())) faults.push(`${page.url()}: ${message.text()}`);
     });
     page.on('request', (request) => {
       const { origin } = new URL(request.url());

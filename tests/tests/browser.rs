@@ -153,6 +153,11 @@ fn targets_keep_their_weights() {
 }
 
 #[test]
+fn answers_of_others_are_told_from_those_of_the_node() {
+    run("foreign.mjs", &node(&[]), &[]);
+}
+
+#[test]
 fn records_are_written_as_text() {
     run("editing.mjs", &node(&[]), &[]);
 }

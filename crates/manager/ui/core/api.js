@@ -5,6 +5,7 @@
 
 import { api, hasSessions, login, tokenHeader } from './config.js';
 import { emit } from './events.js';
+import { t } from './texts.js';
 
 /** An answer that refuses. `fields` says what is wrong with which field. */
 export class Refusal extends Error {
@@ -16,11 +17,25 @@ export class Refusal extends Error {
   }
 }
 
-/** No answer: the Admin API cannot be reached. */
-export class Away extends Error {}
+/** An answer that is none of the Admin API: something else is there, or in between. */
+export class Foreign extends Refusal {
+  constructor(method, status, text) {
+    const words = t(method === 'GET' ? 'foreign.read' : 'foreign.write', { api, status });
+    super(status, { message: [words, gist(text)].filter(Boolean).join(' ') });
+  }
+}
+
+/** No answer: the Admin API cannot be reached. What was to be written may have been, all the same. */
+export class Away extends Error {
+  constructor(method) {
+    super(t(method === 'GET' ? 'away.page' : 'away.unsent'));
+  }
+}
 
 /** How long an answer may take. */
 const PATIENCE = 30_000;
+/** How much of a text is shown that somebody else has answered. */
+const GIST = 160;
 /** Pauses between looks whether the Admin API is back, in milliseconds. */
 const [FIRST_PAUSE, LAST_PAUSE] = [500, 4000];
 
@@ -39,11 +54,20 @@ export function get(path, options) {
 /** Sends a request; the content of its answer. */
 export async function send(method, path, content, options = {}) {
   const answer = await raw(method, place(path, options), content, options);
-  const text = await answer.text();
+  const text = await whole(method, answer, options);
   const body = parse(text);
-  if (!answer.ok) throw new Refusal(answer.status, body ?? { message: text });
+  const isRecord = body !== null && typeof body === 'object' && !Array.isArray(body);
+  if (!answer.ok) throw isRecord ? new Refusal(answer.status, body) : new Foreign(method, answer.status, text);
+  const isEmpty = answer.status === 204 || (text === '' && (method === 'PUT' || method === 'DELETE'));
+  if (!isRecord && !isEmpty && !options.anonymous) throw new Foreign(method, answer.status, text);
   if (method !== 'GET') emit('written', { method, path, content, global: options.global });
   return body;
+}
+
+/** The records of a list that was answered. */
+export function listed(body) {
+  if (!Array.isArray(body.data)) throw new Foreign('GET', 200, JSON.stringify(body));
+  return body.data;
 }
 
 /** Sends a request and gives the answer as it comes, for streams. */
@@ -67,7 +91,7 @@ export async function raw(method, path, content, options = {}) {
   } catch (error) {
     if (options.signal?.aborted) throw error;
     noticeAbsence();
-    throw new Away(api);
+    throw new Away(method);
   }
   noticePresence();
   if (answer.status === 401 && login !== 'none' && !options.anonymous) {
@@ -75,6 +99,22 @@ export async function raw(method, path, content, options = {}) {
     return raw(method, path, content, options);
   }
   return answer;
+}
+
+/** The content of an answer; one that breaks off is none. */
+async function whole(method, answer, options) {
+  try {
+    return await answer.text();
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Foreign(method, answer.status, '');
+  }
+}
+
+/** The first words of a text, without its markup. */
+function gist(text) {
+  const words = text.replace(/<(style|script|head)\b.*?<\/\1>|<[^>]*>/gis, ' ').replace(/\s+/g, ' ').trim();
+  return words.length > GIST ? `${words.slice(0, GIST)}…` : words;
 }
 
 /** The path with the workspace that it is about. */
@@ -125,21 +165,24 @@ function noticeAbsence() {
   look(FIRST_PAUSE);
 }
 
-/** Looks again and again, until the Admin API answers whatever it may be. */
+/** Looks again and again, until the Admin API answers whatever it may be, and this page may read it. */
 function look(pause) {
   setTimeout(async () => {
     if (!away) return;
-    try {
-      await fetch(`${api}/`, {
-        method: 'GET',
-        mode: 'no-cors',
-        credentials: 'omit',
-        cache: 'no-store',
-        signal: AbortSignal.timeout(PATIENCE),
-      });
-      noticePresence();
-    } catch {
-      look(Math.min(pause * 1.5, LAST_PAUSE));
-    }
+    const again = () => look(Math.min(pause * 1.5, LAST_PAUSE));
+    if (!(await answers('no-cors'))) return again();
+    if (await answers('cors')) return noticePresence();
+    emit('blocked');
+    again();
   }, pause);
+}
+
+async function answers(mode) {
+  const limit = AbortSignal.timeout(PATIENCE);
+  try {
+    await fetch(`${api}/`, { method: 'GET', mode, credentials: 'omit', cache: 'no-store', signal: limit });
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,12 +1,12 @@
 /** Which endpoints the Admin API has: pages that need one say so when it is not there. */
 
-import { get } from './api.js';
+import { get, listed } from './api.js';
 
 let asked = null;
 
 /** All of them. */
 export function endpoints() {
-  asked ??= get('/endpoints', { global: true }).then((body) => body.data);
+  asked ??= get('/endpoints', { global: true }).then(listed);
   // What failed is asked for again.
   asked.catch(() => {
     asked = null;

@@ -1,6 +1,6 @@
 /** Reading the audit log, the newest entries first. The Admin API has the oldest first, so it is asked span by span. */
 
-import { get } from '../core/api.js';
+import { get, listed } from '../core/api.js';
 
 /** How many entries are read at most, and how many of one page of the Admin API. */
 const MOST = 2000;
@@ -37,10 +37,10 @@ async function read(name, query, signal) {
   let found = [];
   query.set('size', String(PAGE));
   for (let pages = 0; pages < PAGES; pages += 1) {
-    const { data, offset } = await get(`/audit/${name}?${query}`, { signal });
-    found = [...found, ...data].slice(-MOST);
-    if (!offset) break;
-    query.set('offset', offset);
+    const body = await get(`/audit/${name}?${query}`, { signal });
+    found = [...found, ...listed(body)].slice(-MOST);
+    if (!body.offset) break;
+    query.set('offset', body.offset);
   }
   return found.reverse();
 }

@@ -1,6 +1,6 @@
 /** Reading records: pages of them, all of them, and one by its name. */
 
-import { get } from '../core/api.js';
+import { get, listed } from '../core/api.js';
 import { on } from '../core/events.js';
 import { definition, titleOf } from './definitions.js';
 
@@ -30,7 +30,7 @@ export async function page(path, { size = 50, offset = null, tags, search, signa
     if (tags) query.set('tags', tags);
     if (search) query.set('search', search);
     const body = await get(`/${path}?${query}`, { signal, global });
-    data.push(...(body.data ?? []));
+    data.push(...listed(body));
     next = body.offset ?? null;
   } while (search && next && data.length < size);
   return { data, offset: next };

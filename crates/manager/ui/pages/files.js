@@ -80,7 +80,7 @@ function importing(place, fromFile, planned) {
     if (place.signal.aborted) return;
     replace(
       result,
-      h('p', { class: 'problems' }, icon('warning'), error instanceof Refusal ? error.message : t('away.unsent')),
+      h('p', { class: 'problems' }, icon('warning'), error.message),
     );
   };
   const planOf = async () => {

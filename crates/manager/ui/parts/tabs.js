@@ -4,6 +4,7 @@ import { Away } from '../core/api.js';
 import { h, replace, uniqueId } from '../core/dom.js';
 import { on } from '../core/events.js';
 import { keepInAddress } from '../core/router.js';
+import { icon } from '../core/icons.js';
 import { t } from '../core/texts.js';
 import { nothing } from './page.js';
 
@@ -42,7 +43,7 @@ export function tabs(views, { chosen, label } = {}) {
       content = await view.show();
     } catch (error) {
       if (error.name === 'AbortError') return;
-      content = nothing('warning', error instanceof Away ? t('away.page') : error.message);
+      content = nothing('warning', error.message, h('button', { onclick: () => choose(view) }, icon('refresh'), t('again')));
       const again = new AbortController();
       const retry = () => {
         again.abort();

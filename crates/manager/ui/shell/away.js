@@ -27,6 +27,10 @@ export function banner() {
     );
     element.hidden = false;
   });
+  on('blocked', () => {
+    const words = t('away.blocked', { origin: location.origin });
+    replace(element, icon('warning'), h('div', {}, h('strong', {}, t('away.title', { api })), ' ', words));
+  });
   on('back', () => {
     element.hidden = true;
     done(t('away.back'));

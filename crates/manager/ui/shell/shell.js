@@ -1,6 +1,6 @@
 /** The frame around all pages. */
 
-import { Away, Refusal, scope } from '../core/api.js';
+import { Away, Foreign, Refusal, scope } from '../core/api.js';
 import { lineOf } from '../core/config.js';
 import { h, replace } from '../core/dom.js';
 import { emit, on } from '../core/events.js';
@@ -16,6 +16,8 @@ import { openSearch } from './search.js';
 import { account, languageSwitch, themeSwitch, workspaceSwitch } from './switches.js';
 import { toasts } from './toast.js';
 
+/** After so many milliseconds people are told that they wait. */
+const SLOW = 5000;
 const main = h('main', { id: 'main', tabindex: '-1' });
 
 /** Puts the frame together. */
@@ -93,12 +95,14 @@ export async function display(place) {
   };
   title(t(`page.${place.name}`));
   const waiting = setTimeout(() => replace(main, h('div', { class: 'waiting', 'aria-busy': 'true' })), 250);
+  const slow = setTimeout(() => place.signal.aborted || replace(main, stillWaiting()), SLOW);
   try {
     if (!place.page) throw new Refusal(404, { message: t('page.missing') });
     await learnNode();
     const element = await place.page.show({ ...place, title, workspace: scope.workspace });
-    if (place.signal.aborted) return;
     clearTimeout(waiting);
+    clearTimeout(slow);
+    if (place.signal.aborted) return;
     replace(main, isReadOnly() && place.page.isOfRecords && fromFile(), element);
     const heading = main.querySelector('h1');
     if (heading) title(heading.textContent);
@@ -106,8 +110,9 @@ export async function display(place) {
     (main.querySelector('[autofocus]') ?? main).focus({ preventScroll: true });
   } catch (error) {
     clearTimeout(waiting);
+    clearTimeout(slow);
     if (place.signal.aborted) return;
-    replace(main, failure(error));
+    replace(main, failure(error, place));
     if (error instanceof Away) on('back', reload, place.signal);
     else if (!(error instanceof Refusal)) console.error(error);
   }
@@ -123,18 +128,34 @@ function fromFile() {
   );
 }
 
-function failure(error) {
-  const absent = error instanceof Refusal && error.status === 404;
+/** What stands there while an answer takes its time. */
+function stillWaiting() {
+  return h(
+    'section',
+    { class: 'empty', 'aria-busy': 'true' },
+    h('span', { class: 'spinner', 'aria-hidden': 'true' }),
+    h('p', {}, t('away.slow')),
+    h('p', {}, againButton()),
+  );
+}
+
+function failure(error, place) {
+  const absent = error instanceof Refusal && error.status === 404 && !(error instanceof Foreign);
   const nothing = absent && error.body?.message === 'Not found';
   const words = error instanceof Away ? '' : nothing ? t('missing.words') : error.message;
+  const list = place.page?.isOfRecords ? place.name : 'overview';
   return h(
     'section',
     { class: 'empty' },
     icon('warning'),
     h('h1', {}, absent ? t('missing') : error instanceof Away ? t('away.page') : t('failed')),
     h('p', {}, words),
-    h('p', {}, h('button', { onclick: reload }, icon('refresh'), t('again'))),
+    h('p', {}, absent ? h('a', { class: 'button', href: href(list) }, t(`page.${list}`)) : againButton()),
   );
+}
+
+function againButton() {
+  return h('button', { onclick: reload }, icon('refresh'), t('again'));
 }
 
 function showKeys() {

@@ -1,7 +1,6 @@
 /** Short words about what has just happened. */
 
 import { h } from '../core/dom.js';
-import { Away } from '../core/api.js';
 import { on } from '../core/events.js';
 import { icon } from '../core/icons.js';
 import { soundsSecret } from '../core/schemas.js';
@@ -40,8 +39,11 @@ function hasSecret(content) {
 
 /** Says that something went wrong; `error` is what was thrown. */
 export function failed(error) {
-  const words = error instanceof Away ? t('away.unsent') : error.message;
-  say('failed', 'warning', words);
+  say('failed', 'warning', error.message);
+}
+
+function copyLine(line) {
+  return h('button', { class: 'plain', 'aria-label': t('copy.curl'), title: line, onclick: () => copy(line) }, icon('copy'));
 }
 
 function say(kind, picture, words, action, line) {
@@ -52,10 +54,12 @@ function say(kind, picture, words, action, line) {
     icon(picture),
     h('span', {}, words),
     action && h('a', { href: action.href, onclick: close }, action.words),
-    line &&
-      h('button', { class: 'plain', 'aria-label': t('copy.curl'), title: line, onclick: () => copy(line) }, icon('copy')),
+    line && copyLine(line),
     h('button', { class: 'plain', 'aria-label': t('close'), onclick: close }, icon('close')),
   );
+  // The same words once more are no news.
+  const same = (other) => other.className === toast.className && other.textContent === toast.textContent;
+  if (!line) [...shown.children].find(same)?.remove();
   shown.append(toast);
   while (shown.children.length > 4) shown.firstChild.remove();
   const timer = () => setTimeout(close, DURATION);

@@ -30,7 +30,14 @@ export default {
   'away.words': 'Still trying; what is on this page is kept.',
   'away.remote': 'By default it listens on its own machine only: see admin_listen and admin_gui_api_url.',
   'away.back': 'The Admin API answers again.',
-  'away.unsent': 'Not sent: the Admin API does not answer.',
+  'away.unsent':
+    'The Admin API does not answer. What was sent may be done all the same: look before you send it again.',
+  'away.blocked':
+    'It lets no page of {origin} ask it: put that among admin_gui_url, or open the pages where that setting says.',
+  'away.slow': 'The Admin API has not answered yet.',
+  'foreign.read': 'What answers at {api} is not the Admin API (status {status}).',
+  'foreign.write':
+    'What answers at {api} is not the Admin API (status {status}): whether it was done is not known.',
   'away.page': 'Waiting for the Admin API',
   'search.words': 'Names, hosts, paths, tags, ids, pages',
   'search.page': 'Page',

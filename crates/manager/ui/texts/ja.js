@@ -31,7 +31,11 @@ export default {
   'away.remote':
     '既定では同じマシンからの接続だけを受け付けます。admin_listen と admin_gui_api_url を参照してください。',
   'away.back': 'Admin API が復帰しました。',
-  'away.unsent': '送信できませんでした。Admin API が応答しません。',
+  'away.unsent': 'Admin API が応答しません。処理されている可能性もあるため、再送の前に確認してください。',
+  'away.blocked': '{origin} のページからは利用できません。admin_gui_url に加えるか、その設定のアドレスで開いてください。',
+  'away.slow': 'Admin API からまだ応答がありません。',
+  'foreign.read': '{api} で応答しているのは Admin API ではありません（ステータス {status}）。',
+  'foreign.write': '{api} で応答しているのは Admin API ではありません（ステータス {status}）。処理されたかどうかは不明です。',
   'away.page': 'Admin API を待っています',
   'search.words': '名前、ホスト、パス、タグ、ID、ページ',
   'search.page': 'ページ',
