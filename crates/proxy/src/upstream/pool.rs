@@ -44,8 +44,8 @@ impl Pool {
         }
     }
 
-    /// The connection that was used last and that the service has not closed; of HTTP/2, one that has room. At `now`, one
-    /// that has been idle for too long is of no use, though no sweep has closed it yet.
+    /// The connection that was used last and that the service has not closed; of HTTP/2, one that has room. At `now`,
+    /// one that has been idle for too long is of no use, though no sweep has closed it yet.
     pub fn take(&mut self, key: &PoolKey, now: Instant) -> Option<Box<Upstream>> {
         if key.http2 {
             let most = self.limits.max_requests;

@@ -14,8 +14,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// What a service may send of a response's content before any of it is used: of one stream, as it may be far away, and of
-/// all together, as some clients may be slow.
+/// What a service may send of a response's content before any of it is used: of one stream, as it may be far away, and
+/// of all together, as some clients may be slow.
 const STREAM_WINDOW: u32 = 512 << 10;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Octets of a request that wait for room at the service, for each stream.

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A socket of which some octets have been read already. It outlasts what the crate does with it where somebody else has
-/// it, too.
+/// A socket of which some octets have been read already. It outlasts what the crate does with it where somebody else
+/// has it, too.
 pub(super) struct Io {
     pub stream: Rc<RefCell<Stream>>,
     pub begun: Buffer,

@@ -1,7 +1,7 @@
 //! How much content a client may send ahead of what is used (RFC 9113, section 5.2).
 //!
-//! Little, until content flows on a connection: what nobody reads takes little memory. Then much, as one who is far away
-//! would else send a small window for each round trip; on as many connections at a time as there is room for.
+//! Little, until content flows on a connection: what nobody reads takes little memory. Then much, as one who is far
+//! away would else send a small window for each round trip; on as many connections at a time as there is room for.
 
 use super::io::Io;
 use bytes::Bytes;
