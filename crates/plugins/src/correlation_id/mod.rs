@@ -23,7 +23,8 @@ enum Generator {
 }
 
 struct Counter {
-    id: entities::Uuid,
+    /// What all its identifiers begin with.
+    prefix: String,
     next: AtomicU64,
 }
 
@@ -61,14 +62,15 @@ impl Plugin for Instance {
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        if exchange.request.fields.get(&self.header).is_none_or(<[u8]>::is_empty) {
-            let id = self.generator.make(exchange);
-            exchange.request.fields.set(&self.header, id.as_bytes());
-        }
-        if let Some(id) = exchange.request.fields.get(&self.header) {
-            let id = String::from_utf8_lossy(id).into_owned();
-            exchange.log_values.push(LogValue::set("correlation_id", id.into()));
-        }
+        let id = match exchange.request.fields.get(&self.header).filter(|id| !id.is_empty()) {
+            Some(id) => String::from_utf8_lossy(id).into_owned(),
+            None => {
+                let id = self.generator.make(exchange);
+                exchange.request.fields.set(&self.header, id.as_bytes());
+                id
+            }
+        };
+        exchange.log_values.push(LogValue::set("correlation_id", id.into()));
         Step::Next
     }
 
@@ -89,7 +91,7 @@ impl Generator {
     fn make(&self, exchange: &Exchange) -> String {
         match self {
             Generator::Uuid => entities::Uuid::new_v4().to_string(),
-            Generator::Counter(counter) => format!("{}#{}", counter.id, counter.next()),
+            Generator::Counter(counter) => [&counter.prefix, itoa::Buffer::new().format(counter.next())].concat(),
             Generator::Tracker => {
                 let (client, now) = (&exchange.client, exchange.timing.started_unix_ms);
                 let (address, port, process) = (client.local_ip, client.local_port, std::process::id());
@@ -113,7 +115,7 @@ impl Counter {
 
 impl Default for Counter {
     fn default() -> Counter {
-        Counter { id: entities::Uuid::new_v4(), next: AtomicU64::new(0) }
+        Counter { prefix: format!("{}#", entities::Uuid::new_v4()), next: AtomicU64::new(0) }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Edits to request bodies: forms, JSON objects, multipart forms.
 
 use super::Instance;
-use super::edits::{Edits, Entry};
+use super::edits::{Named, Rendered};
 use crate::json_edits::{JsonEdits, Path};
 use sdk::{Args, Content, Exchange, JsonObject, Known, MediaType, Multipart, RequestBody};
 use serde::de::IgnoredAny;
 
 impl Instance {
     /// Edits the body when it is of a kind that has members.
-    pub fn edit_body(&self, exchange: &mut Exchange, edits: &Edits<Vec<u8>>) -> Result<(), String> {
+    pub fn edit_body(&self, exchange: &mut Exchange, edits: &Rendered<'_>) -> Result<(), String> {
         if edits.is_empty() && self.allow.is_none() {
             return Ok(());
         }
@@ -80,15 +80,15 @@ impl Instance {
         }
     }
 
-    fn json_edits(&self, edits: &Edits<Vec<u8>>) -> JsonEdits {
+    fn json_edits(&self, edits: &Rendered<'_>) -> JsonEdits {
         let path = |name: &str| if self.paths { Path::parse(name) } else { Path::member(name) };
-        let typed = |entries: &[Entry<Vec<u8>>]| {
-            entries.iter().filter_map(|entry| Some((path(&entry.name), entry.kind.encode(&entry.value)?))).collect()
+        let typed = |entries: &[Named<'_>]| {
+            entries.iter().filter_map(|entry| Some((path(entry.name), entry.kind.encode(&entry.value)?))).collect()
         };
         JsonEdits {
             allow: self.allow.clone(),
             remove: edits.remove.iter().map(|name| path(name)).collect(),
-            rename: edits.rename.iter().map(|entry| (path(&entry.name), entry.value.clone())).collect(),
+            rename: edits.rename.iter().map(|entry| (path(entry.name), entry.value.to_vec())).collect(),
             replace: typed(&edits.replace),
             add: typed(&edits.add),
             append: typed(&edits.append),
@@ -101,9 +101,10 @@ impl Instance {
     }
 }
 
-fn edit_multipart(form: &mut Multipart, edits: &Edits<Vec<u8>>) {
+fn edit_multipart(form: &mut Multipart, edits: &Rendered<'_>) {
     // As Kong: renaming comes first here, and nothing is appended.
-    for Entry { name: old, value: new, .. } in edits.rename.iter().filter(|entry| entry.name.as_bytes() != entry.value)
+    for Named { name: old, value: new, .. } in
+        edits.rename.iter().filter(|entry| entry.name.as_bytes() != &*entry.value)
     {
         let first = form.get_all(old).next().map(<[u8]>::to_vec);
         if let Some(value) = first {
@@ -111,15 +112,15 @@ fn edit_multipart(form: &mut Multipart, edits: &Edits<Vec<u8>>) {
             form.set(new, &value);
         }
     }
-    for name in &edits.remove {
+    for name in edits.remove {
         form.remove(name);
     }
-    for Entry { name, value, .. } in &edits.replace {
+    for Named { name, value, .. } in &edits.replace {
         if form.get_all(name).next().is_some() {
             form.set(name, value);
         }
     }
-    for Entry { name, value, .. } in &edits.add {
+    for Named { name, value, .. } in &edits.add {
         if form.get_all(name).next().is_none() {
             form.set(name, value);
         }

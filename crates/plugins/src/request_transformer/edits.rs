@@ -4,39 +4,45 @@ use super::template::{Scope, Template};
 use super::{is_header_name, is_header_value};
 use crate::json_edits::JsonType;
 use sdk::{Args, Config, Scripts};
+use std::borrow::Cow;
 
 /// What is done to named things, in this order.
-pub struct Edits<T> {
-    pub remove: Vec<String>,
-    pub rename: Vec<Entry<T>>,
-    pub replace: Vec<Entry<T>>,
-    pub add: Vec<Entry<T>>,
-    pub append: Vec<Entry<T>>,
+pub struct Edits {
+    remove: Vec<String>,
+    rename: Vec<Entry>,
+    replace: Vec<Entry>,
+    add: Vec<Entry>,
+    append: Vec<Entry>,
 }
 
 /// A name and what it gets.
-pub struct Entry<T> {
-    pub name: String,
-    pub value: T,
+struct Entry {
+    name: String,
+    value: Template,
     /// What the value is in JSON.
+    kind: JsonType,
+}
+
+/// The same for one request.
+pub struct Rendered<'n> {
+    pub remove: &'n [String],
+    pub rename: Vec<Named<'n>>,
+    pub replace: Vec<Named<'n>>,
+    pub add: Vec<Named<'n>>,
+    pub append: Vec<Named<'n>>,
+}
+
+/// A name and what it gets then.
+pub struct Named<'n> {
+    pub name: &'n str,
+    pub value: Cow<'n, [u8]>,
     pub kind: JsonType,
 }
 
-impl<T> Edits<T> {
-    /// Whether nothing is done at all.
-    pub fn is_empty(&self) -> bool {
-        self.remove.is_empty()
-            && self.rename.is_empty()
-            && self.replace.is_empty()
-            && self.add.is_empty()
-            && self.append.is_empty()
-    }
-}
-
-impl Edits<Template> {
+impl Edits {
     /// `scripts` runs what is code in the values.
-    pub fn parse(config: &Config<'_>, what: &str, scripts: Option<&dyn Scripts>) -> Result<Edits<Template>, String> {
-        let entries = |section: &str| -> Result<Vec<Entry<Template>>, String> {
+    pub fn parse(config: &Config<'_>, what: &str, scripts: Option<&dyn Scripts>) -> Result<Edits, String> {
+        let entries = |section: &str| -> Result<Vec<Entry>, String> {
             let section_config = config.section(section);
             let types = section_config.texts("json_types");
             let entry = |(at, text): (usize, &String)| {
@@ -66,51 +72,68 @@ impl Edits<Template> {
         })
     }
 
-    /// Whether a value may look at the content of requests.
-    pub fn reads_content(&self) -> bool {
-        let all = [&self.rename, &self.replace, &self.add, &self.append];
-        all.into_iter().flatten().any(|entry| entry.value.reads_content())
+    /// Whether nothing is done at all.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.entries().all(<[Entry]>::is_empty)
     }
 
-    pub fn render(&self, scope: &mut Scope<'_>) -> Result<Edits<Vec<u8>>, String> {
-        let mut all = |entries: &[Entry<Template>]| -> Result<Vec<Entry<Vec<u8>>>, String> {
-            let render = |entry: &Entry<Template>| {
-                Ok(Entry { name: entry.name.clone(), value: entry.value.render(scope)?, kind: entry.kind })
-            };
-            entries.iter().map(render).collect()
-        };
-        Ok(Edits {
-            remove: self.remove.clone(),
-            rename: all(&self.rename)?,
-            replace: all(&self.replace)?,
-            add: all(&self.add)?,
-            append: all(&self.append)?,
+    /// Whether a value may look at the content of requests.
+    pub fn reads_content(&self) -> bool {
+        self.entries().flatten().any(|entry| entry.value.reads_content())
+    }
+
+    /// What is done for a request. Values that are the same for all are not copied.
+    pub fn render(&self, scope: &mut Scope<'_>) -> Result<Rendered<'_>, String> {
+        Ok(Rendered {
+            remove: &self.remove,
+            rename: render(&self.rename, scope)?,
+            replace: render(&self.replace, scope)?,
+            add: render(&self.add, scope)?,
+            append: render(&self.append, scope)?,
         })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &[Entry]> {
+        [&*self.rename, &self.replace, &self.add, &self.append].into_iter()
     }
 }
 
-impl Edits<Vec<u8>> {
+impl Rendered<'_> {
+    /// Whether nothing is done at all.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty()
+            && self.rename.is_empty()
+            && self.replace.is_empty()
+            && self.add.is_empty()
+            && self.append.is_empty()
+    }
+
     pub fn apply(&self, args: &mut Args) {
-        for name in &self.remove {
+        for name in self.remove {
             args.remove(name);
         }
-        for Entry { name, value, .. } in &self.rename {
+        for Named { name, value, .. } in &self.rename {
             args.rename(name, value);
         }
-        for Entry { name, value, .. } in &self.replace {
+        for Named { name, value, .. } in &self.replace {
             if args.contains(name) {
                 args.set(name, value);
             }
         }
-        for Entry { name, value, .. } in &self.add {
+        for Named { name, value, .. } in &self.add {
             if !args.contains(name) {
-                args.append(name, Some(value));
+                args.append(name, Some(&**value));
             }
         }
-        for Entry { name, value, .. } in &self.append {
-            args.append(name, Some(value));
+        for Named { name, value, .. } in &self.append {
+            args.append(name, Some(&**value));
         }
     }
+}
+
+fn render<'n>(entries: &'n [Entry], scope: &mut Scope<'_>) -> Result<Vec<Named<'n>>, String> {
+    let named = |entry: &'n Entry| Ok(Named { name: &entry.name, value: entry.value.render(scope)?, kind: entry.kind });
+    entries.iter().map(named).collect()
 }
 
 /// Name and value of `name:value`.

@@ -81,7 +81,7 @@ impl Scope<'_> {
             }
             Table::Query => {
                 let value = |value: Option<Cow<'_, [u8]>>| value.map(|v| Value::Text(v.into_owned()));
-                list(self.query.get_all(&name).map(|v| value(v).unwrap_or(Value::Boolean(true))))
+                list(self.query().get_all(&name).map(|v| value(v).unwrap_or(Value::Boolean(true))))
             }
             Table::Captures => {
                 let found = self.exchange.captures.iter().find(|(capture, _)| *capture.as_bytes() == *name);

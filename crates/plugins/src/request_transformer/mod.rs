@@ -7,7 +7,7 @@ mod expression;
 mod lexer;
 mod template;
 
-use edits::{Edits, Entry, split};
+use edits::{Edits, Named, Rendered, split};
 use sdk::{
     Answer, Args, Config, Content, Env, Exchange, Fields, Function, MemoryBudget, Phases, Plugin, PluginKind, Step,
     entities,
@@ -25,9 +25,9 @@ struct Instance {
     plugin: &'static str,
     method: Option<String>,
     uri: Option<Template>,
-    headers: Edits<Template>,
-    query: Edits<Template>,
-    body: Edits<Template>,
+    headers: Edits,
+    query: Edits,
+    body: Edits,
     /// Members of bodies that go on; all, where it says nothing.
     allow: Option<Vec<String>>,
     /// Whether the names of members can be paths.
@@ -151,8 +151,9 @@ impl Instance {
             }
             exchange.upstream.path = escape_path(&uri);
         }
-        let mut args = Args::parse(exchange.upstream.query.as_deref().unwrap_or_default());
         let mut args_changed = !self.query.is_empty();
+        let query_text = exchange.upstream.query.as_deref().filter(|_| args_changed || self.moves_form());
+        let mut args = query_text.map(Args::parse).unwrap_or_default();
         if let Some(method) = &self.method {
             exchange.upstream.method = Some(method.clone());
             if self.moves_form()
@@ -173,35 +174,35 @@ impl Instance {
 }
 
 /// `Host` is not among the lines, but can be replaced.
-fn edit_headers(exchange: &mut Exchange, edits: &Edits<Vec<u8>>) {
+fn edit_headers(exchange: &mut Exchange, edits: &Rendered<'_>) {
     let is_host = |name: &str| name.eq_ignore_ascii_case("host");
     let fields = &mut exchange.request.fields;
     for name in edits.remove.iter().filter(|name| !is_host(name)) {
         fields.remove(name);
     }
-    for Entry { name: old, value: new, .. } in edits.rename.iter().filter(|entry| !is_host(&entry.name)) {
+    for Named { name: old, value: new, .. } in edits.rename.iter().filter(|entry| !is_host(entry.name)) {
         // What is no text is no name either.
         let Ok(new) = std::str::from_utf8(new) else { continue };
         let values: Vec<Vec<u8>> = fields.get_all(old).map(<[u8]>::to_vec).collect();
-        if old != new && !is_host(new) && !values.is_empty() && Fields::is_valid_name(new.as_bytes()) {
+        if *old != new && !is_host(new) && !values.is_empty() && Fields::is_valid_name(new.as_bytes()) {
             fields.remove(old);
             fields.remove(new);
             values.iter().for_each(|value| fields.append(new, value));
         }
     }
-    for Entry { name, value, .. } in &edits.replace {
+    for Named { name, value, .. } in &edits.replace {
         if is_host(name) {
             exchange.upstream.host_header = Some(as_line(value));
         } else if fields.contains(name) {
             fields.set(name, &as_line(value));
         }
     }
-    for Entry { name, value, .. } in edits.add.iter().filter(|entry| !is_host(&entry.name)) {
+    for Named { name, value, .. } in edits.add.iter().filter(|entry| !is_host(entry.name)) {
         if !fields.contains(name) {
             fields.set(name, &as_line(value));
         }
     }
-    for Entry { name, value, .. } in edits.append.iter().filter(|entry| !is_host(&entry.name)) {
+    for Named { name, value, .. } in edits.append.iter().filter(|entry| !is_host(entry.name)) {
         fields.append(name, &as_line(value));
     }
 }

@@ -3,6 +3,8 @@
 
 use super::expression::{Expression, MAX_TEXT};
 use sdk::{Args, Exchange, Script, Scripts};
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ enum Part {
 /// What templates are about: the request as it came to the plugin.
 pub struct Scope<'a> {
     pub exchange: &'a mut Exchange,
-    pub query: Args,
+    query: OnceCell<Args>,
     /// When code may not begin any more.
     until: Option<Instant>,
 }
@@ -56,7 +58,10 @@ impl Template {
     }
 
     /// The value for a request.
-    pub fn render(&self, scope: &mut Scope<'_>) -> Result<Vec<u8>, String> {
+    pub fn render(&self, scope: &mut Scope<'_>) -> Result<Cow<'_, [u8]>, String> {
+        if let [Part::Text(text)] = &self.0[..] {
+            return Ok(Cow::Borrowed(text));
+        }
         let mut out = Vec::new();
         for part in &self.0 {
             match part {
@@ -65,7 +70,7 @@ impl Template {
                 Part::Code(code) => out.extend(scope.run(&**code)?),
             }
         }
-        Ok(out)
+        Ok(Cow::Owned(out))
     }
 
     /// `load` reads code; it gets the reason why its expression needs code, too.
@@ -93,8 +98,12 @@ impl Template {
 
 impl<'a> Scope<'a> {
     pub fn new(exchange: &'a mut Exchange) -> Scope<'a> {
-        let query = Args::parse(exchange.request.query().unwrap_or_default());
-        Scope { exchange, query, until: None }
+        Scope { exchange, query: OnceCell::new(), until: None }
+    }
+
+    /// The arguments of the request, which few templates speak of.
+    pub fn query(&self) -> &Args {
+        self.query.get_or_init(|| Args::parse(self.exchange.request.query().unwrap_or_default()))
     }
 
     fn run(&mut self, code: &dyn Script) -> Result<Vec<u8>, String> {
