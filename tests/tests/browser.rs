@@ -1,7 +1,7 @@
 //! The manager in a browser: the Get Started guide by clicks alone, with a login and without, and a look at every page.
 //! Needs Chromium, node and npm, which `cargo xtask test` installs; two packages of npm come into the target directory.
 
-use blackbox::http::{form, json};
+use blackbox::http::{form, json, request};
 use blackbox::tls::Pair;
 use blackbox::{Backend, Node};
 use serde_json::{Value, json};
@@ -155,6 +155,21 @@ fn targets_keep_their_weights() {
 #[test]
 fn answers_of_others_are_told_from_those_of_the_node() {
     run("foreign.mjs", &node(&[]), &[]);
+}
+
+#[test]
+fn one_workspace_is_enough_to_work_in() {
+    let node = node(&[("enforce_rbac", "on"), ("password", "secret")]);
+    let write = |path: &str, record: &str| {
+        let token = [("kong-admin-token", "secret"), ("content-type", "application/x-www-form-urlencoded")];
+        request(node.admin(), "POST", path, &token, record.as_bytes()).unwrap().expect(201);
+    };
+    write("/workspaces", "name=team-b");
+    write("/team-b/rbac/users", "name=dora&user_token=of-dora");
+    write("/team-b/rbac/roles", "name=own");
+    write("/team-b/rbac/roles/own/endpoints", "endpoint=*&workspace=team-b&actions=*");
+    write("/team-b/rbac/users/dora/roles", "roles=own");
+    run("workspace.mjs", &node, &[("TOKEN", "of-dora")]);
 }
 
 #[test]

@@ -27,7 +27,12 @@ export function start(table, display) {
 
 /** The address of a page in the present workspace. */
 export function href(...parts) {
-  return base + [scope.workspace, ...parts].map((part) => encodeURIComponent(part)).join('/');
+  return hrefIn(scope.workspace, ...parts);
+}
+
+/** The address of a page in a workspace. */
+export function hrefIn(workspace, ...parts) {
+  return base + [workspace, ...parts].map((part) => encodeURIComponent(part)).join('/');
 }
 
 /** Goes to an address. */

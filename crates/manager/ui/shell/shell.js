@@ -1,13 +1,13 @@
 /** The frame around all pages. */
 
 import { Away, Foreign, Refusal, scope } from '../core/api.js';
-import { lineOf } from '../core/config.js';
+import { base, lineOf } from '../core/config.js';
 import { h, replace } from '../core/dom.js';
 import { emit, on } from '../core/events.js';
 import { icon, logo } from '../core/icons.js';
 import { bind, bound, listen } from '../core/keys.js';
-import { isReadOnly, learnNode } from '../core/node.js';
-import { href, reload } from '../core/router.js';
+import { isReadOnly, learnNode, ownWorkspaces } from '../core/node.js';
+import { go, href, hrefIn, reload } from '../core/router.js';
 import { t } from '../core/texts.js';
 import { banner } from './away.js';
 import { dialog } from './dialog.js';
@@ -99,6 +99,13 @@ export async function display(place) {
   try {
     if (!place.page) throw new Refusal(404, { message: t('page.missing') });
     await learnNode();
+    const [own] = ownWorkspaces();
+    // Who comes without an address begins where they may look.
+    if (own && location.pathname === base && !ownWorkspaces().includes(scope.workspace)) {
+      clearTimeout(waiting);
+      clearTimeout(slow);
+      return go(hrefIn(own, 'overview'), { instead: true });
+    }
     const element = await place.page.show({ ...place, title, workspace: scope.workspace });
     clearTimeout(waiting);
     clearTimeout(slow);

@@ -1,12 +1,13 @@
 /** The switches at the top: workspace, language, colours, and who is logged in. */
 
-import { get, scope } from '../core/api.js';
+import { Refusal, get, scope } from '../core/api.js';
 import { base, login } from '../core/config.js';
 import { h, replace } from '../core/dom.js';
 import { on } from '../core/events.js';
 import { icon } from '../core/icons.js';
+import { learnNode, ownWorkspaces } from '../core/node.js';
 import { chooseTheme, theme } from '../core/preferences.js';
-import { go, href } from '../core/router.js';
+import { go, href, hrefIn } from '../core/router.js';
 import { chooseLanguage, language, languages, t } from '../core/texts.js';
 import { menu } from '../parts/menu.js';
 import { logOut } from './login.js';
@@ -18,8 +19,9 @@ export function workspaceSwitch() {
     onchange: () => {
       const page = location.pathname.slice(base.length).split('/').filter(Boolean);
       const kept = page[0] === scope.workspace ? page[1] : page[0];
-      scope.workspace = select.value;
-      go(href(kept ?? 'overview'));
+      go(hrefIn(select.value, kept ?? 'overview'));
+      // Who stays on the page stays in its workspace.
+      select.value = scope.workspace;
     },
   });
   const element = h('label', { class: 'workspace' }, icon('workspaces'), select);
@@ -31,8 +33,7 @@ export function workspaceSwitch() {
     select.value = workspace;
   };
   const draw = async () => {
-    const { data } = await get('/workspaces?size=1000', { global: true });
-    const names = data.map((workspace) => workspace.name);
+    const names = await workspaces();
     replace(
       select,
       names.map((name) => h('option', { value: name }, name)),
@@ -45,6 +46,18 @@ export function workspaceSwitch() {
   on('back', refresh);
   refresh();
   return element;
+}
+
+/** The names of workspaces: of all, or of those that may be seen. */
+async function workspaces() {
+  try {
+    const { data } = await get('/workspaces?size=1000', { global: true });
+    return [...new Set([...data.map((workspace) => workspace.name), scope.workspace])];
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    await learnNode();
+    return ownWorkspaces();
+  }
 }
 
 /** A menu below a picture. */
