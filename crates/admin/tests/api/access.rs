@@ -150,6 +150,9 @@ async fn rules_of_roles_live() {
     assert_eq!(shown["endpoints"]["default"]["/services/*"]["negative"], json!(true));
     assert_eq!(role(&api, "", "r", json!({ "endpoint": "/services/*", "actions": "read" })).await.status, 409);
     assert_eq!(role(&api, "", "r", json!({ "endpoint": "/a", "actions": "write" })).await.status, 400);
+    // As a form has it, where the field is a list.
+    let made = role(&api, "", "r", json!({ "endpoint": "/form", "actions": ["read,create"] })).await;
+    assert_eq!(made.body["actions"], json!(["create", "read"]));
     assert_eq!(role(&api, "", "r", json!({ "endpoint": "/a", "workspace": "none", "actions": "*" })).await.status, 404);
     assert_eq!(role(&api, "", "r", json!({ "endpoint": "*", "workspace": "*", "actions": "*" })).await.status, 201);
     assert_eq!(

@@ -34,13 +34,19 @@ pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
 
 /// The names that a field of content gives: a list, or text with commas between them.
 pub fn names(content: &Content, field: &str) -> Result<Vec<String>, Answer> {
-    let names = match content.field(field) {
-        Some(Value::String(text)) => text.split(',').map(|name| name.trim().to_owned()).collect(),
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    };
-    let names: Vec<String> = names.into_iter().filter(|name: &String| !name.is_empty()).collect();
+    let names = content.field(field).and_then(listed).unwrap_or_default();
+    let names: Vec<String> = names.into_iter().filter(|name| !name.is_empty()).collect();
     if names.is_empty() { Err(Answer::message(400, format!("{field} is required"))) } else { Ok(names) }
+}
+
+/// The words of a list, or of text with commas between them, which is the one entry of a list where it comes in a form.
+fn listed(value: &Value) -> Option<Vec<String>> {
+    let texts: Vec<&str> = match value {
+        Value::String(text) => vec![text],
+        Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+        _ => return None,
+    };
+    Some(texts.into_iter().flat_map(|text| text.split(',')).map(|word| word.trim().to_owned()).collect())
 }
 
 /// The roles of those names, or ids, in the workspace that a transaction is about.
@@ -147,11 +153,7 @@ async fn role(call: &Call) -> Result<String, Answer> {
 
 /// Reads `actions` as Kong does: a list, or text with commas between them; `*` for all of them.
 fn read_actions(input: &mut Record) -> Result<(), Answer> {
-    let given: Vec<String> = match input.get("actions") {
-        Some(Value::String(text)) => text.split(',').map(|name| name.trim().to_owned()).collect(),
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => return Ok(()),
-    };
+    let Some(given) = input.get("actions").and_then(listed) else { return Ok(()) };
     if let Some(unknown) = given.iter().find(|name| *name != ANY && Action::of_name(name).is_none()) {
         return Err(Error::field_violation("actions", format!("Undefined RBAC action '{unknown}'")).into());
     }
