@@ -10,6 +10,7 @@ use http::{HeaderMap, Request, Response};
 use quinn::crypto::rustls::QuicClientConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A connection with HTTP/3 on it.
 pub struct Connection {
@@ -44,8 +45,13 @@ pub enum Fate {
 
 /// Runs a test's client; what takes too long fails.
 pub fn play<T>(client: impl Future<Output = T>) -> T {
+    play_within(PATIENCE, client)
+}
+
+/// The same for what waits several times.
+pub fn play_within<T>(longest: Duration, client: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, client).await.expect("the test takes too long") })
+    runtime.block_on(async { tokio::time::timeout(longest, client).await.expect("the test takes too long") })
 }
 
 /// A connection of QUIC.

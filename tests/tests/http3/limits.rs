@@ -1,8 +1,9 @@
 //! What a client may do on a connection of HTTP/3, and for how long.
 
-use crate::client::{Connection, asked, frame, headers, play, request, whole};
+use crate::client::{Connection, asked, frame, headers, play, play_within, request, whole};
 use crate::{answering, node};
 use blackbox::{Backend, PATIENCE, Service, eventually};
+use bytes::Bytes;
 use h3::error::Code;
 use rustix::process::Signal;
 use std::sync::Arc;
@@ -186,5 +187,42 @@ fn addresses_are_validated_where_that_is_wanted() {
     play(async {
         let connection = Connection::open(&node).await;
         assert_eq!(connection.get("/").await.head.status(), 200);
+    });
+}
+
+/// Both processes have the socket; what a client sends goes to the one that has its connection.
+#[test]
+fn a_successor_takes_new_connections_while_old_ones_finish() {
+    let service = Arc::new(Service::start());
+    let node = node(&service, &[]);
+    let process = || std::fs::read_to_string(node.prefix().join("pids/nginx.pid")).unwrap_or_default();
+    play_within(4 * PATIENCE, async {
+        let old = Connection::open(&node).await;
+        let mut stream = old.send(request("GET", "/old")).await;
+        stream.finish().await.unwrap();
+        let (mut begun, _) = asked(&service).await;
+        let former = process();
+        node.signal(Signal::USR2);
+        eventually("a successor serves", || !["", &former].contains(&&*process()));
+        let new = Connection::open(&node).await;
+        let mut another = new.send(request("GET", "/new")).await;
+        another.finish().await.unwrap();
+        let (mut later, seen) = asked(&service).await;
+        assert_eq!(seen.target, "/new");
+        later.answer("new").unwrap();
+        assert_eq!(whole(&mut another).await.content, b"new");
+        begun.send_raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nold").unwrap();
+        assert_eq!(whole(&mut stream).await.content, b"old");
+        // Another one, of many datagrams.
+        eventually("the former process leaves", || node.log().contains("stopping, requests under way"));
+        let mut last = old.send(request("POST", "/last")).await;
+        let content = Bytes::from(vec![b'x'; 100_000]);
+        last.send_data(content.clone()).await.unwrap();
+        last.finish().await.unwrap();
+        let (mut again, seen) = asked(&service).await;
+        assert_eq!(seen.target, "/last");
+        assert_eq!(seen.body, content);
+        again.answer("last").unwrap();
+        assert_eq!(whole(&mut last).await.content, b"last");
     });
 }

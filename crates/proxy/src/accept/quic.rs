@@ -2,10 +2,11 @@
 
 use super::{Acceptor, Open};
 use crate::http;
-use crate::listener::{Arrival, Shortage, endpoint};
+use crate::listener::{Arrival, QuicSocket, Shortage, endpoint};
 use crate::shared::Phase;
 use crate::tls;
 use rustls::pki_types::CertificateDer;
+use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,8 +19,10 @@ impl Acceptor {
         let shared = &self.worker.shared;
         let bound = socket.local_addr().unwrap_or(LOCAL);
         let Some(tls) = shared.listener_tls.load().quic(false) else { return };
-        let endpoint = match endpoint(socket, shared.quic.config(tls)) {
-            Ok(endpoint) => endpoint,
+        let opened = QuicSocket::new(socket)
+            .and_then(|socket| Ok((endpoint(Arc::clone(&socket), shared.quic.config(tls))?, socket)));
+        let (endpoint, socket) = match opened {
+            Ok(opened) => opened,
             Err(error) => return tracing::error!("cannot serve a listener: {error}"),
         };
         let serving = async {
@@ -33,16 +36,32 @@ impl Acceptor {
             () = serving => return,
             _ = phase.wait_for(|p| *p != Phase::Serving) => {}
         }
-        // Who takes this process's place has the socket, too: what is not answered here comes again, and may get there.
+        // Who takes this process's place has the socket, too.
         let leaving = *phase.borrow() == Phase::Leaving;
-        let refusing = async {
+        let peers = if leaving { shared.quic.peers(bound) } else { HashSet::new() };
+        let kept = leaving.then(|| socket.keep_only(&peers)).transpose();
+        if let Err(error) = &kept {
+            tracing::warn!("clients of HTTP/3 cannot be kept: {error}");
+        }
+        let ending = async {
             while let Some(incoming) = endpoint.accept().await {
-                if leaving { incoming.ignore() } else { incoming.refuse() }
+                let client = incoming.remote_address();
+                if !leaving {
+                    incoming.refuse();
+                } else if kept.is_ok() && peers.iter().any(|(peer, _)| *peer == client) {
+                    // It has another connection here, so that nothing that it sends gets to the successor.
+                    self.open.set(self.open.get() + 1);
+                    let arrival = Arrival { incoming, bound };
+                    tokio::task::spawn_local(Box::pin(Rc::clone(&self).quic_connection(arrival)));
+                } else {
+                    // What is not answered comes again, and gets there.
+                    incoming.ignore();
+                }
             }
         };
         tokio::select! {
             () = endpoint.wait_idle() => {}
-            () = refusing => {}
+            () = ending => {}
         }
     }
 
@@ -70,7 +89,7 @@ impl Acceptor {
         let snapshot = shared.snapshot_of_handshake().filter(|snapshot| !snapshot.requests.is_empty());
         let Some(config) = tls.quic(snapshot.is_some()) else { return };
         let peer = incoming.remote_address();
-        let handshake = shared.quic.handshake();
+        let (client, handshake) = (shared.quic.client(&incoming, bound), shared.quic.handshake());
         let accepted = incoming.accept_with(Arc::new(shared.quic.config(config)));
         let limit = shared.settings.limits.client_header_timeout;
         let established = match accepted {
@@ -87,6 +106,7 @@ impl Acceptor {
                     .note(|n| tracing::info!(client, "{n} connections ended before HTTP: {error}"));
             }
         };
+        client.connected(&connection);
         let ip = if bound.ip().is_unspecified() { connection.local_ip() } else { None };
         let local = SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port());
         let port = shared.settings.public_port(bound.port());

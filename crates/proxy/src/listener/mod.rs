@@ -7,6 +7,7 @@ mod descriptors;
 mod handshake;
 mod inherited;
 mod quic;
+mod quic_socket;
 mod socket;
 mod unix;
 
@@ -16,5 +17,6 @@ pub use descriptors::Descriptors;
 pub(crate) use handshake::{Expected, handshake};
 pub use inherited::{Inherited, Offer};
 pub(crate) use quic::{Arrival, QuicArrivals, endpoint};
+pub(crate) use quic_socket::QuicSocket;
 pub use socket::{Alone, SocketOptions, TcpKeepalive, listen_alone};
 pub(crate) use socket::{Listener, Listening};

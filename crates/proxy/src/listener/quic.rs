@@ -2,11 +2,13 @@
 //! ids, wherever their datagrams come from, so that a client may change its address. It hands new connections out to
 //! all workers, and each is served by one of them from its handshake to its end.
 
+use super::quic_socket::{QuicPeer, QuicSocket};
 use crate::settings::Limits;
 use crate::tls::QuicTls;
 use quinn::{EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -43,10 +45,32 @@ pub(crate) struct QuicArrivals {
     transport: Arc<TransportConfig>,
     retry: bool,
     handshakes: AtomicUsize,
+    clients: Mutex<Clients>,
+}
+
+#[derive(Default)]
+struct Clients {
+    by_number: HashMap<u64, Client>,
+    next: u64,
 }
 
 /// A handshake that counts until it is over.
 pub(crate) struct Handshake<'a>(&'a AtomicUsize);
+
+/// A client with a connection, or on its way to one.
+struct Client {
+    bound: SocketAddr,
+    peer: SocketAddr,
+    local: Option<IpAddr>,
+    /// By which it is known where the client is now.
+    connection: Option<quinn::Connection>,
+}
+
+/// A client that is known as long as this is.
+pub(crate) struct KnownClient<'a> {
+    arrivals: &'a QuicArrivals,
+    number: u64,
+}
 
 impl QuicArrivals {
     /// For that many workers.
@@ -60,6 +84,7 @@ impl QuicArrivals {
             transport: Arc::new(transport(limits)),
             retry: limits.quic_retry,
             handshakes: AtomicUsize::new(0),
+            clients: Mutex::default(),
         }
     }
 
@@ -96,10 +121,50 @@ impl QuicArrivals {
         config
     }
 
+    /// Notes a client that has come.
+    pub fn client(&self, incoming: &Incoming, bound: SocketAddr) -> KnownClient<'_> {
+        let client = Client { bound, peer: incoming.remote_address(), local: incoming.local_ip(), connection: None };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = clients.next;
+        clients.next += 1;
+        clients.by_number.insert(number, client);
+        KnownClient { arrivals: self, number }
+    }
+
+    /// Where the clients of a listener are, and where they send to.
+    pub fn peers(&self, bound: SocketAddr) -> HashSet<QuicPeer> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let peer = |client: &Client| match &client.connection {
+            Some(connection) => (connection.remote_address(), connection.local_ip()),
+            None => (client.peer, client.local),
+        };
+        clients.by_number.values().filter(|client| client.bound == bound).map(peer).collect()
+    }
+
     /// Counts a handshake that begins.
     pub fn handshake(&self) -> Handshake<'_> {
         self.handshakes.fetch_add(1, Ordering::Relaxed);
         Handshake(&self.handshakes)
+    }
+}
+
+impl KnownClient<'_> {
+    /// It has its connection.
+    pub fn connected(&self, connection: &quinn::Connection) {
+        let mut clients = self.arrivals.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.by_number.get_mut(&self.number) {
+            client.connection = Some(connection.clone());
+        }
+    }
+}
+
+impl Drop for KnownClient<'_> {
+    fn drop(&mut self) {
+        let mut clients = self.arrivals.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = clients.by_number.remove(&self.number);
+        drop(clients);
+        // The last handle of a connection closes it, for which nobody else waits.
+        drop(gone);
     }
 }
 
@@ -110,8 +175,9 @@ impl Drop for Handshake<'_> {
 }
 
 /// An endpoint on a socket; to be called on the event loop that it shall run on.
-pub(crate) fn endpoint(socket: UdpSocket, config: ServerConfig) -> io::Result<quinn::Endpoint> {
-    quinn::Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
+pub(crate) fn endpoint(socket: Arc<QuicSocket>, config: ServerConfig) -> io::Result<quinn::Endpoint> {
+    let runtime = Arc::new(TokioRuntime);
+    quinn::Endpoint::new_with_abstract_socket(EndpointConfig::default(), Some(config), socket, runtime)
 }
 
 fn transport(limits: &Limits) -> TransportConfig {
