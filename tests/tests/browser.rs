@@ -173,6 +173,15 @@ fn one_workspace_is_enough_to_work_in() {
 }
 
 #[test]
+fn lists_are_found_as_they_were_left() {
+    let node = node(&[]);
+    for number in 0..60 {
+        form(node.admin(), "POST", "/services", &format!("name=s-{number}&host=a.test")).expect(201);
+    }
+    run("places.mjs", &node, &[]);
+}
+
+#[test]
 fn records_are_written_as_text() {
     run("editing.mjs", &node(&[]), &[]);
 }

@@ -53,10 +53,11 @@ export function unguard() {
   guard = null;
 }
 
-/** Keeps what is shown of a page in its address, so that a link or a reload leads there again. */
+/** Keeps what is shown of a page in its address, so that a link, a reload or the way back leads there again. */
 export function keepInAddress(name, value) {
   const address = new URL(location.href);
-  address.searchParams.set(name, value);
+  if (value) address.searchParams.set(name, value);
+  else address.searchParams.delete(name);
   history.replaceState(null, '', address);
   current = location.href;
 }

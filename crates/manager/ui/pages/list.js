@@ -1,8 +1,9 @@
 /** The list of an entity: read page by page from the node, filtered by tags there, and searched. */
 
+import { Refusal } from '../core/api.js';
 import { debounced, h, replace } from '../core/dom.js';
 import { icon } from '../core/icons.js';
-import { href } from '../core/router.js';
+import { href, keepInAddress } from '../core/router.js';
 import { entitySchema } from '../core/schemas.js';
 import { t } from '../core/texts.js';
 import { definition, keyOf } from '../entities/definitions.js';
@@ -13,6 +14,9 @@ import { failed } from '../shell/toast.js';
 import { removed } from './remove.js';
 
 const SIZE = 50;
+
+/** Where pages of lists begin by where the next ones do: the Admin API tells the way forward alone. */
+const earlier = new Map();
 
 /** The page of an entity's list. */
 export async function listPage(place, entity, { render, columns, about, actions, create } = {}) {
@@ -32,24 +36,26 @@ export function records(place, entity, { path, render, columns, create, open, ed
   const known = definition(entity);
   const where = path ?? known.path;
   const options = { signal: place.signal, global: known.global };
-  const before = [];
+  // A list within another page has no part in the address.
+  const given = (name) => (searchable ? place.query.get(name) : null);
   // Of several answers that of the last question counts.
   let drawn = 0;
-  let offset = place.query.get('offset');
+  let offset = given('offset');
+  let number = (offset && Number(given('page'))) || 1;
   const body = h('div', { class: 'listed', 'aria-live': 'polite' });
   const search = h('input', {
     type: 'search',
     placeholder: t('list.search'),
     'aria-label': t('list.search'),
     spellcheck: 'false',
-    value: place.query.get('search') ?? '',
+    value: given('search') ?? '',
   });
   const tags = h('input', {
     type: 'search',
     placeholder: t('list.tags'),
     'aria-label': t('list.tags'),
     spellcheck: 'false',
-    value: place.query.get('tags') ?? '',
+    value: given('tags') ?? '',
   });
   const show = (found) =>
     table({
@@ -64,10 +70,26 @@ export function records(place, entity, { path, render, columns, create, open, ed
       remove: async (record) => (await removed(entity, record, where)) && draw(),
     });
 
+  const turn = (to, at) => {
+    [offset, number] = [to, at];
+    keepPlace();
+    draw();
+  };
+  const keepPlace = () => {
+    const shown = { offset, page: offset && String(number), search: search.value.trim(), tags: tags.value.trim() };
+    if (searchable) for (const [name, value] of Object.entries(shown)) keepInAddress(name, value);
+  };
+  const keptAs = (at) => [where, search.value, tags.value, at].join('\n');
+  const previous = () => {
+    const known = earlier.has(keptAs(offset));
+    turn(known ? earlier.get(keptAs(offset)) : null, known ? number - 1 : 1);
+  };
+
   const paged = async () => {
     const question = { search: search.value.trim(), tags: tags.value.trim() };
     const { data, offset: next } = await page(where, { size: SIZE, offset, ...question, ...options });
-    if (data.length === 0 && before.length === 0) {
+    if (next) earlier.set(keptAs(next), offset);
+    if (data.length === 0 && !offset) {
       if (question.search || question.tags) return nothing('search', t('nothing'));
       return nothing(
         entity,
@@ -77,34 +99,13 @@ export function records(place, entity, { path, render, columns, create, open, ed
     }
     return [
       show(data),
-      (before.length > 0 || next) &&
+      (offset || next) &&
         h(
           'nav',
           { class: 'pages', 'aria-label': t('list.pages') },
-          h(
-            'button',
-            {
-              disabled: before.length === 0,
-              onclick: () => {
-                offset = before.pop();
-                draw();
-              },
-            },
-            t('list.previous'),
-          ),
-          h('span', {}, t('list.page', { page: before.length + 1 })),
-          h(
-            'button',
-            {
-              disabled: !next,
-              onclick: () => {
-                before.push(offset);
-                offset = next;
-                draw();
-              },
-            },
-            t('list.next'),
-          ),
+          h('button', { disabled: !offset, onclick: previous }, t('list.previous')),
+          h('span', {}, t('list.page', { page: number })),
+          h('button', { disabled: !next, onclick: () => turn(next, number + 1) }, t('list.next')),
         ),
     ];
   };
@@ -114,14 +115,17 @@ export function records(place, entity, { path, render, columns, create, open, ed
     const own = drawn;
     // Which fields are secrets is known before anything is shown.
     await entitySchema(entity).catch(() => {});
-    const content = await paged();
+    const content = await paged().catch(refused);
     if (own === drawn) replace(body, content);
+  };
+  // A question that cannot be asked stays, so that it can be put otherwise.
+  const refused = (error) => {
+    if (error instanceof Refusal && error.status === 400) return nothing('warning', error.message);
+    throw error;
   };
   const draw = () => read().catch((error) => place.signal.aborted || failed(error));
   const anew = debounced(150, () => {
-    before.length = 0;
-    offset = null;
-    draw();
+    if (!place.signal.aborted) turn(null, 1);
   });
   // Whoever comes back to this tab sees what was changed elsewhere in the meantime.
   const back = () => document.visibilityState === 'visible' && draw();
