@@ -1,6 +1,6 @@
 /** Whoever comes back finds a list as it was left, and what has the focus is in sight. */
 
-import { MANAGER, check, field, withPage } from './browser.mjs';
+import { MANAGER, check, field, press, withPage } from './browser.mjs';
 
 await withPage(async (page) => {
   const first = () => page.locator('td a.first').first();
@@ -37,6 +37,21 @@ await withPage(async (page) => {
   await page.locator('.listed .empty').waitFor();
   await page.getByRole('searchbox').nth(1).fill('');
   await shows(1);
+
+  // What would be refused is not offered, and a link leads to what stands against it.
+  for (const [path, words] of [
+    ['services/s-17', 'as long as it has: Routes.'],
+    ['workspaces/full', 'as long as it has: Services (1).'],
+  ]) {
+    await page.goto(`${MANAGER}/default/${path}`);
+    await press(page, 'Delete');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText(words).waitFor();
+    check((await dialog.getByRole('button', { name: 'Delete', exact: true }).count()) === 0, `${path} is not deleted`);
+    await dialog.getByRole('link', { name: 'Show them' }).click();
+  }
+  await page.waitForURL('**/full/services');
+  await page.getByRole('link', { name: 'only', exact: true }).waitFor();
 
   await page.setViewportSize({ width: 1280, height: 700 });
   await page.goto(`${MANAGER}/default/routes/create`);

@@ -52,3 +52,11 @@ export function confirmed(title, words, action, lines) {
     ),
   );
 }
+
+/** Says why something cannot be done, with a link to what stands against it. */
+export function explained(title, words, address, label) {
+  return dialog(title, (close) => [
+    h('p', {}, words),
+    h('footer', {}, h('a', { class: 'button primary', href: address, onclick: () => close() }, label)),
+  ]);
+}
