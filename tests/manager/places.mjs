@@ -32,6 +32,10 @@ await withPage(async (page) => {
   check((await search.inputValue()) === 's-17', 'the filter is there again');
   check((await page.locator('td a.first').count()) === 1, 'the list is filtered again');
 
+  // A workspace may be called as a page is.
+  await page.goto(`${MANAGER}/overview/services`);
+  await page.getByRole('link', { name: 'alone', exact: true }).waitFor();
+
   // A filter that the node refuses can be put otherwise.
   await page.goto(`${MANAGER}/default/services?tags=a,b/c`);
   await page.locator('.listed .empty').waitFor();

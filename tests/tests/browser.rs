@@ -181,6 +181,8 @@ fn lists_are_found_as_they_were_left() {
     form(node.admin(), "POST", "/services/s-17/routes", "name=r&paths[]=/r").expect(201);
     form(node.admin(), "POST", "/workspaces", "name=full").expect(201);
     form(node.admin(), "POST", "/full/services", "name=only&host=a.test").expect(201);
+    form(node.admin(), "POST", "/workspaces", "name=overview").expect(201);
+    form(node.admin(), "POST", "/overview/services", "name=alone&host=a.test").expect(201);
     run("places.mjs", &node, &[]);
 }
 

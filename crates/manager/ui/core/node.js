@@ -24,9 +24,9 @@ export function ownWorkspaces() {
   return (person?.workspaces ?? []).map((workspace) => workspace.name);
 }
 
-/** Whether the node keeps a record of what is written. */
+/** Whether the node keeps a record of what is written. Who may not know it is told when it is asked for. */
 export function hasAudit() {
-  return [true, 'on'].includes(facts?.configuration?.audit_log);
+  return facts === null || [true, 'on'].includes(facts.configuration?.audit_log);
 }
 
 /** Whether nothing can be written, because the configuration is a file (`database = off`). */

@@ -77,8 +77,9 @@ function open() {
   leaving?.abort();
   leaving = new AbortController();
   const parts = location.pathname.slice(base.length).split('/').filter(Boolean).map(decoded);
-  // Kong's open-source manager has no workspaces in its addresses.
-  if (parts.length === 0 || !(parts[0] in pages)) scope.workspace = parts.shift() ?? 'default';
+  // Kong's open-source manager has no workspaces in its addresses. A workspace may be called as a page is.
+  const isPage = parts[0] in pages && !(parts[1] in pages);
+  if (parts.length === 0 || !isPage) scope.workspace = parts.shift() ?? 'default';
   else scope.workspace = 'default';
   const [name = 'overview', ...rest] = parts;
   keep('workspace', scope.workspace);
