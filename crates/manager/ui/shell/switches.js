@@ -25,19 +25,19 @@ export function workspaceSwitch() {
     },
   });
   const element = h('label', { class: 'workspace' }, icon('workspaces'), select);
+  let names = [];
   // Whoever may not list workspaces is in one all the same.
   const show = () => {
     const { workspace } = scope;
-    if (![...select.options].some(({ value }) => value === workspace))
-      select.append(h('option', { value: workspace }, workspace));
+    const offered = names.includes(workspace) ? names : [...names, workspace];
+    replace(
+      select,
+      offered.map((name) => h('option', { value: name }, name)),
+    );
     select.value = workspace;
   };
   const draw = async () => {
-    const names = await workspaces();
-    replace(
-      select,
-      names.map((name) => h('option', { value: name }, name)),
-    );
+    names = await workspaces();
     show();
   };
   const refresh = () => draw().catch(() => {});
@@ -52,7 +52,7 @@ export function workspaceSwitch() {
 async function workspaces() {
   try {
     const { data } = await get('/workspaces?size=1000', { global: true });
-    return [...new Set([...data.map((workspace) => workspace.name), scope.workspace])];
+    return data.map((workspace) => workspace.name);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     await learnNode();
