@@ -192,6 +192,11 @@ fn records_are_written_as_text() {
 }
 
 #[test]
+fn forms_send_what_was_changed() {
+    run("forms.mjs", &node(&[]), &[]);
+}
+
+#[test]
 fn roles_have_rules_and_groups_have_roles() {
     let node = node(&[]);
     form(node.admin(), "POST", "/services", "name=secret&host=a.test").expect(201);

@@ -67,6 +67,13 @@ export function reload() {
   open();
 }
 
+/** Asks before the pages are loaded anew while something would be lost; whether they may be. */
+export function mayReload() {
+  const may = mayLeave();
+  if (may) unguard();
+  return may;
+}
+
 function mayLeave() {
   return !guard || !guard() || confirm(guard.question);
 }

@@ -87,14 +87,20 @@ export function defaultsOf(fields) {
   return Object.fromEntries(fields.map((field) => [field.name, defaultOf(field)]));
 }
 
+/** What a list or map of that field is when there is nothing in it: some have to be there. */
+export function emptied(field, nothing) {
+  const stays = field.required || (typeof field.default === 'object' && field.default !== null);
+  return stays ? nothing : null;
+}
+
 /** What of `after` is not as it was `before`; records are compared field by field, as the Admin API merges them. */
 export function changes(fields, before, after) {
   const found = {};
   for (const field of fields) {
     const [old, now] = [before?.[field.name] ?? null, after?.[field.name] ?? null];
     if (same(field, old, now)) continue;
-    const partial = field.type === 'record' && old && now;
-    found[field.name] = partial ? changes(fieldsOf(field), old, now) : now;
+    const inside = field.type === 'record' && !field.abstract && now ? fieldsOf(field) : null;
+    found[field.name] = inside ? changes(inside, old ?? defaultsOf(inside), now) : now;
   }
   return found;
 }

@@ -1,8 +1,10 @@
 /**
  * Editors of values, one for each kind of field in a schema. An editor has its `element`, gives what was entered with
- * `value()` (null: nothing), takes a value with `set()`, and shows with `errors()` what the Admin API says of it.
+ * `value()` (null: nothing), takes a value with `set()`, and shows with `errors()` what the Admin API says of it. Where
+ * it may hold what cannot be sent, `faults()` says so beside that, and gives the words.
  */
 
+import { equal } from '../core/dom.js';
 import { listEditor } from './list.js';
 import { mapEditor } from './map.js';
 import { recordEditor } from './record.js';
@@ -10,8 +12,27 @@ import { foreignEditor, foreignListEditor } from './foreign.js';
 import { choicesEditor, isLong, jsonEditor, numberEditor, selectEditor, switchEditor, textEditor } from './scalar.js';
 import { tokensEditor } from './tokens.js';
 
-/** The editor for a field. `context.change` is called with each change. */
+/**
+ * The editor for a field. `context.change` is called with each change. While nobody has changed anything, its value is
+ * the one that it was given, whatever the editor makes of it.
+ */
 export function editorFor(field, context) {
+  const editor = editorOf(field, context);
+  let [given, read] = [null, editor.value()];
+  return {
+    ...editor,
+    value: () => {
+      const now = editor.value();
+      return equal(now, read) ? given : now;
+    },
+    set: (value) => {
+      editor.set(value);
+      [given, read] = [value ?? null, editor.value()];
+    },
+  };
+}
+
+function editorOf(field, context) {
   switch (field.type) {
     case 'boolean':
       return field.required || typeof field.default === 'boolean'

@@ -17,8 +17,12 @@ export function fieldRow(field, context) {
     needed && h('span', { class: 'needed', title: t('form.required') }),
     field.referenceable && h('span', { class: 'mark', title: t('form.referenceable') }, icon('key')),
   ];
-  const inner = editor.element.id === id ? editor.element : editor.element.querySelector(`#${id}`);
-  const control = inner?.matches('input, textarea, select') ? inner : null;
+  // An editor may put another one in its place.
+  const find = () => {
+    const inner = editor.element.id === id ? editor.element : editor.element.querySelector(`#${id}`);
+    return inner?.matches('input, textarea, select') ? inner : null;
+  };
+  const control = find();
   const label = control
     ? h('label', { class: 'label', id: labelId, for: id, title: field.name }, name)
     : h('span', { class: 'label', id: labelId, title: field.name }, name);
@@ -46,9 +50,15 @@ export function fieldRow(field, context) {
           : text;
       replace(error, loose);
       row.classList.toggle('wrong', loose !== null || left.length > 0);
-      control?.setAttribute('aria-invalid', String(loose !== null));
-      if (loose) control?.setAttribute('aria-describedby', errorId);
+      const shown = find();
+      shown?.setAttribute('aria-invalid', String(loose !== null));
+      if (loose) shown?.setAttribute('aria-describedby', errorId);
       return loose ? [loose] : left;
+    },
+    faults: async () => {
+      const found = (await editor.faults?.()) ?? [];
+      row.classList.toggle('wrong', found.length > 0);
+      return found;
     },
   };
 }

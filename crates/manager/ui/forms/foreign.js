@@ -11,17 +11,26 @@ const OFFERED = 40;
 
 /** The editor of a foreign key. */
 export function foreignEditor(field, context) {
-  const pick = picker(field.reference, context.id, (record) => {
+  const problem = h('p', { class: 'error', role: 'alert' });
+  const note = (settled) => replace(problem, settled ? null : t('form.nobody'));
+  const take = (record) => {
     chosen = record ? { id: record.id } : null;
+    note(true);
     context.change();
-  });
+  };
+  const pick = picker(field.reference, context.id, take, note);
   let chosen = null;
   return {
-    element: pick.element,
+    element: h('div', {}, pick.element, problem),
     value: () => chosen,
     set: (value) => {
       chosen = value ? { id: value.id } : null;
       pick.show(chosen);
+    },
+    faults: async () => {
+      const settled = await pick.settle();
+      note(settled);
+      return settled ? [] : [t('form.nobody')];
     },
     errors: (tree) =>
       tree && typeof tree === 'object' ? Object.values(tree).filter((x) => typeof x === 'string') : [],
@@ -77,8 +86,11 @@ export function foreignListEditor(field, context) {
   };
 }
 
-/** A text field with a list of records below it. */
-export function picker(entity, id, take) {
+/**
+ * A text field with a list of records below it. What was typed and is nobody's stays where `unsettled` is told of it,
+ * and goes away otherwise.
+ */
+export function picker(entity, id, take, unsettled) {
   const { path, global } = definition(entity);
   const listId = uniqueId('options');
   const input = h('input', {
@@ -101,6 +113,7 @@ export function picker(entity, id, take) {
   let offered = [];
   let active = -1;
   let shown = '';
+  let answered = null;
   const close = () => {
     list.hidden = true;
     input.setAttribute('aria-expanded', 'false');
@@ -120,18 +133,36 @@ export function picker(entity, id, take) {
     if (option?.id) input.setAttribute('aria-activedescendant', option.id);
     option?.scrollIntoView({ block: 'nearest' });
   };
-  const offer = async () => {
-    const question = input.value === shown ? '' : input.value.trim();
-    let found;
+  const typed = () => (input.value === shown ? '' : input.value.trim());
+  const search = async (question) => {
     try {
       const { data } = await page(path, { size: OFFERED, search: question, global });
-      found = data;
+      return closest(data, question);
     } catch {
-      found = [];
+      return [];
     }
+  };
+  /** Takes the record whose name or id was typed; whether nothing is left that is nobody's. */
+  const settle = async () => {
+    const name = input.value.trim();
+    if (input.value === shown) return true;
+    if (name === '') {
+      choose(null);
+      return true;
+    }
+    const named = (await search(name)).filter((record) => titleOf(record) === name || record.id === name);
+    // Whoever has typed on, or picked one, is asked about that.
+    if (input.value.trim() !== name) return input.value === shown;
+    if (named.length !== 1) return false;
+    choose(named[0]);
+    return true;
+  };
+  const offer = async () => {
+    const question = typed();
+    const found = await search(question);
     // Whoever has typed on is offered what fits that.
-    if (question !== (input.value === shown ? '' : input.value.trim())) return;
-    offered = found;
+    if (question !== typed()) return;
+    [offered, answered] = [found, question];
     replace(
       list,
       offered.length === 0
@@ -161,7 +192,8 @@ export function picker(entity, id, take) {
   input.addEventListener('input', debounced(120, offer));
   input.addEventListener('blur', () => {
     close();
-    if (input.value === '' && shown !== '') choose(null);
+    if (unsettled) settle().then(unsettled);
+    else if (input.value === '' && shown !== '') choose(null);
     else input.value = shown;
   });
   input.addEventListener('keydown', (event) => {
@@ -170,9 +202,13 @@ export function picker(entity, id, take) {
       event.preventDefault();
       if (list.hidden) offer();
       else mark(Math.max(0, Math.min(offered.length - 1, active + step)));
-    } else if (event.key === 'Enter' && !list.hidden && offered[active]) {
+    } else if (event.key === 'Enter' && !list.hidden && offered[active] && answered === typed()) {
       event.preventDefault();
       choose(offered[active]);
+    } else if (event.key === 'Enter' && typed() !== '') {
+      // Nothing is sent while it is not known who is meant.
+      event.preventDefault();
+      if (unsettled) settle().then(unsettled);
     } else if (event.key === 'Escape' && !list.hidden) {
       event.stopPropagation();
       close();
@@ -186,5 +222,15 @@ export function picker(entity, id, take) {
     shown = await nameOf(entity, key);
     input.value = shown;
   };
-  return { element, show, input };
+  return { element, show, input, settle };
+}
+
+/** Records by how well their names fit: the same, those that begin so, all others. */
+function closest(records, question) {
+  const name = question.toLowerCase();
+  const rank = (record) => {
+    const title = titleOf(record).toLowerCase();
+    return title === name ? 0 : title.startsWith(name) ? 1 : 2;
+  };
+  return question === '' ? records : [...records].sort((a, b) => rank(a) - rank(b));
 }

@@ -20,6 +20,8 @@ import { urlShortcut } from './url.js';
 
 /** Fields that nobody but the node sets. */
 const OWN = ['id', 'created_at', 'updated_at'];
+/** The Admin API's code for a value that another record has. */
+const UNIQUE_VIOLATION = 5;
 
 /**
  * A form. `record` is what there is (null: a new one), `given` is what a new one has from the start, `fixed` what is
@@ -61,7 +63,7 @@ export function form({
   const constant = { ...fixed, ...Object.fromEntries(hidden.map(({ name }) => [name, record[name]])) };
   const text = recordText({ fields: own, constant, change: context.change });
 
-  const problems = h('div', { class: 'problems', role: 'alert' });
+  const problems = h('div', { class: 'problems', role: 'alert', tabindex: '-1' });
   const commands = h('div', { class: 'commands' });
   const button = h('button', { class: 'primary' }, action ?? (record ? t('save') : t('create')));
   const sections = grouped(entity, own, rows, before, { ...before, ...given });
@@ -80,13 +82,13 @@ export function form({
   });
 
   const show = (error) => {
-    const fieldErrors = { ...(error.fields ?? {}) };
+    const fieldErrors = worded(error, rows);
     const loose = [fieldErrors['@entity']].flat().filter((one) => typeof one === 'string');
     const unplaced = Object.keys(fieldErrors).filter((name) => name !== '@entity' && !rows.has(name));
-    if (views.isText()) text.refuse(error.fields);
+    if (views.isText()) text.refuse(fieldErrors);
     else for (const [name, row] of rows) sections.note(name, row.errors(fieldErrors[name]));
     loose.push(...unplaced.map((name) => `${name}: ${flat(fieldErrors[name])}`));
-    if (Object.keys(fieldErrors).length === 0) loose.push(error.message);
+    if (Object.keys(fieldErrors).length === 0) loose.push(error.status === 404 ? t('form.gone') : error.message);
     const rest = loose.length === 0 ? [t('form.wrong')] : loose;
     replace(
       problems,
@@ -97,19 +99,34 @@ export function form({
         rest.map((text) => h('li', {}, text)),
       ),
     );
+    if (focusWrong()) return;
+    problems.scrollIntoView({ block: 'nearest' });
+    problems.focus({ preventScroll: true });
+  };
+  const focusWrong = () => {
     const wrong = element.querySelector('.field.wrong input, .field.wrong textarea, .field.wrong select');
-    if (wrong) wrong.focus();
-    else problems.scrollIntoView({ block: 'nearest' });
+    wrong?.focus();
+    return wrong !== null;
+  };
+  /** Whether something was entered that cannot be sent. */
+  const isFaulty = async () => {
+    if (views.isText()) return false;
+    const found = await Promise.all([...rows].map(async ([name, row]) => [name, await row.faults()]));
+    found.forEach(([name, faults]) => sections.note(name, faults));
+    const isWrong = found.some(([, faults]) => faults.length > 0);
+    if (isWrong) focusWrong();
+    return isWrong;
   };
 
   const submit = async (event) => {
     event.preventDefault();
     if (isReadOnly()) return;
     replace(problems);
-    const sent = content();
-    if (!sent) return;
     button.disabled = true;
     try {
+      if (await isFaulty()) return;
+      const sent = content();
+      if (!sent) return;
       const answer = await send(method, path, sent, options);
       unguard();
       saved(answer);
@@ -175,6 +192,14 @@ function viewSwitch({ entered, set, text, form: fields }) {
     settle,
     isText,
   };
+}
+
+/** What an answer says of fields: of a name that is taken it says the name alone. */
+function worded({ status, body, fields }, rows) {
+  if (status === 404) return {};
+  const isTaken = body?.code === UNIQUE_VIOLATION;
+  const field = isTaken && Object.keys(fields ?? {}).find((name) => rows.has(name));
+  return field ? { [field]: t('form.taken') } : isTaken ? {} : { ...fields };
 }
 
 function withoutTimes({ created_at, updated_at, ...rest }) {

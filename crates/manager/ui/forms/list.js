@@ -2,8 +2,8 @@
 
 import { h, replace, uniqueId } from '../core/dom.js';
 import { icon } from '../core/icons.js';
+import { defaultOf, emptied } from '../core/schemas.js';
 import { t } from '../core/texts.js';
-import { defaultOf } from '../core/schemas.js';
 import { editorFor } from './editor.js';
 
 /** The editor of an array or a set. */
@@ -64,7 +64,8 @@ export function listEditor(field, context) {
       ),
       problem,
     );
-    const input = editor.element.matches?.('input, textarea, select') ? editor.element : null;
+    const own = editor.element.matches?.('input, textarea, select') ? editor.element : null;
+    const input = own ?? (large ? null : editor.element.querySelector('input, textarea, select'));
     input?.setAttribute('aria-labelledby', context.labelId);
     rows.push(row);
     list.append(row.element);
@@ -73,13 +74,14 @@ export function listEditor(field, context) {
     element,
     value: () => {
       const values = rows.map((row) => row.editor.value()).filter((value) => value !== null);
-      return values.length > 0 ? values : null;
+      return values.length > 0 ? values : emptied(field, []);
     },
     set: (value) => {
       rows = [];
       replace(list);
       for (const one of Array.isArray(value) ? value : []) add(one);
     },
+    faults: async () => (await Promise.all(rows.map((row) => row.editor.faults?.() ?? []))).flat(),
     errors: (tree) =>
       rows.flatMap((row, at) => {
         const one = Array.isArray(tree) ? tree[at] : tree?.[at + 1];

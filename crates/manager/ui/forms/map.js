@@ -1,9 +1,9 @@
 /** Maps: names that people choose, with a value each. */
 
-import { h, replace, uniqueId } from '../core/dom.js';
+import { equal, h, replace, uniqueId } from '../core/dom.js';
 import { icon } from '../core/icons.js';
+import { defaultOf, emptied } from '../core/schemas.js';
 import { t } from '../core/texts.js';
-import { defaultOf } from '../core/schemas.js';
 import { editorFor } from './editor.js';
 
 /** The editor of a map. */
@@ -41,10 +41,10 @@ export function mapEditor(field, context) {
     editor.set(value);
     const input = editor.element.matches?.('input, textarea, select')
       ? editor.element
-      : editor.element.querySelector('input');
+      : editor.element.querySelector('input, textarea, select');
     input?.setAttribute('aria-label', t('form.value'));
     const problem = h('p', { class: 'error' });
-    const row = { key, editor, problem };
+    const row = { key, editor, problem, initial: name === '' ? value : undefined };
     row.element = h(
       'li',
       {},
@@ -77,12 +77,24 @@ export function mapEditor(field, context) {
     element,
     value: () => {
       const pairs = rows.map((row) => [row.key.value, row.editor.value()]).filter(([name]) => name !== '');
-      return pairs.length > 0 ? Object.fromEntries(pairs) : null;
+      return pairs.length > 0 ? Object.fromEntries(pairs) : emptied(field, {});
     },
     set: (value) => {
       rows = [];
       replace(list);
       for (const [name, one] of Object.entries(value ?? {})) add(name, one);
+    },
+    faults: async () => {
+      const names = rows.map((row) => row.key.value);
+      const own = rows.map((row, at) => {
+        const nameless = row.key.value === '' && !equal(row.editor.value(), row.initial);
+        const twice = row.key.value !== '' && names.indexOf(row.key.value) < at;
+        const words = nameless ? t('form.nameless') : twice && t('form.twice');
+        replace(row.problem, words);
+        return words || [];
+      });
+      const inside = await Promise.all(rows.map((row) => row.editor.faults?.() ?? []));
+      return [...own, ...inside].flat();
     },
     errors: (tree) =>
       rows.flatMap((row) => {

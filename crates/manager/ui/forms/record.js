@@ -37,6 +37,11 @@ export function recordEditor(field, context) {
       present = given !== null && given !== undefined;
       fields.forEach((one, at) => rows[at].set(given?.[one.name] ?? (present ? null : initial[one.name])));
     },
+    faults: async () => {
+      const left = (await Promise.all(rows.map((row) => row.faults()))).flat();
+      if (left.length > 0 && element.tagName === 'DETAILS') element.open = true;
+      return left;
+    },
     errors: (tree) => {
       const left = rows.flatMap((row, at) => row.errors(tree?.[fields[at].name]));
       if (left.length > 0 && element.tagName === 'DETAILS') element.open = true;

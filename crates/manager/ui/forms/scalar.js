@@ -2,6 +2,7 @@
 
 import { h, replace } from '../core/dom.js';
 import { icon } from '../core/icons.js';
+import { emptied } from '../core/schemas.js';
 import { t } from '../core/texts.js';
 import { referenceButton } from './reference.js';
 
@@ -30,7 +31,7 @@ const LONG = [
   'template',
 ];
 /** What the names of others end with. */
-const LONG_ENDS = /_(certificate|pem)$/;
+const LONG_ENDS = /_(by_lua|certificate|pem|public_key|schema|spec)$/;
 
 /** Whether texts of that name have several lines. */
 export function isLong(name) {
@@ -41,8 +42,9 @@ export function isLong(name) {
 export function textEditor(field, context) {
   const long = isLong(field.name) && !field.uuid && !(field.name === 'key' && context.entity !== 'certificates');
   const secret = !long && (field.encrypted || /(password|secret|_token|_key)$/.test(field.name ?? ''));
-  const input = long
-    ? h('textarea', { id: context.id, rows: 5, spellcheck: 'false', class: 'code' })
+  const area = () => h('textarea', { id: context.id, rows: 5, spellcheck: 'false', class: 'code' });
+  let input = long
+    ? area()
     : h('input', {
         id: context.id,
         type: secret ? 'password' : 'text',
@@ -50,6 +52,28 @@ export function textEditor(field, context) {
         spellcheck: 'false',
         maxlength: field.len_max,
       });
+  // A line has no room for several: they would become one.
+  const grow = (value) => {
+    if (input.tagName === 'TEXTAREA' || !/[\r\n]/.test(value)) return false;
+    const [line, lines] = [input, area()];
+    const kept = [...line.attributes].filter(({ name }) => name.startsWith('aria-'));
+    kept.forEach(({ name, value: words }) => lines.setAttribute(name, words));
+    if (line.type === 'password') lines.classList.add('masked');
+    lines.addEventListener('input', context.change);
+    input = lines;
+    line.replaceWith(lines);
+    return true;
+  };
+  const paste = (event) => {
+    const text = event.clipboardData.getData('text').replace(/[\r\n]+$/, '');
+    const { value, selectionStart: start, selectionEnd: end } = input;
+    if (!grow(text)) return;
+    event.preventDefault();
+    input.value = value.slice(0, start) + text + value.slice(end);
+    input.focus();
+    context.change();
+  };
+  if (!long) input.addEventListener('paste', paste);
   if (field.default !== undefined && field.default !== null) input.placeholder = String(field.default);
   else if (field.auto) input.placeholder = t('form.auto');
   input.addEventListener('input', context.change);
@@ -62,7 +86,8 @@ export function textEditor(field, context) {
         class: 'plain',
         'aria-label': t('show'),
         onclick: () => {
-          input.type = input.type === 'password' ? 'text' : 'password';
+          if (input.tagName === 'TEXTAREA') input.classList.toggle('masked');
+          else input.type = input.type === 'password' ? 'text' : 'password';
         },
       },
       icon('eye'),
@@ -73,11 +98,12 @@ export function textEditor(field, context) {
       input.value = reference;
       context.change();
     });
-  const element = show || refer ? h('div', { class: 'with-buttons' }, input, show, refer) : input;
+  const element = long && !refer ? input : h('div', { class: 'with-buttons' }, input, show, refer);
   return {
     element,
     value: () => (input.value === '' ? null : input.value),
     set: (value) => {
+      grow(value ?? '');
       input.value = value ?? '';
     },
     errors: () => {},
@@ -160,7 +186,7 @@ export function choicesEditor(field, context) {
     element,
     value: () => {
       const chosen = boxes.filter((box) => box.input.checked).map((box) => box.one);
-      return chosen.length > 0 ? chosen : null;
+      return chosen.length > 0 ? chosen : emptied(field, []);
     },
     set: (value) =>
       boxes.forEach((box) => {

@@ -2,6 +2,7 @@
 
 import { h, replace } from '../core/dom.js';
 import { icon } from '../core/icons.js';
+import { emptied } from '../core/schemas.js';
 import { t } from '../core/texts.js';
 
 /** The editor of a set of texts or numbers. */
@@ -98,7 +99,7 @@ export function tokensEditor(field, context) {
     value: () => {
       const typed = input.value.trim();
       const whole = typed && !values.includes(read(typed)) ? [...values, read(typed)] : values;
-      return whole.length > 0 ? [...whole] : null;
+      return whole.length > 0 ? [...whole] : emptied(field, []);
     },
     set: (value) => {
       values = Array.isArray(value) ? [...value] : [];

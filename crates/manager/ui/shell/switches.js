@@ -7,7 +7,7 @@ import { on } from '../core/events.js';
 import { icon } from '../core/icons.js';
 import { learnNode, ownWorkspaces } from '../core/node.js';
 import { chooseTheme, theme } from '../core/preferences.js';
-import { go, href, hrefIn } from '../core/router.js';
+import { go, href, hrefIn, mayReload } from '../core/router.js';
 import { chooseLanguage, language, languages, t } from '../core/texts.js';
 import { menu } from '../parts/menu.js';
 import { logOut } from './login.js';
@@ -107,7 +107,15 @@ export function languageSwitch() {
     'language',
     t('language'),
     Object.entries(languages).map(([name, own]) =>
-      h('button', { lang: name, 'aria-pressed': String(name === language), onclick: () => chooseLanguage(name) }, own),
+      h(
+        'button',
+        {
+          lang: name,
+          'aria-pressed': String(name === language),
+          onclick: () => mayReload() && chooseLanguage(name),
+        },
+        own,
+      ),
     ),
   );
 }
