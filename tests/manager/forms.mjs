@@ -68,15 +68,17 @@ async function untouched(page, path, name) {
 async function sent(page, method, action) {
   let body;
   const headers = { 'access-control-allow-origin': '*' };
+  // Words that no description has.
+  const message = 'held back by this test';
   const take = (route) => {
     if (route.request().method() !== method) return route.fallback();
     body = route.request().postData();
-    return route.fulfill({ status: 400, json: { message: 'taken' }, headers });
+    return route.fulfill({ status: 400, json: { message }, headers });
   };
   await page.route(`${ADMIN}/plugins**`, take);
   await page.route(`${ADMIN}/plugins/**`, take);
   await page.locator('form.entity > footer').getByRole('button', { name: action, exact: true }).click();
-  await says(page, 'taken');
+  await says(page, message);
   await page.unrouteAll();
   return body;
 }

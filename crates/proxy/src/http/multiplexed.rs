@@ -74,7 +74,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, begun: Buffer, or
             Some(Ok(stream)) => stream,
             Some(Err(error)) => {
                 tracing::info!(client = client.as_str(), "a connection was ended: {error}");
-                break;
+                return;
             }
             None => break,
         };
