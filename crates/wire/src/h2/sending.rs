@@ -3,7 +3,7 @@
 use super::head;
 use crate::message::Fields;
 use bytes::Bytes;
-use h2::{Reason, SendStream};
+use h2::SendStream;
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -67,13 +67,6 @@ impl Sending {
     /// Whether the end is sent or about to be.
     pub fn is_finished(&self) -> bool {
         self.finished
-    }
-
-    /// The content breaks off here, unless it was ended: not because the peer wanted it so.
-    pub fn break_off(&mut self) {
-        if !self.finished {
-            self.stream.send_reset(Reason::INTERNAL_ERROR);
-        }
     }
 
     /// Octets of content that there was room for.

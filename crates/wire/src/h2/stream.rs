@@ -29,7 +29,6 @@ pub struct ServerStream {
     continue_wanted: bool,
     respond: SendResponse<Bytes>,
     response: Option<Sending>,
-    is_tunnel: bool,
     flow: Rc<Flow>,
     traffic: Traffic,
     timer: Timer,
@@ -52,7 +51,6 @@ impl ServerStream {
             continue_wanted: false,
             respond,
             response: None,
-            is_tunnel: false,
             flow,
             traffic: Traffic::default(),
             timer,
@@ -199,7 +197,6 @@ impl ServerStream {
     /// Queues the head with which the tunnel that was asked for opens (RFC 8441, section 5).
     pub fn start_upgrade(&mut self, head: &mut ResponseHead) {
         head.open_tunnel();
-        self.is_tunnel = true;
         self.start_response(head);
     }
 
@@ -244,15 +241,6 @@ impl ServerStream {
     fn note_head(&mut self, octets: u64) {
         self.traffic.sent += octets;
         self.traffic.heads += octets;
-    }
-}
-
-impl Drop for ServerStream {
-    fn drop(&mut self) {
-        // Of a tunnel, a cancelled stream is what a reset connection is (RFC 8441, section 5).
-        if let Some(response) = self.response.as_mut().filter(|_| !self.is_tunnel) {
-            response.break_off();
-        }
     }
 }
 
