@@ -72,15 +72,18 @@ fn wait(node: &Running, settings: &Settings, number: &str) -> Result<Vec<String>
         let list = value.as_array().into_iter().flatten();
         list.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
     };
+    let mut has_ended = false;
     loop {
         let answer = std::fs::read(settings.path(ANSWER)).ok().and_then(|text| serde_json::from_slice(&text).ok());
         if let Some(answer) = answer.filter(|answer: &Value| answer["number"] == number) {
             let errors = texts(&answer["errors"]);
             return if errors.is_empty() { Ok(texts(&answer["warnings"])) } else { Err(refusal(&errors)) };
         }
-        if node.wait(INTERVAL).map_err(|e| format!("cannot watch process {}: {e}", node.pid))? {
+        if has_ended {
             return Err(format!("the node (process {}) ended without taking the new settings", node.pid));
         }
+        // One that has answered may end at once.
+        has_ended = node.wait(INTERVAL).map_err(|e| format!("cannot watch process {}: {e}", node.pid))?;
         if Instant::now() > end {
             let seconds = PATIENCE.as_secs();
             return Err(format!("the node (process {}) has not answered for {seconds} seconds; see its log", node.pid));
