@@ -5,7 +5,7 @@ use blackbox::tls::{Client, Offer};
 use blackbox::{Node, PATIENCE, Request as Asked, Service};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
@@ -94,15 +94,19 @@ pub fn request(method: &str, path: &str) -> Request<()> {
     Request::builder().method(method).uri(format!("http://a.test{path}")).body(()).unwrap()
 }
 
-/// Reads a response until its stream is reset: whether that happens before its end.
-pub async fn is_cut_short(mut stream: RecvStream) -> bool {
+/// Reads a response until its stream is reset: what came of it, and why; `None` if it came to its end.
+pub async fn cut_short(mut stream: RecvStream) -> Option<(Vec<u8>, Reason)> {
+    let mut content = Vec::new();
     while let Some(piece) = stream.data().await {
         match piece {
-            Ok(piece) => stream.flow_control().release_capacity(piece.len()).unwrap(),
-            Err(error) => return error.is_reset(),
+            Ok(piece) => {
+                stream.flow_control().release_capacity(piece.len()).unwrap();
+                content.extend_from_slice(&piece);
+            }
+            Err(error) => return error.reason().map(|reason| (content, reason)),
         }
     }
-    false
+    None
 }
 
 /// Reads a response to its end.

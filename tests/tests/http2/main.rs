@@ -10,7 +10,7 @@ mod websocket;
 use blackbox::http::form;
 use blackbox::{Backend, Node, PATIENCE, Service, eventually};
 use bytes::Bytes;
-use client::{Connection, Over, Whole, asked, is_cut_short, play, request, whole};
+use client::{Connection, Over, Whole, asked, cut_short, play, request, whole};
 use h2::Reason;
 use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
@@ -209,14 +209,19 @@ fn responses_that_are_cut_short_are_not_taken_for_whole() {
     both(|over| {
         let service = Service::start();
         let node = node(&service, &[]);
+        let half = vec![b'h'; 1_000_000];
+        let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n".to_vec();
+        answer.extend_from_slice(&half);
         let answering = std::thread::spawn(move || {
             let (mut connection, _) = service.asked();
-            connection.send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").unwrap();
+            connection.send_raw(&answer).unwrap();
         });
         play(async {
             let connection = Connection::open(&node, over).await;
             let (response, _) = connection.send(request("GET", "/c"), true).await;
-            assert!(is_cut_short(response.await.unwrap().into_body()).await, "the stream ends as if it were whole");
+            let (content, reason) = cut_short(response.await.unwrap().into_body()).await.unwrap();
+            assert!(content == half, "{} octets", content.len());
+            assert_eq!(reason, Reason::INTERNAL_ERROR);
         });
         answering.join().unwrap();
     });

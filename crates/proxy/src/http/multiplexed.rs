@@ -17,6 +17,9 @@ use wire::net::{Buffer, Lingering, Stream};
 /// How long a client that has its answer may go on sending content before its stream is ended, and how much is taken.
 const EARLY_TIME: Duration = Duration::from_secs(1);
 const EARLY_OCTETS: usize = 1 << 20;
+/// How long what has come of a response that breaks off may take to leave. Then the stream ends as one that is given up
+/// (`CANCEL`), behind it.
+const CUT_TIME: Duration = Duration::from_secs(1);
 
 /// The exchanges of a connection that are under way.
 #[derive(Default)]
@@ -122,6 +125,11 @@ async fn answer(worker: &Rc<Worker>, origin: &Origin, mut stream: ServerStream, 
         // The end of the stream (`RST_STREAM`) must not overtake the answer in the client.
         let (timer, mut most) = (stream.timer().clone(), EARLY_OCTETS);
         let _ = timer.limit(EARLY_TIME, |cx| stream.poll_rest(cx, &mut most)).await;
+    } else if stream.is_cut_short() {
+        let timer = stream.timer().clone();
+        if timer.limit(CUT_TIME, |cx| stream.poll_sent(cx)).await.is_ok() {
+            stream.fail();
+        }
     }
 }
 

@@ -94,8 +94,11 @@ impl Transaction<'_> {
                 self.note(Operation::Delete, table, row, None);
             }
         }
-        // And comes after them; in the order of their keys, rows are stored fastest.
-        puts.sort_unstable_by_key(|put| (put.table, layout.at(put.table).id(&put.declared.row.record)));
+        // And comes after them; about in the order of their keys, rows are stored fastest.
+        puts.sort_by_cached_key(|put| {
+            let id = layout.at(put.table).id(&put.declared.row.record).as_bytes();
+            (put.table, id.first_chunk().map_or(0, |begin| u128::from_be_bytes(*begin)))
+        });
         for batch in puts.chunk_by(|a, b| a.table == b.table).flat_map(|one| one.chunks(BATCH)) {
             let table = layout.at(batch[0].table);
             let ids = batch.iter().filter(|put| put.stays).map(|put| table.id(&put.declared.row.record));

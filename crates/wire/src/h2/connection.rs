@@ -1,13 +1,14 @@
 //! A connection from a client, and the streams that it opens.
 
 use super::io::Io;
+use super::rounds::Rounds;
 use super::stream::ServerStream;
 use super::windows::{self, Windows};
 use crate::net::{Buffer, BufferPool, Lingering, Stream, Timers};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113, section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -48,6 +49,7 @@ impl Limits {
 pub struct Connection {
     inner: h2::server::Connection<Io, Bytes>,
     stream: Rc<RefCell<Stream>>,
+    rounds: Rc<Rounds>,
     timers: Timers,
     windows: Windows,
 }
@@ -62,27 +64,31 @@ impl Connection {
         limits: Limits,
     ) -> Result<Connection, h2::Error> {
         let io = Io::new(stream, begun);
-        let stream = Rc::clone(&io.stream);
+        let (stream, rounds) = (Rc::clone(&io.stream), Rc::clone(&io.rounds));
         let inner = limits.server().handshake(io).await?;
-        Ok(Connection { inner, stream, timers: timers.clone(), windows: Windows::default() })
+        Ok(Connection { inner, stream, rounds, timers: timers.clone(), windows: Windows::default() })
     }
 
     /// The next stream; `None` when the connection is over.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ServerStream, h2::Error>>> {
         self.windows.adapt(&mut self.inner);
-        let accepted = ready!(self.inner.poll_accept(cx));
+        let Poll::Ready(accepted) = self.inner.poll_accept(cx) else {
+            self.rounds.end();
+            return Poll::Pending;
+        };
         Poll::Ready(accepted.map(|accepted| {
             let (request, respond) = accepted?;
-            Ok(ServerStream::new(request, respond, Rc::clone(&self.windows.flow), self.timers.timer()))
+            let (flow, rounds) = (Rc::clone(&self.windows.flow), Rc::clone(&self.rounds));
+            Ok(ServerStream::new(request, respond, flow, rounds, self.timers.timer()))
         }))
     }
 
     /// Closes the connection so that the client can read what was sent last: streams that it has opened meanwhile would
     /// make the system reset the connection.
     pub async fn close(self, pool: &BufferPool, lingering: Lingering) {
-        let Connection { inner, stream, .. } = self;
+        let Connection { inner, stream, rounds, .. } = self;
         drop(inner);
-        lingering.close(&mut Io { stream, begun: Buffer::new(pool) }).await;
+        lingering.close(&mut Io { stream, begun: Buffer::new(pool), rounds }).await;
     }
 
     /// Takes no more streams: those that are open go on, then [`Connection::poll_accept`] ends.

@@ -1,5 +1,6 @@
 //! A connection's octets as the `h2` crate reads and writes them.
 
+use super::rounds::Rounds;
 use crate::net::{Buffer, Stream};
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -13,11 +14,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct Io {
     pub stream: Rc<RefCell<Stream>>,
     pub begun: Buffer,
+    pub rounds: Rc<Rounds>,
 }
 
 impl Io {
     pub fn new(stream: Stream, begun: Buffer) -> Io {
-        Io { stream: Rc::new(RefCell::new(stream)), begun }
+        Io { stream: Rc::new(RefCell::new(stream)), begun, rounds: Rc::default() }
+    }
+
+    /// Notes whether the socket takes more.
+    fn noted<T>(&self, done: Poll<T>) -> Poll<T> {
+        self.rounds.blocked.set(done.is_pending());
+        done
     }
 }
 
@@ -39,7 +47,8 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream.borrow_mut().poll_write(cx, data)
+        let done = self.stream.borrow_mut().poll_write(cx, data);
+        self.noted(done)
     }
 
     fn poll_write_vectored(
@@ -47,7 +56,8 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream.borrow_mut().poll_write_vectored(cx, pieces)
+        let done = self.stream.borrow_mut().poll_write_vectored(cx, pieces);
+        self.noted(done)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -55,7 +65,8 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.borrow_mut().poll_flush(cx)
+        let done = self.stream.borrow_mut().poll_flush(cx);
+        self.noted(done)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,6 +5,7 @@ mod client;
 mod connection;
 mod head;
 mod io;
+mod rounds;
 mod sending;
 mod stream;
 mod windows;

@@ -1,6 +1,7 @@
 //! One request of a client and its response, on a connection with others.
 
 use super::head;
+use super::rounds::Rounds;
 use super::sending::Sending;
 use super::windows::Flow;
 use crate::h1::{ContentError, HeadError, Traffic};
@@ -29,6 +30,9 @@ pub struct ServerStream {
     continue_wanted: bool,
     respond: SendResponse<Bytes>,
     response: Option<Sending>,
+    /// The round with which leaves what was queued last.
+    round: u64,
+    rounds: Rc<Rounds>,
     flow: Rc<Flow>,
     traffic: Traffic,
     timer: Timer,
@@ -39,6 +43,7 @@ impl ServerStream {
         request: http::Request<RecvStream>,
         respond: SendResponse<Bytes>,
         flow: Rc<Flow>,
+        rounds: Rc<Rounds>,
         timer: Timer,
     ) -> ServerStream {
         let (parts, request) = request.into_parts();
@@ -51,6 +56,8 @@ impl ServerStream {
             continue_wanted: false,
             respond,
             response: None,
+            round: rounds.current(),
+            rounds,
             flow,
             traffic: Traffic::default(),
             timer,
@@ -164,6 +171,21 @@ impl ServerStream {
         self.poll_closed(cx)
     }
 
+    /// Whether the response has begun and did not come to its end.
+    pub fn is_cut_short(&self) -> bool {
+        self.response.as_ref().is_some_and(|response| !response.is_finished())
+    }
+
+    /// Ready when all has left that was queued.
+    pub fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.rounds.poll_ended(self.round, cx)
+    }
+
+    /// Tells the client that the rest of the response cannot be had. What is still queued is dropped.
+    pub fn fail(self) {
+        self.response.into_iter().for_each(Sending::fail);
+    }
+
     /// Queues an interim response (1xx but 101).
     pub fn queue_interim(&mut self, head: &mut ResponseHead) {
         head.fields.remove_known(Known::ContentLength);
@@ -187,6 +209,7 @@ impl ServerStream {
         }
         let (response, octets) = head::response(head);
         self.note_head(octets);
+        self.round = self.rounds.current();
         // gRPC: a status in the head counts when nothing follows.
         let finished = matches!(head.framing, Framing::Empty | Framing::Length(0));
         // A stream that is over is noticed when the content is written.
@@ -203,6 +226,7 @@ impl ServerStream {
     /// Sends a piece of the response's content: what there is room for. After `Pending`, call again with the same
     /// piece.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<()>> {
+        self.round = self.rounds.current();
         match &mut self.response {
             Some(response) => response.poll_write(cx, piece),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
