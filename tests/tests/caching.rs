@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 
 /// A node with a service at `/`, and a cache with that configuration.
 fn start(backend: &Backend, name: &str, config: Value) -> Node {
-    let node = Node::start(&[]);
+    start_with(&[], backend, name, config)
+}
+
+fn start_with(settings: &[(&str, &str)], backend: &Backend, name: &str, config: Value) -> Node {
+    let node = Node::start(settings);
     form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
     // Keys have the route's id in them.
     let route = json!({ "paths": ["/"], "service": { "name": "s" } });
@@ -50,6 +54,19 @@ fn two_nodes_share_responses() {
     eventually("it is stored again", || !redis.keys().is_empty());
     delete("/proxy-cache-advanced").expect(204);
     assert!(redis.keys().is_empty());
+}
+
+#[test]
+fn what_the_service_said_is_kept() {
+    let backend = Backend::start("b");
+    let settings = [("headers", "server_tokens,x-kong-upstream-status")];
+    let config = json!({ "strategy": "memory", "content_type": ["*/*"] });
+    let node = start_with(&settings, &backend, "proxy-cache", config);
+    for expected in ["Miss", "Hit"] {
+        let answer = ask(&node);
+        assert_eq!(told(&answer), expected);
+        assert_eq!(answer.header("X-Kong-Upstream-Status"), Some("200"));
+    }
 }
 
 #[test]

@@ -300,7 +300,6 @@ fn kept_fields(fields: &Fields, head: bool) -> Fields {
                 name.as_str(),
                 "proxy-authenticate" | "proxy-authorization" | "trailers" | "age" | "x-cache-status" | "x-cache-key"
             ) && !name.contains("ratelimit-remaining")
-                && !name.starts_with("x-kong-")
                 && !named(&name)
         }
     };
