@@ -306,6 +306,42 @@ fn names_that_clients_make_up_are_no_labels() {
     assert!(!text.contains("made-up") && !text.contains("mmm"), "{text}");
 }
 
+/// Global plugins see what is refused for its form, as those who look for attacks in their logs expect.
+#[test]
+fn what_is_refused_for_its_form_is_logged() {
+    let backend = Backend::start("b");
+    let node = start(&backend);
+    let path = node.prefix().join("entries.log");
+    let log = json!({ "name": "file-log", "config": { "path": path } });
+    json(node.admin(), "POST", "/plugins", &log).expect(201);
+    let added = json!({ "add": { "headers": ["X-Seen:yes"] } });
+    json(node.admin(), "POST", "/plugins", &json!({ "name": "response-transformer", "config": added })).expect(201);
+    let long = "a".repeat(100_000);
+    let statuses = [
+        ask(&node, "/a?b=1", &[("X-Large", &long)]),
+        ask(&node, &format!("/{long}"), &[]),
+        ask(&node, "/c", &[("Host", "a b")]),
+    ]
+    .map(|answer| {
+        assert_eq!(answer.header("X-Seen"), Some("yes"));
+        answer.status
+    });
+    assert_eq!(statuses, [400, 414, 400]);
+    let entries = || -> Vec<Value> {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    eventually("all are logged", || entries().len() == 3);
+    let entries = entries();
+    let logged: Vec<_> = entries.iter().map(|entry| entry["response"]["status"].as_u64().unwrap()).collect();
+    assert_eq!(logged, statuses.map(u64::from));
+    assert_eq!(entries[0]["request"]["method"], "GET");
+    assert_eq!(entries[0]["request"]["querystring"], json!({ "b": "1" }));
+    assert_eq!(entries[0]["upstream_uri"], "");
+    assert_eq!(entries[1]["request"]["headers"], json!({}));
+    assert_eq!(backend.requests(), 0);
+}
+
 #[test]
 fn files_that_cannot_be_written_keep_nobody_out() {
     let backend = Backend::start("b");

@@ -435,7 +435,7 @@ fn references_can_be_looked_up() {
     assert_eq!(said(&get("env/pair/user"), true), "u\n");
     let missing = said(&get("env/none"), false);
     assert!(missing.contains("Error: could not get value from external vault (no value found)"), "{missing}");
-    assert!(said(&get("nope/secret"), false).contains("could not find vault (nope)"));
+    assert!(said(&get("nope/secret"), false).contains("Error: could not find vault (nope)"));
 }
 
 #[test]

@@ -125,6 +125,14 @@ fn the_command_line_looks_into_vaults() {
     let output = vault_get(&["their-hcv/db/user", "--prefix", prefix], &[]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("could not find vault (their-hcv)"), "{said}");
+    let file = node.prefix().join("vaults.yml");
+    let text = "_format_version: '3.0'\nvaults: [{name: env, prefix: my-env, config: {prefix: SECRETS_}}]\n";
+    std::fs::write(&file, text).unwrap();
+    let declared =
+        [("KONG_DATABASE", "off"), ("KONG_DECLARATIVE_CONFIG", file.to_str().unwrap()), ("SECRETS_A", "of a file")];
+    let elsewhere = node.prefix().join("elsewhere");
+    let output = vault_get(&["my-env/a", "--prefix", elsewhere.to_str().unwrap()], &declared);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "of a file\n", "{}", String::from_utf8_lossy(&output.stderr));
     let output = vault_get(&["{vault://hcv/db/none}"], &variables);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

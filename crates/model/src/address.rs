@@ -81,6 +81,11 @@ impl Cidr {
         self.address.is_ipv4()
     }
 
+    /// Whether its address is the first one in it.
+    pub fn is_first(self) -> bool {
+        bits(self.address) == self.range().0
+    }
+
     /// Whether an address is in it; families do not mix.
     pub fn contains(self, address: IpAddr) -> bool {
         let (first, last) = self.range();

@@ -140,6 +140,7 @@ mod tests {
             error("lower(net.src.port) == 1", false),
             "lower-case transformation function only supported with String type fields"
         );
+        assert_eq!(error("net.src.ip in 1.2.3.4/16", false), "expected a value at character 15");
         assert_eq!(error(r#"net.src.ip in "a""#, false), "In/NotIn operators only supports IP in CIDR");
         assert_eq!(
             error(r#"http.path > "a""#, false),

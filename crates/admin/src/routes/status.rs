@@ -93,13 +93,31 @@ async fn dns(call: Call) -> HandlerResult {
     }
 }
 
+/// What Kong has beside `kong`, and the MiB of each as it is delivered.
+const DICTIONARIES: [(&str, u64); 10] = [
+    ("kong_cluster_events", 5),
+    ("kong_core_db_cache", 128),
+    ("kong_core_db_cache_miss", 12),
+    ("kong_db_cache", 128),
+    ("kong_db_cache_miss", 12),
+    ("kong_healthchecks", 5),
+    ("kong_locks", 8),
+    ("kong_rate_limiting_counters", 12),
+    ("kong_secrets", 5),
+    ("prometheus_metrics", 5),
+];
+
 /// Kong's shape. There is no shared memory here and no Lua heap per worker: `kong` is the memory of the process
-/// within that of the machine, and each worker's share is an equal one.
+/// within that of the machine, the others are there for those who look for them, and each worker's share is an equal
+/// one.
 fn memory(unit: Unit, of_process: Memory, workers: &[u32]) -> Value {
     let Memory { resident, total } = of_process;
     let share = resident / workers.len().max(1) as u64;
+    let dict =
+        |allocated, capacity| json!({ "allocated_slabs": unit.show(allocated), "capacity": unit.show(capacity) });
     let mut dicts = Map::new();
-    dicts.insert("kong".to_owned(), json!({ "allocated_slabs": unit.show(resident), "capacity": unit.show(total) }));
+    dicts.insert("kong".to_owned(), dict(resident, total));
+    dicts.extend(DICTIONARIES.map(|(name, size)| (name.to_owned(), dict(0, size << 20))));
     let vms: Vec<Value> =
         workers.iter().map(|pid| json!({ "pid": pid, "http_allocated_gc": unit.show(share) })).collect();
     json!({ "lua_shared_dicts": dicts, "workers_lua_vms": vms })

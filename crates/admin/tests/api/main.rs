@@ -424,6 +424,8 @@ async fn what_the_node_says() {
         memory["lua_shared_dicts"]["kong"],
         json!({ "allocated_slabs": "10.00 MiB", "capacity": "1024.00 MiB" })
     );
+    let other = json!({ "allocated_slabs": "0.00 MiB", "capacity": "12.00 MiB" });
+    assert_eq!(memory["lua_shared_dicts"]["kong_db_cache_miss"], other);
     assert_eq!(memory["workers_lua_vms"][1], json!({ "pid": 1, "http_allocated_gc": "5.00 MiB" }));
     assert_eq!(api.get("/status?unit=x").await.status, 400);
     assert_eq!(api.call("PUT", "/debug/node/log-level/debug?timeout=1").await.body["message"], "log level changed");

@@ -4,7 +4,7 @@
 use crate::settings::Settings;
 use base64::Engine;
 use model::{Catalog, declarative};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::declarative::{Document, Entities, Notation};
 use store::{Revision, Store};
@@ -37,6 +37,11 @@ pub fn read(settings: &Settings, catalog: &Catalog) -> Result<Option<(Entities, 
     })
 }
 
+/// Where the configuration is that was loaded last.
+pub fn kept(settings: &Settings) -> PathBuf {
+    settings.path(KEPT)
+}
+
 /// Reads a file as its name says.
 pub fn document_of(path: &Path) -> Result<Document, String> {
     let name = path.to_string_lossy();
@@ -48,7 +53,7 @@ pub fn document_of(path: &Path) -> Result<Document, String> {
 /// Opens the store of a node without a database, with the configuration in it that the settings name, or the one that
 /// was loaded last.
 pub async fn open(settings: &Settings, catalog: Arc<Catalog>) -> Result<Store, String> {
-    let path = settings.path(KEPT);
+    let path = kept(settings);
     let failed = |e: model::Error| format!("cannot open {}, where the last configuration is kept: {e}", path.display());
     let wanted = blocking(settings, &catalog).await?;
     let store = match (Store::open_sqlite(Arc::clone(&catalog), &path).await, &wanted) {

@@ -121,7 +121,10 @@ pub fn referred_to(reference: &str, sources: &Sources, records: &[Record]) -> Re
     let given = sources.load()?.given;
     let found = look_up(BTreeSet::from([reference.to_owned()]), &given, &sources.environment, records);
     let found = found.into_values().next().unwrap_or_else(|| Err("nothing was looked up".to_owned()));
-    found.map_err(|why| format!("could not get value from external vault ({why})"))
+    found.map_err(|why| match why.starts_with("could not find vault") {
+        true => why,
+        false => format!("could not get value from external vault ({why})"),
+    })
 }
 
 fn is_reference(text: &str) -> bool {
@@ -151,6 +154,8 @@ async fn ask(
 fn network(given: &BTreeMap<String, String>) -> Result<Network, String> {
     const AUTHORITIES: &str = "lua_ssl_trusted_certificate";
     let usual = table::setting(AUTHORITIES).map_or("", |setting| setting.default);
-    let entries = value::split(given.get(AUTHORITIES).map_or(usual, String::as_str));
+    let mut entries = value::split(given.get(AUTHORITIES).map_or(usual, String::as_str));
+    // A vault is asked without those that come from vaults.
+    entries.retain(|entry| !is_reference(entry));
     certificates::network(certificates::roots(AUTHORITIES, &entries)?)
 }

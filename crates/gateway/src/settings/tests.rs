@@ -236,6 +236,9 @@ fn references_inside_lists() {
     assert_eq!(settings.list("trusted_ips"), ["10.0.0.0/8", "192.0.2.1", "::1", "::2"]);
     assert_eq!(settings.list("ssl_cert").len(), 2);
     assert_eq!(settings.list("ssl_cert_key")[1], "/x.key");
+    let authorities = load("lua_ssl_trusted_certificate = {vault://env/pem}, system\n", &environment).unwrap();
+    let authorities = authorities.list("lua_ssl_trusted_certificate");
+    assert!(!authorities[0].contains("vault") && authorities[1] == "system", "{authorities:?}");
     let shown = settings.describe(&[]);
     let references = ["{vault://env/one}", "192.0.2.1", "{vault://env/two}", "{vault://env/levels/a}"];
     assert_eq!(shown["trusted_ips"], json!(references));

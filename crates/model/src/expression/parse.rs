@@ -192,10 +192,10 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// `-5`, `0x1F`, `017`, an address, or a network.
+/// `-5`, `0x1F`, `017`, an address, or a network without bits beyond its prefix.
 fn number_or_address(text: &str) -> Option<Literal> {
     if text.contains('/') {
-        return Cidr::parse(text).map(Literal::Cidr);
+        return Cidr::parse(text).filter(|network| network.is_first()).map(Literal::Cidr);
     }
     if let Ok(ip) = text.parse() {
         return Some(Literal::Ip(ip));

@@ -14,6 +14,8 @@ pub enum References {
     Keys,
     /// By a text, which is an id or a name: in an entry at the top of a file.
     Names,
+    /// As `{"id": ...}` in an entry of a file, when all that it refers to has been found.
+    Resolved,
     /// Not at all: the entry stands inside of the one that it refers to.
     Parent,
 }

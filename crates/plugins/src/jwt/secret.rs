@@ -56,5 +56,13 @@ impl Secret {
 
 /// The check that the schema names.
 pub fn check_public_key(value: &Value) -> Result<(), String> {
-    if value.as_str().is_some_and(is_public_key) { Ok(()) } else { Err("invalid key".to_owned()) }
+    let pem = value.as_str().unwrap_or_default();
+    if is_public_key(pem) {
+        return Ok(());
+    }
+    let of_rsa = VerificationKey::public(Algorithm::Rs256, pem).err();
+    Err(match of_rsa.filter(|why| why.contains("bits")) {
+        Some(why) => format!("invalid key: {why}"),
+        None => "invalid key".to_owned(),
+    })
 }

@@ -184,9 +184,18 @@ fn who_goes_on() {
 
 #[test]
 fn records_of_which_no_key_can_be_made() {
+    const WEAK: &str = "-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDHIg0/i2P9RuVGJahAb5WF60C6
+ublK6gwxvXN164Lr8Vp3KoGJ/Z8ttFmkogaNrCQZpDhifA0/YJcdWoDhyk5RQo47
+lHJKVoQrjRaNhg7EJzyiVQWG1KzsjPMSHftZbcaWWiIDeFt2vNcn9hHT17qwoAl3
+TZwqJ5D0ONiXTxMvUwIDAQAB
+-----END PUBLIC KEY-----";
     let parse = |record: Value| Secret::parse(record.as_object().unwrap()).map(drop);
     assert!(parse(json!({ "algorithm": "RS256", "rsa_public_key": "no pem" })).is_err());
     assert!(parse(json!({ "algorithm": "XX" })).is_err());
+    let checked = |pem: &str| super::secret::check_public_key(&json!(pem)).unwrap_err();
+    assert_eq!(checked("no pem"), "invalid key");
+    assert_eq!(checked(WEAK), "invalid key: an RSA key has to have 2048 to 8192 bits");
     assert!(parse(json!({ "algorithm": "ES256", "rsa_public_key": null })).is_ok());
 }
 

@@ -83,8 +83,11 @@ fn choose(ring: &Ring, plan: &Plan, exchange: &Exchange, tried: &[SocketAddr]) -
         let cookie = slot.and_then(|slot| affinity::session_cookie(&plan.upstream, &plan.slots()[slot].token()));
         return (slot, cookie);
     }
-    let (hash, set_cookie) = if plan.hashes() { affinity::of(&plan.upstream, exchange) } else { (None, None) };
-    (plan.pick(ring.position(), hash, tried), set_cookie)
+    if plan.hashes() {
+        let (hash, cookie) = affinity::of(&plan.upstream, exchange);
+        return (plan.pick(ring.position(), Some(hash), tried), cookie);
+    }
+    (plan.pick(ring.position(), None, tried), None)
 }
 
 impl Destination {

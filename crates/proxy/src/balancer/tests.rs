@@ -373,6 +373,14 @@ async fn keys_stay_with_their_target_and_a_cookie_is_given() {
 }
 
 #[tokio::test]
+async fn requests_without_a_key_stay_together() {
+    let stage = stage(&Stub::default()).await;
+    let up = upstream("u", json!({ "algorithm": "consistent-hashing", "hash_on": "header", "hash_on_header": "x-k" }));
+    stage.apply(&[up.clone()], &[1, 2, 3].map(|i| target(&up, &format!("10.0.0.{i}:80"), 100)), &[], &[]);
+    assert_eq!(shares(&picks(&stage, "u", 10)).into_values().collect::<Vec<_>>(), [10]);
+}
+
+#[tokio::test]
 async fn names_of_targets_are_resolved_and_share_the_weight() {
     let stub = Stub::default();
     stub.a("two.test", &["10.0.0.1", "10.0.0.2"]);

@@ -95,11 +95,7 @@ pub(crate) async fn run(
     if exchange.response.status == 0 {
         exchange.response.status = CLIENT_CLOSED_REQUEST;
     }
-    exchange.finish_trace();
-    debug::enter(exchange, "log");
-    chain::run_log(&context.selected, exchange);
-    debug::log(exchange);
-    recorded::end(exchange);
+    end(&context, exchange);
     if served.is_err() {
         return Disposition::Gone;
     }
@@ -133,6 +129,15 @@ pub(crate) fn begin(context: &RequestContext<'_>, exchange: &mut Exchange) {
     if let Some(settings) = worker.shared.settings.tracing {
         exchange.trace = Some(Box::new(Trace::begin(exchange, settings)));
     }
+}
+
+/// The log phase.
+pub(crate) fn end(context: &RequestContext<'_>, exchange: &mut Exchange) {
+    exchange.finish_trace();
+    debug::enter(exchange, "log");
+    chain::run_log(&context.selected, exchange);
+    debug::log(exchange);
+    recorded::end(exchange);
 }
 
 /// All phases but the last; an upgraded connection to the service is handed back.

@@ -218,7 +218,7 @@ pub(crate) fn refusal(error: HeadError) -> u16 {
 }
 
 /// Answers a request that is not to be looked at any further, the last one on its connection. The exchange keeps of it
-/// what was understood, for the log. Of the plugins, only those that edit such answers act.
+/// what was understood, for the log. Plugins act as for requests without a route.
 pub(crate) async fn refuse(
     worker: &Rc<Worker>,
     downstream: &mut Downstream<'_>,
@@ -232,14 +232,13 @@ pub(crate) async fn refuse(
     context.version = Version::Http11;
     context.head_request = false;
     exchange::begin(&context, exchange);
-    let global = context.view.global_chain();
-    if global.has(Phases::EXIT) {
-        chain::run_access(global, exchange, &mut context.selected, false).await;
-        context.selected.retain(|instance| instance.phases.has(Phases::EXIT));
-    }
+    // Global plugins see it, as those who look for attacks in their logs expect.
+    chain::run_access(context.view.global_chain(), exchange, &mut context.selected, false).await;
     let answer = Answer::gateway_error(exchange, status, message);
     // The client is about to be disconnected either way.
     let _ = send(&mut context, exchange, downstream, answer, Source::Error).await;
+    exchange.traffic = downstream.traffic();
+    exchange::end(&context, exchange);
 }
 
 /// Notes a request whose head did not come whole: as nginx, with the status that says why, which nobody is sent.

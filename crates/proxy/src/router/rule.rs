@@ -11,7 +11,7 @@ use model::hostname::{self, HostnamePattern, HostnameSet};
 use model::regex_budget::RegexBudget;
 use regex::Regex;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use wire::Fields;
 
@@ -337,6 +337,10 @@ impl AddressRule {
 
 impl HostPattern {
     fn parse(text: &str) -> HostPattern {
+        // Requests have brackets around it (RFC 3986, section 3.2.2).
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return HostPattern { name: HostnamePattern::parse(&format!("[{text}]")), port: None };
+        }
         let (name, port) = hostname::split_port(text.as_bytes());
         HostPattern { name: HostnamePattern::parse(&text[..name.len()]), port }
     }

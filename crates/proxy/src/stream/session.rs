@@ -55,7 +55,7 @@ pub(super) fn enter<'a>(view: &'a Rc<View>, origin: &Origin, exchange: &mut Exch
         https: false,
         tls: session.protocol == Protocol::Tls,
         host: b"",
-        port: origin.local.port(),
+        port: origin.port,
         path: "",
         query: None,
         sni: exchange.client.sni.as_deref(),

@@ -195,7 +195,7 @@ impl<'d> Reading<'d> {
                 }
             }
             let linked = self.link_partials(at, &mut own);
-            match linked.and_then(|()| kind.schema.process_declared(format.catalog, own, References::Keys)) {
+            match linked.and_then(|()| kind.schema.process_declared(format.catalog, own, References::Resolved)) {
                 Ok(record) => self.entries[at].record = record,
                 Err(errors) => self.faults.add(at, Fault::Fields(with_nulls(errors, &first))),
             }
@@ -259,7 +259,10 @@ impl<'d> Reading<'d> {
             for &(field, to) in &format.kinds[self.entries[at].kind].references {
                 let entry = &self.entries[at];
                 let found = match (entry.around, entry.record.get(field)) {
-                    (Some((outer, own)), _) if own == field => Some(outer),
+                    (Some((outer, own)), given) if own == field => {
+                        let id = given.and_then(|given| given.get("id")).and_then(Value::as_str);
+                        Some(outer).filter(|&outer| id.is_none_or(|id| self.entries[outer].id == id))
+                    }
                     (_, None | Some(Value::Null)) => continue,
                     (_, Some(Value::String(text))) => index.find(to, text),
                     (_, Some(key)) => key.get("id").and_then(Value::as_str).and_then(|id| index.find(to, id)),

@@ -194,6 +194,18 @@ fn references_to_nothing_are_told_by_the_name_of_the_entry() {
 }
 
 #[test]
+fn entries_inside_of_others_cannot_belong_elsewhere() {
+    let (one, two) = ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222");
+    let document = |id: &str| {
+        let route = json!({"name": "r", "paths": ["/a"], "service": {"id": id}});
+        json!({"services": [{"id": one, "name": "s", "host": "h.test", "routes": [route]}]})
+    };
+    let words = format!("invalid reference 'service: {{\"id\":\"{two}\"}}' (no such entry in 'services')");
+    assert_eq!(rejection(document(two)).error().fields, json!({"routes": {"r": [words]}}));
+    assert_eq!(read(document(one)).unwrap().len(), 2);
+}
+
+#[test]
 fn errors_are_listed_by_entry() {
     let id = "11111111-1111-4111-8111-111111111111";
     let rejection = rejection(json!({

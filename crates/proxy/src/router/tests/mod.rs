@@ -215,6 +215,7 @@ fn hosts_with_and_without_ports() {
             Route { hosts: texts(&["c.test"]), ..route(3) },
             Route { hosts: texts(&["*.d.test:80"]), ..route(4) },
             Route { hosts: texts(&["[::1]"]), ..route(5) },
+            Route { hosts: texts(&["::2"]), ..route(6) },
         ]
     };
     let compatible = router(Flavor::TraditionalCompatible, routes());
@@ -231,6 +232,8 @@ fn hosts_with_and_without_ports() {
         ("x.d.test", None, Some(4)),
         ("x.d.test:80", Some(4), Some(4)),
         ("[::1]:9", Some(5), Some(5)),
+        ("[::2]", Some(6), Some(6)),
+        ("[::2]:9", Some(6), Some(6)),
     ] {
         assert_eq!(Ask::get(host, "/").id(&compatible), in_compatible, "{host}");
         assert_eq!(Ask::get(host, "/").id(&traditional), in_traditional, "{host}");
