@@ -230,6 +230,11 @@ impl Settings {
     pub fn public_port(&self, own: u16) -> u16 {
         self.port_maps.iter().rev().find(|(port, _)| *port == own).map_or(own, |(_, public)| *public)
     }
+
+    /// Whether the content of requests is wanted in lines of the log or of heads.
+    pub fn keeps_content(&self) -> bool {
+        self.directives.need_content() || self.access_log.as_ref().is_some_and(|log| log.format.needs_content())
+    }
 }
 
 /// Kong's default: `server_tokens, latency_tokens, X-Kong-Request-Id`.

@@ -30,6 +30,8 @@ pub(crate) struct Worker {
     pub counting: Counting,
     pub access_log: Option<access_log::Buffer>,
     pub stream_access_log: Option<access_log::Buffer>,
+    /// Whether the content of requests is wanted in lines.
+    pub keeps_content: bool,
     pub draining: Cell<bool>,
     view: RefCell<Rc<View>>,
     /// Sessions that are over, for their memory; none holds configuration older than the last request's.
@@ -73,6 +75,7 @@ impl Worker {
             counting: shared.live.counting(index),
             access_log: shared.settings.access_log.clone().map(access_log::Buffer::new),
             stream_access_log: shared.settings.stream_access_log.clone().map(access_log::Buffer::new),
+            keeps_content: shared.settings.keeps_content(),
             draining: Cell::new(false),
             view: RefCell::new(View::of(&shared.snapshot)),
             random: RefCell::new(fastrand::Rng::new()),

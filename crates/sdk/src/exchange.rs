@@ -3,12 +3,12 @@
 use crate::log::LogValue;
 use crate::recording::Recording;
 use crate::{
-    Bytes, ClientCertificate, Directory, Fields, RequestBody, RequestDebug, RetryPolicy, SnapshotRef, Trace, path,
+    Bytes, ClientCertificate, Directory, Fields, RequestBody, RequestDebug, RetryPolicy, SnapshotRef, Trace, Try, path,
 };
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::h1::Traffic;
@@ -63,6 +63,12 @@ pub struct Exchange {
     pub tries: Vec<Try>,
     /// What plugins want in log entries beside what all have ([`crate::log::serialize`]).
     pub log_values: Vec<LogValue>,
+    /// The response has been sent to its end.
+    pub complete: bool,
+    /// Octets of the response's content before and after it was compressed here, where it was.
+    pub compressed: Option<(u64, u64)>,
+    /// The content of the request, where it fits in memory and a log or a line asks for it.
+    pub kept_content: Option<Bytes>,
     /// What was timed, where the node traces.
     pub trace: Option<Box<Trace>>,
     /// What was timed, where the client has asked for it.
@@ -99,6 +105,8 @@ pub struct Client {
     pub certificate: Option<Arc<ClientCertificate>>,
     /// Whether it was asked.
     pub certificate_asked: bool,
+    /// When the connection was accepted.
+    pub connected: Instant,
     /// The number of the connection on its worker, and that of the request on the connection, both from 1.
     pub connection: u64,
     pub request: u64,
@@ -111,7 +119,14 @@ pub struct Client {
 pub struct Tls {
     /// `TLSv1.3`, say.
     pub version: &'static str,
+    /// Empty where it is not known, as of QUIC.
     pub cipher: &'static str,
+    /// The group of the key exchange (`X25519`, say); empty where it is not known.
+    pub group: &'static str,
+    /// The protocol that was agreed on by ALPN; empty without one.
+    pub alpn: &'static str,
+    /// Whether it goes on with a session of before.
+    pub resumed: bool,
     /// What the client's certificate came to: `SUCCESS`, `FAILED`, or `NONE` without one.
     pub client_verify: &'static str,
 }
@@ -187,17 +202,6 @@ pub struct Timing {
     pub proxy: Option<Duration>,
 }
 
-/// One try to get an answer from an address of a service.
-#[derive(Clone, Debug)]
-pub struct Try {
-    pub address: SocketAddr,
-    /// What it answered, or what its failure amounts to: 502 or 504.
-    pub status: u16,
-    pub started: Instant,
-    /// From the start until the head of the response had come, or the try had failed.
-    pub waited: Duration,
-}
-
 impl Exchange {
     /// An exchange whose request has just arrived.
     pub fn new(id: [u8; 32], client: Client, request: RequestHead, timing: Timing, directory: Directory) -> Exchange {
@@ -237,6 +241,9 @@ impl Exchange {
             traffic: Traffic::default(),
             tries: Vec::new(),
             log_values: Vec::new(),
+            complete: false,
+            compressed: None,
+            kept_content: None,
             trace: None,
             debug: None,
             recording: None,
@@ -261,6 +268,7 @@ impl Exchange {
             tls: None,
             certificate: None,
             certificate_asked: false,
+            connected: Instant::now(),
             connection: 0,
             request: 0,
             sni: None,
@@ -301,6 +309,9 @@ impl Exchange {
         (self.timing.upstream, self.timing.proxy) = (None, None);
         self.tries.clear();
         self.log_values.clear();
+        self.complete = false;
+        self.compressed = None;
+        self.kept_content = None;
         self.trace = None;
         self.debug = None;
         self.recording = None;
@@ -335,6 +346,9 @@ impl Exchange {
             traffic: self.traffic,
             tries: self.tries.clone(),
             log_values: self.log_values.clone(),
+            complete: self.complete,
+            compressed: self.compressed,
+            kept_content: None,
             trace: None,
             debug: None,
             recording: None,

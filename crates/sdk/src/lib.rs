@@ -44,7 +44,9 @@ mod snapshot_ref;
 mod tasks;
 pub mod testing;
 mod trace;
+mod tries;
 mod url;
+pub mod variables;
 mod websocket;
 
 pub use admin::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest};
@@ -60,9 +62,7 @@ pub use credential_entity::{CredentialEntity, CredentialKey, Parsed};
 pub use directory::{Configuration, Directory};
 pub use env::{Env, KONG_VERSION, NodeInfo};
 pub use error_pages::{ErrorFormat, ErrorPages};
-pub use exchange::{
-    Client, ContentLimit, Exchange, Source, StreamSession, Timeouts, Timing, Tls, Try, UpstreamRequest,
-};
+pub use exchange::{Client, ContentLimit, Exchange, Source, StreamSession, Timeouts, Timing, Tls, UpstreamRequest};
 pub use facts::{Connections, Facts, Memory};
 pub use http_client::{HttpClient, HttpError, HttpOptions, HttpRequest, HttpResponse, Proxies};
 pub use json::JsonObject;
@@ -87,6 +87,7 @@ pub use trace::{
     Attribute, Extracted, Format, Propagation, Span, SpanId, SpanKind, Timed, Trace, TraceContext, TraceId,
     TraceSettings,
 };
+pub use tries::Try;
 pub use url::Url;
 pub use websocket::{CloseReason, MessageKind, Verdict, WebSocketLimits, WebSocketMessage};
 

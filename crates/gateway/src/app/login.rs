@@ -124,6 +124,7 @@ fn exchange(request: &LoginRequest) -> Exchange {
         tls: None,
         certificate: None,
         certificate_asked: false,
+        connected: Instant::now(),
         connection: 0,
         request: 0,
         sni: None,

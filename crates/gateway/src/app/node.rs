@@ -26,7 +26,7 @@ use proxy::access_log::{AccessLog, Record, Stamp};
 use proxy::dns::{NameStatistics, QueryType};
 use proxy::forwarded::{Address, TrustedProxies};
 use sdk::entities::{Plugin, Uuid};
-use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, BoxFuture, Facts, Fields, PluginKind};
+use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, BoxFuture, Exchange, Facts, Fields, PluginKind};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -101,6 +101,9 @@ impl Served {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         now.set(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or_default()));
         let client = self.client(answered.origin, answered.request_headers);
+        let mut exchange = Exchange::empty();
+        (exchange.client.ip, exchange.request.version) = (client.ip(), answered.version);
+        exchange.complete = true;
         let record = Record {
             client: client.as_str(),
             client_port: client.port(),
@@ -132,6 +135,7 @@ impl Served {
             tries: &[],
             since_last_try: Duration::ZERO,
             now: &now,
+            exchange: &exchange,
         };
         use_it(&record)
     }

@@ -45,12 +45,7 @@ async fn a_request_has_spans_for_itself_its_way_and_its_tries() {
     let mut exchange = request(&[("Host", "Front.test:8000"), ("Zipkin-Tags", "a=1; b=2")]);
     exchange.consumer = Some(Entries::default().consumer("ada", None));
     testing::access(&*plugin, &mut exchange);
-    let attempt = |status| Try {
-        address: "127.0.0.1:81".parse().unwrap(),
-        status,
-        started: Instant::now(),
-        waited: Duration::ZERO,
-    };
+    let attempt = |status| Try { status, ..Try::new("127.0.0.1:81".parse().unwrap(), Instant::now()) };
     exchange.tries = vec![attempt(502), attempt(200)];
     testing::respond(&*plugin, &mut exchange, 200, &[], &[]);
     let (head, content) = server.answer(202).await;

@@ -4,7 +4,7 @@ use super::escape::Escape;
 use super::variable::Variable;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sdk::Try;
+use sdk::{Exchange, Try};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -53,6 +53,8 @@ pub struct Record<'a> {
     /// How long ago the last try began.
     pub since_last_try: Duration,
     pub now: &'a Stamp,
+    /// For what few formats ask; that of nobody, where the gateway's own interfaces answer.
+    pub exchange: &'a Exchange,
 }
 
 /// A moment as lines name it; made anew every second.
@@ -131,6 +133,7 @@ impl Record<'_> {
             }
             Variable::Https => Some(if self.tls { &b"on"[..] } else { b"" }.into()),
             Variable::IsArgs => Some(if self.query().is_some() { &b"?"[..] } else { b"" }.into()),
+            Variable::OfExchange(variable) => variable.value(self.exchange, self.kept.unwrap_or(self.request)),
             Variable::ProxyProtocolAddress => self.proxied.map(|p| address(p.source)),
             Variable::ProxyProtocolPort => self.proxied.map(|p| port(p.source)),
             Variable::ProxyProtocolServerAddress => self.proxied.map(|p| address(p.destination)),
@@ -145,7 +148,6 @@ impl Record<'_> {
             Variable::ResponseField(name) => joined(self.response, name),
             Variable::ServerNameAsked => self.sni.map(|name| name.as_bytes().into()),
             Variable::UpstreamAddress => self.each_try(|_, attempt| attempt.address.to_string()),
-            Variable::UpstreamHeaderTime => self.each_try(|_, attempt| seconds_text(attempt.waited)),
             Variable::UpstreamResponseTime => {
                 self.each_try(|last, attempt| seconds_text(if last { self.since_last_try } else { attempt.waited }))
             }
@@ -278,10 +280,9 @@ mod tests {
         let mut now = Stamp::default();
         now.set(1_795_440_846_123);
         let attempt = |port, status| Try {
-            address: SocketAddr::from(([10, 0, 0, 1], port)),
             status,
-            started: Instant::now(),
             waited: Duration::from_millis(5),
+            ..Try::new(SocketAddr::from(([10, 0, 0, 1], port)), Instant::now())
         };
         let entry = Record {
             client: "192.0.2.1",
@@ -313,6 +314,7 @@ mod tests {
             tries: &[attempt(1, 502), attempt(2, 200)],
             since_last_try: Duration::from_millis(7),
             now: &now,
+            exchange: &Exchange::empty(),
         };
         let mut out = Vec::new();
         format.write(&entry, &mut out);

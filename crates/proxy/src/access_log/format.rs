@@ -72,6 +72,11 @@ impl Format {
         }
     }
 
+    /// Whether it needs the content of requests.
+    pub fn needs_content(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Variable(variable) if variable.is_content()))
+    }
+
     /// Names of variables that mean nothing here; `-` stands for each.
     pub fn unknown(&self) -> &[String] {
         &self.unknown

@@ -1,4 +1,7 @@
-//! The variables that a format can name: nginx's, and Kong's own.
+//! The variables that a format can name: nginx's, and Kong's own. Those that follow from the exchange alone are
+//! [`sdk::variables`].
+
+use sdk::variables::Variable as OfExchange;
 
 /// What a variable stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,7 @@ pub enum Variable {
     LocalAddress,
     LocalPort,
     Milliseconds,
+    OfExchange(OfExchange),
     PeerAddress,
     PeerPort,
     Pid,
@@ -47,7 +51,6 @@ pub enum Variable {
     TimeLocal,
     TransportProtocol,
     UpstreamAddress,
-    UpstreamHeaderTime,
     UpstreamResponseTime,
     UpstreamStatus,
     Uri,
@@ -120,11 +123,13 @@ impl Variable {
             "time_iso8601" => Variable::TimeIso8601,
             "time_local" => Variable::TimeLocal,
             "upstream_addr" => Variable::UpstreamAddress,
-            "upstream_header_time" => Variable::UpstreamHeaderTime,
-            "upstream_response_time" => Variable::UpstreamResponseTime,
+            "upstream_response_time" | "upstream_session_time" => Variable::UpstreamResponseTime,
             "upstream_status" => Variable::UpstreamStatus,
             "uri" | "document_uri" => Variable::Uri,
             _ => {
+                if let Some(variable) = OfExchange::parse(name) {
+                    return Some(Variable::OfExchange(variable));
+                }
                 let after = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty());
                 if let Some(name) = after("sent_http_").or_else(|| after("upstream_http_")) {
                     Variable::ResponseField(field(name))
@@ -143,8 +148,14 @@ impl Variable {
     pub fn rewritten(&self) -> Option<&str> {
         match self {
             Variable::Host => Some("host"),
+            Variable::OfExchange(OfExchange::ProxyAddForwardedFor) => Some("x-forwarded-for"),
             Variable::RequestField(name) if REWRITTEN.contains(&name.as_str()) => Some(name),
             _ => None,
         }
+    }
+
+    /// Whether it needs the content of the request.
+    pub fn is_content(&self) -> bool {
+        *self == Variable::OfExchange(OfExchange::RequestBody)
     }
 }

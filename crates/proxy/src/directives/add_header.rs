@@ -65,6 +65,11 @@ impl AddHeaders {
         !self.variable.is_empty()
     }
 
+    /// Whether a value has the content of requests.
+    pub fn needs_content(&self) -> bool {
+        self.variable.iter().any(|line| line.value.needs_content())
+    }
+
     /// Adds the lines without variables to a response.
     pub fn apply(&self, fields: &mut Fields, status: u16) {
         // Those that are always added are among them.

@@ -53,6 +53,11 @@ impl Directives {
     pub fn have_variables(&self) -> bool {
         self.add_header.has_variables() || !self.set_header.is_empty()
     }
+
+    /// Whether some of them need the content of requests.
+    pub fn need_content(&self) -> bool {
+        self.add_header.needs_content() || self.set_header.needs_content()
+    }
 }
 
 /// Calls with what is known of a request with that target and of its response.
@@ -87,5 +92,6 @@ fn record<T>(target: &str, status: u16, use_it: impl FnOnce(&crate::access_log::
         tries: &[],
         since_last_try: std::time::Duration::ZERO,
         now: &now,
+        exchange: &sdk::Exchange::empty(),
     })
 }

@@ -52,6 +52,11 @@ impl SetHeaders {
         self.lines.is_empty()
     }
 
+    /// Whether a value has the content of requests.
+    pub fn needs_content(&self) -> bool {
+        self.lines.iter().any(|(_, format)| format.needs_content())
+    }
+
     /// What is to be set on a request; [`SetHeaders::apply`] does it.
     pub fn render(&self, record: &Record<'_>) -> Vec<Vec<u8>> {
         let value = |(_, format): &(String, Arc<Format>)| {

@@ -101,6 +101,7 @@ fn with_record<T>(
             .map(|last| now.saturating_duration_since(last.started))
             .unwrap_or_default(),
         now: stamp,
+        exchange,
     })
 }
 

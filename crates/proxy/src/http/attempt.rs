@@ -121,12 +121,13 @@ pub(crate) async fn run(
         let tls = tls.as_ref().map(|tls| tls.named(request::server_name(exchange, &peer)));
         let key = PoolKey { address: peer.address, tls, http2: request::goes_by_http2(context, exchange) };
         *upload = Upload::default();
-        let result = attempt(context, exchange, downstream, (upload, payload), key, timeouts).await;
+        let mut this = Try::new(peer.address, started);
+        let result = attempt(context, exchange, downstream, (upload, payload), key, timeouts, &mut this).await;
         context.deadlines.clear(downstream.timer());
         let waited = context.worker.loop_time().saturating_duration_since(started);
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
         let note = |exchange: &mut Exchange, status| {
-            exchange.tries.push(Try { address: peer.address, status, started, waited });
+            exchange.tries.push(Try { status, waited, ..this });
             recorded::answered(exchange, status, waited);
             if let Some(upstream) = peer.upstream().filter(|_| context.worker.counting.is_watched()) {
                 context.worker.counting.attempt(upstream, peer.address, status, waited);
@@ -264,9 +265,12 @@ async fn attempt(
     (upload, payload): (&mut Upload, &mut Payload),
     key: PoolKey,
     timeouts: Timeouts,
+    this: &mut Try,
 ) -> Result<Box<Upstream>, Failure> {
+    let worker = context.worker;
+    let begun = worker.loop_time();
     let repeatable = exchange.request.method.is_retriable();
-    let pooled = context.worker.pool.borrow_mut().take(&key, context.worker.loop_time());
+    let pooled = worker.pool.borrow_mut().take(&key, begun);
     // What may not be sent twice is not sent into a connection that the service is just closing.
     let pooled = pooled.filter(|upstream| repeatable || !upstream.is_closed_now());
     let mut reused = pooled.is_some();
@@ -274,6 +278,7 @@ async fn attempt(
         Some(upstream) => upstream,
         None => Box::pin(dial(context, downstream, key, timeouts.connect)).await?,
     };
+    this.connected = Some(worker.loop_time().saturating_duration_since(begun));
     loop {
         if exchange.recording.is_some() {
             recorded::sent(context, exchange, (payload, downstream), &upstream, reused);
@@ -281,9 +286,11 @@ async fn attempt(
         upstream.start_request(&request::outgoing(context, exchange, payload));
         let before = payload.is_repeatable();
         let sending = (&mut *upload, &mut *payload);
-        let failure = match await_head(context, exchange, downstream, sending, &mut upstream, timeouts).await {
-            Ok(()) => return Ok(upstream),
-            Err(failure) => failure,
+        let head = await_head(context, exchange, downstream, sending, &mut upstream, timeouts).await;
+        upstream.tell(this);
+        let Err(failure) = head else {
+            this.answered = true;
+            return Ok(upstream);
         };
         // The service had closed the kept connection in the meantime, or takes no more on it: that says nothing about
         // its health.
@@ -298,7 +305,9 @@ async fn attempt(
         reused = false;
         *upload = Upload::default();
         context.deadlines.clear(downstream.timer());
+        let begun = worker.loop_time();
         upstream = Box::pin(dial(context, downstream, upstream.key().clone(), timeouts.connect)).await?;
+        this.connected = Some(worker.loop_time().saturating_duration_since(begun));
     }
 }
 

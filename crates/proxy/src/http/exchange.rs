@@ -95,6 +95,7 @@ pub(crate) async fn run(
     if exchange.response.status == 0 {
         exchange.response.status = CLIENT_CLOSED_REQUEST;
     }
+    exchange.complete = served.is_ok();
     end(&context, exchange);
     if served.is_err() {
         return Disposition::Gone;
@@ -261,6 +262,9 @@ async fn ask(
         && let Err(failure) = payload.hold(context, downstream, buffering).await
     {
         return Err(content_failure(context, exchange, failure));
+    }
+    if context.worker.keeps_content {
+        exchange.kept_content = payload.in_memory(downstream);
     }
     if chain.has(Phases::KEEPS_LINES) {
         exchange.kept_lines = Some(Box::new(exchange.request.fields.clone()));

@@ -5,6 +5,7 @@ use super::deadlines::Wait;
 use super::debug;
 use super::downstream::Downstream;
 use super::payload::Payload;
+use super::relay;
 use super::request;
 use super::respond;
 use super::upload::Upload;
@@ -123,6 +124,7 @@ async fn gather(
     })
     .await;
     context.deadlines.clear(downstream.timer());
+    relay::tell(&upstream, exchange);
     came?;
     exchange.trailers = upstream.trailers().cloned();
     if upload.is_done() {

@@ -40,6 +40,7 @@ use sdk::{Answer, Client, Fields};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 use wire::h1::{HeadError, Lingering, RequestError, ServerConnection};
 use wire::net::{Buffer, LOCAL, Stream};
 use wire::proxy_protocol::Proxied;
@@ -89,6 +90,7 @@ impl Origin {
             tls: None,
             certificate: None,
             certificate_asked: false,
+            connected: Instant::now(),
             connection: number,
             request: 1,
             sni: None,

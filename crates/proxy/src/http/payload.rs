@@ -63,6 +63,12 @@ impl Payload {
         if self.in_place > 0 { downstream.content(self.in_place) } else { &self.held }
     }
 
+    /// All of it, where there is some and memory holds it.
+    pub fn in_memory(&self, downstream: &Downstream<'_>) -> Option<Bytes> {
+        let held = if self.in_place > 0 { Bytes::copy_from_slice(self.held(downstream)) } else { self.held.clone() };
+        (!self.rest && self.spool.is_none() && !held.is_empty()).then_some(held)
+    }
+
     /// What is held on disk, behind that.
     pub fn spool_mut(&mut self) -> Option<&mut Spool> {
         self.spool.as_deref_mut()

@@ -48,6 +48,7 @@ pub(crate) async fn response(
         encoder,
         pipe: None,
         unflushed: false,
+        compressed: (0, 0),
         pace: context.directives().limit_rate.map(|limit| Pace {
             limiter: limit.start(context.worker.loop_time()),
             sent: 0,
@@ -97,11 +98,21 @@ pub(crate) async fn response(
     })
     .await;
     context.deadlines.clear(downstream.timer());
+    if let Some(upstream) = &down.upstream {
+        tell(upstream, exchange);
+    }
     if let Some(pipe) = down.pipe {
         context.worker.give_pipe(pipe);
     }
     payload.release(downstream);
     result
+}
+
+/// What the last try has taken on the connection to its service.
+pub(super) fn tell(upstream: &Upstream, exchange: &mut Exchange) {
+    if let Some(last) = exchange.tries.last_mut() {
+        upstream.tell(last);
+    }
 }
 
 /// Whether the response is taken from the service as fast as it comes. Streams of events are not held back, nor what a
@@ -140,6 +151,8 @@ struct Down<'a> {
     pipe: Option<Pipe>,
     /// The encoder has content that it has said nothing of.
     unflushed: bool,
+    /// Octets that the encoder has taken and given.
+    compressed: (u64, u64),
     pace: Option<Pace>,
 }
 
@@ -219,6 +232,7 @@ impl Down<'_> {
                             self.unflushed = false;
                             let mut out = Vec::new();
                             self.encoder.as_mut().into_iter().for_each(|encoder| encoder.flush(&mut out));
+                            self.compressed.1 += out.len() as u64;
                             self.put(out.into());
                             continue;
                         }
@@ -293,19 +307,23 @@ impl Down<'_> {
                     context.hop_by_hop.trailers || (request::is_grpc(exchange) && context.version >= Version::Http2);
                 self.trailers = upstream.trailers().filter(|_| wanted).cloned();
                 self.end = End::Reached;
+                exchange.trailers = upstream.trailers().cloned();
                 if self.filters {
-                    exchange.trailers = upstream.trailers().cloned();
                     let piece = chain::run_body_filter(&context.selected, exchange, Bytes::new(), true);
                     self.encode(piece);
                 }
                 if let Some(encoder) = self.encoder.take() {
                     let mut out = Vec::new();
                     encoder.finish(&mut out);
+                    self.compressed.1 += out.len() as u64;
+                    exchange.compressed = Some(self.compressed);
                     self.put(out.into());
                 }
-                if let Some(upstream) = self.upstream.take()
-                    && uploaded
-                {
+                let upstream = self.upstream.take();
+                if let Some(upstream) = &upstream {
+                    tell(upstream, exchange);
+                }
+                if let Some(upstream) = upstream.filter(|_| uploaded) {
                     context.worker.pool.borrow_mut().give(upstream, context.worker.loop_time());
                 }
             }
@@ -322,6 +340,8 @@ impl Down<'_> {
         let Some(encoder) = &mut self.encoder else { return self.put(piece) };
         let mut out = Vec::new();
         encoder.push(&piece, &mut out);
+        self.compressed.0 += piece.len() as u64;
+        self.compressed.1 += out.len() as u64;
         self.unflushed = true;
         self.put(out.into());
     }
@@ -362,9 +382,11 @@ impl Down<'_> {
     }
 
     /// The service did not send all of its content: the client must not take what it has for the whole.
-    fn truncate(&mut self, exchange: &Exchange, why: &str) {
+    fn truncate(&mut self, exchange: &mut Exchange, why: &str) {
         tracing::warn!(request_id = exchange.id_str(), "the service's response is cut short: {why}");
-        self.upstream = None;
+        if let Some(upstream) = self.upstream.take() {
+            tell(&upstream, exchange);
+        }
         self.end = End::Truncated;
     }
 }

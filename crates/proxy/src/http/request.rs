@@ -75,9 +75,6 @@ pub(crate) fn prepare(
 ) {
     let shared = &context.worker.shared;
     let origin = context.origin;
-    let set_header = &context.directives().set_header;
-    let values =
-        (!set_header.is_empty()).then(|| access::evaluate(context, exchange, |record| set_header.render(record)));
     let head = &mut exchange.request;
     let version = head.version.number();
     let forwarded = Forwarded {
@@ -123,8 +120,10 @@ pub(crate) fn prepare(
         let key = STANDARD.encode(&context.worker.request_id()[..16]);
         fields.set("Sec-WebSocket-Key", key.as_bytes());
     }
-    if let Some(values) = values {
-        set_header.apply(fields, &values);
+    let set_header = &context.directives().set_header;
+    if !set_header.is_empty() {
+        let values = access::evaluate(context, exchange, |record| set_header.render(record));
+        set_header.apply(&mut exchange.request.fields, &values);
     }
 }
 

@@ -236,7 +236,7 @@ pub(crate) async fn refuse(
     chain::run_access(context.view.global_chain(), exchange, &mut context.selected, false).await;
     let answer = Answer::gateway_error(exchange, status, message);
     // The client is about to be disconnected either way.
-    let _ = send(&mut context, exchange, downstream, answer, Source::Error).await;
+    exchange.complete = send(&mut context, exchange, downstream, answer, Source::Error).await.is_ok();
     exchange.traffic = downstream.traffic();
     exchange::end(&context, exchange);
 }

@@ -60,7 +60,8 @@ pub(super) async fn connect(
         let status = if connected.is_ok() { 200 } else { 502 };
         let waited = worker.loop_time().saturating_duration_since(started);
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
-        exchange.tries.push(Try { address: peer.address, status, started, waited });
+        let made = connected.is_ok().then_some(waited);
+        exchange.tries.push(Try { status, waited, connected: made, ..Try::new(peer.address, started) });
         if let Some(upstream) = peer.upstream().filter(|_| worker.counting.is_watched()) {
             worker.counting.attempt(upstream, peer.address, status, waited);
         }

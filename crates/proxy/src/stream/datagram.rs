@@ -219,7 +219,8 @@ async fn open(worker: &Worker, exchange: &mut Exchange, peer: Peer) -> Result<(U
     };
     let connected = connected.await;
     let status = if connected.is_ok() { 200 } else { 502 };
-    exchange.tries.push(Try { address: peer.address, status, started, waited: Duration::ZERO });
+    let made = connected.is_ok().then_some(Duration::ZERO);
+    exchange.tries.push(Try { status, connected: made, ..Try::new(peer.address, started) });
     match connected {
         Ok(socket) => {
             exchange.source = sdk::Source::Service;

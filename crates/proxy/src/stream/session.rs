@@ -128,6 +128,9 @@ pub(super) fn note(exchange: &mut Exchange, moved: Moved) {
     if let Some(session) = &mut exchange.stream {
         (session.to_service, session.from_service) = (moved.up, moved.down);
     }
+    if let Some(last) = exchange.tries.last_mut() {
+        (last.sent, last.received, last.content) = (moved.up, moved.down, moved.down);
+    }
 }
 
 /// The log phase, and the line of the access log.

@@ -1,6 +1,6 @@
 //! OpenSSL's names for what a connection with a client uses.
 
-use rustls::{CipherSuite, ProtocolVersion, ServerConnection};
+use rustls::{CipherSuite, HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
 use sdk::{ClientCertificate, Tls};
 use std::sync::Arc;
 
@@ -12,7 +12,14 @@ pub fn describe(connection: &ServerConnection, client_verify: &'static str) -> O
         _ => return None,
     };
     let cipher = name(connection.negotiated_cipher_suite()?.suite());
-    Some(Tls { version, cipher, client_verify })
+    let group = connection.negotiated_key_exchange_group().map_or("", |group| group_name(group.name()));
+    let alpn = match connection.alpn_protocol() {
+        Some(b"h2") => "h2",
+        Some(b"http/1.1") => "http/1.1",
+        _ => "",
+    };
+    let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+    Some(Tls { version, cipher, group, alpn, resumed, client_verify })
 }
 
 /// What the client has shown.
@@ -32,6 +39,13 @@ fn name(suite: CipherSuite) -> &'static str {
         CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
         CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
         CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        other => other.as_str().unwrap_or_default(),
+    }
+}
+
+fn group_name(group: NamedGroup) -> &'static str {
+    match group {
+        NamedGroup::secp256r1 => "prime256v1",
         other => other.as_str().unwrap_or_default(),
     }
 }

@@ -31,9 +31,9 @@ pub(crate) fn quic_server_name(connection: &quinn::Connection) -> Option<Arc<str
     Some(Arc::from(hostname::without_root(&data.server_name?).to_ascii_lowercase()))
 }
 
-/// How a connection of QUIC is secured; which cipher its ends have agreed on is not told.
+/// How a connection of QUIC is secured; which cipher and group its ends have agreed on is not told.
 pub(crate) fn describe_quic(client_verify: &'static str) -> Tls {
-    Tls { version: "TLSv1.3", cipher: "", client_verify }
+    Tls { version: "TLSv1.3", cipher: "", group: "", alpn: "h3", resumed: false, client_verify }
 }
 
 fn speaks_tls13(config: &ServerConfig) -> bool {

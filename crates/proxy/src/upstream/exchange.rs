@@ -5,6 +5,7 @@ use super::shared::Part;
 use super::{PoolKey, Shared};
 use crate::balancer::Peer;
 use crate::live::OpenConnection;
+use sdk::Try;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -24,6 +25,10 @@ pub(crate) struct Upstream {
     peer: Option<Peer>,
     /// The exchange could not be completed: the connection is of no further use.
     reuse_forbidden: bool,
+    /// What had been sent and received before the exchange began.
+    before: (u64, u64),
+    /// Octets of the response's content.
+    taken: u64,
     /// Of HTTP/2, the connection itself has it.
     counted: Option<OpenConnection>,
 }
@@ -36,18 +41,22 @@ enum Connection {
 impl Upstream {
     /// A connection that was just made.
     pub fn new(key: PoolKey, connection: ClientConnection, counted: OpenConnection, now: Instant) -> Box<Upstream> {
-        let (connection, counted) = (Connection::Http1(connection), Some(counted));
-        Box::new(Upstream { connection, key, since: now, peer: None, reuse_forbidden: false, counted })
+        Upstream::begin(key, Connection::Http1(connection), now, Some(counted))
     }
 
     /// One more exchange on a connection.
     pub fn on(key: PoolKey, shared: Rc<Shared>) -> Box<Upstream> {
-        let connection = Connection::Http2(shared.part());
-        Box::new(Upstream { connection, key, since: Instant::now(), peer: None, reuse_forbidden: false, counted: None })
+        Upstream::begin(key, Connection::Http2(shared.part()), Instant::now(), None)
+    }
+
+    fn begin(key: PoolKey, connection: Connection, since: Instant, counted: Option<OpenConnection>) -> Box<Upstream> {
+        let (before, taken) = ((0, 0), 0);
+        Box::new(Upstream { connection, key, since, peer: None, reuse_forbidden: false, before, taken, counted })
     }
 
     /// Begins a request.
     pub fn start_request(&mut self, request: &OutgoingRequest<'_>) {
+        (self.before, self.taken) = ((self.sent(), self.received()), 0);
         match &mut self.connection {
             Connection::Http1(connection) => connection.start_request(request),
             Connection::Http2(part) => part.stream.start_request(request, self.key.tls.is_some()),
@@ -110,6 +119,7 @@ impl Upstream {
 
     /// Takes octets of the content as used.
     pub fn consume(&mut self, n: usize) {
+        self.taken += n as u64;
         match &mut self.connection {
             Connection::Http1(connection) => connection.consume(n),
             Connection::Http2(part) => part.stream.consume(n),
@@ -124,7 +134,13 @@ impl Upstream {
     /// Lets the next octets of content into an empty pipe, where [`Upstream::fills_pipes`].
     pub fn poll_pipe(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<(), ContentError>> {
         match &mut self.connection {
-            Connection::Http1(connection) => connection.poll_pipe(cx, pipe),
+            Connection::Http1(connection) => {
+                let filled = connection.poll_pipe(cx, pipe);
+                if matches!(filled, Poll::Ready(Ok(()))) {
+                    self.taken += pipe.len() as u64;
+                }
+                filled
+            }
             Connection::Http2(_) => Poll::Ready(Err(ContentError::Io(io::ErrorKind::Unsupported.into()))),
         }
     }
@@ -165,6 +181,13 @@ impl Upstream {
             Connection::Http1(connection) => connection.received(),
             Connection::Http2(part) => part.stream.received(),
         }
+    }
+
+    /// Tells a try what it has taken on the connection.
+    pub fn tell(&self, attempt: &mut Try) {
+        attempt.sent = self.sent().saturating_sub(self.before.0);
+        attempt.received = self.received().saturating_sub(self.before.1);
+        attempt.content = self.taken;
     }
 
     /// How many exchanges there were.

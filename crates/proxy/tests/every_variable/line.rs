@@ -16,7 +16,9 @@ const VARIABLES: &str = "$args|$query_string|$body_bytes_sent|$bytes_sent|$conne
     $http_proxy_connection|$http_te|$http_trailer|$http_transfer_encoding|$http_upgrade|$http_user_agent|$http_via|\
     $http_x_forwarded_for|$http_x_forwarded_host|$http_x_forwarded_path|$http_x_forwarded_port|\
     $http_x_forwarded_prefix|$http_x_forwarded_proto|$http_x_kong_request_id|$http_x_real_ip|$http_x_other|$http_bad|\
-    $sent_http_content_type|$sent_http_x_other|$upstream_http_server";
+    $sent_http_content_type|$sent_http_x_other|$upstream_http_server|$proxy_add_x_forwarded_for|$binary_remote_addr|\
+    $connection_time|$date_gmt|$date_local|$gzip_ratio|$http2|$http3|$nginx_version|$request_body|$request_completion|\
+    $sent_trailer_a|$ssl_protocol|$ssl_client_s_dn|$upstream_connect_time|$upstream_cookie_a|$upstream_uri|$proxy_host";
 
 /// One format for each way to escape.
 pub struct Formats(Vec<Format>);
@@ -45,12 +47,9 @@ impl Formats {
     fn lines(&self, head: &RequestHead, status: u16) {
         let (nothing, mut now) = (Fields::new(), Stamp::default());
         now.set(1_795_440_846_123);
-        let attempt = sdk::Try {
-            address: ([127, 0, 0, 1], 1).into(),
-            status,
-            started: Instant::now(),
-            waited: Duration::from_millis(5),
-        };
+        let waited = Duration::from_millis(5);
+        let attempt = sdk::Try { status, waited, ..sdk::Try::new(([127, 0, 0, 1], 1).into(), Instant::now()) };
+        let exchange = sdk::Exchange::empty();
         for (number, format) in self.0.iter().enumerate() {
             let kept = format.keep(&head.fields);
             let record = Record {
@@ -80,6 +79,7 @@ impl Formats {
                 tries: std::slice::from_ref(&attempt),
                 since_last_try: Duration::from_millis(7),
                 now: &now,
+                exchange: &exchange,
             };
             let mut line = Vec::new();
             format.write(&record, &mut line);

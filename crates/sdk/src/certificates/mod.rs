@@ -15,12 +15,12 @@ pub use staple::{Staple, Stapler, must_be_stapled};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use model::entities::Uuid;
-use model::pem;
+use model::pem as texts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What a client has shown in its handshake: its certificate, then those that it has sent along. That it holds the key
 /// is certain; nothing else is.
@@ -28,6 +28,7 @@ use std::sync::Arc;
 pub struct ClientCertificate {
     own: CertificateDer<'static>,
     others: Vec<CertificateDer<'static>>,
+    details: OnceLock<Option<Details>>,
 }
 
 /// That clients are to be asked for a certificate ([`crate::Plugin::certificate_request`]).
@@ -41,12 +42,17 @@ impl ClientCertificate {
     /// Its certificate and those with it; `None` without any.
     pub fn new(mut chain: Vec<CertificateDer<'static>>) -> Option<ClientCertificate> {
         let others = if chain.is_empty() { return None } else { chain.split_off(1) };
-        Some(ClientCertificate { own: chain.pop()?, others })
+        Some(ClientCertificate { own: chain.pop()?, others, details: OnceLock::new() })
     }
 
     /// The client's own certificate.
     pub fn own(&self) -> &CertificateDer<'static> {
         &self.own
+    }
+
+    /// What it says of itself, looked up once; `None` where it cannot be read.
+    pub fn details(&self) -> Option<&Details> {
+        self.details.get_or_init(|| Details::of(&self.own).ok()).as_ref()
     }
 
     /// Those that it has sent along.
@@ -55,9 +61,8 @@ impl ClientCertificate {
     }
 }
 
-/// A certificate in PEM, escaped as nginx does it (`$ssl_client_escaped_cert`), so that it fits into a line.
-pub fn escaped_pem(certificate: &CertificateDer<'_>) -> String {
-    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// A certificate in PEM.
+pub fn pem(certificate: &CertificateDer<'_>) -> String {
     let text = BASE64_STANDARD.encode(certificate);
     let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
     for line in text.as_bytes().chunks(64) {
@@ -65,16 +70,22 @@ pub fn escaped_pem(certificate: &CertificateDer<'_>) -> String {
         pem.push('\n');
     }
     pem.push_str("-----END CERTIFICATE-----\n");
-    utf8_percent_encode(&pem, ESCAPED).to_string()
+    pem
+}
+
+/// The same, escaped as nginx does it (`$ssl_client_escaped_cert`), so that it fits into a line.
+pub fn escaped_pem(certificate: &CertificateDer<'_>) -> String {
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    utf8_percent_encode(&pem(certificate), ESCAPED).to_string()
 }
 
 /// A certificate with those that lead to its root, and its key, from PEM: for [`crate::Plugin::certificate`].
 pub fn certified_key(chain: &str, key: &str) -> Result<Arc<CertifiedKey>, String> {
-    let chain = pem::certificates(chain).map_err(|e| format!("cert: {e}"))?;
+    let chain = texts::certificates(chain).map_err(|e| format!("cert: {e}"))?;
     if chain.is_empty() {
         return Err("cert: no certificate in it".to_owned());
     }
-    let key = pem::private_key(key).map_err(|e| format!("key: {e}"))?;
+    let key = texts::private_key(key).map_err(|e| format!("key: {e}"))?;
     let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|e| format!("key: {e}"))?;
     let certified = CertifiedKey::new(chain, key);
     certified.keys_match().map_err(|e| e.to_string())?;

@@ -13,6 +13,9 @@ pub struct Details {
     pub subject: String,
     /// The issuer in the same form.
     pub issuer: String,
+    /// Both as OpenSSL wrote them before, `/C=US/CN=ada` (`$ssl_client_s_dn_legacy`).
+    pub subject_legacy: String,
+    pub issuer_legacy: String,
     pub common_name: Option<String>,
     pub issuer_common_name: Option<String>,
     /// In seconds since 1970.
@@ -67,6 +70,8 @@ impl Details {
         Ok(Details {
             subject: distinguished(parsed.subject()),
             issuer: distinguished(parsed.issuer()),
+            subject_legacy: legacy(parsed.subject()),
+            issuer_legacy: legacy(parsed.issuer()),
             common_name,
             issuer_common_name: parsed.issuer().iter_common_name().last().and_then(text),
             not_before: validity.not_before.timestamp(),
@@ -135,6 +140,29 @@ fn write_attribute(out: &mut String, attribute: &AttributeTypeAndValue<'_>) {
     }
 }
 
+/// A name as `X509_NAME_oneline` writes it: in its own order, with octets that are not printable as `\xHH`.
+fn legacy(name: &X509Name<'_>) -> String {
+    let mut out = String::new();
+    for attribute in name.iter_attributes() {
+        let known = ATTRIBUTES.iter().find(|(oid, _)| oid == attribute.attr_type());
+        out.push('/');
+        match known {
+            Some((_, name)) => out.push_str(name),
+            None => out.push_str(&attribute.attr_type().to_string()),
+        }
+        out.push('=');
+        for octet in attribute.attr_value().data {
+            match octet {
+                b' '..=b'~' => out.push(char::from(*octet)),
+                _ => {
+                    let _ = write!(out, "\\x{octet:02X}");
+                }
+            }
+        }
+    }
+    out
+}
+
 /// RFC 2253, section 2.4, with all that is not ASCII in hexadecimal digits.
 fn write_escaped(out: &mut String, value: &[u8]) {
     for (at, &octet) in value.iter().enumerate() {
@@ -197,6 +225,8 @@ mod tests {
         let details = Details::of(made.der()).unwrap();
         assert_eq!(details.subject, "1.2.3=#0C0178,CN=\\#ada\\ ,O=\\C3\\84hre\\, Inc.,C=US");
         assert_eq!(details.issuer, details.subject);
+        assert_eq!(details.subject_legacy, "/C=US/O=\\xC3\\x84hre, Inc./CN=#ada /1.2.3=x");
+        assert_eq!(details.issuer_legacy, details.subject_legacy);
         assert_eq!(details.common_name.as_deref(), Some("#ada "));
         assert_eq!(details.alternative_names, ["a.test", "a@b.test", "spiffe://a", "127.0.0.1"]);
         assert_eq!(details.serial, "0ABC");

@@ -44,7 +44,7 @@ fn proxied(target: &str) -> Exchange {
 
 fn attempt(status: u16) -> Try {
     let address = "10.0.0.1:80".parse().unwrap();
-    Try { address, status, started: Instant::now(), waited: Duration::from_millis(3) }
+    Try { status, waited: Duration::from_millis(3), ..Try::new(address, Instant::now()) }
 }
 
 #[test]
@@ -190,7 +190,14 @@ fn lines_are_those_of_before_the_service_and_octets_stay() {
 #[test]
 fn tls_and_what_plugins_have_set() {
     let mut exchange = proxied("/a");
-    let tls = Tls { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", client_verify: "NONE" };
+    let tls = Tls {
+        version: "TLSv1.3",
+        cipher: "TLS_AES_256_GCM_SHA384",
+        group: "X25519",
+        alpn: "h2",
+        resumed: false,
+        client_verify: "NONE",
+    };
     exchange.client.tls = Some(tls);
     exchange.client.public_port = 443;
     exchange.log_values.push(LogValue::set("correlation_id", json!("c")));

@@ -60,6 +60,7 @@ pub fn exchange_with(method: &str, target: &str, lines: &[(&str, &str)], directo
         tls: None,
         certificate: None,
         certificate_asked: false,
+        connected: Instant::now(),
         connection: 1,
         request: 1,
         sni: None,

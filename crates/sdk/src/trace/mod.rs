@@ -245,7 +245,6 @@ mod tests {
     use super::*;
     use crate::testing;
     use serde_json::json;
-    use std::time::Duration;
 
     const SETTINGS: TraceSettings = TraceSettings { timed: Timed(0xff), sampling_rate: 1.0 };
 
@@ -293,12 +292,8 @@ mod tests {
         exchange.service = Some(testing::service(json!({ "host": "up.test", "retries": 5 })));
         exchange.response.status = 200;
         let trace = Trace::begin(&exchange, SETTINGS);
-        let attempt = |status| crate::Try {
-            address: "127.0.0.1:80".parse().unwrap(),
-            status,
-            started: Instant::now(),
-            waited: Duration::ZERO,
-        };
+        let attempt =
+            |status| crate::Try { status, ..crate::Try::new("127.0.0.1:80".parse().unwrap(), Instant::now()) };
         exchange.tries = vec![attempt(502), attempt(200)];
         let told = trace.last_try;
         exchange.trace = Some(Box::new(trace));

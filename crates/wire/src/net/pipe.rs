@@ -34,6 +34,11 @@ impl Pipe {
         self.held == 0
     }
 
+    /// How many octets are in it.
+    pub fn len(&self) -> usize {
+        self.held
+    }
+
     /// Lets in up to `most` octets that the socket has received. It has to be empty, so that it cannot be full. Zero:
     /// the peer has closed its side.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, most: usize) -> Poll<io::Result<usize>> {

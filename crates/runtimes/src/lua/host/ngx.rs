@@ -143,9 +143,6 @@ impl Host {
             "remote_port" => octets(lua, client.port.to_string()),
             "server_addr" => octets(lua, client.local_ip.to_string()),
             "server_port" => octets(lua, client.local_port.to_string()),
-            "ssl_protocol" => maybe(lua, client.tls.map(|tls| tls.version)),
-            "ssl_cipher" => maybe(lua, client.tls.map(|tls| tls.cipher)),
-            "ssl_client_verify" => maybe(lua, client.tls.map(|tls| tls.client_verify)),
             "ssl_server_name" => maybe(lua, client.sni.as_deref()),
             "request_id" | "kong_request_id" => octets(lua, exchange.id_str()),
             "connection" => octets(lua, client.connection.to_string()),
@@ -175,7 +172,10 @@ impl Host {
                 _ => match (name.strip_prefix("sent_http_"), name.strip_prefix("cookie_")) {
                     (Some(line), _) => maybe(lua, exchange.response.fields.get(&line.replace('_', "-"))),
                     (_, Some(cookie)) => maybe(lua, cookie_of(exchange, cookie)),
-                    _ => Ok(Value::Nil),
+                    _ => {
+                        let variable = sdk::variables::Variable::parse(name);
+                        maybe(lua, variable.and_then(|variable| variable.value(exchange, &head.fields)))
+                    }
                 },
             },
         }
