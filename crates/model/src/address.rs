@@ -71,6 +71,11 @@ impl Cidr {
         Some(Cidr { address, length })
     }
 
+    /// An address in it.
+    pub fn address(self) -> IpAddr {
+        self.address
+    }
+
     /// How long its prefix is.
     pub fn length(self) -> u8 {
         self.length

@@ -1,6 +1,7 @@
 //! The paths of routes that share a place in the index: the same host pattern and the same path prefix, best first.
 
 use super::Query;
+use super::keys::{Key, KeyValue};
 use super::radix::Tree;
 use super::rank::Rank;
 use super::rule::{PathKind, PathPattern, Rule};
@@ -22,22 +23,21 @@ pub struct Candidate {
     pub port: Option<u32>,
 }
 
-/// Candidates in order of rank. Those that need one of a few header values are found by the value, and others whose
-/// paths have some text in them by that, so that many routes that differ only there do not slow each other down.
+/// Candidates in order of rank. Those that need one of a few values (of a header, say) are found by the value, or,
+/// where their paths have some text in them, by that, so that many routes that differ only there do not slow each other
+/// down.
 #[derive(Clone, Default)]
 pub struct Candidates {
     plain: List,
     by_text: Option<Tree<List>>,
-    by_header: Vec<HeaderIndex>,
+    by_value: Vec<ValueIndex>,
 }
 
 type List = SmallVec<[Candidate; 1]>;
 
 #[derive(Clone)]
-struct HeaderIndex {
-    /// As rules spell it.
-    name: Box<str>,
-    /// By value in lower case.
+struct ValueIndex {
+    key: Key,
     values: HashTrieMapSync<Box<[u8]>, List, RandomState>,
 }
 
@@ -63,25 +63,32 @@ impl Candidates {
     /// Adds a candidate.
     pub fn insert(&mut self, candidate: Candidate) {
         let rule = Arc::clone(&candidate.rule);
-        let Some(header) = rule.indexed_header() else {
-            let texts = &rule.paths[candidate.path as usize].texts;
-            // The one by which the fewest others are found: what all have in common tells nothing.
-            let list = match texts.iter().min_by_key(|text| self.found_by(text)) {
-                None => &mut self.plain,
-                Some(text) => self.by_text.get_or_insert_default().entry(text, List::default),
-            };
-            return insert(list, candidate);
-        };
-        let at = match self.by_header.iter().position(|index| index.name == header.name) {
-            Some(at) => at,
-            None => {
-                let values = HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::default());
-                self.by_header.push(HeaderIndex { name: header.name.clone(), values });
-                self.by_header.len() - 1
+        // The way by which the fewest others are found: what all have in common tells nothing.
+        let texts = &rule.paths[candidate.path as usize].texts;
+        let text = texts.iter().map(|text| (self.found_by(text), text)).min_by_key(|(others, _)| *others);
+        let found_by = |list: &Vec<KeyValue>| list.iter().map(|value| self.found_by_value(value)).sum::<usize>();
+        let values = rule.values.iter().map(|list| (found_by(list), list)).min_by_key(|(others, _)| *others);
+        match (text, values) {
+            (None, None) => insert(&mut self.plain, candidate),
+            (Some((by_text, _)), Some((by_value, list))) if by_value <= by_text => self.insert_by(list, &candidate),
+            (None, Some((_, list))) => self.insert_by(list, &candidate),
+            (Some((_, text)), _) => {
+                insert(self.by_text.get_or_insert_default().entry(text, List::default), candidate);
             }
-        };
-        let lists = &mut self.by_header[at].values;
-        for value in &header.exact {
+        }
+    }
+
+    fn insert_by(&mut self, list: &[KeyValue], candidate: &Candidate) {
+        for (key, value) in list {
+            let at = match self.by_value.iter().position(|index| index.key == *key) {
+                Some(at) => at,
+                None => {
+                    let values = HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::default());
+                    self.by_value.push(ValueIndex { key: key.clone(), values });
+                    self.by_value.len() - 1
+                }
+            };
+            let lists = &mut self.by_value[at].values;
             match lists.get_mut(value) {
                 Some(list) => insert(list, candidate.clone()),
                 None => lists.insert_mut(value.clone(), List::from_iter([candidate.clone()])),
@@ -92,12 +99,13 @@ impl Candidates {
     /// Takes away the candidates of a path of a rule.
     pub fn remove(&mut self, rule: &Rule, path: &PathPattern) {
         let id = rule.route.id;
-        let Some(header) = rule.indexed_header() else {
-            if path.texts.is_empty() {
-                return remove(&mut self.plain, id);
-            }
-            let Some(by_text) = &mut self.by_text else { return };
-            for text in &path.texts {
+        if path.texts.is_empty() && rule.values.is_empty() {
+            return remove(&mut self.plain, id);
+        }
+        if let Some(by_text) = &mut self.by_text {
+            // What it does not stand in is shared with former routers, and stays so.
+            let stands_in = |by_text: &Tree<List>, text| by_text.get(text).is_some_and(|list| has(list, id));
+            for text in path.texts.iter().filter(|text| stands_in(by_text, text)).collect::<SmallVec<[_; 8]>>() {
                 by_text.change(text, |list| {
                     remove(list, id);
                     !list.is_empty()
@@ -106,21 +114,28 @@ impl Candidates {
             if by_text.is_empty() {
                 self.by_text = None;
             }
-            return;
-        };
-        let Some(at) = self.by_header.iter().position(|index| index.name == header.name) else { return };
-        let lists = &mut self.by_header[at].values;
-        for value in &header.exact {
+        }
+        for (key, value) in rule.values.iter().flatten() {
+            let Some(at) = self.by_value.iter().position(|index| index.key == *key) else { continue };
+            let lists = &mut self.by_value[at].values;
+            if !lists.get(value).is_some_and(|list| has(list, id)) {
+                continue;
+            }
             if let Some(list) = lists.get_mut(value) {
                 remove(list, id);
                 if list.is_empty() {
                     lists.remove_mut(value);
                 }
             }
+            if lists.is_empty() {
+                self.by_value.remove(at);
+            }
         }
-        if lists.is_empty() {
-            self.by_header.remove(at);
-        }
+    }
+
+    fn found_by_value(&self, (key, value): &KeyValue) -> usize {
+        let index = self.by_value.iter().find(|index| index.key == *key);
+        index.and_then(|index| index.values.get(value)).map_or(0, |list| list.len())
     }
 
     fn found_by(&self, text: &[u8]) -> usize {
@@ -129,7 +144,7 @@ impl Candidates {
 
     /// Whether there is no candidate.
     pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.by_text.is_none() && self.by_header.is_empty()
+        self.plain.is_empty() && self.by_text.is_none() && self.by_value.is_empty()
     }
 
     /// Puts the best candidate that fits into `best` when it beats what is there. `depth` is the length of the path
@@ -142,14 +157,12 @@ impl Candidates {
                 by_text.walk(&path[at..], |_, list| best.search(list, query, reached, depth));
             }
         }
-        for index in &self.by_header {
-            for value in super::rule::values_of(&index.name, query.fields) {
-                let mut lower: SmallVec<[u8; 64]> = SmallVec::from_slice(value);
-                lower.make_ascii_lowercase();
-                if let Some(list) = index.values.get(&lower[..]) {
+        for index in &self.by_value {
+            index.key.each_value(query, |value| {
+                if let Some(list) = index.values.get(value) {
                     best.search(list, query, reached, depth);
                 }
-            }
+            });
         }
     }
 }
@@ -160,8 +173,8 @@ impl Candidates {
     pub fn len(&self) -> usize {
         let mut found_by_text = 0;
         self.by_text.iter().for_each(|by_text| by_text.for_each(&mut |list| found_by_text += list.len()));
-        let found_by_header = self.by_header.iter().flat_map(|index| index.values.values());
-        self.plain.len() + found_by_text + found_by_header.map(|list| list.len()).sum::<usize>()
+        let found_by_value = self.by_value.iter().flat_map(|index| index.values.values());
+        self.plain.len() + found_by_text + found_by_value.map(|list| list.len()).sum::<usize>()
     }
 }
 
@@ -211,6 +224,10 @@ fn insert(list: &mut List, candidate: Candidate) {
     let rank = candidate.rank(0);
     let at = list.partition_point(|c| c.rank(0) > rank);
     list.insert(at, candidate);
+}
+
+fn has(list: &List, id: Uuid) -> bool {
+    list.iter().any(|candidate| candidate.rule.route.id == id)
 }
 
 fn remove(list: &mut List, id: Uuid) {

@@ -1,8 +1,10 @@
 //! Routes that say in an `expression` what they match: the conditions, compiled, and what an index can know of them.
 
 use super::Query;
+use super::keys::{self, Key, KeyValue, Network};
 use super::literals;
 use super::rule;
+use super::segments::{segment_range, segments};
 use super::subject::Subject;
 use model::address::Cidr;
 use model::entities::Uuid;
@@ -158,6 +160,28 @@ impl Condition {
         }
     }
 
+    /// Values of which a request must have one for the condition to hold; a list for each way to say so.
+    pub fn values(&self) -> Vec<Vec<KeyValue>> {
+        match self {
+            Condition::All(list) => list.iter().flat_map(Condition::values).take(literals::MOST).collect(),
+            Condition::Any(list) => {
+                let mut all = Vec::new();
+                for condition in list {
+                    let Some(values) = condition.values().into_iter().min_by_key(Vec::len) else { return Vec::new() };
+                    all.extend(values);
+                    if all.len() > keys::MOST {
+                        return Vec::new();
+                    }
+                }
+                all.sort_unstable();
+                all.dedup();
+                vec![all]
+            }
+            Condition::Not(_) => Vec::new(),
+            Condition::Test(test) => test.value().map(|value| vec![value]).into_iter().collect(),
+        }
+    }
+
     /// The place where all requests are.
     fn anywhere() -> Vec<Place> {
         vec![Place::default()]
@@ -272,6 +296,29 @@ impl Test {
             _ => {}
         }
         place
+    }
+}
+
+impl Test {
+    /// The value that a request must have.
+    fn value(&self) -> Option<KeyValue> {
+        let network = match self.check {
+            Check::Ip { is: true, ip } => Some(Network::of_address(ip)),
+            Check::Network { inside: true, network } => Some(Network::of(network)),
+            _ => None,
+        };
+        let key = match (&self.field, network) {
+            (Field::SourceIp, Some((network, value))) => return Some((Key::Source(network), value)),
+            (Field::DestinationIp, Some((network, value))) => return Some((Key::Destination(network), value)),
+            (Field::Header(name), None) => Key::Header(name.clone()),
+            (Field::Query(name), None) => Key::Query(name.clone()),
+            (Field::Segments(from, to), None) => Key::Segments(*from, *to),
+            (Field::Sni, None) => Key::Sni,
+            _ => return None,
+        };
+        let Check::Text(TextOperator::Equals, text) = &self.check else { return None };
+        let value = key.of_text(text);
+        Some((key, value))
     }
 }
 
@@ -414,26 +461,6 @@ fn chain(tree: &Expression, and: bool, budget: &mut RegexBudget) -> Result<Vec<C
             }
         }
     }
-}
-
-/// The segments of a path; empty ones at its end do not count.
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    let path = path.strip_prefix('/').unwrap_or(path).trim_end_matches('/');
-    path.split('/').filter(move |_| !path.is_empty())
-}
-
-/// Some segments as they stand in the path.
-fn segment_range(path: &str, from: usize, to: Option<usize>) -> Option<&str> {
-    let first = segments(path).nth(from)?;
-    let last = match to {
-        Some(to) if to <= from => return None,
-        Some(to) => segments(path).nth(to)?,
-        None => first,
-    };
-    // Both are parts of the path.
-    let start = first.as_ptr().addr() - path.as_ptr().addr();
-    let end = last.as_ptr().addr() - path.as_ptr().addr() + last.len();
-    path.get(start..end)
 }
 
 #[cfg(test)]

@@ -5,19 +5,21 @@
 //!
 //! Routes are looked up by host (exact names in a hash map, wildcards in radix trees from either end), under each host
 //! by path (a radix tree, in which a regex stands under the literal text it begins with), there by a text that a path
-//! has in it or by the value of a header, and last in order of rank. What is found is what trying all routes one by
-//! one in order of rank would find. Memory is in proportion to what routes list: where their hosts, paths and header
-//! values would multiply, they share a place ([`hosts`], [`rule`]). Routes of streams have an index of their own
-//! ([`streams`]).
+//! has in it or by the value of a header, a server name or an address ([`keys`]), and last in order of rank. What is
+//! found is what trying all routes one by one in order of rank would find. Memory is in proportion to what routes list:
+//! where their hosts, paths and header values would multiply, they share a place ([`hosts`], [`rule`]). Routes of
+//! streams have an index of their own ([`streams`]).
 
 mod candidates;
 mod expression;
 mod hosts;
+mod keys;
 mod literals;
 mod protocol;
 mod radix;
 mod rank;
 mod rule;
+mod segments;
 mod streams;
 mod subject;
 #[cfg(test)]

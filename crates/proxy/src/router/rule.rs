@@ -1,6 +1,7 @@
 //! A route, prepared for matching: its patterns compiled, and those criteria checked that no index answers.
 
 use super::expression::{Condition, Findings};
+use super::keys::{Key, KeyValue};
 use super::literals;
 use super::rank::Rank;
 use super::subject::Subject;
@@ -32,20 +33,15 @@ pub struct Rule {
     destinations: Vec<AddressRule>,
     /// In place of all the others.
     expression: Option<Condition>,
-    placement: Placement,
+    /// Once under the list of its hosts in the index instead of once under each.
+    shares_hosts: bool,
+    /// Values of which a fitting request has one, by which the rule can stand in the index: a list for each way.
+    pub values: Vec<Vec<KeyValue>>,
     /// How much its regular expressions take, compiled (bytes).
     pub regex_size: usize,
     /// Why the route cannot be used. The rule then fits every request that could be the route's, so that none goes to
     /// another route instead.
     pub defect: Option<String>,
-}
-
-/// How a rule stands in the index: never under the product of all that it lists.
-struct Placement {
-    /// Once under the list of its hosts instead of once under each.
-    shares_hosts: bool,
-    /// The header by whose values it is found.
-    header: Option<usize>,
 }
 
 /// A host of a route, with the port that the request must be for.
@@ -132,6 +128,12 @@ impl Rule {
             paths.push(PathPattern::any(Rank::new(flavor, route, None), Box::default()));
         }
         let hosts: BTreeSet<_> = route.hosts.iter().map(|host| HostPattern::parse(host)).collect();
+        let exact = headers.iter().filter(|header: &&HeaderRule| header.regexes.is_empty());
+        let values = exact.map(|header| {
+            let key = || Key::Header(header.name.clone());
+            header.exact.iter().map(|value| (key(), value.clone())).collect()
+        });
+        let (shares_hosts, values) = placement(hosts.len(), paths.len(), values.collect());
         let snis = route.snis.iter().map(|sni| HostnamePattern::parse(hostname::without_root(sni)));
         let mut addresses = |list: &[Address]| {
             let rules: Result<Vec<_>, _> = list.iter().map(AddressRule::parse).collect();
@@ -140,7 +142,8 @@ impl Rule {
         Ok(Rule {
             route: route.clone(),
             service: service.cloned(),
-            placement: Placement::new(hosts.len(), paths.len(), &headers),
+            shares_hosts,
+            values,
             hosts: hosts.into_iter().collect(),
             paths,
             headers,
@@ -169,10 +172,12 @@ impl Rule {
         let pattern =
             |(prefix, texts): (_, Vec<_>)| PathPattern { texts: texts.into(), ..PathPattern::any(rank, prefix) };
         let paths: Vec<_> = paths.into_iter().map(pattern).collect();
+        let (shares_hosts, values) = placement(hosts.len(), paths.len(), condition.values());
         Rule {
             route: route.clone(),
             service: service.cloned(),
-            placement: Placement::new(hosts.len(), paths.len(), &[]),
+            shares_hosts,
+            values,
             hosts,
             paths,
             headers: Vec::new(),
@@ -206,7 +211,8 @@ impl Rule {
         Rule {
             route: route.clone(),
             service: service.cloned(),
-            placement: Placement::new(hosts.len(), paths.len(), &[]),
+            shares_hosts: placement(hosts.len(), paths.len(), Vec::new()).0,
+            values: Vec::new(),
             hosts: hosts.into_iter().collect(),
             paths,
             headers: Vec::new(),
@@ -240,7 +246,6 @@ impl Rule {
             path.kind = PathKind::Any;
         }
         self.headers.retain(|header| header.regexes.is_empty());
-        self.placement = Placement::new(self.hosts.len(), self.paths.len(), &self.headers);
         self.expression = None;
         self.regex_size = 0;
         self.defect = Some(defect);
@@ -249,12 +254,7 @@ impl Rule {
 
     /// Whether it stands under the list of its hosts.
     pub fn shares_hosts(&self) -> bool {
-        self.placement.shares_hosts
-    }
-
-    /// The header by whose values it is found in the index.
-    pub fn indexed_header(&self) -> Option<&HeaderRule> {
-        self.placement.header.map(|at| &self.headers[at])
+        self.shares_hosts
     }
 
     /// What one of its hosts adds to its rank.
@@ -288,16 +288,13 @@ impl Rule {
     }
 }
 
-impl Placement {
-    fn new(hosts: usize, paths: usize, headers: &[HeaderRule]) -> Placement {
-        let shares_hosts = hosts * paths > MAX_COPIES * (hosts + paths);
-        let places = if shares_hosts { paths } else { hosts.max(1) * paths };
-        let header = headers.iter().position(|header| {
-            let values = header.exact.len();
-            header.regexes.is_empty() && places * values <= MAX_COPIES * (hosts + paths + values)
-        });
-        Placement { shares_hosts, header }
-    }
+/// How a rule stands in the index, never under the product of all that it lists: whether under the list of its hosts,
+/// and those of the values by which it can be found.
+fn placement(hosts: usize, paths: usize, mut values: Vec<Vec<KeyValue>>) -> (bool, Vec<Vec<KeyValue>>) {
+    let shares_hosts = hosts * paths > MAX_COPIES * (hosts + paths);
+    let places = if shares_hosts { paths } else { hosts.max(1) * paths };
+    values.retain(|list| places * list.len() <= MAX_COPIES * (hosts + paths + list.len()));
+    (shares_hosts, values)
 }
 
 /// What is wrong with a route; the first of it is told.

@@ -62,7 +62,7 @@ pub struct Ask {
     path: String,
     pub search: Option<&'static str>,
     pub source: &'static str,
-    sni: Option<&'static str>,
+    pub sni: Option<&'static str>,
     pub fields: Fields,
 }
 
@@ -182,6 +182,43 @@ fn a_request_looks_at_few_routes_however_many_there_are() {
         assert!(few < 300, "{few} for a hundred requests");
         assert!(2 * many <= 3 * few, "{flavor:?}: {few} of a hundred routes, {many} of many");
     }
+}
+
+/// A route by one thing only, and a request for it.
+fn narrow(i: u128) -> (Route, Ask) {
+    let mut ask = Ask::get("any.test", "/");
+    let address = format!("11.{}.{}.7", i / 250, i % 250);
+    let expression = match i % 5 {
+        0 => format!(r#"any(http.headers.tenant) == "t{i}" && http.headers.env == "prod""#),
+        1 => format!(r#"tls.sni == "n{i}.test" || tls.sni == "m{i}.test""#),
+        2 => format!("net.src.ip in 11.{}.{}.0/24", i / 250, i % 250),
+        3 => format!("net.src.ip == {address}"),
+        _ => format!(r#"http.queries.id == "{i}" && http.path ^= "/""#),
+    };
+    match i % 5 {
+        0 => ask = ask.header("env", "prod").header("Tenant", &format!("t{i}")),
+        1 => ask.sni = Some(format!("m{i}.test").leak()),
+        2 | 3 => ask.source = format!("{address}:9").leak(),
+        _ => ask.search = Some(format!("id={i}").leak()),
+    }
+    (Route { expression: Some(expression), ..route(i + 1) }, ask)
+}
+
+#[test]
+fn expressions_that_ask_for_no_host_and_no_path_are_found_as_well() {
+    let [few, many] = [100, 5_000].map(|count: u128| {
+        let router = router(Flavor::Expressions, (0..count).map(|i| narrow(i).0).collect());
+        let looked_at = (0..100).map(|n| n * 7919 % count).map(|i| {
+            let (ask, mut best) = (narrow(i).1, Best::default());
+            assert_eq!(ask.id(&router), Some(i + 1));
+            let query = ask.query();
+            router.hosts.search(Flavor::Expressions, &query, hostname::split_port(query.host), &mut best);
+            best.looked_at
+        });
+        looked_at.sum::<usize>()
+    });
+    assert!(few < 300, "{few} for a hundred requests");
+    assert!(2 * many <= 3 * few, "{few} of a hundred routes, {many} of many");
 }
 
 #[test]

@@ -253,6 +253,8 @@ impl Dice {
         ask.method = ["GET", "POST", "PATCH"][self.roll(3)];
         ask.tls = self.roll(2) == 0;
         ask.sni = [None, Some("a.test"), Some("c.test"), Some("d.com")][self.roll(4)].filter(|_| ask.tls);
+        ask.search = [None, Some("q=1"), Some("q=1&q=2")][self.roll(3)];
+        ask.source = ["10.1.2.3:99", "10.1.9.9:1", "10.3.0.1:1", "[2001:db8::1]:1"][self.roll(4)];
         for _ in 0..self.roll(4) {
             let (name, value) = (self.pick(&["x-a", "X-B", "x-c"]), self.pick(&["1", "2", "3", "v", "Many7"]));
             ask = ask.header(name, value);
@@ -323,7 +325,7 @@ fn agrees_with_trying_all_routes() {
 impl Dice {
     /// A random expression over what random requests have.
     fn expression(&mut self, depth: usize) -> String {
-        const TESTS: [&str; 14] = [
+        const TESTS: [&str; 22] = [
             r#"http.path ^= "/a""#,
             r#"http.path == "/a/b""#,
             r#"http.path ~ "^/(a|b)/""#,
@@ -338,6 +340,14 @@ impl Dice {
             r#"http.headers.x_b != "2""#,
             "net.dst.port == 8000",
             r#"tls.sni == "a.test""#,
+            r#"tls.sni == "c.test""#,
+            r#"any(lower(http.headers.x_a)) == "v""#,
+            r#"any(http.headers.x_c) == "Many7""#,
+            r#"http.queries.q == "1""#,
+            r#"http.path.segments.0 == "a""#,
+            "net.src.ip in 10.1.0.0/16",
+            "net.src.ip == 10.1.2.3",
+            "net.src.ip not in 10.2.0.0/15",
         ];
         match if depth == 0 { 0 } else { self.roll(5) } {
             0 | 1 => self.pick(&TESTS).to_owned(),
