@@ -1,7 +1,7 @@
 //! What is noted about requests, and where.
 
 use blackbox::http::{Connection, form, get, request};
-use blackbox::{Backend, Node, eventually};
+use blackbox::{Backend, Node, Scripted, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -132,4 +132,34 @@ fn lines_go_to_a_syslog_server() {
     assert!(message.starts_with("<190>"), "{message}");
     assert!(message.contains(" gate: 127.0.0.1 - - ["), "{message}");
     assert!(message.contains("\"GET /nowhere HTTP/1.1\" 404"), "{message}");
+}
+
+#[test]
+fn lines_go_to_an_otlp_server() {
+    let collector = Scripted::answering("application/x-protobuf", b"");
+    let log = format!("otlp:http://{}/v1/logs own", collector.address);
+    let format = r#"own escape=json '{"to":"$request_uri","status":$status}'"#;
+    let node = Node::start(&[("proxy_access_log", &log), ("nginx_http_log_format", format)]);
+    get(node.proxy(), "/one").expect(404);
+    let content = || {
+        let batches = collector.requests();
+        batches.iter().map(|batch| String::from_utf8_lossy(&batch.body).into_owned()).collect::<String>()
+    };
+    eventually("the first line", || content().contains(r#"{"to":"/one","status":404}"#));
+    let batch = collector.last();
+    assert_eq!(batch.header("Content-Type"), Some("application/x-protobuf"));
+    assert!(content().contains("service.instance.id"));
+}
+
+#[test]
+fn an_otlp_server_that_is_away_keeps_nobody_waiting() {
+    let mut node = Node::start(&[("proxy_access_log", "otlp:http://127.0.0.1:1/v1/logs")]);
+    for _ in 0..20 {
+        get(node.proxy(), "/nowhere").expect(404);
+    }
+    eventually("a word about it", || node.log().contains("the access log over OTLP"));
+    assert!(node.end(Signal::TERM));
+    let refused = Node::try_start(&[("proxy_access_log".to_owned(), "otlp:collector:4317".to_owned())]);
+    let said = refused.err().expect("no URL");
+    assert!(said.contains("proxy_access_log: "), "{said}");
 }

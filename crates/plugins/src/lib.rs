@@ -72,6 +72,8 @@ mod zipkin;
 
 pub use jq::{COMMAND as JQ_RUNNER, serve as serve_jq};
 
+pub use opentelemetry::OtlpLines;
+
 use sdk::PluginKind;
 
 /// Every bundled plugin.

@@ -235,6 +235,7 @@ impl Running {
         }
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
         let env = env.with_network(plane.network().clone());
+        access_logs.connect(&env)?;
         let login = settings.login.as_ref().map(|plugin| Login::new(plugin, &env)).transpose()?;
         lua::surround(&settings, &env, &names);
         let secrets = preflight::secrets(&settings, store.catalog(), env.clone())?;

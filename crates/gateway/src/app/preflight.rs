@@ -176,7 +176,7 @@ fn unopenable_logs(settings: &Settings) -> Vec<String> {
         ("status_access_log", &logs.status),
         ("admin_gui_access_log", &logs.manager),
     ];
-    let access_logs = access_logs.map(|(setting, log)| (setting, log.as_ref().map(|log| log.destination())));
+    let access_logs = access_logs.map(|(setting, log)| (setting, log.as_ref().and_then(|log| log.destination())));
     let error_logs = ["proxy_error_log", "admin_error_log", "status_error_log", "admin_gui_error_log"];
     let error_logs = error_logs.map(|name| (name, prefix::error_log(settings, name)));
     let missing = |(setting, destination): (&str, Option<Destination>)| match destination? {

@@ -32,14 +32,25 @@ enum Place {
     /// Absolute.
     Path(PathBuf),
     Syslog(Syslog),
+    /// The URL of an OTLP server.
+    Otlp(String),
 }
 
 impl AccessLogFile {
-    /// Where its lines go, by what its path is now.
-    pub fn destination(&self) -> Destination {
+    /// Where its lines are written, by what its path is now; `None`: they are sent by [`AccessLogFile::otlp_server`].
+    pub fn destination(&self) -> Option<Destination> {
         match &self.place {
-            Place::Path(path) => Destination::of(path),
-            Place::Syslog(syslog) => Destination::Syslog(syslog.clone()),
+            Place::Path(path) => Some(Destination::of(path)),
+            Place::Syslog(syslog) => Some(Destination::Syslog(syslog.clone())),
+            Place::Otlp(_) => None,
+        }
+    }
+
+    /// The OTLP server that gets its lines.
+    pub fn otlp_server(&self) -> Option<&str> {
+        match &self.place {
+            Place::Otlp(url) => Some(url),
+            _ => None,
         }
     }
 }
@@ -101,9 +112,13 @@ fn file(
 ) -> Result<Option<AccessLogFile>, String> {
     let mut words = words.iter().map(String::as_str).peekable();
     let Some(path) = words.next().filter(|path| *path != "off") else { return Ok(None) };
-    let place = match path.strip_prefix("syslog:") {
-        Some(server) => Place::Syslog(Syslog::parse(server).map_err(|e| format!("{setting}: {e}"))?),
-        None => Place::Path(settings.path(path)),
+    let place = match (path.strip_prefix("syslog:"), path.strip_prefix("otlp:")) {
+        (Some(server), _) => Place::Syslog(Syslog::parse(server).map_err(|e| format!("{setting}: {e}"))?),
+        (_, Some(url)) => {
+            sdk::Url::parse(url).map_err(|e| format!("{setting}: {e}"))?;
+            Place::Otlp(url.to_owned())
+        }
+        _ => Place::Path(settings.path(path)),
     };
     let name = words.next_if(|word| !word.contains('=') && *word != "gzip").unwrap_or(usual);
     let format = match own.get(name) {

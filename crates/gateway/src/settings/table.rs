@@ -30,7 +30,8 @@ pub const SECTIONS: &[Section] = &[
                 "File for one line per proxied request, relative to the prefix, and the format of the lines: `path \
                     [format]`; `off` for none. `/dev/stdout` and `/dev/stderr` are the process' own. The format is \
                     one of `kong_log_format` (the default), `combined`, `basic` and those of `nginx_http_log_format`. \
-                    SIGUSR1 opens the files anew.",
+                    SIGUSR1 opens the files anew. `syslog:server=HOST` sends lines to a syslog server, as nginx does, \
+                    and `otlp:URL` to an OTLP server, each as a log record.",
             ),
             text(
                 "proxy_error_log",

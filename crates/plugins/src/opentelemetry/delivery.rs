@@ -1,7 +1,9 @@
 //! How batches get to the OTLP server: by HTTP, as Protocol Buffers.
 
 use super::encode;
-use sdk::{BoxFuture, Bytes, Config, Deliver, Env, Fields, HttpClient, HttpOptions, HttpRequest, KONG_VERSION, Url};
+use sdk::{
+    BoxFuture, Bytes, Config, Deliver, Env, Fields, HttpClient, HttpOptions, HttpRequest, KONG_VERSION, Record, Url,
+};
 use std::time::Duration;
 
 /// A server, and what it is told with every batch.
@@ -38,6 +40,13 @@ impl Delivery {
             request: HttpRequest { method: "POST".to_owned(), url, fields, content: Bytes::new() },
             resource: resource(config, &env.node().id.to_string()),
         })
+    }
+
+    /// To that URL, for what no configuration of a plugin is about. Its certificate is verified.
+    pub fn of_lines(endpoint: &str, env: &Env) -> Result<Delivery, String> {
+        let mut delivery = Delivery::new(endpoint, Config::new(&Record::new()), env)?;
+        delivery.client = HttpClient::new(env, HttpOptions { timeout: delivery.timeout, ..HttpOptions::default() });
+        Ok(delivery)
     }
 
     /// All that it follows from.

@@ -70,6 +70,17 @@ pub fn access_record(time: u64, attributes: &[(&str, Attribute)]) -> Vec<u8> {
     out.finish()
 }
 
+/// The `LogRecord` of a line that was written at that time.
+pub fn line_record(time: u64, line: &str) -> Vec<u8> {
+    let mut out = Message::default();
+    out.fixed64(1, time);
+    out.varint(2, 9);
+    out.octets(3, b"INFO");
+    out.message(5, |body| body.octets(1, line.as_bytes()));
+    out.fixed64(11, time);
+    out.finish()
+}
+
 /// A `Metric` with what was counted between two times: a `Sum`, or a `Histogram`.
 pub fn metric(metric: &Metric, samples: &[Sample], (since, time): (u64, u64)) -> Vec<u8> {
     let mut out = Message::default();

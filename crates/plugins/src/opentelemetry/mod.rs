@@ -4,6 +4,7 @@
 mod access;
 mod delivery;
 mod encode;
+mod lines;
 mod logs;
 mod metrics;
 mod protobuf;
@@ -11,6 +12,7 @@ mod series;
 
 use access::AccessLog;
 use delivery::Delivery;
+pub use lines::OtlpLines;
 use logs::Forward;
 use metrics::Push;
 use sdk::{

@@ -76,13 +76,23 @@ impl Queue {
         settings: QueueSettings,
         deliver: impl FnOnce() -> Arc<dyn Deliver>,
     ) -> Queue {
-        let key = format!("{} {key}", plugin.name);
+        Queue::named(env, &label(plugin), &format!("{} {key}", plugin.name), settings, deliver)
+    }
+
+    /// A queue of no plugin: as [`Queue::open`], with a label for the log.
+    pub fn named(
+        env: &Env,
+        label: &str,
+        key: &str,
+        settings: QueueSettings,
+        deliver: impl FnOnce() -> Arc<dyn Deliver>,
+    ) -> Queue {
         let queues: Arc<Queues> = env.shared();
         let mut queues = queues.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = queues.by_key.get(&key).and_then(Weak::upgrade) {
+        if let Some(known) = queues.by_key.get(key).and_then(Weak::upgrade) {
             return Queue(known);
         }
-        let shared = Arc::new(Shared::new(label(plugin), settings, env.memory().clone()));
+        let shared = Arc::new(Shared::new(label.to_owned(), settings, env.memory().clone()));
         let (tasks, stopping) = (env.tasks().clone(), env.tasks().stopping());
         let sender = Sender { shared: Arc::clone(&shared), deliver: deliver(), tasks, stopping };
         env.tasks().spawn("a queue", sender.run());
@@ -91,7 +101,7 @@ impl Queue {
             queues.by_key.retain(|_, queue| queue.strong_count() > 0);
             queues.sweep_at = 2 * queues.by_key.len() + 16;
         }
-        queues.by_key.insert(key, Arc::downgrade(&queue.0));
+        queues.by_key.insert(key.to_owned(), Arc::downgrade(&queue.0));
         queue
     }
 

@@ -70,7 +70,7 @@ fn paths_are_relative_to_the_prefix() {
     assert_eq!(&*given.limits.temporary_files, Path::new("/var/body"));
     assert_eq!(&*given.limits.proxy_temporary_files, Path::new("/tmp/p/proxy_temp"));
     let log = given.access_logs.proxy.unwrap().destination();
-    assert_eq!(log, Destination::File("/tmp/p/mine.log".into()));
+    assert_eq!(log, Some(Destination::File("/tmp/p/mine.log".into())));
 }
 
 #[test]
