@@ -3,22 +3,13 @@
 
 use crate::client::{Connection, Over, play};
 use crate::limits::answering;
+use crate::raw::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE,
+    block, frame,
+};
 use blackbox::{Backend, Node, PATIENCE, Usage};
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 const USUAL: [(&str, &str); 4] = [(":method", "POST"), (":scheme", "http"), (":authority", "a.test"), (":path", "/x")];
 
@@ -33,40 +24,22 @@ enum Fate {
     Ended,
 }
 
-/// A client that sends frames as a test makes them.
-struct Raw(TcpStream);
-
 impl Raw {
-    fn open(node: &Node) -> Raw {
-        let mut stream = TcpStream::connect(node.proxy()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
-        stream.write_all(&frame(SETTINGS, 0, 0, b"")).unwrap();
-        Raw(stream)
-    }
-
     /// What becomes of the request that these frames are, on stream 1.
     fn play(mut self, frames: &[u8]) -> Fate {
         // The node may be done with it before it has taken everything.
         let _ = self.0.write_all(frames);
         loop {
-            let mut header = [0; 9];
-            match self.0.read_exact(&mut header) {
-                Ok(()) => {}
+            match self.next() {
+                Ok(frame) if frame.kind == HEADERS && frame.stream == 1 => return Fate::Answered,
+                Ok(frame) if frame.kind == RST_STREAM && frame.stream == 1 => return Fate::Reset,
+                Ok(frame) if frame.kind == GOAWAY => return Fate::Ended,
+                Ok(_) => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     panic!("nothing becomes of it")
                 }
                 Err(_) => return Fate::Ended,
             }
-            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
-            let on_stream = header[5..] == [0, 0, 0, 1];
-            match header[3] {
-                HEADERS if on_stream => return Fate::Answered,
-                RST_STREAM if on_stream => return Fate::Reset,
-                GOAWAY => return Fate::Ended,
-                _ => {}
-            }
-            let _ = std::io::copy(&mut (&mut self.0).take(length.into()), &mut std::io::sink());
         }
     }
 
@@ -84,38 +57,6 @@ impl Raw {
         }
         false
     }
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A block of these lines, all of them literals.
-fn block(lines: &[(&str, &str)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (name, value) in lines {
-        out.push(0);
-        for text in [name, value] {
-            integer(&mut out, text.len());
-            out.extend_from_slice(text.as_bytes());
-        }
-    }
-    out
-}
-
-/// A length of seven bits and more.
-fn integer(out: &mut Vec<u8>, value: usize) {
-    if value < 127 {
-        return out.push(u8::try_from(value).unwrap());
-    }
-    out.push(127);
-    let mut left = value - 127;
-    while left >= 128 {
-        out.push(u8::try_from(left % 128).unwrap() | 0x80);
-        left /= 128;
-    }
-    out.push(u8::try_from(left).unwrap());
 }
 
 fn request(lines: &[(&str, &str)]) -> Vec<u8> {

@@ -1,9 +1,11 @@
 //! HTTP/2 from clients, and to services: what an exchange of HTTP/1.1 does, many at once on one connection.
 
 mod client;
+mod endings;
 mod hostile;
 mod interfaces;
 mod limits;
+mod raw;
 mod services;
 mod websocket;
 
