@@ -107,3 +107,28 @@ fn nobody_traces_without_permission() {
     assert!(!node.log().contains("of-a-client"));
     get(node.proxy(), "/").expect(404);
 }
+
+#[test]
+fn requests_over_http2_are_traced_too() {
+    let service =
+        Scripted::start("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n");
+    let node = Node::start(&[]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", service.address)).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
+    for url in ["http://a.test/x?y=1", "https://a.test/x?y=1"] {
+        let wanted =
+            json!({ "url": url, "http2": true, "method": "POST", "body": "abc", "headers": { "TE": "trailers" } });
+        let told = trace(&node, wanted);
+        assert_eq!(told["request"]["target"], "/x?y=1", "{told}");
+        assert_eq!(lines(&told["request"]["headers"], "host"), ["a.test"]);
+        assert_eq!(told["route"]["name"], "r");
+        let sent = &told["tries"][0]["sent"];
+        assert_eq!(sent["body"], "abc");
+        assert!(lines(&sent["headers"], "via")[0].starts_with("2 "), "{sent}");
+        assert_eq!(told["response"]["status"], 200);
+        assert_eq!(told["response"]["body"], "ok");
+        assert_eq!(lines(&told["response"]["trailers"], "x-sum"), ["7"]);
+    }
+    let refused = json(node.admin(), "POST", "/bascule/trace", &json!({ "host": "a.test", "http2": "yes" }));
+    assert_eq!(refused.expect(400).json()["message"], "http2: expected a boolean");
+}

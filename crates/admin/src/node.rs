@@ -339,6 +339,8 @@ pub struct WantedRequests {
 pub struct TracedRequest {
     pub method: String,
     pub tls: bool,
+    /// Over HTTP/2, as calls of gRPC are made.
+    pub http2: bool,
     /// With the port, where the client names one.
     pub host: String,
     pub port: Option<u16>,

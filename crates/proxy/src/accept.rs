@@ -285,12 +285,17 @@ impl Acceptor {
     async fn serve_traced(self: Rc<Self>, mut connections: mpsc::Receiver<Traced>) {
         while let Some(traced) = connections.recv().await {
             self.open.set(self.open.get() + 1);
+            let http2 = traced.http2();
             let opened = traced.open(&self.worker.shared, self.worker.gauges.accept());
             let this = Rc::clone(&self);
             tokio::task::spawn_local(Box::pin(async move {
                 let _open = Open(&this);
-                if let Ok((socket, origin)) = opened {
-                    http::serve(&this.worker, Stream::Plain(socket), origin).await;
+                match opened {
+                    Ok((socket, origin)) if http2 => {
+                        http::serve_http2(&this.worker, Stream::Plain(socket), origin).await;
+                    }
+                    Ok((socket, origin)) => http::serve(&this.worker, Stream::Plain(socket), origin).await,
+                    Err(error) => tracing::warn!("a request cannot be traced: {error}"),
                 }
             }));
         }

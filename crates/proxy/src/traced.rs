@@ -16,6 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 #[derive(Clone, Debug)]
 pub struct Arrival {
     pub client: IpAddr,
+    /// Its requests come over HTTP/2.
+    pub http2: bool,
     /// As if by TLS, with that server name.
     pub tls: bool,
     pub server_name: Option<String>,
@@ -78,9 +80,14 @@ impl Default for TracedQueue {
 }
 
 impl Traced {
+    /// Whether its requests come over HTTP/2.
+    pub fn http2(&self) -> bool {
+        self.arrival.http2
+    }
+
     /// The connection as one to the first listener that it could be for; `number` is its number on the worker.
     pub fn open(self, shared: &Arc<Shared>, number: u64) -> io::Result<(TcpStream, Box<Origin>)> {
-        let Arrival { client, tls, server_name, port } = self.arrival;
+        let Arrival { client, tls, server_name, port, http2: _ } = self.arrival;
         let listeners = shared.settings.listen.iter().filter(|listen| listen.transport == Transport::Http);
         let bound = listeners.clone().find(|listen| listen.tls == tls).or(listeners.clone().next());
         let bound = bound.and_then(|listen| listen.address.ip()).unwrap_or(SocketAddr::new(client, 0));

@@ -31,7 +31,7 @@ async fn trace(mut call: Call) -> HandlerResult {
 
 /// The request that is described.
 fn request(wanted: &Record) -> Result<TracedRequest, String> {
-    const KNOWN: [&str; 8] = ["method", "url", "scheme", "host", "path", "headers", "body", "client_ip"];
+    const KNOWN: [&str; 9] = ["method", "url", "scheme", "host", "path", "headers", "body", "client_ip", "http2"];
     if let Some(unknown) = wanted.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         return Err(format!("{unknown}: unknown field"));
     }
@@ -55,10 +55,18 @@ fn request(wanted: &Record) -> Result<TracedRequest, String> {
     if !target.starts_with('/') {
         return Err("path: must begin with /".to_owned());
     }
+    let http2 = match wanted.get("http2") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(http2)) => *http2,
+        // As forms have it.
+        Some(Value::String(word)) if word == "true" || word == "false" => word == "true",
+        Some(_) => return Err("http2: expected a boolean".to_owned()),
+    };
     let client = text("client_ip")?.map(str::parse).transpose().map_err(|_| "client_ip: not an address".to_owned())?;
     Ok(TracedRequest {
         method: text("method")?.unwrap_or("GET").to_owned(),
         tls: scheme == "https",
+        http2,
         port: host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()),
         host,
         target,
@@ -123,6 +131,8 @@ mod tests {
         assert_eq!(by_parts.method, "POST");
         assert_eq!(by_parts.target, "/x");
         assert!(!by_parts.tls);
+        assert!(!by_parts.http2);
+        assert!(of(json!({ "host": "a.test", "http2": true })).unwrap().http2);
     }
 
     #[test]
@@ -133,6 +143,7 @@ mod tests {
             (json!({ "host": "a", "headers": [1] }), "headers: expected an object of strings, or a list of pairs"),
             (json!({ "host": "a", "client_ip": "b" }), "client_ip: not an address"),
             (json!({ "url": "ftp://a/" }), "only http and https can be traced"),
+            (json!({ "host": "a", "http2": 1 }), "http2: expected a boolean"),
             (json!({ "host": "a", "metod": "GET" }), "metod: unknown field"),
         ] {
             assert_eq!(of(wanted).unwrap_err(), why);

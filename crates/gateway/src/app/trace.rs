@@ -7,13 +7,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::handshake;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
-use hyper::{Request, Response};
+use hyper::http::response::Parts;
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use proxy::{Arrival, TracedConnection};
 use serde_json::{Map, Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -47,13 +49,20 @@ impl Tracer {
         let arrival = Arrival {
             client: wanted.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             tls: wanted.tls,
+            http2: wanted.http2,
             server_name: wanted.tls.then(|| name.to_owned()),
             port: wanted.port,
         };
         let failed = |error: std::io::Error| (503, format!("the request cannot be sent: {error}"));
         let TracedConnection { stream, told } = self.plane.trace(arrival).await.map_err(failed)?;
         let deadline = Instant::now() + LIMIT;
-        let response = match timeout_at(deadline, send(TokioIo::new(stream), request)).await {
+        let sending = async {
+            match wanted.http2 {
+                true => send_http2(stream, request).await,
+                false => send(TokioIo::new(stream), request).await,
+            }
+        };
+        let response = match timeout_at(deadline, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => json!({ "error": error }),
             Err(_) => json!({ "error": "no whole response in time" }),
@@ -71,22 +80,31 @@ impl Tracer {
 
 /// The request as it is sent; lines about connections and the length of the content are ours.
 fn request(wanted: &TracedRequest) -> Result<Request<Full<Bytes>>, String> {
-    let mut request = Request::builder().method(wanted.method.as_str()).uri(&wanted.target);
+    let mut request = Request::builder().method(wanted.method.as_str());
+    request = match wanted.http2 {
+        false => request.uri(&wanted.target),
+        true => {
+            let scheme = if wanted.tls { "https" } else { "http" };
+            request.uri(format!("{scheme}://{}{}", wanted.host, wanted.target))
+        }
+    };
     let own = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
     let names_host = wanted.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
-    request = if names_host { request } else { request.header(HOST, &wanted.host) };
+    request = if names_host || wanted.http2 { request } else { request.header(HOST, &wanted.host) };
     for (name, value) in &wanted.headers {
         let name: HeaderName = name.parse().map_err(|_| format!("no header: '{name}'"))?;
         if !own.contains(&name) {
             request = request.header(name, value);
         }
     }
-    request = request.header(CONNECTION, "close");
+    if !wanted.http2 {
+        request = request.header(CONNECTION, "close");
+    }
     request.body(Full::new(Bytes::from(wanted.body.clone()))).map_err(|error| error.to_string())
 }
 
 /// Sends it; the response, as the client gets it.
-async fn send(stream: TokioIo<tokio::net::TcpStream>, request: Request<Full<Bytes>>) -> Result<Value, String> {
+async fn send(stream: TokioIo<TcpStream>, request: Request<Full<Bytes>>) -> Result<Value, String> {
     let (mut sender, connection) = handshake(stream).await.map_err(|error| error.to_string())?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
@@ -101,34 +119,90 @@ async fn send(stream: TokioIo<tokio::net::TcpStream>, request: Request<Full<Byte
     }
 }
 
+/// The same over HTTP/2.
+async fn send_http2(stream: TcpStream, request: Request<Full<Bytes>>) -> Result<Value, String> {
+    let (sender, connection) = h2::client::handshake(stream).await.map_err(|error| error.to_string())?;
+    let exchange = async {
+        let failed = |error: h2::Error| error.to_string();
+        let (head, body) = request.into_parts();
+        let content = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+        let mut sender = sender.ready().await.map_err(failed)?;
+        let asked = sender.send_request(Request::from_parts(head, ()), content.is_empty());
+        let (response, mut upload) = asked.map_err(failed)?;
+        if !content.is_empty() {
+            upload.send_data(content, true).map_err(failed)?;
+        }
+        let (head, mut body) = response.await.map_err(failed)?.into_parts();
+        let mut shown = Shown::default();
+        while let Some(piece) = body.data().await {
+            let taken = piece.and_then(|piece| {
+                shown.add(&piece);
+                body.flow_control().release_capacity(piece.len())
+            });
+            shown.broken = shown.broken.or_else(|| taken.err().map(failed));
+            if shown.broken.is_some() {
+                break;
+            }
+        }
+        let trailers = if shown.broken.is_none() { body.trailers().await.map_err(failed)? } else { None };
+        Ok(shown.of(&head, trailers.as_ref()))
+    };
+    tokio::pin!(exchange);
+    tokio::pin!(connection);
+    tokio::select! {
+        response = &mut exchange => response,
+        _ = &mut connection => exchange.await,
+    }
+}
+
 async fn shown(response: Response<Incoming>) -> Value {
     let (head, mut body) = response.into_parts();
-    let (mut content, mut octets, mut broken) = (Vec::new(), 0, None);
+    let (mut shown, mut trailers) = (Shown::default(), None);
     while let Some(frame) = body.frame().await {
         match frame.map(|frame| frame.into_data()) {
-            Ok(Ok(data)) => {
-                octets += data.len();
-                content.extend_from_slice(&data[..data.len().min(SHOWN - content.len())]);
-            }
-            // Trailers.
-            Ok(Err(_)) => {}
-            Err(error) => broken = Some(error.to_string()),
+            Ok(Ok(data)) => shown.add(&data),
+            Ok(Err(other)) => trailers = other.into_trailers().ok(),
+            Err(error) => shown.broken = Some(error.to_string()),
         }
-        if octets > READ {
-            broken = Some("the rest of the content was not read".to_owned());
-        }
-        if broken.is_some() {
+        if shown.broken.is_some() {
             break;
         }
     }
-    let lines =
-        head.headers.iter().map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]));
-    json!({
-        "status": head.status.as_u16(),
-        "headers": lines.collect::<Vec<_>>(),
-        "body": String::from_utf8_lossy(&content),
-        "octets": octets,
-        "truncated": octets > content.len(),
-        "error": broken,
-    })
+    shown.of(&head, trailers.as_ref())
+}
+
+/// What there is to show of a response.
+#[derive(Default)]
+struct Shown {
+    content: Vec<u8>,
+    octets: usize,
+    broken: Option<String>,
+}
+
+impl Shown {
+    fn add(&mut self, data: &[u8]) {
+        self.octets += data.len();
+        self.content.extend_from_slice(&data[..data.len().min(SHOWN - self.content.len())]);
+        if self.octets > READ {
+            self.broken = Some("the rest of the content was not read".to_owned());
+        }
+    }
+
+    fn of(self, head: &Parts, trailers: Option<&HeaderMap>) -> Value {
+        let lines = |lines: &HeaderMap| {
+            let line = |(name, value): (&HeaderName, &hyper::header::HeaderValue)| {
+                json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])
+            };
+            lines.iter().map(line).collect::<Vec<_>>()
+        };
+        json!({
+            "status": head.status.as_u16(),
+            "headers": lines(&head.headers),
+            "body": String::from_utf8_lossy(&self.content),
+            "octets": self.octets,
+            "truncated": self.octets > self.content.len(),
+            "trailers": trailers.map(lines).unwrap_or_default(),
+            "error": self.broken,
+        })
+    }
 }

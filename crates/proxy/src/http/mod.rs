@@ -112,13 +112,18 @@ impl Origin {
     }
 }
 
+/// Serves a connection of HTTP/2 until either side ends it.
+pub(crate) async fn serve_http2(worker: &Rc<Worker>, stream: Stream, origin: Box<Origin>) {
+    Box::pin(multiplexed::serve(worker, stream, Buffer::new(&worker.buffers), origin)).await;
+}
+
 /// Serves a connection until either side ends it. What its task holds is the memory that an idle connection costs: what
 /// is large and seldom needed is boxed, here and below.
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origin>) {
     if let Stream::TlsServer(tls) = &stream
         && tls.get_ref().1.alpn_protocol() == Some(b"h2")
     {
-        return Box::pin(multiplexed::serve(worker, stream, Buffer::new(&worker.buffers), origin)).await;
+        return serve_http2(worker, stream, origin).await;
     }
     let limits = &worker.shared.settings.limits;
     let lingering = Lingering { time: limits.lingering_time, pause: limits.lingering_timeout };
