@@ -180,13 +180,22 @@ impl Translation {
     }
 }
 
-/// The trailers, as content.
+/// The trailers, as content: those of gRPC first, then what else the service has sent, as details of an error.
 fn ending(exchange: &Exchange) -> Vec<u8> {
     let trailers = exchange.trailers.as_ref();
     let value =
         |name: &str| trailers.and_then(|trailers| trailers.get(name)).or_else(|| exchange.response.fields.get(name));
     let (status, message) = (value("grpc-status").unwrap_or(b"0"), value("grpc-message").unwrap_or_default());
-    [b"grpc-status:", status, b"\r\ngrpc-message:", message, b"\r\n"].concat()
+    let mut content = [b"grpc-status:", status, b"\r\ngrpc-message:", message, b"\r\n"].concat();
+    let others = trailers.into_iter().flat_map(|trailers| trailers.iter());
+    let is_own = |name: &str| ["grpc-status", "grpc-message"].iter().any(|own| name.eq_ignore_ascii_case(own));
+    for (name, value) in others.filter(|(name, _)| !is_own(name)) {
+        content.extend_from_slice(name.to_ascii_lowercase().as_bytes());
+        content.push(b':');
+        content.extend_from_slice(value);
+        content.extend_from_slice(b"\r\n");
+    }
+    content
 }
 
 fn unframed(body: &[u8]) -> Option<Bytes> {

@@ -51,6 +51,17 @@ fn messages_pass_and_trailers_follow_them() {
 }
 
 #[test]
+fn details_of_errors_are_among_the_trailers() {
+    let plugin = testing::configure(&GrpcWeb, json!({}), &Env::default());
+    let mut exchange = call(&*plugin, "application/grpc-web+proto", "/t.T/Echo", &frame(0, b"m")).ok().unwrap();
+    let trailers = [("grpc-status", "5"), ("grpc-message", "none"), ("Grpc-Status-Details-Bin", "AAE"), ("x-t", "2")];
+    exchange.trailers = Some(trailers.into_iter().collect());
+    let got = testing::respond_octets(&*plugin, &mut exchange, 200, &[("Content-Type", "application/grpc")], &[]);
+    let content = b"grpc-status:5\r\ngrpc-message:none\r\ngrpc-status-details-bin:AAE\r\nx-t:2\r\n";
+    assert_eq!(got, frame(TRAILERS, content));
+}
+
+#[test]
 fn messages_can_be_json() {
     let directory = tempfile::tempdir().unwrap();
     let plugin = with_schema(&directory);
