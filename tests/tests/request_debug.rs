@@ -70,6 +70,23 @@ fn this_machine_is_told() {
     let tree: Value = serde_json::from_str(&logged(&node, id).unwrap()).expect("JSON");
     assert!(tree["child"]["upstream"]["child"]["streaming"]["total_time"].is_number(), "{tree}");
     assert!(tree["child"]["log"]["total_time"].is_number(), "{tree}");
+    assert!(tree["child"]["body_filter"]["total_time"].is_number(), "{tree}");
+}
+
+#[test]
+fn look_ups_of_names_are_told() {
+    let backend = Backend::start("b");
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = folder.path().join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 service.test\n").unwrap();
+    let node = Node::start(&[("dns_hostsfile", hosts.to_str().unwrap())]);
+    let url = format!("name=s&url=http://service.test:{}", backend.address.port());
+    form(node.admin(), "POST", "/services", &url).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/a").expect(201);
+    let tree = output(&ask(&node, &[ASKS]).expect(200)).expect("an output");
+    let resolve = &tree["child"]["access"]["child"]["dns"]["child"]["service.test"]["child"]["resolve"];
+    assert!(resolve["total_time"].is_number(), "{tree}");
+    assert!(resolve["cache_hit"].is_boolean(), "{tree}");
 }
 
 #[test]

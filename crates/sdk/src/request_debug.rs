@@ -18,6 +18,8 @@ pub struct RequestDebug {
 #[derive(Debug, Default)]
 struct Span {
     total: Option<Duration>,
+    /// Of a look-up: whether its answer was known already.
+    known: Option<bool>,
     children: Vec<(String, Span)>,
 }
 
@@ -45,6 +47,18 @@ impl RequestDebug {
         if let Some((phase, _)) = self.phase {
             self.add(&[&[phase], path].concat(), took);
         }
+    }
+
+    /// The addresses of a host were looked up. Kong does so in the access phase.
+    pub fn resolved(&mut self, host: &str, took: Duration, known: bool) {
+        let path = ["access", "dns", host, "resolve"];
+        self.add(&path, took);
+        path.iter().fold(&mut self.root, |span, name| span.child(name)).known = Some(known);
+    }
+
+    /// Content has passed whether or not a plugin wanted to see it.
+    pub fn filtered(&mut self) {
+        self.add(&["body_filter"], Duration::ZERO);
     }
 
     /// What the service has taken for the head of its response, and for what came behind that.
@@ -91,6 +105,9 @@ impl Span {
         if let Some(total) = self.total {
             out.insert("total_time".to_owned(), millis(total));
         }
+        if let Some(known) = self.known {
+            out.insert("cache_hit".to_owned(), Value::Bool(known));
+        }
         Value::Object(out)
     }
 }
@@ -133,6 +150,17 @@ mod tests {
                 "workspace_id": "w"
             })
         );
+    }
+
+    #[test]
+    fn look_ups_stand_under_their_hosts() {
+        let mut debug = RequestDebug::default();
+        debug.resolved("a.test", Duration::from_millis(2), false);
+        debug.filtered();
+        let tree = debug.to_json("", "");
+        let resolve = &tree["child"]["access"]["child"]["dns"]["child"]["a.test"]["child"]["resolve"];
+        assert_eq!(*resolve, json!({ "total_time": 2, "cache_hit": false }));
+        assert_eq!(tree["child"]["body_filter"]["total_time"], 0);
     }
 
     #[test]

@@ -91,12 +91,12 @@ pub(crate) async fn run(
             }
     };
     loop {
-        let asked = exchange.trace.is_some().then(Instant::now);
+        let asked = (exchange.trace.is_some() || exchange.debug.is_some()).then(Instant::now);
         debug::enter(exchange, "balancer");
-        let picked = pick(context, exchange, &destination, &tried).await;
+        let (picked, known) = pick(context, exchange, &destination, &tried).await;
         debug::leave(exchange);
         if let Some(asked) = asked.filter(|_| !destination.is_upstream()) {
-            trace_look_up(exchange, asked, &picked);
+            tell_look_up(exchange, asked, &picked, known);
         }
         let peer = match picked {
             Ok(peer) => peer,
@@ -210,15 +210,18 @@ fn cause(kind: Kind) -> RetryCause {
     }
 }
 
-/// Adds a span for the look-up of a name.
-fn trace_look_up(exchange: &mut Exchange, asked: Instant, picked: &Result<Peer, PickError>) {
+/// Notes the look-up of a name, for who has asked for times; `known`: nobody was waited for.
+#[cold]
+fn tell_look_up(exchange: &mut Exchange, asked: Instant, picked: &Result<Peer, PickError>, known: bool) {
     let service = exchange.service.as_deref();
     let host = exchange.upstream.host.as_deref().or(service.map(|service| &*service.host)).unwrap_or_default();
     if host.parse::<IpAddr>().is_ok() {
         return;
     }
+    let host = host.to_owned();
+    debug::resolved(exchange, &host, asked, known);
     let mut attributes = vec![
-        ("dns.record.domain", Attribute::Text(host.to_owned())),
+        ("dns.record.domain", Attribute::Text(host)),
         ("dns.record.port", Attribute::Number(f64::from(exchange.upstream.port))),
     ];
     if let Ok(peer) = picked {
@@ -245,16 +248,17 @@ fn tls(
     })
 }
 
+/// A peer, and whether one was found without waiting.
 async fn pick(
     context: &RequestContext<'_>,
     exchange: &Exchange,
     destination: &Destination,
     tried: &[SocketAddr],
-) -> Result<Peer, PickError> {
+) -> (Result<Peer, PickError>, bool) {
     let balancers = &context.worker.shared.balancers;
-    match destination.try_pick(balancers, exchange, tried)? {
-        Some(peer) => Ok(peer),
-        None => Box::pin(destination.pick(balancers, exchange, tried)).await,
+    match destination.try_pick(balancers, exchange, tried).transpose() {
+        Some(picked) => (picked, true),
+        None => (Box::pin(destination.pick(balancers, exchange, tried)).await, false),
     }
 }
 

@@ -65,6 +65,13 @@ pub(super) fn routed(exchange: &mut Exchange, started: Instant) {
     }
 }
 
+/// The addresses of a host were looked up.
+pub(super) fn resolved(exchange: &mut Exchange, host: &str, started: Instant, known: bool) {
+    if let Some(debug) = exchange.debug.as_deref_mut() {
+        debug.resolved(host, started.elapsed(), known);
+    }
+}
+
 /// Tells the client what is known by the time of its head.
 pub(super) fn tell(exchange: &mut Exchange) {
     if exchange.debug.is_some() {
@@ -105,6 +112,7 @@ fn write_log(mut debug: RequestDebug, exchange: &Exchange) {
     if let (Some(proxy), Some(waited)) = (exchange.timing.proxy, exchange.timing.upstream) {
         debug.waited(waited, Some(exchange.timing.started.elapsed().saturating_sub(proxy + waited)));
     }
+    debug.filtered();
     let (output, id) = (text(&debug, exchange), exchange.id_str());
     let parts = output.len().div_ceil(MESSAGE);
     for (at, part) in output.as_bytes().chunks(MESSAGE).enumerate() {
