@@ -206,15 +206,6 @@ fn requests_that_sleep_are_in_nobodys_way() {
 }
 
 #[test]
-fn a_plugin_for_a_phase_that_is_not_there_stops_the_start() {
-    let mut node = Node::start(&[("lua_package_path", PATH)]);
-    node.end(Signal::TERM);
-    node.set("plugins", "bundled,early");
-    let said = node.refusal();
-    assert!(said.contains("it acts in the phase 'certificate', which is not there in this version"), "{said}");
-}
-
-#[test]
 fn a_plugin_that_cannot_be_loaded_stops_the_start() {
     let mut node = Node::start(&[("lua_package_path", PATH)]);
     node.end(Signal::TERM);

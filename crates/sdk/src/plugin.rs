@@ -2,7 +2,7 @@
 
 use crate::{
     AdminAnswer, AdminEndpoint, AdminRequest, Answer, BoxFuture, Bytes, CertificateRequest, CertifiedKey,
-    CredentialEntity, Env, Exchange, LocalBoxFuture, WebSocketMessage,
+    CredentialEntity, Env, Exchange, Handshake, LocalBoxFuture, WebSocketMessage,
 };
 use model::{Catalog, Function, PluginSchema, Schema, entities};
 use std::sync::Arc;
@@ -118,6 +118,12 @@ pub trait Plugin: Send + Sync {
         Box::pin(std::future::ready(None))
     }
 
+    /// While a client connects by TLS, after certificates have been looked for. Only global instances of the default
+    /// workspace are called. An error ends the connection. Clients of HTTP/3 do not come by here, and are refused.
+    fn handshake<'a>(&'a self, _handshake: &'a mut Handshake) -> LocalBoxFuture<'a, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Before routing. Only global instances are called; route, service and consumer are not known yet.
     fn rewrite<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
         Step::Next
@@ -207,6 +213,8 @@ impl Phases {
     pub const EXIT: Phases = Phases(512);
     pub const WS_CLIENT_FRAME: Phases = Phases(1024);
     pub const WS_UPSTREAM_FRAME: Phases = Phases(2048);
+    /// [`Plugin::handshake`] is called.
+    pub const HANDSHAKE: Phases = Phases(4096);
 
     /// Both sets together.
     pub const fn and(self, other: Phases) -> Phases {

@@ -86,7 +86,15 @@ impl Acceptor {
         let tls = shared.listener_tls.load_full();
         // Who is asked for a certificate is known by server name only once the handshake is over: where plugins want to
         // see those of some, all may show one.
-        let snapshot = shared.snapshot_of_handshake().filter(|snapshot| !snapshot.requests.is_empty());
+        let snapshot = shared.snapshot_of_handshake();
+        if snapshot.as_ref().is_some_and(|snapshot| !snapshot.global_chain().connecting.is_empty()) {
+            // Nothing can be decided before QUIC has agreed on everything.
+            self.refused_handshakes.note(|n| {
+                tracing::warn!("{n} connections of QUIC were refused: a plugin acts in the certificate phase")
+            });
+            return incoming.refuse();
+        }
+        let snapshot = snapshot.filter(|snapshot| !snapshot.requests.is_empty());
         let Some(config) = tls.quic(snapshot.is_some()) else { return };
         let peer = incoming.remote_address();
         let (client, handshake) = (shared.quic.client(&incoming, bound), shared.quic.handshake());

@@ -140,6 +140,7 @@ impl Scopes {
         };
         chain.rewriting = bases(Phases::REWRITE);
         chain.certifying = bases(Phases::CERTIFICATE);
+        chain.connecting = bases(Phases::HANDSHAKE);
         chain
     }
 

@@ -58,6 +58,8 @@ pub struct Chain {
     pub(crate) rewriting: Vec<Arc<Instance>>,
     /// The instances for everybody that look for certificates, by descending priority.
     pub(crate) certifying: Vec<Arc<Instance>>,
+    /// Those that have a say in how clients connect by TLS, by descending priority.
+    pub(crate) connecting: Vec<Arc<Instance>>,
     /// What any instance in it takes part in.
     pub(crate) phases: Phases,
 }

@@ -4,6 +4,7 @@ use crate::snapshot::Snapshot;
 use crate::tls::{self, ListenerTls};
 use model::hostname;
 use rustls::server::Acceptor;
+use sdk::Handshake;
 use std::io;
 use std::sync::Arc;
 use std::task::Context;
@@ -80,9 +81,11 @@ async fn accept_with_plugins(
     tls: &ListenerTls,
     snapshot: &Snapshot,
 ) -> io::Result<(TlsStream<TcpStream>, bool)> {
+    let (peer, local) = (socket.peer_addr()?, socket.local_addr()?);
     let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-    let name = tls::server_name(&begun.client_hello());
-    let (config, asked) = tls::settings(tls, snapshot, name.as_deref()).await.map_err(io::Error::other)?;
+    let name = tls::server_name(&begun.client_hello()).map(Arc::from);
+    let handshake = Handshake::new(name, peer, local);
+    let (config, asked) = tls::settings(tls, snapshot, handshake).await.map_err(io::Error::other)?;
     Ok((begun.into_stream(config).await?, asked))
 }
 

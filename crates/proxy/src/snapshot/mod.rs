@@ -96,7 +96,8 @@ impl Snapshot {
 
     /// Whether plugins have a say while clients connect by TLS.
     pub(crate) fn has_handshakes(&self) -> bool {
-        !self.requests.is_empty() || !self.chains.global.certifying.is_empty()
+        let global = &self.chains.global;
+        !self.requests.is_empty() || !global.certifying.is_empty() || !global.connecting.is_empty()
     }
 
     /// The chain for what has no route: of the default workspace's global plugins.

@@ -13,16 +13,16 @@ pub(crate) use datagram::Datagrams;
 
 use crate::chain;
 use crate::http::Origin;
+use crate::snapshot::View;
 use crate::tls;
 use crate::tunnel::Tunnel;
 use crate::worker::Worker;
 use client_hello::ClientHello;
 use model::entities::Protocol;
-use sdk::Phases;
+use sdk::{Handshake, Phases};
 use session::{Opened, StatusCode, begin, end, enter};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use tokio_rustls::StartHandshake;
 use wire::net::{Buffer, Stream, Timer};
 
@@ -38,16 +38,18 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
     exchange.client.sni = hello.as_ref().and_then(|hello| hello.server_name.clone());
     let mut selected = chain::Selected::new();
     let opened = match enter(&view, &origin, &mut exchange) {
-        Ok(chain) => match secure(worker, stream, hello, (&mut exchange, chain.asks_streams()), &timer).await {
-            Ok(client) => session::open(worker, &view, &mut exchange, (chain, &mut selected), &timer)
-                .await
-                .map(|opened| (client, opened)),
-            Err(error) => {
-                tracing::info!(client = origin.peer.as_str(), "no TLS with the client of a stream: {error}");
-                chain::run_access(chain, &mut exchange, &mut selected, false).await;
-                Err(StatusCode(500))
+        Ok(chain) => {
+            match secure(worker, stream, hello, (&mut exchange, chain.asks_streams()), (&view, &timer)).await {
+                Ok(client) => session::open(worker, &view, &mut exchange, (chain, &mut selected), &timer)
+                    .await
+                    .map(|opened| (client, opened)),
+                Err(error) => {
+                    tracing::info!(client = origin.peer.as_str(), "no TLS with the client of a stream: {error}");
+                    chain::run_access(chain, &mut exchange, &mut selected, false).await;
+                    Err(StatusCode(500))
+                }
             }
-        },
+        }
         Err(status) => {
             chain::run_access(view.global_chain(), &mut exchange, &mut selected, false).await;
             Err(status)
@@ -98,7 +100,7 @@ async fn secure(
     stream: Stream,
     hello: Option<ClientHello>,
     (exchange, asks): (&mut sdk::Exchange, bool),
-    timer: &Timer,
+    (view, timer): (&View, &Timer),
 ) -> io::Result<(Stream, Buffer)> {
     let Some(hello) = hello else { return Ok((stream, Buffer::new(&worker.buffers))) };
     let ends_here = exchange.stream.is_some_and(|session| session.protocol == Protocol::Tls);
@@ -107,14 +109,19 @@ async fn secure(
         stream => return Ok((stream, hello.octets)),
     };
     let tls = worker.shared.listener_tls.load_full();
-    let config = if asks { tls.asking_streams() } else { Arc::clone(&tls.streams) };
-    let mut handshake = Box::pin(StartHandshake::from_parts(hello.accepted, socket).into_stream(config));
+    let client = Handshake::new(hello.server_name, socket.peer_addr()?, socket.local_addr()?);
+    let mut handshake = Box::pin(async {
+        let settings = tls::stream_settings(&tls, view, client, asks).await;
+        let (config, asked) = settings.map_err(io::Error::other)?;
+        let begun = StartHandshake::from_parts(hello.accepted, socket);
+        io::Result::Ok((begun.into_stream(config).await?, asked))
+    });
     let limit = worker.shared.settings.limits.client_header_timeout;
     let secured = timer.limit(limit, |cx| handshake.as_mut().poll(cx)).await;
-    let secured = secured.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let (secured, asked) = secured.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let connection = secured.get_ref().1;
     exchange.client.certificate = tls::shown(connection);
-    exchange.client.certificate_asked = asks;
+    exchange.client.certificate_asked = asked;
     let verified = if exchange.client.certificate.is_some() { "FAILED" } else { "NONE" };
     exchange.client.tls = tls::describe(connection, verified);
     Ok((Stream::TlsServer(Box::new(secured)), Buffer::new(&worker.buffers)))

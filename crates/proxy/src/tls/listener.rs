@@ -94,10 +94,13 @@ impl ListenerTls {
     }
 
     /// The same for streams.
-    pub fn asking_streams(&self) -> Arc<ServerConfig> {
-        let mut config = ServerConfig::clone(&self.asking);
+    pub fn asking_streams(&self, names: Names) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let mut config = match names.is_empty() {
+            true => ServerConfig::clone(&self.asking),
+            false => self.policy.with_clients(&self.asking, ClientVerification::asking(names))?,
+        };
         config.alpn_protocols.clear();
-        Arc::new(config)
+        Ok(Arc::new(config))
     }
 }
 

@@ -23,7 +23,7 @@ mod verify;
 
 pub use certificates::Certificates;
 pub use clients::{ClientVerification, ClientVerificationMode};
-pub(crate) use handshake::{server_name, settings};
+pub(crate) use handshake::{server_name, settings, stream_settings};
 pub use identity::{Chain, Identity};
 pub use listener::Policy;
 pub(crate) use listener::{ListenerTls, Resolver};

@@ -53,7 +53,8 @@ impl CertificateRequests {
     }
 }
 
-fn both(known: Option<Names>, more: &Names) -> Names {
+/// What a client is told of whom both want it to show.
+pub(super) fn both(known: Option<Names>, more: &Names) -> Names {
     match known {
         None => more.clone(),
         Some(known) if known.is_empty() || more.is_empty() => Names::new(),

@@ -4,7 +4,10 @@
 mod tests;
 
 use crate::lua::{self, Code, Outcome, Phase};
-use sdk::{Answer, Bytes, Config, Env, Exchange, Function, Phases, Plugin, PluginKind, Step, entities};
+use sdk::{
+    Answer, Bytes, Config, Env, Exchange, Function, Handshake, LocalBoxFuture, Phases, Plugin, PluginKind, Step,
+    entities,
+};
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,12 +21,12 @@ struct Instance {
     plugin: &'static str,
     /// Tells instances apart in what code keeps (`kong.ctx.plugin`).
     number: u64,
+    certificate: Vec<Code>,
     rewrite: Vec<Code>,
     access: Vec<Code>,
     header_filter: Vec<Code>,
     body_filter: Vec<Code>,
     log: Vec<Code>,
-    has_certificate: bool,
 }
 
 const FUNCTIONS: &[(&str, Function)] = &[("lua_code", Function::Validator(is_code))];
@@ -86,12 +89,12 @@ impl Instance {
         Ok(Box::new(Instance {
             plugin: name,
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            certificate: codes(Phase::Certificate)?,
             rewrite: codes(Phase::Rewrite)?,
             access: codes(Phase::Access)?,
             header_filter: codes(Phase::HeaderFilter)?,
             body_filter: codes(Phase::BodyFilter)?,
             log: codes(Phase::Log)?,
-            has_certificate: !config.texts("certificate").is_empty(),
         }))
     }
 
@@ -122,6 +125,7 @@ impl Plugin for Instance {
     fn phases(&self) -> Phases {
         let mut phases = Phases::NONE;
         for (codes, phase) in [
+            (&self.certificate, Phases::HANDSHAKE),
             (&self.rewrite, Phases::REWRITE),
             (&self.access, Phases::ACCESS),
             (&self.header_filter, Phases::HEADER_FILTER),
@@ -136,8 +140,8 @@ impl Plugin for Instance {
         if reads { phases.and(Phases::READS_BODY) } else { phases }
     }
 
-    fn degraded(&self) -> Option<String> {
-        self.has_certificate.then(|| "code for the phase 'certificate' is not run in this version".to_owned())
+    fn handshake<'a>(&'a self, handshake: &'a mut Handshake) -> LocalBoxFuture<'a, Result<(), String>> {
+        Box::pin(std::future::ready(lua::run_certificate(&self.certificate, self.number, handshake)))
     }
 
     fn rewrite<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {

@@ -7,6 +7,7 @@
 mod calls;
 mod events;
 mod generations;
+mod handshakes;
 mod host;
 mod modules;
 mod natives;
@@ -24,6 +25,7 @@ mod vm;
 pub(crate) use calls::{Called, Calls};
 pub use events::{INVALIDATIONS, hear, is_listened_to, post};
 pub use generations::{invalidate, invalidate_all};
+pub use handshakes::run_certificate;
 pub use natives::shared::declare as declare_shared;
 pub(crate) use plugins::given_config;
 pub use plugins::{Paths, load};
@@ -62,6 +64,8 @@ pub struct Permissions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     InitWorker,
+    /// Of a client that connects by TLS.
+    Certificate,
     Rewrite,
     Access,
     Response,
@@ -111,8 +115,9 @@ fn reads_content(code: &str) -> bool {
 
 impl Phase {
     /// All of them, in their order.
-    const ALL: [Phase; 14] = [
+    const ALL: [Phase; 15] = [
         Phase::InitWorker,
+        Phase::Certificate,
         Phase::Rewrite,
         Phase::Access,
         Phase::Response,
@@ -143,6 +148,7 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Phase::InitWorker => "init_worker",
+            Phase::Certificate => "certificate",
             Phase::Rewrite => "rewrite",
             Phase::Access => "access",
             Phase::Response => "response",
@@ -163,6 +169,7 @@ impl Phase {
     fn context(self) -> &'static str {
         match self {
             Phase::InitWorker => "init_worker_by_lua*",
+            Phase::Certificate => "ssl_certificate_by_lua*",
             Phase::Rewrite => "rewrite_by_lua*",
             // Where Kong runs it.
             Phase::Access | Phase::Response | Phase::WsHandshake => "access_by_lua*",
@@ -179,6 +186,7 @@ impl Phase {
     fn bit(self) -> u32 {
         match self {
             Phase::InitWorker => 0x1,
+            Phase::Certificate => 0x2,
             Phase::Rewrite => 0x10,
             Phase::Access => 0x20,
             Phase::Response => 0x80,

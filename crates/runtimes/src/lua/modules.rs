@@ -20,6 +20,7 @@ const OWN: &[(&str, &[&str])] = &[
     (include_str!("code/modules/pb.lua"), PROTOBUF),
     (include_str!("code/modules/queue.lua"), &["kong.tools.queue"]),
     (include_str!("code/modules/redis.lua"), &["resty.redis"]),
+    (include_str!("code/modules/ssl.lua"), &["ngx.ssl", "resty.kong.tls"]),
     (include_str!("code/modules/tools.lua"), TOOLS),
     (include_str!("code/modules/tools_net.lua"), TOOLS_NET),
     (include_str!("code/modules/zlib.lua"), &["ffi-zlib", "zlib"]),

@@ -18,7 +18,7 @@ use model::entities::Uuid;
 use model::pem as texts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::sync::{Arc, OnceLock};
 
@@ -85,8 +85,15 @@ pub fn certified_key(chain: &str, key: &str) -> Result<Arc<CertifiedKey>, String
     if chain.is_empty() {
         return Err("cert: no certificate in it".to_owned());
     }
-    let key = texts::private_key(key).map_err(|e| format!("key: {e}"))?;
-    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|e| format!("key: {e}"))?;
+    certified_key_of_der(chain, &texts::private_key(key).map_err(|e| format!("key: {e}"))?)
+}
+
+/// The same, of what PEM is made of.
+pub fn certified_key_of_der(
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKeyDer<'_>,
+) -> Result<Arc<CertifiedKey>, String> {
+    let key = aws_lc_rs::sign::any_supported_type(key).map_err(|e| format!("key: {e}"))?;
     let certified = CertifiedKey::new(chain, key);
     certified.keys_match().map_err(|e| e.to_string())?;
     Ok(Arc::new(certified))

@@ -65,7 +65,7 @@ local constants = {
 }
 
 -- Where Kong runs its own phases.
-local where = { ws_handshake = "access", ws_client_frame = "content", ws_upstream_frame = "content", ws_close = "log" }
+local where = { certificate = "ssl_cert", ws_handshake = "access", ws_client_frame = "content", ws_upstream_frame = "content", ws_close = "log" }
 
 ngx = {
   arg = setmetatable({}, { __metatable = false }),

@@ -205,12 +205,46 @@ function client.load_consumer(id, by_username)
   end
   return load_consumer(id, by_username)
 end
-client.tls = {
-  get_full_client_certificate_chain = function() return nil, "not there in this version" end,
-  request_client_certificate = function() return nil, "not there in this version" end,
-  disable_session_reuse = function() return nil, "not there in this version" end,
-  set_client_verify = function() return nil, "not there in this version" end,
-}
+client.tls = {}
+local SHOWN = of("rewrite access balancer response log")
+local BEFORE_LOG = of("rewrite access balancer response")
+local chain_of_client, variable = host("client.certificate_chain"), host("ngx.var")
+for _, name in ipairs { "request_client_certificate", "disable_session_reuse" } do
+  client.tls[name] = function()
+    check(phases.certificate)
+    return slot.other("tls." .. name)
+  end
+end
+function client.tls.set_client_ca_list(list)
+  check(phases.certificate)
+  return slot.other("tls.set_client_ca_list", slot.ders(list))
+end
+function client.tls.get_full_client_certificate_chain()
+  check(SHOWN)
+  if variable("https") ~= "on" then
+    return nil, "connection is not TLS or TLS support for Nginx not enabled"
+  end
+  return chain_of_client()
+end
+function client.tls.set_client_verify(verdict)
+  check(BEFORE_LOG)
+  is_string(verdict, "the value")
+  if verdict ~= "SUCCESS" and verdict ~= "NONE" and verdict:sub(1, 7) ~= "FAILED:" then
+    error("unknown client verify value: " .. verdict
+      .. " accepted values are: \"SUCCESS\", \"NONE\" or \"FAILED:<reason>\"", 2)
+  end
+  rawset(slot.ngx_ctx, "CLIENT_VERIFY_OVERRIDE", verdict)
+  set_value("request.tls.client_verify", verdict, "replace")
+end
+
+-- The certificates of a chain (`resty.openssl.x509.chain`, `ngx.ssl`) in DER.
+function slot.ders(chain)
+  local ders = {}
+  for i, certificate in ipairs(type(chain) == "table" and chain.certificates or {}) do
+    ders[i] = certificate.info.der
+  end
+  return ders
+end
 
 local request = namespace("request", ANY, [[get_scheme get_host get_forwarded_scheme get_forwarded_host
   get_forwarded_port get_forwarded_path get_forwarded_prefix get_http_version get_method get_raw_path

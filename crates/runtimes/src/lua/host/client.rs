@@ -1,9 +1,10 @@
 //! `kong.client`, `kong.router`, and what `kong.log` has of the exchange.
 
 use super::body::decoded;
-use super::{Arguments, Host, octets, unknown};
+use super::{Arguments, Host, maybe, octets, unknown};
 use crate::lua::value;
 use mlua::{Error, Lua, Result, Value};
+use sdk::certificates::pem;
 use sdk::entities::{Consumer, Credential, Uuid};
 use sdk::log::{self, LogMode, LogValue};
 use sdk::{Exchange, SnapshotRef};
@@ -17,6 +18,11 @@ impl Host {
             "client.get_forwarded_ip" => octets(lua, client.ip.to_string()),
             "client.get_port" => Ok(Value::Integer(client.peer_port.into())),
             "client.get_forwarded_port" => Ok(Value::Integer(client.port.into())),
+            "client.certificate_chain" => {
+                let shown = client.certificate.as_ref();
+                let chain = shown.map(|shown| std::iter::once(shown.own()).chain(shown.others()).map(pem).collect());
+                maybe(lua, chain.as_ref().map(|pem: &String| pem.as_bytes()))
+            }
             "client.get_protocol" => octets(lua, if client.tls.is_some() { "https" } else { "http" }),
             "client.get_consumer" => match consumer {
                 Some(consumer) => decoded(lua, &log::consumer(consumer)),

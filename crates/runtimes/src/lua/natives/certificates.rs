@@ -3,12 +3,15 @@
 use super::keys::of_pem;
 use mlua::{Lua, LuaString, Result, Table, Value};
 use sdk::certificates::find_path;
-use sdk::{CertificateDer, ClientCertificate, UnixTime};
+use sdk::{CertificateDer, ClientCertificate, PemObject, PrivateKeyDer, UnixTime};
 use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
 
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     native.raw_set("certificate", lua.create_function(certificate)?)?;
+    native.raw_set("certificates_of_pem", lua.create_function(certificates_of_pem)?)?;
+    native.raw_set("certificates_of_der", lua.create_function(certificates_of_der)?)?;
+    native.raw_set("key_of_pem", lua.create_function(key_of_pem)?)?;
     native.raw_set("vouched_for", lua.create_function(vouched_for)?)
 }
 
@@ -45,6 +48,46 @@ fn certificate(lua: &Lua, given: LuaString) -> Result<(Value, Option<String>)> {
     }
     table.raw_set("alternatives", others)?;
     Ok((Value::Table(table), None))
+}
+
+/// All certificates of a text in PEM, in DER, or nil and what OpenSSL would say.
+fn certificates_of_pem(lua: &Lua, given: LuaString) -> Result<(Value, Option<&'static str>)> {
+    let failed = Ok((Value::Nil, Some("PEM_read_bio_X509_AUX() failed")));
+    let given = given.as_bytes();
+    let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&given).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok((Value::Table(ders(lua, found.iter().map(|der| &der[..]))?), None)),
+        _ => failed,
+    }
+}
+
+/// The same, of texts in DER one after the other.
+fn certificates_of_der(lua: &Lua, given: LuaString) -> Result<(Value, Option<&'static str>)> {
+    let given = given.as_bytes();
+    let (mut rest, mut found) = (&given[..], Vec::new());
+    while !rest.is_empty() {
+        match X509Certificate::from_der(rest) {
+            Ok((after, _)) => found.push(&rest[..rest.len() - after.len()]),
+            Err(_) => return Ok((Value::Nil, Some("d2i_X509_bio() failed"))),
+        }
+        rest = &rest[found.last().map_or(0, |der| der.len())..];
+    }
+    match found.is_empty() {
+        true => Ok((Value::Nil, Some("d2i_X509_bio() failed"))),
+        false => Ok((Value::Table(ders(lua, found.into_iter())?), None)),
+    }
+}
+
+fn ders<'d>(lua: &Lua, all: impl Iterator<Item = &'d [u8]>) -> Result<Table> {
+    lua.create_sequence_from(all.map(|der| lua.create_string(der)).collect::<Result<Vec<_>>>()?)
+}
+
+/// The private key of a text in PEM, in DER.
+fn key_of_pem(lua: &Lua, given: LuaString) -> Result<(Value, Option<&'static str>)> {
+    match PrivateKeyDer::from_pem_slice(&given.as_bytes()) {
+        Ok(key) => Ok((Value::String(lua.create_string(key.secret_der())?), None)),
+        Err(_) => Ok((Value::Nil, Some("PEM_read_bio_PrivateKey() failed"))),
+    }
 }
 
 /// The attributes of a name in its order: short names (or identifiers), identifiers and texts.

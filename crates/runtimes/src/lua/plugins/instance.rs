@@ -5,10 +5,13 @@ use crate::lua::operations::Operation;
 use crate::lua::turn::{self, Job, Outcome, Piece};
 use crate::lua::value::record;
 use crate::lua::vm::{Vm, words};
-use crate::lua::{Phase, host::Ending};
+use crate::lua::{Phase, handshakes, host::Ending};
 use mlua::{Function, Table, Value};
 use sdk::entities::{self, Protocols, Uuid};
-use sdk::{Answer, Bytes, CloseReason, Exchange, Phases, Plugin, Record, Step, Verdict, WebSocketMessage};
+use sdk::{
+    Answer, Bytes, CloseReason, Exchange, Handshake, LocalBoxFuture, Phases, Plugin, Record, Step, Verdict,
+    WebSocketMessage,
+};
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -262,6 +265,18 @@ impl Instance {
 impl Plugin for Instance {
     fn phases(&self) -> Phases {
         self.0.definition.loaded.phases
+    }
+
+    fn handshake<'a>(&'a self, handshake: &'a mut Handshake) -> LocalBoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let begin = |vm: &Vm| {
+                let known = self.0.meet(vm)?;
+                let handler: Table = known.raw_get("handler")?;
+                vm.begin.call((handler.get::<Function>("certificate")?, handler, known.raw_get::<Table>("config")?))
+            };
+            let run = handshakes::run(handshake, self.0.number, self.0.id.to_string(), begin);
+            run.await.map_err(|error| words(&error))
+        })
     }
 
     fn rewrite<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {

@@ -34,9 +34,6 @@ pub struct Reader {
     functions: RefCell<Vec<LuaFunction>>,
 }
 
-/// Phases that are not there for plugins in Lua: what a plugin would do in them might be what it is for.
-const MISSING: [&str; 1] = ["certificate"];
-
 /// Loads a plugin, in the machine of schemas.
 pub fn load(name: &str) -> Result<Loaded, String> {
     functions::load(name)
@@ -113,9 +110,6 @@ impl Reader {
                 `body_filter` methods"
             ));
         }
-        if let Some(phase) = MISSING.into_iter().find(|phase| has(phase)) {
-            return Err(format!("it acts in the phase '{phase}', which is not there in this version"));
-        }
         let mut description = Description::new(&self.functions);
         let schema = description.of_plugin(&schema)?;
         let entities = self.entities(name, &mut description)?;
@@ -173,6 +167,7 @@ impl Reader {
         let read: Vec<String> = self.vm.slot.raw_get("read")?;
         let mut phases = Phases::NONE;
         for (name, phase) in [
+            ("certificate", Phases::HANDSHAKE),
             ("rewrite", Phases::REWRITE),
             ("access", Phases::ACCESS),
             ("preread", Phases::ACCESS),
