@@ -51,7 +51,7 @@ fn a_plugin_waits_and_others_go_on() {
     let port = node.admin().port();
     let line = get(node.proxy(), &format!("/?do=socket&port={port}")).expect(200).json();
     assert_eq!(line["line"], "HTTP/1.1 200 OK");
-    assert_eq!(get(node.proxy(), "/?do=state").expect(200).json()["timer"], "fired false timer");
+    assert_eq!(get(node.proxy(), "/?do=state").expect(200).json()["timer"], "fired false timer 5");
     get(node.proxy(), "/?do=fail").expect(500);
     get(node.proxy(), "/?do=loop").expect(500);
     get(node.proxy(), "/?filter=sleep").expect(200);

@@ -49,6 +49,11 @@ pub trait Configuration {
         true
     }
 
+    /// See [`Directory::has_upstream`].
+    fn has_upstream(&self, _workspace: &Uuid, _name: &str) -> bool {
+        false
+    }
+
     /// See [`Directory::error_pages`].
     fn error_pages(&self) -> &ErrorPages {
         const { &ErrorPages::DEFAULT }
@@ -111,6 +116,11 @@ impl Directory {
     /// an upstream is a host, of which nothing is known.
     pub fn upstream_is_available(&self, workspace: &Uuid, name: &str) -> bool {
         self.0.upstream_is_available(workspace, name)
+    }
+
+    /// Whether there is an upstream of that name in a workspace.
+    pub fn has_upstream(&self, workspace: &Uuid, name: &str) -> bool {
+        self.0.has_upstream(workspace, name)
     }
 
     /// How error bodies look.

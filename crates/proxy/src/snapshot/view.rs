@@ -164,6 +164,10 @@ impl Configuration for View {
         self.snapshot.rings.is_available(workspace, name)
     }
 
+    fn has_upstream(&self, workspace: &Uuid, name: &str) -> bool {
+        self.snapshot.rings.by_name(workspace, name).is_some()
+    }
+
     fn error_pages(&self) -> &ErrorPages {
         &self.snapshot.error_pages
     }

@@ -123,6 +123,73 @@ fn responses_are_edited() {
 }
 
 #[test]
+fn content_is_edited_as_a_whole() {
+    let whole = "local body = kong.response.get_raw_body() \
+        if body then kong.response.set_raw_body('<' .. body .. '>') end";
+    let plugin = |codes: &[&str]| plugin(json!({ "body_filter": codes }));
+    let content = |codes: &[&str], pieces: &[&str]| {
+        testing::respond(&*plugin(codes), &mut testing::exchange("GET", "/", &[]), 200, &[], pieces)
+    };
+    assert_eq!(content(&[whole], &["a", "bc"]), "<abc>");
+    assert_eq!(content(&[whole, whole], &["a", "bc"]), "<<abc>>");
+    assert_eq!(content(&["ngx.arg[1], ngx.arg[2] = 'end', true"], &["a", "b", "c"]), "end");
+    let shout = "if ngx.arg[1] then ngx.arg[1] = ngx.arg[1]:upper() end";
+    assert_eq!(content(&[shout], &["a", "bc"]), "ABC");
+}
+
+#[test]
+fn functions_return_what_kongs_do() {
+    assert_eq!(value("kong.service.set_upstream('none')"), "nil");
+    assert_eq!(value("select(2, kong.service.set_upstream('none'))"), "could not find an Upstream named 'none'");
+    assert_eq!(value("kong.service.request.set_body({ a = 1 }, 'application/json')"), "true");
+    assert_eq!(value("kong.service.request.set_body({ a = 1 }, 'multipart/form-data')"), "true");
+    let no_type = "content type was neither explicitly given as an argument or received as a header";
+    assert_eq!(value("select(2, kong.service.request.set_body({}))"), no_type);
+    assert!(value("select(2, pcall(kong.service.request.set_method, 'get'))").contains("invalid method: get"));
+    assert_eq!(value("kong.request.get_header('x_t')"), "v");
+    assert_eq!(value("ngx.req.get_headers(0, true)['X-T']"), "v");
+    assert_eq!(value("ngx.req.get_headers(0, true)['x-t']"), "nil");
+    assert_eq!(value("#ngx.var.binary_remote_addr"), "4");
+    assert_eq!(value("ngx.var.time_iso8601:match('^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%d[+-]%d%d:%d%d$') ~= nil"), "true");
+    let exit = answer("kong.response.exit(200, '<p>', { ['Content-Type'] = 'text/html' })").unwrap();
+    assert_eq!(exit.fields.get_str("Content-Type"), Some("text/html; charset=UTF-8"));
+}
+
+#[test]
+fn lists_stay_lists() {
+    let body = Bytes::from_static(br#"{"l":[],"o":{}}"#);
+    let mut exchange = testing::exchange("POST", "/", &[("Content-Type", "application/json")]);
+    exchange.body = body.clone().into();
+    assert!(access("kong.service.request.set_body(kong.request.get_body())", &mut exchange).is_none());
+    assert_eq!(exchange.body.bytes(), Some(&body));
+}
+
+#[test]
+fn parts_are_written() {
+    let mut exchange = testing::exchange("POST", "/", &[]);
+    let code = "kong.service.request.set_body({ b = '1', a = true }, 'multipart/form-data; boundary=x')";
+    assert!(access(code, &mut exchange).is_none());
+    let parts = [
+        "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\ntrue\r\n",
+        "--x\r\nContent-Disposition: form-data; name=\"b\"\r\n\r\n1\r\n--x--\r\n",
+    ];
+    assert_eq!(exchange.body.bytes().map(|body| String::from_utf8_lossy(body).into_owned()), Some(parts.concat()));
+    assert_eq!(exchange.request.fields.get_str("Content-Type"), Some("multipart/form-data; boundary=x"));
+}
+
+#[test]
+fn lines_of_the_service_are_told_from_those_of_code() {
+    let shows = "kong.response.set_header('X-Own', '1') \
+        ngx.header['X-Shown'] = tostring(kong.service.response.get_header('X-Own')) \
+            .. kong.service.response.get_header('x_sent')";
+    let plugin = plugin(json!({ "access": ["kong.response.set_header('X-Early', '1')"], "header_filter": [shows] }));
+    let mut exchange = testing::exchange("GET", "/", &[]);
+    testing::access(&*plugin, &mut exchange);
+    testing::respond(&*plugin, &mut exchange, 200, &[("X-Sent", "s")], &[]);
+    assert_eq!(exchange.response.fields.get_str("X-Shown"), Some("nils"));
+}
+
+#[test]
 fn the_sandbox_hides_what_is_dangerous() {
     for name in ["os.execute", "os.getenv", "io.open", "debug", "load", "loadstring", "dofile", "jit", "_G.rawset"] {
         assert_eq!(value(name), "nil", "{name}");

@@ -42,6 +42,9 @@ pub struct Job {
     pub is_plugin: bool,
 }
 
+/// Instances that have ended the content of a response (`ngx.arg[2]`).
+struct EndedBy(Vec<u64>);
+
 /// Content that a body filter gets, and whether it is the last; then what it makes of it.
 pub type Piece<'p> = Option<(&'p mut Bytes, bool)>;
 
@@ -66,8 +69,14 @@ pub fn run(
     phase: Phase,
     instance: u64,
     exchange: &mut Exchange,
-    piece: Piece<'_>,
+    mut piece: Piece<'_>,
 ) -> Result<Outcome, String> {
+    if let Some((content, _)) = &mut piece
+        && has_ended(exchange, instance)
+    {
+        content.clear();
+        return Ok(Outcome::Done);
+    }
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
     let job = Job { phase, instance, plugin_id: None, context: None, host: None, is_plugin: false };
     let work = || codes.iter().try_for_each(|code| vm.call(code));
@@ -115,6 +124,11 @@ pub fn text_of(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Ve
     text(&value).ok_or_else(|| "the function returns no text".to_owned())
 }
 
+/// Whether an instance has ended the content of the response: what comes after it is not sent.
+pub fn has_ended(exchange: &mut Exchange, instance: u64) -> bool {
+    exchange.state::<EndedBy>().is_some_and(|ended| ended.0.contains(&instance))
+}
+
 /// What a phase has come to whose code has ended.
 pub fn outcome<T>(exchange: &mut Exchange, ending: Option<Ending>, ran: mlua::Result<T>) -> Result<Outcome, String> {
     match (ending, ran) {
@@ -160,7 +174,7 @@ impl Vm {
             meet()?;
             self.run.call(given)
         };
-        let lent = self.lend(phase, Some(exchange), piece, LONGEST_OF_PLUGINS, begin);
+        let lent = self.lend((phase, instance), Some(exchange), piece, LONGEST_OF_PLUGINS, begin);
         lent.map_or_else(|error| (None, Err(error)), |(ending, came)| (ending, came.and_then(|came| self.waits(came))))
     }
 
@@ -193,7 +207,7 @@ impl Vm {
         work: impl FnOnce() -> mlua::Result<T>,
     ) -> mlua::Result<(Option<Ending>, mlua::Result<T>)> {
         let longest = if job.is_plugin { LONGEST_OF_PLUGINS } else { LONGEST };
-        self.lend(job.phase, exchange, piece, longest, || {
+        self.lend((job.phase, job.instance), exchange, piece, longest, || {
             self.enter.call::<()>((
                 &self.phases[job.phase as usize],
                 job.instance,
@@ -209,7 +223,7 @@ impl Vm {
 
     fn lend<T>(
         &self,
-        phase: Phase,
+        (phase, instance): (Phase, u64),
         exchange: Option<&mut Exchange>,
         piece: Piece<'_>,
         longest: Duration,
@@ -223,7 +237,17 @@ impl Vm {
         self.limit(Some(longest));
         let done = work();
         self.limit(None);
-        let ending = self.host.borrow_mut().ending.take();
+        let mut host = self.host.borrow_mut();
+        let ending = host.ending.take();
+        if matches!(piece, Some((_, false))) && self.arg.raw_get::<Value>(2)? == Value::Boolean(true) {
+            if host.exchange.state::<EndedBy>().is_none() {
+                host.exchange.put(EndedBy(Vec::new()));
+            }
+            if let Some(ended) = host.exchange.state::<EndedBy>() {
+                ended.0.push(instance);
+            }
+        }
+        drop(host);
         drop(lent);
         if let Some((content, _)) = piece {
             let made: Value = self.arg.raw_get(1)?;

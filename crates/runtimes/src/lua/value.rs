@@ -12,6 +12,9 @@ const MAX_VALUES: usize = 1 << 20;
 /// What a metatable has by which a table is a list even when it is empty.
 pub const LIST: &str = "__list";
 
+/// The metatable that lists have which stay lists when they are empty, in the registry.
+pub const LISTS: &str = "lists";
+
 /// What becomes of null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nulls {
@@ -51,6 +54,11 @@ pub fn to_lua(lua: &Lua, json: &Json, nulls: Nulls, of_lists: Option<&Table>) ->
 /// A record as plugins get it: without what is null.
 pub fn record(lua: &Lua, json: &Json) -> Result<Value> {
     to_lua(lua, json, Nulls::LeftOut, None)
+}
+
+/// JSON whose lists stay lists when code hands them on.
+pub fn with_lists(lua: &Lua, json: &Json, nulls: Nulls) -> Result<Value> {
+    to_lua(lua, json, nulls, Some(&lua.named_registry_value(LISTS)?))
 }
 
 /// A value of Lua as JSON: a table that has a first element is a list, as is an empty one that is marked as such
@@ -126,12 +134,25 @@ impl Named {
     }
 
     /// Lines by lower-case names, which code may write in any case and with `_` for `-`.
-    pub fn of_fields(lua: &Lua, fields: &Fields, max: usize) -> Result<MultiValue> {
+    pub fn of_fields<'f>(
+        lua: &Lua,
+        fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+        max: usize,
+    ) -> Result<MultiValue> {
         let mut named = Named::new(lua, max)?;
-        for (name, value) in fields.iter() {
+        for (name, value) in fields {
             named.add(lua, &name.to_ascii_lowercase().into_bytes(), Value::String(lua.create_string(value)?))?;
         }
         named.table.set_metatable(Some(of_lines(lua)?))?;
+        named.finish().into_lua_multi(lua)
+    }
+
+    /// The same, by names as they are sent.
+    pub fn of_raw_fields(lua: &Lua, fields: &Fields, max: usize) -> Result<MultiValue> {
+        let mut named = Named::new(lua, max)?;
+        for (name, value) in fields.iter() {
+            named.add(lua, name.as_bytes(), Value::String(lua.create_string(value)?))?;
+        }
         named.finish().into_lua_multi(lua)
     }
 
@@ -171,6 +192,11 @@ fn of_lines(lua: &Lua) -> Result<Table> {
     metatable.raw_set("__index", index)?;
     lua.set_named_registry_value(NAME, &metatable)?;
     Ok(metatable)
+}
+
+/// The first line of a name, which code may write with `_` for `-`.
+pub fn line_of<'f>(fields: &'f Fields, name: &str) -> Option<&'f [u8]> {
+    fields.get(name).or_else(|| if name.contains('_') { fields.get(&name.replace('_', "-")) } else { None })
 }
 
 /// The values that a name has in a table of code: one, or a list.

@@ -16,8 +16,8 @@ local set_header, clear_header = to("set_header"), to("clear_header")
 local set_query, set_raw_query, set_method = to("set_query"), to("set_raw_query"), to("set_method")
 local start_time = host("request.get_start_time")
 
-local function truncated(max, f)
-  return f(max == 0 and 1000 or max or 100)
+local function truncated(max, f, raw)
+  return f(max == 0 and 1000 or max or 100, raw == true)
 end
 
 -- Text of nested lists, as `ngx.say` and `ngx.print` put it.
@@ -66,6 +66,17 @@ local constants = {
 
 -- Where Kong runs its own phases.
 local where = { certificate = "ssl_cert", ws_handshake = "access", ws_client_frame = "content", ws_upstream_frame = "content", ws_close = "log" }
+
+-- Variables of the node and the time.
+local function iso8601() return (os.date("%Y-%m-%dT%H:%M:%S%z"):gsub("%d%d$", ":%0")) end
+local variables = {
+  hostname = function() return native.hostname end,
+  nginx_version = function() return "1.27.1" end,
+  server_name = function() return "kong" end,
+  time_iso8601 = iso8601,
+  time_local = function() return os.date("%d/%b/%Y:%H:%M:%S %z") end,
+  request_completion = function() return slot.phase_name == "log" and "OK" or "" end,
+}
 
 ngx = {
   arg = setmetatable({}, { __metatable = false }),
@@ -136,17 +147,23 @@ ngx = {
     __metatable = false,
   }),
   resp = {
-    get_headers = function(max) return truncated(max, response_headers) end,
+    get_headers = function(max, raw) return truncated(max, response_headers, raw) end,
     add_header = host("response.add_header"),
   },
   var = setmetatable({}, {
-    __index = function(_, name) return variable(tostring(name)) end,
+    __index = function(_, name)
+      local value = variable(tostring(name))
+      if value == nil and variables[name] then
+        return variables[name]()
+      end
+      return value
+    end,
     __newindex = function(_, name, value) return set_variable(name, value) end,
     __metatable = false,
   }),
   req = {
     get_method = host("request.get_method"),
-    get_headers = function(max) return truncated(max, request_headers) end,
+    get_headers = function(max, raw) return truncated(max, request_headers, raw) end,
     get_uri_args = function(max) return truncated(max, request_query) end,
     get_post_args = function(max)
       return native.decode_args(request_body() or "", max == 0 and 1000 or max or 100)

@@ -132,6 +132,11 @@ local function check_headers(headers)
     error("headers must be a table", 3)
   end
   for name, value in pairs(headers) do
+    local kind = type(value)
+    if kind ~= "string" and kind ~= "table" and kind ~= "number" and kind ~= "boolean" and type(name) == "string" then
+      error(fmt("invalid header value for %q: got %s, expected string, number, boolean or array of strings", name,
+        kind), 3)
+    end
     check_header(name, value, 3)
   end
 end
@@ -281,7 +286,6 @@ function request.get_headers(max)
 end
 
 local response = namespace("response", ANSWERED, "get_status get_source")
-namespace("response", phases.body_filter, "get_raw_body set_raw_body", response)
 local answered = { get_header = host("response.get_header"), get_headers = host("response.get_headers") }
 function response.get_header(name)
   check(ANSWERED)
@@ -293,6 +297,33 @@ end
 function response.get_headers(max)
   check(ANSWERED)
   return answered.get_headers(check_max(max, "max_headers"))
+end
+-- Pieces are gathered until the last one; nothing goes on before.
+function response.get_raw_body()
+  check(phases.body_filter)
+  local arg, ctx = ngx.arg, slot.ngx_ctx
+  local pieces, piece, last = rawget(ctx, "KONG_BODY_BUFFER"), arg[1], arg[2]
+  if last and not pieces then
+    return piece
+  end
+  if type(piece) == "string" and piece ~= "" then
+    pieces = pieces or {}
+    pieces[#pieces + 1] = piece
+    rawset(ctx, "KONG_BODY_BUFFER", pieces)
+  end
+  if not last then
+    arg[1] = nil
+    return nil
+  end
+  rawset(ctx, "KONG_BODY_BUFFER", nil)
+  arg[1] = concat(pieces)
+  return arg[1]
+end
+function response.set_raw_body(body)
+  check(phases.body_filter)
+  is_string(body, "body")
+  ngx.arg[1], ngx.arg[2] = body, true
+  rawset(slot.ngx_ctx, "KONG_BODY_BUFFER", nil)
 end
 local function status_of(code, low)
   if type(code) ~= "number" then
@@ -380,6 +411,15 @@ namespace("service", of("rewrite access balancer preread"),
   "set_tls_verify set_tls_verify_depth set_tls_cert_key set_tls_verify_store", service)
 local to = namespace("service", IN_ACCESS, "set_retries set_timeouts")
 namespace("service", of("rewrite access balancer preread"), "set_target", to)
+local set_upstream = service.set_upstream
+function service.set_upstream(name)
+  check(IN_ACCESS)
+  is_string(name, "host")
+  if not set_upstream(name) then
+    return nil, "could not find an Upstream named '" .. name .. "'"
+  end
+  return true
+end
 function service.set_target(name, port)
   if type(name) ~= "string" then
     error("host must be a string", 2)
@@ -436,6 +476,9 @@ function outgoing.set_raw_query(query)
 end
 function outgoing.set_method(method)
   is_string(method, "method")
+  if not ngx["HTTP_" .. method] then
+    error("invalid method: " .. method, 2)
+  end
   return sent.set_method(method)
 end
 function outgoing.set_query(args)
@@ -470,13 +513,50 @@ function outgoing.set_raw_body(body)
   is_string(body, "body")
   return sent.set_raw_body(body)
 end
+-- Parts of `multipart/form-data` in the order of their names, with a boundary that is in none of them.
+local function parts_of(args, boundary)
+  local names, texts = {}, {}
+  for name, value in pairs(args) do
+    if type(name) ~= "string" then
+      error(fmt("invalid key %q: got %s, expected string", tostring(name), type(name)), 4)
+    elseif type(value) ~= "string" and type(value) ~= "number" and type(value) ~= "boolean" then
+      error(fmt("invalid value %q: got %s, expected string, number or boolean", name, type(value)), 4)
+    end
+    names[#names + 1], texts[name] = name, tostring(value)
+  end
+  table.sort(names)
+  local out = {}
+  for i, name in ipairs(names) do
+    if boundary and texts[name]:find("\n--" .. boundary, 1, true) then
+      boundary = nil
+    end
+    out[i] = "\r\nContent-Disposition: form-data; name=\"" .. name .. "\"\r\n\r\n" .. texts[name] .. "\r\n"
+  end
+  local line = "--" .. (boundary or native.hex(native.random(16)))
+  return line .. concat(out, line) .. (#out > 0 and line or "") .. "--\r\n", line:sub(3)
+end
 function outgoing.set_body(args, kind)
+  check(TO_SERVICE)
   if type(args) ~= "table" then
     error("args must be a table", 2)
   elseif kind ~= nil and type(kind) ~= "string" then
     error("mime must be a string", 2)
   end
-  return sent.set_body(args, kind)
+  kind = kind or get_header("Content-Type")
+  if not kind then
+    return nil, "content type was neither explicitly given as an argument or received as a header"
+  end
+  local plain = kind:match("^[^;]*")
+  if plain == "multipart/form-data" then
+    local body, boundary = parts_of(args, kind:match('boundary="([^"]*)') or kind:match("boundary=(.*)"))
+    sent.set_raw_body(body)
+    sent.set_header("Content-Type", plain .. "; boundary=" .. boundary)
+  elseif plain == "application/json" or plain == "application/x-www-form-urlencoded" then
+    sent.set_body(args, kind)
+  else
+    error("unsupported content type " .. kind, 2)
+  end
+  return true
 end
 service.request = {}
 for _, functions in ipairs { sent, outgoing } do
@@ -486,8 +566,16 @@ for _, functions in ipairs { sent, outgoing } do
 end
 local came = namespace("service.response", ANSWERED, "get_status get_header get_headers get_raw_body get_body")
 service.response = came
-local service_headers = came.get_headers
-function came.get_headers(max) return service_headers(check_max(max, "max_headers")) end
+local service_header, service_headers = came.get_header, came.get_headers
+function came.get_header(name)
+  check(ANSWERED)
+  is_string(name, "name")
+  return service_header(name)
+end
+function came.get_headers(max)
+  check(ANSWERED)
+  return service_headers(check_max(max, "max_headers"))
+end
 
 -- A side of a WebSocket. What code does with a message, it sees at once.
 local function side(name, phase)

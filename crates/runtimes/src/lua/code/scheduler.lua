@@ -113,12 +113,8 @@ end
 
 local idle = {}
 
-local function loop(f, ...)
-  local a, b, c = ...
-  while true do
-    f, a, b, c = yield(DONE, f(a, b, c))
-  end
-end
+-- Calls itself anew with what it is resumed with.
+local function loop(f, ...) return loop(yield(DONE, f(...))) end
 
 -- Nothing, when the coroutine has come to an end; else the coroutine and what it waits for.
 local function outcome(co, ok, mark, ...)

@@ -2,6 +2,7 @@
 //! on each request take the short way.
 
 use super::{Host, service::is_framing};
+use crate::lua::value::line_of;
 use crate::lua::vm::MOST_MEMORY;
 use mlua::{Error, Function, IntoLua, Lua, LuaString, MultiValue, Result, Value};
 use sdk::Fields;
@@ -18,7 +19,7 @@ pub fn function(lua: &Lua, host: &Rc<RefCell<Host>>, name: String) -> Result<Fun
     match name.as_str() {
         "request.get_header" => lua.create_function(move |lua, name: LuaString| {
             let host = borrow(&host)?;
-            let Some(value) = host.exchange.request.fields.get(&name.to_str()?) else { return Ok(Value::Nil) };
+            let Some(value) = line_of(&host.exchange.request.fields, &name.to_str()?) else { return Ok(Value::Nil) };
             let _unlimited = Unlimited::new(lua);
             lua.create_string(value)?.into_lua(lua)
         }),
@@ -51,7 +52,7 @@ fn set_line(host: &mut Host, is_request: bool, line: &LuaString, value: &Value) 
     if !is_plain || is_request && (line.eq_ignore_ascii_case("host") || is_framing(&line)) {
         return false;
     }
-    let fields = if is_request { &mut host.exchange.request.fields } else { host.response_lines() };
+    let fields = if is_request { &mut host.exchange.request.fields } else { host.lines_to_set(&line) };
     fields.set(&line, &value);
     true
 }

@@ -50,10 +50,10 @@ impl Host {
             _ => arguments.str(1)?,
         };
         if kind.starts_with(FORM) {
-            return Ok((args_of(table)?.encode(), FORM.to_owned()));
+            return Ok((args_of(table)?.encode(), kind));
         }
         if kind.starts_with(JSON) {
-            return Ok((value::to_json(&Value::Table(table.clone()))?.to_string().into_bytes(), JSON.to_owned()));
+            return Ok((value::to_json(&Value::Table(table.clone()))?.to_string().into_bytes(), kind));
         }
         Err(Error::runtime(format!("unsupported content type {kind}")))
     }
@@ -70,7 +70,7 @@ fn read(lua: &Lua, kind: &str, content: &Bytes, max: usize) -> Result<MultiValue
     if lower.starts_with(JSON) {
         return match serde_json::from_slice(content) {
             Ok(json @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => {
-                (value::to_lua(lua, &json, Nulls::Kept, None)?, Value::Nil, JSON).into_lua_multi(lua)
+                (value::with_lists(lua, &json, Nulls::Kept)?, Value::Nil, JSON).into_lua_multi(lua)
             }
             _ => none("invalid json body", JSON),
         };

@@ -2,7 +2,7 @@
 
 use super::body::decoded;
 use super::{Arguments, Host, maybe, octets, unknown};
-use crate::lua::value;
+use crate::lua::value::{self, Nulls};
 use mlua::{Error, Lua, Result, Value};
 use sdk::certificates::pem;
 use sdk::entities::{Consumer, Credential, Uuid};
@@ -17,7 +17,10 @@ impl Host {
             "client.get_ip" => octets(lua, client.peer.to_string()),
             "client.get_forwarded_ip" => octets(lua, client.ip.to_string()),
             "client.get_port" => Ok(Value::Integer(client.peer_port.into())),
-            "client.get_forwarded_port" => Ok(Value::Integer(client.port.into())),
+            "client.get_forwarded_port" => Ok(match client.port {
+                0 => Value::Nil,
+                port => Value::Integer(port.into()),
+            }),
             "client.certificate_chain" => {
                 let shown = client.certificate.as_ref();
                 let chain = shown.map(|shown| std::iter::once(shown.own()).chain(shown.others()).map(pem).collect());
@@ -112,7 +115,10 @@ impl Host {
 
     pub(super) fn log(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
         match function {
-            "serialize" => decoded(lua, &log::serialize(&self.exchange)),
+            "serialize" => match serde_json::from_slice(&log::serialize(&self.exchange)) {
+                Ok(entry) => value::with_lists(lua, &entry, Nulls::LeftOut),
+                Err(error) => Err(Error::runtime(error.to_string())),
+            },
             "set_serialize_value" => {
                 let mode = match arguments.str(2)?.as_str() {
                     "add" => LogMode::Add,

@@ -5,6 +5,7 @@ use crate::lua::Phase;
 use mlua::{Lua, Result, Value};
 use sdk::{Answer, Args, Exchange, Known};
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 /// Content that code has written before it has said with which status (`ngx.say`).
 #[derive(Default)]
@@ -46,7 +47,7 @@ impl Host {
                     Value::Nil => Vec::new(),
                     _ => arguments.lines(1)?,
                 };
-                set_lines(self.response_lines(), &name, &values);
+                set_lines(self.lines_to_set(&name), &name, &values);
                 Ok(Value::Nil)
             }
             "say" => {
@@ -137,6 +138,11 @@ impl Host {
             "http_host" => maybe(lua, head.fields.get("Host")),
             "content_type" => maybe(lua, head.fields.known(Known::ContentType)),
             "content_length" => maybe(lua, head.fields.known(Known::ContentLength)),
+            "binary_remote_addr" => match client.ip {
+                IpAddr::V4(address) => octets(lua, address.octets()),
+                IpAddr::V6(address) => octets(lua, address.octets()),
+            },
+            "remote_user" => maybe(lua, user_of(exchange)),
             "remote_addr" => octets(lua, client.ip.to_string()),
             "realip_remote_addr" => octets(lua, client.peer.to_string()),
             "realip_remote_port" => octets(lua, client.peer_port.to_string()),
@@ -148,12 +154,12 @@ impl Host {
             "connection" => octets(lua, client.connection.to_string()),
             "connection_requests" => octets(lua, client.request.to_string()),
             "request_length" => octets(lua, exchange.traffic.received.to_string()),
+            "status" if [Phase::Rewrite, Phase::Access].contains(&self.phase) => octets(lua, "000"),
+            "body_bytes_sent" => octets(lua, exchange.traffic.sent.saturating_sub(exchange.traffic.heads).to_string()),
             "bytes_sent" => octets(lua, exchange.traffic.sent.to_string()),
             "request_time" => octets(lua, format!("{:.3}", exchange.timing.started.elapsed().as_secs_f64())),
             "msec" => octets(lua, format!("{:.3}", exchange.timing.started_unix_ms as f64 / 1000.0)),
-            "status" if ![Phase::Rewrite, Phase::Access].contains(&self.phase) => {
-                octets(lua, exchange.response.status.to_string())
-            }
+            "status" => octets(lua, exchange.response.status.to_string()),
             "upstream_uri" => octets(lua, &exchange.upstream.path),
             "upstream_host" => maybe(lua, exchange.upstream.host_header.as_ref()),
             "upstream_addr" => maybe(lua, exchange.tries.last().map(|last| last.address.to_string())),
@@ -188,9 +194,12 @@ impl Host {
             _ => arguments.text(1)?,
         };
         match name.as_str() {
-            "upstream_uri" => self.exchange.upstream.path = String::from_utf8_lossy(&value).into_owned(),
+            "upstream_uri" => self.exchange.upstream.path = of_one_line(&value),
+            "upstream_host" if !Fields::is_valid_value(&value) || value.contains(&b' ') => {
+                return Err(mlua::Error::runtime("upstream_host: not a host"));
+            }
             "upstream_host" => self.exchange.upstream.host_header = Some(value).filter(|host| !host.is_empty()),
-            "args" => self.exchange.upstream.query = Some(String::from_utf8_lossy(&value).into_owned()),
+            "args" => self.exchange.upstream.query = Some(of_one_line(&value)),
             _ => {
                 if self.exchange.state::<Variables>().is_none() {
                     self.exchange.put(Variables::default());
@@ -204,8 +213,29 @@ impl Host {
     }
 }
 
+/// A part of a request line, in which what would end it is escaped: else a client could have a service take one request
+/// for two.
+fn of_one_line(value: &[u8]) -> String {
+    let mut line = String::with_capacity(value.len());
+    for part in String::from_utf8_lossy(value).chars() {
+        match part {
+            '\0'..=' ' | '\x7f' => drop(write!(line, "%{:02X}", u32::from(part))),
+            part => line.push(part),
+        }
+    }
+    line
+}
+
 /// A status that code has chosen before there is a response.
 struct Status(u16);
+
+/// The name that a client gives by the Basic scheme.
+fn user_of(exchange: &Exchange) -> Option<Vec<u8>> {
+    let given = sdk::after_scheme(exchange.request.fields.known(Known::Authorization)?, "basic ")?;
+    let pair = sdk::decode_base64(given.trim_ascii())?;
+    let colon = pair.iter().position(|octet| *octet == b':')?;
+    Some(pair[..colon].to_vec())
+}
 
 fn cookie_of(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
     let lines = exchange.request.fields.get_all("Cookie");

@@ -1,7 +1,7 @@
 //! `kong.request`: what the client has sent.
 
 use super::{Arguments, Host, maybe, octets, unknown};
-use crate::lua::value::{self, Named};
+use crate::lua::value::{self, LISTS, Named, line_of};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Args, Version};
 
@@ -14,7 +14,10 @@ impl Host {
                 let args = Args::parse(head.query().unwrap_or_default());
                 return named_args(lua, &args, arguments.max(0))?.into_lua_multi(lua);
             }
-            "get_headers" => return Named::of_fields(lua, &head.fields, arguments.max(0)),
+            "get_headers" if arguments.value(1).as_boolean() == Some(true) => {
+                return Named::of_raw_fields(lua, &head.fields, arguments.max(0));
+            }
+            "get_headers" => return Named::of_fields(lua, head.fields.iter(), arguments.max(0)),
             "get_body" => return self.request_content(lua, arguments),
             "get_raw_body" if self.exchange.body.is_too_large() => {
                 let why = "request body did not fit into client body buffer, consider raising \
@@ -65,11 +68,12 @@ impl Host {
                     Some(Some(value)) => octets(lua, value),
                 }
             }
-            "get_header" => maybe(lua, head.fields.get(&arguments.str(0)?)),
+            "get_header" => maybe(lua, line_of(&head.fields, &arguments.str(0)?)),
             "get_raw_body" => maybe(lua, self.exchange.body.bytes()),
             "get_start_time" => Ok(Value::Number(self.exchange.timing.started_unix_ms as f64)),
             "get_uri_captures" => {
                 let (named, unnamed) = (lua.create_table()?, lua.create_table()?);
+                unnamed.set_metatable(Some(lua.named_registry_value(LISTS)?))?;
                 for (name, value) in &self.exchange.captures {
                     match name.parse::<i64>() {
                         Ok(place) => unnamed.raw_set(place, octets(lua, value)?)?,

@@ -2,7 +2,7 @@
 
 use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::Phase;
-use crate::lua::value::Named;
+use crate::lua::value::{Named, line_of};
 use mlua::{Error, Lua, MultiValue, Result, Value};
 use sdk::{Answer, Fields, Known, Source};
 
@@ -12,7 +12,7 @@ impl Host {
             "get_status" => Ok(Value::Integer(self.exchange.response.status.into())),
             "get_header" => {
                 let name = arguments.str(0)?;
-                maybe(lua, self.response_lines().get(&name))
+                maybe(lua, line_of(self.response_lines(), &name))
             }
             "get_source" => octets(
                 lua,
@@ -39,23 +39,19 @@ impl Host {
                     Value::Nil => Answer::status_message(status).into_owned(),
                     _ => arguments.str(1)?,
                 };
-                let mut answer = Answer::error(&self.exchange, status, &message);
-                add_lines(&mut answer, arguments)?;
-                self.give(answer)
-            }
-            // The content is in `ngx.arg`.
-            "get_raw_body" => arg(lua)?.raw_get(1),
-            "set_raw_body" => {
-                arg(lua)?.raw_set(1, octets(lua, arguments.text(0)?)?)?;
-                Ok(Value::Nil)
+                let answer = Answer::error(&self.exchange, status, &message);
+                self.give(with_lines(answer, arguments)?)
             }
             _ => Err(unknown(arguments.name)),
         }
     }
 
     pub(super) fn response_headers(&mut self, lua: &Lua, arguments: &Arguments<'_>) -> Result<MultiValue> {
-        let max = arguments.max(0);
-        Named::of_fields(lua, self.response_lines(), max)
+        let (max, raw) = (arguments.max(0), arguments.value(1).as_boolean() == Some(true));
+        match raw {
+            true => Named::of_raw_fields(lua, self.response_lines(), max),
+            false => Named::of_fields(lua, self.response_lines().iter(), max),
+        }
     }
 
     /// The lines of the response; before there is one, those that it will have in any case.
@@ -66,15 +62,36 @@ impl Host {
         }
     }
 
+    /// The same, for a line that code sets: it is noted where the service has sent none of that name.
+    pub(super) fn lines_to_set(&mut self, name: &str) -> &mut Fields {
+        if !matches!(self.phase, Phase::Rewrite | Phase::Access) && !self.exchange.response.fields.contains(name) {
+            if self.exchange.state::<Own>().is_none() {
+                self.exchange.put(Own::default());
+            }
+            if let Some(own) = self.exchange.state::<Own>() {
+                own.0.push(name.to_owned());
+            }
+        }
+        self.response_lines()
+    }
+
+    /// Whether the service has sent lines of that name, and not code.
+    pub(super) fn is_of_service(&mut self, name: &str) -> bool {
+        let set =
+            self.exchange.state::<Own>().is_some_and(|own| own.0.iter().any(|own| own.eq_ignore_ascii_case(name)));
+        !set && !self.exchange.reply.contains(name)
+    }
+
     fn set_response_lines(&mut self, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
         match function {
             "set_header" => {
                 let (name, values) = (arguments.header(0)?, arguments.lines(1)?);
-                set_lines(self.response_lines(), &name, &values);
+                set_lines(self.lines_to_set(&name), &name, &values);
             }
             "add_header" => {
                 let (name, values) = (arguments.header(0)?, arguments.lines(1)?);
-                values.iter().for_each(|value| self.response_lines().append(&name, value));
+                let lines = self.lines_to_set(&name);
+                values.iter().for_each(|value| lines.append(&name, value));
             }
             "clear_header" => {
                 let name = arguments.header(0)?;
@@ -82,7 +99,7 @@ impl Host {
             }
             _ => {
                 for (name, values) in arguments.headers(0)? {
-                    set_lines(self.response_lines(), &name, &values);
+                    set_lines(self.lines_to_set(&name), &name, &values);
                 }
             }
         }
@@ -100,8 +117,7 @@ impl Host {
         if arguments.value(3).as_boolean() == Some(true) {
             answer.fields.set_known(Known::ContentType, b"application/json; charset=utf-8");
         }
-        add_lines(&mut answer, arguments)?;
-        self.give(answer)
+        self.give(with_lines(answer, arguments)?)
     }
 
     fn give(&mut self, answer: Answer) -> Result<Value> {
@@ -125,8 +141,12 @@ impl Host {
     }
 }
 
+/// Names of lines of a response that code has set and the service has not sent.
+#[derive(Default)]
+struct Own(Vec<String>);
+
 /// Adds the lines that code gives as the third argument. The gateway says how long the content is.
-fn add_lines(answer: &mut Answer, arguments: &Arguments<'_>) -> Result<()> {
+fn with_lines(mut answer: Answer, arguments: &Arguments<'_>) -> Result<Answer> {
     if !matches!(arguments.value(2), Value::Nil) {
         for (name, values) in arguments.headers(2)? {
             set_lines(&mut answer.fields, &name, &values);
@@ -134,7 +154,11 @@ fn add_lines(answer: &mut Answer, arguments: &Arguments<'_>) -> Result<()> {
     }
     answer.fields.remove_known(Known::ContentLength);
     answer.fields.remove("Transfer-Encoding");
-    Ok(())
+    let kind = answer.fields.known(Known::ContentType).map(|kind| String::from_utf8_lossy(kind).into_owned());
+    Ok(match kind {
+        Some(kind) => answer.typed(&kind),
+        None => answer,
+    })
 }
 
 pub(super) fn status(arguments: &Arguments<'_>) -> Result<u16> {
@@ -143,8 +167,4 @@ pub(super) fn status(arguments: &Arguments<'_>) -> Result<u16> {
         .ok()
         .filter(|code| (100..=599).contains(code))
         .ok_or_else(|| Error::runtime("code must be a number between 100 and 599"))
-}
-
-fn arg(lua: &Lua) -> Result<mlua::Table> {
-    lua.globals().get::<mlua::Table>("ngx")?.get("arg")
 }

@@ -2,7 +2,7 @@
 
 use super::request::args_of;
 use super::{Arguments, Host, maybe, set_lines, unknown};
-use crate::lua::value::Named;
+use crate::lua::value::{Named, line_of};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::entities::{Protocol, Service};
 use sdk::{Bytes, Known, SnapshotRef, Source};
@@ -13,7 +13,15 @@ impl Host {
         let upstream = &mut self.exchange.upstream;
         let fields = &mut self.exchange.request.fields;
         match name {
-            "service.set_upstream" => upstream.host = Some(arguments.str(0)?.into()),
+            "service.set_upstream" => {
+                let name = arguments.str(0)?;
+                let workspace = self.exchange.workspace();
+                let is_known = self.exchange.directory.has_upstream(&workspace, &name);
+                if is_known {
+                    self.exchange.upstream.host = Some(name.into());
+                }
+                return Ok(Value::Boolean(is_known));
+            }
             "service.set_target" => {
                 let port = u16::try_from(arguments.integer(1)?);
                 let port = port.map_err(|_| Error::runtime("port must be an integer between 0 and 65535"))?;
@@ -124,14 +132,24 @@ impl Host {
         }
         match function {
             "get_status" => self.exchange.tries.last().map(|last| last.status).into_lua_multi(lua),
-            "get_header" => maybe(lua, self.exchange.response.fields.get(&arguments.str(0)?))?.into_lua_multi(lua),
+            "get_header" => {
+                let name = arguments.str(0)?;
+                let is_own = !self.is_of_service(&name) || !self.is_of_service(&name.replace('_', "-"));
+                let line = line_of(&self.exchange.response.fields, &name).filter(|_| !is_own);
+                maybe(lua, line)?.into_lua_multi(lua)
+            }
             "get_raw_body" | "get_body" if self.exchange.response_body.is_none() => Err(Error::runtime(
                 "service body is only available with buffered proxying (see: kong.service.request.enable_buffering \
                 function)",
             )),
             "get_raw_body" => maybe(lua, self.exchange.response_body.as_ref())?.into_lua_multi(lua),
             "get_body" => self.response_content(lua, arguments),
-            "get_headers" => Named::of_fields(lua, &self.exchange.response.fields, arguments.max(0)),
+            "get_headers" => {
+                let lines: Vec<(String, Vec<u8>)> =
+                    self.exchange.response.fields.iter().map(|(name, line)| (name.to_owned(), line.to_vec())).collect();
+                let sent = lines.iter().filter(|(name, _)| self.is_of_service(name));
+                Named::of_fields(lua, sent.map(|(name, line)| (&**name, &**line)), arguments.max(0))
+            }
             _ => Err(unknown(arguments.name)),
         }
     }

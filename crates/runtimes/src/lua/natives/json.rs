@@ -1,6 +1,6 @@
 //! JSON as `cjson` writes and reads it.
 
-use crate::lua::value::{LIST, Nulls, to_lua};
+use crate::lua::value::{LIST, LISTS, Nulls, to_lua};
 use mlua::{Error, Lua, LuaString, Result, Table, Value};
 
 /// Tables inside each other, at most.
@@ -31,6 +31,7 @@ pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     marks.array.raw_set(LIST, true)?;
     marks.empty_array.raw_set(LIST, true)?;
     native.raw_set("array_mt", &marks.array)?;
+    lua.set_named_registry_value(LISTS, &marks.array)?;
     native.raw_set("empty_array_mt", &marks.empty_array)?;
     let encode =
         lua.create_function(move |lua, (value, empty_is_list, plain_slash): (Value, Option<bool>, Option<bool>)| {

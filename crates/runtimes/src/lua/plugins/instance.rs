@@ -301,6 +301,9 @@ impl Plugin for Instance {
     }
 
     fn body_filter(&self, exchange: &mut Exchange, mut piece: Bytes, last: bool) -> Bytes {
+        if turn::has_ended(exchange, self.0.number) {
+            return Bytes::new();
+        }
         self.filter(Phase::BodyFilter, exchange, Some((&mut piece, last)));
         piece
     }

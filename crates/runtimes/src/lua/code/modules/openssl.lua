@@ -370,6 +370,7 @@ end
 modules["resty.openssl.x509.chain"] = function()
   return { new = function()
     local chain = { certificates = {} }
+    chain.ctx = chain
     function chain:add(certificate)
       self.certificates[#self.certificates + 1] = certificate
       return true

@@ -162,11 +162,11 @@ async fn workers_begin_with_timers_and_configurations() {
             let _kept = plugin();
             let mut state = Value::Null;
             let began = Instant::now();
-            while began.elapsed().as_secs() < 10 && (state["timer"] != "fired false timer" || state["configs"] == 0) {
+            while began.elapsed().as_secs() < 10 && (state["timer"] != "fired false timer 5" || state["configs"] == 0) {
                 tokio::task::yield_now().await;
                 state = json_of("state").await;
             }
-            assert_eq!(state["timer"], "fired false timer");
+            assert_eq!(state["timer"], "fired false timer 5");
             assert!(state["configs"].as_u64().unwrap() >= 1, "{state}");
         })
         .await;
