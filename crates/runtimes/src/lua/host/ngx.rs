@@ -3,8 +3,9 @@
 use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::Phase;
 use mlua::{Lua, Result, Value};
-use sdk::{Answer, Args, Exchange, Known};
+use sdk::{Answer, Args, Exchange, Fields, Known};
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 /// Content that code has written before it has said with which status (`ngx.say`).
