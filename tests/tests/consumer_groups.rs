@@ -41,6 +41,61 @@ fn delete(node: &Node, path: &str) {
 }
 
 #[test]
+fn a_group_has_limits_of_its_own() {
+    let backend = Backend::start("b");
+    let node = start(&backend);
+    let config = json!({ "limit": [1], "window_size": [86_400], "window_type": "fixed", "sync_rate": -1,
+        "enforce_consumer_groups": true, "consumer_groups": ["gold", "silver"] });
+    let plugin = json!({ "name": "rate-limiting-advanced", "config": config });
+    json(node.admin(), "POST", "/plugins", &plugin).expect(201);
+    let path = |group: &str| format!("/consumer_groups/{group}/overrides/plugins/rate-limiting-advanced");
+    let put = |group: &str, limit: u32| {
+        let config = json!({ "limit": [limit], "window_size": [86_400], "window_type": "fixed" });
+        json(node.admin(), "PUT", &path(group), &json!({ "config": config })).expect(201);
+    };
+    put("silver", 20);
+    put("gold", 30);
+    let limit = |key: &str| ask(&node, key).header("RateLimit-Limit").map(str::to_owned).unwrap();
+    assert_eq!(limit("ada"), "30");
+    assert_eq!(limit("bob"), "20");
+    assert_eq!(limit("eve"), "1");
+    assert_eq!(ask(&node, "eve").status, 429);
+    put("gold", 2);
+    assert_eq!(ask(&node, "ada").expect(200).header("RateLimit-Remaining"), Some("0"), "what was counted stays");
+    assert_eq!(ask(&node, "ada").status, 429);
+    delete(&node, &path("gold"));
+    assert_eq!(limit("ada"), "20");
+    json(node.admin(), "PUT", &path("gold"), &json!({ "config": { "limit": [1] } })).expect(400);
+    assert_eq!(limit("ada"), "20");
+}
+
+#[test]
+fn files_give_groups_limits_of_their_own() {
+    let backend = Backend::start("b");
+    let node = Node::start(&[("database", "off")]);
+    let limits = |limit: u32| json!({ "limit": [limit], "window_size": [86_400] });
+    let mut config = limits(1);
+    config["sync_rate"] = json!(-1);
+    config["enforce_consumer_groups"] = json!(true);
+    config["consumer_groups"] = json!(["gold"]);
+    let document = json!({
+        "_format_version": "3.0",
+        "services": [{
+            "name": "s", "url": format!("http://{}", backend.address), "routes": [{ "name": "r", "paths": ["/"] }]
+        }],
+        "plugins": [{ "name": "key-auth" }, { "name": "rate-limiting-advanced", "config": config }],
+        "consumer_groups": [{ "name": "gold", "overrides": { "rate-limiting-advanced": limits(7) } }],
+        "consumers": [
+            { "username": "ada", "keyauth_credentials": [{ "key": "ada" }], "groups": [{ "name": "gold" }] },
+            { "username": "eve", "keyauth_credentials": [{ "key": "eve" }] }
+        ]
+    });
+    json(node.admin(), "POST", "/config", &document).expect(201);
+    assert_eq!(ask(&node, "ada").header("RateLimit-Limit"), Some("7"));
+    assert_eq!(ask(&node, "eve").header("RateLimit-Limit"), Some("1"));
+}
+
+#[test]
 fn plugins_of_a_group_act_on_its_consumers() {
     let backend = Backend::start("b");
     let mut node = start(&backend);

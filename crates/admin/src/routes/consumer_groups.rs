@@ -1,8 +1,9 @@
 //! `/consumer_groups`: a group is shown with its consumers and plugins, and its consumers can be listed and changed
-//! from either side.
+//! from either side. Limits that a group had before it could have plugins are its field `overrides`.
 
 use crate::answer::{Answer, HandlerResult};
 use crate::call::Call;
+use crate::content::Content;
 use crate::endpoint::{Drafts, Method};
 use crate::resource::{Resource, Subject};
 use crate::{entity, nested, page};
@@ -13,6 +14,9 @@ use store::{Key, PageQuery, Transaction};
 
 const ONE: &str = "/consumer_groups/{consumer_groups}";
 const MEMBERSHIPS: &str = "consumer_group_consumers";
+/// The plugin of which groups may have limits of their own, and their field for that.
+const OVERRIDDEN: &str = "rate-limiting-advanced";
+const OVERRIDES: &str = "overrides";
 
 /// The side that a path looks from.
 #[derive(Clone, Copy)]
@@ -58,6 +62,11 @@ pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
         &format!("{ONE}/consumers/{{consumers}}"),
         &[(Method::Get, |call| Box::pin(read_one(call, GROUP))), (Method::Delete, |call| Box::pin(leave(call, GROUP)))],
     );
+    drafts.add_about(
+        Subject { outer: groups.clone(), inner: None, field: String::new() },
+        &format!("{ONE}/overrides/plugins/{OVERRIDDEN}"),
+        &[(Method::Put, |call| Box::pin(override_limits(call))), (Method::Delete, |call| Box::pin(restore(call)))],
+    );
     let of_consumer = subject(consumers, groups);
     drafts.add_about(
         of_consumer.clone(),
@@ -81,9 +90,13 @@ pub fn add(drafts: &mut Drafts, catalog: &Catalog) {
 /// With `list_consumers=false`, without its consumers: there may be very many.
 async fn read(call: Call) -> HandlerResult {
     let groups = entity::subject(&call)?.outer;
-    let group = entity::find(&call, &groups, &call.key(&groups, 0)).await?;
+    let mut group = entity::find(&call, &groups, &call.key(&groups, 0)).await?;
     let id = nested::id(&group);
-    let plugins = call.store.all_for("plugins", GROUP.field, &id).await?;
+    let mut plugins = call.store.all_for("plugins", GROUP.field, &id).await?;
+    for (name, config) in group.shift_remove(OVERRIDES).as_ref().and_then(Value::as_object).into_iter().flatten() {
+        let shown = [("name", json!(name)), ("config", config.clone()), (GROUP.field, json!({ "id": id }))];
+        plugins.push(shown.map(|(field, value)| (field.to_owned(), value)).into_iter().collect());
+    }
     let mut body = Map::from_iter([("consumer_group".to_owned(), Value::Object(group))]);
     if call.query.first("list_consumers") != Some("false") {
         let memberships = call.store.all_for(MEMBERSHIPS, GROUP.field, &id).await?;
@@ -167,6 +180,43 @@ async fn leave(call: Call, side: Side) -> HandlerResult {
         Ok(transaction.delete(MEMBERSHIPS, &Key::Id(nested::id(&membership)))?)
     });
     left.await?;
+    Ok(Answer::empty(204))
+}
+
+/// `PUT /consumer_groups/{consumer_groups}/overrides/plugins/rate-limiting-advanced`.
+async fn override_limits(mut call: Call) -> HandlerResult {
+    let groups = entity::subject(&call)?.outer;
+    let key = call.key(&groups, 0);
+    let Some(config @ Value::Object(_)) = call.content.field("config") else {
+        return Err(Answer::message(400, "must provide config"));
+    };
+    let overrides = json!({ OVERRIDDEN: config });
+    let fields = Record::from_iter([(OVERRIDES.to_owned(), overrides)]);
+    call.content = match call.content {
+        Content::Form(_) => Content::Form(fields),
+        _ => Content::Json(fields),
+    };
+    let input = call.input(&groups.name)?;
+    let written = call.write(move |transaction| {
+        entity::find_in(transaction, &groups, &key)?;
+        entity::update(transaction, &groups, &key, input.clone())
+    });
+    let group = written.await?;
+    let config = group.get(OVERRIDES).and_then(|overrides| overrides.get(OVERRIDDEN));
+    Ok(Answer::new(201, json!({ "config": config, "group": group.get("name"), "plugin": OVERRIDDEN })))
+}
+
+/// `DELETE` of the same.
+async fn restore(call: Call) -> HandlerResult {
+    let groups = entity::subject(&call)?.outer;
+    let key = call.key(&groups, 0);
+    let written = call.write(move |transaction| {
+        let group = entity::find_in(transaction, &groups, &key)?;
+        group.get(OVERRIDES).ok_or_else(Answer::not_found)?;
+        let cleared = Record::from_iter([(OVERRIDES.to_owned(), Value::Null)]);
+        entity::update(transaction, &groups, &key, cleared)
+    });
+    written.await?;
     Ok(Answer::empty(204))
 }
 

@@ -68,6 +68,52 @@ async fn consumers_enter_and_leave_from_either_side() {
 }
 
 #[tokio::test]
+async fn groups_have_limits_of_their_own() {
+    let api = api().await;
+    let path = "/consumer_groups/gold/overrides/plugins/rate-limiting-advanced";
+    let config = json!({ "limit": [10], "window_size": [60] });
+    let written = api.json("PUT", path, json!({ "config": config })).await.expect(201).body;
+    let config = json!({ "limit": [10], "window_size": [60], "window_type": "sliding", "retry_after_jitter_max": 0 });
+    assert_eq!(written, json!({ "config": config, "group": "gold", "plugin": "rate-limiting-advanced" }));
+    let shown = api.get("/consumer_groups/gold").await.expect(200).body;
+    assert_eq!(shown["plugins"][0]["name"], "rate-limiting-advanced");
+    assert_eq!(shown["plugins"][0]["config"], config);
+    assert_eq!(shown["plugins"][0]["consumer_group"]["id"], shown["consumer_group"]["id"]);
+    assert_eq!(shown["consumer_group"].get("overrides"), None);
+    let form = "config.limit=2&config.window_size=30&config.window_type=fixed";
+    let written = api.form("PUT", path, form).await.expect(201).body;
+    assert_eq!(written["config"]["limit"], json!([2]));
+    assert_eq!(written["config"]["window_type"], "fixed");
+    let changed = api.json("PATCH", "/consumer_groups/gold", json!({ "tags": [] })).await.expect(200).body;
+    assert_eq!(changed["overrides"]["rate-limiting-advanced"], written["config"]);
+    api.call("DELETE", path).await.expect(204);
+    api.call("DELETE", path).await.expect(404);
+    assert_eq!(api.get("/consumer_groups/gold").await.body["plugins"], json!([]));
+    assert_eq!(api.get("/consumer_groups").await.body["data"][0].get("overrides"), None);
+}
+
+#[tokio::test]
+async fn limits_that_make_no_sense_are_refused() {
+    let api = api().await;
+    let path = |group: &str| format!("/consumer_groups/{group}/overrides/plugins/rate-limiting-advanced");
+    let sensible = json!({ "config": { "limit": [1], "window_size": [1] } });
+    api.json("PUT", &path("tin"), sensible).await.expect(404);
+    api.call("DELETE", &path("tin")).await.expect(404);
+    let refused = api.json("PUT", &path("gold"), json!({})).await.expect(400);
+    assert_eq!(refused.body, json!({ "message": "must provide config" }));
+    for config in [
+        json!({ "limit": [1] }),
+        json!({ "limit": [1], "window_size": [1, 2] }),
+        json!({ "limit": [0], "window_size": [1] }),
+        json!({ "limit": [1], "window_size": [0.5] }),
+        json!({ "limit": [1], "window_size": [1], "window_type": "round" }),
+    ] {
+        let refused = api.json("PUT", &path("gold"), json!({ "config": config })).await;
+        assert_eq!(refused.status, 400, "{}", refused.body);
+    }
+}
+
+#[tokio::test]
 async fn who_is_not_there_cannot_enter() {
     let api = api().await;
     for input in [json!({}), json!({ "consumer": [] }), json!({ "consumer": 1 })] {

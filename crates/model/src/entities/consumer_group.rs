@@ -2,6 +2,7 @@
 
 use super::{decode, workspace_of};
 use crate::Record;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// A group of consumers.
@@ -11,6 +12,16 @@ pub struct ConsumerGroup {
     pub workspace: Uuid,
     pub name: String,
     pub tags: Vec<String>,
+    pub rates: Option<GroupRates>,
+}
+
+/// By what `rate-limiting-advanced` counts the consumers of a group, in the place of what its own records say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupRates {
+    /// The size of each window in seconds, and its limit.
+    pub windows: Vec<(f64, f64)>,
+    pub sliding: bool,
+    pub retry_after_jitter_max: f64,
 }
 
 /// That a consumer is in a group.
@@ -28,6 +39,19 @@ impl ConsumerGroup {
             workspace: workspace_of(record),
             name: decode::required(record, "name")?,
             tags: decode::strings(record, "tags"),
+            rates: record.get("overrides").and_then(|all| all.get("rate-limiting-advanced")).and_then(GroupRates::read),
+        })
+    }
+}
+
+impl GroupRates {
+    fn read(value: &Value) -> Option<GroupRates> {
+        let record = value.as_object()?;
+        let numbers = |field: &str| Some(record.get(field)?.as_array()?.iter().filter_map(Value::as_f64));
+        Some(GroupRates {
+            windows: numbers("window_size")?.zip(numbers("limit")?).collect(),
+            sliding: decode::string(record, "window_type").is_none_or(|window_type| window_type != "fixed"),
+            retry_after_jitter_max: decode::number(record, "retry_after_jitter_max", 0.0),
         })
     }
 }

@@ -15,7 +15,7 @@ mod upstream;
 mod workspace;
 
 pub use consumer::{Consumer, Credential, Expiry};
-pub use consumer_group::{ConsumerGroup, ConsumerGroupConsumer};
+pub use consumer_group::{ConsumerGroup, ConsumerGroupConsumer, GroupRates};
 pub use plugin::{Ordering, Plugin};
 pub use route::{Address, PathHandling, Protocol, Protocols, Route};
 pub use service::{AlternativeNames, Service};

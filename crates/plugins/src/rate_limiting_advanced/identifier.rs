@@ -4,7 +4,7 @@ use sdk::{Config, Exchange, entities};
 
 /// What of a request names the caller.
 pub enum Identifier {
-    Consumer,
+    Consumer(ConsumerKey),
     Credential,
     Address,
     Service,
@@ -15,12 +15,24 @@ pub enum Identifier {
     Path(String),
 }
 
+/// By what consumers are told apart (`counter_key` of Kong 3.15).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ConsumerKey {
+    Id,
+    Username,
+    CustomId,
+}
+
 impl Identifier {
     /// The one of that name; some need another field.
     pub fn read(name: &str, config: &Config<'_>) -> Result<Identifier, String> {
         let need = |field: &str| config.text(field).ok_or_else(|| format!("config.{field}: missing"));
         Ok(match name {
-            "consumer" => Identifier::Consumer,
+            "consumer" => Identifier::Consumer(match config.text("counter_key") {
+                Some("consumer.username") => ConsumerKey::Username,
+                Some("consumer.custom_id") => ConsumerKey::CustomId,
+                _ => ConsumerKey::Id,
+            }),
             "credential" => Identifier::Credential,
             "ip" => Identifier::Address,
             "service" => Identifier::Service,
@@ -36,7 +48,14 @@ impl Identifier {
     pub fn of(&self, exchange: &Exchange) -> Vec<u8> {
         let id = |id: entities::Uuid| id.to_string().into_bytes();
         let named = match self {
-            Identifier::Consumer => crate::limits::id_of_caller(exchange, true).map(id),
+            Identifier::Consumer(key) => {
+                let named = exchange.consumer.as_ref().and_then(|consumer| match key {
+                    ConsumerKey::Id => None,
+                    ConsumerKey::Username => consumer.username.clone(),
+                    ConsumerKey::CustomId => consumer.custom_id.clone(),
+                });
+                named.map(String::into_bytes).or_else(|| crate::limits::id_of_caller(exchange, true).map(id))
+            }
             Identifier::Credential => crate::limits::id_of_caller(exchange, false).map(id),
             Identifier::Service => exchange.service.as_ref().map(|service| id(service.id)),
             Identifier::Route => exchange.route.as_ref().map(|route| id(route.id)),

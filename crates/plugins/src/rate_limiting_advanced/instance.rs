@@ -2,12 +2,13 @@
 
 use super::identifier::Identifier;
 use super::ledger::{Account, Ledger, RedisLedger};
-use super::rule::{self, Rate, Rule};
+use super::rule::{self, Rate, Rule, Terms};
 use super::synced::SyncedRates;
 use super::throttle::Throttle;
 use crate::limits::{Counters, Key, Who};
 use sdk::redis::RedisSettings;
 use sdk::{Answer, Config, Env, Exchange, Phases, Plugin, Records, Step, Tasks, entities};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +19,15 @@ pub struct Instance {
     sharing: Sharing,
     throttle: Option<Throttle>,
     tasks: Tasks,
-    rules: Vec<Rule>,
+    terms: Terms,
+    /// The names or ids of groups whose consumers may have terms of their own; the first that does counts.
+    pub groups: Vec<String>,
     /// Counters belong to it; plugins with the same one share them.
     namespace: String,
     identifiers: Vec<Identifier>,
     /// Refused requests count too.
     penalty: bool,
     hide_headers: bool,
-    /// Up to so many seconds are added to what refused callers are told to wait.
-    jitter: f64,
     error_code: u16,
     error_message: String,
 }
@@ -52,12 +53,12 @@ impl Instance {
             sharing,
             throttle: Throttle::read(config, env),
             tasks: env.tasks().clone(),
-            rules: Rule::read(config)?,
+            terms: Terms::read(config)?,
+            groups: Vec::new(),
             namespace: config.text("namespace").unwrap_or_default().to_owned(),
             identifiers,
             penalty: !config.flag("disable_penalty"),
             hide_headers: config.flag("hide_client_headers"),
-            jitter: config.number("retry_after_jitter_max").unwrap_or(0.0).max(0.0),
             error_code: config.integer("error_code").unwrap_or(429),
             error_message: config.text("error_message").unwrap_or("API rate limit exceeded").to_owned(),
         })
@@ -69,12 +70,32 @@ impl Instance {
         names.join(&b':')
     }
 
+    /// What the caller may do: what its groups say, or what all may.
+    fn terms(&self, exchange: &Exchange) -> Cow<'_, Terms> {
+        if self.groups.is_empty() {
+            return Cow::Borrowed(&self.terms);
+        }
+        let of_caller = exchange.consumer_groups();
+        let rates = self.groups.iter().find_map(|named| {
+            let group = of_caller.iter().find(|group| group.name == *named || group.id.to_string() == *named);
+            group.and_then(|group| group.rates.as_ref())
+        });
+        rates.map_or(Cow::Borrowed(&self.terms), |rates| Cow::Owned(Terms::of(rates)))
+    }
+
     /// Counts a request that has to wait for it, or for there to be room.
-    async fn limit(&self, exchange: &mut Exchange, caller: Vec<u8>, counted: Option<Vec<Rate>>) -> Step<'static> {
+    async fn limit(
+        &self,
+        exchange: &mut Exchange,
+        terms: Cow<'_, Terms>,
+        caller: Vec<u8>,
+        counted: Option<Vec<Rate>>,
+    ) -> Step<'static> {
+        let rules = &terms.rules;
         let mut now_ms = now_ms(exchange);
         let mut rates = match counted {
             Some(rates) => rates,
-            None => self.ask(&caller, now_ms).await,
+            None => self.ask(rules, &caller, now_ms).await,
         };
         if refused(&rates)
             && let Some(throttle) = &self.throttle
@@ -86,57 +107,55 @@ impl Instance {
                     break;
                 }
                 now_ms = self::now_ms(exchange);
-                rates = self.ask(&caller, now_ms).await;
+                rates = self.ask(rules, &caller, now_ms).await;
                 if !refused(&rates) {
                     break;
                 }
             }
         }
-        self.decide(exchange, &rates, now_ms)
+        self.decide(exchange, &terms, &rates, now_ms)
     }
 
     /// Counts a request wherever that is to be done. As Kong: while others cannot be asked, this node counts by itself.
-    async fn ask(&self, caller: &[u8], now_ms: u64) -> Vec<Rate> {
+    async fn ask(&self, rules: &[Rule], caller: &[u8], now_ms: u64) -> Vec<Rate> {
         match &self.sharing {
             Sharing::Nothing | Sharing::Synced(_) => {}
-            Sharing::Redis(ledger) => {
-                match ledger.count(&self.namespace, caller, &self.rules, self.penalty, now_ms).await {
-                    Ok(rates) => return rates,
-                    Err(error) => tracing::error!("rate-limiting-advanced: counting on this node only: {error}"),
-                }
-            }
+            Sharing::Redis(ledger) => match ledger.count(&self.namespace, caller, rules, self.penalty, now_ms).await {
+                Ok(rates) => return rates,
+                Err(error) => tracing::error!("rate-limiting-advanced: counting on this node only: {error}"),
+            },
             Sharing::Database(records) => {
-                if let Err(error) = self.learn(records, caller, now_ms).await {
+                if let Err(error) = self.learn(records, rules, caller, now_ms).await {
                     tracing::error!("rate-limiting-advanced: counting on this node only: {error}");
                 }
             }
         }
-        self.count(caller, now_ms)
+        self.count(rules, caller, now_ms)
     }
 
     /// Takes over what the database knows of a caller, where that is more than this node does.
-    async fn learn(&self, records: &Records, caller: &[u8], now_ms: u64) -> Result<(), String> {
+    async fn learn(&self, records: &Records, rules: &[Rule], caller: &[u8], now_ms: u64) -> Result<(), String> {
         let windows = |rule: &Rule| {
             let before_ms = now_ms.saturating_sub((rule.size * 1_000.0) as u64);
             [now_ms, before_ms].map(|at| (rule.span(at), Account::of(&self.namespace, rule, caller, at)))
         };
-        let windows: Vec<_> = self.rules.iter().flat_map(windows).collect();
+        let windows: Vec<_> = rules.iter().flat_map(windows).collect();
         let postings: Vec<_> = windows.iter().map(|(_, account)| (account.clone(), 0)).collect();
         let totals = Ledger::Database(records.clone()).post(&postings).await?;
         for (at, ((span, _), total)) in windows.iter().zip(totals).enumerate() {
-            let key = self.key(&self.rules[at / 2], caller);
+            let key = self.key(&rules[at / 2], caller);
             self.counters.raise(&key, u32::try_from(total).unwrap_or(0), *span, now_ms / 1_000);
         }
         Ok(())
     }
 
     /// Counts a request on this node: the rates up to now. The first rule that refuses it ends it for those after.
-    fn count(&self, caller: &[u8], now_ms: u64) -> Vec<Rate> {
+    fn count(&self, rules: &[Rule], caller: &[u8], now_ms: u64) -> Vec<Rate> {
         let now = now_ms / 1_000;
-        let mut rates = Vec::with_capacity(self.rules.len());
+        let mut rates = Vec::with_capacity(rules.len());
         let mut refused = None;
-        let keys: Vec<_> = self.rules.iter().map(|rule| self.key(rule, caller)).collect();
-        for (at, (rule, key)) in self.rules.iter().zip(&keys).enumerate() {
+        let keys: Vec<_> = rules.iter().map(|rule| self.key(rule, caller)).collect();
+        for (at, (rule, key)) in rules.iter().zip(&keys).enumerate() {
             let span = rule.span(now_ms);
             let ceiling = (!self.penalty).then_some(rule.limit);
             let slide = self.counters.slide(key, u32::from(refused.is_none()), span, now, ceiling);
@@ -148,26 +167,26 @@ impl Instance {
             rates.push(Rate { used: slide.rate, refuses });
         }
         let counted = match refused {
-            None => self.rules.len(),
+            None => rules.len(),
             Some(at) if self.penalty => at + 1,
             Some(at) => {
-                for (rule, key) in self.rules.iter().zip(&keys).take(at) {
+                for (rule, key) in rules.iter().zip(&keys).take(at) {
                     self.counters.slide_back(key, 1, rule.span(now_ms));
                 }
                 0
             }
         };
-        self.tell_others(&keys[..counted], caller, now_ms);
+        self.tell_others(rules, &keys[..counted], caller, now_ms);
         rates
     }
 
     /// Has the other nodes know of a request that was counted here under the first rules.
-    fn tell_others(&self, keys: &[Key], caller: &[u8], now_ms: u64) {
-        let accounts = self.rules.iter().map(|rule| Account::of(&self.namespace, rule, caller, now_ms));
+    fn tell_others(&self, rules: &[Rule], keys: &[Key], caller: &[u8], now_ms: u64) {
+        let accounts = rules.iter().map(|rule| Account::of(&self.namespace, rule, caller, now_ms));
         match &self.sharing {
             Sharing::Nothing | Sharing::Redis(_) => {}
             Sharing::Synced(synced) => {
-                for ((key, rule), account) in keys.iter().zip(&self.rules).zip(accounts) {
+                for ((key, rule), account) in keys.iter().zip(rules).zip(accounts) {
                     synced.note(account, key, rule.span(now_ms));
                 }
             }
@@ -189,37 +208,12 @@ impl Instance {
         Key { route: entities::Uuid::nil(), service: entities::Uuid::nil(), who: Who::of(&parts.concat()) }
     }
 
-    fn decide(&self, exchange: &mut Exchange, rates: &[Rate], now_ms: u64) -> Step<'static> {
+    fn decide(&self, exchange: &mut Exchange, terms: &Terms, rates: &[Rate], now_ms: u64) -> Step<'static> {
         let refused = refused(rates);
         if !self.hide_headers {
-            self.tell(exchange, rates, refused, now_ms);
+            tell(exchange, terms, rates, refused, now_ms);
         }
         if refused { Step::Answer(Answer::error(exchange, self.error_code, &self.error_message)) } else { Step::Next }
-    }
-
-    /// Two header lines per rule, and a summary of that with the least left (the longer of two).
-    fn tell(&self, exchange: &mut Exchange, rates: &[Rate], refused: bool, now_ms: u64) {
-        let mut summary: Option<(&Rule, f64, u64)> = None;
-        for (rule, rate) in self.rules.iter().zip(rates) {
-            let remaining = (rule.limit - rate.used).floor().max(0.0);
-            let (limit_name, remaining_name) = rule.headers();
-            exchange.reply.set(&limit_name, rule.limit.to_string().as_bytes());
-            exchange.reply.set(&remaining_name, remaining.to_string().as_bytes());
-            let least = |(other, least, _): (&Rule, f64, u64)| {
-                remaining < least || remaining == least && rule.size > other.size
-            };
-            if rate.refuses || !refused && summary.is_none_or(least) {
-                summary = Some((rule, remaining, rule.reset(now_ms, rate.used)));
-            }
-        }
-        let Some((rule, remaining, reset)) = summary else { return };
-        exchange.reply.set("RateLimit-Limit", rule.limit.to_string().as_bytes());
-        exchange.reply.set("RateLimit-Remaining", remaining.to_string().as_bytes());
-        exchange.reply.set("RateLimit-Reset", reset.to_string().as_bytes());
-        if refused {
-            let wait = reset + (self.jitter * rule::fraction(exchange)) as u64;
-            exchange.reply.set("Retry-After", wait.to_string().as_bytes());
-        }
     }
 }
 
@@ -234,15 +228,16 @@ impl Plugin for Instance {
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let caller = self.caller(exchange);
+        let terms = self.terms(exchange);
         if matches!(self.sharing, Sharing::Redis(_) | Sharing::Database(_)) {
-            return Step::Wait(Box::pin(self.limit(exchange, caller, None)));
+            return Step::Wait(Box::pin(self.limit(exchange, terms, caller, None)));
         }
         let now_ms = exchange.timing.started_unix_ms;
-        let rates = self.count(&caller, now_ms);
+        let rates = self.count(&terms.rules, &caller, now_ms);
         if refused(&rates) && self.throttle.is_some() {
-            return Step::Wait(Box::pin(self.limit(exchange, caller, Some(rates))));
+            return Step::Wait(Box::pin(self.limit(exchange, terms, caller, Some(rates))));
         }
-        self.decide(exchange, &rates, now_ms)
+        self.decide(exchange, &terms, &rates, now_ms)
     }
 }
 
@@ -281,6 +276,30 @@ impl Sharing {
             _ => Sharing::Nothing,
         };
         Ok((sharing, None))
+    }
+}
+
+/// Two header lines per rule, and a summary of that with the least left (the longer of two).
+fn tell(exchange: &mut Exchange, terms: &Terms, rates: &[Rate], refused: bool, now_ms: u64) {
+    let mut summary: Option<(&Rule, f64, u64)> = None;
+    for (rule, rate) in terms.rules.iter().zip(rates) {
+        let remaining = (rule.limit - rate.used).floor().max(0.0);
+        let (limit_name, remaining_name) = rule.headers();
+        exchange.reply.set(&limit_name, rule.limit.to_string().as_bytes());
+        exchange.reply.set(&remaining_name, remaining.to_string().as_bytes());
+        let least =
+            |(other, least, _): (&Rule, f64, u64)| remaining < least || remaining == least && rule.size > other.size;
+        if rate.refuses || !refused && summary.is_none_or(least) {
+            summary = Some((rule, remaining, rule.reset(now_ms, rate.used)));
+        }
+    }
+    let Some((rule, remaining, reset)) = summary else { return };
+    exchange.reply.set("RateLimit-Limit", rule.limit.to_string().as_bytes());
+    exchange.reply.set("RateLimit-Remaining", remaining.to_string().as_bytes());
+    exchange.reply.set("RateLimit-Reset", reset.to_string().as_bytes());
+    if refused {
+        let wait = reset + (terms.jitter * rule::fraction(exchange)) as u64;
+        exchange.reply.set("Retry-After", wait.to_string().as_bytes());
     }
 }
 

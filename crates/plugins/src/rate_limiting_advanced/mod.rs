@@ -42,11 +42,13 @@ impl PluginKind for RateLimitingAdvanced {
         let names =
             if several.is_empty() { vec![config.text("identifier").unwrap_or("consumer").to_owned()] } else { several };
         let identifiers = names.iter().map(|name| Identifier::read(name, &config)).collect::<Result<_, _>>()?;
-        let groups = config
-            .flag("enforce_consumer_groups")
-            .then(|| "enforce_consumer_groups has no effect: give a consumer group a plugin of its own".to_owned());
         let mut instance = Instance::configure(&config, env, identifiers)?;
-        instance.degraded = instance.degraded.or(groups);
+        if config.flag("enforce_consumer_groups") {
+            instance.groups = config.texts("consumer_groups");
+            let none = || "enforce_consumer_groups has no effect: consumer_groups names none".to_owned();
+            let none = instance.groups.is_empty().then(none);
+            instance.degraded = instance.degraded.or(none);
+        }
         Ok(Box::new(instance))
     }
 }

@@ -1,7 +1,17 @@
 //! A window, how it goes on, and the most requests in it.
 
 use crate::limits::Span;
+use sdk::entities::GroupRates;
 use sdk::{Config, Exchange};
+
+/// What a caller may do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// The shortest window first.
+    pub rules: Vec<Rule>,
+    /// Up to so many seconds are added to what refused callers are told to wait.
+    pub jitter: f64,
+}
 
 /// A limit for a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,21 +30,31 @@ pub struct Rate {
     pub refuses: bool,
 }
 
-impl Rule {
-    /// The rules of a configuration, the shortest window first.
-    pub fn read(config: &Config<'_>) -> Result<Vec<Rule>, String> {
+impl Terms {
+    /// Those of a configuration.
+    pub fn read(config: &Config<'_>) -> Result<Terms, String> {
         let numbers = |field: &str| config.list(field).iter().filter_map(serde_json::Value::as_f64).collect::<Vec<_>>();
         let (sizes, limits) = (numbers("window_size"), numbers("limit"));
         if sizes.len() != limits.len() || sizes.iter().any(|size| *size < 1.0) {
             return Err("config.window_size: does not go with config.limit".to_owned());
         }
-        let sliding = config.text("window_type") != Some("fixed");
-        let mut rules: Vec<_> =
-            sizes.into_iter().zip(limits).map(|(size, limit)| Rule { size, limit, sliding }).collect();
-        rules.sort_by(|a, b| a.size.total_cmp(&b.size));
-        Ok(rules)
+        Ok(Terms::of(&GroupRates {
+            windows: sizes.into_iter().zip(limits).collect(),
+            sliding: config.text("window_type") != Some("fixed"),
+            retry_after_jitter_max: config.number("retry_after_jitter_max").unwrap_or(0.0),
+        }))
     }
 
+    /// Those of the consumers of a group.
+    pub fn of(rates: &GroupRates) -> Terms {
+        let rule = |&(size, limit): &(f64, f64)| Rule { size, limit, sliding: rates.sliding };
+        let mut rules: Vec<_> = rates.windows.iter().map(rule).collect();
+        rules.sort_by(|a, b| a.size.total_cmp(&b.size));
+        Terms { rules, jitter: rates.retry_after_jitter_max.max(0.0) }
+    }
+}
+
+impl Rule {
     /// The window at a time, in milliseconds since 1970.
     pub fn span(&self, now_ms: u64) -> Span {
         let (start, elapsed) = self.position(now_ms);

@@ -52,6 +52,22 @@ fn routes_can_be_counted_apart() {
 }
 
 #[test]
+fn consumers_can_be_counted_by_their_names() {
+    for (key, together) in [(json!(null), false), (json!("consumer.username"), true), (json!("consumer.id"), false)] {
+        let changes = json!({ "identifier": "consumer", "counter_key": key, "limit": [1] });
+        let plugin = plugin(&Env::default(), changes);
+        // Consumers of one name, as of two workspaces.
+        let ask = || {
+            let mut exchange = request(0);
+            exchange.consumer = Some(testing::Entries::default().consumer("ada", None));
+            testing::access(&*plugin, &mut exchange).is_none()
+        };
+        assert!(ask());
+        assert_eq!(!ask(), together, "{key}");
+    }
+}
+
+#[test]
 fn a_burst_gets_exactly_the_limit_through() {
     for changes in [json!({}), json!({ "window_type": "fixed" }), json!({ "disable_penalty": true })] {
         assert_eq!(let_through(&*plugin(&Env::default(), changes.clone()), 40, 0), 4, "{changes}");
@@ -121,6 +137,43 @@ fn callers_are_told_apart_by_all_that_is_named() {
     assert!(from("a", "10.0.0.2"));
     assert!(from("b", "10.0.0.1"));
     assert!(!from("a", "10.0.0.1"));
+}
+
+#[test]
+fn groups_have_limits_of_their_own() {
+    let changes = json!({ "enforce_consumer_groups": true, "consumer_groups": ["gold", "silver", "tin"],
+        "identifier": "consumer", "limit": [1] });
+    let plugin = plugin(&Env::default(), changes);
+    let rates = |limit: f64| {
+        let windows = vec![(60.0, limit)];
+        Some(entities::GroupRates { windows, sliding: false, retry_after_jitter_max: 0.0 })
+    };
+    let through = |groups: &[(&str, Option<f64>)]| {
+        let mut entries = testing::Entries::default();
+        let consumer = entries.consumer("ada", None);
+        for (name, limit) in groups {
+            entries.group_with_rates(name, &consumer, limit.and_then(rates));
+        }
+        let directory = sdk::Directory::from(entries);
+        let ask = |_: &usize| {
+            let mut exchange = request(0);
+            exchange.directory = directory.clone();
+            exchange.consumer = Some(consumer.clone());
+            testing::access(&*plugin, &mut exchange).is_none()
+        };
+        (0..9).filter(ask).count()
+    };
+    assert_eq!(through(&[]), 1);
+    assert_eq!(through(&[("silver", Some(3.0))]), 3);
+    assert_eq!(through(&[("silver", Some(3.0)), ("gold", Some(5.0))]), 5, "the first that is listed");
+    assert_eq!(through(&[("silver", Some(3.0)), ("gold", None)]), 3, "the first with limits");
+    assert_eq!(through(&[("zinc", Some(3.0))]), 1, "not listed");
+}
+
+#[test]
+fn enforcing_without_groups_says_so() {
+    let enforcing = plugin(&Env::default(), json!({ "enforce_consumer_groups": true }));
+    assert!(enforcing.degraded().unwrap().contains("consumer_groups"));
 }
 
 fn by_redis(server: &RedisServer, changes: Value) -> Box<dyn Plugin> {

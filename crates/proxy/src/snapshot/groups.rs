@@ -114,7 +114,7 @@ impl Snapshot {
         let nameless = || {
             let name = record.get("name").and_then(Value::as_str).map_or_else(|| id.to_string(), str::to_owned);
             let workspace = model::entities::workspace_of(record);
-            Arc::new(ConsumerGroup { id, workspace, name, tags: Vec::new() })
+            Arc::new(ConsumerGroup { id, workspace, name, tags: Vec::new(), rates: None })
         };
         self.groups.put(id, Some(known.unwrap_or_else(nameless)));
         effect
@@ -130,7 +130,13 @@ mod tests {
 
     fn group(n: u128, name: &str) -> Arc<ConsumerGroup> {
         let id = Uuid::from_u128(n);
-        Arc::new(ConsumerGroup { id, workspace: DEFAULT_WORKSPACE, name: name.to_owned(), tags: Vec::new() })
+        Arc::new(ConsumerGroup {
+            id,
+            workspace: DEFAULT_WORKSPACE,
+            name: name.to_owned(),
+            tags: Vec::new(),
+            rates: None,
+        })
     }
 
     fn of_ada(n: u128) -> ConsumerGroupConsumer {

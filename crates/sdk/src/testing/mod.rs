@@ -14,7 +14,9 @@ use crate::{
     Plugin, PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
 };
 use model::Record;
-use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
+use model::entities::{
+    Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, GroupRates, Protocol, Route, Service, Uuid,
+};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
@@ -187,8 +189,19 @@ impl Entries {
 
     /// Adds a group that the consumer is in.
     pub fn consumer_group(&mut self, name: &str, consumer: &Consumer) -> SnapshotRef<ConsumerGroup> {
+        self.group_with_rates(name, consumer, None)
+    }
+
+    /// As [`Entries::consumer_group`], with limits of its own.
+    pub fn group_with_rates(
+        &mut self,
+        name: &str,
+        consumer: &Consumer,
+        rates: Option<GroupRates>,
+    ) -> SnapshotRef<ConsumerGroup> {
         let (id, name) = (Uuid::new_v4(), name.to_owned());
-        let group = SnapshotRef::from(ConsumerGroup { id, workspace: DEFAULT_WORKSPACE, name, tags: Vec::new() });
+        let group = ConsumerGroup { id, workspace: DEFAULT_WORKSPACE, name, tags: Vec::new(), rates };
+        let group = SnapshotRef::from(group);
         self.consumer_groups.push((group.clone(), consumer.id));
         group
     }

@@ -1,6 +1,7 @@
 //! The functions that the core schemas name.
 
 mod certificates;
+mod groups;
 mod keys;
 mod public_key;
 mod routes;
@@ -41,6 +42,7 @@ pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("certificate", Validator(certificates::certificate)),
     ("private_key", Validator(certificates::private_key)),
     ("pem_keys", Validator(keys::pem)),
+    ("group_rates", Validator(groups::rates)),
     ("plugin_condition", Validator(text::condition)),
     ("route_expression", Check(routes::expression)),
     ("upstream_balancing", Check(upstreams::balancing)),
