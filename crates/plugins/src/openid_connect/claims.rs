@@ -54,16 +54,12 @@ pub fn check(claims: &Record, expected: &Expected<'_>, settings: &Settings) -> R
     if !settings.verify_claims {
         return Ok(());
     }
-    let number = |name: &str| claims.get(name).and_then(Value::as_f64).map(|seconds| seconds as i64);
+    let number = |name: &str| seconds(claims, name);
     let (now, leeway) = (now() as i64, settings.leeway);
-    match number("exp") {
-        Some(end) if end + leeway <= now => return refuse("the token has expired"),
-        None if expected.must_end || claims.contains_key("exp") => return refuse("the token has no end"),
-        _ => {}
+    if expected.must_end && !claims.contains_key("exp") {
+        return refuse("the token has no end");
     }
-    if number("nbf").is_some_and(|begin| begin - leeway > now) {
-        return refuse("the token is not good yet");
-    }
+    check_times(claims, leeway)?;
     if number("iat").is_some_and(|issued| issued - leeway > now) {
         return refuse("the token comes from the future");
     }
@@ -101,6 +97,25 @@ pub fn check(claims: &Record, expected: &Expected<'_>, settings: &Settings) -> R
         }
     }
     Ok(())
+}
+
+/// Whether it is after the beginning and before the end that claims name.
+pub fn check_times(claims: &Record, leeway: i64) -> Result<(), Failure> {
+    let refuse = |why: &str| Err(Failure::Refused(why.to_owned()));
+    let now = now() as i64;
+    match seconds(claims, "exp") {
+        Some(end) if end.saturating_add(leeway) <= now => return refuse("the token has expired"),
+        None if claims.contains_key("exp") => return refuse("the token has no end"),
+        _ => {}
+    }
+    if seconds(claims, "nbf").is_some_and(|begin| begin.saturating_sub(leeway) > now) {
+        return refuse("the token is not good yet");
+    }
+    Ok(())
+}
+
+fn seconds(claims: &Record, name: &str) -> Option<i64> {
+    claims.get(name).and_then(Value::as_f64).map(|seconds| seconds as i64)
 }
 
 /// A value as text; lists by their words.

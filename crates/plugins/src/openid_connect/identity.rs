@@ -6,7 +6,7 @@ use super::provider::{Failure, Tokens};
 use super::settings::Told;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sdk::entities::{Consumer, Credential, Uuid};
+use sdk::entities::{Consumer, ConsumerGroup, Credential, Uuid};
 use sdk::session::{Session, SetCookie};
 use sdk::{Exchange, Fields, Record, SnapshotRef};
 use serde_json::Value;
@@ -60,6 +60,7 @@ impl Instance {
             return Err(Denied::Forbidden("a claim is forbidden"));
         }
         let consumer = self.consumer(exchange, claims).await?;
+        let groups = self.consumer_groups(exchange, claims)?;
         let key = claims.text(&settings.credential_claim).unwrap_or_default();
         // The same for each of a caller's requests, so that limits can go by it.
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}|{key}", settings.issuer_text).as_bytes());
@@ -68,6 +69,9 @@ impl Instance {
         let credential =
             Credential { id, workspace, consumer: owner, expiry: None, key: key.as_str().into(), parsed: None };
         exchange.authenticate(consumer, Some(SnapshotRef::from(credential)));
+        if groups.is_some() {
+            exchange.authenticated_consumer_groups = groups;
+        }
         exchange.identify(&key);
         if !settings.authenticated_groups_claim.is_empty() {
             let groups = claims.words(&settings.authenticated_groups_claim);
@@ -90,10 +94,10 @@ impl Instance {
     /// The consumer whom a claim names.
     async fn consumer(&self, exchange: &Exchange, claims: &Claims) -> Result<Option<SnapshotRef<Consumer>>, Denied> {
         let settings = &self.provider.settings;
-        if settings.consumer_claim.is_empty() {
+        if settings.consumer_claims.is_empty() {
             return Ok(None);
         }
-        let found = match claims.text(&settings.consumer_claim) {
+        let found = match settings.consumer_claims.iter().find_map(|way| claims.text(way)) {
             Some(name) => self.consumer_by(exchange, &name).await?,
             None => None,
         };
@@ -101,6 +105,29 @@ impl Instance {
             return Err(Denied::Forbidden("the caller is no consumer"));
         }
         Ok(found)
+    }
+
+    /// The consumer groups that a claim names, sorted by name; `None`: those of the consumer.
+    fn consumer_groups(
+        &self,
+        exchange: &Exchange,
+        claims: &Claims,
+    ) -> Result<Option<Vec<SnapshotRef<ConsumerGroup>>>, Denied> {
+        let settings = &self.provider.settings;
+        if settings.consumer_groups_claim.is_empty() {
+            return Ok(None);
+        }
+        let mut names = claims.words(&settings.consumer_groups_claim);
+        names.sort_unstable();
+        names.dedup();
+        let workspace = exchange.workspace();
+        let find = |name: &String| exchange.directory.consumer_group_by_name(&workspace, name);
+        let groups: Vec<_> = names.iter().filter_map(find).collect();
+        match (groups.is_empty(), settings.consumer_groups_optional) {
+            (true, false) => Err(Denied::Forbidden("the caller is in no consumer group")),
+            (true, true) => Ok(None),
+            (false, _) => Ok(Some(groups)),
+        }
     }
 
     async fn consumer_by(&self, exchange: &Exchange, name: &str) -> Result<Option<SnapshotRef<Consumer>>, Denied> {
@@ -125,9 +152,9 @@ impl Instance {
 
 /// Fills lines with what is known of a caller. What the client itself says under their names goes away.
 fn tell(told: &Told, caller: &Caller, session: Option<&Session>, fields: &mut Fields) {
-    for (claim, name) in &told.claims {
+    for (way, name) in &told.claims {
         fields.remove(name);
-        if let Some(value) = caller.claims.find(std::slice::from_ref(claim)).and_then(text) {
+        if let Some(value) = caller.claims.find(way).and_then(text) {
             put(fields, name, &value);
         }
     }

@@ -1,7 +1,6 @@
 //! What issuers say of themselves, and the keys that verify their tokens: fetched when they are needed, and anew when a
 //! key is missing or they have become old.
 
-use super::settings::Settings;
 use arc_swap::ArcSwapOption;
 use sdk::jose::{KeySet, Token};
 use sdk::{Bytes, Fields, HttpClient, HttpRequest, Url};
@@ -9,13 +8,28 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The issuers that a node knows, by the address of their metadata.
+/// The issuers that a node knows, by where what they say comes from.
 #[derive(Default)]
-pub struct Issuers(Mutex<Vec<(String, Arc<Issuer>)>>);
+pub struct Issuers(Mutex<Vec<(Source, Arc<Issuer>)>>);
+
+/// Where what an issuer says comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The address of its metadata; `None`: only its keys matter.
+    pub metadata: Option<Url>,
+    /// Lines of requests for these.
+    pub lines: Vec<(String, String)>,
+    /// The address of its keys, in place of that in the metadata.
+    pub keys: Option<Url>,
+    /// Addresses of further keys.
+    pub extra_keys: Vec<Url>,
+    /// How often it is asked for keys that nobody knows, at most.
+    pub rediscovery_lifetime: Duration,
+}
 
 /// One issuer.
-#[derive(Default)]
 pub struct Issuer {
+    source: Source,
     known: ArcSwapOption<Metadata>,
     /// Held by whoever asks it: the others wait for what comes of it.
     asking: tokio::sync::Mutex<()>,
@@ -32,25 +46,26 @@ pub struct Metadata {
 const GOOD: Duration = Duration::from_secs(3600);
 
 impl Issuers {
-    /// The issuer with metadata at that address.
-    pub fn find(&self, url: &Url) -> Arc<Issuer> {
+    /// The issuer of which that is said.
+    pub fn find(&self, source: &Source) -> Arc<Issuer> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = url.uri().to_string();
-        if let Some((_, issuer)) = all.iter().find(|(known, _)| *known == address) {
+        if let Some((_, issuer)) = all.iter().find(|(known, _)| known == source) {
             return Arc::clone(issuer);
         }
-        let issuer = Arc::new(Issuer::default());
-        all.push((address, Arc::clone(&issuer)));
+        let issuer =
+            Issuer { source: source.clone(), known: ArcSwapOption::default(), asking: tokio::sync::Mutex::default() };
+        let issuer = Arc::new(issuer);
+        all.push((source.clone(), Arc::clone(&issuer)));
         issuer
     }
 }
 
 impl Issuer {
     /// What it says of itself; what it has said before, where it does not answer.
-    pub async fn metadata(&self, settings: &Settings, client: &HttpClient) -> Result<Arc<Metadata>, String> {
+    pub async fn metadata(&self, client: &HttpClient) -> Result<Arc<Metadata>, String> {
         match self.known.load_full() {
             Some(known) if known.since.elapsed() < GOOD => Ok(known),
-            known => match self.ask(settings, client, known.as_ref().map(|known| known.since)).await {
+            known => match self.ask(client, known.as_ref().map(|known| known.since)).await {
                 Ok(metadata) => Ok(metadata),
                 Err(error) => known.ok_or(error),
             },
@@ -59,39 +74,34 @@ impl Issuer {
 
     /// Whether it has made a token's signature. It is asked for its keys again where none that is known has, though not
     /// too often.
-    pub async fn has_signed(
-        &self,
-        token: &Token<'_>,
-        settings: &Settings,
-        client: &HttpClient,
-    ) -> Result<bool, String> {
-        let known = self.metadata(settings, client).await?;
+    pub async fn has_signed(&self, token: &Token<'_>, client: &HttpClient) -> Result<bool, String> {
+        let known = self.metadata(client).await?;
         if known.keys.verifies(token) {
             return Ok(true);
         }
-        if known.since.elapsed() < settings.rediscovery_lifetime {
+        if known.since.elapsed() < self.source.rediscovery_lifetime {
             return Ok(false);
         }
-        let renewed = self.ask(settings, client, Some(known.since)).await?;
+        let renewed = self.ask(client, Some(known.since)).await?;
         Ok(renewed.keys.verifies(token))
     }
 
     /// `seen` is the age of what the caller has: whatever is newer will do.
-    async fn ask(
-        &self,
-        settings: &Settings,
-        client: &HttpClient,
-        seen: Option<Instant>,
-    ) -> Result<Arc<Metadata>, String> {
+    async fn ask(&self, client: &HttpClient, seen: Option<Instant>) -> Result<Arc<Metadata>, String> {
         let _asking = self.asking.lock().await;
         if let Some(known) = self.known.load_full().filter(|known| Some(known.since) != seen) {
             return Ok(known);
         }
-        let document = fetch(client, &settings.issuer, &settings.discovery_lines).await?;
+        let source = &self.source;
+        let document = match &source.metadata {
+            Some(url) => fetch(client, url, &source.lines).await?,
+            None => Value::Null,
+        };
         let mut keys = KeySet::default();
-        let published = document.get("jwks_uri").and_then(Value::as_str).map(Url::parse).transpose()?;
-        for url in published.iter().chain(&settings.extra_jwks) {
-            keys = keys.join(KeySet::parse(&fetch(client, url, &Fields::new()).await?));
+        let published = || document.get("jwks_uri").and_then(Value::as_str).map(Url::parse).transpose();
+        let published = source.keys.clone().map_or_else(published, |url| Ok(Some(url)))?;
+        for url in published.iter().chain(&source.extra_keys) {
+            keys = keys.join(KeySet::parse(&fetch(client, url, &[]).await?));
         }
         let metadata = Arc::new(Metadata { document, keys, since: Instant::now() });
         self.known.store(Some(Arc::clone(&metadata)));
@@ -112,9 +122,9 @@ impl Metadata {
     }
 }
 
-async fn fetch(client: &HttpClient, url: &Url, lines: &Fields) -> Result<Value, String> {
+async fn fetch(client: &HttpClient, url: &Url, lines: &[(String, String)]) -> Result<Value, String> {
     let mut fields: Fields = [("Accept", "application/json")].into_iter().collect();
-    lines.iter().for_each(|(name, value)| fields.set(name, value));
+    lines.iter().for_each(|(name, value)| fields.set(name, value.as_bytes()));
     let request = HttpRequest { method: "GET".to_owned(), url: url.clone(), fields, content: Bytes::new() };
     let response = client.send(request).await.map_err(|error| format!("{url}: {error}"))?;
     if response.status != 200 {

@@ -9,7 +9,7 @@ use super::shown::{Shower, remove_arguments};
 use aws_lc_rs::{constant_time, digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sdk::session::Session;
+use sdk::session::{Origin, Session};
 use sdk::{Answer, Exchange, Fields};
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
@@ -47,7 +47,7 @@ impl Instance {
         let mut query = Serializer::new(String::new());
         query.extend_pairs(&arguments).extend_pairs(&settings.authorization_args);
         let mark = if endpoint.contains('?') { '&' } else { '?' };
-        let mut login = settings.logins.create(now());
+        let mut login = settings.logins.create(Origin::default(), now());
         login.set_data(json!({
             "state": state, "nonce": nonce, "verifier": verifier, "redirect_uri": redirect_uri, "uri": here
         }));
@@ -71,7 +71,7 @@ impl Instance {
             let shower = Shower::new(exchange);
             (shower.argument("state"), shower.argument("code"), shower.argument("error"))
         };
-        let mut login = settings.logins.open(&exchange.request.fields, now()).await;
+        let mut login = settings.logins.open(&exchange.request.fields, Origin::default(), now()).await;
         let known = login.data().clone();
         let known = |name: &str| known.get(name).and_then(Value::as_str).map(str::to_owned);
         let is_own = match (known("state"), &state) {

@@ -1,6 +1,7 @@
 //! `openid-connect`: callers whom an issuer of OpenID Connect or OAuth 2.0 knows, in browsers and elsewhere.
 
 mod claims;
+mod exchange;
 mod identity;
 mod issuer;
 mod login;
@@ -10,10 +11,10 @@ mod shown;
 
 use claims::{Claims, Expected, check};
 use identity::{Caller, Denied, Held};
-use issuer::Issuers;
+use issuer::{Issuer, Issuers};
 use provider::{Credentials, Failure, Provider, Tokens, now};
 use sdk::jose::{Token, VerificationKey};
-use sdk::session::{Session, apply_cookies};
+use sdk::session::{Origin, Session, apply_cookies};
 use sdk::{
     Anonymous, Answer, AnswerCache, Config, Env, Exchange, Fields, Function, HttpClient, HttpOptions, Phases, Plugin,
     PluginKind, Question, Record, Records, Step, entities,
@@ -29,6 +30,8 @@ pub struct OpenidConnect;
 
 struct Instance {
     provider: Provider,
+    /// The issuers whose tokens are exchanged, where their signatures are verified here.
+    subject_issuers: Vec<Option<Arc<Issuer>>>,
     records: Records,
     cache: Arc<AnswerCache>,
     anonymous: Anonymous,
@@ -66,9 +69,14 @@ impl PluginKind for OpenidConnect {
             verify: settings.verify_tls,
             max_content: 256 << 10,
         };
-        let issuer = env.shared::<Issuers>().find(&settings.issuer);
+        let issuers = env.shared::<Issuers>();
         Ok(Box::new(Instance {
-            provider: Provider { client: HttpClient::new(env, options), issuer, settings },
+            subject_issuers: settings.exchange.as_ref().map_or_else(Vec::new, |exchange| exchange.issuers(&issuers)),
+            provider: Provider {
+                client: HttpClient::new(env, options),
+                issuer: issuers.find(&settings.source),
+                settings,
+            },
             records: env.records().clone(),
             cache: env.shared(),
             anonymous: Anonymous::new(self.name(), &config),
@@ -117,7 +125,7 @@ impl Instance {
     async fn decide(&self, exchange: &mut Exchange, held: &mut Held) -> Result<Option<Answer>, Denied> {
         let settings = Arc::clone(&self.provider.settings);
         if settings.methods.session && settings.sessions.may_open(&exchange.request.fields) {
-            let session = settings.sessions.open(&exchange.request.fields, now()).await;
+            let session = settings.sessions.open(&exchange.request.fields, Origin::of(exchange), now()).await;
             if session.is_open() {
                 if self.is_logout(exchange, &Shower::new(exchange)) {
                     return Ok(Some(self.logout(session, held).await));
@@ -261,6 +269,10 @@ impl Instance {
 
     async fn by_bearer(&self, token: String) -> Result<Caller, Failure> {
         let settings = &self.provider.settings;
+        let token = match &settings.exchange {
+            Some(exchange) => self.exchanged(exchange, token).await?,
+            None => token,
+        };
         let tokens = Tokens { access: Some(token.clone()), ..Tokens::default() };
         let is_jwt = Token::parse(token.as_bytes()).is_ok();
         if settings.methods.bearer && is_jwt && !settings.introspects_jwts {
@@ -299,7 +311,7 @@ impl Instance {
                 let key = secret.and_then(|secret| VerificationKey::secret(token.algorithm, secret.as_bytes()));
                 key.is_some_and(|key| key.verify(&token))
             } else {
-                issuer.has_signed(&token, settings, client).await.map_err(Failure::Trouble)?
+                issuer.has_signed(&token, client).await.map_err(Failure::Trouble)?
             };
             if !is_good {
                 return Err(Failure::Refused("the signature is not the issuer's".to_owned()));
@@ -369,7 +381,7 @@ impl Instance {
         if !wanted {
             return self.admit(exchange, caller, None, held).await;
         }
-        let mut session = settings.sessions.create(now());
+        let mut session = settings.sessions.create(Origin::of(exchange), now());
         session.set_data(caller.tokens.to_value());
         session.set_subject(caller.claims.text(&settings.credential_claim));
         session.save().map_err(|why| Failure::Trouble(why.to_owned()))?;
@@ -386,7 +398,7 @@ impl Instance {
             None => {
                 let message = self.message(&settings.unauthorized_message, why);
                 let told = if settings.tells_error { ", error=\"invalid_token\"" } else { "" };
-                let challenge = format!("Bearer realm=\"{}\"{told}", settings.issuer.host());
+                let challenge = format!("Bearer realm=\"{}\"{told}", settings.issuer_host);
                 let answer = Answer::error(exchange, 401, &message);
                 if Fields::is_valid_value(challenge.as_bytes()) {
                     answer.with("WWW-Authenticate", challenge.as_bytes())

@@ -106,7 +106,7 @@ impl Provider {
 
     /// The metadata of the issuer.
     pub async fn metadata(&self) -> Result<Arc<Metadata>, Failure> {
-        self.issuer.metadata(&self.settings, &self.client).await.map_err(Failure::Trouble)
+        self.issuer.metadata(&self.client).await.map_err(Failure::Trouble)
     }
 
     /// Whether there is an endpoint of that name.

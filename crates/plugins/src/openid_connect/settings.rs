@@ -1,7 +1,9 @@
 //! What a configuration of `openid-connect` says.
 
+use super::exchange::TokenExchange;
+use super::issuer::Source;
 use sdk::session::{Attributes, Options, Remember, Sessions};
-use sdk::{Config, Fields, Url};
+use sdk::{Config, Url};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,8 +59,8 @@ pub struct Requirement {
 /// Lines that take the values of claims, for the service or for the client.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
-    /// Claims, and the lines that have them.
-    pub claims: Vec<(String, String)>,
+    /// Ways through the claims, and the lines that have what is there.
+    pub claims: Vec<(Vec<String>, String)>,
     pub access_token: Option<String>,
     pub id_token: Option<String>,
     pub refresh_token: Option<String>,
@@ -68,11 +70,9 @@ pub struct Told {
 }
 
 pub struct Settings {
-    pub issuer: Url,
+    pub source: Source,
+    pub issuer_host: String,
     pub issuer_text: String,
-    pub discovery_lines: Fields,
-    pub extra_jwks: Vec<Url>,
-    pub rediscovery_lifetime: Duration,
     pub methods: Methods,
     pub client_id: Option<String>,
     pub client_secret: Option<String>,
@@ -87,6 +87,7 @@ pub struct Settings {
     pub unauthorized_message: String,
     pub scopes: String,
     pub audience: Vec<String>,
+    pub exchange: Option<TokenExchange>,
     pub issuers_allowed: Vec<String>,
     pub scopes_required: Requirement,
     pub audience_required: Requirement,
@@ -111,6 +112,8 @@ pub struct Settings {
     pub revocation_token_param: String,
     pub bearer_places: Places,
     pub bearer_cookie: Option<String>,
+    /// The one line in which tokens are looked for.
+    pub bearer_line: Option<String>,
     pub client_credentials_places: Places,
     pub password_places: Places,
     pub refresh_token_places: Places,
@@ -126,7 +129,10 @@ pub struct Settings {
     pub logout_uri_suffix: Option<String>,
     pub logout_methods: Vec<String>,
     pub logout_revokes: [bool; 2],
-    pub consumer_claim: Vec<String>,
+    /// Ways to the consumer's name: the first at whose end there is one counts.
+    pub consumer_claims: Vec<Vec<String>>,
+    pub consumer_groups_claim: Vec<String>,
+    pub consumer_groups_optional: bool,
     pub consumer_by: Vec<String>,
     pub consumer_optional: bool,
     pub credential_claim: Vec<String>,
@@ -262,6 +268,9 @@ pub fn check(config: &Value) -> Result<(), String> {
     if let Some(auth) = auth.filter(|auth| ClientAuth::parse(auth).is_none()) {
         return Err(format!("client_auth: '{auth}' is not available"));
     }
+    if let (Some(record), Some(issuer)) = (config.as_object(), text("issuer")) {
+        TokenExchange::read(&Config::new(record), issuer)?;
+    }
     text("issuer").map_or(Ok(()), |issuer| Url::parse(issuer).map(drop).map_err(|why| format!("issuer: {why}")))
 }
 
@@ -282,7 +291,9 @@ impl Settings {
         let first = |field: &str| config.texts(field).into_iter().next();
         let seconds = |field: &str, usual: u64| config.integer::<u64>(field).unwrap_or(usual);
         let issuer_text = text("issuer").ok_or("config.issuer is missing")?;
-        let urls = config.texts("extra_jwks_uris");
+        let url = |field: &str, text: &str| Url::parse(text).map_err(|why| format!("config.{field}: {why}"));
+        let extra_keys = config.texts("extra_jwks_uris");
+        let metadata = discovery_url(&issuer_text)?;
         let methods = Methods::of(&config.texts("auth_methods"));
         let (client_id, client_secret) = (first("client_id"), first("client_secret"));
         if methods.authorization_code && client_id.is_none() && config.texts("auth_methods").len() < 9 {
@@ -296,14 +307,24 @@ impl Settings {
         }
         let secret = text("session_secret").or_else(|| client_secret.clone());
         let secret = secret.unwrap_or_else(|| fallback_secret.to_owned());
-        let discovery_lines = pairs(config, "discovery_headers_names", "discovery_headers_values").into_iter();
+        let way = |way: &Value| -> Vec<String> {
+            way.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let ways = config.list("consumer_claims").iter().map(way);
+        let ways = std::iter::once(config.texts("consumer_claim")).chain(ways);
+        let consumer_claims = ways.filter(|way| !way.is_empty()).collect();
         let token_args = pairs(config, "token_post_args_names", "token_post_args_values");
         Ok(Settings {
-            issuer: discovery_url(&issuer_text)?,
+            issuer_host: metadata.host().to_owned(),
+            source: Source {
+                metadata: Some(metadata),
+                lines: pairs(config, "discovery_headers_names", "discovery_headers_values"),
+                keys: text("jwks_endpoint").map(|text| url("jwks_endpoint", &text)).transpose()?,
+                extra_keys: extra_keys.iter().map(|text| url("extra_jwks_uris", text)).collect::<Result<_, _>>()?,
+                rediscovery_lifetime: Duration::from_secs(seconds("rediscovery_lifetime", 30)),
+            },
+            exchange: TokenExchange::read(config, &issuer_text).map_err(|why| format!("config.{why}"))?,
             issuer_text,
-            discovery_lines: discovery_lines.collect(),
-            extra_jwks: urls.iter().map(|url| Url::parse(url)).collect::<Result<_, _>>()?,
-            rediscovery_lifetime: Duration::from_secs(seconds("rediscovery_lifetime", 30)),
             methods,
             client_id,
             client_secret,
@@ -342,6 +363,7 @@ impl Settings {
             revocation_token_param: text("revocation_token_param_name").unwrap_or_else(|| "token".to_owned()),
             bearer_places: Places::of(&config.texts("bearer_token_param_type")),
             bearer_cookie: text("bearer_token_cookie_name"),
+            bearer_line: text("bearer_token_header_name"),
             client_credentials_places: Places::of(&config.texts("client_credentials_param_type")),
             password_places: Places::of(&config.texts("password_param_type")),
             refresh_token_places: Places::of(&config.texts("refresh_token_param_type")),
@@ -362,7 +384,9 @@ impl Settings {
             logout_methods: config.texts("logout_methods"),
             logout_revokes: ["logout_revoke_access_token", "logout_revoke_refresh_token"]
                 .map(|field| config.flag("logout_revoke") && config.flag(field)),
-            consumer_claim: config.texts("consumer_claim"),
+            consumer_claims,
+            consumer_groups_claim: config.texts("consumer_groups_claim"),
+            consumer_groups_optional: config.flag("consumer_groups_optional"),
             consumer_by: config.texts("consumer_by"),
             consumer_optional: config.flag("consumer_optional"),
             credential_claim: config.texts("credential_claim"),
@@ -457,8 +481,12 @@ impl Requirement {
 impl Told {
     fn of(config: &Config<'_>, side: &str) -> Told {
         let text = |what: &str| config.text(&format!("{side}_{what}_header")).map(str::to_owned);
+        let pairs = pairs(config, &format!("{side}_headers_claims"), &format!("{side}_headers_names"));
+        let records = config.list(&format!("{side}_headers")).iter().filter_map(Value::as_object).map(Config::new);
+        let of_record = |record: Config<'_>| Some((record.texts("path"), record.text("header")?.to_owned()));
+        let claims = pairs.into_iter().map(|(claim, name)| (vec![claim], name)).chain(records.filter_map(of_record));
         Told {
-            claims: pairs(config, &format!("{side}_headers_claims"), &format!("{side}_headers_names")),
+            claims: claims.collect(),
             access_token: text("access_token"),
             id_token: text("id_token"),
             refresh_token: text("refresh_token"),
@@ -475,7 +503,7 @@ fn pairs(config: &Config<'_>, first: &str, second: &str) -> Vec<(String, String)
 }
 
 /// Where an issuer says what it offers (OpenID Connect Discovery 1.0, section 4).
-fn discovery_url(issuer: &str) -> Result<Url, String> {
+pub fn discovery_url(issuer: &str) -> Result<Url, String> {
     const WELL_KNOWN: &str = "/.well-known/";
     let url = if issuer.contains(WELL_KNOWN) {
         issuer.to_owned()
@@ -511,6 +539,7 @@ fn session_options(config: &Config<'_>) -> Result<Options, String> {
         remember: config.flag("session_remember").then_some(remember),
         store_metadata: false,
         hash_subject: config.flag("session_hash_subject"),
+        bind: config.texts("session_bind"),
     })
 }
 
@@ -535,5 +564,6 @@ fn login_options(config: &Config<'_>) -> Result<Options, String> {
         remember: None,
         store_metadata: false,
         hash_subject: false,
+        bind: Vec::new(),
     })
 }

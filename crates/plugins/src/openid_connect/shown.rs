@@ -77,6 +77,12 @@ impl<'e> Shower<'e> {
     }
 
     fn bearer(&self, settings: &Settings) -> Option<String> {
+        if let Some(name) = &settings.bearer_line {
+            let line = self.exchange.request.fields.get_str(name)?.trim();
+            let scheme = line.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            let token = scheme.map_or(line, |(_, token)| token.trim());
+            return Some(token.to_owned()).filter(|token| !token.is_empty());
+        }
         let places = settings.bearer_places;
         if places.header
             && let Some(line) = self.exchange.request.fields.get_str("Authorization")
@@ -124,7 +130,7 @@ impl<'e> Shower<'e> {
 pub fn hide(exchange: &mut Exchange, settings: &Settings) {
     const NAMES: [&str; 5] = ["access_token", "username", "password", "client_id", "client_secret"];
     exchange.request.fields.remove("Authorization");
-    if let Some(name) = &settings.refresh_token_param {
+    for name in [&settings.refresh_token_param, &settings.bearer_line].into_iter().flatten() {
         exchange.request.fields.remove(name);
     }
     remove_arguments(exchange, &NAMES);

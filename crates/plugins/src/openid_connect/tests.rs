@@ -137,8 +137,10 @@ impl Shared {
 
 fn entries() -> Directory {
     let mut entries = Entries::default();
-    entries.consumer("ada", None);
+    let ada = entries.consumer("ada", None);
     entries.consumer("guest", None);
+    entries.consumer_group("gold", &ada);
+    entries.consumer_group("silver", &ada);
     entries.into()
 }
 
@@ -194,6 +196,101 @@ async fn tokens_of_the_issuer_are_good() {
     assert_eq!(exchange.response.fields.get_str("Set-Cookie"), None);
     assert_eq!(status(&*plugin, &token).await, 200);
     assert_eq!(issuer.count("/jwks"), 1);
+}
+
+#[tokio::test]
+async fn claims_lead_to_consumers_and_their_groups() {
+    let issuer = Issuer::start().await;
+    let plugin = issuer.configure(json!({
+        "auth_methods": BEARER, "consumer_claims": [["user", "name"], ["sub"]], "consumer_by": ["username"],
+        "consumer_groups_claim": ["user", "tiers"],
+        "upstream_headers": [{ "header": "X-Name", "path": ["user", "name"] }],
+        "downstream_headers": [{ "header": "X-Tier", "path": ["user", "tiers"] }]
+    }));
+    let user = |name: &str, tiers: Value| issuer.token(json!({ "user": { "name": name, "tiers": tiers } }));
+    let line = format!("Bearer {}", user("ada", json!(["silver", "tin", "gold"])));
+    let (exchange, answer) = call(&*plugin, "/", &[("Authorization", &line), ("X-Name", "fake")]).await;
+    assert!(answer.is_none());
+    assert_eq!(exchange.request.fields.get_str("X-Consumer-Username"), Some("ada"));
+    assert_eq!(exchange.request.fields.get_str("X-Name"), Some("ada"));
+    assert_eq!(exchange.response.fields.get_str("X-Tier"), Some("silver, tin, gold"));
+    let groups = exchange.consumer_groups();
+    assert_eq!(groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>(), ["gold", "silver"]);
+    assert_eq!(status(&*plugin, &user("eve", json!(["gold"]))).await, 403, "the first claim counts");
+    assert_eq!(status(&*plugin, &issuer.token(json!({ "user": { "tiers": "gold" } }))).await, 200);
+    assert_eq!(status(&*plugin, &user("ada", json!(["tin"]))).await, 403);
+    let lenient = issuer.configure(json!({
+        "auth_methods": BEARER, "consumer_groups_claim": ["tiers"], "consumer_groups_optional": true
+    }));
+    assert_eq!(status(&*lenient, &issuer.token(json!({}))).await, 200);
+}
+
+#[tokio::test]
+async fn tokens_come_in_the_line_that_is_named() {
+    let issuer = Issuer::start().await;
+    let plugin = issuer.configure(json!({
+        "auth_methods": BEARER, "bearer_token_header_name": "X-Token", "hide_credentials": true,
+        "upstream_access_token_header": null, "jwks_endpoint": format!("{}/jwks", issuer.base)
+    }));
+    let token = issuer.token(json!({}));
+    let line = format!("Bearer {token}");
+    for shown in [&token, &line] {
+        let (exchange, answer) = call(&*plugin, "/", &[("X-Token", shown)]).await;
+        assert!(answer.is_none());
+        assert_eq!(exchange.request.fields.get_str("X-Token"), None);
+    }
+    assert_eq!(status(&*plugin, &token).await, 401, "no other line counts");
+}
+
+#[tokio::test]
+async fn tokens_of_others_are_exchanged() {
+    let (issuer, other) = (Issuer::start().await, Issuer::start().await);
+    let plugin = issuer.configure(json!({
+        "auth_methods": BEARER, "scopes_required": ["write"], "token_exchange": {
+            "subject_token_issuers": [{ "issuer": other.base, "verify_signature": true }],
+            "request": { "audience": ["api"], "empty_scopes": true }
+        }
+    }));
+    let token = other.token(json!({ "scope": "little" }));
+    let line = format!("Bearer {token}");
+    for _ in 0..2 {
+        let (exchange, answer) = call(&*plugin, "/", &[("Authorization", &line)]).await;
+        assert!(answer.is_none());
+        let sent = exchange.request.fields.get_str("Authorization").unwrap();
+        assert_ne!(sent, line);
+        assert!(sent.starts_with("Bearer ey"), "{sent}");
+    }
+    assert_eq!(issuer.count("/token"), 1, "what was exchanged is kept");
+    {
+        let asked = issuer.shared.asked.lock().unwrap();
+        let (_, form) = asked.iter().find(|(path, _)| path == "/token").unwrap();
+        let form = Args::parse(form);
+        assert_eq!(argument(&form, "grant_type"), "urn:ietf:params:oauth:grant-type:token-exchange");
+        assert_eq!(argument(&form, "subject_token"), token);
+        assert_eq!(argument(&form, "subject_token_type"), "urn:ietf:params:oauth:token-type:access_token");
+        assert_eq!(argument(&form, "audience"), "api");
+        assert_eq!(form.get_all("scope").next(), None);
+    }
+    assert_eq!(status(&*plugin, &other.token(json!({ "exp": now() - 9 }))).await, 401);
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    assert_eq!(status(&*plugin, &format!("{signed}.{}", URL_SAFE_NO_PAD.encode([0; 64]))).await, 401);
+    assert_eq!(status(&*plugin, &issuer.token(json!({ "scope": "write" }))).await, 200);
+    assert_eq!(issuer.count("/token"), 1, "nothing else was exchanged");
+}
+
+#[tokio::test]
+async fn tokens_that_lack_something_are_exchanged() {
+    let issuer = Issuer::start().await;
+    let conditions = json!({ "missing_scopes": ["write"], "has_audience": ["gateway"] });
+    let plugin = issuer.configure(json!({
+        "auth_methods": BEARER,
+        "token_exchange": { "subject_token_issuers": [{ "issuer": issuer.base, "conditions": conditions }] }
+    }));
+    assert_eq!(status(&*plugin, &issuer.token(json!({ "scope": "write", "aud": "gateway" }))).await, 200);
+    assert_eq!(status(&*plugin, &issuer.token(json!({ "scope": "read" }))).await, 200);
+    assert_eq!(issuer.count("/token"), 0);
+    assert_eq!(status(&*plugin, &issuer.token(json!({ "scope": "read", "aud": ["gateway"] }))).await, 200);
+    assert_eq!(issuer.count("/token"), 1);
 }
 
 #[tokio::test]
@@ -382,6 +479,10 @@ fn what_is_not_there_is_refused() {
         json!({ "issuer": issuer, "require_signed_request_object": true }),
         json!({ "issuer": issuer, "token_headers_client": ["x"] }),
         json!({ "issuer": "not a url" }),
+        json!({ "issuer": issuer, "token_exchange": { "subject_token_issuers": [{ "issuer": issuer }] } }),
+        json!({ "issuer": issuer, "token_exchange": { "subject_token_issuers": [
+            { "issuer": "https://other.test", "conditions": { "has_scopes": ["a"] } }
+        ] } }),
     ] {
         assert!(settings::check(&config).is_err(), "{config}");
     }

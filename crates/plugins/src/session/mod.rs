@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sdk::session::{self, Attributes, Remember, Session, SetCookie};
+use sdk::session::{self, Attributes, Origin, Remember, Session, SetCookie};
 use sdk::{
     Answer, Args, Config, Content, Env, Exchange, Fields, Function, Phases, Plugin, PluginKind, Records, SnapshotRef,
     Step, Tasks, entities,
@@ -105,6 +105,7 @@ impl PluginKind for SessionPlugin {
             remember: config.flag("remember").then_some(remember),
             store_metadata: config.flag("store_metadata"),
             hash_subject: config.flag("hash_subject"),
+            bind: config.texts("bind"),
         };
         Ok(Box::new(Instance {
             sessions: Arc::new(session::Sessions::new(secret, options)),
@@ -151,7 +152,7 @@ impl Plugin for Instance {
 impl Instance {
     /// Finds the caller by the session that the request has.
     async fn recognise(&self, exchange: &mut Exchange) -> Step<'static> {
-        let mut session = self.sessions.open(&exchange.request.fields, now(exchange)).await;
+        let mut session = self.sessions.open(&exchange.request.fields, Origin::of(exchange), now(exchange)).await;
         if !session.is_open() {
             return Step::Next;
         }
@@ -188,7 +189,8 @@ impl Instance {
         data.extend(exchange.authenticated_groups.as_ref().map(|groups| json!(groups)));
         let id = || consumer.id.to_string();
         let subject = consumer.username.clone().or_else(|| consumer.custom_id.clone()).unwrap_or_else(id);
-        let mut session = held.session.take().unwrap_or_else(|| self.sessions.create(now(exchange)));
+        let mut session =
+            held.session.take().unwrap_or_else(|| self.sessions.create(Origin::of(exchange), now(exchange)));
         session.set_data(Value::Array(data));
         session.set_subject(Some(subject));
         if let Err(error) = session.save() {

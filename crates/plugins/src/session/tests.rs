@@ -49,6 +49,19 @@ impl Known {
 }
 
 #[test]
+fn a_bound_session_is_of_no_use_elsewhere() {
+    let plugin = configure(json!({ "bind": ["ip"] }), &Env::default());
+    let known = Known::new();
+    let cookie = known.login(&*plugin).unwrap();
+    for (ip, is_known) in [("127.0.0.1", true), ("10.1.1.1", false)] {
+        let mut exchange = known.request("GET", "/", &cookie);
+        exchange.client.ip = ip.parse().unwrap();
+        assert!(testing::access(&*plugin, &mut exchange).is_none());
+        assert_eq!(exchange.consumer.is_some(), is_known, "{ip}");
+    }
+}
+
+#[test]
 fn the_cookie_is_enough() {
     let plugin = configure(json!({ "request_headers": ["subject"] }), &Env::default());
     let known = Known::new();

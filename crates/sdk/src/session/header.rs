@@ -2,6 +2,7 @@
 //! little-endian.
 
 use super::keys::{MAC, Secret, TAG};
+use super::origin::Origin;
 use crate::decode_base64url;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -31,6 +32,10 @@ pub const ENCODED: usize = 110;
 pub const STORED: u16 = 1;
 /// The content is compressed.
 pub const DEFLATED: u16 = 16;
+/// The authentication code covers where the client's request comes from, too.
+pub const BOUND_TO_ADDRESS: u16 = 0x100;
+pub const BOUND_TO_SCHEME: u16 = 0x200;
+pub const BOUND_TO_USER_AGENT: u16 = 0x400;
 
 const KIND: u8 = 1;
 /// What the encryption's tag covers, and what the authentication code does.
@@ -39,8 +44,8 @@ const COVERED: usize = CONTEXT + TAG + 3;
 const WHOLE: usize = COVERED + MAC;
 
 impl Header {
-    /// The header of a cookie, when it was made with that secret.
-    pub fn read(cookie: &[u8], secret: &Secret) -> Option<Header> {
+    /// The header of a cookie, when it was made with that secret, for who shows it.
+    pub fn read(cookie: &[u8], secret: &Secret, origin: &Origin) -> Option<Header> {
         let octets = decode_base64url(cookie.get(..ENCODED)?)?;
         let octets: &[u8; WHOLE] = octets.as_slice().try_into().ok()?;
         let mut rest = &octets[..];
@@ -60,7 +65,8 @@ impl Header {
         let mac = take(MAC);
         let size = usize::try_from(size).ok()?;
         let header = Header { flags, id, created, rolled, size, tag, touched };
-        secret.verifies(&header.id, &octets[..COVERED], mac).then_some(header)
+        let covered = [&octets[..COVERED], &origin.covered(flags)].concat();
+        secret.verifies(&header.id, &covered, mac).then_some(header)
     }
 
     /// What the encryption's tag covers beside the content.
@@ -75,11 +81,11 @@ impl Header {
     }
 
     /// The header as it begins a cookie.
-    pub fn encode(&self, secret: &Secret) -> String {
+    pub fn encode(&self, secret: &Secret, origin: &Origin) -> String {
         let mut octets = self.context();
         octets.extend_from_slice(&self.tag);
         octets.extend_from_slice(&self.touched.to_le_bytes()[..3]);
-        let mac = secret.mac(&self.id, &octets);
+        let mac = secret.mac(&self.id, &[&octets[..], &origin.covered(self.flags)].concat());
         octets.extend_from_slice(&mac);
         URL_SAFE_NO_PAD.encode(octets)
     }
@@ -120,20 +126,20 @@ mod tests {
     #[test]
     fn headers_are_read_as_they_were_written() {
         let secret = Secret::new(b"secret");
-        let cookie = header().encode(&secret);
+        let cookie = header().encode(&secret, &Origin::default());
         assert_eq!(cookie.len(), ENCODED);
-        assert_eq!(Header::read(cookie.as_bytes(), &secret), Some(header()));
+        assert_eq!(Header::read(cookie.as_bytes(), &secret, &Origin::default()), Some(header()));
         assert_eq!(header().ages(1_700_070_100), [70_100, 100, 39]);
     }
 
     #[test]
     fn what_was_made_otherwise_is_nothing() {
         let secret = Secret::new(b"secret");
-        let cookie = header().encode(&secret);
-        assert_eq!(Header::read(cookie.as_bytes(), &Secret::new(b"other")), None);
-        assert_eq!(Header::read(&cookie.as_bytes()[1..], &secret), None);
+        let cookie = header().encode(&secret, &Origin::default());
+        assert_eq!(Header::read(cookie.as_bytes(), &Secret::new(b"other"), &Origin::default()), None);
+        assert_eq!(Header::read(&cookie.as_bytes()[1..], &secret, &Origin::default()), None);
         let mut forged = cookie.into_bytes();
         forged[60] = if forged[60] == b'A' { b'B' } else { b'A' };
-        assert_eq!(Header::read(&forged, &secret), None);
+        assert_eq!(Header::read(&forged, &secret, &Origin::default()), None);
     }
 }

@@ -7,8 +7,10 @@
 mod cookies;
 mod header;
 mod keys;
+mod origin;
 
 pub use cookies::{Attributes, SetCookie, apply as apply_cookies};
+pub use origin::Origin;
 
 use crate::{Fields, Record, Records};
 use base64::Engine;
@@ -50,6 +52,8 @@ pub struct Options {
     /// Subjects are told to the store (`session_metadatas`).
     pub store_metadata: bool,
     pub hash_subject: bool,
+    /// What sessions are bound to: `ip`, `scheme`, `user-agent`.
+    pub bind: Vec<String>,
 }
 
 /// The cookie that outlives the browser.
@@ -63,6 +67,7 @@ pub struct Remember {
 /// A session as a request has it, and what is to become of it.
 pub struct Session {
     sessions: Arc<Sessions>,
+    origin: Origin,
     entries: Vec<Entry>,
     /// The place of the own audience among the entries.
     own: usize,
@@ -123,11 +128,12 @@ impl Sessions {
             || self.options.remember.as_ref().is_some_and(|remember| has(&remember.cookie_name))
     }
 
-    /// A session without content.
-    pub fn create(self: &Arc<Sessions>, now: u64) -> Session {
+    /// A session without content for a client.
+    pub fn create(self: &Arc<Sessions>, origin: Origin, now: u64) -> Session {
         let own = Entry { data: json!({}), audience: self.options.audience.clone(), subject: None };
         Session {
             sessions: Arc::clone(self),
+            origin,
             entries: vec![own],
             own: 0,
             header: None,
@@ -141,30 +147,38 @@ impl Sessions {
     }
 
     /// The session of a request; one without content when it has none. `now` in Unix seconds.
-    pub async fn open(self: &Arc<Sessions>, fields: &Fields, now: u64) -> Session {
-        let mut session = self.create(now);
+    pub async fn open(self: &Arc<Sessions>, fields: &Fields, origin: Origin, now: u64) -> Session {
+        let mut session = self.create(origin, now);
         let name = &self.options.cookie_name;
-        if let Some((header, chunk, entries)) = self.read(fields, name, now, false).await {
+        if let Some((header, chunk, entries)) = self.read(fields, name, &session.origin, now, false).await {
             session.header = Some(header);
             session.chunk = chunk;
             session.take(entries);
             return session;
         }
         if let Some(remember) = &self.options.remember
-            && let Some((header, _, entries)) = self.read(fields, &remember.cookie_name, now, true).await
+            && let Some((header, _, entries)) =
+                self.read(fields, &remember.cookie_name, &session.origin, now, true).await
         {
             session.remembered = Some(header);
             session.take(entries);
             if session.is_open && session.save().is_err() {
-                return self.create(now);
+                return self.create(session.origin, now);
             }
         }
         session
     }
 
-    async fn read(&self, fields: &Fields, name: &str, now: u64, lasting: bool) -> Option<(Header, String, Vec<Entry>)> {
+    async fn read(
+        &self,
+        fields: &Fields,
+        name: &str,
+        origin: &Origin,
+        now: u64,
+        lasting: bool,
+    ) -> Option<(Header, String, Vec<Entry>)> {
         let cookie = field_value::cookie(fields, name)?;
-        let header = Header::read(cookie, &self.secret)?;
+        let header = Header::read(cookie, &self.secret, origin)?;
         if (header.flags & STORED != 0) != self.options.records.is_some() || self.is_over(&header, now, lasting) {
             return None;
         }
@@ -321,7 +335,7 @@ impl Session {
         let mut id = [0; ID];
         aws_lc_rs::rand::fill(&mut id).map_err(|_| "there is no randomness")?;
         let created = former.as_ref().map_or(self.now, |former| former.created);
-        let mut flags = if records.is_some() { STORED } else { 0 };
+        let mut flags = origin::flags(&sessions.options.bind) | if records.is_some() { STORED } else { 0 };
         let mut content = self.encode();
         if content.len() > COMPRESSED_FROM
             && let Some(deflated) = deflate(&content).filter(|deflated| deflated.len() < content.len())
@@ -342,7 +356,7 @@ impl Session {
             None => sessions.attributes.clone(),
         };
         let in_cookie = if records.is_some() { "" } else { &payload };
-        let all = split(name, &header.encode(&sessions.secret), in_cookie, &attributes);
+        let all = split(name, &header.encode(&sessions.secret, &self.origin), in_cookie, &attributes);
         let all = all.ok_or("there is more content than cookies can hold")?;
         let former_count = former.as_ref().filter(|_| records.is_none()).and_then(|f| count(name, f.size)).unwrap_or(1);
         let ended = end(name, all.len() + 1, former_count, &sessions.attributes);
@@ -367,7 +381,7 @@ impl Session {
     /// Tells the client that the session was used, with the same content.
     fn touch(&mut self, header: Header) {
         let Sessions { secret, options, attributes } = &*self.sessions;
-        let value = format!("{}{}", header.encode(secret), self.chunk);
+        let value = format!("{}{}", header.encode(secret, &self.origin), self.chunk);
         let line = format!("{}={value}{attributes}", options.cookie_name);
         let cookie = SetCookie { name: options.cookie_name.clone(), line };
         self.header = Some(header);

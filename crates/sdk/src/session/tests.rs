@@ -33,6 +33,7 @@ fn options() -> Options {
         remember: None,
         store_metadata: false,
         hash_subject: false,
+        bind: Vec::new(),
     }
 }
 
@@ -52,7 +53,7 @@ fn request(cookies: &[SetCookie]) -> Fields {
 
 /// A session with that content, and its cookies.
 fn saved(sessions: &Arc<Sessions>, data: Value) -> (Session, Vec<SetCookie>) {
-    let mut session = sessions.create(START);
+    let mut session = sessions.create(Origin::default(), START);
     session.set_data(data);
     session.set_subject(Some("ada".to_owned()));
     session.save().unwrap();
@@ -67,7 +68,7 @@ fn told(session: &Session, name: &str) -> Option<String> {
 #[tokio::test]
 async fn a_cookie_of_kong_opens() {
     let fields = Fields::from_iter([("Cookie", format!("a=b; session={MADE_ELSEWHERE}; c=d").as_str())]);
-    let session = sessions(options()).open(&fields, START + 60).await;
+    let session = sessions(options()).open(&fields, Origin::default(), START + 60).await;
     assert!(session.is_open());
     assert_eq!(session.data()[0], "11111111-1111-4111-8111-111111111111");
     assert_eq!(told(&session, "subject").as_deref(), Some("ada"));
@@ -75,7 +76,7 @@ async fn a_cookie_of_kong_opens() {
     assert_eq!(told(&session, "absolute-timeout").as_deref(), Some("86340"));
     assert_eq!(told(&session, "id").as_deref(), Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"));
     let other = Arc::new(Sessions::new("another-secret", options()));
-    assert!(!other.open(&fields, START).await.is_open());
+    assert!(!other.open(&fields, Origin::default(), START).await.is_open());
 }
 
 #[tokio::test]
@@ -83,13 +84,13 @@ async fn a_lasting_cookie_opens_a_new_session() {
     let sessions = sessions(Options { remember: remember(), ..options() });
     let fields = Fields::from_iter([("Cookie", format!("remember={LASTING}").as_str())]);
     assert!(sessions.may_open(&fields));
-    let mut session = sessions.open(&fields, START + 100_000).await;
+    let mut session = sessions.open(&fields, Origin::default(), START + 100_000).await;
     assert!(session.is_open());
     let cookies = session.take_cookies();
     assert_eq!(cookies.iter().map(|cookie| cookie.name.as_str()).collect::<Vec<_>>(), ["session", "remember"]);
     assert!(cookies[1].line.ends_with("; HttpOnly; Expires=Tue, 21 Nov 2023 22:13:20 GMT; Max-Age=604800"));
-    assert!(sessions.open(&request(&cookies), START + 100_001).await.is_open());
-    assert!(!sessions.open(&fields, START + 604_801).await.is_open());
+    assert!(sessions.open(&request(&cookies), Origin::default(), START + 100_001).await.is_open());
+    assert!(!sessions.open(&fields, Origin::default(), START + 604_801).await.is_open());
 }
 
 #[tokio::test]
@@ -97,26 +98,26 @@ async fn sessions_end_with_their_times() {
     let sessions = sessions(options());
     let (_, cookies) = saved(&sessions, json!(["c"]));
     let fields = request(&cookies);
-    assert!(sessions.open(&fields, START + 900).await.is_open());
-    assert!(!sessions.open(&fields, START + 901).await.is_open(), "it was not used");
-    let mut used = sessions.open(&fields, START + 800).await;
+    assert!(sessions.open(&fields, Origin::default(), START + 900).await.is_open());
+    assert!(!sessions.open(&fields, Origin::default(), START + 901).await.is_open(), "it was not used");
+    let mut used = sessions.open(&fields, Origin::default(), START + 800).await;
     used.refresh().unwrap();
     let touched = request(&used.take_cookies());
-    let mut used = sessions.open(&touched, START + 1700).await;
+    let mut used = sessions.open(&touched, Origin::default(), START + 1700).await;
     assert!(used.is_open(), "it was used");
     assert_eq!(used.data(), &json!(["c"]));
     used.refresh().unwrap();
     let touched = request(&used.take_cookies());
-    let mut used = sessions.open(&touched, START + 2600).await;
+    let mut used = sessions.open(&touched, Origin::default(), START + 2600).await;
     used.refresh().unwrap();
     let touched = request(&used.take_cookies());
-    let mut old = sessions.open(&touched, START + 3500).await;
+    let mut old = sessions.open(&touched, Origin::default(), START + 3500).await;
     let id = told(&old, "id");
     old.refresh().unwrap();
     assert_ne!(told(&old, "id"), id, "most of its time was over");
     let renewed = request(&old.take_cookies());
-    assert!(sessions.open(&renewed, START + 4400).await.is_open());
-    assert!(!sessions.open(&touched, START + 3601).await.is_open());
+    assert!(sessions.open(&renewed, Origin::default(), START + 4400).await.is_open());
+    assert!(!sessions.open(&touched, Origin::default(), START + 3601).await.is_open());
 }
 
 #[tokio::test]
@@ -126,7 +127,7 @@ async fn large_content_is_compressed_and_split() {
     let (_, cookies) = saved(&sessions, json!(random));
     assert!(cookies.len() > 1);
     let fields = request(&cookies);
-    let mut session = sessions.open(&fields, START).await;
+    let mut session = sessions.open(&fields, Origin::default(), START).await;
     assert_eq!(session.data(), &json!(random));
     session.set_data(json!(["a".repeat(9000)]));
     session.save().unwrap();
@@ -141,18 +142,18 @@ async fn audiences_share_a_cookie() {
     let first = sessions(options());
     let (_, cookies) = saved(&first, json!(["first"]));
     let second = sessions(Options { audience: "second".to_owned(), ..options() });
-    let mut session = second.open(&request(&cookies), START).await;
+    let mut session = second.open(&request(&cookies), Origin::default(), START).await;
     assert!(!session.is_open());
     session.set_data(json!(["second"]));
     session.save().unwrap();
     let both = request(&session.take_cookies());
-    assert_eq!(first.open(&both, START).await.data(), &json!(["first"]));
-    let mut session = second.open(&both, START).await;
+    assert_eq!(first.open(&both, Origin::default(), START).await.data(), &json!(["first"]));
+    let mut session = second.open(&both, Origin::default(), START).await;
     assert_eq!(session.data(), &json!(["second"]));
     session.logout().unwrap();
     let left = request(&session.take_cookies());
-    assert!(!second.open(&left, START).await.is_open());
-    let mut session = first.open(&left, START).await;
+    assert!(!second.open(&left, Origin::default(), START).await.is_open());
+    let mut session = first.open(&left, Origin::default(), START).await;
     session.logout().unwrap();
     let ended = "session=; Path=/; SameSite=Strict; HttpOnly; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0";
     assert_eq!(session.take_cookies()[0].line, ended);
@@ -168,7 +169,7 @@ async fn content_may_lie_in_records() {
     assert_eq!(kept.all("sessions").len(), 1);
     assert_eq!(kept.all("session_metadatas")[0]["subject"], "YWRh");
     let fields = request(&cookies);
-    let mut session = sessions.open(&fields, START).await;
+    let mut session = sessions.open(&fields, Origin::default(), START).await;
     assert_eq!(session.data(), &json!(["c"]));
     session.save().unwrap();
     session.take_writes().unwrap().await;
@@ -176,5 +177,27 @@ async fn content_may_lie_in_records() {
     session.logout().unwrap();
     session.take_writes().unwrap().await;
     assert_eq!(kept.all("sessions").len(), 1);
-    assert!(sessions.open(&fields, START).await.is_open());
+    assert!(sessions.open(&fields, Origin::default(), START).await.is_open());
+}
+
+#[tokio::test]
+async fn bound_sessions_are_of_no_use_elsewhere() {
+    let from = |ip: &str, agent: &str| {
+        let mut exchange = testing::exchange("GET", "/", &[("User-Agent", agent)]);
+        exchange.client.ip = ip.parse().unwrap();
+        Origin::of(&exchange)
+    };
+    let bind = |names: &[&str]| Options { bind: names.iter().map(|name| (*name).to_owned()).collect(), ..options() };
+    for (names, other_address, other_agent) in
+        [(&[][..], true, true), (&["ip"], false, true), (&["user-agent", "scheme"], true, false)]
+    {
+        let sessions = sessions(bind(names));
+        let mut session = sessions.create(from("10.0.0.1", "a"), START);
+        session.save().unwrap();
+        let shown = request(&session.take_cookies());
+        let opens = async |origin| sessions.open(&shown, origin, START).await.is_open();
+        assert!(opens(from("10.0.0.1", "a")).await, "{names:?}");
+        assert_eq!(opens(from("10.0.0.2", "a")).await, other_address, "{names:?}");
+        assert_eq!(opens(from("10.0.0.1", "b")).await, other_agent, "{names:?}");
+    }
 }
