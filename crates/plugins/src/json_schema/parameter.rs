@@ -2,7 +2,7 @@
 //! schema of their values.
 
 use super::shape::Shape;
-use super::{Draft, JsonSchema};
+use super::{Draft, Fault, JsonSchema};
 use sdk::{Args, Exchange, decode};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -95,6 +95,28 @@ impl Parameter {
     /// Whether the parameter of a request conforms; the error says what does not. `captures` are what its path has
     /// captured, `args` those of its query.
     pub fn validate(&self, exchange: &Exchange, captures: &Captures, args: &Args) -> Result<(), String> {
+        match self.value(exchange, captures, args)? {
+            Some((value, schema)) => schema.validate(&value),
+            None => Ok(()),
+        }
+    }
+
+    /// All that does not conform, so many faults at most.
+    pub fn faults(&self, exchange: &Exchange, captures: &Captures, args: &Args, most: usize) -> Vec<Fault> {
+        match self.value(exchange, captures, args) {
+            Ok(Some((value, schema))) => schema.faults(&value, most),
+            Ok(None) => Vec::new(),
+            Err(words) => vec![words.into()],
+        }
+    }
+
+    /// The value and what it must be, where there are both.
+    fn value(
+        &self,
+        exchange: &Exchange,
+        captures: &Captures,
+        args: &Args,
+    ) -> Result<Option<(Value, &JsonSchema)>, String> {
         let value = match (&self.expected, &self.json) {
             (Some(expected), _) => self.read(expected, exchange, captures, args)?,
             (None, Some(_)) => self.texts(exchange, captures, args)?.first().map(|text| json(text)).transpose()?,
@@ -103,8 +125,8 @@ impl Parameter {
         let schema = self.expected.as_ref().map(|expected| &expected.schema).or(self.json.as_ref());
         match (value, schema) {
             (None, _) if self.required => Err("required parameter value not found in request".to_owned()),
-            (Some(value), Some(schema)) => schema.validate(&value),
-            _ => Ok(()),
+            (Some(value), Some(schema)) => Ok(Some((value, schema))),
+            _ => Ok(None),
         }
     }
 

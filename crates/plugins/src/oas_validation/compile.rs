@@ -39,32 +39,39 @@ impl Compiler<'_> {
         if draft == Draft::Draft4 {
             admit_null(&mut root);
         }
+        if swagger.is_empty() {
+            discriminate(&mut root);
+        }
         let document = Document::new(draft, &root)?;
         work(&Compiler { root: &root, document: &document, swagger: swagger == "2.0" })
     }
 
-    /// The path before all others that the document names.
-    pub fn base_path(&self) -> String {
+    /// The paths before all others that the document names: one for each of its servers.
+    pub fn base_paths(&self) -> Vec<String> {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-        let base = match self.swagger {
-            true => text(self.root.get("basePath")),
-            false => text(self.root.pointer("/servers/0/url")),
+        let servers = self.root.get("servers").and_then(Value::as_array).filter(|servers| !servers.is_empty());
+        let bases: Vec<String> = match (self.swagger, servers) {
+            (false, Some(servers)) => servers.iter().map(|server| text(server.get("url"))).collect(),
+            _ => vec![text(self.root.get("basePath"))],
         };
         // Of a URL the path counts.
-        let path =
-            base.split_once("://").map_or(base.as_str(), |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
-        path.trim_end_matches('/').to_owned()
+        let path = |base: &String| match base.split_once("://") {
+            Some((_, rest)) => rest.find('/').map_or_else(String::new, |at| rest[at..].to_owned()),
+            None => base.clone(),
+        };
+        bases.iter().map(path).collect()
     }
 
-    pub fn paths(&self, base: &str) -> Result<Vec<Path>, String> {
-        let base = base.trim_end_matches('/');
+    pub fn paths(&self, bases: &[String]) -> Result<Vec<Path>, String> {
+        let bases: Vec<String> = bases.iter().map(|base| base_pattern(base)).collect::<Result<_, _>>()?;
+        let base = format!("(?:{})", bases.join("|"));
         let paths = self.root.get("paths").and_then(Value::as_object).ok_or("api specification has no paths")?;
         let names = paths.keys().filter(|name| name.starts_with('/'));
-        names.map(|name| self.path(base, name).map_err(|error| format!("{name}: {error}"))).collect()
+        names.map(|name| self.path(&base, name).map_err(|error| format!("{name}: {error}"))).collect()
     }
 
     fn path(&self, base: &str, name: &str) -> Result<Path, String> {
-        let (pattern, names) = pattern(&format!("{base}{name}"))?;
+        let (pattern, names) = pattern(base, name)?;
         let item = self.part(&format!("/paths/{}", escape(name)))?;
         let mut operations = Vec::new();
         for method in METHODS {
@@ -247,18 +254,59 @@ fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// The pattern of a path's template, and the names in it.
-fn pattern(template: &str) -> Result<(Regex, Vec<String>), String> {
-    let (mut pattern, mut names) = ("^".to_owned(), Vec::new());
+/// The pattern of a path's template behind that of its base, and the names in it.
+fn pattern(base: &str, template: &str) -> Result<(Regex, Vec<String>), String> {
+    let (path, names) = parts(template, "([^/]+)")?;
+    let pattern = Regex::new(&format!("^{base}{path}$")).map_err(|error| error.to_string())?;
+    Ok((pattern, names))
+}
+
+/// The pattern of a base path, whose variables name nothing.
+fn base_pattern(base: &str) -> Result<String, String> {
+    parts(base.trim_end_matches('/'), "[^/]+").map(|(pattern, _)| pattern)
+}
+
+/// A template as a pattern, with `variable` for what is in braces, and the names in these.
+fn parts(template: &str, variable: &str) -> Result<(String, Vec<String>), String> {
+    let (mut pattern, mut names) = (String::new(), Vec::new());
     let mut rest = template;
     while let Some((literal, behind)) = rest.split_once('{') {
         let (name, behind) = behind.split_once('}').ok_or("a brace is not closed")?;
-        pattern += &format!("{}([^/]+)", regex::escape(literal));
+        pattern += &format!("{}{variable}", regex::escape(literal));
         names.push(name.to_owned());
         rest = behind;
     }
-    pattern += &format!("{}$", regex::escape(rest));
-    Ok((Regex::new(&pattern).map_err(|error| error.to_string())?, names))
+    Ok((pattern + &regex::escape(rest), names))
+}
+
+/// `discriminator` of OpenAPI 3 in the words of JSON Schema: each of the alternatives asks for the values that stand
+/// for it.
+fn discriminate(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(discriminate),
+        Value::Object(object) => {
+            object.values_mut().for_each(discriminate);
+            let discriminator = object.get("discriminator").cloned().unwrap_or_default();
+            let Some(property) = discriminator.get("propertyName").and_then(Value::as_str) else { return };
+            let mapping = discriminator.get("mapping").and_then(Value::as_object);
+            for key in ["oneOf", "anyOf"] {
+                let options = object.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten();
+                for option in options {
+                    let Some(reference) = option.get("$ref").and_then(Value::as_str) else { continue };
+                    let name = reference.rsplit('/').next().unwrap_or_default();
+                    let leads_here = |target: &Value| target == reference || target == name;
+                    let mapped = mapping.into_iter().flatten().filter(|(_, target)| leads_here(target));
+                    let mut values: Vec<Value> = mapped.map(|(value, _)| value.as_str().into()).collect();
+                    if values.is_empty() {
+                        values.push(name.into());
+                    }
+                    let chosen = json!({ "required": [property], "properties": { property: { "enum": values } } });
+                    *option = json!({ "allOf": [chosen, option.take()] });
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// `nullable` of OpenAPI 3.0 in the words of JSON Schema.

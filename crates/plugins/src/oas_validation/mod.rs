@@ -5,12 +5,13 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-use crate::json_schema::Location;
+use crate::gzip;
+use crate::json_schema::{Fault, Location};
 use sdk::{
-    Answer, Args, Bytes, Config, Env, Exchange, Function, Held, Known, MediaType, MemoryBudget, Phases, Plugin,
-    PluginKind, Record, Source, Step, entities,
+    Answer, Args, Config, Env, Exchange, Function, Known, MediaType, MemoryBudget, Phases, Plugin, PluginKind, Record,
+    Step, entities,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use spec::{Found, Missing, Spec};
 
 /// The plugin as the gateway knows it.
@@ -19,6 +20,10 @@ pub struct OasValidation;
 struct Instance {
     spec: Spec,
     verbose: bool,
+    /// Clients are told of faults one by one.
+    structured: bool,
+    /// How many faults are looked for.
+    most_faults: usize,
     body: bool,
     headers: bool,
     query: bool,
@@ -39,22 +44,13 @@ struct Instance {
 #[derive(Debug, PartialEq)]
 enum Refusal {
     TooLarge,
-    Invalid(String),
+    Invalid(Vec<Fault>),
 }
 
-/// Nothing more of a response is sent.
-struct Withheld;
-
-/// The content so far of a response that is to be validated, and by what.
-struct Gathering {
-    content: Held,
-    method: String,
-    path: String,
-    status: u16,
-}
-
-/// Larger responses are not validated.
-const MOST: usize = 64 << 20;
+/// More faults of one request or response are not looked for.
+const MOST_FAULTS: usize = 1000;
+/// Contents that become larger are not validated.
+const MOST_UNZIPPED: usize = 64 << 20;
 /// Lines that other plugins add, for the service.
 const ADDED: [&str; 3] = ["x-consumer-", "x-credential-", "x-anonymous-"];
 
@@ -80,9 +76,15 @@ impl PluginKind for OasValidation {
         // What is not said is validated.
         let usually = |field: &str| !config.is_set(field) || config.flag(field);
         let allowed = config.text("allowed_header_parameters").unwrap_or_default();
+        let verbose = config.flag("verbose_response");
+        let structured = verbose && config.flag("structured_errors");
+        let several = structured || config.flag("collect_all_errors");
+        let most = config.integer("max_structured_errors").filter(|_| structured).unwrap_or(MOST_FAULTS);
         Ok(Box::new(Instance {
             spec: parse(&config).map_err(|error| format!("config.api_spec: {error}"))?,
-            verbose: config.flag("verbose_response"),
+            verbose,
+            structured,
+            most_faults: if several { most.clamp(1, MOST_FAULTS) } else { 1 },
             body: usually("validate_request_body"),
             headers: usually("validate_request_header_params"),
             query: usually("validate_request_query_params"),
@@ -105,7 +107,7 @@ impl Plugin for Instance {
             phases = phases.and(Phases::READS_BODY);
         }
         if self.response {
-            phases = phases.and(Phases::HEADER_FILTER).and(Phases::BODY_FILTER);
+            phases = phases.and(Phases::RESPONSE);
         }
         phases
     }
@@ -119,58 +121,56 @@ impl Plugin for Instance {
         }
         Step::Answer(match refusal {
             Refusal::TooLarge => Answer::error(exchange, 413, "Request body is too large to be validated"),
-            Refusal::Invalid(words) if self.verbose => Answer::message(exchange, 400, &words),
-            Refusal::Invalid(_) => Answer::message(exchange, 400, "request doesn't conform to api specification"),
+            Refusal::Invalid(faults) => {
+                self.answer(exchange, 400, "request doesn't conform to api specification", &faults)
+            }
         })
     }
 
-    fn header_filter(&self, exchange: &mut Exchange) {
-        let response = &mut exchange.response;
-        let kind = response.fields.known(Known::ContentType).and_then(MediaType::parse);
-        // What the gateway itself or a plugin says is not the service's.
+    /// What the gateway itself or a plugin says is not the service's, and comes to no such phase.
+    fn wants_response(&self, exchange: &Exchange) -> bool {
+        let kind = exchange.response.fields.known(Known::ContentType).and_then(MediaType::parse);
         let is_head = exchange.request.method.as_bytes() == b"HEAD";
-        if exchange.source != Source::Service || is_head || !kind.is_some_and(|kind| kind.is_json()) {
-            return;
-        }
-        let status = response.status;
-        response.fields.remove_known(Known::ContentLength);
-        let (method, path) = (method(exchange), exchange.path().into_owned());
-        exchange.put(Gathering { content: Held::new(&self.memory), method, path, status });
+        self.response && !is_head && kind.is_some_and(|kind| kind.is_json())
     }
 
-    fn body_filter(&self, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
-        if exchange.state::<Withheld>().is_some() {
-            return Bytes::new();
+    fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        if !self.wants_response(exchange) {
+            return Step::Next;
         }
-        let Some(mut gathering) = exchange.take::<Gathering>() else { return piece };
-        let content = &mut gathering.content;
-        let full = content.octets().len() + piece.len() > MOST || content.try_extend(&piece).is_err();
-        if !full && !last {
-            exchange.put(gathering);
-            return Bytes::new();
-        }
-        let checked = match full {
-            true => Err("it is too large to be validated".to_owned()),
-            false => self.validate_response(&gathering),
-        };
-        if full {
-            gathering.content.extend_anyway(&piece);
-        }
-        let Err(error) = checked else { return gathering.content.into_bytes() };
+        let Err(faults) = self.validate_response(exchange) else { return Step::Next };
         let id = exchange.id_str();
-        tracing::warn!(request_id = id, withheld = !self.notify_only_response, "oas-validation: response: {error}");
+        tracing::warn!(request_id = id, refused = !self.notify_only_response, "oas-validation: response: {faults:?}");
         if self.notify_only_response {
-            return gathering.content.into_bytes();
+            return Step::Next;
         }
-        // The head is with the client already: nothing but the content can be kept back.
-        exchange.put(Withheld);
-        Bytes::new()
+        Step::Answer(self.answer(exchange, 406, "response doesn't conform to api specification", &faults))
     }
 }
 
 impl Instance {
+    /// A refusal: what is wrong is told to who is to know it.
+    fn answer(&self, exchange: &Exchange, status: u16, message: &str, faults: &[Fault]) -> Answer {
+        if !self.verbose {
+            return Answer::message(exchange, status, message);
+        }
+        if !self.structured {
+            let words: Vec<&str> = faults.iter().map(|fault| fault.words.as_str()).collect();
+            return Answer::message(exchange, status, &words.join("; "));
+        }
+        let entry = |fault: &Fault| match &fault.place {
+            Some((value, schema)) => {
+                json!({ "instanceLocation": value, "keywordLocation": schema, "error": fault.words })
+            }
+            None => json!({ "error": fault.words }),
+        };
+        let errors: Vec<Value> = faults.iter().map(entry).collect();
+        Answer::json(status, &json!({ "message": message, "errors": errors }))
+    }
+
     fn validate(&self, exchange: &Exchange) -> Result<(), Refusal> {
-        let invalid = Refusal::Invalid;
+        let invalid = |words: String| Refusal::Invalid(vec![words.into()]);
+        let mut faults = Vec::new();
         let Found { operation, captures } = self.spec.find(&method(exchange), &exchange.path()).map_err(|missing| {
             invalid(match missing {
                 Missing::Path => "validation failed, path not found in api specification".to_owned(),
@@ -185,10 +185,15 @@ impl Instance {
                 Location::Header | Location::Cookie => self.headers,
             };
             if wanted {
-                parameter.validate(exchange, &captures, &args).map_err(|error| {
-                    let (location, name) = (parameter.location.name(), &parameter.name);
-                    invalid(format!("{location} '{name}' validation failed with error: '{error}'"))
-                })?;
+                let (location, name) = (parameter.location.name(), &parameter.name);
+                let found = parameter.faults(exchange, &captures, &args, self.most_faults - faults.len());
+                faults.extend(found.into_iter().map(|fault| {
+                    let words = format!("{location} '{name}' validation failed with error: '{}'", fault.words);
+                    Fault { words, ..fault }
+                }));
+                if faults.len() >= self.most_faults {
+                    return Err(Refusal::Invalid(faults));
+                }
             }
         }
         let knows = |location: Location, name: &[u8]| {
@@ -210,36 +215,61 @@ impl Instance {
         {
             return Err(invalid(format!("header parameter '{name}' is not in api specification")));
         }
-        if self.body { self.validate_body(exchange, operation) } else { Ok(()) }
+        if self.body {
+            faults.extend(self.body_faults(exchange, operation, self.most_faults - faults.len())?);
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Refusal::Invalid(faults)) }
     }
 
-    fn validate_body(&self, exchange: &Exchange, operation: &spec::Operation) -> Result<(), Refusal> {
-        let Some(expected) = &operation.body else { return Ok(()) };
+    fn body_faults(
+        &self,
+        exchange: &Exchange,
+        operation: &spec::Operation,
+        most: usize,
+    ) -> Result<Vec<Fault>, Refusal> {
+        let Some(expected) = &operation.body else { return Ok(Vec::new()) };
         let body = exchange.body.bytes().ok_or(Refusal::TooLarge)?;
-        let failed = |words: &str| Refusal::Invalid(format!("body validation failed with error: '{words}'"));
+        let words = |words: &str| format!("body validation failed with error: '{words}'");
+        let failed = |what: &str| Refusal::Invalid(vec![words(what).into()]);
         if body.is_empty() {
-            return if expected.required { Err(failed("request body is required")) } else { Ok(()) };
+            return if expected.required { Err(failed("request body is required")) } else { Ok(Vec::new()) };
         }
         let kind = exchange.request.fields.known(Known::ContentType).and_then(MediaType::parse);
         let kind = kind.ok_or_else(|| failed("there is no content type"))?;
         let schema = expected.contents.of(&kind);
         let Some(schema) = schema.ok_or_else(|| failed("content type is not in api specification"))? else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         if !kind.is_json() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let value = serde_json::from_slice::<Value>(body).map_err(|_| failed("body is not valid json"))?;
-        schema.validate(&value).map_err(|error| failed(&error))
+        let found = schema.faults(&value, most).into_iter();
+        Ok(found.map(|fault| Fault { words: words(&fault.words), ..fault }).collect())
     }
 
-    fn validate_response(&self, gathering: &Gathering) -> Result<(), String> {
-        let found = self.spec.find(&gathering.method, &gathering.path).map_err(|_| "it is not in api specification")?;
-        let contents = found.operation.response(gathering.status).ok_or("its status is not in api specification")?;
+    fn validate_response(&self, exchange: &Exchange) -> Result<(), Vec<Fault>> {
+        let words = |words: &str| format!("response body validation failed with error: '{words}'");
+        let failed = |what: &str| vec![words(what).into()];
+        let response = &exchange.response;
+        let found = self.spec.find(&method(exchange), &exchange.path());
+        let operation = found.map_err(|_| failed("it is not in api specification"))?.operation;
+        let contents =
+            operation.response(response.status).ok_or_else(|| failed("its status is not in api specification"))?;
         let json = MediaType { kind: "application".into(), subtype: "json".into(), parameters: Vec::new() };
         let Some(Some(schema)) = contents.of(&json) else { return Ok(()) };
-        let value = serde_json::from_slice::<Value>(gathering.content.octets());
-        schema.validate(&value.map_err(|_| "it is not valid json")?)
+        let content = exchange.response_body.clone().unwrap_or_default();
+        let encoding = response.fields.get("Content-Encoding").map(<[u8]>::trim_ascii);
+        let plain = match encoding {
+            Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => {
+                gzip::unzip(&content, &self.memory, MOST_UNZIPPED)
+            }
+            _ => Some(content),
+        };
+        let value = plain.and_then(|plain| serde_json::from_slice::<Value>(&plain).ok());
+        let faults = schema.faults(&value.ok_or_else(|| failed("it is not valid json"))?, self.most_faults).into_iter();
+        let faults: Vec<_> = faults.map(|fault| Fault { words: words(&fault.words), ..fault }).collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 }
 

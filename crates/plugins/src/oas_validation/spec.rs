@@ -58,13 +58,16 @@ pub enum Missing {
 const PATTERNS_SIZE: usize = 64 << 20;
 
 impl Spec {
-    /// Compiles a document, JSON or YAML. Its paths begin behind `base`, or behind the base path of its own where
+    /// Compiles a document, JSON or YAML. Its paths begin behind `base`, or behind the base paths of its own where
     /// `own_base` says so.
     pub fn parse(text: &str, encoded: bool, base: Option<&str>, own_base: bool) -> Result<Spec, String> {
         let document = read(text, encoded)?;
         let mut paths = Compiler::with(document, |compiler| {
-            let own = if own_base { compiler.base_path() } else { String::new() };
-            compiler.paths(base.unwrap_or(&own))
+            compiler.paths(&match base {
+                Some(base) => vec![base.to_owned()],
+                None if own_base => compiler.base_paths(),
+                None => vec![String::new()],
+            })
         })?;
         // What is literal goes before what is not, the longer before the shorter.
         paths.sort_by_key(|path| (path.names.len(), std::cmp::Reverse(path.pattern.as_str().len())));

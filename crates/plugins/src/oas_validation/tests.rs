@@ -127,6 +127,47 @@ fn base_paths() {
 }
 
 #[test]
+fn each_server_has_a_base_path() {
+    let document = json!({
+        "openapi": "3.0.3", "servers": [{ "url": "/v1" }, { "url": "https://h.test/{env}/v2/" }, { "url": "/" }],
+        "paths": { "/p": { "get": {} } }
+    });
+    let plugin = configure(&document, json!({ "include_base_path": true }));
+    for path in ["/v1/p", "/live/v2/p", "/p"] {
+        assert_eq!(ask(&*plugin, "GET", path, &[], ""), None, "{path}");
+    }
+    assert!(ask(&*plugin, "GET", "/v3/p", &[], "").is_some());
+}
+
+#[test]
+fn discriminators() {
+    let animal = |own: &str| json!({ "type": "object", "required": ["t", own] });
+    let body = |mapping: Value| {
+        let options = json!([{ "$ref": "#/components/schemas/Cat" }, { "$ref": "#/components/schemas/Dog" }]);
+        let schema = json!({ "oneOf": options, "discriminator": { "propertyName": "t", "mapping": mapping } });
+        json!({
+            "openapi": "3.0.3", "components": { "schemas": { "Cat": animal("m"), "Dog": animal("b") } },
+            "paths": { "/p": { "post": {
+                "requestBody": { "content": { "application/json": { "schema": schema } } }
+            } } }
+        })
+    };
+    let post = |document: &Value, body: &str| {
+        let plugin = configure(document, json!({}));
+        ask(&*plugin, "POST", "/p", &[("Content-Type", "application/json")], body).is_none()
+    };
+    let mapped = body(json!({ "c": "#/components/schemas/Cat", "d": "Dog" }));
+    assert!(post(&mapped, r#"{"t":"c","m":1}"#));
+    assert!(post(&mapped, r#"{"t":"d","b":1}"#));
+    assert!(post(&mapped, r#"{"t":"c","m":1,"b":1}"#), "it says what it is");
+    assert!(!post(&mapped, r#"{"t":"c","b":1}"#));
+    assert!(!post(&mapped, r#"{"t":"zz","m":1}"#));
+    let named = body(json!({}));
+    assert!(post(&named, r#"{"t":"Dog","b":1}"#));
+    assert!(!post(&named, r#"{"t":"Cat","b":1}"#));
+}
+
+#[test]
 fn other_versions() {
     let swagger = json!({
         "swagger": "2.0", "basePath": "/v2", "paths": { "/pets/{id}": { "post": {
@@ -172,22 +213,69 @@ fn documents_are_checked() {
     }
 }
 
+/// The status and the message of what takes the place of a response.
+fn respond(changes: Value, lines: &[(&str, &str)], body: impl Into<sdk::Bytes>) -> Option<(u16, String)> {
+    let plugin = configure(&pets(), changes);
+    let mut exchange = testing::exchange("GET", "/pets/5", &[("X-Trace", "t")]);
+    assert!(testing::access(&*plugin, &mut exchange).is_none());
+    exchange.response.status = 200;
+    exchange.response.fields = lines.iter().copied().collect();
+    exchange.response_body = Some(body.into());
+    match plugin.response(&mut exchange) {
+        Step::Answer(answer) => {
+            let body: Value = serde_json::from_slice(&answer.body).unwrap();
+            Some((answer.status, body["message"].as_str().unwrap().to_owned()))
+        }
+        _ => None,
+    }
+}
+
 #[test]
 fn responses() {
-    let respond = |changes: Value, body: &str| {
-        let plugin = configure(&pets(), changes);
-        let mut exchange = testing::exchange("GET", "/pets/5", &[("X-Trace", "t")]);
-        assert!(testing::access(&*plugin, &mut exchange).is_none());
-        let lines = [("Content-Type", "application/json"), ("Content-Length", "9")];
-        let body = testing::respond(&*plugin, &mut exchange, 200, &lines, &[body]);
-        (exchange.response.fields.has(Known::ContentLength), body)
-    };
+    const JSON: (&str, &str) = ("Content-Type", "application/json");
     let validates = json!({ "validate_response_body": true });
-    assert_eq!(respond(validates.clone(), r#"{"name":"a"}"#), (false, r#"{"name":"a"}"#.to_owned()));
-    assert_eq!(respond(validates.clone(), r#"{"name":1}"#).1, "");
-    assert_eq!(respond(validates, "broken").1, "");
+    assert_eq!(respond(validates.clone(), &[JSON], r#"{"name":"a"}"#), None);
+    let words = "response body validation failed with error: 'property name validation failed: wrong type: \
+        expected string, got number'";
+    assert_eq!(respond(validates.clone(), &[JSON], r#"{"name":1}"#), Some((406, words.to_owned())));
+    assert_eq!(respond(validates.clone(), &[JSON], "broken").unwrap().0, 406);
+    assert_eq!(respond(validates.clone(), &[("Content-Type", "text/html")], "broken"), None);
+    let zipped = [JSON, ("Content-Encoding", "gzip")];
+    assert_eq!(respond(validates.clone(), &zipped, gzip::zip(br#"{"name":"a"}"#)), None);
+    assert_eq!(respond(validates.clone(), &zipped, gzip::zip(br#"{"name":1}"#)).unwrap().0, 406);
+    let silent = json!({ "validate_response_body": true, "verbose_response": false });
+    let message = "response doesn't conform to api specification".to_owned();
+    assert_eq!(respond(silent, &[JSON], r#"{"name":1}"#), Some((406, message)));
     let notifies = json!({ "validate_response_body": true, "notify_only_response_body_validation_failure": true });
-    assert_eq!(respond(notifies, r#"{"name":1}"#).1, r#"{"name":1}"#);
+    assert_eq!(respond(notifies, &[JSON], r#"{"name":1}"#), None);
+}
+
+#[test]
+fn all_faults_can_be_told() {
+    let refuse = |changes: Value| {
+        let plugin = configure(&pets(), changes);
+        let lines = [("X-Trace", "t"), ("Content-Type", "application/json")];
+        let mut exchange = testing::exchange("PUT", "/pets/five", &lines);
+        exchange.body = r#"{"name":1,"owner":2}"#.into();
+        let answer = testing::access(&*plugin, &mut exchange).unwrap();
+        serde_json::from_slice::<Value>(&answer.body).unwrap()
+    };
+    let first = refuse(json!({}))["message"].as_str().unwrap().to_owned();
+    let all = refuse(json!({ "collect_all_errors": true }))["message"].as_str().unwrap().to_owned();
+    assert!(all.starts_with(&first), "{all}");
+    assert_eq!(all.matches("validation failed with error").count(), 3, "{all}");
+    let structured = refuse(json!({ "structured_errors": true }));
+    assert_eq!(structured["message"], "request doesn't conform to api specification");
+    let errors = structured["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 3);
+    let owner = errors.iter().find(|error| error["instanceLocation"] == "/owner").unwrap();
+    assert!(owner["keywordLocation"].as_str().unwrap().ends_with("/properties/owner/type"), "{owner}");
+    let capped = refuse(json!({ "structured_errors": true, "max_structured_errors": 2 }));
+    assert_eq!(capped["errors"].as_array().unwrap().len(), 2);
+    let plugin = configure(&pets(), json!({ "structured_errors": true }));
+    let answer = testing::access(&*plugin, &mut testing::exchange("GET", "/cats", &[])).unwrap();
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(body["errors"], json!([{ "error": "validation failed, path not found in api specification" }]));
 }
 
 #[test]
