@@ -1,7 +1,8 @@
 //! Whom a certificate stands for.
 
+use super::verified::Verified;
 use super::{CertificateAuth, GroupBy, Refusal};
-use sdk::certificates::{Details, Path};
+use sdk::certificates::{Attribute, Details, Path};
 use sdk::entities::{Consumer, Credential, Uuid};
 use sdk::{CredentialKey, Exchange, Fields, Question, SnapshotRef};
 
@@ -11,21 +12,26 @@ const GROUPS: &str = "X-Authenticated-Groups";
 
 impl CertificateAuth {
     /// Tells the gateway and the service who the caller is.
-    pub(super) async fn identify(&self, exchange: &mut Exchange, path: &Path) -> Result<(), Refusal> {
-        let details = CertificateAuth::details(path)?;
+    pub(super) async fn identify(&self, exchange: &mut Exchange, found: &Verified) -> Result<(), Refusal> {
+        let Verified { path, details, .. } = found;
         for name in [DISTINGUISHED_NAME, ALTERNATIVE_NAMES, GROUPS] {
             exchange.request.fields.remove(name);
         }
         if self.skip_lookup {
-            self.tell(exchange, &details);
+            self.tell(exchange, details);
             return Ok(());
         }
-        // As Kong: the common name counts where there are no others.
-        let names = match (&details.alternative_names[..], &details.common_name) {
-            ([], Some(name)) => std::slice::from_ref(name),
-            (names, _) => names,
+        let named = |attribute: &&Attribute| {
+            let matcher = self.directory_names.as_ref();
+            matcher.is_some_and(|names| names.is_empty() || names.iter().any(|name| attribute.is(name)))
         };
-        for name in names {
+        let attributes = details.directory_names.iter().filter(named).map(|attribute| &attribute.value);
+        let mut names: Vec<&String> = details.alternative_names.iter().chain(attributes).collect();
+        // As Kong: the common name counts where there are no others.
+        if names.is_empty() {
+            names.extend(&details.common_name);
+        }
+        for name in &names {
             if let Some(credential) = self.credential(exchange, path, name)
                 && exchange.authenticate_by(credential)
             {
@@ -33,7 +39,7 @@ impl CertificateAuth {
             }
         }
         let mut consumer = None;
-        for name in names {
+        for name in &names {
             consumer = self.consumer(exchange, name).await?;
             if consumer.is_some() {
                 break;

@@ -2,15 +2,14 @@
 //! are revoked, and which consumer they stand for.
 
 mod consumer;
+mod verified;
 
-use sdk::certificates::{Details, Path, Revocation, Status, find_path};
+use sdk::certificates::{Revocation, Status, find_path};
 use sdk::entities::Uuid;
-use sdk::{
-    Anonymous, Answer, AnswerCache, CertificateDer, ClientCertificate, Config, Env, Exchange, Proxies, Records, Step,
-    UnixTime,
-};
+use sdk::{Anonymous, Answer, AnswerCache, ClientCertificate, Config, Env, Exchange, Proxies, Records, Step, UnixTime};
 use std::sync::Arc;
 use std::time::Duration;
+use verified::{LastAuthorities, Verified, VerifiedPaths};
 
 /// What an instance asks of certificates.
 pub struct CertificateAuth {
@@ -19,12 +18,17 @@ pub struct CertificateAuth {
     entity: &'static str,
     pub authorities: Vec<Uuid>,
     partial: bool,
+    paths: Arc<VerifiedPaths>,
+    last: LastAuthorities,
     mode: Mode,
     revocation: Revocation,
     pub anonymous: Anonymous,
     /// Callers are let in whoever they are.
     skip_lookup: bool,
     consumer_by: Vec<String>,
+    /// Which attributes of alternative names that are distinguished names may name callers, too: all, if it is empty;
+    /// `None`: none.
+    directory_names: Option<Vec<String>>,
     default_consumer: Option<String>,
     group_by: GroupBy,
     records: Records,
@@ -81,6 +85,8 @@ impl CertificateAuth {
             entity,
             authorities: authorities.map_err(|e| format!("config.ca_certificates: {e}"))?,
             partial: config.flag("allow_partial_chain"),
+            paths: env.shared(),
+            last: LastAuthorities::default(),
             mode: match config.text("revocation_check_mode") {
                 Some("SKIP") => Mode::Skip,
                 Some("STRICT") => Mode::Strict,
@@ -90,6 +96,7 @@ impl CertificateAuth {
             anonymous: Anonymous::new(plugin, config),
             skip_lookup: config.flag("skip_consumer_lookup"),
             consumer_by: config.texts("consumer_by"),
+            directory_names: config.is_set("san_dirname_matcher").then(|| config.texts("san_dirname_matcher")),
             default_consumer: config.text("default_consumer").filter(|name| !name.is_empty()).map(str::to_owned),
             group_by: match config.text("authenticated_group_by") {
                 Some("DN") => GroupBy::DistinguishedName,
@@ -105,15 +112,15 @@ impl CertificateAuth {
     pub async fn access(
         &self,
         exchange: &mut Exchange,
-        shown: Result<ClientCertificate, Refusal>,
+        shown: Result<Arc<ClientCertificate>, Refusal>,
         verified: impl FnOnce(&mut Exchange),
         missing: &str,
     ) -> Step<'static> {
         let refusal = match shown {
             Ok(shown) => match self.verify(exchange, &shown).await {
-                Ok(path) => {
+                Ok(found) => {
                     verified(exchange);
-                    match self.identify(exchange, &path).await {
+                    match self.identify(exchange, &found).await {
                         Ok(()) => return Step::Next,
                         Err(refusal) => refusal,
                     }
@@ -131,32 +138,36 @@ impl CertificateAuth {
     }
 
     /// The path by which an authority vouches for a certificate that nobody has revoked.
-    async fn verify(&self, exchange: &Exchange, shown: &ClientCertificate) -> Result<Path, Refusal> {
+    async fn verify(&self, exchange: &Exchange, shown: &ClientCertificate) -> Result<Arc<Verified>, Refusal> {
         let refused = |why: &str| {
             tracing::info!(request_id = exchange.id_str(), "{}: a certificate is not accepted: {why}", self.plugin);
             Refusal::NotVerified
         };
-        let authority = |id: &Uuid| exchange.directory.authority(id).map(|authority| (*authority).clone());
-        let authorities: Vec<CertificateDer<'static>> = self.authorities.iter().filter_map(authority).collect();
-        let path = find_path(shown, &authorities, self.partial, UnixTime::now()).map_err(|why| refused(&why))?;
+        let now = UnixTime::now();
+        let authorities = self.last.load(&self.authorities, &exchange.directory);
+        let question = VerifiedPaths::question(shown, &authorities, self.partial);
+        let found = match self.paths.find(&question, now.as_secs().try_into().unwrap_or(i64::MAX)) {
+            Some(known) => known,
+            None => {
+                let path =
+                    find_path(shown, &authorities.certificates, self.partial, now).map_err(|why| refused(&why))?;
+                let found = Arc::new(Verified::of(path).ok_or(Refusal::NotVerified)?);
+                self.paths.put(question, &found);
+                found
+            }
+        };
         if self.mode == Mode::Skip {
-            return Ok(path);
+            return Ok(found);
         }
-        match self.revocation.check(&path).await {
-            Ok(Status::Good) => Ok(path),
+        match self.revocation.check(&found.path).await {
+            Ok(Status::Good) => Ok(found),
             Ok(Status::Revoked) => Err(refused("it is revoked")),
             Err(why) if self.mode == Mode::Strict => Err(refused(&format!("it may be revoked: {why}"))),
             Err(why) => {
                 tracing::debug!("{}: a certificate may be revoked, and is accepted: {why}", self.plugin);
-                Ok(path)
+                Ok(found)
             }
         }
-    }
-
-    /// What is known of the certificate at the beginning of a path.
-    fn details(path: &Path) -> Result<Details, Refusal> {
-        let own = path.certificates().first().ok_or(Refusal::NotVerified)?;
-        Details::of(own).map_err(|_| Refusal::NotVerified)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who is let in by which certificate.
 
 use crate::mtls_auth::{ENTITY, MtlsAuth};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
 use sdk::entities::Uuid;
 use sdk::testing::{self, Entries, Kept};
 use sdk::{CertificateDer, ClientCertificate, CredentialKey, Env, Exchange, Plugin};
@@ -36,6 +36,23 @@ impl World {
     fn named(&self, common: &str, names: &[&str]) -> ClientCertificate {
         let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
         params.distinguished_name.push(DnType::CommonName, common);
+        let issuer = Issuer::from_params(&self.root.0, &self.root.1);
+        let made = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+        ClientCertificate::new(vec![CertificateDer::from(made.der().to_vec())]).unwrap()
+    }
+
+    /// One with an alternative name that is a distinguished name.
+    fn directory_named(&self, common: &str, attributes: &[(&[u8], &str)]) -> ClientCertificate {
+        let element = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+        let attribute = |(oid, value): &(&[u8], &str)| {
+            let parts = [element(0x06, oid), element(0x0c, value.as_bytes())].concat();
+            element(0x31, &element(0x30, &parts))
+        };
+        let name = element(0x30, &attributes.iter().flat_map(attribute).collect::<Vec<_>>());
+        let names = element(0x30, &element(0xa4, &name));
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, common);
+        params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 17], names));
         let issuer = Issuer::from_params(&self.root.0, &self.root.1);
         let made = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
         ClientCertificate::new(vec![CertificateDer::from(made.der().to_vec())]).unwrap()
@@ -113,6 +130,40 @@ async fn names_stand_for_consumers() {
         let expected = expected.map(|name| Some(name.to_owned())).ok_or_else(|| NOT_VERIFIED.to_owned());
         assert_eq!(found, expected, "{common} {names:?}");
     }
+}
+
+#[tokio::test]
+async fn attributes_of_directory_names_stand_for_consumers() {
+    let world = World::new();
+    let directory = || world.directory_named("guest", &[(&[0x55, 4, 3], "ada"), (&[0x55, 4, 10], "bob")]);
+    for (matcher, expected) in [
+        (json!(null), Some("guest")),
+        (json!([]), Some("ada")),
+        (json!(["CN"]), Some("ada")),
+        (json!(["organizationName"]), Some("bob")),
+        (json!(["2.5.4.10"]), Some("bob")),
+        (json!(["cn", "UID"]), Some("guest")),
+    ] {
+        let plugin = instance(&world, json!({ "san_dirname_matcher": matcher }));
+        let found = known(&*plugin, &mut world.exchange(&[]), Some(directory())).await;
+        assert_eq!(found, Ok(expected.map(str::to_owned)), "{matcher}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_verified_counts_for_these_authorities_alone() {
+    let world = World::new();
+    let plugin = instance(&world, json!({}));
+    let shown = world.client("ada");
+    for _ in 0..2 {
+        let found = known(&*plugin, &mut world.exchange(&[]), Some(shown.clone())).await;
+        assert_eq!(found, Ok(Some("ada".to_owned())));
+    }
+    let changed = World { env: world.env.clone(), ..World::new() };
+    let found = known(&*plugin, &mut changed.exchange(&[]), Some(shown.clone())).await;
+    assert_eq!(found, Err(NOT_VERIFIED.to_owned()), "the authority has another certificate now");
+    let found = known(&*plugin, &mut world.exchange(&[]), Some(shown)).await;
+    assert_eq!(found, Ok(Some("ada".to_owned())));
 }
 
 #[tokio::test]

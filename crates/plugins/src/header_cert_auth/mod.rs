@@ -5,6 +5,7 @@ use sdk::{
     CertificateDer, ClientCertificate, Config, CredentialEntity, CredentialKey, Env, Exchange, Phases, Plugin,
     PluginKind, Step, decode_base64, entities,
 };
+use std::sync::Arc;
 
 /// The plugin as the gateway knows it.
 pub struct HeaderCertAuth;
@@ -81,7 +82,7 @@ impl Plugin for Instance {
 
 impl Instance {
     /// The certificate that the line tells.
-    fn shown(&self, exchange: &Exchange) -> Result<ClientCertificate, Refusal> {
+    fn shown(&self, exchange: &Exchange) -> Result<Arc<ClientCertificate>, Refusal> {
         if self.trusted_only && !exchange.client.trusted {
             tracing::info!(request_id = exchange.id_str(), "header-cert-auth: the line is not a trusted proxy's");
             return Err(Refusal::Missing);
@@ -89,7 +90,7 @@ impl Instance {
         let mut lines = exchange.request.fields.get_all(&self.line);
         // Of two lines it is not known who has sent which.
         let (Some(line), None) = (lines.next(), lines.next()) else { return Err(Refusal::Missing) };
-        self.read(line).and_then(ClientCertificate::new).ok_or(Refusal::NotVerified)
+        self.read(line).and_then(ClientCertificate::new).map(Arc::new).ok_or(Refusal::NotVerified)
     }
 
     fn read(&self, line: &[u8]) -> Option<Vec<CertificateDer<'static>>> {

@@ -66,7 +66,7 @@ impl Plugin for Instance {
             let misdirected = |exchange: &Exchange| Answer::error(exchange, 421, &Answer::status_message(421));
             return self.auth.anonymous.or_refuse(exchange, misdirected);
         }
-        let shown = exchange.client.certificate.as_deref().cloned().ok_or(Refusal::Missing);
+        let shown = exchange.client.certificate.clone().ok_or(Refusal::Missing);
         let verified = |exchange: &mut Exchange| {
             if let Some(tls) = &mut exchange.client.tls {
                 tls.client_verify = "SUCCESS";

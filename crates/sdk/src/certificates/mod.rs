@@ -7,11 +7,12 @@ mod path;
 mod revocation;
 mod staple;
 
-pub use name::Details;
+pub use name::{Attribute, Details};
 pub use path::{Path, find_path};
 pub use revocation::{Revocation, Status};
 pub use staple::{Staple, Stapler, must_be_stapled};
 
+use ::aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use model::entities::Uuid;
@@ -29,6 +30,7 @@ pub struct ClientCertificate {
     own: CertificateDer<'static>,
     others: Vec<CertificateDer<'static>>,
     details: OnceLock<Option<Details>>,
+    digest: OnceLock<[u8; 32]>,
 }
 
 /// That clients are to be asked for a certificate ([`crate::Plugin::certificate_request`]).
@@ -42,7 +44,7 @@ impl ClientCertificate {
     /// Its certificate and those with it; `None` without any.
     pub fn new(mut chain: Vec<CertificateDer<'static>>) -> Option<ClientCertificate> {
         let others = if chain.is_empty() { return None } else { chain.split_off(1) };
-        Some(ClientCertificate { own: chain.pop()?, others, details: OnceLock::new() })
+        Some(ClientCertificate { own: chain.pop()?, others, details: OnceLock::new(), digest: OnceLock::new() })
     }
 
     /// The client's own certificate.
@@ -59,6 +61,23 @@ impl ClientCertificate {
     pub fn others(&self) -> &[CertificateDer<'static>] {
         &self.others
     }
+
+    /// The hash of all of them, computed once.
+    pub fn digest(&self) -> &[u8; 32] {
+        self.digest.get_or_init(|| digest(std::iter::once(&self.own).chain(&self.others)))
+    }
+}
+
+/// The hash of certificates, each with its length.
+pub fn digest<'c>(certificates: impl Iterator<Item = &'c CertificateDer<'static>>) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for certificate in certificates {
+        context.update(&(certificate.len() as u64).to_le_bytes());
+        context.update(certificate);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
 }
 
 /// A certificate in PEM.

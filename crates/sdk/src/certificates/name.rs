@@ -25,34 +25,44 @@ pub struct Details {
     pub key_type: &'static str,
     /// The alternative names that are text: of hosts, addresses, mailboxes and URIs, in their order.
     pub alternative_names: Vec<String>,
+    /// What stands in those alternative names that are distinguished names, in their order.
+    pub directory_names: Vec<Attribute>,
     /// The serial number in upper-case hexadecimal digits.
     pub serial: String,
     /// The SHA-1 digest in hexadecimal digits.
     pub fingerprint: String,
 }
 
-/// The names of attributes that OpenSSL knows, of those that stand in certificates.
-const ATTRIBUTES: &[(Oid<'static>, &str)] = &[
-    (oid!(2.5.4.3), "CN"),
-    (oid!(2.5.4.4), "SN"),
-    (oid!(2.5.4.5), "serialNumber"),
-    (oid!(2.5.4.6), "C"),
-    (oid!(2.5.4.7), "L"),
-    (oid!(2.5.4.8), "ST"),
-    (oid!(2.5.4.9), "street"),
-    (oid!(2.5.4.10), "O"),
-    (oid!(2.5.4.11), "OU"),
-    (oid!(2.5.4.12), "title"),
-    (oid!(2.5.4.13), "description"),
-    (oid!(2.5.4.17), "postalCode"),
-    (oid!(2.5.4.42), "GN"),
-    (oid!(2.5.4.43), "initials"),
-    (oid!(2.5.4.44), "generationQualifier"),
-    (oid!(2.5.4.46), "dnQualifier"),
-    (oid!(2.5.4.65), "pseudonym"),
-    (oid!(0.9.2342.19200300.100.1.1), "UID"),
-    (oid!(0.9.2342.19200300.100.1.25), "DC"),
-    (oid!(1.2.840.113549.1.9.1), "emailAddress"),
+/// An attribute of a distinguished name, with a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its identifier with dots.
+    pub oid: String,
+    pub value: String,
+}
+
+/// The names of attributes that OpenSSL knows, of those that stand in certificates, short and long.
+const ATTRIBUTES: &[(Oid<'static>, &str, &str)] = &[
+    (oid!(2.5.4.3), "CN", "commonName"),
+    (oid!(2.5.4.4), "SN", "surname"),
+    (oid!(2.5.4.5), "serialNumber", "serialNumber"),
+    (oid!(2.5.4.6), "C", "countryName"),
+    (oid!(2.5.4.7), "L", "localityName"),
+    (oid!(2.5.4.8), "ST", "stateOrProvinceName"),
+    (oid!(2.5.4.9), "street", "streetAddress"),
+    (oid!(2.5.4.10), "O", "organizationName"),
+    (oid!(2.5.4.11), "OU", "organizationalUnitName"),
+    (oid!(2.5.4.12), "title", "title"),
+    (oid!(2.5.4.13), "description", "description"),
+    (oid!(2.5.4.17), "postalCode", "postalCode"),
+    (oid!(2.5.4.42), "GN", "givenName"),
+    (oid!(2.5.4.43), "initials", "initials"),
+    (oid!(2.5.4.44), "generationQualifier", "generationQualifier"),
+    (oid!(2.5.4.46), "dnQualifier", "dnQualifier"),
+    (oid!(2.5.4.65), "pseudonym", "pseudonym"),
+    (oid!(0.9.2342.19200300.100.1.1), "UID", "userId"),
+    (oid!(0.9.2342.19200300.100.1.25), "DC", "domainComponent"),
+    (oid!(1.2.840.113549.1.9.1), "emailAddress", "emailAddress"),
 ];
 
 impl Details {
@@ -77,20 +87,37 @@ impl Details {
             not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),
             key_type,
-            alternative_names: alternative_names(&parsed),
+            alternative_names: general_names(&parsed).filter_map(alternative_name).collect(),
+            directory_names: general_names(&parsed).flat_map(attributes).collect(),
             serial: hexadecimal(parsed.raw_serial()).to_ascii_uppercase(),
             fingerprint: hexadecimal(fingerprint.as_ref()),
         })
     }
 }
 
-fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+impl Attribute {
+    /// Whether that is its identifier, or OpenSSL's short or long name for it.
+    pub fn is(&self, name: &str) -> bool {
+        let known = ATTRIBUTES.iter().find(|(_, short, long)| [*short, *long].contains(&name));
+        self.oid == name || known.is_some_and(|(oid, ..)| oid.to_id_string() == self.oid)
+    }
+}
+
+fn general_names<'a>(certificate: &'a X509Certificate<'a>) -> impl Iterator<Item = &'a GeneralName<'a>> {
     let extensions = certificate.extensions().iter().map(|extension| extension.parsed_extension());
     let names = extensions.filter_map(|extension| match extension {
         ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
         _ => None,
     });
-    names.flatten().filter_map(alternative_name).collect()
+    names.flatten()
+}
+
+fn attributes(name: &GeneralName<'_>) -> Vec<Attribute> {
+    let GeneralName::DirectoryName(name) = name else { return Vec::new() };
+    let attribute = |attribute: &AttributeTypeAndValue<'_>| {
+        Some(Attribute { oid: attribute.attr_type().to_id_string(), value: text(attribute)? })
+    };
+    name.iter_attributes().filter_map(attribute).collect()
 }
 
 fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
@@ -123,7 +150,7 @@ fn distinguished(name: &X509Name<'_>) -> String {
 }
 
 fn write_attribute(out: &mut String, attribute: &AttributeTypeAndValue<'_>) {
-    let known = ATTRIBUTES.iter().find(|(oid, _)| oid == attribute.attr_type()).map(|(_, name)| *name);
+    let known = ATTRIBUTES.iter().find(|(oid, ..)| oid == attribute.attr_type()).map(|(_, name, _)| *name);
     match (known, text(attribute)) {
         (Some(name), Some(value)) => {
             out.push_str(name);
