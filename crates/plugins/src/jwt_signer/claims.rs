@@ -25,19 +25,24 @@ pub fn find<'c>(claims: &'c Record, way: &[String]) -> Option<&'c Value> {
 
 /// Whether a token with these claims is good now, and for this.
 pub fn check(claims: &Record, rules: &Rules) -> Result<(), Refusal> {
-    if rules.verify_expiry {
-        let time = |name: &str| match claims.get(name).filter(|value| !value.is_null()) {
-            None => Ok(None),
-            Some(value) => match value.as_f64() {
-                Some(seconds) => Ok(Some(seconds)),
-                None => Err(Refusal::Unauthorized(format!("{name} is no number"))),
-            },
-        };
-        if time("exp")?.is_some_and(|end| end + rules.leeway <= now()) {
-            return Err(Refusal::Unauthorized("the token has expired".to_owned()));
-        }
-        if time("nbf")?.is_some_and(|begin| begin - rules.leeway > now()) {
-            return Err(Refusal::Unauthorized("the token is not good yet".to_owned()));
+    let time = |way: &[String]| match find(claims, way).map(Value::as_f64) {
+        None => Ok(None),
+        Some(None) => Err(Refusal::Unauthorized(format!("{} is no number", way.join(".")))),
+        Some(seconds) => Ok(seconds),
+    };
+    if rules.verify_expiry && time(&rules.expiry_claim)?.is_some_and(|end| end + rules.leeway <= now()) {
+        return Err(Refusal::Unauthorized("the token has expired".to_owned()));
+    }
+    if rules.verify_notbefore && time(&rules.notbefore_claim)?.is_some_and(|begin| begin - rules.leeway > now()) {
+        return Err(Refusal::Unauthorized("the token is not good yet".to_owned()));
+    }
+    if let Some(way) = rules.required.iter().find(|way| find(claims, way).is_none()) {
+        return Err(Refusal::Unauthorized(format!("there is no claim {}", way.join("."))));
+    }
+    for allowed in &rules.allowed {
+        let found = find(claims, &allowed.claim).map(texts).unwrap_or_default();
+        if !found.iter().any(|text| allowed.words.contains(text)) {
+            return Err(Refusal::Unauthorized(format!("the {} is not one that is allowed", allowed.what)));
         }
     }
     let words = find(claims, &rules.scopes_claim).map(words).unwrap_or_default();
@@ -81,6 +86,14 @@ pub fn name(value: &Value) -> Option<String> {
 /// Unix seconds.
 pub fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// A text, or those of a list.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(list) => list.iter().filter_map(name).collect(),
+        other => name(other).into_iter().collect(),
+    }
 }
 
 fn words(value: &Value) -> Vec<String> {

@@ -26,12 +26,27 @@ pub struct TokenSettings {
 /// What claims must be.
 pub struct Rules {
     pub verify_expiry: bool,
+    pub expiry_claim: Vec<String>,
+    pub verify_notbefore: bool,
+    pub notbefore_claim: Vec<String>,
     pub leeway: f64,
+    /// Claims of which one word has to be in a list, by what they say.
+    pub allowed: Vec<Allowed>,
+    /// Ways to claims that must be there.
+    pub required: Vec<Vec<String>>,
     /// One of these lists of words has to be in the claim; none: nothing is asked for.
     pub scopes: Vec<Vec<String>>,
     pub scopes_claim: Vec<String>,
     pub consumer_claim: Vec<String>,
     pub consumer_by: Vec<String>,
+}
+
+/// What a claim may say.
+pub struct Allowed {
+    /// `issuer`, `subject` or `audience`.
+    pub what: &'static str,
+    pub claim: Vec<String>,
+    pub words: Vec<String>,
 }
 
 /// Who is asked for tokens that say nothing themselves.
@@ -98,8 +113,32 @@ impl Rules {
         let field = |rest: &str| format!("{prefix}_{rest}");
         let verify = |what: &str| config.flag(&format!("verify_{prefix}_{what}"));
         let scopes = if verify("scopes") { config.texts(&field("scopes_required")) } else { Vec::new() };
+        // What newer versions have asks for nothing until it is set.
+        let unless_off = |what: &str| !config.is_set(&format!("verify_{prefix}_{what}")) || verify(what);
+        let claim = |what: &str, usual: &str| match config.texts(&field(&format!("{what}_claim"))) {
+            way if way.is_empty() => vec![usual.to_owned()],
+            way => way,
+        };
+        let allowed = [("issuer", "iss", "issuers"), ("subject", "sub", "subjects"), ("audience", "aud", "audiences")];
+        let allowed = allowed.into_iter().filter(|(what, ..)| unless_off(what)).map(|(what, usual, several)| Allowed {
+            what,
+            claim: claim(what, usual),
+            words: config.texts(&field(&format!("{several}_allowed"))),
+        });
+        let way = |way: &Value| -> Vec<String> {
+            way.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
         Rules {
             verify_expiry: verify("expiry"),
+            expiry_claim: claim("expiry", "exp"),
+            verify_notbefore: if config.is_set(&format!("verify_{prefix}_notbefore")) {
+                verify("notbefore")
+            } else {
+                verify("expiry")
+            },
+            notbefore_claim: claim("notbefore", "nbf"),
+            allowed: allowed.filter(|allowed| !allowed.words.is_empty()).collect(),
+            required: config.list(&field("required_claims")).iter().map(way).filter(|way| !way.is_empty()).collect(),
             leeway: config.number(&field("leeway")).unwrap_or(0.0),
             scopes: scopes.iter().map(|list| list.split_whitespace().map(str::to_owned).collect()).collect(),
             scopes_claim: config.texts(&field("scopes_claim")),
@@ -141,7 +180,9 @@ impl Introspection {
 impl Signing {
     fn read(name: &str, config: &Config<'_>) -> Result<Option<Signing>, String> {
         let field = |rest: &str| format!("{name}_{rest}");
-        let Some(header) = config.text(&field("upstream_header")).filter(|header| !header.is_empty()) else {
+        let signs = !config.is_set(&field("signing")) || config.flag(&field("signing"));
+        let header = config.text(&field("upstream_header")).filter(|header| signs && !header.is_empty());
+        let Some(header) = header else {
             return Ok(None);
         };
         // `Authorization:Bearer` is a line and its scheme.

@@ -89,6 +89,47 @@ async fn ask(env: &Env, method: &str, path: &[&str]) -> Value {
 }
 
 #[tokio::test]
+async fn claims_must_be_what_is_allowed() {
+    let allowed = json!({
+        "verify_access_token_signature": false, "access_token_issuers_allowed": ["them", "us"],
+        "access_token_audience_claim": ["for", "whom"], "access_token_audiences_allowed": ["api"],
+        "access_token_subjects_allowed": ["ada"], "verify_access_token_subject": false,
+        "access_token_required_claims": [["user", "id"]], "access_token_expiry_claim": ["until"],
+        "verify_access_token_notbefore": false
+    });
+    let (issuer, env) = (Issuer::start().await, env());
+    let plugin = testing::configure(&JwtSigner, config(allowed), &env);
+    let end = claims::now() as i64 + 100;
+    let good = json!({ "iss": "us", "for": { "whom": ["x", "api"] }, "sub": "eve", "user": { "id": 1 },
+        "until": end, "exp": 1, "nbf": end });
+    let ask = async |changes: Value| {
+        let mut claims = good.clone();
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        status(&*plugin, &mut request(&issuer.token(claims))).await
+    };
+    assert_eq!(ask(json!({})).await, None);
+    for changes in [
+        json!({ "iss": "others" }),
+        json!({ "iss": null }),
+        json!({ "for": { "whom": "x api" } }),
+        json!({ "user": {} }),
+        json!({ "until": 1 }),
+    ] {
+        assert_eq!(ask(changes.clone()).await, Some(401), "{changes}");
+    }
+}
+
+#[tokio::test]
+async fn without_signing_the_service_gets_no_token() {
+    let (issuer, env) = (Issuer::start().await, env());
+    let changes = json!({ "verify_access_token_signature": false, "access_token_signing": false });
+    let plugin = testing::configure(&JwtSigner, config(changes), &env);
+    let mut exchange = request(&issuer.token(json!({ "sub": "ada" })));
+    assert_eq!(status(&*plugin, &mut exchange).await, None);
+    assert_eq!(exchange.request.fields.get_str("Authorization"), None);
+}
+
+#[tokio::test]
 async fn tokens_are_verified_and_signed_anew() {
     let (issuer, env) = (Issuer::start().await, env());
     let changes = json!({
