@@ -1,4 +1,4 @@
-//! What a function is given: the request, in one of three shapes. Strings are octets, as everywhere.
+//! What a function is given: the request, in one of four shapes. Strings are octets, as everywhere.
 
 use jiff::{Timestamp, tz::TimeZone};
 use sdk::{Args, Config, Content, Exchange, JsonObject, Known, json};
@@ -14,6 +14,8 @@ pub(super) enum Shape {
     Parts { method: bool, headers: bool, uri: bool, body: bool, base64: bool },
     /// That of AWS' API Gateway.
     Gateway { base64: bool },
+    /// The newer one of the same (`awsgateway_compatible_payload_version`).
+    NewerGateway { base64: bool },
 }
 
 /// A value as JSON text.
@@ -28,7 +30,10 @@ impl Shape {
         let [method, headers, uri, body] =
             ["method", "headers", "uri", "body"].map(|part| config.flag(&format!("forward_request_{part}")));
         if config.flag("awsgateway_compatible") {
-            Shape::Gateway { base64 }
+            match config.text("awsgateway_compatible_payload_version") {
+                Some("2.0") => Shape::NewerGateway { base64 },
+                _ => Shape::Gateway { base64 },
+            }
         } else if method || headers || uri || body {
             Shape::Parts { method, headers, uri, body, base64 }
         } else {
@@ -58,6 +63,7 @@ impl Shape {
                 event.encode()
             }
             Shape::Gateway { base64 } => gateway(exchange, base64),
+            Shape::NewerGateway { base64 } => newer_gateway(exchange, base64),
         }
     }
 }
@@ -106,10 +112,6 @@ fn gateway(exchange: &Exchange, base64: bool) -> Text {
     let request = &exchange.request;
     let (headers, query) = (grouped(lines(exchange)), grouped(arguments(&query(exchange))));
     let path = string(exchange.upstream.path.as_bytes());
-    let named = exchange.captures.iter().filter(|(name, _)| !name.bytes().all(|b| b.is_ascii_digit()));
-    let named = named.map(|(name, value)| (name.clone().into_bytes(), string(value))).collect();
-    let body = exchange.body.bytes().map_or(&b""[..], |body| body);
-    let body = if base64 { string(encoded(body).as_bytes()) } else { string(body) };
     let mut event = JsonObject::default();
     for (name, value) in [
         ("version", string(b"1.0")),
@@ -117,11 +119,11 @@ fn gateway(exchange: &Exchange, base64: bool) -> Text {
         ("httpMethod", string(request.method.as_bytes())),
         ("headers", first(&headers)),
         ("multiValueHeaders", every(&headers)),
-        ("pathParameters", collected(named)),
+        ("pathParameters", path_parameters(exchange)),
         ("queryStringParameters", first(&query)),
         ("multiValueQueryStringParameters", every(&query)),
-        ("body", body),
-        ("isBase64Encoded", if base64 { b"true".to_vec() } else { b"false".to_vec() }),
+        ("body", body(exchange, base64)),
+        ("isBase64Encoded", flag(base64)),
         ("requestContext", context(exchange, &path)),
     ] {
         event.set(name, &value);
@@ -129,14 +131,95 @@ fn gateway(exchange: &Exchange, base64: bool) -> Text {
     event.encode()
 }
 
-fn context(exchange: &Exchange, path: &[u8]) -> Text {
-    let fields = &exchange.request.fields;
-    let host = fields.known(Known::Host).unwrap_or_default().to_ascii_lowercase();
+/// Values of one name are joined by commas, and cookies stand apart.
+fn newer_gateway(exchange: &Exchange, base64: bool) -> Text {
+    let request = &exchange.request;
+    let lines = request.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("cookie"));
+    let lines = lines.map(|(name, value)| (name.to_ascii_lowercase().into_bytes(), value.to_vec())).collect();
+    let args = query(exchange);
+    let args = args.iter().map(|(name, value)| (name.into_owned(), value.unwrap_or_default().into_owned())).collect();
+    let cookies = request.fields.get_all("Cookie").flat_map(|line| line.split(|&octet| octet == b';'));
+    let cookies: Vec<Text> = cookies.map(|cookie| string(cookie.trim_ascii())).collect();
+    let path = string(exchange.upstream.path.as_bytes());
+    let mut event = JsonObject::default();
+    for (name, value) in [
+        ("version", string(b"2.0")),
+        ("routeKey", string(DEFAULT)),
+        ("rawPath", path.clone()),
+        ("rawQueryString", string(request.query().unwrap_or_default().as_bytes())),
+        ("cookies", list(&cookies)),
+        ("headers", joined(lines)),
+        ("queryStringParameters", joined(args)),
+        ("pathParameters", path_parameters(exchange)),
+        ("body", body(exchange, base64)),
+        ("isBase64Encoded", flag(base64)),
+        ("requestContext", newer_context(exchange, &path)),
+    ] {
+        event.set(name, &value);
+    }
+    event.encode()
+}
+
+/// The route and the stage of an API that has no others.
+const DEFAULT: &[u8] = b"$default";
+
+fn newer_context(exchange: &Exchange, path: &[u8]) -> Text {
+    let agent = exchange.request.fields.get("User-Agent").unwrap_or_default();
+    let (name, prefix) = domain(exchange);
+    let http = object([
+        (b"method".to_vec(), string(exchange.request.method.as_bytes())),
+        (b"path".to_vec(), path.to_vec()),
+        (b"protocol".to_vec(), protocol(exchange)),
+        (b"sourceIp".to_vec(), string(exchange.client.peer.to_string().as_bytes())),
+        (b"userAgent".to_vec(), string(agent)),
+    ]);
+    object([
+        (b"domainName".to_vec(), string(&name)),
+        (b"domainPrefix".to_vec(), string(&prefix)),
+        (b"http".to_vec(), http),
+        (b"requestId".to_vec(), string(exchange.id_str().as_bytes())),
+        (b"routeKey".to_vec(), string(DEFAULT)),
+        (b"stage".to_vec(), string(DEFAULT)),
+        (b"time".to_vec(), string(time(exchange).as_bytes())),
+        (b"timeEpoch".to_vec(), exchange.timing.started_unix_ms.to_string().into()),
+    ])
+}
+
+fn path_parameters(exchange: &Exchange) -> Text {
+    let named = exchange.captures.iter().filter(|(name, _)| !name.bytes().all(|b| b.is_ascii_digit()));
+    collected(named.map(|(name, value)| (name.clone().into_bytes(), string(value))).collect())
+}
+
+fn body(exchange: &Exchange, base64: bool) -> Text {
+    let body = exchange.body.bytes().map_or(&b""[..], |body| body);
+    if base64 { string(encoded(body).as_bytes()) } else { string(body) }
+}
+
+fn flag(flag: bool) -> Text {
+    if flag { b"true".to_vec() } else { b"false".to_vec() }
+}
+
+/// The name that the request is for, and what stands before its first dot.
+fn domain(exchange: &Exchange) -> (Vec<u8>, Vec<u8>) {
+    let host = exchange.request.fields.known(Known::Host).unwrap_or_default().to_ascii_lowercase();
     let name = host.split(|&b| b == b':').next().unwrap_or_default();
     let prefix = name.split(|&b| b == b'.').next().unwrap_or_default();
-    let started = exchange.timing.started_unix_ms;
-    let time = Timestamp::from_millisecond(i64::try_from(started).unwrap_or_default()).unwrap_or_default();
-    let time = time.to_zoned_datetime(TimeZone::UTC).strftime("%d/%b/%Y:%H:%M:%S %z").to_string();
+    (name.to_vec(), prefix.to_vec())
+}
+
+fn protocol(exchange: &Exchange) -> Text {
+    string(format!("HTTP/{}", exchange.request.version.number()).as_bytes())
+}
+
+fn time(exchange: &Exchange) -> String {
+    let started = i64::try_from(exchange.timing.started_unix_ms).unwrap_or_default();
+    let time = Timestamp::from_millisecond(started).unwrap_or_default();
+    time.to_zoned_datetime(TimeZone::UTC).strftime("%d/%b/%Y:%H:%M:%S %z").to_string()
+}
+
+fn context(exchange: &Exchange, path: &[u8]) -> Text {
+    let fields = &exchange.request.fields;
+    let (name, prefix) = domain(exchange);
     let mut identity = JsonObject::default();
     identity.set("sourceIp", &string(exchange.client.peer.to_string().as_bytes()));
     if let Some(agent) = fields.get("User-Agent") {
@@ -146,14 +229,14 @@ fn context(exchange: &Exchange, path: &[u8]) -> Text {
     for (name, value) in [
         ("path", path.to_vec()),
         ("resourcePath", path.to_vec()),
-        ("protocol", string(format!("HTTP/{}", exchange.request.version.number()).as_bytes())),
+        ("protocol", protocol(exchange)),
         ("httpMethod", string(exchange.request.method.as_bytes())),
-        ("domainName", string(name)),
-        ("domainPrefix", string(prefix)),
+        ("domainName", string(&name)),
+        ("domainPrefix", string(&prefix)),
         ("identity", identity.encode()),
         ("requestId", string(exchange.id_str().as_bytes())),
-        ("requestTime", string(time.as_bytes())),
-        ("requestTimeEpoch", started.to_string().into()),
+        ("requestTime", string(time(exchange).as_bytes())),
+        ("requestTimeEpoch", exchange.timing.started_unix_ms.to_string().into()),
     ] {
         context.set(name, &value);
     }
@@ -201,6 +284,11 @@ fn collected(all: Vec<(Text, Text)>) -> Text {
 
 fn first(groups: &[(Text, Vec<Text>)]) -> Text {
     object(groups.iter().map(|(name, values)| (name.clone(), values[0].clone())))
+}
+
+/// One text for each name, of octets that are quoted here.
+fn joined(all: Vec<(Text, Text)>) -> Text {
+    object(grouped(all).into_iter().map(|(name, values)| (name, string(&values.join(&b","[..])))))
 }
 
 fn every(groups: &[(Text, Vec<Text>)]) -> Text {

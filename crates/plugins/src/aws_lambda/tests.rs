@@ -61,6 +61,27 @@ fn events_can_be_those_of_an_api_gateway() {
     assert_eq!(event["requestContext"]["identity"], json!({ "sourceIp": "127.0.0.1" }));
 }
 
+#[test]
+fn events_can_be_the_newer_ones_of_an_api_gateway() {
+    let lines = [("Host", "a.test:80"), ("X-A", "1"), ("x-a", "2"), ("Cookie", "c=1; d=2"), ("User-Agent", "u")];
+    let newer = json!({ "awsgateway_compatible": true, "awsgateway_compatible_payload_version": "2.0" });
+    let event = event(&newer, "/a?q=1&q=2", &lines, "hi");
+    assert_eq!(event["version"], "2.0");
+    assert_eq!(event["rawQueryString"], "q=1&q=2");
+    assert_eq!(event["cookies"], json!(["c=1", "d=2"]));
+    assert_eq!(event["headers"], json!({ "host": "a.test:80", "x-a": "1,2", "user-agent": "u" }));
+    assert_eq!(event["queryStringParameters"], json!({ "q": "1,2" }));
+    assert_eq!(event["pathParameters"], json!({ "id": "42" }));
+    assert_eq!(event["body"], "aGk=");
+    assert_eq!(event["isBase64Encoded"], true);
+    let http = &event["requestContext"]["http"];
+    assert_eq!(http["method"], "POST");
+    assert_eq!(http["sourceIp"], "127.0.0.1");
+    assert_eq!(http["userAgent"], "u");
+    assert_eq!(event["requestContext"]["domainPrefix"], "a");
+    assert_eq!(event["requestContext"]["stage"], "$default");
+}
+
 fn answer(more: &Value, lines: &[(&str, &str)], content: &str) -> Answer {
     let content = Bytes::copy_from_slice(content.as_bytes());
     let response = sdk::HttpResponse { status: 200, fields: lines.iter().copied().collect(), content };

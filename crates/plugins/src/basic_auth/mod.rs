@@ -1,11 +1,14 @@
 //! `basic-auth`: callers show a user name and a password (RFC 7617).
 
+mod attempts;
+
+use attempts::Attempts;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use sdk::entities::{Credential, Uuid};
 use sdk::{
     Anonymous, Answer, Config, CredentialEntity, CredentialKey, Env, Exchange, Function, Known, Parsed, Phases, Plugin,
-    PluginKind, Record, Step, after_scheme, challenge, decode_base64, entities,
+    PluginKind, Record, SnapshotRef, Step, after_scheme, challenge, decode_base64, entities,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -20,6 +23,8 @@ struct Instance {
     hide: bool,
     anonymous: Anonymous,
     challenge: String,
+    attempts: Option<Attempts>,
+    degraded: Option<String>,
 }
 
 /// What a caller shows: user name and password, and where the colon between them is.
@@ -59,9 +64,13 @@ impl PluginKind for BasicAuth {
         }]
     }
 
-    fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
+    fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
+        let attempts = Attempts::configure(&config.section("brute_force_protection"), env)?;
+        let (attempts, degraded) = attempts.map_or((None, None), |(attempts, degraded)| (Some(attempts), degraded));
         Ok(Box::new(Instance {
+            attempts,
+            degraded,
             hide: config.flag("hide_credentials"),
             anonymous: Anonymous::new(self.name(), &config),
             challenge: challenge("Basic", &config)?,
@@ -74,35 +83,83 @@ impl Plugin for Instance {
         Phases::ACCESS
     }
 
+    fn degraded(&self) -> Option<String> {
+        self.degraded.clone()
+    }
+
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        if self.anonymous.is_settled(exchange) || self.recognise(exchange) {
+        if self.anonymous.is_settled(exchange) {
             return Step::Next;
         }
-        self.anonymous.or_refuse(exchange, |exchange| {
-            Answer::error(exchange, 401, "Unauthorized").with("WWW-Authenticate", self.challenge.as_bytes())
-        })
+        match (self.shown(exchange), &self.attempts) {
+            (None, _) => self.refuse(exchange),
+            (Some((shown, credential)), None) => match recognise(exchange, &shown, credential) {
+                true => Step::Next,
+                false => self.refuse(exchange),
+            },
+            (Some((shown, credential)), Some(attempts)) => {
+                Step::Wait(Box::pin(self.attempt(exchange, shown, credential, attempts)))
+            }
+        }
     }
 }
 
 impl Instance {
-    /// Finds the caller: by `Authorization` only where the other line shows no user that is known.
-    fn recognise(&self, exchange: &mut Exchange) -> bool {
+    /// What the caller shows: by `Authorization` only where the other line shows no user that is known.
+    fn shown(&self, exchange: &mut Exchange) -> Option<(Shown, Option<SnapshotRef<Credential>>)> {
+        let mut unknown = None;
         for line in [Known::ProxyAuthorization, Known::Authorization] {
             let shown = exchange.request.fields.known(line).and_then(Shown::parse);
             if self.hide {
                 exchange.request.fields.remove_known(line);
             }
             let Some(shown) = shown else { continue };
-            if let Some(credential) = exchange.find_credential(ENTITY, shown.username()) {
-                let recognised = shown.has_password_of(&credential) && exchange.authenticate_by(credential);
-                if let (true, Ok(username)) = (recognised, std::str::from_utf8(shown.username())) {
-                    exchange.identify(username);
-                }
-                return recognised;
+            let credential = exchange.find_credential(ENTITY, shown.username());
+            if credential.is_some() {
+                return Some((shown, credential));
             }
+            unknown = Some((shown, None));
         }
-        false
+        unknown
     }
+
+    /// An attempt of a user who has to wait after failed ones. Users whom nobody knows have to wait as well.
+    async fn attempt(
+        &self,
+        exchange: &mut Exchange,
+        shown: Shown,
+        credential: Option<SnapshotRef<Credential>>,
+        attempts: &Attempts,
+    ) -> Step<'static> {
+        let (workspace, now) = (exchange.workspace(), exchange.timing.started_unix_ms / 1000);
+        if let Some(wait) = attempts.wait(workspace, shown.username(), now).await {
+            return self.anonymous.or_refuse(exchange, |exchange| {
+                let answer = Answer::error(exchange, 429, &Answer::status_message(429));
+                answer.with("Retry-After", wait.to_string().as_bytes())
+            });
+        }
+        if recognise(exchange, &shown, credential) {
+            return Step::Next;
+        }
+        attempts.add(workspace, shown.username(), now).await;
+        self.refuse(exchange)
+    }
+
+    fn refuse(&self, exchange: &mut Exchange) -> Step<'static> {
+        self.anonymous.or_refuse(exchange, |exchange| {
+            Answer::error(exchange, 401, "Unauthorized").with("WWW-Authenticate", self.challenge.as_bytes())
+        })
+    }
+}
+
+/// Whether the password is that of the credential; then its consumer is the caller.
+fn recognise(exchange: &mut Exchange, shown: &Shown, credential: Option<SnapshotRef<Credential>>) -> bool {
+    let Some(credential) = credential else { return false };
+    let recognised = shown.has_password_of(&credential) && exchange.authenticate_by(credential);
+    if let (true, Ok(username)) = (recognised, std::str::from_utf8(shown.username())) {
+        exchange.identify(username);
+    }
+    recognised
 }
 
 impl Shown {

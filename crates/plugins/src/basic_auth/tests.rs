@@ -116,3 +116,55 @@ fn refusals_name_the_realm() {
     let answer = testing::access(&*configure(json!({ "realm": "my-api" })), &mut request(&[])).unwrap();
     assert_eq!(answer.fields.get_str("WWW-Authenticate"), Some("Basic realm=\"my-api\""));
 }
+
+/// The statuses of attempts by these texts, at these seconds.
+async fn attempts(env: &Env, protection: Value, all: &[(&str, u64)]) -> Vec<u16> {
+    let config = json!({ "hide_credentials": false, "realm": "service", "brute_force_protection": protection });
+    let plugin = testing::configure(&BasicAuth, config, env);
+    let mut statuses = Vec::new();
+    for (text, second) in all {
+        let mut exchange = request(&[("Authorization", &basic(text.as_bytes()))]);
+        exchange.timing.started_unix_ms = second * 1000;
+        let answer = testing::access_waiting(&*plugin, &mut exchange).await;
+        if let Some(answer) = answer.as_ref().filter(|answer| answer.status == 429) {
+            assert!(answer.fields.get_str("Retry-After").unwrap().parse::<u64>().unwrap() > 0);
+        }
+        statuses.push(answer.map_or(200, |answer| answer.status));
+    }
+    statuses
+}
+
+const WRONG: &str = "ada:wrong";
+const RIGHT: &str = "ada:p:1";
+
+#[tokio::test]
+async fn who_fails_too_often_has_to_wait() {
+    let memory = json!({ "strategy": "memory" });
+    let all = [(RIGHT, 100), (WRONG, 100), (RIGHT, 100), (WRONG, 100), (WRONG, 100), (WRONG, 101), (RIGHT, 102)];
+    assert_eq!(attempts(&Env::default(), memory.clone(), &all).await, [200, 401, 200, 401, 401, 429, 429]);
+    let later = [(WRONG, 100), (WRONG, 100), (WRONG, 100), (RIGHT, 107), (RIGHT, 122), (RIGHT, 154)];
+    let statuses = attempts(&Env::default(), memory.clone(), &later).await;
+    assert_eq!(statuses, [401, 401, 401, 429, 429, 200], "8 seconds, then 16, then 32");
+    let unknown = [("eve:1", 1), ("eve:2", 1), ("eve:3", 1), ("eve:4", 1), (RIGHT, 1)];
+    assert_eq!(attempts(&Env::default(), memory, &unknown).await, [401, 401, 401, 429, 200], "each user alone");
+    let off = json!({ "strategy": "off" });
+    assert_eq!(attempts(&Env::default(), off, &unknown).await, [401, 401, 401, 401, 200]);
+}
+
+#[tokio::test]
+async fn nodes_count_failures_together() {
+    let all = [(WRONG, 1), (WRONG, 1), (WRONG, 1), (WRONG, 1), (RIGHT, 1), ("eve:1", 1)];
+    let expected = [401, 401, 401, 429, 429, 401];
+    let env = || Env::default().with_records(testing::records(testing::Kept::default()));
+    assert_eq!(attempts(&env(), json!({ "strategy": "cluster" }), &all).await, expected);
+    let away = json!({ "strategy": "redis", "redis": { "host": "127.0.0.1", "port": 1, "timeout": 1000 } });
+    assert_eq!(attempts(&Env::default(), away, &all).await, expected, "a node counts by itself");
+    let server = testing::RedisServer::start();
+    let redis = json!({ "strategy": "redis", "redis": server.record(json!({})) });
+    let key = |name: &str| format!("basic-auth:failures:{}:{name}", entities::DEFAULT_WORKSPACE);
+    server.command(&["SET", &key("ada"), "20", "EX", "1000"]);
+    assert_eq!(attempts(&Env::default(), redis.clone(), &[(RIGHT, 1), ("eve:1", 1)]).await, [429, 401]);
+    assert_eq!(server.text(&["GET", &key("ada")]), "21", "it counts, whatever its password");
+    server.command(&["DEL", &key("ada")]);
+    assert_eq!(attempts(&Env::default(), redis, &[(RIGHT, 1)]).await, [200]);
+}
