@@ -146,11 +146,34 @@ impl Instance {
 /// The check that the schema names.
 fn is_origin(entry: &Value) -> Result<(), String> {
     let entry = entry.as_str().unwrap_or_default();
-    if entry == "*" || regex::Regex::new(entry).is_ok() {
+    if entry == "*" || regex::Regex::new(entry).is_ok() && !repeats_repetitions(entry) {
         Ok(())
     } else {
         Err(format!("'{entry}' is not a valid regex"))
     }
+}
+
+/// Whether a pattern repeats what is a repetition already, such as `a**`: PCRE, and so Kong, takes none such.
+fn repeats_repetitions(pattern: &str) -> bool {
+    let (mut repeated, mut in_class) = (0, false);
+    let mut octets = pattern.bytes();
+    while let Some(octet) = octets.next() {
+        match octet {
+            b'\\' => {
+                octets.next();
+                repeated = 0;
+            }
+            b']' if in_class => (in_class, repeated) = (false, 0),
+            _ if in_class => {}
+            b'[' => in_class = true,
+            b'*' if repeated > 0 => return true,
+            // One of these may say how it repeats.
+            b'+' | b'?' if repeated > 1 => return true,
+            b'*' | b'+' | b'?' => repeated += 1,
+            _ => repeated = 0,
+        }
+    }
+    false
 }
 
 /// The origin that a request names; empty when it names none.
@@ -170,6 +193,16 @@ mod tests {
         });
         config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         testing::configure(&Cors, config, &Env::default())
+    }
+
+    #[test]
+    fn origins_are_patterns_as_of_pcre() {
+        for origin in ["*", "a.test", r"https?://.*\.test", "(?:a|b)+?[*+]*", r"\**", "a{1,2}"] {
+            assert_eq!(is_origin(&json!(origin)), Ok(()), "{origin}");
+        }
+        for origin in ["invalid_**regex", "a++*", "a???", "("] {
+            assert_eq!(is_origin(&json!(origin)), Err(format!("'{origin}' is not a valid regex")));
+        }
     }
 
     fn shown(fields: &Fields) -> Vec<String> {

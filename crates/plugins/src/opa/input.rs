@@ -74,6 +74,7 @@ impl Includes {
         let Some(body) = exchange.body.bytes() else { return http };
         if self.body {
             http.set("body", &string(body));
+            http.set("body_size", body.len().to_string().as_bytes());
         }
         let is_json =
             || request.fields.known(Known::ContentType).and_then(MediaType::parse).is_some_and(|k| k.is_json());

@@ -100,6 +100,7 @@ async fn more_is_told_on_demand() {
     assert_eq!(input["consumer"]["username"], "ada");
     let http = &input["request"]["http"];
     assert_eq!(http["body"], r#"{"a":1}"#);
+    assert_eq!(http["body_size"], 7);
     assert_eq!(http["parsed_body"], json!({ "a": 1 }));
     assert_eq!(http["uri_captures"], json!({ "named": { "id": "5" }, "unnamed": ["x"] }));
     exchange.body = sdk::RequestBody::TooLarge;
