@@ -18,7 +18,7 @@ const ENTITY: &str = "keyauth_credentials";
 struct Instance {
     /// The entity of its credentials.
     entity: &'static str,
-    key_names: Vec<String>,
+    key_names: Vec<KeyName>,
     in_header: bool,
     in_query: bool,
     in_body: bool,
@@ -26,6 +26,14 @@ struct Instance {
     on_preflight: bool,
     anonymous: Anonymous,
     challenge: String,
+}
+
+/// What a key may be called.
+struct KeyName {
+    name: String,
+    /// The name of header lines that are taken when there is none of that name: the same with dashes in place of its
+    /// underscores, in which those of many clients and proxies end.
+    dashed: Option<String>,
 }
 
 /// Why a caller is not known.
@@ -131,7 +139,7 @@ impl Instance {
         let config = Config::new(&plugin.config);
         Ok(Instance {
             entity,
-            key_names: config.texts("key_names"),
+            key_names: config.texts("key_names").into_iter().map(KeyName::new).collect(),
             in_header: config.flag("key_in_header"),
             in_query: config.flag("key_in_query"),
             in_body: config.flag("key_in_body"),
@@ -160,9 +168,10 @@ impl Instance {
 
     /// The first key name that has a value decides; header before query before body.
     fn find<'a>(&'a self, exchange: &'a Exchange, content: Option<&Content>) -> Found<'a> {
-        for (at, name) in self.key_names.iter().enumerate() {
+        for (at, key_name) in self.key_names.iter().enumerate() {
+            let name = &key_name.name;
             if self.in_header {
-                let mut lines = exchange.request.fields.get_all(name);
+                let mut lines = exchange.request.fields.get_all(key_name.of_lines(exchange));
                 match (lines.next(), lines.next()) {
                     (Some(_), Some(_)) => return Found::Several,
                     (Some(value), None) => return Found::Key(Cow::Borrowed(value), at),
@@ -192,6 +201,17 @@ impl Instance {
     }
 }
 
+impl KeyName {
+    fn new(name: String) -> KeyName {
+        KeyName { dashed: name.contains('_').then(|| name.replace('_', "-")), name }
+    }
+
+    /// The name of the header lines that have the key of this exchange.
+    fn of_lines(&self, exchange: &Exchange) -> &str {
+        self.dashed.as_deref().filter(|_| !exchange.request.fields.contains(&self.name)).unwrap_or(&self.name)
+    }
+}
+
 impl Refusal {
     fn words(self) -> &'static str {
         match self {
@@ -204,8 +224,12 @@ impl Refusal {
 }
 
 /// Removes the key from everything that goes to the service.
-fn hide(exchange: &mut Exchange, name: &str, content: Option<Content>) {
+fn hide(exchange: &mut Exchange, key_name: &KeyName, content: Option<Content>) {
+    let name = &*key_name.name;
     exchange.request.fields.remove(name);
+    if let Some(dashed) = &key_name.dashed {
+        exchange.request.fields.remove(dashed);
+    }
     if let Some(query) = &exchange.upstream.query {
         let rest = Args::without(query, name);
         exchange.upstream.query = Some(rest).filter(|rest| !rest.is_empty());

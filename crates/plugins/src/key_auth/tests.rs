@@ -49,6 +49,20 @@ fn keys_in_headers_and_queries() {
 }
 
 #[test]
+fn underscores_of_names_are_dashes_in_lines_too() {
+    let config = || json!({ "key_names": ["api_key"], "hide_credentials": true });
+    let mut exchange = request("GET", "/", &[("API-Key", "k-ada")]);
+    assert_eq!(refusal(&*configure(config()), &mut exchange), "");
+    assert!(!exchange.request.fields.contains("api-key"));
+    assert_eq!(refused(config(), "/", &[("api_key", "k-ada"), ("api-key", "nope")]), "");
+    assert_eq!(refused(config(), "/?api-key=k-ada", &[]), "No API key found in request");
+    assert_eq!(
+        refused(json!({ "key_names": ["api-key"] }), "/", &[("api_key", "k-ada")]),
+        "No API key found in request"
+    );
+}
+
+#[test]
 fn names_are_tried_in_order() {
     let names = || json!({ "key_names": ["x-key", "apikey"] });
     assert_eq!(refused(names(), "/", &[("apikey", "k-ada")]), "");
