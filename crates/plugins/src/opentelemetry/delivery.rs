@@ -32,8 +32,7 @@ impl Delivery {
         }
         let timeouts = ["connect_timeout", "send_timeout", "read_timeout"].map(|field| config.integer(field));
         let timeout = Duration::from_millis(timeouts.into_iter().flatten().max().unwrap_or(5000));
-        // As Kong: whoever runs the gateway has chosen the server.
-        let options = HttpOptions { timeout, verify: false, ..HttpOptions::default() };
+        let options = HttpOptions { timeout, ..HttpOptions::default() };
         Ok(Delivery {
             client: HttpClient::new(env, options),
             timeout,

@@ -136,8 +136,7 @@ fn queue(plugin: &entities::Plugin, config: Config<'_>, env: &Env) -> Result<Opt
     let timeout = Duration::from_millis(timeouts.into_iter().flatten().max().unwrap_or(5000));
     let settings = QueueSettings::of(config);
     let key = format!("{endpoint} {timeout:?} {settings:?}");
-    // As Kong: whoever runs the gateway has chosen the server.
-    let options = HttpOptions { timeout, verify: false, ..HttpOptions::default() };
+    let options = HttpOptions { timeout, ..HttpOptions::default() };
     Ok(Some(Queue::open(env, plugin, &key, settings, || {
         Arc::new(Delivery { client: HttpClient::new(env, options), url })
     })))
