@@ -231,6 +231,12 @@ fn templates_that_fail_are_an_error_of_ours() {
     let answer = ask(&node, "/", &[]).expect(500);
     assert_eq!(answer.json()["message"], "An unexpected error occurred");
     assert_eq!(backend.requests(), 1);
+    let unreadable = json!({ "name": "request-transformer", "config": { "add": { "headers": ["X-B:$(a = true)"] } } });
+    json(node.admin(), "POST", "/services/s/routes", &json!({ "name": "t", "paths": ["/t"] })).expect(201);
+    json(node.admin(), "POST", "/routes/t/plugins", &unreadable).expect(201);
+    ask(&node, "/t", &[]).expect(500);
+    assert_eq!(backend.requests(), 1);
+    assert!(node.log().contains("config.add.headers"), "{}", node.log());
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn values_are_expressions_of_lua() {
             "headers": [
                 "X-Sum:$(#headers['x-in'] + 1)", "X-Sub:$(headers.x_in:gsub('b+', '-'))", "X-Kept:$(shared.kept)",
                 "X-None:[$(shared.none)]", "X-List:$(query_params.q)", "X-Method:$(kong.request.get_method():lower())",
+                "X-Whole:$(uri_captures[0])",
             ],
         },
         "replace": { "uri": "/$(uri_captures.user:upper()):$((function() return math.max(1, 2) end)())" },
@@ -52,7 +53,9 @@ fn values_are_expressions_of_lua() {
     let sent = request(node.proxy(), "GET", "/u/ada?q=1&q=2", &[("X-In", "abba")], b"").unwrap().expect(200).json();
     let head: Vec<&str> = sent["head"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
     assert_eq!(head[0], "GET /ADA:2?q=1&q=2 HTTP/1.1");
-    for line in ["X-Sum: 5", "X-Sub: a-a", "X-Kept: before", "X-None: []", "X-List: 1, 2", "X-Method: get"] {
+    for line in
+        ["X-Sum: 5", "X-Sub: a-a", "X-Kept: before", "X-None: []", "X-List: 1, 2", "X-Method: get", "X-Whole: /u/ada"]
+    {
         assert!(head.contains(&line), "{line}: {head:?}");
     }
 }
@@ -93,7 +96,7 @@ fn expressions_of_lua_that_fail_answer_500() {
         request(node.proxy(), "GET", "/", &[], b"").unwrap().expect(500);
     }
     let (_backend, node) = node_with(&[]);
-    let config = json!({ "add": { "headers": ["x-a:$(1 +)"] } });
+    let config = json!({ "add": { "querystring": ["a:$(1 +)"] } });
     let plugin = json!({ "name": "request-transformer", "config": config });
     let refused = json(node.admin(), "POST", "/routes/r/plugins", &plugin).expect(400).text();
     assert!(refused.contains("value '$(1 +)' is not in supported format, error:"), "{refused}");

@@ -90,7 +90,7 @@ async fn find(storages: &[(Uuid, Storage)], key: &Digest) -> Result<AdminAnswer,
             Storage::Redis(store) => store.get(key).await?.map(Arc::new),
         };
         if let Some(entry) = entry {
-            return Ok(AdminAnswer::json(200, show(&entry)));
+            return Ok(AdminAnswer::json(200, show(key, &entry)));
         }
     }
     Ok(AdminAnswer::not_found())
@@ -120,9 +120,11 @@ fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }
 
-/// An entry for people to look at: what is no text shows as U+FFFD.
-fn show(entry: &CachedResponse) -> Value {
-    let mut headers = Map::new();
+/// An entry for people to look at: what is no text shows as U+FFFD. As with Kong, what the first client was told of the
+/// cache is among its lines.
+fn show(key: &Digest, entry: &CachedResponse) -> Value {
+    let told = [("X-Cache-Key", key::to_hex(key)), ("X-Cache-Status", "Miss".to_owned())];
+    let mut headers = Map::from_iter(told.map(|(name, value)| (name.to_owned(), value.into())));
     for (name, value) in entry.fields.iter() {
         let value = Value::from(String::from_utf8_lossy(value));
         match headers.get_mut(name) {

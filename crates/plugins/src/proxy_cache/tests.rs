@@ -198,7 +198,9 @@ fn the_admin_api_shows_and_drops_entries() {
     assert_eq!(entry["body"], "hello");
     assert_eq!(entry["ttl"], 30);
     assert_eq!(entry["body_len"], 5);
-    assert_eq!(entry["headers"], json!({ "Content-Type": "text/plain", "X-A": ["1", "2"] }));
+    let headers =
+        json!({ "Content-Type": "text/plain", "X-A": ["1", "2"], "X-Cache-Key": key, "X-Cache-Status": "Miss" });
+    assert_eq!(entry["headers"], headers);
     let plugin = "00000000-0000-0000-0000-000000000001";
     assert_eq!(admin("GET", &["proxy-cache", plugin, "caches", &key]), 200);
     assert_eq!(admin("GET", &["proxy-cache", "11111111-1111-4111-8111-111111111111", "caches", &key]), 404);

@@ -144,6 +144,7 @@ fn entries_are_checked() {
     assert!(
         has_value(&json!("a:$(headers.x)")).is_ok()
             && names_header(&json!("x-a:1:2")).is_ok()
+            && names_header(&json!("x-a:$(shared.a = true)")).is_ok()
             && names_headers(&json!("a:b")).is_ok()
     );
 }

@@ -571,7 +571,7 @@ mod tests {
         assert_eq!(found(Ask::get("h", "/a/b")), Some((2, Some(2), vec![])));
         assert_eq!(found(Ask::get("h", "/z")), Some((1, Some(1), vec![])));
         assert_eq!(found(Ask::get("h", "/a/needle")), Some((5, None, vec![])));
-        let groups = [("1", "a"), ("n", "7")].map(|(n, v)| (n.to_owned(), v.as_bytes().to_vec()));
+        let groups = [("0", "a"), ("1", "a"), ("n", "7")].map(|(n, v)| (n.to_owned(), v.as_bytes().to_vec()));
         assert_eq!(found(Ask::get("h", "/re/7/x").header("X", "bab")), Some((4, Some(5), groups.to_vec())));
         let gone: Vec<_> = (1..=6).map(model::entities::Uuid::from_u128).collect();
         let (router, _) = router.apply(&[], &gone);

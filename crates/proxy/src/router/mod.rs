@@ -326,7 +326,7 @@ impl std::fmt::Debug for Router {
     }
 }
 
-/// How long the match of a regex is, and its groups.
+/// How long the match of a regex is, and its groups; the whole match is the first of them.
 fn captures(regex: &regex::Regex, subject: &Subject<'_>) -> (Option<usize>, Vec<(String, Vec<u8>)>) {
     let text = subject.text();
     // A regex with several alternatives may match in the middle; as in Kong, that length is counted from the start.
@@ -336,7 +336,7 @@ fn captures(regex: &regex::Regex, subject: &Subject<'_>) -> (Option<usize>, Vec<
     }
     let Some(found) = regex.captures(text) else { return (None, Vec::new()) };
     let mut groups = Vec::with_capacity(regex.captures_len());
-    for (at, name) in regex.capture_names().enumerate().skip(1) {
+    for (at, name) in regex.capture_names().enumerate() {
         if let Some(group) = found.get(at) {
             let value = subject.octets_of(group.as_str());
             groups.push((at.to_string(), value.clone()));
