@@ -127,6 +127,15 @@ fn functions_of_a_configuration_answer() {
     let node = start(backend.address, "pre-function", json!({ "access": ["kong.response.exit(418, 'tea')"] }));
     let answer = ask(&node, &[]).expect(418);
     assert_eq!(answer.text(), "tea");
+    // Code that is not trusted may keep values, and read settings that are no secrets.
+    let reads = "local kept = kong.cache:get('k', nil, function() return 'v' end) \
+                 kong.response.exit(200, kept .. kong.configuration.plugins[1] .. tostring(kong.cache.events))";
+    let node = start(backend.address, "pre-function", json!({ "access": [reads] }));
+    assert_eq!(ask(&node, &[]).expect(200).text(), "vbundlednil");
+    // One function chooses the status, another ends the request with it.
+    let functions = json!({ "access": ["ngx.status = 403", "ngx.exit(ngx.status)"] });
+    let node = start(backend.address, "pre-function", functions);
+    assert_eq!(ask(&node, &[]).expect(403).json()["message"], "Forbidden");
     let node = start(backend.address, "post-function", json!({ "access": ["error('broken')"] }));
     assert_eq!(ask(&node, &[]).status, 500);
 }

@@ -81,3 +81,34 @@ fn a_key_of_no_use_opens_nothing_and_is_reported() {
     let status = request(node.status(), "GET", "/status", &[], b"").unwrap().expect(200).json();
     assert_eq!(status["degraded"][0]["ids"], json!([id]));
 }
+
+#[test]
+fn plugins_and_code_tell_each_other_who_calls() {
+    // Of `{"iss":"k"}`, by `secret`.
+    const TOKEN: &str =
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJrIn0.gOUYCdbe6dJxIsuFYlQubQGCP0vrraIZokJgkDN-urs";
+    let backend = Backend::start("b");
+    let node = start(&backend);
+    let says = "kong.ctx.shared.authenticated_groups = { 'all', kong.request.get_header('X-Group') }";
+    admin(&node, "POST", "/routes/r/plugins", json!({ "name": "pre-function", "config": { "access": [says] } }))
+        .expect(201);
+    admin(&node, "POST", "/routes/r/plugins", json!({ "name": "acl", "config": { "allow": ["staff"] } })).expect(201);
+    assert_eq!(ask(&node, &[("X-Group", "guests")]), 403);
+    assert_eq!(ask(&node, &[("X-Group", "staff")]), 200);
+    // A credential of which nobody knows a group: there is nobody to ask for another one.
+    let says = "ngx.ctx.authenticated_credential = { id = '00000000-0000-4000-8000-000000000001' }";
+    let plugin = json!({ "name": "pre-function", "config": { "access": [says] } });
+    admin(&node, "POST", "/services/s/routes", json!({ "name": "c", "paths": ["/c"] })).expect(201);
+    admin(&node, "POST", "/routes/c/plugins", plugin).expect(201);
+    admin(&node, "POST", "/routes/c/plugins", json!({ "name": "acl", "config": { "allow": ["staff"] } })).expect(201);
+    assert_eq!(request(node.proxy(), "GET", "/c", &[], b"").unwrap().status, 403);
+    admin(&node, "POST", "/services/s/routes", json!({ "name": "t", "paths": ["/t"] })).expect(201);
+    admin(&node, "POST", "/consumers/ada/jwt", json!({ "key": "k", "secret": "secret" })).expect(201);
+    admin(&node, "POST", "/routes/t/plugins", json!({ "name": "jwt" })).expect(201);
+    let asks = "kong.response.exit(200, kong.ctx.shared.authenticated_jwt_token)";
+    let function = json!({ "name": "post-function", "config": { "access": [asks] } });
+    admin(&node, "POST", "/routes/t/plugins", function).expect(201);
+    let bearer = format!("Bearer {TOKEN}");
+    let answer = request(node.proxy(), "GET", "/t", &[("Authorization", &bearer)], b"").unwrap().expect(200);
+    assert_eq!(answer.text(), TOKEN);
+}

@@ -33,7 +33,7 @@ pub struct Exchange {
     pub content_limit: Option<ContentLimit>,
     pub route: Option<SnapshotRef<Route>>,
     pub service: Option<SnapshotRef<Service>>,
-    /// Named groups of a regex path (and positions) in octets, for `uri_capture` and transformers.
+    /// Groups of a regex path by name and position (0: all of it) in octets, for `uri_capture` and transformers.
     pub captures: Vec<(String, Vec<u8>)>,
     pub consumer: Option<SnapshotRef<Consumer>>,
     pub credential: Option<SnapshotRef<Credential>>,
@@ -42,6 +42,8 @@ pub struct Exchange {
     /// The consumer groups of the caller, sorted by name, where an authentication plugin has learnt them elsewhere.
     /// They take the place of those of the consumer ([`Exchange::consumer_groups`]).
     pub authenticated_consumer_groups: Option<Vec<SnapshotRef<ConsumerGroup>>>,
+    /// The signed token by which the caller is known, for plugins that want to read it.
+    pub token: Option<Box<[u8]>>,
     pub upstream: UpstreamRequest,
     /// Valid from the header filter on.
     pub response: ResponseHead,
@@ -220,6 +222,7 @@ impl Exchange {
             credential: None,
             authenticated_groups: None,
             authenticated_consumer_groups: None,
+            token: None,
             upstream: UpstreamRequest {
                 method: None,
                 protocol: Protocol::Http,
@@ -292,6 +295,7 @@ impl Exchange {
         self.credential = None;
         self.authenticated_groups = None;
         self.authenticated_consumer_groups = None;
+        self.token = None;
         self.upstream.method = None;
         self.upstream.host = None;
         self.upstream.path.clear();
@@ -335,6 +339,7 @@ impl Exchange {
             credential: self.credential.clone(),
             authenticated_groups: self.authenticated_groups.clone(),
             authenticated_consumer_groups: self.authenticated_consumer_groups.clone(),
+            token: self.token.clone(),
             upstream: self.upstream.clone(),
             response: self.response.clone(),
             holds_response: false,

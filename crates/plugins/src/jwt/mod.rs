@@ -124,14 +124,22 @@ impl Instance {
         let now = exchange.timing.started_unix_ms / 1_000;
         let text = self.find(exchange)?;
         let entry = Entry::of(&text, self.number);
-        if let Some((credential, times)) = entry.find(|key| exchange.find_credential(ENTITY, key.as_bytes())) {
-            self.check_claims(times, now)?;
-            return self.authenticate(exchange, credential);
-        }
-        let (credential, times) = self.verify(exchange, &text)?;
-        self.check_claims(times, now)?;
-        entry.keep(&credential, times);
-        self.authenticate(exchange, credential)
+        let credential = match entry.find(|key| exchange.find_credential(ENTITY, key.as_bytes())) {
+            Some((credential, times)) => {
+                self.check_claims(times, now)?;
+                credential
+            }
+            None => {
+                let (credential, times) = self.verify(exchange, &text)?;
+                self.check_claims(times, now)?;
+                entry.keep(&credential, times);
+                credential
+            }
+        };
+        let token = Box::from(text);
+        self.authenticate(exchange, credential)?;
+        exchange.token = Some(token);
+        Ok(())
     }
 
     /// The credential by which a token is signed.

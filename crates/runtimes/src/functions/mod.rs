@@ -29,8 +29,6 @@ struct Instance {
     log: Vec<Code>,
 }
 
-const FUNCTIONS: &[(&str, Function)] = &[("lua_code", Function::Validator(is_code))];
-
 impl PluginKind for PreFunction {
     fn name(&self) -> &'static str {
         "pre-function"
@@ -45,7 +43,7 @@ impl PluginKind for PreFunction {
     }
 
     fn functions(&self) -> &'static [(&'static str, Function)] {
-        FUNCTIONS
+        &[("lua_code", Function::Validator(|value| is_code_of("pre-function", value)))]
     }
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
@@ -67,7 +65,7 @@ impl PluginKind for PostFunction {
     }
 
     fn functions(&self) -> &'static [(&'static str, Function)] {
-        FUNCTIONS
+        &[("lua_code", Function::Validator(|value| is_code_of("post-function", value)))]
     }
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {
@@ -168,6 +166,25 @@ impl Plugin for Instance {
 
 /// Whether Lua can read it.
 pub fn is_code(value: &Value) -> Result<(), String> {
+    is_code_of("function", value)
+}
+
+/// The same, with that name of what it is for.
+fn is_code_of(name: &str, value: &Value) -> Result<(), String> {
     let Some(text) = value.as_str() else { return Ok(()) };
-    Code::new(text).map(drop).map_err(|error| format!("error parsing function: {error}"))
+    Code::new(text).map(drop).map_err(|error| {
+        let error = error.replacen("syntax error: code:", &format!("{}:", chunk(text)), 1);
+        format!("error parsing {name}: {error}")
+    })
+}
+
+/// What Lua calls code that comes from no file: its first line, as far as that is short.
+fn chunk(code: &str) -> String {
+    const LONGEST: usize = 45;
+    let line = code.split(char::is_control).next().unwrap_or_default();
+    if line.len() == code.len() && line.len() <= LONGEST + 3 {
+        return format!("[string \"{line}\"]");
+    }
+    let end = (0..=LONGEST.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    format!("[string \"{}...\"]", &line[..end])
 }

@@ -1,6 +1,6 @@
 //! Code as plugins run it.
 
-use super::{PostFunction, PreFunction, is_code};
+use super::{PostFunction, PreFunction, is_code, is_code_of};
 use sdk::{Answer, Bytes, Env, Exchange, Phases, Plugin, testing};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -227,4 +227,8 @@ fn errors_are_answers() {
     assert_eq!(answer("kong.service.request.set_header('a', 'b\\r\\nc: d')").unwrap().status, 500);
     assert!(is_code(&json!("not lua code")).unwrap_err().starts_with("error parsing function: "));
     assert_eq!(is_code(&json!("return 1")), Ok(()));
+    let words = "error parsing pre-function: [string \"print(\"]:1: unexpected symbol near '<eof>'";
+    assert_eq!(is_code_of("pre-function", &json!("print(")), Err(words.to_owned()));
+    let words = is_code_of("post-function", &json!("local a = 1\nprint(")).unwrap_err();
+    assert!(words.starts_with("error parsing post-function: [string \"local a = 1...\"]:2:"), "{words}");
 }

@@ -712,8 +712,32 @@ function kong.table.merge(first, second)
   return merged
 end
 
+-- What bundled plugins tell others in `kong.ctx.shared`, and are told by them.
+local groups, token = host("client.authenticated_groups"), host("client.authenticated_token")
+local set_groups = host("client.set_authenticated_groups")
+local function set(ctx, name, value)
+  if name == "authenticated_groups" and slot.asks and (value == nil or type(value) == "table") then
+    set_groups(value)
+  else
+    rawset(ctx, name, value)
+  end
+end
+slot.of_plugins = { __newindex = set, __index = function(_, name)
+  if name == "authenticated_groups" and slot.asks then
+    return groups()
+  elseif name == "authenticated_jwt_token" and slot.asks then
+    return token()
+  end
+end }
+
 -- What authentication has found is in `ngx.ctx`, too, as Kong's own plugins have it.
-slot.of_exchange = { __index = function(ctx, name)
+slot.of_exchange = { __newindex = function(ctx, name, value)
+  set(ctx, name, value)
+  -- So plugins of long ago say who calls.
+  if (name == "authenticated_consumer" or name == "authenticated_credential") and slot.asks then
+    authenticate(ctx.authenticated_consumer, ctx.authenticated_credential)
+  end
+end, __index = function(ctx, name)
   if slot.phase == 0 then
     return nil
   end
@@ -722,6 +746,8 @@ slot.of_exchange = { __index = function(ctx, name)
     return slot.phase
   elseif not slot.asks then
     return nil
+  elseif name == "authenticated_groups" then
+    value = groups()
   elseif name == "authenticated_consumer" then
     value = found.consumer()
   elseif name == "authenticated_credential" then

@@ -43,6 +43,23 @@ local function guarded(real, names)
   })
 end
 
+local usual_kong = guarded(kong, [[version version_num client cluster ctx ip log nginx node plugin request response
+  router service table tracing telemetry websocket]])
+
+-- What is there only when it is asked for: values that code has kept, and the settings of the node, without secrets.
+local lazily = {}
+function lazily.cache()
+  local methods = {}
+  for name in ("get get_bulk probe invalidate invalidate_local safe_set renew"):gmatch("%S+") do
+    methods[name] = function(_, ...) return kong.cache[name](kong.cache, ...) end
+  end
+  return guarded(methods)
+end
+function lazily.configuration()
+  return guarded(kong.configuration)
+end
+local found = {}
+
 local sandbox = {
   _VERSION = _VERSION, assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,
   print = log.notice, select = select, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
@@ -54,8 +71,15 @@ local sandbox = {
   os = guarded(os, "clock date difftime time"),
   string = guarded(string),
   table = guarded(table),
-  kong = guarded(kong, [[version version_num client cluster ctx ip log nginx node plugin request response router service
-    table tracing telemetry websocket]]),
+  kong = setmetatable({}, {
+    __index = function(_, name)
+      if lazily[name] and not found[name] then
+        found[name] = lazily[name]()
+      end
+      return found[name] or usual_kong[name]
+    end,
+    __newindex = refuse, __metatable = false,
+  }),
 }
 
 -- Neither what waits nor what lasts.

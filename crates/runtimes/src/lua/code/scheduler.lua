@@ -19,7 +19,7 @@ function slot.enter(phase, instance, plugin_id, context, other, is_plugin, is_le
 end
 
 function slot.new_context()
-  return { shared = {}, plugins = {}, ngx_ctx = setmetatable({}, slot.of_exchange) }
+  return { shared = setmetatable({}, slot.of_plugins), plugins = {}, ngx_ctx = setmetatable({}, slot.of_exchange) }
 end
 
 local function kept()

@@ -72,6 +72,24 @@ impl Host {
                 }
             }
             "client.authenticate" => self.authenticate(arguments),
+            "client.authenticated_groups" => match &self.exchange.authenticated_groups {
+                Some(groups) => value::record(lua, &json!(groups)),
+                None => Ok(Value::Nil),
+            },
+            "client.set_authenticated_groups" => {
+                let groups = value::to_json(arguments.value(0))?;
+                let names =
+                    |groups: &Vec<Json>| groups.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+                self.exchange.authenticated_groups = match &groups {
+                    Json::Null => None,
+                    groups => Some(groups.as_array().map(names).unwrap_or_default()),
+                };
+                Ok(Value::Nil)
+            }
+            "client.authenticated_token" => match &self.exchange.token {
+                Some(token) => octets(lua, token),
+                None => Ok(Value::Nil),
+            },
             _ => Err(unknown(name)),
         }
     }

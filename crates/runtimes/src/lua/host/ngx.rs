@@ -66,7 +66,11 @@ impl Host {
             }
             "exit" => self.end(arguments),
             "workspace" => octets(lua, self.exchange.workspace().to_string()),
-            "get_status" => Ok(Value::Integer(self.exchange.response.status.into())),
+            "get_status" => {
+                let chosen = self.exchange.state::<Status>().map_or(0, |status| status.0);
+                let status = self.exchange.response.status;
+                Ok(Value::Integer(if status == 0 { chosen } else { status }.into()))
+            }
             "set_status" => {
                 if matches!(self.phase, Phase::Response | Phase::HeaderFilter) {
                     self.exchange.response.status = super::response::status(arguments)?;
