@@ -171,10 +171,10 @@ fn write_attribute(out: &mut String, attribute: &AttributeTypeAndValue<'_>) {
 fn legacy(name: &X509Name<'_>) -> String {
     let mut out = String::new();
     for attribute in name.iter_attributes() {
-        let known = ATTRIBUTES.iter().find(|(oid, _)| oid == attribute.attr_type());
+        let known = ATTRIBUTES.iter().find(|(oid, ..)| oid == attribute.attr_type());
         out.push('/');
         match known {
-            Some((_, name)) => out.push_str(name),
+            Some((_, name, _)) => out.push_str(name),
             None => out.push_str(&attribute.attr_type().to_string()),
         }
         out.push('=');
