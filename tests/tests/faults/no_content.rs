@@ -33,6 +33,7 @@ fn exchange(case: &Setup, method: &str, answer: &str) -> Response {
 fn all(case: &Setup) {
     for answer in [
         "HTTP/1.1 204 No Content\r\nContent-Type: application/json\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n",
         "HTTP/1.1 304 Not Modified\r\nContent-Type: application/json\r\nETag: \"a\"\r\n\r\n",
         "HTTP/1.1 304 Not Modified\r\nContent-Type: application/json\r\nContent-Length: 1234\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n",
