@@ -2,8 +2,8 @@
 
 use crate::setup::{accept, by_port, connect, listen, node, rest, route, send, take};
 use blackbox::eventually;
-use blackbox::http::{form, json};
-use blackbox::tls::{Client, Offer, Pair};
+use blackbox::http::{Connection, form, json};
+use blackbox::tls::{Client, Clients, Offer, Pair, SecureBackend};
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -185,6 +185,21 @@ fn tls_is_taken_off_or_passed_through_by_name() {
     let mut other = connect(node.stream(1));
     send(&mut other, "no TLS at all");
     assert_eq!(rest(&mut other), "");
+}
+
+/// The name that the client has asked for goes on where its route says so.
+#[test]
+fn services_are_asked_by_their_name_or_the_clients() {
+    let node = node(&[]);
+    let service = SecureBackend::start(&Pair::authority("service.test"), &Clients::Any);
+    let url = format!("tls://localhost:{}", service.address.port());
+    for (name, keeps) in [("kept.test", true), ("own.test", false)] {
+        route(&node, &url, &json!({ "protocols": ["tls"], "snis": [name], "preserve_host": keeps }));
+        let mut connection = Connection::over(secure(connect(node.stream(1)), name), "a.test");
+        connection.send("GET", "/", &[], b"").unwrap();
+        let seen = connection.receive(false).unwrap().expect(200).json();
+        assert_eq!(seen["sni"], if keeps { name } else { "localhost" });
+    }
 }
 
 #[test]

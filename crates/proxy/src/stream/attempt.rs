@@ -112,7 +112,9 @@ async fn dial(
     let connector =
         Connector { descriptors: worker.shared.descriptors, buffers: &worker.buffers, limits: &settings.limits };
     let header = settings.streams.proxy_protocol.then(|| header(exchange));
-    let tls = tls.map(|tls| tls.named(peer.host()));
+    let asked = exchange.client.sni.as_deref();
+    let kept = asked.filter(|_| exchange.route.as_deref().is_some_and(|route| route.preserve_host));
+    let tls = tls.map(|tls| tls.named(kept.unwrap_or(peer.host())));
     let key = PoolKey { address: peer.address, tls, http2: false };
     match connector.stream(timer, &key, header.as_deref(), limit).await {
         Err(ConnectError::Local(error)) if worker.make_room(&error).await => {
