@@ -51,6 +51,8 @@ impl ResolvConf {
             String::new()
         });
         let mut conf = ResolvConf::parse(&text);
+        let environment = |name: &str| std::env::var(name).ok();
+        conf.apply(environment("LOCALDOMAIN").as_deref(), environment("RES_OPTIONS").as_deref());
         if !settings.servers.is_empty() {
             conf.servers.clone_from(&settings.servers);
         }
@@ -79,6 +81,15 @@ impl ResolvConf {
             }
         }
         conf
+    }
+
+    /// What the environment says beyond the file, as the C library has it: a search list in place of the file's, and
+    /// options.
+    fn apply(&mut self, search: Option<&str>, options: Option<&str>) {
+        if let Some(search) = search {
+            self.search = search.split_ascii_whitespace().filter_map(search_name).take(MAX_SEARCH).collect();
+        }
+        options.into_iter().flat_map(str::split_ascii_whitespace).for_each(|word| self.option(word));
     }
 
     fn option(&mut self, word: &str) {
@@ -146,6 +157,19 @@ mod tests {
         assert_eq!(conf.attempts, 5);
         assert!(conf.rotate);
         assert_eq!(ResolvConf::parse(""), ResolvConf::default());
+    }
+
+    #[test]
+    fn the_environment_goes_before_resolv_conf() {
+        let mut conf = ResolvConf::parse("search a.example\noptions ndots:2 timeout:3\n");
+        conf.apply(Some("B.example c.example"), Some("ndots:4 rotate"));
+        assert_eq!(conf.search, ["b.example", "c.example"]);
+        assert_eq!(conf.ndots, 4);
+        assert_eq!(conf.timeout, Duration::from_secs(3));
+        assert!(conf.rotate);
+        let before = conf.clone();
+        conf.apply(None, None);
+        assert_eq!(conf, before);
     }
 
     #[test]
