@@ -118,6 +118,18 @@ impl Lookup {
         match read(&message, name, kind) {
             DnsResponse::Records(found) => Ok(Some(found)),
             DnsResponse::Nothing => Ok(None),
+            // A server that follows no aliases leaves that to us. Mostly only addresses stand behind them: these are
+            // for the next kind.
+            DnsResponse::Alias(_, _) if kind == QueryType::Srv && depth >= MAX_DEPTH => Ok(None),
+            DnsResponse::Alias(target, ttl) if kind == QueryType::Srv => {
+                match Box::pin(self.ask(&target, kind, depth + 1)).await {
+                    Ok(found) => {
+                        Ok(found.map(|found| Found { ttl: Some(found.ttl.map_or(ttl, |t| t.min(ttl))), ..found }))
+                    }
+                    Err(error @ Failure::Network(_)) => Err(error),
+                    Err(_) => Ok(None),
+                }
+            }
             DnsResponse::Alias(target, ttl) => {
                 let mut found = self.find_at(absolute(&target), None, depth + 1).await?;
                 found.ttl = Some(found.ttl.map_or(ttl, |t| t.min(ttl)));
@@ -247,9 +259,8 @@ fn read(message: &Message, name: &Name, kind: QueryType) -> DnsResponse {
     if !services.is_empty() {
         return DnsResponse::Services(services, ttl);
     }
-    // An alias without the wanted records: the rest must be asked for, but an SRV question may leave that to the next
-    // kind.
-    if owner != name && kind != QueryType::Srv { DnsResponse::Alias(owner.clone(), ttl) } else { DnsResponse::Nothing }
+    // An alias without the wanted records: the rest must be asked for.
+    if owner != name { DnsResponse::Alias(owner.clone(), ttl) } else { DnsResponse::Nothing }
 }
 
 fn absolute(name: &Name) -> String {

@@ -184,6 +184,31 @@ async fn aliases_are_followed() {
 }
 
 #[tokio::test]
+async fn aliases_of_services_are_followed() {
+    let stub = Stub::default();
+    let alias = |target: &str| vec![RData::CNAME(CNAME(name(target)))];
+    stub.set("alias.test", RecordType::SRV, alias("service.test."));
+    stub.service("service.test", &[(81, "node.test.")]);
+    stub.a("node.test", &["10.0.0.1"]);
+    // Only addresses stand behind this one, and nothing behind the other.
+    stub.set("plain.test", RecordType::SRV, alias("node.test."));
+    stub.a("plain.test", &["10.0.0.2"]);
+    stub.set("lost.test", RecordType::SRV, alias("nowhere.test."));
+    stub.a("lost.test", &["10.0.0.3"]);
+    stub.set("loop.test", RecordType::SRV, alias("loop.test."));
+    stub.a("loop.test", &["10.0.0.4"]);
+    let resolver = resolver(&stub).await;
+    for (asked, expected) in [
+        ("alias.test", "10.0.0.1:81"),
+        ("plain.test", "10.0.0.2:1"),
+        ("lost.test", "10.0.0.3:1"),
+        ("loop.test", "10.0.0.4:1"),
+    ] {
+        assert_eq!(ips(&resolver.fresh(&resolver.entry(asked)).await.unwrap()), [expected], "{asked}");
+    }
+}
+
+#[tokio::test]
 async fn services_give_ports_and_weights() {
     let stub = Stub::default();
     stub.set(
