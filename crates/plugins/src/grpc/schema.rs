@@ -68,6 +68,17 @@ impl Method {
         })
     }
 
+    /// Whether such a field holds several values.
+    pub fn repeats(&self, path: &str) -> bool {
+        let (outer, name) = path.rsplit_once('.').map_or((None, path), |(outer, name)| (Some(outer), name));
+        let mut message = Some(self.descriptor.input());
+        for outer in outer.into_iter().flat_map(|outer| outer.split('.')) {
+            let field = message.and_then(|message| message.get_field_by_name(outer));
+            message = field.and_then(|field| field.kind().as_message().cloned());
+        }
+        message.and_then(|message| message.get_field_by_name(name)).is_some_and(|field| field.is_list())
+    }
+
     /// The fields of a request with truth values in place of their words, as paths and queries have them.
     pub fn typed(&self, fields: Map<String, Value>) -> Map<String, Value> {
         typed(&self.descriptor.input(), fields)
@@ -97,8 +108,13 @@ impl Method {
 }
 
 fn typed(message: &MessageDescriptor, fields: Map<String, Value>) -> Map<String, Value> {
+    let truth = |value: Value| match value {
+        Value::String(word) => Value::Bool(word != "0" && word != "false"),
+        other => other,
+    };
     let value = |name: &str, value: Value| match (message.get_field_by_name(name).map(|field| field.kind()), value) {
-        (Some(Kind::Bool), Value::String(word)) => Value::Bool(word != "0" && word != "false"),
+        (Some(Kind::Bool), Value::Array(list)) => list.into_iter().map(truth).collect(),
+        (Some(Kind::Bool), value) => truth(value),
         (Some(Kind::Message(inner)), Value::Object(fields)) => Value::Object(typed(&inner, fields)),
         (_, value) => value,
     };

@@ -130,7 +130,7 @@ impl Instance {
             .ok_or_else(|| format!("{failed} Unknown path \"{path}\""))?;
         let mut payload = Map::new();
         for (name, value) in variables {
-            put(&mut payload, &name, Value::String(value));
+            put(&mut payload, &name, Value::String(value), false);
         }
         match &binding.body {
             Some(variable) => {
@@ -140,7 +140,7 @@ impl Instance {
                     match (variable.as_str(), body) {
                         ("*", Value::Object(members)) => payload.extend(members),
                         ("*", _) => return Err("body must be a table".to_owned()),
-                        (name, body) => put(&mut payload, name, body),
+                        (name, body) => put(&mut payload, name, body, false),
                     }
                 }
             }
@@ -149,7 +149,7 @@ impl Instance {
                     let name = String::from_utf8_lossy(&name).into_owned();
                     if binding.method.takes(&name) {
                         let value = value.map_or_else(|| "true".into(), |value| String::from_utf8_lossy(&value).into());
-                        put(&mut payload, &name, Value::String(value));
+                        put(&mut payload, &name, Value::String(value), binding.method.repeats(&name));
                     }
                 }
             }
@@ -163,16 +163,21 @@ impl Instance {
     }
 }
 
-/// Sets a field; names of fields in fields are behind a dot.
-fn put(payload: &mut Map<String, Value>, path: &str, value: Value) {
+/// Sets a field, or adds to one that `repeats`; names of fields in fields are behind a dot.
+fn put(payload: &mut Map<String, Value>, path: &str, value: Value, repeats: bool) {
     match path.split_once('.') {
+        None if repeats => {
+            if let Value::Array(list) = payload.entry(path).or_insert_with(|| Value::Array(Vec::new())) {
+                list.push(value);
+            }
+        }
         None => {
             payload.insert(path.to_owned(), value);
         }
         Some((outer, inner)) => {
             let entry = payload.entry(outer).or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(within) = entry {
-                put(within, inner, value);
+                put(within, inner, value, repeats);
             }
         }
     }
