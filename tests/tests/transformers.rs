@@ -70,7 +70,8 @@ fn code_sees_what_the_operator_names() {
     form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
     form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
     let code = "local seen = {}
-        local names = { 'os.getenv', 'os.time', 'os.remove', 'io.open', 'loadstring', 'kong.request', 'kong.db' }
+        local names = { 'os.getenv', 'os.time', 'os.remove', 'io.open', 'loadstring', 'kong.request', 'kong.db',
+            'kong.db.consumers.insert' }
         for _, text in ipairs(names) do
             local ok, value = pcall(loadstring('local os, io, kong, loadstring = ... return ' .. text), os, io, kong,
                 loadstring)
@@ -83,7 +84,7 @@ fn code_sees_what_the_operator_names() {
     let seen = request(node.proxy(), "GET", "/", &[], b"").unwrap().expect(200).json();
     let expected = json!({
         "os.getenv": true, "os.time": true, "os.remove": false, "io.open": false, "loadstring": true,
-        "kong.request": true, "kong.db": false, "cjson": true, "socket": false
+        "kong.request": true, "kong.db": true, "kong.db.consumers.insert": false, "cjson": true, "socket": false
     });
     assert_eq!(seen, expected);
 }

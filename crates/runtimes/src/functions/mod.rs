@@ -3,10 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::lua::{self, Code, Outcome, Phase};
+use crate::lua::{self, Begun, Code, Outcome, Phase};
 use sdk::{
-    Answer, Bytes, Config, Env, Exchange, Function, Handshake, LocalBoxFuture, Phases, Plugin, PluginKind, Step,
-    entities,
+    Bytes, Config, Env, Exchange, Function, Handshake, LocalBoxFuture, Phases, Plugin, PluginKind, Step, entities,
 };
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,13 +95,24 @@ impl Instance {
         }))
     }
 
-    fn step(&self, codes: &[Code], phase: Phase, exchange: &mut Exchange) -> Step<'static> {
-        match lua::run(codes, phase, self.number, exchange, None) {
+    fn step<'a>(&'a self, codes: &'a [Code], phase: Phase, exchange: &'a mut Exchange) -> Step<'a> {
+        match lua::begin(codes, phase, self.number, exchange) {
+            Ok(Begun::Over(outcome)) => self.end(phase, exchange, Ok(outcome)),
+            Ok(Begun::Waits(waiting)) => Step::Wait(Box::pin(async move {
+                let outcome = waiting.follow(exchange).await;
+                self.end(phase, exchange, outcome)
+            })),
+            Err(error) => self.end(phase, exchange, Err(error)),
+        }
+    }
+
+    fn end(&self, phase: Phase, exchange: &Exchange, outcome: Result<Outcome, String>) -> Step<'static> {
+        match outcome {
             Ok(Outcome::Done) => Step::Next,
             Ok(Outcome::Answer(answer)) => Step::Answer(answer),
             Err(error) => {
                 self.report(phase, &error);
-                Step::Answer(Answer::error(exchange, 500, &Answer::status_message(500)))
+                Step::Answer(lua::failed(exchange))
             }
         }
     }
@@ -134,6 +144,9 @@ impl Plugin for Instance {
                 phases = phases.and(phase);
             }
         }
+        if self.header_filter.iter().any(Code::replaces_content) {
+            phases = phases.and(Phases::BODY_FILTER);
+        }
         let reads = self.access.iter().any(Code::reads_content);
         if reads { phases.and(Phases::READS_BODY) } else { phases }
     }
@@ -154,9 +167,12 @@ impl Plugin for Instance {
         self.filter(&self.header_filter, Phase::HeaderFilter, exchange, None);
     }
 
-    fn body_filter(&self, exchange: &mut Exchange, mut piece: Bytes, last: bool) -> Bytes {
-        self.filter(&self.body_filter, Phase::BodyFilter, exchange, Some((&mut piece, last)));
-        piece
+    fn body_filter(&self, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
+        lua::in_pieces(exchange, self.number, piece, last, |exchange, piece, last| {
+            if !self.body_filter.is_empty() {
+                self.filter(&self.body_filter, Phase::BodyFilter, exchange, Some((piece, last)));
+            }
+        })
     }
 
     fn log(&self, exchange: &mut Exchange) {

@@ -173,7 +173,8 @@ fn next(queue: &Queue) -> Option<Event> {
 async fn deliver(event: Event) -> Result<()> {
     let vm = Vm::of_thread()?;
     let context = Some(vm.new_context()?);
-    let job = Job { phase: Phase::Timer, instance: 0, plugin_id: None, context, host: None, is_plugin: true };
+    let job =
+        Job { phase: Phase::Timer, instance: 0, plugin_id: None, context, host: None, is_plugin: true, may_wait: true };
     let take: Function = vm.slot.raw_get("take_event")?;
     let given = (take, event.source, event.name, event.data);
     let (_, waits) = vm.turn(&job, None, None, || vm.begin.call(given))?;

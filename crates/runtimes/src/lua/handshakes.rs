@@ -87,6 +87,7 @@ impl Loan<'_> {
             phase: Phase::Certificate,
             instance,
             is_plugin: plugin_id.is_some(),
+            may_wait: plugin_id.is_some(),
             plugin_id,
             context: Some(vm.lua.create_registry_value(kept)?),
             host: Some(host),

@@ -32,7 +32,7 @@ pub use plugins::{Paths, load};
 pub use scripts::LuaScripts;
 pub use surroundings::{FetchSecret, Node, leave, open_vaults, surround};
 pub(crate) use turn::share_context;
-pub use turn::{Outcome, call, evaluate, run};
+pub use turn::{Begun, Outcome, begin, call, evaluate, failed, in_pieces, run};
 pub(crate) use value::{text as octets_of, to_json as json_of};
 pub use vm::Code;
 
@@ -111,6 +111,11 @@ pub(crate) fn permissions() -> &'static Permissions {
 /// Whether code may look at the content of requests.
 fn reads_content(code: &str) -> bool {
     ["get_raw_body", "get_body", "get_post_args", "request_body", "read_body"].iter().any(|name| code.contains(name))
+}
+
+/// Whether code may answer in a header filter, in place of a response whose content is still to come.
+fn replaces_content(code: &str) -> bool {
+    ["response.exit", "response.error"].iter().any(|name| code.contains(name))
 }
 
 impl Phase {

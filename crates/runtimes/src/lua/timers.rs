@@ -68,7 +68,8 @@ async fn fire(given: &[RegistryKey]) -> Result<()> {
     let vm = Vm::of_thread()?;
     vm.lua.expire_registry_values();
     let context = Some(vm.new_context()?);
-    let job = Job { phase: Phase::Timer, instance: 0, plugin_id: None, context, host: None, is_plugin: true };
+    let job =
+        Job { phase: Phase::Timer, instance: 0, plugin_id: None, context, host: None, is_plugin: true, may_wait: true };
     let mut given: MultiValue = given.iter().map(|key| vm.lua.registry_value::<Value>(key)).collect::<Result<_>>()?;
     let function = given.pop_front();
     // It is not cut short: the event loop goes on as long as there is a worker.

@@ -8,9 +8,10 @@ use super::vm::{CONTEXTS, Code, Vm, words};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use mlua::{Function, Lua, MultiValue, RegistryKey, Table, Value};
-use sdk::{Answer, Bytes, Exchange};
+use sdk::{Answer, Bytes, Exchange, Source};
 use serde_json::Value as Json;
 use std::cell::Cell;
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -38,12 +39,20 @@ pub struct Job {
     pub context: Option<RegistryKey>,
     /// What answers where there is no exchange to ask.
     pub host: Option<Function>,
-    /// Whether it is code of the operator's own, which may wait.
+    /// Whether it is code of the operator's own.
     pub is_plugin: bool,
+    /// Whether it may wait, where its phase may.
+    pub may_wait: bool,
 }
 
 /// Instances that have ended the content of a response (`ngx.arg[2]`).
 struct EndedBy(Vec<u64>);
+
+/// What an instance has put in the place of a response's content when only its head was there.
+pub struct Replaced {
+    pub by: u64,
+    pub content: Bytes,
+}
 
 /// Content that a body filter gets, and whether it is the last; then what it makes of it.
 pub type Piece<'p> = Option<(&'p mut Bytes, bool)>;
@@ -69,25 +78,78 @@ pub fn run(
     phase: Phase,
     instance: u64,
     exchange: &mut Exchange,
-    mut piece: Piece<'_>,
+    piece: Piece<'_>,
 ) -> Result<Outcome, String> {
-    if let Some((content, _)) = &mut piece
-        && has_ended(exchange, instance)
-    {
-        content.clear();
-        return Ok(Outcome::Done);
-    }
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job { phase, instance, plugin_id: None, context: None, host: None, is_plugin: false };
+    let job = Job { phase, instance, plugin_id: None, context: None, host: None, is_plugin: false, may_wait: false };
     let work = || codes.iter().try_for_each(|code| vm.call(code));
     let (ending, ran) = vm.during(&job, Some(exchange), piece, work).map_err(|error| words(&error))?;
     outcome(exchange, ending, ran)
 }
 
+/// What code of a configuration has come to that may wait.
+pub enum Begun<'c> {
+    Over(Outcome),
+    Waits(Waiting<'c>),
+}
+
+/// Code that waits, and what is run after it.
+pub struct Waiting<'c> {
+    vm: Rc<Vm>,
+    job: Job,
+    waits: Vec<Operation>,
+    left: &'c [Code],
+}
+
+/// Runs the code of a phase as [`run`] does, and lets it wait.
+pub fn begin<'c>(codes: &'c [Code], phase: Phase, instance: u64, exchange: &mut Exchange) -> Result<Begun<'c>, String> {
+    let vm = Vm::of_thread().map_err(|error| words(&error))?;
+    let job = Job { phase, instance, plugin_id: None, context: None, host: None, is_plugin: false, may_wait: true };
+    next(vm, job, codes, exchange)
+}
+
+fn next<'c>(vm: Rc<Vm>, job: Job, codes: &'c [Code], exchange: &mut Exchange) -> Result<Begun<'c>, String> {
+    for (at, code) in codes.iter().enumerate() {
+        let turn = vm.turn(&job, Some(&mut *exchange), None, || vm.begin_code(code));
+        match turn.map_err(|error| words(&error))? {
+            (None, Ok(waits)) if waits.is_empty() => {}
+            (None, Ok(waits)) => return Ok(Begun::Waits(Waiting { vm, job, waits, left: &codes[at + 1..] })),
+            (ending, waits) => return outcome(exchange, ending, waits).map(Begun::Over),
+        }
+    }
+    outcome(exchange, None, Ok(())).map(Begun::Over)
+}
+
+impl Waiting<'_> {
+    /// Goes on until all of it has run, or one has answered.
+    pub async fn follow(self, exchange: &mut Exchange) -> Result<Outcome, String> {
+        let mut waiting = self;
+        loop {
+            let Waiting { vm, job, waits, left } = waiting;
+            let ended = vm.follow(&job, Some(&mut *exchange), waits).await.map_err(|error| words(&error))?;
+            if ended.is_some() {
+                return outcome(exchange, ended, Ok(()));
+            }
+            match next(vm, job, left, exchange)? {
+                Begun::Over(outcome) => return Ok(outcome),
+                Begun::Waits(more) => waiting = more,
+            }
+        }
+    }
+}
+
 /// What code makes of an exchange that is over.
 pub fn evaluate(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Json, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job { phase: Phase::Log, instance, plugin_id: None, context: None, host: None, is_plugin: false };
+    let job = Job {
+        phase: Phase::Log,
+        instance,
+        plugin_id: None,
+        context: None,
+        host: None,
+        is_plugin: false,
+        may_wait: false,
+    };
     let value = || {
         let (function, _) = vm.function(code)?;
         to_json(&function.call(())?)
@@ -99,7 +161,15 @@ pub fn evaluate(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<J
 /// What the function that code returns makes of values. A null among the arguments themselves is nothing (`nil`).
 pub fn call(code: &Code, instance: u64, exchange: &mut Exchange, arguments: &[Json]) -> Result<Vec<Json>, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job { phase: Phase::Access, instance, plugin_id: None, context: None, host: None, is_plugin: false };
+    let job = Job {
+        phase: Phase::Access,
+        instance,
+        plugin_id: None,
+        context: None,
+        host: None,
+        is_plugin: false,
+        may_wait: false,
+    };
     let work = || {
         let lists: Table = vm.slot.raw_get::<Table>("native")?.raw_get("array_mt")?;
         let given = arguments.iter().map(|value| match value {
@@ -117,16 +187,54 @@ pub fn call(code: &Code, instance: u64, exchange: &mut Exchange, arguments: &[Js
 /// The text that the function makes which code returns.
 pub fn text_of(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Vec<u8>, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job { phase: Phase::Access, instance, plugin_id: None, context: None, host: None, is_plugin: false };
+    let job = Job {
+        phase: Phase::Access,
+        instance,
+        plugin_id: None,
+        context: None,
+        host: None,
+        is_plugin: false,
+        may_wait: false,
+    };
     let work = || vm.returned(code)?.call::<Value>(());
     let (_, value) = vm.during(&job, Some(exchange), None, work).map_err(|error| words(&error))?;
     let value = value.map_err(|error| words(&error))?;
     text(&value).ok_or_else(|| "the function returns no text".to_owned())
 }
 
-/// Whether an instance has ended the content of the response: what comes after it is not sent.
-pub fn has_ended(exchange: &mut Exchange, instance: u64) -> bool {
-    exchange.state::<EndedBy>().is_some_and(|ended| ended.0.contains(&instance))
+/// Has an instance filter a piece of content; the last one comes empty, as in nginx, whatever came with it. What an
+/// instance has put in the place of the content goes before that, and nothing follows what it has ended.
+pub fn in_pieces(
+    exchange: &mut Exchange,
+    instance: u64,
+    piece: Bytes,
+    last: bool,
+    mut filter: impl FnMut(&mut Exchange, &mut Bytes, bool),
+) -> Bytes {
+    if let Some(replaced) = exchange.state::<Replaced>().filter(|replaced| replaced.by == instance) {
+        return mem::take(&mut replaced.content);
+    }
+    let mut one = |mut piece: Bytes, last: bool| {
+        if exchange.state::<EndedBy>().is_some_and(|ended| ended.0.contains(&instance)) {
+            return Bytes::new();
+        }
+        filter(exchange, &mut piece, last);
+        piece
+    };
+    if !last || piece.is_empty() {
+        return one(piece, last);
+    }
+    let (first, rest) = (one(piece, false), one(Bytes::new(), true));
+    match (first.is_empty(), rest.is_empty()) {
+        (true, _) => rest,
+        (_, true) => first,
+        _ => [first, rest].concat().into(),
+    }
+}
+
+/// What clients get where code has failed.
+pub fn failed(exchange: &Exchange) -> Answer {
+    Answer { source: Source::Error, ..Answer::error(exchange, 500, &Answer::status_message(500)) }
 }
 
 /// What a phase has come to whose code has ended.
@@ -214,7 +322,7 @@ impl Vm {
                 job.plugin_id.as_deref(),
                 job.context.as_ref().map(|key| self.lua.registry_value::<Table>(key)).transpose()?,
                 job.host.as_ref(),
-                job.is_plugin,
+                job.may_wait,
                 self.host.borrow().is_lent,
             ))?;
             work()
@@ -229,7 +337,7 @@ impl Vm {
         longest: Duration,
         work: impl FnOnce() -> mlua::Result<T>,
     ) -> mlua::Result<(Option<Ending>, mlua::Result<T>)> {
-        let lent = Lent::new(&self.host, exchange, phase);
+        let lent = Lent::new(&self.host, exchange, phase, instance);
         if let Some((content, last)) = &piece {
             self.arg.raw_set(1, self.lua.create_string(&content[..])?)?;
             self.arg.raw_set(2, *last)?;

@@ -144,7 +144,7 @@ impl Named {
             named.add(lua, &name.to_ascii_lowercase().into_bytes(), Value::String(lua.create_string(value)?))?;
         }
         named.table.set_metatable(Some(of_lines(lua)?))?;
-        named.finish().into_lua_multi(lua)
+        named.finish(lua)
     }
 
     /// The same, by names as they are sent.
@@ -153,7 +153,7 @@ impl Named {
         for (name, value) in fields.iter() {
             named.add(lua, name.as_bytes(), Value::String(lua.create_string(value)?))?;
         }
-        named.finish().into_lua_multi(lua)
+        named.finish(lua)
     }
 
     /// Adds a value to those of a name.
@@ -171,9 +171,12 @@ impl Named {
         }
     }
 
-    /// The table, and whether there were more.
-    pub fn finish(self) -> (Value, Option<&'static str>) {
-        (Value::Table(self.table), self.is_truncated.then_some("truncated"))
+    /// The table, and `truncated` where there were more.
+    pub fn finish(self, lua: &Lua) -> Result<MultiValue> {
+        match self.is_truncated {
+            true => (self.table, "truncated").into_lua_multi(lua),
+            false => self.table.into_lua_multi(lua),
+        }
     }
 }
 

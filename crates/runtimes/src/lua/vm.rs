@@ -5,7 +5,7 @@
 use super::host::{Host, asks};
 use super::{Phase, Trust, modules, natives, permissions, turn};
 use mlua::VmState;
-use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, RegistryKey, StdLib, Table, Value};
+use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, MultiValue, RegistryKey, StdLib, Table, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -51,6 +51,8 @@ struct Loaded {
     function: Function,
     /// Whether it has run, and so has shown whether it returns the function that is meant.
     settled: bool,
+    /// The same for code that may wait, which finds that out itself.
+    waits: Option<Function>,
 }
 
 /// A virtual machine; one per thread.
@@ -109,6 +111,11 @@ impl Code {
     /// Whether it may look at the content of requests.
     pub fn reads_content(&self) -> bool {
         super::reads_content(&self.0.text)
+    }
+
+    /// Whether it may put something in the place of a response's content.
+    pub fn replaces_content(&self) -> bool {
+        super::replaces_content(&self.0.text)
     }
 }
 
@@ -226,6 +233,20 @@ impl Vm {
         }
     }
 
+    /// Starts code that may wait in a coroutine.
+    pub fn begin_code(&self, code: &Code) -> mlua::Result<MultiValue> {
+        let known = self.loaded.borrow().get(&code.0.number).and_then(|loaded| loaded.waits.clone());
+        if let Some(known) = known {
+            return self.begin.call(known);
+        }
+        let (function, _) = self.function(code)?;
+        let made: Function = self.slot.raw_get::<Function>("once")?.call(function)?;
+        if let Some(loaded) = self.loaded.borrow_mut().get_mut(&code.0.number) {
+            loaded.waits = Some(made.clone());
+        }
+        self.begin.call(made)
+    }
+
     /// The function that code returns, made once.
     pub fn returned(&self, code: &Code) -> mlua::Result<Function> {
         let (function, settled) = self.function(code)?;
@@ -258,7 +279,7 @@ impl Vm {
         let mut loaded = self.loaded.borrow_mut();
         loaded.retain(|_, loaded| loaded.source.strong_count() > 0);
         let source = Arc::downgrade(&code.0);
-        loaded.insert(code.0.number, Loaded { source, function: function.clone(), settled: false });
+        loaded.insert(code.0.number, Loaded { source, function: function.clone(), settled: false, waits: None });
         Ok(function)
     }
 }

@@ -22,6 +22,32 @@ local function file_of(name, path)
   return nil, table.concat(tried)
 end
 
+-- By what code is known that loads what is named, or written, at run time.
+local made_later = { "loadstring", "[^%w_.]load%s*%(", "[^%w_.]require%s*%(%s*[^%s\"']", "require[^\n]*%.%." }
+
+-- Adds the texts of files that code may load later, which may look at contents of requests, too. Whether there may be
+-- others, whose names are made at run time.
+function slot.reach()
+  local known, is_open, at = {}, false, 0
+  while at < #slot.read and at < 1000 do
+    at = at + 1
+    local text = slot.read[at]
+    for _, pattern in ipairs(made_later) do
+      is_open = is_open or text:find(pattern) ~= nil
+    end
+    for name in text:gmatch("require%s*%(?%s*[\"']([%w_.%-]+)[\"']") do
+      if not known[name] and not package.loaded[name] and not package.preload[name] then
+        local file, more = file_of(name, package.path)
+        if file then
+          slot.read[#slot.read + 1] = more
+        end
+      end
+      known[name] = true
+    end
+  end
+  return is_open
+end
+
 -- Tables that LuaJIT and OpenResty add to Lua.
 local function additions()
   function table.new() return {} end

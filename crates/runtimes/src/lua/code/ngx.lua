@@ -65,7 +65,10 @@ local constants = {
 }
 
 -- Where Kong runs its own phases.
-local where = { certificate = "ssl_cert", ws_handshake = "access", ws_client_frame = "content", ws_upstream_frame = "content", ws_close = "log" }
+local where = {
+  certificate = "ssl_cert", ws_handshake = "access", ws_client_frame = "content", ws_upstream_frame = "content",
+  ws_close = "log",
+}
 
 -- Variables of the node and the time.
 local function iso8601() return (os.date("%Y-%m-%dT%H:%M:%S%z"):gsub("%d%d$", ":%0")) end
@@ -133,7 +136,7 @@ ngx = {
   flush = function() return 1 end,
   eof = function() return exit(0) end,
   send_headers = function() return 1 end,
-  on_abort = function() return 1 end,
+  on_abort = function() return nil, "lua_check_client_abort is off" end,
   exit = function(status) return exit(status) end,
   redirect = function(target, status)
     set_response_header("Location", target)

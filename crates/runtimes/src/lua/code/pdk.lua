@@ -73,6 +73,7 @@ local NOT_INIT = bit.bnot(phases.init_worker)
 local CONTENT = of("rewrite access response error admin_api")
 local ANSWERED = of("response header_filter body_filter log error admin_api")
 local OPEN = of("rewrite access response header_filter error admin_api")
+local ENDS = bor(OPEN, phases.preread)
 local TO_SERVICE = of("rewrite access")
 local IN_ACCESS = of("access")
 local UNTIL_BALANCER = of("rewrite access balancer")
@@ -158,7 +159,17 @@ log.inspect = setmetatable({ on = function() end, off = function() end }, {
   __call = function(_, ...) return native.inspect(...) end,
 })
 log.set_format = function() end
-log.new = function() return log end
+function log.new(namespace, format)
+  is_string(namespace, "namespace")
+  if namespace == "" then
+    error("namespace cannot be an empty string", 2)
+  elseif format ~= nil and type(format) ~= "string" then
+    error("format must be a string if specified", 2)
+  elseif format == "" then
+    error("format cannot be an empty string if specified", 2)
+  end
+  return log
+end
 setmetatable(log, { __call = function(_, ...) return native.log("notice", ...) end })
 local WITH_EXCHANGE = of("rewrite access balancer response header_filter body_filter log preread error")
 local set_value = host("log.set_serialize_value")
@@ -255,7 +266,7 @@ local request = namespace("request", ANY, [[get_scheme get_host get_forwarded_sc
   get_forwarded_port get_forwarded_path get_forwarded_prefix get_http_version get_method get_raw_path
   get_path_with_query get_raw_query get_start_time get_uri_captures]])
 namespace("request", NOT_INIT, "get_port get_path", request)
-namespace("request", CONTENT, "get_raw_body get_body", request)
+namespace("request", CONTENT, "get_raw_body", request)
 local get_query_arg, get_query = host("request.get_query_arg"), host("request.get_query")
 local get_header, get_headers = host("request.get_header"), host("request.get_headers")
 local ask_header = native.ask("request.get_header")
@@ -283,6 +294,16 @@ end
 function request.get_headers(max)
   check(ANY)
   return get_headers(check_max(max, "max_headers"))
+end
+
+local FORM = "application/x-www-form-urlencoded"
+local get_body = host("request.get_body")
+function request.get_body(kind, max)
+  check(CONTENT)
+  if max ~= nil and tostring(kind or get_header("Content-Type")):sub(1, #FORM) == FORM then
+    check_max(max, "max_args")
+  end
+  return get_body(kind, max)
 end
 
 local response = namespace("response", ANSWERED, "get_status get_source")
@@ -375,7 +396,7 @@ local function ending(f)
 end
 local exit, fail = ending(host("response.exit")), ending(host("response.error"))
 function response.exit(status, body, headers)
-  check(OPEN)
+  check(ENDS)
   status_of(status, 100)
   if body ~= nil and type(body) ~= "string" and type(body) ~= "table" then
     error("body must be a nil, string or table", 2)
@@ -518,9 +539,9 @@ local function parts_of(args, boundary)
   local names, texts = {}, {}
   for name, value in pairs(args) do
     if type(name) ~= "string" then
-      error(fmt("invalid key %q: got %s, expected string", tostring(name), type(name)), 4)
+      error(fmt("invalid key %q: got %s, expected string", tostring(name), type(name)), 3)
     elseif type(value) ~= "string" and type(value) ~= "number" and type(value) ~= "boolean" then
-      error(fmt("invalid value %q: got %s, expected string, number or boolean", name, type(value)), 4)
+      error(fmt("invalid value %q: got %s, expected string, number or boolean", name, type(value)), 3)
     end
     names[#names + 1], texts[name] = name, tostring(value)
   end
@@ -618,9 +639,13 @@ slot.frame = native.ask("websocket.get_frame")
 
 local memory = { b = 0, k = 1, m = 2, g = 3 }
 local function in_unit(octets, unit, scale)
-  unit, scale = (unit or "b"):lower(), scale or 2
-  local power = memory[unit:sub(1, 1)]
-  if not power then
+  unit, scale = unit or "b", scale or 2
+  local power = memory[unit:sub(1, 1):lower()]
+  if type(scale) ~= "number" then
+    error("scale must be a number", 3)
+  elseif scale < 0 then
+    error("scale must be equal or greater than 0", 3)
+  elseif not power then
     error("invalid unit '" .. unit .. "' (expected 'k/K', 'm/M', or 'g/G')", 3)
   end
   if power == 0 then
@@ -652,7 +677,7 @@ kong = {
   ip = { is_trusted = native.is_trusted },
   log = log,
   nginx = {
-    get_subsystem = function() return "http" end,
+    get_subsystem = function() return slot.phase_name == "preread" and "stream" or "http" end,
     get_statistics = function() return native.statistics() end,
   },
   node = {

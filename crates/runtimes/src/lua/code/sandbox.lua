@@ -82,9 +82,51 @@ local sandbox = {
   }),
 }
 
--- Neither what waits nor what lasts.
-local hidden = { config = true, exec = true, location = true, shared = true, sleep = true, socket = true, thread = true,
-  timer = true, worker = true }
+-- What it may read of records, of the cache and of vaults, which come later than this.
+local readable = {}
+for name in ("certificates consumers keys plugins routes services snis targets upstreams"):gmatch("%S+") do
+  readable[name] = true
+end
+
+-- Methods of a table, called on that table.
+local function methods(of, shows)
+  return setmetatable({}, {
+    __index = function(_, name)
+      local real = of()
+      local method = type(name) == "string" and shows(name) and real[name]
+      return method and function(_, ...) return method(real, ...) end or nil
+    end,
+    __newindex = refuse, __metatable = false,
+  })
+end
+local cached = {}
+for name in ("get get_bulk probe invalidate invalidate_local safe_set renew"):gmatch("%S+") do
+  cached[name] = true
+end
+local later = {
+  cache = methods(function() return kong.cache end, function(name) return cached[name] end),
+  db = setmetatable({}, {
+    __index = function(_, entity)
+      return readable[entity] and methods(function() return kong.db[entity] end, function(name)
+        return name == "select" or name == "cache_key" or name:find("^select_by_") ~= nil
+      end) or nil
+    end,
+    __newindex = refuse, __metatable = false,
+  }),
+}
+local usual_kong = sandbox.kong
+sandbox.kong = setmetatable({}, {
+  __index = function(_, name)
+    if name == "vault" and not later.vault then
+      later.vault = guarded(kong.vault, "get is_reference parse_reference try update")
+    end
+    return usual_kong[name] or later[name]
+  end,
+  __newindex = refuse, __metatable = false,
+})
+
+-- Not what lasts.
+local hidden = { exec = true, location = true, shared = true, timer = true }
 local seen = {}
 for name, value in pairs(ngx) do
   if not hidden[name] then
@@ -123,11 +165,42 @@ local modules, globals = {}, {}
 for _, name in ipairs(slot.sandbox_modules) do
   modules[name] = true
 end
+-- Those that Kong's sandbox offers; they are everybody's.
+local offered = {}
+for name in ([[bit cjson cjson.safe kong.concurrency kong.constants kong.meta kong.tools.cjson kong.tools.gzip
+    kong.tools.ip kong.tools.mime_type kong.tools.rand kong.tools.sha256 kong.tools.string kong.tools.table
+    kong.tools.time kong.tools.timestamp kong.tools.uri kong.tools.uuid kong.tools.yield lyaml ngx.base64 ngx.re ngx.req
+    ngx.resp ngx.semaphore pl.stringx pl.tablex resty.evp resty.hmac resty.http resty.ipmatcher resty.jit-uuid
+    resty.lock resty.lrucache resty.lrucache.pureffi resty.md5 resty.openssl resty.openssl.bn resty.openssl.cipher
+    resty.openssl.digest resty.openssl.hmac resty.openssl.kdf resty.openssl.mac resty.openssl.pkey resty.openssl.rand
+    resty.openssl.x509 resty.openssl.x509.chain resty.openssl.x509.store resty.random resty.redis resty.sha1
+    resty.sha224 resty.sha256 resty.sha384 resty.sha512 resty.string table.clear table.clone table.isarray
+    table.isempty table.new table.nkeys]]):gmatch("%S+") do
+  offered[name] = true
+end
+local shown = setmetatable({}, { __mode = "k" })
+local function unchangeable(real)
+  if type(real) ~= "table" or real_getmetatable(real) == false then
+    return real
+  end
+  local known = shown[real]
+  if not known then
+    local metatable = real_getmetatable(real)
+    known = setmetatable({}, {
+      __index = function(_, name) return unchangeable(real[name]) end, __newindex = refuse, __metatable = false,
+      __call = metatable and metatable.__call and function(_, ...) return real(...) end,
+    })
+    shown[real] = known
+  end
+  return known
+end
 function sandbox.require(name)
-  if not modules[name] then
+  if modules[name] then
+    return require(name)
+  elseif not offered[name] then
     error("require '" .. tostring(name) .. "' not allowed within sandbox", 2)
   end
-  return require(name)
+  return unchangeable(require(name))
 end
 
 local function linked(real, named, shown)

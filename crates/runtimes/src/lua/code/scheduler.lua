@@ -140,6 +140,21 @@ function slot.begin(f, ...)
   return outcome(co, resume(co, f, ...))
 end
 
+-- Code whose first run may return the function that is meant: that is what runs from then on.
+function slot.once(chunk)
+  local meant
+  return function()
+    if meant then
+      return meant()
+    end
+    local returned = chunk()
+    meant = type(returned) == "function" and returned or chunk
+    if meant == returned then
+      return meant()
+    end
+  end
+end
+
 -- The instances of plugins that this worker has met, by number.
 slot.instances = {}
 

@@ -2,7 +2,7 @@
 
 use super::request::{args_of, named_args};
 use super::{Arguments, Host};
-use crate::lua::value::{self, Nulls};
+use crate::lua::value::{self, Named, Nulls};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Args, Bytes, Known, Multipart};
 
@@ -64,7 +64,7 @@ fn read(lua: &Lua, kind: &str, content: &Bytes, max: usize) -> Result<MultiValue
     let lower = kind.to_ascii_lowercase();
     let none = |why: &str, kind: &str| (Value::Nil, why, kind).into_lua_multi(lua);
     if lower.starts_with(FORM) {
-        let (args, _) = named_args(lua, &Args::parse(content), max)?;
+        let args = named_args(lua, &Args::parse(content), max)?.pop_front();
         return (args, Value::Nil, FORM).into_lua_multi(lua);
     }
     if lower.starts_with(JSON) {
@@ -79,11 +79,11 @@ fn read(lua: &Lua, kind: &str, content: &Bytes, max: usize) -> Result<MultiValue
         let Some(parts) = Multipart::parse(kind.as_bytes(), content) else {
             return none("unable to decode multipart body", PARTS);
         };
-        let table = lua.create_table()?;
+        let mut named = Named::new(lua, usize::MAX)?;
         for (name, value) in parts.iter() {
-            table.raw_set(lua.create_string(name)?, lua.create_string(value)?)?;
+            named.add(lua, name, Value::String(lua.create_string(value)?))?;
         }
-        return (table, Value::Nil, PARTS).into_lua_multi(lua);
+        return (named.finish(lua)?.pop_front(), Value::Nil, PARTS).into_lua_multi(lua);
     }
     none(&format!("unsupported content type '{kind}'"), &lower)
 }

@@ -22,6 +22,8 @@ pub use ngx::said;
 pub struct Host {
     pub exchange: Exchange,
     phase: Phase,
+    /// Which instance of a plugin the code is of.
+    instance: u64,
     pub is_lent: bool,
     /// The message of a WebSocket that the phase is about.
     pub message: Option<WebSocketMessage>,
@@ -52,11 +54,16 @@ pub struct Lent<'l> {
 
 impl Lent<'_> {
     /// Lends an exchange for a phase, if there is one.
-    pub fn new<'l>(host: &'l RefCell<Host>, mut exchange: Option<&'l mut Exchange>, phase: Phase) -> Lent<'l> {
+    pub fn new<'l>(
+        host: &'l RefCell<Host>,
+        mut exchange: Option<&'l mut Exchange>,
+        phase: Phase,
+        instance: u64,
+    ) -> Lent<'l> {
         if let Some(exchange) = &mut exchange {
             let mut host = host.borrow_mut();
             mem::swap(&mut host.exchange, exchange);
-            (host.phase, host.is_lent, host.ending) = (phase, true, None);
+            (host.phase, host.instance, host.is_lent, host.ending) = (phase, instance, true, None);
         }
         Lent { host, exchange }
     }
@@ -75,7 +82,14 @@ impl Drop for Lent<'_> {
 impl Host {
     /// Without an exchange.
     pub fn empty() -> Host {
-        Host { exchange: Exchange::empty(), phase: Phase::Timer, is_lent: false, message: None, ending: None }
+        Host {
+            exchange: Exchange::empty(),
+            phase: Phase::Timer,
+            instance: 0,
+            is_lent: false,
+            message: None,
+            ending: None,
+        }
     }
 
     /// Answers a call of the run time's own code, which has seen to it that the phase is one in which it makes sense.

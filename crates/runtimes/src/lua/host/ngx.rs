@@ -73,7 +73,7 @@ impl Host {
             }
             "set_status" => {
                 if matches!(self.phase, Phase::Response | Phase::HeaderFilter) {
-                    self.exchange.response.status = super::response::status(arguments)?;
+                    self.change_status(super::response::status(arguments)?);
                 } else {
                     self.exchange.put(Status(super::response::status(arguments)?));
                 }
@@ -102,6 +102,9 @@ impl Host {
         let said = said(&mut self.exchange);
         if code < 0 {
             return Err(mlua::Error::runtime("the code has given up"));
+        }
+        if self.phase == Phase::HeaderFilter && code >= 100 {
+            self.change_status(super::response::status(arguments)?);
         }
         let is_open = matches!(self.phase, Phase::Rewrite | Phase::Access | Phase::Response | Phase::Preread);
         if !is_open || (code == 0 && said.is_none()) {
@@ -134,8 +137,8 @@ impl Host {
             "request_uri" => octets(lua, &*head.target),
             "uri" | "document_uri" => octets(lua, &*exchange.path()),
             "request" => octets(lua, format!("{} {} HTTP/1.1", head.method.as_str(), head.target)),
-            "args" | "query_string" => maybe(lua, head.query()),
-            "is_args" => octets(lua, if head.query().is_some() { "?" } else { "" }),
+            "args" | "query_string" => maybe(lua, self.query()),
+            "is_args" => octets(lua, if self.query().is_some() { "?" } else { "" }),
             "scheme" => octets(lua, if client.tls.is_some() { "https" } else { "http" }),
             "https" => octets(lua, if client.tls.is_some() { "on" } else { "" }),
             "server_protocol" => octets(lua, "HTTP/1.1"),
@@ -177,7 +180,7 @@ impl Host {
             _ => match (name.strip_prefix("http_"), name.strip_prefix("arg_")) {
                 (Some(line), _) => maybe(lua, head.fields.get(&line.replace('_', "-"))),
                 (_, Some(argument)) => {
-                    let args = Args::parse(head.query().unwrap_or_default());
+                    let args = Args::parse(self.query().unwrap_or_default());
                     maybe(lua, args.get_all(argument).next().flatten())
                 }
                 _ => match (name.strip_prefix("sent_http_"), name.strip_prefix("cookie_")) {

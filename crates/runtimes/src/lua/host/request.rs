@@ -1,6 +1,7 @@
 //! `kong.request`: what the client has sent.
 
 use super::{Arguments, Host, maybe, octets, unknown};
+use crate::lua::Phase;
 use crate::lua::value::{self, LISTS, Named, line_of};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Args, Version};
@@ -11,8 +12,8 @@ impl Host {
         let client = &self.exchange.client;
         let value = match function {
             "get_query" => {
-                let args = Args::parse(head.query().unwrap_or_default());
-                return named_args(lua, &args, arguments.max(0))?.into_lua_multi(lua);
+                let args = Args::parse(self.query().unwrap_or_default());
+                return named_args(lua, &args, arguments.max(0));
             }
             "get_headers" if arguments.value(1).as_boolean() == Some(true) => {
                 return Named::of_raw_fields(lua, &head.fields, arguments.max(0));
@@ -58,10 +59,10 @@ impl Host {
                 Some(query) => octets(lua, format!("{}?{query}", self.exchange.path())),
                 None => octets(lua, &*self.exchange.path()),
             },
-            "get_raw_query" => octets(lua, head.query().unwrap_or_default()),
+            "get_raw_query" => octets(lua, self.query().unwrap_or_default()),
             "get_query_arg" => {
                 let name = arguments.text(0)?;
-                let args = Args::parse(head.query().unwrap_or_default());
+                let args = Args::parse(self.query().unwrap_or_default());
                 match args.get_all(&name).next() {
                     None => Ok(Value::Nil),
                     Some(None) => Ok(Value::Boolean(true)),
@@ -90,6 +91,12 @@ impl Host {
         value?.into_lua_multi(lua)
     }
 
+    /// What follows the `?`, with the edits of plugins, as nginx has it in one place.
+    pub(super) fn query(&self) -> Option<&str> {
+        let is_routed = self.exchange.service.is_some() && self.phase != Phase::Rewrite;
+        if is_routed { self.exchange.upstream.query.as_deref() } else { self.exchange.request.query() }
+    }
+
     /// The name by which the client knows us, without port.
     fn host(&self) -> Option<Vec<u8>> {
         let host = self.exchange.request.fields.get("Host")?.to_ascii_lowercase();
@@ -110,8 +117,8 @@ impl Host {
     }
 }
 
-/// Arguments as Kong shows them: one without `=` is true. The second says whether there are more.
-pub fn named_args(lua: &Lua, args: &Args, max: usize) -> Result<(Value, Option<&'static str>)> {
+/// Arguments as Kong shows them: one without `=` is true.
+pub fn named_args(lua: &Lua, args: &Args, max: usize) -> Result<MultiValue> {
     let mut named = Named::new(lua, max)?;
     for (name, value) in args.iter() {
         let value = match value {
@@ -120,7 +127,7 @@ pub fn named_args(lua: &Lua, args: &Args, max: usize) -> Result<(Value, Option<&
         };
         named.add(lua, &name, value)?;
     }
-    Ok(named.finish())
+    named.finish(lua)
 }
 
 /// Arguments that code gives as a table, in the order of their names.

@@ -2,6 +2,7 @@
 
 use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::Phase;
+use crate::lua::turn::Replaced;
 use crate::lua::value::{Named, line_of};
 use mlua::{Error, Lua, MultiValue, Result, Value};
 use sdk::{Answer, Fields, Known, Source};
@@ -26,7 +27,7 @@ impl Host {
                 if !matches!(self.phase, Phase::Response | Phase::HeaderFilter) {
                     return Err(Error::runtime("there is no response yet whose status could be set"));
                 }
-                self.exchange.response.status = status(arguments)?;
+                self.change_status(status(arguments)?);
                 Ok(Value::Nil)
             }
             "set_header" | "add_header" | "clear_header" | "set_headers" => {
@@ -106,6 +107,12 @@ impl Host {
         Ok(Value::Nil)
     }
 
+    /// Another status for the response, with the usual words for it.
+    pub(super) fn change_status(&mut self, status: u16) {
+        self.exchange.response.status = status;
+        self.exchange.response.reason.clear();
+    }
+
     /// The client gets this, and the code ends here; what was a table comes as JSON.
     fn exit(&mut self, arguments: &Arguments<'_>) -> Result<Value> {
         let status = status(arguments)?;
@@ -125,11 +132,11 @@ impl Host {
             self.ending = Some(Ending::Answer(answer));
             return Ok(Value::Nil);
         }
-        // The content is on its way already.
-        if !answer.body.is_empty() {
-            return Err(Error::runtime("there is a response already whose content cannot be replaced here"));
-        }
-        self.exchange.response.status = answer.status;
+        // The content goes through the body filter of this instance, which gives this in its place.
+        self.exchange.response.fields.remove_known(Known::ContentLength);
+        self.exchange.response.fields.remove_known(Known::ContentEncoding);
+        self.exchange.put(Replaced { by: self.instance, content: answer.body });
+        self.change_status(answer.status);
         for (name, _) in answer.fields.iter() {
             self.exchange.response.fields.remove(name);
         }

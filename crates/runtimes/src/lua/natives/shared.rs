@@ -104,11 +104,15 @@ impl Dictionary {
                     self.remove(&name);
                 }
                 match self.items.get(&name) {
-                    None => vec![Value::Nil, Value::Nil],
+                    None => vec![Value::Nil],
                     Some(Item { value: Stored::List(_), .. }) => vec![Value::Nil, text("value is a list")?],
                     Some(item) => {
-                        let flags = if item.flags == 0 { Value::Nil } else { Value::Integer(item.flags) };
-                        let mut values = vec![item.value.to_lua(lua)?, flags];
+                        let mut values = vec![item.value.to_lua(lua)?];
+                        match item.flags {
+                            0 if function == "get" => {}
+                            0 => values.push(Value::Nil),
+                            flags => values.push(Value::Integer(flags)),
+                        }
                         values.extend((function == "get_stale").then_some(Value::Boolean(stale)));
                         values
                     }
@@ -147,10 +151,13 @@ impl Dictionary {
             "lpush" | "rpush" => {
                 let name = name()?;
                 let Some(value) = Stored::from_lua(at(1)) else { return Err(Error::runtime("bad value type")) };
+                let present = self.items.get(&name).filter(|item| !item.is_over(now));
+                if present.is_some_and(|item| !matches!(item.value, Stored::List(_))) {
+                    return Ok(vec![Value::Nil, text("value not a list")?].into());
+                }
                 let (mut list, expires) = match self.take(&name, now) {
                     Some(Item { value: Stored::List(list), expires, .. }) => (list, expires),
-                    None => (VecDeque::new(), None),
-                    Some(_) => return Ok(vec![Value::Nil, text("value not a list")?].into()),
+                    _ => (VecDeque::new(), None),
                 };
                 if function == "lpush" {
                     list.push_front(value)

@@ -4,7 +4,7 @@ use crate::lua::host::request::{args_of, named_args};
 use crate::lua::value::text;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use mlua::{Error, Lua, LuaString, Result, Table, Value};
+use mlua::{Error, Lua, LuaString, MultiValue, Result, Table, Value};
 use sdk::Args;
 
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
@@ -75,7 +75,7 @@ fn encode_args(lua: &Lua, args: Table) -> Result<LuaString> {
     lua.create_string(args_of(&args)?.to_query().unwrap_or_default())
 }
 
-fn decode_args(lua: &Lua, (given, max): (Value, Option<usize>)) -> Result<(Value, Option<&'static str>)> {
+fn decode_args(lua: &Lua, (given, max): (Value, Option<usize>)) -> Result<MultiValue> {
     named_args(lua, &Args::parse(octets(&given)?), max.unwrap_or(100))
 }
 

@@ -102,7 +102,15 @@ async fn run(plugin: &'static str, request: AdminRequest) -> mlua::Result<AdminA
     let asked = to_lua(&vm.lua, &described(&request), Nulls::Kept, None)?;
     let (host, answer): (Function, Table) = vm.slot.raw_get::<Function>("admin_host")?.call(&asked)?;
     let context = Some(vm.new_context()?);
-    let mut job = Job { phase: Phase::AdminApi, instance: 0, plugin_id: None, context, host: None, is_plugin: true };
+    let mut job = Job {
+        phase: Phase::AdminApi,
+        instance: 0,
+        plugin_id: None,
+        context,
+        host: None,
+        is_plugin: true,
+        may_wait: true,
+    };
     job.host = Some(host);
     let done = follow(&vm, &job, plugin, request.endpoint, asked).await;
     let Some(status) = answer.raw_get::<Option<u16>>("status")? else { return done.map(|()| AdminAnswer::empty(204)) };

@@ -9,8 +9,7 @@ use crate::lua::{Phase, handshakes, host::Ending};
 use mlua::{Function, Table, Value};
 use sdk::entities::{self, Protocols, Uuid};
 use sdk::{
-    Answer, Bytes, CloseReason, Exchange, Handshake, LocalBoxFuture, Phases, Plugin, Record, Step, Verdict,
-    WebSocketMessage,
+    Bytes, CloseReason, Exchange, Handshake, LocalBoxFuture, Phases, Plugin, Record, Step, Verdict, WebSocketMessage,
 };
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
@@ -75,7 +74,15 @@ fn outside(
     let vm = Vm::of_thread()?;
     let handler = handler(&vm, definition)?;
     let context = Some(vm.new_context()?);
-    let job = Job { phase: Phase::InitWorker, instance: 0, plugin_id: None, context, host: None, is_plugin: true };
+    let job = Job {
+        phase: Phase::InitWorker,
+        instance: 0,
+        plugin_id: None,
+        context,
+        host: None,
+        is_plugin: true,
+        may_wait: true,
+    };
     let begin = || vm.begin.call((handler.get::<Function>(name)?, &handler, argument()?));
     let (_, waits) = vm.turn(&job, None, None, begin)?;
     let waits = waits?;
@@ -110,6 +117,7 @@ pub(crate) fn given_config(plugin: &entities::Plugin) -> Record {
         ("__plugin_id", json!(plugin.id.to_string())),
         ("__key__", json!(format!("plugins:{}:{}::::{}", plugin.name, plugin.id, plugin.workspace))),
         ("plugin_instance_name", json!(plugin.instance_name)),
+        ("__ws_id", json!(plugin.workspace.to_string())),
         ("route_id", id(plugin.route)),
         ("service_id", id(plugin.service)),
         ("consumer_id", id(plugin.consumer)),
@@ -179,7 +187,7 @@ impl Instance {
     /// What goes on after it.
     fn job(&self, phase: Phase) -> Job {
         let plugin_id = Some(self.0.id.to_string());
-        Job { phase, instance: self.0.number, plugin_id, context: None, host: None, is_plugin: true }
+        Job { phase, instance: self.0.number, plugin_id, context: None, host: None, is_plugin: true, may_wait: true }
     }
 
     /// A phase in which the worker may have something else to do meanwhile.
@@ -209,7 +217,7 @@ impl Instance {
             Ok(Outcome::Answer(answer)) => Step::Answer(answer),
             Err(error) => {
                 self.0.report(phase, &error);
-                Step::Answer(Answer::error(exchange, 500, &Answer::status_message(500)))
+                Step::Answer(turn::failed(exchange))
             }
         }
     }
@@ -300,12 +308,12 @@ impl Plugin for Instance {
         self.filter(Phase::HeaderFilter, exchange, None);
     }
 
-    fn body_filter(&self, exchange: &mut Exchange, mut piece: Bytes, last: bool) -> Bytes {
-        if turn::has_ended(exchange, self.0.number) {
-            return Bytes::new();
-        }
-        self.filter(Phase::BodyFilter, exchange, Some((&mut piece, last)));
-        piece
+    fn body_filter(&self, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
+        turn::in_pieces(exchange, self.0.number, piece, last, |exchange, piece, last| {
+            if self.acts_in(Phase::BodyFilter) {
+                self.filter(Phase::BodyFilter, exchange, Some((piece, last)));
+            }
+        })
     }
 
     fn ws_client_frame(&self, exchange: &mut Exchange, message: &mut WebSocketMessage) {

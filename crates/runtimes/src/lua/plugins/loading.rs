@@ -5,7 +5,7 @@ use super::functions::{self, LONGEST, LONGEST_LOAD, Returned, SchemaFunction};
 use super::schema::Description;
 use crate::lua::value::{Nulls, to_json, to_lua};
 use crate::lua::vm::{Vm, words};
-use crate::lua::{Phase, reads_content};
+use crate::lua::{Phase, reads_content, replaces_content};
 use mlua::{Function as LuaFunction, MultiValue, Table, Value};
 use sdk::{AdminEndpoint, Function, Phases};
 use serde_json::Value as Json;
@@ -164,6 +164,7 @@ impl Reader {
     }
 
     fn phases(&self, has: &impl Fn(&str) -> bool) -> mlua::Result<Phases> {
+        let is_open: bool = self.vm.slot.raw_get::<LuaFunction>("reach")?.call(())?;
         let read: Vec<String> = self.vm.slot.raw_get("read")?;
         let mut phases = Phases::NONE;
         for (name, phase) in [
@@ -188,7 +189,10 @@ impl Reader {
         if read.iter().any(|text| text.contains("set_max_payload_size")) {
             phases = phases.and(Phases::WS_CLIENT_FRAME).and(Phases::WS_UPSTREAM_FRAME);
         }
-        let reads = read.iter().any(|text| reads_content(text));
+        if has("header_filter") && read.iter().any(|text| replaces_content(text)) {
+            phases = phases.and(Phases::BODY_FILTER);
+        }
+        let reads = is_open || read.iter().any(|text| reads_content(text));
         Ok(if reads { phases.and(Phases::READS_BODY) } else { phases })
     }
 

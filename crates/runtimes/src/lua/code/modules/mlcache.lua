@@ -204,16 +204,44 @@ function cache:get(key, options, callback, ...)
 end
 
 function cache:get_bulk(bulk)
-  local results = { n = 0 }
-  for i = 1, bulk.n or #bulk, 4 do
-    local value, err, level = self:get(bulk[i], bulk[i + 1], bulk[i + 2], bulk[i + 3])
-    local n = results.n
-    results[n + 1], results[n + 2], results[n + 3], results.n = value, err, level, n + 3
+  if type(bulk) ~= "table" then
+    error("bulk must be a table", 2)
+  elseif type(bulk.n) ~= "number" then
+    error("bulk must have n field", 2)
+  end
+  local results = { n = bulk.n * 3 }
+  for operation = 1, bulk.n do
+    local from, to = operation * 4 - 3, operation * 3 - 2
+    results[to], results[to + 1], results[to + 2] =
+      self:get(bulk[from], bulk[from + 1], bulk[from + 2], bulk[from + 3])
   end
   return results
 end
 
-function cache.new_bulk() return { n = 0 } end
+-- Operations of which `n` says how many there are.
+local bulks = {}
+bulks.__index = bulks
+function bulks:add(key, options, callback, argument)
+  local from = self.n * 4
+  self[from + 1], self[from + 2], self[from + 3], self[from + 4] = key, options, callback, argument
+  self.n = self.n + 1
+end
+function cache.new_bulk() return setmetatable({ n = 0 }, bulks) end
+
+-- Goes through results of `get_bulk`: which operation, the value, an error, and where it was found.
+function cache.each_bulk_res(results)
+  if type(results) ~= "table" or type(results.n) ~= "number" then
+    error("res must have res.n field; is this a get_bulk() result?", 2)
+  end
+  local operation = 0
+  return function()
+    operation = operation + 1
+    local at = operation * 3 - 2
+    if at <= results.n then
+      return operation, results[at], results[at + 1], results[at + 2]
+    end
+  end
+end
 
 -- How long a value is good, the value, and whether it is over already.
 function cache:peek(key, stale)

@@ -95,6 +95,12 @@ async fn plugins_answer() {
     assert_eq!((said.status, &said.body[..]), (201, &b"hi 1 true\n"[..]));
 }
 
+#[test]
+fn content_is_read_for_modules_that_are_loaded_later() {
+    let plugin = testing::configure(load(&["lazy"], &paths()).unwrap()[0], json!({}), &Env::default());
+    assert!(plugin.phases().has(sdk::Phases::READS_BODY));
+}
+
 #[tokio::test]
 async fn plugins_wait() {
     assert!(answer("sleep").await.is_none());
