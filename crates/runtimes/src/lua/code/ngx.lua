@@ -239,7 +239,7 @@ local function timer(kind)
       error("bad argument #1 to '" .. kind .. "' (invalid delay)", 2)
     end
     if kind == "every" and delay == 0 then
-      error("bad argument #1 to 'every' (delay cannot be zero)", 2)
+      error("delay cannot be zero", 2)
     end
     if type(callback) ~= "function" then
       error("bad argument #2 to '" .. kind .. "' (function expected, got " .. type(callback) .. ")", 2)
@@ -385,6 +385,11 @@ for _, name in pairs { "get", "get_stale", "set", "safe_set", "add", "safe_add",
     "rpush", "lpop", "rpop", "llen", "ttl", "expire", "flush_all", "flush_expired", "get_keys", "capacity",
     "free_space" } do
   dict[name] = function(self, key, ...)
+    if type(self) ~= "table" or not self.name then
+      error("bad \"zone\" argument", 2)
+    elseif named[name] and type(key) == "string" and #key > 65535 then
+      return nil, "key too long"
+    end
     if named[name] and (key == nil or key == "") then
       return nil, key == nil and "nil key" or "empty key"
     end
@@ -424,8 +429,18 @@ function ngx.socket.udp()
       self.real = native.datagrams()
       return slot.wait("udp.connect", self.real, host_, port or 0, self.timeouts[1])
     end,
-    send = function(self, data) return slot.wait("udp.send", self.real, text_of(data), self.timeouts[2]) end,
-    receive = function(self, size) return slot.wait("udp.receive", self.real, size or 65536, self.timeouts[3]) end,
+    send = function(self, data)
+      if not self.real then
+        return nil, "closed"
+      end
+      return slot.wait("udp.send", self.real, text_of(data), self.timeouts[2])
+    end,
+    receive = function(self, size)
+      if not self.real then
+        return nil, "closed"
+      end
+      return slot.wait("udp.receive", self.real, size or 65536, self.timeouts[3])
+    end,
     close = function(self)
       self.real = nil
       return 1
@@ -449,6 +464,10 @@ function tcp:connect(host_, port, options)
   if host_:sub(1, 5) == "unix:" then
     return nil, "unix sockets are not there in this version"
   end
+  local number = tonumber(port)
+  if number and (number < 0 or number > 65535) then
+    return nil, "bad port number: " .. number
+  end
   local pool = type(options) == "table" and options.pool or host_ .. ":" .. tostring(port)
   self.real, self.pool = nil, pool
   local kept, times = native.kept_socket(pool)
@@ -456,7 +475,7 @@ function tcp:connect(host_, port, options)
     self.real, self.reused = kept, times
     return 1
   end
-  local made, err = slot.wait("tcp.connect", host_, tonumber(port), self.timeouts[1])
+  local made, err = slot.wait("tcp.connect", host_, number, self.timeouts[1])
   if not made then
     return nil, err
   end

@@ -280,10 +280,10 @@ end
 function thread.kill(co)
   local t = threads[co]
   if not t or not t.alive then
-    return nil, "already terminated"
+    return nil, t and t.killed and "already waited or killed" or "already terminated"
   end
   t.alive, t.waited, t.killed = false, true, true
-  return true
+  return 1
 end
 
 function slot.is_killed(co) return threads[co] ~= nil and threads[co].killed == true end
@@ -293,6 +293,9 @@ local semaphore = {}
 semaphore.__index = semaphore
 
 function semaphore.new(count)
+  if count and count < 0 then
+    error("no negative number", 2)
+  end
   return setmetatable({ free = count or 0, first = 1, last = 0, queue = {} }, semaphore)
 end
 
@@ -315,6 +318,10 @@ function semaphore:wait(seconds)
   while self.free <= 0 do
     local left = until_ - slot.native.monotonic()
     if left <= 0 then
+      -- As OpenResty: who has waited gets another value than who would not.
+      if (seconds or 0) > 0 then
+        return false, "timeout"
+      end
       return nil, "timeout"
     end
     parked = parked + 1

@@ -1,7 +1,7 @@
 //! The part of OpenResty's `ngx` that is about the exchange.
 
 use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
-use crate::lua::Phase;
+use crate::lua::{Phase, value};
 use mlua::{Lua, Result, Value};
 use sdk::{Answer, Args, Exchange, Fields, Known};
 use std::collections::HashMap;
@@ -44,10 +44,8 @@ impl Host {
             }
             "set_response_header" => {
                 let name = arguments.header(0)?.replace('_', "-");
-                let values = match arguments.value(1) {
-                    Value::Nil => Vec::new(),
-                    _ => arguments.lines(1)?,
-                };
+                // What a line cannot have is escaped, as OpenResty does it.
+                let values = value::values(arguments.value(1))?.iter().map(|value| escaped(value)).collect::<Vec<_>>();
                 set_lines(self.lines_to_set(&name), &name, &values);
                 Ok(Value::Nil)
             }
@@ -232,6 +230,17 @@ fn of_one_line(value: &[u8]) -> String {
         }
     }
     line
+}
+
+fn escaped(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    for &octet in value {
+        match octet {
+            b'\t' | 0x20..=0x7e | 0x80.. => out.push(octet),
+            _ => out.extend_from_slice(format!("%{octet:02X}").as_bytes()),
+        }
+    }
+    out
 }
 
 /// A status that code has chosen before there is a response.

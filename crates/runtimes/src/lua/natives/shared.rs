@@ -126,6 +126,13 @@ impl Dictionary {
                     "replace" => Mode::IfPresent,
                     _ => Mode::Always,
                 };
+                if given.is_nil() && mode != Mode::Always {
+                    let why = text("attempt to add or replace nil values")?;
+                    return Ok(vec![Value::Boolean(false), why, Value::Boolean(false)].into());
+                }
+                if number(at(2)).is_some_and(|seconds| seconds < 0.0) {
+                    return Err(Error::runtime("bad \"exptime\" argument"));
+                }
                 if mode == Mode::IfAbsent && present {
                     return Ok(vec![Value::Boolean(false), text("exists")?, Value::Boolean(false)].into());
                 }
@@ -145,7 +152,7 @@ impl Dictionary {
             }
             "delete" => {
                 self.remove(&name()?);
-                vec![]
+                vec![Value::Boolean(true), Value::Nil, Value::Boolean(false)]
             }
             "incr" => self.incr(lua, name()?, at(1), at(2), ttl(3), now)?,
             "lpush" | "rpush" => {
@@ -170,6 +177,10 @@ impl Dictionary {
             }
             "lpop" | "rpop" => {
                 let name = name()?;
+                let present = self.items.get(&name).filter(|item| !item.is_over(now));
+                if present.is_some_and(|item| !matches!(item.value, Stored::List(_))) {
+                    return Ok(vec![Value::Nil, text("value not a list")?].into());
+                }
                 let Some(item) = self.take(&name, now) else { return Ok(MultiValue::from_iter([Value::Nil])) };
                 let Stored::List(mut list) = item.value else {
                     return Ok(vec![Value::Nil, text("value not a list")?].into());
@@ -238,7 +249,11 @@ impl Dictionary {
         if let Some(item) = self.items.get_mut(&name).filter(|item| !item.is_over(now)) {
             let Stored::Number(number) = &mut item.value else { return words("not a number") };
             *number += by;
-            return Ok(vec![Value::Number(*number)]);
+            let mut values = vec![Value::Number(*number)];
+            if !first.is_nil() {
+                values.extend([Value::Nil, Value::Boolean(false)]);
+            }
+            return Ok(values);
         }
         let Some(first) = number(first) else { return words("not found") };
         let expires = ttl.map(|seconds| now + Duration::from_secs_f64(seconds.min(1e9)));
