@@ -37,6 +37,9 @@ pub struct Admin {
     status_endpoints: Endpoints,
 }
 
+/// The channel of what is kept of records under that key, or of all where there is none.
+const INVALIDATIONS: &str = "invalidations";
+
 impl Admin {
     /// The Admin API of `node` over `store`.
     pub fn new(store: Store, node: Arc<dyn Node>, options: Options) -> Admin {
@@ -71,7 +74,11 @@ impl Admin {
                     }
                     _ => node.hear(&channel, &data).await,
                 },
-                Err(RecvError::Lagged(missed)) => tracing::warn!("{missed} announcements of other nodes are missed"),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!("{missed} announcements of other nodes are missed");
+                    // Whatever is kept may be out of date.
+                    node.hear(INVALIDATIONS, "").await;
+                }
                 Err(RecvError::Closed) => return,
             }
         }

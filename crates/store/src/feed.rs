@@ -16,7 +16,7 @@ pub struct Feed {
     announced: broadcast::Sender<Announcement>,
 }
 
-/// What another node says of something that is no record.
+/// What another node says of something that is no record, or that a record has changed which no snapshot holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     pub channel: String,
@@ -50,14 +50,18 @@ pub struct Follower {
 #[derive(Debug)]
 pub struct Changes {
     listed: Option<Vec<Change>>,
-    /// Something was changed of which nobody is told.
+    /// Something was changed of which who follows is not told.
     untold: bool,
+    /// Under what plugins may keep it.
+    outdated: Vec<String>,
 }
 
 /// How many changes are kept: enough for a burst of writes while a snapshot is compiled.
 pub const CAPACITY: usize = 4096;
 /// How many announcements wait for who hears them, as many as are found at once; older ones are missed.
 const ANNOUNCEMENTS: usize = 1024;
+/// Kong's channel for it.
+const OUTDATED: &str = "invalidations";
 
 impl Feed {
     /// A feed without a past.
@@ -68,11 +72,14 @@ impl Feed {
 
     /// There are changes that are not known here: whoever follows has to read everything.
     pub fn lose(&self) -> Revision {
-        self.publish(Changes { listed: None, untold: false })
+        self.publish(Changes { listed: None, ..Changes::default() })
     }
 
     /// Adds a commit under the next revision. What nobody is told of makes none.
     pub fn publish(&self, changes: Changes) -> Revision {
+        for data in changes.outdated {
+            self.announce(Announcement { channel: OUTDATED.to_owned(), data });
+        }
         let mut recent = self.recent();
         if changes.listed.as_ref().is_some_and(Vec::is_empty) {
             return recent.newest;
@@ -188,7 +195,7 @@ impl Drop for Follower {
 
 impl Default for Changes {
     fn default() -> Changes {
-        Changes { listed: Some(Vec::new()), untold: false }
+        Changes { listed: Some(Vec::new()), untold: false, outdated: Vec::new() }
     }
 }
 
@@ -206,6 +213,15 @@ impl Changes {
     /// Notes a change of what no snapshot holds: it is to be made durable, and nobody is told.
     pub fn push_untold(&mut self) {
         self.untold = true;
+    }
+
+    /// What is kept under that key is no longer so. Very many are none, which stands for all.
+    pub fn push_outdated(&mut self, key: String) {
+        match self.outdated.len() {
+            ANNOUNCEMENTS => self.outdated = vec![String::new()],
+            1 if self.outdated[0].is_empty() => {}
+            _ => self.outdated.push(key),
+        }
     }
 
     /// They are too many to be listed.

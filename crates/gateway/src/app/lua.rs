@@ -70,9 +70,11 @@ pub fn forget_all() {
 }
 
 /// Another node has said something that is no business of the gateway itself: that what code keeps under a key is good
-/// no more, or what only code knows.
+/// no more, or all that it keeps where there is no key, or what only code knows.
 pub fn hear(channel: &str, data: &str) {
-    if channel == runtimes::lua::INVALIDATIONS {
+    if channel == runtimes::lua::INVALIDATIONS && data.is_empty() {
+        runtimes::lua::invalidate_all();
+    } else if channel == runtimes::lua::INVALIDATIONS {
         runtimes::lua::invalidate(data.as_bytes());
     } else if !runtimes::lua::hear(channel, data) {
         tracing::warn!(channel, "what another node says is too long for code in Lua");

@@ -146,6 +146,27 @@ pub struct Row {
     pub expires: Option<i64>,
 }
 
+impl Row {
+    /// What plugins, and Kong nodes, keep of it under: the entity, five values, the workspace.
+    pub fn cached_as(&self, table: &Table) -> String {
+        let value = |field: &String| match self.record.get(field) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Null) | None => String::new(),
+            Some(Value::Object(reference)) => {
+                reference.get("id").and_then(Value::as_str).map(str::to_owned).unwrap_or_default()
+            }
+            Some(other) => other.to_string(),
+        };
+        let mut values: Vec<String> = table.schema.cache_key().iter().map(value).collect();
+        if values.iter().all(String::is_empty) {
+            values = vec![table.id(&self.record).to_owned()];
+        }
+        values.resize(5, String::new());
+        let workspace = self.workspace.map(|id| id.to_string()).unwrap_or_default();
+        format!("{}:{}:{workspace}", table.name, values.join(":"))
+    }
+}
+
 /// Which rows a scan returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Selection<'a> {

@@ -305,12 +305,13 @@ impl<'t> Transaction<'t> {
     /// `before` is the row whose place that one has taken.
     pub(crate) fn note(&mut self, operation: Operation, table: &Table, row: Row, before: Option<Row>) {
         if let Some(recorded) = &mut self.recorded {
-            let before = before.map(|row| read::publish(&self.view, table, row));
+            let before = before.as_ref().map(|row| read::publish(&self.view, table, row.clone()));
             let record = read::publish(&self.view, table, row.clone());
             recorded.push(Recorded { operation, entity: table.name.clone(), record, before });
         }
         if !table.in_snapshot {
             self.changes.push_untold();
+            before.iter().chain([&row]).for_each(|row| self.changes.push_outdated(row.cached_as(table)));
             return;
         }
         let record = read::publish(&self.view, table, row);

@@ -29,6 +29,21 @@ async fn records_of_requests_are_stored_and_told_to_nobody() {
 }
 
 #[tokio::test]
+async fn who_keeps_them_is_told_that_they_are_others_now() {
+    for s in subjects().await {
+        s.add("consumers", json!({"username": "u"})).await;
+        let mut told = s.store.announcements();
+        let id = s.add("tokens", json!({"token": "t", "consumer": {"username": "u"}})).await;
+        s.store.delete("tokens", &s.store.key("tokens", "t")).await.unwrap();
+        for what in ["added", "deleted"] {
+            let said = told.recv().await.unwrap();
+            assert_eq!(said.channel, "invalidations", "{}: {what}", s.name);
+            assert!(said.data.starts_with(&format!("tokens:{id}:::::")), "{}: {what}: {}", s.name, said.data);
+        }
+    }
+}
+
+#[tokio::test]
 async fn they_go_with_what_they_refer_to() {
     for s in subjects().await {
         let consumer = s.add("consumers", json!({"username": "u"})).await;

@@ -2,10 +2,10 @@
 //! notification, which says what has changed.
 
 use super::session::Question;
+use crate::backend::Write;
 use crate::backend::cells::Cell;
-use crate::backend::{Row, Write};
 use crate::feed::Changes;
-use crate::layout::{Table, foreign_id};
+use crate::layout::foreign_id;
 use crate::{Change, Operation};
 use model::Record;
 use serde_json::{Value, json};
@@ -77,6 +77,7 @@ impl Events {
             Write::Remove { table, row } => (table, None, Some(row)),
         };
         if !table.in_snapshot {
+            new.into_iter().chain(old).for_each(|row| self.tell(CACHE, row.cached_as(table)));
             return;
         }
         let operation = match (new, old) {
@@ -86,7 +87,7 @@ impl Events {
         };
         let channel = if CORE.contains(&table.name.as_str()) { CORE_CACHE } else { CACHE };
         for row in new.into_iter().chain(old) {
-            self.tell(channel, cache_key(table, row));
+            self.tell(channel, row.cached_as(table));
             let text = |field: &str| row.record.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
             match table.name.as_str() {
                 "routes" => self.tell(CORE_CACHE, "router:version".to_owned()),
@@ -144,25 +145,6 @@ impl Events {
         ];
         Some((sql.to_owned(), cells))
     }
-}
-
-/// The key under which Kong caches a record.
-fn cache_key(table: &Table, row: &Row) -> String {
-    let value = |field: &String| match row.record.get(field) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => String::new(),
-        Some(Value::Object(reference)) => {
-            reference.get("id").and_then(Value::as_str).map(str::to_owned).unwrap_or_default()
-        }
-        Some(other) => other.to_string(),
-    };
-    let mut values: Vec<String> = table.schema.cache_key().iter().map(value).collect();
-    if values.iter().all(String::is_empty) {
-        values = vec![table.id(&row.record).to_owned()];
-    }
-    values.resize(5, String::new());
-    let workspace = row.workspace.map(|id| id.to_string()).unwrap_or_default();
-    format!("{}:{}:{workspace}", table.name, values.join(":"))
 }
 
 /// The names under which Kong looks for an SNI: its own, and those with a wildcard for its first or last label.
