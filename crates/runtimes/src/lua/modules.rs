@@ -9,7 +9,8 @@ const OWN: &[(&str, &[&str])] = &[
     (include_str!("code/modules/api.lua"), &["kong.api.endpoints", "kong.api.api_helpers"]),
     (include_str!("code/modules/cjson.lua"), &["cjson", "cjson.safe"]),
     (include_str!("code/modules/constants.lua"), &["kong.constants"]),
-    (include_str!("code/modules/evp.lua"), &["resty.evp"]),
+    (include_str!("code/modules/evp.lua"), &["resty.aes", "resty.evp"]),
+    (include_str!("code/modules/ffi.lua"), &["ffi", "lua_system_constants"]),
     (include_str!("code/modules/http.lua"), &["resty.http"]),
     (include_str!("code/modules/jwt.lua"), &["kong.plugins.jwt.jwt_parser"]),
     (include_str!("code/modules/kong.lua"), KONG),
@@ -20,23 +21,24 @@ const OWN: &[(&str, &[&str])] = &[
     (include_str!("code/modules/pb.lua"), PROTOBUF),
     (include_str!("code/modules/queue.lua"), &["kong.tools.queue"]),
     (include_str!("code/modules/redis.lua"), &["resty.redis"]),
+    (include_str!("code/modules/schema.lua"), &["kong.db.errors", "kong.db.schema", "kong.db.schema.entity"]),
     (include_str!("code/modules/ssl.lua"), &["ngx.ssl", "resty.kong.tls"]),
     (include_str!("code/modules/tools.lua"), TOOLS),
     (include_str!("code/modules/tools_net.lua"), TOOLS_NET),
     (include_str!("code/modules/zlib.lua"), &["ffi-zlib", "zlib"]),
-    (include_str!("code/modules/typedefs.lua"), &["kong.db.schema.typedefs", "kong.tools.redis.schema"]),
+    (include_str!("code/modules/typedefs.lua"), TYPEDEFS),
 ];
 /// Those that are used where the operator has none of that name.
 const SPARE: &[(&str, &[&str])] = &[
     (include_str!("code/modules/pl.lua"), PENLIGHT),
     (include_str!("code/modules/kong.lua"), &["kong.plugins.base_plugin", "lfs"]),
+    (include_str!("code/modules/lpeg.lua"), &["lpeg"]),
     (include_str!("code/modules/luasocket.lua"), &["ltn12"]),
     (include_str!("code/modules/multipart.lua"), &["multipart"]),
 ];
 
 const KONG: &[&str] = &[
     "kong.concurrency",
-    "kong.db.schema",
     "kong.dynamic_hook",
     "kong.observability.tracing.request_id",
     "kong.pdk.private.rate_limiting",
@@ -47,6 +49,7 @@ const KONG: &[&str] = &[
     "kong.workspaces",
     "lyaml",
 ];
+const TYPEDEFS: &[&str] = &["kong.db.schema.typedefs", "kong.tools.queue_schema", "kong.tools.redis.schema"];
 const PROTOBUF: &[&str] = &["kong.tools.grpc", "kong.tools.protobuf", "pb", "protoc"];
 const LUASOCKET: &[&str] = &["mime.core", "socket", "socket.core", "socket.http", "ssl", "ssl.https"];
 const OPENSSL: &[&str] = &[

@@ -58,6 +58,9 @@ local function outgoing(schema, record)
   return out
 end
 
+-- The errors of data access, made when they are first needed.
+local function errors_of_data() return require("kong.db.errors").new(kong.configuration.database) end
+
 local function failed(err_t)
   if type(err_t) ~= "table" then
     return nil, tostring(err_t), { code = 8, name = "database error", message = tostring(err_t) }
@@ -310,7 +313,7 @@ local function new(name)
   end
   local own = slot.dao_modules[name]
   local module = own and require(own)
-  local object = { schema = schema, db = kong.db, super = methods, errors = {} }
+  local object = { schema = schema, db = kong.db, super = methods, errors = errors_of_data() }
   return setmetatable(object, { __index = function(_, key)
     local value = module and module[key]
     if value == nil then
@@ -364,6 +367,8 @@ kong.db = setmetatable({}, { __index = function(t, name)
     return kong.configuration.database
   elseif name == "daos" then
     return t
+  elseif name == "errors" then
+    return errors_of_data()
   end
   return slot.entity(name)
 end })

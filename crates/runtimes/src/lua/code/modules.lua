@@ -87,7 +87,7 @@ local function additions()
     package.preload["table." .. name] = function() return table[name] end
   end
   debug = { traceback = slot.native.traceback, getinfo = slot.native.getinfo }
-  package.loaded.debug = debug
+  package.loaded.debug, package.loaded.ngx = debug, ngx
 end
 
 return function(own, spare, path)

@@ -190,6 +190,7 @@ local found = {
   consumer = host("client.get_consumer"), credential = host("client.get_credential"),
   route = host("router.get_route"), service = host("router.get_service"),
   captures = host("request.get_uri_captures"), host = host("request.get_host"), workspace = host("ngx.workspace"),
+  start = host("request.get_start_time"),
 }
 function client.get_consumer()
   check(AUTHENTICATED)
@@ -475,7 +476,7 @@ end
 local sent = namespace("service.request", UNTIL_BALANCER,
   "set_scheme set_path set_header add_header set_raw_body disable_tls")
 namespace("service.request", TO_SERVICE,
-  "set_raw_query set_method set_query clear_header set_headers set_body enable_buffering", sent)
+  "set_raw_query set_method set_query clear_query_arg clear_header set_headers set_body enable_buffering", sent)
 local outgoing = setmetatable({}, { __index = sent })
 function outgoing.set_scheme(scheme)
   is_string(scheme, "scheme")
@@ -507,6 +508,12 @@ function outgoing.set_query(args)
     error("args must be a table", 2)
   end
   return sent.set_query(args)
+end
+function outgoing.clear_query_arg(name)
+  if type(name) ~= "string" then
+    error("query argument name must be a string", 2)
+  end
+  return sent.clear_query_arg(name)
 end
 local send_header = native.ask("service.request.set_header")
 function outgoing.set_header(name, value)
@@ -789,6 +796,8 @@ end, __index = function(ctx, name)
     end
   elseif name == "workspace" then
     value = found.workspace()
+  elseif name == "KONG_PROCESSING_START" or name == "KONG_REWRITE_START" then
+    value = found.start()
   end
   return value
 end }

@@ -62,6 +62,11 @@ impl Host {
                 upstream.query = Some(query).filter(|query| !query.is_empty());
             }
             "service.request.set_query" => upstream.query = args_of(arguments.table(0)?)?.to_query(),
+            "service.request.clear_query_arg" => {
+                let name = arguments.text(0)?;
+                let left = upstream.query.as_deref().map(|query| without_argument(query, &name));
+                upstream.query = left.filter(|query| !query.is_empty());
+            }
             "service.request.set_method" => {
                 let method = arguments.str(0)?;
                 if method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
@@ -158,6 +163,13 @@ impl Host {
 /// The gateway frames content itself.
 pub(super) fn is_framing(name: &str) -> bool {
     ["content-length", "transfer-encoding", "connection"].iter().any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
+/// A query without the arguments of that name, with what stays as it is but for blanks, as Kong writes it.
+fn without_argument(query: &str, name: &[u8]) -> String {
+    let is_other = |argument: &&str| *sdk::decode(argument.split('=').next().unwrap_or_default().as_bytes()) != *name;
+    let left: Vec<&str> = query.split('&').filter(is_other).collect();
+    left.join("&").replace('+', "%20")
 }
 
 /// A path as it is sent: what a path cannot have is escaped.

@@ -41,8 +41,10 @@ fn getinfo(lua: &Lua, (level, _): (Value, Value)) -> Result<Option<Table>> {
 fn write(level: &str, values: &MultiValue) -> Result<()> {
     let line = line(values, false)?;
     match level {
-        "debug" => tracing::debug!(code = "lua", "{line}"),
-        "info" | "notice" => tracing::info!(code = "lua", "{line}"),
+        // As the log has them: what is `info` to nginx is one step below what is to us.
+        "debug" => tracing::trace!(code = "lua", "{line}"),
+        "info" => tracing::debug!(code = "lua", "{line}"),
+        "notice" => tracing::info!(code = "lua", "{line}"),
         "warn" => tracing::warn!(code = "lua", "{line}"),
         _ => tracing::error!(code = "lua", "{line}"),
     }
@@ -51,7 +53,7 @@ fn write(level: &str, values: &MultiValue) -> Result<()> {
 
 fn inspect(values: &MultiValue) -> Result<()> {
     let line = line(values, true)?;
-    tracing::debug!(code = "lua", "{line}");
+    tracing::trace!(code = "lua", "{line}");
     Ok(())
 }
 

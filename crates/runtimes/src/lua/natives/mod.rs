@@ -12,6 +12,7 @@ mod keys;
 mod log;
 mod protobuf;
 mod regex;
+mod schemas;
 pub(super) mod shared;
 mod text;
 mod time;
@@ -37,6 +38,7 @@ pub fn table(lua: &Lua) -> Result<Table> {
     log::add(lua, &native)?;
     protobuf::add(lua, &native)?;
     regex::add(lua, &native)?;
+    schemas::add(lua, &native)?;
     shared::add(lua, &native)?;
     time::add(lua, &native)?;
     yaml::add(lua, &native)?;

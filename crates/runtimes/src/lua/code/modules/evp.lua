@@ -1,4 +1,81 @@
--- resty.evp: signers and verifiers as lua-resty-jwt wants them, by `resty.openssl`.
+-- resty.aes, and resty.evp: signers and verifiers as lua-resty-jwt wants them, by `resty.openssl`.
+local name, slot = ...
+local native = slot.native
+
+-- A cipher whose key and vector are made of a secret, as OpenSSL's `EVP_BytesToKey` makes them, or are given.
+local function aes_module()
+  local aes = { hash = {} }
+  for _, hash in ipairs { "md5", "sha1", "sha224", "sha256", "sha384", "sha512" } do
+    aes.hash[hash] = hash
+  end
+  function aes.cipher(size, mode)
+    size, mode = size or 128, (mode or "cbc"):lower()
+    if not require("resty.openssl.cipher").new("aes-" .. size .. "-" .. mode) then
+      return nil
+    end
+    return { size = size, cipher = mode }
+  end
+  local function derived(hash, secret, salt, rounds, length)
+    local octets, block = "", ""
+    while #octets < length do
+      block = native.digest(hash, block .. secret .. salt)
+      for _ = 2, rounds do
+        block = native.digest(hash, block)
+      end
+      octets = octets .. block
+    end
+    return octets
+  end
+  function aes:new(secret, salt, cipher, hash, rounds, iv_length, is_padded)
+    cipher, hash, rounds = cipher or aes.cipher(), hash or aes.hash.md5, rounds or 1
+    local size = cipher.size / 8
+    local key, iv = secret, nil
+    if type(hash) == "table" then
+      if not hash.iv then
+        return nil, "bad iv"
+      elseif hash.method then
+        key = hash.method(secret)
+      end
+      iv = hash.iv
+      if #key ~= size then
+        return nil, "bad key length"
+      end
+    else
+      if salt and #salt ~= 8 then
+        return nil, "salt must be 8 characters or nil"
+      end
+      local octets = derived(hash, secret, salt or "", rounds, size + 16)
+      key, iv = octets:sub(1, size), octets:sub(size + 1, size + (iv_length or (cipher.cipher == "gcm" and 12 or 16)))
+    end
+    local kind, task = "aes-" .. cipher.size .. "-" .. cipher.cipher, { key = key, iv = iv }
+    task.no_padding = is_padded == false or nil
+    local function run(enciphers, text, tag)
+      task.text, task.tag = text, tag
+      return native.cipher(kind, enciphers, task)
+    end
+    return {
+      encrypt = function(_, text)
+        local octets, own_tag, why = run(true, text)
+        if not octets then
+          return nil, why
+        end
+        return cipher.cipher == "gcm" and { octets, own_tag } or octets
+      end,
+      decrypt = function(_, text, tag)
+        if type(text) == "table" then
+          text, tag = text[1], text[2]
+        end
+        local octets, _, why = run(false, text, tag)
+        return octets, why
+      end,
+    }
+  end
+  return aes
+end
+if name == "resty.aes" then
+  return aes_module()
+end
+
 local pkey, x509 = require "resty.openssl.pkey", require "resty.openssl.x509"
 local PADDINGS = pkey.PADDINGS
 

@@ -7,29 +7,10 @@ modules["kong.workspaces"] = function()
   return {
     get_workspace_id = function() return ngx.ctx.workspace or kong.default_workspace end,
     set_workspace = function(workspace) ngx.ctx.workspace = workspace and workspace.id end,
+    get_workspace = function() return kong.db.workspaces:select { id = ngx.ctx.workspace or kong.default_workspace } end,
+    get_workspace_name = function() return "default" end,
     is_workspaceable = function(entity) return kong.db[entity] and kong.db[entity].schema.workspaceable end,
   }
-end
-
--- What schemas ask of Kong's own: fields with others laid over them, and functions that judge values.
-modules["kong.db.schema"] = function()
-  local function define(field)
-    return setmetatable(field, { __call = function(self, over)
-      local laid = {}
-      for key, value in pairs(self) do
-        laid[key] = value
-      end
-      for key, value in pairs(over or {}) do
-        laid[key] = value
-      end
-      return laid
-    end })
-  end
-  local function is_regex(value)
-    local _, err = ngx.re.match("", value)
-    return not err, err and "not a valid regex: " .. value or nil
-  end
-  return { define = define, validators = { is_regex = is_regex } }
 end
 
 modules["kong.tools.gzip"] = function()
@@ -40,20 +21,45 @@ end
 modules["kong.tools.mime_type"] = function()
   local mime = {}
   -- The type, the one below it, and the parameters of a media type.
-  function mime.parse_mime_type(text)
-    local kind, below, rest = tostring(text):match("^%s*([^/%s;]+)/([^/%s;]+)%s*(.*)$")
+  function mime.parse_mime_type(given)
+    if given == "*" then
+      return "*", "*", {}
+    end
+    local TOKEN = "[^%c%s()<>@,;:\\\"/%[%]?={}\127-\255]+"
+    local kind, below, rest = tostring(given):match("^(" .. TOKEN .. ")/(" .. TOKEN .. ")(.*)$")
+    local params = {}
+    while kind and rest ~= "" do
+      local key, behind = rest:match("^[ \t]*;[ \t]*(" .. TOKEN .. ")=(.*)$")
+      local quoted, left = (behind or ""):match('^"(.-[^\\])"(.*)$')
+      if not quoted then
+        quoted, left = (behind or ""):match('^"()"(.*)$')
+        quoted = quoted and ""
+      end
+      local value = quoted
+      if not value then
+        value, left = (behind or ""):match("^(" .. TOKEN .. ")(.*)$")
+      end
+      if not key or not value then
+        return nil
+      end
+      params[key:lower()], rest = value, left
+    end
     if not kind then
       return nil
     end
-    local params = {}
-    for key, value in rest:gmatch(";%s*([^=%s]+)=\"?([^;\"]*)\"?") do
-      params[key:lower()] = key:lower() == "charset" and value:lower() or value
-    end
     return kind:lower(), below:lower(), params
   end
-  -- Whether all that is of the other type is of this one, which may have `*` for a part.
+  -- Whether all that is of the other type is of this one, which may have `*` for a part, or be what that is written in.
   function mime.includes(this, other)
-    return this.type == "*" or this.type == other.type and (this.subtype == "*" or this.subtype == other.subtype)
+    if type(this) ~= "table" then
+      error("this must be a table", 2)
+    elseif type(other) ~= "table" then
+      error("other must be a table", 2)
+    end
+    local is_within = this.subtype == other.subtype or this.subtype == "*"
+      or type(this.subtype) == "string" and not this.subtype:find("+", 1, true)
+        and tostring(other.subtype):sub(-#this.subtype - 1) == "+" .. this.subtype
+    return this.type == "*" or this.type == other.type and is_within
   end
   return mime
 end
@@ -92,7 +98,8 @@ end
 modules["kong.tools.sandbox"] = function()
   local trusted = native.untrusted_lua
   local off = "loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'"
-  local configuration = { enabled = trusted ~= "off", sandbox_enabled = trusted == "sandbox", err_msg = off }
+  local configuration = { enabled = trusted ~= "off", sandbox_enabled = trusted == "sandbox", err_msg = off,
+    environment = slot.sandboxed }
   function configuration.clear() end
   configuration.reload = configuration.clear
   local sandbox = { configuration = configuration }

@@ -9,16 +9,7 @@ modules["pl.stringx"] = function()
   function stringx.rstrip(text) return (text:match("^(.-)%s*$")) end
   function stringx.startswith(text, prefix) return text:sub(1, #prefix) == prefix end
   function stringx.endswith(text, suffix) return suffix == "" or text:sub(-#suffix) == suffix end
-  function stringx.split(text, separator)
-    if not separator then
-      local words = {}
-      for word in text:gmatch("%S+") do
-        words[#words + 1] = word
-      end
-      return words
-    end
-    return require("kong.tools.string").split(text, separator)
-  end
+  stringx.split = require("kong.tools.string").split
   function stringx.join(separator, list) return table.concat(list, separator) end
   function stringx.replace(text, old, new, count)
     return (text:gsub(old:gsub("%p", "%%%0"), (new:gsub("%%", "%%%%")), count))
@@ -117,7 +108,7 @@ modules["pl.pretty"] = function()
 end
 
 modules["pl.utils"] = function()
-  return { split = function(text, separator) return require("pl.stringx").split(text, separator) end, unpack = unpack,
+  return { split = require("pl.stringx").split, unpack = unpack,
     pack = function(...) return { n = select("#", ...), ... } end }
 end
 

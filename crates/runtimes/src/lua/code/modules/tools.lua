@@ -4,40 +4,91 @@ local native = slot.native
 local modules = {}
 
 local text = {}
-function text.split(given, separator, max)
-  local parts, at = {}, 1
-  if separator == "" then
-    for i = 1, #given do
-      parts[i] = given:sub(i, i)
-    end
-    return parts
+-- The pieces of a text between delimiters, and how many they are; the last of `most` has the rest.
+local function pieces(given, delimiter, most, is_plain)
+  most = most or math.huge
+  if most < 1 or given == nil then
+    return {}, 0
+  elseif most == 1 or delimiter == nil then
+    return { given }, 1
+  elseif given == "" and delimiter ~= "" then
+    return { "" }, 1
   end
-  while not max or #parts < max - 1 do
-    local from, to = given:find(separator, at, true)
-    if not from then
+  local parts, count, at = {}, 0, 1
+  -- Nothing is found before and behind each character.
+  local past = delimiter == "" and #given + 1
+  while count < most - 1 do
+    local from, to
+    if past then
+      from = count == 0 and 1 or at + 1
+      to = from - 1
+    else
+      from, to = given:find(delimiter, at, is_plain)
+    end
+    if not from or past and from > past then
       break
     end
-    parts[#parts + 1] = given:sub(at, from - 1)
-    at = to + 1
+    count = count + 1
+    parts[count], at = given:sub(at, from - 1), to + 1
   end
-  parts[#parts + 1] = given:sub(at)
+  parts[count + 1] = given:sub(at)
+  return parts, count + 1
+end
+local function iterated(parts, count)
+  local at = 0
+  return function()
+    at = at + 1
+    return at <= count and parts[at] or nil
+  end
+end
+function text.splitn(given, delimiter, most) return pieces(given, delimiter, most, true) end
+function text.psplitn(given, pattern, most) return pieces(given, pattern, most, false) end
+function text.isplitn(given, delimiter, most) return iterated(pieces(given, delimiter, most, true)) end
+function text.ipsplitn(given, pattern, most) return iterated(pieces(given, pattern, most, false)) end
+local function once(given, delimiter, is_plain)
+  if given == nil or delimiter == nil then
+    return given, nil
+  elseif delimiter == "" then
+    return "", given
+  end
+  local from, to = given:find(delimiter, nil, is_plain)
+  if not from then
+    return given, nil
+  end
+  return given:sub(1, from - 1), given:sub(to + 1)
+end
+function text.split_once(given, delimiter) return once(given, delimiter, true) end
+function text.psplit_once(given, pattern) return once(given, pattern, false) end
+-- As Penlight does it: at blanks without a delimiter, and there is nothing in nothing.
+function text.split(given, delimiter, most)
+  if delimiter == "" then
+    return { given }
+  elseif delimiter then
+    return given == "" and {} or (pieces(given, delimiter, most, true))
+  end
+  local parts, count = pieces((given:gsub("^%s+", "")), "%s+", most, false)
+  if parts[count] == "" then
+    parts[count] = nil
+  end
   return parts
 end
 function text.strip(given) return given and (tostring(given):match("^%s*(.-)%s*$")) or "" end
-function text.isplitn(given, separator) return ipairs(text.split(given, separator or " ")) end
-text.isplit, text.splitn = text.isplitn, text.split
 function text.join(separator, list) return table.concat(list, separator) end
+local UNITS = { k = { 2 ^ 10, "KiB" }, m = { 2 ^ 20, "MiB" }, g = { 2 ^ 30, "GiB" } }
 function text.bytes_to_str(octets, unit, scale)
-  unit = (unit or "b"):lower()
-  local power = ({ b = 0, k = 1, m = 2, g = 3 })[unit == "" and "b" or unit]
-  if scale ~= nil and (type(scale) ~= "number" or scale < 0) then
-    error("scale must be equal or greater than 0", 2)
-  elseif not power then
-    error("invalid unit '" .. unit .. "' (expected 'k/K', 'm/M', or 'g/G')", 2)
-  elseif power == 0 then
+  local kind = (unit or ""):lower()
+  if kind == "" or kind == "b" then
     return ("%d"):format(octets)
   end
-  return ("%." .. (scale or 2) .. "f %siB"):format(octets / 1024 ^ power, unit:upper())
+  scale = scale or 2
+  if type(scale) ~= "number" or scale < 0 then
+    error("scale must be equal or greater than 0", 2)
+  end
+  local known = UNITS[kind]
+  if not known then
+    error("invalid unit '" .. unit .. "' (expected 'k/K', 'm/M', or 'g/G')", 2)
+  end
+  return ("%." .. scale .. "f %s"):format(octets / known[1], known[2])
 end
 function text.parse_ngx_size(given)
   local digits, unit = given:match("^(.-)([kKmMgG]?)$")
@@ -58,9 +109,25 @@ end
 function text.replace_dashes(given) return (given:gsub("-", "_")) end
 function text.replace_dashes_lower(given) return (given:gsub("-", "_"):lower()) end
 function text.starts_with(given, prefix) return given:sub(1, #prefix) == prefix end
+-- Characters of each length, as the standard has them.
+local CHARACTERS = { "^[%z\1-\127]+()", "^[\194-\223][\128-\191]()", "^\224[\160-\191][\128-\191]()",
+  "^[\225-\236\238\239][\128-\191][\128-\191]()", "^\237[\128-\159][\128-\191]()",
+  "^\240[\144-\191][\128-\191][\128-\191]()", "^[\241-\243][\128-\191][\128-\191][\128-\191]()",
+  "^\244[\128-\143][\128-\191][\128-\191]()" }
 function text.validate_utf8(given)
-  local ok = ngx.re.find(tostring(given), ".*", "su")
-  return ok ~= nil
+  local at
+  given, at = tostring(given), 1
+  while at <= #given do
+    local after
+    for _, character in ipairs(CHARACTERS) do
+      after = after or given:match(character, at)
+    end
+    if not after then
+      return false, at
+    end
+    at = after
+  end
+  return true
 end
 
 local tables = { EMPTY = setmetatable({}, { __newindex = function() error("the table is read-only", 2) end }) }
@@ -96,12 +163,17 @@ local function copied(t, without_metatables, seen)
   elseif seen[t] then
     return seen[t]
   end
+  local metatable = getmetatable(t)
+  if metatable ~= nil and type(metatable) ~= "table" then
+    -- What shows itself to nobody is everybody's.
+    return t
+  end
   local copy = {}
   seen[t] = copy
   for key, value in pairs(t) do
     copy[copied(key, without_metatables, seen)] = copied(value, without_metatables, seen)
   end
-  return without_metatables and copy or setmetatable(copy, getmetatable(t))
+  return without_metatables and copy or setmetatable(copy, metatable)
 end
 function tables.deep_copy(t, with_metatables) return copied(t, with_metatables == false, {}) end
 function tables.cycle_aware_deep_copy(t, without_metatables, _, seen) return copied(t, without_metatables, seen or {}) end
@@ -144,13 +216,17 @@ function tables.concat(...)
   end
   return all
 end
+-- Several errors of one field are a list, which an error that is a table is not.
+local several = {}
 function tables.add_error(errors, key, value)
   errors = errors or {}
   local before = errors[key]
   if before == nil then
     errors[key] = value
+  elseif getmetatable(before) == several then
+    before[#before + 1] = value
   else
-    errors[key] = type(before) == "table" and tables.concat(before, { value }) or { before, value }
+    errors[key] = setmetatable({ before, value }, several)
   end
   return errors
 end
@@ -176,6 +252,19 @@ function time.get_now_ms() return native.now() * 1000 end
 time.get_updated_now, time.get_updated_now_ms = native.now, time.get_now_ms
 function time.get_updated_monotonic_ms() return native.monotonic() * 1000 end
 
+local SECONDS = { y = 31536000, M = 2592000, w = 604800, d = 86400, h = 3600, m = 60, s = 1, [""] = 1 }
+-- `1h 30m`, as nginx has times.
+function time.nginx_conf_time_to_seconds(given)
+  local sum, rest = 0, tostring(given)
+  for digits, unit in rest:gmatch("(%d+)(%a*) *") do
+    sum = sum + tonumber(digits) * (SECONDS[unit] or error("bad argument #1 'str'", 2))
+  end
+  if rest == "" or rest:gsub("%d+%a* *", "") ~= "" then
+    error("bad argument #1 'str'", 2)
+  end
+  return sum
+end
+
 modules["kong.tools.string"], modules["kong.tools.table"], modules["kong.tools.uuid"] = text, tables, uuid
 modules["kong.tools.rand"], modules["kong.tools.sha256"], modules["kong.tools.time"] = rand, sha, time
 modules["kong.tools.module"] = { load_module_if_exists = tables.load_module_if_exists }
@@ -183,6 +272,7 @@ modules["kong.tools.cjson"] = {
   encode = function(value) return native.json_encode(value) end,
   decode_with_array_mt = function(given) return native.json_decode(given, native.array_mt) end,
   array_mt = native.array_mt,
+  new_array = function() return setmetatable({}, native.array_mt) end,
 }
 
 -- Times in milliseconds, and those at which what they are in began.

@@ -118,9 +118,39 @@ end
 modules["kong.tools.ip"] = ip
 
 local http = {}
-function http.get_mime_type(header, default)
-  local kind = type(header) == "string" and header:match("^%s*([^;]-)%s*$") or header
-  return kind or default
+http.CONTENT_TYPES = {
+  CONTENT_TYPE = "Content-Type", CONTENT_TYPE_POST = "application/x-www-form-urlencoded",
+  CONTENT_TYPE_JSON = "application/json", CONTENT_TYPE_FORM_DATA = "multipart/form-data",
+}
+-- The types of answers, by what is asked for.
+local ANSWERS = {
+  ["text/plain"] = "text/plain; charset=utf-8", ["text/html"] = "text/html; charset=utf-8",
+  ["application/json"] = "application/json; charset=utf-8", ["application/xml"] = "application/xml; charset=utf-8",
+  ["application/grpc"] = "",
+}
+ANSWERS.text, ANSWERS.application = ANSWERS["text/plain"], ANSWERS["application/json"]
+local USUAL = ANSWERS["application/json"]
+function http.get_mime_type(header, with_usual)
+  local wanted = tostring(header or ""):match("^%s*([^;]-)%s*$") or tostring(header):match("^%s*([^;]*)")
+  local kind, below = wanted:match("^([^/]*)/(.*)$")
+  local found = kind and (below == "*" and (kind == "*" and USUAL or ANSWERS[kind]) or ANSWERS[wanted])
+  if found or with_usual ~= false then
+    return found or USUAL
+  end
+  return nil, "could not find MIME type"
+end
+-- The type that is accepted most gladly.
+function http.get_response_type(accepted)
+  local best, chosen = 0, USUAL
+  accepted = type(accepted) == "table" and table.concat(accepted, ",") or accepted
+  for part in (accepted or ""):gmatch("[^,]+") do
+    local wanted, rest = part:match("^%s*([^;%s]+)(.*)$")
+    local quality = wanted and (tonumber(rest:match("[qQ]%s*=%s*([%d%.]+)")) or 1) or 0
+    if quality > best then
+      best, chosen = quality, http.get_mime_type(wanted, false) or chosen
+    end
+  end
+  return chosen
 end
 -- Numbers come first, then names, each in order; a list is written with its places, a table with its names.
 local function before(a, b)

@@ -135,6 +135,23 @@ t.queue = defined {
   },
 }
 
+-- How traces travel.
+local formats = { "w3c", "b3", "jaeger", "ot", "datadog", "aws", "gcp", "instana" }
+local written = { "b3-single", unpack(formats) }
+t.propagation = defined {
+  type = "record",
+  fields = {
+    { extract = { type = "array", elements = { type = "string", one_of = formats } } },
+    { clear = { type = "array", elements = { type = "string", validator = "header_name" } } },
+    { inject = { type = "array", elements = { type = "string", one_of = { "preserve", unpack(written) } } } },
+    { default_format = { type = "string", one_of = written, required = true } },
+  },
+}
+
+if name == "kong.tools.queue_schema" then
+  return t.queue
+end
+
 -- What plugins ask of a server of Redis.
 if name == "kong.tools.redis.schema" then
   local secret = { type = "string", referenceable = true, encrypted = true, len_min = 0 }

@@ -1,5 +1,6 @@
 //! Plugins from files, without a gateway.
 
+mod libraries;
 mod modules;
 mod tools;
 
