@@ -4,7 +4,9 @@ use blackbox::http::{Response, get, json, request};
 use blackbox::{Backend, Node, Scripted, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_plugin_server");
 const PROTOCOLS: [&str; 2] = ["msgpack", "protobuf"];
@@ -55,6 +57,11 @@ impl Probed {
     fn told(&self) -> Vec<String> {
         let log = std::fs::read_to_string(format!("{}.log", self.socket)).unwrap_or_default();
         log.lines().map(str::to_owned).collect()
+    }
+
+    /// Lets go on what waits in the server.
+    fn go_on(&self) {
+        std::fs::write(format!("{}.go", self.socket), b"").unwrap();
     }
 
     /// The process of the server that was started last.
@@ -168,6 +175,82 @@ fn a_server_that_was_killed_is_started_again() {
         // The instance is that of the new process.
         assert_eq!(probed.told().iter().filter(|line| *line == "start hello").count(), 2);
     }
+}
+
+#[test]
+fn events_about_exchanges_come_to_their_end_before_the_node() {
+    let backend = Backend::start("a");
+    for protocol in PROTOCOLS {
+        let mut probed = Probed::start(protocol, backend.address, &[]);
+        get(probed.node.proxy(), "/late").expect(200);
+        eventually("the plugin is told of the end", || probed.told().contains(&"late".to_owned()));
+        probed.node.signal(Signal::QUIT);
+        probed.says("stopping, requests under way have up to");
+        probed.go_on();
+        assert!(probed.node.ends_within(Duration::from_secs(60)));
+        assert!(probed.told().iter().any(|line| line.starts_with("log 200 \"/late\"")), "{protocol}");
+    }
+}
+
+#[test]
+fn a_successor_has_servers_of_its_own() {
+    let backend = Backend::start("a");
+    for protocol in PROTOCOLS {
+        let probed = Probed::start(protocol, backend.address, &[]);
+        let first = probed.process();
+        let proxy = probed.node.proxy();
+        let waits = std::thread::spawn(move || request(proxy, "GET", "/", &[("X-Do", "wait")], b"").unwrap());
+        eventually("the plugin waits", || probed.told().contains(&"waiting".to_owned()));
+        probed.node.signal(Signal::USR2);
+        eventually("another server is started", || probed.process() != first);
+        eventually("the successor's server is asked", || {
+            probed.ask("nothing").expect(200);
+            probed.told().iter().filter(|line| *line == "start hello").count() > 1
+        });
+        probed.go_on();
+        waits.join().unwrap().expect(200);
+        eventually("the first process has ended", || {
+            rustix::process::test_kill_process(Pid::from_raw(first).unwrap()) == Err(rustix::io::Errno::SRCH)
+        });
+        probed.ask("nothing").expect(200);
+    }
+}
+
+#[test]
+fn streams_go_where_a_plugin_says() {
+    let service = Scripted::start("a line from afar\n");
+    for protocol in PROTOCOLS {
+        let more = [("stream_listen", "127.0.0.1:0"), ("pluginserver_probe_timeout", "3000")];
+        let probed = Probed::start(protocol, service.address, &more);
+        let (admin, plugin) = (probed.node.admin(), format!("{protocol}-stream"));
+        let stream = probed.node.stream(0);
+        json(admin, "POST", "/services", &json!({ "name": "t", "url": "tcp://127.0.0.1:1" })).expect(201);
+        let route = json!({ "name": "t", "protocols": ["tcp"], "destinations": [{ "port": stream.port() }] });
+        json(admin, "POST", "/services/t/routes", &route).expect(201);
+        let config = |greeting: &str| json!({ "name": plugin, "config": { "greeting": greeting } });
+        let created = json(admin, "POST", "/routes/t/plugins", &config(&service.address.port().to_string()));
+        let path = format!("/plugins/{}", created.expect(201).json()["id"].as_str().unwrap());
+        assert_eq!(said_by(stream), "a line from afar\n", "{protocol}");
+        assert!(probed.told().contains(&"preread 127.0.0.1".to_owned()), "{protocol}");
+        for what in ["unknown", "garbage", "hang", "die"] {
+            json(admin, "PATCH", &path, &config(what)).expect(200);
+            assert_eq!(said_by(stream), "", "{protocol}: {what}");
+        }
+        json(admin, "PATCH", &path, &config(&service.address.port().to_string())).expect(200);
+        eventually("others are served", || said_by(stream) == "a line from afar\n");
+    }
+}
+
+/// What comes to a client that says something.
+fn said_by(stream: SocketAddr) -> String {
+    let mut client = TcpStream::connect(stream).unwrap();
+    let mut said = String::new();
+    // A connection that is reset has said nothing.
+    let _ = client
+        .write_all(b"GET / HTTP/1.0\r\n\r\n")
+        .and_then(|()| client.shutdown(Shutdown::Write))
+        .and_then(|()| client.read_to_string(&mut said));
+    said
 }
 
 #[test]

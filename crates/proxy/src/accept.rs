@@ -57,7 +57,15 @@ pub(crate) fn run(index: usize, shared: &Arc<Shared>, sockets: Vec<(usize, Liste
     });
     runtime.block_on(async {
         shared.kinds.iter().for_each(|kind| kind.start_worker(index));
+        let mut ending = phase.clone();
         acceptor.serve(sockets, phase).await;
+        let told = futures_util::future::join_all(shared.kinds.iter().map(|kind| kind.end_worker()));
+        tokio::select! {
+            _ = told => {}
+            _ = ending.wait_for(|phase| *phase == Phase::Ended) => {
+                tracing::warn!("worker {index} ends before plugins have told others of all exchanges");
+            }
+        }
     });
 }
 

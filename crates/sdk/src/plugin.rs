@@ -46,6 +46,12 @@ pub trait PluginKind: Send + Sync {
     /// Called on each worker's own thread, within its event loop, before it serves.
     fn start_worker(&self, _index: usize) {}
 
+    /// Called on each worker's own thread when it serves no more: ends when others have been told what they still have
+    /// to know of its exchanges. It may take a moment, not longer.
+    fn end_worker(&self) -> LocalBoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// The paths of the Admin API that it answers, beside those of its credential entities.
     fn endpoints(&self) -> &'static [AdminEndpoint] {
         &[]

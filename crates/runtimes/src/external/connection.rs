@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -48,6 +48,8 @@ const KEPT_ROOM: usize = 16 << 10;
 const KEPT: usize = 64;
 /// How often a server that is starting is tried.
 const AGAIN: Duration = Duration::from_millis(20);
+/// How long a socket may be gone that another process's server is taking over.
+const TAKING_OVER: Duration = Duration::from_millis(500);
 
 static SERVERS: Mutex<Vec<&'static Server>> = Mutex::new(Vec::new());
 
@@ -84,15 +86,20 @@ impl Server {
 
     async fn connect(&self) -> Result<Connection, Failure> {
         let socket = &self.settings.socket;
+        let began = Instant::now();
         loop {
             match UnixStream::connect(socket).await {
                 Ok(stream) => {
                     let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
+                    if self.state.is_starting() && self.state.is_former(peer) {
+                        tokio::time::sleep(AGAIN).await;
+                        continue;
+                    }
                     return Ok(Connection { stream, peer, buffer: Vec::new(), sequence: 0, room: ROOM.lease() });
                 }
                 Err(error)
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
-                        && self.state.is_starting() =>
+                        && (self.state.is_starting() || began.elapsed() < TAKING_OVER) =>
                 {
                     tokio::time::sleep(AGAIN).await;
                 }

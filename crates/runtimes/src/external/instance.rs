@@ -8,13 +8,13 @@ use crate::lua::{self, Phase};
 use sdk::entities;
 use sdk::{Answer, Bytes, Exchange, MemoryBudget, Phases, Plugin, Step};
 use serde_json::Value as Json;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 /// A record of `plugins` for a plugin of a server.
 pub struct Configured {
@@ -55,8 +55,42 @@ const TRIES: usize = 3;
 /// How long the end of an instance may take.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// The events about exchanges that are over, on one worker.
+#[derive(Default)]
+struct LastEvents {
+    left: Cell<usize>,
+    ended: Notify,
+}
+
+/// One of them, as long as it lasts.
+struct LastEvent(Rc<LastEvents>);
+
 thread_local! {
     static KNOWN: RefCell<HashMap<u64, Known>> = RefCell::new(HashMap::new());
+    static LAST_EVENTS: Rc<LastEvents> = Rc::default();
+}
+
+impl LastEvent {
+    fn new() -> LastEvent {
+        let events = LAST_EVENTS.with(Rc::clone);
+        events.left.update(|left| left + 1);
+        LastEvent(events)
+    }
+}
+
+impl Drop for LastEvent {
+    fn drop(&mut self) {
+        self.0.left.update(|left| left - 1);
+        self.0.ended.notify_waiters();
+    }
+}
+
+/// Waits until no event about an exchange that is over is left on this worker.
+pub async fn finish() {
+    let events = LAST_EVENTS.with(Rc::clone);
+    while events.left.get() > 0 {
+        events.ended.notified().await;
+    }
 }
 
 impl Configured {
@@ -291,12 +325,12 @@ impl Plugin for Instance {
         };
         let mut copy = exchange.copied();
         lua::share_context(exchange, &mut copy);
-        let configured = Arc::clone(&self.0);
+        let (configured, event) = (Arc::clone(&self.0), LastEvent::new());
         tokio::task::spawn_local(async move {
             if let Err(error) = configured.run(&mut copy, Phase::Log, Some(entry)).await {
                 configured.report(Phase::Log, &error);
             }
-            drop(lease);
+            drop((lease, event));
         });
     }
 }

@@ -4,7 +4,7 @@ use super::PluginServer;
 use super::connection::Server;
 use super::instance::{self, Configured, Instance};
 use super::query::{Described, query};
-use sdk::{Env, MemoryBudget, Plugin, PluginKind, entities};
+use sdk::{Env, LocalBoxFuture, MemoryBudget, Plugin, PluginKind, entities};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -90,5 +90,9 @@ impl PluginKind for ServedPlugin {
                 instance::close_unused().await;
             }
         });
+    }
+
+    fn end_worker(&self) -> LocalBoxFuture<'static, ()> {
+        Box::pin(instance::finish())
     }
 }

@@ -5,10 +5,13 @@ use super::PluginServer;
 use super::connection::Server;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::io::{self, BufRead, BufReader, PipeReader, Read};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -30,6 +33,10 @@ pub struct Processes(Vec<Supervisor>);
 #[derive(Debug, Default)]
 pub struct State {
     running: Mutex<Option<Running>>,
+    /// The process that had the socket when the first one was started: that of a node whose place this one takes.
+    former: OnceLock<Option<i32>>,
+    /// Whether the first one is about to be started.
+    is_due: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +83,13 @@ impl Drop for Processes {
 impl State {
     /// Whether the process has begun a moment ago, so that it may not listen yet.
     pub fn is_starting(&self) -> bool {
-        self.running().is_some_and(|running| running.since.elapsed() < STARTING)
+        let has_begun = self.running().is_some_and(|running| running.since.elapsed() < STARTING);
+        has_begun || self.is_due.load(Ordering::Acquire)
+    }
+
+    /// Whether a process is the one that had the socket before, and goes with its node.
+    pub fn is_former(&self, peer: Option<i32>) -> bool {
+        peer.is_some() && self.former.get() == Some(&peer)
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
@@ -95,18 +108,28 @@ impl State {
 impl Supervisor {
     fn start(server: &PluginServer, command: String) -> Supervisor {
         let state = Arc::clone(&Server::of(server).state);
+        state.is_due.store(true, Ordering::Release);
         let (stop, stopped) = mpsc::channel();
         let (done, ended) = mpsc::channel();
-        let (name, shared) = (server.name.clone(), Arc::clone(&state));
+        let (name, socket, shared) = (server.name.clone(), server.socket.clone(), Arc::clone(&state));
         let thread = std::thread::Builder::new().name("plugin-server".to_owned()).spawn(move || {
+            shared.former.get_or_init(|| listening(&socket));
             keep_running(&name, &command, &shared, &stopped);
             drop(done);
         });
         if let Err(error) = &thread {
             tracing::error!(server = server.name, "a plugin server cannot be started: {error}");
+            state.is_due.store(false, Ordering::Release);
         }
         Supervisor { state, stop: Some(stop), ended, thread: thread.ok() }
     }
+}
+
+/// The process that listens on a socket.
+fn listening(socket: &Path) -> Option<i32> {
+    let stream = UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    Some(peer.pid.as_raw_nonzero().get())
 }
 
 /// Starts a server again and again, until it is told to stop.
@@ -114,7 +137,9 @@ fn keep_running(name: &str, command: &str, state: &State, stopped: &Receiver<()>
     let mut short = 0;
     loop {
         let began = Instant::now();
-        match spawn(name, command, state) {
+        let spawned = spawn(name, command, state);
+        state.is_due.store(false, Ordering::Release);
+        match spawned {
             Ok(child) => wait(name, child, state),
             Err(error) => tracing::error!(server = name, "a plugin server cannot be started: {error}"),
         }

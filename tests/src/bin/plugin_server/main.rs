@@ -2,7 +2,7 @@
 //! `X-Do` of theirs, or of the service's response.
 //!
 //! `plugin_server PROTOCOL dump` says what it has; `plugin_server PROTOCOL SOCKET` serves, and writes down in
-//! `SOCKET.log` what it is told.
+//! `SOCKET.log` what it is told. What has to wait goes on when there is a file `SOCKET.go`.
 
 mod msgpack;
 mod protobuf;
@@ -52,21 +52,26 @@ fn main() {
 }
 
 fn description(protocol: &str) -> Value {
-    let plugin = json!({
-        "Name": format!("{protocol}-probe"),
-        "Phases": ["access", "response", "log"],
-        "Version": "1.2.3",
-        "Priority": 7,
-        "Schema": {
-            "name": format!("{protocol}-probe"),
-            "fields": [{ "config": { "type": "record", "fields": [
-                { "greeting": { "type": "string", "default": "hello", "len_min": 2 } },
-            ] } }],
-        },
-    });
+    let plugin = |name: &str, phases: &[&str], more: &[Value]| {
+        let config = json!({ "config": { "type": "record", "fields": [
+            { "greeting": { "type": "string", "default": "hello", "len_min": 2 } },
+        ] } });
+        let fields = [more, &[config]].concat();
+        json!({
+            "Name": format!("{protocol}-{name}"),
+            "Phases": phases,
+            "Version": "1.2.3",
+            "Priority": 7,
+            "Schema": { "name": format!("{protocol}-{name}"), "fields": fields },
+        })
+    };
+    let protocols = json!({ "protocols": {
+        "type": "set", "default": ["tcp"], "elements": { "type": "string", "one_of": ["tcp", "tls"] },
+    } });
+    let plugins = [plugin("probe", &["access", "response", "log"], &[]), plugin("stream", &["preread"], &[protocols])];
     match protocol {
-        "msgpack" => json!([plugin]),
-        _ => json!({ "Protocol": "ProtoBuf:1", "SocketPath": "anywhere", "Plugins": [plugin] }),
+        "msgpack" => json!(plugins),
+        _ => json!({ "Protocol": "ProtoBuf:1", "SocketPath": "anywhere", "Plugins": plugins }),
     }
 }
 
@@ -84,8 +89,15 @@ pub fn act(place: &str, event: &str, greeting: &str, kong: &mut dyn Kong) -> io:
         let entry = kong.call("kong.log.serialize", &[])?;
         let entry: Value = serde_json::from_str(entry.as_str().unwrap_or_default()).unwrap_or_default();
         let kept = kong.call("kong.ctx.shared.get", &[json!("word")])?;
+        if entry["request"]["uri"] == "/late" {
+            note(place, "late");
+            wait(place);
+        }
         note(place, &format!("log {} {} {kept}", entry["response"]["status"], entry["request"]["uri"]));
         return Ok(true);
+    }
+    if event == "preread" {
+        return preread(place, greeting, kong).map(|()| true);
     }
     let wanted = if event == "response" { "kong.response.get_header" } else { "kong.request.get_header" };
     let wanted = kong.call(wanted, &[json!("X-Do")])?;
@@ -97,6 +109,10 @@ pub fn act(place: &str, event: &str, greeting: &str, kong: &mut dyn Kong) -> io:
         "fail" => drop(kong.call("kong.response.set_status", &[json!(1)])?),
         "unknown" => drop(kong.call("kong.no.such.thing", &[])?),
         "garbage" => kong.garble()?,
+        "wait" => {
+            note(place, "waiting");
+            wait(place);
+        }
         "hang" => std::thread::park_timeout(Duration::from_secs(3600)),
         "die" => std::process::exit(3),
         _ => {}
@@ -119,6 +135,31 @@ pub fn act(place: &str, event: &str, greeting: &str, kong: &mut dyn Kong) -> io:
         }
     }
     Ok(true)
+}
+
+/// What there is before a stream is relayed: it goes where the greeting says.
+fn preread(place: &str, greeting: &str, kong: &mut dyn Kong) -> io::Result<()> {
+    let address = kong.call("kong.client.get_ip", &[])?;
+    note(place, &format!("preread {}", address.as_str().unwrap_or_default()));
+    match greeting {
+        "unknown" => drop(kong.call("kong.no.such.thing", &[])?),
+        "garbage" => kong.garble()?,
+        "hang" => std::thread::park_timeout(Duration::from_secs(3600)),
+        "die" => std::process::exit(3),
+        port => {
+            let port: u16 = port.parse().unwrap_or_default();
+            kong.call("kong.service.set_target", &[json!("127.0.0.1"), json!(port)])?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until it may go on.
+fn wait(place: &str) {
+    let go = format!("{place}.go");
+    while !std::path::Path::new(&go).exists() {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 /// Writes down what it has been told.
