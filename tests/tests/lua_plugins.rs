@@ -113,6 +113,36 @@ fn a_plugin_adds_to_the_admin_api() {
 }
 
 #[test]
+fn records_are_transformed_when_they_are_written() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let word = json!({ "word": "four", "hash_secret": true, "secret": "dog" });
+    let written = json(node.admin(), "POST", "/keeper-words", &word).expect(201).json();
+    // The MD5 of "dog".
+    assert_eq!(written["secret"], "06d80eb0c50b49a509b49f2424e8c805");
+    assert_eq!(written["length"], 4);
+    let alone = json(node.admin(), "PATCH", "/keeper-words/four", &json!({ "secret": "cat" })).expect(400).json();
+    assert_eq!(alone["fields"]["@entity"][0], "all or none of these fields must be set: 'hash_secret', 'secret'");
+}
+
+#[test]
+fn a_plugin_stands_in_the_place_of_an_endpoint() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let admin = node.admin();
+    let printed = get(admin, "/keeper/print").expect(201);
+    assert_eq!(printed.text(), "printed");
+    assert_eq!(printed.header("X-Kept"), Some("yes"));
+    let all = get(admin, "/services").expect(200);
+    assert_eq!(all.header("X-Kept"), Some("all"));
+    assert!(all.json()["data"].is_array());
+    let created = json(admin, "POST", "/services", &json!({ "name": "new", "url": "http://a.test" })).expect(201);
+    assert_eq!(created.json()["retries"], 3);
+    json(admin, "POST", "/services", &json!({ "name": "forbidden", "url": "http://a.test" })).expect(403);
+    json(admin, "POST", "/services", &json!({ "name": "bad", "url": "nowhere" })).expect(400);
+}
+
+#[test]
 fn requests_write_and_read_records() {
     let backend = Backend::start("a");
     let node = keeper(&backend);

@@ -4,6 +4,7 @@
 use crate::pictures::Pictures;
 use model::{Code, Error};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// An answer before it becomes an HTTP response.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +15,7 @@ pub struct Answer {
     /// What is sent in place of a body.
     pub instead: Option<Box<Instead>>,
     /// Beyond those that every answer has.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
 }
 
 /// What is no value to be written.
@@ -65,8 +66,8 @@ impl Answer {
         Answer::message(500, "An unexpected error occurred")
     }
 
-    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
-        self.headers.push((name, value.into()));
+    pub fn with_header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Answer {
+        self.headers.push((name.into(), value.into()));
         self
     }
 }

@@ -27,6 +27,8 @@ pub struct Endpoint {
     /// The entities concerned, when the endpoint follows from the schemas.
     pub subject: Option<Subject>,
     methods: Vec<(Method, Handler)>,
+    /// What plugins have taken the place of.
+    replaced: Vec<(Method, Handler)>,
     /// Whether the content of `DELETE` says what is to be deleted.
     names_what_it_deletes: bool,
     /// Whether the audit log keeps nothing of the content of requests.
@@ -74,6 +76,11 @@ impl Method {
 impl Endpoint {
     pub fn handler(&self, method: Method) -> Option<Handler> {
         self.methods.iter().find(|(m, _)| *m == method).map(|(_, handler)| *handler)
+    }
+
+    /// What answered a method before a plugin has taken its place.
+    pub fn replaced(&self, method: Method) -> Option<Handler> {
+        self.replaced.iter().find(|(m, _)| *m == method).map(|(_, handler)| *handler)
     }
 
     /// The methods that it has, but for those that follow from them.
@@ -155,6 +162,7 @@ pub struct Drafts {
 struct Draft {
     subject: Option<Subject>,
     methods: BTreeMap<Method, Handler>,
+    replaced: Vec<(Method, Handler)>,
     names_what_it_deletes: bool,
     keeps_no_content: bool,
 }
@@ -163,6 +171,14 @@ impl Drafts {
     /// Adds methods to an endpoint, or replaces those that it has.
     pub fn add(&mut self, path: &str, methods: &[(Method, Handler)]) {
         self.drafts.entry(path.to_owned()).or_default().methods.extend(methods.iter().copied());
+    }
+
+    /// As [`Drafts::add`]; what is replaced can still be called.
+    pub fn replace(&mut self, path: &str, methods: &[(Method, Handler)]) {
+        let draft = self.drafts.entry(path.to_owned()).or_default();
+        for (method, handler) in methods {
+            draft.replaced.extend(draft.methods.insert(*method, *handler).map(|replaced| (*method, replaced)));
+        }
     }
 
     /// Replaces methods of an endpoint that was generated; without effect when the catalog has no such entity.
@@ -230,6 +246,7 @@ impl Drafts {
                 allow: allow(&methods),
                 subject: draft.subject,
                 methods,
+                replaced: draft.replaced,
                 names_what_it_deletes: draft.names_what_it_deletes,
                 keeps_no_content: draft.keeps_no_content,
             });

@@ -342,10 +342,11 @@ fn response(
         headers.insert(header::SERVER, value);
     }
     for (name, value) in answer.headers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            match name {
-                "set-cookie" => drop(headers.append(header::SET_COOKIE, value)),
-                _ => drop(headers.insert(HeaderName::from_static(name), value)),
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value)) {
+            if name == header::SET_COOKIE {
+                headers.append(name, value);
+            } else {
+                headers.insert(name, value);
             }
         }
     }

@@ -131,7 +131,7 @@ pub trait Node: Send + Sync + 'static {
 
     /// Answers a request to one of them.
     fn plugin_admin(&self, _request: PluginRequest) -> BoxFuture<'_, PluginAnswer> {
-        Box::pin(std::future::ready(PluginAnswer { status: 404, content: PluginContent::None }))
+        Box::pin(std::future::ready(PluginAnswer { status: 404, content: PluginContent::None, headers: Vec::new() }))
     }
 
     /// Does what another node has announced on the channel of a plugin.
@@ -322,6 +322,8 @@ pub struct PluginRequest {
 pub struct PluginAnswer {
     pub status: u16,
     pub content: PluginContent,
+    /// Further lines of its head.
+    pub headers: Vec<(String, String)>,
 }
 
 /// Which requests are to be shown; all that is named has to hold.
@@ -360,4 +362,6 @@ pub enum PluginContent {
     Json(Value),
     /// `text/plain`.
     Text(String),
+    /// That of the endpoint in whose place this one stands, which gets this content, or that of the request.
+    Replaced(Option<Record>),
 }

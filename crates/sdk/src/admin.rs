@@ -37,6 +37,8 @@ pub struct AdminRequest {
 pub struct AdminAnswer {
     pub status: u16,
     pub content: AdminContent,
+    /// Further lines of its head.
+    pub headers: Vec<(String, String)>,
     /// What the nodes on the same database are told ([`crate::PluginKind::hear`]): channel and data.
     pub announced: Vec<(&'static str, String)>,
 }
@@ -48,11 +50,13 @@ pub enum AdminContent {
     Json(Value),
     /// `text/plain`.
     Text(String),
+    /// That of the endpoint in whose place this one stands, which gets this content, or that of the request.
+    Replaced(Option<Record>),
 }
 
 impl AdminAnswer {
     pub fn new(status: u16, content: AdminContent) -> AdminAnswer {
-        AdminAnswer { status, content, announced: Vec::new() }
+        AdminAnswer { status, content, headers: Vec::new(), announced: Vec::new() }
     }
 
     pub fn empty(status: u16) -> AdminAnswer {

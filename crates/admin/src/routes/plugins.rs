@@ -8,6 +8,7 @@ use crate::endpoint::{Drafts, Handler, Method};
 use crate::form;
 use crate::node::{PluginContent, PluginEndpoint, PluginRequest};
 use serde_json::json;
+use std::sync::Arc;
 
 pub fn add(drafts: &mut Drafts) {
     drafts.add("/plugins/enabled", &[(Method::Get, |call| Box::pin(enabled(call)))]);
@@ -18,29 +19,50 @@ pub fn add(drafts: &mut Drafts) {
 pub fn add_own(drafts: &mut Drafts, endpoint: &PluginEndpoint) {
     let handler: Handler = |call| Box::pin(own(call));
     let methods = endpoint.methods.iter().filter_map(|name| Some((Method::parse(name)?, handler)));
-    drafts.add(endpoint.path, &methods.collect::<Vec<_>>());
+    drafts.replace(endpoint.path, &methods.collect::<Vec<_>>());
 }
 
-async fn own(call: Call) -> HandlerResult {
+async fn own(mut call: Call) -> HandlerResult {
     let segments = call.path.split('/').filter(|segment| !segment.is_empty());
     let request = PluginRequest {
         method: call.method.name(),
         path: segments.map(|s| form::unescape(s.as_bytes())).collect::<Option<_>>().ok_or_else(Answer::not_found)?,
-        query: call.query.0.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect(),
-        body: match call.content {
-            Content::Json(record) | Content::Form(record) => Some(record),
+        query: call.query.0.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or_default())).collect(),
+        body: match &call.content {
+            Content::Json(record) | Content::Form(record) => Some(record.clone()),
             Content::None | Content::Text(_) => None,
         },
         scope: call.store.scope(),
     };
     let answer = call.state.node.plugin_admin(request).await;
-    Ok(match answer.content {
-        PluginContent::None => Answer::empty(answer.status),
-        PluginContent::Json(value) => Answer::new(answer.status, value),
+    let has_type = answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let said = match answer.content {
+        PluginContent::None => Ok(Answer::empty(answer.status)),
+        PluginContent::Json(value) => Ok(Answer::new(answer.status, value)),
+        PluginContent::Text(text) if has_type => Ok(Answer::written(answer.status, text)),
         PluginContent::Text(text) => {
-            Answer::written(answer.status, text).with_header("content-type", "text/plain; charset=UTF-8")
+            Ok(Answer::written(answer.status, text).with_header("content-type", "text/plain; charset=UTF-8"))
         }
-    })
+        PluginContent::Replaced(changed) => {
+            let state = Arc::clone(&call.state);
+            let found = state.endpoints.find(&call.path).and_then(|(endpoint, _)| endpoint.replaced(call.method));
+            let replaced = found.ok_or_else(Answer::not_found)?;
+            if let (Content::Json(record) | Content::Form(record), Some(changed)) = (&mut call.content, changed) {
+                *record = changed;
+            }
+            replaced(call).await
+        }
+    };
+    // How it is framed is not the plugin's business.
+    let framing = ["connection", "content-length", "transfer-encoding"];
+    let mut headers = answer.headers;
+    headers.retain(|(name, _)| !framing.iter().any(|framing| name.eq_ignore_ascii_case(framing)));
+    let with_headers =
+        |said: Answer| headers.into_iter().fold(said, |said, (name, value)| said.with_header(name, value));
+    match said {
+        Ok(said) => Ok(with_headers(said)),
+        Err(said) => Err(with_headers(said)),
+    }
 }
 
 async fn enabled(call: Call) -> HandlerResult {

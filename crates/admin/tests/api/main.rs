@@ -114,7 +114,7 @@ impl Node for TestNode {
             "metrics" => PluginContent::Text("up 1\n".to_owned()),
             _ => PluginContent::Json(json!({ "method": request.method, "path": request.path })),
         };
-        Box::pin(std::future::ready(PluginAnswer { status: 200, content }))
+        Box::pin(std::future::ready(PluginAnswer { status: 200, content, headers: Vec::new() }))
     }
 }
 

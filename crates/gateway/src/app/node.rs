@@ -447,8 +447,9 @@ impl Node for RunningNode {
                 AdminContent::None => PluginContent::None,
                 AdminContent::Json(value) => PluginContent::Json(value),
                 AdminContent::Text(text) => PluginContent::Text(text),
+                AdminContent::Replaced(content) => PluginContent::Replaced(content),
             };
-            PluginAnswer { status: answer.status, content }
+            PluginAnswer { status: answer.status, content, headers: answer.headers }
         })
     }
 

@@ -60,14 +60,34 @@ function slot.admin_host(asked)
     ["ngx.say"] = function(text) answer.body = (answer.body or "") .. text end,
     ["ngx.exit"] = function(status) answer.status = answer.status or status end,
     ["response.get_status"] = function() return answer.status or 200 end,
-    ["response.exit"] = function(status, body) answer.status, answer.body = status, body end,
-    ["response.error"] = function(status, message)
-      answer.status, answer.body = status, native.json_encode({ message = message })
-    end,
+    ["response.set_status"] = function(status) answer.status = status end,
+    ["response.get_headers"] = function() return answer.headers end,
+    ["response.get_header"] = function(name) return answer.headers[name:lower()] end,
   }
-  for _, ignored in pairs { "response.set_header", "response.add_header", "response.set_headers",
-      "response.clear_header", "ngx.set_response_header" } do
-    does[ignored] = function() end
+  -- A value is a text, a list of them, or nothing.
+  local function set(name, value)
+    answer.headers[name:lower()] = type(value) == "table" and value or value ~= nil and tostring(value) or nil
+  end
+  local function set_all(headers)
+    for name, value in pairs(headers or {}) do
+      set(name, value)
+    end
+  end
+  does["response.set_header"], does["response.set_headers"], does["ngx.set_response_header"] = set, set_all, set
+  does["response.clear_header"] = function(name) set(name, nil) end
+  does["response.add_header"] = function(name, value)
+    local before = answer.headers[name:lower()]
+    local all = type(before) == "table" and before or { before }
+    all[#all + 1] = tostring(value)
+    set(name, all)
+  end
+  does["response.exit"] = function(status, body, headers)
+    answer.status, answer.body = status, body
+    set_all(headers)
+  end
+  does["response.error"] = function(status, message, headers)
+    answer.status, answer.body = status, native.json_encode({ message = message })
+    set_all(headers)
   end
   return function(what, ...)
     local f = does[what]
@@ -79,7 +99,7 @@ function slot.admin_host(asked)
 end
 
 -- Answers a request: by the function for its method, after the one that comes before all.
-function slot.admin(plugin, path, asked)
+function slot.admin(plugin, path, asked, answer)
   local found
   for route, definition in pairs(require("kong.plugins." .. plugin .. ".api")) do
     if type(route) == "string" and path_of(route) == path then
@@ -95,8 +115,14 @@ function slot.admin(plugin, path, asked)
   local self = { params = params, args = { uri = asked.query, post = post }, route_name = path,
     req = { method = asked.method, parsed_url = { path = asked.path }, params_get = asked.query, params_post = post } }
   local helpers = require "kong.api.api_helpers"
-  if type(found.before) == "function" then
-    found.before(self, kong.db, helpers)
+  -- What the endpoint itself does in whose place this one stands, with the content as it is now. It answers.
+  local function parent()
+    answer.parent = asked.body and self.args.post or true
+    slot.over = true
+    error("the request is answered by the endpoint itself", 0)
   end
-  return found[asked.method](self, kong.db, helpers)
+  if type(found.before) == "function" then
+    found.before(self, kong.db, helpers, parent)
+  end
+  return found[asked.method](self, kong.db, helpers, parent)
 end

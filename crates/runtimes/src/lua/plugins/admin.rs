@@ -3,7 +3,7 @@
 
 use crate::lua::Phase;
 use crate::lua::turn::Job;
-use crate::lua::value::{Nulls, text, to_lua};
+use crate::lua::value::{Nulls, text, to_json, to_lua};
 use crate::lua::vm::{Vm, words};
 use mlua::{Function, Table, Value};
 use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest};
@@ -112,23 +112,45 @@ async fn run(plugin: &'static str, request: AdminRequest) -> mlua::Result<AdminA
         may_wait: true,
     };
     job.host = Some(host);
-    let done = follow(&vm, &job, plugin, request.endpoint, asked).await;
-    let Some(status) = answer.raw_get::<Option<u16>>("status")? else { return done.map(|()| AdminAnswer::empty(204)) };
-    let body: Value = answer.raw_get("body")?;
-    let content = match text(&body) {
-        Some(body) => match serde_json::from_slice(&body) {
-            Ok(json) => AdminContent::Json(json),
-            Err(_) => AdminContent::Text(String::from_utf8_lossy(&body).into_owned()),
+    let done = follow(&vm, &job, plugin, request.endpoint, asked, answer.clone()).await;
+    let (body, status): (Value, Option<u16>) = (answer.raw_get("body")?, answer.raw_get("status")?);
+    let (content, usual) = match (answer.raw_get::<Value>("parent")?, text(&body)) {
+        (Value::Nil, Some(body)) => match serde_json::from_slice(&body) {
+            Ok(json) => (AdminContent::Json(json), 200),
+            Err(_) => (AdminContent::Text(String::from_utf8_lossy(&body).into_owned()), 200),
         },
-        None => AdminContent::None,
+        (Value::Nil, None) => (AdminContent::None, 204),
+        (changed, _) => {
+            let changed = if changed.is_table() { to_json(&changed)? } else { Json::Null };
+            (AdminContent::Replaced(changed.as_object().cloned()), 200)
+        }
     };
-    Ok(AdminAnswer::new(status, content))
+    if status.is_none() && content == AdminContent::None {
+        // Without an answer there may have been an error.
+        done?;
+    }
+    let mut said = AdminAnswer::new(status.unwrap_or(usual), content);
+    for pair in answer.raw_get::<Table>("headers")?.pairs::<String, Value>() {
+        let (name, value) = pair?;
+        let lines = value.as_table().map_or_else(|| vec![text(&value)], lines_of);
+        let lines = lines.into_iter().flatten().map(|line| String::from_utf8_lossy(&line).into_owned());
+        if name == "set-cookie" {
+            said.headers.extend(lines.map(|line| (name.clone(), line)));
+        } else {
+            said.headers.push((name, lines.collect::<Vec<_>>().join(", ")));
+        }
+    }
+    Ok(said)
+}
+
+fn lines_of(values: &Table) -> Vec<Option<Vec<u8>>> {
+    values.sequence_values::<Value>().map(|value| value.ok().and_then(|value| text(&value))).collect()
 }
 
 /// Runs the endpoint to its end, which an answer is, too.
-async fn follow(vm: &Rc<Vm>, job: &Job, plugin: &str, endpoint: &str, asked: Value) -> mlua::Result<()> {
+async fn follow(vm: &Rc<Vm>, job: &Job, plugin: &str, endpoint: &str, asked: Value, answer: Table) -> mlua::Result<()> {
     let admin: Function = vm.slot.raw_get("admin")?;
-    let (_, waits) = vm.turn(job, None, None, || vm.begin.call((admin, plugin, endpoint, asked)))?;
+    let (_, waits) = vm.turn(job, None, None, || vm.begin.call((admin, plugin, endpoint, asked, answer)))?;
     vm.follow(job, None, waits?).await.map(drop)
 }
 

@@ -18,7 +18,7 @@ pub const LONGEST_LOAD: Duration = Duration::from_secs(10);
 /// A function of a schema, by its number in the machine.
 pub struct SchemaFunction {
     pub number: usize,
-    /// The fields that it is given instead of a whole record.
+    /// The fields that it is given in place of a whole record: what it is about, then what else it needs.
     pub input: Vec<String>,
 }
 
@@ -116,7 +116,10 @@ impl Foreign for SchemaFunction {
     }
 
     fn derive(&self, record: &mut Record) -> Result<(), String> {
-        let given = self.input.iter().map(|name| record.get(name).cloned().unwrap_or_default()).collect();
+        let given = match self.input.is_empty() {
+            true => vec![Json::Object(record.clone())],
+            false => self.input.iter().map(|name| record.get(name).cloned().unwrap_or_default()).collect(),
+        };
         match self.call(given)? {
             (Json::Object(fields), _) => {
                 record.extend(fields);

@@ -87,10 +87,12 @@ impl<'m> Description<'m> {
                     "custom_validator" | "validator" => "validator",
                     "fn" => "check",
                     "func" | "on_write" => "func",
+                    "on_read" => return Err("transformations with 'on_read' are not there in this version".to_owned()),
                     // What is only about how records are shown, or how Kong keeps them.
                     _ => continue,
                 };
-                let input = table.get::<Vec<String>>("input").unwrap_or_default();
+                let names = |key: &str| table.get::<Vec<String>>(key).unwrap_or_default();
+                let input = [names("input"), names("needs")].concat();
                 object.insert(place.to_owned(), self.function(function, input).into());
                 continue;
             }
