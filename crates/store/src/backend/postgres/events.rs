@@ -215,6 +215,7 @@ impl Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Row;
     use crate::layout::Layout;
     use model::Catalog;
 
