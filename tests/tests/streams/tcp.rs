@@ -191,9 +191,9 @@ fn tls_is_taken_off_or_passed_through_by_name() {
 #[test]
 fn services_are_asked_by_their_name_or_the_clients() {
     let node = node(&[]);
-    let service = SecureBackend::start(&Pair::authority("service.test"), &Clients::Any);
-    let url = format!("tls://localhost:{}", service.address.port());
     for (name, keeps) in [("kept.test", true), ("own.test", false)] {
+        let service = SecureBackend::start(&Pair::authority("service.test"), &Clients::Any);
+        let url = format!("tls://localhost:{}", service.address.port());
         route(&node, &url, &json!({ "protocols": ["tls"], "snis": [name], "preserve_host": keeps }));
         let mut connection = Connection::over(secure(connect(node.stream(1)), name), "a.test");
         connection.send("GET", "/", &[], b"").unwrap();

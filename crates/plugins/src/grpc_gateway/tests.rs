@@ -17,8 +17,10 @@ service T {
 }
 message Query {
   string name = 1; int32 id = 2; Item item = 3; bool deep = 4; repeated int32 ids = 5; repeated bool on = 6;
+  Tags within = 7;
 }
-message Item { string text = 1; repeated string tags = 2; }
+message Item { string text = 1; }
+message Tags { repeated string tags = 1; }
 "#;
 
 fn instance() -> Instance {
@@ -48,9 +50,9 @@ fn requests_stand_for_methods() {
     let got = translated("GET", "/v1/items/a/7?item.text=x&deep=true&other=1", "");
     let expected = with(json!({ "name": "items/a", "id": 7, "item": { "text": "x" }, "deep": true }));
     assert_eq!(got, Ok((read.clone(), expected)));
-    let got = translated("GET", "/v1/items/a/7?ids=1&ids=-2&item.tags=x&on=0&on=true", "");
-    let item = json!({ "tags": ["x"] });
-    let expected = json!({ "name": "items/a", "id": 7, "ids": [1, -2], "item": item, "on": [false, true] });
+    let got = translated("GET", "/v1/items/a/7?ids=1&ids=-2&within.tags=x&on=0&on=true", "");
+    let within = json!({ "tags": ["x"] });
+    let expected = json!({ "name": "items/a", "id": 7, "ids": [1, -2], "within": within, "on": [false, true] });
     assert_eq!(got, Ok((read.clone(), with(expected))));
     assert_eq!(translated("GET", "/v0/8", ""), Ok((read, with(json!({ "id": 8 })))));
     let got = translated("POST", "/v1/items/9?deep=true", r#"{"text": "x"}"#);

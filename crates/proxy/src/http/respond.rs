@@ -91,7 +91,7 @@ fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
     chain::run_header_filter(&context.selected, exchange);
     add_proxied(context, exchange);
     if exchange.response.status == 204 {
-        // As nginx: clients of HTTP/2 take it for an error (RFC 9110, section 8.6).
+        // nginx passes it on; clients of HTTP/2 take it for an error (RFC 9110, section 8.6).
         exchange.response.fields.remove_known(Known::ContentLength);
     }
     context.head_request || has_no_content(exchange.response.status)
