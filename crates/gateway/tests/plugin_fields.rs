@@ -27,7 +27,6 @@ const UNREAD: &[(&str, &str, &str)] = &[
     ("openid_connect", "jwt_session_claim", "jwt_session_cookie is refused"),
     ("openid_connect", "id_token_param_type", "id_token_param_name is refused"),
     ("openid_connect", "cache_tokens_salt", "tokens are cached in the memory of the node"),
-    ("openid_connect", "cache_token_exchange", "token_exchange_endpoint is refused"),
     ("openid_connect", "no_proxy", "http_proxy and https_proxy are refused"),
     ("openid_connect", "token_cache_key_include_scope", "a configuration always asks for the same scopes"),
     ("openid_connect", "proof_of_possession_auth_methods_validation", "proofs of possession are refused"),
@@ -36,7 +35,6 @@ const UNREAD: &[(&str, &str, &str)] = &[
     ("proxy_cache", "redis.*", "of Kong's connections to a Redis"),
     ("rate_limiting_advanced", "*dictionary_name", "counters are in no shared dictionary"),
     ("rate_limiting_advanced", "redis.*", "of Kong's connections to a Redis"),
-    ("rate_limiting_advanced", "consumer_groups", "plugins are configured for groups themselves"),
     ("statsd", "retry_count", "of Kong before 3.0"),
     ("functions", "*", "named as phases are"),
 ];
