@@ -36,6 +36,7 @@ const UNREAD: &[(&str, &str, &str)] = &[
     ("rate_limiting_advanced", "*dictionary_name", "counters are in no shared dictionary"),
     ("rate_limiting_advanced", "redis.*", "of Kong's connections to a Redis"),
     ("statsd", "retry_count", "of Kong before 3.0"),
+    ("tls_handshake_modifier", "tls_client_certificate", "it has one value"),
     ("functions", "*", "named as phases are"),
 ];
 
