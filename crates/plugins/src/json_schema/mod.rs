@@ -18,6 +18,8 @@ use std::sync::LazyLock;
 pub struct JsonSchema {
     validator: Validator,
     draft: Draft,
+    /// What its places begin with: the way to it in a document.
+    way: &'static str,
 }
 
 /// Where a value does not conform, and how.
@@ -36,7 +38,7 @@ impl JsonSchema {
     /// Compiles a schema of that draft; the error says what is wrong with it.
     pub fn compile(draft: Draft, schema: &Value) -> Result<JsonSchema, String> {
         let built = options(draft).build(schema);
-        built.map(|validator| JsonSchema { validator, draft }).map_err(|error| error.to_string())
+        built.map(|validator| JsonSchema { validator, draft, way: "" }).map_err(|error| error.to_string())
     }
 
     /// As [`JsonSchema::compile`], from a text.
@@ -55,7 +57,9 @@ impl JsonSchema {
     pub fn faults(&self, value: &Value, most: usize) -> Vec<Fault> {
         let value = self.whole(value);
         let fault = |error: jsonschema::ValidationError<'_>| {
-            let place = (error.instance_path().to_string(), error.evaluation_path().to_string());
+            let keyword = error.evaluation_path().to_string();
+            let keyword = keyword.strip_prefix(self.way).unwrap_or(&keyword).to_owned();
+            let place = (error.instance_path().to_string(), keyword);
             Fault { words: words::describe(&error), place: Some(place) }
         };
         self.validator.iter_errors(&value).take(most).map(fault).collect()
@@ -136,7 +140,9 @@ impl<'d> Document<'d> {
         }
         let schema = json!({ "$ref": format!("{DOCUMENT}#{fragment}") });
         let built = options(self.draft).with_registry(&self.registry).build(&schema);
-        built.map(|validator| JsonSchema { validator, draft: self.draft }).map_err(|error| error.to_string())
+        built
+            .map(|validator| JsonSchema { validator, draft: self.draft, way: "/$ref" })
+            .map_err(|error| error.to_string())
     }
 }
 
