@@ -2,9 +2,10 @@
 //! key is missing or they have become old.
 
 use arc_swap::ArcSwapOption;
+use sdk::entities::Uuid;
 use sdk::jose::{KeySet, Token};
 use sdk::{Bytes, Fields, HttpClient, HttpRequest, Url};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,38 @@ impl Issuers {
         let issuer = Arc::new(issuer);
         all.push((source.clone(), Arc::clone(&issuer)));
         issuer
+    }
+}
+
+impl Issuers {
+    /// What is known of each.
+    pub fn describe(&self) -> Vec<Value> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let describe = |(source, issuer): &(Source, Arc<Issuer>)| {
+            let known = issuer.known.load_full()?;
+            let (id, name) = source.names();
+            let age = known.since.elapsed().as_secs();
+            Some(json!({ "id": id, "issuer": name, "configuration": known.document, "age": age }))
+        };
+        all.iter().filter_map(describe).collect()
+    }
+
+    /// Has the issuer of that id or name, or all, be asked anew when they are needed.
+    pub fn forget(&self, named: Option<&str>) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_meant = |source: &Source| {
+            let (id, name) = source.names();
+            named.is_none_or(|named| named == id || named == name)
+        };
+        all.iter().filter(|(source, _)| is_meant(source)).for_each(|(_, issuer)| issuer.known.store(None));
+    }
+}
+
+impl Source {
+    /// An id, and the address that the issuer is known by.
+    fn names(&self) -> (String, String) {
+        let name = self.metadata.as_ref().or(self.keys.as_ref()).map(|url| url.uri().to_string()).unwrap_or_default();
+        (Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{self:?}").as_bytes()).to_string(), name)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `openid-connect`: callers whom an issuer of OpenID Connect or OAuth 2.0 knows, in browsers and elsewhere.
 
+mod admin;
 mod claims;
 mod exchange;
 mod identity;
@@ -16,8 +17,8 @@ use provider::{Credentials, Failure, Provider, Tokens, now};
 use sdk::jose::{Token, VerificationKey};
 use sdk::session::{Origin, Session, apply_cookies};
 use sdk::{
-    Anonymous, Answer, AnswerCache, Config, Env, Exchange, Fields, Function, HttpClient, HttpOptions, Phases, Plugin,
-    PluginKind, Question, Record, Records, Step, entities,
+    AdminAnswer, AdminEndpoint, AdminRequest, Anonymous, Answer, AnswerCache, BoxFuture, Config, Env, Exchange, Fields,
+    Function, HttpClient, HttpOptions, Phases, Plugin, PluginKind, Question, Record, Records, Step, entities,
 };
 use serde_json::Value;
 use settings::Settings;
@@ -81,6 +82,15 @@ impl PluginKind for OpenidConnect {
             cache: env.shared(),
             anonymous: Anonymous::new(self.name(), &config),
         }))
+    }
+
+    fn endpoints(&self) -> &'static [AdminEndpoint] {
+        admin::ENDPOINTS
+    }
+
+    fn admin(&self, request: AdminRequest, env: &Env) -> BoxFuture<'static, AdminAnswer> {
+        let answer = admin::answer(&request, env);
+        Box::pin(async move { answer })
     }
 }
 

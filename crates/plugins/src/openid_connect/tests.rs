@@ -68,6 +68,10 @@ impl Issuer {
 
 /// An instance for an issuer, with the defaults of the schema.
 fn configure(issuer: &str, changes: Value) -> Box<dyn Plugin> {
+    configure_in(&Env::default(), issuer, changes)
+}
+
+fn configure_in(env: &Env, issuer: &str, changes: Value) -> Box<dyn Plugin> {
     let schema: Value = serde_json::from_str(OpenidConnect.schema()).unwrap();
     let fields = schema["fields"].as_array().unwrap().iter().find_map(|field| field.get("config")).unwrap();
     let defaults = fields["fields"].as_array().unwrap().iter().flat_map(|field| field.as_object().unwrap());
@@ -77,7 +81,7 @@ fn configure(issuer: &str, changes: Value) -> Box<dyn Plugin> {
     config.insert("client_id".to_owned(), json!(["gateway"]));
     config.insert("client_secret".to_owned(), json!(["secret"]));
     config.extend(changes.as_object().unwrap().clone());
-    testing::configure(&OpenidConnect, Value::Object(config), &Env::default())
+    testing::configure(&OpenidConnect, Value::Object(config), env)
 }
 
 impl Shared {
@@ -315,6 +319,16 @@ async fn other_tokens_are_not() {
 }
 
 #[tokio::test]
+async fn issuers_that_are_allowed_are_all() {
+    let issuer = Issuer::start().await;
+    let allow = |allowed: &str| issuer.configure(json!({ "auth_methods": BEARER, "issuers_allowed": [allowed] }));
+    let other = "https://other.test";
+    assert_eq!(status(&*allow(other), &issuer.token(json!({ "iss": other }))).await, 200);
+    assert_eq!(status(&*allow(other), &issuer.token(json!({}))).await, 401);
+    assert_eq!(status(&*allow(&issuer.base), &issuer.token(json!({}))).await, 200);
+}
+
+#[tokio::test]
 async fn what_is_required_must_be_there() {
     let issuer = Issuer::start().await;
     let plugin = issuer.configure(json!({
@@ -345,6 +359,32 @@ async fn issuers_change_their_keys() {
     assert_eq!(status(&*patient, &issuer.token(json!({}))).await, 200);
     *issuer.shared.key.lock().unwrap() = Ed25519KeyPair::generate().unwrap();
     assert_eq!(status(&*patient, &issuer.token(json!({}))).await, 401, "it was asked a moment ago");
+}
+
+#[tokio::test]
+async fn issuers_are_forgotten_on_demand() {
+    let issuer = Issuer::start().await;
+    let env = Env::default();
+    let plugin = configure_in(&env, &issuer.base, json!({ "auth_methods": BEARER }));
+    let ask = |method: &str, path: &[&str]| {
+        let path = ["openid-connect"].iter().chain(path).map(|part| (*part).to_owned()).collect();
+        let method = method.to_owned();
+        let request = AdminRequest { endpoint: "", method, path, query: Vec::new(), body: None, instances: Vec::new() };
+        match admin::answer(&request, &env).content {
+            sdk::AdminContent::Json(content) => content,
+            _ => Value::Null,
+        }
+    };
+    assert_eq!(ask("GET", &["issuers"])["data"], json!([]));
+    assert_eq!(status(&*plugin, &issuer.token(json!({}))).await, 200);
+    let known = ask("GET", &["issuers"])["data"][0].clone();
+    assert_eq!(known["configuration"]["issuer"], issuer.base);
+    assert_eq!(ask("GET", &["issuers", known["id"].as_str().unwrap()])["issuer"], known["issuer"]);
+    *issuer.shared.key.lock().unwrap() = Ed25519KeyPair::generate().unwrap();
+    assert_eq!(status(&*plugin, &issuer.token(json!({}))).await, 401, "it was asked a moment ago");
+    ask("DELETE", &["issuers"]);
+    assert_eq!(status(&*plugin, &issuer.token(json!({}))).await, 200);
+    assert_eq!(ask("GET", &["jwks"]), json!({ "keys": [] }));
 }
 
 #[tokio::test]
