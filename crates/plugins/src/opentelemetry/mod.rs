@@ -34,8 +34,8 @@ struct Instance {
     access_log: Option<AccessLog>,
     propagation: Propagation,
     sampling_rate: Option<f64>,
-    /// What callers leave out is left out.
-    drops_with_parent: bool,
+    /// Callers decide in any case, where they say so; else only what they leave out is left out.
+    callers_decide: bool,
     response_header: Option<String>,
     /// What is asked for and not done.
     missing: Vec<&'static str>,
@@ -90,7 +90,7 @@ impl PluginKind for OpenTelemetry {
             access_log,
             propagation: Propagation::of(config)?,
             sampling_rate: config.number("sampling_rate"),
-            drops_with_parent: config.text("sampling_strategy") != Some("parent_probability_fallback"),
+            callers_decide: config.text("sampling_strategy") == Some("parent_probability_fallback"),
             response_header: config.text("http_response_header_for_traceid").map(str::to_owned),
             missing,
         }))
@@ -115,7 +115,10 @@ impl Plugin for Instance {
         match exchange.trace.as_deref_mut() {
             Some(trace) => {
                 trace.id = context.trace_id.unwrap_or(trace.id);
-                trace.decide(context.sampled.filter(|_| self.drops_with_parent), self.sampling_rate);
+                match context.sampled.filter(|_| self.callers_decide) {
+                    Some(sampled) => trace.sampled = sampled,
+                    None => trace.decide(context.sampled, self.sampling_rate),
+                }
                 let last_try = trace.last_try;
                 let root = trace.root();
                 root.parent = context.span_id.or(context.parent_id);

@@ -63,10 +63,21 @@ fn what_the_caller_leaves_out_is_left_out() {
     testing::access(&*configure(json!({ "sampling_rate": 1 })), &mut exchange);
     assert!(parent(&exchange).ends_with("-00"));
     assert!(!exchange.trace.as_ref().unwrap().sampled);
-    let anyway = json!({ "sampling_rate": 1, "sampling_strategy": "parent_probability_fallback" });
-    let mut exchange = traced(&["all"], &[("traceparent", &line)]);
-    testing::access(&*configure(anyway), &mut exchange);
-    assert!(parent(&exchange).ends_with("-01"));
+}
+
+#[test]
+fn callers_can_decide() {
+    for (flags, rate, expected) in [("00", 1.0, "00"), ("01", 0.0, "01")] {
+        let line = format!("00-{TRACE}-{SPAN}-{flags}");
+        let mut exchange = traced(&["all"], &[("traceparent", &line)]);
+        let config = json!({ "sampling_rate": rate, "sampling_strategy": "parent_probability_fallback" });
+        testing::access(&*configure(config), &mut exchange);
+        assert!(parent(&exchange).ends_with(&format!("-{expected}")), "{flags}");
+    }
+    let mut exchange = traced(&["all"], &[]);
+    let config = json!({ "sampling_rate": 1, "sampling_strategy": "parent_probability_fallback" });
+    testing::access(&*configure(config), &mut exchange);
+    assert!(parent(&exchange).ends_with("-01"), "who says nothing");
 }
 
 #[test]
