@@ -246,6 +246,10 @@ fn the_sandbox_hides_what_is_dangerous() {
     assert_eq!(value("pcall(require, 'lfs')"), "false");
     assert_eq!(value("require('cjson').encode({ 1 })"), "[1]");
     assert_eq!(value("pcall(function() require('cjson').encode = nil end)"), "false");
+    assert_eq!(value("getmetatable(require('resty.http').new())"), "nil", "it is everybody's");
+    assert_eq!(value("getmetatable(setmetatable({}, { a = 1 })).a"), "1");
+    let list = "require('cjson').encode(setmetatable({}, require('cjson').array_mt))";
+    assert_eq!(value(list), "[]");
     answer("x = 1");
     assert_eq!(value("x"), "nil", "code has globals of its own");
     assert_eq!(value("os.time() > 0"), "true");

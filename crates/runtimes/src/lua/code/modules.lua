@@ -4,6 +4,13 @@ local loadstring, setfenv = loadstring, setfenv
 
 -- Texts of files that have been read, so that it is known what plugins are made of.
 slot.read = {}
+-- Those of plugins themselves, not of libraries.
+local of_plugins = {}
+
+local function note(file, text)
+  slot.read[#slot.read + 1] = text
+  of_plugins[text] = file:find("kong/plugins/", 1, true) ~= nil
+end
 
 local function file_of(name, path)
   local tried, as_path = {}, name:gsub("%.", "/")
@@ -33,19 +40,19 @@ function slot.reach()
     at = at + 1
     local text = slot.read[at]
     for _, pattern in ipairs(made_later) do
-      is_open = is_open or text:find(pattern) ~= nil
+      is_open = is_open or of_plugins[text] and text:find(pattern) ~= nil
     end
     for name in text:gmatch("require%s*%(?%s*[\"']([%w_.%-]+)[\"']") do
-      if not known[name] and not package.loaded[name] and not package.preload[name] then
+      if not known[name] and not package.preload[name] then
         local file, more = file_of(name, package.path)
         if file then
-          slot.read[#slot.read + 1] = more
+          note(file, more)
         end
       end
       known[name] = true
     end
   end
-  return is_open
+  return is_open == true
 end
 
 -- Tables that LuaJIT and OpenResty add to Lua.
@@ -109,7 +116,7 @@ return function(own, spare, path)
     if not f then
       error("error loading module '" .. name .. "' from file '" .. file .. "':\n\t" .. err, 0)
     end
-    slot.read[#slot.read + 1] = text
+    note(file, text)
     return f
   end
   loaders[3] = function(name)

@@ -150,15 +150,29 @@ sandbox.ngx = setmetatable({}, {
   __metatable = false,
 })
 
--- Tables by way of `setmetatable` are the code's own business, but not those of others.
+-- Tables by way of `setmetatable` are the code's own business, but not those of others: what objects of modules have in
+-- common is everybody's.
 local real_setmetatable, real_getmetatable = setmetatable, getmetatable
+local weak = { __mode = "k" }
+local own, reals = setmetatable({}, weak), setmetatable({}, weak)
 sandbox.getmetatable = function(value)
-  if type(value) == "string" then
+  local metatable = real_getmetatable(value)
+  if type(metatable) == "table" and not own[metatable] then
     return nil
   end
-  return real_getmetatable(value)
+  return metatable
 end
-sandbox.setmetatable = real_setmetatable
+sandbox.setmetatable = function(value, metatable)
+  local known = type(value) == "table" and real_getmetatable(value)
+  if type(known) == "table" and not own[known] then
+    error("cannot change a protected metatable", 2)
+  elseif metatable ~= nil and reals[metatable] then
+    return real_setmetatable(value, reals[metatable])
+  elseif type(metatable) == "table" then
+    own[metatable] = true
+  end
+  return real_setmetatable(value, metatable)
+end
 
 -- What the operator has named: modules, and globals or members of tables (`table.name`).
 local modules, globals = {}, {}
@@ -178,7 +192,7 @@ for name in ([[bit cjson cjson.safe kong.concurrency kong.constants kong.meta ko
     table.isempty table.new table.nkeys]]):gmatch("%S+") do
   offered[name] = true
 end
-local shown = setmetatable({}, { __mode = "k" })
+local shown = setmetatable({}, weak)
 local function unchangeable(real)
   if type(real) ~= "table" or real_getmetatable(real) == false then
     return real
@@ -190,7 +204,7 @@ local function unchangeable(real)
       __index = function(_, name) return unchangeable(real[name]) end, __newindex = refuse, __metatable = false,
       __call = metatable and metatable.__call and function(_, ...) return real(...) end,
     })
-    shown[real] = known
+    shown[real], reals[known] = known, real
   end
   return known
 end
