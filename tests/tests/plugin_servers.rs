@@ -24,7 +24,7 @@ impl Probed {
         let socket = folder.path().join("probe.sock").display().to_string();
         let plugin = format!("{protocol}-probe");
         let mut settings = vec![
-            ("plugins".to_owned(), format!("bundled, {plugin}")),
+            ("plugins".to_owned(), format!("bundled, {plugin}, {protocol}-stream")),
             ("pluginserver_names".to_owned(), "probe".to_owned()),
             ("pluginserver_probe_query_cmd".to_owned(), format!("{SERVER} {protocol} dump")),
             ("pluginserver_probe_start_cmd".to_owned(), format!("{SERVER} {protocol} {socket}")),

@@ -121,6 +121,7 @@ function slot.admin(plugin, path, asked, answer)
     slot.over = true
     error("the request is answered by the endpoint itself", 0)
   end
+  slot.parent = parent
   if type(found.before) == "function" then
     found.before(self, kong.db, helpers, parent)
   end

@@ -118,7 +118,7 @@ function endpoints.post_collection_endpoint(schema, foreign, field, method)
     local record, _, err_t = dao[method or "insert"](dao, self.args.post, options())
     if err_t then
       return endpoints.handle_error(err_t)
-    elseif type(changed) == "function" then
+    elseif type(changed) == "function" and changed ~= slot.parent then
       record = changed(record)
     end
     return exit(201, record)
