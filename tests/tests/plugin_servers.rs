@@ -4,8 +4,8 @@ use blackbox::http::{Response, get, json, request};
 use blackbox::{Backend, Node, Scripted, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_plugin_server");
@@ -241,15 +241,13 @@ fn streams_go_where_a_plugin_says() {
     }
 }
 
-/// What comes to a client that says something.
+/// The line that comes to a client that says something.
 fn said_by(stream: SocketAddr) -> String {
     let mut client = TcpStream::connect(stream).unwrap();
     let mut said = String::new();
     // A connection that is reset has said nothing.
-    let _ = client
-        .write_all(b"GET / HTTP/1.0\r\n\r\n")
-        .and_then(|()| client.shutdown(Shutdown::Write))
-        .and_then(|()| client.read_to_string(&mut said));
+    let asked = client.write_all(b"GET / HTTP/1.0\r\n\r\n");
+    let _ = asked.and_then(|()| BufReader::new(&client).read_line(&mut said));
     said
 }
 

@@ -61,6 +61,9 @@ impl Kong for Frames<'_> {
     fn call(&mut self, name: &str, arguments: &[Json]) -> io::Result<Json> {
         send(self.0, name.as_bytes())?;
         let message = match arguments {
+            [Json::String(host), Json::Number(port)] => {
+                [octets(1, host.as_bytes()), number(2, port.as_u64().unwrap_or_default())].concat()
+            }
             [Json::String(name), value] => [octets(1, name.as_bytes()), octets(2, &value_of(value))].concat(),
             [Json::String(text)] => octets(1, text.as_bytes()),
             [Json::Number(status)] => number(1, status.as_u64().unwrap_or_default()),
