@@ -5,8 +5,8 @@ use model::entities::{HashOn, Upstream, Uuid};
 use sdk::{Args, Exchange, path};
 use wire::{Fields, field_value};
 
-/// The hash of what the upstream asks for; of nothing when the request has nothing of it. With a cookie that the request
-/// lacks comes the `Set-Cookie` value that gives it one.
+/// The hash of what the upstream asks for; of nothing when the request has nothing of it. With a cookie that the
+/// request lacks comes the `Set-Cookie` value that gives it one.
 pub fn of(upstream: &Upstream, exchange: &Exchange) -> (u32, Option<Box<str>>) {
     for on in [&upstream.hash_on, &upstream.hash_fallback] {
         let found = match on {
