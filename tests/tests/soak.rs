@@ -267,7 +267,7 @@ fn reloads_disturb_nobody() {
         samples.push(Usage::of(node.pid()));
     }
     let answered = traffic.end();
-    flat(&samples, 512, 6);
+    flat(&samples, 1024, 6);
     let accepted = first.accepted() + second.accepted();
     assert!(accepted <= connections(answered), "{accepted} connections for {answered} requests");
 }
@@ -419,5 +419,5 @@ fn a_target_that_comes_and_goes_costs_nothing() {
         samples.push(Usage::of(node.pid()));
     }
     traffic.end();
-    flat(&samples, 512, 6);
+    flat(&samples, 1024, 6);
 }

@@ -215,6 +215,14 @@ pub const REQUESTS: &[Deviations] = &[
 /// Of `responses`.
 pub const RESPONSES: &[Deviations] = &[
     (
+        "A 204 has no length (RFC 9110, section 8.6): clients of HTTP/2 take one for an error.",
+        &[
+            ("204 No Content with length 0", "204 +"),
+            ("204 No Content with a length", "204 +"),
+            ("204 No Content with content", "204"),
+        ],
+    ),
+    (
         "Lines end with CRLF and with nothing else.",
         &[
             ("status line ends with LF", "502"),

@@ -46,20 +46,6 @@ end
 local usual_kong = guarded(kong, [[version version_num client cluster ctx ip log nginx node plugin request response
   router service table tracing telemetry websocket]])
 
--- What is there only when it is asked for: values that code has kept, and the settings of the node, without secrets.
-local lazily = {}
-function lazily.cache()
-  local methods = {}
-  for name in ("get get_bulk probe invalidate invalidate_local safe_set renew"):gmatch("%S+") do
-    methods[name] = function(_, ...) return kong.cache[name](kong.cache, ...) end
-  end
-  return guarded(methods)
-end
-function lazily.configuration()
-  return guarded(kong.configuration)
-end
-local found = {}
-
 local sandbox = {
   _VERSION = _VERSION, assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,
   print = log.notice, select = select, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
@@ -71,18 +57,10 @@ local sandbox = {
   os = guarded(os, "clock date difftime time"),
   string = guarded(string),
   table = guarded(table),
-  kong = setmetatable({}, {
-    __index = function(_, name)
-      if lazily[name] and not found[name] then
-        found[name] = lazily[name]()
-      end
-      return found[name] or usual_kong[name]
-    end,
-    __newindex = refuse, __metatable = false,
-  }),
 }
 
--- What it may read of records, of the cache and of vaults, which come later than this.
+-- What it may read of records, of the cache, of vaults and of settings (secrets are not among these), which come later
+-- than this.
 local readable = {}
 for name in ("certificates consumers keys plugins routes services snis targets upstreams"):gmatch("%S+") do
   readable[name] = true
@@ -114,11 +92,12 @@ local later = {
     __newindex = refuse, __metatable = false,
   }),
 }
-local usual_kong = sandbox.kong
 sandbox.kong = setmetatable({}, {
   __index = function(_, name)
     if name == "vault" and not later.vault then
       later.vault = guarded(kong.vault, "get is_reference parse_reference try update")
+    elseif name == "configuration" and not later.configuration then
+      later.configuration = guarded(kong.configuration)
     end
     return usual_kong[name] or later[name]
   end,
