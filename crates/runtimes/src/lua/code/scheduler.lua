@@ -157,6 +157,14 @@ end
 
 -- The instances of plugins that this worker has met, by number.
 slot.instances = {}
+-- Sets in their configurations.
+slot.of_sets = { __index = function(set, value)
+  for place, member in ipairs(set) do
+    if member == value then
+      return place
+    end
+  end
+end }
 
 local function settled(co, ok, mark, ...)
   if ok and mark == DONE then

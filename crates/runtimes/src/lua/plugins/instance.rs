@@ -1,6 +1,6 @@
 //! A configured plugin in Lua, as workers run it.
 
-use super::{Definition, loading};
+use super::{Definition, loading, sets};
 use crate::lua::operations::Operation;
 use crate::lua::turn::{self, Job, Outcome, Piece};
 use crate::lua::value::record;
@@ -141,7 +141,11 @@ impl Configured {
         }
         let known = vm.lua.create_table()?;
         known.raw_set("id", self.id.to_string())?;
-        known.raw_set("config", record(&vm.lua, &self.config)?)?;
+        let config = record(&vm.lua, &self.config)?;
+        if let Some(config) = config.as_table() {
+            sets::mark(vm, config, self.definition.loaded.schema)?;
+        }
+        known.raw_set("config", config)?;
         known.raw_set("handler", handler(vm, self.definition)?)?;
         vm.instances.raw_set(self.number, &known)?;
         KNOWN.with_borrow_mut(|all| {

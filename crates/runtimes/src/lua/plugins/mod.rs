@@ -5,6 +5,7 @@ mod functions;
 mod instance;
 mod loading;
 mod schema;
+mod sets;
 #[cfg(test)]
 mod tests;
 

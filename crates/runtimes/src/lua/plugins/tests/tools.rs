@@ -76,6 +76,16 @@ async fn a_worker_meets_a_plugin_after_another_has_answered() {
     assert_eq!(outcome("limits").await, json!({ "left": 3 }));
 }
 
+#[tokio::test]
+async fn sets_are_asked_by_value() {
+    let config = json!({ "named": { "deny": ["a", "b"] }, "list": [] });
+    let plugin = testing::configure(load(&["tools"], &paths()).unwrap()[0], config, &Env::default());
+    let mut exchange = testing::exchange("GET", "/?do=lists", &[]);
+    let answer = testing::access_waiting(&*plugin, &mut exchange).await.unwrap();
+    let said: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(said, json!({ "b": 2, "c": false, "count": 2, "list": "[]" }));
+}
+
 #[test]
 fn records_are_required_unless_they_say_otherwise() {
     let schema: Value = serde_json::from_str(load(&["tools"], &paths()).unwrap()[0].schema()).unwrap();
