@@ -267,7 +267,7 @@ fn reloads_disturb_nobody() {
         samples.push(Usage::of(node.pid()));
     }
     let answered = traffic.end();
-    flat(&samples, 1024, 6);
+    flat(&samples, 512, 6);
     let accepted = first.accepted() + second.accepted();
     assert!(accepted <= connections(answered), "{accepted} connections for {answered} requests");
 }
@@ -419,5 +419,6 @@ fn a_target_that_comes_and_goes_costs_nothing() {
         samples.push(Usage::of(node.pid()));
     }
     traffic.end();
+    // A step of 544 KiB was seen once, on a busy machine, and nothing after it: what each round costs is looked for.
     flat(&samples, 1024, 6);
 }

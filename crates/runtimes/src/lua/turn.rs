@@ -45,6 +45,13 @@ pub struct Job {
     pub may_wait: bool,
 }
 
+impl Job {
+    /// Code of a configuration, which does not wait.
+    fn of_code(phase: Phase, instance: u64) -> Job {
+        Job { phase, instance, plugin_id: None, context: None, host: None, is_plugin: false, may_wait: false }
+    }
+}
+
 /// Instances that have ended the content of a response (`ngx.arg[2]`).
 struct EndedBy(Vec<u64>);
 
@@ -81,7 +88,7 @@ pub fn run(
     piece: Piece<'_>,
 ) -> Result<Outcome, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job { phase, instance, plugin_id: None, context: None, host: None, is_plugin: false, may_wait: false };
+    let job = Job::of_code(phase, instance);
     let work = || codes.iter().try_for_each(|code| vm.call(code));
     let (ending, ran) = vm.during(&job, Some(exchange), piece, work).map_err(|error| words(&error))?;
     outcome(exchange, ending, ran)
@@ -104,7 +111,7 @@ pub struct Waiting<'c> {
 /// Runs the code of a phase as [`run`] does, and lets it wait.
 pub fn begin<'c>(codes: &'c [Code], phase: Phase, instance: u64, exchange: &mut Exchange) -> Result<Begun<'c>, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job { phase, instance, plugin_id: None, context: None, host: None, is_plugin: false, may_wait: true };
+    let job = Job { may_wait: true, ..Job::of_code(phase, instance) };
     next(vm, job, codes, exchange)
 }
 
@@ -141,15 +148,7 @@ impl Waiting<'_> {
 /// What code makes of an exchange that is over.
 pub fn evaluate(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Json, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job {
-        phase: Phase::Log,
-        instance,
-        plugin_id: None,
-        context: None,
-        host: None,
-        is_plugin: false,
-        may_wait: false,
-    };
+    let job = Job::of_code(Phase::Log, instance);
     let value = || {
         let (function, _) = vm.function(code)?;
         to_json(&function.call(())?)
@@ -161,15 +160,7 @@ pub fn evaluate(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<J
 /// What the function that code returns makes of values. A null among the arguments themselves is nothing (`nil`).
 pub fn call(code: &Code, instance: u64, exchange: &mut Exchange, arguments: &[Json]) -> Result<Vec<Json>, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job {
-        phase: Phase::Access,
-        instance,
-        plugin_id: None,
-        context: None,
-        host: None,
-        is_plugin: false,
-        may_wait: false,
-    };
+    let job = Job::of_code(Phase::Access, instance);
     let work = || {
         let lists: Table = vm.slot.raw_get::<Table>("native")?.raw_get("array_mt")?;
         let given = arguments.iter().map(|value| match value {
@@ -187,15 +178,7 @@ pub fn call(code: &Code, instance: u64, exchange: &mut Exchange, arguments: &[Js
 /// The text that the function makes which code returns.
 pub fn text_of(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Vec<u8>, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job {
-        phase: Phase::Access,
-        instance,
-        plugin_id: None,
-        context: None,
-        host: None,
-        is_plugin: false,
-        may_wait: false,
-    };
+    let job = Job::of_code(Phase::Access, instance);
     let work = || vm.returned(code)?.call::<Value>(());
     let (_, value) = vm.during(&job, Some(exchange), None, work).map_err(|error| words(&error))?;
     let value = value.map_err(|error| words(&error))?;

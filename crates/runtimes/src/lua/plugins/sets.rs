@@ -22,9 +22,7 @@ pub fn mark(vm: &Vm, config: &Table, schema: &str) -> Result<()> {
 
 impl Marks {
     fn put(&self, table: &Table, of: &Json) -> Result<()> {
-        match of["type"].as_str() {
-            Some("set") => table.set_metatable(Some(self.set.clone()))?,
-            Some("array") => table.set_metatable(Some(self.array.clone()))?,
+        let elements = match of["type"].as_str() {
             Some("record") => {
                 let fields = of["fields"].as_array().into_iter().flatten().filter_map(Json::as_object).flatten();
                 for (name, of) in fields {
@@ -32,15 +30,18 @@ impl Marks {
                 }
                 return Ok(());
             }
-            _ => {}
-        }
-        let of = if of["type"] == "map" { &of["values"] } else { &of["elements"] };
-        if matches!(of["type"].as_str(), Some("set" | "array" | "record" | "map")) {
-            for pair in table.pairs::<Value, Value>() {
-                self.put_value(&pair?.1, of)?;
+            Some("set") => {
+                table.set_metatable(Some(self.set.clone()))?;
+                &of["elements"]
             }
-        }
-        Ok(())
+            Some("array") => {
+                table.set_metatable(Some(self.array.clone()))?;
+                &of["elements"]
+            }
+            Some("map") => &of["values"],
+            _ => return Ok(()),
+        };
+        table.pairs::<Value, Value>().try_for_each(|pair| self.put_value(&pair?.1, elements))
     }
 
     fn put_value(&self, value: &Value, of: &Json) -> Result<()> {
