@@ -19,9 +19,17 @@ const NEARLY_ALL: usize = MOST_MEMORY / 8 * 7;
 /// After so many instructions it is seen whether code has to end.
 const INSTRUCTIONS: u32 = 10_000;
 /// The run time's own code, in the order in which it is run; the last one gives what sandboxed code sees.
-const OWN: [(&str, &str); 4] = [
+const OWN: [(&str, &str); 12] = [
     ("=scheduler", include_str!("code/scheduler.lua")),
-    ("=pdk", include_str!("code/pdk.lua")),
+    ("=pdk/phases", include_str!("code/pdk/phases.lua")),
+    ("=pdk/log", include_str!("code/pdk/log.lua")),
+    ("=pdk/client", include_str!("code/pdk/client.lua")),
+    ("=pdk/request", include_str!("code/pdk/request.lua")),
+    ("=pdk/response", include_str!("code/pdk/response.lua")),
+    ("=pdk/service", include_str!("code/pdk/service.lua")),
+    ("=pdk/websocket", include_str!("code/pdk/websocket.lua")),
+    ("=pdk/kong", include_str!("code/pdk/kong.lua")),
+    ("=pdk/kept", include_str!("code/pdk/kept.lua")),
     ("=ngx", include_str!("code/ngx.lua")),
     ("=sandbox", include_str!("code/sandbox.lua")),
 ];

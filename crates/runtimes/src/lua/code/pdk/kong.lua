@@ -1,0 +1,108 @@
+-- `kong`: Kong's plugin development kit, and what of it is about the node.
+local slot = ...
+local pdk = slot.pdk
+local type, pairs, error, setmetatable, rawset = type, pairs, error, setmetatable, rawset
+local native = slot.native
+local fmt = string.format
+local namespace = pdk.namespace
+local AUTHENTICATED = pdk.sets.AUTHENTICATED
+
+local memory = { b = 0, k = 1, m = 2, g = 3 }
+local function in_unit(octets, unit, scale)
+  unit, scale = unit or "b", scale or 2
+  local power = memory[unit:sub(1, 1):lower()]
+  if type(scale) ~= "number" then
+    error("scale must be a number", 3)
+  elseif scale < 0 then
+    error("scale must be equal or greater than 0", 3)
+  elseif not power then
+    error("invalid unit '" .. unit .. "' (expected 'k/K', 'm/M', or 'g/G')", 3)
+  end
+  if power == 0 then
+    return octets
+  end
+  local suffix = ({ "KiB", "MiB", "GiB" })[power]
+  return fmt("%." .. scale .. "f %s", octets / 1024 ^ power, suffix)
+end
+
+local null_span = setmetatable({}, { __index = function() return function(self) return self end end })
+
+kong = {
+  version = "3.10.0",
+  version_num = 3010000,
+  client = pdk.client,
+  cluster = { get_id = function() return native.node_id end },
+  ctx = setmetatable({}, {
+    __index = function(_, name)
+      if name == "core" then
+        return slot.ngx_ctx
+      end
+      if name == "shared" or name == "plugin" then
+        return slot[name]
+      end
+    end,
+    __newindex = function() error("kong.ctx has 'shared' and 'plugin' only", 2) end,
+    __metatable = false,
+  }),
+  ip = { is_trusted = native.is_trusted },
+  log = pdk.log,
+  nginx = {
+    get_subsystem = function() return slot.phase_name == "preread" and "stream" or "http" end,
+    get_statistics = function() return native.statistics() end,
+  },
+  node = {
+    get_hostname = function() return native.hostname end,
+    get_id = function() return native.node_id end,
+    get_memory_stats = function(unit, scale)
+      local octets = in_unit(collectgarbage("count") * 1024, unit, scale)
+      return { workers_lua_vms = { { pid = native.pid, http_allocated_gc = octets } }, lua_shared_dicts = {} }
+    end,
+  },
+  plugin = { get_id = function() return slot.plugin_id end },
+  request = pdk.request,
+  response = pdk.response,
+  router = namespace("router", AUTHENTICATED, "get_route get_service"),
+  service = pdk.service,
+  table = {},
+  tracing = setmetatable({
+    start_span = function() return null_span end,
+    create_span = function() return null_span end,
+    active_span = function() return nil end,
+    get_root_span = function() return nil end,
+    set_active_span = function() end,
+    process_span = function() end,
+    get_sampling_decision = function() return false end,
+  }, { __index = function() return function() end end }),
+  telemetry = { log = function() return true end },
+  websocket = pdk.websocket,
+}
+
+-- The settings of the node.
+setmetatable(kong, { __index = function(t, name)
+  if name == "configuration" then
+    local configuration = native.configuration() or {}
+    -- Secrets are masked always.
+    setmetatable(configuration, { __index = { remove_sensitive = function() return configuration end } })
+    rawset(t, name, configuration)
+    return configuration
+  end
+end })
+
+function kong.table.new() return {} end
+
+function kong.table.clear(t)
+  for name in pairs(t) do
+    t[name] = nil
+  end
+end
+
+function kong.table.merge(first, second)
+  local merged = {}
+  for name, value in pairs(first or {}) do
+    merged[name] = value
+  end
+  for name, value in pairs(second or {}) do
+    merged[name] = value
+  end
+  return merged
+end
