@@ -15,6 +15,7 @@ use bytes::Bytes;
 use client::{Connection, Over, Whole, asked, cut_short, play, request, whole};
 use h2::Reason;
 use http::{HeaderMap, HeaderValue};
+use serde_json::json;
 use std::sync::Arc;
 
 /// A node in front of a service that the test plays itself.
@@ -203,6 +204,30 @@ fn large_content_both_ways() {
         });
         assert!(got.content == large, "{} octets", got.content.len());
         echo.join().unwrap();
+    });
+}
+
+/// A filter that leaves less than the head announces: the stream is reset, for the client must not take it for whole.
+#[test]
+fn responses_that_a_plugin_shortens_are_not_taken_for_whole() {
+    both(|over| {
+        let service = Service::start();
+        let node = node(&service, &[]);
+        let config = json!({ "body_filter": ["ngx.arg[1] = ngx.arg[1]:sub(1, 4)"] });
+        let plugin = json!({ "name": "post-function", "config": config });
+        blackbox::http::json(node.admin(), "POST", "/routes/r/plugins", &plugin).expect(201);
+        let answering = std::thread::spawn(move || {
+            let (mut connection, _) = service.asked();
+            connection.send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789").unwrap();
+        });
+        play(async {
+            let connection = Connection::open(&node, over).await;
+            let (response, _) = connection.send(request("GET", "/c"), true).await;
+            let (content, reason) = cut_short(response.await.unwrap().into_body()).await.unwrap();
+            assert_eq!(content, b"0123");
+            assert_eq!(reason, Reason::INTERNAL_ERROR);
+        });
+        answering.join().unwrap();
     });
 }
 

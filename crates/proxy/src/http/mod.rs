@@ -8,6 +8,7 @@
 //! [`crate::upstream::Upstream`], and every wait of theirs has a deadline in `deadlines`.
 
 mod access;
+mod announced;
 mod attempt;
 mod context;
 mod deadlines;

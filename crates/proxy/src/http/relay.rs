@@ -1,5 +1,6 @@
 //! The response of a service on its way down to the client, while the rest of the request may still go up.
 
+use super::announced::Announced;
 use super::context::{Broken, RequestContext};
 use super::deadlines::Wait;
 use super::downstream::Downstream;
@@ -34,7 +35,7 @@ pub(crate) async fn response(
     if !upload.is_done() && payload.has_rest() {
         context.close = true;
     }
-    let respond::Started { bodiless, encoder } = respond::start(context, exchange, downstream);
+    let respond::Started { bodiless, encoder, announced } = respond::start(context, exchange, downstream);
     let limits = context.limits();
     let filters = context.selected.iter().any(|i| i.phases.has(Phases::BODY_FILTER));
     let mut down = Down {
@@ -46,6 +47,7 @@ pub(crate) async fn response(
         filters,
         bodiless,
         encoder,
+        announced,
         pipe: None,
         unflushed: false,
         compressed: (0, 0),
@@ -147,6 +149,7 @@ struct Down<'a> {
     /// The response has no content whatever the filters say.
     bodiless: bool,
     encoder: Option<Encoder>,
+    announced: Option<Announced>,
     /// What it holds goes to the client next.
     pipe: Option<Pipe>,
     /// The encoder has content that it has said nothing of.
@@ -233,7 +236,7 @@ impl Down<'_> {
                             let mut out = Vec::new();
                             self.encoder.as_mut().into_iter().for_each(|encoder| encoder.flush(&mut out));
                             self.compressed.1 += out.len() as u64;
-                            self.put(out.into());
+                            self.put(out.into(), exchange);
                             continue;
                         }
                         if !blocked {
@@ -271,7 +274,8 @@ impl Down<'_> {
             self.piece = Some(pipe.take()?);
         }
         let Some(upstream) = &mut self.upstream else { return Poll::Ready(Ok(())) };
-        let plain = !(self.filters || blocked || self.encoder.is_some() || self.pace.is_some() || self.bodiless);
+        let edited = self.filters || self.encoder.is_some() || self.pace.is_some() || self.announced.is_some();
+        let plain = !(edited || blocked || self.bodiless);
         if plain && upstream.fills_pipes() && downstream.takes_pipes() {
             self.pipe = self.pipe.take().or_else(|| context.worker.pipe());
             if let Some(pipe) = &mut self.pipe {
@@ -284,13 +288,13 @@ impl Down<'_> {
         }
         match ready!(upstream.poll_content(cx)) {
             Err(error) => self.truncate(exchange, &error.to_string()),
-            Ok(Some(n)) if self.filters || blocked || self.encoder.is_some() || self.pace.is_some() => {
+            Ok(Some(n)) if edited || blocked => {
                 let mut piece = Bytes::copy_from_slice(upstream.content(n));
                 upstream.consume(n);
                 if self.filters {
                     piece = chain::run_body_filter(&context.selected, exchange, piece, false);
                 }
-                self.encode(piece);
+                self.encode(piece, exchange);
             }
             Ok(Some(n)) if self.bodiless => upstream.consume(n),
             Ok(Some(n)) => {
@@ -310,14 +314,14 @@ impl Down<'_> {
                 exchange.trailers = upstream.trailers().cloned();
                 if self.filters {
                     let piece = chain::run_body_filter(&context.selected, exchange, Bytes::new(), true);
-                    self.encode(piece);
+                    self.encode(piece, exchange);
                 }
                 if let Some(encoder) = self.encoder.take() {
                     let mut out = Vec::new();
                     encoder.finish(&mut out);
                     self.compressed.1 += out.len() as u64;
                     exchange.compressed = Some(self.compressed);
-                    self.put(out.into());
+                    self.put(out.into(), exchange);
                 }
                 let upstream = self.upstream.take();
                 if let Some(upstream) = &upstream {
@@ -325,6 +329,11 @@ impl Down<'_> {
                 }
                 if let Some(upstream) = upstream.filter(|_| uploaded) {
                     context.worker.pool.borrow_mut().give(upstream, context.worker.loop_time());
+                }
+                if let Some(left @ 1..) = self.announced.as_ref().map(Announced::left) {
+                    let why = "plugins have made less content than Content-Length says";
+                    tracing::warn!(request_id = exchange.id_str(), "{why}: {left} octets are missing");
+                    self.end = End::Truncated;
                 }
             }
         }
@@ -336,17 +345,20 @@ impl Down<'_> {
         self.pipe.as_mut().filter(|pipe| !pipe.is_empty())
     }
 
-    fn encode(&mut self, piece: Bytes) {
-        let Some(encoder) = &mut self.encoder else { return self.put(piece) };
+    fn encode(&mut self, piece: Bytes, exchange: &Exchange) {
+        let Some(encoder) = &mut self.encoder else { return self.put(piece, exchange) };
         let mut out = Vec::new();
         encoder.push(&piece, &mut out);
         self.compressed.0 += piece.len() as u64;
         self.compressed.1 += out.len() as u64;
         self.unflushed = true;
-        self.put(out.into());
+        self.put(out.into(), exchange);
     }
 
-    fn put(&mut self, piece: Bytes) {
+    fn put(&mut self, mut piece: Bytes, exchange: &Exchange) {
+        if let Some(announced) = &mut self.announced {
+            announced.take(&mut piece, exchange);
+        }
         if piece.is_empty() || self.bodiless {
             return;
         }

@@ -2,6 +2,7 @@
 
 use super::Origin;
 use super::access;
+use super::announced::{self, Announced};
 use super::context::{Broken, RequestContext};
 use super::deadlines::Wait;
 use super::debug;
@@ -33,6 +34,8 @@ pub(crate) struct Started {
     pub bodiless: bool,
     /// It is compressed on its way.
     pub encoder: Option<Encoder>,
+    /// Its length is announced, and plugins may have it be another.
+    pub announced: Option<Announced>,
 }
 
 /// Begins the service's response: `exchange.response` with our edits is queued.
@@ -50,8 +53,9 @@ pub(crate) fn start(
         // A filter that changes the content has taken its length away.
         exchange.response.framing = Framing::Delimited;
     }
+    let announced = if bodiless { None } else { announced::settle(context, exchange) };
     finish_head(context, exchange, downstream);
-    Started { bodiless, encoder }
+    Started { bodiless, encoder, announced }
 }
 
 /// Whether the service has said that nothing follows its head, and the client can be told so: for gRPC, the status in

@@ -405,7 +405,7 @@ fn transfer_coding(fields: &Fields) -> Result<bool, HeadError> {
 }
 
 /// The length that `Content-Length` says, as plain digits.
-pub(crate) fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
+pub fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
     let mut lines = fields.known_all(Known::ContentLength);
     let Some(value) = lines.next() else { return Ok(None) };
     if lines.next().is_some() {

@@ -10,6 +10,6 @@ pub use crate::net::Lingering;
 pub use chunked::{ChunkedDecoder, Decoded};
 pub use client::{ClientConnection, OutgoingRequest, ResponseError};
 pub use content::{ContentError, ContentReader, ContentWriter};
-pub use head::{HeadError, HeadParser, Limits, parse_request, parse_response};
-pub(crate) use head::{check_host, content_length, is_method};
+pub use head::{HeadError, HeadParser, Limits, content_length, parse_request, parse_response};
+pub(crate) use head::{check_host, is_method};
 pub use server::{RequestError, ServerConnection, Traffic, reason_phrase};
