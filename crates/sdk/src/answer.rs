@@ -4,6 +4,10 @@ use crate::{Bytes, ErrorFormat, Exchange, Fields, JsonObject, Known, MediaType, 
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
+const GRPC: &[u8] = b"application/grpc";
+const GRPC_STATUS: &str = "grpc-status";
+const GRPC_MESSAGE: &str = "grpc-message";
+
 /// A whole response: status, field lines, content. The gateway adds `Content-Length`.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -34,7 +38,7 @@ impl Answer {
     /// `{"message": …}` as `kong.response.exit` sends it; for a gRPC call, the message as its status.
     pub fn message(exchange: &Exchange, status: u16, message: &str) -> Answer {
         if is_grpc(exchange) {
-            return grpc(status, Some(message));
+            return grpc(exchange, status, Some(message));
         }
         Answer::json(status, &json!({ "message": message }))
     }
@@ -43,7 +47,7 @@ impl Answer {
     /// JSON when the client does not say.
     pub fn error(exchange: &Exchange, status: u16, message: &str) -> Answer {
         if is_grpc(exchange) {
-            return grpc(status, None);
+            return grpc(exchange, status, None);
         }
         let mut lines = exchange.request.fields.known_all(Known::Accept).peekable();
         let format = match lines.peek() {
@@ -65,7 +69,7 @@ impl Answer {
         let wanted = fields.known(Known::Accept).or_else(|| fields.known(Known::ContentType));
         let status = if status == 494 { 400 } else { status };
         match wanted {
-            Some(value) if value.starts_with(b"application/grpc") => Answer::message(exchange, status, message),
+            Some(value) if value.starts_with(GRPC) => Answer::message(exchange, status, message),
             Some(value) => formatted(exchange, accepted(std::iter::once(value)), status, message),
             None => formatted(exchange, Some(exchange.directory.error_pages().default_format), status, message),
         }
@@ -143,6 +147,32 @@ impl Answer {
         self.with_type(content_type)
     }
 
+    /// The answer as a gRPC call gets it, where this is one: its status and `message` (or else the usual words) in
+    /// header lines, as `kong.response.exit` does it. Content that says itself that it is gRPC stays.
+    pub fn for_call(mut self, exchange: &Exchange, message: Option<&[u8]>) -> Answer {
+        let is_content = match self.fields.known(Known::ContentType) {
+            Some(kind) if kind.starts_with(GRPC) => true,
+            None if is_grpc(exchange) => false,
+            _ => return self,
+        };
+        let (code, name) = grpc_status(self.status);
+        if !self.fields.contains(GRPC_STATUS) {
+            self.fields.set(GRPC_STATUS, code.as_bytes());
+        }
+        if is_content {
+            if !self.fields.contains(GRPC_MESSAGE) {
+                self.fields.set(GRPC_MESSAGE, name.as_bytes());
+            }
+            return self;
+        }
+        if message.is_some() || !self.fields.contains(GRPC_MESSAGE) {
+            self.fields.set(GRPC_MESSAGE, &percent_encoded(message.unwrap_or(name.as_bytes())));
+        }
+        self.body = Bytes::new();
+        self.fields.set_known(Known::ContentType, GRPC);
+        self
+    }
+
     fn with_type(mut self, content_type: &str) -> Answer {
         self.fields.set_known(Known::ContentType, content_type.as_bytes());
         self
@@ -162,24 +192,24 @@ fn formatted(exchange: &Exchange, format: Option<ErrorFormat>, status: u16, mess
 /// Whether the request is a gRPC call (HTTP/2 or later, with gRPC content), whose errors travel in header fields.
 fn is_grpc(exchange: &Exchange) -> bool {
     exchange.request.version >= Version::Http2
-        && exchange.request.fields.known(Known::ContentType).is_some_and(|value| value.starts_with(b"application/grpc"))
+        && exchange.request.fields.known(Known::ContentType).is_some_and(|value| value.starts_with(GRPC))
 }
 
 /// A gRPC response that consists of its status only.
-fn grpc(status: u16, message: Option<&str>) -> Answer {
-    let (code, name) = grpc_status(status);
-    // Bytes that a field line cannot carry would be percent-encoded (gRPC over HTTP/2, "Responses").
+fn grpc(exchange: &Exchange, status: u16, message: Option<&str>) -> Answer {
+    Answer::new(status, Bytes::new()).for_call(exchange, message.map(str::as_bytes))
+}
+
+/// A message as a field line carries it (gRPC over HTTP/2, "Responses").
+fn percent_encoded(message: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
-    for &byte in message.unwrap_or(name).as_bytes() {
+    for &byte in message {
         match byte {
             b' '..=b'~' if byte != b'%' => text.push(byte),
             _ => text.extend_from_slice(format!("%{byte:02X}").as_bytes()),
         }
     }
-    Answer::new(status, Bytes::new())
-        .with_type("application/grpc")
-        .with("grpc-status", code.as_bytes())
-        .with("grpc-message", &text)
+    text
 }
 
 /// Kong's gRPC code and its name for an HTTP status.

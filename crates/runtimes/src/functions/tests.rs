@@ -1,7 +1,7 @@
 //! Code as plugins run it.
 
 use super::{PostFunction, PreFunction, is_code, is_code_of};
-use sdk::{Answer, Bytes, Env, Exchange, Phases, Plugin, testing};
+use sdk::{Answer, Bytes, Env, Exchange, Phases, Plugin, Version, testing};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,58 @@ fn code_answers() {
     assert_eq!(answer("pcall(kong.response.exit, 404) kong.response.exit(200)").unwrap().status, 404);
     assert_eq!(answer("kong.response.error(403)").unwrap().status, 403);
     assert!(answer("local x = 1").is_none());
+}
+
+#[test]
+fn calls_of_grpc_are_answered_in_lines() {
+    let answered = |code: &str| {
+        let mut exchange = testing::exchange("POST", "/", &[("Content-Type", "application/grpc")]);
+        exchange.request.version = Version::Http2;
+        let answer = access(code, &mut exchange).unwrap();
+        let line = |name: &str| answer.fields.get_str(name).unwrap_or("-").to_owned();
+        (answer.status, line("grpc-status"), line("grpc-message"), answer.body.to_vec())
+    };
+    let expected = |status, code: &str, message: &str| (status, code.to_owned(), message.to_owned(), Vec::new());
+    assert_eq!(answered("kong.response.exit(429, { message = 'slow' })"), expected(429, "8", "slow"));
+    assert_eq!(answered("kong.response.exit(403, 'not you')"), expected(403, "7", "not you"));
+    assert_eq!(answered("kong.response.exit(429, { error = 'slow' })"), expected(429, "8", "ResourceExhausted"));
+    assert_eq!(answered("kong.response.exit(418)"), expected(418, "3", "InvalidArgument"));
+    assert_eq!(
+        answered("kong.response.exit(400, nil, { ['grpc-status'] = 9 })"),
+        expected(400, "9", "InvalidArgument")
+    );
+    let own = answered("kong.response.exit(200, 'frames', { ['content-type'] = 'application/grpc' })");
+    assert_eq!(own, (200, "0".to_owned(), "OK".to_owned(), b"frames".to_vec()));
+    let typed = answered("kong.response.exit(400, 'text', { ['content-type'] = 'text/plain' })");
+    assert_eq!(typed, (400, "-".to_owned(), "-".to_owned(), b"text".to_vec()));
+    assert_eq!(answered("kong.response.exit(200, {}, { ['content-type'] = 'application/grpc' })").0, 500);
+}
+
+#[test]
+fn what_kong_notes_of_a_requests_way_is_in_ngx_ctx() {
+    let mut exchange = testing::exchange("GET", "/", &[]);
+    let started = exchange.timing.started_unix_ms;
+    let read = |names: &str| {
+        format!(
+            "local t = {{}} for name in ('{names}'):gmatch('%S+') do \
+        t[#t + 1] = tostring(ngx.ctx['KONG_' .. name]) end kong.response.exit(200, table.concat(t, ' '))"
+        )
+    };
+    let said =
+        |code: &str, exchange: &mut Exchange| String::from_utf8(access(code, exchange).unwrap().body.to_vec()).unwrap();
+    let names = "PROCESSING_START REWRITE_TIME ACCESS_START ACCESS_TIME PROXIED BALANCER_START WAITING_TIME";
+    assert_eq!(said(&read(names), &mut exchange), format!("{started} 0 {started} nil nil nil nil"));
+    exchange.timing.proxy = Some(Duration::from_millis(7));
+    exchange.timing.upstream = Some(Duration::from_millis(30));
+    let names = "PROXIED PROXY_LATENCY WAITING_TIME ACCESS_TIME BALANCER_TIME RESPONSE_TIME RESPONSE_LATENCY";
+    let code = format!(
+        "local t = {{}} for name in ('{names}'):gmatch('%S+') do t[#t + 1] = tostring(ngx.ctx['KONG_' .. name]) end \
+        local at = ngx.ctx kong.response.set_header('x', table.concat(t, ' ') .. ' ' .. \
+        at.KONG_HEADER_FILTER_START - at.KONG_PROCESSING_START)"
+    );
+    let plugin = testing::configure(&PostFunction, json!({ "header_filter": [code] }), &Env::default());
+    plugin.header_filter(&mut exchange);
+    assert_eq!(exchange.response.fields.get_str("x"), Some("true 7 30 7 0 nil nil 37"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ const NEARLY_ALL: usize = MOST_MEMORY / 8 * 7;
 /// After so many instructions it is seen whether code has to end.
 const INSTRUCTIONS: u32 = 10_000;
 /// The run time's own code, in the order in which it is run; the last one gives what sandboxed code sees.
-const OWN: [(&str, &str); 12] = [
+const OWN: [(&str, &str); 13] = [
     ("=scheduler", include_str!("code/scheduler.lua")),
     ("=pdk/phases", include_str!("code/pdk/phases.lua")),
     ("=pdk/log", include_str!("code/pdk/log.lua")),
@@ -30,6 +30,7 @@ const OWN: [(&str, &str); 12] = [
     ("=pdk/websocket", include_str!("code/pdk/websocket.lua")),
     ("=pdk/kong", include_str!("code/pdk/kong.lua")),
     ("=pdk/kept", include_str!("code/pdk/kept.lua")),
+    ("=pdk/timings", include_str!("code/pdk/timings.lua")),
     ("=ngx", include_str!("code/ngx.lua")),
     ("=sandbox", include_str!("code/sandbox.lua")),
 ];

@@ -112,11 +112,11 @@ ngx = {
   end,
   log = function(level, ...) return native.log(levels[level] or "err", ...) end,
   is_subrequest = false,
-  config = {
-    subsystem = "http", debug = false, nginx_version = 1027001, ngx_lua_version = 10027,
+  config = setmetatable({
+    debug = false, nginx_version = 1027001, ngx_lua_version = 10027,
     prefix = function() return native.prefix end,
     nginx_configure = function() return "" end,
-  },
+  }, { __index = function(_, name) return name == "subsystem" and slot.subsystem() or nil end }),
   worker = {
     pid = function() return native.pid end,
     pids = function() return { native.pid } end,

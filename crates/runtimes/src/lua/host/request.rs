@@ -5,6 +5,7 @@ use crate::lua::Phase;
 use crate::lua::value::{self, LISTS, Named, line_of};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Args, Version};
+use std::time::Duration;
 
 impl Host {
     pub(super) fn request(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<MultiValue> {
@@ -72,6 +73,8 @@ impl Host {
             "get_header" => maybe(lua, line_of(&head.fields, &arguments.str(0)?)),
             "get_raw_body" => maybe(lua, self.exchange.body.bytes()),
             "get_start_time" => Ok(Value::Number(self.exchange.timing.started_unix_ms as f64)),
+            "get_times" => self.times(lua),
+            "is_stream" => Ok(Value::Boolean(self.exchange.stream.is_some())),
             "get_uri_captures" => {
                 let (named, unnamed) = (lua.create_table()?, lua.create_table()?);
                 unnamed.set_metatable(Some(lua.named_registry_value(LISTS)?))?;
@@ -95,6 +98,25 @@ impl Host {
     pub(super) fn query(&self) -> Option<&str> {
         let is_routed = self.exchange.service.is_some() && self.phase != Phase::Rewrite;
         if is_routed { self.exchange.upstream.query.as_deref() } else { self.exchange.request.query() }
+    }
+
+    /// When the request had come (milliseconds since 1970), when a service was first turned to, when that had
+    /// answered, and what else the names in `ngx.ctx` depend on.
+    fn times(&self, lua: &Lua) -> Result<Value> {
+        let exchange = &self.exchange;
+        let timing = &exchange.timing;
+        let after = |spent: Duration| timing.started_unix_ms + spent.as_millis() as u64;
+        let proxied = timing.proxy;
+        let answered = proxied.zip(timing.upstream).map(|(proxied, upstream)| proxied + upstream);
+        let times = lua.create_table()?;
+        times.raw_set("started", timing.started_unix_ms)?;
+        times.raw_set("proxied", proxied.map(after))?;
+        times.raw_set("answered", answered.map(after))?;
+        times.raw_set("now", after(timing.started.elapsed()))?;
+        times.raw_set("held", exchange.response_body.is_some())?;
+        times.raw_set("stream", exchange.stream.is_some())?;
+        times.raw_set("port", exchange.client.public_port)?;
+        Ok(Value::Table(times))
     }
 
     /// The name by which the client knows us, without port.

@@ -3,7 +3,7 @@
 use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::Phase;
 use crate::lua::turn::Replaced;
-use crate::lua::value::{Named, line_of};
+use crate::lua::value::{Named, line_of, text};
 use mlua::{Error, Lua, MultiValue, Result, Value};
 use sdk::{Answer, Fields, Known, Source};
 
@@ -120,11 +120,26 @@ impl Host {
             Value::Nil => Vec::new(),
             _ => arguments.text(1)?,
         };
-        let mut answer = Answer::new(status, content);
-        if arguments.value(3).as_boolean() == Some(true) {
-            answer.fields.set_known(Known::ContentType, b"application/json; charset=utf-8");
+        // What is sent is no gRPC unless its type says so, but a gRPC call needs an answer all the same.
+        let is_table = arguments.value(3).as_boolean() == Some(true);
+        let mut answer = with_lines(Answer::new(status, content), arguments)?;
+        let untyped = answer.fields.known(Known::ContentType).is_none();
+        if is_table && answer.fields.known(Known::ContentType).is_some_and(|kind| kind.starts_with(b"application/grpc"))
+        {
+            return Err(Error::runtime("table body encoding with gRPC is not supported"));
         }
-        self.give(with_lines(answer, arguments)?)
+        let message = match (arguments.value(1), is_table) {
+            (Value::Nil, _) => None,
+            (_, true) => text(arguments.value(4)),
+            (content, false) => text(content),
+        };
+        answer = answer.for_call(&self.exchange, message.as_deref());
+        if is_table && answer.fields.known(Known::ContentType).is_none() {
+            answer.fields.set_known(Known::ContentType, b"application/json; charset=utf-8");
+        } else if is_table && untyped && message.is_none() {
+            tracing::warn!("body was removed because table body encoding with gRPC is not supported");
+        }
+        self.give(answer)
     }
 
     fn give(&mut self, answer: Answer) -> Result<Value> {

@@ -9,7 +9,6 @@ local found = {
   consumer = host("client.get_consumer"), credential = host("client.get_credential"),
   route = host("router.get_route"), service = host("router.get_service"),
   captures = host("request.get_uri_captures"), host = host("request.get_host"), workspace = host("ngx.workspace"),
-  start = host("request.get_start_time"),
 }
 
 -- What bundled plugins tell others in `kong.ctx.shared`, and are told by them.
@@ -64,8 +63,8 @@ end, __index = function(ctx, name)
     end
   elseif name == "workspace" then
     value = found.workspace()
-  elseif name == "KONG_PROCESSING_START" or name == "KONG_REWRITE_START" then
-    value = found.start()
+  else
+    value = slot.timing(ctx, name)
   end
   return value
 end }

@@ -27,6 +27,13 @@ end
 
 local null_span = setmetatable({}, { __index = function() return function(self) return self end end })
 
+local is_stream = pdk.host("request.is_stream")
+-- As nginx has it: streams are none of its HTTP.
+function slot.subsystem()
+  local name = slot.phase_name
+  return (name == "preread" or name == "log" and slot.asks and is_stream()) and "stream" or "http"
+end
+
 kong = {
   version = "3.10.0",
   version_num = 3010000,
@@ -47,7 +54,7 @@ kong = {
   ip = { is_trusted = native.is_trusted },
   log = pdk.log,
   nginx = {
-    get_subsystem = function() return slot.phase_name == "preread" and "stream" or "http" end,
+    get_subsystem = slot.subsystem,
     get_statistics = function() return native.statistics() end,
   },
   node = {

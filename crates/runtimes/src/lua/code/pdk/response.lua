@@ -108,8 +108,7 @@ function response.exit(status, body, headers)
     check_headers(headers)
   end
   if type(body) == "table" then
-    headers = headers or {}
-    return exit(status, native.json_encode(body), headers, true)
+    return exit(status, native.json_encode(body), headers, true, type(body.message) == "string" and body.message or nil)
   end
   return exit(status, body, headers)
 end
