@@ -1,6 +1,7 @@
 //! `bascule dump`, `diff` and `sync` between nodes.
 
 use blackbox::http::{form, get, json, request};
+use blackbox::tls::Pair;
 use blackbox::{Node, bascule};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -130,6 +131,36 @@ fn records_make_room_for_their_namesakes() {
     said(&run("sync", &node, &file, &[]), 0);
     assert_eq!(get(node.admin(), "/services/s").expect(200).json()["id"], id);
     assert_eq!(get(node.admin(), "/routes/r").expect(200).json()["service"]["id"], id);
+    said(&run("diff", &node, &file, &["--non-zero-exit-code"]), 0);
+}
+
+#[test]
+fn an_update_resets_nothing() {
+    let node = Node::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.yaml");
+    let pair = Pair::authority("ca").issue(&["names.test"]);
+    let text = |tag: &str| {
+        let quoted = |text: &str| serde_json::to_string(text).unwrap();
+        format!(
+            "_format_version: \"3.0\"\ncertificates:\n- id: 44444444-1111-4111-8111-111111111111\n  tags: [{tag}]\n  \
+             cert: {}\n  key: {}\n  snis: [{{name: names.test}}, {{name: more.test}}]\n\
+             routes:\n- {{name: r, paths: [/p], tags: [{tag}]}}\n",
+            quoted(&pair.chain),
+            quoted(&pair.key),
+        )
+    };
+    std::fs::write(&file, text("a")).unwrap();
+    said(&run("sync", &node, &file, &[]), 0);
+    // Long ago, by the second of which there is one less.
+    json(node.admin(), "PATCH", "/routes/r", &json!({ "created_at": 1_000_000_000 })).expect(200);
+    std::fs::write(&file, text("b")).unwrap();
+    said(&run("sync", &node, &file, &[]), 0);
+    let route = get(node.admin(), "/routes/r").expect(200).json();
+    assert_eq!((&route["created_at"], &route["tags"]), (&json!(1_000_000_000), &json!(["b"])));
+    let mut names: Vec<Value> = get(node.admin(), "/snis").json()["data"].as_array().unwrap().clone();
+    names.sort_by_key(|sni| sni["name"].to_string());
+    assert_eq!(names.iter().map(|sni| &sni["name"]).collect::<Vec<_>>(), ["more.test", "names.test"]);
     said(&run("diff", &node, &file, &["--non-zero-exit-code"]), 0);
 }
 

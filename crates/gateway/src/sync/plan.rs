@@ -101,6 +101,7 @@ impl Plan {
             };
             let fields = differences(catalog, schema, found, &record, transform)?;
             if !fields.is_empty() {
+                let record = with_what_stays(current, schema, record, found, &displaced);
                 steps.push(Step::new(Change::Update, schema, &record, fields));
             }
         }
@@ -178,6 +179,28 @@ impl Step {
             "record": record,
         })
     }
+}
+
+/// A record that takes the place of another, with what of that is no difference and would be reset: when it was made, by
+/// which routes go, and the names of a certificate, which are records of their own.
+fn with_what_stays(
+    current: &State,
+    schema: &Schema,
+    mut record: Record,
+    found: &Record,
+    displaced: &HashSet<String>,
+) -> Record {
+    if let Some(made) = found.get("created_at").filter(|_| !record.contains_key("created_at")) {
+        record.insert("created_at".to_owned(), made.clone());
+    }
+    if schema.name == "certificates" {
+        let is_of = |sni: &&Record| reference(sni, "certificate").is_some_and(|id| Some(id) == id_of(found));
+        let stays = |sni: &&Record| id_of(sni).is_some_and(|id| !displaced.contains(id));
+        let snis = current.of("snis").iter().filter(is_of).filter(stays);
+        let names: Vec<Value> = snis.filter_map(|sni| sni.get("name").cloned()).collect();
+        record.insert("snis".to_owned(), names.into());
+    }
+    record
 }
 
 /// Has a plugin refer to partials by the ids that these have there.
