@@ -213,6 +213,38 @@ fn a_reload_takes_settings_that_no_running_process_can_take() {
 }
 
 #[test]
+fn a_reload_reads_what_has_changed() {
+    let backend = Backend::start("b");
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let folder = at("kong/plugins/version");
+    std::fs::create_dir_all(&folder).unwrap();
+    let schema = "return { name = 'version', fields = { { config = { type = 'record', fields = {} } } } }";
+    std::fs::write(folder.join("schema.lua"), schema).unwrap();
+    let write = |version: &str| {
+        let says = format!("function p:header_filter() kong.response.set_header('X-Version', '{version}') end");
+        let code = format!("local p = {{ PRIORITY = 1, VERSION = '1.0' }} {says} return p");
+        std::fs::write(folder.join("handler.lua"), code).unwrap();
+        std::fs::write(at("error.json"), format!(r#"{{"version": "{version}", "said": "%s"}}"#)).unwrap();
+    };
+    write("1");
+    let (path, template) = (format!("{}/?.lua;;", directory.path().display()), at("error.json"));
+    let settings = [("plugins", "bundled, version"), ("lua_package_path", &*path)];
+    let settings = [&settings[..], &[("error_template_json", template.to_str().unwrap())]].concat();
+    let node = node(&backend, echo(), &settings);
+    json(node.admin(), "POST", "/plugins", &json!({ "name": "version" })).expect(201);
+    let says = |version: &str| {
+        assert_eq!(get(node.proxy(), "/").expect(200).header("X-Version"), Some(version));
+        let wrong = request(node.proxy(), "TRACE", "/", &[("Accept", "application/json")], b"").unwrap();
+        assert_eq!(wrong.expect(405).json()["version"], version);
+    };
+    says("1");
+    write("2");
+    assert_eq!(String::from_utf8_lossy(&reload(&node, &[]).stdout), "Bascule reloaded\n");
+    says("2");
+}
+
+#[test]
 fn a_node_whose_successor_fails_goes_on() {
     let backend = Backend::start("b");
     let node = node(&backend, echo(), &[]);

@@ -23,6 +23,7 @@ mod plugin_servers;
 pub mod prefix;
 pub mod preflight;
 mod publisher;
+mod read_once;
 mod records;
 mod references;
 pub mod reload;
@@ -46,6 +47,7 @@ use plane::Plane;
 use proxy::listener::Inherited;
 use proxy::log_writer::Destination;
 use publisher::{Progress, Publisher};
+use read_once::ReadOnce;
 use references::References;
 use sdk::PluginKind;
 use sdk::certificates::Stapler;
@@ -190,6 +192,7 @@ struct Running {
     settings: Settings,
     /// Those that it was started with: what a reload does not renew is still theirs.
     started: Settings,
+    read_once: ReadOnce,
     logging: Logging,
     access_logs: AccessLogs,
     store: Store,
@@ -214,6 +217,7 @@ impl Running {
         console: Console,
         inherited: &mut Inherited,
     ) -> Result<Running, String> {
+        let read_once = ReadOnce::of(&settings);
         // The list lives as long as the process, as the plugins themselves do.
         let kinds: &'static [&'static dyn PluginKind] = preflight::enabled_plugins(&settings)?.leak();
         let id = prefix::node_id(&settings).map_err(|e| format!("cannot keep the node's id: {e}"))?;
@@ -306,6 +310,7 @@ impl Running {
         Ok(Running {
             settings,
             started,
+            read_once,
             logging,
             access_logs,
             store,

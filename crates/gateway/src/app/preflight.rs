@@ -60,16 +60,24 @@ fn lacking_services(settings: &Settings, entities: &Entities) -> Option<String> 
 
 /// The plugins that the setting `plugins` names.
 pub fn enabled_plugins(settings: &Settings) -> Result<Vec<&'static dyn PluginKind>, String> {
+    share(settings)?;
     let names = settings.list("plugins");
     if names.first().is_some_and(|name| name == "off") {
         return Ok(Vec::new());
     }
-    let built_in = |name: &str| name == "bundled" || name == "off" || bundled().any(|kind| kind.name() == name);
-    let mut own: Vec<&str> = names.iter().map(String::as_str).filter(|name| !built_in(name)).collect();
-    own.sort_unstable();
-    own.dedup();
+    let own = own_plugins(settings);
     let wanted = |kind: &&'static dyn PluginKind| names.iter().any(|name| name == "bundled" || name == kind.name());
     Ok(bundled().filter(wanted).chain(of_files(&own, settings)?).collect())
+}
+
+/// The plugins of the operator's own that the setting names. Their code is read once by a process.
+pub fn own_plugins(settings: &Settings) -> Vec<&str> {
+    let built_in = |name: &str| name == "bundled" || name == "off" || bundled().any(|kind| kind.name() == name);
+    let mut own: Vec<&str> =
+        settings.list("plugins").iter().map(String::as_str).filter(|name| !built_in(name)).collect();
+    own.sort_unstable();
+    own.dedup();
+    own
 }
 
 /// Plugins of the operator's own: those of plugin servers, and files in Lua.
@@ -83,15 +91,15 @@ fn of_files(names: &[&str], settings: &Settings) -> Result<Vec<&'static dyn Plug
     let names: Vec<&str> = names.iter().copied().filter(|name| kinds.iter().all(|kind| kind.name() != *name)).collect();
     let paths = runtimes::lua::Paths { package: settings.text("lua_package_path").to_owned() };
     trust(settings);
-    share(settings)?;
     kinds.extend(runtimes::lua::load(&names, &paths)?);
     Ok(kinds)
 }
 
-/// Makes the memory that workers share (`nginx_http_lua_shared_dict`).
-#[cfg(feature = "lua")]
+/// Makes the memory known that workers share (`nginx_http_lua_shared_dict`).
 fn share(settings: &Settings) -> Result<(), String> {
     for (name, size) in settings.injected.named_sizes(nginx::LUA, "lua_shared_dict")? {
+        plugins::declare_dictionary(name, size);
+        #[cfg(feature = "lua")]
         runtimes::lua::declare_shared(name, size);
     }
     Ok(())

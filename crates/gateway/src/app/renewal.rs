@@ -1,6 +1,7 @@
 //! What a running node does about new settings and new programs: it takes them itself, or has a successor do so.
 
 use super::instance::Claim;
+use super::read_once::ReadOnce;
 use super::signals::{Request, Signals};
 use super::succession::{self, Successor};
 use super::{Launch, Running, STOP_TIME, keep, preflight, reload};
@@ -92,7 +93,10 @@ impl Running {
         let new = Settings::load(&Sources { file: Some(file.clone()), ..Sources::default() })?;
         preflight::check(&new)?;
         let program = request.and_then(|request| request.program.clone());
-        if program.is_none() && self.started.unrenewed(&new).is_empty() {
+        let is_same = self.started.unrenewed(&new).is_empty()
+            && self.read_once == ReadOnce::of(&new)
+            && preflight::own_plugins(&new).is_empty();
+        if program.is_none() && is_same {
             let warnings = self.take(new).await?;
             keep(&self.settings).map_err(|error| vec![error])?;
             return Ok(Taken::Here(warnings));
