@@ -1,5 +1,14 @@
 //! The gateway: the program `bascule`, and programs of one's own that have plugins beside the bundled ones.
 
+/// In the place of the standard library's, which panics when its output is closed (`| head`): what a command has begun it
+/// finishes, read or unread.
+macro_rules! println {
+    ($($told:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($told)*);
+    }};
+}
+
 mod app;
 mod cli;
 mod logging;
