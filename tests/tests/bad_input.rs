@@ -394,4 +394,17 @@ fn code_that_never_ends() {
     ask(&node, "/loop", &[]).expect(500);
     ask(&node, "/", &[]).expect(200);
     assert!(refused(&node, "pre-function", json!({ "access": ["return function("] })).contains("parsing"));
+    for (name, config) in [
+        ("file-log", json!({ "path": "/dev/null" })),
+        ("http-log", json!({ "http_endpoint": "http://127.0.0.1:9" })),
+        ("loggly", json!({ "key": "k" })),
+        ("syslog", json!({})),
+        ("tcp-log", json!({ "host": "127.0.0.1", "port": 9 })),
+        ("udp-log", json!({ "host": "127.0.0.1", "port": 9 })),
+    ] {
+        let mut config = config;
+        config["custom_fields_by_lua"] = json!({ "env": "in production" });
+        let why = refused(&node, name, config);
+        assert!(why.contains("env") && why.contains("Error parsing function"), "{name}: {why}");
+    }
 }

@@ -35,6 +35,18 @@ fn told(response: &Response) -> &str {
 }
 
 #[test]
+fn a_memory_of_the_settings_holds_responses() {
+    let backend = Backend::start("b");
+    let settings = [("nginx_http_lua_shared_dict", "my_cache 12m")];
+    let config = json!({ "strategy": "memory", "content_type": ["*/*"], "memory": { "dictionary_name": "my_cache" } });
+    let node = start_with(&settings, &backend, "proxy-cache", config);
+    assert_eq!(told(&ask(&node)), "Miss");
+    assert_eq!(told(&ask(&node)), "Hit");
+    let other = json!({ "strategy": "memory", "memory": { "dictionary_name": "none" } });
+    json(node.admin(), "POST", "/plugins", &json!({ "name": "proxy-cache", "config": other })).expect(400);
+}
+
+#[test]
 fn two_nodes_share_responses() {
     let (backend, redis) = (Backend::start("b"), RedisServer::start());
     let shared = config(&redis.record(json!({})), json!({}));

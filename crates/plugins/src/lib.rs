@@ -73,6 +73,7 @@ mod zipkin;
 pub use jq::{COMMAND as JQ_RUNNER, serve as serve_jq};
 
 pub use opentelemetry::OtlpLines;
+pub use proxy_cache::declare_dictionary;
 
 use sdk::PluginKind;
 

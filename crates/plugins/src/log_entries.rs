@@ -1,7 +1,7 @@
 //! What all log plugins write: the entry of an exchange.
 
 use sdk::log::{self, LogValue};
-use sdk::{Config, Env, Exchange, Phases, QueueSettings, Script};
+use sdk::{Config, Env, Exchange, Function, Phases, QueueSettings, Script};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ pub struct LogEntries {
 impl LogEntries {
     /// What a plugin that writes entries takes part in and needs.
     pub const PHASES: Phases = Phases::LOG.and(Phases::KEEPS_LINES);
+
+    /// What the schemas of such plugins name: code that cannot be read is refused when it is written.
+    pub const IS_CODE: (&str, Function) = ("lua_code", Function::Validator(sdk::scripts::is_code));
 
     /// As the configuration wants them.
     pub fn of(config: Config<'_>, env: &Env) -> Result<LogEntries, String> {

@@ -43,5 +43,5 @@ pub fn read(code: &str) -> Option<Result<(), String>> {
 /// The check of code in a schema. Without a run time it is what makes the instance that refuses code.
 pub fn is_code(value: &Value) -> Result<(), String> {
     let read = value.as_str().and_then(read).unwrap_or(Ok(()));
-    read.map_err(|error| format!("error parsing function: {error}"))
+    read.map_err(|error| format!("Error parsing function: {error}"))
 }

@@ -1,7 +1,9 @@
 //! `file-log`: appends an entry for each request to a file, a line each.
 
 use crate::log_entries::LogEntries;
-use sdk::{BoxFuture, Bytes, Config, Deliver, Env, Exchange, Phases, Plugin, PluginKind, Queue, Tasks, entities};
+use sdk::{
+    BoxFuture, Bytes, Config, Deliver, Env, Exchange, Function, Phases, Plugin, PluginKind, Queue, Tasks, entities,
+};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -40,6 +42,10 @@ impl PluginKind for FileLog {
 
     fn schema(&self) -> &'static str {
         include_str!("schema.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        &[LogEntries::IS_CODE]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {

@@ -41,7 +41,7 @@ impl PluginKind for HttpLog {
     }
 
     fn functions(&self) -> &'static [(&'static str, Function)] {
-        &[("http_log", Function::Validator(check_config))]
+        &[("http_log", Function::Validator(check_config)), LogEntries::IS_CODE]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {

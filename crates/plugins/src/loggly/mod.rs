@@ -4,7 +4,7 @@ use crate::datagrams::Datagrams;
 use crate::log_entries::LogEntries;
 use crate::severity::Severities;
 use jiff::Timestamp;
-use sdk::{Config, Env, Exchange, Phases, Plugin, PluginKind, Queue, entities};
+use sdk::{Config, Env, Exchange, Function, Phases, Plugin, PluginKind, Queue, entities};
 use std::sync::Arc;
 
 /// The plugin as the gateway knows it.
@@ -33,6 +33,10 @@ impl PluginKind for Loggly {
 
     fn schema(&self) -> &'static str {
         include_str!("schema.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        &[LogEntries::IS_CODE]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {

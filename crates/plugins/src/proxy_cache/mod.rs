@@ -14,6 +14,7 @@ use sdk::{
     AdminAnswer, AdminEndpoint, AdminRequest, BoxFuture, Config, Env, Function, Plugin, PluginKind, Record, entities,
 };
 use serde_json::Value;
+pub use storage::declare_dictionary;
 use storage::{DEFAULT_DICTIONARY, Storage};
 
 /// The plugin as the gateway knows it.

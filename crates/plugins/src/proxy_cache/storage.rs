@@ -3,7 +3,7 @@
 use super::redis::RedisStore;
 use super::store::{Store, Stores};
 use sdk::{Config, Env, entities};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub const DEFAULT_DICTIONARY: &str = "kong_db_cache";
@@ -71,13 +71,26 @@ impl Storage {
     }
 }
 
+/// Memories that the settings declare, with their sizes in octets.
+static DECLARED: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
+
+/// Makes one more shared memory known, with that many octets (`lua_shared_dict`).
+pub fn declare_dictionary(name: &str, size: usize) {
+    DECLARED.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), size);
+}
+
 /// Whether there is a shared memory of that name.
 pub fn is_dictionary(name: &str) -> bool {
-    DICTIONARIES.iter().any(|(known, _)| *known == name)
+    DICTIONARIES.iter().any(|(known, _)| *known == name) || declared(name).is_some()
+}
+
+fn declared(name: &str) -> Option<usize> {
+    DECLARED.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
 }
 
 fn memory_of(config: &Config<'_>, env: &Env) -> Arc<Store> {
     let name = config.section("memory").text("dictionary_name").unwrap_or(DEFAULT_DICTIONARY);
     let mebibytes = DICTIONARIES.iter().find(|(known, _)| *known == name).and_then(|(_, size)| *size);
-    env.shared::<Stores>().open(name, mebibytes.map_or(env.cache_size(), |size| size << 20))
+    let size = declared(name).or(mebibytes.map(|size| size << 20));
+    env.shared::<Stores>().open(name, size.unwrap_or(env.cache_size()))
 }

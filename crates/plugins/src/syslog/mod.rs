@@ -4,7 +4,7 @@ use crate::log_entries::LogEntries;
 use crate::severity::Severities;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sdk::{BoxFuture, Bytes, Config, Deliver, Env, Exchange, Phases, Plugin, PluginKind, Queue, entities};
+use sdk::{BoxFuture, Bytes, Config, Deliver, Env, Exchange, Function, Phases, Plugin, PluginKind, Queue, entities};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +45,10 @@ impl PluginKind for Syslog {
 
     fn schema(&self) -> &'static str {
         include_str!("schema.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        &[LogEntries::IS_CODE]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {

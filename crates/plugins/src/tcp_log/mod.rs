@@ -2,8 +2,8 @@
 
 use crate::log_entries::LogEntries;
 use sdk::{
-    BoxFuture, Bytes, Config, Deliver, Env, Exchange, KeptConnection, Phases, Plugin, PluginKind, Queue, Server,
-    ServerTls, entities,
+    BoxFuture, Bytes, Config, Deliver, Env, Exchange, Function, KeptConnection, Phases, Plugin, PluginKind, Queue,
+    Server, ServerTls, entities,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,10 @@ impl PluginKind for TcpLog {
 
     fn schema(&self) -> &'static str {
         include_str!("schema.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        &[LogEntries::IS_CODE]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {

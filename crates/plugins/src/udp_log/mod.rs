@@ -2,7 +2,7 @@
 
 use crate::datagrams::Datagrams;
 use crate::log_entries::LogEntries;
-use sdk::{Config, Env, Exchange, Phases, Plugin, PluginKind, Queue, entities};
+use sdk::{Config, Env, Exchange, Function, Phases, Plugin, PluginKind, Queue, entities};
 use std::sync::Arc;
 
 /// The plugin as the gateway knows it.
@@ -24,6 +24,10 @@ impl PluginKind for UdpLog {
 
     fn schema(&self) -> &'static str {
         include_str!("schema.json")
+    }
+
+    fn functions(&self) -> &'static [(&'static str, Function)] {
+        &[LogEntries::IS_CODE]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {

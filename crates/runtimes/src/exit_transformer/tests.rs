@@ -107,5 +107,5 @@ fn what_is_unknown_or_unexpected_is_edited_where_it_is_asked_for() {
 
 #[test]
 fn code_is_checked_before_it_is_stored() {
-    assert!(is_code(&json!("return function(")).unwrap_err().starts_with("error parsing function"));
+    assert!(is_code(&json!("return function(")).unwrap_err().starts_with("Error parsing function"));
 }

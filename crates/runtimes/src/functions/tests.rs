@@ -325,7 +325,7 @@ fn errors_are_answers() {
     assert_eq!(answer("kong.response.set_status(200)").unwrap().status, 500, "in that phase there is no response");
     assert_eq!(answer("kong.service.request.set_header('a b', 'c')").unwrap().status, 500);
     assert_eq!(answer("kong.service.request.set_header('a', 'b\\r\\nc: d')").unwrap().status, 500);
-    assert!(is_code(&json!("not lua code")).unwrap_err().starts_with("error parsing function: "));
+    assert!(is_code(&json!("not lua code")).unwrap_err().starts_with("Error parsing function: "));
     assert_eq!(is_code(&json!("return 1")), Ok(()));
     let words = "error parsing pre-function: [string \"print(\"]:1: unexpected symbol near '<eof>'";
     assert_eq!(is_code_of("pre-function", &json!("print(")), Err(words.to_owned()));

@@ -472,7 +472,8 @@ pub const DIRECTIVES: &[Directive] = &[
         "lua_shared_dict",
         HTTP,
         Syntax::Words(2, 2),
-        "Memory that the workers' plugins in Lua share (`ngx.shared`): a name and a size.",
+        "Memory that the workers' plugins in Lua share (`ngx.shared`) and caches can be in (`memory.dictionary_name`): \
+        a name and a size.",
     )
     .repeats(),
     acts("lua_ssl_protocols", HTTP, Syntax::Words(1, usize::MAX), "As `lua_ssl_protocols`.").renewed(),
