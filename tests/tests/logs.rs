@@ -1,6 +1,6 @@
 //! The node's messages: nobody waits for them, and no client fills them.
 
-use blackbox::http::{Connection, get};
+use blackbox::http::{Connection, get, request};
 use blackbox::{Node, eventually};
 use rustix::process::Signal;
 use std::fs::OpenOptions;
@@ -92,4 +92,19 @@ fn interfaces_have_logs_of_their_own() {
         eventually("its log tells of it", || log(file).matches(TOLD).count() == 1);
     }
     assert!(!node.log().contains(TOLD));
+}
+
+/// As Kong: after the timeout of the last change, or by one without time, the level of the settings holds again.
+#[test]
+fn the_level_of_the_settings_follows_changes() {
+    let node = Node::start(&[("log_level", "warn")]);
+    let level = || get(node.admin(), "/debug/node/log-level").json()["message"].as_str().unwrap_or_default().to_owned();
+    let change = |to: &str| request(node.admin(), "PUT", &format!("/debug/node/log-level/{to}"), &[], b"").unwrap();
+    assert_eq!(change("debug").expect(200).json()["message"], "log level changed");
+    assert_eq!(level(), "log level: debug");
+    change("info?timeout=1").expect(200);
+    eventually("the level of the settings, not the one before the change", || level() == "log level: warn");
+    change("error").expect(200);
+    change("notice?timeout=0").expect(200);
+    assert_eq!(level(), "log level: warn");
 }

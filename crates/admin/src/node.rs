@@ -121,7 +121,8 @@ pub trait Node: Send + Sync + 'static {
     /// The level in force: `debug`, `info`, `notice`, `warn`, `error`, `crit`, `alert` or `emerg`.
     fn log_level(&self) -> String;
 
-    /// Changes the level until the time is over (for good when it is zero). The name is a valid one.
+    /// Changes the level until the time is over; then, or at once when it is zero, that of the settings holds. The name
+    /// is a valid one.
     fn set_log_level(&self, level: &str, timeout: Duration);
 
     /// The endpoints that plugins add.

@@ -433,10 +433,7 @@ impl Running {
         }
         self.plane.reload_tls(&new).map_err(|error| vec![error])?;
         interfaces.into_iter().for_each(RenewedTls::take);
-        let level = new.text("log_level");
-        if level != self.settings.text("log_level") {
-            self.logging.set_level(level);
-        }
+        self.logging.configure(new.text("log_level"));
         let warnings = new.warnings.clone();
         self.settings = new;
         Ok(warnings)

@@ -30,7 +30,7 @@ use sdk::{AdminAnswer, AdminContent, AdminEndpoint, AdminRequest, BoxFuture, Exc
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::{PageQuery, Revision, Scope, Store};
 use tokio::sync::watch;
@@ -63,8 +63,6 @@ pub struct RunningNode {
     manager: Served,
     /// Whoever sends traffic here is told to stop.
     draining: AtomicBool,
-    /// Counts changes of the log level, so that only the last one's timeout takes effect.
-    level_changes: Arc<AtomicU64>,
 }
 
 /// How an API is served.
@@ -179,7 +177,6 @@ impl RunningNode {
             status: Served::default(),
             manager: Served::default(),
             draining: AtomicBool::default(),
-            level_changes: Arc::default(),
         })
     }
 
@@ -376,18 +373,14 @@ impl Node for RunningNode {
     }
 
     fn set_log_level(&self, level: &str, timeout: Duration) {
-        let before = self.logging.level();
-        let number = self.level_changes.fetch_add(1, Ordering::Relaxed) + 1;
-        self.logging.set_level(level);
         if timeout.is_zero() {
-            return;
+            // As Kong: whatever level is named, that of the settings holds again.
+            return self.logging.restore(None);
         }
-        let (logging, changes) = (self.logging.clone(), Arc::clone(&self.level_changes));
+        let (logging, change) = (self.logging.clone(), self.logging.change(level));
         tokio::spawn(async move {
             tokio::time::sleep(timeout).await;
-            if changes.load(Ordering::Relaxed) == number {
-                logging.set_level(before);
-            }
+            logging.restore(Some(change));
         });
     }
 

@@ -15,8 +15,8 @@ use proxy::log_writer::{Destination, LogWriter, Report, Sink};
 use sdk::{LogMessage, NodeLog};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -43,8 +43,19 @@ pub struct Logging {
     filter: reload::Handle<Targets, Registry>,
     lines: Arc<Lines>,
     writer: Arc<LogWriter>,
-    /// Index into [`LEVELS`].
+    /// The one in force: an index into [`LEVELS`].
     level: Arc<AtomicUsize>,
+    settled: Arc<Mutex<Settled>>,
+}
+
+/// What the level in force follows from.
+struct Settled {
+    /// That of the settings.
+    configured: usize,
+    /// Another one holds for a while.
+    changed: bool,
+    /// Counts such changes, so that only the end of the last one takes effect.
+    changes: u64,
 }
 
 /// Where messages go; `None`: where those of the node go.
@@ -76,8 +87,9 @@ impl Logging {
         let subscriber = tracing_subscriber::registry().with(EventLayer(Arc::clone(&lines)).with_filter(filter));
         // Fails when something else has begun to log in this process, which only tests do.
         let _ = subscriber.try_init();
-        let logging =
-            Logging { filter: handle, lines, writer: Arc::new(writer), level: Arc::new(AtomicUsize::new(index)) };
+        let settled = Arc::new(Mutex::new(Settled { configured: index, changed: false, changes: 0 }));
+        let level = Arc::new(AtomicUsize::new(index));
+        let logging = Logging { filter: handle, lines, writer: Arc::new(writer), level, settled };
         let of_panics = logging.clone();
         std::panic::set_hook(Box::new(move |panic| of_panics.log_panic(panic)));
         Ok(logging)
@@ -93,9 +105,35 @@ impl Logging {
         LEVELS[self.level.load(Ordering::Relaxed)]
     }
 
-    /// Takes another level into force.
-    pub fn set_level(&self, level: &str) {
-        let index = position(level);
+    /// Takes the level of the settings, which waits where another one holds for a while.
+    pub fn configure(&self, level: &str) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.configured = position(level);
+        if !settled.changed {
+            self.apply(settled.configured);
+        }
+    }
+
+    /// Takes another level into force, until the change of that number ends.
+    pub fn change(&self, level: &str) -> u64 {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.changed = true;
+        settled.changes += 1;
+        self.apply(position(level));
+        settled.changes
+    }
+
+    /// Returns to the level of the settings, unless there was another change since; `None`: in any case.
+    pub fn restore(&self, change: Option<u64>) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if change.is_none_or(|change| change == settled.changes) {
+            settled.changed = false;
+            settled.changes += 1;
+            self.apply(settled.configured);
+        }
+    }
+
+    fn apply(&self, index: usize) {
         self.level.store(index, Ordering::Relaxed);
         if let Err(e) = self.filter.reload(targets(index)) {
             tracing::error!("cannot change the log level: {e}");
