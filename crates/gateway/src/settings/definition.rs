@@ -19,6 +19,8 @@ pub struct Setting {
     pub renewed: bool,
     /// An old name; the keys in `implies` have taken its place.
     pub deprecated: bool,
+    /// A value that Kong will not have any more.
+    pub deprecated_value: Option<&'static str>,
     /// Keys that take this value unless they are given themselves.
     pub implies: &'static [&'static str],
 }
@@ -56,6 +58,7 @@ impl Setting {
             inert: false,
             renewed: false,
             deprecated: false,
+            deprecated_value: None,
             implies: &[],
         }
     }
@@ -77,6 +80,11 @@ impl Setting {
 
     pub(super) const fn implies(mut self, keys: &'static [&'static str]) -> Setting {
         self.implies = keys;
+        self
+    }
+
+    pub(super) const fn deprecated_value(mut self, value: &'static str) -> Setting {
+        self.deprecated_value = Some(value);
         self
     }
 

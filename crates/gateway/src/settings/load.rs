@@ -108,6 +108,9 @@ impl Loaded {
                         setting.implies.join("', '")
                     ));
                 }
+                Some(Setting { deprecated_value: Some(old), .. }) if value == *old => self
+                    .warnings
+                    .push(format!("the configuration value '{old}' for configuration property '{key}' is deprecated")),
                 None if !free => {
                     self.warnings.push(unknown(&key));
                     continue;

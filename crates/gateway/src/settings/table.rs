@@ -607,8 +607,9 @@ pub const SECTIONS: &[Section] = &[
                 "eventual",
                 &["strict", "eventual"],
                 "Whether Kong's requests wait for \
-                changes.",
+                changes; `strict` is deprecated.",
             )
+            .deprecated_value("strict")
             .inert(),
             choice("router_consistency", "", &["strict", "eventual"], "The old name of `worker_consistency`.")
                 .deprecated(&["worker_consistency"])

@@ -175,6 +175,10 @@ fn old_names_are_followed() {
         settings.warnings,
         ["the 'opentelemetry_tracing' configuration property is deprecated, use 'tracing_instrumentations' instead"]
     );
+    let settings = load("worker_consistency = strict\n", &[]).unwrap();
+    let notice = "the configuration value 'strict' for configuration property 'worker_consistency' is deprecated";
+    assert_eq!(settings.warnings, [notice]);
+    assert_eq!(load("worker_consistency = eventual\n", &[]).unwrap().warnings, Vec::<String>::new());
     let settings = load("nginx_worker_processes = 3\nnginx_main_worker_processes = 2\n", &[]).unwrap();
     assert_eq!(settings.workers, 2);
 }
