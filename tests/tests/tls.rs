@@ -69,6 +69,29 @@ fn the_client_decides_which_kind_of_key() {
     assert_eq!(seen(&Offer { suites, versions: &[&TLS12], ..Offer::default() }).as_deref(), Some("rsa"));
 }
 
+/// As Kong: without a certificate in the settings there are two, and who can verify only one of them is shown that.
+#[test]
+fn self_signed_certificates_are_of_both_kinds() {
+    let mut node = Node::start(&[]);
+    let shows = |node: &Node, schemes: &[SignatureScheme]| {
+        let offer = Offer { schemes, ..Offer::default() };
+        Client::new(&offer).get(node.proxy_tls(), None, "/").map(|secured| secured.server).ok()
+    };
+    let schemes = [SignatureScheme::RSA_PSS_SHA256, SignatureScheme::ECDSA_NISTP256_SHA256];
+    for scheme in schemes {
+        assert_eq!(shows(&node, &[scheme]).as_deref(), Some("localhost"), "{scheme:?}");
+    }
+    assert_eq!(shows(&node, &[SignatureScheme::ED25519]), None);
+    // One that is there already under Kong's name is used.
+    let own = Pair::authority("root").issue_by(&rcgen::PKCS_RSA_SHA256, &["own"]);
+    node.kill();
+    std::fs::write(node.prefix().join("ssl/kong-default.crt"), &own.chain).unwrap();
+    std::fs::write(node.prefix().join("ssl/kong-default.key"), &own.key).unwrap();
+    node.revive();
+    assert_eq!(shows(&node, &schemes[..1]).as_deref(), Some("own"));
+    assert_eq!(shows(&node, &schemes[1..]).as_deref(), Some("localhost"));
+}
+
 /// The version that is agreed upon, if one is.
 fn version(node: &Node, versions: &[&'static rustls::SupportedProtocolVersion]) -> Option<String> {
     Client::new(&Offer { versions, ..Offer::default() }).get(node.proxy_tls(), None, "/").map(|s| s.version).ok()

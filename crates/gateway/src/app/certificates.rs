@@ -6,7 +6,10 @@ use crate::settings::{Listener, Settings, tls};
 use base64::Engine;
 use model::pem;
 use proxy::tls::{Chain, ClientVerification, ClientVerificationMode, Identity, Outbound, Peers, Policy, Services};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
+    PKCS_RSA_SHA256, RsaKeySize,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::{RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
@@ -55,6 +58,13 @@ impl Interface {
     }
 }
 
+/// The keys of self-signed certificates: clients say which they can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Rsa,
+    Ecdsa,
+}
+
 /// Sessions of clients of the Admin API and the like; there are few of them.
 const OTHER_SESSIONS: usize = 256;
 
@@ -66,8 +76,10 @@ pub fn check(settings: &Settings) -> Vec<String> {
             continue;
         }
         let setting = format!("{}ssl_cert", interface.prefix());
-        if !settings.list(&setting).is_empty() || kept_pair(settings, interface).is_some() {
-            // Others are made by a start.
+        if settings.list(&setting).is_empty() {
+            // What is not there yet is made by a start.
+            errors.extend(check_kept(settings, interface).err());
+        } else {
             let identity = chains(settings, interface).and_then(|chains| {
                 Identity::new(chains).map(drop).map_err(|e| format!("{setting}, {setting}_key: {e}"))
             });
@@ -76,7 +88,7 @@ pub fn check(settings: &Settings) -> Vec<String> {
         errors.extend(client_verification(settings, interface).err());
     }
     let client_is_proxy = settings.flag("client_ssl") && settings.text("client_ssl_cert").is_empty();
-    if !client_is_proxy || kept_pair(settings, Interface::Proxy).is_some() {
+    if !client_is_proxy || is_kept(settings, Interface::Proxy, Kind::Rsa) {
         errors.extend(client(settings).err());
     }
     errors.extend(trusted_roots(settings).err());
@@ -194,19 +206,19 @@ pub fn chains(settings: &Settings, interface: Interface) -> Result<Vec<Chain>, S
     let setting = format!("{}ssl_cert", interface.prefix());
     let certs = settings.list(&setting);
     if certs.is_empty() {
-        return kept(settings, interface).map(|chain| vec![chain]);
+        return kept(settings, interface);
     }
     let keys = settings.list(&format!("{setting}_key"));
     certs.iter().zip(keys).map(|(cert, key)| given(&setting, cert, key)).collect()
 }
 
-/// What is shown to services that have nothing else to be shown (`client_ssl_cert`); without one, what clients are
-/// shown.
+/// What is shown to services that have nothing else to be shown (`client_ssl_cert`); without one, as in Kong, the
+/// self-signed certificate of RSA.
 pub fn client(settings: &Settings) -> Result<Option<Chain>, String> {
     let (cert, key) = (settings.text("client_ssl_cert"), settings.text("client_ssl_cert_key"));
     match settings.flag("client_ssl") {
         false => directed(settings),
-        true if cert.is_empty() => kept(settings, Interface::Proxy).map(Some),
+        true if cert.is_empty() => kept_one(settings, Interface::Proxy, Kind::Rsa).map(Some),
         true => given("client_ssl_cert", cert, key).map(Some),
     }
 }
@@ -301,22 +313,42 @@ fn origin(text: &str) -> String {
     if is_path(text) { format!(" from {text}") } else { String::new() }
 }
 
-/// The self-signed certificate of an interface that has been made before.
-fn kept_pair(settings: &Settings, interface: Interface) -> Option<(String, String)> {
-    let [cert, key] = kept_files(settings, interface);
-    Some((std::fs::read_to_string(cert).ok()?, std::fs::read_to_string(key).ok()?))
+impl Kind {
+    /// In the order in which Kong lists them; the client's wishes decide.
+    const ALL: [Kind; 2] = [Kind::Rsa, Kind::Ecdsa];
+
+    fn key(self) -> Result<KeyPair, rcgen::Error> {
+        match self {
+            Kind::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+            Kind::Ecdsa => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+        }
+    }
 }
 
-fn kept_files(settings: &Settings, interface: Interface) -> [PathBuf; 2] {
+/// The files of the self-signed certificate of an interface and of its key, where Kong has them.
+fn kept_files(settings: &Settings, interface: Interface, kind: Kind) -> [PathBuf; 2] {
     let prefix = interface.prefix().replace('_', "-");
-    ["crt", "key"].map(|kind| settings.path(format!("ssl/{prefix}kong-default-ecdsa.{kind}")))
+    let suffix = match kind {
+        Kind::Rsa => "",
+        Kind::Ecdsa => "-ecdsa",
+    };
+    ["crt", "key"].map(|file| settings.path(format!("ssl/{prefix}kong-default{suffix}.{file}")))
 }
 
-/// The self-signed certificate of an interface, made when there is none yet.
-fn kept(settings: &Settings, interface: Interface) -> Result<Chain, String> {
-    let [cert_file, key_file] = kept_files(settings, interface);
-    if kept_pair(settings, interface).is_none() {
-        let (cert, key) = self_signed().map_err(|e| format!("cannot make a certificate: {e}"))?;
+/// Whether that certificate has been made before.
+fn is_kept(settings: &Settings, interface: Interface, kind: Kind) -> bool {
+    kept_files(settings, interface, kind).iter().all(|file| file.exists())
+}
+
+/// The self-signed certificates of an interface, made where there are none yet.
+fn kept(settings: &Settings, interface: Interface) -> Result<Vec<Chain>, String> {
+    Kind::ALL.into_iter().map(|kind| kept_one(settings, interface, kind)).collect()
+}
+
+fn kept_one(settings: &Settings, interface: Interface, kind: Kind) -> Result<Chain, String> {
+    let [cert_file, key_file] = kept_files(settings, interface, kind);
+    if !is_kept(settings, interface, kind) {
+        let (cert, key) = self_signed(kind).map_err(|e| format!("cannot make a certificate: {e}"))?;
         for (path, text) in [(&key_file, &key), (&cert_file, &cert)] {
             write_private(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
         }
@@ -324,13 +356,25 @@ fn kept(settings: &Settings, interface: Interface) -> Result<Chain, String> {
     given(&format!("{}ssl_cert", interface.prefix()), &cert_file.to_string_lossy(), &key_file.to_string_lossy())
 }
 
-fn self_signed() -> Result<(String, String), rcgen::Error> {
-    let key = KeyPair::generate()?;
+/// Reads the self-signed certificates of an interface that have been made before.
+fn check_kept(settings: &Settings, interface: Interface) -> Result<(), String> {
+    for kind in Kind::ALL.into_iter().filter(|kind| is_kept(settings, interface, *kind)) {
+        let files = kept_files(settings, interface, kind);
+        let chain = kept_one(settings, interface, kind)?;
+        Identity::new(vec![chain]).map_err(|e| format!("{}: {e}", files[0].display()))?;
+    }
+    Ok(())
+}
+
+fn self_signed(kind: Kind) -> Result<(String, String), rcgen::Error> {
+    let key = kind.key()?;
     let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CountryName, "US");
     params.distinguished_name.push(DnType::OrganizationName, "Bascule");
     params.distinguished_name.push(DnType::CommonName, "localhost");
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(2045, 1, 1);
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
@@ -359,14 +403,23 @@ mod tests {
         let prefix = tempfile::tempdir().unwrap();
         let settings = settings(prefix.path(), &[]);
         super::super::prefix::prepare(&settings).unwrap();
-        let shown = |interface| chains(&settings, interface).unwrap().remove(0).0;
+        let shown = |interface| chains(&settings, interface).unwrap().into_iter().map(|(cert, _)| cert);
+        let shown = |interface| shown(interface).collect::<Vec<_>>();
         let first = shown(Interface::Admin);
+        assert_eq!(first.len(), 2);
+        for name in ["admin-kong-default", "admin-kong-default-ecdsa"] {
+            assert!(settings.path(format!("ssl/{name}.crt")).exists(), "{name}");
+            assert!(settings.path(format!("ssl/{name}.key")).exists(), "{name}");
+        }
         assert_eq!(shown(Interface::Admin), first);
         assert_ne!(shown(Interface::Proxy), first);
         assert_eq!(check(&settings), Vec::<String>::new());
         let (former, new) = [(); 2].map(|()| InterfaceTls::new(&settings, Interface::Admin).unwrap()).into();
         former.renew(&new);
         assert!(Arc::ptr_eq(&former.terms(), &new.terms()));
+        // What a start would stumble over is found before.
+        std::fs::write(settings.path("ssl/kong-default.crt"), "none").unwrap();
+        assert_eq!(check(&settings).len(), 1, "{:?}", check(&settings));
     }
 
     #[test]
@@ -380,7 +433,7 @@ mod tests {
     #[test]
     fn given_certificates() {
         let prefix = tempfile::tempdir().unwrap();
-        let (cert, key) = self_signed().unwrap();
+        let (cert, key) = self_signed(Kind::Ecdsa).unwrap();
         let file = prefix.path().join("x.key");
         std::fs::write(&file, &key).unwrap();
         let base64 = base64::engine::general_purpose::STANDARD.encode(&cert);
@@ -394,7 +447,7 @@ mod tests {
     #[test]
     fn what_cannot_be_loaded_is_named_and_keys_are_not_shown() {
         let prefix = tempfile::tempdir().unwrap();
-        let (cert, key) = self_signed().unwrap();
+        let (cert, key) = self_signed(Kind::Ecdsa).unwrap();
         let refused = |cert: &str, key: &str| {
             let given = [("KONG_SSL_CERT", cert.to_owned()), ("KONG_SSL_CERT_KEY", key.to_owned())];
             check(&settings(prefix.path(), &given)).join("; ")
@@ -405,7 +458,7 @@ mod tests {
         assert_eq!(refused(&cert, missing), format!("ssl_cert_key: failed loading key from {missing}: {why}"));
         let secret = refused(&cert, "c2VjcmV0");
         assert_eq!(secret, "ssl_cert_key: failed loading key: it is neither a file nor PEM text nor base64 of it");
-        let other = self_signed().unwrap().1;
+        let other = self_signed(Kind::Ecdsa).unwrap().1;
         assert!(refused(&cert, &other).starts_with("ssl_cert, ssl_cert_key: "), "{}", refused(&cert, &other));
     }
 }

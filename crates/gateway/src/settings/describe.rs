@@ -16,15 +16,27 @@ const DIRECTIVES: &[&str] =
 /// Files of a node, by the names that Kong shows them under.
 const PATHS: &[(&str, &str)] = &[
     ("admin_acc_logs", "logs/admin_access.log"),
+    ("admin_gui_ssl_cert_default", "ssl/admin-gui-kong-default.crt"),
+    ("admin_gui_ssl_cert_default_ecdsa", "ssl/admin-gui-kong-default-ecdsa.crt"),
+    ("admin_gui_ssl_cert_key_default", "ssl/admin-gui-kong-default.key"),
+    ("admin_gui_ssl_cert_key_default_ecdsa", "ssl/admin-gui-kong-default-ecdsa.key"),
+    ("admin_ssl_cert_default", "ssl/admin-kong-default.crt"),
     ("admin_ssl_cert_default_ecdsa", "ssl/admin-kong-default-ecdsa.crt"),
+    ("admin_ssl_cert_key_default", "ssl/admin-kong-default.key"),
     ("admin_ssl_cert_key_default_ecdsa", "ssl/admin-kong-default-ecdsa.key"),
+    ("client_ssl_cert_default", "ssl/kong-default.crt"),
+    ("client_ssl_cert_key_default", "ssl/kong-default.key"),
     ("kong_env", ".kong_env"),
     ("nginx_acc_logs", "logs/access.log"),
     ("nginx_err_logs", "logs/error.log"),
     ("nginx_pid", "pids/nginx.pid"),
+    ("ssl_cert_default", "ssl/kong-default.crt"),
     ("ssl_cert_default_ecdsa", "ssl/kong-default-ecdsa.crt"),
+    ("ssl_cert_key_default", "ssl/kong-default.key"),
     ("ssl_cert_key_default_ecdsa", "ssl/kong-default-ecdsa.key"),
+    ("status_ssl_cert_default", "ssl/status-kong-default.crt"),
     ("status_ssl_cert_default_ecdsa", "ssl/status-kong-default-ecdsa.crt"),
+    ("status_ssl_cert_key_default", "ssl/status-kong-default.key"),
     ("status_ssl_cert_key_default_ecdsa", "ssl/status-kong-default-ecdsa.key"),
 ];
 
