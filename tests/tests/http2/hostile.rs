@@ -167,6 +167,22 @@ fn floods_of_frames_cost_no_memory() {
     }
 }
 
+/// Frames that want no answer and serve no request, as nginx has it: there is an end to them.
+#[test]
+fn floods_of_frames_end_the_connection() {
+    let backend = Backend::start("a");
+    let node = node(&backend);
+    is_well(&node, 0, usize::MAX >> 10);
+    let before = Usage::of(node.pid()).memory;
+    let update = frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]);
+    for flood in [frame(DATA, 0, 1, b""), update, frame(99, 0, 0, b"?")] {
+        let mut raw = Raw::open(&node);
+        raw.0.write_all(&frame(HEADERS, END_HEADERS, 1, &block(&USUAL))).unwrap();
+        assert!(raw.flood(&flood.repeat(1000), 64 << 20), "the node goes on reading: {:?}", &flood[..9]);
+        is_well(&node, before, 32);
+    }
+}
+
 /// A client that opens streams and takes nothing of what it asks for.
 #[test]
 fn closed_windows_hold_little() {

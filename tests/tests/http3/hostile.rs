@@ -2,8 +2,8 @@
 //! else on the node pays for it.
 
 use crate::answering;
-use crate::client::{Connection, Fate, frame, headers, play};
-use blackbox::Backend;
+use crate::client::{Connection, Fate, frame, headers, play, play_within};
+use blackbox::{Backend, PATIENCE};
 
 const DATA: u8 = 0;
 const USUAL: [(&str, &str); 4] = [(":method", "POST"), (":scheme", "https"), (":authority", "a.test"), (":path", "/x")];
@@ -163,5 +163,53 @@ fn streams_beside_requests_keep_to_the_protocol() {
         control.finish().unwrap();
         assert!(matches!(quic.closed().await, quinn::ConnectionError::ApplicationClosed(close)
             if close.error_code.into_inner() == 0x104));
+    });
+}
+
+/// What serves no request, on any stream, as nginx has it: there is an end to it.
+#[test]
+fn floods_end_the_connection() {
+    let backend = Backend::start("a");
+    let node = answering(&backend, &[]);
+    let cases: [(&str, bool, &[u8], &[u8]); 5] = [
+        ("frames without content", true, &with(&[]), &frame(DATA, b"")),
+        ("frames that mean nothing", true, &with(&[]), &frame(0x21, b"")),
+        ("the same beside requests", false, &[0, 4, 0], &frame(0x21, b"")),
+        ("promises that it need not hear of", false, &[0, 4, 0], &frame(0xd, &[0])),
+        ("capacities of a table that is not there", false, &[2], &[0x20]),
+    ];
+    // As many octets take their time in a program that is not optimised.
+    play_within(PATIENCE * 5, async {
+        for (what, of_request, first, again) in cases {
+            let (_endpoint, quic) = crate::connect(node.quic(), &crate::offer()).await;
+            let (mut stream, _receive) = if of_request {
+                let (send, receive) = quic.open_bi().await.unwrap();
+                (send, Some(receive))
+            } else {
+                (quic.open_uni().await.unwrap(), None)
+            };
+            stream.write_all(first).await.unwrap();
+            let flood = again.repeat(10_000);
+            for _ in 0..(16 << 20) / flood.len() {
+                if stream.write_all(&flood).await.is_err() {
+                    break;
+                }
+            }
+            let quinn::ConnectionError::ApplicationClosed(close) = quic.closed().await else { panic!("{what}") };
+            assert_eq!(close.error_code.into_inner(), 0x107, "{what}");
+        }
+        let (_endpoint, quic) = crate::connect(node.quic(), &crate::offer()).await;
+        for _ in 0..10_000 {
+            let Ok(mut stream) = quic.open_uni().await else { break };
+            if stream.write_all(&[0x21]).await.is_err() && quic.close_reason().is_some() {
+                break;
+            }
+        }
+        let quinn::ConnectionError::ApplicationClosed(close) = quic.closed().await else {
+            panic!("streams for nothing")
+        };
+        assert_eq!(close.error_code.into_inner(), 0x107, "streams for nothing");
+        let other = Connection::open(&node).await;
+        assert_eq!(other.get("/other").await.head.status(), 200);
     });
 }

@@ -55,6 +55,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, quic: quinn::Connection, origin: 
         }
         let stream = match next {
             Some(Ok(stream)) => stream,
+            Some(Err(_)) if connection.is_overloaded() => {
+                tracing::info!(client = origin.peer.as_str(), "a connection was ended: too much served no request");
+                return;
+            }
             Some(Err(error)) => {
                 tracing::debug!(client = origin.peer.as_str(), "a connection is over: {error}");
                 return;

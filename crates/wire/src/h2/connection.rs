@@ -1,5 +1,6 @@
 //! A connection from a client, and the streams that it opens.
 
+use super::frames::Frames;
 use super::io::Io;
 use super::rounds::Rounds;
 use super::stream::ServerStream;
@@ -63,7 +64,7 @@ impl Connection {
         timers: &Timers,
         limits: Limits,
     ) -> Result<Connection, h2::Error> {
-        let io = Io::new(stream, begun);
+        let io = Io::new(stream, begun, Some(Frames::new()));
         let (stream, rounds) = (Rc::clone(&io.stream), Rc::clone(&io.rounds));
         let inner = limits.server().handshake(io).await?;
         Ok(Connection { inner, stream, rounds, timers: timers.clone(), windows: Windows::default() })
@@ -88,7 +89,7 @@ impl Connection {
     pub async fn close(self, pool: &BufferPool, lingering: Lingering) {
         let Connection { inner, stream, rounds, .. } = self;
         drop(inner);
-        lingering.close(&mut Io { stream, begun: Buffer::new(pool), rounds }).await;
+        lingering.close(&mut Io { stream, begun: Buffer::new(pool), rounds, frames: None }).await;
     }
 
     /// Takes no more streams: those that are open go on, then [`Connection::poll_accept`] ends.

@@ -4,7 +4,7 @@ use super::control;
 use super::frame::{self, NO_ERROR};
 use super::stream::ServerStream;
 use crate::h1;
-use crate::net::Timers;
+use crate::net::{Overhead, Timers};
 use quinn::ConnectionError;
 use std::cell::Cell;
 use std::future::Future;
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 /// A client's connection. When it is dropped, it ends, whatever is under way.
 pub struct Connection {
     quic: quinn::Connection,
+    load: Rc<Load>,
     goaway: Rc<Goaway>,
     heads: h1::Limits,
     timers: Timers,
@@ -27,6 +28,12 @@ pub struct Connection {
 /// What goes on beside the exchanges: settings, and streams that are not for requests. Ready when the connection is
 /// over.
 pub type Driver = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What the client burdens the connection with: its end, when that is too much.
+pub(super) struct Load {
+    quic: quinn::Connection,
+    pub overhead: Overhead,
+}
 
 /// That no more streams are taken, for who tells the client.
 #[derive(Default)]
@@ -40,8 +47,9 @@ impl Connection {
     /// Takes a connection whose handshake is over. `heads`: what a request's head may have.
     pub fn begin(quic: quinn::Connection, heads: h1::Limits, timers: &Timers) -> (Connection, Driver) {
         let goaway = Rc::<Goaway>::default();
-        let driver = control::drive(quic.clone(), Rc::clone(&goaway), heads.head as u64);
-        (Connection { quic, goaway, heads, timers: timers.clone(), opened: 0 }, Box::pin(driver))
+        let load = Rc::new(Load { quic: quic.clone(), overhead: Overhead::default() });
+        let driver = control::drive(quic.clone(), Rc::clone(&load), Rc::clone(&goaway), heads.head as u64);
+        (Connection { quic, load, goaway, heads, timers: timers.clone(), opened: 0 }, Box::pin(driver))
     }
 
     /// The next stream; the error says why there will be none.
@@ -57,7 +65,8 @@ impl Connection {
             }
             self.opened = self.opened.max(number + 1);
             let timer = self.timers.timer();
-            return Ok(ServerStream::new(self.quic.clone(), (send, receive), self.heads, timer));
+            let load = Rc::clone(&self.load);
+            return Ok(ServerStream::new(self.quic.clone(), load, (send, receive), self.heads, timer));
         }
     }
 
@@ -69,6 +78,11 @@ impl Connection {
     /// How long the client takes to answer.
     pub fn rtt(&self) -> Duration {
         self.quic.rtt()
+    }
+
+    /// Whether the connection was ended because the client sent too much that serves no request.
+    pub fn is_overloaded(&self) -> bool {
+        self.load.overhead.is_excessive()
     }
 
     /// Ends the connection of a client that asks for too much.
@@ -87,6 +101,17 @@ impl Connection {
             self.goaway.from.set(Some(self.opened));
             self.goaway.said.notify_one();
         }
+    }
+}
+
+impl Load {
+    /// Notes octets that have come; `false`: the connection has ended over them.
+    pub fn take(&self, octets: usize) -> bool {
+        let excessive = self.overhead.receive(octets);
+        if excessive {
+            self.quic.close(frame::EXCESSIVE_LOAD, b"");
+        }
+        !excessive
     }
 }
 

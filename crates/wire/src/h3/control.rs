@@ -1,7 +1,7 @@
 //! The streams beside requests (RFC 9114, section 6.2): ours with our settings, the client's with its own, and those of
 //! QPACK, which have nothing to say without a dynamic table.
 
-use super::connection::Goaway;
+use super::connection::{Goaway, Load};
 use super::frame;
 use super::receiving::{Ended, Receiving};
 use quinn::{RecvStream, VarInt};
@@ -19,6 +19,8 @@ const DECODER: u64 = 3;
 const MAX_FIELD_SECTION_SIZE: u64 = 6;
 /// Tunnels can be asked for (`SETTINGS_ENABLE_CONNECT_PROTOCOL`, RFC 9220).
 const ENABLE_CONNECT_PROTOCOL: u64 = 8;
+/// As many octets that serve no request a stream beside requests counts as.
+const STREAM_COST: usize = 4096;
 /// More octets of settings are an attack.
 const MOST_SETTINGS: u64 = 4096;
 
@@ -27,7 +29,7 @@ const MOST_SETTINGS: u64 = 4096;
 struct Seen([Cell<bool>; 4]);
 
 /// Serves the streams of a connection that are not requests, until it is over.
-pub(super) async fn drive(connection: quinn::Connection, goaway: Rc<Goaway>, head: u64) {
+pub(super) async fn drive(connection: quinn::Connection, load: Rc<Load>, goaway: Rc<Goaway>, head: u64) {
     let Ok(mut control) = connection.open_uni().await else { return };
     let mut text = Vec::new();
     frame::push_integer(&mut text, CONTROL);
@@ -47,10 +49,14 @@ pub(super) async fn drive(connection: quinn::Connection, goaway: Rc<Goaway>, hea
         tokio::select! {
             accepted = connection.accept_uni() => {
                 let Ok(stream) = accepted else { return };
-                let (connection, seen) = (connection.clone(), Rc::clone(&seen));
+                // Streams that are for nothing are refused as fast as they come, but not for ever.
+                if !load.take(STREAM_COST) {
+                    return;
+                }
+                let (connection, load, seen) = (connection.clone(), Rc::clone(&load), Rc::clone(&seen));
                 // There are few at a time (`max_concurrent_uni_streams`), and they end with the connection.
                 tokio::task::spawn_local(Box::pin(async move {
-                    if let Err(code) = read(stream, &seen).await {
+                    if let Err(code) = read(stream, load, &seen).await {
                         connection.close(code, b"");
                     }
                 }));
@@ -72,8 +78,8 @@ pub(super) async fn drive(connection: quinn::Connection, goaway: Rc<Goaway>, hea
 }
 
 /// Reads a stream to its end; the error is that of the connection.
-async fn read(stream: RecvStream, seen: &Seen) -> Result<(), VarInt> {
-    let mut receiving = Receiving::new(stream);
+async fn read(stream: RecvStream, load: Rc<Load>, seen: &Seen) -> Result<(), VarInt> {
+    let mut receiving = Receiving::new(stream, load);
     // One that ends before it is known what it is for is none.
     let Ok(Some(kind)) = poll_fn(|cx| receiving.poll_integer(cx)).await else { return Ok(()) };
     match kind {

@@ -1,10 +1,12 @@
 //! Frames of a stream, as they arrive.
 
+use super::connection::Load;
 use super::frame;
 use bytes::Bytes;
 use quinn::{ReadError, RecvStream, VarInt};
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// Octets that are taken from a stream in one go.
@@ -15,6 +17,7 @@ const LONGEST_HEADER: usize = 16;
 /// A stream that frames come from.
 pub(super) struct Receiving {
     stream: RecvStream,
+    load: Rc<Load>,
     /// What has come and was not looked at.
     chunk: Bytes,
     /// The beginning of a frame, as far as it has come.
@@ -22,6 +25,8 @@ pub(super) struct Receiving {
     have: usize,
     /// Octets of the frame that are still to come.
     left: u64,
+    /// They serve a request.
+    serves: bool,
 }
 
 /// Why nothing more comes.
@@ -41,8 +46,9 @@ pub(super) struct Header {
 }
 
 impl Receiving {
-    pub fn new(stream: RecvStream) -> Receiving {
-        Receiving { stream, chunk: Bytes::new(), header: [0; LONGEST_HEADER], have: 0, left: 0 }
+    pub fn new(stream: RecvStream, load: Rc<Load>) -> Receiving {
+        let header = [0; LONGEST_HEADER];
+        Receiving { stream, load, chunk: Bytes::new(), header, have: 0, left: 0, serves: false }
     }
 
     /// An integer that stands before all frames; `None` when the stream ends instead.
@@ -66,6 +72,7 @@ impl Receiving {
                 && let Some((length, _)) = frame::integer(&header[n..])
             {
                 (self.have, self.left) = (0, length);
+                self.serves = matches!(kind, frame::DATA | frame::HEADERS);
                 return Poll::Ready(Ok(Some(Header { kind, length })));
             }
             if !ready!(self.poll_octet(cx))? {
@@ -84,6 +91,9 @@ impl Receiving {
         }
         let n = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.chunk.len());
         self.left -= n as u64;
+        if self.serves {
+            self.load.overhead.serve(n);
+        }
         Poll::Ready(Ok(self.chunk.split_to(n)))
     }
 
@@ -124,7 +134,12 @@ impl Receiving {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Ended>> {
         while self.chunk.is_empty() {
             match ready!(pin!(self.stream.read_chunk(CHUNK, true)).poll(cx)) {
-                Ok(Some(chunk)) => self.chunk = chunk.bytes,
+                Ok(Some(chunk)) => {
+                    self.chunk = chunk.bytes;
+                    if !self.load.take(self.chunk.len()) {
+                        return Poll::Ready(Err(Ended::Reset));
+                    }
+                }
                 Ok(None) => return Poll::Ready(Ok(false)),
                 Err(ReadError::ClosedStream) => return Poll::Ready(Ok(false)),
                 Err(_) => return Poll::Ready(Err(Ended::Reset)),

@@ -1,5 +1,6 @@
 //! One request of a client and its response, on a connection with others.
 
+use super::connection::Load;
 use super::frame::{self, NO_ERROR};
 use super::head::{self, Unreadable};
 use super::receiving::{Ended, Receiving};
@@ -10,6 +11,7 @@ use crate::net::Timer;
 use bytes::{Buf, Bytes};
 use quinn::{RecvStream, SendStream, VarInt};
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// A stream that a client has opened. When it is dropped before the response is complete, the client is told that it
@@ -76,6 +78,7 @@ enum Part {
 impl ServerStream {
     pub(super) fn new(
         connection: quinn::Connection,
+        load: Rc<Load>,
         (send, receive): (SendStream, RecvStream),
         limits: h1::Limits,
         timer: Timer,
@@ -83,7 +86,7 @@ impl ServerStream {
         ServerStream {
             connection,
             limits,
-            receiving: Receiving::new(receive),
+            receiving: Receiving::new(receive, load),
             reading: Reading::Head,
             length: None,
             content: 0,
