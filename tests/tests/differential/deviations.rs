@@ -42,6 +42,7 @@ pub const REQUESTS: &[Deviations] = &[
         &[
             (r#"coding "\u{b}chunked""#, "400"),
             (r#"coding "chunked\u{c}""#, "400"),
+            ("smuggled: coding with a control character behind", "400"),
             ("field: no colon", "400"),
             ("field: bell in the value", "400"),
             ("field: escape in the value", "400"),
@@ -98,6 +99,9 @@ pub const REQUESTS: &[Deviations] = &[
             ("trailer with NUL", "400"),
             ("trailer with an empty name", "400"),
             ("trailer like a request", "400"),
+            ("smuggled: chunks, LF in an extension that hides data", "400"),
+            ("smuggled: chunks, a request behind the last size", "400"),
+            ("smuggled: chunks, a trailer that begins with a blank", "400"),
         ],
     ),
     (
@@ -166,6 +170,7 @@ pub const REQUESTS: &[Deviations] = &[
             (r#"target "http://[::1]/a""#, r#"200 200 [GET /a "[::1]" ""] +"#),
             (r#"target "HTTP://b.test/a""#, r#"200 200 [GET /a "b.test" ""] +"#),
             (r#"target "https://b.test/a""#, r#"200 200 [GET /a "b.test" ""] +"#),
+            ("smuggled: absolute target and a request as content", r#"200 200 [POST / "b.test" "43 octets"] +"#),
             ("target absolute in HTTP/1.0", r#"200 [GET /a "b.test" ""]"#),
         ],
     ),
@@ -208,6 +213,9 @@ pub const REQUESTS: &[Deviations] = &[
             (r#"expect "100-continue""#, r#"200 200 [POST / "a.test" "hello"] +"#),
             (r#"expect "100-Continue""#, r#"200 200 [POST / "a.test" "hello"] +"#),
             ("expect without content", r#"200 200 [GET / "a.test" ""] +"#),
+            (r#"smuggled: expect "100-continue ""#, r#"200 200 [POST / "a.test" "43 octets"] +"#),
+            ("smuggled: GET that expects", r#"200 200 [GET / "a.test" "43 octets"] +"#),
+            ("smuggled: HEAD that expects", r#"200 200 [HEAD / "a.test" "43 octets"] +"#),
         ],
     ),
 ];

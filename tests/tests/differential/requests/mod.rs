@@ -3,6 +3,7 @@
 mod framing;
 mod heads;
 mod sequences;
+mod smuggling;
 
 /// Bytes that are sent to every peer.
 pub struct Case {
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Case> {
     framing::add(&mut table);
     heads::add(&mut table);
     sequences::add(&mut table);
+    smuggling::add(&mut table);
     table.0
 }
 
