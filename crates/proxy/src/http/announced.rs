@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn no_more_than_was_announced() {
-        let exchange = Exchange::default();
+        let exchange = Exchange::empty();
         let mut announced = Announced { left: 5, exceeded: false };
         let mut taken = |text: &'static [u8]| {
             let mut piece = Bytes::from_static(text);
