@@ -134,3 +134,49 @@ fn the_log_tells_of_tries_that_failed() {
     assert_eq!(line["head"], "-");
     assert_eq!(line["done"], "OK");
 }
+
+#[test]
+fn the_log_tells_what_clients_offer_and_balancers_say() {
+    let service = Scripted::answering("text/plain", b"ok");
+    let format = concat!(
+        r#"own escape=json '{"ciphers":"$ssl_ciphers","curves":"$ssl_curves","rate":"$limit_rate","#,
+        r#""authority":"$proxy_protocol_tlv_authority","endpoint":"$proxy_protocol_tlv_0xea","#,
+        r#""version":"$proxy_protocol_tlv_ssl_version","rtt":"$tcpinfo_rtt"}'"#,
+    );
+    let settings = [
+        ("proxy_listen", "127.0.0.1:0 proxy_protocol, 127.0.0.1:0 ssl"),
+        ("nginx_http_log_format", format),
+        ("proxy_access_log", "logs/own.log own"),
+        ("nginx_proxy_limit_rate", "1m"),
+        ("nginx_proxy_add_header", "X-Rtt $tcpinfo_rtt"),
+    ];
+    let node = node_before(&service, &settings);
+    assert!(node.log().contains("'$tcpinfo_rtt' of 'own' has no value here: "), "{}", node.log());
+    assert!(node.log().contains("nginx_proxy_add_header: the variable '$tcpinfo_rtt' has no value here: "));
+    let answer = Client::new(&Offer { versions: &[&TLS13], ..Offer::default() }).get(node.proxy_tls(), None, "/");
+    let answer = answer.unwrap().response.expect(200);
+    assert_eq!(answer.header("X-Rtt"), None);
+    let line = noted(&node, 1).remove(0);
+    let ciphers = line["ciphers"].as_str().unwrap();
+    assert!(ciphers.split(':').any(|name| name == "TLS_AES_128_GCM_SHA256"), "{ciphers}");
+    let curves = line["curves"].as_str().unwrap();
+    assert!(curves.split(':').any(|name| name == "X25519"), "{curves}");
+    assert_eq!(line["rate"], "1048576");
+    assert_eq!(line["rtt"], "");
+
+    let of_tls = [&[1, 0, 0, 0, 0, 0x21, 0, 7][..], b"TLSv1.3"].concat();
+    let value = |kind: u8, octets: &[u8]| [&[kind, 0, octets.len() as u8][..], octets].concat();
+    let addresses = [192, 0, 2, 1, 10, 0, 0, 1, 0x12, 0x34, 1, 187];
+    let behind = [value(2, b"a.test"), value(0xea, b"vpce-1"), value(0x20, &of_tls)].concat();
+    let length = (addresses.len() + behind.len()) as u8;
+    let mut connection = Connection::open(node.proxy()).unwrap();
+    let signature = b"\r\n\r\n\0\r\nQUIT\n";
+    connection.send_raw(&[&signature[..], &[0x21, 0x11, 0, length], &addresses, &behind].concat()).unwrap();
+    connection.send("GET", "/", &[], b"").unwrap();
+    connection.receive(false).unwrap().expect(200);
+    let line = noted(&node, 2).remove(1);
+    assert_eq!(line["authority"], "a.test");
+    assert_eq!(line["endpoint"], "vpce-1");
+    assert_eq!(line["version"], "TLSv1.3");
+    assert_eq!(line["ciphers"], "");
+}

@@ -154,12 +154,12 @@ pub trait Node: Send + Sync + 'static {
     }
 
     /// Whether a client may use an interface (`allow` and `deny`); it is answered 403 otherwise.
-    fn allows(&self, _interface: Interface, _origin: Origin, _headers: &HeaderMap) -> bool {
+    fn allows(&self, _interface: Interface, _origin: &Origin, _headers: &HeaderMap) -> bool {
         true
     }
 
     /// The client of a connection: its peer, or whom a trusted proxy names.
-    fn client(&self, _interface: Interface, origin: Origin, _headers: &HeaderMap) -> IpAddr {
+    fn client(&self, _interface: Interface, origin: &Origin, _headers: &HeaderMap) -> IpAddr {
         origin.peer.ip()
     }
 
@@ -238,7 +238,7 @@ pub struct Answered<'a> {
 }
 
 /// A connection to a listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     pub peer: SocketAddr,
     pub local: SocketAddr,

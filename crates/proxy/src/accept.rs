@@ -222,6 +222,7 @@ impl Acceptor {
             proxy_protocol: settings.listen[index].proxy_protocol,
             snapshot: tls.as_ref().and_then(|_| self.worker.shared.snapshot_of_handshake()),
             tls: tls.clone(),
+            tells_offers: settings.tells_offers(),
             limit: settings.limits.client_header_timeout,
             lingering: Lingering { time: settings.limits.lingering_time, pause: settings.limits.lingering_timeout },
         };
@@ -249,6 +250,7 @@ impl Acceptor {
             origin.unverified = verdict.err();
             origin.client.certificate = tls::shown(connection);
         }
+        origin.offered = established.offered;
         origin.proxied = established.proxied;
         if is_stream {
             return Box::pin(stream::serve(&self.worker, established.stream, origin)).await;

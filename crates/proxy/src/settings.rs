@@ -235,6 +235,11 @@ impl Settings {
     pub fn keeps_content(&self) -> bool {
         self.directives.need_content() || self.access_log.as_ref().is_some_and(|log| log.format.needs_content())
     }
+
+    /// Whether what clients offer in TLS is wanted in them.
+    pub fn tells_offers(&self) -> bool {
+        self.directives.tell_offers() || self.access_log.as_ref().is_some_and(|log| log.format.tells_offers())
+    }
 }
 
 /// Kong's default: `server_tokens, latency_tokens, X-Kong-Request-Id`.

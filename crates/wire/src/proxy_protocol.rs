@@ -1,16 +1,22 @@
 //! The PROXY protocol, by which a load balancer in front of us says whose connection it passes on: versions 1 (a line)
 //! and 2 (binary), as <https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt> and nginx have them.
 
+mod additions;
+
+pub use additions::{Addition, Additions};
+
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::TcpStream;
 
 /// Both ends of the connection that is passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxied {
     pub source: SocketAddr,
     pub destination: SocketAddr,
+    /// What else is said of it.
+    pub additions: Additions,
 }
 
 /// What begins a connection is no header of the PROXY protocol, or one that is broken.
@@ -19,7 +25,7 @@ pub struct Malformed;
 
 /// A whole header: its length, and what it says. Without addresses the connection is the sender's own (a health check),
 /// or of a kind that is not known here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     pub length: usize,
     pub proxied: Option<Proxied>,
@@ -45,7 +51,7 @@ pub async fn read(socket: &TcpStream) -> io::Result<Option<Proxied>> {
         }
         header.extend_from_slice(&chunk[..peeked]);
         let found = parse(&header).map_err(io::Error::other)?;
-        let mut rest = found.map_or(header.len(), |found| found.length) - known;
+        let mut rest = found.as_ref().map_or(header.len(), |found| found.length) - known;
         while rest > 0 {
             socket.readable().await?;
             match socket.try_read(&mut chunk[..rest]) {
@@ -108,8 +114,12 @@ fn text(line: &str) -> Result<Option<Proxied>, Malformed> {
         word.parse().map_err(|_| Malformed)
     };
     let (source, destination) = (SocketAddr::new(source, port()?), SocketAddr::new(destination, port()?));
-    if words.next().is_some() { Err(Malformed) } else { Ok(Some(Proxied { source, destination })) }
+    let additions = Additions::default();
+    if words.next().is_some() { Err(Malformed) } else { Ok(Some(Proxied { source, destination, additions })) }
 }
+
+/// Addresses with their ports.
+type Ends<const N: usize> = [([u8; N], u16); 2];
 
 fn binary(octets: &[u8]) -> Result<Option<Header>, Malformed> {
     let Some((&[command, family, high, low], rest)) =
@@ -123,17 +133,16 @@ fn binary(octets: &[u8]) -> Result<Option<Header>, Malformed> {
         return Err(Malformed);
     }
     let Some(payload) = rest.get(..length) else { return Ok(None) };
-    // Behind the addresses there may be additional data, of which nothing is used here.
     let proxied = match (command & 0xf, family) {
         (1, 0x11) => {
-            let [source, destination] = addresses::<4>(payload)?;
+            let ([source, destination], additions) = addresses::<4>(payload)?;
             let of = |(ip, port): ([u8; 4], u16)| SocketAddr::new(Ipv4Addr::from(ip).into(), port);
-            Some(Proxied { source: of(source), destination: of(destination) })
+            Some(Proxied { source: of(source), destination: of(destination), additions })
         }
         (1, 0x21) => {
-            let [source, destination] = addresses::<16>(payload)?;
+            let ([source, destination], additions) = addresses::<16>(payload)?;
             let of = |(ip, port): ([u8; 16], u16)| SocketAddr::new(Ipv6Addr::from(ip).into(), port);
-            Some(Proxied { source: of(source), destination: of(destination) })
+            Some(Proxied { source: of(source), destination: of(destination), additions })
         }
         // The sender's own connection (LOCAL), or not one of TCP.
         _ => None,
@@ -141,13 +150,14 @@ fn binary(octets: &[u8]) -> Result<Option<Header>, Malformed> {
     Ok(Some(Header { length: whole, proxied }))
 }
 
-/// Source and destination: both addresses, then both ports.
-fn addresses<const N: usize>(payload: &[u8]) -> Result<[([u8; N], u16); 2], Malformed> {
+/// Source and destination (both addresses, then both ports), and what follows them.
+fn addresses<const N: usize>(payload: &[u8]) -> Result<(Ends<N>, Additions), Malformed> {
     let (source, rest) = payload.split_first_chunk::<N>().ok_or(Malformed)?;
     let (destination, rest) = rest.split_first_chunk::<N>().ok_or(Malformed)?;
-    let (ports, _) = rest.split_first_chunk::<4>().ok_or(Malformed)?;
+    let (ports, rest) = rest.split_first_chunk::<4>().ok_or(Malformed)?;
     let port = |high, low| u16::from_be_bytes([high, low]);
-    Ok([(*source, port(ports[0], ports[1])), (*destination, port(ports[2], ports[3]))])
+    let ends = [(*source, port(ports[0], ports[1])), (*destination, port(ports[2], ports[3]))];
+    Ok((ends, Additions::new(rest)))
 }
 
 impl fmt::Display for Malformed {
@@ -176,7 +186,8 @@ mod tests {
     }
 
     fn ends(source: &str, destination: &str) -> Option<Proxied> {
-        Some(Proxied { source: source.parse().unwrap(), destination: destination.parse().unwrap() })
+        let additions = Additions::default();
+        Some(Proxied { source: source.parse().unwrap(), destination: destination.parse().unwrap(), additions })
     }
 
     #[test]
@@ -192,7 +203,9 @@ mod tests {
         let v4 = [192, 0, 2, 1, 10, 0, 0, 1, 0x12, 0x34, 1, 187];
         assert_eq!(proxied(&v2(0x21, 0x11, &v4)), ends("192.0.2.1:4660", "10.0.0.1:443"));
         let more = [&v4[..], &[4, 0, 2, 9, 9]].concat();
-        assert_eq!(proxied(&v2(0x21, 0x11, &more)), ends("192.0.2.1:4660", "10.0.0.1:443"));
+        let with = proxied(&v2(0x21, 0x11, &more)).unwrap();
+        assert_eq!(with.additions.get(Addition::Value(4)).as_deref(), Some(&[9, 9][..]));
+        assert_eq!(Some(Proxied { additions: Additions::default(), ..with }), ends("192.0.2.1:4660", "10.0.0.1:443"));
         let mut v6 = [0; 36];
         (v6[15], v6[31], v6[33], v6[35]) = (1, 2, 3, 4);
         assert_eq!(proxied(&v2(0x21, 0x21, &v6)), ends("[::1]:3", "[::2]:4"));

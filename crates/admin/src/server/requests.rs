@@ -80,13 +80,13 @@ impl Requests {
         if let Some((status, message)) = too_large(&request, self.limits()) {
             return self.admin.refuse(self.interface, request.headers(), status, message);
         }
-        if !self.admin.state.node.allows(self.interface, self.origin, request.headers()) {
+        if !self.admin.state.node.allows(self.interface, &self.origin, request.headers()) {
             return self.admin.refuse(self.interface, request.headers(), 403, "Forbidden");
         }
         if self.interface == Interface::Manager {
             return self.admin.page(&request);
         }
-        let client = self.admin.state.node.client(self.interface, self.origin, request.headers());
+        let client = self.admin.state.node.client(self.interface, &self.origin, request.headers());
         self.admin.respond(self.interface, client, request).await
     }
 
@@ -95,7 +95,7 @@ impl Requests {
         let Some(request) = asked.head else { return };
         let content = if request.method == Method::HEAD { 0 } else { response.body().size_hint().exact().unwrap_or(0) };
         let mut answered = Answered {
-            origin: self.origin,
+            origin: self.origin.clone(),
             request: asked.number,
             method: request.method.as_str(),
             target: request.uri.path_and_query().map_or("*", |target| target.as_str()),

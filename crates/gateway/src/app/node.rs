@@ -82,9 +82,9 @@ impl Served {
     }
 
     /// The client: the peer, or whom a trusted proxy names.
-    fn client(&self, origin: Origin, headers: &admin::HeaderMap) -> Address {
+    fn client(&self, origin: &Origin, headers: &admin::HeaderMap) -> Address {
         let peer = Address::new(origin.peer);
-        let named = || self.trusted.client(&peer, origin.proxied.map(|p| p.source), &fields(headers));
+        let named = || self.trusted.client(&peer, origin.proxied.as_ref().map(|p| p.source), &fields(headers));
         if self.trusted.trusts(peer.ip()) { named().unwrap_or(peer) } else { peer }
     }
 
@@ -98,7 +98,7 @@ impl Served {
         let mut now = Stamp::default();
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         now.set(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or_default()));
-        let client = self.client(answered.origin, answered.request_headers);
+        let client = self.client(&answered.origin, answered.request_headers);
         let mut exchange = Exchange::empty();
         (exchange.client.ip, exchange.request.version) = (client.ip(), answered.version);
         exchange.complete = true;
@@ -111,6 +111,8 @@ impl Served {
             tls: answered.origin.tls,
             datagrams: false,
             sni: None,
+            offered: None,
+            limit_rate: 0,
             server: match interface {
                 Interface::Admin => "kong_admin",
                 Interface::Status => "kong_status",
@@ -384,12 +386,12 @@ impl Node for RunningNode {
         });
     }
 
-    fn allows(&self, interface: Interface, origin: Origin, headers: &admin::HeaderMap) -> bool {
+    fn allows(&self, interface: Interface, origin: &Origin, headers: &admin::HeaderMap) -> bool {
         let served = self.served(interface);
         served.api.access.is_empty() || served.api.access.allows(served.client(origin, headers).ip())
     }
 
-    fn client(&self, interface: Interface, origin: Origin, headers: &admin::HeaderMap) -> IpAddr {
+    fn client(&self, interface: Interface, origin: &Origin, headers: &admin::HeaderMap) -> IpAddr {
         self.served(interface).client(origin, headers).ip()
     }
 

@@ -64,7 +64,27 @@ pub fn parse(settings: &Settings, warnings: &mut Vec<String>) -> Result<AccessLo
             warnings
                 .push(format!("{key}: the variable '${variable}' of '{name}' is not known here, '-' stands for it"));
         }
+        for (variable, why) in format.absent() {
+            warnings.push(format!("{key}: the variable '${variable}' of '{name}' has no value here: {why}"));
+        }
         own.insert(name, Arc::new(format));
+    }
+    for (directive, scope) in [
+        ("add_header", nginx::LOCATION),
+        ("add_header", nginx::ADMIN),
+        ("add_header", nginx::STATUS),
+        ("proxy_set_header", nginx::LOCATION),
+    ] {
+        for (key, words) in settings.injected.listed(scope, directive) {
+            // One that cannot be read stops the start elsewhere.
+            let values = words.iter().skip(1).filter_map(|text| Format::value(text).ok());
+            for (variable, why) in values.flat_map(|value| value.absent().to_vec()) {
+                let warning = format!("{key}: the variable '${variable}' has no value here: {why}");
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        }
     }
     let mut file = |interface: (&str, &str), scope: Scope, used: bool| match used {
         true => one(settings, interface, scope, &own, warnings),

@@ -2,6 +2,7 @@
 
 use super::escape::Escape;
 use super::variable::Variable;
+use crate::tls::Offered;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sdk::{Exchange, Try};
@@ -28,6 +29,10 @@ pub struct Record<'a> {
     pub datagrams: bool,
     /// The server name that the client asked for in TLS.
     pub sni: Option<&'a str>,
+    /// What it offered there, where that was kept.
+    pub offered: Option<&'a Offered>,
+    /// Octets per second of a response (`limit_rate`); 0: any number.
+    pub limit_rate: u64,
     /// What nginx would call the server: `kong`, `kong_admin` or `kong_status`.
     pub server: &'static str,
     /// The number of the connection, and that of the request on it.
@@ -88,6 +93,7 @@ impl Record<'_> {
             Variable::BytesSent => optional(self.sent, escape, out),
             Variable::Connection => number(self.connection, out),
             Variable::ConnectionRequests => number(self.connection_requests, out),
+            Variable::LimitRate => number(self.limit_rate, out),
             Variable::LocalAddress => out.extend_from_slice(self.local.ip().to_canonical().to_string().as_bytes()),
             Variable::LocalPort => number(u64::from(self.local.port()), out),
             Variable::Milliseconds => seconds(Duration::from_millis(self.now.unix_ms), out),
@@ -134,6 +140,12 @@ impl Record<'_> {
             Variable::Https => Some(if self.tls { &b"on"[..] } else { b"" }.into()),
             Variable::IsArgs => Some(if self.query().is_some() { &b"?"[..] } else { b"" }.into()),
             Variable::OfExchange(variable) => variable.value(self.exchange, self.kept.unwrap_or(self.request)),
+            Variable::OfferedCiphers => self.offered.map(|offered| offered.ciphers.as_bytes().into()),
+            Variable::OfferedCurves => self
+                .offered
+                .map(|offered| offered.curves.as_bytes().into())
+                .filter(|curves: &Cow<'_, [u8]>| !curves.is_empty()),
+            Variable::ProxyProtocolAddition(addition) => self.proxied?.additions.get(*addition).map(Cow::Owned),
             Variable::ProxyProtocolAddress => self.proxied.map(|p| address(p.source)),
             Variable::ProxyProtocolPort => self.proxied.map(|p| port(p.source)),
             Variable::ProxyProtocolServerAddress => self.proxied.map(|p| address(p.destination)),
@@ -253,6 +265,7 @@ mod tests {
     use super::super::Format;
     use super::*;
     use std::time::Instant;
+    use wire::proxy_protocol::Additions;
 
     fn line(format: &str) -> String {
         let format = Format::known(format).unwrap_or_else(|| {
@@ -292,10 +305,13 @@ mod tests {
             proxied: Some(&Proxied {
                 source: "192.0.2.9:1".parse().unwrap(),
                 destination: "[2001:db8::1]:443".parse().unwrap(),
+                additions: Additions::default(),
             }),
             tls: false,
             datagrams: false,
             sni: None,
+            offered: Some(&Offered { ciphers: "AES128-SHA:0x0a0a".into(), curves: "X25519".into() }),
+            limit_rate: 8000,
             server: "kong",
             connection: 7,
             connection_requests: 2,
@@ -361,7 +377,9 @@ mod tests {
             "1.042 1795440846.123 150 198.51.100.1\n"
         );
         assert_eq!(line("escape=json {$http_referer}{$http_user_agent}"), "{}{a \\\"b\\\"}\n");
-        assert_eq!(line("$nonsense $ssl_server_name"), "- -\n");
+        assert_eq!(line("$nonsense $ssl_server_name $tcpinfo_rtt"), "- - -\n");
+        assert_eq!(line("$ssl_ciphers $ssl_curves $limit_rate"), "AES128-SHA:0x0a0a X25519 8000\n");
+        assert_eq!(line("$proxy_protocol_tlv_authority"), "-\n");
         assert_eq!(
             line("$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_addr $proxy_protocol_server_port"),
             "192.0.2.9 1 2001:db8::1 443\n"

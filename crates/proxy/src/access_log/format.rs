@@ -13,6 +13,7 @@ pub struct Format {
     /// Names of request lines that must be kept as the client sent them.
     kept: Vec<String>,
     unknown: Vec<String>,
+    absent: Vec<(String, &'static str)>,
 }
 
 #[derive(Debug)]
@@ -77,6 +78,16 @@ impl Format {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Variable(variable) if variable.is_content()))
     }
 
+    /// Whether it has what clients offer in TLS.
+    pub fn tells_offers(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Variable(variable) if variable.is_offer()))
+    }
+
+    /// Variables that never have a value here, and why.
+    pub fn absent(&self) -> &[(String, &'static str)] {
+        &self.absent
+    }
+
     /// Names of variables that mean nothing here; `-` stands for each.
     pub fn unknown(&self) -> &[String] {
         &self.unknown
@@ -111,7 +122,8 @@ impl Format {
     }
 
     fn compile(text: &str, escape: Escape) -> Result<Format, String> {
-        let mut format = Format { pieces: Vec::new(), escape, kept: Vec::new(), unknown: Vec::new() };
+        let mut format =
+            Format { pieces: Vec::new(), escape, kept: Vec::new(), unknown: Vec::new(), absent: Vec::new() };
         let mut rest = text;
         while let Some(at) = rest.find('$') {
             format.push_text(&rest[..at]);
@@ -141,6 +153,9 @@ impl Format {
                 return self.push_text("-");
             }
         };
+        if let Some(why) = variable.absence() {
+            self.absent.push((name.to_owned(), why));
+        }
         if let Some(name) = variable.rewritten().filter(|name| !self.kept.iter().any(|k| k == name)) {
             self.kept.push(name.to_owned());
         }
@@ -184,6 +199,10 @@ mod tests {
         assert_eq!(format.unknown(), &["nope".to_owned()][..]);
         assert_eq!(format.kept, vec!["host".to_owned()]);
         assert_eq!(text(&define(&["plain", "$status$status"]).unwrap().1), "<Status><Status>");
+        let (_, format) = define(&["three", "$tcpinfo_rtt $ssl_curves"]).unwrap();
+        assert!(format.unknown().is_empty());
+        assert!(format.tells_offers());
+        assert_eq!(format.absent()[0].0, "tcpinfo_rtt");
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //! [`sdk::variables`].
 
 use sdk::variables::Variable as OfExchange;
+use wire::proxy_protocol::Addition;
 
 /// What a variable stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
+    /// One that nginx has and that never has a value here, and why.
+    Absent(&'static str),
     Args,
     Arg(String),
     BodyBytesSent,
@@ -17,15 +20,19 @@ pub enum Variable {
     Hostname,
     Https,
     IsArgs,
+    LimitRate,
     LocalAddress,
     LocalPort,
     Milliseconds,
     OfExchange(OfExchange),
+    OfferedCiphers,
+    OfferedCurves,
     PeerAddress,
     PeerPort,
     Pid,
     Pipelined,
     Protocol,
+    ProxyProtocolAddition(Addition),
     ProxyProtocolAddress,
     ProxyProtocolPort,
     ProxyProtocolServerAddress,
@@ -79,6 +86,22 @@ const REWRITTEN: &[&str] = &[
     "trailer",
 ];
 
+/// Variables of nginx that stand for what is not there, or is not known, and why.
+const ABSENT: &[(&[&str], &str)] = &[
+    (
+        &["tcpinfo_rtt", "tcpinfo_rttvar", "tcpinfo_snd_cwnd", "tcpinfo_rcv_space"],
+        "what the kernel measures of a connection is not asked for",
+    ),
+    (&["ssl_session_id"], "the TLS library does not tell ids of sessions"),
+    (&["request_body_file"], "files with contents have no names"),
+    (&["document_root", "realpath_root", "request_filename"], "no files are served"),
+    (&["limit_req_status", "limit_conn_status"], "rate-limiting is a plugin"),
+    (
+        &["connections_active", "connections_reading", "connections_writing", "connections_waiting"],
+        "`/status` of the Admin API and of the Status API tells it",
+    ),
+];
+
 impl Variable {
     /// By its name without the `$`; `None` for one that we do not know.
     pub fn parse(name: &str) -> Option<Variable> {
@@ -94,6 +117,7 @@ impl Variable {
             "hostname" => Variable::Hostname,
             "https" => Variable::Https,
             "is_args" => Variable::IsArgs,
+            "limit_rate" => Variable::LimitRate,
             "kong_request_id" | "request_id" => Variable::RequestId,
             "msec" => Variable::Milliseconds,
             "pid" => Variable::Pid,
@@ -118,6 +142,8 @@ impl Variable {
             "server_name" => Variable::ServerName,
             "server_port" => Variable::LocalPort,
             "server_protocol" => Variable::Protocol,
+            "ssl_ciphers" => Variable::OfferedCiphers,
+            "ssl_curves" => Variable::OfferedCurves,
             "ssl_server_name" => Variable::ServerNameAsked,
             "status" => Variable::Status,
             "time_iso8601" => Variable::TimeIso8601,
@@ -127,6 +153,9 @@ impl Variable {
             "upstream_status" => Variable::UpstreamStatus,
             "uri" | "document_uri" => Variable::Uri,
             _ => {
+                if let Some((_, why)) = ABSENT.iter().find(|(names, _)| names.contains(&name)) {
+                    return Some(Variable::Absent(why));
+                }
                 if let Some(variable) = OfExchange::parse(name) {
                     return Some(Variable::OfExchange(variable));
                 }
@@ -135,6 +164,8 @@ impl Variable {
                     Variable::ResponseField(field(name))
                 } else if let Some(name) = after("http_") {
                     Variable::RequestField(field(name))
+                } else if let Some(name) = after("proxy_protocol_tlv_") {
+                    Variable::ProxyProtocolAddition(Addition::parse(name)?)
                 } else if let Some(name) = after("cookie_") {
                     Variable::Cookie(name.to_owned())
                 } else {
@@ -152,6 +183,16 @@ impl Variable {
             Variable::RequestField(name) if REWRITTEN.contains(&name.as_str()) => Some(name),
             _ => None,
         }
+    }
+
+    /// Why it never has a value, where that is so.
+    pub fn absence(&self) -> Option<&'static str> {
+        if let Variable::Absent(why) = self { Some(why) } else { None }
+    }
+
+    /// Whether it needs what the client offers in TLS.
+    pub fn is_offer(&self) -> bool {
+        matches!(self, Variable::OfferedCiphers | Variable::OfferedCurves)
     }
 
     /// Whether it needs the content of the request.

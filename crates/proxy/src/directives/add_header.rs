@@ -65,6 +65,11 @@ impl AddHeaders {
         !self.variable.is_empty()
     }
 
+    /// Whether a value has what clients offer in TLS.
+    pub fn tells_offers(&self) -> bool {
+        self.variable.iter().any(|line| line.value.tells_offers())
+    }
+
     /// Whether a value has the content of requests.
     pub fn needs_content(&self) -> bool {
         self.variable.iter().any(|line| line.value.needs_content())

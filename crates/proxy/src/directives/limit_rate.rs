@@ -28,6 +28,11 @@ impl LimitRate {
         (rate > 0).then_some(LimitRate { rate, after })
     }
 
+    /// Octets per second.
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
     /// For a response that begins now.
     pub fn start(self, now: Instant) -> RateLimiter {
         RateLimiter { limit: self, started: now }

@@ -54,6 +54,11 @@ impl Directives {
         self.add_header.has_variables() || !self.set_header.is_empty()
     }
 
+    /// Whether some of them have what clients offer in TLS.
+    pub fn tell_offers(&self) -> bool {
+        self.add_header.tells_offers() || self.set_header.tells_offers()
+    }
+
     /// Whether some of them need the content of requests.
     pub fn need_content(&self) -> bool {
         self.add_header.needs_content() || self.set_header.needs_content()
@@ -74,6 +79,8 @@ fn record<T>(target: &str, status: u16, use_it: impl FnOnce(&crate::access_log::
         tls: false,
         datagrams: false,
         sni: None,
+        offered: None,
+        limit_rate: 0,
         server: "kong",
         connection: 1,
         connection_requests: 1,

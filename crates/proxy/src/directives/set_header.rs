@@ -52,6 +52,11 @@ impl SetHeaders {
         self.lines.is_empty()
     }
 
+    /// Whether a value has what clients offer in TLS.
+    pub fn tells_offers(&self) -> bool {
+        self.lines.iter().any(|(_, format)| format.tells_offers())
+    }
+
     /// Whether a value has the content of requests.
     pub fn needs_content(&self) -> bool {
         self.lines.iter().any(|(_, format)| format.needs_content())

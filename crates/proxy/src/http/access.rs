@@ -3,6 +3,7 @@
 use super::Origin;
 use super::context::RequestContext;
 use crate::access_log::{Record, Stamp};
+use crate::directives::LimitRate;
 use crate::forwarded::Address;
 use crate::worker::{Session, Worker};
 use model::entities::Protocol;
@@ -43,7 +44,8 @@ impl Line {
         let Some(log) = &worker.access_log else { return };
         let (now, unix_ms) = worker.now();
         let stamp = log.stamp(unix_ms);
-        with_record(origin, exchange, self.kept.as_ref(), self.traffic, (now, &stamp), |record| log.add(record));
+        let of = (worker, origin);
+        with_record(of, exchange, self.kept.as_ref(), self.traffic, (now, &stamp), |record| log.add(record));
     }
 }
 
@@ -56,11 +58,12 @@ pub(crate) fn evaluate<T>(
     let (now, unix_ms) = context.worker.now();
     let mut stamp = Stamp::default();
     stamp.set(unix_ms);
-    with_record(context.origin, exchange, context.kept.as_deref(), Traffic::default(), (now, &stamp), evaluate)
+    let of = (&**context.worker, context.origin);
+    with_record(of, exchange, context.kept.as_deref(), Traffic::default(), (now, &stamp), evaluate)
 }
 
 fn with_record<T>(
-    origin: &Origin,
+    (worker, origin): (&Worker, &Origin),
     exchange: &Exchange,
     kept: Option<&Fields>,
     traffic: Traffic,
@@ -79,6 +82,8 @@ fn with_record<T>(
         tls: origin.tls,
         datagrams: exchange.stream.is_some_and(|session| session.protocol == Protocol::Udp),
         sni: client.sni.as_deref(),
+        offered: origin.offered.as_deref(),
+        limit_rate: worker.shared.settings.directives.limit_rate.as_ref().map_or(0, LimitRate::rate),
         server: "kong",
         connection: origin.client.connection,
         connection_requests: client.request,
@@ -111,7 +116,7 @@ pub(crate) fn note_stream(worker: &Worker, origin: &Origin, exchange: &Exchange)
     let Some(log) = &worker.stream_access_log else { return };
     let (now, unix_ms) = worker.now();
     let stamp = log.stamp(unix_ms);
-    with_record(origin, exchange, None, exchange.traffic, (now, &stamp), |record| log.add(record));
+    with_record((worker, origin), exchange, None, exchange.traffic, (now, &stamp), |record| log.add(record));
 }
 
 /// Notes a request that is over, and gives its session back.

@@ -33,6 +33,7 @@ pub(crate) use quic::serve as serve_quic;
 
 use crate::forwarded::{self, Address};
 use crate::shared::Shared;
+use crate::tls::Offered;
 use crate::worker::Worker;
 use downstream::Downstream;
 use exchange::Disposition;
@@ -53,6 +54,8 @@ pub(crate) struct Origin {
     pub local: SocketAddr,
     /// What the PROXY protocol says of it.
     pub proxied: Option<Box<Proxied>>,
+    /// What its client offers in TLS, where somebody wants to know.
+    pub offered: Option<Box<Offered>>,
     /// The port that it was meant for, in front of whatever maps ports to ours.
     pub port: u16,
     pub tls: bool,
@@ -98,7 +101,8 @@ impl Origin {
         };
         let lines = forwarded::lines(&peer, tls, port);
         let recording = Cell::default();
-        Box::new(Origin { peer, local, proxied: None, port, tls, unverified: None, client, lines, recording })
+        let (proxied, offered) = (None, None);
+        Box::new(Origin { peer, local, proxied, offered, port, tls, unverified: None, client, lines, recording })
     }
 
     /// The same for a client that has another address now.

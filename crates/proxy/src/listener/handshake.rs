@@ -1,7 +1,7 @@
 //! What comes before HTTP on a connection: the PROXY protocol and TLS.
 
 use crate::snapshot::Snapshot;
-use crate::tls::{self, ListenerTls};
+use crate::tls::{self, ListenerTls, Offered};
 use model::hostname;
 use rustls::server::Acceptor;
 use sdk::Handshake;
@@ -22,6 +22,8 @@ pub(crate) struct Expected {
     pub tls: Option<Arc<ListenerTls>>,
     /// Where plugins have a say in the handshake.
     pub snapshot: Option<Arc<Snapshot>>,
+    /// Somebody wants to know what clients offer.
+    pub tells_offers: bool,
     /// `client_header_timeout`: for all of it.
     pub limit: Duration,
     pub lingering: Lingering,
@@ -34,6 +36,8 @@ pub(crate) struct Established {
     pub sni: Option<Arc<str>>,
     /// Whether the client was asked for a certificate.
     pub asked: bool,
+    /// What the client has offered, where that is told.
+    pub offered: Option<Box<Offered>>,
     /// Boxed: few connections have it.
     pub proxied: Option<Box<Proxied>>,
 }
@@ -41,7 +45,7 @@ pub(crate) struct Established {
 /// Takes a connection so far, or closes it; the error says why.
 pub(crate) async fn handshake(socket: TcpStream, expected: Expected, timers: &Timers) -> io::Result<Established> {
     if !expected.proxy_protocol && expected.tls.is_none() {
-        return Ok(Established { stream: Stream::Plain(socket), sni: None, asked: false, proxied: None });
+        return Ok(plain(socket, None));
     }
     // The limit is for the whole: what trickles in does not put it off.
     tokio::time::timeout(expected.limit, establish(socket, &expected, timers)).await?
@@ -57,7 +61,7 @@ async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) 
         proxied = proxy_protocol::read(&socket).await?.map(Box::new);
     }
     let Some(tls) = &expected.tls else {
-        return Ok(Established { stream: Stream::Plain(socket), sni: None, asked: false, proxied });
+        return Ok(plain(socket, proxied));
     };
     let mut first = [0];
     if socket.peek(&mut first).await? == 0 {
@@ -67,26 +71,38 @@ async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) 
         refuse_plain_http(&mut socket, expected.lingering).await;
         return Err(io::Error::other("plain HTTP on a port for TLS"));
     }
-    let (stream, asked) = match &expected.snapshot {
-        None => (TlsAcceptor::from(Arc::clone(&tls.config)).accept(socket).await?, tls.asks()),
-        Some(snapshot) => Box::pin(accept_with_plugins(socket, tls, snapshot)).await?,
+    let (stream, asked, offered) = match &expected.snapshot {
+        None if !expected.tells_offers => {
+            (TlsAcceptor::from(Arc::clone(&tls.config)).accept(socket).await?, tls.asks(), None)
+        }
+        snapshot => Box::pin(accept_looking(socket, tls, snapshot.as_deref(), expected.tells_offers)).await?,
     };
     let sni = stream.get_ref().1.server_name().map(|name| Arc::from(hostname::without_root(name).to_ascii_lowercase()));
-    Ok(Established { stream: Stream::TlsServer(Box::new(stream)), sni, asked, proxied })
+    Ok(Established { stream: Stream::TlsServer(Box::new(stream)), sni, asked, offered, proxied })
 }
 
-/// A handshake in which plugins have a say; whether the client was asked for a certificate.
-async fn accept_with_plugins(
+fn plain(socket: TcpStream, proxied: Option<Box<Proxied>>) -> Established {
+    Established { stream: Stream::Plain(socket), sni: None, asked: false, offered: None, proxied }
+}
+
+/// A handshake whose first message is looked at, in which plugins may have a say; whether the client was asked for a
+/// certificate, and what it has offered.
+async fn accept_looking(
     socket: TcpStream,
     tls: &ListenerTls,
-    snapshot: &Snapshot,
-) -> io::Result<(TlsStream<TcpStream>, bool)> {
+    snapshot: Option<&Snapshot>,
+    tells_offers: bool,
+) -> io::Result<(TlsStream<TcpStream>, bool, Option<Box<Offered>>)> {
     let (peer, local) = (socket.peer_addr()?, socket.local_addr()?);
     let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    let offered = tells_offers.then(|| Box::new(Offered::new(&begun.client_hello())));
+    let Some(snapshot) = snapshot else {
+        return Ok((begun.into_stream(Arc::clone(&tls.config)).await?, tls.asks(), offered));
+    };
     let name = tls::server_name(&begun.client_hello()).map(Arc::from);
     let handshake = Handshake::new(name, peer, local);
     let (config, asked) = tls::settings(tls, snapshot, handshake).await.map_err(io::Error::other)?;
-    Ok((begun.into_stream(config).await?, asked))
+    Ok((begun.into_stream(config).await?, asked, offered))
 }
 
 #[cfg(test)]
@@ -127,7 +143,7 @@ mod tests {
             let tls = secure.then(tls);
             let limit = Duration::from_secs(60);
             let lingering = Lingering::default();
-            let expected = Expected { proxy_protocol, tls, snapshot: None, limit, lingering };
+            let expected = Expected { proxy_protocol, tls, snapshot: None, tells_offers: false, limit, lingering };
             let began = Instant::now();
             let ended = handshake(server, expected, &Timers::new(Clock::new())).await;
             assert_eq!(ended.err().map(|error| error.kind()), Some(io::ErrorKind::TimedOut), "{begin:?}");

@@ -1,9 +1,9 @@
 //! TLS towards clients and towards services.
 //!
 //! `identity` is what we prove ourselves by, `stapling` what authorities say of it, `certificates` finds one for a
-//! server name, `listener` is what clients may use, `quic` the same for HTTP/3, `clients` what they must prove,
-//! `requests` and `handshake` what plugins have a say in; `verify` and `trust` are what services must prove, `outbound`
-//! says which of all that applies to a service.
+//! server name, `listener` is what clients may use, `quic` the same for HTTP/3, `offered` what they offer, `clients`
+//! what they must prove, `requests` and `handshake` what plugins have a say in; `verify` and `trust` are what services
+//! must prove, `outbound` says which of all that applies to a service.
 
 mod certificates;
 mod clients;
@@ -11,6 +11,7 @@ mod handshake;
 mod identity;
 mod listener;
 mod names;
+mod offered;
 mod outbound;
 mod quic;
 mod requests;
@@ -28,6 +29,7 @@ pub use identity::{Chain, Identity};
 pub use listener::Policy;
 pub(crate) use listener::{ListenerTls, Resolver};
 pub(crate) use names::{describe, shown};
+pub use offered::Offered;
 pub use outbound::{Outbound, Terms, TrustCompiler};
 pub(crate) use quic::{QuicTls, describe_quic, quic_server_name, quic_tls};
 pub(crate) use requests::{CertificateRequests, Names};

@@ -28,7 +28,7 @@ pub fn shown(connection: &ServerConnection) -> Option<Arc<ClientCertificate>> {
     ClientCertificate::new(chain.collect()).map(Arc::new)
 }
 
-fn name(suite: CipherSuite) -> &'static str {
+pub(super) fn name(suite: CipherSuite) -> &'static str {
     match suite {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
         CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
@@ -43,9 +43,14 @@ fn name(suite: CipherSuite) -> &'static str {
     }
 }
 
-fn group_name(group: NamedGroup) -> &'static str {
+pub(super) fn group_name(group: NamedGroup) -> &'static str {
     match group {
         NamedGroup::secp256r1 => "prime256v1",
+        NamedGroup::FFDHE2048 => "ffdhe2048",
+        NamedGroup::FFDHE3072 => "ffdhe3072",
+        NamedGroup::FFDHE4096 => "ffdhe4096",
+        NamedGroup::FFDHE6144 => "ffdhe6144",
+        NamedGroup::FFDHE8192 => "ffdhe8192",
         other => other.as_str().unwrap_or_default(),
     }
 }
