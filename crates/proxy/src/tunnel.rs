@@ -1,26 +1,36 @@
 //! Octets both ways between a client and a service, until one side or both have ended.
 
+mod end;
+
+pub(crate) use end::End;
+
 use crate::worker::Worker;
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use wire::net::{BUFFER_SIZE, Buffer, Pipe, Stream, Timer};
+use wire::net::{BUFFER_SIZE, Pipe, Timer};
 
 /// Octets that are let into a pipe at most: more than it holds.
 const PIECE: usize = 1 << 30;
 
 /// Both ends of a tunnel.
-pub(crate) struct Tunnel {
-    pub client: Stream,
-    /// What the client has sent already.
-    pub client_sent: Buffer,
-    pub service: Stream,
-    /// What the service has sent already.
-    pub service_sent: Buffer,
+pub(crate) struct Tunnel<'a> {
+    pub client: End<'a>,
+    pub service: End<'a>,
     /// For how long nothing may move.
     pub idle: Duration,
-    /// When one side has ended, the other one goes on (`proxy_half_close`).
-    pub half_close: bool,
+    pub until: Until,
+}
+
+/// When a tunnel is over, but for failures: which sides have ended, and the other has what came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// As nginx.
+    EitherEnds,
+    /// When one has ended, the other goes on (`proxy_half_close`).
+    BothEnd,
+    /// A client that has ended may still be told something.
+    ServiceEnds,
 }
 
 /// What went through a tunnel.
@@ -32,24 +42,29 @@ pub(crate) struct Moved {
     pub down: u64,
 }
 
-impl Tunnel {
-    /// Relays. As nginx, ends when either has ended and the other has what came before, when one of them fails, or when
-    /// nothing moves for too long.
+impl Tunnel<'_> {
+    /// Relays until it is over, one side fails, or nothing moves for too long. Streams that have not got everything are
+    /// reset when they are dropped.
     pub async fn run(self, worker: &Worker, timer: &Timer) -> Moved {
-        let Tunnel { mut client, client_sent, mut service, service_sent, idle, half_close } = self;
+        let Tunnel { mut client, mut service, idle, until } = self;
         let idle = idle.max(Duration::from_secs(1));
-        let plain = matches!((&client, &service), (Stream::Plain(_), Stream::Plain(_)));
-        let mut up = Way::new(worker, client_sent, plain);
-        let mut down = Way::new(worker, service_sent, plain);
+        let plain = client.plain().is_some() && service.plain().is_some();
+        let mut up = Way::new(worker, plain);
+        let mut down = Way::new(worker, plain);
         let mut moved = u64::MAX;
         std::future::poll_fn(|cx| {
             let first = up.poll(cx, &mut client, &mut service);
             let second = down.poll(cx, &mut service, &mut client);
-            match (first, second) {
-                (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(()),
-                (Poll::Ready(_), Poll::Ready(_)) => return Poll::Ready(()),
-                (Poll::Ready(_), _) | (_, Poll::Ready(_)) if !half_close => return Poll::Ready(()),
-                _ => {}
+            let over = match (first, second) {
+                (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => true,
+                (first, second) => match until {
+                    Until::EitherEnds => first.is_ready() || second.is_ready(),
+                    Until::BothEnd => first.is_ready() && second.is_ready(),
+                    Until::ServiceEnds => second.is_ready() || (first.is_ready() && client.poll_closed(cx).is_ready()),
+                },
+            };
+            if over {
+                return Poll::Ready(());
             }
             if moved != up.moved + down.moved {
                 moved = up.moved + down.moved;
@@ -65,10 +80,11 @@ impl Tunnel {
 /// One direction. What comes in bulk goes through a pipe, which is lent as long as it does.
 struct Way<'a> {
     worker: &'a Worker,
-    buffer: Buffer,
     pipe: Option<Pipe>,
-    /// Neither end has TLS.
+    /// Neither end has TLS, or is a stream among others.
     plain: bool,
+    /// As much has come at once as a buffer holds: there is more than that.
+    bulk: bool,
     state: State,
     /// Grows whenever something moves.
     moved: u64,
@@ -83,52 +99,56 @@ enum State {
 }
 
 impl<'a> Way<'a> {
-    fn new(worker: &'a Worker, buffer: Buffer, plain: bool) -> Way<'a> {
-        Way { worker, buffer, pipe: None, plain, state: State::Open, moved: 0, octets: 0 }
+    fn new(worker: &'a Worker, plain: bool) -> Way<'a> {
+        Way { worker, pipe: None, plain, bulk: false, state: State::Open, moved: 0, octets: 0 }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, from: &mut Stream, to: &mut Stream) -> Poll<io::Result<()>> {
+    /// Ready when who sends has ended, and the other knows.
+    fn poll(&mut self, cx: &mut Context<'_>, from: &mut End<'_>, to: &mut End<'_>) -> Poll<io::Result<()>> {
         loop {
-            while let Some(pipe) = self.pipe.as_mut().filter(|pipe| !pipe.is_empty()) {
-                let n = ready!(pipe.poll_send(cx, to.tcp()))?;
-                self.moved += 1;
-                self.octets += n as u64;
-            }
-            while !self.buffer.is_empty() {
-                let n = ready!(to.poll_write(cx, self.buffer.data()))?;
-                if n == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            if let (Some(pipe), Some(source), Some(target)) = (&mut self.pipe, from.plain(), to.plain()) {
+                while !pipe.is_empty() {
+                    let n = ready!(pipe.poll_send(cx, target))?;
+                    self.moved += 1;
+                    self.octets += n as u64;
                 }
-                self.buffer.consume(n);
-                self.moved += 1;
-                self.octets += n as u64;
+                if self.state == State::Open {
+                    let filled = pipe.poll_fill(cx, source, PIECE);
+                    if filled.is_pending() {
+                        self.give_pipe();
+                    }
+                    if ready!(filled)? == 0 {
+                        self.give_pipe();
+                        self.state = State::Closing;
+                    }
+                    continue;
+                }
             }
             match self.state {
                 State::Open => {
-                    if let Some(pipe) = &mut self.pipe {
-                        let filled = pipe.poll_fill(cx, from.tcp(), PIECE);
-                        if filled.is_pending() {
-                            self.give_pipe();
-                        }
-                        if ready!(filled)? == 0 {
-                            self.give_pipe();
-                            self.state = State::Closing;
-                        }
-                        continue;
-                    }
-                    let read = from.poll_fill(cx, &mut self.buffer, BUFFER_SIZE);
+                    let read = from.poll_read(cx);
                     if read.is_pending() {
-                        // What TLS has gathered leaves while we wait.
+                        // What TLS or a stream has gathered leaves while we wait.
                         if let Poll::Ready(Err(error)) = to.poll_flush(cx) {
                             return Poll::Ready(Err(error));
                         }
                         return Poll::Pending;
                     }
-                    match ready!(read)? {
-                        0 => self.state = State::Closing,
-                        // There is more than that.
-                        BUFFER_SIZE if self.plain => self.pipe = self.worker.pipe(),
-                        _ => {}
+                    let n = ready!(read)?;
+                    if n == 0 {
+                        self.state = State::Closing;
+                        continue;
+                    }
+                    self.bulk |= n == BUFFER_SIZE;
+                    let written = ready!(to.poll_write(cx, from.data(n)))?;
+                    if written == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    from.consume(written);
+                    self.moved += 1;
+                    self.octets += written as u64;
+                    if written == n && std::mem::take(&mut self.bulk) && self.plain {
+                        self.pipe = self.worker.pipe();
                     }
                 }
                 State::Closing => {

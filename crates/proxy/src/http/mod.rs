@@ -35,7 +35,7 @@ use crate::forwarded::{self, Address};
 use crate::shared::Shared;
 use crate::tls::Offered;
 use crate::worker::Worker;
-use downstream::Downstream;
+pub(crate) use downstream::Downstream;
 use exchange::Disposition;
 use sdk::recording::Recording;
 use sdk::{Answer, Client, Fields};

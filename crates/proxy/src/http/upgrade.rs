@@ -5,18 +5,15 @@ use super::access::{self, Line};
 use super::debug;
 use super::downstream::Downstream;
 use super::exchange::Upgraded;
-use super::websocket::{End, Patience, Relay};
+use super::websocket::{Patience, Relay};
 use crate::chain::{self, Instance};
-use crate::tunnel::{Moved, Tunnel};
+use crate::tunnel::{End, Moved, Tunnel, Until};
 use crate::worker::{Session, Worker};
 use sdk::Exchange;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use wire::h1::{ServerConnection, Traffic};
-use wire::net::{BUFFER_SIZE, Buffer, Stream};
 
 /// The rest of an exchange whose protocol has changed: the relay, the log phase, and the line of the access log.
 pub(crate) async fn follow(
@@ -37,7 +34,8 @@ pub(crate) async fn follow(
             Box::pin(relay.run(&mut exchange, &framing, &timer, patience(worker, read_timeout))).await
         }
         Some((service, service_sent, _counts)) => {
-            let tunnel = Tunnel { client, client_sent, service, service_sent, idle: read_timeout, half_close: false };
+            let (client, service) = (End::Socket(client, client_sent), End::Socket(service, service_sent));
+            let tunnel = Tunnel { client, service, idle: read_timeout, until: Until::EitherEnds };
             tunnel.run(worker, &timer).await
         }
         None => Moved::default(),
@@ -70,7 +68,9 @@ pub(crate) async fn follow_stream(
             Box::pin(relay.run(&mut exchange, &framing, &timer, patience(worker, read_timeout))).await;
         }
         Some((service, service_sent, _counts)) => {
-            relay(worker, &mut downstream, service, service_sent, read_timeout).await;
+            let (client, service) = (End::Stream(downstream.borrowed()), End::Socket(service, service_sent));
+            let tunnel = Tunnel { client, service, idle: read_timeout, until: Until::ServiceEnds };
+            tunnel.run(worker, &worker.timers.timer()).await;
         }
         None => {}
     }
@@ -99,87 +99,4 @@ fn log(line: Option<Line>, worker: &Rc<Worker>, origin: &Origin, exchange: &mut 
     chain::run_log(&logging.iter().collect(), exchange);
     debug::log(exchange);
     access::write(line, worker, origin, exchange);
-}
-
-/// As [`Tunnel::run`], for a stream: its ways end one by one. A client that has not got everything has its stream reset
-/// when that is dropped.
-async fn relay(
-    worker: &Rc<Worker>,
-    downstream: &mut Downstream<'_>,
-    mut service: Stream,
-    mut sent: Buffer,
-    idle: Duration,
-) {
-    let (timer, idle) = (worker.timers.timer(), idle.max(Duration::from_secs(1)));
-    let (mut moved, mut client_ended) = (u64::MAX, false);
-    std::future::poll_fn(|cx| {
-        if poll_down(cx, &mut service, &mut sent, downstream).is_ready() {
-            return Poll::Ready(());
-        }
-        if client_ended && downstream.poll_closed(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if !client_ended {
-            match poll_up(cx, downstream, &mut service) {
-                Poll::Ready(Ok(())) => client_ended = true,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
-        }
-        if moved != downstream.received() + downstream.sent() {
-            moved = downstream.received() + downstream.sent();
-            timer.arm(idle);
-        }
-        if timer.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-}
-
-/// Ready when the client has ended and the service knows.
-fn poll_up(cx: &mut Context<'_>, downstream: &mut Downstream<'_>, service: &mut Stream) -> Poll<io::Result<()>> {
-    loop {
-        match downstream.poll_content(cx) {
-            Poll::Ready(Ok(Some(n))) => {
-                let n = ready!(service.poll_write(cx, downstream.content(n)))?;
-                if n == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                downstream.consume(n);
-            }
-            Poll::Ready(Ok(None)) => return service.poll_shutdown(cx),
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Poll::Pending => {
-                ready!(service.poll_flush(cx))?;
-                return Poll::Pending;
-            }
-        }
-    }
-}
-
-/// Ready when the service has ended and the client has all of it.
-fn poll_down(
-    cx: &mut Context<'_>,
-    service: &mut Stream,
-    sent: &mut Buffer,
-    downstream: &mut Downstream<'_>,
-) -> Poll<io::Result<()>> {
-    loop {
-        while !sent.is_empty() {
-            let n = sent.data().len();
-            ready!(downstream.poll_write(cx, sent.data()))?;
-            sent.consume(n);
-        }
-        match service.poll_fill(cx, sent, BUFFER_SIZE) {
-            Poll::Ready(Ok(0)) => {
-                downstream.finish(None);
-                return downstream.poll_flush(cx);
-            }
-            Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => {
-                ready!(downstream.poll_flush(cx))?;
-                return Poll::Pending;
-            }
-        }
-    }
 }

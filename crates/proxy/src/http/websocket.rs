@@ -1,8 +1,7 @@
 //! WebSockets whose messages plugins see: frames are read, whole messages shown to the plugins, and written anew.
 
-use super::downstream::Downstream;
 use crate::chain::{self, Instance};
-use crate::tunnel::Moved;
+use crate::tunnel::{End, Moved};
 use sdk::{
     Bytes, CloseReason, Exchange, Lease, MemoryBudget, MessageKind, Phases, Verdict, WebSocketLimits, WebSocketMessage,
 };
@@ -10,18 +9,11 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use wire::net::{BUFFER_SIZE, Buffer, Stream, Timer};
+use wire::net::{BUFFER_SIZE, Timer};
 use wire::websocket::{Messages, Opcode, Received, Side, push_close, push_frame};
 
 /// The phases for which frames are read.
 pub(super) const FRAMES: Phases = Phases::WS_CLIENT_FRAME.and(Phases::WS_UPSTREAM_FRAME);
-
-/// One end of a WebSocket.
-pub(super) enum End<'a> {
-    /// With what has been read of it.
-    Socket(Stream, Buffer),
-    Stream(Downstream<'a>),
-}
 
 /// Both ends, and what is under way between them.
 pub(super) struct Relay<'a> {
@@ -289,64 +281,6 @@ impl Out {
     /// Queues a close of our own.
     fn close(&mut self, from: Side, reason: &CloseReason) {
         push_close(&mut self.next, from, key(), reason.status, &reason.words);
-    }
-}
-
-impl End<'_> {
-    /// How many octets have come; 0 at the end.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        match self {
-            End::Socket(stream, buffer) => {
-                if buffer.is_empty() {
-                    ready!(stream.poll_fill(cx, buffer, BUFFER_SIZE))?;
-                }
-                Poll::Ready(Ok(buffer.data().len()))
-            }
-            End::Stream(downstream) => match ready!(downstream.poll_content(cx)) {
-                Ok(n) => Poll::Ready(Ok(n.unwrap_or(0))),
-                Err(_) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            },
-        }
-    }
-
-    /// The first `n` of them.
-    fn data(&self, n: usize) -> &[u8] {
-        match self {
-            End::Socket(_, buffer) => &buffer.data()[..n],
-            End::Stream(downstream) => downstream.content(n),
-        }
-    }
-
-    fn consume(&mut self, n: usize) {
-        match self {
-            End::Socket(_, buffer) => buffer.consume(n),
-            End::Stream(downstream) => downstream.consume(n),
-        }
-    }
-
-    /// How many octets were taken; after `Pending`, call again with the same piece.
-    fn poll_write(&mut self, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            End::Socket(stream, _) => stream.poll_write(cx, piece),
-            End::Stream(downstream) => downstream.poll_write(cx, piece).map_ok(|()| piece.len()),
-        }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            End::Socket(stream, _) => stream.poll_flush(cx),
-            End::Stream(downstream) => downstream.poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            End::Socket(stream, _) => stream.poll_shutdown(cx),
-            End::Stream(downstream) => {
-                downstream.finish(None);
-                downstream.poll_flush(cx)
-            }
-        }
     }
 }
 

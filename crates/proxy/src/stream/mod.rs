@@ -15,7 +15,7 @@ use crate::chain;
 use crate::http::Origin;
 use crate::snapshot::View;
 use crate::tls;
-use crate::tunnel::Tunnel;
+use crate::tunnel::{End, Tunnel, Until};
 use crate::worker::Worker;
 use client_hello::ClientHello;
 use model::entities::Protocol;
@@ -62,8 +62,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
     let status = match opened {
         Ok(((client, client_sent), Opened { service, idle, counts: _counts })) => {
             let half_close = worker.shared.settings.streams.half_close;
-            let service_sent = Buffer::new(&worker.buffers);
-            let tunnel = Tunnel { client, client_sent, service, service_sent, idle, half_close };
+            let until = if half_close { Until::BothEnd } else { Until::EitherEnds };
+            let (client, service) =
+                (End::Socket(client, client_sent), End::Socket(service, Buffer::new(&worker.buffers)));
+            let tunnel = Tunnel { client, service, idle, until };
             let moved = tunnel.run(worker, &timer).await;
             session::note(&mut exchange, moved);
             StatusCode(200)
