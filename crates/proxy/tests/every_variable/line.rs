@@ -1,6 +1,7 @@
 //! A line of the access log with every variable, about whatever octets have come.
 
 use proxy::access_log::{Format, Record, Stamp};
+use proxy::tls::Offered;
 use std::time::{Duration, Instant};
 use wire::h1::{HeadParser, Limits, parse_request};
 use wire::{Fields, RequestHead};
@@ -18,7 +19,8 @@ const VARIABLES: &str = "$args|$query_string|$body_bytes_sent|$bytes_sent|$conne
     $http_x_forwarded_prefix|$http_x_forwarded_proto|$http_x_kong_request_id|$http_x_real_ip|$http_x_other|$http_bad|\
     $sent_http_content_type|$sent_http_x_other|$upstream_http_server|$proxy_add_x_forwarded_for|$binary_remote_addr|\
     $connection_time|$date_gmt|$date_local|$gzip_ratio|$http2|$http3|$nginx_version|$request_body|$request_completion|\
-    $sent_trailer_a|$ssl_protocol|$ssl_client_s_dn|$upstream_connect_time|$upstream_cookie_a|$upstream_uri|$proxy_host";
+    $sent_trailer_a|$ssl_protocol|$ssl_client_s_dn|$upstream_connect_time|$upstream_cookie_a|$upstream_uri|$proxy_host|\
+    $ssl_ciphers|$ssl_curves|$limit_rate|$tcpinfo_rtt|$proxy_protocol_tlv_authority";
 
 /// One format for each way to escape.
 pub struct Formats(Vec<Format>);
@@ -50,6 +52,7 @@ impl Formats {
         let waited = Duration::from_millis(5);
         let attempt = sdk::Try { status, waited, ..sdk::Try::new(([127, 0, 0, 1], 1).into(), Instant::now()) };
         let exchange = sdk::Exchange::empty();
+        let offered = Offered { ciphers: "AES128-SHA:0x0a0a".into(), curves: "X25519".into() };
         for (number, format) in self.0.iter().enumerate() {
             let kept = format.keep(&head.fields);
             let record = Record {
@@ -61,6 +64,8 @@ impl Formats {
                 proxied: None,
                 datagrams: false,
                 sni: Some("a.test"),
+                offered: Some(&offered),
+                limit_rate: 8000,
                 server: "kong",
                 connection: 7,
                 connection_requests: 2,
