@@ -54,7 +54,27 @@ fn a_plugin_waits_and_others_go_on() {
     assert_eq!(get(node.proxy(), "/?do=state").expect(200).json()["timer"], "fired false timer 5");
     get(node.proxy(), "/?do=fail").expect(500);
     get(node.proxy(), "/?do=loop").expect(500);
-    get(node.proxy(), "/?filter=sleep").expect(200);
+}
+
+#[test]
+fn an_error_in_a_filter_keeps_the_response_back() {
+    let backend = Backend::start("a");
+    let node = node(&backend);
+    let broken = |path: &str| request(node.proxy(), "GET", path, &[], b"").is_err();
+    // Filters cannot wait.
+    assert!(broken("/?filter=sleep"));
+    eventually("the log phase has run", || node.log().contains("logged "));
+    let admin = node.admin();
+    let plugin = json(admin, "POST", "/plugins", &json!({ "name": "post-function" })).expect(201).json();
+    let path = format!("/plugins/{}", plugin["id"].as_str().unwrap());
+    for filter in ["header_filter", "body_filter"] {
+        let config = json!({ "header_filter": [], "body_filter": [], filter: ["error('it cannot be done')"] });
+        json(admin, "PATCH", &path, &json!({ "config": config })).expect(200);
+        assert!(broken("/"), "{filter}");
+        assert!(broken("/?do=exit"), "{filter} of an answer of our own");
+    }
+    request(admin, "DELETE", &path, &[], b"").unwrap().expect(204);
+    get(node.proxy(), "/").expect(200);
 }
 
 /// A node with the plugin that has records of its own, on a route.

@@ -49,6 +49,8 @@ pub struct Exchange {
     pub response: ResponseHead,
     /// Whether the service's response is held as for the response phase, though nobody takes part in that.
     pub holds_response: bool,
+    /// See [`Exchange::fail_filter`].
+    filter_failed: bool,
     /// All content of the service's response, where it is held for the response phase
     /// ([`crate::Phases::RESPONSE`]); other content that is set there is sent in its place.
     pub response_body: Option<Bytes>,
@@ -236,6 +238,7 @@ impl Exchange {
             },
             response: ResponseHead::default(),
             holds_response: false,
+            filter_failed: false,
             response_body: None,
             trailers: None,
             source: Source::Error,
@@ -306,6 +309,7 @@ impl Exchange {
         self.response.fields.clear();
         self.response.status = 0;
         self.holds_response = false;
+        self.filter_failed = false;
         self.response_body = None;
         self.trailers = None;
         self.source = Source::Error;
@@ -343,6 +347,7 @@ impl Exchange {
             upstream: self.upstream.clone(),
             response: self.response.clone(),
             holds_response: false,
+            filter_failed: false,
             response_body: None,
             trailers: self.trailers.clone(),
             source: self.source,
@@ -459,6 +464,17 @@ impl Exchange {
         if self.content_limit.is_none_or(|limit| octets < limit.octets) {
             self.content_limit = Some(ContentLimit { octets, message });
         }
+    }
+
+    /// Says in a filter that it cannot do its work. What it was to see does not go on: no later filter runs, and the
+    /// client is cut off without the rest of the response, as in Kong. The log phase still comes.
+    pub fn fail_filter(&mut self) {
+        self.filter_failed = true;
+    }
+
+    /// Whether a filter has failed.
+    pub fn filter_has_failed(&self) -> bool {
+        self.filter_failed
     }
 
     /// Records who the caller is, and tells the service by Kong's `X-Consumer-*` and `X-Credential-Identifier` lines,

@@ -76,7 +76,7 @@ pub use metrics::Metrics;
 pub use multipart::Multipart;
 pub use network::{Connection, Network, OwnCertificate, PeerTls, Resolve, Server, ServerTls};
 pub use node_log::{LogListener, LogMessage, NodeLog};
-pub use plugin::{Phases, Plugin, PluginKind, Step, register};
+pub use plugin::{Filtered, Phases, Plugin, PluginKind, Step, register};
 pub use queue::{Deliver, Queue, QueueSettings};
 pub use records::{Addition, Counter, RecordPage, RecordStore, Records, RecordsError};
 pub use request_body::RequestBody;

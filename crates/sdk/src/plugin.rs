@@ -100,7 +100,7 @@ pub fn register(kind: &dyn PluginKind, catalog: &mut Catalog) -> Result<(), Stri
 
 /// A configured plugin. Its methods run on the workers: they share nothing mutable with a lock, allocate little and
 /// never block. Only the phases named by [`Plugin::phases`] are called. A panic in one is caught, logged, and answers
-/// 500.
+/// 500; in a filter it cuts the client off, as [`Exchange::fail_filter`] does.
 pub trait Plugin: Send + Sync {
     /// The phases in which it takes part.
     fn phases(&self) -> Phases;
@@ -163,14 +163,28 @@ pub trait Plugin: Send + Sync {
     }
 
     /// The head of the response (the service's or our own) is known and not sent yet: `exchange.response` may be
-    /// edited.
+    /// edited. Where that cannot be done, [`Exchange::fail_filter`] keeps the response back.
     fn header_filter(&self, _exchange: &mut Exchange) {}
+
+    /// The header filter of a plugin that may have to wait before the client gets the head: called in the place of
+    /// [`Plugin::header_filter`] where [`Plugin::phases`] has [`Phases::HEADER_FILTER_WAITS`].
+    fn header_filter_waiting<'a>(&'a self, exchange: &'a mut Exchange) -> Filtered<'a, ()> {
+        self.header_filter(exchange);
+        Filtered::Done(())
+    }
 
     /// A piece of the response's content on its way to the client; returns what is sent in its place.
     /// `last` marks the end and comes exactly once, possibly with an empty piece. A plugin that changes the
     /// length drops `Content-Length` in its header filter.
     fn body_filter(&self, _exchange: &mut Exchange, piece: Bytes, _last: bool) -> Bytes {
         piece
+    }
+
+    /// The body filter of a plugin that may have to wait for what it sends: called in the place of
+    /// [`Plugin::body_filter`] where [`Plugin::phases`] has [`Phases::BODY_FILTER_WAITS`]. No other piece is taken from
+    /// the service meanwhile, and the client goes on being sent what came before.
+    fn body_filter_waiting<'a>(&'a self, exchange: &'a mut Exchange, piece: Bytes, last: bool) -> Filtered<'a, Bytes> {
+        Filtered::Done(self.body_filter(exchange, piece, last))
     }
 
     /// A message of the client of a WebSocket on its way to the service, a ping, pong or close included; it may be
@@ -194,6 +208,25 @@ pub enum Step<'a> {
     Answer(Answer),
     /// Not decided yet: waits for something, without blocking the worker.
     Wait(LocalBoxFuture<'a, Step<'static>>),
+}
+
+/// What follows from a filter that may wait.
+pub enum Filtered<'a, T> {
+    /// Go on with this.
+    Done(T),
+    /// Not known yet: waits for something, without blocking the worker, and not for ever. An error, in words for the
+    /// log, ends the response: the client is cut off, for it must not take what it has for the whole.
+    Wait(LocalBoxFuture<'a, Result<T, String>>),
+}
+
+impl<T> Filtered<'_, T> {
+    /// Follows a filter to its end.
+    pub async fn settled(self) -> Result<T, String> {
+        match self {
+            Filtered::Done(done) => Ok(done),
+            Filtered::Wait(waits) => waits.await,
+        }
+    }
 }
 
 /// A set of phases and of things a plugin needs.
@@ -221,6 +254,10 @@ impl Phases {
     pub const WS_UPSTREAM_FRAME: Phases = Phases(2048);
     /// [`Plugin::handshake`] is called.
     pub const HANDSHAKE: Phases = Phases(4096);
+    /// [`Phases::HEADER_FILTER`], by [`Plugin::header_filter_waiting`].
+    pub const HEADER_FILTER_WAITS: Phases = Phases(4 | 8192);
+    /// [`Phases::BODY_FILTER`], by [`Plugin::body_filter_waiting`].
+    pub const BODY_FILTER_WAITS: Phases = Phases(8 | 16384);
 
     /// Both sets together.
     pub const fn and(self, other: Phases) -> Phases {

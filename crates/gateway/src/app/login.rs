@@ -78,8 +78,19 @@ async fn ask(plugin: &dyn Plugin, request: LoginRequest) -> admin::Login {
         exchange.response.status = answer.status;
         exchange.response.fields = answer.fields.clone();
     }
-    if plugin.phases().has(Phases::HEADER_FILTER) {
-        plugin.header_filter(&mut exchange);
+    let filtered = match plugin.phases() {
+        phases if phases.has(Phases::HEADER_FILTER_WAITS) => {
+            plugin.header_filter_waiting(&mut exchange).settled().await
+        }
+        phases if phases.has(Phases::HEADER_FILTER) => {
+            plugin.header_filter(&mut exchange);
+            if exchange.filter_has_failed() { Err("the header filter has failed".to_owned()) } else { Ok(()) }
+        }
+        _ => Ok(()),
+    };
+    if let Err(why) = filtered {
+        tracing::error!("who logs in cannot be told: {why}");
+        return admin::Login { outcome: LoginOutcome::Unavailable, cookies: Vec::new() };
     }
     let lines = &exchange.response.fields;
     let cookies = lines.get_all("Set-Cookie").filter_map(|line| String::from_utf8(line.to_vec()).ok()).collect();

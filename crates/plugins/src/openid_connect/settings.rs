@@ -523,7 +523,7 @@ fn session_options(config: &Config<'_>) -> Result<Options, String> {
     };
     Ok(Options {
         audience: config.text("session_audience").unwrap_or("default").to_owned(),
-        records: None,
+        storage: None,
         cookie_name: part("session_cookie_name", "session")?,
         attributes: Attributes {
             domain: config.header_value("session_cookie_domain")?.map(str::to_owned),
@@ -548,7 +548,7 @@ fn login_options(config: &Config<'_>) -> Result<Options, String> {
     let time = config.integer("authorization_rolling_timeout").unwrap_or(600);
     Ok(Options {
         audience: "authorization".to_owned(),
-        records: None,
+        storage: None,
         cookie_name: part("authorization_cookie_name", "authorization")?,
         attributes: Attributes {
             domain: config.header_value("authorization_cookie_domain")?.map(str::to_owned),

@@ -2,10 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sdk::session::{self, Attributes, Origin, Remember, Session, SetCookie};
+use sdk::session::{self, Attributes, Origin, Remember, Session, SetCookie, Storage};
 use sdk::{
-    Answer, Args, Config, Content, Env, Exchange, Fields, Function, Phases, Plugin, PluginKind, Records, SnapshotRef,
-    Step, Tasks, entities,
+    Answer, Args, Config, Content, Env, Exchange, Fields, Filtered, Function, Phases, Plugin, PluginKind, Records,
+    SnapshotRef, Step, entities,
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
@@ -17,7 +17,6 @@ struct Instance {
     sessions: Arc<session::Sessions>,
     /// Where sessions are kept, if not in cookies.
     records: Option<Records>,
-    tasks: Tasks,
     request_lines: Vec<String>,
     response_lines: Vec<String>,
     logout_methods: Vec<String>,
@@ -89,7 +88,7 @@ impl PluginKind for SessionPlugin {
         };
         let options = session::Options {
             audience: config.text("audience").unwrap_or("default").to_owned(),
-            records: records.clone(),
+            storage: records.clone().map(Storage::Records),
             cookie_name: part("cookie_name", "session")?,
             attributes: Attributes {
                 domain: config.header_value("cookie_domain")?.map(str::to_owned),
@@ -110,7 +109,6 @@ impl PluginKind for SessionPlugin {
         Ok(Box::new(Instance {
             sessions: Arc::new(session::Sessions::new(secret, options)),
             records,
-            tasks: env.tasks().clone(),
             request_lines: config.texts("request_headers"),
             response_lines: config.texts("response_headers"),
             logout_methods: config.texts("logout_methods"),
@@ -123,7 +121,9 @@ impl PluginKind for SessionPlugin {
 
 impl Plugin for Instance {
     fn phases(&self) -> Phases {
-        let phases = Phases::ACCESS.and(Phases::HEADER_FILTER);
+        // A client that follows at once must find its session, unlike in Kong, which stores it some time later.
+        let filter = if self.records.is_some() { Phases::HEADER_FILTER_WAITS } else { Phases::HEADER_FILTER };
+        let phases = Phases::ACCESS.and(filter);
         if self.reads_body { phases.and(Phases::READS_BODY) } else { phases }
     }
 
@@ -140,11 +140,17 @@ impl Plugin for Instance {
     }
 
     fn header_filter(&self, exchange: &mut Exchange) {
-        let mut held = exchange.take::<Held>().unwrap_or_default();
-        self.remember(exchange, &mut held);
-        session::apply_cookies(&held.cookies, &mut exchange.response.fields);
-        for (name, value) in held.lines {
-            set(&mut exchange.response.fields, name, &value);
+        self.begin_response(exchange);
+    }
+
+    fn header_filter_waiting<'a>(&'a self, exchange: &'a mut Exchange) -> Filtered<'a, ()> {
+        match self.begin_response(exchange).and_then(|mut session| session.take_writes()) {
+            None => Filtered::Done(()),
+            // What cannot be kept is logged, and the response goes on, as in Kong.
+            Some(writes) => Filtered::Wait(Box::pin(async move {
+                writes.await;
+                Ok(())
+            })),
         }
     }
 }
@@ -176,14 +182,26 @@ impl Instance {
         if logout { Step::Answer(Answer::new(200, "")) } else { Step::Next }
     }
 
+    /// Tells the client of its session; gives back the one that was opened for that, whose records are still to be
+    /// written.
+    fn begin_response(&self, exchange: &mut Exchange) -> Option<Session> {
+        let mut held = exchange.take::<Held>().unwrap_or_default();
+        let opened = self.remember(exchange, &mut held);
+        session::apply_cookies(&held.cookies, &mut exchange.response.fields);
+        for (name, value) in held.lines {
+            set(&mut exchange.response.fields, name, &value);
+        }
+        opened
+    }
+
     /// Opens a session for a caller whom another plugin has recognised, unless the session that there is says the
     /// same.
-    fn remember(&self, exchange: &mut Exchange, held: &mut Held) {
-        let (Some(consumer), Some(credential)) = (&exchange.consumer, &exchange.credential) else { return };
+    fn remember(&self, exchange: &mut Exchange, held: &mut Held) -> Option<Session> {
+        let (consumer, credential) = (exchange.consumer.as_ref()?, exchange.credential.as_ref()?);
         let known = held.session.as_ref().and_then(Caller::of);
         let is_same = |caller: Caller| caller.consumer == consumer.id && caller.credential == Some(credential.id);
         if known.is_some_and(is_same) {
-            return;
+            return None;
         }
         let mut data = vec![json!(consumer.id.to_string()), json!(credential.id.to_string())];
         data.extend(exchange.authenticated_groups.as_ref().map(|groups| json!(groups)));
@@ -195,16 +213,14 @@ impl Instance {
         session.set_subject(Some(subject));
         if let Err(error) = session.save() {
             tracing::error!("session: the session cannot be saved: {error}");
-            return;
-        }
-        if let Some(writes) = session.take_writes() {
-            self.tasks.spawn("session", writes);
+            return None;
         }
         for cookie in session.take_cookies() {
             held.cookies.retain(|other| other.name != cookie.name);
             held.cookies.push(cookie);
         }
         held.lines.extend(self.response_lines.iter().filter_map(|name| session.property(name)));
+        Some(session)
     }
 
     /// Tells service and client what they are to know of the session.

@@ -34,11 +34,15 @@ impl Known {
 
     /// A request that another plugin has recognised; the cookie that its response sets.
     fn login(&self, plugin: &dyn Plugin) -> Option<String> {
+        testing::ready(self.login_waiting(plugin))
+    }
+
+    async fn login_waiting(&self, plugin: &dyn Plugin) -> Option<String> {
         let mut exchange = testing::exchange_with("GET", "/", &[], self.directory.clone());
         assert!(testing::access(plugin, &mut exchange).is_none());
         exchange.authenticate(Some(self.consumer.clone()), Some(self.credential.clone()));
         exchange.authenticated_groups = Some(vec!["staff".to_owned()]);
-        testing::respond(plugin, &mut exchange, 200, &[], &[]);
+        testing::respond_waiting(plugin, &mut exchange, 200, &[], &[]).await.unwrap();
         let line = exchange.response.fields.get_str("Set-Cookie")?;
         line.split(';').next().map(str::to_owned)
     }
@@ -121,16 +125,24 @@ async fn sessions_may_be_kept_in_the_store() {
     let env = Env::default().with_records(testing::records(kept.clone()));
     let plugin = configure(json!({ "storage": "kong" }), &env);
     let known = Known::new();
-    let cookie = known.login(&*plugin).unwrap();
-    while kept.all("sessions").is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let cookie = known.login_waiting(&*plugin).await.unwrap();
+    assert_eq!(kept.all("sessions").len(), 1, "it is there before the cookie is");
     let mut exchange = known.request("GET", "/", &cookie);
     assert!(testing::access_waiting(&*plugin, &mut exchange).await.is_none());
     assert!(exchange.consumer.is_some());
     let mut exchange = known.request("POST", "/?session_logout=1", &cookie);
     assert_eq!(testing::access_waiting(&*plugin, &mut exchange).await.map(|answer| answer.status), Some(200));
     assert!(kept.all("sessions").is_empty());
+    let mut exchange = known.request("GET", "/", &cookie);
+    assert!(testing::access_waiting(&*plugin, &mut exchange).await.is_none());
+    assert!(exchange.consumer.is_none());
+}
+
+#[tokio::test]
+async fn a_store_that_fails_keeps_no_response_back() {
+    let plugin = configure(json!({ "storage": "kong" }), &Env::default());
+    let known = Known::new();
+    let cookie = known.login_waiting(&*plugin).await.unwrap();
     let mut exchange = known.request("GET", "/", &cookie);
     assert!(testing::access_waiting(&*plugin, &mut exchange).await.is_none());
     assert!(exchange.consumer.is_none());

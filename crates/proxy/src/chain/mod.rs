@@ -15,8 +15,8 @@ pub use build::Scopes;
 pub use condition::PluginCondition;
 pub use refusal::Refusal;
 pub use run::{
-    Selected, run_access, run_body_filter, run_exit, run_header_filter, run_log, run_response, run_rewrite,
-    run_ws_frame, taking_part,
+    Selected, Unfiltered, run_access, run_body_filter, run_exit, run_header_filter, run_log, run_response, run_rewrite,
+    run_ws_frame, taking_part, wait_for_body_filters, wait_for_header_filters,
 };
 
 use model::entities::{Ordering, Protocol, Protocols, Uuid};

@@ -5,7 +5,9 @@ use crate::panic;
 use futures_util::FutureExt;
 use model::entities::{Protocol, Protocols, Uuid};
 use sdk::recording::Before;
-use sdk::{Answer, Bytes, CloseReason, Exchange, Known, Phases, Step, Timed, Verdict, Version, WebSocketMessage};
+use sdk::{
+    Answer, Bytes, CloseReason, Exchange, Filtered, Known, Phases, Step, Timed, Verdict, Version, WebSocketMessage,
+};
 use smallvec::SmallVec;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -103,30 +105,102 @@ pub fn run_exit(selected: &Selected<'_>, exchange: &mut Exchange, answer: Answer
     })
 }
 
-/// The header filter phase.
-pub fn run_header_filter(selected: &Selected<'_>, exchange: &mut Exchange) {
-    for instance in selected.iter().filter(|i| i.phases.has(Phases::HEADER_FILTER)) {
-        let begun = Begun::of(exchange);
-        guarded_sync(instance, || instance.plugin.header_filter(exchange));
-        begun.end(instance, exchange, "header_filter", None);
+/// The header filter phase, up to the first plugin that may wait: its place, for [`wait_for_header_filters`].
+pub fn run_header_filter(selected: &Selected<'_>, exchange: &mut Exchange) -> Result<Option<usize>, Unfiltered> {
+    for (place, instance) in selected.iter().enumerate().filter(|(_, i)| i.phases.has(Phases::HEADER_FILTER)) {
+        if instance.phases.has(Phases::HEADER_FILTER_WAITS) {
+            return Ok(Some(place));
+        }
+        filter_header(instance, exchange)?;
     }
+    Ok(None)
 }
 
-/// The body filter phase, for one piece.
-pub fn run_body_filter(selected: &Selected<'_>, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
+/// The header filter phase from a plugin on that may wait.
+pub async fn wait_for_header_filters(
+    selected: &Selected<'_>,
+    from: usize,
+    exchange: &mut Exchange,
+) -> Result<(), Unfiltered> {
+    for instance in selected.iter().skip(from).filter(|i| i.phases.has(Phases::HEADER_FILTER)) {
+        if !instance.phases.has(Phases::HEADER_FILTER_WAITS) {
+            filter_header(instance, exchange)?;
+            continue;
+        }
+        let begun = Begun::of(exchange);
+        let filtered = guarded_sync(instance, || instance.plugin.header_filter_waiting(exchange));
+        settle_filter(instance, filtered).await?;
+        begun.end(instance, exchange, "header_filter", None);
+    }
+    Ok(())
+}
+
+fn filter_header(instance: &Instance, exchange: &mut Exchange) -> Result<(), Unfiltered> {
+    let begun = Begun::of(exchange);
+    let ran = guarded_sync(instance, || instance.plugin.header_filter(exchange));
+    begun.end(instance, exchange, "header_filter", None);
+    ran.filter(|()| !exchange.filter_has_failed()).ok_or(Unfiltered)
+}
+
+/// The body filter phase, for one piece. Not for chains with [`Phases::BODY_FILTER_WAITS`].
+pub fn run_body_filter(
+    selected: &Selected<'_>,
+    exchange: &mut Exchange,
+    piece: Bytes,
+    last: bool,
+) -> Result<Bytes, Unfiltered> {
     if let Some(debug) = exchange.debug.as_deref_mut() {
         debug.enter("body_filter");
     }
-    let filtered = selected.iter().filter(|i| i.phases.has(Phases::BODY_FILTER)).fold(piece, |piece, instance| {
-        let (begun, before) = (Begun::debugged(exchange), piece.clone());
-        let piece = guarded_sync(instance, || instance.plugin.body_filter(exchange, piece, last)).unwrap_or(before);
-        begun.end(instance, exchange, "body_filter", None);
-        piece
-    });
+    let mut filtering = selected.iter().filter(|i| i.phases.has(Phases::BODY_FILTER));
+    let filtered = filtering.try_fold(piece, |piece, instance| filter_body(instance, exchange, piece, last));
     if let Some(debug) = exchange.debug.as_deref_mut() {
         debug.leave();
     }
     filtered
+}
+
+/// The body filter phase, for one piece, with plugins that may wait.
+pub async fn wait_for_body_filters(
+    selected: &Selected<'_>,
+    exchange: &mut Exchange,
+    piece: Bytes,
+    last: bool,
+) -> Result<Bytes, Unfiltered> {
+    if let Some(debug) = exchange.debug.as_deref_mut() {
+        debug.enter("body_filter");
+    }
+    let filtered = filter_body_waiting(selected, exchange, piece, last).await;
+    if let Some(debug) = exchange.debug.as_deref_mut() {
+        debug.leave();
+    }
+    filtered
+}
+
+async fn filter_body_waiting(
+    selected: &Selected<'_>,
+    exchange: &mut Exchange,
+    mut piece: Bytes,
+    last: bool,
+) -> Result<Bytes, Unfiltered> {
+    for instance in selected.iter().filter(|i| i.phases.has(Phases::BODY_FILTER)) {
+        if !instance.phases.has(Phases::BODY_FILTER_WAITS) {
+            piece = filter_body(instance, exchange, piece, last)?;
+            continue;
+        }
+        let begun = Begun::debugged(exchange);
+        let filtered = guarded_sync(instance, || instance.plugin.body_filter_waiting(exchange, piece, last));
+        piece = settle_filter(instance, filtered).await?;
+        begun.end(instance, exchange, "body_filter", None);
+    }
+    Ok(piece)
+}
+
+fn filter_body(instance: &Instance, exchange: &mut Exchange, piece: Bytes, last: bool) -> Result<Bytes, Unfiltered> {
+    let begun = Begun::debugged(exchange);
+    let filtered = guarded_sync(instance, || instance.plugin.body_filter(exchange, piece, last));
+    begun.end(instance, exchange, "body_filter", None);
+    filtered.filter(|_| !exchange.filter_has_failed()).ok_or(Unfiltered)
 }
 
 /// Those of the selected that take part in any of these phases, for an exchange that outlives its view of the
@@ -227,6 +301,26 @@ async fn settle(instance: &Instance, mut step: Option<Step<'_>>) -> Settled {
             None => return Settled::Panicked,
         }
     }
+}
+
+/// A filter has failed, and why was logged: what it was to see must not go on.
+#[derive(Debug)]
+pub struct Unfiltered;
+
+/// Follows a filter to its end.
+async fn settle_filter<T>(instance: &Instance, filtered: Option<Filtered<'_, T>>) -> Result<T, Unfiltered> {
+    let why = match filtered {
+        Some(Filtered::Done(done)) => return Ok(done),
+        Some(Filtered::Wait(waits)) => match AssertUnwindSafe(waits).catch_unwind().await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(why)) => why,
+            Err(panic) => panic::message(&*panic).to_owned(),
+        },
+        // The panic was logged.
+        None => return Err(Unfiltered),
+    };
+    report(instance, &why);
+    Err(Unfiltered)
 }
 
 /// What is kept while a plugin acts, where the exchange is traced, timed or recorded.

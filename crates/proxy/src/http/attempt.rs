@@ -473,7 +473,8 @@ async fn await_head(
             false => deadlines.end(Wait::ClientWrite),
         }
         match deadlines.poll_expired(cx, timer) {
-            None => Poll::Pending,
+            // There is nothing to be filtered yet.
+            None | Some(Wait::Filter) => Poll::Pending,
             Some(Wait::ClientRead) => Poll::Ready(Err(Failure::Content(UploadError::TimedOut))),
             Some(Wait::ClientWrite) => Poll::Ready(Err(Failure::ClientClosed)),
             Some(Wait::ServiceWrite) => {

@@ -19,21 +19,23 @@ pub(crate) enum Wait {
     ServiceRead,
     /// Room for what the service is to read: the service's `write_timeout`.
     ServiceWrite,
+    /// A filter of a plugin.
+    Filter,
 }
 
 /// The deadlines of one exchange.
 pub(crate) struct Deadlines {
-    due: [Deadline; 4],
+    due: [Deadline; 5],
     /// How far each wait had come when its deadline was set.
-    progress: [u64; 4],
+    progress: [u64; 5],
     used: bool,
 }
 
-const ALL: [Wait; 4] = [Wait::ClientRead, Wait::ClientWrite, Wait::ServiceRead, Wait::ServiceWrite];
+const ALL: [Wait; 5] = [Wait::ClientRead, Wait::ClientWrite, Wait::ServiceRead, Wait::ServiceWrite, Wait::Filter];
 
 impl Default for Deadlines {
     fn default() -> Deadlines {
-        Deadlines { due: [Deadline::NEVER; 4], progress: [0; 4], used: false }
+        Deadlines { due: [Deadline::NEVER; 5], progress: [0; 5], used: false }
     }
 }
 

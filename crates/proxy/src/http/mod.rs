@@ -4,8 +4,9 @@
 //! `exchange` the life of one request on it, in the order in which it happens: rewrite, route, access, `payload` (what
 //! is held of the content), `request` (the head for the service), `attempt` (a peer, a connection, the head of its
 //! answer), `respond` (the head for the client), `relay` (content down, while `upload` may still go up) or `held` (for
-//! plugins that want all of it first), log. Phases know the client as `downstream` and the service as
-//! [`crate::upstream::Upstream`], and every wait of theirs has a deadline in `deadlines`.
+//! plugins that want all of it first), log. `filters` is where responses wait for plugins, `waiting` where content
+//! waits for slow clients. Phases know the client as `downstream` and the service as [`crate::upstream::Upstream`], and
+//! every wait of theirs has a deadline in `deadlines`.
 
 mod access;
 mod announced;
@@ -15,6 +16,7 @@ mod deadlines;
 mod debug;
 mod downstream;
 mod exchange;
+mod filters;
 mod held;
 mod multiplexed;
 mod payload;
@@ -26,6 +28,7 @@ mod respond;
 mod spool;
 mod upgrade;
 mod upload;
+mod waiting;
 mod websocket;
 
 pub(crate) use access::note_stream;

@@ -2,25 +2,24 @@
 
 use super::announced::Announced;
 use super::context::{Broken, RequestContext};
-use super::deadlines::Wait;
+use super::deadlines::{Deadlines, Wait};
 use super::downstream::Downstream;
+use super::filters;
 use super::payload::Payload;
 use super::request;
 use super::respond;
-use super::spool::Spool;
 use super::upload::Upload;
-use crate::chain;
+use super::waiting::Waiting;
+use crate::chain::{self, Unfiltered};
 use crate::directives::{Encoder, RateLimiter};
-use crate::settings::Limits;
 use crate::upstream::Upstream;
+use crate::worker::Worker;
 use bytes::Buf;
-use sdk::{Bytes, Exchange, Fields, Known, Lease, MemoryBudget, Phases};
-use std::collections::VecDeque;
+use sdk::{Bytes, Exchange, Fields, Phases};
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use wire::Version;
-use wire::field_value;
 use wire::net::{Deadline, Pipe};
 
 /// Sends the response whose head has come, then its content, and gives the service's connection back.
@@ -28,23 +27,35 @@ pub(crate) async fn response(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
     downstream: &mut Downstream<'_>,
-    upstream: Box<Upstream>,
+    mut upstream: Box<Upstream>,
     (upload, payload): (&mut Upload, &mut Payload),
 ) -> Result<(), Broken> {
     // A service that answers before it has read everything: what the client still sends belongs to nothing.
     if !upload.is_done() && payload.has_rest() {
         context.close = true;
     }
+    let mut filtered = respond::filter_head(context, exchange);
+    if let Ok(Some(from)) = filtered {
+        let going_up = |cx: &mut Context<'_>, downstream: &mut Downstream<'_>| {
+            push_up(cx, downstream, &mut upstream, upload, payload);
+        };
+        filtered = Box::pin(filters::head(from, context, exchange, downstream, going_up)).await.map(|()| None);
+    }
+    if let Err(broken) = filtered {
+        tell(&upstream, exchange);
+        payload.release(downstream);
+        return Err(broken);
+    }
     let respond::Started { bodiless, encoder, announced } = respond::start(context, exchange, downstream);
     let limits = context.limits();
-    let filters = context.selected.iter().any(|i| i.phases.has(Phases::BODY_FILTER));
     let mut down = Down {
         upstream: Some(upstream),
         piece: None,
         waiting: Waiting::new(limits, &context.worker.shared.memory),
         end: End::Open,
         trailers: None,
-        filters,
+        filters: Filters::of(context),
+        unfiltered: None,
         bodiless,
         encoder,
         announced,
@@ -58,47 +69,52 @@ pub(crate) async fn response(
         }),
     };
     let read_timeout = exchange.timeouts().read;
-    let result = std::future::poll_fn(|cx| {
-        if let Some(upstream) = &mut down.upstream
-            && !upload.is_done()
-            && let Poll::Ready(Err(_)) = upload.poll(cx, downstream, upstream, payload)
-        {
-            upload.stop(upstream);
-        }
-        let waits = match down.poll(cx, context, exchange, downstream, upload.is_done()) {
-            Poll::Ready(result) => return Poll::Ready(result),
-            Poll::Pending => down.waits(downstream.has_pending()),
-        };
-        if !limits.proxy_ignore_client_abort && upload.is_done() && downstream.poll_closed(cx).is_ready() {
-            return Poll::Ready(Err(Broken::ClientClosed));
-        }
-        let (timer, deadlines) = (downstream.timer(), &mut context.deadlines);
-        if down.pace.as_ref().is_some_and(|pace| pace.until.poll_expired(cx, timer)) {
-            cx.waker().wake_by_ref();
-        }
-        match waits.0 {
-            true => deadlines.begin(Wait::ClientWrite, downstream.sent(), limits.send_timeout, timer),
-            false => deadlines.end(Wait::ClientWrite),
-        }
-        match down.upstream.as_ref().filter(|_| waits.1) {
-            Some(upstream) => deadlines.begin(Wait::ServiceRead, upstream.received(), read_timeout, timer),
-            None => deadlines.end(Wait::ServiceRead),
-        }
-        match deadlines.poll_expired(cx, timer) {
-            None => Poll::Pending,
-            Some(Wait::ServiceRead) => {
-                down.truncate(exchange, "no content within the read timeout");
-                // What came before is the client's.
+    let result = loop {
+        let polled = std::future::poll_fn(|cx| {
+            if let Some(upstream) = &mut down.upstream {
+                push_up(cx, downstream, upstream, upload, payload);
+            }
+            let waits = match down.poll(cx, context, exchange, downstream, upload.is_done()) {
+                Poll::Ready(result) => return Poll::Ready(result),
+                Poll::Pending => down.waits(downstream.has_pending()),
+            };
+            if !limits.proxy_ignore_client_abort && upload.is_done() && downstream.poll_closed(cx).is_ready() {
+                return Poll::Ready(Err(Broken::ClientClosed));
+            }
+            let (timer, deadlines) = (downstream.timer(), &mut context.deadlines);
+            if down.pace.as_ref().is_some_and(|pace| pace.until.poll_expired(cx, timer)) {
                 cx.waker().wake_by_ref();
-                Poll::Pending
             }
-            Some(_) => {
-                tracing::info!(request_id = exchange.id_str(), "a client does not read its response");
-                Poll::Ready(Err(Broken::Aborted))
+            match waits.0 {
+                true => deadlines.begin(Wait::ClientWrite, downstream.sent(), limits.send_timeout, timer),
+                false => deadlines.end(Wait::ClientWrite),
             }
+            match down.upstream.as_ref().filter(|_| waits.1) {
+                Some(upstream) => deadlines.begin(Wait::ServiceRead, upstream.received(), read_timeout, timer),
+                None => deadlines.end(Wait::ServiceRead),
+            }
+            match deadlines.poll_expired(cx, timer) {
+                None => Poll::Pending,
+                Some(Wait::ServiceRead) => {
+                    down.truncate(exchange, "no content within the read timeout");
+                    // What came before is the client's.
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Some(_) => {
+                    tracing::info!(request_id = exchange.id_str(), "a client does not read its response");
+                    Poll::Ready(Err(Broken::Aborted))
+                }
+            }
+        })
+        .await;
+        let Some(piece) = down.unfiltered.take() else { break polled };
+        let sending = (&mut *upload, &mut *payload);
+        let filtered = Box::pin(down.filter(piece, context, exchange, downstream, sending)).await;
+        if filtered.is_err() {
+            break filtered;
         }
-    })
-    .await;
+    };
     context.deadlines.clear(downstream.timer());
     if let Some(upstream) = &down.upstream {
         tell(upstream, exchange);
@@ -110,30 +126,24 @@ pub(crate) async fn response(
     result
 }
 
+/// Sends what is left of the request up.
+fn push_up(
+    cx: &mut Context<'_>,
+    downstream: &mut Downstream<'_>,
+    upstream: &mut Upstream,
+    upload: &mut Upload,
+    payload: &mut Payload,
+) {
+    if !upload.is_done() && matches!(upload.poll(cx, downstream, upstream, payload), Poll::Ready(Err(_))) {
+        upload.stop(upstream);
+    }
+}
+
 /// What the last try has taken on the connection to its service.
 pub(super) fn tell(upstream: &Upstream, exchange: &mut Exchange) {
     if let Some(last) = exchange.tries.last_mut() {
         upstream.tell(last);
     }
-}
-
-/// Whether the response is taken from the service as fast as it comes. Streams of events are not held back, nor what a
-/// service says should not be (`X-Accel-Buffering`, as nginx).
-fn is_buffered(exchange: &Exchange, limits: &Limits) -> bool {
-    if request::is_grpc(exchange) {
-        return false;
-    }
-    let fields = &exchange.response.fields;
-    let accel = fields.known(Known::XAccelBuffering).filter(|_| !limits.ignore_accel_buffering);
-    let asked = match accel {
-        Some(value) if value.eq_ignore_ascii_case(b"no") => return false,
-        Some(value) => value.eq_ignore_ascii_case(b"yes"),
-        None => false,
-    };
-    let events = fields
-        .known(Known::ContentType)
-        .is_some_and(|value| field_value::essence(value).eq_ignore_ascii_case(b"text/event-stream"));
-    !events && (asked || exchange.route.as_ref().is_none_or(|route| route.response_buffering))
 }
 
 /// The way down.
@@ -145,7 +155,9 @@ struct Down<'a> {
     waiting: Waiting<'a>,
     end: End,
     trailers: Option<Fields>,
-    filters: bool,
+    filters: Filters,
+    /// A piece for filters that may wait, and whether it is the last one: nothing else is done before they have it.
+    unfiltered: Option<(Bytes, bool)>,
     /// The response has no content whatever the filters say.
     bodiless: bool,
     encoder: Option<Encoder>,
@@ -157,6 +169,16 @@ struct Down<'a> {
     /// Octets that the encoder has taken and given.
     compressed: (u64, u64),
     pace: Option<Pace>,
+}
+
+/// What plugins do with the content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filters {
+    None,
+    /// They filter it at once.
+    Run,
+    /// Some may have to wait.
+    Wait,
 }
 
 /// How fast a response is sent (`limit_rate`).
@@ -178,26 +200,23 @@ enum End {
     Truncated,
     /// The end mark is queued.
     Marked,
+    /// A filter has failed: the client is cut off.
+    Unfiltered,
 }
 
-/// What has come from the service and waits for a slow client, behind [`Down::piece`].
-struct Waiting<'a> {
-    pieces: VecDeque<Bytes>,
-    /// Octets of `pieces`, and what is taken of the budget for them.
-    octets: usize,
-    lease: Option<Lease>,
-    budget: &'a MemoryBudget,
-    /// What came after that.
-    spool: Option<Box<Spool>>,
-    /// How much of the spool has been taken.
-    taken: u64,
-    /// The room that there is; `None`: nothing may wait.
-    limits: Option<&'a Limits>,
-    /// It is known whether something may.
-    decided: bool,
+impl Filters {
+    fn of(context: &RequestContext<'_>) -> Filters {
+        let takes_part = |phases| context.selected.iter().any(|i| i.phases.has(phases));
+        match takes_part(Phases::BODY_FILTER) {
+            false => Filters::None,
+            true if takes_part(Phases::BODY_FILTER_WAITS) => Filters::Wait,
+            true => Filters::Run,
+        }
+    }
 }
 
 impl Down<'_> {
+    /// Ready at the end, or when there is a piece to be filtered ([`Down::unfiltered`]).
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -207,7 +226,7 @@ impl Down<'_> {
         uploaded: bool,
     ) -> Poll<Result<(), Broken>> {
         loop {
-            let blocked = match self.poll_out(cx, context, downstream) {
+            let blocked = match self.poll_out(cx, context.worker, downstream) {
                 Poll::Pending => true,
                 Poll::Ready(Ok(())) => false,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(exchange, &error))),
@@ -222,6 +241,7 @@ impl Down<'_> {
                     let _ = ready!(downstream.poll_flush(cx));
                     return Poll::Ready(Err(Broken::Aborted));
                 }
+                End::Unfiltered => return Poll::Ready(Err(filters::failed(exchange))),
                 End::Reached | End::Truncated => return Poll::Pending,
                 End::Open if blocked && !self.waiting.poll_room(cx, exchange) => return Poll::Pending,
                 End::Open => {
@@ -229,14 +249,11 @@ impl Down<'_> {
                     if let Poll::Ready(Err(error)) = &fresh {
                         return Poll::Ready(Err(broken(exchange, error)));
                     }
+                    if self.unfiltered.is_some() {
+                        return Poll::Ready(Ok(()));
+                    }
                     if fresh.is_pending() {
-                        if !blocked && self.unflushed {
-                            // The client gets what there is while more is waited for.
-                            self.unflushed = false;
-                            let mut out = Vec::new();
-                            self.encoder.as_mut().into_iter().for_each(|encoder| encoder.flush(&mut out));
-                            self.compressed.1 += out.len() as u64;
-                            self.put(out.into(), exchange);
+                        if !blocked && self.flush_encoder(exchange) {
                             continue;
                         }
                         if !blocked {
@@ -274,7 +291,8 @@ impl Down<'_> {
             self.piece = Some(pipe.take()?);
         }
         let Some(upstream) = &mut self.upstream else { return Poll::Ready(Ok(())) };
-        let edited = self.filters || self.encoder.is_some() || self.pace.is_some() || self.announced.is_some();
+        let edited = self.filters != Filters::None
+            || self.encoder.is_some() || self.pace.is_some() || self.announced.is_some();
         let plain = !(edited || blocked || self.bodiless);
         if plain && upstream.fills_pipes() && downstream.takes_pipes() {
             self.pipe = self.pipe.take().or_else(|| context.worker.pipe());
@@ -291,8 +309,16 @@ impl Down<'_> {
             Ok(Some(n)) if edited || blocked => {
                 let mut piece = Bytes::copy_from_slice(upstream.content(n));
                 upstream.consume(n);
-                if self.filters {
-                    piece = chain::run_body_filter(&context.selected, exchange, piece, false);
+                match self.filters {
+                    Filters::None => {}
+                    Filters::Run => match chain::run_body_filter(&context.selected, exchange, piece, false) {
+                        Ok(filtered) => piece = filtered,
+                        Err(Unfiltered) => return self.cut_off(),
+                    },
+                    Filters::Wait => {
+                        self.unfiltered = Some((piece, false));
+                        return Poll::Ready(Ok(()));
+                    }
                 }
                 self.encode(piece, exchange);
             }
@@ -310,34 +336,119 @@ impl Down<'_> {
                 let wanted =
                     context.hop_by_hop.trailers || (request::is_grpc(exchange) && context.version >= Version::Http2);
                 self.trailers = upstream.trailers().filter(|_| wanted).cloned();
-                self.end = End::Reached;
                 exchange.trailers = upstream.trailers().cloned();
-                if self.filters {
-                    let piece = chain::run_body_filter(&context.selected, exchange, Bytes::new(), true);
-                    self.encode(piece, exchange);
+                match self.filters {
+                    Filters::None => {}
+                    Filters::Run => match chain::run_body_filter(&context.selected, exchange, Bytes::new(), true) {
+                        Ok(piece) => self.encode(piece, exchange),
+                        Err(Unfiltered) => return self.cut_off(),
+                    },
+                    Filters::Wait => {
+                        self.unfiltered = Some((Bytes::new(), true));
+                        return Poll::Ready(Ok(()));
+                    }
                 }
-                if let Some(encoder) = self.encoder.take() {
-                    let mut out = Vec::new();
-                    encoder.finish(&mut out);
-                    self.compressed.1 += out.len() as u64;
-                    exchange.compressed = Some(self.compressed);
-                    self.put(out.into(), exchange);
-                }
-                let upstream = self.upstream.take();
-                if let Some(upstream) = &upstream {
-                    tell(upstream, exchange);
-                }
-                if let Some(upstream) = upstream.filter(|_| uploaded) {
-                    context.worker.pool.borrow_mut().give(upstream, context.worker.loop_time());
-                }
-                if let Some(left @ 1..) = self.announced.as_ref().map(Announced::left) {
-                    let why = "plugins have made less content than Content-Length says";
-                    tracing::warn!(request_id = exchange.id_str(), "{why}: {left} octets are missing");
-                    self.end = End::Truncated;
-                }
+                self.reach_end(context.worker, exchange, uploaded);
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// What has come must not go on.
+    fn cut_off(&mut self) -> Poll<io::Result<()>> {
+        self.end = End::Unfiltered;
+        Poll::Ready(Ok(()))
+    }
+
+    /// All content has come, and has been through the filters: the service's connection serves somebody else.
+    fn reach_end(&mut self, worker: &Worker, exchange: &mut Exchange, uploaded: bool) {
+        self.end = End::Reached;
+        if let Some(encoder) = self.encoder.take() {
+            let mut out = Vec::new();
+            encoder.finish(&mut out);
+            self.compressed.1 += out.len() as u64;
+            exchange.compressed = Some(self.compressed);
+            self.put(out.into(), exchange);
+        }
+        let upstream = self.upstream.take();
+        if let Some(upstream) = &upstream {
+            tell(upstream, exchange);
+        }
+        if let Some(upstream) = upstream.filter(|_| uploaded) {
+            worker.pool.borrow_mut().give(upstream, worker.loop_time());
+        }
+        if let Some(left @ 1..) = self.announced.as_ref().map(Announced::left) {
+            let why = "plugins have made less content than Content-Length says";
+            tracing::warn!(request_id = exchange.id_str(), "{why}: {left} octets are missing");
+            self.end = End::Truncated;
+        }
+    }
+
+    /// Has a piece filtered, which may take its time: what came before goes down meanwhile, nothing more is taken from
+    /// the service, and what the client sends goes up.
+    async fn filter(
+        &mut self,
+        piece: (Bytes, bool),
+        context: &mut RequestContext<'_>,
+        exchange: &mut Exchange,
+        downstream: &mut Downstream<'_>,
+        (upload, payload): (&mut Upload, &mut Payload),
+    ) -> Result<(), Broken> {
+        let (worker, send_timeout, last) = (context.worker, context.limits().send_timeout, piece.1);
+        let meanwhile = |cx: &mut Context<'_>, downstream: &mut Downstream<'_>, deadlines: &mut Deadlines| {
+            if let Some(upstream) = &mut self.upstream {
+                push_up(cx, downstream, upstream, upload, payload);
+            }
+            if self.poll_down(cx, worker, downstream).is_err() {
+                return Err(Broken::ClientClosed);
+            }
+            let timer = downstream.timer();
+            if self.pace.as_ref().is_some_and(|pace| pace.until.poll_expired(cx, timer)) {
+                cx.waker().wake_by_ref();
+            }
+            match self.waits(downstream.has_pending()).0 {
+                true => deadlines.begin(Wait::ClientWrite, downstream.sent(), send_timeout, timer),
+                false => deadlines.end(Wait::ClientWrite),
+            }
+            deadlines.end(Wait::ServiceRead);
+            Ok(())
+        };
+        let filtered = filters::piece(context, exchange, downstream, piece, meanwhile).await?;
+        worker.update_time();
+        self.encode(filtered, exchange);
+        if last {
+            self.reach_end(worker, exchange, upload.is_done());
+        }
+        Ok(())
+    }
+
+    /// Sends as much as the client takes of what has been filtered.
+    fn poll_down(&mut self, cx: &mut Context<'_>, worker: &Worker, downstream: &mut Downstream<'_>) -> io::Result<()> {
+        loop {
+            match self.poll_out(cx, worker, downstream) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(sent) => sent?,
+            }
+            if !self.flush_encoder() {
+                break;
+            }
+        }
+        match downstream.poll_flush(cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(flushed) => flushed,
+        }
+    }
+
+    /// Takes out of the encoder what it has said nothing of: the client gets what there is while more is waited for.
+    fn flush_encoder(&mut self, exchange: &Exchange) -> bool {
+        if !std::mem::take(&mut self.unflushed) {
+            return false;
+        }
+        let mut out = Vec::new();
+        self.encoder.as_mut().into_iter().for_each(|encoder| encoder.flush(&mut out));
+        self.compressed.1 += out.len() as u64;
+        self.put(out.into(), exchange);
+        true
     }
 
     /// The pipe, where it holds something.
@@ -372,7 +483,7 @@ impl Down<'_> {
     fn poll_out(
         &mut self,
         cx: &mut Context<'_>,
-        context: &RequestContext<'_>,
+        worker: &Worker,
         downstream: &mut Downstream<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
@@ -382,7 +493,7 @@ impl Down<'_> {
             if let Some(piece) = &mut self.piece {
                 match &mut self.pace {
                     None => ready!(downstream.poll_write(cx, piece))?,
-                    Some(pace) => ready!(pace.poll_write(cx, piece, downstream, context.worker.loop_time()))?,
+                    Some(pace) => ready!(pace.poll_write(cx, piece, downstream, worker.loop_time()))?,
                 }
                 self.piece = None;
             }
@@ -432,83 +543,6 @@ impl Pace {
             }
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<'a> Waiting<'a> {
-    fn new(limits: &'a Limits, budget: &'a MemoryBudget) -> Waiting<'a> {
-        let (pieces, limits) = (VecDeque::new(), Some(limits));
-        Waiting { pieces, octets: 0, lease: None, budget, spool: None, taken: 0, limits, decided: false }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.pieces.is_empty() && self.spooled() == 0
-    }
-
-    /// Whether more may be taken from the service.
-    fn has_room(&self) -> bool {
-        let Some(limits) = self.limits else { return false };
-        let in_memory = self.spooled() == 0 && self.octets < limits.proxy_buffers;
-        in_memory || self.spool.as_ref().map_or(0, |spool| spool.len()) < limits.proxy_max_temp_file_size
-    }
-
-    /// The same; where a piece is just being stored, the task is woken when there is room.
-    fn poll_room(&mut self, cx: &mut Context<'_>, exchange: &Exchange) -> bool {
-        if !self.decided {
-            // Not looked at before, since it does not matter to most.
-            self.decided = true;
-            self.limits = self.limits.filter(|limits| is_buffered(exchange, limits));
-        }
-        self.has_room()
-            && match &mut self.spool {
-                // A failure shows when what was lost is read.
-                Some(spool) => matches!(spool.poll_ready(cx), Poll::Ready(Ok(()))),
-                None => true,
-            }
-    }
-
-    fn push(&mut self, piece: Bytes) {
-        // The order stays: once something is on disk, what comes next follows it there.
-        let in_memory = self.spooled() == 0
-            && self.limits.is_some_and(|limits| self.octets < limits.proxy_buffers)
-            && self.take(piece.len());
-        match self.limits.filter(|limits| limits.proxy_max_temp_file_size > 0) {
-            Some(limits) if !in_memory => {
-                self.spool.get_or_insert_with(|| Box::new(Spool::new(&limits.proxy_temporary_files))).push(&piece);
-                return;
-            }
-            // This one is here already; the next ones stay with the service.
-            None if !in_memory => self.limits = None,
-            _ => {}
-        }
-        self.octets += piece.len();
-        self.pieces.push_back(piece);
-    }
-
-    /// Takes memory from what all exchanges may hold.
-    fn take(&mut self, octets: usize) -> bool {
-        self.lease.get_or_insert_with(|| self.budget.lease()).try_grow(octets)
-    }
-
-    fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        if let Some(piece) = self.pieces.pop_front() {
-            self.octets -= piece.len();
-            if let Some(lease) = &mut self.lease {
-                lease.shrink_to(self.octets);
-            }
-            return Poll::Ready(Ok(piece));
-        }
-        let Some(spool) = &mut self.spool else { return Poll::Ready(Ok(Bytes::new())) };
-        let piece = ready!(spool.poll_read(cx, self.taken))?;
-        self.taken += piece.len() as u64;
-        if self.taken == spool.len() && spool.restart() {
-            self.taken = 0;
-        }
-        Poll::Ready(Ok(piece))
-    }
-
-    fn spooled(&self) -> u64 {
-        self.spool.as_ref().map_or(0, |spool| spool.len()).saturating_sub(self.taken)
     }
 }
 

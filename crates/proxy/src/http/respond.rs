@@ -8,6 +8,7 @@ use super::deadlines::Wait;
 use super::debug;
 use super::downstream::Downstream;
 use super::exchange;
+use super::filters;
 use super::request;
 use crate::chain;
 use crate::directives::Encoder;
@@ -19,7 +20,7 @@ use crate::worker::{Session, Worker};
 use sdk::{Answer, Bytes, Exchange, Fields, Known, Phases, ResponseHead, Source};
 use std::io;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use wire::Framing;
 use wire::Version;
@@ -38,13 +39,13 @@ pub(crate) struct Started {
     pub announced: Option<Announced>,
 }
 
-/// Begins the service's response: `exchange.response` with our edits is queued.
+/// Begins the service's response, whose header filters have run: `exchange.response` with our edits is queued.
 pub(crate) fn start(
     context: &mut RequestContext<'_>,
     exchange: &mut Exchange,
     downstream: &mut Downstream<'_>,
 ) -> Started {
-    let bodiless = filter_head(context, exchange);
+    let bodiless = finish_filtered(context, exchange);
     // The answer to HEAD has the lines that it would have with content.
     let encoder = compress(context, exchange).filter(|_| !bodiless);
     if bodiless {
@@ -87,12 +88,17 @@ pub(crate) fn take_head(context: &RequestContext<'_>, exchange: &mut Exchange) {
     }
 }
 
-/// The service's head with the edits of plugins and our own; whether the response can have no content.
-fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
+/// The service's head with the edits of plugins; up to the first filter that may wait, whose place is said.
+pub(crate) fn filter_head(context: &RequestContext<'_>, exchange: &mut Exchange) -> Result<Option<usize>, Broken> {
     take_head(context, exchange);
     exchange.response.fields.replace_all(&exchange.reply);
     debug::enter(exchange, "header_filter");
-    chain::run_header_filter(&context.selected, exchange);
+    let filtered = chain::run_header_filter(&context.selected, exchange);
+    filters::first(exchange, filtered)
+}
+
+/// Our own edits, after those of plugins; whether the response can have no content.
+fn finish_filtered(context: &RequestContext<'_>, exchange: &mut Exchange) -> bool {
     add_proxied(context, exchange);
     if exchange.response.status == 204 {
         // nginx passes it on; clients of HTTP/2 take it for an error (RFC 9110, section 8.6).
@@ -158,7 +164,10 @@ pub(crate) async fn send_whole(
 ) -> Result<(), Broken> {
     exchange.response.fields.replace_all(&exchange.reply);
     debug::enter(exchange, "header_filter");
-    chain::run_header_filter(&context.selected, exchange);
+    let filtered = chain::run_header_filter(&context.selected, exchange);
+    if let Some(from) = filters::first(exchange, filtered)? {
+        Box::pin(filters::head(from, context, exchange, downstream, drop_content)).await?;
+    }
     if exchange.timing.upstream.is_some() {
         add_proxied(context, exchange);
     } else {
@@ -168,8 +177,11 @@ pub(crate) async fn send_whole(
         context.worker.date(|date| exchange.response.fields.append_known(Known::Date, date.as_bytes()));
     }
     let length = body.len() as u64;
-    if context.selected.iter().any(|i| i.phases.has(Phases::BODY_FILTER)) {
-        body = chain::run_body_filter(&context.selected, exchange, body, true);
+    if context.selected.iter().any(|i| i.phases.has(Phases::BODY_FILTER_WAITS)) {
+        body = Box::pin(filters::whole(context, exchange, downstream, body)).await?;
+    } else if context.selected.iter().any(|i| i.phases.has(Phases::BODY_FILTER)) {
+        let filtered = chain::run_body_filter(&context.selected, exchange, body, true);
+        body = filters::first(exchange, filtered)?;
     }
     if has_no_content(exchange.response.status) {
         body = Bytes::new();
@@ -205,7 +217,10 @@ pub(crate) async fn start_upgrade(
     exchange: &mut Exchange,
     downstream: &mut Downstream<'_>,
 ) -> Result<(), Broken> {
-    filter_head(context, exchange);
+    if let Some(from) = filter_head(context, exchange)? {
+        Box::pin(filters::head(from, context, exchange, downstream, |_, _| {})).await?;
+    }
+    finish_filtered(context, exchange);
     downstream.start_upgrade(&mut exchange.response);
     match downstream {
         Downstream::Http1(_) => write_all(context, downstream, b"").await,
@@ -395,11 +410,7 @@ async fn write_all(
         if finished && downstream.poll_flush(cx)?.is_ready() {
             return Poll::Ready(Ok(true));
         }
-        if !downstream.awaits_continue() {
-            while let Poll::Ready(Ok(Some(n))) = downstream.poll_content(cx) {
-                downstream.consume(n);
-            }
-        }
+        drop_content(cx, downstream);
         let send_timeout = context.worker.shared.settings.limits.send_timeout;
         let (timer, deadlines) = (downstream.timer(), &mut context.deadlines);
         deadlines.begin(Wait::ClientWrite, downstream.sent(), send_timeout, timer);
@@ -416,6 +427,15 @@ async fn write_all(
         Err(error) => {
             let _: io::Error = error;
             Err(Broken::ClientClosed)
+        }
+    }
+}
+
+/// Reads what the client still sends.
+fn drop_content(cx: &mut Context<'_>, downstream: &mut Downstream<'_>) {
+    if !downstream.awaits_continue() {
+        while let Poll::Ready(Ok(Some(n))) = downstream.poll_content(cx) {
+            downstream.consume(n);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The engine against clients and services that follow the protocol, stretch it, or break it.
 
+mod filters;
 mod stage;
 
 use proxy::settings::Limits;

@@ -31,6 +31,17 @@ impl Stage {
 
     /// As [`Stage::new`], with limits.
     pub fn with(limits: Limits, service: SocketAddr, of_service: Value, of_route: Value) -> Stage {
+        Stage::with_plugins(limits, &[&Busy], service, of_service, of_route)
+    }
+
+    /// As [`Stage::with`], with other plugins.
+    pub fn with_plugins(
+        limits: Limits,
+        kinds: &'static [&'static dyn sdk::PluginKind],
+        service: SocketAddr,
+        of_service: Value,
+        of_route: Value,
+    ) -> Stage {
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listen = vec![Listen {
             transport: Transport::Http,
@@ -43,7 +54,7 @@ impl Stage {
         let settings = Settings { listen, limits, ..Settings::default() };
         let balancers = Balancers::new(dns::Settings::default(), control.handle().clone());
         let inherited = &mut Inherited::default();
-        let plane = DataPlane::bind(settings, &[&Busy], sdk::Env::default(), balancers, inherited).unwrap();
+        let plane = DataPlane::bind(settings, kinds, sdk::Env::default(), balancers, inherited).unwrap();
         let proxy = plane.addresses()[0].ip().unwrap();
         let mut s = service_record(service);
         let mut r = json!({
@@ -164,6 +175,14 @@ impl Wire {
     pub fn rest(&mut self) -> String {
         let _ = self.0.read_to_end(&mut self.1);
         String::from_utf8_lossy(&std::mem::take(&mut self.1)).into_owned()
+    }
+
+    /// Writes as often as somebody takes it at once, up to `most` times; how often that was.
+    pub fn write_until_blocked(&mut self, text: &str, most: usize) -> usize {
+        self.0.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let written = (0..most).take_while(|_| self.0.write_all(text.as_bytes()).is_ok()).count();
+        self.0.set_write_timeout(None).unwrap();
+        written
     }
 
     pub fn close_sending(&self) {

@@ -117,10 +117,11 @@ impl Instance {
         }
     }
 
-    /// Where a response is on its way nothing but a message can be made of an error.
+    /// A phase in which code cannot wait. An error keeps what was to be filtered from the client.
     fn filter(&self, codes: &[Code], phase: Phase, exchange: &mut Exchange, piece: Option<(&mut Bytes, bool)>) {
         if let Err(error) = lua::run(codes, phase, self.number, exchange, piece) {
             self.report(phase, &error);
+            exchange.fail_filter();
         }
     }
 

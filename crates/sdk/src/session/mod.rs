@@ -1,18 +1,20 @@
 //! Sessions of browsers, in the cookies of lua-resty-session 4: those that Kong has made open here, and the other way
 //! round.
 //!
-//! A session's content is encrypted; it lies in the cookie itself, or in records of the entity `sessions`. A cookie
-//! can hold content for several audiences, each with a subject of its own.
+//! A session's content is encrypted; it lies in the cookie itself, in records of the entity `sessions`, or in a Redis.
+//! A cookie can hold content for several audiences, each with a subject of its own.
 
 mod cookies;
 mod header;
 mod keys;
 mod origin;
+mod storage;
 
 pub use cookies::{Attributes, SetCookie, apply as apply_cookies};
 pub use origin::Origin;
+pub use storage::Storage;
 
-use crate::{Fields, Record, Records};
+use crate::Fields;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookies::{count, end, join, split};
@@ -20,11 +22,11 @@ use flate2::Compression;
 use flate2::read::{DeflateDecoder, DeflateEncoder};
 use header::{DEFLATED, Header, ID, STORED};
 use keys::{Secret, TAG};
-use model::entities::DEFAULT_WORKSPACE;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+use storage::{Former, Write};
 use wire::field_value;
 
 /// How sessions are made and kept.
@@ -39,7 +41,7 @@ pub struct Sessions {
 pub struct Options {
     pub audience: String,
     /// Where content is kept; `None`: in the cookie.
-    pub records: Option<Records>,
+    pub storage: Option<Storage>,
     pub cookie_name: String,
     pub attributes: Attributes,
     pub idling_timeout: u64,
@@ -90,19 +92,6 @@ struct Entry {
     subject: Option<String>,
 }
 
-/// What is to be done with records.
-enum Write {
-    Put { key: String, data: String, ttl: u64, former: Option<Former>, metadata: Vec<(String, String)> },
-    Remove { key: String },
-}
-
-/// The record that another one takes the place of.
-struct Former {
-    key: String,
-    /// How long it can still be used.
-    kept: u64,
-}
-
 /// The longest life of a cookie, in seconds.
 const LONGEST: u64 = 34_560_000;
 /// Content of more octets is compressed.
@@ -111,9 +100,6 @@ const COMPRESSED_FROM: usize = 1024;
 const MOST_CONTENT: usize = (1 << 24) - 1;
 /// How often a client is told that its session was used.
 const TOUCHED_EVERY: u64 = 60;
-
-const SESSIONS: &str = "sessions";
-const METADATA: &str = "session_metadatas";
 
 impl Sessions {
     pub fn new(secret: &str, options: Options) -> Sessions {
@@ -179,11 +165,11 @@ impl Sessions {
     ) -> Option<(Header, String, Vec<Entry>)> {
         let cookie = field_value::cookie(fields, name)?;
         let header = Header::read(cookie, &self.secret, origin)?;
-        if (header.flags & STORED != 0) != self.options.records.is_some() || self.is_over(&header, now, lasting) {
+        if (header.flags & STORED != 0) != self.options.storage.is_some() || self.is_over(&header, now, lasting) {
             return None;
         }
-        let content = match &self.options.records {
-            Some(records) => stored(records, &header.id()).await?,
+        let content = match &self.options.storage {
+            Some(storage) => storage.find(name, &header.id()).await?,
             None => join(fields, name, cookie, header.size)?,
         };
         if content.len() != header.size {
@@ -192,7 +178,7 @@ impl Sessions {
         let sealed = crate::decode_base64url(&content)?;
         let plain = self.secret.cipher(&header.id, lasting)?.open(&header.context(), &sealed, &header.tag)?;
         let plain = if header.flags & DEFLATED != 0 { inflate(&plain)? } else { plain };
-        let chunk = match self.options.records {
+        let chunk = match self.options.storage {
             Some(_) => String::new(),
             None => String::from_utf8(cookie[header::ENCODED..].to_vec()).ok()?,
         };
@@ -300,14 +286,14 @@ impl Session {
         std::mem::take(&mut self.cookies)
     }
 
-    /// What is to be done with records, if there is something.
-    pub fn take_writes(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+    /// What is to be done where content is kept, if there is something.
+    pub fn take_writes(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let writes = std::mem::take(&mut self.writes);
-        let records = self.sessions.options.records.clone().filter(|_| !writes.is_empty())?;
+        let storage = self.sessions.options.storage.clone().filter(|_| !writes.is_empty())?;
         let now = self.now;
         Some(async move {
             for write in writes {
-                if let Err(error) = write.run(&records, now).await {
+                if let Err(error) = storage.write(write, now).await {
                     tracing::warn!("a session cannot be kept: {error}");
                 }
             }
@@ -329,13 +315,13 @@ impl Session {
     /// Writes a cookie, and the record behind it.
     fn write(&mut self, former: Option<Header>, lasting: bool) -> Result<Header, &'static str> {
         let sessions = Arc::clone(&self.sessions);
-        let Options { records, cookie_name, rolling_timeout, stale_ttl, remember, .. } = &sessions.options;
+        let Options { storage, cookie_name, rolling_timeout, stale_ttl, remember, .. } = &sessions.options;
         let remember = remember.as_ref().filter(|_| lasting);
         let name = remember.map_or(cookie_name, |remember| &remember.cookie_name);
         let mut id = [0; ID];
         aws_lc_rs::rand::fill(&mut id).map_err(|_| "there is no randomness")?;
         let created = former.as_ref().map_or(self.now, |former| former.created);
-        let mut flags = origin::flags(&sessions.options.bind) | if records.is_some() { STORED } else { 0 };
+        let mut flags = origin::flags(&sessions.options.bind) | if storage.is_some() { STORED } else { 0 };
         let mut content = self.encode();
         if content.len() > COMPRESSED_FROM
             && let Some(deflated) = deflate(&content).filter(|deflated| deflated.len() < content.len())
@@ -355,19 +341,20 @@ impl Session {
             Some(remember) => format!("{}{}", sessions.attributes, expires(created, remember.rolling_timeout)),
             None => sessions.attributes.clone(),
         };
-        let in_cookie = if records.is_some() { "" } else { &payload };
+        let in_cookie = if storage.is_some() { "" } else { &payload };
         let all = split(name, &header.encode(&sessions.secret, &self.origin), in_cookie, &attributes);
         let all = all.ok_or("there is more content than cookies can hold")?;
-        let former_count = former.as_ref().filter(|_| records.is_none()).and_then(|f| count(name, f.size)).unwrap_or(1);
+        let former_count = former.as_ref().filter(|_| storage.is_none()).and_then(|f| count(name, f.size)).unwrap_or(1);
         let ended = end(name, all.len() + 1, former_count, &sessions.attributes);
         if !lasting {
             self.chunk = in_cookie.get(..in_cookie.len().min(chunk_of(&all[0], name))).unwrap_or_default().to_owned();
         }
         self.set_cookies(all.into_iter().chain(ended).collect());
-        if records.is_some() {
+        if storage.is_some() {
             let ttl = remember.map_or(*rolling_timeout, |remember| remember.rolling_timeout);
             let kept = if lasting { 0 } else { *stale_ttl };
             self.writes.push(Write::Put {
+                name: name.clone(),
                 key: header.id(),
                 data: json!([payload]).to_string(),
                 ttl: if ttl == 0 { LONGEST } else { ttl.min(LONGEST) },
@@ -389,12 +376,12 @@ impl Session {
     }
 
     fn destroy(&mut self, name: &str, header: Option<Header>) {
-        let stored = self.sessions.options.records.is_some();
+        let stored = self.sessions.options.storage.is_some();
         let number = header.as_ref().filter(|_| !stored).and_then(|header| count(name, header.size)).unwrap_or(1);
         let cookies = end(name, 1, number, &self.sessions.attributes).collect();
         self.set_cookies(cookies);
         if let Some(header) = header.filter(|_| stored) {
-            self.writes.push(Write::Remove { key: header.id() });
+            self.writes.push(Write::Remove { name: name.to_owned(), key: header.id() });
         }
     }
 
@@ -423,46 +410,6 @@ impl Session {
         };
         self.entries.iter().filter(|_| options.store_metadata).filter_map(told).collect()
     }
-}
-
-impl Write {
-    async fn run(self, records: &Records, now: u64) -> Result<(), crate::RecordsError> {
-        let workspace = DEFAULT_WORKSPACE;
-        match self {
-            Write::Put { key, data, ttl, former, metadata } => {
-                let input = json!({ "session_id": key, "data": data, "expires": now + ttl, "ttl": ttl });
-                let added = records.insert(workspace, SESSIONS, object(input)).await?;
-                for (audience, subject) in metadata {
-                    let of = json!({ "id": added.get("id") });
-                    let input = json!({ "sid": key, "session": of, "audience": audience, "subject": subject });
-                    records.insert(workspace, METADATA, object(input)).await?;
-                }
-                let Some(Former { key, kept }) = former else { return Ok(()) };
-                match records.find(workspace, SESSIONS, "session_id", &key).await? {
-                    Some(old) if kept == 0 => drop(records.delete(workspace, SESSIONS, id_of(&old)).await?),
-                    Some(old) => {
-                        let change = object(json!({ "expires": now + kept, "ttl": kept }));
-                        records.update(workspace, SESSIONS, id_of(&old), change).await?;
-                    }
-                    None => {}
-                }
-            }
-            Write::Remove { key } => {
-                if let Some(old) = records.find(workspace, SESSIONS, "session_id", &key).await? {
-                    records.delete(workspace, SESSIONS, id_of(&old)).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The encrypted content that a record holds.
-async fn stored(records: &Records, key: &str) -> Option<Vec<u8>> {
-    let found = records.find(DEFAULT_WORKSPACE, SESSIONS, "session_id", key).await;
-    let found = found.inspect_err(|error| tracing::error!("a session cannot be read: {error}")).ok()??;
-    let data: Value = serde_json::from_str(found.get("data")?.as_str()?).ok()?;
-    Some(data.get(0)?.as_str()?.as_bytes().to_vec())
 }
 
 fn entries(plain: &[u8]) -> Option<Vec<Entry>> {
@@ -503,17 +450,6 @@ fn inflate(content: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
     DeflateDecoder::new(content).take(MOST_CONTENT as u64 + 1).read_to_end(&mut plain).ok()?;
     (plain.len() <= MOST_CONTENT).then_some(plain)
-}
-
-fn object(value: Value) -> Record {
-    match value {
-        Value::Object(record) => record,
-        _ => Record::new(),
-    }
-}
-
-fn id_of(record: &Record) -> &str {
-    record.get("id").and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ const LASTING: &str = "AQAAAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8A8VNlAAAAA
 fn options() -> Options {
     Options {
         audience: "default".to_owned(),
-        records: None,
+        storage: None,
         cookie_name: "session".to_owned(),
         attributes: Attributes {
             domain: None,
@@ -162,8 +162,8 @@ async fn audiences_share_a_cookie() {
 #[tokio::test]
 async fn content_may_lie_in_records() {
     let kept = Kept::default();
-    let records = Some(testing::records(kept.clone()));
-    let sessions = sessions(Options { records, store_metadata: true, ..options() });
+    let storage = Some(Storage::Records(testing::records(kept.clone())));
+    let sessions = sessions(Options { storage, store_metadata: true, ..options() });
     let (mut session, cookies) = saved(&sessions, json!(["c"]));
     session.take_writes().unwrap().await;
     assert_eq!(kept.all("sessions").len(), 1);

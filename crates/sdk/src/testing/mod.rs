@@ -11,7 +11,7 @@ pub use server::{Peer, Server};
 
 use crate::{
     Answer, Bytes, CertificateDer, Client, Configuration, CredentialEntity, Directory, Env, Exchange, Fields, Parsed,
-    Plugin, PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
+    Phases, Plugin, PluginKind, RequestHead, SnapshotRef, Source, Step, Timing,
 };
 use model::Record;
 use model::entities::{
@@ -157,17 +157,42 @@ pub fn respond_octets(
     lines: &[(&str, &str)],
     body: &[&[u8]],
 ) -> Vec<u8> {
+    ready(respond_waiting(plugin, exchange, status, lines, body)).unwrap_or_else(|e| panic!("a filter failed: {e}"))
+}
+
+/// As [`respond_octets`], for a plugin whose filters wait for something outside; an error is that of a filter.
+pub async fn respond_waiting(
+    plugin: &dyn Plugin,
+    exchange: &mut Exchange,
+    status: u16,
+    lines: &[(&str, &str)],
+    body: &[&[u8]],
+) -> Result<Vec<u8>, String> {
     exchange.response.status = status;
     exchange.response.fields = lines.iter().copied().collect::<Fields>();
     apply_reply(exchange);
-    plugin.header_filter(exchange);
-    let mut out = Vec::new();
-    for piece in body {
-        out.extend_from_slice(&plugin.body_filter(exchange, Bytes::copy_from_slice(piece), false));
+    let phases = plugin.phases();
+    match phases.has(Phases::HEADER_FILTER_WAITS) {
+        true => plugin.header_filter_waiting(exchange).settled().await?,
+        false => plugin.header_filter(exchange),
     }
-    out.extend_from_slice(&plugin.body_filter(exchange, Bytes::new(), true));
+    if exchange.filter_has_failed() {
+        return Err("the header filter has failed".to_owned());
+    }
+    let mut out = Vec::new();
+    let pieces = body.iter().map(|piece| (Bytes::copy_from_slice(piece), false)).chain([(Bytes::new(), true)]);
+    for (piece, last) in pieces {
+        let filtered = match phases.has(Phases::BODY_FILTER_WAITS) {
+            true => plugin.body_filter_waiting(exchange, piece, last).settled().await?,
+            false => plugin.body_filter(exchange, piece, last),
+        };
+        if exchange.filter_has_failed() {
+            return Err("the body filter has failed".to_owned());
+        }
+        out.extend_from_slice(&filtered);
+    }
     plugin.log(exchange);
-    out
+    Ok(out)
 }
 
 impl Entries {

@@ -8,8 +8,8 @@ use crate::h1::{ContentError, HeadError, Traffic};
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead};
 use crate::net::Timer;
 use bytes::{Buf, Bytes};
-use h2::RecvStream;
 use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
 use http::request::Parts;
 use std::io;
 use std::rc::Rc;
@@ -171,9 +171,9 @@ impl ServerStream {
         self.poll_closed(cx)
     }
 
-    /// Whether the response has begun and did not come to its end.
+    /// Whether the response did not come to its end.
     pub fn is_cut_short(&self) -> bool {
-        self.response.as_ref().is_some_and(|response| !response.is_finished())
+        self.response.as_ref().is_none_or(|response| !response.is_finished())
     }
 
     /// Ready when all has left that was queued.
@@ -182,8 +182,11 @@ impl ServerStream {
     }
 
     /// Tells the client that the rest of the response cannot be had. What is still queued is dropped.
-    pub fn fail(self) {
-        self.response.into_iter().for_each(Sending::fail);
+    pub fn fail(mut self) {
+        match self.response {
+            Some(response) => response.fail(),
+            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+        }
     }
 
     /// Queues an interim response (1xx but 101).

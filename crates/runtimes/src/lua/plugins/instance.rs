@@ -258,7 +258,7 @@ impl Instance {
         }
     }
 
-    /// A phase in which code cannot wait. Nothing but a message can be made of an error.
+    /// A phase in which code cannot wait. An error keeps what was to be filtered from the client.
     fn filter(&self, phase: Phase, exchange: &mut Exchange, piece: Piece<'_>) {
         let run = |exchange: &mut Exchange| {
             let vm = Vm::of_thread()?;
@@ -270,6 +270,7 @@ impl Instance {
         };
         if let Err(error) = run(exchange) {
             self.0.report(phase, &words(&error));
+            exchange.fail_filter();
         }
     }
 }
