@@ -159,6 +159,7 @@ fn responses_are_edited() {
             "header_filter": [
                 "kong.response.set_header('x-h', '1')",
                 "ngx.header['x-i'] = 2; kong.response.set_status(201)",
+                "kong.response.set_header('x_j', 'a_b'); kong.response.add_header('x_j', 'c')",
             ],
             "body_filter": ["if ngx.arg[2] then ngx.arg[1] = 'end' else ngx.arg[1] = nil end"],
         }),
@@ -168,6 +169,9 @@ fn responses_are_edited() {
     plugin.header_filter(&mut exchange);
     assert_eq!(exchange.response.fields.get_str("x-h"), Some("1"));
     assert_eq!(exchange.response.fields.get_str("x-i"), Some("2"));
+    // OpenResty has dashes there.
+    let lines: Vec<_> = exchange.response.fields.get_all("x-j").collect();
+    assert_eq!(lines, [b"a_b".as_slice(), b"c"]);
     assert_eq!(exchange.response.status, 201);
     assert_eq!(plugin.body_filter(&mut exchange, Bytes::from_static(b"piece"), false), Bytes::new());
     assert_eq!(plugin.body_filter(&mut exchange, Bytes::new(), true), Bytes::from_static(b"end"));

@@ -49,7 +49,11 @@ fn set_line(host: &mut Host, is_request: bool, line: &LuaString, value: &Value) 
     let (Ok(line), Value::String(value)) = (line.to_str(), value) else { return false };
     let value = value.as_bytes();
     let is_plain = Fields::is_valid_name(line.as_bytes()) && Fields::is_valid_value(&value) && host.is_lent;
-    if !is_plain || is_request && (line.eq_ignore_ascii_case("host") || is_framing(&line)) {
+    let is_special = match is_request {
+        true => line.eq_ignore_ascii_case("host") || is_framing(&line),
+        false => line.contains('_'),
+    };
+    if !is_plain || is_special {
         return false;
     }
     let fields = if is_request { &mut host.exchange.request.fields } else { host.lines_to_set(&line) };

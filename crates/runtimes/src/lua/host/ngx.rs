@@ -1,5 +1,6 @@
 //! The part of OpenResty's `ngx` that is about the exchange.
 
+use super::response::dashed;
 use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::{Phase, value};
 use mlua::{Lua, Result, Value};
@@ -30,7 +31,7 @@ impl Host {
             "var" => self.variable(lua, &arguments.str(0)?),
             "set_var" => self.set_variable(arguments),
             "response_header" => {
-                let name = arguments.str(0)?.replace('_', "-");
+                let name = dashed(&arguments.str(0)?);
                 let values: Vec<_> = self
                     .response_lines()
                     .get_all(&name)
@@ -43,7 +44,7 @@ impl Host {
                 }
             }
             "set_response_header" => {
-                let name = arguments.header(0)?.replace('_', "-");
+                let name = dashed(&arguments.header(0)?);
                 // What a line cannot have is escaped, as OpenResty does it.
                 let values = value::values(arguments.value(1))?.iter().map(|value| escaped(value)).collect::<Vec<_>>();
                 set_lines(self.lines_to_set(&name), &name, &values);

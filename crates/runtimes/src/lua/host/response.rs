@@ -86,20 +86,21 @@ impl Host {
     fn set_response_lines(&mut self, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
         match function {
             "set_header" => {
-                let (name, values) = (arguments.header(0)?, arguments.lines(1)?);
+                let (name, values) = (dashed(&arguments.header(0)?), arguments.lines(1)?);
                 set_lines(self.lines_to_set(&name), &name, &values);
             }
             "add_header" => {
-                let (name, values) = (arguments.header(0)?, arguments.lines(1)?);
+                let (name, values) = (dashed(&arguments.header(0)?), arguments.lines(1)?);
                 let lines = self.lines_to_set(&name);
                 values.iter().for_each(|value| lines.append(&name, value));
             }
             "clear_header" => {
-                let name = arguments.header(0)?;
+                let name = dashed(&arguments.header(0)?);
                 self.response_lines().remove(&name);
             }
             _ => {
                 for (name, values) in arguments.headers(0)? {
+                    let name = dashed(&name);
                     set_lines(self.lines_to_set(&name), &name, &values);
                 }
             }
@@ -171,7 +172,7 @@ struct Own(Vec<String>);
 fn with_lines(mut answer: Answer, arguments: &Arguments<'_>) -> Result<Answer> {
     if !matches!(arguments.value(2), Value::Nil) {
         for (name, values) in arguments.headers(2)? {
-            set_lines(&mut answer.fields, &name, &values);
+            set_lines(&mut answer.fields, &dashed(&name), &values);
         }
     }
     answer.fields.remove_known(Known::ContentLength);
@@ -181,6 +182,11 @@ fn with_lines(mut answer: Answer, arguments: &Arguments<'_>) -> Result<Answer> {
         Some(kind) => answer.typed(&kind),
         None => answer,
     })
+}
+
+/// The name of a line of a response: OpenResty has dashes in the place of underscores there.
+pub(super) fn dashed(name: &str) -> String {
+    name.replace('_', "-")
 }
 
 pub(super) fn status(arguments: &Arguments<'_>) -> Result<u16> {
