@@ -16,8 +16,8 @@ use rustls::{
 use rustls::{SignatureScheme, StreamOwned, SupportedCipherSuite, SupportedProtocolVersion};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// A certificate with what is needed to use it or to issue others by it.
 pub struct Pair {
@@ -37,6 +37,7 @@ pub struct Pair {
 pub struct SecureBackend {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    clients: Arc<Mutex<Vec<String>>>,
 }
 
 /// Who is asked for a certificate.
@@ -163,20 +164,27 @@ impl SecureBackend {
         let address = listener.local_addr().expect("an address");
         let connections = Arc::<AtomicUsize>::default();
         let counted = Arc::clone(&connections);
+        let clients = Arc::<Mutex<Vec<String>>>::default();
+        let seen = Arc::clone(&clients);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
-                let config = Arc::clone(&config);
+                let (config, seen) = (Arc::clone(&config), Arc::clone(&seen));
                 // A client that goes away, or is not let in, ends the conversation.
-                std::thread::spawn(move || converse(stream, config, number));
+                std::thread::spawn(move || converse(stream, config, number, &seen));
             }
         });
-        SecureBackend { address, connections }
+        SecureBackend { address, connections, clients }
     }
 
     /// How many connections there were.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// The common names of those who have sent requests, in order; empty for those without a certificate.
+    pub fn clients(&self) -> Vec<String> {
+        self.clients.lock().expect("no panic").clone()
     }
 }
 
@@ -289,7 +297,7 @@ impl rustls::client::ResolvesClientCert for Shown {
     }
 }
 
-fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::Result<()> {
+fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize, seen: &Mutex<Vec<String>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let tls = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut reader = BufReader::new(StreamOwned::new(tls, stream));
@@ -307,6 +315,8 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::
         }
         let mut content = Vec::new();
         (&mut reader).take(length).read_to_end(&mut content)?;
+        let client = reader.get_ref().conn.peer_certificates().and_then(|c| c.first()).map(common_name);
+        seen.lock().expect("no panic").push(client.clone().unwrap_or_default());
         if path.as_deref() == Some("/echo") {
             let stream = reader.get_mut();
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len())?;
@@ -329,7 +339,7 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, number: usize) -> io::
         }
         let tls = &reader.get_ref().conn;
         let body = serde_json::json!({
-            "client": tls.peer_certificates().and_then(|c| c.first()).map(common_name),
+            "client": client,
             "sni": tls.server_name(),
             "connection": number,
             "resumed": tls.handshake_kind() == Some(HandshakeKind::Resumed),

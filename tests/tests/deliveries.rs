@@ -1,6 +1,7 @@
 //! What log plugins send to other servers, and that nobody waits for these.
 
 use blackbox::http::{form, json, request};
+use blackbox::tls::{Clients, Pair, SecureBackend};
 use blackbox::{Backend, Node, Scripted, eventually};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -77,6 +78,49 @@ fn http_log_posts_entries() {
     ask(&node);
     eventually("an entry is there", || !server.requests().is_empty());
     check_entry(&serde_json::from_slice(&server.last().body).unwrap());
+}
+
+#[test]
+fn http_log_shows_a_certificate() {
+    let root = Pair::authority("root");
+    let server = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Known(&root));
+    let backend = Backend::start("b");
+    let node = start(&backend, "correlation-id", json!({}));
+    let certificate = json(node.admin(), "POST", "/certificates", &root.issue(&["one.test"]).record()).expect(201);
+    let certificate = certificate.json()["id"].clone();
+    let config = json!({ "http_endpoint": format!("https://{}/in", server.address),
+        "client_certificate": { "id": certificate }, "ssl_verify": false, "keepalive": 1 });
+    let plugin = json(node.admin(), "POST", "/plugins", &json!({ "name": "http-log", "config": config })).expect(201);
+    assert_eq!(plugin.json()["config"]["client_certificate"]["id"], certificate);
+    ask(&node);
+    eventually("an entry has come", || server.clients() == ["one.test"]);
+    // The certificate itself changes.
+    let path = format!("/certificates/{}", certificate.as_str().unwrap());
+    json(node.admin(), "PATCH", &path, &root.issue(&["two.test"]).record()).expect(200);
+    eventually("the other one is shown", || {
+        ask(&node);
+        server.clients().iter().any(|client| client == "two.test")
+    });
+}
+
+#[test]
+fn jwt_signer_shows_a_certificate_for_keys() {
+    let root = Pair::authority("root");
+    let server = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Known(&root));
+    let backend = Backend::start("b");
+    let authority = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(authority.path(), &root.chain).unwrap();
+    let node = Node::start(&[("lua_ssl_trusted_certificate", authority.path().to_str().unwrap())]);
+    form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", backend.address)).expect(201);
+    form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
+    let certificate = json(node.admin(), "POST", "/certificates", &root.issue(&["signer.test"]).record()).expect(201);
+    let config = json!({ "access_token_jwks_uri": format!("https://{}/jwks", server.address),
+        "access_token_jwks_uri_client_certificate": { "id": certificate.json()["id"] } });
+    json(node.admin(), "POST", "/plugins", &json!({ "name": "jwt-signer", "config": config })).expect(201);
+    // {"alg":"ES256"}.{}.AAAA
+    let line = "Bearer eyJhbGciOiJFUzI1NiJ9.e30.AAAA";
+    request(node.proxy(), "GET", "/", &[("Authorization", line)], b"").unwrap().expect(500);
+    assert_eq!(server.clients(), ["signer.test"]);
 }
 
 #[test]

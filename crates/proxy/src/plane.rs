@@ -17,7 +17,7 @@ use model::Degradation;
 use model::entities::Uuid;
 use model::health::UpstreamHealth;
 use sdk::certificates::Stapler;
-use sdk::{Env, MemoryBudget, Network, PluginKind, Resolve};
+use sdk::{Env, MemoryBudget, Network, OwnCertificate, PluginKind, Resolve};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -133,6 +133,13 @@ impl DataPlane {
     /// All upstreams by name, as the balancer sees them.
     pub fn upstreams(&self) -> Vec<(String, UpstreamHealth)> {
         self.shared.snapshot.load().rings.all_health()
+    }
+
+    /// The certificate of that id, as servers are shown it that plugins reach.
+    pub fn certificate(&self, id: &Uuid) -> Option<OwnCertificate> {
+        let snapshot = self.shared.snapshot.load();
+        let identity = snapshot.certificates.by_id(id)?;
+        Some(OwnCertificate::new(Arc::<Identity>::clone(identity)))
     }
 
     /// Sets the health of the addresses of a target by hand ([`crate::balancer::Rings::set_health`]).

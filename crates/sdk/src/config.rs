@@ -1,6 +1,7 @@
 //! Reading a plugin's configuration once, when an instance is made.
 
 use crate::{Fields, Record};
+use model::entities::Uuid;
 use serde_json::Value;
 
 /// A configuration record, or a record inside one, that the plugin's schema has completed. Null and absent are the
@@ -61,6 +62,12 @@ impl<'a> Config<'a> {
     /// A list; empty when not set.
     pub fn list(&self, field: &str) -> &'a [Value] {
         self.value(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    /// The id of a record of another entity.
+    pub fn foreign(&self, field: &str) -> Result<Option<Uuid>, String> {
+        let id = self.section(field).text("id").map(Uuid::parse_str).transpose();
+        id.map_err(|error| format!("config.{field}: {error}"))
     }
 
     /// A record inside this one; an empty one when not set.

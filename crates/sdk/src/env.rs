@@ -1,8 +1,12 @@
 //! What plugins keep across configuration changes.
 
-use crate::{Facts, MemoryBudget, Metrics, Network, NodeLog, Records, Scripts, Tasks};
+use crate::{Facts, MemoryBudget, Metrics, Network, NodeLog, OwnCertificate, Records, Scripts, Tasks};
 use model::entities::Uuid;
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
+use rustls::sign::CertifiedKey;
 use std::any::{Any, TypeId};
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// The surroundings of plugin instances; one per node, handed to [`crate::PluginKind::configure`].
@@ -118,6 +122,12 @@ impl Env {
         self.facts.get()?.upgrade()
     }
 
+    /// What [`crate::HttpClient::showing`] takes for the certificate of that id among `certificates`. Servers are shown
+    /// what it is when they ask, and nothing while it is not there.
+    pub fn certificate(&self, id: Uuid) -> OwnCertificate {
+        OwnCertificate::new(Arc::new(Configured { facts: Arc::clone(&self.facts), id }))
+    }
+
     /// With that run time for code in configurations.
     pub fn with_scripts(self, scripts: Arc<dyn Scripts>) -> Env {
         Env { scripts: Some(scripts), ..self }
@@ -151,6 +161,33 @@ impl Env {
         });
         drop(shared);
         value.downcast().unwrap_or_default()
+    }
+}
+
+/// A certificate that may change.
+struct Configured {
+    facts: Arc<OnceLock<Weak<dyn Facts>>>,
+    id: Uuid,
+}
+
+impl ResolvesClientCert for Configured {
+    fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let facts = self.facts.get().and_then(Weak::upgrade);
+        let certificate = facts.and_then(|facts| facts.certificate(&self.id));
+        if certificate.is_none() {
+            tracing::error!("a server is shown no certificate: {} is not there or of no use", self.id);
+        }
+        certificate?.resolve(hints, schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Configured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Configured({})", self.id)
     }
 }
 

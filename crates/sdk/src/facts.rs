@@ -1,6 +1,7 @@
 //! What the node tells plugins of itself while it runs, for those that export it.
 
-use crate::BoxFuture;
+use crate::{BoxFuture, OwnCertificate};
+use model::entities::Uuid;
 use model::health::UpstreamHealth;
 
 /// A node that runs. Asked on the control runtime.
@@ -15,6 +16,11 @@ pub trait Facts: Send + Sync {
 
     /// The upstreams of all workspaces by name, as the balancer sees them.
     fn upstreams(&self) -> Vec<(String, UpstreamHealth)>;
+
+    /// The certificate of that id among `certificates`; `None`: it is not there or of no use.
+    fn certificate(&self, _id: &Uuid) -> Option<OwnCertificate> {
+        None
+    }
 
     /// Whether the database answers; true without one.
     fn database_reachable(&self) -> BoxFuture<'_, bool>;

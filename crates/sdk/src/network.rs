@@ -3,11 +3,11 @@
 
 use crate::BoxFuture;
 use model::pem;
-use rustls::ClientConfig;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, SignatureScheme};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -184,6 +184,16 @@ impl Network {
 }
 
 impl OwnCertificate {
+    /// What that resolver gives.
+    pub fn new(resolver: Arc<dyn ResolvesClientCert>) -> OwnCertificate {
+        OwnCertificate(resolver)
+    }
+
+    /// The certificate for a server that names such authorities and can verify such signatures.
+    pub fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.resolve(hints, schemes)
+    }
+
     /// From PEM: the certificate, with what stands between it and its authority, and its key.
     pub fn parse(chain: &str, key: &str) -> Result<OwnCertificate, String> {
         let chain = pem::certificates(chain)?;

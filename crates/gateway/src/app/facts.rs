@@ -2,7 +2,8 @@
 
 use super::plane::Plane;
 use model::health::UpstreamHealth;
-use sdk::{BoxFuture, Connections, Facts, Memory};
+use sdk::entities::Uuid;
+use sdk::{BoxFuture, Connections, Facts, Memory, OwnCertificate};
 use std::sync::Arc;
 use store::Store;
 
@@ -40,6 +41,10 @@ impl Facts for NodeFacts {
 
     fn upstreams(&self) -> Vec<(String, UpstreamHealth)> {
         self.plane.upstreams()
+    }
+
+    fn certificate(&self, id: &Uuid) -> Option<OwnCertificate> {
+        self.plane.certificate(id)
     }
 
     fn database_reachable(&self) -> BoxFuture<'_, bool> {

@@ -16,7 +16,7 @@ use proxy::tls::{Chain, Outbound, Peers, Services};
 use proxy::{Arrival, Change, DataPlane, Replacement, TracedConnection, dns, router};
 use sdk::certificates::Stapler;
 use sdk::entities::Uuid;
-use sdk::{ErrorFormat, ErrorPages, PeerTls, PluginKind, Timed, TraceSettings, Url};
+use sdk::{ErrorFormat, ErrorPages, OwnCertificate, PeerTls, PluginKind, Timed, TraceSettings, Url};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -229,6 +229,11 @@ impl Plane {
     /// All upstreams by name, as the balancer sees them.
     pub fn upstreams(&self) -> Vec<(String, UpstreamHealth)> {
         self.data.upstreams()
+    }
+
+    /// The certificate of that id, as servers are shown it that plugins reach.
+    pub fn certificate(&self, id: &Uuid) -> Option<OwnCertificate> {
+        self.data.certificate(id)
     }
 
     /// Sets the health of a target by hand.

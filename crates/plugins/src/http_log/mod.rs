@@ -62,8 +62,14 @@ impl PluginKind for HttpLog {
         let lists = settings.max_batch_size > 1;
         let mut what = plugin.config.clone();
         what.remove("custom_fields_by_lua");
+        let certificate = config.foreign("client_certificate")?;
         let queue = Queue::open(env, plugin, &Value::Object(what).to_string(), settings, || {
-            Arc::new(Delivery { client: HttpClient::new(env, options), request, lists })
+            let client = HttpClient::new(env, options);
+            let client = match certificate {
+                Some(id) => client.showing(env.certificate(id)),
+                None => client,
+            };
+            Arc::new(Delivery { client, request, lists })
         });
         Ok(Box::new(Instance { entries: LogEntries::of(config, env)?, queue }))
     }

@@ -32,6 +32,8 @@ pub struct Source {
     /// The name of a set of our own, or the URL of another one.
     pub name: String,
     url: Option<(Url, Fields)>,
+    /// Whoever fetches it shows a certificate.
+    client: Option<HttpClient>,
     /// After how many seconds it is replaced.
     rotate: Option<u64>,
 }
@@ -72,7 +74,7 @@ pub struct Access {
 
 impl Source {
     /// The source that a field names, with what others say of it.
-    pub fn read(name: &str, config: &Config<'_>, field: &str) -> Result<Source, String> {
+    pub fn read(name: &str, config: &Config<'_>, field: &str, env: &Env) -> Result<Source, String> {
         let mut source = Source::named(name).map_err(|why| format!("config.{field}: {why}"))?;
         let part = |rest: &str| config.text(&format!("{field}_{rest}")).map(str::to_owned);
         if let (Some((_, lines)), Some(user), Some(password)) =
@@ -82,6 +84,8 @@ impl Source {
             let encoded = base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}"));
             lines.set("Authorization", format!("Basic {encoded}").as_bytes());
         }
+        let certificate = config.foreign(&format!("{field}_client_certificate"))?;
+        source.client = certificate.map(|id| HttpClient::new(env, HttpOptions::default()).showing(env.certificate(id)));
         let period = config.number(&format!("{field}_rotate_period")).filter(|period| *period > 0.0);
         source.rotate = period.map(|period| (period as u64).max(1));
         Ok(source)
@@ -91,15 +95,14 @@ impl Source {
     fn named(name: &str) -> Result<Source, String> {
         let is_url = name.starts_with("http://") || name.starts_with("https://");
         let url = is_url.then(|| Url::parse(name)).transpose()?;
-        Ok(Source { name: name.to_owned(), url: url.map(|url| (url, Fields::new())), rotate: None })
+        Ok(Source { name: name.to_owned(), url: url.map(|url| (url, Fields::new())), client: None, rotate: None })
     }
 }
 
 impl Access {
     /// The sets of a node.
     pub fn new(env: &Env) -> Access {
-        let options = HttpOptions { max_content: 1 << 20, ..HttpOptions::default() };
-        let (client, tasks) = (HttpClient::new(env, options), env.tasks().clone());
+        let (client, tasks) = (HttpClient::new(env, HttpOptions::default()), env.tasks().clone());
         Access { sets: env.shared(), records: env.records().clone(), client, tasks }
     }
 
@@ -270,22 +273,10 @@ impl Access {
         if slot.failed.load().as_ref().is_some_and(|failed| failed.elapsed() < PAUSE) {
             return Err("it has failed a moment ago".to_owned());
         }
-        let fetched = self.fetch(url, lines).await;
+        let client = source.client.as_ref().unwrap_or(&self.client);
+        let fetched = fetch(client, url, lines).await;
         slot.failed.store(fetched.is_err().then(|| Arc::new(Instant::now())));
         fetched
-    }
-
-    async fn fetch(&self, url: &Url, lines: &Fields) -> Result<Vec<Value>, String> {
-        let mut fields: Fields = [("Accept", "application/json")].into_iter().collect();
-        lines.iter().for_each(|(name, value)| fields.set(name, value));
-        let request = HttpRequest { method: "GET".to_owned(), url: url.clone(), fields, content: Bytes::new() };
-        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
-        if response.status != 200 {
-            return Err(format!("it was answered {}", response.status));
-        }
-        let set: Value = serde_json::from_slice(&response.content).map_err(|_| "the answer is no JSON")?;
-        let keys = set.get("keys").and_then(Value::as_array).filter(|keys| !keys.is_empty());
-        keys.cloned().ok_or_else(|| "the answer has no keys".to_owned())
     }
 
     fn slot(&self, name: &str) -> Arc<Slot> {
@@ -319,6 +310,20 @@ impl Known {
         let since = self.record.get("updated_at").and_then(Value::as_u64);
         since.map_or_else(|| self.read.elapsed().as_secs(), |since| now().saturating_sub(since))
     }
+}
+
+/// The keys at a URL.
+async fn fetch(client: &HttpClient, url: &Url, lines: &Fields) -> Result<Vec<Value>, String> {
+    let mut fields: Fields = [("Accept", "application/json")].into_iter().collect();
+    lines.iter().for_each(|(name, value)| fields.set(name, value));
+    let request = HttpRequest { method: "GET".to_owned(), url: url.clone(), fields, content: Bytes::new() };
+    let response = client.send(request).await.map_err(|error| error.to_string())?;
+    if response.status != 200 {
+        return Err(format!("it was answered {}", response.status));
+    }
+    let set: Value = serde_json::from_slice(&response.content).map_err(|_| "the answer is no JSON")?;
+    let keys = set.get("keys").and_then(Value::as_array).filter(|keys| !keys.is_empty());
+    keys.cloned().ok_or_else(|| "the answer has no keys".to_owned())
 }
 
 /// A set as everybody may see it.

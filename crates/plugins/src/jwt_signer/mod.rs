@@ -31,7 +31,6 @@ struct Instance {
     keys: Access,
     records: Records,
     cache: Arc<AnswerCache>,
-    degraded: Option<String>,
 }
 
 /// How long an answer is kept that does not say how long it is good, and any other one at most.
@@ -57,9 +56,6 @@ impl PluginKind for JwtSigner {
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
-        let ignored = ["keyset_client_certificate", "jwks_uri_client_certificate"].into_iter().find(|field| {
-            ["access_token", "channel_token"].iter().any(|token| config.is_set(&format!("{token}_{field}")))
-        });
         Ok(Box::new(Instance {
             tokens: [
                 TokenSettings::read("access_token", &config, env)?,
@@ -70,7 +66,6 @@ impl PluginKind for JwtSigner {
             keys: Access::new(env),
             records: env.records().clone(),
             cache: env.shared(),
-            degraded: ignored.map(|field| format!("{field}: sets of keys are fetched without a certificate")),
         }))
     }
 
@@ -87,10 +82,6 @@ impl PluginKind for JwtSigner {
 impl Plugin for Instance {
     fn phases(&self) -> Phases {
         Phases::ACCESS
-    }
-
-    fn degraded(&self) -> Option<String> {
-        self.degraded.clone()
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {

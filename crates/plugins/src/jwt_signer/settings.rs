@@ -98,11 +98,11 @@ impl TokenSettings {
             name,
             header: line(field("request_header"))?,
             optional: config.flag(&field("optional")),
-            jwks: jwks.map(|uri| Source::read(uri, config, &field("jwks_uri"))).transpose()?,
+            jwks: jwks.map(|uri| Source::read(uri, config, &field("jwks_uri"), env)).transpose()?,
             verify_signature: config.flag(&format!("verify_{name}_signature")),
             rules: Rules::read(config, name),
             introspection: Introspection::read(name, config, env)?,
-            signing: Signing::read(name, config)?,
+            signing: Signing::read(name, config, env)?,
             original_header: line(format!("original_{name}_upstream_header"))?,
         })
     }
@@ -178,7 +178,7 @@ impl Introspection {
 }
 
 impl Signing {
-    fn read(name: &str, config: &Config<'_>) -> Result<Option<Signing>, String> {
+    fn read(name: &str, config: &Config<'_>, env: &Env) -> Result<Option<Signing>, String> {
         let field = |rest: &str| format!("{name}_{rest}");
         let signs = !config.is_set(&field("signing")) || config.flag(&field("signing"));
         let header = config.text(&field("upstream_header")).filter(|header| signs && !header.is_empty());
@@ -200,7 +200,7 @@ impl Signing {
         };
         let both = |kind: &str| [claims(&format!("{kind}_claims")), claims(&format!("{kind}_{name}_claims"))].concat();
         Ok(Some(Signing {
-            keys: Source::read(config.text(&field("keyset")).unwrap_or("kong"), config, &field("keyset"))?,
+            keys: Source::read(config.text(&field("keyset")).unwrap_or("kong"), config, &field("keyset"), env)?,
             algorithm: Algorithm::parse(algorithm)
                 .ok_or_else(|| format!("config.{}: unknown", field("signing_algorithm")))?,
             issuer: config.text(&field("issuer")).map(str::to_owned),

@@ -220,7 +220,7 @@ async fn secrets_sign_only_where_that_is_wanted() {
 async fn sets_are_shown_rotated_and_forgotten() {
     let env = env();
     let access = Access::new(&env);
-    let source = key_sets::Source::read("kong", &Config::new(&Record::new()), "access_token_keyset").unwrap();
+    let source = key_sets::Source::read("kong", &Config::new(&Record::new()), "access_token_keyset", &env).unwrap();
     let key = access.signing_key(&source, Algorithm::Es256).await.unwrap();
     let signed = key.sign(&Record::new()).unwrap();
     let shown = ask(&env, "GET", &["jwt-signer", "jwks"]).await;
