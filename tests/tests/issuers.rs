@@ -1,6 +1,7 @@
 //! Callers whom an issuer elsewhere knows: openid-connect and oauth2-introspection.
 
 use blackbox::http::{Response, form, get, json, request};
+use blackbox::tls::{Clients, Pair, SecureBackend};
 use blackbox::{Backend, Node};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -43,8 +44,14 @@ fn answer_all(stream: TcpStream, address: SocketAddr) -> Option<()> {
         let body = match path.as_str() {
             "/.well-known/openid-configuration" => json!({
                 "issuer": format!("http://{address}"), "introspection_endpoint": format!("http://{address}/introspect"),
-                "authorization_endpoint": format!("http://{address}/authorize")
+                "authorization_endpoint": format!("http://{address}/authorize"),
+                "token_endpoint": format!("http://{address}/token")
             }),
+            "/token" => {
+                let exchanges = form.contains("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange");
+                let token = if exchanges && form.contains("audience=api") { "good" } else { "bad" };
+                json!({ "access_token": token, "token_type": "Bearer", "expires_in": 60 })
+            }
             _ => json!({ "active": form.contains("token=good"), "sub": "ada", "username": "ada", "scope": "read" }),
         };
         let body = body.to_string();
@@ -86,7 +93,7 @@ fn tokens_are_asked_for_and_browsers_sent_to_log_in() {
     let login = format!("http://{address}/authorize?response_type=code&client_id=gateway&redirect_uri=");
     assert!(sent.header("Location").unwrap().starts_with(&login), "{:?}", sent.header("Location"));
     assert!(sent.header("Set-Cookie").unwrap().starts_with("authorization="));
-    let unavailable = json!({ "issuer": "https://issuer.test", "session_storage": "redis" });
+    let unavailable = json!({ "issuer": "https://issuer.test", "session_storage": "memcached" });
     let refused = json(
         node.admin(),
         "POST",
@@ -97,6 +104,44 @@ fn tokens_are_asked_for_and_browsers_sent_to_log_in() {
     );
     assert_eq!(refused.status, 400);
     assert!(!node.log().contains("secret"));
+}
+
+#[test]
+fn tokens_of_others_are_exchanged() {
+    // {"alg":"ES256"}.{"iss":"https://other.test","exp":9999999999}
+    const OTHER: &str = "Bearer eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRwczovL290aGVyLnRlc3QiLCJleHAiOjk5OTk5OTk5OTl9.AAAA";
+    let backend = Backend::start("b");
+    let exchange = json!({
+        "subject_token_issuers": [{ "issuer": "https://other.test" }], "request": { "audience": ["api"] }
+    });
+    let config = json!({
+        "issuer": format!("http://{}", issuer()), "client_id": ["gateway"], "client_secret": ["secret"],
+        "auth_methods": ["introspection"], "consumer_claim": ["sub"], "token_exchange": exchange
+    });
+    let node = start(&backend, &json!({ "name": "openid-connect", "config": config }));
+    let answer = ask(&node, &[("Authorization", OTHER)]).expect(200);
+    assert!(answer.text().to_ascii_lowercase().contains("authorization: bearer good"), "{}", answer.text());
+    assert_eq!(ask(&node, &[("Authorization", "Bearer bad")]).status, 401);
+}
+
+#[test]
+fn issuers_see_the_certificate_of_their_client() {
+    let root = Pair::authority("root");
+    let secure = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Known(&root));
+    let backend = Backend::start("b");
+    let node = start(&backend, &json!({ "name": "correlation-id" }));
+    let record = root.issue(&["gateway.test"]).record();
+    let certificate = json(node.admin(), "POST", "/certificates", &record).expect(201).json()["id"].clone();
+    let config = json!({
+        "issuer": format!("http://{}", issuer()), "client_id": ["gateway"], "auth_methods": ["introspection"],
+        "mtls_introspection_endpoint": format!("https://{}/introspect", secure.address),
+        "introspection_check_active": false, "client_auth": ["tls_client_auth"],
+        "tls_client_auth_cert_id": certificate, "tls_client_auth_ssl_verify": false
+    });
+    let plugin = json!({ "name": "openid-connect", "config": config });
+    json(node.admin(), "POST", "/plugins", &plugin).expect(201);
+    ask(&node, &[("Authorization", "Bearer any")]);
+    assert_eq!(secure.clients(), ["gateway.test"]);
 }
 
 #[test]

@@ -47,6 +47,11 @@ pub struct Proxies {
     pub http: Option<(String, u16)>,
     /// For `https` URLs, by CONNECT.
     pub https: Option<(String, u16)>,
+    /// What they are told of who asks (`Proxy-Authorization`).
+    pub http_authorization: Option<String>,
+    pub https_authorization: Option<String>,
+    /// Hosts that are reached without: names, with those below them, or `*`.
+    pub exempt: Vec<String>,
 }
 
 /// A request; `Host` and `Content-Length` are added.
@@ -123,10 +128,34 @@ impl HttpClient {
 
     /// Sends a request and reads the response, on the control runtime. May be awaited by a worker; ends when the future
     /// is dropped.
-    pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    pub async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (client, options) = (self.client.clone(), self.options);
+        if let Some((_, Some(authorization))) = self.connector.proxies.of(&request.url)
+            && !request.url.is_https()
+        {
+            request.fields.set("Proxy-Authorization", authorization.as_bytes());
+        }
         let exchange = exchange(client, options, request);
         self.tasks.call("a request of a plugin", exchange).await.unwrap_or(Err(HttpError::Stopped))
+    }
+}
+
+impl Proxies {
+    /// The proxy for a URL, and what it is told of who asks.
+    fn of(&self, url: &Url) -> Option<(&(String, u16), Option<&str>)> {
+        let (proxy, authorization) = match url.is_https() {
+            true => (&self.https, &self.https_authorization),
+            false => (&self.http, &self.http_authorization),
+        };
+        let is_exempt = |exempt: &String| {
+            let (host, exempt) = (url.host().as_bytes(), exempt.trim_start_matches('.').as_bytes());
+            let parts = host.len().checked_sub(exempt.len()).map(|at| host.split_at(at));
+            let is_below =
+                |(below, name): (&[u8], &[u8])| name.eq_ignore_ascii_case(exempt) && matches!(below, [] | [.., b'.']);
+            exempt == b"*" || parts.is_some_and(is_below)
+        };
+        let proxy = proxy.as_ref().filter(|_| !self.exempt.iter().any(is_exempt))?;
+        Some((proxy, authorization.as_deref()))
     }
 }
 
@@ -178,15 +207,14 @@ impl Connector {
     async fn connect(&self, url: &Url) -> io::Result<Reached> {
         let tls = url.is_https().then_some(ServerTls { name: None, verify: self.verify });
         let server = Server { host: url.host().to_owned(), port: url.port(), tls };
-        let proxy = if url.is_https() { &self.proxies.https } else { &self.proxies.http };
-        let Some((host, port)) = proxy else {
+        let Some(((host, port), authorization)) = self.proxies.of(url) else {
             let connection = TokioIo::new(self.network.connect(&server, self.timeout).await?);
             return Ok(Reached { connection, by_proxy: false });
         };
         let proxy = Server { host: host.clone(), port: *port, tls: None };
         let mut connection = self.network.connect(&proxy, self.timeout).await?;
         if server.tls.is_some() {
-            timeout(self.timeout, tunnel(&mut connection, url)).await??;
+            timeout(self.timeout, tunnel(&mut connection, url, authorization)).await??;
             connection = self.network.start_tls(connection, &server, self.timeout).await?;
         }
         Ok(Reached { connection: TokioIo::new(connection), by_proxy: server.tls.is_none() })
@@ -227,9 +255,11 @@ fn client(connector: &Connector, options: HttpOptions) -> Client<Connector, Full
 }
 
 /// Has a proxy join the connection with a server (RFC 9110, section 9.3.6).
-async fn tunnel(connection: &mut Connection, url: &Url) -> io::Result<()> {
+async fn tunnel(connection: &mut Connection, url: &Url, authorization: Option<&str>) -> io::Result<()> {
     let place = format!("{}:{}", url.uri().host().unwrap_or_default(), url.port());
-    connection.write_all(format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n").as_bytes()).await?;
+    let authorization = authorization.map(|value| format!("Proxy-Authorization: {value}\r\n")).unwrap_or_default();
+    let head = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{authorization}\r\n");
+    connection.write_all(head.as_bytes()).await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() >= PROXY_HEAD {

@@ -72,7 +72,7 @@ impl PluginKind for AwsLambda {
         if let Some(url) = config.text("proxy_url") {
             let url = Url::parse(url).map_err(|why| format!("config.proxy_url: {why}"))?;
             let proxy = Some((url.host().to_owned(), url.port()));
-            client = client.through(Proxies { http: proxy.clone(), https: proxy });
+            client = client.through(Proxies { http: proxy.clone(), https: proxy, ..Proxies::default() });
         }
         Ok(Box::new(Instance {
             client,

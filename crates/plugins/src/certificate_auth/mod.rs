@@ -77,6 +77,7 @@ impl CertificateAuth {
         let proxies = Proxies {
             http: proxy("http_proxy_host", "http_proxy_port"),
             https: proxy("https_proxy_host", "https_proxy_port"),
+            ..Proxies::default()
         };
         let timeout = milliseconds("http_timeout").max(Duration::from_millis(1));
         let verify = config.flag("ssl_verify");

@@ -152,7 +152,7 @@ impl Instance {
             grant.push(("scope", scopes));
         }
         let mut parts = vec!["openid-connect exchange", &settings.issuer_text];
-        parts.extend(settings.client_id.as_deref());
+        parts.extend(settings.client.id.as_deref());
         parts.extend(grant.iter().map(|(_, value)| *value));
         let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
         let question = Question::of(&parts);

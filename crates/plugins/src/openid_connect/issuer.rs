@@ -148,6 +148,11 @@ impl Metadata {
         self.document.get(name).and_then(Value::as_str)
     }
 
+    /// An endpoint among those for clients with certificates (`mtls_endpoint_aliases`).
+    pub fn alias(&self, name: &str) -> Option<&str> {
+        self.document.get("mtls_endpoint_aliases")?.get(name)?.as_str()
+    }
+
     /// Whether a list has that word; true where there is no list.
     pub fn supports(&self, list: &str, word: &str) -> bool {
         let list = self.document.get(list).and_then(Value::as_array);

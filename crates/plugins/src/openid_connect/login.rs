@@ -28,7 +28,7 @@ impl Instance {
         let (state, nonce, verifier) = (random()?, random()?, random()?);
         let mut arguments = vec![
             ("response_type", "code".to_owned()),
-            ("client_id", settings.client_id.clone().unwrap_or_default()),
+            ("client_id", settings.client.id.clone().unwrap_or_default()),
             ("redirect_uri", redirect_uri.clone()),
             ("scope", settings.scopes.clone()),
             ("state", state.clone()),
@@ -48,9 +48,13 @@ impl Instance {
         query.extend_pairs(&arguments).extend_pairs(&settings.authorization_args);
         let mark = if endpoint.contains('?') { '&' } else { '?' };
         let mut login = settings.logins.create(Origin::default(), now());
-        login.set_data(json!({
+        let mut known = json!({
             "state": state, "nonce": nonce, "verifier": verifier, "redirect_uri": redirect_uri, "uri": here
-        }));
+        });
+        if settings.place > 0 {
+            known["client"] = settings.place.into();
+        }
+        login.set_data(known);
         login.save().map_err(|why| Failure::Trouble(why.to_owned()))?;
         held.cookies.extend(login.take_cookies());
         Ok(redirect(&format!("{endpoint}{mark}{}", query.finish())))
@@ -121,7 +125,7 @@ impl Instance {
             let metadata = self.provider.metadata().await?;
             let expected = Expected {
                 issuer: metadata.text("issuer"),
-                client: settings.client_id.as_deref(),
+                client: settings.client.id.as_deref(),
                 nonce,
                 must_end: true,
             };
@@ -181,9 +185,7 @@ impl Instance {
     pub async fn logout(&self, mut session: Session, held: &mut Held) -> Answer {
         let settings = &self.provider.settings;
         let tokens = Tokens::from_value(session.data());
-        if session.logout().is_ok() {
-            held.cookies.extend(session.take_cookies());
-        }
+        super::end(&mut session, held).await;
         let revoked = [(&tokens.access, "access_token"), (&tokens.refresh, "refresh_token")];
         for ((token, hint), wanted) in revoked.into_iter().zip(settings.logout_revokes) {
             if let Some(token) = token.as_deref().filter(|_| wanted)

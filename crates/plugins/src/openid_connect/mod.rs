@@ -2,10 +2,12 @@
 
 mod admin;
 mod claims;
+mod client;
 mod exchange;
 mod identity;
 mod issuer;
 mod login;
+mod outbound;
 mod provider;
 mod settings;
 mod shown;
@@ -18,7 +20,7 @@ use sdk::jose::{Token, VerificationKey};
 use sdk::session::{Origin, Session, apply_cookies};
 use sdk::{
     AdminAnswer, AdminEndpoint, AdminRequest, Anonymous, Answer, AnswerCache, BoxFuture, Config, Env, Exchange, Fields,
-    Function, HttpClient, HttpOptions, Phases, Plugin, PluginKind, Question, Record, Records, Step, entities,
+    Function, Phases, Plugin, PluginKind, Question, Record, Records, Step, entities,
 };
 use serde_json::Value;
 use settings::Settings;
@@ -28,6 +30,9 @@ use std::time::Duration;
 
 /// The plugin as the gateway knows it.
 pub struct OpenidConnect;
+
+/// An instance for each client that the configuration names; requests choose one.
+struct Clients(Vec<Instance>);
 
 struct Instance {
     provider: Provider,
@@ -63,25 +68,22 @@ impl PluginKind for OpenidConnect {
         let config = Config::new(&plugin.config);
         let secret = env.shared::<OwnSecret>();
         let secret = secret.0.get_or_init(|| format!("{}{}", entities::Uuid::new_v4(), entities::Uuid::new_v4()));
-        let settings = Arc::new(Settings::new(&config, &Value::Object(plugin.config.clone()), secret)?);
-        let options = HttpOptions {
-            timeout: settings.timeout,
-            keepalive: Duration::from_secs(60),
-            verify: settings.verify_tls,
-            max_content: 256 << 10,
-        };
         let issuers = env.shared::<Issuers>();
-        Ok(Box::new(Instance {
-            subject_issuers: settings.exchange.as_ref().map_or_else(Vec::new, |exchange| exchange.issuers(&issuers)),
-            provider: Provider {
-                client: HttpClient::new(env, options),
-                issuer: issuers.find(&settings.source),
-                settings,
-            },
-            records: env.records().clone(),
-            cache: env.shared(),
-            anonymous: Anonymous::new(self.name(), &config),
-        }))
+        let instance = |place: usize| {
+            let record = Value::Object(plugin.config.clone());
+            let settings = Arc::new(Settings::new(&config, &record, secret, place, env)?);
+            let (client, proving) = outbound::clients(&settings, env);
+            let exchange = settings.exchange.as_ref();
+            Ok::<_, String>(Instance {
+                subject_issuers: exchange.map_or_else(Vec::new, |exchange| exchange.issuers(&issuers)),
+                provider: Provider { client, proving, issuer: issuers.find(&settings.source), settings },
+                records: env.records().clone(),
+                cache: env.shared(),
+                anonymous: Anonymous::new(self.name(), &config),
+            })
+        };
+        let instances = (0..client::count(&config)).map(instance).collect::<Result<Vec<_>, _>>()?;
+        Ok(Box::new(Clients(instances)))
     }
 
     fn endpoints(&self) -> &'static [AdminEndpoint] {
@@ -94,29 +96,31 @@ impl PluginKind for OpenidConnect {
     }
 }
 
-impl Plugin for Instance {
+impl Plugin for Clients {
     fn phases(&self) -> Phases {
         Phases::ACCESS.and(Phases::READS_BODY).and(Phases::HEADER_FILTER)
     }
 
     fn degraded(&self) -> Option<String> {
-        let fields = &self.provider.settings.without_effect;
+        let fields = &self.first().provider.settings.without_effect;
         (!fields.is_empty()).then(|| format!("these settings have no effect: {}", fields.join(", ")))
     }
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        let preflight = exchange.request.method.as_str() == "OPTIONS" && !self.provider.settings.on_preflight;
-        if preflight || self.anonymous.is_settled(exchange) {
+        let first = self.first();
+        let preflight = exchange.request.method.as_str() == "OPTIONS" && !first.provider.settings.on_preflight;
+        if preflight || first.anonymous.is_settled(exchange) {
             return Step::Next;
         }
         Step::Wait(Box::pin(async move {
             let mut held = Held::default();
-            let step = match self.decide(exchange, &mut held).await {
+            let chosen = self.choose(exchange).await;
+            let step = match chosen.decide(exchange, &mut held).await {
                 Ok(Some(answer)) => Step::Answer(answer),
                 Ok(None) => Step::Next,
-                Err(Denied::Forbidden(why)) => Step::Answer(self.forbid(exchange, why)),
-                Err(Denied::Failure(Failure::Refused(why))) => self.refuse(exchange, &why),
-                Err(Denied::Failure(Failure::Trouble(why))) => Step::Answer(self.fail(exchange, &why)),
+                Err(Denied::Forbidden(why)) => Step::Answer(chosen.forbid(exchange, why)),
+                Err(Denied::Failure(Failure::Refused(why))) => chosen.refuse(exchange, &why),
+                Err(Denied::Failure(Failure::Trouble(why))) => Step::Answer(chosen.fail(exchange, &why)),
             };
             exchange.put(held);
             step
@@ -127,6 +131,56 @@ impl Plugin for Instance {
         let Some(held) = exchange.take::<Held>() else { return };
         apply_cookies(&held.cookies, &mut exchange.response.fields);
         held.lines.iter().for_each(|(name, value)| exchange.response.fields.set(name, value));
+    }
+}
+
+impl Clients {
+    fn first(&self) -> &Instance {
+        &self.0[0]
+    }
+
+    /// The client for a request: the one whose login it ends, that of its session, the one that it names by id or
+    /// number, or the first.
+    async fn choose(&self, exchange: &Exchange) -> &Instance {
+        let first = self.first();
+        if self.0.len() == 1 {
+            return first;
+        }
+        let (settings, fields) = (&first.provider.settings, &exchange.request.fields);
+        let named = {
+            let shower = Shower::new(exchange);
+            if first.is_callback(&shower, exchange) {
+                None
+            } else {
+                let line = fields.get_str(&settings.client_arg).map(str::to_owned);
+                line.or_else(|| shower.argument(&settings.client_arg))
+            }
+        };
+        if let Some(named) = named
+            && let Some(found) = self.named(&named)
+        {
+            return found;
+        }
+        let login = match settings.logins.may_open(fields) {
+            true => Some(settings.logins.open(fields, Origin::default(), now()).await),
+            false => None,
+        };
+        let is_callback = first.is_callback(&Shower::new(exchange), exchange);
+        let held = match login.filter(|login| is_callback && login.is_open()) {
+            Some(login) => Some(login),
+            None if settings.methods.session && settings.sessions.may_open(fields) => {
+                Some(settings.sessions.open(fields, Origin::of(exchange), now()).await)
+            }
+            None => None,
+        };
+        let place = held.and_then(|held| held.data().get("client").and_then(Value::as_u64));
+        place.and_then(|place| self.0.get(usize::try_from(place).ok()?)).unwrap_or(first)
+    }
+
+    fn named(&self, name: &str) -> Option<&Instance> {
+        let is_named = |instance: &&Instance| instance.provider.settings.client.id.as_deref() == Some(name);
+        let by_number = || self.0.get(name.parse::<usize>().ok()?.checked_sub(1)?);
+        self.0.iter().find(is_named).or_else(by_number)
     }
 }
 
@@ -153,7 +207,7 @@ impl Instance {
         }
         let shown = Shower::new(exchange).find(&settings);
         let Some(shown) = shown else {
-            if settings.methods.authorization_code && settings.client_id.is_some() {
+            if settings.methods.authorization_code && settings.client.id.is_some() {
                 return Ok(Some(self.begin_login(exchange, held).await?));
             }
             return Err(Failure::Refused("the request shows nothing of its caller".to_owned()).into());
@@ -184,18 +238,18 @@ impl Instance {
                 Ok(renewed) => tokens = renewed,
                 Err(Failure::Refused(_)) => {
                     if settings.unauthorized_ends_session {
-                        end(&mut session, held);
+                        end(&mut session, held).await;
                     }
                     return Ok(None);
                 }
                 Err(trouble) => return Err(trouble.into()),
             }
-            session.set_data(tokens.to_value());
+            session.set_data(self.kept(&tokens));
             session.save().map_err(|why| Failure::Trouble(why.to_owned()))?;
         } else if let Err(why) = session.refresh() {
             tracing::warn!("openid-connect: {why}");
         }
-        held.cookies.extend(session.take_cookies());
+        settle(&mut session, held).await;
         let mut claims = Claims::default();
         for token in [&tokens.id, &tokens.access].into_iter().flatten() {
             claims.0.extend(Token::parse(token.as_bytes()).ok().map(|token| token.claims));
@@ -204,7 +258,7 @@ impl Instance {
         self.add_user_info(&mut caller).await?;
         let admitted = self.admit(exchange, &caller, Some(&session), held).await;
         if matches!(admitted, Err(Denied::Forbidden(_))) && settings.forbidden_ends_session {
-            end(&mut session, held);
+            end(&mut session, held).await;
         }
         admitted.map(|()| Some(None))
     }
@@ -259,7 +313,7 @@ impl Instance {
     async fn granted(&self, grant: &[(&str, &str)], who: Option<Credentials<'_>>) -> Result<Tokens, Failure> {
         let settings = &self.provider.settings;
         let mut parts: Vec<&str> =
-            vec!["openid-connect grant", &settings.issuer_text, settings.client_id.as_deref().unwrap_or("")];
+            vec!["openid-connect grant", &settings.issuer_text, settings.client.id.as_deref().unwrap_or("")];
         parts.extend(grant.iter().flat_map(|(name, value)| [*name, *value]));
         parts.extend(who.iter().flat_map(|who| [who.id, who.secret.unwrap_or_default()]));
         let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
@@ -312,12 +366,12 @@ impl Instance {
 
     /// The claims of a token that the issuer has signed.
     async fn verified(&self, text: &str, method: &str) -> Result<Record, Failure> {
-        let Provider { settings, client, issuer } = &self.provider;
+        let Provider { settings, client, issuer, .. } = &self.provider;
         let token = Token::parse(text.as_bytes()).map_err(|why| Failure::Refused(why.to_string()))?;
         let ignored = settings.unverified.iter().any(|other| other == method);
         if settings.verify_signature && !ignored {
             let is_good = if token.algorithm.is_symmetric() {
-                let secret = settings.client_secret.as_deref().filter(|_| settings.hs_signatures);
+                let secret = settings.client.secret.as_deref().filter(|_| settings.hs_signatures);
                 let key = secret.and_then(|secret| VerificationKey::secret(token.algorithm, secret.as_bytes()));
                 key.is_some_and(|key| key.verify(&token))
             } else {
@@ -392,12 +446,21 @@ impl Instance {
             return self.admit(exchange, caller, None, held).await;
         }
         let mut session = settings.sessions.create(Origin::of(exchange), now());
-        session.set_data(caller.tokens.to_value());
+        session.set_data(self.kept(&caller.tokens));
         session.set_subject(caller.claims.text(&settings.credential_claim));
         session.save().map_err(|why| Failure::Trouble(why.to_owned()))?;
         self.admit(exchange, caller, Some(&session), held).await?;
-        held.cookies.extend(session.take_cookies());
+        settle(&mut session, held).await;
         Ok(())
+    }
+
+    /// What a session keeps: tokens, and whose they are where there are several clients.
+    fn kept(&self, tokens: &Tokens) -> Value {
+        let mut kept = tokens.to_value();
+        if self.provider.settings.place > 0 {
+            kept["client"] = self.provider.settings.place.into();
+        }
+        kept
     }
 
     fn refuse(&self, exchange: &mut Exchange, why: &str) -> Step<'static> {
@@ -443,12 +506,20 @@ impl Instance {
 }
 
 /// Ends a session for the client.
-fn end(session: &mut Session, held: &mut Held) {
+async fn end(session: &mut Session, held: &mut Held) {
     if session.logout().is_ok() {
-        let cookies = session.take_cookies();
-        held.cookies.retain(|known| cookies.iter().all(|cookie| cookie.name != known.name));
-        held.cookies.extend(cookies);
+        settle(session, held).await;
     }
+}
+
+/// Has a session kept as it is now, then the client told of it: it must find it when it comes back.
+async fn settle(session: &mut Session, held: &mut Held) {
+    if let Some(writes) = session.take_writes() {
+        writes.await;
+    }
+    let cookies = session.take_cookies();
+    held.cookies.retain(|known| cookies.iter().all(|cookie| cookie.name != known.name));
+    held.cookies.extend(cookies);
 }
 
 impl From<Failure> for Denied {

@@ -1,11 +1,10 @@
 //! What the gateway asks of an issuer: tokens, what a token is worth, whose it is.
 
+use super::client::ClientAuth;
 use super::issuer::{Issuer, Metadata};
-use super::settings::{ClientAuth, Settings};
-use aws_lc_rs::hmac;
+use super::settings::Settings;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use sdk::entities::Uuid;
+use base64::engine::general_purpose::STANDARD;
 use sdk::{Fields, HttpClient, HttpRequest, HttpResponse, Record, Url};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -16,6 +15,8 @@ use url::form_urlencoded::Serializer;
 pub struct Provider {
     pub settings: Arc<Settings>,
     pub client: HttpClient,
+    /// The one whose certificate says who asks.
+    pub proving: Option<HttpClient>,
     pub issuer: Arc<Issuer>,
 }
 
@@ -124,6 +125,19 @@ impl Provider {
         Url::parse(&found).map_err(|why| Failure::Trouble(format!("{name}: {why}")))
     }
 
+    /// The endpoint for those who show a certificate (RFC 8705, section 5).
+    async fn proving_endpoint(&self, name: &str) -> Result<Url, Failure> {
+        if let Some(url) = self.settings.endpoint(&format!("mtls_{name}")) {
+            return Url::parse(url).map_err(|why| Failure::Trouble(format!("mtls_{name}: {why}")));
+        }
+        if self.settings.endpoint(name).is_none()
+            && let Some(url) = self.metadata().await?.alias(name)
+        {
+            return Url::parse(url).map_err(|why| Failure::Trouble(format!("{name}: {why}")));
+        }
+        self.endpoint(name).await
+    }
+
     async fn post(
         &self,
         endpoint: &str,
@@ -131,7 +145,11 @@ impl Provider {
         lines: &[(String, String)],
         who: Option<Credentials<'_>>,
     ) -> Result<(u16, Record), Failure> {
-        let url = self.endpoint(endpoint).await?;
+        let proving = self.proving.as_ref().filter(|_| self.settings.client.auth == Some(ClientAuth::Tls));
+        let url = match proving {
+            Some(_) => self.proving_endpoint(endpoint).await?,
+            None => self.endpoint(endpoint).await?,
+        };
         let mut fields: Fields =
             [("Accept", "application/json"), ("Content-Type", "application/x-www-form-urlencoded")]
                 .into_iter()
@@ -140,7 +158,7 @@ impl Provider {
         set_all(&mut fields, lines);
         let content = Serializer::new(String::new()).extend_pairs(&form).finish();
         let request = HttpRequest { method: "POST".to_owned(), url, fields, content: content.into() };
-        let response = self.client.send(request).await.map_err(trouble)?;
+        let response = proving.unwrap_or(&self.client).send(request).await.map_err(trouble)?;
         // A revocation has no content.
         let answer = if response.content.is_empty() { Record::new() } else { object(&response)? };
         match response.status {
@@ -158,10 +176,14 @@ impl Provider {
         who: Option<Credentials<'_>>,
     ) -> Result<(), Failure> {
         let settings = &self.settings;
-        let own = settings.client_id.as_deref();
-        let own = own.map(|id| Credentials { id, secret: settings.client_secret.as_deref() });
+        let own = settings.client.id.as_deref();
+        let own = own.map(|id| Credentials { id, secret: settings.client.secret.as_deref() });
+        // A caller shows itself by what it has shown here.
+        let is_caller = who.is_some();
         let Some(who) = who.or(own) else { return Ok(()) };
-        let method = match (settings.client_auth, who.secret) {
+        let by_secret = [ClientAuth::Basic, ClientAuth::Post, ClientAuth::SecretJwt];
+        let method = settings.client.auth.filter(|method| !is_caller || by_secret.contains(method));
+        let method = match (method, who.secret) {
             (Some(method), _) => method,
             (None, None) => ClientAuth::None,
             (None, Some(_)) => {
@@ -182,13 +204,16 @@ impl Provider {
                 form.push(("client_id".to_owned(), who.id.to_owned()));
                 form.push(("client_secret".to_owned(), secret.to_owned()));
             }
-            ClientAuth::SecretJwt => {
+            ClientAuth::SecretJwt | ClientAuth::PrivateKeyJwt => {
                 let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
                 form.push(("client_id".to_owned(), who.id.to_owned()));
                 form.push(("client_assertion_type".to_owned(), kind.to_owned()));
-                form.push(("client_assertion".to_owned(), assertion(who.id, secret, url)));
+                let assertion = settings.client.assertion(who.id, secret, url);
+                let assertion =
+                    assertion.ok_or_else(|| Failure::Trouble("an assertion cannot be signed".to_owned()))?;
+                form.push(("client_assertion".to_owned(), assertion));
             }
-            ClientAuth::None => form.push(("client_id".to_owned(), who.id.to_owned())),
+            ClientAuth::Tls | ClientAuth::None => form.push(("client_id".to_owned(), who.id.to_owned())),
         }
         Ok(())
     }
@@ -225,19 +250,6 @@ impl Tokens {
 /// Unix seconds.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// What shows that the client has its secret, without the secret (RFC 7523, section 2.2).
-fn assertion(id: &str, secret: &str, audience: &Url) -> String {
-    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let header = part(json!({ "alg": "HS256", "typ": "JWT" }));
-    let claims = part(json!({
-        "iss": id, "sub": id, "aud": audience.uri().to_string(), "jti": Uuid::new_v4().to_string(),
-        "iat": now(), "exp": now() + 60
-    }));
-    let signed = format!("{header}.{claims}");
-    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), signed.as_bytes());
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 fn set_all(fields: &mut Fields, lines: &[(String, String)]) {

@@ -1,9 +1,12 @@
 //! What a configuration of `openid-connect` says.
 
+use super::client::{self, Client};
 use super::exchange::TokenExchange;
 use super::issuer::Source;
+use super::outbound;
+use sdk::entities::Uuid;
 use sdk::session::{Attributes, Options, Remember, Sessions};
-use sdk::{Config, Url};
+use sdk::{Config, Env, Proxies, Url};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,15 +31,6 @@ pub struct Places {
     pub query: bool,
     pub body: bool,
     pub cookie: bool,
-}
-
-/// How the gateway shows issuers who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    Basic,
-    Post,
-    SecretJwt,
-    None,
 }
 
 /// What follows from a login in a browser.
@@ -74,9 +68,14 @@ pub struct Settings {
     pub issuer_host: String,
     pub issuer_text: String,
     pub methods: Methods,
-    pub client_id: Option<String>,
-    pub client_secret: Option<String>,
-    pub client_auth: Option<ClientAuth>,
+    pub client: Client,
+    /// Its place among the clients of the configuration.
+    pub place: usize,
+    /// The argument by which requests choose a client.
+    pub client_arg: String,
+    /// The certificate of the gateway, and whether issuers that are shown it must prove who they are.
+    pub certificate: Option<(Uuid, bool)>,
+    pub proxies: Proxies,
     pub redirect_uri: Option<String>,
     pub login_redirect_uri: Option<String>,
     pub logout_redirect_uri: Option<String>,
@@ -169,7 +168,7 @@ pub struct Settings {
 
 /// What is not there: a field, and the values with which it changes nothing.
 const UNAVAILABLE: &[(&str, &[&str])] = &[
-    ("session_storage", &["cookie"]),
+    ("session_storage", &["cookie", "redis"]),
     ("pushed_authorization_request_endpoint", &[]),
     ("token_exchange_endpoint", &[]),
     ("proof_of_possession_mtls", &["off"]),
@@ -180,16 +179,10 @@ const UNAVAILABLE: &[(&str, &[&str])] = &[
     ("userinfo_accept", &["application/json"]),
     ("jwt_session_cookie", &[]),
     ("id_token_param_name", &[]),
-    ("tls_client_auth_cert_id", &[]),
-    ("http_proxy", &[]),
-    ("https_proxy", &[]),
     ("pushed_authorization_request_endpoint_auth_method", &[]),
     ("token_endpoint_auth_method", &[]),
     ("introspection_endpoint_auth_method", &[]),
     ("revocation_endpoint_auth_method", &[]),
-    ("mtls_token_endpoint", &[]),
-    ("mtls_introspection_endpoint", &[]),
-    ("mtls_revocation_endpoint", &[]),
     ("upstream_access_token_jwk_header", &[]),
     ("upstream_id_token_jwk_header", &[]),
     ("upstream_user_info_jwt_header", &[]),
@@ -213,9 +206,7 @@ const UNAVAILABLE_FLAGS: [&str; 10] = [
     "by_username_ignore_case",
 ];
 /// Lists that ask for what is not there.
-const UNAVAILABLE_LISTS: [&str; 12] = [
-    "client_jwk",
-    "client_alg",
+const UNAVAILABLE_LISTS: [&str; 10] = [
     "authorization_query_args_client",
     "token_headers_client",
     "token_headers_replay",
@@ -229,7 +220,6 @@ const UNAVAILABLE_LISTS: [&str; 12] = [
 ];
 /// What protects nothing, and changes nothing here: a field, and its default.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
-    ("client_arg", "\"client_id\""),
     ("response_type", "[\"code\"]"),
     ("preserve_query_args", "false"),
     ("token_headers_prefix", "null"),
@@ -242,9 +232,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("http_version", "1.1"),
     ("keepalive", "true"),
 ];
-/// Lists of which one is taken.
-const SINGLE: [&str; 5] = ["client_id", "client_secret", "client_auth", "redirect_uri", "login_redirect_uri"];
-
 /// The check that the schema names: what is asked for and is not there is refused, since it may protect something.
 pub fn check(config: &Value) -> Result<(), String> {
     let text = |field: &str| config.get(field).and_then(Value::as_str);
@@ -261,15 +248,13 @@ pub fn check(config: &Value) -> Result<(), String> {
     if let Some(field) = UNAVAILABLE_LISTS.iter().find(|field| !list(field).is_empty()) {
         return Err(format!("{field} is not available"));
     }
-    if let Some(field) = SINGLE.iter().find(|field| list(field).len() > 1) {
-        return Err(format!("{field}: more than one is not available"));
+    let record = config.as_object().map(Config::new);
+    if let Some(record) = &record {
+        (0..client::count(record)).try_for_each(|at| Client::read(record, at).map(drop))?;
+        outbound::proxies(record)?;
     }
-    let auth = list("client_auth").first().and_then(Value::as_str);
-    if let Some(auth) = auth.filter(|auth| ClientAuth::parse(auth).is_none()) {
-        return Err(format!("client_auth: '{auth}' is not available"));
-    }
-    if let (Some(record), Some(issuer)) = (config.as_object(), text("issuer")) {
-        TokenExchange::read(&Config::new(record), issuer)?;
+    if let (Some(record), Some(issuer)) = (&record, text("issuer")) {
+        TokenExchange::read(record, issuer)?;
     }
     text("issuer").map_or(Ok(()), |issuer| Url::parse(issuer).map(drop).map_err(|why| format!("issuer: {why}")))
 }
@@ -285,27 +270,35 @@ fn without_effect(config: &Value) -> Vec<&'static str> {
 }
 
 impl Settings {
-    pub fn new(config: &Config<'_>, record: &Value, fallback_secret: &str) -> Result<Settings, String> {
+    /// Those for the client in that place.
+    pub fn new(
+        config: &Config<'_>,
+        record: &Value,
+        fallback_secret: &str,
+        place: usize,
+        env: &Env,
+    ) -> Result<Settings, String> {
         check(record).map_err(|why| format!("config.{why}"))?;
         let text = |field: &str| config.text(field).map(str::to_owned);
-        let first = |field: &str| config.texts(field).into_iter().next();
+        let nth = |field: &str| client::nth(config, field, place);
         let seconds = |field: &str, usual: u64| config.integer::<u64>(field).unwrap_or(usual);
         let issuer_text = text("issuer").ok_or("config.issuer is missing")?;
         let url = |field: &str, text: &str| Url::parse(text).map_err(|why| format!("config.{field}: {why}"));
         let extra_keys = config.texts("extra_jwks_uris");
         let metadata = discovery_url(&issuer_text)?;
         let methods = Methods::of(&config.texts("auth_methods"));
-        let (client_id, client_secret) = (first("client_id"), first("client_secret"));
-        if methods.authorization_code && client_id.is_none() && config.texts("auth_methods").len() < 9 {
+        let client = Client::read(config, place).map_err(|why| format!("config.{why}"))?;
+        if methods.authorization_code && client.id.is_none() && config.texts("auth_methods").len() < 9 {
             return Err("config.client_id is missing".to_owned());
         }
         // Anybody knows the empty one: a secret of a vault that cannot be had, say.
-        for (field, secret) in [("client_secret", &client_secret), ("session_secret", &text("session_secret"))] {
+        for (field, secret) in [("client_secret", &client.secret), ("session_secret", &text("session_secret"))] {
             if secret.as_ref().is_some_and(String::is_empty) {
                 return Err(format!("config.{field} is empty"));
             }
         }
-        let secret = text("session_secret").or_else(|| client_secret.clone());
+        // Sessions are those of all clients.
+        let secret = text("session_secret").or_else(|| config.texts("client_secret").into_iter().next());
         let secret = secret.unwrap_or_else(|| fallback_secret.to_owned());
         let way = |way: &Value| -> Vec<String> {
             way.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -326,15 +319,17 @@ impl Settings {
             exchange: TokenExchange::read(config, &issuer_text).map_err(|why| format!("config.{why}"))?,
             issuer_text,
             methods,
-            client_id,
-            client_secret,
-            client_auth: first("client_auth").and_then(|name| ClientAuth::parse(&name)),
-            redirect_uri: first("redirect_uri"),
-            login_redirect_uri: first("login_redirect_uri"),
-            logout_redirect_uri: first("logout_redirect_uri"),
-            forbidden_redirect_uri: first("forbidden_redirect_uri"),
-            unauthorized_redirect_uri: first("unauthorized_redirect_uri"),
-            unexpected_redirect_uri: first("unexpected_redirect_uri"),
+            client,
+            place,
+            client_arg: text("client_arg").unwrap_or_else(|| "client_id".to_owned()),
+            certificate: outbound::certificate(config)?,
+            proxies: outbound::proxies(config).map_err(|why| format!("config.{why}"))?,
+            redirect_uri: nth("redirect_uri"),
+            login_redirect_uri: nth("login_redirect_uri"),
+            logout_redirect_uri: nth("logout_redirect_uri"),
+            forbidden_redirect_uri: nth("forbidden_redirect_uri"),
+            unauthorized_redirect_uri: nth("unauthorized_redirect_uri"),
+            unexpected_redirect_uri: nth("unexpected_redirect_uri"),
             forbidden_message: text("forbidden_error_message").unwrap_or_else(|| "Forbidden".to_owned()),
             unauthorized_message: text("unauthorized_error_message").unwrap_or_else(|| "Unauthorized".to_owned()),
             scopes: config.texts("scopes").join(" "),
@@ -407,7 +402,7 @@ impl Settings {
             verify_tls: config.flag("ssl_verify"),
             timeout: Duration::from_millis(seconds("timeout", 10_000)),
             display_errors: config.flag("display_errors"),
-            sessions: Arc::new(Sessions::new(&secret, session_options(config)?)),
+            sessions: Arc::new(Sessions::new(&secret, session_options(config, env)?)),
             session_lines: config.texts("session_request_headers"),
             session_response_lines: config.texts("session_response_headers"),
             logins: Arc::new(Sessions::new(&secret, login_options(config)?)),
@@ -425,13 +420,16 @@ impl Settings {
     }
 }
 
-const ENDPOINTS: [&str; 6] = [
+const ENDPOINTS: [&str; 9] = [
     "authorization_endpoint",
     "token_endpoint",
     "introspection_endpoint",
     "userinfo_endpoint",
     "revocation_endpoint",
     "end_session_endpoint",
+    "mtls_token_endpoint",
+    "mtls_introspection_endpoint",
+    "mtls_revocation_endpoint",
 ];
 
 impl Methods {
@@ -454,18 +452,6 @@ impl Places {
     fn of(names: &[String]) -> Places {
         let has = |name: &str| names.iter().any(|other| other == name);
         Places { header: has("header"), query: has("query"), body: has("body"), cookie: has("cookie") }
-    }
-}
-
-impl ClientAuth {
-    pub fn parse(name: &str) -> Option<ClientAuth> {
-        match name {
-            "client_secret_basic" => Some(ClientAuth::Basic),
-            "client_secret_post" => Some(ClientAuth::Post),
-            "client_secret_jwt" => Some(ClientAuth::SecretJwt),
-            "none" => Some(ClientAuth::None),
-            _ => None,
-        }
     }
 }
 
@@ -513,7 +499,7 @@ pub fn discovery_url(issuer: &str) -> Result<Url, String> {
     Url::parse(&url).map_err(|why| format!("config.issuer: {why}"))
 }
 
-fn session_options(config: &Config<'_>) -> Result<Options, String> {
+fn session_options(config: &Config<'_>, env: &Env) -> Result<Options, String> {
     let part = |field: &str, usual: &str| config.header_value(field).map(|text| text.unwrap_or(usual).to_owned());
     let seconds = |field: &str, usual: u64| config.integer::<u64>(field).unwrap_or(usual);
     let remember = Remember {
@@ -523,7 +509,7 @@ fn session_options(config: &Config<'_>) -> Result<Options, String> {
     };
     Ok(Options {
         audience: config.text("session_audience").unwrap_or("default").to_owned(),
-        storage: None,
+        storage: outbound::storage(config, env)?,
         cookie_name: part("session_cookie_name", "session")?,
         attributes: Attributes {
             domain: config.header_value("session_cookie_domain")?.map(str::to_owned),

@@ -1,5 +1,7 @@
 //! The rules of `openid-connect`, against an issuer that a test plays.
 
+mod clients;
+
 use super::*;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
@@ -512,10 +514,12 @@ fn what_is_not_there_is_refused() {
     let issuer = "https://issuer.test";
     assert_eq!(settings::check(&json!({ "issuer": issuer, "session_storage": "cookie" })), Ok(()));
     for config in [
-        json!({ "issuer": issuer, "session_storage": "redis" }),
+        json!({ "issuer": issuer, "session_storage": "memcached" }),
         json!({ "issuer": issuer, "proof_of_possession_mtls": "strict" }),
         json!({ "issuer": issuer, "client_auth": ["private_key_jwt"] }),
-        json!({ "issuer": issuer, "client_id": ["a", "b"] }),
+        json!({ "issuer": issuer, "client_auth": ["tls_client_auth"] }),
+        json!({ "issuer": issuer, "client_auth": ["client_secret_jwt"], "client_alg": ["RS256"] }),
+        json!({ "issuer": issuer, "https_proxy": "https://proxy.test" }),
         json!({ "issuer": issuer, "require_signed_request_object": true }),
         json!({ "issuer": issuer, "token_headers_client": ["x"] }),
         json!({ "issuer": "not a url" }),
@@ -535,7 +539,7 @@ fn an_empty_secret_is_refused() {
         ("session_secret", json!({ "client_id": ["gateway"], "session_secret": "", "issuer": "http://i.test" })),
     ] {
         let record = config.as_object().unwrap();
-        let refused = Settings::new(&Config::new(record), &config, "fallback").err().unwrap();
+        let refused = Settings::new(&Config::new(record), &config, "fallback", 0, &Env::default()).err().unwrap();
         assert_eq!(refused, format!("config.{field} is empty"));
     }
 }
