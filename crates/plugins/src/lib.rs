@@ -61,6 +61,7 @@ mod standard_webhooks;
 mod statsd;
 mod syslog;
 mod tcp_log;
+mod templates;
 mod tls_handshake_modifier;
 mod tls_metadata_headers;
 mod traffic_mirror;

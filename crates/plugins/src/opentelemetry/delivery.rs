@@ -1,9 +1,8 @@
 //! How batches get to the OTLP server: by HTTP, as Protocol Buffers.
 
 use super::encode;
-use sdk::{
-    BoxFuture, Bytes, Config, Deliver, Env, Fields, HttpClient, HttpOptions, HttpRequest, KONG_VERSION, Record, Url,
-};
+use super::resource;
+use sdk::{BoxFuture, Bytes, Config, Deliver, Env, Fields, HttpClient, HttpOptions, HttpRequest, Record, Url};
 use std::time::Duration;
 
 /// A server, and what it is told with every batch.
@@ -13,6 +12,8 @@ pub struct Delivery {
     /// Without content.
     request: HttpRequest,
     resource: Vec<u8>,
+    /// Entries have resources of their own ([`resource::with`]).
+    is_mixed: bool,
 }
 
 impl Delivery {
@@ -37,8 +38,14 @@ impl Delivery {
             client: HttpClient::new(env, options),
             timeout,
             request: HttpRequest { method: "POST".to_owned(), url, fields, content: Bytes::new() },
-            resource: resource(config, &env.node().id.to_string()),
+            resource: resource::constant(config, env),
+            is_mixed: false,
         })
+    }
+
+    /// The same for entries that have resources of their own.
+    pub fn mixed(self) -> Delivery {
+        Delivery { is_mixed: true, ..self }
     }
 
     /// To that URL, for what no configuration of a plugin is about. Its certificate is verified.
@@ -51,22 +58,18 @@ impl Delivery {
     /// All that it follows from.
     pub fn key(&self) -> String {
         let fields: Vec<_> = self.request.fields.iter().collect();
-        format!("{} {:?} {fields:?} {:?}", self.request.url.uri(), self.timeout, self.resource)
+        format!("{} {:?} {fields:?} {:?} {}", self.request.url.uri(), self.timeout, self.resource, self.is_mixed)
     }
-}
-
-/// Who sends all this; what is configured goes before what is usual.
-fn resource(config: Config<'_>, node: &str) -> Vec<u8> {
-    let configured = config.section("resource_attributes");
-    let usual = [("service.name", "kong"), ("service.instance.id", node), ("service.version", KONG_VERSION)];
-    let own = configured.pairs().filter_map(|(name, value)| Some((name, value.as_str()?)));
-    encode::resource(usual.into_iter().filter(|(name, _)| !configured.is_set(name)).chain(own))
 }
 
 impl Deliver for Delivery {
     fn deliver<'a>(&'a self, batch: &'a [Bytes]) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
-            let content = encode::request(&self.resource, batch).into();
+            let content = match self.is_mixed {
+                true => resource::apart(batch).iter().flat_map(|(of, entries)| encode::request(of, entries)).collect(),
+                false => encode::request(&self.resource, batch),
+            };
+            let content = content.into();
             let request = HttpRequest { content, ..self.request.clone() };
             let server = &self.request.url;
             let response = self.client.send(request).await.map_err(|error| format!("{server}: {error}"))?;

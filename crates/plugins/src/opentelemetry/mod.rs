@@ -8,6 +8,7 @@ mod lines;
 mod logs;
 mod metrics;
 mod protobuf;
+mod resource;
 mod series;
 
 use access::AccessLog;
@@ -15,6 +16,7 @@ use delivery::Delivery;
 pub use lines::OtlpLines;
 use logs::Forward;
 use metrics::Push;
+use resource::RequestResource;
 use sdk::{
     Config, Env, Exchange, Extracted, Fields, Function, Phases, Plugin, PluginKind, Propagation, Queue, QueueSettings,
     Record, SpanId, Step, TraceId, entities,
@@ -31,6 +33,8 @@ struct Instance {
     /// Held so that what the node logs is sent.
     _logs: Option<Arc<Forward>>,
     metrics: Option<Arc<Push>>,
+    /// Who sends the spans of a request, where that depends on the request.
+    resource: Option<RequestResource>,
     access_log: Option<AccessLog>,
     propagation: Propagation,
     sampling_rate: Option<f64>,
@@ -66,25 +70,25 @@ impl PluginKind for OpenTelemetry {
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {
         let config = Config::new(&plugin.config);
+        let resource = RequestResource::read(config, env)?;
         let traces = config.text("traces_endpoint").map(|endpoint| {
             let settings = QueueSettings::of(config);
             let delivery = Delivery::new(endpoint, config, env)?;
+            let delivery = if resource.is_some() { delivery.mixed() } else { delivery };
             let key = format!("traces {settings:?} {}", delivery.key());
             Ok::<_, String>(Queue::open(env, plugin, &key, settings, || Arc::new(delivery)))
         });
-        let templates = config
-            .section("resource_attributes")
-            .pairs()
-            .any(|(_, value)| value.as_str().is_some_and(|text| text.contains("$(")));
         let mut missing = Vec::new();
-        if templates {
-            missing.push("templates in resource_attributes are sent as they stand");
+        let others = ["metrics", "access_logs"].iter().any(|field| config.section(field).is_set("endpoint"));
+        if resource.is_some() && (others || config.is_set("logs_endpoint")) {
+            missing.push("templates in resource_attributes are for traces only");
         }
         let access_log = AccessLog::open(config, plugin, env)?;
         missing.extend(access_log.as_ref().and_then(|log| log.degraded));
         let logs = config.text("logs_endpoint").map(|endpoint| Forward::open(endpoint, config, plugin, env));
         Ok(Box::new(Instance {
             traces: traces.transpose()?,
+            resource,
             _logs: logs.transpose()?,
             metrics: Push::open(config, env)?,
             access_log,
@@ -100,6 +104,9 @@ impl PluginKind for OpenTelemetry {
 impl Plugin for Instance {
     fn phases(&self) -> Phases {
         match self.traces {
+            Some(_) if self.resource.is_some() => {
+                Phases::ACCESS.and(Phases::HEADER_FILTER).and(Phases::LOG).and(Phases::KEEPS_LINES)
+            }
             Some(_) => Phases::ACCESS.and(Phases::HEADER_FILTER).and(Phases::LOG),
             None if self.metrics.is_some() || self.access_log.is_some() => Phases::LOG,
             None => Phases::NONE,
@@ -155,9 +162,18 @@ impl Plugin for Instance {
     fn log(&self, exchange: &mut Exchange) {
         self.metrics.iter().for_each(|push| push.count(exchange));
         self.access_log.iter().for_each(|log| log.put(exchange));
-        let trace = exchange.trace.as_deref().filter(|trace| trace.sampled);
-        if let (Some(queue), Some(trace)) = (&self.traces, trace) {
-            trace.spans().iter().for_each(|span| queue.put(encode::span(&trace.id, span)));
+        let Some(queue) = &self.traces else { return };
+        if !exchange.trace.as_deref().is_some_and(|trace| trace.sampled) {
+            return;
+        }
+        let resource = self.resource.as_ref().map(|resource| resource.of(exchange));
+        let Some(trace) = exchange.trace.as_deref() else { return };
+        for span in trace.spans() {
+            let span = encode::span(&trace.id, span);
+            queue.put(match &resource {
+                Some(resource) => resource::with(resource, &span),
+                None => span,
+            });
         }
     }
 }

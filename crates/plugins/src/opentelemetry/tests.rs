@@ -100,8 +100,34 @@ fn two_paths_of_a_server_are_two_deliveries() {
 
 #[test]
 fn what_is_not_done_is_said() {
-    let plugin = configure(json!({ "resource_attributes": { "a": "$(headers.host)" } }));
+    let attributes = json!({ "a": "$(headers.host)" });
+    assert_eq!(configure(json!({ "resource_attributes": attributes })).degraded(), None);
+    let plugin = configure(json!({ "resource_attributes": attributes, "logs_endpoint": "http://127.0.0.1:9/" }));
     assert!(plugin.degraded().unwrap().contains("templates"));
+}
+
+#[test]
+fn resources_may_depend_on_requests() {
+    let env = Env::default();
+    let read = |attributes: Value| {
+        let config = json!({ "resource_attributes": attributes });
+        RequestResource::read(Config::new(config.as_object().unwrap()), &env).unwrap()
+    };
+    assert!(read(json!({ "a": "b" })).is_none());
+    let resource = read(json!({ "service.name": "s", "tenant": "t-$(headers['x-tenant'])" })).unwrap();
+    let mut exchange = testing::exchange("GET", "/", &[]);
+    // Those for the service are others.
+    exchange.kept_lines = Some(Box::new([("X-Tenant", "one")].into_iter().collect()));
+    let node = env.node().id.to_string();
+    let usual = [("service.instance.id", node.as_str()), ("service.version", sdk::KONG_VERSION)];
+    let own = |tenant| usual.into_iter().chain([("service.name", "s"), ("tenant", tenant)]);
+    assert_eq!(resource.of(&mut exchange), encode::resource(own("t-one")));
+    assert!(exchange.kept_lines.is_some() && !exchange.request.fields.contains("X-Tenant"));
+    let broken = read(json!({ "service.name": "s", "tenant": "$(headers.none.x)" })).unwrap();
+    assert_eq!(broken.of(&mut exchange), encode::resource(own("$(headers.none.x)")));
+    let batch = [(b"r", b"1"), (b"s", b"2"), (b"r", b"3")].map(|(of, entry)| resource::with(of, entry).into());
+    let apart = resource::apart(&batch);
+    assert_eq!(apart, [("r".into(), vec!["1".into(), "3".into()]), ("s".into(), vec![Bytes::from_static(b"2")])]);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! What is done to header lines, arguments and members, as configurations list it.
 
-use super::template::{Scope, Template};
 use super::{is_header_name, is_header_value};
 use crate::json_edits::JsonType;
+use crate::templates::{Scope, Template};
 use sdk::{Args, Config, Scripts};
 use std::borrow::Cow;
 

@@ -3,17 +3,14 @@
 
 mod body;
 mod edits;
-mod expression;
-mod lexer;
-mod template;
 
+use crate::templates::{Scope, Template};
 use edits::{Edits, Named, Rendered, split};
 use sdk::{
     Answer, Args, Config, Content, Env, Exchange, Fields, Function, MemoryBudget, Phases, Plugin, PluginKind, Step,
     entities,
 };
 use serde_json::Value;
-use template::{Scope, Template};
 
 /// The plugin as the gateway knows it.
 pub struct RequestTransformer;

@@ -1,7 +1,10 @@
 //! Values with `$(…)` in them: expressions over the request. What configurations mostly use is evaluated here
 //! ([`Expression`]), all else that is Lua by the run time for code.
 
-use super::expression::{Expression, MAX_TEXT};
+mod expression;
+mod lexer;
+
+use expression::{Expression, MAX_TEXT};
 use sdk::{Args, Exchange, Script, Scripts};
 use std::borrow::Cow;
 use std::cell::OnceCell;

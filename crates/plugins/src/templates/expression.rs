@@ -4,8 +4,8 @@
 //! strings, numbers, `or`, `and`, `not`, `==`, `~=`, `..`, parentheses, the functions `tostring` and `type`, and the
 //! string methods `sub`, `lower`, `upper`, `len`, `rep` and `reverse`.
 
+use super::Scope;
 use super::lexer::{Token, tokens};
-use super::template::Scope;
 use std::borrow::Cow;
 
 /// An expression.
