@@ -489,6 +489,9 @@ impl Schema {
             {
                 transformation.check_needs(&record, before)?;
             } else {
+                if let Some((given, _)) = change {
+                    transformation.check_given(given)?;
+                }
                 transformation.run(&mut record)?;
             }
         }
@@ -560,9 +563,20 @@ impl Transformation {
         if self.needs.iter().all(|field| path::get(record, field) == path::get(before, field)) {
             return Ok(());
         }
+        Err(self.incomplete())
+    }
+
+    /// With new input, what the result depends on must be given, too: what is stored may be a result itself. Owners
+    /// (`consumer.id`) are known by the path of a request.
+    fn check_given(&self, given: &Record) -> Result<(), Error> {
+        let is_given = |field: &String| field.contains('.') || given.get(field).is_some_and(|value| !value.is_null());
+        if self.needs.iter().all(is_given) { Ok(()) } else { Err(self.incomplete()) }
+    }
+
+    fn incomplete(&self) -> Error {
         let fields: Vec<String> = self.input.iter().chain(&self.needs).cloned().collect();
         let words = format!("all or none of these fields must be set: {}", checks::quoted(&fields));
-        Err(Error::schema_violation(Record::from_iter([("@entity".to_owned(), json!([words]))])))
+        Error::schema_violation(Record::from_iter([("@entity".to_owned(), json!([words]))]))
     }
 }
 

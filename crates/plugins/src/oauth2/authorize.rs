@@ -137,18 +137,22 @@ fn with_members(uri: &str, members: &Map<String, Value>, in_fragment: bool) -> S
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         all.insert(name.clone().into_bytes(), value.into_bytes());
     }
-    let pairs: Vec<String> = all.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
-    let pairs = pairs.join("&");
+    let pair = |(name, value): (&Vec<u8>, &Vec<u8>)| match value.is_empty() {
+        true => escape(name),
+        false => format!("{}={}", escape(name), escape(value)),
+    };
+    let pairs = all.iter().map(pair).collect::<Vec<_>>().join("&");
     if in_fragment { format!("{uri}#{pairs}") } else { format!("{base}?{pairs}") }
 }
 
+/// As LuaSocket, which leaves letters, digits and `_` as they are: clients may compare what they get.
 fn escape(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len());
     for &octet in octets {
-        if octet.is_ascii_alphanumeric() || b"-_.~".contains(&octet) {
+        if octet.is_ascii_alphanumeric() || octet == b'_' {
             text.push(char::from(octet));
         } else {
-            text.push_str(&format!("%{octet:02X}"));
+            text.push_str(&format!("%{octet:02x}"));
         }
     }
     text
@@ -164,6 +168,12 @@ mod tests {
         let members = json!({ "state": "a b", "code": "c" }).as_object().cloned().unwrap();
         assert_eq!(with_members("https://a.test/?x=1", &members, false), "https://a.test/?code=c&state=a%20b&x=1");
         assert_eq!(with_members("https://a.test", &members, false), "https://a.test?code=c&state=a%20b");
+        let members = json!({ "state": "a-b.c~/ä_", "empty": "" }).as_object().cloned().unwrap();
+        assert_eq!(
+            with_members("https://a.test", &members, false),
+            "https://a.test?empty&state=a%2db%2ec%7e%2f%c3%a4_"
+        );
+        let members = json!({ "state": "a b", "code": "c" }).as_object().cloned().unwrap();
         assert_eq!(with_members("https://a.test/?x=1", &members, true), "https://a.test/?x=1#code=c&state=a%20b");
     }
 }
