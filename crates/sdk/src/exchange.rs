@@ -180,6 +180,7 @@ pub enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentLimit {
     pub octets: u64,
+    pub status: u16,
     pub message: &'static str,
 }
 
@@ -458,11 +459,11 @@ impl Exchange {
         line[..port.unwrap_or(line.len())].to_ascii_lowercase()
     }
 
-    /// Lets the client send no more content than that, in the access phase: the request is refused (413) as soon as
-    /// there is more, whether its length was announced or not. Of several limits the lowest holds.
-    pub fn limit_content(&mut self, octets: u64, message: &'static str) {
+    /// Lets the client send no more content than that, in the access phase: the request is refused with that status as
+    /// soon as there is more, whether its length was announced or not. Of several limits the lowest holds.
+    pub fn limit_content(&mut self, octets: u64, status: u16, message: &'static str) {
         if self.content_limit.is_none_or(|limit| octets < limit.octets) {
-            self.content_limit = Some(ContentLimit { octets, message });
+            self.content_limit = Some(ContentLimit { octets, status, message });
         }
     }
 

@@ -47,18 +47,17 @@ impl Plugin for Instance {
 
     fn access<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let fields = &exchange.request.fields;
+        let expects = fields.known(Known::Expect);
+        let expects = expects.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"100-continue"));
+        let status = if expects { 417 } else { 413 };
         match announced(fields) {
-            Some(length) if length > self.limit => {
-                let asks = fields.known(Known::Expect);
-                let asks = asks.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"100-continue"));
-                Step::Answer(Answer::error(exchange, if asks { 417 } else { 413 }, EXCEEDED))
-            }
+            Some(length) if length > self.limit => Step::Answer(Answer::error(exchange, status, EXCEEDED)),
             None if self.needs_length && !is_chunked(fields) => {
                 Step::Answer(Answer::error(exchange, 411, "A valid Content-Length header is required"))
             }
             // What is not announced is counted as it comes.
             _ => {
-                exchange.limit_content(self.limit, EXCEEDED);
+                exchange.limit_content(self.limit, status, EXCEEDED);
                 Step::Next
             }
         }
@@ -106,6 +105,12 @@ mod tests {
     fn content_of_unknown_length() {
         let strict = || json!({ "allowed_payload_size": 1, "size_unit": "bytes", "require_content_length": true });
         assert_eq!(ask(bytes(10), &[]), Ok(10));
+        let plugin = testing::configure(&RequestSizeLimiting, bytes(10), &Env::default());
+        for (expect, status) in [("100-continue", 417), ("", 413)] {
+            let mut exchange = testing::exchange("POST", "/", &[("Transfer-Encoding", "chunked"), ("Expect", expect)]);
+            assert!(testing::access(&*plugin, &mut exchange).is_none());
+            assert_eq!(exchange.content_limit.unwrap().status, status);
+        }
         assert_eq!(ask(strict(), &[]), Err(411));
         assert_eq!(ask(strict(), &[("Transfer-Encoding", "chunked")]), Ok(1));
     }

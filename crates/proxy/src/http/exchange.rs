@@ -297,7 +297,7 @@ fn content_failure(context: &mut RequestContext<'_>, exchange: &Exchange, failur
     match failure {
         UploadError::TooLarge => match exchange.content_limit {
             Some(limit) if context.content_limit().is_none_or(|most| limit.octets <= most) => {
-                Refusal::Answer(Box::new(Answer::error(exchange, 413, limit.message)), Source::Exit)
+                Refusal::Answer(Box::new(Answer::error(exchange, limit.status, limit.message)), Source::Exit)
             }
             _ => gateway_error(exchange, 413),
         },
