@@ -23,10 +23,7 @@ impl Multipart {
 
     /// The parts of `body`; `None` when it is no multipart body with the boundary that `content_type` names.
     pub fn parse(content_type: &[u8], body: &Bytes) -> Option<Multipart> {
-        let boundary = field_value::parameter(content_type, "boundary")?.to_vec();
-        if boundary.is_empty() || boundary.len() > 70 {
-            return None;
-        }
+        let boundary = boundary(content_type)?.to_vec();
         let delimiter = [b"--", &boundary[..]].concat();
         let ending = [b"\r\n", &delimiter[..]].concat();
         let mut parts = Vec::new();
@@ -44,6 +41,17 @@ impl Multipart {
             parts.push(Part::parse(body.slice(start..end))?);
             at = end + ending.len();
         }
+    }
+
+    /// A body without parts, with the boundary that `content_type` names.
+    pub fn empty(content_type: &[u8]) -> Option<Multipart> {
+        let boundary = boundary(content_type)?.to_vec();
+        Some(Multipart { boundary, parts: Vec::new() })
+    }
+
+    /// Whether there is no part.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
     }
 
     /// The contents of the parts of that name.
@@ -95,6 +103,11 @@ impl Multipart {
         }
         out
     }
+}
+
+/// The boundary that is named, if it can be one (RFC 2046, section 5.1.1).
+fn boundary(content_type: &[u8]) -> Option<&[u8]> {
+    field_value::parameter(content_type, "boundary").filter(|boundary| (1..=70).contains(&boundary.len()))
 }
 
 impl Part {

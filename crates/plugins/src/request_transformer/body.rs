@@ -30,6 +30,9 @@ impl Instance {
                     form.remove(name);
                 });
                 edit_multipart(&mut form, edits);
+                if form.is_empty() && exchange.body.bytes().is_some_and(|body| body.is_empty()) {
+                    return Ok(());
+                }
                 form.encode()
             }
         };
@@ -67,6 +70,8 @@ impl Instance {
             Some(Content::Json(JsonObject::default()))
         } else if names("application/x-www-form-urlencoded") {
             Some(Content::Form(Args::default()))
+        } else if names("multipart/form-data") {
+            Multipart::empty(exchange.request.fields.get("content-type")?).map(Content::Multipart)
         } else {
             None
         }

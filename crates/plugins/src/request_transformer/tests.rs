@@ -101,6 +101,10 @@ fn bodies() {
         body(multipart, "multipart/form-data; boundary=b", &sent),
         part("x", "2") + &part("more", "yes") + "--b--\r\n"
     );
+    let add = json!({ "add": { "body": ["more:yes"] } });
+    assert_eq!(body(add.clone(), "multipart/form-data; boundary=b", ""), part("more", "yes") + "--b--\r\n");
+    assert_eq!(body(add, "multipart/form-data", ""), "", "there is no boundary");
+    assert_eq!(body(json!({ "remove": { "body": ["x"] } }), "multipart/form-data; boundary=b", ""), "");
 }
 
 #[test]
