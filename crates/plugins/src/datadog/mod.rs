@@ -98,7 +98,8 @@ impl Plugin for Instance {
         }
         let mut lines = String::new();
         for metric in &self.metrics {
-            let Some(value) = metric.measure.of(exchange, &latencies) else { continue };
+            // As in Kong, -1 stands for a service that was not asked.
+            let value = metric.measure.of(exchange, &latencies).map_or(-1, u64::cast_signed);
             let (prefix, name, kind) = (&self.prefix, metric.measure.name(), &metric.kind);
             // Writing to a string does not fail.
             let _ = write!(lines, "{prefix}.{name}:{value}|{kind}|#{common}");

@@ -42,10 +42,11 @@ async fn metrics_are_tagged() {
         // No service was asked.
         metric("upstream_latency", "timer", json!({})),
     ] });
-    let lines = sent(config, &mut exchange, 2).await;
+    let lines = sent(config, &mut exchange, 3).await;
     let expected = [
         "pre.request.count:1|c|#svc:,status:200,way:r_1,consumer:c7,app:kong",
         "pre.request.size:80|d|@0.5|#svc:,status:200,way:r_1",
+        "pre.upstream_latency:-1|ms|#svc:,status:200,way:r_1",
     ];
     assert_eq!(lines, expected);
 }
