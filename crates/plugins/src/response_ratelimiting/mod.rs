@@ -132,26 +132,35 @@ impl Plugin for Instance {
         let Some(mut counting) = exchange.take::<Counting>() else { return };
         let now = now(exchange);
         let from_service = exchange.source == Source::Service;
-        let mut to_count = Vec::new();
-        for (limit, found) in self.limits.iter().zip(&counting.found) {
+        let known = |(limit, found): (&Limit, &Usage)| {
             let used = if from_service { self.used(exchange, &limit.name) } else { 0 };
-            let usage = match (&self.shared, used) {
-                (None, 0) => self.counters.peek(&self.key(counting.caller, limit), &limit.ceilings, now),
-                (None, _) => self.counters.take(&self.key(counting.caller, limit), used, &limit.ceilings, now),
-                (Some(_), _) => *found,
+            let usage = match &self.shared {
+                None => self.counters.peek(&self.key(counting.caller, limit), &limit.ceilings, now),
+                Some(_) => *found,
             };
-            counting.refused |= used > 0 && usage.refused_by.is_some();
-            if used > 0 {
-                to_count.push((limit, used));
-            }
-            if !self.hide_headers {
-                limit.tell(exchange, &usage, used);
+            (used, usage)
+        };
+        let mut all: Vec<_> = self.limits.iter().zip(&counting.found).map(known).collect();
+        // What is refused was not used, of no limit.
+        let is_over =
+            |(limit, (used, usage)): (&Limit, &(u32, Usage))| *used > 0 && limit.least_remaining(usage) <= 0.0;
+        counting.refused = self.limits.iter().zip(&all).any(is_over);
+        for (limit, (used, usage)) in self.limits.iter().zip(&mut all).filter(|(_, (used, _))| *used > 0) {
+            match &self.shared {
+                _ if counting.refused => {}
+                None => {
+                    // Others may have been faster.
+                    *usage = self.counters.take(&self.key(counting.caller, limit), *used, &limit.ceilings, now);
+                    counting.refused = usage.refused_by.is_some();
+                }
+                Some(shared) => {
+                    shared.add_later(self.subject(counting.caller, limit), *used, limit.unlimited(), now);
+                }
             }
         }
-        if let Some(shared) = self.shared.as_ref().filter(|_| !counting.refused) {
-            for (limit, used) in to_count {
-                shared.add_later(self.subject(counting.caller, limit), used, limit.unlimited(), now);
-            }
+        if !self.hide_headers {
+            let told = self.limits.iter().zip(&all);
+            told.for_each(|(limit, (used, usage))| limit.tell(exchange, usage, *used));
         }
         exchange.response.fields.remove(&self.header);
         if counting.refused {

@@ -58,6 +58,18 @@ fn what_goes_beyond_a_limit_is_refused() {
 }
 
 #[test]
+fn what_is_refused_counts_for_no_limit() {
+    let plugin = configure(json!({ "img": { "day": 9 }, "video": { "day": 2 } }), json!({}));
+    for (says, status, left) in
+        [("video=2", 200, "9"), ("video=1,img=1", 429, "8"), ("video=1,img=1", 429, "8"), ("img=2", 200, "7")]
+    {
+        let (exchange, _) = exchange(&*plugin, says);
+        assert_eq!(exchange.response.status, status, "{says}");
+        assert_eq!(line(&exchange, "X-RateLimit-Remaining-img-day").as_deref(), Some(left), "{says}");
+    }
+}
+
+#[test]
 fn requests_can_be_refused_before() {
     let plugin = configure(json!({ "v": { "minute": 1 } }), json!({ "block_on_first_violation": true }));
     exchange(&*plugin, "v=1");
