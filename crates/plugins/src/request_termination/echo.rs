@@ -1,8 +1,7 @@
 //! The answer to `echo`: the request as the gateway sees it, in octets.
 
 use crate::json_text::{arguments, collect, object, plain, string};
-use sdk::entities::{Protocol, Protocols, Route, Service};
-use sdk::{Args, Content, Exchange, JsonObject, Known, NodeInfo, path};
+use sdk::{Args, Content, Exchange, JsonObject, Known, NodeInfo, log, path};
 use serde_json::{Value, json};
 
 /// Describes the exchange as Kong does.
@@ -36,13 +35,11 @@ pub fn describe(exchange: &Exchange, message: Option<&str>, node: &NodeInfo) -> 
     ]);
     let process =
         json!({ "node_id": node.id.to_string(), "worker_pid": std::process::id(), "hostname": node.hostname });
-    object([
-        ("message", plain(&message.into())),
-        ("kong", plain(&process)),
-        ("request", described.encode()),
-        ("matched_route", plain(&exchange.route.as_deref().map(route).into())),
-        ("matched_service", plain(&exchange.service.as_deref().map(service).into())),
-    ])
+    let mut shown =
+        object([("message", plain(&message.into())), ("kong", plain(&process)), ("request", described.encode())]);
+    exchange.route.as_deref().iter().for_each(|route| shown.set("matched_route", &log::route(route)));
+    exchange.service.as_deref().iter().for_each(|service| shown.set("matched_service", &log::service(service)));
+    shown
 }
 
 fn without_port(host: &[u8]) -> &[u8] {
@@ -50,43 +47,4 @@ fn without_port(host: &[u8]) -> &[u8] {
         Some(colon) if host[colon + 1..].iter().all(u8::is_ascii_digit) => &host[..colon],
         _ => host,
     }
-}
-
-fn route(route: &Route) -> Value {
-    json!({
-        "id": route.id.to_string(),
-        "name": route.name,
-        "created_at": route.created_at,
-        "protocols": protocols(route.protocols),
-        "methods": route.methods,
-        "hosts": route.hosts,
-        "paths": route.paths,
-        "headers": route.headers.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-        "strip_path": route.strip_path,
-        "preserve_host": route.preserve_host,
-        "regex_priority": route.regex_priority,
-        "service": route.service.map(|id| json!({ "id": id.to_string() })),
-        "tags": route.tags,
-    })
-}
-
-fn service(service: &Service) -> Value {
-    json!({
-        "id": service.id.to_string(),
-        "name": service.name,
-        "protocol": service.protocol.as_str(),
-        "host": *service.host,
-        "port": service.port,
-        "path": service.path,
-        "retries": service.retries,
-        "connect_timeout": service.connect_timeout.as_millis() as u64,
-        "write_timeout": service.write_timeout.as_millis() as u64,
-        "read_timeout": service.read_timeout.as_millis() as u64,
-        "enabled": service.enabled,
-        "tags": service.tags,
-    })
-}
-
-fn protocols(set: Protocols) -> Vec<&'static str> {
-    Protocol::ALL.into_iter().filter(|p| set.contains(*p)).map(Protocol::as_str).collect()
 }

@@ -174,6 +174,7 @@ mod tests {
             &[("Host", "h.test:81"), ("X-T", "v"), ("Content-Type", "application/json")],
         );
         exchange.body = "{\"k\": 1}".into();
+        exchange.route = Some(testing::route(json!({ "name": "r", "paths": ["/r"] })));
         let answer = testing::access(&*plugin, &mut exchange).unwrap();
         let shown: Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(shown["message"], "Not found");
@@ -184,6 +185,10 @@ mod tests {
         assert_eq!(shown["request"]["raw_body"], json!("{\"k\": 1}"));
         assert_eq!(shown["request"]["headers"]["x-t"], json!("v"));
         assert_eq!(shown["request"]["path"], json!("/r/x"));
+        assert_eq!(shown["matched_route"]["paths"], json!(["/r"]));
+        assert_eq!(shown["matched_route"]["path_handling"], json!("v0"));
+        assert_eq!(shown["matched_route"].get("methods"), None, "what is not set is not there");
+        assert_eq!(shown.get("matched_service"), None);
     }
 
     #[test]
