@@ -45,6 +45,36 @@ fn a_password_is_hashed_once() {
 }
 
 #[test]
+fn who_guesses_passwords_has_to_wait() {
+    let backend = Backend::start("b");
+    let node = start(&backend);
+    let config = json!({ "brute_force_protection": { "strategy": "memory" } });
+    let plugin = admin(&node, "POST", "/plugins", json!({ "name": "basic-auth", "config": config })).expect(201);
+    assert_eq!(plugin.json()["config"]["brute_force_protection"]["strategy"], "memory");
+    for (consumer, name) in [("ada", "u"), ("bob", "v")] {
+        let account = json!({ "username": name, "password": "p" });
+        admin(&node, "POST", &format!("/consumers/{consumer}/basic-auth"), account).expect(201);
+    }
+    // u:p, u:q and v:p
+    let (right, wrong, other) = ("Basic dTpw", "Basic dTpx", "Basic djpw");
+    let ask = |line: &str| request(node.proxy(), "GET", "/", &[("Authorization", line)], b"").unwrap();
+    ask(right).expect(200);
+    (0..3).for_each(|_| drop(ask(wrong).expect(401)));
+    let refused = ask(right).expect(429);
+    let wait: u64 = refused.header("Retry-After").unwrap().parse().unwrap();
+    assert!((1..=16).contains(&wait), "{wait}");
+    ask(other).expect(200);
+    // The configuration may change; who has failed has failed.
+    let path = format!("/plugins/{}", plugin.json()["id"].as_str().unwrap());
+    let path = path.as_str();
+    admin(&node, "PATCH", path, json!({ "config": { "realm": "another" } })).expect(200);
+    ask(right).expect(429);
+    let off = json!({ "config": { "brute_force_protection": { "strategy": "off" } } });
+    admin(&node, "PATCH", path, off).expect(200);
+    ask(right).expect(200);
+}
+
+#[test]
 fn groups_are_in_force_when_they_are_answered() {
     let backend = Backend::start("b");
     let mut node = start(&backend);

@@ -54,6 +54,30 @@ fn tokens_outlive_the_node() {
 }
 
 #[test]
+fn bound_sessions_are_of_no_use_elsewhere() {
+    let backend = Backend::start("b");
+    let node = Node::start(&[TRUSTED, ("real_ip_header", "X-Real-IP")]);
+    configure(&node, &backend);
+    let config = json!({ "secret": "s", "storage": "kong", "cookie_secure": false, "bind": ["ip", "user-agent"] });
+    json(node.admin(), "POST", "/plugins", &json!({ "name": "session", "config": config })).expect(201);
+    form(node.admin(), "POST", "/consumers", "username=guest").expect(201);
+    let keys = json!({ "name": "key-auth", "config": { "anonymous": "guest" } });
+    json(node.admin(), "POST", "/plugins", &keys).expect(201);
+    let closed = json!({ "name": "request-termination", "config": { "status_code": 403 } });
+    json(node.admin(), "POST", "/consumers/guest/plugins", &closed).expect(201);
+    json(node.admin(), "POST", "/consumers/ada/key-auth", &json!({ "key": "k" })).expect(201);
+    let from =
+        |ip: &str, agent: &str, line: (&str, &str)| ask(&node, &[("X-Real-IP", ip), ("User-Agent", agent), line]);
+    let opened = from("10.0.0.1", "a", ("apikey", "k")).expect(200);
+    let cookie = opened.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned();
+    let line = ("Cookie", cookie.as_str());
+    from("10.0.0.1", "a", line).expect(200);
+    from("10.0.0.2", "a", line).expect(403);
+    from("10.0.0.1", "b", line).expect(403);
+    from("10.0.0.1", "a", line).expect(200);
+}
+
+#[test]
 fn sessions_outlive_the_node() {
     let backend = Backend::start("b");
     let mut node = Node::start(&[]);

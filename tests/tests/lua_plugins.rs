@@ -65,7 +65,8 @@ fn an_error_in_a_filter_keeps_the_response_back() {
     assert!(broken("/?filter=sleep"));
     eventually("the log phase has run", || node.log().contains("logged "));
     let admin = node.admin();
-    let plugin = json(admin, "POST", "/plugins", &json!({ "name": "post-function" })).expect(201).json();
+    let plugin = json!({ "name": "post-function", "config": { "log": ["local nothing"] } });
+    let plugin = json(admin, "POST", "/plugins", &plugin).expect(201).json();
     let path = format!("/plugins/{}", plugin["id"].as_str().unwrap());
     for filter in ["header_filter", "body_filter"] {
         let config = json!({ "header_filter": [], "body_filter": [], filter: ["error('it cannot be done')"] });

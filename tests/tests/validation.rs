@@ -97,3 +97,20 @@ fn oas_validation_goes_by_a_document() {
     let broken = json!({ "name": "oas-validation", "config": { "api_spec": "openapi: 3.0.3" } });
     json(node.admin(), "POST", "/services/s/plugins", &broken).expect(400);
 }
+
+#[test]
+fn oas_validation_keeps_responses_back_that_are_none_of_the_api() {
+    let document = "openapi: 3.0.3\npaths:\n  /item:\n    get:\n      responses:\n        '200':\n          content:\n\
+                    \x20           application/json:\n              schema: {type: object, required: [name]}\n";
+    for (content, status) in [(br#"{"name":"a"}"#.as_slice(), 200), (b"{}", 406)] {
+        let (service, node) = (Scripted::answering("application/json", content), Node::start(&[]));
+        form(node.admin(), "POST", "/services", &format!("name=s&url=http://{}", service.address)).expect(201);
+        form(node.admin(), "POST", "/services/s/routes", "name=r&paths[]=/").expect(201);
+        let config = json!({ "api_spec": document, "validate_response_body": true, "verbose_response": true });
+        let plugin = json!({ "name": "oas-validation", "config": config });
+        json(node.admin(), "POST", "/routes/r/plugins", &plugin).expect(201);
+        let answer = get(node.proxy(), "/item").expect(status);
+        let words = "response body validation failed with error: 'property name is required'";
+        assert!(status == 200 || answer.json()["message"] == words, "{}", answer.text());
+    }
+}
