@@ -3,12 +3,14 @@
 use crate::log::LogValue;
 use crate::recording::Recording;
 use crate::{
-    Bytes, ClientCertificate, Directory, Fields, RequestBody, RequestDebug, RetryPolicy, SnapshotRef, Trace, Try, path,
+    Bytes, ClientCertificate, Directory, Fields, OnRetry, RequestBody, RequestDebug, RetryPolicy, SnapshotRef, Trace,
+    Try, UpstreamTls, path,
 };
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::h1::Traffic;
@@ -153,6 +155,10 @@ pub struct UpstreamRequest {
     pub timeouts: Option<Timeouts>,
     /// When it is tried again, where it is not as its record says.
     pub retries: Option<Arc<RetryPolicy>>,
+    /// Says where it goes when a try at the host of a plugin has failed.
+    pub on_retry: Option<Rc<dyn OnRetry>>,
+    /// How connections are secured, where they are not as its record says.
+    pub tls: Option<Arc<UpstreamTls>>,
 }
 
 /// How long a service may take for what.
@@ -236,6 +242,8 @@ impl Exchange {
                 host_header: None,
                 timeouts: None,
                 retries: None,
+                on_retry: None,
+                tls: None,
             },
             response: ResponseHead::default(),
             holds_response: false,
@@ -307,6 +315,8 @@ impl Exchange {
         self.upstream.host_header = None;
         self.upstream.timeouts = None;
         self.upstream.retries = None;
+        self.upstream.on_retry = None;
+        self.upstream.tls = None;
         self.response.fields.clear();
         self.response.status = 0;
         self.holds_response = false;

@@ -46,6 +46,7 @@ mod tasks;
 pub mod testing;
 mod trace;
 mod tries;
+mod upstream_tls;
 mod url;
 pub mod variables;
 mod websocket;
@@ -81,7 +82,7 @@ pub use queue::{Deliver, Queue, QueueSettings};
 pub use records::{Addition, Counter, RecordPage, RecordStore, Records, RecordsError};
 pub use request_body::RequestBody;
 pub use request_debug::RequestDebug;
-pub use retries::{RetryBudget, RetryCause, RetryPolicy};
+pub use retries::{OnRetry, RetryBudget, RetryCause, RetryPolicy};
 pub use scripts::{Script, Scripts};
 pub use snapshot_ref::SnapshotRef;
 pub use tasks::{OwnedTask, Tasks};
@@ -90,6 +91,7 @@ pub use trace::{
     TraceSettings,
 };
 pub use tries::Try;
+pub use upstream_tls::{ShownCertificate, UpstreamTls};
 pub use url::Url;
 pub use websocket::{CloseReason, MessageKind, Verdict, WebSocketLimits, WebSocketMessage};
 

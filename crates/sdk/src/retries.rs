@@ -1,5 +1,7 @@
 //! When a service is tried again, where a plugin says so in place of the service's record and nginx's directives.
 
+use crate::Exchange;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,12 @@ pub struct RetryPolicy {
     /// Whether it is tried again where the response took too long.
     pub timeouts: bool,
     pub budget: RetryBudget,
+}
+
+/// What a plugin does when a service is tried again: it may change where the request goes, and how it looks there.
+pub trait OnRetry: fmt::Debug {
+    /// Called before each try but the first. The error says why there is none.
+    fn retry(&self, exchange: &mut Exchange) -> Result<(), String>;
 }
 
 /// How a try has ended that is perhaps not the last.

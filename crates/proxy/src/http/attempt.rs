@@ -70,11 +70,12 @@ pub(crate) async fn run(
     let Some(service) = exchange.service.as_deref() else { return Err(Failed::Service(503, None)) };
     let timeouts = exchange.timeouts();
     let (id, retries) = (service.id, service.retries);
-    let host = exchange.upstream.host.as_ref().unwrap_or(&service.host);
-    let balancers = &context.worker.shared.balancers;
-    let destination = context.view.destination(balancers, &service.workspace, host, exchange.upstream.port);
-    let Ok(tls) = tls(context, exchange, id, &destination) else { return Err(Failed::Service(502, None)) };
+    let Ok((mut destination, mut tls)) = destination(context, exchange, id) else {
+        return Err(Failed::Service(502, None));
+    };
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+    // Those of the destination that a plugin has named in place of the first one.
+    let mut tried_elsewhere = 0;
     let mut last = 502;
     let first = context.worker.loop_time();
     // What may be given to another target, as long as there is room for a try.
@@ -91,9 +92,19 @@ pub(crate) async fn run(
             }
     };
     loop {
+        if !tried.is_empty() && !destination.is_upstream() && exchange.upstream.on_retry.is_some() {
+            if !retarget(exchange) {
+                return Err(Failed::Service(503, Some("failure to get a peer from retry handler")));
+            }
+            match self::destination(context, exchange, id) {
+                Ok(other) => (destination, tls) = other,
+                Err(()) => return Err(Failed::Service(502, None)),
+            }
+            tried_elsewhere = tried.len();
+        }
         let asked = (exchange.trace.is_some() || exchange.debug.is_some()).then(Instant::now);
         debug::enter(exchange, "balancer");
-        let (picked, known) = pick(context, exchange, &destination, &tried).await;
+        let (picked, known) = pick(context, exchange, &destination, &tried[tried_elsewhere..]).await;
         debug::leave(exchange);
         if let Some(asked) = asked.filter(|_| !destination.is_upstream()) {
             tell_look_up(exchange, asked, &picked, known);
@@ -188,6 +199,32 @@ pub(crate) async fn run(
     }
 }
 
+/// Where the request goes, and how connections there are secured.
+fn destination(
+    context: &RequestContext<'_>,
+    exchange: &Exchange,
+    service: Uuid,
+) -> Result<(Destination, Option<Rc<ServiceTls>>), ()> {
+    let of_service = exchange.service.as_deref().map(|service| &*service.host);
+    let host = exchange.upstream.host.as_deref().or(of_service).unwrap_or_default();
+    let workspace = exchange.service.as_deref().map_or_else(|| exchange.workspace(), |service| service.workspace);
+    let balancers = &context.worker.shared.balancers;
+    let destination = context.view.destination(balancers, &workspace, host, exchange.upstream.port);
+    let tls = tls(context, exchange, service, &destination)?;
+    Ok((destination, tls))
+}
+
+/// Asks the plugin that has named the host where the next try goes; false: nowhere.
+#[cold]
+fn retarget(exchange: &mut Exchange) -> bool {
+    let Some(handler) = exchange.upstream.on_retry.clone() else { return true };
+    let asked = handler.retry(exchange);
+    if let Err(why) = &asked {
+        tracing::error!(request_id = exchange.id_str(), "retry handler failed: {why}");
+    }
+    asked.is_ok()
+}
+
 /// Logs why a try failed, as nginx does; without the query, in which there may be secrets.
 #[cold]
 fn tell(exchange: &Exchange, peer: &Peer, why: &str) {
@@ -242,7 +279,8 @@ fn tls(
     if !matches!(exchange.upstream.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Wss | Protocol::Tls) {
         return Ok(None);
     }
-    let tls = context.view.service_tls(service, destination.client_certificate());
+    let wish = exchange.upstream.tls.as_ref();
+    let tls = context.view.service_tls_as(service, destination.client_certificate(), wish);
     tls.map(Some).map_err(|error| {
         tracing::error!(%service, request_id = exchange.id_str(), "no connection to a service: {error}");
     })

@@ -7,7 +7,7 @@ use crate::router::{Query, Rule};
 use crate::upstream::ServiceTls;
 use foldhash::fast::RandomState;
 use model::entities::{Consumer, ConsumerGroup, Credential, PathHandling, Route, Service, Uuid};
-use sdk::{CertificateDer, Configuration, Directory, ErrorPages, SnapshotRef};
+use sdk::{CertificateDer, Configuration, Directory, ErrorPages, SnapshotRef, UpstreamTls};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -20,14 +20,20 @@ pub struct View {
     version: u64,
     places: Places,
     services_tls: RefCell<ServicesTls>,
+    wished_tls: RefCell<WishedTls>,
     snapshot: Arc<Snapshot>,
 }
 
 /// By service, and by the certificate of its upstream.
 type ServicesTls = HashMap<(Uuid, Option<Uuid>), Rc<ServiceTls>, RandomState>;
 
+/// The same, for what plugins want of the connections of single exchanges.
+type WishedTls = HashMap<(Uuid, Option<Uuid>, Arc<UpstreamTls>), Rc<ServiceTls>, RandomState>;
+
 /// So many services are remembered; then the worker begins again.
 const MOST: usize = 4096;
+/// The same of wishes of plugins, each with authorities of its own.
+const MOST_WISHES: usize = 256;
 
 /// The route of a request, found under a view that it keeps alive.
 pub struct Found {
@@ -48,8 +54,8 @@ impl View {
     pub fn of(published: &Published<Snapshot>) -> Rc<View> {
         // In this order: a snapshot that is newer than its number is only looked at once more.
         let version = published.version();
-        let (places, services_tls) = Default::default();
-        Rc::new(View { version, places, services_tls, snapshot: Arc::clone(&published.load()) })
+        let (places, services_tls, wished_tls) = Default::default();
+        Rc::new(View { version, places, services_tls, wished_tls, snapshot: Arc::clone(&published.load()) })
     }
 
     /// Whether it shows what is in force.
@@ -100,6 +106,28 @@ impl View {
             known.clear();
         }
         known.insert((service, of_upstream), Rc::clone(&tls));
+        Ok(tls)
+    }
+
+    /// The same as a plugin of the exchange wants it, if one does.
+    pub fn service_tls_as(
+        &self,
+        service: Uuid,
+        of_upstream: Option<Uuid>,
+        wish: Option<&Arc<UpstreamTls>>,
+    ) -> Result<Rc<ServiceTls>, String> {
+        let Some(wish) = wish else { return self.service_tls(service, of_upstream) };
+        let key = (service, of_upstream, Arc::clone(wish));
+        if let Some(known) = self.wished_tls.borrow().get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        let terms = self.snapshot.outbound.terms_as(&service, of_upstream, &self.snapshot.certificates, wish)?;
+        let tls = Rc::new(ServiceTls::new(terms));
+        let mut known = self.wished_tls.borrow_mut();
+        if known.len() >= MOST_WISHES {
+            known.clear();
+        }
+        known.insert(key, Rc::clone(&tls));
         Ok(tls)
     }
 

@@ -28,7 +28,8 @@ pub(super) async fn connect(
     let passes_tls_on = exchange.stream.is_some_and(|session| session.protocol == Protocol::TlsPassthrough);
     let secure = exchange.upstream.protocol == Protocol::Tls && !passes_tls_on;
     let destination = destination(worker, view, exchange);
-    let tls = match secure.then(|| view.service_tls(id, destination.client_certificate())).transpose() {
+    let wish = exchange.upstream.tls.as_ref();
+    let tls = match secure.then(|| view.service_tls_as(id, destination.client_certificate(), wish)).transpose() {
         Ok(tls) => tls,
         Err(error) => {
             tracing::error!(service = %id, "no connection to a service: {error}");

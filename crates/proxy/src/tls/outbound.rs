@@ -1,12 +1,13 @@
 //! Which terms apply to the connections with a service.
 
+use super::trust::Verified;
 use super::{Certificates, Identity, Peers, Services, Trust};
 use model::entities::{AlternativeNames, Service, Uuid};
 use model::{Record, pem};
 use rpds::HashTrieMapSync;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{DistinguishedName, RootCertStore};
-use sdk::PeerTls;
+use sdk::{PeerTls, UpstreamTls};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -142,6 +143,54 @@ impl Outbound {
         };
         let identity = self.identity(special.and_then(|s| s.certificate).or(of_upstream), certificates)?;
         Ok(Terms { trust: Arc::clone(trust), identity })
+    }
+
+    /// The same for exchanges whose plugins want something else.
+    pub fn terms_as(
+        &self,
+        service: &Uuid,
+        of_upstream: Option<Uuid>,
+        certificates: &Certificates,
+        wish: &UpstreamTls,
+    ) -> Result<Terms, String> {
+        let usual = self.terms(service, of_upstream, certificates)?;
+        let trust = self.trust_as(usual.trust, wish)?;
+        let identity = match &wish.identity {
+            None => usual.identity,
+            Some(shown) => {
+                let chain = shown.chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+                let key = PrivateKeyDer::try_from(shown.key.to_vec()).map_err(str::to_owned)?;
+                Some(Arc::new(Identity::new(vec![(chain, key)])?))
+            }
+        };
+        Ok(Terms { trust, identity })
+    }
+
+    fn trust_as(&self, usual: Arc<Trust>, wish: &UpstreamTls) -> Result<Arc<Trust>, String> {
+        let policy = &*self.node_policy;
+        if !wish.verify.unwrap_or(usual.verified.is_some()) {
+            return Ok(Arc::clone(&policy.unverified));
+        }
+        if usual.verified.is_some() && wish.depth.is_none() && wish.authorities.is_none() {
+            return Ok(usual);
+        }
+        let verified = usual.verified.clone().unwrap_or_else(|| Verified {
+            roots: Arc::clone(&policy.peers.roots),
+            depth: policy.peers.depth,
+            names: AlternativeNames::default(),
+        });
+        let roots = match &wish.authorities {
+            None => verified.roots,
+            Some(authorities) => {
+                let mut roots = RootCertStore::empty();
+                for authority in authorities {
+                    roots.add(CertificateDer::from_slice(authority)).map_err(|e| e.to_string())?;
+                }
+                Arc::new(roots)
+            }
+        };
+        let depth = wish.depth.unwrap_or(verified.depth);
+        policy.peers.verifying(&roots, depth, verified.names).map(Arc::new).map_err(|e| e.to_string())
     }
 
     /// The terms for probes of the targets of an upstream with that certificate.

@@ -39,6 +39,16 @@ pub struct Peers {
 pub struct Trust {
     number: u64,
     config: Arc<ClientConfig>,
+    /// What is verified; `None`: nothing.
+    pub(super) verified: Option<Verified>,
+}
+
+/// Who vouches for servers, through how many others, and for what beside their names.
+#[derive(Clone, Debug)]
+pub(super) struct Verified {
+    pub roots: Arc<RootCertStore>,
+    pub depth: usize,
+    pub names: AlternativeNames,
 }
 
 impl Peers {
@@ -52,7 +62,10 @@ impl Peers {
     ) -> Result<Trust, rustls::Error> {
         // Terms of the node are those of many servers, others are those of a few.
         let sessions = if Arc::ptr_eq(roots, &self.roots) { SESSIONS } else { SESSIONS / 8 };
-        self.trust(Requirement::Ca { roots: Arc::clone(roots), depth, names }, sessions)
+        let verified = Verified { roots: Arc::clone(roots), depth, names: names.clone() };
+        let mut trust = self.trust(Requirement::Ca { roots: Arc::clone(roots), depth, names }, sessions)?;
+        trust.verified = Some(verified);
+        Ok(trust)
     }
 
     /// Terms under which nobody looks at certificates.
@@ -74,7 +87,7 @@ impl Peers {
         let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&self.versions)?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         config.resumption = Resumption::in_memory_sessions(sessions);
-        Ok(Trust { number: next_number(), config: Arc::new(config) })
+        Ok(Trust { number: next_number(), config: Arc::new(config), verified: None })
     }
 }
 
