@@ -87,8 +87,8 @@ pub use scripts::{Script, Scripts};
 pub use snapshot_ref::SnapshotRef;
 pub use tasks::{OwnedTask, Tasks};
 pub use trace::{
-    Attribute, Extracted, Format, Propagation, Span, SpanId, SpanKind, Timed, Trace, TraceContext, TraceId,
-    TraceSettings,
+    Attribute, Extracted, Format, Propagation, Span, SpanEvent, SpanId, SpanKind, SpanStatus, Timed, Trace,
+    TraceContext, TraceId, TraceSettings,
 };
 pub use tries::Try;
 pub use upstream_tls::{ShownCertificate, UpstreamTls};

@@ -1,6 +1,8 @@
 //! What the node logs, for plugins that send it on.
 
+use crate::{Attribute, SpanId, TraceId};
 use arc_swap::ArcSwap;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -14,9 +16,9 @@ pub trait LogListener: Send + Sync {
 }
 
 /// A message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct LogMessage<'a> {
-    /// `debug`, `info`, `notice`, `warn` or `error`.
+    /// `debug`, `info`, `notice`, `warn` or `error`; empty for what has none.
     pub level: &'static str,
     /// In nanoseconds since 1970.
     pub time: u64,
@@ -24,8 +26,12 @@ pub struct LogMessage<'a> {
     /// The request that it is about, where it says so.
     pub request_id: Option<&'a str>,
     /// The place in the code.
-    pub file: Option<&'static str>,
+    pub file: Option<&'a str>,
     pub line: Option<u32>,
+    /// What else is said of it.
+    pub attributes: &'a [(Cow<'static, str>, Attribute)],
+    /// The trace and the span that it belongs to, and whether these are kept.
+    pub trace: Option<(TraceId, Option<SpanId>, bool)>,
 }
 
 impl NodeLog {
@@ -40,7 +46,7 @@ impl NodeLog {
 
     /// Whether anybody listens.
     pub fn is_heard(&self) -> bool {
-        !self.0.load().is_empty()
+        self.0.load().iter().any(|listener| listener.strong_count() > 0)
     }
 
     /// Tells all listeners.
@@ -72,8 +78,7 @@ mod tests {
     #[test]
     fn listeners_hear_as_long_as_they_are() {
         let log = NodeLog::default();
-        let say =
-            |text| log.tell(&LogMessage { level: "error", time: 0, text, request_id: None, file: None, line: None });
+        let say = |text| log.tell(&LogMessage { level: "error", text, ..LogMessage::default() });
         say("nobody");
         let kept = Arc::new(Kept::default());
         let listener: Arc<dyn LogListener> = Arc::clone(&kept) as _;

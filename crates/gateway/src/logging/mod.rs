@@ -206,6 +206,7 @@ impl Lines {
                 request_id,
                 file: metadata.file(),
                 line: metadata.line(),
+                ..LogMessage::default()
             });
         }
     }
@@ -264,6 +265,8 @@ impl Visit for Text {
         }
         match field.name() {
             "message" => self.message.push_str(value),
+            // As Kong has it, so that it is found by what looks for it there.
+            "request_id" => self.fields.push_str(&format!(", request_id: \"{value}\"")),
             name => self.fields.push_str(&format!(", {name}: {value}")),
         }
     }

@@ -4,7 +4,7 @@
 use super::protobuf::Message;
 use super::series::Metric;
 use sdk::metrics::{Sample, Value};
-use sdk::{Attribute, Bytes, LogMessage, Span, TraceId};
+use sdk::{Attribute, Bytes, LogMessage, Span, SpanStatus, TraceId};
 
 /// A number of a gauge, and what it is about.
 pub struct Point {
@@ -26,8 +26,15 @@ pub fn span(trace: &TraceId, span: &Span) -> Vec<u8> {
     out.fixed64(7, span.start);
     out.fixed64(8, span.end);
     span.attributes.iter().for_each(|(name, value)| out.message(9, |out| attribute(name, value, out)));
-    if span.failed {
-        out.message(15, |status| status.varint(3, 2));
+    for event in &span.events {
+        out.message(11, |out| {
+            out.fixed64(1, event.time);
+            out.octets(2, event.name.as_bytes());
+            event.attributes.iter().for_each(|(name, value)| out.message(3, |out| attribute(name, value, out)));
+        });
+    }
+    if span.status != SpanStatus::Unset {
+        out.message(15, |status| status.varint(3, span.status as u64));
     }
     out.finish()
 }
@@ -43,8 +50,10 @@ pub fn log_record(message: &LogMessage<'_>) -> Vec<u8> {
     };
     let mut out = Message::default();
     out.fixed64(1, message.time);
-    out.varint(2, number);
-    out.octets(3, word.as_bytes());
+    if !message.level.is_empty() {
+        out.varint(2, number);
+        out.octets(3, word.as_bytes());
+    }
     out.message(5, |body| body.octets(1, message.text.as_bytes()));
     let text = |value: &str| Attribute::Text(value.to_owned());
     let attributes = [
@@ -54,6 +63,12 @@ pub fn log_record(message: &LogMessage<'_>) -> Vec<u8> {
     ];
     for (name, value) in &attributes {
         value.iter().for_each(|value| out.message(6, |out| attribute(name, value, out)));
+    }
+    message.attributes.iter().for_each(|(name, value)| out.message(6, |out| attribute(name, value, out)));
+    if let Some((trace, span, sampled)) = message.trace {
+        out.fixed32(8, u32::from(sampled));
+        out.octets(9, trace.octets());
+        span.iter().for_each(|span| out.octets(10, &span.0));
     }
     out.fixed64(11, message.time);
     out.finish()
@@ -167,9 +182,21 @@ pub fn request(resource: &[u8], entries: &[Bytes]) -> Vec<u8> {
 /// A `KeyValue`.
 fn attribute(name: &str, value: &Attribute, out: &mut Message) {
     out.octets(1, name.as_bytes());
-    out.message(2, |out| match value {
+    out.message(2, |out| any_value(value, out));
+}
+
+/// An `AnyValue`.
+fn any_value(value: &Attribute, out: &mut Message) {
+    match value {
         Attribute::Text(text) => out.octets(1, text.as_bytes()),
+        Attribute::Bool(is_so) => out.varint(2, u64::from(*is_so)),
         Attribute::Integer(number) => out.varint(3, number.cast_unsigned()),
         Attribute::Number(number) => out.double(4, *number),
-    });
+        Attribute::List(values) => out.message(5, |out| {
+            values.iter().for_each(|value| out.message(1, |out| any_value(value, out)));
+        }),
+        Attribute::Map(pairs) => out.message(6, |out| {
+            pairs.iter().for_each(|(name, value)| out.message(1, |out| attribute(name, value, out)));
+        }),
+    }
 }

@@ -7,6 +7,7 @@ pub struct Message(Vec<u8>);
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
 const LENGTH: u32 = 2;
+const FIXED32: u32 = 5;
 
 impl Message {
     pub fn varint(&mut self, field: u32, value: u64) {
@@ -16,6 +17,11 @@ impl Message {
 
     pub fn fixed64(&mut self, field: u32, value: u64) {
         self.tag(field, FIXED64);
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub fn fixed32(&mut self, field: u32, value: u32) {
+        self.tag(field, FIXED32);
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use sdk::testing;
-use sdk::{Attribute, Bytes, LogMessage, Span, SpanKind, Timed, Trace, TraceSettings};
+use sdk::{Attribute, Bytes, LogMessage, Span, SpanEvent, SpanKind, SpanStatus, Timed, Trace, TraceSettings};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use tokio::io::AsyncReadExt;
@@ -146,8 +146,7 @@ async fn what_the_node_logs_is_sent_once() {
         time: 1,
         text: "it has failed",
         request_id: Some("abc"),
-        file: None,
-        line: None,
+        ..LogMessage::default()
     });
     let (mut stream, _) = server.accept().await.unwrap();
     let mut received = Vec::new();
@@ -169,8 +168,13 @@ fn spans_are_messages_of_otlp() {
         kind: SpanKind::Server,
         start: 1,
         end: 2,
-        attributes: vec![("a", Attribute::Text("b".to_owned())), ("n", Attribute::Integer(200))],
-        failed: true,
+        attributes: vec![
+            ("a".into(), Attribute::Text("b".to_owned())),
+            ("n".into(), Attribute::Integer(200)),
+            ("l".into(), Attribute::List(vec![Attribute::Bool(true)])),
+        ],
+        events: vec![SpanEvent { name: "e".to_owned(), time: 3, attributes: Vec::new() }],
+        status: SpanStatus::Error,
     };
     let octets = encode::span(&id, &span);
     let expected: &[&[u8]] = &[
@@ -187,6 +191,8 @@ fn spans_are_messages_of_otlp() {
         &[0x41, 2, 0, 0, 0, 0, 0, 0, 0],
         &[0x4a, 8, 0x0a, 1, b'a', 0x12, 3, 0x0a, 1, b'b'],
         &[0x4a, 8, 0x0a, 1, b'n', 0x12, 3, 0x18, 0xc8, 0x01],
+        &[0x4a, 11, 0x0a, 1, b'l', 0x12, 6, 0x2a, 4, 0x0a, 2, 0x10, 1],
+        &[0x5a, 12, 0x09, 3, 0, 0, 0, 0, 0, 0, 0, 0x12, 1, b'e'],
         &[0x7a, 2, 0x18, 2],
     ];
     assert_eq!(octets, expected.concat());

@@ -6,7 +6,8 @@ use futures_util::FutureExt;
 use model::entities::{Protocol, Protocols, Uuid};
 use sdk::recording::Before;
 use sdk::{
-    Answer, Bytes, CloseReason, Exchange, Filtered, Known, Phases, Step, Timed, Verdict, Version, WebSocketMessage,
+    Answer, Bytes, CloseReason, Exchange, Filtered, Known, Phases, SpanId, Step, Timed, Trace, Verdict, Version,
+    WebSocketMessage,
 };
 use smallvec::SmallVec;
 use std::panic::AssertUnwindSafe;
@@ -26,7 +27,7 @@ pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answe
         if !applies(instance, exchange) {
             continue;
         }
-        let begun = Begun::of(exchange);
+        let begun = Begun::of(instance, exchange, "rewrite");
         let step = guarded(instance, || instance.plugin.rewrite(exchange));
         let settled = settle(instance, step).await;
         begun.end(instance, exchange, "rewrite", settled.answer());
@@ -60,7 +61,7 @@ pub async fn run_access<'a>(
         }
         selected.push(instance);
         if run && answer.is_none() && instance.phases.has(Phases::ACCESS) {
-            let begun = Begun::of(exchange);
+            let begun = Begun::of(instance, exchange, "access");
             let step = guarded(instance, || instance.plugin.access(exchange));
             let settled = settle(instance, step).await;
             begun.end(instance, exchange, "access", settled.answer());
@@ -81,7 +82,7 @@ pub async fn run_access<'a>(
 /// The response phase, until a plugin answers in place of the service.
 pub async fn run_response(selected: &Selected<'_>, exchange: &mut Exchange) -> Option<Answer> {
     for instance in selected.iter().filter(|i| i.phases.has(Phases::RESPONSE)) {
-        let begun = Begun::of(exchange);
+        let begun = Begun::of(instance, exchange, "response");
         let step = guarded(instance, || instance.plugin.response(exchange));
         let settled = settle(instance, step).await;
         begun.end(instance, exchange, "response", settled.answer());
@@ -97,7 +98,7 @@ pub async fn run_response(selected: &Selected<'_>, exchange: &mut Exchange) -> O
 /// What the client gets in the place of an answer that is not the service's. A plugin that panics leaves it as it is.
 pub fn run_exit(selected: &Selected<'_>, exchange: &mut Exchange, answer: Answer) -> Answer {
     selected.iter().filter(|i| i.phases.has(Phases::EXIT)).fold(answer, |answer, instance| {
-        let begun = Begun::of(exchange);
+        let begun = Begun::of(instance, exchange, "exit");
         let kept = answer.clone();
         let answer = guarded_sync(instance, || instance.plugin.exit(exchange, answer)).unwrap_or(kept);
         begun.end(instance, exchange, "exit", Some(&answer));
@@ -127,7 +128,7 @@ pub async fn wait_for_header_filters(
             filter_header(instance, exchange)?;
             continue;
         }
-        let begun = Begun::of(exchange);
+        let begun = Begun::of(instance, exchange, "header_filter");
         let filtered = guarded_sync(instance, || instance.plugin.header_filter_waiting(exchange));
         settle_filter(instance, filtered).await?;
         begun.end(instance, exchange, "header_filter", None);
@@ -136,7 +137,7 @@ pub async fn wait_for_header_filters(
 }
 
 fn filter_header(instance: &Instance, exchange: &mut Exchange) -> Result<(), Unfiltered> {
-    let begun = Begun::of(exchange);
+    let begun = Begun::of(instance, exchange, "header_filter");
     let ran = guarded_sync(instance, || instance.plugin.header_filter(exchange));
     begun.end(instance, exchange, "header_filter", None);
     ran.filter(|()| !exchange.filter_has_failed()).ok_or(Unfiltered)
@@ -326,24 +327,29 @@ async fn settle_filter<T>(instance: &Instance, filtered: Option<Filtered<'_, T>>
 /// What is kept while a plugin acts, where the exchange is traced, timed or recorded.
 struct Begun {
     timed: Option<Instant>,
+    span: Option<SpanId>,
     recorded: Option<Box<Before>>,
 }
 
 impl Begun {
-    fn of(exchange: &Exchange) -> Begun {
-        let timed = exchange.trace.is_some() || exchange.debug.is_some();
-        Begun { timed: timed.then(Instant::now), recorded: Before::of(exchange) }
+    fn of(instance: &Instance, exchange: &mut Exchange, phase: &'static str) -> Begun {
+        let span = exchange.trace.as_deref_mut().and_then(|trace| enter(instance, trace, phase));
+        let timed = exchange.debug.is_some().then(Instant::now);
+        Begun { timed, span, recorded: Before::of(exchange) }
     }
 
     /// For phases of which only clients that ask for it are told how long they took.
     fn debugged(exchange: &Exchange) -> Begun {
-        Begun { timed: exchange.debug.is_some().then(Instant::now), recorded: None }
+        Begun { timed: exchange.debug.is_some().then(Instant::now), span: None, recorded: None }
     }
 
     /// Notes what the plugin has done, and how long that took.
     fn end(self, instance: &Instance, exchange: &mut Exchange, phase: &'static str, answer: Option<&Answer>) {
         if let Some(started) = self.timed {
-            note_time(instance, exchange, phase, started);
+            note_time(instance, exchange, started);
+        }
+        if let (Some(span), Some(trace)) = (self.span, exchange.trace.as_deref_mut()) {
+            trace.finish(span, None);
         }
         if let Some(before) = self.recorded {
             before.note(exchange, (&instance.name, instance.id.to_string()), phase, answer);
@@ -352,19 +358,22 @@ impl Begun {
 }
 
 #[cold]
-fn note_time(instance: &Instance, exchange: &mut Exchange, phase: &'static str, started: Instant) {
+fn note_time(instance: &Instance, exchange: &mut Exchange, started: Instant) {
     if let Some(debug) = exchange.debug.as_deref_mut() {
         debug.within(&["plugins", &instance.name, &instance.id.to_string()], started.elapsed());
     }
+}
+
+/// Begins the span of what a plugin does in a phase, of which spans that the plugin makes are parts.
+#[cold]
+fn enter(instance: &Instance, trace: &mut Trace, phase: &'static str) -> Option<SpanId> {
     let traced = match phase {
         "rewrite" => Timed::PLUGIN_REWRITE,
         "access" => Timed::PLUGIN_ACCESS,
         "header_filter" => Timed::PLUGIN_HEADER_FILTER,
-        _ => return,
+        _ => return None,
     };
-    if let Some(trace) = exchange.trace.as_deref_mut() {
-        trace.record(traced, format!("kong.{phase}.plugin.{}", instance.name), started, Vec::new());
-    }
+    trace.enter(traced, || format!("kong.{phase}.plugin.{}", instance.name))
 }
 
 /// Calls a plugin; a panic in it stays within this exchange.

@@ -5,9 +5,11 @@
 
 mod context;
 mod propagation;
+mod span;
 
 pub use context::{SpanId, TraceContext, TraceId};
 pub use propagation::{Extracted, Format, Propagation};
+pub use span::{Attribute, Span, SpanEvent, SpanKind, SpanStatus};
 
 use crate::{Exchange, Version, log};
 use std::borrow::Cow;
@@ -39,37 +41,12 @@ pub struct Trace {
     began: (Instant, u64),
     /// The first one is that of the exchange, the root.
     spans: Vec<Span>,
+    /// What lasts now, and is the parent of what begins; the root at first.
+    active: Option<SpanId>,
 }
 
-/// Something that was timed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Span {
-    pub name: Cow<'static, str>,
-    pub id: SpanId,
-    pub parent: Option<SpanId>,
-    pub kind: SpanKind,
-    /// In nanoseconds since 1970.
-    pub start: u64,
-    pub end: u64,
-    pub attributes: Vec<(&'static str, Attribute)>,
-    pub failed: bool,
-}
-
-/// What part a span has in a call, with the numbers of OpenTelemetry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpanKind {
-    Internal = 1,
-    Server = 2,
-    Client = 3,
-}
-
-/// What is said of a span.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Attribute {
-    Text(String),
-    Integer(i64),
-    Number(f64),
-}
+/// At most so many spans are kept of an exchange, for code of plugins makes them, too.
+const MOST_SPANS: usize = 1000;
 
 impl Timed {
     pub const NONE: Timed = Timed(0);
@@ -116,7 +93,7 @@ impl Trace {
             Version::Http2 => "2.0",
             Version::Http3 => "3.0",
         };
-        let attributes = vec![
+        let attributes = [
             ("http.method", text(head.method.as_str())),
             ("http.url", Attribute::Text(format!("{scheme}://{host}{}", head.target))),
             ("http.host", text(&host)),
@@ -134,13 +111,15 @@ impl Trace {
             parent: None,
             kind: SpanKind::Server,
             start: began.1,
-            end: began.1,
-            attributes,
-            failed: false,
+            end: 0,
+            attributes: attributes.map(|(name, value)| (Cow::Borrowed(name), value)).into(),
+            events: Vec::new(),
+            status: SpanStatus::Unset,
         };
+        let active = Some(root.id);
         let last_try = settings.timed.has(Timed::BALANCER).then(SpanId::random);
         let sampled = is_sampled(&id, settings.sampling_rate);
-        Trace { id, sampled, last_try, settings, began, spans: vec![root] }
+        Trace { id, sampled, last_try, settings, began, spans: vec![root], active }
     }
 
     /// The span of the exchange as a whole.
@@ -170,11 +149,75 @@ impl Trace {
     ) {
         if self.settings.timed.has(what) {
             let kind = if what == Timed::DNS_QUERY { SpanKind::Client } else { SpanKind::Internal };
-            let (start, end) = (self.nanos(started), self.nanos(Instant::now()));
-            let parent = self.spans.first().map(|root| root.id);
-            let (name, id) = (name.into(), SpanId::random());
-            self.spans.push(Span { name, id, parent, kind, start, end, attributes, failed: false });
+            let start = self.nanos(started);
+            let attributes = attributes.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
+            let id = self.start(name.into(), self.active, kind, Some(start), attributes);
+            self.finish(id, None);
         }
+    }
+
+    /// Begins a span for what begins, if that is timed; what begins meanwhile is part of it.
+    pub fn enter(&mut self, what: Timed, name: impl FnOnce() -> String) -> Option<SpanId> {
+        self.settings.timed.has(what).then(|| {
+            let id = self.start(Cow::Owned(name()), self.active, SpanKind::Internal, None, Vec::new());
+            self.set_active(Some(id));
+            id
+        })
+    }
+
+    /// Begins a span at that time, or now.
+    fn start(
+        &mut self,
+        name: Cow<'static, str>,
+        parent: Option<SpanId>,
+        kind: SpanKind,
+        start: Option<u64>,
+        attributes: Vec<(Cow<'static, str>, Attribute)>,
+    ) -> SpanId {
+        let (id, start) = (SpanId::random(), start.unwrap_or_else(|| self.now()));
+        let (events, status) = (Vec::new(), SpanStatus::Unset);
+        self.add(Span { name, id, parent, kind, start, end: 0, attributes, events, status });
+        id
+    }
+
+    /// Keeps a span, as long as there are not too many.
+    pub fn add(&mut self, span: Span) {
+        if self.spans.len() < MOST_SPANS {
+            self.spans.push(span);
+        }
+    }
+
+    /// Ends a span at that time, or now, once. Its parent lasts on.
+    pub fn finish(&mut self, id: SpanId, end: Option<u64>) {
+        let end = end.unwrap_or_else(|| self.now());
+        let active = self.active;
+        let Some(span) = self.span(id).filter(|span| span.end == 0) else { return };
+        span.end = end;
+        if active == Some(id) {
+            self.active = span.parent;
+        }
+    }
+
+    /// A span by its id.
+    pub fn span(&mut self, id: SpanId) -> Option<&mut Span> {
+        self.spans.iter_mut().rev().find(|span| span.id == id)
+    }
+
+    /// The span of what lasts now.
+    pub fn active(&self) -> Option<SpanId> {
+        self.active
+    }
+
+    /// Says what lasts now, if it is a span that is kept.
+    pub fn set_active(&mut self, span: Option<SpanId>) {
+        if span.is_none_or(|id| self.span(id).is_some()) {
+            self.active = span;
+        }
+    }
+
+    /// This moment in nanoseconds since 1970.
+    pub fn now(&self) -> u64 {
+        self.nanos(Instant::now())
     }
 
     /// A moment in nanoseconds since 1970.
@@ -189,15 +232,15 @@ impl Trace {
         let name = service.map(|service| exchange.upstream.host.as_ref().unwrap_or(&service.host).to_string());
         let last = exchange.tries.len().saturating_sub(1);
         for (at, attempt) in exchange.tries.iter().enumerate() {
-            let mut attributes = vec![
-                ("try_count", Attribute::Number((at + 1) as f64)),
-                ("net.peer.ip", Attribute::Text(attempt.address.ip().to_string())),
-                ("net.peer.port", Attribute::Number(f64::from(attempt.address.port()))),
+            let mut attributes: Vec<(Cow<'static, str>, Attribute)> = vec![
+                ("try_count".into(), Attribute::Number((at + 1) as f64)),
+                ("net.peer.ip".into(), Attribute::Text(attempt.address.ip().to_string())),
+                ("net.peer.port".into(), Attribute::Number(f64::from(attempt.address.port()))),
             ];
-            attributes.extend(name.clone().map(|name| ("net.peer.name", Attribute::Text(name))));
+            attributes.extend(name.clone().map(|name| ("net.peer.name".into(), Attribute::Text(name))));
             let failed = log::has_failed(exchange, at);
             if failed {
-                attributes.push(("http.status_code", Attribute::Integer(i64::from(attempt.status))));
+                attributes.push(("http.status_code".into(), Attribute::Integer(i64::from(attempt.status))));
             }
             // The one that has answered lasts as long as its answer.
             let end = if failed { attempt.started + attempt.waited } else { Instant::now() };
@@ -212,7 +255,8 @@ impl Trace {
                 start,
                 end,
                 attributes,
-                failed,
+                events: Vec::new(),
+                status: if failed { SpanStatus::Error } else { SpanStatus::Unset },
             });
         }
     }
@@ -225,8 +269,8 @@ impl Exchange {
         let path = self.route.as_ref().and_then(|route| route.paths.first()).cloned();
         let end = trace.nanos(Instant::now());
         let root = trace.root();
-        root.attributes.push(("http.status_code", Attribute::Integer(i64::from(self.response.status))));
-        root.attributes.push(("http.route", Attribute::Text(path.unwrap_or_default())));
+        root.attributes.push(("http.status_code".into(), Attribute::Integer(i64::from(self.response.status))));
+        root.attributes.push(("http.route".into(), Attribute::Text(path.unwrap_or_default())));
         root.end = end;
         if trace.settings.timed.has(Timed::BALANCER) {
             trace.add_tries(self);
@@ -287,6 +331,21 @@ mod tests {
     }
 
     #[test]
+    fn what_begins_meanwhile_is_part_of_what_lasts() {
+        let exchange = testing::exchange("GET", "/", &[]);
+        let mut trace = Trace::begin(&exchange, SETTINGS);
+        let root = trace.active();
+        let plugin = trace.enter(Timed::PLUGIN_ACCESS, || "kong.access.plugin.x".to_owned()).unwrap();
+        trace.record(Timed::DNS_QUERY, "kong.dns", Instant::now(), Vec::new());
+        trace.finish(plugin, None);
+        assert_eq!(trace.spans()[1].parent, root);
+        assert_eq!(trace.spans()[2].parent, Some(plugin));
+        assert_eq!(trace.active(), root);
+        trace.set_active(Some(SpanId::random()));
+        assert_eq!(trace.active(), root, "what is not kept is nobody's parent");
+    }
+
+    #[test]
     fn the_last_try_has_the_id_that_the_service_was_told() {
         let mut exchange = testing::exchange("GET", "/", &[]);
         exchange.service = Some(testing::service(json!({ "host": "up.test", "retries": 5 })));
@@ -301,8 +360,8 @@ mod tests {
         let trace = exchange.trace.unwrap();
         assert_eq!(names(&trace), ["kong", "kong.balancer", "kong.balancer"]);
         let [_, first, last] = trace.spans() else { panic!("{trace:?}") };
-        assert!(first.failed);
-        assert!(!last.failed);
+        assert_eq!(first.status, SpanStatus::Error);
+        assert_eq!(last.status, SpanStatus::Unset);
         assert_eq!(Some(last.id), told);
         assert_eq!(attribute(first, "http.status_code"), Some(&Attribute::Integer(502)));
     }
