@@ -205,6 +205,35 @@ fn what_is_kept_of_a_record_goes_with_its_change() {
 }
 
 #[test]
+fn workers_are_told_what_has_happened_to_a_record() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let admin = node.admin();
+    let ask = |what: &str| get(node.proxy(), &format!("/?do={what}")).expect(200).json();
+    json(admin, "POST", "/keeper-words", &json!({ "word": "a", "meaning": "first" })).expect(201);
+    json(admin, "PATCH", "/keeper-words/a", &json!({ "meaning": "second" })).expect(200);
+    request(admin, "DELETE", "/keeper-words/a", &[], b"").unwrap().expect(204);
+    let expected = "keeper_words:create a nil,keeper_words:update a first,keeper_words:delete a nil,";
+    eventually("a worker is told", || ask("told")["told"] == expected);
+}
+
+#[test]
+fn records_are_found_by_what_they_are_for_and_all_deleted() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    let ask = |what: &str| get(node.proxy(), &format!("/?do={what}")).expect(200).json();
+    assert_eq!(ask("of_service&word=a"), json!({ "word": "a", "has": true, "lacks": true }));
+    let twice = ask("of_service&word=b");
+    assert!(twice["err"].as_str().unwrap().contains("UNIQUE violation detected on '{service={id="), "{twice}");
+    assert_eq!(twice["word"], "a");
+    let cleared = ask("clear");
+    assert_eq!(cleared["ok"], true);
+    assert_eq!(cleared["left"], 0);
+    assert_eq!(cleared["literal"], "'it''s'");
+    assert!(cleared["err"].as_str().unwrap().starts_with("cannot perform queries"), "{cleared}");
+}
+
+#[test]
 fn records_are_there_when_a_worker_begins() {
     let backend = Backend::start("a");
     let mut node = keeper(&backend);

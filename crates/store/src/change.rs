@@ -22,6 +22,26 @@ pub struct Change {
     /// The entity's name, such as `routes`.
     pub entity: String,
     pub record: Record,
+    /// What a changed record was before, where this node has changed it.
+    pub before: Option<Record>,
+    /// Whether this node has made it.
+    pub is_new: bool,
+}
+
+impl Change {
+    /// A change of which it is not known what was before.
+    pub fn new(operation: Operation, entity: String, record: Record) -> Change {
+        Change { operation, entity, record, before: None, is_new: false }
+    }
+
+    /// What Kong calls the operation.
+    pub fn verb(&self) -> &'static str {
+        match self.operation {
+            Operation::Put if self.is_new => "create",
+            Operation::Put => "update",
+            Operation::Delete => "delete",
+        }
+    }
 }
 
 /// A record that a transaction has written, for whoever keeps a record of that.

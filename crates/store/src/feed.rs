@@ -251,7 +251,7 @@ mod tests {
     fn publish(feed: &Feed, names: &[&str]) -> Revision {
         let mut changes = Changes::default();
         for name in names {
-            let change = Change { operation: Operation::Put, entity: (*name).to_owned(), record: Default::default() };
+            let change = Change::new(Operation::Put, (*name).to_owned(), Default::default());
             changes.push(change);
         }
         feed.publish(changes)

@@ -200,8 +200,11 @@ impl Table {
         };
         let mut lookups: Vec<Lookup> = Vec::new();
         for field in schema.unique_fields().filter(|field| field.name != primary) {
-            // What of Kong's foreign keys is unique is so by a combination.
-            let of_field = |c: &&Column| c.field == field.name && matches!(c.kind, ColumnType::Text | ColumnType::Uuid);
+            // What of Kong's foreign keys is unique is so by a combination; of plugins' entities it may be so alone.
+            let is_alone = |kind| kind == ColumnType::Foreign && schema.cache_key().len() < 2;
+            let of_field = |c: &&Column| {
+                c.field == field.name && (matches!(c.kind, ColumnType::Text | ColumnType::Uuid) || is_alone(c.kind))
+            };
             lookups.extend(columns.iter().find(of_field).map(|column| single(column, true)));
         }
         let composite = schema.cache_key();

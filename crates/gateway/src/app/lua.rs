@@ -4,7 +4,7 @@ use crate::settings::Settings;
 use model::{Catalog, Record, Schema};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use store::{Change, Operation};
+use store::Change;
 
 /// The surroundings of plugins, with Lua for their configurations.
 pub fn with_scripts(env: sdk::Env) -> sdk::Env {
@@ -56,8 +56,13 @@ pub fn forget(catalog: &Catalog, commits: &[Arc<[Change]>]) {
 
 /// Kong's events of changes, by the entity, and by what has happened to it.
 fn tell(schema: &Schema, change: &Change) {
-    let operation = if change.operation == Operation::Delete { "delete" } else { "update" };
-    let event = json!({ "operation": operation, "entity": change.record, "schema": { "name": schema.name } });
+    let operation = change.verb();
+    let event = json!({
+        "operation": operation,
+        "entity": change.record,
+        "old_entity": change.before,
+        "schema": { "name": schema.name },
+    });
     let (event, name) = (event.to_string(), format!("{}:{operation}", schema.name));
     if !runtimes::lua::post("crud", &schema.name, event.clone()) || !runtimes::lua::post("crud", &name, event) {
         tracing::warn!(entity = schema.name, "a record is too long to tell code in Lua of its change");

@@ -47,7 +47,7 @@ impl References {
         self.learn().await;
         let unnamed = records.into_iter().filter(|(_, record)| !self.named.contains_key(id_of(record)));
         let unnamed: Vec<Change> =
-            unnamed.map(|(entity, record)| Change { operation: Operation::Put, entity, record }).collect();
+            unnamed.map(|(entity, record)| Change::new(Operation::Put, entity, record)).collect();
         self.named.values().map(|named| self.resolved(named)).chain(unnamed).collect()
     }
 
@@ -148,7 +148,7 @@ impl References {
             let value = self.secrets.value(text).ok();
             value.or_else(|| plugin.then(String::new))
         });
-        Change { operation: Operation::Put, entity: named.entity.clone(), record }
+        Change::new(Operation::Put, named.entity.clone(), record)
     }
 
     fn replace(&self, entity: &str, record: &Record, replace: &mut dyn FnMut(&str) -> Option<String>) -> Record {

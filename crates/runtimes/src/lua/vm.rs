@@ -36,8 +36,9 @@ const OWN: [(&str, &str); 13] = [
 ];
 
 /// The same, of what needs modules.
-const LATER: [(&str, &str); 5] = [
+const LATER: [(&str, &str); 6] = [
     ("=db", include_str!("code/db.lua")),
+    ("=db_connector", include_str!("code/db_connector.lua")),
     ("=cache", include_str!("code/cache.lua")),
     ("=events", include_str!("code/events.lua")),
     ("=admin", include_str!("code/admin.lua")),

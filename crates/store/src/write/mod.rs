@@ -314,8 +314,10 @@ impl<'t> Transaction<'t> {
             before.iter().chain([&row]).for_each(|row| self.changes.push_outdated(row.cached_as(table)));
             return;
         }
+        let is_new = operation == Operation::Put && before.is_none();
+        let before = before.map(|row| read::publish(&self.view, table, row));
         let record = read::publish(&self.view, table, row);
-        self.changes.push(Change { operation, entity: table.name.clone(), record });
+        self.changes.push(Change { operation, entity: table.name.clone(), record, before, is_new });
     }
 }
 

@@ -44,6 +44,42 @@ local function without_nulls(value)
   return value
 end
 
+-- Lists are marked as what they are: what is in a set can be asked by value, and an empty list is one in JSON, too.
+local function mark(value, field)
+  if type(value) ~= "table" then
+    return
+  end
+  local elements = field.elements
+  if field.type == "record" then
+    for _, pair in ipairs(field.fields or {}) do
+      local name, inner = next(pair)
+      mark(value[name], inner)
+    end
+    return
+  elseif field.type == "set" then
+    setmetatable(value, slot.of_sets)
+  elseif field.type == "array" then
+    setmetatable(value, native.array_mt)
+  elseif field.type == "map" then
+    elements = field.values
+  else
+    return
+  end
+  for _, inner in pairs(elements and value or {}) do
+    mark(inner, elements)
+  end
+end
+
+local function marked(schema, record)
+  for name, value in pairs(record) do
+    local field = type(value) == "table" and schema.fields[name]
+    if field then
+      mark(value, field)
+    end
+  end
+  return record
+end
+
 -- A record as the store takes it: lists that are empty are marked as such.
 local function outgoing(schema, record)
   local out = {}
@@ -81,18 +117,22 @@ local function ask(self, what, options, ...)
   return slot.wait("db." .. what, workspace_of(options), self.schema.name, ...)
 end
 
-local function wanted(options, found)
-  return type(options) == "table" and options.nulls and found or without_nulls(found)
+local function wanted(self, options, found)
+  local record = type(options) == "table" and options.nulls and found or without_nulls(found)
+  for _, one in ipairs(record) do
+    marked(self.schema, one)
+  end
+  return marked(self.schema, record)
 end
 
-local function one(options, record, err_t)
+local function one(self, options, record, err_t)
   if record == nil then
     return failed(err_t)
   end
   if record == null then
     return nil
   end
-  return wanted(options, record)
+  return wanted(self, options, record)
 end
 
 -- The value of the primary key, which may come as it is, in a table, or in a whole record.
@@ -107,7 +147,7 @@ local function id_of(self, key)
 end
 
 function dao:select(key, options)
-  return one(options, ask(self, "get", options, id_of(self, key)))
+  return one(self, options, ask(self, "get", options, id_of(self, key)))
 end
 
 function dao:page(size, offset, options)
@@ -116,7 +156,7 @@ function dao:page(size, offset, options)
     return failed(err_t)
   end
   -- Beside the rows comes the offset of those that follow.
-  return wanted(options, rows), nil, nil, err_t
+  return wanted(self, options, rows), nil, nil, err_t
 end
 
 local function iterate(next_page)
@@ -148,12 +188,12 @@ end
 dao.each_for_export = dao.each
 
 function dao:insert(record, options)
-  return one(options, ask(self, "insert", options, outgoing(self.schema, record)))
+  return one(self, options, ask(self, "insert", options, outgoing(self.schema, record)))
 end
 
 function dao:update(key, change, options)
   local id = id_of(self, key)
-  local record, err, err_t = one(options, ask(self, "update", options, id, outgoing(self.schema, change)))
+  local record, err, err_t = one(self, options, ask(self, "update", options, id, outgoing(self.schema, change)))
   if not record and not err then
     return failed({ code = 6, name = "not found", message = fmt("could not find the entity with primary key '{%s=%q}'",
       self.schema.primary_key[1], id) })
@@ -162,7 +202,7 @@ function dao:update(key, change, options)
 end
 
 function dao:upsert(key, record, options)
-  return one(options, ask(self, "upsert", options, id_of(self, key), outgoing(self.schema, record)))
+  return one(self, options, ask(self, "upsert", options, id_of(self, key), outgoing(self.schema, record)))
 end
 
 function dao:delete(key, options)
@@ -171,6 +211,24 @@ function dao:delete(key, options)
     return failed(err_t)
   end
   return true
+end
+
+-- Deletes the records of the workspace one by one, so that all who keep something of them are told.
+function dao:truncate(options)
+  while true do
+    local rows, err, err_t = self:page(1000, nil, options)
+    if not rows then
+      return nil, err, err_t
+    elseif #rows == 0 then
+      return true
+    end
+    for _, row in ipairs(rows) do
+      local ok, failure, failure_t = self:delete(row, options)
+      if not ok then
+        return nil, failure, failure_t
+      end
+    end
+  end
 end
 
 -- Kong's keys of what is kept of a record: the entity, five values, the workspace.
@@ -233,12 +291,17 @@ end
 -- What is there for each unique field, and for each reference.
 local by_field = {}
 
+-- A reference is found by the id that it holds.
+local function value_of(value) return type(value) == "table" and value.id or value end
+
 function by_field.select(field)
-  return function(self, value, options) return one(options, ask(self, "find", options, field, value)) end
+  return function(self, value, options)
+    return one(self, options, ask(self, "find", options, field, value_of(value)))
+  end
 end
 
 local function id_by(self, field, value, options)
-  local record, err, err_t = one(options, ask(self, "find", options, field, value))
+  local record, err, err_t = one(self, options, ask(self, "find", options, field, value_of(value)))
   return record and record[self.schema.primary_key[1]], err, err_t
 end
 
@@ -286,7 +349,7 @@ local function for_reference(field)
     if rows == nil then
       return failed(err_t)
     end
-    return wanted(options, rows)
+    return wanted(self, options, rows)
   end
   return all, function(self, key, _, options)
     return iterate(function() return all(self, key, options) end)
@@ -305,7 +368,8 @@ local function new(name)
       for action, make in pairs(by_field) do
         methods[action .. "_by_" .. field_name] = make(field_name)
       end
-    elseif field.type == "foreign" then
+    end
+    if field.type == "foreign" then
       local all, each = for_reference(field_name)
       methods["page_for_" .. field_name] = function(self, key, _, _, options) return all(self, key, options) end
       methods["each_for_" .. field_name] = each
@@ -369,6 +433,8 @@ kong.db = setmetatable({}, { __index = function(t, name)
     return t
   elseif name == "errors" then
     return errors_of_data()
+  elseif name == "connector" then
+    return slot.connector
   end
   return slot.entity(name)
 end })

@@ -2,7 +2,7 @@
 local slot = ...
 local native = slot.native
 local cjson = require "cjson.safe"
-local type, error, tostring, ipairs = type, error, tostring, ipairs
+local type, error, tostring, ipairs, pairs = type, error, tostring, ipairs, pairs
 
 -- Functions by source and name of events; `*` stands for all names.
 local takers = {}
@@ -55,7 +55,18 @@ local function deliver(source, name, data)
   return true
 end
 
-function slot.take_event(source, name, data) return deliver(source, name, cjson.decode(data)) end
+-- What a change leaves out is nothing to who takes it.
+local function taken(data)
+  for name, value in pairs(type(data) == "table" and data or {}) do
+    data[name] = value ~= slot.null and value or nil
+  end
+  return data
+end
+
+function slot.take_event(source, name, data)
+  local decoded = cjson.decode(data)
+  return deliver(source, name, source == "crud" and taken(decoded) or decoded)
+end
 
 function worker_events.post(source, name, data)
   if type(source) ~= "string" or type(name) ~= "string" then

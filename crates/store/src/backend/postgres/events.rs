@@ -285,7 +285,7 @@ mod tests {
             for n in 0..count {
                 let record = json!({"id": format!("{n}"), "name": "s"}).as_object().unwrap().clone();
                 let operation = if n == 0 { Operation::Delete } else { Operation::Put };
-                changes.push(Change { operation, entity: "services".to_owned(), record });
+                changes.push(Change::new(operation, "services".to_owned(), record));
             }
             Notice::new(&neighbour, "public", &changes)
         };

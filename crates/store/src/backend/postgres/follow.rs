@@ -219,7 +219,7 @@ impl Shared {
                 // Whoever has removed it tells.
                 (None, None) => continue,
             };
-            changes.push(Change { operation, entity: table.name.clone(), record });
+            changes.push(Change::new(operation, table.name.clone(), record));
         }
         self.feed.publish(changes);
         Ok(())
@@ -234,7 +234,7 @@ impl Shared {
             let table = self.layout.at(named.table);
             let row = row.ok_or_else(|| Error::database("a record is gone"))?;
             let (operation, entity) = (Operation::Put, table.name.clone());
-            changes.push(Change { operation, entity, record: (self.publish)(table, row) });
+            changes.push(Change::new(operation, entity, (self.publish)(table, row)));
         }
         self.feed.publish(changes);
         Ok(())
