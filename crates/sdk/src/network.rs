@@ -100,6 +100,12 @@ impl Network {
         }
     }
 
+    /// The addresses of a name, in the order in which they are to be tried, within that time.
+    pub async fn resolve(&self, host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAddr>> {
+        let resolved = tokio::time::timeout(limit, self.addresses(host, port)).await;
+        resolved.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "resolving took too long"))?
+    }
+
     /// Goes on with TLS on a connection that began without, when the server's protocol has it so.
     pub async fn start_tls(&self, connection: Connection, server: &Server, limit: Duration) -> io::Result<Connection> {
         let Connection::Plain(stream) = connection else { return Ok(connection) };
@@ -131,8 +137,7 @@ impl Network {
 
     /// A socket from which datagrams go to a server, and on which its answers arrive.
     pub async fn datagrams(&self, host: &str, port: u16, limit: Duration) -> io::Result<UdpSocket> {
-        let resolved = tokio::time::timeout(limit, self.addresses(host, port)).await;
-        let addresses = resolved.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "resolving took too long"))??;
+        let addresses = self.resolve(host, port, limit).await?;
         let mut last = None;
         for address in addresses {
             let own = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };

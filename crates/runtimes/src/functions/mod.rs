@@ -80,7 +80,7 @@ impl Instance {
             let texts = config.texts(phase.name());
             texts
                 .into_iter()
-                .map(|text| Code::new(&text).map_err(|e| format!("config.{}: {e}", phase.name())))
+                .map(|text| Code::of(Some(name), &text).map_err(|e| format!("config.{}: {e}", phase.name())))
                 .collect()
         };
         Ok(Box::new(Instance {

@@ -40,7 +40,8 @@ impl Calls {
                 }
             };
             let plugin_id = Some(plugin_id.to_owned());
-            let job = Job { phase, instance, plugin_id, context: None, host: None, is_plugin: true, may_wait: true };
+            let (plugin, context, host) = (None, None, None);
+            let job = Job { phase, instance, plugin_id, plugin, context, host, is_plugin: true, may_wait: true };
             Ok(Calls { vm, job, function })
         };
         made().map_err(|error: mlua::Error| words(&error))

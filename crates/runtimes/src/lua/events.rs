@@ -173,8 +173,9 @@ fn next(queue: &Queue) -> Option<Event> {
 async fn deliver(event: Event) -> Result<()> {
     let vm = Vm::of_thread()?;
     let context = Some(vm.new_context()?);
+    let (plugin_id, plugin, host) = (None, None, None);
     let job =
-        Job { phase: Phase::Timer, instance: 0, plugin_id: None, context, host: None, is_plugin: true, may_wait: true };
+        Job { phase: Phase::Timer, instance: 0, plugin_id, plugin, context, host, is_plugin: true, may_wait: true };
     let take: Function = vm.slot.raw_get("take_event")?;
     let given = (take, event.source, event.name, event.data);
     let (_, waits) = vm.turn(&job, None, None, || vm.begin.call(given))?;

@@ -89,6 +89,7 @@ impl Loan<'_> {
             is_plugin: plugin_id.is_some(),
             may_wait: plugin_id.is_some(),
             plugin_id,
+            plugin: None,
             context: Some(vm.lua.create_registry_value(kept)?),
             host: Some(host),
         };

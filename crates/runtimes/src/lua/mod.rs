@@ -68,6 +68,8 @@ pub enum Phase {
     Certificate,
     Rewrite,
     Access,
+    /// Of a try that is not the first (`set_target_retry_callback`).
+    Balancer,
     Response,
     HeaderFilter,
     BodyFilter,
@@ -120,11 +122,12 @@ fn replaces_content(code: &str) -> bool {
 
 impl Phase {
     /// All of them, in their order.
-    const ALL: [Phase; 15] = [
+    const ALL: [Phase; 16] = [
         Phase::InitWorker,
         Phase::Certificate,
         Phase::Rewrite,
         Phase::Access,
+        Phase::Balancer,
         Phase::Response,
         Phase::HeaderFilter,
         Phase::BodyFilter,
@@ -156,6 +159,7 @@ impl Phase {
             Phase::Certificate => "certificate",
             Phase::Rewrite => "rewrite",
             Phase::Access => "access",
+            Phase::Balancer => "balancer",
             Phase::Response => "response",
             Phase::HeaderFilter => "header_filter",
             Phase::BodyFilter => "body_filter",
@@ -178,6 +182,7 @@ impl Phase {
             Phase::Rewrite => "rewrite_by_lua*",
             // Where Kong runs it.
             Phase::Access | Phase::Response | Phase::WsHandshake => "access_by_lua*",
+            Phase::Balancer => "balancer_by_lua*",
             Phase::HeaderFilter => "header_filter_by_lua*",
             Phase::BodyFilter => "body_filter_by_lua*",
             Phase::Log | Phase::WsClose => "log_by_lua*",
@@ -194,6 +199,7 @@ impl Phase {
             Phase::Certificate => 0x2,
             Phase::Rewrite => 0x10,
             Phase::Access => 0x20,
+            Phase::Balancer => 0x40,
             Phase::Response => 0x80,
             Phase::HeaderFilter => 0x200,
             Phase::BodyFilter => 0x400,
@@ -210,7 +216,8 @@ impl Phase {
 
     /// Whether the worker has something else to do meanwhile.
     fn may_wait(self) -> bool {
-        !matches!(self, Phase::HeaderFilter | Phase::BodyFilter | Phase::Log | Phase::WsClose) && !self.has_frame()
+        !matches!(self, Phase::Balancer | Phase::HeaderFilter | Phase::BodyFilter | Phase::Log | Phase::WsClose)
+            && !self.has_frame()
     }
 
     /// Whether it is about a message of a WebSocket.

@@ -31,6 +31,7 @@ const OWN: &[(&str, &[&str])] = &[
 /// Those that are used where the operator has none of that name.
 const SPARE: &[(&str, &[&str])] = &[
     (include_str!("code/modules/pl.lua"), PENLIGHT),
+    (include_str!("code/modules/inspect.lua"), &["inspect"]),
     (include_str!("code/modules/kong.lua"), &["kong.plugins.base_plugin", "lfs"]),
     (include_str!("code/modules/lpeg.lua"), &["lpeg"]),
     (include_str!("code/modules/luasocket.lua"), &["ltn12"]),
@@ -48,6 +49,7 @@ const KONG: &[&str] = &[
     "kong.tools.sandbox",
     "kong.workspaces",
     "lyaml",
+    "resty.kong.log",
 ];
 const TYPEDEFS: &[&str] = &["kong.db.schema.typedefs", "kong.tools.queue_schema", "kong.tools.redis.schema"];
 const PROTOBUF: &[&str] = &["kong.tools.grpc", "kong.tools.protobuf", "pb", "protoc"];
@@ -111,8 +113,17 @@ const TOOLS: &[&str] = &[
     "kong.tools.yield",
     "tablepool",
 ];
-const TOOLS_NET: &[&str] = &["kong.tools.http", "kong.tools.ip", "kong.tools.uri", "resty.ipmatcher"];
-const PENLIGHT: &[&str] = &["pl.stringx", "pl.tablex", "pl.pretty", "pl.utils", "pl.path", "pl.file", "inspect"];
+const TOOLS_NET: &[&str] = &[
+    "kong.dns.client",
+    "kong.resty.dns.client",
+    "kong.tools.dns",
+    "kong.tools.http",
+    "kong.tools.ip",
+    "kong.tools.uri",
+    "resty.dns.client",
+    "resty.ipmatcher",
+];
+const PENLIGHT: &[&str] = &["pl.stringx", "pl.tablex", "pl.pretty", "pl.utils", "pl.path", "pl.file"];
 
 static PATH: OnceLock<String> = OnceLock::new();
 

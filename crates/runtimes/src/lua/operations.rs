@@ -3,10 +3,11 @@
 use super::turn::Waited;
 use super::value::{number, text};
 use super::{events, records, sockets, surroundings};
-use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
+use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Table, Value};
 use sdk::LocalBoxFuture;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -73,6 +74,17 @@ fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture<'st
                 }
             })
         }
+        "dns" => {
+            let name = arguments.front().and_then(text).unwrap_or_default();
+            let port = arguments.get(1).and_then(number).unwrap_or_default() as u16;
+            let (lua, name) = (lua.clone(), String::from_utf8_lossy(&name).into_owned());
+            Box::pin(async move {
+                match surroundings::addresses(name, port).await {
+                    Ok(found) => described(&lua, &found)?.into_lua_multi(&lua),
+                    Err(why) => (Value::Nil, why).into_lua_multi(&lua),
+                }
+            })
+        }
         "broadcast" => events::broadcast(lua, &arguments),
         name if name.starts_with("db.") => records::operation(lua, name, arguments),
         other => {
@@ -80,6 +92,17 @@ fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture<'st
             Box::pin(async move { Err(Error::runtime(words)) })
         }
     }
+}
+
+/// Addresses as code gets them.
+fn described(lua: &Lua, found: &[SocketAddr]) -> Result<Vec<Table>> {
+    let one = |address: &SocketAddr| {
+        let table = lua.create_table()?;
+        table.raw_set("address", address.ip().to_string())?;
+        table.raw_set("port", address.port())?;
+        Ok(table)
+    };
+    found.iter().map(one).collect()
 }
 
 /// A time that code gives in seconds.

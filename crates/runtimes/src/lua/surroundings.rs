@@ -3,8 +3,10 @@
 use sdk::address::Cidr;
 use sdk::{BoxFuture, Connections, Env};
 use serde_json::Value as Json;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// A node, as Lua sees it.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +26,9 @@ pub struct Node {
 
 /// Fetches what a reference to a vault stands for.
 pub type FetchSecret = Arc<dyn Fn(String) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
+/// How long code waits for what a name stands for.
+const LONGEST_LOOK_UP: Duration = Duration::from_secs(10);
 
 static NODE: OnceLock<Node> = OnceLock::new();
 /// As long as the node lasts: it holds the database open.
@@ -56,6 +61,14 @@ pub(super) async fn secret(reference: String) -> Result<String, String> {
     let (Some(fetch), Some(env)) = (fetch, env()) else { return Err("there are no vaults yet".to_owned()) };
     let fetched = env.tasks().call("a secret for Lua", async move { fetch(reference).await });
     fetched.await.unwrap_or_else(|| Err("the node ends".to_owned()))
+}
+
+/// What a name stands for, by the node's resolver.
+pub(super) async fn addresses(name: String, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let Some(env) = env() else { return Err("there is no resolver yet, or none any more".to_owned()) };
+    let network = env.network().clone();
+    let found = env.tasks().call("a name for Lua", async move { network.resolve(&name, port, LONGEST_LOOK_UP).await });
+    found.await.unwrap_or_else(|| Err(io::Error::other("the node ends"))).map_err(|error| error.to_string())
 }
 
 pub(super) fn node() -> Node {

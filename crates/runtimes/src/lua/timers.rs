@@ -68,8 +68,9 @@ async fn fire(given: &[RegistryKey]) -> Result<()> {
     let vm = Vm::of_thread()?;
     vm.lua.expire_registry_values();
     let context = Some(vm.new_context()?);
+    let (plugin_id, plugin, host) = (None, None, None);
     let job =
-        Job { phase: Phase::Timer, instance: 0, plugin_id: None, context, host: None, is_plugin: true, may_wait: true };
+        Job { phase: Phase::Timer, instance: 0, plugin_id, plugin, context, host, is_plugin: true, may_wait: true };
     let mut given: MultiValue = given.iter().map(|key| vm.lua.registry_value::<Value>(key)).collect::<Result<_>>()?;
     let function = given.pop_front();
     // It is not cut short: the event loop goes on as long as there is a worker.

@@ -35,6 +35,8 @@ pub struct Job {
     pub instance: u64,
     /// The id of the plugin's record.
     pub plugin_id: Option<String>,
+    /// The plugin's name, for what it logs.
+    pub plugin: Option<&'static str>,
     /// What it keeps where there is no exchange to keep it.
     pub context: Option<RegistryKey>,
     /// What answers where there is no exchange to ask.
@@ -47,8 +49,9 @@ pub struct Job {
 
 impl Job {
     /// Code of a configuration, which does not wait.
-    fn of_code(phase: Phase, instance: u64) -> Job {
-        Job { phase, instance, plugin_id: None, context: None, host: None, is_plugin: false, may_wait: false }
+    fn of_code(phase: Phase, instance: u64, plugin: Option<&'static str>) -> Job {
+        let (plugin_id, context, host) = (None, None, None);
+        Job { phase, instance, plugin_id, plugin, context, host, is_plugin: false, may_wait: false }
     }
 }
 
@@ -88,7 +91,7 @@ pub fn run(
     piece: Piece<'_>,
 ) -> Result<Outcome, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job::of_code(phase, instance);
+    let job = Job::of_code(phase, instance, codes.first().and_then(Code::plugin));
     let work = || codes.iter().try_for_each(|code| vm.call(code));
     let (ending, ran) = vm.during(&job, Some(exchange), piece, work).map_err(|error| words(&error))?;
     outcome(exchange, ending, ran)
@@ -111,7 +114,7 @@ pub struct Waiting<'c> {
 /// Runs the code of a phase as [`run`] does, and lets it wait.
 pub fn begin<'c>(codes: &'c [Code], phase: Phase, instance: u64, exchange: &mut Exchange) -> Result<Begun<'c>, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job { may_wait: true, ..Job::of_code(phase, instance) };
+    let job = Job { may_wait: true, ..Job::of_code(phase, instance, codes.first().and_then(Code::plugin)) };
     next(vm, job, codes, exchange)
 }
 
@@ -148,7 +151,7 @@ impl Waiting<'_> {
 /// What code makes of an exchange that is over.
 pub fn evaluate(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Json, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job::of_code(Phase::Log, instance);
+    let job = Job::of_code(Phase::Log, instance, code.plugin());
     let value = || {
         let (function, _) = vm.function(code)?;
         to_json(&function.call(())?)
@@ -160,7 +163,7 @@ pub fn evaluate(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<J
 /// What the function that code returns makes of values. A null among the arguments themselves is nothing (`nil`).
 pub fn call(code: &Code, instance: u64, exchange: &mut Exchange, arguments: &[Json]) -> Result<Vec<Json>, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job::of_code(Phase::Access, instance);
+    let job = Job::of_code(Phase::Access, instance, code.plugin());
     let work = || {
         let lists: Table = vm.slot.raw_get::<Table>("native")?.raw_get("array_mt")?;
         let given = arguments.iter().map(|value| match value {
@@ -178,7 +181,7 @@ pub fn call(code: &Code, instance: u64, exchange: &mut Exchange, arguments: &[Js
 /// The text that the function makes which code returns.
 pub fn text_of(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Vec<u8>, String> {
     let vm = Vm::of_thread().map_err(|error| words(&error))?;
-    let job = Job::of_code(Phase::Access, instance);
+    let job = Job::of_code(Phase::Access, instance, code.plugin());
     let work = || vm.returned(code)?.call::<Value>(());
     let (_, value) = vm.during(&job, Some(exchange), None, work).map_err(|error| words(&error))?;
     let value = value.map_err(|error| words(&error))?;
@@ -307,6 +310,7 @@ impl Vm {
                 job.host.as_ref(),
                 job.may_wait,
                 self.host.borrow().is_lent,
+                job.plugin,
             ))?;
             work()
         })

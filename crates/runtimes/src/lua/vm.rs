@@ -19,7 +19,7 @@ const NEARLY_ALL: usize = MOST_MEMORY / 8 * 7;
 /// After so many instructions it is seen whether code has to end.
 const INSTRUCTIONS: u32 = 10_000;
 /// The run time's own code, in the order in which it is run; the last one gives what sandboxed code sees.
-const OWN: [(&str, &str); 13] = [
+const OWN: [(&str, &str); 15] = [
     ("=scheduler", include_str!("code/scheduler.lua")),
     ("=pdk/phases", include_str!("code/pdk/phases.lua")),
     ("=pdk/log", include_str!("code/pdk/log.lua")),
@@ -28,6 +28,8 @@ const OWN: [(&str, &str); 13] = [
     ("=pdk/response", include_str!("code/pdk/response.lua")),
     ("=pdk/service", include_str!("code/pdk/service.lua")),
     ("=pdk/websocket", include_str!("code/pdk/websocket.lua")),
+    ("=pdk/tracing", include_str!("code/pdk/tracing.lua")),
+    ("=pdk/telemetry", include_str!("code/pdk/telemetry.lua")),
     ("=pdk/kong", include_str!("code/pdk/kong.lua")),
     ("=pdk/kept", include_str!("code/pdk/kept.lua")),
     ("=pdk/timings", include_str!("code/pdk/timings.lua")),
@@ -36,9 +38,10 @@ const OWN: [(&str, &str); 13] = [
 ];
 
 /// The same, of what needs modules.
-const LATER: [(&str, &str); 6] = [
+const LATER: [(&str, &str); 7] = [
     ("=db", include_str!("code/db.lua")),
     ("=db_connector", include_str!("code/db_connector.lua")),
+    ("=dns", include_str!("code/dns.lua")),
     ("=cache", include_str!("code/cache.lua")),
     ("=events", include_str!("code/events.lua")),
     ("=admin", include_str!("code/admin.lua")),
@@ -53,6 +56,8 @@ pub struct Code(Arc<Source>);
 struct Source {
     number: u64,
     text: String,
+    /// The plugin in whose configuration it is.
+    plugin: Option<&'static str>,
 }
 
 /// Code that a worker has loaded.
@@ -107,6 +112,11 @@ thread_local! {
 impl Code {
     /// Code, if Lua can read it.
     pub fn new(text: &str) -> Result<Code, String> {
+        Code::of(None, text)
+    }
+
+    /// The same in the configuration of that plugin.
+    pub fn of(plugin: Option<&'static str>, text: &str) -> Result<Code, String> {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         if permissions().trust == Trust::Off {
             return Err("loading of untrusted Lua code disabled because 'untrusted_lua' config option is set to 'off'"
@@ -115,7 +125,12 @@ impl Code {
         let lua = Lua::new_with(StdLib::NONE, LuaOptions::default()).map_err(|error| error.to_string())?;
         lua.load(text).set_name("=code").into_function().map_err(|error| words(&error))?;
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Ok(Code(Arc::new(Source { number, text: text.to_owned() })))
+        Ok(Code(Arc::new(Source { number, text: text.to_owned(), plugin })))
+    }
+
+    /// The plugin whose it is.
+    pub fn plugin(&self) -> Option<&'static str> {
+        self.0.plugin
     }
 
     /// Whether it may look at the content of requests.
@@ -156,6 +171,7 @@ impl Vm {
         let native = natives::table(&lua)?;
         let asked = host.clone();
         native.raw_set("ask", lua.create_function(move |lua, name: String| asks::function(lua, &asked, name))?)?;
+        natives::log::add(&lua, &native, &host)?;
         slot.raw_set("native", &native)?;
         slot.raw_set("started", lua.create_table()?)?;
         let mut sandbox = Value::Nil;

@@ -16,9 +16,21 @@ local set_header, clear_header = to("set_header"), to("clear_header")
 local set_query, set_raw_query, set_method = to("set_query"), to("set_raw_query"), to("set_method")
 local start_time = host("request.get_start_time")
 
-local function truncated(max, f, raw)
-  return f(max == 0 and 1000 or max or 100, raw == true)
+-- What of a request is shown at most is a setting, where code does not say; code is told that there is more, and so is
+-- who reads the log.
+local function told(what, found, err)
+  if err == "truncated" then
+    kong.log.notice(what, " truncated")
+  end
+  return found, err
 end
+
+local function truncated(what, setting, max, f, ...)
+  max = max == 0 and 1000 or max or tonumber(kong.configuration[setting]) or 100
+  return told(what, f(max, ...))
+end
+
+local function decode(max, text) return native.decode_args(text, max) end
 
 -- Text of nested lists, as `ngx.say` and `ngx.print` put it.
 local function flat(out, value, level)
@@ -81,6 +93,8 @@ local variables = {
   request_completion = function() return slot.phase_name == "log" and "OK" or "" end,
 }
 
+function print(...) slot.raw_log("notice", 3, ...) end
+
 ngx = {
   arg = setmetatable({}, { __metatable = false }),
   now = native.now,
@@ -104,13 +118,13 @@ ngx = {
   crc32_short = native.crc32,
   crc32_long = native.crc32,
   encode_args = native.encode_args,
-  decode_args = function(text, max) return native.decode_args(text, max == 0 and 1000 or max or 100) end,
+  decode_args = function(text, max) return truncated("decode args", "lua_max_uri_args", max, decode, text) end,
   quote_sql_str = function(text)
     local escapes = { ["\0"] = "\\0", ["\n"] = "\\n", ["\r"] = "\\r", ["\26"] = "\\Z", ["\\"] = "\\\\", ["'"] = "\\'",
       ['"'] = '\\"' }
     return "'" .. text:gsub("[%z\n\r\26\\'\"]", escapes) .. "'"
   end,
-  log = function(level, ...) return native.log(levels[level] or "err", ...) end,
+  log = function(level, ...) slot.raw_log(levels[level] or "err", 3, ...) end,
   is_subrequest = false,
   config = setmetatable({
     debug = false, nginx_version = 1027001, ngx_lua_version = 10027,
@@ -150,7 +164,9 @@ ngx = {
     __metatable = false,
   }),
   resp = {
-    get_headers = function(max, raw) return truncated(max, response_headers, raw) end,
+    get_headers = function(max, raw)
+      return truncated("response headers", "lua_max_resp_headers", max, response_headers, raw == true)
+    end,
     add_header = host("response.add_header"),
   },
   var = setmetatable({}, {
@@ -166,10 +182,12 @@ ngx = {
   }),
   req = {
     get_method = host("request.get_method"),
-    get_headers = function(max, raw) return truncated(max, request_headers, raw) end,
-    get_uri_args = function(max) return truncated(max, request_query) end,
+    get_headers = function(max, raw)
+      return truncated("request headers", "lua_max_req_headers", max, request_headers, raw == true)
+    end,
+    get_uri_args = function(max) return truncated("uri args", "lua_max_uri_args", max, request_query, false) end,
     get_post_args = function(max)
-      return native.decode_args(request_body() or "", max == 0 and 1000 or max or 100)
+      return truncated("post args", "lua_max_post_args", max, decode, request_body() or "")
     end,
     get_body_data = function()
       local body = request_body()

@@ -44,7 +44,7 @@ local function guarded(real, names)
 end
 
 local usual_kong = guarded(kong, [[version version_num client cluster ctx ip log nginx node plugin request response
-  router service table tracing telemetry websocket]])
+  router service table telemetry websocket]])
 
 local sandbox = {
   _VERSION = _VERSION, assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,
@@ -98,6 +98,8 @@ sandbox.kong = setmetatable({}, {
       later.vault = guarded(kong.vault, "get is_reference parse_reference try update")
     elseif name == "configuration" and not later.configuration then
       later.configuration = guarded(kong.configuration)
+    elseif name == "tracing" and not later.tracing then
+      later.tracing = guarded(kong.tracing)
     end
     return usual_kong[name] or later[name]
   end,

@@ -11,11 +11,12 @@ local WAIT, DONE, FAILED = {}, {}, {}
 
 -- What phase it is, and of which plugin; what code has kept (`kong.ctx`, `ngx.ctx`) is looked for when it is asked for.
 -- `asks` says whether there is an exchange to ask, or `other` in its place.
-function slot.enter(phase, instance, plugin_id, context, other, is_plugin, is_lent)
+function slot.enter(phase, instance, plugin_id, context, other, is_plugin, is_lent, plugin_name)
   slot.phase, slot.phase_name, slot.context = phase.bit, phase.name, phase.context
   slot.may_wait = is_plugin and phase.may_wait
   slot.instance, slot.plugin_id, slot.kept, slot.over = instance, plugin_id, context, false
-  slot.other, slot.asks = other, is_lent or other ~= nil
+  local known = not plugin_name and slot.instances[instance]
+  slot.other, slot.asks, slot.plugin_name = other, is_lent or other ~= nil, known and known.name or plugin_name
 end
 
 function slot.new_context()
@@ -186,7 +187,7 @@ function slot.run(at, number)
   if not instance then
     return false
   end
-  slot.plugin_id = instance.id
+  slot.plugin_id, slot.plugin_name = instance.id, instance.name
   local f = instance[at]
   if not f then
     f = instance.handler[phase.name]

@@ -72,5 +72,8 @@ function vault.try(callback, options)
 end
 
 function vault.flush() known:flush_all() end
+-- What references stand for is fetched when it is asked for.
+function vault.warmup() end
+function vault.init_worker() end
 
 kong.vault = vault

@@ -34,7 +34,7 @@ pub fn function(lua: &Lua, host: &Rc<RefCell<Host>>, name: String) -> Result<Fun
             })
         }
         _ => {
-            let is_short = !["body", "log.", "ngx.say", "ngx.var"].iter().any(|long| name.contains(long));
+            let is_short = !["body", "log.", "ngx.say", "ngx.var", "trace."].iter().any(|long| name.contains(long));
             lua.create_function(move |lua, arguments: MultiValue| {
                 let mut host = borrow(&host)?;
                 let _unlimited = is_short.then(|| Unlimited::new(lua));

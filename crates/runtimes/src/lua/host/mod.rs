@@ -7,6 +7,8 @@ mod ngx;
 pub mod request;
 mod response;
 mod service;
+mod trace;
+mod upstream_tls;
 mod websocket;
 
 use super::Phase;
@@ -17,6 +19,7 @@ use std::cell::RefCell;
 use std::mem;
 
 pub use ngx::said;
+pub use trace::telemetry;
 
 /// The exchange that code acts on. It is lent by whoever runs a phase ([`Lent`]); else there is an empty one.
 pub struct Host {
@@ -104,12 +107,16 @@ impl Host {
             "response" if function == "get_headers" => return self.response_headers(lua, &arguments),
             "response" => self.response(lua, function, &arguments),
             "service.response" => return self.service_response(lua, function, &arguments),
+            "service" if function.starts_with("set_tls_") => self.secure(function, &arguments),
+            "service" if function == "set_target_retry_callback" => self.on_retry(lua, &arguments),
             "service" | "service.request" => self.service(name, &arguments),
             "websocket" | "websocket.client" | "websocket.upstream" => {
                 return self.websocket(lua, space, function, &arguments);
             }
             "client" | "router" => self.client(lua, name, &arguments),
             "log" => self.log(lua, function, &arguments),
+            "trace" => self.trace(lua, function, &arguments),
+            "telemetry" => self.tell(&arguments),
             "ngx" if function == "response_headers" => return self.response_headers(lua, &arguments),
             "ngx" => self.ngx(lua, function, &arguments),
             _ => Err(unknown(name)),

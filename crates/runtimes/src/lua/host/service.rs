@@ -28,8 +28,8 @@ impl Host {
                 (upstream.host, upstream.port) = (Some(arguments.str(0)?.into()), port);
             }
             "service.set_retries" => {
-                let retries = u8::try_from(arguments.integer(0)?).unwrap_or(u8::MAX);
-                self.change_service(|service| service.retries = retries.into());
+                let retries = u16::try_from(arguments.integer(0)?).unwrap_or_default();
+                self.change_service(|service| service.retries = retries);
             }
             "service.set_timeouts" => {
                 let time = |at: usize| arguments.integer(at).map(|ms| Duration::from_millis(ms.unsigned_abs()));
@@ -39,7 +39,14 @@ impl Host {
                     (service.write_timeout, service.read_timeout) = (write, read);
                 });
             }
-            "service.request.disable_tls" => upstream.protocol = Protocol::Http,
+            "service.request.disable_tls" => {
+                upstream.protocol = if self.exchange.stream.is_some() { Protocol::Tcp } else { Protocol::Http };
+                return Ok(Value::Boolean(true));
+            }
+            "service.request.enable_tls" => {
+                upstream.protocol = if self.exchange.stream.is_some() { Protocol::Tls } else { Protocol::Https };
+                return Ok(Value::Boolean(true));
+            }
             "service.request.set_scheme" => {
                 upstream.protocol = match arguments.str(0)?.as_str() {
                     "http" => Protocol::Http,

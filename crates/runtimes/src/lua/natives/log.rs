@@ -1,14 +1,32 @@
 //! `kong.log` and `ngx.log`.
 
-use crate::lua::value::{self, number, text};
+use crate::lua::host::{Host, telemetry};
+use crate::lua::surroundings;
+use crate::lua::value::{number, text};
 use mlua::{Lua, LuaString, MultiValue, Result, Table, Value};
+use sdk::{Exchange, Version};
+use std::cell::RefCell;
+use std::rc::Rc;
+use tracing::Level;
 
-/// What a line is not much longer than, in octets.
-const LONGEST: usize = 4096;
+/// What a line is not longer than, in characters.
+const LONGEST: usize = 8192;
 
-pub fn add(lua: &Lua, native: &Table) -> Result<()> {
-    native.raw_set("log", lua.create_function(|_, (level, values): (String, MultiValue)| write(&level, &values))?)?;
-    native.raw_set("inspect", lua.create_function(|_, values: MultiValue| inspect(&values))?)?;
+pub fn add(lua: &Lua, native: &Table, host: &Rc<RefCell<Host>>) -> Result<()> {
+    let host = Rc::clone(host);
+    let write = lua.create_function(move |_, (level, line): (LuaString, LuaString)| {
+        // Nobody else has it while code runs; without it the line says nothing of a request.
+        let host = host.try_borrow();
+        let exchange = host.as_ref().ok().filter(|host| host.is_lent).map(|host| &host.exchange);
+        write(&level.to_string_lossy(), &line.to_string_lossy(), exchange);
+        Ok(())
+    });
+    native.raw_set("write", write?)?;
+    native.raw_set("is_logged", lua.create_function(|_, level: LuaString| Ok(is_logged(&level.to_string_lossy())))?)?;
+    let is_heard = |_: &Lua, ()| Ok(surroundings::env().is_some_and(|env| env.log().is_heard()));
+    native.raw_set("has_telemetry", lua.create_function(is_heard)?)?;
+    let tell = |_: &Lua, (message, attributes): (Value, Value)| telemetry(&message, &attributes, None, None);
+    native.raw_set("telemetry", lua.create_function(tell)?)?;
     native.raw_set("traceback", lua.create_function(traceback)?)?;
     native.raw_set("getinfo", lua.create_function(getinfo)?)
 }
@@ -26,54 +44,65 @@ fn getinfo(lua: &Lua, (level, _): (Value, Value)) -> Result<Option<Table>> {
         let source = debug.source();
         let short = source.short_src.unwrap_or_default().into_owned();
         let source = source.source.unwrap_or_default().into_owned();
-        let name = debug.names().name.map(|name| name.into_owned());
-        (source, short, debug.current_line(), name)
+        let names = debug.names();
+        let name = names.name.map(|name| name.into_owned());
+        let what = (debug.source().what, names.name_what.unwrap_or_default());
+        (source, short, debug.current_line(), name, what)
     });
-    let Some((source, short, line, name)) = found else { return Ok(None) };
+    let Some((source, short, line, name, (what, name_what))) = found else { return Ok(None) };
     let table = lua.create_table()?;
     table.raw_set("source", source)?;
     table.raw_set("short_src", short)?;
     table.raw_set("currentline", line.unwrap_or_default())?;
     table.raw_set("name", name)?;
+    table.raw_set("what", what)?;
+    table.raw_set("namewhat", name_what)?;
     Ok(Some(table))
 }
 
-fn write(level: &str, values: &MultiValue) -> Result<()> {
-    let line = line(values, false)?;
+/// Whether lines of that level are written. What is `info` to nginx is one step below what is to us.
+fn is_logged(level: &str) -> bool {
     match level {
-        // As the log has them: what is `info` to nginx is one step below what is to us.
-        "debug" => tracing::trace!(code = "lua", "{line}"),
-        "info" => tracing::debug!(code = "lua", "{line}"),
-        "notice" => tracing::info!(code = "lua", "{line}"),
-        "warn" => tracing::warn!(code = "lua", "{line}"),
-        _ => tracing::error!(code = "lua", "{line}"),
+        "debug" => tracing::enabled!(Level::TRACE),
+        "info" => tracing::enabled!(Level::DEBUG),
+        "notice" => tracing::enabled!(Level::INFO),
+        "warn" => tracing::enabled!(Level::WARN),
+        _ => tracing::enabled!(Level::ERROR),
     }
-    Ok(())
 }
 
-fn inspect(values: &MultiValue) -> Result<()> {
-    let line = line(values, true)?;
-    tracing::trace!(code = "lua", "{line}");
-    Ok(())
-}
-
-fn line(values: &MultiValue, inspected: bool) -> Result<String> {
-    let mut line = String::new();
-    for value in values {
-        line.push_str(&shown(value, inspected)?);
-        if line.len() > LONGEST {
-            break;
+/// A line, with what nginx says of the request that is being served.
+fn write(level: &str, line: &str, exchange: Option<&Exchange>) {
+    let line = line.char_indices().nth(LONGEST).map_or(line, |(end, _)| &line[..end]);
+    let Some(exchange) = exchange else {
+        match level {
+            "debug" => tracing::trace!("{line}"),
+            "info" => tracing::debug!("{line}"),
+            "notice" => tracing::info!("{line}"),
+            "warn" => tracing::warn!("{line}"),
+            _ => tracing::error!("{line}"),
         }
+        return;
+    };
+    let (client, head) = (exchange.client.ip.to_string(), &exchange.request);
+    let (client, server, request_id) = (client.as_str(), "kong", exchange.id_str());
+    let request = exchange.stream.is_none().then(|| {
+        let version = match head.version {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+            Version::Http2 => "2.0",
+            Version::Http3 => "3.0",
+        };
+        format!("\"{} {} HTTP/{version}\"", head.method.as_str(), head.path())
+    });
+    let request = request.as_deref();
+    let host = head.fields.get("Host").map(|host| format!("\"{}\"", String::from_utf8_lossy(host)));
+    let host = host.as_deref();
+    match level {
+        "debug" => tracing::trace!(client, server, request, host, request_id, "{line}"),
+        "info" => tracing::debug!(client, server, request, host, request_id, "{line}"),
+        "notice" => tracing::info!(client, server, request, host, request_id, "{line}"),
+        "warn" => tracing::warn!(client, server, request, host, request_id, "{line}"),
+        _ => tracing::error!(client, server, request, host, request_id, "{line}"),
     }
-    Ok(line)
-}
-
-/// A value as a message has it.
-fn shown(value: &Value, inspected: bool) -> Result<String> {
-    Ok(match (value, text(value)) {
-        (Value::Table(_), _) if inspected => value::to_json(value)?.to_string(),
-        (Value::Nil, _) => "nil".to_owned(),
-        (_, Some(text)) => String::from_utf8_lossy(&text).into_owned(),
-        (other, None) => other.to_string()?,
-    })
 }

@@ -9,7 +9,7 @@ mod digests;
 mod files;
 pub(super) mod json;
 mod keys;
-mod log;
+pub(super) mod log;
 mod protobuf;
 mod regex;
 mod schemas;
@@ -35,7 +35,6 @@ pub fn table(lua: &Lua) -> Result<Table> {
     keys::add(lua, &native)?;
     certificates::add(lua, &native)?;
     json::add(lua, &native)?;
-    log::add(lua, &native)?;
     protobuf::add(lua, &native)?;
     regex::add(lua, &native)?;
     schemas::add(lua, &native)?;

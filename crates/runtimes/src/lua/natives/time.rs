@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     native.raw_set("now", lua.create_function(|_, ()| Ok(since_1970().as_millis() as f64 / 1000.0))?)?;
+    native.raw_set("now_ns", lua.create_function(|_, ()| Ok(since_1970().as_nanos() as f64))?)?;
     native.raw_set("monotonic", lua.create_function(|_, ()| Ok(monotonic()))?)?;
     native.raw_set("parse_http_time", lua.create_function(|_, text: String| Ok(parsed(&text)))?)
 }

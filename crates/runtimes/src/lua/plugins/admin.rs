@@ -106,6 +106,7 @@ async fn run(plugin: &'static str, request: AdminRequest) -> mlua::Result<AdminA
         phase: Phase::AdminApi,
         instance: 0,
         plugin_id: None,
+        plugin: Some(plugin),
         context,
         host: None,
         is_plugin: true,

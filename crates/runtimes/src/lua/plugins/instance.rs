@@ -78,6 +78,7 @@ fn outside(
         phase: Phase::InitWorker,
         instance: 0,
         plugin_id: None,
+        plugin: Some(definition.name),
         context,
         host: None,
         is_plugin: true,
@@ -95,8 +96,14 @@ fn outside(
 }
 
 fn report(definition: &Definition, phase: &str, done: mlua::Result<()>) {
-    if let Err(error) = done {
-        tracing::error!(plugin = definition.name, phase, "{}", words(&error));
+    let (name, Err(error)) = (definition.name, done) else { return };
+    match phase {
+        "init_worker" => tracing::error!(
+            "worker initialization error: failed to execute the \"init_worker\" handler for plugin \"{name}\": {}; \
+             this node must be restarted",
+            words(&error)
+        ),
+        _ => tracing::error!(plugin = name, phase, "{}", words(&error)),
     }
 }
 
@@ -141,6 +148,7 @@ impl Configured {
         }
         let known = vm.lua.create_table()?;
         known.raw_set("id", self.id.to_string())?;
+        known.raw_set("name", self.definition.name)?;
         let config = record(&vm.lua, &self.config)?;
         if let Some(config) = config.as_table() {
             sets::mark(vm, config, self.definition.loaded.schema)?;
@@ -191,7 +199,8 @@ impl Instance {
     /// What goes on after it.
     fn job(&self, phase: Phase) -> Job {
         let plugin_id = Some(self.0.id.to_string());
-        Job { phase, instance: self.0.number, plugin_id, context: None, host: None, is_plugin: true, may_wait: true }
+        let (instance, plugin) = (self.0.number, Some(self.0.definition.name));
+        Job { phase, instance, plugin_id, plugin, context: None, host: None, is_plugin: true, may_wait: true }
     }
 
     /// A phase in which the worker may have something else to do meanwhile.

@@ -69,6 +69,22 @@ modules["kong.reports"] = function()
   return setmetatable({}, { __index = function() return function() return nil end end })
 end
 
+-- The level of the log in nginx's numbers; it is set where the node's is.
+modules["resty.kong.log"] = function()
+  local function level()
+    for _, known in ipairs { { "debug", 8 }, { "info", 7 }, { "notice", 6 }, { "warn", 5 } } do
+      if native.is_logged(known[1]) then
+        return known[2]
+      end
+    end
+    return 4
+  end
+  return {
+    get_log_level = function() return level(), 0, level() end,
+    set_log_level = function() return nil, "the level is that of the node" end,
+  }
+end
+
 modules["kong.concurrency"] = function()
   local locks = {}
   -- One after the other in this worker, in the order in which they come.

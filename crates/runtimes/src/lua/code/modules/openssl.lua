@@ -382,6 +382,7 @@ end
 modules["resty.openssl.x509.store"] = function()
   return { new = function()
     local store = { certificates = {} }
+    store.ctx = store
     function store:add(certificate)
       self.certificates[#self.certificates + 1] = certificate
       return true

@@ -138,9 +138,4 @@ modules["pl.file"] = function()
   return file
 end
 
-modules["inspect"] = function()
-  return setmetatable({ inspect = function(value) return require("pl.pretty").write(value) end },
-    { __call = function(_, value) return require("pl.pretty").write(value) end })
-end
-
 return modules[name]()

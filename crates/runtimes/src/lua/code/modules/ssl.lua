@@ -86,6 +86,11 @@ modules["resty.kong.tls"] = function()
   function tls.disable_session_reuse() return decide("tls.disable_session_reuse") end
   function tls.disable_http2_alpn() return decide("tls.disable_http2_alpn") end
   function tls.set_client_ca_list(list) return decide("tls.set_client_ca_list", slot.ders(list)) end
+  -- Of connections with services (`kong.service`).
+  tls.set_upstream_cert_and_key = kong.service.set_tls_cert_key
+  tls.set_upstream_ssl_verify = kong.service.set_tls_verify
+  tls.set_upstream_ssl_verify_depth = kong.service.set_tls_verify_depth
+  tls.set_upstream_ssl_trusted_store = kong.service.set_tls_verify_store
   return tls
 end
 

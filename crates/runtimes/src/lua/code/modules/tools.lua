@@ -247,7 +247,7 @@ function sha.sha256_bin(given) return native.digest("sha256", given) end
 function sha.sha256_base64(given) return native.encode_base64(native.digest("sha256", given)) end
 function sha.sha256_base64url(given) return native.encode_base64url(native.digest("sha256", given)) end
 
-local time = { time_ns = function() return native.now() * 1e9 end }
+local time = { time_ns = native.now_ns }
 function time.get_now_ms() return native.now() * 1000 end
 time.get_updated_now, time.get_updated_now_ms = native.now, time.get_now_ms
 function time.get_updated_monotonic_ms() return native.monotonic() * 1000 end

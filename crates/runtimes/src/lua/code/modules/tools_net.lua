@@ -252,4 +252,9 @@ modules["kong.tools.http"] = http
 
 modules["kong.tools.uri"] = { escape = native.escape_path, normalize = native.normal_path, unescape = native.unescape_uri }
 
+modules["kong.tools.dns"] = function() return kong.dns end
+for _, client in ipairs { "kong.dns.client", "kong.resty.dns.client", "resty.dns.client" } do
+  modules[client] = kong.dns
+end
+
 return modules[name]

@@ -33,6 +33,7 @@ function client.authenticate(consumer, credential)
 end
 local load_consumer = client.load_consumer
 function client.load_consumer(id, by_username)
+  check(AUTHENTICATED)
   if type(id) ~= "string" then
     error("consumer_id must be a string", 2)
   end

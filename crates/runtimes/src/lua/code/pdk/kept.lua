@@ -63,6 +63,8 @@ end, __index = function(ctx, name)
     end
   elseif name == "workspace" then
     value = found.workspace()
+  elseif name == "KONG_SPANS" then
+    value = slot.spans()
   else
     value = slot.timing(ctx, name)
   end

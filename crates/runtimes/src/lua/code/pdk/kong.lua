@@ -25,8 +25,6 @@ local function in_unit(octets, unit, scale)
   return fmt("%." .. scale .. "f %s", octets / 1024 ^ power, suffix)
 end
 
-local null_span = setmetatable({}, { __index = function() return function(self) return self end end })
-
 local is_stream = pdk.host("request.is_stream")
 -- As nginx has it: streams are none of its HTTP.
 function slot.subsystem()
@@ -71,20 +69,11 @@ kong = {
   router = namespace("router", AUTHENTICATED, "get_route get_service"),
   service = pdk.service,
   table = {},
-  tracing = setmetatable({
-    start_span = function() return null_span end,
-    create_span = function() return null_span end,
-    active_span = function() return nil end,
-    get_root_span = function() return nil end,
-    set_active_span = function() end,
-    process_span = function() end,
-    get_sampling_decision = function() return false end,
-  }, { __index = function() return function() end end }),
-  telemetry = { log = function() return true end },
+  telemetry = pdk.telemetry,
   websocket = pdk.websocket,
 }
 
--- The settings of the node.
+-- The settings of the node, and the tracer that follows from them.
 setmetatable(kong, { __index = function(t, name)
   if name == "configuration" then
     local configuration = native.configuration() or {}
@@ -92,6 +81,10 @@ setmetatable(kong, { __index = function(t, name)
     setmetatable(configuration, { __index = { remove_sensitive = function() return configuration end } })
     rawset(t, name, configuration)
     return configuration
+  elseif name == "tracing" then
+    local tracer = slot.tracer()
+    rawset(t, name, tracer)
+    return tracer
   end
 end })
 

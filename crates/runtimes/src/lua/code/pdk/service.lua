@@ -9,11 +9,10 @@ local check_header, check_headers, of = pdk.check_header, pdk.check_headers, pdk
 local ANSWERED, TO_SERVICE, IN_ACCESS = pdk.sets.ANSWERED, pdk.sets.TO_SERVICE, pdk.sets.IN_ACCESS
 local UNTIL_BALANCER = pdk.sets.UNTIL_BALANCER
 
+local CONNECTS = of("rewrite access balancer preread")
 local service = namespace("service", IN_ACCESS, "set_upstream")
-namespace("service", of("rewrite access balancer preread"),
-  "set_tls_verify set_tls_verify_depth set_tls_cert_key set_tls_verify_store", service)
 local to = namespace("service", IN_ACCESS, "set_retries set_timeouts")
-namespace("service", of("rewrite access balancer preread"), "set_target", to)
+namespace("service", CONNECTS, "set_target", to)
 local set_upstream = service.set_upstream
 function service.set_upstream(name)
   check(IN_ACCESS)
@@ -24,6 +23,7 @@ function service.set_upstream(name)
   return true
 end
 function service.set_target(name, port)
+  check(CONNECTS)
   if type(name) ~= "string" then
     error("host must be a string", 2)
   elseif type(port) ~= "number" or port % 1 ~= 0 then
@@ -34,6 +34,7 @@ function service.set_target(name, port)
   return to.set_target(name, port)
 end
 function service.set_retries(retries)
+  check(IN_ACCESS)
   if type(retries) ~= "number" or retries % 1 ~= 0 then
     error("retries must be an integer", 2)
   elseif retries < 0 or retries > 32767 then
@@ -42,6 +43,7 @@ function service.set_retries(retries)
   return to.set_retries(retries)
 end
 function service.set_timeouts(connect, write, read)
+  check(IN_ACCESS)
   local given = { connect_timeout = connect, write_timeout = write, read_timeout = read }
   for _, name in ipairs { "connect_timeout", "write_timeout", "read_timeout" } do
     local value = given[name]
@@ -54,12 +56,65 @@ function service.set_timeouts(connect, write, read)
   return to.set_timeouts(connect, write, read)
 end
 
+local on_retry = namespace("service", IN_ACCESS, "set_target_retry_callback").set_target_retry_callback
+function service.set_target_retry_callback(callback)
+  check(IN_ACCESS)
+  if type(callback) ~= "function" then
+    error("retry_callback must be a function", 2)
+  end
+  on_retry(callback, slot.plugin_id)
+end
+
+local secured = namespace("service", CONNECTS,
+  "set_tls_verify set_tls_verify_depth set_tls_cert_key set_tls_verify_store")
+-- A key of `ngx.ssl`, or of `resty.openssl.pkey`, in DER.
+local function der_of(key)
+  if type(key) ~= "table" then
+    return nil
+  end
+  return key.der or type(key.tostring) == "function" and key:tostring("private", "DER") or nil
+end
+function service.set_tls_cert_key(chain, key)
+  check(CONNECTS)
+  if type(chain) ~= "table" or type(chain.certificates) ~= "table" then
+    error("chain must be a parsed cdata object", 2)
+  end
+  local der = der_of(key)
+  if not der then
+    error("key must be a parsed cdata object", 2)
+  end
+  return secured.set_tls_cert_key(slot.ders(chain), der)
+end
+function service.set_tls_verify(on)
+  check(CONNECTS)
+  if type(on) ~= "boolean" then
+    error("argument must be a boolean", 2)
+  end
+  return secured.set_tls_verify(on)
+end
+function service.set_tls_verify_depth(depth)
+  check(CONNECTS)
+  if type(depth) ~= "number" then
+    error("argument must be a number", 2)
+  end
+  return secured.set_tls_verify_depth(math.floor(depth))
+end
+function service.set_tls_verify_store(store)
+  check(CONNECTS)
+  if type(store) ~= "table" then
+    error("argument must be a resty.openssl.x509.store object", 2)
+  end
+  return secured.set_tls_verify_store(slot.ders(store))
+end
+
 local sent = namespace("service.request", UNTIL_BALANCER,
-  "set_scheme set_path set_header add_header set_raw_body disable_tls")
+  "set_scheme set_path set_header add_header set_raw_body")
+namespace("service.request", of("balancer preread"), "disable_tls enable_tls", sent)
 namespace("service.request", TO_SERVICE,
   "set_raw_query set_method set_query clear_query_arg clear_header set_headers set_body enable_buffering", sent)
 local outgoing = setmetatable({}, { __index = sent })
 function outgoing.set_scheme(scheme)
+  check(UNTIL_BALANCER)
   is_string(scheme, "scheme")
   if scheme ~= "http" and scheme ~= "https" then
     error("invalid scheme: " .. scheme, 2)
@@ -67,6 +122,7 @@ function outgoing.set_scheme(scheme)
   return sent.set_scheme(scheme)
 end
 function outgoing.set_path(path)
+  check(UNTIL_BALANCER)
   is_string(path, "path")
   if path:sub(1, 1) ~= "/" then
     error("path must start with /", 2)
@@ -74,10 +130,12 @@ function outgoing.set_path(path)
   return sent.set_path(path)
 end
 function outgoing.set_raw_query(query)
+  check(TO_SERVICE)
   is_string(query, "query")
   return sent.set_raw_query(query)
 end
 function outgoing.set_method(method)
+  check(TO_SERVICE)
   is_string(method, "method")
   if not ngx["HTTP_" .. method] then
     error("invalid method: " .. method, 2)
@@ -85,12 +143,14 @@ function outgoing.set_method(method)
   return sent.set_method(method)
 end
 function outgoing.set_query(args)
+  check(TO_SERVICE)
   if type(args) ~= "table" then
     error("args must be a table", 2)
   end
   return sent.set_query(args)
 end
 function outgoing.clear_query_arg(name)
+  check(TO_SERVICE)
   if type(name) ~= "string" then
     error("query argument name must be a string", 2)
   end
@@ -101,24 +161,29 @@ function outgoing.set_header(name, value)
   if type(name) == "string" and type(value) == "string" and band(slot.phase, UNTIL_BALANCER) ~= 0 then
     return send_header(name, value)
   end
+  check(UNTIL_BALANCER)
   check_header(name, value, 2)
   return sent.set_header(name, value)
 end
 function outgoing.add_header(name, value)
+  check(UNTIL_BALANCER)
   check_header(name, value, 2)
   return sent.add_header(name, value)
 end
 function outgoing.clear_header(name)
+  check(TO_SERVICE)
   if type(name) ~= "string" then
     error("header must be a string", 2)
   end
   return sent.clear_header(name)
 end
 function outgoing.set_headers(headers)
+  check(TO_SERVICE)
   check_headers(headers)
   return sent.set_headers(headers)
 end
 function outgoing.set_raw_body(body)
+  check(UNTIL_BALANCER)
   is_string(body, "body")
   return sent.set_raw_body(body)
 end
