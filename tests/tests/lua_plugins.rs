@@ -234,6 +234,23 @@ fn records_are_found_by_what_they_are_for_and_all_deleted() {
 }
 
 #[test]
+fn a_copy_of_a_bundled_plugin_shares_what_that_keeps() {
+    let backend = Backend::start("a");
+    for plugins in ["bundled, lookalike", "lookalike, bundled", "lookalike"] {
+        let node = Node::start(&[("plugins", plugins), ("lua_package_path", PATH)]);
+        let admin = node.admin();
+        json(admin, "POST", "/services", &json!({ "name": "s", "url": format!("http://{}", backend.address) }))
+            .expect(201);
+        json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+        json(admin, "POST", "/plugins", &json!({ "name": "lookalike" })).expect(201);
+        json(admin, "POST", "/consumers", &json!({ "username": "ann" })).expect(201);
+        json(admin, "POST", "/consumers/ann/key-auth", &json!({ "key": "k" })).expect(201);
+        assert_eq!(get(node.proxy(), "/?key=k").expect(200).json()["consumer"], "ann", "{plugins}");
+        get(node.proxy(), "/?key=l").expect(401);
+    }
+}
+
+#[test]
 fn records_are_there_when_a_worker_begins() {
     let backend = Backend::start("a");
     let mut node = keeper(&backend);

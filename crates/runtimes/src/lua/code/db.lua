@@ -137,6 +137,9 @@ end
 
 -- The value of the primary key, which may come as it is, in a table, or in a whole record.
 local function id_of(self, key)
+  if #self.schema.primary_key > 1 then
+    error(self.schema.name .. ": records that are known by several fields are counters of the gateway's own", 3)
+  end
   if type(key) == "table" then
     key = key[self.schema.primary_key[1]]
   end

@@ -60,14 +60,12 @@ impl<'m> Description<'m> {
         let mut described = self.object(schema, MAX_DEPTH).map_err(|error| format!("daos: {error}"))?;
         let name = described.get("name").and_then(Json::as_str).ok_or("daos: an entity has no name")?;
         let key = described.get("primary_key").and_then(Json::as_array).cloned().unwrap_or_default();
-        let [key] = key.as_slice() else {
-            return Err(format!("daos: the primary key of {name} must be one field in this version"));
-        };
+        let Some(first) = key.first() else { return Err(format!("daos: {name} has no primary key")) };
         let fields = described.get("fields").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
-        let keyed = fields.iter().find_map(|field| field.get(key.as_str()?));
+        let keyed = fields.iter().find_map(|field| field.get(first.as_str()?));
         let Some(keyed) = keyed else { return Err(format!("daos: {name} has no field for its primary key")) };
         // The feed of changes knows records by UUIDs only.
-        if keyed["uuid"] != true || key != "id" {
+        if keyed["uuid"] != true || first != "id" || key.len() > 1 {
             described.insert("in_snapshot".to_owned(), false.into());
         }
         require_records(described.get_mut("fields"));
