@@ -299,7 +299,9 @@ pub struct TargetMark {
 pub struct PluginEndpoint {
     pub path: &'static str,
     pub methods: &'static [&'static str],
-    /// Whether the Status API has it, too.
+    /// Whether the Admin API has it.
+    pub on_admin: bool,
+    /// Whether the Status API has it.
     pub on_status: bool,
 }
 
@@ -316,6 +318,8 @@ pub struct PluginRequest {
     pub body: Option<Record>,
     /// Whose records it is about.
     pub scope: Scope,
+    /// Whether it came by the Status API.
+    pub of_status: bool,
 }
 
 /// What a plugin answers.

@@ -4,14 +4,16 @@ use crate::Record;
 use model::entities;
 use serde_json::Value;
 
-/// A path that a plugin answers. `HEAD` and `OPTIONS` follow from the methods.
+/// A path that a plugin answers, on either API. `HEAD` and `OPTIONS` follow from the methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdminEndpoint {
     /// As `GET /endpoints` lists it, such as `/proxy-cache/{cache_key}`.
     pub path: &'static str,
     /// Of `DELETE`, `GET`, `PATCH`, `POST` and `PUT`.
     pub methods: &'static [&'static str],
-    /// Whether the Status API has it, too.
+    /// Whether the Admin API has it.
+    pub on_admin: bool,
+    /// Whether the Status API has it.
     pub on_status: bool,
     /// Whether requests bring [`AdminRequest::instances`] along. What the database is asked for cannot be answered
     /// without it.
@@ -30,6 +32,8 @@ pub struct AdminRequest {
     pub body: Option<Record>,
     /// The configured instances of this plugin: by id, so that an endpoint can find its storage.
     pub instances: Vec<entities::Plugin>,
+    /// Whether it came by the Status API.
+    pub of_status: bool,
 }
 
 /// What the plugin answers.

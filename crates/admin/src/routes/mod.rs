@@ -59,7 +59,7 @@ pub fn admin(catalog: &Catalog, of_plugins: &[PluginEndpoint]) -> Endpoints {
     debug::add(&mut drafts);
     filter_chains::add(&mut drafts);
     workspaces::add(&mut drafts, catalog);
-    of_plugins.iter().for_each(|endpoint| plugins::add_own(&mut drafts, endpoint));
+    of_plugins.iter().filter(|e| e.on_admin).for_each(|endpoint| plugins::add_own(&mut drafts, endpoint));
     rbac::add(&mut drafts, catalog);
     groups::add(&mut drafts, catalog);
     admins::add(&mut drafts, catalog);
@@ -90,6 +90,6 @@ pub fn status(catalog: &Catalog, of_plugins: &[PluginEndpoint], dbless: bool) ->
     }
     status::add(&mut drafts);
     status::add_ready(&mut drafts);
-    of_plugins.iter().filter(|e| e.on_status).for_each(|endpoint| plugins::add_own(&mut drafts, endpoint));
+    of_plugins.iter().filter(|e| e.on_status).for_each(|endpoint| plugins::add_own_of_status(&mut drafts, endpoint));
     drafts.build()
 }

@@ -17,12 +17,20 @@ pub fn add(drafts: &mut Drafts) {
 
 /// Adds an endpoint of a plugin.
 pub fn add_own(drafts: &mut Drafts, endpoint: &PluginEndpoint) {
-    let handler: Handler = |call| Box::pin(own(call));
+    add_handler(drafts, endpoint, |call| Box::pin(own(call, false)));
+}
+
+/// The same on the Status API.
+pub fn add_own_of_status(drafts: &mut Drafts, endpoint: &PluginEndpoint) {
+    add_handler(drafts, endpoint, |call| Box::pin(own(call, true)));
+}
+
+fn add_handler(drafts: &mut Drafts, endpoint: &PluginEndpoint, handler: Handler) {
     let methods = endpoint.methods.iter().filter_map(|name| Some((Method::parse(name)?, handler)));
     drafts.replace(endpoint.path, &methods.collect::<Vec<_>>());
 }
 
-async fn own(mut call: Call) -> HandlerResult {
+async fn own(mut call: Call, of_status: bool) -> HandlerResult {
     let segments = call.path.split('/').filter(|segment| !segment.is_empty());
     let request = PluginRequest {
         method: call.method.name(),
@@ -33,6 +41,7 @@ async fn own(mut call: Call) -> HandlerResult {
             Content::None | Content::Text(_) => None,
         },
         scope: call.store.scope(),
+        of_status,
     };
     let answer = call.state.node.plugin_admin(request).await;
     let has_type = answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));

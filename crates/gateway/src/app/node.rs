@@ -204,7 +204,12 @@ impl RunningNode {
     async fn ask_plugin(&self, request: PluginRequest) -> AdminAnswer {
         let endpoints =
             self.kinds.iter().flat_map(|kind| kind.endpoints().iter().map(move |endpoint| (kind, endpoint)));
-        let Some((kind, endpoint)) = endpoints.into_iter().find(|(_, endpoint)| is_of(endpoint, &request.path)) else {
+        let of_api = |endpoint: &AdminEndpoint| match request.of_status {
+            true => endpoint.on_status,
+            false => endpoint.on_admin,
+        };
+        let asked = |(_, endpoint): &(_, &AdminEndpoint)| of_api(endpoint) && is_of(endpoint, &request.path);
+        let Some((kind, endpoint)) = endpoints.into_iter().find(asked) else {
             return AdminAnswer::not_found();
         };
         let instances = match endpoint.with_instances {
@@ -225,6 +230,7 @@ impl RunningNode {
             query: request.query,
             body: request.body,
             instances,
+            of_status: request.of_status,
         };
         kind.admin(request, &self.env).await
     }
@@ -426,7 +432,12 @@ impl Node for RunningNode {
 
     fn plugin_endpoints(&self) -> Vec<PluginEndpoint> {
         let endpoints = self.kinds.iter().flat_map(|kind| kind.endpoints());
-        let endpoint = |e: &AdminEndpoint| PluginEndpoint { path: e.path, methods: e.methods, on_status: e.on_status };
+        let endpoint = |e: &AdminEndpoint| PluginEndpoint {
+            path: e.path,
+            methods: e.methods,
+            on_admin: e.on_admin,
+            on_status: e.on_status,
+        };
         endpoints.map(endpoint).collect()
     }
 

@@ -81,7 +81,15 @@ async fn told(exchange: &Exchange, env: &Env) -> Record {
 async fn ask(env: &Env, method: &str, path: &[&str]) -> Value {
     let path = path.iter().map(|part| part.to_string()).collect();
     let method = method.to_owned();
-    let request = AdminRequest { endpoint: "", method, path, query: Vec::new(), body: None, instances: Vec::new() };
+    let request = AdminRequest {
+        endpoint: "",
+        method,
+        path,
+        query: Vec::new(),
+        body: None,
+        instances: Vec::new(),
+        of_status: false,
+    };
     match admin::answer(&request, env).await.content {
         sdk::AdminContent::Json(content) => content,
         _ => Value::Null,

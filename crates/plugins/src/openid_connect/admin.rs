@@ -11,7 +11,7 @@ pub const ENDPOINTS: &[AdminEndpoint] = &[
 ];
 
 const fn endpoint(path: &'static str) -> AdminEndpoint {
-    AdminEndpoint { path, methods: &["DELETE", "GET"], on_status: false, with_instances: false }
+    AdminEndpoint { path, methods: &["DELETE", "GET"], on_admin: true, on_status: false, with_instances: false }
 }
 
 /// Answers a request to one of them. Other nodes forget nothing by it.

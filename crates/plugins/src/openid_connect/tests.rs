@@ -371,7 +371,15 @@ async fn issuers_are_forgotten_on_demand() {
     let ask = |method: &str, path: &[&str]| {
         let path = ["openid-connect"].iter().chain(path).map(|part| (*part).to_owned()).collect();
         let method = method.to_owned();
-        let request = AdminRequest { endpoint: "", method, path, query: Vec::new(), body: None, instances: Vec::new() };
+        let request = AdminRequest {
+            endpoint: "",
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            instances: Vec::new(),
+            of_status: false,
+        };
         match admin::answer(&request, &env).content {
             sdk::AdminContent::Json(content) => content,
             _ => Value::Null,

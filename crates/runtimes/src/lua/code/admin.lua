@@ -1,4 +1,4 @@
--- Endpoints of the Admin API that plugins bring along (`api.lua`).
+-- Endpoints of the Admin API (`api.lua`) and the Status API (`status_api.lua`) that plugins bring along.
 local slot = ...
 local native = slot.native
 local type, pairs, error, tostring = type, pairs, error, tostring
@@ -101,7 +101,8 @@ end
 -- Answers a request: by the function for its method, after the one that comes before all.
 function slot.admin(plugin, path, asked, answer)
   local found
-  for route, definition in pairs(require("kong.plugins." .. plugin .. ".api")) do
+  local module = asked.of_status and ".status_api" or ".api"
+  for route, definition in pairs(require("kong.plugins." .. plugin .. module)) do
     if type(route) == "string" and path_of(route) == path then
       found = methods_of(definition)
     end

@@ -1,5 +1,5 @@
-//! Endpoints of the Admin API that plugins bring along (`api.lua`), on a thread with a machine of its own: their code
-//! may wait, and keeps neither workers nor the functions of schemas waiting.
+//! Endpoints of the Admin API and the Status API that plugins bring along (`api.lua`, `status_api.lua`), on a thread
+//! with a machine of its own: their code may wait, and keeps neither workers nor the functions of schemas waiting.
 
 use crate::lua::Phase;
 use crate::lua::turn::Job;
@@ -43,8 +43,8 @@ pub async fn answer(plugin: &'static str, request: AdminRequest) -> AdminAnswer 
     answer.unwrap_or_else(unexpected)
 }
 
-/// The endpoints that a plugin's routes make.
-pub fn endpoints(vm: &Vm, routes: &Table) -> mlua::Result<&'static [AdminEndpoint]> {
+/// The endpoints that a plugin's routes make, on the one API or on the other.
+pub fn endpoints(vm: &Vm, routes: &Table, of_status: bool) -> mlua::Result<Vec<AdminEndpoint>> {
     let listed: Vec<Table> = vm.slot.raw_get::<Function>("endpoints")?.call(routes)?;
     let mut endpoints = Vec::new();
     for endpoint in listed {
@@ -54,9 +54,10 @@ pub fn endpoints(vm: &Vm, routes: &Table) -> mlua::Result<&'static [AdminEndpoin
         let methods: Vec<&'static str> =
             known.into_iter().filter(|method| names.iter().any(|name| name == method)).collect();
         let (path, methods): (&'static str, &'static [&'static str]) = (path.leak(), methods.leak());
-        endpoints.push(AdminEndpoint { path, methods, on_status: false, with_instances: false });
+        let (on_admin, on_status) = (!of_status, of_status);
+        endpoints.push(AdminEndpoint { path, methods, on_admin, on_status, with_instances: false });
     }
-    Ok(endpoints.leak())
+    Ok(endpoints)
 }
 
 fn thread() -> std::io::Result<mpsc::Sender<Asked>> {
@@ -170,5 +171,6 @@ fn described(request: &AdminRequest) -> Json {
         "query": query,
         "params": params,
         "body": request.body,
+        "of_status": request.of_status,
     })
 }

@@ -21,7 +21,7 @@ pub struct Loaded {
     pub phases: Phases,
     /// The schemas of its entities, likewise.
     pub entities: &'static [&'static str],
-    /// What it adds to the Admin API.
+    /// What it adds to the Admin API and to the Status API.
     pub endpoints: &'static [AdminEndpoint],
     pub has_configure: bool,
     /// The phases for which its handler has functions, by their numbers.
@@ -154,13 +154,20 @@ impl Reader {
         }
     }
 
-    /// The endpoints of `api.lua`.
+    /// The endpoints of `api.lua`, and those of `status_api.lua`.
     fn endpoints(&self, name: &str) -> Result<&'static [AdminEndpoint], String> {
-        match self.module(&format!("kong.plugins.{name}.api"))? {
-            Ok(Value::Table(routes)) => admin::endpoints(&self.vm, &routes).map_err(|error| words(&error)),
-            Ok(_) => Err("api: it is not a table".to_owned()),
-            Err(_) => Ok(&[]),
+        let mut endpoints = Vec::new();
+        for (file, of_status) in [("api", false), ("status_api", true)] {
+            match self.module(&format!("kong.plugins.{name}.{file}"))? {
+                Ok(Value::Table(routes)) => {
+                    let added = admin::endpoints(&self.vm, &routes, of_status);
+                    endpoints.extend(added.map_err(|error| words(&error))?);
+                }
+                Ok(_) => return Err(format!("{file}: it is not a table")),
+                Err(_) => {}
+            }
         }
+        Ok(endpoints.leak())
     }
 
     fn phases(&self, has: &impl Fn(&str) -> bool) -> mlua::Result<Phases> {
