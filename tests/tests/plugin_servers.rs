@@ -1,6 +1,7 @@
 //! Plugins of servers of their own, in both of Kong's protocols.
 
 use blackbox::http::{Response, get, json, request};
+use blackbox::tls::{Client, Offer};
 use blackbox::{Backend, Node, Scripted, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ impl Probed {
         let socket = folder.path().join("probe.sock").display().to_string();
         let plugin = format!("{protocol}-probe");
         let mut settings = vec![
-            ("plugins".to_owned(), format!("bundled, {plugin}, {protocol}-stream")),
+            ("plugins".to_owned(), format!("bundled, {plugin}, {protocol}-stream, {protocol}-handshake")),
             ("pluginserver_names".to_owned(), "probe".to_owned()),
             ("pluginserver_probe_query_cmd".to_owned(), format!("{SERVER} {protocol} dump")),
             ("pluginserver_probe_start_cmd".to_owned(), format!("{SERVER} {protocol} {socket}")),
@@ -161,6 +162,25 @@ fn what_goes_wrong_is_a_failure_of_that_request_only() {
         probed.says("it has not come to an end within 3000 ms");
         probed.says("plugin server ended: exit status: 3");
         probed.says(&format!("serving {protocol}"));
+    }
+}
+
+#[test]
+fn a_plugin_is_told_of_clients_that_connect() {
+    let backend = Backend::start("a");
+    for protocol in PROTOCOLS {
+        let probed = Probed::start(protocol, backend.address, &[]);
+        let admin = probed.node.admin();
+        let plugin = format!("{protocol}-handshake");
+        let id = json(admin, "POST", "/plugins", &json!({ "name": plugin })).expect(201).json()["id"].clone();
+        let visit = || Client::new(&Offer::default()).get(probed.node.proxy_tls(), Some("me.test"), "/");
+        visit().unwrap().response.expect(200);
+        assert!(probed.told().contains(&"certificate 127.0.0.1 me.test".to_owned()), "{protocol}");
+        let path = format!("/plugins/{}", id.as_str().unwrap());
+        json(admin, "PATCH", &path, &json!({ "config": { "greeting": "refuse" } })).expect(200);
+        let refused = visit().err().map(|error| error.to_string());
+        assert!(refused.as_deref().is_some_and(|why| why.contains("AccessDenied")), "{protocol}: {refused:?}");
+        probed.says("function cannot be called in certificate phase");
     }
 }
 

@@ -10,7 +10,7 @@ use wire::h1::content_length;
 #[derive(Debug)]
 pub(crate) struct Announced {
     left: u64,
-    /// There was more, which the log has been told.
+    /// There was more.
     exceeded: bool,
 }
 
@@ -43,21 +43,24 @@ pub(crate) fn settle(context: &RequestContext<'_>, exchange: &mut Exchange) -> O
 
 impl Announced {
     /// Takes a piece that is about to be sent: what is more than was announced is cut off.
-    pub fn take(&mut self, piece: &mut Bytes, exchange: &Exchange) {
+    pub fn take(&mut self, piece: &mut Bytes) {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX);
-        if piece.len() > most {
-            piece.truncate(most);
-            if !std::mem::replace(&mut self.exceeded, true) {
-                let request_id = exchange.id_str();
-                tracing::warn!(request_id, "plugins have made more content than Content-Length says: it is cut off");
-            }
-        }
+        self.exceeded |= piece.len() > most;
+        piece.truncate(most);
         self.left -= piece.len() as u64;
     }
 
-    /// What is missing at the end of the content.
-    pub fn left(&self) -> u64 {
-        self.left
+    /// Whether nothing is missing at the end of the content. The log is told of what is, and of what was too much.
+    pub fn is_kept(&self, exchange: &Exchange) -> bool {
+        let request_id = exchange.id_str();
+        if self.exceeded {
+            tracing::warn!(request_id, "plugins have made more content than Content-Length says: it is cut off");
+        }
+        if self.left > 0 {
+            let why = "plugins have made less content than Content-Length says";
+            tracing::warn!(request_id, "{why}: {} octets are missing", self.left);
+        }
+        self.left == 0
     }
 }
 
@@ -67,12 +70,11 @@ mod tests {
 
     #[test]
     fn no_more_than_was_announced() {
-        let exchange = Exchange::empty();
         let mut announced = Announced { left: 5, exceeded: false };
         let mut taken = |text: &'static [u8]| {
             let mut piece = Bytes::from_static(text);
-            announced.take(&mut piece, &exchange);
-            (piece, announced.left(), announced.exceeded)
+            announced.take(&mut piece);
+            (piece, announced.left, announced.exceeded)
         };
         assert_eq!(taken(b"abc"), (Bytes::from_static(b"abc"), 2, false));
         assert_eq!(taken(b"def"), (Bytes::from_static(b"de"), 0, true));

@@ -253,7 +253,7 @@ impl Down<'_> {
                         return Poll::Ready(Ok(()));
                     }
                     if fresh.is_pending() {
-                        if !blocked && self.flush_encoder(exchange) {
+                        if !blocked && self.flush_encoder() {
                             continue;
                         }
                         if !blocked {
@@ -320,7 +320,7 @@ impl Down<'_> {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                self.encode(piece, exchange);
+                self.encode(piece);
             }
             Ok(Some(n)) if self.bodiless => upstream.consume(n),
             Ok(Some(n)) => {
@@ -340,7 +340,7 @@ impl Down<'_> {
                 match self.filters {
                     Filters::None => {}
                     Filters::Run => match chain::run_body_filter(&context.selected, exchange, Bytes::new(), true) {
-                        Ok(piece) => self.encode(piece, exchange),
+                        Ok(piece) => self.encode(piece),
                         Err(Unfiltered) => return self.cut_off(),
                     },
                     Filters::Wait => {
@@ -368,7 +368,7 @@ impl Down<'_> {
             encoder.finish(&mut out);
             self.compressed.1 += out.len() as u64;
             exchange.compressed = Some(self.compressed);
-            self.put(out.into(), exchange);
+            self.put(out.into());
         }
         let upstream = self.upstream.take();
         if let Some(upstream) = &upstream {
@@ -377,9 +377,7 @@ impl Down<'_> {
         if let Some(upstream) = upstream.filter(|_| uploaded) {
             worker.pool.borrow_mut().give(upstream, worker.loop_time());
         }
-        if let Some(left @ 1..) = self.announced.as_ref().map(Announced::left) {
-            let why = "plugins have made less content than Content-Length says";
-            tracing::warn!(request_id = exchange.id_str(), "{why}: {left} octets are missing");
+        if self.announced.take().is_some_and(|announced| !announced.is_kept(exchange)) {
             self.end = End::Truncated;
         }
     }
@@ -415,7 +413,7 @@ impl Down<'_> {
         };
         let filtered = filters::piece(context, exchange, downstream, piece, meanwhile).await?;
         worker.update_time();
-        self.encode(filtered, exchange);
+        self.encode(filtered);
         if last {
             self.reach_end(worker, exchange, upload.is_done());
         }
@@ -440,14 +438,14 @@ impl Down<'_> {
     }
 
     /// Takes out of the encoder what it has said nothing of: the client gets what there is while more is waited for.
-    fn flush_encoder(&mut self, exchange: &Exchange) -> bool {
+    fn flush_encoder(&mut self) -> bool {
         if !std::mem::take(&mut self.unflushed) {
             return false;
         }
         let mut out = Vec::new();
         self.encoder.as_mut().into_iter().for_each(|encoder| encoder.flush(&mut out));
         self.compressed.1 += out.len() as u64;
-        self.put(out.into(), exchange);
+        self.put(out.into());
         true
     }
 
@@ -456,19 +454,19 @@ impl Down<'_> {
         self.pipe.as_mut().filter(|pipe| !pipe.is_empty())
     }
 
-    fn encode(&mut self, piece: Bytes, exchange: &Exchange) {
-        let Some(encoder) = &mut self.encoder else { return self.put(piece, exchange) };
+    fn encode(&mut self, piece: Bytes) {
+        let Some(encoder) = &mut self.encoder else { return self.put(piece) };
         let mut out = Vec::new();
         encoder.push(&piece, &mut out);
         self.compressed.0 += piece.len() as u64;
         self.compressed.1 += out.len() as u64;
         self.unflushed = true;
-        self.put(out.into(), exchange);
+        self.put(out.into());
     }
 
-    fn put(&mut self, mut piece: Bytes, exchange: &Exchange) {
+    fn put(&mut self, mut piece: Bytes) {
         if let Some(announced) = &mut self.announced {
-            announced.take(&mut piece, exchange);
+            announced.take(&mut piece);
         }
         if piece.is_empty() || self.bodiless {
             return;

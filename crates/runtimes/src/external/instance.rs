@@ -1,12 +1,12 @@
 //! A configured plugin of a server, as workers run it.
 
 use super::connection::{Connection, Failure, Server};
-use super::host::{Event, Host};
+use super::host::{Event, Host, Subject};
 use super::query::Protocol;
 use super::{msgpack, protobuf};
 use crate::lua::{self, Phase};
 use sdk::entities;
-use sdk::{Answer, Bytes, Exchange, MemoryBudget, Phases, Plugin, Step};
+use sdk::{Answer, Bytes, Exchange, Handshake, LocalBoxFuture, MemoryBudget, Phases, Plugin, Step};
 use serde_json::Value as Json;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -126,12 +126,12 @@ impl Configured {
     /// Runs a phase, within its time.
     async fn run(
         self: &Arc<Configured>,
-        exchange: &mut Exchange,
+        subject: Subject<'_>,
         phase: Phase,
         entry: Option<Bytes>,
     ) -> Result<Event, String> {
         let limit = self.server.settings.timeout;
-        match tokio::time::timeout(limit, self.tell(exchange, phase, entry)).await {
+        match tokio::time::timeout(limit, self.tell(subject, phase, entry)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(format!("it has not come to an end within {} ms", limit.as_millis())),
         }
@@ -139,7 +139,7 @@ impl Configured {
 
     async fn tell(
         self: &Arc<Configured>,
-        exchange: &mut Exchange,
+        mut subject: Subject<'_>,
         phase: Phase,
         entry: Option<Bytes>,
     ) -> Result<Event, String> {
@@ -150,7 +150,7 @@ impl Configured {
             };
             let outcome = match self.instance(&mut connection).await {
                 Ok(instance) => {
-                    let host = Host::new(self, phase, exchange, entry.clone())?;
+                    let host = Host::new(self, phase, subject.again(), entry.clone())?;
                     event(self.protocol, &mut connection, instance, phase, host).await
                 }
                 Err(failure) => Err(failure),
@@ -273,7 +273,7 @@ impl Instance {
             return Step::Next;
         }
         Step::Wait(Box::pin(async move {
-            match self.0.run(exchange, phase, None).await {
+            match self.0.run(Subject::Exchange(exchange), phase, None).await {
                 Ok(Event::Done) => Step::Next,
                 Ok(Event::Answer(answer)) => Step::Answer(answer),
                 Err(error) => {
@@ -289,6 +289,7 @@ impl Plugin for Instance {
     fn phases(&self) -> Phases {
         let mut phases = Phases::NONE;
         for (phase, own) in [
+            (Phase::Certificate, Phases::HANDSHAKE),
             (Phase::Rewrite, Phases::REWRITE),
             // What it reads of requests is not known before it asks.
             (Phase::Access, Phases::ACCESS.and(Phases::READS_BODY)),
@@ -301,6 +302,10 @@ impl Plugin for Instance {
             }
         }
         phases
+    }
+
+    fn handshake<'a>(&'a self, handshake: &'a mut Handshake) -> LocalBoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.0.run(Subject::Handshake(handshake), Phase::Certificate, None).await.map(drop) })
     }
 
     fn rewrite<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
@@ -327,7 +332,7 @@ impl Plugin for Instance {
         lua::share_context(exchange, &mut copy);
         let (configured, event) = (Arc::clone(&self.0), LastEvent::new());
         tokio::task::spawn_local(async move {
-            if let Err(error) = configured.run(&mut copy, Phase::Log, Some(entry)).await {
+            if let Err(error) = configured.run(Subject::Exchange(&mut copy), Phase::Log, Some(entry)).await {
                 configured.report(Phase::Log, &error);
             }
             drop((lease, event));

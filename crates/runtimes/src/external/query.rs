@@ -109,9 +109,6 @@ fn described(plugin: &Json, protocol: Protocol) -> Result<Described, String> {
     if let Some(unknown) = phases.iter().find(|phase| !PHASES.contains(&phase.as_str())) {
         return Err(wrong(&format!("there is no phase {unknown}")));
     }
-    if phases.iter().any(|phase| phase == "certificate") {
-        return Err(wrong("the phase certificate is not there in this version"));
-    }
     Ok(Described {
         name: name.to_owned(),
         priority: priority.ok_or_else(|| wrong("its priority is not an integer"))?,
@@ -178,8 +175,6 @@ mod tests {
         assert_eq!(error("[]"), "it names no plugin");
         assert_eq!(error(r#"{"Protocol":"X","Plugins":[]}"#), "unknown protocol X");
         assert_eq!(error(&PYTHON.replace("access", "dance")), "plugin py: there is no phase dance");
-        let error = error(&PYTHON.replace("access", "certificate"));
-        assert_eq!(error, "plugin py: the phase certificate is not there in this version");
     }
 
     #[test]

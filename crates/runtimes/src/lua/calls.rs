@@ -1,12 +1,13 @@
 //! Functions of `kong`, called by name for plugins that run elsewhere: they see what plugins in Lua see.
 
 use super::Phase;
+use super::handshakes::Loan;
 use super::host::Ending;
 use super::operations;
 use super::turn::Job;
 use super::vm::{Vm, words};
 use mlua::{Function, Lua, MultiValue, Value};
-use sdk::{Answer, Exchange};
+use sdk::{Answer, Exchange, Handshake};
 use std::rc::Rc;
 
 /// The caller: an instance of a plugin, in a phase, on this thread.
@@ -28,23 +29,34 @@ pub enum Called {
 impl Calls {
     /// The instance with that number and id.
     pub fn new(phase: Phase, instance: u64, plugin_id: &str) -> Result<Calls, String> {
-        let made = || {
-            let vm = Vm::of_thread()?;
-            let function = match vm.slot.raw_get::<Option<Function>>("call_by_name")? {
-                Some(known) => known,
-                None => {
-                    let text = include_str!("code/calls.lua");
-                    let function: Function = vm.lua.load(text).set_name("=calls").call(&vm.slot)?;
-                    vm.slot.raw_set("call_by_name", &function)?;
-                    function
-                }
-            };
-            let plugin_id = Some(plugin_id.to_owned());
-            let (plugin, context, host) = (None, None, None);
-            let job = Job { phase, instance, plugin_id, plugin, context, host, is_plugin: true, may_wait: true };
-            Ok(Calls { vm, job, function })
+        let plugin_id = Some(plugin_id.to_owned());
+        let job = Job { phase, instance, plugin_id, plugin: None, context: None, host: None, is_plugin: true, may_wait: true };
+        Vm::of_thread().and_then(|vm| Calls::of_job(vm, job)).map_err(|error| words(&error))
+    }
+
+    /// The same while a client connects.
+    pub fn of_handshake<'h>(
+        handshake: &'h mut Handshake,
+        instance: u64,
+        plugin_id: &str,
+    ) -> Result<(Calls, Loan<'h>), String> {
+        let failed = |error: mlua::Error| words(&error);
+        let vm = Vm::of_thread().map_err(failed)?;
+        let (loan, job) = Loan::new(&vm, handshake, instance, Some(plugin_id.to_owned())).map_err(failed)?;
+        Ok((Calls::of_job(vm, job).map_err(failed)?, loan))
+    }
+
+    fn of_job(vm: Rc<Vm>, job: Job) -> mlua::Result<Calls> {
+        let function = match vm.slot.raw_get::<Option<Function>>("call_by_name")? {
+            Some(known) => known,
+            None => {
+                let text = include_str!("code/calls.lua");
+                let function: Function = vm.lua.load(text).set_name("=calls").call(&vm.slot)?;
+                vm.slot.raw_set("call_by_name", &function)?;
+                function
+            }
         };
-        made().map_err(|error: mlua::Error| words(&error))
+        Ok(Calls { vm, job, function })
     }
 
     /// The machine that values belong to.
@@ -53,7 +65,7 @@ impl Calls {
     }
 
     /// Calls the function of that name (`kong.request.get_method`); one that waits lets the worker go on.
-    pub async fn call(&self, exchange: &mut Exchange, name: &str, arguments: MultiValue) -> Called {
+    pub async fn call(&self, mut exchange: Option<&mut Exchange>, name: &str, arguments: MultiValue) -> Called {
         let vm = &self.vm;
         let begin = || {
             let count = arguments.len();
@@ -63,7 +75,7 @@ impl Calls {
             }
             vm.begin.call::<MultiValue>((&self.function, name, given, count))
         };
-        let mut turn = vm.during(&self.job, Some(&mut *exchange), None, begin);
+        let mut turn = vm.during(&self.job, exchange.as_deref_mut(), None, begin);
         loop {
             let (ending, came) = match turn {
                 Ok(turn) => turn,
@@ -88,7 +100,7 @@ impl Calls {
             };
             let went_on: mlua::Result<(Value, MultiValue)> = go_on.await;
             let go_on = || vm.go_on.call::<MultiValue>(went_on?);
-            turn = vm.during(&self.job, Some(&mut *exchange), None, go_on);
+            turn = vm.during(&self.job, exchange.as_deref_mut(), None, go_on);
         }
     }
 }

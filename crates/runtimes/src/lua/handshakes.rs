@@ -13,11 +13,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// A handshake on loan to code.
-struct Loan<'h> {
+/// A handshake on loan to code; given back when this is dropped, with nothing decided unless it has ended well.
+pub struct Loan<'h> {
     owner: &'h mut Handshake,
     lent: Rc<RefCell<Lent>>,
-    job: Job,
 }
 
 #[derive(Default)]
@@ -42,9 +41,9 @@ struct Kept(RegistryKey);
 pub fn run_certificate(codes: &[Code], instance: u64, handshake: &mut Handshake) -> Result<(), String> {
     let mut run = || {
         let vm = Vm::of_thread()?;
-        let loan = Loan::new(&vm, handshake, instance, None)?;
+        let (loan, job) = Loan::new(&vm, handshake, instance, None)?;
         let work = || codes.iter().try_for_each(|code| vm.call(code));
-        let (_, ran) = vm.during(&loan.job, None, None, work)?;
+        let (_, ran) = vm.during(&job, None, None, work)?;
         loan.end(ran)
     };
     run().map_err(|error: Error| words(&error))
@@ -58,17 +57,23 @@ pub async fn run(
     begin: impl FnOnce(&Vm) -> mlua::Result<MultiValue>,
 ) -> mlua::Result<()> {
     let vm = Vm::of_thread()?;
-    let loan = Loan::new(&vm, handshake, instance, Some(plugin_id))?;
-    let (_, waits) = vm.turn(&loan.job, None, None, || begin(&vm))?;
+    let (loan, job) = Loan::new(&vm, handshake, instance, Some(plugin_id))?;
+    let (_, waits) = vm.turn(&job, None, None, || begin(&vm))?;
     let ran = match waits {
-        Ok(waits) => vm.follow(&loan.job, None, waits).await.map(drop),
+        Ok(waits) => vm.follow(&job, None, waits).await.map(drop),
         Err(error) => Err(error),
     };
     loan.end(ran)
 }
 
 impl Loan<'_> {
-    fn new<'h>(vm: &Vm, owner: &'h mut Handshake, instance: u64, plugin_id: Option<String>) -> mlua::Result<Loan<'h>> {
+    /// Lends a handshake to the code of that instance, which runs in the job.
+    pub fn new<'h>(
+        vm: &Vm,
+        owner: &'h mut Handshake,
+        instance: u64,
+        plugin_id: Option<String>,
+    ) -> mlua::Result<(Loan<'h>, Job)> {
         let kept = match owner.kept.as_ref().and_then(|kept| kept.downcast_ref::<Kept>()) {
             Some(Kept(key)) => vm.lua.registry_value::<Table>(key)?,
             None => {
@@ -93,12 +98,14 @@ impl Loan<'_> {
             context: Some(vm.lua.create_registry_value(kept)?),
             host: Some(host),
         };
-        Ok(Loan { owner, lent, job })
+        Ok((Loan { owner, lent }, job))
     }
 
     /// Gives the handshake back, with what code has decided.
-    fn end(self, ran: mlua::Result<()>) -> mlua::Result<()> {
-        let Lent { mut handshake, asks, names, chain, key, is_cleared, exit } = mem::take(&mut *self.lent.borrow_mut());
+    pub fn end(self, ran: mlua::Result<()>) -> mlua::Result<()> {
+        let mut lent = self.lent.borrow_mut();
+        let Lent { handshake, asks, names, chain, key, is_cleared, exit } = &mut *lent;
+        let (chain, key, names) = (chain.take(), key.take(), mem::take(names));
         match exit {
             Some(0) => {}
             Some(_) => return Err(Error::runtime("the code has ended the handshake")),
@@ -108,17 +115,22 @@ impl Loan<'_> {
             (Some(chain), Some(key)) => {
                 handshake.certificate = Some(certified_key_of_der(chain, &key).map_err(Error::runtime)?);
             }
-            (None, None) if is_cleared => {
+            (None, None) if *is_cleared => {
                 return Err(Error::runtime("the certificate was taken away, and no other one set"));
             }
             (None, None) => {}
             _ => return Err(Error::runtime("a certificate and its private key are to be set together")),
         }
-        if asks {
+        if *asks {
             handshake.request.get_or_insert_default().extend(names);
         }
-        *self.owner = handshake;
         Ok(())
+    }
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        *self.owner = mem::take(&mut self.lent.borrow_mut().handshake);
     }
 }
 

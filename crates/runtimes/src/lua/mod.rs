@@ -25,6 +25,7 @@ mod vm;
 pub(crate) use calls::{Called, Calls};
 pub use events::{INVALIDATIONS, hear, is_listened_to, post};
 pub use generations::{invalidate, invalidate_all};
+pub(crate) use handshakes::Loan;
 pub use handshakes::run_certificate;
 pub use natives::shared::declare as declare_shared;
 pub(crate) use plugins::given_config;
@@ -112,7 +113,8 @@ pub(crate) fn permissions() -> &'static Permissions {
 
 /// Whether code may look at the content of requests.
 fn reads_content(code: &str) -> bool {
-    ["get_raw_body", "get_body", "get_post_args", "request_body", "read_body"].iter().any(|name| code.contains(name))
+    let names = ["get_raw_body", "get_body", "get_post_args", "request_body", "read_body", "req.socket"];
+    names.iter().any(|name| code.contains(name))
 }
 
 /// Whether code may answer in a header filter, in place of a response whose content is still to come.

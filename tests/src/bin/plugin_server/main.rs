@@ -68,7 +68,11 @@ fn description(protocol: &str) -> Value {
     let protocols = json!({ "protocols": {
         "type": "set", "default": ["tcp"], "elements": { "type": "string", "one_of": ["tcp", "tls"] },
     } });
-    let plugins = [plugin("probe", &["access", "response", "log"], &[]), plugin("stream", &["preread"], &[protocols])];
+    let plugins = [
+        plugin("probe", &["access", "response", "log"], &[]),
+        plugin("stream", &["preread"], &[protocols]),
+        plugin("handshake", &["certificate"], &[]),
+    ];
     match protocol {
         "msgpack" => json!(plugins),
         _ => json!({ "Protocol": "ProtoBuf:1", "SocketPath": "anywhere", "Plugins": plugins }),
@@ -98,6 +102,19 @@ pub fn act(place: &str, event: &str, greeting: &str, kong: &mut dyn Kong) -> io:
     }
     if event == "preread" {
         return preread(place, greeting, kong).map(|()| true);
+    }
+    if event == "certificate" {
+        let address = kong.call("kong.client.get_ip", &[])?;
+        let name = kong.call("kong.nginx.get_var", &[json!("ssl_server_name")])?;
+        note(
+            place,
+            &format!("certificate {} {}", address.as_str().unwrap_or_default(), name.as_str().unwrap_or_default()),
+        );
+        if greeting == "refuse" {
+            // There is no response yet.
+            kong.call("kong.response.set_header", &[json!("X-Early"), json!("1")])?;
+        }
+        return Ok(true);
     }
     let wanted = if event == "response" { "kong.response.get_header" } else { "kong.request.get_header" };
     let wanted = kong.call(wanted, &[json!("X-Do")])?;
