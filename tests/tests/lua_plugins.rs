@@ -364,3 +364,91 @@ fn what_is_no_whole_response_is_a_failure_of_the_service() {
     connection.send_raw(head).unwrap();
     asking.join().unwrap().expect(504);
 }
+
+#[test]
+fn a_plugin_adds_to_the_status_api() {
+    let backend = Backend::start("a");
+    let node = keeper(&backend);
+    assert_eq!(get(node.status(), "/keeper/alive").expect(200).json()["alive"], true);
+    assert_eq!(get(node.status(), "/keeper/count").expect(200).json()["count"], "of the Status API");
+    assert_eq!(get(node.admin(), "/keeper/count").expect(200).json()["count"], 0);
+    get(node.admin(), "/keeper/alive").expect(404);
+    get(node.status(), "/keeper/words/a").expect(404);
+}
+
+#[test]
+fn timers_run_early_when_the_node_ends() {
+    let mut node =
+        Node::start(&[("plugins", "bundled, openresty"), ("lua_package_path", PATH), ("log_level", "notice")]);
+    node.signal(Signal::QUIT);
+    assert!(node.ends_within(std::time::Duration::from_secs(60)));
+    let log = node.log();
+    assert!(log.contains("a timer that waits: true word true"), "{log}");
+    assert!(log.contains("another one: process exiting"), "{log}");
+    assert!(log.contains("the last one"), "{log}");
+}
+
+#[test]
+fn arguments_that_are_edited_before_routing_go_to_the_service() {
+    let backend = Backend::start("a");
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": format!("http://{}", backend.address) })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+    let code = "local args = ngx.req.get_uri_args()
+        if args.none then ngx.req.set_uri_args('') end
+        if args.x then args.y = args.x .. '2' ngx.req.set_uri_args(args) end
+        kong.ctx.shared.args = ngx.var.args";
+    let access = "kong.response.set_header('X-Args', tostring(kong.ctx.shared.args) .. ' ' .. tostring(ngx.var.args))";
+    let config = json!({ "rewrite": [code], "access": [access] });
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+    for (asked, sent, told) in [
+        ("/a?x=1", "/a?x=1&y=12", "x=1&y=12 x=1&y=12"),
+        ("/a?none", "/a", "nil nil"),
+        ("/a?b=c", "/a?b=c", "b=c b=c"),
+        ("/a", "/a", "nil nil"),
+    ] {
+        let answer = get(node.proxy(), asked).expect(200);
+        assert_eq!(answer.json()["head"][0], format!("GET {sent} HTTP/1.1"), "{asked}");
+        assert_eq!(answer.header("X-Args"), Some(told), "{asked}");
+    }
+}
+
+#[test]
+fn code_sees_and_changes_where_requests_go() {
+    let (backend, other) = (Backend::start("a"), Backend::start("b"));
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": format!("http://{}", backend.address) })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+    let access = "local data = ngx.ctx.balancer_data
+        if kong.request.get_query_arg('port') then data.port = tonumber(kong.request.get_query_arg('port')) end
+        data.own = data.type .. ' ' .. data.host .. ' ' .. data.scheme .. ' ' .. data.try_count";
+    let filter = "local data = ngx.ctx.balancer_data
+        ngx.header['X-Data'] = data.own .. ' ' .. data.try_count .. ' ' .. data.ip .. ' ' .. data.tries[1].port";
+    let config = json!({ "access": [access], "header_filter": [filter] });
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+    for (service, query) in [(&backend, String::new()), (&other, format!("?port={}", other.address.port()))] {
+        let answer = get(node.proxy(), &format!("/{query}")).expect(200);
+        let expected = format!("ipv4 127.0.0.1 http 0 1 127.0.0.1 {}", service.address.port());
+        assert_eq!(answer.header("X-Data"), Some(&*expected));
+    }
+}
+
+#[test]
+fn filters_see_how_long_an_answer_is() {
+    let backend = Backend::start("a");
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": format!("http://{}", backend.address) })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+    let access = "return kong.response.exit(200, kong.request.get_query_arg('say') or '')";
+    let filter = "ngx.header['X-Length'] = ngx.resp.get_headers()['content-length']";
+    let config = json!({ "access": [access], "header_filter": [filter] });
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+    for (asked, length) in [("/", "0"), ("/?say=hello", "5")] {
+        let answer = get(node.proxy(), asked).expect(200);
+        assert_eq!(answer.header("X-Length"), Some(length));
+        assert_eq!(answer.header("Content-Length"), Some(length));
+    }
+}

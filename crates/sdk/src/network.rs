@@ -5,17 +5,18 @@ use crate::BoxFuture;
 use model::pem;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, SignatureScheme};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -94,7 +95,12 @@ impl Network {
 
     /// Connects, TLS included, within that time.
     pub async fn connect(&self, server: &Server, limit: Duration) -> io::Result<Connection> {
-        match tokio::time::timeout(limit, self.connect_to(server)).await {
+        self.connect_from(None, server, limit).await
+    }
+
+    /// The same from an address of this machine, where one is given.
+    pub async fn connect_from(&self, own: Option<IpAddr>, server: &Server, limit: Duration) -> io::Result<Connection> {
+        match tokio::time::timeout(limit, self.connect_to(server, own)).await {
             Ok(connected) => connected,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "connecting took too long")),
         }
@@ -106,12 +112,30 @@ impl Network {
         resolved.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "resolving took too long"))?
     }
 
+    /// Connects to a socket in the file system, within that time. TLS can follow ([`Network::start_tls`]).
+    pub async fn connect_local(&self, path: &str, limit: Duration) -> io::Result<Connection> {
+        let connected = tokio::time::timeout(limit, UnixStream::connect(path)).await;
+        let stream = connected.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "connecting took too long"))??;
+        // The system calls of both kinds of streams are the same; only addresses and options of TCP fail.
+        let stream = std::net::TcpStream::from(OwnedFd::from(stream.into_std()?));
+        Ok(Connection::Plain(TcpStream::from_std(stream)?))
+    }
+
     /// Goes on with TLS on a connection that began without, when the server's protocol has it so.
     pub async fn start_tls(&self, connection: Connection, server: &Server, limit: Duration) -> io::Result<Connection> {
         let Connection::Plain(stream) = connection else { return Ok(connection) };
         match tokio::time::timeout(limit, self.secure(stream, server)).await {
             Ok(secured) => secured,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")),
+        }
+    }
+
+    /// The addresses of a name, within that time: in the order in which they are to be tried, with that port unless an
+    /// SRV record says another.
+    pub async fn resolve(&self, host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAddr>> {
+        match tokio::time::timeout(limit, self.addresses(host, port)).await {
+            Ok(resolved) => resolved,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "resolving took too long")),
         }
     }
 
@@ -137,11 +161,22 @@ impl Network {
 
     /// A socket from which datagrams go to a server, and on which its answers arrive.
     pub async fn datagrams(&self, host: &str, port: u16, limit: Duration) -> io::Result<UdpSocket> {
+        self.datagrams_from(None, host, port, limit).await
+    }
+
+    /// The same from an address of this machine, where one is given.
+    pub async fn datagrams_from(
+        &self,
+        from: Option<IpAddr>,
+        host: &str,
+        port: u16,
+        limit: Duration,
+    ) -> io::Result<UdpSocket> {
         let addresses = self.resolve(host, port, limit).await?;
         let mut last = None;
         for address in addresses {
-            let own = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-            let socket = UdpSocket::bind(own).await?;
+            let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            let socket = UdpSocket::bind(SocketAddr::new(from.unwrap_or(any), 0)).await?;
             match socket.connect(address).await {
                 Ok(()) => return Ok(socket),
                 Err(error) => last = Some(error),
@@ -150,11 +185,18 @@ impl Network {
         Err(last.unwrap_or_else(|| io::Error::other("the name has no address")))
     }
 
-    async fn connect_to(&self, server: &Server) -> io::Result<Connection> {
+    async fn connect_to(&self, server: &Server, own: Option<IpAddr>) -> io::Result<Connection> {
         let mut last = None;
         for address in self.addresses(&server.host, server.port).await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return self.secure(stream, server).await,
+            let connected = match own {
+                None => TcpStream::connect(address).await,
+                Some(own) => connect_bound(own, address).await,
+            };
+            match connected {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return self.secure(stream, server).await;
+                }
                 Err(error) => last = Some(error),
             }
         }
@@ -162,7 +204,6 @@ impl Network {
     }
 
     async fn secure(&self, stream: TcpStream, server: &Server) -> io::Result<Connection> {
-        stream.set_nodelay(true)?;
         let Some(tls) = &server.tls else { return Ok(Connection::Plain(stream)) };
         let name = tls.name.as_deref().unwrap_or(&server.host).to_owned();
         let name = ServerName::try_from(name).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
@@ -205,9 +246,32 @@ impl OwnCertificate {
         if chain.is_empty() {
             return Err("there is no certificate".to_owned());
         }
-        let key = CertifiedKey::from_der(chain, pem::private_key(key)?, &default_provider());
-        let key = key.map_err(|error| error.to_string())?;
+        OwnCertificate::from_der(chain, pem::private_key(key)?)
+    }
+
+    /// The same from DER.
+    pub fn from_der(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<OwnCertificate, String> {
+        let key = CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| error.to_string())?;
         Ok(OwnCertificate(Arc::new(SingleCertAndKey::from(key))))
+    }
+}
+
+async fn connect_bound(own: IpAddr, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(own, 0))?;
+    socket.connect(address).await
+}
+
+impl Connection {
+    /// What carries it.
+    pub fn stream(&self) -> &TcpStream {
+        match self {
+            Connection::Plain(stream) => stream,
+            Connection::Tls(stream) => stream.get_ref().0,
+        }
     }
 }
 
@@ -319,6 +383,32 @@ mod tests {
         }
         assert!(OwnCertificate::parse("", &key).is_err());
         assert!(OwnCertificate::parse(&own.cert.pem(), "").is_err());
+    }
+
+    #[tokio::test]
+    async fn sockets_in_the_file_system_are_connected_to() {
+        let path = std::env::temp_dir().join(format!("bascule-network-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let (network, long) = (Network::default(), Duration::from_secs(10));
+        let mut connected = network.connect_local(path.to_str().unwrap(), long).await.unwrap();
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut connected, b"x").await.unwrap();
+        let mut space = [0];
+        tokio::io::AsyncReadExt::read_exact(&mut accepted, &mut space).await.unwrap();
+        assert_eq!(&space, b"x");
+        std::fs::remove_file(&path).unwrap();
+        let absent = network.connect_local(path.to_str().unwrap(), long).await.unwrap_err();
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn a_connection_comes_from_the_address_that_is_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let asked = server("127.0.0.1", listener.local_addr().unwrap().port(), false);
+        let own = Some(IpAddr::from([127, 0, 0, 9]));
+        let _connected = Network::default().connect_from(own, &asked, Duration::from_secs(10)).await.unwrap();
+        assert_eq!(listener.accept().await.unwrap().1.ip(), own.unwrap());
     }
 
     #[tokio::test]

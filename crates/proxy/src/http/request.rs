@@ -51,7 +51,10 @@ pub(crate) fn enter(
         upstream.port = service.port;
         let base = service.path.as_deref().unwrap_or("/");
         path::join(path_handling, base, path, matched_path, route.strip_path, &mut upstream.path);
-        upstream.query = query.map(str::to_owned);
+        // What plugins have made of it before.
+        let edited = upstream.query.take();
+        let edited = edited.map(|edited| Some(edited).filter(|edited| !edited.is_empty()));
+        upstream.query = edited.unwrap_or_else(|| query.map(str::to_owned));
         let prefix = matched_path.filter(|_| route.strip_path).and_then(|n| path.get(..n));
         if let Some(prefix) = prefix.filter(|p| !p.is_empty() && *p != "/") {
             stripped = if verbatim { Stripped::OfTarget(prefix.len()) } else { Stripped::Of(prefix.to_owned()) };

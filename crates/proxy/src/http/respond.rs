@@ -163,6 +163,10 @@ pub(crate) async fn send_whole(
     mut body: Bytes,
 ) -> Result<(), Broken> {
     exchange.response.fields.replace_all(&exchange.reply);
+    if exchange.source != Source::Service && context.selected.iter().any(|i| i.phases.has(Phases::HEADER_FILTER)) {
+        // Filters see how long it is, as in nginx.
+        set_number(&mut exchange.response.fields, "Content-Length", body.len() as u64);
+    }
     debug::enter(exchange, "header_filter");
     let filtered = chain::run_header_filter(&context.selected, exchange);
     if let Some(from) = filters::first(exchange, filtered)? {

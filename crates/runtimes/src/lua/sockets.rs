@@ -3,8 +3,9 @@
 use super::operations::seconds;
 use super::surroundings;
 use super::value::{number, text};
-use mlua::{AnyUserData, Error, IntoLuaMulti, Lua, MultiValue, Result, Table, UserData, Value};
-use sdk::{Connection, LocalBoxFuture, Network, Server, ServerTls};
+use mlua::{AnyUserData, Error, IntoLuaMulti, Lua, LuaString, MultiValue, Result, Table, UserData, Value};
+use rustix::net::sockopt;
+use sdk::{CertificateDer, Connection, LocalBoxFuture, Network, OwnCertificate, PrivateKeyDer, Server, ServerTls};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -51,7 +52,38 @@ pub fn add(lua: &Lua, native: &Table) -> Result<()> {
         socket.borrow_mut::<Socket>()?.0 = None;
         Ok(())
     };
-    native.raw_set("close_socket", lua.create_function(close)?)
+    native.raw_set("close_socket", lua.create_function(close)?)?;
+    native.raw_set("socket_option", lua.create_function(socket_option)?)
+}
+
+/// The value of an option, after it has been set where one is given; or nil and why not.
+fn socket_option(
+    _: &Lua,
+    (socket, option, value): (AnyUserData, String, Option<i64>),
+) -> Result<(Option<u64>, Option<String>)> {
+    let socket = socket.borrow::<Socket>()?;
+    let Some(open) = &socket.0 else { return Ok((None, Some("closed".to_owned()))) };
+    let stream = open.connection.stream();
+    let size = |value: i64| usize::try_from(value).unwrap_or_default();
+    let done = match (option.as_str(), value) {
+        ("keepalive", Some(value)) => sockopt::set_socket_keepalive(stream, value != 0),
+        ("reuseaddr", Some(value)) => sockopt::set_socket_reuseaddr(stream, value != 0),
+        ("tcp-nodelay", Some(value)) => sockopt::set_tcp_nodelay(stream, value != 0),
+        ("sndbuf", Some(value)) => sockopt::set_socket_send_buffer_size(stream, size(value)),
+        ("rcvbuf", Some(value)) => sockopt::set_socket_recv_buffer_size(stream, size(value)),
+        _ => Ok(()),
+    };
+    let asked = done.and_then(|()| match option.as_str() {
+        "keepalive" => sockopt::socket_keepalive(stream).map(u64::from),
+        "reuseaddr" => sockopt::socket_reuseaddr(stream).map(u64::from),
+        "tcp-nodelay" => sockopt::tcp_nodelay(stream).map(u64::from),
+        "sndbuf" => sockopt::socket_send_buffer_size(stream).map(|size| size as u64),
+        _ => sockopt::socket_recv_buffer_size(stream).map(|size| size as u64),
+    });
+    Ok(match asked {
+        Ok(value) => (Some(value), None),
+        Err(error) => (None, Some(words(&error.into()))),
+    })
 }
 
 /// A connection that waits, and how often it has been used.
@@ -137,20 +169,57 @@ async fn connect(lua: &Lua, arguments: &MultiValue) -> Result<MultiValue> {
     let host = String::from_utf8_lossy(&host).into_owned();
     let port = arguments.get(1).and_then(number).unwrap_or_default() as u16;
     let limit = seconds(arguments.get(2));
+    let own = arguments.get(3).and_then(text).and_then(|own| String::from_utf8_lossy(&own).parse().ok());
     let server = Server { host: host.trim_matches(['[', ']']).to_owned(), port, tls: None };
     let asked = server.clone();
+    let connecting = |network: Network| async move {
+        match asked.host.strip_prefix("unix:") {
+            Some(path) => network.connect_local(path, limit).await,
+            None => network.connect_from(own, &asked, limit).await,
+        }
+    };
     let connected = match surroundings::env() {
         Some(env) => {
-            let network = env.network().clone();
-            let connecting = async move { network.connect(&asked, limit).await };
+            let connecting = connecting(env.network().clone());
             env.tasks().call("a connection of Lua", connecting).await.unwrap_or(Err(io::Error::other("the node ends")))
         }
-        None => Network::default().connect(&asked, limit).await,
+        None => connecting(Network::default()).await,
     };
     match connected {
         Ok(connection) => Socket(Some(Open { connection, read: Vec::new(), server })).into_lua_multi(lua),
         Err(error) => (Value::Nil, words(&error)).into_lua_multi(lua),
     }
+}
+
+/// The addresses of a name with their ports, as the gateway finds them; or nil and why there are none.
+pub fn resolve(lua: &Lua, arguments: &MultiValue) -> LocalBoxFuture<'static, Result<MultiValue>> {
+    let host = arguments.front().and_then(text).unwrap_or_default();
+    let host = String::from_utf8_lossy(&host).into_owned();
+    let port = arguments.get(1).and_then(number).unwrap_or_default() as u16;
+    let (lua, limit) = (lua.clone(), seconds(arguments.get(2)));
+    Box::pin(async move {
+        let resolving = |network: Network| async move { network.resolve(&host, port, limit).await };
+        let resolved = match surroundings::env() {
+            Some(env) => {
+                let resolving = resolving(env.network().clone());
+                let found = env.tasks().call("a name for Lua", resolving).await;
+                found.unwrap_or(Err(io::Error::other("the node ends")))
+            }
+            None => resolving(Network::default()).await,
+        };
+        let addresses = match resolved {
+            Ok(addresses) => addresses,
+            Err(error) => return (Value::Nil, error.to_string()).into_lua_multi(&lua),
+        };
+        let list = lua.create_table()?;
+        for address in addresses {
+            let one = lua.create_table()?;
+            one.raw_set("address", address.ip().to_string())?;
+            one.raw_set("port", address.port())?;
+            list.raw_push(one)?;
+        }
+        list.into_lua_multi(&lua)
+    })
 }
 
 async fn secure(lua: &Lua, open: Open, arguments: &MultiValue) -> (Option<Open>, Result<MultiValue>) {
@@ -160,8 +229,13 @@ async fn secure(lua: &Lua, open: Open, arguments: &MultiValue) -> (Option<Open>,
     let Some(env) = surroundings::env() else {
         return (None, (Value::Nil, "there is no TLS here").into_lua_multi(lua));
     };
+    let network = match shown(arguments) {
+        Ok(None) => env.network().clone(),
+        Ok(Some(certificate)) => env.network().showing(certificate),
+        Err(why) => return (None, (Value::Nil, why).into_lua_multi(lua)),
+    };
     let server = Server { tls: Some(ServerTls { name, verify }), ..open.server };
-    let (network, asked) = (env.network().clone(), server.clone());
+    let asked = server.clone();
     let securing = async move { network.start_tls(open.connection, &asked, limit).await };
     match env.tasks().call("a TLS handshake of Lua", securing).await {
         Some(Ok(connection)) => (Some(Open { connection, read: Vec::new(), server }), true.into_lua_multi(lua)),
@@ -170,14 +244,26 @@ async fn secure(lua: &Lua, open: Open, arguments: &MultiValue) -> (Option<Open>,
     }
 }
 
+/// The certificate that the server is shown: its chain and its key in DER, behind the other arguments.
+fn shown(arguments: &MultiValue) -> std::result::Result<Option<OwnCertificate>, String> {
+    let (Some(Value::Table(chain)), Some(key)) = (arguments.get(4), arguments.get(5).and_then(text)) else {
+        return Ok(None);
+    };
+    let chain = chain.sequence_values::<LuaString>().map(|der| Ok(CertificateDer::from(der?.as_bytes().to_vec())));
+    let chain = chain.collect::<Result<Vec<_>>>().map_err(|error| error.to_string())?;
+    let key = PrivateKeyDer::try_from(key).map_err(str::to_owned)?;
+    OwnCertificate::from_der(chain, key).map(Some)
+}
+
 async fn datagrams(lua: &Lua, name: &str, socket: &AnyUserData, arguments: &MultiValue) -> Result<MultiValue> {
     let limit = seconds(arguments.iter().last());
     if name == "udp.connect" {
         let host = arguments.get(1).and_then(text).unwrap_or_default();
         let host = String::from_utf8_lossy(&host).into_owned();
         let port = arguments.get(2).and_then(number).unwrap_or_default() as u16;
+        let own = arguments.get(3).and_then(text).and_then(|own| String::from_utf8_lossy(&own).parse().ok());
         let network = surroundings::env().map(|env| env.network().clone()).unwrap_or_default();
-        return match network.datagrams(&host, port, limit).await {
+        return match network.datagrams_from(own, &host, port, limit).await {
             Ok(connected) => {
                 socket.borrow_mut::<Datagrams>()?.0 = Some(connected);
                 1.into_lua_multi(lua)
@@ -209,11 +295,7 @@ async fn datagrams(lua: &Lua, name: &str, socket: &AnyUserData, arguments: &Mult
 impl Open {
     /// Whether nothing has come that nobody has asked for, and the server has not closed.
     fn is_alive(&self) -> bool {
-        let stream = match &self.connection {
-            Connection::Plain(stream) => stream,
-            Connection::Tls(stream) => stream.get_ref().0,
-        };
-        let waiting = stream.try_read(&mut [0]);
+        let waiting = self.connection.stream().try_read(&mut [0]);
         waiting.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
@@ -326,12 +408,38 @@ fn received(lua: &Lua, came: std::result::Result<Vec<u8>, (String, Vec<u8>)>) ->
 
 /// A failure as OpenResty words it.
 fn words(error: &io::Error) -> String {
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return refused(tls).to_owned();
+    }
     match error.kind() {
         io::ErrorKind::TimedOut => "timeout".to_owned(),
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => {
             "closed".to_owned()
         }
+        // The words of the system, in lower case and without its number.
+        _ if error.raw_os_error().is_some() => {
+            error.to_string().split(" (os error").next().unwrap_or_default().to_ascii_lowercase()
+        }
         _ => error.to_string(),
+    }
+}
+
+/// Why a handshake has failed, in the words of OpenSSL.
+fn refused(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as Certificate;
+    match error {
+        rustls::Error::InvalidCertificate(why) => match why {
+            Certificate::Expired | Certificate::ExpiredContext { .. } => "10: certificate has expired",
+            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => "9: certificate is not yet valid",
+            Certificate::Revoked => "23: certificate revoked",
+            Certificate::UnknownIssuer => "20: unable to get local issuer certificate",
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => "certificate host mismatch",
+            Certificate::InvalidPurpose | Certificate::InvalidPurposeContext { .. } => {
+                "26: unsuitable certificate purpose"
+            }
+            _ => "1: unspecified certificate verification error",
+        },
+        _ => "handshake failed",
     }
 }

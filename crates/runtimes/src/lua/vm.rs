@@ -19,7 +19,7 @@ const NEARLY_ALL: usize = MOST_MEMORY / 8 * 7;
 /// After so many instructions it is seen whether code has to end.
 const INSTRUCTIONS: u32 = 10_000;
 /// The run time's own code, in the order in which it is run; the last one gives what sandboxed code sees.
-const OWN: [(&str, &str); 15] = [
+const OWN: [(&str, &str); 16] = [
     ("=scheduler", include_str!("code/scheduler.lua")),
     ("=pdk/phases", include_str!("code/pdk/phases.lua")),
     ("=pdk/log", include_str!("code/pdk/log.lua")),
@@ -34,6 +34,7 @@ const OWN: [(&str, &str); 15] = [
     ("=pdk/kept", include_str!("code/pdk/kept.lua")),
     ("=pdk/timings", include_str!("code/pdk/timings.lua")),
     ("=ngx", include_str!("code/ngx.lua")),
+    ("=sockets", include_str!("code/sockets.lua")),
     ("=sandbox", include_str!("code/sandbox.lua")),
 ];
 

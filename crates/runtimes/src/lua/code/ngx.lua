@@ -14,6 +14,7 @@ local exit, set_status, get_status = slot.ending(host("ngx.exit")), host("ngx.se
 local to = function(name) return host("service.request." .. name) end
 local set_header, clear_header = to("set_header"), to("clear_header")
 local set_query, set_raw_query, set_method = to("set_query"), to("set_raw_query"), to("set_method")
+local set_path, set_body = to("set_path"), to("set_raw_body")
 local start_time = host("request.get_start_time")
 
 -- What of a request is shown at most is a setting, where code does not say; code is told that there is more, and so is
@@ -58,6 +59,8 @@ local function text_of(...)
   return table.concat(out)
 end
 
+local NO_LOCATIONS = "there are no locations to ask; resty.http asks servers"
+
 local constants = {
   OK = 0, ERROR = -1, AGAIN = -2, DONE = -4, DECLINED = -5, null = null,
   STDERR = 0, EMERG = 1, ALERT = 2, CRIT = 3, ERR = 4, WARN = 5, NOTICE = 6, INFO = 7, DEBUG = 8,
@@ -90,6 +93,7 @@ local variables = {
   server_name = function() return "kong" end,
   time_iso8601 = iso8601,
   time_local = function() return os.date("%d/%b/%Y:%H:%M:%S %z") end,
+  pipe = function() return "." end,
   request_completion = function() return slot.phase_name == "log" and "OK" or "" end,
 }
 
@@ -136,7 +140,7 @@ ngx = {
     pids = function() return { native.pid } end,
     id = native.worker,
     count = function() return native.workers end,
-    exiting = function() return false end,
+    exiting = native.is_ending,
   },
   thread = slot.thread,
   sleep = function(seconds)
@@ -156,8 +160,13 @@ ngx = {
     set_response_header("Location", target)
     return exit(status or 302)
   end,
-  exec = function() error("ngx.exec is not there in this version", 2) end,
-  location = { capture = function() error("ngx.location.capture is not there in this version", 2) end },
+  exec = function()
+    error("ngx.exec: there are no locations to go to; kong.service.request.set_path says what a service is asked for", 2)
+  end,
+  location = {
+    capture = function() error("ngx.location.capture: " .. NO_LOCATIONS, 2) end,
+    capture_multi = function() error("ngx.location.capture_multi: " .. NO_LOCATIONS, 2) end,
+  },
   header = setmetatable({}, {
     __index = function(_, name) return response_header(name) end,
     __newindex = function(_, name, value) return set_response_header(name, value) end,
@@ -221,10 +230,59 @@ ngx = {
       end
       return set_raw_query(tostring(args))
     end,
-    set_uri = to("set_path"),
-    set_body_data = to("set_raw_body"),
+    set_uri = function(...)
+      local uri, jump = ...
+      if select("#", ...) < 1 or select("#", ...) > 3 then
+        error("expecting 1, 2 or 3 arguments but seen " .. select("#", ...), 2)
+      elseif type(uri) ~= "string" and type(uri) ~= "number" then
+        error("bad argument #1 to 'set_uri' (string expected, got " .. type(uri) .. ")", 2)
+      elseif uri == "" then
+        error("attempt to use zero-length uri", 2)
+      elseif jump and slot.phase_name ~= "rewrite" then
+        error("API disabled in the context of " .. tostring(slot.context), 2)
+      end
+      set_path(uri)
+      if jump then
+        -- There is one location for all requests: nothing is left but to end the code.
+        return exit(0)
+      end
+    end,
+    set_body_data = set_body,
   },
 }
+
+-- Content that is made of pieces.
+local made = setmetatable({}, { __mode = "k" })
+function ngx.req.init_body() made[slot.all_kept()] = {} end
+function ngx.req.append_body(piece)
+  local pieces = made[slot.all_kept()]
+  if not pieces then
+    error("request_body not initialized", 2)
+  elseif type(piece) ~= "string" and type(piece) ~= "number" then
+    error("bad argument #1 to 'append_body' (string expected, got " .. type(piece) .. ")", 2)
+  end
+  pieces[#pieces + 1] = piece
+end
+function ngx.req.finish_body()
+  local pieces = made[slot.all_kept()]
+  if not pieces then
+    error("request_body not initialized", 2)
+  end
+  made[slot.all_kept()] = nil
+  set_body(table.concat(pieces))
+end
+function ngx.req.set_body_file(name, clean)
+  local file = io.open(name, "rb")
+  local text = file and file:read("*a")
+  if not text then
+    error("stat() \"" .. tostring(name) .. "\" failed", 2)
+  end
+  file:close()
+  if clean then
+    os.remove(name)
+  end
+  set_body(text)
+end
 for name, value in pairs(constants) do
   ngx[name] = value
 end
@@ -249,6 +307,27 @@ setmetatable(ngx, {
     rawset(t, name, value)
   end,
 })
+
+-- Where the request goes (`ngx.ctx.balancer_data`): read when it is asked for; what is written takes effect.
+local balancer_data, set_balancer_data = host("ngx.balancer_data"), host("ngx.set_balancer_data")
+local BEFORE = { certificate = true, rewrite = true, init_worker = true, timer = true, admin_api = true }
+local index = slot.of_exchange.__index
+function slot.of_exchange.__index(ctx, name)
+  if name ~= "balancer_data" or not slot.asks or BEFORE[slot.phase_name] or not balancer_data() then
+    return index(ctx, name)
+  end
+  local own = setmetatable({}, {
+    __index = function(_, part) return balancer_data()[part] end,
+    __newindex = function(t, part, value)
+      if not set_balancer_data(part, value) then
+        rawset(t, part, value)
+      end
+    end,
+    __pairs = function() return pairs(balancer_data()) end,
+  })
+  rawset(ctx, "balancer_data", own)
+  return own
+end
 
 -- Timers run beside requests, on the worker that made them.
 local function timer(kind)
@@ -422,164 +501,4 @@ ngx.shared = setmetatable({}, { __index = function(t, name)
   rawset(t, name, made)
   return made
 end })
-
--- Sockets that wait without keeping the worker.
-local tcp = {}
-tcp.__index = tcp
-ngx.socket = {}
-
-function ngx.socket.tcp() return setmetatable({ timeouts = { 60, 60, 60 } }, tcp) end
-ngx.socket.stream = ngx.socket.tcp
-
-function ngx.socket.connect(host_, port)
-  local socket = ngx.socket.tcp()
-  local ok, err = socket:connect(host_, port)
-  if not ok then
-    return nil, err
-  end
-  return socket
-end
-
-function ngx.socket.udp()
-  return setmetatable({ timeouts = { 60, 60, 60 } }, { __index = {
-    settimeout = function(self, ms) self.timeouts = { ms / 1000, ms / 1000, ms / 1000 } end,
-    setpeername = function(self, host_, port)
-      self.real = native.datagrams()
-      return slot.wait("udp.connect", self.real, host_, port or 0, self.timeouts[1])
-    end,
-    send = function(self, data)
-      if not self.real then
-        return nil, "closed"
-      end
-      return slot.wait("udp.send", self.real, text_of(data), self.timeouts[2])
-    end,
-    receive = function(self, size)
-      if not self.real then
-        return nil, "closed"
-      end
-      return slot.wait("udp.receive", self.real, size or 65536, self.timeouts[3])
-    end,
-    close = function(self)
-      self.real = nil
-      return 1
-    end,
-  } })
-end
-
-function tcp:settimeout(ms) self:settimeouts(ms, ms, ms) end
-
-function tcp:settimeouts(connect, send, read)
-  self.timeouts = { (connect or 60000) / 1000, (send or 60000) / 1000, (read or 60000) / 1000 }
-end
-
-function tcp:setoption() return 1 end
-function tcp:bind() return 1 end
-
-function tcp:connect(host_, port, options)
-  if type(port) == "table" then
-    options, port = port, nil
-  end
-  if host_:sub(1, 5) == "unix:" then
-    return nil, "unix sockets are not there in this version"
-  end
-  local number = tonumber(port)
-  if number and (number < 0 or number > 65535) then
-    return nil, "bad port number: " .. number
-  end
-  local pool = type(options) == "table" and options.pool or host_ .. ":" .. tostring(port)
-  self.real, self.pool = nil, pool
-  local kept, times = native.kept_socket(pool)
-  if kept then
-    self.real, self.reused = kept, times
-    return 1
-  end
-  local made, err = slot.wait("tcp.connect", host_, number, self.timeouts[1])
-  if not made then
-    return nil, err
-  end
-  self.real, self.reused = made, 0
-  return 1
-end
-
-function tcp:sslhandshake(session, name, verify)
-  if not self.real then
-    return nil, "closed"
-  end
-  if self.reused > 0 then
-    return session == false or {}
-  end
-  local ok, err = slot.wait("tcp.secure", self.real, name, verify == true, self.timeouts[1])
-  if not ok then
-    return nil, err
-  end
-  return session == false or {}
-end
-
-function tcp:tlshandshake(options)
-  return self:sslhandshake(nil, options and options.server_name, options and options.ssl_verify)
-end
-
-function tcp:send(...)
-  if not self.real then
-    return nil, "closed"
-  end
-  return slot.wait("tcp.send", self.real, text_of(...), self.timeouts[2])
-end
-
-function tcp:receive(pattern)
-  if not self.real then
-    return nil, "closed"
-  end
-  return slot.wait("tcp.receive", self.real, pattern or "*l", self.timeouts[3])
-end
-
-function tcp:receiveany(max)
-  if not self.real then
-    return nil, "closed"
-  end
-  return slot.wait("tcp.receive_any", self.real, max, self.timeouts[3])
-end
-
-function tcp:receiveuntil(pattern, options)
-  local inclusive, ended = type(options) == "table" and options.inclusive or false, false
-  return function(size)
-    if not self.real then
-      return nil, "closed"
-    end
-    if not size then
-      return slot.wait("tcp.receive_until", self.real, pattern, inclusive, self.timeouts[3])
-    end
-    if ended then
-      ended = false
-      return nil, nil, nil
-    end
-    local piece, err, partial = slot.wait("tcp.receive_piece", self.real, pattern, size, self.timeouts[3])
-    ended = piece ~= nil and #piece < size
-    return piece, err, partial
-  end
-end
-
-function tcp:setkeepalive(timeout, size)
-  if not self.real then
-    return nil, "closed"
-  end
-  local real = self.real
-  self.real = nil
-  return native.keep_socket(real, self.pool, (timeout or 60000) / 1000, size or 30, (self.reused or 0) + 1)
-end
-
-function tcp:getreusedtimes()
-  if not self.real then
-    return nil, "closed"
-  end
-  return self.reused
-end
-
-function tcp:close()
-  if not self.real then
-    return nil, "closed"
-  end
-  native.close_socket(self.real)
-  self.real = nil
-  return 1
-end
+slot.text_of = text_of

@@ -114,6 +114,12 @@ for name, value in pairs(ngx) do
     seen[name] = type(value) == "table" and getmetatable(value) ~= false and guarded(value) or value
   end
 end
+-- Files of the machine are not the code's business.
+local of_request = {}
+for name, value in pairs(ngx.req) do
+  of_request[name] = name ~= "set_body_file" and value or nil
+end
+seen.req = guarded(of_request)
 sandbox.ngx = setmetatable({}, {
   __index = function(_, name)
     local value = seen[name]
@@ -165,7 +171,7 @@ local offered = {}
 for name in ([[bit cjson cjson.safe kong.concurrency kong.constants kong.meta kong.tools.cjson kong.tools.gzip
     kong.tools.ip kong.tools.mime_type kong.tools.rand kong.tools.sha256 kong.tools.string kong.tools.table
     kong.tools.time kong.tools.timestamp kong.tools.uri kong.tools.uuid kong.tools.yield lyaml ngx.base64 ngx.re ngx.req
-    ngx.resp ngx.semaphore pl.stringx pl.tablex resty.evp resty.hmac resty.http resty.ipmatcher resty.jit-uuid
+    ngx.resp ngx.semaphore pl.stringx pl.tablex resty.ada resty.ada.search resty.evp resty.hmac resty.http resty.ipmatcher resty.jit-uuid
     resty.lock resty.lrucache resty.lrucache.pureffi resty.md5 resty.openssl resty.openssl.bn resty.openssl.cipher
     resty.openssl.digest resty.openssl.hmac resty.openssl.kdf resty.openssl.mac resty.openssl.pkey resty.openssl.rand
     resty.openssl.x509 resty.openssl.x509.chain resty.openssl.x509.store resty.random resty.redis resty.sha1

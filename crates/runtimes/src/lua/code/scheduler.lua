@@ -32,6 +32,8 @@ local function kept()
   return context
 end
 
+slot.all_kept = kept
+
 local lazily = { shared = function() return kept().shared end, ngx_ctx = function() return kept().ngx_ctx end }
 
 function lazily.plugin()

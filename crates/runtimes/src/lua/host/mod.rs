@@ -1,6 +1,7 @@
 //! What code asks the gateway: one function for all names of the prelude, valid while a phase runs.
 
 pub mod asks;
+mod balancer;
 mod body;
 mod client;
 mod ngx;

@@ -4,7 +4,8 @@ use super::response::dashed;
 use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::{Phase, value};
 use mlua::{Lua, Result, Value};
-use sdk::{Answer, Args, Exchange, Fields, Known};
+use sdk::entities::Protocol;
+use sdk::{Answer, Args, Exchange, Fields, Known, Version};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -63,6 +64,8 @@ impl Host {
                 }
                 Ok(Value::Nil)
             }
+            "balancer_data" => self.balancer_data(lua),
+            "set_balancer_data" => self.set_balancer_data(arguments),
             "exit" => self.end(arguments),
             "workspace" => octets(lua, self.exchange.workspace().to_string()),
             "get_status" => {
@@ -80,7 +83,8 @@ impl Host {
             }
             "raw_header" => {
                 let head = &self.exchange.request;
-                let mut raw = format!("{} {} HTTP/1.1\r\n", head.method.as_str(), head.target).into_bytes();
+                let mut raw =
+                    format!("{} {} {}\r\n", head.method.as_str(), head.target, protocol_of(head.version)).into_bytes();
                 for (name, value) in head.fields.iter() {
                     raw.extend_from_slice(name.as_bytes());
                     raw.extend_from_slice(b": ");
@@ -135,16 +139,26 @@ impl Host {
             "request_method" => octets(lua, head.method.as_str()),
             "request_uri" => octets(lua, &*head.target),
             "uri" | "document_uri" => octets(lua, &*exchange.path()),
-            "request" => octets(lua, format!("{} {} HTTP/1.1", head.method.as_str(), head.target)),
+            "request" => octets(lua, format!("{} {} {}", head.method.as_str(), head.target, protocol_of(head.version))),
             "args" | "query_string" => maybe(lua, self.query()),
             "is_args" => octets(lua, if self.query().is_some() { "?" } else { "" }),
             "scheme" => octets(lua, if client.tls.is_some() { "https" } else { "http" }),
             "https" => octets(lua, if client.tls.is_some() { "on" } else { "" }),
-            "server_protocol" => octets(lua, "HTTP/1.1"),
+            "server_protocol" => octets(lua, protocol_of(head.version)),
+            "protocol" => maybe(
+                lua,
+                exchange.stream.as_ref().map(|stream| match stream.protocol {
+                    Protocol::Udp => "UDP",
+                    _ => "TCP",
+                }),
+            ),
             "host" => octets(lua, exchange.host()),
             "http_host" => maybe(lua, head.fields.get("Host")),
             "content_type" => maybe(lua, head.fields.known(Known::ContentType)),
-            "content_length" => maybe(lua, head.fields.known(Known::ContentLength)),
+            "content_length" => match exchange.body.bytes() {
+                Some(content) if !content.is_empty() => octets(lua, content.len().to_string()),
+                _ => maybe(lua, head.fields.known(Known::ContentLength)),
+            },
             "binary_remote_addr" => match client.ip {
                 IpAddr::V4(address) => octets(lua, address.octets()),
                 IpAddr::V6(address) => octets(lua, address.octets()),
@@ -160,18 +174,26 @@ impl Host {
             "request_id" | "kong_request_id" => octets(lua, exchange.id_str()),
             "connection" => octets(lua, client.connection.to_string()),
             "connection_requests" => octets(lua, client.request.to_string()),
-            "request_length" => octets(lua, exchange.traffic.received.to_string()),
+            "bytes_received" if exchange.stream.is_some() => {
+                octets(lua, exchange.stream.as_ref().map_or(0, |stream| stream.to_service).to_string())
+            }
+            "request_length" | "bytes_received" => octets(lua, exchange.traffic.received.to_string()),
             "status" if [Phase::Rewrite, Phase::Access].contains(&self.phase) => octets(lua, "000"),
             "body_bytes_sent" => octets(lua, exchange.traffic.sent.saturating_sub(exchange.traffic.heads).to_string()),
             "bytes_sent" => octets(lua, exchange.traffic.sent.to_string()),
-            "request_time" => octets(lua, format!("{:.3}", exchange.timing.started.elapsed().as_secs_f64())),
+            "request_time" | "session_time" => {
+                octets(lua, format!("{:.3}", exchange.timing.started.elapsed().as_secs_f64()))
+            }
             "msec" => octets(lua, format!("{:.3}", exchange.timing.started_unix_ms as f64 / 1000.0)),
             "status" => octets(lua, exchange.response.status.to_string()),
             "upstream_uri" => octets(lua, &exchange.upstream.path),
             "upstream_host" => maybe(lua, exchange.upstream.host_header.as_ref()),
             "upstream_addr" => maybe(lua, exchange.tries.last().map(|last| last.address.to_string())),
             "upstream_status" => maybe(lua, exchange.tries.last().map(|last| last.status.to_string())),
-            "upstream_response_time" | "upstream_header_time" => {
+            "upstream_response_time"
+            | "upstream_header_time"
+            | "upstream_session_time"
+            | "upstream_first_byte_time" => {
                 maybe(lua, exchange.timing.upstream.map(|time| format!("{:.3}", time.as_secs_f64())))
             }
             "request_body" => maybe(lua, exchange.body.bytes()),
@@ -202,11 +224,13 @@ impl Host {
         };
         match name.as_str() {
             "upstream_uri" => self.exchange.upstream.path = of_one_line(&value),
+            "upstream_scheme" if value == b"http" => self.exchange.upstream.protocol = Protocol::Http,
+            "upstream_scheme" if value == b"https" => self.exchange.upstream.protocol = Protocol::Https,
             "upstream_host" if !Fields::is_valid_value(&value) || value.contains(&b' ') => {
                 return Err(mlua::Error::runtime("upstream_host: not a host"));
             }
             "upstream_host" => self.exchange.upstream.host_header = Some(value).filter(|host| !host.is_empty()),
-            "args" => self.exchange.upstream.query = Some(of_one_line(&value)),
+            "args" => self.set_query(Some(of_one_line(&value))),
             _ => {
                 if self.exchange.state::<Variables>().is_none() {
                     self.exchange.put(Variables::default());
@@ -217,6 +241,16 @@ impl Host {
             }
         }
         Ok(Value::Nil)
+    }
+}
+
+/// The version of HTTP as a request line has it.
+fn protocol_of(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2.0",
+        Version::Http3 => "HTTP/3.0",
     }
 }
 

@@ -96,8 +96,18 @@ impl Host {
 
     /// What follows the `?`, with the edits of plugins, as nginx has it in one place.
     pub(super) fn query(&self) -> Option<&str> {
-        let is_routed = self.exchange.service.is_some() && self.phase != Phase::Rewrite;
-        if is_routed { self.exchange.upstream.query.as_deref() } else { self.exchange.request.query() }
+        let edited = self.exchange.upstream.query.as_deref();
+        match self.phase {
+            Phase::Rewrite => edited.or(self.exchange.request.query()).filter(|query| !query.is_empty()),
+            _ if self.exchange.service.is_some() => edited,
+            _ => self.exchange.request.query(),
+        }
+    }
+
+    /// Edits the same. Before routing an empty one stays as such: none at all would mean that nobody has edited it.
+    pub(super) fn set_query(&mut self, query: Option<String>) {
+        let kept = self.phase == Phase::Rewrite || query.as_ref().is_some_and(|query| !query.is_empty());
+        self.exchange.upstream.query = kept.then(|| query.unwrap_or_default());
     }
 
     /// When the request had come (milliseconds since 1970), when a service was first turned to, when that had

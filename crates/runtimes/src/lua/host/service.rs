@@ -2,6 +2,7 @@
 
 use super::request::args_of;
 use super::{Arguments, Host, maybe, set_lines, unknown};
+use crate::lua::Phase;
 use crate::lua::value::{Named, line_of};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::entities::{Protocol, Service};
@@ -66,13 +67,17 @@ impl Host {
                 if !query.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
                     return Err(Error::runtime("a query has no blanks"));
                 }
-                upstream.query = Some(query).filter(|query| !query.is_empty());
+                self.set_query(Some(query));
             }
-            "service.request.set_query" => upstream.query = args_of(arguments.table(0)?)?.to_query(),
+            "service.request.set_query" => self.set_query(args_of(arguments.table(0)?)?.to_query()),
             "service.request.clear_query_arg" => {
                 let name = arguments.text(0)?;
-                let left = upstream.query.as_deref().map(|query| without_argument(query, &name));
-                upstream.query = left.filter(|query| !query.is_empty());
+                let edited = match self.phase {
+                    Phase::Rewrite => self.query(),
+                    _ => self.exchange.upstream.query.as_deref(),
+                };
+                let left = edited.map(|query| without_argument(query, &name));
+                self.set_query(left);
             }
             "service.request.set_method" => {
                 let method = arguments.str(0)?;
@@ -125,7 +130,7 @@ impl Host {
     }
 
     /// The service as this exchange has it.
-    fn change_service(&mut self, change: impl FnOnce(&mut Service)) {
+    pub(super) fn change_service(&mut self, change: impl FnOnce(&mut Service)) {
         if let Some(service) = &self.exchange.service {
             let mut own = Service::clone(service);
             change(&mut own);

@@ -14,7 +14,9 @@ pub(crate) use instance::given_config;
 use super::{modules, timers};
 use instance::{Configured, Instance};
 use loading::Loaded;
-use sdk::{AdminAnswer, AdminEndpoint, AdminRequest, BoxFuture, Env, Function, Plugin, PluginKind, entities};
+use sdk::{
+    AdminAnswer, AdminEndpoint, AdminRequest, BoxFuture, Env, Function, LocalBoxFuture, Plugin, PluginKind, entities,
+};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::watch;
@@ -150,5 +152,9 @@ impl PluginKind for LuaPlugin {
     fn start_worker(&self, index: usize) {
         timers::become_worker(index);
         instance::start_worker(self.0);
+    }
+
+    fn end_worker(&self) -> LocalBoxFuture<'static, ()> {
+        Box::pin(timers::end_worker())
     }
 }

@@ -40,7 +40,7 @@ end
 local function run(_, self)
   while self:count() > 0 do
     local until_ = ngx.now() + self.max_coalescing_delay
-    while self:count() < self.max_batch_size and ngx.now() < until_ do
+    while self:count() < self.max_batch_size and ngx.now() < until_ and not ngx.worker.exiting() do
       self.came:wait(until_ - ngx.now())
     end
     local batch = {}
@@ -51,6 +51,16 @@ local function run(_, self)
     deliver(self, batch)
   end
   queues[self.key] = nil
+end
+
+-- When the worker ends, batches are handed on as they are.
+local is_watching
+local function watch_end()
+  is_watching = is_watching or ngx.timer.at(31536000, function()
+    for _, self in pairs(queues) do
+      self.came:post()
+    end
+  end)
 end
 
 local function key_of(conf) return (ngx.ctx.workspace or "") .. "." .. conf.name end
@@ -71,6 +81,7 @@ local function found(conf, handler, handler_conf)
     made[name] = value
   end
   queues[key] = setmetatable(made, queue)
+  watch_end()
   local ok, err = ngx.timer.at(0, run, made)
   if not ok then
     queues[key] = nil

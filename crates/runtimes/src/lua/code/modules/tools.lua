@@ -319,8 +319,41 @@ function yield.yield(in_loop, phase)
 end
 modules["kong.tools.yield"] = yield
 
+-- A table for one request at a time: in debugging, what is of another one is noticed.
 modules["kong.tools.request_aware_table"] = { new = function()
-  return setmetatable({}, { __index = { clear = table.clear } })
+  local content, owner = {}, nil
+  local function clear() content, owner = {}, nil end
+  if (kong.configuration or {}).log_level ~= "debug" then
+    return setmetatable({}, { __index = { clear = table.clear }, __newindex = function(t, key, value)
+      if key == "clear" then
+        error("cannot set the 'clear' method of request aware table", 2)
+      end
+      rawset(t, key, value)
+    end })
+  end
+  local function check()
+    local id = require("kong.observability.tracing.request_id").get()
+    if id and owner and id ~= owner then
+      error("concurrent access from different request to shared table detected", 3)
+    end
+    owner = id
+  end
+  return setmetatable({}, {
+    __index = function(_, key)
+      if key == "clear" then
+        return clear
+      end
+      check()
+      return content[key]
+    end,
+    __newindex = function(_, key, value)
+      if key == "clear" then
+        error("cannot set the 'clear' method of request aware table", 2)
+      end
+      check()
+      content[key] = value
+    end,
+  })
 end }
 modules["kong.tools.system"] = {
   get_system_infos = function() return { cores = native.workers, uname = "Linux " .. jit.arch } end,
