@@ -106,7 +106,8 @@ impl Network {
         }
     }
 
-    /// The addresses of a name, in the order in which they are to be tried, within that time.
+    /// The addresses of a name, within that time: in the order in which they are to be tried, with that port unless an
+    /// SRV record says another.
     pub async fn resolve(&self, host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAddr>> {
         let resolved = tokio::time::timeout(limit, self.addresses(host, port)).await;
         resolved.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "resolving took too long"))?
@@ -127,15 +128,6 @@ impl Network {
         match tokio::time::timeout(limit, self.secure(stream, server)).await {
             Ok(secured) => secured,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")),
-        }
-    }
-
-    /// The addresses of a name, within that time: in the order in which they are to be tried, with that port unless an
-    /// SRV record says another.
-    pub async fn resolve(&self, host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAddr>> {
-        match tokio::time::timeout(limit, self.addresses(host, port)).await {
-            Ok(resolved) => resolved,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "resolving took too long")),
         }
     }
 

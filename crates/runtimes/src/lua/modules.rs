@@ -6,9 +6,11 @@ use std::sync::OnceLock;
 /// The modules of the run time: texts, and the names that each stands for. It gets the name that was asked for, and
 /// `slot`.
 const OWN: &[(&str, &[&str])] = &[
+    (include_str!("code/modules/ada.lua"), &["resty.ada", "resty.ada.search"]),
     (include_str!("code/modules/api.lua"), &["kong.api.endpoints", "kong.api.api_helpers"]),
     (include_str!("code/modules/cjson.lua"), &["cjson", "cjson.safe"]),
     (include_str!("code/modules/constants.lua"), &["kong.constants"]),
+    (include_str!("code/modules/dns.lua"), DNS),
     (include_str!("code/modules/evp.lua"), &["resty.aes", "resty.evp"]),
     (include_str!("code/modules/ffi.lua"), &["ffi", "lua_system_constants"]),
     (include_str!("code/modules/http.lua"), &["resty.http"]),
@@ -18,6 +20,8 @@ const OWN: &[(&str, &[&str])] = &[
     (include_str!("code/modules/mlcache.lua"), &["kong.resty.mlcache", "resty.mlcache"]),
     (include_str!("code/modules/ngx.lua"), OPENRESTY),
     (include_str!("code/modules/openssl.lua"), OPENSSL),
+    (include_str!("code/modules/openssl_der.lua"), &["resty.openssl.der"]),
+    (include_str!("code/modules/openssl_x509.lua"), OPENSSL_X509),
     (include_str!("code/modules/pb.lua"), PROTOBUF),
     (include_str!("code/modules/queue.lua"), &["kong.tools.queue"]),
     (include_str!("code/modules/redis.lua"), &["resty.redis"]),
@@ -36,6 +40,14 @@ const SPARE: &[(&str, &[&str])] = &[
     (include_str!("code/modules/lpeg.lua"), &["lpeg"]),
     (include_str!("code/modules/luasocket.lua"), &["ltn12"]),
     (include_str!("code/modules/multipart.lua"), &["multipart"]),
+    (include_str!("code/modules/libraries.lua"), LIBRARIES),
+    (include_str!("code/modules/limits.lua"), LIMITS),
+    (include_str!("code/modules/memcached.lua"), &["resty.memcached"]),
+    (include_str!("code/modules/session.lua"), &["resty.session"]),
+    (include_str!("code/modules/session_cookies.lua"), &["resty.session.cookies"]),
+    (include_str!("code/modules/session_storage.lua"), SESSIONS),
+    (include_str!("code/modules/web.lua"), &["resty.cookie", "resty.upload", "resty.url"]),
+    (include_str!("code/modules/workers.lua"), &["resty.events.compat", "resty.timerng", "resty.worker.events"]),
 ];
 
 const KONG: &[&str] = &[
@@ -65,9 +77,16 @@ const OPENSSL: &[&str] = &[
     "resty.openssl.pkey",
     "resty.openssl.rand",
     "resty.openssl.version",
-    "resty.openssl.x509",
     "resty.openssl.x509.chain",
     "resty.openssl.x509.store",
+];
+const OPENSSL_X509: &[&str] = &[
+    "resty.openssl.x509",
+    "resty.openssl.x509.altname",
+    "resty.openssl.x509.crl",
+    "resty.openssl.x509.csr",
+    "resty.openssl.x509.extension",
+    "resty.openssl.x509.name",
 ];
 
 const OPENRESTY: &[&str] = &[
@@ -123,7 +142,12 @@ const TOOLS_NET: &[&str] = &[
     "resty.dns.client",
     "resty.ipmatcher",
 ];
-const PENLIGHT: &[&str] = &["pl.stringx", "pl.tablex", "pl.pretty", "pl.utils", "pl.path", "pl.file"];
+const PENLIGHT: &[&str] = &["pl.stringx", "pl.tablex", "pl.pretty", "pl.utils", "pl.path", "pl.file", "inspect"];
+const DNS: &[&str] = &["resty.dns.resolver"];
+const LIBRARIES: &[&str] =
+    &["kong.deprecation", "kong.plugins.log-serializers.basic", "resty.counter", "resty.http_headers", "version"];
+const LIMITS: &[&str] = &["resty.limit.conn", "resty.limit.count", "resty.limit.req", "resty.limit.traffic"];
+const SESSIONS: &[&str] = &["resty.session.origin", "resty.session.redis", "resty.session.shm"];
 
 static PATH: OnceLock<String> = OnceLock::new();
 

@@ -63,7 +63,6 @@ fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture<'st
                 came.into_lua_multi(&lua)
             })
         }
-        "dns.resolve" => sockets::resolve(lua, &arguments),
         name if name.starts_with("tcp.") || name.starts_with("udp.") => sockets::operation(lua, name, arguments),
         "secret" => {
             let reference = arguments.front().and_then(text).unwrap_or_default();

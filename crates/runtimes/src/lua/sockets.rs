@@ -191,37 +191,6 @@ async fn connect(lua: &Lua, arguments: &MultiValue) -> Result<MultiValue> {
     }
 }
 
-/// The addresses of a name with their ports, as the gateway finds them; or nil and why there are none.
-pub fn resolve(lua: &Lua, arguments: &MultiValue) -> LocalBoxFuture<'static, Result<MultiValue>> {
-    let host = arguments.front().and_then(text).unwrap_or_default();
-    let host = String::from_utf8_lossy(&host).into_owned();
-    let port = arguments.get(1).and_then(number).unwrap_or_default() as u16;
-    let (lua, limit) = (lua.clone(), seconds(arguments.get(2)));
-    Box::pin(async move {
-        let resolving = |network: Network| async move { network.resolve(&host, port, limit).await };
-        let resolved = match surroundings::env() {
-            Some(env) => {
-                let resolving = resolving(env.network().clone());
-                let found = env.tasks().call("a name for Lua", resolving).await;
-                found.unwrap_or(Err(io::Error::other("the node ends")))
-            }
-            None => resolving(Network::default()).await,
-        };
-        let addresses = match resolved {
-            Ok(addresses) => addresses,
-            Err(error) => return (Value::Nil, error.to_string()).into_lua_multi(&lua),
-        };
-        let list = lua.create_table()?;
-        for address in addresses {
-            let one = lua.create_table()?;
-            one.raw_set("address", address.ip().to_string())?;
-            one.raw_set("port", address.port())?;
-            list.raw_push(one)?;
-        }
-        list.into_lua_multi(&lua)
-    })
-}
-
 async fn secure(lua: &Lua, open: Open, arguments: &MultiValue) -> (Option<Open>, Result<MultiValue>) {
     let name = arguments.get(1).and_then(text).map(|name| String::from_utf8_lossy(&name).into_owned());
     let verify = arguments.get(2).and_then(Value::as_boolean).unwrap_or_default();

@@ -56,6 +56,21 @@ function dns.toip(name, port)
   return chosen.address, chosen.port ~= 0 and chosen.port or port, {}
 end
 
+function dns.connect(socket, name, port, options)
+  local address, found_port = dns.toip(name, port)
+  if not address then
+    return nil, found_port
+  end
+  return socket:connect(address, found_port, options)
+end
+function dns.setpeername(socket, name, port)
+  local address, found_port = dns.toip(name, port)
+  if not address then
+    return nil, found_port
+  end
+  return socket:setpeername(address, found_port)
+end
+
 function dns.init() return true end
 function dns.stats() return {} end
 

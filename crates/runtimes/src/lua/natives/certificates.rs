@@ -5,7 +5,7 @@ use mlua::{Lua, LuaString, Result, Table, Value};
 use sdk::certificates::find_path;
 use sdk::{CertificateDer, ClientCertificate, PemObject, PrivateKeyDer, UnixTime};
 use std::time::{SystemTime, UNIX_EPOCH};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate, X509Extension, X509Name};
 
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     native.raw_set("certificate", lua.create_function(certificate)?)?;
@@ -33,9 +33,26 @@ fn certificate(lua: &Lua, given: LuaString) -> Result<(Value, Option<String>)> {
     table.raw_set("subject", name(lua, parsed.subject())?)?;
     table.raw_set("issuer", name(lua, parsed.issuer())?)?;
     table.raw_set("is_ca", parsed.is_ca())?;
-    let others = lua.create_table()?;
-    if let Ok(Some(alternatives)) = parsed.subject_alternative_name() {
-        for alternative in &alternatives.value.general_names {
+    let constraints = parsed.basic_constraints().ok().flatten();
+    table.raw_set("path_length", constraints.and_then(|constraints| constraints.value.path_len_constraint))?;
+    extensions(lua, &table, parsed.extensions())?;
+    table.raw_set("algorithm", parsed.signature_algorithm.algorithm.to_id_string())?;
+    table.raw_set("signed", lua.create_string(parsed.tbs_certificate.as_ref())?)?;
+    table.raw_set("signature", lua.create_string(&parsed.signature_value.data)?)?;
+    Ok((Value::Table(table), None))
+}
+
+/// Tells of extensions: their identifiers, whether they are critical, and their values; and of the names among them.
+pub fn extensions(lua: &Lua, table: &Table, extensions: &[X509Extension<'_>]) -> Result<()> {
+    let (all, others) = (lua.create_table()?, lua.create_table()?);
+    for extension in extensions {
+        let one = lua.create_table()?;
+        one.raw_push(extension.oid.to_id_string())?;
+        one.raw_push(extension.critical)?;
+        one.raw_push(lua.create_string(extension.value)?)?;
+        all.raw_push(one)?;
+        let ParsedExtension::SubjectAlternativeName(names) = extension.parsed_extension() else { continue };
+        for alternative in &names.general_names {
             let (kind, text) = match alternative {
                 GeneralName::DNSName(name) => ("DNS", lua.create_string(name)?),
                 GeneralName::RFC822Name(address) => ("email", lua.create_string(address)?),
@@ -46,8 +63,8 @@ fn certificate(lua: &Lua, given: LuaString) -> Result<(Value, Option<String>)> {
             others.raw_push(lua.create_sequence_from([lua.create_string(kind)?, text])?)?;
         }
     }
-    table.raw_set("alternatives", others)?;
-    Ok((Value::Table(table), None))
+    table.raw_set("extensions", all)?;
+    table.raw_set("alternatives", others)
 }
 
 /// All certificates of a text in PEM, in DER, or nil and what OpenSSL would say.
@@ -91,7 +108,7 @@ fn key_of_pem(lua: &Lua, given: LuaString) -> Result<(Value, Option<&'static str
 }
 
 /// The attributes of a name in its order: short names (or identifiers), identifiers and texts.
-fn name(lua: &Lua, name: &X509Name<'_>) -> Result<Table> {
+pub fn name(lua: &Lua, name: &X509Name<'_>) -> Result<Table> {
     let table = lua.create_table()?;
     for attribute in name.iter_attributes() {
         let id = attribute.attr_type().to_id_string();

@@ -60,12 +60,35 @@ impl Key {
         let Some((label, octets)) = of_pem(given) else { return Key::of_der(given) };
         match label.as_str() {
             "ENCRYPTED PRIVATE KEY" => Err("the key is encrypted".to_owned()),
-            "RSA PUBLIC KEY" => Key::public(der::public_key(der::RSA, &octets)),
+            "RSA PUBLIC KEY" => Key::of_public(der::public_key(der::RSA, &octets)),
             "CERTIFICATE" => {
                 let (_, certificate) = X509Certificate::from_der(&octets).map_err(|error| error.to_string())?;
-                Key::public(certificate.public_key().raw.to_vec())
+                Key::of_public(certificate.public_key().raw.to_vec())
             }
             _ => Key::of_der(&octets),
+        }
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// As `PrivateKeyInfo`, if it is there.
+    pub fn private(&self) -> Option<&[u8]> {
+        self.private.as_deref()
+    }
+
+    /// As `SubjectPublicKeyInfo`.
+    pub fn public(&self) -> &[u8] {
+        &self.public
+    }
+
+    /// The point of a key of a curve.
+    pub fn point(&self) -> Option<Vec<u8>> {
+        let (_, info) = SubjectPublicKeyInfo::from_der(&self.public).ok()?;
+        match info.parsed() {
+            Ok(PublicKey::EC(point)) => Some(point.data().to_vec()),
+            _ => None,
         }
     }
 
@@ -85,11 +108,11 @@ impl Key {
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(octets) {
             return Key::of_pair(Kind::Ed25519, &pair, pair.public_key());
         }
-        Key::public(octets.to_vec())
+        Key::of_public(octets.to_vec())
     }
 
     /// The public half alone.
-    fn public(spki: Vec<u8>) -> std::result::Result<Key, Failed> {
+    fn of_public(spki: Vec<u8>) -> std::result::Result<Key, Failed> {
         let (_, info) = SubjectPublicKeyInfo::from_der(&spki).map_err(|_| "it is no key in PEM or DER")?;
         let kind = match (info.parsed(), info.algorithm.algorithm.to_id_string().as_str()) {
             (Ok(PublicKey::RSA(_)), _) => Kind::Rsa,
@@ -229,7 +252,7 @@ fn of_parts(parts: &Table) -> std::result::Result<Key, Failed> {
     match named("kty").as_str() {
         "RSA" => {
             let public = der::numbers(&[&wanted("n")?, &wanted("e")?]);
-            let Some(d) = part("d") else { return Key::public(der::public_key(der::RSA, &public)) };
+            let Some(d) = part("d") else { return Key::of_public(der::public_key(der::RSA, &public)) };
             let (n, e) = (wanted("n")?, wanted("e")?);
             let (p, q) = (wanted("p")?, wanted("q")?);
             let (dp, dq, qi) = (wanted("dp")?, wanted("dq")?, wanted("qi")?);
@@ -245,7 +268,7 @@ fn of_parts(parts: &Table) -> std::result::Result<Key, Failed> {
                     let pair = pair.map_err(|error| error.to_string())?;
                     Key::of_der(pair.to_pkcs8v1().map_err(|error| error.to_string())?.as_ref())
                 }
-                _ => Key::public(der::public_key(der::curve(kind.name()), &point)),
+                _ => Key::of_public(der::public_key(der::curve(kind.name()), &point)),
             }
         }
         "OKP" if named("crv") == "Ed25519" => match part("d") {
@@ -253,7 +276,7 @@ fn of_parts(parts: &Table) -> std::result::Result<Key, Failed> {
                 let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|error| error.to_string())?;
                 Key::of_pair(Kind::Ed25519, &pair, pair.public_key())
             }
-            None => Key::public(der::public_key(der::ED25519, &wanted("x")?)),
+            None => Key::of_public(der::public_key(der::ED25519, &wanted("x")?)),
         },
         other => Err(format!("keys of the type '{other}' are not there in this version")),
     }

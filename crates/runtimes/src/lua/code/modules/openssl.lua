@@ -5,15 +5,8 @@ local type, tostring, error, setmetatable, ipairs, pairs = type, tostring, error
 local concat = table.concat
 local modules = {}
 
--- A hash as the gateway calls it: `SHA-256` and `RSA-SHA256` are `sha256`.
-local function hash_of(given, usual)
-  return ((given or usual):lower():gsub("^rsa%-", ""):gsub("%-", ""))
-end
-
-local function pem_of(label, octets)
-  local lines = native.encode_base64(octets):gsub(("."):rep(64), "%0\n"):gsub("\n$", "")
-  return "-----BEGIN " .. label .. "-----\n" .. lines .. "\n-----END " .. label .. "-----\n"
-end
+local asn1 = require "resty.openssl.der"
+local hash_of, pem_of = asn1.name_of_hash, asn1.pem
 
 -- Digests and keyed ones hold what they are given until the end.
 local function gatherer(finish)
@@ -250,19 +243,61 @@ modules["resty.openssl.pkey"] = function()
     return parameters
   end
 
+  local HASHES = { sha1 = "sha1", sha256 = "sha256", sha384 = "sha384", sha512 = "sha512" }
+  -- The hash of the padding: none for that of PKCS #1 1.5.
+  local function padding_of(padding, options)
+    padding = padding or 1
+    if padding == 4 then
+      return HASHES[hash_of((options or {}).oaep_md, "sha1")] or "none"
+    end
+    return padding ~= 1 and "none" or nil
+  end
+  function key:encrypt(text, padding, options)
+    local out, err = native.key_encrypt(self.real, text, padding_of(padding, options))
+    return out, err and "pkey:encrypt: " .. err
+  end
+  function key:decrypt(text, padding, options)
+    local out, err = native.key_decrypt(self.real, text, padding_of(padding, options))
+    return out, err and "pkey:decrypt: " .. err
+  end
+  function key:derive(other)
+    local out, err = native.key_derive(self.real, other.real)
+    return out, err and "pkey:derive: " .. err
+  end
+  function key:get_default_digest_type()
+    local hash = self.info.name ~= "Ed25519" and "SHA256" or "UNDEF"
+    return { sn = hash, ln = hash:lower() }
+  end
+
+  -- The numbers of a private key, as a JSON Web Key has them.
+  local function secrets_of(octets, info)
+    local inner = asn1.children(asn1.children(octets)[3])
+    if info.n then
+      local names, parts = { "n", "e", "d", "p", "q", "dp", "dq", "qi" }, {}
+      for i, part in ipairs(names) do
+        parts[part] = (inner[i + 1]:gsub("^%z+", ""))
+      end
+      return parts
+    end
+    return { d = info.y and inner[2] or asn1.children(octets)[3]:sub(-32) }
+  end
+
   function key:tostring(half, format)
     local private = half == "private" or half == "PrivateKey"
     if format == "JWK" then
-      local info = self.info
+      local info, b64 = self.info, native.encode_base64url
+      local jwk = info.n and { kty = "RSA", n = b64(info.n), e = b64(info.e) }
+        or { kty = info.y and "EC" or "OKP", crv = info.name, x = b64(info.x), y = info.y and b64(info.y) }
       if private then
-        return nil, "pkey:tostring: private keys are not written as JWK in this version"
+        local der = native.key_der(self.real, true)
+        if not der then
+          return nil, "pkey:tostring: the key has no private half"
+        end
+        for part, octets in pairs(secrets_of(der, info)) do
+          jwk[part] = b64(octets)
+        end
       end
-      local b64 = native.encode_base64url
-      if info.n then
-        return cjson.encode({ kty = "RSA", n = b64(info.n), e = b64(info.e) })
-      end
-      local kind, y = info.y and "EC" or "OKP", info.y and b64(info.y)
-      return cjson.encode({ kty = kind, crv = info.name, x = b64(info.x), y = y })
+      return cjson.encode(jwk)
     end
     local octets = native.key_der(self.real, private)
     if not octets then
@@ -293,78 +328,6 @@ modules["resty.openssl.pkey"] = function()
   end
   Key.of_public = function(der) return wrap(native.key(der)) end
   return Key
-end
-
-modules["resty.openssl.x509"] = function()
-  local bn, pkey = require "resty.openssl.bn", require "resty.openssl.pkey"
-  local x509 = {}
-  x509.__index = x509
-
-  -- A name: its attributes in order, and by what they are called.
-  local function name_of(attributes)
-    local found = {}
-    function found:find(wanted)
-      for at, attribute in ipairs(attributes) do
-        if attribute[1] == wanted or attribute[2] == wanted then
-          return { blob = attribute[3], sn = attribute[1], id = attribute[2] }, at
-        end
-      end
-    end
-    function found:tostring()
-      local parts = {}
-      for _, attribute in ipairs(attributes) do
-        parts[#parts + 1] = attribute[1] .. "=" .. attribute[3]
-      end
-      return concat(parts, "/")
-    end
-    return setmetatable(found, { __tostring = found.tostring, __len = function() return #attributes end,
-      __pairs = function()
-        local at = 0
-        return function()
-          at = at + 1
-          local attribute = attributes[at]
-          if attribute then
-            return attribute[1], { blob = attribute[3], sn = attribute[1], id = attribute[2] }
-          end
-        end
-      end })
-  end
-
-  local X509 = {}
-  function X509.new(given)
-    local info, err = native.certificate(given or "")
-    if not info then
-      return nil, "x509.new: " .. err
-    end
-    return setmetatable({ info = info }, x509)
-  end
-  function X509.istype(t) return getmetatable(t) == x509 end
-  function x509:get_subject_name() return name_of(self.info.subject) end
-  function x509:get_issuer_name() return name_of(self.info.issuer) end
-  function x509:get_not_before() return self.info.not_before end
-  function x509:get_not_after() return self.info.not_after end
-  function x509:get_lifetime() return self.info.not_before, self.info.not_after end
-  function x509:get_serial_number() return bn.from_binary(self.info.serial) end
-  function x509:get_version() return self.info.version + 1 end
-  function x509:get_pubkey() return pkey.of_public(self.info.public_key) end
-  function x509:get_ca() return self.info.is_ca end
-  function x509:digest(algorithm) return native.digest(hash_of(algorithm, "sha1"), self.info.der) end
-  function x509:pubkey_digest(algorithm) return native.digest(hash_of(algorithm, "sha1"), self.info.public_key) end
-  function x509:tostring(format) return format == "DER" and self.info.der or pem_of("CERTIFICATE", self.info.der) end
-  function x509:to_PEM() return self:tostring() end
-  function x509:get_subject_alt_name()
-    local list = self.info.alternatives
-    return setmetatable({}, { __len = function() return #list end, __pairs = function()
-      local at = 0
-      return function()
-        at = at + 1
-        if list[at] then
-          return list[at][1], list[at][2]
-        end
-      end
-    end })
-  end
-  return X509
 end
 
 modules["resty.openssl.x509.chain"] = function()

@@ -3,6 +3,7 @@
 mod kit;
 mod libraries;
 mod modules;
+mod openresty;
 mod tools;
 
 use super::{Paths, load};
