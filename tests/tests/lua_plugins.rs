@@ -452,3 +452,64 @@ fn filters_see_how_long_an_answer_is() {
         assert_eq!(answer.header("Content-Length"), Some(length));
     }
 }
+
+/// A node whose pre-function runs that code, on a route to the backend.
+fn with_code(backend: &Backend, config: &Value) -> Node {
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    let url = format!("http://{}/base", backend.address);
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": url })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+    node
+}
+
+#[test]
+fn an_answer_without_content_is_described() {
+    let backend = Backend::start("a");
+    let code = "if kong.request.get_query_arg('close') then return ngx.exit(444) end
+        return kong.response.exit(tonumber(kong.request.get_query_arg('status')), nil, { ['X-Own'] = 'yes' })";
+    let node = with_code(&backend, &json!({ "access": [code] }));
+    let ask = |status: u16| {
+        let lines = [("Accept", "application/json")];
+        request(node.proxy(), "GET", &format!("/?status={status}"), &lines, b"").unwrap().expect(status)
+    };
+    let answer = ask(504);
+    assert_eq!(answer.json()["message"], "The upstream server is timing out");
+    assert_eq!(answer.header("X-Own"), Some("yes"));
+    assert_eq!(ask(404).json()["message"], "Not found");
+    assert_eq!(get(node.proxy(), "/?status=401").expect(401).body, b"");
+    assert_eq!(get(node.proxy(), "/?status=200").expect(200).body, b"");
+    assert!(request(node.proxy(), "GET", "/?close=1", &[], b"").is_err(), "the connection ends without an answer");
+}
+
+#[test]
+fn variables_after_proxying_are_those_of_nginx() {
+    let backend = Backend::start("a");
+    let access = "kong.ctx.shared.uri = ngx.var.uri .. ' ' .. ngx.var.upstream_uri";
+    let filter = "ngx.header['X-Uri'] = kong.ctx.shared.uri
+        ngx.header['X-Vars'] = ngx.var.http_host .. ' ' .. ngx.var.upstream_uri .. ' ' .. ngx.var.upstream_host .. ' '
+            .. tostring(ngx.var.upstream_http_x_backend) .. ' ' .. ngx.var.server_protocol";
+    let node = with_code(&backend, &json!({ "access": [access], "header_filter": [filter], "log": ["return"] }));
+    let answer = request(node.proxy(), "GET", "/x%2Fy%20z?a=b", &[("Host", "client.test")], b"").unwrap().expect(200);
+    assert_eq!(answer.header("X-Uri"), Some("/x/y z /base/x%2Fy%20z"));
+    let expected = format!("client.test /base/x%2Fy%20z?a=b {} a HTTP/1.1", backend.address);
+    assert_eq!(answer.header("X-Vars"), Some(&*expected));
+}
+
+#[test]
+fn code_says_where_a_request_comes_from() {
+    let backend = Backend::start("a");
+    let access = "ngx.var.upstream_x_forwarded_prefix = '/own' ngx.var.upstream_x_forwarded_host = ''
+        kong.response.set_header('X-Prefix', ngx.var.upstream_x_forwarded_prefix)
+        local set = pcall(function() ngx.var.upstream_x_forwarded_for = 'a\\r\\nb' end)
+        kong.response.set_header('X-Set', tostring(set))";
+    let node = with_code(&backend, &json!({ "access": [access] }));
+    let answer = get(node.proxy(), "/").expect(200);
+    assert_eq!(answer.header("X-Prefix"), Some("/own"));
+    assert_eq!(answer.header("X-Set"), Some("false"));
+    let head = head_of(&answer.json());
+    assert!(head.contains(&"x-forwarded-prefix: /own".to_owned()), "{head:?}");
+    assert!(head.iter().any(|line| line.starts_with("x-forwarded-for: 127.0.0.1")), "{head:?}");
+    assert!(!head.iter().any(|line| line.starts_with("x-forwarded-host")), "{head:?}");
+}

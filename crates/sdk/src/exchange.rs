@@ -151,6 +151,9 @@ pub struct UpstreamRequest {
     pub query: Option<String>,
     /// The `Host` to send instead of the target's own.
     pub host_header: Option<Vec<u8>>,
+    /// What the service is told of where the request comes from (`X-Forwarded-*`), in place of what the gateway would
+    /// say; without content, nothing.
+    pub forwarded: Vec<(&'static str, Vec<u8>)>,
     /// How long the service may take, where it is not as its record says.
     pub timeouts: Option<Timeouts>,
     /// When it is tried again, where it is not as its record says.
@@ -240,6 +243,7 @@ impl Exchange {
                 path: String::new(),
                 query: None,
                 host_header: None,
+                forwarded: Vec::new(),
                 timeouts: None,
                 retries: None,
                 on_retry: None,
@@ -313,6 +317,7 @@ impl Exchange {
         self.upstream.path.clear();
         self.upstream.query = None;
         self.upstream.host_header = None;
+        self.upstream.forwarded.clear();
         self.upstream.timeouts = None;
         self.upstream.retries = None;
         self.upstream.on_retry = None;

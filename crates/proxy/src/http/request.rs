@@ -95,6 +95,12 @@ pub(crate) fn prepare(
         context.client.is_none().then_some(&origin.lines),
         &mut context.worker.scratch.borrow_mut(),
     );
+    for (name, value) in exchange.upstream.forwarded.drain(..) {
+        fields.remove(name);
+        if !value.is_empty() {
+            fields.append(name, &value);
+        }
+    }
     hop_by_hop::strip_request(fields, context.hop_by_hop);
     fields.remove_known(Known::Expect);
     match payload.framing() {

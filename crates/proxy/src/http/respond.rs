@@ -112,6 +112,9 @@ fn has_no_content(status: u16) -> bool {
     matches!(status, 100..200 | 204 | 304)
 }
 
+/// A client that gets this gets nothing: its connection is closed, as nginx does it.
+const NO_ANSWER: u16 = 444;
+
 /// Sends an answer of our own, whole.
 pub(crate) async fn send(
     context: &mut RequestContext<'_>,
@@ -143,6 +146,11 @@ pub(crate) async fn send(
             Answer::gateway_error(exchange, 500, &Answer::gateway_message(500))
         }
     };
+    if answer.status == NO_ANSWER && answer.source == Source::Exit && answer.body.is_empty() {
+        exchange.source = answer.source;
+        exchange.response.status = NO_ANSWER;
+        return Err(Broken::Aborted);
+    }
     // A client takes such an answer for an interim one and waits for another, which is not to come.
     context.close |= matches!(answer.status, 100..200);
     exchange.source = answer.source;

@@ -75,8 +75,10 @@ function worker_events.post(source, name, data)
   local text, err = cjson.encode(data)
   if not text then
     return nil, err
-  elseif not native.post_event(source, name, text) then
-    return nil, "the event is too long"
+  end
+  local most = tonumber((kong.configuration or {}).worker_events_max_payload) or 65535
+  if #text > most or not native.post_event(source, name, text) then
+    return nil, "failed to publish event: payload exceeds the limitation (" .. most .. ")"
   end
   return true
 end

@@ -153,7 +153,10 @@ ngx = {
   print = function(...) return say(text_of(...)) or 1 end,
   flush = function() return 1 end,
   eof = function() return exit(0) end,
-  send_headers = function() return 1 end,
+  send_headers = function()
+    slot.all_kept().has_sent_headers = true
+    return 1
+  end,
   on_abort = function() return nil, "lua_check_client_abort is off" end,
   exit = function(status) return exit(status) end,
   redirect = function(target, status)

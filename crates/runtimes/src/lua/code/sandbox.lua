@@ -56,7 +56,11 @@ local sandbox = {
   math = guarded(math),
   os = guarded(os, "clock date difftime time"),
   string = guarded(string),
-  table = guarded(table),
+  -- Some of it comes later.
+  table = setmetatable({}, {
+    __index = function(_, name) return table[name] end, __newindex = refuse, __metatable = false,
+  }),
+  jit = guarded({ arch = jit.arch, os = jit.os, version = jit.version, version_num = jit.version_num }),
 }
 
 -- What it may read of records, of the cache, of vaults and of settings (secrets are not among these), which come later
@@ -106,8 +110,7 @@ sandbox.kong = setmetatable({}, {
   __newindex = refuse, __metatable = false,
 })
 
--- Not what lasts.
-local hidden = { exec = true, location = true, shared = true, timer = true }
+local hidden = { shared = true }
 local seen = {}
 for name, value in pairs(ngx) do
   if not hidden[name] then
@@ -120,6 +123,14 @@ for name, value in pairs(ngx.req) do
   of_request[name] = name ~= "set_body_file" and value or nil
 end
 seen.req = guarded(of_request)
+-- Dictionaries are everybody's; what code makes of an object of one is its own business.
+seen.shared = setmetatable({}, {
+  __index = function(_, name)
+    local dict = ngx.shared[name]
+    return dict and setmetatable({ name = dict.name }, getmetatable(dict))
+  end,
+  __newindex = refuse, __metatable = false,
+})
 sandbox.ngx = setmetatable({}, {
   __index = function(_, name)
     local value = seen[name]

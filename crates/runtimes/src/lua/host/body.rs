@@ -76,16 +76,46 @@ fn read(lua: &Lua, kind: &str, content: &Bytes, max: usize) -> Result<MultiValue
         };
     }
     if lower.starts_with(PARTS) {
-        let Some(parts) = Multipart::parse(kind.as_bytes(), content) else {
+        let parsed = Multipart::parse(kind.as_bytes(), content);
+        // Lines may end without a carriage return, as in Kong.
+        let is_bare = parsed.is_none() && !content.contains(&b'\r');
+        let parsed = match is_bare {
+            true => Multipart::parse(kind.as_bytes(), &replaced(content, b"\n", b"\r\n").into()),
+            false => parsed,
+        };
+        let Some(parts) = parsed else {
             return none("unable to decode multipart body", PARTS);
         };
         let mut named = Named::new(lua, usize::MAX)?;
         for (name, value) in parts.iter() {
-            named.add(lua, name, Value::String(lua.create_string(value)?))?;
+            let value = match is_bare {
+                true => lua.create_string(replaced(value, b"\r\n", b"\n"))?,
+                false => lua.create_string(value)?,
+            };
+            named.add(lua, name, Value::String(value))?;
         }
         return (named.finish(lua)?.pop_front(), Value::Nil, PARTS).into_lua_multi(lua);
     }
     none(&format!("unsupported content type '{kind}'"), &lower)
+}
+
+/// Octets with others in the place of some.
+fn replaced(octets: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len());
+    let mut rest = octets;
+    while let Some(&first) = rest.first() {
+        match rest.strip_prefix(from) {
+            Some(after) => {
+                out.extend_from_slice(to);
+                rest = after;
+            }
+            None => {
+                out.push(first);
+                rest = &rest[1..];
+            }
+        }
+    }
+    out
 }
 
 /// JSON text as a value of Lua, without what is null; nil for what is none.

@@ -5,7 +5,7 @@ use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::{Phase, value};
 use mlua::{Lua, Result, Value};
 use sdk::entities::Protocol;
-use sdk::{Answer, Args, Exchange, Fields, Known, Version};
+use sdk::{Answer, Args, Exchange, Fields, Known, Source, Version};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -121,6 +121,7 @@ impl Host {
         };
         let answer = match said {
             Some(content) => Answer::new(status, content),
+            None if status == 444 => Answer::new(status, Vec::new()),
             None if status >= 300 => Answer::error(&self.exchange, status, &Answer::status_message(status)),
             None => Answer::new(status, Vec::new()),
         };
@@ -135,10 +136,12 @@ impl Host {
         }
         let exchange = &self.exchange;
         let (head, client) = (&exchange.request, &exchange.client);
+        let is_over =
+            exchange.service.is_some() && !matches!(self.phase, Phase::Rewrite | Phase::Access | Phase::WsHandshake);
         match name {
             "request_method" => octets(lua, head.method.as_str()),
             "request_uri" => octets(lua, &*head.target),
-            "uri" | "document_uri" => octets(lua, &*exchange.path()),
+            "uri" | "document_uri" => octets(lua, &*sdk::path::uri(head.path())),
             "request" => octets(lua, format!("{} {} {}", head.method.as_str(), head.target, protocol_of(head.version))),
             "args" | "query_string" => maybe(lua, self.query()),
             "is_args" => octets(lua, if self.query().is_some() { "?" } else { "" }),
@@ -153,7 +156,8 @@ impl Host {
                 }),
             ),
             "host" => octets(lua, exchange.host()),
-            "http_host" => maybe(lua, head.fields.get("Host")),
+            // What the service is told is another one's.
+            "http_host" => maybe(lua, exchange.kept_lines.as_deref().unwrap_or(&head.fields).get("Host")),
             "content_type" => maybe(lua, head.fields.known(Known::ContentType)),
             "content_length" => match exchange.body.bytes() {
                 Some(content) if !content.is_empty() => octets(lua, content.len().to_string()),
@@ -186,8 +190,9 @@ impl Host {
             }
             "msec" => octets(lua, format!("{:.3}", exchange.timing.started_unix_ms as f64 / 1000.0)),
             "status" => octets(lua, exchange.response.status.to_string()),
-            "upstream_uri" => octets(lua, &exchange.upstream.path),
-            "upstream_host" => maybe(lua, exchange.upstream.host_header.as_ref()),
+            // What has gone to the service is told by what follows.
+            "upstream_uri" if !is_over => octets(lua, &exchange.upstream.path),
+            "upstream_host" if !is_over => maybe(lua, exchange.upstream.host_header.as_ref()),
             "upstream_addr" => maybe(lua, exchange.tries.last().map(|last| last.address.to_string())),
             "upstream_status" => maybe(lua, exchange.tries.last().map(|last| last.status.to_string())),
             "upstream_response_time"
@@ -203,6 +208,10 @@ impl Host {
                 (_, Some(argument)) => {
                     let args = Args::parse(self.query().unwrap_or_default());
                     maybe(lua, args.get_all(argument).next().flatten())
+                }
+                _ if name.starts_with("upstream_http_") => {
+                    let line = name["upstream_http_".len()..].replace('_', "-");
+                    maybe(lua, exchange.response.fields.get(&line).filter(|_| exchange.source == Source::Service))
                 }
                 _ => match (name.strip_prefix("sent_http_"), name.strip_prefix("cookie_")) {
                     (Some(line), _) => maybe(lua, exchange.response.fields.get(&line.replace('_', "-"))),
@@ -232,6 +241,12 @@ impl Host {
             "upstream_host" => self.exchange.upstream.host_header = Some(value).filter(|host| !host.is_empty()),
             "args" => self.set_query(Some(of_one_line(&value))),
             _ => {
+                if let Some(line) = FORWARDED.iter().find_map(|(own, line)| (*own == name).then_some(*line)) {
+                    if !Fields::is_valid_value(&value) {
+                        return Err(mlua::Error::runtime(format!("{name}: not the value of a line")));
+                    }
+                    self.exchange.upstream.forwarded.push((line, value.clone()));
+                }
                 if self.exchange.state::<Variables>().is_none() {
                     self.exchange.put(Variables::default());
                 }
@@ -243,6 +258,16 @@ impl Host {
         Ok(Value::Nil)
     }
 }
+
+/// Variables by which a service is told where a request comes from.
+const FORWARDED: [(&str, &str); 6] = [
+    ("upstream_x_forwarded_for", "X-Forwarded-For"),
+    ("upstream_x_forwarded_host", "X-Forwarded-Host"),
+    ("upstream_x_forwarded_path", "X-Forwarded-Path"),
+    ("upstream_x_forwarded_port", "X-Forwarded-Port"),
+    ("upstream_x_forwarded_prefix", "X-Forwarded-Prefix"),
+    ("upstream_x_forwarded_proto", "X-Forwarded-Proto"),
+];
 
 /// The version of HTTP as a request line has it.
 fn protocol_of(version: Version) -> &'static str {

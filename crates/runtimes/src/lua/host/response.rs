@@ -117,6 +117,13 @@ impl Host {
     /// The client gets this, and the code ends here; what was a table comes as JSON.
     fn exit(&mut self, arguments: &Arguments<'_>) -> Result<Value> {
         let status = status(arguments)?;
+        let is_call = self.exchange.request.fields.known(Known::ContentType).is_some_and(|kind| kind.starts_with(GRPC));
+        let is_described = DESCRIBED.contains(&status) && arguments.value(1).is_nil();
+        if is_described && !is_call && self.phase != Phase::HeaderFilter {
+            // As the gateway's own.
+            let answer = Answer::gateway_error(&self.exchange, status, &Answer::gateway_message(status));
+            return self.give(with_lines(Answer { source: Source::Exit, ..answer }, arguments)?);
+        }
         let content = match arguments.value(1) {
             Value::Nil => Vec::new(),
             _ => arguments.text(1)?,
@@ -125,8 +132,7 @@ impl Host {
         let is_table = arguments.value(3).as_boolean() == Some(true);
         let mut answer = with_lines(Answer::new(status, content), arguments)?;
         let untyped = answer.fields.known(Known::ContentType).is_none();
-        if is_table && answer.fields.known(Known::ContentType).is_some_and(|kind| kind.starts_with(b"application/grpc"))
-        {
+        if is_table && answer.fields.known(Known::ContentType).is_some_and(|kind| kind.starts_with(GRPC)) {
             return Err(Error::runtime("table body encoding with gRPC is not supported"));
         }
         let message = match (arguments.value(1), is_table) {
@@ -163,6 +169,10 @@ impl Host {
         Ok(Value::Nil)
     }
 }
+
+const GRPC: &[u8] = b"application/grpc";
+/// The statuses of answers without content that get the content of errors, as in Kong (`error_page`).
+const DESCRIBED: [u16; 13] = [400, 404, 405, 408, 411, 412, 413, 414, 417, 500, 502, 503, 504];
 
 /// Names of lines of a response that code has set and the service has not sent.
 #[derive(Default)]

@@ -15,8 +15,7 @@ pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     native.raw_set("address_octets", lua.create_function(address_octets)?)?;
     native.raw_set("whole_ipv6", lua.create_function(|_, given: String| Ok(whole_ipv6(&given)))?)?;
     native.raw_set("networks", lua.create_function(networks)?)?;
-    native.raw_set("escape_path", lua.create_function(escape_path)?)?;
-    native.raw_set("normal_path", lua.create_function(normal_path)?)
+    native.raw_set("escape_path", lua.create_function(escape_path)?)
 }
 
 fn address(given: &Value) -> Option<IpAddr> {
@@ -83,9 +82,4 @@ fn escape_path(lua: &Lua, given: LuaString) -> Result<LuaString> {
         }
     }
     lua.create_string(out)
-}
-
-/// As routes see it; what no request may have stays as it is.
-fn normal_path(_: &Lua, given: String) -> Result<String> {
-    Ok(sdk::path::normalise(&given).map(|path| path.into_owned()).unwrap_or(given))
 }

@@ -83,7 +83,8 @@ modules["resty.uuid"] = function() return { generate = native.uuid, generate_ran
 modules["kong.meta"] = function()
   return {
     _NAME = "kong", _VERSION = "3.10.0", version = "3.10.0", core_version = "3.10.0",
-    _VERSION_TABLE = { major = 3, minor = 10, patch = 0 },
+    _VERSION_TABLE = setmetatable({ major = 3, minor = 10, patch = 0 }, { __tostring = function() return "3.10.0" end }),
+    _SERVER_TOKENS = "kong/3.10.0", _DEPENDENCIES = { nginx = { "1.27.1.2" } },
   }
 end
 modules["socket.url"] = function()

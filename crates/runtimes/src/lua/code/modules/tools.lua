@@ -230,7 +230,16 @@ function tables.add_error(errors, key, value)
   end
   return errors
 end
-function tables.load_module_if_exists(module) return pcall(require, module) end
+-- What is there and cannot be loaded is an error.
+function tables.load_module_if_exists(module)
+  local ok, found = pcall(require, module)
+  if ok then
+    return true, found
+  elseif tostring(found):find("module '" .. module .. "' not found", 1, true) then
+    return false, found
+  end
+  error("error loading module '" .. module .. "':\n" .. tostring(found), 2)
+end
 function tables.pack(...) return { n = select("#", ...), ... } end
 function tables.unpack(t, from, to) return unpack(t, from or 1, to or t.n or #t) end
 

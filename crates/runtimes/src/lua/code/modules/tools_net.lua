@@ -250,7 +250,43 @@ function http.get_default_exit_body(status, message)
 end
 modules["kong.tools.http"] = http
 
-modules["kong.tools.uri"] = { escape = native.escape_path, normalize = native.normal_path, unescape = native.unescape_uri }
+-- A path with the escapes decoded that mean nothing, and without dot segments, none of which leads above the root.
+local RESERVED = "[!*'();:@&=+$,/?%%#%[%]]"
+local function normalize_path(path, merges_slashes)
+  path = path:gsub("%%(%x%x)", function(digits)
+    local char = string.char(tonumber(digits, 16))
+    return char:find(RESERVED) and "%" .. digits:upper() or char
+  end)
+  if not path:find(".", 1, true) and not (merges_slashes and path:find("//", 1, true)) then
+    return path
+  end
+  local rest, kept, count = path, {}, 0
+  while rest:find("^%.%.?/") do
+    rest = rest:gsub("^%.%.?/", "", 1)
+  end
+  if rest == "." or rest == ".." then
+    return ""
+  end
+  while rest ~= "" do
+    local segment = rest:match("^/?[^/]*")
+    rest = rest:sub(#segment + 1)
+    local is_last = rest == ""
+    if segment == "/." or segment == "/.." then
+      if segment == "/.." and count > 0 then
+        kept[count], count = nil, count - 1
+      end
+      segment = is_last and "/" or nil
+    elseif merges_slashes and segment == "/" and not is_last then
+      segment = nil
+    end
+    if segment then
+      count = count + 1
+      kept[count] = segment
+    end
+  end
+  return table.concat(kept)
+end
+modules["kong.tools.uri"] = { escape = native.escape_path, normalize = normalize_path, unescape = native.unescape_uri }
 
 modules["kong.tools.dns"] = function() return kong.dns end
 for _, client in ipairs { "kong.dns.client", "kong.resty.dns.client", "resty.dns.client" } do

@@ -97,9 +97,16 @@ local function ending(f)
   end
 end
 local exit, fail = ending(host("response.exit")), ending(host("response.error"))
+local OF_STREAMS = { [200] = true, [400] = true, [403] = true, [500] = true, [502] = true, [503] = true }
 function response.exit(status, body, headers)
   check(ENDS)
   status_of(status, 100)
+  local kept = rawget(slot, "kept")
+  if kept and kept.has_sent_headers then
+    error("headers have already been sent", 2)
+  elseif slot.phase == phases.preread and not OF_STREAMS[status] then
+    error("unacceptable code, only 200, 400, 403, 500, 502 and 503 are accepted", 2)
+  end
   if body ~= nil and type(body) ~= "string" and type(body) ~= "table" then
     error("body must be a nil, string or table", 2)
   elseif headers ~= nil and type(headers) ~= "table" then

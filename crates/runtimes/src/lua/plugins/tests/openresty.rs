@@ -2,8 +2,11 @@
 
 use super::super::load;
 use super::paths;
+use sdk::session::{Attributes, Options, Origin, Sessions};
 use sdk::{Answer, Bytes, Env, testing};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket, UnixListener};
 
@@ -117,6 +120,40 @@ async fn sessions_are_kept() {
         assert!(cookies(&ended).is_empty(), "{way}");
         let ended: Value = serde_json::from_slice(&ended.body).unwrap();
         assert_eq!(ended["ended"], true, "{way}");
+    }
+}
+
+#[tokio::test]
+async fn bundled_plugins_read_the_same_sessions() {
+    for way in ["session", "session&size=6000"] {
+        let shown = cookies(&answered(way, &[], "").await);
+        let attributes = Attributes {
+            domain: None,
+            path: "/".to_owned(),
+            same_site: "Lax".to_owned(),
+            secure: false,
+            http_only: true,
+        };
+        let options = Options {
+            audience: "default".to_owned(),
+            records: None,
+            cookie_name: "session".to_owned(),
+            attributes,
+            idling_timeout: 900,
+            rolling_timeout: 3600,
+            absolute_timeout: 86_400,
+            stale_ttl: 10,
+            remember: None,
+            store_metadata: false,
+            hash_subject: false,
+            bind: vec!["scheme".to_owned()],
+        };
+        let sessions = Arc::new(Sessions::new("secret", options));
+        let exchange = testing::exchange("GET", "/", &[("Cookie", &shown)]);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let session = sessions.open(&exchange.request.fields, Origin::of(&exchange), now).await;
+        assert!(session.is_open(), "{way}");
+        assert_eq!(session.data()["count"], 1, "{way}");
     }
 }
 
@@ -275,6 +312,25 @@ async fn addresses_are_those_of_browsers() {
     assert_eq!(answer["port"], false);
     assert_eq!(answer["size"], 2);
     assert_eq!(answer["can"], true);
+}
+
+#[tokio::test]
+async fn paths_are_those_of_kong() {
+    let answer = outcome("paths").await;
+    let expected = ["/a//b", "//", "/b", "/", "/a", "/b", "/c", "/%99%AF", "/a/b/", "/a%2Fb%2Fc", "/b", "a", "/a/"];
+    assert_eq!(answer["out"], json!(expected.map(|path| path.replace("%2F", "%252F"))));
+    assert_eq!(answer["merged"], json!(["/a/b", "/", "/a/"]));
+    assert_eq!(answer["tokens"], "kong/3.10.0");
+    assert_eq!(answer["broken"], false);
+    assert_eq!(answer["absent"], false);
+}
+
+#[tokio::test]
+async fn forms_may_have_bare_line_ends() {
+    let lines = [("Content-Type", "multipart/form-data; boundary=xx")];
+    let content = "--xx\nContent-Disposition: form-data; name=\"a\"\n\none\ntwo\n--xx--\n";
+    let answer = answered("form", &lines, content).await;
+    assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap(), json!({ "a": "one\ntwo" }));
 }
 
 #[tokio::test]
