@@ -398,9 +398,9 @@ mod tests {
     async fn a_connection_comes_from_the_address_that_is_asked_for() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let asked = server("127.0.0.1", listener.local_addr().unwrap().port(), false);
-        let own = Some(IpAddr::from([127, 0, 0, 9]));
-        let _connected = Network::default().connect_from(own, &asked, Duration::from_secs(10)).await.unwrap();
-        assert_eq!(listener.accept().await.unwrap().1.ip(), own.unwrap());
+        let own = IpAddr::from([127, 0, 0, 9]);
+        let _connected = Network::default().connect_from(Some(own), &asked, Duration::from_secs(10)).await.unwrap();
+        assert_eq!(listener.accept().await.unwrap().1.ip(), own);
     }
 
     #[tokio::test]

@@ -144,8 +144,18 @@ const TOOLS_NET: &[&str] = &[
 ];
 const PENLIGHT: &[&str] = &["pl.stringx", "pl.tablex", "pl.pretty", "pl.utils", "pl.path", "pl.file", "inspect"];
 const DNS: &[&str] = &["resty.dns.resolver"];
-const LIBRARIES: &[&str] =
-    &["kong.deprecation", "kong.plugins.log-serializers.basic", "resty.counter", "resty.http_headers", "version"];
+const LIBRARIES: &[&str] = &[
+    "kong.cmd.utils.log",
+    "kong.deprecation",
+    "kong.plugins.log-serializers.basic",
+    "kong.resty.ctx",
+    "lapis.util",
+    "resty.counter",
+    "resty.http_headers",
+    "resty.kong.var",
+    "resty.openssl.err",
+    "version",
+];
 const LIMITS: &[&str] = &["resty.limit.conn", "resty.limit.count", "resty.limit.req", "resty.limit.traffic"];
 const SESSIONS: &[&str] = &["resty.session.origin", "resty.session.redis", "resty.session.shm"];
 

@@ -337,7 +337,8 @@ async fn forms_may_have_bare_line_ends() {
 async fn small_libraries_are_there() {
     let answer = outcome("libraries").await;
     let expected = json!({ "later": true, "same": true, "text": "1.2", "set": [true, false, false], "none": true,
-        "semver": true, "count": 3, "line": "text/html", "written": "text/html" });
+        "semver": true, "count": 3, "line": "text/html", "written": "text/html", "query": "b c",
+        "encoded": "a=b%20c&d", "trimmed": "a b", "error": "x" });
     assert_eq!(answer, expected);
 }
 
