@@ -119,7 +119,7 @@ fn reads_content(code: &str) -> bool {
 
 /// Whether code may answer in a header filter, in place of a response whose content is still to come.
 fn replaces_content(code: &str) -> bool {
-    ["response.exit", "response.error"].iter().any(|name| code.contains(name))
+    ["response.exit", "response.error", "ngx.exit"].iter().any(|name| code.contains(name))
 }
 
 impl Phase {

@@ -58,6 +58,17 @@ impl Job {
 /// Instances that have ended the content of a response (`ngx.arg[2]`).
 struct EndedBy(Vec<u64>);
 
+/// Lists of pieces of content that may be in each other.
+const DEEPEST: usize = 32;
+
+/// A piece of content, which may be in a list, or in lists of lists.
+fn flattened(value: &Value, deeper: usize) -> Option<Vec<u8>> {
+    let Value::Table(list) = value else { return text(value) };
+    let deeper = deeper.checked_sub(1)?;
+    let pieces = list.sequence_values::<Value>().map(|piece| flattened(&piece.ok()?, deeper));
+    Some(pieces.collect::<Option<Vec<_>>>()?.concat())
+}
+
 /// What an instance has put in the place of a response's content when only its head was there.
 pub struct Replaced {
     pub by: u64,
@@ -346,7 +357,7 @@ impl Vm {
         drop(lent);
         if let Some((content, _)) = piece {
             let made: Value = self.arg.raw_get(1)?;
-            *content = text(&made).map(Bytes::from).unwrap_or_default();
+            *content = flattened(&made, DEEPEST).map(Bytes::from).unwrap_or_default();
         }
         Ok((ending, done))
     }

@@ -64,6 +64,11 @@ impl Host {
                 }
                 Ok(Value::Nil)
             }
+            // Before there is a route: the host that it is looked for by.
+            "set_host" => {
+                set_lines(&mut self.exchange.request.fields, "Host", &arguments.lines(0)?);
+                Ok(Value::Nil)
+            }
             "balancer_data" => self.balancer_data(lua),
             "set_balancer_data" => self.set_balancer_data(arguments),
             "exit" => self.end(arguments),
@@ -106,7 +111,10 @@ impl Host {
         if code < 0 {
             return Err(mlua::Error::runtime("the code has given up"));
         }
-        if self.phase == Phase::HeaderFilter && code >= 100 {
+        if self.phase == Phase::HeaderFilter && code >= 300 {
+            // The content of the response is no more what the client gets.
+            return self.describe(super::response::status(arguments)?);
+        } else if self.phase == Phase::HeaderFilter && code >= 100 {
             self.change_status(super::response::status(arguments)?);
         }
         let is_open = matches!(self.phase, Phase::Rewrite | Phase::Access | Phase::Response | Phase::Preread);

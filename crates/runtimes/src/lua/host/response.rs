@@ -149,6 +149,15 @@ impl Host {
         self.give(answer)
     }
 
+    /// The client gets an error in place of what it would get: as the gateway's own where Kong's are such.
+    pub(super) fn describe(&mut self, status: u16) -> Result<Value> {
+        let answer = match DESCRIBED.contains(&status) {
+            true => Answer::gateway_error(&self.exchange, status, &Answer::gateway_message(status)),
+            false => Answer::error(&self.exchange, status, &Answer::status_message(status)),
+        };
+        self.give(Answer { source: Source::Exit, ..answer })
+    }
+
     fn give(&mut self, answer: Answer) -> Result<Value> {
         if self.phase != Phase::HeaderFilter {
             self.ending = Some(Ending::Answer(answer));
