@@ -513,3 +513,68 @@ fn code_says_where_a_request_comes_from() {
     assert!(head.iter().any(|line| line.starts_with("x-forwarded-for: 127.0.0.1")), "{head:?}");
     assert!(!head.iter().any(|line| line.starts_with("x-forwarded-host")), "{head:?}");
 }
+
+#[test]
+fn what_a_filter_ends_is_no_longer_the_services() {
+    let backend = Backend::start("a");
+    let filter = "local status = tonumber(kong.request.get_query_arg('status'))
+        if status then return ngx.exit(status) end
+        ngx.header['Content-Length'] = nil";
+    let body = "if kong.request.get_query_arg('list') then ngx.arg[1] = { 'a', 1, { 'c', { 'd' } } } end";
+    let config = json!({ "header_filter": [filter], "body_filter": [body] });
+    let node = with_code(&backend, &config);
+    for status in [403, 404, 500] {
+        let lines = [("Accept", "application/json")];
+        let answer = request(node.proxy(), "GET", &format!("/?status={status}"), &lines, b"").unwrap().expect(status);
+        assert!(answer.json()["message"].is_string(), "{status}: {}", answer.text());
+        assert_eq!(answer.json()["backend"], Value::Null, "{status}");
+    }
+    get(node.proxy(), "/").expect(200);
+    assert!(get(node.proxy(), "/?list=1").expect(200).text().starts_with("a1cd"));
+}
+
+#[test]
+fn content_is_there_before_routing() {
+    let backend = Backend::start("a");
+    let rewrite = "local content = kong.request.get_raw_body()
+        if content and content:find('attack') then return kong.response.exit(403, { message = 'blocked' }) end
+        if content == 'old' then kong.service.request.set_raw_body('renewed') end";
+    let access = "kong.response.set_header('X-Content', kong.request.get_raw_body())";
+    for config in [json!({ "rewrite": [rewrite] }), json!({ "rewrite": [rewrite], "access": [access] })] {
+        let node = Node::start(&[]);
+        let admin = node.admin();
+        let url = format!("http://{}", backend.address);
+        json(admin, "POST", "/services", &json!({ "name": "s", "url": url })).expect(201);
+        json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+        json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+        let ask = |content: &[u8]| request(node.proxy(), "POST", "/", &[], content).unwrap();
+        assert_eq!(ask(b"an attack").expect(403).json()["message"], "blocked");
+        for (content, length) in [(&b"fine"[..], 4), (b"old", 7)] {
+            let answer = ask(content).expect(200);
+            let head = head_of(&answer.json());
+            assert!(head.contains(&format!("content-length: {length}")), "{head:?}");
+        }
+        assert_eq!(request(node.proxy(), "POST", "/nowhere-else", &[], b"x").unwrap().status, 200);
+    }
+}
+
+#[test]
+fn what_is_said_of_the_service_before_routing_means_nothing() {
+    let backend = Backend::start("a");
+    let rewrite = "kong.service.request.set_path('/np') ngx.req.set_uri('/other') ngx.var.upstream_uri = '/vv'
+        ngx.req.set_header('Host', 'routed.test')";
+    let access = "ngx.req.set_uri('/third') ngx.req.set_header('Host', 'o.test')
+        kong.response.set_header('X-Uri', ngx.var.uri)";
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    let url = format!("http://{}", backend.address);
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": url })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "hosts": ["routed.test"] })).expect(201);
+    let config = json!({ "rewrite": [rewrite], "access": [access] });
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+    let answer = get(node.proxy(), "/orig?o=1").expect(200);
+    let head = head_of(&answer.json());
+    assert_eq!(head[0], "get /orig?o=1 http/1.1");
+    assert!(head.contains(&format!("host: {}", backend.address)), "{head:?}");
+    assert_eq!(answer.header("X-Uri"), Some("/third"));
+}

@@ -186,6 +186,19 @@ async fn ask(
         chain::run_access(global, exchange, &mut context.selected, false).await;
         return Err(gateway_error(exchange, 403));
     }
+    // Plugins that look at content before there is a route get it then.
+    let is_held = global.has(Phases::REWRITE) && global.has(Phases::READS_BODY);
+    if is_held {
+        let held = match payload.begin(exchange.request.framing, context.content_limit()) {
+            Ok(()) => payload.hold_for_plugins(context, downstream).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = held {
+            chain::run_access(global, exchange, &mut context.selected, false).await;
+            return Err(content_failure(context, exchange, failure));
+        }
+        exchange.body = payload.for_plugins();
+    }
     if global.has(Phases::REWRITE)
         && let Some(answer) = chain::run_rewrite(global, exchange).await
     {
@@ -220,7 +233,11 @@ async fn ask(
     let mismatch = route.and_then(|route| {
         Mismatch::of(route, exchange.client.https, exchange.request.version, &exchange.request.fields)
     });
-    let refused = match (payload.begin(exchange.request.framing, context.content_limit()), mismatch) {
+    let begun = match is_held {
+        true => Ok(()),
+        false => payload.begin(exchange.request.framing, context.content_limit()),
+    };
+    let refused = match (begun, mismatch) {
         (Ok(()), None) => None,
         (Ok(()), Some(mismatch)) => {
             Some(Refusal::Answer(Box::new(respond::mismatch(exchange, mismatch)), Source::Error))
@@ -231,12 +248,15 @@ async fn ask(
         chain::run_access(chain, exchange, &mut context.selected, false).await;
         return Err(refused);
     }
-    if chain.has(Phases::READS_BODY) {
+    if chain.has(Phases::READS_BODY) && !is_held {
         if let Err(failure) = payload.hold_for_plugins(context, downstream).await {
             chain::run_access(chain, exchange, &mut context.selected, false).await;
             return Err(content_failure(context, exchange, failure));
         }
-        exchange.body = payload.for_plugins();
+        // What a plugin has put in its place before stays.
+        if !matches!(exchange.body, RequestBody::Whole(_)) {
+            exchange.body = payload.for_plugins();
+        }
     }
     if !chain.is_empty() {
         let answer = chain::run_access(chain, exchange, &mut context.selected, true).await;

@@ -49,6 +49,9 @@ pub(crate) fn enter(
         let upstream = &mut exchange.upstream;
         upstream.protocol = service.protocol;
         upstream.port = service.port;
+        // Where plugins have sent the request before it had a route means nothing, as in Kong.
+        upstream.path.clear();
+        upstream.host_header = None;
         let base = service.path.as_deref().unwrap_or("/");
         path::join(path_handling, base, path, matched_path, route.strip_path, &mut upstream.path);
         // What plugins have made of it before.

@@ -148,7 +148,7 @@ impl Plugin for Instance {
         if self.header_filter.iter().any(Code::replaces_content) {
             phases = phases.and(Phases::BODY_FILTER);
         }
-        let reads = self.access.iter().any(Code::reads_content);
+        let reads = self.rewrite.iter().chain(&self.access).any(Code::reads_content);
         if reads { phases.and(Phases::READS_BODY) } else { phases }
     }
 

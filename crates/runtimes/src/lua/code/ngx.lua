@@ -14,7 +14,7 @@ local exit, set_status, get_status = slot.ending(host("ngx.exit")), host("ngx.se
 local to = function(name) return host("service.request." .. name) end
 local set_header, clear_header = to("set_header"), to("clear_header")
 local set_query, set_raw_query, set_method = to("set_query"), to("set_raw_query"), to("set_method")
-local set_path, set_body = to("set_path"), to("set_raw_body")
+local set_body, set_host = to("set_raw_body"), host("ngx.set_host")
 local start_time = host("request.get_start_time")
 
 -- What of a request is shown at most is a setting, where code does not say; code is told that there is more, and so is
@@ -215,6 +215,13 @@ ngx = {
     set_header = function(name, value)
       if value == nil then
         return clear_header(name)
+      elseif type(name) == "string" and name:lower() == "host" then
+        -- What the service is told is said by its target or the route, as in Kong.
+        set_variable("http_host", type(value) == "table" and value[1] or value)
+        if slot.phase_name == "rewrite" then
+          set_host(value)
+        end
+        return
       end
       return set_header(name, value)
     end,
@@ -244,7 +251,9 @@ ngx = {
       elseif jump and slot.phase_name ~= "rewrite" then
         error("API disabled in the context of " .. tostring(slot.context), 2)
       end
-      set_path(uri)
+      -- What the service is asked for follows from the route, as in Kong.
+      set_variable("uri", uri)
+      set_variable("document_uri", uri)
       if jump then
         -- There is one location for all requests: nothing is left but to end the code.
         return exit(0)
