@@ -81,6 +81,23 @@ fn http_log_posts_entries() {
 }
 
 #[test]
+fn custom_fields_are_in_the_entries_of_later_log_plugins() {
+    let (backend, server) = (Backend::start("b"), Scripted::answering("text/plain", b""));
+    let fields = json!({ "a.b": "return 1", "route": "return nil" });
+    let config = json!({ "http_endpoint": format!("http://{}/in", server.address), "custom_fields_by_lua": fields });
+    let node = start(&backend, "http-log", config);
+    let file = node.prefix().join("entries");
+    let config = json!({ "path": file });
+    json(node.admin(), "POST", "/plugins", &json!({ "name": "file-log", "config": config })).expect(201);
+    ask(&node);
+    let entry = || std::fs::read_to_string(&file).unwrap_or_default();
+    eventually("an entry is there", || entry().ends_with('\n'));
+    let entry: Value = serde_json::from_str(&entry()).unwrap();
+    assert_eq!(entry["a"]["b"], 1, "{entry}");
+    assert_eq!(entry.get("route"), None, "{entry}");
+}
+
+#[test]
 fn http_log_shows_a_certificate() {
     let root = Pair::authority("root");
     let server = SecureBackend::start(&root.issue(&["127.0.0.1"]), &Clients::Known(&root));

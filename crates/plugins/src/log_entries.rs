@@ -50,9 +50,9 @@ impl LogEntries {
         self.degraded.clone()
     }
 
-    /// The entry of an exchange that is over, as JSON text.
+    /// The entry of an exchange that is over, as JSON text. Fields of the configuration are in the entries of log
+    /// plugins that come later, too, as in Kong.
     pub fn write(&self, exchange: &mut Exchange) -> Vec<u8> {
-        let before = exchange.log_values.len();
         for (member, script) in &self.custom_fields {
             match script.value(exchange) {
                 Ok(value) => {
@@ -65,9 +65,6 @@ impl LogEntries {
                 Err(error) => tracing::error!(member, "custom_fields_by_lua: {error}"),
             }
         }
-        let entry = log::serialize(exchange);
-        // Other plugins have fields of their own.
-        exchange.log_values.truncate(before);
-        entry
+        log::serialize(exchange)
     }
 }
