@@ -165,6 +165,14 @@ fn without_numbers(line: &str) -> String {
 }
 
 #[test]
+fn who_calls_is_what_code_has_said_last() {
+    let backend = Backend::start("one");
+    let node = node(&format!("http://{}", backend.address), json!({}), &[]);
+    let told = get(node.proxy(), "/?do=anonymous").expect(200).json();
+    assert_eq!(told, json!({ "before": "ann k", "is_none": true, "credential": "k" }));
+}
+
+#[test]
 fn names_have_addresses() {
     let backend = Backend::start("one");
     let node = node(&format!("http://{}", backend.address), json!({}), &[]);

@@ -129,6 +129,13 @@ fn a_plugin_adds_to_the_admin_api() {
     assert_eq!(count["count"], 2);
     assert_eq!(count["greeting"], "hello");
     get(admin, "/keeper/fail").expect(500);
+    assert_eq!(get(admin, "/keeper/lapis").expect(202).json()["kept"], true);
+    let form = b"word=form&others[]=x&others[]=y&hash_secret=true&secret=dog";
+    let lines = [("Content-Type", "application/x-www-form-urlencoded")];
+    let written = request(admin, "POST", "/consumers/ann/own-words", &lines, form).unwrap().expect(201).json();
+    assert_eq!(written["others"], json!(["x", "y"]));
+    assert_eq!(written["hash_secret"], true);
+    request(admin, "DELETE", "/keeper-words/form", &[], b"").unwrap().expect(204);
     request(admin, "DELETE", "/keeper/words/a", &[], b"").unwrap().expect(204);
     get(admin, "/keeper-words/a").expect(404);
 }

@@ -1,7 +1,7 @@
 -- Endpoints of the Admin API (`api.lua`) and the Status API (`status_api.lua`) that plugins bring along.
 local slot = ...
 local native = slot.native
-local type, pairs, error, tostring = type, pairs, error, tostring
+local type, pairs, ipairs, next, error, tostring, tonumber = type, pairs, ipairs, next, error, tostring, tonumber
 
 local METHODS = { "GET", "POST", "PUT", "PATCH", "DELETE" }
 
@@ -98,16 +98,63 @@ function slot.admin_host(asked)
   end, answer
 end
 
+-- Fields of forms, which are texts all of them, as the schema of an endpoint has them.
+local function is_of_texts(value)
+  if type(value) ~= "table" then
+    return type(value) == "string"
+  end
+  for _, inner in pairs(value) do
+    if not is_of_texts(inner) then
+      return false
+    end
+  end
+  return true
+end
+
+local function typed(value, field)
+  local kind = field and field.type
+  if kind == "array" or kind == "set" then
+    local list = {}
+    for i, one in ipairs(type(value) == "table" and value or { value }) do
+      list[i] = typed(one, field.elements)
+    end
+    return list
+  elseif type(value) == "table" then
+    local fields = {}
+    for _, pair in ipairs(kind == "record" and field.fields or {}) do
+      local name, inner = next(pair)
+      fields[name] = inner
+    end
+    for name, inner in pairs(value) do
+      value[name] = typed(inner, kind == "map" and field.values or fields[name])
+    end
+    return value
+  elseif value == "" and kind then
+    return slot.null
+  elseif kind == "integer" or kind == "number" then
+    return tonumber(value) or value
+  elseif kind == "boolean" and (value == "true" or value == "false") then
+    return value == "true"
+  end
+  return value
+end
+
 -- Answers a request: by the function for its method, after the one that comes before all.
 function slot.admin(plugin, path, asked, answer)
-  local found
+  local found, schema
   local module = asked.of_status and ".status_api" or ".api"
   for route, definition in pairs(require("kong.plugins." .. plugin .. module)) do
     if type(route) == "string" and path_of(route) == path then
-      found = methods_of(definition)
+      found, schema = methods_of(definition), definition.methods and definition.schema
     end
   end
   local params, post = {}, asked.body or {}
+  if schema and is_of_texts(post) then
+    for name, value in pairs(post) do
+      local field = schema.fields[name]
+      post[name] = typed(value, type(field) == "table" and field.type and field or nil)
+    end
+  end
   for _, values in pairs { asked.query, post, asked.params } do
     for key, value in pairs(values) do
       params[key] = value
@@ -126,5 +173,11 @@ function slot.admin(plugin, path, asked, answer)
   if type(found.before) == "function" then
     found.before(self, kong.db, helpers, parent)
   end
-  return found[asked.method](self, kong.db, helpers, parent)
+  local returned = found[asked.method](self, kong.db, helpers, parent)
+  -- As endpoints say it that were written for lapis alone.
+  if type(returned) == "table" and answer.status == nil and answer.body == nil then
+    answer.status = tonumber(returned.status) or 200
+    answer.body = returned.json ~= nil and native.json_encode(returned.json) or nil
+  end
+  return returned
 end

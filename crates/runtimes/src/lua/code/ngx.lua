@@ -19,11 +19,11 @@ local start_time = host("request.get_start_time")
 
 -- What of a request is shown at most is a setting, where code does not say; code is told that there is more, and so is
 -- who reads the log.
-local function told(what, found, err)
-  if err == "truncated" then
+local function told(what, ...)
+  if select(2, ...) == "truncated" then
     kong.log.notice(what, " truncated")
   end
-  return found, err
+  return ...
 end
 
 local function truncated(what, setting, max, f, ...)

@@ -16,7 +16,6 @@ function client.get_credential()
   check(AUTHENTICATED)
   return slot.ngx_ctx.authenticated_credential
 end
-local authenticate = host("client.authenticate")
 function client.authenticate(consumer, credential)
   check(IN_ACCESS)
   if consumer ~= nil and type(consumer) ~= "table" then
@@ -26,10 +25,7 @@ function client.authenticate(consumer, credential)
   elseif consumer == nil and credential == nil then
     error("either credential or consumer must be provided", 2)
   end
-  authenticate(consumer, credential)
-  local ctx = slot.ngx_ctx
-  rawset(ctx, "authenticated_consumer", consumer)
-  rawset(ctx, "authenticated_credential", credential)
+  slot.identify(slot.ngx_ctx, consumer, credential)
 end
 local load_consumer = client.load_consumer
 function client.load_consumer(id, by_username)

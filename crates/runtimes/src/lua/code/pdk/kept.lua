@@ -1,7 +1,7 @@
 -- What code finds in `kong.ctx` and `ngx.ctx` that it has not put there itself.
 local slot = ...
 local pdk = slot.pdk
-local type, pairs, rawset = type, pairs, rawset
+local type, pairs, rawset, setmetatable = type, pairs, rawset, setmetatable
 local host = pdk.host
 
 local authenticate = host("client.authenticate")
@@ -29,12 +29,30 @@ slot.of_plugins = { __newindex = set, __index = function(_, name)
   end
 end }
 
+-- Who calls, as code has said it: a table for each context, so that nothing is told apart from what was never said.
+local callers = setmetatable({}, { __mode = "k" })
+function slot.identify(ctx, consumer, credential)
+  callers[ctx] = { authenticated_consumer = consumer, authenticated_credential = credential }
+  authenticate(consumer, credential)
+end
+
+local function caller(ctx, name, find)
+  local said = callers[ctx]
+  if said then
+    return said[name]
+  end
+  return find()
+end
+
 -- What authentication has found is in `ngx.ctx`, too, as Kong's own plugins have it.
 slot.of_exchange = { __newindex = function(ctx, name, value)
-  set(ctx, name, value)
-  -- So plugins of long ago say who calls.
-  if (name == "authenticated_consumer" or name == "authenticated_credential") and slot.asks then
-    authenticate(ctx.authenticated_consumer, ctx.authenticated_credential)
+  -- So plugins of long ago say who calls, and that nobody does.
+  if name == "authenticated_consumer" and slot.asks then
+    slot.identify(ctx, value, ctx.authenticated_credential)
+  elseif name == "authenticated_credential" and slot.asks then
+    slot.identify(ctx, ctx.authenticated_consumer, value)
+  else
+    set(ctx, name, value)
   end
 end, __index = function(ctx, name)
   if slot.phase == 0 then
@@ -48,9 +66,9 @@ end, __index = function(ctx, name)
   elseif name == "authenticated_groups" then
     value = groups()
   elseif name == "authenticated_consumer" then
-    value = found.consumer()
+    value = caller(ctx, name, found.consumer)
   elseif name == "authenticated_credential" then
-    value = found.credential()
+    value = caller(ctx, name, found.credential)
   elseif name == "route" then
     value = found.route()
   elseif name == "service" then

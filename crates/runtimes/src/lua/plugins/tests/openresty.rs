@@ -136,7 +136,7 @@ async fn bundled_plugins_read_the_same_sessions() {
         };
         let options = Options {
             audience: "default".to_owned(),
-            records: None,
+            storage: None,
             cookie_name: "session".to_owned(),
             attributes,
             idling_timeout: 900,
