@@ -144,9 +144,8 @@ fn lines_of_the_log_say_where_they_come_from() {
         "[notice] PID: |  a = \"b\"                     ".to_owned(),
         format!("[notice] PID: [lua] handler.lua:LINE: work(): kit has printed 1{ends}"),
         format!("[error] PID: [lua] handler.lua:LINE: work(): kit has logged{ends}"),
-        format!(
-            "[warn] PID: [kong] handler.lua:LINE [kit] kit is old (deprecated after 3.0, scheduled for removal in 4.0)"
-        ),
+        "[warn] PID: [kong] handler.lua:LINE [kit] kit is old (deprecated after 3.0, scheduled for removal in 4.0)"
+            .to_owned(),
         format!("[notice] PID: [kong] <own|speaks|%%message> kit has a format{ends}"),
         format!("[notice] PID: [kong] kit, again kit{ends}"),
         "[kit] uri args truncated".to_owned(),
