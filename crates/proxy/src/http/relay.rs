@@ -291,8 +291,8 @@ impl Down<'_> {
             self.piece = Some(pipe.take()?);
         }
         let Some(upstream) = &mut self.upstream else { return Poll::Ready(Ok(())) };
-        let edited = self.filters != Filters::None
-            || self.encoder.is_some() || self.pace.is_some() || self.announced.is_some();
+        let edited =
+            self.filters != Filters::None || self.encoder.is_some() || self.pace.is_some() || self.announced.is_some();
         let plain = !(edited || blocked || self.bodiless);
         if plain && upstream.fills_pipes() && downstream.takes_pipes() {
             self.pipe = self.pipe.take().or_else(|| context.worker.pipe());

@@ -30,7 +30,16 @@ impl Calls {
     /// The instance with that number and id.
     pub fn new(phase: Phase, instance: u64, plugin_id: &str) -> Result<Calls, String> {
         let plugin_id = Some(plugin_id.to_owned());
-        let job = Job { phase, instance, plugin_id, plugin: None, context: None, host: None, is_plugin: true, may_wait: true };
+        let job = Job {
+            phase,
+            instance,
+            plugin_id,
+            plugin: None,
+            context: None,
+            host: None,
+            is_plugin: true,
+            may_wait: true,
+        };
         Vm::of_thread().and_then(|vm| Calls::of_job(vm, job)).map_err(|error| words(&error))
     }
 
