@@ -1,7 +1,7 @@
 //! The gateway: the program `bascule`, and programs of one's own that have plugins beside the bundled ones.
 
-/// In the place of the standard library's, which panics when its output is closed (`| head`): what a command has begun it
-/// finishes, read or unread.
+/// In the place of the standard library's, which panics when its output is closed (`| head`): what a command has begun
+/// it finishes, read or unread.
 macro_rules! println {
     ($($told:tt)*) => {{
         use std::io::Write as _;

@@ -3,14 +3,13 @@
 use crate::log::LogValue;
 use crate::recording::Recording;
 use crate::{
-    Bytes, ClientCertificate, Directory, Fields, OnRetry, RequestBody, RequestDebug, RetryPolicy, SnapshotRef, Trace,
-    Try, UpstreamTls, path,
+    Bytes, ClientCertificate, Directory, Fields, RequestBody, RequestDebug, SnapshotRef, Timeouts, Trace, Try,
+    UpstreamRequest, path,
 };
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::h1::Traffic;
@@ -137,43 +136,6 @@ pub struct Tls {
     pub client_verify: &'static str,
 }
 
-/// Where the request goes and how it looks there; filled from route and service before the access phase.
-#[derive(Clone, Debug)]
-pub struct UpstreamRequest {
-    pub method: Option<String>,
-    pub protocol: Protocol,
-    /// The name of an upstream, or a host, in place of the service's; `port` goes with it.
-    pub host: Option<Arc<str>>,
-    pub port: u16,
-    /// The path, escaped as it will be sent.
-    pub path: String,
-    /// What follows the `?`.
-    pub query: Option<String>,
-    /// The `Host` to send instead of the target's own.
-    pub host_header: Option<Vec<u8>>,
-    /// What the service is told of where the request comes from (`X-Forwarded-*`), in place of what the gateway would
-    /// say; without content, nothing.
-    pub forwarded: Vec<(&'static str, Vec<u8>)>,
-    /// How long the service may take, where it is not as its record says.
-    pub timeouts: Option<Timeouts>,
-    /// When it is tried again, where it is not as its record says.
-    pub retries: Option<Arc<RetryPolicy>>,
-    /// Says where it goes when a try at the host of a plugin has failed.
-    pub on_retry: Option<Rc<dyn OnRetry>>,
-    /// How connections are secured, where they are not as its record says.
-    pub tls: Option<Arc<UpstreamTls>>,
-}
-
-/// How long a service may take for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    pub connect: Duration,
-    /// Between two readings of its response.
-    pub read: Duration,
-    /// Between two writings of the request.
-    pub write: Duration,
-}
-
 /// Who made the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -235,20 +197,7 @@ impl Exchange {
             authenticated_groups: None,
             authenticated_consumer_groups: None,
             token: None,
-            upstream: UpstreamRequest {
-                method: None,
-                protocol: Protocol::Http,
-                host: None,
-                port: 0,
-                path: String::new(),
-                query: None,
-                host_header: None,
-                forwarded: Vec::new(),
-                timeouts: None,
-                retries: None,
-                on_retry: None,
-                tls: None,
-            },
+            upstream: UpstreamRequest::new(),
             response: ResponseHead::default(),
             holds_response: false,
             filter_failed: false,

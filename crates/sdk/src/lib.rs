@@ -46,6 +46,7 @@ mod tasks;
 pub mod testing;
 mod trace;
 mod tries;
+mod upstream_request;
 mod upstream_tls;
 mod url;
 pub mod variables;
@@ -64,7 +65,7 @@ pub use credential_entity::{CredentialEntity, CredentialKey, Parsed};
 pub use directory::{Configuration, Directory};
 pub use env::{Env, KONG_VERSION, NodeInfo};
 pub use error_pages::{ErrorFormat, ErrorPages};
-pub use exchange::{Client, ContentLimit, Exchange, Source, StreamSession, Timeouts, Timing, Tls, UpstreamRequest};
+pub use exchange::{Client, ContentLimit, Exchange, Source, StreamSession, Timing, Tls};
 pub use facts::{Connections, Facts, Memory};
 pub use handshake::Handshake;
 pub use http_client::{HttpClient, HttpError, HttpOptions, HttpRequest, HttpResponse, Proxies};
@@ -91,6 +92,7 @@ pub use trace::{
     TraceContext, TraceId, TraceSettings,
 };
 pub use tries::Try;
+pub use upstream_request::{Timeouts, UpstreamRequest};
 pub use upstream_tls::{ShownCertificate, UpstreamTls};
 pub use url::Url;
 pub use websocket::{CloseReason, MessageKind, Verdict, WebSocketLimits, WebSocketMessage};

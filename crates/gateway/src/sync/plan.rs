@@ -181,8 +181,8 @@ impl Step {
     }
 }
 
-/// A record that takes the place of another, with what of that is no difference and would be reset: when it was made, by
-/// which routes go, and the names of a certificate, which are records of their own.
+/// A record that takes the place of another, with what of that is no difference and would be reset: when it was made,
+/// by which routes go, and the names of a certificate, which are records of their own.
 fn with_what_stays(
     current: &State,
     schema: &Schema,
