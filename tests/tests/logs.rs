@@ -74,6 +74,24 @@ fn the_last_lines_are_written() {
 }
 
 #[test]
+fn messages_go_to_a_syslog_server() {
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(blackbox::PATIENCE)).unwrap();
+    let log = format!("syslog:server={},tag=gate", server.local_addr().unwrap());
+    let node = Node::start(&[("proxy_error_log", &log), ("log_level", "info")]);
+    let mut said = String::new();
+    while !said.contains("started") {
+        let mut message = [0; 4000];
+        let length = server.recv(&mut message).unwrap();
+        said = String::from_utf8_lossy(&message[..length]).into_owned();
+        assert!(said.starts_with("<190>") && said.contains(" gate: "), "{said}");
+    }
+    drop(node);
+    let wrong = Node::try_start(&[("proxy_error_log".to_owned(), "syslog:server=".to_owned())]);
+    assert!(wrong.err().is_some_and(|why| why.contains("proxy_error_log: ")));
+}
+
+#[test]
 fn interfaces_have_logs_of_their_own() {
     let settings = [
         ("admin_gui_listen", "127.0.0.1:0 ssl"),

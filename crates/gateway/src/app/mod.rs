@@ -458,7 +458,8 @@ async fn prepare_access(settings: &Settings, store: &Store) -> Result<(), String
 
 /// Where messages go.
 fn error_logs(settings: &Settings, console: Console) -> Destinations {
-    let of = |setting| match (console, prefix::error_log(settings, setting)) {
+    // What is no place was refused before.
+    let of = |setting| match (console, prefix::error_log(settings, setting).ok().flatten()) {
         // Whoever started it has given it what is meant as its standard error, and waits for a word on its standard
         // output.
         (Console::Left, Some(Destination::Stdout)) | (_, None) => Destination::Stderr,

@@ -3,6 +3,7 @@
 use crate::program::Program;
 use crate::settings::Settings;
 use proxy::log_writer::Destination;
+use proxy::syslog::Syslog;
 use rustix::fs::{Access, Mode};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,9 +54,14 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Where messages go by a setting; `None` when it says `off`.
-pub fn error_log(settings: &Settings, setting: &str) -> Option<Destination> {
-    let file = settings.text(setting).split_whitespace().next()?;
-    (file != "off").then(|| Destination::of(&settings.path(file)))
+pub fn error_log(settings: &Settings, setting: &str) -> Result<Option<Destination>, String> {
+    let Some(place) = settings.text(setting).split_whitespace().next() else { return Ok(None) };
+    Ok(match (place, place.strip_prefix("syslog:")) {
+        ("off", _) => None,
+        ("stderr", _) => Some(Destination::Stderr),
+        (_, Some(server)) => Some(Destination::Syslog(Syslog::parse(server).map_err(|e| format!("{setting}: {e}"))?)),
+        _ => Some(Destination::of(&settings.path(place))),
+    })
 }
 
 /// The node's id: the one in the settings, or one that is made once and kept.

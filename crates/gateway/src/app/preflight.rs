@@ -186,7 +186,10 @@ fn unopenable_logs(settings: &Settings) -> Vec<String> {
     ];
     let access_logs = access_logs.map(|(setting, log)| (setting, log.as_ref().and_then(|log| log.destination())));
     let error_logs = ["proxy_error_log", "admin_error_log", "status_error_log", "admin_gui_error_log"];
-    let error_logs = error_logs.map(|name| (name, prefix::error_log(settings, name)));
+    let (error_logs, mistakes): (Vec<_>, Vec<_>) =
+        error_logs.into_iter().map(|name| (name, prefix::error_log(settings, name))).partition(|(_, log)| log.is_ok());
+    let error_logs = error_logs.into_iter().map(|(name, log)| (name, log.ok().flatten()));
+    let mistakes = mistakes.into_iter().filter_map(|(_, log)| log.err());
     let missing = |(setting, destination): (&str, Option<Destination>)| match destination? {
         Destination::File(path) => {
             let folder = path.parent()?;
@@ -195,5 +198,5 @@ fn unopenable_logs(settings: &Settings) -> Vec<String> {
         }
         Destination::Stdout | Destination::Stderr | Destination::Syslog(_) => None,
     };
-    access_logs.into_iter().chain(error_logs).filter_map(missing).collect()
+    access_logs.into_iter().chain(error_logs).filter_map(missing).chain(mistakes).collect()
 }

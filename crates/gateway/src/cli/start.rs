@@ -43,7 +43,7 @@ impl Start {
 
     /// Starts this program again, in the background, and waits for its word.
     fn spawn(&self, settings: &Settings, verbosity: Verbosity) -> Result<(), String> {
-        let log = match prefix::error_log(settings, "proxy_error_log") {
+        let log = match prefix::error_log(settings, "proxy_error_log")? {
             None | Some(Destination::Syslog(_)) => "/dev/null".into(),
             Some(Destination::File(path)) => path,
             Some(Destination::Stdout) => "/dev/stdout".into(),

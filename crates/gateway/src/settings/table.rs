@@ -36,8 +36,8 @@ pub const SECTIONS: &[Section] = &[
             text(
                 "proxy_error_log",
                 "logs/error.log",
-                "File for the node's messages, relative to the prefix. `bascule run` logs to its standard error while \
-                    this is the default.",
+                "File for the node's messages, relative to the prefix, `stderr`, or a syslog server as for \
+                    `proxy_access_log`. `bascule run` logs to its standard error while this is the default.",
             ),
             text("proxy_stream_access_log", "logs/access.log basic", "Access log of stream listeners."),
             text("proxy_stream_error_log", "logs/error.log", "Messages of stream listeners.").inert(),

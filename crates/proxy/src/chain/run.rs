@@ -132,6 +132,9 @@ pub async fn wait_for_header_filters(
         let filtered = guarded_sync(instance, || instance.plugin.header_filter_waiting(exchange));
         settle_filter(instance, filtered).await?;
         begun.end(instance, exchange, "header_filter", None);
+        if exchange.filter_has_failed() {
+            return Err(Unfiltered);
+        }
     }
     Ok(())
 }
@@ -193,6 +196,9 @@ async fn filter_body_waiting(
         let filtered = guarded_sync(instance, || instance.plugin.body_filter_waiting(exchange, piece, last));
         piece = settle_filter(instance, filtered).await?;
         begun.end(instance, exchange, "body_filter", None);
+        if exchange.filter_has_failed() {
+            return Err(Unfiltered);
+        }
     }
     Ok(piece)
 }
