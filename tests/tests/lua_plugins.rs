@@ -182,6 +182,12 @@ fn requests_write_and_read_records() {
     assert_eq!(ask("change&word=b&meaning=y").expect(200).json()["meaning"], "y");
     assert_eq!(ask("change&word=none&meaning=y").expect(400).json()["code"], 6);
     assert_eq!(ask("put&word=c&meaning=z").expect(200).json()["meaning"], "z");
+    let options = ask("options&word=d").expect(200).json();
+    assert!((45..=50).contains(&options["ttl"].as_i64().unwrap()), "{options}");
+    assert!((495..=500).contains(&options["longer"].as_i64().unwrap()), "{options}");
+    assert_eq!((&options["code"], &options["all"], &options["none"]), (&json!(11), &json!(2), &json!(0)), "{options}");
+    assert_eq!([&options["both"], &options["either"], &options["neither"]], [1, 1, 0], "{options}");
+    assert!(options["err"].as_str().unwrap().ends_with("invalid option (ttl: cannot be used with 'consumers')"));
     assert_eq!(ask("read&word=c").expect(200).json()["asked"], true);
     assert_eq!(get(node.admin(), "/keeper-words/b").expect(200).json()["meaning"], "y");
     let list = ask("list").expect(200).json();

@@ -80,9 +80,12 @@ local function marked(schema, record)
   return record
 end
 
--- A record as the store takes it: lists that are empty are marked as such.
-local function outgoing(schema, record)
+-- A record as the store takes it: lists that are empty are marked as such, and how long it lives is one of its fields.
+local function outgoing(schema, record, options)
   local out = {}
+  if type(options) == "table" then
+    out.ttl = options.ttl
+  end
   for name, value in pairs(record) do
     local field = schema.fields[name]
     local kind = type(field) == "table" and field.type
@@ -113,7 +116,23 @@ local function workspace_of(options)
   return type(workspace) == "string" and workspace or slot.asks and own_workspace() or ""
 end
 
+-- Options that mean nothing for an entity are refused, as in Kong.
+local function misled(self, options)
+  for _, option in ipairs { "ttl", "tags" } do
+    local known = option == "ttl" and self.schema.ttl or option == "tags" and self.schema.fields.tags
+    if type(options) == "table" and options[option] ~= nil and not known then
+      local why = fmt("cannot be used with '%s'", self.schema.name)
+      return { code = 11, name = "invalid options", message = fmt("invalid option (%s: %s)", option, why),
+        options = { [option] = why } }
+    end
+  end
+end
+
 local function ask(self, what, options, ...)
+  local refused = misled(self, options)
+  if refused then
+    return nil, refused
+  end
   return slot.wait("db." .. what, workspace_of(options), self.schema.name, ...)
 end
 
@@ -153,13 +172,40 @@ function dao:select(key, options)
   return one(self, options, ask(self, "get", options, id_of(self, key)))
 end
 
-function dao:page(size, offset, options)
-  local rows, err_t = ask(self, "page", options, size or 100, offset or "")
-  if rows == nil then
-    return failed(err_t)
+-- Whether a record has all of the tags, or (`tags_cond = "or"`) one of them.
+local function is_tagged(row, tags, any)
+  local own = {}
+  for _, tag in ipairs(type(row.tags) == "table" and row.tags or {}) do
+    own[tag] = true
   end
-  -- Beside the rows comes the offset of those that follow.
-  return wanted(self, options, rows), nil, nil, err_t
+  for _, tag in ipairs(tags) do
+    if (own[tag] or false) == any then
+      return any
+    end
+  end
+  return not any
+end
+
+function dao:page(size, offset, options)
+  size = size or 100
+  local tags = type(options) == "table" and options.tags
+  local found = {}
+  repeat
+    -- Beside the rows comes the offset of those that follow.
+    local rows, following = ask(self, "page", options, size - #found, offset or "")
+    if rows == nil then
+      return failed(following)
+    elseif not tags then
+      return wanted(self, options, rows), nil, nil, following
+    end
+    for _, row in ipairs(rows) do
+      if is_tagged(row, tags, options.tags_cond == "or") then
+        found[#found + 1] = row
+      end
+    end
+    offset = following
+  until not offset or #found >= size
+  return wanted(self, options, found), nil, nil, offset
 end
 
 local function iterate(next_page)
@@ -191,12 +237,12 @@ end
 dao.each_for_export = dao.each
 
 function dao:insert(record, options)
-  return one(self, options, ask(self, "insert", options, outgoing(self.schema, record)))
+  return one(self, options, ask(self, "insert", options, outgoing(self.schema, record, options)))
 end
 
 function dao:update(key, change, options)
   local id = id_of(self, key)
-  local record, err, err_t = one(self, options, ask(self, "update", options, id, outgoing(self.schema, change)))
+  local record, err, err_t = one(self, options, ask(self, "update", options, id, outgoing(self.schema, change, options)))
   if not record and not err then
     return failed({ code = 6, name = "not found", message = fmt("could not find the entity with primary key '{%s=%q}'",
       self.schema.primary_key[1], id) })
@@ -205,7 +251,7 @@ function dao:update(key, change, options)
 end
 
 function dao:upsert(key, record, options)
-  return one(self, options, ask(self, "upsert", options, id_of(self, key), outgoing(self.schema, record)))
+  return one(self, options, ask(self, "upsert", options, id_of(self, key), outgoing(self.schema, record, options)))
 end
 
 function dao:delete(key, options)
