@@ -1,8 +1,9 @@
 //! The node's messages: nobody waits for them, and no client fills them.
 
-use blackbox::http::{Connection, get, request};
+use blackbox::http::{Connection, get, json, request};
 use blackbox::{Node, eventually};
 use rustix::process::Signal;
+use serde_json::json;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, PipeReader, Read, Write};
 use std::os::fd::AsRawFd;
@@ -89,6 +90,18 @@ fn messages_go_to_a_syslog_server() {
     drop(node);
     let wrong = Node::try_start(&[("proxy_error_log".to_owned(), "syslog:server=".to_owned())]);
     assert!(wrong.err().is_some_and(|why| why.contains("proxy_error_log: ")));
+}
+
+#[test]
+fn all_that_code_says_is_written() {
+    let node = Node::start(&[]);
+    let code = "for i = 1, 250 do kong.log.warn('audited ', i) end kong.response.exit(200)";
+    let plugin = json!({ "name": "pre-function", "config": { "access": [code] } });
+    json(node.admin(), "POST", "/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(node.admin(), "POST", "/plugins", &plugin).expect(201);
+    get(node.proxy(), "/").expect(200);
+    eventually("all lines are there", || node.log().contains("audited 250"));
+    assert_eq!(node.log().matches("audited ").count(), 250);
 }
 
 #[test]

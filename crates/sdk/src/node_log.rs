@@ -6,6 +6,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+/// Where messages of operators' code say that they come from, as `tracing` has it: all of them are written, however
+/// many there are.
+pub const LOG_OF_CODE: &str = "code";
+
 /// The node's log. Clones are the same.
 #[derive(Clone, Default)]
 pub struct NodeLog(Arc<ArcSwap<Vec<Weak<dyn LogListener>>>>);

@@ -51,13 +51,14 @@ impl Limiter {
         Limiter { started: Instant::now(), kinds: RwLock::default() }
     }
 
-    /// Counts a message. Debugging messages are not limited: they are written because somebody wants all of them.
+    /// Counts a message. Debugging messages and those of operators' code are not limited: they are written because
+    /// somebody wants all of them.
     pub fn admit(&self, metadata: &'static Metadata<'static>) -> Verdict {
         self.admit_at(metadata, self.started.elapsed())
     }
 
     fn admit_at(&self, metadata: &'static Metadata<'static>, time: Duration) -> Verdict {
-        if *metadata.level() > Level::INFO {
+        if *metadata.level() > Level::INFO || metadata.target() == sdk::LOG_OF_CODE {
             return Verdict::Write;
         }
         let kind = self.kind(metadata);

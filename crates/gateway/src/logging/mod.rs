@@ -303,7 +303,7 @@ fn position(level: &str) -> usize {
     LEVELS.iter().position(|l| *l == level).unwrap_or(2)
 }
 
-/// Our crates at the level, others at most at `warn`.
+/// Our crates and operators' code at the level, others at most at `warn`.
 fn targets(index: usize) -> Targets {
     let filter = match LEVELS[index] {
         "debug" => LevelFilter::TRACE,
@@ -315,6 +315,7 @@ fn targets(index: usize) -> Targets {
     };
     let ours =
         ["wire", "model", "store", "sdk", "plugins", "runtimes", "vaults", "proxy", "admin", "manager", "gateway"];
+    let ours = ours.into_iter().chain([sdk::LOG_OF_CODE]);
     Targets::new().with_default(filter.min(LevelFilter::WARN)).with_targets(ours.map(|name| (name, filter)))
 }
 

@@ -9,6 +9,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use tracing::Level;
 
+/// Where messages of code come from: the log has all of them, as many as code writes.
+const CODE: &str = sdk::LOG_OF_CODE;
 /// What a line is not longer than, in characters.
 const LONGEST: usize = 8192;
 
@@ -63,11 +65,11 @@ fn getinfo(lua: &Lua, (level, _): (Value, Value)) -> Result<Option<Table>> {
 /// Whether lines of that level are written. What is `info` to nginx is one step below what is to us.
 fn is_logged(level: &str) -> bool {
     match level {
-        "debug" => tracing::enabled!(Level::TRACE),
-        "info" => tracing::enabled!(Level::DEBUG),
-        "notice" => tracing::enabled!(Level::INFO),
-        "warn" => tracing::enabled!(Level::WARN),
-        _ => tracing::enabled!(Level::ERROR),
+        "debug" => tracing::enabled!(target: CODE, Level::TRACE),
+        "info" => tracing::enabled!(target: CODE, Level::DEBUG),
+        "notice" => tracing::enabled!(target: CODE, Level::INFO),
+        "warn" => tracing::enabled!(target: CODE, Level::WARN),
+        _ => tracing::enabled!(target: CODE, Level::ERROR),
     }
 }
 
@@ -76,11 +78,11 @@ fn write(level: &str, line: &str, exchange: Option<&Exchange>) {
     let line = line.char_indices().nth(LONGEST).map_or(line, |(end, _)| &line[..end]);
     let Some(exchange) = exchange else {
         match level {
-            "debug" => tracing::trace!("{line}"),
-            "info" => tracing::debug!("{line}"),
-            "notice" => tracing::info!("{line}"),
-            "warn" => tracing::warn!("{line}"),
-            _ => tracing::error!("{line}"),
+            "debug" => tracing::trace!(target: CODE, "{line}"),
+            "info" => tracing::debug!(target: CODE, "{line}"),
+            "notice" => tracing::info!(target: CODE, "{line}"),
+            "warn" => tracing::warn!(target: CODE, "{line}"),
+            _ => tracing::error!(target: CODE, "{line}"),
         }
         return;
     };
@@ -99,10 +101,10 @@ fn write(level: &str, line: &str, exchange: Option<&Exchange>) {
     let host = head.fields.get("Host").map(|host| format!("\"{}\"", String::from_utf8_lossy(host)));
     let host = host.as_deref();
     match level {
-        "debug" => tracing::trace!(client, server, request, host, request_id, "{line}"),
-        "info" => tracing::debug!(client, server, request, host, request_id, "{line}"),
-        "notice" => tracing::info!(client, server, request, host, request_id, "{line}"),
-        "warn" => tracing::warn!(client, server, request, host, request_id, "{line}"),
-        _ => tracing::error!(client, server, request, host, request_id, "{line}"),
+        "debug" => tracing::trace!(target: CODE, client, server, request, host, request_id, "{line}"),
+        "info" => tracing::debug!(target: CODE, client, server, request, host, request_id, "{line}"),
+        "notice" => tracing::info!(target: CODE, client, server, request, host, request_id, "{line}"),
+        "warn" => tracing::warn!(target: CODE, client, server, request, host, request_id, "{line}"),
+        _ => tracing::error!(target: CODE, client, server, request, host, request_id, "{line}"),
     }
 }
