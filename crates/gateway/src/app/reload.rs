@@ -46,6 +46,9 @@ pub fn request(node: &Running, settings: &Settings, text: &str) -> Result<Vec<St
     let lock_file: File =
         OpenOptions::new().create(true).write(true).truncate(false).open(&lock).map_err(|e| failed(&lock, e))?;
     fcntl_lock(&lock_file, FlockOperation::LockExclusive).map_err(|e| failed(&lock, e.into()))?;
+    // Another command may have had a successor begin meanwhile.
+    let succeeded = Running::find(&settings.prefix);
+    let node = succeeded.as_ref().unwrap_or(node);
     let number = uuid::Uuid::new_v4().to_string();
     let program = other_program(node).map(|program| format!("{PROGRAM}{}\n", program.display())).unwrap_or_default();
     write_private(&file, &format!("{NUMBER}{number}\n{program}{text}")).map_err(|e| failed(&file, e))?;
