@@ -93,3 +93,36 @@ fn a_length_that_a_plugin_sets_counts() {
         answering.join().unwrap();
     }
 }
+
+#[test]
+fn a_response_that_a_filter_refuses_waits_for_nothing_of_the_service() {
+    let service = Service::start();
+    let node = node(&service, &[("header_filter", "kong.response.exit(403, { message = 'no' })")]);
+    let answering = std::thread::spawn(move || {
+        let (mut connection, _) = service.asked();
+        connection.send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234").unwrap();
+        // The rest never comes: the connection is given up.
+        connection.rest().unwrap();
+    });
+    let mut client = Connection::open(node.proxy()).unwrap();
+    client.send("GET", "/", &[], b"").unwrap();
+    let refused = client.receive(false).unwrap().expect(403);
+    assert_eq!(refused.json()["message"], "no");
+    answering.join().unwrap();
+}
+
+#[test]
+fn a_connection_is_not_upgraded_when_a_filter_refuses() {
+    let service = Service::start();
+    let node = node(&service, &[("header_filter", "ngx.exit(403)")]);
+    let answering = std::thread::spawn(move || {
+        let (mut connection, _) = service.asked();
+        let accepted = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nsecret";
+        connection.send_raw(accepted).unwrap();
+        connection.rest().unwrap()
+    });
+    let mut client = Connection::open(node.proxy()).unwrap();
+    client.send("GET", "/", &[("Connection", "Upgrade"), ("Upgrade", "websocket")], b"").unwrap();
+    assert_eq!(client.rest().unwrap(), b"");
+    assert_eq!(answering.join().unwrap(), b"", "nothing of the client reaches the service");
+}

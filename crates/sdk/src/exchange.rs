@@ -52,6 +52,8 @@ pub struct Exchange {
     pub holds_response: bool,
     /// See [`Exchange::fail_filter`].
     filter_failed: bool,
+    /// See [`Exchange::replace_response`].
+    replaced: bool,
     /// All content of the service's response, where it is held for the response phase
     /// ([`crate::Phases::RESPONSE`]); other content that is set there is sent in its place.
     pub response_body: Option<Bytes>,
@@ -201,6 +203,7 @@ impl Exchange {
             response: ResponseHead::default(),
             holds_response: false,
             filter_failed: false,
+            replaced: false,
             response_body: None,
             trailers: None,
             source: Source::Error,
@@ -275,6 +278,7 @@ impl Exchange {
         self.response.status = 0;
         self.holds_response = false;
         self.filter_failed = false;
+        self.replaced = false;
         self.response_body = None;
         self.trailers = None;
         self.source = Source::Error;
@@ -313,6 +317,7 @@ impl Exchange {
             response: self.response.clone(),
             holds_response: false,
             filter_failed: false,
+            replaced: false,
             response_body: None,
             trailers: self.trailers.clone(),
             source: self.source,
@@ -435,6 +440,17 @@ impl Exchange {
     /// client is cut off without the rest of the response, as in Kong. The log phase still comes.
     pub fn fail_filter(&mut self) {
         self.filter_failed = true;
+    }
+
+    /// Says in a header filter that the client gets other content than the service's, which the body filter gives at
+    /// the end: nothing more of the service is waited for. A connection that was to be upgraded is not.
+    pub fn replace_response(&mut self) {
+        self.replaced = true;
+    }
+
+    /// Whether a header filter has said that.
+    pub fn response_is_replaced(&self) -> bool {
+        self.replaced
     }
 
     /// Whether a filter has failed.

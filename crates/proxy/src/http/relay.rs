@@ -68,6 +68,13 @@ pub(crate) async fn response(
             until: Deadline::NEVER,
         }),
     };
+    if exchange.response_is_replaced() {
+        // Nothing of the service's content is the client's.
+        if let Some(upstream) = down.upstream.take() {
+            tell(&upstream, exchange);
+        }
+        down.unfiltered = Some((Bytes::new(), true));
+    }
     let read_timeout = exchange.timeouts().read;
     let result = loop {
         let polled = std::future::poll_fn(|cx| {

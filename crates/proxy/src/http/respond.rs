@@ -55,6 +55,8 @@ pub(crate) fn start(
         exchange.response.framing = Framing::Delimited;
     }
     let announced = if bodiless { None } else { announced::settle(context, exchange) };
+    // A client takes what plugins have made such a response for an interim one, and what follows for it.
+    context.close |= matches!(exchange.response.status, 100..200);
     finish_head(context, exchange, downstream);
     Started { bodiless, encoder, announced }
 }
@@ -231,6 +233,10 @@ pub(crate) async fn start_upgrade(
 ) -> Result<(), Broken> {
     if let Some(from) = filter_head(context, exchange)? {
         Box::pin(filters::head(from, context, exchange, downstream, |_, _| {})).await?;
+    }
+    // A filter that has another answer than the service does not let the client through to it.
+    if exchange.response.status != 101 || exchange.response_is_replaced() {
+        return Err(filters::failed(exchange));
     }
     finish_filtered(context, exchange);
     downstream.start_upgrade(&mut exchange.response);

@@ -111,7 +111,7 @@ impl Instance {
             Ok(Outcome::Done) => Step::Next,
             Ok(Outcome::Answer(answer)) => Step::Answer(answer),
             Err(error) => {
-                self.report(phase, &error);
+                self.report(phase, exchange, &error);
                 Step::Answer(lua::failed(exchange))
             }
         }
@@ -120,13 +120,14 @@ impl Instance {
     /// A phase in which code cannot wait. An error keeps what was to be filtered from the client.
     fn filter(&self, codes: &[Code], phase: Phase, exchange: &mut Exchange, piece: Option<(&mut Bytes, bool)>) {
         if let Err(error) = lua::run(codes, phase, self.number, exchange, piece) {
-            self.report(phase, &error);
+            self.report(phase, exchange, &error);
             exchange.fail_filter();
         }
     }
 
-    fn report(&self, phase: Phase, error: &str) {
-        tracing::error!(plugin = self.plugin, phase = phase.name(), "{error}");
+    fn report(&self, phase: Phase, exchange: &Exchange, error: &str) {
+        let (plugin, phase, client, request_id) = (self.plugin, phase.name(), exchange.client.ip, exchange.id_str());
+        tracing::error!(plugin, phase, %client, request_id, "{error}");
     }
 }
 
@@ -166,6 +167,7 @@ impl Plugin for Instance {
 
     fn header_filter(&self, exchange: &mut Exchange) {
         self.filter(&self.header_filter, Phase::HeaderFilter, exchange, None);
+        lua::settle_replaced(exchange, self.number, self.phases());
     }
 
     fn body_filter(&self, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
@@ -183,7 +185,7 @@ impl Plugin for Instance {
 
 /// Whether Lua can read it.
 pub fn is_code(value: &Value) -> Result<(), String> {
-    is_code_of("function", value)
+    is_code_of("function", value).map_err(|why| why.replacen("error", "Error", 1))
 }
 
 /// The same, with that name of what it is for.

@@ -64,6 +64,30 @@ fn calls_of_grpc_are_answered_in_lines() {
 }
 
 #[test]
+fn what_filters_end_does_not_go_on() {
+    let filtered = |config: Value| {
+        let plugin = testing::configure(&PostFunction, config, &Env::default());
+        let mut exchange = testing::exchange("GET", "/", &[]);
+        exchange.response.status = 200;
+        plugin.header_filter(&mut exchange);
+        let failed = exchange.filter_has_failed();
+        let content = plugin.body_filter(&mut exchange, Bytes::from_static(b"of the service"), true);
+        (exchange.response.status, failed, content, exchange.filter_has_failed())
+    };
+    let ended = filtered(json!({ "header_filter": ["ngx.exit(200)"] }));
+    assert_eq!(ended, (200, false, Bytes::new(), false));
+    // Nobody can tell from this text that it answers.
+    let hidden = filtered(json!({ "header_filter": ["local r = kong['resp' .. 'onse'] r.exit(403)"] }));
+    assert_eq!((hidden.0, hidden.1), (403, true));
+    for code in ["ngx.exit(403)", "ngx.exit(ngx.ERROR)", "ngx.say('a')", "error('b')"] {
+        assert!(filtered(json!({ "body_filter": [code] })).3, "{code}");
+    }
+    for code in ["ngx.exit(ngx.ERROR)", "ngx.say('a')", "ngx.redirect('/b')"] {
+        assert!(filtered(json!({ "header_filter": [code] })).1, "{code}");
+    }
+}
+
+#[test]
 fn what_kong_notes_of_a_requests_way_is_in_ngx_ctx() {
     let mut exchange = testing::exchange("GET", "/", &[]);
     let started = exchange.timing.started_unix_ms;

@@ -33,7 +33,7 @@ pub use plugins::{Paths, load};
 pub use scripts::LuaScripts;
 pub use surroundings::{FetchSecret, Node, leave, open_vaults, surround};
 pub(crate) use turn::share_context;
-pub use turn::{Begun, Outcome, begin, call, evaluate, failed, in_pieces, run};
+pub use turn::{Begun, Outcome, begin, call, evaluate, failed, in_pieces, run, settle_replaced};
 pub(crate) use value::{text as octets_of, to_json as json_of};
 pub use vm::Code;
 

@@ -1,7 +1,7 @@
 //! What code may know of the node that it runs on.
 
 use sdk::address::Cidr;
-use sdk::{BoxFuture, Connections, Env};
+use sdk::{BoxFuture, Connections, Env, Network};
 use serde_json::Value as Json;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -65,10 +65,16 @@ pub(super) async fn secret(reference: String) -> Result<String, String> {
 
 /// What a name stands for, by the node's resolver.
 pub(super) async fn addresses(name: String, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let Some(env) = env() else { return Err("there is no resolver yet, or none any more".to_owned()) };
-    let network = env.network().clone();
-    let found = env.tasks().call("a name for Lua", async move { network.resolve(&name, port, LONGEST_LOOK_UP).await });
-    found.await.unwrap_or_else(|| Err(io::Error::other("the node ends"))).map_err(|error| error.to_string())
+    let found = match env() {
+        Some(env) => {
+            let network = env.network().clone();
+            let resolving = async move { network.resolve(&name, port, LONGEST_LOOK_UP).await };
+            let found = env.tasks().call("a name for Lua", resolving).await;
+            found.unwrap_or_else(|| Err(io::Error::other("the node ends")))
+        }
+        None => Network::default().resolve(&name, port, LONGEST_LOOK_UP).await,
+    };
+    found.map_err(|error| error.to_string())
 }
 
 pub(super) fn node() -> Node {

@@ -7,8 +7,8 @@ use super::value::{Nulls, text, to_json, to_lua};
 use super::vm::{CONTEXTS, Code, Vm, words};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mlua::{Function, Lua, MultiValue, RegistryKey, Table, Value};
-use sdk::{Answer, Bytes, Exchange, Source};
+use mlua::{Error, Function, Lua, MultiValue, RegistryKey, Table, Value};
+use sdk::{Answer, Bytes, Exchange, Phases, Source};
 use serde_json::Value as Json;
 use std::cell::Cell;
 use std::mem;
@@ -199,6 +199,14 @@ pub fn text_of(code: &Code, instance: u64, exchange: &mut Exchange) -> Result<Ve
     text(&value).ok_or_else(|| "the function returns no text".to_owned())
 }
 
+/// What an instance has answered in its header filter is sent by its body filter; without one nothing is.
+pub fn settle_replaced(exchange: &mut Exchange, instance: u64, phases: Phases) {
+    if !phases.has(Phases::BODY_FILTER) && exchange.state::<Replaced>().is_some_and(|replaced| replaced.by == instance)
+    {
+        exchange.fail_filter();
+    }
+}
+
 /// Has an instance filter a piece of content; the last one comes empty, as in nginx, whatever came with it. What an
 /// instance has put in the place of the content goes before that, and nothing follows what it has ended.
 pub fn in_pieces(
@@ -357,7 +365,13 @@ impl Vm {
         drop(lent);
         if let Some((content, _)) = piece {
             let made: Value = self.arg.raw_get(1)?;
-            *content = flattened(&made, DEEPEST).map(Bytes::from).unwrap_or_default();
+            *content = match &made {
+                Value::Nil => Bytes::new(),
+                Value::Boolean(_) => return Err(Error::runtime("ngx.arg[1] must be a string, a table or nil")),
+                made => flattened(made, DEEPEST)
+                    .ok_or_else(|| Error::runtime("ngx.arg[1] must be a string, a table of strings or nil"))?
+                    .into(),
+            };
         }
         Ok((ending, done))
     }

@@ -97,6 +97,21 @@ local variables = {
   request_completion = function() return slot.phase_name == "log" and "OK" or "" end,
 }
 
+-- Where there is nothing that could be answered, or ended.
+local NO_ANSWER = { init_worker = true, certificate = true, header_filter = true, body_filter = true, log = true,
+  timer = true }
+local NO_END = { init_worker = true, body_filter = true, log = true }
+local function answers()
+  if NO_ANSWER[slot.phase_name] then
+    error("API disabled in the context of " .. tostring(slot.context), 3)
+  end
+end
+local function ends()
+  if NO_END[slot.phase_name] then
+    error("API disabled in the context of " .. tostring(slot.context), 3)
+  end
+end
+
 function print(...) slot.raw_log("notice", 3, ...) end
 
 ngx = {
@@ -149,17 +164,34 @@ ngx = {
     end
     slot.wait("sleep", seconds)
   end,
-  say = function(...) return say(text_of(...) .. "\n") or 1 end,
-  print = function(...) return say(text_of(...)) or 1 end,
-  flush = function() return 1 end,
-  eof = function() return exit(0) end,
+  say = function(...)
+    answers()
+    return say(text_of(...) .. "\n") or 1
+  end,
+  print = function(...)
+    answers()
+    return say(text_of(...)) or 1
+  end,
+  flush = function()
+    answers()
+    return 1
+  end,
+  eof = function()
+    answers()
+    return exit(0)
+  end,
   send_headers = function()
+    answers()
     slot.all_kept().has_sent_headers = true
     return 1
   end,
   on_abort = function() return nil, "lua_check_client_abort is off" end,
-  exit = function(status) return exit(status) end,
+  exit = function(status)
+    ends()
+    return exit(status)
+  end,
   redirect = function(target, status)
+    answers()
     set_response_header("Location", target)
     return exit(status or 302)
   end,

@@ -111,11 +111,12 @@ impl Host {
         if code < 0 {
             return Err(mlua::Error::runtime("the code has given up"));
         }
+        // The response is no more what the client gets: neither its lines, as in nginx, nor its content.
         if self.phase == Phase::HeaderFilter && code >= 300 {
-            // The content of the response is no more what the client gets.
+            self.exchange.response.fields.clear();
             return self.describe(super::response::status(arguments)?);
         } else if self.phase == Phase::HeaderFilter && code >= 100 {
-            self.change_status(super::response::status(arguments)?);
+            return self.give(Answer::new(super::response::status(arguments)?, Vec::new()));
         }
         let is_open = matches!(self.phase, Phase::Rewrite | Phase::Access | Phase::Response | Phase::Preread);
         if !is_open || (code == 0 && said.is_none()) {

@@ -158,7 +158,7 @@ impl Host {
         self.give(Answer { source: Source::Exit, ..answer })
     }
 
-    fn give(&mut self, answer: Answer) -> Result<Value> {
+    pub(super) fn give(&mut self, answer: Answer) -> Result<Value> {
         if self.phase != Phase::HeaderFilter {
             self.ending = Some(Ending::Answer(answer));
             return Ok(Value::Nil);
@@ -167,6 +167,7 @@ impl Host {
         self.exchange.response.fields.remove_known(Known::ContentLength);
         self.exchange.response.fields.remove_known(Known::ContentEncoding);
         self.exchange.put(Replaced { by: self.instance, content: answer.body });
+        self.exchange.replace_response();
         self.change_status(answer.status);
         for (name, _) in answer.fields.iter() {
             self.exchange.response.fields.remove(name);

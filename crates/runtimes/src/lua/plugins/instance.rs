@@ -169,8 +169,10 @@ impl Configured {
         })
     }
 
-    fn report(&self, phase: Phase, error: &str) {
-        tracing::error!(plugin = self.definition.name, id = %self.id, phase = phase.name(), "{error}");
+    fn report(&self, phase: Phase, exchange: &Exchange, error: &str) {
+        let (plugin, phase, client, request_id) =
+            (self.definition.name, phase.name(), exchange.client.ip, exchange.id_str());
+        tracing::error!(plugin, id = %self.id, phase, %client, request_id, "{error}");
     }
 }
 
@@ -229,7 +231,7 @@ impl Instance {
             Ok(Outcome::Done) => Step::Next,
             Ok(Outcome::Answer(answer)) => Step::Answer(answer),
             Err(error) => {
-                self.0.report(phase, &error);
+                self.0.report(phase, exchange, &error);
                 Step::Answer(turn::failed(exchange))
             }
         }
@@ -261,7 +263,7 @@ impl Instance {
             if ending.is_some() { Ok(()) } else { waits.map(drop) }
         };
         if let Err(error) = run() {
-            self.0.report(phase, &words(&error));
+            self.0.report(phase, exchange, &words(&error));
             let reason = CloseReason::new(CloseReason::INTERNAL_ERROR, "");
             message.verdict = Verdict::Close(reason.clone(), reason);
         }
@@ -278,7 +280,7 @@ impl Instance {
             }
         };
         if let Err(error) = run(exchange) {
-            self.0.report(phase, &words(&error));
+            self.0.report(phase, exchange, &words(&error));
             exchange.fail_filter();
         }
     }
@@ -320,6 +322,7 @@ impl Plugin for Instance {
 
     fn header_filter(&self, exchange: &mut Exchange) {
         self.filter(Phase::HeaderFilter, exchange, None);
+        turn::settle_replaced(exchange, self.0.number, self.phases());
     }
 
     fn body_filter(&self, exchange: &mut Exchange, piece: Bytes, last: bool) -> Bytes {
