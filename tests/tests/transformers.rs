@@ -140,7 +140,7 @@ fn response_transformer_advanced_calls_functions() {
     let functions = json!({ "transform": { "functions": ["return function("] } });
     let refused = json!({ "name": "response-transformer-advanced", "config": functions });
     let refused = json(node.admin(), "POST", "/services/s/plugins", &refused).expect(400).text();
-    assert!(refused.contains("error parsing function"), "{refused}");
+    assert!(refused.contains("Error parsing function"), "{refused}");
 }
 
 #[test]
