@@ -130,6 +130,29 @@ fn profiles_decide_over_versions_and_ciphers() {
     assert_eq!(suite(&[cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]), None);
 }
 
+/// The usual profile leaves the choice open, and so what is cheapest for both is taken.
+#[test]
+fn suites_are_chosen_for_their_cost() {
+    use cipher_suite::{
+        TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256,
+        TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+    };
+    let suite = |node: &Node, suites: &[_]| {
+        let client = Client::new(&Offer { suites, ..Offer::default() });
+        client.get(node.proxy_tls(), None, "/").unwrap().suite
+    };
+    let with_aes = [TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256, TLS13_AES_128_GCM_SHA256];
+    let without_aes = [TLS13_CHACHA20_POLY1305_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256];
+    let older = [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256];
+    let node = Node::start(&[]);
+    assert_eq!(suite(&node, &with_aes), "TLS13_AES_128_GCM_SHA256");
+    assert_eq!(suite(&node, &with_aes[..2]), "TLS13_AES_256_GCM_SHA384");
+    assert_eq!(suite(&node, &without_aes), "TLS13_CHACHA20_POLY1305_SHA256");
+    assert_eq!(suite(&node, &older), "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256");
+    let node = Node::start(&[("nginx_proxy_ssl_prefer_server_ciphers", "off")]);
+    assert_eq!(suite(&node, &with_aes), "TLS13_AES_256_GCM_SHA384", "the client's order counts");
+}
+
 #[test]
 fn sessions_are_resumed_as_the_settings_say() {
     for (settings, versions, resumed) in [

@@ -219,7 +219,9 @@ pub const SECTIONS: &[Section] = &[
                 "intermediate",
                 "Mozilla's profile of protocols and ciphers: `modern`, `intermediate`, `old`, `fips` or `custom`. TLS \
                     1.2 and 1.3 are spoken, with ciphers that authenticate and keep secrets for the future; a profile \
-                    that asks for more is cut down with a warning.",
+                    that asks for more is cut down with a warning. Where a profile leaves the choice to clients, \
+                    AES-128-GCM is taken, which is cheapest, or ChaCha20 with clients who prefer that; \
+                    `nginx_proxy_ssl_prefer_server_ciphers = off` leaves it to them.",
             ),
             text(
                 "ssl_ciphers",

@@ -1,6 +1,7 @@
 //! What comes out of files, environments and command lines.
 
 use super::*;
+use proxy::tls::SuiteOrder;
 use serde_json::json;
 
 fn load(file: &str, environment: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
@@ -322,7 +323,7 @@ fn profiles_of_tls() {
     assert_eq!(versions(&usual), ["TLSv1_2", "TLSv1_3"]);
     let policy = tls::policy(&usual, nginx::PROXY_SERVER).unwrap();
     assert_eq!(policy.suites.len(), 9);
-    assert!(!policy.own_order);
+    assert_eq!(policy.order, SuiteOrder::Cheapest);
     assert!(policy.tickets);
     assert_eq!(policy.sessions, 40_960);
     assert_eq!(policy.lifetime, Duration::from_secs(86_400));
@@ -345,7 +346,7 @@ fn profiles_of_tls() {
     let fips = tls::policy(&load("ssl_cipher_suite = fips\n", &[]).unwrap(), nginx::PROXY_SERVER).unwrap();
     assert_eq!(fips.versions.len(), 1);
     assert_eq!(fips.suites.iter().filter(|s| s.tls13().is_none()).count(), 4);
-    assert!(fips.own_order);
+    assert_eq!(fips.order, SuiteOrder::Server);
 }
 
 #[test]
@@ -364,7 +365,9 @@ fn tls_as_one_likes() {
     let policy = tls::policy(&custom, nginx::PROXY_SERVER).unwrap();
     assert_eq!(policy.versions.len(), 1);
     assert_eq!(policy.suites.len(), 4);
-    assert!(policy.own_order);
+    assert_eq!(policy.order, SuiteOrder::Server);
+    let clients = load("nginx_proxy_ssl_prefer_server_ciphers = off\n", &[]).unwrap();
+    assert_eq!(tls::policy(&clients, nginx::PROXY_SERVER).unwrap().order, SuiteOrder::Client);
     let inner = load("nginx_proxy_ssl_protocols = TLSv1.3\nnginx_proxy_ssl_session_tickets = off\n", &[]).unwrap();
     assert_eq!(inner.warnings, Vec::<String>::new());
     let proxy = tls::policy(&inner, nginx::PROXY_SERVER).unwrap();

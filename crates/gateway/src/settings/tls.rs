@@ -7,7 +7,7 @@ use super::listen::Listener;
 use super::load::Loaded;
 use super::nginx::{self, Context, Injected, Scope};
 use super::value::{Value, size, time};
-use proxy::tls::{ClientVerification, Policy};
+use proxy::tls::{ClientVerification, Policy, SuiteOrder};
 use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::aws_lc_rs::{DEFAULT_KX_GROUPS, kx_group};
 use rustls::version::{TLS12, TLS13};
@@ -87,7 +87,7 @@ pub fn policy(settings: &Settings, scope: Scope) -> Result<Policy, String> {
         versions: offer.versions,
         suites: offer.suites,
         groups: groups(settings, scope)?,
-        own_order: injected.flag(scope, "ssl_prefer_server_ciphers").unwrap_or_default(),
+        order: order(settings, scope),
         tickets: injected.flag(scope, "ssl_session_tickets").unwrap_or(true),
         lifetime,
         sessions: usize::try_from((cache / SESSION).min(MOST_SESSIONS)).unwrap_or_default(),
@@ -95,6 +95,18 @@ pub fn policy(settings: &Settings, scope: Scope) -> Result<Policy, String> {
         http2: false,
         quic: false,
     })
+}
+
+/// Mozilla's profiles leave the order to clients that all suites suit; where nobody says otherwise the cheapest is
+/// taken.
+fn order(settings: &Settings, scope: Scope) -> SuiteOrder {
+    let is_left = ["modern", "intermediate"].contains(&settings.text("ssl_cipher_suite"));
+    let said = settings.injected.context(scope, "ssl_prefer_server_ciphers");
+    match settings.injected.flag(scope, "ssl_prefer_server_ciphers") {
+        Some(true) => SuiteOrder::Server,
+        _ if is_left && said.is_none_or(|context| context == Context::Http) => SuiteOrder::Cheapest,
+        _ => SuiteOrder::Client,
+    }
 }
 
 /// Versions and ciphers towards services.

@@ -11,8 +11,8 @@ use std::task::Context;
 use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use wire::net::{Lingering, Stream, Timers, begins_tls, refuse_plain_http};
 use wire::proxy_protocol::{self, Proxied};
 
@@ -71,12 +71,8 @@ async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) 
         refuse_plain_http(&mut socket, expected.lingering).await;
         return Err(io::Error::other("plain HTTP on a port for TLS"));
     }
-    let (stream, asked, offered) = match &expected.snapshot {
-        None if !expected.tells_offers => {
-            (TlsAcceptor::from(Arc::clone(&tls.config)).accept(socket).await?, tls.asks(), None)
-        }
-        snapshot => Box::pin(accept_looking(socket, tls, snapshot.as_deref(), expected.tells_offers)).await?,
-    };
+    let accepted = Box::pin(accept_looking(socket, tls, expected.snapshot.as_deref(), expected.tells_offers));
+    let (stream, asked, offered) = accepted.await?;
     let sni = stream.get_ref().1.server_name().map(|name| Arc::from(hostname::without_root(name).to_ascii_lowercase()));
     Ok(Established { stream: Stream::TlsServer(Box::new(stream)), sni, asked, offered, proxied })
 }
@@ -97,11 +93,13 @@ async fn accept_looking(
     let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
     let offered = tells_offers.then(|| Box::new(Offered::new(&begun.client_hello())));
     let Some(snapshot) = snapshot else {
-        return Ok((begun.into_stream(Arc::clone(&tls.config)).await?, tls.asks(), offered));
+        let config = tls.suiting(&begun.client_hello(), Arc::clone(&tls.config));
+        return Ok((begun.into_stream(config).await?, tls.asks(), offered));
     };
     let name = tls::server_name(&begun.client_hello()).map(Arc::from);
     let handshake = Handshake::new(name, peer, local);
     let (config, asked) = tls::settings(tls, snapshot, handshake).await.map_err(io::Error::other)?;
+    let config = tls.suiting(&begun.client_hello(), config);
     Ok((begun.into_stream(config).await?, asked, offered))
 }
 

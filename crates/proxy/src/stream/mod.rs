@@ -116,6 +116,7 @@ async fn secure(
         let settings = tls::stream_settings(&tls, view, client, asks).await;
         let (config, asked) = settings.map_err(io::Error::other)?;
         let begun = StartHandshake::from_parts(hello.accepted, socket);
+        let config = tls.suiting(&begun.client_hello(), config);
         io::Result::Ok((begun.into_stream(config).await?, asked))
     });
     let limit = worker.shared.settings.limits.client_header_timeout;

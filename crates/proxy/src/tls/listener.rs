@@ -8,7 +8,7 @@ use rustls::server::{
 };
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,8 +21,8 @@ pub struct Policy {
     pub suites: Vec<SupportedCipherSuite>,
     /// Key exchanges, in order of preference; empty: all there are.
     pub groups: Vec<&'static dyn SupportedKxGroup>,
-    /// Our order of suites counts, not the client's.
-    pub own_order: bool,
+    /// Whose order of suites counts.
+    pub order: SuiteOrder,
     /// Sessions are resumed by tickets that clients keep.
     pub tickets: bool,
     /// For how long sessions can be resumed. Keys of tickets are thrown away after 12 hours in any case.
@@ -35,6 +35,24 @@ pub struct Policy {
     pub http2: bool,
     /// QUIC is spoken, too.
     pub quic: bool,
+}
+
+/// Whose order decides which of the suites that both sides have is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SuiteOrder {
+    #[default]
+    Client,
+    Server,
+    /// AES-128-GCM before AES-256-GCM, and ChaCha20 for clients that would rather have it than AES: they lack hardware
+    /// for that. So do Go's crypto/tls and BoringSSL. SHA-256, which comes with AES-128, makes handshakes cheaper.
+    Cheapest,
+}
+
+impl SuiteOrder {
+    /// Whether clients have no say.
+    pub(super) fn is_ours(self) -> bool {
+        self != SuiteOrder::Client
+    }
 }
 
 /// The TLS of the listeners. All parts are renewed by a reload.
@@ -62,7 +80,9 @@ impl ListenerTls {
         streams.alpn_protocols.clear();
         let asking = Policy { clients: ClientVerification::asking(Names::new()), ..policy.clone() };
         let asking = Arc::new(asking.server_config(Arc::clone(&config.cert_resolver))?);
-        let quic = if policy.quic { Some([quic_tls(&config)?, quic_tls(&asking)?]) } else { None };
+        // Which suites a client of QUIC prefers is not seen in time: browsers know what suits their machine.
+        let order = if policy.order == SuiteOrder::Cheapest { SuiteOrder::Client } else { policy.order };
+        let quic = if policy.quic { Some([quic_tls(&config, order)?, quic_tls(&asking, order)?]) } else { None };
         Ok(ListenerTls {
             config: Arc::new(config),
             clients,
@@ -71,6 +91,16 @@ impl ListenerTls {
             asking,
             quic,
         })
+    }
+
+    /// The settings for a client that begins like this.
+    pub fn suiting(&self, hello: &ClientHello<'_>, config: Arc<ServerConfig>) -> Arc<ServerConfig> {
+        if self.policy.order != SuiteOrder::Cheapest || !prefers_chacha20(hello.cipher_suites()) {
+            return config;
+        }
+        let mut config = ServerConfig::clone(&config);
+        config.ignore_client_order = false;
+        Arc::new(config)
     }
 
     /// Whether all clients are asked for a certificate, whatever plugins want.
@@ -107,7 +137,11 @@ impl ListenerTls {
 impl Policy {
     /// The settings of a listener. Certificates are chosen by `resolver` at each handshake.
     pub fn server_config(&self, resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
-        let provider = provider_with(&self.suites, &self.groups);
+        let mut provider = provider_with(&self.suites, &self.groups);
+        if self.order == SuiteOrder::Cheapest {
+            // What is equal stays in its order.
+            Arc::make_mut(&mut provider).cipher_suites.sort_by_key(|suite| cost(suite.suite()));
+        }
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&self.versions)?;
         let builder = match self.clients.verifier() {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
@@ -116,7 +150,7 @@ impl Policy {
         let mut config = builder.with_cert_resolver(resolver);
         let versions: &[&[u8]] = if self.http2 { &[b"h2"] } else { &[] };
         config.alpn_protocols = [versions, &[b"http/1.1", b"http/1.0"]].concat().iter().map(|v| v.to_vec()).collect();
-        config.ignore_client_order = self.own_order;
+        config.ignore_client_order = self.order.is_ours();
         let lifetime = self.lifetime.as_secs().max(1);
         if self.tickets {
             config.ticketer = Arc::new(Expiring { kept: aws_lc_rs::Ticketer::new()?, lifetime });
@@ -148,7 +182,7 @@ impl Default for Policy {
             versions: vec![&TLS13, &TLS12],
             suites: Vec::new(),
             groups: Vec::new(),
-            own_order: false,
+            order: SuiteOrder::Client,
             tickets: true,
             lifetime: Duration::from_secs(24 * 60 * 60),
             sessions: 1024,
@@ -157,6 +191,33 @@ impl Default for Policy {
             quic: false,
         }
     }
+}
+
+/// Suites with AES-128 come first, those with ChaCha20 last.
+fn cost(suite: CipherSuite) -> u8 {
+    use CipherSuite as Suite;
+    match suite {
+        Suite::TLS13_AES_128_GCM_SHA256
+        | Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
+        suite if is_chacha20(suite) => 2,
+        _ => 1,
+    }
+}
+
+fn is_chacha20(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+    )
+}
+
+/// Whether the first suite that can be meant is one with ChaCha20; others are GREASE (RFC 8701) and what nobody uses.
+fn prefers_chacha20(offered: &[CipherSuite]) -> bool {
+    let known = |suite: &&CipherSuite| aws_lc_rs::ALL_CIPHER_SUITES.iter().any(|ours| ours.suite() == **suite);
+    offered.iter().find(known).copied().is_some_and(is_chacha20)
 }
 
 /// Chooses by the certificates in force at each handshake.
@@ -237,6 +298,15 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_suite_that_is_known_tells_of_the_client() {
+        use CipherSuite as Suite;
+        let (chacha20, aes) = (Suite::TLS13_CHACHA20_POLY1305_SHA256, Suite::TLS13_AES_256_GCM_SHA384);
+        assert!(prefers_chacha20(&[Suite::from(0x2a2a), chacha20, aes]));
+        assert!(!prefers_chacha20(&[aes, chacha20]));
+        assert!(!prefers_chacha20(&[Suite::from(0x2a2a)]));
+    }
 
     #[test]
     fn sessions_perish() {
