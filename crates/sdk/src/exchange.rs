@@ -423,9 +423,15 @@ impl Exchange {
 
     /// The host that was asked, in lower case and without port (`kong.request.get_host`).
     pub fn host(&self) -> String {
-        let line = self.request.fields.get_str("Host").unwrap_or("kong");
+        let line = self.client_lines().get_str("Host").unwrap_or("kong");
         let port = line.rfind(':').filter(|at| line[at + 1..].bytes().all(|b| b.is_ascii_digit()));
         line[..port.unwrap_or(line.len())].to_ascii_lowercase()
+    }
+
+    /// The lines of the client's request, with the edits of plugins: also when a service has been told others
+    /// ([`crate::Phases::KEEPS_LINES`]).
+    pub fn client_lines(&self) -> &Fields {
+        self.kept_lines.as_deref().unwrap_or(&self.request.fields)
     }
 
     /// Lets the client send no more content than that, in the access phase: the request is refused with that status as

@@ -252,7 +252,7 @@ impl Phases {
     pub const LOG: Phases = Phases(16);
     /// The whole request content must be in [`Exchange::body`] before the access phase.
     pub const READS_BODY: Phases = Phases(32);
-    /// [`Exchange::kept_lines`] is filled in before the request becomes one for a service.
+    /// [`Exchange::kept_lines`] (and [`Exchange::kept_content`] with what plugins have read) is filled in before the request becomes one for a service.
     pub const KEEPS_LINES: Phases = Phases(64);
     /// [`Plugin::certificate`] is called.
     pub const CERTIFICATE: Phases = Phases(128);
@@ -272,6 +272,14 @@ impl Phases {
     /// Both sets together.
     pub const fn and(self, other: Phases) -> Phases {
         Phases(self.0 | other.0)
+    }
+
+    /// With [`Phases::KEEPS_LINES`] where there is a phase after a service has been asked: for code that may look at
+    /// the request in any of them.
+    pub const fn looking_back(self) -> Phases {
+        let later = Phases::HEADER_FILTER.and(Phases::BODY_FILTER).and(Phases::RESPONSE).and(Phases::LOG);
+        let messages = Phases::WS_CLIENT_FRAME.and(Phases::WS_UPSTREAM_FRAME);
+        if self.has_any(later.and(messages)) { self.and(Phases::KEEPS_LINES) } else { self }
     }
 
     /// Whether anything of `other` is in the set.

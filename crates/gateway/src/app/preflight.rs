@@ -66,15 +66,20 @@ pub fn enabled_plugins(settings: &Settings) -> Result<Vec<&'static dyn PluginKin
         return Ok(Vec::new());
     }
     let own = own_plugins(settings);
-    let wanted = |kind: &&'static dyn PluginKind| names.iter().any(|name| name == "bundled" || name == kind.name());
+    let wanted = |kind: &&'static dyn PluginKind| {
+        names.iter().any(|name| name == "bundled" || name == kind.name()) && !own.contains(&kind.name())
+    };
     Ok(bundled().filter(wanted).chain(of_files(&own, settings)?).collect())
 }
 
-/// The plugins of the operator's own that the setting names. Their code is read once by a process.
+/// The plugins of the operator's own that the setting names, by files in `lua_package_path` even where there is a
+/// built-in one of that name, as with Kong. Their code is read once by a process.
 pub fn own_plugins(settings: &Settings) -> Vec<&str> {
-    let built_in = |name: &str| name == "bundled" || name == "off" || bundled().any(|kind| kind.name() == name);
-    let mut own: Vec<&str> =
-        settings.list("plugins").iter().map(String::as_str).filter(|name| !built_in(name)).collect();
+    let is_own = |name: &str| match name {
+        "bundled" | "off" => false,
+        name => bundled().all(|kind| kind.name() != name) || has_files(name, settings),
+    };
+    let mut own: Vec<&str> = settings.list("plugins").iter().map(String::as_str).filter(|name| is_own(name)).collect();
     own.sort_unstable();
     own.dedup();
     own
@@ -93,6 +98,17 @@ fn of_files(names: &[&str], settings: &Settings) -> Result<Vec<&'static dyn Plug
     trust(settings);
     kinds.extend(runtimes::lua::load(&names, &paths)?);
     Ok(kinds)
+}
+
+/// Whether the operator has a plugin of that name in `lua_package_path`.
+#[cfg(feature = "lua")]
+fn has_files(name: &str, settings: &Settings) -> bool {
+    runtimes::lua::has_files(name, &runtimes::lua::Paths { package: settings.text("lua_package_path").to_owned() })
+}
+
+#[cfg(not(feature = "lua"))]
+fn has_files(_name: &str, _settings: &Settings) -> bool {
+    false
 }
 
 /// Makes the memory known that workers share (`nginx_http_lua_shared_dict`).

@@ -69,7 +69,8 @@ pub const SECTIONS: &[Section] = &[
                 "plugins",
                 "bundled",
                 "Plugins that can be configured; `bundled` stands for all that are built in, \
-                `off` for none.",
+                `off` for none. One that is named and has files in `lua_package_path` is taken from there, even where \
+                one of its name is built in.",
             ),
             list(
                 "port_maps",

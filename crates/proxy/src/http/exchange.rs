@@ -275,6 +275,9 @@ async fn ask(
         return Err(own_error(exchange, 503, "no Service found with those values"));
     }
     if let RequestBody::Whole(body) = std::mem::take(&mut exchange.body) {
+        if chain.has(Phases::KEEPS_LINES) {
+            exchange.kept_content = Some(body.clone());
+        }
         payload.replace(body);
     }
     let buffering = !request::is_grpc(exchange) && exchange.route.as_ref().is_none_or(|route| route.request_buffering);
@@ -283,7 +286,7 @@ async fn ask(
     {
         return Err(content_failure(context, exchange, failure));
     }
-    if context.worker.keeps_content {
+    if context.worker.keeps_content && exchange.kept_content.is_none() {
         exchange.kept_content = payload.in_memory(downstream);
     }
     if chain.has(Phases::KEEPS_LINES) {

@@ -295,13 +295,13 @@ impl Plugin for Instance {
             (Phase::Access, Phases::ACCESS.and(Phases::READS_BODY)),
             (Phase::Preread, Phases::ACCESS),
             (Phase::Response, Phases::RESPONSE),
-            (Phase::Log, Phases::LOG.and(Phases::KEEPS_LINES)),
+            (Phase::Log, Phases::LOG),
         ] {
             if self.0.has(phase) {
                 phases = phases.and(own);
             }
         }
-        phases
+        phases.looking_back()
     }
 
     fn handshake<'a>(&'a self, handshake: &'a mut Handshake) -> LocalBoxFuture<'a, Result<(), String>> {

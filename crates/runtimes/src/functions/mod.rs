@@ -140,7 +140,7 @@ impl Plugin for Instance {
             (&self.access, Phases::ACCESS),
             (&self.header_filter, Phases::HEADER_FILTER),
             (&self.body_filter, Phases::BODY_FILTER),
-            (&self.log, Phases::LOG.and(Phases::KEEPS_LINES)),
+            (&self.log, Phases::LOG),
         ] {
             if !codes.is_empty() {
                 phases = phases.and(phase);
@@ -149,6 +149,7 @@ impl Plugin for Instance {
         if self.header_filter.iter().any(Code::replaces_content) {
             phases = phases.and(Phases::BODY_FILTER);
         }
+        phases = phases.looking_back();
         let reads = self.rewrite.iter().chain(&self.access).any(Code::reads_content);
         if reads { phases.and(Phases::READS_BODY) } else { phases }
     }

@@ -176,6 +176,19 @@ fn what_code_keeps_lasts_as_long_as_the_exchange() {
 }
 
 #[test]
+fn code_may_put_tables_of_its_own_into_what_is_kept() {
+    let code = "kong.ctx.shared = kong.ctx.shared or {}; kong.ctx.plugin = { n = 1 }; kong.ctx.shared.m = 2; \
+        kong.ctx.own = kong.ctx.plugin.n + kong.ctx.shared.m";
+    let shows = "kong.response.exit(200, tostring(kong.ctx.own) .. tostring(kong.ctx.plugins))";
+    let (first, second) = (plugin(json!({ "access": [code] })), plugin(json!({ "access": [shows] })));
+    let mut exchange = testing::exchange("GET", "/", &[]);
+    assert!(testing::access(&*first, &mut exchange).is_none());
+    assert_eq!(&testing::access(&*second, &mut exchange).unwrap().body[..], b"3nil");
+    exchange.clear();
+    assert!(testing::access(&*second, &mut exchange).unwrap().body.starts_with(b"nilnil"));
+}
+
+#[test]
 fn responses_are_edited() {
     let plugin = testing::configure(
         &PostFunction,

@@ -29,7 +29,7 @@ pub(crate) use handshakes::Loan;
 pub use handshakes::run_certificate;
 pub use natives::shared::declare as declare_shared;
 pub(crate) use plugins::given_config;
-pub use plugins::{Paths, load};
+pub use plugins::{Paths, has_files, load};
 pub use scripts::LuaScripts;
 pub use surroundings::{FetchSecret, Node, leave, open_vaults, surround};
 pub(crate) use turn::share_context;

@@ -112,12 +112,32 @@ pub fn number(value: &Value) -> Option<f64> {
 pub fn text(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::String(text) => Some(text.as_bytes().to_vec()),
-        Value::Integer(number) => Some(number.to_string().into_bytes()),
-        Value::Number(number) if number.fract() == 0.0 => Some(format!("{number:.0}").into_bytes()),
-        Value::Number(number) => Some(number.to_string().into_bytes()),
+        Value::Integer(number) => Some(as_lua_writes(*number as f64).into_bytes()),
+        Value::Number(number) => Some(as_lua_writes(*number).into_bytes()),
         Value::Boolean(flag) => Some(flag.to_string().into_bytes()),
         _ => None,
     }
+}
+
+/// A number as `tostring` writes it: 14 digits that count, as C's `%.14g`.
+fn as_lua_writes(number: f64) -> String {
+    if !number.is_finite() {
+        let sign = if number.is_sign_negative() { "-" } else { "" };
+        return if number.is_nan() { "nan".to_owned() } else { format!("{sign}inf") };
+    }
+    let text = format!("{number:.13e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let without_zeros = |digits: &str| match digits.contains('.') {
+        true => digits.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => digits.to_owned(),
+    };
+    if (-4..14).contains(&exponent) {
+        let decimals = usize::try_from(13 - exponent).unwrap_or_default();
+        return without_zeros(&format!("{number:.decimals$}"));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", without_zeros(digits), exponent.abs())
 }
 
 /// Names with one or several values, as Kong shows lines and arguments: a text or a list of them.
@@ -209,5 +229,29 @@ pub fn values(value: &Value) -> Result<Vec<Vec<u8>>> {
             list.sequence_values::<Value>().filter_map(|item| item.map(|item| text(&item)).transpose()).collect()
         }
         single => Ok(text(single).into_iter().collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_lua_does() {
+        for (number, text) in [
+            (0.0, "0"),
+            (-7.0, "-7"),
+            (0.1 + 0.2, "0.3"),
+            (1e14, "1e+14"),
+            (99_999_999_999_999.0, "99999999999999"),
+            (1e15, "1e+15"),
+            (1.5e-7, "1.5e-07"),
+            (0.000_123, "0.000123"),
+            (1.0 / 3.0, "0.33333333333333"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(as_lua_writes(number), text);
+        }
     }
 }

@@ -46,6 +46,27 @@ function lazily.plugin()
   return own
 end
 
+-- What code puts into `kong.ctx` itself lasts as long as the request, too.
+function slot.set_kept(name, value)
+  local all = kept()
+  if name == "plugin" then
+    all.plugins[slot.instance] = value
+  elseif name == "core" then
+    slot.set_ngx_ctx(value)
+  elseif name == "shared" then
+    local plain = type(value) == "table" and not getmetatable(value)
+    all.shared = plain and setmetatable(value, slot.of_plugins) or value
+  else
+    all.others = all.others or {}
+    all.others[name] = value
+  end
+end
+
+function slot.get_kept(name)
+  local others = kept().others
+  return others and others[name]
+end
+
 function slot.set_ngx_ctx(value)
   if type(value) == "table" and not getmetatable(value) then
     setmetatable(value, slot.of_exchange)

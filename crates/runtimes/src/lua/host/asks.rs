@@ -19,7 +19,7 @@ pub fn function(lua: &Lua, host: &Rc<RefCell<Host>>, name: String) -> Result<Fun
     match name.as_str() {
         "request.get_header" => lua.create_function(move |lua, name: LuaString| {
             let host = borrow(&host)?;
-            let Some(value) = line_of(&host.exchange.request.fields, &name.to_str()?) else { return Ok(Value::Nil) };
+            let Some(value) = line_of(host.exchange.client_lines(), &name.to_str()?) else { return Ok(Value::Nil) };
             let _unlimited = Unlimited::new(lua);
             lua.create_string(value)?.into_lua(lua)
         }),

@@ -13,7 +13,7 @@ const PARTS: &str = "multipart/form-data";
 impl Host {
     /// `kong.request.get_body`: by the type that is given, or that the request has; why not, and the type.
     pub(super) fn request_content(&self, lua: &Lua, arguments: &Arguments<'_>) -> Result<MultiValue> {
-        let sent = self.exchange.request.fields.known(Known::ContentType).map(String::from_utf8_lossy);
+        let sent = self.exchange.client_lines().known(Known::ContentType).map(String::from_utf8_lossy);
         let kind = match arguments.value(0) {
             Value::Nil => sent.map(|kind| kind.into_owned()).unwrap_or_default(),
             _ => arguments.str(0)?,
@@ -21,11 +21,16 @@ impl Host {
         if kind.is_empty() {
             return (Value::Nil, "missing content type").into_lua_multi(lua);
         }
-        let Some(content) = self.exchange.body.bytes() else {
+        let Some(content) = self.content() else {
             let why = "request body did not fit into client body buffer, consider raising 'client_body_buffer_size'";
             return (Value::Nil, why, kind.to_ascii_lowercase()).into_lua_multi(lua);
         };
         read(lua, &kind, content, arguments.max(1))
+    }
+
+    /// What the client has sent, as far as it was read; also after it has gone to a service.
+    pub(super) fn content(&self) -> Option<&Bytes> {
+        self.exchange.body.bytes().or(self.exchange.kept_content.as_ref())
     }
 
     /// `kong.service.response.get_body`.
@@ -44,7 +49,7 @@ impl Host {
     /// `kong.service.request.set_body`: the content, and its type.
     pub(super) fn content_of(&self, arguments: &Arguments<'_>) -> Result<(Vec<u8>, String)> {
         let table = arguments.table(0)?;
-        let sent = self.exchange.request.fields.known(Known::ContentType).map(String::from_utf8_lossy);
+        let sent = self.exchange.client_lines().known(Known::ContentType).map(String::from_utf8_lossy);
         let kind = match arguments.value(1) {
             Value::Nil => sent.map(|kind| kind.into_owned()).unwrap_or_default(),
             _ => arguments.str(1)?,

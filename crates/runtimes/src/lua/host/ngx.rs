@@ -90,7 +90,7 @@ impl Host {
                 let head = &self.exchange.request;
                 let mut raw =
                     format!("{} {} {}\r\n", head.method.as_str(), head.target, protocol_of(head.version)).into_bytes();
-                for (name, value) in head.fields.iter() {
+                for (name, value) in self.exchange.client_lines().iter() {
                     raw.extend_from_slice(name.as_bytes());
                     raw.extend_from_slice(b": ");
                     raw.extend_from_slice(value);
@@ -144,11 +144,11 @@ impl Host {
             return octets(lua, set);
         }
         let exchange = &self.exchange;
-        let (head, client) = (&exchange.request, &exchange.client);
+        let (head, client, lines) = (&exchange.request, &exchange.client, exchange.client_lines());
         let is_over =
             exchange.service.is_some() && !matches!(self.phase, Phase::Rewrite | Phase::Access | Phase::WsHandshake);
         match name {
-            "request_method" => octets(lua, head.method.as_str()),
+            "request_method" => octets(lua, self.method()),
             "request_uri" => octets(lua, &*head.target),
             "uri" | "document_uri" => octets(lua, &*sdk::path::uri(head.path())),
             "request" => octets(lua, format!("{} {} {}", head.method.as_str(), head.target, protocol_of(head.version))),
@@ -165,12 +165,11 @@ impl Host {
                 }),
             ),
             "host" => octets(lua, exchange.host()),
-            // What the service is told is another one's.
-            "http_host" => maybe(lua, exchange.kept_lines.as_deref().unwrap_or(&head.fields).get("Host")),
-            "content_type" => maybe(lua, head.fields.known(Known::ContentType)),
+            "http_host" => maybe(lua, lines.get("Host")),
+            "content_type" => maybe(lua, lines.known(Known::ContentType)),
             "content_length" => match exchange.body.bytes() {
                 Some(content) if !content.is_empty() => octets(lua, content.len().to_string()),
-                _ => maybe(lua, head.fields.known(Known::ContentLength)),
+                _ => maybe(lua, lines.known(Known::ContentLength)),
             },
             "binary_remote_addr" => match client.ip {
                 IpAddr::V4(address) => octets(lua, address.octets()),
@@ -210,10 +209,10 @@ impl Host {
             | "upstream_first_byte_time" => {
                 maybe(lua, exchange.timing.upstream.map(|time| format!("{:.3}", time.as_secs_f64())))
             }
-            "request_body" => maybe(lua, exchange.body.bytes()),
+            "request_body" => maybe(lua, self.content()),
             "pid" => octets(lua, std::process::id().to_string()),
             _ => match (name.strip_prefix("http_"), name.strip_prefix("arg_")) {
-                (Some(line), _) => maybe(lua, head.fields.get(&line.replace('_', "-"))),
+                (Some(line), _) => maybe(lua, lines.get(&line.replace('_', "-"))),
                 (_, Some(argument)) => {
                     let args = Args::parse(self.query().unwrap_or_default());
                     maybe(lua, args.get_all(argument).next().flatten())
@@ -227,7 +226,7 @@ impl Host {
                     (_, Some(cookie)) => maybe(lua, cookie_of(exchange, cookie)),
                     _ => {
                         let variable = sdk::variables::Variable::parse(name);
-                        maybe(lua, variable.and_then(|variable| variable.value(exchange, &head.fields)))
+                        maybe(lua, variable.and_then(|variable| variable.value(exchange, lines)))
                     }
                 },
             },
@@ -317,14 +316,14 @@ struct Status(u16);
 
 /// The name that a client gives by the Basic scheme.
 fn user_of(exchange: &Exchange) -> Option<Vec<u8>> {
-    let given = sdk::after_scheme(exchange.request.fields.known(Known::Authorization)?, "basic ")?;
+    let given = sdk::after_scheme(exchange.client_lines().known(Known::Authorization)?, "basic ")?;
     let pair = sdk::decode_base64(given.trim_ascii())?;
     let colon = pair.iter().position(|octet| *octet == b':')?;
     Some(pair[..colon].to_vec())
 }
 
 fn cookie_of(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
-    let lines = exchange.request.fields.get_all("Cookie");
+    let lines = exchange.client_lines().get_all("Cookie");
     let pairs = lines.flat_map(|line| line.split(|octet| *octet == b';'));
     let named = pairs.filter_map(|pair| {
         let pair = pair.trim_ascii();

@@ -10,16 +10,16 @@ use std::time::Duration;
 impl Host {
     pub(super) fn request(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<MultiValue> {
         let head = &self.exchange.request;
-        let client = &self.exchange.client;
+        let (client, lines) = (&self.exchange.client, self.exchange.client_lines());
         let value = match function {
             "get_query" => {
                 let args = Args::parse(self.query().unwrap_or_default());
                 return named_args(lua, &args, arguments.max(0));
             }
             "get_headers" if arguments.value(1).as_boolean() == Some(true) => {
-                return Named::of_raw_fields(lua, &head.fields, arguments.max(0));
+                return Named::of_raw_fields(lua, lines, arguments.max(0));
             }
-            "get_headers" => return Named::of_fields(lua, head.fields.iter(), arguments.max(0)),
+            "get_headers" => return Named::of_fields(lua, lines.iter(), arguments.max(0)),
             "get_body" => return self.request_content(lua, arguments),
             "get_raw_body" if self.exchange.body.is_too_large() => {
                 let why = "request body did not fit into client body buffer, consider raising \
@@ -53,7 +53,7 @@ impl Host {
                 Version::Http2 => 2.0,
                 Version::Http3 => 3.0,
             })),
-            "get_method" => octets(lua, head.method.as_str()),
+            "get_method" => octets(lua, self.method()),
             "get_path" => octets(lua, &*self.exchange.path()),
             "get_raw_path" => octets(lua, head.path()),
             "get_path_with_query" => match head.query() {
@@ -70,8 +70,8 @@ impl Host {
                     Some(Some(value)) => octets(lua, value),
                 }
             }
-            "get_header" => maybe(lua, line_of(&head.fields, &arguments.str(0)?)),
-            "get_raw_body" => maybe(lua, self.exchange.body.bytes()),
+            "get_header" => maybe(lua, line_of(lines, &arguments.str(0)?)),
+            "get_raw_body" => maybe(lua, self.content()),
             "get_start_time" => Ok(Value::Number(self.exchange.timing.started_unix_ms as f64)),
             "get_times" => self.times(lua),
             "is_stream" => Ok(Value::Boolean(self.exchange.stream.is_some())),
@@ -92,6 +92,11 @@ impl Host {
             _ => Err(unknown(arguments.name)),
         };
         value?.into_lua_multi(lua)
+    }
+
+    /// The client's method, or what a plugin has put in its place.
+    pub(super) fn method(&self) -> &str {
+        self.exchange.upstream.method.as_deref().unwrap_or(self.exchange.request.method.as_str())
     }
 
     /// What follows the `?`, with the edits of plugins, as nginx has it in one place.
@@ -131,7 +136,7 @@ impl Host {
 
     /// The name by which the client knows us, without port.
     fn host(&self) -> Option<Vec<u8>> {
-        let host = self.exchange.request.fields.get("Host")?.to_ascii_lowercase();
+        let host = self.exchange.client_lines().get("Host")?.to_ascii_lowercase();
         let port = host.iter().rposition(|&b| b == b':').filter(|at| host[at + 1..].iter().all(u8::is_ascii_digit));
         Some(host[..port.unwrap_or(host.len())].to_vec())
     }
@@ -145,7 +150,7 @@ impl Host {
 
     /// What a proxy says that may speak for the client.
     fn trusted_line(&self, name: &str) -> Option<&[u8]> {
-        self.exchange.request.fields.get(name).filter(|_| self.exchange.client.trusted)
+        self.exchange.client_lines().get(name).filter(|_| self.exchange.client.trusted)
     }
 }
 

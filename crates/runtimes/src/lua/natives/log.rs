@@ -98,7 +98,7 @@ fn write(level: &str, line: &str, exchange: Option<&Exchange>) {
         format!("\"{} {} HTTP/{version}\"", head.method.as_str(), head.path())
     });
     let request = request.as_deref();
-    let host = head.fields.get("Host").map(|host| format!("\"{}\"", String::from_utf8_lossy(host)));
+    let host = exchange.client_lines().get("Host").map(|host| format!("\"{}\"", String::from_utf8_lossy(host)));
     let host = host.as_deref();
     match level {
         "debug" => tracing::trace!(target: CODE, client, server, request, host, request_id, "{line}"),

@@ -182,11 +182,11 @@ impl Reader {
             ("response", Phases::RESPONSE),
             ("header_filter", Phases::HEADER_FILTER),
             ("body_filter", Phases::BODY_FILTER),
-            ("log", Phases::LOG.and(Phases::KEEPS_LINES)),
+            ("log", Phases::LOG),
             ("ws_handshake", Phases::ACCESS),
             ("ws_client_frame", Phases::WS_CLIENT_FRAME),
             ("ws_upstream_frame", Phases::WS_UPSTREAM_FRAME),
-            ("ws_close", Phases::LOG.and(Phases::KEEPS_LINES)),
+            ("ws_close", Phases::LOG),
         ] {
             if has(name) {
                 phases = phases.and(phase);
@@ -199,6 +199,7 @@ impl Reader {
         if has("header_filter") && read.iter().any(|text| replaces_content(text)) {
             phases = phases.and(Phases::BODY_FILTER);
         }
+        phases = phases.looking_back();
         let reads = is_open || read.iter().any(|text| reads_content(text));
         Ok(if reads { phases.and(Phases::READS_BODY) } else { phases })
     }

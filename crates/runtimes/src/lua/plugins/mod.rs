@@ -18,6 +18,7 @@ use sdk::{
     AdminAnswer, AdminEndpoint, AdminRequest, BoxFuture, Env, Function, LocalBoxFuture, Plugin, PluginKind, entities,
 };
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::watch;
 
@@ -70,6 +71,13 @@ pub fn load(names: &[&str], paths: &Paths) -> Result<Vec<&'static dyn PluginKind
         kinds.push(kind);
     }
     Ok(kinds)
+}
+
+/// Whether the operator's own path, without the usual places, leads to a plugin of that name.
+pub fn has_files(name: &str, paths: &Paths) -> bool {
+    let module = format!("kong/plugins/{name}/handler");
+    let templates = paths.package.split(';').map(str::trim).filter(|template| template.contains('?'));
+    templates.map(|template| template.replace('?', &module)).any(|file| Path::new(&file).is_file())
 }
 
 /// The operator's path, then the usual places; `;;` stands for these, too.

@@ -22,15 +22,16 @@ local function headers_table()
   })
 end
 
-function http.new() return setmetatable({ keepalive = true }, http) end
+-- `sock` is the socket under the name that extensions of lua-resty-http know.
+function http.new() return setmetatable({ keepalive = true, sock = ngx.socket.tcp() }, http) end
 
 function http:set_timeout(ms) return self:set_timeouts(ms, ms, ms) end
 
 function http:set_timeouts(connect, send, read)
-  self.timeouts = { connect, send, read }
-  if self.socket then
-    self.socket:settimeouts(connect, send, read)
+  if not self.sock then
+    return nil, "not initialized"
   end
+  self.sock:settimeouts(connect, send, read)
   return true
 end
 
@@ -102,9 +103,9 @@ function http:connect(options, port)
   if type(options) ~= "table" then
     options = { host = options, port = port, plain = true }
   end
-  local socket = ngx.socket.tcp()
-  if self.timeouts then
-    socket:settimeouts(self.timeouts[1], self.timeouts[2], self.timeouts[3])
+  local socket = self.sock
+  if not socket then
+    return nil, "not initialized"
   end
   local scheme = options.scheme or "http"
   local to = options.port or DEFAULT_PORT[scheme]
@@ -132,33 +133,33 @@ function http:connect(options, port)
       return nil, err
     end
   end
-  self.socket, self.host, self.port, self.scheme, self.keepalive = socket, options.host, to, scheme, true
+  self.host, self.port, self.scheme, self.keepalive = options.host, to, scheme, true
   return true
 end
 
 function http:ssl_handshake(session, name, verify) 
   self.scheme = "https"
-  return self.socket:sslhandshake(session, name, verify)
+  return self.sock:sslhandshake(session, name, verify)
 end
 
 function http:set_keepalive(...)
-  if not self.socket then
+  if not self.sock then
     return nil, "not initialized"
   end
   if self.keepalive then
-    return self.socket:setkeepalive(...)
+    return self.sock:setkeepalive(...)
   end
-  self.socket:close()
+  self.sock:close()
   return 2, "connection must be closed"
 end
 
-function http:get_reused_times() return self.socket:getreusedtimes() end
+function http:get_reused_times() return self.sock:getreusedtimes() end
 
 function http:close()
-  if not self.socket then
+  if not self.sock then
     return nil, "not initialized"
   end
-  return self.socket:close()
+  return self.sock:close()
 end
 
 local function text_of(body)
@@ -175,7 +176,7 @@ local function text_of(body)
 end
 
 function http:send_request(params)
-  if not self.socket then
+  if not self.sock then
     return nil, "not initialized"
   end
   local method, path = params.method or "GET", params.path or "/"
@@ -220,7 +221,7 @@ function http:send_request(params)
     and (body or method == "POST" or method == "PUT" or method == "PATCH") then
     lines[#lines + 1] = "Content-Length: " .. #(body or "")
   end
-  return self.socket:send { table.concat(lines, "\r\n"), "\r\n\r\n", body or "" }
+  return self.sock:send { table.concat(lines, "\r\n"), "\r\n\r\n", body or "" }
 end
 
 local function read_headers(socket)
@@ -322,7 +323,7 @@ local function read_body(res)
 end
 
 function http:read_response(params)
-  local socket, status, reason, version = self.socket, nil, nil, nil
+  local socket, status, reason, version = self.sock, nil, nil, nil
   repeat
     local line, err = socket:receive("*l")
     if not line then

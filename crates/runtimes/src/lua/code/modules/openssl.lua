@@ -101,6 +101,8 @@ modules["resty.openssl.cipher"] = function()
   local Cipher = {}
   function Cipher.new(kind)
     kind = (kind or "aes-256-cbc"):lower()
+    -- OpenSSL's other names: aes256 and id-aes256-GCM.
+    kind = kind:gsub("^id%-", ""):gsub("^aes(%d%d%d)", "aes-%1"):gsub("^(aes%-%d%d%d)$", "%1-cbc")
     local length = lengths[kind] or lengths[kind:sub(1, 7)]
     local is_authenticated = kind:find("gcm", 1, true) or kind:find("poly1305", 1, true)
     if not length then

@@ -32,6 +32,7 @@ function slot.subsystem()
   return (name == "preread" or name == "log" and slot.asks and is_stream()) and "stream" or "http"
 end
 
+_KONG = { _NAME = "kong", _VERSION = "3.10.0" }
 kong = {
   version = "3.10.0",
   version_num = 3010000,
@@ -45,8 +46,9 @@ kong = {
       if name == "shared" or name == "plugin" then
         return slot[name]
       end
+      return slot.get_kept(name)
     end,
-    __newindex = function() error("kong.ctx has 'shared' and 'plugin' only", 2) end,
+    __newindex = function(_, name, value) slot.set_kept(name, value) end,
     __metatable = false,
   }),
   ip = { is_trusted = native.is_trusted },
