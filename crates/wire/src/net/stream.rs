@@ -4,7 +4,7 @@ use super::Buffer;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -116,26 +116,20 @@ impl Stream {
     }
 
     /// Whether an idle connection has been closed by the peer or has octets that nobody asked for, as far as
-    /// the event loop knows: costs no system call when nothing has happened.
+    /// the event loop knows: costs no system call when nothing has happened, and no waker.
     pub fn is_disturbed(&self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        let tcp = self.tcp();
-        match tcp.poll_read_ready(&mut cx) {
-            Poll::Pending => false,
-            Poll::Ready(Err(_)) => true,
-            Poll::Ready(Ok(())) => self.is_closed_now(),
-        }
+        is_heard(self.tcp().try_io(Interest::READABLE, || self.peek()))
     }
 
     /// Asks the kernel whether the peer has closed the connection or sent something.
     pub fn is_closed_now(&self) -> bool {
-        match self.tcp().try_io(Interest::READABLE, || {
-            let mut octet = [0u8; 1];
-            rustix::net::recv(self.tcp(), &mut octet, RecvFlags::PEEK | RecvFlags::DONTWAIT).map_err(io::Error::from)
-        }) {
-            Ok(_) => true,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
+        // Not through the event loop, which may not have heard of it yet.
+        is_heard(self.peek())
+    }
+
+    fn peek(&self) -> io::Result<usize> {
+        let (octets, _) = rustix::net::recv(self.tcp(), &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+        Ok(octets)
     }
 
     /// The socket underneath.
@@ -146,6 +140,11 @@ impl Stream {
             Stream::TlsClient(tls) => tls.get_ref().0,
         }
     }
+}
+
+/// Whether that is the end, an error, or octets.
+fn is_heard(peeked: io::Result<usize>) -> bool {
+    !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Reads what is there. A call of our own rather than tokio's: no detour through the C library, and one look at the
@@ -189,5 +188,24 @@ mod tests {
         let mut octets = [0; 7];
         client.read_exact(&mut octets).await.unwrap();
         assert_eq!(&octets, b"the end");
+    }
+
+    #[tokio::test]
+    async fn the_kernel_knows_of_an_end_before_the_event_loop() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let client = Stream::Plain(client);
+        let (server, _) = listener.accept().await.unwrap();
+        assert!(!client.is_closed_now());
+        assert!(!client.is_disturbed());
+        drop(server);
+        // The event loop does not run meanwhile.
+        let begun = std::time::Instant::now();
+        while !client.is_closed_now() {
+            assert!(begun.elapsed().as_secs() < 10);
+            std::thread::yield_now();
+        }
+        poll_fn(|cx| client.poll_readable(cx)).await.unwrap();
+        assert!(client.is_disturbed());
     }
 }
