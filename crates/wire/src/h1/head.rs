@@ -227,13 +227,16 @@ fn trim(text: &[u8], mut from: usize) -> (usize, usize) {
     while let Some(b'\t' | b' ') = text.get(from) {
         from += 1;
     }
-    let value = &text[from..];
-    let blanks = value.iter().rev().take_while(|&&b| b <= b' ').count();
-    (from, value.len() - blanks)
+    let mut length = text.len() - from;
+    while length > 0 && text[from + length - 1] <= b' ' {
+        length -= 1;
+    }
+    (from, length)
 }
 
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), HeadError> {
-    let method_end = memchr(b' ', line).ok_or(HeadError::Malformed("no request line"))?;
+    // Methods are short.
+    let method_end = line.iter().position(|&b| b == b' ').ok_or(HeadError::Malformed("no request line"))?;
     let method = &line[..method_end];
     if !is_method(method) {
         return Err(HeadError::Malformed("no valid method"));
@@ -255,7 +258,8 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), HeadError> {
         other if is_version(other) => return Err(HeadError::UnknownVersion),
         _ => return Err(HeadError::Malformed("no valid version")),
     };
-    if target.is_empty() || target.iter().any(|&b| b <= b' ' || b == 0x7f) {
+    // It has no blanks, for it ends at the first one.
+    if target.is_empty() || scan::value_end(target, 0) < target.len() {
         return Err(HeadError::Malformed("no valid request target"));
     }
     Ok((method, target, version))
@@ -356,14 +360,28 @@ fn is_host(host: &[u8]) -> bool {
             Some(end) => host.split_at(end + 1),
             None => return false,
         },
-        _ => host.split_at(memchr(b':', host).unwrap_or(host.len())),
+        _ => host.split_at(host.iter().position(|&b| b == b':').unwrap_or(host.len())),
     };
-    let name_ok = !name.is_empty()
-        && name.iter().all(|&b| {
-            b > b' ' && b != 0x7f && !matches!(b, b'/' | b'\\' | b'@' | b'?' | b'#' | b',' | b'"' | b'<' | b'>')
-        });
+    let name_ok = !name.is_empty() && name.iter().all(|&b| HOST[usize::from(b)]);
     name_ok && (port.is_empty() || (port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit) && port.len() <= 6))
 }
+
+/// The octets that a host may have.
+const HOST: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut b = 0;
+    while b <= b' ' as usize {
+        table[b] = false;
+        b += 1;
+    }
+    let others = b"/\\@?#,\"<>\x7f";
+    let mut i = 0;
+    while i < others.len() {
+        table[others[i] as usize] = false;
+        i += 1;
+    }
+    table
+};
 
 fn request_framing(head: &RequestHead) -> Result<Framing, HeadError> {
     let coding = transfer_coding(&head.fields)?;

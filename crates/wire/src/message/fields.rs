@@ -99,8 +99,18 @@ impl Fields {
 
     /// The values of all lines of a known name, in order.
     pub fn known_all(&self, name: Known) -> impl Iterator<Item = &[u8]> {
-        let absent = self.seen & name.bit() == 0;
-        self.lines.iter().filter(move |l| !absent && l.live && l.known == name).map(|l| self.value_of(l))
+        self.lines.iter().filter(move |l| l.live && l.known == name).take(self.most(name)).map(|l| self.value_of(l))
+    }
+
+    /// How many lines of a known name there can be: what is certainly absent, or certainly there once, is not looked
+    /// for any further.
+    #[inline]
+    fn most(&self, name: Known) -> usize {
+        match (self.seen & name.bit() != 0, self.repeated & name.bit() != 0) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => usize::MAX,
+        }
     }
 
     /// The values of all lines of that name, in order.
@@ -163,6 +173,9 @@ impl Fields {
 
     /// Adds all lines of another list at the end: for lines that are made once and written often.
     pub fn append_all(&mut self, other: &Fields) {
+        if other.lines.is_empty() {
+            return;
+        }
         let at = self.arena.len() as u32;
         self.arena.extend_from_slice(&other.arena);
         self.repeated |= other.repeated | (self.seen & other.seen);

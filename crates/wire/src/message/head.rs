@@ -140,6 +140,11 @@ impl ResponseHead {
 fn persists(version: Version, fields: &Fields) -> bool {
     let mut persists = version >= Version::Http11;
     for options in fields.known_all(Known::Connection) {
+        // What most say need not be taken apart.
+        if options.eq_ignore_ascii_case(b"keep-alive") {
+            persists = true;
+            continue;
+        }
         for option in list(options) {
             if option.eq_ignore_ascii_case(b"close") {
                 return false;
