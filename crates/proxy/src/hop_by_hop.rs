@@ -81,6 +81,9 @@ pub fn strip_response(fields: &mut Fields, asked: HopByHop) {
 
 /// Drops the lines that `Connection` names, but not that one itself.
 fn drop_named(fields: &mut Fields) {
+    if fields.known_all(Known::Connection).all(is_usual) {
+        return;
+    }
     let mut named: SmallVec<[u8; 128]> = SmallVec::new();
     for value in fields.known_all(Known::Connection) {
         if !is_usual(value) {

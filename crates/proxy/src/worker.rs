@@ -208,7 +208,7 @@ impl Worker {
         }
         let now = self.time.now();
         let (at, unix) = self.clock.get();
-        let since = now.saturating_duration_since(at);
+        let since = since(now, at);
         if since < Duration::from_secs(1) {
             return (now, unix + u64::from(since.subsec_millis()));
         }
@@ -237,6 +237,11 @@ impl Worker {
         }
         write(&date.1);
     }
+}
+
+/// How long one moment is after another, by the time of the event loop: often it is the same.
+pub(crate) fn since(now: Instant, before: Instant) -> Duration {
+    if now == before { Duration::ZERO } else { now.saturating_duration_since(before) }
 }
 
 /// The eight digits of four octets, all at once: each request has an id.

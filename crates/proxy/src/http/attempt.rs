@@ -16,7 +16,7 @@ use crate::directives::Failure as Kind;
 use crate::health::Outcome;
 use crate::hop_by_hop;
 use crate::upstream::{ConnectError, Connector, PoolKey, ServiceTls, Shared, Upstream};
-use crate::worker::Worker;
+use crate::worker::{Worker, since};
 use model::entities::{Protocol, Uuid};
 use sdk::{Attribute, Exchange, ResponseHead, RetryCause, Timed, Timeouts, Try};
 use smallvec::SmallVec;
@@ -124,7 +124,7 @@ pub(crate) async fn run(
         };
         let started = context.worker.loop_time();
         if tried.is_empty() {
-            exchange.timing.proxy = Some(started.saturating_duration_since(exchange.timing.started));
+            exchange.timing.proxy = Some(since(started, exchange.timing.started));
         }
         recorded::picked(exchange, &destination, &peer, &tried);
         tried.push(peer.address);
@@ -135,7 +135,7 @@ pub(crate) async fn run(
         let mut this = Try::new(peer.address, started);
         let result = attempt(context, exchange, downstream, (upload, payload), key, timeouts, &mut this).await;
         context.deadlines.clear(downstream.timer());
-        let waited = context.worker.loop_time().saturating_duration_since(started);
+        let waited = since(context.worker.loop_time(), started);
         exchange.timing.upstream = Some(exchange.timing.upstream.unwrap_or_default() + waited);
         let note = |exchange: &mut Exchange, status| {
             exchange.tries.push(Try { status, waited, ..this });
@@ -310,7 +310,7 @@ async fn attempt(
     this: &mut Try,
 ) -> Result<Box<Upstream>, Failure> {
     let worker = context.worker;
-    let begun = worker.loop_time();
+    let begun = this.started;
     let repeatable = exchange.request.method.is_retriable();
     let pooled = worker.pool.borrow_mut().take(&key, begun);
     // What may not be sent twice is not sent into a connection that the service is just closing.
@@ -320,7 +320,7 @@ async fn attempt(
         Some(upstream) => upstream,
         None => Box::pin(dial(context, downstream, key, timeouts.connect)).await?,
     };
-    this.connected = Some(worker.loop_time().saturating_duration_since(begun));
+    this.connected = Some(if reused { Duration::ZERO } else { since(worker.loop_time(), begun) });
     loop {
         if exchange.recording.is_some() {
             recorded::sent(context, exchange, (payload, downstream), &upstream, reused);

@@ -171,7 +171,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
                 let last = worker.draining.get()
                     || served >= limits.keepalive_requests
                     || limits.keepalive_timeout.is_zero()
-                    || worker.loop_time().saturating_duration_since(since) >= limits.keepalive_time;
+                    || crate::worker::since(worker.loop_time(), since) >= limits.keepalive_time;
                 exchange::run(worker, &mut downstream, &origin, &mut session, last).await
             }
             Err(RequestError::Head(error)) if error != HeadError::NoVersion => {

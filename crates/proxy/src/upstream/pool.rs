@@ -2,18 +2,37 @@
 
 use super::{Shared, Tls, Upstream};
 use crate::settings::Keepalive;
+use crate::worker::since;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
 /// What connections must have in common to stand in for each other.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PoolKey {
     pub address: SocketAddr,
     pub tls: Option<Rc<Tls>>,
     /// HTTP/2 is spoken.
     pub http2: bool,
+}
+
+/// Each exchange is looked up twice: the address of a connection of IPv4 is one number to the hasher.
+impl Hash for PoolKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let rest = u64::from(self.address.port()) << 1 | u64::from(self.http2);
+        match self.address.ip() {
+            IpAddr::V4(ip) => state.write_u64(u64::from(ip.to_bits()) << 32 | rest),
+            IpAddr::V6(ip) => {
+                state.write_u128(ip.to_bits());
+                state.write_u64(rest);
+            }
+        }
+        if let Some(tls) = &self.tls {
+            tls.hash(state);
+        }
+    }
 }
 
 /// Connections on which nothing is under way.
@@ -56,7 +75,7 @@ impl Pool {
         while let Some(upstream) = list.pop() {
             self.count -= 1;
             let limit = self.limits.idle_timeout;
-            let is_fresh = limit.is_zero() || now.saturating_duration_since(upstream.since()) < limit;
+            let is_fresh = limit.is_zero() || since(now, upstream.since()) < limit;
             if is_fresh && !upstream.is_disturbed() {
                 return Some(upstream);
             }
