@@ -48,7 +48,8 @@ impl Resource {
             endpoint_key: schema.endpoint_key().map(str::to_owned),
             foreign: schema.foreign_fields().map(|(field, entity)| (field.name.clone(), entity.to_owned())).collect(),
             tagged: schema.field("tags").is_some(),
-            generated: schema.generate_admin_api(),
+            // A path names a record by one value.
+            generated: schema.generate_admin_api() && schema.primary_key().len() == 1,
         }
     }
 }

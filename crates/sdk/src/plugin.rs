@@ -72,9 +72,6 @@ pub trait PluginKind: Send + Sync {
     fn hear(&self, _data: &str, _instances: &[entities::Plugin], _env: &Env) {}
 }
 
-/// Kong's entities for counters of limits, the only ones whose records are known by several fields.
-const COUNTERS: [&str; 2] = ["ratelimiting_metrics", "response_ratelimiting_metrics"];
-
 /// Makes a plugin and its entities known to a catalog. The error names the schema and its mistake.
 pub fn register(kind: &dyn PluginKind, catalog: &mut Catalog) -> Result<(), String> {
     let parse = |name: &str, text: &str| {
@@ -94,9 +91,6 @@ pub fn register(kind: &dyn PluginKind, catalog: &mut Catalog) -> Result<(), Stri
                 continue;
             }
             return Err(format!("there is an entity {} already, with other fields", entity.name));
-        }
-        if entity.primary_key().len() > 1 && !COUNTERS.contains(&entity.name.as_str()) {
-            return Err(format!("the primary key of {} must be one field in this version", entity.name));
         }
         catalog.add_entity(entity);
     }

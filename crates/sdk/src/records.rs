@@ -98,6 +98,12 @@ pub trait RecordStore: Send + Sync {
     /// What counters have come to, in that order; 0 where nothing was added.
     fn counts(&self, counters: Vec<Counter>) -> BoxFuture<'static, Result<Vec<i64>, Error>>;
 
+    /// Runs text in SQL: what each statement comes to. That is `true`, an object with `affected_rows`, or one with
+    /// `rows`, too.
+    fn query(&self, _text: String) -> BoxFuture<'static, Result<Vec<Value>, Error>> {
+        Box::pin(std::future::ready(Err(Error::operation_unsupported("cannot perform queries without a database"))))
+    }
+
     /// Tells other nodes on the same database of something that is no record, on one of Kong's channels.
     fn announce(&self, _channel: String, _data: String) -> BoxFuture<'static, Result<(), Error>> {
         Box::pin(std::future::ready(Ok(())))
@@ -253,6 +259,11 @@ impl Records {
     /// See [`RecordStore::counts`].
     pub async fn counts(&self, counters: Vec<Counter>) -> Result<Vec<i64>, RecordsError> {
         self.ask(|store| store.counts(counters)).await
+    }
+
+    /// See [`RecordStore::query`].
+    pub async fn query(&self, text: String) -> Result<Vec<Value>, RecordsError> {
+        self.ask(|store| store.query(text)).await
     }
 
     /// See [`RecordStore::announce`].

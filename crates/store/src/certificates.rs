@@ -30,7 +30,7 @@ pub fn by_sni(reader: &mut dyn Reader, view: &View<'_>, table: &Table, name: &st
 pub fn show_names(reader: &mut dyn Reader, view: &View<'_>, table: &Table, record: &mut Record) -> Result<(), Error> {
     if let (true, Some(snis)) = (named_by_snis(table), view.layout.table(SNIS)) {
         let mut names: Vec<String> =
-            all(reader, view, snis, table.id(record))?.iter().map(|sni| name(sni).to_owned()).collect();
+            all(reader, view, snis, &table.id(record))?.iter().map(|sni| name(sni).to_owned()).collect();
         names.sort();
         record.insert(SNIS.to_owned(), names.into());
     }
@@ -98,7 +98,7 @@ impl Names {
             Record::from_iter([("name".to_owned(), name.as_str().into()), ("certificate".to_owned(), reference.into())])
         };
         Ok(SniChanges {
-            delete: gone.map(|sni| Key::Id(snis.id(&sni.record).to_owned())).collect(),
+            delete: gone.map(|sni| Key::Id(snis.id(&sni.record).into_owned())).collect(),
             insert: new.map(record).collect(),
         })
     }

@@ -5,6 +5,7 @@ pub use model::schema::OnDelete;
 use model::schema::{Field, FieldType as Type};
 use model::{Catalog, Record, Schema};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -28,8 +29,12 @@ pub struct Table {
     pub relation: String,
     /// Its place in the layout.
     pub index: usize,
-    /// The primary key's only field: `id`, or `key` of parameters.
+    /// The primary key's first field, which is the only one but of entities of plugins: `id`, or `key` of parameters.
     pub primary: String,
+    /// The places of all of the primary key's fields in `columns`.
+    pub key: Vec<usize>,
+    /// Whether records are counters as well ([`crate::Counter`]).
+    pub is_counter: bool,
     /// The field that names a record in a path.
     pub endpoint: Option<String>,
     /// The stored fields in the schema's order, the primary key among them.
@@ -125,26 +130,27 @@ pub const WORKSPACES: &str = "workspaces";
 /// Unique fields that Kong's tables keep unique across workspaces although its schemas do not say so.
 const UNIQUE_ACROSS: [(&str, &str); 3] = [("filter_chains", "name"), ("key_sets", "name"), ("keys", "name")];
 
+/// The primary key of counters.
+const COUNTERS: [&str; 5] = ["identifier", "period", "period_date", "service_id", "route_id"];
+
 /// Fields by which records are found that may have the same value ([`crate::Store::all_by`]), in all workspaces.
 const INDEXED: [(&str, &str); 2] = [("rbac_users", "user_token_ident"), ("rbac_role_entities", "entity_id")];
 
 impl Layout {
-    /// The layout of all entities with one primary key field. (Kong's `tags` is a view, and what has several
-    /// primary key fields are counters, which have tables of their own.)
+    /// The layout of all entities. (Kong's `tags` is a view.)
     pub fn new(catalog: &Catalog) -> Result<Layout, String> {
         let mut tables: Vec<Table> = Vec::new();
         let mut by_name = HashMap::new();
         let mut counters = Vec::new();
         for schema in catalog.entities() {
-            let [primary] = schema.primary_key() else {
-                counters.push(schema.name.clone());
-                continue;
-            };
             if schema.name == "tags" {
                 continue;
             }
             let workspaces = by_name.contains_key(WORKSPACES);
-            let mut table = Table::new(schema, primary, workspaces && schema.workspaceable());
+            let mut table = Table::new(schema, workspaces && schema.workspaceable())?;
+            if table.is_counter {
+                counters.push(schema.name.clone());
+            }
             table.index = tables.len();
             for (field, reference) in schema.foreign_fields() {
                 let target = if reference == schema.name { Some(table.index) } else { by_name.get(reference).copied() };
@@ -183,8 +189,15 @@ impl Layout {
 }
 
 impl Table {
-    fn new(schema: &Arc<Schema>, primary: &str, per_workspace: bool) -> Table {
+    fn new(schema: &Arc<Schema>, per_workspace: bool) -> Result<Table, String> {
         let columns: Vec<Column> = schema.fields().iter().filter_map(Column::new).collect();
+        let place = |field: &String| {
+            let place = columns.iter().position(|column| column.field == *field);
+            place.ok_or_else(|| format!("{} has no field {field}, which is part of its primary key", schema.name))
+        };
+        let key = schema.primary_key().iter().map(place).collect::<Result<Vec<usize>, String>>()?;
+        let primary = schema.primary_key().first().ok_or_else(|| format!("{} has no primary key", schema.name))?;
+        let is_alone = key.len() == 1;
         let is_indexed = |column: &Column| INDEXED.contains(&(schema.name.as_str(), column.field.as_str()));
         let single = |column: &Column, unique: bool| {
             let across = schema.field(&column.field).is_some_and(|field| field.unique_across_ws)
@@ -199,7 +212,7 @@ impl Table {
             }
         };
         let mut lookups: Vec<Lookup> = Vec::new();
-        for field in schema.unique_fields().filter(|field| field.name != primary) {
+        for field in schema.unique_fields().filter(|field| !is_alone || field.name != *primary) {
             // What of Kong's foreign keys is unique is so by a combination; of plugins' entities it may be so alone.
             let is_alone = |kind| kind == ColumnType::Foreign && schema.cache_key().len() < 2;
             let of_field = |c: &&Column| {
@@ -221,7 +234,7 @@ impl Table {
             let place = lookups.iter().position(|l| l.column == "instance_name").unwrap_or(lookups.len());
             lookups.insert(place, lookup);
         }
-        let endpoint = schema.endpoint_key().filter(|&key| key != primary);
+        let endpoint = schema.endpoint_key().filter(|&key| key != primary.as_str());
         for column in &columns {
             let named = Some(column.field.as_str()) == endpoint;
             let wanted = column.kind == ColumnType::Foreign || named || is_indexed(column);
@@ -229,34 +242,63 @@ impl Table {
                 lookups.push(single(column, false));
             }
         }
-        Table {
+        Ok(Table {
             schema: schema.clone(),
             name: schema.name.clone(),
             relation: relation(&schema.name).to_owned(),
             index: 0,
-            primary: primary.to_owned(),
+            primary: primary.clone(),
+            is_counter: schema.primary_key() == COUNTERS,
             endpoint: schema.endpoint_key().map(str::to_owned),
-            has_tags: columns.iter().any(|c| c.field == "tags"),
+            // Tags name a record by one value.
+            has_tags: is_alone && columns.iter().any(|c| c.field == "tags"),
             has_ttl: schema.ttl(),
-            in_snapshot: schema.in_snapshot(),
-            has_uuid: schema.field(primary).is_some_and(Field::is_uuid),
+            in_snapshot: is_alone && schema.in_snapshot(),
+            has_uuid: is_alone && schema.field(primary).is_some_and(Field::is_uuid),
             enterprise: schema.enterprise(),
+            key,
             columns,
             foreigns: Vec::new(),
             lookups,
             per_workspace,
             referrers: Vec::new(),
+        })
+    }
+
+    /// The columns of the primary key.
+    pub fn keys(&self) -> impl Iterator<Item = &Column> {
+        self.key.iter().map(|place| &self.columns[*place])
+    }
+
+    /// Whether the primary key has several fields.
+    pub fn has_joint_key(&self) -> bool {
+        self.key.len() > 1
+    }
+
+    /// A record's primary key; empty for what is no record of this entity. One of several fields is a JSON list.
+    pub fn id<'r>(&self, record: &'r Record) -> Cow<'r, str> {
+        if !self.has_joint_key() {
+            return record.get(&self.primary).and_then(Value::as_str).unwrap_or_default().into();
         }
+        let value = |column: &Column| match record.get(&column.field) {
+            Some(reference @ Value::Object(_)) => foreign_id(reference).map_or(Value::Null, Value::from),
+            Some(value) => value.clone(),
+            None => Value::Null,
+        };
+        self.keys().map(value).collect::<Value>().to_string().into()
     }
 
-    /// The type of the primary key.
-    pub fn key_type(&self) -> ColumnType {
-        self.columns.iter().find(|c| c.field == self.primary).map_or(ColumnType::Text, |c| c.kind)
-    }
-
-    /// A record's primary key; empty for what is no record of this entity.
-    pub fn id<'r>(&self, record: &'r Record) -> &'r str {
-        record.get(&self.primary).and_then(Value::as_str).unwrap_or_default()
+    /// The fields of a primary key.
+    pub fn key_fields(&self, id: &str) -> Record {
+        if !self.has_joint_key() {
+            return Record::from_iter([(self.primary.clone(), id.into())]);
+        }
+        let values: Vec<Value> = serde_json::from_str(id).unwrap_or_default();
+        let field = |(column, value): (&Column, Value)| {
+            let is_reference = column.kind == ColumnType::Foreign && value.is_string();
+            (column.field.clone(), if is_reference { serde_json::json!({ "id": value }) } else { value })
+        };
+        self.keys().zip(values).map(field).collect()
     }
 
     /// The name of a field's column.
@@ -307,7 +349,7 @@ impl Table {
             return format!("keys:{}", values.join(":"));
         }
         if values.iter().all(String::is_empty) {
-            values = vec![self.id(record).to_owned()];
+            values = self.key_fields(&self.id(record)).values().filter_map(scalar).collect();
         }
         values.resize(5, String::new());
         format!("{}:{}:{}", self.name, values.join(":"), workspace.map(|id| id.to_string()).unwrap_or_default())

@@ -17,6 +17,7 @@ mod page;
 mod read;
 mod rules;
 mod scope;
+mod script;
 mod write;
 
 pub use change::{Change, Operation, Recorded, Revision};
@@ -400,6 +401,15 @@ impl Store {
     pub async fn counts(&self, counters: Vec<Counter>) -> Result<Vec<i64>, Error> {
         self.check_counters(counters.iter())?;
         self.read(move |view, reader| reader.counts(&counters, view.now)).await
+    }
+
+    /// Runs text in SQL, where the database takes it: what its statements come to
+    /// ([`backend::postgres::Outcomes`]).
+    pub async fn query(&self, text: String) -> Result<Vec<serde_json::Value>, Error> {
+        match self.read_only {
+            true => Err(Error::operation_unsupported("cannot perform queries without a database")),
+            false => self.inner.backend.query(text).await,
+        }
     }
 
     fn check_counters<'c>(&self, mut counters: impl Iterator<Item = &'c Counter>) -> Result<(), Error> {

@@ -145,7 +145,7 @@ impl Mirror {
         let now = self.copy.inner.shared.clock.now();
         let one = move |writer: &mut dyn Writer, change: &Change| {
             let Some(table) = layout.table(&change.entity) else { return Ok(()) };
-            let old = writer.find(&[Wanted::id(table, table.id(&change.record))])?.pop().flatten();
+            let old = writer.find(&[Wanted::id(table, &table.id(&change.record))])?.pop().flatten();
             match (change.operation, old) {
                 (Operation::Put, old) => {
                     let row = row(table, &change.record, now);
@@ -217,7 +217,7 @@ fn copy(
             Ok(Portion::Rows(index, mut rows)) => {
                 let table = layout.at(index);
                 put(writer, table, &mut rows)?;
-                seen[index].extend(rows.iter().map(|row| table.id(&row.record).to_owned()));
+                seen[index].extend(rows.iter().map(|row| table.id(&row.record).into_owned()));
             }
             Ok(Portion::End) => break,
             Err(_) => return Err(Error::unavailable("not all records could be read")),
@@ -236,7 +236,8 @@ fn copy(
 }
 
 fn put(writer: &mut dyn Writer, table: &Table, rows: &mut [Row]) -> Result<(), Error> {
-    let wanted: Vec<Wanted<'_>> = rows.iter().map(|row| Wanted::id(table, table.id(&row.record))).collect();
+    let ids: Vec<String> = rows.iter().map(|row| table.id(&row.record).into_owned()).collect();
+    let wanted: Vec<Wanted<'_>> = ids.iter().map(|id| Wanted::id(table, id)).collect();
     let found = writer.find(&wanted)?;
     for (row, old) in rows.iter_mut().zip(&found) {
         if let (Some(new), Some(old)) = (&mut row.expires, old.as_ref().and_then(|old| old.expires))
@@ -254,7 +255,7 @@ fn put(writer: &mut dyn Writer, table: &Table, rows: &mut [Row]) -> Result<(), E
 fn remove(writer: &mut dyn Writer, table: &Table, gone: impl Fn(&str) -> bool) -> Result<(), Error> {
     let mut rows = Vec::new();
     writer.visit(table, i64::MIN, &mut |row| {
-        if gone(table.id(&row.record)) {
+        if gone(&table.id(&row.record)) {
             rows.push(row.clone());
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Looking up records inside a transaction: by key, by reference, by page.
 
 use crate::backend::{By, Reader, Row, Selection, TagSelection, Wanted, failure};
-use crate::layout::{Foreign, Layout, Table, WORKSPACE, WORKSPACES, foreign_id};
+use crate::layout::{ColumnType, Foreign, Layout, Table, WORKSPACE, WORKSPACES, foreign_id};
 use crate::page::{decode_offset, encode_offset};
 use crate::{Key, Page, PageQuery, Scope, TagPage, certificates};
 use model::{Catalog, Error, Record};
@@ -41,7 +41,7 @@ impl<'a> View<'a> {
 pub fn lookup(reader: &mut dyn Reader, view: &View<'_>, table: &Table, key: &Key) -> Result<Option<Row>, Error> {
     match key {
         Key::Name(name) if certificates::named_by_snis(table) => certificates::by_sni(reader, view, table, name),
-        Key::Id(id) => by_id(reader, view, table, &valid_id(table, id)?),
+        Key::Id(id) => by_id(reader, view, table, &valid_id(view, table, id)?),
         Key::Name(name) => {
             let field = table.endpoint.as_deref().unwrap_or(&table.primary);
             table.schema.check_unique(view.catalog, field, &name.as_str().into())?;
@@ -108,7 +108,7 @@ pub fn by_fields(
     for (table, field, value) in asked {
         let unsupported =
             |why: &str| Error::operation_unsupported(format!("{} cannot be found by {field}{why}", table.name));
-        if *field == table.primary {
+        if *field == table.primary && !table.has_joint_key() {
             wanted.push(Wanted::id(table, value));
             continue;
         }
@@ -123,7 +123,17 @@ pub fn by_fields(
 }
 
 /// A primary key in the form in which it is stored.
-pub fn valid_id(table: &Table, id: &str) -> Result<String, Error> {
+pub fn valid_id(view: &View<'_>, table: &Table, id: &str) -> Result<String, Error> {
+    if table.has_joint_key() {
+        let mut fields = table.key_fields(id);
+        table.schema.check_primary_key(view.catalog, &fields)?;
+        for column in table.keys().filter(|column| column.kind == ColumnType::Uuid) {
+            if let Some(Value::String(id)) = fields.get_mut(&column.field) {
+                id.make_ascii_lowercase();
+            }
+        }
+        return Ok(table.id(&fields).into_owned());
+    }
     match normal_id(table, id) {
         Some(id) => Ok(id),
         None => Err(Error::invalid_primary_key(Record::from_iter([(
@@ -254,7 +264,7 @@ pub fn each(
     loop {
         let rows = one_scan(reader, &Selection { after: after.as_deref(), limit: STEP, ..selection })?;
         let last = rows.len() < STEP;
-        after = rows.last().map(|row| selection.table.id(&row.record).to_owned());
+        after = rows.last().map(|row| selection.table.id(&row.record).into_owned());
         for row in rows {
             if !visit(row)? {
                 return Ok(());

@@ -24,10 +24,10 @@ pub fn check_not_null(table: &Table, key: Option<&Key>, record: &Record) -> Resu
         return Ok(());
     }
     let (field, value) = match key {
-        Some(Key::Name(name)) => (table.endpoint.as_ref().unwrap_or(&table.primary), name.as_str()),
+        Some(Key::Name(name)) => (table.endpoint.as_ref().unwrap_or(&table.primary), name.as_str().into()),
         _ => (&table.primary, table.id(record)),
     };
-    Err(Error::primary_key_violation(Record::from_iter([(field.clone(), value.into())])))
+    Err(Error::primary_key_violation(Record::from_iter([(field.clone(), value.into_owned().into())])))
 }
 
 /// The model's rules between a record and those that it refers to, before `input` is processed.
@@ -110,7 +110,7 @@ pub fn check_change(table: &Table, old: &Record, new: &Record) -> Result<(), Err
 pub fn check_delete(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row: &Row) -> Result<(), Error> {
     match table.name.as_str() {
         "ca_certificates" => check_authority(reader, view, table, row),
-        PARTIALS => match linked(reader, view, table.id(&row.record), 1)?.first() {
+        PARTIALS => match linked(reader, view, &table.id(&row.record), 1)?.first() {
             Some(plugin) => {
                 let plugin = plugin.get("id").and_then(Value::as_str).unwrap_or_default();
                 let id = table.id(&row.record);
@@ -129,7 +129,7 @@ pub fn check_delete(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row
 fn check_authority(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row: &Row) -> Result<(), Error> {
     let id = table.id(&row.record);
     let names = |value: Option<&Value>| {
-        value.and_then(Value::as_array).is_some_and(|ids| ids.iter().any(|i| i.as_str() == Some(id)))
+        value.and_then(Value::as_array).is_some_and(|ids| ids.iter().any(|i| i.as_str() == Some(&*id)))
     };
     for (entity, config) in [("services", false), ("plugins", true)] {
         let Some(holders) = view.layout.table(entity) else { continue };
@@ -138,7 +138,7 @@ fn check_authority(reader: &mut dyn Reader, view: &View<'_>, table: &Table, row:
         read::each(reader, Selection { now: view.now, ..Selection::all(holders) }, |row| {
             let part = if config { row.record.get("config").and_then(Value::as_object) } else { Some(&row.record) };
             if names(part.and_then(|part| part.get("ca_certificates"))) {
-                holder = Some(holders.id(&row.record).to_owned());
+                holder = Some(holders.id(&row.record).into_owned());
             }
             Ok(holder.is_none())
         })?;

@@ -8,6 +8,8 @@ mod declarative;
 mod expiry;
 #[path = "suite/feed.rs"]
 mod feed;
+#[path = "suite/joint_keys.rs"]
+mod joint_keys;
 #[path = "suite/keys.rs"]
 mod keys;
 #[path = "suite/lengths.rs"]

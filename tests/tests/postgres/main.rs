@@ -7,6 +7,7 @@ mod killed;
 mod nodes;
 mod passwords;
 mod pooler;
+mod queries;
 mod replica;
 mod setup;
 mod tls;

@@ -158,6 +158,11 @@ impl RecordStore for StoredRecords {
         Box::pin(async move { store.counts(counters).await })
     }
 
+    fn query(&self, text: String) -> BoxFuture<'static, Result<Vec<Value>, Error>> {
+        let store = self.store.clone();
+        Box::pin(async move { store.query(text).await })
+    }
+
     fn announce(&self, channel: String, data: String) -> BoxFuture<'static, Result<(), Error>> {
         let store = self.store.clone();
         Box::pin(async move { store.announce(channel, data).await })

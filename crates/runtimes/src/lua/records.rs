@@ -32,6 +32,13 @@ pub fn operation(lua: &Lua, name: &str, mut arguments: MultiValue) -> LocalBoxFu
         let Some(env) = surroundings::env() else {
             return Err(Error::runtime("there is no database yet, or none any more"));
         };
+        if name == "db.query" {
+            let text = arguments.pop_front().map(|text| string(&text)).unwrap_or_default();
+            return match env.records().query(text).await {
+                Ok(outcomes) => to_lua(&lua, &Json::Array(outcomes), Nulls::Kept, None)?.into_lua_multi(&lua),
+                Err(error) => (Value::Nil, error.to_string()).into_lua_multi(&lua),
+            };
+        }
         let workspace = arguments.pop_front().and_then(|id| Uuid::parse_str(&string(&id)).ok()).unwrap_or_default();
         let entity = arguments.pop_front().map(|name| string(&name)).unwrap_or_default();
         let question = Question { records: env.records().clone(), workspace, entity, arguments };

@@ -1,7 +1,7 @@
 //! Records as rows of typed cells and back, the same for every SQL database.
 
 use super::Row;
-use crate::layout::{ColumnType, Lookup, Table, WORKSPACE, foreign_id};
+use crate::layout::{Column, ColumnType, Lookup, Table, WORKSPACE, foreign_id};
 use serde_json::{Map, Number, Value};
 use uuid::Uuid;
 
@@ -71,9 +71,14 @@ pub fn encode_value(kind: ColumnType, value: &Value) -> Option<Cell> {
     })
 }
 
-/// A primary key to look for. What is of another type than the key's is found nowhere.
-pub fn key(table: &Table, id: &str) -> Cell {
-    wanted(table.key_type(), id)
+/// A primary key to look for, by its columns. What is of another type than the key's is found nowhere.
+pub fn key(table: &Table, id: &str) -> Vec<Cell> {
+    if !table.has_joint_key() {
+        return table.keys().map(|column| wanted(column.kind, id)).collect();
+    }
+    let fields = table.key_fields(id);
+    let cell = |column: &Column| encode_value(column.kind, fields.get(&column.field)?);
+    table.keys().map(|column| cell(column).unwrap_or(Cell::Null)).collect()
 }
 
 /// A value to look for in a column with an index.

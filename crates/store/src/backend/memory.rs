@@ -57,7 +57,7 @@ impl Memory {
         let rows = |table: &Table| Rows { lookups: vec![BTreeSet::new(); table.lookups.len()], ..Rows::default() };
         let mut data = Data { tables: layout.tables().iter().map(rows).collect(), ..Data::default() };
         if let (Some(table), Some(record)) = (layout.table(WORKSPACES), workspace) {
-            let id = table.id(&record).to_owned();
+            let id = table.id(&record).into_owned();
             data.set(table, &id, Some(Row { record, ..Row::default() }));
         }
         Memory { layout, feed, data: Arc::new(RwLock::new(data)) }
@@ -345,8 +345,8 @@ impl<D: DerefMut<Target = Data>> Writer for Session<'_, D> {
                 Write::Remove { table, row } => (table, row, None),
             };
             let id = table.id(&row.record);
-            let old = self.data.set(table, id, new);
-            self.log.push((table.index, id.to_owned(), old));
+            let old = self.data.set(table, &id, new);
+            self.log.push((table.index, id.into_owned(), old));
         }
         Ok(())
     }

@@ -46,6 +46,13 @@ pub trait Backend: Send + Sync {
         Box::pin(async move { done.await.map(drop) })
     }
 
+    /// Runs text in SQL, where there is a server for it.
+    fn query(&self, _text: String) -> BoxFuture<'_, Result<Vec<Value>, Error>> {
+        let why = "cannot perform queries: SQLite does not take the SQL that plugins write for Postgres (ask for records \
+                   by entity, kong.db)";
+        Box::pin(async move { Err(Error::operation_unsupported(why)) })
+    }
+
     /// Tells other nodes of something, where there may be some.
     fn announce(&self, _channel: Cow<'static, str>, _data: String) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async { Ok(()) })
@@ -149,17 +156,18 @@ pub struct Row {
 impl Row {
     /// What plugins, and Kong nodes, keep of it under: the entity, five values, the workspace.
     pub fn cached_as(&self, table: &Table) -> String {
-        let value = |field: &String| match self.record.get(field) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Null) | None => String::new(),
-            Some(Value::Object(reference)) => {
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            Value::Object(reference) => {
                 reference.get("id").and_then(Value::as_str).map(str::to_owned).unwrap_or_default()
             }
-            Some(other) => other.to_string(),
+            other => other.to_string(),
         };
+        let value = |field: &String| self.record.get(field).map(text).unwrap_or_default();
         let mut values: Vec<String> = table.schema.cache_key().iter().map(value).collect();
         if values.iter().all(String::is_empty) {
-            values = vec![table.id(&self.record).to_owned()];
+            values = table.key_fields(&table.id(&self.record)).values().map(text).collect();
         }
         values.resize(5, String::new());
         let workspace = self.workspace.map(|id| id.to_string()).unwrap_or_default();

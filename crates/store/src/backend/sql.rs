@@ -86,7 +86,8 @@ pub struct Statements {
     /// What rows are read from.
     source: String,
     entity: String,
-    primary: String,
+    /// The columns of the primary key.
+    key: Vec<String>,
     dialect: Dialect,
 }
 
@@ -102,7 +103,6 @@ pub struct TagStatements {
 /// The statements of one entity's counters.
 #[derive(Debug)]
 pub struct CounterStatements {
-    pub create: Vec<String>,
     /// Parameters: those of the key, what is added, when it expires.
     pub add: String,
     /// Parameters: those of the key, the time.
@@ -119,7 +119,8 @@ impl Statements {
     /// The same for rows that are written to that relation, and the columns that it has.
     pub fn at(table: &Table, dialect: Dialect, relation: &str, has_column: impl Fn(&str) -> bool) -> Statements {
         let (name, source) = (quote(relation), (dialect.source)(table));
-        let primary = quote(&table.primary);
+        let key: Vec<String> = table.keys().map(|column| quote(&column.name)).collect();
+        let is_alone = key.len() == 1;
         let columns = columns(table);
         let selected = columns.iter().filter(|(column, _)| *column != COMPOSITE);
         let selected = selected.map(|(column, _)| format!("t.{}", quote(column))).collect::<Vec<_>>().join(", ");
@@ -128,21 +129,30 @@ impl Statements {
         let places: Vec<usize> = (0..columns.len()).filter(|place| has_column(columns[*place].0)).collect();
         let columns: Vec<(String, ColumnType)> =
             places.iter().map(|place| (quote(columns[*place].0), columns[*place].1)).collect();
-        let definitions: Vec<String> = columns
+        let mut definitions: Vec<String> = columns
             .iter()
             .map(|(column, kind)| {
-                let key = if *column == primary { " NOT NULL PRIMARY KEY" } else { "" };
-                format!("{column} {}{key}", (dialect.column_type)(*kind)).trim_end().to_owned()
+                let constraint = match key.contains(column) {
+                    true if is_alone => " NOT NULL PRIMARY KEY",
+                    true => " NOT NULL",
+                    false => "",
+                };
+                format!("{column} {}{constraint}", (dialect.column_type)(*kind)).trim_end().to_owned()
             })
             .collect();
+        if !is_alone {
+            definitions.push(format!("PRIMARY KEY ({})", key.join(", ")));
+        }
         let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         let assignments: Vec<String> =
-            names.iter().filter(|n| **n != primary).map(|n| format!("{n} = excluded.{n}")).collect();
+            names.iter().filter(|n| !key.iter().any(|key| key == *n)).map(|n| format!("{n} = excluded.{n}")).collect();
         let conflict = if assignments.is_empty() {
             "NOTHING".to_owned()
         } else {
             format!("UPDATE SET {}", assignments.join(", "))
         };
+        let is_key = key.iter().zip(1..).map(|(column, n)| format!("{column} = {}", parameter(n)));
+        let is_key = is_key.collect::<Vec<_>>().join(" AND ");
         let expires = quote(EXPIRES);
         let lookups = table.lookups.iter().filter(|lookup| has_column(&lookup.column));
         let mut indexes: Vec<String> = lookups
@@ -165,13 +175,14 @@ impl Statements {
         Statements {
             create: format!("CREATE TABLE IF NOT EXISTS {name} ({}){}", definitions.join(", "), dialect.table_suffix),
             indexes,
-            get: format!("{select} WHERE {primary} = {}", parameter(1)),
+            get: format!("{select} WHERE {is_key}"),
             put: format!(
-                "INSERT INTO {name} ({}) VALUES ({}) ON CONFLICT ({primary}) DO {conflict}",
+                "INSERT INTO {name} ({}) VALUES ({}) ON CONFLICT ({}) DO {conflict}",
                 names.join(", "),
                 (1..=names.len()).map(parameter).collect::<Vec<_>>().join(", "),
+                key.join(", "),
             ),
-            remove: format!("DELETE FROM {name} WHERE {primary} = {}", parameter(1)),
+            remove: format!("DELETE FROM {name} WHERE {is_key}"),
             expired: format!("{select} WHERE {expires} <= {} ORDER BY {expires} LIMIT {}", parameter(1), parameter(2)),
             next_expiry: format!("SELECT min({expires}) FROM {source} t"),
             places,
@@ -179,7 +190,7 @@ impl Statements {
             table: relation.to_owned(),
             source,
             entity: table.name.clone(),
-            primary,
+            key,
             dialect,
         }
     }
@@ -217,9 +228,9 @@ impl Statements {
 
     /// Some rows of a table that was put aside; its parameter is the primary key after which they come.
     pub fn portion(&self, former: &str) -> String {
-        let Statements { columns, primary, .. } = self;
+        let (columns, key) = (&self.columns, self.key.join(", "));
         let after = (self.dialect.parameter)(1);
-        format!("SELECT {columns} FROM {} t WHERE {primary} > {after} ORDER BY {primary} LIMIT 1000", quote(former))
+        format!("SELECT {columns} FROM {} t WHERE {key} > {after} ORDER BY {key} LIMIT 1000", quote(former))
     }
 
     pub fn drop(&self, table: &str) -> String {
@@ -238,9 +249,9 @@ impl Statements {
             bind(WORKSPACE, Cell::Uuid(workspace));
         }
         bind(&lookup.column, cells::lookup(lookup, value));
-        let Statements { columns, source, primary, .. } = self;
-        let conditions = conditions.join(" AND ");
-        (format!("SELECT {columns} FROM {source} t WHERE {conditions} ORDER BY {primary} LIMIT 1"), parameters)
+        let Statements { columns, source, key, .. } = self;
+        let (conditions, key) = (conditions.join(" AND "), key.join(", "));
+        (format!("SELECT {columns} FROM {source} t WHERE {conditions} ORDER BY {key} LIMIT 1"), parameters)
     }
 
     /// The number of rows and its parameters.
@@ -276,7 +287,8 @@ impl Statements {
         let text = |text: &str| Cell::Text(text.to_owned());
         let id = |id: &str| Uuid::try_parse(id).map_or(Cell::Null, Cell::Uuid);
         let limit = bind(Cell::Integer(i64::try_from(selection.limit).unwrap_or(i64::MAX)));
-        let primary = &self.primary;
+        let key: Vec<String> = self.key.iter().map(|column| format!("t.{column}")).collect();
+        let key = key.join(", ");
         // The entity's name is no input, but a literal: it is quoted as one.
         let entity = self.entity.replace('\'', "''");
         let mut conditions: Vec<String> = Vec::new();
@@ -300,9 +312,11 @@ impl Statements {
             (None, true) => String::new(),
             (None, false) => format!(" AND {tags}{WORKSPACE} = ''"),
         };
-        let after = selection.after.map(|after| bind(cells::key(table, after)));
+        let after = selection
+            .after
+            .map(|after| cells::key(table, after).into_iter().map(&mut bind).collect::<Vec<_>>().join(", "));
         let mut source = format!("{} t", self.source);
-        let mut order = format!("t.{primary}");
+        let mut order = key.clone();
         match selection.tags {
             Some(TagFilter::All(tags)) if self.dialect.has_arrays => {
                 conditions.push(format!("t.tags @> {}", bind(Cell::Texts(tags.clone()))));
@@ -314,10 +328,8 @@ impl Statements {
                 source = format!("tags g CROSS JOIN {source}");
                 order = "g.id".to_owned();
                 let first = bind(text(&tags[0]));
-                conditions.push(format!(
-                    "g.entity = '{entity}' AND g.tag = {first}{} AND t.{primary} = g.id",
-                    of_workspace("g.")
-                ));
+                conditions
+                    .push(format!("g.entity = '{entity}' AND g.tag = {first}{} AND {key} = g.id", of_workspace("g.")));
                 for tag in &tags[1..] {
                     conditions.push(format!(
                         "EXISTS (SELECT 1 FROM tags h WHERE h.entity = '{entity}' AND h.tag = {} AND h.{WORKSPACE} = \
@@ -342,12 +354,15 @@ impl Statements {
                         )
                     })
                     .collect();
-                conditions.push(format!("t.{primary} IN ({})", each.join(" UNION ")));
+                conditions.push(format!("{key} IN ({})", each.join(" UNION ")));
             }
             _ => {}
         }
         if let Some(after) = after {
-            conditions.push(format!("{order} > {after}"));
+            conditions.push(match table.has_joint_key() {
+                true => format!("({order}) > ({after})"),
+                false => format!("{order} > {after}"),
+            });
         }
         let mut sql = format!("SELECT {} FROM {source}", self.columns);
         for (i, condition) in conditions.iter().enumerate() {
@@ -427,15 +442,6 @@ impl CounterStatements {
         let values = (1..=7).map(p).collect::<Vec<_>>().join(", ");
         let key = (1..=5).map(p).collect::<Vec<_>>().join(", ");
         CounterStatements {
-            create: vec![
-                format!(
-                    "CREATE TABLE IF NOT EXISTS {table} (identifier TEXT NOT NULL, period TEXT NOT NULL, \
-                     period_date INTEGER NOT NULL, service_id TEXT NOT NULL, route_id TEXT NOT NULL, \
-                     value INTEGER NOT NULL, {EXPIRES} INTEGER, PRIMARY KEY ({KEY})){}",
-                    dialect.table_suffix
-                ),
-                format!("CREATE INDEX IF NOT EXISTS {} ON {table} ({EXPIRES})", quote(&format!("{entity}_{EXPIRES}"))),
-            ],
             add: format!(
                 "INSERT INTO {table} ({KEY}, value, {EXPIRES}) VALUES ({values}) ON CONFLICT ({KEY}) DO UPDATE SET \
                  value = {table}.value + excluded.value, {EXPIRES} = excluded.{EXPIRES}"

@@ -9,6 +9,7 @@ use crate::write::Put;
 use crate::{Key, Operation, Revision, Store, Transaction, rules};
 use model::{Error, Record};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -96,13 +97,14 @@ impl Transaction<'_> {
         }
         // And comes after them; about in the order of their keys, rows are stored fastest.
         puts.sort_by_cached_key(|put| {
-            let id = layout.at(put.table).id(&put.declared.row.record).as_bytes();
-            (put.table, id.first_chunk().map_or(0, |begin| u128::from_be_bytes(*begin)))
+            let id = layout.at(put.table).id(&put.declared.row.record);
+            (put.table, id.as_bytes().first_chunk().map_or(0, |begin| u128::from_be_bytes(*begin)))
         });
         for batch in puts.chunk_by(|a, b| a.table == b.table).flat_map(|one| one.chunks(BATCH)) {
             let table = layout.at(batch[0].table);
             let ids = batch.iter().filter(|put| put.stays).map(|put| table.id(&put.declared.row.record));
-            let wanted: Vec<_> = ids.map(|id| Wanted::id(table, id)).collect();
+            let ids: Vec<Cow<'_, str>> = ids.collect();
+            let wanted: Vec<_> = ids.iter().map(|id| Wanted::id(table, id)).collect();
             let mut found = self.writer.find(&wanted)?.into_iter();
             let rows = batch.iter().map(|put| {
                 let old = if put.stays { found.next().flatten() } else { None };
@@ -123,19 +125,21 @@ impl Transaction<'_> {
     /// of what is stored, since all of it may be others.
     fn compare<'r>(&mut self, records: &'r Records) -> Result<(Vec<Removal>, Vec<Pending<'r>>), Error> {
         let layout = self.view.layout;
-        let mut declared: Vec<HashMap<&str, &DeclaredRow>> = layout.tables().iter().map(|_| HashMap::new()).collect();
+        let mut declared: Vec<HashMap<String, &DeclaredRow>> = layout.tables().iter().map(|_| HashMap::new()).collect();
         for rows in &records.tables {
             let table = layout.at(rows.table);
-            declared[rows.table].extend(rows.rows.iter().map(|row| (table.id(&row.row.record), row)));
+            declared[rows.table].extend(rows.rows.iter().map(|row| (table.id(&row.row.record).into_owned(), row)));
         }
         let (mut removals, mut puts) = (Vec::new(), Vec::new());
-        for table in layout.tables().iter().rev().filter(|table| table.name != WORKSPACES) {
+        // What requests have counted is nobody's to declare.
+        let declarable = layout.tables().iter().rev().filter(|table| table.name != WORKSPACES && !table.is_counter);
+        for table in declarable {
             let (index, declared) = (table.index, &mut declared[table.index]);
             self.writer.visit(table, i64::MIN, &mut |old| {
                 let id = table.id(&old.record);
-                let Some(row) = declared.remove(id) else {
+                let Some(row) = declared.remove(&*id) else {
                     if table.name != PARAMETERS || id != HASH {
-                        removals.push(Removal { table: index, id: id.to_owned(), returns: false });
+                        removals.push(Removal { table: index, id: id.into_owned(), returns: false });
                     }
                     return Ok(());
                 };
@@ -145,7 +149,7 @@ impl Transaction<'_> {
                 // Its values may be those of others from now on.
                 let stays = !differ_in_unique(table, &row.row, old);
                 if !stays {
-                    removals.push(Removal { table: index, id: id.to_owned(), returns: true });
+                    removals.push(Removal { table: index, id: id.into_owned(), returns: true });
                 }
                 let created = old.record.get("created_at").filter(|_| !stays).cloned();
                 puts.push(Pending { table: index, declared: row, stays, created });
@@ -165,7 +169,8 @@ impl Transaction<'_> {
         for rows in &records.tables {
             let table = layout.at(rows.table);
             for batch in rows.rows.chunks(BATCH) {
-                let wanted = batch.iter().map(|declared| Wanted::id(table, table.id(&declared.row.record)));
+                let ids: Vec<_> = batch.iter().map(|declared| table.id(&declared.row.record)).collect();
+                let wanted = ids.iter().map(|id| Wanted::id(table, id));
                 let found = self.writer.find(&wanted.collect::<Vec<_>>())?;
                 let mut puts = Vec::with_capacity(batch.len());
                 for (declared, old) in batch.iter().zip(found) {

@@ -88,7 +88,7 @@ impl Records {
             text.push_str(&format!("{}:{{", quoted(&table.name)));
             for Row { record, .. } in rows.iter().map(|declared| &declared.row) {
                 let shown = serde_json::to_string(record).unwrap_or_default();
-                text.push_str(&format!("{}:{shown},", quoted(table.id(record))));
+                text.push_str(&format!("{}:{shown},", quoted(&table.id(record))));
             }
             text.pop();
             text.push_str("},");

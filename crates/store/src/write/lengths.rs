@@ -45,7 +45,7 @@ fn is_long(value: &Value) -> bool {
 fn is_indexed(table: &Table, field: &str) -> bool {
     let mut lookups = table.lookups.iter().filter(|lookup| lookup.kind == ColumnType::Text);
     field == "tags"
-        || field == table.primary
+        || table.keys().any(|column| column.field == field)
         || lookups.any(|lookup| lookup.fields.iter().any(|of| of == field))
         || INDEXED.contains(&(table.name.as_str(), field))
 }

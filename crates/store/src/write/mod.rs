@@ -9,7 +9,7 @@ mod remove;
 use crate::backend::{Row, Writer};
 use crate::certificates::{self, Names, SniChanges};
 use crate::feed::Changes;
-use crate::layout::{Foreign, Layout, Table};
+use crate::layout::{ColumnType, Foreign, Layout, Table};
 use crate::read::{self, View, is_uuid, lookup, valid_id};
 use crate::{Change, Key, Operation, Recorded, Scope, rules};
 use model::{Catalog, Error, Record};
@@ -129,18 +129,20 @@ impl<'t> Transaction<'t> {
         let ttl = take_ttl(table, &mut input)?;
         let Some(old) = lookup(self.writer, &self.view, table, key)? else { return Ok(None) };
         self.normalize(table, &mut input)?;
-        let names = self.names(table, &input, Some(table.id(&old.record)))?;
+        let names = self.names(table, &input, Some(&table.id(&old.record)))?;
         rules::check_references(self.writer, &self.view, table, &input, Some(&old.record))?;
         rules::link_partials(self.writer, &self.view, table, &mut input, Some(&old.record))?;
         let mut record = table.schema.process_update(self.view.catalog, input, &old.record)?;
-        record.insert(table.primary.clone(), old.record[&table.primary].clone());
+        for column in table.keys() {
+            record.insert(column.field.clone(), old.record.get(&column.field).cloned().unwrap_or_default());
+        }
         rules::check_not_null(table, Some(key), &record)?;
         self.check_writable("update", table, Some(key))?;
         rules::check_change(table, &old.record, &record)?;
         let expires = if ttl == Ttl::Unsaid { old.expires } else { self.expiry(ttl, None) };
         let row = Row { record, workspace: old.workspace, expires };
         let record = self.put(table, Put { row, old: Some(old) })?;
-        rules::check_linked(self.writer, &self.view, table, table.id(&record))?;
+        rules::check_linked(self.writer, &self.view, table, &table.id(&record))?;
         self.with_names(table, record, names).map(Some)
     }
 
@@ -152,7 +154,7 @@ impl<'t> Transaction<'t> {
         self.normalize(table, &mut input)?;
         let mut keys = Record::new();
         match key {
-            Key::Id(id) => drop(keys.insert(table.primary.clone(), valid_id(table, id)?.into())),
+            Key::Id(id) => keys = table.key_fields(&valid_id(&self.view, table, id)?),
             Key::Name(_) if certificates::named_by_snis(table) => {
                 keys.extend(old.as_ref().map(|old| (table.primary.clone(), table.id(&old.record).into())));
             }
@@ -181,7 +183,7 @@ impl<'t> Transaction<'t> {
             None => self.new_row(table, record, expires)?,
         };
         let record = self.put(table, Put { row, old })?;
-        rules::check_linked(self.writer, &self.view, table, table.id(&record))?;
+        rules::check_linked(self.writer, &self.view, table, &table.id(&record))?;
         self.with_names(table, record, names)
     }
 
@@ -225,7 +227,7 @@ impl<'t> Transaction<'t> {
     /// Gives a stored certificate its names, and shows them with it.
     fn with_names(&mut self, table: &Table, mut record: Record, names: Option<Names>) -> Result<Record, Error> {
         if let Some(names) = names {
-            let SniChanges { delete, insert } = names.changes(self.writer, &self.view, table.id(&record))?;
+            let SniChanges { delete, insert } = names.changes(self.writer, &self.view, &table.id(&record))?;
             for key in delete {
                 self.delete(SniChanges::ENTITY, &key)?;
             }
@@ -238,8 +240,8 @@ impl<'t> Transaction<'t> {
     /// Brings ids to the form in which they are stored, and references by other unique fields to ids.
     fn normalize(&mut self, table: &Table, input: &mut Record) -> Result<(), Error> {
         self.resolve(table, input)?;
-        if table.has_uuid {
-            lower_uuid(input.get_mut(&table.primary));
+        for column in table.keys().filter(|column| column.kind == ColumnType::Uuid) {
+            lower_uuid(input.get_mut(&column.field));
         }
         for foreign in &table.foreigns {
             let target = self.view.layout.at(foreign.target);
@@ -308,6 +310,11 @@ impl<'t> Transaction<'t> {
             let before = before.as_ref().map(|row| read::publish(&self.view, table, row.clone()));
             let record = read::publish(&self.view, table, row.clone());
             recorded.push(Recorded { operation, entity: table.name.clone(), record, before });
+        }
+        if table.is_counter {
+            // Nobody keeps counters, of which there are many.
+            self.changes.push_untold();
+            return;
         }
         if !table.in_snapshot {
             self.changes.push_untold();

@@ -6,6 +6,7 @@ use crate::backend::{By, Row, Wanted, Write};
 use crate::layout::{Lookup, Table, WORKSPACES, foreign_id};
 use crate::read::show;
 use model::{Error, Record};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
@@ -61,9 +62,10 @@ impl<'t> Transaction<'t> {
         let references: Vec<Vec<Reference>> = batch.iter().map(|put| self.references(table, put)).collect();
         let targets: BTreeSet<&Reference> = references.iter().flatten().collect();
         let mut wanted: Vec<Wanted<'_>> = targets.iter().map(|(index, id)| Wanted::id(layout.at(*index), id)).collect();
-        for (put, claims) in batch.iter().zip(&claims) {
+        let ids: Vec<_> = batch.iter().map(|put| table.id(&put.row.record)).collect();
+        for ((put, id), claims) in batch.iter().zip(&ids).zip(&claims) {
             if put.old.is_none() {
-                wanted.push(Wanted::id(table, table.id(&put.row.record)));
+                wanted.push(Wanted::id(table, id));
             }
             let workspace = put.row.workspace;
             wanted.extend(
@@ -96,15 +98,14 @@ impl<'t> Transaction<'t> {
         others: Vec<Option<Row>>,
     ) -> Result<(), Error> {
         let mut others = others.into_iter();
-        let mut written: HashSet<&str> = HashSet::new();
+        let mut written: HashSet<Cow<'_, str>> = HashSet::new();
         let mut taken: HashSet<(&str, Option<Uuid>, &str)> = HashSet::new();
         for (put, claims) in batch.iter().zip(claims) {
             let id = table.id(&put.row.record);
             if put.old.is_none() {
                 let other = others.next().flatten();
-                let in_the_way =
-                    || Error::primary_key_violation(Record::from_iter([(table.primary.clone(), id.into())]));
-                if written.contains(id) {
+                let in_the_way = || Error::primary_key_violation(table.key_fields(&id));
+                if written.contains(&id) {
                     return Err(in_the_way());
                 }
                 self.evict(table, other, in_the_way)?;
@@ -118,7 +119,7 @@ impl<'t> Transaction<'t> {
                 // A row of this batch has got the value that it has now.
                 let other = others.next().flatten().filter(|other| {
                     let other = table.id(&other.record);
-                    other != id && !written.contains(other)
+                    other != id && !written.contains(&other)
                 });
                 self.evict(table, other, in_the_way)?;
             }

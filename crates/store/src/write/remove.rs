@@ -7,6 +7,7 @@ use crate::layout::{OnDelete, Table, WORKSPACES};
 use crate::read;
 use model::Error;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// What becomes of rows that refer to those that are removed, and whose foreign keys neither cascade nor become null.
@@ -74,7 +75,7 @@ impl<'t> Transaction<'t> {
     pub(super) fn remove(&mut self, table: &'t Table, rows: Vec<Row>, referrers: Referrers) -> Result<(), Error> {
         let layout = self.view.layout;
         let mut seen: HashSet<(usize, String)> =
-            rows.iter().map(|row| (table.index, table.id(&row.record).to_owned())).collect();
+            rows.iter().map(|row| (table.index, table.id(&row.record).into_owned())).collect();
         let mut doomed: Doomed = rows.into_iter().map(|row| (table.index, row)).collect();
         let mut orphaned: Vec<(usize, usize, String)> = Vec::new();
         let mut next = 0;
@@ -84,7 +85,7 @@ impl<'t> Transaction<'t> {
             for ((child, place), rows) in self.referring(&doomed[next..end], i64::MIN, usize::MAX, follows)? {
                 let child = layout.at(child);
                 for row in rows {
-                    let id = child.id(&row.record).to_owned();
+                    let id = child.id(&row.record).into_owned();
                     if child.foreigns[place].on_delete == OnDelete::Null {
                         orphaned.push((child.index, place, id));
                     } else if seen.insert((child.index, id)) {
@@ -118,9 +119,9 @@ impl<'t> Transaction<'t> {
         by: impl Fn(OnDelete) -> bool,
     ) -> Result<Vec<((usize, usize), Vec<Row>)>, Error> {
         let layout = self.view.layout;
-        let mut referred: Vec<(&Table, Vec<&str>)> = Vec::new();
+        let mut referred: Vec<(&Table, Vec<Cow<'_, str>>)> = Vec::new();
         for table in layout.tables() {
-            let ids: Vec<&str> =
+            let ids: Vec<Cow<'_, str>> =
                 rows.iter().filter(|(i, _)| *i == table.index).map(|(_, r)| table.id(&r.record)).collect();
             if !ids.is_empty() {
                 referred.push((table, ids));
@@ -128,12 +129,13 @@ impl<'t> Transaction<'t> {
         }
         let mut keys = Vec::new();
         let mut selections = Vec::new();
-        for (table, ids) in &referred {
+        let named: Vec<Vec<&str>> = referred.iter().map(|(_, ids)| ids.iter().map(|id| &**id).collect()).collect();
+        for ((table, _), named) in referred.iter().zip(&named) {
             for &(child, place) in &table.referrers {
                 let child = layout.at(child);
                 let foreign = &child.foreigns[place];
                 if by(foreign.on_delete) {
-                    for ids in ids.chunks(IDS_AT_ONCE) {
+                    for ids in named.chunks(IDS_AT_ONCE) {
                         keys.push((child.index, place));
                         selections.push(Selection {
                             now,
@@ -156,7 +158,7 @@ impl<'t> Transaction<'t> {
         let found = self.referring(doomed, self.view.now, limit, |on_delete| on_delete == OnDelete::Restrict)?;
         // Of several entities, the one that was declared last is named, as Kong does.
         let mut staying = found.into_iter().rev().filter(|((child, _), rows)| {
-            rows.iter().any(|row| !seen.contains(&(*child, layout.at(*child).id(&row.record).to_owned())))
+            rows.iter().any(|row| !seen.contains(&(*child, layout.at(*child).id(&row.record).into_owned())))
         });
         if let Some(((child, place), _)) = staying.next() {
             let child = layout.at(child);

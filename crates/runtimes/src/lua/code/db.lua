@@ -154,13 +154,26 @@ local function one(self, options, record, err_t)
   return wanted(self, options, record)
 end
 
--- The value of the primary key, which may come as it is, in a table, or in a whole record.
+-- The value of the primary key, which may come as it is, in a table, or in a whole record; one of several fields is a
+-- list of their values.
 local function id_of(self, key)
-  if #self.schema.primary_key > 1 then
-    error(self.schema.name .. ": records that are known by several fields are counters of the gateway's own", 3)
+  local names = self.schema.primary_key
+  if #names > 1 then
+    if type(key) ~= "table" then
+      error("primary_key must be a table", 3)
+    end
+    local values = setmetatable({}, native.array_mt)
+    for i, name in ipairs(names) do
+      local value = key[name]
+      if type(value) == "table" then
+        value = value.id
+      end
+      values[i] = value == nil and null or value
+    end
+    return (native.json_encode(values))
   end
   if type(key) == "table" then
-    key = key[self.schema.primary_key[1]]
+    key = key[names[1]]
   end
   if type(key) ~= "string" then
     error("primary_key must be a table", 3)
@@ -244,8 +257,14 @@ function dao:update(key, change, options)
   local id = id_of(self, key)
   local record, err, err_t = one(self, options, ask(self, "update", options, id, outgoing(self.schema, change, options)))
   if not record and not err then
-    return failed({ code = 6, name = "not found", message = fmt("could not find the entity with primary key '{%s=%q}'",
-      self.schema.primary_key[1], id) })
+    local named = {}
+    for i, name in ipairs(self.schema.primary_key) do
+      local value = type(key) == "table" and key[name] or id
+      value = type(value) == "table" and value.id or value
+      named[i] = fmt(type(value) == "string" and "%s=%q" or "%s=%s", name, tostring(value))
+    end
+    return failed({ code = 6, name = "not found",
+      message = fmt("could not find the entity with primary key '{%s}'", concat(named, ",")) })
   end
   return record, err, err_t
 end
@@ -351,7 +370,7 @@ end
 
 local function id_by(self, field, value, options)
   local record, err, err_t = one(self, options, ask(self, "find", options, field, value_of(value)))
-  return record and record[self.schema.primary_key[1]], err, err_t
+  return record and (#self.schema.primary_key > 1 and record or record[self.schema.primary_key[1]]), err, err_t
 end
 
 function by_field.update(field)
@@ -484,6 +503,8 @@ kong.db = setmetatable({}, { __index = function(t, name)
     return errors_of_data()
   elseif name == "connector" then
     return slot.connector
+  elseif name == "cluster_mutex" then
+    return slot.cluster_mutex
   end
   return slot.entity(name)
 end })

@@ -11,21 +11,6 @@ const UNENDING: &str = "response_ratelimiting_metrics";
 
 const KEY: &str = "identifier, period, period_date, service_id, route_id";
 
-/// Makes a table of counters, where Kong has not.
-pub fn create(entity: &str) -> Vec<String> {
-    let table = quote(entity);
-    let ttl = if expires(entity) { "ttl TIMESTAMP WITH TIME ZONE, " } else { "" };
-    let mut sql = vec![format!(
-        "CREATE TABLE {table} (identifier TEXT NOT NULL, period TEXT NOT NULL, \
-         period_date TIMESTAMP WITH TIME ZONE NOT NULL, service_id UUID NOT NULL, route_id UUID NOT NULL, \
-         value INTEGER, {ttl}PRIMARY KEY ({KEY}))"
-    )];
-    if expires(entity) {
-        sql.push(format!("CREATE INDEX {} ON {table} (ttl)", quote(&format!("{entity}_ttl_idx"))));
-    }
-    sql
-}
-
 /// What adds to counters, and removes some that have expired. Rows are locked in the same order by all nodes.
 pub fn add(additions: &[Addition], now: i64) -> Vec<Question> {
     let mut additions: Vec<&Addition> = additions.iter().collect();

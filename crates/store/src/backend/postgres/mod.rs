@@ -14,6 +14,7 @@ mod named;
 mod plugins;
 mod poll;
 mod pool;
+mod query;
 mod reach;
 mod refusal;
 mod session;
@@ -37,6 +38,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 pub use migrations::{LOCK_TIMEOUT, Listed, Migration, Migrations, Say, State, Subsystem};
 use model::{Error, Record};
 pub use pool::{PasswordSource, Server};
+pub use query::Outcomes;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -178,6 +180,11 @@ impl Backend for Postgres {
             });
             done.await.map_err(failure)?
         });
+        async move { done.await.map_err(failure)? }.boxed()
+    }
+
+    fn query(&self, text: String) -> BoxFuture<'_, Result<Outcomes, Error>> {
+        let done = tokio::spawn(Postgres::run_script(self.shared.clone(), text));
         async move { done.await.map_err(failure)? }.boxed()
     }
 

@@ -56,10 +56,7 @@ impl Refusal {
                 let lookup = table.uniques().find(|lookup| of_column(&lookup.column));
                 Some(match lookup {
                     Some(lookup) => Error::unique_violation(lookup.violated(&row.record)),
-                    None => {
-                        let id = table.id(&row.record).into();
-                        Error::primary_key_violation(Record::from_iter([(table.primary.clone(), id)]))
-                    }
+                    None => Error::primary_key_violation(table.key_fields(&table.id(&row.record))),
                 })
             }
             Write::Put { table, row, .. } => {

@@ -177,7 +177,7 @@ impl Reader for Session {
         let question = |&Wanted { table, by }: &Wanted<'_>| {
             let statements = self.tables.of(table);
             match by {
-                By::Id(id) => (statements.get.clone(), vec![cells::key(table, id)]),
+                By::Id(id) => (statements.get.clone(), cells::key(table, id)),
                 By::Value { lookup, workspace, value } => statements.find(lookup, workspace, value),
             }
         };

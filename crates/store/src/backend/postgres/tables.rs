@@ -38,7 +38,7 @@ impl Tables {
             Write::Put { table, row, old } => (table, Some(row), old),
             Write::Remove { table, row } => (table, None, Some(row)),
         };
-        let key = |row: &Row| vec![cells::key(table, table.id(&row.record))];
+        let key = |row: &Row| cells::key(table, &table.id(&row.record));
         let is_own = |row: &Row| plugins::is_split(table) && !plugins::is_kongs(table, row);
         let statements = |row: &Row| match &self.plugins {
             Some(own) if is_own(row) => own,

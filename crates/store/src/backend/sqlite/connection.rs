@@ -87,7 +87,7 @@ impl Reader for Connection {
         let one = |&Wanted { table, by }: &Wanted<'_>| {
             let statements = &self.statements[table.index];
             match by {
-                By::Id(id) => self.row(table, &statements.get, [cells::key(table, id)]),
+                By::Id(id) => self.row(table, &statements.get, params_from_iter(cells::key(table, id))),
                 By::Value { lookup, workspace, value } => {
                     let (sql, parameters) = statements.find(lookup, workspace, value);
                     self.row(table, &sql, params_from_iter(parameters))
@@ -159,6 +159,7 @@ impl Reader for Connection {
             let sql = CounterStatements::new(&counter.entity, SQLITE).count;
             let mut statement = self.sqlite.prepare_cached(&sql).map_err(failed)?;
             let Counter { identifier, period, began, service, route, .. } = counter;
+            let began = began.div_euclid(1000);
             let key = params![identifier, period, began, service.to_string(), route.to_string(), now];
             let count = statement.query_row(key, |row| row.get(0)).optional().map_err(failed)?;
             Ok(count.unwrap_or(0))
@@ -187,7 +188,7 @@ impl Writer for Connection {
         for addition in additions {
             let Counter { entity, identifier, period, began, service, route } = &addition.counter;
             let statements = CounterStatements::new(entity, SQLITE);
-            let (service, route) = (service.to_string(), route.to_string());
+            let (began, service, route) = (began.div_euclid(1000), service.to_string(), route.to_string());
             self.run(&statements.purge, [now])?;
             let values = params![identifier, period, began, service, route, addition.amount, expiry(addition, now)];
             self.run(&statements.add, values)?;
@@ -207,19 +208,19 @@ impl Connection {
             self.remove_tags(table, old)?;
         }
         let (id, workspace) = (table.id(&row.record), workspace_of(row));
-        for (place, tag) in (0i64..).zip(row.tags()) {
+        for (place, tag) in (0i64..).zip(row.tags()).filter(|_| table.has_tags) {
             self.run(&self.tags.add, params![table.name, id, workspace, tag, place])?;
         }
         Ok(())
     }
 
     fn remove(&self, table: &Table, row: &Row) -> Result<(), Error> {
-        self.run(&self.statements[table.index].remove, [cells::key(table, table.id(&row.record))])?;
+        self.run(&self.statements[table.index].remove, params_from_iter(cells::key(table, &table.id(&row.record))))?;
         self.remove_tags(table, row)
     }
 
     fn remove_tags(&self, table: &Table, row: &Row) -> Result<(), Error> {
-        if row.tags().next().is_some() {
+        if table.has_tags && row.tags().next().is_some() {
             self.run(&self.tags.remove, params![table.name, table.id(&row.record), workspace_of(row)])?;
         }
         Ok(())

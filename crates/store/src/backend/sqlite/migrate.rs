@@ -3,7 +3,7 @@
 
 use super::connection::{Connection, decode};
 use crate::backend::cells::encode_value;
-use crate::backend::sql::{CounterStatements, EXPIRES, SQLITE};
+use crate::backend::sql::{EXPIRES, quote};
 use crate::backend::{Row, Write, Writer};
 use crate::layout::{COMPOSITE, ColumnType, Layout, Table, WORKSPACE, WORKSPACES};
 use crate::scope::DEFAULT;
@@ -66,17 +66,26 @@ fn steps(connection: &mut Connection, layout: &Layout, mut workspace: Option<Rec
     let mut default = None;
     for table in layout.tables() {
         let had = had.remove(&table.name).unwrap_or_default();
+        if table.is_counter && had.is_empty() {
+            adopt_counters(connection, table).map_err(text)?;
+        }
         table_steps(connection, table, &had, rebuilt, default).map_err(|e| format!("table {}: {e}", table.name))?;
         if table.name == WORKSPACES {
             default = default_workspace(connection, table, workspace.take())?;
         }
     }
-    for entity in &layout.counters {
-        for sql in CounterStatements::new(entity, SQLITE).create {
-            connection.sqlite.execute_batch(&sql).map_err(text)?;
-        }
-    }
     Ok(default)
+}
+
+/// Counters of before they were records: when their periods began was in milliseconds.
+fn adopt_counters(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
+    let sqlite = &connection.sqlite;
+    let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let there: i64 = sqlite.query_row(known, [&table.name], |row| row.get(0))?;
+    if there == 0 {
+        return Ok(());
+    }
+    sqlite.execute(&format!("UPDATE {} SET period_date = period_date / 1000", quote(&table.name)), []).map(drop)
 }
 
 /// The columns that the file has had, by table.
@@ -121,7 +130,8 @@ fn table_steps(
         connection.sqlite.execute_batch(&statements.create).map_err(text)?;
     } else {
         extend(connection, table, &present)?;
-        if rebuilt {
+        // Such a file has no records of keys of several fields.
+        if rebuilt && !table.has_joint_key() {
             rebuild(connection, table, workspace)?;
         }
     }
@@ -175,7 +185,7 @@ fn rebuild(connection: &mut Connection, table: &Table, workspace: Option<Uuid>) 
     loop {
         let rows = portion(connection, table, &statements.portion(&former), &after)?;
         let Some(last) = rows.last() else { break };
-        after = table.id(&last.record).to_owned();
+        after = table.id(&last.record).into_owned();
         let workspace = workspace.filter(|_| table.per_workspace);
         let rows: Vec<Row> =
             rows.into_iter().map(|row| Row { workspace: row.workspace.or(workspace), ..row }).collect();
@@ -209,7 +219,7 @@ fn default_workspace(
     let id = match (known, record) {
         (Some(id), _) => id,
         (None, Some(record)) => {
-            let id = table.id(&record).to_owned();
+            let id = table.id(&record).into_owned();
             let row = Row { record, ..Row::default() };
             connection.write(&[Write::Put { table, row: &row, old: None }]).map_err(|e| e.message)?;
             id

@@ -2,7 +2,7 @@
 //! each is a migration by its own name.
 
 use super::super::fields::{self, Fields};
-use super::super::{counters, plugins};
+use super::super::plugins;
 use super::state::Migration;
 use crate::backend::sql::{POSTGRES, Statements, columns, quote};
 use crate::layout::{ColumnType, Layout, OnDelete, Table};
@@ -48,9 +48,6 @@ pub fn extensions(layout: &Layout, present: &Present, kongs: &HashSet<&str>) -> 
     if present.contains_key(FORMER_VIEW) {
         extensions.push(Extension { name: FORMER_VIEW.to_owned(), sql: vec![format!("DROP VIEW {FORMER_VIEW}")] });
     }
-    let missing = |entity: &&String| !present.contains_key(*entity) && !kongs.contains(entity.as_str());
-    let counters = layout.counters.iter().filter(missing);
-    extensions.extend(counters.map(|entity| Extension { name: entity.clone(), sql: counters::create(entity) }));
     extensions
 }
 
