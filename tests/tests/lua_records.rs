@@ -1,7 +1,7 @@
-//! Records of plugins in Lua that are known by several fields, in a file of SQLite.
+//! Records as plugins in Lua get them, in a file of SQLite.
 
 use blackbox::Node;
-use blackbox::http::{get, json};
+use blackbox::http::{get, json, request};
 use serde_json::json;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/runtimes/src/lua/plugins/fixtures/?.lua;;");
@@ -28,4 +28,35 @@ fn keys_of_several_fields_are_keys() {
     assert!((58..=60).contains(&said["ttl"].as_i64().unwrap()), "{said}");
     let refused = get(node.proxy(), "/?do=query").expect(200).json();
     assert!(refused["err"].as_str().unwrap().starts_with("cannot perform queries: SQLite"), "{refused}");
+}
+
+/// Kong's plugins leave the whole record of a credential to those that come after them.
+#[test]
+fn credentials_are_whole_records() {
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": "http://127.0.0.1:1" })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "name": "r", "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/consumers", &json!({ "username": "ann" })).expect(201);
+    let given = json!({ "username": "ann", "password": "secret", "tags": ["a"] });
+    let mut record = json(admin, "POST", "/consumers/ann/basic-auth", &given).expect(201).json();
+    json(admin, "POST", "/routes/r/plugins", &json!({ "name": "basic-auth" })).expect(201);
+    let code = json!({
+        "header_filter": ["ngx.header['X-Late'] = kong.client.get_credential().username .. ' ' .. \
+            tostring(kong.client.get_credential().created_at)"],
+        "access": ["if kong.request.get_query_arg('ask') then \
+            kong.response.exit(200, ngx.ctx.authenticated_credential) end kong.response.exit(200)"],
+    });
+    json(admin, "POST", "/routes/r/plugins", &json!({ "name": "post-function", "config": code })).expect(201);
+    let ask = |path: &str| {
+        request(node.proxy(), "GET", path, &[("Authorization", "Basic YW5uOnNlY3JldA==")], b"").unwrap().expect(200)
+    };
+    let whole = ask("/?ask=1");
+    assert_eq!(whole.json(), record);
+    assert_eq!(whole.header("X-Late").unwrap(), format!("ann {}", record["created_at"]));
+    assert_eq!(ask("/").header("X-Late"), Some("ann nil"), "filters cannot wait");
+    let path = format!("/consumers/ann/basic-auth/{}", record["id"].as_str().unwrap());
+    json(admin, "PATCH", &path, &json!({ "tags": ["b"] })).expect(200);
+    record["tags"] = json!(["b"]);
+    assert_eq!(ask("/?ask=1").json(), record);
 }

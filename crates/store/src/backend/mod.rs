@@ -48,8 +48,8 @@ pub trait Backend: Send + Sync {
 
     /// Runs text in SQL, where there is a server for it.
     fn query(&self, _text: String) -> BoxFuture<'_, Result<Vec<Value>, Error>> {
-        let why = "cannot perform queries: SQLite does not take the SQL that plugins write for Postgres (ask for records \
-                   by entity, kong.db)";
+        let why = "cannot perform queries: SQLite does not take the SQL that plugins write for Postgres (kong.db has \
+                   records by entity)";
         Box::pin(async move { Err(Error::operation_unsupported(why)) })
     }
 

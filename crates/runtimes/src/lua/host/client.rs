@@ -10,6 +10,16 @@ use sdk::log::{self, LogMode, LogValue};
 use sdk::{Exchange, SnapshotRef};
 use serde_json::{Value as Json, json};
 
+/// Entities of credentials, and the fields by which requests find them.
+const FOUND_BY: [(&str, &str); 6] = [
+    ("keyauth_credentials", "key"),
+    ("basicauth_credentials", "username"),
+    ("jwt_secrets", "key"),
+    ("hmacauth_credentials", "username"),
+    ("oauth2_credentials", "client_id"),
+    ("keyauth_enc_credentials", "key"),
+];
+
 impl Host {
     pub(super) fn client(&mut self, lua: &Lua, name: &str, arguments: &Arguments<'_>) -> Result<Value> {
         let Exchange { client, consumer, credential, route, service, .. } = &self.exchange;
@@ -34,7 +44,17 @@ impl Host {
             "client.get_credential" => match credential {
                 Some(credential) => {
                     let consumer = credential.consumer.map(|id| json!({ "id": id.to_string() }));
-                    value::record(lua, &json!({ "id": credential.id.to_string(), "consumer": consumer }))
+                    let mut record = json!({ "id": credential.id.to_string(), "consumer": consumer });
+                    let is_it = |(entity, _): &&(&str, &str)| {
+                        let found = self.exchange.find_credential(entity, credential.key.as_bytes());
+                        found.is_some_and(|found| found.id == credential.id)
+                    };
+                    // What code makes the whole record of (`kept.lua`).
+                    if let Some((entity, field)) = FOUND_BY.iter().find(is_it) {
+                        record["entity"] = (*entity).into();
+                        record[*field] = (*credential.key).into();
+                    }
+                    value::record(lua, &record)
                 }
                 None => Ok(Value::Nil),
             },

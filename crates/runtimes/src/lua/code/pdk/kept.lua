@@ -1,7 +1,7 @@
 -- What code finds in `kong.ctx` and `ngx.ctx` that it has not put there itself.
 local slot = ...
 local pdk = slot.pdk
-local type, pairs, rawset, setmetatable = type, pairs, rawset, setmetatable
+local type, pairs, rawset, setmetatable, getmetatable = type, pairs, rawset, setmetatable, getmetatable
 local host = pdk.host
 
 local authenticate = host("client.authenticate")
@@ -41,7 +41,50 @@ local function caller(ctx, name, find)
   if said then
     return said[name]
   end
-  return find()
+  return find(ctx)
+end
+
+-- Requests know of a credential by what it is found. The whole record is asked of the store, where code can wait, and kept
+-- as others are that plugins load.
+local wholes = setmetatable({}, { __mode = "k" })
+
+local function load_whole(dao, id)
+  local record, err = dao:select({ id = id })
+  return record, err or not record and "it is not there any more" or nil
+end
+
+local function copy_of(value)
+  if type(value) ~= "table" then
+    return value
+  end
+  local copy = setmetatable({}, getmetatable(value))
+  for key, inner in pairs(value) do
+    copy[key] = copy_of(inner)
+  end
+  return copy
+end
+
+local function credential_of(ctx)
+  local record = found.credential()
+  local entity = record and record.entity
+  if not entity then
+    return record
+  end
+  record.entity = nil
+  local whole = wholes[ctx]
+  if whole and whole.id == record.id then
+    return whole
+  elseif not slot.may_wait then
+    return record
+  end
+  local dao = slot.entity(entity)
+  whole = dao and kong.cache:get(dao:cache_key(record.id), nil, load_whole, dao, record.id)
+  if not whole then
+    return record
+  end
+  whole = copy_of(whole)
+  wholes[ctx] = whole
+  return whole
 end
 
 -- What authentication has found is in `ngx.ctx`, too, as Kong's own plugins have it.
@@ -68,7 +111,7 @@ end, __index = function(ctx, name)
   elseif name == "authenticated_consumer" then
     value = caller(ctx, name, found.consumer)
   elseif name == "authenticated_credential" then
-    value = caller(ctx, name, found.credential)
+    value = caller(ctx, name, credential_of)
   elseif name == "route" then
     value = found.route()
   elseif name == "service" then
