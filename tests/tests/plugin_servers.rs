@@ -1,8 +1,8 @@
 //! Plugins of servers of their own, in both of Kong's protocols.
 
-use blackbox::http::{Response, get, json, request};
+use blackbox::http::{Connection, Response, get, json, request};
 use blackbox::tls::{Client, Offer};
-use blackbox::{Backend, Node, Scripted, eventually};
+use blackbox::{Backend, Node, Scripted, Service, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -291,4 +291,32 @@ fn a_server_that_says_nothing_of_its_plugins_stops_the_start() {
     node.set("pluginserver_probe_query_cmd", "echo no plugin today");
     let said = node.refusal();
     assert!(said.contains("plugin server probe: 'echo no plugin today': what it writes is not JSON"), "{said}");
+}
+
+#[test]
+fn content_is_read_when_a_plugin_asks() {
+    for protocol in PROTOCOLS {
+        let (backend, service) = (Backend::start("a"), Service::start());
+        let probed = Probed::start(protocol, backend.address, &[]);
+        let url = json!({ "url": format!("http://{}", service.address) });
+        json(probed.node.admin(), "PATCH", "/services/s", &url).expect(200);
+        let route = get(probed.node.admin(), "/services/s/routes").expect(200).json()["data"][0]["id"].clone();
+        let path = format!("/routes/{}", route.as_str().unwrap());
+        json(probed.node.admin(), "PATCH", &path, &json!({ "request_buffering": false })).expect(200);
+        for (what, comes_first) in [("look away", true), ("look", false)] {
+            let mut client = Connection::open(probed.node.proxy()).unwrap();
+            let head = format!("POST / HTTP/1.1\r\nHost: a.test\r\nX-Do: {what}\r\nContent-Length: 4\r\n\r\n");
+            client.send_raw(head.as_bytes()).unwrap();
+            let mut upstream = None;
+            if comes_first {
+                upstream = Some(service.accept());
+            }
+            client.send_raw(b"late").unwrap();
+            let mut upstream = upstream.unwrap_or_else(|| service.accept());
+            assert_eq!(upstream.request().unwrap().body, b"late");
+            upstream.answer("").unwrap();
+            let length = if comes_first { "0" } else { "4" };
+            assert_eq!(client.receive(false).unwrap().expect(200).header("X-Content"), Some(length), "{protocol}");
+        }
+    }
 }

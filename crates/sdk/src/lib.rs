@@ -81,7 +81,7 @@ pub use node_log::{LOG_OF_CODE, LogListener, LogMessage, NodeLog};
 pub use plugin::{Filtered, Phases, Plugin, PluginKind, Step, register};
 pub use queue::{Deliver, Queue, QueueSettings};
 pub use records::{Addition, Counter, RecordPage, RecordStore, Records, RecordsError};
-pub use request_body::RequestBody;
+pub use request_body::{ContentDemand, RequestBody};
 pub use request_debug::RequestDebug;
 pub use retries::{OnRetry, RetryBudget, RetryCause, RetryPolicy};
 pub use scripts::{Script, Scripts};

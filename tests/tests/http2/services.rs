@@ -244,3 +244,29 @@ fn requests_go_by_http2_where_their_service_says_so() {
     let streams = json!({ "name": "t", "protocol": "tcp", "host": "h", "http2": true });
     json(node.admin(), "POST", "/services", &streams).expect(400);
 }
+
+#[test]
+fn code_that_may_read_content_and_does_not_holds_no_call_up() {
+    let service = Grpc::start();
+    let node = node(&service);
+    let code = "if kong.request.get_header('x-ask') then kong.request.get_raw_body() end";
+    let config = json!({ "rewrite": [code], "access": [code] });
+    json(node.admin(), "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+    play(async {
+        let connection = Connection::open(&node, Over::Plain).await;
+        let (response, mut sending) = connection.send(call("Echo"), false).await;
+        sending.send_data(Bytes::from_static(b"one"), false).unwrap();
+        let mut response = response.await.unwrap();
+        assert_eq!(response.body_mut().data().await.unwrap().unwrap(), "one");
+        sending.send_data(Bytes::from_static(b"two"), true).unwrap();
+        assert_eq!(whole(response).await.content, b"two");
+        // Code that asks gets the whole before the service does.
+        let mut asking = call("Echo");
+        asking.headers_mut().insert("x-ask", HeaderValue::from_static("1"));
+        let (response, mut sending) = connection.send(asking, false).await;
+        for (piece, last) in [("one", false), ("two", true)] {
+            sending.send_data(Bytes::from(piece), last).unwrap();
+        }
+        assert_eq!(whole(response.await.unwrap()).await.content, b"onetwo");
+    });
+}

@@ -62,7 +62,7 @@ impl Instance {
                 self.warn(exchange, "the content is too large to be edited and is passed on");
                 return None;
             }
-            RequestBody::Unread => return None,
+            RequestBody::Unread | RequestBody::OnDemand(_) => return None,
         }
         let content_type = exchange.request.fields.get("content-type")?.to_ascii_lowercase();
         let names = |kind: &str| memchr::memmem::find(&content_type, kind.as_bytes()).is_some();

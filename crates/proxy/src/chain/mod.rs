@@ -7,16 +7,18 @@
 
 mod build;
 mod condition;
+mod on_demand;
 mod order;
 mod refusal;
 mod run;
 
 pub use build::Scopes;
 pub use condition::PluginCondition;
+pub use on_demand::OnDemand;
 pub use refusal::Refusal;
 pub use run::{
-    Selected, Unfiltered, run_access, run_body_filter, run_exit, run_header_filter, run_log, run_response, run_rewrite,
-    run_ws_frame, taking_part, wait_for_body_filters, wait_for_header_filters,
+    Selected, Unfiltered, run_access, run_access_with, run_body_filter, run_exit, run_header_filter, run_log,
+    run_response, run_rewrite, run_ws_frame, taking_part, wait_for_body_filters, wait_for_header_filters,
 };
 
 use model::entities::{Ordering, Protocol, Protocols, Uuid};

@@ -1,6 +1,6 @@
 //! Running the phases of a chain.
 
-use super::{Chain, Instance, PluginSlot};
+use super::{Chain, Instance, OnDemand, PluginSlot};
 use crate::panic;
 use futures_util::FutureExt;
 use model::entities::{Protocol, Protocols, Uuid};
@@ -18,8 +18,13 @@ use wire::websocket::Side;
 /// The instances that were selected for an exchange; they take part in its later phases.
 pub type Selected<'a> = SmallVec<[&'a Arc<Instance>; 4]>;
 
-/// The rewrite phase: global instances only.
-pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answer> {
+/// The rewrite phase: global instances only. Ends, as with no answer, where they have asked for content that cannot be
+/// had.
+pub async fn run_rewrite(
+    chain: &Chain,
+    exchange: &mut Exchange,
+    mut content: Option<&mut OnDemand<'_>>,
+) -> Option<Answer> {
     if !chain.has(Phases::REWRITE) {
         return None;
     }
@@ -29,10 +34,11 @@ pub async fn run_rewrite(chain: &Chain, exchange: &mut Exchange) -> Option<Answe
         }
         let begun = Begun::of(instance, exchange, "rewrite");
         let step = guarded(instance, || instance.plugin.rewrite(exchange));
-        let settled = settle(instance, step).await;
+        let settled = settle(instance, step, content.as_deref_mut()).await;
         begun.end(instance, exchange, "rewrite", settled.answer());
         match settled {
             Settled::Next => {}
+            Settled::NoContent => return None,
             Settled::Answer(answer) => return Some(answer),
             Settled::Panicked => return Some(Answer::unexpected(exchange)),
         }
@@ -47,6 +53,17 @@ pub async fn run_access<'a>(
     exchange: &mut Exchange,
     selected: &mut Selected<'a>,
     run: bool,
+) -> Option<Answer> {
+    run_access_with(chain, exchange, selected, run, None).await
+}
+
+/// The same with content that plugins may ask for. No plugin acts any more where it cannot be had.
+pub async fn run_access_with<'a>(
+    chain: &'a Chain,
+    exchange: &mut Exchange,
+    selected: &mut Selected<'a>,
+    mut run: bool,
+    mut content: Option<&mut OnDemand<'_>>,
 ) -> Option<Answer> {
     let mut answer = None;
     for slot in &chain.slots {
@@ -63,10 +80,14 @@ pub async fn run_access<'a>(
         if run && answer.is_none() && instance.phases.has(Phases::ACCESS) {
             let begun = Begun::of(instance, exchange, "access");
             let step = guarded(instance, || instance.plugin.access(exchange));
-            let settled = settle(instance, step).await;
+            let settled = settle(instance, step, content.as_deref_mut()).await;
             begun.end(instance, exchange, "access", settled.answer());
             answer = match settled {
                 Settled::Next => None,
+                Settled::NoContent => {
+                    run = false;
+                    None
+                }
                 Settled::Answer(answer) => Some(answer),
                 Settled::Panicked => Some(Answer::unexpected(exchange)),
             };
@@ -84,10 +105,10 @@ pub async fn run_response(selected: &Selected<'_>, exchange: &mut Exchange) -> O
     for instance in selected.iter().filter(|i| i.phases.has(Phases::RESPONSE)) {
         let begun = Begun::of(instance, exchange, "response");
         let step = guarded(instance, || instance.plugin.response(exchange));
-        let settled = settle(instance, step).await;
+        let settled = settle(instance, step, None).await;
         begun.end(instance, exchange, "response", settled.answer());
         match settled {
-            Settled::Next => {}
+            Settled::Next | Settled::NoContent => {}
             Settled::Answer(answer) => return Some(answer),
             Settled::Panicked => return Some(Answer::unexpected(exchange)),
         }
@@ -251,6 +272,8 @@ pub fn run_log(selected: &Selected<'_>, exchange: &mut Exchange) {
 enum Settled {
     Next,
     Answer(Answer),
+    /// It has asked for content that cannot be had.
+    NoContent,
     Panicked,
 }
 
@@ -296,13 +319,20 @@ fn is_grpc(exchange: &Exchange) -> bool {
     exchange.request.version >= Version::Http2 && content_type.is_some_and(|kind| kind.starts_with(b"application/grpc"))
 }
 
-async fn settle(instance: &Instance, mut step: Option<Step<'_>>) -> Settled {
+async fn settle(instance: &Instance, mut step: Option<Step<'_>>, mut content: Option<&mut OnDemand<'_>>) -> Settled {
     loop {
         match step {
             Some(Step::Next) => return Settled::Next,
             Some(Step::Answer(answer)) => return Settled::Answer(answer),
             Some(Step::Wait(future)) => {
-                let waited = AssertUnwindSafe(future).catch_unwind().await;
+                let waited = match content.as_deref_mut() {
+                    None => AssertUnwindSafe(future).catch_unwind().await,
+                    Some(content) => match AssertUnwindSafe(content.during(future)).catch_unwind().await {
+                        Ok(Some(step)) => Ok(step),
+                        Ok(None) => return Settled::NoContent,
+                        Err(panic) => Err(panic),
+                    },
+                };
                 step = waited.map_err(|panic| report(instance, panic::message(&*panic))).ok();
             }
             None => return Settled::Panicked,

@@ -1,6 +1,7 @@
 //! One request, from its head to the log phase.
 
 use super::attempt::{self, Failed};
+use super::content;
 use super::context::{Broken, RequestContext};
 use super::debug;
 use super::downstream::Downstream;
@@ -186,24 +187,27 @@ async fn ask(
         chain::run_access(global, exchange, &mut context.selected, false).await;
         return Err(gateway_error(exchange, 403));
     }
-    // Plugins that look at content before there is a route get it then.
-    let is_held = global.has(Phases::REWRITE) && global.has(Phases::READS_BODY);
-    if is_held {
-        let held = match payload.begin(exchange.request.framing, context.content_limit()) {
-            Ok(()) => payload.hold_for_plugins(context, downstream).await,
-            Err(failure) => Err(failure),
+    if global.has(Phases::REWRITE) {
+        // Plugins that look at content before there is a route get it then.
+        let rewritten = if global.has(Phases::READS_BODY) {
+            match content::hold(context, exchange, downstream, payload).await {
+                Ok(()) => Ok(chain::run_rewrite(global, exchange, None).await),
+                Err(failure) => Err(failure),
+            }
+        } else if global.has(Phases::MAY_READ_BODY) {
+            Box::pin(content::rewrite(context, exchange, downstream, payload)).await
+        } else {
+            Ok(chain::run_rewrite(global, exchange, None).await)
         };
-        if let Err(failure) = held {
+        let refusal = match rewritten {
+            Ok(None) => None,
+            Ok(Some(answer)) => Some(Refusal::Answer(Box::new(answer), Source::Exit)),
+            Err(failure) => Some(content_failure(context, exchange, failure)),
+        };
+        if let Some(refusal) = refusal {
             chain::run_access(global, exchange, &mut context.selected, false).await;
-            return Err(content_failure(context, exchange, failure));
+            return Err(refusal);
         }
-        exchange.body = payload.for_plugins();
-    }
-    if global.has(Phases::REWRITE)
-        && let Some(answer) = chain::run_rewrite(global, exchange).await
-    {
-        chain::run_access(global, exchange, &mut context.selected, false).await;
-        return Err(Refusal::Answer(Box::new(answer), Source::Exit));
     }
     // The target is lent out, so that the path can be looked at while the exchange changes.
     let target = std::mem::take(&mut exchange.request.target);
@@ -233,11 +237,7 @@ async fn ask(
     let mismatch = route.and_then(|route| {
         Mismatch::of(route, exchange.client.https, exchange.request.version, &exchange.request.fields)
     });
-    let begun = match is_held {
-        true => Ok(()),
-        false => payload.begin(exchange.request.framing, context.content_limit()),
-    };
-    let refused = match (begun, mismatch) {
+    let refused = match (payload.begin(exchange.request.framing, context.content_limit()), mismatch) {
         (Ok(()), None) => None,
         (Ok(()), Some(mismatch)) => {
             Some(Refusal::Answer(Box::new(respond::mismatch(exchange, mismatch)), Source::Error))
@@ -248,18 +248,23 @@ async fn ask(
         chain::run_access(chain, exchange, &mut context.selected, false).await;
         return Err(refused);
     }
-    if chain.has(Phases::READS_BODY) && !is_held {
-        if let Err(failure) = payload.hold_for_plugins(context, downstream).await {
-            chain::run_access(chain, exchange, &mut context.selected, false).await;
-            return Err(content_failure(context, exchange, failure));
-        }
-        // What a plugin has put in its place before stays.
-        if !matches!(exchange.body, RequestBody::Whole(_)) {
-            exchange.body = payload.for_plugins();
-        }
+    if chain.has(Phases::READS_BODY)
+        && let Err(failure) = content::hold(context, exchange, downstream, payload).await
+    {
+        chain::run_access(chain, exchange, &mut context.selected, false).await;
+        return Err(content_failure(context, exchange, failure));
     }
     if !chain.is_empty() {
-        let answer = chain::run_access(chain, exchange, &mut context.selected, true).await;
+        let on_demand = chain.has(Phases::MAY_READ_BODY) && !chain.has(Phases::READS_BODY);
+        let answered = match on_demand {
+            // Boxed, since few exchanges come here.
+            true => Box::pin(content::access(context, exchange, downstream, payload, chain)).await,
+            false => Ok(chain::run_access(chain, exchange, &mut context.selected, true).await),
+        };
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(failure) => return Err(content_failure(context, exchange, failure)),
+        };
         // What plugins take is the gateway's time and not the service's.
         context.worker.update_time();
         if let Some(answer) = answer {

@@ -11,6 +11,7 @@
 mod access;
 mod announced;
 mod attempt;
+mod content;
 mod context;
 mod deadlines;
 mod debug;

@@ -31,6 +31,7 @@ pub(crate) struct Payload {
     rest: bool,
     /// As the service will get it.
     framing: Framing,
+    has_begun: bool,
     /// Some of the rest has gone to a service: there is no way back.
     streamed: bool,
     /// The most octets that the client may send.
@@ -39,12 +40,21 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    /// Takes the content that a head announced.
+    /// Takes the content that a head announced, unless that was done before.
     pub fn begin(&mut self, framing: Framing, limit: Option<u64>) -> Result<(), UploadError> {
+        if self.has_begun {
+            return Ok(());
+        }
+        self.has_begun = true;
         self.framing = framing;
         self.rest = !matches!(framing, Framing::Empty | Framing::Length(0));
         self.limit = limit;
         self.check_limit()
+    }
+
+    /// Whether all of it has come already, so that plugins can look at it at no cost.
+    pub fn is_at_hand(&self, downstream: &Downstream<'_>) -> bool {
+        !self.rest || matches!(self.framing, Framing::Length(n) if n <= downstream.buffered() as u64)
     }
 
     /// Lets the client send no more than that.

@@ -290,9 +290,9 @@ impl Plugin for Instance {
         let mut phases = Phases::NONE;
         for (phase, own) in [
             (Phase::Certificate, Phases::HANDSHAKE),
-            (Phase::Rewrite, Phases::REWRITE.and(Phases::READS_BODY)),
             // What it reads of requests is not known before it asks.
-            (Phase::Access, Phases::ACCESS.and(Phases::READS_BODY)),
+            (Phase::Rewrite, Phases::REWRITE.and(Phases::MAY_READ_BODY)),
+            (Phase::Access, Phases::ACCESS.and(Phases::MAY_READ_BODY)),
             (Phase::Preread, Phases::ACCESS),
             (Phase::Response, Phases::RESPONSE),
             (Phase::Log, Phases::LOG),

@@ -151,7 +151,7 @@ impl Plugin for Instance {
         }
         phases = phases.looking_back();
         let reads = self.rewrite.iter().chain(&self.access).any(Code::reads_content);
-        if reads { phases.and(Phases::READS_BODY) } else { phases }
+        if reads { phases.and(Phases::MAY_READ_BODY) } else { phases }
     }
 
     fn handshake<'a>(&'a self, handshake: &'a mut Handshake) -> LocalBoxFuture<'a, Result<(), String>> {

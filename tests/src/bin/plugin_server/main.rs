@@ -137,7 +137,10 @@ pub fn act(place: &str, event: &str, greeting: &str, kong: &mut dyn Kong) -> io:
     match event {
         "access" => {
             let host = kong.call("kong.request.get_header", &[json!("Host")])?;
-            let body = kong.call("kong.request.get_raw_body", &[])?;
+            let body = match wanted.as_str() {
+                Some("look away") => Value::Null,
+                _ => kong.call("kong.request.get_raw_body", &[])?,
+            };
             let greeting = format!("{greeting} {}", host.as_str().unwrap_or_default());
             kong.call("kong.service.request.set_header", &[json!("X-Greeting"), json!(greeting)])?;
             let length = body.as_str().map_or(0, str::len).to_string();

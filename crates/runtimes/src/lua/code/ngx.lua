@@ -9,13 +9,18 @@ local variable, set_variable = host("ngx.var"), host("ngx.set_var")
 local response_header, response_headers = host("ngx.response_header"), host("ngx.response_headers")
 local set_response_header, say = host("ngx.set_response_header"), host("ngx.say")
 local request_header, request_headers = host("request.get_header"), host("request.get_headers")
-local request_query, request_body = host("request.get_query"), host("request.get_raw_body")
+local request_query, raw_body, receive = host("request.get_query"), host("request.get_raw_body"), slot.receive
 local exit, set_status, get_status = slot.ending(host("ngx.exit")), host("ngx.set_status"), host("ngx.get_status")
 local to = function(name) return host("service.request." .. name) end
 local set_header, clear_header = to("set_header"), to("clear_header")
 local set_query, set_raw_query, set_method = to("set_query"), to("set_raw_query"), to("set_method")
 local set_body, set_host = to("set_raw_body"), host("ngx.set_host")
 local start_time = host("request.get_start_time")
+
+local function request_body()
+  receive()
+  return raw_body()
+end
 
 -- What of a request is shown at most is a setting, where code does not say; code is told that there is more, and so is
 -- who reads the log.
@@ -215,6 +220,9 @@ ngx = {
   },
   var = setmetatable({}, {
     __index = function(_, name)
+      if name == "request_body" then
+        receive()
+      end
       local value = variable(tostring(name))
       if value == nil and variables[name] then
         return variables[name]()
@@ -238,7 +246,7 @@ ngx = {
       return body ~= "" and body or nil
     end,
     get_body_file = function() return nil end,
-    read_body = function() end,
+    read_body = function() receive() end,
     discard_body = function() end,
     http_version = host("request.get_http_version"),
     raw_header = host("ngx.raw_header"),

@@ -241,6 +241,17 @@ function slot.fail(co, message) return outcome(co, resume(co, FAILED, message)) 
 -- Coroutines that wait for one another: who waits for `park` with a number goes on when that number is woken.
 local parked = 0
 
+-- Has the content of the request read, where it is still with the client; who cannot wait for it is told so. Others
+-- are asked instead of the exchange, or nobody, where there is none.
+local demand = slot.native.ask("request.demand")
+function slot.receive()
+  if slot.other == nil and slot.asks and demand(parked + 1) then
+    parked = parked + 1
+    slot.wait("park", parked)
+    demand()
+  end
+end
+
 -- Light threads (ngx.thread): coroutines that run beside the one that has spawned them, in the same phase.
 local threads = setmetatable({}, { __mode = "k" })
 local thread = {}

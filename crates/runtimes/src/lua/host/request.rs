@@ -2,6 +2,7 @@
 
 use super::{Arguments, Host, maybe, octets, unknown};
 use crate::lua::Phase;
+use crate::lua::operations;
 use crate::lua::value::{self, LISTS, Named, line_of};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Args, Version};
@@ -73,6 +74,22 @@ impl Host {
             "get_header" => maybe(lua, line_of(lines, &arguments.str(0)?)),
             "get_raw_body" => maybe(lua, self.content()),
             "get_start_time" => Ok(Value::Number(self.exchange.timing.started_unix_ms as f64)),
+            "demand" => {
+                let body = &mut self.exchange.body;
+                let waits = match arguments.values.is_empty() {
+                    true => {
+                        body.receive();
+                        false
+                    }
+                    false => {
+                        let parked = arguments.integer(0)? as u64;
+                        body.demand(move || {
+                            operations::wake(parked);
+                        })
+                    }
+                };
+                Ok(Value::Boolean(waits))
+            }
             "get_times" => self.times(lua),
             "is_stream" => Ok(Value::Boolean(self.exchange.stream.is_some())),
             "get_uri_captures" => {

@@ -201,7 +201,7 @@ impl Reader {
         }
         phases = phases.looking_back();
         let reads = is_open || read.iter().any(|text| reads_content(text));
-        Ok(if reads { phases.and(Phases::READS_BODY) } else { phases })
+        Ok(if reads { phases.and(Phases::MAY_READ_BODY) } else { phases })
     }
 
     /// A module; the inner error says where it was looked for, the outer one why it cannot be loaded.

@@ -10,7 +10,6 @@ local request = namespace("request", ANY, [[get_scheme get_host get_forwarded_sc
   get_forwarded_port get_forwarded_path get_forwarded_prefix get_http_version get_method get_raw_path
   get_path_with_query get_raw_query get_start_time get_uri_captures]])
 namespace("request", NOT_INIT, "get_port get_path", request)
-namespace("request", CONTENT, "get_raw_body", request)
 local get_query_arg, get_query = host("request.get_query_arg"), host("request.get_query")
 local get_header, get_headers = host("request.get_header"), host("request.get_headers")
 local ask_header = native.ask("request.get_header")
@@ -41,12 +40,18 @@ function request.get_headers(max)
 end
 
 local FORM = "application/x-www-form-urlencoded"
-local get_body = host("request.get_body")
+local get_body, get_raw_body, receive = host("request.get_body"), host("request.get_raw_body"), slot.receive
+function request.get_raw_body()
+  check(CONTENT)
+  receive()
+  return get_raw_body()
+end
 function request.get_body(kind, max)
   check(CONTENT)
   if max ~= nil and tostring(kind or get_header("Content-Type")):sub(1, #FORM) == FORM then
     check_max(max, "max_args")
   end
+  receive()
   return get_body(kind, max)
 end
 

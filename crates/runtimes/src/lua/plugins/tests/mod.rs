@@ -101,7 +101,7 @@ async fn plugins_answer() {
 #[test]
 fn content_is_read_for_modules_that_are_loaded_later() {
     let plugin = testing::configure(load(&["lazy"], &paths()).unwrap()[0], json!({}), &Env::default());
-    assert!(plugin.phases().has(sdk::Phases::READS_BODY));
+    assert!(plugin.phases().has(sdk::Phases::MAY_READ_BODY));
 }
 
 #[tokio::test]
