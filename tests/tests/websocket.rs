@@ -2,7 +2,7 @@
 
 use blackbox::http::{Connection, form, json};
 use blackbox::socket::Wire;
-use blackbox::{Node, PATIENCE, Service};
+use blackbox::{Node, PATIENCE, Service, eventually};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
 
@@ -301,7 +301,7 @@ fn plugins_in_lua_see_messages() {
     client.send_raw(&from_client(CLOSE, &1000_u16.to_be_bytes())).unwrap();
     assert_eq!(got_by_service(&mut service), (CLOSE, 1001_u16.to_be_bytes().to_vec()));
     drop((client, service));
-    blackbox::eventually("the plugin hears of the end", || node.log().contains("closed after 8 frames with 101"));
+    eventually("the plugin hears of the end", || node.log().contains("closed after 8 frames with 101"));
     assert!(!node.log().contains("no WebSockets"), "{}", node.log());
 }
 
@@ -327,4 +327,39 @@ fn plugins_in_lua_end_websockets() {
     let mut client = Connection::open(node.proxy()).unwrap();
     client.send("GET", "/chat?refuse=1", &HANDSHAKE, b"").unwrap();
     assert_eq!(client.receive(false).unwrap().json(), json!({ "message": "refused in access" }));
+}
+
+#[test]
+fn body_filters_see_beginning_and_end_of_a_tunnel_and_nothing_of_it() {
+    let service = Service::start();
+    let node = node(service.address, "http", "http");
+    let noted = "kong.log.err('filtered [', ngx.arg[1], '] ', ngx.arg[2])";
+    for (code, before) in [(noted.to_owned(), &b""[..]), (format!("{noted} ngx.arg[1] = 'early '"), b"early ")] {
+        let config = json!({ "body_filter": [code], "log": ["kong.log.err('over ', ngx.status)"] });
+        let plugin = json(node.admin(), "POST", "/plugins", &json!({ "name": "post-function", "config": config }));
+        let path = format!("/plugins/{}", plugin.expect(201).json()["id"].as_str().unwrap());
+        let mut client = Connection::open(node.proxy()).unwrap();
+        client.send("GET", "/chat", &HANDSHAKE, b"").unwrap();
+        let (mut upstream, _) = service.asked();
+        upstream.send_raw(&[ACCEPTED, b"hello"].concat()).unwrap();
+        assert_eq!(client.receive_head().unwrap().status, 101);
+        let expected = [before, b"hello"].concat();
+        assert_eq!(client.take(expected.len()).unwrap(), expected);
+        client.send_raw(b"octets").unwrap();
+        assert_eq!(upstream.take(6).unwrap(), b"octets");
+        drop(client);
+        let told = |log: &str, what: &str| log.matches(what).count();
+        let times = if before.is_empty() { 1 } else { 2 };
+        eventually("the end is filtered", || told(&node.log(), "filtered [] true") == times);
+        eventually("the log phase follows", || told(&node.log(), "over 101") == times);
+        assert_eq!(told(&node.log(), "filtered ["), 2 * times, "what is relayed is filtered");
+        blackbox::http::request(node.admin(), "DELETE", &path, &[], b"").unwrap().expect(204);
+    }
+    let config = json!({ "body_filter": ["error('it cannot be seen')"] });
+    json(node.admin(), "POST", "/plugins", &json!({ "name": "post-function", "config": config })).expect(201);
+    let mut client = Connection::open(node.proxy()).unwrap();
+    client.send("GET", "/chat", &HANDSHAKE, b"").unwrap();
+    let (mut upstream, _) = service.asked();
+    upstream.send_raw(&[ACCEPTED, b"hello"].concat()).unwrap();
+    assert!(client.rest().unwrap_or_default().is_empty(), "the tunnel opens though a filter has failed");
 }

@@ -45,6 +45,8 @@ pub(crate) struct Upgraded {
     pub upstream: Upstream,
     /// Who takes part in the log phase.
     pub logging: Vec<Arc<Instance>>,
+    /// Whose body filters are told of its end.
+    pub filtering: Vec<Arc<Instance>>,
     /// Who sees its messages.
     pub framing: Vec<Arc<Instance>>,
     /// How long the connection may be silent.
@@ -90,8 +92,10 @@ pub(crate) async fn run(
     if let Ok(Some(upstream)) = served {
         let read_timeout = exchange.timeouts().read;
         let logging = chain::taking_part(&context.selected, Phases::LOG);
+        let filtering = chain::taking_part(&context.selected, Phases::BODY_FILTER);
         let framing = chain::taking_part(&context.selected, websocket::FRAMES);
-        return Disposition::Upgraded(Box::new(Upgraded { upstream: *upstream, logging, framing, read_timeout }));
+        let upgraded = Upgraded { upstream: *upstream, logging, filtering, framing, read_timeout };
+        return Disposition::Upgraded(Box::new(upgraded));
     }
     if exchange.response.status == 0 {
         exchange.response.status = CLIENT_CLOSED_REQUEST;

@@ -5,9 +5,10 @@ use super::context::{Broken, RequestContext};
 use super::deadlines::{Deadlines, Wait};
 use super::downstream::Downstream;
 use super::exchange::CLIENT_CLOSED_REQUEST;
-use crate::chain::{self, Unfiltered};
-use sdk::{Bytes, Exchange};
+use crate::chain::{self, Instance, Selected, Unfiltered};
+use sdk::{Bytes, Exchange, Phases};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -80,6 +81,39 @@ pub(crate) async fn whole(
     context.deadlines.clear(downstream.timer());
     context.worker.update_time();
     filtered.inspect_err(|_| exchange.response.status = 500)
+}
+
+/// Runs the body filters before an upgraded connection begins, over nothing, as nginx does; what they put in its place
+/// goes before all that is relayed, which they do not see. Where one fails, nothing is relayed.
+pub(crate) async fn upgrade(context: &RequestContext<'_>, exchange: &mut Exchange) -> Result<Bytes, Broken> {
+    let filtering = &context.selected;
+    if !filtering.iter().any(|i| i.phases.has(Phases::BODY_FILTER)) {
+        return Ok(Bytes::new());
+    }
+    let filtered = pieceless(filtering, exchange, false).await;
+    filtered.map_err(|failure| failure.told(exchange))
+}
+
+/// The same when it has ended, over the last piece, which nobody gets any more.
+pub(crate) async fn upgrade_ended(filtering: &[Arc<Instance>], exchange: &mut Exchange) {
+    if !filtering.is_empty()
+        && let Err(failure) = pieceless(&filtering.iter().collect(), exchange, true).await
+    {
+        failure.told(exchange);
+    }
+}
+
+async fn pieceless(filtering: &Selected<'_>, exchange: &mut Exchange, last: bool) -> Result<Bytes, Failure> {
+    if !filtering.iter().any(|i| i.phases.has(Phases::BODY_FILTER_WAITS)) {
+        return chain::run_body_filter(filtering, exchange, Bytes::new(), last)
+            .map_err(|Unfiltered| Failure::Unfiltered);
+    }
+    // Boxed, since few exchanges come here.
+    let filtered = Box::pin(chain::wait_for_body_filters(filtering, exchange, Bytes::new(), last));
+    match tokio::time::timeout(PATIENCE, filtered).await {
+        Ok(filtered) => filtered.map_err(|Unfiltered| Failure::Unfiltered),
+        Err(_) => Err(Failure::FilterTimedOut),
+    }
 }
 
 /// Runs the body filters over a piece of content, and whether it is the last one. `meanwhile` goes on with what came

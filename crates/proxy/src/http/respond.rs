@@ -238,12 +238,14 @@ pub(crate) async fn start_upgrade(
     if exchange.response.status != 101 || exchange.response_is_replaced() {
         return Err(filters::failed(exchange));
     }
+    let before = filters::upgrade(context, exchange).await?;
     finish_filtered(context, exchange);
     downstream.start_upgrade(&mut exchange.response);
     match downstream {
-        Downstream::Http1(_) => write_all(context, downstream, b"").await,
+        Downstream::Http1(_) => write_all(context, downstream, &before).await,
         // What follows on the stream is what is relayed.
-        Downstream::Http2(_) | Downstream::Http3(_) => Ok(()),
+        Downstream::Http2(_) | Downstream::Http3(_) if before.is_empty() => Ok(()),
+        Downstream::Http2(_) | Downstream::Http3(_) => Err(filters::failed(exchange)),
     }
 }
 

@@ -5,6 +5,7 @@ use super::access::{self, Line};
 use super::debug;
 use super::downstream::Downstream;
 use super::exchange::Upgraded;
+use super::filters;
 use super::websocket::{Patience, Relay};
 use crate::chain::{self, Instance};
 use crate::tunnel::{End, Moved, Tunnel, Until};
@@ -24,7 +25,7 @@ pub(crate) async fn follow(
     connection: ServerConnection,
     upgraded: Upgraded,
 ) {
-    let Upgraded { upstream, logging, framing, read_timeout } = upgraded;
+    let Upgraded { upstream, logging, filtering, framing, read_timeout } = upgraded;
     let mut exchange = detached(session);
     let (client, client_sent, timer) = connection.into_parts();
     let moved = match upstream.into_parts() {
@@ -46,6 +47,7 @@ pub(crate) async fn follow(
     if let Some(line) = &mut line {
         line.took(traffic);
     }
+    filters::upgrade_ended(&filtering, &mut exchange).await;
     log(line, worker, origin, &mut exchange, &logging);
 }
 
@@ -58,7 +60,7 @@ pub(crate) async fn follow_stream(
     mut downstream: Downstream<'_>,
     upgraded: Upgraded,
 ) {
-    let Upgraded { upstream, logging, framing, read_timeout } = upgraded;
+    let Upgraded { upstream, logging, filtering, framing, read_timeout } = upgraded;
     let mut exchange = detached(session);
     match upstream.into_parts() {
         Some((service, service_sent, _counts)) if !framing.is_empty() => {
@@ -78,6 +80,7 @@ pub(crate) async fn follow_stream(
     if let Some(line) = &mut line {
         line.took(downstream.traffic());
     }
+    filters::upgrade_ended(&filtering, &mut exchange).await;
     log(line, worker, origin, &mut exchange, &logging);
 }
 
