@@ -246,7 +246,7 @@ impl Phases {
     pub const LOG: Phases = Phases(16);
     /// The whole request content must be in [`Exchange::body`] before the access phase.
     pub const READS_BODY: Phases = Phases(32);
-/// Content is read when [`Exchange::body`] is asked for it ([`crate::RequestBody::demand`]) in the rewrite or
+    /// Content is read when [`Exchange::body`] is asked for it ([`crate::RequestBody::demand`]) in the rewrite or
     /// access phase; what has come with the head, or is read for another plugin, is there before.
     pub const MAY_READ_BODY: Phases = Phases(32768);
     /// [`Exchange::kept_lines`] (and [`Exchange::kept_content`] with what plugins have read) is filled in before the
