@@ -591,36 +591,3 @@ fn what_is_said_of_the_service_before_routing_means_nothing() {
     assert!(head.contains(&format!("host: {}", backend.address)), "{head:?}");
     assert_eq!(answer.header("X-Uri"), Some("/third"));
 }
-
-#[test]
-fn later_phases_see_the_request_of_the_client() {
-    let backend = Backend::start("a");
-    let shows = "kong.response.set_header('X-Seen', table.concat({ kong.request.get_host(), kong.request.get_header('host'), \
-        kong.request.get_header('x-forwarded-for') or 'none', ngx.var.host, ngx.var.http_host, \
-        kong.request.get_method(), ngx.req.get_body_data() or 'nothing' }, ' '))";
-    let access = "kong.request.get_raw_body() kong.service.request.set_method('PUT')";
-    let node = with_code(&backend, &json!({ "access": [access], "header_filter": [shows] }));
-    let lines = [("Host", "client.test:99"), ("X-Forwarded-For", "7.7.7.7")];
-    let answer = request(node.proxy(), "POST", "/", &lines, b"sent").unwrap().expect(200);
-    let seen = "client.test client.test:99 7.7.7.7 client.test client.test:99 PUT sent";
-    assert_eq!(answer.header("X-Seen"), Some(seen));
-    assert!(head_of(&answer.json()).contains(&"x-forwarded-for: 7.7.7.7, 127.0.0.1".to_owned()));
-}
-
-#[test]
-fn files_of_the_operator_go_before_what_is_built_in() {
-    let folder = tempfile::tempdir().unwrap();
-    let own = folder.path().join("kong/plugins/canary");
-    std::fs::create_dir_all(&own).unwrap();
-    let handler = "return { PRIORITY = 7, VERSION = '9.8.7', access = function() kong.response.exit(418) end }";
-    std::fs::write(own.join("handler.lua"), handler).unwrap();
-    let schema = "return { name = 'canary', fields = { { config = { type = 'record', fields = {} } } } }";
-    std::fs::write(own.join("schema.lua"), schema).unwrap();
-    let path = format!("{}/?.lua;;", folder.path().display());
-    let version = |plugins: &str| {
-        let node = Node::start(&[("plugins", plugins), ("lua_package_path", &path)]);
-        get(node.admin(), "/").expect(200).json()["plugins"]["available_on_server"]["canary"]["version"].clone()
-    };
-    assert_eq!(version("bundled, canary"), "9.8.7");
-    assert_ne!(version("bundled"), "9.8.7", "it is not named");
-}

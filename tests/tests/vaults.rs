@@ -20,6 +20,12 @@ fn keep(folder: &Path, pair: &Pair) {
     std::fs::rename(folder.join("new"), folder.join("pair.json")).unwrap();
 }
 
+/// Where vaults in Lua are.
+fn path() -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/runtimes/src/lua/plugins/fixtures");
+    format!("{folder}/?.lua;{folder}/?/init.lua;;")
+}
+
 fn degraded(node: &Node) -> Vec<Value> {
     get(node.status(), "/status").expect(200).json()["degraded"].as_array().cloned().unwrap_or_default()
 }
@@ -137,5 +143,105 @@ fn the_command_line_looks_into_vaults() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let why = "could not get value from external vault (could not get subfield value: subfield none not found";
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
+fn a_vault_in_lua_gives_secrets_to_settings_plugins_and_code() {
+    let secrets = br#"{"level": "debug", "token": "planted-secret"}"#;
+    let service = Scripted::answering("application/json", secrets);
+    let (port, path) = (service.address.port().to_string(), path());
+    let settings = [
+        ("vaults", "bundled, ledger"),
+        ("lua_package_path", &*path),
+        ("vault_ledger_port", &*port),
+        ("log_level", "{vault://ledger/all/level}"),
+        ("untrusted_lua", "on"),
+    ];
+    let node = Node::start(&settings);
+    let configuration = get(node.admin(), "/").expect(200).json()["configuration"].clone();
+    assert_eq!(configuration["loaded_vaults"]["ledger"], true);
+    assert_eq!(configuration["log_level"], "debug");
+
+    let vault = json!({ "name": "ledger", "prefix": "my-ledger", "config": { "port": service.address.port() } });
+    let made = send(node.admin(), "POST", "/vaults", &vault).expect(201).json();
+    assert_eq!(made["config"]["prefix"], "usual");
+    let wrong = json!({ "name": "ledger", "prefix": "other-ledger", "config": { "port": 65536 } });
+    let refused = send(node.admin(), "POST", "/vaults", &wrong).expect(400).json();
+    assert_eq!(refused["fields"]["config"]["port"], "value should be between 0 and 65535");
+    let taken = json!({ "name": "ledger", "prefix": "ledger" });
+    let refused = send(node.admin(), "POST", "/vaults", &taken).expect(400).json();
+    assert!(refused["fields"]["prefix"].is_string(), "{refused}");
+    let absent = send(node.admin(), "POST", "/vaults", &json!({ "name": "nope", "prefix": "a-b" })).expect(400);
+    assert!(absent.text().contains("vault 'nope' is not installed"), "{}", absent.text());
+
+    let collector = Scripted::answering("text/plain", b"");
+    let headers = json!({ "X-Token": "{vault://my-ledger/all/token}", "X-Count": "{vault://my-ledger/counted/}" });
+    let http = format!("http://{}/", collector.address);
+    let queue = json!({ "max_coalescing_delay": 0.01 });
+    let config = json!({ "http_endpoint": http, "headers": headers, "queue": queue });
+    send(node.admin(), "POST", "/plugins", &json!({ "name": "http-log", "config": config })).expect(201);
+    get(node.proxy(), "/").expect(404);
+    eventually("the line of the log arrives", || !collector.requests().is_empty());
+    assert_eq!(collector.last().header("X-Token"), Some("planted-secret"));
+    let first = collector.last().header("X-Count").unwrap().to_owned();
+    eventually("the vault's own time to live is over, and the plugin has the new value", || {
+        get(node.proxy(), "/").expect(404);
+        collector.last().header("X-Count").is_some_and(|count| count != first)
+    });
+
+    let code = "local values = {} for _, name in ipairs { 'ledger/all/token', 'my-ledger/told#3', 'ledger/raised', \
+        'ledger/number', 'ledger/told?prefix=mine', 'my-ledger/none/nothing', 'nope/a', 'ledger' } do \
+        local value, err = kong.vault.get('{vault://' .. name .. '}') values[#values + 1] = value or err end \
+        return kong.response.exit(200, values)";
+    send(node.admin(), "POST", "/services", &json!({ "name": "s", "url": http })).expect(201);
+    send(node.admin(), "POST", "/services/s/routes", &json!({ "paths": ["/code"] })).expect(201);
+    let plugin = json!({ "name": "pre-function", "config": { "access": [code] } });
+    send(node.admin(), "POST", "/services/s/plugins", &plugin).expect(201);
+    let values = get(node.proxy(), "/code").expect(200).json();
+    let failed = |why: &str| format!("could not get value from external vault ({why})");
+    assert_eq!(values[0], "planted-secret");
+    assert_eq!(values[1], "usual 3 nil");
+    assert!(values[2].as_str().unwrap().contains("the ledger is lost"), "{values}");
+    let not_a_text = "no value found (value returned from vault has invalid type (number), string expected)";
+    assert_eq!(values[3], *failed(not_a_text));
+    assert_eq!(values[4], "mine nil nil");
+    let absent = "could not get subfield value: subfield nothing not found in JSON secret";
+    assert_eq!(values[5], *failed(absent));
+    assert_eq!(values[6], "could not find vault (nope)");
+    assert_eq!(values[7], "reference url is missing path [{vault://ledger}]");
+    assert!(!node.log().contains("planted"), "{}", node.log());
+
+    let prefix = node.prefix().join("elsewhere");
+    let variables = [("KONG_VAULTS", "ledger"), ("KONG_LUA_PATH", ""), ("KONG_LUA_PACKAGE_PATH", &*path)];
+    let told = vault_get(&["ledger/told", "--prefix", prefix.to_str().unwrap()], &variables);
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "usual nil nil\n", "{}", String::from_utf8_lossy(&told.stderr));
+}
+
+#[test]
+fn a_vault_in_lua_that_does_not_answer_keeps_nobody_waiting() {
+    let path = path();
+    let node = Node::start(&[("vaults", "ledger"), ("lua_package_path", &path)]);
+    let collector = Scripted::answering("text/plain", b"");
+    let headers = json!({ "X-Token": "{vault://ledger/endless/}" });
+    let http = format!("http://{}/", collector.address);
+    let config = json!({ "http_endpoint": http, "headers": headers, "queue": { "max_coalescing_delay": 0.01 } });
+    send(node.admin(), "POST", "/plugins", &json!({ "name": "http-log", "config": config })).expect(201);
+    get(node.proxy(), "/").expect(404);
+    eventually("the line of the log arrives", || !collector.requests().is_empty());
+    let entry = degraded(&node);
+    assert_eq!(entry[0]["entity"], "plugins");
+    assert!(entry[0].to_string().contains("the vault takes too long"), "{entry:?}");
+}
+
+#[test]
+fn a_vault_that_is_not_installed_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kong.conf");
+    std::fs::write(&file, "vaults = bundled,absent\n").unwrap();
+    let output = blackbox::bascule().arg("check").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{said}");
+    let why = "error loading vault schemas: on vault 'absent': absent vault is enabled but not installed";
     assert!(said.contains(why), "{said}");
 }

@@ -75,6 +75,14 @@ impl Catalog {
         self.plugins.insert(name.to_owned(), plugin);
     }
 
+    /// Keeps vaults from being called as that kind: references by its name go by settings.
+    pub fn reserve_vault(&mut self, kind: &str) {
+        let vaults = self.entities.iter_mut().find(|schema| schema.name == "vaults");
+        if let Some(schema) = vaults.and_then(Arc::get_mut) {
+            schema.refuse_value("prefix", kind);
+        }
+    }
+
     /// Adds a kind of vault by name.
     pub fn add_vault(&mut self, name: &str, schema: Schema) {
         self.vaults.insert(name.to_owned(), Arc::new(schema));

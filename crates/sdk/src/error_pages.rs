@@ -71,7 +71,8 @@ impl ErrorFormat {
         }
     }
 
-    fn template(self) -> &'static str {
+    /// Kong's template: the first `%s` is the message, the second the request id.
+    pub fn template(self) -> &'static str {
         match self {
             ErrorFormat::Json => "{\n  \"message\":\"%s\",\n  \"request_id\":\"%s\"\n}",
             ErrorFormat::Plain => "%s\nrequest_id: %s\n",

@@ -77,7 +77,7 @@ pub use memory::{Exhausted, Held, Lease, MemoryBudget};
 pub use metrics::Metrics;
 pub use multipart::Multipart;
 pub use network::{Connection, Network, OwnCertificate, PeerTls, Resolve, Server, ServerTls};
-pub use node_log::{LOG_OF_CODE, LogListener, LogMessage, NodeLog};
+pub use node_log::{LOG_OF_CODE, LogListener, LogMessage, NodeLog, SEVERE_LOGS_OF_CODE};
 pub use plugin::{Filtered, Phases, Plugin, PluginKind, Step, register};
 pub use queue::{Deliver, Queue, QueueSettings};
 pub use records::{Addition, Counter, RecordPage, RecordStore, Records, RecordsError};

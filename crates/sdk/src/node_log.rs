@@ -9,6 +9,9 @@ use std::sync::{Arc, Weak};
 /// Where messages of operators' code say that they come from, as `tracing` has it: all of them are written, however
 /// many there are.
 pub const LOG_OF_CODE: &str = "code";
+/// The same of messages that are worse than errors, by their levels: `code::crit` and so on.
+pub const SEVERE_LOGS_OF_CODE: [(&str, &str); 3] =
+    [("crit", "code::crit"), ("alert", "code::alert"), ("emerg", "code::emerg")];
 
 /// The node's log. Clones are the same.
 #[derive(Clone, Default)]

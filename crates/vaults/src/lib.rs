@@ -15,10 +15,10 @@ mod reference;
 mod secrets;
 mod source;
 
-pub use kind::{Surroundings, Vault, VaultKind, bundled, register};
+pub use kind::{Open, Secret, Surroundings, Vault, VaultKind, bundled, register};
 pub use reference::{Reference, shown};
-pub use secrets::Secrets;
-pub use source::Sources;
+pub use secrets::{Fetched, Secrets};
+pub use source::{Lifetimes, Sources};
 
 #[cfg(test)]
 mod testing;

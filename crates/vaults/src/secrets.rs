@@ -2,7 +2,7 @@
 
 use crate::reference::shown;
 use crate::source::{Lifetimes, Located, Sources};
-use crate::{Reference, Vault};
+use crate::{Reference, Secret, Vault};
 use futures_util::future::{BoxFuture, join_all};
 use model::Record;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -50,6 +50,14 @@ struct Found {
     reference: String,
     value: Result<String, String>,
     lifetimes: Option<Lifetimes>,
+}
+
+/// What one look-up for somebody has come to.
+#[derive(Debug)]
+pub struct Fetched {
+    pub value: Result<String, String>,
+    /// How long that holds.
+    pub lifetimes: Lifetimes,
 }
 
 /// How long a change of the configuration waits for new secrets. What takes longer follows by itself.
@@ -151,8 +159,18 @@ impl Secrets {
 
     /// The value of one reference, looked up now.
     pub async fn fetch(&self, reference: &str) -> Result<String, String> {
-        let located = self.state().sources.locate(reference)?;
-        located.value(&self.ask(&located, false).await?)
+        self.fetch_lasting(reference).await.value
+    }
+
+    /// The same with how long it holds.
+    pub async fn fetch_lasting(&self, reference: &str) -> Fetched {
+        let located = match self.state().sources.locate(reference) {
+            Ok(located) => located,
+            Err(why) => return Fetched { value: Err(why), lifetimes: Lifetimes::default() },
+        };
+        let asked = self.ask(&located, false).await;
+        let lifetimes = located.lifetimes(asked.as_ref().ok().and_then(|secret| secret.ttl));
+        Fetched { value: asked.and_then(|secret| located.value(&secret.text)), lifetimes }
     }
 
     async fn renew(&self) {
@@ -193,9 +211,10 @@ impl Secrets {
                 Some((_, located)) => self.ask(located, false).await,
                 None => return Vec::new(),
             };
-            let value = |located: &Located| secret.clone().and_then(|secret| located.value(&secret));
+            let own = secret.as_ref().ok().and_then(|secret| secret.ttl);
+            let value = |located: &Located| secret.clone().and_then(|secret| located.value(&secret.text));
             let found = |(reference, located): (String, Located)| {
-                let lifetimes = Some(located.lifetimes());
+                let lifetimes = Some(located.lifetimes(own));
                 Found { reference, value: value(&located), lifetimes }
             };
             parts.into_iter().map(found).collect()
@@ -205,11 +224,11 @@ impl Secrets {
     }
 
     /// What a vault answers. `inner`: for the configuration of another one.
-    fn ask<'a>(&'a self, located: &'a Located, inner: bool) -> BoxFuture<'a, Result<String, String>> {
+    fn ask<'a>(&'a self, located: &'a Located, inner: bool) -> BoxFuture<'a, Result<Secret, String>> {
         Box::pin(async move {
             let vault = self.vault(located, inner).await?;
             let Reference { resource, version, .. } = &located.reference;
-            match vault.fetch(resource, *version).await {
+            match vault.fetch_lasting(resource, *version).await {
                 Ok(Some(secret)) => Ok(secret),
                 Ok(None) => Err("no value found".to_owned()),
                 Err(why) => Err(format!("no value found ({why})")),
@@ -235,7 +254,7 @@ impl Secrets {
                 return Err(format!("{} stands in a vault that another one needs", shown(reference)));
             }
             let of = self.state().sources.locate(reference)?;
-            let value = self.ask(&of, true).await.and_then(|secret| of.value(&secret));
+            let value = self.ask(&of, true).await.and_then(|secret| of.value(&secret.text));
             values.insert(reference.clone(), value.map_err(|why| format!("{}: {why}", shown(reference)))?);
         }
         let mut state = self.state();
@@ -317,8 +336,12 @@ mod tests {
         }
     }
 
-    static SCRIPTED: VaultKind =
-        VaultKind { name: "gcp", schema: None, open: |_: Config, _: &Surroundings| Ok(Box::new(Scripted)) };
+    static SCRIPTED: VaultKind = VaultKind {
+        name: "gcp",
+        schema: None,
+        functions: &[],
+        open: &|_: Config, _: &Surroundings| Ok(Box::new(Scripted)),
+    };
 
     fn secrets(kinds: Vec<&'static VaultKind>, variables: &[(&str, &str)], settings: &[(&str, &str)]) -> Secrets {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

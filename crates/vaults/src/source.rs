@@ -27,7 +27,7 @@ pub struct Located {
 }
 
 /// How long values are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lifetimes {
     /// `None`: for ever.
     pub ttl: Option<Duration>,
@@ -36,6 +36,9 @@ pub struct Lifetimes {
     /// How long a value is used that cannot be renewed; `None`: for ever.
     pub resurrect_ttl: Option<Duration>,
 }
+
+/// The longest time for which anything is kept.
+const LONGEST: Duration = Duration::from_secs(100_000_000);
 
 impl Sources {
     /// Those kinds, configured by settings.
@@ -104,7 +107,7 @@ impl Sources {
     fn configured(&self, kind: &VaultKind) -> Record {
         let fields = self.fields(kind);
         let given = |field: &String| {
-            let value = self.settings.get(&format!("vault_{}_{field}", kind.name));
+            let value = self.settings.get(&format!("vault_{}_{field}", kind.name).replace('-', "_"));
             let value = value.or_else(|| {
                 // The setting is called otherwise than the field.
                 let other = format!("vault_{}_decode_base64", kind.name);
@@ -151,10 +154,20 @@ impl Located {
         format!("{};{}", self.kind.name, Value::Object(self.config.clone()))
     }
 
-    pub fn lifetimes(&self) -> Lifetimes {
+    /// `own`: what the vault itself has said of the secret, within the limits of the configuration.
+    pub fn lifetimes(&self, own: Option<f64>) -> Lifetimes {
         let config = Config::new(&self.config);
-        let seconds = |field: &str| config.number(field).filter(|s| *s > 0.0).map(Duration::from_secs_f64);
-        let (ttl, neg_ttl, resurrect_ttl) = (seconds("ttl"), seconds("neg_ttl"), seconds("resurrect_ttl"));
+        let number = |field: &str| config.number(field).filter(|s| *s > 0.0);
+        let own = own.map(|own| match own {
+            own if own > 0.0 => {
+                let least = own.max(number("min_ttl").unwrap_or_default());
+                number("max_ttl").filter(|most| own > *most).unwrap_or(least)
+            }
+            _ => 0.0,
+        });
+        let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(LONGEST);
+        let ttl = own.map_or_else(|| number("ttl"), |own| Some(own).filter(|own| *own > 0.0)).map(seconds);
+        let (neg_ttl, resurrect_ttl) = (number("neg_ttl").map(seconds), number("resurrect_ttl").map(seconds));
         Lifetimes { ttl, neg_ttl, resurrect_ttl }
     }
 
@@ -212,8 +225,11 @@ mod tests {
         assert_eq!(located.config["base64_decode"], true);
         assert_eq!(located.config["kv"], "v2");
         assert_eq!(located.config["port"], 8200);
-        assert_eq!(located.lifetimes().ttl, Some(Duration::from_secs(60)));
-        assert_eq!(located.lifetimes().neg_ttl, None);
+        assert_eq!(located.lifetimes(None).ttl, Some(Duration::from_secs(60)));
+        assert_eq!(located.lifetimes(Some(5.0)).ttl, Some(Duration::from_secs(5)));
+        assert_eq!(located.lifetimes(Some(0.0)).ttl, None);
+        assert_eq!(located.lifetimes(Some(f64::INFINITY)).ttl, Some(LONGEST));
+        assert_eq!(located.lifetimes(None).neg_ttl, None);
         assert_eq!(located.value(r#"{"b": "c2VjcmV0"}"#).unwrap(), "secret");
         assert_eq!(located.value(r#"{"b": "%"}"#).unwrap_err(), "the secret is not base64");
         assert_eq!(

@@ -5,6 +5,7 @@ use model::{Catalog, Record, Schema};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::Change;
+use vaults::Lifetimes;
 
 /// The surroundings of plugins, with Lua for their configurations.
 pub fn with_scripts(env: sdk::Env) -> sdk::Env {
@@ -30,7 +31,11 @@ pub fn open_vaults(secrets: &vaults::Secrets) {
     let secrets = secrets.clone();
     runtimes::lua::open_vaults(Arc::new(move |reference| {
         let secrets = secrets.clone();
-        Box::pin(async move { secrets.fetch(&reference).await })
+        Box::pin(async move {
+            let fetched = secrets.fetch_lasting(&reference).await;
+            let Lifetimes { ttl, neg_ttl, resurrect_ttl } = fetched.lifetimes;
+            runtimes::lua::Secret { value: fetched.value, ttl, neg_ttl, resurrect_ttl }
+        })
     }));
 }
 

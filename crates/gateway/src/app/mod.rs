@@ -16,6 +16,8 @@ mod live;
 mod login;
 #[cfg_attr(not(feature = "lua"), path = "no_lua.rs")]
 mod lua;
+#[cfg(feature = "lua")]
+mod lua_vaults;
 mod node;
 mod passwords;
 mod plane;

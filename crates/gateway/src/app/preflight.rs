@@ -154,14 +154,39 @@ pub fn bundled() -> impl Iterator<Item = &'static dyn PluginKind> {
 /// The kinds of vaults that the setting `vaults` names.
 pub fn enabled_vaults(settings: &Settings) -> Result<Vec<&'static VaultKind>, String> {
     let names = settings.list("vaults");
-    let installed =
-        |name: &String| name == "bundled" || name == "off" || vaults::bundled().iter().any(|k| k.name == name);
-    if let Some(name) = names.iter().find(|name| !installed(name)) {
-        let all: Vec<_> = vaults::bundled().iter().map(|kind| kind.name).collect();
-        return Err(format!("vaults: there is no vault {name}; there are {}", all.join(", ")));
-    }
     let wanted = |kind: &&VaultKind| names.iter().any(|name| name == "bundled" || name == kind.name);
-    Ok(vaults::bundled().iter().filter(wanted).collect())
+    let mut kinds: Vec<_> = vaults::bundled().iter().filter(wanted).collect();
+    let own = own_vaults(names);
+    if !own.is_empty() {
+        #[cfg(feature = "lua")]
+        trust(settings);
+        kinds.extend(vaults_of_files(&own, settings.text("lua_package_path"))?);
+    }
+    Ok(kinds)
+}
+
+/// The vaults of the operator's own that are among these names.
+pub fn own_vaults(names: &[String]) -> Vec<&str> {
+    let built_in =
+        |name: &str| name == "bundled" || name == "off" || vaults::bundled().iter().any(|kind| kind.name == name);
+    let mut own: Vec<&str> = names.iter().map(String::as_str).filter(|name| !built_in(name)).collect();
+    own.sort_unstable();
+    own.dedup();
+    own
+}
+
+/// Vaults of the operator's own, which are files in Lua.
+#[cfg(feature = "lua")]
+pub fn vaults_of_files(names: &[&str], lua_package_path: &str) -> Result<Vec<&'static VaultKind>, String> {
+    super::lua_vaults::load(names, lua_package_path)
+}
+
+#[cfg(not(feature = "lua"))]
+pub fn vaults_of_files(names: &[&str], _lua_package_path: &str) -> Result<Vec<&'static VaultKind>, String> {
+    match names.first() {
+        Some(name) => Err(format!("vaults: {name} vault is enabled but not installed")),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// What references in records stand for.

@@ -4,7 +4,7 @@ use super::config::{settings, with_store};
 use super::{Outcome, Place, Verbosity};
 use crate::app::{self, declarative, preflight};
 use crate::program::Program;
-use crate::settings::{Settings, in_full, referred_to};
+use crate::settings::{Settings, in_full, is_kind, referred_to};
 use model::{Error, Record};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Vault {
         let reference = in_full(reference);
         let vault = vaults::Reference::parse(&reference)?.vault;
         // Settings configure those that are called as their kind, records all others.
-        let records = match vaults::bundled().iter().any(|kind| kind.name == vault) {
+        let records = match is_kind(&vault, &place.sources())? {
             true => Vec::new(),
             false => records(place, verbosity)?,
         };

@@ -1,6 +1,7 @@
 //! What clients can cause at will does not fill the log: of each kind of message only so many are written in a while,
 //! and then how many there were more. A kind is a place in the code.
 
+use super::is_of_code;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -58,7 +59,7 @@ impl Limiter {
     }
 
     fn admit_at(&self, metadata: &'static Metadata<'static>, time: Duration) -> Verdict {
-        if *metadata.level() > Level::INFO || metadata.target() == sdk::LOG_OF_CODE {
+        if *metadata.level() > Level::INFO || is_of_code(metadata.target()) {
             return Verdict::Write;
         }
         let kind = self.kind(metadata);

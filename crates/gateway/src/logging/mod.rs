@@ -192,7 +192,7 @@ impl Lines {
     }
 
     fn write(&self, metadata: &Metadata<'_>, span: Option<&str>, text: &str) {
-        self.sink(metadata.target(), span).put(line(*metadata.level(), text).into_bytes(), 1);
+        self.sink(metadata.target(), span).put(line(word(metadata), text).into_bytes(), 1);
     }
 
     /// Tells those who listen.
@@ -200,7 +200,7 @@ impl Lines {
         if self.node_log.is_heard() {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.node_log.tell(&LogMessage {
-                level: word(*metadata.level()),
+                level: word(metadata),
                 time: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
                 text,
                 request_id,
@@ -278,7 +278,7 @@ fn open(destinations: &Destinations) -> Result<(LogWriter, Arc<Lines>), String> 
     let own = [admin, status, manager].map(|own| own.as_ref().filter(|own| *own != node));
     let all = std::iter::once(node).chain(own.into_iter().flatten()).cloned().collect();
     let report: Report =
-        Box::new(|destination, failure| Some(line(Level::WARN, &failure.describe(&format!("the log {destination}")))));
+        Box::new(|destination, failure| Some(line("warn", &failure.describe(&format!("the log {destination}")))));
     let (writer, sinks) = LogWriter::start("log", all, QUEUED, report)?;
     let mut sinks = sinks.into_iter();
     let node = sinks.next().ok_or("no log was opened")?;
@@ -288,8 +288,8 @@ fn open(destinations: &Destinations) -> Result<(LogWriter, Arc<Lines>), String> 
 }
 
 /// One event, one line, whatever a client made its way into it.
-fn line(level: Level, text: &str) -> String {
-    let mut line = format!("{} [{}] {}#0: ", timestamp(Timestamp::now()), word(level), std::process::id());
+fn line(level: &str, text: &str) -> String {
+    let mut line = format!("{} [{}] {}#0: ", timestamp(Timestamp::now()), level, std::process::id());
     let end = (0..=LONGEST.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     line.extend(text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }));
     if end < text.len() {
@@ -316,11 +316,27 @@ fn targets(index: usize) -> Targets {
     let ours =
         ["wire", "model", "store", "sdk", "plugins", "runtimes", "vaults", "proxy", "admin", "manager", "gateway"];
     let ours = ours.into_iter().chain([sdk::LOG_OF_CODE]);
-    Targets::new().with_default(filter.min(LevelFilter::WARN)).with_targets(ours.map(|name| (name, filter)))
+    let severe = sdk::SEVERE_LOGS_OF_CODE.into_iter().filter(|(level, _)| index <= position(level));
+    let severe = severe.map(|(_, name)| (name, filter.max(LevelFilter::ERROR)));
+    let all = Targets::new().with_default(filter.min(LevelFilter::WARN)).with_targets(ours.map(|name| (name, filter)));
+    all.with_targets(severe)
 }
 
-fn word(level: Level) -> &'static str {
-    match level {
+/// Whether a message is of operators' code.
+fn is_of_code(target: &str) -> bool {
+    target == sdk::LOG_OF_CODE || severity(target).is_some()
+}
+
+/// The level of a message that is worse than an error.
+fn severity(target: &str) -> Option<&'static str> {
+    sdk::SEVERE_LOGS_OF_CODE.into_iter().find(|(_, name)| *name == target).map(|(level, _)| level)
+}
+
+fn word(metadata: &Metadata<'_>) -> &'static str {
+    if let Some(severity) = severity(metadata.target()) {
+        return severity;
+    }
+    match *metadata.level() {
         Level::ERROR => "error",
         Level::WARN => "warn",
         Level::INFO => "notice",
@@ -376,6 +392,22 @@ mod tests {
         assert!(node.ends_with("#0: one line, route: \"r\"\n") || node.ends_with("#0: one line, route: r\n"), "{node}");
         assert_eq!(node.lines().count(), 1);
         assert!(node.contains(" [notice] "), "{node}");
+    }
+
+    #[test]
+    fn what_is_worse_than_an_error_is_called_so() {
+        let log = |level: &str| {
+            let [node, ..] = logged(level, |_| {
+                tracing::error!(target: "code", "an error");
+                tracing::error!(target: "code::crit", "critical");
+                tracing::error!(target: "code::alert", "an alert");
+            });
+            node.lines().map(|line| line.split(' ').nth(2).unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(log("notice"), ["[error]", "[crit]", "[alert]"]);
+        assert_eq!(log("crit"), ["[crit]", "[alert]"]);
+        assert_eq!(log("alert"), ["[alert]"]);
+        assert_eq!(log("emerg"), [] as [&str; 0]);
     }
 
     #[test]

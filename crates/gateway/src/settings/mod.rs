@@ -28,7 +28,7 @@ pub use document::{default_file, documentation};
 pub use listen::Listener;
 pub use load::Sources;
 pub use login::LoginPlugin;
-pub use references::{in_full, referred_to};
+pub use references::{in_full, is_kind, referred_to};
 
 use admin::{AccessOptions, AuditOptions};
 use definition::ValueType;

@@ -3,7 +3,7 @@
 use super::Sources;
 use super::definition::ValueType;
 use super::{table, value};
-use crate::app::certificates;
+use crate::app::{certificates, preflight};
 use model::{Catalog, Record};
 use sdk::{Env, Network};
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,6 +116,13 @@ pub fn in_full(reference: &str) -> String {
     }
 }
 
+/// Whether settings configure a vault, which is called as its kind then.
+pub fn is_kind(vault: &str, sources: &Sources) -> Result<bool, String> {
+    let own =
+        |given: &BTreeMap<String, String>| value::split(text_of(given, "vaults")).iter().any(|name| name == vault);
+    Ok(vaults::bundled().iter().any(|kind| kind.name == vault) || own(&sources.load()?.given))
+}
+
 /// What a reference stands for in this process, with these records of vaults.
 pub fn referred_to(reference: &str, sources: &Sources, records: &[Record]) -> Result<String, String> {
     let given = sources.load()?.given;
@@ -138,7 +145,15 @@ async fn ask(
     records: &[Record],
 ) -> Result<Found, String> {
     let mut catalog = Catalog::core();
-    let kinds: Vec<_> = vaults::bundled().iter().collect();
+    let mut kinds: Vec<_> = vaults::bundled().iter().collect();
+    let names = value::split(text_of(given, "vaults"));
+    let own = preflight::own_vaults(&names);
+    let bundled = |reference: &String| {
+        vaults::Reference::parse(reference).is_ok_and(|of| vaults::bundled().iter().any(|kind| kind.name == of.vault))
+    };
+    if !own.is_empty() && !references.iter().all(bundled) {
+        kinds.extend(preflight::vaults_of_files(&own, text_of(given, "lua_package_path"))?);
+    }
     vaults::register(&kinds, &mut catalog)?;
     let env = Env::default().with_network(network(given)?);
     let surroundings = Surroundings { env, environment: environment.iter().cloned().collect() };
@@ -150,11 +165,16 @@ async fn ask(
     Ok(references.iter().map(|text| (text.clone(), secrets.value(text))).collect())
 }
 
+/// A setting as it was given, or its default.
+fn text_of<'a>(given: &'a BTreeMap<String, String>, name: &str) -> &'a str {
+    let usual = table::setting(name).map_or("", |setting| setting.default);
+    given.get(name).map_or(usual, String::as_str)
+}
+
 /// The way to vaults before there is a node: names by the system's resolver.
 fn network(given: &BTreeMap<String, String>) -> Result<Network, String> {
     const AUTHORITIES: &str = "lua_ssl_trusted_certificate";
-    let usual = table::setting(AUTHORITIES).map_or("", |setting| setting.default);
-    let mut entries = value::split(given.get(AUTHORITIES).map_or(usual, String::as_str));
+    let mut entries = value::split(text_of(given, AUTHORITIES));
     // A vault is asked without those that come from vaults.
     entries.retain(|entry| !is_reference(entry));
     certificates::network(certificates::roots(AUTHORITIES, &entries)?)

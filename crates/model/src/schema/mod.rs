@@ -122,6 +122,13 @@ impl Schema {
         }
     }
 
+    /// Takes that value of a field no more.
+    pub(crate) fn refuse_value(&mut self, field: &str, value: &str) {
+        for field in self.shape.fields_mut().iter_mut().filter(|known| known.name == field) {
+            field.rules.not_one_of.get_or_insert_default().push(value.into());
+        }
+    }
+
     /// A schema from its description: what `GET /schemas/*` shows plus what Kong keeps to itself
     /// (`name`, `primary_key`, `endpoint_key`, `cache_key`, `ttl`, names of custom checks).
     pub fn parse(text: &str) -> Result<Schema, String> {

@@ -20,6 +20,7 @@ mod surroundings;
 mod timers;
 mod turn;
 mod value;
+mod vaults;
 mod vm;
 
 pub(crate) use calls::{Called, Calls};
@@ -31,10 +32,11 @@ pub use natives::shared::declare as declare_shared;
 pub(crate) use plugins::given_config;
 pub use plugins::{Paths, has_files, load};
 pub use scripts::LuaScripts;
-pub use surroundings::{FetchSecret, Node, leave, open_vaults, surround};
+pub use surroundings::{FetchSecret, Node, Secret, leave, open_vaults, surround};
 pub(crate) use turn::share_context;
 pub use turn::{Begun, Outcome, begin, call, evaluate, failed, in_pieces, run, settle_replaced};
 pub(crate) use value::{text as octets_of, to_json as json_of};
+pub use vaults::{Asked, Described, Told, fetch, load_vaults};
 pub use vm::Code;
 
 use std::sync::OnceLock;
@@ -108,7 +110,9 @@ pub fn permit(permissions: Permissions) {
 
 /// What code may do.
 pub(crate) fn permissions() -> &'static Permissions {
-    PERMISSIONS.get_or_init(Permissions::default)
+    static USUAL: Permissions = Permissions { trust: Trust::Sandbox, modules: Vec::new(), globals: Vec::new() };
+    // Vaults may have to be asked for settings before it is known what those say.
+    PERMISSIONS.get().unwrap_or(&USUAL)
 }
 
 /// Whether code may look at the content of requests.

@@ -23,6 +23,7 @@ const OWN: &[(&str, &[&str])] = &[
     (include_str!("code/modules/openssl_der.lua"), &["resty.openssl.der"]),
     (include_str!("code/modules/openssl_x509.lua"), OPENSSL_X509),
     (include_str!("code/modules/pb.lua"), PROTOBUF),
+    (include_str!("code/modules/private.lua"), &["kong.pdk.private.checks", "kong.pdk.private.phases"]),
     (include_str!("code/modules/queue.lua"), &["kong.tools.queue"]),
     (include_str!("code/modules/redis.lua"), &["resty.redis"]),
     (include_str!("code/modules/schema.lua"), &["kong.db.errors", "kong.db.schema", "kong.db.schema.entity"]),
@@ -35,6 +36,8 @@ const OWN: &[(&str, &[&str])] = &[
 /// Those that are used where the operator has none of that name.
 const SPARE: &[(&str, &[&str])] = &[
     (include_str!("code/modules/pl.lua"), PENLIGHT),
+    (include_str!("code/modules/pl_class.lua"), &["pl.class", "pl.template"]),
+    (include_str!("code/modules/pl_tables.lua"), PENLIGHT_TABLES),
     (include_str!("code/modules/inspect.lua"), &["inspect"]),
     (include_str!("code/modules/kong.lua"), &["kong.plugins.base_plugin", "lfs"]),
     (include_str!("code/modules/lpeg.lua"), &["lpeg"]),
@@ -59,6 +62,7 @@ const KONG: &[&str] = &[
     "kong.tools.gzip",
     "kong.tools.mime_type",
     "kong.tools.sandbox",
+    "kong.vaults.env",
     "kong.workspaces",
     "lyaml",
     "resty.kong.log",
@@ -142,7 +146,8 @@ const TOOLS_NET: &[&str] = &[
     "resty.dns.client",
     "resty.ipmatcher",
 ];
-const PENLIGHT: &[&str] = &["pl.stringx", "pl.tablex", "pl.pretty", "pl.utils", "pl.path", "pl.file", "inspect"];
+const PENLIGHT: &[&str] = &["pl.file", "pl.path", "pl.pretty", "pl.stringx", "pl.utils"];
+const PENLIGHT_TABLES: &[&str] = &["pl.List", "pl.Set", "pl.tablex", "pl.types"];
 const DNS: &[&str] = &["resty.dns.resolver"];
 const LIBRARIES: &[&str] = &[
     "kong.cmd.utils.log",

@@ -68,9 +68,13 @@ fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture<'st
             let reference = arguments.front().and_then(text).unwrap_or_default();
             let (lua, reference) = (lua.clone(), String::from_utf8_lossy(&reference).into_owned());
             Box::pin(async move {
-                match surroundings::secret(reference).await {
-                    Ok(secret) => secret.into_lua_multi(&lua),
-                    Err(why) => (Value::Nil, why).into_lua_multi(&lua),
+                let secret = surroundings::secret(reference).await;
+                let seconds =
+                    [secret.ttl, secret.neg_ttl, secret.resurrect_ttl].map(|time| time.map(|t| t.as_secs_f64()));
+                let [ttl, neg_ttl, resurrect_ttl] = seconds;
+                match secret.value {
+                    Ok(value) => (value, Value::Nil, ttl, resurrect_ttl).into_lua_multi(&lua),
+                    Err(why) => (Value::Nil, why, neg_ttl).into_lua_multi(&lua),
                 }
             })
         }

@@ -1,8 +1,10 @@
 //! What code may know of the node that it runs on.
 
+use super::vaults;
 use sdk::address::Cidr;
 use sdk::{BoxFuture, Connections, Env, Network};
 use serde_json::Value as Json;
+use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -25,7 +27,18 @@ pub struct Node {
 }
 
 /// Fetches what a reference to a vault stands for.
-pub type FetchSecret = Arc<dyn Fn(String) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+pub type FetchSecret = Arc<dyn Fn(String) -> BoxFuture<'static, Secret> + Send + Sync>;
+
+/// What a reference stands for, and how long code may keep that.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    pub value: Result<String, String>,
+    pub ttl: Option<Duration>,
+    /// How long it is kept that there is none.
+    pub neg_ttl: Option<Duration>,
+    /// How long after that an old value is good that cannot be renewed.
+    pub resurrect_ttl: Option<Duration>,
+}
 
 /// How long code waits for what a name stands for.
 const LONGEST_LOOK_UP: Duration = Duration::from_secs(10);
@@ -33,6 +46,11 @@ const LONGEST_LOOK_UP: Duration = Duration::from_secs(10);
 static NODE: OnceLock<Node> = OnceLock::new();
 /// As long as the node lasts: it holds the database open.
 static ENV: Mutex<Option<Env>> = Mutex::new(None);
+
+thread_local! {
+    /// What a thread goes by that works before there is a node.
+    static OWN_ENV: RefCell<Option<Env>> = const { RefCell::new(None) };
+}
 
 static SECRETS: Mutex<Option<FetchSecret>> = Mutex::new(None);
 
@@ -42,6 +60,13 @@ pub fn surround(node: Node, env: Env) {
     if NODE.set(node).is_ok() {
         *ENV.lock().unwrap_or_else(PoisonError::into_inner) = Some(env);
     }
+    // What vaults have learned for settings is not of this node.
+    vaults::forget();
+}
+
+/// Gives this thread what it is to go by as long as there is no node.
+pub(super) fn lend(env: Env) {
+    OWN_ENV.set(Some(env));
 }
 
 /// Lets code ask the vaults of the node (`kong.vault`).
@@ -56,11 +81,17 @@ pub fn leave() {
 }
 
 /// What a reference stands for.
-pub(super) async fn secret(reference: String) -> Result<String, String> {
+pub(super) async fn secret(reference: String) -> Secret {
     let fetch = SECRETS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let (Some(fetch), Some(env)) = (fetch, env()) else { return Err("there are no vaults yet".to_owned()) };
+    let (Some(fetch), Some(env)) = (fetch, env()) else { return Secret::none("there are no vaults yet") };
     let fetched = env.tasks().call("a secret for Lua", async move { fetch(reference).await });
-    fetched.await.unwrap_or_else(|| Err("the node ends".to_owned()))
+    fetched.await.unwrap_or_else(|| Secret::none("the node ends"))
+}
+
+impl Secret {
+    fn none(why: &str) -> Secret {
+        Secret { value: Err(why.to_owned()), ttl: None, neg_ttl: None, resurrect_ttl: None }
+    }
 }
 
 /// What a name stands for, by the node's resolver.
@@ -83,7 +114,8 @@ pub(super) fn node() -> Node {
 
 /// What plugins of ours have, too; `None` before the node is put together, and when it ends.
 pub(super) fn env() -> Option<Env> {
-    ENV.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    let env = ENV.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    env.or_else(|| OWN_ENV.with_borrow(Clone::clone))
 }
 
 pub(super) fn is_trusted(address: &str) -> bool {

@@ -67,12 +67,10 @@ local function additions()
   package.preload["table.clear"] = function() return table.clear end
   function table.isempty(t) return next(t) == nil end
   function table.isarray(t)
-    local count = 0
     for name in pairs(t) do
-      if type(name) ~= "number" or name < 1 or name % 1 ~= 0 then
+      if type(name) ~= "number" or name % 1 ~= 0 then
         return false
       end
-      count = count + 1
     end
     return true
   end
@@ -121,6 +119,9 @@ return function(own, spare, path)
   end
   loaders[3] = function(name)
     local text = spare[name]
+    if not text and name:find("^pl%.") then
+      return "\n\tnot among what the gateway brings of Penlight: install that (luarocks install penlight)"
+    end
     return text and function() return assert(loadstring(text, "=" .. name))(name, slot) end
   end
 end

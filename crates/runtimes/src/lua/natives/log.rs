@@ -11,6 +11,10 @@ use tracing::Level;
 
 /// Where messages of code come from: the log has all of them, as many as code writes.
 const CODE: &str = sdk::LOG_OF_CODE;
+/// The same of what is worse than an error.
+const CRIT: &str = sdk::SEVERE_LOGS_OF_CODE[0].1;
+const ALERT: &str = sdk::SEVERE_LOGS_OF_CODE[1].1;
+const EMERG: &str = sdk::SEVERE_LOGS_OF_CODE[2].1;
 /// What a line is not longer than, in characters.
 const LONGEST: usize = 8192;
 
@@ -69,6 +73,9 @@ fn is_logged(level: &str) -> bool {
         "info" => tracing::enabled!(target: CODE, Level::DEBUG),
         "notice" => tracing::enabled!(target: CODE, Level::INFO),
         "warn" => tracing::enabled!(target: CODE, Level::WARN),
+        "crit" => tracing::enabled!(target: CRIT, Level::ERROR),
+        "alert" => tracing::enabled!(target: ALERT, Level::ERROR),
+        "emerg" => tracing::enabled!(target: EMERG, Level::ERROR),
         _ => tracing::enabled!(target: CODE, Level::ERROR),
     }
 }
@@ -76,19 +83,11 @@ fn is_logged(level: &str) -> bool {
 /// A line, with what nginx says of the request that is being served.
 fn write(level: &str, line: &str, exchange: Option<&Exchange>) {
     let line = line.char_indices().nth(LONGEST).map_or(line, |(end, _)| &line[..end]);
-    let Some(exchange) = exchange else {
-        match level {
-            "debug" => tracing::trace!(target: CODE, "{line}"),
-            "info" => tracing::debug!(target: CODE, "{line}"),
-            "notice" => tracing::info!(target: CODE, "{line}"),
-            "warn" => tracing::warn!(target: CODE, "{line}"),
-            _ => tracing::error!(target: CODE, "{line}"),
-        }
-        return;
-    };
-    let (client, head) = (exchange.client.ip.to_string(), &exchange.request);
-    let (client, server, request_id) = (client.as_str(), "kong", exchange.id_str());
-    let request = exchange.stream.is_none().then(|| {
+    let client = exchange.map(|exchange| exchange.client.ip.to_string());
+    let (client, server) = (client.as_deref(), exchange.map(|_| "kong"));
+    let request_id = exchange.map(|exchange| exchange.id_str());
+    let request = exchange.filter(|exchange| exchange.stream.is_none()).map(|exchange| {
+        let head = &exchange.request;
         let version = match head.version {
             Version::Http10 => "1.0",
             Version::Http11 => "1.1",
@@ -98,13 +97,17 @@ fn write(level: &str, line: &str, exchange: Option<&Exchange>) {
         format!("\"{} {} HTTP/{version}\"", head.method.as_str(), head.path())
     });
     let request = request.as_deref();
-    let host = exchange.client_lines().get("Host").map(|host| format!("\"{}\"", String::from_utf8_lossy(host)));
+    let host = exchange.and_then(|exchange| exchange.client_lines().get("Host"));
+    let host = host.map(|host| format!("\"{}\"", String::from_utf8_lossy(host)));
     let host = host.as_deref();
     match level {
         "debug" => tracing::trace!(target: CODE, client, server, request, host, request_id, "{line}"),
         "info" => tracing::debug!(target: CODE, client, server, request, host, request_id, "{line}"),
         "notice" => tracing::info!(target: CODE, client, server, request, host, request_id, "{line}"),
         "warn" => tracing::warn!(target: CODE, client, server, request, host, request_id, "{line}"),
+        "crit" => tracing::error!(target: CRIT, client, server, request, host, request_id, "{line}"),
+        "alert" => tracing::error!(target: ALERT, client, server, request, host, request_id, "{line}"),
+        "emerg" => tracing::error!(target: EMERG, client, server, request, host, request_id, "{line}"),
         _ => tracing::error!(target: CODE, client, server, request, host, request_id, "{line}"),
     }
 }

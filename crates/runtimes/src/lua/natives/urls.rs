@@ -1,10 +1,13 @@
 //! Addresses of the web, as browsers read them: what `resty.ada` stands on.
 
 use mlua::{Lua, Result, Table};
+use sdk::ErrorFormat;
 use url::{Position, Url, quirks};
 
 pub fn add(lua: &Lua, native: &Table) -> Result<()> {
     native.raw_set("url", lua.create_function(url)?)?;
+    let template = |_: &Lua, kind: String| Ok(ErrorFormat::parse(&kind).map(ErrorFormat::template));
+    native.raw_set("error_template", lua.create_function(template)?)?;
     native.raw_set("url_changed", lua.create_function(changed)?)
 }
 

@@ -2,6 +2,7 @@
 //! not matter which thread asks.
 
 use super::loading::{Loaded, Reader};
+use crate::lua::vaults::Described;
 use crate::lua::vm::{Vm, words};
 use sdk::{Foreign, Record};
 use serde_json::Value as Json;
@@ -27,6 +28,7 @@ pub type Returned = (Json, Json);
 
 enum Work {
     Load(String, SyncSender<Result<Loaded, String>>),
+    LoadVault(String, SyncSender<Result<Described, String>>),
     Call(usize, Vec<Json>, SyncSender<Result<Returned, String>>),
 }
 
@@ -36,6 +38,12 @@ static THREAD: Mutex<Option<mpsc::Sender<Work>>> = Mutex::new(None);
 pub fn load(name: &str) -> Result<Loaded, String> {
     let (reply, loaded) = sync_channel(1);
     ask(Work::Load(name.to_owned(), reply), loaded)
+}
+
+/// Loads a vault.
+pub fn load_vault(name: &str) -> Result<Described, String> {
+    let (reply, loaded) = sync_channel(1);
+    ask(Work::LoadVault(name.to_owned(), reply), loaded)
 }
 
 fn ask<T>(work: Work, reply: Receiver<Result<T, String>>) -> Result<T, String> {
@@ -63,8 +71,10 @@ fn serve(work: &Receiver<Work>) {
         // Who asked may have gone.
         match (work, &reader) {
             (Work::Load(name, reply), Ok(reader)) => drop(reply.send(reader.load(&name))),
+            (Work::LoadVault(name, reply), Ok(reader)) => drop(reply.send(reader.load_vault(&name))),
             (Work::Call(number, given, reply), Ok(reader)) => drop(reply.send(reader.call(number, &given))),
             (Work::Load(_, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
+            (Work::LoadVault(_, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
             (Work::Call(_, _, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
         }
     }

@@ -4,6 +4,7 @@ use super::admin;
 use super::functions::{self, LONGEST, LONGEST_LOAD, Returned, SchemaFunction};
 use super::schema::Description;
 use crate::lua::value::{Nulls, to_json, to_lua};
+use crate::lua::vaults::Described;
 use crate::lua::vm::{Vm, words};
 use crate::lua::{Phase, reads_content, replaces_content};
 use mlua::{Function as LuaFunction, MultiValue, Table, Value};
@@ -57,6 +58,38 @@ impl Reader {
         let loaded = self.read(name);
         self.vm.limit(None);
         loaded
+    }
+
+    /// Reads the files of a vault, and has it begin, as Kong does before it serves: what it lacks is known at the
+    /// start.
+    pub fn load_vault(&self, name: &str) -> Result<Described, String> {
+        self.vm.limit(Some(LONGEST_LOAD));
+        let described = self.read_vault(name);
+        self.vm.limit(None);
+        described
+    }
+
+    fn read_vault(&self, name: &str) -> Result<Described, String> {
+        let strategy = match self.module(&format!("kong.vaults.{name}"))? {
+            Ok(Value::Table(strategy)) => strategy,
+            Ok(_) => return Err(format!("{name} vault is not a table")),
+            Err(tried) => return Err(format!("{name} vault is enabled but not installed;\n{tried}")),
+        };
+        let schema = match self.module(&format!("kong.vaults.{name}.schema"))? {
+            Ok(Value::Table(schema)) => schema,
+            Ok(_) => return Err("its schema is not a table".to_owned()),
+            Err(_) => return Err(format!("no configuration schema found for vault: {name}")),
+        };
+        if !matches!(strategy.get::<Value>("get"), Ok(Value::Function(_))) {
+            return Err(format!("{name} vault has no function 'get'"));
+        }
+        if let Ok(Value::Function(init)) = strategy.get::<Value>("init") {
+            init.call::<()>(()).map_err(|error| words(&error))?;
+        }
+        let mut description = Description::new(&self.functions);
+        let mut schema = description.of_plugin(&schema)?;
+        schema["name"] = name.into();
+        Ok(Described { schema: leak(schema.to_string()), functions: leak_functions(description.found) })
     }
 
     /// Calls a function of a schema.

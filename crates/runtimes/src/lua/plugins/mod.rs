@@ -9,6 +9,7 @@ mod sets;
 #[cfg(test)]
 mod tests;
 
+pub(super) use functions::load_vault;
 pub(crate) use instance::given_config;
 
 use super::{modules, timers};
@@ -53,7 +54,7 @@ pub fn load(names: &[&str], paths: &Paths) -> Result<Vec<&'static dyn PluginKind
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    modules::search(&search_path(&paths.package));
+    paths.search();
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let loaded = loaded.get_or_insert_default();
     let mut kinds: Vec<&'static dyn PluginKind> = Vec::new();
@@ -78,6 +79,13 @@ pub fn has_files(name: &str, paths: &Paths) -> bool {
     let module = format!("kong/plugins/{name}/handler");
     let templates = paths.package.split(';').map(str::trim).filter(|template| template.contains('?'));
     templates.map(|template| template.replace('?', &module)).any(|file| Path::new(&file).is_file())
+}
+
+impl Paths {
+    /// Says where modules are, before any is looked for.
+    pub(super) fn search(&self) {
+        modules::search(&search_path(&self.package));
+    }
 }
 
 /// The operator's path, then the usual places; `;;` stands for these, too.

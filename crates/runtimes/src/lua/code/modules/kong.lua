@@ -13,6 +13,15 @@ modules["kong.workspaces"] = function()
   }
 end
 
+-- As vaults of one's own call it.
+modules["kong.vaults.env"] = function()
+  local function get(config, resource, version)
+    local name = (type(config.prefix) == "string" and config.prefix or "") .. resource
+    return os.getenv(name:gsub("-", "_"):upper() .. (version == 2 and "_PREVIOUS" or ""))
+  end
+  return { VERSION = require("kong.meta").version, init = function() end, get = get }
+end
+
 modules["kong.tools.gzip"] = function()
   return { deflate_gzip = function(text) return native.deflate(text, "gzip") end,
     inflate_gzip = function(text) return native.inflate(text, "gzip") end }
@@ -27,6 +36,9 @@ modules["kong.tools.mime_type"] = function()
     end
     local TOKEN = "[^%c%s()<>@,;:\\\"/%[%]?={}\127-\255]+"
     local kind, below, rest = tostring(given):match("^(" .. TOKEN .. ")/(" .. TOKEN .. ")(.*)$")
+    if not kind and tostring(given):sub(1, 1) == "*" then
+      kind, below, rest = "*", "*", tostring(given):sub(2)
+    end
     local params = {}
     while kind and rest ~= "" do
       local key, behind = rest:match("^[ \t]*;[ \t]*(" .. TOKEN .. ")=(.*)$")
@@ -194,8 +206,9 @@ end
 
 modules["kong.dynamic_hook"] = function()
   local nothing = function() end
-  return { always_enable = nothing, disable = nothing, enable = nothing, enable_by_default = nothing, hook = nothing,
-    hook_function = nothing, run_hook = nothing }
+  return { always_enable = nothing, disable = nothing, disable_by_default = nothing, enable = nothing,
+    enable_by_default = nothing, enable_on_this_request = nothing, hook = nothing, hook_function = nothing,
+    is_group_enabled = function() return false end, run_hook = nothing }
 end
 
 -- What plugins of Kong 2 are made from. A phase that a plugin does not have is nothing to call for its child only.

@@ -89,7 +89,7 @@ modules["kong.meta"] = function()
 end
 modules["socket.url"] = function()
   local url = {}
-  function url.escape(text) return (text:gsub("[^%w%-%._~]", function(c) return ("%%%02X"):format(c:byte()) end)) end
+  function url.escape(text) return (text:gsub("[^%w_]", function(c) return ("%%%02x"):format(c:byte()) end)) end
   function url.unescape(text)
     return (text:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
   end

@@ -155,7 +155,20 @@ function tables.is_array(t, mode)
   if mode == "lapis" then
     return tables.is_lapis_array(t)
   end
-  return type(t) == "table" and table.isarray(t)
+  if type(t) ~= "table" then
+    return false
+  elseif mode == "fast" then
+    return table.isarray(t)
+  end
+  -- Without holes.
+  local count, last = 0, 0
+  for place in pairs(t) do
+    if type(place) ~= "number" or place < 1 or place % 1 ~= 0 then
+      return false
+    end
+    count, last = count + 1, math.max(last, place)
+  end
+  return count == last
 end
 local function copied(t, without_metatables, seen)
   if type(t) ~= "table" then
@@ -259,6 +272,7 @@ function sha.sha256_base64url(given) return native.encode_base64url(native.diges
 local time = { time_ns = native.now_ns }
 function time.get_now_ms() return native.now() * 1000 end
 time.get_updated_now, time.get_updated_now_ms = native.now, time.get_now_ms
+function time.get_start_time_ms() return ngx.req.start_time() * 1000 end
 function time.get_updated_monotonic_ms() return native.monotonic() * 1000 end
 
 local SECONDS = { y = 31536000, M = 2592000, w = 604800, d = 86400, h = 3600, m = 60, s = 1, [""] = 1 }

@@ -152,6 +152,54 @@ function http.get_response_type(accepted)
   end
   return chosen
 end
+-- The operator's templates of errors, else Kong's; gRPC has none.
+local templates = {}
+function http.get_error_template(mime_type)
+  local kind = tostring(mime_type or ""):match("^([%w/]+)")
+  local short = kind and kind:match("^%w+/(%w+)$")
+  if mime_type == "" or kind == "application/grpc" then
+    return ""
+  elseif not ANSWERS[kind or ""] or not short then
+    return nil, "no template found for MIME type " .. (mime_type or "empty")
+  end
+  if not templates[kind] then
+    local path = (kong.configuration or {})["error_template_" .. short]
+    local file = type(path) == "string" and path ~= "" and io.open(path, "rb")
+    templates[kind] = file and file:read("*a") or native.error_template(kind)
+    if file then
+      file:close()
+    end
+  end
+  return templates[kind]
+end
+-- A list whose places are texts, or nothing.
+local function listed(t)
+  local list, count = {}, table.nkeys(t)
+  for i = 1, count do
+    local value = t[tostring(i)]
+    if value == nil then
+      value = t[i]
+    end
+    if value == nil then
+      return nil
+    end
+    list[i] = value
+  end
+  return list
+end
+function http.decode_args(args)
+  local decoded, meant = {}, { [""] = slot.null, ["true"] = true, ["false"] = false }
+  for key, value in pairs(args) do
+    if type(value) == "table" then
+      decoded[key] = listed(value) or value
+    elseif meant[value] ~= nil then
+      decoded[key] = meant[value]
+    else
+      decoded[key] = value
+    end
+  end
+  return decoded
+end
 -- Numbers come first, then names, each in order; a list is written with its places, a table with its names.
 local function before(a, b)
   if type(a) == type(b) then

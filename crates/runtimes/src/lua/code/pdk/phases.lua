@@ -144,7 +144,7 @@ end
 
 slot.host = host
 slot.pdk = {
-  phases = phases, of = of, check = check, host = host, namespace = namespace, is_string = is_string,
+  phases = phases, of = of, names_of = names_of, check = check, host = host, namespace = namespace, is_string = is_string,
   check_max = check_max, check_header = check_header, check_headers = check_headers,
   sets = {
     ANY = ANY, AUTHENTICATED = AUTHENTICATED, NOT_INIT = NOT_INIT, CONTENT = CONTENT, ANSWERED = ANSWERED, OPEN = OPEN,

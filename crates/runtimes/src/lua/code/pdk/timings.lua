@@ -2,7 +2,7 @@
 -- milliseconds), worked out for who asks. The gateway notes when it turned to a service and when that had answered;
 -- phases between these take no time of their own.
 local slot = ...
-local times = slot.pdk.host("request.get_times")
+local times, source = slot.pdk.host("request.get_times"), slot.pdk.host("response.get_source")
 local rawget, rawset = rawget, rawset
 
 -- How far a request is in each phase, by the place of those that are timed.
@@ -73,6 +73,8 @@ function found.KONG_RECEIVE_TIME(ctx, t, reached)
   return t.answered and not t.stream and reached > BODY and begun.LOG(ctx, t) - t.answered or nil
 end
 function found.host_port(_, t) return t.port end
+-- Whether an answer was made in place of the service's.
+function found.KONG_EXITED() return source() == "exit" or nil end
 
 -- What is to be found under that name, if it is one of these.
 function slot.timing(ctx, name)

@@ -27,10 +27,26 @@ async fn addresses_are_found_in_networks() {
 #[tokio::test]
 async fn texts_and_tables_are_as_in_kong() {
     let expected = json!({
-        "size": "2.00 KiB", "octets": 8192, "decoded": "a", "args": "a=1%202&b%5B1%5D=x&b%5B2%5D=y", "token": true,
+        "size": "2.00 KiB", "octets": 8192, "decoded": "a", "args": "a=1%202&b%5b1%5d=x&b%5b2%5d=y", "token": true,
         "path": "/a/cA", "escaped": "/a%20b", "merged": { "a": 1, "b": 2 }, "day": 86400000, "utils": true,
     });
     assert_eq!(outcome("texts").await, expected);
+}
+
+#[tokio::test]
+async fn references_are_taken_apart_and_their_places_found() {
+    let config = json!({ "prefix": "x", "ttl": "5" });
+    let expected = json!({
+        "whole": { "name": "my-env", "resource": "a//b", "key": "key", "config": config, "version": 2 },
+        "none": "not a reference [a]", "host": "reference url is missing host [{vault:///a}]",
+        "path": "reference url is missing path [{vault://env}]",
+        "empty": "reference url has empty path [{vault://env/}]",
+        "version": "reference url has invalid version [{vault://env/a#b}]",
+        "invalid": "reference url has invalid path [{vault://env//}]",
+        "directory": { "name": "env", "resource": "a/b" }, "a": ["", ""], "b": "", "plain": "p",
+        "calls": 1, "failed": "no", "get": "not a reference [a]", "env": true,
+    });
+    assert_eq!(outcome("references").await, expected);
 }
 
 #[tokio::test]
