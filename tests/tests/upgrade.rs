@@ -267,6 +267,31 @@ fn a_node_whose_successor_fails_goes_on() {
 }
 
 #[test]
+fn what_the_first_process_serves_outlives_the_second() {
+    let backend = Backend::start("a");
+    let node = node(&backend, echo(), &[]);
+    let mut stream = TcpStream::connect(node.stream(0)).unwrap();
+    echoes(&mut stream);
+    let first = pid(node.prefix());
+    assert!(reload(&node, &[("KONG_UPSTREAM_KEEPALIVE_POOL_SIZE", "11")]).status.success());
+    let second = is_succeeded(&node, &first);
+    assert!(reload(&node, &[("KONG_UPSTREAM_KEEPALIVE_POOL_SIZE", "12")]).status.success());
+    is_succeeded(&node, &second);
+    // It has nothing to finish.
+    let of_second = format!(" {}#", second.trim());
+    let has_ended = |line: &str| line.contains(&of_second) && line.ends_with(" stopped");
+    eventually("the second process has ended", || node.log().lines().any(has_ended));
+    echoes(&mut stream);
+    // So long a process has that was told to end.
+    let cut = std::time::Instant::now() + std::time::Duration::from_secs(6);
+    while std::time::Instant::now() < cut {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        echoes(&mut stream);
+    }
+    assert!(!node.log().contains("requests under way are cut off"), "{}", node.log());
+}
+
+#[test]
 fn a_node_in_the_background_is_succeeded_too() {
     let directory = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str], variables: &[(&str, &str)]| {

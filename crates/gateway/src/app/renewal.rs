@@ -1,6 +1,6 @@
 //! What a running node does about new settings and new programs: it takes them itself, or has a successor do so.
 
-use super::instance::Claim;
+use super::instance::{self, Claim};
 use super::read_once::ReadOnce;
 use super::signals::{Request, Signals};
 use super::succession::{self, Successor};
@@ -54,7 +54,8 @@ impl Running {
         succeeded.inspect_err(|error| tracing::error!("no successor takes over: {error}")).ok()
     }
 
-    /// Finishes what there is while a successor serves; who waits for this process speaks to that one.
+    /// Finishes what there is while a successor serves, or a later one; who waits for this process speaks to the one
+    /// that is the node.
     pub(super) async fn finish_beside(
         &self,
         successor: &Successor,
@@ -62,18 +63,28 @@ impl Running {
         signals: &mut Signals,
         launch: &Launch,
     ) {
-        let mut ended = std::pin::pin!(successor.ended());
-        loop {
-            tokio::select! {
-                _ = &mut drained => return,
-                () = &mut ended => break,
-                request = signals.next() => {
-                    if launch.is_awaited() {
-                        successor.ask(request);
-                    } else if request == Request::Stop {
-                        break;
+        let prefix = &self.settings.prefix;
+        let mut node = successor.pid();
+        'beside: loop {
+            let mut ended = std::pin::pin!(succession::ended(node));
+            loop {
+                tokio::select! {
+                    _ = &mut drained => return,
+                    () = &mut ended => break,
+                    request = signals.next() => {
+                        if launch.is_awaited() {
+                            // It may have ended; who waits for it is told.
+                            let _ = instance::Running::find(prefix).map(|node| node.signal(request.signal()));
+                        } else if request == Request::Stop {
+                            break 'beside;
+                        }
                     }
                 }
+            }
+            // One that has been succeeded ends as this one does.
+            match instance::Running::find(prefix) {
+                Some(later) if later.pid != node => node = later.pid,
+                _ => break,
             }
         }
         // The node has been ended: what is left here has as long as it had.

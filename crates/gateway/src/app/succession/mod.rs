@@ -18,7 +18,7 @@ mod successor;
 
 pub use attendant::attend;
 pub use predecessor::Predecessor;
-pub use successor::{Manner, Successor};
+pub use successor::{Manner, Successor, ended};
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

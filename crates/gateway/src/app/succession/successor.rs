@@ -1,11 +1,11 @@
 //! The successor of a node, as the node sees it.
 
 use super::line::{DESCRIPTORS, Line};
-use crate::app::signals::Request;
 use crate::program::Program;
 use proxy::listener::Offer;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, getpid, kill_process, pidfd_open, set_child_subreaper};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open, set_child_subreaper};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -81,29 +81,31 @@ impl Successor {
         }
     }
 
-    /// Hands on what is asked of the node.
-    pub fn ask(&self, request: Request) {
-        // It may have ended; who waits for it is told.
-        let _ = kill_process(Pid::from_child(&self.process), request.signal());
-    }
-
-    /// Waits until it has ended.
-    pub async fn ended(&self) {
-        let process = pidfd_open(Pid::from_child(&self.process), PidfdFlags::empty());
-        let waited = spawn_blocking(move || {
-            let process = process?;
-            rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&process, PollFlags::IN)], None))
-        });
-        if !matches!(waited.await, Ok(Ok(_))) {
-            // Then its end is not noticed, and the time that requests have counts alone.
-            std::future::pending().await
-        }
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Ends it, for it is not to take over.
     pub fn kill(mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Waits until a process has ended.
+pub async fn ended(pid: u32) {
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH);
+    let waited = spawn_blocking(move || {
+        let process = match process.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+            Err(Errno::SRCH) => return Ok(()),
+            process => process?,
+        };
+        retry_on_intr(|| poll(&mut [PollFd::new(&process, PollFlags::IN)], None)).map(drop)
+    });
+    if !matches!(waited.await, Ok(Ok(()))) {
+        // Then its end is not noticed, and the time that requests have counts alone.
+        std::future::pending().await
     }
 }
 
