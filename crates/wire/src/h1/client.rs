@@ -101,6 +101,7 @@ impl ClientConnection {
     pub fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<(), ResponseError>> {
         loop {
             if !self.input.is_empty() {
+                head.fields.remember_heads();
                 match parse_response(self.input.data(), &mut self.parser, head, &self.limits, self.head_request) {
                     Err(error) => {
                         self.keep = false;

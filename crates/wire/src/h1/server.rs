@@ -104,6 +104,7 @@ impl ServerConnection {
         // A request line that is not understood leaves nothing of the request before it.
         head.target.clear();
         head.version = Version::default();
+        head.fields.remember_heads();
         let (stream, input, limits) = (&mut self.stream, &mut self.input, &self.limits);
         let poll = |cx: &mut Context<'_>| loop {
             match parse_request(input.data(), &mut parser, head, limits) {

@@ -4,10 +4,11 @@
 //! message which is forwarded with a few changes costs no allocation per field. The arena and the
 //! table are reused from message to message on a connection.
 
+use super::last_head::{Comparison, LastHead};
 use super::{Known, scan};
 
 /// An ordered list of field lines (RFC 9110, section 5.2). Names compare without case and keep their spelling.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Fields {
     arena: Vec<u8>,
     lines: Vec<Line>,
@@ -17,18 +18,22 @@ pub struct Fields {
     repeated: u64,
     /// The bits of other names that have ever been added: a clear one means that such a name is certainly absent.
     others: u64,
+    /// For lists into which heads are parsed one after the other.
+    last_head: Option<Box<LastHead>>,
 }
 
 #[derive(Clone, Copy)]
-struct Line {
-    name: u32,
+pub(super) struct Line {
+    pub(super) name: u32,
     name_len: u16,
     known: Known,
     live: bool,
     value: u32,
     value_len: u32,
     /// The line stands in the arena as `name: value CRLF`, up to this offset (0: it does not).
-    raw_end: u32,
+    pub(super) raw_end: u32,
+    /// Which bit the name has among others.
+    bit: u8,
 }
 
 /// A name that is looked for.
@@ -36,7 +41,7 @@ struct Line {
 struct Name<'a> {
     octets: &'a [u8],
     known: Known,
-    bit: u64,
+    bit: u8,
 }
 
 impl<'a> Name<'a> {
@@ -160,7 +165,7 @@ impl Fields {
     fn append_named(&mut self, name: Name<'_>, value: &[u8]) {
         self.note(name);
         let mut line = self.write_line(Known::Other, name.octets, value);
-        line.known = name.known;
+        (line.known, line.bit) = (name.known, name.bit);
         self.lines.push(line);
     }
 
@@ -206,7 +211,7 @@ impl Fields {
         }
         let Some(at) = self.lines.iter().position(|l| self.is(l, name)) else { return self.append_named(name, value) };
         let mut line = self.write_line(Known::Other, name.octets, value);
-        line.known = name.known;
+        (line.known, line.bit) = (name.known, name.bit);
         for i in at + 1..self.lines.len() {
             if self.is(&self.lines[i], name) {
                 self.lines[i].live = false;
@@ -348,13 +353,40 @@ impl Fields {
             value: value as u32,
             value_len: value_len as u32,
             raw_end: raw_end as u32,
+            bit: name.bit,
         });
     }
 
-    /// Takes the bytes of the head whose lines were added by [`Fields::push_raw`].
-    pub(crate) fn finish_load(&mut self, head: &[u8]) {
+    /// Adds those lines of a head that is being parsed, from `at` on, that are the same as in the head that was parsed
+    /// before; how many these are, and the offset behind them.
+    pub(crate) fn push_same(&mut self, comparison: &mut Comparison, head: &[u8], at: usize) -> (usize, usize) {
+        let Some(last) = &self.last_head else { return (0, at) };
+        let lines = last.same_lines(comparison, &head[at..]);
+        let Some(first) = lines.first() else { return (0, at) };
+        // What is moved stands behind its old place or before it.
+        let by = (at as u32).wrapping_sub(first.name);
+        for line in lines {
+            self.repeated |= self.seen & line.known.bit();
+            self.seen |= line.known.bit();
+            self.others |= 1 << line.bit;
+        }
+        self.lines.extend(lines.iter().map(|line| line.moved(by)));
+        (lines.len(), self.lines.last().map_or(at, |line| line.raw_end as usize))
+    }
+
+    /// Takes the bytes of the head whose lines, from `start` on, were added by [`Fields::push_raw`] and
+    /// [`Fields::push_same`].
+    pub(crate) fn finish_load(&mut self, head: &[u8], start: usize, comparison: Comparison) {
         self.arena.clear();
         self.arena.extend_from_slice(head);
+        if let Some(last) = &mut self.last_head {
+            last.remember(comparison, head, start, &self.lines);
+        }
+    }
+
+    /// Has the list remember heads that are parsed into it: for those into which one is parsed after the other.
+    pub(crate) fn remember_heads(&mut self) {
+        self.last_head.get_or_insert_default();
     }
 
     /// Writes a line to the arena. `lead` is the name, followed by a colon and a space where `known` says which name it
@@ -382,12 +414,13 @@ impl Fields {
             value: value_start,
             value_len: value.len() as u32,
             raw_end: self.arena.len() as u32,
+            bit: 0,
         }
     }
 
     #[inline]
     fn note(&mut self, name: Name<'_>) {
-        self.others |= name.bit;
+        self.others |= 1 << name.bit;
         self.note_known(name.known);
     }
 
@@ -400,7 +433,7 @@ impl Fields {
     #[inline]
     fn may_have_name(&self, name: Name<'_>) -> bool {
         match name.known {
-            Known::Other => self.others & name.bit != 0,
+            Known::Other => self.others >> name.bit & 1 != 0,
             known => self.seen & known.bit() != 0,
         }
     }
@@ -410,7 +443,8 @@ impl Fields {
         line.live
             && line.known == name.known
             && (name.known != Known::Other
-                || usize::from(line.name_len) == name.octets.len()
+                || line.bit == name.bit
+                    && usize::from(line.name_len) == name.octets.len()
                     && self.name_bytes(line).eq_ignore_ascii_case(name.octets))
     }
 
@@ -432,6 +466,27 @@ impl Fields {
     }
 }
 
+impl Line {
+    /// The same line in octets of which the first one has another place.
+    pub(super) fn moved(&self, by: u32) -> Line {
+        Line {
+            name: self.name.wrapping_add(by),
+            value: self.value.wrapping_add(by),
+            raw_end: self.raw_end.wrapping_add(by),
+            ..*self
+        }
+    }
+}
+
+/// A copy has the lines; what heads were before is for those who parse them.
+impl Clone for Fields {
+    fn clone(&self) -> Fields {
+        let Fields { arena, lines, seen, repeated, others, last_head: _ } = self;
+        let (arena, lines) = (arena.clone(), lines.clone());
+        Fields { arena, lines, seen: *seen, repeated: *repeated, others: *others, last_head: None }
+    }
+}
+
 impl std::fmt::Debug for Fields {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_map().entries(self.iter().map(|(n, v)| (n, String::from_utf8_lossy(v)))).finish()
@@ -449,90 +504,4 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(fields: &Fields) -> String {
-        let mut out = Vec::new();
-        fields.write_to(&mut out);
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn edits_keep_order_and_spelling() {
-        let mut f: Fields = [("Host", "a"), ("X-A", "1"), ("x-a", "2"), ("Accept", "*/*")].into_iter().collect();
-        assert_eq!(f.get_all("X-a").collect::<Vec<_>>(), [b"1", b"2"]);
-        f.set("x-A", b"3");
-        f.set_known(Known::Host, b"b");
-        f.append("X-New", b"n");
-        assert!(f.remove("ACCEPT"));
-        assert!(!f.remove("accept"));
-        assert_eq!(text(&f), "Host: b\r\nx-A: 3\r\nX-New: n\r\n");
-        assert_eq!(f.len(), 3);
-        assert_eq!(f.get_str("host"), Some("b"));
-        let mut g: Fields = [("Via", "1"), ("X-Z", "2")].into_iter().collect();
-        g.append_all(&f);
-        g.set("x-Z", b"3");
-        assert_eq!(text(&g), "Via: 1\r\nx-Z: 3\r\nHost: b\r\nx-A: 3\r\nX-New: n\r\n");
-        assert_eq!(g.get_str("host"), Some("b"));
-        assert_eq!(g.get_str("X-NEW"), Some("n"));
-        assert!(!f.has(Known::Accept));
-    }
-
-    #[test]
-    fn raw_lines_are_copied_as_they_stood() {
-        let head = b"Host:a\r\nX-A:   1 \r\nX-B: 2\r\n";
-        let mut f = Fields::new();
-        f.push_raw(b"Host", 0, (5, 1), 8);
-        f.push_raw(b"X-A", 8, (15, 1), 19);
-        f.push_raw(b"X-B", 19, (24, 1), 27);
-        f.finish_load(head);
-        assert_eq!(text(&f).as_bytes(), head);
-        f.remove("x-a");
-        assert_eq!(text(&f), "Host:a\r\nX-B: 2\r\n");
-        f.append("Host2", b"z");
-        assert_eq!(text(&f), "Host:a\r\nX-B: 2\r\nHost2: z\r\n");
-    }
-
-    #[test]
-    fn a_list_takes_the_place_of_lines_of_the_same_names() {
-        let mut f: Fields = [("X-A", "1"), ("Via", "1"), ("X-B", "1"), ("x-a", "2")].into_iter().collect();
-        let mut g: Fields = [("VIA", "3"), ("X-a", "3"), ("X-C", "3"), ("X-B", "3")].into_iter().collect();
-        g.remove("x-b");
-        f.replace_all(&g);
-        assert_eq!(text(&f), "X-B: 1\r\nVIA: 3\r\nX-a: 3\r\nX-C: 3\r\n");
-        assert_eq!(f.get_str("x-A"), Some("3"));
-        assert_eq!(f.get_all("via").count(), 1);
-    }
-
-    #[test]
-    fn values_can_be_extended() {
-        let mut f = Fields::new();
-        f.push_raw(b"Host", 0, (5, 1), 9);
-        f.push_raw(b"ACCEPT", 9, (17, 3), 22);
-        f.finish_load(b"Host:a \r\nACCEPT: a/b\r\n");
-        f.append("Accept", b"e/f");
-        f.extend_known(Known::Host, b"b");
-        f.extend_known(Known::Accept, b"; c=d");
-        f.extend_known(Known::Via, b"nothing");
-        assert_eq!(text(&f), "Host:ab\r\nACCEPT: a/b; c=d\r\nAccept: e/f\r\n");
-        assert_eq!(f.get_str("accept"), Some("a/b; c=d"));
-    }
-
-    #[test]
-    fn values_and_names_are_checked() {
-        assert!(Fields::is_valid_value("a\tü b".as_bytes()));
-        assert!(!Fields::is_valid_value(b"a\r\nX: y"));
-        for at in 0..20 {
-            let mut text = *b"a value long enough.";
-            for (octet, valid) in
-                [(0, false), (9, true), (31, false), (32, true), (126, true), (127, false), (128, true), (255, true)]
-            {
-                text[at] = octet;
-                assert_eq!(Fields::is_valid_value(&text), valid, "{octet} at {at}");
-            }
-        }
-        assert!(Fields::is_valid_name(b"X-A_b"));
-        assert!(!Fields::is_valid_name(b"X A") && !Fields::is_valid_name(b""));
-    }
-}
+mod tests;

@@ -62,13 +62,14 @@ impl Known {
         Known::classify(name).0
     }
 
-    /// The class of a field name, and a bit that names have in common when they are the same, and seldom otherwise.
+    /// The class of a field name, and the number of a bit (of 64) that names have in common when they are the same, and
+    /// seldom otherwise.
     #[inline]
-    pub(crate) fn classify(name: &[u8]) -> (Known, u64) {
+    pub(crate) fn classify(name: &[u8]) -> (Known, u8) {
         let words = Words::of(name);
         let slot = words.slot();
         let class = &CLASSES[usize::from(SLOTS[slot])];
-        (if class.words == words { class.known } else { Known::Other }, 1 << (slot / 4))
+        (if class.words == words { class.known } else { Known::Other }, (slot / 4) as u8)
     }
 
     /// The canonical spelling, as the gateway writes it.
