@@ -95,6 +95,17 @@ local function additions()
   package.loaded.debug, package.loaded.ngx = debug, ngx
 end
 
+local MISSING = "not among what the gateway brings of Penlight: install that (luarocks install penlight)"
+
+-- A part of Penlight, which has what plugins use: what it has not is an error that says so, not a surprise.
+function slot.partial(name, module)
+  return setmetatable(module, { __index = function(_, key)
+    if type(key) == "string" and not key:find("^_") then
+      error(name .. "." .. key .. " is " .. MISSING .. " where lua_package_path finds it", 2)
+    end
+  end })
+end
+
 return function(own, spare, path)
   additions()
   package.path = path or package.path
@@ -120,7 +131,7 @@ return function(own, spare, path)
   loaders[3] = function(name)
     local text = spare[name]
     if not text and name:find("^pl%.") then
-      return "\n\tnot among what the gateway brings of Penlight: install that (luarocks install penlight)"
+      return "\n\t" .. MISSING
     end
     return text and function() return assert(loadstring(text, "=" .. name))(name, slot) end
   end

@@ -3,16 +3,6 @@ local name, slot = ...
 local type, tostring, pairs, ipairs, error, select = type, tostring, pairs, ipairs, error, select
 local modules = {}
 
--- What Penlight has and this has not is an error that says so, not a surprise.
-local function partial(module)
-  return setmetatable(module, { __index = function(_, key)
-    if type(key) == "string" and not key:find("^_") then
-      error(name .. "." .. key .. " is not among what the gateway brings of Penlight: install that (luarocks install "
-        .. "penlight) where lua_package_path finds it", 2)
-    end
-  end })
-end
-
 modules["pl.utils"] = function()
   local utils = { unpack = unpack, pack = function(...) return { n = select("#", ...), ... } end, stdmt = {} }
   -- Parts of a text between what a pattern finds (blanks, if none is given).
@@ -308,7 +298,7 @@ modules["pl.pretty"] = function()
     end
     return setfenv(made, {})()
   end
-  return setmetatable(partial(pretty), { __index = getmetatable(pretty).__index,
+  return setmetatable(slot.partial(name, pretty), { __index = getmetatable(pretty).__index,
     __call = function(_, ...) return pretty.write(...) end })
 end
 
@@ -374,4 +364,4 @@ modules["pl.file"] = function()
 end
 
 local module = modules[name]()
-return getmetatable(module) and module or partial(module)
+return getmetatable(module) and module or slot.partial(name, module)

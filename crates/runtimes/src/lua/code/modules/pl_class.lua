@@ -1,6 +1,6 @@
 -- What stands in for parts of Penlight where it is not installed: classes and templates.
-local name = ...
-local type, tostring, pairs, error, loadstring = type, tostring, pairs, error, loadstring
+local name, slot = ...
+local type, tostring, pairs, loadstring = type, tostring, pairs, loadstring
 local setmetatable, getmetatable, rawget, rawset = setmetatable, getmetatable, rawget, rawset
 local modules = {}
 
@@ -180,12 +180,4 @@ modules["pl.template"] = function()
 end
 
 local module = modules[name]()
-if getmetatable(module) then
-  return module
-end
-return setmetatable(module, { __index = function(_, key)
-  if type(key) == "string" and not key:find("^_") then
-    error(name .. "." .. key .. " is not among what the gateway brings of Penlight: install that (luarocks install "
-      .. "penlight) where lua_package_path finds it", 2)
-  end
-end })
+return getmetatable(module) and module or slot.partial(name, module)

@@ -1,5 +1,5 @@
 -- What stands in for parts of Penlight where it is not installed: tables, lists and sets.
-local name = ...
+local name, slot = ...
 local type, tostring, pairs, ipairs, error = type, tostring, pairs, ipairs, error
 local setmetatable, getmetatable = setmetatable, getmetatable
 local modules = {}
@@ -491,12 +491,4 @@ modules["pl.Set"] = function()
 end
 
 local module = modules[name]()
-if getmetatable(module) then
-  return module
-end
-return setmetatable(module, { __index = function(_, key)
-  if type(key) == "string" and not key:find("^_") then
-    error(name .. "." .. key .. " is not among what the gateway brings of Penlight: install that (luarocks install "
-      .. "penlight) where lua_package_path finds it", 2)
-  end
-end })
+return getmetatable(module) and module or slot.partial(name, module)
