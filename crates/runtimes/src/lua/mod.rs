@@ -155,6 +155,8 @@ impl Phase {
         table.raw_set("context", self.context())?;
         table.raw_set("may_wait", self.may_wait())?;
         table.raw_set("has_frame", self.has_frame())?;
+        // Instances run for exchanges only.
+        table.raw_set("asks", true)?;
         Ok(table)
     }
 

@@ -269,23 +269,27 @@ impl Vm {
         Ok((ending, came.and_then(|came| self.waits(came))))
     }
 
-    /// The same of a plugin's phase, from its beginning. `meet` tells the machine of the instance.
+    /// The same of a plugin's phase, from its beginning. `meet` tells the machine of the instance, and where it is there.
     pub fn phase(
         &self,
         phase: Phase,
         instance: u64,
         exchange: &mut Exchange,
         piece: Piece<'_>,
-        meet: impl FnOnce() -> mlua::Result<()>,
+        meet: impl FnOnce() -> mlua::Result<u32>,
     ) -> (Option<Ending>, mlua::Result<Vec<Operation>>) {
         let begin = || {
-            let given = (phase as usize + 1, instance);
-            let came: MultiValue = self.run.call(given)?;
-            if came.front() != Some(&Value::Boolean(false)) {
-                return Ok(came);
-            }
-            meet()?;
-            self.run.call(given)
+            let place = match self.instances.place(instance) {
+                Some(place) => place,
+                None => {
+                    // Code is loaded for it, whatever phase has run before.
+                    let (nothing, may_wait, is_lent) = (Value::Nil, true, true);
+                    let phase = &self.phases[phase as usize];
+                    self.enter.call::<()>((phase, instance, &nothing, &nothing, &nothing, may_wait, is_lent))?;
+                    meet()?
+                }
+            };
+            self.runners[phase as usize].call::<MultiValue>(place)
         };
         let lent = self.lend((phase, instance), Some(exchange), piece, LONGEST_OF_PLUGINS, begin);
         lent.map_or_else(|error| (None, Err(error)), |(ending, came)| (ending, came.and_then(|came| self.waits(came))))
@@ -330,6 +334,7 @@ impl Vm {
                 job.may_wait,
                 self.host.borrow().is_lent,
                 job.plugin,
+                self.instances.find(job.instance)?,
             ))?;
             work()
         })

@@ -3,11 +3,13 @@
 //! LuaJIT's compiler is off, for compiled code never asks whether it has to end.
 
 use super::host::{Host, asks};
+use super::plugins::Instances;
 use super::{Phase, Trust, modules, natives, permissions, turn};
 use mlua::VmState;
 use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, MultiValue, RegistryKey, StdLib, Table, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fs;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -83,10 +85,10 @@ pub struct Vm {
     pub fail: Function,
     /// Says what phase it is, and of which plugin.
     pub enter: Function,
-    /// Runs a phase of an instance, by their numbers.
-    pub run: Function,
-    /// What instances of plugins are to code, by their numbers.
-    pub instances: Table,
+    /// What runs a phase of an instance, by the phase's place among them.
+    pub runners: Vec<Function>,
+    /// The instances of plugins that have run here.
+    pub instances: Instances,
     pub host: Rc<RefCell<Host>>,
     /// What code may know of each phase, by its place among them.
     pub phases: Vec<Table>,
@@ -98,12 +100,17 @@ pub struct Vm {
     loaded: RefCell<HashMap<u64, Loaded>>,
 }
 
-/// How long code may take. The clock is read only when it has run for a while.
+/// How long code may take. The clock is read only when it has run for a while, and what the thread has worked later.
 #[derive(Default)]
 struct Time {
     allowed: Cell<Option<Duration>>,
-    until: Cell<Option<Instant>>,
+    began: Cell<Option<Instant>>,
+    /// What the thread had worked when a tenth of it was over, if that is known.
+    worked: Cell<Option<Option<Duration>>>,
 }
+
+/// How many times as long as it may work code may take where others have the processor, too.
+const WORST_SHARE: u32 = 20;
 
 thread_local! {
     static VM: RefCell<Option<Rc<Vm>>> = const { RefCell::new(None) };
@@ -165,7 +172,6 @@ impl Vm {
         lua.set_memory_limit(MOST_MEMORY)?;
         let slot = lua.create_table()?;
         slot.raw_set("null", Value::NULL)?;
-        slot.raw_set("phase", 0)?;
         slot.raw_set("sandbox_modules", permissions.modules.as_slice())?;
         slot.raw_set("sandbox_globals", permissions.globals.as_slice())?;
         let (host, started) = (Rc::new(RefCell::new(Host::empty())), Rc::<Cell<bool>>::default());
@@ -202,7 +208,7 @@ impl Vm {
         slot.raw_set("sandboxed", &sandbox)?;
         let (begin, go_on, fail) = (slot.raw_get("begin")?, slot.raw_get("go_on")?, slot.raw_get("fail")?);
         let (enter, new_context): (Function, Function) = (slot.raw_get("enter")?, slot.raw_get("new_context")?);
-        let (run, instances): (Function, Table) = (slot.raw_get("run")?, slot.raw_get("instances")?);
+        let instances = Instances::new(slot.raw_get("instances")?);
         let lent = host.clone();
         native.raw_set("context", lua.create_function(move |lua, ()| lent_context(lua, &lent, &new_context))?)?;
         let flag = started.clone();
@@ -212,7 +218,8 @@ impl Vm {
         };
         native.raw_set("started", lua.create_function(note)?)?;
         let phases = Phase::ALL.iter().map(|phase| phase.described(&lua)).collect::<mlua::Result<Vec<Table>>>()?;
-        slot.raw_set("phases", phases.as_slice())?;
+        let runner: Function = slot.raw_get("runner")?;
+        let runners = phases.iter().map(|phase| runner.call(phase)).collect::<mlua::Result<_>>()?;
         let arg = lua.globals().get::<Table>("ngx")?.get("arg")?;
         Ok(Vm {
             lua,
@@ -221,7 +228,7 @@ impl Vm {
             go_on,
             fail,
             enter,
-            run,
+            runners,
             instances,
             host,
             phases,
@@ -236,7 +243,8 @@ impl Vm {
     /// Gives code so much time from now on.
     pub fn limit(&self, time: Option<Duration>) {
         self.time.allowed.set(time);
-        self.time.until.set(None);
+        self.time.began.set(None);
+        self.time.worked.set(None);
     }
 
     /// Calls code, or the function that it returned when it was called first.
@@ -316,15 +324,31 @@ impl Time {
     /// Whether it is over. It begins when this is asked for the first time, after a few instructions.
     fn is_over(&self) -> bool {
         let Some(allowed) = self.allowed.get() else { return false };
-        let now = Instant::now();
-        match self.until.get() {
-            Some(until) => now >= until,
-            None => {
-                self.until.set(Some(now + allowed));
-                false
-            }
+        let Some(began) = self.began.get() else {
+            self.began.set(Some(Instant::now()));
+            return false;
+        };
+        let (taken, first) = (began.elapsed(), allowed / 10);
+        if taken < first {
+            return false;
         }
+        let Some(before) = self.worked.get() else {
+            self.worked.set(Some(worked()));
+            return false;
+        };
+        // How busy the machine is says nothing about the code.
+        let is_at_work = || match (before, worked()) {
+            (Some(before), Some(now)) => now.saturating_sub(before) < allowed - first,
+            _ => false,
+        };
+        taken >= allowed && (taken >= allowed * WORST_SHARE || !is_at_work())
     }
+}
+
+/// How long this thread has had a processor, where the system says so.
+fn worked() -> Option<Duration> {
+    let said = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    said.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// What code has kept of the exchange that is lent; without one, nothing that lasts.
@@ -358,4 +382,34 @@ pub fn words(error: &Error) -> String {
         other => other.to_string(),
     };
     text.split("\nstack traceback:").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Time, worked};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn code_is_given_time_to_work() {
+        let limit = Duration::from_millis(50);
+        let time = Time::default();
+        time.allowed.set(Some(limit));
+        assert!(!time.is_over());
+        let pause = |long: Duration| {
+            // As where others have the processor.
+            let began = Instant::now();
+            while began.elapsed() < long {
+                std::thread::park_timeout(limit);
+            }
+        };
+        pause(limit / 5);
+        assert!(!time.is_over());
+        pause(limit * 2);
+        assert!(!time.is_over());
+        let before = worked().unwrap();
+        while worked().unwrap() - before < limit {
+            std::hint::spin_loop();
+        }
+        assert!(time.is_over());
+    }
 }

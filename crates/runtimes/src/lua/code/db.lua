@@ -113,7 +113,7 @@ local dao, own_workspace = {}, slot.host("ngx.workspace")
 
 local function workspace_of(options)
   local workspace = type(options) == "table" and options.workspace
-  return type(workspace) == "string" and workspace or slot.asks and own_workspace() or ""
+  return type(workspace) == "string" and workspace or slot.at.asks and own_workspace() or ""
 end
 
 -- Options that mean nothing for an entity are refused, as in Kong.

@@ -99,7 +99,7 @@ local variables = {
   time_iso8601 = iso8601,
   time_local = function() return os.date("%d/%b/%Y:%H:%M:%S %z") end,
   pipe = function() return "." end,
-  request_completion = function() return slot.phase_name == "log" and "OK" or "" end,
+  request_completion = function() return slot.at.name == "log" and "OK" or "" end,
 }
 
 -- Where there is nothing that could be answered, or ended.
@@ -107,13 +107,13 @@ local NO_ANSWER = { init_worker = true, certificate = true, header_filter = true
   timer = true }
 local NO_END = { init_worker = true, body_filter = true, log = true }
 local function answers()
-  if NO_ANSWER[slot.phase_name] then
-    error("API disabled in the context of " .. tostring(slot.context), 3)
+  if NO_ANSWER[slot.at.name] then
+    error("API disabled in the context of " .. tostring(slot.at.context), 3)
   end
 end
 local function ends()
-  if NO_END[slot.phase_name] then
-    error("API disabled in the context of " .. tostring(slot.context), 3)
+  if NO_END[slot.at.name] then
+    error("API disabled in the context of " .. tostring(slot.at.context), 3)
   end
 end
 
@@ -130,7 +130,7 @@ ngx = {
   http_time = function(seconds) return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds) end,
   cookie_time = function(seconds) return os.date("!%a, %d-%b-%y %H:%M:%S GMT", seconds) end,
   parse_http_time = native.parse_http_time,
-  get_phase = function() return where[slot.phase_name] or slot.phase_name end,
+  get_phase = function() return where[slot.at.name] or slot.at.name end,
   encode_base64 = native.encode_base64,
   decode_base64 = native.decode_base64,
   escape_uri = native.escape_uri,
@@ -258,7 +258,7 @@ ngx = {
       elseif type(name) == "string" and name:lower() == "host" then
         -- What the service is told is said by its target or the route, as in Kong.
         set_variable("http_host", type(value) == "table" and value[1] or value)
-        if slot.phase_name == "rewrite" then
+        if slot.at.name == "rewrite" then
           set_host(value)
         end
         return
@@ -288,8 +288,8 @@ ngx = {
         error("bad argument #1 to 'set_uri' (string expected, got " .. type(uri) .. ")", 2)
       elseif uri == "" then
         error("attempt to use zero-length uri", 2)
-      elseif jump and slot.phase_name ~= "rewrite" then
-        error("API disabled in the context of " .. tostring(slot.context), 2)
+      elseif jump and slot.at.name ~= "rewrite" then
+        error("API disabled in the context of " .. tostring(slot.at.context), 2)
       end
       -- What the service is asked for follows from the route, as in Kong.
       set_variable("uri", uri)
@@ -365,7 +365,7 @@ local balancer_data, set_balancer_data = host("ngx.balancer_data"), host("ngx.se
 local BEFORE = { certificate = true, rewrite = true, init_worker = true, timer = true, admin_api = true }
 local index = slot.of_exchange.__index
 function slot.of_exchange.__index(ctx, name)
-  if name ~= "balancer_data" or not slot.asks or BEFORE[slot.phase_name] or not balancer_data() then
+  if name ~= "balancer_data" or not slot.at.asks or BEFORE[slot.at.name] or not balancer_data() then
     return index(ctx, name)
   end
   local own = setmetatable({}, {

@@ -7,16 +7,19 @@ local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yiel
 local real_pcall, real_xpcall = pcall, xpcall
 local error, remove, select, tostring, type, unpack = error, table.remove, select, tostring, type, unpack or table.unpack
 
-local WAIT, DONE, FAILED = {}, {}, {}
+local WAIT, DONE, SERVED, FAILED = {}, {}, {}, {}
 
--- What phase it is, and of which plugin; what code has kept (`kong.ctx`, `ngx.ctx`) is looked for when it is asked for.
--- `asks` says whether there is an exchange to ask, or `other` in its place.
-function slot.enter(phase, instance, plugin_id, context, other, is_plugin, is_lent, plugin_name)
-  slot.phase, slot.phase_name, slot.context = phase.bit, phase.name, phase.context
-  slot.may_wait = is_plugin and phase.may_wait
-  slot.instance, slot.plugin_id, slot.kept, slot.over = instance, plugin_id, context, false
-  local known = not plugin_name and slot.instances[instance]
-  slot.other, slot.asks, slot.plugin_name = other, is_lent or other ~= nil, known and known.name or plugin_name
+-- What phase it is (`at`), and of which plugin (`own`); what code has kept (`kong.ctx`, `ngx.ctx`) is looked for when it
+-- is asked for. `at.asks` says whether there is an exchange to ask, or `at.other` in its place.
+slot.at, slot.own = { bit = 0, asks = false, may_wait = false }, {}
+
+local entered, owner = {}, {}
+function slot.enter(phase, instance, plugin_id, context, other, is_plugin, is_lent, plugin_name, known)
+  entered.bit, entered.name, entered.context = phase.bit, phase.name, phase.context
+  entered.may_wait = is_plugin and phase.may_wait
+  entered.other, entered.asks = other, is_lent or other ~= nil
+  owner.number, owner.id, owner.name = instance, plugin_id, plugin_name or known and known.name
+  slot.at, slot.own, slot.kept, slot.over = entered, owner, context or false, false
 end
 
 function slot.new_context()
@@ -38,10 +41,11 @@ local lazily = { shared = function() return kept().shared end, ngx_ctx = functio
 
 function lazily.plugin()
   local plugins = kept().plugins
-  local own = plugins[slot.instance]
+  local number = slot.own.number
+  local own = plugins[number]
   if not own then
     own = {}
-    plugins[slot.instance] = own
+    plugins[number] = own
   end
   return own
 end
@@ -50,7 +54,7 @@ end
 function slot.set_kept(name, value)
   local all = kept()
   if name == "plugin" then
-    all.plugins[slot.instance] = value
+    all.plugins[slot.own.number] = value
   elseif name == "core" then
     slot.set_ngx_ctx(value)
   elseif name == "shared" then
@@ -129,8 +133,8 @@ end
 
 -- What waits is asked for by name; the gateway's answer is what `slot.wait` returns.
 function slot.wait(...)
-  if not slot.may_wait then
-    error("API disabled in the context of " .. tostring(slot.context), 3)
+  if not slot.at.may_wait then
+    error("API disabled in the context of " .. tostring(slot.at.context), 3)
   end
   return arrived(yield(WAIT, ...))
 end
@@ -139,6 +143,16 @@ local idle = {}
 
 -- Calls itself anew with what it is resumed with.
 local function loop(f, ...) return loop(yield(DONE, f(...))) end
+
+-- Coroutines that run phases of instances, whose results nobody wants: the one that is taken first, and others.
+local spare
+local spares = {}
+local function serve(f, handler, config)
+  while true do
+    f(handler, config)
+    f, handler, config = yield(SERVED)
+  end
+end
 
 -- Nothing, when the coroutine has come to an end; else the coroutine and what it waits for.
 local function outcome(co, ok, mark, ...)
@@ -153,6 +167,14 @@ local function outcome(co, ok, mark, ...)
       idle[#idle + 1] = co
     end
     return nil, ...
+  end
+  if mark == SERVED then
+    if not spare then
+      spare = co
+    elseif #spares < 64 then
+      spares[#spares + 1] = co
+    end
+    return
   end
   if coroutine.status(co) ~= "dead" then
     error("attempt to yield outside of a coroutine", 0)
@@ -179,8 +201,9 @@ function slot.once(chunk)
   end
 end
 
--- The instances of plugins that this worker has met, by number.
-slot.instances = {}
+-- The instances of plugins that this worker has met, by their places.
+local instances = {}
+slot.instances = instances
 -- Sets in their configurations.
 slot.of_sets = { __index = function(set, value)
   for place, member in ipairs(set) do
@@ -190,48 +213,54 @@ slot.of_sets = { __index = function(set, value)
   end
 end }
 
-local function settled(co, ok, mark, ...)
-  if ok and mark == DONE then
-    if #idle < 64 then
-      idle[#idle + 1] = co
-    end
+local function served(co, ok, mark, ...)
+  if ok and mark == SERVED and not spare then
+    spare = co
     return
   end
   return outcome(co, ok, mark, ...)
 end
 
--- A phase of an instance, for the exchange that is lent; false where this worker has not met the instance yet. It is
--- what each request runs, so that it does the least: only what may wait gets a coroutine.
-function slot.run(at, number)
-  local instance, phase = slot.instances[number], slot.phases[at]
-  slot.phase, slot.phase_name, slot.context = phase.bit, phase.name, phase.context
-  slot.instance, slot.kept, slot.over = number, nil, false
-  slot.other, slot.asks, slot.may_wait = nil, true, phase.may_wait
-  if not instance then
-    return false
-  end
-  slot.plugin_id, slot.plugin_name = instance.id, instance.name
-  local f = instance[at]
-  if not f then
-    f = instance.handler[phase.name]
-    instance[at] = f
-  end
+local function found(own, name)
+  local f = own.handler[name]
+  own[name] = f
+  return f
+end
+
+-- What runs a phase of an instance, by its place, for the exchange that is lent. It is what each request runs, so that it
+-- does the least: only what may wait gets a coroutine.
+function slot.runner(phase)
+  local name, has_frame = phase.name, phase.has_frame
   if phase.may_wait then
-    local count = #idle
-    local co = idle[count]
-    if co then
-      idle[count] = nil
-    else
-      co = create(loop)
+    return function(place)
+      local own = instances[place]
+      slot.at = phase
+      slot.own = own
+      slot.kept = false
+      slot.over = false
+      local co = spare
+      if co then
+        spare = nil
+      else
+        co = remove(spares) or create(serve)
+      end
+      return served(co, resume(co, own[name] or found(own, name), own.handler, own.config))
     end
-    return settled(co, resume(co, f, instance.handler, instance.config))
   end
-  if phase.has_frame then
-    local data, kind, status = slot.frame()
-    f(instance.handler, instance.config, kind, data, status)
-    return
+  return function(place)
+    local own = instances[place]
+    slot.at = phase
+    slot.own = own
+    slot.kept = false
+    slot.over = false
+    local f = own[name] or found(own, name)
+    if has_frame then
+      local data, kind, status = slot.frame()
+      f(own.handler, own.config, kind, data, status)
+      return
+    end
+    f(own.handler, own.config)
   end
-  f(instance.handler, instance.config)
 end
 
 function slot.go_on(co, ...) return outcome(co, resume(co, ...)) end
@@ -245,7 +274,7 @@ local parked = 0
 -- are asked instead of the exchange, or nobody, where there is none.
 local demand = slot.native.ask("request.demand")
 function slot.receive()
-  if slot.other == nil and slot.asks and demand(parked + 1) then
+  if slot.at.other == nil and slot.at.asks and demand(parked + 1) then
     parked = parked + 1
     slot.wait("park", parked)
     demand()
@@ -277,8 +306,8 @@ local function body(t, f, arguments)
 end
 
 function thread.spawn(f, ...)
-  if not slot.may_wait then
-    error("API disabled in the context of " .. tostring(slot.context), 2)
+  if not slot.at.may_wait then
+    error("API disabled in the context of " .. tostring(slot.at.context), 2)
   end
   local t = { alive = true, waiters = {} }
   local co = create(function() body(t, f, t.arguments) end)

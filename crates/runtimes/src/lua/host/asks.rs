@@ -4,7 +4,7 @@
 use super::{Host, service::is_framing};
 use crate::lua::value::line_of;
 use crate::lua::vm::MOST_MEMORY;
-use mlua::{Error, Function, IntoLua, Lua, LuaString, MultiValue, Result, Value};
+use mlua::{BString, Error, Function, Lua, MultiValue, Result, Value};
 use sdk::Fields;
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -17,18 +17,21 @@ struct Unlimited<'l>(&'l Lua);
 pub fn function(lua: &Lua, host: &Rc<RefCell<Host>>, name: String) -> Result<Function> {
     let host = Rc::clone(host);
     match name.as_str() {
-        "request.get_header" => lua.create_function(move |lua, name: LuaString| {
+        "request.get_header" => lua.create_function(move |lua, name: String| {
             let host = borrow(&host)?;
-            let Some(value) = line_of(host.exchange.client_lines(), &name.to_str()?) else { return Ok(Value::Nil) };
+            let Some(value) = line_of(host.exchange.client_lines(), &name) else { return Ok(None) };
             let _unlimited = Unlimited::new(lua);
-            lua.create_string(value)?.into_lua(lua)
+            lua.create_string(value).map(Some)
         }),
-        "service.request.set_header" | "response.set_header" => {
+        // One line of texts, as most are.
+        "service.request.set_line" | "response.set_line" => {
             let is_request = name.starts_with("service");
-            lua.create_function(move |lua, (line, value): (LuaString, Value)| {
+            lua.create_function(move |lua, (line, value): (BString, BString)| {
                 let mut host = borrow(&host)?;
                 if !set_line(&mut host, is_request, &line, &value) {
-                    host.call(lua, &name, MultiValue::from_iter([Value::String(line), value]))?;
+                    let name = if is_request { "service.request.set_header" } else { "response.set_header" };
+                    let (line, value) = (lua.create_string(line)?, lua.create_string(value)?);
+                    host.call(lua, name, MultiValue::from_iter([Value::String(line), Value::String(value)]))?;
                 }
                 Ok(())
             })
@@ -45,19 +48,18 @@ pub fn function(lua: &Lua, host: &Rc<RefCell<Host>>, name: String) -> Result<Fun
 }
 
 /// One text as the only line of a name; false for what is to be looked at more closely.
-fn set_line(host: &mut Host, is_request: bool, line: &LuaString, value: &Value) -> bool {
-    let (Ok(line), Value::String(value)) = (line.to_str(), value) else { return false };
-    let value = value.as_bytes();
-    let is_plain = Fields::is_valid_name(line.as_bytes()) && Fields::is_valid_value(&value) && host.is_lent;
+fn set_line(host: &mut Host, is_request: bool, line: &[u8], value: &[u8]) -> bool {
+    let Ok(line) = str::from_utf8(line) else { return false };
+    let is_plain = Fields::is_valid_name(line.as_bytes()) && Fields::is_valid_value(value) && host.is_lent;
     let is_special = match is_request {
-        true => line.eq_ignore_ascii_case("host") || is_framing(&line),
+        true => line.eq_ignore_ascii_case("host") || is_framing(line),
         false => line.contains('_'),
     };
     if !is_plain || is_special {
         return false;
     }
-    let fields = if is_request { &mut host.exchange.request.fields } else { host.lines_to_set(&line) };
-    fields.set(&line, &value);
+    let fields = if is_request { &mut host.exchange.request.fields } else { host.lines_to_set(line) };
+    fields.set(line, value);
     true
 }
 

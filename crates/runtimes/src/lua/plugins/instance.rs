@@ -6,7 +6,7 @@ use crate::lua::turn::{self, Job, Outcome, Piece};
 use crate::lua::value::record;
 use crate::lua::vm::{Vm, words};
 use crate::lua::{Phase, handshakes, host::Ending};
-use mlua::{Function, Table, Value};
+use mlua::{Error, Function, Table, Value};
 use sdk::entities::{self, Protocols, Uuid};
 use sdk::{
     Bytes, CloseReason, Exchange, Handshake, LocalBoxFuture, Phases, Plugin, Record, Step, Verdict, WebSocketMessage,
@@ -14,8 +14,8 @@ use sdk::{
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 /// A record of `plugins` for a plugin in Lua.
 pub struct Configured {
@@ -30,8 +30,6 @@ pub struct Configured {
 pub struct Instance(Arc<Configured>);
 
 thread_local! {
-    /// What the machine of this thread has met.
-    static KNOWN: RefCell<HashMap<u64, Weak<Configured>>> = RefCell::new(HashMap::new());
     static HANDLERS: RefCell<HashMap<&'static str, Table>> = RefCell::new(HashMap::new());
 }
 
@@ -60,7 +58,7 @@ fn configs(definition: &'static Definition) -> mlua::Result<Value> {
     let all: Vec<Value> = definition
         .instances()
         .iter()
-        .map(|configured| configured.meet(&vm)?.raw_get("config"))
+        .map(|configured| configured.known(&vm)?.raw_get("config"))
         .collect::<mlua::Result<_>>()?;
     if all.is_empty() { Ok(Value::Nil) } else { vm.lua.create_sequence_from(all).map(Value::Table) }
 }
@@ -142,11 +140,18 @@ impl Configured {
     }
 
     /// What it is to the machine of this thread, made once: the configuration is always the same table.
-    fn meet(self: &Arc<Configured>, vm: &Vm) -> mlua::Result<Table> {
-        if let Some(known) = vm.instances.raw_get::<Option<Table>>(self.number)? {
-            return Ok(known);
+    fn known(self: &Arc<Configured>, vm: &Vm) -> mlua::Result<Table> {
+        self.meet(vm)?;
+        vm.instances.find(self.number)?.ok_or_else(|| Error::runtime("the instance is gone"))
+    }
+
+    /// Where the machine of this thread has it, which makes its acquaintance if it has not met it.
+    fn meet(self: &Arc<Configured>, vm: &Vm) -> mlua::Result<u32> {
+        if let Some(place) = vm.instances.place(self.number) {
+            return Ok(place);
         }
         let known = vm.lua.create_table()?;
+        known.raw_set("number", self.number)?;
         known.raw_set("id", self.id.to_string())?;
         known.raw_set("name", self.definition.name)?;
         let config = record(&vm.lua, &self.config)?;
@@ -155,18 +160,7 @@ impl Configured {
         }
         known.raw_set("config", config)?;
         known.raw_set("handler", handler(vm, self.definition)?)?;
-        vm.instances.raw_set(self.number, &known)?;
-        KNOWN.with_borrow_mut(|all| {
-            let gone = |(number, configured): (&u64, &mut Weak<Configured>)| {
-                (configured.strong_count() == 0).then_some(*number)
-            };
-            for number in all.iter_mut().filter_map(gone).collect::<Vec<_>>() {
-                all.remove(&number);
-                vm.instances.raw_set(number, Value::Nil)?;
-            }
-            all.insert(self.number, Arc::downgrade(self));
-            Ok(known)
-        })
+        vm.instances.add(self.number, Arc::downgrade(self), known)
     }
 
     fn report(&self, phase: Phase, exchange: &Exchange, error: &str) {
@@ -195,7 +189,7 @@ impl Instance {
         exchange: &'e mut Exchange,
         piece: Piece<'e>,
     ) -> (Option<Ending>, mlua::Result<Vec<Operation>>) {
-        vm.phase(phase, self.0.number, exchange, piece, || self.0.meet(vm).map(drop))
+        vm.phase(phase, self.0.number, exchange, piece, || self.0.meet(vm))
     }
 
     /// What goes on after it.
@@ -294,7 +288,7 @@ impl Plugin for Instance {
     fn handshake<'a>(&'a self, handshake: &'a mut Handshake) -> LocalBoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             let begin = |vm: &Vm| {
-                let known = self.0.meet(vm)?;
+                let known = self.0.known(vm)?;
                 let handler: Table = known.raw_get("handler")?;
                 vm.begin.call((handler.get::<Function>("certificate")?, handler, known.raw_get::<Table>("config")?))
             };

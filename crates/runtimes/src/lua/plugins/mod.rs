@@ -3,6 +3,7 @@
 mod admin;
 mod functions;
 mod instance;
+mod instances;
 mod loading;
 mod schema;
 mod sets;
@@ -11,6 +12,7 @@ mod tests;
 
 pub(super) use functions::load_vault;
 pub(crate) use instance::given_config;
+pub(super) use instances::Instances;
 
 use super::{modules, timers};
 use instance::{Configured, Instance};

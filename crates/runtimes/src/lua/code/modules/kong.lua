@@ -201,7 +201,7 @@ modules["kong.pdk.private.rate_limiting"] = function()
 end
 
 modules["kong.observability.tracing.request_id"] = function()
-  return { get = function() return slot.asks and ngx.var.kong_request_id or nil end }
+  return { get = function() return slot.at.asks and ngx.var.kong_request_id or nil end }
 end
 
 modules["kong.dynamic_hook"] = function()

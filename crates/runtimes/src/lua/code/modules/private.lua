@@ -23,7 +23,7 @@ modules["kong.pdk.private.phases"] = function()
   end
   phases.check = function(accepted) slot.pdk.check(accepted, 2) end
   function phases.check_not(refused)
-    local phase = slot.phase
+    local phase = slot.at.bit
     if phase == 0 then
       error("no phase in ngx.ctx.KONG_PHASE", 3)
     elseif band(phase, refused) ~= 0 then

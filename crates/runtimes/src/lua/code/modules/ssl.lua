@@ -5,10 +5,10 @@ local type, error = type, error
 local modules = {}
 
 local function decide(what, ...)
-  if slot.phase_name ~= "certificate" then
+  if slot.at.name ~= "certificate" then
     error("API disabled in the current context", 3)
   end
-  return slot.other(what, ...)
+  return slot.at.other(what, ...)
 end
 
 -- Texts of certificates as a chain of `resty.openssl.x509`.
@@ -27,8 +27,8 @@ modules["ngx.ssl"] = function()
   local versions = { ["TLSv1.2"] = ssl.TLS1_2_VERSION, ["TLSv1.3"] = ssl.TLS1_3_VERSION }
 
   function ssl.server_name()
-    if slot.phase_name == "certificate" then
-      return slot.other("ssl.server_name")
+    if slot.at.name == "certificate" then
+      return slot.at.other("ssl.server_name")
     end
     return ngx.var.ssl_server_name
   end

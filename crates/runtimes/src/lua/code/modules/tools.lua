@@ -336,7 +336,7 @@ local calls = 0
 -- In a loop, others have their turn each thousand times.
 function yield.yield(in_loop, phase)
   calls = in_loop and calls + 1 or 0
-  if calls % 1000 == 0 and slot.may_wait and yield.in_yieldable_phase(phase) then
+  if calls % 1000 == 0 and slot.at.may_wait and yield.in_yieldable_phase(phase) then
     ngx.sleep(0)
   end
 end

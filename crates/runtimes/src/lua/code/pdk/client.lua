@@ -43,12 +43,12 @@ local set_value = host("log.set_serialize_value")
 for _, name in ipairs { "request_client_certificate", "disable_session_reuse" } do
   client.tls[name] = function()
     check(phases.certificate)
-    return slot.other("tls." .. name)
+    return slot.at.other("tls." .. name)
   end
 end
 function client.tls.set_client_ca_list(list)
   check(phases.certificate)
-  return slot.other("tls.set_client_ca_list", slot.ders(list))
+  return slot.at.other("tls.set_client_ca_list", slot.ders(list))
 end
 function client.tls.get_full_client_certificate_chain()
   check(SHOWN)

@@ -15,16 +15,16 @@ local found = {
 local groups, token = host("client.authenticated_groups"), host("client.authenticated_token")
 local set_groups = host("client.set_authenticated_groups")
 local function set(ctx, name, value)
-  if name == "authenticated_groups" and slot.asks and (value == nil or type(value) == "table") then
+  if name == "authenticated_groups" and slot.at.asks and (value == nil or type(value) == "table") then
     set_groups(value)
   else
     rawset(ctx, name, value)
   end
 end
 slot.of_plugins = { __newindex = set, __index = function(_, name)
-  if name == "authenticated_groups" and slot.asks then
+  if name == "authenticated_groups" and slot.at.asks then
     return groups()
-  elseif name == "authenticated_jwt_token" and slot.asks then
+  elseif name == "authenticated_jwt_token" and slot.at.asks then
     return token()
   end
 end }
@@ -74,7 +74,7 @@ local function credential_of(ctx)
   local whole = wholes[ctx]
   if whole and whole.id == record.id then
     return whole
-  elseif not slot.may_wait then
+  elseif not slot.at.may_wait then
     return record
   end
   local dao = slot.entity(entity)
@@ -90,21 +90,21 @@ end
 -- What authentication has found is in `ngx.ctx`, too, as Kong's own plugins have it.
 slot.of_exchange = { __newindex = function(ctx, name, value)
   -- So plugins of long ago say who calls, and that nobody does.
-  if name == "authenticated_consumer" and slot.asks then
+  if name == "authenticated_consumer" and slot.at.asks then
     slot.identify(ctx, value, ctx.authenticated_credential)
-  elseif name == "authenticated_credential" and slot.asks then
+  elseif name == "authenticated_credential" and slot.at.asks then
     slot.identify(ctx, ctx.authenticated_consumer, value)
   else
     set(ctx, name, value)
   end
 end, __index = function(ctx, name)
-  if slot.phase == 0 then
+  if slot.at.bit == 0 then
     return nil
   end
   local value
   if name == "KONG_PHASE" then
-    return slot.phase
-  elseif not slot.asks then
+    return slot.at.bit
+  elseif not slot.at.asks then
     return nil
   elseif name == "authenticated_groups" then
     value = groups()

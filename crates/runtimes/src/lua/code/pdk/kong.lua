@@ -28,8 +28,8 @@ end
 local is_stream = pdk.host("request.is_stream")
 -- As nginx has it: streams are none of its HTTP.
 function slot.subsystem()
-  local name = slot.phase_name
-  return (name == "preread" or name == "log" and slot.asks and is_stream()) and "stream" or "http"
+  local name = slot.at.name
+  return (name == "preread" or name == "log" and slot.at.asks and is_stream()) and "stream" or "http"
 end
 
 _KONG = { _NAME = "kong", _VERSION = "3.10.0" }
@@ -65,7 +65,7 @@ kong = {
       return { workers_lua_vms = { { pid = native.pid, http_allocated_gc = octets } }, lua_shared_dicts = {} }
     end,
   },
-  plugin = { get_id = function() return slot.plugin_id end },
+  plugin = { get_id = function() return slot.own.id end },
   request = pdk.request,
   response = pdk.response,
   router = namespace("router", AUTHENTICATED, "get_route get_service"),

@@ -143,7 +143,7 @@ end
 local core = { name = "core", parts = parts_of(USUAL, "core") }
 local of_plugins = {}
 local log = new_log(function()
-  local name = slot.plugin_name
+  local name = slot.own.name
   if not name then
     return core
   end

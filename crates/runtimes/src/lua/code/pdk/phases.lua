@@ -44,7 +44,7 @@ local function names_of(set)
 end
 
 local function check(accepted, level)
-  local phase = slot.phase
+  local phase = slot.at.bit
   if band(phase, accepted) ~= 0 then
     return
   end
@@ -58,10 +58,10 @@ end
 local function host(name)
   local ask = native.ask(name)
   return function(...)
-    if not slot.asks then
-      error("API disabled in the context of " .. tostring(slot.context), 2)
-    elseif slot.other then
-      return slot.other(name, ...)
+    if not slot.at.asks then
+      error("API disabled in the context of " .. tostring(slot.at.context), 2)
+    elseif slot.at.other then
+      return slot.at.other(name, ...)
     end
     return ask(...)
   end

@@ -62,9 +62,9 @@ function response.set_status(code)
   set_status(code)
 end
 local edits = namespace("response", OPEN, "set_header add_header clear_header set_headers")
-local put_header = native.ask("response.set_header")
+local put_header = native.ask("response.set_line")
 function response.set_header(name, value)
-  if type(name) == "string" and type(value) == "string" and band(slot.phase, OPEN) ~= 0 and not slot.other then
+  if type(name) == "string" and type(value) == "string" and band(slot.at.bit, OPEN) ~= 0 and not slot.at.other then
     return put_header(name, value)
   end
   check(OPEN)
@@ -104,7 +104,7 @@ function response.exit(status, body, headers)
   local kept = rawget(slot, "kept")
   if kept and kept.has_sent_headers then
     error("headers have already been sent", 2)
-  elseif slot.phase == phases.preread and not OF_STREAMS[status] then
+  elseif slot.at.bit == phases.preread and not OF_STREAMS[status] then
     error("unacceptable code, only 200, 400, 403, 500, 502 and 503 are accepted", 2)
   end
   if body ~= nil and type(body) ~= "string" and type(body) ~= "table" then

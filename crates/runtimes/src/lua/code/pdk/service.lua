@@ -62,7 +62,7 @@ function service.set_target_retry_callback(callback)
   if type(callback) ~= "function" then
     error("retry_callback must be a function", 2)
   end
-  on_retry(callback, slot.plugin_id)
+  on_retry(callback, slot.own.id)
 end
 
 local secured = namespace("service", CONNECTS,
@@ -156,9 +156,9 @@ function outgoing.clear_query_arg(name)
   end
   return sent.clear_query_arg(name)
 end
-local send_header = native.ask("service.request.set_header")
+local send_header = native.ask("service.request.set_line")
 function outgoing.set_header(name, value)
-  if type(name) == "string" and type(value) == "string" and band(slot.phase, UNTIL_BALANCER) ~= 0 then
+  if type(name) == "string" and type(value) == "string" and band(slot.at.bit, UNTIL_BALANCER) ~= 0 then
     return send_header(name, value)
   end
   check(UNTIL_BALANCER)

@@ -32,7 +32,7 @@ function telemetry.log(plugin_name, plugin_config, message_type, message, attrib
   end
   all["message.type"], all["plugin.name"] = message_type, plugin_name
   all["plugin.id"], all["plugin.instance.name"] = plugin_config.__plugin_id, plugin_config.plugin_instance_name
-  if slot.asks and not slot.other then
+  if slot.at.asks and not slot.at.other then
     tell(message, all)
   else
     native.telemetry(message, all)

@@ -79,6 +79,6 @@ function found.KONG_EXITED() return source() == "exit" or nil end
 -- What is to be found under that name, if it is one of these.
 function slot.timing(ctx, name)
   local find = found[name]
-  local reached = find and REACHED[slot.phase_name]
+  local reached = find and REACHED[slot.at.name]
   return reached and find(ctx, times(), reached)
 end

@@ -23,7 +23,7 @@ local where = {
 }
 
 -- Whether there is an exchange whose spans can be asked for.
-local function is_within() return slot.asks and not slot.other and where[slot.phase_name] == true end
+local function is_within() return slot.at.asks and not slot.at.other and where[slot.at.name] == true end
 
 local function nothing() end
 
@@ -42,7 +42,7 @@ local span_mt = {
   __newindex = function(span, name, value)
     local data = rawget(span, DATA)
     data[name] = value
-    if data.is_kept and slot.asks then
+    if data.is_kept and slot.at.asks then
       if name == "should_sample" and data.is_root then
         ask.sample(value ~= false)
       elseif told[name] then
@@ -70,7 +70,7 @@ local function check_options(options)
 end
 
 local function hand_on(data, name, ...)
-  if data.is_kept and slot.asks then
+  if data.is_kept and slot.at.asks then
     return ask[name](data.span_id, ...)
   end
 end
@@ -206,7 +206,7 @@ local function link_span(tracer, span, name, options)
   data.tracer = data.tracer or tracer
   data.start_time_ns = options.start_time_ns or native.now_ns()
   data.attributes, data.name, data.linked = options.attributes, name, true
-  if tracer.is_global and slot.asks and ask.id() then
+  if tracer.is_global and slot.at.asks and ask.id() then
     data.is_kept = true
     ask.add(data.span_id, data.parent_id, name, data.kind, data.start_time_ns, data.attributes)
   end
@@ -222,7 +222,7 @@ local tracers = {}
 -- The spans of the gateway that code has not met yet are there, too, the one of the request first.
 local function all_spans(tracer)
   local spans = spans_of(tracer)
-  if not global or tracer.spans_table_key ~= global.spans_table_key or not slot.asks then
+  if not global or tracer.spans_table_key ~= global.spans_table_key or not slot.at.asks then
     return spans
   end
   local known, merged, seen = spans[DATA], {}, {}
