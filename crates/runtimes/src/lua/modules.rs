@@ -94,6 +94,8 @@ const OPENSSL_X509: &[&str] = &[
 ];
 
 const OPENRESTY: &[&str] = &[
+    "ngx.balancer",
+    "ngx.pipe",
     "ngx.semaphore",
     "ngx.re",
     "ngx.base64",
@@ -151,7 +153,9 @@ const PENLIGHT_TABLES: &[&str] = &["pl.List", "pl.Set", "pl.tablex", "pl.types"]
 const DNS: &[&str] = &["resty.dns.resolver"];
 const LIBRARIES: &[&str] = &[
     "kong.cmd.utils.log",
+    "kong.conf_loader",
     "kong.deprecation",
+    "kong.plugins.datadog.statsd_logger",
     "kong.plugins.log-serializers.basic",
     "kong.resty.ctx",
     "lapis.util",

@@ -21,6 +21,25 @@ struct Variables(HashMap<String, Vec<u8>>);
 /// What code may write at most, in octets.
 const MAX_SAID: usize = 32 << 20;
 
+/// What nginx says beside the new place of what was asked for.
+fn redirection(status: u16) -> Option<Answer> {
+    let title = match status {
+        301 => "301 Moved Permanently",
+        302 => "302 Found",
+        303 => "303 See Other",
+        307 => "307 Temporary Redirect",
+        308 => "308 Permanent Redirect",
+        _ => return None,
+    };
+    let page = format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n\
+         </body>\r\n</html>\r\n"
+    );
+    let mut answer = Answer::new(status, page.into_bytes());
+    answer.fields.set_known(Known::ContentType, b"text/html; charset=UTF-8");
+    Some(answer)
+}
+
 /// Takes what code has written.
 pub fn said(exchange: &mut Exchange) -> Option<Vec<u8>> {
     exchange.take::<Said>().map(|said| said.0)
@@ -128,11 +147,13 @@ impl Host {
             Some(_) => chosen.unwrap_or(200),
             None => super::response::status(arguments)?,
         };
-        let answer = match said {
-            Some(content) => Answer::new(status, content),
-            None if status == 444 => Answer::new(status, Vec::new()),
-            None if status >= 300 => Answer::error(&self.exchange, status, &Answer::status_message(status)),
-            None => Answer::new(status, Vec::new()),
+        let answer = match (said, redirection(status)) {
+            (Some(content), _) => Answer::new(status, content),
+            (None, Some(page)) => page,
+            (None, None) if status >= 300 && status != 444 => {
+                Answer::error(&self.exchange, status, &Answer::status_message(status))
+            }
+            (None, None) => Answer::new(status, Vec::new()),
         };
         self.ending = Some(Ending::Answer(answer));
         Ok(Value::Nil)

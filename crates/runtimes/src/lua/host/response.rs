@@ -7,6 +7,9 @@ use crate::lua::value::{Named, line_of, text};
 use mlua::{Error, Lua, MultiValue, Result, Value};
 use sdk::{Answer, Fields, Known, Source};
 
+/// Whether code has said that what it answers is what a service has said before (`ngx.ctx.KONG_PROXIED`).
+struct Proxied(bool);
+
 impl Host {
     pub(super) fn response(&mut self, lua: &Lua, function: &str, arguments: &Arguments<'_>) -> Result<Value> {
         match function {
@@ -34,6 +37,10 @@ impl Host {
                 self.set_response_lines(function, arguments)
             }
             "exit" => self.exit(arguments),
+            "set_proxied" => {
+                self.exchange.put(Proxied(arguments.value(0).as_boolean() == Some(true)));
+                Ok(Value::Nil)
+            }
             "error" => {
                 let status = status(arguments)?;
                 let message = match arguments.value(1) {
@@ -158,8 +165,11 @@ impl Host {
         self.give(Answer { source: Source::Exit, ..answer })
     }
 
-    pub(super) fn give(&mut self, answer: Answer) -> Result<Value> {
+    pub(super) fn give(&mut self, mut answer: Answer) -> Result<Value> {
         if self.phase != Phase::HeaderFilter {
+            if self.exchange.state::<Proxied>().is_some_and(|proxied| proxied.0) {
+                answer.source = Source::Service;
+            }
             self.ending = Some(Ending::Answer(answer));
             return Ok(Value::Nil);
         }

@@ -219,6 +219,39 @@ modules["kong.deprecation"] = function()
     { __call = function(_, ...) return kong.log.deprecation(...) end })
 end
 
+-- The settings are those of the node, whatever file is named.
+modules["kong.conf_loader"] = function()
+  return setmetatable({}, { __call = function() return kong.configuration end })
+end
+-- Sends what is counted to a server of StatsD, in Datadog's form.
+modules["kong.plugins.datadog.statsd_logger"] = function()
+  local logger = {}
+  logger.__index = logger
+  local kinds = { gauge = "g", counter = "c", timer = "ms", histogram = "h", meter = "m", set = "s", distribution = "d" }
+  function logger:new(conf)
+    local socket, host, port = ngx.socket.udp(), conf.host or "localhost", conf.port or 8125
+    local _, err = socket:setpeername(host, port)
+    if err then
+      return nil, "failed to connect to " .. host .. ":" .. port .. ": " .. err
+    end
+    return setmetatable({ host = host, port = port, prefix = conf.prefix, socket = socket, stat_types = kinds }, logger)
+  end
+  function logger:send_statsd(stat, delta, kind, sample_rate, tags)
+    local line = (self.prefix or "kong") .. "." .. stat .. ":" .. delta .. "|" .. kind
+    if sample_rate and sample_rate ~= 1 then
+      line = line .. "|@" .. sample_rate
+    end
+    if tags and #tags > 0 then
+      line = line .. "|#" .. table.concat(tags, ",")
+    end
+    local ok, err = self.socket:send(line)
+    if not ok then
+      kong.log.err("failed to send data to ", self.host, ":", self.port, ": ", err)
+    end
+  end
+  function logger:close_socket() self.socket:close() end
+  return logger
+end
 modules["kong.plugins.log-serializers.basic"] = function()
   return { serialize = function() return kong.log.serialize() end }
 end

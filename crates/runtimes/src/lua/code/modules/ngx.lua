@@ -57,6 +57,16 @@ end
 modules["ngx.process"] = function() return { type = function() return "worker" end } end
 modules["ngx.req"] = function() return { add_header = kong.service.request.add_header } end
 modules["ngx.resp"] = function() return { add_header = ngx.resp.add_header } end
+-- Plugins choose no peers, so that these are as they are in OpenResty elsewhere than in its balancer phase.
+modules["ngx.balancer"] = function()
+  local functions = {}
+  for _, name in ipairs { "set_current_peer", "set_more_tries", "get_last_failure", "set_timeouts", "recreate_request",
+    "enable_keepalive", "set_upstream_tls", "bind_to_local_addr" } do
+    functions[name] = function() error("API disabled in the current context", 2) end
+  end
+  return functions
+end
+modules["ngx.pipe"] = function() return { spawn = function() return nil, "code starts no programs here" end } end
 modules["resty.core"] = function() return { version = "0.1.28" } end
 modules["resty.core.base"] = function()
   return {

@@ -14,6 +14,7 @@ local found = {
 -- What bundled plugins tell others in `kong.ctx.shared`, and are told by them.
 local groups, token = host("client.authenticated_groups"), host("client.authenticated_token")
 local set_groups = host("client.set_authenticated_groups")
+local set_proxied = host("response.set_proxied")
 local function set(ctx, name, value)
   if name == "authenticated_groups" and slot.at.asks and (value == nil or type(value) == "table") then
     set_groups(value)
@@ -94,6 +95,10 @@ slot.of_exchange = { __newindex = function(ctx, name, value)
     slot.identify(ctx, value, ctx.authenticated_credential)
   elseif name == "authenticated_credential" and slot.at.asks then
     slot.identify(ctx, ctx.authenticated_consumer, value)
+  elseif name == "KONG_PROXIED" and slot.at.asks and not slot.at.other then
+    -- So caches say that the response is the service's.
+    set_proxied(value == true)
+    rawset(ctx, name, value)
   else
     set(ctx, name, value)
   end

@@ -105,6 +105,15 @@ async fn queues_deliver_in_batches_and_try_again() {
 }
 
 #[tokio::test]
+async fn modules_of_kong_are_there() {
+    let expected = json!({
+        "sent": "kong.calls:2|c|@0.5|#a:b,c", "refused": "code starts no programs here",
+        "disabled": "API disabled in the current context", "settings": true,
+    });
+    assert_eq!(outcome("stand_ins").await, expected);
+}
+
+#[tokio::test]
 async fn files_are_listed() {
     let files = outcome("files").await;
     assert_eq!(files["names"], json!([".", "..", "handler.lua", "schema.lua"]));

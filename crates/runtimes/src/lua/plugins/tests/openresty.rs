@@ -3,7 +3,7 @@
 use super::super::load;
 use super::paths;
 use sdk::session::{Attributes, Options, Origin, Sessions};
-use sdk::{Answer, Bytes, Env, testing};
+use sdk::{Answer, Bytes, Env, Source, testing};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,6 +24,23 @@ async fn answered(query: &str, lines: &[(&str, &str)], content: &'static str) ->
 
 async fn outcome(query: &str) -> Value {
     serde_json::from_slice(&answered(query, &[], "").await.body).unwrap()
+}
+
+#[tokio::test]
+async fn redirections_have_the_page_of_nginx() {
+    let plugin = testing::configure(load(&["openresty"], &paths()).unwrap()[0], json!({}), &Env::default());
+    let mut exchange = testing::exchange("GET", "/?do=redirect", &[]);
+    let answer = testing::access_waiting(&*plugin, &mut exchange).await.unwrap();
+    assert_eq!(answer.status, 308);
+    assert_eq!(answer.fields.get_str("Content-Type"), Some("text/html; charset=UTF-8"));
+    assert!(answer.body.starts_with(b"<html>\r\n<head><title>308 Permanent Redirect</title></head>\r\n"));
+    assert_eq!(exchange.reply.get_str("Location"), Some("/there"));
+}
+
+#[tokio::test]
+async fn what_is_said_to_be_proxied_is_the_services() {
+    assert_eq!(answered("kept", &[], "").await.source, Source::Service);
+    assert_eq!(answered("form", &[("Content-Type", "application/json")], "{}").await.source, Source::Exit);
 }
 
 #[tokio::test]
