@@ -22,6 +22,11 @@ pub trait Facts: Send + Sync {
         None
     }
 
+    /// Whether there are listeners for streams.
+    fn has_streams(&self) -> bool {
+        false
+    }
+
     /// Whether the database answers; true without one.
     fn database_reachable(&self) -> BoxFuture<'_, bool>;
 }

@@ -47,6 +47,10 @@ impl Facts for NodeFacts {
         self.plane.certificate(id)
     }
 
+    fn has_streams(&self) -> bool {
+        self.plane.has_streams()
+    }
+
     fn database_reachable(&self) -> BoxFuture<'_, bool> {
         Box::pin(self.store.is_reachable())
     }

@@ -182,6 +182,11 @@ impl Plane {
         self.data.leave(time);
     }
 
+    /// Whether some listener is for streams.
+    pub fn has_streams(&self) -> bool {
+        self.listeners.iter().any(|(transport, _)| matches!(transport, Transport::Stream | Transport::Datagram))
+    }
+
     /// What the listeners have counted.
     pub fn counters(&self) -> Counters {
         let counted = self.data.counters();

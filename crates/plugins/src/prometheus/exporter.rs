@@ -19,6 +19,7 @@ pub struct Exporter {
 
 /// Kong tells its HTTP and its stream side apart.
 const SUBSYSTEM: &str = "http";
+const STREAMS: &str = "stream";
 
 /// What an address of an upstream can be.
 const STATES: [&str; 4] = ["healthchecks_off", "healthy", "unhealthy", "dns_error"];
@@ -58,14 +59,14 @@ impl Exporter {
             for family in [
                 &families.requests,
                 &families.sessions,
-                &families.bandwidth,
                 &families.own_latency,
                 &families.upstream_latency,
                 &families.request_latency,
                 &families.session_duration,
             ] {
-                out.counted(family);
+                out.counted(&[family]);
             }
+            out.counted(&[&families.bandwidth, &families.session_bandwidth]);
             let errors = "kong_nginx_metric_errors_total";
             out.begin(errors, Kind::Counter, "Number of nginx-lua-prometheus errors");
             out.sample(errors, &[], env.metrics().refused() as f64);
@@ -97,13 +98,21 @@ fn node(out: &mut Exposition, env: &Env, facts: &dyn Facts, database_reachable: 
         ("waiting", connections.waiting),
         ("writing", connections.writing),
     ];
+    // As in nginx, both subsystems show the numbers of the node as a whole.
+    let streams = facts.has_streams().then_some(STREAMS);
+    let subsystems = || std::iter::once(SUBSYSTEM).chain(streams);
     let name = "kong_nginx_connections_total";
     out.begin(name, Kind::Gauge, "Number of connections by subsystem");
-    for (state, number) in states {
-        out.sample(name, &[node, ("subsystem", SUBSYSTEM), ("state", state)], number as f64);
+    for subsystem in subsystems() {
+        for (state, number) in states {
+            out.sample(name, &[node, ("subsystem", subsystem), ("state", state)], number as f64);
+        }
     }
-    let of_node: &[(&str, &str)] = &[node, ("subsystem", SUBSYSTEM)];
-    gauge(out, "kong_nginx_requests_total", "Number of requests total", &[(of_node, connections.requests)]);
+    let name = "kong_nginx_requests_total";
+    out.begin(name, Kind::Gauge, "Number of requests total");
+    for subsystem in subsystems() {
+        out.sample(name, &[node, ("subsystem", subsystem)], connections.requests as f64);
+    }
     let running = env.tasks().running() as u64;
     let timers: &[(&[(&str, &str)], u64)] = &[(&[("state", "pending")], 0), (&[("state", "running")], running)];
     gauge(out, "kong_nginx_timers", "Number of nginx timers", timers);
@@ -130,7 +139,8 @@ fn upstreams(out: &mut Exposition, mut upstreams: Vec<(String, UpstreamHealth)>)
         for host in &health.hosts {
             let target = format!("{}:{}", host.host, host.port);
             for address in &host.addresses {
-                let state = match (health.checked, address.healthy) {
+                // As in `/upstreams/…/health`: what takes no requests is not checked.
+                let state = match (health.checked && address.weight > 0, address.healthy) {
                     (false, _) => "healthchecks_off",
                     (true, true) => "healthy",
                     (true, false) => "unhealthy",

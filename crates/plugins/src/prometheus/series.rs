@@ -26,6 +26,8 @@ pub struct Families {
     /// What requests are to HTTP, sessions are to streams.
     pub sessions: Family,
     pub bandwidth: Family,
+    /// The same of streams, which have no consumer.
+    pub session_bandwidth: Family,
     pub own_latency: Family,
     pub upstream_latency: Family,
     pub request_latency: Family,
@@ -63,6 +65,7 @@ struct Labels<'a> {
     consumer: &'a str,
 }
 
+const BANDWIDTH: &str = "Total bandwidth (ingress/egress) throughput in bytes";
 const OWN_BUCKETS: &[f64] =
     &[1.0, 2.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 75.0, 100.0, 200.0, 500.0, 750.0, 1000.0, 3000.0, 6000.0];
 const UPSTREAM_BUCKETS: &[f64] =
@@ -83,10 +86,11 @@ impl Families {
     pub fn new(metrics: &Metrics) -> Families {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let latency = &["service", "route", "workspace"];
-        let (requests, sessions, bandwidth) = (
+        let (requests, sessions, bandwidth, session_bandwidth) = (
             &["service", "route", "code", "source", "workspace", "consumer"],
             &["service", "route", "code", "source", "workspace"],
             &["service", "route", "direction", "workspace", "consumer"],
+            &["service", "route", "direction", "workspace"],
         );
         Families {
             number: LAST.fetch_add(1, Relaxed),
@@ -100,11 +104,8 @@ impl Families {
                 "Stream status codes per service/route in Kong",
                 sessions,
             ),
-            bandwidth: metrics.counter(
-                "kong_bandwidth_bytes",
-                "Total bandwidth (ingress/egress) throughput in bytes",
-                bandwidth,
-            ),
+            bandwidth: metrics.counter("kong_bandwidth_bytes", BANDWIDTH, bandwidth),
+            session_bandwidth: metrics.counter("kong_bandwidth_bytes", BANDWIDTH, session_bandwidth),
             own_latency: metrics.histogram(
                 "kong_kong_latency_ms",
                 "Latency added by Kong and enabled plugins for each service/route in Kong",
@@ -178,7 +179,7 @@ impl Series {
     fn count(&mut self, families: &Families, exchange: &Exchange, labels: &Labels<'_>, wanted: Wanted) {
         if wanted.bandwidth {
             if self.bandwidth.is_none() {
-                self.bandwidth = labels.bandwidth(families);
+                self.bandwidth = labels.bandwidth(families, exchange.stream.is_some());
             }
             if let Some([ingress, egress]) = &self.bandwidth {
                 ingress.add(exchange.traffic.received);
@@ -239,9 +240,12 @@ impl Labels<'_> {
     }
 
     /// What came from clients, and what went to them.
-    fn bandwidth(&self, families: &Families) -> Option<[Counter; 2]> {
+    fn bandwidth(&self, families: &Families, stream: bool) -> Option<[Counter; 2]> {
         let Labels { service, route, workspace, consumer } = *self;
-        let of = |direction| families.bandwidth.counter(&[service, route, direction, workspace, consumer]);
+        let of = |direction| match stream {
+            true => families.session_bandwidth.counter(&[service, route, direction, workspace]),
+            false => families.bandwidth.counter(&[service, route, direction, workspace, consumer]),
+        };
         Some([of("ingress")?, of("egress")?])
     }
 

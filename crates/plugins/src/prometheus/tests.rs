@@ -23,11 +23,16 @@ impl Facts for Node {
     }
 
     fn upstreams(&self) -> Vec<(String, UpstreamHealth)> {
-        let address = |healthy| AddressHealth { ip: "127.0.0.1".to_owned(), port: 80, weight: 1, healthy };
+        let address = |healthy, weight| AddressHealth { ip: "127.0.0.1".to_owned(), port: 80, weight, healthy };
         let host =
             |host: &str, addresses| HostHealth { host: host.to_owned(), port: 80, addresses, ..HostHealth::default() };
-        let hosts = vec![host("a.test", vec![address(false)]), host("gone.test", Vec::new())];
+        let idle = host("idle.test", vec![address(true, 0)]);
+        let hosts = vec![host("a.test", vec![address(false, 1)]), idle, host("gone.test", Vec::new())];
         vec![("u".to_owned(), UpstreamHealth { checked: true, hosts, ..UpstreamHealth::default() })]
+    }
+
+    fn has_streams(&self) -> bool {
+        true
     }
 
     fn database_reachable(&self) -> BoxFuture<'_, bool> {
@@ -105,8 +110,12 @@ fn bandwidth_and_latencies_are_counted_when_wanted() {
 
 #[test]
 fn streams_are_counted_as_sessions() {
-    let (env, plugin, _facts) = configure(&["status_code_metrics", "latency_metrics"]);
+    let flags = ["status_code_metrics", "latency_metrics", "bandwidth_metrics", "per_consumer"];
+    let (env, plugin, _facts) = configure(&flags);
     let mut exchange = request(&mut Entries::default());
+    exchange.traffic.received = 7;
+    plugin.log(&mut exchange);
+    exchange.consumer = None;
     exchange.stream = Some(StreamSession { protocol: Protocol::Tcp, from_service: 1, to_service: 2 });
     plugin.log(&mut exchange);
     let text = text(&env);
@@ -115,7 +124,14 @@ fn streams_are_counted_as_sessions() {
         format!("kong_stream_sessions_total{labels},code=\"200\",source=\"service\",workspace=\"default\"}} 1\n");
     assert!(text.contains(&sessions), "{text}");
     assert!(text.contains(&format!("kong_session_duration_ms_count{labels},workspace=\"default\"}} 1\n")), "{text}");
-    assert!(!text.contains("kong_http_requests_total"), "{text}");
+    let bandwidth = |direction: &str, consumer: &str| {
+        format!("kong_bandwidth_bytes{labels},direction=\"{direction}\",workspace=\"default\"{consumer}}} 7\n")
+    };
+    // Streams have no consumer; both are one metric.
+    assert!(text.contains(&bandwidth("ingress", "")), "{text}");
+    assert!(text.contains(&bandwidth("ingress", ",consumer=\"ada\"")), "{text}");
+    assert_eq!(text.matches("# TYPE kong_bandwidth_bytes ").count(), 1);
+    assert_eq!(text.matches("subsystem=\"stream\",state=\"accepted\"").count(), 1);
 }
 
 #[test]
@@ -157,6 +173,7 @@ fn addresses_of_upstreams_have_one_state() {
     assert!(text.contains(&line("a.test:80", "127.0.0.1:80", "unhealthy", 1)), "{text}");
     assert!(text.contains(&line("a.test:80", "127.0.0.1:80", "healthy", 0)), "{text}");
     assert!(text.contains(&line("gone.test:80", "", "dns_error", 1)), "{text}");
+    assert!(text.contains(&line("idle.test:80", "127.0.0.1:80", "healthchecks_off", 1)), "{text}");
 }
 
 #[test]

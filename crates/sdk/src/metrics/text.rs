@@ -1,6 +1,6 @@
 //! Metrics as text, in the format that Prometheus reads.
 
-use super::{Family, Value};
+use super::{Family, Sample, Shared, Value};
 use std::fmt::Write;
 
 /// Metrics while they are written.
@@ -40,16 +40,23 @@ impl Exposition {
         self.sample(name, &[], number);
     }
 
-    /// What was counted; nothing when that is nothing.
-    pub fn counted(&mut self, family: &Family) {
-        let samples = family.read();
-        if samples.is_empty() {
-            return;
+    /// What was counted; nothing when that is nothing. Families of one name, with labels of their own, stand together.
+    pub fn counted(&mut self, families: &[&Family]) {
+        let mut begun = false;
+        for family in families {
+            let samples = family.read();
+            let family = &*family.0;
+            if !begun && !samples.is_empty() {
+                let kind = if family.bounds.is_some() { Kind::Histogram } else { Kind::Counter };
+                self.begin(family.name, kind, family.help);
+                begun = true;
+            }
+            self.samples(family, &samples);
         }
-        let family = &*family.0;
-        let kind = if family.bounds.is_some() { Kind::Histogram } else { Kind::Counter };
-        self.begin(family.name, kind, family.help);
-        for sample in &samples {
+    }
+
+    fn samples(&mut self, family: &Shared, samples: &[Sample]) {
+        for sample in samples {
             let labels: Vec<(&str, &str)> =
                 family.labels.iter().copied().zip(sample.labels.iter().map(|label| &**label)).collect();
             match &sample.value {
@@ -126,9 +133,9 @@ mod tests {
         of_x.observe(10.5);
         let mut text = Exposition::default();
         text.gauge("kong_g", "Now", 1.0);
-        text.counted(&family);
-        text.counted(&histogram);
-        text.counted(&metrics.counter("kong_never", "Nothing", &[]));
+        text.counted(&[&family]);
+        text.counted(&[&histogram]);
+        text.counted(&[&metrics.counter("kong_never", "Nothing", &[])]);
         let expected = r#"# HELP kong_g Now
 # TYPE kong_g gauge
 kong_g 1
