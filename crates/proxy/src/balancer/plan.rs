@@ -73,6 +73,8 @@ enum Choice {
 const TURNS: usize = 16;
 /// Slots that are compared for one request; of a larger upstream, a window at a scattered place.
 const WINDOW: usize = 256;
+/// How the log tells what is worse than an error.
+const CRITICAL: &str = sdk::SEVERE_LOGS_OF_CODE[0].1;
 /// What an address gets of its share when it begins (`slow_start`).
 const LEAST_SHARE: f64 = 0.1;
 
@@ -350,7 +352,11 @@ impl Choice {
             }
             Algorithm::ConsistentHashing => {
                 let members = group.iter().enumerate().map(|(at, s)| s.member(first + at)).collect();
-                Choice::ConsistentHashing(Continuum::build(members, targets, upstream.slots))
+                let continuum = Continuum::build(members, targets, upstream.slots);
+                if !continuum.is_wide_enough() {
+                    tell_narrow(upstream);
+                }
+                Choice::ConsistentHashing(continuum)
             }
             Algorithm::LeastConnections => Choice::LeastConnections,
             Algorithm::Latency => Choice::Latency,
@@ -381,6 +387,19 @@ fn introduce(slots: &[WeightedEndpoint]) {
     for slot in slots.iter().filter(|s| !s.endpoint.is_measured()) {
         slot.endpoint.expect_latency(average);
     }
+}
+
+/// Says in Kong's words that targets do not fit into `slots`; they take requests all the same.
+#[cold]
+fn tell_narrow(upstream: &Upstream) {
+    let (name, slots) = (&upstream.name, upstream.slots);
+    tracing::error!(
+        target: CRITICAL,
+        upstream = %name,
+        slots,
+        "consistent hashing balancer requires more entries to add the number of hosts requested, please increase the \
+         wheel size"
+    );
 }
 
 /// Neighbouring positions, far apart.
