@@ -112,3 +112,52 @@ fn without_any_target_clients_are_told_so() {
     one.revive();
     eventually("the target is back", || get(node.proxy(), "/").status == 200);
 }
+
+#[test]
+fn a_last_try_that_is_refused_or_closed_counts_as_502() {
+    let settings = "healthchecks.passive.unhealthy.http_failures=2&healthchecks.passive.unhealthy.http_statuses=502";
+    let service = Service::start();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for target in [service.address, closed] {
+        let node = balanced(settings, &[(target, "")]);
+        form(node.admin(), "PATCH", "/services/s", "retries=0").expect(200);
+        for _ in 0..2 {
+            let mut client = Connection::open(node.proxy()).unwrap();
+            client.send("POST", "/a?key=secret", &[], b"x").unwrap();
+            if target == service.address {
+                drop(service.asked());
+            }
+            assert_eq!(client.receive(false).unwrap().status, 502);
+        }
+        eventually("it takes no more", || get(node.proxy(), "/").status == 503);
+        let health = get(node.admin(), "/upstreams/u/health").expect(200).json();
+        assert_eq!(health["data"][0]["health"], "UNHEALTHY");
+        let told = format!(
+            " while reading response header from upstream, client: 127.0.0.1, server: kong, request: \"POST /a \
+             HTTP/1.1\", upstream: \"http://{target}/a\", host: \"127.0.0.1\", request_id: \""
+        );
+        let told = match target == closed {
+            true => told.replace("reading response header from", "connecting to"),
+            false => told,
+        };
+        eventually("the log says so in nginx's words", || node.log().contains(&told));
+    }
+}
+
+#[test]
+fn targets_that_do_not_fit_into_the_slots_are_told_of_and_take_requests() {
+    let backends: Vec<Backend> = (0..7).map(|i| Backend::start(&i.to_string())).collect();
+    let targets: Vec<(SocketAddr, &str)> = backends.iter().map(|backend| (backend.address, "")).collect();
+    let settings = "algorithm=consistent-hashing&hash_on=header&hash_on_header=K&slots=1000";
+    let node = balanced(settings, &targets);
+    let ask = |key: usize| {
+        let key = key.to_string();
+        backend(&request(node.proxy(), "GET", "/", &[("K", &key)], b"").unwrap().expect(200)).to_owned()
+    };
+    let asked: std::collections::HashSet<String> = (0..200).map(ask).collect();
+    assert_eq!(asked.len(), 7);
+    let told = "[crit]";
+    let why = "consistent hashing balancer requires more entries to add the number of hosts requested, please \
+               increase the wheel size";
+    eventually("the log says so", || node.log().lines().any(|line| line.contains(told) && line.contains(why)));
+}

@@ -7,6 +7,7 @@ mod by_workspace;
 pub mod chain;
 pub mod directives;
 pub mod dns;
+mod error_log;
 pub mod forwarded;
 pub mod health;
 pub mod hop_by_hop;

@@ -2,7 +2,7 @@
 
 use super::node_before;
 use blackbox::http::{get, request};
-use blackbox::{Node, Scripted};
+use blackbox::{Node, Scripted, eventually};
 
 #[test]
 fn clients_that_are_not_let_in() {
@@ -74,6 +74,15 @@ fn content_that_is_too_large() {
     let status = |address, size| request(address, "POST", "/", &[], &vec![b'x'; size]).unwrap().status;
     assert_eq!(status(node.proxy(), 2048), 200);
     assert_eq!(status(node.proxy(), 2049), 413);
+    let told = "client intended to send too large body: 2049 bytes, client: 127.0.0.1, server: kong, request: \"POST / \
+                HTTP/1.1\", host: \"";
+    eventually("the log says so", || node.log().contains(told));
+    // Before anything is asked about the request, as in nginx.
+    let routes = request(node.admin(), "GET", "/routes", &[], b"").unwrap().json();
+    let route = routes["data"][0]["id"].as_str().unwrap();
+    request(node.admin(), "DELETE", &format!("/routes/{route}"), &[], b"").unwrap().expect(204);
+    assert_eq!(status(node.proxy(), 2049), 413);
+    assert_eq!(status(node.proxy(), 2048), 404);
     let json = |size| format!("{{\"name\":\"{}\"}}", "x".repeat(size));
     let headers = [("Content-Type", "application/json")];
     let admin = |size| request(node.admin(), "POST", "/services", &headers, json(size).as_bytes()).unwrap().status;

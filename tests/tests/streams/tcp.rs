@@ -109,6 +109,12 @@ fn another_target_is_tried_and_failures_count() {
     let of = |health: &str| targets.iter().filter(|target| target["health"] == health).count();
     assert_eq!(of("UNHEALTHY"), 1);
     assert_eq!(of("HEALTHY"), 1);
+    let told = format!(
+        "connect() failed (111: Connection refused) while connecting to upstream, client: 127.0.0.1, server: {}, \
+         upstream: \"{dead}\", bytes from/to client:0/0, bytes from/to upstream:0/0\n",
+        node.stream(0)
+    );
+    eventually("the log says so", || node.log().contains(&told));
 }
 
 #[test]

@@ -99,6 +99,17 @@ impl Peer {
         }
     }
 
+    /// Tells the health checker that no further try follows one without an answer, so that the client is told 502. As
+    /// in Kong, that counts as if the server had said it, beside how the try failed. Only the checks' failures look at
+    /// it: nothing that failed is a success.
+    pub fn report_given_up(&self) {
+        let Some((plan, slot)) = self.slot() else { return };
+        let answered = Outcome::Status(502);
+        if let Some(checks) = plan.checks.as_ref().filter(|checks| checks.passive.is_failure(answered)) {
+            slot.endpoint.count(&checks.passive, false, answered);
+        }
+    }
+
     fn slot(&self) -> Option<(&Plan, &WeightedEndpoint)> {
         match &self.from {
             Source::Slot(plan, at) => Some((plan, plan.slots().get(*at)?)),

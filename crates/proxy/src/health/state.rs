@@ -103,6 +103,11 @@ impl Rules {
         outcome != Outcome::LocalFault && matches!(self.report(outcome), Some(Report::Success) | None)
     }
 
+    /// Whether it counts against the address.
+    pub fn is_failure(&self, outcome: Outcome) -> bool {
+        !matches!(self.report(outcome), Some(Report::Success) | None)
+    }
+
     /// What an HTTP status means; `None`: nothing. 0 stands for an answer that is no HTTP.
     fn classify(&self, status: u16) -> Option<Report> {
         if self.healthy.contains(status) {

@@ -13,6 +13,7 @@ use super::request;
 use super::upload::{Upload, UploadError};
 use crate::balancer::{Destination, Peer, PickError};
 use crate::directives::Failure as Kind;
+use crate::error_log::{OfRequest, failed, timed_out};
 use crate::health::Outcome;
 use crate::hop_by_hop;
 use crate::upstream::{ConnectError, Connector, PoolKey, ServiceTls, Shared, Upstream};
@@ -117,8 +118,7 @@ pub(crate) async fn run(
                     PickError::NameResolution => "name resolution failed",
                     PickError::NoPeer => "failure to get a peer from the ring-balancer",
                 };
-                let (client, request_id) = (exchange.client.ip, exchange.id_str());
-                tracing::error!(%client, request_id, "{why}");
+                tell(context, exchange, None, why);
                 return Err(Failed::Service(503, Some(why)));
             }
         };
@@ -165,7 +165,7 @@ pub(crate) async fn run(
             Err(Failure::Unsent(outcome, why)) => (outcome, false, why),
             Err(Failure::Sent(outcome, why)) => (outcome, true, why),
             Err(Failure::Invalid(why)) => {
-                tell(exchange, &peer, &why);
+                tell(context, exchange, Some(&peer), &why);
                 note(exchange, 502);
                 peer.report(Outcome::Status(502));
                 last = 502;
@@ -191,9 +191,12 @@ pub(crate) async fn run(
             _ => 502,
         };
         note(exchange, last);
-        tell(exchange, &peer, &why);
+        tell(context, exchange, Some(&peer), &why);
         let kind = if outcome == Outcome::Timeout { Kind::Timeout } else { Kind::Error };
         if !tries_again(tried.len(), kind, sent, payload, context.worker.loop_time()) {
+            if last == 502 {
+                peer.report_given_up();
+            }
             return Err(Failed::Service(last, None));
         }
     }
@@ -225,17 +228,11 @@ fn retarget(exchange: &mut Exchange) -> bool {
     asked.is_ok()
 }
 
-/// Logs why a try failed, as nginx does; without the query, in which there may be secrets.
+/// Logs why a try failed.
 #[cold]
-fn tell(exchange: &Exchange, peer: &Peer, why: &str) {
-    let request = &exchange.request;
-    tracing::error!(
-        client = %exchange.client.ip,
-        request = format!("{} {}", request.method.as_str(), request.path()),
-        upstream = %peer.address,
-        request_id = exchange.id_str(),
-        "{why}"
-    );
+fn tell(context: &RequestContext<'_>, exchange: &Exchange, peer: Option<&Peer>, why: &str) {
+    let (host, upstream) = (context.host_of_client(exchange), peer.map(|peer| peer.address));
+    tracing::error!(request_id = exchange.id_str(), "{why}{}", OfRequest { exchange, host, upstream });
 }
 
 /// What a plugin's policy calls a failure.
@@ -417,19 +414,6 @@ fn connect_failure(worker: &Worker, error: &ConnectError) -> Failure {
             Failure::Unsent(Outcome::TcpFailure, failed("connect()", error, "connecting to"))
         }
     }
-}
-
-fn timed_out(doing: &str) -> Cow<'static, str> {
-    format!("upstream timed out (110: Connection timed out) while {doing} upstream").into()
-}
-
-fn failed(call: &str, error: &io::Error, doing: &str) -> Cow<'static, str> {
-    let text = error.to_string();
-    let why = match error.raw_os_error() {
-        Some(code) => format!("{code}: {}", text.trim_end_matches(&format!(" (os error {code})"))),
-        None => text,
-    };
-    format!("{call} failed ({why}) while {doing} upstream").into()
 }
 
 /// Whether nobody waits for the answer any more, where that matters.

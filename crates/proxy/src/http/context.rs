@@ -9,7 +9,7 @@ use crate::hop_by_hop::HopByHop;
 use crate::settings::Limits;
 use crate::snapshot::View;
 use crate::worker::Worker;
-use sdk::RequestHead;
+use sdk::{Exchange, Known, RequestHead};
 use std::rc::Rc;
 use wire::h1::Lingering;
 use wire::{Fields, Version};
@@ -76,6 +76,15 @@ impl<'a> RequestContext<'a> {
     /// nginx's directives of the node's settings.
     pub fn directives(&self) -> &'a Directives {
         &self.worker.shared.settings.directives
+    }
+
+    /// The `Host` that the client sent, for logs, though the request has that for its service by now. Where the lines
+    /// of before are not kept, what the service is told of it (`X-Forwarded-Host`) stands for it.
+    pub fn host_of_client<'e>(&'e self, exchange: &'e Exchange) -> Option<&'e [u8]> {
+        let kept = exchange.kept_lines.as_deref().or(self.kept.as_deref());
+        kept.and_then(|lines| lines.known(Known::Host))
+            .or(self.kept_host.as_deref())
+            .or_else(|| exchange.request.fields.known(Known::XForwardedHost))
     }
 
     /// The bounds of the node's settings.

@@ -14,6 +14,7 @@ use super::upload::{Upload, UploadError};
 use super::websocket;
 use super::{Origin, respond};
 use crate::chain::{self, Chain, Instance};
+use crate::error_log::OfRequest;
 use crate::forwarded;
 use crate::hop_by_hop::HopByHop;
 use crate::path;
@@ -27,6 +28,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wire::{Framing, Version};
 
 /// What becomes of the client's connection.
 pub(crate) enum Disposition {
@@ -191,6 +193,11 @@ async fn ask(
         chain::run_access(global, exchange, &mut context.selected, false).await;
         return Err(gateway_error(exchange, 403));
     }
+    // As nginx: what is announced to be too large is refused before anybody looks at the request.
+    if matches!(exchange.request.framing, Framing::Length(n) if context.content_limit().is_some_and(|most| n > most)) {
+        chain::run_access(global, exchange, &mut context.selected, false).await;
+        return Err(content_failure(context, exchange, UploadError::TooLarge));
+    }
     if global.has(Phases::REWRITE) {
         // Plugins that look at content before there is a route get it then.
         let rewritten = if global.has(Phases::READS_BODY) {
@@ -331,7 +338,10 @@ fn content_failure(context: &mut RequestContext<'_>, exchange: &Exchange, failur
             Some(limit) if context.content_limit().is_none_or(|most| limit.octets <= most) => {
                 Refusal::Answer(Box::new(Answer::error(exchange, limit.status, limit.message)), Source::Exit)
             }
-            _ => gateway_error(exchange, 413),
+            _ => {
+                tell_too_large(context, exchange);
+                gateway_error(exchange, 413)
+            }
         },
         UploadError::TimedOut => gateway_error(exchange, 408),
         UploadError::Malformed | UploadError::Service => gateway_error(exchange, 400),
@@ -341,6 +351,18 @@ fn content_failure(context: &mut RequestContext<'_>, exchange: &Exchange, failur
             gateway_error(exchange, 500)
         }
     }
+}
+
+/// Says in nginx's words that a client sends more than any may.
+#[cold]
+fn tell_too_large(context: &RequestContext<'_>, exchange: &Exchange) {
+    let what = match exchange.request.framing {
+        Framing::Length(octets) => format!("body: {octets} bytes"),
+        _ if exchange.request.version <= Version::Http11 => "chunked body".to_owned(),
+        _ => "body".to_owned(),
+    };
+    let told = OfRequest { exchange, host: context.host_of_client(exchange), upstream: None };
+    tracing::error!(request_id = exchange.id_str(), "client intended to send too large {what}{told}");
 }
 
 /// Finds the route and takes it into the exchange; its chain, and the part of the path that was stripped. Refusals are

@@ -12,6 +12,7 @@ use super::upload::Upload;
 use super::waiting::Waiting;
 use crate::chain::{self, Unfiltered};
 use crate::directives::{Encoder, RateLimiter};
+use crate::error_log::OfRequest;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
 use bytes::Buf;
@@ -511,7 +512,9 @@ impl Down<'_> {
 
     /// The service did not send all of its content: the client must not take what it has for the whole.
     fn truncate(&mut self, exchange: &mut Exchange, why: &str) {
-        tracing::warn!(request_id = exchange.id_str(), "the service's response is cut short: {why}");
+        let upstream = exchange.tries.last().map(|last| last.address);
+        let told = OfRequest { exchange, host: None, upstream };
+        tracing::warn!(request_id = exchange.id_str(), "the service's response is cut short: {why}{told}");
         if let Some(upstream) = self.upstream.take() {
             tell(&upstream, exchange);
         }

@@ -2,6 +2,7 @@
 
 use super::session::StatusCode;
 use crate::balancer::{Destination, Peer, PickError};
+use crate::error_log::{OfStream, failed, timed_out};
 use crate::health::Outcome;
 use crate::live::OpenConnection;
 use crate::snapshot::View;
@@ -42,7 +43,7 @@ pub(super) async fn connect(
             Ok(peer) => peer,
             Err(_) if !tried.is_empty() => return Err(StatusCode(502)),
             Err(error) => {
-                tracing::warn!("a stream has no peer: {error}");
+                tracing::error!("{error}{}", OfStream { exchange, upstream: None });
                 return Err(StatusCode(503));
             }
         };
@@ -73,7 +74,13 @@ pub(super) async fn connect(
                 return Ok((stream, (peer, counted)));
             }
             Err(error) => {
-                tracing::error!(upstream = %peer.address, "a try at the service of a stream failed: {error:?}")
+                let why = match &error {
+                    ConnectError::TimedOut => timed_out("connecting to"),
+                    ConnectError::Local(error) | ConnectError::Failed(error) => {
+                        failed("connect()", error, "connecting to")
+                    }
+                };
+                tracing::error!("{why}{}", OfStream { exchange, upstream: Some(peer.address) });
             }
         }
         if tried.len() > retries {

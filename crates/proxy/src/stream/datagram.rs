@@ -5,6 +5,7 @@ use super::attempt;
 use super::session::{self, StatusCode, admit, begin, end, enter, idle};
 use crate::balancer::Peer;
 use crate::chain;
+use crate::error_log::{OfStream, failed};
 use crate::health::Outcome;
 use crate::http::Origin;
 use crate::tunnel::Moved;
@@ -227,7 +228,8 @@ async fn open(worker: &Worker, exchange: &mut Exchange, peer: Peer) -> Result<(U
             Ok((socket, peer))
         }
         Err(error) => {
-            tracing::warn!(peer = %peer.address, "no socket for datagrams: {error}");
+            let why = failed("connect()", &error, "connecting to");
+            tracing::error!("{why}{}", OfStream { exchange, upstream: Some(peer.address) });
             Err(StatusCode(502))
         }
     }
