@@ -1,6 +1,6 @@
 //! All schemas that a node knows: its entities, and the subschemas of plugins and vaults.
 
-use crate::{Error, Record, Schema};
+use crate::{Error, PluginMigrations, Record, Schema};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ pub struct Catalog {
     plugins: BTreeMap<String, PluginSchema>,
     vaults: BTreeMap<String, Arc<Schema>>,
     partials: BTreeMap<&'static str, Arc<Schema>>,
+    migrations: Vec<PluginMigrations>,
 }
 
 /// What the model has to know of a plugin.
@@ -73,6 +74,17 @@ impl Catalog {
     /// Adds a plugin by name.
     pub fn add_plugin(&mut self, name: &str, plugin: PluginSchema) {
         self.plugins.insert(name.to_owned(), plugin);
+    }
+
+    /// Adds the migrations of a plugin.
+    pub fn add_migrations(&mut self, migrations: PluginMigrations) {
+        self.migrations.push(migrations);
+        self.migrations.sort_by_key(|migrations| migrations.plugin);
+    }
+
+    /// The migrations of plugins, by the names of these.
+    pub fn migrations(&self) -> &[PluginMigrations] {
+        &self.migrations
     }
 
     /// Keeps vaults from being called as that kind: references by its name go by settings.

@@ -12,6 +12,7 @@ mod error;
 pub mod expression;
 pub mod health;
 pub mod hostname;
+mod migrations;
 pub mod pem;
 mod pretty;
 pub mod regex_budget;
@@ -21,6 +22,7 @@ pub mod yaml;
 pub use catalog::{Catalog, Lookup, PluginSchema, RouterFlavor};
 pub use degradation::{Degradation, Degraded, Effect};
 pub use error::{Code, Error};
+pub use migrations::{Migration, MigrationStep, PluginMigrations, RunStatements};
 pub use schema::{Foreign, Function, Schema};
 
 /// An entity or a part of one: field names and values, as the Admin API shows them.

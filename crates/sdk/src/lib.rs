@@ -99,7 +99,10 @@ pub use websocket::{CloseReason, MessageKind, Verdict, WebSocketLimits, WebSocke
 
 pub use bytes::Bytes;
 pub use futures_util::future::{BoxFuture, LocalBoxFuture};
-pub use model::{Catalog, Foreign, Function, Record, Schema, address, entities, yaml};
+pub use model::{
+    Catalog, Foreign, Function, Migration, MigrationStep, PluginMigrations, Record, RunStatements, Schema, address,
+    entities, yaml,
+};
 pub use rustls::DistinguishedName;
 pub use rustls::pki_types::pem::PemObject;
 pub use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};

@@ -4,7 +4,7 @@ use crate::{
     AdminAnswer, AdminEndpoint, AdminRequest, Answer, BoxFuture, Bytes, CertificateRequest, CertifiedKey,
     CredentialEntity, Env, Exchange, Handshake, LocalBoxFuture, WebSocketMessage,
 };
-use model::{Catalog, Function, PluginSchema, Schema, entities};
+use model::{Catalog, Function, PluginMigrations, PluginSchema, Schema, entities};
 use std::sync::Arc;
 
 /// A plugin as the gateway knows it before anybody has configured it. One static instance per plugin, in one list.
@@ -37,6 +37,11 @@ pub trait PluginKind: Send + Sync {
     /// requests write their records, and for counters. They may refer to the credentials.
     fn entities(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// What makes the tables of its entities in Postgres, where that is not the gateway itself.
+    fn migrations(&self) -> Option<PluginMigrations> {
+        None
     }
 
     /// Makes an instance from a complete valid record. Called when a snapshot is compiled, never on the request
@@ -93,6 +98,9 @@ pub fn register(kind: &dyn PluginKind, catalog: &mut Catalog) -> Result<(), Stri
             return Err(format!("there is an entity {} already, with other fields", entity.name));
         }
         catalog.add_entity(entity);
+    }
+    if let Some(migrations) = kind.migrations() {
+        catalog.add_migrations(migrations);
     }
     let schema = Arc::new(parse(kind.name(), kind.schema())?);
     catalog.add_plugin(

@@ -6,6 +6,7 @@ mod hosts;
 mod killed;
 mod nodes;
 mod passwords;
+mod plugin_migrations;
 mod pooler;
 mod queries;
 mod replica;

@@ -17,6 +17,7 @@ const OWN: &[(&str, &[&str])] = &[
     (include_str!("code/modules/jwt.lua"), &["kong.plugins.jwt.jwt_parser"]),
     (include_str!("code/modules/kong.lua"), KONG),
     (include_str!("code/modules/luasocket.lua"), LUASOCKET),
+    (include_str!("code/modules/migrations.lua"), MIGRATIONS),
     (include_str!("code/modules/mlcache.lua"), &["kong.resty.mlcache", "resty.mlcache"]),
     (include_str!("code/modules/ngx.lua"), OPENRESTY),
     (include_str!("code/modules/openssl.lua"), OPENSSL),
@@ -46,6 +47,7 @@ const SPARE: &[(&str, &[&str])] = &[
     (include_str!("code/modules/libraries.lua"), LIBRARIES),
     (include_str!("code/modules/limits.lua"), LIMITS),
     (include_str!("code/modules/memcached.lua"), &["resty.memcached"]),
+    (include_str!("code/modules/migrations.lua"), &["pgmoon.arrays", "pgmoon.json"]),
     (include_str!("code/modules/session.lua"), &["resty.session"]),
     (include_str!("code/modules/session_cookies.lua"), &["resty.session.cookies"]),
     (include_str!("code/modules/session_storage.lua"), SESSIONS),
@@ -66,6 +68,12 @@ const KONG: &[&str] = &[
     "kong.workspaces",
     "lyaml",
     "resty.kong.log",
+];
+const MIGRATIONS: &[&str] = &[
+    "kong.db.migrations.operations.200_to_210",
+    "kong.db.migrations.operations.212_to_213",
+    "kong.db.migrations.operations.280_to_300",
+    "kong.db.migrations.operations.331_to_332",
 ];
 const TYPEDEFS: &[&str] = &["kong.db.schema.typedefs", "kong.tools.queue_schema", "kong.tools.redis.schema"];
 const PROTOBUF: &[&str] = &["kong.tools.grpc", "kong.tools.protobuf", "pb", "protoc"];

@@ -13,7 +13,7 @@ end
 
 -- Whether the database is a server: what SQLite is taken for by plugins is none.
 local function is_server()
-  return kong.configuration.database == "postgres" and not kong.configuration.bascule_database
+  return slot.migrating or kong.configuration.database == "postgres" and not kong.configuration.bascule_database
 end
 
 local function check_operation(operation)
@@ -53,10 +53,15 @@ end
 
 function connector.query(_, sql, operation)
   check_operation(operation)
-  if kong.configuration.database == "off" then
+  local outcomes, err
+  if slot.migrating then
+    -- Migrations have the connection to themselves.
+    outcomes, err = slot.migrating(sql)
+  elseif kong.configuration.database == "off" then
     return nil, "cannot perform queries without a database"
+  else
+    outcomes, err = slot.wait("db.query", sql)
   end
-  local outcomes, err = slot.wait("db.query", sql)
   if not outcomes then
     return nil, err
   end
@@ -163,7 +168,7 @@ slot.connector = setmetatable({}, { __index = function(self, name)
     return { host = configuration.pg_host, port = configuration.pg_port, user = configuration.pg_user,
       database = configuration.pg_database, schema = configuration.pg_schema, timeout = configuration.pg_timeout }
   elseif name == "strategy" then
-    return configuration.database
+    return slot.migrating and "postgres" or configuration.database
   end
   return connector[name]
 end })

@@ -4,7 +4,7 @@
 use super::loading::{Loaded, Reader};
 use crate::lua::vaults::Described;
 use crate::lua::vm::{Vm, words};
-use sdk::{Foreign, Record};
+use sdk::{Foreign, MigrationStep, Record, RunStatements};
 use serde_json::Value as Json;
 use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -30,6 +30,14 @@ enum Work {
     Load(String, SyncSender<Result<Loaded, String>>),
     LoadVault(String, SyncSender<Result<Described, String>>),
     Call(usize, Vec<Json>, SyncSender<Result<Returned, String>>),
+    Migrate(usize, SyncSender<Migrating>),
+}
+
+/// What a part of a migration comes to, bit by bit.
+pub enum Migrating {
+    /// Statements are to be run; the code waits for their outcomes.
+    Run(String, SyncSender<Result<Vec<Json>, String>>),
+    Done(Result<(), String>),
 }
 
 static THREAD: Mutex<Option<mpsc::Sender<Work>>> = Mutex::new(None);
@@ -47,7 +55,15 @@ pub fn load_vault(name: &str) -> Result<Described, String> {
 }
 
 fn ask<T>(work: Work, reply: Receiver<Result<T, String>>) -> Result<T, String> {
-    let ended = || "the thread of Lua's schemas has ended".to_owned();
+    hand(work)?;
+    reply.recv().map_err(|_| ended())?
+}
+
+fn ended() -> String {
+    "the thread of Lua's schemas has ended".to_owned()
+}
+
+fn hand(work: Work) -> Result<(), String> {
     let mut thread = THREAD.lock().unwrap_or_else(PoisonError::into_inner);
     let sender = match &*thread {
         Some(sender) => sender.clone(),
@@ -61,8 +77,7 @@ fn ask<T>(work: Work, reply: Receiver<Result<T, String>>) -> Result<T, String> {
         }
     };
     drop(thread);
-    sender.send(work).map_err(|_| ended())?;
-    reply.recv().map_err(|_| ended())?
+    sender.send(work).map_err(|_| ended())
 }
 
 fn serve(work: &Receiver<Work>) {
@@ -73,9 +88,13 @@ fn serve(work: &Receiver<Work>) {
             (Work::Load(name, reply), Ok(reader)) => drop(reply.send(reader.load(&name))),
             (Work::LoadVault(name, reply), Ok(reader)) => drop(reply.send(reader.load_vault(&name))),
             (Work::Call(number, given, reply), Ok(reader)) => drop(reply.send(reader.call(number, &given))),
+            (Work::Migrate(number, tell), Ok(reader)) => {
+                drop(tell.send(Migrating::Done(reader.migrate(number, &tell))))
+            }
             (Work::Load(_, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
             (Work::LoadVault(_, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
             (Work::Call(_, _, reply), Err(error)) => drop(reply.send(Err(error.clone()))),
+            (Work::Migrate(_, tell), Err(error)) => drop(tell.send(Migrating::Done(Err(error.clone())))),
         }
     }
 }
@@ -104,6 +123,20 @@ impl SchemaFunction {
 impl fmt::Debug for SchemaFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())
+    }
+}
+
+impl MigrationStep for SchemaFunction {
+    fn run(&self, run: RunStatements<'_>) -> Result<(), String> {
+        let (tell, told) = sync_channel(1);
+        hand(Work::Migrate(self.number, tell))?;
+        loop {
+            match told.recv().map_err(|_| ended())? {
+                // The code may have been ended.
+                Migrating::Run(text, reply) => drop(reply.send(run(text))),
+                Migrating::Done(done) => return done,
+            }
+        }
     }
 }
 

@@ -1,16 +1,18 @@
 //! Loading a plugin's files: what it says of itself, and its schema.
 
 use super::admin;
-use super::functions::{self, LONGEST, LONGEST_LOAD, Returned, SchemaFunction};
+use super::functions::{self, LONGEST, LONGEST_LOAD, Migrating, Returned, SchemaFunction};
+use super::migrations;
 use super::schema::Description;
 use crate::lua::value::{Nulls, to_json, to_lua};
 use crate::lua::vaults::Described;
 use crate::lua::vm::{Vm, words};
 use crate::lua::{Phase, reads_content, replaces_content};
 use mlua::{Function as LuaFunction, MultiValue, Table, Value};
-use sdk::{AdminEndpoint, Function, Phases};
+use sdk::{AdminEndpoint, Function, Migration, Phases};
 use serde_json::Value as Json;
 use std::cell::RefCell;
+use std::sync::mpsc::SyncSender;
 
 /// What a plugin's files say. It lasts as long as the process.
 pub struct Loaded {
@@ -22,6 +24,9 @@ pub struct Loaded {
     pub phases: Phases,
     /// The schemas of its entities, likewise.
     pub entities: &'static [&'static str],
+    pub entity_names: &'static [&'static str],
+    /// What makes their tables in Postgres; the error says which migration cannot be read.
+    pub migrations: Option<&'static Result<Vec<Migration>, String>>,
     /// What it adds to the Admin API and to the Status API.
     pub endpoints: &'static [AdminEndpoint],
     pub has_configure: bool,
@@ -146,12 +151,15 @@ impl Reader {
         let mut description = Description::new(&self.functions);
         let schema = description.of_plugin(&schema)?;
         let entities = self.entities(name, &mut description)?;
+        let migrations = self.migrations(name)?;
         Ok(Loaded {
             priority,
             version: leak(version),
             schema: leak(schema.to_string()),
             functions: leak_functions(description.found),
+            entity_names: entities.iter().map(|text| named(text)).collect::<Vec<_>>().leak(),
             entities,
+            migrations,
             endpoints: self.endpoints(name)?,
             phases: self.phases(&has).map_err(failed)?,
             has_configure: has("configure"),
@@ -237,6 +245,34 @@ impl Reader {
         Ok(if reads { phases.and(Phases::MAY_READ_BODY) } else { phases })
     }
 
+    /// What makes the plugin's tables in Postgres. Other databases do without, and need not be able to read it.
+    fn migrations(&self, name: &str) -> Result<Option<&'static Result<Vec<Migration>, String>>, String> {
+        let namespace = format!("kong.plugins.{name}.migrations");
+        let index = match self.module(&namespace)? {
+            // `?/init.lua` need not be among the places where modules are.
+            Err(_) => self.module(&format!("{namespace}.init"))?,
+            found => found,
+        };
+        let Ok(index) = index else { return Ok(None) };
+        let read = migrations::read(
+            &index,
+            (name, &namespace),
+            |module| self.module(module),
+            |function| {
+                let mut functions = self.functions.borrow_mut();
+                functions.push(function);
+                Box::leak(Box::new(SchemaFunction { number: functions.len() - 1, input: Vec::new() }))
+            },
+        );
+        Ok(Some(Box::leak(Box::new(read))))
+    }
+
+    /// Runs a part of a migration, whose statements somebody else runs.
+    pub fn migrate(&self, number: usize, tell: &SyncSender<Migrating>) -> Result<(), String> {
+        let function = self.functions.borrow().get(number).cloned().ok_or("there is no such function")?;
+        migrations::run(&self.vm, &function, tell).map_err(|error| words(&error))?
+    }
+
     /// A module; the inner error says where it was looked for, the outer one why it cannot be loaded.
     fn module(&self, name: &str) -> Result<Result<Value, String>, String> {
         let require: LuaFunction = self.vm.lua.globals().get("require").map_err(|error| words(&error))?;
@@ -267,6 +303,11 @@ fn parse_version(text: &str) -> Option<String> {
     let parts: Vec<&str> = numbers.trim_end_matches('.').split('.').collect();
     let valid = (1..=3).contains(&parts.len()) && parts.iter().all(|part| !part.is_empty());
     valid.then(|| parts.join("."))
+}
+
+fn named(schema: &str) -> &'static str {
+    let schema: Json = serde_json::from_str(schema).unwrap_or_default();
+    leak(schema["name"].as_str().unwrap_or_default().to_owned())
 }
 
 fn leak(text: String) -> &'static str {

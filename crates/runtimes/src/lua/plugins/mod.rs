@@ -5,6 +5,7 @@ mod functions;
 mod instance;
 mod instances;
 mod loading;
+mod migrations;
 mod schema;
 mod sets;
 #[cfg(test)]
@@ -18,7 +19,8 @@ use super::{modules, timers};
 use instance::{Configured, Instance};
 use loading::Loaded;
 use sdk::{
-    AdminAnswer, AdminEndpoint, AdminRequest, BoxFuture, Env, Function, LocalBoxFuture, Plugin, PluginKind, entities,
+    AdminAnswer, AdminEndpoint, AdminRequest, BoxFuture, Env, Function, LocalBoxFuture, Plugin, PluginKind,
+    PluginMigrations, entities,
 };
 use std::collections::HashMap;
 use std::path::Path;
@@ -148,6 +150,11 @@ impl PluginKind for LuaPlugin {
 
     fn entities(&self) -> &'static [&'static str] {
         self.0.loaded.entities
+    }
+
+    fn migrations(&self) -> Option<PluginMigrations> {
+        let Loaded { migrations, entity_names, .. } = &self.0.loaded;
+        migrations.map(|list| PluginMigrations { plugin: self.0.name, entities: entity_names, list })
     }
 
     fn configure(&self, plugin: &entities::Plugin, _env: &Env) -> Result<Box<dyn Plugin>, String> {

@@ -93,6 +93,12 @@ impl Shared {
     }
 }
 
+/// Runs text on a connection that is somebody's own, for whatever time it takes.
+pub(super) async fn run_on(client: &tokio_postgres::Client, text: &str) -> Result<Outcomes, String> {
+    let messages = client.simple_query(text).await.map_err(|error| words(&error))?;
+    outcomes(client, &Script::read(text), messages).await.map_err(|error| error.message)
+}
+
 async fn outcomes(
     client: &tokio_postgres::Client,
     script: &Script<'_>,

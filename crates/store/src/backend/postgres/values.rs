@@ -85,7 +85,10 @@ impl<'a> FromSql<'a> for Cell {
             Type::FLOAT4 => Cell::Real(f32::from_sql(ty, raw)?.into()),
             Type::FLOAT8 => Cell::Real(f64::from_sql(ty, raw)?),
             Type::BOOL => Cell::Boolean(bool::from_sql(ty, raw)?),
-            Type::TIMESTAMPTZ => Cell::Expiry(i64::from_sql(&Type::INT8, raw)?.div_euclid(1000).saturating_add(EPOCH)),
+            // Tables of plugins may have times without a zone, which is UTC then.
+            Type::TIMESTAMPTZ | Type::TIMESTAMP => {
+                Cell::Expiry(i64::from_sql(&Type::INT8, raw)?.div_euclid(1000).saturating_add(EPOCH))
+            }
             Type::JSON | Type::JSONB => Cell::Json(json(ty, raw)?),
             Type::TEXT_ARRAY => Cell::Texts(Vec::from_sql(ty, raw)?),
             Type::UUID_ARRAY => Cell::Uuids(Vec::from_sql(ty, raw)?),

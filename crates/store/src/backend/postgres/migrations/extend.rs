@@ -18,6 +18,8 @@ const FORMER_VIEW: &str = "bascule_all_plugins";
 #[derive(Debug)]
 pub struct Extension {
     pub name: Migration,
+    /// The entity whose it is.
+    pub table: String,
     pub sql: Vec<String>,
 }
 
@@ -46,7 +48,11 @@ pub fn extensions(layout: &Layout, present: &Present, kongs: &HashSet<&str>) -> 
         }
     }
     if present.contains_key(FORMER_VIEW) {
-        extensions.push(Extension { name: FORMER_VIEW.to_owned(), sql: vec![format!("DROP VIEW {FORMER_VIEW}")] });
+        extensions.push(Extension {
+            name: FORMER_VIEW.to_owned(),
+            table: String::new(),
+            sql: vec![format!("DROP VIEW {FORMER_VIEW}")],
+        });
     }
     extensions
 }
@@ -80,7 +86,7 @@ fn new_table(
             quote(&format!("{relation}_sync_tags_trigger"))
         ));
     }
-    Extension { name: relation.to_owned(), sql }
+    Extension { name: relation.to_owned(), table: table.name.clone(), sql }
 }
 
 /// The table of fields that Kong's has no columns for. Earlier versions had such columns in Kong's table: `present` are
@@ -115,7 +121,7 @@ fn new_fields(
         let drops: Vec<String> = names.iter().map(|name| format!("DROP COLUMN {name}")).collect();
         sql.push(format!("ALTER TABLE {kongs} {}", drops.join(", ")));
     }
-    Extension { name: relation, sql }
+    Extension { name: relation, table: table.name.clone(), sql }
 }
 
 /// Columns have no default, so that rows of before have none in place of a value.
@@ -125,7 +131,7 @@ fn added_columns(table: &Table, relation: &str, statements: &Statements, present
         let mut sql = vec![statements.add_column(column, kind)];
         let index = quote(&format!("{relation}_{column}"));
         sql.extend(statements.indexes.iter().filter(|sql| sql.contains(&index)).cloned());
-        Extension { name: format!("{relation}_{column}"), sql }
+        Extension { name: format!("{relation}_{column}"), table: table.name.clone(), sql }
     };
     missing.map(extension).collect()
 }

@@ -5,6 +5,7 @@
 
 mod extend;
 mod known;
+mod plugins;
 mod state;
 mod steps;
 
@@ -17,6 +18,7 @@ use deadpool_postgres::Object;
 use extend::{Extension, Present, extensions};
 use known::{KONG, Known};
 use model::{Catalog, Error};
+use plugins::Plugins;
 pub use state::{Listed, Migration, State, Subsystem};
 use state::{OWN, Recorded};
 use std::collections::{HashMap, HashSet};
@@ -35,6 +37,8 @@ const ENTITIES: &str = include_str!("entities.sql");
 pub struct Migrations {
     connection: Object,
     layout: Layout,
+    /// The migrations that plugins bring along.
+    plugins: Plugins,
     /// The schema that the tables are in.
     schema: String,
     database: String,
@@ -68,6 +72,7 @@ impl Migrations {
         let mut migrations = Migrations {
             connection,
             layout,
+            plugins: Plugins::of(catalog),
             schema: server.schema.clone(),
             database: server.database.clone(),
             timeout: server.timeout,
@@ -89,8 +94,9 @@ impl Migrations {
     /// Which migrations the database has seen.
     pub async fn state(&self) -> Result<State, Error> {
         let present = self.present().await?;
+        let plugins = self.plugins.listed()?;
         if !present.contains_key("schema_meta") {
-            return Ok(State::new(None, Vec::new()));
+            return Ok(State::new(None, &plugins, Vec::new()));
         }
         let question = "SELECT subsystem, last_executed, executed, pending FROM schema_meta WHERE key = 'schema_meta'";
         let mut recorded: HashMap<String, Recorded> = HashMap::new();
@@ -102,8 +108,13 @@ impl Migrations {
             let last_executed = row.try_get(1).map_err(failure)?;
             recorded.insert(row.try_get(0).map_err(failure)?, Recorded { last_executed, executed, pending });
         }
-        let own = self.extensions(&present).into_iter().map(|extension| extension.name).collect();
-        Ok(State::new(Some(recorded), own))
+        let mut state = State::new(Some(recorded), &plugins, Vec::new());
+        // Tables that migrations of plugins make are not there before these are run.
+        let awaited = self.plugins.awaited(&state);
+        let extensions = self.extensions(&present).into_iter();
+        let own = extensions.filter(|extension| !awaited.contains(extension.table.as_str()));
+        state.add_own(own.map(|extension| extension.name).collect());
+        Ok(state)
     }
 
     /// Makes all tables in a database that has none; `false`: another node is at it.
@@ -116,8 +127,10 @@ impl Migrations {
             for known in KONG.iter().filter(|known| self.with_kong && of(&state.new, known).is_some()) {
                 self.run_first(known, &mut tally, say).await?;
             }
-            self.extend(&mut tally, say).await?;
+            // Those of plugins refer to the default workspace.
             self.add_default_workspace().await?;
+            self.run_plugins(&state.new, true, &mut tally, say).await?;
+            self.extend(&mut tally, say).await?;
             tally.finish(say);
             Ok(())
         })
@@ -173,9 +186,10 @@ impl Migrations {
                     self.run_new(known, new, &mut tally, say).await?;
                 }
             }
-            self.extend(&mut tally, say).await?;
             // Who was to make it may have been killed before.
             self.add_default_workspace().await?;
+            self.run_plugins(&state.new, false, &mut tally, say).await?;
+            self.extend(&mut tally, say).await?;
             tally.finish(say);
             Ok(())
         })
@@ -193,6 +207,11 @@ impl Migrations {
             for pending in &state.pending {
                 self.begin(&pending.name, say);
                 for name in &pending.migrations {
+                    if let Some(migration) = self.plugins.migration(&pending.name, name) {
+                        self.finish_plugin(&pending.name, migration).await?;
+                        tally.executed(&pending.name, name, say);
+                        continue;
+                    }
                     let Some(finish) = step(&pending.name, name).and_then(|step| step.finish) else {
                         return Err(Error::database(too_old(&pending.name)));
                     };
@@ -269,7 +288,7 @@ impl Migrations {
                 tally.executed(step.subsystem, step.name, say);
             }
         }
-        Ok(())
+        self.run_plugins_again(&state.executed, tally, say).await
     }
 
     fn begin(&self, subsystem: &str, say: Say<'_>) {
@@ -282,7 +301,7 @@ impl Migrations {
         if !extensions.is_empty() {
             self.begin(OWN, say);
         }
-        for Extension { name, sql } in extensions {
+        for Extension { name, sql, .. } in extensions {
             self.done(&format!("BEGIN; {}; {}; COMMIT", sql.join("; "), record(OWN, &[&name]))).await?;
             tally.executed(OWN, &name, say);
         }

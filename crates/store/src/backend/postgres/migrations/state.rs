@@ -40,16 +40,25 @@ pub struct Recorded {
 pub const OWN: &str = "bascule";
 
 impl State {
-    /// `own` are the migrations of our own that are still to be run.
-    pub(super) fn new(recorded: Option<HashMap<String, Recorded>>, own: Vec<Migration>) -> State {
+    /// `plugins` are migrations that plugins bring along, `own` those of our own that are still to be run.
+    pub(super) fn new(
+        recorded: Option<HashMap<String, Recorded>>,
+        plugins: &[Subsystem],
+        own: Vec<Migration>,
+    ) -> State {
         let mut state = State { needs_bootstrap: recorded.is_none(), ..State::default() };
         let recorded = recorded.unwrap_or_default();
-        for known in KONG {
+        let of_kong = KONG.iter().map(|known| (known.subsystem, known.migrations.to_vec()));
+        let of_plugins = plugins.iter().map(|plugin| (plugin.name.as_str(), plugin.names()));
+        let mut subsystems: Vec<(&str, Vec<&str>)> = of_kong.chain(of_plugins).collect();
+        // As Kong has them: what is no plugin's, then plugins by their names.
+        subsystems.sort_by_key(|(name, _)| (*name != "core", *name));
+        for (subsystem, migrations) in subsystems {
             let (mut executed, mut pending, mut missing, mut new) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             let none = Recorded::default();
-            let row = recorded.get(known.subsystem).unwrap_or(&none);
-            let last = known.migrations.iter().position(|name| Some(*name) == row.last_executed.as_deref());
-            for (place, name) in known.migrations.iter().map(|name| (*name).to_owned()).enumerate() {
+            let row = recorded.get(subsystem).unwrap_or(&none);
+            let last = migrations.iter().position(|name| Some(*name) == row.last_executed.as_deref());
+            for (place, name) in migrations.iter().map(|name| (*name).to_owned()).enumerate() {
                 let list = if row.executed.contains(&name) {
                     &mut executed
                 } else if row.pending.contains(&name) {
@@ -61,11 +70,16 @@ impl State {
                 };
                 list.push(name);
             }
-            state.add(known.subsystem, executed, pending, missing, new);
+            state.add(subsystem, executed, pending, missing, new);
         }
         let executed = recorded.get(OWN).map(|row| row.executed.clone()).unwrap_or_default();
         state.add(OWN, executed, Vec::new(), Vec::new(), own);
         state
+    }
+
+    /// Adds migrations of our own that are still to be run.
+    pub(super) fn add_own(&mut self, new: Vec<Migration>) {
+        self.add(OWN, Vec::new(), Vec::new(), Vec::new(), new);
     }
 
     fn add(
@@ -104,6 +118,10 @@ impl State {
 }
 
 impl Subsystem {
+    fn names(&self) -> Vec<&str> {
+        self.migrations.iter().map(String::as_str).collect()
+    }
+
     fn to_json(&self) -> Value {
         let namespace = match self.name.as_str() {
             "core" => "kong.db.migrations.core".to_owned(),
@@ -145,14 +163,15 @@ mod tests {
 
     #[test]
     fn migrations_are_sorted_by_what_became_of_them() {
-        let state = State::new(Some(recorded(&["000_base_acl", "003_200_to_210"], &["004_212_to_213"])), Vec::new());
+        let state =
+            State::new(Some(recorded(&["000_base_acl", "003_200_to_210"], &["004_212_to_213"])), &[], Vec::new());
         assert_eq!(of_acl(&state.executed), ["000_base_acl", "003_200_to_210"]);
         assert_eq!(of_acl(&state.pending), ["004_212_to_213"]);
         assert_eq!(of_acl(&state.missing), ["002_130_to_140"]);
         assert!(of_acl(&state.new).is_empty());
         assert!(state.new.iter().any(|subsystem| subsystem.name == "core"));
         assert!(!state.needs_bootstrap);
-        assert!(State::new(None, Vec::new()).needs_bootstrap);
+        assert!(State::new(None, &[], Vec::new()).needs_bootstrap);
     }
 
     #[test]
