@@ -102,6 +102,9 @@ fn drop_named(fields: &mut Fields) {
 
 /// A value that names no line but those that are seen to anyway.
 fn is_usual(value: &[u8]) -> bool {
+    if value == b"keep-alive" {
+        return true;
+    }
     let usual: &[u8] = match value.len() {
         5 => b"close",
         7 => b"upgrade",

@@ -14,7 +14,7 @@ use wire::h1::Traffic;
 
 /// What has to be gathered for the line while the request runs.
 pub(crate) struct Line {
-    kept: Option<Fields>,
+    kept: Option<Box<Fields>>,
     /// All lines of the request, where somebody looks at requests.
     shown: Option<Box<Fields>>,
     traffic: Traffic,
@@ -29,7 +29,11 @@ impl Line {
         if log.is_none() && shown.is_none() {
             return None;
         }
-        Some(Line { kept: log.and_then(|log| log.format().keep(request)), shown, traffic: Traffic::default() })
+        Some(Line {
+            kept: log.and_then(|log| log.format().keep(request)).map(Box::new),
+            shown,
+            traffic: Traffic::default(),
+        })
     }
 
     /// Adds what went over the connection.
@@ -45,7 +49,7 @@ impl Line {
         let (now, unix_ms) = worker.now();
         let stamp = log.stamp(unix_ms);
         let of = (worker, origin);
-        with_record(of, exchange, self.kept.as_ref(), self.traffic, (now, &stamp), |record| log.add(record));
+        with_record(of, exchange, self.kept.as_deref(), self.traffic, (now, &stamp), |record| log.add(record));
     }
 }
 

@@ -162,7 +162,7 @@ struct Down<'a> {
     piece: Option<Bytes>,
     waiting: Waiting<'a>,
     end: End,
-    trailers: Option<Fields>,
+    trailers: Option<Box<Fields>>,
     filters: Filters,
     /// A piece for filters that may wait, and whether it is the last one: nothing else is done before they have it.
     unfiltered: Option<(Bytes, bool)>,
@@ -241,7 +241,7 @@ impl Down<'_> {
             };
             match self.end {
                 End::Reached if !blocked => {
-                    downstream.finish(self.trailers.as_ref());
+                    downstream.finish(self.trailers.as_deref());
                     self.end = End::Marked;
                 }
                 End::Marked => return downstream.poll_flush(cx).map_err(|_| Broken::ClientClosed),
@@ -343,7 +343,7 @@ impl Down<'_> {
                 // As nginx, which drops all but those of gRPC: nobody gets trailers unasked.
                 let wanted =
                     context.hop_by_hop.trailers || (request::is_grpc(exchange) && context.version >= Version::Http2);
-                self.trailers = upstream.trailers().filter(|_| wanted).cloned();
+                self.trailers = upstream.trailers().filter(|_| wanted).map(|trailers| Box::new(trailers.clone()));
                 exchange.trailers = upstream.trailers().cloned();
                 match self.filters {
                     Filters::None => {}

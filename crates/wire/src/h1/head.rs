@@ -79,9 +79,21 @@ pub fn parse_request(
     })?;
     let Some(end) = end else { return Ok(None) };
     parser.finish(&buf[..end], &mut head.fields);
-    check_host(head)?;
-    to_origin_form(head)?;
-    head.framing = request_framing(head)?;
+    // Of the same lines in the same version the same holds.
+    let under = head.version as u32;
+    head.framing = match head.fields.known_framing(under) {
+        Some(framing) => {
+            to_origin_form(head)?;
+            framing
+        }
+        None => {
+            check_host(head)?;
+            to_origin_form(head)?;
+            let framing = request_framing(head)?;
+            head.fields.remember_framing(under, framing);
+            framing
+        }
+    };
     Ok(Some(end))
 }
 
@@ -104,7 +116,15 @@ pub fn parse_response(
     })?;
     let Some(end) = end else { return Ok(None) };
     parser.finish(&buf[..end], &mut head.fields);
-    head.framing = response_framing(head, no_content)?;
+    let under = u32::from(head.status) << 1 | u32::from(no_content);
+    head.framing = match head.fields.known_framing(under) {
+        Some(framing) => framing,
+        None => {
+            let framing = response_framing(head, no_content)?;
+            head.fields.remember_framing(under, framing);
+            framing
+        }
+    };
     Ok(Some(end))
 }
 
@@ -141,7 +161,7 @@ impl HeadParser {
 
     /// The next line of whatever kind, without its CRLF, when it has come.
     fn start_line<'a>(&mut self, buf: &'a [u8], limits: &Limits) -> Result<Option<&'a [u8]>, HeadError> {
-        let Some(at) = memchr(b'\n', &buf[self.seen..]) else {
+        let Some(at) = scan::find(b'\n', &buf[self.seen..]) else {
             let can_begin = |b: &u8| b.is_ascii_uppercase() || matches!(b, b'-' | b'_' | b'\r');
             if !buf.get(self.line).is_none_or(can_begin) {
                 return Err(HeadError::Malformed("no start line"));
@@ -262,7 +282,7 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], Version), HeadError> {
         return Err(HeadError::Malformed("no valid method"));
     }
     let rest = &line[method_end + 1..];
-    let Some(target_end) = memchr(b' ', rest) else {
+    let Some(target_end) = scan::find(b' ', rest) else {
         return Err(if rest.first() == Some(&b'/') {
             HeadError::NoVersion
         } else {
@@ -318,7 +338,7 @@ fn status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), HeadError> {
 
 /// Appends a request target without its fragment; octets that are not UTF-8 are escaped.
 fn push_target(out: &mut String, target: &[u8]) {
-    let target = memchr(b'#', target).map_or(target, |at| &target[..at]);
+    let target = scan::find(b'#', target).map_or(target, |at| &target[..at]);
     match std::str::from_utf8(target) {
         Ok(text) => out.push_str(text),
         Err(_) => {

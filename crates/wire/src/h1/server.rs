@@ -7,6 +7,7 @@ use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead, Version}
 use crate::net::{BUFFER_SIZE, Buffer, BufferPool, Lingering, Pipe, Stream, Timer};
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ pub struct ServerConnection {
     /// What [`ServerConnection::take_traffic`] has told already.
     told: Traffic,
 }
+
+/// The line of most responses.
+static KEEP_ALIVE: LazyLock<Fields> = LazyLock::new(|| [("Connection", "keep-alive")].into_iter().collect());
 
 /// Octets that a request and its response took on a connection, without those of TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -226,7 +230,11 @@ impl ServerConnection {
         }
         let close = close || until_close;
         self.closing = close;
-        head.fields.set_known(Known::Connection, if close { b"close" } else { b"keep-alive" });
+        if close || head.fields.may_have(&[Known::Connection]) {
+            head.fields.set_known(Known::Connection, if close { b"close" } else { b"keep-alive" });
+        } else {
+            head.fields.append_all(&KEEP_ALIVE);
+        }
         // RFC 9110, section 7.8: whoever names a protocol to upgrade to says so here too.
         if head.fields.has(Known::Upgrade) {
             head.fields.append_known(Known::Connection, b"Upgrade");

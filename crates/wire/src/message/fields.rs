@@ -5,10 +5,9 @@
 //! table are reused from message to message on a connection.
 
 use super::last_head::{Comparison, LastHead};
-use super::{Known, scan};
+use super::{Framing, Known, scan};
 
 /// An ordered list of field lines (RFC 9110, section 5.2). Names compare without case and keep their spelling.
-#[derive(Default)]
 pub struct Fields {
     arena: Vec<u8>,
     lines: Vec<Line>,
@@ -18,9 +17,14 @@ pub struct Fields {
     repeated: u64,
     /// The bits of other names that have ever been added: a clear one means that such a name is certainly absent.
     others: u64,
+    /// For each known name that was ever added, a place before which no line has it.
+    first: Places,
     /// For lists into which heads are parsed one after the other.
     last_head: Option<Box<LastHead>>,
 }
+
+/// Places of known names by their numbers; those beyond the last number that fits are found from there on.
+pub(super) type Places = [u8; 64];
 
 #[derive(Clone, Copy)]
 pub(super) struct Line {
@@ -30,7 +34,7 @@ pub(super) struct Line {
     live: bool,
     value: u32,
     value_len: u32,
-    /// The line stands in the arena as `name: value CRLF`, up to this offset (0: it does not).
+    /// The line stands in the arena as `name: value CRLF`, up to this offset.
     pub(super) raw_end: u32,
     /// Which bit the name has among others.
     bit: u8,
@@ -99,12 +103,24 @@ impl Fields {
         if self.seen & name.bit() == 0 {
             return None;
         }
-        self.lines.iter().find(|l| l.live && l.known == name).map(|l| self.value_of(l))
+        self.lines_from(name).iter().find(|l| l.live && l.known == name).map(|l| self.value_of(l))
     }
 
     /// The values of all lines of a known name, in order.
     pub fn known_all(&self, name: Known) -> impl Iterator<Item = &[u8]> {
-        self.lines.iter().filter(move |l| l.live && l.known == name).take(self.most(name)).map(|l| self.value_of(l))
+        let lines = if self.seen & name.bit() == 0 { &[] } else { self.lines_from(name) };
+        lines.iter().filter(move |l| l.live && l.known == name).take(self.most(name)).map(|l| self.value_of(l))
+    }
+
+    /// The lines from the first one on that can have a known name, one that was added.
+    #[inline]
+    fn lines_from(&self, name: Known) -> &[Line] {
+        self.lines.get(usize::from(self.first[name as usize])..).unwrap_or_default()
+    }
+
+    #[inline]
+    fn lines_from_mut(&mut self, name: Known) -> &mut [Line] {
+        self.lines.get_mut(usize::from(self.first[name as usize])..).unwrap_or_default()
     }
 
     /// How many lines of a known name there can be: what is certainly absent, or certainly there once, is not looked
@@ -181,18 +197,18 @@ impl Fields {
         if other.lines.is_empty() {
             return;
         }
-        let at = self.arena.len() as u32;
+        let (at, place) = (self.arena.len() as u32, self.lines.len());
         self.arena.extend_from_slice(&other.arena);
+        // Of several lines of a name the first one is noted last.
+        for (index, line) in other.lines.iter().enumerate().rev() {
+            if self.seen & line.known.bit() == 0 {
+                self.note_place(line.known, place + index);
+            }
+        }
         self.repeated |= other.repeated | (self.seen & other.seen);
         self.seen |= other.seen;
         self.others |= other.others;
-        let moved = |line: &Line| Line {
-            name: line.name + at,
-            value: line.value + at,
-            raw_end: if line.raw_end == 0 { 0 } else { line.raw_end + at },
-            ..*line
-        };
-        self.lines.extend(other.lines.iter().map(moved));
+        self.lines.extend(other.lines.iter().map(|line| line.moved_on(at)));
     }
 
     /// Drops all lines whose names another list has, then adds its lines at the end.
@@ -214,7 +230,7 @@ impl Fields {
         (line.known, line.bit) = (name.known, name.bit);
         for i in at + 1..self.lines.len() {
             if self.is(&self.lines[i], name) {
-                self.lines[i].live = false;
+                self.lines[i].drop_out();
             }
         }
         self.lines[at] = line;
@@ -226,18 +242,36 @@ impl Fields {
             return self.append_known(name, value);
         }
         let mut line = Some(self.write_line(name, name.lead().as_bytes(), value));
-        for old in self.lines.iter_mut().filter(|l| l.live && l.known == name) {
+        let most = self.most(name);
+        for old in self.lines_from_mut(name).iter_mut().filter(|l| l.live && l.known == name).take(most) {
             match line.take() {
                 Some(line) => *old = line,
-                None => old.live = false,
+                None => old.drop_out(),
             }
         }
         self.lines.extend(line);
     }
 
+    /// Puts a value in the place of one that is as long, in the line that was added last under a known name; false:
+    /// there is none of that length.
+    pub fn overwrite_known(&mut self, name: Known, value: &[u8]) -> bool {
+        let Some(line) = self.lines.iter().rev().find(|l| l.live && l.known == name) else { return false };
+        match self.arena.get_mut(line.value as usize..(line.value + line.value_len) as usize) {
+            Some(place) if place.len() == value.len() => {
+                place.copy_from_slice(value);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Puts text behind the value of the first line of a known name.
     pub fn extend_known(&mut self, name: Known, text: &[u8]) {
-        let Some(line) = self.lines.iter_mut().find(|l| l.live && l.known == name) else { return };
+        if self.seen & name.bit() == 0 {
+            return;
+        }
+        let first = usize::from(self.first[name as usize]).min(self.lines.len());
+        let Some(line) = self.lines[first..].iter_mut().find(|l| l.live && l.known == name) else { return };
         let start = self.arena.len() as u32;
         let end = (line.value + line.value_len) as usize;
         // Name and value stand together, with whatever is between them.
@@ -265,7 +299,7 @@ impl Fields {
         let mut found = false;
         for i in 0..self.lines.len() {
             if self.is(&self.lines[i], name) {
-                self.lines[i].live = false;
+                self.lines[i].drop_out();
                 found = true;
             }
         }
@@ -273,18 +307,18 @@ impl Fields {
     }
 
     /// Drops all lines of a known name; says whether there was one.
+    #[inline]
     pub fn remove_known(&mut self, name: Known) -> bool {
-        if self.seen & name.bit() == 0 {
-            return false;
+        self.seen & name.bit() != 0 && self.remove_seen(name)
+    }
+
+    fn remove_seen(&mut self, name: Known) -> bool {
+        let (most, mut found) = (self.most(name), false);
+        for line in self.lines_from_mut(name).iter_mut().filter(|l| l.live && l.known == name).take(most) {
+            line.drop_out();
+            found = true;
         }
         self.seen &= !name.bit();
-        let mut found = false;
-        for line in &mut self.lines {
-            if line.live && line.known == name {
-                line.live = false;
-                found = true;
-            }
-        }
         found
     }
 
@@ -293,7 +327,7 @@ impl Fields {
         for i in 0..self.lines.len() {
             let line = self.lines[i];
             if line.live && !keep(line.known, self.name_of(&line), self.value_of(&line)) {
-                self.lines[i].live = false;
+                self.lines[i].drop_out();
             }
         }
     }
@@ -314,25 +348,18 @@ impl Fields {
 
     /// Writes all lines as HTTP/1.1 does, each with its CRLF, without the empty line.
     pub fn write_to(&self, out: &mut Vec<u8>) {
-        let mut i = 0;
-        while i < self.lines.len() {
-            let line = &self.lines[i];
-            i += 1;
+        let mut rest = &self.lines[..];
+        while let [line, more @ ..] = rest {
+            rest = more;
             if !line.live {
-                continue;
-            }
-            if line.raw_end == 0 {
-                out.extend_from_slice(self.name_bytes(line));
-                out.extend_from_slice(b": ");
-                out.extend_from_slice(self.value_of(line));
-                out.extend_from_slice(b"\r\n");
                 continue;
             }
             // Unedited neighbours stand one after the other in the arena: copy the whole run at once.
             let mut end = line.raw_end;
-            while let Some(next) = self.lines.get(i).filter(|n| n.live && n.raw_end != 0 && n.name == end) {
-                end = next.raw_end;
-                i += 1;
+            while let [neighbour, more @ ..] = rest
+                && neighbour.name == end
+            {
+                (end, rest) = (neighbour.raw_end, more);
             }
             out.extend_from_slice(self.arena.get(line.name as usize..end as usize).unwrap_or_default());
         }
@@ -360,18 +387,30 @@ impl Fields {
     /// Adds those lines of a head that is being parsed, from `at` on, that are the same as in the head that was parsed
     /// before; how many these are, and the offset behind them.
     pub(crate) fn push_same(&mut self, comparison: &mut Comparison, head: &[u8], at: usize) -> (usize, usize) {
-        let Some(last) = &self.last_head else { return (0, at) };
+        let Some(last) = self.last_head.take() else { return (0, at) };
         let lines = last.same_lines(comparison, &head[at..]);
-        let Some(first) = lines.first() else { return (0, at) };
-        // What is moved stands behind its old place or before it.
-        let by = (at as u32).wrapping_sub(first.name);
-        for line in lines {
-            self.repeated |= self.seen & line.known.bit();
-            self.seen |= line.known.bit();
-            self.others |= 1 << line.bit;
+        if let Some(first) = lines.first() {
+            // Mostly these are all, at the same place.
+            if lines.len() == last.len() {
+                (self.seen, self.repeated, self.others, self.first) = *last.names();
+            } else {
+                for (line, place) in lines.iter().zip(self.lines.len()..) {
+                    self.others |= 1 << line.bit;
+                    self.note_known_at(line.known, place);
+                }
+            }
+            // What is moved stands behind its old place or before it.
+            match (at as u32).wrapping_sub(first.name) {
+                0 => self.lines.extend_from_slice(lines),
+                by => self.lines.extend(lines.iter().map(|line| line.moved(by))),
+            }
         }
-        self.lines.extend(lines.iter().map(|line| line.moved(by)));
-        (lines.len(), self.lines.last().map_or(at, |line| line.raw_end as usize))
+        let taken = lines.len();
+        self.last_head = Some(last);
+        if taken == 0 {
+            return (0, at);
+        }
+        (taken, self.lines.last().map_or(at, |line| line.raw_end as usize))
     }
 
     /// Takes the bytes of the head whose lines, from `start` on, were added by [`Fields::push_raw`] and
@@ -380,7 +419,21 @@ impl Fields {
         self.arena.clear();
         self.arena.extend_from_slice(head);
         if let Some(last) = &mut self.last_head {
-            last.remember(comparison, head, start, &self.lines);
+            let names = (self.seen, self.repeated, self.others, self.first);
+            last.remember(comparison, head, start, &self.lines, names);
+        }
+    }
+
+    /// How the content of the head that was just parsed is delimited, when its lines are the same as those of the head
+    /// before and it was found out then, `under` the same circumstances.
+    pub(crate) fn known_framing(&self, under: u32) -> Option<Framing> {
+        self.last_head.as_ref()?.framing(under)
+    }
+
+    /// Remembers how the content of the head that was just parsed is delimited.
+    pub(crate) fn remember_framing(&mut self, under: u32, framing: Framing) {
+        if let Some(last) = &mut self.last_head {
+            last.remember_framing(under, framing);
         }
     }
 
@@ -394,7 +447,6 @@ impl Fields {
     #[inline(never)]
     fn write_line(&mut self, known: Known, lead: &[u8], value: &[u8]) -> Line {
         let start = self.arena.len() as u32;
-        self.arena.reserve(lead.len() + value.len() + 4);
         self.arena.extend_from_slice(lead);
         let name_len = if known == Known::Other {
             self.arena.extend_from_slice(b": ");
@@ -405,7 +457,6 @@ impl Fields {
         let value_start = self.arena.len() as u32;
         self.arena.extend_from_slice(value);
         self.arena.extend_from_slice(b"\r\n");
-        self.seen |= known.bit();
         Line {
             name: start,
             name_len: name_len as u16,
@@ -426,8 +477,23 @@ impl Fields {
 
     #[inline]
     fn note_known(&mut self, name: Known) {
-        self.repeated |= self.seen & name.bit();
-        self.seen |= name.bit();
+        self.note_known_at(name, self.lines.len());
+    }
+
+    /// A line of that name stands at that place, and none that has not been noted before it.
+    #[inline]
+    fn note_known_at(&mut self, name: Known, place: usize) {
+        if self.seen & name.bit() == 0 {
+            self.seen |= name.bit();
+            self.note_place(name, place);
+        } else {
+            self.repeated |= name.bit();
+        }
+    }
+
+    #[inline]
+    fn note_place(&mut self, name: Known, place: usize) {
+        self.first[name as usize] = u8::try_from(place).unwrap_or(u8::MAX);
     }
 
     #[inline]
@@ -467,6 +533,17 @@ impl Fields {
 }
 
 impl Line {
+    /// It is no line of the list any more, and nothing's neighbour.
+    fn drop_out(&mut self) {
+        (self.live, self.name) = (false, u32::MAX);
+    }
+
+    /// The same line in octets that stand behind others now.
+    fn moved_on(&self, by: u32) -> Line {
+        // What has dropped out stays nothing's neighbour.
+        Line { name: self.name.saturating_add(by), value: self.value + by, raw_end: self.raw_end + by, ..*self }
+    }
+
     /// The same line in octets of which the first one has another place.
     pub(super) fn moved(&self, by: u32) -> Line {
         Line {
@@ -481,9 +558,16 @@ impl Line {
 /// A copy has the lines; what heads were before is for those who parse them.
 impl Clone for Fields {
     fn clone(&self) -> Fields {
-        let Fields { arena, lines, seen, repeated, others, last_head: _ } = self;
-        let (arena, lines) = (arena.clone(), lines.clone());
-        Fields { arena, lines, seen: *seen, repeated: *repeated, others: *others, last_head: None }
+        let Fields { arena, lines, seen, repeated, others, first, last_head: _ } = self;
+        let (arena, lines, first) = (arena.clone(), lines.clone(), *first);
+        Fields { arena, lines, seen: *seen, repeated: *repeated, others: *others, first, last_head: None }
+    }
+}
+
+impl Default for Fields {
+    fn default() -> Fields {
+        let (arena, lines, last_head) = (Vec::new(), Vec::new(), None);
+        Fields { arena, lines, seen: 0, repeated: 0, others: 0, first: [0; 64], last_head }
     }
 }
 

@@ -141,7 +141,7 @@ fn persists(version: Version, fields: &Fields) -> bool {
     let mut persists = version >= Version::Http11;
     for options in fields.known_all(Known::Connection) {
         // What most say need not be taken apart.
-        if options.eq_ignore_ascii_case(b"keep-alive") {
+        if options == b"keep-alive" || options.eq_ignore_ascii_case(b"keep-alive") {
             persists = true;
             continue;
         }

@@ -4,20 +4,32 @@
 //! Lines are taken over only where all their octets are the same as before, so that parsing them would give the same.
 //! Nothing of a former head can be seen in a list: its lines are taken over with octets that have come anew.
 
-use super::fields::Line;
+use super::Framing;
+use super::fields::{Line, Places};
 
 /// More octets than these are not remembered: each list that a worker keeps for heads may hold so many.
 const MOST: usize = 4096;
 /// So many lines in a row that differ say that the heads have little in common.
 const GIVE_UP: u8 = 3;
 
+/// What a list knows of the names of its lines: which there are, which of them repeatedly, the bits of others, and
+/// where the first of each stands.
+type Names = (u64, u64, u64, Places);
+
 /// What is remembered of a head.
-#[derive(Default)]
 pub(super) struct LastHead {
     /// Its field lines and the empty line after them.
     octets: Vec<u8>,
-    /// The lines, by their places in these octets; they stand one after the other.
+    /// The lines, by their places in the head; they stand one after the other.
     lines: Vec<Line>,
+    /// Where in the head the octets began.
+    start: usize,
+    /// What a list with these lines knows of their names.
+    names: Names,
+    /// The head that was parsed just now has the same lines.
+    is_current: bool,
+    /// How the content of a head with these lines is delimited, under which circumstances.
+    framing: Option<(u32, Framing)>,
     /// How long each might be: one that was too long now is not taken over.
     line_limit: usize,
 }
@@ -53,13 +65,13 @@ impl LastHead {
         let first = comparison.next;
         let is_like = comparison.differing < GIVE_UP && comparison.line_limit >= self.line_limit;
         let Some(line) = self.lines.get(first).filter(|_| is_like) else { return &[] };
-        let from = line.name as usize;
+        let from = (line.name as usize).saturating_sub(self.start);
         let former = self.octets.get(from..).unwrap_or_default();
         // Mostly all that follows is the same.
         comparison.next = if text.starts_with(former) {
             self.lines.len()
         } else {
-            let end = (from + common_length(text, former)) as u32;
+            let end = (self.start + from + common_length(text, former)) as u32;
             let lines = self.lines[first..].iter().take_while(|line| line.raw_end <= end).count();
             comparison.differs = true;
             comparison.differing = if lines > 0 { 0 } else { comparison.differing + 1 };
@@ -70,17 +82,48 @@ impl LastHead {
 
     /// The head has come whole: remembers it, unless it is the same. Its field lines, with the empty line, begin at
     /// `start`.
-    pub fn remember(&mut self, comparison: Comparison, head: &[u8], start: usize, lines: &[Line]) {
+    pub fn remember(&mut self, comparison: Comparison, head: &[u8], start: usize, lines: &[Line], names: Names) {
         let octets = head.get(start..).unwrap_or_default();
-        let is_same = !comparison.differs && octets.len() == self.octets.len();
-        if is_same && comparison.line_limit >= self.line_limit || octets.len() > MOST || lines.len() > MOST / 32 {
+        let is_same = !comparison.differs && octets.len() == self.octets.len() && lines.len() == self.lines.len();
+        self.is_current = is_same && comparison.line_limit >= self.line_limit;
+        if self.is_current || octets.len() > MOST || lines.len() > MOST / 32 {
             return;
         }
+        (self.start, self.names, self.is_current, self.framing) = (start, names, true, None);
         self.line_limit = comparison.line_limit;
         self.octets.clear();
         self.octets.extend_from_slice(octets);
         self.lines.clear();
-        self.lines.extend(lines.iter().map(|line| line.moved((start as u32).wrapping_neg())));
+        self.lines.extend_from_slice(lines);
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// What is known of the names of all lines together.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// How the content of the head that was parsed just now is delimited, if that is known.
+    pub fn framing(&self, under: u32) -> Option<Framing> {
+        self.framing.filter(|(known, _)| self.is_current && *known == under).map(|(_, framing)| framing)
+    }
+
+    /// It has been found out.
+    pub fn remember_framing(&mut self, under: u32, framing: Framing) {
+        if self.is_current {
+            self.framing = Some((under, framing));
+        }
+    }
+}
+
+impl Default for LastHead {
+    fn default() -> LastHead {
+        let (octets, lines, names) = (Vec::new(), Vec::new(), (0, 0, 0, [0; 64]));
+        LastHead { octets, lines, start: 0, names, is_current: false, framing: None, line_limit: 0 }
     }
 }
 

@@ -35,6 +35,21 @@ pub(crate) fn value_end(text: &[u8], at: usize) -> usize {
     text.len() - rest.len() + rest.iter().position(|&b| b < b' ' || b == 0x7f).unwrap_or(rest.len())
 }
 
+/// Where an octet is found first: for lines and their parts, which are mostly too short for a general search to be
+/// worth its beginning.
+#[inline]
+pub(crate) fn find(octet: u8, text: &[u8]) -> Option<usize> {
+    let mut rest = text;
+    while let Some((lanes, more)) = rest.split_first_chunk() {
+        let found = u8x16::new(*lanes).simd_eq(u8x16::splat(octet)).to_bitmask();
+        if found != 0 {
+            return Some(text.len() - rest.len() + found.trailing_zeros() as usize);
+        }
+        rest = more;
+    }
+    rest.iter().position(|&b| b == octet).map(|at| text.len() - rest.len() + at)
+}
+
 /// A bit for each octet below 0x20 or equal to 0x7f.
 #[inline]
 fn controls(lanes: u8x16) -> u32 {
@@ -96,6 +111,17 @@ mod tests {
                 let expected = if control { length } else { text.len() };
                 assert_eq!(value_end(&text, 0), expected, "{length} and {end}");
                 assert_eq!(value_end(&text, length / 2), expected, "{length} and {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn octets_are_found_where_they_are_first() {
+        for length in 0..40 {
+            for behind in 0..20 {
+                let text = [&vec![b'a'; length][..], b"\n", &vec![b'\n'; behind]].concat();
+                assert_eq!(find(b'\n', &text), Some(length));
+                assert_eq!(find(b'\n', &text[..length]), None);
             }
         }
     }

@@ -83,3 +83,86 @@ fn values_and_names_are_checked() {
     assert!(Fields::is_valid_name(b"X-A_b"));
     assert!(!Fields::is_valid_name(b"X A") && !Fields::is_valid_name(b""));
 }
+
+#[test]
+fn lists_do_what_pairs_would_do() {
+    const NAMES: [(&str, Known); 4] =
+        [("Host", Known::Host), ("Via", Known::Via), ("TE", Known::Te), ("X-A", Known::Other)];
+    let mut random = 1_u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    for round in 0..300 {
+        let (mut fields, mut pairs) = (Fields::new(), Vec::<(&str, String)>::new());
+        // Beyond the last place that has a number.
+        for n in 0..[0, 3, 254, 300][round % 4] {
+            fields.append("X-Other", b"x");
+            pairs.push(("X-Other", "x".to_owned()));
+            if n == 100 {
+                fields.append_known(Known::Via, b"among others");
+                pairs.push(("Via", "among others".to_owned()));
+            }
+        }
+        for step in 0..30 {
+            let (name, known) = NAMES[next(4)];
+            let value = format!("{step}");
+            let place = pairs.iter().position(|(other, _)| *other == name);
+            match (next(6), known) {
+                (0, Known::Other) | (1, _) => {
+                    fields.append(name, value.as_bytes());
+                    pairs.push((name, value));
+                }
+                (0, _) => {
+                    fields.append_known(known, value.as_bytes());
+                    pairs.push((name, value));
+                }
+                (2, _) => {
+                    match known {
+                        Known::Other => fields.set(name, value.as_bytes()),
+                        _ => fields.set_known(known, value.as_bytes()),
+                    }
+                    match place {
+                        None => pairs.push((name, value)),
+                        Some(place) => {
+                            pairs[place].1 = value;
+                            let mut index = 0;
+                            pairs.retain(|(other, _)| {
+                                index += 1;
+                                *other != name || index - 1 <= place
+                            });
+                        }
+                    }
+                }
+                (3, _) => {
+                    assert_eq!(fields.remove(name), place.is_some());
+                    pairs.retain(|(other, _)| *other != name);
+                }
+                (4, _) => {
+                    let mut more: Fields = [(name, "a"), ("Via", "b"), (name, "c"), ("X-B", "d")].into_iter().collect();
+                    more.remove("x-b");
+                    fields.append_all(&more);
+                    pairs.extend([(name, "a".to_owned()), ("Via", "b".to_owned()), (name, "c".to_owned())]);
+                }
+                _ => {
+                    let last = pairs.iter_mut().rev().find(|(other, _)| *other == name && known != Known::Other);
+                    let fits = last.as_ref().is_some_and(|(_, before)| before.len() == value.len());
+                    if known != Known::Other {
+                        assert_eq!(fields.overwrite_known(known, value.as_bytes()), fits);
+                    }
+                    last.into_iter().filter(|_| fits).for_each(|(_, before)| *before = value.clone());
+                }
+            }
+            let expected: String = pairs.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            assert_eq!(text(&fields), expected);
+            for (name, known) in NAMES {
+                let values: Vec<&[u8]> = pairs.iter().filter(|(n, _)| *n == name).map(|(_, v)| v.as_bytes()).collect();
+                assert_eq!(fields.get_all(name).collect::<Vec<_>>(), values);
+                if known != Known::Other {
+                    assert_eq!(fields.known(known), values.first().copied());
+                    assert_eq!(fields.known_all(known).collect::<Vec<_>>(), values);
+                }
+            }
+        }
+    }
+}
