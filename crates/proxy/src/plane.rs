@@ -17,7 +17,7 @@ use model::Degradation;
 use model::entities::Uuid;
 use model::health::UpstreamHealth;
 use sdk::certificates::Stapler;
-use sdk::{Env, MemoryBudget, Network, OwnCertificate, PluginKind, Resolve};
+use sdk::{Env, Known, MemoryBudget, Network, OwnCertificate, PluginKind, Resolve};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -85,8 +85,11 @@ impl DataPlane {
         let listener_tls = ListenerTls::new(&settings.listener_tls, config, settings.listener_tls.clients.clone())
             .map_err(|e| invalid(format!("TLS of the listeners: {e}")))?;
         let via = format!("1.1 {}", settings.token);
+        let id = settings.headers.request_id_upstream.then_some((Known::XKongRequestId.name(), "0".repeat(32)));
+        let request_lines = id.into_iter().chain([("Via", via.clone())]).collect();
         let shared = Arc::new(Shared {
             via_line: [("Via", &via)].into_iter().collect(),
+            request_lines,
             via,
             kinds,
             snapshot,

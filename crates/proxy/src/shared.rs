@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub via: String,
     /// The line with it.
     pub via_line: Fields,
+    /// What requests of HTTP/1.1 to services have of the gateway itself, with an id to be overwritten where it is told.
+    pub request_lines: Fields,
 }
 
 impl Shared {

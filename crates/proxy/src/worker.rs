@@ -2,6 +2,7 @@
 //! to services, and its view of the configuration.
 
 use crate::access_log;
+use crate::http::OwnLines;
 use crate::live::{Counting, OpenConnection};
 use crate::shared::{Gauges, Shared};
 use crate::snapshot::View;
@@ -43,6 +44,7 @@ pub(crate) struct Worker {
     clock: Cell<(Instant, u64)>,
     /// For putting values together; empty between uses.
     pub scratch: RefCell<Vec<u8>>,
+    pub own_lines: RefCell<OwnLines>,
     pub failed_connects: LogLimiter,
 }
 
@@ -82,6 +84,7 @@ impl Worker {
             date: RefCell::new((0, String::new())),
             clock: Cell::new((Instant::now(), unix_millis())),
             scratch: RefCell::default(),
+            own_lines: RefCell::default(),
             spare: FreeList::new(SPARE),
             pipes: FreeList::new(PIPES),
             failed_connects: LogLimiter::default(),

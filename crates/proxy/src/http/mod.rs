@@ -20,6 +20,7 @@ mod exchange;
 mod filters;
 mod held;
 mod multiplexed;
+mod own_lines;
 mod payload;
 mod quic;
 mod recorded;
@@ -33,6 +34,7 @@ mod waiting;
 mod websocket;
 
 pub(crate) use access::note_stream;
+pub(crate) use own_lines::OwnLines;
 pub(crate) use quic::serve as serve_quic;
 
 use crate::forwarded::{self, Address};
@@ -137,7 +139,8 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
     let limits = &worker.shared.settings.limits;
     let lingering = Lingering { time: limits.lingering_time, pause: limits.lingering_timeout };
     let mut connection = ServerConnection::new(stream, &worker.buffers, worker.timers.timer(), limits.heads());
-    let since = worker.loop_time();
+    // A time that cannot be told never comes.
+    let last_begins = worker.loop_time().checked_add(limits.keepalive_time);
     for served in 1.. {
         let idle = if served == 1 { limits.client_header_timeout } else { limits.keepalive_timeout };
         worker.gauges.idle(true);
@@ -172,7 +175,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
                 let last = worker.draining.get()
                     || served >= limits.keepalive_requests
                     || limits.keepalive_timeout.is_zero()
-                    || crate::worker::since(worker.loop_time(), since) >= limits.keepalive_time;
+                    || last_begins.is_some_and(|time| worker.loop_time() >= time);
                 exchange::run(worker, &mut downstream, &origin, &mut session, last).await
             }
             Err(RequestError::Head(error)) if error != HeadError::NoVersion => {

@@ -112,15 +112,22 @@ pub(crate) fn prepare(
             fields.remove_known(Known::ContentLength);
         }
     }
-    if shared.settings.headers.request_id_upstream {
-        fields.set_known(Known::XKongRequestId, &exchange.id);
-    }
-    match fields.known(Known::Via) {
-        None if head.version == wire::Version::Http11 => fields.append_all(&shared.via_line),
-        None => fields.append_known(Known::Via, format!("{version} {}", shared.settings.token).as_bytes()),
-        Some(before) => {
-            let all = [before, b", ", version.as_bytes(), b" ", shared.settings.token.as_bytes()].concat();
-            fields.set_known(Known::Via, &all);
+    let tells_id = shared.settings.headers.request_id_upstream;
+    if head.version == Version::Http11 && !fields.may_have(&[Known::XKongRequestId, Known::Via]) {
+        fields.append_all(&shared.request_lines);
+        if tells_id {
+            fields.overwrite_known(Known::XKongRequestId, &exchange.id);
+        }
+    } else {
+        if tells_id {
+            fields.set_known(Known::XKongRequestId, &exchange.id);
+        }
+        match fields.known(Known::Via) {
+            None => fields.append_known(Known::Via, format!("{version} {}", shared.settings.token).as_bytes()),
+            Some(before) => {
+                let all = [before, b", ", version.as_bytes(), b" ", shared.settings.token.as_bytes()].concat();
+                fields.set_known(Known::Via, &all);
+            }
         }
     }
     if is_upgrade(context) && context.selected.iter().any(|instance| instance.phases.has_any(websocket::FRAMES)) {

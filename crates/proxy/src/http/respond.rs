@@ -325,11 +325,15 @@ fn add_proxied(context: &RequestContext<'_>, exchange: &mut Exchange) {
     if !fields.has(Known::Server) && headers.server {
         fields.append_known(Known::Server, shared.settings.token.as_bytes());
     }
+    let latencies = (millis(upstream), millis(proxy));
+    if context.worker.own_lines.borrow_mut().append(headers, &shared.via_line, latencies, &exchange.id, fields) {
+        return add_rest(context, exchange);
+    }
     if headers.upstream_latency {
-        fields.set_known(Known::XKongUpstreamLatency, itoa::Buffer::new().format(millis(upstream)).as_bytes());
+        fields.set_known(Known::XKongUpstreamLatency, itoa::Buffer::new().format(latencies.0).as_bytes());
     }
     if headers.proxy_latency {
-        fields.set_known(Known::XKongProxyLatency, itoa::Buffer::new().format(millis(proxy)).as_bytes());
+        fields.set_known(Known::XKongProxyLatency, itoa::Buffer::new().format(latencies.1).as_bytes());
     }
     if headers.via {
         match fields.known(Known::Via) {
@@ -364,6 +368,12 @@ fn add_common(context: &RequestContext<'_>, exchange: &mut Exchange) {
     if settings.headers.request_id {
         exchange.response.fields.set_known(Known::XKongRequestId, &exchange.id);
     }
+    add_rest(context, exchange);
+}
+
+/// What few responses have.
+fn add_rest(context: &RequestContext<'_>, exchange: &mut Exchange) {
+    let settings = &context.worker.shared.settings;
     // RFC 7838: clients that speak HTTP/3 may come that way next time.
     if context.origin.tls
         && exchange.request.version < Version::Http3

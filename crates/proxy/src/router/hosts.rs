@@ -9,7 +9,7 @@ use super::radix::Tree;
 use super::rule::{HostPattern, Rule};
 use super::{Flavor, Query};
 use foldhash::fast::RandomState;
-use model::hostname::HostnamePattern;
+use model::hostname::{self, HostnamePattern};
 use rpds::HashTrieMapSync;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -90,15 +90,12 @@ impl HostIndex {
         }
     }
 
-    /// Finds the best route for a request, given the parts of its `Host`.
-    pub fn search<'r>(
-        &'r self,
-        flavor: Flavor,
-        query: &Query<'_>,
-        (host, port): (&[u8], Option<u32>),
-        best: &mut Best<'r>,
-    ) {
-        if !host.is_empty() && !self.has_no_hosts() {
+    /// Finds the best route for a request.
+    pub fn search<'r>(&'r self, flavor: Flavor, query: &Query<'_>, best: &mut Best<'r>) {
+        if !self.has_no_hosts()
+            && let (host, port) = hostname::split_port(query.host)
+            && !host.is_empty()
+        {
             self.search_hosts(flavor, query, host, port, best);
         }
         search(&self.hostless, query, Reached { port: 0, host_specificity: 0 }, best);

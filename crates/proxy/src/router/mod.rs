@@ -31,7 +31,6 @@ pub use expression::Condition;
 use foldhash::fast::RandomState;
 use hosts::HostIndex;
 use model::entities::{PathHandling, Protocol, Route, Service, Uuid};
-use model::hostname;
 pub use protocol::Mismatch;
 use rank::Rank;
 use rpds::HashTrieMapSync;
@@ -206,7 +205,7 @@ impl Router {
     /// The route of a request.
     pub fn find(&self, query: &Query<'_>) -> Option<Match<'_>> {
         let mut best = Best::default();
-        self.hosts.search(self.flavor, query, hostname::split_port(query.host), &mut best);
+        self.hosts.search(self.flavor, query, &mut best);
         let (candidate, depth) = best.candidate()?;
         Some(self.found(candidate, depth, query))
     }
@@ -217,7 +216,7 @@ impl Router {
         let (mut others, mut found, mut before) = (self.clone(), Vec::new(), None::<Rank>);
         while found.len() < most {
             let mut best = Best::default();
-            others.hosts.search(self.flavor, query, hostname::split_port(query.host), &mut best);
+            others.hosts.search(self.flavor, query, &mut best);
             let Some((rank, candidate)) = best.ranked() else { break };
             let route = Arc::clone(&candidate.rule.route);
             let decided = before.map(|before| before.decided_by(&rank, self.flavor));

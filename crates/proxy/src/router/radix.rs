@@ -149,7 +149,11 @@ impl<V: Clone> Tree<V> {
 
 impl<V> Node<V> {
     fn position(&self, first: u8) -> Option<usize> {
-        memchr::memchr(first, &self.firsts)
+        // Most have so few that a general search is not worth its beginning.
+        match self.firsts.len() {
+            ..=8 => self.firsts.iter().position(|&b| b == first),
+            _ => memchr::memchr(first, &self.firsts),
+        }
     }
 
     fn child(&self, first: u8) -> Option<&Node<V>> {

@@ -174,7 +174,7 @@ fn a_request_looks_at_few_routes_however_many_there_are() {
                 let (ask, mut best) = (for_mixed(i), Best::default());
                 assert_eq!(ask.id(&router), Some(i + 1), "{flavor:?}");
                 let query = ask.query();
-                router.hosts.search(flavor, &query, hostname::split_port(query.host), &mut best);
+                router.hosts.search(flavor, &query, &mut best);
                 best.looked_at
             });
             looked_at.sum::<usize>()
@@ -212,7 +212,7 @@ fn expressions_that_ask_for_no_host_and_no_path_are_found_as_well() {
             let (ask, mut best) = (narrow(i).1, Best::default());
             assert_eq!(ask.id(&router), Some(i + 1));
             let query = ask.query();
-            router.hosts.search(Flavor::Expressions, &query, hostname::split_port(query.host), &mut best);
+            router.hosts.search(Flavor::Expressions, &query, &mut best);
             best.looked_at
         });
         looked_at.sum::<usize>()
