@@ -1,3 +1,5 @@
+//! Tests of heads: what is taken, what is refused, and with which error.
+
 use super::*;
 
 fn request(text: &str) -> Result<RequestHead, HeadError> {

@@ -1,3 +1,5 @@
+//! Tests of lists of field lines: edits, what they know of names, and how they are written.
+
 use super::*;
 
 fn text(fields: &Fields) -> String {
