@@ -269,7 +269,8 @@ impl Vm {
         Ok((ending, came.and_then(|came| self.waits(came))))
     }
 
-    /// The same of a plugin's phase, from its beginning. `meet` tells the machine of the instance, and where it is there.
+    /// The same of a plugin's phase, from its beginning. `meet` tells the machine of the instance, and says where it is
+    /// there.
     pub fn phase(
         &self,
         phase: Phase,

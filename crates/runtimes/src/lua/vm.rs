@@ -110,7 +110,7 @@ struct Time {
 }
 
 /// How many times as long as it may work code may take where others have the processor, too.
-const WORST_SHARE: u32 = 20;
+const WORST_SHARE: u32 = 3;
 
 thread_local! {
     static VM: RefCell<Option<Rc<Vm>>> = const { RefCell::new(None) };
@@ -391,7 +391,7 @@ mod tests {
 
     #[test]
     fn code_is_given_time_to_work() {
-        let limit = Duration::from_millis(50);
+        let limit = Duration::from_millis(500);
         let time = Time::default();
         time.allowed.set(Some(limit));
         assert!(!time.is_over());
@@ -404,7 +404,7 @@ mod tests {
         };
         pause(limit / 5);
         assert!(!time.is_over());
-        pause(limit * 2);
+        pause(limit);
         assert!(!time.is_over());
         let before = worked().unwrap();
         while worked().unwrap() - before < limit {

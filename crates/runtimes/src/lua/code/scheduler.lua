@@ -148,6 +148,7 @@ local function loop(f, ...) return loop(yield(DONE, f(...))) end
 local spare
 local spares = {}
 local function serve(f, handler, config)
+  local yield, SERVED = yield, SERVED
   while true do
     f(handler, config)
     f, handler, config = yield(SERVED)
@@ -233,11 +234,11 @@ function slot.runner(phase)
   local name, has_frame = phase.name, phase.has_frame
   if phase.may_wait then
     return function(place)
-      local own = instances[place]
-      slot.at = phase
-      slot.own = own
-      slot.kept = false
-      slot.over = false
+      local own, s = instances[place], slot
+      s.at = phase
+      s.own = own
+      s.kept = false
+      s.over = false
       local co = spare
       if co then
         spare = nil
@@ -248,11 +249,11 @@ function slot.runner(phase)
     end
   end
   return function(place)
-    local own = instances[place]
-    slot.at = phase
-    slot.own = own
-    slot.kept = false
-    slot.over = false
+    local own, s = instances[place], slot
+    s.at = phase
+    s.own = own
+    s.kept = false
+    s.over = false
     local f = own[name] or found(own, name)
     if has_frame then
       local data, kind, status = slot.frame()

@@ -58,10 +58,11 @@ end
 local function host(name)
   local ask = native.ask(name)
   return function(...)
-    if not slot.at.asks then
-      error("API disabled in the context of " .. tostring(slot.at.context), 2)
-    elseif slot.at.other then
-      return slot.at.other(name, ...)
+    local at = slot.at
+    if not at.asks then
+      error("API disabled in the context of " .. tostring(at.context), 2)
+    elseif at.other then
+      return at.other(name, ...)
     end
     return ask(...)
   end

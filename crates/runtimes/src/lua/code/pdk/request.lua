@@ -25,7 +25,8 @@ function request.get_query(max)
   return get_query(check_max(max, "max_args"))
 end
 function request.get_header(name)
-  if type(name) == "string" and band(slot.at.bit, ANY) ~= 0 and not slot.at.other then
+  local at = slot.at
+  if type(name) == "string" and band(at.bit, ANY) ~= 0 and not at.other then
     return ask_header(name)
   end
   check(ANY)

@@ -64,7 +64,8 @@ end
 local edits = namespace("response", OPEN, "set_header add_header clear_header set_headers")
 local put_header = native.ask("response.set_line")
 function response.set_header(name, value)
-  if type(name) == "string" and type(value) == "string" and band(slot.at.bit, OPEN) ~= 0 and not slot.at.other then
+  local at = slot.at
+  if type(name) == "string" and type(value) == "string" and band(at.bit, OPEN) ~= 0 and not at.other then
     return put_header(name, value)
   end
   check(OPEN)
