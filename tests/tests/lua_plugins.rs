@@ -187,6 +187,9 @@ fn requests_write_and_read_records() {
     assert!((495..=500).contains(&options["longer"].as_i64().unwrap()), "{options}");
     assert_eq!((&options["code"], &options["all"], &options["none"]), (&json!(11), &json!(2), &json!(0)), "{options}");
     assert_eq!([&options["both"], &options["either"], &options["neither"]], [1, 1, 0], "{options}");
+    assert_eq!(options["size"], "size must be an integer between 1 and 50000");
+    assert_eq!(options["key"], "primary_key must be a table");
+    assert_eq!(options["page"], "size must be a number");
     assert!(options["err"].as_str().unwrap().ends_with("invalid option (ttl: cannot be used with 'consumers')"));
     assert_eq!(ask("read&word=c").expect(200).json()["asked"], true);
     assert_eq!(get(node.admin(), "/keeper-words/b").expect(200).json()["meaning"], "y");

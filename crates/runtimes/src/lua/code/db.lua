@@ -154,14 +154,13 @@ local function one(self, options, record, err_t)
   return wanted(self, options, record)
 end
 
--- The value of the primary key, which may come as it is, in a table, or in a whole record; one of several fields is a
--- list of their values.
+-- The value of the primary key, which comes in a table of its own or in a whole record; one of several fields is a list
+-- of their values.
 local function id_of(self, key)
   local names = self.schema.primary_key
-  if #names > 1 then
-    if type(key) ~= "table" then
-      error("primary_key must be a table", 3)
-    end
+  if type(key) ~= "table" then
+    error("primary_key must be a table", 3)
+  elseif #names > 1 then
     local values = setmetatable({}, native.array_mt)
     for i, name in ipairs(names) do
       local value = key[name]
@@ -172,13 +171,11 @@ local function id_of(self, key)
     end
     return (native.json_encode(values))
   end
-  if type(key) == "table" then
-    key = key[names[1]]
+  local value = key[names[1]]
+  if type(value) ~= "string" then
+    error("primary_key must have " .. names[1], 3)
   end
-  if type(key) ~= "string" then
-    error("primary_key must be a table", 3)
-  end
-  return key
+  return value
 end
 
 function dao:select(key, options)
@@ -199,8 +196,24 @@ local function is_tagged(row, tags, any)
   return not any
 end
 
+local MOST_ROWS = 50000
+-- Rows that there may be, and where they begin.
+local function check_page(size, offset)
+  if size ~= nil and type(size) ~= "number" then
+    error("size must be a number", 3)
+  elseif offset ~= nil and type(offset) ~= "string" then
+    error("offset must be a string", 3)
+  elseif size and (size % 1 ~= 0 or size < 1 or size > MOST_ROWS) then
+    return { code = 9, name = "invalid size", message = "size must be an integer between 1 and " .. MOST_ROWS }
+  end
+end
+
 function dao:page(size, offset, options)
-  size = size or 100
+  local wrong = check_page(size, offset)
+  if wrong then
+    return failed(wrong)
+  end
+  size = size or 1000
   local tags = type(options) == "table" and options.tags
   local found = {}
   repeat
@@ -370,7 +383,7 @@ end
 
 local function id_by(self, field, value, options)
   local record, err, err_t = one(self, options, ask(self, "find", options, field, value_of(value)))
-  return record and (#self.schema.primary_key > 1 and record or record[self.schema.primary_key[1]]), err, err_t
+  return record, err, err_t
 end
 
 function by_field.update(field)
