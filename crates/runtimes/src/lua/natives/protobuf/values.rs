@@ -19,12 +19,15 @@ pub struct Options {
     /// Functions by names of messages: what they make of a table that has been read, and of what is to be written.
     decode_hooks: Option<Table>,
     encode_hooks: Option<Table>,
+    /// Options that others have added are read from text by lua-protobuf, which makes no list of one message.
+    is_description: bool,
+    is_option: bool,
 }
 
 impl Options {
     /// For descriptions of types, which have numbers and no defaults.
     pub fn of_descriptions() -> Options {
-        Options { enum_as_value: true, without_defaults: true, ..Options::default() }
+        Options { enum_as_value: true, without_defaults: true, is_description: true, ..Options::default() }
     }
 
     pub fn new(given: &Table) -> Result<Options> {
@@ -34,6 +37,7 @@ impl Options {
             without_defaults: given.raw_get("no_default_values")?,
             decode_hooks: given.raw_get("decode_hooks")?,
             encode_hooks: given.raw_get("encode_hooks")?,
+            ..Options::default()
         })
     }
 }
@@ -53,6 +57,8 @@ pub fn to_lua(lua: &Lua, message: &DynamicMessage, options: &Options) -> Result<
             table.raw_set(field.name(), value(lua, &message.get_field(&field), &field.kind(), options)?)?;
         }
     }
+    let of_options = Options { is_option: true, ..Options::of_descriptions() };
+    let options = if options.is_description { &of_options } else { options };
     for (extension, extended) in message.extensions() {
         table.raw_set(extension.full_name(), value(lua, extended, &extension.kind(), options)?)?;
     }
@@ -85,6 +91,9 @@ fn value(lua: &Lua, field: &Field, kind: &Kind, options: &Options) -> Result<Val
                 Some(hook) => hook.call(table)?,
                 None => Value::Table(table),
             }
+        }
+        Field::List(items) if options.is_option && matches!(items[..], [Field::Message(_)]) => {
+            value(lua, &items[0], kind, options)?
         }
         Field::List(items) => {
             let items: Vec<Value> = items.iter().map(|item| value(lua, item, kind, options)).collect::<Result<_>>()?;

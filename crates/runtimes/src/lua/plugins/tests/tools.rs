@@ -75,6 +75,7 @@ async fn messages_are_written_and_read() {
     assert_eq!(messages["kind"], "BOOK");
     assert_eq!(messages["type"], json!([".shop.Item", "Item", "message"]));
     assert_eq!(messages["method"], ".shop.Item");
+    assert_eq!(messages["rule"], json!({ "get": "/a", "more": { "get": "/b" } }));
     assert_eq!(messages["rest"], "rest");
     for what in ["raw", "broken", "framed", "invalid"] {
         assert_eq!(messages[what], true, "{what}");
