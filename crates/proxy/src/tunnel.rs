@@ -7,7 +7,7 @@ pub(crate) use end::End;
 use crate::worker::Worker;
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wire::net::{BUFFER_SIZE, Pipe, Timer};
 
 /// Octets that are let into a pipe at most: more than it holds.
@@ -40,6 +40,8 @@ pub(crate) struct Moved {
     pub up: u64,
     /// Octets from the service.
     pub down: u64,
+    /// When the first of these came.
+    pub first: Option<Instant>,
 }
 
 impl Tunnel<'_> {
@@ -51,10 +53,13 @@ impl Tunnel<'_> {
         let plain = client.plain().is_some() && service.plain().is_some();
         let mut up = Way::new(worker, plain);
         let mut down = Way::new(worker, plain);
-        let mut moved = u64::MAX;
+        let (mut moved, mut answered) = (u64::MAX, None);
         std::future::poll_fn(|cx| {
             let first = up.poll(cx, &mut client, &mut service);
             let second = down.poll(cx, &mut service, &mut client);
+            if answered.is_none() && down.octets > 0 {
+                answered = Some(worker.loop_time());
+            }
             let over = match (first, second) {
                 (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => true,
                 (first, second) => match until {
@@ -73,7 +78,7 @@ impl Tunnel<'_> {
             if timer.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        Moved { up: up.octets, down: down.octets }
+        Moved { up: up.octets, down: down.octets, first: answered }
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::log::LogValue;
 use crate::recording::Recording;
 use crate::{
-    Bytes, ClientCertificate, Directory, Fields, RequestBody, RequestDebug, SnapshotRef, Timeouts, Trace, Try,
-    UpstreamRequest, path,
+    Bytes, ClientCertificate, ClientSocket, Directory, Fields, RequestBody, RequestDebug, SnapshotRef, Timeouts, Trace,
+    Try, UpstreamRequest, path,
 };
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
@@ -32,6 +32,9 @@ pub struct Exchange {
     pub body: RequestBody,
     /// How much content the client may send, where a plugin says so ([`Exchange::limit_content`]).
     pub content_limit: Option<ContentLimit>,
+    /// The connection of a stream's client, while plugins may read and write there: in the access phase (Kong's
+    /// `preread`).
+    pub socket: Option<ClientSocket>,
     pub route: Option<SnapshotRef<Route>>,
     pub service: Option<SnapshotRef<Service>>,
     /// Groups of a regex path by name and position (0: all of it) in octets, for `uri_capture` and transformers.
@@ -191,6 +194,7 @@ impl Exchange {
             kept_lines: None,
             body: RequestBody::Unread,
             content_limit: None,
+            socket: None,
             route: None,
             service: None,
             captures: Vec::new(),
@@ -256,6 +260,7 @@ impl Exchange {
         self.kept_lines = None;
         self.body = RequestBody::Unread;
         self.content_limit = None;
+        self.socket = None;
         self.route = None;
         self.service = None;
         self.captures.clear();
@@ -305,6 +310,7 @@ impl Exchange {
             kept_lines: self.kept_lines.clone(),
             body: RequestBody::Unread,
             content_limit: self.content_limit,
+            socket: None,
             route: self.route.clone(),
             service: self.service.clone(),
             captures: self.captures.clone(),

@@ -57,18 +57,10 @@ impl AccessLogFile {
 
 /// The access logs that the settings name; what the operator should know goes to `warnings`.
 pub fn parse(settings: &Settings, warnings: &mut Vec<String>) -> Result<AccessLogs, String> {
-    let mut own = HashMap::new();
-    for (key, words) in settings.injected.listed(nginx::LOCATION, "log_format") {
-        let (name, format) = Format::define(words).map_err(|e| format!("{key}: {e}"))?;
-        for variable in format.unknown() {
-            warnings
-                .push(format!("{key}: the variable '${variable}' of '{name}' is not known here, '-' stands for it"));
-        }
-        for (variable, why) in format.absent() {
-            warnings.push(format!("{key}: the variable '${variable}' of '{name}' has no value here: {why}"));
-        }
-        own.insert(name, Arc::new(format));
-    }
+    let own = formats(settings, nginx::LOCATION, warnings)?;
+    // Those of requests can be named for streams, too; of two with one name, streams have their own.
+    let mut of_streams = own.clone();
+    of_streams.extend(formats(settings, nginx::STREAM, warnings)?);
     for (directive, scope) in [
         ("add_header", nginx::LOCATION),
         ("add_header", nginx::ADMIN),
@@ -86,9 +78,9 @@ pub fn parse(settings: &Settings, warnings: &mut Vec<String>) -> Result<AccessLo
             }
         }
     }
-    let mut file = |interface: (&str, &str), scope: Scope, used: bool| match used {
-        true => one(settings, interface, scope, &own, warnings),
-        false => Ok(None),
+    let mut file = |interface: (&str, &str), scope: Scope, used: bool| {
+        let own = if scope == nginx::STREAM { &of_streams } else { &own };
+        if used { one(settings, interface, scope, own, warnings) } else { Ok(None) }
     };
     let proxy = ("proxy_access_log", "kong_log_format");
     Ok(AccessLogs {
@@ -98,6 +90,27 @@ pub fn parse(settings: &Settings, warnings: &mut Vec<String>) -> Result<AccessLo
         status: file(("status_access_log", "combined"), nginx::STATUS, !settings.status_listen.is_empty())?,
         manager: file(("admin_gui_access_log", "combined"), nginx::MANAGER, !settings.manager_listen.is_empty())?,
     })
+}
+
+/// Formats that are defined in these blocks, by their names.
+fn formats(
+    settings: &Settings,
+    scope: Scope,
+    warnings: &mut Vec<String>,
+) -> Result<HashMap<String, Arc<Format>>, String> {
+    let mut formats = HashMap::new();
+    for (key, words) in settings.injected.listed(scope, "log_format") {
+        let (name, format) = Format::define(words).map_err(|e| format!("{key}: {e}"))?;
+        for variable in format.unknown() {
+            warnings
+                .push(format!("{key}: the variable '${variable}' of '{name}' is not known here, '-' stands for it"));
+        }
+        for (variable, why) in format.absent() {
+            warnings.push(format!("{key}: the variable '${variable}' of '{name}' has no value here: {why}"));
+        }
+        formats.insert(name, Arc::new(format));
+    }
+    Ok(formats)
 }
 
 /// The log of an interface, by its setting (and usual format) and by `access_log` in its blocks.

@@ -149,6 +149,8 @@ impl Variable {
             "time_iso8601" => Variable::TimeIso8601,
             "time_local" => Variable::TimeLocal,
             "upstream_addr" => Variable::UpstreamAddress,
+            // The word of nginx's streams for the same.
+            "upstream_first_byte_time" => Variable::OfExchange(OfExchange::parse("upstream_header_time")?),
             "upstream_response_time" | "upstream_session_time" => Variable::UpstreamResponseTime,
             "upstream_status" => Variable::UpstreamStatus,
             "uri" | "document_uri" => Variable::Uri,

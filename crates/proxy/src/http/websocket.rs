@@ -101,7 +101,7 @@ impl<'a> Relay<'a> {
             if timer.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        Moved { up: self.up.read, down: self.down.out.written }
+        Moved { up: self.up.read, down: self.down.out.written, first: None }
     }
 
     fn moved(&self) -> u64 {

@@ -20,7 +20,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -163,6 +163,7 @@ impl Datagrams {
             match self.poll_answers(cx, service, client) {
                 Poll::Ready(Ok(octets)) => {
                     moved.down += octets as u64;
+                    moved.first.get_or_insert_with(Instant::now);
                     timer.arm(idle);
                     cx.waker().wake_by_ref();
                 }

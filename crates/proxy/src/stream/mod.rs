@@ -40,9 +40,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
     let opened = match enter(&view, &origin, &mut exchange) {
         Ok(chain) => {
             match secure(worker, stream, hello, (&mut exchange, chain.asks_streams()), (&view, &timer)).await {
-                Ok(client) => session::open(worker, &view, &mut exchange, (chain, &mut selected), &timer)
-                    .await
-                    .map(|opened| (client, opened)),
+                Ok(client) => session::open(worker, &view, &mut exchange, (chain, &mut selected), client, &timer).await,
                 Err(error) => {
                     tracing::info!(client = origin.peer.as_str(), "no TLS with the client of a stream: {error}");
                     chain::run_access(chain, &mut exchange, &mut selected, false).await;
@@ -60,7 +58,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, origin: Box<Origi
     exchange.detach();
     drop(view);
     let status = match opened {
-        Ok(((client, client_sent), Opened { service, idle, counts: _counts })) => {
+        Ok(Opened { client: (client, client_sent), service, idle, counts: _counts }) => {
             let half_close = worker.shared.settings.streams.half_close;
             let until = if half_close { Until::BothEnd } else { Until::EitherEnds };
             let (client, service) =

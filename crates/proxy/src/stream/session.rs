@@ -3,6 +3,7 @@
 use super::attempt;
 use crate::balancer::Peer;
 use crate::chain::{self, Chain, Instance, Selected};
+use crate::error_log::OfStream;
 use crate::http::{Origin, note_stream};
 use crate::live::OpenConnection;
 use crate::router::Query;
@@ -10,13 +11,13 @@ use crate::snapshot::View;
 use crate::tunnel::Moved;
 use crate::worker::Worker;
 use model::entities::Protocol;
-use sdk::{Exchange, Fields, RequestHead, Source, StreamSession, Timing};
+use sdk::{ClientSocket, Exchange, Fields, RequestHead, Source, StreamSession, Timing};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::h1::Traffic;
-use wire::net::{Stream, Timer};
+use wire::net::{Buffer, Stream, Timer};
 
 /// What a session came to, in nginx's words: 200, or why there was none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) struct StatusCode(pub u16);
 
 /// A connection to a service.
 pub(super) struct Opened {
+    /// The client, and what has been read of it.
+    pub client: (Stream, Buffer),
     pub service: Stream,
     /// For how long nothing may move: nginx has one time for both directions.
     pub idle: Duration,
@@ -109,12 +112,36 @@ pub(super) async fn open<'a>(
     view: &'a Rc<View>,
     exchange: &mut Exchange,
     acting: (&'a Chain, &mut Selected<'a>),
+    client: (Stream, Buffer),
     timer: &Timer,
 ) -> Result<Opened, StatusCode> {
-    admit(exchange, acting).await?;
+    let client = lend(worker, exchange, acting, client).await?;
     let (service, counts) = attempt::connect(worker, view, exchange, timer).await?;
     exchange.source = Source::Service;
-    Ok(Opened { service, idle: idle(exchange), counts })
+    Ok(Opened { client, service, idle: idle(exchange), counts })
+}
+
+/// Runs the access phase, in which plugins may read from the client and write to it.
+async fn lend<'a>(
+    worker: &Rc<Worker>,
+    exchange: &mut Exchange,
+    acting: (&'a Chain, &mut Selected<'a>),
+    client: (Stream, Buffer),
+) -> Result<(Stream, Buffer), StatusCode> {
+    if acting.0.is_empty() {
+        return admit(exchange, acting).await.map(|()| client);
+    }
+    let socket = ClientSocket::new(client.0, client.1);
+    exchange.socket = Some(socket.clone());
+    let admitted = admit(exchange, acting).await;
+    exchange.socket = None;
+    admitted?;
+    // A plugin that has left off while it read has lost what had come by then.
+    let Some(lent) = socket.take() else {
+        tracing::error!("a plugin has kept the connection{}", OfStream { exchange, upstream: None });
+        return Err(StatusCode(500));
+    };
+    Ok(lent.into_parts(&worker.buffers))
 }
 
 /// For how long nothing may move.
@@ -130,6 +157,9 @@ pub(super) fn note(exchange: &mut Exchange, moved: Moved) {
     }
     if let Some(last) = exchange.tries.last_mut() {
         (last.sent, last.received, last.content) = (moved.up, moved.down, moved.down);
+        if let Some(first) = moved.first {
+            (last.answered, last.waited) = (true, first.saturating_duration_since(last.started));
+        }
     }
 }
 

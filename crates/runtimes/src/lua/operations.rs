@@ -63,7 +63,9 @@ fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture<'st
                 came.into_lua_multi(&lua)
             })
         }
-        name if name.starts_with("tcp.") || name.starts_with("udp.") => sockets::operation(lua, name, arguments),
+        name if ["tcp.", "udp.", "client."].iter().any(|kind| name.starts_with(kind)) => {
+            sockets::operation(lua, name, arguments)
+        }
         "secret" => {
             let reference = arguments.front().and_then(text).unwrap_or_default();
             let (lua, reference) = (lua.clone(), String::from_utf8_lossy(&reference).into_owned());

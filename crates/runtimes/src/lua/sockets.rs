@@ -5,27 +5,44 @@ use super::surroundings;
 use super::value::{number, text};
 use mlua::{AnyUserData, Error, IntoLuaMulti, Lua, LuaString, MultiValue, Result, Table, UserData, Value};
 use rustix::net::sockopt;
-use sdk::{CertificateDer, Connection, LocalBoxFuture, Network, OwnCertificate, PrivateKeyDer, Server, ServerTls};
+use sdk::{
+    CertificateDer, ClientSocket, Connection, LocalBoxFuture, Network, OwnCertificate, PrivateKeyDer, Server, ServerTls,
+};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
 /// What is read before it is asked for, or without that, in octets.
 const MAX_BUFFER: usize = 64 << 20;
 /// Connections of a worker that wait to be used again.
 const MAX_KEPT: usize = 1024;
+/// Octets of a client that can be looked at without being taken: nginx's `preread_buffer_size`.
+const MAX_PEEKED: usize = 16 << 10;
 
 /// A connection as code holds it; taken out while something is done with it.
 pub struct Socket(Option<Open>);
 
-struct Open {
-    connection: Connection,
+/// The connection of a stream's client, which is the gateway's again when the phase is over.
+pub struct Client(pub ClientSocket);
+
+struct Open<C = Connection> {
+    connection: C,
     /// What has been read and not been asked for.
     read: Vec<u8>,
     server: Server,
+}
+
+/// What is called on sockets and waits.
+enum Call {
+    Send,
+    Receive,
+    ReceiveAny,
+    ReceivePiece,
+    ReceiveUntil,
+    Peek,
 }
 
 /// A socket for datagrams.
@@ -37,6 +54,7 @@ struct Kept {
     until: Instant,
 }
 
+impl UserData for Client {}
 impl UserData for Socket {}
 impl UserData for Datagrams {}
 
@@ -137,31 +155,41 @@ pub fn operation(lua: &Lua, name: &str, arguments: MultiValue) -> LocalBoxFuture
             return connect(&lua, &arguments).await;
         }
         let Some(Value::UserData(socket)) = arguments.front() else { return Err(Error::runtime("there is no socket")) };
+        if let Some(call) = name.strip_prefix("client.") {
+            return of_client(&lua, call, socket, &arguments).await;
+        }
         if name.starts_with("udp.") {
             return datagrams(&lua, &name, socket, &arguments).await;
         }
         let Some(mut open) = socket.borrow_mut::<Socket>()?.0.take() else {
             return (Value::Nil, "closed").into_lua_multi(&lua);
         };
-        let done = match name.as_str() {
-            "tcp.secure" => {
-                let (secured, values) = secure(&lua, open, &arguments).await;
-                socket.borrow_mut::<Socket>()?.0 = secured;
-                return values;
-            }
-            "tcp.send" => open.send(&lua, &arguments).await,
-            "tcp.receive" => open.receive(&lua, &arguments).await,
-            "tcp.receive_any" => open.receive_any(&lua, &arguments).await,
-            "tcp.receive_piece" => open.receive_piece(&lua, &arguments).await,
-            "tcp.receive_until" => open.receive_until(&lua, &arguments).await,
-            other => Err(Error::runtime(format!("nothing waits for {other}"))),
-        };
-        let (values, is_open) = done?;
+        if name == "tcp.secure" {
+            let (secured, values) = secure(&lua, open, &arguments).await;
+            socket.borrow_mut::<Socket>()?.0 = secured;
+            return values;
+        }
+        let (values, is_open) = open.call(&lua, Call::parse(name.trim_start_matches("tcp."))?, &arguments).await?;
         if is_open {
             socket.borrow_mut::<Socket>()?.0 = Some(open);
         }
         Ok(values)
     })
+}
+
+/// Does something with the connection of a stream's client. What it does not take stays for the next call, and for the
+/// service; so does the connection when the client has ended its side.
+async fn of_client(lua: &Lua, call: &str, socket: &AnyUserData, arguments: &MultiValue) -> Result<MultiValue> {
+    let call = Call::parse(call)?;
+    let client = socket.borrow::<Client>()?.0.clone();
+    let Some(mut connection) = client.take() else { return (Value::Nil, "closed").into_lua_multi(lua) };
+    let read = connection.take_unread();
+    let server = Server { host: String::new(), port: 0, tls: None };
+    let mut open = Open { connection, read, server };
+    let done = open.call(lua, call, arguments).await;
+    open.connection.set_unread(open.read);
+    client.give_back(open.connection);
+    Ok(done?.0)
 }
 
 async fn connect(lua: &Lua, arguments: &MultiValue) -> Result<MultiValue> {
@@ -261,11 +289,58 @@ async fn datagrams(lua: &Lua, name: &str, socket: &AnyUserData, arguments: &Mult
     values
 }
 
+impl Call {
+    fn parse(name: &str) -> Result<Call> {
+        Ok(match name {
+            "send" => Call::Send,
+            "receive" => Call::Receive,
+            "receive_any" => Call::ReceiveAny,
+            "receive_piece" => Call::ReceivePiece,
+            "receive_until" => Call::ReceiveUntil,
+            "peek" => Call::Peek,
+            other => return Err(Error::runtime(format!("nothing waits for {other}"))),
+        })
+    }
+}
+
 impl Open {
     /// Whether nothing has come that nobody has asked for, and the server has not closed.
     fn is_alive(&self) -> bool {
         let waiting = self.connection.stream().try_read(&mut [0]);
         waiting.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Open<C> {
+    /// The values of a call, and whether the connection can still be used.
+    async fn call(&mut self, lua: &Lua, call: Call, arguments: &MultiValue) -> Result<(MultiValue, bool)> {
+        match call {
+            Call::Send => self.send(lua, arguments).await,
+            Call::Receive => self.receive(lua, arguments).await,
+            Call::ReceiveAny => self.receive_any(lua, arguments).await,
+            Call::ReceivePiece => self.receive_piece(lua, arguments).await,
+            Call::ReceiveUntil => self.receive_until(lua, arguments).await,
+            Call::Peek => self.peek(lua, arguments).await,
+        }
+    }
+
+    /// The first octets, which stay.
+    async fn peek(&mut self, lua: &Lua, arguments: &MultiValue) -> Result<(MultiValue, bool)> {
+        let size = arguments.get(1).and_then(number).map_or(0, |size| size as usize);
+        if size > MAX_PEEKED {
+            return Ok(((Value::Nil, "preread buffer overflow").into_lua_multi(lua)?, true));
+        }
+        let limit = seconds(arguments.get(2));
+        while self.read.len() < size {
+            let why = match tokio::time::timeout(limit, self.connection.read_buf(&mut self.read)).await {
+                Ok(Ok(0)) => "closed".to_owned(),
+                Ok(Ok(_)) => continue,
+                Ok(Err(error)) => words(&error),
+                Err(_) => "timeout".to_owned(),
+            };
+            return Ok(((Value::Nil, why).into_lua_multi(lua)?, true));
+        }
+        Ok((lua.create_string(&self.read[..size])?.into_lua_multi(lua)?, true))
     }
 
     async fn send(&mut self, lua: &Lua, arguments: &MultiValue) -> Result<(MultiValue, bool)> {

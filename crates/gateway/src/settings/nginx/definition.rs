@@ -79,6 +79,8 @@ pub const PROXY: Contexts = Context::Proxy.alone();
 pub const LOCATION: Contexts = Context::Location.alone();
 /// The servers of the Admin and of the Status API.
 pub const APIS: Contexts = Context::Admin.alone().and(Context::Status.alone());
+/// The block around the servers of streams.
+pub const STREAM_BLOCK: Contexts = Context::Stream.alone();
 pub const STREAMS: Contexts = Context::Stream.alone().and(Context::StreamProxy.alone());
 pub const HTTP_AND_PROXY: Contexts = HTTP.and(PROXY);
 /// The proxy's, from the outside in.

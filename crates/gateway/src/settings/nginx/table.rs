@@ -5,7 +5,7 @@
 
 use super::definition::{
     APIS, Directive, EVENTS, HTTP, HTTP_AND_PROXY, LOCATION, MAIN, PROXY, PROXYING, SERVERS, SERVERS_AND_LOCATION,
-    STREAMS, Syntax, absent, acts, overruled, refused,
+    STREAM_BLOCK, STREAMS, Syntax, absent, acts, overruled, refused,
 };
 
 /// Directives with effect, and those whose effect depends on where they stand. The first with the name and the context
@@ -337,9 +337,9 @@ pub const DIRECTIVES: &[Directive] = &[
     acts("limit_rate_after", PROXYING, Syntax::Size, "So many octets go before it counts."),
     acts(
         "log_format",
-        HTTP,
+        HTTP.and(STREAM_BLOCK),
         Syntax::Words(2, usize::MAX),
-        "A format for access logs: `name \
+        "A format for access logs, of requests or of streams: `name \
         [escape=default|json|none] 'text with $variables'`.",
     )
     .repeats(),

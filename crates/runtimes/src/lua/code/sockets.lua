@@ -321,7 +321,49 @@ function content:receiveuntil(pattern, options)
   end
 end
 
+-- The connection of a stream's client, in `preread`: what is received there does not reach the service, what is peeked
+-- at does.
+local client = {}
+client.__index = client
+
+function client:settimeout(ms) self.timeouts = times(ms, ms, ms) end
+function client:settimeouts(connect, send, read) self.timeouts = times(connect, send, read) end
+function client:send(...) return slot.wait("client.send", self.real, text_of(...), self.timeouts[2]) end
+function client:receive(pattern) return slot.wait("client.receive", self.real, pattern or "*l", self.timeouts[3]) end
+function client:receiveany(max) return slot.wait("client.receive_any", self.real, max, self.timeouts[3]) end
+function client:peek(size)
+  size = tonumber(size)
+  if not size or size < 1 then
+    error("bad argument #1 to 'peek' (bytes should be positive integer)", 2)
+  end
+  return slot.wait("client.peek", self.real, size, self.timeouts[3])
+end
+function client:receiveuntil(pattern, options)
+  local inclusive = type(options) == "table" and options.inclusive or false
+  local ended = false
+  return function(size)
+    if not size then
+      return slot.wait("client.receive_until", self.real, pattern, inclusive, self.timeouts[3])
+    elseif ended then
+      ended = false
+      return nil, nil, nil
+    end
+    local piece, err, partial = slot.wait("client.receive_piece", self.real, pattern, size, self.timeouts[3])
+    ended = piece ~= nil and #piece < size
+    return piece, err, partial
+  end
+end
+
+local client_socket = slot.host("request.client_socket")
+
 function ngx.req.socket(raw)
+  if slot.context == "preread_by_lua*" then
+    local real = client_socket()
+    if not real then
+      return nil, "there is no connection here: a session of datagrams has none"
+    end
+    return setmetatable({ real = real, timeouts = times() }, client)
+  end
   if raw then
     return nil, "the connection of a client is not handed out: the gateway frames what is sent on it"
   end

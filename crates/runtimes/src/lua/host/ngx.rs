@@ -5,7 +5,7 @@ use super::{Arguments, Ending, Host, maybe, octets, set_lines, unknown};
 use crate::lua::{Phase, value};
 use mlua::{Lua, Result, Value};
 use sdk::entities::Protocol;
-use sdk::{Answer, Args, Exchange, Fields, Known, Source, Version};
+use sdk::{Answer, Args, Exchange, Fields, Known, Source, Try, Version};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -222,8 +222,17 @@ impl Host {
             // What has gone to the service is told by what follows.
             "upstream_uri" if !is_over => octets(lua, &exchange.upstream.path),
             "upstream_host" if !is_over => maybe(lua, exchange.upstream.host_header.as_ref()),
-            "upstream_addr" => maybe(lua, exchange.tries.last().map(|last| last.address.to_string())),
-            "upstream_status" => maybe(lua, exchange.tries.last().map(|last| last.status.to_string())),
+            // As nginx lists tries.
+            "upstream_addr" => maybe(lua, each_try(exchange, |one| one.address.to_string())),
+            "upstream_status" => maybe(lua, each_try(exchange, |one| one.status.to_string())),
+            "upstream_session_time" if exchange.stream.is_some() => {
+                let last = exchange.tries.last();
+                maybe(lua, last.map(|last| format!("{:.3}", last.started.elapsed().as_secs_f64())))
+            }
+            "upstream_first_byte_time" if exchange.stream.is_some() => {
+                let last = exchange.tries.last().filter(|last| last.answered);
+                maybe(lua, last.map(|last| format!("{:.3}", last.waited.as_secs_f64())))
+            }
             "upstream_response_time"
             | "upstream_header_time"
             | "upstream_session_time"
@@ -297,6 +306,12 @@ const FORWARDED: [(&str, &str); 6] = [
     ("upstream_x_forwarded_prefix", "X-Forwarded-Prefix"),
     ("upstream_x_forwarded_proto", "X-Forwarded-Proto"),
 ];
+
+/// What there is to say of each try; nothing before the first one.
+fn each_try(exchange: &Exchange, say: impl Fn(&Try) -> String) -> Option<String> {
+    let texts: Vec<String> = exchange.tries.iter().map(say).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
 
 /// The version of HTTP as a request line has it.
 fn protocol_of(version: Version) -> &'static str {

@@ -3,6 +3,7 @@
 use super::{Arguments, Host, maybe, octets, unknown};
 use crate::lua::Phase;
 use crate::lua::operations;
+use crate::lua::sockets::Client;
 use crate::lua::value::{self, LISTS, Named, line_of};
 use mlua::{Error, IntoLuaMulti, Lua, MultiValue, Result, Value};
 use sdk::{Args, Version};
@@ -90,6 +91,10 @@ impl Host {
                 };
                 Ok(Value::Boolean(waits))
             }
+            "client_socket" => match &self.exchange.socket {
+                Some(socket) => Ok(Value::UserData(lua.create_userdata(Client(socket.clone()))?)),
+                None => Ok(Value::Nil),
+            },
             "get_times" => self.times(lua),
             "is_stream" => Ok(Value::Boolean(self.exchange.stream.is_some())),
             "get_uri_captures" => {
