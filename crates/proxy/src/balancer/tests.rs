@@ -2,6 +2,7 @@
 
 mod groups;
 mod limits;
+mod reported;
 mod shares;
 
 use super::*;
