@@ -432,6 +432,11 @@ fn references_can_be_looked_up() {
     };
     assert_eq!(said(&get("env/secret"), true), "hello\n");
     assert_eq!(said(&get("{vault://env/secret}"), true), "hello\n");
+    // As Kong, which takes options anywhere behind the name of the command.
+    for arguments in [["vault", "-p", ".", "get", "env/secret"], ["vault", "get", "-p", ".", "env/secret"]] {
+        let told = bascule().args(arguments).env("SECRET", "hello").output().unwrap();
+        assert_eq!(said(&told, true), "hello\n");
+    }
     assert_eq!(said(&get("env/pair/user"), true), "u\n");
     let missing = said(&get("env/none"), false);
     assert!(missing.contains("Error: could not get value from external vault (no value found)"), "{missing}");

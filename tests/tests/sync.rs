@@ -116,6 +116,40 @@ fn what_has_no_name_keeps_its_id() {
 }
 
 #[test]
+fn what_has_neither_name_nor_id_is_known_by_its_content() {
+    let node = Node::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kong.yaml");
+    let write = |paths: &str| {
+        let routes = "  - paths: [/twice]\n  - paths: [/twice]\n";
+        let text = format!(
+            "_format_version: \"3.0\"\nservices:\n- name: s\n  host: a.test\n  routes:\n{routes}  - paths: [{paths}]\n    \
+             plugins:\n    - name: cors\n"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    let ids = || {
+        let routes = get(node.admin(), "/routes").expect(200).json();
+        let mut ids: Vec<String> =
+            routes["data"].as_array().unwrap().iter().map(|route| route["id"].to_string()).collect();
+        ids.sort();
+        ids
+    };
+    write("/one");
+    said(&run("sync", &node, &file, &[]), 0);
+    let before = ids();
+    assert_eq!(before.len(), 3);
+    let told = said(&run("sync", &node, &file, &[]), 0);
+    assert!(told.ends_with("Created: 0\n  Updated: 0\n  Deleted: 0\n"), "{told}");
+    assert_eq!(ids(), before);
+    said(&run("diff", &node, &file, &["--non-zero-exit-code"]), 0);
+    // Another content is another route.
+    write("/other");
+    said(&run("sync", &node, &file, &[]), 0);
+    assert_eq!(ids().iter().filter(|id| before.contains(id)).count(), 2);
+}
+
+#[test]
 fn records_make_room_for_their_namesakes() {
     let node = Node::start(&[]);
     form(node.admin(), "POST", "/services", "name=s&host=old.test").expect(201);

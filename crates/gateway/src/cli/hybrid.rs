@@ -1,6 +1,7 @@
 //! `bascule hybrid`: what a control plane and its data planes need to trust each other.
 
 use super::Outcome;
+use clap::ValueEnum;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P384_SHA384};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -12,35 +13,37 @@ use std::time::{Duration, SystemTime};
 /// Prepare control planes and data planes
 #[derive(clap::Args)]
 pub struct Hybrid {
-    #[command(subcommand)]
     command: Action,
+    /// File for the certificate, which must not exist [default: ./cluster.crt]
+    cert: Option<PathBuf>,
+    /// File for the key, which must not exist [default: ./cluster.key]
+    key: Option<PathBuf>,
+    /// How long the certificate is valid
+    #[arg(short, long, value_name = "DAYS", default_value_t = 1095)]
+    days: u32,
 }
 
-#[derive(clap::Subcommand)]
+#[derive(Clone, Copy, ValueEnum)]
 enum Action {
     /// Make a certificate and its key, by which the nodes of a cluster know each other
-    #[command(name = "gen_cert", alias = "gen-cert")]
-    GenCert {
-        /// File for the certificate, which must not exist [default: ./cluster.crt]
-        cert: Option<PathBuf>,
-        /// File for the key, which must not exist [default: ./cluster.key]
-        key: Option<PathBuf>,
-        /// How long the certificate is valid
-        #[arg(short, long, value_name = "DAYS", default_value_t = 1095)]
-        days: u32,
-    },
+    #[value(name = "gen_cert", alias = "gen-cert")]
+    GenCert,
 }
 
 const SECONDS_A_DAY: u64 = 86_400;
 
 impl Hybrid {
     pub(super) fn execute(&self) -> Outcome {
-        let Action::GenCert { cert, key, days } = &self.command;
+        let Hybrid { command: Action::GenCert, cert, key, days } = self;
         if cert.is_some() && key.is_none() {
             return Err("both cert and key path needs to be provided".to_owned());
         }
-        let cert = cert.clone().unwrap_or_else(|| PathBuf::from("./cluster.crt"));
-        let key = key.clone().unwrap_or_else(|| PathBuf::from("./cluster.key"));
+        // As Kong, which says in full where they are.
+        let full = |path: &Option<PathBuf>, usual: &str| {
+            let path = path.as_deref().unwrap_or(Path::new(usual));
+            std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+        };
+        let (cert, key) = (full(cert, "cluster.crt"), full(key, "cluster.key"));
         for path in [&cert, &key] {
             if path.exists() {
                 return Err(exists(path));

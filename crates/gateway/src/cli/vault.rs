@@ -5,6 +5,7 @@ use super::{Outcome, Place, Verbosity};
 use crate::app::{self, declarative, preflight};
 use crate::program::Program;
 use crate::settings::{Settings, in_full, is_kind, referred_to};
+use clap::ValueEnum;
 use model::{Error, Record};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,24 +14,22 @@ use store::{PageQuery, Scope, Store};
 /// Look into vaults
 #[derive(clap::Args)]
 pub struct Vault {
-    #[command(subcommand)]
     command: Action,
+    /// `{vault://hcv/NAME/KEY}`, or the part between the slashes and the brace
+    reference: Option<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
-#[derive(clap::Subcommand)]
+#[derive(Clone, Copy, ValueEnum)]
 enum Action {
     /// Print what a reference stands for: `bascule vault get env/NAME`
-    Get {
-        /// `{vault://hcv/NAME/KEY}`, or the part between the slashes and the brace
-        reference: Option<String>,
-        #[command(flatten)]
-        place: Place,
-    },
+    Get,
 }
 
 impl Vault {
     pub(super) fn execute(&self, verbosity: Verbosity) -> Outcome {
-        let Action::Get { reference, place } = &self.command;
+        let Vault { command: Action::Get, reference, place } = self;
         let reference = reference.as_deref().ok_or_else(|| {
             let program = Program::current().command();
             format!("the 'get' command needs a <reference> argument \n{program} vault get <reference>")

@@ -23,9 +23,6 @@ const DEFAULT_PREFIX: &str = "/usr/local/kong";
 /// The settings, or everything that is wrong with them.
 pub fn check(mut loaded: Loaded) -> Result<Settings, Vec<String>> {
     let mut errors = std::mem::take(&mut loaded.errors);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
     let warnings = std::mem::take(&mut loaded.warnings);
     tls::impose(&mut loaded);
     let mut settings = Settings {

@@ -164,7 +164,11 @@ impl Loaded {
                         self.given.insert(key.clone(), value);
                         self.references.insert(key, reference);
                     }
-                    Err(error) => self.errors.push(error),
+                    Err(error) => {
+                        self.errors.push(error);
+                        // What it is instead is not to be called wrong once more.
+                        self.given.remove(&key);
+                    }
                 }
             }
         }
@@ -194,7 +198,13 @@ impl Loaded {
                     self.values.insert(setting.name.to_owned(), value);
                 }
                 Ok(None) => {}
-                Err(error) => self.errors.push(error),
+                Err(error) => {
+                    self.errors.push(error);
+                    // Further checks go on with what it would be if it had not been given.
+                    if let Ok(Some(usual)) = Value::parse(setting, setting.default) {
+                        self.values.insert(setting.name.to_owned(), usual);
+                    }
+                }
             }
         }
         let implied = self.implied.iter().map(|(key, (value, _))| (key, value));

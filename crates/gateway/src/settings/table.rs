@@ -39,7 +39,12 @@ pub const SECTIONS: &[Section] = &[
                 "File for the node's messages, relative to the prefix, `stderr`, or a syslog server as for \
                     `proxy_access_log`. `bascule run` logs to its standard error while this is the default.",
             ),
-            text("proxy_stream_access_log", "logs/access.log basic", "Access log of stream listeners."),
+            text(
+                "proxy_stream_access_log",
+                "logs/access.log basic",
+                "Access log of stream listeners, as `proxy_access_log`; the default format is `basic`, and those of \
+                `nginx_stream_log_format` can be named, too.",
+            ),
             text("proxy_stream_error_log", "logs/error.log", "Messages of stream listeners.").inert(),
             text(
                 "admin_access_log",

@@ -434,3 +434,15 @@ fn a_reload_renews_what_the_table_says_and_what_that_implies() {
     assert_eq!(usual.unrenewed(&other), ["headers"]);
     assert_eq!(usual.unrenewed(&usual), Vec::<String>::new());
 }
+
+#[test]
+fn all_mistakes_are_named_at_once() {
+    let text = "log_level = foo\ndatabase = mysql\nssl_cipher_suite = x\nproxy_listen = 1.2.3\nadmin_listen = :8000\n\
+                pg_port = {vault://env/none}\ntracing_sampling_rate = 2\n";
+    let errors = load(text, &[]).unwrap_err();
+    let keys = ["log_level", "database", "cipher suite x", "proxy_listen", "admin_listen", "pg_port", "sampling_rate"];
+    for key in keys {
+        assert_eq!(errors.iter().filter(|error| error.contains(key)).count(), 1, "{key}: {errors:?}");
+    }
+    assert_eq!(errors.len(), keys.len(), "{errors:?}");
+}

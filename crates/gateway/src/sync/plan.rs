@@ -68,8 +68,14 @@ impl Plan {
                 link_partials(record, &ids);
                 // What a plugin has from partials is no part of it.
                 schema.strip_partials(catalog, record);
+                if !declared.dated {
+                    TIMES.iter().for_each(|time| drop(record.shift_remove(*time)));
+                }
                 let own = id_of(record).unwrap_or_default().to_owned();
-                let found = known.find(record, declared.identified);
+                let found = match known.find(record, declared.identified) {
+                    None if !declared.identified => known.alike(catalog, record, transform, &kept)?,
+                    found => found,
+                };
                 let id = match found.and_then(id_of) {
                     Some(id) => id.to_owned(),
                     None if declared.identified => own.clone(),
@@ -80,9 +86,6 @@ impl Plan {
                 record.insert("id".to_owned(), id.clone().into());
                 keep_automatic(schema, record, found);
                 displaced.extend(known.namesakes(record).map(str::to_owned));
-                if !declared.dated {
-                    TIMES.iter().for_each(|time| drop(record.shift_remove(*time)));
-                }
                 let key = if entity == MEMBERSHIPS { membership(record) } else { id };
                 kept.insert((entity.clone(), key));
                 wanted.push((schema, declared.record, found));
@@ -217,13 +220,44 @@ struct Known<'a> {
     schema: &'a Schema,
     by_id: HashMap<&'a str, &'a Record>,
     by_name: HashMap<Vec<String>, &'a Record>,
+    /// Records that nothing sets apart but their content, by what they refer to.
+    nameless: HashMap<Vec<String>, Vec<&'a Record>>,
 }
 
 impl<'a> Known<'a> {
     fn new(schema: &'a Schema, records: &'a [Record]) -> Known<'a> {
         let by_id = records.iter().filter_map(|record| Some((id_of(record)?, record))).collect();
         let names = |record: &'a Record| identities(schema, record).into_iter().map(move |name| (name, record));
-        Known { schema, by_id, by_name: records.iter().flat_map(names).collect() }
+        let mut nameless: HashMap<_, Vec<_>> = HashMap::new();
+        for record in records.iter().filter(|record| identities(schema, record).is_empty()) {
+            nameless.entry(references(schema, record)).or_default().push(record);
+        }
+        Known { schema, by_id, by_name: records.iter().flat_map(names).collect(), nameless }
+    }
+
+    /// One with the same content, for a record without a name that is not `kept` for another one: a route without a
+    /// name would be made anew each time.
+    fn alike(
+        &self,
+        catalog: &Catalog,
+        record: &Record,
+        transform: bool,
+        kept: &HashSet<(String, String)>,
+    ) -> Result<Option<&'a Record>, String> {
+        let entity = &self.schema.name;
+        if entity == MEMBERSHIPS || !identities(self.schema, record).is_empty() {
+            return Ok(None);
+        }
+        let candidates = self.nameless.get(&references(self.schema, record)).map(Vec::as_slice).unwrap_or_default();
+        for candidate in candidates {
+            let is_free = |id: &str| !kept.contains(&(entity.clone(), id.to_owned()));
+            if id_of(candidate).is_some_and(is_free)
+                && differences(catalog, self.schema, candidate, record, transform)?.is_empty()
+            {
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
     }
 
     /// Others that share with a record what no two may.
@@ -239,6 +273,11 @@ impl<'a> Known<'a> {
         }
         identities(self.schema, record).iter().find_map(|name| self.by_name.get(name)).copied()
     }
+}
+
+/// The ids of what a record refers to.
+fn references(schema: &Schema, record: &Record) -> Vec<String> {
+    schema.foreign_fields().map(|(field, _)| reference(record, &field.name).unwrap_or_default().to_owned()).collect()
 }
 
 /// All records of a node, each behind those that refer to it.
