@@ -126,3 +126,19 @@ fn a_connection_is_not_upgraded_when_a_filter_refuses() {
     assert_eq!(client.rest().unwrap(), b"");
     assert_eq!(answering.join().unwrap(), b"", "nothing of the client reaches the service");
 }
+
+#[test]
+fn a_length_that_is_none_goes_out_with_no_response() {
+    for code in ["'abc'", "'-1'", "{ '5', '6' }"] {
+        let service = Service::start();
+        let node = node(&service, &[("header_filter", &format!("ngx.header['Content-Length'] = {code}"))]);
+        let mut client = Connection::open(node.proxy()).unwrap();
+        let answering = answer(service, TEN);
+        client.send("HEAD", "/", &[], b"").unwrap();
+        assert_eq!(client.receive(true).unwrap().expect(200).header("content-length"), None, "{code}");
+        let answering = answer(answering.join().unwrap(), "HTTP/1.1 304 Not Modified\r\n\r\n");
+        client.send("GET", "/", &[], b"").unwrap();
+        assert_eq!(client.receive(false).unwrap().expect(304).header("content-length"), None, "{code}");
+        answering.join().unwrap();
+    }
+}

@@ -27,8 +27,7 @@ pub(crate) fn settle(context: &RequestContext<'_>, exchange: &mut Exchange) -> O
         Framing::Delimited | Framing::UntilClose => return None,
     };
     let Ok(said) = content_length(&exchange.response.fields) else {
-        tracing::warn!(request_id = exchange.id_str(), "a plugin has set no valid Content-Length: it is left out");
-        exchange.response.fields.remove_known(Known::ContentLength);
+        leave_out(exchange);
         exchange.response.framing = Framing::Delimited;
         return None;
     };
@@ -39,6 +38,21 @@ pub(crate) fn settle(context: &RequestContext<'_>, exchange: &mut Exchange) -> O
     }
     exchange.response.framing = Framing::Length(said);
     Some(Announced { left: said, exceeded: false })
+}
+
+/// The same for a response that has no content whatever its head says (to HEAD, 304): of a length only those go out
+/// that are one.
+pub(crate) fn validate(context: &RequestContext<'_>, exchange: &mut Exchange) {
+    let is_edited = !(context.selected.is_empty() && exchange.reply.is_empty());
+    if is_edited && content_length(&exchange.response.fields).is_err() {
+        leave_out(exchange);
+    }
+}
+
+#[cold]
+fn leave_out(exchange: &mut Exchange) {
+    tracing::warn!(request_id = exchange.id_str(), "a plugin has set no valid Content-Length: it is left out");
+    exchange.response.fields.remove_known(Known::ContentLength);
 }
 
 impl Announced {

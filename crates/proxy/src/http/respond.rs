@@ -54,7 +54,13 @@ pub(crate) fn start(
         // A filter that changes the content has taken its length away.
         exchange.response.framing = Framing::Delimited;
     }
-    let announced = if bodiless { None } else { announced::settle(context, exchange) };
+    let announced = match bodiless {
+        true => {
+            announced::validate(context, exchange);
+            None
+        }
+        false => announced::settle(context, exchange),
+    };
     // A client takes what plugins have made such a response for an interim one, and what follows for it.
     context.close |= matches!(exchange.response.status, 100..200);
     finish_head(context, exchange, downstream);
