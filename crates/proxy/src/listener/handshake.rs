@@ -54,8 +54,9 @@ pub(crate) async fn handshake(socket: TcpStream, expected: Expected, timers: &Ti
 async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) -> io::Result<Established> {
     // As long as nothing has come the connection is idle, and makes room for others. A look at what has come, since a
     // new socket can be reported as readable when there is nothing to read.
-    let begun = |cx: &mut Context<'_>| socket.poll_peek(cx, &mut ReadBuf::new(&mut [0]));
-    timers.timer().limit_idle(expected.limit, begun).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let mut first = [0];
+    let begun = |cx: &mut Context<'_>| socket.poll_peek(cx, &mut ReadBuf::new(&mut first));
+    let mut seen = timers.timer().limit_idle(expected.limit, begun).await.map_err(|_| io::ErrorKind::TimedOut)??;
     let mut proxied = None;
     if expected.proxy_protocol {
         proxied = proxy_protocol::read(&socket).await?.map(Box::new);
@@ -63,8 +64,10 @@ async fn establish(mut socket: TcpStream, expected: &Expected, timers: &Timers) 
     let Some(tls) = &expected.tls else {
         return Ok(plain(socket, proxied));
     };
-    let mut first = [0];
-    if socket.peek(&mut first).await? == 0 {
+    if expected.proxy_protocol {
+        seen = socket.peek(&mut first).await?;
+    }
+    if seen == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     if !begins_tls(first[0]) {
@@ -89,10 +92,10 @@ async fn accept_looking(
     snapshot: Option<&Snapshot>,
     tells_offers: bool,
 ) -> io::Result<(TlsStream<TcpStream>, bool, Option<Box<Offered>>)> {
-    let (peer, local) = (socket.peer_addr()?, socket.local_addr()?);
+    let ends = snapshot.map(|_| Ok::<_, io::Error>((socket.peer_addr()?, socket.local_addr()?))).transpose()?;
     let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
     let offered = tells_offers.then(|| Box::new(Offered::new(&begun.client_hello())));
-    let Some(snapshot) = snapshot else {
+    let (Some(snapshot), Some((peer, local))) = (snapshot, ends) else {
         let config = tls.suiting(&begun.client_hello(), Arc::clone(&tls.config));
         return Ok((begun.into_stream(config).await?, tls.asks(), offered));
     };

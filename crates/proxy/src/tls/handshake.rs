@@ -132,7 +132,7 @@ fn refusing(config: &ServerConfig) -> Arc<ServerConfig> {
 fn forget_sessions(config: &mut ServerConfig) {
     config.ticketer = Arc::new(NoTickets);
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    (config.send_tls13_tickets, config.max_tls13_tickets) = (0, 0);
 }
 
 /// What a plugin has chosen; none: nothing can be shown.

@@ -13,6 +13,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// How many tickets a client is sent that does not say how many it wants, as by Go's crypto/tls: each costs, and most
+/// clients use none. Those with a use for more can ask (RFC 9149).
+const TICKETS: usize = 1;
+/// The most that a client is sent who asks for more.
+const MOST_TICKETS: usize = 4;
+
 /// TLS as the listeners of an interface speak it.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -155,6 +161,7 @@ impl Policy {
         if self.tickets {
             config.ticketer = Arc::new(Expiring { kept: aws_lc_rs::Ticketer::new()?, lifetime });
         }
+        (config.send_tls13_tickets, config.max_tls13_tickets) = (TICKETS, MOST_TICKETS);
         config.session_storage = match self.sessions {
             0 => Arc::new(NoServerSessionStorage {}),
             n => Arc::new(Expiring { kept: ServerSessionMemoryCache::new(n), lifetime }),
