@@ -316,8 +316,7 @@ impl Limits {
 impl Limits {
     /// What a connection of HTTP/2 may carry.
     pub fn streams(&self) -> wire::h2::Limits {
-        let head = u32::try_from(self.heads().head).unwrap_or(u32::MAX);
-        wire::h2::Limits { streams: self.http2_max_concurrent_streams, head }
+        wire::h2::Limits { streams: self.http2_max_concurrent_streams, heads: self.heads() }
     }
 }
 

@@ -97,7 +97,7 @@ fn no_other_success_opens_a_tunnel() {
         let mut other = tunnel("/");
         other.extensions_mut().insert(Protocol::from_static("connect-udp"));
         let (response, _up) = connection.send(other, false).await;
-        assert_eq!(response.await.unwrap().status(), 405);
+        assert_eq!(response.await.unwrap().status(), 400);
     });
 }
 

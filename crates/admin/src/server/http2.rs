@@ -32,8 +32,8 @@ pub async fn serve(requests: Requests, stream: Box<dyn Transport>, begun: Bytes)
     let limits = *requests.limits();
     let (mut stopped, activity) = (requests.stopped.clone(), Arc::clone(&requests.activity));
     let stream = Watched::new(stream, begun, requests.work(), limits.send_timeout);
-    let head = u32::try_from(limits.head).unwrap_or(u32::MAX);
-    let begins = Limits { streams: limits.streams, head }.server().handshake::<_, Bytes>(stream);
+    let heads = wire::h1::Limits { head: limits.head, ..wire::h1::Limits::default() };
+    let begins = Limits { streams: limits.streams, heads }.server().handshake::<_, Bytes>(stream);
     let begun = tokio::select! {
         begun = timeout(limits.client_header_timeout, begins) => begun,
         () = activity.evicted() => return,

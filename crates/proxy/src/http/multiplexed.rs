@@ -39,7 +39,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: Stream, begun: Buffer, or
     let since = worker.loop_time();
     let (client, origin) = (origin.peer.clone(), Rc::<Origin>::from(origin));
     let beginning = {
-        let mut begin = pin!(Connection::begin(stream, begun, &worker.timers, limits.streams()));
+        let mut begin = pin!(Connection::begin(stream, begun, &worker.buffers, &worker.timers, limits.streams()));
         timer.limit(limits.client_header_timeout, |cx| begin.as_mut().poll(cx)).await
     };
     let mut connection = match beginning {

@@ -138,8 +138,16 @@ fn push_trailer(trailers: &mut Fields, line: &[u8]) -> Result<(), &'static str> 
     if !Fields::is_valid_name(name) || !Fields::is_valid_value(value) {
         return Err("no valid trailer");
     }
-    // RFC 9110, section 6.5.1: what framing, routing or authentication depends on may not come late.
-    let forbidden = matches!(
+    if may_trail(name) {
+        trailers.append(std::str::from_utf8(name).unwrap_or_default(), value);
+    }
+    Ok(())
+}
+
+/// Whether a line of that name may come behind the content: what framing, routing or authentication depends on may not
+/// (RFC 9110, section 6.5.1).
+pub(crate) fn may_trail(name: &[u8]) -> bool {
+    !matches!(
         Known::of(name),
         Known::TransferEncoding
             | Known::ContentLength
@@ -153,11 +161,7 @@ fn push_trailer(trailers: &mut Fields, line: &[u8]) -> Result<(), &'static str> 
             | Known::ContentEncoding
             | Known::Upgrade
             | Known::Expect
-    );
-    if !forbidden {
-        trailers.append(std::str::from_utf8(name).unwrap_or_default(), value);
-    }
-    Ok(())
+    )
 }
 
 #[cfg(test)]

@@ -337,7 +337,7 @@ fn status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), HeadError> {
 }
 
 /// Appends a request target without its fragment; octets that are not UTF-8 are escaped.
-fn push_target(out: &mut String, target: &[u8]) {
+pub(crate) fn push_target(out: &mut String, target: &[u8]) {
     let target = scan::find(b'#', target).map_or(target, |at| &target[..at]);
     match std::str::from_utf8(target) {
         Ok(text) => out.push_str(text),

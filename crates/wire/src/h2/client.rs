@@ -59,7 +59,7 @@ impl ClientConnection {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(STREAMS)
-            .handshake(Io::new(stream, begun, None))
+            .handshake(Io::new(stream, begun))
             .await?;
         Ok((ClientConnection { send }, Box::pin(connection)))
     }

@@ -1,16 +1,22 @@
-//! HTTP/2 (RFC 9113): connections from clients and to services, which carry many requests at once. The `h2` crate
-//! speaks the protocol; what is here turns its messages into those of every other version.
+//! HTTP/2 (RFC 9113): connections from clients and to services, which carry many requests at once.
+//!
+//! The side of servers is our own, so that a request is refused for the same reasons and with the same answers as in
+//! every version, and one that is refused ends no other. Towards services the `h2` crate speaks the protocol.
 
 mod client;
 mod connection;
-mod frames;
+mod frame;
 mod head;
 mod io;
-mod rounds;
+mod outgoing;
+mod receiving;
+mod section;
 mod sending;
+mod shared;
 mod stream;
 mod windows;
 
 pub use client::{ClientConnection, ClientStream, Driver};
-pub use connection::{Connection, Limits, PREFACE};
+pub use connection::{Connection, Error, Limits, PREFACE};
+pub use frame::Code;
 pub use stream::ServerStream;

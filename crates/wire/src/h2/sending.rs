@@ -3,7 +3,7 @@
 use super::head;
 use crate::message::Fields;
 use bytes::Bytes;
-use h2::{Reason, SendStream};
+use h2::SendStream;
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -57,21 +57,6 @@ impl Sending {
             Some(trailers) => self.stream.send_trailers(head::trailers(trailers)),
             None => self.stream.send_data(Bytes::new(), true),
         };
-    }
-
-    /// Breaks off (RFC 9113, section 8.1.1: what is not whole must not look so).
-    pub fn fail(mut self) {
-        self.stream.send_reset(Reason::INTERNAL_ERROR);
-    }
-
-    /// Ready when the peer has reset the stream or is gone.
-    pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.poll_reset(cx).map(|_| ())
-    }
-
-    /// Whether the end is sent or about to be.
-    pub fn is_finished(&self) -> bool {
-        self.finished
     }
 
     /// Octets of content that there was room for.

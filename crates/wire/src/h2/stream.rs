@@ -1,64 +1,50 @@
 //! One request of a client and its response, on a connection with others.
 
-use super::head;
-use super::rounds::Rounds;
-use super::sending::Sending;
-use super::windows::Flow;
+use super::frame::{self, Code, DATA, END_STREAM, MOST};
+use super::section;
+use super::shared::{Shared, State, keep};
 use crate::h1::{ContentError, HeadError, Traffic};
 use crate::message::{Fields, Framing, Known, RequestHead, ResponseHead};
 use crate::net::Timer;
 use bytes::{Buf, Bytes};
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
-use http::request::Parts;
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// A stream that a client has opened. When it is dropped before the response is complete, the client is told that it
 /// is not (`RST_STREAM`).
 pub struct ServerStream {
-    /// The head, until it is taken.
-    parts: Option<Parts>,
-    request: RecvStream,
+    state: Rc<State>,
+    shared: Rc<RefCell<Shared>>,
     /// Content that has come and was not consumed.
     piece: Bytes,
-    /// The request's content has come to its end.
-    ended: bool,
     trailers: Option<Fields>,
     /// The client waits for `100 Continue`.
     continue_wanted: bool,
-    respond: SendResponse<Bytes>,
-    response: Option<Sending>,
-    /// The round with which leaves what was queued last.
-    round: u64,
-    rounds: Rc<Rounds>,
-    flow: Rc<Flow>,
+    /// The head of the response is queued.
+    responding: bool,
+    /// Octets of the piece that is being sent which have been taken over.
+    offset: usize,
+    /// Where the last frame with content begins, and where what was queued last ends.
+    frame: u64,
+    queued: u64,
     traffic: Traffic,
     timer: Timer,
 }
 
 impl ServerStream {
-    pub(super) fn new(
-        request: http::Request<RecvStream>,
-        respond: SendResponse<Bytes>,
-        flow: Rc<Flow>,
-        rounds: Rc<Rounds>,
-        timer: Timer,
-    ) -> ServerStream {
-        let (parts, request) = request.into_parts();
+    pub(super) fn new(state: Rc<State>, shared: Rc<RefCell<Shared>>, timer: Timer) -> ServerStream {
         ServerStream {
-            ended: request.is_end_stream(),
-            parts: Some(parts),
-            request,
+            state,
+            shared,
             piece: Bytes::new(),
             trailers: None,
             continue_wanted: false,
-            respond,
-            response: None,
-            round: rounds.current(),
-            rounds,
-            flow,
+            responding: false,
+            offset: 0,
+            frame: u64::MAX,
+            queued: 0,
             traffic: Traffic::default(),
             timer,
         }
@@ -66,12 +52,13 @@ impl ServerStream {
 
     /// Puts the request's head into `head`, once.
     pub fn take_head(&mut self, head: &mut RequestHead) -> Result<(), HeadError> {
-        let Some(parts) = self.parts.take() else { return Ok(()) };
-        let read = head::request(&parts, self.ended, head);
+        let Some((mut taken, read)) = self.state.head.take() else { return Ok(()) };
+        std::mem::swap(head, &mut taken);
+        self.shared.borrow_mut().keep_head(taken);
         self.traffic.received += head.fields.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum::<u64>();
         self.traffic.received += head.target.len() as u64;
         let expects = head.fields.known(Known::Expect).is_some_and(|e| e.eq_ignore_ascii_case(b"100-continue"));
-        self.continue_wanted = expects && !self.ended;
+        self.continue_wanted = expects && !self.state.ended.get();
         if read.is_err() {
             head.fields.clear();
             head.framing = Framing::Empty;
@@ -81,22 +68,24 @@ impl ServerStream {
 
     /// As [`crate::h1::ServerConnection::poll_content`].
     pub fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>, ContentError>> {
-        if self.response.is_none() {
+        if !self.responding {
             self.queue_continue();
         }
-        while self.piece.is_empty() {
-            if self.ended {
-                return Poll::Ready(Ok(None));
-            }
-            match ready!(self.request.poll_data(cx)) {
-                Some(Ok(piece)) => self.piece = piece,
-                // The client has reset the stream, or is gone.
-                Some(Err(error)) => return Poll::Ready(Err(content_error(error))),
-                None => {
-                    let trailers = ready!(self.request.poll_trailers(cx)).map_err(content_error)?;
-                    self.trailers = trailers.as_ref().map(head::fields);
-                    self.ended = true;
+        if self.piece.is_empty() {
+            let mut content = self.state.content.borrow_mut();
+            if !content.is_empty() {
+                self.piece = content.split().freeze();
+            } else if self.state.ended.get() {
+                if let Some(trailers) = self.state.trailers.take() {
+                    self.trailers = Some(trailers);
                 }
+                return Poll::Ready(Ok(None));
+            } else if self.state.reset.get() {
+                // The client has reset the stream, or is gone.
+                return Poll::Ready(Err(ContentError::Truncated));
+            } else {
+                keep(&mut self.state.reader.borrow_mut(), cx);
+                return Poll::Pending;
             }
         }
         Poll::Ready(Ok(Some(self.piece.len())))
@@ -111,9 +100,7 @@ impl ServerStream {
     pub fn consume(&mut self, n: usize) {
         self.piece.advance(n);
         self.traffic.received += n as u64;
-        self.flow.add(n);
-        // Fails for streams that are over, of which nothing more will come.
-        let _ = self.request.flow_control().release_capacity(n);
+        self.shared.borrow_mut().consume(&self.state, n);
     }
 
     /// How many octets have arrived that were not consumed.
@@ -123,7 +110,7 @@ impl ServerStream {
 
     /// Whether the request's content has come to its end and was consumed.
     pub fn content_is_done(&self) -> bool {
-        self.ended && self.piece.is_empty()
+        self.state.ended.get() && self.piece.is_empty() && self.state.content.borrow().is_empty()
     }
 
     /// The request's trailers, after its content.
@@ -133,7 +120,7 @@ impl ServerStream {
 
     /// Whether the client sends no content before it is told to.
     pub fn awaits_continue(&self) -> bool {
-        self.continue_wanted && self.piece.is_empty()
+        self.continue_wanted && self.piece.is_empty() && self.state.content.borrow().is_empty()
     }
 
     /// Tells a client that waits for `100 Continue` to go on.
@@ -145,15 +132,16 @@ impl ServerStream {
 
     /// Ready when the client has reset the stream or is gone.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.response {
-            Some(response) => response.poll_reset(cx),
-            None => self.respond.poll_reset(cx).map(|_| ()),
+        if self.state.reset.get() {
+            return Poll::Ready(());
         }
+        keep(&mut self.state.watcher.borrow_mut(), cx);
+        Poll::Pending
     }
 
     /// Whether the response is complete while the client may still send content.
     pub fn is_answered_early(&self) -> bool {
-        !self.ended && self.response.as_ref().is_some_and(Sending::is_finished)
+        !self.state.ended.get() && self.state.finished.get()
     }
 
     /// Ready when the client has sent all content, or has given up; what comes is dropped, up to `most` octets.
@@ -173,19 +161,20 @@ impl ServerStream {
 
     /// Whether the response did not come to its end.
     pub fn is_cut_short(&self) -> bool {
-        self.response.as_ref().is_none_or(|response| !response.is_finished())
+        !self.state.finished.get()
     }
 
     /// Ready when all has left that was queued.
     pub fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.rounds.poll_ended(self.round, cx)
+        if self.shared.borrow_mut().has_left(self.queued, cx) { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Tells the client that the rest of the response cannot be had. What is still queued is dropped.
-    pub fn fail(mut self) {
-        match self.response {
-            Some(response) => response.fail(),
-            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+    /// Tells the client that the rest of the response cannot be had.
+    pub fn fail(self) {
+        if !self.state.reset.get() {
+            let mut shared = self.shared.borrow_mut();
+            shared.reset(&self.state, Code::INTERNAL_ERROR);
+            shared.wake();
         }
     }
 
@@ -193,10 +182,7 @@ impl ServerStream {
     pub fn queue_interim(&mut self, head: &mut ResponseHead) {
         head.fields.remove_known(Known::ContentLength);
         self.continue_wanted = false;
-        let (response, octets) = head::response(head);
-        self.note_head(octets);
-        // What cannot be sent is noticed when the response is.
-        let _ = self.respond.send_informational(response);
+        self.push_head(head, 0);
     }
 
     /// Queues the head of the response.
@@ -210,14 +196,14 @@ impl ServerStream {
             }
             Framing::Length(_) | Framing::Empty => {}
         }
-        let (response, octets) = head::response(head);
-        self.note_head(octets);
-        self.round = self.rounds.current();
+        self.responding = true;
         // gRPC: a status in the head counts when nothing follows.
-        let finished = matches!(head.framing, Framing::Empty | Framing::Length(0));
-        // A stream that is over is noticed when the content is written.
-        let stream = self.respond.send_response(response, finished).ok();
-        self.response = stream.map(|stream| Sending::new(stream, finished));
+        if matches!(head.framing, Framing::Empty | Framing::Length(0)) {
+            self.push_head(head, END_STREAM);
+            self.end();
+        } else {
+            self.push_head(head, 0);
+        }
     }
 
     /// Queues the head with which the tunnel that was asked for opens (RFC 8441, section 5).
@@ -229,16 +215,48 @@ impl ServerStream {
     /// Sends a piece of the response's content: what there is room for. After `Pending`, call again with the same
     /// piece.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<()>> {
-        self.round = self.rounds.current();
-        match &mut self.response {
-            Some(response) => response.poll_write(cx, piece),
-            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        if self.state.finished.get() {
+            return Poll::Ready(Ok(()));
         }
+        let mut shared = self.shared.borrow_mut();
+        while let Some(rest) = piece.get(self.offset..).filter(|rest| !rest.is_empty()) {
+            if self.state.reset.get() || !self.responding {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            let n = shared.room_for(&self.state).min(rest.len()).min(MOST);
+            if n == 0 {
+                shared.await_room(&self.state, cx);
+                return Poll::Pending;
+            }
+            self.frame = shared.out.end();
+            let out = shared.out.frames();
+            frame::push_header(out, n, DATA, 0, self.state.id);
+            out.extend_from_slice(&rest[..n]);
+            self.queued = shared.out.end();
+            shared.room -= n as i64;
+            self.state.room.set(self.state.room.get() - n as i64);
+            shared.wake();
+            self.offset += n;
+            self.traffic.sent += n as u64;
+        }
+        self.offset = 0;
+        Poll::Ready(Ok(()))
     }
 
     /// Ends the response's content.
     pub fn finish(&mut self, trailers: Option<&Fields>) {
-        self.response.iter_mut().for_each(|response| response.finish(trailers));
+        if self.state.finished.get() || self.state.reset.get() || !self.responding {
+            return;
+        }
+        let mut shared = self.shared.borrow_mut();
+        match trailers {
+            Some(trailers) => section::push_trailers(&mut shared.out, self.state.id, END_STREAM, trailers),
+            None if shared.out.flag(self.frame, END_STREAM) => {}
+            None => frame::push_header(shared.out.frames(), 0, DATA, END_STREAM, self.state.id),
+        }
+        self.queued = shared.out.end();
+        drop(shared);
+        self.end();
     }
 
     /// Octets that have come from the client.
@@ -248,12 +266,12 @@ impl ServerStream {
 
     /// Octets that there was room for at the client.
     pub fn sent(&self) -> u64 {
-        self.traffic.sent + self.content_sent()
+        self.traffic.sent
     }
 
     /// What was received and sent: content, and the lines of heads as they are without compression.
     pub fn traffic(&self) -> Traffic {
-        Traffic { sent: self.sent(), ..self.traffic }
+        self.traffic
     }
 
     /// The stream's timer.
@@ -261,20 +279,50 @@ impl ServerStream {
         &self.timer
     }
 
-    fn content_sent(&self) -> u64 {
-        self.response.as_ref().map_or(0, Sending::sent)
-    }
-
-    fn note_head(&mut self, octets: u64) {
+    fn push_head(&mut self, head: &ResponseHead, flags: u8) {
+        if self.state.reset.get() {
+            return;
+        }
+        let mut shared = self.shared.borrow_mut();
+        let octets = section::push_response(&mut shared.out, self.state.id, flags, head);
+        self.queued = shared.out.end();
         self.traffic.sent += octets;
         self.traffic.heads += octets;
+        shared.wake();
+    }
+
+    /// The end of the response is queued.
+    fn end(&mut self) {
+        let mut shared = self.shared.borrow_mut();
+        self.state.finished.set(true);
+        if self.state.ended.get() && !self.state.malformed {
+            shared.close(&self.state, false);
+            shared.count_success();
+        }
+        shared.wake();
     }
 }
 
-fn content_error(error: h2::Error) -> ContentError {
-    if error.is_reset() || error.is_go_away() {
-        ContentError::Truncated
-    } else {
-        ContentError::Io(io::Error::other(error))
+impl Drop for ServerStream {
+    fn drop(&mut self) {
+        let (state, mut shared) = (&self.state, self.shared.borrow_mut());
+        shared.busy -= 1;
+        if !state.reset.get() {
+            let (finished, ended) = (state.finished.get(), state.ended.get());
+            if !finished {
+                shared.reset(state, Code::CANCEL);
+            } else if state.malformed {
+                // Behind the answer (RFC 9113, section 8.1.1).
+                // The next mistake is the one too many, if this is.
+                let _ = shared.refuse(state, Code::PROTOCOL_ERROR);
+            } else if !ended {
+                shared.reset(state, Code::NO_ERROR);
+            }
+        }
+        let held = state.window.get().held();
+        if held > 0 {
+            shared.release(held);
+        }
+        shared.wake();
     }
 }
