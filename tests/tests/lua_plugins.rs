@@ -480,6 +480,25 @@ fn with_code(backend: &Backend, config: &Value) -> Node {
     node
 }
 
+/// Each level of such a recursion takes kilobytes of the thread's stack.
+#[test]
+fn recursion_through_the_runtime_ends_no_node() {
+    let backend = Backend::start("a");
+    let code = "local function expand(text)
+            return (text:gsub('%b{}', function(inner) return '<' .. expand(inner:sub(2, -2)) .. '>' end))
+        end
+        local ok, result = pcall(expand, kong.request.get_raw_body() or '')
+        return kong.response.exit(200, { ok = ok, length = ok and #result })";
+    let node = with_code(&backend, &json!({ "access": [code] }));
+    for levels in [100, 1000, 3000] {
+        let text = ["{".repeat(levels), "}".repeat(levels)].concat();
+        let answer = request(node.proxy(), "POST", "/", &[], text.as_bytes()).unwrap().expect(200).json();
+        assert!(answer["ok"] == false || answer["length"] == text.len(), "{levels}: {answer}");
+    }
+    let answer = request(node.proxy(), "POST", "/", &[], b"{a}").unwrap().expect(200).json();
+    assert_eq!(answer, json!({ "ok": true, "length": 3 }));
+}
+
 #[test]
 fn an_answer_without_content_is_described() {
     let backend = Backend::start("a");

@@ -230,6 +230,7 @@ impl DataPlane {
             workers.push(
                 std::thread::Builder::new()
                     .name(format!("worker-{index}"))
+                    .stack_size(sdk::STACK)
                     .spawn(move || accept::run(index, &shared, sockets, phase))?,
             );
         }

@@ -88,7 +88,7 @@ pub use request_debug::RequestDebug;
 pub use retries::{OnRetry, RetryBudget, RetryCause, RetryPolicy};
 pub use scripts::{Script, Scripts};
 pub use snapshot_ref::SnapshotRef;
-pub use tasks::{OwnedTask, Tasks};
+pub use tasks::{OwnedTask, STACK, Tasks};
 pub use trace::{
     Attribute, Extracted, Format, Propagation, Span, SpanEvent, SpanId, SpanKind, SpanStatus, Timed, Trace,
     TraceContext, TraceId, TraceSettings,

@@ -12,6 +12,11 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Octets of stack of the threads that run code of plugins: code in Lua that recurses through functions of its runtime,
+/// `string.gsub` above all, takes some kilobytes for each level, and is to meet Lua's own limit first. The system gives
+/// a thread only what it touches.
+pub const STACK: usize = 128 << 20;
+
 /// The tasks of a node. Clones share them.
 #[derive(Clone)]
 pub struct Tasks(Arc<Inner>);

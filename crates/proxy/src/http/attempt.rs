@@ -520,6 +520,10 @@ fn failure(error: &ResponseError) -> Failure {
         ResponseError::Refused => {
             return Failure::Unsent(Outcome::TcpFailure, "upstream refused the request on this connection".into());
         }
+        ResponseError::Unsendable => {
+            tracing::warn!("a request has a host or a path that cannot be sent over HTTP/2");
+            return Failure::Local;
+        }
         ResponseError::Io(error) if wire::net::is_local_fault(error) => return Failure::Local,
         ResponseError::Io(error) => failed("recv()", error, HEAD),
         ResponseError::Closed(_) => format!("upstream prematurely closed connection while {HEAD} upstream").into(),

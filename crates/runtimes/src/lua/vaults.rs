@@ -103,6 +103,7 @@ fn thread() -> std::io::Result<mpsc::Sender<Work>> {
     let (sender, work) = mpsc::channel::<Work>(WAITING);
     std::thread::Builder::new()
         .name("lua-vaults".to_owned())
+        .stack_size(sdk::STACK)
         .spawn(move || runtime.block_on(LocalSet::new().run_until(serve(work))))?;
     Ok(thread.insert(sender).clone())
 }

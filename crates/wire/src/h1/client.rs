@@ -46,6 +46,8 @@ pub enum ResponseError {
     Closed(bool),
     /// The service says that it has not looked at the request.
     Refused,
+    /// The request cannot be said in this version of HTTP: no service will do better.
+    Unsendable,
     Head(HeadError),
     Io(io::Error),
 }

@@ -91,7 +91,7 @@ impl ClientStream {
         let ends = matches!(request.framing, Framing::Empty | Framing::Length(0));
         let sent = match head::outgoing(request, tls) {
             Some(head) => self.send.send_request(head, ends).map_err(response_error),
-            None => Err(ResponseError::Io(io::ErrorKind::InvalidInput.into())),
+            None => Err(ResponseError::Unsendable),
         };
         match sent {
             Ok((response, stream)) => {

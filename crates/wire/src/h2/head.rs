@@ -1,6 +1,6 @@
 //! Heads as they are exchanged with services: those of every version as the `h2` crate has them, and back.
 
-use crate::h1::OutgoingRequest;
+use crate::h1::{self, OutgoingRequest};
 use crate::message::{Fields, Framing, Known, ResponseHead, Version};
 use crate::pseudo;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -9,7 +9,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 pub(super) fn outgoing(request: &OutgoingRequest<'_>, tls: bool) -> Option<http::Request<()>> {
     let authority = std::str::from_utf8(request.fields.known(Known::Host)?).ok()?;
     let path = if request.path.is_empty() { "/" } else { request.path };
-    let target = request.query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let target = escaped(request.query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")));
     let scheme = if tls { "https" } else { "http" };
     let mut head = http::Request::new(());
     *head.method_mut() = http::Method::from_bytes(request.method).ok()?;
@@ -21,6 +21,23 @@ pub(super) fn outgoing(request: &OutgoingRequest<'_>, tls: bool) -> Option<http:
     // gRPC wants it said, and we take them whatever the client does.
     head.headers_mut().insert(http::header::TE, HeaderValue::from_static("trailers"));
     Some(head)
+}
+
+/// A target whose octets can all be said: the crate does not take some that clients send as they are, JSON in a query
+/// above all.
+fn escaped(target: String) -> String {
+    let is_foreign = |c: char| matches!(c, '"' | '<' | '>' | '`');
+    if !target.contains(is_foreign) {
+        return target;
+    }
+    let mut text = String::with_capacity(target.len() + 16);
+    for c in target.chars() {
+        match c {
+            c if is_foreign(c) => text.push_str(&format!("%{:02X}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 /// Puts a response's head, so far without content, into `head`; the octets of its lines.
@@ -45,9 +62,10 @@ pub(super) fn trailers(fields: &Fields) -> HeaderMap {
     map
 }
 
-/// Trailers as they came.
+/// Trailers as they came, but those that may not come late.
 pub(super) fn fields(map: &HeaderMap) -> Fields {
-    map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+    let lines = map.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    lines.filter(|(name, _)| h1::may_trail(name.as_bytes())).collect()
 }
 
 /// Adds lines but those that concern a connection of HTTP/1.1 (section 8.2.2).
@@ -78,8 +96,10 @@ mod tests {
         };
         let head = request(b"POST", "/s.S/M", Some("q=1")).unwrap();
         assert_eq!(head.uri().to_string(), "https://a.test:1/s.S/M?q=1");
-        assert_eq!(text(&super::fields(head.headers())), "x-a: 1;te: trailers;");
+        assert_eq!(text(&super::fields(head.headers())), "x-a: 1;");
         assert_eq!(request(b"GET", "", None).unwrap().uri().path(), "/");
+        let target = request(b"GET", "/<`>é", Some(r#"q={"a":[1,"|^"]}"#)).unwrap().uri().to_string();
+        assert_eq!(target, "https://a.test:1/%3C%60%3Eé?q={%22a%22:[1,%22|^%22]}");
         assert!(request(b"GET", "/ ", None).is_none());
     }
 }

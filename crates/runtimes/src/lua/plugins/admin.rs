@@ -67,7 +67,7 @@ fn thread() -> std::io::Result<mpsc::Sender<Asked>> {
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (sender, mut asked) = mpsc::channel::<Asked>(WAITING);
-    std::thread::Builder::new().name("lua-admin".to_owned()).spawn(move || {
+    std::thread::Builder::new().name("lua-admin".to_owned()).stack_size(sdk::STACK).spawn(move || {
         let tasks = LocalSet::new();
         let serving = tasks.run_until(async move {
             while let Some(Asked { plugin, request, reply }) = asked.recv().await {

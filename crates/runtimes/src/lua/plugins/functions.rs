@@ -71,6 +71,7 @@ fn hand(work: Work) -> Result<(), String> {
             let (sender, work) = channel();
             std::thread::Builder::new()
                 .name("lua-schemas".to_owned())
+                .stack_size(sdk::STACK)
                 .spawn(move || serve(&work))
                 .map_err(|error| format!("cannot start the thread of Lua's schemas: {error}"))?;
             thread.insert(sender).clone()
