@@ -140,6 +140,52 @@ fn a_plugin_adds_to_the_admin_api() {
     get(admin, "/keeper-words/a").expect(404);
 }
 
+/// Whose rights end at a workspace gets no further by a plugin's endpoints.
+#[test]
+fn endpoints_of_a_plugin_act_in_the_workspace_of_the_path() {
+    let settings = [("plugins", "bundled, keeper"), ("lua_package_path", PATH)];
+    let node = Node::start(&[("enforce_rbac", "on"), ("password", "root"), settings[0], settings[1]]);
+    let ask = |token: &str, method: &str, path: &str, content: Value| {
+        let lines = [("Kong-Admin-Token", token), ("Content-Type", "application/json")];
+        let content = if content.is_null() { Vec::new() } else { content.to_string().into_bytes() };
+        request(node.admin(), method, path, &lines, &content).unwrap()
+    };
+    let id = ask("root", "POST", "/workspaces", json!({ "name": "w2" })).expect(201).json()["id"].clone();
+    ask("root", "POST", "/w2/rbac/roles", json!({ "name": "all" })).expect(201);
+    let rule = json!({ "endpoint": "*", "workspace": "w2", "actions": "*" });
+    ask("root", "POST", "/w2/rbac/roles/all/endpoints", rule).expect(201);
+    ask("root", "POST", "/w2/rbac/users", json!({ "name": "u2", "user_token": "u2" })).expect(201);
+    ask("root", "POST", "/w2/rbac/users/u2/roles", json!({ "roles": "all" })).expect(201);
+    for (workspace, word) in [("", "here"), ("", "both"), ("/w2", "both")] {
+        let given = json!({ "word": word, "meaning": format!("of{workspace}") });
+        ask("root", "POST", &format!("{workspace}/keeper-words"), given).expect(201);
+    }
+    ask("root", "POST", "/rbac/roles", json!({ "name": "all" })).expect(201);
+    let rule = json!({ "endpoint": "*", "workspace": "default", "actions": "*" });
+    ask("root", "POST", "/rbac/roles/all/endpoints", rule).expect(201);
+    ask("root", "POST", "/rbac/users", json!({ "name": "u1", "user_token": "u1" })).expect(201);
+    ask("root", "POST", "/rbac/users/u1/roles", json!({ "roles": "all" })).expect(201);
+    ask("u1", "GET", "/keeper/words", Value::Null).expect(200);
+    ask("u1", "GET", "/w2/keeper/words", Value::Null).expect(403);
+    ask("u2", "GET", "/keeper/words", Value::Null).expect(403);
+    ask("u2", "GET", "/default/keeper/where/both", Value::Null).expect(403);
+    let seen = ask("u2", "GET", "/w2/keeper/where/both", Value::Null).expect(200).json();
+    let key = format!("keeper_words:both:::::{}", id.as_str().unwrap());
+    let (found, name) = (&seen["found"], &seen["name"]);
+    assert_eq!(found["meaning"], "of/w2");
+    assert_eq!(seen, json!({ "id": id, "ctx": id, "name": name, "key": key, "found": found }));
+    assert_eq!(*name, "w2");
+    ask("u2", "GET", "/w2/keeper/words/here", Value::Null).expect(404);
+    ask("u2", "DELETE", "/w2/keeper/words/both", Value::Null).expect(204);
+    ask("u2", "POST", "/w2/keeper/words", json!({ "word": "there" })).expect(201);
+    assert_eq!(ask("u2", "GET", "/w2/keeper/count", Value::Null).expect(200).json()["count"], 1);
+    ask("root", "GET", "/nowhere/keeper/count", Value::Null).expect(404);
+    let seen = ask("root", "GET", "/keeper/where/both", Value::Null).expect(200).json();
+    assert_eq!(seen["found"]["meaning"], "of");
+    assert!(seen["key"].as_str().unwrap().ends_with(seen["id"].as_str().unwrap()), "{seen}");
+    ask("root", "GET", "/keeper/words/there", Value::Null).expect(404);
+}
+
 #[test]
 fn records_are_transformed_when_they_are_written() {
     let backend = Backend::start("a");
@@ -218,6 +264,11 @@ fn what_is_kept_of_a_record_goes_with_its_change() {
     assert_eq!(meaning("b"), "second");
     request(admin, "DELETE", "/keeper-words/b", &[], b"").unwrap().expect(204);
     assert_eq!(meaning("b"), Value::Null);
+    // An endpoint of the plugin itself has the keys that requests have.
+    let loads = || get(node.proxy(), "/?do=cached&word=b").expect(200).json()["loads"].as_u64().unwrap();
+    let before = loads();
+    request(admin, "DELETE", "/keeper/where/b", &[], b"").unwrap().expect(204);
+    assert!(loads() > before);
 }
 
 #[test]

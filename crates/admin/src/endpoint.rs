@@ -33,6 +33,8 @@ pub struct Endpoint {
     names_what_it_deletes: bool,
     /// Whether the audit log keeps nothing of the content of requests.
     pub keeps_no_content: bool,
+    /// Whether it is a plugin's that acts in the workspace of the path.
+    pub in_workspaces: bool,
 }
 
 /// All endpoints of a listener.
@@ -165,6 +167,7 @@ struct Draft {
     replaced: Vec<(Method, Handler)>,
     names_what_it_deletes: bool,
     keeps_no_content: bool,
+    in_workspaces: bool,
 }
 
 impl Drafts {
@@ -179,6 +182,13 @@ impl Drafts {
         for (method, handler) in methods {
             draft.replaced.extend(draft.methods.insert(*method, *handler).map(|replaced| (*method, replaced)));
         }
+    }
+
+    /// Says that what a plugin is about to add there acts in the workspace of the path. Where there is an endpoint
+    /// already, that one's rules go on to hold.
+    pub fn in_workspaces(&mut self, path: &str) {
+        let draft = self.drafts.entry(path.to_owned()).or_default();
+        draft.in_workspaces |= draft.methods.is_empty();
     }
 
     /// Replaces methods of an endpoint that was generated; without effect when the catalog has no such entity.
@@ -249,6 +259,7 @@ impl Drafts {
                 replaced: draft.replaced,
                 names_what_it_deletes: draft.names_what_it_deletes,
                 keeps_no_content: draft.keeps_no_content,
+                in_workspaces: draft.in_workspaces,
             });
             let slot = if to_node == path { &mut node.endpoint } else { &mut node.remainder };
             *slot = Some(endpoint.clone());

@@ -303,6 +303,8 @@ pub struct PluginEndpoint {
     pub on_admin: bool,
     /// Whether the Status API has it.
     pub on_status: bool,
+    /// Whether it acts in the workspace of the path, and not for the node.
+    pub in_workspaces: bool,
 }
 
 /// A request to an endpoint of a plugin.

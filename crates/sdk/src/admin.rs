@@ -18,6 +18,9 @@ pub struct AdminEndpoint {
     /// Whether requests bring [`AdminRequest::instances`] along. What the database is asked for cannot be answered
     /// without it.
     pub with_instances: bool,
+    /// Whether it acts in the workspace of the path ([`AdminRequest::workspace`]), whose rules say who may ask then.
+    /// Others are about the node, and those of the default workspace hold.
+    pub in_workspaces: bool,
 }
 
 /// A request to one of the plugin's endpoints.
@@ -32,6 +35,8 @@ pub struct AdminRequest {
     pub body: Option<Record>,
     /// The configured instances of this plugin: by id, so that an endpoint can find its storage.
     pub instances: Vec<entities::Plugin>,
+    /// Whose records the path is about; the nil one stands for the default workspace.
+    pub workspace: entities::Uuid,
     /// Whether it came by the Status API.
     pub of_status: bool,
 }

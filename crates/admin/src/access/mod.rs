@@ -309,6 +309,7 @@ fn judged_in<'p>(catalog: &Catalog, place: &'p Place<'_>, endpoint: Option<&Endp
     let of_workspaces = match endpoint {
         // There is nothing.
         None => true,
+        Some(endpoint) if endpoint.in_workspaces => true,
         Some(endpoint) => match endpoint.subject.as_ref().and_then(|subject| catalog.entity(&subject.outer.name)) {
             Some(schema) => schema.workspaceable(),
             None => {

@@ -27,6 +27,9 @@ pub fn add_own_of_status(drafts: &mut Drafts, endpoint: &PluginEndpoint) {
 
 fn add_handler(drafts: &mut Drafts, endpoint: &PluginEndpoint, handler: Handler) {
     let methods = endpoint.methods.iter().filter_map(|name| Some((Method::parse(name)?, handler)));
+    if endpoint.in_workspaces {
+        drafts.in_workspaces(endpoint.path);
+    }
     drafts.replace(endpoint.path, &methods.collect::<Vec<_>>());
 }
 

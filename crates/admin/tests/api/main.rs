@@ -106,7 +106,13 @@ impl Node for TestNode {
         *self.level.lock().unwrap() = level.to_owned();
     }
     fn plugin_endpoints(&self) -> Vec<PluginEndpoint> {
-        let endpoint = |path, on_status| PluginEndpoint { path, methods: &["GET"], on_admin: true, on_status };
+        let endpoint = |path, on_status| PluginEndpoint {
+            path,
+            methods: &["GET"],
+            on_admin: true,
+            on_status,
+            in_workspaces: false,
+        };
         vec![endpoint("/proxy-cache", false), endpoint("/proxy-cache/{key}", false), endpoint("/metrics", true)]
     }
     fn plugin_admin(&self, request: PluginRequest) -> BoxFuture<'_, PluginAnswer> {

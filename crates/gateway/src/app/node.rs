@@ -230,6 +230,7 @@ impl RunningNode {
             query: request.query,
             body: request.body,
             instances,
+            workspace: request.scope.workspace().unwrap_or_default(),
             of_status: request.of_status,
         };
         kind.admin(request, &self.env).await
@@ -437,6 +438,7 @@ impl Node for RunningNode {
             methods: e.methods,
             on_admin: e.on_admin,
             on_status: e.on_status,
+            in_workspaces: e.in_workspaces,
         };
         endpoints.map(endpoint).collect()
     }

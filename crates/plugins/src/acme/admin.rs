@@ -14,7 +14,7 @@ pub const ENDPOINTS: &[AdminEndpoint] = &[
 ];
 
 const fn endpoint(path: &'static str, methods: &'static [&'static str]) -> AdminEndpoint {
-    AdminEndpoint { path, methods, on_admin: true, on_status: false, with_instances: true }
+    AdminEndpoint { path, methods, on_admin: true, on_status: false, with_instances: true, in_workspaces: false }
 }
 
 /// Answers a request to one of them.

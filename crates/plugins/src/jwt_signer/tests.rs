@@ -88,6 +88,7 @@ async fn ask(env: &Env, method: &str, path: &[&str]) -> Value {
         query: Vec::new(),
         body: None,
         instances: Vec::new(),
+        workspace: sdk::entities::Uuid::default(),
         of_status: false,
     };
     match admin::answer(&request, env).await.content {

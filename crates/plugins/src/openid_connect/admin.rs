@@ -11,7 +11,14 @@ pub const ENDPOINTS: &[AdminEndpoint] = &[
 ];
 
 const fn endpoint(path: &'static str) -> AdminEndpoint {
-    AdminEndpoint { path, methods: &["DELETE", "GET"], on_admin: true, on_status: false, with_instances: false }
+    AdminEndpoint {
+        path,
+        methods: &["DELETE", "GET"],
+        on_admin: true,
+        on_status: false,
+        with_instances: false,
+        in_workspaces: false,
+    }
 }
 
 /// Answers a request to one of them. Other nodes forget nothing by it.

@@ -378,6 +378,7 @@ async fn issuers_are_forgotten_on_demand() {
             query: Vec::new(),
             body: None,
             instances: Vec::new(),
+            workspace: sdk::entities::Uuid::default(),
             of_status: false,
         };
         match admin::answer(&request, &env).content {

@@ -35,7 +35,14 @@ impl PluginKind for Prometheus {
     }
 
     fn endpoints(&self) -> &'static [AdminEndpoint] {
-        &[AdminEndpoint { path: "/metrics", methods: &["GET"], on_admin: true, on_status: true, with_instances: false }]
+        &[AdminEndpoint {
+            path: "/metrics",
+            methods: &["GET"],
+            on_admin: true,
+            on_status: true,
+            with_instances: false,
+            in_workspaces: false,
+        }]
     }
 
     fn configure(&self, plugin: &entities::Plugin, env: &Env) -> Result<Box<dyn Plugin>, String> {

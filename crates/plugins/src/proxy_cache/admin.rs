@@ -24,7 +24,7 @@ pub const ADVANCED_ENDPOINTS: &[AdminEndpoint] = &[
 ];
 
 const fn endpoint(path: &'static str, methods: &'static [&'static str]) -> AdminEndpoint {
-    AdminEndpoint { path, methods, on_admin: true, on_status: false, with_instances: true }
+    AdminEndpoint { path, methods, on_admin: true, on_status: false, with_instances: true, in_workspaces: false }
 }
 
 /// Where nodes tell each other of what was dropped, as Kong's do.

@@ -59,8 +59,16 @@ impl Cache {
         let instances = vec![entities::Plugin::from_record(&record).unwrap()];
         let path = path.iter().map(|p| p.to_string()).collect();
         let method = method.to_owned();
-        let request =
-            AdminRequest { endpoint: "", method, path, query: Vec::new(), body: None, instances, of_status: false };
+        let request = AdminRequest {
+            endpoint: "",
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            instances,
+            workspace: entities::Uuid::default(),
+            of_status: false,
+        };
         testing::ready(admin::answer(&request, admin::CHANNEL, &self.env))
     }
 }

@@ -53,7 +53,7 @@ function slot.admin_host(asked)
     ["request.get_body"] = function() return asked.body end,
     ["request.get_raw_body"] = function() return native.json_encode(asked.body) end,
     ["request.get_scheme"] = function() return "http" end,
-    ["ngx.workspace"] = function() return nil end,
+    ["ngx.workspace"] = function() return asked.workspace end,
     ["ngx.var"] = function() return nil end,
     ["ngx.get_status"] = function() return answer.status or 200 end,
     ["ngx.set_status"] = function(status) answer.status = status end,

@@ -346,6 +346,8 @@ function dao:cache_key(key, ...)
   end
   if schema.workspaceable and (workspace == nil or workspace == null) then
     workspace = workspace_of()
+    -- Timers have the keys of the default workspace, so that they find what requests have kept.
+    workspace = workspace == "" and kong.default_workspace or workspace
   end
   return concat({ schema.name, concat(values, ":"), workspace ~= null and workspace or "" }, ":")
 end

@@ -55,7 +55,8 @@ pub fn endpoints(vm: &Vm, routes: &Table, of_status: bool) -> mlua::Result<Vec<A
             known.into_iter().filter(|method| names.iter().any(|name| name == method)).collect();
         let (path, methods): (&'static str, &'static [&'static str]) = (path.leak(), methods.leak());
         let (on_admin, on_status) = (!of_status, of_status);
-        endpoints.push(AdminEndpoint { path, methods, on_admin, on_status, with_instances: false });
+        let (with_instances, in_workspaces) = (false, true);
+        endpoints.push(AdminEndpoint { path, methods, on_admin, on_status, with_instances, in_workspaces });
     }
     Ok(endpoints)
 }
@@ -172,5 +173,7 @@ fn described(request: &AdminRequest) -> Json {
         "params": params,
         "body": request.body,
         "of_status": request.of_status,
+        // What the code does is about the workspace of the path, as roles are checked for that one.
+        "workspace": request.workspace.to_string(),
     })
 }

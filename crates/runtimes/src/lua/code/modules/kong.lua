@@ -8,7 +8,11 @@ modules["kong.workspaces"] = function()
     get_workspace_id = function() return ngx.ctx.workspace or kong.default_workspace end,
     set_workspace = function(workspace) ngx.ctx.workspace = workspace and workspace.id end,
     get_workspace = function() return kong.db.workspaces:select { id = ngx.ctx.workspace or kong.default_workspace } end,
-    get_workspace_name = function() return "default" end,
+    get_workspace_name = function()
+      local id = ngx.ctx.workspace or kong.default_workspace
+      local found = id ~= kong.default_workspace and kong.db.workspaces:select { id = id }
+      return found and found.name or "default"
+    end,
     is_workspaceable = function(entity) return kong.db[entity] and kong.db[entity].schema.workspaceable end,
   }
 end
