@@ -1,7 +1,7 @@
 //! Records as plugins in Lua get them, in a file of SQLite.
 
-use blackbox::Node;
 use blackbox::http::{get, json, request};
+use blackbox::{Backend, Node, eventually};
 use serde_json::json;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/runtimes/src/lua/plugins/fixtures/?.lua;;");
@@ -59,4 +59,49 @@ fn credentials_are_whole_records() {
     json(admin, "PATCH", &path, &json!({ "tags": ["b"] })).expect(200);
     record["tags"] = json!(["b"]);
     assert_eq!(ask("/?ask=1").json(), record);
+}
+
+/// Callers that code has made itself, whose ids are no UUIDs, are not taken for one another.
+#[test]
+fn callers_of_any_id_are_told_apart() {
+    let backend = Backend::start("a");
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": format!("http://{}", backend.address) })).expect(201);
+    for route in ["cached", "limited", "keyless"] {
+        let given = json!({ "name": route, "paths": [format!("/{route}")] });
+        json(admin, "POST", "/services/s/routes", &given).expect(201);
+    }
+    let code = json!({
+        "access": ["if kong.request.get_query_arg('seen') then \
+            return kong.response.exit(200, ngx.shared.kong:get('seen') or '') end \
+            local u = kong.request.get_header('x-user') \
+            if kong.request.get_path() == '/keyless' then kong.client.authenticate(nil, { name = u }) \
+            else kong.client.authenticate({ id = u, username = u }, { id = u }) end"],
+        "log": ["if kong.request.get_header('x-user') then local entry = kong.log.serialize() \
+            ngx.shared.kong:set('seen', entry.consumer.id .. ' ' .. entry.authenticated_entity.id .. ' ' \
+            .. entry.authenticated_entity.consumer_id) end"],
+    });
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": code })).expect(201);
+    let ask = |path: &str, user: &str| request(node.proxy(), "GET", path, &[("X-User", user)], b"").unwrap();
+    for route in ["limited", "keyless"] {
+        let limit = json!({ "minute": 1, "policy": "local", "limit_by": "credential" });
+        let given = json!({ "name": "rate-limiting", "config": limit });
+        json(admin, "POST", &format!("/routes/{route}/plugins"), &given).expect(201);
+    }
+    ask("/limited", "ann").expect(200);
+    ask("/limited", "ann").expect(429);
+    ask("/limited", "joe").expect(200);
+    ask("/keyless", "ann").expect(200);
+    ask("/keyless", "joe").expect(429);
+    let kinds = ["application/json", "text/plain"];
+    let config = json!({ "strategy": "memory", "content_type": kinds });
+    json(admin, "POST", "/routes/cached/plugins", &json!({ "name": "proxy-cache", "config": config })).expect(201);
+    for (user, status) in [("ann", "Miss"), ("ann", "Hit"), ("joe", "Miss"), ("joe", "Hit")] {
+        let answer = ask("/cached", user).expect(200);
+        assert_eq!(answer.header("X-Cache-Status"), Some(status), "{user}");
+    }
+    eventually("the log names the caller as the code has", || {
+        get(node.proxy(), "/cached?seen=1").expect(200).text() == "joe joe joe"
+    });
 }

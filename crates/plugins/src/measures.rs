@@ -103,7 +103,7 @@ impl ConsumerName {
     pub fn of(self, exchange: &Exchange) -> Option<String> {
         let consumer = exchange.consumer.as_ref()?;
         match self {
-            ConsumerName::Id => Some(consumer.id.to_string()),
+            ConsumerName::Id => Some(exchange.shown_id(&consumer.id)),
             ConsumerName::CustomId => consumer.custom_id.clone(),
             ConsumerName::Username => consumer.username.clone(),
         }

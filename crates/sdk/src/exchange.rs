@@ -3,8 +3,8 @@
 use crate::log::LogValue;
 use crate::recording::Recording;
 use crate::{
-    Bytes, ClientCertificate, ClientSocket, Directory, Fields, RequestBody, RequestDebug, SnapshotRef, Timeouts, Trace,
-    Try, UpstreamRequest, path,
+    Bytes, ClientCertificate, ClientSocket, Directory, Fields, GivenIds, RequestBody, RequestDebug, SnapshotRef,
+    Timeouts, Trace, Try, UpstreamRequest, path,
 };
 use model::entities::{Consumer, ConsumerGroup, Credential, DEFAULT_WORKSPACE, Protocol, Route, Service, Uuid};
 use std::any::Any;
@@ -41,6 +41,8 @@ pub struct Exchange {
     pub captures: Vec<(String, Vec<u8>)>,
     pub consumer: Option<SnapshotRef<Consumer>>,
     pub credential: Option<SnapshotRef<Credential>>,
+    /// What code has called the caller where that is no UUID.
+    pub given_ids: GivenIds,
     /// The groups of the caller, where an authentication plugin has learnt them elsewhere than from our own records.
     pub authenticated_groups: Option<Vec<String>>,
     /// The consumer groups of the caller, sorted by name, where an authentication plugin has learnt them elsewhere.
@@ -200,6 +202,7 @@ impl Exchange {
             captures: Vec::new(),
             consumer: None,
             credential: None,
+            given_ids: GivenIds::default(),
             authenticated_groups: None,
             authenticated_consumer_groups: None,
             token: None,
@@ -316,6 +319,7 @@ impl Exchange {
             captures: self.captures.clone(),
             consumer: self.consumer.clone(),
             credential: self.credential.clone(),
+            given_ids: self.given_ids.clone(),
             authenticated_groups: self.authenticated_groups.clone(),
             authenticated_consumer_groups: self.authenticated_consumer_groups.clone(),
             token: self.token.clone(),
@@ -504,6 +508,11 @@ impl Exchange {
             self.authenticate(consumer, Some(credential));
         }
         found
+    }
+
+    /// The id of the consumer or the credential as it is shown: what code has given, or the UUID.
+    pub fn shown_id(&self, id: &Uuid) -> String {
+        self.given_ids.text(id).map_or_else(|| id.to_string(), str::to_owned)
     }
 
     /// Tells the service another name for the credential than its id, such as a user name.

@@ -106,5 +106,7 @@ pub fn contradiction(limits: &Value) -> Option<((Window, f64), (Window, f64))> {
 /// Who is counted where a plugin counts by consumers or credentials: the consumer or the credential, else the address.
 pub fn id_of_caller(exchange: &Exchange, by_consumer: bool) -> Option<Uuid> {
     let consumer = exchange.consumer.as_ref().map(|consumer| consumer.id).filter(|_| by_consumer);
-    consumer.or_else(|| exchange.credential.as_ref().map(|credential| credential.id))
+    // A credential that code has made without an id is nobody's in particular.
+    let credential = || exchange.credential.as_ref().map(|credential| credential.id).filter(|id| !id.is_nil());
+    consumer.or_else(credential)
 }

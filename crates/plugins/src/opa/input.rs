@@ -44,7 +44,7 @@ impl Includes {
             input.set("route", &log::route(route));
         }
         if let Some(consumer) = exchange.consumer.as_deref().filter(|_| self.consumer) {
-            input.set("consumer", &log::consumer(consumer));
+            input.set("consumer", &log::consumer(exchange, consumer));
         }
         object([("input", input.encode())]).encode()
     }

@@ -94,7 +94,7 @@ fn attributes(exchange: &Exchange) -> Vec<(&'static str, Attribute)> {
         all.extend(service.name.as_deref().map(|name| ("kong.service.name", text(name))));
     }
     if let Some(consumer) = exchange.consumer.as_deref() {
-        all.push(("kong.auth.consumer.id", text(&consumer.id.to_string())));
+        all.push(("kong.auth.consumer.id", text(&exchange.shown_id(&consumer.id))));
         all.extend(consumer.username.as_deref().map(|name| ("kong.auth.consumer.name", text(name))));
     }
     if let Some(last) = exchange.tries.last() {

@@ -41,9 +41,9 @@ fn request<'a>(instance: &Instance, spans: &Spans, exchange: &'a Exchange, now: 
     if !stream {
         put(&mut tags, "http.status_code", &exchange.response.status.to_string());
     }
-    exchange.consumer.iter().for_each(|consumer| put(&mut tags, "kong.consumer", &consumer.id.to_string()));
+    exchange.consumer.iter().for_each(|consumer| put(&mut tags, "kong.consumer", &exchange.shown_id(&consumer.id)));
     let credential = exchange.credential.as_ref().filter(|_| instance.include_credential);
-    credential.iter().for_each(|credential| put(&mut tags, "kong.credential", &credential.id.to_string()));
+    credential.iter().for_each(|credential| put(&mut tags, "kong.credential", &exchange.shown_id(&credential.id)));
     put(&mut tags, "kong.node.id", &instance.node);
     let start = exchange.timing.started;
     let mut annotations = Vec::new();

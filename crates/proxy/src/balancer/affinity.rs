@@ -48,6 +48,12 @@ pub fn session_cookie(upstream: &Upstream, token: &str) -> Option<Box<str>> {
 
 fn consumer(exchange: &Exchange) -> Option<u32> {
     let id = exchange.consumer.as_ref().map(|c| c.id).or(exchange.credential.as_ref().map(|c| c.id))?;
+    if id.is_nil() {
+        return None;
+    }
+    if let Some(given) = exchange.given_ids.text(&id) {
+        return Some(xxh32(given.as_bytes()));
+    }
     Some(xxh32(id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes()))
 }
 

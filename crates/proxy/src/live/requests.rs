@@ -250,7 +250,7 @@ fn tell(exchange: &Exchange, lines: &Fields) -> (u64, Arc<str>) {
         "headers": shown.collect::<Vec<Value>>(),
         "route": route.map(|route| named(route.id.to_string(), route.name.as_ref())),
         "service": exchange.service.as_deref().map(|service| named(service.id.to_string(), service.name.as_ref())),
-        "consumer": exchange.consumer.as_deref().map(|c| named(c.id.to_string(), c.username.as_ref())),
+        "consumer": exchange.consumer.as_deref().map(|c| named(exchange.shown_id(&c.id), c.username.as_ref())),
         "status": exchange.response.status,
         "answered_by": match exchange.source {
             Source::Service => "service",

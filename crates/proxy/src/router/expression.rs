@@ -430,7 +430,10 @@ impl ExchangeField {
         let id = |id: Uuid| Subject::from_octets(id.to_string().into_bytes());
         let (consumer, route, service) = (&exchange.consumer, &exchange.route, &exchange.service);
         match self {
-            ExchangeField::ConsumerId => Some(id(consumer.as_ref()?.id)),
+            ExchangeField::ConsumerId => {
+                let shown = exchange.shown_id(&consumer.as_ref()?.id);
+                Some(Subject::from_octets(shown.into_bytes()))
+            }
             ExchangeField::ConsumerUsername => consumer.as_ref()?.username.as_deref().map(Subject::from_text),
             ExchangeField::ConsumerCustomId => consumer.as_ref()?.custom_id.as_deref().map(Subject::from_text),
             ExchangeField::RouteId => Some(id(route.as_ref()?.id)),

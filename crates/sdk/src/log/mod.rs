@@ -59,8 +59,11 @@ pub fn serialize(exchange: &Exchange) -> Vec<u8> {
         if let Some(credential) = &exchange.credential {
             out.member("authenticated_entity", |out| {
                 out.object(|out| {
-                    out.id("id", &credential.id);
-                    credential.consumer.iter().for_each(|consumer| out.id("consumer_id", consumer));
+                    // One that code has made may have none.
+                    if !credential.id.is_nil() {
+                        out.caller("id", exchange, &credential.id);
+                    }
+                    credential.consumer.iter().for_each(|consumer| out.caller("consumer_id", exchange, consumer));
                 });
             });
         }
@@ -71,7 +74,7 @@ pub fn serialize(exchange: &Exchange) -> Vec<u8> {
             out.member("service", |out| records::service(service, out));
         }
         if let Some(consumer) = &exchange.consumer {
-            out.member("consumer", |out| records::consumer(consumer, out));
+            out.member("consumer", |out| records::consumer(exchange, consumer, out));
         }
         out.text("client_ip", exchange.client.ip.to_string().as_bytes());
         out.number("started_at", exchange.timing.started_unix_ms);
@@ -115,9 +118,9 @@ pub fn service(service: &Service) -> Vec<u8> {
 }
 
 /// A consumer as entries have it.
-pub fn consumer(consumer: &Consumer) -> Vec<u8> {
+pub fn consumer(exchange: &Exchange, consumer: &Consumer) -> Vec<u8> {
     let mut out = Writer::with_capacity(256);
-    records::consumer(consumer, &mut out);
+    records::consumer(exchange, consumer, &mut out);
     out.finish()
 }
 

@@ -1,6 +1,7 @@
 //! Records in log entries: complete, without what is not set.
 
 use super::writer::Writer;
+use crate::Exchange;
 use model::entities::{Address, Consumer, PathHandling, Protocol, Route, Service};
 use std::time::Duration;
 
@@ -71,9 +72,9 @@ pub fn service(service: &Service, out: &mut Writer) {
     });
 }
 
-pub fn consumer(consumer: &Consumer, out: &mut Writer) {
+pub fn consumer(exchange: &Exchange, consumer: &Consumer, out: &mut Writer) {
     out.object(|out| {
-        out.id("id", &consumer.id);
+        out.caller("id", exchange, &consumer.id);
         out.optional_text("username", consumer.username.as_deref());
         out.optional_text("custom_id", consumer.custom_id.as_deref());
         out.number("created_at", consumer.created_at);

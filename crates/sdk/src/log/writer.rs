@@ -1,6 +1,6 @@
 //! Writing JSON text, member by member.
 
-use crate::json;
+use crate::{Exchange, json};
 use model::entities::Uuid;
 
 /// Text under way. Whoever writes an object calls what writes its members within it, and so on.
@@ -86,6 +86,14 @@ impl Writer {
     /// A member that is an id.
     pub fn id(&mut self, name: &str, id: &Uuid) {
         self.text(name, id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+    }
+
+    /// A member with the id of a caller, as code has given it.
+    pub fn caller(&mut self, name: &str, exchange: &Exchange, id: &Uuid) {
+        match exchange.given_ids.text(id) {
+            Some(text) => self.text(name, text.as_bytes()),
+            None => self.id(name, id),
+        }
     }
 
     /// A member that refers to a record.

@@ -38,13 +38,14 @@ impl Host {
             }
             "client.get_protocol" => octets(lua, if client.tls.is_some() { "https" } else { "http" }),
             "client.get_consumer" => match consumer {
-                Some(consumer) => decoded(lua, &log::consumer(consumer)),
+                Some(consumer) => decoded(lua, &log::consumer(&self.exchange, consumer)),
                 None => Ok(Value::Nil),
             },
             "client.get_credential" => match credential {
                 Some(credential) => {
-                    let consumer = credential.consumer.map(|id| json!({ "id": id.to_string() }));
-                    let mut record = json!({ "id": credential.id.to_string(), "consumer": consumer });
+                    let consumer = credential.consumer.map(|id| json!({ "id": self.exchange.shown_id(&id) }));
+                    let id = Some(credential.id).filter(|id| !id.is_nil()).map(|id| self.exchange.shown_id(&id));
+                    let mut record = json!({ "id": id, "consumer": consumer });
                     let is_it = |(entity, _): &&(&str, &str)| {
                         let found = self.exchange.find_credential(entity, credential.key.as_bytes());
                         found.is_some_and(|found| found.id == credential.id)
@@ -87,7 +88,7 @@ impl Host {
                     }
                 };
                 match consumer {
-                    Some(consumer) => decoded(lua, &log::consumer(&consumer)),
+                    Some(consumer) => decoded(lua, &log::consumer(&self.exchange, &consumer)),
                     None => Ok(Value::Nil),
                 }
             }
@@ -121,14 +122,21 @@ impl Host {
             Value::Table(_) => value::to_json(arguments.value(at)),
             _ => Ok(Json::Null),
         };
-        let id = |record: &Json| record["id"].as_str().and_then(|id| Uuid::parse_str(id).ok());
         let text = |record: &Json, name: &str| record[name].as_str().map(str::to_owned);
         let (consumer, credential) = (json(0)?, json(1)?);
-        let found = id(&consumer).and_then(|id| self.exchange.find_consumer(&id));
+        // What is no UUID is somebody of their own all the same.
+        let mut id = |record: &Json| match &record["id"] {
+            Json::String(text) if !text.is_empty() => Some(self.exchange.given_ids.take(text)),
+            Json::Number(number) => Some(self.exchange.given_ids.take(&number.to_string())),
+            _ => None,
+        };
+        let (consumer_id, credential_id) = (id(&consumer), id(&credential));
+        let owner = id(&credential["consumer"]).or(consumer_id);
+        let found = consumer_id.and_then(|id| self.exchange.find_consumer(&id));
         self.exchange.consumer = found.or_else(|| {
             // One that the plugin knows of, and the node does not.
             Some(SnapshotRef::from(Consumer {
-                id: id(&consumer)?,
+                id: consumer_id?,
                 workspace,
                 username: text(&consumer, "username"),
                 custom_id: text(&consumer, "custom_id"),
@@ -140,9 +148,9 @@ impl Host {
         self.exchange.credential = (!credential.is_null()).then(|| {
             let key = text(&credential, "key").or_else(|| text(&credential, "id")).unwrap_or_default();
             SnapshotRef::from(Credential {
-                id: id(&credential).unwrap_or_default(),
+                id: credential_id.unwrap_or_default(),
                 workspace,
-                consumer: id(&credential["consumer"]).or_else(|| id(&consumer)),
+                consumer: owner,
                 expiry: None,
                 key: key.into(),
                 parsed: None,
