@@ -123,8 +123,8 @@ fn what_has_neither_name_nor_id_is_known_by_its_content() {
     let write = |paths: &str| {
         let routes = "  - paths: [/twice]\n  - paths: [/twice]\n";
         let text = format!(
-            "_format_version: \"3.0\"\nservices:\n- name: s\n  host: a.test\n  routes:\n{routes}  - paths: [{paths}]\n    \
-             plugins:\n    - name: cors\n"
+            "_format_version: \"3.0\"\nservices:\n- name: s\n  host: a.test\n  routes:\n{routes}  - paths: \
+             [{paths}]\n    plugins:\n    - name: cors\n"
         );
         std::fs::write(&file, text).unwrap();
     };

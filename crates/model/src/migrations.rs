@@ -1,5 +1,5 @@
-//! Migrations that plugins bring along: what makes their tables in a Postgres database, version by version, as Kong runs
-//! and records it. Other databases make the tables from the schemas.
+//! Migrations that plugins bring along: what makes their tables in a Postgres database, version by version, as Kong
+//! runs and records it. Other databases make the tables from the schemas.
 
 use serde_json::Value;
 use std::fmt;

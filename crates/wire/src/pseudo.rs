@@ -185,8 +185,8 @@ pub(crate) fn take_trailer(fields: &mut Fields, name: &[u8], value: &[u8]) -> Re
     Ok(())
 }
 
-/// A line that may stand in a section: its name in lower case, and not about a connection of HTTP/1.1 (RFC 9113, section
-/// 8.2). Blanks around the value are no part of it, as in HTTP/1.1.
+/// A line that may stand in a section: its name in lower case, and not about a connection of HTTP/1.1 (RFC 9113,
+/// section 8.2). Blanks around the value are no part of it, as in HTTP/1.1.
 fn checked<'a>(name: &'a [u8], value: &'a [u8]) -> Result<(&'a str, &'a [u8]), HeadError> {
     let text = std::str::from_utf8(name).ok().filter(|_| Fields::is_valid_name(name));
     let Some(text) = text.filter(|text| !text.bytes().any(|b| b.is_ascii_uppercase())) else {

@@ -17,12 +17,12 @@ fn with_schema(directory: &tempfile::TempDir) -> Box<dyn Plugin> {
     testing::configure(&GrpcWeb, json!({ "proto": file.to_str().unwrap() }), &Env::default())
 }
 
-fn call(plugin: &dyn Plugin, content_type: &str, path: &str, body: &[u8]) -> Result<Exchange, Answer> {
+fn call(plugin: &dyn Plugin, content_type: &str, path: &str, body: &[u8]) -> Result<Exchange, Box<Answer>> {
     let mut exchange = testing::exchange("POST", path, &[("Content-Type", content_type)]);
     exchange.body = Bytes::copy_from_slice(body).into();
     match testing::access(plugin, &mut exchange) {
         None => Ok(exchange),
-        Some(answer) => Err(answer),
+        Some(answer) => Err(Box::new(answer)),
     }
 }
 

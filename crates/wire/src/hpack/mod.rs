@@ -1,5 +1,5 @@
-//! Field lines as HTTP/2 writes them (HPACK, RFC 7541). What we write names no table of lines but the one that everybody
-//! knows, as nginx does: so a response costs neither memory nor a search.
+//! Field lines as HTTP/2 writes them (HPACK, RFC 7541). What we write names no table of lines but the one that
+//! everybody knows, as nginx does: so a response costs neither memory nor a search.
 
 pub(crate) mod huffman;
 mod literals;

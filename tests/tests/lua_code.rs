@@ -1,0 +1,154 @@
+//! Code in Lua that stands in a configuration, on a node.
+
+use blackbox::http::{get, json, request};
+use blackbox::{Backend, Node};
+use serde_json::{Value, json};
+
+fn head_of(echoed: &Value) -> Vec<String> {
+    echoed["head"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_ascii_lowercase()).collect()
+}
+
+/// A node whose pre-function runs that code, on a route to the backend.
+fn with_code(backend: &Backend, config: &Value) -> Node {
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    let url = format!("http://{}/base", backend.address);
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": url })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+    node
+}
+
+/// Each level of such a recursion takes kilobytes of the thread's stack.
+#[test]
+fn recursion_through_the_runtime_ends_no_node() {
+    let backend = Backend::start("a");
+    let code = "local function expand(text)
+            return (text:gsub('%b{}', function(inner) return '<' .. expand(inner:sub(2, -2)) .. '>' end))
+        end
+        local ok, result = pcall(expand, kong.request.get_raw_body() or '')
+        return kong.response.exit(200, { ok = ok, length = ok and #result })";
+    let node = with_code(&backend, &json!({ "access": [code] }));
+    for levels in [100, 1000, 3000] {
+        let text = ["{".repeat(levels), "}".repeat(levels)].concat();
+        let answer = request(node.proxy(), "POST", "/", &[], text.as_bytes()).unwrap().expect(200).json();
+        assert!(answer["ok"] == false || answer["length"] == text.len(), "{levels}: {answer}");
+    }
+    let answer = request(node.proxy(), "POST", "/", &[], b"{a}").unwrap().expect(200).json();
+    assert_eq!(answer, json!({ "ok": true, "length": 3 }));
+}
+
+#[test]
+fn an_answer_without_content_is_described() {
+    let backend = Backend::start("a");
+    let code = "if kong.request.get_query_arg('close') then return ngx.exit(444) end
+        return kong.response.exit(tonumber(kong.request.get_query_arg('status')), nil, { ['X-Own'] = 'yes' })";
+    let node = with_code(&backend, &json!({ "access": [code] }));
+    let ask = |status: u16| {
+        let lines = [("Accept", "application/json")];
+        request(node.proxy(), "GET", &format!("/?status={status}"), &lines, b"").unwrap().expect(status)
+    };
+    let answer = ask(504);
+    assert_eq!(answer.json()["message"], "The upstream server is timing out");
+    assert_eq!(answer.header("X-Own"), Some("yes"));
+    assert_eq!(ask(404).json()["message"], "Not found");
+    assert_eq!(get(node.proxy(), "/?status=401").expect(401).body, b"");
+    assert_eq!(get(node.proxy(), "/?status=200").expect(200).body, b"");
+    assert!(request(node.proxy(), "GET", "/?close=1", &[], b"").is_err(), "the connection ends without an answer");
+}
+
+#[test]
+fn variables_after_proxying_are_those_of_nginx() {
+    let backend = Backend::start("a");
+    let access = "kong.ctx.shared.uri = ngx.var.uri .. ' ' .. ngx.var.upstream_uri";
+    let filter = "ngx.header['X-Uri'] = kong.ctx.shared.uri
+        ngx.header['X-Vars'] = ngx.var.http_host .. ' ' .. ngx.var.upstream_uri .. ' ' .. ngx.var.upstream_host .. ' '
+            .. tostring(ngx.var.upstream_http_x_backend) .. ' ' .. ngx.var.server_protocol";
+    let node = with_code(&backend, &json!({ "access": [access], "header_filter": [filter], "log": ["return"] }));
+    let answer = request(node.proxy(), "GET", "/x%2Fy%20z?a=b", &[("Host", "client.test")], b"").unwrap().expect(200);
+    assert_eq!(answer.header("X-Uri"), Some("/x/y z /base/x%2Fy%20z"));
+    let expected = format!("client.test /base/x%2Fy%20z?a=b {} a HTTP/1.1", backend.address);
+    assert_eq!(answer.header("X-Vars"), Some(&*expected));
+}
+
+#[test]
+fn code_says_where_a_request_comes_from() {
+    let backend = Backend::start("a");
+    let access = "ngx.var.upstream_x_forwarded_prefix = '/own' ngx.var.upstream_x_forwarded_host = ''
+        kong.response.set_header('X-Prefix', ngx.var.upstream_x_forwarded_prefix)
+        local set = pcall(function() ngx.var.upstream_x_forwarded_for = 'a\\r\\nb' end)
+        kong.response.set_header('X-Set', tostring(set))";
+    let node = with_code(&backend, &json!({ "access": [access] }));
+    let answer = get(node.proxy(), "/").expect(200);
+    assert_eq!(answer.header("X-Prefix"), Some("/own"));
+    assert_eq!(answer.header("X-Set"), Some("false"));
+    let head = head_of(&answer.json());
+    assert!(head.contains(&"x-forwarded-prefix: /own".to_owned()), "{head:?}");
+    assert!(head.iter().any(|line| line.starts_with("x-forwarded-for: 127.0.0.1")), "{head:?}");
+    assert!(!head.iter().any(|line| line.starts_with("x-forwarded-host")), "{head:?}");
+}
+
+#[test]
+fn what_a_filter_ends_is_no_longer_the_services() {
+    let backend = Backend::start("a");
+    let filter = "local status = tonumber(kong.request.get_query_arg('status'))
+        if status then return ngx.exit(status) end
+        ngx.header['Content-Length'] = nil";
+    let body = "if kong.request.get_query_arg('list') then ngx.arg[1] = { 'a', 1, { 'c', { 'd' } } } end";
+    let config = json!({ "header_filter": [filter], "body_filter": [body] });
+    let node = with_code(&backend, &config);
+    for status in [403, 404, 500] {
+        let lines = [("Accept", "application/json")];
+        let answer = request(node.proxy(), "GET", &format!("/?status={status}"), &lines, b"").unwrap().expect(status);
+        assert!(answer.json()["message"].is_string(), "{status}: {}", answer.text());
+        assert_eq!(answer.json()["backend"], Value::Null, "{status}");
+    }
+    get(node.proxy(), "/").expect(200);
+    assert!(get(node.proxy(), "/?list=1").expect(200).text().starts_with("a1cd"));
+}
+
+#[test]
+fn content_is_there_before_routing() {
+    let backend = Backend::start("a");
+    let rewrite = "local content = kong.request.get_raw_body()
+        if content and content:find('attack') then return kong.response.exit(403, { message = 'blocked' }) end
+        if content == 'old' then kong.service.request.set_raw_body('renewed') end";
+    let access = "kong.response.set_header('X-Content', kong.request.get_raw_body())";
+    for config in [json!({ "rewrite": [rewrite] }), json!({ "rewrite": [rewrite], "access": [access] })] {
+        let node = Node::start(&[]);
+        let admin = node.admin();
+        let url = format!("http://{}", backend.address);
+        json(admin, "POST", "/services", &json!({ "name": "s", "url": url })).expect(201);
+        json(admin, "POST", "/services/s/routes", &json!({ "paths": ["/"] })).expect(201);
+        json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+        let ask = |content: &[u8]| request(node.proxy(), "POST", "/", &[], content).unwrap();
+        assert_eq!(ask(b"an attack").expect(403).json()["message"], "blocked");
+        for (content, length) in [(&b"fine"[..], 4), (b"old", 7)] {
+            let answer = ask(content).expect(200);
+            let head = head_of(&answer.json());
+            assert!(head.contains(&format!("content-length: {length}")), "{head:?}");
+        }
+        assert_eq!(request(node.proxy(), "POST", "/nowhere-else", &[], b"x").unwrap().status, 200);
+    }
+}
+
+#[test]
+fn what_is_said_of_the_service_before_routing_means_nothing() {
+    let backend = Backend::start("a");
+    let rewrite = "kong.service.request.set_path('/np') ngx.req.set_uri('/other') ngx.var.upstream_uri = '/vv'
+        ngx.req.set_header('Host', 'routed.test')";
+    let access = "ngx.req.set_uri('/third') ngx.req.set_header('Host', 'o.test')
+        kong.response.set_header('X-Uri', ngx.var.uri)";
+    let node = Node::start(&[]);
+    let admin = node.admin();
+    let url = format!("http://{}", backend.address);
+    json(admin, "POST", "/services", &json!({ "name": "s", "url": url })).expect(201);
+    json(admin, "POST", "/services/s/routes", &json!({ "hosts": ["routed.test"] })).expect(201);
+    let config = json!({ "rewrite": [rewrite], "access": [access] });
+    json(admin, "POST", "/plugins", &json!({ "name": "pre-function", "config": config })).expect(201);
+    let answer = get(node.proxy(), "/orig?o=1").expect(200);
+    let head = head_of(&answer.json());
+    assert_eq!(head[0], "get /orig?o=1 http/1.1");
+    assert!(head.contains(&format!("host: {}", backend.address)), "{head:?}");
+    assert_eq!(answer.header("X-Uri"), Some("/third"));
+}
