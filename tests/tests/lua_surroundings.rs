@@ -42,3 +42,34 @@ fn files_of_the_operator_go_before_what_is_built_in() {
     assert_eq!(version("bundled, canary"), "9.8.7");
     assert_ne!(version("bundled"), "9.8.7", "it is not named");
 }
+
+/// The text of a plugin does not tell whether it looks at content.
+#[test]
+fn content_is_there_for_code_that_was_loaded_for_another_plugin() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, handler: &str| {
+        let own = folder.path().join("kong/plugins").join(name);
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::write(own.join("handler.lua"), handler).unwrap();
+        let schema =
+            format!("return {{ name = '{name}', fields = {{ {{ config = {{ type = 'record', fields = {{}} }} }} }} }}");
+        std::fs::write(own.join("schema.lua"), schema).unwrap();
+    };
+    write("first", "return require 'kong.plugins.judge.handler'");
+    write(
+        "judge",
+        "return { PRIORITY = 3, VERSION = '1', access = function()
+            local body = kong.request['get_' .. 'raw_body']()
+            return kong.response.exit(200, body or 'nothing was said')
+        end }",
+    );
+    let path = format!("{}/?.lua;;", folder.path().display());
+    let node = Node::start(&[("plugins", "bundled, first, judge"), ("lua_package_path", &path)]);
+    json(node.admin(), "POST", "/routes", &json!({ "paths": ["/"] })).expect(201);
+    json(node.admin(), "POST", "/plugins", &json!({ "name": "judge" })).expect(201);
+    let ask = |content: &[u8]| request(node.proxy(), "POST", "/", &[], content).unwrap().expect(200).body;
+    let large = vec![b'x'; 100_000];
+    assert_eq!(ask(b"abc"), b"abc");
+    assert_eq!(ask(b""), b"");
+    assert_eq!(ask(&large).len(), large.len());
+}

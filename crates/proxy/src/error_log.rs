@@ -2,7 +2,7 @@
 //! logs reads these.
 
 use model::entities::Protocol;
-use sdk::{Exchange, Known, Version};
+use sdk::{Exchange, Known};
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -38,20 +38,10 @@ pub fn timed_out(doing: &str) -> Cow<'static, str> {
     format!("upstream timed out (110: Connection timed out) while {doing} upstream").into()
 }
 
-/// The number of a protocol's version as request lines have it.
-fn number(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "1.0",
-        Version::Http11 => "1.1",
-        Version::Http2 => "2.0",
-        Version::Http3 => "3.0",
-    }
-}
-
 impl fmt::Display for OfRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Exchange { request, client, upstream, .. } = self.exchange;
-        let (method, path, version) = (request.method.as_str(), request.path(), number(request.version));
+        let (method, path, version) = (request.method.as_str(), request.path(), request.version.in_full());
         write!(f, ", client: {}, server: kong, request: \"{method} {path} HTTP/{version}\"", client.ip)?;
         if let Some(address) = self.upstream {
             let scheme = match upstream.protocol {

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 use regex::bytes::Regex;
-use sdk::{RequestHead, Version, decode_base64};
+use sdk::{RequestHead, decode_base64};
 use std::sync::LazyLock;
 
 /// A way to sign.
@@ -91,20 +91,10 @@ fn line(name: &[u8], request: &RequestHead) -> Vec<u8> {
         b"@request-target" => {
             format!("@request-target: {} {}", method.to_ascii_lowercase(), request.target).into_bytes()
         }
-        b"request-line" => format!("{method} {} HTTP/{}", request.target, number(request.version)).into_bytes(),
+        b"request-line" => format!("{method} {} HTTP/{}", request.target, request.version.in_full()).into_bytes(),
         _ => match std::str::from_utf8(name).ok().and_then(|name| request.fields.get(name)) {
             Some(value) => [name, b": ", value].concat(),
             None => [name, b":"].concat(),
         },
-    }
-}
-
-/// The version with one digit behind the point.
-fn number(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "1.0",
-        Version::Http11 => "1.1",
-        Version::Http2 => "2.0",
-        Version::Http3 => "3.0",
     }
 }

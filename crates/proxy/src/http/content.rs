@@ -5,9 +5,10 @@ use super::downstream::Downstream;
 use super::payload::Payload;
 use super::upload::UploadError;
 use crate::chain::{self, Chain, OnDemand};
-use sdk::{Answer, ContentDemand, Exchange, RequestBody};
+use sdk::{Answer, Bytes, ContentDemand, Exchange, RequestBody};
 use std::mem;
 use std::pin::pin;
+use wire::Framing;
 
 /// Which plugins act.
 #[derive(Clone, Copy)]
@@ -31,6 +32,17 @@ pub async fn hold(
         exchange.body = payload.for_plugins();
     }
     Ok(())
+}
+
+/// Whether plugins that may ask for content have to wait for it. A request without any costs no more than the look.
+pub fn is_to_come(exchange: &mut Exchange) -> bool {
+    if !matches!(exchange.request.framing, Framing::Empty | Framing::Length(0)) {
+        return true;
+    }
+    if !matches!(exchange.body, RequestBody::Whole(_) | RequestBody::TooLarge) {
+        exchange.body = RequestBody::Whole(Bytes::new());
+    }
+    false
 }
 
 /// The rewrite phase with plugins that may ask for content.

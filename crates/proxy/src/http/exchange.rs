@@ -205,7 +205,7 @@ async fn ask(
                 Ok(()) => Ok(chain::run_rewrite(global, exchange, None).await),
                 Err(failure) => Err(failure),
             }
-        } else if global.has(Phases::MAY_READ_BODY) {
+        } else if global.has(Phases::MAY_READ_BODY) && content::is_to_come(exchange) {
             Box::pin(content::rewrite(context, exchange, downstream, payload)).await
         } else {
             Ok(chain::run_rewrite(global, exchange, None).await)
@@ -266,7 +266,8 @@ async fn ask(
         return Err(content_failure(context, exchange, failure));
     }
     if !chain.is_empty() {
-        let on_demand = chain.has(Phases::MAY_READ_BODY) && !chain.has(Phases::READS_BODY);
+        let may_read = chain.has(Phases::MAY_READ_BODY) && !chain.has(Phases::READS_BODY);
+        let on_demand = may_read && content::is_to_come(exchange);
         let answered = match on_demand {
             // Boxed, since few exchanges come here.
             true => Box::pin(content::access(context, exchange, downstream, payload, chain)).await,

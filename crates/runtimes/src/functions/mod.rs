@@ -150,8 +150,8 @@ impl Plugin for Instance {
             phases = phases.and(Phases::BODY_FILTER);
         }
         phases = phases.looking_back();
-        let reads = self.rewrite.iter().chain(&self.access).any(Code::reads_content);
-        if reads { phases.and(Phases::MAY_READ_BODY) } else { phases }
+        let may_read = phases.has(Phases::REWRITE) || phases.has(Phases::ACCESS);
+        if may_read { phases.and(Phases::MAY_READ_BODY) } else { phases }
     }
 
     fn handshake<'a>(&'a self, handshake: &'a mut Handshake) -> LocalBoxFuture<'a, Result<(), String>> {

@@ -21,8 +21,10 @@ const MISTAKES: usize = 64;
 const REFUSED: usize = 100;
 /// How many streams that are over are remembered, since frames of them may be on their way.
 const REMEMBERED: usize = 128;
-/// Heads that are kept for requests to come.
+/// Heads that are kept for requests to come while there are streams, and the octets of one that is worth it. An idle
+/// connection keeps one.
 const SPARE: usize = 16;
+const SPARE_OCTETS: usize = 4096;
 /// What we recognize the answer to our `PING` by.
 pub(super) const LEAVING: [u8; 8] = *b"leaving.";
 
@@ -175,9 +177,9 @@ impl Shared {
         self.spare.pop().unwrap_or_default()
     }
 
-    /// Takes one back.
-    pub fn keep_head(&mut self, head: RequestHead) {
-        if self.spare.len() < SPARE {
+    /// Takes one back that has held so many octets.
+    pub fn keep_head(&mut self, head: RequestHead, octets: usize) {
+        if self.spare.len() < SPARE && octets <= SPARE_OCTETS {
             self.spare.push(head);
         }
     }
@@ -199,9 +201,12 @@ impl Shared {
             }
             self.over.push_back((state.id, ours));
         }
-        if self.streams.is_empty() && self.wide.take().is_some() {
-            self.used = 0;
-            self.window.target = windows::CONNECTION;
+        if self.streams.is_empty() {
+            self.spare.truncate(1);
+            if self.wide.take().is_some() {
+                self.used = 0;
+                self.window.target = windows::CONNECTION;
+            }
         }
     }
 

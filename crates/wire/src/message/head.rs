@@ -54,6 +54,16 @@ pub enum Version {
 }
 
 impl Version {
+    /// The number as request lines have it, with one digit behind the point.
+    pub fn in_full(self) -> &'static str {
+        match self {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+            Version::Http2 => "2.0",
+            Version::Http3 => "3.0",
+        }
+    }
+
     /// As `Via` writes it: `1.0`, `1.1`, `2`, `3`.
     pub fn number(self) -> &'static str {
         match self {

@@ -4,12 +4,9 @@ local loadstring, setfenv = loadstring, setfenv
 
 -- Texts of files that have been read, so that it is known what plugins are made of.
 slot.read = {}
--- Those of plugins themselves, not of libraries.
-local of_plugins = {}
 
-local function note(file, text)
+local function note(text)
   slot.read[#slot.read + 1] = text
-  of_plugins[text] = file:find("kong/plugins/", 1, true) ~= nil
 end
 
 local function file_of(name, path)
@@ -29,30 +26,21 @@ local function file_of(name, path)
   return nil, table.concat(tried)
 end
 
--- By what code is known that loads what is named, or written, at run time.
-local made_later = { "loadstring", "[^%w_.]load%s*%(", "[^%w_.]require%s*%(%s*[^%s\"']", "require[^\n]*%.%." }
-
--- Adds the texts of files that code may load later, which may look at contents of requests, too. Whether there may be
--- others, whose names are made at run time.
+-- Adds the texts of files that code may load later.
 function slot.reach()
-  local known, is_open, at = {}, false, 0
+  local known, at = {}, 0
   while at < #slot.read and at < 1000 do
     at = at + 1
-    local text = slot.read[at]
-    for _, pattern in ipairs(made_later) do
-      is_open = is_open or of_plugins[text] and text:find(pattern) ~= nil
-    end
-    for name in text:gmatch("require%s*%(?%s*[\"']([%w_.%-]+)[\"']") do
+    for name in slot.read[at]:gmatch("require%s*%(?%s*[\"']([%w_.%-]+)[\"']") do
       if not known[name] and not package.preload[name] then
-        local file, more = file_of(name, package.path)
+        local file, text = file_of(name, package.path)
         if file then
-          note(file, more)
+          note(text)
         end
       end
       known[name] = true
     end
   end
-  return is_open == true
 end
 
 -- Tables that LuaJIT and OpenResty add to Lua.
@@ -125,7 +113,7 @@ return function(own, spare, path)
     if not f then
       error("error loading module '" .. name .. "' from file '" .. file .. "':\n\t" .. err, 0)
     end
-    note(file, text)
+    note(text)
     return f
   end
   loaders[3] = function(name)

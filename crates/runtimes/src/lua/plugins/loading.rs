@@ -7,7 +7,7 @@ use super::schema::Description;
 use crate::lua::value::{Nulls, to_json, to_lua};
 use crate::lua::vaults::Described;
 use crate::lua::vm::{Vm, words};
-use crate::lua::{Phase, reads_content, replaces_content};
+use crate::lua::{Phase, replaces_content};
 use mlua::{Function as LuaFunction, MultiValue, Table, Value};
 use sdk::{AdminEndpoint, Function, Migration, Phases};
 use serde_json::Value as Json;
@@ -212,7 +212,7 @@ impl Reader {
     }
 
     fn phases(&self, has: &impl Fn(&str) -> bool) -> mlua::Result<Phases> {
-        let is_open: bool = self.vm.slot.raw_get::<LuaFunction>("reach")?.call(())?;
+        self.vm.slot.raw_get::<LuaFunction>("reach")?.call::<()>(())?;
         let read: Vec<String> = self.vm.slot.raw_get("read")?;
         let mut phases = Phases::NONE;
         for (name, phase) in [
@@ -241,8 +241,9 @@ impl Reader {
             phases = phases.and(Phases::BODY_FILTER);
         }
         phases = phases.looking_back();
-        let reads = is_open || read.iter().any(|text| reads_content(text));
-        Ok(if reads { phases.and(Phases::MAY_READ_BODY) } else { phases })
+        // Whether code looks at content cannot be told from its text: what is not asked for is not read.
+        let may_read = has("rewrite") || has("access");
+        Ok(if may_read { phases.and(Phases::MAY_READ_BODY) } else { phases })
     }
 
     /// What makes the plugin's tables in Postgres. Other databases do without, and need not be able to read it.
