@@ -357,7 +357,7 @@ end
 local client_socket = slot.host("request.client_socket")
 
 function ngx.req.socket(raw)
-  if slot.context == "preread_by_lua*" then
+  if slot.at.context == "preread_by_lua*" then
     local real = client_socket()
     if not real then
       return nil, "there is no connection here: a session of datagrams has none"
