@@ -127,10 +127,7 @@ impl Migrations {
             for known in KONG.iter().filter(|known| self.with_kong && of(&state.new, known).is_some()) {
                 self.run_first(known, &mut tally, say).await?;
             }
-            // Those of plugins refer to the default workspace.
-            self.add_default_workspace().await?;
-            self.run_plugins(&state.new, true, &mut tally, say).await?;
-            self.extend(&mut tally, say).await?;
+            self.complete(&state.new, true, &mut tally, say).await?;
             tally.finish(say);
             Ok(())
         })
@@ -186,10 +183,7 @@ impl Migrations {
                     self.run_new(known, new, &mut tally, say).await?;
                 }
             }
-            // Who was to make it may have been killed before.
-            self.add_default_workspace().await?;
-            self.run_plugins(&state.new, false, &mut tally, say).await?;
-            self.extend(&mut tally, say).await?;
+            self.complete(&state.new, false, &mut tally, say).await?;
             tally.finish(say);
             Ok(())
         })
@@ -289,6 +283,18 @@ impl Migrations {
             }
         }
         self.run_plugins_again(&state.executed, tally, say).await
+    }
+
+    /// What follows Kong's own tables: the default workspace, which whoever was to make it may have been killed before,
+    /// what plugins bring along, which refers to it, and what is ours. `whole`: as for [`Migrations::run_plugins`].
+    async fn complete(&self, new: &[Subsystem], whole: bool, tally: &mut Tally, say: Say<'_>) -> Result<(), Error> {
+        if !self.with_kong {
+            // Then the table of workspaces is among ours.
+            self.extend(tally, say).await?;
+        }
+        self.add_default_workspace().await?;
+        self.run_plugins(new, whole, tally, say).await?;
+        self.extend(tally, say).await
     }
 
     fn begin(&self, subsystem: &str, say: Say<'_>) {
